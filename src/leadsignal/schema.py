@@ -1,0 +1,288 @@
+"""What each table must hold: columns, kinds, keys, rules. Data, no logic.
+
+Reading (`leadsignal.tables`), cutting time, the docs and the simulator all read from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["id", "text", "day", "moment", "number", "decimal", "integer", "boolean"]
+"""How a column is stored once it is through the door.
+
+``id`` and ``text`` are text (an id may not be empty); ``day`` is a date (timestamps become local
+days), ``moment`` a local timestamp; ``number`` is a double; ``decimal`` is exact to ``Column.decimals`` places, because it is
+summed; ``integer`` and ``boolean`` are what they say.
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, kind, whether it must be there, and what an empty cell means."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    required: bool = False
+    default: float | bool | None = None
+    decimals: int = 6
+    allowed: tuple[str, ...] = ()
+    minimum: float | None = None
+
+
+@dataclass(frozen=True)
+class SecondDate:
+    """A further date in a row, known only after it has come; ``also`` are told with it."""
+
+    column: str
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    ``time`` is the column that says when a row became true. ``key`` names a row; with
+    ``recorded_at``, rows of one key are versions of each other. ``planned`` dates lie in the
+    future by nature and do not move the default as_of. ``ordered`` holds pairs of columns of
+    which the second may not lie before the first. ``repeats`` says whether two rows that are
+    alike in every column are a fault or only worth a warning (two tickets on one day are no
+    mistake).
+    """
+
+    name: str
+    meaning: str
+    time: str
+    columns: tuple[Column, ...]
+    key: str | None = None
+    second_dates: tuple[SecondDate, ...] = ()
+    planned: tuple[str, ...] = ()
+    ordered: tuple[tuple[str, str], ...] = ()
+    repeats: Literal["fault", "warning"] = "fault"
+    by_column: dict[str, Column] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_column", {column.name: column for column in self.columns})
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the columns that must be there."""
+        return tuple(column.name for column in self.columns if column.required)
+
+    @property
+    def days(self) -> tuple[str, ...]:
+        """Names of the columns that hold days."""
+        return tuple(column.name for column in self.columns if column.kind == "day")
+
+
+def _id(name: str, meaning: str, required: bool = True) -> Column:
+    return Column(name, "id", meaning, required)
+
+
+def _day(name: str, meaning: str, required: bool = True) -> Column:
+    return Column(name, "day", meaning, required)
+
+
+def _text(name: str, meaning: str, required: bool = False) -> Column:
+    return Column(name, "text", meaning, required)
+
+
+ACCOUNT = _id("account_id", "the account, as in accounts")
+RECORDED = Column(
+    "recorded_at",
+    "moment",
+    "when the row reached the system, to the moment; it is not known before",
+)
+
+TABLES: tuple[Table, ...] = (
+    Table(
+        "accounts",
+        "one row an account; a returning customer is a new account with the same customer_id",
+        time="started_on",
+        key="account_id",
+        columns=(
+            _id("account_id", "the account"),
+            _day("started_on", "first day as a customer"),
+            _day("ended_on", "first day no longer a customer; empty while active", False),
+            _day("end_known_on", "the day the vendor was told of the end", False),
+            _text("end_reason", "why it ended, in the user's words"),
+            Column("term_months", "integer", "contract term in months", minimum=1),
+            Column(
+                "arr", "decimal", "annual recurring revenue at the start", decimals=2, minimum=0
+            ),
+            _id(
+                "customer_id", "the customer behind the account; errors are clustered by it", False
+            ),
+            RECORDED,
+        ),
+        second_dates=(SecondDate("ended_on", ("end_reason",)), SecondDate("end_known_on")),
+        ordered=(("started_on", "ended_on"), ("started_on", "end_known_on")),
+    ),
+    Table(
+        "behaviors",
+        "key-behaviour events: what the customer does that stands for a way of working",
+        time="occurred_at",
+        columns=(
+            ACCOUNT,
+            _day("occurred_at", "when it happened"),
+            _text("behavior", "which behaviour", True),
+            _id("user_id", "who did it", False),
+            Column("quantity", "decimal", "how many at once", default=1, minimum=0),
+            RECORDED,
+        ),
+        repeats="warning",
+    ),
+    Table(
+        "tickets",
+        "support tickets",
+        time="opened_at",
+        key="ticket_id",
+        columns=(
+            ACCOUNT,
+            _day("opened_at", "when it was opened"),
+            _id("ticket_id", "the ticket", False),
+            _text("severity", "how bad, in the user's words"),
+            _day("closed_at", "when it was closed; empty while open", False),
+            RECORDED,
+        ),
+        second_dates=(SecondDate("closed_at"),),
+        ordered=(("opened_at", "closed_at"),),
+        repeats="warning",
+    ),
+    Table(
+        "contract_changes",
+        "requests to change the contract",
+        time="changed_at",
+        columns=(
+            ACCOUNT,
+            _day("changed_at", "when the change was made"),
+            _text("kind", "expansion, reduction, renewal, or the user's own word", True),
+            Column("arr_delta", "decimal", "change of annual recurring revenue", decimals=2),
+            Column("term_months", "integer", "new term in months", minimum=1),
+            RECORDED,
+        ),
+    ),
+    Table(
+        "results",
+        "the customer's own measure of success",
+        time="measured_on",
+        columns=(
+            ACCOUNT,
+            _day("measured_on", "when it was measured"),
+            Column("value", "number", "the measured value", required=True),
+            _text("metric", "which metric"),
+            Column("target", "number", "what the customer wants to reach"),
+            Column("higher_is_better", "boolean", "the direction that is good", default=True),
+            _day("shown_on", "when the result was shown to the customer", False),
+            RECORDED,
+        ),
+        second_dates=(SecondDate("shown_on"),),
+        ordered=(("measured_on", "shown_on"),),
+    ),
+    Table(
+        "usage",
+        "how much the product is used: the lagging signal",
+        time="used_on",
+        columns=(
+            ACCOUNT,
+            _day("used_on", "the day"),
+            Column("amount", "decimal", "how much", required=True, minimum=0),
+            RECORDED,
+        ),
+        repeats="warning",
+    ),
+    Table(
+        "plans",
+        "the success plan agreed with the customer",
+        time="agreed_on",
+        key="plan_id",
+        columns=(
+            ACCOUNT,
+            _day("agreed_on", "when it was agreed"),
+            _text("objective", "what the customer wants to achieve", True),
+            _id("plan_id", "the plan", False),
+            _text("metric", "how success is measured"),
+            Column("target", "number", "the value to reach"),
+            _day("target_on", "by when", False),
+            _text("sponsor", "who sponsors it at the customer"),
+            _text("next_phase", "what comes after"),
+            _day("closed_on", "when it was closed; empty while open", False),
+            RECORDED,
+        ),
+        second_dates=(SecondDate("closed_on"),),
+        planned=("target_on",),
+        ordered=(("agreed_on", "closed_on"), ("agreed_on", "target_on")),
+    ),
+    Table(
+        "commitments",
+        "who promised what by when",
+        time="agreed_on",
+        key="commitment_id",
+        columns=(
+            ACCOUNT,
+            _day("agreed_on", "when it was promised"),
+            _day("due_on", "by when"),
+            _text("action", "what was promised", True),
+            Column("owner", "text", "who promised", required=True, allowed=("customer", "vendor")),
+            _id("commitment_id", "the commitment", False),
+            _day("completed_on", "when it was done; empty while open", False),
+            RECORDED,
+        ),
+        second_dates=(SecondDate("completed_on"),),
+        planned=("due_on",),
+        ordered=(("agreed_on", "due_on"), ("agreed_on", "completed_on")),
+    ),
+    Table(
+        "surveys",
+        "satisfaction",
+        time="answered_on",
+        columns=(
+            ACCOUNT,
+            _day("answered_on", "when it was answered"),
+            Column("score", "number", "the score", required=True),
+            RECORDED,
+        ),
+        repeats="warning",
+    ),
+    Table(
+        "flags",
+        "the team's own at-risk calls and rescues",
+        time="flagged_on",
+        columns=(
+            ACCOUNT,
+            _day("flagged_on", "when the account was flagged"),
+            _day("cleared_on", "when the flag was cleared; empty while it stands", False),
+            RECORDED,
+        ),
+        second_dates=(SecondDate("cleared_on"),),
+        ordered=(("flagged_on", "cleared_on"),),
+    ),
+    Table(
+        "health_scores",
+        "an existing health score, to be audited",
+        time="scored_on",
+        columns=(
+            ACCOUNT,
+            _day("scored_on", "when the score was given"),
+            Column("score", "number", "the score", required=True),
+            Column("band", "text", "its colour", allowed=("green", "yellow", "red")),
+            RECORDED,
+        ),
+    ),
+    Table(
+        "account_changes",
+        "dated values of account attributes",
+        time="changed_on",
+        columns=(
+            ACCOUNT,
+            _day("changed_on", "from when on the value holds"),
+            _text("attribute", "which attribute of accounts", True),
+            _text("value", "its new value; empty for none"),
+            RECORDED,
+        ),
+    ),
+)
+
+BY_NAME: dict[str, Table] = {table.name: table for table in TABLES}
+EVENT_TABLES: tuple[Table, ...] = TABLES[1:]
