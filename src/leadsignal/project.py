@@ -85,7 +85,9 @@ class Project:
 
         Raises OptionError for an unknown option or a value that is not allowed.
         """
-        taken = {name: _option(name, value) for name, value in options.items() if value is not None}
+        taken: dict[str, Any] = {
+            name: _option(name, value) for name, value in options.items() if value is not None
+        }
         project = dataclasses.replace(self, **taken)
         for _, problem, remedy in _reason_faults(project.not_churn, project.causes):
             raise OptionError(problem, remedy)
@@ -296,7 +298,7 @@ def _take_columns(settings: Settings, name: str, value: object) -> dict[str, str
     path = ("tables", name, "columns")
     section = settings.section(path, value, BY_NAME[name].by_column)
     columns: dict[str, str] = settings.take_all(path, section, dict.fromkeys(section, a_text))
-    for theirs in {theirs for theirs in columns.values()}:
+    for theirs in sorted(set(columns.values())):
         ours = [our for our, their in columns.items() if their == theirs]
         if len(ours) > 1:
             remedy = "Map each of their columns once"
