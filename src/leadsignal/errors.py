@@ -75,15 +75,19 @@ class LeadsignalError(Exception):
     exit_code = 2
 
 
-class OptionError(LeadsignalError, ValueError):
-    """An argument or option is outside what is allowed; ``remedy`` says what is."""
+class RefusalError(LeadsignalError):
+    """One thing cannot be done: ``problem`` says why, ``remedy`` what to do instead."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         self.problem, self.remedy = problem, remedy
         super().__init__(f"{problem}. {remedy}." if remedy else problem)
 
-    def __reduce__(self) -> tuple[type[OptionError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[RefusalError], tuple[str, str]]:
         return type(self), (self.problem, self.remedy)
+
+
+class OptionError(RefusalError, ValueError):
+    """An argument or option is outside what is allowed."""
 
 
 class InputError(LeadsignalError, ValueError):
@@ -126,7 +130,7 @@ class SuccessAnalysisError(InputError):
     what = "success analysis"
 
 
-class ModelError(LeadsignalError):
+class ModelError(RefusalError):
     """The model and the data do not fit each other."""
 
     exit_code = 3

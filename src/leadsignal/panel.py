@@ -227,12 +227,16 @@ def _source(tables: Tables, table: str) -> Source:
     return Source(
         table,
         sql,
-        coverage.complete_from and day_number(coverage.complete_from),
-        coverage.complete_through and day_number(coverage.complete_through),
+        _number(coverage.complete_from),
+        _number(coverage.complete_through),
         late=recorded,
         versioned=recorded and declared.key is not None,
         decimals={**decimals, **dict.fromkeys(added, 6)},
     )
+
+
+def _number(day: date | None) -> int | None:
+    return None if day is None else day_number(day)
 
 
 def _check_fits(tables: Tables, analysis: SuccessAnalysis) -> None:
