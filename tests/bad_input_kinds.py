@@ -140,7 +140,7 @@ kind("blank file", put("tickets.csv", "\n\n  \n"), r"tickets\.csv: is empty")
 kind("empty accounts", put("accounts.csv", ""), r"accounts\.csv: is empty")
 kind(
     "header only",
-    put("accounts.csv", "account_id,started_on\n"),
+    put("accounts.csv", "account_id,started_on,segment\n"),
     r"accounts\.csv: has no rows",
 )
 kind(
@@ -163,13 +163,7 @@ kind(
 kind("empty folder of parts", lambda folder: (folder / "usage").mkdir(), r"usage: .*without parts")
 kind(
     "mixed parts",
-    lambda folder: (
-        (
-            put("usage/a.csv", "account_id,used_on,amount\n")(folder),
-            put("usage/b.parquet", "x")(folder),
-        )
-        and None
-    ),
+    together(put("usage/a.csv", "account_id,used_on,amount\n"), put("usage/b.parquet", "x")),
     r"usage: holds both CSV and Parquet",
 )
 kind("no Parquet", put("usage.parquet", "nonsense"), r"usage\.parquet: is not a Parquet file")
@@ -183,6 +177,11 @@ kind(
     "unclosed quote",
     swap("tickets.csv", "T1,high", 'T1,"high'),
     r"tickets\.csv:2: a quote is never closed",
+)
+kind(
+    "quote unclosed in the last column",
+    swap("commitments.csv", "train users,customer", '"train users,customer'),
+    r"commitments\.csv:2: a quote is never closed",
 )
 kind(
     "short row",
@@ -413,13 +412,10 @@ kind(
 )
 kind(
     "three files at once",
-    lambda folder: (
-        (
-            swap("accounts.csv", "2023-08-01", "soon")(folder),
-            swap("tickets.csv", "2023-03-04", "later")(folder),
-            swap("behaviors.csv", "A2,", "A7,")(folder),
-        )
-        and None
+    together(
+        swap("accounts.csv", "2023-08-01", "soon"),
+        swap("tickets.csv", "2023-03-04", "later"),
+        swap("behaviors.csv", "A2,", "A7,"),
     ),
     r"(?s)3 faults.*accounts\.csv:3.*'soon'.*behaviors\.csv:4.*'A7'.*tickets\.csv:2.*'later'",
 )

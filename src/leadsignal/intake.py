@@ -12,7 +12,7 @@ from leadsignal.errors import Fault, FaultKind
 from leadsignal.project import Project, TableSource
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
 from leadsignal.settings import near, one_of
-from leadsignal.sources.csv_files import open_csv, unclosed_quote
+from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.frames import open_frame
 from leadsignal.sources.locate import Located, at_path, locate
 from leadsignal.sources.parquet_files import open_parquet
@@ -141,9 +141,19 @@ class Intake:
         )
         loaded = Loaded(table, columns, extras)
         self.store.create(table, columns, extras)
+        before = len(self.structural)
         for part, match in zip(parts, matched, strict=True):
             self._append(loaded, part, match or {})
-        self.loaded[name] = loaded
+        if len(self.structural) == before:
+            self._keep(loaded)
+
+    def _keep(self, loaded: Loaded) -> None:
+        if loaded.rows or loaded.table.name != "accounts":
+            self.loaded[loaded.table.name] = loaded
+            return
+        file = loaded.parts[0][0].file
+        remedy = "Export the accounts again."
+        self.structural.append(Fault(file, "accounts", None, None, None, "has no rows", remedy))
 
     def _match(self, table: Table, part: Part) -> dict[str, str] | None:
         """Return their name of each of our columns that the part has, or None after a fault."""
@@ -179,19 +189,20 @@ class Intake:
         self._note_unread_rows(part)
 
     def _note_unread_rows(self, part: Part) -> None:
-        faults, more = part.faults()
+        try:
+            faults, more = part.faults()
+        except UnreadableError as error:
+            self.structural.append(error.fault)
+            return
         self.faults += faults
         if more:
             self.more[faults[0].kind] = self.more.get(faults[0].kind, 0) + more
 
     def _broken(self, part: Part, error: Exception) -> Fault:
-        if part.path is not None:
-            line = unclosed_quote(part.path, part.encoding)
-            if line is not None:
-                remedy = "Close the quote, or double it where it belongs to the text."
-                return Fault(
-                    part.file, part.table, line, None, None, "a quote is never closed", remedy
-                )
+        try:
+            part.faults()
+        except UnreadableError as unreadable:
+            return unreadable.fault
         said = re.sub(r"\s+", " ", str(error)).strip()[:200]
         return Fault(
             part.file, part.table, None, None, said, "cannot be read", "Export the file again."
