@@ -21,6 +21,8 @@ from leadsignal.store import Store, reading_of
 
 MISSPELT, ALIKE = 0.85, 0.72
 """From how much likeness on an unknown column is taken for a misspelling, or asked about."""
+LARGE = 500_000_000
+"""From so many bytes of Parquet on, the disk is spared rather than the processor."""
 
 
 @dataclass
@@ -140,6 +142,7 @@ class Intake:
             _extras(parts, [set(m.values()) for m in matched if m]) if name == "accounts" else []
         )
         loaded = Loaded(table, columns, extras)
+        self.store.compress_texts(sum(part.bytes for part in parts) > LARGE)
         self.store.create(table, columns, extras)
         before = len(self.structural)
         for part, match in zip(parts, matched, strict=True):

@@ -33,6 +33,7 @@ class Part:
     relation: str = "incoming"
     reader: Any = None
     header_line: int | None = None
+    bytes: int = 0
     faults: Callable[[], tuple[list[Fault], int]] = field(default=lambda: ([], 0))
     lines: Callable[[list[int]], list[int]] = field(default=lambda rows: [row + 1 for row in rows])
     notices: tuple[str, ...] = ()
