@@ -403,7 +403,7 @@ def test_attributes_that_give_ends_away() -> None:
         }
     )
     names = ["seats", "status", "score", "segment", "serial"]
-    told = [text for text in warnings_of({"accounts": accounts}, attributes=names)]
+    told = warnings_of({"accounts": accounts}, attributes=names)
     assert [text.split("'")[1] for text in told if "attribute" in text] == names[:3]
     assert "'seats' is empty or zero for 100% of ended accounts and 0% of the others" in told[0]
 

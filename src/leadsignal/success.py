@@ -269,6 +269,4 @@ def _toml(value: Any) -> str:
 
 
 def _pairs(values: Mapping[str, Any]) -> Iterator[str]:
-    return (
-        f"{json.dumps(key, ensure_ascii=False)} = {_toml(value)}" for key, value in values.items()
-    )
+    return (f"{_toml(key)} = {_toml(value)}" for key, value in values.items())
