@@ -162,11 +162,11 @@ def _offset_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
     )
     if having and lacking:
         odd = offset if having < lacking else f"NOT {offset}"
-        what = "has" if having < lacking else "has no"
+        what = "has an" if having < lacking else "has no"
         yield Check(
             column.name,
             odd,
-            f"mixed time zones: this time {what} an offset, unlike most of the column",
+            f"mixed time zones: this time {what} offset, unlike most of the column",
             f"Write all times alike; those without an offset are taken for "
             f"{intake.project.timezone} time.",
         )
@@ -266,7 +266,7 @@ def _account_checks(loaded: Loaded, lost: frozenset[str]) -> Iterator[Check]:
     )
     yield Check(
         loaded.table.time,
-        f"{time} > a.ended_on",
+        f"{time} > a.ended_on AND a.ended_on >= a.started_on",
         "lies after the account's end",
         "Correct the date, or the account's ended_on",
         told="concat('account ', t.account_id, ' ends on ', a.ended_on)",

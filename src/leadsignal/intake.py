@@ -12,7 +12,7 @@ from leadsignal.errors import Fault, FaultKind
 from leadsignal.project import Project, TableSource
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
 from leadsignal.settings import near, one_of
-from leadsignal.sources.csv_files import open_csv, unclosed_quote
+from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.frames import open_frame
 from leadsignal.sources.locate import Located, at_path, locate
 from leadsignal.sources.parquet_files import open_parquet
@@ -21,6 +21,8 @@ from leadsignal.store import Store, reading_of
 
 MISSPELT, ALIKE = 0.85, 0.72
 """From how much likeness on an unknown column is taken for a misspelling, or asked about."""
+LARGE = 500_000_000
+"""From so many bytes of Parquet on, the disk is spared rather than the processor."""
 
 
 @dataclass
@@ -140,10 +142,21 @@ class Intake:
             _extras(parts, [set(m.values()) for m in matched if m]) if name == "accounts" else []
         )
         loaded = Loaded(table, columns, extras)
+        self.store.compress_texts(sum(part.bytes for part in parts) > LARGE)
         self.store.create(table, columns, extras)
+        before = len(self.structural)
         for part, match in zip(parts, matched, strict=True):
             self._append(loaded, part, match or {})
-        self.loaded[name] = loaded
+        if len(self.structural) == before:
+            self._keep(loaded)
+
+    def _keep(self, loaded: Loaded) -> None:
+        if loaded.rows or loaded.table.name != "accounts":
+            self.loaded[loaded.table.name] = loaded
+            return
+        file = loaded.parts[0][0].file
+        remedy = "Export the accounts again."
+        self.structural.append(Fault(file, "accounts", None, None, None, "has no rows", remedy))
 
     def _match(self, table: Table, part: Part) -> dict[str, str] | None:
         """Return their name of each of our columns that the part has, or None after a fault."""
@@ -179,19 +192,20 @@ class Intake:
         self._note_unread_rows(part)
 
     def _note_unread_rows(self, part: Part) -> None:
-        faults, more = part.faults()
+        try:
+            faults, more = part.faults()
+        except UnreadableError as error:
+            self.structural.append(error.fault)
+            return
         self.faults += faults
         if more:
             self.more[faults[0].kind] = self.more.get(faults[0].kind, 0) + more
 
     def _broken(self, part: Part, error: Exception) -> Fault:
-        if part.path is not None:
-            line = unclosed_quote(part.path, part.encoding)
-            if line is not None:
-                remedy = "Close the quote, or double it where it belongs to the text."
-                return Fault(
-                    part.file, part.table, line, None, None, "a quote is never closed", remedy
-                )
+        try:
+            part.faults()
+        except UnreadableError as unreadable:
+            return unreadable.fault
         said = re.sub(r"\s+", " ", str(error)).strip()[:200]
         return Fault(
             part.file, part.table, None, None, said, "cannot be read", "Export the file again."

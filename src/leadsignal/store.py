@@ -67,6 +67,10 @@ class Store:
         described = self.connection.execute(f"DESCRIBE SELECT {listed} FROM {part.relation}")
         return dict(zip(part.columns, (row[1] for row in described.fetchall()), strict=True))
 
+    def compress_texts(self, yes: bool) -> None:
+        """Say whether texts are to be compressed: a quarter of the space, twice the time."""
+        self.run(f"SET disabled_compression_methods = '{'' if yes else 'dict_fsst'}'")
+
     def create(self, table: Table, columns: list[str], extras: list[str]) -> None:
         """Create the table with the schema's columns that were given, and extra texts."""
         listed = [f"{quoted(name)} {sql_type(table.by_column[name])}" for name in columns]
