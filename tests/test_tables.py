@@ -237,6 +237,18 @@ def test_numbers_as_ids_mean_the_same_in_every_source() -> None:
     assert rows(tables, "behaviors", "account_id") == [("1",), ("2",)]
 
 
+def test_arguments_are_checked() -> None:
+    with pytest.raises(OptionError, match=r"'acounts' is not known.*'accounts'"):
+        read_tables({"accounts": A}, columns={"acounts": {"account_id": "Id"}})
+    with pytest.raises(OptionError, match=r"'id' is not known"):
+        read_tables({"accounts": A}, columns={"accounts": {"id": "Id"}})
+    with pytest.raises(TablesError, match=r"'acounts'|acounts: is not a table"):
+        read_tables({"accounts": A, "acounts": A})
+    with pytest.raises(TablesError, match="usage: a list is not a frame"):
+        read_tables({"accounts": A, "usage": []})
+    assert read_tables({"accounts": A.assign(s="x")}, attributes="s").attributes == {"s": "text"}
+
+
 # Time
 
 

@@ -56,6 +56,14 @@ class Store:
         """Run a statement."""
         self.connection.execute(sql)
 
+    def delete(self, table: str, rows: list[int]) -> None:
+        """Delete rows of a table by their numbers."""
+        import pyarrow as pa
+
+        self.connection.register("bad_rows", pa.table({"row": pa.array(rows, pa.int64())}))
+        self.run(f"DELETE FROM {table} WHERE rowid IN (SELECT row FROM bad_rows)")
+        self.connection.unregister("bad_rows")
+
     def types_of(self, part: Part) -> dict[str, str]:
         """Return the DuckDB type of each column of a part, by the part's names."""
         if part.reader is not None:
