@@ -97,7 +97,8 @@ class Door:
         return before - self._account_ids() if name == "accounts" else set()
 
     def _account_ids(self) -> set[str]:
-        return {account for (account,) in self.store.query("SELECT account_id FROM accounts")}
+        found = self.store.query("SELECT account_id FROM accounts WHERE account_id IS NOT NULL")
+        return {account for (account,) in found}
 
     def _refuse_no_accounts(self) -> None:
         loaded = self.intake.loaded.get("accounts")
