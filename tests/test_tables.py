@@ -431,3 +431,19 @@ def test_the_good_files_are_all_used(tmp_path: Path) -> None:
     assert {f"{name}.csv" for name in read_tables(tmp_path).names} == {
         name for name in GOOD if name.endswith(".csv")
     }
+
+
+def test_order_of_rows_and_columns_never_matters(tmp_path: Path) -> None:
+    write_good(tmp_path)
+    first = read_tables(tmp_path)
+    frames = {}
+    for name in first.names:
+        frame = pd.read_csv(tmp_path / f"{name}.csv", dtype=str).assign(zip="1", area="2")
+        frames[name] = frame if name == "accounts" else frame.drop(columns=["zip", "area"])
+    turned = {
+        name: frame[frame.columns[::-1]].sample(frac=1, random_state=1)
+        for name, frame in frames.items()
+    }
+    one, other = read_tables(frames), read_tables(turned)
+    for name in first.names:
+        pd.testing.assert_frame_equal(one.frame(name), other.frame(name))

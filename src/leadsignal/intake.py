@@ -215,14 +215,14 @@ class Intake:
 
 
 def _extras(parts: list[Part], taken: list[set[str]]) -> list[str]:
-    """Return the columns of accounts that the schema does not name, as attributes may be."""
+    """Return the columns of accounts that the schema does not name, in the order of their names."""
     own = {*BY_NAME["accounts"].by_column, "known_on", "superseded_on"}
     extras: dict[str, str] = {}
     for part, theirs in zip(parts, taken, strict=True):
         for name in part.columns:
             if name not in theirs and name and name.lower() not in own:
                 extras.setdefault(name.lower(), name)
-    return list(extras.values())
+    return sorted(extras.values())
 
 
 def match_columns(
