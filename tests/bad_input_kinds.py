@@ -257,7 +257,7 @@ kind(
 kind(
     "wrong type in Parquet",
     parquet("usage", {"account_id": ["A1"], "used_on": [3.5], "amount": [1]}),
-    r"usage\.parquet: used_on: a column of this type cannot be read as day \(given: 'double'\)",
+    r"usage\.parquet: used_on: a column of this type cannot be read as a date \(given: 'double'\)",
 )
 kind(
     "text in a Parquet number",

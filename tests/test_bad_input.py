@@ -41,5 +41,14 @@ def test_each_kind_is_told_clearly(name: str, tmp_path: Path) -> None:
     assert str(tmp_path) not in message or "no table accounts" in message
     if isinstance(caught.value, InputError) and name != "three files at once":
         assert caught.value.count == 1, message
-    if isinstance(caught.value, TablesError):
-        assert check_tables(tmp_path).faults == caught.value.faults
+
+
+@pytest.mark.parametrize("name", ["unknown account", "three files at once", "no Parquet"])
+def test_check_reports_what_reading_raises(name: str, tmp_path: Path) -> None:
+    write_bad(name, tmp_path)
+    with pytest.raises(TablesError) as caught:
+        read_tables(tmp_path)
+    report = check_tables(tmp_path)
+    assert (report.ok, report.faults) == (False, caught.value.faults)
+    assert report.to_dict()["fault_count"] == caught.value.count
+    assert report.tables["accounts"] == 3

@@ -34,11 +34,12 @@ class Check:
 
 
 def check_rows(
-    intake: Intake, loaded: Loaded, lost: frozenset[str] = frozenset()
+    intake: Intake, loaded: Loaded, lost: frozenset[str], every_row: bool
 ) -> Iterator[tuple[list[int], list[Fault], int]]:
     """Yield, for each check that found something: the rows, their faults, how many more.
 
-    ``lost`` are accounts that were dropped: what depends on them goes with them.
+    ``lost`` are accounts that were dropped: what depends on them goes with them. Without
+    ``every_row`` only the rows of the faults that are held are looked up.
     """
     if loaded.table.name == "accounts":
         _create_accounts_now(intake, loaded)
@@ -47,7 +48,7 @@ def check_rows(
     counts = _counts(intake, loaded, checks)
     for check, count in zip(checks, counts, strict=True):
         if count:
-            yield _found(intake, loaded, check, count)
+            yield _found(intake, loaded, check, count, _rows(intake, loaded, check, every_row))
     for check, rows in _repeats(intake, loaded):
         yield _found(intake, loaded, check, len(rows), rows)
 
@@ -74,18 +75,19 @@ def _counts(intake: Intake, loaded: Loaded, checks: list[Check]) -> tuple[int, .
     return intake.store.query(f"SELECT {listed} FROM {_from(intake, loaded)}")[0]
 
 
+def _rows(intake: Intake, loaded: Loaded, check: Check, every_row: bool) -> list[int]:
+    limit = "" if every_row else f" LIMIT {HELD}"
+    found = intake.store.query(
+        f"SELECT t.rowid FROM {_from(intake, loaded)} WHERE {check.condition} "
+        f"ORDER BY t.rowid{limit}"
+    )
+    return [row for (row,) in found]
+
+
 def _found(
-    intake: Intake, loaded: Loaded, check: Check, count: int, rows: list[int] | None = None
+    intake: Intake, loaded: Loaded, check: Check, count: int, rows: list[int]
 ) -> tuple[list[int], list[Fault], int]:
     value = check.value or f"t.{quoted(check.column)}"
-    if rows is None:
-        rows = [
-            row
-            for (row,) in intake.store.query(
-                f"SELECT t.rowid FROM {_from(intake, loaded)} WHERE {check.condition} "
-                "ORDER BY t.rowid"
-            )
-        ]
     held = rows[:HELD]
     listed = ", ".join(map(str, held))
     values = {

@@ -35,7 +35,8 @@ class Fault:
             place += f":{self.line}"
         parts = [part for part in (place, self.column) if part]
         given = "" if self.value is None else f" (given: {self.value!r})"
-        return f"{': '.join([*parts, self.problem])}{given}. {self.remedy}"
+        stop = "" if self.problem.endswith("?") and not given else "."
+        return f"{': '.join([*parts, self.problem])}{given}{stop} {self.remedy}"
 
     @property
     def kind(self) -> FaultKind:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from leadsignal.errors import Fault, FaultKind
+from leadsignal.errors import Fault, FaultKind, OptionError
 from leadsignal.project import Project, TableSource
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
-from leadsignal.settings import near, one_of
+from leadsignal.settings import near, one_of, texts
 from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.frames import open_frame
 from leadsignal.sources.locate import Located, at_path, locate
@@ -184,6 +184,8 @@ class Intake:
                     given = reading_of(text, part, name, types[name], "UTC")
                     if not isinstance(given, Fault):
                         readings[name] = given
+                    elif name in self.source("accounts").attributes:
+                        self.structural.append(given)
             loaded.rows = self.store.load(part, readings)
         except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
             self.structural.append(self._broken(part, error))
@@ -213,14 +215,14 @@ class Intake:
 
 
 def _extras(parts: list[Part], taken: list[set[str]]) -> list[str]:
-    """Return the columns of accounts that the schema does not name, as attributes may be."""
+    """Return the columns of accounts that the schema does not name, in the order of their names."""
     own = {*BY_NAME["accounts"].by_column, "known_on", "superseded_on"}
     extras: dict[str, str] = {}
     for part, theirs in zip(parts, taken, strict=True):
         for name in part.columns:
             if name not in theirs and name and name.lower() not in own:
                 extras.setdefault(name.lower(), name)
-    return list(extras.values())
+    return sorted(extras.values())
 
 
 def match_columns(
@@ -284,12 +286,23 @@ def with_options(
     attributes: Iterable[str] | Mapping[str, str] | None,
     columns: Mapping[str, Mapping[str, str]] | None,
 ) -> Project:
-    """Return the project with attributes and column names given as arguments."""
+    """Return the project with attributes and column names given as arguments.
+
+    Raises OptionError for a table or a column that is none of ours.
+    """
     tables = dict(project.tables)
     for name, mapping in (columns or {}).items():
+        for known, given in [(BY_NAME, name), *((_columns_of(name), ours) for ours in mapping)]:
+            if given not in known:
+                raise OptionError(f"columns: {given!r} is not known", one_of(known, given))
         tables[name] = replace(tables.get(name, TableSource()), columns=dict(mapping))
     if attributes is not None:
         kinds = dict(attributes) if isinstance(attributes, Mapping) else {}
+        names = texts(attributes if isinstance(attributes, str) else list(attributes))
         accounts = tables.get("accounts", TableSource())
-        tables["accounts"] = replace(accounts, attributes=tuple(attributes), attribute_kinds=kinds)
+        tables["accounts"] = replace(accounts, attributes=names, attribute_kinds=kinds)
     return replace(project, tables=tables)
+
+
+def _columns_of(table: str) -> Mapping[str, Column]:
+    return BY_NAME[table].by_column if table in BY_NAME else {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.cells import Reading, read_cell, sql_type
 from leadsignal.errors import Fault, OptionError
-from leadsignal.schema import BY_NAME, Column, Table
+from leadsignal.schema import Column, Table
 from leadsignal.sources.parts import Part, quoted
 
 if TYPE_CHECKING:
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 MEMORY = "1500MB"
 GIVEN, HAS_OFFSET = "given ", "offset of "
 """Prefixes of the store's own columns; no column of a schema has a blank in its name."""
+STORED_AS = {
+    "id": "text",
+    "text": "text",
+    "day": "a date",
+    "moment": "a timestamp",
+    "number": "a number",
+    "decimal": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+}
 
 
 class Store:
@@ -55,6 +65,14 @@ class Store:
     def run(self, sql: str) -> None:
         """Run a statement."""
         self.connection.execute(sql)
+
+    def delete(self, table: str, rows: list[int]) -> None:
+        """Delete rows of a table by their numbers."""
+        import pyarrow as pa
+
+        self.connection.register("bad_rows", pa.table({"row": pa.array(rows, pa.int64())}))
+        self.run(f"DELETE FROM {table} WHERE rowid IN (SELECT row FROM bad_rows)")
+        self.connection.unregister("bad_rows")
 
     def types_of(self, part: Part) -> dict[str, str]:
         """Return the DuckDB type of each column of a part, by the part's names."""
@@ -124,6 +142,6 @@ def reading_of(column: Column, part: Part, theirs: str, source: str, zone: str) 
         part.header_line,
         theirs,
         source.lower(),
-        f"a column of this type cannot be read as {column.kind}",
-        f"Store {BY_NAME[part.table].by_column[column.name].meaning!r} as {column.kind}.",
+        f"a column of this type cannot be read as {STORED_AS[column.kind]}",
+        f"Store it as {STORED_AS[column.kind]}.",
     )

@@ -263,7 +263,11 @@ def _header(
 
 
 def _split(record: str, delimiter: str) -> list[str]:
-    return [name.strip() for name in next(csv.reader([record], delimiter=delimiter))]
+    lines = record.splitlines(keepends=True)
+    try:
+        return [name.strip() for name in next(csv.reader(lines, delimiter=delimiter))]
+    except csv.Error:
+        return [record]
 
 
 def _first_record(path: Path, encoding: str) -> tuple[str, int]:
