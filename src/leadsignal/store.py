@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -54,7 +55,10 @@ class Store:
         except duckdb.Error:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
-        self.connection.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
+        self.connection.execute("SET TimeZone = 'UTC'")
+        # In Jupyter without ipywidgets there is no bar, and DuckDB refuses to be told so.
+        with contextlib.suppress(duckdb.InvalidInputException):
+            self.connection.execute("SET enable_progress_bar = false")
         self._remove = weakref.finalize(self, _remove, self.connection, self.folder)
         self.tables: dict[str, list[str]] = {}
 
