@@ -78,3 +78,132 @@ def test_unknown_worlds_and_fields_are_refused() -> None:
         simulate(5, world="leeding")
     with pytest.raises(OptionError, match="proces_effect"):
         simulate(5, proces_effect=0)
+
+
+def test_one_account_does_not_depend_on_how_many_there_are() -> None:
+    few, many = simulate(20, seed=1), small()
+    for name, table in few.tables.items():
+        same = many.tables[name]
+        same = same[same["account_id"].isin(few.tables["accounts"]["account_id"])]
+        order = list(table.columns)
+        pd.testing.assert_frame_equal(
+            table.sort_values(order, ignore_index=True), same.sort_values(order, ignore_index=True)
+        )
+
+
+def visible(simulation: Simulation, cut: pd.Timestamp) -> dict[str, pd.DataFrame]:
+    """Rows and second dates strictly before the cut."""
+    out = {}
+    for table in schema.TABLES:
+        frame = simulation.tables[table.name]
+        frame = frame[frame[table.time] < cut].copy()
+        for second in table.second_dates:
+            if second.column in frame:
+                hidden = ~(frame[second.column] < cut)
+                for column in (second.column, *second.also):
+                    frame[column] = frame[column].where(~hidden)
+        out[table.name] = frame.sort_values(list(frame.columns), ignore_index=True)
+    return out
+
+
+@pytest.mark.parametrize("world", ["leading", "disengagement", "slow_decline"])
+def test_what_is_seen_before_a_day_does_not_depend_on_what_comes_after(world: str) -> None:
+    short = simulate(150, seed=1, world=world, days=900)
+    cut = pd.Timestamp(short.as_of)
+    for name, table in visible(small(world), cut).items():
+        pd.testing.assert_frame_equal(table, visible(short, cut)[name], check_dtype=False)
+
+
+@cache
+def large(world: str = "leading") -> Simulation:
+    return simulate(1500, seed=5, world=world)
+
+
+def grid(simulation: Simulation, every: int = 91) -> pd.DataFrame:
+    """Accounts active and without notice on some days, and whether they left within 180 days."""
+    accounts = simulation.tables["accounts"]
+    as_of = pd.Timestamp(simulation.as_of)
+    days = pd.date_range("2021-06-07", as_of - pd.Timedelta(days=181), freq=f"{every}D")
+    rows = accounts.merge(pd.DataFrame({"snapshot_on": days}), how="cross")
+    rows = rows[(rows["started_on"] < rows["snapshot_on"])]
+    rows = rows[~(rows["end_known_on"] < rows["snapshot_on"])]
+    rows = rows[~(rows["ended_on"] <= rows["snapshot_on"])]
+    left = (rows["ended_on"] - rows["snapshot_on"]).dt.days
+    return rows.assign(event=(left <= 180).astype(float))
+
+
+@pytest.mark.parametrize("world", ["leading", "no_effect", "disengagement"])
+def test_the_oracle_is_calibrated(world: str) -> None:
+    rows = grid(large(world), every=182)
+    risk = large(world).truth.oracle_risk(rows, 180)
+    assert ((risk >= 0) & (risk <= 1)).all()
+    band = np.minimum((pd.Series(risk).rank(pct=True) * 5).astype(int), 4).to_numpy()
+    for one in range(5):
+        here = band == one
+        spread = np.sqrt((risk[here] * (1 - risk[here])).sum())
+        assert abs(rows["event"].to_numpy()[here].sum() - risk[here].sum()) < 3.5 * spread + 1
+
+
+def test_the_oracle_does_not_depend_on_the_other_rows() -> None:
+    rows = grid(small()).sample(60, random_state=0)
+    truth = small().truth
+    whole = truth.oracle_risk(rows, 180)
+    np.testing.assert_allclose(truth.oracle_risk(rows.iloc[::-3], 180), whole[::-3], rtol=1e-6)
+
+
+def test_the_oracle_refuses_what_is_not_there() -> None:
+    rows = grid(small()).head(1)
+    with pytest.raises(KeyError, match="nobody"):
+        small().truth.oracle_risk(rows.assign(account_id="nobody"), 180)
+    with pytest.raises(ValueError, match="before the account's start"):
+        small().truth.oracle_risk(rows.assign(snapshot_on=pd.Timestamp("2010-01-01")), 180)
+
+
+def test_hazards_add_up_to_the_decisions() -> None:
+    truth = small().truth
+    days = pd.date_range("2021-01-04", "2024-12-31")
+    every = small().tables["accounts"].merge(pd.DataFrame({"day": days}), how="cross")
+    every = every[every["day"] >= every["started_on"]]
+    expected = truth.hazards(every).sum()
+    first = np.datetime64("2021-01-04").astype("datetime64[D]").astype(int)
+    decided = ((truth.decided >= first) & (truth.decided < truth.as_of)).sum()
+    assert abs(decided - expected) < 3 * np.sqrt(expected)
+
+
+def oracle_episodes(simulation: Simulation, account: str) -> list[tuple[str, object, object]]:
+    """Adoption of an account counted day by day, as the design has it."""
+    events = simulation.tables["behaviors"]
+    events = events[(events["account_id"] == account)]
+    own = simulation.tables["accounts"].set_index("account_id").loc[account]
+    end = min(pd.Timestamp(simulation.as_of), own["ended_on"])
+    end = pd.Timestamp(simulation.as_of) if pd.isna(own["ended_on"]) else end
+    found, since = [], None
+    mine = events[events["behavior"] == "reconciliation_completed"]
+    for day in pd.date_range(own["started_on"], end):
+        windows = []
+        for back in (0, 30):
+            stop, start = day - pd.Timedelta(days=back), day - pd.Timedelta(days=back + 30)
+            part = mine[(mine["occurred_at"] >= start) & (mine["occurred_at"] < stop)]
+            windows.append(len(part) >= 4 and part["user_id"].nunique() >= 2)
+        if all(windows) and since is None and day < end:
+            since = day
+        if since is not None and (not all(windows) or day == end):
+            found.append((since, pd.NaT if day == end else day))
+            since = None
+    return found
+
+
+def test_episodes_are_adoption_by_the_definition() -> None:
+    accounts = small().tables["accounts"]
+    young = accounts[accounts["started_on"] >= "2023-06-01"]["account_id"].head(6)
+    episodes = small().truth.episodes
+    for account in young:
+        mine = episodes[
+            (episodes["account_id"] == account) & (episodes["process"] == "weekly_reconciliation")
+        ]
+        counted = oracle_episodes(small(), account)
+        assert list(mine["adopted_on"]) == [begin for begin, _ in counted]
+        assert mine["lapsed_on"].tolist() == [end for _, end in counted] or all(
+            pd.isna(a) == pd.isna(b) and (pd.isna(a) or a == b)
+            for a, (_, b) in zip(mine["lapsed_on"], counted, strict=True)
+        )
