@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from leadsignal import schema
-from leadsignal.datasets import WORLDS, Simulation, simulate
+from leadsignal.datasets import WORLDS, Simulation, sample_folder, simulate, write_sample
 from leadsignal.errors import OptionError
 
 
@@ -116,7 +119,7 @@ def test_what_is_seen_before_a_day_does_not_depend_on_what_comes_after(world: st
 
 @cache
 def large(world: str = "leading") -> Simulation:
-    return simulate(1500, seed=5, world=world)
+    return simulate(1000, seed=5, world=world)
 
 
 def grid(simulation: Simulation, every: int = 91) -> pd.DataFrame:
@@ -207,3 +210,97 @@ def test_episodes_are_adoption_by_the_definition() -> None:
             pd.isna(a) == pd.isna(b) and (pd.isna(a) or a == b)
             for a, (_, b) in zip(mine["lapsed_on"], counted, strict=True)
         )
+
+
+def test_the_sample_is_written_byte_for_byte(tmp_path: Path) -> None:
+    again = write_sample(tmp_path / "sample")
+    names = sorted(path.name for path in sample_folder().iterdir())
+    assert names == sorted(path.name for path in again.iterdir())
+    for name in names:
+        assert (again / name).read_bytes() == (sample_folder() / name).read_bytes(), name
+    assert sum(path.stat().st_size for path in again.iterdir()) < 6_000_000
+
+
+def gap(simulation: Simulation, column: str) -> float:
+    """Difference of the end rate a year between states of the latent practice, in logs."""
+    weeks = simulation.truth.practices
+    ends = simulation.tables["accounts"].set_index("account_id")["end_known_on"]
+    known = weeks["account_id"].map(ends)
+    last = (known >= weeks["monday"]) & (known < weeks["monday"] + pd.Timedelta(days=7))
+    inside = weeks["monday"] >= "2021-01-04"
+    state = weeks[column].astype(float) > 0.5
+    rates = [last[inside & (state == value)].mean() for value in (False, True)]
+    return float(np.log(rates[1] / rates[0]))
+
+
+def test_practice_protects_only_where_the_law_says_so() -> None:
+    assert gap(large(), "success") < -0.7
+    assert abs(gap(large("no_effect"), "success")) < 0.3
+    # They mark an end that was decided before.
+    assert gap(large("disengagement"), "success") < -0.4
+
+
+def fall(simulation: Simulation, weeks_before: int) -> float:
+    """Median usage so many weeks before the end was told, over that of a year's best."""
+    usage = simulation.tables["usage"]
+    accounts = simulation.tables["accounts"].dropna(subset=["end_known_on"])
+    merged = usage.merge(accounts[["account_id", "end_known_on", "started_on"]], on="account_id")
+    merged = merged[merged["end_known_on"] - merged["started_on"] > pd.Timedelta(days=400)]
+    week = (merged["end_known_on"] - merged["used_on"]).dt.days // 7
+    at = merged[week == weeks_before].set_index("account_id")["amount"]
+    usual = merged[week > 44].groupby("account_id")["amount"].median()
+    return float((at / usual).dropna().mean())
+
+
+def test_usage_falls_when_the_law_says_so() -> None:
+    late, slow, never = large(), small("slow_decline", 2), large("no_effect")
+    assert fall(late, 12) > 0.85
+    assert fall(late, 0) < 0.85
+    assert fall(slow, 4) < 0.4
+    assert fall(never, 0) > 0.9
+
+
+def test_large_accounts_adopt_more_where_size_confounds() -> None:
+    def correlation(world: str) -> float:
+        weeks = large(world).truth.practices
+        size = large(world).tables["accounts"].set_index("account_id")["employees"]
+        practised = weeks.groupby("account_id")["weekly_reconciliation"].mean()
+        return float(practised.corr(np.log(size), method="spearman"))
+
+    assert correlation("confounded") > 0.25
+    assert abs(correlation("no_effect")) < 0.1
+
+
+def test_notice_can_be_switched_off() -> None:
+    accounts = simulate(150, seed=3, notice=False).tables["accounts"].dropna(subset=["ended_on"])
+    later = accounts["ended_on"] - accounts["end_known_on"]
+    assert (later <= pd.Timedelta(days=1)).all()
+    noticed = small().tables["accounts"].dropna(subset=["ended_on"])
+    assert ((noticed["ended_on"] - noticed["end_known_on"]).dt.days > 10).mean() > 0.9
+
+
+def test_mess_is_as_announced() -> None:
+    tables = simulate(300, seed=4, world="messy").tables
+    assert (tables["accounts"]["end_reason"] == "completed").any()
+    assert (tables["accounts"]["seats"] == 0).equals(tables["accounts"]["ended_on"].notna())
+    versions = tables["commitments"].groupby("commitment_id")["due_on"].nunique()
+    assert (versions > 1).any()
+    late = tables["behaviors"]["recorded_at"] - tables["behaviors"]["occurred_at"]
+    assert (late > pd.Timedelta(days=1)).any()
+    assert (late >= pd.Timedelta(0)).all()
+    assert tables["usage"]["used_on"].min() > tables["behaviors"]["occurred_at"].min()
+
+
+def test_customers_come_back_under_their_own_name() -> None:
+    accounts = large().tables["accounts"].sort_values("started_on")
+    again = accounts[accounts["customer_id"].duplicated(keep=False)]
+    first = again.groupby("customer_id").nth(0).set_index("customer_id")
+    second = again.groupby("customer_id").nth(1).set_index("customer_id")
+    assert len(second) > 0
+    assert (second["started_on"] > first.loc[second.index, "ended_on"]).all()
+    assert (second["industry"] == first.loc[second.index, "industry"]).all()
+
+
+def test_importing_the_simulator_does_not_import_pandas() -> None:
+    code = "import leadsignal.datasets, sys; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
