@@ -79,9 +79,7 @@ class Features:
         }
         return {name: count for name, count in counts.items() if count}
 
-    def ahead(
-        self, matrix: NDArray[np.float64], days: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the rows as they will be ``days`` later, as far as that is known.
 
         Tenure grows, the days to renewal shrink and start anew at each renewal; everything else
@@ -106,6 +104,4 @@ class Features:
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Features:
         """Read what `to_dict` wrote."""
-        return cls(
-            tuple(given["names"]), {name: tuple(v) for name, v in given["levels"].items()}
-        )
+        return cls(tuple(given["names"]), {name: tuple(v) for name, v in given["levels"].items()})
