@@ -211,7 +211,7 @@ class Reference:
         told = facts["end_known_on"]
         return {
             "account_id": account,
-            "customer_id": facts["customer_id"] or account,
+            "customer_id": self.first_version(account).get("customer_id") or account,
             "snapshot_on": t,
             "start": (t - started).days,
             "stop": (min(stop, ended or stop) - started).days,
