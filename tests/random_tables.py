@@ -232,7 +232,7 @@ def later_account(rng: Random, rows: Sequence[Row]) -> Row:
     row["employees"] = rng.choice([None, "7", "9.25"])
     if rng.random() < 0.3:
         row["started_on"] -= days(rng.randint(0, 40))
-    if row["ended_on"] is None and rng.random() < 0.3:
+    if "ended_on" in row and row["ended_on"] is None and rng.random() < 0.3:
         row["ended_on"] = row["started_on"] + days(rng.randint(60, 400))
     return row
 
