@@ -67,6 +67,8 @@ def other_future(case: Case, t: date, rng: Random) -> Case:
         later = [row for row in fresh[name] if not is_known(table, row, t)]
         changed = [made for row in hidden for made in _other_row(rng, table, row, later, t)]
         held = [_other_cells(rng, table, row, t) for row in rows]
+        if len({tuple(row.values()) for row in held}) < len(held):
+            held = rows  # Two rows became one, which the door may refuse.
         added = [row for row in later if rng.random() < 0.4]
         tables[name] = [*held, *changed, *added]
     made = tidy(tables, case.columns)
