@@ -143,6 +143,7 @@ def _other_accounts(
             accounts.append(held[-1])
     for number in range(3):
         drawn = draw_account(rng, shape, f"{rng.choice('0bz')}{number}")
+        drawn = [{name: row[name] for name in shape.columns["accounts"]} for row in drawn]
         accounts += drawn if not any(is_readable(row, t) for row in drawn) else []
     return accounts
 
