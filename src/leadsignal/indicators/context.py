@@ -39,7 +39,8 @@ def declare(given: Given) -> list[Indicator]:
                 "arr_now", FAMILY, "context", "currency", "annual recurring revenue", Fact("arr")
             )
         )
-    return made + [_attribute(given, name) for name in given.attributes if name != "arr"]
+    facts = ("arr", "term_months")
+    return made + [_attribute(given, name) for name in given.attributes if name not in facts]
 
 
 def _attribute(given: Given, name: str) -> Indicator:
