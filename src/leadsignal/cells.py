@@ -83,8 +83,8 @@ def _time(column: Column, expression: str, source: str, zone: str) -> Reading | 
     local = f"timezone({literal(zone)}, {{}})"
     if source == "VARCHAR":
         return _written_time(expression, kind, local)
-    if source == "TIMESTAMP WITH TIME ZONE":
-        value = local.format(expression)
+    if "TIME ZONE" in source or "TZ" in source:
+        value = local.format(f"CAST({expression} AS TIMESTAMPTZ)")
     elif source == "DATE" or source.startswith("TIMESTAMP"):
         value = expression
     else:

@@ -34,11 +34,12 @@ class Check:
 
 
 def check_rows(
-    intake: Intake, loaded: Loaded, lost: frozenset[str] = frozenset()
+    intake: Intake, loaded: Loaded, lost: frozenset[str], every_row: bool
 ) -> Iterator[tuple[list[int], list[Fault], int]]:
     """Yield, for each check that found something: the rows, their faults, how many more.
 
-    ``lost`` are accounts that were dropped: what depends on them goes with them.
+    ``lost`` are accounts that were dropped: what depends on them goes with them. Without
+    ``every_row`` only the rows of the faults that are held are looked up.
     """
     if loaded.table.name == "accounts":
         _create_accounts_now(intake, loaded)
@@ -47,7 +48,7 @@ def check_rows(
     counts = _counts(intake, loaded, checks)
     for check, count in zip(checks, counts, strict=True):
         if count:
-            yield _found(intake, loaded, check, count)
+            yield _found(intake, loaded, check, count, _rows(intake, loaded, check, every_row))
     for check, rows in _repeats(intake, loaded):
         yield _found(intake, loaded, check, len(rows), rows)
 
@@ -74,18 +75,19 @@ def _counts(intake: Intake, loaded: Loaded, checks: list[Check]) -> tuple[int, .
     return intake.store.query(f"SELECT {listed} FROM {_from(intake, loaded)}")[0]
 
 
+def _rows(intake: Intake, loaded: Loaded, check: Check, every_row: bool) -> list[int]:
+    limit = "" if every_row else f" LIMIT {HELD}"
+    found = intake.store.query(
+        f"SELECT t.rowid FROM {_from(intake, loaded)} WHERE {check.condition} "
+        f"ORDER BY t.rowid{limit}"
+    )
+    return [row for (row,) in found]
+
+
 def _found(
-    intake: Intake, loaded: Loaded, check: Check, count: int, rows: list[int] | None = None
+    intake: Intake, loaded: Loaded, check: Check, count: int, rows: list[int]
 ) -> tuple[list[int], list[Fault], int]:
     value = check.value or f"t.{quoted(check.column)}"
-    if rows is None:
-        rows = [
-            row
-            for (row,) in intake.store.query(
-                f"SELECT t.rowid FROM {_from(intake, loaded)} WHERE {check.condition} "
-                "ORDER BY t.rowid"
-            )
-        ]
     held = rows[:HELD]
     listed = ", ".join(map(str, held))
     values = {
@@ -162,11 +164,11 @@ def _offset_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
     )
     if having and lacking:
         odd = offset if having < lacking else f"NOT {offset}"
-        what = "has" if having < lacking else "has no"
+        what = "has an" if having < lacking else "has no"
         yield Check(
             column.name,
             odd,
-            f"mixed time zones: this time {what} an offset, unlike most of the column",
+            f"mixed time zones: this time {what} offset, unlike most of the column",
             f"Write all times alike; those without an offset are taken for "
             f"{intake.project.timezone} time.",
         )
@@ -266,7 +268,7 @@ def _account_checks(loaded: Loaded, lost: frozenset[str]) -> Iterator[Check]:
     )
     yield Check(
         loaded.table.time,
-        f"{time} > a.ended_on",
+        f"{time} > a.ended_on AND a.ended_on >= a.started_on",
         "lies after the account's end",
         "Correct the date, or the account's ended_on",
         told="concat('account ', t.account_id, ' ends on ', a.ended_on)",

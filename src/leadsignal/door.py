@@ -75,7 +75,9 @@ class Door:
     def _check(self, loaded: Loaded, lost: set[str], dropping: bool) -> None:
         bad: set[int] = set()
         name = loaded.table.name
-        for rows, faults, more in check_rows(self.intake, loaded, frozenset(lost)):
+        for rows, faults, more in check_rows(
+            self.intake, loaded, frozenset(lost), self.drop_bad_rows
+        ):
             if self.drop_bad_rows:
                 self.dropped += faults
                 bad.update(rows)
@@ -89,14 +91,14 @@ class Door:
             lost |= self._drop(name, sorted(bad))
 
     def _drop(self, name: str, rows: list[int]) -> set[str]:
-        """Delete rows; returns the accounts that none of the rows left speaks of."""
-        listed = ", ".join(map(str, rows))
-        before = {row[0] for row in self.store.query("SELECT DISTINCT account_id FROM accounts")}
-        self.store.run(f"DELETE FROM {name} WHERE rowid IN ({listed})")
-        if name != "accounts":
-            return set()
-        after = {row[0] for row in self.store.query("SELECT DISTINCT account_id FROM accounts")}
-        return before - after
+        """Delete rows; returns the accounts that accounts then no longer speaks of."""
+        before = self._account_ids() if name == "accounts" else set()
+        self.store.delete(name, rows)
+        return before - self._account_ids() if name == "accounts" else set()
+
+    def _account_ids(self) -> set[str]:
+        found = self.store.query("SELECT account_id FROM accounts WHERE account_id IS NOT NULL")
+        return {account for (account,) in found}
 
     def _refuse_no_accounts(self) -> None:
         loaded = self.intake.loaded.get("accounts")

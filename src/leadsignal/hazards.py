@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from leadsignal.features import Features
 
 Estimator = Literal["boosting", "logistic"]
+MANY_CELLS = 20_000_000
 ESTIMATORS: tuple[Estimator, ...] = ("boosting", "logistic")
 
 
@@ -138,9 +140,10 @@ class Hazards:
         churn. Neither falls, nor rises, against time.
         """
         churn, other = self.step_hazards(matrix)
-        active = np.cumprod(1 - churn - other, axis=1)
+        active = np.cumprod(1.0 - churn - other, axis=1, dtype=np.float64)
         before = np.column_stack([np.ones(len(matrix)), active[:, :-1]])
-        return np.cumsum(before * churn, axis=1), active
+        churned: NDArray[np.float64] = np.cumsum(before * churn, axis=1)
+        return churned, active
 
     def step_hazards(
         self, matrix: NDArray[np.float64]
@@ -173,7 +176,10 @@ def fit_hazards(
     is_category = np.append(features.is_category, np.zeros(extra, dtype=bool))
 
     def fitted(target: NDArray[np.bool_]) -> Any:
-        return new_estimator(kind, is_category, seed).fit(rows, target)
+        # On so few rows threads wait for each other longer than they work.
+        threads = 1 if rows.size < MANY_CELLS else None
+        with threadpool_limits(threads):
+            return new_estimator(kind, is_category, seed).fit(rows, target)
 
     other = fitted(stacked.left) if stacked.left.any() else None
     return Hazards(features, ends, fitted(stacked.churned), other)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from leadsignal.errors import Fault, FaultKind
+from leadsignal.errors import Fault, FaultKind, OptionError
 from leadsignal.project import Project, TableSource
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
-from leadsignal.settings import near, one_of
-from leadsignal.sources.csv_files import open_csv, unclosed_quote
+from leadsignal.settings import near, one_of, texts
+from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.frames import open_frame
 from leadsignal.sources.locate import Located, at_path, locate
 from leadsignal.sources.parquet_files import open_parquet
@@ -21,6 +21,8 @@ from leadsignal.store import Store, reading_of
 
 MISSPELT, ALIKE = 0.85, 0.72
 """From how much likeness on an unknown column is taken for a misspelling, or asked about."""
+LARGE = 500_000_000
+"""From so many bytes of Parquet on, the disk is spared rather than the processor."""
 
 
 @dataclass
@@ -140,10 +142,21 @@ class Intake:
             _extras(parts, [set(m.values()) for m in matched if m]) if name == "accounts" else []
         )
         loaded = Loaded(table, columns, extras)
+        self.store.compress_texts(sum(part.bytes for part in parts) > LARGE)
         self.store.create(table, columns, extras)
+        before = len(self.structural)
         for part, match in zip(parts, matched, strict=True):
             self._append(loaded, part, match or {})
-        self.loaded[name] = loaded
+        if len(self.structural) == before:
+            self._keep(loaded)
+
+    def _keep(self, loaded: Loaded) -> None:
+        if loaded.rows or loaded.table.name != "accounts":
+            self.loaded[loaded.table.name] = loaded
+            return
+        file = loaded.parts[0][0].file
+        remedy = "Export the accounts again."
+        self.structural.append(Fault(file, "accounts", None, None, None, "has no rows", remedy))
 
     def _match(self, table: Table, part: Part) -> dict[str, str] | None:
         """Return their name of each of our columns that the part has, or None after a fault."""
@@ -171,6 +184,8 @@ class Intake:
                     given = reading_of(text, part, name, types[name], "UTC")
                     if not isinstance(given, Fault):
                         readings[name] = given
+                    elif name in self.source("accounts").attributes:
+                        self.structural.append(given)
             loaded.rows = self.store.load(part, readings)
         except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
             self.structural.append(self._broken(part, error))
@@ -179,19 +194,20 @@ class Intake:
         self._note_unread_rows(part)
 
     def _note_unread_rows(self, part: Part) -> None:
-        faults, more = part.faults()
+        try:
+            faults, more = part.faults()
+        except UnreadableError as error:
+            self.structural.append(error.fault)
+            return
         self.faults += faults
         if more:
             self.more[faults[0].kind] = self.more.get(faults[0].kind, 0) + more
 
     def _broken(self, part: Part, error: Exception) -> Fault:
-        if part.path is not None:
-            line = unclosed_quote(part.path, part.encoding)
-            if line is not None:
-                remedy = "Close the quote, or double it where it belongs to the text."
-                return Fault(
-                    part.file, part.table, line, None, None, "a quote is never closed", remedy
-                )
+        try:
+            part.faults()
+        except UnreadableError as unreadable:
+            return unreadable.fault
         said = re.sub(r"\s+", " ", str(error)).strip()[:200]
         return Fault(
             part.file, part.table, None, None, said, "cannot be read", "Export the file again."
@@ -199,14 +215,14 @@ class Intake:
 
 
 def _extras(parts: list[Part], taken: list[set[str]]) -> list[str]:
-    """Return the columns of accounts that the schema does not name, as attributes may be."""
+    """Return the columns of accounts that the schema does not name, in the order of their names."""
     own = {*BY_NAME["accounts"].by_column, "known_on", "superseded_on"}
     extras: dict[str, str] = {}
     for part, theirs in zip(parts, taken, strict=True):
         for name in part.columns:
             if name not in theirs and name and name.lower() not in own:
                 extras.setdefault(name.lower(), name)
-    return list(extras.values())
+    return sorted(extras.values())
 
 
 def match_columns(
@@ -270,12 +286,23 @@ def with_options(
     attributes: Iterable[str] | Mapping[str, str] | None,
     columns: Mapping[str, Mapping[str, str]] | None,
 ) -> Project:
-    """Return the project with attributes and column names given as arguments."""
+    """Return the project with attributes and column names given as arguments.
+
+    Raises OptionError for a table or a column that is none of ours.
+    """
     tables = dict(project.tables)
     for name, mapping in (columns or {}).items():
+        for known, given in [(BY_NAME, name), *((_columns_of(name), ours) for ours in mapping)]:
+            if given not in known:
+                raise OptionError(f"columns: {given!r} is not known", one_of(known, given))
         tables[name] = replace(tables.get(name, TableSource()), columns=dict(mapping))
     if attributes is not None:
         kinds = dict(attributes) if isinstance(attributes, Mapping) else {}
+        names = texts(attributes if isinstance(attributes, str) else list(attributes))
         accounts = tables.get("accounts", TableSource())
-        tables["accounts"] = replace(accounts, attributes=tuple(attributes), attribute_kinds=kinds)
+        tables["accounts"] = replace(accounts, attributes=names, attribute_kinds=kinds)
     return replace(project, tables=tables)
+
+
+def _columns_of(table: str) -> Mapping[str, Column]:
+    return BY_NAME[table].by_column if table in BY_NAME else {}

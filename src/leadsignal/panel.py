@@ -228,13 +228,17 @@ def _source(tables: Tables, table: str) -> Source:
     return Source(
         table,
         sql,
-        None if coverage.complete_from is None else day_number(coverage.complete_from),
-        None if coverage.complete_through is None else day_number(coverage.complete_through),
+        _number(coverage.complete_from),
+        _number(coverage.complete_through),
         assumed=given is None or given.complete_from is None,
         late=recorded,
         versioned=recorded and declared.key is not None,
         decimals={**decimals, **dict.fromkeys(added, 6)},
     )
+
+
+def _number(day: date | None) -> int | None:
+    return None if day is None else day_number(day)
 
 
 def _check_fits(tables: Tables, analysis: SuccessAnalysis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.cells import Reading, read_cell, sql_type
 from leadsignal.errors import Fault, OptionError
-from leadsignal.schema import BY_NAME, Column, Table
+from leadsignal.schema import Column, Table
 from leadsignal.sources.parts import Part, quoted
 
 if TYPE_CHECKING:
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 MEMORY = "1500MB"
 GIVEN, HAS_OFFSET = "given ", "offset of "
 """Prefixes of the store's own columns; no column of a schema has a blank in its name."""
+STORED_AS = {
+    "id": "text",
+    "text": "text",
+    "day": "a date",
+    "moment": "a timestamp",
+    "number": "a number",
+    "decimal": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+}
 
 
 class Store:
@@ -44,7 +55,10 @@ class Store:
         except duckdb.Error:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
-        self.connection.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
+        self.connection.execute("SET TimeZone = 'UTC'")
+        # In Jupyter without ipywidgets there is no bar, and DuckDB refuses to be told so.
+        with contextlib.suppress(duckdb.InvalidInputException):
+            self.connection.execute("SET enable_progress_bar = false")
         self._remove = weakref.finalize(self, _remove, self.connection, self.folder)
         self.tables: dict[str, list[str]] = {}
 
@@ -56,6 +70,14 @@ class Store:
         """Run a statement."""
         self.connection.execute(sql)
 
+    def delete(self, table: str, rows: list[int]) -> None:
+        """Delete rows of a table by their numbers."""
+        import pyarrow as pa
+
+        self.connection.register("bad_rows", pa.table({"row": pa.array(rows, pa.int64())}))
+        self.run(f"DELETE FROM {table} WHERE rowid IN (SELECT row FROM bad_rows)")
+        self.connection.unregister("bad_rows")
+
     def types_of(self, part: Part) -> dict[str, str]:
         """Return the DuckDB type of each column of a part, by the part's names."""
         if part.reader is not None:
@@ -66,6 +88,10 @@ class Store:
         )
         described = self.connection.execute(f"DESCRIBE SELECT {listed} FROM {part.relation}")
         return dict(zip(part.columns, (row[1] for row in described.fetchall()), strict=True))
+
+    def compress_texts(self, yes: bool) -> None:
+        """Say whether texts are to be compressed: a quarter of the space, twice the time."""
+        self.run(f"SET disabled_compression_methods = '{'' if yes else 'dict_fsst'}'")
 
     def create(self, table: Table, columns: list[str], extras: list[str]) -> None:
         """Create the table with the schema's columns that were given, and extra texts."""
@@ -120,6 +146,6 @@ def reading_of(column: Column, part: Part, theirs: str, source: str, zone: str) 
         part.header_line,
         theirs,
         source.lower(),
-        f"a column of this type cannot be read as {column.kind}",
-        f"Store {BY_NAME[part.table].by_column[column.name].meaning!r} as {column.kind}.",
+        f"a column of this type cannot be read as {STORED_AS[column.kind]}",
+        f"Store it as {STORED_AS[column.kind]}.",
     )

@@ -14,7 +14,7 @@ from leadsignal.cells import sql_type
 from leadsignal.door import AttributeKind, Door
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError
 from leadsignal.intake import Loaded, with_options
-from leadsignal.notices import Notice
+from leadsignal.notices import Notice, find_notices
 from leadsignal.project import Project, read_project
 from leadsignal.schema import BY_NAME, Column
 from leadsignal.settings import a_day, one_of
@@ -324,7 +324,7 @@ def _tables(door: Door) -> Tables:
         tuple(door.loaded),
         door.attributes,
         tuple(door.dropped),
-        tuple(Notice(table, message) for table, message in door.intake.notices),
+        find_notices(door, as_of),
         door.rows_read,
         door.dropped_rows,
         door.store,

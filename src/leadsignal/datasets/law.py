@@ -28,27 +28,27 @@ class Law:
     middle of everything.
     """
 
-    process_effect: float = 1.0
-    result_effect: float = 2.0
-    ticket_effect: float = 0.8
-    contract_effect: float = 0.7
-    commitment_effect: float = 0.25
+    process_effect: float = 0.65
+    result_effect: float = 1.8
+    ticket_effect: float = 0.4
+    contract_effect: float = 0.3
+    commitment_effect: float = 0.15
     handoff_effect: float = 0.4
     measuring_effect: float = 0.0
-    size_effect: float = 0.3
+    size_effect: float = 0.1
     rep_effect: float = 0.1
-    reason_effect: float = 1.0
-    tenure_effect: float = 0.3
+    reason_effect: float = 0.25
+    tenure_effect: float = 0.1
     size_confounds: bool = False
     usage_end: UsageEnd = "late"
-    fall_share: float = 0.75
-    renewal_peak: float = 0.8
+    fall_share: float = 0.3
+    renewal_peak: float = 0.73
     notice: bool = True
-    base_rate: float = 0.16
-    monthly_rate: float = 1.6
+    base_rate: float = 0.26
+    monthly_rate: float = 0.8
     acquired_rate: float = 0.012
-    adoption_rate: float = 1.3
-    lapse_rate: float = 0.45
+    adoption_rate: float = 1.8
+    lapse_rate: float = 0.6
     measuring_rate: float = 0.9
     noise_rate: float = 1.0
     returning: float = 0.06

@@ -148,7 +148,7 @@ class Truth:
         rise = np.diff(lives.exposure(self.law, who, day[:, None] + np.arange(2)), axis=1)
         return np.asarray(np.where(self.decided[row] < day, 0.0, (rate * rise)[:, 0]))
 
-    def oracle_risk(self, snapshots: pd.DataFrame, horizon_days: int, draws: int = 64) -> Array:
+    def oracle_risk(self, snapshots: pd.DataFrame, horizon_days: int, draws: int = 128) -> Array:
         """Return the true P(churn within the horizon | the state at each snapshot), by the law.
 
         ``snapshots`` has columns account_id and snapshot_on (midnight); the result has shape
@@ -184,12 +184,13 @@ class Truth:
     def _futures(self, horizon_days: int, draws: int) -> list[dict[str, Array]]:
         """Weekly uniforms shared by all rows, stratified so that every row sees its odds."""
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(2**31,)))
-        strata = (np.arange(draws) + 0.5) / draws
+        strata = np.arange(draws)
         weeks: list[dict[str, Array]] = []
         for _ in range(horizon_days // 7 + 2):
-            u = {name: rng.permutation(strata)[None, :] for name in lives.STEP}
+            # Anywhere in its stratum, not the middle: rare changes are rarer than one in draws.
+            u = {n: ((rng.permutation(strata) + rng.random(draws)) / draws) for n in lives.STEP}
             u["success"] = normal(u["success"])
-            weeks.append({name: values.astype(np.float32) for name, values in u.items()})
+            weeks.append({n: values.astype(np.float32)[None, :] for n, values in u.items()})
         return weeks
 
     def _forward(self, row: Array, day: Array, horizon: int, u: list[dict[str, Array]]) -> Array:

@@ -40,7 +40,7 @@ def usage_factor(history: History, law: Law) -> Array:
     """Return what is left of usage; a late fall is steep, a slow one steady."""
     gone = leaving(history, law)
     if law.usage_end == "late":
-        return np.asarray(1 - 0.85 * np.minimum(1.0, 1.6 * gone))
+        return np.asarray(1 - 0.85 * np.minimum(1.0, 2.5 * gone))
     return np.asarray(1 - 0.85 * gone)
 
 

@@ -20,4 +20,6 @@ def sample_folder() -> Path:
 
 def write_sample(folder: str | Path) -> Path:
     """Write the packaged sample anew into ``folder``; the bytes are the same every time."""
-    return simulate(400, seed=7, days=1180, noise_rate=0.45).write(folder)
+    # Fewer of the behaviours that mean nothing, so that the files stay small.
+    simulation = simulate(400, seed=7, days=987, noise_rate=0.25, before_days=330, intake_days=940)
+    return simulation.write(folder)

@@ -14,6 +14,7 @@ from leadsignal.datasets import records
 from leadsignal.datasets.draws import Array
 from leadsignal.datasets.history import History, join_histories, live, week_of
 from leadsignal.datasets.law import WORLDS, Law
+from leadsignal.datasets.mess import make_messy
 from leadsignal.datasets.oracle import PROCESSES, Truth
 from leadsignal.datasets.tables import Period, build_tables
 from leadsignal.datasets.who import draw_accounts, draw_return
@@ -87,6 +88,8 @@ def simulate(
             parts.append(build_tables(history, chosen, events, period))
             lives.append(_Life.of(history, events))
     tables = {name: _join([part[name] for part in parts]) for name in parts[0]}
+    if chosen.messy:
+        tables = make_messy(tables, seed, period)
     as_of = date.fromisoformat(str(np.datetime64(period.as_of, "D")))
     return Simulation(
         tables=tables,

@@ -157,7 +157,7 @@ def _who(law: Law, u: dict[str, Array], slots: Array, lives: Array, start: Array
     employees = np.maximum(8, np.round(_MEDIAN_EMPLOYEES[segment] * np.exp(0.6 * size)))
     arr = _MEDIAN_ARR[segment] * np.exp(0.3 * size + 0.3 * normal(u["arr"]))
     term = _TERMS[
-        np.where(u["term"] < np.array([0.36, 0.2, 0.08])[segment], 0, 1 + (u["term"] > 0.86))
+        np.where(u["term"] < np.array([0.18, 0.08, 0.03])[segment], 0, 1 + (u["term"] > 0.9))
     ]
     size_score = (np.log(employees) - 4.9) / 1.5
     reason = pick(u["reason"], _REASON_WEIGHTS)
@@ -204,8 +204,10 @@ def _who(law: Law, u: dict[str, Array], slots: Array, lives: Array, start: Array
 
 def _lag(law: Law, u: dict[str, Array]) -> Array:
     shortest, longest = LAGS[law.usage_end]
-    lag = shortest + np.floor(u["lag"] * (longest - shortest + 1)).astype(np.int64)
-    if law.usage_end == "late":
+    late = law.usage_end == "late"
+    share = u["lag"] ** 2 if late else u["lag"]
+    lag = shortest + np.floor(share * (longest - shortest + 1)).astype(np.int64)
+    if late:
         lag = np.where(u["fall"] < law.fall_share, lag, 0)
     return np.asarray(lag)
 
@@ -213,5 +215,5 @@ def _lag(law: Law, u: dict[str, Array]) -> Array:
 def _notice(law: Law, uniform: Array, term: Array) -> Array:
     if not law.notice:
         return np.zeros(len(term), dtype=np.int64)
-    usual = np.where(term == 1, 14, np.where(term == 12, 35, 60))
-    return np.asarray(np.floor(usual * (0.5 + uniform)).astype(np.int64))
+    usual = np.where(term == 1, 20, np.where(term == 12, 70, 78))
+    return np.asarray(np.floor(usual * (0.85 + 0.3 * uniform)).astype(np.int64))

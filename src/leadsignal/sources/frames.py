@@ -69,6 +69,8 @@ def _column(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     """Return a pandas column as Arrow; objects of several types become text."""
     import pyarrow as pa
 
+    if series.isna().all():
+        return pa.nulls(len(series))
     try:
         return pa.array(series, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):

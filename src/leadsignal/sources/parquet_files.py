@@ -23,4 +23,5 @@ def open_parquet(table: str, file: Path, shown: str, connection: duckdb.DuckDBPy
         problem = "is not a Parquet file" if file.stat().st_size else "is empty"
         fault = Fault(shown, table, None, None, None, problem, "Export it again.")
         raise UnreadableError(fault) from None
-    return Part(table, shown, {row[0]: quoted(row[0]) for row in described}, relation)
+    columns = {row[0]: quoted(row[0]) for row in described}
+    return Part(table, shown, columns, relation, bytes=file.stat().st_size)

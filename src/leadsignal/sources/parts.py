@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from leadsignal.errors import Fault
@@ -24,7 +23,8 @@ class Part:
 
     ``columns`` maps their names to the SQL that reads them from ``relation``; ``reader`` is the
     Arrow stream to register under that name, where there is one. After the rows are through,
-    ``faults()`` tells of rows that never became rows, and ``line(row)`` where a row stands.
+    ``faults()`` tells of rows that never became rows, and how many more there were; it raises
+    UnreadableError where the whole is not to be trusted. ``lines(rows)`` says where rows stand.
     """
 
     table: str
@@ -33,8 +33,7 @@ class Part:
     relation: str = "incoming"
     reader: Any = None
     header_line: int | None = None
-    path: Path | None = None
-    encoding: str = "utf-8"
+    bytes: int = 0
     faults: Callable[[], tuple[list[Fault], int]] = field(default=lambda: ([], 0))
     lines: Callable[[list[int]], list[int]] = field(default=lambda rows: [row + 1 for row in rows])
     notices: tuple[str, ...] = ()
