@@ -9,11 +9,15 @@ SOURCE = Path(__file__).parents[1] / "src" / "leadsignal"
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 
 ROOMS: tuple[tuple[str, ...], ...] = (
-    ("errors", "durations", "schema", "notices"),
-    ("settings",),
+    ("errors", "durations"),
+    ("schema",),
+    ("settings", "writing"),
     ("project", "success"),
-    ("sources", "cells"),
-    ("store", "intake", "checks", "door"),
+    ("sources",),
+    ("cells", "store"),
+    ("intake", "checks"),
+    ("door",),
+    ("notices",),
     ("tables",),
     ("indicators",),
     ("engine",),
@@ -21,8 +25,10 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("survival",),
     ("features", "hazards"),
     ("model",),
+    ("saved",),
     ("scores",),
     ("datasets",),
+    ("demo",),
     ("cli", "__main__"),
 )
 """The modules and folders of the library, from the ground up; those in one line share a room."""
@@ -49,7 +55,7 @@ def imported(file: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         found |= {name.split(".")[1] for name in names if name.startswith("leadsignal.")}
-    return found
+    return found - {"__version__"}
 
 
 def test_every_module_has_a_room() -> None:
