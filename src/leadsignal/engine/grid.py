@@ -172,9 +172,9 @@ def outcome_columns(grid: Grid, causes: Mapping[str, str], not_churn: tuple[str,
         t - started AS start,
         {until} - started AS stop,
         CASE WHEN {over} AND {churned} THEN 1 ELSE 0 END AS event,
-        CASE WHEN ended IS NOT NULL THEN {named} END AS end_cause,
         CASE WHEN {over} THEN {named} END AS cause,
         LEAST(COALESCE(ended, {grid.as_of}), {grid.as_of}) - t AS days_observed,
         ended - t AS ended_within,
+        CASE WHEN ended IS NOT NULL THEN {named} END AS end_cause,
         COALESCE(notice < t, FALSE) AS notice_given
     """

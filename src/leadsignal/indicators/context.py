@@ -49,7 +49,7 @@ def _attribute(given: Given, name: str) -> Indicator:
         name,
         FAMILY,
         "context",
-        "",
+        "as given",
         f"the account's {name}",
         Attribute(name, dated),
         kind="number" if given.attributes[name] == "number" else "category",
