@@ -271,11 +271,11 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=2000)
     parser.add_argument("--worlds", nargs="*", default=list(WORLDS))
     options = parser.parse_args()
-    table = {}
     for world in options.worlds:
         rows = [measure(world, seed, options.accounts) for seed in range(options.seeds)]
-        table[world] = pd.DataFrame(rows).mean()
-    print(pd.DataFrame(table).round(3).to_string())
+        frame = pd.DataFrame(rows)
+        table = pd.DataFrame({world: frame.mean(), "between seeds": frame.std()})
+        print(table.round(3).to_string(), flush=True)
 
 
 if __name__ == "__main__":
