@@ -157,8 +157,8 @@ def cross_fitted(
         train = train[judged[train]]
         model = (
             HistGradientBoostingClassifier(
-                max_iter=120,
-                learning_rate=0.06,
+                max_iter=60,
+                learning_rate=0.1,
                 max_leaf_nodes=12,
                 min_samples_leaf=150,
                 l2_regularization=5.0,
