@@ -54,8 +54,11 @@ def behaviors(history: History, law: Law, seed: int) -> Columns:
     u = draw_events(seed, history.who.slot, history.who.life, an_account)
     # Nobody reviews a close on a weekend, and few do anything then.
     day = history.mondays[week] + np.floor(5.35 * u[:, 0]).astype(np.int64)
-    pool = np.where(kind == 0, 4, np.where(kind == 1, 5, history.who.users[row]))
-    user = np.floor(pool * np.where(kind <= 1, u[:, 1], u[:, 1] ** 1.5)).astype(np.int64)
+    pool = np.where(kind == 0, 4, history.who.users[row])
+    user = np.floor(pool * np.where(kind == 0, u[:, 1], u[:, 1] ** 1.5)).astype(np.int64)
+    # A review has two or three different people in it.
+    place = np.arange(len(row)) - np.repeat(np.cumsum(many) - many, many)
+    user = np.where(kind == 1, (history.first_week + week + place) % 5, user)
     return {"row": row, "occurred_at": day, "kind": kind, "user": user}
 
 
@@ -69,7 +72,7 @@ def _behavior_counts(history: History, law: Law) -> Array:
     weekly = 1 + (u["reconcile"] > 0.1) + (u["reconcile"] > 0.7)
     thinned = np.floor(weekly * slow + 0.999 * (1 - slow) * u["reconcile"])
     counts[:, :, 0] = np.where(
-        state.practise0, thinned, poisson(u["reconcile"], 0.22 * busy * left)
+        state.practise0, thinned, poisson(u["reconcile"], 0.12 * busy * left)
     )
     first_monday = (history.mondays.astype("datetime64[D]") - _month(history)).astype(int) < 7
     guests = 2 + np.floor(2 * u["review_size"]).astype(np.int64)
