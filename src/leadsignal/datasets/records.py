@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from leadsignal.datasets.draws import Array, draw_events, normal, poisson
-from leadsignal.datasets.history import History, completion
+from leadsignal.datasets.history import NEVER, History, completion
 from leadsignal.datasets.law import Law
 
 Columns = dict[str, Array]
@@ -27,7 +27,7 @@ NOISE_A_WEEK = (1.0, 1.2, 0.8, 0.5, 0.45, 0.6)
 METRIC = "days_to_close"
 
 
-def leaving(history: History, law: Law) -> Array:
+def leaving(history: History) -> Array:
     """Return how far each account is between deciding and telling: 0 before, 1 from then on."""
     week_end = history.mondays[None, :] + 7
     gone = week_end - history.decided[:, None]
@@ -38,7 +38,7 @@ def leaving(history: History, law: Law) -> Array:
 
 def usage_factor(history: History, law: Law) -> Array:
     """Return what is left of usage; a late fall is steep, a slow one steady."""
-    gone = leaving(history, law)
+    gone = leaving(history)
     if law.usage_end == "late":
         return np.asarray(1 - 0.85 * np.minimum(1.0, 2.5 * gone))
     return np.asarray(1 - 0.85 * gone)
@@ -129,11 +129,8 @@ def results(history: History, law: Law) -> Columns:
         "measured_on": measured_on,
         "value": value,
         "target": target(history)[row],
-        "shown_on": np.where(wait < 14, measured_on + wait, _NO_DAY),
+        "shown_on": np.where(wait < 14, measured_on + wait, NEVER),
     }
-
-
-_NO_DAY = 10**6
 
 
 def target(history: History) -> Array:
