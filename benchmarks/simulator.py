@@ -157,8 +157,8 @@ def cross_fitted(
         train = train[judged[train]]
         model = (
             HistGradientBoostingClassifier(
-                max_iter=120,
-                learning_rate=0.06,
+                max_iter=60,
+                learning_rate=0.1,
                 max_leaf_nodes=12,
                 min_samples_leaf=150,
                 l2_regularization=5.0,
@@ -271,11 +271,11 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=2000)
     parser.add_argument("--worlds", nargs="*", default=list(WORLDS))
     options = parser.parse_args()
-    table = {}
     for world in options.worlds:
         rows = [measure(world, seed, options.accounts) for seed in range(options.seeds)]
-        table[world] = pd.DataFrame(rows).mean()
-    print(pd.DataFrame(table).round(3).to_string())
+        frame = pd.DataFrame(rows)
+        table = pd.DataFrame({world: frame.mean(), "between seeds": frame.std()})
+        print(table.round(3).to_string(), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ Array = NDArray[Any]
 
 _WHO_NAMES = """
 start term segment industry region employees arr rep reason owner readiness diligence
-activity charm notice lag fall threshold cause users returning gap plan target objective
-completes seat initial0 initial1
+activity charm notice lag fall threshold cause users returning gap spare0 target objective
+completes spare1 initial0 initial1
 """
 WHO = tuple(_WHO_NAMES.split())
-"""What is drawn once for an account."""
+"""What is drawn once for an account; spare draws may find a use without moving the others."""
 
 _WEEKLY_NAMES = """
 practise0 practise1 success trouble reduce reduce_size handoff rep measure activity dip

@@ -46,7 +46,7 @@ class State:
         return State(**{f.name: getattr(self, f.name)[rows, week][:, None] for f in fields(self)})
 
 
-def success_target(law: Law, who: Who, practise0: Array, practise1: Array) -> Array:
+def success_target(who: Who, practise0: Array, practise1: Array) -> Array:
     """Return the success that an account's practices lead to; a gap where nobody owns the close."""
     gap = np.where((who.owner == 1) & (who.gap < 0.7), 0.4, 0.0).reshape(-1, 1)
     return np.asarray(0.12 + 0.4 * practise0 + 0.4 * practise1 - gap * (practise0 | practise1))
@@ -68,7 +68,7 @@ def step(
     lapse = lapse * (1 + (state.handed > 0))
     practise0 = np.where(state.practise0, u["practise0"] >= lapse, u["practise0"] < adopt)
     practise1 = np.where(state.practise1, u["practise1"] >= lapse, u["practise1"] < 0.8 * adopt)
-    target = success_target(law, who, practise0, practise1)
+    target = success_target(who, practise0, practise1)
     success = state.success + _SUCCESS_PULL * (target - state.success)
     success = np.clip(success + _SUCCESS_NOISE * u["success"], 0.0, 1.0)
     trouble = np.where(state.trouble, u["trouble"] >= 0.09, u["trouble"] < 0.006)
@@ -196,7 +196,7 @@ def _initial(law: Law, who: Who) -> State:
     return State(
         practise0=practise[0],
         practise1=practise[1],
-        success=0.6 * success_target(law, who, practise[0], practise[1]).astype(np.float32),
+        success=0.6 * success_target(who, practise[0], practise[1]).astype(np.float32),
         trouble=none,
         reduced=none.astype(np.int8),
         handed=none.astype(np.int8),

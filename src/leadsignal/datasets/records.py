@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from leadsignal.datasets.draws import Array, draw_events, normal, poisson
-from leadsignal.datasets.history import History, completion
+from leadsignal.datasets.history import NEVER, History, completion
 from leadsignal.datasets.law import Law
 
 Columns = dict[str, Array]
@@ -27,7 +27,7 @@ NOISE_A_WEEK = (1.0, 1.2, 0.8, 0.5, 0.45, 0.6)
 METRIC = "days_to_close"
 
 
-def leaving(history: History, law: Law) -> Array:
+def leaving(history: History) -> Array:
     """Return how far each account is between deciding and telling: 0 before, 1 from then on."""
     week_end = history.mondays[None, :] + 7
     gone = week_end - history.decided[:, None]
@@ -38,7 +38,7 @@ def leaving(history: History, law: Law) -> Array:
 
 def usage_factor(history: History, law: Law) -> Array:
     """Return what is left of usage; a late fall is steep, a slow one steady."""
-    gone = leaving(history, law)
+    gone = leaving(history)
     if law.usage_end == "late":
         return np.asarray(1 - 0.85 * np.minimum(1.0, 2.5 * gone))
     return np.asarray(1 - 0.85 * gone)
@@ -54,8 +54,11 @@ def behaviors(history: History, law: Law, seed: int) -> Columns:
     u = draw_events(seed, history.who.slot, history.who.life, an_account)
     # Nobody reviews a close on a weekend, and few do anything then.
     day = history.mondays[week] + np.floor(5.35 * u[:, 0]).astype(np.int64)
-    pool = np.where(kind == 0, 4, np.where(kind == 1, 5, history.who.users[row]))
-    user = np.floor(pool * np.where(kind <= 1, u[:, 1], u[:, 1] ** 1.5)).astype(np.int64)
+    pool = np.where(kind == 0, 4, history.who.users[row])
+    user = np.floor(pool * np.where(kind == 0, u[:, 1], u[:, 1] ** 1.5)).astype(np.int64)
+    # A review has two or three different people in it.
+    place = np.arange(len(row)) - np.repeat(np.cumsum(many) - many, many)
+    user = np.where(kind == 1, (history.first_week + week + place) % 5, user)
     return {"row": row, "occurred_at": day, "kind": kind, "user": user}
 
 
@@ -69,7 +72,7 @@ def _behavior_counts(history: History, law: Law) -> Array:
     weekly = 1 + (u["reconcile"] > 0.1) + (u["reconcile"] > 0.7)
     thinned = np.floor(weekly * slow + 0.999 * (1 - slow) * u["reconcile"])
     counts[:, :, 0] = np.where(
-        state.practise0, thinned, poisson(u["reconcile"], 0.22 * busy * left)
+        state.practise0, thinned, poisson(u["reconcile"], 0.12 * busy * left)
     )
     first_monday = (history.mondays.astype("datetime64[D]") - _month(history)).astype(int) < 7
     guests = 2 + np.floor(2 * u["review_size"]).astype(np.int64)
@@ -126,11 +129,8 @@ def results(history: History, law: Law) -> Columns:
         "measured_on": measured_on,
         "value": value,
         "target": target(history)[row],
-        "shown_on": np.where(wait < 14, measured_on + wait, _NO_DAY),
+        "shown_on": np.where(wait < 14, measured_on + wait, NEVER),
     }
-
-
-_NO_DAY = 10**6
 
 
 def target(history: History) -> Array:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from leadsignal.datasets.draws import Array, normal
-from leadsignal.datasets.history import AFTER_HANDOFF, AFTER_REDUCTION, History
+from leadsignal.datasets.history import AFTER_HANDOFF, AFTER_REDUCTION, NEVER, History
 from leadsignal.datasets.law import Law
 from leadsignal.datasets.records import Columns, leaving, target, usage_factor
-
-NO_DAY = 10**6
 
 
 def usage_ratio(amount: Array, started: Array) -> Array:
@@ -51,7 +49,7 @@ def surveys(history: History) -> Columns:
 def flags(history: History, law: Law, ratio: Array) -> Columns:
     """Return the team's flags: often late, sometimes for nothing, cleared when things look well."""
     u, low = history.u, ratio < 0.6
-    gone = leaving(history, law) if law.usage_end != "none" else np.zeros_like(ratio)
+    gone = leaving(history) if law.usage_end != "none" else np.zeros_like(ratio)
     chance = 0.0012 + 0.05 * low + 0.012 * history.state.trouble + 0.03 * (gone > 0.5)
     open_since = np.full(len(ratio), -1)
     rows, flagged, cleared = [], [], []
@@ -72,7 +70,7 @@ def flags(history: History, law: Law, ratio: Array) -> Columns:
     return {
         "row": row,
         "flagged_on": history.mondays[since] + np.floor(5 * u["flag_day"][row, since]).astype(int),
-        "cleared_on": np.where(until >= 0, history.mondays[until] + 4, NO_DAY),
+        "cleared_on": np.where(until >= 0, history.mondays[until] + 4, NEVER),
     }
 
 
@@ -175,7 +173,7 @@ def _promises(history: History, made: Array, owner: str, keen: Array) -> Columns
         "agreed_on": agreed,
         "due_on": agreed + days,
         "owner": np.full(len(row), owner, dtype=object),
-        "completed_on": np.where(never, NO_DAY, completed),
+        "completed_on": np.where(never, NEVER, completed),
         "action": history.u["action"][row, week],
         "serial": 2 * week + (owner == "vendor"),
     }

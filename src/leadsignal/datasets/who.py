@@ -94,7 +94,6 @@ class Who:
     plan_target: Array
     objective: Array
     completes: Array
-    seat: Array
     initial0: Array
     initial1: Array
     fixed: Array
@@ -191,7 +190,6 @@ def _who(law: Law, u: dict[str, Array], slots: Array, lives: Array, start: Array
         plan_target=u["target"],
         objective=u["objective"],
         completes=(u["completes"] < 0.6) & (reason == len(REASONS) - 1) & (term > 1) & law.messy,
-        seat=u["seat"],
         initial0=u["initial0"],
         initial1=u["initial1"],
         fixed=law.reason_effect * _REASON_LOG_HAZARD[reason]
