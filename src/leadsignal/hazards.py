@@ -86,14 +86,20 @@ def new_estimator(kind: Estimator, is_category: NDArray[np.bool_], seed: int) ->
     return _boosting(is_category, seed) if kind == "boosting" else _logistic(is_category)
 
 
+# An end is seen from each snapshot in the horizon before it, so rows count for less than they
+# are: both estimators are held back accordingly. Chosen on simulated seeds that no test uses, by
+# log-loss on accounts that were not fitted.
+
+
 def _boosting(is_category: NDArray[np.bool_], seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
         learning_rate=0.05,
-        max_iter=120,
-        max_leaf_nodes=8,
-        min_samples_leaf=200,
+        max_iter=100,
+        max_leaf_nodes=5,
+        max_features=0.2,
+        min_samples_leaf=300,
         l2_regularization=10.0,
         categorical_features=is_category,
         early_stopping=False,
@@ -119,7 +125,7 @@ def _logistic(is_category: NDArray[np.bool_]) -> Any:
     by_kind = ColumnTransformer(
         [("numbers", numbers, ~is_category), ("categories", categories, is_category)]
     )
-    return make_pipeline(by_kind, LogisticRegression(C=0.5, max_iter=2000))
+    return make_pipeline(by_kind, LogisticRegression(C=0.02, max_iter=2000))
 
 
 @dataclass(frozen=True)
