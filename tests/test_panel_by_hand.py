@@ -306,3 +306,19 @@ def test_the_term_may_be_named_among_the_attributes() -> None:
     accounts = pd.DataFrame({**ACCOUNT, "term_months": [12]})
     tables = read_tables({"accounts": accounts}, as_of=day(14), attributes=["term_months"])
     assert set(build_panel(tables).frame["term_months"]) == {12}
+
+
+def test_a_late_record_counts_in_no_stretch_that_had_already_been_judged() -> None:
+    # Ten a day on days 0 to 13, 19 a day on days 21 to 27, and 100 more for day 5, recorded on
+    # day 25. The stretch [0, 14) is judged at 14 + 7 = 21 and stays 140. [5, 19) is judged at 26:
+    # it holds 9 * 10 + 100 = 190 and is the best at 28: 19 a day over 190 / 14 is 1.4.
+    days = [*range(14), *range(21, 28)]
+    usage = {
+        "account_id": ["a"] * 22,
+        "used_on": [*map(day, days), day(5)],
+        "amount": [10] * 14 + [19] * 7 + [100],
+        "recorded_at": [f"{day(number)} 12:00:00" for number in (*days, 25)],
+    }
+    assert column(tables_of(28, usage=usage), "usage_to_best") == {
+        0: None, 7: None, 14: None, 21: 0, 28: 1.4,
+    }  # fmt: skip
