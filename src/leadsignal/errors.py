@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
+LISTED = 20
+"""How many faults of one kind a message lists; the others are counted."""
 
-@dataclass(frozen=True, order=True)
+FaultKind = tuple[str | None, str | None, str]
+"""Table (or file), column and problem: faults that share these are of one kind."""
+
+
+@dataclass(frozen=True)
 class Fault:
     """One thing wrong with the input: where it stands, what it is, what to do.
 
@@ -28,11 +35,38 @@ class Fault:
             place += f":{self.line}"
         parts = [part for part in (place, self.column) if part]
         given = "" if self.value is None else f" (given: {self.value!r})"
-        return f"{': '.join(parts)}: {self.problem}{given}. {self.remedy}"
+        return f"{': '.join([*parts, self.problem])}{given}. {self.remedy}"
+
+    @property
+    def kind(self) -> FaultKind:
+        """What the fault has in common with others like it."""
+        return (self.table or self.file, self.column, self.problem)
 
     def to_dict(self) -> dict[str, object]:
         """Return the fault as a plain dictionary, ready for JSON."""
         return asdict(self)
+
+
+def list_faults(faults: Iterable[Fault], more: Mapping[FaultKind, int] | None = None) -> list[str]:
+    """Return a line a fault, the first 20 of each kind, then how many more there are of it.
+
+    ``more`` counts, by kind, faults that were found but are not in ``faults``.
+
+    >>> fault = Fault("a.csv", "accounts", 2, "arr", "x", "not a number", "Write a number.")
+    >>> list_faults([fault])
+    ["a.csv:2: arr: not a number (given: 'x'). Write a number."]
+    """
+    by_kind: dict[FaultKind, list[Fault]] = {}
+    for fault in faults:
+        by_kind.setdefault(fault.kind, []).append(fault)
+    lines = []
+    for kind, alike in by_kind.items():
+        lines += [str(fault) for fault in alike[:LISTED]]
+        left = len(alike[LISTED:]) + (more or {}).get(kind, 0)
+        if left:
+            place = ": ".join(part for part in kind if part)
+            lines.append(f"… and {left:,} more: {place}")
+    return lines
 
 
 class LeadsignalError(Exception):
@@ -42,19 +76,36 @@ class LeadsignalError(Exception):
 
 
 class OptionError(LeadsignalError, ValueError):
-    """An argument or option is outside what is allowed."""
+    """An argument or option is outside what is allowed; ``remedy`` says what is."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        self.problem, self.remedy = problem, remedy
+        super().__init__(f"{problem}. {remedy}." if remedy else problem)
+
+    def __reduce__(self) -> tuple[type[OptionError], tuple[str, str]]:
+        return type(self), (self.problem, self.remedy)
 
 
 class InputError(LeadsignalError, ValueError):
-    """The input has faults; ``faults`` holds every one of them."""
+    """The input has faults: ``faults`` holds them, ``count`` says how many there are.
+
+    The two differ only where a kind of fault is so frequent that not every one is held;
+    ``more`` then counts the others by kind.
+    """
 
     what = "input"
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
+    def __init__(
+        self, faults: Iterable[Fault], more: Mapping[FaultKind, int] | None = None
+    ) -> None:
         self.faults = tuple(faults)
-        count = len(self.faults)
-        head = f"{count} fault{'' if count == 1 else 's'} in the {self.what}"
-        super().__init__("\n  ".join([f"{head}:", *map(str, self.faults)]))
+        self.more = dict(Counter(more or {}))
+        self.count = len(self.faults) + sum(self.more.values())
+        head = f"{self.count:,} fault{'' if self.count == 1 else 's'} in the {self.what}:"
+        super().__init__("\n  ".join([head, *list_faults(self.faults, self.more)]))
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[object, ...]]:
+        return type(self), (self.faults, self.more)
 
 
 class TablesError(InputError):

@@ -12,8 +12,8 @@ Kind = Literal["id", "text", "day", "moment", "number", "decimal", "integer", "b
 """How a column is stored once it is through the door.
 
 ``id`` and ``text`` are text (an id may not be empty); ``day`` is a date (timestamps become local
-days), ``moment`` a local timestamp; ``number`` is a double; ``decimal`` is exact to ``Column.decimals`` places, because it is
-summed; ``integer`` and ``boolean`` are what they say.
+days), ``moment`` a local timestamp; ``number`` is a double; ``decimal`` is exact to
+``Column.decimals`` places, because it is summed; ``integer`` and ``boolean`` are what they say.
 """
 
 

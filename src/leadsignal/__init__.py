@@ -1,0 +1,1 @@
+"""Predict customer churn from leading behavioural indicators, before usage drops."""

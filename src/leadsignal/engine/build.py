@@ -1,0 +1,188 @@
+"""From checked tables to the panel: which steps, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from leadsignal.engine.counts import counts_step, rows_step, users_steps
+from leadsignal.engine.dialect import name
+from leadsignal.engine.episodes import episodes_steps
+from leadsignal.engine.expressions import Expressions, needed
+from leadsignal.engine.grid import Grid, Source, Step, grid_step, outcome_columns, spine_step
+from leadsignal.engine.latest import latest_step
+from leadsignal.engine.usage import best_usage_steps
+from leadsignal.indicators.declare import (
+    DaysInState,
+    DaysSince,
+    Fact,
+    Indicator,
+    Latest,
+    Measure,
+    ProcessState,
+    Running,
+    Standing,
+    Trailing,
+    UsageToBest,
+    measures,
+)
+from leadsignal.success import Process
+
+KEY_COLUMNS = (
+    "account_id",
+    "customer_id",
+    "snapshot_on",
+    "start",
+    "stop",
+    "event",
+    "cause",
+    "days_observed",
+    "ended_within",
+    "end_cause",
+    "notice_given",
+    "arr",
+)
+"""The columns that every panel has before its indicators."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a panel is made from."""
+
+    grid: Grid
+    accounts: Source
+    sources: Mapping[str, Source]
+    indicators: tuple[Indicator, ...]
+    processes: tuple[Process, ...]
+    attributes: Mapping[str, str]
+    causes: Mapping[str, str] = field(default_factory=dict)
+    not_churn: tuple[str, ...] = ()
+
+
+def episode_steps(recipe: Recipe) -> list[Step]:
+    """Return the steps that make ``episodes``, of all processes."""
+    behaviors = recipe.sources.get("behaviors")
+    if behaviors is None or not recipe.processes:
+        return []
+    steps = [
+        step
+        for number, process in enumerate(recipe.processes)
+        for step in episodes_steps(process, number, behaviors, recipe.grid)
+    ]
+    union = " UNION ALL ".join(
+        f"SELECT * FROM episodes_{number}" for number in range(len(recipe.processes))
+    )
+    return [*steps, Step("episodes", union)]
+
+
+def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
+    """Return the steps in their order, and the SELECT that gives the panel from them."""
+    wanted = _wanted(recipe)
+    steps = [spine_step(recipe.grid, recipe.accounts, recipe.attributes), grid_step(recipe.grid)]
+    columns: dict[Measure, str] = {
+        measure: f"m{number}"
+        for number, measure in enumerate(m for m in wanted if not isinstance(m, DaysInState))
+    }
+    made: list[str] = []
+    for table, source in recipe.sources.items():
+        here = [m for m in columns if getattr(m, "table", None) == table]
+        table_steps, tables = _table_steps(source, recipe.grid, here, columns)
+        steps += table_steps
+        made += tables
+    if any(isinstance(m, ProcessState) for m in columns):
+        steps += episode_steps(recipe)
+        steps.append(_last_episode_step(recipe, columns))
+        made.append("last_episodes")
+    for measure in columns:
+        if isinstance(measure, UsageToBest):
+            steps += best_usage_steps(
+                recipe.sources["usage"], recipe.grid, measure, columns[measure]
+            )
+            made.append("usage_best")
+    return steps, _select(recipe, columns, made)
+
+
+def _wanted(recipe: Recipe) -> list[Measure]:
+    has_changes = "contract_changes" in recipe.sources
+    rules = [Fact("arr"), *(indicator.rule for indicator in recipe.indicators)]
+    wanted = (measure for rule in rules for measure in measures(rule))
+    return list(dict.fromkeys(made for m in wanted for made in needed(m, has_changes)))
+
+
+def _table_steps(
+    source: Source, grid: Grid, wanted: Sequence[Measure], columns: Mapping[Measure, str]
+) -> tuple[list[Step], list[str]]:
+    """Return the steps of one table, and the names of those that carry measures."""
+    counts = [
+        m
+        for m in wanted
+        if isinstance(m, Standing | Running) or (isinstance(m, Trailing) and not m.users)
+    ]
+    users = [m for m in wanted if isinstance(m, Trailing) and m.users]
+    latest = [m for m in wanted if isinstance(m, Latest | DaysSince)]
+    steps: list[Step] = []
+    if counts or users:
+        steps.append(rows_step(source, grid, [*counts, *users]))
+    if counts:
+        steps.append(counts_step(source, grid, counts, [columns[m] for m in counts]))
+    made = [f"counts_{source.name}"] if counts else []
+    for number, (_, group) in enumerate(_by(users, lambda m: (m.day, m.where))):
+        users_name = f"users_{source.name}_{number}"
+        steps += users_steps(source, grid, group, [columns[m] for m in group], users_name)
+        made.append(users_name)
+    if latest:
+        steps.append(latest_step(source, grid, latest, [columns[m] for m in latest]))
+        made.append(f"latest_{source.name}")
+    return steps, made
+
+
+def _by(
+    items: Iterable[Trailing], key: Callable[[Trailing], Hashable]
+) -> Iterable[tuple[Hashable, list[Trailing]]]:
+    groups: dict[Hashable, list[Trailing]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups.items()
+
+
+def _last_episode_step(recipe: Recipe, columns: Mapping[Measure, str]) -> Step:
+    """Carry each process's last episode that has begun along the account's snapshots."""
+    d, along = recipe.grid.dialect, "PARTITION BY account_no ORDER BY t ROWS UNBOUNDED PRECEDING"
+    states = {m.process: column for m, column in columns.items() if isinstance(m, ProcessState)}
+    pair = d.pair("adopted", "lapsed")
+    seen = ", ".join(
+        f"MAX(CASE WHEN process = '{process}' THEN {pair} END) AS {column}"
+        for process, column in states.items()
+    )
+    carried = ", ".join(f"MAX({c}) OVER ({along}) AS {c}" for c in states.values())
+    return Step(
+        "last_episodes",
+        f"SELECT account_no, t, {carried} FROM grid LEFT JOIN (SELECT account_no,"
+        f" {recipe.grid.snapshot('adopted')} AS t, {seen} FROM episodes JOIN spine USING"
+        " (account_no) GROUP BY 1, 2) AS e USING (account_no, t)",
+    )
+
+
+def _select(recipe: Recipe, columns: Mapping[Measure, str], made: Sequence[str]) -> str:
+    d = recipe.grid.dialect
+    write = Expressions(
+        recipe.grid,
+        recipe.sources,
+        {process.name: process for process in recipe.processes},
+        columns,
+        frozenset(a for a, kind in recipe.attributes.items() if kind == "number"),
+    )
+    values = [
+        f"CAST({write.rule(i.rule)} AS {'DOUBLE' if i.kind == 'number' else 'VARCHAR'})"
+        f" AS {name(i.name)}"
+        for i in recipe.indicators
+    ]
+    joins = " ".join(f"LEFT JOIN {table} USING (account_no, t)" for table in made)
+    outcome = outcome_columns(recipe.grid, recipe.causes, recipe.not_churn)
+    arr = f"CAST({write.rule(Fact('arr'))} AS DOUBLE) AS arr"
+    keys = ["account_id", "customer_id", f"{d.date('t')} AS snapshot_on", outcome, arr]
+    next_t = "LEAD(t) OVER (PARTITION BY account_no ORDER BY t) AS next_t"
+    return (
+        f"SELECT {', '.join([*keys, *values])} FROM (SELECT *, {next_t} FROM grid JOIN spine"
+        f" USING (account_no) {joins}) AS joined ORDER BY account_no, t"
+    )

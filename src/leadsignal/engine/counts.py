@@ -1,0 +1,216 @@
+"""Counting what stands at each snapshot, by difference arrays.
+
+A row counts on the days from ``first_day`` to ``last_day``. It adds its weight at the first
+snapshot not before ``first_day`` and takes it away at the first snapshot after ``last_day``;
+grouped by account and snapshot and summed along the account's rows, that is the count. Weights are
+whole numbers, so sums do not depend on the order of rows, and the cost not on the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leadsignal.engine.dialect import literal, name
+from leadsignal.engine.grid import Grid, Source, Step
+from leadsignal.indicators.declare import Running, Standing, Trailing, Where
+
+Count = Trailing | Standing | Running
+
+
+def condition(where: Where) -> str:
+    """SQL for conditions that all must hold."""
+    if not where:
+        return "TRUE"
+    return " AND ".join(
+        f"{name(column)} IN ({', '.join(literal(value) for value in values)})"
+        for column, values in where
+    )
+
+
+@dataclass(frozen=True)
+class Span:
+    """SQL for the days on which a row counts for a measure, and for its weight."""
+
+    first: str
+    last: str
+    weight: str
+    bounded: bool
+
+
+def _span(measure: Count, source: Source) -> Span:
+    day = "since" if isinstance(measure, Standing) else "day"
+    begins = name(f"{getattr(measure, day)}_no")
+    first = f"(GREATEST({begins}, known) + 1)"
+    ends = []
+    if isinstance(measure, Trailing):
+        ends.append(f"{begins} + {measure.window}")
+    if isinstance(measure, Standing):
+        ends.append(name(f"{measure.until}_no"))
+    if source.versioned:
+        ends.append("superseded")
+    last = f"LEAST({', '.join(ends)})" if len(ends) > 1 else (ends[0] if ends else "NULL")
+    total = None if isinstance(measure, Standing) else measure.total
+    weight = name(f"{total}_whole") if total else "1"
+    where = () if isinstance(measure, Running) else measure.where
+    if where:
+        weight = f"CASE WHEN {condition(where)} THEN {weight} ELSE 0 END"
+    plain = isinstance(measure, Trailing | Running) and not source.late and not source.versioned
+    return Span(first, last, weight, bounded=not plain)
+
+
+def rows_step(source: Source, grid: Grid, measures: Sequence[Count]) -> Step:
+    """The table's rows with account numbers, day numbers and whole-number weights."""
+    d = grid.dialect
+    days = sorted(
+        {m.since if isinstance(m, Standing) else m.day for m in measures}
+        | {m.until for m in measures if isinstance(m, Standing)}
+    )
+    totals = sorted({m.total for m in measures if not isinstance(m, Standing) and m.total})
+    tested = sorted({c for m in measures if not isinstance(m, Running) for c, _ in m.where})
+    users = ["user_id"] if any(isinstance(m, Trailing) and m.users for m in measures) else []
+    columns = [
+        "account_no",
+        "first",
+        f"{d.day('known_on')} AS known",
+        *([f"{d.day('superseded_on')} AS superseded"] if source.versioned else []),
+        *[f"{d.day(name(day))} AS {name(f'{day}_no')}" for day in days],
+        *[f"{d.scaled(name(t), _places(source, t))} AS {name(f'{t}_whole')}" for t in totals],
+        *[name(column) for column in [*tested, *users]],
+    ]
+    return Step(
+        f"rows_{source.name}",
+        f"SELECT {', '.join(columns)} FROM ({source.sql}) AS source JOIN spine USING (account_id)",
+    )
+
+
+def _places(source: Source, column: str) -> int:
+    return (source.decimals or {}).get(column, 0)
+
+
+def scale(source: Source, measure: Count) -> int:
+    """By how much the whole-number total of a measure is larger than the total."""
+    total = None if isinstance(measure, Standing) else measure.total
+    return 10 ** _places(source, total) if total else 1
+
+
+@dataclass(frozen=True)
+class _Delta:
+    """One change of one measure's count: on which day, by how much, under which condition."""
+
+    measure: int
+    day: str
+    weight: str
+    when: str
+
+
+def _deltas(measures: Sequence[Count], source: Source) -> list[_Delta]:
+    deltas = []
+    for index, measure in enumerate(measures):
+        span = _span(measure, source)
+        # A row superseded or closed before it was known never counts: neither +1 nor -1.
+        counts = f"COALESCE({span.last} >= {span.first}, TRUE)" if span.bounded else "TRUE"
+        deltas.append(_Delta(index, span.first, span.weight, counts))
+        if span.last != "NULL":
+            deltas.append(_Delta(index, f"({span.last} + 1)", f"-({span.weight})", counts))
+    return deltas
+
+
+def counts_step(
+    source: Source, grid: Grid, measures: Sequence[Count], columns: Sequence[str]
+) -> Step:
+    """Counts of all measures of one table that do not ask for distinct users."""
+    return summed(
+        f"counts_{source.name}", f"rows_{source.name}", grid, _deltas(measures, source), columns
+    )
+
+
+def summed(
+    made: str, rows: str, grid: Grid, deltas: Sequence[_Delta], columns: Sequence[str]
+) -> Step:
+    """Join the changes, one narrow group for each day they fall on, to the grid and sum along."""
+    days = list(dict.fromkeys(delta.day for delta in deltas))
+    joins: list[str] = []
+    terms: dict[str, list[str]] = {column: [] for column in columns}
+    for number, day in enumerate(days):
+        here = [delta for delta in deltas if delta.day == day]
+        sums = dict.fromkeys((delta.weight, delta.when) for delta in here)
+        names = {key: f"d{number}_{index}" for index, key in enumerate(sums)}
+        selected = ", ".join(
+            f"CAST(SUM({weight if when == 'TRUE' else f'CASE WHEN {when} THEN {weight} END'})"
+            f" AS BIGINT) AS {names[weight, when]}"
+            for weight, when in sums
+        )
+        joins.append(
+            f"LEFT JOIN (SELECT account_no, {grid.snapshot(day)} AS t, {selected} FROM {rows}"
+            f" WHERE {day} <= {grid.as_of} GROUP BY 1, 2) AS g{number} USING (account_no, t)"
+        )
+        for delta in here:
+            terms[columns[delta.measure]].append(f"COALESCE({names[delta.weight, delta.when]}, 0)")
+    along = "PARTITION BY account_no ORDER BY t ROWS UNBOUNDED PRECEDING"
+    summed_up = ", ".join(
+        f"CAST(SUM({' + '.join(terms[column])}) OVER ({along}) AS BIGINT) AS {column}"
+        for column in columns
+    )
+    return Step(made, f"SELECT account_no, t, {summed_up} FROM grid {' '.join(joins)}")
+
+
+def users_steps(
+    source: Source, grid: Grid, measures: Sequence[Trailing], columns: Sequence[str], made: str
+) -> list[Step]:
+    """Distinct users in trailing windows, for measures that share ``day`` and ``where``.
+
+    A user's rows make one stay where they overlap: a row extends it only by what reaches beyond
+    the rows before. ``before`` is the latest day among the user's earlier-known rows, ``after``
+    the first day of the user's next row that extends.
+    """
+    day = name(f"{measures[0].day}_no")
+    rows = f"rows_{source.name}"
+    numbered = f"{made}_rows"
+    steps = [
+        Step(
+            f"{made}_users",
+            f"SELECT user_id, ROW_NUMBER() OVER (ORDER BY user_id) AS user_no FROM "
+            f"(SELECT DISTINCT user_id FROM {rows} WHERE user_id IS NOT NULL) AS u",
+        ),
+        Step(
+            numbered,
+            f"SELECT account_no, first, user_no, {day} AS day, GREATEST({day}, known) + 1 AS begins"
+            f" FROM {rows} JOIN {made}_users USING (user_id)"
+            f" WHERE {condition(measures[0].where)}",
+        ),
+        *stays_steps(made, numbered, "account_no, user_no", late=source.late),
+    ]
+    deltas = []
+    for index, measure in enumerate(measures):
+        # A record later than the window is long never counts in it.
+        seen = f"extends AND day + {measure.window} >= begins"
+        fresh = f"{seen} AND (before IS NULL OR before + {measure.window} + 1 < begins)"
+        gone = f"{seen} AND (after IS NULL OR after > day + {measure.window} + 1)"
+        deltas.append(_Delta(index, "begins", "1", fresh))
+        deltas.append(_Delta(index, f"(day + {measure.window + 1})", "-1", gone))
+    return [*steps, summed(made, f"{made}_stays", grid, deltas, columns)]
+
+
+def stays_steps(made: str, rows: str, who: str, *, late: bool) -> list[Step]:
+    """Mark for each row whether it extends its user's stay, and its neighbours in that stay."""
+    if not late:
+        window = f"(PARTITION BY {who} ORDER BY day)"
+        return [
+            Step(
+                f"{made}_stays",
+                f"SELECT *, TRUE AS extends, LAG(day) OVER {window} AS before,"
+                f" LEAD(begins) OVER {window} AS after FROM {rows}",
+            )
+        ]
+    rows_before = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+    earlier = f"(PARTITION BY {who} ORDER BY begins, day {rows_before})"
+    extending = f"(PARTITION BY {who}, extends ORDER BY begins, day)"
+    return [
+        Step(f"{made}_seen", f"SELECT *, MAX(day) OVER {earlier} AS before FROM {rows}"),
+        Step(
+            f"{made}_stays",
+            f"SELECT *, LEAD(begins) OVER {extending} AS after"
+            f" FROM (SELECT *, COALESCE(day > before, TRUE) AS extends FROM {made}_seen) AS s",
+        ),
+    ]

@@ -1,0 +1,206 @@
+"""SQL for the value of a rule at a snapshot, from the measures that the steps have made.
+
+Available names: ``t`` and ``next_t``, the columns of spine, and one column a measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from leadsignal.engine.counts import scale
+from leadsignal.engine.dialect import literal, name
+from leadsignal.engine.episodes import known_from
+from leadsignal.engine.grid import Grid, Source
+from leadsignal.indicators.declare import (
+    Attribute,
+    Below,
+    DaysInState,
+    DaysSince,
+    Difference,
+    Fact,
+    Latest,
+    Measure,
+    ProcessState,
+    Ratio,
+    Rule,
+    Running,
+    Standing,
+    Trailing,
+    UsageToBest,
+)
+from leadsignal.success import Process
+
+RENEWED = DaysSince("contract_changes", "changed_at", (("kind", ("renewal",)),))
+NEW_TERM = Latest("contract_changes", "changed_at", "term_months")
+ARR_DELTA = Running("contract_changes", "changed_at", "arr_delta")
+
+NEEDS: Mapping[str, tuple[Measure, ...]] = {
+    "arr": (ARR_DELTA,),
+    "term_months": (NEW_TERM,),
+    "days_to_renewal": (NEW_TERM, RENEWED),
+}
+"""The measures of contract changes that a fact of the account rests on, where there are any."""
+
+
+def needed(measure: Measure, has_changes: bool) -> tuple[Measure, ...]:
+    """Return the measures that the engine must make for one measure of a rule."""
+    match measure:
+        case Fact(column):
+            return NEEDS.get(column, ()) if has_changes else ()
+        case Attribute(attribute, dated):
+            return (dated_attribute(attribute),) if dated else ()
+        case UsageToBest(window):
+            return (measure, Trailing("usage", "used_on", window, total="amount"))
+        case _:
+            return (measure,)
+
+
+def dated_attribute(attribute: str) -> Latest:
+    """Return the measure of an attribute's latest dated value."""
+    where = (("attribute", (attribute,)),)
+    return Latest("account_changes", "changed_on", "value", where)
+
+
+@dataclass(frozen=True)
+class Expressions:
+    """Writes rules as SQL. ``columns`` names the column that each measure was made in."""
+
+    grid: Grid
+    sources: Mapping[str, Source]
+    processes: Mapping[str, Process]
+    columns: Mapping[Measure, str]
+    numeric: frozenset[str] = frozenset()
+
+    def rule(self, rule: Rule) -> str:
+        """SQL for the value of a rule; NULL where it is unknown or missing."""
+        match rule:
+            case Ratio(over, under):
+                return f"({self.rule(over)}) / NULLIF(CAST({self.rule(under)} AS DOUBLE), 0)"
+            case Difference(first, second):
+                return f"({self.rule(first)}) - ({self.rule(second)})"
+            case Below(value, limit):
+                below = f"CASE WHEN ({self.rule(value)}) < {limit} THEN 1 ELSE 0 END"
+                return f"CASE WHEN ({self.rule(value)}) IS NOT NULL THEN {below} END"
+            case Trailing() | Standing() | Running() | Latest() | DaysSince():
+                return self._of_table(rule)
+            case ProcessState(process):
+                return self._state(self.processes[process])
+            case DaysInState(process):
+                return self._days_in_state(self.processes[process])
+            case UsageToBest():
+                return self._usage_to_best(rule)
+            case Attribute():
+                return self._attribute(rule)
+            case Fact(column):
+                return self.fact(column)
+
+    def fact(self, column: str) -> str:
+        """SQL for a fact of the account itself."""
+        facts: dict[str, Callable[[], str]] = {
+            "tenure_days": lambda: "t - started",
+            "arr": self._arr,
+            "term_months": self._term_months,
+            "days_to_renewal": self._days_to_renewal,
+        }
+        return facts[column]()
+
+    def _of_table(self, measure: Trailing | Standing | Running | Latest | DaysSince) -> str:
+        source, column = self.sources[measure.table], self.columns[measure]
+        if isinstance(measure, Latest | DaysSince):
+            value = column if isinstance(measure, Latest) else f"t - {column}"
+            return f"CASE WHEN {source.known_before('t')} THEN {value} END"
+        factor = scale(source, measure)
+        value = column if factor == 1 else f"{column} / CAST({factor} AS DOUBLE)"
+        if isinstance(measure, Running):
+            return value
+        since = f"GREATEST(t - {measure.window}, started)" if isinstance(measure, Trailing) else "t"
+        known = source.known_before("t")
+        if isinstance(measure, Trailing) and source.complete_from is not None:
+            known += f" AND {since} >= {source.complete_from}"
+        return f"CASE WHEN {known} THEN {value} END"
+
+    def _episode(self, process: Process) -> tuple[str, str, str]:
+        """SQL: the state is known; the last episode's start; whether it has lapsed."""
+        column = self.columns[ProcessState(process.name)]
+        source = self.sources["behaviors"]
+        known = f"{source.known_before('t')} AND t >= {known_from(process, source)}"
+        lapsed = f"COALESCE({column}.b <= t, FALSE)"
+        return known, column, lapsed
+
+    def _applies(self, process: Process) -> str:
+        tests = [
+            f"COALESCE({name(f'own_{attribute}')} IN ({', '.join(map(literal, values))}), FALSE)"
+            for attribute, values in sorted(process.applies_to.items())
+        ]
+        return " AND ".join(tests) or "TRUE"
+
+    def _overdue(self, process: Process) -> str:
+        if process.adopt_by is None:
+            return "FALSE"
+        return f"t - started >= {process.adopt_by}"
+
+    def _state(self, process: Process) -> str:
+        known, column, lapsed = self._episode(process)
+        return (
+            f"CASE WHEN NOT ({self._applies(process)}) THEN 'not applicable'"
+            f" WHEN NOT COALESCE({known}, FALSE) THEN 'unknown'"
+            f" WHEN {column} IS NOT NULL AND NOT {lapsed} THEN 'adopted'"
+            f" WHEN {column} IS NOT NULL THEN 'lapsed'"
+            f" WHEN {self._overdue(process)} THEN 'overdue' ELSE 'pending' END"
+        )
+
+    def _days_in_state(self, process: Process) -> str:
+        known, column, lapsed = self._episode(process)
+        overdue = f"t - started - {process.adopt_by}" if process.adopt_by is not None else "NULL"
+        return (
+            f"CASE WHEN NOT ({self._applies(process)} AND COALESCE({known}, FALSE)) THEN NULL"
+            f" WHEN {column} IS NOT NULL AND NOT {lapsed} THEN t - {column}.a"
+            f" WHEN {column} IS NOT NULL THEN t - {column}.b"
+            f" WHEN {self._overdue(process)} THEN {overdue} ELSE t - started END"
+        )
+
+    def _usage_to_best(self, measure: UsageToBest) -> str:
+        source = self.sources["usage"]
+        if source.complete_from is None:
+            return "CAST(NULL AS DOUBLE)"
+        history = f"t - GREATEST(started, {source.complete_from})"
+        lately = self.columns[Trailing("usage", "used_on", measure.window, total="amount")]
+        best = self.columns[measure]
+        return (
+            f"CASE WHEN {source.known_before('t')} AND {history} >= {measure.best + measure.window}"
+            f" THEN {lately} * CAST({measure.best} AS DOUBLE)"
+            f" / NULLIF(CAST({best} AS DOUBLE) * {measure.window}, 0) END"
+        )
+
+    def _attribute(self, attribute: Attribute) -> str:
+        own = name(f"own_{attribute.name}")
+        if not attribute.dated:
+            return own
+        dated = self.columns[dated_attribute(attribute.name)]
+        if attribute.name in self.numeric:
+            dated = f"CAST({dated} AS DOUBLE)"
+        return f"COALESCE({dated}, {own})"
+
+    def _arr(self) -> str:
+        if ARR_DELTA not in self.columns:
+            return "first_arr / 100.0"
+        return f"(first_arr + COALESCE({self.columns[ARR_DELTA]}, 0)) / 100.0"
+
+    def _term_months(self) -> str:
+        if NEW_TERM not in self.columns:
+            return "first_term"
+        return f"COALESCE({self.columns[NEW_TERM]}, first_term)"
+
+    def _days_to_renewal(self) -> str:
+        """Count whole terms from the start, or the last renewal, to the first day not before t."""
+        d, term = self.grid.dialect, self._term_months()
+        anchor = "started"
+        if RENEWED in self.columns:
+            anchor = f"COALESCE({self.columns[RENEWED]}, started)"
+        begun, today = d.date(anchor), d.date("t")
+        months = f"((YEAR({today}) - YEAR({begun})) * 12 + MONTH({today}) - MONTH({begun}))"
+        terms = f"GREATEST({d.floor_divide(months, f'({term})')}, 1)"
+        this = d.day(d.add_months(begun, f"{terms} * ({term})"))
+        following = d.day(d.add_months(begun, f"({terms} + 1) * ({term})"))
+        return f"CASE WHEN {this} >= t THEN {this} - t ELSE {following} - t END"

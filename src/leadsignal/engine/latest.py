@@ -1,0 +1,63 @@
+"""What was last seen before each snapshot: the latest value, the days since the latest row.
+
+A row becomes known at one snapshot; the largest (day, value) among the rows that become known there
+is kept, and the largest so far is carried along the account's rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from leadsignal.engine.counts import condition
+from leadsignal.engine.dialect import name
+from leadsignal.engine.grid import Grid, Source, Step
+from leadsignal.errors import OptionError
+from leadsignal.indicators.declare import DaysSince, Latest
+
+
+def latest_step(
+    source: Source, grid: Grid, measures: Sequence[Latest | DaysSince], columns: Sequence[str]
+) -> Step:
+    """Latest values (as the value) and latest days (as a day number) of one table."""
+    if source.versioned:
+        raise OptionError(
+            f"{source.name} has versions, and a version that is replaced cannot be taken out of "
+            "what was seen so far. Count what stands instead (Standing, Trailing)"
+        )
+    along = "PARTITION BY account_no ORDER BY t ROWS UNBOUNDED PRECEDING"
+    joins, selected = [], []
+    for day in dict.fromkeys(measure.day for measure in measures):
+        group, made = _seen_on(source, grid, day, measures, columns)
+        joins.append(f"LEFT JOIN ({group}) AS {name(f'on_{day}')} USING (account_no, t)")
+        selected += [f"MAX({column}) OVER ({along}){part} AS {column}" for column, part in made]
+    inner = ", ".join(["account_no", "t", *selected])
+    return Step(f"latest_{source.name}", f"SELECT {inner} FROM grid {' '.join(joins)}")
+
+
+def _seen_on(
+    source: Source,
+    grid: Grid,
+    day: str,
+    measures: Sequence[Latest | DaysSince],
+    columns: Sequence[str],
+) -> tuple[str, list[tuple[str, str]]]:
+    d = grid.dialect
+    number = d.day(name(day))
+    known = f"(GREATEST({number}, {d.day('known_on')}) + 1)"
+    selected, made = [], []
+    for measure, column in zip(measures, columns, strict=True):
+        if measure.day != day:
+            continue
+        if isinstance(measure, Latest):
+            value, part = d.pair(number, name(measure.column)), ".b"
+            when = f"{condition(measure.where)} AND {name(measure.column)} IS NOT NULL"
+        else:
+            value, part, when = number, "", condition(measure.where)
+        selected.append(f"MAX(CASE WHEN {when} THEN {value} END) AS {column}")
+        made.append((column, part))
+    return (
+        f"SELECT account_no, {grid.snapshot(known)} AS t, {', '.join(selected)}"
+        f" FROM ({source.sql}) AS source JOIN spine USING (account_id)"
+        f" WHERE {number} IS NOT NULL AND {known} <= {grid.as_of} GROUP BY 1, 2",
+        made,
+    )

@@ -1,0 +1,62 @@
+"""An account's best stretch of usage, as it could be known at each snapshot.
+
+Let S(u) be the amount in [u - best, u), of rows known before u + window. It is a step function of
+u, found by a difference array. The best stretch at t is the largest S(u) with
+t - within + best <= u <= t - window. A step lies in that range if its first or its last day does,
+or if it covers the range, and then it is the value at the range's end.
+
+A row that arrives later than ``window`` days after a stretch never counts in that stretch: it
+would have to change what earlier snapshots saw.
+"""
+
+from __future__ import annotations
+
+from leadsignal.engine.grid import Grid, Source, Step
+from leadsignal.indicators.declare import UsageToBest
+
+
+def history_start(source: Source) -> str:
+    """SQL: the first day of an account's usage history (needs ``started``)."""
+    return "NULL" if source.complete_from is None else f"GREATEST(started, {source.complete_from})"
+
+
+def best_usage_steps(source: Source, grid: Grid, measure: UsageToBest, column: str) -> list[Step]:
+    """Make the total of the best stretch, as a whole number of millionths."""
+    d = grid.dialect
+    first = f"GREATEST(day + 1, known - {measure.window - 1})"
+    last = f"day + {measure.best}"
+    by_day = "OVER (PARTITION BY account_no ORDER BY x)"
+    reach = measure.within - measure.best - measure.window
+    return [
+        Step(
+            "usage_amounts",
+            f"SELECT account_no, {d.day('used_on')} AS day, {d.day('known_on')} AS known,"
+            f" {d.scaled('amount', 6)} AS amount"
+            f" FROM ({source.sql}) AS source JOIN spine USING (account_id)"
+            f" WHERE {d.day('used_on')} >= {history_start(source)}",
+        ),
+        Step(
+            "usage_steps",
+            "SELECT account_no, x, change,"
+            f" CAST(SUM(change) {by_day} AS BIGINT) AS total, LEAD(x) {by_day} - 1 AS last_x FROM ("
+            "  SELECT account_no, x, CAST(SUM(change) AS BIGINT) AS change FROM ("
+            f"   SELECT account_no, {first} AS x, amount AS change FROM usage_amounts"
+            f"   WHERE {first} <= {last}"
+            f"   UNION ALL SELECT account_no, {last} + 1, -amount FROM usage_amounts"
+            f"   WHERE {first} <= {last}) AS c GROUP BY 1, 2) AS g",
+        ),
+        Step(
+            "usage_best",
+            f"SELECT account_no, t, GREATEST(COALESCE(most, 0), standing) AS {column} FROM ("
+            f"  SELECT account_no, t,"
+            f"  CAST(SUM(change) {by_day} AS BIGINT) AS standing,"
+            f"  MAX(total) OVER (PARTITION BY account_no ORDER BY x"
+            f"   RANGE BETWEEN {reach} PRECEDING AND CURRENT ROW) AS most"
+            "  FROM ("
+            "   SELECT account_no, x, change, total, NULL AS t FROM usage_steps"
+            "   UNION ALL SELECT account_no, last_x, 0, total, NULL FROM usage_steps"
+            "   WHERE last_x IS NOT NULL"
+            f"  UNION ALL SELECT account_no, t - {measure.window}, 0, NULL, t FROM grid"
+            "  ) AS u) AS w WHERE t IS NOT NULL",
+        ),
+    ]

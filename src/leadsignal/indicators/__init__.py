@@ -1,0 +1,52 @@
+"""The indicators: one small file a family, each indicator declared once."""
+
+from __future__ import annotations
+
+from leadsignal.errors import OptionError
+from leadsignal.indicators import (
+    activity,
+    context,
+    contract,
+    plans,
+    processes,
+    results,
+    satisfaction,
+    tickets,
+    tracking,
+    usage,
+)
+from leadsignal.indicators.declare import Given, Indicator
+
+FAMILIES = (
+    processes,
+    tracking,
+    results,
+    plans,
+    tickets,
+    contract,
+    usage,
+    activity,
+    satisfaction,
+    context,
+)
+
+ROW_COLUMNS = {"results": results.ROW_COLUMNS, "commitments": plans.ROW_COLUMNS}
+"""Columns computed in each row of a table before anything is counted, as SQL."""
+
+
+def declare_indicators(given: Given) -> tuple[Indicator, ...]:
+    """Return all indicators that the given tables and analysis support, in the panel's order.
+
+    Raises OptionError where two indicators would share a column.
+    """
+    declared = tuple(indicator for family in FAMILIES for indicator in family.declare(given))
+    names = [indicator.name for indicator in declared]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise OptionError(
+            f"two indicators are named {', '.join(twice)}. Rename the process or the attribute"
+        )
+    return declared
+
+
+__all__ = ["FAMILIES", "ROW_COLUMNS", "Given", "Indicator", "declare_indicators"]

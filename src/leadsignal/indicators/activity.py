@@ -1,0 +1,39 @@
+"""How busy the account is, whatever it does: key behaviours of any kind."""
+
+from __future__ import annotations
+
+from leadsignal.indicators.declare import Given, Indicator, Trailing
+
+FAMILY = "activity"
+
+
+def declare(given: Given) -> list[Indicator]:
+    """Events and distinct users in 30 and 90 days."""
+    if not given.has("behaviors"):
+        return []
+    made = []
+    for days in (30, 90):
+        events = Trailing("behaviors", "occurred_at", days, total="quantity")
+        made.append(
+            Indicator(
+                f"activity_events_{days}d",
+                FAMILY,
+                "lagging",
+                "events",
+                f"quantity of all key behaviours in the last {days} days",
+                events,
+            )
+        )
+        if given.has("behaviors", "user_id"):
+            users = Trailing("behaviors", "occurred_at", days, users=True)
+            made.append(
+                Indicator(
+                    f"activity_users_{days}d",
+                    FAMILY,
+                    "lagging",
+                    "users",
+                    f"users with any key behaviour in the last {days} days",
+                    users,
+                )
+            )
+    return made

@@ -1,0 +1,55 @@
+"""What the account is: tenure, contract term, attributes."""
+
+from __future__ import annotations
+
+from leadsignal.indicators.declare import Attribute, Fact, Given, Indicator
+
+FAMILY = "context"
+
+
+def declare(given: Given) -> list[Indicator]:
+    """Tenure; term and renewal where terms are known; ARR and attributes where declared."""
+    made = [
+        Indicator(
+            "tenure_days", FAMILY, "context", "days", "days since the start", Fact("tenure_days")
+        )
+    ]
+    if given.has("accounts", "term_months") or given.has("contract_changes", "term_months"):
+        made += [
+            Indicator(
+                "term_months",
+                FAMILY,
+                "context",
+                "months",
+                "the contract's term",
+                Fact("term_months"),
+            ),
+            Indicator(
+                "days_to_renewal",
+                FAMILY,
+                "context",
+                "days",
+                "days to the next renewal",
+                Fact("days_to_renewal"),
+            ),
+        ]
+    if "arr" in given.attributes:
+        made.append(
+            Indicator(
+                "arr_now", FAMILY, "context", "currency", "annual recurring revenue", Fact("arr")
+            )
+        )
+    return made + [_attribute(given, name) for name in given.attributes if name != "arr"]
+
+
+def _attribute(given: Given, name: str) -> Indicator:
+    dated = given.has("account_changes")
+    return Indicator(
+        name,
+        FAMILY,
+        "context",
+        "",
+        f"the account's {name}",
+        Attribute(name, dated),
+        kind="number" if given.attributes[name] == "number" else "category",
+    )

@@ -1,0 +1,47 @@
+"""Requests to change the contract."""
+
+from __future__ import annotations
+
+from leadsignal.indicators.declare import DaysSince, Fact, Given, Indicator, Ratio, Trailing
+
+FAMILY = "contract"
+
+
+def declare(given: Given) -> list[Indicator]:
+    """Expansions and reductions of the last year, and what they came to."""
+    if not given.has("contract_changes"):
+        return []
+    made = []
+    for kind in ("expansion", "reduction"):
+        where = (("kind", (kind,)),)
+        made += [
+            Indicator(
+                f"contract_{kind}s_365d",
+                FAMILY,
+                "leading",
+                "changes",
+                f"{kind}s of the contract in the last 365 days",
+                Trailing("contract_changes", "changed_at", 365, where),
+            ),
+            Indicator(
+                f"contract_days_since_{kind}",
+                FAMILY,
+                "leading",
+                "days",
+                f"days since the last {kind} of the contract",
+                DaysSince("contract_changes", "changed_at", where),
+            ),
+        ]
+    if given.has("contract_changes", "arr_delta") and given.has("accounts", "arr"):
+        change = Trailing("contract_changes", "changed_at", 365, total="arr_delta")
+        made.append(
+            Indicator(
+                "contract_arr_change_365d",
+                FAMILY,
+                "leading",
+                "share of ARR",
+                "change of ARR in the last 365 days as a share of ARR",
+                Ratio(change, Fact("arr")),
+            )
+        )
+    return made

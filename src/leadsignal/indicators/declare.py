@@ -1,0 +1,194 @@
+"""What an indicator is: a name, a family, a unit, a meaning and a rule.
+
+A rule is data, not SQL: the engine turns it into SQL, the docs into words, and the tests into a
+slow reference that must agree exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from leadsignal.project import UsageLow
+from leadsignal.success import SuccessAnalysis
+
+Role = Literal["leading", "lagging", "context"]
+Where = tuple[tuple[str, tuple[str, ...]], ...]
+"""Conditions that all must hold: (column, allowed values)."""
+
+
+@dataclass(frozen=True)
+class Trailing:
+    """Rows whose ``day`` lies in [t - window, t): how many, their ``total``, or distinct users.
+
+    Unknown where the window reaches before the table is complete, or beyond it.
+    """
+
+    table: str
+    day: str
+    window: int
+    where: Where = ()
+    total: str | None = None
+    users: bool = False
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Rows whose ``since`` lies before t and whose ``until`` does not: open at t."""
+
+    table: str
+    since: str
+    until: str
+    where: Where = ()
+
+
+@dataclass(frozen=True)
+class Running:
+    """The ``total`` of all rows before t, unknown nowhere: what is not seen did not happen."""
+
+    table: str
+    day: str
+    total: str
+
+
+@dataclass(frozen=True)
+class Latest:
+    """``column`` of the row with the latest ``day`` before t; of several on one day the largest."""
+
+    table: str
+    day: str
+    column: str
+    where: Where = ()
+
+
+@dataclass(frozen=True)
+class DaysSince:
+    """Days from the latest ``day`` before t to t; missing where there was none."""
+
+    table: str
+    day: str
+    where: Where = ()
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """State of an essential process at t: adopted, lapsed, overdue, pending or unknown."""
+
+    process: str
+
+
+@dataclass(frozen=True)
+class DaysInState:
+    """Days the process has been in its state at t; missing where the state is unknown."""
+
+    process: str
+
+
+@dataclass(frozen=True)
+class UsageToBest:
+    """Mean daily usage of the last ``window`` days over the account's best stretch before.
+
+    The best stretch has ``best`` days, lies within the last ``within`` days and ends at least
+    ``window`` days before t. Unknown before ``best + window`` days of history.
+    """
+
+    window: int
+    best: int
+    within: int
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A fact of the account itself at t, named in the engine's account columns."""
+
+    column: str
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A declared attribute at t: its latest dated value, else the one in accounts."""
+
+    name: str
+    dated: bool
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """``over`` divided by ``under``; missing where ``under`` is zero or either is missing."""
+
+    over: Measure
+    under: Measure
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``first`` minus ``second``; missing where either is."""
+
+    first: Measure | Ratio
+    second: Measure | Ratio
+
+
+@dataclass(frozen=True)
+class Below:
+    """1 where ``value`` is below ``limit``, else 0; missing where it is missing."""
+
+    value: Measure
+    limit: float
+
+
+Measure = (
+    Trailing
+    | Standing
+    | Running
+    | Latest
+    | DaysSince
+    | ProcessState
+    | DaysInState
+    | UsageToBest
+    | Fact
+    | Attribute
+)
+Rule = Measure | Ratio | Difference | Below
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """One column of the panel, declared once."""
+
+    name: str
+    family: str
+    role: Role
+    unit: str
+    meaning: str
+    rule: Rule
+    kind: Literal["number", "category"] = "number"
+
+
+def measures(rule: Rule) -> Iterator[Measure]:
+    """Yield the measures that a rule is made of.
+
+    >>> list(measures(Ratio(Fact("arr"), Fact("tenure_days"))))
+    [Fact(column='arr'), Fact(column='tenure_days')]
+    """
+    if isinstance(rule, Ratio | Difference | Below):
+        for part in fields(rule):
+            value = getattr(rule, part.name)
+            if not isinstance(value, float | int):
+                yield from measures(value)
+    else:
+        yield rule
+
+
+@dataclass(frozen=True)
+class Given:
+    """What there is to declare indicators from: tables with their columns, analysis, options."""
+
+    columns: Mapping[str, frozenset[str]]
+    attributes: Mapping[str, Literal["text", "number"]]
+    analysis: SuccessAnalysis
+    usage_low: UsageLow
+
+    def has(self, table: str, *columns: str) -> bool:
+        """Whether the table is there with all of these columns."""
+        return table in self.columns and self.columns[table].issuperset(columns)

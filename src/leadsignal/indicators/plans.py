@@ -1,0 +1,81 @@
+"""Success plans and commitments of both sides."""
+
+from __future__ import annotations
+
+from leadsignal.indicators.declare import Given, Indicator, Ratio, Standing, Trailing
+
+PLANS = "plans"
+COMMITMENTS = "commitments"
+
+ROW_COLUMNS = {
+    "kept": (
+        "CASE WHEN completed_on IS NOT NULL AND completed_on <= due_on THEN 'yes' ELSE 'no' END"
+    )
+}
+"""Columns computed in each row of commitments, as SQL: ``kept`` is done by its date."""
+
+
+def declare(given: Given) -> list[Indicator]:
+    """Open and overdue plans; open, overdue and kept commitments by owner."""
+    made = _plans(given) if given.has("plans") else []
+    if given.has("commitments", "completed_on"):
+        for owner in ("customer", "vendor"):
+            made += _commitments(owner)
+    return made
+
+
+def _plans(given: Given) -> list[Indicator]:
+    made = [
+        Indicator(
+            "plans_open",
+            PLANS,
+            "leading",
+            "plans",
+            "success plans agreed and not closed",
+            Standing("plans", "agreed_on", "closed_on"),
+        )
+    ]
+    if given.has("plans", "target_on"):
+        made.append(
+            Indicator(
+                "plans_overdue",
+                PLANS,
+                "leading",
+                "plans",
+                "open plans past their target date",
+                Standing("plans", "target_on", "closed_on"),
+            )
+        )
+    return made
+
+
+def _commitments(owner: str) -> list[Indicator]:
+    where = (("owner", (owner,)),)
+    due = Trailing("commitments", "due_on", 180, where)
+    kept = Trailing("commitments", "due_on", 180, (*where, ("kept", ("yes",))))
+    return [
+        Indicator(
+            f"{owner}_commitments_open",
+            COMMITMENTS,
+            "leading",
+            "commitments",
+            f"commitments of the {owner} not yet done",
+            Standing("commitments", "agreed_on", "completed_on", where),
+        ),
+        Indicator(
+            f"{owner}_commitments_overdue",
+            COMMITMENTS,
+            "leading",
+            "commitments",
+            f"commitments of the {owner} past their date and not done",
+            Standing("commitments", "due_on", "completed_on", where),
+        ),
+        Indicator(
+            f"{owner}_commitments_kept_180d",
+            COMMITMENTS,
+            "leading",
+            "share",
+            f"share of the {owner}'s commitments due in the last 180 days done by their date",
+            Ratio(kept, due),
+        ),
+    ]

@@ -1,0 +1,76 @@
+"""Essential processes: adopted or not, since when, and how much of them is done."""
+
+from __future__ import annotations
+
+from leadsignal.indicators.declare import (
+    DaysInState,
+    DaysSince,
+    Given,
+    Indicator,
+    ProcessState,
+    Trailing,
+)
+from leadsignal.success import Process
+
+FAMILY = "processes"
+
+
+def declare(given: Given) -> list[Indicator]:
+    """Five indicators for each essential process of the Success Analysis."""
+    if not given.has("behaviors"):
+        return []
+    return [indicator for p in given.analysis.processes for indicator in _of(p, given)]
+
+
+def _of(process: Process, given: Given) -> list[Indicator]:
+    name, window = process.name, process.within
+    where = (("behavior", process.behaviors),)
+    events = Trailing("behaviors", "occurred_at", window, where, total="quantity")
+    made = [
+        Indicator(
+            f"{name}_state",
+            FAMILY,
+            "leading",
+            "state",
+            f"{name}: adopted, lapsed, overdue, pending, unknown or not applicable",
+            ProcessState(name),
+            kind="category",
+        ),
+        Indicator(
+            f"{name}_days_in_state",
+            FAMILY,
+            "leading",
+            "days",
+            f"days since {name} was adopted, lapsed, fell due, or since the start",
+            DaysInState(name),
+        ),
+        Indicator(
+            f"{name}_events",
+            FAMILY,
+            "leading",
+            "events",
+            f"quantity of {name} in the last {window} days",
+            events,
+        ),
+        Indicator(
+            f"{name}_days_since",
+            FAMILY,
+            "leading",
+            "days",
+            f"days since the last event of {name}",
+            DaysSince("behaviors", "occurred_at", where),
+        ),
+    ]
+    if given.has("behaviors", "user_id"):
+        users = Trailing("behaviors", "occurred_at", window, where, users=True)
+        made.append(
+            Indicator(
+                f"{name}_users",
+                FAMILY,
+                "leading",
+                "users",
+                f"users who did {name} in the last {window} days",
+                users,
+            )
+        )
+    return made

@@ -1,0 +1,124 @@
+"""The customer's own measured results: level, trend, against target, and whether shown."""
+
+from __future__ import annotations
+
+from leadsignal.indicators.declare import (
+    DaysSince,
+    Difference,
+    Given,
+    Indicator,
+    Latest,
+    Ratio,
+    Trailing,
+)
+
+FAMILY = "results"
+
+_BETTER = "CASE WHEN higher_is_better THEN value - target ELSE target - value END"
+ROW_COLUMNS = {
+    # 'yes' where the value reaches its target in the good direction.
+    "met": f"CASE WHEN target IS NULL THEN NULL WHEN {_BETTER} >= 0 THEN 'yes' ELSE 'no' END",
+    # Distance to the target as a share of the target, positive is good, within -10 and 10.
+    "gap": (
+        "CASE WHEN target IS NULL OR target = 0 THEN NULL ELSE FLOOR(LEAST(10.0, GREATEST(-10.0, "
+        f"({_BETTER}) / ABS(target))) * 1000000 + 0.5) / 1000000 END"
+    ),
+}
+"""Columns computed in each row of results, as SQL."""
+
+
+def declare(given: Given) -> list[Indicator]:
+    """Results of the success metric, if the bullseye names one, else of all metrics."""
+    if not given.has("results"):
+        return []
+    metric = given.analysis.bullseye.success_metric
+    where = (("metric", (metric,)),) if metric and given.has("results", "metric") else ()
+    made = [
+        Indicator(
+            "result_value",
+            FAMILY,
+            "leading",
+            "metric",
+            "the latest result",
+            Latest("results", "measured_on", "value", where),
+        ),
+        Indicator(
+            "result_days_since",
+            FAMILY,
+            "leading",
+            "days",
+            "days since the latest result",
+            DaysSince("results", "measured_on", where),
+        ),
+        Indicator(
+            "results_90d",
+            FAMILY,
+            "leading",
+            "results",
+            "results measured in the last 90 days",
+            Trailing("results", "measured_on", 90, where),
+        ),
+    ]
+    if given.has("results", "target"):
+        made += _against_target(where)
+    if given.has("results", "shown_on"):
+        made.append(
+            Indicator(
+                "result_days_since_shown",
+                FAMILY,
+                "leading",
+                "days",
+                "days since a result was last shown to the customer",
+                DaysSince("results", "shown_on", where),
+            )
+        )
+    return made
+
+
+def _against_target(where: tuple[tuple[str, tuple[str, ...]], ...]) -> list[Indicator]:
+    known = (*where, ("met", ("yes", "no")))
+    met = (*where, ("met", ("yes",)))
+
+    def mean_gap(days: int) -> Ratio:
+        return Ratio(
+            Trailing("results", "measured_on", days, known, total="gap"),
+            Trailing("results", "measured_on", days, known),
+        )
+
+    return [
+        Indicator(
+            "result_gap",
+            FAMILY,
+            "leading",
+            "share of target",
+            "distance of the latest result to its target; positive is good",
+            Latest("results", "measured_on", "gap", where),
+        ),
+        Indicator(
+            "result_gap_90d",
+            FAMILY,
+            "leading",
+            "share of target",
+            "mean distance to target of the results of the last 90 days",
+            mean_gap(90),
+        ),
+        Indicator(
+            "result_gap_change",
+            FAMILY,
+            "leading",
+            "share of target",
+            "mean distance to target in the last 90 days, less that of the last 270",
+            Difference(mean_gap(90), mean_gap(270)),
+        ),
+        Indicator(
+            "results_met_365d",
+            FAMILY,
+            "leading",
+            "share",
+            "share of the last 365 days' results that met their target",
+            Ratio(
+                Trailing("results", "measured_on", 365, met),
+                Trailing("results", "measured_on", 365, known),
+            ),
+        ),
+    ]

@@ -1,0 +1,36 @@
+"""Support tickets."""
+
+from __future__ import annotations
+
+from leadsignal.indicators.declare import Given, Indicator, Standing, Trailing
+
+FAMILY = "tickets"
+
+
+def declare(given: Given) -> list[Indicator]:
+    """Tickets opened lately, and open now."""
+    if not given.has("tickets"):
+        return []
+    made = [
+        Indicator(
+            f"tickets_opened_{days}d",
+            FAMILY,
+            "leading",
+            "tickets",
+            f"tickets opened in the last {days} days",
+            Trailing("tickets", "opened_at", days),
+        )
+        for days in (30, 90, 365)
+    ]
+    if given.has("tickets", "closed_at"):
+        made.append(
+            Indicator(
+                "tickets_open",
+                FAMILY,
+                "leading",
+                "tickets",
+                "tickets open now",
+                Standing("tickets", "opened_at", "closed_at"),
+            )
+        )
+    return made

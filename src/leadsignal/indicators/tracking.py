@@ -1,0 +1,40 @@
+"""Contact with the sponsor, handoffs and the diary, where behaviours stand for them."""
+
+from __future__ import annotations
+
+from leadsignal.indicators.declare import DaysSince, Given, Indicator, Trailing
+
+FAMILY = "tracking"
+
+
+def declare(given: Given) -> list[Indicator]:
+    """Days since and count in 90 days for each kind of contact that the analysis tracks."""
+    if not given.has("behaviors"):
+        return []
+    tracking = given.analysis.tracking
+    made = []
+    for kind in ("sponsor", "handoff", "diary"):
+        behaviors = getattr(tracking, kind)
+        if not behaviors:
+            continue
+        where = (("behavior", behaviors),)
+        what = " or ".join(behaviors)
+        made += [
+            Indicator(
+                f"{kind}_days_since",
+                FAMILY,
+                "leading",
+                "days",
+                f"days since the last {what}",
+                DaysSince("behaviors", "occurred_at", where),
+            ),
+            Indicator(
+                f"{kind}_events_90d",
+                FAMILY,
+                "leading",
+                "events",
+                f"quantity of {what} in the last 90 days",
+                Trailing("behaviors", "occurred_at", 90, where, total="quantity"),
+            ),
+        ]
+    return made

@@ -1,0 +1,333 @@
+"""``leadsignal.toml``: where the tables are, what their columns are called, the options."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from leadsignal.errors import Fault, OptionError, ProjectError
+from leadsignal.schema import BY_NAME, TABLES
+from leadsignal.settings import (
+    Settings,
+    a_day,
+    a_duration,
+    a_text,
+    near,
+    one_of,
+    share,
+    texts,
+)
+
+PROJECT_FILE = "leadsignal.toml"
+ANALYSIS_FILE = "success.toml"
+KINDS = ("number", "text")
+
+
+@dataclass(frozen=True)
+class UsageLow:
+    """When usage counts as low: its mean over ``window`` days below ``ratio`` of its best.
+
+    The best is the highest mean over ``best`` days within the last ``within`` days.
+    """
+
+    window: int = 28
+    ratio: float = 0.5
+    best: int = 84
+    within: int = 365
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Where one table is and what its columns are called.
+
+    ``columns`` maps our names to theirs. ``attributes`` (accounts only) are columns of which the
+    user says that they have not changed since the start; ``attribute_kinds`` fixes "number" or
+    "text" for some. ``delimiter`` and ``encoding`` overrule what a CSV file looks like.
+    """
+
+    path: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    attributes: tuple[str, ...] = ()
+    attribute_kinds: Mapping[str, str] = field(default_factory=dict)
+    complete_from: date | None = None
+    complete_through: date | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+
+
+@dataclass(frozen=True)
+class Project:
+    """The options of a project and the sources of its tables; durations are in days.
+
+    >>> Project().replace(horizon="26w").horizon
+    182
+    """
+
+    folder: Path | None = None
+    as_of: date | None = None
+    every: int = 28
+    horizon: int = 180
+    capacity: float = 0.10
+    warning_time: int = 90
+    analysis: Path | None = None
+    not_churn: tuple[str, ...] = ()
+    timezone: str = "UTC"
+    causes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    usage_low: UsageLow = UsageLow()
+    tables: Mapping[str, TableSource] = field(default_factory=dict)
+
+    def replace(self, **options: Any) -> Project:
+        """Return the project with some options changed; durations are texts such as "28d".
+
+        Raises OptionError for an unknown option or a value that is not allowed.
+        """
+        taken: dict[str, Any] = {
+            name: _option(name, value) for name, value in options.items() if value is not None
+        }
+        project = dataclasses.replace(self, **taken)
+        for _, problem, remedy in _reason_faults(project.not_churn, project.causes):
+            raise OptionError(problem, remedy)
+        return project
+
+
+def a_zone(value: object) -> str:
+    """Take the name of a time zone that exists."""
+    from zoneinfo import ZoneInfo
+
+    name = a_text(value)
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, LookupError):
+        raise OptionError(
+            "is not a time zone", 'Write its IANA name, as in "Europe/Berlin" or "UTC"'
+        ) from None
+    return name
+
+
+def _ratio(value: object) -> float:
+    if share(value) >= 1:
+        raise OptionError("must be below 1", "Write 0.5 for half of the best")
+    return share(value)
+
+
+def _causes(value: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        raise OptionError("must map causes to reasons", 'Write acquired = ["acquired", "merged"]')
+    return {a_text(cause): texts(reasons) for cause, reasons in value.items()}
+
+
+def _delimiter(value: object) -> str:
+    named = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+    given = named.get(str(value), value)
+    if given not in named.values():
+        raise OptionError("is not a delimiter", 'Write one of ",", ";", "\\t" and "|"')
+    return str(given)
+
+
+def _encoding(value: object) -> str:
+    import codecs
+
+    try:
+        return codecs.lookup(a_text(value)).name
+    except LookupError:
+        raise OptionError("is not an encoding", 'Write "utf-8", "utf-16" or "cp1252"') from None
+
+
+def _analysis(value: object) -> Path:
+    return Path(value if isinstance(value, Path) else a_text(value))
+
+
+OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "as_of": a_day,
+    "every": a_duration,
+    "horizon": a_duration,
+    "capacity": share,
+    "warning_time": a_duration,
+    "analysis": _analysis,
+    "not_churn": texts,
+    "timezone": a_zone,
+}
+_USAGE_LOW: dict[str, Callable[[Any], Any]] = {
+    "window": a_duration,
+    "ratio": _ratio,
+    "best": a_duration,
+    "within": a_duration,
+}
+_TABLE: dict[str, Callable[[Any], Any]] = {
+    "path": a_text,
+    "complete_from": a_day,
+    "complete_through": a_day,
+    "delimiter": _delimiter,
+    "encoding": _encoding,
+}
+
+
+def _option(name: str, value: object) -> object:
+    rules = {**OPTIONS, "causes": _causes}
+    if name not in rules:
+        raise OptionError(f"{name!r} is not an option", one_of(rules, name))
+    try:
+        return rules[name](value)
+    except OptionError as error:
+        raise OptionError(f"{name} = {value!r}: {error.problem}", error.remedy) from None
+
+
+def read_project(path: str | Path) -> Project:
+    """Read a project from a folder of tables or from a ``.toml`` file.
+
+    A folder may hold ``leadsignal.toml`` and ``success.toml``; it needs neither. Raises
+    ProjectError, which lists every fault with its line.
+
+    >>> import tempfile
+    >>> read_project(tempfile.gettempdir()).every
+    28
+    """
+    path = Path(path)
+    file = path if path.suffix == ".toml" else path / PROJECT_FILE
+    if path.suffix != ".toml" and not path.is_dir():
+        what = "is a file, not a folder" if path.exists() else "no such folder"
+        raise ProjectError([_unreadable(path, what, "Give a folder of tables or a .toml file.")])
+    if path.suffix != ".toml" and not file.exists():
+        return _with_analysis(Project(folder=path))
+    try:
+        settings = Settings.parse(file.read_bytes().decode("utf-8"), file.name)
+    except OSError:
+        what = "is a folder, not a file" if file.is_dir() else "no such file"
+        raise ProjectError([_unreadable(file, what, "Correct the path.")]) from None
+    except UnicodeDecodeError:
+        raise ProjectError([_unreadable(file, "is not UTF-8", "Save it as UTF-8.")]) from None
+    return _with_analysis(_project(settings, file.parent))
+
+
+def _unreadable(path: Path, problem: str, remedy: str) -> Fault:
+    return Fault(str(path), None, None, None, None, problem, remedy)
+
+
+def _with_analysis(project: Project) -> Project:
+    assumed = (project.folder or Path()) / ANALYSIS_FILE
+    if project.analysis is None and assumed.is_file():
+        return dataclasses.replace(project, analysis=assumed)
+    return project
+
+
+def _project(settings: Settings, folder: Path) -> Project:
+    top = settings.section((), settings.values, ("project", "causes", "usage_low", "tables"))
+    given = settings.section(("project",), top.get("project", {}), OPTIONS)
+    options = settings.take_all(("project",), given, OPTIONS)
+    if "analysis" in options:
+        options["analysis"] = _existing(settings, folder / options["analysis"], given["analysis"])
+    causes = _take_causes(settings, top.get("causes", {}))
+    for path, problem, remedy in _reason_faults(options.get("not_churn", ()), causes):
+        settings.fault(path, problem, remedy)
+    low = settings.section(("usage_low",), top.get("usage_low", {}), _USAGE_LOW)
+    usage_low = UsageLow(**settings.take_all(("usage_low",), low, _USAGE_LOW))
+    _check_usage_low(settings, usage_low)
+    tables = dict(_take_tables(settings, top.get("tables", {})))
+    if settings.faults:
+        raise ProjectError(sorted(settings.faults, key=lambda fault: fault.line or 0))
+    return Project(folder=folder, causes=causes, usage_low=usage_low, tables=tables, **options)
+
+
+def _existing(settings: Settings, path: Path, given: object) -> Path:
+    if not path.is_file():
+        settings.fault(
+            ("project", "analysis"), "no such file", "Correct the path, or leave it out", given
+        )
+    return path
+
+
+def _take_causes(settings: Settings, value: object) -> dict[str, tuple[str, ...]]:
+    section = settings.section(("causes",), value)
+    return settings.take_all(("causes",), section, dict.fromkeys(section, texts))
+
+
+def _reason_faults(
+    not_churn: tuple[str, ...], causes: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[tuple[str, str], str, str]]:
+    """Yield what is wrong between causes and not_churn: a reason may stand in one place."""
+    owner: dict[str, str] = {}
+    for cause, reasons in causes.items():
+        if cause in not_churn:
+            problem = f"cause {cause!r} is also in not_churn"
+            yield ("causes", cause), problem, "An end is churn or it is not: name it once"
+        for reason in reasons:
+            if reason in not_churn and reason != cause:
+                problem = f"reason {reason!r} is also in not_churn"
+                yield ("causes", cause), problem, "An end is churn or it is not: name it once"
+            if owner.setdefault(reason, cause) != cause:
+                problem = f"reason {reason!r} is also in cause {owner[reason]!r}"
+                yield ("causes", cause), problem, "Keep each reason in one cause"
+
+
+def _check_usage_low(settings: Settings, low: UsageLow) -> None:
+    if low.window > low.best:
+        settings.fault(("usage_low", "window"), "is longer than best", "Shorten window")
+    if low.best > low.within:
+        settings.fault(("usage_low", "best"), "is longer than within", "Shorten best")
+
+
+def _take_tables(settings: Settings, value: object) -> Iterator[tuple[str, TableSource]]:
+    for name, given in settings.section(("tables",), value, BY_NAME).items():
+        yield name, _take_table(settings, name, given)
+
+
+def _take_table(settings: Settings, name: str, given: object) -> TableSource:
+    path = ("tables", name)
+    given = dict(given) if isinstance(given, dict) else given
+    for later in ("query", "source"):
+        if isinstance(given, dict) and later in given:
+            remedy = "Export the table to CSV or Parquet and give its path"
+            settings.fault((*path, later), "tables cannot be queried yet", remedy)
+            del given[later]
+    attributes = ("attributes",) if name == "accounts" else ()
+    section = settings.section(path, given, (*_TABLE, "columns", *attributes))
+    taken = settings.take_all(path, section, _TABLE)
+    columns = _take_columns(settings, name, section.get("columns", {}))
+    names, kinds = _take_attributes(settings, (*path, "attributes"), section.get("attributes", ()))
+    first, last = taken.get("complete_from"), taken.get("complete_through")
+    if first and last and last < first:
+        settings.fault((*path, "complete_through"), "lies before complete_from", "Correct one")
+    return TableSource(columns=columns, attributes=names, attribute_kinds=kinds, **taken)
+
+
+def _take_columns(settings: Settings, name: str, value: object) -> dict[str, str]:
+    path = ("tables", name, "columns")
+    section = settings.section(path, value, BY_NAME[name].by_column)
+    columns: dict[str, str] = settings.take_all(path, section, dict.fromkeys(section, a_text))
+    for theirs in sorted(set(columns.values())):
+        ours = [our for our, their in columns.items() if their == theirs]
+        if len(ours) > 1:
+            remedy = "Map each of their columns once"
+            settings.fault(path, f"maps {' and '.join(ours)} to one column", remedy, theirs)
+    return columns
+
+
+def _take_attributes(
+    settings: Settings, path: tuple[str, ...], value: object
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    if not isinstance(value, Mapping):
+        names = settings.take(path, value, texts) or ()
+        kinds: dict[str, str] = {}
+    else:
+        names = tuple(value)
+        kinds = settings.take_all(path, value, dict.fromkeys(value, _kind))
+    for name in names:
+        if name in ("account_id", "ended_on", "end_known_on", "end_reason", "recorded_at"):
+            remedy = "Take it out: it is not known before the end, or says nothing"
+            settings.fault(path, "cannot be an attribute", remedy, name)
+    return names, kinds
+
+
+def _kind(value: object) -> str:
+    if value not in KINDS:
+        raise OptionError("is not a kind of attribute", one_of(KINDS, str(value)))
+    return str(value)
+
+
+def near_table(name: str) -> str | None:
+    """Return the table whose name is most like ``name``, if it is a misspelling of one."""
+    return near(name, [table.name for table in TABLES], 0.85)
