@@ -154,11 +154,10 @@ def _transformed(fit: CoxFit, transform: str) -> Floats:
 
 
 def _mid_ranks(fit: CoxFit) -> Floats:
-    """Return the mean rank of the events at each group's time, over all strata."""
-    sets = fit.rows.likelihood.sets
-    distinct, position = np.unique(sets.time, return_inverse=True)
-    count = np.bincount(position, weights=sets.deaths, minlength=len(distinct))
-    ranks: Floats = (np.cumsum(count) - (count - 1) / 2)[position]
+    """Return the mean rank of each group's time among the stops of all rows, as R does."""
+    stops, time = np.sort(fit.rows.stop), fit.rows.likelihood.sets.time
+    before, through = (np.searchsorted(stops, time, side=side) for side in ("left", "right"))
+    ranks: Floats = (before + through + 1) / 2
     return ranks
 
 
