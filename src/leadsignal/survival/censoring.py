@@ -8,7 +8,7 @@ moves it: ``influence`` carries that part of the variance (``docs/survival.md``)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +23,7 @@ class Censoring:
     """Times of censoring, who is at risk of it, and G after each.
 
     Attributes: ``stop`` and ``censored`` (n); ``time``, ``at_risk``, ``count``, ``staying`` = G
-    (m); ``upper`` (n), how many of the times each row was at risk at.
+    (m); ``before`` (n), how many of the times lie before each row's stop.
     """
 
     stop: Floats
@@ -32,55 +32,75 @@ class Censoring:
     at_risk: Floats
     count: Floats
     staying: Floats
-    upper: Ints
+    before: Ints
 
     @classmethod
     def of(cls, stop: Floats, censored: Bools) -> Censoring:
         """Estimate G from rows followed until ``stop``."""
-        time = np.unique(stop[censored])
-        upper = np.searchsorted(time, stop, side="left")
-        upper[censored] += 1
+        order = np.argsort(stop)
+        ordered, leaving = stop[order], censored[order]
+        run = np.cumsum(np.concatenate(([0], ordered[1:] != ordered[:-1])))
+        holds = np.bincount(run, weights=leaving) > 0
+        before = np.empty(len(stop), dtype=np.intp)
+        before[order] = (np.cumsum(holds) - holds)[run]
+        time = ordered[np.append(True, run[1:] != run[:-1])][holds]
         size = len(time) + 1
-        at_risk = from_the_last(np.bincount(upper, minlength=size)[1:].astype(np.float64))
-        count = np.bincount(upper[censored], minlength=size)[1:].astype(np.float64)
-        staying = np.cumprod(1 - count / at_risk)
-        return cls(stop, censored, time, at_risk, count, staying, upper)
+        # At risk of the j-th time: whoever is censored at it or later, or ends after it.
+        upper = np.bincount(before + censored, minlength=size).astype(np.float64)
+        at_risk = from_the_last(upper[1:])
+        count = np.bincount(before[censored] + 1, minlength=size)[1:].astype(np.float64)
+        return cls(stop, censored, time, at_risk, count, np.cumprod(1 - count / at_risk), before)
 
-    def before(self, times: Floats) -> Floats:
-        """Return G(t−)."""
-        return np.concatenate(([1.0], self.staying))[np.searchsorted(self.time, times, side="left")]
+    def reordered(self, order: Ints) -> Censoring:
+        """Return the same for rows in another order."""
+        return replace(
+            self,
+            stop=self.stop[order],
+            censored=self.censored[order],
+            before=self.before[order],
+        )
+
+    @property
+    def own(self) -> Floats:
+        """G just before each row's stop (n)."""
+        return np.concatenate(([1.0], self.staying))[self.before]
 
     def by(self, horizon: float) -> Floats:
         """Return the weights (n) of the rows at one horizon."""
-        at_horizon = self._at(horizon)
-        known = ~self.censored | (self.stop > horizon)
-        ended = 1 / np.maximum(self._own, 1e-300)
-        return np.where(self.stop > horizon, 1 / at_horizon, np.where(known, ended, 0.0))
+        alive = self.stop > horizon
+        weights: Floats = np.where(alive, 1 / self._at(horizon), self._ended)
+        return weights
 
     def influence(self, horizon: float, moved: Floats) -> Floats:
         """Return how each row moves a number through G.
 
         ``moved`` (n): how far the number moves when the logarithm of a row's weight does.
         """
-        alive = self.stop > horizon
         if not len(self.time):
             return np.zeros(len(self.stop))
         # Σ of `moved` over the rows whose weight G at this time or later enters.
-        place = np.searchsorted(self.time, self.stop, side="left")
+        alive = self.stop > horizon
         ended = np.bincount(
-            place, weights=np.where(alive, 0.0, moved), minlength=len(self.time) + 1
+            self.before, weights=np.where(alive, 0.0, moved), minlength=len(self.time) + 1
         )
         later = from_the_last(ended)[1:]
-        later = later + np.where(self.time <= horizon, moved[alive].sum(), 0.0)
+        later[self.time <= horizon] += float(moved @ alive)
         left = self.at_risk - self.count
         rate = np.divide(later, left, out=np.zeros_like(later), where=left > 0)
-        influence = -from_the_first(self.count / self.at_risk * rate)[self.upper]
-        influence[self.censored] += rate[self.upper[self.censored] - 1]
+        # A row at risk is moved by −rate × hazard at each time; one that is censored, by rate too.
+        path = -from_the_first(self.count / self.at_risk * rate)
+        influence = path[self._through]
+        influence[self.censored] += rate[self.before[self.censored]]
         return influence
 
     @cached_property
-    def _own(self) -> Floats:
-        return self.before(self.stop)
+    def _ended(self) -> Floats:
+        """Weights of rows that ended by a horizon: 0 where censored."""
+        return np.where(self.censored, 0.0, 1 / np.where(self.censored, 1.0, self.own))
+
+    @cached_property
+    def _through(self) -> Ints:
+        return self.before + self.censored
 
     def _at(self, horizon: float) -> float:
         steps = np.concatenate(([1.0], self.staying))

@@ -9,8 +9,8 @@ by account, the estimation of the weights included.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,7 @@ from leadsignal.errors import ModelError
 from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.estimates import normal_quantile
 from leadsignal.survival.inputs import Door, Floats, Ints, Labels, length_of, sums_by_label
+from leadsignal.survival.risk_sets import from_the_first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,13 +168,15 @@ def dynamic_auc(
     *,
     cluster: ArrayLike | None = None,
     level: float = 0.95,
+    errors: bool = True,
 ) -> DynamicAuc:
     """Return, at each horizon, how well a score tells who will have ended from who will not.
 
     ``stop`` (n), how long each row was followed from its own zero; ``event`` (n), 1 for the end
     that is predicted, 0 for censored, 2, 3, … for other ends, which are controls; ``score`` (n),
     or (n × k) where it changes with the horizon; ``times`` (k). Uno et al. (2007), Hung & Chiang
-    (2010), ties counting half; the score is sorted once. Raises OptionError with every fault of the
+    (2010), ties counting half; the score is sorted once. ``errors=False`` leaves the errors out
+    (NaN), in a third of the time. Raises OptionError with every fault of the
     arrays, and ModelError where everyone is censored by a horizon.
 
     >>> dynamic_auc([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], [1.5, 2.5]).auc
@@ -183,11 +186,11 @@ def dynamic_auc(
     scores = rows.by_time("score", score)
     rows.door.close()
     found = np.empty((3, len(rows.times)))
-    order: Any = None
+    ordered = None
     for k, horizon in enumerate(rows.times):
-        if order is None or scores.shape[1] > 1:
-            order = _Order.of(scores[:, min(k, scores.shape[1] - 1)])
-        found[:, k] = _auc_at(rows, order, float(horizon))
+        if ordered is None or scores.shape[1] > 1:
+            ordered = _Ordered.of(rows, scores[:, min(k, scores.shape[1] - 1)])
+        found[:, k] = ordered.auc(float(horizon), errors)
     reach = normal_quantile(level) * found[1]
     lower, upper = np.maximum(found[0] - reach, 0), np.minimum(found[0] + reach, 1)
     return DynamicAuc(
@@ -322,6 +325,17 @@ class _Rows:
             stops = np.nan_to_num(stops)
         return cls(door, stops, causes, labels, horizons, Censoring.of(stops, causes == 0))
 
+    def reordered(self, order: Ints) -> _Rows:
+        """Return the same rows in another order."""
+        labels = self.cluster
+        return replace(
+            self,
+            stop=self.stop[order],
+            cause=self.cause[order],
+            cluster=None if labels is None else Labels(labels.names, labels.codes[order]),
+            censoring=self.censoring.reordered(order),
+        )
+
     def by_time(self, name: str, given: ArrayLike) -> Floats:
         """Return a value a row (n × 1) or a value a row and horizon (n × k)."""
         values = np.asarray(given, dtype=np.float64)
@@ -357,43 +371,50 @@ class _Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class _Order:
-    """A score's order, and for each row where its run of equal scores begins and ends in it."""
+class _Ordered:
+    """Rows in the order of their score; ``begin`` and ``end`` (n) of the run of equal scores."""
 
-    rows: Ints
-    begin: Ints
-    end: Ints
+    rows: _Rows
+    begin: Ints | slice
+    end: Ints | slice
 
     @classmethod
-    def of(cls, score: Floats) -> _Order:
-        rows = np.argsort(score)
-        change = np.flatnonzero(np.diff(score[rows])) + 1
-        edges = np.concatenate(([0], change, [len(rows)]))
-        run = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
-        begin, end = np.empty_like(rows), np.empty_like(rows)
-        begin[rows], end[rows] = edges[run], edges[run + 1]
-        return cls(rows, begin, end)
+    def of(cls, rows: _Rows, score: Floats) -> _Ordered:
+        order = np.argsort(score)
+        ranked = rows.reordered(order)
+        score = score[order]
+        change = np.flatnonzero(score[1:] != score[:-1]) + 1
+        if len(change) == len(score) - 1:
+            return cls(ranked, slice(None, -1), slice(1, None))
+        edges = np.concatenate(([0], change, [len(score)]))
+        sizes = np.diff(edges)
+        return cls(ranked, np.repeat(edges[:-1], sizes), np.repeat(edges[1:], sizes))
 
     def below(self, weight: Floats) -> Floats:
         """Return, for each row, the weight of lower scores and half that of equal ones."""
-        running = np.concatenate(([0.0], np.cumsum(weight[self.rows])))
-        half: Floats = (running[self.begin] + running[self.end]) / 2
+        running = from_the_first(weight)
+        half: Floats = running[self.begin] + running[self.end]
+        half /= 2
         return half
 
-
-def _auc_at(rows: _Rows, order: _Order, horizon: float) -> tuple[float, float, float]:
-    """Return AUC, its error and the number of cases; NaN without a case or a control."""
-    weight, case = rows.censoring.by(horizon), rows.cases(horizon)
-    cases, controls = weight * case, weight * (1 - case)
-    both = cases.sum(), controls.sum()
-    if not (both[0] > 0 and both[1] > 0):
-        return (np.nan, np.nan, float(case.sum()))
-    beaten = order.below(controls)
-    auc = float(cases @ beaten) / float(both[0] * both[1])
-    influence = cases * (beaten / both[1] - auc) / both[0]
-    influence += controls * (1 - order.below(cases) / both[0] - auc) / both[1]
-    influence += rows.censoring.influence(horizon, influence)
-    return auc, rows.std_err(influence), float(case.sum())
+    def auc(self, horizon: float, errors: bool) -> tuple[float, float, float]:
+        """Return AUC, its error and the number of cases; NaN without a case or a control."""
+        rows = self.rows
+        weight, case = rows.censoring.by(horizon), rows.cases(horizon)
+        cases = weight * case
+        controls = weight - cases
+        m, n = float(cases.sum()), float(controls.sum())
+        if not (m > 0 and n > 0):
+            return (np.nan, np.nan, float(case.sum()))
+        beaten = self.below(controls)
+        auc = float(cases @ beaten) / (m * n)
+        if not errors:
+            return auc, np.nan, float(case.sum())
+        # A case beats `beaten` of the n controls, a control is beaten by all cases but those below.
+        influence = cases * (beaten / n - auc) / m
+        influence += controls * (1 - self.below(cases) / m - auc) / n
+        influence += rows.censoring.influence(horizon, influence)
+        return auc, rows.std_err(influence), float(case.sum())
 
 
 def _trapezoid(times: Floats) -> Floats:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError
 from leadsignal.survival.censoring import Censoring
@@ -130,7 +130,7 @@ def concordance(
     door.close()
     event_weights = case_weights
     if censoring == "inverse":
-        event_weights = case_weights / Censoring.of(stops, ~events).before(stops) ** 2
+        event_weights = case_weights / Censoring.of(stops, ~events).own ** 2
     events = events & (case_weights > 0)
     if horizon is not None:
         events &= stops <= horizon
@@ -203,6 +203,7 @@ class _Pairs:
     def __init__(self, sets: RiskSets, event: Bools, score: Floats, weights: Floats) -> None:
         self.sets, self.weights, self.score = sets, weights, score
         self.leave = sets.upper - event
+        self.plain = bool((weights == 1).all())
         pivots = np.unique(score[sets.events])
         self.rank = ranks_among(score, pivots) if len(pivots) else np.zeros(len(score), np.int32)
 
@@ -240,16 +241,34 @@ class _Pairs:
 
         Rows count from the group where they enter and are taken off where they leave.
         """
+        stays = np.flatnonzero(self.leave > self.sets.lower)
+        entered = self._counted(stays, self.sets.lower)
+        left = self._counted(stays[self.leave[stays] < len(self.sets)], self.leave)
+        return entered[0] - left[0], entered[1] - left[1]
+
+    def _counted(self, rows: Ints, place: Ints) -> tuple[Floats, Floats]:
+        """Return, for each event, the weight of ``rows`` placed at its group or before, by score."""
         sets = self.sets
-        stays = np.flatnonzero(self.leave > sets.lower)
-        place = np.concatenate((sets.lower[stays], self.leave[stays]))
-        order = np.argsort(place, kind="stable")
-        rows, leaving = stays[order % max(1, len(stays))], order >= len(stays)
-        weight = np.where(leaving, -self.weights[rows], self.weights[rows])
-        upto = np.searchsorted(place[order], np.arange(len(sets)), side="right")[sets.group]
-        return count_below_and_equal(
-            self.rank[rows], weight, np.zeros_like(upto), upto, self.rank[sets.events]
-        )
+        query = self.rank[sets.events]
+        first = place[rows] == 0
+        below, equal = self._everywhere(rows[first], query)
+        rows = rows[~first]
+        if len(rows):
+            order = np.argsort(place[rows].astype(np.int32), kind="stable")
+            rows = rows[order]
+            upto = np.searchsorted(place[rows], np.arange(len(sets)), side="right")[sets.group]
+            weight = None if self.plain else self.weights[rows]
+            begin = np.zeros_like(upto)
+            more = count_below_and_equal(self.rank[rows], weight, begin, upto, query)
+            below, equal = below + more[0], equal + more[1]
+        return below, equal
+
+    def _everywhere(self, rows: Ints, query: NDArray[np.int32]) -> tuple[Floats, Floats]:
+        """The same for rows that were there from the beginning: a histogram is enough."""
+        weight = None if self.plain else self.weights[rows]
+        held = np.bincount(self.rank[rows], weights=weight, minlength=int(self.rank.max()) + 1)
+        running = from_the_first(held.astype(np.float64))
+        return running[query], running[query + 1] - running[query]
 
     def _of_rows(self, event_weight: Floats, estimate: float) -> Floats:
         """Return each row's part, as the compared one, in concordant − estimate × all pairs."""
