@@ -102,11 +102,10 @@ class Baseline:
 
     def to_dict(self) -> dict[str, object]:
         """Return the baseline as a plain dictionary, ready for JSON."""
-        kept = {
+        return {
             name: list(value) if isinstance(value, tuple) else value.tolist()
             for name, value in self.__dict__.items()
         }
-        return kept
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the cumulative baseline hazard by stratum and return the Axes."""

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from leadsignal.errors import ModelError
-from leadsignal.survival.inputs import Bools, Floats, Ints
+from leadsignal.survival.inputs import Bools, Floats, Ints, sums_by_code
 from leadsignal.survival.risk_sets import from_the_first, from_the_last
 
 
@@ -46,10 +46,11 @@ class Censoring:
         time = ordered[np.append(True, run[1:] != run[:-1])][holds]
         size = len(time) + 1
         # At risk of the j-th time: whoever is censored at it or later, or ends after it.
-        upper = np.bincount(before + censored, minlength=size).astype(np.float64)
+        upper = sums_by_code(before + censored, None, size)
         at_risk = from_the_last(upper[1:])
-        count = np.bincount(before[censored] + 1, minlength=size)[1:].astype(np.float64)
-        return cls(stop, censored, time, at_risk, count, np.cumprod(1 - count / at_risk), before)
+        count = sums_by_code(before[censored] + 1, None, size)[1:]
+        staying = np.cumprod(1 - count / at_risk, dtype=np.float64)
+        return cls(stop, censored, time, at_risk, count, staying, before)
 
     def reordered(self, order: Ints) -> Censoring:
         """Return the same for rows in another order."""
@@ -80,9 +81,7 @@ class Censoring:
             return np.zeros(len(self.stop))
         # Σ of `moved` over the rows whose weight G at this time or later enters.
         alive = self.stop > horizon
-        ended = np.bincount(
-            self.before, weights=np.where(alive, 0.0, moved), minlength=len(self.time) + 1
-        )
+        ended = sums_by_code(self.before, np.where(alive, 0.0, moved), len(self.time) + 1)
         later = from_the_last(ended)[1:]
         later[self.time <= horizon] += float(moved @ alive)
         left = self.at_risk - self.count

@@ -23,7 +23,8 @@ def refuse_dead_columns(information: Floats, spread: Floats, names: Sequence[str
     variance = np.diag(information)
     constant = ~(variance > CONSTANT * spread)
     problems = [
-        f"{names[j]!r} is constant among those at risk at every event" for j in np.flatnonzero(constant)
+        f"{names[j]!r} is constant among those at risk at every event"
+        for j in np.flatnonzero(constant).tolist()
     ]
     live = np.flatnonzero(~constant)
     scale = 1.0 / np.sqrt(variance[live])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +31,8 @@ class Steps:
     Attributes: ``groups`` (k) and ``first`` (k + 1), where each group's G times begin; ``causes``
     (J); ``time``, ``at_risk`` (G); ``events`` (J × G); ``before`` and ``survival`` (G), the product
     before and after a time; ``incidence`` (J × G), the probabilities of an end by each cause;
-    ``origin``; ``last`` (k); ``sets``, ``row_cause`` (n: position in ``causes``, −1 without an
-    event), ``weights`` (n), ``labels`` of the rows' groups and ``cluster``.
+    ``origin``; ``last`` (k); of the n rows ``start``, ``stop``, ``sets``, ``row_cause`` (position in
+    ``causes``, −1 without an event), ``weights``, ``labels`` of their groups and ``cluster``.
     """
 
     groups: tuple[object, ...]
@@ -45,6 +46,8 @@ class Steps:
     incidence: Floats
     origin: float
     last: Floats
+    start: Floats
+    stop: Floats
     sets: RiskSets
     row_cause: Ints
     weights: Floats
@@ -82,8 +85,20 @@ class Steps:
         row_cause = np.where(cause > 0, np.searchsorted(causes, cause), -1)
         return cls(
             groups.names, sets.first, tuple(causes.tolist()), sets.time, at_risk, events, before,
-            survival, incidence, origin, last, sets, row_cause, weights, groups, cluster,
+            survival, incidence, origin, last,
+            np.full(len(stop), -np.inf) if start is None else start, stop,
+            sets, row_cause, weights, groups, cluster,
         )  # fmt: skip
+
+    def at_risk_at(self, group: object, times: Floats) -> Floats:
+        """Return how many (weighted) of a group are at risk just after each of ``times``."""
+        mine = np.where(self.labels.codes == self.groups.index(group), self.weights, 0.0)
+        count = np.full(len(times), 0.0)
+        for sign, edge in ((1.0, self.start), (-1.0, self.stop)):
+            order = np.argsort(edge, kind="stable")
+            running = from_the_first(mine[order])
+            count += sign * running[np.searchsorted(edge[order], times, side="right")]
+        return count
 
     def parts(self) -> Iterator[tuple[int, slice]]:
         """Go through the groups: position and slice of their times."""
@@ -98,7 +113,8 @@ def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> 
     otherwise. Raises OptionError where a group was not observed until ``time``.
 
     >>> from leadsignal.survival import kaplan_meier
-    >>> curves = kaplan_meier([1, 2, 3, 4, 2, 4, 5, 6], [1, 1, 1, 0, 1, 0, 1, 0], group=list("aaaabbbb"))
+    >>> curves = kaplan_meier([1, 2, 3, 4, 2, 4, 5, 6], [1, 1, 1, 0, 1, 0, 1, 0],
+    ...                       group=list("aaaabbbb"))
     >>> probability_at(curves, 3).difference("b", "a")
     difference in survival at 3, b against a: 0.5 (95% -0.1001 to 1.1), p = 0.102
     """
@@ -115,9 +131,7 @@ def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> 
     return _estimates(what, steps, estimate, sensitivity, curves.level, (0.0, 1.0))
 
 
-def restricted_mean(
-    curve: Curves | Curve, tau: float, *, cause: int | None = None
-) -> Estimates:
+def restricted_mean(curve: Curves | Curve, tau: float, *, cause: int | None = None) -> Estimates:
     """Return each group's mean time until ``tau``, counted from the curves' origin.
 
     The area under survival (Irwin 1949), or, with ``cause``, under that cause's probability: the
@@ -146,7 +160,9 @@ def restricted_mean(
     for g, part in steps.parts():
         inside = slice(part.start, part.start + int(np.sum(steps.time[part] <= tau)))
         estimate[g], sensitivity[:, inside] = _mean_until(steps, inside, k, tau)
-    what = f"mean time until {tau:g}" if k is None else f"mean time lost to cause {cause} by {tau:g}"
+    what = (
+        f"mean time until {tau:g}" if k is None else f"mean time lost to cause {cause} by {tau:g}"
+    )
     return _estimates(what, steps, estimate, sensitivity, curve.level, (0.0, tau - steps.origin))
 
 
@@ -166,11 +182,12 @@ def variance_at_steps(steps: Steps, g: int, cause: int | None) -> Floats:
     zero = np.cumsum(Y * ((hazard * A * A).sum(axis=0) - hA * hA))
     one = np.cumsum(Y * hA * B * (1 - h))
     two = np.cumsum(Y * h * (1 - h) * B * B)
-    return np.maximum(zero - 2 * value * one + value * value * two, 0.0)
+    variance: Floats = np.maximum(zero - 2 * value * one + value * value * two, 0.0)
+    return variance
 
 
 def _slices(first: Ints) -> Iterator[slice]:
-    for begin, end in zip(first[:-1].tolist(), first[1:].tolist(), strict=True):
+    for begin, end in pairwise(first.tolist()):
         yield slice(begin, end)
 
 
@@ -191,7 +208,8 @@ def _refuse_beyond(curves: Curves, steps: Steps, time: float) -> None:
             short.append(f"{steps.groups[g]} until {steps.last[g]:g}")
     if short:
         raise OptionError(
-            f"time {time:g} lies beyond what was observed ({'; '.join(short)}); choose an earlier one"
+            f"time {time:g} lies beyond what was observed ({'; '.join(short)}); "
+            "choose an earlier one"
         )
 
 
@@ -293,4 +311,4 @@ def _rows_by_step(step: Ints, part: slice) -> list[Ints]:
     """Return, for each step, the rows that belong to it."""
     order = np.argsort(step, kind="stable")
     cuts = np.searchsorted(step[order], np.arange(part.stop - part.start + 1))
-    return [order[begin:end] for begin, end in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [order[begin:end] for begin, end in pairwise(cuts.tolist())]

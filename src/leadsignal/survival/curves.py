@@ -20,7 +20,6 @@ from leadsignal.survival.contrasts import Steps, probability_at, restricted_mean
 from leadsignal.survival.estimates import normal_quantile
 from leadsignal.survival.inputs import Door, Floats, Ints, Labels, length_of, one_label
 from leadsignal.survival.rank_tests import LogRank, logrank
-from leadsignal.survival.risk_sets import RiskSets
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from leadsignal.survival.inputs import Floats, Ints
+from leadsignal.survival.inputs import Bools, Floats, Ints
+from leadsignal.survival.risk_sets import from_the_first
 
 Small = NDArray[np.int32]
 
@@ -20,7 +21,8 @@ def ranks_among(values: Floats, pivots: Floats) -> Small:
     """Rank ``values`` against sorted distinct ``pivots``: 2k + 1 at pivot k, 2k just below it."""
     left = np.searchsorted(pivots, values)
     inside = np.minimum(left, len(pivots) - 1)
-    return (2 * left + (pivots[inside] == values)).astype(np.int32)
+    ranks: Small = (2 * left + (pivots[inside] == values)).astype(np.int32)
+    return ranks
 
 
 def count_below_and_equal(
@@ -37,13 +39,13 @@ def count_below_and_equal(
     for bit in reversed(range(bits)):
         ones = (rank >> bit) & 1
         zero = ones == 0
-        zeros = _running(zero, np.int32)
+        zeros = _count(zero)
         asked = ((query >> bit) & 1).astype(bool)
         zeros_left, zeros_right = zeros[left], zeros[right]
         if weight is None:
             below += asked * (zeros_right - zeros_left)
         else:
-            total = _running(np.where(zero, weight, 0.0), np.float64)
+            total = from_the_first(np.where(zero, weight, 0.0))
             below += asked * (total[right] - total[left])
         count = zeros[-1]
         left = np.where(asked, count + left - zeros_left, zeros_left)
@@ -55,11 +57,11 @@ def count_below_and_equal(
     # What is left of each range are the points at the query's own rank.
     if weight is None:
         return below, (right - left).astype(np.float64)
-    total = _running(weight, np.float64)
+    total = from_the_first(weight)
     return below, total[right] - total[left]
 
 
-def _running(values: NDArray[np.generic], dtype: type) -> NDArray[np.generic]:
-    total = np.zeros(len(values) + 1, dtype=dtype)
-    np.cumsum(values, out=total[1:], dtype=dtype)
+def _count(marked: Bools) -> Small:
+    total = np.zeros(len(marked) + 1, dtype=np.int32)
+    np.cumsum(marked, out=total[1:], dtype=np.int32)
     return total

@@ -101,12 +101,16 @@ class Estimates:
     @property
     def lower(self) -> Floats:
         """Lower limits (k): estimate minus standard errors, kept in bounds."""
-        return np.maximum(self.estimate - normal_quantile(self.level) * self.std_err, self.bounds[0])
+        return np.maximum(
+            self.estimate - normal_quantile(self.level) * self.std_err, self.bounds[0]
+        )
 
     @property
     def upper(self) -> Floats:
         """Upper limits (k)."""
-        return np.minimum(self.estimate + normal_quantile(self.level) * self.std_err, self.bounds[1])
+        return np.minimum(
+            self.estimate + normal_quantile(self.level) * self.std_err, self.bounds[1]
+        )
 
     def difference(self, group: object, against: object) -> Contrast:
         """Return ``group`` minus ``against``; raises OptionError for a group that is not there."""

@@ -193,9 +193,7 @@ def dynamic_auc(
         found[:, k] = ordered.auc(float(horizon), errors)
     reach = normal_quantile(level) * found[1]
     lower, upper = np.maximum(found[0] - reach, 0), np.minimum(found[0] + reach, 1)
-    return DynamicAuc(
-        rows.times, found[0], found[1], lower, upper, found[2].astype(np.intp), level
-    )
+    return DynamicAuc(rows.times, found[0], found[1], lower, upper, found[2].astype(np.intp), level)
 
 
 def brier(
@@ -361,7 +359,8 @@ class _Rows:
         return values
 
     def cases(self, horizon: float) -> Floats:
-        return ((self.cause == 1) & (self.stop <= horizon)).astype(np.float64)
+        case: Floats = ((self.cause == 1) & (self.stop <= horizon)).astype(np.float64)
+        return case
 
     def std_err(self, influence: Floats) -> float:
         """Return the root of the summed squares of influence, by cluster where there are any."""
@@ -423,7 +422,8 @@ def _trapezoid(times: Floats) -> Floats:
         return np.ones(1)
     half = np.diff(times) / 2
     width: Floats = np.append(half, 0) + np.append(0, half)
-    return width / (times[-1] - times[0])
+    width /= times[-1] - times[0]
+    return width
 
 
 def _logistic(
@@ -497,5 +497,3 @@ def _listing(title: str, times: Floats, values: Floats, lower: Floats, upper: Fl
         for time, value, low, high in zip(times, values, lower, upper, strict=True)
     ]
     return "\n".join([title, *lines])
-
-

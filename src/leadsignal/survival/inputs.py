@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,7 +56,9 @@ class Door:
             self.refuse(f"{name} does not hold numbers; pass a numeric array")
             return np.zeros(self.rows)
         if values.shape != (self.rows,):
-            self.refuse(f"{name} has shape {values.shape}; it must be ({self.rows},), one value a row")
+            self.refuse(
+                f"{name} has shape {values.shape}; it must be ({self.rows},), one value a row"
+            )
             return np.zeros(self.rows)
         if finite:
             self._no_rows_where(~np.isfinite(values), f"{name} is NaN or infinite")
@@ -67,7 +70,8 @@ class Door:
         self._no_rows_where(
             (values != 0) & (values != 1) & np.isfinite(values), f"{name} is neither 0 nor 1"
         )
-        return values == 1
+        set_flags: Bools = values == 1
+        return set_flags
 
     def causes(self, name: str, given: ArrayLike) -> Ints:
         """Return cause codes: whole numbers, 0 for censored."""
@@ -98,7 +102,9 @@ class Door:
             return None
         values = np.asarray(given)
         if values.shape != (self.rows,):
-            self.refuse(f"{name} has shape {values.shape}; it must be ({self.rows},), one label a row")
+            self.refuse(
+                f"{name} has shape {values.shape}; it must be ({self.rows},), one label a row"
+            )
             return None
         if values.dtype.kind == "f" and np.isnan(values).any():
             self._no_rows_where(np.isnan(values), f"{name} is NaN")
@@ -124,7 +130,7 @@ class Labels:
     codes: Ints
 
     @classmethod
-    def of(cls, values: NDArray[np.generic]) -> Labels:
+    def of(cls, values: NDArray[Any]) -> Labels:
         """Code ``values``; one pass when they already stand in order, as panels do."""
         if len(values) and values.dtype.kind in "iufU" and bool((values[1:] >= values[:-1]).all()):
             change = np.concatenate(([True], values[1:] != values[:-1]))
@@ -135,6 +141,12 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def sums_by_code(codes: Ints, values: Floats | None, size: int) -> Floats:
+    """Return the sums of ``values`` (None: 1 each) over the rows of each code 0 … size-1."""
+    sums: Floats = np.bincount(codes, weights=values, minlength=size).astype(np.float64, copy=False)
+    return sums
 
 
 def one_label(rows: int) -> Labels:
@@ -155,10 +167,6 @@ def length_of(call: str, name: str, given: ArrayLike) -> int:
 def sums_by_label(labels: Labels, values: Floats) -> Floats:
     """Return the sums of ``values`` (n, or n × k) over the rows of each label."""
     if values.ndim == 1:
-        return np.bincount(labels.codes, weights=values, minlength=len(labels))
-    columns: list[Floats] = [
-        np.bincount(labels.codes, weights=column, minlength=len(labels)) for column in values.T
-    ]
+        return sums_by_code(labels.codes, values, len(labels))
+    columns = [sums_by_code(labels.codes, column, len(labels)) for column in values.T]
     return np.column_stack(columns)
-
-

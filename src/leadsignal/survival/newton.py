@@ -10,7 +10,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from leadsignal.errors import ModelError
 from leadsignal.survival.columns import refuse_dead_columns
-from leadsignal.survival.inputs import Floats
+from leadsignal.survival.inputs import Floats, Ints
 from leadsignal.survival.partial_likelihood import Evaluation, PartialLikelihood
 from leadsignal.survival.risk_sets import RiskSets
 
@@ -43,9 +43,7 @@ def maximise(
     free = ridge == 0
     if free.any():
         named = [name for name, is_free in zip(names, free, strict=True) if is_free]
-        refuse_dead_columns(
-            at_zero.information[np.ix_(free, free)], at_zero.spread[free], named
-        )
+        refuse_dead_columns(at_zero.information[np.ix_(free, free)], at_zero.spread[free], named)
     search = _Search(likelihood, ridge, names, at_zero)
     coef = search.run(_begin(likelihood, ridge, names) if begin is None else begin)
     return Maximum(coef, search.now, at_zero, search.evaluations)
@@ -73,7 +71,7 @@ class _Search:
         previous = np.zeros_like(begin)
         for _ in range(MOST_STEPS):
             step = self._step()
-            decrement = float(np.sqrt(max(0.0, self._score() @ step)))
+            decrement = float(np.sqrt(max(0.0, float(self._score() @ step))))
             if decrement < 1e-2:
                 self._refuse_separation(step, previous)
             if decrement <= self.close:
@@ -132,7 +130,7 @@ class _Search:
         size, before = np.abs(step) * self.unit, np.abs(previous) * self.unit
         long = size.max()
         if long > 1e-3 and long > 0.5 * before.max() > 0:
-            guilty = np.flatnonzero(size > 0.1 * long)
+            guilty = np.flatnonzero(size > 0.1 * long).tolist()
             named = ", ".join(
                 f"{self.names[j]!r} ({'rising' if step[j] > 0 else 'falling'})" for j in guilty
             )
@@ -159,7 +157,7 @@ def _begin(likelihood: PartialLikelihood, ridge: Floats, names: Sequence[str]) -
         return zero
 
 
-def _restricted(likelihood: PartialLikelihood, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> PartialLikelihood:
+def _restricted(likelihood: PartialLikelihood, rows: Ints) -> PartialLikelihood:
     """Return the likelihood of some of the rows, in the same event groups."""
     sets = likelihood.sets
     is_event = np.zeros(len(likelihood.X), dtype=bool)

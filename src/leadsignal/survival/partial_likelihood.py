@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from leadsignal.survival.inputs import Floats, Ints, Labels
+from leadsignal.survival.inputs import Floats, Ints, Labels, sums_by_code
 from leadsignal.survival.risk_sets import RiskSets, from_the_first, from_the_last
 
 BLOCK = 8192  # rows; 8,192 × 20 doubles are 1.3 MB, which stay in a second-level cache
@@ -157,11 +157,11 @@ class PartialLikelihood:
         S0, S1 = sums[:, 0], sums[:, 1:]
         event_risk = risk[sets.events]
         with np.errstate(divide="ignore", invalid="ignore"):
-            D0 = np.bincount(sets.group, weights=event_risk, minlength=len(sets))
+            D0 = sums_by_code(sets.group, event_risk, len(sets))
             # η − shift of the events comes back from the risks they have.
             event_eta = np.log(event_risk / self._event_weights)
             D1 = self._tied_sums(event_risk)
-            weight = np.bincount(sets.group, weights=self._event_weights, minlength=len(sets))
+            weight = sums_by_code(sets.group, self._event_weights, len(sets))
             ties = _sums_over_ties(sets, S0, D0, weight / sets.deaths, self.efron)
             loglik = float(self._event_weights @ event_eta - ties["log"].sum())
         return GroupTerms(
@@ -178,9 +178,10 @@ class PartialLikelihood:
         sets, v = self.sets, self.hazards(terms)
         running = from_the_first(terms.mean_increment)
         tied = terms.c1[:, None] * terms.S1 - terms.c2[:, None] * terms.D1
-        extra = self._event_weights[:, None] * (
-            self.event_X - terms.mean_covariate[sets.group]
-        ) - terms.risk[sets.events, None] * tied[sets.group]
+        extra = (
+            self._event_weights[:, None] * (self.event_X - terms.mean_covariate[sets.group])
+            - terms.risk[sets.events, None] * tied[sets.group]
+        )
         order = np.argsort(sets.events, kind="stable")
         events = sets.events[order]
         for block, Z in self.blocks():
@@ -260,9 +261,7 @@ class _Selectors:
         """Add the rows of block ``index``, times their risk, to ``change`` (2G × 1 + p)."""
         touched, rows, signs, matrix = self._blocks[index]
         np.multiply(risk[rows], signs, out=matrix.data)
-        change[touched, 0] += np.bincount(
-            matrix.indices, weights=matrix.data, minlength=len(touched)
-        )
+        change[touched, 0] += sums_by_code(matrix.indices, matrix.data, len(touched))
         change[touched, 1:] += matrix @ Z
 
     def sums(self, change: Floats) -> Floats:
@@ -329,6 +328,5 @@ def _sums_over_ties(
         "c2": tie * tie * square, "log": np.log(den),
     }  # fmt: skip
     return {
-        name: mean_weight * np.bincount(group, weights=value, minlength=len(sets))
-        for name, value in each.items()
+        name: mean_weight * sums_by_code(group, value, len(sets)) for name, value in each.items()
     }

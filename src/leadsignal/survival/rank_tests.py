@@ -122,7 +122,9 @@ def _compare(
     observed, expected = W @ N, (W * events) @ share
     # Hypergeometric: the last one at risk cannot vary.
     alone = at_risk <= 1
-    factor = np.where(alone, 0.0, W**2 * events * (at_risk - events) / np.where(alone, 1, at_risk - 1))
+    factor = np.where(
+        alone, 0.0, W**2 * events * (at_risk - events) / np.where(alone, 1, at_risk - 1)
+    )
     cov = np.diag(factor @ share) - (share * factor[:, None]).T @ share
     df = int(np.linalg.matrix_rank(cov, tol=1e-9 * max(1e-300, np.abs(cov).max(initial=0.0))))
     if df == 0:

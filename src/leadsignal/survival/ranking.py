@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,16 @@ from leadsignal.errors import ModelError
 from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.dominance import count_below_and_equal, ranks_among
 from leadsignal.survival.estimates import normal_quantile
-from leadsignal.survival.inputs import Bools, Door, Floats, Ints, Labels, length_of, sums_by_label
+from leadsignal.survival.inputs import (
+    Bools,
+    Door,
+    Floats,
+    Ints,
+    Labels,
+    length_of,
+    sums_by_code,
+    sums_by_label,
+)
 from leadsignal.survival.risk_sets import RiskSets, from_the_first
 
 if TYPE_CHECKING:
@@ -69,7 +79,9 @@ class IncidentAuc:
         """Return one row an interval."""
         import pandas as pd
 
-        return pd.DataFrame({name: value for name, value in self.__dict__.items() if name != "level"})
+        return pd.DataFrame(
+            {name: value for name, value in self.__dict__.items() if name != "level"}
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Return the AUC by interval as a plain dictionary, ready for JSON."""
@@ -169,10 +181,12 @@ def incident_auc(
     door.close()
     found = [
         _in_interval(stops, events, starts, scores, clusters, interval, level)
-        for interval in zip(edges[:-1], edges[1:], strict=True)
+        for interval in pairwise(edges.tolist())
     ]
     columns = np.array(found, dtype=np.float64).T
-    return IncidentAuc(edges[:-1], edges[1:], *columns[:4], columns[4].astype(np.intp), level)
+    auc, error, lower, upper = columns[:4]
+    events_there = columns[4].astype(np.intp)
+    return IncidentAuc(edges[:-1], edges[1:], auc, error, lower, upper, events_there, level)
 
 
 def _in_interval(
@@ -207,7 +221,9 @@ class _Pairs:
         pivots = np.unique(score[sets.events])
         self.rank = ranks_among(score, pivots) if len(pivots) else np.zeros(len(score), np.int32)
 
-    def concordance(self, event_weights: Floats, cluster: Labels | None, level: float) -> Concordance:
+    def concordance(
+        self, event_weights: Floats, cluster: Labels | None, level: float
+    ) -> Concordance:
         rows = self.sets.events
         weight = event_weights[rows]
         lower, tied = self._of_events()
@@ -247,7 +263,7 @@ class _Pairs:
         return entered[0] - left[0], entered[1] - left[1]
 
     def _counted(self, rows: Ints, place: Ints) -> tuple[Floats, Floats]:
-        """Return, for each event, the weight of ``rows`` placed at its group or before, by score."""
+        """Return, for each event, the weight of ``rows`` at its group or before, by score."""
         sets = self.sets
         query = self.rank[sets.events]
         first = place[rows] == 0
@@ -266,8 +282,8 @@ class _Pairs:
     def _everywhere(self, rows: Ints, query: NDArray[np.int32]) -> tuple[Floats, Floats]:
         """The same for rows that were there from the beginning: a histogram is enough."""
         weight = None if self.plain else self.weights[rows]
-        held = np.bincount(self.rank[rows], weights=weight, minlength=int(self.rank.max()) + 1)
-        running = from_the_first(held.astype(np.float64))
+        held = sums_by_code(self.rank[rows].astype(np.intp), weight, int(self.rank.max()) + 1)
+        running = from_the_first(held)
         return running[query], running[query + 1] - running[query]
 
     def _of_rows(self, event_weight: Floats, estimate: float) -> Floats:
@@ -285,4 +301,3 @@ class _Pairs:
         part[stays] = pairs - below - equal / 2 - estimate * pairs
         part *= self.weights
         return part
-

@@ -68,7 +68,7 @@ def residuals_of(fit: CoxFit) -> Residuals:
     sets = likelihood.sets
     weights = fit.rows.weights
     expected = likelihood.hazards(terms)
-    martingale = fit.rows.event - np.divide(
+    martingale: Floats = fit.rows.event - np.divide(
         expected, weights, out=np.zeros_like(expected), where=weights > 0
     )
     score = np.empty((fit.n_rows, len(fit.coef)))

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from leadsignal.survival.inputs import Bools, Floats, Ints, Labels
+from leadsignal.survival.inputs import Bools, Floats, Ints, Labels, sums_by_code
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ class RiskSets:
     def at_risk(self, values: Floats) -> Floats:
         """Return, for each group, the sum of ``values`` (n) over the rows at risk."""
         size = len(self) + 1
-        change = np.bincount(self.upper, weights=values, minlength=size)
-        change -= np.bincount(self.lower, weights=values, minlength=size)
+        change = sums_by_code(self.upper, values, size)
+        change -= sums_by_code(self.lower, values, size)
         return from_the_last(change[1:])
 
     def at_events(self, values: Floats) -> Floats:
         """Return, for each group, the sum of ``values`` (n) over its event rows."""
-        return np.bincount(self.group, weights=values[self.events], minlength=len(self))
+        return sums_by_code(self.group, values[self.events], len(self))
 
     def over_rows(self, values: Floats) -> Floats:
         """Return, for each row, the sum of ``values`` (G or G × k) over the row's groups."""
