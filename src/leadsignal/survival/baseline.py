@@ -66,7 +66,7 @@ class Baseline:
         >>> from leadsignal.survival import fit_cox
         >>> fit = fit_cox([[0.0], [1.0], [0.0], [1.0]], [1, 2, 3, 4], [1, 1, 1, 0])
         >>> fit.baseline().along([[0.0], [1.0]], [0, 2], [2, 4]).survival.round(4)
-        array([0.4346, 0.3558])
+        array([0.3981, 0.3006])
         """
         paths, starts, stops = self._checked(X, start, stop, level)
         part = self._part(stratum)

@@ -31,8 +31,8 @@ class Steps:
     Attributes: ``groups`` (k) and ``first`` (k + 1), where each group's G times begin; ``causes``
     (J); ``time``, ``at_risk`` (G); ``events`` (J × G); ``before`` and ``survival`` (G), the product
     before and after a time; ``incidence`` (J × G), the probabilities of an end by each cause;
-    ``origin``; ``last`` (k); of the n rows ``start``, ``stop``, ``sets``, ``row_cause`` (position in
-    ``causes``, −1 without an event), ``weights``, ``labels`` of their groups and ``cluster``.
+    ``origin``; ``last`` (k); of the n rows ``start``, ``stop``, ``sets``, ``row_cause`` (place
+    in ``causes``, −1 without an event), ``weights``, ``labels`` of their groups and ``cluster``.
     """
 
     groups: tuple[object, ...]
@@ -142,7 +142,7 @@ def restricted_mean(curve: Curves | Curve, tau: float, *, cause: int | None = No
     >>> from leadsignal.survival import kaplan_meier
     >>> restricted_mean(kaplan_meier([1, 2, 2, 3], [1, 1, 0, 1]), 3)
     mean time until 3 (95% intervals)
-      all: 2.25 (1.453 to 3)
+      all: 2.25 (1.437 to 3)
     """
     from leadsignal.survival.curves import Curves
 

@@ -255,7 +255,7 @@ def calibration(
     ``dynamic_auc``; raises ModelError where the horizon has no case or no control.
 
     >>> calibration([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], 2.5, bins=2)
-    calibration within 2.5: slope 0.554 (-0.679 to 1.786), intercept 0.537 (-1.757 to 2.830),
+    calibration within 2.5: slope 0.799 (-0.158 to 1.755), intercept 0.642 (-2.019 to 3.303),
     observed 0.5000, predicted 0.4000
     """
     rows = _Rows.of("calibration", stop, event, cluster, horizon, level)

@@ -91,9 +91,9 @@ def proportionality_of(
     ``"log"`` where an event stands at time 0 or before.
 
     >>> from leadsignal.survival import fit_cox
-    >>> fit = fit_cox([[0.0], [1.0], [0.0], [1.0]], [1, 2, 3, 4], [1, 1, 1, 0])
+    >>> fit = fit_cox([[1], [1], [0], [1], [0], [0]], [1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 1, 0])
     >>> fit.test_proportionality("identity").overall
-    GLOBAL: chi-square 0.1273 on 1 df, p = 0.721
+    GLOBAL: chi-square 0.08226 on 1 df, p = 0.774
     """
     likelihood, sets = fit.rows.likelihood, fit.rows.likelihood.sets
     g = _transformed(fit, transform)

@@ -128,7 +128,7 @@ def concordance(
     O(n log n). Raises OptionError with every fault of the arrays, and ModelError without pairs.
 
     >>> concordance([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1])
-    concordance 0.8000 (95% 0.5280 to 1.0000), 5 pairs
+    concordance 0.8000 (95% 0.4002 to 1.0000), 5 pairs
     """
     door = Door("concordance", length_of("concordance", "stop", stop))
     stops, events = door.numbers("stop", stop), door.flags("event", event)
