@@ -265,7 +265,7 @@ def fit_cox(
     counting-process form, Lin & Wei (1989) for the cluster sandwich.
 
     >>> fit = fit_cox([[0.0], [1.0], [0.0], [1.0]], [1, 2, 3, 4], [1, 1, 1, 0], names=["used"])
-    >>> float(fit.coef[0].round(4)), float(fit.loglik.round(4))
+    >>> round(float(fit.coef[0]), 4), round(fit.loglik, 4)
     (-0.9406, -2.87)
     """
     rows, ridges, named = _checked(

@@ -145,12 +145,11 @@ class _Search:
 def _begin(likelihood: PartialLikelihood, ridge: Floats, names: Sequence[str]) -> Floats:
     """Return where to begin: zero, or for many rows the estimate from a sample of them."""
     rows, zero = len(likelihood.X), np.zeros(len(ridge))
-    if rows < SAMPLE_FROM:
+    enough = len(likelihood.sets.events) >= SAMPLE_SHARE * 20 * len(ridge)
+    if rows < SAMPLE_FROM or not enough:
         return zero
     chosen = np.sort(np.random.default_rng(0).choice(rows, rows // SAMPLE_SHARE, replace=False))
     sample = _restricted(likelihood, chosen)
-    if len(sample.sets.events) < 20 * len(ridge):
-        return zero
     try:
         return maximise(sample, ridge / SAMPLE_SHARE, names, zero).coef
     except ModelError:
