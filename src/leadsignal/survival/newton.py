@@ -130,9 +130,11 @@ class _Search:
         size, before = np.abs(step) * self.unit, np.abs(previous) * self.unit
         long = size.max()
         if long > 1e-3 and long > 0.5 * before.max() > 0:
-            guilty = np.flatnonzero(size > 0.1 * long).tolist()
+            # By now the coefficients themselves point where the likelihood rises for ever.
+            run_off = self.now.coef * self.unit
+            guilty = np.flatnonzero(np.abs(run_off) > 0.2 * np.abs(run_off).max()).tolist()
             named = ", ".join(
-                f"{self.names[j]!r} ({'rising' if step[j] > 0 else 'falling'})" for j in guilty
+                f"{self.names[j]!r} ({'rising' if run_off[j] > 0 else 'falling'})" for j in guilty
             )
             together = "" if len(guilty) == 1 else " together"
             raise ModelError(
