@@ -57,7 +57,10 @@ def lung():
     frame = table("lung").dropna(subset=["age", "sex", "ph.ecog"]).reset_index(drop=True)
     number = np.arange(1, len(frame) + 1)
     return frame.assign(
-        w=1 + (number % 4) / 2, off=(number % 5) / 10, inst=frame.inst.fillna(0), dead=frame.status == 2
+        w=1 + (number % 4) / 2,
+        off=(number % 5) / 10,
+        inst=frame.inst.fillna(0),
+        dead=frame.status == 2,
     )
 
 

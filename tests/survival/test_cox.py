@@ -69,7 +69,9 @@ def test_the_immortal_time_case_agrees_with_r(jasa, given, ties):
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
-@pytest.mark.parametrize(("model", "cause"), [("timedep", 2), ("timedep5", 2), ("transplant_as_competing_timedep", 1)])
+@pytest.mark.parametrize(
+    ("model", "cause"), [("timedep", 2), ("timedep5", 2), ("transplant_as_competing_timedep", 1)]
+)
 def test_pbcseq_agrees_with_r(pbcseq, given, model, cause, ties):
     X = np.column_stack((np.log(pbcseq.bili), np.log(pbcseq.protime)))
     if model == "timedep5":
@@ -197,7 +199,9 @@ def test_two_tied_events_by_hand():
 )
 def test_recurrent_and_competing_data_run_and_agree_with_lifelines(name, columns):
     frame = table(name).dropna(subset=columns)
-    X = frame[columns].apply(lambda column: column if column.dtype.kind in "if" else column.factorize()[0])
+    X = frame[columns].apply(
+        lambda column: column if column.dtype.kind in "if" else column.factorize()[0]
+    )
     if name == "mgus2":
         fit = fit_cox(X, frame.futime, frame.death, cluster=frame.id)
     else:
@@ -216,9 +220,7 @@ def test_summary_has_the_columns_of_lifelines(heart):
 
     frame = heart[["start", "stop", "event", *HEART]]
     theirs = CoxTimeVaryingFitter().fit(frame, "event", start_col="start", stop_col="stop").summary
-    ours = fit_cox(
-        heart[HEART], heart.stop, heart.event, start=heart.start, names=HEART
-    ).summary
+    ours = fit_cox(heart[HEART], heart.stop, heart.event, start=heart.start, names=HEART).summary
     assert list(ours.columns) == list(theirs.columns)
     assert ours.index.name == theirs.index.name
     assert np.allclose(ours.to_numpy(), theirs.to_numpy(), rtol=1e-5)
@@ -234,7 +236,9 @@ def test_results_print_and_go_to_json(heart):
     fit = fit_cox(
         heart[HEART], heart.stop, heart.event, start=heart.start, names=HEART, cluster=heart.id
     )
-    assert repr(fit).startswith("Cox model: 172 rows, 75 events, efron ties, errors by 103 clusters")
+    assert repr(fit).startswith(
+        "Cox model: 172 rows, 75 events, efron ties, errors by 103 clusters"
+    )
     assert "transplant" in fit._repr_html_()
     assert fit._repr_html_() == fit._repr_html_()
     kept = json.loads(json.dumps(fit.to_dict()))

@@ -252,7 +252,7 @@ def calibration(
     Slope and intercept of Cox (1958) from weighted logistic regression with errors by cluster;
     ``bins`` groups of equal size by risk, ties kept together, with Wilson's (1927) intervals at the
     number of rows that the weighted share is worth. Other arguments and faults as in
-    ``dynamic_auc``; raises ModelError where the horizon has no case or no control.
+    ``dynamic_auc``; raises ModelError where there is no case by ``horizon``.
 
     >>> calibration([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], 2.5, bins=2)
     calibration within 2.5: slope 0.799 (-0.158 to 1.755), intercept 0.642 (-2.019 to 3.303),
@@ -260,14 +260,13 @@ def calibration(
     """
     rows = _Rows.of("calibration", stop, event, cluster, horizon, level)
     risks = rows.risks(risk)[:, 0]
-    if not 1 <= bins <= len(risks):
-        rows.door.refuse(f"bins is {bins!r}; it must be between 1 and the number of rows")
+    if bins < 1:
+        rows.door.refuse(f"bins is {bins!r}; it must be 1 or more")
     rows.door.close()
     weight, case = rows.censoring.by(horizon), rows.cases(horizon)
     observed = float(weight @ case / weight.sum())
-    if not 0 < observed < 1:
-        who = "no" if observed == 0 else "only"
-        raise ModelError(f"calibration: {who} cases by {horizon:g}; choose another horizon")
+    if observed == 0:
+        raise ModelError(f"calibration: there are no cases by {horizon:g}; choose a later horizon")
     z = logit(np.clip(risks, NEAREST, 1 - NEAREST))
     ones = np.ones((len(z), 1))
     free, free_error = _logistic(rows, horizon, weight, case, np.column_stack((ones, z)), 0 * z)

@@ -113,7 +113,8 @@ def cross_check(fit: CoxFit) -> CrossCheck:
             stop_col="__stop",
             weights_col="__weight",
             strata=strata,
-            fit_options={"precision": 1e-16},
+            # Its first steps, nearly whole, can leap past the maximum and not come back.
+            fit_options={"precision": 1e-16, "step_size": 0.5},
         )
     names = list(fit.names)
     return CrossCheck(
@@ -221,7 +222,9 @@ def fit_aft(
         frame["__start"], columns["entry_col"] = starts, "__start"
     if weights is not None:
         frame["__weight"], columns["weights_col"] = case_weights, "__weight"
-    return fitter.fit(frame, "__stop", "__event", **columns)
+    # lifelines' own tolerance leaves coefficients a percent off.
+    precise = {"ftol": 1e-14, "maxiter": 1000}
+    return fitter.fit(frame, "__stop", "__event", fit_options=precise, **columns)
 
 
 def _frame(fit: CoxFit) -> pd.DataFrame:
