@@ -50,7 +50,7 @@ def test_path_errors_are_those_of_the_delta_method(fit, heart):
             for step in np.eye(4) * 1e-5
         ]
     ).T
-    risk = np.exp(PATH @ fit.coef)
+    risk = np.exp((PATH - baseline.reference) @ fit.coef)
     at = np.concatenate(([0.0], np.cumsum(baseline.variance)))
     own = np.cumsum(
         risk**2 * np.diff(at[np.searchsorted(baseline.time, [0, 30, 90, 400], "right")])
@@ -123,3 +123,14 @@ def test_baseline_goes_to_frames_and_json(fit):
     assert len(path.to_frame()) == len(path.to_dict()["time"]) == 3
     assert repr(path).startswith("Survival along a path: 0.17")
     assert "62 event times in 1 stratum" in repr(baseline)
+
+
+def test_covariates_far_from_zero_can_be_predicted_for(heart):
+    X = heart[["age", "year"]].to_numpy(float)
+    plain, far = (
+        fit_cox(columns, heart.stop, heart.event, start=heart.start).baseline()
+        for columns in (X, X + [-40_000, 60_000])
+    )
+    paths = plain.along(X[:1], [0], [900]), far.along(X[:1] + [-40_000, 60_000], [0], [900])
+    assert close(paths[1].survival, paths[0].survival, 1e-6)
+    assert close(paths[1].std_err, paths[0].std_err, 1e-6)

@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Baseline:
-    """Baseline hazard at covariates (and offset) of zero.
+    """Baseline hazard of each stratum.
 
     Attributes: ``names`` (p) and ``coef`` of the model, ``cov``, the covariance of coef (robust
     where the fit was clustered); ``strata`` (s), ``first`` (s + 1), where each stratum's event
-    times begin; ``time``, ``hazard`` (increments) and ``variance`` (of the increments) (G), and
-    ``mean_increment`` (G × p), hazard times the covariate mean of those at risk.
+    times begin; ``time`` (G); ``reference`` (p), the mean covariates of the events, and at them (and
+    an offset of zero) ``reference_hazard`` and ``variance`` of each time (G) and
+    ``mean_increment`` (G × p), hazard times the mean covariates of those at risk, from reference.
+
+    Predictions start from the reference: hazards at covariates of zero, which ``hazard``,
+    ``cumulative`` and the frame give, can lie beyond all numbers.
     """
 
     names: tuple[str, ...]
@@ -40,9 +44,17 @@ class Baseline:
     strata: tuple[object, ...]
     first: Ints
     time: Floats
-    hazard: Floats
+    reference: Floats
+    reference_hazard: Floats
     variance: Floats
     mean_increment: Floats
+
+    @property
+    def hazard(self) -> Floats:
+        """Increments of the hazard at covariates of zero (G)."""
+        with np.errstate(over="ignore"):
+            hazard: Floats = self.reference_hazard * np.exp(-self.reference @ self.coef)
+        return hazard
 
     def cumulative(self, stratum: object = None) -> tuple[Floats, Floats]:
         """Return event times and cumulative hazard of one stratum (None: the only one)."""
@@ -73,8 +85,9 @@ class Baseline:
         time = self.time[part]
         lower = np.searchsorted(time, starts, side="right")
         upper = np.searchsorted(time, stops, side="right")
+        paths = paths - self.reference
         risk = np.exp(paths @ self.coef)
-        hazard = risk * _between(self.hazard[part], lower, upper)
+        hazard = risk * _between(self.reference_hazard[part], lower, upper)
         own = risk**2 * _between(self.variance[part], lower, upper)
         # Derivative of the path's hazard by coef: x ΔH − ∫ x̄ dH, times the risk.
         slope = paths * hazard[:, None]
@@ -192,12 +205,12 @@ class PathPrediction:
 
 
 def baseline_of(fit: CoxFit) -> Baseline:
-    """Return the baseline of a fit, moved from the matrix's centre to covariates of zero."""
+    """Return the baseline of a fit."""
     likelihood, terms, sets = fit.rows.likelihood, fit.terms, fit.rows.likelihood.sets
     centre = np.zeros(len(fit.coef)) if likelihood.centre is None else likelihood.centre
-    # Risks were exp(η − shift) with centred covariates; the hazard at zero undoes both.
-    scale = np.exp(-likelihood.shift - centre @ fit.coef)
-    mean = terms.mean_increment + centre * terms.a[:, None]
+    reference = likelihood.event_X.mean(axis=0)
+    # Risks were exp(η − shift) with covariates from the centre; move them to the reference.
+    scale = np.exp(reference @ fit.coef - likelihood.shift)
     return Baseline(
         names=fit.names,
         coef=fit.coef,
@@ -205,9 +218,10 @@ def baseline_of(fit: CoxFit) -> Baseline:
         strata=fit.rows.strata.names,
         first=sets.first,
         time=sets.time,
-        hazard=terms.a * scale,
+        reference=centre + reference,
+        reference_hazard=terms.a * scale,
         variance=terms.c0 * scale**2,
-        mean_increment=mean * scale,
+        mean_increment=(terms.mean_increment - terms.a[:, None] * reference) * scale,
     )
 
 

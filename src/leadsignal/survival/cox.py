@@ -166,7 +166,7 @@ class CoxFit:
         return eta
 
     def baseline(self) -> Baseline:
-        """Return the baseline hazard of each stratum, at covariates and offset of zero."""
+        """Return the baseline hazard of each stratum, and predictions from it."""
         return baseline_of(self)
 
     def residuals(self) -> Residuals:
