@@ -112,13 +112,17 @@ form <- reformulate(paste0("x", seq_len(p)), "y")
 peak <- function() as.numeric(gsub("[^0-9]", "", grep("VmHWM", readLines("/proc/self/status"),
                                                        value = TRUE))) * 1024
 before <- peak()
-one <- function(f) { t <- system.time(r <- f()); c(t[["user.self"]] + t[["sys.self"]], t[["elapsed"]]) }
+one <- function(f) {
+  t <- system.time(r <- f())
+  c(t[["user.self"]] + t[["sys.self"]], t[["elapsed"]])
+}
 whole <- sapply(seq_len(as.integer(args[4])), function(i) one(function() coxph(form, d)))
 held <- peak() - before
 solver <- sapply(seq_len(as.integer(args[4])), function(i) one(function()
   agreg.fit(x, y, NULL, NULL, NULL, coxph.control(), NULL, "efron", as.character(seq_len(n)))))
-cat(sprintf("%.6f", whole[1, ]), "|", sprintf("%.6f", whole[2, ]), "|", sprintf("%.6f", solver[1, ]),
-    "|", sprintf("%.6f", solver[2, ]), "|", held, "|", coxph(form, d)$loglik[2])
+shown <- function(x) sprintf("%.6f", x)
+cat(shown(whole[1, ]), "|", shown(whole[2, ]), "|", shown(solver[1, ]), "|",
+    shown(solver[2, ]), "|", held, "|", sprintf("%.9f", coxph(form, d)$loglik[2]))
 """
 
 
@@ -211,9 +215,9 @@ def main():
     tools = args.tools or ["ours", "lifelines", *(["R"] if shutil.which("Rscript") else [])]
     if args.evaluation:
         tools = ["evaluation"]
-    print(
-        f"{'tenure':<11}{'rows':>10}  {'tool':<10}{'CPU s':>9}{'wall s':>9}{'memory':>8}{'x ours':>8}"
-    )
+    head = ("CPU s", 9), ("wall s", 9), ("memory", 8), ("x ours", 8)
+    columns = "".join(f"{name:>{width}}" for name, width in head)
+    print(f"{'tenure':<11}{'rows':>10}  {'tool':<10}{columns}")
     for tenure in args.tenure or TENURES:
         table(args.rows, tenure, tools, args.repeat)
 

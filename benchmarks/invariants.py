@@ -1,6 +1,6 @@
 """Run the random invariants of tests/survival/invariants.py: 2,000 cases, or as many as said.
 
-    python benchmarks/invariants.py [CASES]
+python benchmarks/invariants.py [CASES]
 """
 
 import sys

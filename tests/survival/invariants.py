@@ -46,7 +46,7 @@ def same_fit(one, other, coef=1.0):
     assert (one is None) == (other is None)
     if one is None:
         return
-    near(other.coef * one.se ** -1, coef * one.coef / one.se, 1e-7)
+    near(other.coef * one.se**-1, coef * one.coef / one.se, 1e-7)
     near(other.se, coef * one.se, 1e-7)
     near(other.robust_se, coef * one.robust_se, 1e-7)
     near([other.loglik, other.loglik_null], [one.loglik, one.loglik_null], 1e-9)
@@ -124,7 +124,9 @@ def splitting_changes_nothing(panel, rng):
             inner = start[row] + cut[row] * (split.stop[row] - start[row])
             whole = np.floor(inner)
             stop[row] = whole if start[row] < whole < split.stop[row] else inner
-    split = replace(split, start=start, stop=stop, event=split.event & last, cause=split.cause * last)
+    split = replace(
+        split, start=start, stop=stop, event=split.event & last, cause=split.cause * last
+    )
     one, other = cox(panel), cox(split)
     same_fit(one, other)
     if one is not None:
@@ -224,9 +226,7 @@ def likelihood_is_that_of_every_risk_set(panel, rng):
 
 def pairs_are_those_of_a_loop(panel, rng):
     """Concordance by looking at every pair; the AUC is blind to what keeps the order."""
-    expected = pairs(
-        panel.stop, panel.event, panel.score, panel.start, panel.weights, panel.strata
-    )
+    expected = pairs(panel.stop, panel.event, panel.score, panel.start, panel.weights, panel.strata)
     found = ranking(panel)
     if expected.sum() > 0:
         near(found[2:4], expected[[0, 2]], 1e-12)

@@ -126,11 +126,11 @@ def test_baseline_goes_to_frames_and_json(fit):
 
 
 def test_covariates_far_from_zero_can_be_predicted_for(heart):
-    X = heart[["age", "year"]].to_numpy(float)
+    X, away = heart[["age", "year"]].to_numpy(float), np.array([-40_000, 60_000])
     plain, far = (
         fit_cox(columns, heart.stop, heart.event, start=heart.start).baseline()
-        for columns in (X, X + [-40_000, 60_000])
+        for columns in (X, X + away)
     )
-    paths = plain.along(X[:1], [0], [900]), far.along(X[:1] + [-40_000, 60_000], [0], [900])
+    paths = plain.along(X[:1], [0], [900]), far.along(X[:1] + away, [0], [900])
     assert close(paths[1].survival, paths[0].survival, 1e-6)
     assert close(paths[1].std_err, paths[0].std_err, 1e-6)

@@ -188,9 +188,7 @@ def test_results_and_refusals(lung):
     with pytest.raises(OptionError, match="takes the curves"):
         restricted_mean(curves[0], 100)
     gone = probability_at(kaplan_meier([1, 2, 1, 3], [1, 1, 1, 0], group=["a", "a", "b", "b"]), 2.5)
-    with pytest.raises(
-        OptionError, match="'a' is 0; a ratio needs both above zero|a ratio needs both"
-    ):
+    with pytest.raises(OptionError, match="a ratio needs both above zero"):
         gone.ratio("a", "b")
 
 

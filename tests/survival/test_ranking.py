@@ -25,7 +25,7 @@ HEART = ["age", "year", "surgery", "transplant"]
     ],
 )
 def test_concordance_and_its_variance_agree_with_r(lung, from_r, case, options):
-    options = {key: lung[value] if value in lung else value for key, value in options.items()}
+    options = {key: lung.get(value, value) for key, value in options.items()}
     found = concordance(lung.time, lung.dead, lung.age, **options)
     numbers = from_r["concordance"][case]
     assert close(found.estimate, numbers["c"])

@@ -22,11 +22,10 @@ def close_figures():
 
 
 def test_fits_agree_with_lifelines_on_every_panel(heart, pbcseq, lung, veteran):
+    logs = np.log(pbcseq[["bili", "protime"]])
     fits = [
         fit_cox(heart[HEART], heart.stop, heart.event, start=heart.start),
-        fit_cox(
-            np.log(pbcseq[["bili", "protime"]]), pbcseq.tstop, pbcseq.death == 2, start=pbcseq.tstart
-        ),
+        fit_cox(logs, pbcseq.tstop, pbcseq.death == 2, start=pbcseq.tstart),
         fit_cox(
             lung[["age", "ph.ecog"]], lung.time, lung.dead, strata=lung.sex, weights=lung.w,
             ridge=[30.0, 2.0],

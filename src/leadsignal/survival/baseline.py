@@ -30,8 +30,8 @@ class Baseline:
 
     Attributes: ``names`` (p) and ``coef`` of the model, ``cov``, the covariance of coef (robust
     where the fit was clustered); ``strata`` (s), ``first`` (s + 1), where each stratum's event
-    times begin; ``time`` (G); ``reference`` (p), the mean covariates of the events, and at them (and
-    an offset of zero) ``reference_hazard`` and ``variance`` of each time (G) and
+    times begin; ``time`` (G); ``reference`` (p), the events' mean covariates, and at them (and an
+    offset of zero) ``reference_hazard`` and ``variance`` of each time (G) and
     ``mean_increment`` (G × p), hazard times the mean covariates of those at risk, from reference.
 
     Predictions start from the reference: hazards at covariates of zero, which ``hazard``,

@@ -77,19 +77,20 @@ class Censoring:
 
         ``moved`` (n): how far the number moves when the logarithm of a row's weight does.
         """
-        if not len(self.time):
-            return np.zeros(len(self.stop))
-        # Σ of `moved` over the rows whose weight G at this time or later enters.
-        alive = self.stop > horizon
-        ended = sums_by_code(self.before, np.where(alive, 0.0, moved), len(self.time) + 1)
-        later = from_the_last(ended)[1:]
-        later[self.time <= horizon] += float(moved @ alive)
-        left = self.at_risk - self.count
+        # Σ of `moved` over the rows whose weight G at this time or later enters: those that ended
+        # later and, up to the horizon, those still there.
+        until = int(np.searchsorted(self.time, horizon, side="right"))
+        enters = sums_by_code(np.minimum(self.before, until), moved, until + 1)
+        later, left = from_the_last(enters)[1:], self._left[:until]
         rate = np.divide(later, left, out=np.zeros_like(later), where=left > 0)
         # A row at risk is moved by −rate × hazard at each time; one that is censored, by rate too.
-        path = -from_the_first(self.count / self.at_risk * rate)
-        influence = path[self._through]
-        influence[self.censored] += rate[self.before[self.censored]]
+        size = len(self.time) + 1
+        by_place = np.zeros((2, size))
+        by_place[0, : until + 1] = -from_the_first(self._hazard[:until] * rate)
+        by_place[:, until + 1 :] = by_place[0, until]
+        by_place[1, : until + 1] = by_place[0, : until + 1]
+        by_place[1, 1 : until + 1] += rate
+        influence: Floats = by_place.reshape(-1)[self._place]
         return influence
 
     @cached_property
@@ -98,8 +99,18 @@ class Censoring:
         return np.where(self.censored, 0.0, 1 / np.where(self.censored, 1.0, self.own))
 
     @cached_property
-    def _through(self) -> Ints:
-        return self.before + self.censored
+    def _hazard(self) -> Floats:
+        return self.count / self.at_risk
+
+    @cached_property
+    def _left(self) -> Floats:
+        return self.at_risk - self.count
+
+    @cached_property
+    def _place(self) -> Ints:
+        """How many of the times each row was at risk at; past all of those if censored."""
+        through = self.before + self.censored
+        return through + self.censored * (len(self.time) + 1)
 
     def _at(self, horizon: float) -> float:
         steps = np.concatenate(([1.0], self.staying))

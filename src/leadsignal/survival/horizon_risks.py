@@ -168,15 +168,13 @@ def dynamic_auc(
     *,
     cluster: ArrayLike | None = None,
     level: float = 0.95,
-    errors: bool = True,
 ) -> DynamicAuc:
     """Return, at each horizon, how well a score tells who will have ended from who will not.
 
     ``stop`` (n), how long each row was followed from its own zero; ``event`` (n), 1 for the end
     that is predicted, 0 for censored, 2, 3, … for other ends, which are controls; ``score`` (n),
     or (n × k) where it changes with the horizon; ``times`` (k). Uno et al. (2007), Hung & Chiang
-    (2010), ties counting half; the score is sorted once. ``errors=False`` leaves the errors out
-    (NaN), in a third of the time. Raises OptionError with every fault of the
+    (2010), ties counting half; the score is sorted once. Raises OptionError with every fault of the
     arrays, and ModelError where everyone is censored by a horizon.
 
     >>> dynamic_auc([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], [1.5, 2.5]).auc
@@ -190,7 +188,7 @@ def dynamic_auc(
     for k, horizon in enumerate(rows.times):
         if ordered is None or scores.shape[1] > 1:
             ordered = _Ordered.of(rows, scores[:, min(k, scores.shape[1] - 1)])
-        found[:, k] = ordered.auc(float(horizon), errors)
+        found[:, k] = ordered.auc(float(horizon))
     reach = normal_quantile(level) * found[1]
     lower, upper = np.maximum(found[0] - reach, 0), np.minimum(found[0] + reach, 1)
     return DynamicAuc(rows.times, found[0], found[1], lower, upper, found[2].astype(np.intp), level)
@@ -395,7 +393,7 @@ class _Ordered:
         half /= 2
         return half
 
-    def auc(self, horizon: float, errors: bool) -> tuple[float, float, float]:
+    def auc(self, horizon: float) -> tuple[float, float, float]:
         """Return AUC, its error and the number of cases; NaN without a case or a control."""
         rows = self.rows
         weight, case = rows.censoring.by(horizon), rows.cases(horizon)
@@ -406,8 +404,6 @@ class _Ordered:
             return (np.nan, np.nan, float(case.sum()))
         beaten = self.below(controls)
         auc = float(cases @ beaten) / (m * n)
-        if not errors:
-            return auc, np.nan, float(case.sum())
         # A case beats `beaten` of the n controls, a control is beaten by all cases but those below.
         influence = cases * (beaten / n - auc) / m
         influence += controls * (1 - self.below(cases) / m - auc) / n

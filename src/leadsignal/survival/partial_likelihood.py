@@ -272,7 +272,7 @@ class _Selectors:
         total += change[groups:]
         return total
 
-    def _selector(self, lower: Ints, upper: Ints) -> tuple[Ints, Ints, NDArray[np.int8], Any]:
+    def _selector(self, lower: Ints, upper: Ints) -> tuple[Ints, Ints, NDArray[Any], Any]:
         groups = self.size // 2
         length = upper - lower
         leaves = length > 0
@@ -283,7 +283,7 @@ class _Selectors:
         group[pointers[:-1][leaves]] = (upper - 1 + groups * (length == 1))[leaves]
         second = pointers[:-1][enters] + 1
         group[second], sign[second] = lower[enters] - 1, -1
-        row = np.repeat(np.arange(len(lower), dtype=np.int32), np.diff(pointers))
+        row: Ints = np.repeat(np.arange(len(lower), dtype=np.int32), np.diff(pointers))
         touched = self._touched(group)
         matrix = csc_array(
             (np.empty(len(row)), self._scratch[group], pointers), shape=(len(touched), len(lower))
