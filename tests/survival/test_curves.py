@@ -20,7 +20,8 @@ def late_entry(pbcseq):
 
 
 def r_curve(numbers):
-    columns = "time n_risk n_event surv std_err lower upper cumhaz std_chaz".split()
+    columns = ["time", "n_risk", "n_event", "surv", "std_err", "lower", "upper"]
+    columns += ["cumhaz", "std_chaz"]
     frame = pd.DataFrame({key: numbers[key] for key in columns}).astype(float)
     return frame[frame.n_event > 0]
 

@@ -17,7 +17,7 @@ from leadsignal.survival.risk_sets import RiskSets
 MOST_STEPS = 60
 MOST_HALVINGS = 30
 # A Newton step of δ standard errors changes the information by about δ/√events of itself.
-PRECISION = 1e-10
+PRECISION = 1e-9
 SAMPLE_FROM = 40_000  # rows from which a fit on a sample of them finds the way faster
 SAMPLE_SHARE = 16
 

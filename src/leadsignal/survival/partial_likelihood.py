@@ -50,11 +50,16 @@ class GroupTerms:
     event_weight: Floats
     loglik: float
 
+    @property
+    def expected_total(self) -> Floats:
+        """Covariates that the events of a group are expected to have together, G × p."""
+        total: Floats = self.a[:, None] * self.S1 - self.b[:, None] * self.D1
+        return total
+
     @cached_property
     def mean_covariate(self) -> Floats:
         """What an event's covariates are compared with: (a S1 − b D1)/(d w̄), G × p."""
-        total = self.a[:, None] * self.S1 - self.b[:, None] * self.D1
-        return total / self.event_weight[:, None]
+        return self.expected_total / self.event_weight[:, None]
 
     @cached_property
     def mean_increment(self) -> Floats:
@@ -125,8 +130,9 @@ class PartialLikelihood:
         """Return value, score and information at ``coef``."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             terms = self.terms(coef)
-            total, gram = self._second_pass(self.hazards(terms))
-            score = self._event_total - total
+            gram = self._second_pass(self.hazards(terms))
+            # X'v needs no pass over the rows: it is Σ_groups (a S1 − b D1).
+            score = self._event_total - terms.expected_total.sum(axis=0)
             information = gram - self._group_part(terms)
         return Evaluation(coef, terms.loglik, score, information, np.diag(gram).copy())
 
@@ -134,9 +140,9 @@ class PartialLikelihood:
         """Return Σ_groups weight × the group's part of the information."""
         scaled = self.hazards(terms, group_weights)
         negative = np.minimum(scaled, 0.0)
-        _, gram = self._second_pass(scaled - negative)
+        gram = self._second_pass(scaled - negative)
         if negative.any():
-            gram = gram - self._second_pass(-negative)[1]
+            gram = gram - self._second_pass(-negative)
         information: Floats = gram - self._group_part(terms, group_weights)
         return information
 
@@ -218,15 +224,15 @@ class PartialLikelihood:
             self._selectors.add(index, eta, Z, change)
         return risk, self._selectors.sums(change)
 
-    def _second_pass(self, v: Floats) -> tuple[Floats, Floats]:
-        total, gram = np.zeros(self.X.shape[1]), np.zeros((self.X.shape[1],) * 2)
+    def _second_pass(self, v: Floats) -> Floats:
+        """Return X' diag(v) X for v of 0 or more."""
+        gram = np.zeros((self.X.shape[1],) * 2)
         root = np.sqrt(np.maximum(v, 0.0))
         scratch = np.empty((min(BLOCK, len(self.X)), self.X.shape[1]))
         for block, Z in self.blocks():
             scaled = np.multiply(Z, root[block, None], out=scratch[: len(Z)])
-            total += root[block] @ scaled
             gram += scaled.T @ scaled
-        return total, gram
+        return gram
 
     def _group_part(self, terms: GroupTerms, weights: Floats | None = None) -> Floats:
         at_risk = terms.mean_increment
