@@ -6,7 +6,7 @@
 
 A tool's process makes the panel from a seed (or reads it, R), fits once to warm up where a fit is
 short, then `--repeat` times; CPU and wall seconds are of one fit, preparation included, and memory
-is the peak of the process less what it held before the fit, in units of the matrix. One thread
+is the peak of the process less what it held before the fits, in units of the matrix. One thread
 each. R's two rows are coxph as called and its solver agreg.fit alone, on the same data.
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -56,9 +55,18 @@ def panel(rows, tenure, seed=0):
     return X, start, stop, event.ravel()
 
 
-def memory():
-    """Peak resident memory of this process, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def memory(key="VmHWM"):
+    """Resident memory of this process in bytes, the peak (VmHWM) or the present (VmRSS)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("memory is measured on Linux only")
+
+
+def memory_before():
+    """Present memory, the peak being counted anew from here."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return memory("VmRSS")
 
 
 def timed(fit, repeat, warm):
@@ -77,7 +85,7 @@ def run_ours(data, repeat):
     from leadsignal.survival import fit_cox
 
     X, start, stop, event = data
-    before = memory()
+    before = memory_before()
     found, fit = timed(lambda: fit_cox(X, stop, event, start=start), repeat, True)
     extra = {"evaluations": fit.evaluations, "loglik": fit.loglik, "events": fit.n_events}
     extra["groups"] = len(fit.rows.likelihood.sets)
@@ -91,7 +99,7 @@ def run_lifelines(data, repeat):
     X, start, stop, event = data
     frame = pd.DataFrame(X, columns=[f"x{j}" for j in range(COLUMNS)])
     frame = frame.assign(start=start, stop=stop, event=event)
-    before = memory()
+    before = memory_before()
 
     def fit():
         return CoxTimeVaryingFitter().fit(
@@ -109,15 +117,16 @@ con <- file(args[1], "rb"); raw <- readBin(con, "double", n * (p + 3)); close(co
 m <- matrix(raw, n); x <- m[, 1:p]; y <- Surv(m[, p + 1], m[, p + 2], m[, p + 3])
 d <- data.frame(x); names(d) <- paste0("x", seq_len(p)); d$y <- y
 form <- reformulate(paste0("x", seq_len(p)), "y")
-peak <- function() as.numeric(gsub("[^0-9]", "", grep("VmHWM", readLines("/proc/self/status"),
-                                                       value = TRUE))) * 1024
-before <- peak()
+held_now <- function(key) as.numeric(gsub("[^0-9]", "", grep(key, readLines("/proc/self/status"),
+                                                              value = TRUE))) * 1024
+invisible(gc()); cat("5", file = "/proc/self/clear_refs")
+before <- held_now("VmRSS")
 one <- function(f) {
   t <- system.time(r <- f())
   c(t[["user.self"]] + t[["sys.self"]], t[["elapsed"]])
 }
 whole <- sapply(seq_len(as.integer(args[4])), function(i) one(function() coxph(form, d)))
-held <- peak() - before
+held <- held_now("VmHWM") - before
 solver <- sapply(seq_len(as.integer(args[4])), function(i) one(function()
   agreg.fit(x, y, NULL, NULL, NULL, coxph.control(), NULL, "efron", as.character(seq_len(n)))))
 shown <- function(x) sprintf("%.6f", x)
