@@ -1,0 +1,396 @@
+"""Cox regression on start/stop rows: fit, tests, summary, and the way to what follows a fit.
+
+The likelihood stands in ``partial_likelihood``, its maximum in ``newton``, residuals in
+``residuals``, the baseline and predictions in ``baseline``, the proportional-hazards test in
+``proportionality`` and the comparison with lifelines in ``with_lifelines``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.survival.baseline import Baseline, baseline_of
+from leadsignal.survival.estimates import ChiSquare, normal_quantile, two_sided_p
+from leadsignal.survival.inputs import Bools, Door, Floats, Labels, length_of, one_label
+from leadsignal.survival.newton import Maximum, maximise
+from leadsignal.survival.partial_likelihood import GroupTerms, PartialLikelihood
+from leadsignal.survival.proportionality import ProportionalityTest, proportionality_of
+from leadsignal.survival.residuals import Residuals, residuals_of
+from leadsignal.survival.risk_sets import RiskSets
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from leadsignal.survival.with_lifelines import CrossCheck
+
+TIES = ("efron", "breslow")
+
+
+@dataclass(frozen=True)
+class CoxRows:
+    """The checked rows of a fit, kept (not copied) for residuals, baseline and tests."""
+
+    X: NDArray[Any]
+    start: Floats | None
+    stop: Floats
+    event: Bools
+    weights: Floats
+    offset: Floats | None
+    strata: Labels
+    cluster: Labels | None
+    likelihood: PartialLikelihood
+
+
+@dataclass(frozen=True, repr=False)
+class CoxFit:
+    """A fitted Cox model.
+
+    Attributes: ``names`` (p) of the columns; ``coef`` (p), log hazard ratios a unit; ``cov``
+    (p × p), the inverse (penalised) information, and ``se``, its errors; ``robust_cov`` and
+    ``robust_se``, the cluster sandwich, None without clusters; ``loglik`` and ``loglik_null``, the
+    partial log-likelihood (without penalty) at ``coef`` and at zero; ``ridge`` (p); ``ties``;
+    ``evaluations`` of the likelihood that the fit took; ``rows``, the data it stands on.
+    """
+
+    names: tuple[str, ...]
+    coef: Floats
+    cov: Floats
+    robust_cov: Floats | None
+    loglik: float
+    loglik_null: float
+    ridge: Floats
+    ties: str
+    evaluations: int
+    score_statistic: float
+    rows: CoxRows = field(compare=False)
+
+    @property
+    def se(self) -> Floats:
+        """Model-based standard errors (p)."""
+        return np.sqrt(np.diag(self.cov))
+
+    @property
+    def robust_se(self) -> Floats | None:
+        """Cluster-robust standard errors (p), None without clusters."""
+        return None if self.robust_cov is None else np.sqrt(np.diag(self.robust_cov))
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.rows.stop)
+
+    @property
+    def n_events(self) -> int:
+        """Number of events."""
+        return len(self.rows.likelihood.sets.events)
+
+    @property
+    def hazard_ratios(self) -> Floats:
+        """exp(coef) (p)."""
+        return np.exp(self.coef)
+
+    @cached_property
+    def terms(self) -> GroupTerms:
+        """Risk-set sums at ``coef``, which residuals and baseline are made of."""
+        return self.rows.likelihood.terms(self.coef)
+
+    @property
+    def likelihood_ratio_test(self) -> ChiSquare:
+        """2 (log L − log L at zero) on p degrees of freedom."""
+        statistic = 2 * (self.loglik - self.loglik_null)
+        return ChiSquare.of("likelihood ratio", statistic, len(self.coef))
+
+    @property
+    def wald_test(self) -> ChiSquare:
+        """All coefficients zero, by the robust covariance where there are clusters."""
+        cov = self.cov if self.robust_cov is None else self.robust_cov
+        statistic = float(self.coef @ np.linalg.lstsq(cov, self.coef, rcond=None)[0])
+        return ChiSquare.of("Wald", statistic, int(np.linalg.matrix_rank(cov)))
+
+    @property
+    def score_test(self) -> ChiSquare:
+        """Score at zero against its information (the log-rank test, for one binary column)."""
+        return ChiSquare.of("score", self.score_statistic, len(self.coef))
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row a column, columns named as in lifelines; robust errors where clustered."""
+        return self.summary_at(0.95)
+
+    def summary_at(self, level: float) -> pd.DataFrame:
+        """Return the summary with intervals of ``level``."""
+        import pandas as pd
+
+        se = self.se if self.robust_se is None else self.robust_se
+        reach = normal_quantile(level) * se
+        z = self.coef / se
+        p = two_sided_p(z)
+        with np.errstate(divide="ignore"):
+            surprise = -np.log2(p)
+        label = f"{100 * level:g}%"
+        return pd.DataFrame(
+            {
+                "coef": self.coef,
+                "exp(coef)": np.exp(self.coef),
+                "se(coef)": se,
+                f"coef lower {label}": self.coef - reach,
+                f"coef upper {label}": self.coef + reach,
+                f"exp(coef) lower {label}": np.exp(self.coef - reach),
+                f"exp(coef) upper {label}": np.exp(self.coef + reach),
+                "cmp to": np.zeros(len(self.coef)),
+                "z": z,
+                "p": p,
+                "-log2(p)": surprise,
+            },
+            index=pd.Index(self.names, name="covariate"),
+        )
+
+    def linear_predictor(self, X: ArrayLike) -> Floats:
+        """Return X @ coef (m) for rows X (m × p)."""
+        values = np.asarray(X, dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != len(self.coef):
+            raise OptionError(
+                f"X has shape {values.shape}; it must be (rows, {len(self.coef)}), the columns "
+                f"{', '.join(self.names)}"
+            )
+        eta: Floats = values @ self.coef
+        return eta
+
+    def baseline(self) -> Baseline:
+        """Return the baseline hazard of each stratum, and predictions from it."""
+        return baseline_of(self)
+
+    def residuals(self) -> Residuals:
+        """Return martingale, Schoenfeld and score residuals."""
+        return residuals_of(self)
+
+    def test_proportionality(
+        self, transform: str = "km", terms: Sequence[object] | None = None
+    ) -> ProportionalityTest:
+        """Test proportional hazards by column (or by term) and together."""
+        return proportionality_of(self, transform, terms)
+
+    def cross_check(self) -> CrossCheck:
+        """Fit the same rows with ``lifelines.CoxTimeVaryingFitter`` and compare."""
+        from leadsignal.survival.with_lifelines import cross_check
+
+        return cross_check(self)
+
+    def plot(self, ax: Axes | None = None, *, level: float = 0.95) -> Axes:
+        """Draw hazard ratios with intervals (a forest plot) and return the Axes."""
+        from leadsignal.survival.pictures import forest
+
+        return forest(self.summary_at(level), ax)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return ``summary``."""
+        return self.summary
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fit as a plain dictionary, ready for JSON."""
+        robust = self.robust_cov
+        return {
+            "names": list(self.names),
+            "coef": self.coef.tolist(),
+            "se": self.se.tolist(),
+            "robust_se": None if robust is None else np.sqrt(np.diag(robust)).tolist(),
+            "cov": self.cov.tolist(),
+            "robust_cov": None if robust is None else robust.tolist(),
+            "loglik": self.loglik,
+            "loglik_null": self.loglik_null,
+            "ridge": self.ridge.tolist(),
+            "ties": self.ties,
+            "rows": self.n_rows,
+            "events": self.n_events,
+        }
+
+    @property
+    def title(self) -> str:
+        """One line: rows, events, ties, clusters, strata."""
+        parts = [f"{self.n_rows:,} rows", f"{self.n_events:,} events", f"{self.ties} ties"]
+        if len(self.rows.strata) > 1:
+            parts.append(f"{len(self.rows.strata):,} strata")
+        if self.rows.cluster is not None:
+            parts.append(f"errors by {len(self.rows.cluster):,} clusters")
+        if self.ridge.any():
+            parts.append("ridge")
+        return "Cox model: " + ", ".join(parts)
+
+    def __repr__(self) -> str:
+        columns = ["coef", "exp(coef)", "se(coef)", "z", "p"]
+        table = self.summary[columns].to_string(float_format=lambda x: f"{x:.4g}")
+        return f"{self.title}\n{table}\n{self.likelihood_ratio_test!r}"
+
+    def _repr_html_(self) -> str:
+        table = self.summary.drop(columns="cmp to").to_html(float_format=lambda x: f"{x:.4g}")
+        tests = (self.likelihood_ratio_test, self.wald_test, self.score_test)
+        notes = "".join(f"<li>{test!r}</li>" for test in tests)
+        return f"<p><b>{self.title}</b></p>{table}<ul>{notes}</ul>"
+
+
+def fit_cox(
+    X: ArrayLike,
+    stop: ArrayLike,
+    event: ArrayLike,
+    *,
+    start: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    strata: ArrayLike | None = None,
+    cluster: ArrayLike | None = None,
+    ties: str = "efron",
+    ridge: ArrayLike = 0.0,
+    offset: ArrayLike | None = None,
+    names: Sequence[str] | None = None,
+) -> CoxFit:
+    """Fit Cox's (1972) model to rows at risk on (start, stop].
+
+    Parameters: ``X`` (n × p) of any numeric type, read in place; ``stop`` (n) and ``start`` (n,
+    None: at risk from the beginning), in one unit of time; ``event`` (n), whether the row ends
+    with one; ``weights`` (n), 0 or more, a row of weight 0 counting as absent; ``strata`` and
+    ``cluster`` (n), labels; ``ties``, ``"efron"`` (1977) or ``"breslow"`` (1974); ``ridge``, one
+    penalty or one a column, taken off the log-likelihood as ½ ridge β² in the units of X;
+    ``offset`` (n), added to the linear predictor; ``names`` (p).
+
+    Raises OptionError with every fault of the arrays, and ModelError where there is no event or a
+    column is constant, collinear or separates the events. Andersen & Gill (1982) for the
+    counting-process form, Lin & Wei (1989) for the cluster sandwich.
+
+    >>> fit = fit_cox([[0.0], [1.0], [0.0], [1.0]], [1, 2, 3, 4], [1, 1, 1, 0], names=["used"])
+    >>> round(float(fit.coef[0]), 4), round(fit.loglik, 4)
+    (-0.9406, -2.87)
+    """
+    rows, ridges, named = _checked(
+        X, stop, event, start, weights, strata, cluster, ties, ridge, offset, names
+    )
+    likelihood = rows.likelihood
+    best = maximise(likelihood, ridges, named)
+    cov = _inverse(best.at_coef.information + np.diag(ridges))
+    fit = CoxFit(
+        names=named,
+        coef=best.coef,
+        cov=cov,
+        robust_cov=None,
+        loglik=best.at_coef.loglik,
+        loglik_null=best.at_zero.loglik,
+        ridge=ridges,
+        ties=ties,
+        evaluations=best.evaluations,
+        score_statistic=_score_statistic(best),
+        rows=rows,
+    )
+    if rows.cluster is None:
+        return fit
+    scores = likelihood.cluster_scores(fit.terms, rows.cluster)
+    influence = scores @ cov
+    return CoxFit(**{**_fields(fit), "robust_cov": influence.T @ influence})
+
+
+def _fields(fit: CoxFit) -> dict[str, Any]:
+    return {name: getattr(fit, name) for name in fit.__dataclass_fields__}
+
+
+def _score_statistic(best: Maximum) -> float:
+    score = best.at_zero.score
+    return float(score @ np.linalg.lstsq(best.at_zero.information, score, rcond=None)[0])
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """Return the inverse of a positive definite matrix, by its correlation form."""
+    scale = 1.0 / np.sqrt(np.diag(matrix))
+    scaled = matrix * scale[:, None] * scale
+    inverse: Floats = cho_solve(cho_factor(scaled, lower=True), np.eye(len(matrix)))
+    inverse = inverse * scale[:, None] * scale
+    return (inverse + inverse.T) / 2
+
+
+def _checked(
+    X: ArrayLike,
+    stop: ArrayLike,
+    event: ArrayLike,
+    start: ArrayLike | None,
+    weights: ArrayLike | None,
+    strata: ArrayLike | None,
+    cluster: ArrayLike | None,
+    ties: str,
+    ridge: ArrayLike,
+    offset: ArrayLike | None,
+    names: Sequence[str] | None,
+) -> tuple[CoxRows, Floats, tuple[str, ...]]:
+    rows = length_of("fit_cox", "stop", stop)
+    door = Door("fit_cox", rows)
+    stops = door.numbers("stop", stop)
+    events = door.flags("event", event)
+    starts = door.entry(start, stops)
+    case_weights = door.weights(weights)
+    offsets = None if offset is None else door.numbers("offset", offset)
+    stratum, clusters = door.labels("strata", strata), door.labels("cluster", cluster)
+    door.one_of("ties", ties, TIES)
+    matrix = _matrix(door, X)
+    named = _names(door, names, matrix.shape[1])
+    ridges = _ridges(door, ridge, matrix.shape[1])
+    _refuse_gaps(door, matrix, named)
+    door.close()
+    events = events & (case_weights > 0)
+    if not events.any():
+        raise ModelError("fit_cox: no row has an event, so nothing can be estimated")
+    sets = RiskSets.of(stops, events, starts, stratum)
+    likelihood = PartialLikelihood(matrix, sets, case_weights, offsets, ties == "efron")
+    strata_of_rows = one_label(rows) if stratum is None else stratum
+    kept = CoxRows(
+        matrix, starts, stops, events, case_weights, offsets, strata_of_rows, clusters, likelihood
+    )
+    return kept, ridges, named
+
+
+def _matrix(door: Door, X: ArrayLike) -> NDArray[Any]:
+    matrix = np.asarray(X)
+    if matrix.dtype.kind not in "fiub":
+        try:
+            matrix = matrix.astype(np.float64)
+        except (TypeError, ValueError):
+            door.refuse("X does not hold numbers; code text columns as numbers first")
+            return np.zeros((door.rows, 1))
+    if matrix.ndim != 2 or matrix.shape[0] != door.rows or matrix.shape[1] == 0:
+        door.refuse(f"X has shape {matrix.shape}; it must be ({door.rows}, columns)")
+        return np.zeros((door.rows, 1))
+    return matrix
+
+
+def _names(door: Door, names: Sequence[str] | None, columns: int) -> tuple[str, ...]:
+    if names is None:
+        return tuple(f"x{j}" for j in range(columns))
+    named = tuple(str(name) for name in names)
+    if len(named) != columns or len(set(named)) != columns:
+        door.refuse(f"names has {len(set(named))} different names; X has {columns} columns")
+        return tuple(f"x{j}" for j in range(columns))
+    return named
+
+
+def _ridges(door: Door, ridge: ArrayLike, columns: int) -> Floats:
+    values = np.asarray(ridge, dtype=np.float64)
+    if values.shape not in ((), (columns,)):
+        door.refuse(f"ridge has shape {values.shape}; it must be one number or ({columns},)")
+        return np.zeros(columns)
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+        door.refuse("ridge is negative, NaN or infinite; a penalty is 0 or more")
+    return np.broadcast_to(values, (columns,)).astype(np.float64)
+
+
+def _refuse_gaps(door: Door, matrix: NDArray[Any], names: tuple[str, ...]) -> None:
+    if matrix.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(matrix.sum(dtype=np.float64)):
+            return
+    for name, wrong in zip(names, (~np.isfinite(matrix)).sum(axis=0), strict=True):
+        if wrong:
+            door.refuse(f"X column {name!r} is NaN or infinite in {wrong} rows")

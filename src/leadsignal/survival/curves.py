@@ -1,0 +1,440 @@
+"""Curves over time: Kaplan-Meier, Nelson-Aalen, Aalen-Johansen, Simon-Makuch.
+
+All four are steps of one product over event times. With Y at risk, N_j events of cause j and
+N = Σ N_j at each time, S(t) = Π (1 − N/Y) and F_k(t) = Σ S(s−) N_k(s)/Y(s). Restricted means,
+values at a time, and contrasts of both stand in ``contrasts``, the log-rank test in ``rank_tests``;
+their entry points are here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from leadsignal.errors import OptionError
+from leadsignal.survival.contrasts import Steps, probability_at, restricted_mean, variance_at_steps
+from leadsignal.survival.estimates import normal_quantile
+from leadsignal.survival.inputs import Door, Floats, Ints, Labels, length_of, one_label
+from leadsignal.survival.rank_tests import LogRank, logrank
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "Curve",
+    "Curves",
+    "LogRank",
+    "aalen_johansen",
+    "kaplan_meier",
+    "logrank",
+    "nelson_aalen",
+    "probability_at",
+    "restricted_mean",
+    "simon_makuch",
+]
+
+SCALES = ("log", "log-log", "plain")
+
+
+@dataclass(frozen=True, repr=False)
+class Curve:
+    """One step curve: it has its first value from ``origin`` on and steps at each ``time``.
+
+    Attributes: ``group``; ``cause`` (0: still here, so survival); ``quantity``, what is drawn;
+    ``time`` (m) of events; ``at_risk`` and ``events`` there (m, weighted; of any cause for
+    survival); ``estimate``, ``std_err``, ``lower``, ``upper`` (m); ``origin`` and ``last``, between
+    which the group was observed.
+    """
+
+    group: object
+    cause: int
+    quantity: str
+    time: Floats
+    at_risk: Floats
+    events: Floats
+    estimate: Floats
+    std_err: Floats
+    lower: Floats
+    upper: Floats
+    origin: float
+    last: float
+
+    @property
+    def first_value(self) -> float:
+        """The value before the first step: 1 for survival, otherwise 0."""
+        return 1.0 if self.quantity == "survival" else 0.0
+
+    def at(self, times: ArrayLike) -> Floats:
+        """Return the curve's value at ``times``; NaN after the group's last observed time."""
+        asked = np.asarray(times, dtype=np.float64)
+        steps = np.concatenate(([self.first_value], self.estimate))
+        values = steps[np.searchsorted(self.time, asked, side="right")]
+        ended = self.quantity == "survival" and steps[-1] == 0
+        return values if ended else np.where(asked > self.last, np.nan, values)
+
+    def quantile(self, share: float = 0.5) -> Quantile:
+        """Return when a share of the group has had the event, with its interval.
+
+        The first time at which survival is 1 − ``share`` or below, or the middle of the stretch
+        where it equals that; limits from the curve's limits (Brookmeyer & Crowley 1982). Infinite
+        where the curve does not fall so far. Raises OptionError for a share outside (0, 1), and
+        for a curve that is not survival.
+        """
+        if self.quantity != "survival":
+            raise OptionError(f"quantiles are of survival; this curve is the {self.quantity}")
+        if not 0 < share < 1:
+            raise OptionError(f"share is {share!r}; it must lie between 0 and 1")
+        crossings = (
+            self._falls_to(values, 1 - share) for values in (self.estimate, self.lower, self.upper)
+        )
+        return Quantile(self.group, share, *crossings)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a step."""
+        import pandas as pd
+
+        columns = ("time", "at_risk", "events", "estimate", "std_err", "lower", "upper")
+        return pd.DataFrame({name: getattr(self, name) for name in columns})
+
+    def _falls_to(self, values: Floats, level: float) -> float:
+        close = 1e-9
+        below = np.flatnonzero(values <= level + close)
+        if not len(below):
+            return float("inf")
+        first = below[0]
+        if abs(values[first] - level) > close:
+            return float(self.time[first])
+        lower = np.flatnonzero(values < level - close)
+        until = self.time[lower[0]] if len(lower) else self.last
+        return float((self.time[first] + until) / 2)
+
+    def __repr__(self) -> str:
+        name = self.quantity if self.cause == 0 else f"{self.quantity}, cause {self.cause}"
+        final = f"{self.estimate[-1]:.4g}" if len(self.time) else f"{self.first_value:g}"
+        return (
+            f"{name} of {self.group}: {self.events.sum():,.6g} events at {len(self.time):,} times, "
+            f"{final} at {self.last:g}"
+        )
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """When ``share`` of ``group`` has had the event: ``estimate``, ``lower``, ``upper``."""
+
+    group: object
+    share: float
+    estimate: float
+    lower: float
+    upper: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the quantile as a plain dictionary; infinite limits as None."""
+        return {
+            name: None if value == float("inf") else value for name, value in self.__dict__.items()
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Curves:
+    """The curves of all groups (and causes), in order; also by position or by iteration.
+
+    Attributes: ``curves``; ``level`` of the intervals; ``steps``, what estimates at a time,
+    restricted means and their contrasts are made of.
+    """
+
+    curves: tuple[Curve, ...]
+    level: float
+    steps: Steps = field(compare=False)
+
+    def __iter__(self) -> Iterator[Curve]:
+        return iter(self.curves)
+
+    def __len__(self) -> int:
+        return len(self.curves)
+
+    def __getitem__(self, position: int) -> Curve:
+        return self.curves[position]
+
+    def of(self, group: object, cause: int | None = None) -> Curve:
+        """Return the curve of one group (and cause); raises OptionError if there is none."""
+        for curve in self.curves:
+            if curve.group == group and cause in (None, curve.cause):
+                return curve
+        groups = ", ".join(dict.fromkeys(repr(curve.group) for curve in self.curves))
+        causes = ", ".join(dict.fromkeys(repr(curve.cause) for curve in self.curves))
+        raise OptionError(
+            f"there is no curve of group {group!r}, cause {cause!r}; groups: {groups}; "
+            f"causes: {causes}"
+        )
+
+    def quantiles(self, share: float = 0.5) -> tuple[Quantile, ...]:
+        """Return when a share of each group has had the event."""
+        return tuple(curve.quantile(share) for curve in self.curves)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a step, with the group and cause of its curve."""
+        import pandas as pd
+
+        frames = []
+        for curve in self.curves:
+            frame = curve.to_frame()
+            frame.insert(0, "group", [curve.group] * len(frame))
+            frame.insert(1, "cause", curve.cause)
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the curves as a plain dictionary, ready for JSON."""
+        listed = [
+            {
+                "group": curve.group,
+                "cause": curve.cause,
+                "quantity": curve.quantity,
+                "origin": curve.origin,
+                "last": curve.last,
+                **{str(name): column.tolist() for name, column in curve.to_frame().items()},
+            }
+            for curve in self.curves
+        ]
+        return {"level": self.level, "curves": listed}
+
+    def plot(self, ax: Axes | None = None, *, at_risk: bool = True) -> Axes:
+        """Draw the curves with intervals, with the numbers at risk below; return the Axes."""
+        from leadsignal.survival.pictures import step_curves
+
+        return step_curves(self, ax, at_risk=at_risk)
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self.curves))
+
+
+def kaplan_meier(
+    stop: ArrayLike,
+    event: ArrayLike,
+    *,
+    start: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    group: ArrayLike | None = None,
+    cluster: ArrayLike | None = None,
+    scale: str = "log",
+    level: float = 0.95,
+) -> Curves:
+    """Return survival curves for rows at risk on (start, stop], one a group.
+
+    Kaplan & Meier (1958) with Greenwood's variance; ``weights`` (n) count as copies of a row,
+    unless ``cluster`` (n) is given: then rows of one label are one independent unit, in one group
+    or across groups, and errors come from influence functions. ``scale`` of the intervals:
+    ``"log"``, ``"log-log"`` or ``"plain"``. A group whose everyone at risk has the event at an
+    early time stays at 0 from there. Raises OptionError with every fault of the arrays.
+
+    >>> curves = kaplan_meier([1, 2, 2, 3], [1, 1, 0, 1])
+    >>> curves[0].estimate
+    array([0.75, 0.5 , 0.  ])
+    """
+    steps = _steps("kaplan_meier", stop, event, start, weights, group, cluster, level, scale)
+    return _survival_curves(steps, scale, level)
+
+
+def nelson_aalen(
+    stop: ArrayLike,
+    event: ArrayLike,
+    *,
+    start: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    group: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Curves:
+    """Return cumulative hazards Σ N/Y, one a group, with variance Σ N/Y² (Aalen 1978).
+
+    Arguments and faults as in ``kaplan_meier``; intervals on the logarithmic scale.
+
+    >>> nelson_aalen([1, 2, 2, 3], [1, 1, 0, 1])[0].estimate.round(4)
+    array([0.25  , 0.5833, 1.5833])
+    """
+    steps = _steps("nelson_aalen", stop, event, start, weights, group, None, level)
+    curves = []
+    for g, part in steps.parts():
+        at_risk, events = steps.at_risk[part], steps.events[:, part].sum(axis=0)
+        hazard = np.cumsum(events / at_risk)
+        error = np.sqrt(np.cumsum(events / at_risk**2))
+        spread = np.exp(normal_quantile(level) * error / hazard)
+        curves.append(
+            Curve(
+                steps.groups[g], 0, "cumulative hazard", steps.time[part], at_risk, events, hazard,
+                error, hazard / spread, hazard * spread, steps.origin, steps.last[g],
+            )
+        )  # fmt: skip
+    return Curves(tuple(curves), level, steps)
+
+
+def aalen_johansen(
+    stop: ArrayLike,
+    cause: ArrayLike,
+    *,
+    start: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    group: ArrayLike | None = None,
+    cluster: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Curves:
+    """Return the probability of an end by each cause, where ends compete.
+
+    ``cause`` (n): 0 for rows that do not end, 1, 2, … for the kinds of end. One curve a group and
+    cause, after one of survival (cause 0); at each time they add up to 1, ties of causes included.
+    Aalen & Johansen (1978); variances of multinomial steps (``docs/survival.md``), equal to the
+    infinitesimal jackknife; intervals on the scale log(−log). Other arguments and faults as in
+    ``kaplan_meier``.
+
+    >>> curves = aalen_johansen([1, 2, 2, 3], [1, 2, 1, 0])
+    >>> curves.of("all", 1).estimate, curves.of("all", 2).estimate
+    (array([0.25, 0.5 ]), array([0.  , 0.25]))
+    """
+    steps = _steps("aalen_johansen", stop, cause, start, weights, group, cluster, level)
+    survival = _survival_curves(steps, "log-log", level).curves
+    curves: list[Curve] = []
+    for (g, part), still_here in zip(steps.parts(), survival, strict=True):
+        curves.append(still_here)
+        for k, code in enumerate(steps.causes):
+            estimate = steps.incidence[k, part]
+            error = np.sqrt(variance_at_steps(steps, g, k))
+            # log(−log(1 − F)) keeps limits within 0 and 1.
+            lower, upper = _limits(1 - estimate, error, "log-log", level)
+            curves.append(
+                Curve(
+                    steps.groups[g], code, "probability of an end", steps.time[part],
+                    steps.at_risk[part], steps.events[k, part], estimate, error,
+                    1 - upper, 1 - lower, steps.origin, steps.last[g],
+                )
+            )  # fmt: skip
+    return Curves(tuple(curves), level, steps)
+
+
+def simon_makuch(
+    stop: ArrayLike,
+    event: ArrayLike,
+    state: ArrayLike,
+    *,
+    start: ArrayLike,
+    cluster: ArrayLike | None = None,
+    at_least: int = 10,
+    level: float = 0.95,
+) -> Curves:
+    """Return survival by a state that changes over time, from when each state is populated.
+
+    Simon & Makuch (1984): a row counts at risk in the ``state`` (n) it is in, so that time before
+    a change belongs to the state held then. Curves begin, at 1, at the first time from which
+    every state has had ``at_least`` rows at risk once. They describe groups in motion, no group
+    of accounts that could be followed. Raises OptionError where a state never reaches
+    ``at_least``; other arguments and faults as in ``kaplan_meier``.
+
+    >>> curves = simon_makuch([1, 3, 2, 4], [0, 1, 1, 1], ["no", "yes", "no", "yes"],
+    ...                       start=[0, 1, 0, 0], at_least=1)
+    >>> curves.of("no").estimate, curves.of("yes").estimate
+    (array([0.]), array([0.5, 0. ]))
+    """
+    door = Door("simon_makuch", length_of("simon_makuch", "stop", stop))
+    stops = door.numbers("stop", stop)
+    starts = door.entry(start, stops)
+    states = door.labels("state", state)
+    if at_least < 1:
+        door.refuse(f"at_least is {at_least!r}; it must be 1 or more")
+    door.close()
+    if starts is None or states is None:
+        raise OptionError("simon_makuch needs start and state: a state that changes over time")
+    origin = max(
+        _populated_from(starts[mine], stops[mine], at_least, name)
+        for code, name in enumerate(states.names)
+        for mine in [states.codes == code]
+    )
+    kept = stops > origin
+    clusters = None if cluster is None else np.asarray(cluster)[kept]
+    steps = _steps(
+        "simon_makuch", stops[kept], np.asarray(event)[kept], np.maximum(starts[kept], origin),
+        None, np.asarray(state)[kept], clusters, level, origin=origin,
+    )  # fmt: skip
+    return _survival_curves(steps, "log", level)
+
+
+def _populated_from(start: Floats, stop: Floats, at_least: int, name: object) -> float:
+    """Return the first time from which at least so many rows are at risk."""
+    order = np.argsort(np.concatenate((stop, start)), kind="stable")
+    time = np.concatenate((stop, start))[order]
+    count = np.cumsum(np.repeat([-1, 1], len(start))[order])
+    settled = np.append(time[1:] != time[:-1], True)
+    enough = np.flatnonzero(settled & (count >= at_least))
+    if not len(enough):
+        raise OptionError(
+            f"simon_makuch: state {name!r} never has {at_least} rows at risk; lower at_least"
+        )
+    return float(time[enough[0]])
+
+
+def _steps(
+    call: str,
+    stop: ArrayLike,
+    cause: ArrayLike,
+    start: ArrayLike | None,
+    weights: ArrayLike | None,
+    group: ArrayLike | None,
+    cluster: ArrayLike | None,
+    level: float,
+    scale: str = "log",
+    origin: float | None = None,
+) -> Steps:
+    door = Door(call, length_of(call, "stop", stop))
+    stops = door.numbers("stop", stop)
+    causes = door.causes("cause", cause) if call == "aalen_johansen" else door.flags("event", cause)
+    starts = door.entry(start, stops)
+    case_weights = door.weights(weights)
+    groups = door.labels("group", group) or one_label(door.rows)
+    clusters = door.labels("cluster", cluster)
+    door.level(level)
+    door.one_of("scale", scale, SCALES)
+    door.close()
+    codes: Ints = np.where(case_weights > 0, causes, 0).astype(np.intp)
+    if origin is None:
+        origin = 0.0 if starts is None else float(starts.min())
+    return Steps.of(stops, codes, starts, case_weights, groups, clusters, min(origin, stops.min()))
+
+
+def _survival_curves(steps: Steps, scale: str, level: float) -> Curves:
+    curves = []
+    for g, part in steps.parts():
+        estimate = steps.survival[part]
+        error = np.sqrt(variance_at_steps(steps, g, None))
+        lower, upper = _limits(estimate, error, scale, level)
+        curves.append(
+            Curve(
+                steps.groups[g], 0, "survival", steps.time[part], steps.at_risk[part],
+                steps.events[:, part].sum(axis=0), estimate, error, lower, upper,
+                steps.origin, steps.last[g],
+            )
+        )  # fmt: skip
+    return Curves(tuple(curves), level, steps)
+
+
+def _limits(estimate: Floats, error: Floats, scale: str, level: float) -> tuple[Floats, Floats]:
+    """Return limits of probabilities; where the estimate is 0 or 1 there is no error to go by."""
+    reach = normal_quantile(level)
+    if scale == "plain":
+        lower, upper = estimate - reach * error, estimate + reach * error
+        return np.clip(lower, 0, 1), np.clip(upper, 0, 1)
+    inside = (estimate > 0) & (estimate < 1)
+    safe = np.where(inside, estimate, 0.5)
+    relative = np.where(inside, reach * error / safe, 0.0)
+    if scale == "log":
+        lower, upper = safe * np.exp(-relative), np.minimum(safe * np.exp(relative), 1)
+    else:
+        spread = np.exp(relative / np.abs(np.log(safe)))
+        lower, upper = safe**spread, safe ** (1 / spread)
+    unknown = np.where(estimate == 0, np.nan, estimate)
+    return np.where(inside, lower, unknown), np.where(inside, upper, unknown)
+
+
+def _labels_of(groups: Labels) -> tuple[object, ...]:
+    return groups.names

@@ -1,0 +1,192 @@
+"""Small results that several parts of ``survival`` return: tests, estimates, contrasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import chdtrc, ndtr, ndtri
+
+from leadsignal.errors import OptionError
+from leadsignal.survival.inputs import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def normal_quantile(level: float) -> float:
+    """Return how many standard errors a two-sided interval of ``level`` reaches."""
+    return float(ndtri(0.5 + level / 2))
+
+
+def two_sided_p(z: ArrayLike) -> Floats:
+    """Return the two-sided p-value of standard normal ``z``."""
+    p: Floats = 2.0 * ndtr(-np.abs(np.asarray(z, dtype=np.float64)))
+    return p
+
+
+@dataclass(frozen=True)
+class ChiSquare:
+    """A chi-square test: its ``statistic``, degrees of freedom ``df`` and ``p``-value."""
+
+    name: str
+    statistic: float
+    df: int
+    p: float
+
+    @classmethod
+    def of(cls, name: str, statistic: float, df: int) -> ChiSquare:
+        """Return the test with its p-value; no degrees of freedom give p = 1."""
+        return cls(name, float(statistic), int(df), float(chdtrc(df, statistic)) if df else 1.0)
+
+    def __repr__(self) -> str:
+        return f"{self.name}: chi-square {self.statistic:.4g} on {self.df} df, p = {self.p:.3g}"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the test as a plain dictionary, ready for JSON."""
+        return {"name": self.name, "statistic": self.statistic, "df": self.df, "p": self.p}
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One group against another: ``estimate`` with interval, ``p`` of no contrast.
+
+    ``std_err`` is on the scale of the estimate for a difference, of its logarithm for a ratio.
+    """
+
+    what: str
+    group: object
+    against: object
+    estimate: float
+    std_err: float
+    lower: float
+    upper: float
+    p: float
+    level: float
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.what}, {self.group} against {self.against}: {self.estimate:.4g} "
+            f"({self.level:.0%} {self.lower:.4g} to {self.upper:.4g}), p = {self.p:.3g}"
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the contrast as a plain dictionary, ready for JSON."""
+        return dict(self.__dict__)
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """One number a group with a joint covariance, so that groups can be contrasted.
+
+    Attributes: ``what`` is estimated; ``groups`` (k); ``estimate`` (k); ``cov`` (k × k), with
+    accounts as the independent units where clusters were given; ``level`` of the intervals;
+    ``bounds``, the range the quantity can lie in.
+    """
+
+    what: str
+    groups: tuple[object, ...]
+    estimate: Floats
+    cov: Floats
+    level: float = 0.95
+    bounds: tuple[float, float] = field(default=(-np.inf, np.inf), repr=False)
+
+    @property
+    def std_err(self) -> Floats:
+        """Standard errors (k)."""
+        return np.sqrt(np.maximum(np.diag(self.cov), 0.0))
+
+    @property
+    def lower(self) -> Floats:
+        """Lower limits (k): estimate minus standard errors, kept in bounds."""
+        return np.maximum(
+            self.estimate - normal_quantile(self.level) * self.std_err, self.bounds[0]
+        )
+
+    @property
+    def upper(self) -> Floats:
+        """Upper limits (k)."""
+        return np.minimum(
+            self.estimate + normal_quantile(self.level) * self.std_err, self.bounds[1]
+        )
+
+    def difference(self, group: object, against: object) -> Contrast:
+        """Return ``group`` minus ``against``; raises OptionError for a group that is not there."""
+        i, j = self._position(group), self._position(against)
+        estimate = float(self.estimate[i] - self.estimate[j])
+        variance = self.cov[i, i] + self.cov[j, j] - 2 * self.cov[i, j]
+        error = float(np.sqrt(max(variance, 0.0)))
+        reach = normal_quantile(self.level) * error
+        p = _p_of(estimate, error)
+        return Contrast(
+            f"difference in {self.what}", group, against, estimate, error,
+            estimate - reach, estimate + reach, p, self.level,
+        )  # fmt: skip
+
+    def ratio(self, group: object, against: object) -> Contrast:
+        """Return ``group`` over ``against`` with an interval from the logarithm's delta method."""
+        i, j = self._position(group), self._position(against)
+        top, bottom = float(self.estimate[i]), float(self.estimate[j])
+        if top <= 0 or bottom <= 0:
+            raise OptionError(
+                f"ratio of {self.what}: {group!r} is {top:.4g} and {against!r} is {bottom:.4g}; "
+                "a ratio needs both above zero, so use difference()"
+            )
+        gradient = np.array([1 / top, -1 / bottom])
+        error = float(np.sqrt(max(gradient @ self.cov[np.ix_([i, j], [i, j])] @ gradient, 0.0)))
+        reach = np.exp(normal_quantile(self.level) * error)
+        estimate = top / bottom
+        return Contrast(
+            f"ratio of {self.what}", group, against, estimate, error,
+            estimate / float(reach), estimate * float(reach),
+            _p_of(float(np.log(estimate)), error), self.level,
+        )  # fmt: skip
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a group: estimate, std_err, lower, upper."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "group": self.groups,
+                "estimate": self.estimate,
+                "std_err": self.std_err,
+                "lower": self.lower,
+                "upper": self.upper,
+            }
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the estimates as a plain dictionary, ready for JSON."""
+        return {
+            "what": self.what,
+            "level": self.level,
+            "groups": list(self.groups),
+            "estimate": self.estimate.tolist(),
+            "std_err": self.std_err.tolist(),
+            "lower": self.lower.tolist(),
+            "upper": self.upper.tolist(),
+        }
+
+    def __repr__(self) -> str:
+        lines = [
+            f"  {group}: {estimate:.4g} ({lower:.4g} to {upper:.4g})"
+            for group, estimate, lower, upper in zip(
+                self.groups, self.estimate, self.lower, self.upper, strict=True
+            )
+        ]
+        return "\n".join([f"{self.what} ({self.level:.0%} intervals)", *lines])
+
+    def _position(self, group: object) -> int:
+        if group not in self.groups:
+            allowed = ", ".join(map(repr, self.groups))
+            raise OptionError(f"there is no group {group!r}; the groups are {allowed}")
+        return self.groups.index(group)
+
+
+def _p_of(estimate: float, error: float) -> float:
+    if error > 0:
+        return float(two_sided_p(estimate / error))
+    return 1.0 if estimate == 0 else 0.0

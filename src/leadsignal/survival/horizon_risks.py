@@ -1,0 +1,494 @@
+"""Judging risks within a horizon: cumulative/dynamic AUC, Brier score, calibration.
+
+A row is a case at a horizon when it has ended by cause 1 by then. Everyone else known at the
+horizon is a control: those still there and, as they did not end by cause 1, those ended by other
+causes (Blanche, Dartigues & Jacqmin-Gadda 2013, second definition). Rows censored before it stand
+aside, and the others make up for them with weights (``censoring``). Errors are sums of influence
+by account, the estimation of the weights included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit
+
+from leadsignal.errors import ModelError
+from leadsignal.survival.censoring import Censoring
+from leadsignal.survival.estimates import normal_quantile
+from leadsignal.survival.inputs import Door, Floats, Ints, Labels, length_of, sums_by_label
+from leadsignal.survival.risk_sets import from_the_first
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+NEAREST = 1e-12  # risks of 0 and 1 are taken as this far from them on the logit scale
+
+
+@dataclass(frozen=True, repr=False)
+class DynamicAuc:
+    """Cumulative/dynamic AUC at each horizon.
+
+    Attributes: ``times`` (k), the horizons; ``auc``, ``std_err``, ``lower``, ``upper`` (k), NaN
+    where there is no case or no control; ``cases`` (k), their number; ``level``.
+    """
+
+    times: Floats
+    auc: Floats
+    std_err: Floats
+    lower: Floats
+    upper: Floats
+    cases: Ints
+    level: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a horizon."""
+        return _frame(self, ("times", "auc", "std_err", "lower", "upper", "cases"))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the AUC as a plain dictionary, ready for JSON."""
+        return _plain(self)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the AUC over horizons with intervals; return the Axes."""
+        from leadsignal.survival.pictures import auc_over_time
+
+        label = "cumulative/dynamic AUC"
+        return auc_over_time(self.times, self.auc, self.lower, self.upper, label, ax)
+
+    def __repr__(self) -> str:
+        return _listing("cumulative/dynamic AUC", self.times, self.auc, self.lower, self.upper)
+
+
+@dataclass(frozen=True, repr=False)
+class BrierScore:
+    """Mean squared error of risks at each horizon, and over horizons.
+
+    Attributes: ``times`` (k); ``score``, ``std_err``, ``lower``, ``upper`` (k); ``no_skill`` (k),
+    the score of giving everyone the observed share; ``integrated``, the mean of ``score`` over the
+    span of times (trapezoids; the score itself for one horizon), with ``integrated_std_err``.
+    """
+
+    times: Floats
+    score: Floats
+    std_err: Floats
+    lower: Floats
+    upper: Floats
+    no_skill: Floats
+    integrated: float
+    integrated_std_err: float
+    level: float
+
+    @property
+    def skill(self) -> Floats:
+        """One minus score over no_skill: 0 tells nothing, 1 everything (k)."""
+        return 1 - self.score / self.no_skill
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a horizon."""
+        return _frame(self, ("times", "score", "std_err", "lower", "upper", "no_skill", "skill"))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the scores as a plain dictionary, ready for JSON."""
+        return _plain(self)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the score over horizons beside that of no skill; return the Axes."""
+        from leadsignal.survival.pictures import brier_over_time
+
+        return brier_over_time(self, ax)
+
+    def __repr__(self) -> str:
+        lines = _listing("Brier score", self.times, self.score, self.lower, self.upper)
+        return f"{lines}\n  integrated: {self.integrated:.4f}"
+
+
+@dataclass(frozen=True, repr=False)
+class Calibration:
+    """Whether risks within ``horizon`` come true.
+
+    Attributes: ``slope`` and ``intercept``, each (estimate, lower, upper): of logit(observed) on
+    logit(risk), 1 being right, and of the same with the slope held at 1, 0 being right;
+    ``observed`` and ``predicted``, the mean share and risk; ``bins``, one row a group of rows of
+    like risk: rows, risk, observed, lower, upper.
+    """
+
+    horizon: float
+    slope: tuple[float, float, float]
+    intercept: tuple[float, float, float]
+    observed: float
+    predicted: float
+    rows: Ints
+    risk: Floats
+    share: Floats
+    lower: Floats
+    upper: Floats
+    level: float
+
+    @property
+    def bins(self) -> pd.DataFrame:
+        """One row a group of rows of like risk."""
+        return self.to_frame()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a group of like risk: rows, risk, observed, lower, upper."""
+        frame = _frame(self, ("rows", "risk", "share", "lower", "upper"))
+        return frame.rename(columns={"share": "observed"})
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the calibration as a plain dictionary, ready for JSON."""
+        return _plain(self)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw observed shares against risks by group, with intervals; return the Axes."""
+        from leadsignal.survival.pictures import calibration_plot
+
+        return calibration_plot(self, ax)
+
+    def __repr__(self) -> str:
+        slope, intercept = (
+            f"{value:.3f} ({lower:.3f} to {upper:.3f})"
+            for value, lower, upper in (self.slope, self.intercept)
+        )
+        return (
+            f"calibration within {self.horizon:g}: slope {slope}, intercept {intercept}, "
+            f"observed {self.observed:.4f}, predicted {self.predicted:.4f}"
+        )
+
+
+def dynamic_auc(
+    stop: ArrayLike,
+    event: ArrayLike,
+    score: ArrayLike,
+    times: ArrayLike,
+    *,
+    cluster: ArrayLike | None = None,
+    level: float = 0.95,
+) -> DynamicAuc:
+    """Return, at each horizon, how well a score tells who will have ended from who will not.
+
+    ``stop`` (n), how long each row was followed from its own zero; ``event`` (n), 1 for the end
+    that is predicted, 0 for censored, 2, 3, … for other ends, which are controls; ``score`` (n),
+    or (n × k) where it changes with the horizon; ``times`` (k). Uno et al. (2007), Hung & Chiang
+    (2010), ties counting half; the score is sorted once. Raises OptionError with every fault of the
+    arrays, and ModelError where everyone is censored by a horizon.
+
+    >>> dynamic_auc([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], [1.5, 2.5]).auc
+    array([1.  , 0.75])
+    """
+    rows = _Rows.of("dynamic_auc", stop, event, cluster, times, level)
+    scores = rows.by_time("score", score)
+    rows.door.close()
+    found = np.empty((3, len(rows.times)))
+    ordered = None
+    for k, horizon in enumerate(rows.times):
+        if ordered is None or scores.shape[1] > 1:
+            ordered = _Ordered.of(rows, scores[:, min(k, scores.shape[1] - 1)])
+        found[:, k] = ordered.auc(float(horizon))
+    reach = normal_quantile(level) * found[1]
+    lower, upper = np.maximum(found[0] - reach, 0), np.minimum(found[0] + reach, 1)
+    return DynamicAuc(rows.times, found[0], found[1], lower, upper, found[2].astype(np.intp), level)
+
+
+def brier(
+    stop: ArrayLike,
+    event: ArrayLike,
+    risk: ArrayLike,
+    times: ArrayLike,
+    *,
+    cluster: ArrayLike | None = None,
+    level: float = 0.95,
+) -> BrierScore:
+    """Return the mean squared error of risks of an end by cause 1 within each horizon.
+
+    ``risk`` (n × k), between 0 and 1, one column a horizon; (n) for a single one; ``times`` (k,
+    rising). Graf et al. (1999), other ends counting as 0. Other arguments and faults as in
+    ``dynamic_auc``.
+
+    >>> brier([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], 2.5).score
+    array([0.205])
+    """
+    rows = _Rows.of("brier", stop, event, cluster, times, level)
+    risks = rows.risks(risk)
+    rows.door.close()
+    width = _trapezoid(rows.times)
+    score, error, no_skill = (np.empty(len(rows.times)) for _ in range(3))
+    along = np.zeros(len(rows.stop))
+    for k, horizon in enumerate(rows.times):
+        weight, case = rows.censoring.by(float(horizon)), rows.cases(float(horizon))
+        loss = weight * (case - risks[:, k]) ** 2
+        score[k] = loss.mean()
+        influence = (loss - score[k]) / len(loss)
+        influence += rows.censoring.influence(float(horizon), loss / len(loss))
+        error[k] = rows.std_err(influence)
+        along += width[k] * influence
+        share = float(weight @ case / weight.sum())
+        no_skill[k] = float(weight @ (case - share) ** 2) / len(loss)
+    reach = normal_quantile(level) * error
+    return BrierScore(
+        rows.times, score, error, np.maximum(score - reach, 0), score + reach, no_skill,
+        float(width @ score), rows.std_err(along), level,
+    )  # fmt: skip
+
+
+def calibration(
+    stop: ArrayLike,
+    event: ArrayLike,
+    risk: ArrayLike,
+    horizon: float,
+    *,
+    cluster: ArrayLike | None = None,
+    bins: int = 10,
+    level: float = 0.95,
+) -> Calibration:
+    """Return whether risks (n) of an end by cause 1 within ``horizon`` come true.
+
+    Slope and intercept of Cox (1958) from weighted logistic regression with errors by cluster;
+    ``bins`` groups of equal size by risk, ties kept together, with Wilson's (1927) intervals at the
+    number of rows that the weighted share is worth. Other arguments and faults as in
+    ``dynamic_auc``; raises ModelError where there is no case by ``horizon``.
+
+    >>> calibration([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], 2.5, bins=2)
+    calibration within 2.5: slope 0.799 (-0.158 to 1.755), intercept 0.642 (-2.019 to 3.303),
+    observed 0.5000, predicted 0.4000
+    """
+    rows = _Rows.of("calibration", stop, event, cluster, horizon, level)
+    risks = rows.risks(risk)[:, 0]
+    if bins < 1:
+        rows.door.refuse(f"bins is {bins!r}; it must be 1 or more")
+    rows.door.close()
+    weight, case = rows.censoring.by(horizon), rows.cases(horizon)
+    observed = float(weight @ case / weight.sum())
+    if observed == 0:
+        raise ModelError(f"calibration: there are no cases by {horizon:g}; choose a later horizon")
+    z = logit(np.clip(risks, NEAREST, 1 - NEAREST))
+    ones = np.ones((len(z), 1))
+    free, free_error = _logistic(rows, horizon, weight, case, np.column_stack((ones, z)), 0 * z)
+    held, held_error = _logistic(rows, horizon, weight, case, ones, z)
+    reach = normal_quantile(level)
+    groups = _bins(rows, horizon, weight, case, risks, bins, reach)
+    return Calibration(
+        horizon,
+        (free[1], free[1] - reach * free_error[1], free[1] + reach * free_error[1]),
+        (held[0], held[0] - reach * held_error[0], held[0] + reach * held_error[0]),
+        observed,
+        float(weight @ risks / weight.sum()),
+        *groups,
+        level,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Checked rows of one call: followed until ``stop``, ended by ``cause`` (0: censored)."""
+
+    door: Door
+    stop: Floats
+    cause: Ints
+    cluster: Labels | None
+    times: Floats
+    censoring: Censoring
+
+    @classmethod
+    def of(
+        cls,
+        call: str,
+        stop: ArrayLike,
+        event: ArrayLike,
+        cluster: ArrayLike | None,
+        times: ArrayLike,
+        level: float,
+    ) -> _Rows:
+        door = Door(call, length_of(call, "stop", stop))
+        stops, causes = door.numbers("stop", stop), door.causes("event", event)
+        labels = door.labels("cluster", cluster)
+        horizons = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        rising = horizons.ndim == 1 and len(horizons) > 0 and bool((np.diff(horizons) > 0).all())
+        if not (rising and np.isfinite(horizons).all()):
+            door.refuse("the horizons must be finite, rising numbers")
+            horizons = np.zeros(1)
+        elif horizons[-1] >= stops.max():
+            door.refuse(
+                f"horizon {horizons[-1]:g} is not before the last observed time, {stops.max():g}"
+            )
+        door.level(level)
+        if door.faults:
+            stops = np.nan_to_num(stops)
+        return cls(door, stops, causes, labels, horizons, Censoring.of(stops, causes == 0))
+
+    def reordered(self, order: Ints) -> _Rows:
+        """Return the same rows in another order."""
+        labels = self.cluster
+        return replace(
+            self,
+            stop=self.stop[order],
+            cause=self.cause[order],
+            cluster=None if labels is None else Labels(labels.names, labels.codes[order]),
+            censoring=self.censoring.reordered(order),
+        )
+
+    def by_time(self, name: str, given: ArrayLike) -> Floats:
+        """Return a value a row (n × 1) or a value a row and horizon (n × k)."""
+        values = np.asarray(given, dtype=np.float64)
+        allowed = ((len(self.stop),), (len(self.stop), len(self.times)))
+        if values.shape not in allowed:
+            self.door.refuse(
+                f"{name} has shape {values.shape}; it must be one of {allowed[0]}, {allowed[1]}"
+            )
+            return np.zeros((len(self.stop), len(self.times)))
+        if not np.isfinite(values).all():
+            self.door.refuse(f"{name} holds NaN or infinite values")
+        return values.reshape(len(self.stop), -1)
+
+    def risks(self, given: ArrayLike) -> Floats:
+        """Return risks (n × k) between 0 and 1."""
+        values = self.by_time("risk", given)
+        if values.shape[1] != len(self.times):
+            self.door.refuse(
+                f"risk has one column; with {len(self.times)} horizons it needs one a horizon"
+            )
+        if ((values < 0) | (values > 1)).any():
+            self.door.refuse("risk has values outside 0 to 1; pass probabilities of an end")
+        return values
+
+    def cases(self, horizon: float) -> Floats:
+        case: Floats = ((self.cause == 1) & (self.stop <= horizon)).astype(np.float64)
+        return case
+
+    def std_err(self, influence: Floats) -> float:
+        """Return the root of the summed squares of influence, by cluster where there are any."""
+        if self.cluster is not None:
+            influence = sums_by_label(self.cluster, influence)
+        return float(np.sqrt(influence @ influence))
+
+
+@dataclass(frozen=True, eq=False)
+class _Ordered:
+    """Rows in the order of their score; ``begin`` and ``end`` (n) of the run of equal scores."""
+
+    rows: _Rows
+    begin: Ints | slice
+    end: Ints | slice
+
+    @classmethod
+    def of(cls, rows: _Rows, score: Floats) -> _Ordered:
+        order = np.argsort(score)
+        ranked = rows.reordered(order)
+        score = score[order]
+        change = np.flatnonzero(score[1:] != score[:-1]) + 1
+        if len(change) == len(score) - 1:
+            return cls(ranked, slice(None, -1), slice(1, None))
+        edges = np.concatenate(([0], change, [len(score)]))
+        sizes = np.diff(edges)
+        return cls(ranked, np.repeat(edges[:-1], sizes), np.repeat(edges[1:], sizes))
+
+    def below(self, weight: Floats) -> Floats:
+        """Return, for each row, the weight of lower scores and half that of equal ones."""
+        running = from_the_first(weight)
+        half: Floats = running[self.begin] + running[self.end]
+        half /= 2
+        return half
+
+    def auc(self, horizon: float) -> tuple[float, float, float]:
+        """Return AUC, its error and the number of cases; NaN without a case or a control."""
+        rows = self.rows
+        weight, case = rows.censoring.by(horizon), rows.cases(horizon)
+        cases = weight * case
+        controls = weight - cases
+        m, n = float(cases.sum()), float(controls.sum())
+        if not (m > 0 and n > 0):
+            return (np.nan, np.nan, float(case.sum()))
+        beaten = self.below(controls)
+        auc = float(cases @ beaten) / (m * n)
+        # A case beats `beaten` of the n controls, a control is beaten by all cases but those below.
+        influence = cases * (beaten / n - auc) / m
+        influence += controls * (1 - self.below(cases) / m - auc) / n
+        influence += rows.censoring.influence(horizon, influence)
+        return auc, rows.std_err(influence), float(case.sum())
+
+
+def _trapezoid(times: Floats) -> Floats:
+    """Return the weights with which values at ``times`` make their mean over the span."""
+    if len(times) == 1:
+        return np.ones(1)
+    half = np.diff(times) / 2
+    width: Floats = np.append(half, 0) + np.append(0, half)
+    width /= times[-1] - times[0]
+    return width
+
+
+def _logistic(
+    rows: _Rows, horizon: float, weight: Floats, case: Floats, Z: Floats, offset: Floats
+) -> tuple[list[float], list[float]]:
+    """Return coefficients and clustered errors of a weighted logistic regression."""
+    coef = np.zeros(Z.shape[1])
+    for _ in range(100):
+        mean = expit(offset + Z @ coef)
+        score = Z.T @ (weight * (case - mean))
+        bread = (Z * (weight * mean * (1 - mean))[:, None]).T @ Z
+        step = np.linalg.lstsq(bread, score, rcond=None)[0]
+        # A step longer than 2 on the logit scale overshoots where risks are extreme.
+        coef += step / max(1.0, float(np.abs(Z @ step).max()) / 2)
+        if score @ step < 1e-20 * len(case):
+            break
+    else:
+        return [float("nan")] * len(coef), [float("nan")] * len(coef)
+    moved = (Z * (weight * (case - expit(offset + Z @ coef)))[:, None]) @ np.linalg.pinv(bread)
+    errors = [
+        rows.std_err(column + rows.censoring.influence(horizon, column)) for column in moved.T
+    ]
+    return coef.tolist(), errors
+
+
+def _bins(
+    rows: _Rows, horizon: float, weight: Floats, case: Floats, risk: Floats, bins: int, reach: float
+) -> tuple[Ints, Floats, Floats, Floats, Floats]:
+    """Return size, mean risk, observed share and its limits for groups of like risk."""
+    edges = np.unique(np.quantile(risk, np.arange(1, bins) / bins))
+    place = np.unique(np.searchsorted(edges, risk, side="left"), return_inverse=True)[1]
+    found = []
+    for number in range(int(place.max()) + 1):
+        inside = place == number
+        own = np.where(inside, weight, 0.0)
+        if own.sum() == 0:
+            found.append((int(inside.sum()), risk[inside].mean(), np.nan, np.nan, np.nan))
+            continue
+        share = float(own @ case / own.sum())
+        moved = own * (case - share) / own.sum()
+        error = rows.std_err(moved + rows.censoring.influence(horizon, moved))
+        worth = share * (1 - share) / error**2 if error > 0 else own.sum() ** 2 / (own @ own)
+        limits = _wilson(share, worth, reach)
+        found.append((int(inside.sum()), float(own @ risk / own.sum()), share, *limits))
+    columns = np.array(found, dtype=np.float64).T
+    return (columns[0].astype(np.intp), columns[1], columns[2], columns[3], columns[4])
+
+
+def _wilson(share: float, size: float, reach: float) -> tuple[float, float]:
+    middle = (share + reach**2 / (2 * size)) / (1 + reach**2 / size)
+    half = np.sqrt(share * (1 - share) / size + reach**2 / (4 * size**2)) / (1 + reach**2 / size)
+    return float(reach * -half + middle), float(reach * half + middle)
+
+
+def _frame(result: object, columns: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({name: getattr(result, name) for name in columns})
+
+
+def _plain(result: object) -> dict[str, object]:
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in result.__dict__.items()
+    }
+
+
+def _listing(title: str, times: Floats, values: Floats, lower: Floats, upper: Floats) -> str:
+    lines = [
+        f"  {time:g}: {value:.4f} ({low:.4f} to {high:.4f})"
+        for time, value, low, high in zip(times, values, lower, upper, strict=True)
+    ]
+    return "\n".join([title, *lines])

@@ -1,0 +1,243 @@
+"""What analysts expect from lifelines, through its public interface: plots, AFT, a cross-check."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from leadsignal.errors import OptionError
+from leadsignal.survival.inputs import Bools, Door, Floats, length_of, one_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from leadsignal.survival.cox import CoxFit
+
+AFT_MODELS = ("weibull", "log-normal", "log-logistic")
+
+
+@dataclass(frozen=True, repr=False)
+class CrossCheck:
+    """Our fit beside lifelines' on the same rows.
+
+    Attributes: ``names``; ``coef``, ``lifelines_coef``, ``se``, ``lifelines_se`` (p; errors not
+    robust, as lifelines has none for time-varying rows); ``loglik`` and ``lifelines_loglik``, both
+    less the ridge's penalty; ``warnings`` that lifelines gave.
+    """
+
+    names: tuple[str, ...]
+    coef: Floats
+    lifelines_coef: Floats
+    se: Floats
+    lifelines_se: Floats
+    loglik: float
+    lifelines_loglik: float
+    warnings: tuple[str, ...]
+
+    @property
+    def largest_difference(self) -> float:
+        """The largest difference: coefficients and errors in standard errors, log L relative."""
+        return float(
+            max(
+                np.max(np.abs(self.coef - self.lifelines_coef) / self.se),
+                np.max(np.abs(self.se - self.lifelines_se) / self.se),
+                abs(self.loglik - self.lifelines_loglik) / max(1.0, abs(self.loglik)),
+            )
+        )
+
+    def agrees(self, tolerance: float = 1e-6) -> bool:
+        """Whether nothing differs by more than ``tolerance``."""
+        return self.largest_difference <= tolerance
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a column: both coefficients and both errors."""
+        import pandas as pd
+
+        columns = ("coef", "lifelines_coef", "se", "lifelines_se")
+        return pd.DataFrame(
+            {name: getattr(self, name) for name in columns},
+            index=pd.Index(self.names, name="covariate"),
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the comparison as a plain dictionary, ready for JSON."""
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in self.__dict__.items()
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"largest difference from lifelines: {self.largest_difference:.1e}; "
+            f"log-likelihood {self.loglik:.6f} and {self.lifelines_loglik:.6f}"
+        )
+
+
+def cross_check(fit: CoxFit) -> CrossCheck:
+    """Fit the rows of ``fit`` with ``lifelines.CoxTimeVaryingFitter`` and compare.
+
+    Its cost grows with rows times distinct event times. Raises OptionError for what lifelines
+    does not have: Breslow ties and offsets.
+
+    >>> from leadsignal.survival import fit_cox
+    >>> fit = fit_cox([[0.0], [1.0], [0.0], [1.0]], [1, 2, 3, 4], [1, 1, 1, 0], names=["used"])
+    >>> cross_check(fit).agrees(1e-6)
+    True
+    """
+    rows = fit.rows
+    if fit.ties != "efron" or rows.offset is not None:
+        raise OptionError(
+            "lifelines' time-varying fit knows neither Breslow ties nor offsets; fit without them "
+            "to cross-check"
+        )
+    from lifelines import CoxTimeVaryingFitter
+
+    frame = _frame(fit)
+    spread = frame[list(fit.names)].std(axis=0).to_numpy()
+    # lifelines takes the penalty a row, on columns divided by their deviation.
+    penalty = fit.ridge / (len(frame) * spread**2)
+    options: dict[str, Any] = {"penalizer": penalty} if fit.ridge.any() else {}
+    strata = ["__stratum"] if len(rows.strata) > 1 else None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        theirs = CoxTimeVaryingFitter(**options).fit(
+            frame,
+            event_col="__event",
+            start_col="__start",
+            stop_col="__stop",
+            weights_col="__weight",
+            strata=strata,
+            # Its first steps, nearly whole, can leap past the maximum and not come back.
+            fit_options={"precision": 1e-16, "step_size": 0.5},
+        )
+    names = list(fit.names)
+    return CrossCheck(
+        names=fit.names,
+        coef=fit.coef,
+        lifelines_coef=theirs.params_[names].to_numpy(),
+        se=fit.se,
+        lifelines_se=theirs.standard_errors_[names].to_numpy(),
+        loglik=fit.loglik - 0.5 * float(fit.ridge @ fit.coef**2),
+        lifelines_loglik=float(theirs.log_likelihood_),
+        warnings=tuple(str(warning.message) for warning in caught),
+    )
+
+
+def plot_kaplan_meier(
+    stop: ArrayLike,
+    event: ArrayLike,
+    *,
+    start: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    group: ArrayLike | None = None,
+    at_risk: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw lifelines' Kaplan-Meier curves, with its table of numbers at risk; return the Axes.
+
+    Arguments as in ``kaplan_meier``. Raises OptionError with every fault of the arrays.
+    """
+    import matplotlib.pyplot as plt
+    from lifelines import KaplanMeierFitter
+    from lifelines.plotting import add_at_risk_counts
+
+    from leadsignal.survival.pictures import COLOURS
+
+    door = Door("plot_kaplan_meier", length_of("plot_kaplan_meier", "stop", stop))
+    stops, events = door.numbers("stop", stop), door.flags("event", event)
+    starts, case_weights = door.entry(start, stops), door.weights(weights)
+    groups = door.labels("group", group) or one_label(door.rows)
+    door.close()
+    axes: Axes = ax if ax is not None else plt.subplots(layout="constrained")[1]
+    fitters = []
+    for code, name in enumerate(groups.names):
+        mine = groups.codes == code
+        fitter = KaplanMeierFitter(label=str(name))
+        fitter.fit(
+            stops[mine],
+            events[mine],
+            entry=None if starts is None else starts[mine],
+            weights=None if weights is None else case_weights[mine],
+        )
+        fitter.plot_survival_function(ax=axes, color=COLOURS[code % len(COLOURS)])
+        fitters.append(fitter)
+    axes.set(xlabel="time", ylabel="survival", ylim=(0, 1.02))
+    if at_risk:
+        add_at_risk_counts(*fitters, ax=axes)
+    return axes
+
+
+def fit_aft(
+    X: ArrayLike,
+    stop: ArrayLike,
+    event: ArrayLike,
+    *,
+    model: str = "weibull",
+    start: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    ridge: float = 0.0,
+    names: Sequence[str] | None = None,
+) -> Any:
+    """Return lifelines' accelerated failure time fitter, fitted.
+
+    ``model``: ``"weibull"``, ``"log-normal"`` or ``"log-logistic"``; ``ridge`` as lifelines'
+    ``penalizer``; ``start``, when a row came under observation; X (n × p) without a constant
+    column. Times must be above 0. Raises OptionError with every fault of the arrays.
+
+    >>> aft = fit_aft([[0.0], [1.0], [0.0], [1.0]], [1, 2, 3, 5], [1, 1, 1, 0], names=["used"])
+    >>> bool(aft.params_["lambda_", "used"] > 0)
+    True
+    """
+    import lifelines
+    import pandas as pd
+
+    door = Door("fit_aft", length_of("fit_aft", "stop", stop))
+    stops, events = door.numbers("stop", stop), door.flags("event", event)
+    starts, case_weights = door.entry(start, stops), door.weights(weights)
+    matrix = np.asarray(X, dtype=np.float64)
+    if matrix.ndim != 2 or len(matrix) != door.rows or not np.isfinite(matrix).all():
+        door.refuse(f"X must be ({door.rows}, columns) of finite numbers; it is {matrix.shape}")
+    elif names is not None and len(names) != matrix.shape[1]:
+        door.refuse(f"names has {len(names)} names; X has {matrix.shape[1]} columns")
+    if (stops <= 0).any():
+        door.refuse("stop must be above 0; an accelerated failure time has no time 0")
+    door.one_of("model", model, AFT_MODELS)
+    door.close()
+    kinds = {
+        "weibull": "WeibullAFT",
+        "log-normal": "LogNormalAFT",
+        "log-logistic": "LogLogisticAFT",
+    }
+    fitter = getattr(lifelines, f"{kinds[model]}Fitter")(penalizer=ridge)
+    named = list(names) if names is not None else [f"x{j}" for j in range(matrix.shape[1])]
+    frame = pd.DataFrame(matrix, columns=named).assign(__stop=stops, __event=events)
+    columns: dict[str, str] = {}
+    if starts is not None:
+        frame["__start"], columns["entry_col"] = starts, "__start"
+    if weights is not None:
+        frame["__weight"], columns["weights_col"] = case_weights, "__weight"
+    # lifelines' own tolerance leaves coefficients a percent off.
+    precise = {"ftol": 1e-14, "maxiter": 1000}
+    return fitter.fit(frame, "__stop", "__event", fit_options=precise, **columns)
+
+
+def _frame(fit: CoxFit) -> pd.DataFrame:
+    """Return the fit's rows of positive weight, as lifelines wants them."""
+    import pandas as pd
+
+    rows = fit.rows
+    start = rows.start
+    if start is None:
+        start = np.full(len(rows.stop), min(0.0, float(rows.stop.min())) - 1.0)
+    frame = pd.DataFrame(np.asarray(rows.X, dtype=np.float64), columns=list(fit.names))
+    frame = frame.assign(__start=start, __stop=rows.stop, __event=rows.event, __weight=rows.weights)
+    if len(rows.strata) > 1:
+        frame["__stratum"] = rows.strata.codes
+    kept: Bools = rows.weights > 0
+    return frame[kept]
