@@ -119,11 +119,17 @@ class Door:
         known = f"greatest({table.time}, CAST(recorded_at AS DATE))"
         listed = ", ".join(quoted(name) for name in (*loaded.columns, *loaded.extras))
         replaced = ""
+        # Of versions recorded at one moment the order may not depend on what is still hidden.
+        hidden = {c for second in table.second_dates for c in (second.column, *second.also)}
+        by_cells = ", ".join(
+            quoted(name)
+            for name in sorted((*loaded.columns, *loaded.extras), key=lambda name: name in hidden)
+        )
         if loaded.has_versions:
             replaced = (
                 f", CASE WHEN {table.key} IS NOT NULL THEN min({known}) OVER ("
                 f"PARTITION BY {table.key} ORDER BY "
-                f"coalesce(recorded_at, CAST({table.time} AS TIMESTAMP)), {listed} "
+                f"coalesce(recorded_at, CAST({table.time} AS TIMESTAMP)), {by_cells} "
                 "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) END AS superseded_on"
             )
         self.store.run(
