@@ -286,7 +286,6 @@ def test_many_blocks_and_a_start_from_a_sample_reach_the_same_maximum():
     start = np.floor(stop * rng.random(rows))
     event = rng.random(rows) < 0.5
     fit = fit_cox(X, stop, event, start=start)
-    # The same rows said another way: 8 identical copies of an eighth of the weight, Breslow.
     once = fit_cox(X, stop, event, start=start, ties="breslow")
     pick = rng.permutation(rows)
     again = fit_cox(X[pick], stop[pick], event[pick], start=start[pick], ties="breslow")
@@ -439,6 +438,20 @@ def test_extreme_values_do_not_lead_the_fit_astray(veteran):
     fit = fit_cox(X, veteran.time, veteran.status)
     assert np.isfinite(fit.coef).all()
     assert fit.loglik >= fit.loglik_null
+
+
+def test_rows_at_risk_at_no_event_change_nothing_whatever_they_hold(veteran):
+    X, stop = veteran[["karno", "age"]].to_numpy(float), veteran.time.to_numpy(float)
+    event = veteran.status.to_numpy() == 1
+    plain = fit_cox(X, stop, event, start=np.zeros(len(stop)))
+    late = stop.max() + 1
+    more = fit_cox(
+        np.vstack((X, [[1e9, -1e9]])), np.append(stop, late + 1), np.append(event, False),
+        start=np.append(np.zeros(len(stop)), late),
+    )  # fmt: skip
+    assert close(more.coef, plain.coef, 1e-9)
+    assert close(more.cov, plain.cov, 1e-9)
+    assert np.isfinite(more.residuals().score).all()
 
 
 def test_new_rows_must_have_the_columns_of_the_fit(veteran):

@@ -32,7 +32,7 @@ OFF_CENTRE = 30.0  # mean over deviation; beyond it, centring is worth its copy 
 Matrix = NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GroupTerms:
     """What an evaluation knows of each event group; letters as in the module's formulas.
 
@@ -67,7 +67,7 @@ class GroupTerms:
         return self.c0[:, None] * self.S1 - self.c1[:, None] * self.D1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """The partial likelihood at ``coef``: value, score (p), information (p × p).
 
@@ -103,6 +103,9 @@ class PartialLikelihood:
         self.offset = offset
         self.efron = efron
         self.centre = _centre(X)
+        # Rows at risk at no event time: whatever their covariates, they must not overflow.
+        idle = sets.lower >= sets.upper
+        self._idle = idle if idle.any() else None
         self._selectors = _Selectors(sets)
         self.event_X = self.rows(sets.events)
         self._event_weights = weights[sets.events]
@@ -218,6 +221,8 @@ class PartialLikelihood:
             if self.offset is not None:
                 eta += self.offset[block]
             eta -= self.shift
+            if self._idle is not None:
+                eta[self._idle[block]] = 0.0
             np.exp(eta, out=eta)
             eta *= self.weights[block]
             risk[block] = eta
