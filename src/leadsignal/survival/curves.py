@@ -354,7 +354,7 @@ def simon_makuch(
     kept = stops > origin
     clusters = None if cluster is None else np.asarray(cluster)[kept]
     steps = _steps(
-        "simon_makuch", stops[kept], np.asarray(event)[kept], np.maximum(starts[kept], origin),
+        "simon_makuch", stops[kept], np.asarray(event)[kept], starts[kept],
         None, np.asarray(state)[kept], clusters, level, origin=origin,
     )  # fmt: skip
     return _survival_curves(steps, "log", level)
