@@ -35,7 +35,8 @@ class Fault:
             place += f":{self.line}"
         parts = [part for part in (place, self.column) if part]
         given = "" if self.value is None else f" (given: {self.value!r})"
-        return f"{': '.join([*parts, self.problem])}{given}. {self.remedy}"
+        stop = "" if self.problem.endswith("?") and not given else "."
+        return f"{': '.join([*parts, self.problem])}{given}{stop} {self.remedy}"
 
     @property
     def kind(self) -> FaultKind:
@@ -75,15 +76,19 @@ class LeadsignalError(Exception):
     exit_code = 2
 
 
-class OptionError(LeadsignalError, ValueError):
-    """An argument or option is outside what is allowed; ``remedy`` says what is."""
+class RefusalError(LeadsignalError):
+    """One thing cannot be done: ``problem`` says why, ``remedy`` what to do instead."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         self.problem, self.remedy = problem, remedy
         super().__init__(f"{problem}. {remedy}." if remedy else problem)
 
-    def __reduce__(self) -> tuple[type[OptionError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[RefusalError], tuple[str, str]]:
         return type(self), (self.problem, self.remedy)
+
+
+class OptionError(RefusalError, ValueError):
+    """An argument or option is outside what is allowed."""
 
 
 class InputError(LeadsignalError, ValueError):
@@ -126,7 +131,7 @@ class SuccessAnalysisError(InputError):
     what = "success analysis"
 
 
-class ModelError(LeadsignalError):
+class ModelError(RefusalError):
     """The model and the data do not fit each other."""
 
     exit_code = 3

@@ -11,7 +11,7 @@ from leadsignal.durations import days_in
 from leadsignal.engine.build import KEY_COLUMNS, Recipe, episode_steps, panel_steps
 from leadsignal.engine.dialect import day_number, name
 from leadsignal.engine.duckdb import made
-from leadsignal.engine.grid import Grid, Source, spine_step
+from leadsignal.engine.grid import Grid, Source, spine_steps
 from leadsignal.errors import OptionError
 from leadsignal.indicators import ROW_COLUMNS, Given, Indicator, declare_indicators
 from leadsignal.schema import BY_NAME
@@ -149,10 +149,11 @@ def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame
     Columns: account_id, process, adopted_on, lapsed_on (empty while adopted).
     """
     recipe = _recipe(tables, analysis, tables.project.every, only_as_of=False)
-    steps = [spine_step(recipe.grid, recipe.accounts), *episode_steps(recipe)]
+    spine = spine_steps(recipe.grid, recipe.accounts)
+    steps = [*spine, *episode_steps(recipe)]
     d = recipe.grid.dialect
     with made(tables.connection, steps) as cursor:
-        if len(steps) == 1:
+        if len(steps) == len(spine):
             cursor.execute(
                 "CREATE TEMP TABLE episodes (account_no INT, process TEXT, adopted INT, lapsed INT)"
             )
@@ -222,17 +223,22 @@ def _source(tables: Tables, table: str) -> Source:
     if added:
         columns = ", ".join(f"{rule} AS {name(column)}" for column, rule in added.items())
         sql = f"SELECT *, {columns} FROM ({sql}) AS history"
-    recorded = "recorded_at" in tables.columns(table)
+    recorded, given = "recorded_at" in tables.columns(table), tables.project.tables.get(table)
     decimals = {column.name: column.decimals for column in declared.columns}
     return Source(
         table,
         sql,
-        coverage.complete_from and day_number(coverage.complete_from),
-        coverage.complete_through and day_number(coverage.complete_through),
+        _number(coverage.complete_from),
+        _number(coverage.complete_through),
+        assumed=given is None or given.complete_from is None,
         late=recorded,
         versioned=recorded and declared.key is not None,
         decimals={**decimals, **dict.fromkeys(added, 6)},
     )
+
+
+def _number(day: date | None) -> int | None:
+    return None if day is None else day_number(day)
 
 
 def _check_fits(tables: Tables, analysis: SuccessAnalysis) -> None:

@@ -179,6 +179,7 @@ TABLES: tuple[Table, ...] = (
         ),
         second_dates=(SecondDate("shown_on"),),
         ordered=(("measured_on", "shown_on"),),
+        repeats="warning",
     ),
     Table(
         "usage",

@@ -238,7 +238,7 @@ def _process(settings: Settings, index: int, given: object) -> Process | None:
 
 
 def _check_sizes(settings: Settings, path: tuple[str | int, ...], taken: dict[str, Any]) -> None:
-    if taken.get("by_users", 1) > taken.get("at_least", float("inf")):
+    if taken.get("by_users", 1) > max(1, taken.get("at_least", float("inf"))):
         remedy = "Ask for at least one event a user: raise at_least or lower by_users"
         settings.fault((*path, "by_users"), "is above at_least", remedy, taken["by_users"])
     if not taken.get("behavior", ("any",)):
@@ -264,10 +264,9 @@ def _toml(value: Any) -> str:
         return "{ " + ", ".join(_pairs(value)) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
+    # JSON writes as TOML does, but leaves DEL as it is, which TOML forbids.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _pairs(values: Mapping[str, Any]) -> Iterator[str]:
-    return (
-        f"{json.dumps(key, ensure_ascii=False)} = {_toml(value)}" for key, value in values.items()
-    )
+    return (f"{_toml(key)} = {_toml(value)}" for key, value in values.items())

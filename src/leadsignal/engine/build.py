@@ -9,7 +9,15 @@ from leadsignal.engine.counts import counts_step, rows_step, users_steps
 from leadsignal.engine.dialect import name
 from leadsignal.engine.episodes import episodes_steps
 from leadsignal.engine.expressions import Expressions, needed
-from leadsignal.engine.grid import Grid, Source, Step, grid_step, outcome_columns, spine_step
+from leadsignal.engine.grid import (
+    Grid,
+    Source,
+    Step,
+    facts_step,
+    grid_step,
+    outcome_columns,
+    spine_steps,
+)
 from leadsignal.engine.latest import latest_step
 from leadsignal.engine.usage import best_usage_steps
 from leadsignal.indicators.declare import (
@@ -78,12 +86,18 @@ def episode_steps(recipe: Recipe) -> list[Step]:
 def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
     """Return the steps in their order, and the SELECT that gives the panel from them."""
     wanted = _wanted(recipe)
-    steps = [spine_step(recipe.grid, recipe.accounts, recipe.attributes), grid_step(recipe.grid)]
+    steps = [
+        *spine_steps(recipe.grid, recipe.accounts, recipe.attributes),
+        grid_step(recipe.grid),
+    ]
     columns: dict[Measure, str] = {
         measure: f"m{number}"
         for number, measure in enumerate(m for m in wanted if not isinstance(m, DaysInState))
     }
     made: list[str] = []
+    if recipe.accounts.versioned:
+        steps.append(facts_step(recipe.grid, recipe.attributes))
+        made.append("facts")
     for table, source in recipe.sources.items():
         here = [m for m in columns if getattr(m, "table", None) == table]
         table_steps, tables = _table_steps(source, recipe.grid, here, columns)

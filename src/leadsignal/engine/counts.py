@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from leadsignal.engine.dialect import literal, name
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.indicators.declare import Running, Standing, Trailing, Where
+from leadsignal.schema import BY_NAME
 
 Count = Trailing | Standing | Running
 
@@ -30,12 +31,12 @@ def condition(where: Where) -> str:
 
 @dataclass(frozen=True)
 class Span:
-    """SQL for the days on which a row counts for a measure, and for its weight."""
+    """SQL for the days on which a row counts for a measure, its weight, and whether it counts."""
 
     first: str
     last: str
     weight: str
-    bounded: bool
+    when: str
 
 
 def _span(measure: Count, source: Source) -> Span:
@@ -55,8 +56,13 @@ def _span(measure: Count, source: Source) -> Span:
     where = () if isinstance(measure, Running) else measure.where
     if where:
         weight = f"CASE WHEN {condition(where)} THEN {weight} ELSE 0 END"
-    plain = isinstance(measure, Trailing | Running) and not source.late and not source.versioned
-    return Span(first, last, weight, bounded=not plain)
+    when = []
+    if not BY_NAME[source.name].by_column[getattr(measure, day)].required:
+        when.append(f"{begins} IS NOT NULL")
+    if isinstance(measure, Standing) or source.late or source.versioned:
+        # A row superseded or closed before it was known never counts: neither +1 nor -1.
+        when.append(f"COALESCE({last} >= {first}, TRUE)")
+    return Span(first, last, weight, " AND ".join(when) or "TRUE")
 
 
 def rows_step(source: Source, grid: Grid, measures: Sequence[Count]) -> Step:
@@ -108,11 +114,9 @@ def _deltas(measures: Sequence[Count], source: Source) -> list[_Delta]:
     deltas = []
     for index, measure in enumerate(measures):
         span = _span(measure, source)
-        # A row superseded or closed before it was known never counts: neither +1 nor -1.
-        counts = f"COALESCE({span.last} >= {span.first}, TRUE)" if span.bounded else "TRUE"
-        deltas.append(_Delta(index, span.first, span.weight, counts))
+        deltas.append(_Delta(index, span.first, span.weight, span.when))
         if span.last != "NULL":
-            deltas.append(_Delta(index, f"({span.last} + 1)", f"-({span.weight})", counts))
+            deltas.append(_Delta(index, f"({span.last} + 1)", f"-({span.weight})", span.when))
     return deltas
 
 
@@ -179,7 +183,7 @@ def users_steps(
             f" FROM {rows} JOIN {made}_users USING (user_id)"
             f" WHERE {condition(measures[0].where)}",
         ),
-        *stays_steps(made, numbered, "account_no, user_no", late=source.late),
+        *stays_steps(made, numbered, "account_no, first, user_no", late=source.late),
     ]
     deltas = []
     for index, measure in enumerate(measures):
@@ -203,11 +207,17 @@ def stays_steps(made: str, rows: str, who: str, *, late: bool) -> list[Step]:
                 f" LEAD(begins) OVER {window} AS after FROM {rows}",
             )
         ]
+    # Of a user's rows that became known together only the latest matters. The others must go: one
+    # that came too late for a window would hide that the stay in that window begins anew.
+    together = f"SELECT {who}, begins, MAX(day) AS day FROM {rows} GROUP BY {who}, begins"
     rows_before = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
-    earlier = f"(PARTITION BY {who} ORDER BY begins, day {rows_before})"
-    extending = f"(PARTITION BY {who}, extends ORDER BY begins, day)"
+    earlier = f"(PARTITION BY {who} ORDER BY begins {rows_before})"
+    extending = f"(PARTITION BY {who}, extends ORDER BY begins)"
     return [
-        Step(f"{made}_seen", f"SELECT *, MAX(day) OVER {earlier} AS before FROM {rows}"),
+        Step(
+            f"{made}_seen",
+            f"SELECT *, MAX(day) OVER {earlier} AS before FROM ({together}) AS r",
+        ),
         Step(
             f"{made}_stays",
             f"SELECT *, LEAD(begins) OVER {extending} AS after"

@@ -68,6 +68,10 @@ class DuckDB:
         """A pair that is ordered by its first part, then its second."""
         return f"struct_pack(a := {first}, b := {second})"
 
+    def number(self, text: str) -> str:
+        """A text as a number; NULL where it is none."""
+        return f"TRY_CAST({text} AS DOUBLE)"
+
     def scaled(self, column: str, decimals: int) -> str:
         """An exact decimal as a whole number of its smallest unit."""
         return f"CAST({column} * {10**decimals} AS BIGINT)"

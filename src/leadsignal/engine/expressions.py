@@ -162,7 +162,7 @@ class Expressions:
 
     def _usage_to_best(self, measure: UsageToBest) -> str:
         source = self.sources["usage"]
-        if source.complete_from is None:
+        if source.complete_from is None or measure.within < measure.best + measure.window:
             return "CAST(NULL AS DOUBLE)"
         history = f"t - GREATEST(started, {source.complete_from})"
         lately = self.columns[Trailing("usage", "used_on", measure.window, total="amount")]
@@ -179,7 +179,7 @@ class Expressions:
             return own
         dated = self.columns[dated_attribute(attribute.name)]
         if attribute.name in self.numeric:
-            dated = f"CAST({dated} AS DOUBLE)"
+            dated = self.grid.dialect.number(dated)
         return f"COALESCE({dated}, {own})"
 
     def _arr(self) -> str:

@@ -20,22 +20,25 @@ class Step:
 class Source:
     """One checked table as the engine reads it: its history, and from when to when it is whole.
 
-    ``late``: some rows became known after their time. ``versioned``: rows may be superseded.
+    ``assumed``: nobody said from when the table is complete, its first record does; at midnight of
+    that day the record was not known yet. ``late``: some rows became known after their time.
+    ``versioned``: rows may be superseded.
     """
 
     name: str
     sql: str
     complete_from: int | None
     complete_through: int | None
+    assumed: bool = False
     late: bool = False
     versioned: bool = False
     decimals: Mapping[str, int] | None = None
 
     def known_before(self, t: str) -> str:
-        """SQL: the table is still complete on the day before ``t``."""
+        """SQL: at ``t`` it is known what the table held: it has begun, and has not yet stopped."""
         if self.complete_from is None:
             return "FALSE"
-        known = f"{t} >= {self.complete_from}"
+        known = f"{t} >= {self.complete_from + self.assumed}"
         if self.complete_through is not None:
             known += f" AND {t} <= {self.complete_through + 1}"
         return known
@@ -63,31 +66,78 @@ class Grid:
         )
 
 
-def spine_step(grid: Grid, accounts: Source, attributes: Iterable[str] = ()) -> Step:
-    """One row an account that has at least one snapshot, numbered in the order of account_id."""
+def spine_steps(grid: Grid, accounts: Source, attributes: Iterable[str] = ()) -> list[Step]:
+    """Make ``spine``: one row an account that has at least one snapshot, in order of account_id.
+
+    Where accounts have versions, the first that may be read gives the start and the customer, the
+    last the end; what else was known then is read from ``account_versions``, see ``facts_step``.
+    """
+    rows = _dated_accounts(grid, accounts, attributes)
+    steps = []
+    if accounts.versioned:
+        order = "COALESCE(recorded_at, CAST(started_on AS TIMESTAMP)), superseded_on NULLS LAST"
+        by_account = f"PARTITION BY account_id ORDER BY {order}, started_on, term_months, arr"
+        numbered = f"ROW_NUMBER() OVER ({by_account}) AS version_no"
+        steps = [
+            Step("account_versions", _dated_accounts(grid, accounts, attributes, f", {numbered}"))
+        ]
+        rows = """
+            SELECT account_id, customer_id, started, entry, ended, end_reason
+            FROM (SELECT account_id, customer_id, started, entry, ROW_NUMBER() OVER (
+                  PARTITION BY account_id ORDER BY entry, version_no DESC) AS nth
+                  FROM account_versions) AS begun
+            JOIN (SELECT account_id, ended, end_reason, ROW_NUMBER() OVER (
+                  PARTITION BY account_id ORDER BY version_no DESC) AS nth_last
+                  FROM account_versions) AS newest USING (account_id)
+            WHERE nth = 1 AND nth_last = 1
+        """
+    last = f"LEAST(COALESCE(ended - 1, {grid.as_of}), {grid.as_of})"
+    first = str(grid.as_of) if grid.only_as_of else "entry"
+    spine = f"""
+        SELECT *, CAST(ROW_NUMBER() OVER (ORDER BY account_id) AS INTEGER) AS account_no,
+               {first} AS first
+        FROM (SELECT *, {last} AS last FROM ({rows}) AS dated) AS bounded
+        WHERE entry <= last AND {first} <= last
+        """
+    return [*steps, Step("spine", spine)]
+
+
+def _dated_accounts(
+    grid: Grid, accounts: Source, attributes: Iterable[str], added: str = ""
+) -> str:
+    """SQL: rows of accounts in day numbers; ``entry`` is the first midnight that may read one."""
     d = grid.dialect
     entries = [d.day("started_on"), d.day("CAST(recorded_at AS DATE)") + " + 1"]
     if accounts.complete_from is not None:
         entries.append(str(accounts.complete_from))
     own = "".join(f", {name(a)} AS {name(f'own_{a}')}" for a in attributes)
-    last = f"LEAST(COALESCE(ended - 1, {grid.as_of}), {grid.as_of})"
-    first = str(grid.as_of) if grid.only_as_of else "entry"
+    return f"""
+        SELECT account_id, COALESCE(customer_id, account_id) AS customer_id,
+               {d.day("started_on")} AS started, {d.day("ended_on")} AS ended,
+               {d.day("end_known_on")} AS notice, end_reason,
+               term_months AS first_term, {d.scaled("arr", 2)} AS first_arr,
+               GREATEST({", ".join(entries)}) AS entry{own}{added}
+        FROM ({accounts.sql}) AS accounts
+        """
+
+
+def facts_step(grid: Grid, attributes: Iterable[str]) -> Step:
+    """What the version of an account that was newest at each snapshot says of it."""
+    own = "".join(f", {name(f'own_{a}')}" for a in attributes)
     return Step(
-        "spine",
+        "facts",
         f"""
-        SELECT *, CAST(ROW_NUMBER() OVER (ORDER BY account_id) AS INTEGER) AS account_no,
-               {first} AS first
+        SELECT account_no, t, notice, first_term, first_arr{own}
         FROM (
-            SELECT *, {last} AS last FROM (
-                SELECT account_id, COALESCE(customer_id, account_id) AS customer_id,
-                       {d.day("started_on")} AS started, {d.day("ended_on")} AS ended,
-                       {d.day("end_known_on")} AS notice, end_reason,
-                       term_months AS first_term, {d.scaled("arr", 2)} AS first_arr,
-                       GREATEST({", ".join(entries)}) AS entry{own}
-                FROM ({accounts.sql}) AS accounts
-            ) AS dated
-        ) AS bounded
-        WHERE entry <= last AND {first} <= last
+            SELECT account_no, t, MAX(newest) OVER (
+                PARTITION BY account_no ORDER BY t ROWS UNBOUNDED PRECEDING) AS version_no
+            FROM grid LEFT JOIN (
+                SELECT account_no, {grid.snapshot("v.entry")} AS t, MAX(version_no) AS newest
+                FROM account_versions AS v JOIN spine USING (account_id)
+                WHERE v.entry <= {grid.as_of} GROUP BY 1, 2) AS read USING (account_no, t)
+        ) AS newest
+        JOIN (SELECT account_no, v.* FROM account_versions AS v JOIN spine USING (account_id)) AS v
+        USING (account_no, version_no)
         """,
     )
 
@@ -122,9 +172,9 @@ def outcome_columns(grid: Grid, causes: Mapping[str, str], not_churn: tuple[str,
         t - started AS start,
         {until} - started AS stop,
         CASE WHEN {over} AND {churned} THEN 1 ELSE 0 END AS event,
-        CASE WHEN ended IS NOT NULL THEN {named} END AS end_cause,
         CASE WHEN {over} THEN {named} END AS cause,
         LEAST(COALESCE(ended, {grid.as_of}), {grid.as_of}) - t AS days_observed,
         ended - t AS ended_within,
+        CASE WHEN ended IS NOT NULL THEN {named} END AS end_cause,
         COALESCE(notice < t, FALSE) AS notice_given
     """

@@ -26,7 +26,7 @@ def best_usage_steps(source: Source, grid: Grid, measure: UsageToBest, column: s
     first = f"GREATEST(day + 1, known - {measure.window - 1})"
     last = f"day + {measure.best}"
     by_day = "OVER (PARTITION BY account_no ORDER BY x)"
-    reach = measure.within - measure.best - measure.window
+    reach = max(measure.within - measure.best - measure.window, 0)
     return [
         Step(
             "usage_amounts",

@@ -39,7 +39,8 @@ def declare(given: Given) -> list[Indicator]:
                 "arr_now", FAMILY, "context", "currency", "annual recurring revenue", Fact("arr")
             )
         )
-    return made + [_attribute(given, name) for name in given.attributes if name != "arr"]
+    facts = ("arr", "term_months")
+    return made + [_attribute(given, name) for name in given.attributes if name not in facts]
 
 
 def _attribute(given: Given, name: str) -> Indicator:
@@ -48,7 +49,7 @@ def _attribute(given: Given, name: str) -> Indicator:
         name,
         FAMILY,
         "context",
-        "",
+        "as given",
         f"the account's {name}",
         Attribute(name, dated),
         kind="number" if given.attributes[name] == "number" else "category",

@@ -23,6 +23,8 @@ ROW_COLUMNS = {
         "CASE WHEN target IS NULL OR target = 0 THEN NULL ELSE FLOOR(LEAST(10.0, GREATEST(-10.0, "
         f"({_BETTER}) / ABS(target))) * 1000000 + 0.5) / 1000000 END"
     ),
+    # 'yes' where there is a gap: against a target of zero no share can be told.
+    "gap_known": "CASE WHEN target IS NULL OR target = 0 THEN 'no' ELSE 'yes' END",
 }
 """Columns computed in each row of results, as SQL."""
 
@@ -76,13 +78,14 @@ def declare(given: Given) -> list[Indicator]:
 
 
 def _against_target(where: tuple[tuple[str, tuple[str, ...]], ...]) -> list[Indicator]:
-    known = (*where, ("met", ("yes", "no")))
+    told = (*where, ("met", ("yes", "no")))
+    measured = (*where, ("gap_known", ("yes",)))
     met = (*where, ("met", ("yes",)))
 
     def mean_gap(days: int) -> Ratio:
         return Ratio(
-            Trailing("results", "measured_on", days, known, total="gap"),
-            Trailing("results", "measured_on", days, known),
+            Trailing("results", "measured_on", days, measured, total="gap"),
+            Trailing("results", "measured_on", days, measured),
         )
 
     return [
@@ -118,7 +121,7 @@ def _against_target(where: tuple[tuple[str, tuple[str, ...]], ...]) -> list[Indi
             "share of the last 365 days' results that met their target",
             Ratio(
                 Trailing("results", "measured_on", 365, met),
-                Trailing("results", "measured_on", 365, known),
+                Trailing("results", "measured_on", 365, told),
             ),
         ),
     ]

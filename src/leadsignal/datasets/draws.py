@@ -1,0 +1,91 @@
+"""Chance: one stream an account, so that no account's history depends on the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_WHO_NAMES = """
+start term segment industry region employees arr rep reason owner readiness diligence
+activity charm notice lag fall threshold cause users returning gap spare0 target objective
+completes spare1 initial0 initial1
+"""
+WHO = tuple(_WHO_NAMES.split())
+"""What is drawn once for an account; spare draws may find a use without moving the others."""
+
+_WEEKLY_NAMES = """
+practise0 practise1 success trouble reduce reduce_size handoff rep measure activity dip
+dip_weeks reconcile review review_size sponsor diary noise0 noise1 noise2 noise3 noise4
+noise5 ticket0 ticket0_day ticket0_severity ticket0_close ticket1 ticket1_day
+ticket1_severity ticket1_close expand expand_size expand_day flag flag_day clear survey
+survey_score health result result_value result_day shown usage plan plan_weeks customer
+customer_due customer_kept customer_late vendor vendor_due vendor_kept vendor_late action
+"""
+WEEKLY = tuple(_WEEKLY_NAMES.split())
+"""What is drawn for an account every week."""
+
+
+def _stream(seed: int, slot: int, life: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(slot, life, purpose)))
+
+
+def draw_who(seed: int, slots: Array, lives: Array) -> dict[str, Array]:
+    """Draw the uniforms in (0, 1) that are drawn once; each of shape (accounts,)."""
+    block = np.empty((len(slots), len(WHO)))
+    for row, (slot, life) in enumerate(zip(slots, lives, strict=True)):
+        block[row] = _stream(seed, int(slot), int(life), 0).random(len(WHO))
+    block = np.clip(block, 1e-7, 1 - 1e-7)
+    return {name: block[:, column] for column, name in enumerate(WHO)}
+
+
+def draw_weeks(seed: int, slots: Array, lives: Array, first: Array, weeks: int) -> dict[str, Array]:
+    """Draw weekly uniforms, each of shape (accounts, weeks), from each account's first week on."""
+    block = np.full((len(slots), weeks, len(WEEKLY)), 0.5, dtype=np.float32)
+    for row, (slot, life, begin) in enumerate(zip(slots, lives, first, strict=True)):
+        stream = _stream(seed, int(slot), int(life), 1)
+        stream.random(out=block[row, begin:], dtype=np.float32)
+    np.clip(block, 1e-6, 1 - 1e-6, out=block)
+    return dict(zip(WEEKLY, np.ascontiguousarray(np.moveaxis(block, 2, 0)), strict=True))
+
+
+def draw_events(seed: int, slots: Array, lives: Array, counts: Array) -> Array:
+    """Draw two uniforms for each event, accounts one after the other; shape (events, 2)."""
+    block = np.empty((int(counts.sum()), 2), dtype=np.float32)
+    stops = np.cumsum(counts)
+    for slot, life, stop, count in zip(slots, lives, stops, counts, strict=True):
+        stream = _stream(seed, int(slot), int(life), 2)
+        stream.random(out=block[stop - count : stop], dtype=np.float32)
+    return block
+
+
+def normal(uniform: Array) -> Array:
+    """Turn uniforms into standard normal draws."""
+    from scipy.special import ndtri
+
+    return np.asarray(ndtri(uniform))
+
+
+def poisson(uniform: Array, mean: Array) -> Array:
+    """Turn uniforms into Poisson counts (at most 40) of the given means."""
+    uniform, mean = np.broadcast_arrays(uniform, mean)
+    probability = np.exp(-mean)
+    total = probability.copy()
+    count = np.zeros(uniform.shape, dtype=np.int64)
+    for k in range(1, 41):
+        more = uniform > total
+        if not more.any():
+            break
+        count += more
+        probability = probability * mean / k
+        total = total + probability
+    return count
+
+
+def pick(uniform: Array, weights: tuple[float, ...] | Array) -> Array:
+    """Turn uniforms into indices of the weights."""
+    edges = np.cumsum(np.asarray(weights, dtype=float))
+    return np.minimum(np.searchsorted(edges / edges[-1], uniform), len(edges) - 1)

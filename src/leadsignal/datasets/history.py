@@ -1,0 +1,315 @@
+"""How accounts live: practices, success, trouble, and the decision to leave, week by week.
+
+State changes on Mondays and holds through the week; the decision to leave falls on a day, with a
+hazard that the state and the nearness of renewals set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from leadsignal.datasets.draws import Array, draw_weeks, normal
+from leadsignal.datasets.law import Law
+from leadsignal.datasets.who import REP_LOG_HAZARD, REPS, Who, join_who
+
+MONDAY = 4
+"""1970-01-05, counted in days from 1970-01-01."""
+NEVER = 10**6
+RENEWAL_SPREAD = 11.0
+AFTER_REDUCTION, AFTER_HANDOFF = 26, 13
+_SUCCESS_PULL, _SUCCESS_NOISE = 0.14, 0.03
+
+
+def week_of(day: Array) -> Array:
+    """Return the number of the week, from Monday to Sunday, in which a day lies."""
+    return np.asarray((day - MONDAY) // 7)
+
+
+@dataclass
+class State:
+    """What changes from week to week; arrays that broadcast against each other."""
+
+    practise0: Array
+    practise1: Array
+    success: Array
+    trouble: Array
+    reduced: Array
+    handed: Array
+    measured: Array
+    rep: Array
+
+    def at(self, rows: Array, week: Array) -> State:
+        """Return the state of these accounts in these weeks, as columns of shape (rows, 1)."""
+        return State(**{f.name: getattr(self, f.name)[rows, week][:, None] for f in fields(self)})
+
+
+def success_target(who: Who, practise0: Array, practise1: Array) -> Array:
+    """Return the success that an account's practices lead to; a gap where nobody owns the close."""
+    gap = np.where((who.owner == 1) & (who.gap < 0.7), 0.4, 0.0).reshape(-1, 1)
+    return np.asarray(0.12 + 0.4 * practise0 + 0.4 * practise1 - gap * (practise0 | practise1))
+
+
+def rate_of_adoption(law: Law, who: Who) -> tuple[Array, Array]:
+    """Return the weekly probabilities of adopting and of lapsing, each of shape (accounts, 1)."""
+    readiness = who.readiness[:, None]
+    adopt = np.minimum(law.adoption_rate / 52 * np.exp(0.9 * readiness - 0.35), 0.5)
+    lapse = np.minimum(law.lapse_rate / 52 * np.exp(-0.3 * readiness), 0.5)
+    return adopt, lapse
+
+
+def step(
+    law: Law, who: Who, rates: tuple[Array, Array], state: State, u: dict[str, Array]
+) -> State:
+    """Return the state a week later, given the week's uniforms."""
+    adopt, lapse = rates
+    lapse = lapse * (1 + (state.handed > 0))
+    practise0 = np.where(state.practise0, u["practise0"] >= lapse, u["practise0"] < adopt)
+    practise1 = np.where(state.practise1, u["practise1"] >= lapse, u["practise1"] < 0.8 * adopt)
+    target = success_target(who, practise0, practise1)
+    success = state.success + _SUCCESS_PULL * (target - state.success)
+    success = np.clip(success + _SUCCESS_NOISE * u["success"], 0.0, 1.0)
+    trouble = np.where(state.trouble, u["trouble"] >= 0.09, u["trouble"] < 0.006)
+    reduce = (u["reduce"] < 0.0035 * np.exp(1.2 - 2.4 * success)) & (state.reduced == 0)
+    handoff = (u["handoff"] < 0.005) & (state.handed == 0)
+    measured = state.measured | (
+        u["measure"] < law.measuring_rate / 52 * np.exp(0.4 * who.readiness[:, None])
+    )
+    return State(
+        practise0=practise0,
+        practise1=practise1,
+        success=success,
+        trouble=trouble,
+        reduced=np.where(reduce, AFTER_REDUCTION, np.maximum(state.reduced - 1, 0)),
+        handed=np.where(handoff, AFTER_HANDOFF, np.maximum(state.handed - 1, 0)),
+        measured=measured,
+        rep=np.where(handoff, (u["rep"] * len(REPS)).astype(np.int8), state.rep),
+    )
+
+
+def log_hazard(law: Law, who: Who, state: State, tenure_years: Array) -> Array:
+    """Return the log of the yearly hazard of deciding to leave, renewals aside."""
+    practised = state.practise0.astype(np.float32) + state.practise1
+    return np.asarray(
+        np.log(law.base_rate)
+        + who.fixed[:, None]
+        - law.process_effect * (practised - 0.9)
+        - law.result_effect * (state.success - 0.45)
+        + law.ticket_effect * state.trouble
+        + law.contract_effect * (state.reduced > 0)
+        + law.handoff_effect * (state.handed > 0)
+        - law.measuring_effect * state.measured
+        + law.rep_effect * REP_LOG_HAZARD[state.rep]
+        - law.tenure_effect * np.log1p(tenure_years)
+    )
+
+
+def exposure(law: Law, who: Who, day: Array) -> Array:
+    """Return years of hazard from the start up to these days, counting renewals with their weight.
+
+    A share of the hazard lies around the days on which a decision would end with a renewal, in
+    normal bumps; the rest is even. ``who`` and ``day`` are aligned: shape (accounts, days).
+    """
+    from scipy.special import ndtr
+
+    even = (day - who.start[:, None]) / 365.25
+    bumps = np.zeros(even.shape)
+    for k in range(who.renewals.shape[1]):
+        centre = (who.renewals[:, k] - who.lag - who.notice)[:, None]
+        bumps += ndtr((day - centre) / RENEWAL_SPREAD)
+    share = np.where(who.term > 1, law.renewal_peak, 0.0)[:, None]
+    return np.asarray((1 - share) * even + share * bumps * (who.term[:, None] / 12))
+
+
+@dataclass(frozen=True)
+class History:
+    """The lives of some accounts; weekly arrays have shape (accounts, weeks).
+
+    ``decided``, ``known`` and ``ended`` are days, NEVER where it has not come by the last week.
+    """
+
+    who: Who
+    first_week: int
+    state: State
+    activity: Array
+    decided: Array
+    known: Array
+    ended: Array
+    reason: Array
+    u: dict[str, Array]
+
+    @property
+    def mondays(self) -> Array:
+        """First days of the weeks."""
+        weeks = self.state.success.shape[1]
+        return MONDAY + 7 * (self.first_week + np.arange(weeks))
+
+    def rows(self, where: Array) -> History:
+        """Return the accounts at these positions, or where the mask is true."""
+        changed: dict[str, Any] = {name: getattr(self, name)[where] for name in _ARRAYS}
+        return replace(
+            self,
+            who=self.who.rows(where),
+            state=State(**{f.name: getattr(self.state, f.name)[where] for f in fields(State)}),
+            u={name: values[where] for name, values in self.u.items()},
+            **changed,
+        )
+
+
+_ARRAYS = ("activity", "decided", "known", "ended", "reason")
+
+
+def join_histories(parts: list[History]) -> History:
+    """Put several groups of accounts, lived over the same weeks, one after the other."""
+    states = [part.state for part in parts]
+    names = [f.name for f in fields(State)]
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS
+    }
+    return replace(
+        parts[0],
+        who=join_who([part.who for part in parts]),
+        state=State(**{n: np.concatenate([getattr(s, n) for s in states]) for n in names}),
+        u={name: np.concatenate([part.u[name] for part in parts]) for name in parts[0].u},
+        **joined,
+    )
+
+
+def live(law: Law, seed: int, who: Who, first_week: int, weeks: int) -> History:
+    """Live through the weeks from ``first_week`` on."""
+    begin = np.clip(week_of(who.start) - first_week, 0, weeks)
+    u = draw_weeks(seed, who.slot, who.life, begin, weeks)
+    u["success"] = normal(u["success"]).astype(np.float32)
+    state, decided = _walk(law, who, u, begin, first_week)
+    known, ended, reason = _leave(law, who, state, decided, first_week)
+    activity = _activity(who, u)
+    return History(who, first_week, state, activity, decided, known, ended, reason, u)
+
+
+def _initial(law: Law, who: Who) -> State:
+    count = len(who.slot)
+    ready = 0.10 * np.exp(0.6 * who.readiness)
+    practise = [(who.initial0 < ready)[:, None], (who.initial1 < ready)[:, None]]
+    none = np.zeros((count, 1), dtype=bool)
+    return State(
+        practise0=practise[0],
+        practise1=practise[1],
+        success=0.6 * success_target(who, practise[0], practise[1]).astype(np.float32),
+        trouble=none,
+        reduced=none.astype(np.int8),
+        handed=none.astype(np.int8),
+        measured=none,
+        rep=who.rep[:, None].astype(np.int8),
+    )
+
+
+def _walk(
+    law: Law, who: Who, u: dict[str, Array], begin: Array, first_week: int
+) -> tuple[State, Array]:
+    weeks = u["success"].shape[1]
+    count = len(who.slot)
+    rates = rate_of_adoption(law, who)
+    state = _initial(law, who)
+    states = []
+    spent, decided = np.zeros(count), np.full(count, NEVER)
+    mondays = MONDAY + 7 * (first_week + np.arange(weeks + 1))
+    days = np.maximum(mondays[None, :], who.start[:, None])
+    rise = np.diff(exposure(law, who, days), axis=1)
+    for week in range(weeks):
+        if law.usage_end == "disengagement":
+            rates = _slowing(law, who, (decided < NEVER)[:, None])
+        now = {name: u[name][:, week : week + 1] for name in STEP}
+        state = _choose((begin < week)[:, None], step(law, who, rates, state, now), state)
+        states.append(state)
+        years = (days[:, week : week + 1] - who.start[:, None]) / 365.25
+        rate = (np.exp(log_hazard(law, who, state, years)) + law.acquired_rate)[:, 0]
+        crossing = (spent + rate * rise[:, week] >= who.threshold) & (decided == NEVER)
+        rows = np.flatnonzero(crossing)
+        need = (who.threshold - spent)[rows] / rate[rows]
+        decided[rows] = _day_of(law, who.rows(rows), days[rows, week], need)
+        spent += rate * rise[:, week]
+    return _stack(states), decided
+
+
+STEP = ("practise0", "practise1", "success", "trouble", "reduce", "handoff", "rep", "measure")
+
+
+def _day_of(law: Law, who: Who, first: Array, need: Array) -> Array:
+    """Return the day of the week that begins at ``first`` on which the exposure needed is met."""
+    days = first[:, None] + np.arange(8)
+    days = np.minimum(days, (MONDAY + 7 * (week_of(first) + 1))[:, None])
+    met = np.cumsum(np.diff(exposure(law, who, days), axis=1), axis=1)
+    short = (met < need[:, None]).sum(axis=1)
+    return np.asarray(np.minimum(first + short, days[:, -1] - 1))
+
+
+def _slowing(law: Law, who: Who, left: Array) -> tuple[Array, Array]:
+    adopt, lapse = rate_of_adoption(law, who)
+    return np.where(left, 0.0, adopt), np.where(left, lapse + 0.06, lapse)
+
+
+def _choose(mask: Array, yes: State, no: State) -> State:
+    pairs = {f.name: (getattr(yes, f.name), getattr(no, f.name)) for f in fields(State)}
+    return State(**{name: np.where(mask, a, b).astype(b.dtype) for name, (a, b) in pairs.items()})
+
+
+def _stack(states: list[State]) -> State:
+    names = [f.name for f in fields(State)]
+    return State(**{n: np.concatenate([getattr(s, n) for s in states], axis=1) for n in names})
+
+
+def _activity(who: Who, u: dict[str, Array]) -> Array:
+    """Log activity around 0: a slow wander, with dips of some weeks now and then."""
+    shocks = normal(u["activity"])
+    activity = np.empty_like(shocks)
+    level = np.zeros(len(who.slot))
+    left = np.zeros(len(who.slot))
+    for week in range(shocks.shape[1]):
+        level = 0.93 * level + 0.05 * shocks[:, week]
+        dip = (u["dip"][:, week] < 0.003) & (left == 0)
+        left = np.where(dip, 4 + np.floor(9 * u["dip_weeks"][:, week]), np.maximum(left - 1, 0))
+        activity[:, week] = level - 1.1 * (left > 0)
+    return activity
+
+
+def _leave(
+    law: Law, who: Who, state: State, decided: Array, first_week: int
+) -> tuple[Array, Array, Array]:
+    known = np.where(decided < NEVER, decided + who.lag, NEVER)
+    ended = np.where(decided < NEVER, np.maximum(known + who.notice, who.start + 1), NEVER)
+    complete = completion(who)
+    done = complete <= ended
+    ended = np.where(done, complete, ended)
+    known = np.where(done, complete - 30, np.minimum(known, ended))
+    return known, ended, np.where(done, -1, _reason(law, who, state, decided, first_week))
+
+
+def completion(who: Who) -> Array:
+    """Return the day on which the contract is completed, NEVER for those that go on."""
+    return np.where(who.completes, who.renewals[:, 0], NEVER)
+
+
+REASONS_TO_LEAVE = (
+    "acquired",
+    "results not reached",
+    "price",
+    "moved to competitor",
+    "no longer needed",
+    "out of business",
+)
+
+
+def _reason(law: Law, who: Who, state: State, decided: Array, first_week: int) -> Array:
+    weeks = state.success.shape[1]
+    week = np.clip(week_of(decided) - first_week, 0, weeks - 1)
+    rows = np.arange(len(decided))
+    now = state.at(rows, week)
+    years = np.maximum(decided - who.start, 0)[:, None] / 365.25
+    rate = np.exp(log_hazard(law, who, now, years))[:, 0]
+    acquired = law.acquired_rate / (law.acquired_rate + rate)
+    rest = (who.cause - acquired) / (1 - acquired)
+    poor = 0.2 + 0.4 * (now.success[:, 0] < 0.4)
+    edges = np.stack([poor, 0.3 + 0.7 * poor, 0.65 + 0.35 * poor, 0.93 + 0 * poor])
+    return np.where(who.cause < acquired, 0, 1 + (rest > edges).sum(axis=0))

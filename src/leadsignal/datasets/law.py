@@ -1,0 +1,86 @@
+"""The law of the simulated business: what drives what, and how strongly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+UsageEnd = Literal["none", "late", "slow", "disengagement"]
+
+
+@dataclass(frozen=True)
+class Law:
+    """What drives what in a simulated world; effects are on the log of the daily hazard.
+
+    ``process_effect`` is by process practised, ``result_effect`` from no success to full
+    success, ``ticket_effect`` while an account is in trouble, ``contract_effect`` for half a year
+    after a reduction, ``commitment_effect`` and ``rep_effect`` and ``size_effect`` by standard
+    deviation, ``handoff_effect`` for a quarter after a new sales rep, ``measuring_effect`` from
+    the first measured result on. Those that protect are stated as positive numbers.
+
+    ``usage_end`` says what happens between the decision to leave and the day it is told: usage
+    stays (``none``), falls in the last two to six weeks for ``fall_share`` of the accounts
+    (``late``), falls for months (``slow``), or everything slows for months (``disengagement``).
+    ``size_confounds`` makes large accounts adopt more. ``renewal_peak`` is the share of hazard
+    that lies around renewals. Rates are a year; ``base_rate`` is the hazard of an account in the
+    middle of everything.
+    """
+
+    process_effect: float = 0.65
+    result_effect: float = 1.8
+    ticket_effect: float = 0.4
+    contract_effect: float = 0.3
+    commitment_effect: float = 0.15
+    handoff_effect: float = 0.4
+    measuring_effect: float = 0.0
+    size_effect: float = 0.1
+    rep_effect: float = 0.1
+    reason_effect: float = 0.25
+    tenure_effect: float = 0.1
+    size_confounds: bool = False
+    usage_end: UsageEnd = "late"
+    fall_share: float = 0.3
+    renewal_peak: float = 0.73
+    notice: bool = True
+    base_rate: float = 0.26
+    monthly_rate: float = 0.8
+    acquired_rate: float = 0.012
+    adoption_rate: float = 1.8
+    lapse_rate: float = 0.6
+    measuring_rate: float = 0.9
+    noise_rate: float = 1.0
+    returning: float = 0.06
+    messy: bool = False
+    before_days: int = 540
+    intake_days: int = 1400
+
+
+_NOTHING = {
+    "process_effect": 0.0,
+    "result_effect": 0.0,
+    "ticket_effect": 0.0,
+    "contract_effect": 0.0,
+    "commitment_effect": 0.0,
+    "handoff_effect": 0.0,
+}
+
+
+def _world(**fields: object) -> Law:
+    return Law(**fields)  # type: ignore[arg-type]
+
+
+WORLDS: Mapping[str, Law] = MappingProxyType(
+    {
+        "leading": Law(),
+        "no_effect": _world(**_NOTHING, usage_end="none"),
+        "slow_decline": _world(**_NOTHING, usage_end="slow"),
+        "disengagement": _world(**_NOTHING, usage_end="disengagement"),
+        "confounded": _world(**_NOTHING, usage_end="none", size_effect=0.9, size_confounds=True),
+        "measuring_nothing": _world(**_NOTHING, usage_end="none", measuring_rate=0.6),
+        "measuring_works": _world(**_NOTHING, usage_end="none", measuring_effect=0.7),
+        "messy": Law(messy=True),
+    }
+)
+"""Named worlds; every field of a world can be overridden in ``simulate``."""

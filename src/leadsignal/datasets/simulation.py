@@ -1,0 +1,247 @@
+"""Simulate a business: draw accounts, let them live, write down what a company would have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadsignal.datasets import records
+from leadsignal.datasets.draws import Array
+from leadsignal.datasets.history import History, join_histories, live, week_of
+from leadsignal.datasets.law import WORLDS, Law
+from leadsignal.datasets.mess import make_messy
+from leadsignal.datasets.oracle import PROCESSES, Truth
+from leadsignal.datasets.tables import Period, build_tables
+from leadsignal.datasets.who import draw_accounts, draw_return
+from leadsignal.errors import OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ACCOUNTS_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A simulated business: its twelve tables and both toml files, and the truth beside them."""
+
+    tables: Mapping[str, pd.DataFrame]
+    analysis_toml: str
+    project_toml: str
+    as_of: date
+    law: Law
+    truth: Truth
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name} {len(table)}" for name, table in self.tables.items())
+        return f"Simulation(as_of={self.as_of}, {rows})"
+
+    def write(self, folder: str | Path) -> Path:
+        """Write the tables that have rows as CSV files, and both toml files, into ``folder``."""
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        for name, table in self.tables.items():
+            if len(table):
+                table.to_csv(place / f"{name}.csv", index=False, lineterminator="\n")
+        (place / "success.toml").write_text(self.analysis_toml, encoding="utf-8")
+        (place / "leadsignal.toml").write_text(self.project_toml, encoding="utf-8")
+        return place
+
+
+def simulate(
+    accounts: int = 2000,
+    *,
+    seed: int = 0,
+    world: str = "leading",
+    start: str | date = "2021-01-04",
+    days: int = 1460,
+    **law: object,
+) -> Simulation:
+    """Simulate a subscription business whose truth is known.
+
+    ``accounts`` customers start over ``law.before_days`` before ``start`` and
+    ``law.intake_days`` after it; those that have not started by the end are not in the tables,
+    those that come back are in them twice, and none has ended before ``start``. Further
+    arguments override fields of the world's ``Law``. Raises OptionError for an unknown world or
+    field.
+
+    >>> simulation = simulate(5, days=60, world="no_effect")
+    >>> simulation.as_of
+    datetime.date(2021, 3, 5)
+    """
+    chosen = _law(world, law)
+    if accounts < 1 or days < 1:
+        raise OptionError("accounts and days must be at least 1")
+    first = int(np.datetime64(start, "D").astype(np.int64))
+    period = Period(first, first + days)
+    parts: list[dict[str, pd.DataFrame]] = []
+    lives: list[_Life] = []
+    for begin in range(0, accounts, _ACCOUNTS_AT_ONCE):
+        slots = np.arange(begin, min(begin + _ACCOUNTS_AT_ONCE, accounts))
+        for history in _lives(chosen, seed, slots, period):
+            events = records.behaviors(history, chosen, seed)
+            parts.append(build_tables(history, chosen, events, period))
+            lives.append(_Life.of(history, events))
+    tables = {name: _join([part[name] for part in parts]) for name in parts[0]}
+    if chosen.messy:
+        tables = make_messy(tables, seed, period)
+    as_of = date.fromisoformat(str(np.datetime64(period.as_of, "D")))
+    return Simulation(
+        tables=tables,
+        analysis_toml=_analysis(),
+        project_toml=_project(chosen, period, as_of),
+        as_of=as_of,
+        law=chosen,
+        truth=_truth(chosen, seed, period, lives),
+    )
+
+
+def _law(world: str, changes: Mapping[str, object]) -> Law:
+    if world not in WORLDS:
+        raise OptionError(f"world {world!r} is not one of {', '.join(WORLDS)}")
+    allowed = Law.__dataclass_fields__
+    wrong = [name for name in changes if name not in allowed]
+    if wrong:
+        raise OptionError(f"{', '.join(wrong)}: no field of Law; it has {', '.join(allowed)}")
+    return replace(WORLDS[world], **changes)  # type: ignore[arg-type]
+
+
+def _lives(law: Law, seed: int, slots: Array, period: Period) -> list[History]:
+    """Live the accounts of these slots, and of those that come back.
+
+    Whoever would have ended before the data begin is drawn anew, so that the accounts that were
+    there before are survivors.
+    """
+    earliest = week_of(np.array(period.first - law.before_days))
+    first_week = int(earliest)
+    weeks = int(week_of(np.array(period.as_of - 1))) - first_week + 1
+    pending, settled = slots, []
+    for attempt in range(50):
+        who = draw_accounts(law, seed, pending, attempt, period.first)
+        history = live(law, seed, who, first_week, weeks)
+        gone = history.ended <= period.first
+        settled.append(history.rows((~gone) & (who.start < period.as_of)))
+        pending = pending[gone]
+        if not len(pending):
+            break
+    lives = join_histories(settled)
+    order = lives.who.slot.argsort(kind="stable")
+    lives = lives.rows(order)
+    return [lives, *_returned(law, seed, lives, period, weeks)]
+
+
+def _returned(law: Law, seed: int, lives: History, period: Period, weeks: int) -> list[History]:
+    """Live the second accounts of those that ended for good reasons and came back."""
+    wait = 60 + np.floor(400 * lives.who.returns / max(law.returning, 1e-9)).astype(np.int64)
+    start = lives.ended + wait
+    back = np.flatnonzero((lives.who.returns < law.returning) & (start < period.as_of))
+    if not len(back):
+        return []
+    who = draw_return(law, seed, lives.who.rows(back), start[back])
+    return [live(law, seed, who, lives.first_week, weeks)]
+
+
+@dataclass(frozen=True)
+class _Life:
+    """What the truth keeps of a history."""
+
+    history: History
+    events: dict[str, Array]
+
+    @classmethod
+    def of(cls, history: History, events: records.Columns) -> _Life:
+        kept = {}
+        for process in PROCESSES:
+            mine = events["kind"] == records.BEHAVIORS.index(process.behavior)
+            row, day, user = (events[name][mine] for name in ("row", "occurred_at", "user"))
+            inside = (day >= history.who.start[row]) & (day < history.ended[row])
+            kept[process.behavior] = np.stack([row, day, user])[:, inside]
+        return cls(replace(history, u={}), kept)
+
+
+def _truth(law: Law, seed: int, period: Period, lives: list[_Life]) -> Truth:
+    joined = join_histories([life.history for life in lives])
+    offsets = np.cumsum([0, *(len(life.history.who.slot) for life in lives)])
+    events = {}
+    for behavior in lives[0].events:
+        parts = [life.events[behavior].copy() for life in lives]
+        for part, offset in zip(parts, offsets[:-1], strict=True):
+            part[0] += offset
+        events[behavior] = np.concatenate(parts, axis=1)
+    return Truth(
+        law=law,
+        seed=seed,
+        as_of=period.as_of,
+        who=joined.who,
+        state=joined.state,
+        first_week=joined.first_week,
+        decided=joined.decided,
+        known=joined.known,
+        ended=joined.ended,
+        events=events,
+    )
+
+
+def _join(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    filled = [frame for frame in frames if len(frame)] or frames[:1]
+    return pd.concat(filled, ignore_index=True)
+
+
+def _analysis() -> str:
+    return ANALYSIS_HEAD + "".join(
+        f"""
+[[process]]
+name = "{process.name}"
+why = "{process.why}"
+behavior = "{process.behavior}"
+at_least = {process.at_least}
+by_users = {process.by_users}
+within = "{process.within}d"
+sustained_for = {process.sustained_for}
+adopt_by = "{process.adopt_by}d"
+"""
+        for process in PROCESSES
+    )
+
+
+ANALYSIS_HEAD = """\
+[bullseye]
+objective = "Close the month in five days"
+success_metric = "days_to_close"
+traits = ["a controller owns the close", "bought to change how they close"]
+
+[tracking]
+sponsor = ["sponsor_meeting"]
+diary = ["diary_kept"]
+"""
+
+
+def _project(law: Law, period: Period, as_of: date) -> str:
+    first = np.datetime64(period.first, "D")
+    not_churn = 'not_churn = ["completed"]\n' if law.messy else ""
+    return f"""\
+[project]
+as_of = {as_of}
+every = "28d"
+horizon = "180d"
+capacity = 0.10
+warning_time = "90d"
+analysis = "success.toml"
+{not_churn}
+[causes]
+acquired = ["acquired"]
+closed = ["out of business"]
+
+[tables.accounts]
+attributes = [
+  "segment", "industry", "region", "employees", "close_owner", "sales_rep", "purchase_reason",
+]
+complete_from = {first}
+"""

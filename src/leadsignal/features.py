@@ -1,0 +1,107 @@
+"""Panel rows as numbers: what a model learns of its columns, and how rows move ahead in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.errors import ModelError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from leadsignal.panel import Panel
+
+MOST_LEVELS = 100
+"""Rarer values of a category beyond this many count as missing; boosting allows 255."""
+
+DAYS_PER_MONTH = 365.25 / 12
+
+
+@dataclass(frozen=True)
+class Features:
+    """The columns that a model reads, in order, and the levels of the categories among them.
+
+    A category value that was not seen in fitting counts as missing; `unseen` counts them.
+    """
+
+    names: tuple[str, ...]
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def learn(cls, panel: Panel, rows: pd.DataFrame, names: Sequence[str]) -> Features:
+        """Learn the levels of the categories from the rows that a model is fitted on."""
+        kinds = {indicator.name: indicator.kind for indicator in panel.indicators}
+        levels = {
+            name: tuple(sorted(rows[name].value_counts().index[:MOST_LEVELS]))
+            for name in names
+            if kinds[name] == "category"
+        }
+        return cls(tuple(names), levels)
+
+    @property
+    def is_category(self) -> NDArray[np.bool_]:
+        """Which of the columns hold category codes."""
+        return np.array([name in self.levels for name in self.names])
+
+    def matrix(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the rows as an array (rows, columns): codes for categories, NaN for missing.
+
+        Raises ModelError, naming every column that is not there.
+        """
+        missing = [name for name in self.names if name not in rows.columns]
+        if missing:
+            raise ModelError(
+                f"the model needs indicators that the panel does not have: {', '.join(missing)}",
+                "Give the tables and the success analysis that the model was fitted with, or fit "
+                "the model again",
+            )
+        columns = [self._column(rows, name) for name in self.names]
+        return np.column_stack(columns) if columns else np.empty((len(rows), 0))
+
+    def _column(self, rows: pd.DataFrame, name: str) -> NDArray[np.float64]:
+        import pandas as pd
+
+        if name not in self.levels:
+            return rows[name].to_numpy(dtype=float, na_value=np.nan)
+        codes = pd.Categorical(rows[name], categories=list(self.levels[name])).codes
+        return np.where(codes < 0, np.nan, codes)
+
+    def unseen(self, rows: pd.DataFrame) -> dict[str, int]:
+        """Count, for each category, the rows whose value was not seen in fitting."""
+        counts = {
+            name: int((rows[name].notna() & ~rows[name].isin(levels)).sum())
+            for name, levels in self.levels.items()
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the rows as they will be ``days`` later, as far as that is known.
+
+        Tenure grows, the days to renewal shrink and start anew at each renewal; everything else
+        stays as it is.
+        """
+        moved = matrix.copy()
+        if "tenure_days" in self.names:
+            moved[:, self.names.index("tenure_days")] += days
+        if "days_to_renewal" in self.names:
+            at = self.names.index("days_to_renewal")
+            left = moved[:, at] - days
+            if "term_months" in self.names:
+                term = matrix[:, self.names.index("term_months")] * DAYS_PER_MONTH
+                left = np.where(left < 0, np.mod(left, term), left)
+            moved[:, at] = left
+        return moved
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the columns and levels, ready for JSON."""
+        return {"names": list(self.names), "levels": {k: list(v) for k, v in self.levels.items()}}
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Features:
+        """Read what `to_dict` wrote."""
+        return cls(tuple(given["names"]), {name: tuple(v) for name, v in given["levels"].items()})

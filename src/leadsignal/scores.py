@@ -1,0 +1,226 @@
+"""Scores: the accounts active on a day, who is likely to leave, why, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.panel import Panel, build_snapshot
+from leadsignal.writing import whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.model import ChurnModel
+    from leadsignal.success import Process
+    from leadsignal.tables import Tables
+
+REASONS = 3
+LEAST_PART = 0.05
+"""A family that raises the log-odds by less is no reason."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Scores:
+    """One row an active account, the riskiest first.
+
+    ``notice_given`` counts the accounts left out because their end is already known;
+    ``unseen`` the values of categories that the model had not seen, by indicator.
+    """
+
+    frame: pd.DataFrame
+    as_of_date: date
+    horizon: int
+    model_version: str
+    notice_given: int
+    unseen: dict[str, int]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the rows."""
+        return self.frame.copy()
+
+    def __repr__(self) -> str:
+        alerts = int(self.frame["alert"].sum())
+        lines = [
+            f"Scores of {len(self.frame):,} active accounts on {self.as_of_date}:"
+            f" {self.frame['risk'].sum():,.1f} churns expected within {self.horizon} days,"
+            f" {alerts:,} alerts",
+        ]
+        if self.notice_given:
+            lines.append(f"{self.notice_given:,} more have given notice and are not scored")
+        for _, row in self.frame.head(5).iterrows():
+            lines.append(f"  {row['account_id']}  {row['risk']:.0%}  {row['reason_1']}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        shown = self.frame.head(10)
+        head = escape(repr(self).splitlines()[0])
+        return f"<p>{head}</p>{shown.to_html(index=False, float_format='{:.3f}'.format)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the scores hold in numbers, ready for JSON."""
+        return {
+            "accounts": len(self.frame),
+            "as_of": self.as_of_date.isoformat(),
+            "horizon_days": self.horizon,
+            "alerts": int(self.frame["alert"].sum()),
+            "expected_churns": float(self.frame["risk"].sum()),
+            "expected_arr_loss": float(self.frame["expected_arr_loss"].sum()),
+            "notice_given": self.notice_given,
+            "unseen_categories": self.unseen,
+            "model_version": self.model_version,
+        }
+
+
+def score_accounts(
+    model: ChurnModel,
+    tables: Tables,
+    *,
+    as_of: date | str | None = None,
+    capacity: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Score the accounts active on ``as_of`` (default: the tables') that have not given notice.
+
+    ``capacity`` is the share of accounts to alert (default: the project's). Raises ModelError
+    where the tables lack what the model reads, or no account is active.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> model = ls.ChurnModel(estimator="logistic").fit(ls.build_panel(tables))
+    >>> ls.score_accounts(model, tables).frame["risk"].is_monotonic_decreasing
+    True
+    """
+    tables = tables if as_of is None else tables.as_of(as_of)
+    panel = build_snapshot(tables, model.analysis_, progress=progress)
+    rows = panel.frame[~panel.frame["notice_given"]]
+    if not len(rows):
+        raise ModelError(f"no account is active on {tables.as_of_date}", "Choose another as_of")
+    frame = _scored(model, panel, rows)
+    share = tables.project.capacity if capacity is None else capacity
+    frame["alert"] = np.arange(len(frame)) < max(1, round(share * len(frame)))
+    return Scores(
+        frame[_columns(frame)],
+        tables.as_of_date,
+        int(model.hazards_.ends[-1]),
+        model.version_,
+        len(panel.frame) - len(rows),
+        model.features_.unseen(rows),
+    )
+
+
+def _scored(model: ChurnModel, panel: Panel, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the scored rows, the riskiest first; equal risks in the order of account_id."""
+    frame = model.predict(rows).to_frame()
+    arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
+    frame["expected_arr_loss"] = frame["risk"] * arr
+    for rank, texts in enumerate(_reasons(model, rows), start=1):
+        frame[f"reason_{rank}"] = texts
+    steps = [_steps(row, panel.analysis.processes) for row in rows.to_dict("records")]
+    frame["open_processes"] = ["; ".join(process for process, _ in step) for step in steps]
+    frame["next_step"] = [step[0][1] if step else "" for step in steps]
+    frame["model_version"] = model.version_
+    return frame.sort_values(["risk", "account_id"], ascending=[False, True], ignore_index=True)
+
+
+def _columns(frame: pd.DataFrame) -> list[str]:
+    last = ["open_processes", "next_step", "model_version"]
+    reasons = [f"reason_{rank}" for rank in range(1, REASONS + 1)]
+    middle = ["expected_arr_loss", "alert", *reasons]
+    first = [c for c in frame.columns if c not in {*last, *middle}]
+    return [*first, *middle, *last]
+
+
+def _reasons(model: ChurnModel, rows: pd.DataFrame) -> list[list[str]]:
+    """Return the families that raise each account's risk most, as text, by rank."""
+    parts = model.reasons(rows)
+    raised = parts.to_numpy()
+    order = np.argsort(-raised, axis=1, kind="stable")[:, :REASONS]
+    told = {family: _telling(model, rows, family) for family in parts.columns}
+    ranked: list[list[str]] = []
+    for rank in range(REASONS):
+        texts = []
+        for row in range(len(rows)):
+            column = order[row, rank] if rank < order.shape[1] else None
+            if column is None or raised[row, column] < LEAST_PART:
+                texts.append("")
+            else:
+                family = parts.columns[column]
+                texts.append(f"{family}: {told[family][row]}")
+        ranked.append(texts)
+    return ranked
+
+
+def _telling(model: ChurnModel, rows: pd.DataFrame, family: str) -> list[str]:
+    """Return, for each row, the family's indicator that differs most from the typical account."""
+    names = [name for name in model.features_.names if model.families_[name] == family]
+    distance = np.column_stack([_distance(model, rows, name) for name in names])
+    return [
+        _shown(rows.iloc[row][names[column]], names[column])
+        for row, column in enumerate(distance.argmax(axis=1))
+    ]
+
+
+def _distance(model: ChurnModel, rows: pd.DataFrame, name: str) -> np.ndarray[Any, Any]:
+    """Return how unusual each value is among the rows: 1 minus the share of values like it."""
+    if name in model.features_.levels:
+        shares = rows[name].value_counts(normalize=True, dropna=False)
+        return np.asarray(1 - rows[name].map(shares).fillna(1).to_numpy(dtype=float))
+    ranks = rows[name].rank(pct=True).to_numpy(dtype=float, na_value=np.nan)
+    missing = float(np.isnan(ranks).mean())
+    return np.where(np.isnan(ranks), 1 - missing, np.abs(2 * ranks - 1))
+
+
+def _shown(value: Any, name: str) -> str:
+    if value is None or value != value:
+        return f"{name} missing"
+    return f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _steps(row: Mapping[Any, Any], processes: tuple[Process, ...]) -> list[tuple[str, str]]:
+    """Return open processes with what to do about each: overdue ones first, then lapsed, pending.
+
+    Of several in one state the one that has waited longest comes first.
+    """
+    told = []
+    for process in processes:
+        state, days = row[f"{process.name}_state"], row[f"{process.name}_days_in_state"]
+        if state not in ("overdue", "lapsed", "pending"):
+            continue
+        since = row["snapshot_on"].date() - timedelta(days=int(days))
+        rank = ("overdue", "lapsed", "pending").index(state)
+        told.append((rank, -days, f"{process.name} ({state})", _advice(process, state, since)))
+    return [(what, step) for _, _, what, step in sorted(told)]
+
+
+def _advice(process: Process, state: str, since: date) -> str:
+    if state == "overdue":
+        return f"start {process.name}: it was due on {since}"
+    if state == "lapsed":
+        return f"resume {process.name}: it lapsed on {since}"
+    if process.adopt_by is None:
+        return f"start {process.name}"
+    return f"adopt {process.name} by {since + timedelta(days=process.adopt_by)}"
+
+
+def write_scores(scores: Scores, path: str | Path) -> None:
+    """Write the scores as CSV or Parquet, whole or not at all, by the ending of ``path``.
+
+    Raises OptionError for another ending, or where the folder is not there.
+    """
+    ending = Path(path).suffix
+    if ending not in (".csv", ".parquet"):
+        raise OptionError(f"{path} ends in {ending or 'nothing'}", "Write to .csv or .parquet")
+    with whole_file(path) as part:
+        if ending == ".csv":
+            scores.frame.to_csv(part, index=False, lineterminator="\n", date_format="%Y-%m-%d")
+        else:
+            scores.frame.to_parquet(part, index=False)

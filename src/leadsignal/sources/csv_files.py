@@ -1,0 +1,315 @@
+"""CSV files: encoding, delimiter, header, ragged rows, and the lines that rows stand on."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from leadsignal.errors import Fault
+from leadsignal.project import TableSource
+from leadsignal.schema import BY_NAME
+from leadsignal.sources.parts import Part, UnreadableError
+
+BLOCK = 1 << 22
+HELD = 10_000
+"""Of one kind of fault, so many are held; the others are counted."""
+DELIMITERS = (",", ";", "\t", "|")
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+@dataclass
+class CsvFile:
+    """One CSV file as it was found: how it is encoded, how it is divided, what its header says."""
+
+    table: str
+    path: Path
+    shown: str
+    encoding: str
+    delimiter: str
+    header: list[str]
+    header_lines: int
+    ragged: list[tuple[int, int]] = field(default_factory=list)
+
+    def read(self) -> Any:
+        """Return an Arrow stream of the rows, every cell as text, columns named c0, c1, …"""
+        import pyarrow as pa
+        from pyarrow import csv as arrow_csv
+
+        names = [f"c{index}" for index in range(len(self.header))]
+        # A transcoded stream keeps the byte-order mark inside the header, which is skipped.
+        return arrow_csv.open_csv(
+            str(self.path),
+            read_options=arrow_csv.ReadOptions(
+                use_threads=False,
+                block_size=BLOCK,
+                column_names=names,
+                skip_rows=self.header_lines,
+                encoding=self.encoding.replace("utf-8-sig", "utf-8"),
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=self.delimiter,
+                newlines_in_values=True,
+                invalid_row_handler=self._note_ragged,
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )
+
+    def _note_ragged(self, row: Any) -> str:
+        self.ragged.append((row.number - self.header_lines, row.actual_columns))
+        return "skip"
+
+    def faults(self) -> tuple[list[Fault], int]:
+        """Return the ragged rows met while reading, and how many more there were.
+
+        Raises UnreadableError where a quote is never closed: it swallows the rest of the file.
+        """
+        self._refuse_unclosed_quote()
+        held = self.ragged[:HELD]
+        lines = self._physical([record for record, _ in held])
+        expected = len(self.header)
+        return [
+            Fault(
+                self.shown,
+                self.table,
+                line,
+                None,
+                f"{cells} cells",
+                f"the row does not have {expected} cells",
+                f"Bring it to {expected} cells; put quotes around a cell with {self.delimiter!r}.",
+            )
+            for line, (_, cells) in zip(lines, held, strict=True)
+        ], len(self.ragged) - len(held)
+
+    def lines(self, rows: list[int]) -> list[int]:
+        """Return the physical lines of rows, which are counted from 0 without ragged ones."""
+        # The k-th ragged record has `record - k - 1` good rows before it.
+        before = [record - index - 1 for index, (record, _) in enumerate(self.ragged)]
+        return self._physical([row + 1 + bisect_right(before, row) for row in rows])
+
+    def _refuse_unclosed_quote(self) -> None:
+        if not _quotes_are_odd(self.path):
+            return
+        opened, inside = 0, False
+        for number, line in enumerate(self._text(), 1):
+            opened = opened if inside else number
+            inside = _ends_inside(line, inside, self.delimiter)
+        if inside:
+            raise _unreadable(
+                self.table,
+                self.shown,
+                "a quote is never closed",
+                "Close it, or double it where it belongs to the text.",
+                opened,
+            )
+
+    def _physical(self, records: list[int]) -> list[int]:
+        wanted = sorted(set(records))
+        found: dict[int, int] = {}
+        position = 0
+        for record, line in enumerate(_record_lines(self._text(), self.delimiter)):
+            if position == len(wanted):
+                break
+            if record == wanted[position]:
+                found[record] = line
+                position += 1
+        return [found.get(record, record + self.header_lines) for record in records]
+
+    def _text(self) -> Iterable[str]:
+        with self.path.open(encoding=self.encoding, errors="replace", newline="") as file:
+            yield from file
+
+
+def _record_lines(lines: Iterable[str], delimiter: str) -> Iterator[int]:
+    """Yield the physical line each record begins on; the header is record 0."""
+    inside = False
+    for number, line in enumerate(lines, 1):
+        if not inside and line.strip("\r\n"):
+            yield number
+        inside = _ends_inside(line, inside, delimiter)
+
+
+def _ends_inside(line: str, inside: bool, delimiter: str) -> bool:
+    """Return whether a quote is open at the end of a line; only one that begins a cell opens."""
+    if '"' not in line:
+        return inside
+    at = 0
+    while True:
+        if not inside and line.startswith('"', at):
+            inside, at = True, at + 1
+        if inside:
+            at = line.find('"', at) + 1
+            if not at:
+                return True
+            inside = line.startswith('"', at)
+            at += inside
+        if not inside:
+            at = line.find(delimiter, at) + 1
+            if not at:
+                return False
+
+
+def _quotes_are_odd(path: Path) -> bool:
+    quotes = 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            quotes += block.count(b'"')
+    return bool(quotes % 2)
+
+
+def open_csv(table: str, path: Path, shown: str, source: TableSource) -> Part:
+    """Return a CSV file as a part; raises UnreadableError where it cannot be one."""
+    encoding = source.encoding or _encoding(table, path, shown)
+    notices: tuple[str, ...] = ()
+    if source.encoding is None and encoding in ("cp1252", "latin-1"):
+        notices = (
+            f"{shown} is not UTF-8 and was read as {encoding}; set encoding if that is wrong",
+        )
+    known = {*BY_NAME[table].by_column, *source.columns.values(), *source.attributes}
+    delimiter, header, header_lines = _header(table, path, shown, encoding, source, known)
+    _refuse_bad_header(table, shown, header, known)
+    file = CsvFile(table, path, shown, encoding, delimiter, header, header_lines)
+    columns: dict[str, str] = {}
+    for index, name in enumerate(header):
+        columns.setdefault(name, f"nullif(trim(c{index}), '')")
+    return Part(
+        table,
+        shown,
+        columns,
+        reader=file.read,
+        header_line=header_lines,
+        # CSV is about three times as long as Parquet.
+        bytes=path.stat().st_size // 3,
+        faults=file.faults,
+        lines=file.lines,
+        notices=notices,
+    )
+
+
+def _encoding(table: str, path: Path, shown: str) -> str:
+    """Return the encoding of a file: by its mark, else UTF-8 if it is valid, else Windows-1252."""
+    with path.open("rb") as file:
+        start = file.read(4)
+        for mark, name in BYTE_ORDER_MARKS:
+            if start.startswith(mark):
+                return name
+        file.seek(0)
+        head = file.read(4096)
+        if head.count(b"\0") > len(head) // 3:
+            return "utf-16-le" if head[1:2] == b"\0" else "utf-16-be"
+        file.seek(0)
+        return _eight_bit(table, shown, file)
+
+
+def _eight_bit(table: str, shown: str, file: io.BufferedReader) -> str:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    lines = 1
+    undefined = False
+    encoding = "utf-8"
+    while block := file.read(BLOCK):
+        if b"\0" in block:
+            line = lines + block[: block.index(b"\0")].count(b"\n")
+            raise _unreadable(
+                table, shown, "holds a NUL byte", "The file is damaged: export it again.", line
+            )
+        lines += block.count(b"\n")
+        undefined = undefined or any(byte in block for byte in b"\x81\x8d\x8f\x90\x9d")
+        if encoding == "utf-8" and not _decodes(decoder, block):
+            encoding = "cp1252"
+    if encoding == "utf-8" and not _decodes(decoder, b"", final=True):
+        encoding = "cp1252"
+    return "latin-1" if encoding == "cp1252" and undefined else encoding
+
+
+def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = False) -> bool:
+    try:
+        decoder.decode(block, final)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _header(
+    table: str, path: Path, shown: str, encoding: str, source: TableSource, known: set[str]
+) -> tuple[str, list[str], int]:
+    """Return the delimiter, the column names, and how many physical lines the header takes."""
+    try:
+        first, lines = _first_record(path, encoding)
+    except (UnicodeError, LookupError):
+        raise _unreadable(
+            table, shown, f"is not {encoding}", "Save it as UTF-8, or correct the encoding."
+        ) from None
+    if not first.strip():
+        raise _unreadable(table, shown, "is empty", "Export it again, or take it away.")
+    choices = (source.delimiter,) if source.delimiter else DELIMITERS
+    split = {delimiter: _split(first, delimiter) for delimiter in choices}
+    delimiter = max(
+        split, key=lambda sign: (len(known.intersection(split[sign])), len(split[sign]))
+    )
+    return delimiter, split[delimiter], lines
+
+
+def _split(record: str, delimiter: str) -> list[str]:
+    lines = record.splitlines(keepends=True)
+    try:
+        return [name.strip() for name in next(csv.reader(lines, delimiter=delimiter))]
+    except csv.Error:
+        return [record]
+
+
+def _first_record(path: Path, encoding: str) -> tuple[str, int]:
+    """Return the first record that is not blank, and the number of lines up to its end."""
+    record = ""
+    with path.open(encoding=encoding, newline=None) as file:
+        number = 0
+        for number, line in enumerate(file, 1):
+            record += line if record or line.strip() else ""
+            if record and record.count('"') % 2 == 0:
+                break
+            if number > 1000:
+                break
+    return record.rstrip("\n"), number
+
+
+def _refuse_bad_header(table: str, shown: str, header: list[str], known: set[str]) -> None:
+    if not known.intersection(header) and any(_is_data(name) for name in header):
+        raise _unreadable(
+            table,
+            shown,
+            "has no header: its first line holds data",
+            f"Write the column names in the first line: {', '.join(BY_NAME[table].required)}.",
+            1,
+        )
+    for name in header:
+        if name in known and header.count(name) > 1:
+            raise _unreadable(
+                table, shown, "the header names a column twice", "Rename one of them.", 1, name
+            )
+
+
+def _is_data(cell: str) -> bool:
+    return bool(cell) and cell.replace(".", "").replace("-", "").replace("/", "").isdigit()
+
+
+def _unreadable(
+    table: str,
+    file: str,
+    problem: str,
+    remedy: str,
+    line: int | None = None,
+    column: str | None = None,
+) -> UnreadableError:
+    return UnreadableError(Fault(file, table, line, column, None, problem, remedy))

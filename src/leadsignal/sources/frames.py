@@ -1,0 +1,79 @@
+"""Frames: pandas, and whatever speaks Arrow (pyarrow, polars, DuckDB relations, …)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.errors import Fault
+from leadsignal.sources.parts import Part, UnreadableError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+def open_frame(table: str, frame: Any) -> Part:
+    """Return a frame as a part; raises UnreadableError for what is no frame."""
+    reader = _arrow(table, frame)
+    names = list(reader.schema.names)
+    numbered = reader_with_names(reader, [f"c{index}" for index in range(len(names))])
+    columns: dict[str, str] = {}
+    for index, name in enumerate(names):
+        columns.setdefault(name, f"c{index}")
+    repeated = {name for name in names if names.count(name) > 1}
+    for name in sorted(repeated):
+        raise UnreadableError(
+            Fault(None, table, None, name, None, "the frame has this column twice", "Rename one.")
+        )
+    return Part(table, None, columns, reader=lambda: numbered)
+
+
+def _arrow(table: str, frame: Any) -> pa.RecordBatchReader:
+    import pyarrow as pa
+
+    if type(frame).__module__.startswith("pandas.") and hasattr(frame, "columns"):
+        return _from_pandas(frame).to_reader()
+    if hasattr(frame, "collect") and not hasattr(frame, "__arrow_c_stream__"):
+        frame = frame.collect()
+    if hasattr(frame, "scanner"):
+        frame = frame.scanner().to_reader()
+    if hasattr(frame, "__arrow_c_stream__"):
+        return pa.RecordBatchReader.from_stream(frame)
+    if hasattr(frame, "to_arrow"):
+        return frame.to_arrow().to_reader()
+    remedy = "Give a pandas frame, an Arrow table, a path, or any frame that speaks Arrow."
+    problem = f"a {type(frame).__name__} is not a frame"
+    raise UnreadableError(Fault(None, table, None, None, None, problem, remedy))
+
+
+def reader_with_names(reader: pa.RecordBatchReader, names: list[str]) -> pa.RecordBatchReader:
+    """Return the stream with its columns renamed; the batches are not copied."""
+    import pyarrow as pa
+
+    schema = pa.schema(
+        [pa.field(name, reader.schema.field(index).type) for index, name in enumerate(names)]
+    )
+    batches = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in reader)
+    return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def _from_pandas(frame: pd.DataFrame) -> pa.Table:
+    import pyarrow as pa
+
+    names = [str(name) for name in frame.columns]
+    arrays = [_column(frame.iloc[:, index]) for index in range(len(names))]
+    return pa.Table.from_arrays(arrays, names=names)
+
+
+def _column(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
+    """Return a pandas column as Arrow; objects of several types become text."""
+    import pyarrow as pa
+
+    if series.isna().all():
+        return pa.nulls(len(series))
+    try:
+        return pa.array(series, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        cells = zip(series, series.isna(), strict=True)
+        texts = [None if missing else str(value) for value, missing in cells]
+        return pa.array(texts, pa.string())

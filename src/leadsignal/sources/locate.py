@@ -1,0 +1,123 @@
+"""Which files hold which table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from leadsignal.errors import Fault
+from leadsignal.project import Project, near_table
+from leadsignal.schema import BY_NAME, TABLES
+
+Format = Literal["csv", "parquet"]
+SUFFIXES: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
+"""Other endings are taken for CSV where the user names the file himself."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """The files of one table, all of one format, in the order of their names."""
+
+    table: str
+    files: tuple[Path, ...]
+    format: Format
+
+
+def locate(project: Project) -> tuple[list[Located], list[Fault]]:
+    """Return the files of each table of a project, and what is wrong with finding them."""
+    located: list[Located] = []
+    faults: list[Fault] = []
+    folder = project.folder or Path()
+    for table in TABLES:
+        source = project.tables.get(table.name)
+        found = (
+            at_path(table.name, folder, source.path)
+            if source and source.path
+            else _conventional(table.name, folder)
+        )
+        if isinstance(found, Located):
+            located.append(found)
+        elif found:
+            faults.append(found)
+    present = {found.table for found in located} | {fault.table for fault in faults}
+    faults += _misspelt(folder, {name for name in present if name})
+    faults += _mapped_but_absent(project, {name for name in present if name})
+    return located, faults
+
+
+def at_path(table: str, folder: Path, given: str | Path) -> Located | Fault:
+    """Return the files at a path the user gave: a file, a folder of parts, or a glob."""
+    path = folder / Path(given).expanduser()
+    if any(sign in str(given) for sign in "*?["):
+        base = Path(path.anchor) if path.is_absolute() else Path()
+        files = sorted(base.glob(str(path.relative_to(base))))
+        if not files:
+            return _fault(table, str(given), "no file matches", "Correct the pattern.")
+        return _of_one_format(table, files, str(given))
+    if path.is_dir():
+        return _of_one_format(table, _parts(path), str(given))
+    if not path.exists():
+        return _fault(table, str(given), "no such file", _hint(path))
+    return Located(table, (path,), SUFFIXES.get(path.suffix.lower(), "csv"))
+
+
+def _hint(path: Path) -> str:
+    from leadsignal.settings import near
+
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    meant = near(path.name, beside)
+    return f"Did you mean {meant!r}?" if meant else "Correct the path."
+
+
+def _conventional(table: str, folder: Path) -> Located | Fault | None:
+    candidates = [folder / f"{table}{suffix}" for suffix in SUFFIXES] + [folder / table]
+    found = [path for path in candidates if (path.is_file() if path.suffix else path.is_dir())]
+    if len(found) > 1:
+        names = " and ".join(path.name + ("/" if path.is_dir() else "") for path in found)
+        return _fault(table, names, "two sources for one table", "Keep one of them.")
+    if not found:
+        return None
+    if found[0].is_dir():
+        return _of_one_format(table, _parts(found[0]), found[0].name)
+    return Located(table, (found[0],), SUFFIXES[found[0].suffix])
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def _of_one_format(table: str, files: list[Path], shown: str) -> Located | Fault:
+    formats = {SUFFIXES.get(file.suffix.lower(), "csv") for file in files}
+    if not files:
+        return _fault(table, shown, "a folder without parts", "Put .csv or .parquet files in it.")
+    if len(formats) > 1:
+        return _fault(table, shown, "holds both CSV and Parquet", "Keep one of the two.")
+    return Located(table, tuple(files), formats.pop())
+
+
+def _misspelt(folder: Path, present: set[str]) -> Iterator[Fault]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES or path.name in _conventional_names():
+            continue
+        meant = near_table(path.stem.strip().replace(" ", "_").replace("-", "_"))
+        if meant and meant not in present:
+            remedy = f"Did you mean {meant + path.suffix.lower()!r}? Rename the file."
+            yield Fault(path.name, None, None, None, None, "is not the name of a table", remedy)
+
+
+def _conventional_names() -> set[str]:
+    return {f"{table.name}{suffix}" for table in TABLES for suffix in SUFFIXES}
+
+
+def _mapped_but_absent(project: Project, present: set[str]) -> Iterator[Fault]:
+    for name in project.tables:
+        if name in BY_NAME and name not in present and name != "accounts":
+            yield _fault(name, None, "has settings but no file", f"Give tables.{name}.path.")
+
+
+def _fault(table: str, file: str | None, problem: str, remedy: str) -> Fault:
+    return Fault(file, table, None, None, None, problem, remedy)

@@ -1,0 +1,57 @@
+"""A part of a table: one file or frame, its columns as they are called there, its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from leadsignal.errors import Fault
+
+
+class UnreadableError(Exception):
+    """A part that cannot be read at all; ``fault`` says why."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(str(fault))
+
+
+@dataclass
+class Part:
+    """One file or frame of a table.
+
+    ``columns`` maps their names to the SQL that reads them from ``relation``; ``reader`` is the
+    Arrow stream to register under that name, where there is one. After the rows are through,
+    ``faults()`` tells of rows that never became rows, and how many more there were; it raises
+    UnreadableError where the whole is not to be trusted. ``lines(rows)`` says where rows stand.
+    """
+
+    table: str
+    file: str | None
+    columns: Mapping[str, str]
+    relation: str = "incoming"
+    reader: Any = None
+    header_line: int | None = None
+    bytes: int = 0
+    faults: Callable[[], tuple[list[Fault], int]] = field(default=lambda: ([], 0))
+    lines: Callable[[list[int]], list[int]] = field(default=lambda rows: [row + 1 for row in rows])
+    notices: tuple[str, ...] = ()
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL.
+
+    >>> quoted("Go live")
+    '"Go live"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a text as SQL.
+
+    >>> literal("it's")
+    "'it''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"

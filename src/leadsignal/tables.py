@@ -1,0 +1,345 @@
+"""Checked tables, and ``Tables.as_of(t)``: the one place that cuts time."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.cells import sql_type
+from leadsignal.door import AttributeKind, Door
+from leadsignal.errors import Fault, FaultKind, OptionError, TablesError
+from leadsignal.intake import Loaded, with_options
+from leadsignal.notices import Notice, find_notices
+from leadsignal.project import Project, read_project
+from leadsignal.schema import BY_NAME, Column
+from leadsignal.settings import a_day, one_of
+from leadsignal.sources.parts import quoted
+from leadsignal.store import Store
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many rows of a table are visible, and between which days it is complete.
+
+    Empty ``complete_from`` means from the beginning of time, empty ``complete_through`` up to
+    as_of.
+    """
+
+    rows: int
+    complete_from: date | None
+    complete_through: date | None
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What checking found: rows read from each table, faults, warnings."""
+
+    tables: Mapping[str, int]
+    faults: tuple[Fault, ...]
+    more: Mapping[FaultKind, int]
+    warnings: tuple[Notice, ...]
+    dropped: tuple[Fault, ...] = ()
+    dropped_rows: Mapping[str, int] = field(default_factory=dict)
+    coverage: Mapping[str, Coverage] | None = None
+    as_of_date: date | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the tables can be used."""
+        return not self.faults
+
+    @property
+    def count(self) -> int:
+        """How many faults there are, held or not."""
+        return len(self.faults) + sum(self.more.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain dictionaries, ready for JSON."""
+        return {
+            "ok": self.ok,
+            "tables": dict(self.tables),
+            "faults": [fault.to_dict() for fault in self.faults],
+            "fault_count": self.count,
+            "warnings": [notice.to_dict() for notice in self.warnings],
+            "dropped": [fault.to_dict() for fault in self.dropped],
+            "dropped_rows": dict(self.dropped_rows),
+        }
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Tables:
+    """Checked tables as they were known at midnight of ``as_of_date``.
+
+    The rows lie in a store that all Tables of one reading share; passing them on costs nothing.
+    """
+
+    project: Project
+    as_of_date: date
+    names: tuple[str, ...]
+    attributes: Mapping[str, AttributeKind]
+    dropped: tuple[Fault, ...]
+    warnings: tuple[Notice, ...]
+    rows_read: Mapping[str, int]
+    dropped_rows: Mapping[str, int]
+    _store: Store
+    _loaded: Mapping[str, Loaded]
+
+    def as_of(self, t: date | str) -> Tables:
+        """Return the tables as they were known at midnight of another day.
+
+        >>> import pandas as pd
+        >>> accounts = pd.DataFrame(
+        ...     {"account_id": ["a"], "started_on": ["2024-01-01"], "ended_on": ["2024-06-01"]}
+        ... )
+        >>> tables = read_tables({"accounts": accounts})
+        >>> tables.as_of("2024-06-01").frame("accounts")["ended_on"].isna().item()
+        True
+        """
+        return replace(self, as_of_date=a_day(t))
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The store's connection; take a ``cursor()`` of it for queries."""
+        return self._store.connection
+
+    @cached_property
+    def coverage(self) -> Mapping[str, Coverage]:
+        """For each table, the rows visible and the days between which it is complete."""
+        return {name: self._coverage(name) for name in self.names}
+
+    def _coverage(self, name: str) -> Coverage:
+        rows = self._store.query(f"SELECT count(*) FROM ({self.sql(name)})")[0][0]
+        source = self.project.tables.get(name)
+        given = source.complete_from if source else None
+        assumed = None if name == "accounts" else self._first_known(name)
+        return Coverage(rows, given or assumed, source.complete_through if source else None)
+
+    def _first_known(self, name: str) -> date | None:
+        first: date | None = self._store.query(f"SELECT min(known_on) FROM ({self.history(name)})")[
+            0
+        ][0]
+        return first
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Return the columns of a table that its source holds."""
+        loaded = self._table(name)
+        return (*loaded.columns, *loaded.extras)
+
+    def sql(self, name: str) -> str:
+        """Return a SELECT of a table's rows as they stood at ``as_of_date``.
+
+        Every column of the schema is there (empty, or at its default, where the source has none),
+        then ``known_on``, ``superseded_on`` and, for accounts, the columns beyond the schema.
+        """
+        return f"SELECT * FROM ({self.history(name)}) WHERE superseded_on IS NULL"
+
+    def history(self, name: str) -> str:
+        """Return a SELECT like ``sql`` that keeps versions which a later one had replaced.
+
+        ``superseded_on`` is the day on which the later one was known; it replaces from the next
+        midnight on.
+        """
+        loaded = self._table(name)
+        table, day = loaded.table, f"DATE '{self.as_of_date}'"
+        listed = [_cut(column, loaded, day) for column in table.columns]
+        listed.append(f"{loaded.known_on} AS known_on")
+        listed.append(
+            f"CASE WHEN superseded_on < {day} THEN superseded_on END AS superseded_on"
+            if loaded.has_versions
+            else "CAST(NULL AS DATE) AS superseded_on"
+        )
+        for extra in loaded.extras:
+            number = self.attributes.get(extra) == "number"
+            cell = quoted(extra)
+            listed.append(f"TRY_CAST({cell} AS DOUBLE) AS {cell}" if number else cell)
+        return f"SELECT {', '.join(listed)} FROM {name} WHERE {loaded.known_on} < {day}"
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """Return a table as it stood at ``as_of_date``, its rows in one order whatever came in."""
+        frame: pd.DataFrame = (
+            self.connection.cursor().execute(f"{self.sql(name)} ORDER BY ALL").df()
+        )
+        return frame
+
+    def _table(self, name: str) -> Loaded:
+        if name not in self._loaded:
+            known = "is not among these tables" if name in BY_NAME else "is not a table"
+            raise OptionError(f"{name!r} {known}", one_of(self.names, name))
+        return self._loaded[name]
+
+    def __repr__(self) -> str:
+        lines = [f"Tables as of {self.as_of_date}"]
+        for name, held in self.coverage.items():
+            since = f", complete from {held.complete_from}" if held.complete_from else ""
+            until = f" through {held.complete_through}" if held.complete_through else ""
+            lines.append(f"{name}: {held.rows:,} rows{since}{until}")
+        return "\n  ".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{held.rows:,}</td>"
+            f"<td>{held.complete_from or ''}</td><td>{held.complete_through or ''}</td></tr>"
+            for name, held in self.coverage.items()
+        )
+        head = "<tr><th>table</th><th>rows</th><th>complete from</th><th>through</th></tr>"
+        return f"<table><caption>Tables as of {self.as_of_date}</caption>{head}{rows}</table>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return rows, warnings and what was dropped, ready for JSON."""
+        return self.report().to_dict()
+
+    def report(self) -> CheckReport:
+        """Return what checking found when the tables were read."""
+        return CheckReport(
+            self.rows_read,
+            (),
+            {},
+            self.warnings,
+            self.dropped,
+            self.dropped_rows,
+            self.coverage,
+            self.as_of_date,
+        )
+
+
+def _cut(column: Column, loaded: Loaded, day: str) -> str:
+    """Return the SQL of a column at a day: second dates and what is told with them are cut."""
+    name = quoted(column.name)
+    if column.name not in loaded.columns:
+        kind = sql_type(column)
+        default = "NULL" if column.default is None else str(column.default).lower()
+        return f"CAST({default} AS {kind}) AS {name}"
+    for second in loaded.table.second_dates:
+        if column.name == second.column or column.name in second.also:
+            if second.column not in loaded.columns:
+                return f"CAST(NULL AS {sql_type(column)}) AS {name}"
+            return f"CASE WHEN {quoted(second.column)} < {day} THEN {name} END AS {name}"
+    if column.default is not None:
+        return f"coalesce({name}, {str(column.default).lower()}) AS {name}"
+    return name
+
+
+def read_tables(
+    source: str | Path | Mapping[str, Any],
+    *,
+    as_of: date | str | None = None,
+    timezone: str | None = None,
+    not_churn: Iterable[str] | None = None,
+    causes: Mapping[str, Iterable[str]] | None = None,
+    attributes: Iterable[str] | Mapping[str, str] | None = None,
+    columns: Mapping[str, Mapping[str, str]] | None = None,
+    drop_bad_rows: bool = False,
+    project: Project | None = None,
+) -> Tables:
+    """Read and check the tables of a folder, of a ``.toml`` project, or of frames by name.
+
+    Raises TablesError, which lists every fault of every table at once; ``drop_bad_rows`` goes on
+    without the bad rows and keeps what it dropped in ``Tables.dropped``.
+
+    >>> import pandas as pd
+    >>> accounts = pd.DataFrame({"account_id": ["a"], "started_on": ["2024-01-01"]})
+    >>> read_tables({"accounts": accounts}, as_of="2024-03-01")
+    Tables as of 2024-03-01
+      accounts: 1 rows
+    """
+    door = _read(
+        source,
+        project,
+        {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
+        {"attributes": attributes, "columns": columns},
+        drop_bad_rows,
+    )
+    if door.faults:
+        raise TablesError(door.faults, door.more)
+    return _tables(door)
+
+
+def check_tables(
+    source: str | Path | Mapping[str, Any],
+    *,
+    as_of: date | str | None = None,
+    timezone: str | None = None,
+    not_churn: Iterable[str] | None = None,
+    causes: Mapping[str, Iterable[str]] | None = None,
+    attributes: Iterable[str] | Mapping[str, str] | None = None,
+    columns: Mapping[str, Mapping[str, str]] | None = None,
+    drop_bad_rows: bool = False,
+    project: Project | None = None,
+) -> CheckReport:
+    """Check tables as ``read_tables`` does, and return what was found instead of raising it.
+
+    Raises ProjectError and OptionError, since without options nothing can be checked.
+
+    >>> import pandas as pd
+    >>> check_tables({"accounts": pd.DataFrame({"account_id": ["a"]})}).ok
+    False
+    """
+    door = _read(
+        source,
+        project,
+        {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
+        {"attributes": attributes, "columns": columns},
+        drop_bad_rows,
+    )
+    if not door.faults:
+        return _tables(door).report()
+    return CheckReport(
+        door.rows_read,
+        tuple(door.faults),
+        door.more,
+        tuple(Notice(table, message) for table, message in door.intake.notices),
+        tuple(door.dropped),
+        door.dropped_rows,
+    )
+
+
+def _read(
+    source: str | Path | Mapping[str, Any],
+    project: Project | None,
+    options: Mapping[str, Any],
+    naming: Mapping[str, Any],
+    drop_bad_rows: bool,
+) -> Door:
+    project, frames = _project_of(source, project)
+    project = with_options(project.replace(**options), **naming)
+    door = Door(project, drop_bad_rows)
+    door.read(frames)
+    return door
+
+
+def _tables(door: Door) -> Tables:
+    as_of = door.project.as_of or door.latest() or date.max
+    return Tables(
+        door.project,
+        as_of,
+        tuple(door.loaded),
+        door.attributes,
+        tuple(door.dropped),
+        find_notices(door, as_of),
+        door.rows_read,
+        door.dropped_rows,
+        door.store,
+        door.loaded,
+    )
+
+
+def _project_of(
+    source: str | Path | Mapping[str, Any], project: Project | None
+) -> tuple[Project, Mapping[str, Any] | None]:
+    if isinstance(source, Mapping):
+        return project or Project(), source
+    if isinstance(source, str | Path):
+        return project or read_project(source), None
+    raise OptionError(
+        f"a {type(source).__name__} is not a source of tables",
+        'Give a folder, a .toml file, or frames by table name, as in {"accounts": frame}',
+    )

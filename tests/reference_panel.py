@@ -1,0 +1,474 @@
+"""The panel as its definitions say it, slowly: plain rows, one account and one midnight at a time.
+
+Nothing here knows how the engine works. ``Reference.rows_at`` cuts a table at a midnight by the
+rules of visibility; everything else reads the rows that are left.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+from leadsignal.indicators.declare import (
+    Attribute,
+    Below,
+    DaysInState,
+    DaysSince,
+    Difference,
+    Fact,
+    Indicator,
+    Latest,
+    ProcessState,
+    Ratio,
+    Rule,
+    Running,
+    Standing,
+    Trailing,
+    UsageToBest,
+    Where,
+)
+from leadsignal.schema import BY_NAME, Table
+from leadsignal.success import Process
+from random_tables import Case, Row
+
+MONDAY = date(1970, 1, 5)
+DAY = timedelta(days=1)
+Episode = tuple[date, date | None]
+
+
+def recorded_day(row: Row) -> date | None:
+    moment = row.get("recorded_at")
+    return moment.date() if moment else None
+
+
+def known_on(table: Table, row: Row) -> date:
+    """The day on which a row was known: its time, or the day it was recorded if that is later."""
+    return max(row[table.time], recorded_day(row) or row[table.time])
+
+
+def moment_of(table: Table, row: Row) -> datetime:
+    """When a version was recorded, to the moment."""
+    return row.get("recorded_at") or datetime.combine(row[table.time], datetime.min.time())
+
+
+def at_midnight(table: Table, row: Row, t: date) -> Row:
+    """A row with every second date that has not come empty, and defaults where cells are."""
+    cut = dict(row)
+    for second in table.second_dates:
+        day = row.get(second.column)
+        if day is None or not day < t:
+            cut.update(dict.fromkeys((second.column, *second.also)))
+    for column in table.columns:
+        if cut.get(column.name) is None:
+            cut[column.name] = column.default
+    return cut
+
+
+def add_months(day: date, months: int) -> date:
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def with_row_columns(name: str, row: Row) -> Row:
+    """Add what is computed in a row: whether a promise was kept, a result against its target."""
+    if name == "commitments":
+        done = row["completed_on"]
+        row["kept"] = "yes" if done and done <= row["due_on"] else "no"
+    if name == "results":
+        value, target = row["value"], row["target"]
+        row.update(met=None, gap=None, gap_known="no")
+        if target is not None:
+            better = value - target if row["higher_is_better"] else target - value
+            row["met"] = "yes" if better >= 0 else "no"
+            if target != 0:
+                row["gap_known"] = "yes"
+                share = min(10.0, max(-10.0, better / abs(target)))
+                row["gap"] = floor(share * 1_000_000 + 0.5) / 1_000_000
+    return row
+
+
+class Reference:
+    """All answers about one case, each found by reading every row of an account."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.as_of = case.as_of
+        self.of_account = {name: _grouped(rows) for name, rows in case.tables.items()}
+        self.accounts = [a for a in sorted(self.of_account["accounts"]) if self.snapshots(a)]
+        self._cut: dict[tuple[str, str, date], list[Row]] = {}
+        self._episodes: dict[tuple[str, str], list[Episode]] = {}
+
+    # What is visible ------------------------------------------------------------------------------
+
+    def rows_at(self, name: str, account: str, t: date) -> list[Row]:
+        """Rows of an account visible at midnight t, as they stood then."""
+        if (name, account, t) not in self._cut:
+            table = BY_NAME[name]
+            rows = [r for r in self.of_account[name].get(account, []) if known_on(table, r) < t]
+            held = [r for r in rows if not self._replaced(table, r, rows)]
+            cut = [with_row_columns(name, at_midnight(table, r, t)) for r in held]
+            self._cut[name, account, t] = cut
+        return self._cut[name, account, t]
+
+    def _replaced(self, table: Table, row: Row, among: Sequence[Row]) -> bool:
+        """Whether a later version of the same key is among the rows."""
+        key = table.key
+        if key is None or row.get(key) is None or "recorded_at" not in row:
+            return False
+        mine = moment_of(table, row)
+        return any(r[key] == row[key] and moment_of(table, r) > mine for r in among)
+
+    def complete_from(self, name: str) -> tuple[date, bool] | None:
+        """From when a table is complete, and whether that was said rather than seen."""
+        source, table = self.case.project.tables.get(name), BY_NAME[name]
+        if source and source.complete_from:
+            return source.complete_from, True
+        known = [known_on(table, row) for row in self.case.tables[name]]
+        seen = [day for day in known if day < self.as_of]
+        return (min(seen), False) if seen else None
+
+    def is_whole(self, name: str, t: date) -> bool:
+        """Whether what the table held just before t is known.
+
+        Where nobody said from when the table is complete, its first record says so, and on the day
+        of that record itself nobody had seen it yet.
+        """
+        source, begun = self.case.project.tables.get(name), self.complete_from(name)
+        if begun is None:
+            return False
+        first, said = begun
+        through = source.complete_through if source else None
+        return (t >= first if said else t > first) and (through is None or t - DAY <= through)
+
+    # The account ----------------------------------------------------------------------------------
+
+    def versions(self, account: str) -> list[Row]:
+        """Rows of accounts known at as_of, in the order in which they were recorded."""
+        table = BY_NAME["accounts"]
+        rows = [r for r in self.of_account["accounts"][account] if known_on(table, r) < self.as_of]
+        return sorted(rows, key=lambda row: moment_of(table, row))
+
+    def entry_of(self, row: Row) -> date:
+        """The first midnight at which a version of an account may be read."""
+        recorded = recorded_day(row)
+        days = [row["started_on"], *([recorded + DAY] if recorded else [])]
+        begun = self.case.project.tables["accounts"].complete_from
+        return max([*days, *([begun] if begun else [])])
+
+    def first_version(self, account: str) -> Row:
+        """The version that gives the account its start: the first that may be read."""
+        rows = self.versions(account)
+        first = min(map(self.entry_of, rows))
+        return next(row for row in reversed(rows) if self.entry_of(row) == first)
+
+    def facts(self, account: str, t: date) -> Row:
+        """The account's row as it was recorded at midnight t."""
+        readable = [row for row in self.versions(account) if self.entry_of(row) <= t]
+        return at_midnight(BY_NAME["accounts"], readable[-1], t)
+
+    def started(self, account: str) -> date:
+        return self.first_version(account)["started_on"]
+
+    def ending(self, account: str) -> Row:
+        """The account as it was last recorded: its end, if that came before as_of."""
+        return at_midnight(BY_NAME["accounts"], self.versions(account)[-1], self.as_of)
+
+    def snapshots(self, account: str) -> list[date]:
+        """The days on which the account is seen."""
+        if not self.versions(account):
+            return []
+        entry, ended = self.entry_of(self.first_version(account)), self.ending(account)["ended_on"]
+        days, t = [], entry
+        while t <= self.as_of and (ended is None or t < ended):
+            on_grid = (t - MONDAY).days % self.case.project.every == 0
+            if t == entry or t == self.as_of or on_grid:
+                days.append(t)
+            t += DAY
+        return days
+
+    # The panel ------------------------------------------------------------------------------------
+
+    def panel(self, indicators: Sequence[Indicator]) -> Iterator[Row]:
+        for account in self.accounts:
+            days = self.snapshots(account)
+            for t, following in zip(days, [*days[1:], None], strict=True):
+                row = self.outcome(account, t, following)
+                for indicator in indicators:
+                    row[indicator.name] = self.value(indicator.rule, account, t)
+                yield row
+
+    def outcome(self, account: str, t: date, following: date | None) -> Row:
+        started, last, facts = self.started(account), self.ending(account), self.facts(account, t)
+        ended, stop = last["ended_on"], following or self.as_of
+        over = ended is not None and ended <= stop
+        cause = self.cause(last["end_reason"]) if ended else None
+        churn = last["end_reason"] not in self.case.project.not_churn or not last["end_reason"]
+        told = facts["end_known_on"]
+        return {
+            "account_id": account,
+            "customer_id": self.first_version(account).get("customer_id") or account,
+            "snapshot_on": t,
+            "start": (t - started).days,
+            "stop": (min(stop, ended or stop) - started).days,
+            "event": int(over and churn),
+            "cause": cause if over else None,
+            "days_observed": (min(self.as_of, ended or self.as_of) - t).days,
+            "ended_within": (ended - t).days if ended else None,
+            "end_cause": cause,
+            "notice_given": told is not None and told < t,
+            "arr": self.arr(account, t),
+        }
+
+    def cause(self, reason: str | None) -> str | None:
+        for cause, reasons in self.case.project.causes.items():
+            if reason in reasons:
+                return cause
+        return reason if reason and reason in self.case.project.not_churn else "churn"
+
+    # Rules ----------------------------------------------------------------------------------------
+
+    def value(self, rule: Rule, account: str, t: date) -> Any:
+        """The value of a rule for an account at midnight t; None where unknown or missing."""
+        answers: dict[type, Callable[[Any, str, date], Any]] = {
+            Trailing: self.trailing,
+            Standing: self.standing,
+            Running: self.running,
+            Latest: self.latest,
+            DaysSince: self.days_since,
+            ProcessState: lambda r, a, t: self.state(self.process(r.process), a, t)[0],
+            DaysInState: lambda r, a, t: self.state(self.process(r.process), a, t)[1],
+            UsageToBest: self.usage_to_best,
+            Fact: lambda r, a, t: getattr(self, r.column)(a, t),
+            Attribute: self.attribute,
+            Ratio: self.ratio,
+            Difference: self.difference,
+            Below: self.below,
+        }
+        return answers[type(rule)](rule, account, t)
+
+    def matching(self, table: str, where: Where, account: str, t: date) -> list[Row]:
+        rows = self.rows_at(table, account, t)
+        return [r for r in rows if all(r.get(column) in values for column, values in where)]
+
+    def trailing(self, rule: Trailing, account: str, t: date) -> Any:
+        window_start = t - timedelta(days=rule.window)
+        begun = self.complete_from(rule.table)
+        if begun is None or not self.is_whole(rule.table, t):
+            return None
+        if max(window_start, self.started(account)) < begun[0]:
+            return None
+        rows = self.matching(rule.table, rule.where, account, t)
+        rows = [r for r in rows if r[rule.day] and window_start <= r[rule.day] < t]
+        if rule.users:
+            return float(len({r["user_id"] for r in rows if r["user_id"] is not None}))
+        return total_of(rows, rule.total) if rule.total else float(len(rows))
+
+    def standing(self, rule: Standing, account: str, t: date) -> Any:
+        if not self.is_whole(rule.table, t):
+            return None
+        rows = self.matching(rule.table, rule.where, account, t)
+        begun = [r for r in rows if r[rule.since] is not None and r[rule.since] < t]
+        return float(sum(1 for r in begun if r[rule.until] is None))
+
+    def running(self, rule: Running, account: str, t: date) -> Any:
+        return total_of(self.rows_at(rule.table, account, t), rule.total)
+
+    def _last(self, rule: Latest | DaysSince, column: str, account: str, t: date) -> Any:
+        rows = self.matching(rule.table, rule.where, account, t)
+        seen = [(r[rule.day], r[column]) for r in rows if r[rule.day] and r[rule.day] < t]
+        return max((pair for pair in seen if pair[1] is not None), default=None)
+
+    def latest(self, rule: Latest, account: str, t: date) -> Any:
+        last = self._last(rule, rule.column, account, t) if self.is_whole(rule.table, t) else None
+        return last and last[1]
+
+    def days_since(self, rule: DaysSince, account: str, t: date) -> Any:
+        last = self._last(rule, rule.day, account, t) if self.is_whole(rule.table, t) else None
+        return last and float((t - last[0]).days)
+
+    def ratio(self, rule: Ratio, account: str, t: date) -> Any:
+        over, under = self.value(rule.over, account, t), self.value(rule.under, account, t)
+        return None if over is None or not under else over / under
+
+    def difference(self, rule: Difference, account: str, t: date) -> Any:
+        first, second = self.value(rule.first, account, t), self.value(rule.second, account, t)
+        return None if first is None or second is None else first - second
+
+    def below(self, rule: Below, account: str, t: date) -> Any:
+        value = self.value(rule.value, account, t)
+        return None if value is None else float(value < rule.limit)
+
+    def attribute(self, rule: Attribute, account: str, t: date) -> Any:
+        value = None
+        if rule.dated:
+            where = (("attribute", (rule.name,)),)
+            dated = Latest("account_changes", "changed_on", "value", where)
+            last = self._last(dated, "value", account, t)
+            value = last and last[1]
+        value = self.facts(account, t).get(rule.name) if value is None else value
+        if rule.name in BY_NAME["accounts"].by_column:
+            numeric = BY_NAME["accounts"].by_column[rule.name].kind != "text"
+        else:
+            kinds = self.case.project.tables["accounts"].attribute_kinds
+            numeric = kinds.get(rule.name) == "number"
+        return float(value) if numeric and value is not None else value
+
+    # Facts ----------------------------------------------------------------------------------------
+
+    def changes(self, account: str, t: date) -> list[Row]:
+        has = "contract_changes" in self.case.tables
+        return self.rows_at("contract_changes", account, t) if has else []
+
+    def arr(self, account: str, t: date) -> float | None:
+        first = self.facts(account, t)["arr"]
+        deltas = [r["arr_delta"] for r in self.changes(account, t) if r["arr_delta"] is not None]
+        return None if first is None else float(first + sum(deltas, Decimal(0)))
+
+    def tenure_days(self, account: str, t: date) -> float:
+        return float((t - self.started(account)).days)
+
+    def term_months(self, account: str, t: date) -> float | None:
+        rows = self.changes(account, t)
+        terms = [(r["changed_at"], r["term_months"]) for r in rows if r["term_months"]]
+        term = max(terms)[1] if terms else self.facts(account, t)["term_months"]
+        return None if term is None else float(term)
+
+    def days_to_renewal(self, account: str, t: date) -> float | None:
+        term = self.term_months(account, t)
+        if term is None:
+            return None
+        renewed = [r["changed_at"] for r in self.changes(account, t) if r["kind"] == "renewal"]
+        anchor, terms = max(renewed, default=self.started(account)), 1
+        while add_months(anchor, terms * int(term)) < t:
+            terms += 1
+        return float((add_months(anchor, terms * int(term)) - t).days)
+
+    # Usage against the best stretch ---------------------------------------------------------------
+
+    def usage_to_best(self, rule: UsageToBest, account: str, t: date) -> Any:
+        begun = self.complete_from("usage")
+        if begun is None or not self.is_whole("usage", t):
+            return None
+        history = max(self.started(account), begun[0])
+        if (t - history).days < rule.best + rule.window:
+            return None
+        stretches = []
+        u = max(t - timedelta(days=rule.within - rule.best), history + timedelta(days=rule.best))
+        while u <= t - timedelta(days=rule.window):
+            stretches.append(self.stretch(rule, account, u))
+            u += DAY
+        best = max(stretches, default=Fraction(0))
+        window = t - timedelta(days=rule.window)
+        rows = self.rows_at("usage", account, t)
+        lately = sum((Fraction(r["amount"]) for r in rows if window <= r["used_on"]), Fraction(0))
+        # One division of whole millionths: means of window days and of best days.
+        over, under = lately * 10**6 * rule.best, best * 10**6 * rule.window
+        return None if best == 0 else float(over) / float(under)
+
+    def stretch(self, rule: UsageToBest, account: str, u: date) -> Fraction:
+        """Usage in [u - best, u), of rows known before u + window."""
+        rows = self.rows_at("usage", account, u + timedelta(days=rule.window))
+        first = u - timedelta(days=rule.best)
+        return sum((Fraction(r["amount"]) for r in rows if first <= r["used_on"] < u), Fraction(0))
+
+    # Processes ------------------------------------------------------------------------------------
+
+    def process(self, name: str) -> Process:
+        return next(p for p in self.case.analysis.processes if p.name == name)
+
+    def known_from(self, process: Process, account: str) -> date | None:
+        begun = self.complete_from("behaviors")
+        if begun is None:
+            return None
+        if self.started(account) >= begun[0]:
+            return self.started(account)
+        return begun[0] + timedelta(days=process.sustained_for * process.within)
+
+    def is_known(self, process: Process, account: str, t: date) -> bool:
+        first = self.known_from(process, account)
+        return first is not None and first <= t and self.is_whole("behaviors", t)
+
+    def is_adopted(self, process: Process, account: str, t: date) -> bool:
+        """Whether each of the last windows holds enough events by enough users."""
+        where = (("behavior", process.behaviors),)
+        rows = self.matching("behaviors", where, account, t)
+        for k in range(process.sustained_for):
+            last = t - timedelta(days=k * process.within)
+            first = last - timedelta(days=process.within)
+            here = [r for r in rows if first <= r["occurred_at"] < last]
+            users = {r["user_id"] for r in here if r["user_id"] is not None}
+            quantity = sum((Fraction(r["quantity"]) for r in here), Fraction(0))
+            if quantity < Fraction(process.at_least):
+                return False
+            if process.by_users > 1 and len(users) < process.by_users:
+                return False
+        return True
+
+    def episodes_of(self, process: Process, account: str) -> list[Episode]:
+        """Runs of adopted days, day by day over the days on which the state is known."""
+        if (process.name, account) not in self._episodes:
+            self._episodes[process.name, account] = list(self._runs(process, account))
+        return self._episodes[process.name, account]
+
+    def _runs(self, process: Process, account: str) -> Iterator[Episode]:
+        ended = self.ending(account)["ended_on"] or date.max
+        t, since = self.known_from(process, account) or date.max, None
+        source = self.case.project.tables["behaviors"]
+        through = source.complete_through
+        end = min(self.as_of + DAY, ended, through + 2 * DAY if through else date.max)
+        while t < end:
+            adopted = self.is_adopted(process, account, t)
+            if adopted and since is None:
+                since = t
+            if not adopted and since is not None:
+                yield since, t
+                since = None
+            t += DAY
+        if since is not None:
+            yield since, None
+
+    def episodes(self) -> list[tuple[str, str, date, date | None]]:
+        if "behaviors" not in self.case.tables:
+            return []
+        return [
+            (account, process.name, *episode)
+            for account in self.accounts
+            for process in sorted(self.case.analysis.processes, key=lambda p: p.name)
+            for episode in self.episodes_of(process, account)
+        ]
+
+    def state(self, process: Process, account: str, t: date) -> tuple[str, float | None]:
+        """The state of a process at t, and for how many days it has been so."""
+        facts, tenure = self.facts(account, t), self.tenure_days(account, t)
+        if any(facts.get(a) not in values for a, values in process.applies_to.items()):
+            return "not applicable", None
+        if not self.is_known(process, account, t):
+            return "unknown", None
+        begun = [e for e in self.episodes_of(process, account) if e[0] <= t]
+        if begun:
+            adopted, lapsed = begun[-1]
+            if lapsed is None or lapsed > t:
+                return "adopted", float((t - adopted).days)
+            return "lapsed", float((t - lapsed).days)
+        if process.adopt_by is not None and tenure >= process.adopt_by:
+            return "overdue", tenure - process.adopt_by
+        return "pending", tenure
+
+
+def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["account_id"], []).append(row)
+    return groups
+
+
+def total_of(rows: Sequence[Row], column: str) -> float:
+    """The exact sum of a column, once, as a float."""
+    values = [row[column] for row in rows if row[column] is not None]
+    exact = (Fraction(Decimal(str(value))) for value in values)
+    return float(sum(exact, Fraction(0)))

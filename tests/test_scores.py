@@ -1,0 +1,109 @@
+"""Scores: who is in, who is alerted, what is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import leadsignal as ls
+from leadsignal.scores import write_scores
+
+
+@pytest.fixture(scope="module")
+def scores(business_model: ls.ChurnModel, business: ls.Tables) -> ls.Scores:
+    return ls.score_accounts(business_model, business)
+
+
+def test_every_active_account_without_notice_is_scored_once(
+    scores: ls.Scores, business: ls.Tables
+) -> None:
+    accounts = business.frame("accounts")
+    active = accounts[accounts["ended_on"].isna()]
+    told = active["end_known_on"].notna()
+    assert set(scores.frame["account_id"]) == set(active.loc[~told, "account_id"])
+    assert scores.frame["account_id"].is_unique
+    assert scores.notice_given == told.sum()
+
+
+def test_the_riskiest_share_is_alerted(scores: ls.Scores) -> None:
+    frame = scores.frame
+    assert frame["alert"].sum() == round(0.1 * len(frame))
+    assert frame.loc[frame["alert"], "risk"].min() >= frame.loc[~frame["alert"], "risk"].max()
+
+
+def test_risk_and_staying_fit_together(scores: ls.Scores) -> None:
+    active = scores.frame.filter(like="still_active")
+    assert list(active) == [f"still_active_{days}d" for days in range(30, 181, 30)]
+    assert (active.diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
+    assert (scores.frame["risk"] + active.iloc[:, -1] <= 1 + 1e-12).all()
+
+
+def test_reasons_raise_the_risk_and_the_strongest_comes_first(
+    scores: ls.Scores, business_model: ls.ChurnModel, business_panel: ls.Panel
+) -> None:
+    rows = business_panel.current()
+    rows = rows[~rows["notice_given"]].set_index("account_id", drop=False)
+    parts = business_model.reasons(rows)
+    for _, row in scores.frame.head(20).iterrows():
+        of = parts.loc[row["account_id"]]
+        strongest = of.idxmax()
+        said = row["reason_1"].split(":")[0]
+        assert said == (strongest if of.max() >= 0.05 else "")
+
+
+def test_open_processes_and_the_next_step(scores: ls.Scores, business_panel: ls.Panel) -> None:
+    rows = business_panel.current().set_index("account_id")
+    for _, row in scores.frame.iterrows():
+        states = {
+            name.removesuffix("_state"): rows.loc[row["account_id"], name]
+            for name in business_panel.names(family="processes")
+            if name.endswith("_state")
+        }
+        waiting = {p for p, state in states.items() if state in ("overdue", "lapsed", "pending")}
+        told = {p.split(" ")[0] for p in row["open_processes"].split("; ") if p}
+        assert told == waiting
+        assert bool(row["next_step"]) == bool(waiting)
+        if "overdue" in states.values():
+            assert row["next_step"].startswith("start ")
+
+
+def test_expected_loss_is_risk_times_arr(scores: ls.Scores, business_panel: ls.Panel) -> None:
+    arr = business_panel.current().set_index("account_id")["arr"]
+    expected = scores.frame["risk"] * scores.frame["account_id"].map(arr)
+    pd.testing.assert_series_equal(
+        scores.frame["expected_arr_loss"], expected, check_names=False, rtol=1e-12
+    )
+
+
+def test_scores_of_the_past_are_the_panels_rows(
+    business_model: ls.ChurnModel, business: ls.Tables, business_panel: ls.Panel
+) -> None:
+    on_grid = business_panel.frame["snapshot_on"].unique()[-3]
+    past = ls.score_accounts(business_model, business, as_of=str(pd.Timestamp(on_grid).date()))
+    rows = business_panel.frame[business_panel.frame["snapshot_on"] == on_grid]
+    rows = rows[~rows["notice_given"] & (rows["start"] > 0)]
+    expected = pd.Series(business_model.predict(rows).risk, rows["account_id"])
+    got = past.frame.set_index("account_id")["risk"]
+    assert got.loc[expected.index].tolist() == expected.tolist()
+
+
+def test_nobody_active_is_refused(business_model: ls.ChurnModel, business: ls.Tables) -> None:
+    with pytest.raises(ls.ModelError, match="no account is active"):
+        ls.score_accounts(business_model, business, as_of="1990-01-01")
+
+
+def test_files_round_trip_and_other_endings_are_refused(scores: ls.Scores, tmp_path: Path) -> None:
+    write_scores(scores, tmp_path / "scores.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "scores.parquet"), scores.frame)
+    write_scores(scores, tmp_path / "scores.csv")
+    assert len(pd.read_csv(tmp_path / "scores.csv")) == len(scores.frame)
+    with pytest.raises(ls.OptionError, match="xlsx"):
+        write_scores(scores, tmp_path / "scores.xlsx")
+
+
+def test_the_printout_names_the_riskiest(scores: ls.Scores) -> None:
+    assert scores.frame["account_id"].iloc[0] in repr(scores)
+    assert "<table" in scores._repr_html_()
+    assert scores.to_dict()["accounts"] == len(scores.frame)
