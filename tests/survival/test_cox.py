@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from leadsignal.errors import ModelError, OptionError
@@ -69,6 +70,17 @@ def test_the_immortal_time_case_agrees_with_r(jasa, given, ties):
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
+@pytest.mark.parametrize("day", [7, 14, 30, 60, 90])
+def test_landmark_fits_agree_with_r(jasa, given, ties, day):
+    there = jasa[jasa.futime > day]
+    treated = there["wait.time"].le(day).to_numpy(float)
+    numbers = given["heart"]["landmark"][f"day{day}"]
+    assert (len(there), treated.sum()) == (numbers["n_at_risk"], numbers["n_treated"])
+    fit = fit_cox(treated[:, None], there.futime - day, there.fustat, ties=ties)
+    agrees_with_r(fit, numbers[ties])
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
 @pytest.mark.parametrize(
     ("model", "cause"), [("timedep", 2), ("timedep5", 2), ("transplant_as_competing_timedep", 1)]
 )
@@ -111,6 +123,22 @@ def test_telco_agrees_with_r(telco, given):
     ).astype(float)
     fit = fit_cox(X, kept.tenure, kept.Churn == "Yes")
     agrees_with_r(fit, given["telco"]["databricks_cox_replica_efron"])
+
+
+def test_all_of_telco_agrees_with_r_which_drops_the_same_columns(telco, given):
+    numbers = given["telco"]["cox_full_efron"]
+    columns = telco.drop(columns=["customerID", "tenure", "TotalCharges", "Churn"])
+    coded = pd.get_dummies(columns, prefix_sep="")[list(numbers["coef"])].astype(float)
+    left_out = [name for name, value in numbers["coef"].items() if value == "NA"]
+    assert len(left_out) == 3
+    with pytest.raises(ModelError) as caught:
+        fit_cox(coded, telco.tenure, telco.Churn == "Yes", names=coded.columns)
+    for name in left_out:
+        assert f"'{name}' repeats 'InternetServiceNo'" in str(caught.value)
+    kept = {key: value for key, value in numbers["coef"].items() if key not in left_out}
+    errors = {key: value for key, value in numbers["se"].items() if key not in left_out}
+    fit = fit_cox(coded[list(kept)], telco.tenure, telco.Churn == "Yes")
+    agrees_with_r(fit, {**numbers, "coef": kept, "se": errors})
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
