@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from leadsignal.errors import ModelError, OptionError
@@ -69,6 +70,17 @@ def test_the_immortal_time_case_agrees_with_r(jasa, given, ties):
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
+@pytest.mark.parametrize("day", [7, 14, 30, 60, 90])
+def test_landmark_fits_agree_with_r(jasa, given, ties, day):
+    there = jasa[jasa.futime > day]
+    treated = there["wait.time"].le(day).to_numpy(float)
+    numbers = given["heart"]["landmark"][f"day{day}"]
+    assert (len(there), treated.sum()) == (numbers["n_at_risk"], numbers["n_treated"])
+    fit = fit_cox(treated[:, None], there.futime - day, there.fustat, ties=ties)
+    agrees_with_r(fit, numbers[ties])
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
 @pytest.mark.parametrize(
     ("model", "cause"), [("timedep", 2), ("timedep5", 2), ("transplant_as_competing_timedep", 1)]
 )
@@ -111,6 +123,22 @@ def test_telco_agrees_with_r(telco, given):
     ).astype(float)
     fit = fit_cox(X, kept.tenure, kept.Churn == "Yes")
     agrees_with_r(fit, given["telco"]["databricks_cox_replica_efron"])
+
+
+def test_all_of_telco_agrees_with_r_which_drops_the_same_columns(telco, given):
+    numbers = given["telco"]["cox_full_efron"]
+    columns = telco.drop(columns=["customerID", "tenure", "TotalCharges", "Churn"])
+    coded = pd.get_dummies(columns, prefix_sep="")[list(numbers["coef"])].astype(float)
+    left_out = [name for name, value in numbers["coef"].items() if value == "NA"]
+    assert len(left_out) == 3
+    with pytest.raises(ModelError) as caught:
+        fit_cox(coded, telco.tenure, telco.Churn == "Yes", names=coded.columns)
+    for name in left_out:
+        assert f"'{name}' repeats 'InternetServiceNo'" in str(caught.value)
+    kept = {key: value for key, value in numbers["coef"].items() if key not in left_out}
+    errors = {key: value for key, value in numbers["se"].items() if key not in left_out}
+    fit = fit_cox(coded[list(kept)], telco.tenure, telco.Churn == "Yes")
+    agrees_with_r(fit, {**numbers, "coef": kept, "se": errors})
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
@@ -286,7 +314,6 @@ def test_many_blocks_and_a_start_from_a_sample_reach_the_same_maximum():
     start = np.floor(stop * rng.random(rows))
     event = rng.random(rows) < 0.5
     fit = fit_cox(X, stop, event, start=start)
-    # The same rows said another way: 8 identical copies of an eighth of the weight, Breslow.
     once = fit_cox(X, stop, event, start=start, ties="breslow")
     pick = rng.permutation(rows)
     again = fit_cox(X[pick], stop[pick], event[pick], start=start[pick], ties="breslow")
@@ -439,6 +466,20 @@ def test_extreme_values_do_not_lead_the_fit_astray(veteran):
     fit = fit_cox(X, veteran.time, veteran.status)
     assert np.isfinite(fit.coef).all()
     assert fit.loglik >= fit.loglik_null
+
+
+def test_rows_at_risk_at_no_event_change_nothing_whatever_they_hold(veteran):
+    X, stop = veteran[["karno", "age"]].to_numpy(float), veteran.time.to_numpy(float)
+    event = veteran.status.to_numpy() == 1
+    plain = fit_cox(X, stop, event, start=np.zeros(len(stop)))
+    late = stop.max() + 1
+    more = fit_cox(
+        np.vstack((X, [[1e9, -1e9]])), np.append(stop, late + 1), np.append(event, False),
+        start=np.append(np.zeros(len(stop)), late),
+    )  # fmt: skip
+    assert close(more.coef, plain.coef, 1e-9)
+    assert close(more.cov, plain.cov, 1e-9)
+    assert np.isfinite(more.residuals().score).all()
 
 
 def test_new_rows_must_have_the_columns_of_the_fit(veteran):

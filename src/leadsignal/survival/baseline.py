@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from leadsignal.survival.cox import CoxFit
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Baseline:
     """Baseline hazard of each stratum.
 
@@ -161,7 +161,7 @@ class Baseline:
         return paths, np.zeros(0) if starts is None else starts, stops
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PathPrediction:
     """Survival along a path: ``time`` (m), ``cumulative_hazard`` and its ``std_err`` (m)."""
 

@@ -8,7 +8,7 @@ The likelihood stands in ``partial_likelihood``, its maximum in ``newton``, resi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 TIES = ("efron", "breslow")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CoxRows:
     """The checked rows of a fit, kept (not copied) for residuals, baseline and tests."""
 
@@ -50,7 +50,7 @@ class CoxRows:
     likelihood: PartialLikelihood
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CoxFit:
     """A fitted Cox model.
 
@@ -71,7 +71,7 @@ class CoxFit:
     ties: str
     evaluations: int
     score_statistic: float
-    rows: CoxRows = field(compare=False)
+    rows: CoxRows
 
     @property
     def se(self) -> Floats:
@@ -291,11 +291,7 @@ def fit_cox(
         return fit
     scores = likelihood.cluster_scores(fit.terms, rows.cluster)
     influence = scores @ cov
-    return CoxFit(**{**_fields(fit), "robust_cov": influence.T @ influence})
-
-
-def _fields(fit: CoxFit) -> dict[str, Any]:
-    return {name: getattr(fit, name) for name in fit.__dataclass_fields__}
+    return replace(fit, robust_cov=influence.T @ influence)
 
 
 def _score_statistic(best: Maximum) -> float:

@@ -9,7 +9,7 @@ their entry points are here too.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from leadsignal.errors import OptionError
 from leadsignal.survival.contrasts import Steps, probability_at, restricted_mean, variance_at_steps
 from leadsignal.survival.estimates import normal_quantile
-from leadsignal.survival.inputs import Door, Floats, Ints, Labels, length_of, one_label
+from leadsignal.survival.inputs import Door, Floats, Ints, length_of, one_label
 from leadsignal.survival.rank_tests import LogRank, logrank
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ __all__ = [
 SCALES = ("log", "log-log", "plain")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Curve:
     """One step curve: it has its first value from ``origin`` on and steps at each ``time``.
 
@@ -139,7 +139,7 @@ class Quantile:
         }
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Curves:
     """The curves of all groups (and causes), in order; also by position or by iteration.
 
@@ -149,7 +149,7 @@ class Curves:
 
     curves: tuple[Curve, ...]
     level: float
-    steps: Steps = field(compare=False)
+    steps: Steps
 
     def __iter__(self) -> Iterator[Curve]:
         return iter(self.curves)
@@ -354,7 +354,7 @@ def simon_makuch(
     kept = stops > origin
     clusters = None if cluster is None else np.asarray(cluster)[kept]
     steps = _steps(
-        "simon_makuch", stops[kept], np.asarray(event)[kept], np.maximum(starts[kept], origin),
+        "simon_makuch", stops[kept], np.asarray(event)[kept], starts[kept],
         None, np.asarray(state)[kept], clusters, level, origin=origin,
     )  # fmt: skip
     return _survival_curves(steps, "log", level)
@@ -434,7 +434,3 @@ def _limits(estimate: Floats, error: Floats, scale: str, level: float) -> tuple[
         lower, upper = safe**spread, safe ** (1 / spread)
     unknown = np.where(estimate == 0, np.nan, estimate)
     return np.where(inside, lower, unknown), np.where(inside, upper, unknown)
-
-
-def _labels_of(groups: Labels) -> tuple[object, ...]:
-    return groups.names

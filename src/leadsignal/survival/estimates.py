@@ -77,7 +77,7 @@ class Contrast:
         return dict(self.__dict__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimates:
     """One number a group with a joint covariance, so that groups can be contrasted.
 

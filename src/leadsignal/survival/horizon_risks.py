@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NEAREST = 1e-12  # risks of 0 and 1 are taken as this far from them on the logit scale
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DynamicAuc:
     """Cumulative/dynamic AUC at each horizon.
 
@@ -64,7 +64,7 @@ class DynamicAuc:
         return _listing("cumulative/dynamic AUC", self.times, self.auc, self.lower, self.upper)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BrierScore:
     """Mean squared error of risks at each horizon, and over horizons.
 
@@ -107,7 +107,7 @@ class BrierScore:
         return f"{lines}\n  integrated: {self.integrated:.4f}"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Calibration:
     """Whether risks within ``horizon`` come true.
 

@@ -122,7 +122,7 @@ class Door:
             self.refuse(f"{what} in {rows} (first: row {int(np.argmax(wrong))}, counted from 0)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Labels:
     """Labels as codes 0 … k-1 into their sorted ``names``."""
 
@@ -131,13 +131,10 @@ class Labels:
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> Labels:
-        """Code ``values``; one pass when they already stand in order, as panels do."""
-        if len(values) and values.dtype.kind in "iufU" and bool((values[1:] >= values[:-1]).all()):
-            change = np.concatenate(([True], values[1:] != values[:-1]))
-            names, codes = values[change], np.cumsum(change) - 1
-        else:
-            names, codes = np.unique(values, return_inverse=True)
-        return cls(tuple(names.tolist()), codes.astype(np.intp).reshape(-1))
+        """Code ``values``; runs of equal labels, as panels have, are sorted as one."""
+        change = np.append(True, values[1:] != values[:-1])
+        names, codes = np.unique(values[change], return_inverse=True)
+        return cls(tuple(names.tolist()), codes.reshape(-1)[np.cumsum(change) - 1])
 
     def __len__(self) -> int:
         return len(self.names)

@@ -22,7 +22,7 @@ SAMPLE_FROM = 40_000  # rows from which a fit on a sample of them finds the way 
 SAMPLE_SHARE = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Maximum:
     """Where the (penalised) partial likelihood is largest, and what it was at zero."""
 

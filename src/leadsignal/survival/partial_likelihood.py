@@ -32,7 +32,7 @@ OFF_CENTRE = 30.0  # mean over deviation; beyond it, centring is worth its copy 
 Matrix = NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GroupTerms:
     """What an evaluation knows of each event group; letters as in the module's formulas.
 
@@ -67,7 +67,7 @@ class GroupTerms:
         return self.c0[:, None] * self.S1 - self.c1[:, None] * self.D1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """The partial likelihood at ``coef``: value, score (p), information (p × p).
 
@@ -103,6 +103,9 @@ class PartialLikelihood:
         self.offset = offset
         self.efron = efron
         self.centre = _centre(X)
+        # Rows at risk at no event time: whatever their covariates, they must not overflow.
+        idle = sets.lower >= sets.upper
+        self._idle = idle if idle.any() else None
         self._selectors = _Selectors(sets)
         self.event_X = self.rows(sets.events)
         self._event_weights = weights[sets.events]
@@ -159,8 +162,7 @@ class PartialLikelihood:
     def terms(self, coef: Floats) -> GroupTerms:
         """First pass: risks, their sums over risk sets and the log-likelihood."""
         sets = self.sets
-        risk, sums = self._first_pass(coef)
-        S0, S1 = sums[:, 0], sums[:, 1:]
+        risk, S0, S1 = self._first_pass(coef)
         event_risk = risk[sets.events]
         with np.errstate(divide="ignore", invalid="ignore"):
             D0 = sums_by_code(sets.group, event_risk, len(sets))
@@ -209,20 +211,23 @@ class PartialLikelihood:
             sums[present] += pick @ residuals
         return sums
 
-    def _first_pass(self, coef: Floats) -> tuple[Floats, Floats]:
-        """Return the risks and, for each group, S0 and S1 side by side (G × 1 + p)."""
+    def _first_pass(self, coef: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return the risks (n) and, for each group, S0 (G) and S1 (G × p)."""
         risk = np.empty(len(self.X))
-        change = np.zeros((self._selectors.size, 1 + len(coef)))
+        change0 = np.zeros(self._selectors.size)
+        change1 = np.zeros((self._selectors.size, len(coef)))
         for index, (block, Z) in enumerate(self.blocks()):
             eta = Z @ coef
             if self.offset is not None:
                 eta += self.offset[block]
             eta -= self.shift
+            if self._idle is not None:
+                eta[self._idle[block]] = 0.0
             np.exp(eta, out=eta)
             eta *= self.weights[block]
             risk[block] = eta
-            self._selectors.add(index, eta, Z, change)
-        return risk, self._selectors.sums(change)
+            self._selectors.add(index, eta, Z, change0, change1)
+        return risk, self._selectors.sums(change0), self._selectors.sums(change1)
 
     def _second_pass(self, v: Floats) -> Floats:
         """Return X' diag(v) X for v of 0 or more."""
@@ -264,15 +269,15 @@ class _Selectors:
             for begin in range(0, len(sets.lower), BLOCK)
         ]
 
-    def add(self, index: int, risk: Floats, Z: Floats, change: Floats) -> None:
-        """Add the rows of block ``index``, times their risk, to ``change`` (2G × 1 + p)."""
+    def add(self, index: int, risk: Floats, Z: Floats, change0: Floats, change1: Floats) -> None:
+        """Add the risks of block ``index`` to ``change0`` (2G), times Z to ``change1`` (2G × p)."""
         touched, rows, signs, matrix = self._blocks[index]
         np.multiply(risk[rows], signs, out=matrix.data)
-        change[touched, 0] += sums_by_code(matrix.indices, matrix.data, len(touched))
-        change[touched, 1:] += matrix @ Z
+        change0[touched] += sums_by_code(matrix.indices, matrix.data, len(touched))
+        change1[touched] += matrix @ Z
 
     def sums(self, change: Floats) -> Floats:
-        """Turn what enters and leaves into sums over risk sets (G × 1 + p)."""
+        """Turn what enters and leaves (2G, or 2G × p) into sums over risk sets."""
         groups = self.size // 2
         total = from_the_last(change[:groups])
         total += change[groups:]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TRANSFORMS = ("km", "rank", "identity", "log")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ProportionalityTest:
     """A test a term and one of all together.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KINDS = ("log-rank", "gehan", "tarone-ware", "fleming-harrington")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LogRank:
     """A comparison of groups: ``test``, and by group (k) ``observed`` and ``expected`` events.
 

@@ -58,7 +58,7 @@ class Concordance:
         )
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class IncidentAuc:
     """Ranking of those with an event in each interval against those still at risk then.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from leadsignal.survival.cox import CoxFit
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Residuals:
     """Residuals of a Cox fit.
 

@@ -16,7 +16,7 @@ import numpy as np
 from leadsignal.survival.inputs import Bools, Floats, Ints, Labels, sums_by_code
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RiskSets:
     """Event groups and the range of groups in which each row is at risk.
 

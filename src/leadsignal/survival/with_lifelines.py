@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 AFT_MODELS = ("weibull", "log-normal", "log-logistic")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CrossCheck:
     """Our fit beside lifelines' on the same rows.
 
