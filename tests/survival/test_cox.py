@@ -149,6 +149,8 @@ def test_robust_errors_strata_weights_and_offset_agree_with_r(heart, pbcseq, lun
     )
     assert close(clustered.robust_cov, numbers["heart"]["var"])
     assert close(clustered.cov, numbers["heart"]["naive_var"])
+    assert close(clustered.influence.T @ clustered.influence, clustered.robust_cov, 1e-12)
+    assert clustered.influence.shape == (heart.id.nunique(), 4)
     X = np.log(pbcseq[["bili", "protime"]])
     panel = fit_cox(
         X, pbcseq.tstop, pbcseq.death == 2, start=pbcseq.tstart, cluster=pbcseq.id, ties=ties

@@ -8,7 +8,7 @@ The likelihood stands in ``partial_likelihood``, its maximum in ``newton``, resi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,14 @@ class CoxFit:
     def robust_se(self) -> Floats | None:
         """Cluster-robust standard errors (p), None without clusters."""
         return None if self.robust_cov is None else np.sqrt(np.diag(self.robust_cov))
+
+    @property
+    def influence(self) -> Floats | None:
+        """What each cluster adds to the coefficients (clusters × p), None without clusters."""
+        if self.rows.cluster is None:
+            return None
+        scores: Floats = self.rows.likelihood.cluster_scores(self.terms, self.rows.cluster)
+        return scores @ self.cov
 
     @property
     def n_rows(self) -> int:
@@ -287,11 +295,14 @@ def fit_cox(
         score_statistic=_score_statistic(best),
         rows=rows,
     )
-    if rows.cluster is None:
+    influence = fit.influence
+    if influence is None:
         return fit
-    scores = likelihood.cluster_scores(fit.terms, rows.cluster)
-    influence = scores @ cov
-    return replace(fit, robust_cov=influence.T @ influence)
+    return CoxFit(**{**_fields(fit), "robust_cov": influence.T @ influence})
+
+
+def _fields(fit: CoxFit) -> dict[str, Any]:
+    return {name: getattr(fit, name) for name in fit.__dataclass_fields__}
 
 
 def _score_statistic(best: Maximum) -> float:
