@@ -307,10 +307,15 @@ class Reference:
         value = None
         if rule.dated:
             where = (("attribute", (rule.name,)),)
-            dated = Latest("account_changes", "changed_on", "value", where)
-            last = self._last(dated, "value", account, t)
-            value = last and last[1]
-        value = self.facts(account, t).get(rule.name) if value is None else value
+            rows = self.matching("account_changes", where, account, t)
+            rows = [row for row in rows if row["changed_on"] < t]
+            if rows:
+                last = max(rows, key=lambda r: (r["changed_on"], r.get("value") or ""))
+                value = last.get("value") or None
+            else:
+                value = self.facts(account, t).get(rule.name)
+        else:
+            value = self.facts(account, t).get(rule.name)
         if rule.name in BY_NAME["accounts"].by_column:
             numeric = BY_NAME["accounts"].by_column[rule.name].kind != "text"
         else:

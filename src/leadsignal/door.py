@@ -151,7 +151,10 @@ class Door:
                 kind = accounts.table.by_column[name].kind
                 numeric = kind in ("number", "decimal", "integer")
                 self.attributes[name] = "number" if numeric else "text"
-            elif not self._dated(name):
+            elif self._dated(name):
+                kind_given = source.attribute_kinds.get(name)
+                self.attributes[name] = "number" if kind_given == "number" else "text"
+            else:
                 choices = [*accounts.extras, *accounts.columns]
                 part = accounts.parts[0][0] if accounts.parts else None
                 self.faults.append(

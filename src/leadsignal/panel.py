@@ -250,12 +250,13 @@ def _check_fits(tables: Tables, analysis: SuccessAnalysis) -> None:
         problems.append(f"{', '.join(users)} counts users (by_users), but behaviors has no user_id")
     if analysis.processes and not behaviors:
         problems.append("the analysis names essential processes, but there is no behaviors table")
+    texts = {name for name, kind in tables.attributes.items() if kind == "text"}
     for process in analysis.processes:
-        missing = sorted(set(process.applies_to) - set(tables.attributes))
+        missing = sorted(set(process.applies_to) - texts)
         if missing:
             problems.append(
                 f"{process.name} applies to accounts by {', '.join(missing)}, which is not a "
-                "declared attribute of accounts"
+                "declared text attribute of accounts"
             )
     if problems:
         raise OptionError(

@@ -266,8 +266,9 @@ def _reason_faults(
 def _check_usage_low(settings: Settings, low: UsageLow) -> None:
     if low.window > low.best:
         settings.fault(("usage_low", "window"), "is longer than best", "Shorten window")
-    if low.best > low.within:
-        settings.fault(("usage_low", "best"), "is longer than within", "Shorten best")
+    if low.best + low.window > low.within:
+        remedy = "Make it at least as long as best and window together"
+        settings.fault(("usage_low", "within"), "leaves no room for a best stretch", remedy)
 
 
 def _take_tables(settings: Settings, value: object) -> Iterator[tuple[str, TableSource]]:

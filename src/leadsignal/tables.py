@@ -161,7 +161,19 @@ class Tables:
             number = self.attributes.get(extra) == "number"
             cell = quoted(extra)
             listed.append(f"TRY_CAST({cell} AS DOUBLE) AS {cell}" if number else cell)
+        if name == "accounts":
+            listed += self._only_dated(loaded)
         return f"SELECT {', '.join(listed)} FROM {name} WHERE {loaded.known_on} < {day}"
+
+    def _only_dated(self, accounts: Loaded) -> list[str]:
+        """Return empty columns for attributes of which only account_changes tells."""
+        held = {*accounts.table.by_column, *accounts.extras}
+        kinds = {"number": "DOUBLE", "text": "VARCHAR"}
+        return [
+            f"CAST(NULL AS {kinds[kind]}) AS {quoted(attribute)}"
+            for attribute, kind in self.attributes.items()
+            if attribute not in held
+        ]
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return a table as it stood at ``as_of_date``, its rows in one order whatever came in."""

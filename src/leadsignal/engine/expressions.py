@@ -59,7 +59,7 @@ def needed(measure: Measure, has_changes: bool) -> tuple[Measure, ...]:
 def dated_attribute(attribute: str) -> Latest:
     """Return the measure of an attribute's latest dated value."""
     where = (("attribute", (attribute,)),)
-    return Latest("account_changes", "changed_on", "value", where)
+    return Latest("account_changes", "changed_on", "held", where)
 
 
 @dataclass(frozen=True)
@@ -178,9 +178,10 @@ class Expressions:
         if not attribute.dated:
             return own
         dated = self.columns[dated_attribute(attribute.name)]
+        value = f"NULLIF({dated}, '')"
         if attribute.name in self.numeric:
-            dated = self.grid.dialect.number(dated)
-        return f"COALESCE({dated}, {own})"
+            value = self.grid.dialect.number(value)
+        return f"CASE WHEN {dated} IS NULL THEN {own} ELSE {value} END"
 
     def _arr(self) -> str:
         if ARR_DELTA not in self.columns:

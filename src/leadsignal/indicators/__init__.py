@@ -30,7 +30,11 @@ FAMILIES = (
     context,
 )
 
-ROW_COLUMNS = {"results": results.ROW_COLUMNS, "commitments": plans.ROW_COLUMNS}
+ROW_COLUMNS = {
+    "results": results.ROW_COLUMNS,
+    "commitments": plans.ROW_COLUMNS,
+    "account_changes": context.ROW_COLUMNS,
+}
 """Columns computed in each row of a table before anything is counted, as SQL."""
 
 

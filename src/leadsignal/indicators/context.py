@@ -6,6 +6,9 @@ from leadsignal.indicators.declare import Attribute, Fact, Given, Indicator
 
 FAMILY = "context"
 
+ROW_COLUMNS = {"held": "COALESCE(value, '')"}
+"""Columns computed in each row of account_changes, as SQL: an empty value is a value, "none"."""
+
 
 def declare(given: Given) -> list[Indicator]:
     """Tenure; term and renewal where terms are known; ARR and attributes where declared."""
