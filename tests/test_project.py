@@ -138,7 +138,7 @@ def test_lines_of_inline_and_dotted_keys(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ('[usage_low]\nwindow = "100d"\n', "is longer than best"),
-    XX),
+        ('[usage_low]\nwithin = "50d"\n', "leaves no room for a best stretch"),
         ("[usage_low]\nbest = 3\n", "must be a duration"),
         ('project = "x"\n', "must be a section"),
         ("tables = 3\n", "must be a section"),
