@@ -14,7 +14,7 @@ from leadsignal.panel import Panel, build_panel
 from leadsignal.project import read_project
 from leadsignal.saved import save_model
 from leadsignal.scores import Scores, score_accounts, write_scores
-from leadsignal.success import SuccessAnalysis, read_success_analysis
+from leadsignal.success import read_success_analysis
 from leadsignal.tables import Tables, read_tables
 
 if TYPE_CHECKING:
@@ -92,18 +92,16 @@ def run_demo(folder: Path, progress: Callable[[int, int], None]) -> Told:
     scores = score_accounts(model, tables)
     progress(3, 5)
     past = tables.as_of(tables.as_of_date - timedelta(days=project.horizon))
-    judged = _judged(past, analysis, horizon, tables)
+    judged = _judged(panel.as_of(past.as_of_date), past, horizon, tables)
     progress(4, 5)
     _write(folder, panel, model, scores)
     progress(5, 5)
     return Told(scores, panel, past.as_of_date, *judged, folder)
 
 
-def _judged(
-    past: Tables, analysis: SuccessAnalysis, horizon: str, tables: Tables
-) -> tuple[int, int, int, int]:
+def _judged(known: Panel, past: Tables, horizon: str, tables: Tables) -> tuple[int, int, int, int]:
     """Return how many were alerted on a past day and how many left since; the others likewise."""
-    model = ChurnModel(horizon=horizon).fit(build_panel(past, analysis))
+    model = ChurnModel(horizon=horizon).fit(known)
     frame = score_accounts(model, past).frame
     left = frame["account_id"].isin(_churned(tables.frame("accounts"), tables.project.not_churn))
     alert = frame["alert"]
