@@ -23,7 +23,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("panel",),
     ("survival",),
-    ("features", "hazards"),
+    ("features", "hazards", "shares"),
     ("model",),
     ("saved",),
     ("scores",),
