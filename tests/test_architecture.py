@@ -23,6 +23,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("panel",),
     ("survival",),
+    ("drivers",),
     ("features", "hazards"),
     ("model",),
     ("saved",),
