@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,6 +133,10 @@ class Coder:
         self, indicator: Indicator, rows: dict[str, Bools], reference: str
     ) -> Iterator[Coded]:
         """Yield the rare states as one column, so that they do not swell the reference."""
+        if len(rows) == 1:
+            for state, where in rows.items():
+                yield from self._state(indicator, state, where, reference)
+            return
         for state, where in rows.items():
             reason = f"rare: {self._why_rare(where)}; counted under {RARE}"
             yield LeftOut(f"{indicator.name}: {state}", reason)
@@ -179,8 +183,3 @@ def number(value: float) -> str:
     ('34,864', '0.125', '12')
     """
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def hidden(column: Column) -> Column:
-    """Return the column as one that is only adjusted for."""
-    return replace(column, shown=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from leadsignal.survival.pictures import forest
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from leadsignal.drivers.results import HazardRatios
@@ -20,12 +21,8 @@ def forest_by_family(ratios: HazardRatios, ax: Axes | None = None) -> Axes:
         "family", kind="stable", key=lambda names: names.map(_order(list(ratios.table["family"])))
     )
     families = list(table["family"])
-    labels = [
-        f"{name}  [{row['step']} against {row['reference']}]" if ":" in str(name)
-        else f"{name}  [{row['step']}]"
-        for name, row in table.iterrows()
-    ]  # fmt: skip
-    axes = forest(table.set_axis(labels), ax)
+    labels = [_label(str(name), row) for name, row in table.iterrows()]
+    axes = forest(table.set_axis(labels), _wide(len(table)) if ax is None else ax)
     for line in range(1, len(families)):
         if families[line] != families[line - 1]:
             axes.axhline(line - 0.5, color=FAINT, linewidth=1, zorder=0)
@@ -36,6 +33,18 @@ def forest_by_family(ratios: HazardRatios, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     axes.set_title(ratios.title, fontsize=10, loc="left")
     return axes
+
+
+def _wide(lines: int) -> Axes:
+    """Return Axes with room for long labels on the left and numbers on the right."""
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(12.5, 1.6 + 0.36 * lines), layout="constrained")[1]
+
+
+def _label(name: str, row: pd.Series[Any]) -> str:
+    """Return the covariate with what its ratio compares."""
+    return f"{name}  against {row['reference']}" if ":" in name else f"{name}  {row['step']}"
 
 
 def _order(families: list[str]) -> dict[str, int]:

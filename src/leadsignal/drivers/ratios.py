@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.drivers.choice import one_of_each
 from leadsignal.drivers.coding import NO_VALUE, Coder, Column, LeftOut
 from leadsignal.drivers.collinearity import without_collinear
 from leadsignal.drivers.decisions import Causes, Decisions, decisions_of, names_of
@@ -64,14 +65,14 @@ def hazard_ratios(
     """Return how the hazard of churn goes with each indicator, the others held equal.
 
     A Cox model of tenure in days on all rows before notice, an end standing where it became
-    known; Efron ties, errors by customer. ``roles`` says which indicators are read unless
-    ``indicators`` names them; lagging ones are not by default, for they may be the first sight of
-    a decision already made. ``cause`` names the churns that count, or ``without`` those that do
-    not: others are then censored (a cause-specific hazard), and the ratios of all churn stand
-    beside. ``strata`` are panel columns with a baseline hazard each. ``ridge`` is a penalty
-    ½ ridge β², a normal prior of variance 1/ridge on each log hazard ratio (0: none). ``by`` is a
-    category whose segments get their own ratios, shrunk towards the mean of segments. ``level`` is
-    that of the intervals.
+    known; Efron ties, errors by customer. ``roles`` says which indicators are read, one of those
+    that tell of the same events, unless ``indicators`` names them; lagging ones are not by
+    default, for they may be the first sight of a decision already made. ``cause`` names the churns
+    that count, or ``without`` those that do not: others are then censored (a cause-specific
+    hazard), and the ratios of all churn stand beside. ``strata`` are panel columns with a baseline
+    hazard each. ``ridge`` is a penalty ½ ridge β², a normal prior of variance 1/ridge on each log
+    hazard ratio (0: none). ``by`` is a category whose segments get their own ratios, drawn towards
+    the mean of segments. ``level`` is that of the intervals.
 
     A ratio is that of one interquartile range, of a state against its reference, or of "no value"
     against the median: see ``step`` and ``reference`` of the result. Raises OptionError for names
@@ -86,6 +87,7 @@ def hazard_ratios(
     """
     chosen = _chosen(panel, roles, indicators, by, names_of(strata), level, ridge)
     decisions = decisions_of(panel, cause, without)
+    chosen, told = one_of_each(chosen) if indicators is None else (chosen, [])
     design, left_out = _designed(decisions, chosen, names_of(strata), ridge)
     fit = design.fit()
     proportionality = proportionality_table(fit, design.columns)
@@ -94,7 +96,7 @@ def hazard_ratios(
     return HazardRatios(
         table=table_of(fit, design.columns, decisions, level, total),
         fit=fit,
-        left_out=tuple(left_out),
+        left_out=(*told, *left_out),
         proportionality=proportionality,
         over_tenure=over_tenure(design, changing, level) if changing else None,
         by_segment=None if by is None else by_segment(design, by, level),
