@@ -12,8 +12,8 @@ from leadsignal.survival.inputs import Floats, Labels
 from leadsignal.survival.partial_likelihood import PartialLikelihood
 from leadsignal.survival.risk_sets import RiskSets
 
-MOST_SHARED = 0.9
-"""A column that earlier ones determine to this R² (variance inflation of 10) is left out."""
+MOST_SHARED = 0.8
+"""A column that earlier ones determine to this R² (variance inflation of 5) is left out."""
 LEAST_WITHIN = 0.05
 """So is one with less than this share of its variance between accounts of equal tenure."""
 
@@ -60,7 +60,7 @@ def _told_by(information: Floats, kept: list[int], j: int) -> tuple[float, Float
     """Return the R² of column j on those kept, and how much of it each is worth."""
     if not kept:
         return 0.0, np.zeros(0)
-    scale = 1 / np.sqrt(np.diag(information))[kept]
+    scale = 1 / np.sqrt(np.diag(information)[kept])
     inside = information[np.ix_(kept, kept)] * scale[:, None] * scale
     shared = information[kept, j] * scale / np.sqrt(information[j, j])
     weights = np.linalg.solve(inside, shared)

@@ -31,7 +31,7 @@ def forest_by_family(ratios: HazardRatios, ax: Axes | None = None) -> Axes:
             family, (0.01, families.index(family) - 0.38), xycoords=("axes fraction", "data"),
             fontsize=8, color="#555555", va="center", style="italic",
         )  # fmt: skip
-    axes.set_title(ratios.title, fontsize=10, loc="left")
+    axes.set_title(ratios.title.replace(" (", "\n("), fontsize=10, loc="left")
     return axes
 
 
