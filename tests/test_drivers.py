@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -124,7 +125,7 @@ def test_notice_without_an_end_yet_is_counted_and_said(known: ls.Panel) -> None:
     staying = frame["account_id"] == frame.groupby("account_id")["event"].max().idxmin()
     noticed = frame.assign(notice_given=staying & (frame["start"] > 100))
     ratios = ls.hazard_ratios(panel_of(noticed, STATE, LOAD))
-    assert "1 accounts have given notice" in " ".join(ratios.notes)
+    assert "given notice and not ended yet, so censored there: 1" in ratios.notes
 
 
 def reasons(ratios: ls.HazardRatios) -> dict[str, str]:
@@ -337,3 +338,12 @@ def test_results_print_draw_and_become_json(causes: ls.Panel) -> None:
     import matplotlib.pyplot as plt
 
     plt.close(axes.figure)
+
+
+def test_the_examples_of_the_page_run(business_panel: ls.Panel) -> None:
+    import matplotlib.pyplot as plt
+
+    page = (Path(__file__).parents[1] / "docs" / "why.md").read_text(encoding="utf-8")
+    example = page.split("```python\n")[1].split("```")[0]
+    exec(example, {"ls": ls, "panel": business_panel})
+    plt.close("all")

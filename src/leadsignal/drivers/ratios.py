@@ -176,10 +176,8 @@ def _notes(design: Design) -> tuple[str, ...]:
     if decisions.churns < FEW_CHURNS_A_COLUMN * columns:
         notes.append(
             f"{columns} columns on {decisions.churns} churns: intervals are wide and lean on the "
-            f"ridge; name fewer indicators"
+            "ridge; name fewer indicators"
         )
     if decisions.pending:
-        notes.append(
-            f"{decisions.pending} accounts have given notice and not ended yet: censored there"
-        )
+        notes.append(f"given notice and not ended yet, so censored there: {decisions.pending}")
     return tuple(notes)
