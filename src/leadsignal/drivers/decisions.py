@@ -28,7 +28,8 @@ class Decisions:
 
     ``frame`` are the panel rows; ``cause`` (n) is None where the row does not end; ``event`` (n)
     marks the ends asked for and ``churn`` (n) all churns; ``customer`` (n) are the clusters.
-    ``pending`` counts accounts that had given notice and whose end is not known yet.
+    ``pending`` counts accounts that had given notice and whose end is not known yet, ``unseen``
+    those that ended and had given notice before their first row.
     """
 
     frame: pd.DataFrame
@@ -40,6 +41,7 @@ class Decisions:
     causes: tuple[str, ...]
     left_out: tuple[str, ...]
     pending: int
+    unseen: int
 
     @property
     def days(self) -> Floats:
@@ -60,7 +62,7 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
     """
     every = _churn_causes(panel)
     causes = _asked(every, cause, without)
-    frame, ended, pending = _before_notice(panel)
+    frame, ended, pending, unseen = _before_notice(panel)
     event, churn = (np.isin(ended, list(names)) for names in (causes, every))
     if event.sum() < LEAST_CHURNS:
         raise ModelError(
@@ -79,10 +81,11 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
         causes,
         tuple(name for name in every if name not in causes),
         pending,
+        unseen,
     )
 
 
-def _before_notice(panel: Panel) -> tuple[pd.DataFrame, NDArray[Any], int]:
+def _before_notice(panel: Panel) -> tuple[pd.DataFrame, NDArray[Any], int, int]:
     """Return the rows before notice, in one order, with the cause each ends by ("" for none)."""
     frame = panel.frame[panel.frame["stop"] > panel.frame["start"]]
     frame = frame.sort_values(["account_id", "start"], kind="stable")
@@ -91,7 +94,9 @@ def _before_notice(panel: Panel) -> tuple[pd.DataFrame, NDArray[Any], int]:
     kept = frame[~frame["notice_given"]].reset_index(drop=True)
     is_last = ~kept["account_id"].duplicated(keep="last")
     ended = kept["account_id"].map(last_cause).where(is_last).fillna("").astype(str)
-    return kept, ended.to_numpy(dtype=str), int((noticed & last_cause.isna()).sum())
+    pending = int((noticed & last_cause.isna()).sum())
+    unseen = int((~last_cause.dropna().index.isin(kept["account_id"])).sum())
+    return kept, ended.to_numpy(dtype=str), pending, unseen
 
 
 def _churn_causes(panel: Panel) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from leadsignal.drivers.collinearity import without_collinear
 from leadsignal.drivers.decisions import Causes, Decisions, decisions_of, names_of
 from leadsignal.drivers.results import HazardRatios, table_of
 from leadsignal.drivers.segments import by_segment
+from leadsignal.drivers.standard_errors import with_careful_errors
 from leadsignal.drivers.tenure import over_tenure, proportionality_table
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival import CoxFit, fit_cox
@@ -38,7 +39,7 @@ class Design:
 
     def fit(self, event: Bools | None = None) -> CoxFit:
         """Fit the columns to the ends asked for, or to other ``event`` of the same rows."""
-        return fit_cox(
+        fit = fit_cox(
             np.column_stack([column.coded for column in self.columns]),
             self.decisions.stop,
             self.decisions.event if event is None else event,
@@ -48,6 +49,7 @@ class Design:
             ridge=self.ridge,
             names=[column.name for column in self.columns],
         )
+        return with_careful_errors(fit)
 
 
 def hazard_ratios(
@@ -58,14 +60,15 @@ def hazard_ratios(
     cause: Causes = None,
     without: Causes = None,
     strata: Causes = (),
-    ridge: float = 1.0,
+    ridge: float = 0.25,
     by: str | None = None,
     level: float = 0.95,
 ) -> HazardRatios:
     """Return how the hazard of churn goes with each indicator, the others held equal.
 
     A Cox model of tenure in days on all rows before notice, an end standing where it became
-    known; Efron ties, errors by customer. ``roles`` says which indicators are read, one of those
+    known; Efron ties, errors by customer, or of the information
+    where that is larger. ``roles`` says which indicators are read, one of those
     that tell of the same events, unless ``indicators`` names them; lagging ones are not by
     default, for they may be the first sight of a decision already made. ``cause`` names the churns
     that count, or ``without`` those that do not: others are then censored (a cause-specific
@@ -180,4 +183,6 @@ def _notes(design: Design) -> tuple[str, ...]:
         )
     if decisions.pending:
         notes.append(f"given notice and not ended yet, so censored there: {decisions.pending}")
+    if decisions.unseen:
+        notes.append(f"notice given before their first row, so not counted: {decisions.unseen}")
     return tuple(notes)

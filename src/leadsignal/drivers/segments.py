@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.drivers.coding import NO_VALUE
+from leadsignal.drivers.standard_errors import with_careful_errors
 from leadsignal.errors import ModelError
 from leadsignal.survival import fit_cox
 from leadsignal.survival.estimates import normal_quantile
@@ -158,9 +159,8 @@ def _own_ratios(
         np.column_stack([*split, *rest]), data.stop[rows], data.event[rows],
         start=data.start[rows], strata=strata, cluster=data.customer[rows], ridge=ridges,
     )  # fmt: skip
-    robust = fit.se if fit.robust_se is None else fit.robust_se
-    # The sandwich of a handful of churns is too small, the information's error seldom.
-    error = np.maximum(fit.se, robust)[: len(split)]
+    careful = with_careful_errors(fit).robust_se
+    error = (fit.se if careful is None else careful)[: len(split)]
     told_little = fit.se[: len(split)] ** -2 < 2 * RIDGE
     theta = np.where(told_little, np.nan, fit.coef[: len(split)])
     shape = (len(own), len(segments))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.drivers.coding import Column
+from leadsignal.drivers.standard_errors import with_careful_errors
 from leadsignal.survival import CoxFit, fit_cox
 from leadsignal.survival.estimates import normal_quantile, two_sided_p
 from leadsignal.survival.inputs import Floats
@@ -67,7 +68,7 @@ def over_tenure(design: Design, changing: Sequence[str], level: float) -> pd.Dat
         strata=None if design.strata is None else design.strata.codes[row],
         cluster=rows.customer[row], ridge=max(design.ridge, 1e-6), names=names,
     )  # fmt: skip
-    return _by_third(design, fit, changing, cuts, level)
+    return _by_third(design, with_careful_errors(fit), changing, cuts, level)
 
 
 def split_at(start: Floats, stop: Floats, cuts: Floats) -> tuple[np.ndarray, Floats, Floats]:
