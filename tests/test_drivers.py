@@ -356,6 +356,7 @@ def test_results_print_draw_and_become_json(causes: ls.Panel) -> None:
     labels = [tick.get_text() for tick in axes.get_yticklabels()]
     assert labels[0] == "state: lapsed  against adopted"
     assert len(labels) == len(ratios.table)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["all churn"]
     import matplotlib.pyplot as plt
 
     plt.close(axes.figure)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.survival.pictures import forest
+import numpy as np
+
+from leadsignal.survival.pictures import COLOURS, forest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,16 +15,26 @@ if TYPE_CHECKING:
     from leadsignal.drivers.results import HazardRatios
 
 FAINT = "#DDDDDD"
+TOTAL = "exp(coef) all churn"
 
 
 def forest_by_family(ratios: HazardRatios, ax: Axes | None = None) -> Axes:
-    """Draw one line a covariate with its step and reference, families apart."""
+    """Draw one line a covariate with its step and reference, families apart.
+
+    Beside a cause, the ratios of all churn are hollow points.
+    """
     table = ratios.table.sort_values(
         "family", kind="stable", key=lambda names: names.map(_order(list(ratios.table["family"])))
     )
     families = list(table["family"])
     labels = [_label(str(name), row) for name, row in table.iterrows()]
     axes = forest(table.set_axis(labels), _wide(len(table)) if ax is None else ax)
+    if TOTAL in table:
+        axes.plot(
+            table[TOTAL], np.arange(len(table)) + 0.25, "o", markersize=5, markerfacecolor="white",
+            color=COLOURS[1], label="all churn",
+        )  # fmt: skip
+        axes.legend(frameon=False, loc="lower right")
     for line in range(1, len(families)):
         if families[line] != families[line - 1]:
             axes.axhline(line - 0.5, color=FAINT, linewidth=1, zorder=0)
