@@ -24,6 +24,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("panel",),
     ("survival",),
     ("features", "hazards", "shares"),
+    ("drivers",),
     ("model",),
     ("saved",),
     ("scores",),

@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leadsignal.datasets import Simulation, sample_folder, simulate
+    from leadsignal.drivers import (
+        CumulativeIncidence,
+        HazardRatios,
+        cumulative_incidence,
+        hazard_ratios,
+    )
     from leadsignal.errors import (
         Fault,
         LeadsignalError,
@@ -35,6 +41,12 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "datasets": ("Simulation", "sample_folder", "simulate"),
+    "drivers": (
+        "CumulativeIncidence",
+        "HazardRatios",
+        "cumulative_incidence",
+        "hazard_ratios",
+    ),
     "errors": (
         "Fault",
         "LeadsignalError",
@@ -68,8 +80,10 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "ChurnModel",
+    "CumulativeIncidence",
     "Fault",
     "Forecast",
+    "HazardRatios",
     "LeadsignalError",
     "ModelError",
     "OptionError",
@@ -85,6 +99,8 @@ __all__ = [
     "adoption_episodes",
     "build_panel",
     "check_tables",
+    "cumulative_incidence",
+    "hazard_ratios",
     "load_model",
     "read_project",
     "read_success_analysis",
