@@ -175,7 +175,7 @@ class LifetimeModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     def from_start(self, totals: CustomerTotals) -> LifetimeForecast:
         """Return whole survival curves: from tenure 0 to the longest tenure seen in training."""
         check_is_fitted(self, "hazards_")
-        ahead = np.arange(1, self.hazards_.steps + 1) * float(self.step)
+        ahead: Floats = np.arange(1, self.hazards_.steps + 1, dtype=np.float64) * self.step
         return self._forecast(totals, np.zeros(len(totals)), ahead)
 
     def predict_proba(self, totals: CustomerTotals) -> Floats:
@@ -206,14 +206,18 @@ class LifetimeModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         problems += [
             f"{name} is {getattr(self, name)!r}; it must be a number above 0"
             for name in ("horizon", "step")
-            if not (np.isfinite(getattr(self, name)) and getattr(self, name) > 0)
+            if not (_is_number(getattr(self, name)) and getattr(self, name) > 0)
         ]
-        if not (np.isfinite(self.ridge) and self.ridge >= 0):
-            problems.append(f"ridge is {self.ridge!r}; it must be 0 or more")
-        if self.ridge == 0 and self.estimator == "logistic":
+        if not (_is_number(self.ridge) and self.ridge >= 0):
+            problems.append(f"ridge is {self.ridge!r}; it must be a number, 0 or more")
+        elif self.ridge == 0 and self.estimator == "logistic":
             problems.append("ridge is 0; with estimator='logistic' it must be above 0")
         if problems:
             raise OptionError("; ".join(problems), "Correct the model's parameters")
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float | np.number) and bool(np.isfinite(given))
 
 
 def _check_enough(totals: CustomerTotals, coding: Coding, steps: Floats) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -21,6 +21,9 @@ FOLDS = 4
 MANY_ROWS = 50_000
 """Boosting fits up to TREES trees, judged at every EVERY of them on FOLDS parts of the customers
 in turn; of more than MANY_ROWS rows, on one part only."""
+BLOCK = 200_000
+"""So many rows, customers by months, are predicted at once."""
+FARTHEST = 500.0
 TINY = 1e-9
 
 
@@ -59,22 +62,22 @@ def month_rows(tenure: Floats, churned: NDArray[np.bool_]) -> MonthRows:
 
 
 @dataclass(frozen=True, eq=False)
-class MonthHazards:
-    """Fitted hazards: ``chance`` of rows (n × columns) in each of ``steps`` months, (n × steps).
-
-    ``fitted`` is what was fitted, for those who want to see it.
-    """
+class MonthHazards(ABC):
+    """Hazards in each of ``steps`` months; ``fitted`` is the model they come from."""
 
     steps: int
-    chance: Callable[[Floats], Floats]
     fitted: Any
+
+    @abstractmethod
+    def chances(self, X: Floats) -> Floats:
+        """Return the chance of rows (n × columns) to leave in each month (n × steps)."""
 
     def cumulative(self, X: Floats, at: Floats) -> Floats:
         """Return the cumulative hazard at months ``at`` (n × k), straight within a month.
 
         After the last month the mean hazard of the last quarter of them is carried on.
         """
-        hazard = -np.log1p(-np.clip(self.chance(X), TINY, 1 - TINY))
+        hazard = -np.log1p(-np.clip(self.chances(X), TINY, 1 - TINY))
         total = np.column_stack([np.zeros(len(X)), np.cumsum(hazard, axis=1)])
         tail = hazard[:, -max(1, self.steps // 4) :].mean(axis=1)
         inside = np.minimum(at, self.steps)
@@ -93,6 +96,37 @@ class MonthHazards:
         return np.exp(total[:, :1] - total[:, 1:])
 
 
+class ClassifierHazards(MonthHazards):
+    """``fitted`` is a classifier of customers by months, the month being the last column."""
+
+    def chances(self, X: Floats) -> Floats:
+        """Return the chances (n × steps), some customers at a time to spare memory."""
+        blocks = np.array_split(X, max(1, len(X) * self.steps // BLOCK))
+        return np.concatenate([self._of_block(block) for block in blocks])
+
+    def _of_block(self, X: Floats) -> Floats:
+        month = np.tile(np.arange(self.steps), len(X))
+        design = np.column_stack([np.repeat(X, self.steps, axis=0), month])
+        with threadpool_limits(1):
+            chance: Floats = self.fitted.predict_proba(design)[:, 1]
+        return chance.reshape(len(X), self.steps)
+
+
+class CoxHazards(MonthHazards):
+    """``fitted`` is a CoxFit, whose baseline is cut into months."""
+
+    def chances(self, X: Floats) -> Floats:
+        """Return the chances (n × steps); ends at tenure 0 belong to the first month."""
+        base = self.fitted.baseline()
+        total = np.concatenate([[0.0], np.cumsum(base.reference_hazard)])
+        ends = np.arange(1, self.steps + 1) + TINY
+        by_month = total[np.searchsorted(base.time, ends, side="right")]
+        # Farther than any customer from the others: kept where exp is a number.
+        score = np.clip((X - base.reference) @ self.fitted.coef, -FARTHEST, FARTHEST)
+        chance: Floats = -np.expm1(-np.outer(np.exp(score), np.diff(by_month, prepend=0.0)))
+        return chance
+
+
 def fit_boosting(
     X: Floats,
     tenure: Floats,
@@ -103,15 +137,15 @@ def fit_boosting(
 ) -> MonthHazards:
     """Fit gradient-boosted hazards; the number of trees is chosen on customers left out.
 
-    Small steps and small trees, chosen once and for all; the trees' number is what adapts. Raises
-    nothing of its own. ``names`` and ``ridge`` are not read.
+    Small steps and small trees, chosen once and for all; the number of trees is what adapts.
+    ``names`` and ``ridge`` are not read.
     """
-    rows, steps = month_rows(tenure, churned), _steps(tenure, churned)
+    rows, steps = month_rows(tenure, churned), _steps(tenure)
     with threadpool_limits(1):
-        trees = _best_trees(X, rows, churned, seed)
+        trees = _best_trees(X, rows, seed)
         model = _boosting(trees, seed)
         model.fit(_with_month(X, rows), rows.churned, sample_weight=rows.weight)
-    return MonthHazards(steps, lambda Z: _chances(model, Z, steps), model)
+    return ClassifierHazards(steps, model)
 
 
 def _boosting(trees: int, seed: int) -> Any:
@@ -129,13 +163,13 @@ def _boosting(trees: int, seed: int) -> Any:
     )
 
 
-def _best_trees(X: Floats, rows: MonthRows, churned: NDArray[np.bool_], seed: int) -> int:
+def _best_trees(X: Floats, rows: MonthRows, seed: int) -> int:
     """Return the number of trees with the least log-loss on customers that were not fitted."""
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import KFold
 
     design = _with_month(X, rows)
     loss = np.zeros(TREES // EVERY)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(X, churned)
+    folds = KFold(FOLDS, shuffle=True, random_state=seed).split(X)
     for _, left_out in islice(folds, FOLDS if len(rows.row) <= MANY_ROWS else 1):
         out = np.isin(rows.row, left_out)
         model = _boosting(TREES, seed)
@@ -164,7 +198,7 @@ def fit_logistic(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import SplineTransformer, StandardScaler
 
-    rows, steps = month_rows(tenure, churned), _steps(tenure, churned)
+    rows, steps = month_rows(tenure, churned), _steps(tenure)
     knots = np.unique(np.quantile(rows.month[rows.churned], [0, 0.2, 0.4, 0.6, 0.8, 1]))
     month = [X.shape[1]]
     columns = [("columns", StandardScaler(), list(range(X.shape[1])))]
@@ -177,7 +211,7 @@ def fit_logistic(
     weight = {"logisticregression__sample_weight": rows.weight}
     with threadpool_limits(1):
         model.fit(_with_month(X, rows), rows.churned, **weight)
-    return MonthHazards(steps, lambda Z: _chances(model, Z, steps), model)
+    return ClassifierHazards(steps, model)
 
 
 def fit_cox_hazards(
@@ -188,37 +222,18 @@ def fit_cox_hazards(
     ridge: float,
     seed: int,
 ) -> MonthHazards:
-    """Fit a Cox model on columns of unit spread, and cut its baseline into months.
+    """Fit a Cox model, with ``ridge`` on columns of unit spread.
 
     ``fitted`` is the CoxFit, in the units of the columns. The optimum is unique: ``seed`` is not
     read.
     """
     fit = fit_cox(X, tenure, churned, names=names, ridge=ridge * X.var(axis=0))
-    steps = _steps(tenure, churned)
-    base = fit.baseline()
-    total = np.concatenate([[0.0], np.cumsum(base.reference_hazard)])
-    # Ends at tenure 0 belong to the first month.
-    by_month = total[np.searchsorted(base.time, np.arange(1, steps + 1) + TINY, side="right")]
-    hazard = np.diff(by_month, prepend=0.0)
-
-    def chance(Z: Floats) -> Floats:
-        risk = np.exp((Z - base.reference) @ fit.coef)
-        chances: Floats = -np.expm1(-np.outer(risk, hazard))
-        return chances
-
-    return MonthHazards(steps, chance, fit)
+    return CoxHazards(_steps(tenure), fit)
 
 
-def _steps(tenure: Floats, churned: NDArray[np.bool_]) -> int:
+def _steps(tenure: Floats) -> int:
     return max(1, int(np.ceil(tenure.max() - TINY)))
 
 
 def _with_month(X: Floats, rows: MonthRows) -> Floats:
     return np.column_stack([X[rows.row], rows.month])
-
-
-def _chances(model: Any, X: Floats, steps: int) -> Floats:
-    month = np.tile(np.arange(steps), len(X))
-    design = np.column_stack([np.repeat(X, steps, axis=0), month])
-    chance: Floats = model.predict_proba(design)[:, 1].reshape(len(X), steps)
-    return chance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leadsignal.cells import FALSE, TRUE
+from leadsignal.cells import FALSE, LOOKS_LIKE_DATE, TRUE
 from leadsignal.errors import Fault, ModelError, TablesError
 from leadsignal.foresight import TotalsWarning, look_for_totals
 
@@ -323,9 +324,12 @@ def _column(sheet: _Sheet, name: str) -> NDArray[Any]:
         sheet.refuse_cells(name, wrong, "not a number in a column of numbers", remedy)
         return values
     texts = np.array([None if cell is None else str(cell) for cell in cells], dtype=object)
-    levels = len({text for text in texts if text is not None})
-    if levels > MOST_LEVELS:
-        problem = f"a text column with {levels:,} different values describes nobody"
+    levels = {text for text in texts if text is not None}
+    if all(re.fullmatch(LOOKS_LIKE_DATE, level) for level in levels):
+        remedy = "Take it out; dated events make a better model: read_tables."
+        sheet.refuse(name, "the column holds dates, which this model cannot read", remedy)
+    elif len(levels) > MOST_LEVELS:
+        problem = f"a text column with {len(levels):,} different values describes nobody"
         sheet.refuse(name, problem, "Name it as id=…, group its values, or take it out.")
     return texts
 
