@@ -63,8 +63,9 @@ def test_every_fault_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     bad = ["-1,no,1,b", ",maybe,2,c", "x,,3,d", "inf,yes,1e3,a1", "5,no,12;5,e", "6,no"]
     path.write_text("\n".join(["tenure,churned,seats,name", *rows, *bad]), encoding="utf-8")
     faults = faults_of(path, id="name")
-    assert len(faults) == 8
+    assert len(faults) == 9
     for expected in (
+        "customers.csv:27: 2 cells where the header has 4",
         "customers.csv:22: tenure: tenure is negative (given: '-1')",
         "customers.csv:23: tenure: tenure is missing",
         "customers.csv:24: tenure: not a number (given: 'x')",
@@ -199,6 +200,20 @@ def test_telco_names_its_total(telco: ls.CustomerTotals, saas: ls.CustomerTotals
     assert suspect.column == "TotalCharges"
     assert suspect.made_of == "MonthlyCharges × tenure"
     assert saas.warning.columns == ()
+
+
+def test_a_total_is_left_out_of_the_model_unless_it_is_asked_for(known: ls.CustomerTotals) -> None:
+    price = np.random.default_rng(0).uniform(1, 100, len(known))
+    paid = with_columns(known, price=price, paid=price * known.tenure)
+    plain = ls.LifetimeModel(estimator="logistic").fit(paid)
+    reads = ls.LifetimeModel(estimator="logistic", totals="read").fit(paid)
+    assert plain.left_out_ == ("paid",)
+    assert plain.coding_.names == ("x", "noise", "price", "plan=trial")
+    assert reads.left_out_ == ()
+    truth = 1 - true_curves(paid.current(), 12)[:, -1]  # the hazard is the same in all months
+    off = [abs(model.predict(paid.current()).risk - truth).mean() for model in (plain, reads)]
+    assert off[0] < 0.05
+    assert off[1] > 3 * off[0]
 
 
 # Known hazards.
@@ -349,10 +364,16 @@ def test_columns_that_say_nothing_are_not_read(known: ls.CustomerTotals) -> None
 
 
 def test_parameters_are_checked_at_once(known: ls.CustomerTotals) -> None:
-    model = ls.LifetimeModel(horizon="180d", step=0, estimator="forest", ridge=-1)  # type: ignore[arg-type]
+    model = ls.LifetimeModel(horizon="180d", step=0, estimator="forest", ridge=-1, totals="x")  # type: ignore[arg-type]
     with pytest.raises(ls.OptionError) as caught:
         model.fit(known)
-    for part in ("horizon is '180d'", "step is 0", "estimator is 'forest'", "ridge is -1"):
+    for part in (
+        "horizon is '180d'",
+        "step is 0",
+        "estimator is 'forest'",
+        "ridge is -1",
+        "totals is 'x'",
+    ):
         assert part in str(caught.value)
     with pytest.raises(ls.OptionError, match="must be above 0"):
         ls.LifetimeModel(estimator="logistic", ridge=0).fit(known)

@@ -71,7 +71,10 @@ class TotalsWarning:
                 "These look like totals over tenure, which are small because a customer left early:"
             )
             lines += [f"  {suspect}" for suspect in self.suspects]
-            lines.append("Leave them out with .without(…), or divide them by tenure.")
+            lines.append(
+                "Divide them by tenure, or take them out with .without(…); LifetimeModel leaves "
+                'them out unless told totals="read".'
+            )
         if self.undecided:
             lines.append(f"Could not tell whether these are totals: {', '.join(self.undecided)}.")
         lines.append("To see who will leave before they do, give dated events: read_tables.")

@@ -118,7 +118,8 @@ class LifetimeModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     ``estimator``: ``"boosting"``, gradient-boosted discrete-time hazards, whose number of trees is
     chosen by log-loss on customers left out of training; ``"logistic"``, discrete-time logistic
     hazards; ``"cox"``, Cox's (1972) model with Efron's ties. ``ridge`` is the penalty of the last
-    two, ½ ridge β² on columns of unit spread (0: none, for Cox only).
+    two, ½ ridge β² on columns of unit spread (0: none, for Cox only). ``totals``: ``"leave out"``
+    or ``"read"`` the columns that look like totals over tenure; ``left_out_`` names them.
 
     >>> totals = simulated(300, seed=0)
     >>> model = LifetimeModel(horizon=6, estimator="cox").fit(totals)
@@ -133,12 +134,14 @@ class LifetimeModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         step: float = 1,
         estimator: LifetimeEstimator = "boosting",
         ridge: float = 1.0,
+        totals: Literal["leave out", "read"] = "leave out",
         random_state: int = 0,
     ) -> None:
         self.horizon = horizon
         self.step = step
         self.estimator = estimator
         self.ridge = ridge
+        self.totals = totals
         self.random_state = random_state
 
     def fit(self, totals: CustomerTotals, y: object = None) -> LifetimeModel:
@@ -148,10 +151,11 @@ class LifetimeModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         are too few churns, no column that differs, or more than 400 steps.
         """
         self._check_parameters()
-        coding = Coding.learn(totals.columns)
+        left_out = totals.warning.columns if self.totals == "leave out" else ()
+        coding = Coding.learn(totals.columns.drop(columns=list(left_out)))
         steps = totals.tenure / self.step
         _check_enough(totals, coding, steps)
-        self.coding_ = coding
+        self.coding_, self.left_out_ = coding, left_out
         self.unit_ = totals.unit
         self.warning_ = totals.warning
         self.customers_, self.events_ = len(totals), int(totals.churned.sum())
@@ -203,6 +207,8 @@ class LifetimeModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         if self.estimator not in FITTERS:
             allowed = " or ".join(FITTERS)
             problems.append(f"estimator is {self.estimator!r}; it may be {allowed}")
+        if self.totals not in ("leave out", "read"):
+            problems.append(f"totals is {self.totals!r}; it may be 'leave out' or 'read'")
         problems += [
             f"{name} is {getattr(self, name)!r}; it must be a number above 0"
             for name in ("horizon", "step")

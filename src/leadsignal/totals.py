@@ -61,8 +61,7 @@ class CustomerTotals:
         2
         """
         rows = np.asarray(kept)
-        if rows.dtype == bool:
-            rows = np.flatnonzero(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.intp)
         return replace(
             self,
             customer_id=self.customer_id[rows],
@@ -125,11 +124,12 @@ def read_totals(
     sheet = _open(source)
     wanted = {"tenure": tenure, "churned": churned, "id": id}
     named = {role: name for role, name in wanted.items() if name is not None}
-    for role, name in named.items():
-        if name not in sheet.cells:
-            known = f"Its columns are {', '.join(sheet.cells)}; say {role}=… ."
-            sheet.refuse(name, "there is no such column", known)
-    sheet.close()
+    lacking = {role: name for role, name in named.items() if name not in sheet.cells}
+    for role, name in lacking.items():
+        known = f"Its columns are {', '.join(sheet.cells)}; say {role}=… ."
+        sheet.refuse(name, "there is no such column", known)
+    if lacking:
+        sheet.close()
     rows = len(next(iter(sheet.cells.values())))
     times = _tenure(sheet, tenure)
     ends = np.zeros(rows, dtype=bool) if churned is None else _flags(sheet, churned)
