@@ -242,10 +242,10 @@ def _check_enough(totals: CustomerTotals, coding: Coding, steps: Floats) -> None
 
 
 def simulated(customers: int, seed: int) -> CustomerTotals:
-    """Return customers whose law is known, for examples and tests.
+    """Return customers whose law is known (`true_survival`), for examples and tests.
 
-    Monthly log-hazard: −2.5 + 0.8·x for a standard normal x, +0.7 where plan is "trial"; followed
-    for 1 to 24 whole months. ``noise`` says nothing.
+    Followed for 1 to 24 whole months. ``x`` is standard normal, ``plan`` is "trial" for four in
+    ten; ``noise`` says nothing.
 
     >>> simulated(3, seed=0).columns.columns.tolist()
     ['x', 'plan', 'noise']
@@ -254,11 +254,24 @@ def simulated(customers: int, seed: int) -> CustomerTotals:
 
     rng = np.random.default_rng(seed)
     x, trial = rng.normal(size=customers), rng.random(customers) < 0.4
-    hazard = np.exp(-2.5 + 0.8 * x + 0.7 * trial)
-    life = np.ceil(rng.exponential(1 / hazard))
+    life = np.ceil(rng.exponential(1 / _hazard(x, trial)))
     followed = rng.integers(1, 25, size=customers).astype(float)
     plan = np.where(trial, "trial", "paid").astype(object)
     noise = rng.normal(size=customers)
     columns = pd.DataFrame({"x": x, "plan": plan, "noise": noise})
     ids = np.arange(1, customers + 1)
     return CustomerTotals(ids, np.minimum(life, followed), life <= followed, columns)
+
+
+def true_survival(totals: CustomerTotals, months: int) -> Floats:
+    """Return P(still there) of `simulated` customers after 1 to ``months`` months (n × months)."""
+    trial = (totals.columns["plan"] == "trial").to_numpy(dtype=bool)
+    hazard = _hazard(totals.columns["x"].to_numpy(dtype=float), trial)
+    survival: Floats = np.exp(-np.outer(hazard, np.arange(1, months + 1)))
+    return survival
+
+
+def _hazard(x: Floats, trial: NDArray[np.bool_]) -> Floats:
+    """Hazard a month, the same in all: e^−2.5, times e^0.8 a unit of x, e^0.7 on trial."""
+    hazard: Floats = np.exp(-2.5 + 0.8 * x + 0.7 * trial)
+    return hazard
