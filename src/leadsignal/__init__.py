@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         SuccessAnalysisError,
         TablesError,
     )
+    from leadsignal.foresight import TotalsWarning
+    from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.panel import Panel, adoption_episodes, build_panel
     from leadsignal.project import Project, read_project
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from leadsignal.scores import Scores, score_accounts
     from leadsignal.success import SuccessAnalysis, read_success_analysis
     from leadsignal.tables import Tables, check_tables, read_tables
+    from leadsignal.totals import CustomerTotals, read_totals
 
 __version__ = "0.1.0"
 
@@ -56,6 +59,8 @@ _ROOMS = {
         "SuccessAnalysisError",
         "TablesError",
     ),
+    "foresight": ("TotalsWarning",),
+    "lifetimes": ("LifetimeForecast", "LifetimeModel"),
     "model": ("ChurnModel", "Forecast"),
     "panel": ("Panel", "adoption_episodes", "build_panel"),
     "project": ("Project", "read_project"),
@@ -63,6 +68,7 @@ _ROOMS = {
     "scores": ("Scores", "score_accounts"),
     "success": ("SuccessAnalysis", "read_success_analysis"),
     "tables": ("Tables", "check_tables", "read_tables"),
+    "totals": ("CustomerTotals", "read_totals"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -81,10 +87,13 @@ def __dir__() -> list[str]:
 __all__ = [
     "ChurnModel",
     "CumulativeIncidence",
+    "CustomerTotals",
     "Fault",
     "Forecast",
     "HazardRatios",
     "LeadsignalError",
+    "LifetimeForecast",
+    "LifetimeModel",
     "ModelError",
     "OptionError",
     "Panel",
@@ -96,6 +105,7 @@ __all__ = [
     "SuccessAnalysisError",
     "Tables",
     "TablesError",
+    "TotalsWarning",
     "adoption_episodes",
     "build_panel",
     "check_tables",
@@ -105,6 +115,7 @@ __all__ = [
     "read_project",
     "read_success_analysis",
     "read_tables",
+    "read_totals",
     "sample_folder",
     "save_model",
     "score_accounts",
