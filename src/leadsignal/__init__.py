@@ -3,6 +3,8 @@
 tables = ls.read_tables("data/sample")
 analysis = ls.read_success_analysis("data/sample/success.toml")
 panel = ls.build_panel(tables, analysis, every="28d")
+ls.audit_indicators(panel)
+ls.run_backtest(panel, horizon="180d")
 model = ls.ChurnModel(horizon="180d").fit(panel)
 scores = ls.score_accounts(model, tables)
 """
@@ -13,6 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from leadsignal.audit import Audit, audit_indicators
+    from leadsignal.backtest import Backtest, run_backtest
+    from leadsignal.churn import Ends, find_ends
     from leadsignal.datasets import Simulation, sample_folder, simulate
     from leadsignal.errors import (
         Fault,
@@ -23,17 +28,24 @@ if TYPE_CHECKING:
         SuccessAnalysisError,
         TablesError,
     )
+    from leadsignal.health import HealthAudit, audit_health
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.panel import Panel, adoption_episodes, build_panel
     from leadsignal.project import Project, read_project
+    from leadsignal.rescues import Rescues, find_rescues
+    from leadsignal.retention import Retention, retention_table
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
+    from leadsignal.sequence import Sequence, what_leads_what
     from leadsignal.success import SuccessAnalysis, read_success_analysis
     from leadsignal.tables import Tables, check_tables, read_tables
 
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "audit": ("Audit", "audit_indicators"),
+    "backtest": ("Backtest", "run_backtest"),
+    "churn": ("Ends", "find_ends"),
     "datasets": ("Simulation", "sample_folder", "simulate"),
     "errors": (
         "Fault",
@@ -44,11 +56,15 @@ _ROOMS = {
         "SuccessAnalysisError",
         "TablesError",
     ),
+    "health": ("HealthAudit", "audit_health"),
     "model": ("ChurnModel", "Forecast"),
     "panel": ("Panel", "adoption_episodes", "build_panel"),
     "project": ("Project", "read_project"),
+    "rescues": ("Rescues", "find_rescues"),
+    "retention": ("Retention", "retention_table"),
     "saved": ("load_model", "save_model"),
     "scores": ("Scores", "score_accounts"),
+    "sequence": ("Sequence", "what_leads_what"),
     "success": ("SuccessAnalysis", "read_success_analysis"),
     "tables": ("Tables", "check_tables", "read_tables"),
 }
@@ -67,30 +83,44 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Audit",
+    "Backtest",
     "ChurnModel",
+    "Ends",
     "Fault",
     "Forecast",
+    "HealthAudit",
     "LeadsignalError",
     "ModelError",
     "OptionError",
     "Panel",
     "Project",
     "ProjectError",
+    "Rescues",
+    "Retention",
     "Scores",
+    "Sequence",
     "Simulation",
     "SuccessAnalysis",
     "SuccessAnalysisError",
     "Tables",
     "TablesError",
     "adoption_episodes",
+    "audit_health",
+    "audit_indicators",
     "build_panel",
     "check_tables",
+    "find_ends",
+    "find_rescues",
     "load_model",
     "read_project",
     "read_success_analysis",
     "read_tables",
+    "retention_table",
+    "run_backtest",
     "sample_folder",
     "save_model",
     "score_accounts",
     "simulate",
+    "what_leads_what",
 ]
