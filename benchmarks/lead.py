@@ -2,6 +2,7 @@
 
 python benchmarks/lead.py catch [--seeds 20] [--accounts 2000] [--world leading]
 python benchmarks/lead.py audit [--seeds 20] [--worlds leading slow_decline …]
+python benchmarks/lead.py ends  [--seeds 20] [--worlds slow_decline …]
 python benchmarks/lead.py oulad | crm | time
 
 ``catch``: of unexpected churners, what each method catches in time at 10 % capacity. ``audit``:
@@ -16,7 +17,6 @@ import resource
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,9 +52,7 @@ def catch(world: str, seed: int, accounts: int) -> dict[str, float]:
     began = time.perf_counter()
     simulation = ls.simulate(accounts, seed=seed, world=world)
     panel = panel_of(simulation)
-    backtest = ls.run_backtest(
-        panel, methods=METHODS, extra={"oracle": oracle(simulation, panel)}
-    )
+    backtest = ls.run_backtest(panel, methods=METHODS, extra={"oracle": oracle(simulation, panel)})
     found = {
         "seed": seed,
         "ends": backtest.counts["ends"],
@@ -113,16 +111,111 @@ def run_catch(options: argparse.Namespace) -> None:
     print_catch(rows)
 
 
+def audit(world: str, seed: int, accounts: int) -> dict[str, object]:
+    """The verdicts on one seed: family and name of what leads and lags."""
+    began = time.perf_counter()
+    found = ls.audit_indicators(panel_of(ls.simulate(accounts, seed=seed, world=world)))
+    ends = found.frame
+    return {
+        "world": world,
+        "seed": seed,
+        "ends": found.sets,
+        "leading": found.names("leading"),
+        "lagging": found.names("lagging"),
+        "families_leading": sorted(set(ends.loc[ends["verdict"] == "leading", "family"])),
+        "families_lagging": sorted(set(ends.loc[ends["verdict"] == "lagging", "family"])),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+def print_audits(rows: list[dict[str, object]]) -> None:
+    for world, of in pd.DataFrame(rows).groupby("world", sort=False):
+        some = int((of["leading"].str.len() > 0).sum())
+        print(f"{world}: {some} of {len(of)} seeds with a leading verdict")
+        for verdict in ("leading", "lagging"):
+            count = Counter(name for names in of[verdict] for name in names)
+            told = ", ".join(f"{name} {n}" for name, n in count.most_common(12))
+            print(f"  {verdict}, in how many seeds: {told or 'none'}")
+
+
+def run_audit(options: argparse.Namespace) -> None:
+    rows = []
+    for seed in range(options.first, options.first + options.seeds):
+        for world in options.worlds:
+            rows.append(audit(world, seed, options.accounts))
+            print(json.dumps(rows[-1]), flush=True)
+    print_audits(rows)
+
+
+def run_ends(options: argparse.Namespace) -> None:
+    """How many ends have a usage drop, and how many are signalled."""
+    for seed in range(options.first, options.first + options.seeds):
+        for world in options.worlds:
+            panel = panel_of(ls.simulate(options.accounts, seed=seed, world=world))
+            print(json.dumps({"world": world, "seed": seed, **ls.find_ends(panel).to_dict()}))
+
+
+def run_oulad(options: argparse.Namespace) -> None:
+    """Course registrations: horizons in course days, printed beside context."""
+    folder = ROOT / "examples" / "oulad"
+    tables = ls.read_tables(folder, drop_bad_rows=True)
+    panel = ls.build_panel(tables, ls.read_success_analysis(folder / "success.toml"))
+    print(panel)
+    print(ls.find_ends(panel))
+    for horizon in ("28d", "56d"):
+        began = time.perf_counter()
+        print(ls.run_backtest(panel, horizon=horizon, origins=options.origins))
+        print(f"{time.perf_counter() - began:.0f} s")
+
+
+def run_crm(options: argparse.Namespace) -> None:
+    """A product whose behaviour rates are constant by account: no decline may be found."""
+    folder = ROOT / "examples" / "crm"
+    panel = ls.build_panel(
+        ls.read_tables(folder), ls.read_success_analysis(folder / "success.toml")
+    )
+    print(ls.find_ends(panel))
+    print(ls.audit_indicators(panel))
+
+
+def run_time(options: argparse.Namespace) -> None:
+    """A year of weekly snapshots of many accounts: 6 origins, 5 methods."""
+    simulation = ls.simulate(
+        options.accounts, seed=0, days=365, before_days=1500, intake_days=1, noise_rate=0.25
+    )
+    simulation = replace(simulation, project_toml=simulation.project_toml.replace("28d", "7d", 1))
+    began = time.perf_counter()
+    panel = panel_of(simulation)
+    print(f"{panel}\nbuilt in {time.perf_counter() - began:.0f} s", flush=True)
+    began = time.perf_counter()
+    backtest = ls.run_backtest(
+        panel,
+        methods=("random", "context", "lagging", "leading", "all"),
+        progress=lambda done, of: print(f"{done} of {of} fits", flush=True),
+    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(backtest)
+    print(f"backtest in {time.perf_counter() - began:.0f} s, peak memory {peak:.1f} GB")
+
+
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="what", required=True)
     one = commands.add_parser("catch")
     one.add_argument("--world", default="leading")
     one.set_defaults(run=run_catch)
-    for command in (one,):
+    for name, run in (("audit", run_audit), ("ends", run_ends)):
+        each = commands.add_parser(name)
+        each.add_argument("--worlds", nargs="*", default=["no_effect", "confounded"])
+        each.set_defaults(run=run)
+    for name, run in (("oulad", run_oulad), ("crm", run_crm), ("time", run_time)):
+        other = commands.add_parser(name)
+        other.set_defaults(run=run)
+        other.add_argument("--origins", type=int, default=4)
+    for name, command in commands.choices.items():
         command.add_argument("--seeds", type=int, default=20)
         command.add_argument("--first", type=int, default=0)
-        command.add_argument("--accounts", type=int, default=2000)
+        command.add_argument("--accounts", type=int, default=20_000 if name == "time" else 2000)
     return parser
 
 

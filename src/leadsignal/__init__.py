@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from leadsignal.retention import Retention, retention_table
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
-    from leadsignal.sequence import Sequence, what_leads_what
+    from leadsignal.order import OrderInTime, order_in_time
     from leadsignal.success import SuccessAnalysis, read_success_analysis
     from leadsignal.tables import Tables, check_tables, read_tables
 
@@ -64,7 +64,7 @@ _ROOMS = {
     "retention": ("Retention", "retention_table"),
     "saved": ("load_model", "save_model"),
     "scores": ("Scores", "score_accounts"),
-    "sequence": ("Sequence", "what_leads_what"),
+    "order": ("OrderInTime", "order_in_time"),
     "success": ("SuccessAnalysis", "read_success_analysis"),
     "tables": ("Tables", "check_tables", "read_tables"),
 }
@@ -99,7 +99,7 @@ __all__ = [
     "Rescues",
     "Retention",
     "Scores",
-    "Sequence",
+    "OrderInTime",
     "Simulation",
     "SuccessAnalysis",
     "SuccessAnalysisError",
@@ -122,5 +122,5 @@ __all__ = [
     "save_model",
     "score_accounts",
     "simulate",
-    "what_leads_what",
+    "order_in_time",
 ]

@@ -67,6 +67,12 @@ class Audit:
         """Return the indicators with a verdict, the strongest first."""
         return list(self.frame.loc[self.frame["verdict"] == verdict, "name"])
 
+    @property
+    def usage_declines(self) -> bool | None:
+        """Whether usage marks the end, early or late; None where there is no usage."""
+        usage = self.frame[self.frame["family"] == "usage"]
+        return bool(usage["verdict"].isin([LEADING, LAGGING]).any()) if len(usage) else None
+
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the verdicts."""
         return self.frame.copy()
@@ -88,6 +94,7 @@ class Audit:
             "warning_time_days": self.warning_time,
             "ends": self.sets,
             "ends_without_match": self.unmatched,
+            "usage_declines": self.usage_declines,
             "indicators": indicators,
             "health_score": self.health.to_dict() if self.health else None,
         }
@@ -108,6 +115,8 @@ class Audit:
             mine = self.frame[self.frame["verdict"] == verdict]
             shown = ", ".join(f"{n} {a:.2f}" for n, a in zip(mine["name"], mine["auc"]))  # noqa: B905
             lines.append(f"{verdict} ({len(mine)}): {shown}" if len(mine) else f"{verdict}: none")
+        if self.usage_declines is False:
+            lines.append("no decline of usage before the end was found")
         if self.health:
             lines.append(repr(self.health))
         return "\n".join(lines)
@@ -363,7 +372,7 @@ def _room_below(curves: pd.DataFrame) -> Floats:
 
 def _says_nothing(curves: pd.DataFrame) -> pd.Series[Any]:
     """Return, by indicator, whether at every lead the one-sided bounds stay within 0.45 to 0.55."""
-    known = (curves["ends"] > 0).to_numpy()
+    known = (curves["ends"] >= LEAST_ENDS).to_numpy()
     return _by_name(known & (_room_below(curves) > 1), curves["name"]).groupby(level=0).all()
 
 

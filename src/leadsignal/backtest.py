@@ -177,7 +177,9 @@ class Backtest:
 
         return head_starts(self, ax)
 
-    def plot_account(self, account_id: str, method: str = "leading", ax: Axes | None = None) -> Axes:
+    def plot_account(
+        self, account_id: str, method: str = "leading", ax: Axes | None = None
+    ) -> Axes:
         """Draw one account's risk by snapshot, its alerts, usage drop and end."""
         from leadsignal.proof_pictures import account_history
 

@@ -114,7 +114,9 @@ def audit_health(panel: Panel, *, warning_time: str | None = None) -> HealthAudi
     last = mine.groupby("account_id", sort=False).tail(1)
     import pandas as pd
 
-    bands = pd.DataFrame({"early": early["band"].value_counts(), "last": last["band"].value_counts()})
+    bands = pd.DataFrame(
+        {"early": early["band"].value_counts(), "last": last["band"].value_counts()}
+    )
     red, false, low, high = _false_alarms(panel)
     return HealthAudit(
         bands.fillna(0).astype(int), _turned(mine), red, false, low, high, time,
