@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     )
     from leadsignal.health import HealthAudit, audit_health
     from leadsignal.model import ChurnModel, Forecast
+    from leadsignal.order import OrderInTime, order_in_time
     from leadsignal.panel import Panel, adoption_episodes, build_panel
     from leadsignal.project import Project, read_project
     from leadsignal.rescues import Rescues, find_rescues
     from leadsignal.retention import Retention, retention_table
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
-    from leadsignal.order import OrderInTime, order_in_time
     from leadsignal.success import SuccessAnalysis, read_success_analysis
     from leadsignal.tables import Tables, check_tables, read_tables
 
@@ -93,13 +93,13 @@ __all__ = [
     "LeadsignalError",
     "ModelError",
     "OptionError",
+    "OrderInTime",
     "Panel",
     "Project",
     "ProjectError",
     "Rescues",
     "Retention",
     "Scores",
-    "OrderInTime",
     "Simulation",
     "SuccessAnalysis",
     "SuccessAnalysisError",
@@ -113,6 +113,7 @@ __all__ = [
     "find_ends",
     "find_rescues",
     "load_model",
+    "order_in_time",
     "read_project",
     "read_success_analysis",
     "read_tables",
@@ -122,5 +123,4 @@ __all__ = [
     "save_model",
     "score_accounts",
     "simulate",
-    "order_in_time",
 ]

@@ -48,7 +48,7 @@ class Stage:
     @property
     def churned(self) -> Bools:
         """Which rows are followed by churn within the horizon."""
-        return self.outcome == 1
+        return np.asarray(self.outcome == 1)
 
     @property
     def months(self) -> float:
@@ -60,7 +60,8 @@ def on_grid(panel: Panel) -> pd.DataFrame:
     """Return the rows that a team would have looked at: on the grid, notice not given."""
     frame = panel.frame
     mine = (_days(frame["snapshot_on"]) - 4) % panel.every == 0  # 1970-01-05 is day 4
-    return frame[mine & ~frame["notice_given"].to_numpy(dtype=bool)]
+    rows: pd.DataFrame = frame[mine & ~frame["notice_given"].to_numpy(dtype=bool)]
+    return rows
 
 
 def set_stage(panel: Panel, first: Any, horizon: int) -> Stage:
@@ -232,6 +233,8 @@ def _caught(
     return caught, np.where(caught, days, 0.0)
 
 
-def came_true(stage: Stage, episodes: Episodes) -> Bools:
-    """Return, for each episode, whether churn came within the horizon of its first snapshot."""
-    return stage.churned[episodes.first]
+def came_true(stage: Stage, episodes: Episodes) -> tuple[Bools, Bools]:
+    """Return, for each episode, whether churn came within the horizon of its first snapshot, and
+    whether it came within the horizon of its last.
+    """
+    return stage.churned[episodes.first], stage.churned[episodes.last]

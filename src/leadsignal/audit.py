@@ -39,7 +39,7 @@ NOTHING = 0.55
 LEVEL = 0.95
 RESAMPLES = 500
 LEAST_ENDS = 20
-BANDS = {"green": 0.0, "yellow": 1.0, "amber": 1.0, "orange": 1.0, "red": 2.0}
+BANDS = {"green": 0.0, "yellow": 1.0, "red": 2.0}
 
 Progress = Callable[[int, int], None]
 
@@ -172,17 +172,18 @@ def audit_indicators(
 
 
 def coded(indicator: Indicator, rows: pd.DataFrame) -> Floats:
-    """Return an indicator's values as numbers: adopted 1, else 0; green 0, amber 1, red 2.
+    """Return an indicator's values as numbers: adopted 1, else 0; green 0, yellow 1, red 2.
 
     Categories without an order, and missing values, are NaN.
     """
     values = rows[indicator.name]
     if isinstance(indicator.rule, ProcessState):
         known = ~values.isin(["unknown", "not applicable"]) & values.notna()
-        return np.where(known, values == "adopted", np.nan).astype(np.float64)
+        found = np.where(known, values == "adopted", np.nan)
+        return np.asarray(found, dtype=np.float64)
     if indicator.kind == "category":
-        return values.astype("string").str.lower().map(BANDS).to_numpy(float, na_value=np.nan)
-    return values.to_numpy(dtype=float, na_value=np.nan)
+        values = values.map(BANDS).astype("Float64")
+    return np.asarray(values.to_numpy(dtype=float, na_value=np.nan), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +216,7 @@ class Resampling:
         times = drawn.astype(np.float32)
         own = 1 / np.bincount(sets.of)[sets.of]
         pairs = times[:, sets.customer[sets.case[sets.of]]] * times[:, sets.customer[sets.control]]
-        return cls(own, pairs * own.astype(np.float32), sets.of)
+        return cls(own, np.asarray(pairs * own.astype(np.float32)), sets.of)
 
     def auc(self, pairs: Floats, kept: NDArray[np.bool_]) -> Estimates:
         """Return the mean of ``pairs`` (pairs, k), NaN left out, over the sets that are kept."""
@@ -347,7 +348,7 @@ def _verdicts(
     needed = _ends_to_decide(away, early, len(indicators), curves, list(frame["name"]))
     frame["ends_to_decide"] = np.where(verdict == UNDECIDED, needed, np.nan)
     frame.insert(3, "verdict", verdict)
-    order = np.lexsort((-np.nan_to_num(away), [_ORDER[v] for v in verdict]))
+    order = np.lexsort((-np.nan_to_num(away), np.array([_ORDER[v] for v in verdict])))
     return frame.iloc[order].reset_index(drop=True)
 
 
@@ -389,7 +390,7 @@ def _ends_to_decide(
     with np.errstate(invalid="ignore", divide="ignore"):
         lead = np.where(beyond > 0, (strict * early.std_err / beyond) ** 2 * early.ends, np.inf)
         each = np.where(room > 0, curves["ends"] / room**2, np.inf)
-    nothing = _by_name(each, curves["name"]).groupby(level=0).max().reindex(names).to_numpy()
+    nothing = _by_name(each, curves["name"]).groupby(level=0).max().reindex(list(names)).to_numpy()
     fewest = np.ceil(np.fmin(lead, nothing))
     return np.where(np.isfinite(fewest), np.maximum(fewest, early.ends + 1), np.nan)
 

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.alerts import (
-    Catches,
-    Episodes,
-    JudgedEnds,
-    Stage,
-    came_true,
-    catch,
-    find_episodes,
-    judge_ends,
-    raise_alerts,
-    set_stage,
-)
+from leadsignal.alerts import JudgedEnds, Stage, judge_ends, set_stage
+from leadsignal.breakdown import by_group
 from leadsignal.churn import Ends, find_ends
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.hazards import ESTIMATORS, Estimator
+from leadsignal.judging import Judged, MethodResult, calibrate, measure, measure_random
 from leadsignal.methods import (
     METHODS,
     Progress,
@@ -35,84 +26,17 @@ from leadsignal.methods import (
     given,
     rules,
 )
-from leadsignal.paired import Influence, auc_of, mean_of
 from leadsignal.panel import Panel
 from leadsignal.settings import one_of
-from leadsignal.survival.metrics import brier, calibration, concordance, dynamic_auc
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
-
-DRAWS = 20
-"""How often the random ranking is drawn; its figures are means over the draws."""
 
 BASELINE = "context"
-
-
-@dataclass(frozen=True)
-class MethodResult:
-    """How one method did. Shares are between 0 and 1, times in days; NaN where it cannot be said.
-
-    ``precision_at_capacity`` and ``recall_at_capacity`` count account-snapshots; the catches count
-    churned accounts, the precision of alerts their episodes. Brier score and calibration are only
-    for methods that give probabilities.
-    """
-
-    auc: float
-    auc_low: float
-    auc_high: float
-    concordance: float
-    concordance_low: float
-    concordance_high: float
-    brier: float
-    brier_low: float
-    brier_high: float
-    calibration_slope: float
-    calibration_slope_low: float
-    calibration_slope_high: float
-    calibration_intercept: float
-    precision_at_capacity: float
-    recall_at_capacity: float
-    arr_recall_at_capacity: float
-    caught_in_time: float
-    caught_before_drop: float
-    unexpected_caught_in_time: float
-    unexpected_low: float
-    unexpected_high: float
-    arr_unexpected_caught_in_time: float
-    alert_precision: float
-    distinct_alerted: float
-    alert_episodes: float
-    new_alerts_a_month: float
-    median_lead_days: float
-    median_head_start_days: float
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """One method at work: its ranking, alerts, episodes and catches."""
-
-    ranked: Ranked
-    alerted: NDArray[np.bool_]
-    episodes: Episodes
-    catches: Catches
-
-    @classmethod
-    def of(cls, ranked: Ranked, stage: Stage, ends: JudgedEnds, capacity: float) -> Judged:
-        """Raise the alerts of a ranking, and see what they catch."""
-        alerted = raise_alerts(stage, ranked.risk, capacity)
-        episodes = find_episodes(stage, alerted)
-        return cls(ranked, alerted, episodes, catch(stage, episodes, ends))
-
-    def auc(self, stage: Stage) -> Influence:
-        """Return the AUC of the ranking, missing risks the lowest."""
-        return auc_of(stage.churned, _known(self.ranked.risk))
-
-    def unexpected_caught(self, ends: JudgedEnds) -> Influence:
-        """Return the share of unexpected churners caught in time."""
-        return mean_of(np.where(ends.unexpected, self.catches.in_time, np.nan))
+HEAD = """\
+             unexpected caught            AUC          alerts  days before  days before
+             in time (95 %)                            right   the end      usage drop"""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -193,8 +117,7 @@ class Backtest:
             f" {counts['unexpected']:,} of them unexpectedly",
             f"alerted are the {self.capacity:.0%} riskiest at each snapshot;"
             f" in time is {self.warning_time} days before the end was known",
-            "             unexpected caught            AUC          alerts   days before  days before",
-            "             in time (95 %)                            right    the end      usage drop",
+            HEAD,
         ]
         lines += [_line(name, one) for name, one in self.methods.items()]
         lines += [
@@ -299,17 +222,15 @@ def _result(
     left_out: Mapping[str, str],
     segment: str | None,
 ) -> Backtest:
-    from leadsignal.breakdown import by_group
-
     calibrations = {
-        name: _calibration(one, stage)
+        name: calibrate(one, stage)
         for name, one in judged.items()
         if one.ranked.is_probability and stage.churned.any()
     }
     results = {
-        name: _random_result(stage, ends, capacity)
+        name: measure_random(_draw(stage), stage, ends, capacity)
         if name == "random"
-        else _measure(one, stage, ends, calibrations.get(name))
+        else measure(one, stage, ends, calibrations.get(name))
         for name, one in judged.items()
     }
     return Backtest(
@@ -328,6 +249,10 @@ def _result(
     )
 
 
+def _draw(stage: Stage) -> Callable[[int], Ranked]:
+    return lambda seed: next(rules(stage, ["random"], seed))
+
+
 def _counts(stage: Stage, ends: JudgedEnds, found: Ends) -> dict[str, int]:
     return {
         "rows": len(stage.rows),
@@ -338,106 +263,6 @@ def _counts(stage: Stage, ends: JudgedEnds, found: Ends) -> dict[str, int]:
         "with_usage_drop": int(ends.frame["usage_drop_on"].notna().sum()),
         "ends_not_judged": len(found.churned) - len(ends.frame),
     }
-
-
-def _calibration(one: Judged, stage: Stage) -> Any:
-    try:
-        return calibration(
-            stage.stop, stage.outcome, one.ranked.risk, stage.horizon, cluster=stage.customer
-        )
-    except ModelError:
-        return None
-
-
-def _measure(one: Judged, stage: Stage, ends: JudgedEnds, calibrated: Any) -> MethodResult:
-    risk, churned, catches = _known(one.ranked.risk), stage.churned, one.catches
-    auc = dynamic_auc(stage.stop, stage.outcome, risk, [stage.horizon], cluster=stage.customer)
-    pairs = concordance(
-        stage.stop, churned, risk, cluster=stage.customer, horizon=float(stage.horizon)
-    )
-    unexpected = one.unexpected_caught(ends)
-    low, high = unexpected.interval(ends.customer)
-    nan = float("nan")
-    score = (nan, nan, nan)
-    if one.ranked.is_probability:
-        found = brier(stage.stop, stage.outcome, risk, [stage.horizon], cluster=stage.customer)
-        score = (found.score[0], found.lower[0], found.upper[0])
-    slope = calibrated.slope if calibrated else (nan, nan, nan)
-    alerted = one.alerted.astype(np.float64)
-    return MethodResult(
-        *(float(x[0]) for x in (auc.auc, auc.lower, auc.upper)),
-        pairs.estimate,
-        pairs.lower,
-        pairs.upper,
-        *(float(x) for x in score),
-        *(float(x) for x in slope),
-        calibrated.intercept[0] if calibrated else nan,
-        *_at_capacity(alerted, churned, stage.arr),
-        mean_of(catches.in_time.astype(np.float64)).estimate,
-        mean_of(catches.before_drop).estimate,
-        unexpected.estimate,
-        max(0.0, low),
-        min(1.0, high),
-        _arr_caught(one, ends),
-        *_episodes(one, stage),
-        *_medians(catches),
-    )
-
-
-def _at_capacity(
-    alerted: NDArray[np.float64], churned: NDArray[np.bool_], arr: NDArray[np.float64]
-) -> tuple[float, float, float]:
-    return (
-        mean_of(churned[alerted == 1].astype(np.float64)).estimate,
-        mean_of(alerted[churned]).estimate,
-        mean_of(alerted[churned], arr[churned]).estimate,
-    )
-
-
-def _arr_caught(one: Judged, ends: JudgedEnds) -> float:
-    mine = ends.unexpected
-    return mean_of(one.catches.in_time[mine].astype(np.float64), ends.arr[mine]).estimate
-
-
-def _episodes(one: Judged, stage: Stage) -> tuple[float, float, float, float]:
-    """Return the share of episodes that came true, accounts, episodes, new ones a month."""
-    right = came_true(stage, one.episodes)
-    began = stage.day[one.episodes.first] > stage.day.min()
-    return (
-        float(right.mean()),
-        float(len(np.unique(stage.account[one.alerted]))),
-        float(len(right)),
-        float(began.sum() / stage.months),
-    )
-
-
-def _medians(catches: Catches) -> tuple[float, float]:
-    judged = catches.head_start[~np.isnan(catches.head_start)]
-    return float(np.median(catches.lead)), float(np.median(judged)) if len(judged) else float("nan")
-
-
-def _random_result(stage: Stage, ends: JudgedEnds, capacity: float) -> MethodResult:
-    """Return the means over many draws of the random ranking."""
-    drawn = [
-        asdict(
-            _measure(
-                Judged.of(next(rules(stage, ["random"], seed)), stage, ends, capacity),
-                stage,
-                ends,
-                None,
-            )
-        )
-        for seed in range(DRAWS)
-    ]
-    return MethodResult(**{key: float(np.mean([one[key] for one in drawn])) for key in drawn[0]})
-
-
-def _known(risk: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return risks with missing ones below all others."""
-    if not np.isnan(risk).any():
-        return risk
-    lowest = np.nanmin(risk) if not np.isnan(risk).all() else 0.0
-    return np.where(np.isnan(risk), lowest - 1, risk)
 
 
 def _differences(judged: Mapping[str, Judged], stage: Stage, ends: JudgedEnds) -> pd.DataFrame:
@@ -453,12 +278,12 @@ def _differences(judged: Mapping[str, Judged], stage: Stage, ends: JudgedEnds) -
     for name, one in judged.items():
         if name == BASELINE:
             continue
-        for measure, difference, cluster in (
+        for what, difference, cluster in (
             ("auc", one.auc(stage) - base_auc, stage.customer),
             ("unexpected_caught_in_time", one.unexpected_caught(ends) - base_catch, ends.customer),
         ):
             low, high = difference.interval(cluster)
-            made.append((name, BASELINE, measure, difference.estimate, low, high))
+            made.append((name, BASELINE, what, difference.estimate, low, high))
     return pd.DataFrame(made, columns=columns)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from leadsignal.backtest import Judged
+    from leadsignal.judging import Judged
     from leadsignal.panel import Panel
 
 SEGMENT = "segment"

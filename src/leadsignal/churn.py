@@ -174,7 +174,7 @@ def _warnings(rows: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
         found["open flag"] = np.where(np.isnan(flags), np.nan, flags > 0)
     if "health_band" in rows:
         band = rows["health_band"]
-        red = (band.astype("string").str.lower() == RED).fillna(False).to_numpy(dtype=bool)
+        red = (band == RED).to_numpy(dtype=bool)
         found["red health score"] = np.where(band.isna(), np.nan, red)
     return found
 

@@ -94,8 +94,7 @@ class HealthAudit:
 def audit_health(panel: Panel, *, warning_time: str | None = None) -> HealthAudit | None:
     """Judge the bands of the user's health score; None where the tables have no bands.
 
-    Bands are read as they stood at each snapshot: a score that was corrected later does not
-    count. Green and red are the bands so named, in whatever case.
+    Bands are read as they stood at each snapshot: a score that was corrected later does not count.
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -125,7 +124,7 @@ def audit_health(panel: Panel, *, warning_time: str | None = None) -> HealthAudi
 
 
 def _band(rows: pd.DataFrame) -> pd.Series[Any]:
-    return rows[BAND].astype("string").str.lower().fillna(UNSCORED)
+    return rows[BAND].fillna(UNSCORED)
 
 
 def _turned(rows: pd.DataFrame) -> tuple[int, ...]:

@@ -142,7 +142,9 @@ def _pairs(
     wanted = stratum[ends].astype(np.float64) * _SPAN + tenure[ends]
     begin = np.searchsorted(key, wanted - TENURE_WITHIN, side="left")
     stop = np.searchsorted(key, wanted + TENURE_WITHIN, side="right")
-    case, control, of = [], [], []
+    case: list[int] = []
+    control: list[Ints] = []
+    of: list[Ints] = []
     for end, first, after in zip(ends, begin, stop, strict=True):
         near = order[first:after]
         near = near[near != end]

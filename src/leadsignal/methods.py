@@ -161,8 +161,10 @@ def given(stage: Stage, extra: Mapping[str, pd.DataFrame]) -> Iterator[Ranked]:
         if name in METHODS:
             raise OptionError(f"{name!r} is a method already", "Name the extra method otherwise")
         keys = ["account_id", "snapshot_on"]
-        known = frame.set_index([frame["account_id"], pd.to_datetime(frame["snapshot_on"])])["risk"]
-        risk = known.reindex(pd.MultiIndex.from_frame(stage.rows[keys])).to_numpy(dtype=float)
+        known = frame.assign(snapshot_on=pd.to_datetime(frame["snapshot_on"])).set_index(keys)
+        risk = (
+            known["risk"].reindex(pd.MultiIndex.from_frame(stage.rows[keys])).to_numpy(dtype=float)
+        )
         if np.isnan(risk).any():
             raise OptionError(
                 f"{name!r} has no risk for {np.isnan(risk).sum():,} of {len(risk):,} judged rows",

@@ -66,14 +66,14 @@ class OrderInTime:
         lines = [f"Order in time of {len(self.times)} milestones, {self.accounts:,} accounts"]
         lines += [
             f"  {row.milestone}: {row.reached:,} reached it, half within {row.median_days:.0f} days"
-            if np.isfinite(row.median_days)
+            if row.median_days < np.inf  # type: ignore[operator]
             else f"  {row.milestone}: {row.reached:,} reached it, fewer than half"
             for row in self.times.itertuples()
         ]
         lines += [
-            f"  {row.first} → {row.second}: {row.verdict} (×{row.forward:.2f}, {row.forward_low:.2f}"
-            f" to {row.forward_high:.2f}; back ×{row.backward:.2f}, {row.backward_low:.2f} to"
-            f" {row.backward_high:.2f})"
+            f"  {row.first} → {row.second}: {row.verdict} (×{row.forward:.2f},"
+            f" {row.forward_low:.2f} to {row.forward_high:.2f}; back ×{row.backward:.2f},"
+            f" {row.backward_low:.2f} to {row.backward_high:.2f})"
             for row in self.pairs.itertuples()
         ]
         return "\n".join(lines)

@@ -14,10 +14,10 @@ from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 STAYED, LEFT_FIRST, LEFT_SECOND = "stayed", "left by the first renewal", "left by the second"
 NOT_YET, NO_TERM = "not yet known", "no renewal date"
-DAY = "datetime64[ns]"
 OUTCOMES = (STAYED, LEFT_FIRST, LEFT_SECOND, NOT_YET, NO_TERM)
 
 
@@ -46,7 +46,7 @@ class Rescues:
         known = self.known
         if not len(known):
             return float("nan"), float("nan"), float("nan")
-        share = mean_of((known["outcome"] == STAYED).to_numpy(dtype=float))
+        share = mean_of(np.asarray(known["outcome"] == STAYED, dtype=np.float64))
         low, high = share.interval(pd.factorize(known["customer_id"])[0].astype(np.int64))
         return share.estimate, max(0.0, low), min(1.0, high)
 
@@ -121,13 +121,18 @@ def _first_snapshots(panel: Panel, cleared: pd.DataFrame) -> pd.DataFrame:
     columns = ["account_id", "snapshot_on", "days_to_renewal", "term_months"]
     rows = panel.frame.reindex(columns=columns).sort_values("snapshot_on")
     found = pd.merge_asof(
-        cleared.assign(order=np.arange(len(cleared)), snapshot=cleared["cleared_on"].astype(DAY)),
-        rows.assign(snapshot=rows["snapshot_on"].astype(DAY)),
+        cleared.assign(order=np.arange(len(cleared)), snapshot=_to_the_day(cleared["cleared_on"])),
+        rows.assign(snapshot=_to_the_day(rows["snapshot_on"])),
         on="snapshot",
         by="account_id",
         direction="forward",
     )
     return found.sort_values("order")
+
+
+def _to_the_day(dates: pd.Series[Any]) -> NDArray[Any]:
+    """Return dates in one unit; tables and panel differ in theirs."""
+    return dates.to_numpy().astype("datetime64[ns]")
 
 
 def _add_months(dates: pd.Series[Any], months: pd.Series[Any]) -> pd.Series[Any]:
