@@ -60,7 +60,7 @@ def test_declining_6_percent_a_week() -> None:
     # when 0.94 ** k (1 + 0.94 + 0.8836 + 0.8306) / 4 < 0.5, k the first of the four: 0.94 ** k
     # < 0.5473, k = 10 (0.5386; 0.94 ** 9 is 0.5730). Weeks 29 to 32 are those of k = 10 to 13
     # (week 20 is k = 1), and are complete at day 7 × 33 = 231.
-    usage = weekly([100.0] * 20 + [round(100 * 0.94**k, 6) for k in range(1, 41)])
+    usage = weekly([100.0] * 20 + [round(100 * 0.94**k, 6) for k in range(1, 28)])
     end = end_of(panel_of(330, usage=usage))
     assert end["usage_drop_on"] == 231
     assert end["verdict"] == "signalled"  # 330 - 231 = 99 days
