@@ -126,9 +126,12 @@ def test_differences_are_paired(backtest: ls.Backtest) -> None:
     shares = backtest.to_frame()["unexpected_caught_in_time"]
     row = frame.loc[("leading", "unexpected_caught_in_time")]
     assert row["difference"] == pytest.approx(shares["leading"] - shares["context"])
-    apart = backtest.methods["leading"], backtest.methods["context"]
-    width = sum(one.unexpected_high - one.unexpected_low for one in apart)
-    assert row["high"] - row["low"] < width
+    ends = "unexpected_caught_in_time"
+    width = sum(
+        getattr(backtest.methods[name], f"{ends}_high") - shares[name]
+        for name in ("leading", "context")
+    )
+    assert row["high"] - row["difference"] < width
 
 
 def test_pictures(backtest: ls.Backtest) -> None:
@@ -169,6 +172,18 @@ def test_extra_rankings_must_cover_the_rows(panel: ls.Panel, oracle: pd.DataFram
         ls.run_backtest(panel, methods=["random"], extra={"mine": oracle.head(10)})
     with pytest.raises(ls.OptionError, match="is a method already"):
         ls.run_backtest(panel, methods=["random"], extra={"context": oracle})
+
+
+def test_where_unexpected_cannot_be_told_all_churners_decide(panel: ls.Panel) -> None:
+    told = ["usage_low", "flags_open", "health_band"]
+    frame = panel.frame.drop(columns=told)
+    kept = tuple(one for one in panel.indicators if one.name not in told)
+    bare = replace(panel, frame=frame, indicators=kept)
+    found = ls.run_backtest(bare, methods=["random", "context"], origins=1, estimator="logistic")
+    assert found.headline == "caught_in_time"
+    assert found.to_dict()["models"]["context"]["unexpected_caught_in_time"] is None
+    assert "churners" in repr(found)
+    assert "nan" not in repr(found)
 
 
 def test_methods_without_their_tables_are_left_out_and_said_so(panel: ls.Panel) -> None:

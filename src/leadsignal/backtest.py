@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 BASELINE = "context"
 HEAD = """\
-             unexpected caught            AUC          alerts  days before  days before
+             {} caught            AUC          alerts  days before  days before
              in time (95 %)                            right   the end      usage drop"""
 
 
@@ -69,10 +69,15 @@ class Backtest:
 
         return pd.DataFrame({name: asdict(one) for name, one in self.methods.items()}).T
 
+    @property
+    def headline(self) -> str:
+        """What decides: unexpected churners caught in time; all, if none can be told."""
+        return "unexpected_caught_in_time" if self.counts["unexpected"] else "caught_in_time"
+
     def beats_context(self, method: str) -> bool:
-        """Whether the method catches more unexpected churners than context, beyond chance."""
+        """Whether the method catches more than context by the headline, beyond chance."""
         rows = self.differences
-        mine = rows[(rows["method"] == method) & (rows["measure"] == "unexpected_caught_in_time")]
+        mine = rows[(rows["method"] == method) & (rows["measure"] == self.headline)]
         return bool(len(mine)) and bool(mine["low"].iloc[0] > 0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,9 +122,9 @@ class Backtest:
             f" {counts['unexpected']:,} of them unexpectedly",
             f"alerted are the {self.capacity:.0%} riskiest at each snapshot;"
             f" in time is {self.warning_time} days before the end was known",
-            HEAD,
+            HEAD.format("unexpected" if self.counts["unexpected"] else "churners  "),
         ]
-        lines += [_line(name, one) for name, one in self.methods.items()]
+        lines += [_line(name, one, self.headline) for name, one in self.methods.items()]
         lines += [
             f"{name} does not beat {BASELINE}"
             for name in self.methods
@@ -132,7 +137,8 @@ class Backtest:
         from html import escape
 
         head = "<br>".join(escape(line) for line in repr(self).splitlines()[:2])
-        return f"<p>{head}</p>{self.to_frame().round(3).to_html()}"
+        shown = [self.headline, "alert_precision", "auc", "median_lead_days"]
+        return f"<p>{head}</p>{self.to_frame()[shown].round(3).to_html()}"
 
 
 def run_backtest(
@@ -280,6 +286,7 @@ def _differences(judged: Mapping[str, Judged], stage: Stage, ends: JudgedEnds) -
             continue
         for what, difference, cluster in (
             ("auc", one.auc(stage) - base_auc, stage.customer),
+            ("caught_in_time", one.caught() - base.caught(), ends.customer),
             ("unexpected_caught_in_time", one.unexpected_caught(ends) - base_catch, ends.customer),
         ):
             low, high = difference.interval(cluster)
@@ -318,10 +325,10 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _line(name: str, one: MethodResult) -> str:
+def _line(name: str, one: MethodResult, headline: str) -> str:
+    share, low, high = (getattr(one, headline + part) for part in ("", "_low", "_high"))
     return (
-        f"{name:12s} {one.unexpected_caught_in_time:4.0%} ({one.unexpected_low:.0%} to"
-        f" {one.unexpected_high:.0%})".ljust(37)
+        f"{name:12s} {share:4.0%} ({low:.0%} to {high:.0%})".ljust(37)
         + f"{one.auc:6.3f} ({one.auc_low:.3f} to {one.auc_high:.3f})"
         f" {one.alert_precision:6.0%} {one.median_lead_days:10.0f}"
         f" {one.median_head_start_days:12.0f}"

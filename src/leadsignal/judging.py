@@ -59,10 +59,12 @@ class MethodResult:
     recall_at_capacity: float
     arr_recall_at_capacity: float
     caught_in_time: float
+    caught_in_time_low: float
+    caught_in_time_high: float
     caught_before_drop: float
     unexpected_caught_in_time: float
-    unexpected_low: float
-    unexpected_high: float
+    unexpected_caught_in_time_low: float
+    unexpected_caught_in_time_high: float
     arr_unexpected_caught_in_time: float
     alert_precision: float
     alert_precision_standing: float
@@ -92,6 +94,10 @@ class Judged:
     def auc(self, stage: Stage) -> Influence:
         """Return the AUC of the ranking, missing risks the lowest."""
         return auc_of(stage.churned, _known(self.ranked.risk))
+
+    def caught(self) -> Influence:
+        """Return the share of churners caught in time, expected or not."""
+        return mean_of(self.catches.in_time.astype(np.float64))
 
     def unexpected_caught(self, ends: JudgedEnds) -> Influence:
         """Return the share of unexpected churners caught in time."""
@@ -146,20 +152,21 @@ def _ranking(one: Judged, stage: Stage) -> dict[str, float]:
 
 def _caught(one: Judged, ends: JudgedEnds) -> dict[str, float]:
     catches, mine = one.catches, ends.unexpected
-    unexpected = one.unexpected_caught(ends)
-    low, high = unexpected.interval(ends.customer)
     arr = mean_of(catches.in_time[mine].astype(np.float64), ends.arr[mine])
     head_start = catches.head_start[~np.isnan(catches.head_start)]
     return {
-        "caught_in_time": mean_of(catches.in_time.astype(np.float64)).estimate,
+        **_share("caught_in_time", one.caught(), ends),
         "caught_before_drop": mean_of(catches.before_drop).estimate,
-        "unexpected_caught_in_time": unexpected.estimate,
-        "unexpected_low": max(0.0, low),
-        "unexpected_high": min(1.0, high),
+        **_share("unexpected_caught_in_time", one.unexpected_caught(ends), ends),
         "arr_unexpected_caught_in_time": arr.estimate,
         "median_lead_days": float(np.median(catches.lead)),
         "median_head_start_days": float(np.median(head_start)) if len(head_start) else NAN,
     }
+
+
+def _share(name: str, share: Influence, ends: JudgedEnds) -> dict[str, float]:
+    low, high = np.clip(share.interval(ends.customer), 0.0, 1.0)
+    return _named(name, (share.estimate, low, high))
 
 
 def _at_capacity(

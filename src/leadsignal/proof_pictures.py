@@ -99,9 +99,10 @@ def catch_by_method(backtest: Backtest, ax: Axes | None = None) -> Axes:
     """Draw the share of unexpected churners caught in time, by method, with 95 % intervals."""
     axes = _axes(ax, (7.2, 0.9 + 0.45 * len(backtest.methods)))
     names = list(backtest.methods)
-    share = np.array([backtest.methods[name].unexpected_caught_in_time for name in names])
-    low = np.array([backtest.methods[name].unexpected_low for name in names])
-    high = np.array([backtest.methods[name].unexpected_high for name in names])
+    share, low, high = (
+        np.array([getattr(backtest.methods[name], backtest.headline + part) for name in names])
+        for part in ("", "_low", "_high")
+    )
     colours = [COLOURS[0] if backtest.beats_context(name) else GREY for name in names]
     y = np.arange(len(names))
     axes.barh(y, share, color=colours, alpha=0.85, height=0.62)
@@ -118,9 +119,10 @@ def catch_by_method(backtest: Backtest, ax: Axes | None = None) -> Axes:
     axes.invert_yaxis()
     axes.set_xlim(0, min(1.0, 1.15 * float(np.nanmax(high)) + 0.02))
     axes.xaxis.set_major_formatter(_percent)
+    whom = "unexpected churners" if backtest.counts["unexpected"] else "churners"
     axes.set_xlabel(
-        f"unexpected churners alerted {backtest.warning_time} days before, {backtest.capacity:.0%}"
-        " of accounts alerted\n(blue: more than context alone, beyond chance)"
+        f"{whom} alerted {backtest.warning_time} days before, {backtest.capacity:.0%} of accounts"
+        " alerted\n(blue: more than context alone, beyond chance)"
     )
     _tidy(axes)
     return axes
