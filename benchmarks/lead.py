@@ -3,7 +3,7 @@
 python benchmarks/lead.py catch [--seeds 20] [--accounts 2000] [--world leading]
 python benchmarks/lead.py audit [--seeds 20] [--worlds leading slow_decline …]
 python benchmarks/lead.py ends  [--seeds 20] [--worlds slow_decline …]
-python benchmarks/lead.py oulad | crm | time
+python benchmarks/lead.py oulad | crm | time | coverage
 
 ``catch``: of unexpected churners, what each method catches in time at 10 % capacity. ``audit``:
 which indicators are called leading. One line a seed as it is done, then means.
@@ -25,6 +25,7 @@ import pandas as pd
 
 import leadsignal as ls
 from leadsignal.alerts import on_grid
+from leadsignal.survival.metrics import dynamic_auc
 
 ROOT = Path(__file__).resolve().parents[1]
 HORIZON = 180
@@ -178,6 +179,44 @@ def run_crm(options: argparse.Namespace) -> None:
     print(ls.audit_indicators(panel))
 
 
+def panel_of_numbers(
+    rng: np.random.Generator, accounts: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Snapshots of accounts with a lasting risk and a score of it: stop, event, score, account."""
+    risk = rng.normal(size=accounts)
+    end = rng.exponential(900 * np.exp(-risk))
+    noise = rng.normal(size=accounts)
+    stop, event, score, account = [], [], [], []
+    for number in range(accounts):
+        days = np.arange(0, 720, 28)
+        days = days[days < end[number]]
+        left = end[number] - days
+        stop.append(np.minimum(left, 181.0))
+        event.append(left <= 180)
+        score.append(risk[number] + noise[number] + 0.5 * rng.normal(size=len(days)))
+        account.append(np.full(len(days), number))
+    return tuple(np.concatenate(part) for part in (stop, event, score, account))  # type: ignore
+
+
+def run_coverage(options: argparse.Namespace) -> None:
+    """How often 95 % intervals of the AUC, clustered by account, hold the AUC of a huge panel."""
+    rng = np.random.default_rng(0)
+    truth = np.mean([_auc(panel_of_numbers(rng, 4000))[0] for _ in range(25)])
+    held = []
+    for _ in range(options.panels):
+        _, low, high = _auc(panel_of_numbers(rng, 250))
+        held.append(low <= truth <= high)
+    share = np.mean(held)
+    error = np.sqrt(share * (1 - share) / len(held))
+    print(f"AUC {truth:.4f}; {share:.2%} of {len(held):,} intervals hold it, ± {1.96 * error:.2%}")
+
+
+def _auc(rows: tuple[np.ndarray, ...]) -> tuple[float, float, float]:
+    stop, event, score, account = rows
+    found = dynamic_auc(stop, event, score, [180.0], cluster=account)
+    return float(found.auc[0]), float(found.lower[0]), float(found.upper[0])
+
+
 def run_time(options: argparse.Namespace) -> None:
     """A year of weekly snapshots of many accounts: 6 origins, 5 methods."""
     simulation = ls.simulate(
@@ -208,10 +247,16 @@ def parser() -> argparse.ArgumentParser:
         each = commands.add_parser(name)
         each.add_argument("--worlds", nargs="*", default=["no_effect", "confounded"])
         each.set_defaults(run=run)
-    for name, run in (("oulad", run_oulad), ("crm", run_crm), ("time", run_time)):
+    for name, run in (
+        ("oulad", run_oulad),
+        ("crm", run_crm),
+        ("time", run_time),
+        ("coverage", run_coverage),
+    ):
         other = commands.add_parser(name)
         other.set_defaults(run=run)
         other.add_argument("--origins", type=int, default=4)
+        other.add_argument("--panels", type=int, default=2000)
     for name, command in commands.choices.items():
         command.add_argument("--seeds", type=int, default=20)
         command.add_argument("--first", type=int, default=0)

@@ -91,7 +91,10 @@ def _audit_frame(axes: Axes, audit: Audit, families: list[str]) -> None:
         Line2D([], [], color="black", linestyle="--", label="lagging"),
         Line2D([], [], color="#CCCCCC", label="neither, or undecided"),
     ]
-    axes.legend(handles=handles, frameon=False, fontsize=8.5, loc="upper left", ncols=2)
+    axes.legend(
+        handles=handles, frameon=False, fontsize=8.5, ncols=5,
+        loc="upper center", bbox_to_anchor=(0.5, -0.11),
+    )  # fmt: skip
     _tidy(axes)
 
 
