@@ -226,7 +226,7 @@ def run_time(options: argparse.Namespace) -> None:
     began = time.perf_counter()
     panel = panel_of(simulation)
     print(f"{panel}\nbuilt in {time.perf_counter() - began:.0f} s", flush=True)
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     backtest = ls.run_backtest(
         panel,
         methods=("random", "context", "lagging", "leading", "all"),
@@ -234,7 +234,10 @@ def run_time(options: argparse.Namespace) -> None:
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(backtest)
-    print(f"backtest in {time.perf_counter() - began:.0f} s, peak memory {peak:.1f} GB")
+    print(
+        f"backtest in {time.perf_counter() - began:.0f} s, {time.process_time() - worked:.0f} CPU"
+        f" s, peak memory {peak:.1f} GB"
+    )
 
 
 def parser() -> argparse.ArgumentParser:
