@@ -201,6 +201,15 @@ def test_cut_offs_lie_in_the_later_half_and_before_the_last_horizon(panel: ls.Pa
     assert (panel.as_of_date - cuts[-1]).days > 180
 
 
+def test_an_indicator_unknown_at_the_first_cut_off_joins_later(panel: ls.Panel) -> None:
+    cuts = cut_offs(panel, 180, 2)
+    frame = panel.frame.copy()
+    early = frame["snapshot_on"] < pd.Timestamp(cuts[1]) - pd.Timedelta(days=60)
+    frame.loc[early, "survey_score"] = np.nan
+    found = ls.run_backtest(replace(panel, frame=frame), origins=2, methods=["context", "lagging"])
+    assert not found.alerts["lagging_risk"].isna().any()
+
+
 def test_weekly_panels_are_fitted_every_28_days(panel: ls.Panel) -> None:
     assert thinned(panel) is panel
     weekly = thinned(replace(panel, every=7))

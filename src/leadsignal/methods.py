@@ -114,7 +114,7 @@ def fitted(
     steps = len(cuts) * len(wanted)
     base = thinned(panel)
     for place, cut in enumerate(cuts):
-        known = base.as_of(cut)
+        known = _with_values(base.as_of(cut))
         until = cuts[place + 1] if place + 1 < len(cuts) else None
         mine = _between(stage, cut, until)
         for number, name in enumerate(wanted):
@@ -124,6 +124,13 @@ def fitted(
                 progress(place * len(wanted) + number + 1, steps)
     for name in wanted:
         yield Ranked(name, risks[name], True)
+
+
+def _with_values(panel: Panel) -> Panel:
+    """Return the panel without indicators that were unknown in every row: nothing is learned."""
+    seen = panel.frame[panel.names()].notna().any()
+    kept = tuple(one for one in panel.indicators if seen[one.name])
+    return replace(panel, indicators=kept)
 
 
 def _fit(known: Panel, name: str, horizon: int, estimator: Estimator) -> ChurnModel:
