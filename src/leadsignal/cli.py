@@ -51,6 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "check", _check, "list the faults of the tables, and what looks odd")
     panel = _command(commands, "panel", _panel, "write the panel as Parquet")
     panel.add_argument("--out", type=Path, required=True, metavar="FILE")
+    _command(commands, "audit", _audit, "say which indicators lead and which lag")
+    backtest = _command(commands, "backtest", _backtest, "replay past alerts against baselines")
+    backtest.add_argument("--origins", type=int, default=6, help="cut-offs (default: %(default)s)")
+    backtest.add_argument("--segment", metavar="NAME", help="break results down by this attribute")
+    backtest.add_argument("--estimator", choices=("boosting", "logistic"), default="boosting")
     fit = _command(commands, "fit", _fit, "fit a model and write it as a folder")
     fit.add_argument("--out", type=Path, required=True, metavar="MODEL")
     fit.add_argument("--estimator", choices=("boosting", "logistic"), default="boosting")
@@ -208,6 +213,34 @@ def _panel(options: argparse.Namespace) -> int:
         panel.frame.to_parquet(part, index=False)
     _say(options, f"{panel}\nwritten to {options.out}")
     return _done(options, {**panel.to_dict(), "panel": str(options.out)})
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from leadsignal.audit import audit_indicators
+    from leadsignal.churn import find_ends
+
+    _, panel = _built(options)
+    with _progress(options, "audit") as progress:
+        audit = audit_indicators(panel, progress=progress)
+    ends = find_ends(panel)
+    _say(options, f"{ends}\n{audit}")
+    return _done(options, {**audit.to_dict(), "churn": ends.to_dict()})
+
+
+def _backtest(options: argparse.Namespace) -> int:
+    from leadsignal.backtest import run_backtest
+
+    _, panel = _built(options)
+    with _progress(options, "backtest") as progress:
+        backtest = run_backtest(
+            panel,
+            origins=options.origins,
+            segment=options.segment,
+            estimator=options.estimator,
+            progress=progress,
+        )
+    _say(options, backtest)
+    return _done(options, backtest.to_dict())
 
 
 def _fit(options: argparse.Namespace) -> int:
