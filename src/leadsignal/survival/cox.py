@@ -84,6 +84,14 @@ class CoxFit:
         return None if self.robust_cov is None else np.sqrt(np.diag(self.robust_cov))
 
     @property
+    def influence(self) -> Floats | None:
+        """What each cluster adds to the coefficients (clusters × p), None without clusters."""
+        if self.rows.cluster is None:
+            return None
+        scores: Floats = self.rows.likelihood.cluster_scores(self.terms, self.rows.cluster)
+        return scores @ self.cov
+
+    @property
     def n_rows(self) -> int:
         """Number of rows."""
         return len(self.rows.stop)
@@ -287,10 +295,9 @@ def fit_cox(
         score_statistic=_score_statistic(best),
         rows=rows,
     )
-    if rows.cluster is None:
+    influence = fit.influence
+    if influence is None:
         return fit
-    scores = likelihood.cluster_scores(fit.terms, rows.cluster)
-    influence = scores @ cov
     return CoxFit(**{**_fields(fit), "robust_cov": influence.T @ influence})
 
 
