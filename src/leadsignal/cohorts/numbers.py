@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from leadsignal.survival.estimates import normal_quantile, two_sided_p
+from scipy.special import stdtr, stdtrit
+
 from leadsignal.survival.inputs import Floats
 
 
@@ -37,7 +38,9 @@ class Influenced:
     """A ``value`` and what each cluster adds to it (``influence``, one number a cluster).
 
     Sums, differences and shares of such numbers keep their joint error: its square is the sum of
-    the squares over clusters (infinitesimal jackknife), times C/(C − 1).
+    the squares over clusters (infinitesimal jackknife), times C/(C − 1). That sum is itself
+    uncertain where few clusters carry it: intervals take Student's t with the degrees of freedom
+    that match its variance (Satterthwaite 1946), 2 (Σφ²)² / (Σφ⁴ − (Σφ²)²/C).
     """
 
     value: float
@@ -49,6 +52,16 @@ class Influenced:
         touched = max(2, int(np.count_nonzero(self.influence)))
         square = float(self.influence @ self.influence)
         return float(np.sqrt(square * touched / (touched - 1)))
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the standard error."""
+        square = self.influence[self.influence != 0] ** 2
+        total = float(square.sum())
+        if not total:
+            return 1.0
+        spread = float(square @ square) / total**2 - 1 / len(square)
+        return float(max(1.0, min(2 / spread, 1e6))) if spread > 0 else 1e6
 
     def __sub__(self, other: Influenced) -> Influenced:
         return Influenced(self.value - other.value, self.influence - other.influence)
@@ -66,12 +79,10 @@ class Influenced:
         return self._interval(level, lambda x: float(np.exp(x)))
 
     def _interval(self, level: float, scale: Any) -> Number:
-        error = self.std_err
-        reach = normal_quantile(level) * error
-        p = float(two_sided_p(self.value / error)) if error > 0 else float(self.value == 0)
-        return Number(
-            scale(self.value), scale(self.value - reach), scale(self.value + reach), float(p)
-        )
+        error, df = self.std_err, self.freedom
+        reach = float(stdtrit(df, 0.5 + level / 2)) * error
+        p = float(2 * stdtr(df, -abs(self.value) / error)) if error > 0 else float(self.value == 0)
+        return Number(scale(self.value), scale(self.value - reach), scale(self.value + reach), p)
 
 
 def e_value(hazard_ratio: Number) -> tuple[float, float]:
