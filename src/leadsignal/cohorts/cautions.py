@@ -9,7 +9,7 @@ import numpy as np
 
 from leadsignal.cohorts.comparison import FEWEST, Contrast
 from leadsignal.cohorts.covariates import columns_of, imbalance
-from leadsignal.cohorts.dated import CHURN, DatedCohorts
+from leadsignal.cohorts.dated import CHURN
 from leadsignal.cohorts.followed import follow_in_time
 from leadsignal.cohorts.measures import hazard_ratio
 from leadsignal.errors import ModelError
@@ -29,7 +29,7 @@ Held = Mapping[Any, Any]
 def cautions_of(question: Question, contrasts: Sequence[Contrast], groups: Held) -> tuple[str, ...]:
     """Return every caution that the cohorts, the contrasts and their curves give cause for."""
     found = [
-        *_days_before(question.cohorts),
+        *_days_before(question),
         *_small(contrasts),
         *_artefacts(contrasts),
         *_dropped(question),
@@ -41,8 +41,9 @@ def cautions_of(question: Question, contrasts: Sequence[Contrast], groups: Held)
     return tuple(dict.fromkeys(found))
 
 
-def _days_before(cohorts: DatedCohorts) -> Iterator[str]:
-    if cohorts.since_the_start:
+def _days_before(question: Question) -> Iterator[str]:
+    cohorts = question.cohorts
+    if "naive" not in question.methods:
         return
     for k in range(1, len(cohorts.levels)):
         first = cohorts.first_day(k)

@@ -390,18 +390,13 @@ def _days_before(cohorts: DatedCohorts, k: int) -> float:
 
 
 def _small_groups(cohorts: DatedCohorts, X: Floats | None) -> SmallGroups | None:
-    if len(cohorts.levels) <= 2 or not cohorts.since_the_start:
+    levels = len(cohorts.levels)
+    if levels <= 2 or not (cohorts.since_the_start or levels > MANY):
         return None
-    ended = np.bincount(
-        cohorts.row_state, weights=cohorts.cause == CHURN, minlength=len(cohorts.levels)
-    )
+    ended = np.bincount(cohorts.row_state, weights=cohorts.row_cause == CHURN, minlength=levels)
+    accounts = [len(np.unique(cohorts.row_account[cohorts.row_state == k])) for k in range(levels)]
     expected = expected_ends(cohorts, X)
-    return shrink(cohorts.levels, ended.astype(int), expected, accounts=_accounts(cohorts))
-
-
-def _accounts(cohorts: DatedCohorts) -> list[int]:
-    counts: list[int] = np.bincount(cohorts.row_state, minlength=len(cohorts.levels)).tolist()
-    return counts
+    return shrink(cohorts.levels, ended.astype(int), expected, accounts=accounts)
 
 
 def bootstrapped(comparison: Comparison, times: int, seed: int) -> pd.DataFrame:

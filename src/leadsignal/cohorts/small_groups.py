@@ -164,14 +164,14 @@ def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:
     Their sum is the number of ends: the martingale form of Cox's model, of Nelson-Aalen without
     covariates.
     """
-    event = cohorts.cause == CHURN
+    event, start, stop = cohorts.row_cause == CHURN, cohorts.row_start, cohorts.row_stop
     levels = len(cohorts.levels)
     if X is not None and X.size and event.any():
-        fit = fit_cox(X, cohorts.stop, event, start=cohorts.entry, ridge=1e-2)
+        fit = fit_cox(X[cohorts.row_account], stop, event, start=start, ridge=1e-2)
         each = event - fit.residuals().martingale
     else:
-        curve = nelson_aalen(cohorts.stop, event, start=cohorts.entry)[0]
+        curve = nelson_aalen(stop, event, start=start)[0]
         hazard = np.concatenate(([0.0], curve.estimate))
-        at = [hazard[np.searchsorted(curve.time, t, "right")] for t in (cohorts.stop, cohorts.entry)]
-        each = at[0] - at[1]
+        until, since = (hazard[np.searchsorted(curve.time, t, "right")] for t in (stop, start))
+        each = until - since
     return np.bincount(cohorts.row_state, weights=each, minlength=levels)

@@ -81,8 +81,12 @@ def _artefact(naive: Number, corrected: Contrast) -> str:
 
 def printed(comparison: Comparison) -> str:
     """Return the whole comparison as text."""
-    lines = [f"{comparison.by}: landmark day {comparison.landmark}, horizon"
-             f" {comparison.horizon:g} days since {comparison.dated.since}"]  # fmt: skip
+    lines = [f"Cohorts by {comparison.by}"]
+    if comparison.contrasts:
+        lines[0] += (
+            f": landmark day {comparison.landmark}, horizon {comparison.horizon:g} days since"
+            f" {comparison.dated.since}"
+        )
     lines += [_cohort_line(cohort) for cohort in comparison.cohorts[:12]]
     if comparison.contrasts:
         lines += ["", *_contrast_lines(comparison)]
