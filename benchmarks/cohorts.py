@@ -1,7 +1,7 @@
 """Coverage of cohort comparisons where the truth is known, and the time that many accounts take.
 
-    python benchmarks/cohorts.py [--runs 4000] [--seed 0] [--only no_effect-smooth]
-    python benchmarks/cohorts.py --timing
+    python benchmarks/cohorts.py [--runs 4000] [--seed 0] [--only WORLD]
+    python benchmarks/cohorts.py --timing [100000]
 
 A run draws 400 accounts that start over four years, churn by a smooth hazard or by one of which
 73 % lies in bumps before each renewal, and are measured at a rate of 0.9 a year. Run r of world w
@@ -15,10 +15,11 @@ import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+import leadsignal as ls
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.followed import (
@@ -29,6 +30,7 @@ from leadsignal.cohorts.followed import (
 )
 from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.numbers import Influenced
+from leadsignal.cohorts.small_groups import shrink
 from leadsignal.cohorts.trial import clone_and_weight
 from leadsignal.survival import logrank
 
@@ -195,32 +197,93 @@ def coverage(seed: int, runs: int, only: str | None) -> None:
 
 
 def reps(seed: int, runs: int) -> None:
-    """Reps without differences: do the intervals of shrunken rates hold 1?"""
-    from leadsignal.cohorts.small_groups import shrink
+    """Reps whose true rates differ by a given spread: do shrunken intervals hold them?"""
+    print("| reps, spread of true rates | shrunken covers | named better or worse at 95 % | runs |")
+    print("|---|---|---|---|")
+    for number, spread in enumerate((0.0, 0.25, 0.5)):
+        covered, named = 0, 0
+        for run in range(runs):
+            rng = np.random.default_rng((seed, 99 + number, run))
+            expected = rng.gamma(2.0, 3.0, 15)
+            rates = np.ones(15) if spread == 0 else rng.gamma(1 / spread**2, spread**2, 15)
+            groups = shrink([str(k) for k in range(15)], rng.poisson(rates * expected), expected)
+            held = zip(groups, rates, strict=True)
+            covered += sum(group.low <= true <= group.high for group, true in held)
+            named += sum(g.better > 0.95 or g.better < 0.05 for g in groups)
+        total = 15 * runs
+        print(f"| {spread} | {covered / total:.3f} | {named / total:.3f} | {runs} × 15 |")
 
-    covered, total, better = 0, 0, 0.0
-    for run in range(runs):
-        rng = np.random.default_rng((seed, 99, run))
-        expected = rng.gamma(2.0, 3.0, 15)
-        ended = rng.poisson(expected)
-        groups = shrink([f"rep {k}" for k in range(15)], ended, expected)
-        covered += sum(row.low <= 1 <= row.high for row in groups)
-        better += sum(row.better > 0.95 or row.better < 0.05 for row in groups)
-        total += 15
-    print(f"reps without differences, {runs} runs of 15: intervals of shrunken rates cover "
-          f"{covered / total:.3f}; called better or worse with 95 %: {better / total:.3f}")  # fmt: skip
+
+def many_accounts(n: int, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
+    """Return the tables of a large business in which nothing has an effect, made in one go."""
+    ids = np.char.add("A", np.arange(n).astype(str))
+    first = np.datetime64("2020-01-01")
+    started = first + rng.integers(0, 1400, n)
+    life = WORLDS[0].ends(np.full(n, np.inf), np.zeros(n), rng)
+    as_of = first + LONGEST
+    ends = started + np.where(np.isfinite(life), life, 9999).astype(int)
+    span_of = (np.minimum(ends, as_of) - started).astype(int)
+
+    def table(mean: float, day: str, **columns: object) -> pd.DataFrame:
+        account = np.repeat(np.arange(n), rng.poisson(mean, n))
+        on = started[account] + (rng.uniform(size=len(account)) * span_of[account]).astype(int)
+        made = {name: c(len(on)) if callable(c) else c for name, c in columns.items()}
+        frame = pd.DataFrame({"account_id": ids[account], day: on} | made)
+        return frame.drop_duplicates(["account_id", day], ignore_index=True)
+
+    def one_of(*values: str) -> object:
+        return lambda k: np.array(values)[rng.integers(0, len(values), k)]
+
+    due = table(3, "agreed_on", action="call", owner="vendor")
+    due["due_on"] = due["agreed_on"] + pd.Timedelta(days=20)
+    taken = np.where(rng.uniform(size=len(due)) < 0.5, 30, 10)
+    due["completed_on"] = due["agreed_on"] + pd.to_timedelta(taken, unit="D")
+    flags = table(0.4, "flagged_on")
+    stood = rng.integers(5, 300, len(flags))
+    flags["cleared_on"] = flags["flagged_on"] + pd.to_timedelta(stood, unit="D")
+    results = table(5, "measured_on", value=lambda k: rng.normal(size=k), target=0.0)
+    results["shown_on"] = results["measured_on"] + pd.Timedelta(days=5)
+    accounts = pd.DataFrame({"account_id": ids, "started_on": started})
+    accounts["ended_on"] = pd.Series(ends).where(ends < as_of)
+    accounts["sales_rep"] = np.char.add("rep ", rng.integers(0, 25, n).astype(str))
+    accounts["purchase_reason"] = one_of("close", "audit", "growth")(n)  # type: ignore[operator]
+    return {
+        "accounts": accounts,
+        "results": results,
+        "tickets": table(5, "opened_at"),
+        "contract_changes": table(0.5, "changed_at", kind=one_of("expansion", "reduction")),
+        "plans": table(0.8, "agreed_on", objective="grow"),
+        "commitments": due,
+        "flags": flags,
+        "surveys": table(2, "answered_on", score=lambda k: rng.integers(0, 11, k)),
+        "behaviors": table(12, "occurred_at", behavior=one_of("reconciled", "diary_kept")),
+    }
 
 
-def timing(accounts: int = 100_000) -> None:
+ANALYSIS = """
+[tracking]
+diary = ["diary_kept"]
+
+[[process]]
+name = "reconciliation"
+behavior = "reconciled"
+at_least = 2
+within = "90d"
+adopt_by = "90d"
+"""
+
+
+def timing(accounts: int) -> None:
     """Time all ready comparisons of a large business, without the bootstrap."""
-    import leadsignal as ls
-
-    folder = Path("/tmp") / f"cohorts-{accounts}"
-    tables, analysis = many_accounts(accounts), None
+    frames = many_accounts(accounts, np.random.default_rng(0))
+    tables = ls.read_tables(frames, attributes=["sales_rep", "purchase_reason"], as_of="2023-12-30")
+    analysis = ls.SuccessAnalysis.from_toml(ANALYSIS)
     began = time.perf_counter()
-    overview = ls.compare_all(ls.read_tables(tables, attributes=["segment"]), analysis)
-    print(overview)
-    print(f"{accounts:,} accounts: {time.perf_counter() - began:.1f} s, {folder.name}")
+    for name in ls.comparison_names(tables, analysis):
+        start = time.perf_counter()
+        ls.compare_cohorts(tables, name, analysis)
+        print(f"  {name}: {time.perf_counter() - start:.1f} s", flush=True)
+    print(f"{accounts:,} accounts, all comparisons: {time.perf_counter() - began:.1f} s")
 
 
 if __name__ == "__main__":
@@ -228,10 +291,10 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only")
-    parser.add_argument("--timing", action="store_true")
+    parser.add_argument("--timing", type=int, nargs="?", const=100_000, metavar="ACCOUNTS")
     given = parser.parse_args()
     if given.timing:
-        timing()
+        timing(given.timing)
     else:
         coverage(given.seed, given.runs, given.only)
         reps(given.seed, 400)

@@ -23,6 +23,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("panel",),
     ("survival",),
+    ("cohorts",),
     ("features", "hazards"),
     ("model",),
     ("saved",),

@@ -13,6 +13,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from leadsignal.cohorts import (
+        Comparison,
+        DatedCohorts,
+        Overview,
+        compare_all,
+        compare_cohorts,
+        compare_dated,
+        comparison_names,
+        dated_cohorts,
+        process_effect,
+    )
     from leadsignal.datasets import Simulation, sample_folder, simulate
     from leadsignal.errors import (
         Fault,
@@ -34,6 +45,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "cohorts": (
+        "Comparison",
+        "DatedCohorts",
+        "Overview",
+        "compare_all",
+        "compare_cohorts",
+        "compare_dated",
+        "comparison_names",
+        "dated_cohorts",
+        "process_effect",
+    ),
     "datasets": ("Simulation", "sample_folder", "simulate"),
     "errors": (
         "Fault",
@@ -68,11 +90,14 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "ChurnModel",
+    "Comparison",
+    "DatedCohorts",
     "Fault",
     "Forecast",
     "LeadsignalError",
     "ModelError",
     "OptionError",
+    "Overview",
     "Panel",
     "Project",
     "ProjectError",
@@ -85,7 +110,13 @@ __all__ = [
     "adoption_episodes",
     "build_panel",
     "check_tables",
+    "compare_all",
+    "compare_cohorts",
+    "compare_dated",
+    "comparison_names",
+    "dated_cohorts",
     "load_model",
+    "process_effect",
     "read_project",
     "read_success_analysis",
     "read_tables",

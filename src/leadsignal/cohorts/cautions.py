@@ -88,9 +88,9 @@ def _dropped(question: Question) -> Iterator[str]:
         late = int(((cohorts.entry > day) & (cohorts.stop > day)).sum())
         if ended + recent + late:
             yield (
-                f"the landmark of day {day} leaves out {ended + recent + late:,} accounts: {ended:,}"
-                f" had ended by then, {recent:,} were not followed so far, {late:,} are seen from"
-                " later on only"
+                f"the landmark of day {day} leaves out {ended + recent + late:,} accounts:"
+                f" {ended:,} had ended by then, {recent:,} were not followed so far,"
+                f" {late:,} are seen from later on only"
             )
     if "target_trial" in question.methods and (late := int((cohorts.entry > 0).sum())):
         yield f"the target trial leaves out {late:,} accounts that are not seen from day 0"
@@ -144,8 +144,8 @@ def _moved(question: Question, contrasts: Sequence[Contrast]) -> Iterator[str]:
         if moves:
             name = max(moves, key=lambda n: abs(np.log(moves[n])))
             yield (
-                f"{cohorts.levels[k]}: of what was adjusted for, {name} moved the hazard ratio most,"
-                f" from {before.hazard_ratio.estimate:.2f} by a factor of {moves[name]:.2f}"
+                f"{cohorts.levels[k]}: of what was adjusted for, {name} moved the hazard ratio"
+                f" most, from {before.hazard_ratio.estimate:.2f} by a factor of {moves[name]:.2f}"
             )
 
 

@@ -81,7 +81,8 @@ class Contrast:
     ``rmst_days`` and ``rmst_ratio`` are the difference and the ratio of mean days not lost to
     churn between ``origin`` and ``horizon`` (days since time zero). ``shrinkage`` is the naive
     ratio over this one's, on the quantity ``shrinkage_of``. ``e_value`` is that of the hazard ratio
-    and of its limit. ``accounts`` and ``ended`` count the cohort and what it is held against.
+    and of its limit. ``accounts`` and ``ended`` count the cohort and what it is held against, in a
+    target trial after day L, where the clones have parted.
     """
 
     cohort: str
@@ -176,9 +177,9 @@ class Comparison:
     ) -> Contrast | None:
         """Return the contrast of a method (of the first cohort, if none is named), or None."""
         for found in self.contrasts:
-            if found.method == method and cohort in (None, found.cohort):
-                if bool(found.adjusted_for) == adjusted:
-                    return found
+            asked = found.method == method and cohort in (None, found.cohort)
+            if asked and bool(found.adjusted_for) == adjusted:
+                return found
         return None
 
     @property
@@ -245,7 +246,7 @@ class Comparison:
 
     def bootstrap(self, times: int = 200, *, seed: int = 0) -> pd.DataFrame:
         """Return percentile intervals from resampled clusters, beside the influence functions'."""
-        from leadsignal.cohorts.side_by_side import bootstrapped
+        from leadsignal.cohorts.resampling import bootstrapped
 
         return bootstrapped(self, times, seed)
 

@@ -56,10 +56,11 @@ def _indicators(values: NDArray[Any]) -> Floats:
     often = np.flatnonzero(counts >= FEWEST)
     base = often[np.argmax(counts[often])] if len(often) else -1
     listed = [code for code in often.tolist() if code != base]
-    if 0 < (rest := counts[counts < FEWEST].sum()) and rest >= FEWEST:
+    if (rest := counts[counts < FEWEST].sum()) > 0 and rest >= FEWEST:
         codes = np.where(np.isin(codes, often), codes, len(names))
         listed.append(len(names))
-    return (codes[:, None] == np.array(listed, dtype=int)).astype(np.float64)
+    columns: Floats = (codes[:, None] == np.array(listed, dtype=int)).astype(np.float64)
+    return columns
 
 
 def propensity(X: Floats, treated: NDArray[np.bool_], ridge: float = 1e-3) -> Floats:

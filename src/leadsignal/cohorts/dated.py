@@ -161,7 +161,7 @@ class DatedCohorts:
             row_account=np.repeat(np.arange(len(picked)), count), row_start=self.row_start[rows],
             row_stop=self.row_stop[rows], row_state=self.row_state[rows],
             covariates={name: values[picked] for name, values in self.covariates.items()},
-            dated_covariates={n: dated.chosen(picked) for n, dated in self.dated_covariates.items()},
+            dated_covariates={n: d.chosen(picked) for n, d in self.dated_covariates.items()},
         )  # fmt: skip
 
     def with_levels_present(self) -> DatedCohorts:

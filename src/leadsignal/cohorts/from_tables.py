@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
+class Accounts:
     """The accounts (n) of some tables: ids, clusters, days of start, entry, stop; cause."""
 
     ids: NDArray[Any]
@@ -90,11 +90,9 @@ def _with_dated(
     cohorts: DatedCohorts,
     tables: Tables,
     analysis: SuccessAnalysis,
-    accounts: Followed,
+    accounts: Accounts,
     names: tuple[str, ...],
 ) -> DatedCohorts:
-    from dataclasses import replace
-
     held = {}
     for name in names:
         changes = changes_of(tables, analysis, name)
@@ -114,7 +112,7 @@ def is_dated(tables: Tables, analysis: SuccessAnalysis | None, name: str) -> boo
     return name in made and name not in tables.attributes
 
 
-def _placed(accounts: Followed, frame: pd.DataFrame) -> tuple[Ints, Floats]:
+def _placed(accounts: Accounts, frame: pd.DataFrame) -> tuple[Ints, Floats]:
     """Return for each change the position of its account (−1: none) and its day since zero."""
     order = np.argsort(accounts.ids, kind="stable")
     sorted_ids, wanted = accounts.ids[order], frame["account_id"].to_numpy(dtype=object).astype(str)
@@ -141,7 +139,7 @@ def _flags(tables: Tables) -> pd.DataFrame:
     frame: pd.DataFrame = (
         tables.connection.cursor()
         .execute(
-            "SELECT account_id, CAST(min(flagged_on) AS DATE) AS \"on\""
+            'SELECT account_id, CAST(min(flagged_on) AS DATE) AS "on"'
             f" FROM ({tables.sql('flags')}) AS t GROUP BY account_id"
         )
         .df()
@@ -151,7 +149,7 @@ def _flags(tables: Tables) -> pd.DataFrame:
 
 def _accounts(
     tables: Tables, changes: Changes, zero: pd.DataFrame | None
-) -> tuple[Followed, list[str]]:
+) -> tuple[Accounts, list[str]]:
     frame = tables.frame("accounts")
     ids = frame["account_id"].to_numpy(dtype=object).astype(str)
     started, as_of = _days(frame["started_on"]), float(_days([tables.as_of_date])[0])
@@ -170,7 +168,7 @@ def _accounts(
     cause = np.where(stop < np.fmin(_days(frame["ended_on"]), as_of), 0, cause)
     known &= stop > first
     clusters = frame["customer_id"].where(frame["customer_id"].notna(), frame["account_id"])
-    followed = Followed(
+    followed = Accounts(
         ids[known], clusters.to_numpy(dtype=object).astype(str)[known], started[known],
         (first - started)[known], (stop - started)[known], cause[known],
         _covariates(tables, frame, known),
@@ -182,7 +180,7 @@ def _known(
     tables: Tables, changes: Changes, started: Floats, first: Floats, stop: Floats
 ) -> tuple[Floats, Floats, Bools, list[str]]:
     """Cut accounts to the days on which the table of events says what state they are in."""
-    known, notes = np.ones(len(started), dtype=bool), []
+    known, notes = np.ones(len(started), dtype=bool), list[str]()
     if changes.table is None:
         return first, stop, known, notes
     coverage = tables.coverage[changes.table]

@@ -1,4 +1,4 @@
-"""What is measured on followed rows: hazard ratios, retention, restricted means, each with influence.
+"""What is measured on followed rows, with influence: hazard ratios, retention, restricted means.
 
 Ends that are no churn compete: retention at a day is 1 − P(churn by then), and the restricted mean
 the days until the horizon that are not lost to churn. Without such ends both are Kaplan-Meier's.

@@ -188,10 +188,13 @@ def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:
     p = holm(np.array([_ratio(best).p for _, best in quoted]))
     lines = []
     for (comparison, best), corrected in zip(quoted, p.tolist(), strict=True):
-        naive = comparison.contrast("naive", best.cohort)
+        wrong = comparison.contrast("naive", best.cohort)
+        naive = None if wrong is None else wrong.hazard_ratio
         lines.append(
-            Line(comparison.by, best.cohort, best.against, naive and naive.hazard_ratio,
-                 _ratio(best), best.method, corrected)
+            Line(
+                comparison.by, best.cohort, best.against, naive, _ratio(best), best.method,
+                corrected,
+            )
         )  # fmt: skip
     return tuple(lines)
 

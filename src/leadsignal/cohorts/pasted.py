@@ -104,9 +104,7 @@ def write_table(comparison: Comparison, path: str | Path) -> None:
     """Write the table in the form that the ending names."""
     ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
-        raise OptionError(
-            f"{path} ends in {ending or 'nothing'}", f"Write to {', '.join(ENDINGS)}"
-        )
+        raise OptionError(f"{path} ends in {ending or 'nothing'}", f"Write to {', '.join(ENDINGS)}")
     if ending == ".xlsx":
         _require_openpyxl()
     with whole_file(path) as part:
@@ -126,7 +124,7 @@ def safe_frame(frame: pd.DataFrame) -> pd.DataFrame:
     A cell that begins with =, +, -, @, a tab or a return gets an apostrophe before it (OWASP).
     """
     safe = frame.copy()
-    for name in safe.columns[safe.dtypes == object]:
+    for name in safe.select_dtypes(include=object):
         safe[name] = [
             "'" + value if isinstance(value, str) and value.startswith(FORMULA) else value
             for value in safe[name]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from leadsignal.cohorts.comparison import TITLES, Comparison, Contrast
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.followed import follow_in_time
+from leadsignal.cohorts.followed import Followed, follow_in_time
 from leadsignal.cohorts.small_groups import SUPPRESSED, SmallGroups
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival import kaplan_meier, simon_makuch
@@ -26,10 +27,10 @@ def curves_of(cohorts: DatedCohorts) -> Curves:
     """Return the curves of a picture: by the cohort that accounts are in, day by day.
 
     Of dated cohorts Simon-Makuch's, from the first day on which each has had ten accounts at risk;
-    of properties since the start Kaplan-Meier's. Ends that are no churn are censored. Raises
-    ModelError where a cohort never has ten accounts.
+    of properties since the start Kaplan-Meier's. They stop where fewer than five are left. Ends
+    that are no churn are censored. Raises ModelError where a cohort never has ten accounts.
     """
-    rows = follow_in_time(cohorts)
+    rows = _while_populated(follow_in_time(cohorts))
     names = np.array(cohorts.levels, dtype=object)[rows.group].astype(str)
     often = np.bincount(rows.group).argsort()[::-1][:MOST_CURVES]
     kept = np.isin(rows.group, often)
@@ -43,6 +44,22 @@ def curves_of(cohorts: DatedCohorts) -> Curves:
         )  # fmt: skip
     except OptionError as error:
         raise ModelError(f"no curves of {cohorts.name}: {error}") from None
+
+
+def _while_populated(rows: Followed) -> Followed:
+    """Return the rows up to the last day on which their group has five at risk.
+
+    A curve of fewer shows the luck of single accounts, and steps to zero with the last.
+    """
+    last = np.full(int(rows.group.max()) + 1, np.inf)
+    for group in np.unique(rows.group):
+        stops = np.sort(rows.stop[rows.group == group])
+        last[group] = stops[-SUPPRESSED] if len(stops) >= SUPPRESSED else stops[-1]
+    until = last[rows.group]
+    cut = replace(
+        rows, stop=np.minimum(rows.stop, until), cause=np.where(rows.stop <= until, rows.cause, 0)
+    )
+    return cut.where(rows.start < until)
 
 
 def curves_picture(comparison: Comparison, ax: Axes | None = None) -> Axes:
@@ -127,11 +144,11 @@ def _ticks(ax: Axes, low: float, high: float) -> None:
 def funnel_picture(groups: SmallGroups, ax: Axes | None = None) -> Axes:
     """Draw ended over expected by size, shrunken rates, and what chance alone allows.
 
-    Limits of chance are exact for Poisson counts with the expected mean, 95 % and 99.8 %
+    Limits of chance are those of Poisson counts with the expected mean, 95 % and 99.8 %
     (Spiegelhalter 2005).
     """
     import matplotlib.pyplot as plt
-    from scipy.stats import poisson
+    from scipy.special import gammaincinv
 
     shown = [g for g in groups if g.accounts >= SUPPRESSED and g.expected > 0]
     if ax is None:
@@ -141,7 +158,8 @@ def funnel_picture(groups: SmallGroups, ax: Axes | None = None) -> Axes:
     for share, style in ((0.95, "--"), (0.998, ":")):
         for side in (0.5 - share / 2, 0.5 + share / 2):
             label = f"{share:.1%} of chance".replace(".0%", "%") if side < 0.5 else None
-            limit = poisson.ppf(side, expected) / expected
+            # Poisson limits made continuous: the quantiles of the gamma between two counts.
+            limit = gammaincinv(expected + (side > 0.5), side) / expected
             ax.plot(expected, limit, color=GREY, linestyle=style, linewidth=1.1, label=label)
     ax.axhline(1, color=GREY, linewidth=1)
     x = [g.expected for g in shown]
@@ -156,7 +174,8 @@ def funnel_picture(groups: SmallGroups, ax: Axes | None = None) -> Axes:
     top = max([2.2, *(1.1 * g.raw for g in shown), *(1.05 * g.high for g in shown)])
     ax.set(xlabel="churns expected", ylabel="churn relative to average", ylim=(0, top))
     ax.set_xlim(0, most)
-    ax.legend(frameon=False, fontsize=9, loc="upper right", ncols=2)
+    ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=4,
+              columnspacing=1.2)  # fmt: skip
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

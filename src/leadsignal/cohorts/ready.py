@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
@@ -159,7 +160,7 @@ def _first(
 ) -> Changes:  # fmt: skip
     frame = _query(
         tables,
-        f"SELECT account_id, CAST(min({day}) AS DATE) AS \"on\", 1 AS state"
+        f'SELECT account_id, CAST(min({day}) AS DATE) AS "on", 1 AS state'
         f" FROM ({tables.sql(table)}) AS t WHERE {day} IS NOT NULL AND {where} GROUP BY account_id",
     )
     return Changes((without, within), frame, table, landmark=landmark)
@@ -172,7 +173,7 @@ def _results(tables: Tables, analysis: SuccessAnalysis) -> Changes:
     better = "CASE WHEN higher_is_better THEN value >= target ELSE value <= target END"
     frame = _query(
         tables,
-        f"SELECT account_id, CAST(measured_on AS DATE) AS \"on\","
+        f'SELECT account_id, CAST(measured_on AS DATE) AS "on",'
         f" min(CASE WHEN {better} THEN 2 ELSE 1 END) AS state FROM ({tables.sql('results')}) AS t"
         f" WHERE target IS NOT NULL AND {where} GROUP BY ALL",
     )
@@ -185,7 +186,7 @@ def _results(tables: Tables, analysis: SuccessAnalysis) -> Changes:
 def _contract(tables: Tables, _: SuccessAnalysis) -> Changes:
     frame = _query(
         tables,
-        "SELECT account_id, CAST(changed_at AS DATE) AS \"on\","
+        'SELECT account_id, CAST(changed_at AS DATE) AS "on",'
         " min(CASE WHEN kind = 'expansion' THEN 1 ELSE 2 END) AS state"
         f" FROM ({tables.sql('contract_changes')}) AS t"
         " WHERE kind IN ('expansion', 'reduction') GROUP BY ALL",
@@ -200,7 +201,7 @@ def _commitments(tables: Tables, _: SuccessAnalysis) -> Changes:
 
     due = _query(
         tables,
-        "SELECT account_id, CAST(due_on AS DATE) + 1 AS \"on\", count(*) AS due,"
+        'SELECT account_id, CAST(due_on AS DATE) + 1 AS "on", count(*) AS due,'
         " count(*) FILTER (completed_on IS NOT NULL AND completed_on <= due_on) AS kept"
         f" FROM ({tables.sql('commitments')}) AS t"
         f" WHERE due_on < DATE '{tables.as_of_date}' GROUP BY ALL",
@@ -221,7 +222,7 @@ def _commitments(tables: Tables, _: SuccessAnalysis) -> Changes:
 def _diary(behaviors: tuple[str, ...], tables: Tables, _: SuccessAnalysis) -> Changes:
     frame = _query(
         tables,
-        "SELECT DISTINCT account_id, CAST(occurred_at AS DATE) AS \"on\", 1 AS state"
+        'SELECT DISTINCT account_id, CAST(occurred_at AS DATE) AS "on", 1 AS state'
         f" FROM ({tables.sql('behaviors')}) AS t WHERE {_among('behavior', behaviors)}",
     )
     return Changes(
@@ -233,7 +234,7 @@ def _diary(behaviors: tuple[str, ...], tables: Tables, _: SuccessAnalysis) -> Ch
 def _satisfied(tables: Tables, _: SuccessAnalysis) -> Changes:
     frame = _query(
         tables,
-        "SELECT account_id, CAST(answered_on AS DATE) AS \"on\", avg(score) AS score"
+        'SELECT account_id, CAST(answered_on AS DATE) AS "on", avg(score) AS score'
         f" FROM ({tables.sql('surveys')}) AS t GROUP BY ALL",
     )
     middle = float(frame["score"].median()) if len(frame) else 0.0
@@ -301,7 +302,7 @@ def _attribute(name: str, tables: Tables, _: SuccessAnalysis) -> Changes:
     if "account_changes" in tables.names and not number:
         dated = _query(
             tables,
-            "SELECT account_id, CAST(changed_on AS DATE) AS \"on\", value"
+            'SELECT account_id, CAST(changed_on AS DATE) AS "on", value'
             f" FROM ({tables.sql('account_changes')}) AS t WHERE {_among('attribute', (name,))}",
         )
         frame = pd.concat([frame, dated], ignore_index=True)
@@ -321,6 +322,5 @@ def _thirds(values: pd.Series[Any]) -> pd.Series[Any]:
     cuts = np.unique(np.nanquantile(values.astype(float), [0, 1 / 3, 2 / 3, 1]))
     if len(cuts) < 3:
         return values.astype(str)
-    names = [f"{low:g} to {high:g}" for low, high in zip(cuts[:-1], cuts[1:], strict=True)]
-    cut: pd.Series[Any] = pd.cut(values, cuts, labels=names, include_lowest=True).astype("object")
-    return cut
+    names = [f"{low:g} to {high:g}" for low, high in pairwise(cuts.tolist())]
+    return pd.cut(values, cuts.tolist(), labels=names, include_lowest=True).astype("object")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.cohorts.cautions import cautions_of
-from leadsignal.cohorts.comparison import FEWEST, Cohort, Comparison, Contrast
+from leadsignal.cohorts.comparison import Cohort, Comparison, Contrast
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.followed import (
@@ -36,7 +36,7 @@ from leadsignal.survival import logrank
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 HORIZONS = (730, 547, 365, 182, 91)
 YEAR, TWO_YEARS = 365, 730
@@ -85,9 +85,7 @@ def compare_dated(
     X = columns_of(values)[0] if values else None
     if len(cohorts.levels) > MANY:
         chosen = ()
-    question = Question(
-        cohorts, chosen, tuple(adjust), X, _landmark(cohorts, landmark), 0.0, level
-    )
+    question = Question(cohorts, chosen, tuple(adjust), X, _landmark(cohorts, landmark), 0.0, level)
     question, groups, notes = _with_horizon(question, horizon)
     contrasts, more = _contrasts(question, groups)
     curve = _curve_of(question, groups)
@@ -170,7 +168,9 @@ def _with_horizon(
                 except (ModelError, OptionError) as error:
                     notes.append(f"{method}, {question.cohorts.levels[k]}: {error}")
     # The naive groups do not decide: whoever stays long is hardly ever left in the first.
-    until = [held.until for (m, _, _), (held, _) in groups.items() if m != "naive" and _has_days(held)]
+    until = [
+        held.until for (m, _, _), (held, _) in groups.items() if m != "naive" and _has_days(held)
+    ]
     reach = min(until, default=0.0)
     supported = [day for day in HORIZONS if day <= reach]
     best = float(horizon or (supported[0] if supported else max(np.floor(reach), 1.0)))
@@ -237,9 +237,10 @@ def _contrast(
 ) -> Contrast:
     cohorts, level = question.cohorts, question.level
     rows = groups.followed
+    counted = rows if weighting is None else rows.where(rows.stop > question.landmark)
     bare = Contrast(
         cohorts.levels[k], cohorts.levels[0], method, question.adjust if adjusted else (),
-        _count(rows, k), _ends(rows, k), origin=rows.origin,
+        _count(counted, k), _ends(counted, k), origin=rows.origin,
     )  # fmt: skip
     if bare.suppressed or not groups.churned:
         return bare
@@ -261,8 +262,8 @@ def _contrast(
         shrinkage_of=of,
         log_rank_p=_log_rank(rows) if method == "time_dependent" and not adjusted else None,
         horizon=None if days is None else question.horizon,
-        effective=weighting and weighting.effective,
-        highest_weight=weighting and weighting.highest,
+        effective=None if weighting is None else weighting.effective,
+        highest_weight=None if weighting is None else weighting.highest,
     )
 
 
@@ -272,7 +273,7 @@ def _count(rows: Followed, k: int) -> tuple[int, int]:
 
 
 def _ends(rows: Followed, k: int) -> tuple[int, int]:
-    """Return churned accounts of both groups; a clone's end before L counts in both."""
+    """Return how many accounts churned in each of the two groups."""
     inside, outside = (
         len(np.unique(rows.account[(rows.group == group) & (rows.cause == CHURN)]))
         for group in (k, 0)
@@ -399,60 +400,4 @@ def _small_groups(cohorts: DatedCohorts, X: Floats | None) -> SmallGroups | None
     return shrink(cohorts.levels, ended.astype(int), expected, accounts=accounts)
 
 
-def bootstrapped(comparison: Comparison, times: int, seed: int) -> pd.DataFrame:
-    """Return percentile intervals from ``times`` draws of clusters with replacement."""
-    import pandas as pd
-
-    rng = np.random.default_rng(seed)
-    drawn: dict[tuple[str, str, bool], list[tuple[float, float]]] = {}
-    methods = tuple(dict.fromkeys(contrast.method for contrast in comparison.contrasts))
-    for again in _resamples(comparison.dated, times, rng):
-        try:
-            once = compare_dated(
-                again, methods=methods, adjust=comparison.adjusted_for,
-                landmark=comparison.landmark, horizon=int(comparison.horizon),
-            )  # fmt: skip
-        except ModelError:  # a draw without one of the cohorts says nothing
-            continue
-        for c in once.contrasts:
-            if c.hazard_ratio is not None:
-                gap = np.nan if c.rmst_days is None else c.rmst_days.estimate
-                key = (c.cohort, c.method, bool(c.adjusted_for))
-                drawn.setdefault(key, []).append((c.hazard_ratio.estimate, gap))
-    rows = []
-    for c in comparison.contrasts:
-        values = np.array(drawn.get((c.cohort, c.method, bool(c.adjusted_for)), [(np.nan, np.nan)]))
-        for place, name in enumerate(("hazard_ratio", "rmst_days")):
-            number = getattr(c, name)
-            if number is not None:
-                rows.append(_beside(c, name, number, values[:, place], comparison.level))
-    return pd.DataFrame(rows)
-
-
-def _beside(
-    c: Contrast, name: str, number: Number, values: Floats, level: float
-) -> dict[str, object]:
-    values = values[np.isfinite(values)]
-    low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])
-    return {
-        "cohort": c.cohort, "method": c.method, "adjusted": bool(c.adjusted_for), "quantity": name,
-        "estimate": number.estimate, "low": number.low, "high": number.high,
-        "bootstrap_low": low, "bootstrap_high": high, "draws": len(values),
-    }  # fmt: skip
-
-
-def _resamples(
-    cohorts: DatedCohorts, times: int, rng: np.random.Generator
-) -> Iterator[DatedCohorts]:
-    order = np.argsort(cohorts.cluster, kind="stable")
-    first = np.searchsorted(cohorts.cluster[order], np.arange(cohorts.cluster.max() + 2))
-    for _ in range(times):
-        picked = rng.integers(0, len(first) - 1, len(first) - 1)
-        sizes = (first[1:] - first[:-1])[picked]
-        ahead = np.repeat(np.cumsum(sizes) - sizes, sizes)
-        accounts = order[np.repeat(first[picked], sizes) + np.arange(sizes.sum()) - ahead]
-        again = cohorts.chosen(accounts)
-        yield replace(again, cluster=np.repeat(np.arange(len(picked)), sizes))
-
-
-__all__ = ["FEWEST", "compare_dated"]
+__all__ = ["compare_dated"]

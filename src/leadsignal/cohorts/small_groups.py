@@ -33,8 +33,8 @@ SUPPRESSED = 5
 class SmallGroup:
     """One group: ``ended`` against ``expected``; its ``rate`` relative to the average.
 
-    ``rate`` is shrunken, from ``low`` to ``high``; ``raw`` is ended over expected; ``better`` is the
-    probability that it loses fewer than the average.
+    ``rate`` is shrunken, from ``low`` to ``high``; ``raw`` is ended over expected; ``better`` is
+    the probability that it loses fewer than the average.
     """
 
     name: str
@@ -114,32 +114,32 @@ def shrink(
     >>> shrink(["a", "b", "c"], [2, 10, 6], [6.0, 6.0, 6.0]).groups[1].better < 0.2
     True
     """
-    O, E = np.asarray(ended, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    N, E = np.asarray(ended, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     shape = 1 / SPREADS**2
-    log_weight = -0.5 * (SPREADS / SPREAD_SCALE) ** 2 + _log_likelihood(O, E, shape)
+    log_weight = -0.5 * (SPREADS / SPREAD_SCALE) ** 2 + _log_likelihood(N, E, shape)
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
-    counts = accounts if accounts is not None else [SUPPRESSED] * len(O)
+    counts = accounts if accounts is not None else [SUPPRESSED] * len(N)
     made = []
     for k, name in enumerate(names):
-        a, b = shape + O[k], shape + E[k]
+        a, b = shape + N[k], shape + E[k]
         low, high = (_quantile(q, a, b, weight) for q in (0.5 - level / 2, 0.5 + level / 2))
         made.append(
             SmallGroup(
-                str(name), int(counts[k]), int(O[k]), float(E[k]),
-                float(O[k] / E[k]) if E[k] > 0 else float("nan"), float(weight @ (a / b)),
+                str(name), int(counts[k]), int(N[k]), float(E[k]),
+                float(N[k] / E[k]) if E[k] > 0 else float("nan"), float(weight @ (a / b)),
                 low, high, _below(1.0, a, b, weight),
             )
         )  # fmt: skip
     return SmallGroups(tuple(made), float(weight @ SPREADS), level)
 
 
-def _log_likelihood(O: Floats, E: Floats, shape: Floats) -> Floats:
+def _log_likelihood(N: Floats, E: Floats, shape: Floats) -> Floats:
     """Return the negative binomial log-likelihood of all groups at each shape 1/τ²."""
     a = shape[:, None]
     each = (
-        gammaln(a + O) - gammaln(a) - gammaln(O + 1)
-        + a * np.log(a / (a + E)) + O * np.log(np.maximum(E, 1e-12) / (a + E))
+        gammaln(a + N) - gammaln(a) - gammaln(N + 1)
+        + a * np.log(a / (a + E)) + N * np.log(np.maximum(E, 1e-12) / (a + E))
     )  # fmt: skip
     total: Floats = each.sum(axis=1)
     return total
@@ -174,4 +174,5 @@ def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:
         hazard = np.concatenate(([0.0], curve.estimate))
         until, since = (hazard[np.searchsorted(curve.time, t, "right")] for t in (stop, start))
         each = until - since
-    return np.bincount(cohorts.row_state, weights=each, minlength=levels)
+    expected: Floats = np.bincount(cohorts.row_state, each, levels).astype(np.float64)
+    return expected

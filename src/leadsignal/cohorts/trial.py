@@ -73,8 +73,10 @@ def clone_and_weight(
         ),
         _with_event(seen, event, stop, cause, 1 / np.clip(by_day, 1e-9, None), level),
     ]  # fmt: skip
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    clones = Followed("target_trial", *columns, 0.0)
+    account, start, end, ended, group, weight = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    clones = Followed("target_trial", account, start, end, ended, group, weight, 0.0)
     weighting = _diagnosed(clones.where(clones.stop > day), level, by_day, event)
     return clones.where(clones.weight > 0), weighting
 

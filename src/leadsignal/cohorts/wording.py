@@ -120,7 +120,8 @@ def _contrast_lines(comparison: Comparison) -> list[str]:
         rows.append((c.cohort, method, *shown))
     widths = [max(len(row[j]) for row in rows) for j in range(len(head))]
     return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
 
