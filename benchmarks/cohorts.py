@@ -148,7 +148,8 @@ def one_run(world: World, seed: tuple[int, ...], n: int = 400) -> dict[str, Inte
         ratio, _ = hazard_ratio(follow[name], cohorts, 1)
         found[f"{name} log HR"] = interval(ratio)
     if X is not None:
-        ratio, _ = hazard_ratio(follow["time_dependent"], cohorts, 1, X)
+        rows = follow["time_dependent"]
+        ratio, _ = hazard_ratio(rows, cohorts, 1, X[rows.account])
         found["time_dependent log HR, adjusted"] = interval(ratio)
         follow["landmark, adjusted"] = weighted(follow["landmark"], X)
         follow["target_trial, adjusted"] = clone_and_weight(cohorts, 1, LANDMARK, X)[0]

@@ -115,7 +115,7 @@ def _overlap(contrasts: Sequence[Contrast]) -> Iterator[str]:
 def _crossing(question: Question, groups: Held) -> Iterator[str]:
     """Say where curves cross: apart by more than a standard error in both directions."""
     for (method, k, adjusted), (held, _) in groups.items():
-        if adjusted or method not in ("landmark", "target_trial") or not held.churned:
+        if adjusted or method != "landmark" or not held.churned:
             continue
         last = min(held.until, question.horizon)
         gaps = []
@@ -154,7 +154,7 @@ def _moves(question: Question, k: int, raw: float) -> Iterator[tuple[str, float]
     for name in question.adjust:
         if name not in question.cohorts.covariates:
             continue
-        X, _ = columns_of({name: question.cohorts.covariates[name]})
+        X = columns_of({name: question.cohorts.covariates[name]})[0][rows.account]
         try:
             ratio, _ = hazard_ratio(rows, question.cohorts, k, X)
         except ModelError:

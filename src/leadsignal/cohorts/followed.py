@@ -7,7 +7,7 @@ the event; ``landmark`` takes those there at day L by their state then; ``target
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,6 +73,35 @@ def follow_in_time(cohorts: DatedCohorts) -> Followed:
         "time_dependent", cohorts.row_account, cohorts.row_start, cohorts.row_stop,
         cohorts.row_cause, cohorts.row_state, np.ones(len(cohorts.row_account)), 0.0,
     )  # fmt: skip
+
+
+def with_states_of(rows: Followed, other: DatedCohorts) -> tuple[Followed, Ints]:
+    """Return rows split where ``other`` changes, and the state in ``other`` of each (−1: none).
+
+    Both are of the same accounts.
+    """
+    pairs = _overlapping(rows, other)
+    mine, theirs = pairs[:, 0], pairs[:, 1]
+    start = np.maximum(rows.start[mine], other.row_start[theirs])
+    stop = np.minimum(rows.stop[mine], other.row_stop[theirs])
+    lasts = start < stop
+    mine, theirs, start, stop = mine[lasts], theirs[lasts], start[lasts], stop[lasts]
+    cause = np.where(stop == rows.stop[mine], rows.cause[mine], 0)
+    split = replace(
+        rows, account=rows.account[mine], start=start, stop=stop, cause=cause,
+        group=rows.group[mine], weight=rows.weight[mine],
+    )  # fmt: skip
+    return split, other.row_state[theirs]
+
+
+def _overlapping(rows: Followed, other: DatedCohorts) -> Ints:
+    """Return every pair of a row and a stretch of ``other`` of the same account."""
+    order = np.argsort(other.row_account, kind="stable")
+    first = np.searchsorted(other.row_account[order], np.arange(len(other) + 1))
+    count = (first[1:] - first[:-1])[rows.account]
+    ahead = np.repeat(np.cumsum(count) - count, count)
+    place = np.repeat(first[rows.account], count) + np.arange(count.sum()) - ahead
+    return np.column_stack((np.repeat(np.arange(len(rows.account)), count), order[place]))
 
 
 def follow_from_landmark(cohorts: DatedCohorts, day: float) -> Followed:

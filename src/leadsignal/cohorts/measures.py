@@ -33,13 +33,13 @@ def hazard_ratio(
 ) -> tuple[Influenced, CoxFit]:
     """Return the logarithm of the hazard ratio of ``level`` against the first, and its fit.
 
-    Cox on (start, stop] with Efron's ties; every other level has its column, ``X`` (n × p) the
-    accounts' covariates.
+    Cox on (start, stop] with Efron's ties; every other level has its column, ``X`` (rows × p) are
+    covariates of the rows.
     """
     others = [k for k in np.unique(followed.group).tolist() if k != 0]
     columns = (followed.group[:, None] == np.array(others)).astype(np.float64)
     if X is not None and X.size:
-        columns = np.hstack((columns, X[followed.account]))
+        columns = np.hstack((columns, X))
     cluster = cohorts.cluster[followed.account]
     fit = fit_cox(
         columns, followed.stop, followed.cause == CHURN, start=followed.start,

@@ -20,6 +20,7 @@ from leadsignal.cohorts.followed import (
     follow_in_time,
     follow_naively,
     follow_since_start,
+    with_states_of,
 )
 from leadsignal.cohorts.measures import (
     Groups,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 HORIZONS = (730, 547, 365, 182, 91)
 YEAR, TWO_YEARS = 365, 730
+MEDIATED = ("time_dependent", "landmark")
 MANY = 6
 """A property with more values than this is compared by shrunken rates, not one by one."""
 
@@ -52,6 +54,7 @@ class Question:
     methods: tuple[str, ...]
     adjust: tuple[str, ...]
     X: Floats | None
+    mediators: tuple[str, ...]
     landmark: int
     horizon: float
     level: float
@@ -81,11 +84,15 @@ def compare_dated(
     False
     """
     chosen = _methods(cohorts, methods)
-    values = _adjusting(cohorts, tuple(adjust), tuple(mediators), landmark)
-    X = columns_of(values)[0] if values else None
+    values, later = _adjusting(cohorts, tuple(adjust), tuple(mediators))
+    X = columns_of(values)[0] if adjust else None
+    if X is not None and not X.size:
+        X = np.zeros((len(cohorts), 0))
     if len(cohorts.levels) > MANY:
         chosen = ()
-    question = Question(cohorts, chosen, tuple(adjust), X, _landmark(cohorts, landmark), 0.0, level)
+    question = Question(
+        cohorts, chosen, tuple(adjust), X, later, _landmark(cohorts, landmark), 0.0, level
+    )
     question, groups, notes = _with_horizon(question, horizon)
     contrasts, more = _contrasts(question, groups)
     curve = _curve_of(question, groups)
@@ -121,19 +128,21 @@ def _landmark(cohorts: DatedCohorts, landmark: int | None) -> int:
 
 
 def _adjusting(
-    cohorts: DatedCohorts, adjust: tuple[str, ...], mediators: tuple[str, ...], landmark: int | None
-) -> dict[str, NDArray[Any]]:
-    """Return the covariates asked for; refuses those the event may have changed."""
+    cohorts: DatedCohorts, adjust: tuple[str, ...], mediators: tuple[str, ...]
+) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    """Return the covariates of the start, and the later ones that are named mediators.
+
+    Refuses those that the event may have changed.
+    """
     values: dict[str, NDArray[Any]] = {}
+    later = []
     for name in adjust:
         if name == cohorts.name:
             raise OptionError(f"{name} is what is compared", "Adjust for something else")
         if name in cohorts.covariates:
             values[name] = cohorts.covariates[name]
         elif name in cohorts.dated_covariates and name in mediators:
-            dated = cohorts.dated_covariates[name]
-            state = dated.state_at(_landmark(cohorts, landmark))
-            values[name] = np.array([*dated.levels, ""], dtype=object)[state]
+            later.append(name)
         elif name in cohorts.dated_covariates:
             raise OptionError(
                 f"{name} comes after the start, so {cohorts.name} may have changed it",
@@ -145,7 +154,7 @@ def _adjusting(
                 f"{name!r} is no covariate",
                 f"Choose from {known}; declare columns of accounts as attributes",
             )
-    return values
+    return values, tuple(later)
 
 
 Key = tuple[str, int, bool]
@@ -160,6 +169,12 @@ def _with_horizon(
     for k in range(1, len(question.cohorts.levels)):
         for method in question.methods:
             for adjusted in (False, True) if question.X is not None else (False,):
+                if adjusted and question.mediators and method not in MEDIATED:
+                    notes.append(
+                        f"{method} cannot hold {', '.join(question.mediators)}: it adjusts for"
+                        " values of the start; not adjusted"
+                    )
+                    continue
                 try:
                     rows, weighting = _follow(question, method, k, adjusted)
                     groups[method, k, adjusted] = (
@@ -204,7 +219,18 @@ def _follow(
     rows = rows.of((0, k))
     if len(np.unique(rows.group)) < 2:
         raise ModelError("one of the two cohorts has no accounts here")
-    return (_balanced(rows, X, k) if X is not None else rows), None
+    if X is None:
+        return rows, None
+    if method == "landmark":
+        X = np.hstack((X, *_at_landmark(question)))
+    return _balanced(rows, X, k), None
+
+
+def _at_landmark(question: Question) -> list[Floats]:
+    """Return the mediators' states on the day of the landmark, as columns of the accounts."""
+    dated = [question.cohorts.dated_covariates[name] for name in question.mediators]
+    states = [held.state_at(question.landmark) for held in dated]
+    return [columns_of({"state": state.astype(str)})[0] for state in states]
 
 
 def _balanced(rows: Followed, X: Floats, k: int) -> Followed:
@@ -244,9 +270,7 @@ def _contrast(
     )  # fmt: skip
     if bare.suppressed or not groups.churned:
         return bare
-    X = question.X if adjusted and method != "target_trial" else None
-    plain = rows if method == "target_trial" else rows.weighted(np.ones(len(rows.weight)))
-    log_ratio, _ = hazard_ratio(plain, cohorts, k, X)
+    log_ratio = _log_ratio(question, method, k, rows, adjusted)
     ratio = log_ratio.ratio(level)
     days = _days(question, groups)
     shrinkage, of = _shrinkage(question, method, k, log_ratio, days, groups)
@@ -265,6 +289,29 @@ def _contrast(
         effective=None if weighting is None else weighting.effective,
         highest_weight=None if weighting is None else weighting.highest,
     )
+
+
+def _log_ratio(
+    question: Question, method: str, k: int, rows: Followed, adjusted: bool
+) -> Influenced:
+    """Return the log hazard ratio: by weights in a trial, by columns of the fit elsewhere."""
+    if method == "target_trial":
+        return hazard_ratio(rows, question.cohorts, k)[0]
+    rows = rows.weighted(np.ones(len(rows.weight)))
+    if not adjusted or question.X is None:
+        return hazard_ratio(rows, question.cohorts, k)[0]
+    if method == "landmark":
+        X = np.hstack((question.X, *_at_landmark(question)))[rows.account]
+        return hazard_ratio(rows, question.cohorts, k, X)[0]
+    blocks = []
+    for name in question.mediators:
+        rows, _ = with_states_of(rows, question.cohorts.dated_covariates[name])
+    for name in question.mediators:  # all splits made, each state has its column in every row
+        rows, state = with_states_of(rows, question.cohorts.dated_covariates[name])
+        blocks.append((state[:, None] == np.arange(1, state.max() + 1)).astype(np.float64))
+    return hazard_ratio(rows, question.cohorts, k, np.hstack((question.X[rows.account], *blocks)))[
+        0
+    ]
 
 
 def _count(rows: Followed, k: int) -> tuple[int, int]:
