@@ -111,7 +111,8 @@ def shrink(
 ) -> SmallGroups:
     """Return shrunken rates of groups from their ended and expected counts (k each).
 
-    >>> shrink(["a", "b", "c"], [2, 10, 6], [6.0, 6.0, 6.0]).groups[1].better < 0.2
+    >>> few = shrink(["a", "b", "c"], [2, 10, 6], [6.0, 6.0, 6.0]).groups[1]
+    >>> 1 < few.rate < few.raw
     True
     """
     N, E = np.asarray(ended, dtype=np.float64), np.asarray(expected, dtype=np.float64)
