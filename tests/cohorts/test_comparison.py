@@ -168,7 +168,11 @@ def test_a_covariate_the_event_may_change_is_refused(business: ls.Tables) -> Non
     )
     assert named.contrast("time_dependent", adjusted=True) is not None
     assert named.contrast("landmark", adjusted=True) is not None
-    assert any("target_trial cannot hold complained" in c for c in named.cautions)
+    assert any("naive cannot hold complained" in c for c in named.cautions)
+    trial = ls.compare_cohorts(
+        business, "measured", adjust=["complained"], methods=["target_trial"]
+    )
+    assert trial.contrast("target_trial", adjusted=True) is not None
     with pytest.raises(OptionError, match="is no covariate"):
         ls.compare_cohorts(business, "measured", adjust=["colour"])
 

@@ -59,3 +59,17 @@ def test_a_confounder_adjusted_for_and_not(bench: ModuleType) -> None:
     assert covers(found["landmark, adjusted mean days"]) >= 0.87
     assert covers(found["target_trial, adjusted mean days"]) >= 0.87
     assert covers(found["target_trial mean days"]) < 0.85
+
+
+def test_a_confounder_that_comes_with_time(bench: Any) -> None:
+    found: dict[int, list[float]] = {0: [], 1: []}
+    for run in range(40):
+        cohorts, trouble = bench.troubled(600, np.random.default_rng((5, run)))
+        for number, states in enumerate(((), (trouble,))):
+            rows, _ = bench.clone_and_weight(cohorts, 1, 90, None, states)
+            days = bench.groups_of(rows, cohorts, 1).mean_days(365)
+            found[number].append(days[1].value - days[0].value)
+    raw, adjusted = (np.array(found[number]) for number in (0, 1))
+    error = adjusted.std() / np.sqrt(len(adjusted))
+    assert abs(adjusted.mean()) < 3 * error
+    assert raw.mean() < -3 * error

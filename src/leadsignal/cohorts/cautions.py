@@ -32,6 +32,7 @@ def cautions_of(question: Question, contrasts: Sequence[Contrast], groups: Held)
         *_days_before(question),
         *_small(contrasts),
         *_artefacts(contrasts),
+        *_unreached(question, contrasts),
         *_dropped(question),
         *_overlap(contrasts),
         *_crossing(question, groups),
@@ -78,6 +79,16 @@ def _artefacts(contrasts: Sequence[Contrast]) -> Iterator[str]:
             f" is off by a factor of {c.shrinkage}"
         )
         yield told + ("" if c.artefact else "; chance alone could do that")
+
+
+def _unreached(question: Question, contrasts: Sequence[Contrast]) -> Iterator[str]:
+    for c in contrasts:
+        counted = c.method != "time_dependent" or question.cohorts.since_the_start
+        if counted and c.hazard_ratio is not None and c.rmst_days is None:
+            yield (
+                f"{c.cohort}, {c.method}: not followed until day {question.horizon:g}, so that no"
+                " mean days are told; choose an earlier horizon"
+            )
 
 
 def _dropped(question: Question) -> Iterator[str]:

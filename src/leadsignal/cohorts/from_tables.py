@@ -167,6 +167,8 @@ def _accounts(
         started, first = np.where(known, begun, started), np.where(known, begun, first)
     cause = np.where(stop < np.fmin(_days(frame["ended_on"]), as_of), 0, cause)
     known &= stop > first
+    for attribute, values in changes.only.items():
+        known &= frame[attribute].isin(values).to_numpy()
     clusters = frame["customer_id"].where(frame["customer_id"].notna(), frame["account_id"])
     followed = Accounts(
         ids[known], clusters.to_numpy(dtype=object).astype(str)[known], started[known],

@@ -7,7 +7,7 @@ read the tables as they stood at ``as_of``, and say from which day on a state is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,8 @@ class Changes:
 
     ``table`` is where they come from and ``window`` the days it takes until a state is known;
     ``for_good`` says that a state once reached stays, so that what happened before the table is
-    complete matters for ever. ``landmark`` is the day at which the question is usually asked.
+    complete matters for ever. ``landmark`` is the day at which the question is usually asked,
+    ``only`` the attributes and values of the accounts that it is asked of.
     """
 
     levels: tuple[str, ...]
@@ -41,6 +42,7 @@ class Changes:
     for_good: bool = True
     landmark: int = 90
     meaning: str = ""
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 Maker = Callable[["Tables", SuccessAnalysis], Changes]
@@ -270,6 +272,7 @@ def _adopted(name: str | None, tables: Tables, analysis: SuccessAnalysis) -> Cha
         ("not adopted", "adopted"), summed[["account_id", "on"]].assign(state=state), "behaviors",
         window, for_good=False, landmark=due,
         meaning=f"{name or 'any essential process'} adopted; a lapse ends it",
+        only=chosen[0].applies_to if len(chosen) == 1 else {},
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 HORIZONS = (730, 547, 365, 182, 91)
 YEAR, TWO_YEARS = 365, 730
-MEDIATED = ("time_dependent", "landmark")
+MEDIATED = ("time_dependent", "landmark", "target_trial")
 MANY = 6
 """A property with more values than this is compared by shrunken rates, not one by one."""
 
@@ -84,7 +84,7 @@ def compare_dated(
     False
     """
     chosen = _methods(cohorts, methods)
-    values, later = _adjusting(cohorts, tuple(adjust), tuple(mediators))
+    values, later = _adjusting(cohorts, tuple(adjust), tuple(mediators), chosen)
     X = columns_of(values)[0] if adjust else None
     if X is not None and not X.size:
         X = np.zeros((len(cohorts), 0))
@@ -128,12 +128,17 @@ def _landmark(cohorts: DatedCohorts, landmark: int | None) -> int:
 
 
 def _adjusting(
-    cohorts: DatedCohorts, adjust: tuple[str, ...], mediators: tuple[str, ...]
+    cohorts: DatedCohorts,
+    adjust: tuple[str, ...],
+    mediators: tuple[str, ...],
+    methods: tuple[str, ...],
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     """Return the covariates of the start, and the later ones that are named mediators.
 
-    Refuses those that the event may have changed.
+    Refuses those that the event may have changed. A trial takes only what stood before the event,
+    so that alone it may have them unnamed.
     """
+    before_only = set(methods) <= {"naive", "target_trial"}
     values: dict[str, NDArray[Any]] = {}
     later = []
     for name in adjust:
@@ -141,12 +146,13 @@ def _adjusting(
             raise OptionError(f"{name} is what is compared", "Adjust for something else")
         if name in cohorts.covariates:
             values[name] = cohorts.covariates[name]
-        elif name in cohorts.dated_covariates and name in mediators:
+        elif name in cohorts.dated_covariates and (before_only or name in mediators):
             later.append(name)
         elif name in cohorts.dated_covariates:
             raise OptionError(
                 f"{name} comes after the start, so {cohorts.name} may have changed it",
-                f'Leave it out, or name it: mediators=["{name}"]',
+                f'Leave it out, name it (mediators=["{name}"]), or take methods=["target_trial"],'
+                " which looks no further than the event",
             )
         else:
             known = ", ".join(cohorts.covariates) or "none"
@@ -207,7 +213,8 @@ def _follow(
     """Return the rows of one method for level ``k`` against the first, weighted if adjusted."""
     cohorts, X = question.cohorts, question.X if adjusted else None
     if method == "target_trial":
-        return clone_and_weight(cohorts, k, question.landmark, X)
+        history = [cohorts.dated_covariates[name] for name in question.mediators]
+        return clone_and_weight(cohorts, k, question.landmark, X, history if X is not None else ())
     if method == "time_dependent" and not cohorts.since_the_start:
         return follow_in_time(cohorts).of((0, k)), None
     if method == "time_dependent":

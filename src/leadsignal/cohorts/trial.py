@@ -16,12 +16,14 @@ nobody's event is touched: intention to treat.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.followed import Followed
+from leadsignal.cohorts.histories import HistoryWeights, weights_from_history
 from leadsignal.errors import ModelError
 from leadsignal.survival import fit_cox, kaplan_meier
 from leadsignal.survival.inputs import Floats, Ints
@@ -47,11 +49,16 @@ class Weighting:
 
 
 def clone_and_weight(
-    cohorts: DatedCohorts, level: int, day: float, X: Floats | None = None
+    cohorts: DatedCohorts,
+    level: int,
+    day: float,
+    X: Floats | None = None,
+    history: Sequence[DatedCohorts] = (),
 ) -> tuple[Followed, Weighting]:
     """Return the clones of both arms (groups 0 and ``level``) with weights, and diagnostics.
 
-    ``X`` (n × p) are covariates at time zero for F; without them F is Kaplan-Meier's. Raises
+    ``X`` (n × p) are covariates at time zero for F; without them F is Kaplan-Meier's. ``history``
+    are states over time, of which the weights take what stood before each day. Raises
     ModelError where no account has its event by ``day``, or none is without.
     """
     seen = np.flatnonzero(cohorts.entry <= 0)
@@ -60,25 +67,36 @@ def clone_and_weight(
     event = np.where(first <= day, np.maximum(first, 0.0), np.inf)
     _refuse_one_arm(cohorts, level, day, event, stop)
     cuts = _cuts(stop, cause, day)
-    F = _event_by(np.append(cuts, day), event, stop, day, None if X is None else X[seen])
-    by_day, before = F[:, -1], F[:, :-1]
-    without = np.minimum(event, stop)  # until then a clone is without its event
+    held = (
+        weights_from_history(cohorts, seen, event, day, cuts, X, history)
+        if history
+        else _weights(cuts, event, stop, day, None if X is None else X[seen])
+    )
+    until = np.minimum(event, stop)  # until then a clone is without its event
     parts = [
-        _waiting(seen, without, stop, cause, day, cuts, 1 / np.clip(1 - before, 1e-9, None), 0),
-        _after_without(seen, event, stop, cause, day, 1 / np.clip(1 - by_day, 1e-9, None)),
-        _waiting(
-            seen, without, stop, cause, day, cuts,
-            np.clip(by_day[:, None] - before, 0, None)
-            / (np.clip(by_day, 1e-9, None)[:, None] * np.clip(1 - before, 1e-9, None)), level,
-        ),
-        _with_event(seen, event, stop, cause, 1 / np.clip(by_day, 1e-9, None), level),
-    ]  # fmt: skip
+        _waiting(seen, until, stop, cause, day, cuts, held.without, 0),
+        _after_without(seen, event, stop, cause, day, held.after),
+        _waiting(seen, until, stop, cause, day, cuts, held.waiting, level),
+        _with_event(seen, event, stop, cause, held.started, level),
+    ]
     account, start, end, ended, group, weight = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
     clones = Followed("target_trial", account, start, end, ended, group, weight, 0.0)
-    weighting = _diagnosed(clones.where(clones.stop > day), level, by_day, event)
+    weighting = _diagnosed(clones.where(clones.stop > day), level, held.by_day, event)
     return clones.where(clones.weight > 0), weighting
+
+
+def _weights(
+    cuts: Floats, event: Floats, stop: Floats, day: float, X: Floats | None
+) -> HistoryWeights:
+    """Return the weights of clones from F given values at time zero."""
+    F = _event_by(np.append(cuts, day), event, stop, day, X)
+    by_day, before = F[:, -1], F[:, :-1]
+    left = np.clip(1 - before, 1e-9, None)
+    whole = np.clip(by_day, 1e-9, None)
+    waiting = np.clip(by_day[:, None] - before, 0, None) / (whole[:, None] * left)
+    return HistoryWeights(1 / left, 1 / np.clip(1 - by_day, 1e-9, None), waiting, 1 / whole, by_day)
 
 
 Part = tuple[Ints, Floats, Floats, Ints, Ints, Floats]
