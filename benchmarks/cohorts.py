@@ -198,7 +198,7 @@ def coverage(seed: int, runs: int, only: str | None) -> None:
 
 
 def troubled(n: int, rng: np.random.Generator) -> tuple[DatedCohorts, DatedCohorts]:
-    """Draw accounts that, once in trouble, are measured six times sooner and leave five times sooner.
+    """Draw accounts that, once in trouble, are measured sooner (six times) and leave sooner (five).
 
     Measuring does nothing. Returned are the cohorts by measured and by trouble.
     """

@@ -89,8 +89,8 @@ class _Paths:
     def density(self) -> Floats:
         """Return ΔH(s) e^{xβ} G(s−) of each event, in the order of the rows."""
         last = np.nextafter(self.stop, -np.inf)
-        whole = np.bincount(self.account, self.risk * (self.cumulative(last) - self.cumulative(self.start)),
-                            self.accounts)  # fmt: skip
+        lived = self.risk * (self.cumulative(last) - self.cumulative(self.start))
+        whole = np.bincount(self.account, lived, self.accounts)
         # A row that ends without the event was lived through to its end.
         ends = self.risk * (self.cumulative(self.stop) - self.cumulative(last)) * ~self.happened
         whole += np.bincount(self.account, ends, self.accounts)

@@ -20,9 +20,10 @@ class Number:
     high: float
     p: float
 
-    def to_dict(self) -> dict[str, float]:
-        """Return estimate, low and high, ready for JSON."""
-        return {"estimate": self.estimate, "low": self.low, "high": self.high}
+    def to_dict(self) -> dict[str, float | None]:
+        """Return estimate, low and high, ready for JSON; None for what is not finite."""
+        plain = {"estimate": self.estimate, "low": self.low, "high": self.high}
+        return {name: value if np.isfinite(value) else None for name, value in plain.items()}
 
     def excludes(self, none: float) -> bool:
         """Whether the interval leaves ``none`` out."""
@@ -75,7 +76,8 @@ class Influenced:
 
     def ratio(self, level: float = 0.95) -> Number:
         """Return exp of the value, which is a logarithm, with its interval."""
-        return self._interval(level, lambda x: float(np.exp(x)))
+        with np.errstate(over="ignore"):
+            return self._interval(level, lambda x: float(np.exp(x)))
 
     def _interval(self, level: float, scale: Any) -> Number:
         error, df = self.std_err, self.freedom

@@ -98,6 +98,8 @@ def _plain(group: SmallGroup) -> dict[str, Any]:
     plain: dict[str, Any] = {**group.__dict__, "suppressed": group.accounts < SUPPRESSED}
     if plain["suppressed"]:
         plain |= {key: None for key in plain if key not in ("name", "suppressed")}
+    if plain["raw"] is not None and not np.isfinite(plain["raw"]):
+        plain["raw"] = None  # nobody was expected to end, so that there is no ratio
     return plain
 
 
