@@ -72,7 +72,7 @@ class Groups:
 
     @property
     def until(self) -> float:
-        """The last day on which both groups have ten rows at risk, or their last day."""
+        """The last day on which both groups have ten rows at risk; a smaller group has no say."""
         return min(_supported(self.followed, group) for group in (0, self.level))
 
     @property
@@ -124,9 +124,7 @@ def median_day(followed: Followed, group: int) -> float:
 
 def _supported(followed: Followed, group: int) -> float:
     stops = np.sort(followed.stop[followed.group == group])
-    if not len(stops):
-        return float("-inf")
-    return float(stops[-LEFT] if len(stops) >= LEFT else stops[0])
+    return float(stops[-LEFT]) if len(stops) >= LEFT else float("inf")
 
 
 def rate(days: float, ends: float) -> float:

@@ -42,9 +42,9 @@ def compare_cohorts(
     ``"behavior:NAME"``, or a frame of account_id, on and, if there are several, state. ``methods``
     are among naive, time_dependent, landmark and target_trial. ``adjust`` names attributes or
     columns of the start; what came later only if also named in ``mediators``. ``landmark``
-    (default: 90d, for plans 30d, for contract changes 365d, for a process its milestone) and
-    ``horizon`` are durations. Raises OptionError for names that are not there and ModelError where
-    there is only one cohort.
+    (default: 90d, for plans 30d, for results 180d, for contract changes 365d, for a process its
+    milestone) and ``horizon`` are durations. Raises OptionError for names that are not there and
+    ModelError where there is only one cohort.
 
     >>> import leadsignal as ls
     >>> comparison = compare_cohorts(ls.read_tables(ls.sample_folder()), by="measured")

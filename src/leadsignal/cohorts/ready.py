@@ -181,7 +181,8 @@ def _results(tables: Tables, analysis: SuccessAnalysis) -> Changes:
     )
     return Changes(
         ("no results", "poor", "good"), _lapsing(frame, RESULT_DAYS), "results", RESULT_DAYS,
-        for_good=False, meaning="the latest result of the last 90 days against its target",
+        for_good=False, landmark=180,
+        meaning="the latest result of the last 90 days against its target",
     )  # fmt: skip
 
 

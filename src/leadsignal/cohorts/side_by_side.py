@@ -192,9 +192,10 @@ def _with_horizon(
     until = [
         held.until for (m, _, _), (held, _) in groups.items() if m != "naive" and _has_days(held)
     ]
-    reach = min(until, default=0.0)
-    supported = [day for day in HORIZONS if day <= reach]
-    best = float(horizon or (supported[0] if supported else max(np.floor(reach), 1.0)))
+    reach = min(*until, float(question.cohorts.stop.max())) if until else 0.0
+    origin = max((held.followed.origin for held, _ in groups.values()), default=0.0)
+    supported = [day for day in HORIZONS if origin < day <= reach]
+    best = float(horizon or (supported[0] if supported else max(np.floor(reach), origin + 1)))
     return replace(question, horizon=best), groups, notes
 
 
@@ -360,7 +361,21 @@ def _retention(groups: Groups, k: int, day: int, level: float) -> tuple[Number, 
         both = groups.retention(day)
     except OptionError:
         return None
-    return both[k].number(level), both[0].number(level)
+    rows = groups.followed
+    inside, outside = (_share(both[g], rows.of((g,)), level) for g in (k, 0))
+    return inside, outside
+
+
+def _share(share: Influenced, rows: Followed, level: float) -> Number:
+    """Return a share with its interval; of a group without any churn the exact one of n accounts.
+
+    With no end in n accounts the limit is (α/2)^(1/n) (Clopper & Pearson 1934).
+    """
+    number = share.number(level)
+    if share.std_err > 0:
+        return replace(number, low=max(number.low, 0.0), high=min(number.high, 1.0))
+    accounts = len(np.unique(rows.account))
+    return Number(share.value, (0.5 - level / 2) ** (1 / accounts), 1.0, 1.0)
 
 
 def _shrinkage(
