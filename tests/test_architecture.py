@@ -28,6 +28,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("foresight", "coding", "month_hazards"),
     ("totals",),
     ("lifetimes",),
+    ("cohorts",),
     ("model",),
     ("churn", "paired"),
     ("alerts",),

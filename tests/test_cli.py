@@ -44,7 +44,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["demo", "check", "panel", "audit", "backtest", "fit", "score"])
+@pytest.mark.parametrize(
+    "command", ["demo", "check", "panel", "audit", "backtest", "fit", "score", "compare"]
+)
 def test_every_command_has_help(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0

@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from leadsignal.audit import Audit, audit_indicators
     from leadsignal.backtest import Backtest, run_backtest
     from leadsignal.churn import Ends, find_ends
+    from leadsignal.cohorts import (
+        Comparison,
+        DatedCohorts,
+        Overview,
+        compare_all,
+        compare_cohorts,
+        compare_dated,
+        comparison_names,
+        dated_cohorts,
+        process_effect,
+    )
     from leadsignal.datasets import Simulation, sample_folder, simulate
     from leadsignal.drivers import (
         CumulativeIncidence,
@@ -35,8 +46,8 @@ if TYPE_CHECKING:
         TablesError,
     )
     from leadsignal.foresight import TotalsWarning
-    from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
     from leadsignal.health import HealthAudit, audit_health
+    from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.order import OrderInTime, order_in_time
     from leadsignal.panel import Panel, adoption_episodes, build_panel
@@ -55,6 +66,17 @@ _ROOMS = {
     "audit": ("Audit", "audit_indicators"),
     "backtest": ("Backtest", "run_backtest"),
     "churn": ("Ends", "find_ends"),
+    "cohorts": (
+        "Comparison",
+        "DatedCohorts",
+        "Overview",
+        "compare_all",
+        "compare_cohorts",
+        "compare_dated",
+        "comparison_names",
+        "dated_cohorts",
+        "process_effect",
+    ),
     "datasets": ("Simulation", "sample_folder", "simulate"),
     "drivers": (
         "CumulativeIncidence",
@@ -104,12 +126,14 @@ __all__ = [
     "Audit",
     "Backtest",
     "ChurnModel",
+    "Comparison",
     "CumulativeIncidence",
     "CustomerTotals",
+    "DatedCohorts",
+    "Ends",
     "Fault",
     "Forecast",
     "HazardRatios",
-    "Ends",
     "HealthAudit",
     "LeadsignalError",
     "LifetimeForecast",
@@ -117,6 +141,7 @@ __all__ = [
     "ModelError",
     "OptionError",
     "OrderInTime",
+    "Overview",
     "Panel",
     "Project",
     "ProjectError",
@@ -134,12 +159,18 @@ __all__ = [
     "audit_indicators",
     "build_panel",
     "check_tables",
+    "compare_all",
+    "compare_cohorts",
+    "compare_dated",
+    "comparison_names",
     "cumulative_incidence",
-    "hazard_ratios",
+    "dated_cohorts",
     "find_ends",
     "find_rescues",
+    "hazard_ratios",
     "load_model",
     "order_in_time",
+    "process_effect",
     "read_project",
     "read_success_analysis",
     "read_tables",

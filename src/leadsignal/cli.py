@@ -62,7 +62,22 @@ def _parser() -> argparse.ArgumentParser:
     score = _command(commands, "score", _score, "score the accounts that are active")
     score.add_argument("--model", type=Path, required=True, metavar="MODEL")
     score.add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv or .parquet")
+    _add_compare(commands)
     return parser
+
+
+def _add_compare(commands: Any) -> None:
+    compare = _command(commands, "compare", _compare, "compare cohorts, naive beside corrected")
+    compare.add_argument("--by", required=True, metavar="NAME|all", help="measured, complained, …")
+    compare.add_argument(
+        "--method", action="append", metavar="M",
+        help="naive, time_dependent, landmark, target_trial (default: all)",
+    )  # fmt: skip
+    compare.add_argument("--adjust", action="append", default=[], metavar="COLUMN",
+                         help="compare accounts alike in this; can be given again")  # fmt: skip
+    compare.add_argument("--landmark", metavar="90d", help="day at which accounts are sorted")
+    compare.add_argument("--until", metavar="730d", help="how far mean days are counted")
+    compare.add_argument("--out", type=Path, metavar="FILE", help=".md, .html, .csv or .xlsx")
 
 
 def _command(
@@ -280,6 +295,27 @@ def _score(options: argparse.Namespace) -> int:
     write_scores(scores, options.out)
     _say(options, f"{scores}\nwritten to {options.out}")
     return _done(options, {**scores.to_dict(), "scores": str(options.out)})
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from leadsignal.cohorts import compare_all, compare_cohorts
+    from leadsignal.errors import OptionError
+
+    project = _project(options)
+    tables, analysis = _tables(options, project), _analysis(project)
+    asked = {"methods": options.method, "adjust": options.adjust,
+             "landmark": options.landmark, "horizon": options.until}  # fmt: skip
+    if options.by == "all":
+        if options.out:
+            raise OptionError("--out writes one comparison", "Name it in --by, or use --json")
+        overview = compare_all(tables, analysis, **asked)
+        _say(options, overview)
+        return _done(options, overview.to_dict())
+    comparison = compare_cohorts(tables, options.by, analysis, **asked)
+    if options.out:
+        comparison.write(options.out)
+    _say(options, comparison)
+    return _done(options, comparison.to_dict())
 
 
 def _demo(options: argparse.Namespace) -> int:
