@@ -83,7 +83,7 @@ def test_results_and_refusals(heart):
 def test_a_state_of_the_first_days_does_not_change_for_a_ridge() -> None:
     # Nobody has the state after day 3, so x · g is all but a multiple of x; what the ridge leaves
     # of the score of x (ridge · coef) is no sign of change. Without its information the statistic
-    # is in the hundreds.
+    # is above 1,000.
     rng = np.random.default_rng(4)
     state = rng.random(600) < 0.5
     early = rng.random(600) < np.where(state, 0.08, 0.02)
