@@ -40,7 +40,7 @@ def judged(model, training, test):
     return c, brier(test.tenure, test.churned, risk, MONTHS).integrated
 
 
-def cross_validated(totals, repeats, seed=0):
+def cross_validated(totals, repeats, seed):
     """Scores of each model (folds × 2), the same folds for all."""
     folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=repeats, random_state=seed)
     found = {name: [] for name in MODELS}
@@ -50,10 +50,10 @@ def cross_validated(totals, repeats, seed=0):
     return {name: np.array(scores) for name, scores in found.items()}
 
 
-def saas(repeats):
+def saas(repeats, seed):
     totals = ls.read_totals(SAAS, tenure="months_active")
     began = time.process_time()
-    found = cross_validated(totals, repeats)
+    found = cross_validated(totals, repeats, seed)
     print(f"saas_churn.csv, {repeats} × 5 folds, {time.process_time() - began:.0f} s CPU")
     print(f"{'fold':<12}" + "".join(f"{name + ' C':>14}{'Brier':>8}" for name in found))
     for fold, scores in enumerate(zip(*found.values(), strict=True), 1):
@@ -145,8 +145,9 @@ def footprint_of(what, training, test):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    repeats = parser.parse_args().repeats
-    held = saas(repeats)
+    parser.add_argument("--seed", type=int, default=0, help="of the folds")
+    args = parser.parse_args()
+    held = saas(args.repeats, args.seed)
     if TELCO.exists():
         held &= telco()
     else:
