@@ -209,6 +209,7 @@ class Reference:
         cause = self.cause(last["end_reason"]) if ended else None
         churn = last["end_reason"] not in self.case.project.not_churn or not last["end_reason"]
         told = facts["end_known_on"]
+        known = min((d for d in (ended, last["end_known_on"]) if d is not None), default=None)
         return {
             "account_id": account,
             "customer_id": self.first_version(account).get("customer_id") or account,
@@ -219,6 +220,7 @@ class Reference:
             "cause": cause if over else None,
             "days_observed": (min(self.as_of, ended or self.as_of) - t).days,
             "ended_within": (ended - t).days if ended else None,
+            "known_within": (known - t).days if known else None,
             "end_cause": cause,
             "notice_given": told is not None and told < t,
             "arr": self.arr(account, t),

@@ -44,7 +44,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["demo", "check", "panel", "fit", "score"])
+@pytest.mark.parametrize(
+    "command", ["demo", "check", "panel", "audit", "backtest", "fit", "score", "compare"]
+)
 def test_every_command_has_help(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
@@ -159,3 +161,28 @@ def test_usage_errors_are_one_clear_message(
     assert code in (2, 3)
     assert told in err
     assert "Traceback" not in err
+
+
+def test_audit_says_what_leads(business: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", str(business), "--json", "-"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {"name", "family", "auc_by_lead", "verdict"} <= set(told["indicators"][0])
+    assert told["churn"]["warnings"] == ["low usage", "open flag", "red health score"]
+
+
+def test_backtest_prints_and_writes(
+    business: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "backtest.json"
+    arguments = ["--origins", "1", "--estimator", "logistic", "--json", str(out)]
+    assert main(["backtest", str(business), *arguments]) == 0
+    assert "in time is 90 days" in capsys.readouterr().out
+    told = json.loads(out.read_text())
+    assert {"random", "context", "lagging", "leading", "all"} <= set(told["models"])
+
+
+def test_backtest_refuses_a_horizon_that_never_followed(
+    business: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["backtest", str(business), "--horizon", "3000d"]) == 2
+    assert "3000 days" in capsys.readouterr().err

@@ -60,7 +60,8 @@ def test_design_says_whether_a_renewal_falls_into_the_step() -> None:
     features = Features(("days_to_renewal", "term_months"))
     matrix = np.array([[40.0, 12.0]])
     made = design(features, matrix, np.array([30, 60]), np.array([0, 0]), np.array([0, 1]))
-    assert made[:, -1].tolist() == [0.0, 1.0]
+    assert made[:, -2].tolist() == [0.0, 1.0]
+    assert made[:, -1].tolist() == [40.0, 40.0]
 
 
 def _lives(

@@ -87,6 +87,15 @@ def test_notice_is_known_from_the_midnight_after_it() -> None:
     accounts = {**ACCOUNT, "ended_on": [day(40)], "end_known_on": [day(14)]}
     frame = build_panel(tables_of(30, accounts)).frame
     assert list(frame["notice_given"]) == [False, False, False, True, True, True]
+    assert list(frame["known_within"]) == [14, 7, 0, -7, -14, -16]
+
+
+def test_the_end_is_known_with_the_notice_or_the_end_whichever_is_first() -> None:
+    accounts = {**ACCOUNT, "ended_on": [day(14)], "end_known_on": [day(20)]}
+    assert list(build_panel(tables_of(30, accounts)).frame["known_within"]) == [14, 7]
+    panel = build_panel(tables_of(30, {**accounts, "end_known_on": [None]}))
+    assert list(panel.frame["known_within"]) == [14, 7]
+    assert panel.as_of(day(14)).frame["known_within"].isna().all()
 
 
 def test_a_window_holds_the_days_before_the_snapshot() -> None:

@@ -3,6 +3,8 @@
 tables = ls.read_tables("data/sample")
 analysis = ls.read_success_analysis("data/sample/success.toml")
 panel = ls.build_panel(tables, analysis, every="28d")
+ls.audit_indicators(panel)
+ls.run_backtest(panel, horizon="180d")
 model = ls.ChurnModel(horizon="180d").fit(panel)
 scores = ls.score_accounts(model, tables)
 """
@@ -13,7 +15,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from leadsignal.audit import Audit, audit_indicators
+    from leadsignal.backtest import Backtest, run_backtest
+    from leadsignal.churn import Ends, find_ends
+    from leadsignal.cohorts import (
+        Comparison,
+        DatedCohorts,
+        Overview,
+        compare_all,
+        compare_cohorts,
+        compare_dated,
+        comparison_names,
+        dated_cohorts,
+        process_effect,
+    )
     from leadsignal.datasets import Simulation, sample_folder, simulate
+    from leadsignal.drivers import (
+        CumulativeIncidence,
+        HazardRatios,
+        cumulative_incidence,
+        hazard_ratios,
+    )
     from leadsignal.errors import (
         Fault,
         LeadsignalError,
@@ -24,10 +46,14 @@ if TYPE_CHECKING:
         TablesError,
     )
     from leadsignal.foresight import TotalsWarning
+    from leadsignal.health import HealthAudit, audit_health
     from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
     from leadsignal.model import ChurnModel, Forecast
+    from leadsignal.order import OrderInTime, order_in_time
     from leadsignal.panel import Panel, adoption_episodes, build_panel
     from leadsignal.project import Project, read_project
+    from leadsignal.rescues import Rescues, find_rescues
+    from leadsignal.retention import Retention, retention_table
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
     from leadsignal.success import SuccessAnalysis, read_success_analysis
@@ -37,7 +63,27 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "audit": ("Audit", "audit_indicators"),
+    "backtest": ("Backtest", "run_backtest"),
+    "churn": ("Ends", "find_ends"),
+    "cohorts": (
+        "Comparison",
+        "DatedCohorts",
+        "Overview",
+        "compare_all",
+        "compare_cohorts",
+        "compare_dated",
+        "comparison_names",
+        "dated_cohorts",
+        "process_effect",
+    ),
     "datasets": ("Simulation", "sample_folder", "simulate"),
+    "drivers": (
+        "CumulativeIncidence",
+        "HazardRatios",
+        "cumulative_incidence",
+        "hazard_ratios",
+    ),
     "errors": (
         "Fault",
         "LeadsignalError",
@@ -49,11 +95,15 @@ _ROOMS = {
     ),
     "foresight": ("TotalsWarning",),
     "lifetimes": ("LifetimeForecast", "LifetimeModel"),
+    "health": ("HealthAudit", "audit_health"),
     "model": ("ChurnModel", "Forecast"),
     "panel": ("Panel", "adoption_episodes", "build_panel"),
     "project": ("Project", "read_project"),
+    "rescues": ("Rescues", "find_rescues"),
+    "retention": ("Retention", "retention_table"),
     "saved": ("load_model", "save_model"),
     "scores": ("Scores", "score_accounts"),
+    "order": ("OrderInTime", "order_in_time"),
     "success": ("SuccessAnalysis", "read_success_analysis"),
     "tables": ("Tables", "check_tables", "read_tables"),
     "totals": ("CustomerTotals", "read_totals"),
@@ -73,18 +123,30 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Audit",
+    "Backtest",
     "ChurnModel",
+    "Comparison",
+    "CumulativeIncidence",
     "CustomerTotals",
+    "DatedCohorts",
+    "Ends",
     "Fault",
     "Forecast",
+    "HazardRatios",
+    "HealthAudit",
     "LeadsignalError",
     "LifetimeForecast",
     "LifetimeModel",
     "ModelError",
     "OptionError",
+    "OrderInTime",
+    "Overview",
     "Panel",
     "Project",
     "ProjectError",
+    "Rescues",
+    "Retention",
     "Scores",
     "Simulation",
     "SuccessAnalysis",
@@ -93,13 +155,28 @@ __all__ = [
     "TablesError",
     "TotalsWarning",
     "adoption_episodes",
+    "audit_health",
+    "audit_indicators",
     "build_panel",
     "check_tables",
+    "compare_all",
+    "compare_cohorts",
+    "compare_dated",
+    "comparison_names",
+    "cumulative_incidence",
+    "dated_cohorts",
+    "find_ends",
+    "find_rescues",
+    "hazard_ratios",
     "load_model",
+    "order_in_time",
+    "process_effect",
     "read_project",
     "read_success_analysis",
     "read_tables",
     "read_totals",
+    "retention_table",
+    "run_backtest",
     "sample_folder",
     "save_model",
     "score_accounts",

@@ -51,13 +51,33 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "check", _check, "list the faults of the tables, and what looks odd")
     panel = _command(commands, "panel", _panel, "write the panel as Parquet")
     panel.add_argument("--out", type=Path, required=True, metavar="FILE")
+    _command(commands, "audit", _audit, "say which indicators lead and which lag")
+    backtest = _command(commands, "backtest", _backtest, "replay past alerts against baselines")
+    backtest.add_argument("--origins", type=int, default=6, help="cut-offs (default: %(default)s)")
+    backtest.add_argument("--segment", metavar="NAME", help="break results down by this attribute")
+    backtest.add_argument("--estimator", choices=("boosting", "logistic"), default="boosting")
     fit = _command(commands, "fit", _fit, "fit a model and write it as a folder")
     fit.add_argument("--out", type=Path, required=True, metavar="MODEL")
     fit.add_argument("--estimator", choices=("boosting", "logistic"), default="boosting")
     score = _command(commands, "score", _score, "score the accounts that are active")
     score.add_argument("--model", type=Path, required=True, metavar="MODEL")
     score.add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv or .parquet")
+    _add_compare(commands)
     return parser
+
+
+def _add_compare(commands: Any) -> None:
+    compare = _command(commands, "compare", _compare, "compare cohorts, naive beside corrected")
+    compare.add_argument("--by", required=True, metavar="NAME|all", help="measured, complained, …")
+    compare.add_argument(
+        "--method", action="append", metavar="M",
+        help="naive, time_dependent, landmark, target_trial (default: all)",
+    )  # fmt: skip
+    compare.add_argument("--adjust", action="append", default=[], metavar="COLUMN",
+                         help="compare accounts alike in this; can be given again")  # fmt: skip
+    compare.add_argument("--landmark", metavar="90d", help="day at which accounts are sorted")
+    compare.add_argument("--until", metavar="730d", help="how far mean days are counted")
+    compare.add_argument("--out", type=Path, metavar="FILE", help=".md, .html, .csv or .xlsx")
 
 
 def _command(
@@ -210,6 +230,34 @@ def _panel(options: argparse.Namespace) -> int:
     return _done(options, {**panel.to_dict(), "panel": str(options.out)})
 
 
+def _audit(options: argparse.Namespace) -> int:
+    from leadsignal.audit import audit_indicators
+    from leadsignal.churn import find_ends
+
+    _, panel = _built(options)
+    with _progress(options, "audit") as progress:
+        audit = audit_indicators(panel, progress=progress)
+    ends = find_ends(panel)
+    _say(options, f"{ends}\n{audit}")
+    return _done(options, {**audit.to_dict(), "churn": ends.to_dict()})
+
+
+def _backtest(options: argparse.Namespace) -> int:
+    from leadsignal.backtest import run_backtest
+
+    _, panel = _built(options)
+    with _progress(options, "backtest") as progress:
+        backtest = run_backtest(
+            panel,
+            origins=options.origins,
+            segment=options.segment,
+            estimator=options.estimator,
+            progress=progress,
+        )
+    _say(options, backtest)
+    return _done(options, backtest.to_dict())
+
+
 def _fit(options: argparse.Namespace) -> int:
     from leadsignal.model import ChurnModel
     from leadsignal.saved import save_model
@@ -247,6 +295,27 @@ def _score(options: argparse.Namespace) -> int:
     write_scores(scores, options.out)
     _say(options, f"{scores}\nwritten to {options.out}")
     return _done(options, {**scores.to_dict(), "scores": str(options.out)})
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from leadsignal.cohorts import compare_all, compare_cohorts
+    from leadsignal.errors import OptionError
+
+    project = _project(options)
+    tables, analysis = _tables(options, project), _analysis(project)
+    asked = {"methods": options.method, "adjust": options.adjust,
+             "landmark": options.landmark, "horizon": options.until}  # fmt: skip
+    if options.by == "all":
+        if options.out:
+            raise OptionError("--out writes one comparison", "Name it in --by, or use --json")
+        overview = compare_all(tables, analysis, **asked)
+        _say(options, overview)
+        return _done(options, overview.to_dict())
+    comparison = compare_cohorts(tables, options.by, analysis, **asked)
+    if options.out:
+        comparison.write(options.out)
+    _say(options, comparison)
+    return _done(options, comparison.to_dict())
 
 
 def _demo(options: argparse.Namespace) -> int:

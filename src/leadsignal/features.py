@@ -31,6 +31,7 @@ class Features:
 
     names: tuple[str, ...]
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    helps: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, panel: Panel, rows: pd.DataFrame, names: Sequence[str]) -> Features:
@@ -41,7 +42,13 @@ class Features:
             for name in names
             if kinds[name] == "category"
         }
-        return cls(tuple(names), levels)
+        helps = {i.name: i.helps for i in panel.indicators if i.name in names and i.helps}
+        return cls(tuple(names), levels, helps)
+
+    @property
+    def signs(self) -> NDArray[np.int64]:
+        """Which way risk may move with each column: -1 only down, 1 only up, 0 either way."""
+        return np.array([-self.helps.get(name, 0) for name in self.names])
 
     @property
     def is_category(self) -> NDArray[np.bool_]:
@@ -99,9 +106,14 @@ class Features:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the columns and levels, ready for JSON."""
-        return {"names": list(self.names), "levels": {k: list(v) for k, v in self.levels.items()}}
+        return {
+            "names": list(self.names),
+            "levels": {name: list(levels) for name, levels in self.levels.items()},
+            "helps": dict(self.helps),
+        }
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Features:
         """Read what `to_dict` wrote."""
-        return cls(tuple(given["names"]), {name: tuple(v) for name, v in given["levels"].items()})
+        levels = {name: tuple(values) for name, values in given["levels"].items()}
+        return cls(tuple(given["names"]), levels, given["helps"])

@@ -78,12 +78,19 @@ def design(
     if "days_to_renewal" in features.names:
         left = moved[:, features.names.index("days_to_renewal")]
         columns.append((left < (ends - begins)[step]).astype(float)[:, None])
+        # As it stands at the snapshot: whoever leaves at a renewal soon has mostly said so already.
+        columns.append(matrix[row, features.names.index("days_to_renewal")][:, None])
     return np.column_stack(columns)
 
 
-def new_estimator(kind: Estimator, is_category: NDArray[np.bool_], seed: int) -> Any:
-    """Return an unfitted scikit-learn classifier for rows made by `design`."""
-    return _boosting(is_category, seed) if kind == "boosting" else _logistic(is_category)
+def new_estimator(
+    kind: Estimator, is_category: NDArray[np.bool_], signs: NDArray[np.int64], seed: int
+) -> Any:
+    """Return an unfitted scikit-learn classifier for rows made by `design`.
+
+    ``signs``: which way the hazard may move with each column; only boosting keeps to them.
+    """
+    return _boosting(is_category, signs, seed) if kind == "boosting" else _logistic(is_category)
 
 
 # An end is seen from each snapshot in the horizon before it, so rows count for less than they
@@ -91,7 +98,7 @@ def new_estimator(kind: Estimator, is_category: NDArray[np.bool_], seed: int) ->
 # log-loss on accounts that were not fitted.
 
 
-def _boosting(is_category: NDArray[np.bool_], seed: int) -> Any:
+def _boosting(is_category: NDArray[np.bool_], signs: NDArray[np.int64], seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
@@ -102,6 +109,7 @@ def _boosting(is_category: NDArray[np.bool_], seed: int) -> Any:
         min_samples_leaf=300,
         l2_regularization=10.0,
         categorical_features=is_category,
+        monotonic_cst=signs,
         early_stopping=False,
         random_state=seed,
     )
@@ -178,14 +186,15 @@ def fit_hazards(
     """Fit the hazards on panel rows; ``outcome`` holds the arguments of `stack` but the steps."""
     stacked = stack(**outcome, ends=ends)
     rows = design(features, matrix, ends, stacked.row, stacked.step)
-    extra = rows.shape[1] - len(features.names)
-    is_category = np.append(features.is_category, np.zeros(extra, dtype=bool))
+    extra = np.zeros(rows.shape[1] - len(features.names), dtype=int)
+    is_category = np.append(features.is_category, extra.astype(bool))
+    signs = np.append(features.signs, extra)
 
-    def fitted(target: NDArray[np.bool_]) -> Any:
+    def fitted(target: NDArray[np.bool_], signs: NDArray[np.int64]) -> Any:
         # On so few rows threads wait for each other longer than they work.
         threads = 1 if rows.size < MANY_CELLS else None
         with threadpool_limits(threads):
-            return new_estimator(kind, is_category, seed).fit(rows, target)
+            return new_estimator(kind, is_category, signs, seed).fit(rows, target)
 
-    other = fitted(stacked.left) if stacked.left.any() else None
-    return Hazards(features, ends, fitted(stacked.churned), other)
+    other = fitted(stacked.left, 0 * signs) if stacked.left.any() else None
+    return Hazards(features, ends, fitted(stacked.churned, signs), other)

@@ -18,6 +18,7 @@ from leadsignal.errors import ModelError, OptionError
 from leadsignal.features import Features
 from leadsignal.hazards import ESTIMATORS, Estimator, Hazards, fit_hazards, step_ends
 from leadsignal.panel import Panel
+from leadsignal.shares import shapley_values, typical_row
 from leadsignal.success import SuccessAnalysis
 
 if TYPE_CHECKING:
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROLES = ("leading", "lagging", "context")
+SUBJECTS = {
+    "tracking": "processes",
+    "plans": "commitments",
+    "activity": "usage",
+    "flags": "satisfaction",
+    "health": "satisfaction",
+}
+"""Families told under another's name in reasons, so that these are few enough to be exact."""
+
 LEAST_CHURNS = 20
 """Fewer churns than this cannot carry a model."""
 
@@ -179,24 +189,31 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         risk = self.predict(rows).risk
         return np.column_stack([1 - risk, risk])
 
-    def reasons(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return, for each row and family, by how much it raises the log-odds of churn.
+    def subject(self, indicator: str) -> str:
+        """Return what an indicator is told under in reasons: its family, or a related one."""
+        family = self.families_[indicator]
+        return SUBJECTS.get(family, family)
 
-        Each family in turn is put where the typical one of ``rows`` has it (the median, the most
-        frequent category); what the log-odds of the risk lose is the family's part. The parts do
-        not add up where families act together.
+    def reasons(self, rows: pd.DataFrame, against: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Return each subject's share in the log-odds of each row's risk, shape (rows, subjects).
+
+        A subject is a family, or a few related ones. Shares are exact Shapley values (Shapley
+        1953) against a typical account of ``against`` (default: the rows): the median of each
+        number, the most frequent of each category. They add up to the row's log-odds less the
+        typical account's.
         """
-        matrix = self.features_.matrix(rows)
-        typical = _typical(matrix, self.features_.is_category)
-        here = _log_odds(self.hazards_.curves(matrix)[0][:, -1])
-        parts = {}
-        for family in dict.fromkeys(self.families_.values()):
-            of_family = [self.families_[name] == family for name in self.features_.names]
-            without = np.where(of_family, typical, matrix)
-            parts[family] = here - _log_odds(self.hazards_.curves(without)[0][:, -1])
         import pandas as pd
 
-        return pd.DataFrame(parts, index=rows.index)
+        matrix = self.features_.matrix(rows)
+        others = matrix if against is None else self.features_.matrix(against)
+        subjects = [self.subject(name) for name in self.features_.names]
+        shares = shapley_values(
+            lambda changed: _log_odds(self.hazards_.curves(changed)[0][:, -1]),
+            matrix,
+            typical_row(others, self.features_.is_category),
+            np.array(subjects),
+        )
+        return pd.DataFrame(shares, index=rows.index)
 
 
 def _at_risk(panel: Panel) -> pd.DataFrame:
@@ -227,18 +244,3 @@ def _outcome(panel: Panel, rows: pd.DataFrame) -> dict[str, NDArray[Any]]:
 def _log_odds(risk: NDArray[np.float64]) -> NDArray[np.float64]:
     kept = np.clip(risk, 1e-9, 1 - 1e-9)
     return np.log(kept) - np.log1p(-kept)
-
-
-def _typical(matrix: NDArray[np.float64], is_category: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the median of each number and the most frequent code of each category."""
-    typical = np.full(matrix.shape[1], np.nan)
-    for column, values in enumerate(matrix.T):
-        known = values[~np.isnan(values)]
-        if not len(known):
-            continue
-        if is_category[column]:
-            codes, counts = np.unique(known, return_counts=True)
-            typical[column] = codes[counts.argmax()]
-        else:
-            typical[column] = np.median(known)
-    return typical

@@ -80,6 +80,7 @@ class Panel:
         hidden = ~(frame["ended_within"] < seen)
         later = frame["stop"] - frame["start"] >= seen
         frame.loc[hidden, ["ended_within", "end_cause"]] = None
+        frame.loc[~(frame["known_within"] < seen), "known_within"] = None
         frame.loc[hidden & later, "event"] = 0
         frame.loc[hidden, "cause"] = None
         frame["stop"] = (frame["start"] + seen).where(later, frame["stop"])

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 REASONS = 3
 LEAST_PART = 0.05
-"""A family that raises the log-odds by less is no reason."""
+"""What raises the log-odds by less is no reason."""
+
+MOST_EXPLAINED = 5_000
+"""Reasons are given for so many accounts, the riskiest; the others are fine without."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -122,7 +125,8 @@ def _scored(model: ChurnModel, panel: Panel, rows: pd.DataFrame) -> pd.DataFrame
     frame = model.predict(rows).to_frame()
     arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
     frame["expected_arr_loss"] = frame["risk"] * arr
-    for rank, texts in enumerate(_reasons(model, rows), start=1):
+    riskiest = np.argsort(-frame["risk"].to_numpy(), kind="stable")[:MOST_EXPLAINED]
+    for rank, texts in enumerate(_reasons(model, rows, np.sort(riskiest)), start=1):
         frame[f"reason_{rank}"] = texts
     steps = [_steps(row, panel.analysis.processes) for row in rows.to_dict("records")]
     frame["open_processes"] = ["; ".join(process for process, _ in step) for step in steps]
@@ -139,29 +143,26 @@ def _columns(frame: pd.DataFrame) -> list[str]:
     return [*first, *middle, *last]
 
 
-def _reasons(model: ChurnModel, rows: pd.DataFrame) -> list[list[str]]:
-    """Return the families that raise each account's risk most, as text, by rank."""
-    parts = model.reasons(rows)
-    raised = parts.to_numpy()
+def _reasons(
+    model: ChurnModel, rows: pd.DataFrame, explained: np.ndarray[Any, Any]
+) -> list[list[str]]:
+    """Return the subjects that raise each explained account's risk most, as text, by rank."""
+    shares = model.reasons(rows.iloc[explained], against=rows)
+    raised = shares.to_numpy()
     order = np.argsort(-raised, axis=1, kind="stable")[:, :REASONS]
-    told = {family: _telling(model, rows, family) for family in parts.columns}
-    ranked: list[list[str]] = []
-    for rank in range(REASONS):
-        texts = []
-        for row in range(len(rows)):
-            column = order[row, rank] if rank < order.shape[1] else None
-            if column is None or raised[row, column] < LEAST_PART:
-                texts.append("")
-            else:
-                family = parts.columns[column]
-                texts.append(f"{family}: {told[family][row]}")
-        ranked.append(texts)
+    told = {subject: _telling(model, rows, subject) for subject in shares.columns}
+    ranked = [[""] * len(rows) for _ in range(REASONS)]
+    for number, row in enumerate(explained):
+        for rank, column in enumerate(order[number]):
+            if raised[number, column] >= LEAST_PART:
+                subject = shares.columns[column]
+                ranked[rank][row] = f"{subject}: {told[subject][row]}"
     return ranked
 
 
-def _telling(model: ChurnModel, rows: pd.DataFrame, family: str) -> list[str]:
-    """Return, for each row, the family's indicator that differs most from the typical account."""
-    names = [name for name in model.features_.names if model.families_[name] == family]
+def _telling(model: ChurnModel, rows: pd.DataFrame, subject: str) -> list[str]:
+    """Return, for each row, the subject's indicator that differs most from the typical account."""
+    names = [name for name in model.features_.names if model.subject(name) == subject]
     distance = np.column_stack([_distance(model, rows, name) for name in names])
     return [
         _shown(rows.iloc[row][names[column]], names[column])

@@ -78,3 +78,14 @@ def test_results_and_refusals(heart):
     at_zero = fit_cox([[0.0], [1.0], [0.0], [1.0]], [0, 2, 3, 4], [1, 1, 1, 0])
     with pytest.raises(OptionError, match="needs event times above 0"):
         at_zero.test_proportionality("log")
+
+
+def test_a_state_of_the_first_days_does_not_change_for_a_ridge() -> None:
+    # Only the first 40 of 200 have the state, and only until day 10: x · g is all but a multiple
+    # of x, and what the ridge takes off the score of x is no sign of change.
+    rng = np.random.default_rng(4)
+    stop = np.concatenate([rng.integers(1, 11, 60), rng.integers(11, 300, 140)]).astype(float)
+    state = np.zeros(200)
+    state[:40] = 1
+    fit = fit_cox(np.column_stack([state, rng.normal(size=200)]), stop, np.ones(200), ridge=1.0)
+    assert fit.test_proportionality().tests[0].p > 0.001

@@ -46,6 +46,7 @@ KEY_COLUMNS = (
     "cause",
     "days_observed",
     "ended_within",
+    "known_within",
     "end_cause",
     "notice_given",
     "arr",

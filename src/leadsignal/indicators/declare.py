@@ -154,7 +154,11 @@ Rule = Measure | Ratio | Difference | Below
 
 @dataclass(frozen=True)
 class Indicator:
-    """One column of the panel, declared once."""
+    """One column of the panel, declared once.
+
+    ``helps``: 1 where the Success Analysis says that more of it keeps customers, -1 where it says
+    that less does, else 0. A model may not contradict it.
+    """
 
     name: str
     family: str
@@ -163,6 +167,7 @@ class Indicator:
     meaning: str
     rule: Rule
     kind: Literal["number", "category"] = "number"
+    helps: Literal[-1, 0, 1] = 0
 
 
 def measures(rule: Rule) -> Iterator[Measure]:

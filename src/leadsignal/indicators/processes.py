@@ -51,6 +51,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
             "events",
             f"quantity of {name} in the last {window} days",
             events,
+            helps=1,
         ),
         Indicator(
             f"{name}_days_since",
@@ -59,6 +60,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
             "days",
             f"days since the last event of {name}",
             DaysSince("behaviors", "occurred_at", where),
+            helps=-1,
         ),
     ]
     if given.has("behaviors", "user_id"):
@@ -71,6 +73,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
                 "users",
                 f"users who did {name} in the last {window} days",
                 users,
+                helps=1,
             )
         )
     return made

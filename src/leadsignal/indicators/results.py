@@ -96,6 +96,7 @@ def _against_target(where: tuple[tuple[str, tuple[str, ...]], ...]) -> list[Indi
             "share of target",
             "distance of the latest result to its target; positive is good",
             Latest("results", "measured_on", "gap", where),
+            helps=1,
         ),
         Indicator(
             "result_gap_90d",
@@ -104,6 +105,7 @@ def _against_target(where: tuple[tuple[str, tuple[str, ...]], ...]) -> list[Indi
             "share of target",
             "mean distance to target of the results of the last 90 days",
             mean_gap(90),
+            helps=1,
         ),
         Indicator(
             "result_gap_change",
@@ -123,5 +125,6 @@ def _against_target(where: tuple[tuple[str, tuple[str, ...]], ...]) -> list[Indi
                 Trailing("results", "measured_on", 365, met),
                 Trailing("results", "measured_on", 365, told),
             ),
+            helps=1,
         ),
     ]

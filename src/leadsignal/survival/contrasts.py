@@ -262,10 +262,11 @@ def _estimates(
 ) -> Estimates:
     hazard = steps.events / steps.at_risk
     expected = (hazard * sensitivity).sum(axis=0)
+    sums: Floats | None = None
     if steps.cluster is None:
         each = steps.at_risk * ((hazard * sensitivity**2).sum(axis=0) - expected**2)
-        sums = from_the_first(each)
-        cov = np.diag(np.maximum(sums[steps.first[1:]] - sums[steps.first[:-1]], 0.0))
+        running = from_the_first(each)
+        cov = np.diag(np.maximum(running[steps.first[1:]] - running[steps.first[:-1]], 0.0))
     else:
         influence = -steps.sets.over_rows(expected)
         rows = steps.sets.events
@@ -275,7 +276,7 @@ def _estimates(
         )
         sums = sums_by_label(steps.cluster, by_group)
         cov = sums.T @ sums
-    return Estimates(what, steps.groups, estimate, cov, level, bounds)
+    return Estimates(what, steps.groups, estimate, cov, level, bounds, sums)
 
 
 def _clustered_variance(

@@ -281,27 +281,29 @@ def aalen_johansen(
     group: ArrayLike | None = None,
     cluster: ArrayLike | None = None,
     level: float = 0.95,
+    bands: bool = True,
 ) -> Curves:
     """Return the probability of an end by each cause, where ends compete.
 
     ``cause`` (n): 0 for rows that do not end, 1, 2, … for the kinds of end. One curve a group and
     cause, after one of survival (cause 0); at each time they add up to 1, ties of causes included.
     Aalen & Johansen (1978); variances of multinomial steps (``docs/survival.md``), equal to the
-    infinitesimal jackknife; intervals on the scale log(−log). Other arguments and faults as in
-    ``kaplan_meier``.
+    infinitesimal jackknife; intervals on the scale log(−log). ``bands=False`` leaves the errors of
+    every step out (NaN), which with clusters is nearly all of the work; values at a time and
+    restricted means have theirs all the same. Other arguments and faults as in ``kaplan_meier``.
 
     >>> curves = aalen_johansen([1, 2, 2, 3], [1, 2, 1, 0])
     >>> curves.of("all", 1).estimate, curves.of("all", 2).estimate
     (array([0.25, 0.5 ]), array([0.  , 0.25]))
     """
     steps = _steps("aalen_johansen", stop, cause, start, weights, group, cluster, level)
-    survival = _survival_curves(steps, "log-log", level).curves
+    survival = _survival_curves(steps, "log-log", level, bands).curves
     curves: list[Curve] = []
     for (g, part), still_here in zip(steps.parts(), survival, strict=True):
         curves.append(still_here)
         for k, code in enumerate(steps.causes):
             estimate = steps.incidence[k, part]
-            error = np.sqrt(variance_at_steps(steps, g, k))
+            error = _errors(steps, g, k, bands)
             # log(−log(1 − F)) keeps limits within 0 and 1.
             lower, upper = _limits(1 - estimate, error, "log-log", level)
             curves.append(
@@ -402,11 +404,17 @@ def _steps(
     return Steps.of(stops, codes, starts, case_weights, groups, clusters, min(origin, stops.min()))
 
 
-def _survival_curves(steps: Steps, scale: str, level: float) -> Curves:
+def _errors(steps: Steps, g: int, cause: int | None, bands: bool) -> Floats:
+    if not bands:
+        return np.full(int(steps.first[g + 1] - steps.first[g]), np.nan)
+    return np.sqrt(variance_at_steps(steps, g, cause))
+
+
+def _survival_curves(steps: Steps, scale: str, level: float, bands: bool = True) -> Curves:
     curves = []
     for g, part in steps.parts():
         estimate = steps.survival[part]
-        error = np.sqrt(variance_at_steps(steps, g, None))
+        error = _errors(steps, g, None, bands)
         lower, upper = _limits(estimate, error, scale, level)
         curves.append(
             Curve(

@@ -83,7 +83,8 @@ class Estimates:
 
     Attributes: ``what`` is estimated; ``groups`` (k); ``estimate`` (k); ``cov`` (k × k), with
     accounts as the independent units where clusters were given; ``level`` of the intervals;
-    ``bounds``, the range the quantity can lie in.
+    ``bounds``, the range the quantity can lie in; ``influence`` (clusters × k), what each cluster
+    adds to the estimates (None without clusters), clusters in the order of their sorted labels.
     """
 
     what: str
@@ -92,6 +93,7 @@ class Estimates:
     cov: Floats
     level: float = 0.95
     bounds: tuple[float, float] = field(default=(-np.inf, np.inf), repr=False)
+    influence: Floats | None = field(default=None, repr=False, compare=False)
 
     @property
     def std_err(self) -> Floats:

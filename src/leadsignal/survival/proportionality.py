@@ -104,7 +104,9 @@ def proportionality_of(
     plain, cross, squared = (
         likelihood.weighted_information(fit.terms, power) for power in (np.ones_like(g), g, g * g)
     )
-    information = np.block([[plain, cross], [cross, squared]])
+    # With a ridge the old columns' score is ridge · coef, not 0, and as far as that goes they have
+    # the information of the prior too; without it a large coefficient would look like a change.
+    information = np.block([[plain + np.diag(fit.ridge), cross], [cross, squared]])
     labels = _terms(fit, terms)
     tests = [
         _score_test(str(label), information, score, np.flatnonzero(labels.codes == code))

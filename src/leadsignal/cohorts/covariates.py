@@ -1,0 +1,93 @@
+"""Covariates as columns: splines for numbers, one column a value for the rest; propensities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leadsignal.survival.inputs import Floats, Ints
+
+KNOTS = 5
+FEWEST = 10
+"""A value held by fewer accounts is pooled with the others like it."""
+
+
+def columns_of(covariates: Mapping[str, NDArray[Any]]) -> tuple[Floats, tuple[str, ...]]:
+    """Return a matrix (n × p) of all covariates, and the name of each column's covariate."""
+    blocks, names = [], []
+    for name, values in covariates.items():
+        block = _spline(values) if values.dtype.kind in "fiu" else _indicators(values)
+        blocks.append(block)
+        names += [name] * block.shape[1]
+    return (np.hstack(blocks) if blocks else np.zeros((0, 0))), tuple(names)
+
+
+def _spline(values: NDArray[Any]) -> Floats:
+    """Return a restricted cubic spline (Harrell 2015, §2.4.5), gaps as a column of their own."""
+    x = values.astype(np.float64)
+    known = np.isfinite(x)
+    if len(np.unique(x[known])) < 2 * KNOTS:
+        return _indicators(np.where(known, values.astype(str), ""))
+    middle, spread = np.median(x[known]), x[known].std()
+    z = np.where(known, (x - middle) / spread, 0.0)
+    knots = np.unique(np.quantile(z[known], np.linspace(0.05, 0.95, KNOTS)))
+    columns = [z]
+    if len(knots) > 2:
+        last, before = knots[-1], knots[-2]
+        for knot in knots[:-2]:
+            tail = _cube(z - before) * (last - knot) - _cube(z - last) * (before - knot)
+            columns.append((_cube(z - knot) - tail / (last - before)) / (last - knots[0]) ** 2)
+    if known.sum() <= len(x) - FEWEST:
+        columns.append((~known).astype(np.float64))
+    return np.column_stack(columns)
+
+
+def _cube(x: Floats) -> Floats:
+    cube: Floats = np.maximum(x, 0.0) ** 3
+    return cube
+
+
+def _indicators(values: NDArray[Any]) -> Floats:
+    text = np.array(["" if v is None or v != v else str(v) for v in values.tolist()])
+    names, codes, counts = np.unique(text, return_inverse=True, return_counts=True)
+    often = np.flatnonzero(counts >= FEWEST)
+    base = often[np.argmax(counts[often])] if len(often) else -1
+    listed = [code for code in often.tolist() if code != base]
+    if (rest := counts[counts < FEWEST].sum()) > 0 and rest >= FEWEST:
+        codes = np.where(np.isin(codes, often), codes, len(names))
+        listed.append(len(names))
+    columns: Floats = (codes[:, None] == np.array(listed, dtype=int)).astype(np.float64)
+    return columns
+
+
+def propensity(X: Floats, treated: NDArray[np.bool_], ridge: float = 1e-3) -> Floats:
+    """Return P(treated | X) by logistic regression (n), with a slight ridge.
+
+    Newton's method; the ridge keeps columns that separate the groups finite.
+    """
+    design = np.column_stack((np.ones(len(X)), X))
+    beta, penalty = np.zeros(design.shape[1]), np.full(design.shape[1], ridge)
+    penalty[0] = 0.0
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
+        information = (design * (p * (1 - p))[:, None]).T @ design + np.diag(penalty + 1e-9)
+        step = np.linalg.solve(information, design.T @ (treated - p) - penalty * beta)
+        beta += step
+        if np.abs(step).max() < 1e-8:
+            break
+    fitted: Floats = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
+    return fitted
+
+
+def imbalance(values: NDArray[Any], group: Ints) -> float:
+    """Return the largest standardised difference of a covariate's columns between 0 and others."""
+    X, _ = columns_of({"x": values})
+    if not X.size or not (group > 0).any() or not (group == 0).any():
+        return 0.0
+    here, there = X[group > 0], X[group == 0]
+    spread = np.sqrt((here.var(axis=0) + there.var(axis=0)) / 2)
+    gap = np.abs(here.mean(axis=0) - there.mean(axis=0))
+    return float((gap / np.where(spread > 0, spread, 1.0)).max())

@@ -1,0 +1,233 @@
+"""Cohorts with dates: who is in which cohort, from which day to which.
+
+Days count from time zero (the account's start, or the flag of a rescue). An account is at risk on
+(entry, stop]; an event of day d changes its state from then on, so that an end of day d still
+belongs to the state before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.survival.inputs import Bools, Floats, Ints
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHURN, OTHER_END = 1, 2
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class DatedCohorts:
+    """Accounts and the cohort each belongs to over time.
+
+    Attributes: ``name`` of the comparison; ``levels``, the cohorts, of which the first is what
+    others are held against; of the n accounts ``accounts`` (ids), ``cluster`` (0, 1, …: accounts of
+    one customer share one), ``entry`` and ``stop`` (days since time zero), ``cause`` (0 still here,
+    1 churn, 2 an end that is no churn); of the m stretches ``row_account``, ``row_start``,
+    ``row_stop``, ``row_state``; ``covariates``, values at time zero by name (n each);
+    ``dated_covariates``, the states of other comparisons over time; ``since``, what time zero is;
+    ``landmark`` (days) by default; ``notes``, who was left out and why.
+    """
+
+    name: str
+    levels: tuple[str, ...]
+    accounts: NDArray[Any]
+    cluster: Ints
+    entry: Floats
+    stop: Floats
+    cause: Ints
+    row_account: Ints
+    row_start: Floats
+    row_stop: Floats
+    row_state: Ints
+    covariates: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    dated_covariates: Mapping[str, DatedCohorts] = field(default_factory=dict)
+    since: str = "the start"
+    landmark: int = 90
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_changes(
+        cls,
+        name: str,
+        levels: Sequence[str],
+        accounts: ArrayLike,
+        stop: ArrayLike,
+        cause: ArrayLike,
+        changes: tuple[ArrayLike, ArrayLike, ArrayLike],
+        *,
+        entry: ArrayLike | None = None,
+        cluster: ArrayLike | None = None,
+        **more: Any,
+    ) -> DatedCohorts:
+        """Return cohorts from dated changes: position of the account, day, new state.
+
+        Every account begins in state 0. Days count from time zero. Changes before ``entry`` say
+        which state the account enters with. Raises OptionError where an account has no time.
+
+        >>> DatedCohorts.from_changes(
+        ...     "measured", ["unmeasured", "measured"], ["a", "b"], [400, 90], [0, 1],
+        ...     ([0], [100], [1]))
+        measured: 2 accounts, 1 churns
+          unmeasured: 2 accounts, 190 account-days, 1 churns
+          measured: 1 accounts, 300 account-days, 0 churns
+        """
+        ids, stops = np.asarray(accounts), np.asarray(stop, dtype=np.float64)
+        entries = np.zeros(len(ids)) if entry is None else np.asarray(entry, dtype=np.float64)
+        _refuse_empty(name, ids, entries, stops)
+        clusters = np.unique(ids if cluster is None else np.asarray(cluster), return_inverse=True)
+        rows = _stretches(entries, stops, *(np.asarray(part) for part in changes))
+        cohorts = cls(
+            name, tuple(levels), ids, clusters[1].reshape(-1), entries, stops,
+            np.asarray(cause, dtype=np.intp), *rows, **more,
+        )  # fmt: skip
+        return cohorts.with_levels_present()
+
+    @classmethod
+    def from_rows(
+        cls,
+        name: str,
+        levels: Sequence[str],
+        account: ArrayLike,
+        start: ArrayLike,
+        stop: ArrayLike,
+        cause: ArrayLike,
+        state: ArrayLike,
+        **more: Any,
+    ) -> DatedCohorts:
+        """Return cohorts from rows at risk on (start, stop] in a state (position in ``levels``).
+
+        >>> DatedCohorts.from_rows("treated", ["no", "yes"], [1, 1, 2], [0, 5, 0], [5, 9, 7],
+        ...                        [0, 1, 1], [0, 1, 0]).stop
+        array([9., 7.])
+        """
+        ids, position = np.unique(np.asarray(account), return_inverse=True)
+        starts, stops = np.asarray(start, dtype=np.float64), np.asarray(stop, dtype=np.float64)
+        entry, last = np.full(len(ids), np.inf), np.full(len(ids), -np.inf)
+        np.minimum.at(entry, position, starts)
+        np.maximum.at(last, position, stops)
+        ends = np.zeros(len(ids), dtype=np.intp)
+        np.maximum.at(ends, position, np.asarray(cause, dtype=np.intp))
+        changes = (position, starts, np.asarray(state))
+        return cls.from_changes(name, levels, ids, last, ends, changes, entry=entry, **more)
+
+    def __len__(self) -> int:
+        return len(self.accounts)
+
+    @property
+    def row_cause(self) -> Ints:
+        """How each stretch ends (m): the account's end in its last one, 0 before."""
+        last = self.row_stop == self.stop[self.row_account]
+        return np.where(last, self.cause[self.row_account], 0)
+
+    @property
+    def since_the_start(self) -> bool:
+        """Whether no account changes its cohort: a property that needs no date."""
+        return len(self.row_account) == len(self.accounts)
+
+    def first_day(self, level: int) -> Floats:
+        """Return the first day each account was seen in a level (n), infinite if never."""
+        first = np.full(len(self), np.inf)
+        mine = self.row_state == level
+        np.minimum.at(first, self.row_account[mine], self.row_start[mine])
+        return first
+
+    def state_at(self, day: float) -> Ints:
+        """Return each account's level on a day (n), −1 where it was not at risk just after it."""
+        state = np.full(len(self), -1, dtype=np.intp)
+        there = (self.row_start <= day) & (day < self.row_stop)
+        state[self.row_account[there]] = self.row_state[there]
+        return state
+
+    def chosen(self, which: Ints | Bools) -> DatedCohorts:
+        """Return the cohorts of some accounts; a position given twice is two accounts."""
+        picked = np.flatnonzero(which) if which.dtype == np.bool_ else which
+        order = np.argsort(self.row_account, kind="stable")
+        first = np.searchsorted(self.row_account[order], np.arange(len(self) + 1))
+        count = (first[1:] - first[:-1])[picked]
+        ahead = np.repeat(np.cumsum(count) - count, count)
+        rows = order[np.repeat(first[picked], count) + np.arange(count.sum()) - ahead]
+        return replace(
+            self,
+            accounts=self.accounts[picked], cluster=self.cluster[picked], entry=self.entry[picked],
+            stop=self.stop[picked], cause=self.cause[picked],
+            row_account=np.repeat(np.arange(len(picked)), count), row_start=self.row_start[rows],
+            row_stop=self.row_stop[rows], row_state=self.row_state[rows],
+            covariates={name: values[picked] for name, values in self.covariates.items()},
+            dated_covariates={n: d.chosen(picked) for n, d in self.dated_covariates.items()},
+        )  # fmt: skip
+
+    def with_levels_present(self) -> DatedCohorts:
+        """Return the cohorts without levels that nobody was ever in; raises ModelError for one."""
+        present = np.unique(self.row_state)
+        if len(present) < 2:
+            only = ", ".join(self.levels[k] for k in present)
+            raise ModelError(
+                f"{self.name}: every account is {only or 'missing'} all the time",
+                "A comparison needs two cohorts; choose another",
+            )
+        place = np.searchsorted(present, self.row_state)
+        levels = tuple(self.levels[k] for k in present)
+        return replace(self, levels=levels, row_state=place)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a stretch: account_id, start, stop (days), cohort, cause of its end."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "account_id": self.accounts[self.row_account],
+                "start": self.row_start,
+                "stop": self.row_stop,
+                "cohort": np.array(self.levels, dtype=object)[self.row_state],
+                "cause": self.row_cause,
+            }
+        )
+
+    def __repr__(self) -> str:
+        cause, days = self.row_cause, self.row_stop - self.row_start
+        lines = [f"{self.name}: {len(self):,} accounts, {(self.cause == CHURN).sum():,} churns"]
+        for k, level in enumerate(self.levels):
+            mine = self.row_state == k
+            lines.append(
+                f"  {level}: {len(np.unique(self.row_account[mine])):,} accounts,"
+                f" {days[mine].sum():,.0f} account-days, {(cause[mine] == CHURN).sum():,} churns"
+            )
+        return "\n".join(lines)
+
+
+def _refuse_empty(name: str, ids: NDArray[Any], entry: Floats, stop: Floats) -> None:
+    short = np.flatnonzero(~(stop > entry))
+    if len(short):
+        raise OptionError(
+            f"{name}: {len(short)} accounts have no time at risk, the first {ids[short[0]]!r}",
+            "Leave out accounts that end on the day they enter",
+        )
+
+
+def _stretches(
+    entry: Floats, stop: Floats, account: Ints, day: Floats, state: Ints
+) -> tuple[Ints, Floats, Floats, Ints]:
+    """Return the stretches between changes, cut to the time at risk, equal neighbours joined."""
+    n = len(entry)
+    who = np.concatenate((np.arange(n), account.astype(np.intp)))
+    since = np.concatenate((np.full(n, -np.inf), day.astype(np.float64)))
+    level = np.concatenate((np.zeros(n, dtype=np.intp), state.astype(np.intp)))
+    order = np.lexsort((since, who))
+    who, since, level = who[order], since[order], level[order]
+    same = np.append((who[1:] == who[:-1]) & (since[1:] == since[:-1]), False)
+    who, since, level = who[~same], since[~same], level[~same]
+    until = np.append(np.where(who[1:] == who[:-1], since[1:], np.inf), np.inf)
+    start, end = np.maximum(since, entry[who]), np.minimum(until, stop[who])
+    lasts = start < end
+    who, start, end, level = who[lasts], start[lasts], end[lasts], level[lasts]
+    turns = np.concatenate(([True], (who[1:] != who[:-1]) | (level[1:] != level[:-1])))
+    ends = np.append(np.flatnonzero(turns)[1:], len(who)) - 1
+    return who[turns], start[turns], end[ends], level[turns]

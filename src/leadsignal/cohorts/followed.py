@@ -1,0 +1,125 @@
+"""Who is followed, from when, in which group: one answer a method.
+
+``naive`` gives an account's whole time to the cohort it ends up in; ``time_dependent`` splits it at
+the event; ``landmark`` takes those there at day L by their state then; ``target_trial`` clones
+(see ``trial``). Everything after is the same for all: rows, groups, weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from leadsignal.cohorts.dated import DatedCohorts
+from leadsignal.survival.inputs import Bools, Floats, Ints
+
+METHODS = ("naive", "time_dependent", "landmark", "target_trial")
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """Rows at risk on (start, stop] in a group.
+
+    Of n rows: ``account`` (position among the cohorts' accounts), ``start``, ``stop``, ``cause``,
+    ``group`` (level), ``weight``; ``origin``, the day from which the groups are compared.
+    """
+
+    method: str
+    account: Ints
+    start: Floats
+    stop: Floats
+    cause: Ints
+    group: Ints
+    weight: Floats
+    origin: float
+
+    def of(self, levels: tuple[int, ...]) -> Followed:
+        """Return the rows of some groups."""
+        return self.where(np.isin(self.group, levels))
+
+    def where(self, kept: Bools) -> Followed:
+        """Return some of the rows."""
+        return Followed(
+            self.method, self.account[kept], self.start[kept], self.stop[kept], self.cause[kept],
+            self.group[kept], self.weight[kept], self.origin,
+        )  # fmt: skip
+
+    def weighted(self, weight: Floats) -> Followed:
+        """Return the rows with other weights."""
+        return Followed(
+            self.method, self.account, self.start, self.stop, self.cause, self.group, weight,
+            self.origin,
+        )  # fmt: skip
+
+
+def follow_naively(cohorts: DatedCohorts) -> Followed:
+    """Follow each account from time zero in the cohort it ends up in: wrong, to be seen through.
+
+    Of two levels, the second once an account was ever in it; of more, the last it was in.
+    """
+    if len(cohorts.levels) == 2:
+        group = np.isfinite(cohorts.first_day(1)).astype(np.intp)
+    else:
+        group = np.zeros(len(cohorts), dtype=np.intp)
+        order = np.argsort(cohorts.row_stop, kind="stable")
+        group[cohorts.row_account[order]] = cohorts.row_state[order]
+    return _whole("naive", cohorts, group, cohorts.entry, 0.0)
+
+
+def follow_in_time(cohorts: DatedCohorts) -> Followed:
+    """Follow each account in the cohort it is in, day by day."""
+    return Followed(
+        "time_dependent", cohorts.row_account, cohorts.row_start, cohorts.row_stop,
+        cohorts.row_cause, cohorts.row_state, np.ones(len(cohorts.row_account)), 0.0,
+    )  # fmt: skip
+
+
+def with_states_of(rows: Followed, other: DatedCohorts) -> tuple[Followed, Ints]:
+    """Return rows split where ``other`` changes, and the state in ``other`` of each (−1: none).
+
+    Both are of the same accounts.
+    """
+    pairs = _overlapping(rows, other)
+    mine, theirs = pairs[:, 0], pairs[:, 1]
+    start = np.maximum(rows.start[mine], other.row_start[theirs])
+    stop = np.minimum(rows.stop[mine], other.row_stop[theirs])
+    lasts = start < stop
+    mine, theirs, start, stop = mine[lasts], theirs[lasts], start[lasts], stop[lasts]
+    cause = np.where(stop == rows.stop[mine], rows.cause[mine], 0)
+    split = replace(
+        rows, account=rows.account[mine], start=start, stop=stop, cause=cause,
+        group=rows.group[mine], weight=rows.weight[mine],
+    )  # fmt: skip
+    return split, other.row_state[theirs]
+
+
+def _overlapping(rows: Followed, other: DatedCohorts) -> Ints:
+    """Return every pair of a row and a stretch of ``other`` of the same account."""
+    order = np.argsort(other.row_account, kind="stable")
+    first = np.searchsorted(other.row_account[order], np.arange(len(other) + 1))
+    count = (first[1:] - first[:-1])[rows.account]
+    ahead = np.repeat(np.cumsum(count) - count, count)
+    place = np.repeat(first[rows.account], count) + np.arange(count.sum()) - ahead
+    return np.column_stack((np.repeat(np.arange(len(rows.account)), count), order[place]))
+
+
+def follow_from_landmark(cohorts: DatedCohorts, day: float) -> Followed:
+    """Follow those there at ``day`` by their state then, whatever comes later."""
+    state = cohorts.state_at(day)
+    rows = _whole("landmark", cohorts, state, np.maximum(cohorts.entry, day), day)
+    return rows.where(state >= 0)
+
+
+def follow_since_start(cohorts: DatedCohorts) -> Followed:
+    """Follow each account in the one cohort it is in from the start."""
+    return _whole("time_dependent", cohorts, cohorts.row_state, cohorts.entry, 0.0)
+
+
+def _whole(
+    method: str, cohorts: DatedCohorts, group: Ints, start: Floats, origin: float
+) -> Followed:
+    everyone = np.arange(len(cohorts))
+    return Followed(
+        method, everyone, start, cohorts.stop, cohorts.cause, group, np.ones(len(cohorts)), origin
+    )

@@ -1,0 +1,218 @@
+"""From tables to cohorts with dates: who is at risk from when, in which state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
+from leadsignal.cohorts.ready import Changes, changes_from_frame, changes_of, ready_comparisons
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.success import SuccessAnalysis
+from leadsignal.survival.inputs import Bools, Floats, Ints
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.tables import Tables
+
+
+@dataclass(frozen=True, eq=False)
+class Accounts:
+    """The accounts (n) of some tables: ids, clusters, days of start, entry, stop; cause."""
+
+    ids: NDArray[Any]
+    cluster: NDArray[Any]
+    started: Floats
+    entry: Floats
+    stop: Floats
+    cause: Ints
+    covariates: dict[str, NDArray[Any]]
+
+
+def dated_cohorts(
+    tables: Tables,
+    by: str | pd.DataFrame,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    dated_covariates: tuple[str, ...] = (),
+) -> DatedCohorts:
+    """Return the cohorts of a ready comparison, of an attribute, or of a frame of dated events.
+
+    An account is at risk from its start, or from the first day on which its state is known, up to
+    its end, as_of, or the day through which the table of events is complete. Raises OptionError
+    where ``by`` is none of these and ModelError where there is only one cohort.
+
+    >>> import leadsignal as ls
+    >>> dated_cohorts(ls.read_tables(ls.sample_folder()), "measured").levels
+    ('unmeasured', 'measured')
+    """
+    analysis = analysis or SuccessAnalysis(())
+    name = by if isinstance(by, str) else "event"
+    changes = changes_of(tables, analysis, by) if isinstance(by, str) else changes_from_frame(by)
+    zero = _flags(tables) if name == "rescued" else None
+    return _dated(tables, analysis, name, changes, zero, dated_covariates)
+
+
+def _dated(
+    tables: Tables,
+    analysis: SuccessAnalysis,
+    name: str,
+    changes: Changes,
+    zero: pd.DataFrame | None,
+    dated_covariates: tuple[str, ...],
+) -> DatedCohorts:
+    accounts, notes = _accounts(tables, changes, zero)
+    if not len(accounts.ids):
+        raise ModelError(
+            f"{name}: no account is seen from when its state is known", "; ".join(notes)
+        )
+    position, day = _placed(accounts, changes.frame)
+    kept = position >= 0
+    since = "the flag" if zero is not None else "the start"
+    cohorts = DatedCohorts.from_changes(
+        name, changes.levels, accounts.ids, accounts.stop, accounts.cause,
+        (position[kept], day[kept], changes.frame["state"].to_numpy()[kept]),
+        entry=accounts.entry, cluster=accounts.cluster,
+        covariates={k: v for k, v in accounts.covariates.items() if k != name},
+        since=since, landmark=changes.landmark,
+        notes=(*([changes.meaning] if changes.meaning else []), *notes),
+    )  # fmt: skip
+    if not dated_covariates:
+        return cohorts
+    return _with_dated(cohorts, tables, analysis, accounts, dated_covariates)
+
+
+def _with_dated(
+    cohorts: DatedCohorts,
+    tables: Tables,
+    analysis: SuccessAnalysis,
+    accounts: Accounts,
+    names: tuple[str, ...],
+) -> DatedCohorts:
+    held = {}
+    for name in names:
+        changes = changes_of(tables, analysis, name)
+        position, day = _placed(accounts, changes.frame)
+        kept = position >= 0
+        held[name] = DatedCohorts.from_changes(
+            name, changes.levels, accounts.ids, accounts.stop, accounts.cause,
+            (position[kept], day[kept], changes.frame["state"].to_numpy()[kept]),
+            entry=accounts.entry, cluster=accounts.cluster,
+        )  # fmt: skip
+    return replace(cohorts, dated_covariates=held)
+
+
+def is_dated(tables: Tables, analysis: SuccessAnalysis | None, name: str) -> bool:
+    """Whether a name is a comparison with dates rather than a value at the start."""
+    made = ready_comparisons(tables, analysis or SuccessAnalysis(()))
+    return name in made and name not in tables.attributes
+
+
+def _placed(accounts: Accounts, frame: pd.DataFrame) -> tuple[Ints, Floats]:
+    """Return for each change the position of its account (−1: none) and its day since zero."""
+    order = np.argsort(accounts.ids, kind="stable")
+    sorted_ids, wanted = accounts.ids[order], frame["account_id"].to_numpy(dtype=object).astype(str)
+    place = np.minimum(np.searchsorted(sorted_ids, wanted), len(sorted_ids) - 1)
+    found = sorted_ids[place] == wanted
+    position = np.where(found, order[place], -1)
+    on = _days(frame["on"])
+    return position, on - accounts.started[np.maximum(position, 0)]
+
+
+def _days(column: Any) -> Floats:
+    """Return dates as days since 1970, NaN where empty."""
+    import pandas as pd
+
+    moments = pd.to_datetime(column).to_numpy(dtype="datetime64[s]")
+    days = moments.astype("datetime64[D]").astype(np.int64).astype(np.float64)
+    return np.where(np.isnat(moments), np.nan, days)
+
+
+def _flags(tables: Tables) -> pd.DataFrame:
+    """Return the first flag of each account: time zero of a rescue."""
+    if "flags" not in tables.names:
+        raise OptionError("rescued needs the table flags", "Add it, or compare by something else")
+    frame: pd.DataFrame = (
+        tables.connection.cursor()
+        .execute(
+            'SELECT account_id, CAST(min(flagged_on) AS DATE) AS "on"'
+            f" FROM ({tables.sql('flags')}) AS t GROUP BY account_id"
+        )
+        .df()
+    )
+    return frame
+
+
+def _accounts(
+    tables: Tables, changes: Changes, zero: pd.DataFrame | None
+) -> tuple[Accounts, list[str]]:
+    frame = tables.frame("accounts")
+    ids = frame["account_id"].to_numpy(dtype=object).astype(str)
+    started, as_of = _days(frame["started_on"]), float(_days([tables.as_of_date])[0])
+    stop = np.fmin(_days(frame["ended_on"]), as_of)
+    churn = np.isin(frame["end_reason"].to_numpy(dtype=object), tables.project.not_churn)
+    cause = np.where(np.isnan(_days(frame["ended_on"])), 0, np.where(churn, OTHER_END, CHURN))
+    first = started.copy()  # the first day on which the account is seen
+    if (complete := tables.coverage["accounts"].complete_from) is not None:
+        first = np.maximum(first, float(_days([complete])[0]))
+    first, stop, known, notes = _known(tables, changes, started, first, stop)
+    if zero is not None:
+        flagged = dict(zip(zero["account_id"].astype(str), _days(zero["on"]), strict=True))
+        begun = np.array([flagged.get(name, np.nan) for name in ids])
+        known &= np.isfinite(begun)
+        started, first = np.where(known, begun, started), np.where(known, begun, first)
+    cause = np.where(stop < np.fmin(_days(frame["ended_on"]), as_of), 0, cause)
+    known &= stop > first
+    for attribute, values in changes.only.items():
+        known &= frame[attribute].isin(values).to_numpy()
+    clusters = frame["customer_id"].where(frame["customer_id"].notna(), frame["account_id"])
+    followed = Accounts(
+        ids[known], clusters.to_numpy(dtype=object).astype(str)[known], started[known],
+        (first - started)[known], (stop - started)[known], cause[known],
+        _covariates(tables, frame, known),
+    )  # fmt: skip
+    return followed, notes
+
+
+def _known(
+    tables: Tables, changes: Changes, started: Floats, first: Floats, stop: Floats
+) -> tuple[Floats, Floats, Bools, list[str]]:
+    """Cut accounts to the days on which the table of events says what state they are in."""
+    known, notes = np.ones(len(started), dtype=bool), list[str]()
+    if changes.table is None:
+        return first, stop, known, notes
+    coverage = tables.coverage[changes.table]
+    if coverage.complete_from is not None:
+        whole = float(_days([coverage.complete_from])[0])
+        early = started < whole
+        if changes.for_good and changes.table != "flags":
+            known = ~early
+            if early.any():
+                notes.append(
+                    f"{early.sum():,} accounts started before {changes.table} is complete"
+                    f" ({coverage.complete_from}): what they did before is not known; left out"
+                )
+        else:
+            first = np.where(early, np.maximum(first, whole + changes.window), first)
+    if coverage.complete_through is not None:
+        stop = np.minimum(stop, float(_days([coverage.complete_through])[0]) + 1)
+    return first, stop, known, notes
+
+
+def _covariates(tables: Tables, frame: pd.DataFrame, known: Bools) -> dict[str, NDArray[Any]]:
+    """Return what is known of accounts at their start: attributes, term, ARR, the start itself."""
+    values: dict[str, NDArray[Any]] = {}
+    for name, kind in tables.attributes.items():
+        column = frame[name][known]
+        values[name] = (
+            column.to_numpy(dtype=np.float64) if kind == "number" else column.to_numpy(dtype=object)
+        )
+    for name in ("term_months", "arr"):
+        if name in tables.columns("accounts"):
+            values[name] = frame[name][known].astype("float64").to_numpy()
+    values["started_on"] = _days(frame["started_on"][known])
+    return values

@@ -1,0 +1,148 @@
+"""Weights of a trial from history: what an account had gone through up to each day, no further.
+
+The hazard of the event is Cox's, with the dated states as they stood before each day, so that along
+account i's path Λ_i(t) = Σ e^{xβ} ΔH and G_i = e^{−Λ_i}. The strategy "by L" keeps the pace of all
+accounts, F from Kaplan-Meier with jumps f: a clone that has its event on day s weighs
+f(s)/F(L) over ΔH(s) e^{xβ} G_i(s−), one still without (F(L) − F(t−))/F(L) over G_i(t−).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from leadsignal.cohorts.dated import DatedCohorts
+from leadsignal.cohorts.followed import Followed, with_states_of
+from leadsignal.survival import fit_cox, kaplan_meier
+from leadsignal.survival.inputs import Bools, Floats, Ints
+
+
+@dataclass(frozen=True, eq=False)
+class HistoryWeights:
+    """Weights of the n accounts of a trial: ``without`` and ``waiting`` before each cut (n × k).
+
+    ``after`` (n) is that of clones without an event from day L on, ``started`` (n) that of clones
+    from their event on; ``by_day`` (n) is 1 − G_i(L).
+    """
+
+    without: Floats
+    after: Floats
+    waiting: Floats
+    started: Floats
+    by_day: Floats
+
+
+def weights_from_history(
+    cohorts: DatedCohorts,
+    seen: Ints,
+    event: Floats,
+    day: float,
+    cuts: Floats,
+    X: Floats | None,
+    history: Sequence[DatedCohorts],
+) -> HistoryWeights:
+    """Return the weights of the accounts ``seen``, whose event by ``day`` is ``event``."""
+    paths = _paths(cohorts, seen, event, day, X, history)
+    last = np.nextafter(cuts, -np.inf)
+    before, at_day = np.exp(-paths.lived(last)), np.exp(-paths.lived(np.array([day]))[:, 0])
+    until = np.minimum(np.minimum(event, cohorts.stop[seen]), day)
+    F = _all_by(until, event)
+    whole = max(float(F(np.array([day]))[0]), 1e-9)
+    left = np.clip(whole - F(last), 0, None) / whole
+    started = np.full(len(seen), 1 / whole)
+    account, on = paths.account[paths.happened], paths.stop[paths.happened]
+    jump = F(on) - F(np.nextafter(on, -np.inf))
+    started[account] = jump / whole / paths.density()
+    return HistoryWeights(1 / before, 1 / at_day, left / before, started, 1 - at_day)
+
+
+@dataclass(frozen=True, eq=False)
+class _Paths:
+    """Rows before the event, with each row's risk e^{xβ} and the baseline hazard as steps."""
+
+    account: Ints
+    start: Floats
+    stop: Floats
+    happened: Bools
+    risk: Floats
+    time: Floats
+    hazard: Floats
+    accounts: int
+
+    def cumulative(self, moments: Floats) -> Floats:
+        """Return the cumulative baseline hazard at each moment."""
+        steps = np.concatenate(([0.0], self.hazard))
+        held: Floats = steps[np.searchsorted(self.time, moments, side="right")]
+        return held
+
+    def lived(self, moments: Floats) -> Floats:
+        """Return Λ of every account at each moment (n × k), counted along its path."""
+        total = np.zeros((self.accounts, len(moments)))
+        for column, moment in enumerate(moments):
+            gone = self.cumulative(np.minimum(moment, self.stop)) - self.cumulative(self.start)
+            part = np.maximum(gone, 0.0) * self.risk
+            total[:, column] = np.bincount(self.account, part, self.accounts)
+        return total
+
+    def density(self) -> Floats:
+        """Return ΔH(s) e^{xβ} G(s−) of each event, in the order of the rows."""
+        last = np.nextafter(self.stop, -np.inf)
+        lived = self.risk * (self.cumulative(last) - self.cumulative(self.start))
+        whole = np.bincount(self.account, lived, self.accounts)
+        # A row that ends without the event was lived through to its end.
+        ends = self.risk * (self.cumulative(self.stop) - self.cumulative(last)) * ~self.happened
+        whole += np.bincount(self.account, ends, self.accounts)
+        step = self.cumulative(self.stop) - self.cumulative(last)
+        seen = self.happened
+        found: Floats = step[seen] * self.risk[seen] * np.exp(-whole[self.account[seen]])
+        return found
+
+
+def _paths(
+    cohorts: DatedCohorts,
+    seen: Ints,
+    event: Floats,
+    day: float,
+    X: Floats | None,
+    history: Sequence[DatedCohorts],
+) -> _Paths:
+    """Return the days before the event up to L, split where a state changes, and their hazard."""
+    until = np.minimum(np.minimum(event, cohorts.stop[seen]), day)
+    lasts = until > 0
+    zero = np.zeros(int(lasts.sum()))
+    rows = Followed(
+        "target_trial", seen[lasts], zero, until[lasts], (event <= until)[lasts].astype(np.intp),
+        zero.astype(np.intp), zero + 1, 0.0,
+    )  # fmt: skip
+    for held in history:
+        rows, _ = with_states_of(rows, held)
+    blocks = [] if X is None else [X[rows.account]]
+    for held in history:
+        rows, state = with_states_of(rows, held)
+        blocks.append((state[:, None] == np.arange(1, len(held.levels))).astype(np.float64))
+    columns, happened = np.hstack(blocks), rows.cause == 1
+    fit = fit_cox(columns, rows.stop, happened, start=rows.start, ridge=1e-6 * len(seen))
+    baseline = fit.baseline()
+    time, hazard = baseline.cumulative(baseline.strata[0])
+    place = np.full(len(cohorts), -1)
+    place[seen] = np.arange(len(seen))
+    risk = np.exp(fit.linear_predictor(columns))
+    return _Paths(
+        place[rows.account], rows.start, rows.stop, happened, risk, time, hazard, len(seen)
+    )
+
+
+def _all_by(until: Floats, event: Floats) -> Callable[[Floats], Floats]:
+    """Return F(t), the probability of an event by t, from Kaplan-Meier."""
+    at_start = until <= 0
+    share, later = at_start.mean(), ~at_start
+    curve = kaplan_meier(until[later], event[later] <= until[later])[0]
+    left = np.concatenate(([1.0], curve.estimate))
+
+    def by(moments: Floats) -> Floats:
+        held: Floats = 1 - (1 - share) * left[np.searchsorted(curve.time, moments, side="right")]
+        return held
+
+    return by

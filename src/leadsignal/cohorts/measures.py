@@ -1,0 +1,137 @@
+"""What is measured on followed rows, with influence: hazard ratios, retention, restricted means.
+
+Ends that are no churn compete: retention at a day is 1 − P(churn by then), and the restricted mean
+the days until the horizon that are not lost to churn. Without such ends both are Kaplan-Meier's.
+Hazard ratios are cause-specific.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
+from leadsignal.cohorts.followed import Followed
+from leadsignal.cohorts.numbers import Influenced
+from leadsignal.survival import CoxFit, aalen_johansen, fit_cox, probability_at, restricted_mean
+from leadsignal.survival.curves import Curves
+from leadsignal.survival.estimates import Estimates
+from leadsignal.survival.inputs import Floats, Ints
+
+LEFT = 10
+"""A curve is read as far as so many rows are at risk."""
+
+
+def clusters_of(cohorts: DatedCohorts) -> int:
+    """Return how many clusters the accounts form."""
+    return int(cohorts.cluster.max()) + 1
+
+
+def hazard_ratio(
+    followed: Followed, cohorts: DatedCohorts, level: int, X: Floats | None = None
+) -> tuple[Influenced, CoxFit]:
+    """Return the logarithm of the hazard ratio of ``level`` against the first, and its fit.
+
+    Cox on (start, stop] with Efron's ties; every other level has its column, ``X`` (rows × p) are
+    covariates of the rows.
+    """
+    others = [k for k in np.unique(followed.group).tolist() if k != 0]
+    columns = (followed.group[:, None] == np.array(others)).astype(np.float64)
+    if X is not None and X.size:
+        columns = np.hstack((columns, X))
+    cluster = cohorts.cluster[followed.account]
+    fit = fit_cox(
+        columns, followed.stop, followed.cause == CHURN, start=followed.start,
+        weights=followed.weight, cluster=cluster, ridge=_slight(columns, len(others)),
+    )  # fmt: skip
+    place = others.index(level)
+    influence = np.zeros(clusters_of(cohorts))
+    each = fit.influence
+    if each is not None:
+        influence[np.unique(cluster)] = each[:, place]
+    return Influenced(float(fit.coef[place]), influence), fit
+
+
+def _slight(columns: Floats, levels: int) -> Floats:
+    """Return a penalty on covariates only, so that a rare value cannot run off."""
+    ridge = np.full(columns.shape[1], 1e-3)
+    ridge[:levels] = 0.0
+    return ridge
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The curves of two groups (0 and ``level``) of followed rows, ready to be read."""
+
+    followed: Followed
+    curves: Curves
+    cluster: Ints
+    clusters: int
+    level: int
+
+    @property
+    def until(self) -> float:
+        """The last day on which both groups have ten rows at risk; a smaller group has no say."""
+        return min(_supported(self.followed, group) for group in (0, self.level))
+
+    @property
+    def churned(self) -> bool:
+        """Whether anybody churned at all."""
+        return CHURN in self.curves.steps.causes
+
+    def retention(self, day: float) -> dict[int, Influenced]:
+        """Return 1 − P(churn by ``day``) of both groups."""
+        return self._both(probability_at(self.curves, day, cause=CHURN), 1.0)
+
+    def mean_days(self, horizon: float) -> dict[int, Influenced]:
+        """Return the days between the origin and ``horizon`` not lost to churn, of both groups."""
+        lost = restricted_mean(self.curves, horizon, cause=CHURN)
+        return self._both(lost, horizon - self.curves.steps.origin)
+
+    def _both(self, lost: Estimates, whole: float) -> dict[int, Influenced]:
+        found = {}
+        for place, group in enumerate(lost.groups):
+            influence = np.zeros(self.clusters)
+            if lost.influence is not None:
+                influence[self.cluster] = -lost.influence[:, place]
+            found[int(str(group))] = Influenced(whole - float(lost.estimate[place]), influence)
+        return found
+
+
+def groups_of(followed: Followed, cohorts: DatedCohorts, level: int) -> Groups:
+    """Return the curves of ``level`` and of the first group, errors by cluster."""
+    rows = followed.of((0, level))
+    cluster = cohorts.cluster[rows.account]
+    curves = aalen_johansen(
+        rows.stop, rows.cause, start=rows.start, weights=rows.weight, group=rows.group,
+        cluster=cluster, bands=False,
+    )  # fmt: skip
+    return Groups(rows, curves, np.unique(cluster), clusters_of(cohorts), level)
+
+
+def median_day(followed: Followed, group: int) -> float:
+    """Return the first day by which half of a group has churned; infinite if it never has."""
+    rows = followed.of((group,))
+    if not (rows.cause == CHURN).any():
+        return float("inf")
+    curve = aalen_johansen(
+        rows.stop, rows.cause, start=rows.start, weights=rows.weight, bands=False
+    ).of("all", CHURN)
+    below = np.flatnonzero(curve.estimate >= 0.5)
+    return float(curve.time[below[0]]) if len(below) else float("inf")
+
+
+def _supported(followed: Followed, group: int) -> float:
+    stops = np.sort(followed.stop[followed.group == group])
+    return float(stops[-LEFT]) if len(stops) >= LEFT else float("inf")
+
+
+def rate(days: float, ends: float) -> float:
+    """Return churns per 1,000 account-months (of 365.25/12 days)."""
+    return float(1000 * ends / (days / (365.25 / 12))) if days > 0 else float("nan")
+
+
+__all__ = [
+    "OTHER_END", "Groups", "clusters_of", "groups_of", "hazard_ratio", "median_day", "rate",
+]  # fmt: skip

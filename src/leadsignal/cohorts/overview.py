@@ -1,0 +1,233 @@
+"""``compare_cohorts`` on tables, all ready comparisons at once, and a process's own estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.cohorts.comparison import Comparison, Contrast
+from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
+from leadsignal.cohorts.numbers import Number, holm
+from leadsignal.cohorts.ready import ready_comparisons
+from leadsignal.cohorts.side_by_side import compare_dated
+from leadsignal.cohorts.wording import best_of
+from leadsignal.durations import days_in
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.success import SuccessAnalysis
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.tables import Tables
+
+
+def compare_cohorts(
+    tables: Tables,
+    by: str | pd.DataFrame = "measured",
+    analysis: SuccessAnalysis | None = None,
+    *,
+    methods: Sequence[str] | None = None,
+    adjust: Sequence[str] = (),
+    mediators: Sequence[str] = (),
+    landmark: str | None = None,
+    horizon: str | None = None,
+    level: float = 0.95,
+) -> Comparison:
+    """Compare cohorts of accounts, the naive way beside corrected ones.
+
+    ``by`` is a ready comparison (``comparison_names`` lists them), a declared attribute,
+    ``"behavior:NAME"``, or a frame of account_id, on and, if there are several, state. ``methods``
+    are among naive, time_dependent, landmark and target_trial. ``adjust`` names attributes or
+    columns of the start; what came later only if also named in ``mediators``. ``landmark``
+    (default: 90d, for plans 30d, for results 180d, for contract changes 365d, for a process its
+    milestone) and ``horizon`` are durations. Raises OptionError for names that are not there and
+    ModelError where there is only one cohort.
+
+    >>> import leadsignal as ls
+    >>> comparison = compare_cohorts(ls.read_tables(ls.sample_folder()), by="measured")
+    >>> comparison.contrast("naive").artefact, comparison.contrast("time_dependent").artefact
+    (False, True)
+    """
+    later = tuple(name for name in adjust if is_dated(tables, analysis, name))
+    cohorts = dated_cohorts(tables, by, analysis, dated_covariates=later)
+    return compare_dated(
+        cohorts,
+        methods=methods,
+        adjust=adjust,
+        mediators=mediators,
+        landmark=None if landmark is None else days_in(landmark),
+        horizon=None if horizon is None else days_in(horizon),
+        level=level,
+    )
+
+
+def comparison_names(tables: Tables, analysis: SuccessAnalysis | None = None) -> tuple[str, ...]:
+    """Return the ready comparisons that these tables have the columns for."""
+    return tuple(ready_comparisons(tables, analysis or SuccessAnalysis(())))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One claim of the overview: naive and corrected ratio of churn, p corrected for all."""
+
+    by: str
+    cohort: str
+    against: str
+    naive: Number | None
+    corrected: Number
+    method: str
+    p_holm: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the line as a plain dictionary, ready for JSON."""
+        return {
+            "by": self.by,
+            "cohort": self.cohort,
+            "against": self.against,
+            "naive": None if self.naive is None else self.naive.to_dict(),
+            "hazard_ratio": self.corrected.to_dict(),
+            "method": self.method,
+            "p": self.corrected.p,
+            "p_holm": self.p_holm,
+        }
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Overview:
+    """All ready comparisons: a line a cohort, p-values corrected for their number (Holm).
+
+    ``comparisons`` are whole; ``left_out`` says which had nothing to compare, and why.
+    """
+
+    lines: tuple[Line, ...]
+    comparisons: tuple[Comparison, ...]
+    left_out: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a line."""
+        import pandas as pd
+
+        rows = []
+        for line in self.lines:
+            plain = line.to_dict()
+            for name in ("naive", "hazard_ratio"):
+                number = plain.pop(name) or {"estimate": None, "low": None, "high": None}
+                plain |= {f"{name}_{key}": value for key, value in number.items()}
+            rows.append(plain)
+        return pd.DataFrame(rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return lines and comparisons as plain dictionaries, ready for JSON."""
+        return {
+            "by": "all",
+            "cohorts": [],
+            "contrasts": [],
+            "overview": [line.to_dict() for line in self.lines],
+            "comparisons": [comparison.to_dict() for comparison in self.comparisons],
+            "left_out": list(self.left_out),
+        }
+
+    def __repr__(self) -> str:
+        rows = [("by", "cohort", "against", "naive", "corrected", "p, of all")]
+        for line in self.lines:
+            naive = "" if line.naive is None else str(line.naive)
+            p = f"{line.p_holm:.3f}"
+            rows.append((line.by, line.cohort, line.against, naive, str(line.corrected), p))
+        widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
+        head = f"Churn ratio of {len(self.lines)} cohorts; p-values corrected for their number"
+        lines = [
+            "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        return "\n".join([head, *lines, *(f"left out: {why}" for why in self.left_out)])
+
+
+def compare_all(
+    tables: Tables,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    methods: Sequence[str] | None = None,
+    adjust: Sequence[str] = (),
+    landmark: str | None = None,
+    horizon: str | None = None,
+) -> Overview:
+    """Make every ready comparison and correct for their number; options as in compare_cohorts.
+
+    >>> import leadsignal as ls
+    >>> overview = compare_all(ls.read_tables(ls.sample_folder()))
+    >>> {"measured", "contract", "rescued"} <= {line.by for line in overview.lines}
+    True
+    """
+    made, left_out = [], []
+    for name in comparison_names(tables, analysis):
+        try:
+            others = [column for column in adjust if column != name]
+            made.append(
+                compare_cohorts(tables, name, analysis, methods=methods, adjust=others,
+                                landmark=landmark, horizon=horizon)
+            )  # fmt: skip
+        except ModelError as error:
+            left_out.append(str(error))
+            continue
+        if not made[-1].contrasts:
+            held = len(made[-1].cohorts)
+            left_out.append(f"{name}: {held} values, compared by shrunken rates in its own result")
+    return Overview(_lines(made), tuple(made), tuple(left_out))
+
+
+def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:
+    quoted = [
+        (comparison, best)
+        for comparison in comparisons
+        for cohort in dict.fromkeys(c.cohort for c in comparison.contrasts)
+        if (best := best_of(comparison, cohort)) is not None and best.hazard_ratio is not None
+    ]
+    p = holm(np.array([_ratio(best).p for _, best in quoted]))
+    lines = []
+    for (comparison, best), corrected in zip(quoted, p.tolist(), strict=True):
+        wrong = comparison.contrast("naive", best.cohort)
+        naive = None if wrong is None else wrong.hazard_ratio
+        lines.append(
+            Line(
+                comparison.by, best.cohort, best.against, naive, _ratio(best), best.method,
+                corrected,
+            )
+        )  # fmt: skip
+    return tuple(lines)
+
+
+def _ratio(contrast: Contrast) -> Number:
+    if contrast.hazard_ratio is None:
+        raise ModelError(f"{contrast.cohort}: no hazard ratio")
+    return contrast.hazard_ratio
+
+
+def process_effect(
+    tables: Tables, analysis: SuccessAnalysis, process: str, *, adjust: Sequence[str] = ()
+) -> Number | None:
+    """Return the corrected hazard ratio of having adopted a process, or None.
+
+    Counted day by day, both ways (a lapse ends adoption). None where the tables cannot say. Raises
+    OptionError for a process that the analysis does not name. A number may be told to customers
+    only if ``number.excludes(1.0)``.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
+    >>> process_effect(tables, analysis, "weekly_reconciliation").estimate < 1
+    True
+    """
+    names = [known.name for known in analysis.processes]
+    if process not in names:
+        raise OptionError(f"{process!r} is not a process", f"Choose from {', '.join(names)}")
+    try:
+        comparison = compare_cohorts(
+            tables, process, analysis, methods=("time_dependent",), adjust=adjust
+        )
+    except ModelError:
+        return None
+    found = comparison.contrast("time_dependent", adjusted=bool(adjust))
+    return None if found is None else found.hazard_ratio

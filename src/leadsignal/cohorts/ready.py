@@ -1,0 +1,330 @@
+"""The ready comparisons: for each name, which days of which table change an account's cohort.
+
+A first event moves an account into its cohort for good; a trailing window moves it both ways. All
+read the tables as they stood at ``as_of``, and say from which day on a state is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.errors import OptionError
+from leadsignal.panel import adoption_episodes
+from leadsignal.sources.parts import quoted
+from leadsignal.success import SuccessAnalysis
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.tables import Tables
+
+RESULT_DAYS, KEPT_DAYS, DIARY_DAYS, SURVEY_DAYS = 90, 180, 90, 365
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """Dated changes of state: a frame of account_id, on, state (a position in ``levels``).
+
+    ``table`` is where they come from and ``window`` the days it takes until a state is known;
+    ``for_good`` says that a state once reached stays, so that what happened before the table is
+    complete matters for ever. ``landmark`` is the day at which the question is usually asked,
+    ``only`` the attributes and values of the accounts that it is asked of.
+    """
+
+    levels: tuple[str, ...]
+    frame: pd.DataFrame
+    table: str | None
+    window: int = 0
+    for_good: bool = True
+    landmark: int = 90
+    meaning: str = ""
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+Maker = Callable[["Tables", SuccessAnalysis], Changes]
+
+
+def ready_comparisons(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
+    """Return, by name, the ready comparisons that these tables have the columns for."""
+    made: dict[str, Maker] = {}
+    if "results" in tables.names:
+        made["measured"] = partial(_first, "results", "measured_on", "unmeasured", "measured")
+        if "shown_on" in tables.columns("results"):
+            made["shown"] = partial(_first, "results", "shown_on", "not shown", "shown")
+        if "target" in tables.columns("results"):
+            made["results"] = _results
+    if "tickets" in tables.names:
+        made["complained"] = partial(_first, "tickets", "opened_at", "no ticket", "complained")
+    if "contract_changes" in tables.names:
+        made["contract"] = _contract
+    made |= _from_analysis(tables, analysis)
+    if "plans" in tables.names:
+        made["planned"] = partial(_first, "plans", "agreed_on", "no plan", "planned", landmark=30)
+    if "commitments" in tables.names and "completed_on" in tables.columns("commitments"):
+        made["commitments"] = _commitments
+    if "surveys" in tables.names:
+        made["satisfied"] = _satisfied
+    if "flags" in tables.names:
+        made["rescued"] = partial(_first, "flags", "cleared_on", "flagged", "rescued")
+    for name in tables.attributes:
+        made.setdefault(name, partial(_attribute, name))
+    return made
+
+
+def _from_analysis(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
+    made: dict[str, Maker] = {}
+    if "behaviors" not in tables.names:
+        return made
+    if analysis.processes:
+        made["adopted"] = partial(_adopted, None)
+    for process in analysis.processes:
+        made[process.name] = partial(_adopted, process.name)
+    tracking = analysis.tracking
+    for name, behaviors, without in (
+        ("sponsor_seen", tracking.sponsor, "sponsor not seen"),
+        ("handed_off", tracking.handoff, "not handed off"),
+    ):
+        if behaviors:
+            made[name] = partial(
+                _first, "behaviors", "occurred_at", without, name.replace("_", " "),
+                where=_among("behavior", behaviors),
+            )  # fmt: skip
+    if tracking.diary:
+        made["diary"] = partial(_diary, tracking.diary)
+    return made
+
+
+def changes_of(tables: Tables, analysis: SuccessAnalysis, by: str) -> Changes:
+    """Return the dated changes of a comparison; raises OptionError with the names there are.
+
+    ``behavior:NAME`` is the first event of any behaviour.
+    """
+    made = ready_comparisons(tables, analysis)
+    if by in made:
+        return made[by](tables, analysis)
+    if by.startswith("behavior:") and "behaviors" in tables.names:
+        name = by.removeprefix("behavior:")
+        return _first(
+            "behaviors", "occurred_at", f"no {name}", name, tables, analysis,
+            where=_among("behavior", (name,)),
+        )  # fmt: skip
+    if "accounts" in tables.names and by in tables.columns("accounts"):
+        raise OptionError(
+            f"{by} is a column of accounts that is not declared as an attribute",
+            "Declare it in leadsignal.toml, if its values have not changed since the start",
+        )
+    raise OptionError(
+        f"there is no comparison by {by!r}",
+        f"Choose from {', '.join(made)}, behavior:NAME, or give a frame of account_id, on, state",
+    )
+
+
+def changes_from_frame(frame: pd.DataFrame) -> Changes:
+    """Return changes from a frame of account_id, on and, if there are several, state."""
+    import pandas as pd
+
+    missing = {"account_id", "on"} - set(frame.columns)
+    if missing:
+        raise OptionError(
+            f"the frame of events lacks {', '.join(sorted(missing))}",
+            "Give account_id and on, and state where there are several",
+        )
+    states = frame["state"] if "state" in frame else pd.Series("event", index=frame.index)
+    names = tuple(sorted(states.astype(str).unique()))
+    place = {name: k + 1 for k, name in enumerate(names)}
+    listed = pd.DataFrame(
+        {
+            "account_id": frame["account_id"].astype(str),
+            "on": pd.to_datetime(frame["on"]),
+            "state": states.astype(str).map(place),
+        }
+    )
+    return Changes((f"before {names[0]}" if len(names) == 1 else "before", *names), listed, None)
+
+
+def _among(column: str, values: tuple[str, ...]) -> str:
+    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{quoted(column)} IN ({listed})"
+
+
+def _query(tables: Tables, sql: str) -> pd.DataFrame:
+    frame: pd.DataFrame = tables.connection.cursor().execute(sql).df()
+    return frame
+
+
+def _first(
+    table: str, day: str, without: str, within: str, tables: Tables, _: SuccessAnalysis,
+    *, where: str = "TRUE", landmark: int = 90,
+) -> Changes:  # fmt: skip
+    frame = _query(
+        tables,
+        f'SELECT account_id, CAST(min({day}) AS DATE) AS "on", 1 AS state'
+        f" FROM ({tables.sql(table)}) AS t WHERE {day} IS NOT NULL AND {where} GROUP BY account_id",
+    )
+    return Changes((without, within), frame, table, landmark=landmark)
+
+
+def _results(tables: Tables, analysis: SuccessAnalysis) -> Changes:
+    metric = analysis.bullseye.success_metric
+    told = "metric" in tables.columns("results") and metric
+    where = _among("metric", (metric,)) if told else "TRUE"
+    better = "CASE WHEN higher_is_better THEN value >= target ELSE value <= target END"
+    frame = _query(
+        tables,
+        f'SELECT account_id, CAST(measured_on AS DATE) AS "on",'
+        f" min(CASE WHEN {better} THEN 2 ELSE 1 END) AS state FROM ({tables.sql('results')}) AS t"
+        f" WHERE target IS NOT NULL AND {where} GROUP BY ALL",
+    )
+    return Changes(
+        ("no results", "poor", "good"), _lapsing(frame, RESULT_DAYS), "results", RESULT_DAYS,
+        for_good=False, landmark=180,
+        meaning="the latest result of the last 90 days against its target",
+    )  # fmt: skip
+
+
+def _contract(tables: Tables, _: SuccessAnalysis) -> Changes:
+    frame = _query(
+        tables,
+        'SELECT account_id, CAST(changed_at AS DATE) AS "on",'
+        " min(CASE WHEN kind = 'expansion' THEN 1 ELSE 2 END) AS state"
+        f" FROM ({tables.sql('contract_changes')}) AS t"
+        " WHERE kind IN ('expansion', 'reduction') GROUP BY ALL",
+    )
+    return Changes(("no change", "expansion", "reduction"), frame, "contract_changes", landmark=365,
+                   meaning="the latest change of the contract")  # fmt: skip
+
+
+def _commitments(tables: Tables, _: SuccessAnalysis) -> Changes:
+    """At least half of what fell due in the last 180 days done by its date, or not."""
+    import pandas as pd
+
+    due = _query(
+        tables,
+        'SELECT account_id, CAST(due_on AS DATE) + 1 AS "on", count(*) AS due,'
+        " count(*) FILTER (completed_on IS NOT NULL AND completed_on <= due_on) AS kept"
+        f" FROM ({tables.sql('commitments')}) AS t"
+        f" WHERE due_on < DATE '{tables.as_of_date}' GROUP BY ALL",
+    )
+    leaving = due.assign(on=due["on"] + pd.Timedelta(days=KEPT_DAYS), due=-due["due"],
+                         kept=-due["kept"])  # fmt: skip
+    both = pd.concat([due, leaving]).groupby(["account_id", "on"], as_index=False).sum()
+    running = both.groupby("account_id")[["due", "kept"]].cumsum()
+    kept = 2 * running["kept"] >= running["due"]
+    state = (1 + kept.astype(int)).where(running["due"] > 0, 0)
+    return Changes(
+        ("none due", "missed", "kept"), both[["account_id", "on"]].assign(state=state),
+        "commitments", KEPT_DAYS, for_good=False,
+        meaning="half or more of the commitments due in the last 180 days done by their date",
+    )  # fmt: skip
+
+
+def _diary(behaviors: tuple[str, ...], tables: Tables, _: SuccessAnalysis) -> Changes:
+    frame = _query(
+        tables,
+        'SELECT DISTINCT account_id, CAST(occurred_at AS DATE) AS "on", 1 AS state'
+        f" FROM ({tables.sql('behaviors')}) AS t WHERE {_among('behavior', behaviors)}",
+    )
+    return Changes(
+        ("no diary", "diary kept"), _lapsing(frame, DIARY_DAYS), "behaviors", DIARY_DAYS,
+        for_good=False, meaning="a diary entry within the last 90 days",
+    )  # fmt: skip
+
+
+def _satisfied(tables: Tables, _: SuccessAnalysis) -> Changes:
+    frame = _query(
+        tables,
+        'SELECT account_id, CAST(answered_on AS DATE) AS "on", avg(score) AS score'
+        f" FROM ({tables.sql('surveys')}) AS t GROUP BY ALL",
+    )
+    middle = float(frame["score"].median()) if len(frame) else 0.0
+    frame["state"] = 1 + (frame["score"] >= middle).astype(int)
+    return Changes(
+        ("not asked", "dissatisfied", "satisfied"), _lapsing(frame, SURVEY_DAYS), "surveys",
+        SURVEY_DAYS, for_good=False,
+        meaning=f"the latest survey of the last 365 days at {middle:g}, the median, or above",
+    )  # fmt: skip
+
+
+def _adopted(name: str | None, tables: Tables, analysis: SuccessAnalysis) -> Changes:
+    """Adopted, both ways: one process, or any of them."""
+    import pandas as pd
+
+    episodes = adoption_episodes(tables, analysis)
+    if name is not None:
+        episodes = episodes[episodes["process"] == name]
+    turns = [("adopted_on", 1), ("lapsed_on", -1)]
+    listed = pd.concat(
+        [
+            episodes[["account_id", column]].dropna().set_axis(["account_id", "on"], axis=1)
+            .assign(by=by)
+            for column, by in turns
+        ]
+    )  # fmt: skip
+    summed = listed.groupby(["account_id", "on"], as_index=False)["by"].sum()
+    state = (summed.groupby("account_id")["by"].cumsum() > 0).astype(int)
+    chosen = [p for p in analysis.processes if name in (None, p.name)]
+    window = max((p.within * p.sustained_for for p in chosen), default=0)
+    due = max((p.adopt_by or 90 for p in chosen), default=90) if name else 90
+    return Changes(
+        ("not adopted", "adopted"), summed[["account_id", "on"]].assign(state=state), "behaviors",
+        window, for_good=False, landmark=due,
+        meaning=f"{name or 'any essential process'} adopted; a lapse ends it",
+        only=chosen[0].applies_to if len(chosen) == 1 else {},
+    )  # fmt: skip
+
+
+def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:
+    """Return the changes with a return to state 0 where no newer one comes within ``days``."""
+    import pandas as pd
+
+    frame = frame.sort_values(["account_id", "on"], ignore_index=True)
+    on = frame["on"]
+    following = on.groupby(frame["account_id"]).shift(-1)
+    # An event of day d lies in the last `days` days up to midnight of d + days.
+    end = on + pd.Timedelta(days=days)
+    lapses = following.isna() | (following > end)
+    back = frame.loc[lapses, ["account_id"]].assign(on=end[lapses], state=0)
+    return pd.concat([frame[["account_id", "on", "state"]], back], ignore_index=True)
+
+
+def _attribute(name: str, tables: Tables, _: SuccessAnalysis) -> Changes:
+    """A property since the start, and its dated changes where account_changes has them."""
+    import pandas as pd
+
+    number = tables.attributes.get(name) == "number"
+    cell = quoted(name)
+    frame = _query(
+        tables, f"SELECT account_id, started_on AS \"on\", {cell} AS value"
+        f" FROM ({tables.sql('accounts')}) AS t",
+    )  # fmt: skip
+    if number:
+        frame["value"] = _thirds(frame["value"])
+    if "account_changes" in tables.names and not number:
+        dated = _query(
+            tables,
+            'SELECT account_id, CAST(changed_on AS DATE) AS "on", value'
+            f" FROM ({tables.sql('account_changes')}) AS t WHERE {_among('attribute', (name,))}",
+        )
+        frame = pd.concat([frame, dated], ignore_index=True)
+    values = frame["value"].astype("object").where(frame["value"].notna(), "not given").astype(str)
+    counts = values.value_counts()
+    levels = sorted(counts.index, key=lambda value: (-counts[value], value))
+    place: Mapping[str, int] = {value: k for k, value in enumerate(levels)}
+    frame = frame[["account_id", "on"]].assign(state=values.map(place).astype(int))
+    return Changes(tuple(levels), frame, None)
+
+
+def _thirds(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a number as its third: a cohort has a name."""
+    import numpy as np
+    import pandas as pd
+
+    cuts = np.unique(np.nanquantile(values.astype(float), [0, 1 / 3, 2 / 3, 1]))
+    if len(cuts) < 3:
+        return values.astype(str)
+    names = [f"{low:g} to {high:g}" for low, high in pairwise(cuts.tolist())]
+    return pd.cut(values, cuts.tolist(), labels=names, include_lowest=True).astype("object")

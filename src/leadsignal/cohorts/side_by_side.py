@@ -1,0 +1,472 @@
+"""All methods on the same cohorts, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leadsignal.cohorts.cautions import cautions_of
+from leadsignal.cohorts.comparison import Cohort, Comparison, Contrast
+from leadsignal.cohorts.covariates import columns_of, propensity
+from leadsignal.cohorts.dated import CHURN, DatedCohorts
+from leadsignal.cohorts.followed import (
+    METHODS,
+    Followed,
+    follow_from_landmark,
+    follow_in_time,
+    follow_naively,
+    follow_since_start,
+    with_states_of,
+)
+from leadsignal.cohorts.measures import (
+    Groups,
+    groups_of,
+    hazard_ratio,
+    median_day,
+    rate,
+)
+from leadsignal.cohorts.numbers import Influenced, Number, e_value
+from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
+from leadsignal.cohorts.trial import Weighting, clone_and_weight
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.survival import logrank
+from leadsignal.survival.inputs import Floats
+
+if TYPE_CHECKING:
+    pass
+
+HORIZONS = (730, 547, 365, 182, 91)
+YEAR, TWO_YEARS = 365, 730
+MEDIATED = ("time_dependent", "landmark", "target_trial")
+MANY = 6
+"""A property with more values than this is compared by shrunken rates, not one by one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of the cohorts: methods, covariates, days."""
+
+    cohorts: DatedCohorts
+    methods: tuple[str, ...]
+    adjust: tuple[str, ...]
+    X: Floats | None
+    mediators: tuple[str, ...]
+    landmark: int
+    horizon: float
+    level: float
+
+
+def compare_dated(
+    cohorts: DatedCohorts,
+    *,
+    methods: Sequence[str] | None = None,
+    adjust: Sequence[str] = (),
+    mediators: Sequence[str] = (),
+    landmark: int | None = None,
+    horizon: int | None = None,
+    level: float = 0.95,
+) -> Comparison:
+    """Compare cohorts that are at hand; ``compare_cohorts`` makes them from tables.
+
+    ``landmark`` and ``horizon`` are days; the longest horizon of 24, 18, 12, 6 or 3 months that all
+    methods support is taken where none is given. Raises OptionError for unknown methods and for
+    covariates that are not there or that the event may have changed.
+
+    >>> rng = np.random.default_rng(0)
+    >>> event, end = rng.integers(1, 900, 300), rng.integers(30, 900, 300)
+    >>> cohorts = DatedCohorts.from_changes("measured", ["unmeasured", "measured"], np.arange(300),
+    ...     end, np.ones(300), (np.arange(300), event, np.ones(300)))
+    >>> compare_dated(cohorts).contrast("naive").artefact
+    False
+    """
+    chosen = _methods(cohorts, methods)
+    values, later = _adjusting(cohorts, tuple(adjust), tuple(mediators), chosen)
+    X = columns_of(values)[0] if adjust else None
+    if X is not None and not X.size:
+        X = np.zeros((len(cohorts), 0))
+    if len(cohorts.levels) > MANY:
+        chosen = ()
+    question = Question(
+        cohorts, chosen, tuple(adjust), X, later, _landmark(cohorts, landmark), 0.0, level
+    )
+    question, groups, notes = _with_horizon(question, horizon)
+    contrasts, more = _contrasts(question, groups)
+    curve = _curve_of(question, groups)
+    return Comparison(
+        cohorts.name,
+        tuple(_cohort(question, k, curve) for k in range(len(cohorts.levels))),
+        tuple(contrasts),
+        (*cohorts.notes, *notes, *more, *cautions_of(question, contrasts, groups)),
+        question.landmark,
+        question.horizon,
+        level,
+        tuple(adjust),
+        _small_groups(cohorts, X),
+        cohorts,
+    )
+
+
+def _methods(cohorts: DatedCohorts, methods: Sequence[str] | None) -> tuple[str, ...]:
+    unknown = [method for method in methods or () if method not in METHODS]
+    if unknown:
+        raise OptionError(
+            f"{', '.join(map(repr, unknown))} is not a method", f"Choose from {', '.join(METHODS)}"
+        )
+    if cohorts.since_the_start:
+        # No time before an event can be misplaced: day by day is all there is to do.
+        return ("time_dependent",)
+    asked = METHODS if methods is None else tuple(methods)
+    return tuple(m for m in METHODS if m in asked or m == "naive")
+
+
+def _landmark(cohorts: DatedCohorts, landmark: int | None) -> int:
+    return cohorts.landmark if landmark is None else landmark
+
+
+def _adjusting(
+    cohorts: DatedCohorts,
+    adjust: tuple[str, ...],
+    mediators: tuple[str, ...],
+    methods: tuple[str, ...],
+) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    """Return the covariates of the start, and the later ones that are named mediators.
+
+    Refuses those that the event may have changed. A trial takes only what stood before the event,
+    so that alone it may have them unnamed.
+    """
+    before_only = set(methods) <= {"naive", "target_trial"}
+    values: dict[str, NDArray[Any]] = {}
+    later = []
+    for name in adjust:
+        if name == cohorts.name:
+            raise OptionError(f"{name} is what is compared", "Adjust for something else")
+        if name in cohorts.covariates:
+            values[name] = cohorts.covariates[name]
+        elif name in cohorts.dated_covariates and (before_only or name in mediators):
+            later.append(name)
+        elif name in cohorts.dated_covariates:
+            raise OptionError(
+                f"{name} comes after the start, so {cohorts.name} may have changed it",
+                f'Leave it out, name it (mediators=["{name}"]), or take methods=["target_trial"],'
+                " which looks no further than the event",
+            )
+        else:
+            known = ", ".join(cohorts.covariates) or "none"
+            raise OptionError(
+                f"{name!r} is no covariate",
+                f"Choose from {known}; declare columns of accounts as attributes",
+            )
+    return values, tuple(later)
+
+
+Key = tuple[str, int, bool]
+
+
+def _with_horizon(
+    question: Question, horizon: int | None
+) -> tuple[Question, dict[Key, tuple[Groups, Weighting | None]], list[str]]:
+    """Follow every method's groups, and find the horizon that they all support."""
+    groups: dict[Key, tuple[Groups, Weighting | None]] = {}
+    notes = []
+    for k in range(1, len(question.cohorts.levels)):
+        for method in question.methods:
+            for adjusted in (False, True) if question.X is not None else (False,):
+                if adjusted and question.mediators and method not in MEDIATED:
+                    notes.append(
+                        f"{method} cannot hold {', '.join(question.mediators)}: it adjusts for"
+                        " values of the start; not adjusted"
+                    )
+                    continue
+                try:
+                    rows, weighting = _follow(question, method, k, adjusted)
+                    groups[method, k, adjusted] = (
+                        groups_of(rows, question.cohorts, k), weighting,
+                    )  # fmt: skip
+                except (ModelError, OptionError) as error:
+                    notes.append(f"{method}, {question.cohorts.levels[k]}: {error}")
+    # The naive groups do not decide: whoever stays long is hardly ever left in the first.
+    until = [
+        held.until for (m, _, _), (held, _) in groups.items() if m != "naive" and _has_days(held)
+    ]
+    reach = min(*until, float(question.cohorts.stop.max())) if until else 0.0
+    origin = max((held.followed.origin for held, _ in groups.values()), default=0.0)
+    supported = [day for day in HORIZONS if origin < day <= reach]
+    best = float(horizon or (supported[0] if supported else max(np.floor(reach), origin + 1)))
+    return replace(question, horizon=best), groups, notes
+
+
+def _has_days(groups: Groups) -> bool:
+    """Whether a restricted mean says something of these groups: not of groups in motion."""
+    return groups.followed.method != "time_dependent" or _in_place(groups.followed)
+
+
+def _in_place(followed: Followed) -> bool:
+    return len(np.unique(followed.account)) == len(followed.account)
+
+
+def _follow(
+    question: Question, method: str, k: int, adjusted: bool
+) -> tuple[Followed, Weighting | None]:
+    """Return the rows of one method for level ``k`` against the first, weighted if adjusted."""
+    cohorts, X = question.cohorts, question.X if adjusted else None
+    if method == "target_trial":
+        history = [cohorts.dated_covariates[name] for name in question.mediators]
+        return clone_and_weight(cohorts, k, question.landmark, X, history if X is not None else ())
+    if method == "time_dependent" and not cohorts.since_the_start:
+        return follow_in_time(cohorts).of((0, k)), None
+    if method == "time_dependent":
+        rows = follow_since_start(cohorts)
+    elif method == "naive":
+        rows = follow_naively(cohorts)
+    else:
+        rows = follow_from_landmark(cohorts, question.landmark)
+    rows = rows.of((0, k))
+    if len(np.unique(rows.group)) < 2:
+        raise ModelError("one of the two cohorts has no accounts here")
+    if X is None:
+        return rows, None
+    if method == "landmark":
+        X = np.hstack((X, *_at_landmark(question)))
+    return _balanced(rows, X, k), None
+
+
+def _at_landmark(question: Question) -> list[Floats]:
+    """Return the mediators' states on the day of the landmark, as columns of the accounts."""
+    dated = [question.cohorts.dated_covariates[name] for name in question.mediators]
+    states = [held.state_at(question.landmark) for held in dated]
+    return [columns_of({"state": state.astype(str)})[0] for state in states]
+
+
+def _balanced(rows: Followed, X: Floats, k: int) -> Followed:
+    """Weight both groups to the covariates of both together (Robins, Hernán & Brumback 2000)."""
+    inside = rows.group == k
+    p = propensity(X[rows.account], inside)
+    share = inside.mean()
+    return rows.weighted(np.where(inside, share / p, (1 - share) / (1 - p)))
+
+
+def _contrasts(
+    question: Question, groups: dict[Key, tuple[Groups, Weighting | None]]
+) -> tuple[list[Contrast], list[str]]:
+    found, notes = [], []
+    for (method, k, adjusted), (held, weighting) in groups.items():
+        try:
+            found.append(_contrast(question, method, k, adjusted, held, weighting))
+        except ModelError as error:
+            notes.append(f"{method}, {question.cohorts.levels[k]}: {error}")
+    return found, notes
+
+
+def _contrast(
+    question: Question,
+    method: str,
+    k: int,
+    adjusted: bool,
+    groups: Groups,
+    weighting: Weighting | None,
+) -> Contrast:
+    cohorts, level = question.cohorts, question.level
+    rows = groups.followed
+    counted = rows if weighting is None else rows.where(rows.stop > question.landmark)
+    bare = Contrast(
+        cohorts.levels[k], cohorts.levels[0], method, question.adjust if adjusted else (),
+        _count(counted, k), _ends(counted, k), origin=rows.origin,
+    )  # fmt: skip
+    if bare.suppressed or not groups.churned:
+        return bare
+    log_ratio = _log_ratio(question, method, k, rows, adjusted)
+    ratio = log_ratio.ratio(level)
+    days = _days(question, groups)
+    shrinkage, of = _shrinkage(question, method, k, log_ratio, days, groups)
+    return replace(
+        bare,
+        hazard_ratio=ratio,
+        e_value=e_value(ratio),
+        rmst_days=None if days is None else (days[k] - days[0]).number(level),
+        rmst_ratio=None if days is None else (days[k].log() - days[0].log()).ratio(level),
+        retention_12m=_retention(groups, k, YEAR, level),
+        retention_24m=_retention(groups, k, TWO_YEARS, level),
+        shrinkage=shrinkage,
+        shrinkage_of=of,
+        log_rank_p=_log_rank(rows) if method == "time_dependent" and not adjusted else None,
+        horizon=None if days is None else question.horizon,
+        effective=None if weighting is None else weighting.effective,
+        highest_weight=None if weighting is None else weighting.highest,
+    )
+
+
+def _log_ratio(
+    question: Question, method: str, k: int, rows: Followed, adjusted: bool
+) -> Influenced:
+    """Return the log hazard ratio: by weights in a trial, by columns of the fit elsewhere."""
+    if method == "target_trial":
+        return hazard_ratio(rows, question.cohorts, k)[0]
+    rows = rows.weighted(np.ones(len(rows.weight)))
+    if not adjusted or question.X is None:
+        return hazard_ratio(rows, question.cohorts, k)[0]
+    if method == "landmark":
+        X = np.hstack((question.X, *_at_landmark(question)))[rows.account]
+        return hazard_ratio(rows, question.cohorts, k, X)[0]
+    blocks = []
+    for name in question.mediators:
+        rows, _ = with_states_of(rows, question.cohorts.dated_covariates[name])
+    for name in question.mediators:  # all splits made, each state has its column in every row
+        rows, state = with_states_of(rows, question.cohorts.dated_covariates[name])
+        blocks.append((state[:, None] == np.arange(1, state.max() + 1)).astype(np.float64))
+    return hazard_ratio(rows, question.cohorts, k, np.hstack((question.X[rows.account], *blocks)))[
+        0
+    ]
+
+
+def _count(rows: Followed, k: int) -> tuple[int, int]:
+    inside, outside = (len(np.unique(rows.account[rows.group == group])) for group in (k, 0))
+    return inside, outside
+
+
+def _ends(rows: Followed, k: int) -> tuple[int, int]:
+    """Return how many accounts churned in each of the two groups."""
+    inside, outside = (
+        len(np.unique(rows.account[(rows.group == group) & (rows.cause == CHURN)]))
+        for group in (k, 0)
+    )
+    return inside, outside
+
+
+def _log_rank(rows: Followed) -> float | None:
+    try:
+        return logrank(rows.stop, rows.cause == CHURN, rows.group, start=rows.start).p
+    except ModelError:
+        return None
+
+
+def _days(question: Question, groups: Groups) -> dict[int, Influenced] | None:
+    return _mean_days(groups, question.horizon) if _has_days(groups) else None
+
+
+def _mean_days(groups: Groups, horizon: float) -> dict[int, Influenced] | None:
+    try:
+        return groups.mean_days(horizon)
+    except OptionError:  # a group was not followed so far; None says so
+        return None
+
+
+def _retention(groups: Groups, k: int, day: int, level: float) -> tuple[Number, Number] | None:
+    if not _has_days(groups) or day <= groups.followed.origin:
+        return None
+    try:
+        both = groups.retention(day)
+    except OptionError:
+        return None
+    rows = groups.followed
+    inside, outside = (_share(both[g], rows.of((g,)), level) for g in (k, 0))
+    return inside, outside
+
+
+def _share(share: Influenced, rows: Followed, level: float) -> Number:
+    """Return a share with its interval; of a group without any churn the exact one of n accounts.
+
+    With no end in n accounts the limit is (α/2)^(1/n) (Clopper & Pearson 1934).
+    """
+    number = share.number(level)
+    if share.std_err > 0:
+        return replace(number, low=max(number.low, 0.0), high=min(number.high, 1.0))
+    accounts = len(np.unique(rows.account))
+    return Number(share.value, (0.5 - level / 2) ** (1 / accounts), 1.0, 1.0)
+
+
+def _shrinkage(
+    question: Question, method: str, k: int, log_ratio: Influenced,
+    days: dict[int, Influenced] | None, groups: Groups,
+) -> tuple[Number | None, str]:  # fmt: skip
+    """Return the naive ratio over the corrected one: both of hazards, or both of mean days."""
+    if method == "naive" or question.cohorts.since_the_start:
+        return None, ""
+    naive = follow_naively(question.cohorts).of((0, k))
+    if len(np.unique(naive.group)) < 2:
+        return None, ""
+    if method == "time_dependent":
+        wrong, _ = hazard_ratio(naive, question.cohorts, k)
+        return (wrong - log_ratio).ratio(question.level), "hazard ratio"
+    if days is None:
+        return None, ""
+    naive = _same_days(naive, groups.followed, question)
+    other = groups_of(naive, question.cohorts, k)
+    wrong_days = _mean_days(other, question.horizon) if other.churned else None
+    if wrong_days is None or len(wrong_days) < 2:
+        return None, ""
+    gap = (wrong_days[k].log() - wrong_days[0].log()) - (days[k].log() - days[0].log())
+    return gap.ratio(question.level), "mean days"
+
+
+def _same_days(naive: Followed, corrected: Followed, question: Question) -> Followed:
+    """Return the naive rows of the accounts and from the day that the corrected ones have."""
+    there = np.isin(naive.account, corrected.account)
+    rows = naive.where(there)
+    start = np.maximum(rows.start, corrected.origin)
+    return replace(rows, start=start, origin=corrected.origin)
+
+
+def _curve_of(
+    question: Question, groups: Mapping[Key, tuple[Groups, Weighting | None]]
+) -> tuple[str, dict[int, Groups]]:
+    """Return the method that curves and retention are read from, with its groups by level."""
+    two = len(question.cohorts.levels) == 2
+    order = ("target_trial", "landmark") if two else ("landmark",)
+    for method in ("time_dependent",) if question.cohorts.since_the_start else order:
+        held = {k: g for (m, k, adjusted), (g, _) in groups.items() if m == method and not adjusted}
+        if held:
+            return method, held
+    return "none", {}
+
+
+def _cohort(question: Question, k: int, curve: tuple[str, dict[int, Groups]]) -> Cohort:
+    cohorts = question.cohorts
+    mine = cohorts.row_state == k
+    days = float((cohorts.row_stop - cohorts.row_start)[mine].sum())
+    ended = int((cohorts.row_cause[mine] == CHURN).sum())
+    method, held = curve
+    groups = held.get(k) or next(iter(held.values()), None)
+    read = groups is not None and groups.churned and (k == 0 or k in held)
+    median = median_day(groups.followed, k) if groups is not None and read else float("inf")
+    return Cohort(
+        cohorts.levels[k],
+        len(np.unique(cohorts.row_account[mine])),
+        days,
+        ended,
+        rate(days, ended),
+        _at(groups, k, YEAR, question.level) if read and groups is not None else None,
+        _at(groups, k, TWO_YEARS, question.level) if read and groups is not None else None,
+        median if np.isfinite(median) else None,
+        method,
+        _days_before(cohorts, k),
+    )
+
+
+def _at(groups: Groups, k: int, day: int, level: float) -> Number | None:
+    pair = _retention(groups, groups.level, day, level)
+    return None if pair is None else pair[0 if k == groups.level else 1]
+
+
+def _days_before(cohorts: DatedCohorts, k: int) -> float:
+    """Return the share of all days of accounts ever in a level that they lived before it."""
+    ever = np.isfinite(first := cohorts.first_day(k))
+    whole = (cohorts.stop - cohorts.entry)[ever].sum()
+    before = (first - cohorts.entry)[ever].sum()
+    return float(before / whole) if whole > 0 else 0.0
+
+
+def _small_groups(cohorts: DatedCohorts, X: Floats | None) -> SmallGroups | None:
+    levels = len(cohorts.levels)
+    if levels <= 2 or not (cohorts.since_the_start or levels > MANY):
+        return None
+    ended = np.bincount(cohorts.row_state, weights=cohorts.row_cause == CHURN, minlength=levels)
+    accounts = [len(np.unique(cohorts.row_account[cohorts.row_state == k])) for k in range(levels)]
+    expected = expected_ends(cohorts, X)
+    return shrink(cohorts.levels, ended.astype(int), expected, accounts=accounts)
+
+
+__all__ = ["compare_dated"]

@@ -1,0 +1,190 @@
+"""A target trial from records: "event by day L" against "not by day L", by clone, censor, weight.
+
+Every account seen from day 0 is in both arms. Let E be the day of its first event, F(t) the
+probability of E ≤ t were nobody to leave (given its covariates), G = 1 − F.
+
+- *Not by L*: the clone is censored at an event by L. At risk at t ≤ L it weighs 1/G(t−), after L
+  1/G(L); whoever starts later stays in.
+- *By L*: the clone is censored at L without an event. The strategy is "an event by day L, at the
+  pace of those who have one by then": density f(s)/F(L). So a clone with its event weighs 1/F(L),
+  and one still without at t ≤ L weighs (F(L) − F(t−)) / (F(L) G(t−)).
+
+Both are ratios of the strategy's density to what was observed (Cain et al. 2010, with that density
+in the place of theirs), and no clone waits with a weight that explodes on the last day. After L
+nobody's event is touched: intention to treat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from leadsignal.cohorts.dated import DatedCohorts
+from leadsignal.cohorts.followed import Followed
+from leadsignal.cohorts.histories import HistoryWeights, weights_from_history
+from leadsignal.errors import ModelError
+from leadsignal.survival import fit_cox, kaplan_meier
+from leadsignal.survival.inputs import Floats, Ints
+
+PIECES = 13
+"""Before L weights change at the days of ends; at so many of them if there are more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weighting:
+    """How the clones were weighted.
+
+    ``by_day`` (n) is F(L) of each account in the trial; ``effective`` the effective number of
+    accounts after L by arm (not by L, by L), ``highest`` the highest weight over the mean there,
+    ``accounts`` in the trial, ``events`` by day L.
+    """
+
+    by_day: Floats
+    effective: tuple[float, float]
+    highest: tuple[float, float]
+    accounts: int
+    events: int
+
+
+def clone_and_weight(
+    cohorts: DatedCohorts,
+    level: int,
+    day: float,
+    X: Floats | None = None,
+    history: Sequence[DatedCohorts] = (),
+) -> tuple[Followed, Weighting]:
+    """Return the clones of both arms (groups 0 and ``level``) with weights, and diagnostics.
+
+    ``X`` (n × p) are covariates at time zero for F; without them F is Kaplan-Meier's. ``history``
+    are states over time, of which the weights take what stood before each day. Raises
+    ModelError where no account has its event by ``day``, or none is without.
+    """
+    seen = np.flatnonzero(cohorts.entry <= 0)
+    first = cohorts.first_day(level)[seen]
+    stop, cause = cohorts.stop[seen], cohorts.cause[seen]
+    event = np.where(first <= day, np.maximum(first, 0.0), np.inf)
+    _refuse_one_arm(cohorts, level, day, event, stop)
+    cuts = _cuts(stop, cause, day)
+    held = (
+        weights_from_history(cohorts, seen, event, day, cuts, X, history)
+        if history
+        else _weights(cuts, event, stop, day, None if X is None else X[seen])
+    )
+    until = np.minimum(event, stop)  # until then a clone is without its event
+    parts = [
+        _waiting(seen, until, stop, cause, day, cuts, held.without, 0),
+        _after_without(seen, event, stop, cause, day, held.after),
+        _waiting(seen, until, stop, cause, day, cuts, held.waiting, level),
+        _with_event(seen, event, stop, cause, held.started, level),
+    ]
+    account, start, end, ended, group, weight = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    clones = Followed("target_trial", account, start, end, ended, group, weight, 0.0)
+    weighting = _diagnosed(clones.where(clones.stop > day), level, held.by_day, event)
+    return clones.where(clones.weight > 0), weighting
+
+
+def _weights(
+    cuts: Floats, event: Floats, stop: Floats, day: float, X: Floats | None
+) -> HistoryWeights:
+    """Return the weights of clones from F given values at time zero."""
+    F = _event_by(np.append(cuts, day), event, stop, day, X)
+    by_day, before = F[:, -1], F[:, :-1]
+    left = np.clip(1 - before, 1e-9, None)
+    whole = np.clip(by_day, 1e-9, None)
+    waiting = np.clip(by_day[:, None] - before, 0, None) / (whole[:, None] * left)
+    return HistoryWeights(1 / left, 1 / np.clip(1 - by_day, 1e-9, None), waiting, 1 / whole, by_day)
+
+
+Part = tuple[Ints, Floats, Floats, Ints, Ints, Floats]
+
+
+def _refuse_one_arm(
+    cohorts: DatedCohorts, level: int, day: float, event: Floats, stop: Floats
+) -> None:
+    name = cohorts.levels[level]
+    with_event = int(np.sum((event <= day) & (stop > day)))
+    without = int(np.sum((event > day) & (stop > day)))
+    if min(with_event, without) < 2:
+        raise ModelError(
+            f"target trial of {cohorts.name}: of the accounts seen from day 0 and there after day"
+            f" {day:g}, {with_event} were {name} by then and {without} were not",
+            "Choose another landmark, or leave this method out",
+        )
+
+
+def _cuts(stop: Floats, cause: Ints, day: float) -> Floats:
+    """Return the days up to L at which weights change: those of ends, thinned if many."""
+    ends = np.unique(stop[(cause > 0) & (stop <= day)])
+    if len(ends) > PIECES:
+        ends = ends[np.unique(np.linspace(0, len(ends) - 1, PIECES).round().astype(int))]
+    return ends if len(ends) and ends[-1] == day else np.append(ends, day)
+
+
+def _event_by(times: Floats, event: Floats, stop: Floats, day: float, X: Floats | None) -> Floats:
+    """Return P(E < t) for every account and time (n × k); at the last time, P(E ≤ L)."""
+    until = np.minimum(np.minimum(event, stop), day)
+    happened = event <= until
+    at_start = until <= 0  # an event on day 0: certain from then on
+    share = at_start.mean()
+    later = ~at_start
+    moments = np.append(np.nextafter(times[:-1], -np.inf), times[-1])
+    if X is None:
+        curve = kaplan_meier(until[later], happened[later])[0]
+        left = np.concatenate(([1.0], curve.estimate))
+        without = left[np.searchsorted(curve.time, moments, side="right")]
+        return np.broadcast_to(1 - (1 - share) * without, (len(event), len(times)))
+    fit = fit_cox(X[later], until[later], happened[later], ridge=1e-6 * later.sum())
+    time, hazard = fit.baseline().cumulative(fit.baseline().strata[0])
+    steps = np.concatenate(([0.0], hazard))[np.searchsorted(time, moments, side="right")]
+    risk = np.exp(fit.linear_predictor(X))
+    by: Floats = 1 - (1 - share) * np.exp(-risk[:, None] * steps)
+    return by
+
+
+def _waiting(
+    seen: Ints, without: Floats, stop: Floats, cause: Ints, day: float, cuts: Floats,
+    weight: Floats, group: int,
+) -> Part:  # fmt: skip
+    """Rows of clones before L and before their event, one a piece between ``cuts``."""
+    begin = np.concatenate(([0.0], cuts[:-1]))
+    last = np.minimum(without, day)
+    account, piece = np.nonzero(begin < last[:, None])
+    end = np.minimum(cuts[piece], last[account])
+    ended = np.where(end == stop[account], cause[account], 0)
+    groups = np.full(len(account), group)
+    return seen[account], begin[piece], end, ended, groups, weight[account, piece]
+
+
+def _after_without(
+    seen: Ints, event: Floats, stop: Floats, cause: Ints, day: float, weight: Floats
+) -> Part:
+    """Rows after L of clones that had no event by then."""
+    mine = np.flatnonzero((event > day) & (stop > day))
+    start = np.full(len(mine), float(day))
+    zero = np.zeros(len(mine), dtype=np.intp)
+    return seen[mine], start, stop[mine], cause[mine], zero, weight[mine]
+
+
+def _with_event(
+    seen: Ints, event: Floats, stop: Floats, cause: Ints, weight: Floats, group: int
+) -> Part:
+    """Rows of clones from their event by L on."""
+    mine = np.flatnonzero(event < stop)
+    groups = np.full(len(mine), group)
+    return seen[mine], event[mine], stop[mine], cause[mine], groups, weight[mine]
+
+
+def _diagnosed(after: Followed, level: int, by_day: Floats, event: Floats) -> Weighting:
+    effective, highest = [], []
+    for group in (0, level):
+        weight = after.weight[after.group == group]
+        effective.append(float(weight.sum() ** 2 / (weight @ weight)))
+        highest.append(float(weight.max() / weight.mean()))
+    return Weighting(
+        by_day, (effective[0], effective[1]), (highest[0], highest[1]), len(by_day),
+        int(np.isfinite(event).sum()),
+    )  # fmt: skip

@@ -1,0 +1,67 @@
+"""Panels made by hand, whose hazard ratios are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+import leadsignal as ls
+from leadsignal.indicators.declare import Fact, Indicator, ProcessState
+from leadsignal.project import Project
+from leadsignal.success import SuccessAnalysis
+
+EVERY = 28
+FIRST = pd.Timestamp("2022-01-03")
+
+
+def indicator(name: str, kind: str = "number", family: str = "plans") -> Indicator:
+    rule = ProcessState(name) if family == "processes" else Fact(name)
+    role = "context" if family == "context" else "leading"
+    return Indicator(name, family, role, "units", f"what {name} is", rule, kind)  # type: ignore[arg-type]
+
+
+def panel_of(frame: pd.DataFrame, *indicators: Indicator, **project: object) -> ls.Panel:
+    """A panel of rows that give at least account_id, start, stop, cause ("" for none)."""
+    rows = frame.copy()
+    cause = rows["cause"].astype(object)
+    rows["cause"] = cause.where(cause != "", None)
+    not_churn = project.get("not_churn", ())
+    rows["event"] = (rows["cause"].notna() & ~rows["cause"].isin(not_churn)).astype(int)
+    rows["snapshot_on"] = FIRST + pd.to_timedelta(rows["start"], unit="D")
+    defaults = {"customer_id": rows["account_id"], "notice_given": False, "arr": 1000.0}
+    for name, value in defaults.items():
+        if name not in rows:
+            rows[name] = value
+    return ls.Panel(
+        rows, indicators, date(2030, 1, 1), EVERY, Project(**project), SuccessAnalysis(())
+    )
+
+
+def lives(
+    rng: np.random.Generator,
+    accounts: int,
+    columns: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]],
+    log_hazard: Callable[[pd.DataFrame], np.ndarray],
+    *,
+    steps: int = 12,
+    rate: float = 0.0015,
+    causes: tuple[str, ...] = ("churn",),
+) -> pd.DataFrame:
+    """Rows of accounts that leave at ``rate`` a day times exp(``log_hazard``) of each row.
+
+    ``columns`` gives the indicators from account and step; of several causes each is as likely.
+    """
+    account, step = (part.ravel() for part in np.indices((accounts, steps)))
+    rows = pd.DataFrame({"account_id": [f"a{number:04d}" for number in account]})
+    rows["start"], rows["stop"] = step * EVERY, (step + 1) * EVERY
+    for name, values in columns(account, step).items():
+        rows[name] = values
+    time = rng.exponential(1 / (rate * np.exp(log_hazard(rows))))
+    ended = time < EVERY
+    rows["cause"] = np.where(ended, rng.choice(causes, len(rows)), "")
+    rows.loc[ended, "stop"] = rows["start"] + np.maximum(1, np.ceil(time)).astype(int)
+    gone = rows["cause"].ne("").groupby(rows["account_id"]).cumsum().to_numpy()
+    return rows[(gone == 0) | ((gone == 1) & ended)].reset_index(drop=True)

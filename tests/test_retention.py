@@ -1,0 +1,94 @@
+"""Retention by quarter, counted by hand and reconciled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import leadsignal as ls
+from leadsignal.project import Project, TableSource
+
+
+def tables_of(**more: Any) -> ls.Tables:
+    """a stays and grows, b shrinks, c churns, d completes, e starts in Q2, f comes and goes."""
+    accounts = pd.DataFrame(
+        [
+            ("a", "2023-01-10", None, None, 100, "x"),
+            ("b", "2023-01-20", None, None, 200, "x"),
+            ("c", "2023-02-01", "2023-05-05", "price", 300, "y"),
+            ("d", "2023-02-01", "2023-06-30", "completed", 400, "y"),
+            ("e", "2023-04-15", None, None, 50, "x"),
+            ("f", "2023-04-10", "2023-06-10", "price", 70, "y"),
+        ],
+        columns=["account_id", "started_on", "ended_on", "end_reason", "arr", "kind"],
+    )
+    changes = pd.DataFrame(
+        [
+            ("a", "2023-04-01", "expansion", 30),  # on the first day of Q2: inside it
+            ("a", "2023-05-01", "reduction", -10),
+            ("b", "2023-06-30", "reduction", -50),
+            ("e", "2023-05-01", "expansion", 5),
+        ],
+        columns=["account_id", "changed_at", "kind", "arr_delta"],
+    )
+    project = Project(
+        not_churn=("completed",), tables={"accounts": TableSource(attributes=("kind",))}
+    )
+    return ls.read_tables(
+        {"accounts": accounts, "contract_changes": changes}, project=project, as_of="2023-10-01"
+    )
+
+
+def test_a_quarter_by_hand() -> None:
+    second = ls.retention_table(tables_of()).total().iloc[1]
+    # There on 1 April: a, b, c, d = 100 + 200 + 300 + 400. c churned, d completed.
+    assert (second["accounts"], second["stayed"], second["new"]) == (4, 2, 1)
+    assert (second["churned"], second["other_ended"], second["came_and_went"]) == (1, 1, 1)
+    assert second["opening_arr"] == 1000
+    assert second["expansion_arr"] == 20  # a: 30 - 10, net over the quarter
+    assert second["reduction_arr"] == 50
+    assert (second["churned_arr"], second["other_ended_arr"]) == (300, 400)
+    assert second["new_arr"] == 55  # e with its expansion
+    assert second["closing_arr"] == 120 + 150 + 55
+    assert second["logo"] == 0.5
+    assert second["gross"] == pytest.approx((1000 - 300 - 400 - 50) / 1000)
+    assert second["net"] == pytest.approx((1000 - 300 - 400 - 50 + 20) / 1000)
+
+
+def test_cohorts_by_attribute_and_by_start() -> None:
+    by_kind = ls.retention_table(tables_of(), by="kind").frame.set_index(["cohort", "quarter"])
+    assert by_kind.loc[("y", pd.Period("2023Q2")), "logo"] == 0
+    assert by_kind.loc[("x", pd.Period("2023Q2")), "logo"] == 1
+    by_start = ls.retention_table(tables_of()).frame
+    assert set(by_start["cohort"]) == {"2023Q1", "2023Q2"}
+
+
+@pytest.mark.parametrize("by", ["start_quarter", "segment"])
+def test_movements_reconcile(business: ls.Tables, by: str) -> None:
+    total = ls.retention_table(business, by=by).total()
+    moved = (
+        total["opening_arr"] + total["new_arr"] + total["expansion_arr"] - total["reduction_arr"]
+        - total["churned_arr"] - total["other_ended_arr"]
+    )  # fmt: skip
+    pd.testing.assert_series_equal(moved, total["closing_arr"], check_names=False)
+    opening, closing = total["opening_arr"].iloc[1:], total["closing_arr"].iloc[:-1]
+    assert opening.to_list() == pytest.approx(closing.to_list())
+    assert (total["gross"] <= total["net"] + 1e-12).all()
+    assert total["logo"].between(0, 1).all()
+
+
+def test_what_is_not_there_is_refused(business: ls.Tables) -> None:
+    with pytest.raises(ls.OptionError, match="'colour' is no cohort"):
+        ls.retention_table(business, by="colour")
+    with pytest.raises(ls.OptionError, match="no calendar quarter"):
+        ls.retention_table(tables_of().as_of("2023-02-20"))
+
+
+def test_it_prints_and_becomes_json() -> None:
+    table = ls.retention_table(tables_of())
+    assert "2023Q2: 4 accounts, logo 50.0%" in repr(table)
+    assert table.to_dict()["rows"][0]["quarter"] == "2023Q1"
+    assert "<table" in table._repr_html_()
+    assert len(table.to_frame()) == len(table.frame)
