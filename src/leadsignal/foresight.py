@@ -54,7 +54,6 @@ class TotalsWarning:
 
     suspects: tuple[Suspect, ...]
     undecided: tuple[str, ...]
-    unit: str
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -97,7 +96,7 @@ class TotalsWarning:
 
 
 def look_for_totals(
-    columns: pd.DataFrame, tenure: Floats, active: NDArray[np.bool_], unit: str
+    columns: pd.DataFrame, tenure: Floats, active: NDArray[np.bool_]
 ) -> TotalsWarning:
     """Return the warning of a table, with the numeric columns that grow with tenure.
 
@@ -106,7 +105,7 @@ def look_for_totals(
     >>> import numpy as np, pandas as pd
     >>> tenure = np.arange(1.0, 41.0)
     >>> frame = pd.DataFrame({"logins": 7 * tenure, "seats": np.tile([1.0, 2.0], 20)})
-    >>> look_for_totals(frame, tenure, tenure > 0, "months").columns
+    >>> look_for_totals(frame, tenure, tenure > 0).columns
     ('logins',)
     """
     numbers = {
@@ -125,7 +124,7 @@ def look_for_totals(
         made_of = _made_of(name, numbers, time)
         if abs(correlation) >= STRONG or made_of:
             suspects.append(Suspect(name, correlation, int(known.sum()), made_of))
-    return TotalsWarning(tuple(suspects), tuple(undecided), unit)
+    return TotalsWarning(tuple(suspects), tuple(undecided))
 
 
 def _rank_correlation(one: Floats, other: Floats) -> float:

@@ -50,7 +50,7 @@ class CustomerTotals:
     @cached_property
     def warning(self) -> TotalsWarning:
         """What this table cannot show, and which of its columns look like totals."""
-        return look_for_totals(self.columns, self.tenure, ~self.churned, self.unit)
+        return look_for_totals(self.columns, self.tenure, ~self.churned)
 
     def where(self, kept: Sequence[bool] | NDArray[Any]) -> CustomerTotals:
         """Return some of the customers: a mask or positions (n).
