@@ -204,7 +204,8 @@ def test_cut_offs_lie_in_the_later_half_and_before_the_last_horizon(panel: ls.Pa
 def test_an_indicator_unknown_at_the_first_cut_off_joins_later(panel: ls.Panel) -> None:
     cuts = cut_offs(panel, 180, 2)
     frame = panel.frame.copy()
-    early = frame["snapshot_on"] < pd.Timestamp(cuts[1]) - pd.Timedelta(days=60)
+    # Known in the last weeks before the first cut-off only, too late to have been followed.
+    early = frame["snapshot_on"] < pd.Timestamp(cuts[0]) - pd.Timedelta(days=29)
     frame.loc[early, "survey_score"] = np.nan
     found = ls.run_backtest(replace(panel, frame=frame), origins=2, methods=["context", "lagging"])
     assert not found.alerts["lagging_risk"].isna().any()

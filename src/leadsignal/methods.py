@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.alerts import Stage, on_grid
+from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.hazards import Estimator
 from leadsignal.model import ChurnModel
@@ -127,8 +128,16 @@ def fitted(
 
 
 def _with_values(panel: Panel) -> Panel:
-    """Return the panel without indicators that were unknown in every row: nothing is learned."""
-    seen = panel.frame[panel.names()].notna().any()
+    """Return the panel without indicators of which nothing can be learned.
+
+    These are unknown in every row of an account without notice that has been followed for a step.
+    """
+    import pandas as pd
+
+    frame = panel.frame
+    last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=days_in(ChurnModel().step))
+    rows = frame[(frame["snapshot_on"] <= last) & ~frame["notice_given"]]
+    seen = rows[panel.names()].notna().any()
     kept = tuple(one for one in panel.indicators if seen[one.name])
     return replace(panel, indicators=kept)
 
