@@ -187,3 +187,10 @@ def test_probabilities_of_both_classes_add_up(
     both = business_model.predict_proba(business_panel)
     assert both.shape == (len(business_panel.frame), 2)
     assert np.allclose(both.sum(axis=1), 1)
+
+
+def test_an_indicator_that_is_never_known_is_left_out(business_panel: ls.Panel) -> None:
+    frame = business_panel.frame.assign(usage_to_best=np.nan, health_band=None)
+    model = ls.ChurnModel().fit(replace(business_panel, frame=frame))
+    assert not {"usage_to_best", "health_band"} & set(model.features_.names)
+    assert np.isfinite(model.predict(business_panel).risk).all()

@@ -35,8 +35,12 @@ class Features:
 
     @classmethod
     def learn(cls, panel: Panel, rows: pd.DataFrame, names: Sequence[str]) -> Features:
-        """Learn the levels of the categories from the rows that a model is fitted on."""
+        """Learn the levels of the categories from the rows that a model is fitted on.
+
+        An indicator that is missing in all of these rows has nothing to teach and is left out.
+        """
         kinds = {indicator.name: indicator.kind for indicator in panel.indicators}
+        names = [name for name in names if rows[name].notna().any()]
         levels = {
             name: tuple(sorted(rows[name].value_counts().index[:MOST_LEVELS]))
             for name in names
