@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.scores import write_scores
+from leadsignal.scores import proven_effects, write_scores
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,13 @@ def test_reasons_raise_the_risk_and_the_strongest_comes_first(
         assert said == (strongest if of.max() >= 0.05 else "")
 
 
-def test_open_processes_and_the_next_step(scores: ls.Scores, business_panel: ls.Panel) -> None:
+def test_open_processes_and_the_next_step(
+    scores: ls.Scores,
+    business_panel: ls.Panel,
+    business: ls.Tables,
+    business_analysis: ls.SuccessAnalysis,
+) -> None:
+    effects = proven_effects(business, business_analysis)
     rows = business_panel.current().set_index("account_id")
     for _, row in scores.frame.iterrows():
         states = {
@@ -65,8 +71,23 @@ def test_open_processes_and_the_next_step(scores: ls.Scores, business_panel: ls.
         told = {p.split(" ")[0] for p in row["open_processes"].split("; ") if p}
         assert told == waiting
         assert bool(row["next_step"]) == bool(waiting)
-        if "overdue" in states.values():
+        proven = [p for p in waiting if p in effects]
+        if proven:
+            assert row["next_step"].split(" ")[1].rstrip(":") in proven
+            assert "times as often" in row["next_step"]
+        elif "overdue" in states.values():
             assert row["next_step"].startswith("start ")
+            assert "times as often" not in row["next_step"]
+
+
+def test_the_next_step_has_a_number_only_where_an_effect_is_proven(
+    business_model: ls.ChurnModel, business: ls.Tables, scores: ls.Scores
+) -> None:
+    without = ls.score_accounts(business_model, business, effects={}).frame["next_step"]
+    assert not without.str.contains("times as often").any()
+    proven = proven_effects(business, business_model.analysis_)
+    assert scores.frame["next_step"].str.contains("times as often").any() == bool(proven)
+    assert all(effect.high < 1 for effect in proven.values())
 
 
 def test_expected_loss_is_risk_times_arr(scores: ls.Scores, business_panel: ls.Panel) -> None:
