@@ -102,7 +102,7 @@ def run_demo(folder: Path, progress: Callable[[int, int], None]) -> Told:
 def _judged(known: Panel, past: Tables, horizon: str, tables: Tables) -> tuple[int, int, int, int]:
     """Return how many were alerted on a past day and how many left since; the others likewise."""
     model = ChurnModel(horizon=horizon).fit(known)
-    frame = score_accounts(model, past).frame
+    frame = score_accounts(model, past, effects={}).frame
     left = frame["account_id"].isin(_churned(tables.frame("accounts"), tables.project.not_churn))
     alert = frame["alert"]
     return (

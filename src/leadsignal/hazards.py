@@ -10,11 +10,13 @@ that ends are not seen more often than staying. (Prentice and Gloeckler 1978; Si
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +26,22 @@ if TYPE_CHECKING:
 Estimator = Literal["boosting", "logistic"]
 MANY_CELLS = 20_000_000
 ESTIMATORS: tuple[Estimator, ...] = ("boosting", "logistic")
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Return what is known of the thread pools; looking for them anew takes milliseconds."""
+    import sklearn.ensemble  # noqa: F401  # loads the pools
+
+    return ThreadpoolController()
+
+
+def few_threads(rows: NDArray[np.float64]) -> AbstractContextManager[Any]:
+    """Hold back to one thread: on few rows, threads wait for each other longer than they work."""
+    if rows.size >= MANY_CELLS:
+        return nullcontext()
+    limit: AbstractContextManager[Any] = _controller().limit(limits=1)
+    return limit
 
 
 def step_ends(horizon: int, step: int) -> NDArray[np.int64]:
@@ -168,10 +186,11 @@ class Hazards:
             return np.zeros((0, steps)), np.zeros((0, steps))
         row, step = np.repeat(np.arange(rows), steps), np.tile(np.arange(steps), rows)
         stacked = design(self.features, matrix, self.ends, row, step)
-        churn = self.churn.predict_proba(stacked)[:, 1].reshape(rows, steps)
-        if self.other is None:
-            return churn, np.zeros_like(churn)
-        other = self.other.predict_proba(stacked)[:, 1].reshape(rows, steps)
+        with few_threads(stacked):
+            churn = self.churn.predict_proba(stacked)[:, 1].reshape(rows, steps)
+            if self.other is None:
+                return churn, np.zeros_like(churn)
+            other = self.other.predict_proba(stacked)[:, 1].reshape(rows, steps)
         return churn, np.minimum(other, 1 - churn)
 
 
@@ -191,10 +210,9 @@ def fit_hazards(
     signs = np.append(features.signs, extra)
 
     def fitted(target: NDArray[np.bool_], signs: NDArray[np.int64]) -> Any:
-        # On so few rows threads wait for each other longer than they work.
-        threads = 1 if rows.size < MANY_CELLS else None
-        with threadpool_limits(threads):
-            return new_estimator(kind, is_category, signs, seed).fit(rows, target)
+        estimator = new_estimator(kind, is_category, signs, seed)
+        with few_threads(rows):
+            return estimator.fit(rows, target)
 
     other = fitted(stacked.left, 0 * signs) if stacked.left.any() else None
     return Hazards(features, ends, fitted(stacked.churned, signs), other)
