@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.durations import days_in
 from leadsignal.engine.build import KEY_COLUMNS, Recipe, episode_steps, panel_steps
-from leadsignal.engine.dialect import day_number, name
+from leadsignal.engine.dialect import day_number
 from leadsignal.engine.duckdb import made
 from leadsignal.engine.grid import Grid, Source, spine_steps
 from leadsignal.errors import OptionError
 from leadsignal.indicators import ROW_COLUMNS, Given, Indicator, declare_indicators
 from leadsignal.schema import BY_NAME
+from leadsignal.sources.parts import quoted
 from leadsignal.success import SuccessAnalysis
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ def _source(tables: Tables, table: str) -> Source:
     sql = tables.history(table)
     added = ROW_COLUMNS.get(table, {})
     if added:
-        columns = ", ".join(f"{rule} AS {name(column)}" for column, rule in added.items())
+        columns = ", ".join(f"{rule} AS {quoted(column)}" for column, rule in added.items())
         sql = f"SELECT *, {columns} FROM ({sql}) AS history"
     recorded, given = "recorded_at" in tables.columns(table), tables.project.tables.get(table)
     decimals = {column.name: column.decimals for column in declared.columns}

@@ -6,7 +6,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from leadsignal.engine.counts import counts_step, rows_step, users_steps
-from leadsignal.engine.dialect import name
 from leadsignal.engine.episodes import episodes_steps
 from leadsignal.engine.expressions import Expressions, needed
 from leadsignal.engine.grid import (
@@ -34,6 +33,7 @@ from leadsignal.indicators.declare import (
     UsageToBest,
     measures,
 )
+from leadsignal.sources.parts import quoted
 from leadsignal.success import Process
 
 KEY_COLUMNS = (
@@ -189,7 +189,7 @@ def _select(recipe: Recipe, columns: Mapping[Measure, str], made: Sequence[str])
     )
     values = [
         f"CAST({write.rule(i.rule)} AS {'DOUBLE' if i.kind == 'number' else 'VARCHAR'})"
-        f" AS {name(i.name)}"
+        f" AS {quoted(i.name)}"
         for i in recipe.indicators
     ]
     joins = " ".join(f"LEFT JOIN {table} USING (account_no, t)" for table in made)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leadsignal.engine.dialect import literal, name
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.indicators.declare import Running, Standing, Trailing, Where
 from leadsignal.schema import BY_NAME
+from leadsignal.sources.parts import literal, quoted
 
 Count = Trailing | Standing | Running
 
@@ -24,7 +24,7 @@ def condition(where: Where) -> str:
     if not where:
         return "TRUE"
     return " AND ".join(
-        f"{name(column)} IN ({', '.join(literal(value) for value in values)})"
+        f"{quoted(column)} IN ({', '.join(literal(value) for value in values)})"
         for column, values in where
     )
 
@@ -41,18 +41,18 @@ class Span:
 
 def _span(measure: Count, source: Source) -> Span:
     day = "since" if isinstance(measure, Standing) else "day"
-    begins = name(f"{getattr(measure, day)}_no")
+    begins = quoted(f"{getattr(measure, day)}_no")
     first = f"(GREATEST({begins}, known) + 1)"
     ends = []
     if isinstance(measure, Trailing):
         ends.append(f"{begins} + {measure.window}")
     if isinstance(measure, Standing):
-        ends.append(name(f"{measure.until}_no"))
+        ends.append(quoted(f"{measure.until}_no"))
     if source.versioned:
         ends.append("superseded")
     last = f"LEAST({', '.join(ends)})" if len(ends) > 1 else (ends[0] if ends else "NULL")
     total = None if isinstance(measure, Standing) else measure.total
-    weight = name(f"{total}_whole") if total else "1"
+    weight = quoted(f"{total}_whole") if total else "1"
     where = () if isinstance(measure, Running) else measure.where
     if where:
         weight = f"CASE WHEN {condition(where)} THEN {weight} ELSE 0 END"
@@ -80,9 +80,9 @@ def rows_step(source: Source, grid: Grid, measures: Sequence[Count]) -> Step:
         "first",
         f"{d.day('known_on')} AS known",
         *([f"{d.day('superseded_on')} AS superseded"] if source.versioned else []),
-        *[f"{d.day(name(day))} AS {name(f'{day}_no')}" for day in days],
-        *[f"{d.scaled(name(t), _places(source, t))} AS {name(f'{t}_whole')}" for t in totals],
-        *[name(column) for column in [*tested, *users]],
+        *[f"{d.day(quoted(day))} AS {quoted(f'{day}_no')}" for day in days],
+        *[f"{d.scaled(quoted(t), _places(source, t))} AS {quoted(f'{t}_whole')}" for t in totals],
+        *[quoted(column) for column in [*tested, *users]],
     ]
     return Step(
         f"rows_{source.name}",
@@ -168,7 +168,7 @@ def users_steps(
     the rows before. ``before`` is the latest day among the user's earlier-known rows, ``after``
     the first day of the user's next row that extends.
     """
-    day = name(f"{measures[0].day}_no")
+    day = quoted(f"{measures[0].day}_no")
     rows = f"rows_{source.name}"
     numbered = f"{made}_rows"
     steps = [

@@ -22,24 +22,6 @@ def day_number(day: date) -> int:
     return (day - EPOCH).days
 
 
-def literal(text: str) -> str:
-    """Return a text as an SQL literal.
-
-    >>> literal("it's")
-    "'it''s'"
-    """
-    return "'" + text.replace("'", "''") + "'"
-
-
-def name(identifier: str) -> str:
-    """Return an identifier quoted.
-
-    >>> name('a"b')
-    '"a""b"'
-    """
-    return '"' + identifier.replace('"', '""') + '"'
-
-
 @dataclass(frozen=True)
 class DuckDB:
     """DuckDB's spelling."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from leadsignal.engine.counts import scale
-from leadsignal.engine.dialect import literal, name
 from leadsignal.engine.episodes import known_from
 from leadsignal.engine.grid import Grid, Source
 from leadsignal.indicators.declare import (
@@ -29,6 +28,7 @@ from leadsignal.indicators.declare import (
     Trailing,
     UsageToBest,
 )
+from leadsignal.sources.parts import literal, quoted
 from leadsignal.success import Process
 
 RENEWED = DaysSince("contract_changes", "changed_at", (("kind", ("renewal",)),))
@@ -130,7 +130,7 @@ class Expressions:
 
     def _applies(self, process: Process) -> str:
         tests = [
-            f"COALESCE({name(f'own_{attribute}')} IN ({', '.join(map(literal, values))}), FALSE)"
+            f"COALESCE({quoted(f'own_{attribute}')} IN ({', '.join(map(literal, values))}), FALSE)"
             for attribute, values in sorted(process.applies_to.items())
         ]
         return " AND ".join(tests) or "TRUE"
@@ -174,7 +174,7 @@ class Expressions:
         )
 
     def _attribute(self, attribute: Attribute) -> str:
-        own = name(f"own_{attribute.name}")
+        own = quoted(f"own_{attribute.name}")
         if not attribute.dated:
             return own
         dated = self.columns[dated_attribute(attribute.name)]

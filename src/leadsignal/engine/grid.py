@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from leadsignal.engine.dialect import GRID_ORIGIN, DuckDB, literal, name
+from leadsignal.engine.dialect import GRID_ORIGIN, DuckDB
+from leadsignal.sources.parts import literal, quoted
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _dated_accounts(
     entries = [d.day("started_on"), d.day("CAST(recorded_at AS DATE)") + " + 1"]
     if accounts.complete_from is not None:
         entries.append(str(accounts.complete_from))
-    own = "".join(f", {name(a)} AS {name(f'own_{a}')}" for a in attributes)
+    own = "".join(f", {quoted(a)} AS {quoted(f'own_{a}')}" for a in attributes)
     return f"""
         SELECT account_id, COALESCE(customer_id, account_id) AS customer_id,
                {d.day("started_on")} AS started, {d.day("ended_on")} AS ended,
@@ -123,7 +124,7 @@ def _dated_accounts(
 
 def facts_step(grid: Grid, attributes: Iterable[str]) -> Step:
     """What the version of an account that was newest at each snapshot says of it."""
-    own = "".join(f", {name(f'own_{a}')}" for a in attributes)
+    own = "".join(f", {quoted(f'own_{a}')}" for a in attributes)
     return Step(
         "facts",
         f"""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leadsignal.engine.counts import condition
-from leadsignal.engine.dialect import name
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.errors import OptionError
 from leadsignal.indicators.declare import DaysSince, Latest
+from leadsignal.sources.parts import quoted
 
 
 def latest_step(
@@ -28,7 +28,7 @@ def latest_step(
     joins, selected = [], []
     for day in dict.fromkeys(measure.day for measure in measures):
         group, made = _seen_on(source, grid, day, measures, columns)
-        joins.append(f"LEFT JOIN ({group}) AS {name(f'on_{day}')} USING (account_no, t)")
+        joins.append(f"LEFT JOIN ({group}) AS {quoted(f'on_{day}')} USING (account_no, t)")
         selected += [f"MAX({column}) OVER ({along}){part} AS {column}" for column, part in made]
     inner = ", ".join(["account_no", "t", *selected])
     return Step(f"latest_{source.name}", f"SELECT {inner} FROM grid {' '.join(joins)}")
@@ -42,15 +42,15 @@ def _seen_on(
     columns: Sequence[str],
 ) -> tuple[str, list[tuple[str, str]]]:
     d = grid.dialect
-    number = d.day(name(day))
+    number = d.day(quoted(day))
     known = f"(GREATEST({number}, {d.day('known_on')}) + 1)"
     selected, made = [], []
     for measure, column in zip(measures, columns, strict=True):
         if measure.day != day:
             continue
         if isinstance(measure, Latest):
-            value, part = d.pair(number, name(measure.column)), ".b"
-            when = f"{condition(measure.where)} AND {name(measure.column)} IS NOT NULL"
+            value, part = d.pair(number, quoted(measure.column)), ".b"
+            when = f"{condition(measure.where)} AND {quoted(measure.column)} IS NOT NULL"
         else:
             value, part, when = number, "", condition(measure.where)
         selected.append(f"MAX(CASE WHEN {when} THEN {value} END) AS {column}")
