@@ -1,0 +1,56 @@
+"""`leadsignal check`: list the faults of the tables, and what looks odd."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from leadsignal.cli.inputs import (
+    new_command,
+    read_analysis,
+    read_options,
+)
+from leadsignal.cli.printing import say, write_json
+
+
+def add_commands(commands: Any) -> None:
+    """Add what this file holds to the command line."""
+    new_command(commands, "check", _check, "list the faults of the tables, and what looks odd")
+
+
+def _check(options: argparse.Namespace) -> int:
+    from leadsignal.errors import list_faults
+    from leadsignal.tables import check_tables
+
+    project = read_options(options)
+    report = check_tables(options.project, project=project, drop_bad_rows=options.drop_bad_rows)
+    analysis = read_analysis(project)
+    for line in _check_lines(report):
+        say(options, line)
+    if analysis is not None:
+        say(options, analysis)
+    for line in list_faults(report.faults, report.more):
+        print(line, file=sys.stderr)
+    if options.json:
+        write_json(report.to_dict(), options.json)
+    return 0 if report.ok else 2
+
+
+def _check_lines(report: Any) -> Iterator[str]:
+    if report.as_of_date:
+        yield f"as of {report.as_of_date}"
+    for table, rows in report.tables.items():
+        covered = (report.coverage or {}).get(table)
+        since = f", complete from {covered.complete_from}" if covered else ""
+        through = f" through {covered.complete_through or 'as of'}" if covered else ""
+        since = since if covered and covered.complete_from else ", complete"
+        yield f"{table}: {rows:,} rows{since}{through}" if covered else f"{table}: {rows:,} rows"
+    for fault in report.dropped:
+        yield f"dropped {fault}"
+    for table, rows in report.dropped_rows.items():
+        yield f"dropped {rows:,} rows of {table}"
+    for notice in report.warnings:
+        yield f"warning: {notice}"
+    yield "no faults" if report.ok else f"{report.count:,} faults"

@@ -1,0 +1,51 @@
+"""`leadsignal compare`: cohorts, naive beside corrected."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from leadsignal.cli.inputs import (
+    new_command,
+    read_analysis,
+    read_given_tables,
+    read_options,
+)
+from leadsignal.cli.printing import done, say
+
+
+def add_commands(commands: Any) -> None:
+    """Add what this file holds to the command line."""
+    compare = new_command(commands, "compare", _compare, "compare cohorts, naive beside corrected")
+    compare.add_argument("--by", required=True, metavar="NAME|all", help="measured, complained, …")
+    compare.add_argument(
+        "--method", action="append", metavar="M",
+        help="naive, time_dependent, landmark, target_trial (default: all)",
+    )  # fmt: skip
+    compare.add_argument("--adjust", action="append", default=[], metavar="COLUMN",
+                         help="compare accounts alike in this; can be given again")  # fmt: skip
+    compare.add_argument("--landmark", metavar="90d", help="day at which accounts are sorted")
+    compare.add_argument("--until", metavar="730d", help="how far mean days are counted")
+    compare.add_argument("--out", type=Path, metavar="FILE", help=".md, .html, .csv or .xlsx")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from leadsignal.cohorts import compare_all, compare_cohorts
+    from leadsignal.errors import OptionError
+
+    project = read_options(options)
+    tables, analysis = read_given_tables(options, project), read_analysis(project)
+    asked = {"methods": options.method, "adjust": options.adjust,
+             "landmark": options.landmark, "horizon": options.until}  # fmt: skip
+    if options.by == "all":
+        if options.out:
+            raise OptionError("--out writes one comparison", "Name it in --by, or use --json")
+        overview = compare_all(tables, analysis, **asked)
+        say(options, overview)
+        return done(options, overview.to_dict())
+    comparison = compare_cohorts(tables, options.by, analysis, **asked)
+    if options.out:
+        comparison.write(options.out)
+    say(options, comparison)
+    return done(options, comparison.to_dict())

@@ -1,0 +1,28 @@
+"""`leadsignal demo`: the whole job on the sample."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from leadsignal.cli.inputs import (
+    new_command,
+)
+from leadsignal.cli.printing import done, progress_bar, say
+
+
+def add_commands(commands: Any) -> None:
+    """Add what this file holds to the command line."""
+    demo = new_command(commands, "demo", _demo, "the whole job on the sample", project=False)
+    demo.add_argument("--out", type=Path, default=Path("leadsignal-demo"), metavar="FOLDER",
+                      help="where to write (default: %(default)s)")  # fmt: skip
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from leadsignal.demo import run_demo
+
+    with progress_bar(options, "demo") as progress:
+        told = run_demo(options.out, progress)
+    say(options, told)
+    return done(options, told.to_dict())

@@ -1,0 +1,83 @@
+"""What the commands share: their options, and the project, tables and panel these name."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.cli.printing import progress_bar
+
+if TYPE_CHECKING:
+    from leadsignal.panel import Panel
+    from leadsignal.project import Project
+    from leadsignal.success import SuccessAnalysis
+    from leadsignal.tables import Tables
+
+PROJECT_OPTIONS = ("as_of", "every", "horizon", "capacity", "warning_time")
+
+
+def new_command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    what: str,
+    *,
+    project: bool = True,
+) -> argparse.ArgumentParser:
+    """Add a command with the options that all commands share."""
+    command: argparse.ArgumentParser = commands.add_parser(name, help=what, description=what)
+    command.set_defaults(run=run, command=name)
+    if project:
+        command.add_argument("project", metavar="PROJECT", help="a folder of tables or a .toml")
+        command.add_argument("--as-of", metavar="DATE", help="know only what was known then")
+        command.add_argument("--every", metavar="28d", help="time between snapshots")
+        command.add_argument("--horizon", metavar="180d", help="how far to look ahead")
+        command.add_argument("--capacity", type=float, metavar="0.1", help="share to alert")
+        command.add_argument("--warning-time", metavar="90d", help="warning that is early enough")
+        command.add_argument(
+            "--drop-bad-rows", action="store_true", help="go on without them, and say which"
+        )
+    command.add_argument("--json", metavar="PATH|-", help="write the outcome as JSON")
+    command.add_argument("--quiet", action="store_true", help="print nothing but faults")
+    return command
+
+
+def read_options(options: argparse.Namespace) -> Project:
+    """Return the project that the options name, with what they override."""
+    from leadsignal.project import read_project
+
+    given = {name: getattr(options, name) for name in PROJECT_OPTIONS}
+    return read_project(options.project).replace(**given)
+
+
+def read_given_tables(options: argparse.Namespace, project: Project) -> Tables:
+    """Read the tables, and say on stderr what as_of is and what was dropped."""
+    from leadsignal.tables import read_tables
+
+    tables = read_tables(options.project, project=project, drop_bad_rows=options.drop_bad_rows)
+    if not options.quiet:
+        print(f"as of {tables.as_of_date}", file=sys.stderr)
+        for fault in tables.dropped:
+            print(f"dropped {fault}", file=sys.stderr)
+        for table, rows in tables.dropped_rows.items():
+            print(f"dropped {rows:,} rows of {table}", file=sys.stderr)
+    return tables
+
+
+def read_analysis(project: Project) -> SuccessAnalysis | None:
+    """Read the success analysis that the project names, if it names one."""
+    from leadsignal.success import read_success_analysis
+
+    return read_success_analysis(project.analysis) if project.analysis else None
+
+
+def build_given_panel(options: argparse.Namespace) -> tuple[Tables, Panel]:
+    """Read the tables and build their panel."""
+    from leadsignal.panel import build_panel
+
+    project = read_options(options)
+    tables, analysis = read_given_tables(options, project), read_analysis(project)
+    with progress_bar(options, "panel") as progress:
+        return tables, build_panel(tables, analysis, progress=progress)

@@ -1,0 +1,49 @@
+"""`leadsignal audit` and `backtest`: which indicators lead, what alerts would have caught."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from leadsignal.cli.inputs import (
+    build_given_panel,
+    new_command,
+)
+from leadsignal.cli.printing import done, progress_bar, say
+
+
+def add_commands(commands: Any) -> None:
+    """Add what this file holds to the command line."""
+    new_command(commands, "audit", _audit, "say which indicators lead and which lag")
+    backtest = new_command(commands, "backtest", _backtest, "replay past alerts against baselines")
+    backtest.add_argument("--origins", type=int, default=6, help="cut-offs (default: %(default)s)")
+    backtest.add_argument("--segment", metavar="NAME", help="break results down by this attribute")
+    backtest.add_argument("--estimator", choices=("boosting", "logistic"), default="boosting")
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from leadsignal.audit import audit_indicators
+    from leadsignal.churn import find_ends
+
+    _, panel = build_given_panel(options)
+    with progress_bar(options, "audit") as progress:
+        audit = audit_indicators(panel, progress=progress)
+    ends = find_ends(panel)
+    say(options, f"{ends}\n{audit}")
+    return done(options, {**audit.to_dict(), "churn": ends.to_dict()})
+
+
+def _backtest(options: argparse.Namespace) -> int:
+    from leadsignal.backtest import run_backtest
+
+    _, panel = build_given_panel(options)
+    with progress_bar(options, "backtest") as progress:
+        backtest = run_backtest(
+            panel,
+            origins=options.origins,
+            segment=options.segment,
+            estimator=options.estimator,
+            progress=progress,
+        )
+    say(options, backtest)
+    return done(options, backtest.to_dict())
