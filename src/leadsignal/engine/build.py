@@ -33,7 +33,6 @@ from leadsignal.indicators.declare import (
     UsageToBest,
     measures,
 )
-from leadsignal.sources.parts import quoted
 from leadsignal.success import Process
 
 KEY_COLUMNS = (
@@ -166,7 +165,7 @@ def _last_episode_step(recipe: Recipe, columns: Mapping[Measure, str]) -> Step:
     states = {m.process: column for m, column in columns.items() if isinstance(m, ProcessState)}
     pair = d.pair("adopted", "lapsed")
     seen = ", ".join(
-        f"MAX(CASE WHEN process = '{process}' THEN {pair} END) AS {column}"
+        f"MAX(CASE WHEN process = {d.literal(process)} THEN {pair} END) AS {column}"
         for process, column in states.items()
     )
     carried = ", ".join(f"MAX({c}) OVER ({along}) AS {c}" for c in states.values())
@@ -188,8 +187,8 @@ def _select(recipe: Recipe, columns: Mapping[Measure, str], made: Sequence[str])
         frozenset(a for a, kind in recipe.attributes.items() if kind == "number"),
     )
     values = [
-        f"CAST({write.rule(i.rule)} AS {'DOUBLE' if i.kind == 'number' else 'VARCHAR'})"
-        f" AS {quoted(i.name)}"
+        f"CAST({write.rule(i.rule)} AS {'DOUBLE' if i.kind == 'number' else 'STRING'})"
+        f" AS {d.quoted(i.name)}"
         for i in recipe.indicators
     ]
     joins = " ".join(f"LEFT JOIN {table} USING (account_no, t)" for table in made)
