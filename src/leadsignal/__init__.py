@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from leadsignal.retention import Retention, retention_table
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
+    from leadsignal.spark_panel import SparkPanel, build_spark_panel
     from leadsignal.success import SuccessAnalysis, read_success_analysis
     from leadsignal.tables import Tables, check_tables, read_tables
     from leadsignal.totals import CustomerTotals, read_totals
@@ -104,6 +105,7 @@ _ROOMS = {
     "saved": ("load_model", "save_model"),
     "scores": ("Scores", "score_accounts"),
     "order": ("OrderInTime", "order_in_time"),
+    "spark_panel": ("SparkPanel", "build_spark_panel"),
     "success": ("SuccessAnalysis", "read_success_analysis"),
     "tables": ("Tables", "check_tables", "read_tables"),
     "totals": ("CustomerTotals", "read_totals"),
@@ -149,6 +151,7 @@ __all__ = [
     "Retention",
     "Scores",
     "Simulation",
+    "SparkPanel",
     "SuccessAnalysis",
     "SuccessAnalysisError",
     "Tables",
@@ -158,6 +161,7 @@ __all__ = [
     "audit_health",
     "audit_indicators",
     "build_panel",
+    "build_spark_panel",
     "check_tables",
     "compare_all",
     "compare_cohorts",

@@ -8,21 +8,22 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.durations import days_in
-from leadsignal.engine.build import KEY_COLUMNS, Recipe, episode_steps, panel_steps
-from leadsignal.engine.dialect import day_number
+from leadsignal.engine.build import KEY_COLUMNS, ROW_ORDER, episode_steps, panel_steps
 from leadsignal.engine.duckdb import made
-from leadsignal.engine.grid import Grid, Source, spine_steps
+from leadsignal.engine.grid import spine_steps
+from leadsignal.engine.recipe import CheckedTables, panel_recipe
 from leadsignal.errors import OptionError
-from leadsignal.indicators import ROW_COLUMNS, Given, Indicator, declare_indicators
-from leadsignal.schema import BY_NAME
-from leadsignal.sources.parts import quoted
+from leadsignal.indicators import Indicator
+from leadsignal.project import ENGINES, Engine
+from leadsignal.settings import one_of
 from leadsignal.success import SuccessAnalysis
+from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pyspark.sql import SparkSession
 
     from leadsignal.project import Project
-    from leadsignal.tables import Tables
 
 Progress = Callable[[int, int], None]
 
@@ -117,17 +118,21 @@ class Panel:
 
 
 def build_panel(
-    tables: Tables,
+    tables: CheckedTables,
     analysis: SuccessAnalysis | None = None,
     *,
     every: str | None = None,
+    engine: Engine | None = None,
+    session: SparkSession | None = None,
     progress: Progress | None = None,
 ) -> Panel:
     """Build the panel of all accounts up to ``tables.as_of_date``.
 
     ``every`` is the time between snapshots (default: the project's). Without an analysis there
-    are no essential processes and the panel holds all other indicators. Raises OptionError where
-    the analysis asks for what the tables do not have.
+    are no essential processes and the panel holds all other indicators. ``engine`` is "duckdb" or
+    "spark" (default: the project's; with a Spark ``session``, "spark"); the rows are the same.
+    `build_spark_panel` leaves them in Spark. Raises OptionError where the analysis asks for what
+    the tables do not have.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -135,6 +140,8 @@ def build_panel(
     28
     """
     step = tables.project.every if every is None else days_in(every)
+    if _engine(tables, engine, session) == "spark" or not isinstance(tables, Tables):
+        return _built_on_spark(tables, analysis or SuccessAnalysis(()), step, session)
     return _build(tables, analysis, step, only_as_of=False, progress=progress)
 
 
@@ -150,7 +157,7 @@ def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame
 
     Columns: account_id, process, adopted_on, lapsed_on (empty while adopted).
     """
-    recipe = _recipe(tables, analysis, tables.project.every, only_as_of=False)
+    recipe = panel_recipe(tables, analysis, tables.project.every)
     spine = spine_steps(recipe.grid, recipe.accounts)
     steps = [*spine, *episode_steps(recipe)]
     d = recipe.grid.dialect
@@ -167,6 +174,31 @@ def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame
         return episodes
 
 
+def _engine(tables: CheckedTables, engine: str | None, session: object) -> str:
+    """Return the engine that is asked for; raises OptionError for one that there is not."""
+    in_spark = session is not None or not isinstance(tables, Tables)
+    chosen = engine or ("spark" if in_spark else tables.project.engine)
+    if chosen not in ENGINES:
+        raise OptionError(f"engine = {chosen!r} is not an engine", one_of(ENGINES, chosen))
+    if chosen == "duckdb" and in_spark:
+        given = "a Spark session" if session is not None else "tables that are in Spark"
+        raise OptionError(f"engine = 'duckdb' with {given}", "Leave engine out, or say spark")
+    return chosen
+
+
+def _built_on_spark(
+    tables: CheckedTables, analysis: SuccessAnalysis, every: int, session: SparkSession | None
+) -> Panel:
+    from leadsignal.engine.spark import panel_rows, spark_session
+
+    recipe, rows = panel_rows(tables, analysis, every, spark_session(session), None)
+    try:
+        frame = rows.to_pandas("account_id", "snapshot_on")
+    finally:
+        rows.close()
+    return Panel(frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis)
+
+
 def _build(
     tables: Tables,
     analysis: SuccessAnalysis | None,
@@ -175,96 +207,17 @@ def _build(
     only_as_of: bool,
     progress: Progress | None,
 ) -> Panel:
-    recipe = _recipe(tables, analysis, every, only_as_of=only_as_of)
+    analysis = analysis or SuccessAnalysis(())
+    recipe = panel_recipe(tables, analysis, every, only_as_of=only_as_of)
     steps, select = panel_steps(recipe)
     with made(tables.connection, steps, progress) as cursor:
         # Arrow first: it shares equal texts, of which a panel has many.
         frame: pd.DataFrame = (
-            cursor.sql(select)
+            cursor.sql(f"{select} ORDER BY {ROW_ORDER}")
             .to_arrow_table()
             .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
         )
-    return Panel(
-        frame,
-        recipe.indicators,
-        tables.as_of_date,
-        every,
-        tables.project,
-        analysis or SuccessAnalysis(()),
-    )
-
-
-def _recipe(
-    tables: Tables, analysis: SuccessAnalysis | None, every: int, *, only_as_of: bool
-) -> Recipe:
-    analysis = analysis or SuccessAnalysis(())
-    _check_fits(tables, analysis)
-    project = tables.project
-    given = Given(
-        {table: frozenset(tables.columns(table)) for table in tables.names},
-        tables.attributes,
-        analysis,
-        project.usage_low,
-    )
-    return Recipe(
-        Grid(day_number(tables.as_of_date), every, only_as_of),
-        _source(tables, "accounts"),
-        {table: _source(tables, table) for table in tables.names if table != "accounts"},
-        declare_indicators(given),
-        analysis.processes,
-        tables.attributes,
-        {reason: cause for cause, reasons in project.causes.items() for reason in reasons},
-        project.not_churn,
-    )
-
-
-def _source(tables: Tables, table: str) -> Source:
-    declared, coverage = BY_NAME[table], tables.coverage[table]
-    sql = tables.history(table)
-    added = ROW_COLUMNS.get(table, {})
-    if added:
-        columns = ", ".join(f"{rule} AS {quoted(column)}" for column, rule in added.items())
-        sql = f"SELECT *, {columns} FROM ({sql}) AS history"
-    recorded, given = "recorded_at" in tables.columns(table), tables.project.tables.get(table)
-    decimals = {column.name: column.decimals for column in declared.columns}
-    return Source(
-        table,
-        sql,
-        _number(coverage.complete_from),
-        _number(coverage.complete_through),
-        assumed=given is None or given.complete_from is None,
-        late=recorded,
-        versioned=recorded and declared.key is not None,
-        decimals={**decimals, **dict.fromkeys(added, 6)},
-    )
-
-
-def _number(day: date | None) -> int | None:
-    return None if day is None else day_number(day)
-
-
-def _check_fits(tables: Tables, analysis: SuccessAnalysis) -> None:
-    """Refuse an analysis that asks for what the tables do not have, all faults at once."""
-    problems = []
-    users = [p.name for p in analysis.processes if p.by_users > 1]
-    behaviors = tables.columns("behaviors") if "behaviors" in tables.names else ()
-    if users and behaviors and "user_id" not in behaviors:
-        problems.append(f"{', '.join(users)} counts users (by_users), but behaviors has no user_id")
-    if analysis.processes and not behaviors:
-        problems.append("the analysis names essential processes, but there is no behaviors table")
-    texts = {name for name, kind in tables.attributes.items() if kind == "text"}
-    for process in analysis.processes:
-        missing = sorted(set(process.applies_to) - texts)
-        if missing:
-            problems.append(
-                f"{process.name} applies to accounts by {', '.join(missing)}, which is not a "
-                "declared text attribute of accounts"
-            )
-    if problems:
-        raise OptionError(
-            "the success analysis and the tables do not fit: " + "; ".join(problems),
-            "Correct success.toml, or declare the attributes and tables in leadsignal.toml",
-        )
+    return Panel(frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis)
 
 
 __all__ = ["KEY_COLUMNS", "Panel", "adoption_episodes", "build_panel", "build_snapshot"]

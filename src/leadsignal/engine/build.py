@@ -52,6 +52,9 @@ KEY_COLUMNS = (
 )
 """The columns that every panel has before its indicators."""
 
+ROW_ORDER = "account_no, t"
+"""In which order the rows of a panel stand: by account_id and day, told in the engine's words."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -84,7 +87,7 @@ def episode_steps(recipe: Recipe) -> list[Step]:
 
 
 def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
-    """Return the steps in their order, and the SELECT that gives the panel from them."""
+    """Return the steps in their order, and the SELECT of the panel's rows, in no order."""
     wanted = _wanted(recipe)
     steps = [
         *spine_steps(recipe.grid, recipe.accounts, recipe.attributes),
@@ -198,5 +201,5 @@ def _select(recipe: Recipe, columns: Mapping[Measure, str], made: Sequence[str])
     next_t = "LEAD(t) OVER (PARTITION BY account_no ORDER BY t) AS next_t"
     return (
         f"SELECT {', '.join([*keys, *values])} FROM (SELECT *, {next_t} FROM grid JOIN spine"
-        f" USING (account_no) {joins}) AS joined ORDER BY account_no, t"
+        f" USING (account_no) {joins}) AS joined"
     )

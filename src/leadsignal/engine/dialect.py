@@ -46,6 +46,10 @@ class Dialect(Protocol):
         """Day number to date."""
         ...
 
+    def moment(self, day: str) -> str:
+        """Date to the timestamp of its midnight, as clocks show it."""
+        ...
+
     def floor_divide(self, over: str, under: int | str) -> str:
         """Whole division, rounding down."""
         return f"CAST(floor(({over}) / {under}) AS INTEGER)"
@@ -94,6 +98,10 @@ class DuckDB(Dialect):
     def date(self, number: str) -> str:
         """Add to the first day."""
         return f"(DATE '1970-01-01' + CAST({number} AS INTEGER))"
+
+    def moment(self, day: str) -> str:
+        """Cast to a timestamp, which knows no time zone."""
+        return f"CAST({day} AS TIMESTAMP)"
 
     def days_from_to(self, first: str, last: str, step: int) -> str:
         """Unnest a range."""
@@ -147,6 +155,10 @@ class Spark(Dialect):
     def date(self, number: str) -> str:
         """Count from the first day."""
         return f"date_from_unix_date({number})"
+
+    def moment(self, day: str) -> str:
+        """Cast to the timestamp without a time zone."""
+        return f"CAST({day} AS TIMESTAMP_NTZ)"
 
     def days_from_to(self, first: str, last: str, step: int) -> str:
         """Explode a sequence; Spark counts down where the last lies before the first."""

@@ -75,8 +75,9 @@ def spine_steps(grid: Grid, accounts: Source, attributes: Iterable[str] = ()) ->
     rows = _dated_accounts(grid, accounts, attributes)
     steps = []
     if accounts.versioned:
-        order = "COALESCE(recorded_at, CAST(started_on AS TIMESTAMP)), superseded_on NULLS LAST"
-        by_account = f"PARTITION BY account_id ORDER BY {order}, started_on, term_months, arr"
+        order = f"COALESCE(recorded_at, {grid.dialect.moment('started_on')})"
+        order += ", superseded_on NULLS LAST, started_on, term_months NULLS LAST, arr NULLS LAST"
+        by_account = f"PARTITION BY account_id ORDER BY {order}"
         numbered = f"ROW_NUMBER() OVER ({by_account}) AS version_no"
         steps = [
             Step("account_versions", _dated_accounts(grid, accounts, attributes, f", {numbered}"))
@@ -170,13 +171,13 @@ def outcome_columns(grid: Grid, causes: Mapping[str, str], not_churn: tuple[str,
     named = " ".join(cause) + " ELSE 'churn' END" if causes or kept else "'churn'"
     churned = f"COALESCE(end_reason NOT IN ({kept}), TRUE)" if kept else "TRUE"
     return f"""
-        t - started AS start,
-        {until} - started AS stop,
+        CAST(t - started AS BIGINT) AS start,
+        CAST({until} - started AS BIGINT) AS stop,
         CASE WHEN {over} AND {churned} THEN 1 ELSE 0 END AS event,
         CASE WHEN {over} THEN {named} END AS cause,
-        LEAST(COALESCE(ended, {grid.as_of}), {grid.as_of}) - t AS days_observed,
-        ended - t AS ended_within,
-        LEAST(COALESCE(told, ended), COALESCE(ended, told)) - t AS known_within,
+        CAST(LEAST(COALESCE(ended, {grid.as_of}), {grid.as_of}) - t AS BIGINT) AS days_observed,
+        CAST(ended - t AS BIGINT) AS ended_within,
+        CAST(LEAST(COALESCE(told, ended), COALESCE(ended, told)) - t AS BIGINT) AS known_within,
         CASE WHEN ended IS NOT NULL THEN {named} END AS end_cause,
         COALESCE(notice < t, FALSE) AS notice_given
     """
