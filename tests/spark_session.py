@@ -11,6 +11,8 @@ SETTINGS = {
     "spark.driver.memory": "1500m",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
+    # One task sorts and joins some dozen tables at once; each takes a page at least.
+    "spark.buffer.pageSize": "1m",
     "spark.sql.shuffle.partitions": "2",
     # The rows are few and the plans long: to compile them takes longer than to run them.
     "spark.sql.codegen.wholeStage": "false",

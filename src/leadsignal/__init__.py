@@ -50,12 +50,12 @@ if TYPE_CHECKING:
     from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.order import OrderInTime, order_in_time
-    from leadsignal.panel import Panel, adoption_episodes, build_panel
+    from leadsignal.panel import Panel, adoption_episodes, build_panel, write_panel
     from leadsignal.project import Project, read_project
     from leadsignal.rescues import Rescues, find_rescues
     from leadsignal.retention import Retention, retention_table
     from leadsignal.saved import load_model, save_model
-    from leadsignal.scores import Scores, score_accounts
+    from leadsignal.scores import Scores, score_accounts, score_panel
     from leadsignal.spark_panel import SparkPanel, build_spark_panel
     from leadsignal.success import SuccessAnalysis, read_success_analysis
     from leadsignal.tables import Tables, check_tables, read_tables
@@ -98,12 +98,12 @@ _ROOMS = {
     "lifetimes": ("LifetimeForecast", "LifetimeModel"),
     "health": ("HealthAudit", "audit_health"),
     "model": ("ChurnModel", "Forecast"),
-    "panel": ("Panel", "adoption_episodes", "build_panel"),
+    "panel": ("Panel", "adoption_episodes", "build_panel", "write_panel"),
     "project": ("Project", "read_project"),
     "rescues": ("Rescues", "find_rescues"),
     "retention": ("Retention", "retention_table"),
     "saved": ("load_model", "save_model"),
-    "scores": ("Scores", "score_accounts"),
+    "scores": ("Scores", "score_accounts", "score_panel"),
     "order": ("OrderInTime", "order_in_time"),
     "spark_panel": ("SparkPanel", "build_spark_panel"),
     "success": ("SuccessAnalysis", "read_success_analysis"),
@@ -184,5 +184,7 @@ __all__ = [
     "sample_folder",
     "save_model",
     "score_accounts",
+    "score_panel",
     "simulate",
+    "write_panel",
 ]

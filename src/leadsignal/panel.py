@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.durations import days_in
@@ -16,8 +17,10 @@ from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.project import ENGINES, Engine
 from leadsignal.settings import one_of
+from leadsignal.sources.parts import literal
 from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
+from leadsignal.writing import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,6 +148,27 @@ def build_panel(
     return _build(tables, analysis, step, only_as_of=False, progress=progress)
 
 
+def write_panel(
+    tables: Tables,
+    analysis: SuccessAnalysis | None,
+    path: str | Path,
+    *,
+    every: str | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Write the rows that `build_panel` gives as one Parquet file, and return how many there are.
+
+    The rows never are in this process's memory all at once: what does not fit goes to disk. The
+    file is written whole or not at all. Raises OptionError as `build_panel` does, and where the
+    folder of ``path`` is not there.
+    """
+    step = tables.project.every if every is None else days_in(every)
+    steps, select = panel_steps(panel_recipe(tables, analysis or SuccessAnalysis(()), step))
+    with whole_file(path) as part, made(tables.connection, steps, progress) as cursor:
+        query = f"COPY ({select} ORDER BY {ROW_ORDER}) TO {literal(str(part))} (FORMAT parquet)"
+        return int(cursor.execute(query).fetchall()[0][0])
+
+
 def build_snapshot(
     tables: Tables, analysis: SuccessAnalysis | None = None, *, progress: Progress | None = None
 ) -> Panel:
@@ -220,4 +244,11 @@ def _build(
     return Panel(frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis)
 
 
-__all__ = ["KEY_COLUMNS", "Panel", "adoption_episodes", "build_panel", "build_snapshot"]
+__all__ = [
+    "KEY_COLUMNS",
+    "Panel",
+    "adoption_episodes",
+    "build_panel",
+    "build_snapshot",
+    "write_panel",
+]

@@ -27,6 +27,11 @@ REASONS = 3
 LEAST_PART = 0.05
 """What raises the log-odds by less is no reason."""
 
+ROWS_AT_ONCE = 100_000
+
+MOST_COMPARED = 100_000
+"""What is usual is learned from so many accounts at most, taken evenly."""
+
 MOST_EXPLAINED = 5_000
 """Reasons are given for so many accounts, the riskiest; the others are fine without."""
 
@@ -108,20 +113,36 @@ def score_accounts(
     """
     tables = tables if as_of is None else tables.as_of(as_of)
     panel = build_snapshot(tables, model.analysis_, progress=progress)
-    rows = panel.frame[~panel.frame["notice_given"]]
-    if not len(rows):
-        raise ModelError(f"no account is active on {tables.as_of_date}", "Choose another as_of")
     if effects is None:
         effects = proven_effects(tables, model.analysis_)
-    frame = _scored(model, panel, rows, effects)
-    share = tables.project.capacity if capacity is None else capacity
+    return score_panel(model, panel, capacity=capacity, effects=effects)
+
+
+def score_panel(
+    model: ChurnModel,
+    panel: Panel,
+    *,
+    capacity: float | None = None,
+    effects: Mapping[str, Number] | None = None,
+) -> Scores:
+    """Score the rows of a panel that stand on its as_of date, as `score_accounts` does.
+
+    ``effects`` are told with the next step, if any are given. Raises ModelError where the panel
+    lacks what the model reads, or no account is active.
+    """
+    current = panel.current()
+    rows = current[~current["notice_given"]]
+    if not len(rows):
+        raise ModelError(f"no account is active on {panel.as_of_date}", "Choose another as_of")
+    frame = _scored(model, panel, rows, effects or {})
+    share = panel.project.capacity if capacity is None else capacity
     frame["alert"] = np.arange(len(frame)) < max(1, round(share * len(frame)))
     return Scores(
         frame[_columns(frame)],
-        tables.as_of_date,
+        panel.as_of_date,
         int(model.hazards_.ends[-1]),
         model.version_,
-        len(panel.frame) - len(rows),
+        len(current) - len(rows),
         model.features_.unseen(rows),
     )
 
@@ -150,18 +171,27 @@ def _scored(
     model: ChurnModel, panel: Panel, rows: pd.DataFrame, effects: Mapping[str, Number]
 ) -> pd.DataFrame:
     """Return the scored rows, the riskiest first; equal risks in the order of account_id."""
-    frame = model.predict(rows).to_frame()
+    frame = _forecast(model, rows)
     arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
     frame["expected_arr_loss"] = frame["risk"] * arr
     riskiest = np.argsort(-frame["risk"].to_numpy(), kind="stable")[:MOST_EXPLAINED]
     for rank, texts in enumerate(_reasons(model, rows, np.sort(riskiest)), start=1):
         frame[f"reason_{rank}"] = texts
     processes = panel.analysis.processes
-    steps = [_steps(row, processes, effects) for row in rows.to_dict("records")]
+    steps = _open_steps(rows, processes, effects)
     frame["open_processes"] = ["; ".join(process for process, _ in step) for step in steps]
     frame["next_step"] = [step[0][1] if step else "" for step in steps]
     frame["model_version"] = model.version_
     return frame.sort_values(["risk", "account_id"], ascending=[False, True], ignore_index=True)
+
+
+def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the forecast of all rows; a million of them at once would not fit into memory."""
+    import pandas as pd
+
+    parts = range(0, len(rows), ROWS_AT_ONCE)
+    forecasts = [model.predict(rows.iloc[at : at + ROWS_AT_ONCE]).to_frame() for at in parts]
+    return pd.concat(forecasts, ignore_index=True)
 
 
 def _columns(frame: pd.DataFrame) -> list[str]:
@@ -176,43 +206,69 @@ def _reasons(
     model: ChurnModel, rows: pd.DataFrame, explained: np.ndarray[Any, Any]
 ) -> list[list[str]]:
     """Return the subjects that raise each explained account's risk most, as text, by rank."""
-    shares = model.reasons(rows.iloc[explained], against=rows)
+    usual = rows.iloc[:: -(-len(rows) // MOST_COMPARED)]
+    told_of = rows.iloc[explained]
+    shares = model.reasons(told_of, against=usual)
     raised = shares.to_numpy()
     order = np.argsort(-raised, axis=1, kind="stable")[:, :REASONS]
-    told = {subject: _telling(model, rows, subject) for subject in shares.columns}
+    told = {subject: _telling(model, told_of, usual, subject) for subject in shares.columns}
     ranked = [[""] * len(rows) for _ in range(REASONS)]
     for number, row in enumerate(explained):
         for rank, column in enumerate(order[number]):
             if raised[number, column] >= LEAST_PART:
                 subject = shares.columns[column]
-                ranked[rank][row] = f"{subject}: {told[subject][row]}"
+                ranked[rank][row] = f"{subject}: {told[subject][number]}"
     return ranked
 
 
-def _telling(model: ChurnModel, rows: pd.DataFrame, subject: str) -> list[str]:
-    """Return, for each row, the subject's indicator that differs most from the typical account."""
+def _telling(
+    model: ChurnModel, rows: pd.DataFrame, usual: pd.DataFrame, subject: str
+) -> list[str]:
+    """Return, for each row, the subject's indicator that differs most from the usual accounts."""
     names = [name for name in model.features_.names if model.subject(name) == subject]
-    distance = np.column_stack([_distance(model, rows, name) for name in names])
+    distance = np.column_stack([_distance(model, rows[name], usual[name]) for name in names])
     return [
         _shown(rows.iloc[row][names[column]], names[column])
         for row, column in enumerate(distance.argmax(axis=1))
     ]
 
 
-def _distance(model: ChurnModel, rows: pd.DataFrame, name: str) -> np.ndarray[Any, Any]:
-    """Return how unusual each value is among the rows: 1 minus the share of values like it."""
-    if name in model.features_.levels:
-        shares = rows[name].value_counts(normalize=True, dropna=False)
-        return np.asarray(1 - rows[name].map(shares).fillna(1).to_numpy(dtype=float))
-    ranks = rows[name].rank(pct=True).to_numpy(dtype=float, na_value=np.nan)
-    missing = float(np.isnan(ranks).mean())
-    return np.where(np.isnan(ranks), 1 - missing, np.abs(2 * ranks - 1))
+def _distance(
+    model: ChurnModel, values: pd.Series[Any], usual: pd.Series[Any]
+) -> np.ndarray[Any, Any]:
+    """Return how unusual each value is: 1 minus the share of values like it."""
+    if values.name in model.features_.levels:
+        shares = usual.value_counts(normalize=True, dropna=False)
+        return np.asarray(1 - values.map(shares).fillna(1).to_numpy(dtype=float))
+    own = values.to_numpy(dtype=float, na_value=np.nan)
+    known = usual.to_numpy(dtype=float, na_value=np.nan)
+    missing = float(np.isnan(known).mean())
+    known = np.sort(known[~np.isnan(known)])
+    below, up_to = np.searchsorted(known, own), np.searchsorted(known, own, side="right")
+    ranks = (below + up_to + 1) / 2 / max(len(known), 1)
+    return np.where(np.isnan(own), 1 - missing, np.abs(2 * ranks - 1))
 
 
 def _shown(value: Any, name: str) -> str:
     if value is None or value != value:
         return f"{name} missing"
     return f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _open_steps(
+    rows: pd.DataFrame, processes: tuple[Process, ...], effects: Mapping[str, Number]
+) -> list[list[tuple[str, str]]]:
+    """Return what `_steps` tells of each row; rows alike in what it reads are told alike."""
+    states = [f"{p.name}_{what}" for p in processes for what in ("state", "days_in_state")]
+    names = ["snapshot_on", *states]
+    read = rows[names].astype(object)
+    told: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
+    steps = []
+    for values in zip(*(read[name].where(read[name].notna(), None) for name in names), strict=True):
+        if values not in told:
+            told[values] = _steps(dict(zip(names, values, strict=True)), processes, effects)
+        steps.append(told[values])
+    return steps
 
 
 def _steps(
