@@ -176,7 +176,7 @@ def main() -> None:
     print(f"{'events':>12} {'job':8} {'rows':>12} {'read s':>8} {'job s':>8} {'scored/s':>10}"
           f" {'GB':>6}")  # fmt: skip
     with tempfile.TemporaryDirectory(dir=options.at) as small:
-        model = fit(Path(small))
+        model = options.model or fit(Path(small))
         for events in map(int, options.events):
             with tempfile.TemporaryDirectory(dir=options.at) as folder:
                 make(Path(folder), events)

@@ -9,6 +9,7 @@ that ends are not seen more often than staying. (Prentice and Gloeckler 1978; Si
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Estimator = Literal["boosting", "logistic"]
 MANY_CELLS = 20_000_000
+PART = 2_000
+"""So many rows are forecast in one go: their steps stay in the processor's cache."""
+
 ESTIMATORS: tuple[Estimator, ...] = ("boosting", "logistic")
 
 
@@ -38,10 +42,21 @@ def _controller() -> ThreadpoolController:
 
 def few_threads(rows: NDArray[np.float64]) -> AbstractContextManager[Any]:
     """Hold back to one thread: on few rows, threads wait for each other longer than they work."""
-    if rows.size >= MANY_CELLS:
-        return nullcontext()
+    return nullcontext() if rows.size >= MANY_CELLS else _one_thread()
+
+
+def _one_thread() -> AbstractContextManager[Any]:
     limit: AbstractContextManager[Any] = _controller().limit(limits=1)
     return limit
+
+
+def cores() -> int:
+    """Return how many threads may work: OMP_NUM_THREADS, else the cores of this process."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    seen = getattr(os, "sched_getaffinity", None)
+    return len(seen(0)) if seen else os.cpu_count() or 1
 
 
 def step_ends(horizon: int, step: int) -> NDArray[np.int64]:
@@ -181,16 +196,26 @@ class Hazards:
         self, matrix: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the hazards of churn and of other ends in each step, both (rows, steps)."""
+        from sklearn.utils.parallel import Parallel, delayed
+
+        if len(matrix) == 0:
+            return np.zeros((0, len(self.ends))), np.zeros((0, len(self.ends)))
+        parts = [matrix[at : at + PART] for at in range(0, len(matrix), PART)]
+        with _one_thread():
+            threads = min(cores(), len(parts))
+            made = Parallel(threads, prefer="threads")(delayed(self._of_part)(p) for p in parts)
+        return np.concatenate([c for c, _ in made]), np.concatenate([o for _, o in made])
+
+    def _of_part(
+        self, matrix: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         rows, steps = len(matrix), len(self.ends)
-        if rows == 0:
-            return np.zeros((0, steps)), np.zeros((0, steps))
         row, step = np.repeat(np.arange(rows), steps), np.tile(np.arange(steps), rows)
         stacked = design(self.features, matrix, self.ends, row, step)
-        with few_threads(stacked):
-            churn = self.churn.predict_proba(stacked)[:, 1].reshape(rows, steps)
-            if self.other is None:
-                return churn, np.zeros_like(churn)
-            other = self.other.predict_proba(stacked)[:, 1].reshape(rows, steps)
+        churn = self.churn.predict_proba(stacked)[:, 1].reshape(rows, steps)
+        if self.other is None:
+            return churn, np.zeros_like(churn)
+        other = self.other.predict_proba(stacked)[:, 1].reshape(rows, steps)
         return churn, np.minimum(other, 1 - churn)
 
 

@@ -178,9 +178,7 @@ def _scored(
     for rank, texts in enumerate(_reasons(model, rows, np.sort(riskiest)), start=1):
         frame[f"reason_{rank}"] = texts
     processes = panel.analysis.processes
-    steps = _open_steps(rows, processes, effects)
-    frame["open_processes"] = ["; ".join(process for process, _ in step) for step in steps]
-    frame["next_step"] = [step[0][1] if step else "" for step in steps]
+    frame["open_processes"], frame["next_step"] = _told_steps(rows, processes, effects)
     frame["model_version"] = model.version_
     return frame.sort_values(["risk", "account_id"], ascending=[False, True], ignore_index=True)
 
@@ -255,20 +253,18 @@ def _shown(value: Any, name: str) -> str:
     return f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
 
 
-def _open_steps(
+def _told_steps(
     rows: pd.DataFrame, processes: tuple[Process, ...], effects: Mapping[str, Number]
-) -> list[list[tuple[str, str]]]:
-    """Return what `_steps` tells of each row; rows alike in what it reads are told alike."""
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return each row's open processes and its next step; rows alike in these are told alike."""
     states = [f"{p.name}_{what}" for p in processes for what in ("state", "days_in_state")]
     names = ["snapshot_on", *states]
-    read = rows[names].astype(object)
-    told: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
-    steps = []
-    for values in zip(*(read[name].where(read[name].notna(), None) for name in names), strict=True):
-        if values not in told:
-            told[values] = _steps(dict(zip(names, values, strict=True)), processes, effects)
-        steps.append(told[values])
-    return steps
+    kind = rows.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+    first = rows[names].iloc[np.unique(kind, return_index=True)[1]]
+    told = [_steps(row, processes, effects) for row in first.to_dict("records")]
+    open_ones = ["; ".join(process for process, _ in step) for step in told]
+    following = [step[0][1] if step else "" for step in told]
+    return np.array(open_ones, dtype=object)[kind], np.array(following, dtype=object)[kind]
 
 
 def _steps(
