@@ -50,7 +50,13 @@ if TYPE_CHECKING:
     from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.order import OrderInTime, order_in_time
-    from leadsignal.panel import Panel, adoption_episodes, build_panel, write_panel
+    from leadsignal.panel import (
+        Panel,
+        adoption_episodes,
+        build_panel,
+        sample_panel,
+        write_panel,
+    )
     from leadsignal.project import Project, read_project
     from leadsignal.rescues import Rescues, find_rescues
     from leadsignal.retention import Retention, retention_table
@@ -98,7 +104,7 @@ _ROOMS = {
     "lifetimes": ("LifetimeForecast", "LifetimeModel"),
     "health": ("HealthAudit", "audit_health"),
     "model": ("ChurnModel", "Forecast"),
-    "panel": ("Panel", "adoption_episodes", "build_panel", "write_panel"),
+    "panel": ("Panel", "adoption_episodes", "build_panel", "sample_panel", "write_panel"),
     "project": ("Project", "read_project"),
     "rescues": ("Rescues", "find_rescues"),
     "retention": ("Retention", "retention_table"),
@@ -182,6 +188,7 @@ __all__ = [
     "retention_table",
     "run_backtest",
     "sample_folder",
+    "sample_panel",
     "save_model",
     "score_accounts",
     "score_panel",

@@ -226,18 +226,25 @@ def fit_hazards(
     ends: NDArray[np.int64],
     kind: Estimator,
     seed: int,
+    weights: NDArray[np.float64] | None = None,
 ) -> Hazards:
-    """Fit the hazards on panel rows; ``outcome`` holds the arguments of `stack` but the steps."""
+    """Fit the hazards on panel rows; ``outcome`` holds the arguments of `stack` but the steps.
+
+    ``weights``, of shape (rows,): for how many rows each stands, where they are a sample.
+    """
     stacked = stack(**outcome, ends=ends)
     rows = design(features, matrix, ends, stacked.row, stacked.step)
     extra = np.zeros(rows.shape[1] - len(features.names), dtype=int)
     is_category = np.append(features.is_category, extra.astype(bool))
     signs = np.append(features.signs, extra)
 
+    name = "sample_weight" if kind == "boosting" else "logisticregression__sample_weight"
+    weighted = {} if weights is None else {name: weights[stacked.row]}
+
     def fitted(target: NDArray[np.bool_], signs: NDArray[np.int64]) -> Any:
         estimator = new_estimator(kind, is_category, signs, seed)
         with few_threads(rows):
-            return estimator.fit(rows, target)
+            return estimator.fit(rows, target, **weighted)
 
     other = fitted(stacked.left, 0 * signs) if stacked.left.any() else None
     return Hazards(features, ends, fitted(stacked.churned, signs), other)

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.durations import days_in
-from leadsignal.engine.build import KEY_COLUMNS, ROW_ORDER, episode_steps, panel_steps
+from leadsignal.engine.build import (
+    KEY_COLUMNS,
+    ROW_ORDER,
+    SAMPLE_WEIGHT,
+    episode_steps,
+    panel_steps,
+    sampled,
+)
 from leadsignal.engine.duckdb import made
 from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.recipe import CheckedTables, panel_recipe
@@ -29,6 +37,8 @@ if TYPE_CHECKING:
     from leadsignal.project import Project
 
 Progress = Callable[[int, int], None]
+Draw = Callable[[str], str]
+"""From the SELECT of a panel's rows to that of a sample of them."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -66,6 +76,14 @@ class Panel:
         import pandas as pd
 
         return self.frame[self.frame["snapshot_on"] == pd.Timestamp(day)]
+
+    def refuse_sample(self, what: str) -> None:
+        """Raise OptionError where these rows are a sample: ``what`` would take them for all."""
+        if SAMPLE_WEIGHT in self.frame.columns:
+            raise OptionError(
+                f"{what} needs the whole panel, and this is a sample of its rows",
+                "Give what build_panel returns; of part of the accounts, if all are too many",
+            )
 
     def as_of(self, day: date | str) -> Panel:
         """Return the panel as its outcomes were known on ``day``: rows before it, recut.
@@ -169,6 +187,41 @@ def write_panel(
         return int(cursor.execute(query).fetchall()[0][0])
 
 
+def sample_panel(
+    tables: CheckedTables,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    share: float,
+    horizon: str | None = None,
+    every: str | None = None,
+    seed: int = 0,
+    session: SparkSession | None = None,
+) -> Panel:
+    """Build a case-cohort sample of the panel, to fit a model where the whole is too large.
+
+    It holds all rows from which an end is seen within ``horizon`` (default: the project's), each
+    with ``sample_weight`` 1, and a ``share`` of the others, each with 1 / share. `ChurnModel.fit`
+    reads the weights; what would misread a sample refuses it. The same rows are drawn by DuckDB
+    and, with a ``session``, by Spark. Raises OptionError for a share outside (0, 1], and as
+    `build_panel` does.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> sample = ls.sample_panel(tables, share=0.2)
+    >>> sorted(sample.frame["sample_weight"].unique().tolist())
+    [1.0, 5.0]
+    """
+    if not 0 < share <= 1:
+        raise OptionError(f"share = {share!r} must lie above 0, and be at most 1", "Say 0.1")
+    step = tables.project.every if every is None else days_in(every)
+    ahead = tables.project.horizon if horizon is None else days_in(horizon)
+    analysis = analysis or SuccessAnalysis(())
+    draw = partial(sampled, share=share, horizon=ahead, seed=seed)
+    if session is not None or not isinstance(tables, Tables):
+        return _built_on_spark(tables, analysis, step, session, draw)
+    return _build(tables, analysis, step, only_as_of=False, progress=None, draw=draw)
+
+
 def build_snapshot(
     tables: Tables, analysis: SuccessAnalysis | None = None, *, progress: Progress | None = None
 ) -> Panel:
@@ -211,11 +264,15 @@ def _engine(tables: CheckedTables, engine: str | None, session: object) -> str:
 
 
 def _built_on_spark(
-    tables: CheckedTables, analysis: SuccessAnalysis, every: int, session: SparkSession | None
+    tables: CheckedTables,
+    analysis: SuccessAnalysis,
+    every: int,
+    session: SparkSession | None,
+    draw: Draw | None = None,
 ) -> Panel:
     from leadsignal.engine.spark import panel_rows, spark_session
 
-    recipe, rows = panel_rows(tables, analysis, every, spark_session(session), None)
+    recipe, rows = panel_rows(tables, analysis, every, spark_session(session), None, draw=draw)
     try:
         frame = rows.to_pandas("account_id", "snapshot_on")
     finally:
@@ -230,14 +287,17 @@ def _build(
     *,
     only_as_of: bool,
     progress: Progress | None,
+    draw: Draw | None = None,
 ) -> Panel:
     analysis = analysis or SuccessAnalysis(())
     recipe = panel_recipe(tables, analysis, every, only_as_of=only_as_of)
     steps, select = panel_steps(recipe)
+    order = ROW_ORDER if draw is None else "account_id, snapshot_on"
+    select = select if draw is None else draw(select)
     with made(tables.connection, steps, progress) as cursor:
         # Arrow first: it shares equal texts, of which a panel has many.
         frame: pd.DataFrame = (
-            cursor.sql(f"{select} ORDER BY {ROW_ORDER}")
+            cursor.sql(f"{select} ORDER BY {order}")
             .to_arrow_table()
             .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
         )
@@ -250,5 +310,6 @@ __all__ = [
     "adoption_episodes",
     "build_panel",
     "build_snapshot",
+    "sample_panel",
     "write_panel",
 ]

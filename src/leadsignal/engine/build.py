@@ -56,6 +56,10 @@ ROW_ORDER = "account_no, t"
 """In which order the rows of a panel stand: by account_id and day, told in the engine's words."""
 
 
+SAMPLE_WEIGHT = "sample_weight"
+"""For how many rows of the whole panel a row of a sample stands."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """All that a panel is made from."""
@@ -202,4 +206,21 @@ def _select(recipe: Recipe, columns: Mapping[Measure, str], made: Sequence[str])
     return (
         f"SELECT {', '.join([*keys, *values])} FROM (SELECT *, {next_t} FROM grid JOIN spine"
         f" USING (account_no) {joins}) AS joined"
+    )
+
+
+def sampled(select: str, share: float, horizon: int, seed: int) -> str:
+    """SQL: of a panel's rows those from which an end is seen within ``horizon``, and a share of
+    the others, with their weights.
+
+    Whether a row is drawn depends on its account, its day and the seed alone: on neither the
+    engine nor the order of rows.
+    """
+    below = f"{min(int(share * 16**8), 16**8 - 1):08x}"
+    drawn = f"md5('{seed} ' || account_id || ' ' || CAST(snapshot_on AS STRING))"
+    seen = f"COALESCE(ended_within <= {horizon}, FALSE)"
+    return (
+        f"SELECT *, CASE WHEN {seen} THEN CAST(1 AS DOUBLE) ELSE CAST({1 / share!r} AS DOUBLE) END"
+        f" AS {SAMPLE_WEIGHT} FROM ({select}) AS panel"
+        f" WHERE {seen} OR SUBSTR({drawn}, 1, 8) < '{below}'"
     )

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,10 +93,12 @@ def panel_rows(
     staging: Path | None,
     *,
     only_as_of: bool = False,
+    draw: Callable[[str], str] | None = None,
 ) -> tuple[Recipe, Rows]:
     """Return what a panel is made from, and its rows, which nothing has computed yet.
 
-    ``staging`` is the folder through which checked tables reach Spark.
+    ``staging`` is the folder through which checked tables reach Spark; ``draw`` makes the SELECT of
+    all rows that of a sample.
     """
     recipe = panel_recipe(
         tables, analysis, every, only_as_of=only_as_of, dialect=Spark(), read=read_source
@@ -106,7 +108,7 @@ def panel_rows(
         frames = exported(tables, session, staging_folder(session, staging))
     else:
         frames = {source_view(name): tables.frame(name) for name in tables.names}
-    return recipe, rows_of(session, frames, steps, select)
+    return recipe, rows_of(session, frames, steps, draw(select) if draw else select)
 
 
 def rows_of(
