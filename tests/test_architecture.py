@@ -37,6 +37,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("breakdown",),
     ("audit", "backtest", "proof_pictures"),
     ("saved",),
+    ("spark_panel",),
     ("scores",),
     ("datasets",),
     ("demo",),

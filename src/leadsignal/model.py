@@ -115,8 +115,9 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def fit(self, panel: Panel, y: object = None) -> ChurnModel:
         """Fit on the rows before the panel's as_of of accounts that had not given notice.
 
-        Rows of a `sample_panel` count by their weights. ``y`` is ignored: the panel holds the outcomes. Raises ModelError where the panel holds
-        too few churns, or no row with a whole step observed.
+        Rows of a `sample_panel` count by their weights. ``y`` is ignored: the panel holds the
+        outcomes. Raises ModelError where the panel holds too few churns, or no row with a whole
+        step observed.
         """
         horizon, step = self._days()
         rows = _at_risk(panel)

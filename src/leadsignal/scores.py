@@ -219,9 +219,7 @@ def _reasons(
     return ranked
 
 
-def _telling(
-    model: ChurnModel, rows: pd.DataFrame, usual: pd.DataFrame, subject: str
-) -> list[str]:
+def _telling(model: ChurnModel, rows: pd.DataFrame, usual: pd.DataFrame, subject: str) -> list[str]:
     """Return, for each row, the subject's indicator that differs most from the usual accounts."""
     names = [name for name in model.features_.names if model.subject(name) == subject]
     distance = np.column_stack([_distance(model, rows[name], usual[name]) for name in names])

@@ -165,7 +165,9 @@ def _forecast(batch: pa.RecordBatch, model: ChurnModel) -> Iterator[pa.RecordBat
             date_as_object=False, coerce_temporal_nanoseconds=True
         )
         made = model.predict(rows).to_frame()
-        made["expected_arr_loss"] = made["risk"] * rows["arr"].to_numpy(dtype=float, na_value=np.nan)
+        made["expected_arr_loss"] = made["risk"] * rows["arr"].to_numpy(
+            dtype=float, na_value=np.nan
+        )
         made["model_version"] = model.version_
         made["snapshot_on"] = made["snapshot_on"].dt.date
         yield pa.RecordBatch.from_pandas(made, preserve_index=False)

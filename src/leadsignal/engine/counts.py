@@ -24,8 +24,7 @@ def condition(where: Where, d: Dialect) -> str:
     if not where:
         return "TRUE"
     return " AND ".join(
-        f"{d.quoted(column)} IN ({', '.join(map(d.literal, values))})"
-        for column, values in where
+        f"{d.quoted(column)} IN ({', '.join(map(d.literal, values))})" for column, values in where
     )
 
 
@@ -82,7 +81,8 @@ def rows_step(source: Source, grid: Grid, measures: Sequence[Count]) -> Step:
         *([f"{d.day('superseded_on')} AS superseded"] if source.versioned else []),
         *[f"{d.day(d.quoted(day))} AS {d.quoted(f'{day}_no')}" for day in days],
         *[
-            f"{d.scaled(d.quoted(t), _places(source, t))} AS {d.quoted(f'{t}_whole')}" for t in totals
+            f"{d.scaled(d.quoted(t), _places(source, t))} AS {d.quoted(f'{t}_whole')}"
+            for t in totals
         ],
         *[d.quoted(column) for column in [*tested, *users]],
     ]

@@ -15,7 +15,12 @@ EPOCH = date(1970, 1, 1)
 GRID_ORIGIN = (date(1970, 1, 5) - EPOCH).days
 """The Monday on which every grid of snapshots stands."""
 
-NUMBER = r"^\\s*[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?\\s*$"
+_DIGITS = "[0-9](_?[0-9])*"
+NUMBER = (
+    rf"(?i)^\\s*[+-]?(({_DIGITS}[.]?({_DIGITS})?|[.]{_DIGITS})(e[+-]?{_DIGITS})?"
+    r"|inf(inity)?|nan)\\s*$"
+)
+"""What DuckDB reads as a number, as Java's pattern within a text of Spark's."""
 
 
 def day_number(day: date) -> int:
@@ -174,7 +179,8 @@ class Spark(Dialect):
 
     def number(self, text: str) -> str:
         """Cast what reads as a number elsewhere too: Spark takes ``12d`` for one."""
-        return f"CASE WHEN {text} RLIKE '{NUMBER}' THEN TRY_CAST({text} AS DOUBLE) END"
+        plain = f"REPLACE({text}, '_', '')"
+        return f"CASE WHEN {text} RLIKE '{NUMBER}' THEN TRY_CAST({plain} AS DOUBLE) END"
 
     def scaled(self, column: str, decimals: int) -> str:
         """Round before the cast, which truncates."""

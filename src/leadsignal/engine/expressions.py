@@ -130,7 +130,8 @@ class Expressions:
     def _applies(self, process: Process) -> str:
         d = self.grid.dialect
         tests = [
-            f"COALESCE({d.quoted(f'own_{attribute}')} IN ({', '.join(map(d.literal, values))}), FALSE)"
+            f"COALESCE({d.quoted(f'own_{attribute}')}"
+            f" IN ({', '.join(map(d.literal, values))}), FALSE)"
             for attribute, values in sorted(process.applies_to.items())
         ]
         return " AND ".join(tests) or "TRUE"

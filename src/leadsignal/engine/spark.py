@@ -180,7 +180,7 @@ def staging_folder(session: SparkSession, given: Path | None) -> Path:
     A temporary one is removed when the process ends. Raises OptionError where Spark runs on other
     machines and no folder is given.
     """
-    if given is None and not session.sparkContext.master.startswith("local"):
+    if given is None and not str(session.sparkContext.master).startswith("local"):
         raise OptionError(
             f"Spark runs on {session.sparkContext.master} and reads the rows from files",
             "Give staging, a folder that this machine and Spark's machines can read",
