@@ -14,6 +14,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("settings", "writing"),
     ("project", "success"),
     ("sources",),
+    ("dialect",),
     ("cells", "store"),
     ("intake", "checks"),
     ("door",),
