@@ -1,6 +1,6 @@
 """Panels of random tables on Spark beside DuckDB's: every cell must be the same.
 
-    python benchmarks/spark_panels.py [--cases 100] [--first 0]
+python benchmarks/spark_panels.py [--cases 100] [--first 0]
 """
 
 from __future__ import annotations

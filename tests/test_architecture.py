@@ -20,6 +20,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("door",),
     ("notices",),
     ("tables",),
+    ("spark_tables",),
     ("indicators",),
     ("engine",),
     ("panel",),

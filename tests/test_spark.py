@@ -64,6 +64,44 @@ def test_random_tables_give_the_same_rows(spark: Any, seed: int) -> None:
     assert found.indicators == expected.indicators
 
 
+def in_spark(spark: Any, tables: ls.Tables, folder: Path) -> dict[str, Any]:
+    """The rows of tables as frames of Spark, typed, as someone's warehouse would have them."""
+    frames = {}
+    for name in tables.names:
+        listed = ", ".join(f'"{column}"' for column in tables.columns(name))
+        tables.connection.cursor().execute(
+            f"COPY (SELECT {listed} FROM {name}) TO '{folder / name}.parquet' (FORMAT parquet)"
+        ).fetchall()
+        frames[name] = spark.read.parquet(f"{folder / name}.parquet")
+    return frames
+
+
+def test_tables_that_are_in_spark_give_the_same_rows(spark: Any, tmp_path: Path) -> None:
+    case = random_case(2)
+    tables = case.read()
+    frames = in_spark(spark, tables, tmp_path)
+    there = ls.read_spark_tables(frames, project=case.project, as_of=case.as_of)
+    assert there.coverage == tables.coverage
+    assert there.attributes == tables.attributes
+    expected = ls.build_panel(tables, case.analysis).frame
+    assert_same(ls.build_panel(there, case.analysis).frame, expected)
+
+
+def test_faults_of_tables_in_spark_are_told_all_at_once(spark: Any) -> None:
+    accounts = spark.sql(
+        "SELECT * FROM VALUES ('a', DATE '2024-01-01', DATE '2024-02-01'),"
+        " ('a', DATE '2024-01-01', DATE '2023-01-01') AS v(account_id, started_on, ended_on)"
+    )
+    tickets = spark.sql("SELECT 'b' AS account_id, DATE '2024-01-05' AS opened_at")
+    usage = spark.sql("SELECT 'a' AS account_id, '2024-01-05' AS used_on, 1 AS amount")
+    with pytest.raises(ls.TablesError, match="type string is not read as used_on"):
+        ls.read_spark_tables({"accounts": accounts, "usage": usage})
+    with pytest.raises(ls.TablesError) as told:
+        ls.read_spark_tables({"accounts": accounts, "tickets": tickets})
+    for problem in ("1 rows: lies before started_on", "1 keys stand in several", "no such account"):
+        assert problem in str(told.value)
+
+
 @pytest.fixture(scope="module")
 def sample(spark: Any) -> Iterator[tuple[ls.Tables, ls.SuccessAnalysis, ls.SparkPanel]]:
     tables = ls.read_tables(ls.sample_folder())

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts, score_panel
     from leadsignal.spark_panel import SparkPanel, build_spark_panel
+    from leadsignal.spark_tables import SparkTables, read_spark_tables
     from leadsignal.success import SuccessAnalysis, read_success_analysis
     from leadsignal.tables import Tables, check_tables, read_tables
     from leadsignal.totals import CustomerTotals, read_totals
@@ -112,6 +113,7 @@ _ROOMS = {
     "scores": ("Scores", "score_accounts", "score_panel"),
     "order": ("OrderInTime", "order_in_time"),
     "spark_panel": ("SparkPanel", "build_spark_panel"),
+    "spark_tables": ("SparkTables", "read_spark_tables"),
     "success": ("SuccessAnalysis", "read_success_analysis"),
     "tables": ("Tables", "check_tables", "read_tables"),
     "totals": ("CustomerTotals", "read_totals"),
@@ -158,6 +160,7 @@ __all__ = [
     "Scores",
     "Simulation",
     "SparkPanel",
+    "SparkTables",
     "SuccessAnalysis",
     "SuccessAnalysisError",
     "Tables",
@@ -182,6 +185,7 @@ __all__ = [
     "order_in_time",
     "process_effect",
     "read_project",
+    "read_spark_tables",
     "read_success_analysis",
     "read_tables",
     "read_totals",

@@ -20,7 +20,8 @@ from leadsignal.engine.build import (
 )
 from leadsignal.engine.duckdb import made
 from leadsignal.engine.grid import spine_steps
-from leadsignal.engine.recipe import CheckedTables, panel_recipe
+from leadsignal.engine.recipe import panel_recipe
+from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.project import ENGINES, Engine
@@ -139,7 +140,7 @@ class Panel:
 
 
 def build_panel(
-    tables: CheckedTables,
+    tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis | None = None,
     *,
     every: str | None = None,
@@ -181,14 +182,15 @@ def write_panel(
     folder of ``path`` is not there.
     """
     step = tables.project.every if every is None else days_in(every)
-    steps, select = panel_steps(panel_recipe(tables, analysis or SuccessAnalysis(()), step))
+    recipe = panel_recipe(tables, analysis or SuccessAnalysis(()), step, tables.history)
+    steps, select = panel_steps(recipe)
     with whole_file(path) as part, made(tables.connection, steps, progress) as cursor:
         query = f"COPY ({select} ORDER BY {ROW_ORDER}) TO {literal(str(part))} (FORMAT parquet)"
         return int(cursor.execute(query).fetchall()[0][0])
 
 
 def sample_panel(
-    tables: CheckedTables,
+    tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis | None = None,
     *,
     share: float,
@@ -234,7 +236,7 @@ def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame
 
     Columns: account_id, process, adopted_on, lapsed_on (empty while adopted).
     """
-    recipe = panel_recipe(tables, analysis, tables.project.every)
+    recipe = panel_recipe(tables, analysis, tables.project.every, tables.history)
     spine = spine_steps(recipe.grid, recipe.accounts)
     steps = [*spine, *episode_steps(recipe)]
     d = recipe.grid.dialect
@@ -251,7 +253,7 @@ def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame
         return episodes
 
 
-def _engine(tables: CheckedTables, engine: str | None, session: object) -> str:
+def _engine(tables: Tables | TablesInSpark, engine: str | None, session: object) -> str:
     """Return the engine that is asked for; raises OptionError for one that there is not."""
     in_spark = session is not None or not isinstance(tables, Tables)
     chosen = engine or ("spark" if in_spark else tables.project.engine)
@@ -264,14 +266,12 @@ def _engine(tables: CheckedTables, engine: str | None, session: object) -> str:
 
 
 def _built_on_spark(
-    tables: CheckedTables,
+    tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis,
     every: int,
     session: SparkSession | None,
     draw: Draw | None = None,
 ) -> Panel:
-    from leadsignal.engine.spark import panel_rows, spark_session
-
     recipe, rows = panel_rows(tables, analysis, every, spark_session(session), None, draw=draw)
     try:
         frame = rows.to_pandas("account_id", "snapshot_on")
@@ -290,7 +290,7 @@ def _build(
     draw: Draw | None = None,
 ) -> Panel:
     analysis = analysis or SuccessAnalysis(())
-    recipe = panel_recipe(tables, analysis, every, only_as_of=only_as_of)
+    recipe = panel_recipe(tables, analysis, every, tables.history, only_as_of=only_as_of)
     steps, select = panel_steps(recipe)
     order = ROW_ORDER if draw is None else "account_id, snapshot_on"
     select = select if draw is None else draw(select)

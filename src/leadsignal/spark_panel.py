@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.durations import days_in
-from leadsignal.engine.recipe import CheckedTables
-from leadsignal.engine.spark import Rows, panel_rows, spark_session
+from leadsignal.engine.spark import Rows, TablesInSpark, panel_rows, spark_session
 from leadsignal.indicators import Indicator
 from leadsignal.panel import Panel
 from leadsignal.success import SuccessAnalysis
+from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -113,7 +113,7 @@ class SparkPanel:
 
 
 def build_spark_panel(
-    tables: CheckedTables,
+    tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis | None = None,
     *,
     every: str | None = None,

@@ -222,9 +222,7 @@ def cut_at(
     return listed, f"{loaded.known_on} < {day}"
 
 
-def _only_dated(
-    accounts: Loaded, attributes: Mapping[str, AttributeKind], d: Dialect
-) -> list[str]:
+def _only_dated(accounts: Loaded, attributes: Mapping[str, AttributeKind], d: Dialect) -> list[str]:
     """Return empty columns for attributes of which only account_changes tells."""
     held = {*accounts.table.by_column, *accounts.extras}
     kinds = {"number": "DOUBLE", "text": d.typed("VARCHAR")}

@@ -43,25 +43,22 @@ class CheckedTables(Protocol):
     def columns(self, name: str) -> tuple[str, ...]:
         """Return the columns that a table's source holds."""
 
-    def history(self, name: str) -> str:
-        """Return the SELECT of a table's rows and versions, cut at ``as_of_date``."""
-
 
 def panel_recipe(
     tables: CheckedTables,
     analysis: SuccessAnalysis,
     every: int,
+    read: Callable[[str], str],
     *,
     only_as_of: bool = False,
     dialect: Dialect | None = None,
-    read: Callable[[str], str] | None = None,
 ) -> Recipe:
     """Return what a panel is made from.
 
-    ``read`` gives the SELECT of a table's history in ``dialect`` (default: both DuckDB's). Raises
-    OptionError where the analysis asks for what the tables do not have.
+    ``read`` gives the SELECT of a table's rows and versions, cut at as_of, in ``dialect`` (default:
+    DuckDB's). Raises OptionError where the analysis asks for what the tables do not have.
     """
-    read, dialect = read or tables.history, dialect or DuckDB()
+    dialect = dialect or DuckDB()
     _check_fits(tables, analysis)
     project = tables.project
     given = Given(

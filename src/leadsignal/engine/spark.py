@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from leadsignal.engine.build import Recipe, panel_steps
 from leadsignal.engine.dialect import Spark
@@ -85,8 +85,15 @@ class Rows:
         return made
 
 
+class TablesInSpark(CheckedTables, Protocol):
+    """Checked tables whose rows are in Spark already."""
+
+    def history(self, name: str) -> DataFrame:
+        """Return a table's rows and versions, cut at ``as_of_date``."""
+
+
 def panel_rows(
-    tables: CheckedTables,
+    tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis,
     every: int,
     session: SparkSession,
@@ -101,13 +108,13 @@ def panel_rows(
     all rows that of a sample.
     """
     recipe = panel_recipe(
-        tables, analysis, every, only_as_of=only_as_of, dialect=Spark(), read=read_source
+        tables, analysis, every, read_source, only_as_of=only_as_of, dialect=Spark()
     )
     steps, select = panel_steps(recipe)
     if isinstance(tables, Tables):
         frames = exported(tables, session, staging_folder(session, staging))
     else:
-        frames = {source_view(name): tables.frame(name) for name in tables.names}
+        frames = {source_view(name): tables.history(name) for name in tables.names}
     return recipe, rows_of(session, frames, steps, draw(select) if draw else select)
 
 
