@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ def small_session(folder: Path) -> Any:
     """Start a session of two threads that keeps all it writes in ``folder``."""
     from pyspark.sql import SparkSession
 
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.master("local[2]").appName("leadsignal tests")
     for name, value in SETTINGS.items():
         builder = builder.config(name, value)

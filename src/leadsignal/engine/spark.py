@@ -9,6 +9,7 @@ import atexit
 import os
 import re
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import DataFrame, SparkSession
 
+PAGE = "2m"
+"""A task of the panel sorts and joins some dozen tables at once; each takes a page at least."""
+
 INSTALL = "Install it with: pip install 'leadsignal[spark]'; it also needs a Java runtime, 17 or 21"
 
 
@@ -44,7 +48,9 @@ def spark_session(given: Any = None) -> SparkSession:
     session = given or SparkSession.getActiveSession()
     if session is None:
         _refuse_without_java()
-        session = SparkSession.builder.appName("leadsignal").getOrCreate()
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        builder = SparkSession.builder.appName("leadsignal")
+        session = builder.config("spark.buffer.pageSize", PAGE).getOrCreate()
     if not isinstance(session, SparkSession):
         raise OptionError(
             f"a {type(session).__module__}.{type(session).__name__} is not a session that can run"
