@@ -15,8 +15,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from leadsignal.adopters import risk_if_adopted
     from leadsignal.audit import Audit, audit_indicators
     from leadsignal.backtest import Backtest, run_backtest
+    from leadsignal.bands import RiskBands, risk_bands
     from leadsignal.churn import Ends, find_ends
     from leadsignal.cohorts import (
         Comparison,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         cumulative_incidence,
         hazard_ratios,
     )
+    from leadsignal.encoding import IndicatorEncoder
     from leadsignal.errors import (
         Fault,
         LeadsignalError,
@@ -59,12 +62,15 @@ if TYPE_CHECKING:
     from leadsignal.success import SuccessAnalysis, read_success_analysis
     from leadsignal.tables import Tables, check_tables, read_tables
     from leadsignal.totals import CustomerTotals, read_totals
+    from leadsignal.tuning import Tuning, tune_model
 
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "adopters": ("risk_if_adopted",),
     "audit": ("Audit", "audit_indicators"),
     "backtest": ("Backtest", "run_backtest"),
+    "bands": ("RiskBands", "risk_bands"),
     "churn": ("Ends", "find_ends"),
     "cohorts": (
         "Comparison",
@@ -106,7 +112,9 @@ _ROOMS = {
     "order": ("OrderInTime", "order_in_time"),
     "success": ("SuccessAnalysis", "read_success_analysis"),
     "tables": ("Tables", "check_tables", "read_tables"),
+    "encoding": ("IndicatorEncoder",),
     "totals": ("CustomerTotals", "read_totals"),
+    "tuning": ("Tuning", "tune_model"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -135,6 +143,7 @@ __all__ = [
     "Forecast",
     "HazardRatios",
     "HealthAudit",
+    "IndicatorEncoder",
     "LeadsignalError",
     "LifetimeForecast",
     "LifetimeModel",
@@ -147,6 +156,7 @@ __all__ = [
     "ProjectError",
     "Rescues",
     "Retention",
+    "RiskBands",
     "Scores",
     "Simulation",
     "SuccessAnalysis",
@@ -154,6 +164,7 @@ __all__ = [
     "Tables",
     "TablesError",
     "TotalsWarning",
+    "Tuning",
     "adoption_episodes",
     "audit_health",
     "audit_indicators",
@@ -176,9 +187,12 @@ __all__ = [
     "read_tables",
     "read_totals",
     "retention_table",
+    "risk_bands",
+    "risk_if_adopted",
     "run_backtest",
     "sample_folder",
     "save_model",
     "score_accounts",
     "simulate",
+    "tune_model",
 ]
