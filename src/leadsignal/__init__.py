@@ -47,6 +47,20 @@ if TYPE_CHECKING:
     )
     from leadsignal.foresight import TotalsWarning
     from leadsignal.health import HealthAudit, audit_health
+    from leadsignal.fit import Fit, fit_by, reasons_to_buy
+    from leadsignal.gaps import SuccessGaps, find_success_gaps
+    from leadsignal.interviews import (
+        BullseyePage,
+        Distilled,
+        InterviewError,
+        InterviewKit,
+        Interviews,
+        bullseye_page,
+        distil,
+        read_interviews,
+        write_interview_kit,
+    )
+    from leadsignal.later import LaterRetention, later_retention
     from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.order import OrderInTime, order_in_time
@@ -57,6 +71,7 @@ if TYPE_CHECKING:
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
     from leadsignal.success import SuccessAnalysis, read_success_analysis
+    from leadsignal.successful import Successful, most_successful
     from leadsignal.tables import Tables, check_tables, read_tables
     from leadsignal.totals import CustomerTotals, read_totals
 
@@ -94,6 +109,20 @@ _ROOMS = {
         "TablesError",
     ),
     "foresight": ("TotalsWarning",),
+    "fit": ("Fit", "fit_by", "reasons_to_buy"),
+    "gaps": ("SuccessGaps", "find_success_gaps"),
+    "interviews": (
+        "BullseyePage",
+        "Distilled",
+        "InterviewError",
+        "InterviewKit",
+        "Interviews",
+        "bullseye_page",
+        "distil",
+        "read_interviews",
+        "write_interview_kit",
+    ),
+    "later": ("LaterRetention", "later_retention"),
     "lifetimes": ("LifetimeForecast", "LifetimeModel"),
     "health": ("HealthAudit", "audit_health"),
     "model": ("ChurnModel", "Forecast"),
@@ -105,6 +134,7 @@ _ROOMS = {
     "scores": ("Scores", "score_accounts"),
     "order": ("OrderInTime", "order_in_time"),
     "success": ("SuccessAnalysis", "read_success_analysis"),
+    "successful": ("Successful", "most_successful"),
     "tables": ("Tables", "check_tables", "read_tables"),
     "totals": ("CustomerTotals", "read_totals"),
 }
@@ -125,16 +155,23 @@ def __dir__() -> list[str]:
 __all__ = [
     "Audit",
     "Backtest",
+    "BullseyePage",
     "ChurnModel",
     "Comparison",
     "CumulativeIncidence",
     "CustomerTotals",
     "DatedCohorts",
+    "Distilled",
     "Ends",
     "Fault",
+    "Fit",
     "Forecast",
     "HazardRatios",
     "HealthAudit",
+    "InterviewError",
+    "InterviewKit",
+    "Interviews",
+    "LaterRetention",
     "LeadsignalError",
     "LifetimeForecast",
     "LifetimeModel",
@@ -151,6 +188,8 @@ __all__ = [
     "Simulation",
     "SuccessAnalysis",
     "SuccessAnalysisError",
+    "SuccessGaps",
+    "Successful",
     "Tables",
     "TablesError",
     "TotalsWarning",
@@ -158,6 +197,7 @@ __all__ = [
     "audit_health",
     "audit_indicators",
     "build_panel",
+    "bullseye_page",
     "check_tables",
     "compare_all",
     "compare_cohorts",
@@ -165,20 +205,28 @@ __all__ = [
     "comparison_names",
     "cumulative_incidence",
     "dated_cohorts",
+    "distil",
     "find_ends",
     "find_rescues",
+    "find_success_gaps",
+    "fit_by",
     "hazard_ratios",
+    "later_retention",
     "load_model",
+    "most_successful",
     "order_in_time",
     "process_effect",
+    "read_interviews",
     "read_project",
     "read_success_analysis",
     "read_tables",
     "read_totals",
+    "reasons_to_buy",
     "retention_table",
     "run_backtest",
     "sample_folder",
     "save_model",
     "score_accounts",
     "simulate",
+    "write_interview_kit",
 ]

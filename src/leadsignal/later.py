@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SUCCESSFUL, EVERYONE = "successful", "everyone"
 RESULT_TABLE_DAYS = 270
-"""So long after the first result nobody can yet have held a target for three results and 90 days."""
+"""Until so long after the first result hardly anybody can have held a target for 90 days."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)

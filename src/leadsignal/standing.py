@@ -1,7 +1,7 @@
 """Where each account stands: its own results against its own targets, and since when.
 
-One result is noisy, so an account is *on target* after a result when the mean of that result and the
-two before it is at the target or beyond it, in the direction that is better.
+One result is noisy, so an account is *on target* after a result when the mean of that result and
+the two before it is at the target or beyond it, in the direction that is better.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ import numpy as np
 from leadsignal.survival.pictures import COLOURS, GREY
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
     from leadsignal.later import LaterRetention
@@ -77,7 +76,7 @@ def yardstick_picture(yardstick: Yardstick, ax: Axes | None = None) -> Axes:
     x = frame["value"].to_numpy(dtype=float)
     if yardstick.name == "happiest":  # scores are few whole numbers: points apart, in a fixed way
         x = x + 0.55 * (np.argsort(np.argsort(frame["account_id"])) % 11 / 10 - 0.5)
-    parts = [
+    parts: list[tuple[Any, dict[str, Any], str]] = [
         (~frame["chosen"], {"facecolor": FAINT, "edgecolor": "none", "s": 20}, "other accounts"),
         (frame["chosen"] & frame["on_target"], {"color": COLOURS[0], "s": 36},
          "chosen, on target"),
@@ -85,13 +84,11 @@ def yardstick_picture(yardstick: Yardstick, ax: Axes | None = None) -> Axes:
          "chosen, below target"),
     ]  # fmt: skip
     for which, style, label in parts:
-        axes.scatter(x[which], frame.loc[which, "level"], label=label, zorder=2, **style)
+        axes.scatter(x[which], frame.loc[which, "mean_gap"], label=label, zorder=2, **style)
     good = frame["successful"].to_numpy()
-    axes.scatter(x[good], frame.loc[good, "level"], s=95, facecolor="none", edgecolor=COLOURS[2],
+    axes.scatter(x[good], frame.loc[good, "mean_gap"], s=95, facecolor="none", edgecolor=COLOURS[2],
                  linewidth=1.4, label="best by results", zorder=3)  # fmt: skip
-    if yardstick.name == "heaviest":
-        axes.set_xscale("symlog", linthresh=max(1.0, float(np.nanmedian(x)) / 10))
-    axes.set(xlabel=AXIS_NAMES[yardstick.name], ylabel="beyond target, last year's mean")
+    axes.set(xlabel=AXIS_NAMES[yardstick.name], ylabel="beyond target, last three results")
     percent(axes.yaxis)
     low, high = yardstick.miss.interval
     axes.set_title(
@@ -99,8 +96,8 @@ def yardstick_picture(yardstick: Yardstick, ax: Axes | None = None) -> Axes:
         f" their target;\n{yardstick.miss_all.estimate:.0%} of all {yardstick.among}",
         loc="left", fontsize=11,
     )  # fmt: skip
-    axes.legend(frameon=False, fontsize=8.5, ncols=4, loc="upper left", bbox_to_anchor=(-0.02, -0.13),
-                columnspacing=0.9, handletextpad=0.1)  # fmt: skip
+    axes.legend(frameon=False, fontsize=8.5, ncols=4, loc="upper left", columnspacing=0.9,
+                bbox_to_anchor=(-0.02, -0.13), handletextpad=0.1)  # fmt: skip
     return axes
 
 

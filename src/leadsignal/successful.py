@@ -208,7 +208,7 @@ def _adopted(now: pd.DataFrame, names: list[str]) -> pd.Series[Any]:
     import pandas as pd
 
     held = [name for name in names if f"{name}_state" in now]
-    states = now[[f"{name}_state" for name in held]].eq("adopted").to_numpy()
+    states = now[[f"{name}_state" for name in held]].to_numpy(dtype=object) == "adopted"
     listed = [tuple(name for name, yes in zip(held, row, strict=True) if yes) for row in states]
     return pd.Series(listed, index=now.index, dtype=object)
 
@@ -246,7 +246,7 @@ def _notes(
             f" result against a target{f' ({told})' if told else ''}; the list is not filled up"
             " with others"
         )
-    if everyone["metric"].nunique() > 1:
+    if len(set(everyone["metric"])) > 1:
         notes.append("accounts are measured by different metrics; each is held to its own target")
     if not any(everyone["processes"].map(len)) and len(everyone):
         notes.append("no account has adopted a process of the analysis, or there is none")

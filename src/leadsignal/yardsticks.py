@@ -23,8 +23,9 @@ class Yardstick:
     Of ``among`` accounts with a current result that have this yardstick too, the ``size`` best by
     each; ``overlap`` counts those on both, ``by_chance`` how many two random lists would share.
     ``miss`` is the share of this list that misses its target, ``miss_all`` that of all.
-    ``correlation`` is Spearman's, of the yardstick with the distance to target, ``low`` to ``high``.
-    ``frame`` has account_id, value, level, chosen (by this), successful (by results), on_target.
+    ``correlation`` is Spearman's, of the yardstick with the distance of the last three results to
+    their target (``mean_gap``), ``low`` to ``high``. ``frame`` has account_id, value, mean_gap,
+    chosen (by this), successful (by results), on_target.
     """
 
     name: str
@@ -80,8 +81,8 @@ class Yardstick:
 def hold_against(everyone: pd.DataFrame, name: str, at_least: int = 10) -> Yardstick:
     """Return the list by a yardstick beside the list by results.
 
-    ``everyone`` has account_id, level, on_target, score (missing where it does not qualify) and a
-    column of the yardstick's name. Lists hold the best tenth, ``at_least`` so many, and at most
+    ``everyone`` has account_id, mean_gap, on_target, score (missing where it does not qualify) and
+    a column of the yardstick's name. Lists hold the best tenth, ``at_least`` so many, and at most
     half of the accounts.
     """
     frame = everyone[everyone[name].notna() & everyone["on_target"].notna()]
@@ -90,10 +91,10 @@ def hold_against(everyone: pd.DataFrame, name: str, at_least: int = 10) -> Yards
     chosen = best(frame[name], size)
     good = best(frame["score"], size)
     on = frame["on_target"].eq(True).to_numpy()
-    told = frame[["account_id", "level"]].assign(
+    told = frame[["account_id", "mean_gap"]].assign(
         value=frame[name], chosen=chosen, successful=good, on_target=on
     )
-    rho, low, high = spearman(told["value"].to_numpy(), told["level"].to_numpy())
+    rho, low, high = spearman(told["value"].to_numpy(), told["mean_gap"].to_numpy())
     expected = chosen.sum() * good.sum() / len(frame) if len(frame) else 0.0
     return Yardstick(
         name, told, int((chosen & good).sum()), float(expected),
