@@ -45,10 +45,10 @@ if TYPE_CHECKING:
         SuccessAnalysisError,
         TablesError,
     )
-    from leadsignal.foresight import TotalsWarning
-    from leadsignal.health import HealthAudit, audit_health
     from leadsignal.fit import Fit, fit_by, reasons_to_buy
+    from leadsignal.foresight import TotalsWarning
     from leadsignal.gaps import SuccessGaps, find_success_gaps
+    from leadsignal.health import HealthAudit, audit_health
     from leadsignal.interviews import (
         BullseyePage,
         Distilled,

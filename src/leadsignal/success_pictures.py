@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.errors import ModelError
 from leadsignal.survival.pictures import COLOURS, GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from leadsignal.fit import Fit
+    from leadsignal.gaps import SuccessGaps
     from leadsignal.later import LaterRetention
     from leadsignal.successful import Successful
     from leadsignal.yardsticks import Yardstick
@@ -126,3 +129,80 @@ def _marks(axes: Axes, estimate: Any, low: Any, high: Any, names: list[str]) -> 
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
+
+
+def apart_picture(gaps: SuccessGaps, ax: Axes | None = None) -> Axes:
+    """Draw the values and numbers that differ most between gaps and those on target.
+
+    Values show the share that has them in each group, numbers the chance that an account with a
+    gap has the higher one, less a half.
+    """
+    if not len(gaps.apart):
+        raise ModelError(
+            "there is nothing to draw: too few accounts with a gap, or without",
+            "Look at the accounts themselves in frame",
+        )
+    rows = gaps.apart[gaps.apart["value"] != ""].head(8)
+    axes = axes_of(ax, (8.2, 1.7 + 0.42 * len(rows)))
+    y = np.arange(len(rows))
+    axes.hlines(y, rows["reached_share"], rows["gap_share"], color=FAINT, linewidth=2.5, zorder=1)
+    axes.scatter(rows["gap_share"], y, s=62, color=COLOURS[1], marker="X", zorder=3,
+                 label="success gap")  # fmt: skip
+    axes.scatter(rows["reached_share"], y, s=48, color=COLOURS[0], zorder=3,
+                 label="does the same, on target")  # fmt: skip
+    sure = rows["p_holm"].to_numpy() < 0.05
+    names = [f"{_literal(r['what'])}: {_literal(r['value'])}" for r in rows.to_dict("records")]
+    axes.set_yticks(y, names)
+    for label, yes in zip(axes.get_yticklabels(), sure, strict=True):
+        label.set_fontweight("bold" if yes else "normal")
+    for place, p in enumerate(rows["p_holm"]):
+        told = "p < 0.001" if p < 0.001 else f"p = {min(p, 1.0):.2g}"
+        axes.annotate(told, (1.02, place), xycoords=("axes fraction", "data"), va="center",
+                      fontsize=8.5)  # fmt: skip
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(-0.03, 1.03)
+    percent(axes.xaxis)
+    axes.set_xlabel("share of the group (p corrected for all that was compared)")
+    axes.set_title(f"What sets {len(gaps)} success gaps apart", loc="left", fontsize=11, pad=22)
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
+                borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
+    axes.tick_params(axis="y", length=0)
+    return axes
+
+
+def fit_picture(fit: Fit, ax: Axes | None = None) -> Axes:
+    """Draw churn of each value against the average, and how often it gets on target."""
+    rows = fit.frame[fit.frame["churn"].notna()].reset_index(drop=True)
+    axes = axes_of(ax, (8.6, 1.7 + 0.42 * len(rows)))
+    y = np.arange(len(rows), dtype=float)
+    axes.axvline(1, color=GREY, linewidth=1, linestyle="--", zorder=0)
+    colours = {"stays longer": COLOURS[2], "leaves sooner": COLOURS[1]}
+    for n, row in enumerate(rows.to_dict("records")):
+        colour = colours.get(row["verdict"], GREY)
+        axes.errorbar(row["churn"], n - 0.11, fmt="s", markersize=6, color=colour, elinewidth=2,
+                      xerr=[[row["churn"] - row["churn_low"]], [row["churn_high"] - row["churn"]]],
+                      )  # fmt: skip
+        axes.annotate(row["verdict"], (1.02, n), xycoords=("axes fraction", "data"), fontsize=9,
+                      va="center", color=colour)  # fmt: skip
+    if "success" in rows and rows["success"].notna().any():
+        axes.errorbar(
+            rows["success"], y + 0.16, fmt="o", markersize=4.5, color=COLOURS[0], elinewidth=1,
+            markerfacecolor="white",
+            xerr=[rows["success"] - rows["success_low"], rows["success_high"] - rows["success"]],
+            label="getting on target (above 1: more often)",
+        )  # fmt: skip
+    axes.plot([], [], "s", color=GREY, label="churn (below 1: fewer leave)")
+    several = len(fit.by) > 1
+    names = [
+        f"{_literal(row['attribute'])}: {_literal(row['value'])}" if several
+        else _literal(row["value"]) for row in rows.to_dict("records")
+    ]  # fmt: skip
+    axes.set_yticks(y, names)
+    axes.set_ylim(len(rows) - 0.45, -0.55)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"relative to the average, {fit.level:.0%} interval, shrunken")
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
+                borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    return axes

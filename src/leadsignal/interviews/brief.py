@@ -74,7 +74,9 @@ class History:
             return
         better = "higher" if bool(rows["higher_is_better"].iloc[-1]) else "lower"
         since = standing.get("since")
-        held = f"; on target since {since:%Y-%m-%d}" if since is not None and pd.notna(since) else ""
+        held = (
+            f"; on target since {since:%Y-%m-%d}" if since is not None and pd.notna(since) else ""
+        )
         yield f"{markdown(rows['metric'].iloc[-1] or 'Result')}, {better} is better{held}"
         yield ""
         yield "| quarter | results | mean | target | |"

@@ -278,9 +278,7 @@ def _processes(interviews: Sequence[Interview]) -> tuple[Agreement, ...]:
         process = _middle(key, [p for _, p in members])
         accounts = tuple(dict.fromkeys(one.account_id for one, _ in members))
         places = tuple(f"{one.file}:{p.line}" for one, p in members)
-        made.append(
-            Agreement("process", process.name, accounts, len(interviews), places, process)
-        )
+        made.append(Agreement("process", process.name, accounts, len(interviews), places, process))
     made.sort(key=lambda a: (-len(a.accounts), a.text))
     return _renamed(made)
 
