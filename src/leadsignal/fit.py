@@ -42,7 +42,7 @@ MOST_VALUES = 12
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Fit:
-    """Retention and results by attribute and value, each drawn towards the average of its attribute.
+    """Retention and results by attribute and value, drawn towards the attribute's average.
 
     ``frame`` has one row a value: ``attribute``, ``value``, ``accounts``, ``churned`` and
     ``expected`` (from tenure, and what was adjusted for), ``churn`` (relative to the average of 1,
@@ -95,7 +95,8 @@ class Fit:
             f"Churn and success by {', '.join(self.by)}, relative to the average of 1, among"
             f" customers alike in {alike} ({self.level:.0%} intervals, shrunken)"
         ]
-        for row in self.frame.to_dict("records"):
+        for record in self.frame.to_dict("records"):
+            row = {str(name): value for name, value in record.items()}
             name = f"{row['attribute']} {row['value']}" if len(self.by) > 1 else row["value"]
             few = f"fewer than {SUPPRESSED} accounts"
             told = few if row["verdict"] == FEW else f"{_told(row)}; {_word(row)}"
@@ -127,7 +128,7 @@ def _told(row: dict[str, Any]) -> str:
 def _word(row: dict[str, Any]) -> str:
     if row["attribute"] != REASON:
         return str(row["verdict"])
-    return {STAYS: KEEPS, LEAVES: NOT_KEEPING}.get(row["verdict"], row["verdict"])
+    return {STAYS: KEEPS, LEAVES: NOT_KEEPING}.get(row["verdict"], str(row["verdict"]))
 
 
 def reasons_to_buy(
@@ -254,7 +255,7 @@ def _of_attribute(
     reaching = None if first is None else _reaching(cohorts, tables, first)
     if reaching is not None:
         frame = frame.merge(_success(reaching, adjust, level), on="value", how="left")
-    numbers = [c for c in frame if c not in ("attribute", "value", "verdict")]
+    numbers = [str(c) for c in frame if c not in ("attribute", "value", "verdict")]
     frame[numbers] = frame[numbers].astype(float)
     frame.loc[frame["verdict"] == FEW, numbers] = np.nan
     return frame.sort_values(["churn", "value"], na_position="last", ignore_index=True)
@@ -307,6 +308,8 @@ def _reaching(cohorts: DatedCohorts, tables: Tables, first: pd.Series[Any]) -> D
     accounts = tables.frame("accounts").set_index("account_id")
     started = pd.to_datetime(accounts["started_on"]).reindex(cohorts.accounts)
     since = tables.coverage["results"].complete_from
+    if since is None:
+        return None
     known = (cohorts.entry == 0) & (started >= pd.Timestamp(since)).to_numpy()
     on = (pd.to_datetime(first.reindex(cohorts.accounts)) - started.to_numpy()).dt.days
     day = np.where(on.notna(), np.maximum(on.fillna(0), 1), np.inf)

@@ -96,7 +96,8 @@ class SuccessGaps:
             f" that use the product and have adopted the processes miss their target ({told})"
         ]
         for row in self.sets_apart.to_dict("records"):
-            lines.append(f"  {_told(row)}, p = {row['p_holm']:.2g} of all")
+            told = _told({str(name): value for name, value in row.items()})
+            lines.append(f"  {told}, p = {row['p_holm']:.2g} of all")
         if not len(self.sets_apart) and len(self.apart):
             lines.append("  nothing sets them apart that chance would not explain")
         return "\n".join([*lines, *self.notes])
@@ -243,7 +244,7 @@ def _values(judged: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[str
         for value, count in (counts[1:] if len(counts) == 2 else counts).items():
             if not FEWEST <= count <= len(given) - 1:
                 continue
-            has = given.eq(value).to_numpy()
+            has = given.to_numpy() == value
             a, b = int((has & gap).sum()), int((has & ~gap).sum())
             c, d = int((~has & gap).sum()), int((~has & ~gap).sum())
             yield {

@@ -74,9 +74,7 @@ class History:
             return
         better = "higher" if bool(rows["higher_is_better"].iloc[-1]) else "lower"
         since = standing.get("since")
-        held = (
-            f"; on target since {since:%Y-%m-%d}" if since is not None and pd.notna(since) else ""
-        )
+        held = f"; on target since {since:%Y-%m-%d}" if pd.notna(since) else ""
         yield f"{markdown(rows['metric'].iloc[-1] or 'Result')}, {better} is better{held}"
         yield ""
         yield "| quarter | results | mean | target | |"
@@ -96,7 +94,7 @@ class History:
         for name in self.processes:
             own = rows[rows["process"] == name]
             told = [
-                f"{adopted:%Y-%m-%d} to {'now' if lapsed is None or lapsed != lapsed else f'{lapsed:%Y-%m-%d}'}"
+                f"{adopted:%Y-%m-%d} to {f'{lapsed:%Y-%m-%d}' if lapsed == lapsed else 'now'}"
                 for adopted, lapsed in zip(own["adopted_on"], own["lapsed_on"], strict=True)
             ][-3:]
             yield f"- {markdown(name)}: {'adopted ' + ', '.join(told) if told else 'not adopted'}"

@@ -81,8 +81,8 @@ PROCESS_FIELDS = (
 def header(account_id: str, as_of: str) -> str:
     """Return the first line of a brief, which says whose it is.
 
-    >>> header("a-->b", "2025-01-01")
-    '<!-- leadsignal interview {"version": 1, "account_id": "a-\\\\u002d\\\\u003eb", "as_of": "2025-01-01"} -->'
+    >>> header("A-1", "2025-01-01")[:44]
+    '<!-- leadsignal interview {"version": 1, "ac'
     """
     told = json.dumps({"version": VERSION, "account_id": account_id, "as_of": as_of})
     told = told.replace("--", "-\\u002d").replace("<", "\\u003c").replace(">", "\\u003e")
@@ -100,8 +100,9 @@ def read_header(line: str) -> Mapping[str, Any] | None:
         told = json.loads(found[1]) if found else None
     except ValueError:
         return None
-    whole = isinstance(told, dict) and told.get("version") == VERSION
-    return told if whole and isinstance(told.get("account_id"), str) else None
+    if not isinstance(told, dict) or told.get("version") != VERSION:
+        return None
+    return told if isinstance(told.get("account_id"), str) else None
 
 
 def blank_form() -> str:

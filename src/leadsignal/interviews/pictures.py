@@ -43,8 +43,8 @@ def agreement_picture(found: Distilled, ax: Axes | None = None) -> Axes:
                   label=kind.replace("_", " "))  # fmt: skip
     line = found.agree * found.asked
     axes.axvline(line, color=GREY, linestyle="--", linewidth=1.2)
-    axes.annotate(f"{found.agree:.0%}", (line, 1), xycoords=("data", "axes fraction"),
-                  xytext=(3, -2), textcoords="offset points", color=GREY, fontsize=8.5, va="top")  # fmt: skip
+    axes.annotate(f"{found.agree:.0%}", (line, 1), (3, -2), xycoords=("data", "axes fraction"),
+                  textcoords="offset points", color=GREY, fontsize=8.5, va="top")  # fmt: skip
     axes.set_yticks(y, labels, fontsize=9)
     axes.set_ylim(len(answers) - 0.4, -0.6)
     axes.set_xlim(0, found.asked)
