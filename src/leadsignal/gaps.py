@@ -12,8 +12,8 @@ import numpy as np
 from leadsignal.cohorts.numbers import holm
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
+from leadsignal.indicators import Indicator
 from leadsignal.paired import auc_of
-from leadsignal.panel import Panel, build_snapshot
 from leadsignal.proportions import Share
 from leadsignal.standing import TOGETHER, results_over_time
 from leadsignal.success import SuccessAnalysis
@@ -157,7 +157,8 @@ def find_success_gaps(
             "a success gap is what the essential processes leave open, and none is named",
             "Give an analysis with processes",
         )
-    now, steps = standing_now(tables, analysis, days_in(current))
+    standing = standing_now(tables, analysis, days_in(current))
+    now, steps = standing.frame, standing.steps
     notes = []
     if "usage_low" in now:
         now = now[now["usage_low"] == 0]
@@ -175,7 +176,7 @@ def find_success_gaps(
     steps["miss their target"] = int(judged["group"].eq(GAP).sum())
     judged["off_since"] = judged["account_id"].map(_off_since(rows))
     judged = judged.sort_values(["mean_gap", "account_id"], ignore_index=True)
-    apart = _apart(judged, build_snapshot(tables, analysis), tables)
+    apart = _apart(judged, standing.indicators, tables)
     if not len(apart):
         notes.append(f"fewer than {FEWEST} accounts on a side: what sets them apart is not told")
     frame = judged[judged["group"] == GAP].reset_index(drop=True)
@@ -214,7 +215,7 @@ def _off_since(rows: pd.DataFrame) -> pd.Series[Any]:
     return first
 
 
-def _apart(judged: pd.DataFrame, panel: Panel, tables: Tables) -> pd.DataFrame:
+def _apart(judged: pd.DataFrame, indicators: tuple[Indicator, ...], tables: Tables) -> pd.DataFrame:
     """Return what differs between the two groups, tested one by one and corrected together."""
     import pandas as pd
 
@@ -223,7 +224,7 @@ def _apart(judged: pd.DataFrame, panel: Panel, tables: Tables) -> pd.DataFrame:
     if min(gap.sum(), (~gap).sum()) < FEWEST:
         return pd.DataFrame(columns=["what", "value", "p", "p_holm"])
     rows = [row for row in _values(judged, gap, tables) if row]
-    rows += [row for row in _numbers(judged, gap, panel, tables) if row]
+    rows += [row for row in _numbers(judged, gap, indicators, tables) if row]
     apart = pd.DataFrame(rows)
     apart["p_holm"] = holm(apart["p"].to_numpy(dtype=float))
     return apart.sort_values(["p", "what", "value"], ascending=[True, True, False]).reset_index(
@@ -255,12 +256,12 @@ def _values(judged: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[str
 
 
 def _numbers(
-    judged: pd.DataFrame, gap: Any, panel: Panel, tables: Tables
+    judged: pd.DataFrame, gap: Any, indicators: tuple[Indicator, ...], tables: Tables
 ) -> Iterator[dict[str, Any]]:
     """Yield a row a number known of the account: attributes and indicators of other families."""
     from scipy.stats import mannwhitneyu
 
-    names = [i.name for i in panel.indicators if i.kind != "category" and i.family not in NOT_ASKED]
+    names = [i.name for i in indicators if i.kind != "category" and i.family not in NOT_ASKED]
     names += [name for name, kind in tables.attributes.items() if kind == "number"]
     for name in dict.fromkeys(names):
         if name not in judged or judged[name].dtype == object:

@@ -11,6 +11,7 @@ import numpy as np
 
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
+from leadsignal.indicators import Indicator
 from leadsignal.panel import build_snapshot
 from leadsignal.standing import standings
 from leadsignal.success import SuccessAnalysis
@@ -135,7 +136,8 @@ def most_successful(
     """
     if at_least < 1:
         raise OptionError("at_least must be 1 or more", "Interview ten accounts, if you can")
-    everyone, steps = standing_now(tables, analysis, days_in(current))
+    now = standing_now(tables, analysis, days_in(current))
+    everyone, steps = now.frame, now.steps
     enough = days_in(held)
     reasons = {
         "below target": everyone["on_target"].ne(True),
@@ -181,17 +183,26 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def standing_now(
-    tables: Tables, analysis: SuccessAnalysis | None, current: int
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return the active accounts with a result no older than ``current`` days, and the counts.
+@dataclass(frozen=True, eq=False)
+class StandingNow:
+    """Active accounts with a current result, how many were left at each of the ``steps`` to them.
 
-    Beside the columns of ``standings``: what the panel says of the account on that day, the
-    ``processes`` it has adopted, and ``happiest`` and ``heaviest``, by which others would choose.
+    ``frame`` has, beside the columns of ``standings``, what the panel says of the account on that
+    day (its ``indicators``), the ``processes`` adopted, and ``happiest`` and ``heaviest``, by which
+    others would choose.
     """
+
+    frame: pd.DataFrame
+    steps: dict[str, int]
+    indicators: tuple[Indicator, ...]
+
+
+def standing_now(tables: Tables, analysis: SuccessAnalysis | None, current: int) -> StandingNow:
+    """Return the active accounts without notice whose result is no older than ``current`` days."""
     analysis = analysis or SuccessAnalysis(())
     held = standings(tables, analysis)
-    now = build_snapshot(tables, analysis).frame
+    panel = build_snapshot(tables, analysis)
+    now = panel.frame
     here = now[~now["notice_given"]].set_index("account_id")
     steps = {"active": len(here)}
     both = held.drop(columns=held.columns.intersection(here.columns)).join(here, how="inner")
@@ -200,7 +211,7 @@ def standing_now(
     steps["with a current one"] = len(both)
     both = both.assign(**_others_choice(both))
     both["processes"] = _adopted(both, [process.name for process in analysis.processes])
-    return both.reset_index(), steps
+    return StandingNow(both.reset_index(), steps, panel.indicators)
 
 
 def _adopted(now: pd.DataFrame, names: list[str]) -> pd.Series[Any]:

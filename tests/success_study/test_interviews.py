@@ -1,4 +1,4 @@
-"""Kits written, filled in, read back and distilled; hostile text stays text, faults tell no name."""
+"""Kits written, filled in, read back, distilled; hostile text stays text; faults name nobody."""
 
 from __future__ import annotations
 

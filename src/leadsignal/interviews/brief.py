@@ -55,13 +55,13 @@ class History:
         row = self.accounts.loc[account]
         since, days = row["started_on"], (self.tables.as_of_date - row["started_on"].date()).days
         told = [f"Customer since {since:%Y-%m-%d} ({days:,} days)"]
-        if row["term_months"] == row["term_months"] and row["term_months"] is not None:
+        if _given(row["term_months"]):
             told.append(f"{row['term_months']:g} months' term")
-        if row["arr"] == row["arr"] and row["arr"] is not None:
+        if _given(row["arr"]):
             told.append(f"ARR {row['arr']:,.0f} at the start")
         for name in self.tables.attributes:
             value = row[name]
-            if isinstance(value, str) or value == value:
+            if _given(value):
                 told.append(f"{markdown(name)} {_number(value)}")
         yield " · ".join(told) + f" · as of {self.as_of}"
 
@@ -74,7 +74,7 @@ class History:
             return
         better = "higher" if bool(rows["higher_is_better"].iloc[-1]) else "lower"
         since = standing.get("since")
-        held = f"; on target since {since:%Y-%m-%d}" if pd.notna(since) else ""
+        held = f"; on target since {since:%Y-%m-%d}" if _given(since) else ""
         yield f"{markdown(rows['metric'].iloc[-1] or 'Result')}, {better} is better{held}"
         yield ""
         yield "| quarter | results | mean | target | |"
@@ -94,7 +94,7 @@ class History:
         for name in self.processes:
             own = rows[rows["process"] == name]
             told = [
-                f"{adopted:%Y-%m-%d} to {f'{lapsed:%Y-%m-%d}' if lapsed == lapsed else 'now'}"
+                f"{adopted:%Y-%m-%d} to {f'{lapsed:%Y-%m-%d}' if _given(lapsed) else 'now'}"
                 for adopted, lapsed in zip(own["adopted_on"], own["lapsed_on"], strict=True)
             ][-3:]
             yield f"- {markdown(name)}: {'adopted ' + ', '.join(told) if told else 'not adopted'}"
@@ -110,7 +110,7 @@ class History:
         yield "| behaviour | in 30 days | people | usual in 30 days |"
         yield "|---|---|---|---|"
         for row in rows.to_dict("records"):
-            people = "" if row["people"] != row["people"] else f"{row['people']:g}"
+            people = f"{row['people']:g}" if _given(row["people"]) else ""
             yield (
                 f"| {markdown(row['behavior'])} | {row['rate']:.1f} | {people} |"
                 f" {row['usual']:.1f} |"
@@ -123,7 +123,7 @@ class History:
         rows = self.changes[self.changes["account_id"] == account].sort_values("changed_at")
         for row in rows.tail(CHANGES).to_dict("records"):
             delta = row["arr_delta"]
-            money = f", ARR {delta:+,.0f}" if delta is not None and delta == delta and delta else ""
+            money = f", ARR {delta:+,.0f}" if _given(delta) and delta else ""
             yield f"- {row['changed_at']:%Y-%m-%d} {markdown(row['kind'])}{money}"
         if len(rows) > CHANGES:
             yield f"- and {len(rows) - CHANGES} earlier"
@@ -143,6 +143,12 @@ class History:
         import pandas as pd
 
         return pd.Timestamp(self.as_of)
+
+
+def _given(value: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.notna(value))
 
 
 def _number(value: Any) -> str:
