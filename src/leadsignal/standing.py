@@ -80,11 +80,10 @@ def _own_metric(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame:
     most = counts.sort_values(["n", "metric"], ascending=[False, True])
     own = most.drop_duplicates("account_id").set_index("account_id")["metric"].to_dict()
     if analysis.success_metrics and "metric" in tables.columns("results"):
-        held = attributes_on(tables)[list(tables.attributes)]
-        for account_id, attributes in zip(held.index, held.to_dict("records"), strict=True):
-            named = analysis.bullseye_of({str(k): v for k, v in attributes.items()}).success_metric
-            if named:
-                own[account_id] = named
+        held = attributes_on(tables)[list(tables.attributes)].to_dict("index")
+        for account_id in own:
+            attributes = {str(name): value for name, value in held.get(account_id, {}).items()}
+            own[account_id] = analysis.bullseye_of(attributes).success_metric or own[account_id]
     return rows[rows["metric"] == rows["account_id"].map(own)]
 
 

@@ -231,7 +231,9 @@ def _others_choice(now: pd.DataFrame) -> dict[str, Any]:
         made["happiest"] = now["survey_score"].where(now["survey_days_since"] <= 365)
     if "usage_amount" in now:
         share = now["usage_share_of_quarter"]
-        made["heaviest"] = (now["usage_amount"] / share).where(share > 0, now["usage_amount"])
+        amount = now["usage_amount"]
+        # No usage in the quarter has no share; otherwise a missing share is one not known.
+        made["heaviest"] = (amount / share).where(share > 0, amount.where(amount == 0))
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from leadsignal.project import Project, TableSource
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,11 @@ def test_planted_gaps_are_found(simulation: ls.Simulation, gaps: ls.SuccessGaps)
     planted = pd.Series((who.owner == 1) & (who.gap < 0.7), index=who.account_id)
     planted = planted.reindex(gaps.judged["account_id"]).to_numpy(dtype=bool)
     listed = gaps.judged["group"].eq("gap").to_numpy()
-    assert planted.sum() >= 5
-    assert listed[planted].mean() >= 0.85
-    assert listed[~planted].mean() <= 0.03
+    # benchmarks/success.py lists 97 % of those planted and 1 in 1,000 others. Of eleven, fewer
+    # than nine would then be listed one time in 300; of 120 others, three or more one in 3,000.
+    assert planted.sum() == 11
+    assert listed[planted].sum() >= 9
+    assert listed[~planted].sum() <= 2
     top = gaps.sets_apart.iloc[0]
     assert (top["what"], top["value"]) == ("close_owner", "shared")
     assert set(gaps.sets_apart["what"]) == {"close_owner"}
@@ -44,8 +48,9 @@ def test_a_gap_has_its_evidence(gaps: ls.SuccessGaps) -> None:
     assert (gaps.frame["adopted_days"] >= 90).all()
     assert gaps.frame["off_since"].notna().all()
     assert gaps.share.count == len(gaps)
-    # Noise of 0.45 days against targets of 5.5 to 6.5: 1.645 x 0.075 / sqrt(3) = 0.071.
-    assert gaps.margin == pytest.approx(0.071, abs=0.02)
+    # Noise of 0.45 days against targets of 5.5 to 6.5: 1.645 x 0.075 / sqrt(3) = 0.071; what
+    # an account truly moves from month to month comes on top.
+    assert 0.071 < gaps.margin < 0.13
     told = gaps.to_dict()
     json.dumps(told)
     assert list(told["steps"].values()) == sorted(told["steps"].values(), reverse=True)
@@ -65,8 +70,8 @@ def test_gaps_need_processes_and_say_what_is_missing(simulation: ls.Simulation) 
         ls.find_success_gaps(tables, ls.SuccessAnalysis(()))
     analysis = ls.SuccessAnalysis.from_toml(simulation.analysis_toml)
     assert "there is no table usage" in ls.find_success_gaps(tables, analysis).notes[0]
-    few = ls.find_success_gaps(tables.as_of("2021-09-01"), analysis)
-    assert "too few" in few.notes[-1] or "fewer than" in few.notes[-1]
+    few = ls.find_success_gaps(tables.as_of("2021-06-01"), analysis)
+    assert "what sets them apart is not told" in few.notes[-1]
     with pytest.raises(ls.ModelError, match="nothing to draw"):
         few.plot()
 
@@ -119,7 +124,11 @@ def hand_made() -> ls.Tables:
             results, columns=["account_id", "measured_on", "value", "target", "higher_is_better"]
         ),
     }
-    return ls.read_tables(frames, attributes=["kind", "size"], as_of="2024-02-01")
+    sources = {
+        "accounts": TableSource(attributes=("kind", "size")),
+        "results": TableSource(complete_from=date(2022, 1, 1)),
+    }
+    return ls.read_tables(frames, project=Project(tables=sources), as_of="2024-02-01")
 
 
 def test_fit_counts_by_hand() -> None:
@@ -150,8 +159,8 @@ def test_fit_of_all_attributes_and_what_is_refused() -> None:
         ls.reasons_to_buy(tables)
     with pytest.raises(ls.OptionError, match="is what is compared"):
         ls.fit_by(tables, "kind", adjust=["kind"])
-    bare = ls.read_tables({"accounts": tables.frame("accounts")[["account_id", "started_on",
-                          "ended_on", "kind"]]}, attributes=["kind"], as_of="2024-02-01")  # fmt: skip
+    accounts = tables.frame("accounts")[["account_id", "started_on", "ended_on", "kind"]]
+    bare = ls.read_tables({"accounts": accounts}, attributes=["kind"], as_of="2024-02-01")
     alone = ls.fit_by(bare, "kind")
     assert "success" not in alone.frame
     assert "success is not told" in alone.notes[0]
