@@ -15,7 +15,7 @@ from leadsignal.tables import Tables
 if TYPE_CHECKING:
     import pandas as pd
 
-QUARTERS, CHANGES, BEHAVIORS = 6, 5, 8
+QUARTERS, CHANGES, BEHAVIORS = 5, 4, 6
 """How many lines of each the page holds, the latest or the most frequent."""
 RECENT = 180
 
