@@ -30,12 +30,14 @@ def attributes_on(tables: Tables) -> pd.DataFrame:
     accounts = tables.frame("accounts").set_index("account_id")
     if "account_changes" not in tables.names:
         return accounts
+    import pandas as pd
+
     changes = tables.frame("account_changes").sort_values("changed_on", kind="stable")
     for name in tables.attributes:
         latest = changes[changes["attribute"] == name].drop_duplicates("account_id", keep="last")
         values = latest.set_index("account_id")["value"].reindex(accounts.index)
         if tables.attributes[name] == "number":
-            values = values.astype(float)
+            values = pd.to_numeric(values, errors="coerce")
         accounts[name] = values.where(accounts.index.isin(latest["account_id"]), accounts[name])
     return accounts
 

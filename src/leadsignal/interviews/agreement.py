@@ -54,7 +54,8 @@ class Agreement:
 
 
 def _plain(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.replace("_", " ").casefold()))
+    """Return the words of a text, the first 200 letters of them: an answer is one line."""
+    return " ".join(re.findall(r"\w+", text.replace("_", " ").casefold()))[:200]
 
 
 def count_texts(
