@@ -113,13 +113,13 @@ def summary_of_fit(frames: list[pd.DataFrame]) -> pd.DataFrame:
         told=told, wrong=told & ~right,
         bridge=rows["value"].eq("bridge until the new ERP") & rows["verdict"].eq("leaves sooner"),
         discount=rows["value"].eq("end-of-year discount") & rows["verdict"].eq("leaves sooner"),
-        raw_held=(rows["raw"] - rows["true"]).abs(), drawn=(rows["churn"] - rows["true"]).abs(),
+        off=(rows["raw"] - rows["true"]).abs(), drawn=(rows["churn"] - rows["true"]).abs(),
     )  # fmt: skip
     by = rows.groupby("effect")
     return pd.DataFrame(
         {"intervals that hold it": by["held"].mean(), "verdicts": by["told"].sum(),
          "of them wrong": by["wrong"].sum(), "bridge told": by["bridge"].sum(),
-         "discount told": by["discount"].sum(), "mean error raw": by["raw_held"].mean(),
+         "discount told": by["discount"].sum(), "mean error raw": by["off"].mean(),
          "mean error shrunken": by["drawn"].mean(), "values": by.size()}
     )  # fmt: skip
 
