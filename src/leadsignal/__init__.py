@@ -48,8 +48,22 @@ if TYPE_CHECKING:
         SuccessAnalysisError,
         TablesError,
     )
+    from leadsignal.fit import Fit, fit_by, reasons_to_buy
     from leadsignal.foresight import TotalsWarning
+    from leadsignal.gaps import SuccessGaps, find_success_gaps
     from leadsignal.health import HealthAudit, audit_health
+    from leadsignal.interviews import (
+        BullseyePage,
+        Distilled,
+        InterviewError,
+        InterviewKit,
+        Interviews,
+        bullseye_page,
+        distil,
+        read_interviews,
+        write_interview_kit,
+    )
+    from leadsignal.later import LaterRetention, later_retention
     from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.order import OrderInTime, order_in_time
@@ -60,6 +74,7 @@ if TYPE_CHECKING:
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
     from leadsignal.success import SuccessAnalysis, read_success_analysis
+    from leadsignal.successful import Successful, most_successful
     from leadsignal.tables import Tables, check_tables, read_tables
     from leadsignal.totals import CustomerTotals, read_totals
     from leadsignal.tuning import Tuning, tune_model
@@ -68,10 +83,22 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "adopters": ("risk_if_adopted",),
-    "audit": ("Audit", "audit_indicators"),
-    "backtest": ("Backtest", "run_backtest"),
-    "bands": ("RiskBands", "risk_bands"),
-    "churn": ("Ends", "find_ends"),
+    "audit": (
+        "Audit",
+        "audit_indicators",
+    ),
+    "backtest": (
+        "Backtest",
+        "run_backtest",
+    ),
+    "bands": (
+        "RiskBands",
+        "risk_bands",
+    ),
+    "churn": (
+        "Ends",
+        "find_ends",
+    ),
     "cohorts": (
         "Comparison",
         "DatedCohorts",
@@ -83,13 +110,18 @@ _ROOMS = {
         "dated_cohorts",
         "process_effect",
     ),
-    "datasets": ("Simulation", "sample_folder", "simulate"),
+    "datasets": (
+        "Simulation",
+        "sample_folder",
+        "simulate",
+    ),
     "drivers": (
         "CumulativeIncidence",
         "HazardRatios",
         "cumulative_incidence",
         "hazard_ratios",
     ),
+    "encoding": ("IndicatorEncoder",),
     "errors": (
         "Fault",
         "LeadsignalError",
@@ -99,22 +131,93 @@ _ROOMS = {
         "SuccessAnalysisError",
         "TablesError",
     ),
+    "fit": (
+        "Fit",
+        "fit_by",
+        "reasons_to_buy",
+    ),
     "foresight": ("TotalsWarning",),
-    "lifetimes": ("LifetimeForecast", "LifetimeModel"),
-    "health": ("HealthAudit", "audit_health"),
-    "model": ("ChurnModel", "Forecast"),
-    "panel": ("Panel", "adoption_episodes", "build_panel"),
-    "project": ("Project", "read_project"),
-    "rescues": ("Rescues", "find_rescues"),
-    "retention": ("Retention", "retention_table"),
-    "saved": ("load_model", "save_model"),
-    "scores": ("Scores", "score_accounts"),
-    "order": ("OrderInTime", "order_in_time"),
-    "success": ("SuccessAnalysis", "read_success_analysis"),
-    "tables": ("Tables", "check_tables", "read_tables"),
-    "encoding": ("IndicatorEncoder",),
-    "totals": ("CustomerTotals", "read_totals"),
-    "tuning": ("Tuning", "tune_model"),
+    "gaps": (
+        "SuccessGaps",
+        "find_success_gaps",
+    ),
+    "health": (
+        "HealthAudit",
+        "audit_health",
+    ),
+    "interviews": (
+        "BullseyePage",
+        "Distilled",
+        "InterviewError",
+        "InterviewKit",
+        "Interviews",
+        "bullseye_page",
+        "distil",
+        "read_interviews",
+        "write_interview_kit",
+    ),
+    "later": (
+        "LaterRetention",
+        "later_retention",
+    ),
+    "lifetimes": (
+        "LifetimeForecast",
+        "LifetimeModel",
+    ),
+    "model": (
+        "ChurnModel",
+        "Forecast",
+    ),
+    "order": (
+        "OrderInTime",
+        "order_in_time",
+    ),
+    "panel": (
+        "Panel",
+        "adoption_episodes",
+        "build_panel",
+    ),
+    "project": (
+        "Project",
+        "read_project",
+    ),
+    "rescues": (
+        "Rescues",
+        "find_rescues",
+    ),
+    "retention": (
+        "Retention",
+        "retention_table",
+    ),
+    "saved": (
+        "load_model",
+        "save_model",
+    ),
+    "scores": (
+        "Scores",
+        "score_accounts",
+    ),
+    "success": (
+        "SuccessAnalysis",
+        "read_success_analysis",
+    ),
+    "successful": (
+        "Successful",
+        "most_successful",
+    ),
+    "tables": (
+        "Tables",
+        "check_tables",
+        "read_tables",
+    ),
+    "totals": (
+        "CustomerTotals",
+        "read_totals",
+    ),
+    "tuning": (
+        "Tuning",
+        "tune_model",
+    ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -133,17 +236,24 @@ def __dir__() -> list[str]:
 __all__ = [
     "Audit",
     "Backtest",
+    "BullseyePage",
     "ChurnModel",
     "Comparison",
     "CumulativeIncidence",
     "CustomerTotals",
     "DatedCohorts",
+    "Distilled",
     "Ends",
     "Fault",
+    "Fit",
     "Forecast",
     "HazardRatios",
     "HealthAudit",
     "IndicatorEncoder",
+    "InterviewError",
+    "InterviewKit",
+    "Interviews",
+    "LaterRetention",
     "LeadsignalError",
     "LifetimeForecast",
     "LifetimeModel",
@@ -161,6 +271,8 @@ __all__ = [
     "Simulation",
     "SuccessAnalysis",
     "SuccessAnalysisError",
+    "SuccessGaps",
+    "Successful",
     "Tables",
     "TablesError",
     "TotalsWarning",
@@ -169,6 +281,7 @@ __all__ = [
     "audit_health",
     "audit_indicators",
     "build_panel",
+    "bullseye_page",
     "check_tables",
     "compare_all",
     "compare_cohorts",
@@ -176,16 +289,23 @@ __all__ = [
     "comparison_names",
     "cumulative_incidence",
     "dated_cohorts",
+    "distil",
     "find_ends",
     "find_rescues",
+    "find_success_gaps",
+    "fit_by",
     "hazard_ratios",
+    "later_retention",
     "load_model",
+    "most_successful",
     "order_in_time",
     "process_effect",
+    "read_interviews",
     "read_project",
     "read_success_analysis",
     "read_tables",
     "read_totals",
+    "reasons_to_buy",
     "retention_table",
     "risk_bands",
     "risk_if_adopted",
@@ -195,4 +315,5 @@ __all__ = [
     "score_accounts",
     "simulate",
     "tune_model",
+    "write_interview_kit",
 ]
