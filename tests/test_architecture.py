@@ -10,8 +10,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors", "durations"),
-    ("schema",),
-    ("settings", "writing"),
+    ("schema", "credentials"),
+    ("settings", "writing", "source_settings"),
     ("project", "success"),
     ("sources",),
     ("cells", "store"),

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from leadsignal.errors import Fault, FaultKind, OptionError
+from leadsignal.errors import Fault, FaultKind, OptionError, SourceError
 from leadsignal.project import Project, TableSource
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
 from leadsignal.settings import near, one_of, texts
 from leadsignal.sources.csv_files import open_csv
+from leadsignal.sources.databases import Asked, Databases, open_rows
 from leadsignal.sources.frames import open_frame
 from leadsignal.sources.locate import Located, at_path, locate
 from leadsignal.sources.parquet_files import open_parquet
@@ -70,11 +71,17 @@ class Intake:
     more: dict[FaultKind, int] = field(default_factory=dict)
     notices: list[tuple[str, str]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.databases = Databases(self.project.sources)
+
     def load_all(self, frames: Mapping[str, Any] | None) -> None:
         """Load every table of the project's folder, or of the frames and paths given."""
         sources = self._located() if frames is None else self._given(frames)
-        for table, opened in sources:
-            self._load(table, opened)
+        try:
+            for table, opened in sources:
+                self._load(table, opened)
+        finally:
+            self.databases.close()
         if "accounts" not in self.loaded and not self.structural:
             where = str(self.project.folder) if frames is None and self.project.folder else None
             remedy = "Add accounts.csv or accounts.parquet: it is the one table that is needed."
@@ -112,6 +119,8 @@ class Intake:
     def _open(self, found: Located) -> list[Part]:
         parts: list[Part] = []
         source = self.source(found.table)
+        if found.format == "rows":
+            return list(self._opened(lambda: self._rows(found.table, source)))
         for file in found.files:
             alone = len(found.files) == 1
             shown = file.name if alone else f"{file.parent.name}/{file.name}"
@@ -122,6 +131,15 @@ class Intake:
                     lambda f=file, s=shown: open_parquet(found.table, f, s, self.store.connection)
                 )
         return parts
+
+    def _rows(self, table: str, source: TableSource) -> Part:
+        try:
+            database = self.databases.get(str(source.source))
+        except SourceError as error:
+            said, remedy = getattr(error, "said", None), f"{error.remedy}."
+            fault = Fault(None, table, None, None, said, error.problem, remedy)
+            raise UnreadableError(fault) from None
+        return open_rows(table, Asked(source.table, source.query), database)
 
     def _opened(self, opening: Any) -> Iterator[Part]:
         try:
@@ -139,7 +157,9 @@ class Intake:
             return
         columns = [c.name for c in table.columns if any(c.name in m for m in matched if m)]
         extras = (
-            _extras(parts, [set(m.values()) for m in matched if m]) if name == "accounts" else []
+            _extras(parts, [set(m.values()) for m in matched if m], self.source(name).attributes)
+            if name == "accounts"
+            else []
         )
         loaded = Loaded(table, columns, extras)
         self.store.compress_texts(sum(part.bytes for part in parts) > LARGE)
@@ -169,6 +189,8 @@ class Intake:
         import duckdb
 
         try:
+            extras = [name for name in loaded.extras if name in part.columns]
+            part.asked = (*match.values(), *extras)
             types = self.store.types_of(part)
             readings = {}
             for ours, theirs in match.items():
@@ -178,15 +200,17 @@ class Intake:
                     self.structural.append(reading)
                 else:
                     readings[ours] = reading
-            for name in loaded.extras:
-                if name in part.columns:
-                    text = Column(name, "text", "an attribute")
-                    given = reading_of(text, part, name, types[name], "UTC")
-                    if not isinstance(given, Fault):
-                        readings[name] = given
-                    elif name in self.source("accounts").attributes:
-                        self.structural.append(given)
+            for name in extras:
+                text = Column(name, "text", "an attribute")
+                given = reading_of(text, part, name, types[name], "UTC")
+                if not isinstance(given, Fault):
+                    readings[name] = given
+                elif name in self.source("accounts").attributes:
+                    self.structural.append(given)
             loaded.rows = self.store.load(part, readings)
+        except UnreadableError as error:
+            self.structural.append(error.fault)
+            return
         except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
             self.structural.append(self._broken(part, error))
             return
@@ -214,13 +238,19 @@ class Intake:
         )
 
 
-def _extras(parts: list[Part], taken: list[set[str]]) -> list[str]:
-    """Return the columns of accounts that the schema does not name, in the order of their names."""
+def _extras(
+    parts: list[Part], taken: list[set[str]], attributes: tuple[str, ...]
+) -> list[str]:
+    """Return the columns of accounts that the schema does not name, in the order of their names.
+
+    From a database only those come that are declared as attributes.
+    """
     own = {*BY_NAME["accounts"].by_column, "known_on", "superseded_on"}
     extras: dict[str, str] = {}
     for part, theirs in zip(parts, taken, strict=True):
         for name in part.columns:
-            if name not in theirs and name and name.lower() not in own:
+            wanted = not part.on_demand or name in attributes
+            if wanted and name not in theirs and name and name.lower() not in own:
                 extras.setdefault(name.lower(), name)
     return sorted(extras.values())
 

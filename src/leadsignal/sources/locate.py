@@ -11,14 +11,17 @@ from leadsignal.errors import Fault
 from leadsignal.project import Project, near_table
 from leadsignal.schema import BY_NAME, TABLES
 
-Format = Literal["csv", "parquet"]
+Format = Literal["csv", "parquet", "rows"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
 """Other endings are taken for CSV where the user names the file himself."""
 
 
 @dataclass(frozen=True)
 class Located:
-    """The files of one table, all of one format, in the order of their names."""
+    """The files of one table, all of one format, in the order of their names.
+
+    The rows of a database ("rows") have no files.
+    """
 
     table: str
     files: tuple[Path, ...]
@@ -31,12 +34,7 @@ def locate(project: Project) -> tuple[list[Located], list[Fault]]:
     faults: list[Fault] = []
     folder = project.folder or Path()
     for table in TABLES:
-        source = project.tables.get(table.name)
-        found = (
-            at_path(table.name, folder, source.path)
-            if source and source.path
-            else _conventional(table.name, folder)
-        )
+        found = _find(project, table.name, folder)
         if isinstance(found, Located):
             located.append(found)
         elif found:
@@ -45,6 +43,15 @@ def locate(project: Project) -> tuple[list[Located], list[Fault]]:
     faults += _misspelt(folder, {name for name in present if name})
     faults += _mapped_but_absent(project, {name for name in present if name})
     return located, faults
+
+
+def _find(project: Project, table: str, folder: Path) -> Located | Fault | None:
+    source = project.tables.get(table)
+    if source and (source.table or source.query):
+        return Located(table, (), "rows")
+    if source and source.path:
+        return at_path(table, folder, source.path)
+    return _conventional(table, folder)
 
 
 def at_path(table: str, folder: Path, given: str | Path) -> Located | Fault:
