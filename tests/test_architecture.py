@@ -38,6 +38,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("audit", "backtest", "proof_pictures"),
     ("saved",),
     ("scores",),
+    ("scores_table",),
     ("datasets",),
     ("demo",),
     ("cli", "__main__"),

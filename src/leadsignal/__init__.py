@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         dated_cohorts,
         process_effect,
     )
+    from leadsignal.credentials import Source
     from leadsignal.datasets import Simulation, sample_folder, simulate
     from leadsignal.drivers import (
         CumulativeIncidence,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         ModelError,
         OptionError,
         ProjectError,
+        SourceError,
         SuccessAnalysisError,
         TablesError,
     )
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from leadsignal.retention import Retention, retention_table
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
+    from leadsignal.scores_table import ScoresWritten, write_scores_to
     from leadsignal.success import SuccessAnalysis, read_success_analysis
     from leadsignal.tables import Tables, check_tables, read_tables
     from leadsignal.totals import CustomerTotals, read_totals
@@ -77,6 +80,7 @@ _ROOMS = {
         "dated_cohorts",
         "process_effect",
     ),
+    "credentials": ("Source",),
     "datasets": ("Simulation", "sample_folder", "simulate"),
     "drivers": (
         "CumulativeIncidence",
@@ -90,6 +94,7 @@ _ROOMS = {
         "ModelError",
         "OptionError",
         "ProjectError",
+        "SourceError",
         "SuccessAnalysisError",
         "TablesError",
     ),
@@ -103,6 +108,7 @@ _ROOMS = {
     "retention": ("Retention", "retention_table"),
     "saved": ("load_model", "save_model"),
     "scores": ("Scores", "score_accounts"),
+    "scores_table": ("ScoresWritten", "write_scores_to"),
     "order": ("OrderInTime", "order_in_time"),
     "success": ("SuccessAnalysis", "read_success_analysis"),
     "tables": ("Tables", "check_tables", "read_tables"),
@@ -148,7 +154,10 @@ __all__ = [
     "Rescues",
     "Retention",
     "Scores",
+    "ScoresWritten",
     "Simulation",
+    "Source",
+    "SourceError",
     "SuccessAnalysis",
     "SuccessAnalysisError",
     "Tables",
@@ -181,4 +190,5 @@ __all__ = [
     "save_model",
     "score_accounts",
     "simulate",
+    "write_scores_to",
 ]

@@ -15,7 +15,8 @@ from leadsignal.errors import OptionError, SourceError
 HIDDEN = "***"
 SECRET_WORDS = (
     "password", "passwd", "pwd", "passphrase", "passfile", "secret", "token", "credential",
-    "private_key", "access_key", "account_key", "api_key", "apikey", "sas", "connection_string",
+    "private_key", "access_key", "account_key", "api_key", "apikey", "signature",
+    "connection_string",
 )  # fmt: skip
 """An option or a URL's parameter with one of these in its name holds a secret."""
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*):(//)?")
@@ -103,25 +104,40 @@ def secret_in(url: str) -> str | None:
     >>> secret_in("postgresql://me:pass@host/db")
     'a password'
     """
-    address, _, parameters = url.partition("?")
-    user_info = address.rpartition("@")[0].partition("://")[2]
-    if ":" in user_info:
+    user_info, _, _ = _divided(url)
+    if ":" in user_info or _is_ambiguous(url):
         return "a password"
-    for name, value in parse_qsl(parameters, keep_blank_values=True, separator="&"):
+    for name, value in parse_qsl(url.partition("?")[2], keep_blank_values=True):
         if is_secret_name(name) or _PARAMETER.search(value):
             return f"the secret {name!r}"
-    if "@" in parameters and ":" in address.partition("://")[2]:
-        return "a password"
     return None
+
+
+def _divided(url: str) -> tuple[str, str, str]:
+    """Return user and password, host and port, and what follows, as drivers divide a URL."""
+    rest = url.partition("://")[2]
+    location = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    user_info, _, host = location.rpartition("@")
+    return user_info, host, rest[len(location) :]
+
+
+def _is_ambiguous(url: str) -> bool:
+    """Return whether a password may hold signs that end it: a driver takes half of it for a host.
+
+    As in me:pa/ss@host and me:p@ss@host.
+    """
+    user_info, host, rest = _divided(url)
+    if ":" not in f"{user_info}{host}":
+        return False
+    port = host.rpartition(":")[2]
+    in_parameters = "@" in rest and not user_info and not port.isdigit()
+    return "@" in user_info or "@" in rest.partition("?")[0] or in_parameters
 
 
 def is_secret_name(name: str) -> bool:
     """Return whether an option of this name holds a secret."""
     bare = name.lower().replace("-", "_").rpartition(".")[2]
-    words = set(re.split(r"[^a-z]+", bare))
-    return bare in ("key", "uid_pwd") or any(
-        word in words if word == "sas" else word in bare for word in SECRET_WORDS
-    )
+    return bare in ("key", "sas", "sig") or any(word in bare for word in SECRET_WORDS)
 
 
 def open_source(source: Source) -> Access:
@@ -139,8 +155,10 @@ def open_source(source: Source) -> Access:
         raise SourceError(problem, "Write it as postgresql://user@host:5432/database")
     user = _variable(source, source.user_env) or held.get("user")
     password = _variable(source, source.password_env) or held.get("password")
+    if _is_ambiguous(url):
+        problem = f"the URL of source {source.name!r} has an @, /, ? or # in its password"
+        raise SourceError(problem, "Write them as %40, %2F, %3F and %23, or use password_env")
     secrets = [password] if password else []
-    secrets += _secrets_of(url, source.name)
     options = {**source.options, **held.get("options", {})}
     secrets += [str(value) for name, value in options.items() if is_secret_name(name)]
     secrets += [str(value) for value in held.get("options", {}).values()]
@@ -149,7 +167,7 @@ def open_source(source: Source) -> Access:
         _with_user(url, user, password),
         source.driver,
         options,
-        tuple({form for secret in secrets if secret for form in _forms(secret)}),
+        (*_all_forms(secrets), *secrets_of(url)),
         source.folder,
     )
 
@@ -195,32 +213,28 @@ def _held(source: Source) -> dict[str, Any]:
     return held
 
 
-def _secrets_of(url: str, name: str) -> list[str]:
-    """Return the secrets in a URL; refuses one that can be read in two ways."""
-    address, _, parameters = url.partition("?")
-    rest = address.partition("://")[2]
-    user_info = rest.partition("/")[0].rpartition("@")[0]
-    greedy = rest.rpartition("@")[0]
-    if user_info != greedy or (parameters.count("@") and ":" in rest and "@" not in rest):
-        problem = f"the URL of source {name!r} has an @, /, ? or # in its password"
-        raise SourceError(problem, "Write them as %40, %2F, %3F and %23, or use password_env")
-    found = [user_info.partition(":")[2]]
-    found += [value for key, value in parse_qsl(parameters) if is_secret_name(key)]
-    return [*found, url] if any(found) else []
+def secrets_of(url: str) -> tuple[str, ...]:
+    """Return the secrets in a URL, in all forms in which a message may show them."""
+    found = [_divided(url)[0].partition(":")[2]]
+    found += [value for key, value in parse_qsl(url.partition("?")[2]) if is_secret_name(key)]
+    return _all_forms(found)
+
+
+def _all_forms(secrets: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({form for secret in secrets if secret for form in _forms(secret)}))
 
 
 def _with_user(url: str, user: str | None, password: str | None) -> str:
     """Return a URL with a user and a password put in, percent-encoded."""
     if user is None and password is None:
         return url
-    scheme, slashes, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    given, _, host = host.rpartition("@")
-    old_user, colon, old_password = given.partition(":")
+    scheme = url.partition("://")[0]
+    given, host, path = _divided(url)
+    old_user, _, old_password = given.partition(":")
     user = quote(user, safe="") if user else old_user
     secret = quote(password, safe="") if password else old_password
     login = f"{user}:{secret}" if secret else user
-    return f"{scheme}{slashes}{login}@{host}{slash}{path}"
+    return f"{scheme}://{login}@{host}{path}"
 
 
 def a_url(value: object) -> str:

@@ -132,7 +132,12 @@ class SuccessAnalysisError(InputError):
 
 
 class SourceError(RefusalError):
-    """A database or an object store cannot be reached, or refuses; no message holds a secret."""
+    """A database or an object store cannot be reached, or refuses; no message holds a secret.
+
+    ``said`` is what its driver said, in short.
+    """
+
+    said: str | None = None
 
 
 class ModelError(RefusalError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from leadsignal.credentials import hide_secrets, is_url
 from leadsignal.errors import Fault, FaultKind, OptionError, SourceError
 from leadsignal.project import Project, TableSource
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
@@ -16,6 +17,7 @@ from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.databases import Asked, Databases, open_rows
 from leadsignal.sources.frames import open_frame
 from leadsignal.sources.locate import Located, at_path, locate
+from leadsignal.sources.object_stores import ObjectStores
 from leadsignal.sources.parquet_files import open_parquet
 from leadsignal.sources.parts import Part, UnreadableError
 from leadsignal.store import Store, reading_of
@@ -73,6 +75,7 @@ class Intake:
 
     def __post_init__(self) -> None:
         self.databases = Databases(self.project.sources)
+        self.object_stores = ObjectStores(self.project.sources, Path(self.store.folder) / "copies")
 
     def load_all(self, frames: Mapping[str, Any] | None) -> None:
         """Load every table of the project's folder, or of the frames and paths given."""
@@ -83,7 +86,8 @@ class Intake:
         finally:
             self.databases.close()
         if "accounts" not in self.loaded and not self.structural:
-            where = str(self.project.folder) if frames is None and self.project.folder else None
+            folder = self.project.url or self.project.folder
+            where = hide_secrets(str(folder)) if frames is None and folder else None
             remedy = "Add accounts.csv or accounts.parquet: it is the one table that is needed."
             self.structural.append(
                 Fault(where, "accounts", None, None, None, "there is no table accounts", remedy)
@@ -94,10 +98,21 @@ class Intake:
         return self.project.tables.get(table, TableSource())
 
     def _located(self) -> Iterator[tuple[str, list[Part]]]:
+        if self.project.url is not None:
+            yield from self._in_folder(self.project.url)
+            return
         located, faults = locate(self.project)
         self.structural += faults
         for found in located:
             yield found.table, self._open(found)
+
+    def _in_folder(self, url: str) -> Iterator[tuple[str, list[Part]]]:
+        """Open the tables of a folder in an object store."""
+        try:
+            for found in self.object_stores.fetch_folder(url):
+                yield found.table, self._open(found)
+        except UnreadableError as error:
+            self.structural.append(error.fault)
 
     def _given(self, frames: Mapping[str, Any]) -> Iterator[tuple[str, list[Part]]]:
         for name in frames:
@@ -107,7 +122,9 @@ class Intake:
                 self.structural.append(fault)
         for name in (table.name for table in TABLES if table.name in frames):
             frame = frames[name]
-            if isinstance(frame, str | Path):
+            if is_url(frame):
+                yield name, self._fetched(name, TableSource(path=frame))
+            elif isinstance(frame, str | Path):
                 found = at_path(name, Path(), frame)
                 if isinstance(found, Fault):
                     self.structural.append(found)
@@ -120,10 +137,10 @@ class Intake:
         parts: list[Part] = []
         source = self.source(found.table)
         if found.format == "rows":
-            return list(self._opened(lambda: self._rows(found.table, source)))
-        for file in found.files:
-            alone = len(found.files) == 1
-            shown = file.name if alone else f"{file.parent.name}/{file.name}"
+            return self._rows(found.table, source)
+        if found.format == "remote":
+            return self._fetched(found.table, source)
+        for file, shown in zip(found.files, found.shown(), strict=True):
             if found.format == "csv":
                 parts += self._opened(lambda f=file, s=shown: open_csv(found.table, f, s, source))
             else:
@@ -132,14 +149,27 @@ class Intake:
                 )
         return parts
 
-    def _rows(self, table: str, source: TableSource) -> Part:
+    def _fetched(self, table: str, source: TableSource) -> list[Part]:
+        """Copy the files of a table from an object store, and open the copies."""
+        try:
+            return self._open(self.object_stores.fetch(table, source))
+        except UnreadableError as error:
+            self.structural.append(error.fault)
+            return []
+
+    def _rows(self, table: str, source: TableSource) -> list[Part]:
+        """Open the rows of a database; a source that cannot be reached is told of once."""
         try:
             database = self.databases.get(str(source.source))
         except SourceError as error:
-            said, remedy = getattr(error, "said", None), f"{error.remedy}."
-            fault = Fault(None, table, None, None, said, error.problem, remedy)
-            raise UnreadableError(fault) from None
-        return open_rows(table, Asked(source.table, source.query), database)
+            remedy = f"{error.remedy}."
+            fault = Fault(None, table, None, None, error.said, error.problem, remedy)
+            self.structural.append(fault)
+            return []
+        if database is None:
+            return []
+        asked = Asked(source.table, source.query)
+        return list(self._opened(lambda: open_rows(table, asked, database)))
 
     def _opened(self, opening: Any) -> Iterator[Part]:
         try:
@@ -238,9 +268,7 @@ class Intake:
         )
 
 
-def _extras(
-    parts: list[Part], taken: list[set[str]], attributes: tuple[str, ...]
-) -> list[str]:
+def _extras(parts: list[Part], taken: list[set[str]], attributes: tuple[str, ...]) -> list[str]:
     """Return the columns of accounts that the schema does not name, in the order of their names.
 
     From a database only those come that are declared as attributes.

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from leadsignal.credentials import Source, is_url
+from leadsignal.credentials import Source, is_url, secret_in
 from leadsignal.errors import Fault, OptionError, ProjectError
 from leadsignal.schema import BY_NAME, TABLES
 from leadsignal.settings import (
@@ -22,7 +22,7 @@ from leadsignal.settings import (
     share,
     texts,
 )
-from leadsignal.source_settings import a_table_name, take_sources
+from leadsignal.source_settings import ELSEWHERE, a_table_name, take_sources
 
 PROJECT_FILE = "leadsignal.toml"
 ANALYSIS_FILE = "success.toml"
@@ -152,6 +152,14 @@ def _analysis(value: object) -> Path:
     return Path(value if isinstance(value, Path) else a_text(value))
 
 
+def _a_path(value: object) -> str:
+    path = a_text(value)
+    secret = secret_in(path) if is_url(path) else None
+    if secret:
+        raise OptionError(f"holds {secret}", ELSEWHERE)
+    return path
+
+
 OPTIONS: dict[str, Callable[[Any], Any]] = {
     "as_of": a_day,
     "every": a_duration,
@@ -169,7 +177,7 @@ _USAGE_LOW: dict[str, Callable[[Any], Any]] = {
     "within": a_duration,
 }
 _TABLE: dict[str, Callable[[Any], Any]] = {
-    "path": a_text,
+    "path": _a_path,
     "table": a_table_name,
     "query": a_text,
     "source": a_text,
@@ -231,7 +239,9 @@ def _with_analysis(project: Project) -> Project:
 
 
 def _project(settings: Settings, folder: Path) -> Project:
-    top = settings.section((), settings.values, ("project", "causes", "usage_low", "sources", "tables"))
+    top = settings.section(
+        (), settings.values, ("project", "causes", "usage_low", "sources", "tables")
+    )
     given = settings.section(("project",), top.get("project", {}), OPTIONS)
     options = settings.take_all(("project",), given, OPTIONS)
     if "analysis" in options:
@@ -247,7 +257,12 @@ def _project(settings: Settings, folder: Path) -> Project:
     tables = dict(_take_tables(settings, top.get("tables", {}), tuple(named)))
     if settings.faults:
         raise ProjectError(sorted(settings.faults, key=lambda fault: fault.line or 0))
-    more = {"causes": causes, "usage_low": usage_low, "tables": tables, "sources": sources}
+    more: dict[str, Any] = {
+        "causes": causes,
+        "usage_low": usage_low,
+        "tables": tables,
+        "sources": sources,
+    }
     return Project(folder=folder, **more, **options)
 
 
@@ -335,7 +350,9 @@ def _settle_source(
             taken["source"] = sources[0]
         else:
             known = f"Allowed: {', '.join(sources)}" if sources else "Add a section [sources.NAME]"
-            settings.fault((*path, ways[0]), "there is no word of its source", f"Add source. {known}")
+            settings.fault(
+                (*path, ways[0]), "there is no word of its source", f"Add source. {known}"
+            )
     elif source is not None and not ways:
         taken["table"] = (name,)
 

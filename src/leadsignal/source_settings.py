@@ -67,9 +67,7 @@ def _without_secrets(settings: Settings, path: tuple[str, ...], given: object) -
     return {key: value for key, value in given.items() if key in _SOURCE or not is_secret_name(key)}
 
 
-def _refuse_inside(
-    settings: Settings, path: tuple[str, ...], file: Path, folder: Path
-) -> None:
+def _refuse_inside(settings: Settings, path: tuple[str, ...], file: Path, folder: Path) -> None:
     """A credentials file beside the tables is soon shared with them."""
     around = {*file.resolve().parents, *Path(os.path.abspath(file)).parents}
     if around & {folder.resolve(), Path(os.path.abspath(folder))}:

@@ -1,4 +1,4 @@
-"""Tables in databases: one connection a source, its rows as Arrow batches, what it says in words."""
+"""Tables in databases: one connection a source, its rows in batches, what it says in words."""
 
 from __future__ import annotations
 
@@ -99,24 +99,22 @@ class Databases:
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self.sources = sources
-        self.opened: dict[str, Database | SourceError] = {}
+        self.opened: dict[str, Database | None] = {}
 
-    def get(self, name: str) -> Database:
-        """Return the connection to a source; raises SourceError each time it cannot be had."""
+    def get(self, name: str) -> Database | None:
+        """Return the connection to a source, or None where it could not be had before.
+
+        Raises SourceError the first time, so that it is told once and not for each table.
+        """
         if name not in self.opened:
-            try:
-                self.opened[name] = open_database(open_source(self.sources[name]))
-            except SourceError as error:
-                self.opened[name] = error
-        found = self.opened[name]
-        if isinstance(found, SourceError):
-            raise found
-        return found
+            self.opened[name] = None
+            self.opened[name] = open_database(open_source(self.sources[name]))
+        return self.opened[name]
 
     def close(self) -> None:
         """Close all connections."""
         for database in self.opened.values():
-            if isinstance(database, Database):
+            if database is not None:
                 database.close()
         self.opened = {}
 
@@ -167,9 +165,7 @@ def _telling(
     try:
         for batch in batches:
             yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
-    except GeneratorExit:
-        raise
-    except BaseException as error:
+    except Exception as error:  # noqa: BLE001
         failed.append(error.fault if isinstance(error, UnreadableError) else tell(error))
         raise pa.ArrowInvalid("the rows of a database ended early") from None
 
@@ -177,8 +173,7 @@ def _telling(
 def _fault(table: str, database: Database, error: BaseException, asked: Asked) -> Fault:
     refused = error if isinstance(error, SourceError) else None
     refused = refused or refusal(database.access, error, asked, database)
-    said = getattr(refused, "said", None)
-    return Fault(None, table, None, None, said, refused.problem, f"{refused.remedy}.")
+    return Fault(None, table, None, None, refused.said, refused.problem, f"{refused.remedy}.")
 
 
 # What drivers say, in words ----------------------------------------------------------------------
@@ -206,9 +201,10 @@ KINDS: tuple[tuple[str, str, str], ...] = (
     (NOT_REACHED, "cannot be reached", "Check host and port, and that the database runs"),
     (LOST, "ended the connection", "Run again; if it ends again, ask who runs the database"),
     ("permission denied|command denied|not authorized|insufficient privilege",
-     "does not allow {asked} to be read", "Ask for the right to read it: GRANT SELECT ON …"),
-    ("read-only|readonly|query_only", "was asked to change something by {asked}",
-     "Only queries that read are run"),
+     "does not allow {asked} to be {doing}",
+     "Ask for the right to it: GRANT … ON …"),
+    ("read-only|readonly|query_only", "may be read but not changed",
+     "A query is one SELECT; write where writing is allowed"),
     (NO_COLUMN, "has no such column for {asked}", "Correct the name"),
     (NO_TABLE, "has no table {asked}", "Correct the name"),
     ("statement timeout|canceling statement|query canceled", "gave up on {asked}",
@@ -224,22 +220,17 @@ KINDS: tuple[tuple[str, str, str], ...] = (
 """What a message matches, and what is then said of the source, and to do."""
 
 
-class _Refusal(SourceError):
-    """A SourceError with what the driver ``said``, scrubbed and short."""
-
-    said: str | None = None
-
-
 def refusal(
     access: Access,
     error: BaseException,
     asked: Asked | None = None,
     database: Database | None = None,
+    doing: str = "read",
 ) -> SourceError:
     """Return what a driver raised as a SourceError: in words, and without secrets."""
     said = _short(access.hide(getattr(error, "orig", None) or error))
     low = said.lower()
-    problem, remedy = "cannot be read", "The database says why"
+    problem, remedy = f"cannot be {doing}", "The database says why"
     for pattern, what, to_do in KINDS:
         if re.search(pattern, low):
             problem, remedy = what, to_do
@@ -248,7 +239,8 @@ def refusal(
         problem = "has no such table for {asked}"
     if "has no" in problem and "table" in problem and database is not None:
         remedy = _meant(database, asked, said) or remedy
-    refused = _Refusal(f"source {access.name!r} {problem.format(asked=asked or 'this')}", remedy)
+    told = problem.format(asked=asked or "this", doing=doing)
+    refused = SourceError(f"source {access.name!r} {told}", remedy)
     refused.said = said or type(error).__name__
     return refused
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,9 @@ class DuckdbDatabase(Database):
         self.connection = duckdb.connect(str(path), read_only=True)
         self.connection.execute("SET TimeZone = 'UTC'")
         # A name that the file does not have must not be taken for a variable of ours.
-        self.connection.execute("SET python_enable_replacement_scans = false")
+        for setting in ("python_enable_replacements", "python_enable_replacement_scans"):
+            with suppress(duckdb.CatalogException):
+                self.connection.execute(f"SET {setting} = false")
         self.connection.execute("BEGIN TRANSACTION READ ONLY")
 
     def columns(self, asked: Asked) -> list[str]:
