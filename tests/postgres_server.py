@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -103,7 +104,7 @@ def running_server() -> Iterator[Server]:
         yield server
     finally:
         if process is not None:
-            process.terminate()
+            process.send_signal(signal.SIGQUIT)  # At once: nothing is to be kept.
             process.wait(timeout=60)
         shutil.rmtree(folder, ignore_errors=True)
 

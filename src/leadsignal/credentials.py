@@ -95,6 +95,7 @@ def hide_secrets(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     text = _USER_INFO.sub(rf"\1:{HIDDEN}@", text)
+    text = re.sub(r"(?<=[?&])(sig|sas|key)=[^\s&'\"]+", rf"\1={HIDDEN}", text)
     return _PARAMETER.sub(rf"\1{HIDDEN}", text)
 
 

@@ -155,8 +155,9 @@ class Door:
                 kind_given = source.attribute_kinds.get(name)
                 self.attributes[name] = "number" if kind_given == "number" else "text"
             else:
-                choices = [*accounts.extras, *accounts.columns]
                 part = accounts.parts[0][0] if accounts.parts else None
+                offered = part.columns if part and part.on_demand else ()
+                choices = [*accounts.extras, *accounts.columns, *offered]
                 self.faults.append(
                     Fault(
                         part.file if part else None,

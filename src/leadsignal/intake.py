@@ -14,7 +14,7 @@ from leadsignal.project import Project, TableSource
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
 from leadsignal.settings import near, one_of, texts
 from leadsignal.sources.csv_files import open_csv
-from leadsignal.sources.databases import Asked, Databases, open_rows
+from leadsignal.sources.databases import Asked, Databases, open_rows, told_of
 from leadsignal.sources.frames import open_frame
 from leadsignal.sources.locate import Located, at_path, locate
 from leadsignal.sources.object_stores import ObjectStores
@@ -162,9 +162,7 @@ class Intake:
         try:
             database = self.databases.get(str(source.source))
         except SourceError as error:
-            remedy = f"{error.remedy}."
-            fault = Fault(None, table, None, None, error.said, error.problem, remedy)
-            self.structural.append(fault)
+            self.structural.append(told_of(table, error))
             return []
         if database is None:
             return []
@@ -237,6 +235,8 @@ class Intake:
                     readings[name] = given
                 elif name in self.source("accounts").attributes:
                     self.structural.append(given)
+            if not readings:
+                return
             loaded.rows = self.store.load(part, readings)
         except UnreadableError as error:
             self.structural.append(error.fault)

@@ -349,10 +349,9 @@ def _settle_source(
         if len(sources) == 1:
             taken["source"] = sources[0]
         else:
-            known = f"Allowed: {', '.join(sources)}" if sources else "Add a section [sources.NAME]"
-            settings.fault(
-                (*path, ways[0]), "there is no word of its source", f"Add source. {known}"
-            )
+            known = " or ".join(f'source = "{name}"' for name in sources)
+            remedy = f"Add {known}" if known else "Add a section [sources.NAME] with its url"
+            settings.fault((*path, ways[0]), "does not say which source it is in", remedy)
     elif source is not None and not ways:
         taken["table"] = (name,)
 

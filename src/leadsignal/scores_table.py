@@ -177,11 +177,13 @@ def _to_duckdb(
 ) -> int:
     import duckdb
 
-    from leadsignal.sources.duckdb_files import duckdb_path
+    from leadsignal.sources.duckdb_files import duckdb_path, refuse_others
 
     path = duckdb_path(access)
     if not path.parent.is_dir():
         raise SourceError(f"there is no folder {path.parent}", "Make it, or correct the url")
+    if path.exists():
+        refuse_others(access, path)
     target = ".".join(quoted(part) for part in parts)
     with duckdb.connect(str(path)) as connection:
         connection.execute("BEGIN TRANSACTION")

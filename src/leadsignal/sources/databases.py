@@ -44,8 +44,8 @@ class Asked:
         return f"(\n{self.bare_query()}\n) AS asked"
 
     def bare_query(self) -> str:
-        """Return the query without the semicolon at its end."""
-        return re.sub(r"[\s;]+\Z", "", self.query or "")
+        """Return the query without the semicolon at its end, and a remark behind that."""
+        return re.sub(r";\s*(--[^\n'\"]*\s*)*\Z", "", self.query or "")
 
     def __str__(self) -> str:
         return ".".join(self.table) if self.table else "the query"
@@ -166,14 +166,20 @@ def _telling(
         for batch in batches:
             yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
     except Exception as error:  # noqa: BLE001
-        failed.append(error.fault if isinstance(error, UnreadableError) else tell(error))
+        failed.append(tell(error))
         raise pa.ArrowInvalid("the rows of a database ended early") from None
 
 
 def _fault(table: str, database: Database, error: BaseException, asked: Asked) -> Fault:
     refused = error if isinstance(error, SourceError) else None
     refused = refused or refusal(database.access, error, asked, database)
-    return Fault(None, table, None, None, refused.said, refused.problem, f"{refused.remedy}.")
+    return told_of(table, refused)
+
+
+def told_of(table: str, refused: SourceError) -> Fault:
+    """Return a SourceError as a fault of a table."""
+    remedy = refused.remedy if refused.remedy.endswith("?") else f"{refused.remedy}."
+    return Fault(None, table, None, None, refused.said, refused.problem, remedy)
 
 
 # What drivers say, in words ----------------------------------------------------------------------
@@ -200,9 +206,11 @@ KINDS: tuple[tuple[str, str, str], ...] = (
      "Correct the last part of its URL"),
     (NOT_REACHED, "cannot be reached", "Check host and port, and that the database runs"),
     (LOST, "ended the connection", "Run again; if it ends again, ask who runs the database"),
+    ("bytes cannot be read", "holds bytes, which cannot be read",
+     "Leave the column out, or turn it into text in the query"),
     ("permission denied|command denied|not authorized|insufficient privilege",
      "does not allow {asked} to be {doing}",
-     "Ask for the right to it: GRANT … ON …"),
+     "Ask for the right to it (GRANT)"),
     ("read-only|readonly|query_only", "may be read but not changed",
      "A query is one SELECT; write where writing is allowed"),
     (NO_COLUMN, "has no such column for {asked}", "Correct the name"),
@@ -215,7 +223,8 @@ KINDS: tuple[tuple[str, str, str], ...] = (
     ("syntax error|parser error|incomplete input", "cannot understand {asked}",
      "Correct the query; it is one SELECT, in the database's own SQL"),
     ("can't load plugin|no module named|could not load|could not find driver",
-     "needs a driver that is not installed", INSTALL),
+     "needs a driver that is not installed",
+     "Install the package that its URL names, or correct the URL"),
 )  # fmt: skip
 """What a message matches, and what is then said of the source, and to do."""
 
@@ -250,8 +259,10 @@ def _short(said: str) -> str:
     said = re.split(r"\n+\s*(?:Query was|\[SQL|LINE \d+|\(Background)", said)[0]
     said = re.sub(r"\s*\(Background on this error.*", "", said, flags=re.DOTALL)
     said = re.sub(r"[.\s]*SQLSTATE: \w+\s*$", "", re.sub(r"\s+", " ", said).strip())
-    said = re.sub(r"^[A-Z_]+: (\[libpq\] )?", "", said)
+    said = re.sub(r"^[A-Z_]+: ", "", said)
+    said = re.sub(r"^\[libpq\] (Execution error \[\w+\]: )?", "", said)
     said = re.sub(r"^Failed to (prepare|execute) query( '[^']*')?: ", "", said)
+    said = re.sub(r"^could not begin COPY: ", "", said)
     return re.sub(r"^(ERROR|FATAL): +", "", said)[:200].rstrip(". ")
 
 

@@ -27,6 +27,7 @@ class DuckdbDatabase(Database):
         if not path.is_file():
             problem = f"there is no file {path} for source {access.name!r}"
             raise SourceError(problem, "Correct the path in its url: duckdb:///file.duckdb")
+        refuse_others(access, path)
         self.connection = duckdb.connect(str(path), read_only=True)
         self.connection.execute("SET TimeZone = 'UTC'")
         # A name that the file does not have must not be taken for a variable of ours.
@@ -60,6 +61,14 @@ class DuckdbDatabase(Database):
     def close(self) -> None:
         """Close the file."""
         self.connection.close()
+
+
+def refuse_others(access: Access, path: Path) -> None:
+    """Refuse files of other kinds: DuckDB would fetch an extension for some of them."""
+    with path.open("rb") as file:
+        if file.read(12)[8:] != b"DUCK":
+            problem = f"{path}, of source {access.name!r}, is not a DuckDB file"
+            raise SourceError(problem, "Correct the path in its url, or the word before its colon")
 
 
 def duckdb_path(access: Access) -> Path:

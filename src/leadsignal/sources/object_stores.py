@@ -13,7 +13,7 @@ from leadsignal.credentials import Access, Source, hide_secrets, open_source, se
 from leadsignal.errors import Fault, SourceError
 from leadsignal.project import TableSource
 from leadsignal.schema import TABLES
-from leadsignal.sources.databases import ADBC_DRIVERS, INSTALL
+from leadsignal.sources.databases import ADBC_DRIVERS, INSTALL, told_of
 from leadsignal.sources.locate import SUFFIXES, Located, conventional_names, of_one_format
 from leadsignal.sources.parts import UnreadableError
 
@@ -32,8 +32,7 @@ class ObjectStores:
         try:
             access = self._access(source.source, given)
         except SourceError as error:
-            problem, remedy = error.problem, f"{error.remedy}."
-            raise UnreadableError(Fault(None, table, None, None, None, problem, remedy)) from None
+            raise UnreadableError(told_of(table, error)) from None
         found: Located = self._guarded(table, access, lambda: self._copy(table, access, given))
         return found
 

@@ -9,9 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.credentials import Access
-from leadsignal.errors import Fault, SourceError
+from leadsignal.errors import SourceError
 from leadsignal.sources.databases import BATCH_ROWS, INSTALL, Asked, Database
-from leadsignal.sources.parts import UnreadableError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +74,8 @@ class SqlalchemyDatabase(Database):
         try:
             while rows := found.fetchmany(BATCH_ROWS):
                 columns = [
-                    pa.array([as_text(row[index]) for row in rows], pa.string()) for index in at
+                    pa.array([_cell(row[index], name) for row in rows], pa.string())
+                    for index, name in zip(at, schema.names, strict=True)
                 ]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
         finally:
@@ -145,6 +145,13 @@ def from_table(engine: Engine, parts: tuple[str, ...]) -> FromClause:
     return table(quoted_name(name, True), schema=quoted_name(schema, False))
 
 
+def _cell(value: Any, column: str) -> str | None:
+    try:
+        return as_text(value)
+    except TypeError as error:
+        raise TypeError(f"column {column!r}: {error}") from None
+
+
 def as_text(value: Any) -> str | None:
     """Return a value as the text it would be in a CSV file; None where it is missing.
 
@@ -163,7 +170,5 @@ def as_text(value: Any) -> str | None:
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, bytes | bytearray | memoryview):
-        problem = "a column of bytes cannot be read"
-        remedy = "Leave it out, or turn it into text in the query."
-        raise UnreadableError(Fault(None, None, None, None, None, problem, remedy))
+        raise TypeError("bytes cannot be read")
     return str(value)
