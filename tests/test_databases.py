@@ -18,7 +18,8 @@ import pytest
 import leadsignal as ls
 from leadsignal.credentials import Source
 from leadsignal.project import Project, TableSource
-from leadsignal.sources.parts import quoted
+from leadsignal.sources.databases import Asked, Databases, open_rows
+from leadsignal.sources.parts import UnreadableError, literal, quoted
 from leadsignal.tables import check_tables, read_tables
 from postgres_server import Server
 from random_tables import random_case
@@ -292,8 +293,6 @@ def test_all_tables_are_of_one_moment(postgres: Server, crm: Source) -> None:
         "INSERT INTO moving VALUES ('a', '2024-01-01')",
         "CREATE TABLE moving_tickets (account_id text, opened_at date)",
     )
-    from leadsignal.sources.databases import Asked, Databases, open_rows
-
     databases = Databases({"crm": crm})
     database = databases.get("crm")
     assert database is not None
@@ -376,13 +375,28 @@ def test_hostile_names_of_schemas_tables_and_columns(
         (Source("crm", "sqlite:///crm.db", folder=tmp_path), (name,)),
         (Source("crm", "sqlite:///crm.db", folder=tmp_path), ("main", name)),
     ]:
-        project = of(source, accounts=table)
-        mapped = replace(project.tables["accounts"], columns={"account_id": name})
-        tables = read_tables(".", project=replace(project, tables={"accounts": mapped}))
-        assert tables.frame("accounts")["account_id"].tolist() == ["a"]
-        absent = of(source, accounts=(*table[:-1], f"{name}x"))
-        (told,) = faults(absent)
-        assert "has no table" in told, told
+        databases = Databases({"crm": source})
+        database = databases.get("crm")
+        assert database is not None
+        part = open_rows("accounts", Asked(table), database)
+        part.asked = (name, "started_on")
+        assert list(part.columns) == [name, "started_on"]
+        assert part.reader().read_all().column(0).to_pylist() == ["a"]
+        with pytest.raises(UnreadableError, match="has no table"):
+            open_rows("accounts", Asked((*table[:-1], f"{name}x")), database)
+        databases.close()
+
+
+def test_a_hostile_name_through_the_door(postgres: Server, crm: Source) -> None:
+    name = 'a"; DROP TABLE accounts; --'
+    postgres.run(
+        f"CREATE TABLE {quoted(name)} ({quoted(name)} text, started_on date)",
+        f"INSERT INTO {quoted(name)} VALUES ({literal(name)}, '2024-01-01')",
+    )
+    project = of(crm, accounts=(name,))
+    mapped = replace(project.tables["accounts"], columns={"account_id": name})
+    tables = read_tables(".", project=replace(project, tables={"accounts": mapped}))
+    assert tables.frame("accounts")["account_id"].tolist() == [name]
 
 
 # What is said when it fails ----------------------------------------------------------------------

@@ -53,6 +53,7 @@ class Door:
             self._check(loaded, lost, dropping=self.drop_bad_rows and not stopped)
             if name == "accounts":
                 self._refuse_no_accounts()
+        self.intake.object_stores.forget()
         if not self.faults:
             for loaded in self.loaded.values():
                 self._settle(loaded)

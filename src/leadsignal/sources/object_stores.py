@@ -5,6 +5,7 @@ A copy is checked as any file is: by its bytes, with lines. What was read is wha
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -55,6 +56,10 @@ class ObjectStores:
                 )
             if found:
                 yield self.fetch(table, TableSource(path=f"{url.rstrip('/')}/{found[0]}"))
+
+    def forget(self) -> None:
+        """Remove the copies: all that is needed of them is in the store."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _access(self, source: str | None, given: str) -> Access:
         if source is None:
