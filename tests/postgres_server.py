@@ -98,7 +98,7 @@ def running_server() -> Iterator[Server]:
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [programs / "postgres", "-D", data, *options],
-                stdout=log, stderr=log, cwd="/", user=user, group=user,
+                stdout=log, stderr=log, cwd="/", **_as(user),
             )  # fmt: skip
         _wait(server, process, folder / "log")
         yield server
@@ -129,6 +129,11 @@ def _own_user() -> str | None:
         return None
 
 
+def _as(user: str | None) -> dict[str, Any]:
+    """Return how to run as another user, without the groups of root."""
+    return {"user": user, "group": user, "extra_groups": []} if user else {}
+
+
 def _free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -139,7 +144,7 @@ def _free_port() -> int:
 def _run(*command: Any, user: str | None) -> None:
     done = subprocess.run(
         [str(word) for word in command],
-        capture_output=True, text=True, cwd="/", user=user, group=user, check=False,
+        capture_output=True, text=True, cwd="/", check=False, **_as(user),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 

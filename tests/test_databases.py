@@ -1,4 +1,4 @@
-"""Tables from PostgreSQL, DuckDB files and SQLite: what the door checks for files holds for them."""
+"""Tables from PostgreSQL, DuckDB files and SQLite: checked as files are."""
 
 from __future__ import annotations
 
@@ -159,8 +159,8 @@ def test_decimals_are_exact(postgres: Server, crm: Source, tmp_path: Path) -> No
     accounts = "SELECT 'a' AS account_id, DATE '2024-01-01' AS started_on"
     usage = (
         "SELECT 'a' AS account_id, DATE '2024-01-02' AS used_on,"
-        " CAST(x AS numeric(18, 6)) AS amount FROM (VALUES ('0.1'), ('0.2'), ('999999999999.999999'))"
-        " AS v (x)"
+        " CAST(x AS numeric(18, 6)) AS amount"
+        " FROM (VALUES ('0.1'), ('0.2'), ('999999999999.999999')) AS v (x)"
     )
     duckdb.connect(str(tmp_path / "crm.duckdb")).close()
     for source in (crm, Source("crm", "duckdb:///crm.duckdb", folder=tmp_path)):
@@ -411,7 +411,8 @@ def test_a_hostile_name_through_the_door(postgres: Server, crm: Source) -> None:
         ("SELECT * FROM nosuch", "no such table for the query .*nosuch"),
         ("SELEC 1", "cannot understand the query .*SELEC"),
         ("SELECT account_id, account_id FROM accounts_here", "has this column twice"),
-        ("SELECT account_id, started_on + 1 / (arr - arr) AS started_on FROM accounts_here", "by zero"),
+        ("SELECT account_id, started_on + 1 / (arr - arr) AS started_on FROM accounts_here",
+         "division by zero"),
         ("SELECT pg_terminate_backend(pg_backend_pid())::text AS account_id, "
          "DATE '2024-01-01' AS started_on", "ended the connection .*Run again"),
     ],
@@ -524,7 +525,8 @@ def test_a_project_file_names_source_table_and_query(
     postgres.run(
         "CREATE SCHEMA sales",
         "CREATE TABLE sales.customers (id int, since date, segment text, secret text)",
-        "INSERT INTO sales.customers VALUES (1, '2024-01-01', 'mid', 'x'), (2, '2024-02-01', 'low', 'x')",
+        "INSERT INTO sales.customers VALUES (1, '2024-01-01', 'mid', 'x')",
+        "INSERT INTO sales.customers VALUES (2, '2024-02-01', 'low', 'x')",
         "CREATE TABLE sales.cases (customer int, opened timestamptz, closed timestamptz)",
         "INSERT INTO sales.cases VALUES (1, '2024-03-01 10:00Z', NULL)",
     )

@@ -254,9 +254,13 @@ def refusal(
     return refused
 
 
+TAIL = r"Query was|\[SQL|LINE \d+|\(Background|DETAIL:|HINT:|CONTEXT:"
+"""From here on a message repeats the query, or shows the row that was refused."""
+
+
 def _short(said: str) -> str:
     """Return the first sentence of what a driver says: without its own name and our query."""
-    said = re.split(r"\n+\s*(?:Query was|\[SQL|LINE \d+|\(Background)", said)[0]
+    said = re.split(rf"\n+\s*(?:{TAIL})", said)[0]
     said = re.sub(r"\s*\(Background on this error.*", "", said, flags=re.DOTALL)
     said = re.sub(r"[.\s]*SQLSTATE: \w+\s*$", "", re.sub(r"\s+", " ", said).strip())
     said = re.sub(r"^[A-Z_]+: ", "", said)
