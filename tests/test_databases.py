@@ -213,8 +213,9 @@ def test_faults_have_table_row_and_column(postgres: Server, crm: Source, tmp_pat
         assert told == WANTED
         assert all((f.table, f.file) == ("accounts", None) for f in report.faults)
         assert str(report.faults[0]).startswith("accounts:2: account_id: is empty")
-        kept = check_tables(".", project=of(source, accounts=query), drop_bad_rows=True)
-        assert kept.dropped_rows == {} or not kept.ok
+        with_good = f"{query} UNION ALL SELECT 'e', '2024-01-01', NULL, NULL, NULL"
+        kept = check_tables(".", project=of(source, accounts=with_good), drop_bad_rows=True)
+        assert (kept.ok, kept.dropped_rows) == (True, {"accounts": 4})
 
 
 def test_infinity_is_a_fault_and_no_day(postgres: Server, crm: Source) -> None:
@@ -499,6 +500,11 @@ def test_what_is_no_database(url: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(ls.TablesError, match=told):
         read_tables(".", project=of(Source("crm", url, folder=tmp_path), accounts=("accounts",)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["crm.db", "words.txt"]
+
+
+def test_a_source_that_nobody_named() -> None:
+    project = Project(tables={"accounts": TableSource(source="crm", table=("accounts",))})
+    assert faults(project) == ["accounts: 'crm' is not a source. Give it in Project(sources=…)."]
 
 
 def test_an_adbc_driver_by_name(tmp_path: Path) -> None:

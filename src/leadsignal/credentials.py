@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 from leadsignal.errors import OptionError, SourceError
 
 HIDDEN = "***"
+SHORTEST = 6
+"""A shorter value of the environment is no secret, and would be found in any word."""
 SECRET_WORDS = (
     "password", "passwd", "pwd", "passphrase", "passfile", "secret", "token", "credential",
     "private_key", "access_key", "account_key", "api_key", "apikey", "signature",
@@ -68,12 +70,19 @@ class Access:
 
     def hide(self, text: object) -> str:
         """Return a text without the secrets."""
-        return hide_secrets(str(text), self.secrets)
+        return hide_secrets(str(text), (*self.secrets, *_of_environment()))
 
     def file(self, given: str) -> Path:
         """Return the file that a URL such as duckdb:///crm.duckdb names."""
         path = Path(unquote(given)).expanduser()
         return path if path.is_absolute() else (self.folder or Path()) / path
+
+
+def _of_environment() -> Iterator[str]:
+    """Yield secrets that drivers find themselves, such as PGPASSWORD and AWS_SECRET_ACCESS_KEY."""
+    for name, value in os.environ.items():
+        if is_secret_name(name) and len(value) >= SHORTEST:
+            yield from _forms(value)
 
 
 def is_url(text: object) -> bool:
@@ -139,6 +148,14 @@ def is_secret_name(name: str) -> bool:
     """Return whether an option of this name holds a secret."""
     bare = name.lower().replace("-", "_").rpartition(".")[2]
     return bare in ("key", "sas", "sig") or any(word in bare for word in SECRET_WORDS)
+
+
+def named_source(sources: Mapping[str, Source], name: str) -> Source:
+    """Return a source by its name; raises SourceError where there is none of it."""
+    if name not in sources:
+        known = f"Allowed: {', '.join(sources)}" if sources else "Give it in Project(sources=…)"
+        raise SourceError(f"{name!r} is not a source", known)
+    return sources[name]
 
 
 def open_source(source: Source) -> Access:

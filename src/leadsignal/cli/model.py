@@ -83,6 +83,7 @@ def _score(options: argparse.Namespace) -> int:
 
 def _source(options: argparse.Namespace, project: Project) -> Source | None:
     """Return the source that --to-table is in, if it is given; refuse what cannot be meant."""
+    from leadsignal.credentials import open_source
     from leadsignal.errors import OptionError
     from leadsignal.settings import one_of
 
@@ -95,4 +96,5 @@ def _source(options: argparse.Namespace, project: Project) -> Source | None:
     if named not in sources:
         known = one_of(sources, named) if sources else "Add [sources.NAME] to leadsignal.toml"
         raise OptionError(f"--to-source {named!r} is not a source", known)
+    open_source(sources[named])  # A password that is missing is told before the scoring.
     return sources[named]

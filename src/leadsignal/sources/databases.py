@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.credentials import Access, Source, open_source
+from leadsignal.credentials import Access, Source, named_source, open_source
 from leadsignal.errors import Fault, SourceError
 from leadsignal.settings import near
 from leadsignal.sources.parts import Part, UnreadableError, quoted
@@ -108,7 +108,7 @@ class Databases:
         """
         if name not in self.opened:
             self.opened[name] = None
-            self.opened[name] = open_database(open_source(self.sources[name]))
+            self.opened[name] = open_database(open_source(named_source(self.sources, name)))
         return self.opened[name]
 
     def close(self) -> None:

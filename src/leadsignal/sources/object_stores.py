@@ -10,7 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from leadsignal.credentials import Access, Source, hide_secrets, open_source, secrets_of
+from leadsignal.credentials import (
+    Access,
+    Source,
+    hide_secrets,
+    named_source,
+    open_source,
+    secrets_of,
+)
 from leadsignal.errors import Fault, SourceError
 from leadsignal.project import TableSource
 from leadsignal.schema import TABLES
@@ -64,7 +71,7 @@ class ObjectStores:
     def _access(self, source: str | None, given: str) -> Access:
         if source is None:
             return Access("", given, None, {}, secrets_of(given))
-        return open_source(self.sources[source])
+        return open_source(named_source(self.sources, source))
 
     def _names(self, access: Access) -> list[str]:
         """Return what in a folder is called after a table: files, and folders of parts."""
