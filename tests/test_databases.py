@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -443,6 +444,39 @@ def test_a_stream_that_breaks_is_one_fault_and_other_tables_are_still_read(
     assert len([text for text in told if text.startswith("accounts:")]) == 1
     assert "division by zero" in told[0]
     assert any(text.startswith("tickets:1: opened_at: is not a date") for text in told)
+
+
+def test_after_a_refusal_sqlalchemy_reads_on(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "crm.db")
+    connection.executescript("CREATE TABLE tickets (account_id, opened_at);"
+                             "INSERT INTO tickets VALUES ('a', 'soon')")  # fmt: skip
+    connection.close()
+    source = Source("crm", "sqlite:///crm.db", folder=tmp_path)
+    told = faults(of(source, accounts="SELEC 1", tickets=("tickets",), usage=("nosuch",)))
+    assert [text.partition(" (given")[0] for text in told] == [
+        "accounts: source 'crm' cannot understand the query",
+        "usage: source 'crm' has no table nosuch",
+        "tickets:1: opened_at: is not a date",
+    ]
+
+
+@pytest.mark.parametrize("package", ["adbc_driver_postgresql", "sqlalchemy", "fsspec"])
+def test_a_package_that_is_not_installed(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in sys.modules if n.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    url = {"adbc_driver_postgresql": "postgresql://host/db", "sqlalchemy": "sqlite:///x.db"}
+    project = of(Source("crm", url.get(package)), accounts=("accounts",))
+    if package == "fsspec":
+        project = Project(tables={"accounts": TableSource(path="s3://bucket/accounts.csv")})
+    (told,) = faults(project)
+    assert 'python3 -m pip install "leadsignal[databases]"' in told
+
+
+def test_a_url_that_a_driver_cannot_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_URL", "postgresql://me:hun%ter2@127.0.0.1:1/db")
+    (told,) = faults(of(Source("crm", url_env="CRM_URL"), accounts=("accounts",)))
+    assert "ter2" not in told
 
 
 def test_what_cannot_be_reached_is_told_once_without_the_password(

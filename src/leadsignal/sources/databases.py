@@ -211,7 +211,7 @@ KINDS: tuple[tuple[str, str, str], ...] = (
     ("permission denied|command denied|not authorized|insufficient privilege",
      "does not allow {asked} to be {doing}",
      "Ask for the right to it (GRANT)"),
-    ("read-only|readonly|query_only", "may be read but not changed",
+    ("read-only|readonly|query_only|data-modifying", "may be read but not changed",
      "A query is one SELECT; write where writing is allowed"),
     (NO_COLUMN, "has no such column for {asked}", "Correct the name"),
     (NO_TABLE, "has no table {asked}", "Correct the name"),
@@ -237,7 +237,7 @@ def refusal(
     doing: str = "read",
 ) -> SourceError:
     """Return what a driver raised as a SourceError: in words, and without secrets."""
-    said = _short(access.hide(getattr(error, "orig", None) or error))
+    said = _short(access.hide(_words(error)))
     low = said.lower()
     problem, remedy = f"cannot be {doing}", "The database says why"
     for pattern, what, to_do in KINDS:
@@ -252,6 +252,13 @@ def refusal(
     refused = SourceError(f"source {access.name!r} {told}", remedy)
     refused.said = said or type(error).__name__
     return refused
+
+
+def _words(error: BaseException) -> object:
+    """Return what the driver said: SQLAlchemy wraps it, and pg8000 says it as a dictionary."""
+    inside = getattr(error, "orig", None) or error
+    fields = inside.args[0] if getattr(inside, "args", ()) else None
+    return fields.get("M", inside) if isinstance(fields, dict) else inside
 
 
 TAIL = r"Query was|\[SQL|LINE \d+|\(Background|DETAIL:|HINT:|CONTEXT:"

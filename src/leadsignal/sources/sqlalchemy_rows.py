@@ -3,7 +3,9 @@ in a CSV file."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ class SqlalchemyDatabase(Database):
     def __init__(self, access: Access) -> None:
         self.access = access
         self.running: dict[Asked, Any] = {}
+        self.failed = False
         self.engine = make_engine(access)
         try:
             self.connection = self.engine.connect()
@@ -41,8 +44,24 @@ class SqlalchemyDatabase(Database):
         for statement in statements.get(self.engine.dialect.name, ()):
             self.connection.exec_driver_sql(statement)
 
+    @contextmanager
+    def _recovering(self) -> Iterator[None]:
+        """Go on after a query that was refused: in some databases it ends the transaction."""
+        # Options stay with the connection: what is no query is not to be streamed.
+        self.connection.execution_options(stream_results=False, no_parameters=False)
+        if self.failed:
+            self.connection.rollback()
+            self._read_only()
+        self.failed = True
+        yield
+        self.failed = False
+
     def columns(self, asked: Asked) -> list[str]:
         """Return the names of the columns."""
+        with self._recovering():
+            return self._columns(asked)
+
+    def _columns(self, asked: Asked) -> list[str]:
         if asked.table is not None:
             statement = self._select(asked, ["*"])
             with self.connection.execute(statement.where(_never())) as found:
@@ -59,7 +78,8 @@ class SqlalchemyDatabase(Database):
 
         if asked.table is not None:
             streaming = self.connection.execution_options(stream_results=True)
-            found = streaming.execute(self._select(asked, names))
+            with self._recovering():
+                found = streaming.execute(self._select(asked, names))
             at = list(range(len(names)))
         else:
             found = self.running.pop(asked)
@@ -71,6 +91,7 @@ class SqlalchemyDatabase(Database):
     def _batches(self, found: Any, at: list[int], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
+        self.failed = True  # Until the last batch is through.
         try:
             while rows := found.fetchmany(BATCH_ROWS):
                 columns = [
@@ -78,6 +99,7 @@ class SqlalchemyDatabase(Database):
                     for index, name in zip(at, schema.names, strict=True)
                 ]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            self.failed = False
         finally:
             found.close()
 
@@ -98,7 +120,8 @@ class SqlalchemyDatabase(Database):
         """Return the tables of the default schema."""
         from sqlalchemy import inspect
 
-        return sorted(inspect(self.connection).get_table_names())
+        with self._recovering():
+            return sorted(inspect(self.connection).get_table_names())
 
     def close(self) -> None:
         """Roll back, and close the connection."""
@@ -128,8 +151,12 @@ def make_engine(access: Access, create: bool = False) -> Engine:
         url = url.set(database=str(path))
     # hide_parameters: an error then does not show the rows that were being written.
     engine: Engine = sqlalchemy.create_engine(
-        url, connect_args=dict(access.options), hide_parameters=True
+        url, connect_args=dict(access.options), hide_parameters=True, pool_logging_name="leadsignal"
     )
+    # What the pool logs while it cleans up is the driver's own words, tracebacks included.
+    logger: Any = engine.pool.logger
+    logger.propagate = False
+    logger.addHandler(logging.NullHandler())
     return engine
 
 
