@@ -10,8 +10,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors", "durations"),
-    ("schema",),
-    ("settings", "writing"),
+    ("schema", "credentials"),
+    ("settings", "writing", "source_settings"),
     ("project", "success"),
     ("sources",),
     ("cells", "store"),
@@ -45,6 +45,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("audit", "backtest", "proof_pictures"),
     ("saved",),
     ("scores",),
+    ("scores_table",),
     ("datasets",),
     ("demo",),
     ("cli", "__main__"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         dated_cohorts,
         process_effect,
     )
+    from leadsignal.credentials import Source
     from leadsignal.datasets import Simulation, sample_folder, simulate
     from leadsignal.drivers import (
         CumulativeIncidence,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         ModelError,
         OptionError,
         ProjectError,
+        SourceError,
         SuccessAnalysisError,
         TablesError,
     )
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from leadsignal.retention import Retention, retention_table
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
+    from leadsignal.scores_table import ScoresWritten, write_scores_to
     from leadsignal.success import SuccessAnalysis, read_success_analysis
     from leadsignal.successful import Successful, most_successful
     from leadsignal.tables import Tables, check_tables, read_tables
@@ -110,6 +113,7 @@ _ROOMS = {
         "dated_cohorts",
         "process_effect",
     ),
+    "credentials": ("Source",),
     "datasets": (
         "Simulation",
         "sample_folder",
@@ -128,6 +132,7 @@ _ROOMS = {
         "ModelError",
         "OptionError",
         "ProjectError",
+        "SourceError",
         "SuccessAnalysisError",
         "TablesError",
     ),
@@ -196,6 +201,10 @@ _ROOMS = {
     "scores": (
         "Scores",
         "score_accounts",
+    ),
+    "scores_table": (
+        "ScoresWritten",
+        "write_scores_to",
     ),
     "success": (
         "SuccessAnalysis",
@@ -268,7 +277,10 @@ __all__ = [
     "Retention",
     "RiskBands",
     "Scores",
+    "ScoresWritten",
     "Simulation",
+    "Source",
+    "SourceError",
     "SuccessAnalysis",
     "SuccessAnalysisError",
     "SuccessGaps",
@@ -316,4 +328,5 @@ __all__ = [
     "simulate",
     "tune_model",
     "write_interview_kit",
+    "write_scores_to",
 ]
