@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,3 +39,12 @@ def small_session(folder: Path) -> Any:
     session = builder.config("spark.local.dir", str(folder)).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def missing() -> str | None:
+    """Say why there can be no session here, if there can be none."""
+    if importlib.util.find_spec("pyspark") is None:
+        return "pyspark is not installed: pip install 'leadsignal[spark]'"
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        return "Spark needs a Java runtime, and there is none"
+    return None

@@ -7,7 +7,6 @@ tables than these: benchmarks/spark_panels.py.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,11 +23,12 @@ from leadsignal.engine.dialect import DuckDB, Spark
 from leadsignal.engine.spark import staging_folder
 from leadsignal.success import Process, SuccessAnalysis
 from random_tables import random_case
-from spark_session import small_session
+from spark_session import missing, small_session
 
-pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'leadsignal[spark]'")
-if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-    pytest.skip("Spark needs a Java runtime, and there is none", allow_module_level=True)
+if reason := missing():
+    if os.environ.get("LEADSIGNAL_NEEDS_SPARK"):
+        raise RuntimeError(reason)
+    pytest.skip(reason, allow_module_level=True)
 
 # py4j, which speaks to Java, leaves sockets to the garbage collector.
 pytestmark = [
