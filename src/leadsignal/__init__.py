@@ -52,8 +52,10 @@ if TYPE_CHECKING:
     from leadsignal.order import OrderInTime, order_in_time
     from leadsignal.panel import Panel, adoption_episodes, build_panel
     from leadsignal.project import Project, read_project
+    from leadsignal.report import review_page, write_review
     from leadsignal.rescues import Rescues, find_rescues
     from leadsignal.retention import Retention, retention_table
+    from leadsignal.review import Review, review_account
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
     from leadsignal.success import SuccessAnalysis, read_success_analysis
@@ -99,8 +101,10 @@ _ROOMS = {
     "model": ("ChurnModel", "Forecast"),
     "panel": ("Panel", "adoption_episodes", "build_panel"),
     "project": ("Project", "read_project"),
+    "report": ("review_page", "write_review"),
     "rescues": ("Rescues", "find_rescues"),
     "retention": ("Retention", "retention_table"),
+    "review": ("Review", "review_account"),
     "saved": ("load_model", "save_model"),
     "scores": ("Scores", "score_accounts"),
     "order": ("OrderInTime", "order_in_time"),
@@ -147,6 +151,7 @@ __all__ = [
     "ProjectError",
     "Rescues",
     "Retention",
+    "Review",
     "Scores",
     "Simulation",
     "SuccessAnalysis",
@@ -176,9 +181,12 @@ __all__ = [
     "read_tables",
     "read_totals",
     "retention_table",
+    "review_account",
+    "review_page",
     "run_backtest",
     "sample_folder",
     "save_model",
     "score_accounts",
     "simulate",
+    "write_review",
 ]
