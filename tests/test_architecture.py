@@ -38,6 +38,8 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("audit", "backtest", "proof_pictures"),
     ("saved",),
     ("scores",),
+    ("review",),
+    ("report",),
     ("datasets",),
     ("demo",),
     ("cli", "__main__"),

@@ -140,7 +140,7 @@ def value_ticks(low: float, high: float, most: int = 4) -> list[float]:
 def month_ticks(first: date, last: date, most: int) -> list[date]:
     """Return first days of months, so far apart that at most ``most`` fall in the span.
 
-    >>> month_ticks(date(2023, 1, 15), date(2024, 1, 15), 4)
+    >>> month_ticks(date(2023, 1, 15), date(2024, 1, 15), 5)
     [datetime.date(2023, 4, 1), datetime.date(2023, 7, 1), datetime.date(2023, 10, 1),
      datetime.date(2024, 1, 1)]
     """
@@ -213,21 +213,21 @@ def _drawn_series(
 
 
 def _drawn_target(targets: Sequence[tuple[date, float]], x: Scale, y: Scale) -> Iterator[Html]:
-    """Draw the target as steps, with its last value written above or below the line's end."""
+    """Draw the target as steps, with its last value written at the left."""
     if not targets:
         return
     path, held = [], None
     for on, value in targets:
         at = x(on.toordinal())
         if held is None:
-            path.append(f"M{at:g},{y(value):g}")
+            path.append(f"M{x.start:g},{y(value):g}")
         elif value != held:
             path.append(f"H{at:g}V{y(value):g}")
         held = value
     path.append(f"H{x.end:g}")
     yield tag("path", d="".join(path), class_="target")
     last = targets[-1][1]
-    yield tag("text", f"target {number(last)}", x=x.end, y=y(last) - 5, class_="tick end strong")
+    yield tag("text", f"target {number(last)}", x=x.start + 4, y=y(last) - 5, class_="tick halo")
 
 
 def _drawn_lane(

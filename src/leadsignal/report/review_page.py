@@ -16,7 +16,7 @@ from leadsignal.review.account import DONE, DONE_LATE, LATE, OPEN
 from leadsignal.review.plain import plain_row
 from leadsignal.writing import whole_file
 
-MOST_ROWS = 7
+MOST_ROWS = 5
 """So many commitments, and so many missed dates, fit on the sheet; the others are counted."""
 
 STATE_KINDS = {
@@ -43,17 +43,17 @@ def write_review(made: Review, file: str | Path, *, for_customer: bool = False) 
 
 def review_page(made: Review, *, for_customer: bool = False) -> str:
     """Return the page as text: equal reviews give equal bytes."""
-    left = join([_plan(made), _processes(made)])
+    risk = Html("") if for_customer else _risk(made)
+    left = join([_plan(made), _processes(made), risk])
     right = join([_missed(made), _commitments(made)])
     return page(
         f"Account review: {made.account_id}",
         _header(made),
         tag(
             "main",
-            _next(made),
+            _next(made, for_customer),
             _results(made),
             tag("div", tag("div", left), tag("div", right), class_="columns"),
-            "" if for_customer else _risk(made),
         ),
         _footer(made),
         description=f"Account review of {made.account_id} as of {made.as_of_date}",
@@ -97,16 +97,20 @@ def _renewal(made: Review) -> Html:
     return join([day(on), f" (in {(on - made.as_of_date).days} days)"])
 
 
-def _next(made: Review) -> Html:
+def _next(made: Review, for_customer: bool) -> Html:
     if not made.next_steps:
         told = (
             "The account has ended." if made.facts["ended_on"] else "Nothing is open: keep going."
         )
         return _section("next", "Next step to agree on", tag("p", told), class_="next")
-    first, *others = (sentence(step) for step in made.next_steps[:4])
-    after = tag("ol", *(tag("li", step) for step in others)) if others else ""
-    return _section("next", "Next step to agree on", tag("p", first, class_="first"), after,
-                    class_="next")  # fmt: skip
+    first, *others = made.next_steps[:4]
+    # What follows the semicolon is how often others leave: for us, not for the customer.
+    head, _, proof = first.partition("; ")
+    lead = [tag("p", sentence(head), class_="first")]
+    if proof and not for_customer:
+        lead.append(tag("p", sentence(proof), class_="small soft"))
+    after = tag("ol", *(tag("li", sentence(step.partition("; ")[0])) for step in others), start=2)
+    return _section("next", "Next step to agree on", *lead, after if others else "", class_="next")
 
 
 def sentence(told: str) -> str:
@@ -299,7 +303,7 @@ def _needs(process: ProcessReview) -> str:
 
 def _state(process: ProcessReview) -> Html:
     since = join([" since ", day(process.since)]) if process.since else ""
-    if process.state == "overdue":
+    if process.state in ("overdue", "pending"):
         since = Html("")
     word = tag("span", process.state, class_=f"state {STATE_KINDS.get(process.state, '')}".strip())
     done = ""
@@ -352,7 +356,7 @@ def _commitments(made: Review) -> Html:
         return _section("commitments", "Commitments", tag("p", "None has been recorded."))
     recent = frame.sort_values(["due_on", "action"], ascending=[False, True], kind="stable")
     # The late ones stand among what was missed.
-    shown = recent[recent["state"] != LATE].head(MOST_ROWS)
+    shown = recent[recent["state"] != LATE]
     rows = [
         (
             row["action"],
@@ -363,8 +367,14 @@ def _commitments(made: Review) -> Html:
         )
         for row in map(plain_row, shown.to_dict("records"))
     ]  # fmt: skip
-    listed = table(("What", "Who", "Due", "State"), rows, "Open and lately done", class_="cards")
-    return _section("commitments", "Commitments of both sides", _kept(made), listed if rows else "")
+    head = ("What", "Who", "Due", "State")
+    listed = table(head, rows[:MOST_ROWS], "Open and lately done", class_="cards")
+    every = table(head, rows, "All that are open or done, the last due first", class_="cards")
+    details = tag("details", tag("summary", f"All {len(rows)} that are open or done"), every)
+    return _section(
+        "commitments", "Commitments of both sides", _kept(made), listed if rows else "",
+        details if len(rows) > MOST_ROWS else "",
+    )  # fmt: skip
 
 
 def _kept(made: Review) -> Html:

@@ -77,7 +77,7 @@ def review_account(
     seen = tables if ended is None else tables.as_of(max(ended - timedelta(1), row["started_on"]))
     panel = build_snapshot(seen, analysis)
     found = panel.frame[panel.frame["account_id"] == account]
-    now: Mapping[str, Any] = found.iloc[0].to_dict() if len(found) else {}
+    now: dict[Any, Any] = found.iloc[0].to_dict() if len(found) else {}
     if model is not None and scores is None and ended is None:
         scores = score_accounts(model, tables)
     made = _assembled(tables, account, analysis, row, now)
@@ -115,7 +115,12 @@ def _rows(tables: Tables, name: str, account: str) -> pd.DataFrame:
 
     if name not in tables.names:
         columns = [column for column in BY_NAME[name].columns if column.name != "recorded_at"]
-        kinds = {"day": "datetime64[us]", "number": float, "decimal": float, "boolean": bool}
+        kinds: dict[str, Any] = {
+            "day": "datetime64[us]",
+            "number": float,
+            "decimal": float,
+            "boolean": bool,
+        }
         return pd.DataFrame({c.name: pd.Series(dtype=kinds.get(c.kind, object)) for c in columns})
     sql = f"SELECT * FROM ({tables.sql(name)}) WHERE account_id = {literal(account)} ORDER BY ALL"
     frame: pd.DataFrame = tables.connection.cursor().execute(sql).df()
@@ -192,7 +197,8 @@ def _with_met(results: pd.DataFrame, metric: str) -> pd.DataFrame:
     value, target = results["value"].astype(float), results["target"].astype(float)
     higher = results["higher_is_better"].astype(bool)
     met = ((value - target) * higher.map({True: 1.0, False: -1.0}) >= 0).astype(object)
-    return results.assign(met=met.where(target.notna(), None))
+    met[target.isna()] = None
+    return results.assign(met=met)
 
 
 def _standing(results: pd.DataFrame, as_of: date) -> Standing | None:
