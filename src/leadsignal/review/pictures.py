@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 BLUE, RED, GREEN = COLOURS[:3]
 KEPT = {DONE: ("s", GREEN), DONE_LATE: ("s", COLOURS[5]), LATE: ("x", RED), OPEN: ("s", GREY)}
 CHANGES = {"expansion": ("^", GREEN), "reduction": ("v", RED)}
-LANE = 0.12
-"""Height of a lane as a share of the picture of results."""
+LANE = 0.075
+"""Height of a lane as a share of the picture."""
 
 Spot = tuple[date, str, str]
 
@@ -29,13 +29,25 @@ def draw_review(made: Review, ax: Axes | None = None) -> Axes:
     axes = ax if ax is not None else plt.subplots(figsize=(9, 5.2), layout="constrained")[1]
     lanes = [(name, bars, spots) for name, bars, spots in _lanes(made) if bars or spots]
     _draw_results(made, axes)
-    for n, (name, bars, spots) in enumerate(lanes, start=1):
-        _draw_lane(axes, name, -LANE * (n + 1), bars, spots)
+    room = _make_room(axes, len(lanes))
+    for n, (name, bars, spots) in enumerate(lanes):
+        _draw_lane(axes, name, room * (1 - (n + 0.8) / len(lanes)), bars, spots)
     first, last = _number(made.facts["started_on"]), _number(made.last_day)
     axes.set_xlim(first, max(last, first + 1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(f"{made.account_id}: results and what happened", loc="left", fontsize=11)
     return axes
+
+
+def _make_room(axes: Axes, lanes: int) -> float:
+    """Lengthen the axis downwards for the lanes; return the share of it that is theirs."""
+    room = min(LANE * lanes, 0.7)
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    axes.set_ylim(low - (high - low) * room / (1 - room), high)
+    axes.set_yticks(ticks)
+    axes.spines["left"].set_bounds(low, high)
+    return room
 
 
 def _draw_results(made: Review, axes: Axes) -> None:
@@ -67,7 +79,7 @@ def _draw_lane(
     place: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
     if bars:
         axes.broken_barh([(_number(a), _number(b) - _number(a)) for a, b in bars],
-                         (y - 0.025, 0.05), color=BLUE, alpha=0.35, **place)  # fmt: skip
+                         (y - 0.02, 0.04), color=BLUE, alpha=0.35, **place)  # fmt: skip
     for on, marker, colour in spots:
         axes.plot(
             [_number(on)], [y], marker=marker, color=colour, markersize=6, linestyle="", **place
