@@ -184,7 +184,7 @@ def test_it_prints_and_goes_to_json(made: ls.Review) -> None:
 
 def test_a_picture_of_it(made: ls.Review) -> None:
     axes = made.plot()
-    assert axes.get_ylabel() == "days (lower is better)"
+    assert axes.get_title("left") == "a & b: days (lower is better), and what happened"
     assert {text.get_text() for text in axes.texts} >= {"plan", "weekly close", "commitments"}
 
 

@@ -28,6 +28,7 @@ def draw_review(made: Review, ax: Axes | None = None) -> Axes:
 
     axes = ax if ax is not None else plt.subplots(figsize=(9, 5.2), layout="constrained")[1]
     lanes = [(name, bars, spots) for name, bars, spots in _lanes(made) if bars or spots]
+    axes.set_title(f"{made.account_id}: what happened", loc="left", fontsize=11)
     _draw_results(made, axes)
     room = _make_room(axes, len(lanes))
     for n, (name, bars, spots) in enumerate(lanes):
@@ -35,7 +36,6 @@ def draw_review(made: Review, ax: Axes | None = None) -> Axes:
     first, last = _number(made.facts["started_on"]), _number(made.last_day)
     axes.set_xlim(first, max(last, first + 1))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(f"{made.account_id}: results and what happened", loc="left", fontsize=11)
     return axes
 
 
@@ -68,7 +68,8 @@ def _draw_results(made: Review, axes: Axes) -> None:
             axes.scatter(mine["measured_on"], mine["value"], s=34, zorder=3, label=told,
                          facecolor=face, edgecolor=GREEN if met else RED)  # fmt: skip
     better = "higher" if standing.higher_is_better else "lower"
-    axes.set_ylabel(f"{standing.metric.replace('_', ' ')} ({better} is better)")
+    measured = f"{standing.metric.replace('_', ' ')} ({better} is better)"
+    axes.set_title(f"{made.account_id}: {measured}, and what happened", loc="left", fontsize=11)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)
 
