@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from leadsignal.adoption import Adoption, AdoptionCurves, adoption_curves, adoption_table
     from leadsignal.audit import Audit, audit_indicators
     from leadsignal.backtest import Backtest, run_backtest
     from leadsignal.churn import Ends, find_ends
@@ -48,10 +49,12 @@ if TYPE_CHECKING:
     from leadsignal.foresight import TotalsWarning
     from leadsignal.health import HealthAudit, audit_health
     from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
+    from leadsignal.milestones import MilestoneCalendar, milestone_calendar
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.order import OrderInTime, order_in_time
     from leadsignal.panel import Panel, adoption_episodes, build_panel
     from leadsignal.project import Project, read_project
+    from leadsignal.red_accounts import RedAccounts, red_accounts
     from leadsignal.report import review_page, write_review
     from leadsignal.rescues import Rescues, find_rescues
     from leadsignal.retention import Retention, retention_table
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "adoption": ("Adoption", "AdoptionCurves", "adoption_curves", "adoption_table"),
     "audit": ("Audit", "audit_indicators"),
     "backtest": ("Backtest", "run_backtest"),
     "churn": ("Ends", "find_ends"),
@@ -98,9 +102,11 @@ _ROOMS = {
     "foresight": ("TotalsWarning",),
     "lifetimes": ("LifetimeForecast", "LifetimeModel"),
     "health": ("HealthAudit", "audit_health"),
+    "milestones": ("MilestoneCalendar", "milestone_calendar"),
     "model": ("ChurnModel", "Forecast"),
     "panel": ("Panel", "adoption_episodes", "build_panel"),
     "project": ("Project", "read_project"),
+    "red_accounts": ("RedAccounts", "red_accounts"),
     "report": ("review_page", "write_review"),
     "rescues": ("Rescues", "find_rescues"),
     "retention": ("Retention", "retention_table"),
@@ -127,6 +133,8 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Adoption",
+    "AdoptionCurves",
     "Audit",
     "Backtest",
     "ChurnModel",
@@ -142,6 +150,7 @@ __all__ = [
     "LeadsignalError",
     "LifetimeForecast",
     "LifetimeModel",
+    "MilestoneCalendar",
     "ModelError",
     "OptionError",
     "OrderInTime",
@@ -149,6 +158,7 @@ __all__ = [
     "Panel",
     "Project",
     "ProjectError",
+    "RedAccounts",
     "Rescues",
     "Retention",
     "Review",
@@ -159,7 +169,9 @@ __all__ = [
     "Tables",
     "TablesError",
     "TotalsWarning",
+    "adoption_curves",
     "adoption_episodes",
+    "adoption_table",
     "audit_health",
     "audit_indicators",
     "build_panel",
@@ -174,12 +186,14 @@ __all__ = [
     "find_rescues",
     "hazard_ratios",
     "load_model",
+    "milestone_calendar",
     "order_in_time",
     "process_effect",
     "read_project",
     "read_success_analysis",
     "read_tables",
     "read_totals",
+    "red_accounts",
     "retention_table",
     "review_account",
     "review_page",
