@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors", "durations"),
     ("schema",),
-    ("settings", "writing"),
+    ("settings", "writing", "records"),
     ("project", "success"),
     ("sources",),
     ("cells", "store"),
@@ -32,7 +32,8 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("model",),
     ("churn", "paired"),
     ("alerts",),
-    ("methods", "rescues", "retention", "order"),
+    ("methods", "rescues", "retention", "order", "adoption", "milestones"),
+    ("attention", "measured"),
     ("matching", "health", "judging"),
     ("breakdown",),
     ("audit", "backtest", "proof_pictures"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leadsignal.adoption import Adoption, AdoptionCurves, adoption_curves, adoption_table
+    from leadsignal.attention import RedAccounts, red_accounts
     from leadsignal.audit import Audit, audit_indicators
     from leadsignal.backtest import Backtest, run_backtest
     from leadsignal.churn import Ends, find_ends
@@ -49,12 +50,17 @@ if TYPE_CHECKING:
     from leadsignal.foresight import TotalsWarning
     from leadsignal.health import HealthAudit, audit_health
     from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
+    from leadsignal.measured import (
+        ResultHistory,
+        ResultsAroundAdoption,
+        result_history,
+        results_around_adoption,
+    )
     from leadsignal.milestones import MilestoneCalendar, milestone_calendar
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.order import OrderInTime, order_in_time
     from leadsignal.panel import Panel, adoption_episodes, build_panel
     from leadsignal.project import Project, read_project
-    from leadsignal.red_accounts import RedAccounts, red_accounts
     from leadsignal.report import review_page, write_review
     from leadsignal.rescues import Rescues, find_rescues
     from leadsignal.retention import Retention, retention_table
@@ -106,9 +112,15 @@ _ROOMS = {
     "model": ("ChurnModel", "Forecast"),
     "panel": ("Panel", "adoption_episodes", "build_panel"),
     "project": ("Project", "read_project"),
-    "red_accounts": ("RedAccounts", "red_accounts"),
+    "attention": ("RedAccounts", "red_accounts"),
     "report": ("review_page", "write_review"),
     "rescues": ("Rescues", "find_rescues"),
+    "measured": (
+        "ResultHistory",
+        "ResultsAroundAdoption",
+        "result_history",
+        "results_around_adoption",
+    ),
     "retention": ("Retention", "retention_table"),
     "review": ("Review", "review_account"),
     "saved": ("load_model", "save_model"),
@@ -160,6 +172,8 @@ __all__ = [
     "ProjectError",
     "RedAccounts",
     "Rescues",
+    "ResultHistory",
+    "ResultsAroundAdoption",
     "Retention",
     "Review",
     "Scores",
@@ -194,6 +208,8 @@ __all__ = [
     "read_tables",
     "read_totals",
     "red_accounts",
+    "result_history",
+    "results_around_adoption",
     "retention_table",
     "review_account",
     "review_page",

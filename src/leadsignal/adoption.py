@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.panel import adoption_episodes
+from leadsignal.records import json_rows
 from leadsignal.settings import one_of
 from leadsignal.success import SuccessAnalysis
 from leadsignal.survival import aalen_johansen
@@ -69,8 +71,7 @@ class Adoption:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, ready for JSON."""
-        rows = self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")
-        return {"left_out": self.left_out, "rows": rows}
+        return {"left_out": self.left_out, "rows": json_rows(self.frame)}
 
     def plot(self, process: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw, for one process (default: the first), what became of each quarter's accounts."""
@@ -139,9 +140,8 @@ class AdoptionCurves:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, ready for JSON; half_by None where half never had."""
-        frame = self.frame.astype(object).where(self.frame.notna(), None)
         half = {name: day if np.isfinite(day) else None for name, day in self.half_by.items()}
-        return {"rows": frame.to_dict("records"), "milestones": self.milestones, "half_by": half,
+        return {"rows": json_rows(self.frame), "milestones": self.milestones, "half_by": half,
                 "left_out": self.left_out}  # fmt: skip
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -254,7 +254,7 @@ def adoption_curves(
         rows["group"] = rows["process"] + ", " + value
     adopted = rows["days"].notna()
     curves = aalen_johansen(
-        np.maximum(rows["days"].where(adopted, rows["seen"]), 1.0).to_numpy(dtype=float),
+        rows["days"].where(adopted, rows["seen"]).clip(lower=1.0).to_numpy(dtype=float),
         np.where(adopted, ADOPTED, np.where(rows["ended"], LEFT, 0)),
         group=rows["group"].to_numpy(dtype=str),
         cluster=rows["customer"].to_numpy(dtype=str),
@@ -313,7 +313,7 @@ def _first_adoptions(tables: Tables, analysis: SuccessAnalysis) -> tuple[pd.Data
     accounts["customer"] = accounts["customer_id"].fillna(accounts["account_id"])
     begun = [tables.coverage[name].complete_from for name in ("accounts", "behaviors")
              if name in tables.names]  # fmt: skip
-    since = pd.Timestamp(max((day for day in begun if day is not None), default=None))
+    since = pd.Timestamp(max((day for day in begun if day is not None), default=date(1700, 1, 1)))
     early = accounts["started_on"] < since
     through = tables.coverage["behaviors"].complete_through if "behaviors" in tables.names else None
     last = pd.Timestamp(tables.as_of_date)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.panel import adoption_episodes, build_snapshot
+from leadsignal.records import json_rows
 from leadsignal.sources.parts import literal
 from leadsignal.success import SuccessAnalysis
 
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 Days = NDArray[np.int64]
 
 FEWEST = 20
-"""A share of fewer past accounts says little: those of all stages stand in."""
+"""A share of fewer past accounts says little, and is not given."""
+
+NEARBY = (0, -7, 7, -14, 14, -21, 21, -28, 28)
+"""Where too few past accounts stood there with as many days left, nearby days count too."""
 
 STAGES = ("no events", "some events", "enough now", "enough in every window")
 
@@ -67,14 +71,15 @@ class MilestoneCalendar:
         return {
             "as_of": self.as_of_date.isoformat(),
             "ahead_days": self.ahead,
-            "due": _records(self.frame),
+            "due": json_rows(self.frame),
             "will_miss": len(self.will_miss),
-            "overdue": _records(self.overdue),
+            "overdue": json_rows(self.overdue),
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the accounts due in each coming week: on course, at risk, out of reach."""
         import matplotlib.pyplot as plt
+        from matplotlib.ticker import MaxNLocator
 
         from leadsignal.survival.pictures import COLOURS
 
@@ -99,7 +104,7 @@ class MilestoneCalendar:
         starts = [self.as_of_date + timedelta(days=int(7 * w + 1)) for w in weeks]
         axes.set_xticks(weeks, [f"{day:%d %b}" for day in starts], rotation=45)
         axes.set(xlabel="week from", ylabel="milestones due")
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title("Milestones of the coming weeks", loc="left", fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=9)
@@ -131,14 +136,6 @@ def _told(row: dict[Any, Any]) -> str:
     chance = f"; {row['chance']:.0%} of {row['past']:,} made it from here" if (
         row["chance"] == row["chance"]) else ""  # fmt: skip
     return f"{row['more_events']:g} more events needed{chance}"
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    plain = frame.assign(due_on=frame["due_on"].dt.strftime("%Y-%m-%d"))
-    records: list[dict[str, Any]] = (
-        plain.astype(object).where(plain.notna(), None).to_dict("records")
-    )
-    return records
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +172,9 @@ def milestone_calendar(
     ``can_be_met`` and what is still needed follow from the definition of adoption: some day up to
     the milestone must be left on which every window that is already over holds enough. ``chance``
     counts past accounts that were there, not adopted, and at the same ``stage`` (events in their
-    windows) as many days before their milestone; leaving before it counts as not made. Raises
-    OptionError where no process has a milestone.
+    windows) as many days before their milestone (up to four weeks more or less where fewer than 20
+    were); leaving before it counts as not made. Raises OptionError where no process has a
+    milestone.
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
@@ -236,10 +234,10 @@ def _due_soon(
     left = left[rows.index]
     names = accounts["account_id"].to_numpy(dtype=object)
     events = _events(tables, process, names)
-    place = pd.Index(names).get_indexer(rows["account_id"])
+    place = pd.Index(names).get_indexer(pd.Index(rows["account_id"]))
     today = tables.as_of_date.toordinal()
     needed = [_needed(events, int(a), today, int(d)) for a, d in zip(place, left, strict=True)]
-    users = rows[f"{process.name}_users"] if f"{process.name}_users" in rows else np.nan
+    users = rows.get(f"{process.name}_users", np.nan)
     stage = _stage(events, place.astype(np.int64), np.full(len(place), today))
     frame = pd.DataFrame(
         {
@@ -277,7 +275,7 @@ def _events(tables: Tables, process: Process, names: NDArray[Any]) -> _Events:
         f" FROM ({tables.sql('behaviors')}) WHERE behavior IN ({listed}) ORDER BY ALL"
     )
     frame = tables.connection.cursor().execute(sql).df()
-    account = pd.Index(names).get_indexer(frame["account_id"])
+    account = pd.Index(names).get_indexer(pd.Index(frame["account_id"]))
     day = _ordinals(frame["day"])
     order = np.lexsort((day, account))
     order = order[account[order] >= 0]
@@ -345,19 +343,38 @@ def _chances(
 ) -> NDArray[np.float64]:
     """Return past, chance, low, high for each pair of days left and stage."""
     past = _past(tables, process, accounts, episodes)
+    seen: dict[int, tuple[Days, Days]] = {}
     made = np.full((len(left), 4), np.nan)
     made[:, 0] = 0
-    for days_left in np.unique(left):
-        there, success = past.at(int(days_left))
-        codes = _stage(events, past.place[there], past.due[there] - int(days_left))
-        for code in np.unique(stage[left == days_left]):
-            alike = codes == code
-            if alike.sum() < FEWEST:
-                alike = np.ones(len(codes), dtype=bool)
-            if alike.sum() >= FEWEST:
-                shares = _wilson(int(success[alike].sum()), int(alike.sum()))
-                made[(left == days_left) & (stage == code)] = (alike.sum(), *shares)
+    for days_left, code in sorted({(int(d), int(c)) for d, c in zip(left, stage, strict=True)}):
+        alike = _alike(past, events, seen, days_left, code)
+        if len(alike) >= FEWEST:
+            success = int(past.made[alike].sum())
+            mine = (left == days_left) & (stage == code)
+            made[mine] = (len(alike), *_wilson(success, len(alike)))
     return made
+
+
+def _alike(
+    past: _Past, events: _Events, seen: dict[int, tuple[Days, Days]], days_left: int, code: int
+) -> Days:
+    """Return the past accounts once at a stage, with about so many days left.
+
+    With as many days left; while they are too few, with up to four weeks more or less.
+    """
+    alike = np.zeros(0, dtype=np.int64)
+    for off in NEARBY:
+        on = days_left + off
+        if not 1 <= on < (events.process.adopt_by or 0):
+            continue
+        if on not in seen:
+            there = np.flatnonzero(past.there(on)).astype(np.int64)
+            seen[on] = there, _stage(events, past.place[there], past.due[there] - on)
+        there, codes = seen[on]
+        alike = np.union1d(alike, there[codes == code])
+        if len(alike) >= FEWEST:
+            break
+    return alike
 
 
 @dataclass(frozen=True, eq=False)
@@ -369,14 +386,16 @@ class _Past:
     adopted: Days
     ended: Days
 
-    def at(self, days_left: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return who was there and had not adopted with so many days left, and who then did."""
+    @property
+    def made(self) -> NDArray[np.bool_]:
+        """Who adopted by the milestone."""
+        return np.asarray((self.adopted > 0) & (self.adopted <= self.due))
+
+    def there(self, days_left: int) -> NDArray[np.bool_]:
+        """Return who was there and had not adopted with so many days left."""
         on = self.due - days_left
-        there = ((self.ended == 0) | (self.ended > on)) & (
-            (self.adopted == 0) | (self.adopted > on)
-        )
-        made = (self.adopted > 0) & (self.adopted <= self.due)
-        return there, made[there]
+        open_still = (self.adopted == 0) | (self.adopted > on)
+        return np.asarray(((self.ended == 0) | (self.ended > on)) & open_still)
 
 
 def _past(

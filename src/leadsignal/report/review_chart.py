@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from leadsignal.records import plain_row
 from leadsignal.report.charts import Bar, Lane, Mark, Point, Series
 from leadsignal.report.page import day_text, number
 from leadsignal.review import Review
 from leadsignal.review.account import DONE, DONE_LATE, LATE
-from leadsignal.review.plain import plain_row
 
 MEANINGS = {
     ("dot", "good"): "target met",

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from leadsignal.errors import OptionError
+from leadsignal.records import plain_row
 from leadsignal.report.charts import NARROW, WIDE, key, timeline
 from leadsignal.report.page import Html, day, day_text, join, number, page, table, tag
 from leadsignal.report.review_chart import lanes_of, marks_used, series_of
 from leadsignal.review import ProcessReview, Review, Standing
 from leadsignal.review.account import DONE, DONE_LATE, LATE, OPEN
-from leadsignal.review.plain import plain_row
 from leadsignal.writing import whole_file
 
 MOST_ROWS = 5

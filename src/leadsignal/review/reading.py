@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
 from leadsignal.panel import Panel, adoption_episodes, build_snapshot
+from leadsignal.records import plain_row
 from leadsignal.review.account import (
     DONE,
     DONE_LATE,
@@ -19,7 +20,6 @@ from leadsignal.review.account import (
     Risk,
     Standing,
 )
-from leadsignal.review.plain import plain_row
 from leadsignal.review.steps import find_missed, next_steps
 from leadsignal.schema import BY_NAME
 from leadsignal.scores import REASONS, score_accounts

@@ -25,6 +25,12 @@ def _value(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
+def json_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a frame, ready for JSON: missing cells are None, days ISO text."""
+    rows: list[dict[str, Any]] = json_ready(frame.to_dict("records"))
+    return rows
+
+
 def json_ready(value: Any) -> Any:
     """Return dictionaries and lists all the way down, days as ISO text."""
     if isinstance(value, Mapping):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.panel import Panel, build_snapshot
+from leadsignal.records import json_rows
 from leadsignal.success import SuccessAnalysis
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class RedAccounts:
     """Active accounts with at least one reason, those with the most first, then by revenue.
 
     ``frame``: account_id, started_on, arr, ``count`` of reasons, ``reasons`` as text, and a column
-    a reason: True, False, or None where the tables cannot say. ``active`` counts the accounts
+    a reason: True, False, or missing where the tables cannot say. ``active`` counts the accounts
     looked at; ``asked`` names the reasons that the tables and the analysis can give.
     """
 
@@ -45,20 +46,17 @@ class RedAccounts:
 
     def counts(self) -> dict[str, int]:
         """Return how many accounts have each reason."""
-        return {reason: int((self.frame[reason] == True).sum())  # noqa: E712
-                for reason in self.asked}  # fmt: skip
+        return {reason: int(self.frame[reason].fillna(False).sum()) for reason in self.asked}
 
     def to_dict(self) -> dict[str, Any]:
         """Return counts and rows, ready for JSON."""
-        rows = self.frame.assign(started_on=self.frame["started_on"].dt.strftime("%Y-%m-%d"))
-        rows = rows.astype(object).where(rows.notna(), None)
         return {
             "as_of": self.as_of_date.isoformat(),
             "active": self.active,
             "red": len(self.frame),
             "asked": list(self.asked),
             "reasons": self.counts(),
-            "accounts": rows.to_dict("records"),
+            "accounts": json_rows(self.frame),
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -98,8 +96,8 @@ def red_accounts(
 
     *No plan*: none open. *Nobody measuring*: no result of the success metric in 90 days. *No
     sponsor contact*: no sponsor event in 90 days. *Handed off and not seen since*: the last handoff
-    has no sponsor or diary event after it (no behaviour in 30 days where neither is tracked). The last
-    two need ``[tracking]``. Accounts younger than ``grace``, and handoffs within it, are not
+    has no sponsor or diary event after it (no behaviour in 30 days where neither is tracked). The
+    last two need ``[tracking]``. Accounts younger than ``grace``, and handoffs within it, are not
     reproached; accounts that have given notice are left out. Raises OptionError where the tables
     can tell none of the reasons.
 
@@ -123,10 +121,9 @@ def red_accounts(
         )
     old = rows["start"] >= wait
     listed = pd.DataFrame(
-        {reason: (held & old).astype(object).where(held.notna(), None) for reason, held in
-         found.items()}
-    )  # fmt: skip
-    is_red = listed == True  # noqa: E712
+        {reason: (held & old).mask(held.isna()).astype("boolean") for reason, held in found.items()}
+    )
+    is_red = listed.fillna(False)
     frame = pd.DataFrame(
         {
             "account_id": rows["account_id"],
