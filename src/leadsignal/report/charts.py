@@ -233,7 +233,7 @@ def _drawn_target(targets: Sequence[tuple[date, float]], x: Scale, y: Scale) -> 
 def _drawn_lane(
     lane: Lane, x: Scale, y: float, gutter: float, narrow: bool, width: int
 ) -> Iterator[Html]:
-    most = 44 if narrow else 26
+    most = 44 if narrow else 22
     label = lane.label if len(lane.label) <= most else lane.label[: most - 1] + "…"
     if narrow:
         yield tag("text", label, x=0, y=y - 11, class_="label")

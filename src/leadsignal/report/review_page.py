@@ -16,7 +16,7 @@ from leadsignal.review import ProcessReview, Review, Standing
 from leadsignal.review.account import DONE, DONE_LATE, LATE, OPEN
 from leadsignal.writing import whole_file
 
-MOST_ROWS = 5
+MOST_ROWS = 4
 """So many commitments, and so many missed dates, fit on the sheet; the others are counted."""
 
 STATE_KINDS = {
@@ -343,11 +343,16 @@ def _missed(made: Review) -> Html:
     rows = [
         (sentence(missed.what), missed.owner, join([day(missed.due_on), tag("span",
          f"{missed.days} days ago", class_="note")]), tag("span", "…………", class_="soft"))
-        for missed in made.missed[:MOST_ROWS]
+        for missed in made.missed
     ]  # fmt: skip
-    listed = table(("What", "Who", "Was due", "New date"), rows, "To be agreed anew, or dropped",
-                   class_="cards")  # fmt: skip
-    return _section("missed", "Missed, needs a new date", listed, _more(len(made.missed)))
+    head, left = ("What", "Who", "Was due", "New date"), len(rows) - MOST_ROWS
+    listed = table(head, rows[:MOST_ROWS], "To be agreed anew, or dropped", class_="cards")
+    more = [
+        tag("p", f"and {left} more", class_="small soft"),
+        tag("details", tag("summary", f"All {len(rows)} that were missed"),
+            table(head, rows, "All that were missed", class_="cards")),
+    ]  # fmt: skip
+    return _section("missed", "Missed, needs a new date", listed, *(more if left > 0 else ()))
 
 
 def _commitments(made: Review) -> Html:
@@ -355,8 +360,8 @@ def _commitments(made: Review) -> Html:
     if not len(frame):
         return _section("commitments", "Commitments", tag("p", "None has been recorded."))
     recent = frame.sort_values(["due_on", "action"], ascending=[False, True], kind="stable")
-    # The late ones stand among what was missed.
-    shown = recent[recent["state"] != LATE]
+    # The late ones stand among what was missed; of an ended account nothing needs a new date.
+    shown = recent[(recent["state"] != LATE) | (made.facts["ended_on"] is not None)]
     rows = [
         (
             row["action"],
@@ -388,11 +393,6 @@ def _kept(made: Review) -> Html:
                 f" {count[LATE]} late, {count[OPEN]} open"
             )
     return join([tag("p", line, class_="small") for line in told])
-
-
-def _more(rows: int) -> Html:
-    left = rows - MOST_ROWS
-    return tag("p", f"and {left} more", class_="small soft") if left > 0 else Html("")
 
 
 # Risk and footer ----------------------------------------------------------------------------------
