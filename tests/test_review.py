@@ -87,12 +87,12 @@ def small_tables(as_of: str = "2024-06-01", name: str = "a & b") -> ls.Tables:
         ),
         "commitments": pd.DataFrame(
             {
-                "account_id": [name] * 4,
-                "agreed_on": ["2024-01-10"] * 4,
-                "due_on": ["2024-02-01", "2024-02-01", "2024-03-01", "2024-07-01"],
-                "action": ["in time", "too late", "never", "to come"],
-                "owner": ["customer", "vendor", "customer", "vendor"],
-                "completed_on": ["2024-02-01", "2024-02-20", None, None],
+                "account_id": [name] * 4 + [ATTACK],
+                "agreed_on": ["2024-01-10"] * 5,
+                "due_on": ["2024-02-01", "2024-02-01", "2024-03-01", "2024-07-01", "2024-05-15"],
+                "action": ["in time", "too late", "never", "to come", "after the end"],
+                "owner": ["customer", "vendor", "customer", "vendor", "customer"],
+                "completed_on": ["2024-02-01", "2024-02-20", None, None, None],
             }
         ),
     }
@@ -164,6 +164,7 @@ def test_an_ended_account_is_shown_as_it_stood(made: ls.Review) -> None:
     assert ended.facts["ended_on"] == date(2024, 5, 1)
     assert [process.state for process in ended.processes] == ["overdue", "overdue"]
     assert ended.next_steps == ended.missed == ()
+    assert list(ended.commitments["state"]) == ["open"]
     assert "The account has ended." in ls.review_page(ended)
 
 

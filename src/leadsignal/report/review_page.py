@@ -374,8 +374,8 @@ def _commitments(made: Review) -> Html:
     ]  # fmt: skip
     head = ("What", "Who", "Due", "State")
     listed = table(head, rows[:MOST_ROWS], "Open and lately done", class_="cards")
-    every = table(head, rows, "All that are open or done, the last due first", class_="cards")
-    details = tag("details", tag("summary", f"All {len(rows)} that are open or done"), every)
+    every = table(head, rows, "All of these, the last due first", class_="cards")
+    details = tag("details", tag("summary", f"All {len(rows)} of these"), every)
     return _section(
         "commitments", "Commitments of both sides", _kept(made), listed if rows else "",
         details if len(rows) > MOST_ROWS else "",

@@ -137,9 +137,11 @@ def _assembled(
     row: Mapping[str, Any],
     now: Mapping[str, Any],
 ) -> Review:
-    held = {name: _rows(tables, name, account) for name in HISTORY}
+    ended = row["ended_on"]
+    then = tables if ended is None else tables.as_of(ended)
+    held = {name: _rows(then, name, account) for name in HISTORY}
     results = _with_met(held["results"], analysis.bullseye.success_metric)
-    episodes = adoption_episodes(tables, analysis)
+    episodes = adoption_episodes(then, analysis)
     episodes = episodes[episodes["account_id"] == account].reset_index(drop=True)
     processes = tuple(
         _process_review(process, row, now, episodes, results) for process in analysis.processes
@@ -155,13 +157,13 @@ def _assembled(
         analysis.bullseye.objective,
         held["plans"],
         results,
-        _standing(results, min(tables.as_of_date, row["ended_on"] or tables.as_of_date)),
+        _standing(results, then.as_of_date),
         processes,
         episodes,
-        _with_state(held["commitments"], tables.as_of_date),
+        _with_state(held["commitments"], then.as_of_date),
         held["tickets"],
         held["contract_changes"],
-        _contacts(tables, account, analysis),
+        _contacts(then, account, analysis),
         (),
         (),
     )
