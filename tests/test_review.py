@@ -325,3 +325,5 @@ def test_a_model_adds_its_risk(business: ls.Tables, business_model: ls.ChurnMode
     assert found.risk.risk == top["risk"]
     assert str(found.risk).startswith("Of 100 accounts like this, ")
     assert len(found.risk.reasons) >= 1
+    with pytest.raises(OptionError, match="the scores are of"):
+        ls.review_account(business, top["account_id"], scores=scores, as_of="2023-06-01")

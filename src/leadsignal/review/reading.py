@@ -61,7 +61,7 @@ def review_account(
 
     With ``model``, or ``scores`` of that day, it has a risk; without ``analysis`` the model's is
     taken, or there are no processes. Raises OptionError for an account that is not there, with
-    the nearest names.
+    the nearest names, and for scores of another day.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -70,6 +70,11 @@ def review_account(
     """
     tables = tables if as_of is None else tables.as_of(as_of)
     row = _account_row(tables, account)
+    if scores is not None and scores.as_of_date != tables.as_of_date:
+        raise OptionError(
+            f"the scores are of {scores.as_of_date}, the review of {tables.as_of_date}",
+            "Score the accounts on the day of the review",
+        )
     if analysis is None:
         analysis = model.analysis_ if model is not None else SuccessAnalysis(())
     ended = row["ended_on"]
