@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from leadsignal.cli.inputs import (
+    ESTIMATORS,
     build_given_panel,
     new_command,
     read_given_tables,
@@ -19,7 +20,7 @@ def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
     fit = new_command(commands, "fit", _fit, "fit a model and write it as a folder")
     fit.add_argument("--out", type=Path, required=True, metavar="MODEL")
-    fit.add_argument("--estimator", choices=("boosting", "logistic"), default="boosting")
+    fit.add_argument("--estimator", choices=ESTIMATORS, default="ensemble")
     score = new_command(commands, "score", _score, "score the accounts that are active")
     score.add_argument("--model", type=Path, required=True, metavar="MODEL")
     score.add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv or .parquet")
