@@ -69,12 +69,12 @@ def review_account(
     7.5
     """
     tables = tables if as_of is None else tables.as_of(as_of)
-    row = _account_row(tables, account)
     if scores is not None and scores.as_of_date != tables.as_of_date:
         raise OptionError(
             f"the scores are of {scores.as_of_date}, the review of {tables.as_of_date}",
             "Score the accounts on the day of the review",
         )
+    row = _account_row(tables, account)
     if analysis is None:
         analysis = model.analysis_ if model is not None else SuccessAnalysis(())
     ended = row["ended_on"]
