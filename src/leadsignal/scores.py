@@ -157,7 +157,7 @@ def _scored(
     for rank, texts in enumerate(_reasons(model, rows, np.sort(riskiest)), start=1):
         frame[f"reason_{rank}"] = texts
     processes = panel.analysis.processes
-    steps = [_steps(row, processes, effects) for row in rows.to_dict("records")]
+    steps = [open_steps(row, processes, effects) for row in rows.to_dict("records")]
     frame["open_processes"] = ["; ".join(process for process, _ in step) for step in steps]
     frame["next_step"] = [step[0][1] if step else "" for step in steps]
     frame["model_version"] = model.version_
@@ -215,7 +215,7 @@ def _shown(value: Any, name: str) -> str:
     return f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
 
 
-def _steps(
+def open_steps(
     row: Mapping[Any, Any], processes: tuple[Process, ...], effects: Mapping[str, Number]
 ) -> list[tuple[str, str]]:
     """Return open processes with what to do about each.
