@@ -10,13 +10,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors", "durations"),
-<<<<<<< HEAD
     ("schema", "credentials"),
-    ("settings", "writing", "source_settings"),
-=======
-    ("schema",),
-    ("settings", "writing", "records"),
->>>>>>> tracking
+    ("settings", "writing", "source_settings", "records"),
     ("project", "success"),
     ("sources",),
     ("cells", "store"),
@@ -40,13 +35,9 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("model", "adopters", "bands"),
     ("churn", "paired"),
     ("alerts",),
-<<<<<<< HEAD
-    ("methods", "rescues", "retention", "order"),
-    ("tuning",),
-=======
     ("methods", "rescues", "retention", "order", "adoption", "milestones"),
+    ("tuning",),
     ("attention", "measured"),
->>>>>>> tracking
     ("matching", "health", "judging"),
     ("breakdown",),
     ("proportions", "standing"),
@@ -55,12 +46,9 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("audit", "backtest", "proof_pictures"),
     ("saved",),
     ("scores",),
-<<<<<<< HEAD
     ("scores_table",),
-=======
     ("review",),
     ("report",),
->>>>>>> tracking
     ("datasets",),
     ("demo",),
     ("cli", "__main__"),
