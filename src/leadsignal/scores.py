@@ -259,13 +259,13 @@ def _told_steps(
     names = ["snapshot_on", *states]
     kind = rows.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
     first = rows[names].iloc[np.unique(kind, return_index=True)[1]]
-    told = [_steps(row, processes, effects) for row in first.to_dict("records")]
+    told = [open_steps(row, processes, effects) for row in first.to_dict("records")]
     open_ones = ["; ".join(process for process, _ in step) for step in told]
     following = [step[0][1] if step else "" for step in told]
     return np.array(open_ones, dtype=object)[kind], np.array(following, dtype=object)[kind]
 
 
-def _steps(
+def open_steps(
     row: Mapping[Any, Any], processes: tuple[Process, ...], effects: Mapping[str, Number]
 ) -> list[tuple[str, str]]:
     """Return open processes with what to do about each.
