@@ -11,6 +11,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors", "durations"),
     ("schema",),
+    ("locks",),
     ("settings", "writing"),
     ("project", "success"),
     ("sources",),

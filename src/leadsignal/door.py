@@ -155,7 +155,7 @@ class Door:
                 kind_given = source.attribute_kinds.get(name)
                 self.attributes[name] = "number" if kind_given == "number" else "text"
             else:
-                choices = [*accounts.extras, *accounts.columns]
+                choices = [*accounts.unread, *accounts.extras, *accounts.columns]
                 part = accounts.parts[0][0] if accounts.parts else None
                 self.faults.append(
                     Fault(

@@ -27,11 +27,16 @@ LARGE = 500_000_000
 
 @dataclass
 class Loaded:
-    """One table in the store: which columns it has, and which part each row came from."""
+    """One table in the store: which columns it has, and which part each row came from.
+
+    ``extras`` are the declared attributes of accounts beyond the schema; of ``unread`` columns
+    only the names were read.
+    """
 
     table: Table
     columns: list[str]
     extras: list[str]
+    unread: list[str] = field(default_factory=list)
     parts: list[tuple[Part, int]] = field(default_factory=list)
     rows: int = 0
 
@@ -138,10 +143,12 @@ class Intake:
         if not parts or any(match is None for match in matched):
             return
         columns = [c.name for c in table.columns if any(c.name in m for m in matched if m)]
-        extras = (
+        beyond = (
             _extras(parts, [set(m.values()) for m in matched if m]) if name == "accounts" else []
         )
-        loaded = Loaded(table, columns, extras)
+        declared = self.source(name).attributes
+        extras = [extra for extra in beyond if extra in declared]
+        loaded = Loaded(table, columns, extras, [extra for extra in beyond if extra not in extras])
         self.store.compress_texts(sum(part.bytes for part in parts) > LARGE)
         self.store.create(table, columns, extras)
         before = len(self.structural)

@@ -130,9 +130,13 @@ class Tables:
         return first
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """Return the columns of a table that its source holds."""
+        """Return the columns of a table that its source holds and that were read."""
         loaded = self._table(name)
         return (*loaded.columns, *loaded.extras)
+
+    def unread(self, name: str) -> tuple[str, ...]:
+        """Return the columns of a table that were not read, since nobody declared them."""
+        return tuple(self._table(name).unread)
 
     def sql(self, name: str) -> str:
         """Return a SELECT of a table's rows as they stood at ``as_of_date``.
