@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from leadsignal.audit import Audit, audit_indicators
     from leadsignal.backtest import Backtest, run_backtest
+    from leadsignal.batch import read_scores, score_into
     from leadsignal.churn import Ends, find_ends
     from leadsignal.cohorts import (
         Comparison,
@@ -65,6 +66,7 @@ __version__ = "0.1.0"
 _ROOMS = {
     "audit": ("Audit", "audit_indicators"),
     "backtest": ("Backtest", "run_backtest"),
+    "batch": ("read_scores", "score_into"),
     "churn": ("Ends", "find_ends"),
     "cohorts": (
         "Comparison",
@@ -172,6 +174,7 @@ __all__ = [
     "order_in_time",
     "process_effect",
     "read_project",
+    "read_scores",
     "read_success_analysis",
     "read_tables",
     "read_totals",
@@ -180,5 +183,6 @@ __all__ = [
     "sample_folder",
     "save_model",
     "score_accounts",
+    "score_into",
     "simulate",
 ]

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from leadsignal.trees import step_chances
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -184,14 +186,25 @@ class Hazards:
         rows, steps = len(matrix), len(self.ends)
         if rows == 0:
             return np.zeros((0, steps)), np.zeros((0, steps))
-        row, step = np.repeat(np.arange(rows), steps), np.tile(np.arange(steps), rows)
-        stacked = design(self.features, matrix, self.ends, row, step)
-        with few_threads(stacked):
-            churn = self.churn.predict_proba(stacked)[:, 1].reshape(rows, steps)
-            if self.other is None:
-                return churn, np.zeros_like(churn)
-            other = self.other.predict_proba(stacked)[:, 1].reshape(rows, steps)
+        churn = self._chances(self.churn, matrix)
+        other = np.zeros_like(churn) if self.other is None else self._chances(self.other, matrix)
         return churn, np.minimum(other, 1 - churn)
+
+    def _chances(self, estimator: Any, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return an estimator's hazard of each row in each step."""
+        rows, steps = len(matrix), len(self.ends)
+
+        def designed(part: slice, step: int) -> NDArray[np.float64]:
+            row = np.arange(part.start, part.stop)
+            return design(self.features, matrix, self.ends, row, np.full(len(row), step))
+
+        chances = step_chances(estimator, designed, rows, steps)
+        if chances is None:
+            row, step = np.repeat(np.arange(rows), steps), np.tile(np.arange(steps), rows)
+            stacked = design(self.features, matrix, self.ends, row, step)
+            with few_threads(stacked):
+                chances = estimator.predict_proba(stacked)[:, 1].reshape(rows, steps)
+        return chances
 
 
 def fit_hazards(
