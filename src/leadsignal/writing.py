@@ -190,7 +190,11 @@ def _put(part: Path, path: Path) -> Callable[[], None]:
         old.unlink(missing_ok=True)
         with suppress(OSError):
             os.link(path, old, follow_symlinks=False)
-        os.replace(part, path)
+        try:
+            os.replace(part, path)
+        except OSError:
+            old.unlink(missing_ok=True)
+            raise
         return lambda: os.replace(old, path)
     return _step_aside(part, path)
 
