@@ -197,7 +197,7 @@ def _with_date(file: Path) -> pd.DataFrame:
         frame = pd.read_parquet(stream)
     found = re.fullmatch(rf"{PARTITION}(\d{{4}}-\d{{2}}-\d{{2}})", file.parent.name)
     if "snapshot_on" not in frame.columns and found:
-        frame.insert(1, "snapshot_on", pd.Timestamp(found[1]))
+        frame.insert(1, "snapshot_on", pd.Timestamp(found[1]).as_unit("ns"))
     return frame
 
 
