@@ -194,7 +194,10 @@ class Intake:
                     elif name in self.source("accounts").attributes:
                         self.structural.append(given)
             loaded.rows = self.store.load(part, readings)
-        except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
+        except (duckdb.Error, OSError, ValueError, OverflowError) as error:
+            if "could not write" in str(error).lower():
+                raise
+            # A damaged file makes the readers raise any of these.
             self.structural.append(self._broken(part, error))
             return
         loaded.parts.append((part, loaded.rows))

@@ -8,6 +8,9 @@ from typing import Any
 
 from leadsignal.errors import Fault
 
+MOST_COLUMNS = 2_000
+"""A table with more columns is taken for something else."""
+
 
 class UnreadableError(Exception):
     """A part that cannot be read at all; ``fault`` says why."""
@@ -37,6 +40,14 @@ class Part:
     faults: Callable[[], tuple[list[Fault], int]] = field(default=lambda: ([], 0))
     lines: Callable[[list[int]], list[int]] = field(default=lambda rows: [row + 1 for row in rows])
     notices: tuple[str, ...] = ()
+
+
+def refuse_too_wide(table: str, file: str, columns: int) -> None:
+    """Raise UnreadableError for a file with more than 2,000 columns."""
+    if columns > MOST_COLUMNS:
+        problem = f"has {columns:,} columns; at most {MOST_COLUMNS:,} are read"
+        fault = Fault(file, table, None, None, None, problem, "Export only the columns needed.")
+        raise UnreadableError(fault)
 
 
 def quoted(name: str) -> str:
