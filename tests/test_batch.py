@@ -16,8 +16,10 @@ import pytest
 import leadsignal as ls
 from leadsignal.batch import dates_to_score
 from leadsignal.cli import main
-from leadsignal.hazards import design
+from leadsignal.learners import Boosting
 from leadsignal.scores import write_scores
+from leadsignal.stacking import design
+from leadsignal.trees import tree_scores
 
 ROOT = Path(__file__).parents[1]
 
@@ -241,9 +243,13 @@ def test_trees_by_columns_are_scikit_learns_to_the_bit(
     matrix[np.random.default_rng(0).random(matrix.shape) < 0.1] = np.nan
     row, step = np.repeat(np.arange(len(rows)), 6), np.tile(np.arange(6), len(rows))
     stacked = design(hazards.features, matrix, hazards.ends, row, step)
-    for estimator in filter(None, (hazards.churn, hazards.other)):
-        expected = estimator.predict_proba(stacked)[:, 1].reshape(-1, 6)
-        assert np.array_equal(hazards._chances(estimator, matrix), expected)
+    for member in hazards.churn.members:
+        if isinstance(member, Boosting):
+            expected = member.trees.decision_function(stacked)
+            assert tree_scores(member.trees, stacked) is not None
+            assert np.array_equal(member.log_odds(stacked), expected)
+    in_blocks = hazards.step_hazards(matrix)[0]
+    assert np.array_equal(in_blocks, hazards.churn.probability(stacked).reshape(-1, 6))
 
 
 def test_kills_leave_the_old_or_the_new() -> None:

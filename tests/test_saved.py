@@ -25,7 +25,7 @@ OLD = sorted(SAVED.glob("format-*/*/"))
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in the present format, without a fit."""
     folder = tmp_path_factory.mktemp("good") / "model"
-    return ls.save_model(ls.load_model(SAVED / "format-1" / "boosting"), folder)
+    return Path(shutil.copytree(SAVED / f"format-{FORMAT}" / "ensemble", folder))
 
 
 def rows_of(model: Path) -> tuple[pd.DataFrame, list[float]]:

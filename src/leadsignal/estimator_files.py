@@ -11,11 +11,15 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leadsignal.errors import ModelError
+from leadsignal.hazards import Blend
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LARGEST = 500_000_000
 """Bytes that a file of a model may have, packed or unpacked."""
@@ -38,6 +42,15 @@ _SKLEARN = (
     "sklearn.preprocessing._function_transformer.FunctionTransformer",
     "sklearn.preprocessing._label.LabelEncoder",
 )
+_OWN = (
+    "leadsignal.encoding.IndicatorEncoder",
+    "leadsignal.hazards.Blend",
+    "leadsignal.learners.Boosting",
+    "leadsignal.learners.LandmarkCox",
+    "leadsignal.learners.LinearColumns",
+    "leadsignal.learners.Logistic",
+    "leadsignal.stacking.Layout",
+)
 ALLOWED: dict[str, tuple[str, ...]] = {
     "DTypeNode": ("numpy.dtype",),
     "DictNode": ("builtins.dict",),
@@ -46,7 +59,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "ListNode": ("builtins.list",),
     "LossNode": ("sklearn._loss._loss.CyHalfBinomialLoss",),
     "NdArrayNode": ("numpy.ndarray", "numpy.float64", "numpy.int64", "numpy.uint64"),
-    "ObjectNode": _SKLEARN,
+    "ObjectNode": (*_SKLEARN, *_OWN),
     "PartialNode": ("functools.partial",),
     "RandomGeneratorNode": ("numpy.random._generator.Generator",),
     "SliceNode": ("builtins.slice",),
@@ -110,29 +123,49 @@ def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(reversed(at))
 
 
-def estimator_from_bytes(content: bytes, name: str, columns: int) -> Any:
-    """Return the estimator of some bytes that predicts from ``columns`` columns.
+def estimator_from_bytes(content: bytes, name: str, features: int, columns: int) -> Blend:
+    """Return the estimator of some bytes that predicts from ``columns`` columns of a design.
 
-    ``name`` is what messages call the bytes. Raises ModelError for what is no estimator, holds
-    types that a model has no need of, or is larger than allowed.
+    The first ``features`` of them are the model's own. ``name`` is what messages call the bytes.
+    Raises ModelError for what is no estimator, holds types that a model has no need of, or is
+    larger than allowed.
     """
     from skops.io import loads
 
     try:
         _check_archive(content, name)
         estimator = loads(content, trusted=_TRUSTED)
-        _check_trees(estimator, columns)
-        expected = getattr(estimator, "n_features_in_", None)
-        if expected != columns:
-            raise ValueError(f"it reads {expected} columns instead of {columns}")
-        chances = estimator.predict_proba(np.full((2, columns), np.nan))
-        if chances.shape != (2, 2) or not np.isfinite(chances).all():
+        blend = estimator if isinstance(estimator, Blend) else _blend_of_one(estimator)
+        for member in blend.members:
+            _check_trees(getattr(member, "trees", None), columns)
+        # What it says of nothing known: a row as `stacking.design` makes it.
+        nothing = np.where(np.arange(columns) == features, 0.0, np.full((2, columns), np.nan))
+        chances = blend.probability(nothing)
+        if chances.shape != (2,) or not np.isfinite(chances).all():
             raise ValueError("it gives no chances")
     except _FAULTS as error:
         raise ModelError(
             f"{name} cannot be read as an estimator ({type(error).__name__})", "Fit the model again"
         ) from error
-    return estimator
+    return blend
+
+
+class OneClassifier:
+    """A scikit-learn classifier as a member of a blend, as models of format 1 hold them."""
+
+    def __init__(self, classifier: Any) -> None:
+        self.trees = classifier
+
+    def log_odds(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the log-odds of ending in each row, shape (n,)."""
+        score: NDArray[np.float64] = self.trees.decision_function(rows)
+        return score
+
+
+def _blend_of_one(classifier: Any) -> Blend:
+    if not hasattr(classifier, "decision_function"):
+        raise TypeError("no classifier")
+    return Blend((OneClassifier(classifier),), np.ones(1), 0.0)  # type: ignore[arg-type]
 
 
 def _check_archive(content: bytes, name: str) -> None:
@@ -166,6 +199,8 @@ def _foreign(node: dict[str, Any], names: set[str]) -> str | None:
 
 def _check_trees(estimator: Any, columns: int) -> None:
     """Refuse trees whose branches lead outside: they are walked without looking."""
+    if getattr(estimator, "n_features_in_", columns) != columns:
+        raise ValueError(f"it reads {estimator.n_features_in_} columns instead of {columns}")
     for step in getattr(estimator, "_predictors", ()):
         for tree in step:
             _check_tree(tree, columns)

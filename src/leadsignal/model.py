@@ -16,10 +16,11 @@ from leadsignal.durations import days_in
 from leadsignal.engine.dialect import day_number
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.features import Features
-from leadsignal.hazards import ESTIMATORS, Estimator, Hazards, fit_hazards, step_ends
+from leadsignal.hazards import ESTIMATORS, Estimator, Hazards, fit_hazards
 from leadsignal.origin import Origin
 from leadsignal.panel import Panel
 from leadsignal.shares import shapley_values, typical_row
+from leadsignal.stacking import step_ends
 from leadsignal.success import SuccessAnalysis
 
 if TYPE_CHECKING:
@@ -74,8 +75,10 @@ class Forecast:
 class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Discrete-time hazards of churn over a horizon, fitted on the rows of a panel.
 
-    ``horizon`` and ``step`` are durations; ``estimator`` is "boosting" or "logistic"; ``roles``
-    says which indicators may be read. Unknown and missing values are states of their own.
+    ``horizon`` and ``step`` are durations; ``roles`` says which indicators may be read.
+    ``estimator`` is "ensemble" (boosting and logistic regression, weighted by what they say of
+    accounts held out), "boosting", "logistic" or "cox" (a landmark Cox model); all are calibrated
+    on accounts held out. Unknown and missing values are states of their own.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -89,7 +92,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self,
         horizon: str = "180d",
         step: str = "30d",
-        estimator: Estimator = "boosting",
+        estimator: Estimator = "ensemble",
         roles: Iterable[str] = ROLES,
         random_state: int = 0,
     ) -> None:
@@ -119,7 +122,8 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         too few churns, or no row with a whole step observed.
         """
         horizon, step = self._days()
-        rows = _at_risk(panel)
+        # In one order, whatever the order in which the panel comes.
+        rows = _at_risk(panel).sort_values(["account_id", "snapshot_on"], ignore_index=True)
         names = [i.name for i in panel.indicators if i.role in self.roles]
         self._check_enough(panel, rows, names, step)
         self.features_ = Features.learn(panel, rows, names)
@@ -130,6 +134,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             step_ends(horizon, step),
             self.estimator,
             self.random_state,
+            np.unique(rows["account_id"].to_numpy(str), return_inverse=True)[1],
         )
         self.families_ = {i.name: i.family for i in panel.indicators if i.name in names}
         self.analysis_: SuccessAnalysis = panel.analysis

@@ -21,9 +21,10 @@ import numpy as np
 from leadsignal.errors import LeadsignalError, ModelError
 from leadsignal.estimator_files import LARGEST, estimator_from_bytes, estimator_to_bytes
 from leadsignal.features import Features
-from leadsignal.hazards import Hazards, step_ends
+from leadsignal.hazards import Hazards
 from leadsignal.model import ChurnModel
 from leadsignal.origin import Origin
+from leadsignal.stacking import Layout, step_ends
 from leadsignal.success import SuccessAnalysis
 from leadsignal.writing import restore_folder, whole_folder
 
@@ -125,13 +126,13 @@ def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, byte
     if ends.tolist() != step_ends(*model._days()).tolist():
         raise ValueError("the steps are not those of the horizon")
     model.features_ = Features.from_dict(recipe["features"])
-    columns = len(model.features_.names) + 1
-    columns += 2 * ("days_to_renewal" in model.features_.names)
-    churn, other = (
-        estimator_from_bytes(files[name], str(folder / name), columns) if name in files else None
+    features, columns = len(model.features_.names), len(Layout.of(model.features_, ends).names)
+    read = {
+        name: estimator_from_bytes(files[name], str(folder / name), features, columns)
         for name in (CHURN, OTHER)
-    )
-    model.hazards_ = Hazards(model.features_, ends, churn, other)
+        if name in files
+    }
+    model.hazards_ = Hazards(model.features_, ends, read[CHURN], read.get(OTHER))
     model.families_ = recipe["families"]
     # A model fitted without an analysis has an empty one, which is no valid file of its own.
     text = recipe["analysis"]

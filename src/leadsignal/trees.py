@@ -1,8 +1,8 @@
-"""Boosted trees walked column by column: the same chances as scikit-learn's, bit for bit, sooner.
+"""Boosted trees walked column by column: the same scores as scikit-learn's, bit for bit, sooner.
 
 scikit-learn walks each tree once a row. Here each split of a tree is one comparison of a whole
-column, and what does not change from step to step is walked once for all steps. The first rows are
-given to scikit-learn as well; should it ever differ, it is believed.
+column. The first rows that an estimator meets are given to scikit-learn as well; should it ever
+differ, it is believed. Rows are independent: blocks of them are worked on in threads.
 """
 
 from __future__ import annotations
@@ -19,44 +19,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Designed = Callable[[slice, int], Floats]
-    Walk = Callable[[list[Floats]], Floats | None]
+    Walk = Callable[[Floats], Floats]
 
-BLOCK, LEAST_BLOCK = 8192, 1024
+BLOCK, LEAST_BLOCK = 4096, 512
 """Rows at once: few enough that a column stays in the processor's cache, enough to be worth it."""
-CHECKED = 16
-"""Rows that scikit-learn predicts too, when an estimator is first met."""
+CHECKED = 64
+"""Rows that scikit-learn scores too, when an estimator is first met."""
 _WALKS: WeakKeyDictionary[Any, tuple[Any, Walk | None]] = WeakKeyDictionary()
 
 
-def step_chances(estimator: Any, designed: Designed, rows: int, steps: int) -> Floats | None:
-    """Return the chance of class 1 of each row and step, shape (rows, steps).
-
-    ``designed(part, step)`` gives the estimator's rows for some rows and a step. None where the
-    estimator is not one of boosted trees as scikit-learn makes them today.
-    """
-    if rows == 0:
-        return None
-    walk = _checked_walk(estimator, designed, min(rows, CHECKED), steps)
-    if walk is None:
-        return None
-    chances = np.empty((rows, steps))
+def by_blocks(fill: Callable[[slice], None], rows: int) -> None:
+    """Call ``fill`` for blocks of the rows, in as many threads as there may be."""
     size = max(LEAST_BLOCK, min(BLOCK, -(-rows // threads())))
-
-    def fill(begin: int) -> bool:
-        part = slice(begin, min(begin + size, rows))
-        blocks = [designed(part, step) for step in range(steps)]
-        got = walk(blocks)
-        if got is None:
-            return False
-        chances[part] = got
-        return True
-
-    blocks = range(0, rows, size)
-    if len(blocks) == 1:
-        return chances if fill(0) else None
+    parts = [slice(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
+    if len(parts) == 1 or threads() == 1:
+        for part in parts:
+            fill(part)
+        return
     with ThreadPoolExecutor(threads()) as pool:
-        return chances if all(list(pool.map(fill, blocks))) else None
+        list(pool.map(fill, parts))
 
 
 def threads() -> int:
@@ -69,79 +50,45 @@ def threads() -> int:
     return os.cpu_count() or 1
 
 
-def _checked_walk(estimator: Any, designed: Designed, rows: int, steps: int) -> Walk | None:
-    """Return the estimator's walk if scikit-learn agrees with it on the first rows."""
+def tree_scores(estimator: Any, rows: Floats) -> Floats | None:
+    """Return the estimator's ``decision_function`` of the rows, shape (rows,).
+
+    None where it is not one of boosted trees as scikit-learn makes them today.
+    """
     predictors = getattr(estimator, "_predictors", None)
-    if predictors is None:
+    if predictors is None or not len(rows):
         return None
     held = _WALKS.get(estimator)
     if held is None or held[0] is not predictors:
-        walk = _walk_of(estimator)
-        blocks = [designed(slice(0, rows), step) for step in range(steps)]
-        if walk is not None and not _agrees(estimator, blocks, walk(blocks)):
+        walk, first = _walk_of(estimator), np.ascontiguousarray(rows[:CHECKED])
+        if walk is not None and not np.array_equal(estimator.decision_function(first), walk(first)):
             walk = None
         _WALKS[estimator] = held = (predictors, walk)
-    return held[1]
-
-
-def _agrees(estimator: Any, blocks: list[Floats], chances: Floats | None) -> bool:
-    return chances is not None and all(
-        np.array_equal(estimator.predict_proba(block)[:, 1], chances[:, step])
-        for step, block in enumerate(blocks)
-    )
+    return None if held[1] is None else held[1](rows)
 
 
 def _walk_of(estimator: Any) -> Walk | None:
-    """Return a function from the designed rows of each step to chances, if there can be one."""
-    from scipy.special import expit
-
+    """Return a function from rows to scores, if there can be one."""
     try:
         trees = [_Tree(tree, estimator) for (tree,) in estimator._predictors]
         baseline = float(estimator._baseline_prediction.ravel()[0])
-        is_category = np.zeros(estimator.n_features_in_, dtype=bool)
-        if estimator.is_categorical_ is not None:
-            # The encoder puts the categories first.
-            is_category[: int(estimator.is_categorical_.sum())] = True
+        given = estimator.is_categorical_
+        # The encoder puts the categories first.
+        coded = 0 if given is None else int(given.sum())
     except (AttributeError, ValueError, TypeError, IndexError):
         return None
 
-    def walk(blocks: list[Floats]) -> Floats | None:
-        first = np.ascontiguousarray(estimator._preprocess_X(blocks[0], reset=False).T)
-        moving = _moving(blocks, estimator)
-        if moving is None:
-            return None
-        raw = np.full((len(blocks), first.shape[1]), baseline)
-        columns: dict[int, Any] = {
-            int(number): _codes(first[number]) for number in np.flatnonzero(is_category)
-        }
+    def walk(rows: Floats) -> Floats:
+        columns: list[Any] = list(
+            np.ascontiguousarray(estimator._preprocess_X(rows, reset=False).T)
+        )
+        columns[:coded] = [_codes(column) for column in columns[:coded]]
+        score = np.full(len(rows), baseline)
         for tree in trees:
-            if tree.features.isdisjoint(moving):
-                raw += tree.values(lambda at: columns.get(at, first[at]))
-            else:
-                raw += tree.values(lambda at: moving.get(at, columns.get(at, first[at])))
-        chances: Floats = expit(raw.T)
-        return chances
+            score += tree.values(columns.__getitem__)
+        return score
 
     return walk
-
-
-def _moving(blocks: list[Floats], estimator: Any) -> dict[int, Floats] | None:
-    """Return the columns that differ between steps, each (steps, rows), by the trees' numbers."""
-    first = blocks[0].view(np.int64)
-    differ = np.zeros(first.shape[1], dtype=bool)
-    for block in blocks[1:]:
-        differ |= (block.view(np.int64) != first).any(axis=0)
-    numbers = np.arange(len(differ))
-    given = estimator.is_categorical_
-    if given is not None:
-        if (differ & given).any():
-            return None
-        order = np.concatenate([np.flatnonzero(given), np.flatnonzero(~given)])
-        numbers = np.argsort(order)
-    return {
-        int(numbers[at]): np.stack([block[:, at] for block in blocks])
-        for at in np.flatnonzero(differ)
-    }
 
 
 def _codes(column: Floats) -> NDArray[np.intp]:

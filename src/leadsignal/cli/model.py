@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.inputs import (
+    ESTIMATORS,
     new_command,
     read_analysis,
     read_given_tables,
@@ -27,7 +28,7 @@ def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
     fit = new_command(commands, "fit", _fit, "fit a model and write it as a folder")
     fit.add_argument("--out", type=Path, required=True, metavar="MODEL")
-    fit.add_argument("--estimator", choices=("boosting", "logistic"), default="boosting")
+    fit.add_argument("--estimator", choices=ESTIMATORS, default="ensemble")
     score = new_command(commands, "score", _score, "score the accounts that are active")
     score.add_argument("--model", type=Path, required=True, metavar="MODEL")
     score.add_argument(
