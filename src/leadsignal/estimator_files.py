@@ -43,6 +43,7 @@ _SKLEARN = (
     "sklearn.preprocessing._label.LabelEncoder",
 )
 _OWN = (
+    "leadsignal.estimator_files.OneClassifier",
     "leadsignal.encoding.IndicatorEncoder",
     "leadsignal.hazards.Blend",
     "leadsignal.learners.Boosting",
