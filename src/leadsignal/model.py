@@ -134,13 +134,13 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             step_ends(horizon, step),
             self.estimator,
             self.random_state,
-            np.unique(rows["account_id"].to_numpy(str), return_inverse=True)[1],
+            _customers(rows),
         )
         self.families_ = {i.name: i.family for i in panel.indicators if i.name in names}
         self.analysis_: SuccessAnalysis = panel.analysis
         self.trained_through_: date = panel.as_of_date
         self.rows_ = len(rows)
-        self.events_ = int(rows["event"].sum())
+        self.events_ = int(_churned(panel, rows)["account_id"].nunique())
         self.version_ = self._version(rows)
         self.origin_ = Origin.of(panel)
         return self
@@ -151,7 +151,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                 f"the panel has no indicator of the roles {', '.join(self.roles)}",
                 "Give more tables, or allow more roles",
             )
-        seen = rows[(rows["ended_within"].notna()) & (rows["end_cause"].isin(_churns(panel)))]
+        seen = _churned(panel, rows)
         observed = _observed(panel, rows).max() if len(rows) else 0
         if seen["account_id"].nunique() < LEAST_CHURNS:
             raise ModelError(
@@ -235,6 +235,11 @@ def _churns(panel: Panel) -> set[str]:
     return set(panel.frame["end_cause"].dropna().unique()) - set(panel.project.not_churn)
 
 
+def _churned(panel: Panel, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of accounts whose end is known and is churn."""
+    return rows[rows["ended_within"].notna() & rows["end_cause"].isin(_churns(panel))]
+
+
 def _observed(panel: Panel, rows: pd.DataFrame) -> NDArray[np.float64]:
     days = rows["snapshot_on"].to_numpy().astype("datetime64[D]").astype(float)
     return day_number(panel.as_of_date) - days
@@ -246,6 +251,20 @@ def _outcome(panel: Panel, rows: pd.DataFrame) -> dict[str, NDArray[Any]]:
         "observed": _observed(panel, rows),
         "churns": rows["end_cause"].isin(_churns(panel)).to_numpy(),
     }
+
+
+def _customers(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Return a code for each row's customer: a returning customer has several accounts."""
+    named = rows.get("customer_id", rows["account_id"]).fillna(rows["account_id"]).astype(str)
+    codes: NDArray[np.int64] = np.unique(named.to_numpy(str), return_inverse=True)[1]
+    return codes
+
+
+def churned_within(panel: Panel, rows: pd.DataFrame, horizon: int) -> NDArray[np.bool_]:
+    """Return whether each row's account churned within ``horizon`` days of it, shape (rows,)."""
+    within = rows["ended_within"].to_numpy(dtype=float, na_value=np.nan) <= horizon
+    churned: NDArray[np.bool_] = within & rows["end_cause"].isin(_churns(panel)).to_numpy()
+    return churned
 
 
 def _log_odds(risk: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,8 +18,11 @@ from leadsignal.cli.printing import done, progress_bar, say
 
 if TYPE_CHECKING:
     from leadsignal.batch import DateScored
+    from leadsignal.credentials import Source
+    from leadsignal.project import Project
     from leadsignal.record import RunRecord
     from leadsignal.scores import Scores
+    from leadsignal.tables import Tables
 
 IN_PART = 4
 
@@ -34,7 +37,6 @@ def add_commands(commands: Any) -> None:
     score.add_argument(
         "--out",
         type=Path,
-        required=True,
         metavar="FILE|FOLDER",
         help=".csv or .parquet; in a folder each date is kept by itself, and never changed",
     )
@@ -47,6 +49,8 @@ def add_commands(commands: Any) -> None:
         help="score this date anew though it is there (FOLDER)",
     )
     score.add_argument("--csv", type=Path, metavar="FILE", help="the newest scores for people, too")
+    score.add_argument("--to-table", metavar="NAME", help="a table of a database, as crm.scores")
+    score.add_argument("--to-source", metavar="NAME", help="its [sources.NAME] (default: the one)")
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -102,19 +106,40 @@ def _score(options: argparse.Namespace) -> int:
     from leadsignal.record import recorded
     from leadsignal.saved import load_model
 
+    project = read_options(options)
+    options.source = _source(options, project)
+    if options.out is None:
+        return _score_table(options, project)
     _check_out(options)
     with alone(options.out), recorded("score", options.out) as record:
         with record.stage("model"):
             model = load_model(options.model)
         record.note_model(model)
         with record.stage("read"):
-            tables = read_given_tables(options, read_options(options))
+            tables = read_given_tables(options, project)
         record.note_tables(tables)
-        if tables.as_of_date < model.trained_through_:
-            told = f"the model has seen what came until {model.trained_through_}: hindsight"
-            _tell(options, [told])
+        _tell_hindsight(options, model, tables)
         into = _score_file if _is_file(options.out) else _score_folder
         return into(options, model, tables, record)
+
+
+def _score_table(options: argparse.Namespace, project: Project) -> int:
+    """Score into a table of a database and nowhere else."""
+    from leadsignal.saved import load_model
+    from leadsignal.scores import score_accounts
+
+    model = load_model(options.model)
+    tables = read_given_tables(options, project)
+    _tell_hindsight(options, model, tables)
+    with progress_bar(options, "scoring") as progress:
+        scores = score_accounts(model, tables, progress=progress)
+    return _told_scores(options, scores, {})
+
+
+def _tell_hindsight(options: argparse.Namespace, model: Any, tables: Tables) -> None:
+    if tables.as_of_date < model.trained_through_:
+        told = f"the model has seen what came until {model.trained_through_}: hindsight"
+        _tell(options, [told])
 
 
 def _is_file(path: Path) -> bool:
@@ -184,9 +209,35 @@ def _write_csv(options: argparse.Namespace, newest: DateScored) -> None:
 
 def _told_scores(options: argparse.Namespace, scores: Scores, told: dict[str, Any]) -> int:
     from leadsignal.scores import write_scores
+    from leadsignal.scores_table import write_scores_to
 
     if options.csv:
         write_scores(scores, options.csv)
     _tell(options, scores.feeds)
-    say(options, f"{scores}\nwritten to {options.out}")
+    say(options, scores)
+    if options.out:
+        say(options, f"written to {options.out}")
+    if options.source is not None:
+        written = write_scores_to(scores, options.to_table, options.source)
+        say(options, written)
+        told["scores_table"] = written.to_dict()
     return done(options, {**scores.to_dict(), **told}, IN_PART if scores.feeds else 0)
+
+
+def _source(options: argparse.Namespace, project: Project) -> Source | None:
+    """Return the source that --to-table is in, if it is given; refuse what cannot be meant."""
+    from leadsignal.credentials import open_source
+    from leadsignal.errors import OptionError
+    from leadsignal.settings import one_of
+
+    if not options.out and not options.to_table:
+        raise OptionError("there is no word of where to write", "Give --out, --to-table, or both")
+    if not options.to_table:
+        return None
+    sources = project.sources
+    named = options.to_source or (next(iter(sources)) if len(sources) == 1 else "")
+    if named not in sources:
+        known = one_of(sources, named) if sources else "Add [sources.NAME] to leadsignal.toml"
+        raise OptionError(f"--to-source {named!r} is not a source", known)
+    open_source(sources[named])  # A password that is missing is told before the scoring.
+    return sources[named]
