@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leadsignal.adopters import risk_if_adopted
+    from leadsignal.adoption import Adoption, AdoptionCurves, adoption_curves, adoption_table
+    from leadsignal.attention import RedAccounts, red_accounts
     from leadsignal.audit import Audit, audit_indicators
     from leadsignal.backtest import Backtest, run_backtest
     from leadsignal.bands import RiskBands, risk_bands
@@ -68,12 +70,21 @@ if TYPE_CHECKING:
     )
     from leadsignal.later import LaterRetention, later_retention
     from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
+    from leadsignal.measured import (
+        ResultHistory,
+        ResultsAroundAdoption,
+        result_history,
+        results_around_adoption,
+    )
+    from leadsignal.milestones import MilestoneCalendar, milestone_calendar
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.order import OrderInTime, order_in_time
     from leadsignal.panel import Panel, adoption_episodes, build_panel
     from leadsignal.project import Project, read_project
+    from leadsignal.report import review_page, write_review
     from leadsignal.rescues import Rescues, find_rescues
     from leadsignal.retention import Retention, retention_table
+    from leadsignal.review import Review, review_account
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
     from leadsignal.scores_table import ScoresWritten, write_scores_to
@@ -87,6 +98,16 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "adopters": ("risk_if_adopted",),
+    "adoption": (
+        "Adoption",
+        "AdoptionCurves",
+        "adoption_curves",
+        "adoption_table",
+    ),
+    "attention": (
+        "RedAccounts",
+        "red_accounts",
+    ),
     "audit": (
         "Audit",
         "audit_indicators",
@@ -171,6 +192,16 @@ _ROOMS = {
         "LifetimeForecast",
         "LifetimeModel",
     ),
+    "measured": (
+        "ResultHistory",
+        "ResultsAroundAdoption",
+        "result_history",
+        "results_around_adoption",
+    ),
+    "milestones": (
+        "MilestoneCalendar",
+        "milestone_calendar",
+    ),
     "model": (
         "ChurnModel",
         "Forecast",
@@ -188,6 +219,10 @@ _ROOMS = {
         "Project",
         "read_project",
     ),
+    "report": (
+        "review_page",
+        "write_review",
+    ),
     "rescues": (
         "Rescues",
         "find_rescues",
@@ -195,6 +230,10 @@ _ROOMS = {
     "retention": (
         "Retention",
         "retention_table",
+    ),
+    "review": (
+        "Review",
+        "review_account",
     ),
     "saved": (
         "load_model",
@@ -245,6 +284,8 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Adoption",
+    "AdoptionCurves",
     "Audit",
     "Backtest",
     "BullseyePage",
@@ -268,6 +309,7 @@ __all__ = [
     "LeadsignalError",
     "LifetimeForecast",
     "LifetimeModel",
+    "MilestoneCalendar",
     "ModelError",
     "OptionError",
     "OrderInTime",
@@ -275,8 +317,12 @@ __all__ = [
     "Panel",
     "Project",
     "ProjectError",
+    "RedAccounts",
     "Rescues",
+    "ResultHistory",
+    "ResultsAroundAdoption",
     "Retention",
+    "Review",
     "RiskBands",
     "Scores",
     "ScoresWritten",
@@ -291,7 +337,9 @@ __all__ = [
     "TablesError",
     "TotalsWarning",
     "Tuning",
+    "adoption_curves",
     "adoption_episodes",
+    "adoption_table",
     "audit_health",
     "audit_indicators",
     "build_panel",
@@ -311,6 +359,7 @@ __all__ = [
     "hazard_ratios",
     "later_retention",
     "load_model",
+    "milestone_calendar",
     "most_successful",
     "order_in_time",
     "process_effect",
@@ -321,7 +370,12 @@ __all__ = [
     "read_tables",
     "read_totals",
     "reasons_to_buy",
+    "red_accounts",
+    "result_history",
+    "results_around_adoption",
     "retention_table",
+    "review_account",
+    "review_page",
     "risk_bands",
     "risk_if_adopted",
     "run_backtest",
@@ -332,5 +386,6 @@ __all__ = [
     "simulate",
     "tune_model",
     "write_interview_kit",
+    "write_review",
     "write_scores_to",
 ]

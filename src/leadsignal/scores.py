@@ -256,6 +256,19 @@ def _shown(value: Any, name: str) -> str:
     return f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
 
 
+def open_steps(
+    row: Mapping[Any, Any], processes: tuple[Process, ...], effects: Mapping[str, Number]
+) -> list[tuple[str, str]]:
+    """Return one row's open processes with what to do about each, the first to do first."""
+    import pandas as pd
+
+    rows = pd.DataFrame([dict(row)])
+    steps = [
+        step for process in processes for _, step in _open(rows, process, effects.get(process.name))
+    ]
+    return [(what, advice) for *_, what, advice in sorted(steps)]
+
+
 def _steps(
     rows: pd.DataFrame, processes: tuple[Process, ...], effects: Mapping[str, Number]
 ) -> tuple[list[str], list[str]]:
