@@ -67,8 +67,8 @@ def tune_model(
 
     Each fold has a cut-off; a candidate is fitted on what two thirds of the customers showed by
     then and judged, by log-loss, on the other third's snapshots between this cut-off and the next,
-    followed for a whole horizon; each third is held out once. Raises OptionError where the panel is too
-    short for the folds, or no candidate is given.
+    followed for a whole horizon; each third is held out once. Raises OptionError where the panel
+    is too short for the folds, or no candidate is given.
     """
     import pandas as pd
 
