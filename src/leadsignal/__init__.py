@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from leadsignal.audit import Audit, audit_indicators
     from leadsignal.backtest import Backtest, run_backtest
     from leadsignal.bands import RiskBands, risk_bands
+    from leadsignal.batch import read_scores, score_into
     from leadsignal.churn import Ends, find_ends
     from leadsignal.cohorts import (
         Comparison,
@@ -127,6 +128,7 @@ _ROOMS = {
         "RiskBands",
         "risk_bands",
     ),
+    "batch": ("read_scores", "score_into"),
     "churn": (
         "Ends",
         "find_ends",
@@ -385,6 +387,7 @@ __all__ = [
     "process_effect",
     "read_interviews",
     "read_project",
+    "read_scores",
     "read_spark_tables",
     "read_success_analysis",
     "read_tables",
@@ -403,6 +406,7 @@ __all__ = [
     "sample_panel",
     "save_model",
     "score_accounts",
+    "score_into",
     "score_panel",
     "simulate",
     "tune_model",

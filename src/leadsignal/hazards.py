@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +10,7 @@ import numpy as np
 
 from leadsignal.learners import LEARNERS, Learner, Lesson, one_thread
 from leadsignal.stacking import Layout, Stacked, design, stack
+from leadsignal.trees import by_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 Estimator = Literal["ensemble", "boosting", "logistic", "cox"]
 ESTIMATORS: tuple[Estimator, ...] = ("ensemble", "boosting", "logistic", "cox")
 
-PART = 2_000
-"""So many rows are forecast in one go: their steps stay in the processor's cache."""
 MOST_ROWS = 200_000
 """Of more stacked rows, a weighted sample is fitted on."""
 MOST_CROSS_FITTED = 40_000
@@ -51,15 +49,6 @@ class Blend:
         return _inverse_logit(score)
 
 
-def cores() -> int:
-    """Return how many threads may work: OMP_NUM_THREADS, else the cores of this process."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdigit() and int(given):
-        return int(given)
-    seen = getattr(os, "sched_getaffinity", None)
-    return len(seen(0)) if seen else os.cpu_count() or 1
-
-
 @dataclass(frozen=True, eq=False)
 class Hazards:
     """Fitted hazards of churn and, where accounts end otherwise, of other ends."""
@@ -83,15 +72,17 @@ class Hazards:
 
     def step_hazards(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Return the hazards of churn and of other ends in each step, both (rows, steps)."""
-        from sklearn.utils.parallel import Parallel, delayed
+        rows, steps = len(matrix), len(self.ends)
+        churn, other = np.zeros((rows, steps)), np.zeros((rows, steps))
 
-        if len(matrix) == 0:
-            return np.zeros((0, len(self.ends))), np.zeros((0, len(self.ends)))
-        parts = [matrix[at : at + PART] for at in range(0, len(matrix), PART)]
-        with one_thread():
-            threads = min(cores(), len(parts))
-            made = Parallel(threads, prefer="threads")(delayed(self._of_part)(p) for p in parts)
-        return np.concatenate([c for c, _ in made]), np.concatenate([o for _, o in made])
+        def fill(part: slice) -> None:
+            churn[part], other[part] = self._of_part(matrix[part])
+
+        # Blocks are worked on in threads, and none of them starts threads of its own.
+        if rows:
+            with one_thread():
+                by_blocks(fill, rows)
+        return churn, other
 
     def _of_part(self, matrix: Floats) -> tuple[Floats, Floats]:
         rows, steps = len(matrix), len(self.ends)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,7 @@ class Panel:
 
     ``frame`` holds the key columns, then one column an indicator, sorted by account and snapshot.
     ``every`` is the days between snapshots; rows on ``as_of_date`` are scored and never fitted.
+    ``columns`` maps the tables behind it to their columns that were read.
     """
 
     frame: pd.DataFrame
@@ -56,6 +57,7 @@ class Panel:
     every: int
     project: Project
     analysis: SuccessAnalysis
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the rows."""
@@ -277,7 +279,10 @@ def _built_on_spark(
         frame = rows.to_pandas("account_id", "snapshot_on")
     finally:
         rows.close()
-    return Panel(frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis)
+    columns = {name: tables.columns(name) for name in tables.names}
+    return Panel(
+        frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns
+    )
 
 
 def _build(
@@ -301,7 +306,10 @@ def _build(
             .to_arrow_table()
             .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
         )
-    return Panel(frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis)
+    columns = {name: tables.columns(name) for name in tables.names}
+    return Panel(
+        frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns
+    )
 
 
 __all__ = [

@@ -15,7 +15,7 @@ from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
@@ -33,6 +33,7 @@ class SparkPanel:
 
     ``frame`` is a Spark DataFrame with the columns of ``Panel.frame``. Nothing is computed until
     rows are asked for; what is then held in memory and on disk is let go of by ``close``.
+    ``columns`` maps the tables behind it to their columns that were read.
     """
 
     frame: DataFrame
@@ -41,6 +42,7 @@ class SparkPanel:
     every: int
     project: Project
     analysis: SuccessAnalysis
+    columns: Mapping[str, tuple[str, ...]]
     _rows: Rows
 
     def __enter__(self) -> SparkPanel:
@@ -71,6 +73,7 @@ class SparkPanel:
             self.every,
             self.project,
             self.analysis,
+            self.columns,
         )
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -134,7 +137,14 @@ def build_spark_panel(
     folder = None if staging is None else Path(staging)
     recipe, rows = panel_rows(tables, analysis, step, running, folder, only_as_of=only_as_of)
     return SparkPanel(
-        rows.frame, recipe.indicators, tables.as_of_date, step, tables.project, analysis, rows
+        rows.frame,
+        recipe.indicators,
+        tables.as_of_date,
+        step,
+        tables.project,
+        analysis,
+        {name: tables.columns(name) for name in tables.names},
+        rows,
     )
 
 
