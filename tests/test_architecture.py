@@ -35,7 +35,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("totals",),
     ("lifetimes",),
     ("cohorts",),
-    ("model", "adopters", "bands"),
+    ("model", "adopters", "bands", "explanation"),
     ("churn", "paired"),
     ("alerts",),
     ("methods", "rescues", "retention", "order", "adoption", "milestones"),

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         SuccessAnalysisError,
         TablesError,
     )
+    from leadsignal.explanation import Explanation, Importance, explain_account, subject_importance
     from leadsignal.fit import Fit, fit_by, reasons_to_buy
     from leadsignal.foresight import TotalsWarning
     from leadsignal.gaps import SuccessGaps, find_success_gaps
@@ -120,7 +121,10 @@ _ROOMS = {
         "RiskBands",
         "risk_bands",
     ),
-    "batch": ("read_scores", "score_into"),
+    "batch": (
+        "read_scores",
+        "score_into",
+    ),
     "churn": (
         "Ends",
         "find_ends",
@@ -158,6 +162,12 @@ _ROOMS = {
         "SourceError",
         "SuccessAnalysisError",
         "TablesError",
+    ),
+    "explanation": (
+        "Explanation",
+        "Importance",
+        "explain_account",
+        "subject_importance",
     ),
     "fit": (
         "Fit",
@@ -296,11 +306,13 @@ __all__ = [
     "DatedCohorts",
     "Distilled",
     "Ends",
+    "Explanation",
     "Fault",
     "Fit",
     "Forecast",
     "HazardRatios",
     "HealthAudit",
+    "Importance",
     "IndicatorEncoder",
     "InterviewError",
     "InterviewKit",
@@ -352,6 +364,7 @@ __all__ = [
     "cumulative_incidence",
     "dated_cohorts",
     "distil",
+    "explain_account",
     "find_ends",
     "find_rescues",
     "find_success_gaps",
@@ -384,6 +397,7 @@ __all__ = [
     "score_accounts",
     "score_into",
     "simulate",
+    "subject_importance",
     "tune_model",
     "write_interview_kit",
     "write_review",
