@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         process_effect,
     )
     from leadsignal.datasets import Simulation, sample_folder, simulate
+    from leadsignal.discovery import Discovery, discover_processes
     from leadsignal.drivers import (
         CumulativeIncidence,
         HazardRatios,
@@ -78,6 +79,7 @@ _ROOMS = {
         "process_effect",
     ),
     "datasets": ("Simulation", "sample_folder", "simulate"),
+    "discovery": ("Discovery", "discover_processes"),
     "drivers": (
         "CumulativeIncidence",
         "HazardRatios",
@@ -130,6 +132,7 @@ __all__ = [
     "CumulativeIncidence",
     "CustomerTotals",
     "DatedCohorts",
+    "Discovery",
     "Ends",
     "Fault",
     "Forecast",
@@ -165,6 +168,7 @@ __all__ = [
     "comparison_names",
     "cumulative_incidence",
     "dated_cohorts",
+    "discover_processes",
     "find_ends",
     "find_rescues",
     "hazard_ratios",
