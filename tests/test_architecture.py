@@ -29,6 +29,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("totals",),
     ("lifetimes",),
     ("cohorts",),
+    ("discovery",),
     ("model",),
     ("churn", "paired"),
     ("alerts",),

@@ -22,7 +22,7 @@ from leadsignal.survival.estimates import normal_quantile
 from leadsignal.survival.inputs import Floats
 
 ESSENTIAL = "essential"
-CHANCE = "could be chance"
+NOT_SHOWN = "not shown to keep accounts"
 MARKS_LEAVING = "dropped by those about to leave"
 NO_RESULTS = "results do not rise with it"
 WEAK = "too weak"
@@ -95,7 +95,8 @@ class Search:
 
     def state(self, place: int) -> Floats:
         """Return a candidate's state in the rows at risk, 0 or 1."""
-        return self.exposures.states[self.exposures.at_risk.row, place].astype(float)
+        states = self.exposures.states[self.exposures.at_risk.row, place]
+        return np.asarray(states, dtype=np.float64)
 
     def ratio(self, evidence: Evidence, n: int, at: Sequence[int]) -> Ratio:
         """Return the ratio freed from the choice, or as chosen where accounts are too few."""
@@ -119,9 +120,8 @@ class Search:
         customers = int(self.exposures.at_risk.customers.max()) + 1
         rng = np.random.default_rng(self.rules.seed)
         drawn = rng.multinomial(customers, np.full(customers, 1 / customers), size=RESAMPLES)
-        place = self.exposures.of(self.behavior(int(evidence.place[n])))
-        mine = np.flatnonzero(np.isin(evidence.place, place))
-        stay, rise, together = (part[:, mine] for part in evidence.together(drawn.astype(float)))
+        mine = evidence.only(self.exposures.of(self.behavior(int(evidence.place[n]))))
+        stay, rise, together = mine.together(drawn.astype(float))
         best, draws = together.argmax(axis=1), np.arange(RESAMPLES)
         return float(evidence.passes(stay[draws, best], rise[draws, best]).mean())
 
@@ -133,9 +133,7 @@ def name_processes(
 
     Forward: the strongest that may be named is, then all others are asked anew, given it.
     """
-    search = Search(
-        exposures, rising(exposures, draws=rules.draws, seed=rules.seed), rules
-    )
+    search = Search(exposures, rising(exposures, draws=rules.draws, seed=rules.seed), rules)
     named: dict[str, tuple[int, float]] = {}
     refused: dict[str, str] = {}
     first: Evidence | None = None
@@ -238,7 +236,7 @@ def _effect(evidence: Evidence, n: int) -> Ratio | None:
 
 def _verdict(evidence: Evidence, n: int, refused: str | None) -> str:
     if evidence.stay[n] < evidence.critical[0]:
-        return refused or CHANCE
+        return refused or NOT_SHOWN
     if not evidence.passes(evidence.stay, evidence.rise)[n]:
         return NO_RESULTS
     return refused or BESIDE

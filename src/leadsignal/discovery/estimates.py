@@ -39,17 +39,14 @@ def folds_of(exposures: Exposures, *, seed: int) -> Ints | None:
     return np.random.default_rng(seed).permutation(customers) % FOLDS
 
 
-def crossed(
-    exposures: Exposures, evidence: Evidence, behavior: str, folds: Ints
-) -> Floats:
+def crossed(exposures: Exposures, evidence: Evidence, behavior: str, folds: Ints) -> Floats:
     """Return the rows' states (n), each under the definition chosen without its own fold."""
-    mine = np.flatnonzero(np.isin(evidence.place, exposures.of(behavior)))
+    mine = evidence.only(exposures.of(behavior))
     others = (folds[None, :] != np.arange(FOLDS)[:, None]).astype(float)
-    together = evidence.together(others)[2][:, mine]
-    chosen = evidence.place[mine[together.argmax(axis=1)]]
+    chosen = mine.place[mine.together(others)[2].argmax(axis=1)]
     at_risk = exposures.at_risk
     states = exposures.states[at_risk.row, chosen[folds[at_risk.cluster]]]
-    return states.astype(float)
+    return np.asarray(states, dtype=np.float64)
 
 
 def hazard_ratio(exposures: Exposures, state: Floats, given: Sequence[Floats]) -> Ratio:

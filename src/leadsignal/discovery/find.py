@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.discovery.at_risk import AtRisk, in_order, rows_at_risk, whose
-from leadsignal.discovery.candidates import Candidate, Definitions, definitions_of
+from leadsignal.discovery.candidates import Definitions, definitions_of
 from leadsignal.discovery.choice import Rules, name_processes
 from leadsignal.discovery.events import Events, read_events
 from leadsignal.discovery.evidence import Exposures
@@ -32,6 +32,7 @@ LEAST_EXPECTED = 10.0
 """A definition is tried where at least so many ends are expected on either side of it."""
 COMMON = 0.03
 """And where at least this share of the rows at risk lies on either side."""
+
 
 def discover_processes(
     tables: Tables,
@@ -77,6 +78,7 @@ def discover_processes(
     steps.finish()
     return findings(panel, exposures, judged, first, rules, time, tried=tried, events=events)
 
+
 def _rules(level: float, floor: float, most: int, draws: int, seed: int) -> Rules:
     if not 0 < level < 0.5:
         raise OptionError(f"level = {level!r}", "Give a share between 0 and 0.5, as in 0.02")
@@ -90,6 +92,7 @@ def _rules(level: float, floor: float, most: int, draws: int, seed: int) -> Rule
             f"Draw at least {int(np.ceil(2 / level))} times",
         )
     return Rules(level=level, floor=floor, most=most, draws=draws, seed=seed)
+
 
 @dataclass
 class _Steps:
@@ -107,6 +110,7 @@ class _Steps:
     def finish(self) -> None:
         self.done = self.total - 1
         self.tick()
+
 
 def _exposures(
     tables: Tables, panel: Panel, grid: Definitions, warning_time: int, rules: Rules
@@ -143,6 +147,7 @@ def _exposures(
     )
     return exposures, events, len(listed)
 
+
 def _worth_trying(states: Bools, at_risk: AtRisk) -> Ints:
     """Return the places of states that are neither rare nor the rule, and not seen before."""
     rows = states[at_risk.row]
@@ -154,6 +159,7 @@ def _worth_trying(states: Bools, at_risk: AtRisk) -> Ints:
         first.setdefault(np.packbits(states[:, n]).tobytes(), n)
     return np.array(sorted(first.values()), dtype=np.int64)
 
+
 def _ever(states: Bools, account: Ints) -> Bools:
     """Return whether each state stood at this row or at one before it of the same account."""
     rows = np.arange(len(account), dtype=np.int32)[:, None]
@@ -161,4 +167,3 @@ def _ever(states: Bools, account: Ints) -> Bools:
     last = np.maximum.accumulate(np.where(states, rows, np.int32(-1)), axis=0)
     ever: Bools = last >= begins
     return ever
-

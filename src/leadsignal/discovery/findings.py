@@ -52,13 +52,12 @@ class Discovery:
 
     ``frame`` has one row a behaviour under its best definition: behavior, at_least, by_users,
     within_days, sustained_for; ``share`` of the account-days at risk that had adopted it;
-    ``hazard_ratio`` with ``low`` and ``high`` (95 %), ``as_chosen`` without cross-fitting (of what is
-    named) and
-    ``if_ever`` of having adopted at some time; ``result_effect`` in standard deviations of the
-    metric with ``result_low`` and ``result_high``; ``q_value``, the p-value corrected for the whole
-    grid; ``stability``, the share of resamples of customers in which it passes again;
-    ``essential``; ``verdict``. ``grid`` has one row a definition tried. ``processes`` are those
-    named, ready for a success analysis. Times are in days.
+    ``hazard_ratio`` with ``low`` and ``high`` (95 %), ``as_chosen`` without cross-fitting (of what
+    is named) and ``if_ever`` of having adopted at some time; ``result_effect`` in standard
+    deviations of the metric with ``result_low`` and ``result_high``; ``q_value``, the p-value
+    corrected for the whole grid; ``stability``, the share of resamples of customers in which it
+    passes again; ``essential``; ``verdict``. ``grid`` has one row a definition tried.
+    ``processes`` are those named, ready for a success analysis. Times are in days.
     """
 
     frame: pd.DataFrame
@@ -141,6 +140,19 @@ class Discovery:
         from leadsignal.discovery.pictures import ratios_by_behavior
 
         return ratios_by_behavior(self, ax)
+
+    def draw(self, path: str | Path) -> Path:
+        """Draw ``plot`` into a picture file (.png, .svg, .pdf); return its path."""
+        import matplotlib.pyplot as plt
+
+        from leadsignal.writing import whole_file
+
+        axes = self.plot()
+        with whole_file(path) as part:
+            # Given a figure's width, constrained layout leaves no room for words beside the axes.
+            axes.figure.savefig(part, format=Path(path).suffix[1:] or "png", bbox_inches="tight")
+        plt.close(axes.figure)  # type: ignore[arg-type]
+        return Path(path)
 
     @property
     def _title(self) -> str:

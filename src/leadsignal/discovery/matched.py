@@ -8,8 +8,10 @@ permutation that says how large the largest of all statistics gets where nothing
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leadsignal.discovery.at_risk import AtRisk
 from leadsignal.survival.cox import fit_cox
@@ -17,6 +19,8 @@ from leadsignal.survival.inputs import Bools, Floats, Ints
 
 MOST_CONTROLS = 50
 """More controls of one end than this make its comparison hardly sharper (1 part in 50)."""
+LEAST_INFORMATION = 0.5
+"""Below it a state varies within about two sets only, and nothing can be said of it."""
 RIDGE = 1.0
 """Holds adjusters that barely vary; worth one unit of information each, of hundreds."""
 
@@ -41,9 +45,9 @@ class MatchedSets:
         """The set of each member."""
         return np.repeat(np.arange(len(self)), np.diff(self.first))
 
-    def sums(self, values: Floats) -> Floats:
+    def sums(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return sums over the members of each set (sets × columns)."""
-        total: Floats = np.add.reduceat(values, self.first[:-1], axis=0)
+        total: NDArray[Any] = np.add.reduceat(values, self.first[:-1], axis=0)
         return total
 
 
@@ -82,10 +86,20 @@ class Scores:
     """
 
     sets: MatchedSets
-    members: Floats
+    members: NDArray[Any]
     chance: Floats
     score: Floats
     information: Floats
+
+    def at(self, place: Ints) -> Scores:
+        """Return the candidates at these places."""
+        return Scores(
+            self.sets,
+            self.members[:, place],
+            self.chance,
+            self.score[:, place],
+            self.information[:, place],
+        )
 
     def z(self, weights: Floats | None = None) -> Floats:
         """Return how far cases have adopted less than their sets, in standard errors.
@@ -94,13 +108,15 @@ class Scores:
         """
         score, information = self.totals(weights)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(information > 0, -score / np.sqrt(information), 0.0)
+            return np.where(information > LEAST_INFORMATION, -score / np.sqrt(information), 0.0)
 
     def ratio(self) -> Floats:
         """Return the hazard ratio of each candidate after one step from no effect."""
         score, information = self.totals()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(information > 0, np.exp(score / information), np.nan)
+        # Where a state hardly varies within sets, one step says nothing.
+        told = information > LEAST_INFORMATION
+        step = np.divide(score, information, out=np.full_like(score, np.nan), where=told)
+        return np.exp(step)
 
     def totals(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
         """Return score and information, summed over sets."""
@@ -118,7 +134,8 @@ class Scores:
             total += self.members[first:after][np.minimum(drawn, after - first - 1)]
         information = self.information.sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            z = np.where(information > 0, -total / np.sqrt(information), -np.inf)
+            told = information > LEAST_INFORMATION
+            z = np.where(told, -total / np.sqrt(information), -np.inf)
         return np.asarray(z.max(axis=1), dtype=np.float64)
 
 
@@ -135,7 +152,8 @@ class Chances:
 
     def scores(self, states: Bools) -> Scores:
         """Return what each set says of ``states`` (rows at risk × candidates)."""
-        chance = self.chance[:, None].astype(np.float32)
+        # Single precision: states are 0 or 1, sets are small, and there are many candidates.
+        chance = np.asarray(self.chance[:, None], dtype=np.float32)
         X = _centred(self.sets, states[self.sets.row].astype(np.float32), chance)
         if self.Z.shape[1]:
             Z = self.Z.astype(np.float32)
@@ -164,7 +182,7 @@ def chances_of(sets: MatchedSets, at_risk: AtRisk, given: Floats) -> Chances:
     return Chances(sets, chance, _centred(sets, Z, chance[:, None]))
 
 
-def _centred(sets: MatchedSets, values: Floats, chance: Floats) -> Floats:
+def _centred(sets: MatchedSets, values: NDArray[Any], chance: NDArray[Any]) -> NDArray[Any]:
     """Return values less their set's mean, weighed by chance (members × 1)."""
-    centred: Floats = values - sets.sums(values * chance)[sets.of]
+    centred: NDArray[Any] = values - sets.sums(values * chance)[sets.of]
     return centred

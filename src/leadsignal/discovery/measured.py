@@ -17,6 +17,8 @@ from leadsignal.discovery.at_risk import in_order, whose
 from leadsignal.survival.inputs import Floats, Ints
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from leadsignal.panel import Panel
     from leadsignal.tables import Tables
 
@@ -28,9 +30,10 @@ LEAST_ACCOUNTS = 30
 class Measured:
     """Results with what stood a warning time before each.
 
-    ``account`` (n) says whose it is, ``row`` (n) which row of the panel (sorted by account and day)
-    holds the earlier day, ``group`` (n) numbers account and metric; ``value`` (n) is in standard deviations of its metric, more
-    being better, less the group's mean and what ``adjusters`` explain.
+    ``account`` (n) says whose it is, ``row`` (n) which row of the panel (sorted by account and
+    day) holds the earlier day, ``group`` (n) numbers account and metric; ``value`` (n) is in
+    standard deviations of its metric, more being better, less the group's mean and what
+    ``adjusters`` (n × p) explain.
     """
 
     account: Ints
@@ -53,7 +56,7 @@ def measured_results(
         return None
     found = tables.frame("results").dropna(subset=["value"])
     metric = found["metric"].fillna("") if "metric" in found else pd.Series("", found.index)
-    number = pd.Index(accounts).get_indexer(found["account_id"])
+    number = pd.Index(accounts).get_indexer(pd.Index(found["account_id"]))
     day = found["measured_on"].to_numpy().astype("datetime64[D]").astype(np.int64)
     frame = pd.DataFrame({"account": number, "metric": metric, "on": day})
     better = np.where(found["higher_is_better"].fillna(True).to_numpy(dtype=bool), 1.0, -1.0)
@@ -85,9 +88,7 @@ def _adjusted(panel: Panel) -> list[str]:
     ]
 
 
-def _with_earlier(
-    frame: pd.DataFrame, panel: Panel, warning_time: int
-) -> pd.DataFrame:
+def _with_earlier(frame: pd.DataFrame, panel: Panel, warning_time: int) -> pd.DataFrame:
     """Join the last row of the panel that lies at least a warning time before each result."""
     import pandas as pd
 

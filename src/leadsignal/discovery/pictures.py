@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,14 +61,14 @@ def _limits(rows: pd.DataFrame, floor: float) -> tuple[float, float]:
     return max(low, 0.1), min(high, 5.0)
 
 
-def _defined(row: pd.Series[object]) -> str:
-    users = f" by {row['by_users']} users" if int(str(row["by_users"])) > 1 else ""
-    again = f" × {row['sustained_for']}" if int(str(row["sustained_for"])) > 1 else ""
+def _defined(row: pd.Series[Any]) -> str:
+    users = f" by {row['by_users']} users" if row["by_users"] > 1 else ""
+    again = f" × {row['sustained_for']}" if row["sustained_for"] > 1 else ""
     return f"{row['behavior']}\n{row['at_least']}{users} in {row['within_days']} d{again}"
 
 
-def _told(row: pd.Series[object]) -> str:
-    effect = float(str(row["result_effect"]))
-    results = "" if np.isnan(effect) else f"; results {effect:+.2f} sd"
-    ratio = float(str(row["hazard_ratio"]))
+def _told(row: pd.Series[Any]) -> str:
+    effect = float(row["result_effect"])
+    results = "" if np.isnan(effect) else f"; results {effect:+.2f} SD"
+    ratio = float(row["hazard_ratio"])
     return f"{ratio:.2f}{results}\n{row['verdict']}"
