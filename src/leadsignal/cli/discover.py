@@ -20,6 +20,8 @@ def add_commands(commands: Any) -> None:
     ):
         discover.add_argument(name, type=int, nargs="+", metavar="N", help=what)
     discover.add_argument("--within", nargs="+", metavar="30d", help="windows to be tried")
+    discover.add_argument("--match", action="append", default=[], metavar="COLUMN",
+                          help="compare accounts equal in this; can be given again")  # fmt: skip
     discover.add_argument("--level", type=float, default=0.02, help="error for all (%(default)s)")
     discover.add_argument("--floor", type=float, default=0.7, help="weakest ratio (%(default)s)")
     discover.add_argument("--most", type=int, default=2, help="how many to name (%(default)s)")
@@ -38,6 +40,7 @@ def _discover(options: argparse.Namespace) -> int:
             by_users=options.by_users,
             within=options.within,
             sustained_for=options.sustained_for,
+            match=options.match,
             level=options.level,
             floor=options.floor,
             most=options.most,

@@ -7,6 +7,7 @@ marks the end; a state read a warning time earlier, in accounts still there, can
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ import numpy as np
 
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.drivers.coding import SKEWED, skewness
+from leadsignal.errors import OptionError
 from leadsignal.panel import Panel
+from leadsignal.settings import one_of
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
 if TYPE_CHECKING:
@@ -34,8 +37,8 @@ class AtRisk:
 
     ``accounts`` are ids, ``customers`` their customers' numbers; ``account`` (n) points into both,
     ``row`` into the panel's rows sorted by account and day, ``day`` is the earlier day; ``stratum``
-    numbers terms; ``adjusters`` (n × p) hold activity, usage, context and size of that earlier day
-    as splines and indicators, named in ``adjusted_for``.
+    numbers terms (and what else is matched); ``adjusters`` (n × p) hold activity, usage, context
+    and size of that earlier day as splines and indicators, named in ``adjusted_for``.
     """
 
     accounts: np.ndarray
@@ -59,11 +62,31 @@ class AtRisk:
         return self.customers[self.account]
 
 
-def rows_at_risk(panel: Panel, warning_time: int, known_from: int, reach: int) -> AtRisk:
+@dataclass(frozen=True)
+class Told:
+    """From when to when a process can be told.
+
+    From day ``since`` on for accounts that began since, and ``reach`` days later for those that
+    are older; up to day ``until``, or as_of.
+    """
+
+    since: int
+    reach: int
+    until: int | None = None
+
+    def at(self, day: Ints, started: Floats) -> Bools:
+        """Return whether it can be told on these days, of accounts that started then."""
+        told: Bools = (started >= self.since) | (day >= self.since + self.reach)
+        return told if self.until is None else told & (day <= self.until)
+
+
+def rows_at_risk(
+    panel: Panel, warning_time: int, told: Told, *, match: Sequence[str] = ()
+) -> AtRisk:
     """Return the rows of ``panel`` whose accounts are still at risk a warning time later.
 
-    A process can be told from ``known_from`` on for accounts that began since, and ``reach`` days
-    later for those that are older. An end is dated by the day it was known.
+    An end is dated by the day it was known. ``match`` names context columns that risk sets hold
+    equal beside the term. Raises OptionError where there is no such column.
     """
     import pandas as pd
 
@@ -77,12 +100,10 @@ def rows_at_risk(panel: Panel, warning_time: int, known_from: int, reach: int) -
     follow = np.where(np.isnan(known), frame["days_observed"].to_numpy(dtype=float), known)
     left = follow - warning_time
     churns = ~np.isnan(known) & ~frame["end_cause"].isin(panel.project.not_churn).to_numpy()
-    told = (day - tenure >= known_from) | (day >= known_from + reach)
-    kept = np.flatnonzero((left > 0) & told & (length > 0))
+    kept = np.flatnonzero((left > 0) & told.at(day, day - tenure) & (length > 0))
     rows = frame.iloc[kept]
-    matrix, names = _adjusters(panel, rows)
+    matrix, names = _adjusters(panel, rows, (*MATCHED, *match))
     start = tenure[kept] + warning_time
-    term = rows["term_months"].fillna(-1) if "term_months" in rows else pd.Series(0, rows.index)
     return AtRisk(
         accounts,
         customers.astype(np.int64),
@@ -92,10 +113,22 @@ def rows_at_risk(panel: Panel, warning_time: int, known_from: int, reach: int) -
         start,
         start + np.minimum(left, length)[kept],
         (churns & (left <= length))[kept],
-        pd.factorize(term)[0].astype(np.int64),
+        _strata(panel, rows, match),
         matrix,
         names,
     )
+
+
+def _strata(panel: Panel, rows: pd.DataFrame, match: Sequence[str]) -> Ints:
+    """Return a number that is equal for rows of one term and of equal values in ``match``."""
+    allowed = [one.name for one in panel.indicators if one.role == "context"]
+    for name in match:
+        if name not in allowed or name in MATCHED:
+            raise OptionError(f"match = {name!r}", one_of(set(allowed) - set(MATCHED), name))
+    columns = [*match, *(["term_months"] if "term_months" in rows else [])]
+    if not columns or not len(rows):
+        return np.zeros(len(rows), dtype=np.int64)
+    return np.asarray(rows.groupby(columns, dropna=False).ngroup(), dtype=np.int64)
 
 
 def in_order(panel: Panel) -> pd.DataFrame:
@@ -112,12 +145,14 @@ def whose(frame: pd.DataFrame) -> tuple[Ints, np.ndarray, Ints]:
     return account.astype(np.int64), np.asarray(accounts, dtype=object), day
 
 
-def _adjusters(panel: Panel, rows: pd.DataFrame) -> tuple[Floats, tuple[str, ...]]:
+def _adjusters(
+    panel: Panel, rows: pd.DataFrame, matched: Sequence[str]
+) -> tuple[Floats, tuple[str, ...]]:
     """Return the columns to adjust for, each with mean 0 and deviation 1, and their names."""
     values: dict[str, np.ndarray] = {}
     for one in panel.indicators:
         lagged = one.family in LAGGED
-        if not (lagged or one.role == "context") or one.name in MATCHED:
+        if not (lagged or one.role == "context") or one.name in matched:
             continue
         values[one.name] = _plain(rows[one.name], one.kind, log=lagged)
     if "arr" in rows and "arr_now" not in values and rows["arr"].notna().any():

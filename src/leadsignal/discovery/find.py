@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.discovery.at_risk import AtRisk, in_order, rows_at_risk, whose
+from leadsignal.discovery.at_risk import AtRisk, Told, in_order, rows_at_risk, whose
 from leadsignal.discovery.candidates import Definitions, definitions_of
 from leadsignal.discovery.choice import Rules, name_processes
 from leadsignal.discovery.events import Events, read_events
@@ -42,6 +42,7 @@ def discover_processes(
     by_users: Sequence[int] | None = None,
     within: Sequence[str] | None = None,
     sustained_for: Sequence[int] | None = None,
+    match: Sequence[str] = (),
     level: float = 0.02,
     floor: float = 0.7,
     most: int = 2,
@@ -52,10 +53,11 @@ def discover_processes(
     """Find which behaviours, done how, mark the accounts that reach results and stay.
 
     Every behaviour is tried under a grid of definitions. ``within`` are durations; by default a
-    third, half and the whole of ``warning_time`` (default: the project's). ``level`` is the error
-    for the whole grid, ``floor`` the weakest hazard ratio that is named, ``most`` how many are.
-    Raises OptionError where there are no behaviours or a number is out of range, ModelError where
-    fewer than 20 ends can be compared or no behaviour varies.
+    third, half and the whole of ``warning_time`` (default: the project's). ``match`` names
+    attributes: an end is compared with accounts equal in these. ``level`` is the error for the
+    whole grid, ``floor`` the weakest hazard ratio that is named, ``most`` how many are. Raises
+    OptionError where there are no behaviours or a number is out of range, ModelError where fewer
+    than 20 ends can be compared or no behaviour varies.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -71,7 +73,7 @@ def discover_processes(
         read_events(tables, np.zeros(0))
     panel = build_panel(tables)
     steps.tick()
-    exposures, events, tried = _exposures(tables, panel, grid, time, rules)
+    exposures, events, tried = _exposures(tables, panel, grid, time, rules, match)
     steps.total = 5 + rules.most + len(exposures.behaviors)
     steps.tick()
     judged, first = name_processes(exposures, rules, steps.tick)
@@ -113,14 +115,23 @@ class _Steps:
 
 
 def _exposures(
-    tables: Tables, panel: Panel, grid: Definitions, warning_time: int, rules: Rules
+    tables: Tables,
+    panel: Panel,
+    grid: Definitions,
+    warning_time: int,
+    rules: Rules,
+    match: Sequence[str],
 ) -> tuple[Exposures, dict[str, Events], int]:
     frame = in_order(panel)
     account, accounts, day = whose(frame)
     events = read_events(tables, accounts)
-    begun = tables.coverage["behaviors"].complete_from
-    known_from = 0 if begun is None else day_number(begun)
-    at_risk = rows_at_risk(panel, warning_time, known_from, grid.longest)
+    whole = tables.coverage["behaviors"]
+    told = Told(
+        0 if whole.complete_from is None else day_number(whole.complete_from),
+        grid.longest,
+        None if whole.complete_through is None else day_number(whole.complete_through) + 1,
+    )
+    at_risk = rows_at_risk(panel, warning_time, told, match=match)
     if at_risk.event.sum() < LEAST_ENDS:
         raise ModelError(
             f"only {int(at_risk.event.sum())} ends lie {warning_time} days after something was"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from leadsignal.success import Process, SuccessAnalysis
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MILESTONE = 0.75
 """The milestone proposed is the day by which this share of the adopters had adopted."""
@@ -147,11 +148,12 @@ class Discovery:
 
         from leadsignal.writing import whole_file
 
-        axes = self.plot()
+        figure = cast("Figure", self.plot().figure)
         with whole_file(path) as part:
-            # Given a figure's width, constrained layout leaves no room for words beside the axes.
-            axes.figure.savefig(part, format=Path(path).suffix[1:] or "png", bbox_inches="tight")
-        plt.close(axes.figure)  # type: ignore[arg-type]
+            kind = Path(path).suffix[1:] or "png"
+            # The words beside the axes would be cut off otherwise.
+            figure.savefig(part, format=kind, bbox_inches="tight", dpi=110)
+        plt.close(figure)
         return Path(path)
 
     @property
