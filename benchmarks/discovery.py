@@ -174,7 +174,7 @@ def table(options: argparse.Namespace) -> None:
             print(f"  kappa {kappas.mean():.3f} on average, {kappas.min():.3f} at least")
             share, low, rate = (pd.to_numeric(of[c], errors="coerce") for c in ORDER[:3])
             print(
-                f"  of accounts that adopted and met their target, {share.mean():.0%} adopted first;"
+                f"  of accounts that adopted and met the target {share.mean():.0%} adopted first;"
                 f" more than half beyond chance in {(low > 0.5).sum()} of {len(of)}; adoption"
                 f" raises the rate of meeting it in {(rate > 1).sum()}"
             )

@@ -42,7 +42,9 @@ def found(leading: ls.Tables) -> ls.Discovery:
     return ls.discover_processes(leading)
 
 
-def stands(episodes: pd.DataFrame, accounts: np.ndarray, account: np.ndarray, day: np.ndarray):
+def stands(
+    episodes: pd.DataFrame, accounts: np.ndarray, account: np.ndarray, day: np.ndarray
+) -> np.ndarray:
     """Adopted or not at each account's day, read off episodes."""
     number = pd.Index(accounts).get_indexer(pd.Index(episodes["account_id"]))
     days = [
@@ -258,9 +260,13 @@ def test_the_picture_and_the_words(found: ls.Discovery, tmp_path: Path) -> None:
     assert len(found.to_frame()) == 10
 
 
-def test_the_same_input_gives_the_same_findings(leading: ls.Tables, found: ls.Discovery) -> None:
-    again = ls.discover_processes(leading)
-    pd.testing.assert_frame_equal(found.frame, again.frame)
+def test_the_same_input_gives_the_same_findings(business: ls.Tables) -> None:
+    once, again = (
+        ls.discover_processes(business, at_least=[2], by_users=[2], within=["45d"], draws=200)
+        for _ in range(2)
+    )
+    pd.testing.assert_frame_equal(once.frame, again.frame)
+    assert once.to_toml() == again.to_toml()
 
 
 def test_few_accounts_carry_the_choice(business: ls.Tables) -> None:
