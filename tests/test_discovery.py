@@ -16,6 +16,7 @@ from leadsignal.discovery.at_risk import Told, in_order, rows_at_risk, whose
 from leadsignal.discovery.candidates import Candidate, Definitions, definitions_of, process_name
 from leadsignal.discovery.events import read_events
 from leadsignal.discovery.evidence import _corrected, _critical
+from leadsignal.discovery.findings import _apart, _comments
 from leadsignal.discovery.matched import chances_of, matched_sets
 from leadsignal.discovery.measured import measured_results
 from leadsignal.discovery.states import adoption_states
@@ -367,3 +368,10 @@ def test_the_command(
     assert ("written to" in printed) == bool(named)
     if named:
         assert len(ls.read_success_analysis(block).processes) == len(named)
+
+
+def test_names_are_kept_apart_and_comments_whole(found: ls.Discovery) -> None:
+    one = Candidate("A b", 1, 1, 30, 1).as_process()
+    assert [p.name for p in _apart([one, one])] == ["a_b", "a_b_2"]
+    assert _comments(["told\nin two lines"]) == "# told in two lines"
+    assert found.to_toml().startswith("# Discovery in")

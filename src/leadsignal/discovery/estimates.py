@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadsignal.discovery.evidence import Evidence, Exposures
-from leadsignal.discovery.matched import RIDGE
+from leadsignal.discovery.matched import LIGHT_RIDGE, RIDGE
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.estimates import normal_quantile
 from leadsignal.survival.inputs import Floats, Ints
@@ -54,7 +54,7 @@ def hazard_ratio(exposures: Exposures, state: Floats, given: Sequence[Floats]) -
     at_risk = exposures.at_risk
     X = np.ascontiguousarray(np.column_stack((state, *given, at_risk.adjusters)))
     ridge = np.full(X.shape[1], RIDGE)
-    ridge[: 1 + len(given)] = 1e-6
+    ridge[: 1 + len(given)] = LIGHT_RIDGE
     fit = fit_cox(
         X,
         at_risk.stop,

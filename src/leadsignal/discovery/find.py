@@ -148,10 +148,17 @@ def _exposures(
             "Give other numbers for at_least, by_users, within or sustained_for",
         )
     states = states[:, kept]
+    sets = matched_sets(at_risk, seed=rules.seed)
+    if len(sets) < LEAST_ENDS:
+        raise ModelError(
+            f"only {len(sets)} of {int(at_risk.event.sum())} ends find an account of the same"
+            " tenure, term and matched columns",
+            "Match fewer columns, or give more accounts",
+        )
     exposures = Exposures(
         tuple(listed[n] for n in kept),
         at_risk,
-        matched_sets(at_risk, seed=rules.seed),
+        sets,
         measured_results(tables, panel, at_risk.accounts, warning_time),
         states,
         _ever(states, account),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -91,19 +91,14 @@ class Discovery:
 
         Where no process is named only the comments that say so.
         """
-        head = [f"# {line}" for line in (self._title, *self.notes)]
+        head = _comments([self._title, *self.notes])
         if not self.processes:
-            return "\n".join([*head, "# No process is named.", ""])
+            return f"{head}\n# No process is named.\n"
         blocks = [
-            "\n".join(
-                [
-                    *(f"# {line}" for line in _evidence_lines(self, process)),
-                    SuccessAnalysis((process,)).to_toml(),
-                ]
-            )
+            f"{_comments(_evidence_lines(self, process))}\n{SuccessAnalysis((process,)).to_toml()}"
             for process in self.processes
         ]
-        return "\n".join([*head, "", *blocks])
+        return "\n".join([f"{head}\n", *blocks])
 
     def write(self, path: str | Path) -> Path:
         """Write ``to_toml`` to a file that ``read_success_analysis`` reads; return its path.
@@ -215,12 +210,17 @@ def findings(
         cross_fitted=accounts >= ENOUGH_ACCOUNTS,
     )  # fmt: skip
     named = [one for one in judged if one.verdict == ESSENTIAL]
-    processes = tuple(_process(one, exposures, panel, found) for one in named)
-    return Discovery(**{**_fields(found), "processes": processes})
+    processes = [_process(one, exposures, panel, found) for one in named]
+    return replace(found, processes=tuple(_apart(processes)))
 
 
-def _fields(found: Discovery) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in found.__dataclass_fields__}
+def _apart(processes: Sequence[Process]) -> Iterator[Process]:
+    """Yield the processes under different names: two behaviours may differ in case only."""
+    names: list[str] = []
+    for process in processes:
+        count = sum(name == process.name for name in names)
+        names.append(process.name)
+        yield replace(process, name=f"{process.name}_{count + 1}") if count else process
 
 
 def _row(one: Judged) -> dict[str, Any]:
@@ -283,6 +283,11 @@ def _milestone(panel: Panel, adopted: np.ndarray) -> int | None:
         return None
     reached = days.groupby(frame["account_id"]).min()
     return max(ROUND_TO, math.ceil(float(reached.quantile(MILESTONE)) / ROUND_TO) * ROUND_TO)
+
+
+def _comments(lines: Sequence[str]) -> str:
+    """Return lines as TOML comments; a name with a line break in it may not end one early."""
+    return "\n".join(f"# {' '.join(line.split())}" for line in lines)
 
 
 def _evidence_lines(found: Discovery, process: Process) -> list[str]:

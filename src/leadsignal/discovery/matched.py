@@ -23,6 +23,8 @@ LEAST_INFORMATION = 0.5
 """Below it a state varies within about two sets only, and nothing can be said of it."""
 RIDGE = 1.0
 """Holds adjusters that barely vary; worth one unit of information each, of hundreds."""
+LIGHT_RIDGE = 0.05
+"""Keeps a process finite that nobody left with; shrinks one with ten ends by half a hundredth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +176,7 @@ def chances_of(sets: MatchedSets, at_risk: AtRisk, given: Floats) -> Chances:
     is_case = np.zeros(len(sets.row), dtype=bool)
     is_case[sets.first[:-1]] = True
     ridge = np.full(Z.shape[1], RIDGE)
-    ridge[Z.shape[1] - given.shape[1] :] = 1e-6
+    ridge[Z.shape[1] - given.shape[1] :] = LIGHT_RIDGE
     fit = fit_cox(Z, np.ones(len(Z)), is_case, strata=sets.of, ridge=ridge, ties="breslow")
     eta = Z @ fit.coef
     risk = np.exp(eta - np.maximum.reduceat(eta, sets.first[:-1])[sets.of])

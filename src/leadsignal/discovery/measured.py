@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from leadsignal.panel import Panel
     from leadsignal.tables import Tables
 
+CANDIDATES_AT_ONCE = 64
 LEAST_ACCOUNTS = 30
 """With fewer accounts that measured twice or more, results are not judged."""
 
@@ -164,16 +165,26 @@ def rises_of(measured: Measured, customers: Ints, states: np.ndarray) -> Rises:
     ``customers`` (accounts) are the customers' numbers.
     """
     cluster = customers[measured.account]
-    X = _freed(_within(states.astype(np.float64), measured.group), measured.adjusters)
     order = np.argsort(cluster, kind="stable")
     first = np.flatnonzero(np.append(True, np.diff(cluster[order]) != 0))
+    parts = [
+        _parts(measured, states[:, begin : begin + CANDIDATES_AT_ONCE], order, first)
+        for begin in range(0, states.shape[1], CANDIDATES_AT_ONCE)
+    ]
+    score, information = (np.hstack(part) for part in zip(*parts, strict=True))
+    return Rises(cluster[order][first], score, information)
+
+
+def _parts(
+    measured: Measured, states: np.ndarray, order: Ints, first: Ints
+) -> tuple[Floats, Floats]:
+    """Return score and information of each customer (customers × candidates)."""
+    X = _freed(_within(states.astype(np.float64), measured.group), measured.adjusters)
     score = np.add.reduceat((X * measured.value[:, None])[order], first, axis=0)
     information = np.add.reduceat(np.square(X)[order], first, axis=0)
     # Rounding leaves specks where no account has ever changed its state.
-    seen = np.square(X).sum(axis=0) > 1e-6
-    return Rises(
-        cluster[order][first], np.where(seen, score, 0.0), np.where(seen, information, 0.0)
-    )
+    seen = information.sum(axis=0) > 1e-6
+    return np.where(seen, score, 0.0), np.where(seen, information, 0.0)
 
 
 def _within(values: Floats, group: Ints) -> Floats:
