@@ -33,8 +33,10 @@ ROUND_TO = 30
 class Tried:
     """What was compared: accounts, ends and results; definitions tried; what was adjusted for.
 
-    ``results`` and ``measuring`` (accounts) are 0 where results were not judged;
-    ``left_out`` are behaviours without a definition that is both met and missed often enough.
+    ``results`` and ``measuring`` (accounts) are 0 where results were not judged; ``detectable`` is
+    the hazard ratio from which on chance is beaten as often as not, for a process that half of the
+    accounts have adopted; ``left_out`` are behaviours without a definition that is both met and
+    missed often enough.
     """
 
     accounts: int
@@ -43,6 +45,7 @@ class Tried:
     measuring: int
     definitions: int
     compared: int
+    detectable: float
     adjusted_for: tuple[str, ...]
     left_out: tuple[str, ...]
 
@@ -202,6 +205,8 @@ def findings(
         0 if measured is None else len(np.unique(measured.account)),
         tried,
         len(exposures.candidates),
+        # Half adopted: information is a quarter for each end.
+        float(np.exp(-first.critical[0] / np.sqrt(len(exposures.sets) / 4))),
         at_risk.adjusted_for,
         tuple(b for b in events if b not in exposures.behaviors),
     )
@@ -312,7 +317,10 @@ def _evidence_lines(found: Discovery, process: Process) -> list[str]:
 
 def _notes(found: Discovery) -> list[str]:
     tried = found.tried
-    notes = []
+    notes = [
+        f"from {tried.ends:,} ends, a process that half of the accounts have adopted is found as"
+        f" often as not at a hazard ratio of {tried.detectable:.2f}"
+    ]
     if not found.cross_fitted:
         notes.append(
             f"fewer than {ENOUGH_ACCOUNTS} accounts: the estimates carry the choice of definition"
