@@ -476,7 +476,17 @@ kind(
 kind(
     "query",
     put("leadsignal.toml", '[tables.usage]\nquery = "select 1"\n'),
-    r"leadsignal\.toml:2: tables\.usage\.query: tables cannot be queried yet",
+    r"leadsignal\.toml:2: tables\.usage\.query: does not say which source it is in",
+)
+kind(
+    "password",
+    put("leadsignal.toml", '[sources.crm]\nurl = "postgresql://me:secret@host/crm"\n'),
+    r"leadsignal\.toml:2: sources\.crm\.url: holds a password\. Take it out",
+)
+kind(
+    "source",
+    put("leadsignal.toml", '[tables.usage]\ntable = "usage"\nsource = "crm"\n'),
+    r"leadsignal\.toml:3: tables\.usage\.source: is not a source \(given: 'crm'\)",
 )
 kind(
     "file not found",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import leadsignal as ls
+from postgres_server import Server, running_server, why_not
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +35,15 @@ def business_panel(business: ls.Tables, business_analysis: ls.SuccessAnalysis) -
 @pytest.fixture(scope="session")
 def business_model(business_panel: ls.Panel) -> ls.ChurnModel:
     return ls.ChurnModel().fit(business_panel)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL of this worker's own; where none is installed, what needs it is skipped."""
+    reason = why_not()
+    if reason and os.environ.get("LEADSIGNAL_NEEDS_POSTGRES"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    with running_server() as server:
+        yield server

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from leadsignal.features import Features
-from leadsignal.hazards import Hazards, design, fit_hazards, stack, step_ends
+from leadsignal.hazards import Hazards, fit_hazards
+from leadsignal.stacking import design, stack, step_ends
 
 NAN = np.nan
 
@@ -79,7 +80,7 @@ def _lives(
     }
 
 
-@pytest.mark.parametrize("kind", ["logistic", "boosting"])
+@pytest.mark.parametrize("kind", ["ensemble", "boosting", "logistic", "cox"])
 def test_known_hazards_are_recovered(kind: str) -> None:
     # Two groups with daily hazards 0.001 and 0.004, and 0.002 of ending otherwise. With both at
     # work P(churned by 180) = h / (h + g) (1 - (1 - h - g)^180) up to ties within a day.

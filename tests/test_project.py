@@ -151,7 +151,7 @@ def test_lines_of_inline_and_dotted_keys(tmp_path: Path) -> None:
         ('[tables.usage]\nencoding = "utf-9"\n', "is not an encoding"),
         ('[tables.usage]\ndelimiter = "~"\n', "is not a delimiter"),
         ('[tables.usage]\npath = ""\n', "must be a text"),
-        ('[tables.usage]\nsource = "warehouse"\n', "cannot be queried yet"),
+        ('[tables.usage]\nsource = "warehouse"\n', "is not a source"),
         ('[tables.accounts]\nattributes = { x = "date" }\n', "is not a kind of attribute"),
         ("[project]\nas_of = 2024-01-01T10:00:00\n", "must be a date"),
         ('[project]\ntimezone = "../etc/passwd"\n', "is not a time zone"),

@@ -138,3 +138,54 @@ def test_it_is_found_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "success.toml").write_bytes(b"\xff")
     with pytest.raises(SuccessAnalysisError, match="is not UTF-8"):
         read_success_analysis(tmp_path)
+
+
+SEGMENTS = (
+    '[bullseye]\nobjective = "Close fast"\nsuccess_metric = "days"\n'
+    '[[segment]]\napplies_to = { segment = ["large"] }\nsuccess_metric = "entities"\n'
+)
+
+
+def _own(name: str, *segments: str) -> str:
+    listed = ", ".join(f'"{segment}"' for segment in segments)
+    return PROCESS.replace('"p"', f'"{name}"') + f"applies_to = {{ segment = [{listed}] }}\n"
+
+
+def test_segments_may_have_their_own() -> None:
+    text = SEGMENTS + PROCESS + _own("q", "large")
+    analysis = SuccessAnalysis.from_toml(text)
+    assert analysis.success_metrics == ("days", "entities")
+    large = analysis.bullseye_of({"segment": "large"})
+    assert large == Bullseye("Close fast", "entities")
+    assert analysis.bullseye_of({"segment": "small"}) == analysis.bullseye
+    assert [p.name for p in analysis.processes_of({"segment": "small"})] == ["p"]
+    assert SuccessAnalysis.from_toml(analysis.to_toml()) == analysis
+    assert analysis.to_dict()["segments"][0]["applies_to"] == {"segment": ["large"]}
+
+
+def test_three_processes_an_account_and_more_across_segments() -> None:
+    four = "".join(_own(f"p{k}", f"s{k % 2}") for k in range(4)) + PROCESS
+    assert len(SuccessAnalysis.from_toml(four).processes) == 5
+    with pytest.raises(SuccessAnalysisError, match="4 processes for the same accounts") as caught:
+        SuccessAnalysis.from_toml(four + PROCESS.replace('"p"', '"q"'))
+    assert len(caught.value.faults) == 1
+    # a, b / b, c / a, c meet two by two, and nowhere all three.
+    ring = _own("x", "a", "b") + _own("y", "b", "c") + _own("z", "a", "c") + PROCESS
+    assert len(SuccessAnalysis.from_toml(ring).processes) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ('[[segment]]\nobjective = "x"\n', 6, "does not say what it applies to"),
+        ('[[segment]]\napplies_to = { a = ["b"] }\n', 6, "says nothing of its own"),
+        ('[[segment]]\nmetric = "x"\n', 7, "is not a known key"),
+        ("segment = 3\n", None, "must be a list of sections"),
+    ],
+)
+def test_segments_that_are_refused(text: str, line: int | None, problem: str) -> None:
+    whole = text + PROCESS if line is None else PROCESS + text
+    with pytest.raises(SuccessAnalysisError, match=problem) as caught:
+        SuccessAnalysis.from_toml(whole)
+    found = [fault for fault in caught.value.faults if problem in fault.problem]
+    assert line in (None, found[0].line)

@@ -15,8 +15,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from leadsignal.adopters import risk_if_adopted
     from leadsignal.audit import Audit, audit_indicators
     from leadsignal.backtest import Backtest, run_backtest
+    from leadsignal.bands import RiskBands, risk_bands
     from leadsignal.churn import Ends, find_ends
     from leadsignal.cohorts import (
         Comparison,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         dated_cohorts,
         process_effect,
     )
+    from leadsignal.credentials import Source
     from leadsignal.datasets import Simulation, sample_folder, simulate
     from leadsignal.discovery import Discovery, discover_processes
     from leadsignal.drivers import (
@@ -37,17 +40,33 @@ if TYPE_CHECKING:
         cumulative_incidence,
         hazard_ratios,
     )
+    from leadsignal.encoding import IndicatorEncoder
     from leadsignal.errors import (
         Fault,
         LeadsignalError,
         ModelError,
         OptionError,
         ProjectError,
+        SourceError,
         SuccessAnalysisError,
         TablesError,
     )
+    from leadsignal.fit import Fit, fit_by, reasons_to_buy
     from leadsignal.foresight import TotalsWarning
+    from leadsignal.gaps import SuccessGaps, find_success_gaps
     from leadsignal.health import HealthAudit, audit_health
+    from leadsignal.interviews import (
+        BullseyePage,
+        Distilled,
+        InterviewError,
+        InterviewKit,
+        Interviews,
+        bullseye_page,
+        distil,
+        read_interviews,
+        write_interview_kit,
+    )
+    from leadsignal.later import LaterRetention, later_retention
     from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.order import OrderInTime, order_in_time
@@ -57,16 +76,33 @@ if TYPE_CHECKING:
     from leadsignal.retention import Retention, retention_table
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
+    from leadsignal.scores_table import ScoresWritten, write_scores_to
     from leadsignal.success import SuccessAnalysis, read_success_analysis
+    from leadsignal.successful import Successful, most_successful
     from leadsignal.tables import Tables, check_tables, read_tables
     from leadsignal.totals import CustomerTotals, read_totals
+    from leadsignal.tuning import Tuning, tune_model
 
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "audit": ("Audit", "audit_indicators"),
-    "backtest": ("Backtest", "run_backtest"),
-    "churn": ("Ends", "find_ends"),
+    "adopters": ("risk_if_adopted",),
+    "audit": (
+        "Audit",
+        "audit_indicators",
+    ),
+    "backtest": (
+        "Backtest",
+        "run_backtest",
+    ),
+    "bands": (
+        "RiskBands",
+        "risk_bands",
+    ),
+    "churn": (
+        "Ends",
+        "find_ends",
+    ),
     "cohorts": (
         "Comparison",
         "DatedCohorts",
@@ -78,7 +114,12 @@ _ROOMS = {
         "dated_cohorts",
         "process_effect",
     ),
-    "datasets": ("Simulation", "sample_folder", "simulate"),
+    "credentials": ("Source",),
+    "datasets": (
+        "Simulation",
+        "sample_folder",
+        "simulate",
+    ),
     "discovery": ("Discovery", "discover_processes"),
     "drivers": (
         "CumulativeIncidence",
@@ -86,29 +127,108 @@ _ROOMS = {
         "cumulative_incidence",
         "hazard_ratios",
     ),
+    "encoding": ("IndicatorEncoder",),
     "errors": (
         "Fault",
         "LeadsignalError",
         "ModelError",
         "OptionError",
         "ProjectError",
+        "SourceError",
         "SuccessAnalysisError",
         "TablesError",
     ),
+    "fit": (
+        "Fit",
+        "fit_by",
+        "reasons_to_buy",
+    ),
     "foresight": ("TotalsWarning",),
-    "lifetimes": ("LifetimeForecast", "LifetimeModel"),
-    "health": ("HealthAudit", "audit_health"),
-    "model": ("ChurnModel", "Forecast"),
-    "panel": ("Panel", "adoption_episodes", "build_panel"),
-    "project": ("Project", "read_project"),
-    "rescues": ("Rescues", "find_rescues"),
-    "retention": ("Retention", "retention_table"),
-    "saved": ("load_model", "save_model"),
-    "scores": ("Scores", "score_accounts"),
-    "order": ("OrderInTime", "order_in_time"),
-    "success": ("SuccessAnalysis", "read_success_analysis"),
-    "tables": ("Tables", "check_tables", "read_tables"),
-    "totals": ("CustomerTotals", "read_totals"),
+    "gaps": (
+        "SuccessGaps",
+        "find_success_gaps",
+    ),
+    "health": (
+        "HealthAudit",
+        "audit_health",
+    ),
+    "interviews": (
+        "BullseyePage",
+        "Distilled",
+        "InterviewError",
+        "InterviewKit",
+        "Interviews",
+        "bullseye_page",
+        "distil",
+        "read_interviews",
+        "write_interview_kit",
+    ),
+    "later": (
+        "LaterRetention",
+        "later_retention",
+    ),
+    "lifetimes": (
+        "LifetimeForecast",
+        "LifetimeModel",
+    ),
+    "model": (
+        "ChurnModel",
+        "Forecast",
+    ),
+    "order": (
+        "OrderInTime",
+        "order_in_time",
+    ),
+    "panel": (
+        "Panel",
+        "adoption_episodes",
+        "build_panel",
+    ),
+    "project": (
+        "Project",
+        "read_project",
+    ),
+    "rescues": (
+        "Rescues",
+        "find_rescues",
+    ),
+    "retention": (
+        "Retention",
+        "retention_table",
+    ),
+    "saved": (
+        "load_model",
+        "save_model",
+    ),
+    "scores": (
+        "Scores",
+        "score_accounts",
+    ),
+    "scores_table": (
+        "ScoresWritten",
+        "write_scores_to",
+    ),
+    "success": (
+        "SuccessAnalysis",
+        "read_success_analysis",
+    ),
+    "successful": (
+        "Successful",
+        "most_successful",
+    ),
+    "tables": (
+        "Tables",
+        "check_tables",
+        "read_tables",
+    ),
+    "totals": (
+        "CustomerTotals",
+        "read_totals",
+    ),
+    "tuning": (
+        "Tuning",
+        "tune_model",
+    ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -127,17 +247,25 @@ def __dir__() -> list[str]:
 __all__ = [
     "Audit",
     "Backtest",
+    "BullseyePage",
     "ChurnModel",
     "Comparison",
     "CumulativeIncidence",
     "CustomerTotals",
     "DatedCohorts",
     "Discovery",
+    "Distilled",
     "Ends",
     "Fault",
+    "Fit",
     "Forecast",
     "HazardRatios",
     "HealthAudit",
+    "IndicatorEncoder",
+    "InterviewError",
+    "InterviewKit",
+    "Interviews",
+    "LaterRetention",
     "LeadsignalError",
     "LifetimeForecast",
     "LifetimeModel",
@@ -150,17 +278,25 @@ __all__ = [
     "ProjectError",
     "Rescues",
     "Retention",
+    "RiskBands",
     "Scores",
+    "ScoresWritten",
     "Simulation",
+    "Source",
+    "SourceError",
     "SuccessAnalysis",
     "SuccessAnalysisError",
+    "SuccessGaps",
+    "Successful",
     "Tables",
     "TablesError",
     "TotalsWarning",
+    "Tuning",
     "adoption_episodes",
     "audit_health",
     "audit_indicators",
     "build_panel",
+    "bullseye_page",
     "check_tables",
     "compare_all",
     "compare_cohorts",
@@ -169,20 +305,32 @@ __all__ = [
     "cumulative_incidence",
     "dated_cohorts",
     "discover_processes",
+    "distil",
     "find_ends",
     "find_rescues",
+    "find_success_gaps",
+    "fit_by",
     "hazard_ratios",
+    "later_retention",
     "load_model",
+    "most_successful",
     "order_in_time",
     "process_effect",
+    "read_interviews",
     "read_project",
     "read_success_analysis",
     "read_tables",
     "read_totals",
+    "reasons_to_buy",
     "retention_table",
+    "risk_bands",
+    "risk_if_adopted",
     "run_backtest",
     "sample_folder",
     "save_model",
     "score_accounts",
     "simulate",
+    "tune_model",
+    "write_interview_kit",
+    "write_scores_to",
 ]

@@ -149,7 +149,7 @@ def run_backtest(
     capacity: float | None = None,
     origins: int = 6,
     methods: Sequence[str] = METHODS,
-    estimator: Estimator = "boosting",
+    estimator: Estimator = "ensemble",
     segment: str | None = None,
     extra: Mapping[str, pd.DataFrame] | None = None,
     progress: Progress | None = None,

@@ -53,6 +53,7 @@ class Door:
             self._check(loaded, lost, dropping=self.drop_bad_rows and not stopped)
             if name == "accounts":
                 self._refuse_no_accounts()
+        self.intake.object_stores.forget()
         if not self.faults:
             for loaded in self.loaded.values():
                 self._settle(loaded)
@@ -155,8 +156,9 @@ class Door:
                 kind_given = source.attribute_kinds.get(name)
                 self.attributes[name] = "number" if kind_given == "number" else "text"
             else:
-                choices = [*accounts.extras, *accounts.columns]
                 part = accounts.parts[0][0] if accounts.parts else None
+                offered = part.columns if part and part.on_demand else ()
+                choices = [*accounts.extras, *accounts.columns, *offered]
                 self.faults.append(
                     Fault(
                         part.file if part else None,

@@ -131,6 +131,15 @@ class SuccessAnalysisError(InputError):
     what = "success analysis"
 
 
+class SourceError(RefusalError):
+    """A database or an object store cannot be reached, or refuses; no message holds a secret.
+
+    ``said`` is what its driver said, in short.
+    """
+
+    said: str | None = None
+
+
 class ModelError(RefusalError):
     """The model and the data do not fit each other."""
 

@@ -1,171 +1,63 @@
-"""Discrete-time hazards: the chance to leave in each step ahead, of those still there.
-
-The horizon is cut into steps. Each panel row and step ahead makes one row: what was known at the
-snapshot, the step, tenure and days to renewal as they will be then, and whether the account ended
-in the step. Rows enter only where the whole step has been observed, whatever happened in it, so
-that ends are not seen more often than staying. (Prentice and Gloeckler 1978; Singer and Willett
-1993; the stacking over snapshots is van Houwelingen's landmark supermodel, 2007.)
-"""
+"""Discrete-time hazards of churn and of other ends, calibrated on accounts that were held out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+
+from leadsignal.learners import LEARNERS, Learner, Lesson
+from leadsignal.stacking import Layout, Stacked, design, stack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from leadsignal.features import Features
 
-Estimator = Literal["boosting", "logistic"]
-MANY_CELLS = 20_000_000
-ESTIMATORS: tuple[Estimator, ...] = ("boosting", "logistic")
+    Floats = NDArray[np.float64]
+
+Estimator = Literal["ensemble", "boosting", "logistic", "cox"]
+ESTIMATORS: tuple[Estimator, ...] = ("ensemble", "boosting", "logistic", "cox")
+
+MOST_ROWS = 200_000
+"""Of more stacked rows, a weighted sample is fitted on."""
+MOST_CROSS_FITTED = 40_000
+"""Calibration is learned from so many rows; more would cost more than they tell."""
+FOLDS = 3
+PRIOR_SPREAD = 0.5
+"""How far a member's weight is expected to lie from an equal share."""
+LEAST_SLOPE = 0.05
 
 
-@cache
-def _controller() -> ThreadpoolController:
-    """Return what is known of the thread pools; looking for them anew takes milliseconds."""
-    import sklearn.ensemble  # noqa: F401  # loads the pools
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """Learners and what their log-odds are multiplied with: intercept + Σ weight · log-odds."""
 
-    return ThreadpoolController()
+    members: tuple[Learner, ...]
+    weights: Floats
+    intercept: float
 
-
-def few_threads(rows: NDArray[np.float64]) -> AbstractContextManager[Any]:
-    """Hold back to one thread: on few rows, threads wait for each other longer than they work."""
-    if rows.size >= MANY_CELLS:
-        return nullcontext()
-    limit: AbstractContextManager[Any] = _controller().limit(limits=1)
-    return limit
-
-
-def step_ends(horizon: int, step: int) -> NDArray[np.int64]:
-    """Return the last day of each step: multiples of ``step``, the last one at the horizon.
-
-    >>> step_ends(100, 30)
-    array([ 30,  60,  90, 100])
-    """
-    return np.append(np.arange(step, horizon, step), horizon)
+    def probability(self, rows: Floats) -> Floats:
+        """Return the chance of ending in each row, shape (n,)."""
+        score = np.full(len(rows), self.intercept)
+        for member, weight in zip(self.members, self.weights, strict=True):
+            if weight:
+                score += weight * member.log_odds(rows)
+        return _inverse_logit(score)
 
 
-@dataclass(frozen=True)
-class Stacked:
-    """Rows by steps: ``row`` and ``step`` index them; ``churned`` and ``left`` say what came."""
-
-    row: NDArray[np.int64]
-    step: NDArray[np.int64]
-    churned: NDArray[np.bool_]
-    left: NDArray[np.bool_]
-
-
-def stack(
-    ended_within: NDArray[np.float64],
-    observed: NDArray[np.float64],
-    churns: NDArray[np.bool_],
-    ends: NDArray[np.int64],
-) -> Stacked:
-    """Return the rows by steps that have been observed whole, by an account still there.
-
-    ``ended_within``: days from the snapshot to the end, NaN where none was seen; ``observed``:
-    days from the snapshot to as_of; ``churns``: the end is churn. All of shape (rows,).
-    """
-    begins = np.concatenate([[0], ends[:-1]])
-    end = np.where(np.isnan(ended_within), np.inf, ended_within)
-    at_risk = (end[:, None] > begins) & (observed[:, None] >= ends)
-    row, step = np.nonzero(at_risk)
-    ended = end[row] <= ends[step]
-    return Stacked(row, step, ended & churns[row], ended & ~churns[row])
-
-
-def design(
-    features: Features,
-    matrix: NDArray[np.float64],
-    ends: NDArray[np.int64],
-    row: NDArray[np.int64],
-    step: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """Return the rows of a hazard model: the features moved ahead, the step, its renewals."""
-    begins = np.concatenate([[0], ends[:-1]])
-    moved = features.ahead(matrix[row], begins[step].astype(float))
-    columns = [moved, begins[step][:, None]]
-    if "days_to_renewal" in features.names:
-        left = moved[:, features.names.index("days_to_renewal")]
-        columns.append((left < (ends - begins)[step]).astype(float)[:, None])
-        # As it stands at the snapshot: whoever leaves at a renewal soon has mostly said so already.
-        columns.append(matrix[row, features.names.index("days_to_renewal")][:, None])
-    return np.column_stack(columns)
-
-
-def new_estimator(
-    kind: Estimator, is_category: NDArray[np.bool_], signs: NDArray[np.int64], seed: int
-) -> Any:
-    """Return an unfitted scikit-learn classifier for rows made by `design`.
-
-    ``signs``: which way the hazard may move with each column; only boosting keeps to them.
-    """
-    return _boosting(is_category, signs, seed) if kind == "boosting" else _logistic(is_category)
-
-
-# An end is seen from each snapshot in the horizon before it, so rows count for less than they
-# are: both estimators are held back accordingly. Chosen on simulated seeds that no test uses, by
-# log-loss on accounts that were not fitted.
-
-
-def _boosting(is_category: NDArray[np.bool_], signs: NDArray[np.int64], seed: int) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    return HistGradientBoostingClassifier(
-        learning_rate=0.05,
-        max_iter=100,
-        max_leaf_nodes=5,
-        max_features=0.2,
-        min_samples_leaf=300,
-        l2_regularization=10.0,
-        categorical_features=is_category,
-        monotonic_cst=signs,
-        early_stopping=False,
-        random_state=seed,
-    )
-
-
-def _logistic(is_category: NDArray[np.bool_]) -> Any:
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, QuantileTransformer
-
-    numbers = make_pipeline(
-        QuantileTransformer(n_quantiles=200, subsample=None, random_state=0),
-        SimpleImputer(strategy="constant", fill_value=0.5, add_indicator=True),
-    )
-    categories = make_pipeline(
-        SimpleImputer(strategy="constant", fill_value=-1.0),
-        OneHotEncoder(handle_unknown="ignore", sparse_output=False),
-    )
-    by_kind = ColumnTransformer(
-        [("numbers", numbers, ~is_category), ("categories", categories, is_category)]
-    )
-    return make_pipeline(by_kind, LogisticRegression(C=0.02, max_iter=2000))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hazards:
     """Fitted hazards of churn and, where accounts end otherwise, of other ends."""
 
     features: Features
     ends: NDArray[np.int64]
-    churn: Any
-    other: Any | None
+    churn: Blend
+    other: Blend | None
 
-    def curves(
-        self, matrix: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def curves(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Return P(churned by) and P(still active) at each step's end, both (rows, steps).
 
         P(churned by step k) is the sum over steps of P(still active before) times the hazard of
@@ -174,45 +66,160 @@ class Hazards:
         churn, other = self.step_hazards(matrix)
         active = np.cumprod(1.0 - churn - other, axis=1, dtype=np.float64)
         before = np.column_stack([np.ones(len(matrix)), active[:, :-1]])
-        churned: NDArray[np.float64] = np.cumsum(before * churn, axis=1)
+        churned: Floats = np.cumsum(before * churn, axis=1)
         return churned, active
 
-    def step_hazards(
-        self, matrix: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def step_hazards(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Return the hazards of churn and of other ends in each step, both (rows, steps)."""
         rows, steps = len(matrix), len(self.ends)
         if rows == 0:
             return np.zeros((0, steps)), np.zeros((0, steps))
         row, step = np.repeat(np.arange(rows), steps), np.tile(np.arange(steps), rows)
         stacked = design(self.features, matrix, self.ends, row, step)
-        with few_threads(stacked):
-            churn = self.churn.predict_proba(stacked)[:, 1].reshape(rows, steps)
-            if self.other is None:
-                return churn, np.zeros_like(churn)
-            other = self.other.predict_proba(stacked)[:, 1].reshape(rows, steps)
+        churn = self.churn.probability(stacked).reshape(rows, steps)
+        if self.other is None:
+            return churn, np.zeros_like(churn)
+        other = self.other.probability(stacked).reshape(rows, steps)
         return churn, np.minimum(other, 1 - churn)
 
 
 def fit_hazards(
     features: Features,
-    matrix: NDArray[np.float64],
+    matrix: Floats,
     outcome: Mapping[str, NDArray[Any]],
     ends: NDArray[np.int64],
     kind: Estimator,
     seed: int,
+    account: NDArray[np.int64] | None = None,
 ) -> Hazards:
-    """Fit the hazards on panel rows; ``outcome`` holds the arguments of `stack` but the steps."""
-    stacked = stack(**outcome, ends=ends)
-    rows = design(features, matrix, ends, stacked.row, stacked.step)
-    extra = np.zeros(rows.shape[1] - len(features.names), dtype=int)
-    is_category = np.append(features.is_category, extra.astype(bool))
-    signs = np.append(features.signs, extra)
+    """Fit the hazards on panel rows; ``outcome`` holds the arguments of `stack` but the steps.
 
-    def fitted(target: NDArray[np.bool_], signs: NDArray[np.int64]) -> Any:
-        estimator = new_estimator(kind, is_category, signs, seed)
-        with few_threads(rows):
-            return estimator.fit(rows, target)
+    ``account`` (rows,) are codes: rows of one account stay together where some are held out.
+    """
+    rng = np.random.default_rng(seed)
+    stacked = stack(**outcome, ends=ends).sampled(MOST_ROWS, rng)
+    account = np.arange(len(matrix)) if account is None else account
+    task = _Task(features, matrix, outcome, Layout.of(features, ends), account, kind, seed)
+    other = task.blend(stacked, stacked.left, rng) if stacked.left.any() else None
+    return Hazards(features, ends, task.blend(stacked, stacked.churned, rng), other)
 
-    other = fitted(stacked.left, 0 * signs) if stacked.left.any() else None
-    return Hazards(features, ends, fitted(stacked.churned, signs), other)
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    features: Features
+    matrix: Floats
+    outcome: Mapping[str, NDArray[Any]]
+    layout: Layout
+    account: NDArray[np.int64]
+    kind: Estimator
+    seed: int
+
+    def blend(self, stacked: Stacked, ended: NDArray[np.bool_], rng: np.random.Generator) -> Blend:
+        """Return the learners fitted on all rows, weighted by what they say of held-out ones."""
+        churn = ended is stacked.churned
+        lesson = self.lesson(stacked, churn)
+        members = tuple(
+            kind(self._layout(churn), self.seed).fit(lesson) for kind in LEARNERS[self.kind]
+        )
+        few = stacked.sampled(MOST_CROSS_FITTED, rng)
+        if few is not stacked:
+            lesson = self.lesson(few, churn)
+        intercept, weights = self.calibrated(lesson, self.account[few.row], churn, rng)
+        return Blend(members, weights, intercept)
+
+    def _layout(self, churn: bool) -> Layout:
+        """What holds back churn need not hold back other ends."""
+        if churn:
+            return self.layout
+        plain = np.zeros_like(self.layout.signs)
+        return Layout(self.layout.names, self.layout.is_category, plain, self.layout.ends)
+
+    def lesson(self, stacked: Stacked, churn: bool) -> Lesson:
+        """Return the stacked rows as what a learner is given."""
+        ended = stacked.churned if churn else stacked.left
+        within = np.asarray(self.outcome["ended_within"], dtype=float)[stacked.row]
+        last = self.layout.ends[stacked.step].astype(float)
+        accounts = len(np.unique(self.account[stacked.row[ended]]))
+        return Lesson(
+            design(self.features, self.matrix, self.layout.ends, stacked.row, stacked.step),
+            ended,
+            stacked.weight,
+            self.layout.begins[stacked.step].astype(float),
+            np.where(stacked.churned | stacked.left, within, last),
+            float(stacked.weight[ended].sum() / max(accounts, 1)),
+        )
+
+    def calibrated(
+        self, lesson: Lesson, account: NDArray[np.int64], churn: bool, rng: np.random.Generator
+    ) -> tuple[float, Floats]:
+        """Return intercept and weights of the members, learned from accounts held out in turn."""
+        codes = np.unique(account, return_inverse=True)[1]
+        fold = rng.permutation(codes.max() + 1)[codes] % FOLDS
+        kinds = LEARNERS[self.kind]
+        score = np.zeros((len(fold), len(kinds)))
+        for number in range(FOLDS):
+            held = fold == number
+            given = lesson.part(~held)
+            if not given.ended.any() or given.ended.all():
+                return 0.0, np.full(len(kinds), 1 / len(kinds))
+            for column, kind in enumerate(kinds):
+                learner = kind(self._layout(churn), self.seed).fit(given)
+                score[held, column] = learner.log_odds(lesson.rows[held])
+        return _calibrate(_on_one_level(score, fold), lesson)
+
+
+def _on_one_level(score: Floats, fold: NDArray[np.int64]) -> Floats:
+    """Return the scores with each fold at the mean of all.
+
+    Where a fold has few ends the others have many, and its scores are high: between folds, scores
+    and ends run against each other even if the learner knows nothing.
+    """
+    level = np.array([score[fold == number].mean(axis=0) for number in range(FOLDS)])
+    levelled: Floats = score - level[fold] + score.mean(axis=0)
+    return levelled
+
+
+def _calibrate(score: Floats, lesson: Lesson) -> tuple[float, Floats]:
+    """Return intercept and weights (members,) of a logistic regression on held-out log-odds.
+
+    Platt's (1999) scaling for one member, Wolpert's (1992) stacking for more. Weights lie around
+    equal shares before anything is seen; rows that see one end again count as one.
+    """
+    members = score.shape[1]
+    columns = np.column_stack([np.ones(len(score)), score])
+    prior = np.r_[0.0, np.full(members, 1 / members)]
+    penalty = np.r_[0.0, np.full(members, PRIOR_SPREAD**-2)]
+    weight = lesson.weight / max(lesson.overlap, 1.0)
+    free = np.ones(members + 1, dtype=bool)
+    found = _posterior_mode(columns, lesson.ended, weight, prior, penalty)
+    while (found[1:] < 0).any() and free[1:].sum() > 1:
+        free[1:] &= found[1:] > found[1:].min()
+        found = np.zeros(members + 1)
+        found[free] = _posterior_mode(
+            columns[:, free], lesson.ended, weight, prior[free], penalty[free]
+        )
+    weights = np.where(free[1:], np.maximum(found[1:], LEAST_SLOPE), 0.0)
+    fixed = np.column_stack([np.ones(len(score)), score @ weights])
+    level = _posterior_mode(fixed, lesson.ended, weight, np.array([0.0, 1.0]), np.array([0, 1e9]))
+    return float(level[0]), weights
+
+
+def _posterior_mode(
+    columns: Floats, ended: NDArray[np.bool_], weight: Floats, prior: Floats, penalty: Floats
+) -> Floats:
+    """Return the mode of a logistic regression's posterior under a normal prior, by Newton."""
+    found = prior.copy()
+    for _ in range(50):
+        chance = _inverse_logit(columns @ found)
+        curvature = (columns * (weight * chance * (1 - chance))[:, None]).T @ columns
+        slope = columns.T @ (weight * (ended - chance)) - penalty * (found - prior)
+        step = np.linalg.solve(curvature + np.diag(penalty + 1e-9), slope)
+        found = found + step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < 1e-8:
+            break
+    return found
+
+
+def _inverse_logit(score: Floats) -> Floats:
+    chance: Floats = 1 / (1 + np.exp(-np.clip(score, -30, 30)))
+    return chance

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from leadsignal.errors import Fault, FaultKind, OptionError
+from leadsignal.credentials import hide_secrets, is_url
+from leadsignal.errors import Fault, FaultKind, OptionError, SourceError
 from leadsignal.project import Project, TableSource
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
 from leadsignal.settings import near, one_of, texts
 from leadsignal.sources.csv_files import open_csv
+from leadsignal.sources.databases import Asked, Databases, open_rows, told_of
 from leadsignal.sources.frames import open_frame
 from leadsignal.sources.locate import Located, at_path, locate
+from leadsignal.sources.object_stores import ObjectStores
 from leadsignal.sources.parquet_files import open_parquet
 from leadsignal.sources.parts import Part, UnreadableError
 from leadsignal.store import Store, reading_of
@@ -70,13 +73,21 @@ class Intake:
     more: dict[FaultKind, int] = field(default_factory=dict)
     notices: list[tuple[str, str]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.databases = Databases(self.project.sources)
+        self.object_stores = ObjectStores(self.project.sources, Path(self.store.folder) / "copies")
+
     def load_all(self, frames: Mapping[str, Any] | None) -> None:
         """Load every table of the project's folder, or of the frames and paths given."""
         sources = self._located() if frames is None else self._given(frames)
-        for table, opened in sources:
-            self._load(table, opened)
+        try:
+            for table, opened in sources:
+                self._load(table, opened)
+        finally:
+            self.databases.close()
         if "accounts" not in self.loaded and not self.structural:
-            where = str(self.project.folder) if frames is None and self.project.folder else None
+            folder = self.project.url or self.project.folder
+            where = hide_secrets(str(folder)) if frames is None and folder else None
             remedy = "Add accounts.csv or accounts.parquet: it is the one table that is needed."
             self.structural.append(
                 Fault(where, "accounts", None, None, None, "there is no table accounts", remedy)
@@ -87,10 +98,21 @@ class Intake:
         return self.project.tables.get(table, TableSource())
 
     def _located(self) -> Iterator[tuple[str, list[Part]]]:
+        if self.project.url is not None:
+            yield from self._in_folder(self.project.url)
+            return
         located, faults = locate(self.project)
         self.structural += faults
         for found in located:
             yield found.table, self._open(found)
+
+    def _in_folder(self, url: str) -> Iterator[tuple[str, list[Part]]]:
+        """Open the tables of a folder in an object store."""
+        try:
+            for found in self.object_stores.fetch_folder(url):
+                yield found.table, self._open(found)
+        except UnreadableError as error:
+            self.structural.append(error.fault)
 
     def _given(self, frames: Mapping[str, Any]) -> Iterator[tuple[str, list[Part]]]:
         for name in frames:
@@ -100,7 +122,9 @@ class Intake:
                 self.structural.append(fault)
         for name in (table.name for table in TABLES if table.name in frames):
             frame = frames[name]
-            if isinstance(frame, str | Path):
+            if is_url(frame):
+                yield name, self._fetched(name, TableSource(path=frame))
+            elif isinstance(frame, str | Path):
                 found = at_path(name, Path(), frame)
                 if isinstance(found, Fault):
                     self.structural.append(found)
@@ -112,9 +136,11 @@ class Intake:
     def _open(self, found: Located) -> list[Part]:
         parts: list[Part] = []
         source = self.source(found.table)
-        for file in found.files:
-            alone = len(found.files) == 1
-            shown = file.name if alone else f"{file.parent.name}/{file.name}"
+        if found.format == "rows":
+            return self._rows(found.table, source)
+        if found.format == "remote":
+            return self._fetched(found.table, source)
+        for file, shown in zip(found.files, found.shown(), strict=True):
             if found.format == "csv":
                 parts += self._opened(lambda f=file, s=shown: open_csv(found.table, f, s, source))
             else:
@@ -122,6 +148,26 @@ class Intake:
                     lambda f=file, s=shown: open_parquet(found.table, f, s, self.store.connection)
                 )
         return parts
+
+    def _fetched(self, table: str, source: TableSource) -> list[Part]:
+        """Copy the files of a table from an object store, and open the copies."""
+        try:
+            return self._open(self.object_stores.fetch(table, source))
+        except UnreadableError as error:
+            self.structural.append(error.fault)
+            return []
+
+    def _rows(self, table: str, source: TableSource) -> list[Part]:
+        """Open the rows of a database; a source that cannot be reached is told of once."""
+        try:
+            database = self.databases.get(str(source.source))
+        except SourceError as error:
+            self.structural.append(told_of(table, error))
+            return []
+        if database is None:
+            return []
+        asked = Asked(source.table, source.query)
+        return list(self._opened(lambda: open_rows(table, asked, database)))
 
     def _opened(self, opening: Any) -> Iterator[Part]:
         try:
@@ -139,7 +185,9 @@ class Intake:
             return
         columns = [c.name for c in table.columns if any(c.name in m for m in matched if m)]
         extras = (
-            _extras(parts, [set(m.values()) for m in matched if m]) if name == "accounts" else []
+            _extras(parts, [set(m.values()) for m in matched if m], self.source(name).attributes)
+            if name == "accounts"
+            else []
         )
         loaded = Loaded(table, columns, extras)
         self.store.compress_texts(sum(part.bytes for part in parts) > LARGE)
@@ -169,6 +217,8 @@ class Intake:
         import duckdb
 
         try:
+            extras = [name for name in loaded.extras if name in part.columns]
+            part.asked = (*match.values(), *extras)
             types = self.store.types_of(part)
             readings = {}
             for ours, theirs in match.items():
@@ -178,15 +228,19 @@ class Intake:
                     self.structural.append(reading)
                 else:
                     readings[ours] = reading
-            for name in loaded.extras:
-                if name in part.columns:
-                    text = Column(name, "text", "an attribute")
-                    given = reading_of(text, part, name, types[name], "UTC")
-                    if not isinstance(given, Fault):
-                        readings[name] = given
-                    elif name in self.source("accounts").attributes:
-                        self.structural.append(given)
+            for name in extras:
+                text = Column(name, "text", "an attribute")
+                given = reading_of(text, part, name, types[name], "UTC")
+                if not isinstance(given, Fault):
+                    readings[name] = given
+                elif name in self.source("accounts").attributes:
+                    self.structural.append(given)
+            if not readings:
+                return
             loaded.rows = self.store.load(part, readings)
+        except UnreadableError as error:
+            self.structural.append(error.fault)
+            return
         except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
             self.structural.append(self._broken(part, error))
             return
@@ -214,13 +268,17 @@ class Intake:
         )
 
 
-def _extras(parts: list[Part], taken: list[set[str]]) -> list[str]:
-    """Return the columns of accounts that the schema does not name, in the order of their names."""
+def _extras(parts: list[Part], taken: list[set[str]], attributes: tuple[str, ...]) -> list[str]:
+    """Return the columns of accounts that the schema does not name, in the order of their names.
+
+    From a database only those come that are declared as attributes.
+    """
     own = {*BY_NAME["accounts"].by_column, "known_on", "superseded_on"}
     extras: dict[str, str] = {}
     for part, theirs in zip(parts, taken, strict=True):
         for name in part.columns:
-            if name not in theirs and name and name.lower() not in own:
+            wanted = not part.on_demand or name in attributes
+            if wanted and name not in theirs and name and name.lower() not in own:
                 extras.setdefault(name.lower(), name)
     return sorted(extras.values())
 

@@ -16,9 +16,10 @@ from leadsignal.durations import days_in
 from leadsignal.engine.dialect import day_number
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.features import Features
-from leadsignal.hazards import ESTIMATORS, Estimator, Hazards, fit_hazards, step_ends
+from leadsignal.hazards import ESTIMATORS, Estimator, Hazards, fit_hazards
 from leadsignal.panel import Panel
 from leadsignal.shares import shapley_values, typical_row
+from leadsignal.stacking import step_ends
 from leadsignal.success import SuccessAnalysis
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ class Forecast:
 class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Discrete-time hazards of churn over a horizon, fitted on the rows of a panel.
 
-    ``horizon`` and ``step`` are durations; ``estimator`` is "boosting" or "logistic"; ``roles``
-    says which indicators may be read. Unknown and missing values are states of their own.
+    ``horizon`` and ``step`` are durations; ``roles`` says which indicators may be read.
+    ``estimator`` is "ensemble" (boosting and logistic regression, weighted by what they say of
+    accounts held out), "boosting", "logistic" or "cox" (a landmark Cox model); all are calibrated
+    on accounts held out. Unknown and missing values are states of their own.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -88,7 +91,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self,
         horizon: str = "180d",
         step: str = "30d",
-        estimator: Estimator = "boosting",
+        estimator: Estimator = "ensemble",
         roles: Iterable[str] = ROLES,
         random_state: int = 0,
     ) -> None:
@@ -118,7 +121,8 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         too few churns, or no row with a whole step observed.
         """
         horizon, step = self._days()
-        rows = _at_risk(panel)
+        # In one order, whatever the order in which the panel comes.
+        rows = _at_risk(panel).sort_values(["account_id", "snapshot_on"], ignore_index=True)
         names = [i.name for i in panel.indicators if i.role in self.roles]
         self._check_enough(panel, rows, names, step)
         self.features_ = Features.learn(panel, rows, names)
@@ -129,12 +133,13 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             step_ends(horizon, step),
             self.estimator,
             self.random_state,
+            _customers(rows),
         )
         self.families_ = {i.name: i.family for i in panel.indicators if i.name in names}
         self.analysis_: SuccessAnalysis = panel.analysis
         self.trained_through_: date = panel.as_of_date
         self.rows_ = len(rows)
-        self.events_ = int(rows["event"].sum())
+        self.events_ = int(_churned(panel, rows)["account_id"].nunique())
         self.version_ = self._version(rows)
         return self
 
@@ -144,7 +149,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                 f"the panel has no indicator of the roles {', '.join(self.roles)}",
                 "Give more tables, or allow more roles",
             )
-        seen = rows[(rows["ended_within"].notna()) & (rows["end_cause"].isin(_churns(panel)))]
+        seen = _churned(panel, rows)
         observed = _observed(panel, rows).max() if len(rows) else 0
         if seen["account_id"].nunique() < LEAST_CHURNS:
             raise ModelError(
@@ -228,6 +233,11 @@ def _churns(panel: Panel) -> set[str]:
     return set(panel.frame["end_cause"].dropna().unique()) - set(panel.project.not_churn)
 
 
+def _churned(panel: Panel, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of accounts whose end is known and is churn."""
+    return rows[rows["ended_within"].notna() & rows["end_cause"].isin(_churns(panel))]
+
+
 def _observed(panel: Panel, rows: pd.DataFrame) -> NDArray[np.float64]:
     days = rows["snapshot_on"].to_numpy().astype("datetime64[D]").astype(float)
     return day_number(panel.as_of_date) - days
@@ -239,6 +249,20 @@ def _outcome(panel: Panel, rows: pd.DataFrame) -> dict[str, NDArray[Any]]:
         "observed": _observed(panel, rows),
         "churns": rows["end_cause"].isin(_churns(panel)).to_numpy(),
     }
+
+
+def _customers(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Return a code for each row's customer: a returning customer has several accounts."""
+    named = rows.get("customer_id", rows["account_id"]).fillna(rows["account_id"]).astype(str)
+    codes: NDArray[np.int64] = np.unique(named.to_numpy(str), return_inverse=True)[1]
+    return codes
+
+
+def churned_within(panel: Panel, rows: pd.DataFrame, horizon: int) -> NDArray[np.bool_]:
+    """Return whether each row's account churned within ``horizon`` days of it, shape (rows,)."""
+    within = rows["ended_within"].to_numpy(dtype=float, na_value=np.nan) <= horizon
+    churned: NDArray[np.bool_] = within & rows["end_cause"].isin(_churns(panel)).to_numpy()
+    return churned
 
 
 def _log_odds(risk: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -260,6 +260,12 @@ def _check_fits(tables: Tables, analysis: SuccessAnalysis) -> None:
                 f"{process.name} applies to accounts by {', '.join(missing)}, which is not a "
                 "declared text attribute of accounts"
             )
+    for segment in analysis.segments:
+        if missing := sorted(set(segment.applies_to) - texts):
+            problems.append(
+                f"a segment applies to accounts by {', '.join(missing)}, which is not a declared "
+                "text attribute of accounts"
+            )
     if problems:
         raise OptionError(
             "the success analysis and the tables do not fit: " + "; ".join(problems),

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from leadsignal.credentials import Source, is_url, secret_in
 from leadsignal.errors import Fault, OptionError, ProjectError
 from leadsignal.schema import BY_NAME, TABLES
 from leadsignal.settings import (
@@ -21,6 +22,7 @@ from leadsignal.settings import (
     share,
     texts,
 )
+from leadsignal.source_settings import ELSEWHERE, a_table_name, take_sources
 
 PROJECT_FILE = "leadsignal.toml"
 ANALYSIS_FILE = "success.toml"
@@ -47,9 +49,14 @@ class TableSource:
     ``columns`` maps our names to theirs. ``attributes`` (accounts only) are columns of which the
     user says that they have not changed since the start; ``attribute_kinds`` fixes "number" or
     "text" for some. ``delimiter`` and ``encoding`` overrule what a CSV file looks like.
+    In a database, the rows are those of ``table`` (its name in parts, as schema and table) or of
+    ``query``, in the source named ``source``; a ``path`` with a source starts from its URL.
     """
 
     path: str | None = None
+    table: tuple[str, ...] | None = None
+    query: str | None = None
+    source: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     attributes: tuple[str, ...] = ()
     attribute_kinds: Mapping[str, str] = field(default_factory=dict)
@@ -62,6 +69,8 @@ class TableSource:
 @dataclass(frozen=True)
 class Project:
     """The options of a project and the sources of its tables; durations are in days.
+
+    ``url`` is the folder of tables in an object store, where they lie in one.
 
     >>> Project().replace(horizon="26w").horizon
     182
@@ -79,6 +88,8 @@ class Project:
     causes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     usage_low: UsageLow = UsageLow()
     tables: Mapping[str, TableSource] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    url: str | None = None
 
     def replace(self, **options: Any) -> Project:
         """Return the project with some options changed; durations are texts such as "28d".
@@ -141,6 +152,14 @@ def _analysis(value: object) -> Path:
     return Path(value if isinstance(value, Path) else a_text(value))
 
 
+def _a_path(value: object) -> str:
+    path = a_text(value)
+    secret = secret_in(path) if is_url(path) else None
+    if secret:
+        raise OptionError(f"holds {secret}", ELSEWHERE)
+    return path
+
+
 OPTIONS: dict[str, Callable[[Any], Any]] = {
     "as_of": a_day,
     "every": a_duration,
@@ -158,7 +177,10 @@ _USAGE_LOW: dict[str, Callable[[Any], Any]] = {
     "within": a_duration,
 }
 _TABLE: dict[str, Callable[[Any], Any]] = {
-    "path": a_text,
+    "path": _a_path,
+    "table": a_table_name,
+    "query": a_text,
+    "source": a_text,
     "complete_from": a_day,
     "complete_through": a_day,
     "delimiter": _delimiter,
@@ -177,7 +199,7 @@ def _option(name: str, value: object) -> object:
 
 
 def read_project(path: str | Path) -> Project:
-    """Read a project from a folder of tables or from a ``.toml`` file.
+    """Read a project from a folder of tables (or its URL) or from a ``.toml`` file.
 
     A folder may hold ``leadsignal.toml`` and ``success.toml``; it needs neither. Raises
     ProjectError, which lists every fault with its line.
@@ -186,6 +208,8 @@ def read_project(path: str | Path) -> Project:
     >>> read_project(tempfile.gettempdir()).every
     28
     """
+    if is_url(path):
+        return Project(url=str(path))
     path = Path(path)
     file = path if path.suffix == ".toml" else path / PROJECT_FILE
     if path.suffix != ".toml" and not path.is_dir():
@@ -215,7 +239,9 @@ def _with_analysis(project: Project) -> Project:
 
 
 def _project(settings: Settings, folder: Path) -> Project:
-    top = settings.section((), settings.values, ("project", "causes", "usage_low", "tables"))
+    top = settings.section(
+        (), settings.values, ("project", "causes", "usage_low", "sources", "tables")
+    )
     given = settings.section(("project",), top.get("project", {}), OPTIONS)
     options = settings.take_all(("project",), given, OPTIONS)
     if "analysis" in options:
@@ -226,10 +252,18 @@ def _project(settings: Settings, folder: Path) -> Project:
     low = settings.section(("usage_low",), top.get("usage_low", {}), _USAGE_LOW)
     usage_low = UsageLow(**settings.take_all(("usage_low",), low, _USAGE_LOW))
     _check_usage_low(settings, usage_low)
-    tables = dict(_take_tables(settings, top.get("tables", {})))
+    named = top.get("sources", {})
+    sources = take_sources(settings, named, folder)
+    tables = dict(_take_tables(settings, top.get("tables", {}), tuple(named)))
     if settings.faults:
         raise ProjectError(sorted(settings.faults, key=lambda fault: fault.line or 0))
-    return Project(folder=folder, causes=causes, usage_low=usage_low, tables=tables, **options)
+    more: dict[str, Any] = {
+        "causes": causes,
+        "usage_low": usage_low,
+        "tables": tables,
+        "sources": sources,
+    }
+    return Project(folder=folder, **more, **options)
 
 
 def _existing(settings: Settings, path: Path, given: object) -> Path:
@@ -271,19 +305,17 @@ def _check_usage_low(settings: Settings, low: UsageLow) -> None:
         settings.fault(("usage_low", "within"), "leaves no room for a best stretch", remedy)
 
 
-def _take_tables(settings: Settings, value: object) -> Iterator[tuple[str, TableSource]]:
+def _take_tables(
+    settings: Settings, value: object, sources: tuple[str, ...]
+) -> Iterator[tuple[str, TableSource]]:
     for name, given in settings.section(("tables",), value, BY_NAME).items():
-        yield name, _take_table(settings, name, given)
+        yield name, _take_table(settings, name, given, sources)
 
 
-def _take_table(settings: Settings, name: str, given: object) -> TableSource:
+def _take_table(
+    settings: Settings, name: str, given: object, sources: tuple[str, ...]
+) -> TableSource:
     path = ("tables", name)
-    given = dict(given) if isinstance(given, dict) else given
-    for later in ("query", "source"):
-        if isinstance(given, dict) and later in given:
-            remedy = "Export the table to CSV or Parquet and give its path"
-            settings.fault((*path, later), "tables cannot be queried yet", remedy)
-            del given[later]
     attributes = ("attributes",) if name == "accounts" else ()
     section = settings.section(path, given, (*_TABLE, "columns", *attributes))
     taken = settings.take_all(path, section, _TABLE)
@@ -292,7 +324,36 @@ def _take_table(settings: Settings, name: str, given: object) -> TableSource:
     first, last = taken.get("complete_from"), taken.get("complete_through")
     if first and last and last < first:
         settings.fault((*path, "complete_through"), "lies before complete_from", "Correct one")
+    _settle_source(settings, name, section, taken, sources)
     return TableSource(columns=columns, attributes=names, attribute_kinds=kinds, **taken)
+
+
+def _settle_source(
+    settings: Settings,
+    name: str,
+    section: Mapping[str, Any],
+    taken: dict[str, Any],
+    sources: tuple[str, ...],
+) -> None:
+    """Find the source of a table; with one source alone, it need not be named."""
+    path = ("tables", name)
+    ways = [key for key in ("path", "table", "query") if key in section]
+    if len(ways) > 1:
+        problem = f"{' and '.join(ways)} both say where the rows are"
+        settings.fault((*path, ways[1]), problem, "Keep one of them")
+    source = taken.get("source")
+    if source is not None and source not in sources:
+        known = one_of(sources, source) if sources else f"Add a section [sources.{source}]"
+        settings.fault((*path, "source"), "is not a source", known, source)
+    elif source is None and {"table", "query"} & set(ways):
+        if len(sources) == 1:
+            taken["source"] = sources[0]
+        else:
+            known = " or ".join(f'source = "{name}"' for name in sources)
+            remedy = f"Add {known}" if known else "Add a section [sources.NAME] with its url"
+            settings.fault((*path, ways[0]), "does not say which source it is in", remedy)
+    elif source is not None and not ways:
+        taken["table"] = (name,)
 
 
 def _take_columns(settings: Settings, name: str, value: object) -> dict[str, str]:

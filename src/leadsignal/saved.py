@@ -22,6 +22,13 @@ RECIPE = "model.json"
 CHURN, OTHER = "churn.skops", "other.skops"
 TRUSTED = (
     "functools.partial",
+    "leadsignal.encoding.IndicatorEncoder",
+    "leadsignal.hazards.Blend",
+    "leadsignal.learners.Boosting",
+    "leadsignal.learners.LandmarkCox",
+    "leadsignal.learners.LinearColumns",
+    "leadsignal.learners.Logistic",
+    "leadsignal.stacking.Layout",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.utils.validation.check_array",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, TypeVar
 
+from leadsignal.credentials import SECRET_WORDS, hide_secrets
 from leadsignal.durations import days_in
 from leadsignal.errors import Fault, OptionError
 
@@ -166,7 +167,7 @@ class Settings:
 
 
 def _as_written(value: object) -> str:
-    return value if isinstance(value, str) else str(value)
+    return hide_secrets(value if isinstance(value, str) else str(value))
 
 
 def _syntax_fault(error: tomllib.TOMLDecodeError, text: str, file: str | None) -> Fault:
@@ -175,6 +176,8 @@ def _syntax_fault(error: tomllib.TOMLDecodeError, text: str, file: str | None) -
     line = int(at[1]) if at else text.count("\n") + 1
     lines = text.splitlines()
     value = lines[line - 1].strip() if 0 < line <= len(lines) else None
+    if value and ("://" in value or any(word in value.lower() for word in SECRET_WORDS)):
+        value = None  # A line that cannot be read may hold a password in any form.
     remedy = 'Correct the line; texts stand in quotes, as in key = "value".'
     return Fault(file, None, line, None, value or None, f"is not valid TOML: {said}", remedy)
 

@@ -79,15 +79,14 @@ class Store:
         self.connection.unregister("bad_rows")
 
     def types_of(self, part: Part) -> dict[str, str]:
-        """Return the DuckDB type of each column of a part, by the part's names."""
+        """Return the DuckDB type of each column of a part that is read, by the part's names."""
         if part.reader is not None:
             part.reader = part.reader() if callable(part.reader) else part.reader
             self.connection.register("incoming", part.reader)
-        listed = ", ".join(
-            f"{expression} AS c{index}" for index, expression in enumerate(part.columns.values())
-        )
+        names = [name for name in part.columns if name in part.asked or not part.on_demand]
+        listed = ", ".join(f"{part.columns[name]} AS c{at}" for at, name in enumerate(names))
         described = self.connection.execute(f"DESCRIBE SELECT {listed} FROM {part.relation}")
-        return dict(zip(part.columns, (row[1] for row in described.fetchall()), strict=True))
+        return dict(zip(names, (row[1] for row in described.fetchall()), strict=True))
 
     def compress_texts(self, yes: bool) -> None:
         """Say whether texts are to be compressed: a quarter of the space, twice the time."""

@@ -6,7 +6,8 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,14 @@ class Bullseye:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """The bullseye of some accounts, where it differs; what it leaves empty is everybody's."""
+
+    applies_to: Mapping[str, tuple[str, ...]]
+    bullseye: Bullseye
+
+
+@dataclass(frozen=True)
 class Tracking:
     """The behaviours that stand for a sponsor, a handoff and a diary."""
 
@@ -65,12 +74,17 @@ class Tracking:
 
 @dataclass(frozen=True, repr=False)
 class SuccessAnalysis:
-    """The Success Analysis of a product: bullseye, tracking and up to three processes."""
+    """The Success Analysis of a product: bullseye, tracking and up to three processes.
+
+    Segments may have their own bullseye, and processes of their own by ``applies_to``; up to three
+    processes are meant for any one account. ``file`` is where it was read from.
+    """
 
     processes: tuple[Process, ...]
     bullseye: Bullseye = Bullseye()
     tracking: Tracking = Tracking()
-    file: str | None = None
+    file: str | None = field(default=None, compare=False)
+    segments: tuple[Segment, ...] = ()
 
     @classmethod
     def from_toml(cls, text: str, file: str | None = None) -> SuccessAnalysis:
@@ -94,6 +108,30 @@ class SuccessAnalysis:
             raise SuccessAnalysisError(sorted(settings.faults, key=lambda fault: fault.line or 0))
         return analysis
 
+    @property
+    def success_metrics(self) -> tuple[str, ...]:
+        """The metrics by which any account is measured, everybody's first."""
+        named = (self.bullseye, *(segment.bullseye for segment in self.segments))
+        return tuple(dict.fromkeys(b.success_metric for b in named if b.success_metric))
+
+    def bullseye_of(self, attributes: Mapping[str, object]) -> Bullseye:
+        """Return the bullseye of an account with these attributes: its segment's, else everybody's.
+
+        >>> enterprise = Segment({"segment": ("enterprise",)}, Bullseye("Close as a group"))
+        >>> analysis = SuccessAnalysis((), Bullseye("Close fast", "days"), segments=(enterprise,))
+        >>> analysis.bullseye_of({"segment": "enterprise"})
+        Bullseye(objective='Close as a group', success_metric='days', traits=())
+        """
+        for segment in self.segments:
+            if applies(segment.applies_to, attributes):
+                own = {key: value for key, value in vars(segment.bullseye).items() if value}
+                return replace(self.bullseye, **own)
+        return self.bullseye
+
+    def processes_of(self, attributes: Mapping[str, object]) -> tuple[Process, ...]:
+        """Return the processes that are meant for an account with these attributes."""
+        return tuple(p for p in self.processes if applies(p.applies_to, attributes))
+
     def __repr__(self) -> str:
         lines = [self.bullseye.objective] if self.bullseye.objective else []
         return "\n  ".join(["SuccessAnalysis", *lines, *map(str, self.processes)])
@@ -111,7 +149,7 @@ class SuccessAnalysis:
     def to_dict(self) -> dict[str, Any]:
         """Return the analysis as plain dictionaries and lists; durations are in days."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return {key: plain[key] for key in ("bullseye", "tracking", "processes")}
+        return {key: plain[key] for key in ("bullseye", "segments", "tracking", "processes")}
 
     def to_frame(self) -> pd.DataFrame:
         """Return a data frame with a row a process."""
@@ -123,10 +161,23 @@ class SuccessAnalysis:
         """Return TOML text that ``from_toml`` reads back as the same analysis."""
         parts = [
             _section("[bullseye]", asdict(self.bullseye)),
+            *(
+                _section("[[segment]]", {"applies_to": s.applies_to, **asdict(s.bullseye)})
+                for s in self.segments
+            ),
             _section("[tracking]", asdict(self.tracking)),
             *(_section("[[process]]", _written(process)) for process in self.processes),
         ]
         return "\n".join(part for part in parts if part)
+
+
+def applies(applies_to: Mapping[str, tuple[str, ...]], attributes: Mapping[str, object]) -> bool:
+    """Return whether what ``applies_to`` asks for holds of an account's attributes.
+
+    >>> applies({"segment": ("mid", "large")}, {"segment": "mid"}), applies({}, {})
+    (True, True)
+    """
+    return all(attributes.get(name) in values for name, values in applies_to.items())
 
 
 def read_success_analysis(path: str | Path) -> SuccessAnalysis:
@@ -182,33 +233,75 @@ _REQUIRED = ("name", "behavior", "at_least", "within")
 
 
 def _analysis(settings: Settings, file: str | None) -> SuccessAnalysis:
-    top = settings.section((), settings.values, ("bullseye", "tracking", "process"))
+    top = settings.section((), settings.values, ("bullseye", "segment", "tracking", "process"))
     bullseye = settings.section(("bullseye",), top.get("bullseye", {}), _BULLSEYE)
     tracking = settings.section(("tracking",), top.get("tracking", {}), _TRACKING)
-    given = top.get("process", [])
-    if not isinstance(given, list):
-        settings.fault(("process",), "must be a list of sections", "Write [[process]]")
-        given = []
-    _check_number(settings, given)
+    given = _sections(settings, top, "process")
+    if not given and not settings.faults:
+        settings.fault(("process",), "names no process", "Add a section [[process]]")
     processes = [_process(settings, index, value) for index, value in enumerate(given)]
+    _check_number(settings, processes)
     _check_names(settings, processes)
+    listed = enumerate(_sections(settings, top, "segment"))
+    segments = [_segment(settings, index, value) for index, value in listed]
     return SuccessAnalysis(
         tuple(process for process in processes if process is not None),
         Bullseye(**settings.take_all(("bullseye",), bullseye, _BULLSEYE)),
         Tracking(**settings.take_all(("tracking",), tracking, _TRACKING)),
         file,
+        tuple(segment for segment in segments if segment is not None),
     )
 
 
-def _check_number(settings: Settings, given: list[Any]) -> None:
-    if len(given) > MOST_PROCESSES:
-        settings.fault(
-            ("process", MOST_PROCESSES),
-            f"{len(given)} processes are too many",
-            f"Keep the {MOST_PROCESSES} that matter most",
-        )
-    if not given and not settings.faults:
-        settings.fault(("process",), "names no process", "Add a section [[process]]")
+def _sections(settings: Settings, top: Mapping[str, Any], name: str) -> list[Any]:
+    given = top.get(name, [])
+    if not isinstance(given, list):
+        settings.fault((name,), "must be a list of sections", f"Write [[{name}]]")
+        return []
+    return given
+
+
+def _check_number(settings: Settings, processes: list[Process | None]) -> None:
+    """Refuse more processes than an account can have in view; segments may have their own."""
+    placed = [(index, p) for index, p in enumerate(processes) if p is not None]
+    for chosen in combinations(placed, MOST_PROCESSES + 1):
+        if _meet([process.applies_to for _, process in chosen]):
+            settings.fault(
+                ("process", chosen[-1][0]),
+                f"{len(chosen)} processes for the same accounts are too many",
+                f"Keep the {MOST_PROCESSES} that matter most, or say what each applies_to",
+            )
+            return
+
+
+def _meet(asked: list[Mapping[str, tuple[str, ...]]]) -> bool:
+    """Whether some account may have all that is asked for."""
+    names = {name for one in asked for name in one}
+    return all(
+        set.intersection(*(set(one[name]) for one in asked if name in one)) for name in names
+    )
+
+
+def _segment(settings: Settings, index: int, given: object) -> Segment | None:
+    path = ("segment", index)
+    section = settings.section(path, given, (*_BULLSEYE, "applies_to"))
+    if not isinstance(given, dict):
+        return None
+    applies_to = _applies_to(settings, path, section)
+    if not applies_to:
+        remedy = 'Add applies_to = { segment = ["enterprise"] }'
+        settings.fault(path, "does not say what it applies to", remedy)
+    if not section.keys() & _BULLSEYE.keys():
+        remedy = "Add objective, success_metric or traits, or leave it out"
+        settings.fault(path, "says nothing of its own", remedy)
+    return Segment(applies_to, Bullseye(**settings.take_all(path, section, _BULLSEYE)))
+
+
+def _applies_to(
+    settings: Settings, path: tuple[str | int, ...], section: Mapping[str, Any]
+) -> dict[str, tuple[str, ...]]:
+    applied = settings.section((*path, "applies_to"), section.get("applies_to", {}))
+    return settings.take_all((*path, "applies_to"), applied, dict.fromkeys(applied, texts))
 
 
 def _check_names(settings: Settings, processes: list[Process | None]) -> None:
@@ -229,8 +322,7 @@ def _process(settings: Settings, index: int, given: object) -> Process | None:
         if key not in section:
             settings.fault(path, f"has no {key}", f"Add {key} to the process")
     taken = settings.take_all(path, section, _PROCESS)
-    applies = settings.section((*path, "applies_to"), section.get("applies_to", {}))
-    applies_to = settings.take_all((*path, "applies_to"), applies, dict.fromkeys(applies, texts))
+    applies_to = _applies_to(settings, path, section)
     _check_sizes(settings, path, taken)
     if any(key not in taken for key in _REQUIRED):
         return None

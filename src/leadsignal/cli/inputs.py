@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 PROJECT_OPTIONS = ("as_of", "every", "horizon", "capacity", "warning_time")
+ESTIMATORS = ("ensemble", "boosting", "logistic", "cox")
 
 
 def new_command(

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from leadsignal.cli.inputs import (
+    ESTIMATORS,
     build_given_panel,
     new_command,
 )
@@ -18,7 +19,7 @@ def add_commands(commands: Any) -> None:
     backtest = new_command(commands, "backtest", _backtest, "replay past alerts against baselines")
     backtest.add_argument("--origins", type=int, default=6, help="cut-offs (default: %(default)s)")
     backtest.add_argument("--segment", metavar="NAME", help="break results down by this attribute")
-    backtest.add_argument("--estimator", choices=("boosting", "logistic"), default="boosting")
+    backtest.add_argument("--estimator", choices=ESTIMATORS, default="ensemble")
 
 
 def _audit(options: argparse.Namespace) -> int:

@@ -30,11 +30,11 @@ ROW_COLUMNS = {
 
 
 def declare(given: Given) -> list[Indicator]:
-    """Results of the success metric, if the bullseye names one, else of all metrics."""
+    """Results of the success metrics, if the bullseye names any, else of all metrics."""
     if not given.has("results"):
         return []
-    metric = given.analysis.bullseye.success_metric
-    where = (("metric", (metric,)),) if metric and given.has("results", "metric") else ()
+    metrics = given.analysis.success_metrics
+    where = (("metric", metrics),) if metrics and given.has("results", "metric") else ()
     made = [
         Indicator(
             "result_value",

@@ -7,22 +7,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from leadsignal.credentials import is_url
 from leadsignal.errors import Fault
 from leadsignal.project import Project, near_table
 from leadsignal.schema import BY_NAME, TABLES
 
-Format = Literal["csv", "parquet"]
+Format = Literal["csv", "parquet", "rows", "remote"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
 """Other endings are taken for CSV where the user names the file himself."""
 
 
 @dataclass(frozen=True)
 class Located:
-    """The files of one table, all of one format, in the order of their names."""
+    """The files of one table, all of one format, in the order of their names.
+
+    The rows of a database ("rows") have no files, and those of an object store ("remote") have
+    them once they are copied; ``names`` is then what they are called there.
+    """
 
     table: str
     files: tuple[Path, ...]
     format: Format
+    names: tuple[str, ...] = ()
+
+    def shown(self) -> list[str]:
+        """Return what the files are called in messages: of several, with their folder."""
+        if self.names:
+            return list(self.names)
+        if len(self.files) == 1:
+            return [self.files[0].name]
+        return [f"{file.parent.name}/{file.name}" for file in self.files]
 
 
 def locate(project: Project) -> tuple[list[Located], list[Fault]]:
@@ -31,12 +45,7 @@ def locate(project: Project) -> tuple[list[Located], list[Fault]]:
     faults: list[Fault] = []
     folder = project.folder or Path()
     for table in TABLES:
-        source = project.tables.get(table.name)
-        found = (
-            at_path(table.name, folder, source.path)
-            if source and source.path
-            else _conventional(table.name, folder)
-        )
+        found = _find(project, table.name, folder)
         if isinstance(found, Located):
             located.append(found)
         elif found:
@@ -47,6 +56,17 @@ def locate(project: Project) -> tuple[list[Located], list[Fault]]:
     return located, faults
 
 
+def _find(project: Project, table: str, folder: Path) -> Located | Fault | None:
+    source = project.tables.get(table)
+    if source and (source.table or source.query):
+        return Located(table, (), "rows")
+    if source and source.path and (source.source or is_url(source.path)):
+        return Located(table, (), "remote")
+    if source and source.path:
+        return at_path(table, folder, source.path)
+    return _conventional(table, folder)
+
+
 def at_path(table: str, folder: Path, given: str | Path) -> Located | Fault:
     """Return the files at a path the user gave: a file, a folder of parts, or a glob."""
     path = folder / Path(given).expanduser()
@@ -55,9 +75,9 @@ def at_path(table: str, folder: Path, given: str | Path) -> Located | Fault:
         files = sorted(base.glob(str(path.relative_to(base))))
         if not files:
             return _fault(table, str(given), "no file matches", "Correct the pattern.")
-        return _of_one_format(table, files, str(given))
+        return of_one_format(table, files, str(given))
     if path.is_dir():
-        return _of_one_format(table, _parts(path), str(given))
+        return of_one_format(table, _parts(path), str(given))
     if not path.exists():
         return _fault(table, str(given), "no such file", _hint(path))
     return Located(table, (path,), SUFFIXES.get(path.suffix.lower(), "csv"))
@@ -80,7 +100,7 @@ def _conventional(table: str, folder: Path) -> Located | Fault | None:
     if not found:
         return None
     if found[0].is_dir():
-        return _of_one_format(table, _parts(found[0]), found[0].name)
+        return of_one_format(table, _parts(found[0]), found[0].name)
     return Located(table, (found[0],), SUFFIXES[found[0].suffix])
 
 
@@ -88,7 +108,8 @@ def _parts(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
-def _of_one_format(table: str, files: list[Path], shown: str) -> Located | Fault:
+def of_one_format(table: str, files: list[Path], shown: str) -> Located | Fault:
+    """Return files of one table, or the fault that there are none, or of two formats."""
     formats = {SUFFIXES.get(file.suffix.lower(), "csv") for file in files}
     if not files:
         return _fault(table, shown, "a folder without parts", "Put .csv or .parquet files in it.")
@@ -101,7 +122,7 @@ def _misspelt(folder: Path, present: set[str]) -> Iterator[Fault]:
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name in _conventional_names():
+        if path.suffix.lower() not in SUFFIXES or path.name in conventional_names():
             continue
         meant = near_table(path.stem.strip().replace(" ", "_").replace("-", "_"))
         if meant and meant not in present:
@@ -109,7 +130,8 @@ def _misspelt(folder: Path, present: set[str]) -> Iterator[Fault]:
             yield Fault(path.name, None, None, None, None, "is not the name of a table", remedy)
 
 
-def _conventional_names() -> set[str]:
+def conventional_names() -> set[str]:
+    """Return the names of files that are called after a table."""
     return {f"{table.name}{suffix}" for table in TABLES for suffix in SUFFIXES}
 
 

@@ -25,6 +25,7 @@ class Part:
     Arrow stream to register under that name, where there is one. After the rows are through,
     ``faults()`` tells of rows that never became rows, and how many more there were; it raises
     UnreadableError where the whole is not to be trusted. ``lines(rows)`` says where rows stand.
+    Of a part that is read ``on_demand``, only the columns ``asked`` for leave the database.
     """
 
     table: str
@@ -37,6 +38,8 @@ class Part:
     faults: Callable[[], tuple[list[Fault], int]] = field(default=lambda: ([], 0))
     lines: Callable[[list[int]], list[int]] = field(default=lambda rows: [row + 1 for row in rows])
     notices: tuple[str, ...] = ()
+    on_demand: bool = False
+    asked: tuple[str, ...] = ()
 
 
 def quoted(name: str) -> str:

@@ -1,0 +1,97 @@
+"""Indicators as columns for linear models: numbers on one scale, categories and gaps as flags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+SKEWED = 3.0
+"""A number that is never negative and exceeds this is a count or a time: its logarithm is read."""
+FURTHEST = 3.0
+"""Standard deviations from the mean beyond which a value counts as being there."""
+RARELY = 0.005
+"""Gaps in a smaller share of rows get no flag of their own."""
+
+
+class IndicatorEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # no types there
+    """Encode rows (n, columns) of numbers with NaN for missing; a scikit-learn transformer.
+
+    Counts and times enter as log(1 + x); each number is centred, scaled and held within three
+    standard deviations; missing is the mean and a flag. ``categorical_features`` is a mask
+    (columns,) of columns that hold codes: one flag a code seen in fitting, none for others.
+
+    >>> IndicatorEncoder().fit_transform([[1.0], [3.0], [np.nan]])
+    array([[-1.,  0.],
+           [ 1.,  0.],
+           [ 0.,  1.]])
+    """
+
+    def __init__(self, categorical_features: ArrayLike | None = None) -> None:
+        self.categorical_features = categorical_features
+
+    def fit(self, X: ArrayLike, y: object = None) -> IndicatorEncoder:
+        """Learn scales, codes and which columns have gaps."""
+        rows = self._checked(X, reset=True)
+        coded = np.zeros(rows.shape[1], dtype=bool)
+        if self.categorical_features is not None:
+            coded = np.asarray(self.categorical_features, dtype=bool)
+        gaps = np.isnan(rows)
+        self.numbers_ = np.flatnonzero(~coded & ~gaps.all(axis=0))
+        numbers = rows[:, self.numbers_]
+        self.logged_ = (np.nanmin(numbers, 0, initial=np.inf) >= 0) & (
+            np.nanmax(numbers, 0, initial=-np.inf) > SKEWED
+        )
+        numbers = self._logged(numbers)
+        self.mean_ = np.nanmean(numbers, axis=0) if numbers.size else np.zeros(0)
+        spread = np.nanstd(numbers, axis=0) if numbers.size else np.zeros(0)
+        self.scale_ = np.where(spread > 0, spread, 1.0)
+        self.with_gaps_ = np.flatnonzero(gaps.mean(axis=0) > RARELY)
+        self.flags_ = np.array(
+            [
+                (column, code)
+                for column in np.flatnonzero(coded)
+                for code in np.unique(rows[~gaps[:, column], column])
+            ],
+            dtype=float,
+        ).reshape(-1, 2)
+        return self
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return numbers, flags of gaps and flags of codes, in this order."""
+        check_is_fitted(self)
+        rows = self._checked(X, reset=False)
+        numbers = (self._logged(rows[:, self.numbers_]) - self.mean_) / self.scale_
+        numbers = np.clip(np.nan_to_num(numbers, nan=0.0), -FURTHEST, FURTHEST)
+        gaps = np.isnan(rows[:, self.with_gaps_])
+        columns, codes = self.flags_[:, 0].astype(int), self.flags_[:, 1]
+        return np.hstack([numbers, gaps, rows[:, columns] == codes]).astype(float)
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Return the name of each column of the result."""
+        from sklearn.utils.validation import _check_feature_names_in
+
+        check_is_fitted(self)
+        names = _check_feature_names_in(self, input_features)
+        coded = [f"{names[int(column)]}_is_{code:g}" for column, code in self.flags_]
+        gaps = [f"{names[column]}_missing" for column in self.with_gaps_]
+        return np.array([*names[self.numbers_], *gaps, *coded], dtype=object)
+
+    def _checked(self, X: ArrayLike, *, reset: bool) -> NDArray[np.float64]:
+        rows: NDArray[np.float64] = validate_data(
+            self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan"
+        )
+        return rows
+
+    def _logged(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(self.logged_, np.log1p(np.maximum(numbers, 0)), numbers)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

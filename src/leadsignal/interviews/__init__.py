@@ -1,0 +1,21 @@
+"""Interviews with successful accounts: briefs to fill in, answers read back and distilled."""
+
+from leadsignal.interviews.agreement import Agreement
+from leadsignal.interviews.answers import Interview, InterviewError, Interviews, read_interviews
+from leadsignal.interviews.bullseye import BullseyePage, bullseye_page
+from leadsignal.interviews.distilling import Distilled, distil
+from leadsignal.interviews.kit import InterviewKit, write_interview_kit
+
+__all__ = [
+    "Agreement",
+    "BullseyePage",
+    "Distilled",
+    "Interview",
+    "InterviewError",
+    "InterviewKit",
+    "Interviews",
+    "bullseye_page",
+    "distil",
+    "read_interviews",
+    "write_interview_kit",
+]

@@ -1,0 +1,139 @@
+"""The form: its questions and fields, written by the kit and read back by ``read_interviews``."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MOST = 3
+"""Traits and processes that an answer may name: a list is not an answer."""
+VERSION = 1
+BEGIN = "<!-- answers: write below, after the colons; leave the labels as they are -->"
+_HEADER = re.compile(r"<!-- leadsignal interview (\{.*\}) -->\s*")
+
+
+@dataclass(frozen=True)
+class FormField:
+    """One field: its ``key``, its ``label`` on the form, a ``hint``, and whether it is prose."""
+
+    key: str
+    label: str
+    hint: str = ""
+    prose: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question with its fields."""
+
+    title: str
+    fields: tuple[FormField, ...]
+
+
+TALK = Question(
+    "The talk",
+    (
+        FormField("spoke_with", "Spoke with", "stays in this file", prose=True),
+        FormField("spoke_on", "On", "as in 2025-03-31"),
+    ),
+)
+QUESTIONS = (
+    TALK,
+    Question(
+        "1. Why did they buy?",
+        (
+            FormField("reason", "In their words", prose=True),
+            FormField("objective", "Objective", "one line: what they wanted to reach"),
+        ),
+    ),
+    Question(
+        "2. How successful has it been?",
+        (
+            FormField("success", "In their words", prose=True),
+            FormField("success_metric", "Measure of success", "the metric, as results call it"),
+        ),
+    ),
+    Question(
+        "3. What did they do to make it so?",
+        (
+            FormField("how", "In their words", prose=True),
+            FormField("traits", "Traits", f"what they are, at most {MOST}, separated by ;"),
+        ),
+    ),
+)
+PROCESS = "Process"
+PROCESS_FIELDS = (
+    FormField("name", "Short name", "as in weekly review"),
+    FormField("why", "Why it matters", prose=True),
+    FormField("behaviors", "Behaviour", "as the table behaviors calls it; several separated by ;"),
+    FormField("at_least", "At least", "a number of events"),
+    FormField("by_users", "By users", "by how many people; 1 if left empty"),
+    FormField("within", "Within", "as in 30d or 4w"),
+    FormField("sustained_for", "Sustained for", "so many times in a row; 1 if left empty"),
+    FormField("adopt_by", "Adopted by", "day since the start, as in 90d; may stay empty"),
+)
+
+
+def header(account_id: str, as_of: str) -> str:
+    """Return the first line of a brief, which says whose it is.
+
+    >>> header("A-1", "2025-01-01")[:44]
+    '<!-- leadsignal interview {"version": 1, "ac'
+    """
+    told = json.dumps({"version": VERSION, "account_id": account_id, "as_of": as_of})
+    told = told.replace("--", "-\\u002d").replace("<", "\\u003c").replace(">", "\\u003e")
+    return f"<!-- leadsignal interview {told} -->"
+
+
+def read_header(line: str) -> Mapping[str, Any] | None:
+    """Return what the first line of a brief says, or None where it is not one.
+
+    >>> read_header(header("a-->b", "2025-01-01"))["account_id"]
+    'a-->b'
+    """
+    found = _HEADER.fullmatch(line)
+    try:
+        told = json.loads(found[1]) if found else None
+    except ValueError:
+        return None
+    if not isinstance(told, dict) or told.get("version") != VERSION:
+        return None
+    return told if isinstance(told.get("account_id"), str) else None
+
+
+def blank_form() -> str:
+    """Return the questions with empty fields, as Markdown."""
+    lines = [BEGIN, ""]
+    for question in QUESTIONS:
+        lines += [f"## {question.title}", "", *map(_line, question.fields), ""]
+    for number in range(1, MOST + 1):
+        lines += [f"### {PROCESS} {number}", "", *map(_line, PROCESS_FIELDS), ""]
+    return "\n".join(lines)
+
+
+def _line(field: FormField) -> str:
+    return f"- {field.label}:" + (f" <!-- {field.hint} -->" if field.hint else "")
+
+
+def markdown(text: object) -> str:
+    """Return a text as Markdown that shows it and nothing else: no markup, no HTML, one line.
+
+    >>> markdown("<b>|_x_")
+    '&lt;b&gt;\\\\|\\\\_x\\\\_'
+    """
+    plain = one_line(str(text))
+    escaped = html.escape(plain.replace("\\", "\\\\"), quote=False)
+    escaped = re.sub(r"([`*\[\]{}#|~!])", r"\\\1", escaped)
+    # Inside a word an underscore marks nothing, and names are full of them.
+    escaped = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
+    return escaped.replace("://", ":\\//").replace("www.", "www\\.")
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks, control characters and changes of direction."""
+    kept = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(kept.split())

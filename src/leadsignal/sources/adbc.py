@@ -1,0 +1,146 @@
+"""PostgreSQL, and other databases that have an ADBC driver: rows arrive as Arrow batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.credentials import Access
+from leadsignal.errors import SourceError
+from leadsignal.sources.databases import INSTALL, Asked, Database
+from leadsignal.sources.parts import quoted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+POSTGRES = "adbc_driver_postgresql"
+CONNECT_SECONDS = 30
+AS_NUMERIC, AS_TEXT = ("money",), ("bpchar", "json", "jsonb", "name", "char")
+"""PostgreSQL's types whose binary form says something else than the value: money comes as cents,
+char(n) with its blanks."""
+
+
+class AdbcDatabase(Database):
+    """A connection through ADBC; in PostgreSQL all tables are read from one snapshot."""
+
+    def __init__(self, access: Access, driver: str) -> None:
+        self.access = access
+        self.postgres = driver == POSTGRES
+        self.connection = connect(access, driver, autocommit=self.postgres)
+        self.schemas: dict[Asked, Any] = {}
+        if self.postgres:
+            self._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._run("SAVEPOINT reading")
+
+    def columns(self, asked: Asked) -> list[str]:
+        """Return the names of the columns; the planner answers without reading a row."""
+        statement = f"SELECT * FROM {asked.relation()} WHERE 1 = 0"
+        self._recover()
+        self.schemas[asked] = self._schema(statement)
+        return list(self.schemas[asked].names)
+
+    def rows(self, asked: Asked, names: list[str]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """Return the columns named, and their rows as they arrive."""
+        import pyarrow as pa
+
+        self._recover()
+        schema = self.schemas[asked]
+        listed = ", ".join(self._reading(schema.field(name)) for name in names)
+        cursor = self.connection.cursor()
+        cursor.execute(f"SELECT {listed} FROM {asked.relation()}")
+        reader = cursor.fetch_record_batch()
+        plain = pa.schema([pa.field(f.name, _storage(f.type)) for f in reader.schema])
+        return plain, self._batches(cursor, reader, plain)
+
+    def _batches(self, cursor: Any, reader: Any, plain: pa.Schema) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        try:
+            for batch in reader:
+                columns = [
+                    column.storage if isinstance(column, pa.ExtensionArray) else column
+                    for column in batch.columns
+                ]
+                yield pa.RecordBatch.from_arrays(columns, schema=plain)
+        finally:
+            reader.close()
+            cursor.close()
+
+    def _reading(self, field: pa.Field) -> str:
+        """Return the SQL of a column, cast where its binary form would say something else."""
+        name = quoted(field.name)
+        if not self.postgres:
+            return name
+        kind = (field.metadata or {}).get(b"POSTGRESQL:type", b"").decode()
+        if kind in AS_NUMERIC:
+            return f"CAST({name} AS numeric) AS {name}"
+        extension = hasattr(field.type, "extension_name")
+        if kind in AS_TEXT or (extension and kind != "numeric"):
+            return f"CAST({name} AS text) AS {name}"
+        return name
+
+    def tables(self) -> list[str]:
+        """Return the tables and views, those outside the search path with their schema."""
+        if not self.postgres:
+            return []
+        self._recover()
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname "
+                "ELSE n.nspname || '.' || c.relname END FROM pg_class c "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname <> "
+                "'information_schema' AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1 LIMIT 10000"
+            )
+            return [str(row[0]) for row in cursor.fetchall()]
+
+    def close(self) -> None:
+        """End the transaction and the connection."""
+        if self.postgres and not self.connection._closed:
+            with suppress(Exception):  # The server may have ended it already.
+                self._run("ROLLBACK")
+        self.connection.close()
+
+    def _schema(self, statement: str) -> Any:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement)
+            with cursor.fetch_record_batch() as reader:
+                return reader.schema
+
+    def _recover(self) -> None:
+        """Go on after a query that PostgreSQL refused: it ends the transaction otherwise."""
+        if self.postgres:
+            self._run("ROLLBACK TO SAVEPOINT reading")
+
+    def _run(self, statement: str) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement)
+
+
+def connect(access: Access, driver: str, autocommit: bool = False) -> Any:
+    """Return an ADBC connection; raises SourceError where the driver is not installed."""
+    try:
+        dbapi = import_module(f"{driver}.dbapi")
+    except ImportError:
+        package = driver.replace("_", "-")
+        remedy = INSTALL if driver == POSTGRES else f"python3 -m pip install {package}"
+        problem = f"source {access.name!r} needs the package {package}"
+        raise SourceError(problem, remedy) from None
+    url = _with_timeout(access.url) if driver == POSTGRES else access.url
+    options = {str(name): str(value) for name, value in access.options.items()}
+    more = {"db_kwargs": options} if options else {}
+    return dbapi.connect(url, autocommit=autocommit, **more)
+
+
+def _with_timeout(url: str) -> str:
+    """Return a PostgreSQL URL that gives up on a host that does not answer."""
+    if "connect_timeout" in url or "PGCONNECT_TIMEOUT" in os.environ:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}connect_timeout={CONNECT_SECONDS}"
+
+
+def _storage(kind: Any) -> Any:
+    return kind.storage_type if hasattr(kind, "storage_type") else kind

@@ -1,0 +1,156 @@
+"""Files in object stores (and whatever else fsspec opens), copied beside the store, then read.
+
+A copy is checked as any file is: by its bytes, with lines. What was read is what was checked.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from leadsignal.credentials import (
+    Access,
+    Source,
+    hide_secrets,
+    named_source,
+    open_source,
+    secrets_of,
+)
+from leadsignal.errors import Fault, SourceError
+from leadsignal.project import TableSource
+from leadsignal.schema import TABLES
+from leadsignal.sources.databases import ADBC_DRIVERS, INSTALL, told_of
+from leadsignal.sources.locate import SUFFIXES, Located, conventional_names, of_one_format
+from leadsignal.sources.parts import UnreadableError
+
+
+class ObjectStores:
+    """The object stores of one reading, and the folder that files are copied to."""
+
+    def __init__(self, sources: Mapping[str, Source], folder: Path) -> None:
+        self.sources = sources
+        self.folder = folder
+        self.copied = 0
+
+    def fetch(self, table: str, source: TableSource) -> Located:
+        """Copy the files of one table; raises UnreadableError, which holds no secret."""
+        given = str(source.path)
+        try:
+            access = self._access(source.source, given)
+        except SourceError as error:
+            raise UnreadableError(told_of(table, error)) from None
+        found: Located = self._guarded(table, access, lambda: self._copy(table, access, given))
+        return found
+
+    def fetch_folder(self, url: str) -> Iterator[Located]:
+        """Copy the files of a folder that are called after their tables, one table at a time."""
+        access = Access("", url, None, {}, secrets_of(url))
+        if access.scheme.partition("+")[0] in {*ADBC_DRIVERS, "duckdb", "sqlite", "mysql"}:
+            problem = "is a database, not a folder of tables"
+            remedy = "Name it in a leadsignal.toml, as url of a section [sources.NAME]."
+            fault = Fault(access.hide(url), None, None, None, None, problem, remedy)
+            raise UnreadableError(fault)
+        names = self._guarded(None, access, lambda: self._names(access))
+        for table in (table.name for table in TABLES):
+            found = [name for name in names if PurePosixPath(name).stem == table]
+            if len(found) > 1:
+                problem = "two sources for one table"
+                shown = " and ".join(sorted(found))
+                raise UnreadableError(
+                    Fault(shown, table, None, None, None, problem, "Keep one of them.")
+                )
+            if found:
+                yield self.fetch(table, TableSource(path=f"{url.rstrip('/')}/{found[0]}"))
+
+    def forget(self) -> None:
+        """Remove the copies: all that is needed of them is in the store."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _access(self, source: str | None, given: str) -> Access:
+        if source is None:
+            return Access("", given, None, {}, secrets_of(given))
+        return open_source(named_source(self.sources, source))
+
+    def _names(self, access: Access) -> list[str]:
+        """Return what in a folder is called after a table: files, and folders of parts."""
+        files, root = _open(access, access.url)
+        names = [PurePosixPath(str(path).rstrip("/")).name for path in files.ls(root, detail=False)]
+        wanted = {*conventional_names(), *(table.name for table in TABLES)}
+        return [name for name in names if name in wanted]
+
+    def _copy(self, table: str, access: Access, given: str) -> Located:
+        url = given
+        if access.name:
+            url = f"{access.url.rstrip('/')}/{given.lstrip('/')}"
+        files, path = _open(access, url)
+        paths, shown = _listed(files, path), access.hide(given)
+        if not paths:
+            problem, remedy = "no file matches", "Correct the path."
+            raise UnreadableError(Fault(shown, table, None, None, None, problem, remedy))
+        found = of_one_format(table, [Path(path) for path in paths], shown)
+        if isinstance(found, Fault):
+            raise UnreadableError(found)
+        copies = []
+        for path in paths:
+            self.copied += 1
+            # Named by us: what a store calls its objects may try to leave the folder.
+            copies.append(self.folder / f"{self.copied:05}.{found.format}")
+            self.folder.mkdir(exist_ok=True)
+            files.get_file(path, str(copies[-1]))
+        several = len(paths) > 1
+        names = tuple(
+            "/".join(PurePosixPath(path).parts[-2 if several else -1 :]) for path in paths
+        )
+        return Located(table, tuple(copies), found.format, names)
+
+    def _guarded(self, table: str | None, access: Access, doing: Any) -> Any:
+        """Do something with a store; what it raises becomes a fault without secrets."""
+        try:
+            return doing()
+        except UnreadableError:
+            raise
+        # A store raises what it likes: OSError, its own classes, those of its HTTP client.
+        except Exception as error:  # noqa: BLE001
+            problem, remedy = _in_words(error)
+            said = access.hide(" ".join(str(error).split()))[:200] or type(error).__name__
+            given = None if isinstance(error, FileNotFoundError) else said
+            shown = hide_secrets(access.url, access.secrets)
+            fault = Fault(shown, table, None, None, given, problem, remedy)
+        raise UnreadableError(fault)
+
+
+def _open(access: Access, url: str) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs
+
+    files, path = url_to_fs(url, **access.options)
+    return files, path
+
+
+def _listed(files: Any, path: str) -> list[str]:
+    """Return the files at a path: itself, the parts of a folder, or those of a pattern."""
+    if any(sign in path for sign in "*?["):
+        found = files.glob(path)
+        return sorted(name for name in found if not files.isdir(name))
+    if files.isdir(path):
+        parts = (str(name) for name in files.find(path))
+        return sorted(name for name in parts if PurePosixPath(name).suffix.lower() in SUFFIXES)
+    if not files.exists(path):
+        raise FileNotFoundError("no such file")
+    return [path]
+
+
+def _in_words(error: Exception) -> tuple[str, str]:
+    if isinstance(error, FileNotFoundError):
+        return "no such file", "Correct the path."
+    if isinstance(error, PermissionError):
+        return "may not be read", "Check the credentials of the store in the environment."
+    if isinstance(error, ImportError):
+        return "needs a package that is not installed", f"{INSTALL}, and the package of the store."
+    if "Protocol not known" in str(error):
+        return (
+            "is no kind of store that is known",
+            "Write s3://, gs://, az://, https:// or file://.",
+        )
+    return "cannot be read", "Check the path, and the credentials of the store in the environment."

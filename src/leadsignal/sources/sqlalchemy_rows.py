@@ -1,0 +1,201 @@
+"""Any database that SQLAlchemy knows: rows fetched in batches, each cell as the text it would be
+in a CSV file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.credentials import Access
+from leadsignal.errors import SourceError
+from leadsignal.sources.databases import BATCH_ROWS, INSTALL, Asked, Database
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy import Engine
+    from sqlalchemy.sql.expression import FromClause
+
+
+class SqlalchemyDatabase(Database):
+    """A connection through SQLAlchemy, in a transaction that is rolled back at the end."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self.running: dict[Asked, Any] = {}
+        self.failed = False
+        self.engine = make_engine(access)
+        try:
+            self.connection = self.engine.connect()
+            self._read_only()
+        except BaseException:
+            self.engine.dispose()
+            raise
+
+    def _read_only(self) -> None:
+        statements = {
+            # Without BEGIN, each SELECT of SQLite would see another state.
+            "sqlite": ("PRAGMA query_only = ON", "BEGIN"),
+            "postgresql": ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",),
+        }
+        for statement in statements.get(self.engine.dialect.name, ()):
+            self.connection.exec_driver_sql(statement)
+
+    @contextmanager
+    def _recovering(self) -> Iterator[None]:
+        """Go on after a query that was refused: in some databases it ends the transaction."""
+        # Options stay with the connection: what is no query is not to be streamed.
+        self.connection.execution_options(stream_results=False, no_parameters=False)
+        if self.failed:
+            self.connection.rollback()
+            self._read_only()
+        self.failed = True
+        yield
+        self.failed = False
+
+    def columns(self, asked: Asked) -> list[str]:
+        """Return the names of the columns."""
+        with self._recovering():
+            return self._columns(asked)
+
+    def _columns(self, asked: Asked) -> list[str]:
+        if asked.table is not None:
+            statement = self._select(asked, ["*"])
+            with self.connection.execute(statement.where(_never())) as found:
+                return [str(name) for name in found.keys()]  # noqa: SIM118
+        self.running[asked] = self._run(asked)
+        return [str(name) for name in self.running[asked].keys()]  # noqa: SIM118
+
+    def rows(self, asked: Asked, names: list[str]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """Return the columns named as texts, and their rows in batches.
+
+        A query is run as it stands: not every database lets one stand inside another.
+        """
+        import pyarrow as pa
+
+        if asked.table is not None:
+            streaming = self.connection.execution_options(stream_results=True)
+            with self._recovering():
+                found = streaming.execute(self._select(asked, names))
+            at = list(range(len(names)))
+        else:
+            found = self.running.pop(asked)
+            given = list(found.keys())
+            at = [given.index(name) for name in names]
+        schema = pa.schema([pa.field(name, pa.string()) for name in names])
+        return schema, self._batches(found, at, schema)
+
+    def _batches(self, found: Any, at: list[int], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        self.failed = True  # Until the last batch is through.
+        try:
+            while rows := found.fetchmany(BATCH_ROWS):
+                columns = [
+                    pa.array([_cell(row[index], name) for row in rows], pa.string())
+                    for index, name in zip(at, schema.names, strict=True)
+                ]
+                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            self.failed = False
+        finally:
+            found.close()
+
+    def _run(self, asked: Asked) -> Any:
+        options = self.connection.execution_options(stream_results=True, no_parameters=True)
+        return options.exec_driver_sql(asked.bare_query())
+
+    def _select(self, asked: Asked, names: list[str]) -> Any:
+        from sqlalchemy import column, literal_column, quoted_name, select
+
+        listed: list[Any] = [
+            literal_column("*") if name == "*" else column(quoted_name(name, True))
+            for name in names
+        ]
+        return select(*listed).select_from(from_table(self.engine, asked.table or ()))
+
+    def tables(self) -> list[str]:
+        """Return the tables of the default schema."""
+        from sqlalchemy import inspect
+
+        with self._recovering():
+            return sorted(inspect(self.connection).get_table_names())
+
+    def close(self) -> None:
+        """Roll back, and close the connection."""
+        self.connection.close()
+        self.engine.dispose()
+
+
+def _never() -> Any:
+    from sqlalchemy import literal_column
+
+    return literal_column("1") == literal_column("0")
+
+
+def make_engine(access: Access, create: bool = False) -> Engine:
+    """Return an engine; raises SourceError where SQLAlchemy or a SQLite file is not there."""
+    try:
+        import sqlalchemy
+    except ImportError:
+        problem = f"source {access.name!r} needs the package SQLAlchemy"
+        raise SourceError(problem, INSTALL) from None
+    url = sqlalchemy.make_url(access.url)
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        path = access.file(url.database)
+        if not path.is_file() and not create:
+            problem = f"there is no file {path} for source {access.name!r}"
+            raise SourceError(problem, "Correct the path in its url: sqlite:///file.db")
+        url = url.set(database=str(path))
+    # hide_parameters: an error then does not show the rows that were being written.
+    engine: Engine = sqlalchemy.create_engine(
+        url, connect_args=dict(access.options), hide_parameters=True, pool_logging_name="leadsignal"
+    )
+    # What the pool logs while it cleans up is the driver's own words, tracebacks included.
+    logger: Any = engine.pool.logger
+    logger.propagate = False
+    logger.addHandler(logging.NullHandler())
+    return engine
+
+
+def from_table(engine: Engine, parts: tuple[str, ...]) -> FromClause:
+    """Return a table by the parts of its name, each quoted as the database quotes."""
+    from sqlalchemy import quoted_name, table
+
+    quote = engine.dialect.identifier_preparer.quote_identifier
+    *around, name = parts
+    if not around:
+        return table(quoted_name(name, True))
+    schema = ".".join(quote(part) for part in around)
+    return table(quoted_name(name, True), schema=quoted_name(schema, False))
+
+
+def _cell(value: Any, column: str) -> str | None:
+    try:
+        return as_text(value)
+    except TypeError as error:
+        raise TypeError(f"column {column!r}: {error}") from None
+
+
+def as_text(value: Any) -> str | None:
+    """Return a value as the text it would be in a CSV file; None where it is missing.
+
+    >>> from datetime import date
+    >>> as_text(date(2024, 1, 31)), as_text(True), as_text(12.5), as_text(float("nan"))
+    ('2024-01-31', 'true', '12.5', None)
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return None if value != value else repr(value)
+    if isinstance(value, Decimal):
+        return format(value, "f") if value.is_finite() else str(value)
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError("bytes cannot be read")
+    return str(value)
