@@ -19,6 +19,7 @@ from leadsignal.indicators.declare import (
     Below,
     DaysInState,
     DaysSince,
+    DaysSinceBest,
     Difference,
     Fact,
     Indicator,
@@ -81,6 +82,7 @@ def with_row_columns(name: str, row: Row) -> Row:
         row["kept"] = "yes" if done and done <= row["due_on"] else "no"
     if name == "results":
         value, target = row["value"], row["target"]
+        row["better"] = value if row["higher_is_better"] else -value
         row.update(met=None, gap=None, gap_known="no")
         if target is not None:
             better = value - target if row["higher_is_better"] else target - value
@@ -242,6 +244,7 @@ class Reference:
             Running: self.running,
             Latest: self.latest,
             DaysSince: self.days_since,
+            DaysSinceBest: self.days_since_best,
             ProcessState: lambda r, a, t: self.state(self.process(r.process), a, t)[0],
             DaysInState: lambda r, a, t: self.state(self.process(r.process), a, t)[1],
             UsageToBest: self.usage_to_best,
@@ -292,6 +295,14 @@ class Reference:
     def days_since(self, rule: DaysSince, account: str, t: date) -> Any:
         last = self._last(rule, rule.day, account, t) if self.is_whole(rule.table, t) else None
         return last and float((t - last[0]).days)
+
+    def days_since_best(self, rule: DaysSinceBest, account: str, t: date) -> Any:
+        if not self.is_whole(rule.table, t):
+            return None
+        rows = self.matching(rule.table, rule.where, account, t)
+        best = max((r[rule.column] for r in rows), default=None)
+        days = [r[rule.day] for r in rows if r[rule.column] == best]
+        return float((t - max(days)).days) if days else None
 
     def ratio(self, rule: Ratio, account: str, t: date) -> Any:
         over, under = self.value(rule.over, account, t), self.value(rule.under, account, t)

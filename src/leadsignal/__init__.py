@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leadsignal.adopters import risk_if_adopted
+    from leadsignal.adoption import Adoption, AdoptionCurves, adoption_curves, adoption_table
+    from leadsignal.attention import RedAccounts, red_accounts
     from leadsignal.audit import Audit, audit_indicators
     from leadsignal.backtest import Backtest, run_backtest
     from leadsignal.bands import RiskBands, risk_bands
+    from leadsignal.batch import read_scores, score_into
     from leadsignal.churn import Ends, find_ends
     from leadsignal.cohorts import (
         Comparison,
@@ -68,12 +71,21 @@ if TYPE_CHECKING:
     )
     from leadsignal.later import LaterRetention, later_retention
     from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
+    from leadsignal.measured import (
+        ResultHistory,
+        ResultsAroundAdoption,
+        result_history,
+        results_around_adoption,
+    )
+    from leadsignal.milestones import MilestoneCalendar, milestone_calendar
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.order import OrderInTime, order_in_time
     from leadsignal.panel import Panel, adoption_episodes, build_panel
     from leadsignal.project import Project, read_project
+    from leadsignal.report import review_page, write_review
     from leadsignal.rescues import Rescues, find_rescues
     from leadsignal.retention import Retention, retention_table
+    from leadsignal.review import Review, review_account
     from leadsignal.saved import load_model, save_model
     from leadsignal.scores import Scores, score_accounts
     from leadsignal.scores_table import ScoresWritten, write_scores_to
@@ -87,6 +99,16 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "adopters": ("risk_if_adopted",),
+    "adoption": (
+        "Adoption",
+        "AdoptionCurves",
+        "adoption_curves",
+        "adoption_table",
+    ),
+    "attention": (
+        "RedAccounts",
+        "red_accounts",
+    ),
     "audit": (
         "Audit",
         "audit_indicators",
@@ -99,6 +121,7 @@ _ROOMS = {
         "RiskBands",
         "risk_bands",
     ),
+    "batch": ("read_scores", "score_into"),
     "churn": (
         "Ends",
         "find_ends",
@@ -171,6 +194,16 @@ _ROOMS = {
         "LifetimeForecast",
         "LifetimeModel",
     ),
+    "measured": (
+        "ResultHistory",
+        "ResultsAroundAdoption",
+        "result_history",
+        "results_around_adoption",
+    ),
+    "milestones": (
+        "MilestoneCalendar",
+        "milestone_calendar",
+    ),
     "model": (
         "ChurnModel",
         "Forecast",
@@ -188,6 +221,10 @@ _ROOMS = {
         "Project",
         "read_project",
     ),
+    "report": (
+        "review_page",
+        "write_review",
+    ),
     "rescues": (
         "Rescues",
         "find_rescues",
@@ -195,6 +232,10 @@ _ROOMS = {
     "retention": (
         "Retention",
         "retention_table",
+    ),
+    "review": (
+        "Review",
+        "review_account",
     ),
     "saved": (
         "load_model",
@@ -245,6 +286,8 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Adoption",
+    "AdoptionCurves",
     "Audit",
     "Backtest",
     "BullseyePage",
@@ -269,6 +312,7 @@ __all__ = [
     "LeadsignalError",
     "LifetimeForecast",
     "LifetimeModel",
+    "MilestoneCalendar",
     "ModelError",
     "OptionError",
     "OrderInTime",
@@ -276,8 +320,12 @@ __all__ = [
     "Panel",
     "Project",
     "ProjectError",
+    "RedAccounts",
     "Rescues",
+    "ResultHistory",
+    "ResultsAroundAdoption",
     "Retention",
+    "Review",
     "RiskBands",
     "Scores",
     "ScoresWritten",
@@ -292,7 +340,9 @@ __all__ = [
     "TablesError",
     "TotalsWarning",
     "Tuning",
+    "adoption_curves",
     "adoption_episodes",
+    "adoption_table",
     "audit_health",
     "audit_indicators",
     "build_panel",
@@ -313,24 +363,33 @@ __all__ = [
     "hazard_ratios",
     "later_retention",
     "load_model",
+    "milestone_calendar",
     "most_successful",
     "order_in_time",
     "process_effect",
     "read_interviews",
     "read_project",
+    "read_scores",
     "read_success_analysis",
     "read_tables",
     "read_totals",
     "reasons_to_buy",
+    "red_accounts",
+    "result_history",
+    "results_around_adoption",
     "retention_table",
+    "review_account",
+    "review_page",
     "risk_bands",
     "risk_if_adopted",
     "run_backtest",
     "sample_folder",
     "save_model",
     "score_accounts",
+    "score_into",
     "simulate",
     "tune_model",
     "write_interview_kit",
+    "write_review",
     "write_scores_to",
 ]

@@ -108,6 +108,45 @@ def test_commitments_kept_missed_and_forgotten() -> None:
     ]
 
 
+def test_commitments_of_one_side() -> None:
+    commitments = pd.DataFrame(
+        [("x", day(0), day(10), day(9), "customer"), ("x", day(0), day(30), None, "vendor")],
+        columns=["account_id", "agreed_on", "due_on", "completed_on", "owner"],
+    ).assign(action="call")
+    held = tables([("x", 0, 150)], commitments=commitments)
+    assert [row[3] for row in stretches(dated_cohorts(held, "customer_commitments"))] == [
+        "none due", "kept",
+    ]  # fmt: skip
+    assert [row[3] for row in stretches(dated_cohorts(held, "vendor_commitments"))] == [
+        "none due", "missed",
+    ]  # fmt: skip
+
+
+def test_a_moved_date_was_due_until_it_was_moved() -> None:
+    # Due day 20 and missed; moved on day 30 to day 60; done day 50, recorded day 52.
+    versions = [(5, 20, None), (30, 60, None), (52, 60, 50)]
+    commitments = pd.DataFrame(
+        [
+            ("a", day(5), day(due), None if done is None else day(done), f"{day(known)} 12:00")
+            for known, due, done in versions
+        ],
+        columns=["account_id", "agreed_on", "due_on", "completed_on", "recorded_at"],
+    ).assign(action="call", owner="vendor", commitment_id="k")
+    first = pd.DataFrame(
+        {"account_id": ["x"], "agreed_on": day(0), "due_on": day(300), "action": "call",
+         "owner": "vendor", "commitment_id": "other", "recorded_at": f"{day(0)} 12:00"}
+    )  # fmt: skip
+    commitments = pd.concat([first, commitments], ignore_index=True)
+    held = tables([("x", 0, None), ("a", 0, None)], commitments=commitments)
+    assert stretches(dated_cohorts(held, "commitments"))[:5] == [
+        ("a", 0, 21, "none due", 0),
+        ("a", 21, 31, "missed", 0),
+        ("a", 31, 61, "none due", 0),
+        ("a", 61, 241, "kept", 0),
+        ("a", 241, 400, "none due", 0),
+    ]
+
+
 def test_a_rescue_counts_from_the_flag() -> None:
     flags = pd.DataFrame(
         [("a", day(100), day(140)), ("b", day(50), None)],

@@ -128,7 +128,7 @@ def _crossing(question: Question, groups: Held) -> Iterator[str]:
     for (method, k, adjusted), (held, _) in groups.items():
         if adjusted or method != "landmark" or not held.churned:
             continue
-        last = min(held.until, question.horizon)
+        last = min(held.until, held.seen_until, question.horizon)
         gaps = []
         for day in np.linspace(held.followed.origin, last, 9)[1:]:
             both = held.retention(float(day))

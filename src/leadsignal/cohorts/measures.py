@@ -76,6 +76,11 @@ class Groups:
         return min(_supported(self.followed, group) for group in (0, self.level))
 
     @property
+    def seen_until(self) -> float:
+        """The last day on which both groups were seen at all, however few they were."""
+        return float(min(self.curves.steps.last))
+
+    @property
     def churned(self) -> bool:
         """Whether anybody churned at all."""
         return CHURN in self.curves.steps.causes

@@ -65,7 +65,9 @@ def ready_comparisons(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Ma
     if "plans" in tables.names:
         made["planned"] = partial(_first, "plans", "agreed_on", "no plan", "planned", landmark=30)
     if "commitments" in tables.names and "completed_on" in tables.columns("commitments"):
-        made["commitments"] = _commitments
+        made["commitments"] = partial(_commitments, None)
+        for owner in ("customer", "vendor"):
+            made[f"{owner}_commitments"] = partial(_commitments, owner)
     if "surveys" in tables.names:
         made["satisfied"] = _satisfied
     if "flags" in tables.names:
@@ -112,7 +114,10 @@ def changes_of(tables: Tables, analysis: SuccessAnalysis, by: str) -> Changes:
             "behaviors", "occurred_at", f"no {name}", name, tables, analysis,
             where=_among("behavior", (name,)),
         )  # fmt: skip
-    if "accounts" in tables.names and by in tables.columns("accounts"):
+    if "accounts" in tables.names and by in (
+        *tables.columns("accounts"),
+        *tables.unread("accounts"),
+    ):
         raise OptionError(
             f"{by} is a column of accounts that is not declared as an attribute",
             "Declare it in leadsignal.toml, if its values have not changed since the start",
@@ -198,27 +203,36 @@ def _contract(tables: Tables, _: SuccessAnalysis) -> Changes:
                    meaning="the latest change of the contract")  # fmt: skip
 
 
-def _commitments(tables: Tables, _: SuccessAnalysis) -> Changes:
-    """At least half of what fell due in the last 180 days done by its date, or not."""
+def _commitments(owner: str | None, tables: Tables, _: SuccessAnalysis) -> Changes:
+    """At least half of what fell due in the last 180 days done by its date, or not.
+
+    A due date counts while it stood: one that was moved later was due on its old day until then,
+    else whoever stays long enough to move a date would never have missed it.
+    """
     import pandas as pd
 
-    due = _query(
+    mine = "TRUE" if owner is None else _among("owner", (owner,))
+    listed = _query(
         tables,
-        'SELECT account_id, CAST(due_on AS DATE) + 1 AS "on", count(*) AS due,'
-        " count(*) FILTER (completed_on IS NOT NULL AND completed_on <= due_on) AS kept"
-        f" FROM ({tables.sql('commitments')}) AS t"
-        f" WHERE due_on < DATE '{tables.as_of_date}' GROUP BY ALL",
+        "SELECT account_id, CAST(greatest(due_on, known_on) AS DATE) + 1 AS comes,"
+        f" CAST(least(due_on + {KEPT_DAYS}, coalesce(superseded_on, DATE '9999-01-01')) AS DATE)"
+        " + 1 AS goes, CAST(completed_on IS NOT NULL AND completed_on <= due_on AS INTEGER) AS kept"
+        f" FROM ({tables.history('commitments')}) AS t"
+        f" WHERE greatest(due_on, known_on) < DATE '{tables.as_of_date}' AND {mine}",
     )
-    leaving = due.assign(on=due["on"] + pd.Timedelta(days=KEPT_DAYS), due=-due["due"],
-                         kept=-due["kept"])  # fmt: skip
-    both = pd.concat([due, leaving]).groupby(["account_id", "on"], as_index=False).sum()
+    listed = listed[listed["comes"] < listed["goes"]].assign(due=1)
+    coming = listed.rename(columns={"comes": "on"})[["account_id", "on", "due", "kept"]]
+    going = listed.assign(due=-1, kept=-listed["kept"]).rename(columns={"goes": "on"})
+    both = pd.concat([coming, going[coming.columns]])
+    both = both.groupby(["account_id", "on"], as_index=False).sum()
     running = both.groupby("account_id")[["due", "kept"]].cumsum()
     kept = 2 * running["kept"] >= running["due"]
     state = (1 + kept.astype(int)).where(running["due"] > 0, 0)
+    whose = f"the {owner}'s" if owner else "the"
     return Changes(
         ("none due", "missed", "kept"), both[["account_id", "on"]].assign(state=state),
         "commitments", KEPT_DAYS, for_good=False,
-        meaning="half or more of the commitments due in the last 180 days done by their date",
+        meaning=f"half or more of {whose} commitments due in the last 180 days done by their date",
     )  # fmt: skip
 
 

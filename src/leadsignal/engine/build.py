@@ -22,6 +22,7 @@ from leadsignal.engine.usage import best_usage_steps
 from leadsignal.indicators.declare import (
     DaysInState,
     DaysSince,
+    DaysSinceBest,
     Fact,
     Indicator,
     Latest,
@@ -134,7 +135,7 @@ def _table_steps(
         if isinstance(m, Standing | Running) or (isinstance(m, Trailing) and not m.users)
     ]
     users = [m for m in wanted if isinstance(m, Trailing) and m.users]
-    latest = [m for m in wanted if isinstance(m, Latest | DaysSince)]
+    latest = [m for m in wanted if isinstance(m, Latest | DaysSince | DaysSinceBest)]
     steps: list[Step] = []
     if counts or users:
         steps.append(rows_step(source, grid, [*counts, *users]))

@@ -16,6 +16,7 @@ from leadsignal.indicators.declare import (
     Below,
     DaysInState,
     DaysSince,
+    DaysSinceBest,
     Difference,
     Fact,
     Latest,
@@ -41,6 +42,8 @@ NEEDS: Mapping[str, tuple[Measure, ...]] = {
     "days_to_renewal": (NEW_TERM, RENEWED),
 }
 """The measures of contract changes that a fact of the account rests on, where there are any."""
+
+_OfTable = Trailing | Standing | Running | Latest | DaysSince | DaysSinceBest
 
 
 def needed(measure: Measure, has_changes: bool) -> tuple[Measure, ...]:
@@ -82,7 +85,7 @@ class Expressions:
             case Below(value, limit):
                 below = f"CASE WHEN ({self.rule(value)}) < {limit} THEN 1 ELSE 0 END"
                 return f"CASE WHEN ({self.rule(value)}) IS NOT NULL THEN {below} END"
-            case Trailing() | Standing() | Running() | Latest() | DaysSince():
+            case Trailing() | Standing() | Running() | Latest() | DaysSince() | DaysSinceBest():
                 return self._of_table(rule)
             case ProcessState(process):
                 return self._state(self.processes[process])
@@ -105,9 +108,9 @@ class Expressions:
         }
         return facts[column]()
 
-    def _of_table(self, measure: Trailing | Standing | Running | Latest | DaysSince) -> str:
+    def _of_table(self, measure: _OfTable) -> str:
         source, column = self.sources[measure.table], self.columns[measure]
-        if isinstance(measure, Latest | DaysSince):
+        if isinstance(measure, Latest | DaysSince | DaysSinceBest):
             value = column if isinstance(measure, Latest) else f"t - {column}"
             return f"CASE WHEN {source.known_before('t')} THEN {value} END"
         factor = scale(source, measure)

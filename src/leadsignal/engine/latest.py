@@ -1,7 +1,8 @@
 """What was last seen before each snapshot: the latest value, the days since the latest row.
 
 A row becomes known at one snapshot; the largest (day, value) among the rows that become known there
-is kept, and the largest so far is carried along the account's rows.
+is kept, and the largest so far is carried along the account's rows. Of the best row (value, day) is
+kept instead.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from collections.abc import Sequence
 from leadsignal.engine.counts import condition
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.errors import OptionError
-from leadsignal.indicators.declare import DaysSince, Latest
+from leadsignal.indicators.declare import DaysSince, DaysSinceBest, Latest
 from leadsignal.sources.parts import quoted
+
+Seen = Latest | DaysSince | DaysSinceBest
 
 
 def latest_step(
-    source: Source, grid: Grid, measures: Sequence[Latest | DaysSince], columns: Sequence[str]
+    source: Source, grid: Grid, measures: Sequence[Seen], columns: Sequence[str]
 ) -> Step:
     """Latest values (as the value) and latest days (as a day number) of one table."""
     if source.versioned:
@@ -38,7 +41,7 @@ def _seen_on(
     source: Source,
     grid: Grid,
     day: str,
-    measures: Sequence[Latest | DaysSince],
+    measures: Sequence[Seen],
     columns: Sequence[str],
 ) -> tuple[str, list[tuple[str, str]]]:
     d = grid.dialect
@@ -50,6 +53,10 @@ def _seen_on(
             continue
         if isinstance(measure, Latest):
             value, part = d.pair(number, quoted(measure.column)), ".b"
+            when = f"{condition(measure.where)} AND {quoted(measure.column)} IS NOT NULL"
+        elif isinstance(measure, DaysSinceBest):
+            # The day is kept beside the value that it is the day of.
+            value, part = d.pair(quoted(measure.column), number), ".b"
             when = f"{condition(measure.where)} AND {quoted(measure.column)} IS NOT NULL"
         else:
             value, part, when = number, "", condition(measure.where)

@@ -72,6 +72,16 @@ class DaysSince:
 
 
 @dataclass(frozen=True)
+class DaysSinceBest:
+    """Days from the row with the largest ``column`` to t; of equals the latest; missing if none."""
+
+    table: str
+    day: str
+    column: str
+    where: Where = ()
+
+
+@dataclass(frozen=True)
 class ProcessState:
     """State of an essential process at t: adopted, lapsed, overdue, pending or unknown."""
 
@@ -143,6 +153,7 @@ Measure = (
     | Running
     | Latest
     | DaysSince
+    | DaysSinceBest
     | ProcessState
     | DaysInState
     | UsageToBest

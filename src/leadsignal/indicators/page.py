@@ -8,14 +8,15 @@ from itertools import groupby
 from leadsignal.indicators import Given, Indicator, declare_indicators
 from leadsignal.project import UsageLow
 from leadsignal.schema import TABLES
-from leadsignal.success import Process, SuccessAnalysis, Tracking
+from leadsignal.success import Bullseye, Process, SuccessAnalysis, Tracking
 
 HEAD = """# Indicators
 
 Written from the declarations by `python -m leadsignal.indicators.page docs/indicators.md`; a test
 keeps it so. Shown is what all twelve tables with all columns give, for an essential process named
-`process` (4 events by 2 users in each window of 30 days), tracking of all three kinds, and one
-declared attribute, `segment`. Without a table or a column, its indicators are not there.
+`process` (4 events by 2 users in each window of 30 days), a success metric, tracking of all three
+kinds, and one declared attribute, `segment`. Without a table or a column, its indicators are not
+there.
 
 A missing value is a state of its own: nothing was seen yet, or the data do not say.
 """
@@ -30,7 +31,8 @@ def everything() -> tuple[Indicator, ...]:
     """Return the indicators that all tables with all their columns give."""
     analysis = SuccessAnalysis(
         (Process("process", ("reconciled",), 4, 30, by_users=2),),
-        tracking=Tracking(("sponsor_meeting",), ("owner_changed",), ("diary_kept",)),
+        Bullseye(success_metric="metric"),
+        Tracking(("sponsor_meeting",), ("owner_changed",), ("diary_kept",)),
     )
     columns = {table.name: frozenset(table.by_column) for table in TABLES}
     return declare_indicators(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from leadsignal.indicators.declare import (
     DaysSince,
+    DaysSinceBest,
     Difference,
     Given,
     Indicator,
     Latest,
     Ratio,
+    Standing,
     Trailing,
+    Where,
 )
 
 FAMILY = "results"
@@ -25,6 +28,8 @@ ROW_COLUMNS = {
     ),
     # 'yes' where there is a gap: against a target of zero no share can be told.
     "gap_known": "CASE WHEN target IS NULL OR target = 0 THEN 'no' ELSE 'yes' END",
+    # The value, so turned that more is better.
+    "better": "CASE WHEN higher_is_better THEN value ELSE -value END",
 }
 """Columns computed in each row of results, as SQL."""
 
@@ -61,23 +66,61 @@ def declare(given: Given) -> list[Indicator]:
             Trailing("results", "measured_on", 90, where),
         ),
     ]
+    if where or not given.has("results", "metric"):
+        # Which of several metrics' values is best cannot be told.
+        made += _velocity(where)
     if given.has("results", "target"):
         made += _against_target(where)
     if given.has("results", "shown_on"):
-        made.append(
-            Indicator(
-                "result_days_since_shown",
-                FAMILY,
-                "leading",
-                "days",
-                "days since a result was last shown to the customer",
-                DaysSince("results", "shown_on", where),
-            )
-        )
+        made += _shown(where)
     return made
 
 
-def _against_target(where: tuple[tuple[str, tuple[str, ...]], ...]) -> list[Indicator]:
+def _velocity(where: Where) -> list[Indicator]:
+    """A standing value wears off: how long ago the best was, and measuring on without a better."""
+    best = DaysSinceBest("results", "measured_on", "better", where)
+    return [
+        Indicator(
+            "result_days_since_best",
+            FAMILY,
+            "leading",
+            "days",
+            "days since the best result; of equals the latest",
+            best,
+        ),
+        Indicator(
+            "result_stalled_days",
+            FAMILY,
+            "leading",
+            "days",
+            "days from the best result to the latest: measured on, and not better",
+            Difference(best, DaysSince("results", "measured_on", where)),
+        ),
+    ]
+
+
+def _shown(where: Where) -> list[Indicator]:
+    return [
+        Indicator(
+            "result_days_since_shown",
+            FAMILY,
+            "leading",
+            "days",
+            "days since a result was last shown to the customer",
+            DaysSince("results", "shown_on", where),
+        ),
+        Indicator(
+            "results_not_shown",
+            FAMILY,
+            "leading",
+            "results",
+            "results measured and not shown to the customer",
+            Standing("results", "measured_on", "shown_on", where),
+        ),
+    ]
+
+
+def _against_target(where: Where) -> list[Indicator]:
     told = (*where, ("met", ("yes", "no")))
     measured = (*where, ("gap_known", ("yes",)))
     met = (*where, ("met", ("yes",)))

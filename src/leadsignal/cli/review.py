@@ -1,0 +1,37 @@
+"""`leadsignal review`: one account's page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from leadsignal.cli.inputs import new_command, read_analysis, read_given_tables, read_options
+from leadsignal.cli.printing import done, say
+
+
+def add_commands(commands: Any) -> None:
+    """Add what this file holds to the command line."""
+    review = new_command(commands, "review", _review, "write one account's page for a meeting")
+    review.add_argument("--account", required=True, metavar="ID", help="the account_id")
+    review.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
+    review.add_argument(
+        "--model", type=Path, metavar="MODEL", help="tells the risk and its reasons"
+    )
+    review.add_argument(
+        "--for-customer", action="store_true", help="leave out what is not for the customer: risk"
+    )
+
+
+def _review(options: argparse.Namespace) -> int:
+    from leadsignal.report import write_review
+    from leadsignal.review import review_account
+    from leadsignal.saved import load_model
+
+    model = load_model(options.model) if options.model else None
+    project = read_options(options)
+    tables, analysis = read_given_tables(options, project), read_analysis(project)
+    made = review_account(tables, options.account, analysis, model=model)
+    write_review(made, options.out, for_customer=options.for_customer)
+    say(options, f"{made}\nwritten to {options.out}")
+    return done(options, {**made.to_dict(), "review": str(options.out)})

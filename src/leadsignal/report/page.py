@@ -1,0 +1,151 @@
+"""HTML in pieces that are escaped unless they say otherwise, and the frame of every page.
+
+A page is one file: its style stands in it, it has no script, and its Content-Security-Policy
+forbids everything but that style. Nothing in it depends on the moment it was made, so that equal
+input gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date
+from functools import cache
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+VOID = frozenset({"br", "hr", "img", "link", "meta", "wbr"})
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+class Html(str):
+    """Text that already is HTML. Everything else is escaped where it enters a page."""
+
+    __slots__ = ()
+
+
+def text(value: object) -> Html:
+    """Return anything as HTML: ``Html`` as it is, the rest escaped, None as nothing.
+
+    Characters that HTML forbids become U+FFFD.
+
+    >>> text("<script>")
+    '&lt;script&gt;'
+    """
+    if isinstance(value, Html):
+        return value
+    if value is None:
+        return Html("")
+    return Html(escape(_UNPRINTABLE.sub("\ufffd", str(value)), quote=True))
+
+
+def tag(name: str, /, *children: object, **attributes: object) -> Html:
+    """Return an element. Attributes that are None or False are left out.
+
+    A trailing underscore of an attribute's name is dropped, others become hyphens.
+
+    >>> tag("a", "Q&A", class_="link", href="#qa")
+    '<a class="link" href="#qa">Q&amp;A</a>'
+    """
+    given = "".join(
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{text(value)}"')
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
+    if name in VOID:
+        return Html(f"<{name}{given}>")
+    return Html(f"<{name}{given}>{join(children)}</{name}>")
+
+
+def join(children: Iterable[object], between: str = "") -> Html:
+    """Return pieces one after the other, each escaped unless it is HTML."""
+    return Html(between.join(text(child) for child in children))
+
+
+def day(value: date | None, *, year: bool = True) -> Html:
+    """Return a date as people write it, readable by programs too.
+
+    >>> day(date(2024, 3, 7))
+    '<time datetime="2024-03-07">7 Mar 2024</time>'
+    """
+    if value is None:
+        return Html("")
+    return tag("time", day_text(value, year=year), datetime=value.isoformat())
+
+
+def day_text(value: date, *, year: bool = True) -> str:
+    """Return a date as plain text, the same under every locale."""
+    shown = f"{value.day} {MONTHS[value.month - 1]}"
+    return f"{shown} {value.year}" if year else shown
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Return a number without needless digits.
+
+    >>> number(6.50), number(12000.0), number(None)
+    ('6.5', '12,000', '')
+    """
+    if value is None or value != value:
+        return ""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+
+
+def table(
+    head: Sequence[object], rows: Iterable[Sequence[object]], caption: object, **attributes: Any
+) -> Html:
+    """Return a table with a caption; each row's first cell is its heading.
+
+    A cell is a value, or a pair of a class and a value.
+    """
+    columns = tag("tr", *(tag("th", name, scope="col") for name in head))
+    body = [tag("tr", *(_cell(cell, n, head[n]) for n, cell in enumerate(row))) for row in rows]
+    return tag(
+        "table", tag("caption", caption), tag("thead", columns), tag("tbody", *body), **attributes
+    )
+
+
+def _cell(cell: object, place: int, head: object) -> Html:
+    kind, value = cell if isinstance(cell, tuple) else (None, cell)
+    if place == 0:
+        return tag("th", value, scope="row", class_=kind)
+    # The heading travels with the cell: on a phone rows become cards.
+    return tag("td", value, class_=kind, data_label=str(head))
+
+
+@cache
+def style() -> str:
+    """Return the style that all pages share."""
+    sheet = files("leadsignal.report").joinpath("style.css").read_text(encoding="utf-8")
+    sheet = re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL)
+    return "\n".join(line.strip() for line in sheet.splitlines() if line.strip())
+
+
+def page(title: str, *body: object, description: str = "", kind: str = "") -> str:
+    """Return a whole page: head with style and policy, then the body in its order."""
+    sheet = style()
+    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    head = [
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("meta", name="description", content=description) if description else "",
+        # Browsers ask for an icon unless they are given one.
+        tag("link", rel="icon", href="data:,"),
+        tag("title", title),
+        Html(f"<style>{sheet}</style>"),
+    ]
+    whole = tag("html", "\n", tag("head", *head), "\n", tag("body", *body, class_=kind or None),
+                "\n", lang="en")  # fmt: skip
+    return f"<!doctype html>\n{whole}\n"

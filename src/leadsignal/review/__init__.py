@@ -1,0 +1,10 @@
+"""One account, to be brought to a meeting: plan, results, processes, commitments, risk, next step.
+
+Everything is read as it was known at midnight of a day. An account that has ended is shown as it
+stood on its last day.
+"""
+
+from leadsignal.review.account import Missed, ProcessReview, Review, Risk, Standing
+from leadsignal.review.reading import review_account
+
+__all__ = ["Missed", "ProcessReview", "Review", "Risk", "Standing", "review_account"]
