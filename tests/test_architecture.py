@@ -35,6 +35,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("totals",),
     ("lifetimes",),
     ("cohorts",),
+    ("discovery",),
     ("model", "adopters", "bands", "explanation"),
     ("churn", "paired"),
     ("alerts",),

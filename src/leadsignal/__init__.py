@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from leadsignal.credentials import Source
     from leadsignal.datasets import Simulation, sample_folder, simulate
+    from leadsignal.discovery import Discovery, discover_processes
     from leadsignal.drivers import (
         CumulativeIncidence,
         HazardRatios,
@@ -145,6 +146,10 @@ _ROOMS = {
         "Simulation",
         "sample_folder",
         "simulate",
+    ),
+    "discovery": (
+        "Discovery",
+        "discover_processes",
     ),
     "drivers": (
         "CumulativeIncidence",
@@ -304,6 +309,7 @@ __all__ = [
     "CumulativeIncidence",
     "CustomerTotals",
     "DatedCohorts",
+    "Discovery",
     "Distilled",
     "Ends",
     "Explanation",
@@ -363,6 +369,7 @@ __all__ = [
     "comparison_names",
     "cumulative_incidence",
     "dated_cohorts",
+    "discover_processes",
     "distil",
     "explain_account",
     "find_ends",
