@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -93,11 +94,29 @@ def test_a_share_is_a_share(business: ls.Tables, share: float) -> None:
         ls.sample_panel(business, share=share)
 
 
-@pytest.mark.parametrize(
-    "misread", [ls.run_backtest, ls.audit_indicators, ls.find_ends, ls.hazard_ratios]
-)
+MISREAD: dict[str, Callable[[ls.Tables, ls.Panel], object]] = {
+    "backtest": lambda _, panel: ls.run_backtest(panel),
+    "audit": lambda _, panel: ls.audit_indicators(panel),
+    "health": lambda _, panel: ls.audit_health(panel),
+    "ends": lambda _, panel: ls.find_ends(panel),
+    "rescues": ls.find_rescues,
+    "order": lambda _, panel: ls.order_in_time(panel),
+    "ratios": lambda _, panel: ls.hazard_ratios(panel),
+    "incidence": lambda _, panel: ls.cumulative_incidence(panel),
+    "tuning": lambda _, panel: ls.tune_model(panel, [{}]),
+    "bands": lambda _, panel: ls.risk_bands(ls.ChurnModel(), panel, panel.frame),
+    "scores": lambda _, panel: ls.score_panel(ls.ChurnModel(), panel),
+}
+
+
+@pytest.mark.parametrize("misread", MISREAD)
 def test_what_would_misread_a_sample_refuses_it(
-    business: ls.Tables, business_analysis: ls.SuccessAnalysis, misread: Any
+    business: ls.Tables, business_sample: ls.Panel, misread: str
 ) -> None:
     with pytest.raises(ls.OptionError, match="is a sample of its rows"):
-        misread(drawn(business, business_analysis, 0.5))
+        MISREAD[misread](business, business_sample)
+
+
+@pytest.fixture(scope="module")
+def business_sample(business: ls.Tables, business_analysis: ls.SuccessAnalysis) -> ls.Panel:
+    return drawn(business, business_analysis, 0.5)
