@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from leadsignal.audit import Audit, audit_indicators
     from leadsignal.backtest import Backtest, run_backtest
     from leadsignal.bands import RiskBands, risk_bands
+    from leadsignal.batch import read_scores, score_into
     from leadsignal.churn import Ends, find_ends
     from leadsignal.cohorts import (
         Comparison,
@@ -119,6 +120,7 @@ _ROOMS = {
         "RiskBands",
         "risk_bands",
     ),
+    "batch": ("read_scores", "score_into"),
     "churn": (
         "Ends",
         "find_ends",
@@ -363,6 +365,7 @@ __all__ = [
     "process_effect",
     "read_interviews",
     "read_project",
+    "read_scores",
     "read_success_analysis",
     "read_tables",
     "read_totals",
@@ -379,6 +382,7 @@ __all__ = [
     "sample_folder",
     "save_model",
     "score_accounts",
+    "score_into",
     "simulate",
     "tune_model",
     "write_interview_kit",
