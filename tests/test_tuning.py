@@ -21,9 +21,12 @@ def test_folds_keep_accounts_and_days_apart(business_panel: ls.Panel) -> None:
     assert seen > 100
 
 
-def test_a_model_that_reads_more_of_what_matters_wins(business_panel: ls.Panel) -> None:
+def test_a_model_that_reads_more_of_what_matters_wins() -> None:
+    simulation = ls.simulate(600, seed=4, world="leading")
+    tables = ls.read_tables(simulation.tables)
+    panel = ls.build_panel(tables, ls.SuccessAnalysis.from_toml(simulation.analysis_toml))
     tuning = ls.tune_model(
-        business_panel,
+        panel,
         [{"roles": ("lagging",)}, {"roles": ("leading", "lagging", "context")}],
         model=ls.ChurnModel(estimator="cox"),
         folds=2,
