@@ -10,6 +10,7 @@ what order, is read from docs/index.md.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -25,26 +26,39 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 BESIDE = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 """Pages at the root of the project, and what they are called on the site."""
-LINK = re.compile(r"(\]\()([^)\s]+)(\))")
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 
 
 def notebook_text(file: Path) -> str:
     """Return a notebook as Markdown, without outputs."""
-    parts = []
+    parts: list[str] = []
     for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
         parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
-    return "\n\n".join(parts) + "\n"
+    text = "\n\n".join(parts) + "\n"
+    return text.replace("](../docs/", "](../").replace(".ipynb)", ".md)")
 
 
-def moved(target: str) -> str:
-    """Return where a link of a docs page leads on the site."""
+def moved(target: str) -> str | None:
+    """Return where a link of a docs page leads on the site; None if it leads out of the site."""
     path, _, part = target.partition("#")
     anchor = f"#{part}" if part else ""
     if path.startswith("../notebooks/"):
         return f"notebooks/{Path(path).stem}.md{anchor}"
     name = path.removeprefix("../")
-    return f"{BESIDE[name]}{anchor}" if path.startswith("../") and name in BESIDE else target
+    if path.startswith("../"):
+        return f"{BESIDE[name]}{anchor}" if name in BESIDE else None
+    return target
+
+
+def with_links(text: str) -> str:
+    """Return a page with its links as they are on the site; what is not on it is named instead."""
+
+    def link(found: re.Match[str]) -> str:
+        there = moved(found[2])
+        return f"[{found[1]}]({there})" if there else f"{found[1]} (`{found[2].lstrip('./')}`)"
+
+    return LINK.sub(link, text)
 
 
 def assemble(folder: Path) -> Path:
@@ -52,7 +66,7 @@ def assemble(folder: Path) -> Path:
     pages = folder / "docs"
     (pages / "notebooks").mkdir(parents=True)
     for file in DOCS.glob("*.md"):
-        text = LINK.sub(lambda m: m[1] + moved(m[2]) + m[3], file.read_text(encoding="utf-8"))
+        text = with_links(file.read_text(encoding="utf-8"))
         (pages / file.name).write_text(text, encoding="utf-8")
     for file in (ROOT / "notebooks").glob("*.ipynb"):
         (pages / "notebooks" / f"{file.stem}.md").write_text(notebook_text(file), encoding="utf-8")
@@ -72,15 +86,18 @@ def menu() -> Iterator[str]:
     for part in re.split(r"(?m)^## ", index)[1:]:
         title = part.splitlines()[0]
         links = re.findall(r"\[([^\]]+)\]\(([^)#:]+)\)", part)
-        links = [(text, moved(to)) for text, to in links if not to.startswith("reference/")]
-        fresh = [(text, to) for text, to in links if to not in seen and not seen.add(to)]  # type: ignore[func-returns-value]
+        fresh = {there: text for text, to in links if (there := moved(to)) and there not in seen}
+        seen |= fresh.keys()
         if fresh:
-            items = ", ".join(f"{{ {json.dumps(text)} = {json.dumps(to)} }}" for text, to in fresh)
-            yield f"  {{ {json.dumps(title)} = [{items}] }},"
-    names = [("All names", "reference/index.md")]
-    names += [(title, f"reference/{slug(title)}.md") for title in chapters()]
-    items = ", ".join(f"{{ {json.dumps(text)} = {json.dumps(to)} }}" for text, to in names)
-    yield f'  {{ "Reference" = [{items}] }},'
+            yield f"  {{ {json.dumps(title)} = [{listed(fresh)}] }},"
+    names = {"reference/index.md": "All names"}
+    names |= {f"reference/{slug(title)}.md": title for title in chapters()}
+    yield f'  {{ "Reference" = [{listed(names)}] }},'
+
+
+def listed(pages: dict[str, str]) -> str:
+    """Return titles of pages as entries of a menu."""
+    return ", ".join(f"{{ {json.dumps(text)} = {json.dumps(to)} }}" for to, text in pages.items())
 
 
 def settings() -> str:
@@ -117,7 +134,8 @@ def build(target: Path) -> Path:
         assemble(folder)
         (folder / "zensical.toml").write_text(settings(), encoding="utf-8")
         command = [sys.executable, "-m", "zensical", "build", "--strict"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        plain = {**os.environ, "NO_COLOR": "1"}
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=plain)
         if done.returncode:
             raise SystemExit(f"zensical: {done.stdout}\n{done.stderr}")
         shutil.rmtree(target, ignore_errors=True)
