@@ -20,11 +20,11 @@ PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 sys.path.insert(0, str(DOCS / "make"))
-import commands as commands_page  # noqa: E402  # beside the pages, no part of the library
+import build_site  # noqa: E402  # beside the pages, no part of the library
+import commands as commands_page  # noqa: E402
 import gallery  # noqa: E402
 import pictures  # noqa: E402
 import reference  # noqa: E402
-import site as _  # noqa: E402, F401  # Python's own: the builder is loaded by its path below
 
 
 def text_of(page: Path) -> str:
@@ -191,15 +191,7 @@ class Sources(HTMLParser):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("zensical", reason="builds the site; see requirements-test.txt")
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("docs_site", DOCS / "make" / "site.py")
-    assert spec is not None
-    assert spec.loader is not None
-    builder = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(builder)
-    folder: Path = builder.build(tmp_path_factory.mktemp("docs") / "site")
-    return folder
+    return build_site.build(tmp_path_factory.mktemp("docs") / "site")
 
 
 def test_the_site_is_built_and_its_links_lead_somewhere(built: Path) -> None:

@@ -40,7 +40,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 MORE = {
     "check": "All faults of all files at once: what is checked stands in [tables](tables.md).",
     "demo": "Nothing but the packaged sample is needed.",
-    "discover": "Which behaviours mark the accounts that succeed and stay.",
+    "discover": "What is asked, and what it rests on: [discovery](discovery.md).",
     "panel": "One row an account and snapshot; the columns are the [indicators](indicators.md).",
     "audit": "What the verdicts mean: [before usage drops](before-usage-drops.md#audit).",
     "backtest": "What is counted, and why: [before usage drops](before-usage-drops.md#alerts).",
@@ -148,7 +148,12 @@ def page(told: dict[str, str]) -> str:
     ]
     for name, parser in parsers.items():
         own = [a for a in options(parser) if named(a) not in names]
-        lines += ["", f"## {name}", "", f"{parser.description[:1].upper()}{parser.description[1:]}."]
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            f"{parser.description[:1].upper()}{parser.description[1:]}.",
+        ]
         if name in MORE:
             lines += ["", MORE[name]]
         if own:

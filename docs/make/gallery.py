@@ -23,9 +23,10 @@ from leadsignal.survival import aalen_johansen, kaplan_meier
 INTRO = """\
 # A gallery of wrong analyses
 
-Each of these is made every day, and each is made here on a simulated business ([the simulator](simulator.md))
-of which the truth is known. So it can be said how far off it is, and what a company would have paid for
-believing it. The page is written by `docs/make/gallery.py`; nothing on it was typed in by hand but the words.
+Each of these is made every day, and each is made here on a simulated business
+([the simulator](simulator.md)) of which the truth is known. So it can be said how far off it is,
+and what a company would have paid for believing it. The page is written by `docs/make/gallery.py`;
+nothing on it was typed in by hand but the words.
 """
 
 
@@ -99,7 +100,7 @@ def immortal_time() -> Entry:
         f" ({h.low:.2f} to {h.high:.2f})",
         "a measurement programme for every account, justified by a number that the chart makes"
         " out of nothing: nobody can be measured after having left",
-        "`compare_cohorts(tables, by=\"measured\")` ([cohorts](cohorts.md))",
+        '`compare_cohorts(tables, by="measured")` ([cohorts](cohorts.md))',
     )
 
 
@@ -262,7 +263,7 @@ def large_accounts_adopt() -> Entry:
         f"the process does nothing; among accounts of equal size the ratio is {s.estimate:.2f}"
         f" ({s.low:.2f} to {s.high:.2f})",
         "an onboarding rebuilt around a habit of large customers",
-        "`adjust=[\"employees\"]`, values of the start; and what nobody recorded stays unadjusted, so"
+        '`adjust=["employees"]`, values of the start; and what nobody recorded stays unadjusted, so'
         " read the E-value ([cohorts](cohorts.md))",
     )
 

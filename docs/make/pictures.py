@@ -23,9 +23,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 sys.path.insert(0, str(Path(__file__).parent))
-from gallery import business, entry, horizon_analysis, lives, tables_of
-
 import leadsignal as ls
+from gallery import business, entry, horizon_analysis, lives, tables_of
 from leadsignal.cohorts.pictures import curves_of
 from leadsignal.survival import aalen_johansen, kaplan_meier
 
@@ -154,8 +153,8 @@ def competing_ends() -> Figure:
     """Time to adoption with leaving as a competing end, and without."""
     simulation = business("leading", 900, 2)
     tables, analysis = tables_of(simulation), horizon_analysis(simulation)
-    name = analysis.processes[0].name
-    first = ls.adoption_episodes(tables, analysis).query("process == @name")
+    first = ls.adoption_episodes(tables, analysis)
+    first = first[first["process"] == analysis.processes[0].name]
     first = first.groupby("account_id")["adopted_on"].min()
     accounts = lives(tables)
     accounts = accounts[entry(accounts) == 0].set_index("account_id")

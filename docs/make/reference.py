@@ -2,7 +2,7 @@
 
     python docs/make/reference.py FOLDER
 
-`docs/make/site.py` calls it; the pages are not committed.
+`docs/make/build_site.py` calls it; the pages are not committed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,17 @@ CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Cohorts": ("cohorts.md", ("cohorts",)),
     "Models and scores": (
         "start.md",
-        ("model", "bands", "adopters", "tuning", "saved", "scores", "scores_table", "lifetimes"),
+        (
+            "model",
+            "explanation",
+            "bands",
+            "adopters",
+            "tuning",
+            "saved",
+            "scores",
+            "scores_table",
+            "lifetimes",
+        ),
     ),
     "Scheduled scoring and monitoring": ("scheduled-scoring.md", ("batch", "monitor")),
     "Pages and reports": ("account-page.md", ("review", "report")),
@@ -80,7 +90,8 @@ def markdown(docstring: str) -> Iterator[str]:
 def signature(thing: Any, name: str) -> str:
     """Return a signature as it would be written, one argument a line where it is long."""
     told = str(inspect.signature(thing)).replace("'", "")
-    told = re.sub(r"\bself, |\(self\)", lambda m: "()" if m[0] == "(self)" else "", told)
+    if inspect.isclass(thing):
+        told = told.removesuffix(" -> None")
     if len(name) + len(told) <= 90:
         return name + told
     inside, _, after = told[1:].rpartition(")")
@@ -126,7 +137,8 @@ def page(title: str, names: list[str], guide: str | None) -> str:
     """Return the page of a chapter; ``guide`` is the page that teaches it."""
     lines = [f"# {title}", ""]
     if guide:
-        lines += [f"What these mean, and what they rest on: [{guide}](../{guide}).", ""]
+        taught = guide.removesuffix(".md").replace("-", " ")
+        lines += [f"What these mean, and what they rest on: [{taught}](../{guide}).", ""]
     for name in names:
         lines += section(name)
     return "\n".join(lines).rstrip() + "\n"
@@ -147,4 +159,6 @@ def write_reference(folder: Path, pages: set[str]) -> list[Path]:
 
 
 if __name__ == "__main__":
-    write_reference(Path(sys.argv[1]), {file.name for file in Path(__file__).parents[1].glob("*.md")})
+    write_reference(
+        Path(sys.argv[1]), {file.name for file in Path(__file__).parents[1].glob("*.md")}
+    )

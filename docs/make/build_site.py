@@ -1,10 +1,10 @@
 """Build the documentation as a site of plain files, without a network.
 
-    python docs/make/site.py site
+    python docs/make/build_site.py site
 
 The pages of docs/, the notebooks as text, CONTRIBUTING and CHANGELOG, and the API reference
-(written anew) are put into a temporary folder and built there by zensical. What stands in the menu, and in
-what order, is read from docs/index.md.
+(written anew) are put into a temporary folder and built there by zensical. What stands in the
+menu, and in what order, is read from docs/index.md.
 """
 
 from __future__ import annotations
