@@ -147,19 +147,39 @@ def test_the_example_of_a_command_still_runs(
         assert first.rstrip("…") in capsys.readouterr().out
 
 
-RUN = [
-    (page, block)
-    for page in PAGES
-    for block in re.findall(
-        r"<!-- runs -->\n```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
-    )
-]
+BLOCK = re.compile(r"(?m)^(<!-- not run: [^\n]+ -->\n)?```python\n(.*?)^```", re.DOTALL)
 
 
-@pytest.mark.parametrize(("page", "block"), RUN, ids=lambda given: getattr(given, "stem", ""))
-def test_examples_run(page: Path, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    exec(block, {})
+def to_run(page: Path) -> str:
+    """Return the Python of a page, but for the blocks that say why they are not run."""
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return "\n".join(block for marked, block in blocks if not marked)
+
+
+RUN = {page: code for page in sorted(DOCS.glob("*.md")) if (code := to_run(page))}
+
+
+@pytest.fixture(scope="module")
+def names() -> dict[str, object]:
+    """What the examples take as given: the sample, read, built, fitted and scored."""
+    names: dict[str, object] = {}
+    start = BLOCK.findall((DOCS / "start.md").read_text(encoding="utf-8"))[0][1]
+    exec(start, names)
+    return names
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
+def test_examples_run(
+    page: Path, names: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import matplotlib.pyplot as plt
+
+    for given in ("data", "tests"):
+        (tmp_path / given).symlink_to(ROOT / given)
+    monkeypatch.chdir(tmp_path)
+    if page.stem != "start":  # the names themselves are its example
+        exec(RUN[page], dict(names))
+    plt.close("all")
 
 
 def test_python_on_the_pages_is_python_and_calls_what_there_is() -> None:

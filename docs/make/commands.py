@@ -1,7 +1,8 @@
 """Write docs/commands.md from the parser, and from what the commands print on the sample.
 
     python docs/make/commands.py docs/commands.md          # options anew, examples as they stand
-    python docs/make/commands.py docs/commands.md --run    # examples anew too (some minutes)
+    python docs/make/commands.py docs/commands.md --run            # examples anew (some minutes)
+    python docs/make/commands.py docs/commands.md --run monitor    # only those of some commands
 
 A test holds the page to the parser: a command or an option that is not on it fails the suite.
 """
@@ -45,8 +46,9 @@ MORE = {
     "audit": "What the verdicts mean: [before usage drops](before-usage-drops.md#audit).",
     "backtest": "What is counted, and why: [before usage drops](before-usage-drops.md#alerts).",
     "fit": "The model folder holds no pickle, and says what it was fitted on.",
-    "score": "The columns are those of `Scores.to_frame()`. Scores can also go to a table of a"
-    " [database](databases.md#scores-written-to-a-table).",
+    "score": "The columns are those of `Scores.to_frame()`. Every week, with dates kept by themselves:"
+    " [scheduled scoring](scheduled-scoring.md). To a table of a database:"
+    " [databases](databases.md#scores-written-to-a-table).",
     "compare": "What the methods are, and when to believe which: [cohorts](cohorts.md).",
     "review": "One account on one sheet: [the account page](account-page.md).",
 }
@@ -164,12 +166,13 @@ def page(told: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def run_all() -> dict[str, str]:
-    """Run every example on the sample, one after the other in one folder."""
+def run_examples(names: list[str]) -> dict[str, str]:
+    """Run examples (all, if none is named) on the sample, one after the other in one folder."""
     told = {}
+    needed = {*names, *({"fit", "score"} if {"score", "monitor"} & set(names) else ())}
     with TemporaryDirectory() as out:
         ready = [name for name in EXAMPLES if name in commands()]
-        for name in ready:
+        for name in [name for name in ready if not names or name in needed]:
             for example in EXAMPLES[name]:
                 told[example.replace("{out}/", "")] = run(example, out)
     return told
@@ -180,4 +183,6 @@ if __name__ == "__main__":
     os.chdir(ROOT)
     target = Path(sys.argv[1])
     before = told_by(target.read_text(encoding="utf-8")) if target.exists() else {}
-    target.write_text(page(run_all() if "--run" in sys.argv else before), encoding="utf-8")
+    if "--run" in sys.argv:
+        before |= run_examples(sys.argv[sys.argv.index("--run") + 1 :])
+    target.write_text(page(before), encoding="utf-8")

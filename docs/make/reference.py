@@ -35,7 +35,7 @@ CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Why they leave": ("why.md", ("drivers",)),
     "Cohorts": ("cohorts.md", ("cohorts",)),
     "Models and scores": (
-        "start.md",
+        "model.md",
         (
             "model",
             "explanation",
