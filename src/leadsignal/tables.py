@@ -67,7 +67,7 @@ class CheckReport:
         told = [f"  {fault}" for fault in list_faults(self.faults, self.more)]
         told += [f"  dropped {count:,} rows of {name}" for name, count in self.dropped_rows.items()]
         told += [f"  warning: {notice}" for notice in self.warnings]
-        verdict = "no faults" if self.ok else f"{self.count:,} faults"
+        verdict = "no faults" if self.ok else f"{self.count:,} fault{'s' * (self.count > 1)}"
         return "\n".join([f"Checked rows: {rows or 'none'}; {verdict}", *told])
 
     def to_dict(self) -> dict[str, Any]:
