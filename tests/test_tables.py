@@ -447,3 +447,13 @@ def test_order_of_rows_and_columns_never_matters(tmp_path: Path) -> None:
     one, other = read_tables(frames), read_tables(turned)
     for name in first.names:
         pd.testing.assert_frame_equal(one.frame(name), other.frame(name))
+
+
+def test_what_checking_found_is_told_in_sentences() -> None:
+    accounts = pd.DataFrame({"account_id": ["a", "b"], "started_on": ["2024-01-01", "soon"]})
+    told = repr(check_tables({"accounts": accounts}))
+    assert told.splitlines()[0] == "Checked rows: accounts 2; 1 fault"
+    assert "started_on: is not a date (given: 'soon')" in told
+    fine = repr(check_tables({"accounts": accounts[:1]})).splitlines()
+    assert fine[0] == "Checked rows: accounts 1; no faults"
+    assert fine[1].startswith("  warning: accounts: there is no column ended_on")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.cells import sql_type
 from leadsignal.dialect import Dialect, DuckDB
 from leadsignal.door import AttributeKind, Door
-from leadsignal.errors import Fault, FaultKind, OptionError, TablesError
+from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
 from leadsignal.intake import Loaded, with_options
 from leadsignal.notices import Notice, find_notices
 from leadsignal.project import Project, TableSource, read_project
@@ -39,7 +39,7 @@ class Coverage:
     complete_through: date | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckReport:
     """What checking found: rows read from each table, faults, warnings."""
 
@@ -61,6 +61,14 @@ class CheckReport:
     def count(self) -> int:
         """How many faults there are, held or not."""
         return len(self.faults) + sum(self.more.values())
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name} {count:,}" for name, count in self.tables.items())
+        told = [f"  {fault}" for fault in list_faults(self.faults, self.more)]
+        told += [f"  dropped {count:,} rows of {name}" for name, count in self.dropped_rows.items()]
+        told += [f"  warning: {notice}" for notice in self.warnings]
+        verdict = "no faults" if self.ok else f"{self.count:,} fault{'s' * (self.count > 1)}"
+        return "\n".join([f"Checked rows: {rows or 'none'}; {verdict}", *told])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain dictionaries, ready for JSON."""

@@ -1,0 +1,188 @@
+"""Write docs/commands.md from the parser, and from what the commands print on the sample.
+
+    python docs/make/commands.py docs/commands.md          # options anew, examples as they stand
+    python docs/make/commands.py docs/commands.md --run            # examples anew (some minutes)
+    python docs/make/commands.py docs/commands.md --run monitor    # only those of some commands
+
+A test holds the page to the parser: a command or an option that is not on it fails the suite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import re
+import shlex
+import sys
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from leadsignal.cli import EPILOG, _parser, main
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "demo": ("leadsignal demo --out {out}/demo",),
+    "check": ("leadsignal check data/sample",),
+    "discover": ("leadsignal discover data/sample",),
+    "panel": ("leadsignal panel data/sample --out {out}/panel.parquet",),
+    "audit": ("leadsignal audit data/sample",),
+    "backtest": ("leadsignal backtest data/sample --origins 2 --estimator logistic",),
+    "fit": ("leadsignal fit data/sample --out {out}/my_model",),
+    "score": ("leadsignal score data/sample --model {out}/my_model --out {out}/scores.csv",),
+    "compare": ("leadsignal compare data/sample --by measured --adjust segment",),
+    "review": ("leadsignal review data/sample --account A-10001 --out {out}/review.html",),
+    "monitor": ("leadsignal monitor data/sample --scores {out}/scores.csv",),
+    "report": ("leadsignal report data/sample --out {out}/report.html",),
+}
+"""One example a command or more, in the order in which they can be run; {out} is a folder."""
+MORE = {
+    "check": "All faults of all files at once: what is checked stands in [tables](tables.md).",
+    "demo": "Nothing but the packaged sample is needed.",
+    "discover": "What is asked, and what it rests on: [discovery](discovery.md).",
+    "panel": "One row an account and snapshot; the columns are the [indicators](indicators.md).",
+    "audit": "What the verdicts mean: [before usage drops](before-usage-drops.md#audit).",
+    "backtest": "What is counted, and why: [before usage drops](before-usage-drops.md#alerts).",
+    "fit": "The model folder holds no pickle, and says what it was fitted on.",
+    "score": "The columns are those of `Scores.to_frame()`. Every week, with dates kept by themselves:"
+    " [scheduled scoring](scheduled-scoring.md). To a table of a database:"
+    " [databases](databases.md#scores-written-to-a-table).",
+    "compare": "What the methods are, and when to believe which: [cohorts](cohorts.md).",
+    "review": "One account on one sheet: [the account page](account-page.md).",
+}
+MOST_LINES, WIDEST = 24, 220
+"""Of what an example prints, so many lines of such a length are shown."""
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command, in the order of the flow."""
+    for action in _parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    raise LookupError("the parser has no commands")
+
+
+def options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return what a command takes, without --help."""
+    return [action for action in parser._actions if action.dest != "help"]
+
+
+def named(action: argparse.Action) -> str:
+    """Return an option as it is typed: `--every 28d`."""
+    if not action.option_strings:
+        return f"`{action.metavar}`"
+    if action.nargs == 0:
+        return f"`{action.option_strings[0]}`"
+    wanted = action.metavar or "|".join(map(str, action.choices or ())) or "N"
+    text = f"{action.option_strings[0]} {wanted}"
+    return f"`{text}`".replace("|", "\\|")
+
+
+def meaning(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    """Return what an option does, in the words of --help."""
+    told = (action.help or "").replace("%(default)s", str(action.default))
+    if not told and action.option_strings:
+        told = "needed" if action.required else f"default: {action.default}"
+    elif action.required and action.option_strings:
+        told = f"{told}; needed"
+    return told.replace("|", "\\|")
+
+
+def shared(parsers: dict[str, argparse.ArgumentParser]) -> list[argparse.Action]:
+    """Return the options that every command on a project takes."""
+    projects = [p for p in parsers.values() if any(a.dest == "project" for a in p._actions)]
+    common = set.intersection(*({named(a) for a in options(p)} for p in projects))
+    return [action for action in options(projects[0]) if named(action) in common]
+
+
+def table(actions: list[argparse.Action], parser: argparse.ArgumentParser) -> list[str]:
+    """Return a table of options."""
+    rows = [f"| {named(action)} | {meaning(action, parser)} |" for action in actions]
+    return ["| option | what it does |", "|---|---|", *rows]
+
+
+def run(example: str, out: str) -> str:
+    """Run an example and return what it prints, the folder and long tails left out."""
+    told = io.StringIO()
+    arguments = shlex.split(example.format(out=out))[1:]
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(io.StringIO()):
+        code = main(arguments)
+    if code:
+        raise SystemExit(f"{example} ended with {code}")
+    lines = told.getvalue().replace(f"{out}/", "").rstrip().splitlines()
+    if len(lines) > MOST_LINES:
+        lines = [*lines[:MOST_LINES], f"… {len(lines) - MOST_LINES} more lines"]
+    return "\n".join(shorten(line.rstrip()) for line in lines)
+
+
+def shorten(line: str) -> str:
+    """Return a line without its long tail."""
+    return line if len(line) <= WIDEST else f"{line[:WIDEST]}…"
+
+
+def told_by(page: str) -> dict[str, str]:
+    """Return what each example printed when the page was last written."""
+    found = re.findall(r"```sh\n(leadsignal .*?)\n```\n\n```text\n(.*?)\n```", page, re.DOTALL)
+    return dict(found)
+
+
+def page(told: dict[str, str]) -> str:
+    """Return the page; ``told`` holds what the examples print, by how they are typed."""
+    parsers = commands()
+    common = shared(parsers)
+    names = {named(action) for action in common}
+    lines = [
+        "# Commands",
+        "",
+        "Written by `docs/make/commands.py` from the parser and from what the examples print on the",
+        "packaged sample. In a clone, `./run` stands for `leadsignal`.",
+        "",
+        *EPILOG.strip().splitlines(),
+        "",
+        "## What all commands on a project take",
+        "",
+        *table(common, next(iter(parsers.values()))),
+        "",
+        "Tables for people go to stdout, progress and logs to stderr; with `--json -` the JSON goes to",
+        "stdout and the words to stderr. Files are written whole or not at all.",
+    ]
+    for name, parser in parsers.items():
+        own = [a for a in options(parser) if named(a) not in names]
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            f"{parser.description[:1].upper()}{parser.description[1:]}.",
+        ]
+        if name in MORE:
+            lines += ["", MORE[name]]
+        if own:
+            lines += ["", *table(own, parser)]
+        for example in EXAMPLES[name]:
+            typed = example.replace("{out}/", "")
+            lines += ["", "```sh", typed, "```", "", "```text", told.get(typed, ""), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def run_examples(names: list[str]) -> dict[str, str]:
+    """Run examples (all, if none is named) on the sample, one after the other in one folder."""
+    told = {}
+    needed = {*names, *({"fit", "score"} if {"score", "monitor"} & set(names) else ())}
+    with TemporaryDirectory() as out:
+        ready = [name for name in EXAMPLES if name in commands()]
+        for name in [name for name in ready if not names or name in needed]:
+            for example in EXAMPLES[name]:
+                told[example.replace("{out}/", "")] = run(example, out)
+    return told
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    os.chdir(ROOT)
+    target = Path(sys.argv[1])
+    before = told_by(target.read_text(encoding="utf-8")) if target.exists() else {}
+    if "--run" in sys.argv:
+        before |= run_examples(sys.argv[sys.argv.index("--run") + 1 :])
+    target.write_text(page(before), encoding="utf-8")

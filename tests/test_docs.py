@@ -1,0 +1,235 @@
+"""The docs are whole: links lead somewhere, examples run, every name and command is there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import leadsignal as ls
+from leadsignal.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+sys.path.insert(0, str(DOCS / "make"))
+import build_site  # noqa: E402  # beside the pages, no part of the library
+import commands as commands_page  # noqa: E402
+import gallery  # noqa: E402
+import pictures  # noqa: E402
+import reference  # noqa: E402
+
+
+def text_of(page: Path) -> str:
+    """Return a page without its code blocks."""
+    return re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings."""
+    heads = re.findall(r"(?m)^#+ (.+)$", text_of(page))
+    plain = [re.sub(r"[^\w\s-]", "", head.lower()).strip() for head in heads]
+    return {re.sub(r"[\s-]+", "-", head) for head in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    lost = []
+    for link in LINK.findall(text_of(page)):
+        path, _, anchor = link.partition("#")
+        if ":" in path:
+            continue
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            lost.append(link)
+    assert lost == []
+
+
+def test_the_guide_reaches_every_page() -> None:
+    linked = {link.partition("#")[0] for link in LINK.findall(text_of(DOCS / "index.md"))}
+    assert {page.name for page in DOCS.glob("*.md")} - linked - {"index.md"} == set()
+    notebooks = {f"../notebooks/{file.name}" for file in (ROOT / "notebooks").glob("*.ipynb")}
+    assert notebooks - linked == set()
+
+
+def test_every_picture_is_drawn_by_the_script_and_shown() -> None:
+    drawn = {f"{name}.png" for name in pictures.PICTURES}
+    kept = {file.name for file in (DOCS / "pictures").iterdir()}
+    shown = {Path(link).name for page in PAGES for link in re.findall(r"!\[.*?\]\((.+?)\)",
+             page.read_text(encoding="utf-8"))}  # fmt: skip
+    assert drawn == kept == shown
+
+
+def test_a_picture_is_drawn(tmp_path: Path) -> None:
+    (file,) = pictures.draw(tmp_path, ["censoring"])
+    assert file.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_gallery_says_what_the_script_works_out() -> None:
+    page = (DOCS / "gallery-of-wrong-analyses.md").read_text(encoding="utf-8")
+    assert page.count("\n## ") == len(gallery.ENTRIES)
+    for make in (gallery.alerted_at_some_time, gallery.the_leavers_only, gallery.the_survivors):
+        assert str(make()) in page
+
+
+@pytest.mark.parametrize("name", ls.__all__)
+def test_a_public_name_is_documented(name: str) -> None:
+    told = inspect.getdoc(getattr(ls, name)) or ""
+    assert len(told.splitlines()[0]) > 15
+    assert not told.startswith(f"{name}(")  # what dataclasses write by themselves
+
+
+def hand_written() -> str:
+    return "\n".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
+
+
+def test_the_guide_names_every_public_function_and_the_errors() -> None:
+    guide = hand_written()
+    wanted = [
+        name
+        for name in ls.__all__
+        if inspect.isfunction(getattr(ls, name)) or name.endswith("Error")
+    ]
+    assert [name for name in wanted if not re.search(rf"\b{name}\b", guide)] == []
+
+
+def test_every_public_class_is_named_or_given_back_by_a_public_function() -> None:
+    functions = [getattr(ls, name) for name in ls.__all__ if inspect.isfunction(getattr(ls, name))]
+    classes = [getattr(ls, name) for name in ls.__all__ if inspect.isclass(getattr(ls, name))]
+    members = [m for one in classes for m in vars(one).values() if inspect.isfunction(m)]
+    mentioned = " ".join(str(inspect.signature(one)) for one in [*functions, *members])
+    mentioned += " ".join(str(one.__annotations__) for one in classes) + hand_written()
+    names = [one.__name__ for one in classes]
+    assert [name for name in names if not re.search(rf"\b{name}\b", mentioned)] == []
+
+
+def test_the_reference_holds_every_name_once(tmp_path: Path) -> None:
+    files = reference.write_reference(tmp_path, {page.name for page in DOCS.glob("*.md")})
+    heads = [h for f in files for h in re.findall(r"(?m)^## (\w+)$", f.read_text("utf-8"))]
+    assert sorted(heads) == sorted(ls.__all__)
+
+
+def test_commands_stand_on_their_page_as_the_parser_has_them() -> None:
+    file = DOCS / "commands.md"
+    kept = file.read_text(encoding="utf-8")
+    assert kept == commands_page.page(commands_page.told_by(kept)), (
+        "python docs/make/commands.py docs/commands.md"
+    )
+    for name, parser in commands_page.commands().items():
+        assert f"\n## {name}\n" in kept
+        for action in commands_page.options(parser):
+            assert commands_page.named(action) in kept
+
+
+def test_every_command_shows_an_example_and_what_it_printed() -> None:
+    told = commands_page.told_by((DOCS / "commands.md").read_text(encoding="utf-8"))
+    for name in commands_page.commands():
+        for example in commands_page.EXAMPLES[name]:
+            assert told[example.replace("{out}/", "")].strip(), f"{name}: run it with --run"
+
+
+@pytest.mark.parametrize("name", ["check", "panel", "compare", "review"])
+def test_the_example_of_a_command_still_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    told = commands_page.told_by((DOCS / "commands.md").read_text(encoding="utf-8"))
+    for example in commands_page.EXAMPLES[name]:
+        assert main(shlex.split(example.format(out=tmp_path))[1:]) == 0
+        first = told[example.replace("{out}/", "")].splitlines()[0]
+        assert first.rstrip("…") in capsys.readouterr().out
+
+
+BLOCK = re.compile(r"(?m)^(<!-- not run: [^\n]+ -->\n)?```python\n(.*?)^```", re.DOTALL)
+
+
+def to_run(page: Path) -> str:
+    """Return the Python of a page, but for the blocks that say why they are not run."""
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return "\n".join(block for marked, block in blocks if not marked)
+
+
+RUN = {page: code for page in sorted(DOCS.glob("*.md")) if (code := to_run(page))}
+
+
+@pytest.fixture(scope="module")
+def names() -> dict[str, object]:
+    """What the examples take as given: the sample, read, built, fitted and scored."""
+    names: dict[str, object] = {}
+    start = BLOCK.findall((DOCS / "start.md").read_text(encoding="utf-8"))[0][1]
+    exec(start, names)
+    return names
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
+def test_examples_run(
+    page: Path, names: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import matplotlib.pyplot as plt
+
+    for given in ("data", "tests"):
+        (tmp_path / given).symlink_to(ROOT / given)
+    monkeypatch.chdir(tmp_path)
+    if page.stem != "start":  # the names themselves are its example
+        exec(RUN[page], dict(names))
+    plt.close("all")
+
+
+def test_python_on_the_pages_is_python_and_calls_what_there_is() -> None:
+    for page in PAGES:
+        for block in re.findall(
+            r"(?m)^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL
+        ):
+            compile(block, page.name, "exec")
+            called = set(re.findall(r"\bls\.(\w+)", block))
+            assert called - set(dir(ls)) == set(), page.name
+
+
+class Sources(HTMLParser):
+    """What a page of the site links to, and what it loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        if tag == "a" and told.get("href"):
+            self.links.append(str(told["href"]))
+        if tag in ("script", "img", "link") and told.get("rel") != "canonical":
+            self.loads += [str(told[key]) for key in ("src", "href") if told.get(key)]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("zensical", reason="builds the site; see requirements-test.txt")
+    return build_site.build(tmp_path_factory.mktemp("docs") / "site")
+
+
+def test_the_site_is_built_and_its_links_lead_somewhere(built: Path) -> None:
+    files = [file for file in built.rglob("*.html") if file.name != "404.html"]
+    assert len(files) > 40
+    lost = []
+    for file in files:
+        found = Sources()
+        found.feed(file.read_text(encoding="utf-8"))
+        for link in [*found.links, *found.loads]:
+            path = link.partition("#")[0]
+            if path and ":" not in path and not (file.parent / path).exists():
+                lost.append(f"{file.relative_to(built)}: {link}")
+    assert lost == []
+
+
+def test_the_site_loads_nothing_from_elsewhere(built: Path) -> None:
+    for file in built.rglob("*.html"):
+        found = Sources()
+        found.feed(file.read_text(encoding="utf-8"))
+        assert [load for load in found.loads if load.startswith(("http:", "https:", "//"))] == []
