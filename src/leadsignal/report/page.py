@@ -1,8 +1,8 @@
 """HTML in pieces that are escaped unless they say otherwise, and the frame of every page.
 
-A page is one file: its style stands in it, it has no script, and its Content-Security-Policy
-forbids everything but that style. Nothing in it depends on the moment it was made, so that equal
-input gives equal bytes.
+A page is one file: its style stands in it, and its script where it has one, and its
+Content-Security-Policy forbids everything but these. Nothing in it depends on the moment it was
+made, so that equal input gives equal bytes.
 """
 
 from __future__ import annotations
@@ -126,12 +126,23 @@ def style() -> str:
     return "\n".join(line.strip() for line in sheet.splitlines() if line.strip())
 
 
-def page(title: str, *body: object, description: str = "", kind: str = "") -> str:
-    """Return a whole page: head with style and policy, then the body in its order."""
+def section(name: str, title: object, *children: object, class_: str | None = None) -> Html:
+    """Return a section with its heading, by which links and screen readers find it."""
+    head = tag("h2", title, id=f"{name}-title")
+    return tag("section", head, *children, aria_labelledby=f"{name}-title", class_=class_)
+
+
+def page(
+    title: str, *body: object, description: str = "", kind: str = "", script: str = ""
+) -> str:
+    """Return a whole page: head with style and policy, the body in its order, then the script.
+
+    ``script`` is our own text, never a reader's or an account's.
+    """
     sheet = style()
-    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    allowed = f"script-src 'sha256-{_digest(script)}'; " if script else ""
     policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
+        f"default-src 'none'; style-src 'sha256-{_digest(sheet)}'; {allowed}img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
     head = [
@@ -146,6 +157,11 @@ def page(title: str, *body: object, description: str = "", kind: str = "") -> st
         tag("title", title),
         Html(f"<style>{sheet}</style>"),
     ]
-    whole = tag("html", "\n", tag("head", *head), "\n", tag("body", *body, class_=kind or None),
-                "\n", lang="en")  # fmt: skip
+    last = Html(f"<script>{script}</script>") if script else ""
+    held = tag("body", *body, last, class_=kind or None)
+    whole = tag("html", "\n", tag("head", *head), "\n", held, "\n", lang="en")
     return f"<!doctype html>\n{whole}\n"
+
+
+def _digest(held: str) -> str:
+    return base64.b64encode(hashlib.sha256(held.encode()).digest()).decode()
