@@ -4,9 +4,10 @@ tables = ls.read_tables("data/sample")
 analysis = ls.read_success_analysis("data/sample/success.toml")
 panel = ls.build_panel(tables, analysis, every="28d")
 ls.audit_indicators(panel)
-ls.run_backtest(panel, horizon="180d")
+backtest = ls.run_backtest(panel, horizon="180d")
 model = ls.ChurnModel(horizon="180d").fit(panel)
 scores = ls.score_accounts(model, tables)
+ls.write_report("churn.html", panel, backtest, scores)
 """
 
 from __future__ import annotations
@@ -80,7 +81,15 @@ if TYPE_CHECKING:
     from leadsignal.order import OrderInTime, order_in_time
     from leadsignal.panel import Panel, adoption_episodes, build_panel
     from leadsignal.project import Project, read_project
-    from leadsignal.report import review_page, write_review
+    from leadsignal.report import (
+        Findings,
+        gather_findings,
+        report_page,
+        review_page,
+        summarise,
+        write_report,
+        write_review,
+    )
     from leadsignal.rescues import Rescues, find_rescues
     from leadsignal.retention import Retention, retention_table
     from leadsignal.review import Review, review_account
@@ -218,7 +227,12 @@ _ROOMS = {
         "read_project",
     ),
     "report": (
+        "Findings",
+        "gather_findings",
+        "report_page",
         "review_page",
+        "summarise",
+        "write_report",
         "write_review",
     ),
     "rescues": (
@@ -295,6 +309,7 @@ __all__ = [
     "Distilled",
     "Ends",
     "Fault",
+    "Findings",
     "Fit",
     "Forecast",
     "HazardRatios",
@@ -354,6 +369,7 @@ __all__ = [
     "find_rescues",
     "find_success_gaps",
     "fit_by",
+    "gather_findings",
     "hazard_ratios",
     "later_retention",
     "load_model",
@@ -368,6 +384,7 @@ __all__ = [
     "read_totals",
     "reasons_to_buy",
     "red_accounts",
+    "report_page",
     "result_history",
     "results_around_adoption",
     "retention_table",
@@ -380,8 +397,10 @@ __all__ = [
     "save_model",
     "score_accounts",
     "simulate",
+    "summarise",
     "tune_model",
     "write_interview_kit",
+    "write_report",
     "write_review",
     "write_scores_to",
 ]

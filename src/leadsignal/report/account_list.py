@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from leadsignal.report.page import Html, join, number, section, tag
+from leadsignal.report.page import Html, join, section, tag
 from leadsignal.report.review_page import name_text, sentence
 from leadsignal.report.wording import of_hundred, span
 
@@ -88,7 +88,7 @@ def _row(row: Mapping[str, Any]) -> Html:
     # Sorted by the risk itself: "about 18" stands for many.
     cells = [
         (of_hundred(row["risk"]), f"{row['risk']:.5f}"),
-        (number(loss), f"{-1 if loss is None else loss:.0f}"),
+        ("" if loss is None else f"{loss:,.0f}", f"{-1 if loss is None else loss:.0f}"),
         ("alert" if row["alert"] else "", None),
         (", ".join(name_text(part) for part in _open(row)), None),
         (step, None),

@@ -86,12 +86,30 @@ def ranges(rows: Sequence[Row], axis: Axis, *, title: str, told: str, width: int
 
 
 def _grid(axis: Axis, x: Scale, bottom: float) -> Iterator[Html]:
+    told = _roomy(axis, x)
     for value, words in axis.ticks:
         at = x(axis.at(value))
         kind = "reference" if value == axis.line else "grid"
         yield tag("line", x1=at, x2=at, y1=0, y2=bottom, class_=kind)
-        place = "start" if at - x.start < 30 else "end" if x.end - at < 30 else "middle"
+        if value not in told:
+            continue
+        place = "start" if at - x.start < 14 else "end" if x.end - at < 26 else "middle"
         yield tag("text", words, x=at, y=bottom + 16, class_=f"tick {place}")
+
+
+def _roomy(axis: Axis, x: Scale) -> set[float]:
+    """Return the ticks whose words do not run into each other: the line's, the outer ones first."""
+    ticks = list(axis.ticks)
+    inner = sorted(ticks[1:-1], key=lambda tick: tick[0] != axis.line)
+    taken: list[tuple[float, float]] = []
+    kept = set()
+    for value, words in [*(t for t in inner if t[0] == axis.line), *ticks[:1], *ticks[-1:], *inner]:
+        half = 3.4 * len(words)
+        at = min(max(x(axis.at(value)), x.start + half - 14), x.end + 26 - half)
+        if value not in kept and all(at + half < a or at - half > b for a, b in taken):
+            taken.append((at - half, at + half))
+            kept.add(value)
+    return kept
 
 
 def _labels(

@@ -11,17 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
 from leadsignal.report.account_list import account_list
-from leadsignal.report.churn_sections import (
-    audit_section,
-    backtest_section,
-    churn_section,
-    cohort_section,
-    reason_section,
-    success_section,
-)
+from leadsignal.report.cohort_sections import cohort_section, reason_section
 from leadsignal.report.method_section import method_section
 from leadsignal.report.page import Html, day_text, join, number, page, section, table, tag
+from leadsignal.report.proof_sections import audit_section, backtest_section
 from leadsignal.report.review_page import name_text, sentence
+from leadsignal.report.success_sections import churn_section, success_section
 from leadsignal.report.summary import summarise
 from leadsignal.report.wording import (
     METHOD_WORDS,
@@ -70,12 +65,20 @@ def write_report(
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
     >>> ls.write_report(tempfile.gettempdir() + "/churn.html", panel)
     """
-    path = Path(file)
-    if path.suffix not in (".html", ".htm"):
-        raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
+    path = checked_path(file)
     made = report_page(summarise(panel, backtest, scores, findings))
     with whole_file(path) as part:
         part.write_text(made, encoding="utf-8")
+
+
+def checked_path(file: str | Path) -> Path:
+    """Return where the report goes, before any work; raises OptionError as ``write_report``."""
+    path = Path(file)
+    if path.suffix not in (".html", ".htm"):
+        raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
+    if not path.parent.is_dir():
+        raise OptionError(f"there is no folder {path.parent}", "Make it, or write somewhere else")
+    return path
 
 
 def report_page(summary: Summary) -> str:
@@ -117,7 +120,7 @@ def _as_of(summary: Summary) -> str:
 
 def _header(summary: Summary) -> Html:
     facts = [
-        ("Active accounts", number(summary["panel"]["active"])),
+        ("Active accounts", _active(summary)),
         ("Looks ahead", span(summary["horizon_days"])),
         ("Early means", f"{span(summary['warning_time_days'])} before"),
     ]
@@ -127,6 +130,12 @@ def _header(summary: Summary) -> Html:
     stand = tag("p", f"As of {_as_of(summary)}", class_="soft")
     top = tag("div", tag("h1", "Churn report"), stand, class_="top")
     return tag("header", top, tag("dl", *pairs, class_="facts"))
+
+
+def _active(summary: Summary) -> str:
+    told, accounts = number(summary["panel"]["active"]), summary["accounts"]
+    on_notice = accounts["notice_given"] if accounts else 0
+    return f"{told}, {on_notice:,} of them on notice" if on_notice else told
 
 
 def _contents() -> Html:
@@ -213,15 +222,17 @@ def _early(summary: Summary) -> Html:
         return _answer(question, "Not known", "The alerts caught none in time.")
     start = catch["head_start_days"]
     before = (
-        f" Where usage dropped or the end came without a drop, the alert stood {_days(start)} before."
+        f"Until usage dropped, or the end was known where it never did: {_days(start)}."
         if start is not None and start > 0
         else ""
     )
     missed = catch["ends"] - catch["caught"]
     return _answer(
         question,
-        f"{_days(catch['lead_days'])} before",
-        f"they were known to leave, for half of those caught.{before}",
+        _days(catch["lead_days"]),
+        "is how long half of those caught had stood on the list, or longer, when they were known"
+        " to leave.",
+        before,
         f"The other {missed:,} were not caught in time." if missed else "",
     )
 
@@ -260,13 +271,13 @@ def _call(row: Summary) -> tuple[object, ...]:
         ("risk", of_hundred(row["risk"])),
         about,
         evidence if row["reasons"] else "",
-        ("number", number(loss) if loss is not None else ""),
+        ("number", "" if loss is None else f"{loss:,.0f}"),
     )
 
 
 def _proofs(calls: list[Summary]) -> Html:
     """Return, once a process, what is proven of those that practise it."""
-    proven = {}
+    proven: dict[str, str] = {}
     for row in calls:
         process, told = row["open_processes"].partition(" (")[0], proof_text(row["next_step"])
         if process and told:

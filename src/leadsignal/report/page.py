@@ -103,8 +103,13 @@ def table(
 
     A cell is a value, or a pair of a class and a value.
     """
-    columns = tag("tr", *(tag("th", name, scope="col") for name in head))
-    body = [tag("tr", *(_cell(cell, n, head[n]) for n, cell in enumerate(row))) for row in rows]
+    held = list(rows)
+    # A heading stands over its column: at the right over numbers.
+    kinds = [cell[0] if isinstance(cell, tuple) else None for cell in held[0]] if held else []
+    kinds += [None] * (len(head) - len(kinds))
+    titled = zip(head, kinds, strict=True)
+    columns = tag("tr", *(tag("th", name, scope="col", class_=kind) for name, kind in titled))
+    body = [tag("tr", *(_cell(cell, n, head[n]) for n, cell in enumerate(row))) for row in held]
     return tag(
         "table", tag("caption", caption), tag("thead", columns), tag("tbody", *body), **attributes
     )
@@ -132,9 +137,17 @@ def section(name: str, title: object, *children: object, class_: str | None = No
     return tag("section", head, *children, aria_labelledby=f"{name}-title", class_=class_)
 
 
-def page(
-    title: str, *body: object, description: str = "", kind: str = "", script: str = ""
-) -> str:
+def figure(title: object, drawn: Html, *below: object) -> Html:
+    """Return a picture under the sentence that it shows."""
+    return tag("figure", tag("figcaption", title), drawn, *below)
+
+
+def folded(title: object, *held: object) -> Html:
+    """Return what opens on demand."""
+    return tag("details", tag("summary", title), *held)
+
+
+def page(title: str, *body: object, description: str = "", kind: str = "", script: str = "") -> str:
     """Return a whole page: head with style and policy, the body in its order, then the script.
 
     ``script`` is our own text, never a reader's or an account's.

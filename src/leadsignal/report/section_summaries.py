@@ -112,7 +112,7 @@ def _audit(panel: Panel, audit: Audit) -> dict[str, Any]:
             verdict: len(audit.names(verdict)) for verdict in (LEADING, LAGGING, NEITHER, UNDECIDED)
         },
         "indicators": rows,
-        "health": repr(audit.health).splitlines() if audit.health else [],
+        "health": audit.health.to_dict() if audit.health else None,
     }
 
 

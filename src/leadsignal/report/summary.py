@@ -107,7 +107,7 @@ def _quarters(ends: Ends) -> list[dict[str, Any]]:
         return []
     quarters = ends.by_quarter().tail(12).reset_index()
     quarters["quarter"] = quarters["quarter"].astype(str)
-    return json_rows(quarters[[c for c in quarters if not c.endswith("_arr")]])
+    return json_rows(quarters[[c for c in quarters if not str(c).endswith("_arr")]])
 
 
 # Alerts -------------------------------------------------------------------------------------------

@@ -130,12 +130,23 @@ def _phrase(indicator: Indicator, value: str) -> str:
     if indicator.name.endswith("_days_in_state"):
         process = indicator.name.removesuffix("_days_in_state").replace("_", " ")
         return f"{process}: no change for {value} days"
-    told = indicator.meaning.partition(";")[0].replace("_", " ")
+    told = meaning_text(indicator)
     if value.endswith("missing"):
         return f"{told}: none known"
     if indicator.unit.startswith("share"):
         return f"{told}: {_percent(value)}"
-    return f"{told}: {value.removesuffix('.0')}"
+    count = value.removesuffix(".0")
+    if told.startswith("days since"):
+        return f"{count} {told}"
+    if told.startswith("quantity of "):
+        what = told.removeprefix("quantity of ").removeprefix("all ")
+        return f"no {what}" if count == "0" else f"{count} × {what}"
+    return f"{told}: {count}"
+
+
+def meaning_text(indicator: Indicator) -> str:
+    """Return what an indicator counts, without its small print."""
+    return re.split("[;:]", indicator.meaning)[0].replace("_", " ")
 
 
 def _percent(value: str) -> str:
@@ -150,5 +161,5 @@ def indicator_text(name: Any, indicators: Mapping[str, Indicator]) -> str:
     if found is None or found.unit == "as given":
         return words
     if found.unit == "state":
-        return words.removesuffix(" state") + ": state"
-    return found.meaning.partition(";")[0].replace("_", " ")
+        return f"state of {words.removesuffix(' state')}"
+    return meaning_text(found)
