@@ -91,23 +91,26 @@ def _grid(axis: Axis, x: Scale, bottom: float) -> Iterator[Html]:
         at = x(axis.at(value))
         kind = "reference" if value == axis.line else "grid"
         yield tag("line", x1=at, x2=at, y1=0, y2=bottom, class_=kind)
-        if value not in told:
-            continue
-        place = "start" if at - x.start < 14 else "end" if x.end - at < 26 else "middle"
-        yield tag("text", words, x=at, y=bottom + 16, class_=f"tick {place}")
+        if value in told:
+            place = _anchor(at, x)
+            yield tag("text", words, x=at, y=bottom + 16, class_=f"tick {place}")
+
+
+def _anchor(at: float, x: Scale) -> str:
+    """Return which end of a tick's words stands at the tick, so that they stay on the drawing."""
+    return "start" if at - x.start < 14 else "end" if x.end - at < 26 else "middle"
 
 
 def _roomy(axis: Axis, x: Scale) -> set[float]:
-    """Return the ticks whose words do not run into each other: the line's, the outer ones first."""
-    ticks = list(axis.ticks)
-    inner = sorted(ticks[1:-1], key=lambda tick: tick[0] != axis.line)
+    """Return the ticks whose words do not run into others: the line's and the outer ones first."""
+    first = [tick for tick in axis.ticks if tick[0] == axis.line]
     taken: list[tuple[float, float]] = []
     kept = set()
-    for value, words in [*(t for t in inner if t[0] == axis.line), *ticks[:1], *ticks[-1:], *inner]:
-        half = 3.4 * len(words)
-        at = min(max(x(axis.at(value)), x.start + half - 14), x.end + 26 - half)
-        if value not in kept and all(at + half < a or at - half > b for a, b in taken):
-            taken.append((at - half, at + half))
+    for value, words in [*first, axis.ticks[0], axis.ticks[-1], *axis.ticks]:
+        at, half = x(axis.at(value)), 3.6 * len(words)
+        middle = at + {"start": half, "end": -half, "middle": 0.0}[_anchor(at, x)]
+        if value not in kept and all(middle + half < a or middle - half > b for a, b in taken):
+            taken.append((middle - half, middle + half))
             kept.add(value)
     return kept
 

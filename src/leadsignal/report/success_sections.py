@@ -88,10 +88,10 @@ def _quarter(name: str) -> str:
 def _causes(causes: Rows) -> Html:
     rows = [
         (of["cause"], ("number", number(of["accounts"])), ("number", number(of["arr"])),
-         "" if of["churn"] else "not counted as churn")
+         "yes" if of["churn"] else "no")
         for of in causes
     ]  # fmt: skip
-    return table(("Cause", "Accounts", "Revenue", ""), rows, "All ends by cause", class_="cards")
+    return table(("Cause", "Accounts", "Revenue", "Counts as churn"), rows, "All ends by cause", class_="cards")
 
 
 def _retention(summary: Summary) -> Html:
