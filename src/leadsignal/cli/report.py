@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cli.inputs import build_given_panel, new_command
+from leadsignal.cli.inputs import ESTIMATORS, build_given_panel, new_command
 from leadsignal.cli.printing import done, progress_bar, say
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def add_commands(commands: Any) -> None:
     report = new_command(commands, "report", _report, "write the report for those who lead")
     report.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
     report.add_argument("--model", type=Path, metavar="MODEL", help="scores with it (default: fit)")
+    report.add_argument("--estimator", choices=ESTIMATORS, default="ensemble")
     report.add_argument("--origins", type=int, default=6,
                         help="cut-offs of the backtest (default: %(default)s)")  # fmt: skip
 
@@ -65,7 +66,12 @@ def _backtest(
         raise OptionError(f"origins is {options.origins}", "Give 1 or more cut-offs")
     try:
         with progress_bar(options, "backtest") as progress:
-            return run_backtest(panel, origins=options.origins, progress=progress)
+            return run_backtest(
+                panel,
+                origins=options.origins,
+                estimator=options.estimator,
+                progress=progress,
+            )
     except (ModelError, OptionError) as error:
         missing["backtest"] = str(error)
         return None
@@ -85,7 +91,8 @@ def _scores(
     try:
         if model is None:
             with progress_bar(options, "fitting"):
-                model = ChurnModel(horizon=f"{tables.project.horizon}d").fit(panel)
+                horizon = f"{tables.project.horizon}d"
+                model = ChurnModel(horizon=horizon, estimator=options.estimator).fit(panel)
         with progress_bar(options, "scoring") as progress:
             return score_accounts(model, tables, progress=progress)
     except ModelError as error:

@@ -18,7 +18,7 @@ from importlib.resources import files
 from typing import Any
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-VOID = frozenset({"br", "hr", "img", "link", "meta", "wbr"})
+VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "wbr"})
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 

@@ -105,7 +105,7 @@ def _drivers(summary: Summary) -> Html:
         return missing_line(summary, "ratios")
     sure = [of for of in held["rows"] if of["low"] > 1 or of["high"] < 1]
     told = [tag("li", _driver(of)) for of in sure[:8]]
-    said = tag("ul", *told) if told else tag("p", "None is told from chance.")
+    said = tag("ul", *told) if told else tag("p", "No indicator is told from chance.")
     rows = [
         (_compared(of), ("number", f"{of['ratio']:.2f}"),
          f"{of['low']:.2f} to {of['high']:.2f}")

@@ -91,7 +91,12 @@ def _causes(causes: Rows) -> Html:
          "yes" if of["churn"] else "no")
         for of in causes
     ]  # fmt: skip
-    return table(("Cause", "Accounts", "Revenue", "Counts as churn"), rows, "All ends by cause", class_="cards")
+    return table(
+        ("Cause", "Accounts", "Revenue", "Counts as churn"),
+        rows,
+        "All ends by cause",
+        class_="cards",
+    )
 
 
 def _retention(summary: Summary) -> Html:
