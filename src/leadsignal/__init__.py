@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from leadsignal.audit import Audit, audit_indicators
     from leadsignal.backtest import Backtest, run_backtest
     from leadsignal.bands import RiskBands, risk_bands
+    from leadsignal.batch import read_scores, score_into
     from leadsignal.churn import Ends, find_ends
     from leadsignal.cohorts import (
         Comparison,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
     from leadsignal.credentials import Source
     from leadsignal.datasets import Simulation, sample_folder, simulate
+    from leadsignal.discovery import Discovery, discover_processes
     from leadsignal.drivers import (
         CumulativeIncidence,
         HazardRatios,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
         SuccessAnalysisError,
         TablesError,
     )
+    from leadsignal.explanation import Explanation, Importance, explain_account, subject_importance
     from leadsignal.fit import Fit, fit_by, reasons_to_buy
     from leadsignal.foresight import TotalsWarning
     from leadsignal.gaps import SuccessGaps, find_success_gaps
@@ -128,6 +131,10 @@ _ROOMS = {
         "RiskBands",
         "risk_bands",
     ),
+    "batch": (
+        "read_scores",
+        "score_into",
+    ),
     "churn": (
         "Ends",
         "find_ends",
@@ -149,6 +156,10 @@ _ROOMS = {
         "sample_folder",
         "simulate",
     ),
+    "discovery": (
+        "Discovery",
+        "discover_processes",
+    ),
     "drivers": (
         "CumulativeIncidence",
         "HazardRatios",
@@ -165,6 +176,12 @@ _ROOMS = {
         "SourceError",
         "SuccessAnalysisError",
         "TablesError",
+    ),
+    "explanation": (
+        "Explanation",
+        "Importance",
+        "explain_account",
+        "subject_importance",
     ),
     "fit": (
         "Fit",
@@ -306,14 +323,17 @@ __all__ = [
     "CumulativeIncidence",
     "CustomerTotals",
     "DatedCohorts",
+    "Discovery",
     "Distilled",
     "Ends",
+    "Explanation",
     "Fault",
     "Findings",
     "Fit",
     "Forecast",
     "HazardRatios",
     "HealthAudit",
+    "Importance",
     "IndicatorEncoder",
     "InterviewError",
     "InterviewKit",
@@ -364,7 +384,9 @@ __all__ = [
     "comparison_names",
     "cumulative_incidence",
     "dated_cohorts",
+    "discover_processes",
     "distil",
+    "explain_account",
     "find_ends",
     "find_rescues",
     "find_success_gaps",
@@ -379,6 +401,7 @@ __all__ = [
     "process_effect",
     "read_interviews",
     "read_project",
+    "read_scores",
     "read_success_analysis",
     "read_tables",
     "read_totals",
@@ -396,7 +419,9 @@ __all__ = [
     "sample_folder",
     "save_model",
     "score_accounts",
+    "score_into",
     "simulate",
+    "subject_importance",
     "summarise",
     "tune_model",
     "write_interview_kit",

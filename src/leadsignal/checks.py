@@ -15,6 +15,8 @@ from leadsignal.sources.parts import literal, quoted
 from leadsignal.store import GIVEN, HAS_OFFSET
 
 ACCOUNTS_NOW = "accounts_now"
+MOST_SHOWN = 40
+"""So many characters of a cell are shown: enough to find it."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,24 @@ def _found(
             loaded.table.name,
             line,
             check.column,
-            values[row][0],
+            _shown(loaded, check.column, values[row][0]),
             check.problem,
             _remedy(check, loaded, *values[row]),
         )
         for row, (file, line) in zip(held, loaded.places(held), strict=True)
     ]
     return rows, faults, count - len(faults)
+
+
+def _shown(loaded: Loaded, name: str, value: str | None) -> str | None:
+    """Return what a message may show of a cell: of texts nothing, of others the start.
+
+    Texts hold names and what people said; they do not belong into logs.
+    """
+    column = loaded.table.by_column.get(name)
+    if value is None or (column is not None and column.kind == "text" and not column.allowed):
+        return None
+    return value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}…"
 
 
 def _remedy(check: Check, loaded: Loaded, value: str | None, told: str | None) -> str:

@@ -158,7 +158,7 @@ class Door:
             else:
                 part = accounts.parts[0][0] if accounts.parts else None
                 offered = part.columns if part and part.on_demand else ()
-                choices = [*accounts.extras, *accounts.columns, *offered]
+                choices = [*accounts.unread, *accounts.extras, *accounts.columns, *offered]
                 self.faults.append(
                     Fault(
                         part.file if part else None,

@@ -91,6 +91,14 @@ class OptionError(RefusalError, ValueError):
     """An argument or option is outside what is allowed."""
 
 
+class WriteError(RefusalError):
+    """The disk refused what was to be written; what was there before is as it was."""
+
+
+class BusyError(RefusalError):
+    """Another process is writing the same output."""
+
+
 class InputError(LeadsignalError, ValueError):
     """The input has faults: ``faults`` holds them, ``count`` says how many there are.
 

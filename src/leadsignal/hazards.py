@@ -10,6 +10,7 @@ import numpy as np
 
 from leadsignal.learners import LEARNERS, Learner, Lesson
 from leadsignal.stacking import Layout, Stacked, design, stack
+from leadsignal.trees import by_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,12 +75,18 @@ class Hazards:
         rows, steps = len(matrix), len(self.ends)
         if rows == 0:
             return np.zeros((0, steps)), np.zeros((0, steps))
-        row, step = np.repeat(np.arange(rows), steps), np.tile(np.arange(steps), rows)
-        stacked = design(self.features, matrix, self.ends, row, step)
-        churn = self.churn.probability(stacked).reshape(rows, steps)
-        if self.other is None:
-            return churn, np.zeros_like(churn)
-        other = self.other.probability(stacked).reshape(rows, steps)
+        churn, other = np.zeros((rows, steps)), np.zeros((rows, steps))
+
+        def fill(part: slice) -> None:
+            row, step = np.arange(part.start, part.stop), np.arange(steps)
+            stacked = design(
+                self.features, matrix, self.ends, np.repeat(row, steps), np.tile(step, len(row))
+            )
+            churn[part] = self.churn.probability(stacked).reshape(-1, steps)
+            if self.other is not None:
+                other[part] = self.other.probability(stacked).reshape(-1, steps)
+
+        by_blocks(fill, rows)
         return churn, np.minimum(other, 1 - churn)
 
 

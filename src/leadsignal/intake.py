@@ -30,11 +30,16 @@ LARGE = 500_000_000
 
 @dataclass
 class Loaded:
-    """One table in the store: which columns it has, and which part each row came from."""
+    """One table in the store: which columns it has, and which part each row came from.
+
+    ``extras`` are the declared attributes of accounts beyond the schema; of ``unread`` columns
+    only the names were read.
+    """
 
     table: Table
     columns: list[str]
     extras: list[str]
+    unread: list[str] = field(default_factory=list)
     parts: list[tuple[Part, int]] = field(default_factory=list)
     rows: int = 0
 
@@ -184,12 +189,14 @@ class Intake:
         if not parts or any(match is None for match in matched):
             return
         columns = [c.name for c in table.columns if any(c.name in m for m in matched if m)]
-        extras = (
+        beyond = (
             _extras(parts, [set(m.values()) for m in matched if m], self.source(name).attributes)
             if name == "accounts"
             else []
         )
-        loaded = Loaded(table, columns, extras)
+        declared = self.source(name).attributes
+        extras = [extra for extra in beyond if extra in declared]
+        loaded = Loaded(table, columns, extras, [extra for extra in beyond if extra not in extras])
         self.store.compress_texts(sum(part.bytes for part in parts) > LARGE)
         self.store.create(table, columns, extras)
         before = len(self.structural)
@@ -241,7 +248,10 @@ class Intake:
         except UnreadableError as error:
             self.structural.append(error.fault)
             return
-        except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
+        except (duckdb.Error, OSError, ValueError, OverflowError) as error:
+            if "could not write" in str(error).lower():
+                raise
+            # A damaged file makes the readers raise any of these.
             self.structural.append(self._broken(part, error))
             return
         loaded.parts.append((part, loaded.rows))
@@ -262,7 +272,8 @@ class Intake:
             part.faults()
         except UnreadableError as unreadable:
             return unreadable.fault
-        said = re.sub(r"\s+", " ", str(error)).strip()[:200]
+        # What the reader says may quote a row; its kind says enough.
+        said = type(error).__name__
         return Fault(
             part.file, part.table, None, None, said, "cannot be read", "Export the file again."
         )

@@ -19,6 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from leadsignal.encoding import IndicatorEncoder
 from leadsignal.stacking import Layout
+from leadsignal.trees import tree_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,8 +117,10 @@ class Boosting:
 
     def log_odds(self, rows: Floats) -> Floats:
         """Return the log-odds of ending in each row, shape (n,)."""
-        with few_threads(rows):
-            score: Floats = self.trees.decision_function(rows)
+        score = tree_scores(self.trees, rows)
+        if score is None:
+            with few_threads(rows):
+                score = self.trees.decision_function(rows)
         return score
 
 

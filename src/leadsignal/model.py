@@ -17,6 +17,7 @@ from leadsignal.engine.dialect import day_number
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.features import Features
 from leadsignal.hazards import ESTIMATORS, Estimator, Hazards, fit_hazards
+from leadsignal.origin import Origin
 from leadsignal.panel import Panel
 from leadsignal.shares import shapley_values, typical_row
 from leadsignal.stacking import step_ends
@@ -141,6 +142,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.rows_ = len(rows)
         self.events_ = int(_churned(panel, rows)["account_id"].nunique())
         self.version_ = self._version(rows)
+        self.origin_ = Origin.of(panel)
         return self
 
     def _check_enough(self, panel: Panel, rows: pd.DataFrame, names: list[str], step: int) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from leadsignal.sources.parts import quoted
 
@@ -63,16 +63,38 @@ def _late(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
     source = door.project.tables.get(loaded.table.name)
     if source and source.complete_through:
         return
-    ((last, usual, days),) = door.store.query(
-        f"SELECT max(day), quantile_disc(gap, 0.95), count(*) FROM (SELECT day, day - lag(day) "
-        f"OVER (ORDER BY day) AS gap FROM (SELECT DISTINCT {loaded.known_on} AS day "
-        f"FROM {loaded.table.name} WHERE {loaded.known_on} < DATE '{as_of}'))"
+    rows = f"SELECT {loaded.known_on} AS day FROM {loaded.table.name}"
+    silence = find_silence(door.store.query, f"{rows} WHERE {loaded.known_on} < DATE '{as_of}'")
+    if silence is None or not silence.is_odd(as_of):
+        return
+    last, usual = silence.last, silence.usual
+    yield (
+        f"its last record is of {last}, {(as_of - last).days} days before {as_of}; usually "
+        f"they follow within {_count(usual, 'day')}. If the feed ended, set complete_through"
     )
-    if days >= 5 and (as_of - last).days > max(SLOWER * usual, LEAST_DAYS):
-        yield (
-            f"its last record is of {last}, {(as_of - last).days} days before {as_of}; usually "
-            f"they follow within {_count(usual, 'day')}. If the feed ended, set complete_through"
-        )
+
+
+@dataclass(frozen=True)
+class Silence:
+    """The last day of a table, the gap between its days that 95 % keep to, and its days."""
+
+    last: date
+    usual: int
+    days: int
+
+    def is_odd(self, as_of: date) -> bool:
+        """Whether so long a silence is unlike the table."""
+        silent = (as_of - self.last).days
+        return self.days >= 5 and silent > max(SLOWER * self.usual, LEAST_DAYS)
+
+
+def find_silence(query: Callable[[str], list[tuple[Any, ...]]], days: str) -> Silence | None:
+    """Return how a table falls silent; ``days`` is the SQL of its days. None without rows."""
+    ((last, usual, count),) = query(
+        "SELECT max(day), quantile_disc(gap, 0.95), count(*) FROM (SELECT day, day - lag(day) "
+        f"OVER (ORDER BY day) AS gap FROM (SELECT DISTINCT day FROM ({days})))"
+    )
+    return None if last is None else Silence(last, int(usual or 0), int(count))
 
 
 def _repeated(door: Door, loaded: Loaded) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ class Panel:
 
     ``frame`` holds the key columns, then one column an indicator, sorted by account and snapshot.
     ``every`` is the days between snapshots; rows on ``as_of_date`` are scored and never fitted.
+    ``columns`` maps the tables behind it to their columns that were read.
     """
 
     frame: pd.DataFrame
@@ -41,6 +42,7 @@ class Panel:
     every: int
     project: Project
     analysis: SuccessAnalysis
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the rows."""
@@ -191,6 +193,7 @@ def _build(
         every,
         tables.project,
         analysis or SuccessAnalysis(()),
+        {name: tables.columns(name) for name in tables.names},
     )
 
 

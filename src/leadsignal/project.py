@@ -19,6 +19,7 @@ from leadsignal.settings import (
     a_text,
     near,
     one_of,
+    read_settings_file,
     share,
     texts,
 )
@@ -218,12 +219,14 @@ def read_project(path: str | Path) -> Project:
     if path.suffix != ".toml" and not file.exists():
         return _with_analysis(Project(folder=path))
     try:
-        settings = Settings.parse(file.read_bytes().decode("utf-8"), file.name)
+        settings = Settings.parse(read_settings_file(file), file.name)
     except OSError:
         what = "is a folder, not a file" if file.is_dir() else "no such file"
         raise ProjectError([_unreadable(file, what, "Correct the path.")]) from None
     except UnicodeDecodeError:
         raise ProjectError([_unreadable(file, "is not UTF-8", "Save it as UTF-8.")]) from None
+    except OptionError as error:
+        raise ProjectError([_unreadable(file, error.problem, error.remedy + ".")]) from None
     return _with_analysis(_project(settings, file.parent))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import csv
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,7 +14,15 @@ import numpy as np
 
 from leadsignal.cohorts import process_effect
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.panel import Panel, build_snapshot
+from leadsignal.explanation import tell_subject
+from leadsignal.feeds import (
+    Feed,
+    find_feeds,
+    unknown_indicators,
+    with_unknown,
+    without_late_days,
+)
+from leadsignal.panel import build_snapshot
 from leadsignal.writing import whole_file
 
 if TYPE_CHECKING:
@@ -24,11 +34,19 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 REASONS = 3
+OPEN = ("overdue", "lapsed", "pending")
+"""States in which something is left to do about a process, the most urgent first."""
+_Step = tuple[bool, int, int, str, str]
+"""What it is sorted by (no proven effect, urgency, minus the days), what is open, what to do."""
 LEAST_PART = 0.05
 """What raises the log-odds by less is no reason."""
 
-MOST_EXPLAINED = 5_000
-"""Reasons are given for so many accounts, the riskiest; the others are fine without."""
+LEAST_EXPLAINED, MOST_EXPLAINED = 1_000, 5_000
+"""Reasons are given for the alerted accounts, and at least and at most for so many, the riskiest;
+the others are fine without."""
+
+COMPARED = 20_000
+"""An account's values are compared with those of so many others, spread over all."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -36,7 +54,8 @@ class Scores:
     """One row an active account, the riskiest first.
 
     ``notice_given`` counts the accounts left out because their end is already known;
-    ``unseen`` the values of categories that the model had not seen, by indicator.
+    ``unseen`` the values of categories that the model had not seen, by indicator; ``feeds`` are
+    the tables that were missing, empty or late: the scores were made without what they say.
     """
 
     frame: pd.DataFrame
@@ -45,6 +64,7 @@ class Scores:
     model_version: str
     notice_given: int
     unseen: dict[str, int]
+    feeds: tuple[Feed, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the rows."""
@@ -59,6 +79,7 @@ class Scores:
         ]
         if self.notice_given:
             lines.append(f"{self.notice_given:,} more have given notice and are not scored")
+        lines += [str(feed) for feed in self.feeds]
         for _, row in self.frame.head(5).iterrows():
             lines.append(f"  {row['account_id']}  {row['risk']:.0%}  {row['reason_1']}")
         return "\n".join(lines)
@@ -81,6 +102,7 @@ class Scores:
             "expected_arr_loss": float(self.frame["expected_arr_loss"].sum()),
             "notice_given": self.notice_given,
             "unseen_categories": self.unseen,
+            "feeds": [feed.to_dict() for feed in self.feeds],
             "model_version": self.model_version,
         }
 
@@ -107,22 +129,24 @@ def score_accounts(
     True
     """
     tables = tables if as_of is None else tables.as_of(as_of)
+    feeds = find_feeds(model, tables)
+    tables = without_late_days(tables, feeds)
     panel = build_snapshot(tables, model.analysis_, progress=progress)
     rows = panel.frame[~panel.frame["notice_given"]]
     if not len(rows):
         raise ModelError(f"no account is active on {tables.as_of_date}", "Choose another as_of")
     if effects is None:
         effects = proven_effects(tables, model.analysis_)
-    frame = _scored(model, panel, rows, effects)
+    rows = with_unknown(rows, unknown_indicators(model, feeds))
     share = tables.project.capacity if capacity is None else capacity
-    frame["alert"] = np.arange(len(frame)) < max(1, round(share * len(frame)))
     return Scores(
-        frame[_columns(frame)],
+        score_rows(model, rows, panel.analysis.processes, share, effects),
         tables.as_of_date,
         int(model.hazards_.ends[-1]),
         model.version_,
         len(panel.frame) - len(rows),
         model.features_.unseen(rows),
+        feeds,
     )
 
 
@@ -146,22 +170,27 @@ def proven_effects(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Numbe
     }
 
 
-def _scored(
-    model: ChurnModel, panel: Panel, rows: pd.DataFrame, effects: Mapping[str, Number]
+def score_rows(
+    model: ChurnModel,
+    rows: pd.DataFrame,
+    processes: tuple[Process, ...],
+    capacity: float,
+    effects: Mapping[str, Number],
 ) -> pd.DataFrame:
-    """Return the scored rows, the riskiest first; equal risks in the order of account_id."""
+    """Return the scored panel rows, the riskiest first; equal risks in the order of account_id."""
     frame = model.predict(rows).to_frame()
     arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
     frame["expected_arr_loss"] = frame["risk"] * arr
-    riskiest = np.argsort(-frame["risk"].to_numpy(), kind="stable")[:MOST_EXPLAINED]
-    for rank, texts in enumerate(_reasons(model, rows, np.sort(riskiest)), start=1):
+    alerts = max(1, round(capacity * len(frame)))
+    explained = min(max(alerts, LEAST_EXPLAINED), MOST_EXPLAINED)
+    riskiest = np.lexsort((frame["account_id"].to_numpy(dtype=str), -frame["risk"]))
+    for rank, texts in enumerate(_reasons(model, rows, np.sort(riskiest[:explained])), start=1):
         frame[f"reason_{rank}"] = texts
-    processes = panel.analysis.processes
-    steps = [open_steps(row, processes, effects) for row in rows.to_dict("records")]
-    frame["open_processes"] = ["; ".join(process for process, _ in step) for step in steps]
-    frame["next_step"] = [step[0][1] if step else "" for step in steps]
+    frame["open_processes"], frame["next_step"] = _steps(rows, processes, effects)
     frame["model_version"] = model.version_
-    return frame.sort_values(["risk", "account_id"], ascending=[False, True], ignore_index=True)
+    frame = frame.iloc[riskiest].reset_index(drop=True)
+    frame["alert"] = np.arange(len(frame)) < alerts
+    return frame[_columns(frame)]
 
 
 def _columns(frame: pd.DataFrame) -> list[str]:
@@ -174,70 +203,78 @@ def _columns(frame: pd.DataFrame) -> list[str]:
 
 def _reasons(
     model: ChurnModel, rows: pd.DataFrame, explained: np.ndarray[Any, Any]
-) -> list[list[str]]:
+) -> list[np.ndarray[Any, Any]]:
     """Return the subjects that raise each explained account's risk most, as text, by rank."""
-    shares = model.reasons(rows.iloc[explained], against=rows)
+    # Spread evenly over the accounts in their order, so that it is the same every time.
+    others = rows.iloc[:: -(-len(rows) // COMPARED)]
+    told_rows = rows.iloc[explained]
+    shares = model.reasons(told_rows, against=others)
     raised = shares.to_numpy()
     order = np.argsort(-raised, axis=1, kind="stable")[:, :REASONS]
-    told = {subject: _telling(model, rows, subject) for subject in shares.columns}
-    ranked = [[""] * len(rows) for _ in range(REASONS)]
+    told = [tell_subject(model, told_rows, others, subject) for subject in shares.columns]
+    ranked = [np.full(len(rows), "", dtype=object) for _ in range(REASONS)]
     for number, row in enumerate(explained):
         for rank, column in enumerate(order[number]):
             if raised[number, column] >= LEAST_PART:
-                subject = shares.columns[column]
-                ranked[rank][row] = f"{subject}: {told[subject][row]}"
+                ranked[rank][row] = f"{shares.columns[column]}: {told[column][number]}"
     return ranked
-
-
-def _telling(model: ChurnModel, rows: pd.DataFrame, subject: str) -> list[str]:
-    """Return, for each row, the subject's indicator that differs most from the typical account."""
-    names = [name for name in model.features_.names if model.subject(name) == subject]
-    distance = np.column_stack([_distance(model, rows, name) for name in names])
-    return [
-        _shown(rows.iloc[row][names[column]], names[column])
-        for row, column in enumerate(distance.argmax(axis=1))
-    ]
-
-
-def _distance(model: ChurnModel, rows: pd.DataFrame, name: str) -> np.ndarray[Any, Any]:
-    """Return how unusual each value is among the rows: 1 minus the share of values like it."""
-    if name in model.features_.levels:
-        shares = rows[name].value_counts(normalize=True, dropna=False)
-        return np.asarray(1 - rows[name].map(shares).fillna(1).to_numpy(dtype=float))
-    ranks = rows[name].rank(pct=True).to_numpy(dtype=float, na_value=np.nan)
-    missing = float(np.isnan(ranks).mean())
-    return np.where(np.isnan(ranks), 1 - missing, np.abs(2 * ranks - 1))
-
-
-def _shown(value: Any, name: str) -> str:
-    if value is None or value != value:
-        return f"{name} missing"
-    return f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
 
 
 def open_steps(
     row: Mapping[Any, Any], processes: tuple[Process, ...], effects: Mapping[str, Number]
 ) -> list[tuple[str, str]]:
-    """Return open processes with what to do about each.
+    """Return one row's open processes with what to do about each, the first to do first."""
+    import pandas as pd
+
+    rows = pd.DataFrame([dict(row)])
+    steps = [
+        step for process in processes for _, step in _open(rows, process, effects.get(process.name))
+    ]
+    return [(what, advice) for *_, what, advice in sorted(steps)]
+
+
+def _steps(
+    rows: pd.DataFrame, processes: tuple[Process, ...], effects: Mapping[str, Number]
+) -> tuple[list[str], list[str]]:
+    """Return each row's open processes, and what to do first.
 
     Those with a proven effect come first, and it is told; then overdue ones before lapsed before
     pending, and of several in one state the one that has waited longest.
     """
-    told = []
+    opened: list[list[_Step]] = [[] for _ in range(len(rows))]
     for process in processes:
-        state, days = row[f"{process.name}_state"], row[f"{process.name}_days_in_state"]
-        if state not in ("overdue", "lapsed", "pending"):
-            continue
-        since = row["snapshot_on"].date() - timedelta(days=int(days))
-        rank = ("overdue", "lapsed", "pending").index(state)
-        advice, effect = _advice(process, state, since), effects.get(process.name)
-        if effect is not None:
-            advice += (
-                f"; accounts that practise it leave {effect.estimate:.2f} times as often"
-                f" ({effect.low:.2f} to {effect.high:.2f})"
-            )
-        told.append((effect is None, rank, -days, f"{process.name} ({state})", advice))
-    return [(what, step) for *_, what, step in sorted(told)]
+        for row, step in _open(rows, process, effects.get(process.name)):
+            opened[row].append(step)
+    sorted_steps = [sorted(steps) if len(steps) > 1 else steps for steps in opened]
+    return (
+        ["; ".join(step[3] for step in steps) for steps in sorted_steps],
+        [steps[0][4] if steps else "" for steps in sorted_steps],
+    )
+
+
+def _open(
+    rows: pd.DataFrame, process: Process, effect: Number | None
+) -> Iterator[tuple[int, _Step]]:
+    """Yield the rows in which a process is open, and its step; each text is made once."""
+    states = rows[f"{process.name}_state"].to_numpy(dtype=object)
+    days = rows[f"{process.name}_days_in_state"].to_numpy(dtype=float, na_value=np.nan)
+    dates = rows["snapshot_on"].to_numpy().astype("datetime64[D]")
+    made: dict[tuple[Any, ...], _Step] = {}
+    for row in np.flatnonzero(np.isin(states.astype(str), OPEN)):
+        key = (states[row], days[row], dates[row])
+        if key not in made:
+            made[key] = _step(process, states[row], int(days[row]), dates[row].item(), effect)
+        yield int(row), made[key]
+
+
+def _step(process: Process, state: str, days: int, day: date, effect: Number | None) -> _Step:
+    advice = _advice(process, state, day - timedelta(days=days))
+    if effect is not None:
+        advice += (
+            f"; accounts that practise it leave {effect.estimate:.2f} times as often"
+            f" ({effect.low:.2f} to {effect.high:.2f})"
+        )
+    return effect is None, OPEN.index(state), -days, f"{process.name} ({state})", advice
 
 
 def _advice(process: Process, state: str, since: date) -> str:
@@ -253,13 +290,49 @@ def _advice(process: Process, state: str, since: date) -> str:
 def write_scores(scores: Scores, path: str | Path) -> None:
     """Write the scores as CSV or Parquet, whole or not at all, by the ending of ``path``.
 
-    Raises OptionError for another ending, or where the folder is not there.
+    The CSV is for people: a text that a spreadsheet would take for a formula gets a ``'`` before
+    it. Raises OptionError for another ending, or where the folder is not there, and WriteError
+    where the disk refuses.
     """
+    check_ending(path)
+    with whole_file(path) as part:
+        write_rows(scores.frame, part, Path(path).suffix)
+
+
+def check_ending(path: str | Path) -> None:
+    """Refuse a file that is neither CSV nor Parquet by its ending."""
     ending = Path(path).suffix
     if ending not in (".csv", ".parquet"):
         raise OptionError(f"{path} ends in {ending or 'nothing'}", "Write to .csv or .parquet")
-    with whole_file(path) as part:
-        if ending == ".csv":
-            scores.frame.to_csv(part, index=False, lineterminator="\n", date_format="%Y-%m-%d")
-        else:
-            scores.frame.to_parquet(part, index=False)
+
+
+def write_rows(frame: pd.DataFrame, path: Path, ending: str) -> None:
+    """Write rows of scores to a file that is there, as CSV or Parquet."""
+    if ending == ".parquet":
+        frame.to_parquet(path, index=False)
+        return
+    texts = [name for name in frame.columns if frame[name].dtype == object]
+    frame = frame.assign(**{name: frame[name].map(_harmless) for name in texts})
+    # All texts in quotes: spreadsheets of some countries take a bare ; for the end of a cell.
+    frame.to_csv(
+        path,
+        index=False,
+        lineterminator="\n",
+        date_format="%Y-%m-%d",
+        quoting=csv.QUOTE_NONNUMERIC,
+    )
+
+
+_FORMULA = re.compile(r"[\s\u200b\ufeff\x00]*[=+\-@\t\r\n\x00＝＋－＠|%]")
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+
+
+def _harmless(text: Any) -> Any:
+    """Return a text that no spreadsheet takes for a formula; numbers stay as they are.
+
+    >>> _harmless("=1+1"), _harmless("-12"), _harmless("mid")
+    ("'=1+1", '-12', 'mid')
+    """
+    if not isinstance(text, str) or not _FORMULA.match(text) or _NUMBER.fullmatch(text):
+        return text
+    return f"'{text}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import pathlib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,26 @@ _HEADER = re.compile(r"^\s*(\[\[?)\s*(.+?)\s*\]\]?\s*(#.*)?$")
 _NAME = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 
+MOST_SHOWN = 80
+"""So many characters of a line or a value are shown."""
+MOST_NAMES = 50
+LARGEST = 1_000_000
+"""Bytes that a settings file may have."""
+
+
+def read_settings_file(file: pathlib.Path) -> str:
+    """Return the text of a settings file.
+
+    Raises OSError where it cannot be read, UnicodeDecodeError where it is not UTF-8, OptionError
+    where it is larger than 1 MB.
+    """
+    with file.open("rb") as given:
+        content = given.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise OptionError(f"is larger than {LARGEST:,} bytes", "Give the file that is meant")
+    return content.decode("utf-8")
+
+
 def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the name among ``names`` that is most like ``name``, if one is.
 
@@ -36,10 +57,11 @@ def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 def one_of(names: Iterable[str], given: str) -> str:
     """Return a remedy that names the nearest of ``names``, and all of them."""
-    names = list(names)
-    meant = near(given, names)
+    names = [name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}…" for name in names]
+    meant = near(given[:MOST_SHOWN], names)
     hint = f"Did you mean {meant!r}? " if meant else ""
-    return f"{hint}Allowed: {', '.join(names)}"
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{hint}Allowed: {', '.join(names[:MOST_NAMES])}{more}"
 
 
 def a_text(value: object) -> str:
@@ -119,6 +141,9 @@ class Settings:
             return cls(file, tomllib.loads(text.removeprefix("\ufeff")), dict(_lines_of(text)))
         except tomllib.TOMLDecodeError as error:
             return cls(file, {}, {}, [_syntax_fault(error, text, file)])
+        except RecursionError:
+            remedy = "Write it without so many brackets in each other."
+            return cls(file, {}, {}, [Fault(file, None, None, None, None, "too deep", remedy)])
 
     def line(self, path: Path) -> int | None:
         """Return the line of a key, or of the nearest thing around it."""
@@ -175,7 +200,7 @@ def _syntax_fault(error: tomllib.TOMLDecodeError, text: str, file: str | None) -
     at = re.search(r"at line (\d+)", str(error))
     line = int(at[1]) if at else text.count("\n") + 1
     lines = text.splitlines()
-    value = lines[line - 1].strip() if 0 < line <= len(lines) else None
+    value = lines[line - 1].strip()[:MOST_SHOWN] if 0 < line <= len(lines) else None
     if value and ("://" in value or any(word in value.lower() for word in SECRET_WORDS)):
         value = None  # A line that cannot be read may hold a password in any form.
     remedy = 'Correct the line; texts stand in quotes, as in key = "value".'

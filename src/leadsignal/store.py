@@ -8,10 +8,12 @@ import re
 import shutil
 import tempfile
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.cells import Reading, read_cell, sql_type
-from leadsignal.errors import Fault, OptionError
+from leadsignal.errors import Fault, OptionError, WriteError
+from leadsignal.locks import clean_orphans, hold
 from leadsignal.schema import Column, Table
 from leadsignal.sources.parts import Part, quoted
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "1500MB"
+PREFIX, SUFFIX = "leadsignal-", ".store"
 GIVEN, HAS_OFFSET = "given ", "offset of "
 """Prefixes of the store's own columns; no column of a schema has a blank in its name."""
 STORED_AS = {
@@ -43,7 +46,7 @@ class Store:
     def __init__(self) -> None:
         import duckdb
 
-        self.folder = tempfile.mkdtemp(prefix="leadsignal-")
+        self.folder, handle = _own_folder()
         try:
             self.connection = duckdb.connect(
                 os.path.join(self.folder, "store.duckdb"),
@@ -53,13 +56,13 @@ class Store:
                 },
             )
         except duckdb.Error:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            _remove_folder(self.folder, handle)
             raise
         self.connection.execute("SET TimeZone = 'UTC'")
         # In Jupyter without ipywidgets there is no bar, and DuckDB refuses to be told so.
         with contextlib.suppress(duckdb.InvalidInputException):
             self.connection.execute("SET enable_progress_bar = false")
-        self._remove = weakref.finalize(self, _remove, self.connection, self.folder)
+        self._remove = weakref.finalize(self, _remove, self.connection, self.folder, handle)
         self.tables: dict[str, list[str]] = {}
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
@@ -121,9 +124,30 @@ class Store:
         return int(self.query(f"SELECT count(*) FROM {part.table}")[0][0])
 
 
-def _remove(connection: duckdb.DuckDBPyConnection, folder: str) -> None:
-    connection.close()
+def _own_folder() -> tuple[str, int]:
+    """Make a folder that is locked while this process lives; clean those of dead processes."""
+    clean_orphans(Path(tempfile.gettempdir()), PREFIX, SUFFIX)
+    while True:
+        try:
+            folder = tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX)
+        except OSError as error:
+            said = error.strerror or type(error).__name__
+            raise WriteError(
+                f"no temporary folder can be made: {said}", "Make room, or set TMPDIR"
+            ) from None
+        handle = hold(Path(folder))
+        if handle is not None:
+            return folder, handle
+
+
+def _remove_folder(folder: str, handle: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
+    os.close(handle)
+
+
+def _remove(connection: duckdb.DuckDBPyConnection, folder: str, handle: int) -> None:
+    connection.close()
+    _remove_folder(folder, handle)
 
 
 def memory_limit() -> str:

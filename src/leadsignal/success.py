@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import Fault, OptionError, SuccessAnalysisError
-from leadsignal.settings import Settings, a_duration, a_text, positive, texts, whole
+from leadsignal.settings import (
+    Settings,
+    a_duration,
+    a_text,
+    positive,
+    read_settings_file,
+    texts,
+    whole,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,11 +201,13 @@ def read_success_analysis(path: str | Path) -> SuccessAnalysis:
     path = Path(path)
     path = path / "success.toml" if path.is_dir() else path
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_settings_file(path)
     except OSError:
         problem, remedy = "no such file", "Correct the path."
     except UnicodeDecodeError:
         problem, remedy = "is not UTF-8", "Save it as UTF-8."
+    except OptionError as error:
+        problem, remedy = error.problem, error.remedy + "."
     else:
         return SuccessAnalysis.from_toml(text, path.name)
     raise SuccessAnalysisError([Fault(str(path), None, None, None, None, problem, remedy)])

@@ -15,7 +15,7 @@ from leadsignal.door import AttributeKind, Door
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError
 from leadsignal.intake import Loaded, with_options
 from leadsignal.notices import Notice, find_notices
-from leadsignal.project import Project, read_project
+from leadsignal.project import Project, TableSource, read_project
 from leadsignal.schema import BY_NAME, Column
 from leadsignal.settings import a_day, one_of
 from leadsignal.sources.parts import quoted
@@ -106,6 +106,13 @@ class Tables:
         """
         return replace(self, as_of_date=a_day(t))
 
+    def complete_through(self, last: Mapping[str, date]) -> Tables:
+        """Return the tables with some of them complete only through a day: after it, unknown."""
+        given = dict(self.project.tables)
+        for name, day in last.items():
+            given[name] = replace(given.get(name, TableSource()), complete_through=day)
+        return replace(self, project=replace(self.project, tables=given))
+
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The store's connection; take a ``cursor()`` of it for queries."""
@@ -130,9 +137,13 @@ class Tables:
         return first
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """Return the columns of a table that its source holds."""
+        """Return the columns of a table that its source holds and that were read."""
         loaded = self._table(name)
         return (*loaded.columns, *loaded.extras)
+
+    def unread(self, name: str) -> tuple[str, ...]:
+        """Return the columns of a table that were not read, since nobody declared them."""
+        return tuple(self._table(name).unread)
 
     def sql(self, name: str) -> str:
         """Return a SELECT of a table's rows as they stood at ``as_of_date``.

@@ -6,16 +6,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from leadsignal.cli import check, compare, demo, model, panel, proof, report, review
-from leadsignal.cli.printing import write_json
-from leadsignal.errors import InputError, LeadsignalError
+from leadsignal.cli import check, compare, demo, discover, model, panel, proof, report, review
+from leadsignal.cli.printing import refused_by_the_machine, write_json
+from leadsignal.errors import InputError, LeadsignalError, WriteError
 
 EPILOG = """\
 PROJECT is a folder of tables (with leadsignal.toml and success.toml in it, if there are any) or a
 .toml file. Exit codes: 0 done, 2 bad input or usage, 3 model and data do not fit, 4 done in part,
 1 a bug.
 """
-COMMANDS = (demo, check, panel, proof, model, compare, report, review)
+COMMANDS = (demo, check, discover, panel, proof, model, compare, report, review)
 """The files that hold the commands, in the order of the flow; each adds its own."""
 
 
@@ -27,6 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LeadsignalError as error:
         _report(error, options)
         return error.exit_code
+    except Exception as error:
+        refused = refused_by_the_machine(error)
+        if refused is None:
+            raise
+        _report(refused, options)
+        return refused.exit_code
     return code
 
 
@@ -45,6 +51,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _report(error: LeadsignalError, options: argparse.Namespace) -> None:
     print(f"leadsignal {options.command}: {error}", file=sys.stderr)
-    if options.json:
+    if options.json and not isinstance(error, WriteError):
         faults = [f.to_dict() for f in error.faults] if isinstance(error, InputError) else []
         write_json({"ok": False, "error": str(error), "faults": faults}, options.json)

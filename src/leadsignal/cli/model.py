@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.inputs import (
     ESTIMATORS,
-    build_given_panel,
     new_command,
+    read_analysis,
     read_given_tables,
     read_options,
 )
 from leadsignal.cli.printing import done, progress_bar, say
 
 if TYPE_CHECKING:
+    from leadsignal.batch import DateScored
     from leadsignal.credentials import Source
     from leadsignal.project import Project
+    from leadsignal.record import RunRecord
+    from leadsignal.scores import Scores
+    from leadsignal.tables import Tables
+
+IN_PART = 4
 
 
 def add_commands(commands: Any) -> None:
@@ -27,59 +34,194 @@ def add_commands(commands: Any) -> None:
     fit.add_argument("--estimator", choices=ESTIMATORS, default="ensemble")
     score = new_command(commands, "score", _score, "score the accounts that are active")
     score.add_argument("--model", type=Path, required=True, metavar="MODEL")
-    score.add_argument("--out", type=Path, metavar="FILE", help=".csv or .parquet")
+    score.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE|FOLDER",
+        help=".csv or .parquet; in a folder each date is kept by itself, and never changed",
+    )
+    score.add_argument("--since", metavar="DATE", help="catch up the dates of the grid (FOLDER)")
+    score.add_argument(
+        "--replace",
+        action="append",
+        default=[],
+        metavar="DATE",
+        help="score this date anew though it is there (FOLDER)",
+    )
+    score.add_argument("--csv", type=Path, metavar="FILE", help="the newest scores for people, too")
     score.add_argument("--to-table", metavar="NAME", help="a table of a database, as crm.scores")
     score.add_argument("--to-source", metavar="NAME", help="its [sources.NAME] (default: the one)")
 
 
 def _fit(options: argparse.Namespace) -> int:
+    from leadsignal.feeds import without_late_feeds
+    from leadsignal.locks import alone
     from leadsignal.model import ChurnModel
+    from leadsignal.panel import build_panel
+    from leadsignal.record import recorded
     from leadsignal.saved import save_model
 
-    tables, panel = build_given_panel(options)
-    horizon = f"{tables.project.horizon}d"
-    with progress_bar(options, "fitting"):
-        model = ChurnModel(horizon=horizon, estimator=options.estimator).fit(panel)
-    save_model(model, options.out)
+    with alone(options.out), recorded("fit", options.out) as record:
+        project = read_options(options)
+        with record.stage("read"):
+            tables, analysis = read_given_tables(options, project), read_analysis(project)
+        record.note_tables(tables)
+        tables, late = without_late_feeds(tables)
+        _tell(options, late)
+        with record.stage("panel"), progress_bar(options, "panel") as progress:
+            panel = build_panel(tables, analysis, progress=progress)
+        with record.stage("fit"), progress_bar(options, "fitting"):
+            horizon = f"{tables.project.horizon}d"
+            model = ChurnModel(horizon=horizon, estimator=options.estimator).fit(panel)
+        record.note_model(model)
+        record.inputs["feeds"] = [feed.to_dict() for feed in late]
+        with record.stage("write"):
+            save_model(model, options.out)
+        record.write(options.out, "done in part" if late else "done")
     say(
         options,
         f"fitted on {model.rows_:,} rows with {model.events_:,} churns, through"
         f" {model.trained_through_}\nwritten to {options.out}",
     )
-    return done(
-        options,
-        {
-            "model": str(options.out),
-            "rows": model.rows_,
-            "events": model.events_,
-            "trained_through": model.trained_through_.isoformat(),
-            "version": model.version_,
-        },
-    )
+    told = {
+        "model": str(options.out),
+        "rows": model.rows_,
+        "events": model.events_,
+        "trained_through": model.trained_through_.isoformat(),
+        "version": model.version_,
+        "feeds": [feed.to_dict() for feed in late],
+    }
+    return done(options, told, IN_PART if late else 0)
+
+
+def _tell(options: argparse.Namespace, told: Any) -> None:
+    """Say on stderr what was not as it should be."""
+    if not options.quiet:
+        for line in told:
+            print(f"leadsignal {options.command}: {line}", file=sys.stderr)
 
 
 def _score(options: argparse.Namespace) -> int:
+    from leadsignal.locks import alone
+    from leadsignal.record import recorded
     from leadsignal.saved import load_model
-    from leadsignal.scores import score_accounts, write_scores
-    from leadsignal.scores_table import write_scores_to
 
     project = read_options(options)
-    source = _source(options, project)
+    options.source = _source(options, project)
+    if options.out is None:
+        return _score_table(options, project)
+    _check_out(options)
+    with alone(options.out), recorded("score", options.out) as record:
+        with record.stage("model"):
+            model = load_model(options.model)
+        record.note_model(model)
+        with record.stage("read"):
+            tables = read_given_tables(options, project)
+        record.note_tables(tables)
+        _tell_hindsight(options, model, tables)
+        into = _score_file if _is_file(options.out) else _score_folder
+        return into(options, model, tables, record)
+
+
+def _score_table(options: argparse.Namespace, project: Project) -> int:
+    """Score into a table of a database and nowhere else."""
+    from leadsignal.saved import load_model
+    from leadsignal.scores import score_accounts
+
     model = load_model(options.model)
     tables = read_given_tables(options, project)
+    _tell_hindsight(options, model, tables)
     with progress_bar(options, "scoring") as progress:
         scores = score_accounts(model, tables, progress=progress)
+    return _told_scores(options, scores, {})
+
+
+def _tell_hindsight(options: argparse.Namespace, model: Any, tables: Tables) -> None:
+    if tables.as_of_date < model.trained_through_:
+        told = f"the model has seen what came until {model.trained_through_}: hindsight"
+        _tell(options, [told])
+
+
+def _is_file(path: Path) -> bool:
+    return path.suffix in (".csv", ".parquet") and not path.is_dir()
+
+
+def _check_out(options: argparse.Namespace) -> None:
+    from leadsignal.errors import OptionError
+    from leadsignal.scores import check_ending
+
+    if options.out.suffix and not options.out.is_dir():
+        check_ending(options.out)
+    if options.csv and options.csv.suffix != ".csv":
+        raise OptionError(f"--csv {options.csv} does not end in .csv", "Name a .csv file")
+    if _is_file(options.out) and (options.since or options.replace):
+        raise OptionError(
+            f"--since and --replace need a folder, and {options.out} is a file", "Name a folder"
+        )
+
+
+def _score_file(options: argparse.Namespace, model: Any, tables: Any, record: RunRecord) -> int:
+    from leadsignal.batch import write_recorded
+    from leadsignal.scores import score_accounts
+
+    with record.stage("score"), progress_bar(options, "scoring") as progress:
+        scores = score_accounts(model, tables, progress=progress)
+    write_recorded(scores, options.out, record)
+    return _told_scores(options, scores, {"scores": str(options.out)})
+
+
+def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: RunRecord) -> int:
+    from leadsignal.batch import score_into
+
+    with progress_bar(options, "scoring") as progress:
+        dates = score_into(
+            model,
+            tables,
+            options.out,
+            since=options.since,
+            replace=options.replace,
+            record=record,
+            progress=progress,
+        )
+    in_part = any(one.in_part for one in dates)
+    record.write(options.out, "done in part" if in_part else "done")
+    for one in dates:
+        say(options, one)
+    newest = dates[-1]
+    told = {"scores": str(options.out), "dates": [one.to_dict() for one in dates]}
+    if newest.scores is not None:
+        code = _told_scores(options, newest.scores, told)
+        return max(code, IN_PART if in_part else 0)
+    _write_csv(options, newest)
+    return done(options, told, IN_PART if in_part else 0)
+
+
+def _write_csv(options: argparse.Namespace, newest: DateScored) -> None:
+    """Write the newest scores for people; from the folder, where they were there already."""
+    from leadsignal.batch import read_scores
+    from leadsignal.scores import write_rows
+    from leadsignal.writing import whole_file
+
+    if options.csv and newest.path.is_file():
+        with whole_file(options.csv) as part:
+            write_rows(read_scores(newest.path), part, ".csv")
+
+
+def _told_scores(options: argparse.Namespace, scores: Scores, told: dict[str, Any]) -> int:
+    from leadsignal.scores import write_scores
+    from leadsignal.scores_table import write_scores_to
+
+    if options.csv:
+        write_scores(scores, options.csv)
+    _tell(options, scores.feeds)
     say(options, scores)
-    outcome = scores.to_dict()
     if options.out:
-        write_scores(scores, options.out)
         say(options, f"written to {options.out}")
-        outcome["scores"] = str(options.out)
-    if source is not None:
-        written = write_scores_to(scores, options.to_table, source)
+    if options.source is not None:
+        written = write_scores_to(scores, options.to_table, options.source)
         say(options, written)
-        outcome["scores_table"] = written.to_dict()
-    return done(options, outcome)
+        told["scores_table"] = written.to_dict()
+    return done(options, {**scores.to_dict(), **told}, IN_PART if scores.feeds else 0)
 
 
 def _source(options: argparse.Namespace, project: Project) -> Source | None:

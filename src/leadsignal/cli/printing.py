@@ -7,7 +7,10 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leadsignal.errors import WriteError
 
 
 def say(options: argparse.Namespace, text: object) -> None:
@@ -28,11 +31,28 @@ def write_json(content: dict[str, Any], path: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def done(options: argparse.Namespace, content: dict[str, Any]) -> int:
+def done(options: argparse.Namespace, content: dict[str, Any], code: int = 0) -> int:
     """Write the outcome as JSON where it is asked for; return the exit code."""
     if options.json:
         write_json(content, options.json)
-    return 0
+    return code
+
+
+def refused_by_the_machine(error: Exception) -> WriteError | None:
+    """Return what the disk or the memory refused, if an error says so; else it is a bug."""
+    from leadsignal.errors import WriteError
+
+    kind = type(error).__name__
+    if kind == "OutOfMemoryException" or isinstance(error, MemoryError):
+        return WriteError("the memory is too small", "Give more by LEADSIGNAL_MEMORY, as in 4GB")
+    refused = ("could not write", "no space left", "failed to commit")
+    of_store = type(error).__module__.lstrip("_").startswith("duckdb")
+    if of_store and any(said in str(error).lower() for said in refused):
+        kind = "IOException"
+    if kind == "IOException" or isinstance(error, OSError):
+        said = getattr(error, "strerror", None) or "the temporary files cannot be written"
+        return WriteError(f"the disk refused: {said}", "Make room, or set TMPDIR to another disk")
+    return None
 
 
 @contextmanager

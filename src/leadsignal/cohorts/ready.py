@@ -114,7 +114,10 @@ def changes_of(tables: Tables, analysis: SuccessAnalysis, by: str) -> Changes:
             "behaviors", "occurred_at", f"no {name}", name, tables, analysis,
             where=_among("behavior", (name,)),
         )  # fmt: skip
-    if "accounts" in tables.names and by in tables.columns("accounts"):
+    if "accounts" in tables.names and by in (
+        *tables.columns("accounts"),
+        *tables.unread("accounts"),
+    ):
         raise OptionError(
             f"{by} is a column of accounts that is not declared as an attribute",
             "Declare it in leadsignal.toml, if its values have not changed since the start",

@@ -14,9 +14,10 @@ from typing import Any
 from leadsignal.errors import Fault
 from leadsignal.project import TableSource
 from leadsignal.schema import BY_NAME
-from leadsignal.sources.parts import Part, UnreadableError
+from leadsignal.sources.parts import Part, UnreadableError, refuse_too_wide
 
 BLOCK = 1 << 22
+LONGEST_HEADER = 1_000_000
 HELD = 10_000
 """Of one kind of fault, so many are held; the others are counted."""
 DELIMITERS = (",", ";", "\t", "|")
@@ -180,6 +181,7 @@ def open_csv(table: str, path: Path, shown: str, source: TableSource) -> Part:
         )
     known = {*BY_NAME[table].by_column, *source.columns.values(), *source.attributes}
     delimiter, header, header_lines = _header(table, path, shown, encoding, source, known)
+    refuse_too_wide(table, shown, len(header))
     _refuse_bad_header(table, shown, header, known)
     file = CsvFile(table, path, shown, encoding, delimiter, header, header_lines)
     columns: dict[str, str] = {}
@@ -248,6 +250,10 @@ def _header(
     """Return the delimiter, the column names, and how many physical lines the header takes."""
     try:
         first, lines = _first_record(path, encoding)
+        if len(first) >= LONGEST_HEADER:
+            remedy = "Export it again, with the column names in the first line."
+            problem = f"the header is longer than {LONGEST_HEADER:,} characters"
+            raise _unreadable(table, shown, problem, remedy, 1)
     except (UnicodeError, LookupError):
         raise _unreadable(
             table, shown, f"is not {encoding}", "Save it as UTF-8, or correct the encoding."
@@ -275,11 +281,12 @@ def _first_record(path: Path, encoding: str) -> tuple[str, int]:
     record = ""
     with path.open(encoding=encoding, newline=None) as file:
         number = 0
-        for number, line in enumerate(file, 1):
+        lines = iter(lambda: file.readline(LONGEST_HEADER), "")
+        for number, line in enumerate(lines, 1):
             record += line if record or line.strip() else ""
             if record and record.count('"') % 2 == 0:
                 break
-            if number > 1000:
+            if number > 1000 or len(record) > LONGEST_HEADER:
                 break
     return record.rstrip("\n"), number
 

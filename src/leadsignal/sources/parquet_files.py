@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leadsignal.errors import Fault
-from leadsignal.sources.parts import Part, UnreadableError, literal, quoted
+from leadsignal.sources.parts import Part, UnreadableError, literal, quoted, refuse_too_wide
 
 if TYPE_CHECKING:
     import duckdb
+
+
+MOST_ROWS_PER_BYTE = 200
+"""Rows that differ take more room than this, however well they are packed."""
 
 
 def open_parquet(table: str, file: Path, shown: str, connection: duckdb.DuckDBPyConnection) -> Part:
@@ -23,5 +27,16 @@ def open_parquet(table: str, file: Path, shown: str, connection: duckdb.DuckDBPy
         problem = "is not a Parquet file" if file.stat().st_size else "is empty"
         fault = Fault(shown, table, None, None, None, problem, "Export it again.")
         raise UnreadableError(fault) from None
+    refuse_too_wide(table, shown, len(described))
+    _refuse_bomb(table, file, shown, connection)
     columns = {row[0]: quoted(row[0]) for row in described}
     return Part(table, shown, columns, relation, bytes=file.stat().st_size)
+
+
+def _refuse_bomb(table: str, file: Path, shown: str, connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse a file that says it holds more rows than bytes can: reading it would fill the disk."""
+    told = f"SELECT sum(num_rows) FROM parquet_file_metadata({literal(str(file))})"
+    ((rows,),) = connection.execute(told).fetchall()
+    if rows and int(rows) > MOST_ROWS_PER_BYTE * file.stat().st_size:
+        problem = f"says it holds {int(rows):,} rows in {file.stat().st_size:,} bytes"
+        raise UnreadableError(Fault(shown, table, None, None, None, problem, "Export it again."))

@@ -8,6 +8,9 @@ from typing import Any
 
 from leadsignal.errors import Fault
 
+MOST_COLUMNS = 2_000
+"""A table with more columns is taken for something else."""
+
 
 class UnreadableError(Exception):
     """A part that cannot be read at all; ``fault`` says why."""
@@ -40,6 +43,14 @@ class Part:
     notices: tuple[str, ...] = ()
     on_demand: bool = False
     asked: tuple[str, ...] = ()
+
+
+def refuse_too_wide(table: str, file: str, columns: int) -> None:
+    """Raise UnreadableError for a file with more than 2,000 columns."""
+    if columns > MOST_COLUMNS:
+        problem = f"has {columns:,} columns; at most {MOST_COLUMNS:,} are read"
+        fault = Fault(file, table, None, None, None, problem, "Export only the columns needed.")
+        raise UnreadableError(fault)
 
 
 def quoted(name: str) -> str:

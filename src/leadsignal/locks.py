@@ -1,0 +1,121 @@
+"""Locks that die with the process that holds them, on a file or a folder.
+
+They are BSD locks (``flock``): the kernel drops them when the process ends, however it ends. On a
+system without them nothing is locked, and nothing that may be another's is cleaned away.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from leadsignal.errors import BusyError, OptionError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+def hold(path: Path) -> int | None:
+    """Lock a file or folder that is there; return what to close to let go, or None if it is held.
+
+    None also where it is no longer there once the lock is had: who cleaned it away held it before.
+    """
+    if fcntl is None:
+        return os.open(os.devnull, os.O_RDONLY)
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), os.stat(path)):
+            return handle
+    except OSError:
+        pass
+    os.close(handle)
+    return None
+
+
+def clean_orphans(folder: Path, prefix: str, suffix: str = "") -> None:
+    """Remove the files and folders of such names that dead processes left behind.
+
+    What a living process holds, or what cannot be removed, stays.
+    """
+    if fcntl is None:
+        return
+    with suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith(prefix) and path.name.endswith(suffix):
+                _clean(path)
+
+
+def _clean(path: Path) -> None:
+    if path.is_symlink() or (handle := hold(path)) is None:
+        return
+    try:
+        with suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def alone(path: str | Path) -> Iterator[None]:
+    """Let one process at a time work on ``path``; others are told who does.
+
+    The lock lies beside ``path`` and is gone afterwards. Raises BusyError where another process
+    has it, OptionError where its folder is not there or cannot be written.
+    """
+    path = Path(path)
+    lock = path.with_name(f".{path.name}.lock")
+    handle = _taken(lock, path)
+    try:
+        os.ftruncate(handle, 0)
+        os.write(handle, _holder().encode())
+        yield
+    finally:
+        # Before the lock is let go, so that nobody's fresh lock is taken away.
+        with suppress(OSError):
+            lock.unlink()
+        os.close(handle)
+
+
+def _taken(lock: Path, path: Path) -> int:
+    while True:
+        try:
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            raise OptionError(
+                f"there is no folder {path.parent}", "Make it, or write somewhere else"
+            ) from None
+        except OSError as error:
+            raise OptionError(
+                f"{path.parent} cannot be written to: {error.strerror}", "Write somewhere else"
+            ) from None
+        if fcntl is None:
+            return handle
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 200).decode("utf-8", "replace").strip() or "another process"
+            os.close(handle)
+            raise BusyError(
+                f"{path} is being written by {holder}", "Wait for it, or write somewhere else"
+            ) from None
+        # Whoever had it before may have taken the file away: then this is the lock of nothing.
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(handle), os.stat(lock)):
+                return handle
+        os.close(handle)
+
+
+def _holder() -> str:
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"process {os.getpid()} on {socket.gethostname()} since {since}\n"

@@ -1,0 +1,129 @@
+"""What a model was fitted from: tables, indicators, options, and a fingerprint of the rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.indicators.declare import (
+    Attribute,
+    DaysInState,
+    Indicator,
+    ProcessState,
+    UsageToBest,
+    measures,
+)
+
+if TYPE_CHECKING:
+    from leadsignal.panel import Panel
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a model was fitted from.
+
+    ``tables`` maps tables to the columns that were read, ``indicators`` indicators to the tables
+    that they are computed from, ``options`` names what the project said of time and ends.
+    ``fingerprint`` is the SHA-256 of the panel's rows. All empty where nobody noted them.
+
+    >>> Origin().to_dict()["tables"]
+    {}
+    """
+
+    tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    indicators: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    @classmethod
+    def of(cls, panel: Panel) -> Origin:
+        """Note where a panel's rows come from."""
+        return cls(
+            {name: tuple(columns) for name, columns in panel.columns.items()},
+            {indicator.name: tables_of(indicator) for indicator in panel.indicators},
+            _options(panel),
+            _fingerprint(panel),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain dictionaries and lists, ready for JSON."""
+        return {
+            "tables": {name: list(columns) for name, columns in self.tables.items()},
+            "indicators": {name: list(tables) for name, tables in self.indicators.items()},
+            "options": dict(self.options),
+            "fingerprint": self.fingerprint,
+        }
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Origin:
+        """Read what `to_dict` wrote; raises ValueError or TypeError for anything else."""
+        if set(given) - set(asdict(cls())):
+            raise ValueError("unknown keys")
+        lists = {
+            key: {str(name): _texts(values) for name, values in given.get(key, {}).items()}
+            for key in ("tables", "indicators")
+        }
+        fingerprint = given.get("fingerprint", "")
+        if not isinstance(fingerprint, str):
+            raise TypeError("the fingerprint is no text")
+        return cls(**lists, options=dict(given.get("options", {})), fingerprint=fingerprint)
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("not a list of texts")
+    return tuple(values)
+
+
+def tables_of(indicator: Indicator) -> tuple[str, ...]:
+    """Return the tables that an indicator is computed from; accounts for facts of the account.
+
+    >>> from leadsignal.indicators.declare import Trailing
+    >>> tables_of(Indicator("n", "f", "leading", "", "", Trailing("tickets", "opened_at", 30)))
+    ('tickets',)
+    """
+    tables = []
+    for measure in measures(indicator.rule):
+        if isinstance(measure, ProcessState | DaysInState):
+            tables.append("behaviors")
+        elif isinstance(measure, UsageToBest):
+            tables.append("usage")
+        elif isinstance(measure, Attribute) and measure.dated:
+            tables.append("account_changes")
+        else:
+            tables.append(getattr(measure, "table", "accounts"))
+    return tuple(dict.fromkeys(tables))
+
+
+def _options(panel: Panel) -> dict[str, Any]:
+    project = panel.project
+    return {
+        "every_days": panel.every,
+        "timezone": project.timezone,
+        "not_churn": list(project.not_churn),
+        "causes": {cause: list(reasons) for cause, reasons in project.causes.items()},
+        "usage_low": asdict(project.usage_low),
+        "tables": {
+            name: {
+                "columns": dict(source.columns),
+                "attributes": list(source.attributes),
+                "complete_from": _day(source.complete_from),
+                "complete_through": _day(source.complete_through),
+            }
+            for name, source in project.tables.items()
+        },
+    }
+
+
+def _day(day: Any) -> str | None:
+    return None if day is None else day.isoformat()
+
+
+def _fingerprint(panel: Panel) -> str:
+    import pandas as pd
+
+    digest = hashlib.sha256(",".join(panel.frame.columns).encode())
+    digest.update(pd.util.hash_pandas_object(panel.frame, index=False).to_numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,264 @@
+"""Scores by date: each once and whole, then frozen; late feeds said; the same bytes every time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import leadsignal as ls
+from leadsignal.batch import dates_to_score
+from leadsignal.cli import main
+from leadsignal.learners import Boosting
+from leadsignal.scores import write_scores
+from leadsignal.stacking import design
+from leadsignal.trees import tree_scores
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def model(business_model: ls.ChurnModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ls.save_model(business_model, tmp_path_factory.mktemp("saved") / "model")
+
+
+def score(project: Path, model: Path, out: Path, *more: str) -> int:
+    given = ["score", str(project), "--model", str(model), "--out", str(out)]
+    return main([*given, *more])
+
+
+def without(project: Path, to: Path, *tables: str) -> Path:
+    shutil.copytree(project, to)
+    for table in tables:
+        (to / f"{table}.csv").unlink()
+    return to
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_each_date_is_scored_once_and_then_frozen(
+    business_folder: Path, model: Path, business: ls.Tables, tmp_path: Path
+) -> None:
+    out, since = tmp_path / "scores", business.as_of_date - timedelta(days=60)
+    assert score(business_folder, model, out, "--since", str(since), "--quiet") == 0
+    dates = [str(day) for day in dates_to_score(business.as_of_date, 28, since)]
+    assert sorted(path.name for path in out.iterdir()) == [f"snapshot_on={day}" for day in dates]
+    assert len(dates) == 4
+    before = content(out)
+    assert score(business_folder, model, out, "--since", str(since), "--capacity", "0.5") == 0
+    assert content(out) == before
+    record = json.loads((tmp_path / "scores.run.json").read_text())
+    assert [day["outcome"] for day in record["dates"]] == ["kept"] * 4
+    again = [str(business_folder), "--model", str(model), "--out", str(out), "--quiet"]
+    assert main(["score", *again, "--capacity", "0.5", "--replace", dates[1]]) == 0
+    changed = {name for name, held in content(out).items() if held != before[name]}
+    assert {name.split("/")[0] for name in changed} == {f"snapshot_on={dates[1]}"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores", "scores.run.json"]
+
+
+def test_a_folder_reads_back_as_the_files_do(
+    business_folder: Path, model: Path, business: ls.Tables, tmp_path: Path
+) -> None:
+    out, csv = tmp_path / "scores", tmp_path / "today.csv"
+    assert score(business_folder, model, out, "--csv", str(csv), "--quiet") == 0
+    assert score(business_folder, model, tmp_path / "one.parquet", "--quiet") == 0
+    frame = ls.read_scores(out)
+    pd.testing.assert_frame_equal(frame, ls.read_scores(tmp_path / "one.parquet"))
+    assert list(frame.columns[:3]) == ["account_id", "snapshot_on", "risk"]
+    assert set(frame["snapshot_on"]) == {pd.Timestamp(business.as_of_date)}
+    by_others = pd.read_parquet(out)
+    assert set(by_others["snapshot_on"].astype(str)) == {str(business.as_of_date)}
+    assert len(ls.read_scores(csv)) == len(frame)
+    with pytest.raises(ls.OptionError, match="holds no scores"):
+        ls.read_scores(tmp_path)
+    csv.unlink()
+    assert score(business_folder, model, out, "--csv", str(csv), "--quiet") == 0
+    assert len(ls.read_scores(csv)) == len(frame)
+
+
+@pytest.mark.parametrize("every", [7, 28, 30])
+def test_the_dates_are_those_of_the_panels_grid(every: int) -> None:
+    as_of = date(2024, 5, 17)
+    got = dates_to_score(as_of, every, date(2024, 1, 1))
+    grid = [d for d in (as_of - timedelta(days=n) for n in range(1, 138))
+            if (d - date(1970, 1, 5)).days % every == 0 and d >= date(2024, 1, 1)]  # fmt: skip
+    assert got == [*sorted(grid), as_of]
+    with pytest.raises(ls.OptionError, match="after as_of"):
+        dates_to_score(as_of, every, "2024-06-01")
+
+
+def test_the_record_counts_and_names_nobody(
+    business_folder: Path, model: Path, business: ls.Tables, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores.csv"
+    assert score(business_folder, model, out, "--quiet") == 0
+    text = (tmp_path / "scores.csv.run.json").read_text()
+    record = json.loads(text)
+    assert record["outcome"] == "done"
+    assert record["inputs"]["tables"]["tickets"]["rows_read"] == business.rows_read["tickets"]
+    assert record["dates"][0]["accounts"] == len(ls.read_scores(out))
+    assert record["seconds"]["total"] > 0
+    assert record["versions"]["leadsignal"] == ls.__version__
+    assert record["model"]["version"] == ls.load_model(model).version_
+    held = business.frame("plans")
+    names = {*held["objective"], *business.frame("accounts")["account_id"]}
+    assert not [name for name in names if json.dumps(name) in text]
+
+
+def test_a_failed_run_is_recorded_and_the_old_scores_stay(
+    business_folder: Path, model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores.csv"
+    assert score(business_folder, model, out, "--quiet") == 0
+    old = out.read_bytes()
+    bad = without(business_folder, tmp_path / "bad")
+    with (bad / "tickets.csv").open("a") as file:
+        file.write("Anna Secret,2024-01-01\n")
+    assert score(bad, model, out, "--quiet") == 2
+    assert out.read_bytes() == old
+    text = (tmp_path / "scores.csv.run.json").read_text()
+    record = json.loads(text)
+    assert (record["outcome"], record["error"]["kind"]) == ("failed", "TablesError")
+    assert {fault["table"] for fault in record["error"]["faults"]} == {"tickets"}
+    assert "Anna" not in text
+
+
+def test_a_missing_table_counts_as_unknown_and_is_said(
+    business_folder: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = without(business_folder, tmp_path / "project", "tickets")
+    assert score(project, model, tmp_path / "scores.csv") == 4
+    assert "score: tickets is missing: 4 indicators count as unknown" in capsys.readouterr().err
+    record = json.loads((tmp_path / "scores.csv.run.json").read_text())
+    assert record["outcome"] == "done in part"
+    assert [feed["table"] for feed in record["dates"][0]["feeds"]] == ["tickets"]
+
+
+def test_a_late_table_is_unknown_and_not_calm(
+    business_folder: Path,
+    business: ls.Tables,
+    business_model: ls.ChurnModel,
+    tmp_path: Path,
+) -> None:
+    project = without(business_folder, tmp_path / "project")
+    tickets = pd.read_csv(project / "tickets.csv")
+    last = str(business.as_of_date - timedelta(days=45))
+    kept = tickets[tickets["opened_at"] < last]
+    kept = kept.assign(closed_at=kept["closed_at"].where(kept["closed_at"] < last))
+    kept.to_csv(project / "tickets.csv", index=False)
+    tables = ls.read_tables(project, as_of=business.as_of_date)
+    scores = ls.score_accounts(business_model, tables)
+    assert [(feed.table, feed.state) for feed in scores.feeds] == [("tickets", "late")]
+    assert "tickets is late: its last record is of" in repr(scores)
+    ended = tables.complete_through({"tickets": scores.feeds[0].last_record})
+    panel = ls.build_panel(ended, business_model.analysis_)
+    assert panel.current()["tickets_opened_30d"].isna().all()
+    told = ls.score_accounts(business_model, ended)
+    assert told.feeds == ()
+    pd.testing.assert_frame_equal(told.frame, scores.frame)
+
+
+def test_the_model_of_essential_processes_needs_behaviors(
+    business_folder: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = without(business_folder, tmp_path / "project", "behaviors")
+    assert score(project, model, tmp_path / "scores.csv") == 3
+    assert "there is no table behaviors" in capsys.readouterr().err
+
+
+def test_dates_that_cannot_be_scored_do_not_stop_the_others(
+    business_folder: Path, model: Path, tmp_path: Path
+) -> None:
+    given = ["--since", "2020-11-01", "--as-of", "2021-06-01", "--every", "12w", "--quiet"]
+    assert score(business_folder, model, tmp_path / "scores", *given) == 4
+    record = json.loads((tmp_path / "scores.run.json").read_text())
+    outcomes = {day["outcome"] for day in record["dates"]}
+    assert outcomes == {"not scored", "scored"}
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--since", "2030-01-01"], "after as_of"),
+        (["--replace", "2030-01-01"], "lies after as_of"),
+        (["--csv", "today.txt"], "does not end in .csv"),
+    ],
+)
+def test_wrong_dates_and_places_are_told(
+    more: list[str],
+    told: str,
+    business_folder: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert score(business_folder, model, tmp_path / "scores", *more) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_since_needs_a_folder(business_folder: Path, model: Path, tmp_path: Path) -> None:
+    assert score(business_folder, model, tmp_path / "s.csv", "--since", "2024-01-01") == 2
+
+
+def test_the_same_bytes_with_any_order_of_rows_and_threads(
+    business_folder: Path,
+    business_model: ls.ChurnModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shuffled = without(business_folder, tmp_path / "shuffled")
+    for file in shuffled.glob("*.csv"):
+        pd.read_csv(file, dtype=str).sample(frac=1, random_state=7).to_csv(file, index=False)
+    written = []
+    for number, (project, threads) in enumerate(
+        [(business_folder, "1"), (business_folder, "2"), (shuffled, "2")]
+    ):
+        monkeypatch.setenv("LEADSIGNAL_THREADS", threads)
+        tables = ls.read_tables(project)
+        tables.connection.execute(f"SET threads = {threads}")
+        scores = ls.score_accounts(business_model, tables)
+        place = tmp_path / str(number)
+        place.mkdir()
+        write_scores(scores, place / "s.csv")
+        write_scores(scores, place / "s.parquet")
+        written.append(content(place))
+    assert written[0] == written[1] == written[2]
+
+
+def test_trees_by_columns_are_scikit_learns_to_the_bit(
+    business_model: ls.ChurnModel, business_panel: ls.Panel
+) -> None:
+    hazards = business_model.hazards_
+    rows = business_panel.frame.sample(9_000, replace=True, random_state=1)
+    matrix = business_model.features_.matrix(rows)
+    matrix[np.random.default_rng(0).random(matrix.shape) < 0.1] = np.nan
+    row, step = np.repeat(np.arange(len(rows)), 6), np.tile(np.arange(6), len(rows))
+    stacked = design(hazards.features, matrix, hazards.ends, row, step)
+    for member in hazards.churn.members:
+        if isinstance(member, Boosting):
+            expected = member.trees.decision_function(stacked)
+            assert tree_scores(member.trees, stacked) is not None
+            assert np.array_equal(member.log_odds(stacked), expected)
+    in_blocks = hazards.step_hazards(matrix)[0]
+    assert np.array_equal(in_blocks, hazards.churn.probability(stacked).reshape(-1, 6))
+
+
+def test_kills_leave_the_old_or_the_new() -> None:
+    """A seeded slice of `benchmarks/kills.py`."""
+    script = ROOT / "benchmarks" / "kills.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--moments", "3", "--seed", "3", "--commands", "score"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "score: 3 moments" in done.stdout

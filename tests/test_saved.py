@@ -1,0 +1,132 @@
+"""Saved models: what is written, what is read again, and what is refused by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import leadsignal as ls
+from hostile_models import CANARY, KINDS
+from leadsignal.estimator_files import estimator_to_bytes
+from leadsignal.saved import FORMAT, OLDER
+
+SAVED = Path(__file__).parent / "saved"
+OLD = sorted(SAVED.glob("format-*/*/"))
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the present format, without a fit."""
+    folder = tmp_path_factory.mktemp("good") / "model"
+    return Path(shutil.copytree(SAVED / f"format-{FORMAT}" / "ensemble", folder))
+
+
+def rows_of(model: Path) -> tuple[pd.DataFrame, list[float]]:
+    told = json.loads((model.parent / f"{model.name}-rows.json").read_text())
+    frame = pd.DataFrame(told["rows"])
+    return frame.assign(account_id="a", snapshot_on=pd.Timestamp("2024-01-01")), told["risk"]
+
+
+@pytest.mark.parametrize("model", OLD, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_models_of_older_formats_load_and_predict_as_before(model: Path, tmp_path: Path) -> None:
+    frame, risk = rows_of(model)
+    loaded = ls.load_model(model)
+    assert loaded.predict(frame).risk == pytest.approx(risk, abs=1e-12)
+    again = ls.load_model(ls.save_model(loaded, tmp_path / "again"))
+    assert (again.predict(frame).risk == loaded.predict(frame).risk).all()
+
+
+def test_every_format_has_a_fixture() -> None:
+    assert {path.parent.name for path in OLD} == {f"format-{n}" for n in (*OLDER, FORMAT)}
+
+
+def test_the_same_model_gives_the_same_bytes(
+    business_model: ls.ChurnModel, business_panel: ls.Panel, tmp_path: Path
+) -> None:
+    again = ls.ChurnModel().fit(business_panel)
+    for name, model in (("one", business_model), ("two", again)):
+        ls.save_model(model, tmp_path / name)
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("one", "two")
+    )
+    assert one == two
+    loaded = ls.load_model(tmp_path / "one")
+    assert estimator_to_bytes(loaded.hazards_.churn) == one["churn.skops"]
+
+
+def test_the_recipe_says_where_the_model_comes_from(
+    business_model: ls.ChurnModel, business: ls.Tables, tmp_path: Path
+) -> None:
+    folder = ls.save_model(business_model, tmp_path / "model")
+    recipe = json.loads((folder / "model.json").read_text())
+    assert recipe["origin"]["tables"]["tickets"] == list(business.columns("tickets"))
+    tickets = [n for n, t in recipe["origin"]["indicators"].items() if "tickets" in t]
+    assert "tickets_opened_30d" in tickets
+    assert recipe["origin"]["options"]["every_days"] == 28
+    assert len(recipe["origin"]["fingerprint"]) == 64
+    assert recipe["made_with"]["scikit-learn"]
+    assert ls.load_model(folder).origin_ == business_model.origin_
+
+
+def test_the_sums_are_what_sha256sum_checks(good: Path) -> None:
+    done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=good, capture_output=True)
+    assert done.returncode == 0
+    with zipfile.ZipFile(good / "churn.skops") as packed:
+        assert all(info.date_time[0] == 1980 for info in packed.infolist())
+
+
+def test_a_model_without_an_analysis_comes_back(business: ls.Tables, tmp_path: Path) -> None:
+    panel = ls.build_panel(business)
+    model = ls.ChurnModel(estimator="logistic").fit(panel)
+    loaded = ls.load_model(ls.save_model(model, tmp_path / "model"))
+    assert loaded.analysis_.processes == ()
+    assert (loaded.predict(panel.current()).risk == model.predict(panel.current()).risk).all()
+
+
+def test_a_link_to_the_newest_model_is_followed(good: Path, tmp_path: Path) -> None:
+    shutil.copytree(good, tmp_path / "of-may")
+    (tmp_path / "current").symlink_to("of-may")
+    model = ls.load_model(tmp_path / "current")
+    ls.save_model(model, tmp_path / "current")
+    assert (tmp_path / "current").is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["current", "of-may"]
+
+
+def test_there_are_at_least_fifty_hostile_kinds() -> None:
+    assert len(KINDS) >= 50
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_hostile_folders_are_refused_by_name_and_do_nothing(
+    name: str, good: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(good, folder)
+    spoil, told = KINDS[name]
+    spoil(folder)
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    with pytest.raises(ls.ModelError, match=told):
+        ls.load_model(folder)
+    assert not (tmp_path / CANARY).exists()
+    assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("name", "told"), [("m.zip", "an archive"), ("m.pkl", "a pickle")])
+def test_archives_and_pickles_are_not_opened(name: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(ls.ModelError, match=told):
+        ls.load_model(tmp_path / name)
+
+
+def test_weights_cannot_be_made_infinite(good: Path) -> None:
+    model = ls.load_model(good)
+    frame, _ = rows_of(SAVED / "format-1" / "boosting")
+    assert np.isfinite(model.predict(frame).risk).all()
