@@ -54,7 +54,8 @@ def business_results(
     business: ls.Tables, business_panel: ls.Panel, business_model: ls.ChurnModel
 ) -> tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]:
     """What a report is made of."""
-    backtest = ls.run_backtest(business_panel, origins=1, estimator="logistic")
+    methods = ["random", "usage", "context", "all"]
+    backtest = ls.run_backtest(business_panel, origins=1, estimator="logistic", methods=methods)
     scores = ls.score_accounts(business_model, business)
     audit = ls.audit_indicators(business_panel, resamples=50)
     found = ls.gather_findings(business, business_panel, audit=audit)

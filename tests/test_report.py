@@ -150,6 +150,15 @@ def test_the_first_screen_answers_the_four_questions(summary: dict[str, Any], pa
     assert words.index("Who to call this week") < words.index("Churned accounts by the quarter")
 
 
+def test_a_feed_that_has_not_come_is_told_with_the_calls(summary: dict[str, Any]) -> None:
+    changed = copy.deepcopy(summary)
+    assert summary["accounts"]["without"] == []
+    changed["accounts"]["without"] = ["tickets is missing: 4 indicators count as unknown"]
+    words = words_of(ls.report_page(changed))
+    told = "Scored without all tables: tickets is missing: 4 indicators count as unknown."
+    assert words.index("Who to call") < words.index(told) < words.index("The 8 riskiest")
+
+
 @pytest.mark.parametrize("proven", [True, False])
 def test_it_says_whether_alerts_beat_context(summary: dict[str, Any], proven: bool) -> None:
     changed = copy.deepcopy(summary)

@@ -52,8 +52,9 @@ def _report(options: argparse.Namespace) -> int:
     for name, why in summary["missing"].items():
         say(options, f"not in the report: {name}: {why}")
     say(options, f"written to {options.out}")
-    done(options, {**summary, "report": str(options.out)})
-    return DONE_IN_PART if missing else 0
+    in_part = missing or (scores is not None and scores.feeds)
+    told = {**summary, "report": str(options.out)}
+    return done(options, told, DONE_IN_PART if in_part else 0)
 
 
 def _backtest(

@@ -258,7 +258,16 @@ def _calls(summary: Summary) -> Html:
             "Revenue at risk")  # fmt: skip
     caption = f"The {len(calls)} riskiest of {alerts:,} alerted accounts"
     listed = table(head, rows, caption, class_="cards calls-table")
-    return section("calls", title, listed, _proofs(calls), class_="calls")
+    late = _without(summary["accounts"]["without"])
+    return section("calls", title, late, listed, _proofs(calls), class_="calls")
+
+
+def _without(feeds: list[str]) -> Html | str:
+    """Return what the scores were made without: a table that has not come as it should."""
+    if not feeds:
+        return ""
+    told = "; ".join(name_text(feed) for feed in feeds)
+    return tag("p", tag("b", "Scored without all tables: ", class_="warn"), f"{told}.")
 
 
 def _call(row: Summary) -> tuple[object, ...]:

@@ -204,6 +204,7 @@ def _accounts(panel: Panel, scores: Scores) -> dict[str, Any]:
     return {
         **scores.to_dict(),
         "listed": min(len(frame), MOST_LISTED),
+        "without": [str(feed) for feed in scores.feeds],
         "alerts_not_listed": max(0, alerts - MOST_LISTED),
         "rows": _rows(panel, frame.head(MOST_LISTED)),
     }
