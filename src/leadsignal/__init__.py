@@ -4,9 +4,10 @@ tables = ls.read_tables("data/sample")
 analysis = ls.read_success_analysis("data/sample/success.toml")
 panel = ls.build_panel(tables, analysis, every="28d")
 ls.audit_indicators(panel)
-ls.run_backtest(panel, horizon="180d")
+backtest = ls.run_backtest(panel, horizon="180d")
 model = ls.ChurnModel(horizon="180d").fit(panel)
 scores = ls.score_accounts(model, tables)
+ls.write_report("churn.html", panel, backtest, scores)
 """
 
 from __future__ import annotations
@@ -89,7 +90,15 @@ if TYPE_CHECKING:
         write_panel,
     )
     from leadsignal.project import Project, read_project
-    from leadsignal.report import review_page, write_review
+    from leadsignal.report import (
+        Findings,
+        gather_findings,
+        report_page,
+        review_page,
+        summarise,
+        write_report,
+        write_review,
+    )
     from leadsignal.rescues import Rescues, find_rescues
     from leadsignal.retention import Retention, retention_table
     from leadsignal.review import Review, review_account
@@ -245,7 +254,12 @@ _ROOMS = {
         "read_project",
     ),
     "report": (
+        "Findings",
+        "gather_findings",
+        "report_page",
         "review_page",
+        "summarise",
+        "write_report",
         "write_review",
     ),
     "rescues": (
@@ -333,6 +347,7 @@ __all__ = [
     "Ends",
     "Explanation",
     "Fault",
+    "Findings",
     "Fit",
     "Forecast",
     "HazardRatios",
@@ -398,6 +413,7 @@ __all__ = [
     "find_rescues",
     "find_success_gaps",
     "fit_by",
+    "gather_findings",
     "hazard_ratios",
     "later_retention",
     "load_model",
@@ -414,6 +430,7 @@ __all__ = [
     "read_totals",
     "reasons_to_buy",
     "red_accounts",
+    "report_page",
     "result_history",
     "results_around_adoption",
     "retention_table",
@@ -430,9 +447,11 @@ __all__ = [
     "score_panel",
     "simulate",
     "subject_importance",
+    "summarise",
     "tune_model",
     "write_interview_kit",
     "write_panel",
+    "write_report",
     "write_review",
     "write_scores_to",
 ]

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from leadsignal.durations import days_in
-from leadsignal.errors import OptionError
+from leadsignal.errors import ModelError, OptionError
 from leadsignal.health import HealthAudit, audit_health
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
@@ -143,7 +143,8 @@ def audit_indicators(
     side, one-sided, corrected over indicators (Holm 1979). *Lagging*: not leading, its AUC at the
     last snapshot differs from 0.5 and from that at the warning time, by paired intervals.
     *Neither*: at no lead does the bound reach 0.55. Else *undecided*. ``leads`` are days. Raises
-    OptionError for leads that are not allowed, ModelError where no end finds a match.
+    OptionError for leads that are not allowed, ModelError where no end finds a match
+    or there is nothing but context.
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -154,8 +155,10 @@ def audit_indicators(
     time = panel.project.warning_time if warning_time is None else days_in(warning_time)
     if not len(leads) or min(leads) < 0:
         raise OptionError(f"leads are {list(leads)!r}", "Give days before the end, 0 or more")
-    sets = match_ends(panel, seed=seed)
     indicators = [one for one in panel.indicators if one.role != "context"]
+    if not indicators:
+        raise ModelError("there is no indicator but context to audit", "Give more tables")
+    sets = match_ends(panel, seed=seed)
     values = [coded(one, sets.rows) for one in indicators]
     bootstrap = Resampling.of_sets(sets, resamples, seed)
     tested = _Compared(sets, values)

@@ -1,8 +1,8 @@
 """HTML in pieces that are escaped unless they say otherwise, and the frame of every page.
 
-A page is one file: its style stands in it, it has no script, and its Content-Security-Policy
-forbids everything but that style. Nothing in it depends on the moment it was made, so that equal
-input gives equal bytes.
+A page is one file: its style stands in it, and its script where it has one, and its
+Content-Security-Policy forbids everything but these. Nothing in it depends on the moment it was
+made, so that equal input gives equal bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from importlib.resources import files
 from typing import Any
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-VOID = frozenset({"br", "hr", "img", "link", "meta", "wbr"})
+VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "wbr"})
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -103,8 +103,13 @@ def table(
 
     A cell is a value, or a pair of a class and a value.
     """
-    columns = tag("tr", *(tag("th", name, scope="col") for name in head))
-    body = [tag("tr", *(_cell(cell, n, head[n]) for n, cell in enumerate(row))) for row in rows]
+    held = list(rows)
+    # A heading stands over its column: at the right over numbers.
+    kinds = [cell[0] if isinstance(cell, tuple) else None for cell in held[0]] if held else []
+    kinds += [None] * (len(head) - len(kinds))
+    titled = zip(head, kinds, strict=True)
+    columns = tag("tr", *(tag("th", name, scope="col", class_=kind) for name, kind in titled))
+    body = [tag("tr", *(_cell(cell, n, head[n]) for n, cell in enumerate(row))) for row in held]
     return tag(
         "table", tag("caption", caption), tag("thead", columns), tag("tbody", *body), **attributes
     )
@@ -126,12 +131,31 @@ def style() -> str:
     return "\n".join(line.strip() for line in sheet.splitlines() if line.strip())
 
 
-def page(title: str, *body: object, description: str = "", kind: str = "") -> str:
-    """Return a whole page: head with style and policy, then the body in its order."""
+def section(name: str, title: object, *children: object, class_: str | None = None) -> Html:
+    """Return a section with its heading, by which links and screen readers find it."""
+    head = tag("h2", title, id=f"{name}-title")
+    return tag("section", head, *children, aria_labelledby=f"{name}-title", class_=class_)
+
+
+def figure(title: object, drawn: Html, *below: object) -> Html:
+    """Return a picture under the sentence that it shows."""
+    return tag("figure", tag("figcaption", title), drawn, *below)
+
+
+def folded(title: object, *held: object) -> Html:
+    """Return what opens on demand."""
+    return tag("details", tag("summary", title), *held)
+
+
+def page(title: str, *body: object, description: str = "", kind: str = "", script: str = "") -> str:
+    """Return a whole page: head with style and policy, the body in its order, then the script.
+
+    ``script`` is our own text, never a reader's or an account's.
+    """
     sheet = style()
-    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    allowed = f"script-src 'sha256-{_digest(script)}'; " if script else ""
     policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
+        f"default-src 'none'; style-src 'sha256-{_digest(sheet)}'; {allowed}img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
     head = [
@@ -146,6 +170,11 @@ def page(title: str, *body: object, description: str = "", kind: str = "") -> st
         tag("title", title),
         Html(f"<style>{sheet}</style>"),
     ]
-    whole = tag("html", "\n", tag("head", *head), "\n", tag("body", *body, class_=kind or None),
-                "\n", lang="en")  # fmt: skip
+    last = Html(f"<script>{script}</script>") if script else ""
+    held = tag("body", *body, last, class_=kind or None)
+    whole = tag("html", "\n", tag("head", *head), "\n", held, "\n", lang="en")
     return f"<!doctype html>\n{whole}\n"
+
+
+def _digest(held: str) -> str:
+    return base64.b64encode(hashlib.sha256(held.encode()).digest()).decode()

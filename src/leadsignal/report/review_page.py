@@ -10,7 +10,17 @@ from typing import Any
 from leadsignal.errors import OptionError
 from leadsignal.records import plain_row
 from leadsignal.report.charts import NARROW, WIDE, key, timeline
-from leadsignal.report.page import Html, day, day_text, join, number, page, table, tag
+from leadsignal.report.page import (
+    Html,
+    day,
+    day_text,
+    join,
+    number,
+    page,
+    section,
+    table,
+    tag,
+)
 from leadsignal.report.review_chart import lanes_of, marks_used, series_of
 from leadsignal.review import ProcessReview, Review, Standing
 from leadsignal.review.account import DONE, DONE_LATE, LATE, OPEN
@@ -102,7 +112,7 @@ def _next(made: Review, for_customer: bool) -> Html:
         told = (
             "The account has ended." if made.facts["ended_on"] else "Nothing is open: keep going."
         )
-        return _section("next", "Next step to agree on", tag("p", told), class_="next")
+        return section("next", "Next step to agree on", tag("p", told), class_="next")
     first, *others = made.next_steps[:4]
     # What follows the semicolon is how often others leave: for us, not for the customer.
     head, _, proof = first.partition("; ")
@@ -110,7 +120,7 @@ def _next(made: Review, for_customer: bool) -> Html:
     if proof and not for_customer:
         lead.append(tag("p", sentence(proof), class_="small soft"))
     after = tag("ol", *(tag("li", sentence(step.partition("; ")[0])) for step in others), start=2)
-    return _section("next", "Next step to agree on", *lead, after if others else "", class_="next")
+    return section("next", "Next step to agree on", *lead, after if others else "", class_="next")
 
 
 def sentence(told: str) -> str:
@@ -128,18 +138,13 @@ def sentence(told: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _section(name: str, title: str, *children: object, class_: str | None = None) -> Html:
-    head = tag("h2", title, id=f"{name}-title")
-    return tag("section", head, *children, aria_labelledby=f"{name}-title", class_=class_)
-
-
 # Results ------------------------------------------------------------------------------------------
 
 
 def _results(made: Review) -> Html:
     standing = made.standing
     tiles = _tiles(standing, made) if standing else tag("p", "Nothing has been measured yet.")
-    return _section("results", "Results so far", tiles, _figure(made), _results_table(made))
+    return section("results", "Results so far", tiles, _figure(made), _results_table(made))
 
 
 def _tiles(standing: Standing, made: Review) -> Html:
@@ -236,7 +241,7 @@ def _results_table(made: Review) -> Html:
 def _plan(made: Review) -> Html:
     plan = made.plan
     if plan is None:
-        return _section("plan", "Success plan", tag("p", "No plan has been agreed.", class_="bad"))
+        return section("plan", "Success plan", tag("p", "No plan has been agreed.", class_="bad"))
     target = number(plan["target"])
     rows: list[tuple[str, object]] = [
         ("Objective", plan["objective"]),
@@ -252,7 +257,7 @@ def _plan(made: Review) -> Html:
     pairs = [piece for what, told in rows if told
              for piece in (tag("dt", what), tag("dd", told))]  # fmt: skip
     title = "Success plan" if plan["closed_on"] is None else "Success plan (closed)"
-    return _section("plan", title, tag("dl", *pairs, class_="plan"))
+    return section("plan", title, tag("dl", *pairs, class_="plan"))
 
 
 def _target_on(made: Review, plan: Any) -> Html:
@@ -294,7 +299,7 @@ def _processes(made: Review) -> Html:
             cells.append(_around(process))
         rows.append(cells)
     caption = "What the most successful customers do"
-    return _section("processes", "Essential processes", table(head, rows, caption, class_="cards"))
+    return section("processes", "Essential processes", table(head, rows, caption, class_="cards"))
 
 
 def _needs(process: ProcessReview) -> str:
@@ -352,13 +357,13 @@ def _missed(made: Review) -> Html:
         tag("details", tag("summary", f"All {len(rows)} that were missed"),
             table(head, rows, "All that were missed", class_="cards")),
     ]  # fmt: skip
-    return _section("missed", "Missed, needs a new date", listed, *(more if left > 0 else ()))
+    return section("missed", "Missed, needs a new date", listed, *(more if left > 0 else ()))
 
 
 def _commitments(made: Review) -> Html:
     frame = made.commitments
     if not len(frame):
-        return _section("commitments", "Commitments", tag("p", "None has been recorded."))
+        return section("commitments", "Commitments", tag("p", "None has been recorded."))
     recent = frame.sort_values(["due_on", "action"], ascending=[False, True], kind="stable")
     # The late ones stand among what was missed; of an ended account nothing needs a new date.
     shown = recent[(recent["state"] != LATE) | (made.facts["ended_on"] is not None)]
@@ -376,7 +381,7 @@ def _commitments(made: Review) -> Html:
     listed = table(head, rows[:MOST_ROWS], "Open and lately done", class_="cards")
     every = table(head, rows, "All of these, the last due first", class_="cards")
     details = tag("details", tag("summary", f"All {len(rows)} of these"), every)
-    return _section(
+    return section(
         "commitments", "Commitments of both sides", _kept(made), listed if rows else "",
         details if len(rows) > MOST_ROWS else "",
     )  # fmt: skip
@@ -405,7 +410,7 @@ def _risk(made: Review) -> Html:
     reasons: Sequence[str] = risk.reasons
     listed = tag("ul", *(tag("li", sentence(reason)) for reason in reasons))
     what = tag("p", "What raises it most, compared with other accounts:") if reasons else ""
-    return _section("risk", "Risk (internal, not for the customer)", tag("p", f"{risk}."), what,
+    return section("risk", "Risk (internal, not for the customer)", tag("p", f"{risk}."), what,
                     listed if reasons else "")  # fmt: skip
 
 

@@ -1,0 +1,101 @@
+"""`leadsignal report`: one self-contained HTML for those who lead customer success."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.cli.inputs import ESTIMATORS, build_given_panel, new_command
+from leadsignal.cli.printing import done, progress_bar, say
+
+if TYPE_CHECKING:
+    from leadsignal.backtest import Backtest
+    from leadsignal.model import ChurnModel
+    from leadsignal.panel import Panel
+    from leadsignal.scores import Scores
+    from leadsignal.tables import Tables
+
+DONE_IN_PART = 4
+
+
+def add_commands(commands: Any) -> None:
+    """Add what this file holds to the command line."""
+    report = new_command(commands, "report", _report, "write the report for those who lead")
+    report.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
+    report.add_argument("--model", type=Path, metavar="MODEL", help="scores with it (default: fit)")
+    report.add_argument("--estimator", choices=ESTIMATORS, default="ensemble")
+    report.add_argument("--origins", type=int, default=6,
+                        help="cut-offs of the backtest (default: %(default)s)")  # fmt: skip
+
+
+def _report(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from leadsignal.report import gather_findings, report_page, summarise
+    from leadsignal.report.churn_page import checked_path
+    from leadsignal.saved import load_model
+    from leadsignal.writing import whole_file
+
+    path = checked_path(options.out)  # What cannot be written is told before the work.
+    model = load_model(options.model) if options.model else None
+    tables, panel = build_given_panel(options)
+    missing: dict[str, str] = {}
+    backtest = _backtest(options, panel, missing)
+    scores = _scores(options, model, tables, panel, missing)
+    with progress_bar(options, "findings") as progress:
+        found = gather_findings(tables, panel, progress=progress)
+    found = replace(found, missing={**found.missing, **missing})
+    summary = summarise(panel, backtest, scores, found)
+    with whole_file(path) as part:
+        part.write_text(report_page(summary), encoding="utf-8")
+    for name, why in summary["missing"].items():
+        say(options, f"not in the report: {name}: {why}")
+    say(options, f"written to {options.out}")
+    in_part = missing or (scores is not None and scores.feeds)
+    told = {**summary, "report": str(options.out)}
+    return done(options, told, DONE_IN_PART if in_part else 0)
+
+
+def _backtest(
+    options: argparse.Namespace, panel: Panel, missing: dict[str, str]
+) -> Backtest | None:
+    from leadsignal.backtest import run_backtest
+    from leadsignal.errors import ModelError, OptionError
+
+    if options.origins < 1:
+        raise OptionError(f"origins is {options.origins}", "Give 1 or more cut-offs")
+    try:
+        with progress_bar(options, "backtest") as progress:
+            return run_backtest(
+                panel,
+                origins=options.origins,
+                estimator=options.estimator,
+                progress=progress,
+            )
+    except (ModelError, OptionError) as error:
+        missing["backtest"] = str(error)
+        return None
+
+
+def _scores(
+    options: argparse.Namespace,
+    model: ChurnModel | None,
+    tables: Tables,
+    panel: Panel,
+    missing: dict[str, str],
+) -> Scores | None:
+    from leadsignal.errors import ModelError
+    from leadsignal.model import ChurnModel
+    from leadsignal.scores import score_accounts
+
+    try:
+        if model is None:
+            with progress_bar(options, "fitting"):
+                horizon = f"{tables.project.horizon}d"
+                model = ChurnModel(horizon=horizon, estimator=options.estimator).fit(panel)
+        with progress_bar(options, "scoring") as progress:
+            return score_accounts(model, tables, progress=progress)
+    except ModelError as error:
+        missing["scores"] = str(error)
+        return None

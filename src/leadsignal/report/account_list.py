@@ -1,0 +1,106 @@
+"""The list of accounts: complete without a script; with it, it sorts and filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from leadsignal.report.page import Html, join, section, tag
+from leadsignal.report.review_page import name_text, sentence
+from leadsignal.report.wording import of_hundred, span
+
+PRINTED = 60
+"""The style prints so many rows."""
+
+
+def account_list(title: str, summary: Mapping[str, Any]) -> Html:
+    """Return the section of all accounts, or of as many as are listed."""
+    accounts = summary["accounts"]
+    if accounts is None:
+        why = f"Not in this report: scores were {summary['missing']['scores']}."
+        return section("accounts", title, tag("p", why))
+    return section(
+        "accounts", title, _told(summary), _tools(accounts["rows"]), _table(summary),
+        tag("p", tag("button", "Show more", type="button", id="account-more", hidden=True)),
+    )  # fmt: skip
+
+
+def _told(summary: Mapping[str, Any]) -> Html:
+    accounts = summary["accounts"]
+    told = (
+        f"{accounts['accounts']:,} active accounts, of which about"
+        f" {accounts['expected_churns']:,.0f} leave within {span(summary['horizon_days'])};"
+        f" {accounts['alerts']:,} are alerted, the {summary['capacity']:.0%} riskiest."
+    )
+    if accounts["notice_given"]:
+        told += f" {accounts['notice_given']:,} more have given notice and are not scored."
+    if accounts["listed"] < accounts["accounts"]:
+        told += (
+            f" Listed are the {accounts['listed']:,} riskiest; the others are in the scores"
+            " (leadsignal score)."
+        )
+    if accounts["alerts_not_listed"]:
+        told += f" {accounts['alerts_not_listed']:,} alerted accounts are among those not listed."
+    printed = tag("p", f"Printed are at most {PRINTED} of them.", class_="small printed")
+    return join([tag("p", told), printed if accounts["listed"] > PRINTED else ""])
+
+
+def _tools(rows: list[Mapping[str, Any]]) -> Html:
+    """Return what the script works with; hidden until it runs."""
+    names = sorted({part.partition(" (")[0] for row in rows for part in _open(row)})
+    processes = [tag("option", name_text(name), value=name_text(name)) for name in names]
+    order = [tag("option", name, value=place) for place, name in enumerate(_heads())]
+    return tag(
+        "div",
+        tag("label", "Find ", tag("input", type="search", id="account-words")),
+        tag("label", "Open process ",
+            tag("select", tag("option", "any", value=""), *processes, id="account-process")),
+        tag("label", "Sort by ", tag("select", *order, id="account-order")),
+        tag("label", tag("input", type="checkbox", id="account-alerted"), " Alerted only"),
+        tag("p", id="account-told", role="status", class_="small soft"),
+        id="account-tools", class_="tools", role="search", aria_label="Accounts", hidden=True,
+    )  # fmt: skip
+
+
+def _heads() -> tuple[str, ...]:
+    return ("Account", "Leave, of 100 like it", "Revenue at risk", "Alert", "Open processes",
+            "Next step", "What raises it most")  # fmt: skip
+
+
+def _table(summary: Mapping[str, Any]) -> Html:
+    horizon = span(summary["horizon_days"])
+    numbers = (1, 2)
+    head = [
+        tag("th", name, scope="col", data_number=place in numbers)
+        for place, name in enumerate(_heads())
+    ]
+    rows = [_row(row) for row in summary["accounts"]["rows"]]
+    caption = f"Accounts, the riskiest first; risk is of churn within {horizon}"
+    return tag(
+        "table", tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", *rows),
+        id="account-list", class_="cards",
+    )  # fmt: skip
+
+
+def _row(row: Mapping[str, Any]) -> Html:
+    loss, heads = row["expected_arr_loss"], _heads()
+    step = sentence(row["next_step"].partition("; ")[0]) if row["next_step"] else ""
+    # Sorted by the risk itself: "about 18" stands for many.
+    cells = [
+        (of_hundred(row["risk"]), f"{row['risk']:.5f}"),
+        ("" if loss is None else f"{loss:,.0f}", f"{-1 if loss is None else loss:.0f}"),
+        ("alert" if row["alert"] else "", None),
+        (", ".join(name_text(part) for part in _open(row)), None),
+        (step, None),
+        (row["reasons"][0] if row["reasons"] else "", None),
+    ]
+    told = [
+        tag("td", words, data_value=value, data_label=heads[place])
+        for place, (words, value) in enumerate(cells, start=1)
+    ]
+    name = tag("th", row["account_id"], scope="row")
+    return tag("tr", name, *told, data_alert="1" if row["alert"] else None)
+
+
+def _open(row: Mapping[str, Any]) -> list[str]:
+    return [part for part in row["open_processes"].split("; ") if part]

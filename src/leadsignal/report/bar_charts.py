@@ -1,0 +1,188 @@
+"""Inline SVG of rows: estimates with intervals against a line, and counts in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import log
+
+from leadsignal.report.charts import NARROW, WIDE, Scale, shape, svg
+from leadsignal.report.page import Html, join, tag
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval; ``shape`` is a name in ``charts.SHAPES``, ``kind`` a class."""
+
+    value: float
+    low: float | None
+    high: float | None
+    shape: str
+    kind: str
+    told: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A label, estimates one below the other, and what is written at the right."""
+
+    label: str
+    estimates: Sequence[Estimate]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What the estimates are measured on: limits, ticks with their words, the line to beat."""
+
+    low: float
+    high: float
+    ticks: Sequence[tuple[float, str]]
+    line: float | None = None
+    logarithmic: bool = False
+
+    def at(self, value: float) -> float:
+        """Return a value on the axis, held inside its limits."""
+        held = min(max(value, self.low), self.high)
+        return log(held) if self.logarithmic else held
+
+
+@dataclass(frozen=True)
+class Part:
+    """A count of a stack; ``kind`` is a class of the style."""
+
+    count: float
+    kind: str
+    told: str
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A label and its parts, drawn from the left to the right."""
+
+    label: str
+    parts: Sequence[Part]
+
+
+def both(draw: Callable[..., Html], *given: object, **named: object) -> Html:
+    """Return a drawing for wide places and for phones; the page shows one of them."""
+    return join([draw(*given, **named, width=WIDE), draw(*given, **named, width=NARROW)])
+
+
+def ranges(rows: Sequence[Row], axis: Axis, *, title: str, told: str, width: int = WIDE) -> Html:
+    """Return estimates with their intervals, a row each, against the axis' line."""
+    narrow = width <= NARROW
+    gutter, margin = (8, 8) if narrow else (300, 120)
+    x = Scale(axis.at(axis.low), axis.at(axis.high), gutter, width - margin)
+    step = 48 if narrow else 30
+    height = step * len(rows) + 30
+    parts = [*_grid(axis, x, height - 24)]
+    for n, row in enumerate(rows):
+        top = step * n + (24 if narrow else 0)
+        parts += _labels(row.label, row.note, top, width, gutter, narrow)
+        parts += _estimates(row.estimates, axis, x, top + (24 if narrow else 30) / 2)
+    kind = "narrow" if narrow else "wide"
+    return svg(width, height, *parts, title=title, told=told, kind=kind)
+
+
+def _grid(axis: Axis, x: Scale, bottom: float) -> Iterator[Html]:
+    told = _roomy(axis, x)
+    for value, words in axis.ticks:
+        at = x(axis.at(value))
+        kind = "reference" if value == axis.line else "grid"
+        yield tag("line", x1=at, x2=at, y1=0, y2=bottom, class_=kind)
+        if value in told:
+            place = _anchor(at, x)
+            yield tag("text", words, x=at, y=bottom + 16, class_=f"tick {place}")
+
+
+def _anchor(at: float, x: Scale) -> str:
+    """Return which end of a tick's words stands at the tick, so that they stay on the drawing."""
+    return "start" if at - x.start < 14 else "end" if x.end - at < 26 else "middle"
+
+
+def _roomy(axis: Axis, x: Scale) -> set[float]:
+    """Return the ticks whose words do not run into others: the line's and the outer ones first."""
+    first = [tick for tick in axis.ticks if tick[0] == axis.line]
+    taken: list[tuple[float, float]] = []
+    kept = set()
+    for value, words in [*first, axis.ticks[0], axis.ticks[-1], *axis.ticks]:
+        at, half = x(axis.at(value)), 3.6 * len(words)
+        middle = at + {"start": half, "end": -half, "middle": 0.0}[_anchor(at, x)]
+        if value not in kept and all(middle + half < a or middle - half > b for a, b in taken):
+            taken.append((middle - half, middle + half))
+            kept.add(value)
+    return kept
+
+
+def _labels(
+    label: str, note: str, top: float, width: int, gutter: float, narrow: bool
+) -> Iterator[Html]:
+    most = 44 if narrow else 46
+    if narrow and note:
+        most -= len(note) - 4
+    shown = label if len(label) <= most else label[: most - 1] + "…"
+    y = top - 8 if narrow else top + 19
+    if narrow:
+        yield tag("text", shown, x=0, y=y, class_="label halo2")
+        yield tag("text", note, x=width, y=y, class_="tick end halo2")
+    else:
+        yield tag("text", shown, x=gutter - 14, y=y, class_="label end")
+        yield tag("text", note, x=width, y=y, class_="tick end")
+
+
+def _estimates(
+    estimates: Sequence[Estimate], axis: Axis, x: Scale, middle: float
+) -> Iterator[Html]:
+    for n, one in enumerate(estimates):
+        y = middle + 9 * (n - (len(estimates) - 1) / 2)
+        if one.low is not None and one.high is not None:
+            low, high = x(axis.at(one.low)), x(axis.at(one.high))
+            yield tag("line", x1=low, x2=high, y1=y, y2=y, class_=f"range {one.kind}")
+        yield shape(one.shape, one.kind, x(axis.at(one.value)), y, one.told)
+
+
+def stacks(rows: Sequence[Stack], *, title: str, told: str, width: int = WIDE) -> Html:
+    """Return counts in parts, a bar a row, all on one scale; each count that fits is written."""
+    narrow = width <= NARROW
+    gutter = 0 if narrow else 190
+    most = max([sum(part.count for part in row.parts) for row in rows] + [1])
+    x = Scale(0, most, gutter, width - 44)
+    step = 44 if narrow else 30
+    parts: list[Html] = []
+    for n, row in enumerate(rows):
+        top = step * n + (18 if narrow else 4)
+        if narrow:
+            parts.append(tag("text", row.label, x=0, y=top - 5, class_="label"))
+        else:
+            parts.append(tag("text", row.label, x=gutter - 12, y=top + 16, class_="label end"))
+        parts += _parts(row.parts, x, top)
+    kind = "narrow" if narrow else "wide"
+    return svg(width, step * len(rows) + 6, *parts, title=title, told=told, kind=kind)
+
+
+def _parts(parts: Sequence[Part], x: Scale, top: float) -> Iterator[Html]:
+    begin = 0.0
+    for part in parts:
+        if not part.count:
+            continue
+        left, right = x(begin), x(begin + part.count)
+        begin += part.count
+        wide = round(max(right - left - 1.5, 1), 1)
+        yield tag("rect", tag("title", part.told), x=left, y=top, width=wide, height=22,
+                  class_=f"bar {part.kind}")  # fmt: skip
+        words = f"{part.count:,.0f}"
+        if wide > 9 * len(words):
+            yield tag("text", words, x=round(left + wide / 2, 1), y=top + 15.5,
+                      class_="tick strong middle")  # fmt: skip
+    yield tag("text", f"{begin:,.0f}", x=x(begin) + 6, y=top + 15.5, class_="tick")
+
+
+def stack_key(parts: Sequence[tuple[str, str]]) -> Html:
+    """Return the legend of stacks: kind and meaning, in their order."""
+    items = [
+        tag("li", tag("svg", tag("rect", x=1, y=2, width=12, height=10, class_=f"bar {kind}"),
+                      viewBox="0 0 14 14", width=14, height=14, aria_hidden="true"), " ", meaning)
+        for kind, meaning in parts
+    ]  # fmt: skip
+    return tag("ul", *items, class_="key")

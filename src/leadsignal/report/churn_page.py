@@ -1,0 +1,308 @@
+"""The report: one self-contained HTML for those who lead customer success."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.errors import OptionError
+from leadsignal.report.account_list import account_list
+from leadsignal.report.cohort_sections import cohort_section, reason_section
+from leadsignal.report.method_section import method_section
+from leadsignal.report.page import Html, day_text, join, number, page, section, table, tag
+from leadsignal.report.proof_sections import audit_section, backtest_section
+from leadsignal.report.review_page import name_text, sentence
+from leadsignal.report.success_sections import churn_section, success_section
+from leadsignal.report.summary import summarise
+from leadsignal.report.wording import (
+    METHOD_WORDS,
+    interval_text,
+    of_hundred,
+    proof_text,
+    share_text,
+    span,
+)
+from leadsignal.writing import whole_file
+
+if TYPE_CHECKING:
+    from leadsignal.backtest import Backtest
+    from leadsignal.panel import Panel
+    from leadsignal.report.findings import Findings
+    from leadsignal.scores import Scores
+
+SECTIONS = {
+    "churn": "Churn, expected or not",
+    "success": "Success analysis and adoption",
+    "audit": "Which indicators speak early",
+    "backtest": "What past alerts would have caught",
+    "cohorts": "Cohorts: the usual chart beside the corrected one",
+    "reasons": "Reasons to buy",
+    "accounts": "All accounts",
+    "method": "Method and caveats",
+}
+
+Summary = Mapping[str, Any]
+
+
+def write_report(
+    file: str | Path,
+    panel: Panel,
+    backtest: Backtest | None = None,
+    scores: Scores | None = None,
+    findings: Findings | None = None,
+) -> None:
+    """Write the report as one HTML file, whole or not at all.
+
+    ``findings`` come from ``gather_findings``; a section whose result is missing says so in one
+    line. Equal input gives equal bytes. Raises OptionError where ``file`` does not end in .html,
+    or its folder is not there.
+
+    >>> import tempfile, leadsignal as ls
+    >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
+    >>> ls.write_report(tempfile.gettempdir() + "/churn.html", panel)
+    """
+    path = checked_path(file)
+    made = report_page(summarise(panel, backtest, scores, findings))
+    with whole_file(path) as part:
+        part.write_text(made, encoding="utf-8")
+
+
+def checked_path(file: str | Path) -> Path:
+    """Return where the report goes, before any work; raises OptionError as ``write_report``."""
+    path = Path(file)
+    if path.suffix not in (".html", ".htm"):
+        raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
+    if not path.parent.is_dir():
+        raise OptionError(f"there is no folder {path.parent}", "Make it, or write somewhere else")
+    return path
+
+
+def report_page(summary: Summary) -> str:
+    """Return the page of a summary as text."""
+    return page(
+        f"Churn report, as of {_as_of(summary)}",
+        tag("a", "Skip to the sections", href="#churn-title", class_="skip"),
+        _header(summary),
+        tag(
+            "main",
+            _first_screen(summary),
+            _contents(),
+            churn_section(SECTIONS["churn"], summary),
+            success_section(SECTIONS["success"], summary),
+            audit_section(SECTIONS["audit"], summary),
+            backtest_section(SECTIONS["backtest"], summary),
+            cohort_section(SECTIONS["cohorts"], summary),
+            reason_section(SECTIONS["reasons"], summary),
+            account_list(SECTIONS["accounts"], summary),
+            method_section(SECTIONS["method"], summary),
+        ),
+        _footer(summary),
+        description=f"Churn report as of {summary['as_of']}",
+        kind="report",
+        script=_script(),
+    )
+
+
+@cache
+def _script() -> str:
+    """Return the script that sorts and filters the list of accounts; nothing else needs one."""
+    held = files("leadsignal.report").joinpath("account_list.js").read_text(encoding="utf-8")
+    return "\n".join(line.strip() for line in held.splitlines() if line.strip())
+
+
+def _as_of(summary: Summary) -> str:
+    return day_text(date.fromisoformat(summary["as_of"]))
+
+
+def _header(summary: Summary) -> Html:
+    facts = [
+        ("Active accounts", _active(summary)),
+        ("Looks ahead", span(summary["horizon_days"])),
+        ("Early means", f"{span(summary['warning_time_days'])} before"),
+    ]
+    if summary["accounts"]:
+        facts.insert(1, ("Alerted now", number(summary["accounts"]["alerts"])))
+    pairs = [tag("div", tag("dt", what), tag("dd", told)) for what, told in facts]
+    stand = tag("p", f"As of {_as_of(summary)}", class_="soft")
+    top = tag("div", tag("h1", "Churn report"), stand, class_="top")
+    return tag("header", top, tag("dl", *pairs, class_="facts"))
+
+
+def _active(summary: Summary) -> str:
+    told, accounts = number(summary["panel"]["active"]), summary["accounts"]
+    on_notice = accounts["notice_given"] if accounts else 0
+    return f"{told}, {on_notice:,} of them on notice" if on_notice else told
+
+
+def _contents() -> Html:
+    links = [tag("li", tag("a", name, href=f"#{key}-title")) for key, name in SECTIONS.items()]
+    return tag("nav", tag("ul", *links), aria_label="Sections", class_="contents")
+
+
+# First screen -------------------------------------------------------------------------------------
+
+
+def _first_screen(summary: Summary) -> Html:
+    answers = tag("dl", _unexpected(summary), _caught(summary), _early(summary), class_="answers")
+    return join([section("glance", "At a glance", answers), _calls(summary)])
+
+
+def _answer(question: str, answer: object, *told: object) -> Html:
+    small = [tag("small", part) for part in told if part]
+    return tag("div", tag("dt", question), tag("dd", tag("strong", answer), *small))
+
+
+def _unexpected(summary: Summary) -> Html:
+    question, churn = "How much churn was unexpected", summary["churn"]
+    share = churn["unexpected"]
+    if not share["of"]:
+        why = (
+            "No account has churned."
+            if not churn["churned"]
+            else "No usage, flag or health score says what could have been expected."
+        )
+        return _answer(question, "Not known", why)
+    early = span(churn["warning_time_days"])
+    others = churn["churned"] - share["of"]
+    arr = churn["unexpected_arr_share"]
+    lost = f" That is {share_text(arr)} of the revenue lost with them." if arr is not None else ""
+    return _answer(
+        question,
+        f"{share['count']:,} of {share['of']:,}",
+        f"churned accounts ({interval_text(share['low'], share['high'])}) stood without a warning"
+        f" {early} before they were known to leave: {_listed(churn['warnings'])}.{lost}",
+        f"{others:,} more were too young or cannot be told." if others else "",
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return f"no {names[0]}" if len(names) == 1 else f"no {', no '.join(names)}"
+
+
+def _caught(summary: Summary) -> Html:
+    question, catch = "How much of it the alerts catch", summary["catch"]
+    if catch is None:
+        return _answer(question, "Not known", f"Backtest: {summary['missing']['backtest']}.")
+    what = "unexpected churns" if catch["of"] == "unexpected" else "churns"
+    told = (
+        f"{what} in the backtest: {catch['caught']:,} of {catch['ends']:,}"
+        f" ({interval_text(catch['low'], catch['high'])}) stood on the list"
+        f" {span(summary['warning_time_days'])} before."
+    )
+    return _answer(
+        question, f"{of_hundred(catch['share'])} of 100", told, _against(catch), _honest(catch)
+    )
+
+
+def _against(catch: Summary) -> str:
+    others = [
+        f"{METHOD_WORDS[name]} {of_hundred(share)}" for name, share in catch["baselines"].items()
+    ]
+    return f"As long a list by {', by '.join(others)}." if others else ""
+
+
+def _honest(catch: Summary) -> Html | str:
+    if catch["beats_context"] is None:
+        return ""
+    if catch["beats_context"]:
+        return "More than contract and firm alone catch, beyond chance."
+    told = "Not proven to be more than contract and firm alone catch."
+    return tag("b", told, class_="warn")
+
+
+def _early(summary: Summary) -> Html:
+    question, catch = "How early", summary["catch"]
+    if catch is None:
+        return _answer(question, "Not known", "Only a backtest can say.")
+    if catch["lead_days"] is None:
+        return _answer(question, "Not known", "The alerts caught none in time.")
+    start = catch["head_start_days"]
+    before = (
+        f"Until usage dropped, or the end was known where it never did: {_days(start)}."
+        if start is not None and start > 0
+        else ""
+    )
+    missed = catch["ends"] - catch["caught"]
+    return _answer(
+        question,
+        _days(catch["lead_days"]),
+        "is how long half of those caught had stood on the list, or longer, when they were known"
+        " to leave.",
+        before,
+        f"The other {missed:,} were not caught in time." if missed else "",
+    )
+
+
+def _days(value: float) -> str:
+    count = int(value + 0.5)
+    return "1 day" if count == 1 else f"{count:,} days"
+
+
+# Whom to call -------------------------------------------------------------------------------------
+
+
+def _calls(summary: Summary) -> Html:
+    title = "Who to call this week, and about what"
+    calls = summary["calls"]
+    if calls is None:
+        why = f"Not known: scores were {summary['missing']['scores']}."
+        return section("calls", title, tag("p", why), class_="calls")
+    horizon = span(summary["horizon_days"])
+    rows = [_call(row) for row in calls]
+    alerts = summary["accounts"]["alerts"]
+    head = ("Account", f"Of 100 like it, leave within {horizon}", "Call about", "Evidence",
+            "Revenue at risk")  # fmt: skip
+    caption = f"The {len(calls)} riskiest of {alerts:,} alerted accounts"
+    listed = table(head, rows, caption, class_="cards calls-table")
+    late = _without(summary["accounts"]["without"])
+    return section("calls", title, late, listed, _proofs(calls), class_="calls")
+
+
+def _without(feeds: list[str]) -> Html | str:
+    """Return what the scores were made without: a table that has not come as it should."""
+    if not feeds:
+        return ""
+    told = "; ".join(name_text(feed) for feed in feeds)
+    return tag("p", tag("b", "Scored without all tables: ", class_="warn"), f"{told}.")
+
+
+def _call(row: Summary) -> tuple[object, ...]:
+    step = sentence(row["next_step"].partition("; ")[0]) if row["next_step"] else ""
+    about = step or "All processes are adopted: ask for the latest result"
+    evidence = tag("ul", *(tag("li", reason) for reason in row["reasons"][:2]), class_="plain")
+    loss = row["expected_arr_loss"]
+    return (
+        row["account_id"],
+        ("risk", of_hundred(row["risk"])),
+        about,
+        evidence if row["reasons"] else "",
+        ("number", "" if loss is None else f"{loss:,.0f}"),
+    )
+
+
+def _proofs(calls: list[Summary]) -> Html:
+    """Return, once a process, what is proven of those that practise it."""
+    proven: dict[str, str] = {}
+    for row in calls:
+        process, told = row["open_processes"].partition(" (")[0], proof_text(row["next_step"])
+        if process and told:
+            proven.setdefault(process, told)
+    if not proven:
+        return Html("")
+    parts = [f"{name_text(name)}: {told}" for name, told in proven.items()]
+    words = "; ".join(parts)
+    return tag(
+        "p", f"Why these processes: {words}. Counted day by day, so that time before adoption does"
+        " not flatter it; it shows who leaves, not what adopting will do.", class_="small soft",
+    )  # fmt: skip
+
+
+def _footer(summary: Summary) -> Html:
+    model = f" Model {summary['model_version']}." if summary["model_version"] else ""
+    return tag("footer", tag("p",
+        f"What was known at midnight of {_as_of(summary)}, and nothing later.{model} Made with"
+        " leadsignal."))  # fmt: skip

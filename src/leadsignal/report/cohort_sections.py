@@ -1,0 +1,149 @@
+"""Cohorts in the report, the usual number beside the corrected one; reasons to buy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
+from leadsignal.report.charts import key
+from leadsignal.report.page import Html, figure, folded, number, section, table, tag
+from leadsignal.report.review_page import name_text
+from leadsignal.report.section_summaries import ARTEFACT, HOLDS
+from leadsignal.report.success_sections import limits_text, missing_line
+from leadsignal.report.wording import how_often
+
+Summary = Mapping[str, Any]
+Rows = Sequence[Mapping[str, Any]]
+
+RATIO_TICKS = ((0.05, "1/20"), (0.1, "1/10"), (0.25, "a quarter"), (0.5, "half"),
+               (1.0, "as often"), (2.0, "twice"), (4.0, "4 times"))  # fmt: skip
+
+
+# Cohorts ------------------------------------------------------------------------------------------
+
+
+def cohort_section(title: str, summary: Summary) -> Html:
+    """Return every cohort comparison, the usual number beside the corrected one."""
+    held = summary["cohorts"]
+    if held is None:
+        return section("cohorts", title, missing_line(summary, "cohorts"))
+    lines = [line for line in held["lines"] if line["hazard_ratio"]["estimate"]]
+    dated = [line for line in lines if line["naive"] is not None]
+    fooled = [line for line in dated if line["verdict"] == ARTEFACT]
+    holds = [line for line in lines if line["verdict"] == HOLDS]
+    told = (
+        f"In {len(fooled)} of {len(dated)} comparisons the usual chart shows a difference that is"
+        " made by the counting; counted day by day, none is proven."
+    )
+    return section(
+        "cohorts", title, tag("p", told), tag("p", _holding(holds, len(lines))),
+        _example(fooled), _forest(dated[:24]), _lines(lines),
+        tag("p", "Left out: " + "; ".join(held["left_out"]) + ".", class_="small soft")
+        if held["left_out"] else "",
+    )  # fmt: skip
+
+
+def _holding(holds: Rows, of: int) -> str:
+    if not holds:
+        return f"No difference holds once corrected for {of} comparisons."
+    told = [f"{_cohort(line)} (leave {how_often(line['hazard_ratio']['estimate'])})"
+            for line in holds]  # fmt: skip
+    return f"Differences that hold, corrected for {of} comparisons: {'; '.join(told)}."
+
+
+def _cohort(line: Summary) -> str:
+    by, cohort = name_text(line["by"]), name_text(line["cohort"])
+    return cohort if by == cohort else f"{by}, {cohort}"
+
+
+def _example(fooled: Rows) -> Html | str:
+    if not fooled:
+        return ""
+    line = next((one for one in fooled if one["by"] == "measured"), fooled[0])
+    usual, corrected = line["naive"]["estimate"], line["hazard_ratio"]
+    right = how_often(corrected["estimate"])
+    told = (
+        f"For example {_cohort(line)} against {line['against']}: the usual chart says they leave"
+        f" {how_often(usual)}; counted day by day {right}, and anything from"
+        f" {limits_text(corrected)} times fits the data."
+    )
+    return tag("p", told)
+
+
+def _forest(lines: Rows) -> Html | str:
+    if not lines:
+        return ""
+    rows = []
+    for line in lines:
+        usual, corrected = line["naive"], line["hazard_ratio"]
+        marks = [
+            Estimate(usual["estimate"] or 1.0, None, None, "dot", "plain hollow",
+                     f"the usual chart: {number(usual['estimate'], 2)}"),
+            Estimate(corrected["estimate"], corrected["low"], corrected["high"], "diamond",
+                     "accent", f"corrected: {number(corrected['estimate'], 2)}"),
+        ]  # fmt: skip
+        rows.append(Row(f"{_cohort(line)} / {line['against']}", marks, line["verdict"]))
+    every = [of[end] for line in lines for of in (line["naive"], line["hazard_ratio"])
+             for end in ("estimate", "low", "high") if of[end]]  # fmt: skip
+    low, high = max(0.02, min(every) * 0.9), min(8.0, max(every) * 1.1)
+    ticks = [tick for tick in RATIO_TICKS if low <= tick[0] <= high]
+    axis = Axis(min(low, 0.9), max(high, 1.1), ticks, 1.0, logarithmic=True)
+    title = "How often each cohort leaves, against the other"
+    told = "; ".join(f"{row.label}: {row.estimates[0].told}, {row.estimates[1].told}, {row.note}"
+                     for row in rows)  # fmt: skip
+    legend = key([("dot", "plain hollow", "the usual chart"),
+                  ("diamond", "accent", "counted day by day, with its 95 % interval")])  # fmt: skip
+    return figure(title, both(ranges, rows, axis, title=title, told=told), legend)
+
+
+def _lines(lines: Rows) -> Html:
+    rows = [
+        (_cohort(line), name_text(line["against"]),
+         "" if line["naive"] is None else how_often(line["naive"]["estimate"] or 0.0),
+         how_often(line["hazard_ratio"]["estimate"]), limits_text(line["hazard_ratio"]),
+         f"{line['p_holm']:.3f}", line["verdict"])
+        for line in lines
+    ]  # fmt: skip
+    head = ("Cohort", "Against", "Usual chart: leave", "Corrected: leave", "Times, 95 %",
+            "P of all", "Verdict")  # fmt: skip
+    return folded(f"All {len(rows)} comparisons", table(head, rows, "Holds: beyond chance once"
+                  " corrected for all. May be chance: only by itself. Artefact: the usual chart's"
+                  " difference is made by the counting.", class_="cards"))  # fmt: skip
+
+
+# Reasons ------------------------------------------------------------------------------------------
+
+
+def reason_section(title: str, summary: Summary) -> Html:
+    """Return which reasons to buy are reasons to stay."""
+    held = summary["reasons"]
+    if held is None:
+        return section("reasons", title, missing_line(summary, "reasons"))
+    known = [of for of in held["rows"] if of["churn"] is not None]
+    stays = [of["value"] for of in known if of["verdict"] == "stays longer"]
+    leaves = [of["value"] for of in known if of["verdict"] == "leaves sooner"]
+    told = [
+        f"Also reasons to stay: {', '.join(stays)}." if stays else "",
+        f"No reasons to stay: {', '.join(leaves)}." if leaves else "",
+        "" if stays or leaves else "No reason to buy is told from the average: the differences may"
+        " be chance.",
+    ]  # fmt: skip
+    return section("reasons", title, *(tag("p", one) for one in told if one), _reasons(known))
+
+
+def _reasons(known: Rows) -> Html:
+    rows = [
+        Row(str(of["value"]),
+            [Estimate(of["churn"], of["churn_low"], of["churn_high"], "diamond", "accent",
+                      f"leave {how_often(of['churn'])}")],
+            f"{of['churned']:.0f} of {of['accounts']:.0f} left")
+        for of in known
+    ]  # fmt: skip
+    lows = [of["churn_low"] for of in known] + [0.5]
+    highs = [of["churn_high"] for of in known] + [2.0]
+    ticks = [tick for tick in RATIO_TICKS if min(lows) * 0.9 <= tick[0] <= max(highs) * 1.1]
+    axis = Axis(min(lows) * 0.9, max(highs) * 1.1, ticks, 1.0, logarithmic=True)
+    title = "How often they leave, against the average of customers as long with us"
+    told = "; ".join(f"{row.label}: {row.estimates[0].told}" for row in rows)
+    return figure(title, both(ranges, rows, axis, title=title, told=told))

@@ -1,0 +1,127 @@
+"""What a report shows beside the panel, the backtest and the scores, made from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.errors import LeadsignalError
+
+if TYPE_CHECKING:
+    from leadsignal.adoption import Adoption
+    from leadsignal.attention import RedAccounts
+    from leadsignal.audit import Audit
+    from leadsignal.cohorts import Overview
+    from leadsignal.drivers import HazardRatios
+    from leadsignal.fit import Fit
+    from leadsignal.gaps import SuccessGaps
+    from leadsignal.milestones import MilestoneCalendar
+    from leadsignal.panel import Panel
+    from leadsignal.retention import Retention
+    from leadsignal.successful import Successful
+    from leadsignal.tables import Tables
+
+METHODS = ("naive", "time_dependent", "landmark")
+"""How cohorts are compared for a report; a target trial of each would take minutes."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Findings:
+    """Results for the sections of a report, each None where there is none.
+
+    ``missing`` says why, by name. The report leaves such a section to one line.
+    """
+
+    audit: Audit | None = None
+    cohorts: Overview | None = None
+    reasons: Fit | None = None
+    adoption: Adoption | None = None
+    milestones: MilestoneCalendar | None = None
+    red: RedAccounts | None = None
+    successful: Successful | None = None
+    gaps: SuccessGaps | None = None
+    retention: Retention | None = None
+    ratios: HazardRatios | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of the results that there can be."""
+        return tuple(one.name for one in fields(cls) if one.name != "missing")
+
+    @property
+    def there(self) -> tuple[str, ...]:
+        """The names of the results that there are."""
+        return tuple(name for name in self.names() if getattr(self, name) is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every result that there is as its own dictionary, ready for JSON."""
+        held = {name: getattr(self, name).to_dict() for name in self.there}
+        return {**held, "missing": dict(self.missing)}
+
+    def __repr__(self) -> str:
+        lines = [f"Findings: {', '.join(self.there) or 'none'}"]
+        return "\n".join([*lines, *(f"  no {name}: {why}" for name, why in self.missing.items())])
+
+
+def gather_findings(
+    tables: Tables, panel: Panel, *, progress: Progress | None = None, **given: Any
+) -> Findings:
+    """Make what the sections of a report stand on; ``panel`` is that of the tables.
+
+    Results that are there already can be ``given`` by name, as in ``audit=audit``. What the tables
+    cannot say is left out, with the reason in ``missing``. Raises TypeError for another name.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> panel = ls.build_panel(tables, ls.read_success_analysis(ls.sample_folder()))
+    >>> audit = ls.audit_indicators(panel, resamples=50)
+    >>> "adoption" in ls.gather_findings(tables, panel, audit=audit).there
+    True
+    """
+    unknown = [name for name in given if name not in Findings.names()]
+    if unknown:
+        allowed = ", ".join(Findings.names())
+        raise TypeError(f"{', '.join(unknown)} is no result of a report; they are {allowed}")
+    makers = _makers(tables, panel)
+    made, missing = dict(given), {}
+    for place, (name, make) in enumerate(makers.items()):
+        if made.get(name) is None:
+            try:
+                made[name] = make()
+            except LeadsignalError as error:
+                missing[name] = str(error)
+        if progress:
+            progress(place + 1, len(makers))
+    return Findings(**made, missing=missing)
+
+
+def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
+    """Return, by name, what makes each result; imported late, for most are not always asked."""
+    from leadsignal.adoption import adoption_table
+    from leadsignal.attention import red_accounts
+    from leadsignal.audit import audit_indicators
+    from leadsignal.cohorts import compare_all
+    from leadsignal.drivers import hazard_ratios
+    from leadsignal.fit import reasons_to_buy
+    from leadsignal.gaps import find_success_gaps
+    from leadsignal.milestones import milestone_calendar
+    from leadsignal.retention import retention_table
+    from leadsignal.successful import most_successful
+
+    analysis = panel.analysis
+    return {
+        "audit": lambda: audit_indicators(panel),
+        "cohorts": lambda: compare_all(tables, analysis, methods=METHODS),
+        "reasons": lambda: reasons_to_buy(tables, analysis),
+        "adoption": lambda: adoption_table(tables, analysis),
+        "milestones": lambda: milestone_calendar(tables, analysis),
+        "red": lambda: red_accounts(tables, analysis),
+        "successful": lambda: most_successful(tables, analysis),
+        "gaps": lambda: find_success_gaps(tables, analysis),
+        "retention": lambda: retention_table(tables),
+        "ratios": lambda: hazard_ratios(panel),
+    }

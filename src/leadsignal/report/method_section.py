@@ -1,0 +1,79 @@
+"""Method and caveats: what each number rests on, and what it must not be read as."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from leadsignal.report.page import Html, day_text, number, section, tag
+from leadsignal.report.wording import span
+
+
+def method_section(title: str, summary: Mapping[str, Any]) -> Html:
+    """Return how the numbers were made, what they do not say, and what is missing."""
+    return section(
+        "method", title, tag("h3", "How the numbers were made"), _items(_made(summary)),
+        tag("h3", "What they do not say"), _items(_not_said(summary)), _missing(summary),
+    )  # fmt: skip
+
+
+def _items(told: list[str]) -> Html:
+    return tag("ul", *(tag("li", one) for one in told))
+
+
+def _made(summary: Mapping[str, Any]) -> list[str]:
+    panel, early = summary["panel"], span(summary["warning_time_days"])
+    first = panel["first"]
+    since = f" from {day_text(date.fromisoformat(first))}" if first else ""
+    told = [
+        f"Data: {number(panel['accounts'])} accounts{since}, looked at every"
+        f" {panel['every_days']} days with {panel['indicators']} indicators;"
+        f" {number(panel['events'])} churned. Each look knows only what was recorded by that"
+        " midnight. What a table cannot know yet is unknown, not zero.",
+        f"Unexpected: no warning (low usage, an open flag, a red health score) stood without a"
+        f" break from {early} before the end was known until then. Low usage is the last 28 days"
+        " below half of the account's own best 84 days of the last year.",
+    ]
+    if summary["backtest"]:
+        told.append(
+            f"Backtest: models were fitted on {len(summary['backtest']['cutoffs'])} past dates on"
+            " what was known then, and judged on what followed. Every method alerts the same"
+            f" number of accounts, {summary['capacity']:.0%} of those active. Caught in time means"
+            f" on the list {early} before the end was known. Intervals (95 %) count customers, not"
+            " rows."
+        )
+    if summary["cohorts"]:
+        told.append(
+            "Cohorts: the usual chart sorts customers by what they did later, so the time they"
+            " first had to survive counts for them. Counted day by day, that time belongs to the"
+            " others. P-values are corrected for the number of comparisons."
+        )
+    if summary["audit"]:
+        told.append(
+            "Audit: each churned account beside active ones of like tenure, term and risk by"
+            " contract and firm. A verdict of leading needs a difference beyond chance"
+            f" {early} before, corrected for the number of indicators."
+        )
+    return told
+
+
+def _not_said(summary: Mapping[str, Any]) -> list[str]:
+    return [
+        "“Of 100 accounts like this, about 18 leave” is a count of accounts alike, not the fate"
+        " of one. Most alerted accounts stay, and most who are called would have stayed.",
+        "Who leaves less is not why they leave less. Corrections remove what is recorded and the"
+        " time trap; what nobody wrote down can still stand behind a difference.",
+        "The past judged here had other products, prices and people. Judge the alerts again each"
+        " quarter (leadsignal backtest).",
+        "What is not recorded did not happen for this report: a sponsor met without an entry, a"
+        " promise nobody wrote down.",
+    ]
+
+
+def _missing(summary: Mapping[str, Any]) -> Html | str:
+    missing = summary["missing"]
+    if not missing:
+        return ""
+    told = [f"{name}: {why}" for name, why in sorted(missing.items())]
+    return tag("div", tag("h3", "Not in this report"), _items(told))

@@ -1,0 +1,215 @@
+"""The proof in the report: which indicators speak early, what past alerts would have caught."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
+from leadsignal.report.charts import key
+from leadsignal.report.page import Html, figure, folded, join, number, section, table, tag
+from leadsignal.report.review_page import name_text, sentence
+from leadsignal.report.success_sections import missing_line
+from leadsignal.report.wording import (
+    METHOD_WORDS,
+    how_often,
+    interval_text,
+    of_hundred,
+    share_text,
+    span,
+)
+
+Summary = Mapping[str, Any]
+Rows = Sequence[Mapping[str, Any]]
+
+
+# Audit --------------------------------------------------------------------------------------------
+
+
+def audit_section(title: str, summary: Summary) -> Html:
+    """Return the verdicts on the indicators, and what goes with leaving."""
+    audit = summary["audit"]
+    if audit is None:
+        return section("audit", title, missing_line(summary, "audit"), _drivers(summary))
+    counts, early = audit["counts"], span(audit["warning_time_days"])
+    told = (
+        f"Of {len(audit['indicators'])} indicators {counts['leading'] or 'none'} are proven to"
+        f" speak {early} before the end, {counts['lagging'] or 'none'} speak only near it,"
+        f" {counts['neither'] or 'none'} say nothing"
+        f" that matters, and {counts['undecided']} cannot be decided with {audit['ends']:,} ends."
+    )
+    usage = ""
+    if audit["usage_declines"] is False:
+        usage = "No decline of usage before the end was found."
+    shown = [row for row in audit["indicators"] if row["auc"] is not None]
+    decided = [row for row in shown if row["verdict"] in ("leading", "lagging")]
+    strongest = sorted(shown, key=lambda row: (-abs(row["auc"] - 0.5), row["name"]))
+    picked = (decided + [row for row in strongest if row not in decided])[:14]
+    return section("audit", title, tag("p", told), tag("p", usage) if usage else "",
+                   _audit_picture(picked, early), _health(audit), _verdicts(audit["indicators"]),
+                   _drivers(summary))  # fmt: skip
+
+
+def _audit_picture(rows: Rows, early: str) -> Html:
+    drawn = []
+    for of in rows:
+        marks = [Estimate(of["auc"], of["low"], of["high"], "diamond", "accent",
+                          f"{early} before: {of['auc']:.2f}")]  # fmt: skip
+        if of["auc_last"] is not None:
+            marks.append(Estimate(of["auc_last"], None, None, "dot", "plain hollow",
+                                  f"at the last look: {of['auc_last']:.2f}"))  # fmt: skip
+        drawn.append(Row(name_text(of["name"]), marks, of["verdict"]))
+    axis = Axis(0.0, 1.0, ((0.0, "always lower"), (0.25, "1 in 4"), (0.5, "no difference"),
+                           (0.75, "3 in 4"), (1.0, "always higher")), 0.5)  # fmt: skip
+    title = "How often the account that left had the higher value than one like it that stayed"
+    told = "; ".join(f"{row.label} {row.estimates[0].value:.2f}, {row.note}" for row in drawn)
+    legend = key([("diamond", "accent", f"{early} before, with its 95 % interval"),
+                  ("dot", "plain hollow", "at the last look before the end")])  # fmt: skip
+    return figure(title, both(ranges, drawn, axis, title=title, told=told), legend)
+
+
+def _health(audit: Summary) -> Html | str:
+    held = audit["health"]
+    if not held or not held["churned"]:
+        return ""
+    told = (
+        f"Your health score: of {held['churned']:,} churned accounts"
+        f" {held['green_at_warning_time']:,} were green {span(audit['warning_time_days'])} before"
+        f" they were known to leave, {held['green_at_last']:,} still at the last look."
+    )
+    if held["false_alarms"] is not None:
+        told += (
+            f" It turned red {held['red_episodes']:,} times;"
+            f" {of_hundred(held['false_alarms'])} of 100 times no churn followed."
+        )
+    return tag("p", told)
+
+
+def _verdicts(rows: Rows) -> Html:
+    told = [
+        (of["words"], of["family"], of["verdict"],
+         ("number", "" if of["auc"] is None else f"{of['auc']:.2f}"),
+         "" if of["auc"] is None or of["low"] is None else f"{of['low']:.2f} to {of['high']:.2f}",
+         ("number", number(of.get("ends_to_decide"))))
+        for of in rows
+    ]  # fmt: skip
+    head = ("Indicator", "Family", "Verdict", "Higher how often", "95 %", "Ends that would decide")
+    listed = table(head, told, "1 is always higher before an end, 0 always lower, 0.5 says nothing",
+                   class_="cards")  # fmt: skip
+    return folded(f"All {len(told)} indicators", listed)
+
+
+def _drivers(summary: Summary) -> Html:
+    held = summary["ratios"]
+    if held is None:
+        return missing_line(summary, "ratios")
+    sure = [of for of in held["rows"] if of["low"] > 1 or of["high"] < 1]
+    told = [tag("li", _driver(of)) for of in sure[:8]]
+    said = tag("ul", *told) if told else tag("p", "No indicator is told from chance.")
+    rows = [
+        (_compared(of), ("number", f"{of['ratio']:.2f}"),
+         f"{of['low']:.2f} to {of['high']:.2f}")
+        for of in held["rows"]
+    ]  # fmt: skip
+    listed = table(("Compared", "Times as often", "95 %"), rows,
+                   "Churn, all other indicators held equal", class_="cards")  # fmt: skip
+    notes = (
+        tag("p", " ".join(f"{sentence(note)}." for note in held["notes"]), class_="small soft")
+        if held["notes"]
+        else ""
+    )
+    return join([tag("h3", "What goes with leaving, all else equal"), said,
+                 folded(f"All {len(rows)}", listed), notes])  # fmt: skip
+
+
+def _compared(of: Summary) -> str:
+    words = of["words"].removeprefix("state of ")
+    return f"{words}: {of['step']} against {of['reference']}"
+
+
+def _driver(of: Summary) -> str:
+    return (
+        f"{_compared(of)}: leave {how_often(of['ratio'])}"
+        f" ({of['low']:.2f} to {of['high']:.2f} times)"
+    )
+
+
+# Backtest -----------------------------------------------------------------------------------------
+
+
+def backtest_section(title: str, summary: Summary) -> Html:
+    """Return what each way to choose accounts would have caught, at equal alerts."""
+    held = summary["backtest"]
+    if held is None:
+        return section("backtest", title, missing_line(summary, "backtest"))
+    counts, early = held["counts"], span(held["warning_time_days"])
+    what = "unexpected churns" if held["headline"].startswith("unexpected") else "churns"
+    ends = counts["unexpected"] if what != "churns" else counts["ends"]
+    told = (
+        f"Each way to choose alerts the {held['capacity']:.0%} riskiest of the active accounts at"
+        f" {counts['snapshots']} past dates. The bars say how many of the {ends:,} {what} stood on"
+        f" the list {early} before they were known."
+    )
+    behind = [METHOD_WORDS.get(one["name"], one["name"]) for one in held["methods"]
+              if one["name"] not in ("random", "context") and not one["beats_context"]]  # fmt: skip
+    weak = (
+        tag("p", tag("b", "Not proven to beat contract and firm alone: "), ", ".join(behind) + ".")
+        if behind else ""
+    )  # fmt: skip
+    left = [tag("li", f"{METHOD_WORDS.get(name, name)}: left out, {why}")
+            for name, why in held["left_out"].items()]  # fmt: skip
+    return section(
+        "backtest", title, tag("p", told), _catches(held["methods"], what), weak,
+        _methods(held["methods"]), tag("ul", *left) if left else "", _come_true(held),
+    )  # fmt: skip
+
+
+def _catches(methods: Rows, what: str) -> Html:
+    rows = []
+    for one in methods:
+        name = one["name"]
+        kind = "accent" if name in ("leading", "all") else "plain"
+        told = f"{share_text(one['share'])} ({interval_text(one['low'], one['high'])})"
+        shape = "diamond" if kind == "accent" else "dot"
+        mark = Estimate(one["share"] or 0.0, one["low"], one["high"], shape, kind, told)
+        rows.append(Row(METHOD_WORDS.get(name, str(name)), [mark], share_text(one["share"])))
+    top = max([one["high"] or 0 for one in methods] + [0.2])
+    high = min(1.0, (int(top * 10) + 1) / 10)
+    count = round(high * 10)
+    step = 1 if count <= 5 else 2
+    axis = Axis(0.0, high, [(n / 10, f"{n * 10} %") for n in range(0, count + 1, step)], 0.0)
+    title = f"Share of {what} caught in time, with 95 % intervals"
+    told = "; ".join(f"{row.label} {row.estimates[0].told}" for row in rows)
+    return figure(title, both(ranges, rows, axis, title=title, told=told))
+
+
+def _methods(methods: Rows) -> Html:
+    head = ("Alerts chosen by", "Caught in time", "95 %", "Known before (median of caught)",
+            "Alerts that came true", "New alerts a month", "Puts leavers first (AUC)")  # fmt: skip
+    rows = [
+        (METHOD_WORDS.get(one["name"], one["name"]), ("number", share_text(one["share"])),
+         ("number", interval_text(one["low"], one["high"])),
+         ("number", _days(one["lead_days_of_caught"])),
+         ("number", f"{of_hundred(one['alert_precision'])} of 100"),
+         ("number", number(one["new_alerts_a_month"], 2)),
+         ("number", "" if one["auc"] is None else f"{one['auc']:.2f}"))
+        for one in methods
+    ]  # fmt: skip
+    return table(head, rows, "All methods alert the same number", class_="cards")
+
+
+def _days(value: float | None) -> str:
+    return "–" if value is None else f"{int(value + 0.5):,} days"
+
+
+def _come_true(held: Summary) -> Html:
+    rows = [
+        (f"{of_hundred(of['risk'])} of 100", ("number", number(of["rows"])),
+         f"{of_hundred(of['observed'])} of 100", interval_text(of["lower"], of["upper"]))
+        for of in held["calibration"]
+    ]  # fmt: skip
+    if not rows:
+        return Html("")
+    head = ("Said to leave", "Times said", "Did leave", "95 %")
+    return folded("Did the risks come true?", table(head, rows, "Risks said in the backtest, and"
+                  f" what came within {span(held['horizon_days'])}", class_="cards"))  # fmt: skip

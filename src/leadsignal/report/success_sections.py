@@ -1,0 +1,280 @@
+"""The first sections of the report: churn and retention; success analysis and adoption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from leadsignal.report.bar_charts import Part, Stack, both, stack_key, stacks
+from leadsignal.report.page import Html, day, figure, folded, join, number, section, table, tag
+from leadsignal.report.review_page import name_text
+from leadsignal.report.section_summaries import HOLDS, PERHAPS
+from leadsignal.report.wording import how_often, of_hundred, share_text
+
+Summary = Mapping[str, Any]
+Rows = Sequence[Mapping[str, Any]]
+
+VERDICTS = (
+    ("unexpected", "unexpected", "bad"), ("signalled", "a warning stood", "good"),
+    ("too young", "too young to tell", "dim"), ("cannot be told", "cannot be told", "dim"),
+)  # fmt: skip
+OUTCOMES = (
+    ("by_milestone", "by the milestone", "good"), ("later", "later", "fair"),
+    ("overdue", "overdue", "late"), ("left", "left without", "bad"), ("open", "not yet due", "dim"),
+)  # fmt: skip
+
+
+def missing_line(summary: Summary, name: str) -> Html:
+    """Return the line that stands where a result is missing, with the reason."""
+    why = summary["missing"][name]
+    return tag("p", f"{name.capitalize()}: not in this report ({why}).", class_="small soft")
+
+
+def limits_text(ratio: Mapping[str, float | None]) -> str:
+    """Return the interval of a ratio.
+
+    >>> limits_text({"low": 0.27, "high": 0.613})
+    '0.27 to 0.61'
+    """
+    if ratio["low"] is None or ratio["high"] is None:
+        return "no limit"
+    return f"{ratio['low']:.2f} to {ratio['high']:.2f}"
+
+
+def _day(value: str | None) -> Html:
+    return day(None if value is None else date.fromisoformat(value))
+
+
+# Churn --------------------------------------------------------------------------------------------
+
+
+def churn_section(title: str, summary: Summary) -> Html:
+    """Return churn by quarter and verdict, by cause, and retention."""
+    churn = summary["churn"]
+    if not churn["churned"]:
+        return section("churn", title, tag("p", "No account has churned."))
+    told = (
+        f"{churn['churned']:,} accounts have churned; usage had dropped before"
+        f" {churn['with_usage_drop']:,} of them."
+    )
+    return section("churn", title, tag("p", told), _quarters(churn["quarters"]),
+                   tag("div", _causes(churn["causes"]), _retention(summary), class_="columns"),
+                   )  # fmt: skip
+
+
+def _quarters(quarters: Rows) -> Html:
+    columns = [
+        (f"{name.replace(' ', '_')}_accounts", words, kind) for name, words, kind in VERDICTS
+    ]
+    rows = [
+        Stack(_quarter(of["quarter"]), [Part(of[c], kind, words) for c, words, kind in columns])
+        for of in quarters
+    ]
+    told = "; ".join(
+        f"{row.label}: " + ", ".join(f"{p.count:.0f} {p.told}" for p in row.parts if p.count)
+        for row in rows
+    )
+    title = "Churned accounts by the quarter in which their end became known"
+    legend = stack_key([("bad", "unexpected"), ("good", "a warning stood"),
+                        ("dim", "too young, or cannot be told")])  # fmt: skip
+    return figure(title, both(stacks, rows, title=title, told=told), legend)
+
+
+def _quarter(name: str) -> str:
+    return f"{name[:4]}\N{NO-BREAK SPACE}{name[4:]}"
+
+
+def _causes(causes: Rows) -> Html:
+    rows = [
+        (of["cause"], ("number", number(of["accounts"])), ("number", number(of["arr"])),
+         "yes" if of["churn"] else "no")
+        for of in causes
+    ]  # fmt: skip
+    return table(
+        ("Cause", "Accounts", "Revenue", "Counts as churn"),
+        rows,
+        "All ends by cause",
+        class_="cards",
+    )
+
+
+def _retention(summary: Summary) -> Html:
+    rows = summary["retention"]
+    if rows is None:
+        return missing_line(summary, "retention")
+    head = ("Quarter", "Accounts at its start", "Stayed", "Revenue kept", "With expansion")
+    told = [
+        (_quarter(of["quarter"]), ("number", number(of["accounts"])),
+         *(("number", share_text(of[name])) for name in ("logo", "gross", "net")))
+        for of in rows
+    ]  # fmt: skip
+    return table(head, told, "Retention by quarter", class_="cards")
+
+
+# Success ------------------------------------------------------------------------------------------
+
+
+def success_section(title: str, summary: Summary) -> Html:
+    """Return the bullseye, the processes and who adopts them, who succeeds and who does not."""
+    return section(
+        "success", title, _bullseye(summary["analysis"]), _processes(summary), _adoption(summary),
+        tag("div", _milestones(summary), _red(summary), class_="columns"),
+        tag("div", _successful(summary), _gaps(summary), class_="columns"),
+    )  # fmt: skip
+
+
+def _bullseye(analysis: Summary) -> Html:
+    held = analysis["bullseye"]
+    facts = [
+        ("Customers want", held["objective"]),
+        ("They measure", name_text(held["success_metric"])),
+        ("They share", ", ".join(held["traits"])),
+    ]
+    pairs = [part for what, told in facts if told for part in (tag("dt", what), tag("dd", told))]
+    return tag("dl", *pairs, class_="plan") if pairs else Html("")
+
+
+def _processes(summary: Summary) -> Html:
+    processes = summary["analysis"]["processes"]
+    if not processes:
+        return tag("p", "No essential process is written down (success.toml).")
+    lines = summary["cohorts"]["lines"] if summary["cohorts"] else ()
+    effects = {line["by"]: line for line in lines}
+    rows = [
+        (name_text(one["name"]), _definition(one), one["why"], _effect(effects.get(one["name"])))
+        for one in processes
+    ]
+    head = ("Process", "Adopted means", "Why it matters", "Accounts that practise it")
+    return table(head, rows, "Essential processes", class_="cards")
+
+
+def _definition(one: Summary) -> str:
+    users = f" by {one['by_users']} users" if one["by_users"] > 1 else ""
+    again = f", {one['sustained_for']} times in a row" if one["sustained_for"] > 1 else ""
+    due = f"; due by day {one['adopt_by']}" if one["adopt_by"] else ""
+    events = " or ".join(name_text(behavior) for behavior in one["behaviors"])
+    return f"{one['at_least']:g} × {events}{users} in {one['within']} days{again}{due}"
+
+
+def _effect(line: Summary | None) -> str:
+    if line is None:
+        return ""
+    ratio = line["hazard_ratio"]
+    if line["verdict"] not in (HOLDS, PERHAPS):
+        return "no difference is proven"
+    return f"leave {how_often(ratio['estimate'])} ({limits_text(ratio)} times)"
+
+
+def _adoption(summary: Summary) -> Html:
+    adoption = summary["adoption"]
+    if adoption is None:
+        return missing_line(summary, "adoption")
+    rows = [
+        Stack(name_text(of["process"]), [Part(of[c], kind, f"{of[c]:,} {words}")
+                                         for c, words, kind in OUTCOMES])
+        for of in adoption["processes"]
+    ]  # fmt: skip
+    told = "; ".join(f"{row.label}: " + ", ".join(part.told for part in row.parts) for row in rows)
+    said = [
+        tag("li", f"{name_text(of['process'])}: {share_text(of['share_ever'])} have adopted it so"
+            f" far{_in_time(of)}.")
+        for of in adoption["processes"]
+    ]  # fmt: skip
+    legend = stack_key([(kind, words) for _, words, kind in OUTCOMES])
+    left = (
+        f" {adoption['left_out']:,} accounts that started before the tables are complete are left"
+        " out." if adoption["left_out"] else ""
+    )  # fmt: skip
+    title = "What became of each account's adoption"
+    drawn = figure(title + "." + left, both(stacks, rows, title=title, told=told), legend)
+    return join([tag("h3", "Adoption"), tag("ul", *said), drawn])
+
+
+def _in_time(of: Summary) -> str:
+    share = of["share_by_milestone"]
+    return "" if share is None else f", {share_text(share)} by the milestone"
+
+
+def _milestones(summary: Summary) -> Html:
+    held = summary["milestones"]
+    if held is None:
+        return missing_line(summary, "milestones")
+    told = (
+        f"{held['due']:,} milestones fall due within {held['ahead_days']} days;"
+        f" {held['will_miss']:,} will be missed as things stand, {held['out_of_reach']:,} of them"
+        f" whatever happens. {held['overdue']:,} are overdue."
+    )
+    rows = [
+        (of["account_id"], name_text(of["process"]), _day(of["due_on"]), _chance(of))
+        for of in held["next"]
+    ]
+    listed = table(("Account", "Process", "Due", "Chance"), rows, "The next", class_="cards")
+    shown = folded(f"The next {len(rows)}", listed) if rows else ""
+    return tag("div", tag("h3", "Milestones"), tag("p", told), shown)
+
+
+def _chance(of: Summary) -> str:
+    if not of["can_be_met"]:
+        return "cannot be met any more"
+    if of["chance"] is None:
+        return "too few past accounts to tell"
+    return f"of 100 that stood there, {of_hundred(of['chance'])} made it"
+
+
+def _red(summary: Summary) -> Html:
+    held = summary["red"]
+    if held is None:
+        return missing_line(summary, "red")
+    told = f"{held['red']:,} of {held['active']:,} active accounts have at least one gap in care:"
+    items = [tag("li", f"{count:,}: {reason}") for reason, count in held["reasons"].items()]
+    return tag("div", tag("h3", "Gaps in care"), tag("p", told), tag("ul", *items))
+
+
+def _successful(summary: Summary) -> Html:
+    held = summary["successful"]
+    if held is None:
+        return missing_line(summary, "successful")
+    told = (
+        f"{held['accounts']:,} accounts reach their target, have held it and are not falling back:"
+        " the ones to learn from."
+    )
+    beside = [
+        tag("li", f"Of the {one['size']} {one['name']} ({one['by']}), {one['overlap']} are among"
+            f" the {one['size']} best by results; chance gives {one['overlap_by_chance']:.1f}.")
+        for one in held["yardsticks"]
+    ]  # fmt: skip
+    rows = [
+        (of["account_id"], f"{number(of['value'])}, target {number(of['target'])}",
+         _day(of["since"]), of["trend"])
+        for of in held["rows"]
+    ]  # fmt: skip
+    listed = table(("Account", "Result", "On target since", "Trend"), rows, "The best by results",
+                   class_="cards")  # fmt: skip
+    shown = folded(f"The first {len(rows)}", listed) if rows else ""
+    return tag("div", tag("h3", "The most successful"), tag("p", told), tag("ul", *beside), shown)
+
+
+def _gaps(summary: Summary) -> Html:
+    held = summary["gaps"]
+    if held is None:
+        return missing_line(summary, "gaps")
+    told = (
+        f"{held['accounts']:,} of {held['judged']:,} accounts that use the product well and have"
+        " adopted every process still miss their target."
+    )
+    apart = [
+        tag("li", f"{name_text(of['what'])} {of['value']}: {share_text(of['gap_share'])} of them,"
+            f" {share_text(of['reached_share'])} of those on target")
+        for of in held["apart"] if of["value"]
+    ]  # fmt: skip
+    rows = [
+        (of["account_id"], f"{number(of['value'])}, target {number(of['target'])}",
+         _day(of["off_since"]), of["trend"])
+        for of in held["rows"]
+    ]  # fmt: skip
+    listed = table(("Account", "Result", "Off target since", "Trend"), rows, "Success gaps",
+                   class_="cards")  # fmt: skip
+    why = join([tag("p", "What sets them apart:"), tag("ul", *apart)]) if apart else ""
+    return tag("div", tag("h3", "Everything right, and no result"), tag("p", told), why,
+               folded(f"The first {len(rows)}", listed) if rows else "")  # fmt: skip

@@ -1,0 +1,220 @@
+"""Everything a report says, as one plain dictionary: numbers and names, no sentence, no markup."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.churn import SIGNALLED, UNEXPECTED, Ends, find_ends
+from leadsignal.proportions import Share
+from leadsignal.records import json_ready, json_rows
+from leadsignal.report.findings import Findings
+from leadsignal.report.section_summaries import section_summaries
+from leadsignal.report.wording import by_name, reason_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.backtest import Backtest
+    from leadsignal.panel import Panel
+    from leadsignal.scores import Scores
+
+MOST_LISTED = 2_000
+"""So many accounts are listed, the riskiest; alerts go to the riskiest, so theirs come first."""
+
+MOST_CALLS = 8
+"""So many calls stand on the first screen."""
+
+NOT_GIVEN = "not given to this report"
+
+
+def summarise(
+    panel: Panel,
+    backtest: Backtest | None = None,
+    scores: Scores | None = None,
+    findings: Findings | None = None,
+) -> dict[str, Any]:
+    """Return what a report shows, ready for JSON; a part that is missing is None.
+
+    ``missing`` says why, by part: backtest, scores and the names of ``Findings``.
+
+    >>> import leadsignal as ls
+    >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
+    >>> summary = summarise(panel)
+    >>> summary["churn"]["churned"], summary["catch"], summary["missing"]["backtest"]
+    (116, None, 'not given to this report')
+    """
+    found = findings or Findings()
+    why = dict.fromkeys(("backtest", "scores", *Findings.names()), NOT_GIVEN) | dict(found.missing)
+    there = {*found.there, *(["backtest"] if backtest else []), *(["scores"] if scores else [])}
+    project, ends = panel.project, find_ends(panel)
+    summary = {
+        "as_of": panel.as_of_date,
+        "horizon_days": scores.horizon if scores else project.horizon,
+        "warning_time_days": ends.warning_time,
+        "capacity": backtest.capacity if backtest else project.capacity,
+        "model_version": scores.model_version if scores else None,
+        "panel": _panel(panel),
+        "churn": _churn(ends),
+        "catch": None if backtest is None else _catch(backtest),
+        "backtest": None if backtest is None else _backtest(backtest),
+        "calls": None if scores is None else _calls(panel, scores),
+        "accounts": None if scores is None else _accounts(panel, scores),
+        **section_summaries(panel, found),
+        "missing": {name: reason for name, reason in why.items() if name not in there},
+    }
+    ready: dict[str, Any] = json_ready(summary)
+    return ready
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    return {
+        **{key: value for key, value in panel.to_dict().items() if key != "indicators"},
+        "active": len(panel.current()),
+        "first": panel.frame["snapshot_on"].min() if len(panel.frame) else None,
+        "indicators": len(panel.indicators),
+    }
+
+
+# Churn --------------------------------------------------------------------------------------------
+
+
+def _churn(ends: Ends) -> dict[str, Any]:
+    told = ends.to_dict()
+    counts = told["by_verdict"]
+    tellable = counts[SIGNALLED] + counts[UNEXPECTED]
+    arr = told["arr_by_verdict"]
+    judged_arr = arr[SIGNALLED] + arr[UNEXPECTED]
+    churned = ends.churned
+    return {
+        **told,
+        "unexpected": Share(counts[UNEXPECTED], tellable).to_dict(),
+        "unexpected_arr_share": arr[UNEXPECTED] / judged_arr if judged_arr else None,
+        "first_known": churned["known_on"].min() if len(churned) else None,
+        "causes": json_rows(_causes(ends)),
+        "quarters": _quarters(ends),
+    }
+
+
+def _causes(ends: Ends) -> pd.DataFrame:
+    causes = ends.by_cause().reset_index()
+    churn = ends.frame.groupby("cause")["churn"].first()
+    causes["churn"] = causes["cause"].map(churn)
+    return causes.sort_values(["accounts", "cause"], ascending=[False, True], ignore_index=True)
+
+
+def _quarters(ends: Ends) -> list[dict[str, Any]]:
+    if not len(ends.churned):
+        return []
+    quarters = ends.by_quarter().tail(12).reset_index()
+    quarters["quarter"] = quarters["quarter"].astype(str)
+    return json_rows(quarters[[c for c in quarters if not str(c).endswith("_arr")]])
+
+
+# Alerts -------------------------------------------------------------------------------------------
+
+
+def alerting_method(backtest: Backtest) -> str:
+    """Return the method that the alerts are raised by: the model that reads most."""
+    order = ("all", "leading", "lagging", "context")
+    return next((name for name in order if name in backtest.methods), next(iter(backtest.methods)))
+
+
+def _catch(backtest: Backtest) -> dict[str, Any]:
+    """Return what the alerts catch and how early, of the churns that decide."""
+    name, headline = alerting_method(backtest), backtest.headline
+    one = backtest.methods[name]
+    caught = _caught(backtest, name)
+    return {
+        "method": name,
+        "of": "unexpected" if headline.startswith("unexpected") else "all",
+        "ends": backtest.counts["unexpected" if headline.startswith("unexpected") else "ends"],
+        "caught": len(caught),
+        "share": getattr(one, headline),
+        "low": getattr(one, f"{headline}_low"),
+        "high": getattr(one, f"{headline}_high"),
+        "lead_days": caught["lead_days"].median() if len(caught) else None,
+        "head_start_days": caught["head_start_days"].median() if len(caught) else None,
+        "baselines": {
+            other: getattr(backtest.methods[other], headline)
+            for other in ("random", "usage", "health", "context")
+            if other in backtest.methods
+        },
+        "beats_context": backtest.beats_context(name) if "context" in backtest.methods else None,
+        "alert_precision": one.alert_precision,
+        "new_alerts_a_month": one.new_alerts_a_month,
+    }
+
+
+def _caught(backtest: Backtest, method: str) -> pd.DataFrame:
+    """Return the ends that decide and were caught in time: the others have no lead to speak of."""
+    ends = backtest.ends
+    mine = (ends["method"] == method) & ends["caught_in_time"].astype(bool)
+    if backtest.headline.startswith("unexpected"):
+        mine &= ends["verdict"] == UNEXPECTED
+    return ends[mine]
+
+
+def _backtest(backtest: Backtest) -> dict[str, Any]:
+    told = backtest.to_dict()
+    headline = backtest.headline
+    methods = []
+    for name, one in told["models"].items():
+        caught = _caught(backtest, name)
+        methods.append(
+            {
+                "name": name,
+                "share": one[headline],
+                "low": one[f"{headline}_low"],
+                "high": one[f"{headline}_high"],
+                "lead_days_of_caught": caught["lead_days"].median() if len(caught) else None,
+                "beats_context": backtest.beats_context(name),
+                **{key: one[key] for key in (
+                    "caught_in_time", "alert_precision", "new_alerts_a_month", "distinct_alerted",
+                    "auc", "auc_low", "auc_high", "calibration_slope", "calibration_slope_low",
+                    "calibration_slope_high",
+                )},
+            }
+        )  # fmt: skip
+    return {
+        **{key: told[key] for key in ("horizon_days", "warning_time_days", "capacity", "cutoffs",
+                                      "counts", "left_out", "groups")},
+        "headline": headline,
+        "methods": methods,
+        "calibration": _calibration(backtest),
+    }  # fmt: skip
+
+
+def _calibration(backtest: Backtest) -> list[dict[str, Any]]:
+    found = backtest.calibrations.get(alerting_method(backtest))
+    return [] if found is None else json_rows(found.bins.reset_index())
+
+
+# Accounts -----------------------------------------------------------------------------------------
+
+
+def _calls(panel: Panel, scores: Scores) -> list[dict[str, Any]]:
+    """Return whom to call: the riskiest of the alerted."""
+    frame = scores.frame[scores.frame["alert"]].head(MOST_CALLS)
+    return _rows(panel, frame)
+
+
+def _accounts(panel: Panel, scores: Scores) -> dict[str, Any]:
+    frame = scores.frame
+    alerts = int(frame["alert"].sum())
+    return {
+        **scores.to_dict(),
+        "listed": min(len(frame), MOST_LISTED),
+        "without": [str(feed) for feed in scores.feeds],
+        "alerts_not_listed": max(0, alerts - MOST_LISTED),
+        "rows": _rows(panel, frame.head(MOST_LISTED)),
+    }
+
+
+def _rows(panel: Panel, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    indicators = by_name(panel.indicators)
+    kept = ["account_id", "risk", "expected_arr_loss", "alert", "open_processes", "next_step"]
+    rows: list[dict[str, Any]] = json_rows(frame[kept])
+    told = zip(*(frame[f"reason_{rank}"].fillna("") for rank in (1, 2, 3)), strict=True)
+    for row, reasons in zip(rows, told, strict=True):
+        row["reasons"] = [reason_text(reason, indicators) for reason in reasons if reason]
+    return rows

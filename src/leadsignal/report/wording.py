@@ -1,0 +1,165 @@
+"""Numbers and reasons in the words of the people who act on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leadsignal.indicators import Indicator
+
+SPANS = {
+    7: "a week", 14: "two weeks", 28: "four weeks", 30: "one month", 60: "two months",
+    90: "three months", 120: "four months", 180: "six months", 270: "nine months", 360: "a year",
+    365: "a year", 730: "two years",
+}  # fmt: skip
+METHOD_WORDS = {
+    "random": "random picks",
+    "usage": "low usage",
+    "health": "your health score",
+    "context": "contract and firm only",
+    "lagging": "usage, surveys and flags",
+    "leading": "leading behaviours",
+    "all": "all indicators",
+}
+"""What each method of a backtest goes by; models read the contract and the firm as well."""
+
+_PROOF = re.compile(r"leave ([\d.]+) times as often \(([\d.]+) to ([\d.]+)\)")
+
+
+def span(days: int) -> str:
+    """Return a time in words where there are some.
+
+    >>> span(180), span(200)
+    ('six months', '200 days')
+    """
+    return SPANS.get(days, f"{days} days")
+
+
+def of_hundred(share: float | None) -> str:
+    """Return a share as a count of 100 accounts.
+
+    >>> of_hundred(0.183), of_hundred(0.002), of_hundred(0.999)
+    ('about 18', 'fewer than 1', 'more than 99')
+    """
+    if share is None or share != share:
+        return "an unknown number"
+    if share < 0.005:
+        return "fewer than 1" if share > 0 else "none"
+    if share > 0.995:
+        return "more than 99" if share < 1 else "all"
+    return f"about {share * 100:.0f}"
+
+
+def share_text(share: float | None) -> str:
+    """Return a share in percent, or a dash where it cannot be said.
+
+    >>> share_text(0.286), share_text(None)
+    ('29 %', '–')
+    """
+    return "–" if share is None or share != share else f"{share * 100:.0f} %"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """Return the limits of a share in percent.
+
+    >>> interval_text(0.18, 0.4)
+    '18 to 40 %'
+    """
+    if low is None or high is None or low != low or high != high:
+        return "–"
+    return f"{low * 100:.0f} to {high * 100:.0f} %"
+
+
+def how_often(ratio: float) -> str:
+    """Return a ratio of churn rates as people say it.
+
+    >>> how_often(0.41), how_often(1.5), how_often(2.34), how_often(1.004)
+    ('59 % less often', '50 % more often', '2.3 times as often', 'as often')
+    """
+    if ratio >= 2:
+        return f"{ratio:.1f} times as often"
+    percent = round(abs(ratio - 1) * 100)
+    if not percent:
+        return "as often"
+    return f"{percent} % {'less' if ratio < 1 else 'more'} often"
+
+
+def proof_text(step: str) -> str:
+    """Return the proven effect that a next step tells, in words; empty where it tells none.
+
+    >>> proof_text("start x; accounts that practise it leave 0.41 times as often (0.27 to 0.61)")
+    'accounts that practise it leave 59 % less often (39 to 73 %)'
+    """
+    found = _PROOF.search(step)
+    if found is None:
+        return ""
+    ratio, low, high = (float(part) for part in found.groups())
+    return (
+        f"accounts that practise it leave {how_often(ratio)}"
+        f" ({round((1 - high) * 100)} to {round((1 - low) * 100)} %)"
+    )
+
+
+def by_name(indicators: Iterable[Indicator]) -> dict[str, Indicator]:
+    """Return indicators by name, the longest name first, so that no name hides a longer one."""
+    held = {indicator.name: indicator for indicator in indicators}
+    return {name: held[name] for name in sorted(held, key=len, reverse=True)}
+
+
+def reason_text(reason: str, indicators: Mapping[str, Indicator]) -> str:
+    """Return a reason of the scores as a phrase: what is counted, and how much it is.
+
+    A reason of an indicator that is not among them stays as it is, without underscores.
+    """
+    told = reason.partition(": ")[2] or reason
+    for name, indicator in indicators.items():
+        if told.startswith(f"{name} "):
+            return _phrase(indicator, told[len(name) + 1 :])
+    return told.replace("_", " ")
+
+
+def _phrase(indicator: Indicator, value: str) -> str:
+    if indicator.unit == "state":
+        return f"{indicator.name.removesuffix('_state').replace('_', ' ')} {value}"
+    if indicator.name == "usage_low":
+        return "usage is low" if float(value) else "usage is not low"
+    if indicator.unit == "as given":
+        return f"{indicator.name.replace('_', ' ')} {value}"
+    if indicator.name.endswith("_days_in_state"):
+        process = indicator.name.removesuffix("_days_in_state").replace("_", " ")
+        return f"{process}: no change for {value} days"
+    told = meaning_text(indicator)
+    if value.endswith("missing"):
+        return f"{told}: none known"
+    if indicator.unit.startswith("share"):
+        return f"{told}: {_percent(value)}"
+    count = value.removesuffix(".0")
+    if told.startswith("days since"):
+        return f"{count} {told}"
+    if told.startswith("quantity of "):
+        what = told.removeprefix("quantity of ").removeprefix("all ")
+        return f"no {what}" if count == "0" else f"{count} × {what}"
+    return f"{told}: {count}"
+
+
+def meaning_text(indicator: Indicator) -> str:
+    """Return what an indicator counts, without its small print."""
+    return re.split("[;:]", indicator.meaning)[0].replace("_", " ")
+
+
+def _percent(value: str) -> str:
+    number = float(value.replace(",", ""))
+    return f"{number * 100:.0f} %".replace("-", "\N{MINUS SIGN}")
+
+
+def indicator_text(name: Any, indicators: Mapping[str, Indicator]) -> str:
+    """Return what an indicator is, in words; its name where nothing is known of it."""
+    found = indicators.get(str(name))
+    words = str(name).replace("_", " ")
+    if found is None or found.unit == "as given":
+        return words
+    if found.unit == "state":
+        return f"state of {words.removesuffix(' state')}"
+    return meaning_text(found)

@@ -1,0 +1,393 @@
+"""The report: what its summary says, and that the page says no more and no less."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+import re
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import leadsignal as ls
+from leadsignal.churn import UNEXPECTED
+from leadsignal.cli import main
+from leadsignal.errors import OptionError
+from leadsignal.report.bar_charts import Axis, Estimate, Part, Row, Stack, both, ranges, stacks
+from leadsignal.report.churn_page import SECTIONS
+from leadsignal.report.summary import MOST_CALLS, MOST_LISTED
+from leadsignal.report.wording import by_name, how_often, of_hundred, proof_text, reason_text
+from leadsignal.scores import open_steps
+
+ATTACK = '<script>alert("x")</script>'
+Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]
+
+
+@pytest.fixture(scope="module")
+def summary(business_results: Results) -> dict[str, Any]:
+    return ls.summarise(*business_results)
+
+
+@pytest.fixture(scope="module")
+def page(summary: dict[str, Any]) -> str:
+    return ls.report_page(summary)
+
+
+def words_of(page: str) -> str:
+    """The text of a page, tags left out, white space as one blank."""
+    body = page[page.index("<body") : page.index("<script>")]
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+# Summary ------------------------------------------------------------------------------------------
+
+
+def test_the_summary_is_plain_json(summary: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_nothing_is_missing_where_all_is_given(summary: dict[str, Any]) -> None:
+    assert summary["missing"] == {}
+
+
+def test_unexpected_is_of_the_churns_that_can_be_told(
+    summary: dict[str, Any], business_results: Results
+) -> None:
+    verdicts = ls.find_ends(business_results[0]).churned["verdict"]
+    share = summary["churn"]["unexpected"]
+    assert share["count"] == (verdicts == UNEXPECTED).sum() > 0
+    assert share["of"] == verdicts.isin(["unexpected", "signalled"]).sum() <= len(verdicts)
+
+
+def test_the_catch_and_its_lead_are_of_the_same_ends(
+    summary: dict[str, Any], business_results: Results
+) -> None:
+    backtest, catch = business_results[1], summary["catch"]
+    ends = backtest.ends
+    mine = ends[(ends["method"] == "all") & (ends["verdict"] == UNEXPECTED)]
+    caught = mine[mine["caught_in_time"].astype(bool)]
+    assert catch["method"] == "all"
+    assert (catch["caught"], catch["ends"]) == (len(caught), len(mine))
+    assert catch["share"] == pytest.approx(len(caught) / len(mine))
+    # Of those caught: over all ends it would be 0 wherever fewer than half are caught.
+    assert catch["lead_days"] == caught["lead_days"].median() >= backtest.warning_time
+
+
+def test_calls_are_the_riskiest_alerted(summary: dict[str, Any], business_results: Results) -> None:
+    frame = business_results[2].frame
+    expected = frame[frame["alert"]].nlargest(MOST_CALLS, "risk")["account_id"]
+    assert [row["account_id"] for row in summary["calls"]] == list(expected)
+
+
+def test_every_cohort_has_its_naive_number_and_a_verdict(
+    summary: dict[str, Any], business_results: Results
+) -> None:
+    overview = business_results[3].cohorts
+    assert overview is not None
+    lines = summary["cohorts"]["lines"]
+    assert [line["cohort"] for line in lines] == [line.cohort for line in overview.lines]
+    for line, of in zip(lines, overview.lines, strict=True):
+        beyond = of.corrected.excludes(1.0)
+        assert (line["verdict"] in ("holds", "may be chance")) == beyond
+        if line["verdict"] == "holds":
+            assert of.p_holm < 0.05
+
+
+def test_gathering_says_what_cannot_be_made(business: ls.Tables) -> None:
+    tables = ls.read_tables({"accounts": business.frame("accounts")[["account_id", "started_on",
+                             "ended_on"]].astype("string")}, as_of="2024-01-01")  # fmt: skip
+    panel = ls.build_panel(tables)
+    found = ls.gather_findings(tables, panel)
+    assert {"adoption", "milestones", "successful", "gaps", "red"} <= found.missing.keys()
+    assert set(found.there) | set(found.missing) == set(ls.Findings.names())
+    assert found.retention is not None
+    with pytest.raises(TypeError, match="audits is no result of a report"):
+        ls.gather_findings(tables, panel, audits=None)
+
+
+def test_few_accounts_are_listed_of_many(business_results: Results, tmp_path: Path) -> None:
+    panel, backtest, scores, found = business_results
+    many = pd.concat([scores.frame] * 40, ignore_index=True).head(20_000)
+    many["account_id"] = [f"N-{n:06d}" for n in range(len(many))]
+    many = many.sort_values(["risk", "account_id"], ascending=[False, True], ignore_index=True)
+    many["alert"] = np.arange(len(many)) < MOST_LISTED + 7
+    big = replace(scores, frame=many)
+    accounts = ls.summarise(panel, backtest, big, found)["accounts"]
+    assert len(accounts["rows"]) == accounts["listed"] == MOST_LISTED
+    assert accounts["alerts_not_listed"] == 7
+    ls.write_report(tmp_path / "churn.html", panel, backtest, big, found)
+    text = (tmp_path / "churn.html").read_text()
+    assert len(text) < 5_000_000
+    assert f"Listed are the {MOST_LISTED:,} riskiest" in text
+    assert "7 alerted accounts are among those not listed" in text
+
+
+# Page ---------------------------------------------------------------------------------------------
+
+
+def test_equal_input_gives_equal_bytes(business_results: Results, page: str) -> None:
+    again = ls.report_page(json.loads(json.dumps(ls.summarise(*business_results))))
+    assert again == page
+
+
+def test_the_first_screen_answers_the_four_questions(summary: dict[str, Any], page: str) -> None:
+    words = words_of(page)
+    share, catch = summary["churn"]["unexpected"], summary["catch"]
+    assert f"How much churn was unexpected {share['count']} of {share['of']}" in words
+    assert f"How much of it the alerts catch {of_hundred(catch['share'])} of 100" in words
+    assert f"{catch['caught']} of {catch['ends']}" in words
+    assert f"How early {int(catch['lead_days'] + 0.5)} days" in words
+    first = words[: words.index("Sections") if "Sections" in words else None]
+    assert all(row["account_id"] in first for row in summary["calls"])
+    assert words.index("Who to call this week") < words.index("Churned accounts by the quarter")
+
+
+def test_a_feed_that_has_not_come_is_told_with_the_calls(summary: dict[str, Any]) -> None:
+    changed = copy.deepcopy(summary)
+    assert summary["accounts"]["without"] == []
+    changed["accounts"]["without"] = ["tickets is missing: 4 indicators count as unknown"]
+    words = words_of(ls.report_page(changed))
+    told = "Scored without all tables: tickets is missing: 4 indicators count as unknown."
+    assert words.index("Who to call") < words.index(told) < words.index("The 8 riskiest")
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_it_says_whether_alerts_beat_context(summary: dict[str, Any], proven: bool) -> None:
+    changed = copy.deepcopy(summary)
+    changed["catch"]["beats_context"] = proven
+    assert ("Not proven to be more" in ls.report_page(changed)) is not proven
+
+
+def test_the_page_allows_its_own_style_and_script_and_nothing_else(page: str) -> None:
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert policy is not None
+    told = unescape(policy.group(1))
+    assert told.startswith("default-src 'none'; ")
+    assert "unsafe" not in told
+    for name in ("style", "script"):
+        held = re.findall(rf"<{name}>(.*?)</{name}>", page, flags=re.DOTALL)
+        assert len(held) == 1
+        digest = base64.b64encode(hashlib.sha256(held[0].encode()).digest()).decode()
+        assert f"{name}-src 'sha256-{digest}'" in told
+    assert re.findall(r"""(?:src|href)=["'](?!#|data:)""", page) == []
+    assert " style=" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_links_lead_to_sections_and_ids_are_single(page: str) -> None:
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+    assert {f"{name}-title" for name in SECTIONS} <= set(ids)
+
+
+class Balance(HTMLParser):
+    """Notes each tag that is closed out of turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in ("meta", "link", "br", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def test_every_tag_is_closed_in_turn(page: str) -> None:
+    read = Balance()
+    read.feed(page)
+    assert (read.wrong, read.open) == ([], [])
+
+
+def attacked(held: Any, key: str = "") -> Any:
+    """Return a summary in which every text that comes from data is an attack."""
+    ours = {"as_of", "first", "first_known", "verdict", "quarter", "family", "due_on", "since",
+            "off_since", "headline", "trend", "cutoffs", "of", "method"}  # fmt: skip
+    if isinstance(held, dict):
+        return {name: attacked(value, name) for name, value in held.items()}
+    if isinstance(held, list):
+        return [attacked(value, key) for value in held]
+    return ATTACK + held if isinstance(held, str) and key not in ours else held
+
+
+def test_names_stay_text_everywhere(summary: dict[str, Any]) -> None:
+    page = ls.report_page(attacked(summary))
+    assert page.count("<script>") == 1
+    assert page.count("&lt;script&gt;") > 500
+    read = Balance()
+    read.feed(page)
+    assert (read.wrong, read.open) == ([], [])
+
+
+def test_sections_without_results_say_so_in_a_line(business_panel: ls.Panel) -> None:
+    page = ls.report_page(ls.summarise(business_panel))
+    words = words_of(page)
+    for name in SECTIONS.values():
+        assert name in words
+    assert words.count("not in this report") + words.count("Not in this report") >= 9
+    assert "How much of it the alerts catch Not known" in words
+    assert len(page) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("catch", "lead_days"), None),
+        (("catch", "head_start_days"), None),
+        (("catch", "beats_context"), None),
+        (("catch", "of"), "all"),
+        (("churn", "churned"), 0),
+        (("churn", "unexpected"), {"count": 0, "of": 0, "share": None, "low": 0, "high": 1}),
+        (("churn", "unexpected_arr_share"), None),
+        (("calls",), []),
+        (("cohorts", "lines"), []),
+        (("reasons", "rows"), []),
+        (("audit", "indicators"), []),
+        (("audit", "health"), None),
+        (("ratios", "rows"), []),
+        (("milestones", "next"), []),
+        (("backtest", "calibration"), []),
+        (("analysis", "processes"), []),
+    ],
+    ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_has_nothing_to_show_makes_no_trouble(
+    summary: dict[str, Any], path: tuple[str, ...], value: Any
+) -> None:
+    changed = copy.deepcopy(summary)
+    held = changed
+    for name in path[:-1]:
+        held = held[name]
+    held[path[-1]] = value
+    words = words_of(ls.report_page(changed))
+    assert re.search(r"\bnan\b|\bNone\b", words) is None
+
+
+def test_no_number_is_left_raw(page: str) -> None:
+    words = words_of(page)
+    assert re.search(r"\bnan\b|\bNone\b|\d\.\d{5}", words) is None
+
+
+def test_a_report_goes_to_html_only(business_panel: ls.Panel, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"ends in .pdf"):
+        ls.write_report(tmp_path / "churn.pdf", business_panel)
+    with pytest.raises(OptionError, match="there is no folder"):
+        ls.write_report(tmp_path / "none" / "churn.html", business_panel)
+
+
+# Words and charts ---------------------------------------------------------------------------------
+
+
+def test_each_indicator_is_told_in_words(business_panel: ls.Panel) -> None:
+    indicators = by_name(business_panel.indicators)
+    for name, indicator in indicators.items():
+        value = {"state": "overdue", "as given": "North", "band": "red"}.get(indicator.unit, "1")
+        told = reason_text(f"subject: {name} {value}", indicators)
+        assert "_" not in told
+        assert not told.startswith("subject")
+    assert reason_text("tickets: tickets_open 3", indicators) == "tickets open now: 3"
+    told = reason_text("results: result_days_since 34", indicators)
+    assert told == "34 days since the latest result"
+    gap = reason_text("results: result_gap -0.141", indicators)
+    assert gap.endswith(": \N{MINUS SIGN}14 %")
+    missing = reason_text("results: result_value result_value missing", indicators)
+    assert missing == "the latest result: none known"
+
+
+def test_reasons_of_scores_are_read(business_results: Results) -> None:
+    panel, _, scores, _ = business_results
+    indicators = by_name(panel.indicators)
+    names = set(indicators)
+    for reason in scores.frame["reason_1"]:
+        if reason:
+            assert not any(name in reason_text(reason, indicators) for name in names if "_" in name)
+
+
+def test_the_proof_is_read_from_the_step_as_it_is_written(
+    business_analysis: ls.SuccessAnalysis,
+) -> None:
+    from leadsignal.cohorts.numbers import Number
+
+    process = business_analysis.processes[0]
+    row = {"snapshot_on": pd.Timestamp("2024-01-01")}
+    for one in business_analysis.processes:
+        row |= {f"{one.name}_state": "overdue", f"{one.name}_days_in_state": 5}
+    steps = open_steps(row, (process,), {process.name: Number(0.41, 0.27, 0.61, 0.001)})
+    told = "accounts that practise it leave 59 % less often (39 to 73 %)"
+    assert proof_text(steps[0][1]) == told
+    assert proof_text(open_steps(row, (process,), {})[0][1]) == ""
+
+
+def test_ratios_are_never_told_the_wrong_way_round() -> None:
+    for ratio in np.geomspace(0.02, 20, 80):
+        told = how_often(ratio)
+        assert ("less" in told) == (ratio < 0.995)
+
+
+def test_charts_stay_inside_and_say_what_they_show() -> None:
+    marks = [Estimate(0.001, 0.0, 1e9, "dot", "plain", "far out")]
+    axis = Axis(0.1, 10.0, ((0.1, "a"), (1.0, "b"), (10.0, "c")), 1.0, logarithmic=True)
+    drawn = both(ranges, [Row("a row", marks)], axis, title="What", told="a row: far out")
+    assert drawn.count('role="img"') == 2
+    assert drawn.count("What. a row: far out") == 2
+    for view, lines in re.findall(r'viewBox="0 0 (\d+) [\d.]+".*?(<line.*?)</svg>', drawn):
+        places = [float(x) for x in re.findall(r'x[12]="([\d.-]+)"', lines)]
+        assert places
+        assert all(0 <= x <= float(view) for x in places)
+
+
+def test_stacks_are_as_long_as_their_counts() -> None:
+    rows = [Stack("a", [Part(30, "bad", "x"), Part(10, "good", "y")]), Stack("b", [])]
+    drawn = stacks(rows, title="t", told="u")
+    wide = [float(w) for w in re.findall(r'<rect[^>]* width="([\d.]+)"', drawn)]
+    assert wide[0] == pytest.approx(3 * wide[1], rel=0.02)
+    assert ">40<" in drawn
+    assert ">0<" in drawn
+
+
+# Command ------------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_report_and_summary(
+    business_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, told = tmp_path / "churn.html", tmp_path / "churn.json"
+    arguments = ["report", str(business_folder), "--out", str(out), "--origins", "1",
+                 "--estimator", "logistic"]  # fmt: skip
+    assert main([*arguments, "--json", str(told)]) == 0
+    assert f"written to {out}" in capsys.readouterr().out
+    summary = json.loads(told.read_text())
+    assert summary["report"] == str(out)
+    assert summary["missing"] == {}
+    assert out.read_text() == ls.report_page(summary)
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    assert main(["report", str(tmp_path / "none"), "--out", str(tmp_path / "churn.txt")]) == 2
+
+
+def test_too_few_churns_give_a_report_in_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    rows = "account_id,started_on,ended_on\na,2023-01-01,\nb,2023-02-01,2023-09-01\nc,2023-01-05,\n"
+    (folder / "accounts.csv").write_text(rows)
+    out = tmp_path / "churn.html"
+    code = main(["report", str(folder), "--out", str(out), "--as-of", "2024-03-01"])
+    assert code == 4
+    assert "not in the report: backtest:" in capsys.readouterr().out
+    assert "Not known" in out.read_text()

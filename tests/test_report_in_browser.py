@@ -1,0 +1,159 @@
+"""The report in a real Chromium: widths, schemes, print, messages, requests, keyboard, axe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import leadsignal as ls
+from test_review_in_browser import WIDTHS, chromium
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+ATTACK = '<script>alert("x")</script>'
+Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as started:
+        try:
+            opened = started.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        except sync_api.Error as error:
+            pytest.skip(f"no Chromium to start: {str(error).splitlines()[0]}")
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def report(business_results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    panel, backtest, scores, found = business_results
+    frame = scores.frame.copy()
+    # The riskiest have names that try to run, and that do not break.
+    frame.loc[0, "account_id"] = ATTACK
+    frame.loc[1, "account_id"] = "Vereinigte-Abrechnungsgesellschaft" * 3
+    file = tmp_path_factory.mktemp("page") / "churn.html"
+    ls.write_report(file, panel, backtest, replace(scores, frame=frame), found)
+    return file
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
+def test_it_fits_and_is_silent(browser: Any, report: Path, width: int, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(report.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(held => held.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert page.locator("svg.chart:visible").count() * 2 == page.locator("svg.chart").count() > 8
+    assert page.locator("#calls-title + table th", has_text=ATTACK).count() == 1
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_axe_finds_nothing(browser: Any, report: Path, width: int, scheme: str) -> None:
+    name = "axe_playwright_python.sync_playwright"
+    axe = pytest.importorskip(name, reason="axe is not installed")
+    # The page's own policy forbids every script but its own, axe's too.
+    context = browser.new_context(
+        bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 900}
+    )
+    page = context.new_page()
+    page.goto(report.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(held => held.open = true)")
+    violations = axe.Axe().run(page).response["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"][:120]) for rule in violations] == []
+    context.close()
+
+
+def rows(page: Any) -> list[str]:
+    return [
+        text.strip() for text in page.locator("#account-list tbody th:visible").all_inner_texts()
+    ]
+
+
+def test_all_accounts_are_there_without_a_script(
+    browser: Any, report: Path, business_results: Results
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    assert page.locator("#account-list tbody tr:visible").count() == len(business_results[2].frame)
+    assert not page.locator("#account-tools").is_visible()
+    assert not page.locator("#account-more").is_visible()
+    context.close()
+
+
+def test_the_list_filters_and_sorts_by_keyboard(
+    browser: Any, report: Path, business_results: Results
+) -> None:
+    frame = business_results[2].frame
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    everyone = rows(page)
+    assert len(everyone) == min(50, len(frame))
+    assert page.locator("#account-list th[aria-sort]").get_attribute("aria-sort") == "descending"
+
+    page.locator("#account-list thead button").first.focus()
+    page.keyboard.press("Enter")
+    by_name = rows(page)
+    assert by_name == sorted(by_name, key=str.lower)
+    assert page.locator("#account-list th[aria-sort]").get_attribute("aria-sort") == "ascending"
+
+    page.locator("#account-alerted").focus()
+    page.keyboard.press("Space")
+    assert len(rows(page)) == int(frame["alert"].sum())
+
+    page.locator("#account-words").focus()
+    page.keyboard.type("alert(")
+    assert rows(page) == [ATTACK]
+    assert page.locator("#account-told").inner_text().startswith("1 of 1 accounts shown")
+    page.keyboard.type("no such account")
+    assert rows(page) == []
+    page.close()
+
+
+def test_sorting_by_revenue_sorts_numbers(browser: Any, report: Path) -> None:
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    page.locator("#account-order").select_option(label="Revenue at risk")
+    cells = page.locator("#account-list tbody tr:visible td:nth-child(3)").all()
+    values = [float(cell.get_attribute("data-value")) for cell in cells]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > values[-1]
+    page.close()
+
+
+def test_more_are_shown_when_asked(browser: Any, report: Path, business_results: Results) -> None:
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    before = len(rows(page))
+    page.locator("#account-more").click()
+    assert before < len(rows(page)) == min(250, len(business_results[2].frame))
+    page.close()
+
+
+def test_it_prints_on_a_few_sheets_and_the_first_screen_on_one(browser: Any, report: Path) -> None:
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    printed = page.pdf(prefer_css_page_size=True)
+    sheets = printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ")
+    assert 4 <= sheets <= 12
+    page.emulate_media(media="print")
+    assert not page.locator("nav.contents").is_visible()
+    assert not page.locator("#account-tools").is_visible()
+    page.set_viewport_size({"width": 710, "height": 1000})
+    # A4 less its margins holds some 1,050 px of height.
+    assert page.locator("#churn-title").bounding_box()["y"] < 1050
+    page.close()
