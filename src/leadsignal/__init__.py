@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from leadsignal.foresight import TotalsWarning
     from leadsignal.gaps import SuccessGaps, find_success_gaps
     from leadsignal.health import HealthAudit, audit_health
+    from leadsignal.holdout import hold_out, read_contacts
     from leadsignal.interviews import (
         BullseyePage,
         Distilled,
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     )
     from leadsignal.milestones import MilestoneCalendar, milestone_calendar
     from leadsignal.model import ChurnModel, Forecast
+    from leadsignal.monitor import Finding, Monitoring, monitor_scores
     from leadsignal.order import OrderInTime, order_in_time
     from leadsignal.panel import Panel, adoption_episodes, build_panel
     from leadsignal.project import Project, read_project
@@ -173,6 +175,10 @@ _ROOMS = {
         "HealthAudit",
         "audit_health",
     ),
+    "holdout": (
+        "hold_out",
+        "read_contacts",
+    ),
     "interviews": (
         "BullseyePage",
         "Distilled",
@@ -205,6 +211,11 @@ _ROOMS = {
     "model": (
         "ChurnModel",
         "Forecast",
+    ),
+    "monitor": (
+        "Finding",
+        "Monitoring",
+        "monitor_scores",
     ),
     "order": (
         "OrderInTime",
@@ -297,6 +308,7 @@ __all__ = [
     "Distilled",
     "Ends",
     "Fault",
+    "Finding",
     "Fit",
     "Forecast",
     "HazardRatios",
@@ -311,6 +323,7 @@ __all__ = [
     "LifetimeModel",
     "MilestoneCalendar",
     "ModelError",
+    "Monitoring",
     "OptionError",
     "OrderInTime",
     "Overview",
@@ -357,12 +370,15 @@ __all__ = [
     "find_success_gaps",
     "fit_by",
     "hazard_ratios",
+    "hold_out",
     "later_retention",
     "load_model",
     "milestone_calendar",
+    "monitor_scores",
     "most_successful",
     "order_in_time",
     "process_effect",
+    "read_contacts",
     "read_interviews",
     "read_project",
     "read_scores",

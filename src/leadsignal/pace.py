@@ -21,7 +21,8 @@ TRAILING = 84
 """Days before a day whose mean, by weekday, is what is expected of it."""
 SETTLING = 28
 """The first days of a table, of which nothing is expected."""
-LEAST_DAYS_WITH_ROWS = 10
+LEAST_DAYS, LEAST_DAYS_WITH_ROWS = 91, 20
+"""A table with fewer, or fewer that have records, has no pace yet."""
 LEAST_SILENT = 3
 """Fewer days without records are no silence: many loads arrive so late by habit."""
 YEAR, AROUND = 364, 10
@@ -138,7 +139,7 @@ def judge_pace(table: str, first: date, counts: Floats, chance: float) -> Pace:
     if not len(days):
         return Pace(table, "empty")
     last, silent = first + timedelta(days=int(days[-1])), len(counts) - 1 - int(days[-1])
-    if len(counts) < 2 * SETTLING or len(days) < LEAST_DAYS_WITH_ROWS:
+    if len(counts) < LEAST_DAYS or len(days) < LEAST_DAYS_WITH_ROWS:
         return Pace(table, "too young", last, silent)
     expected = _expected(first, counts)
     upto = np.concatenate(([0.0], np.cumsum(expected)))

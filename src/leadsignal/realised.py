@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from math import sqrt
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,6 @@ JUDGED_DAYS = 365
 """Only the runs of the last year among those whose horizon has passed are judged."""
 LATEST_DAYS = 35
 """An end is judged by the last run early enough, if that is no older than this before."""
-LEAST_ENDS = 10
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,8 @@ class Arms:
 
     def __str__(self) -> str:
         told = (
-            f"hold-out: {self.held_out!r} of {self.held_out.of:,} alerted accounts held out churned,"
-            f" {self.acted_on!r} of {self.acted_on.of:,} others: {self.difference:+.0%}"
+            f"hold-out: {self.held_out!r} of {self.held_out.of:,} alerted accounts held out"
+            f" churned, {self.acted_on!r} of {self.acted_on.of:,} others: {self.difference:+.0%}"
             f" ({self.low:+.0%} to {self.high:+.0%})"
         )
         if self.contacted is None or self.contacted_though_held_out is None:
@@ -147,7 +146,7 @@ class Outcomes:
     frame: pd.DataFrame
     horizon: int
     as_of_date: date
-    strangers: int = field(default=0)
+    strangers: int = 0
 
 
 def horizon_of(scores: pd.DataFrame) -> int:
@@ -187,9 +186,7 @@ def find_outcomes(tables: Tables, scores: pd.DataFrame) -> Outcomes:
     return Outcomes(frame, horizon, tables.as_of_date, len(scores) - len(frame))
 
 
-def judge_outcomes(
-    outcomes: Outcomes, warning_time: int, capacity_rows: pd.DataFrame | None = None
-) -> tuple[Realised, ...]:
+def judge_outcomes(outcomes: Outcomes, warning_time: int) -> tuple[Realised, ...]:
     """Return expected against observed of all accounts, and of those held out if there are any."""
     frame = outcomes.frame
     arms = ["all", *(["held out"] if (frame["arm"] == "held out").any() else [])]
