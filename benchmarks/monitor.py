@@ -218,7 +218,9 @@ def main() -> None:
         for name, runs in together.items():
             share = np.mean(np.array(runs) <= 2) if runs else float("nan")
             if what == "stopped" or share < 1:
-                print(f"  {name}: {share:.0%} within two runs; {dict(sorted(Counter(runs).items()))}")
+                print(
+                    f"  {name}: {share:.0%} within two runs; {dict(sorted(Counter(runs).items()))}"
+                )
 
 
 if __name__ == "__main__":

@@ -183,12 +183,20 @@ def _longest(days: NDArray[np.int64], upto: Floats, length: int) -> float:
 
 
 def _thinness(counts: Floats, expected: Floats) -> tuple[float, float]:
-    """Return what the last 14 days brought of what was expected, and the least seen but one."""
+    """Return what the last 14 days brought of what was expected, and the least that is usual.
+
+    That is the least seen but one, or the least in this season a year before.
+    """
     came = np.convolve(counts, np.ones(THIN_DAYS), "valid")
     due = np.convolve(expected, np.ones(THIN_DAYS), "valid")
     judged = np.arange(len(due)) >= SETTLING
     if not judged[-1] or due[-1] < THIN_RECORDS:
         return float("nan"), float("nan")
     share = came / np.maximum(due, 1e-12)
-    past = np.sort(share[judged & (due >= THIN_RECORDS)][: -2 * THIN_DAYS : THIN_DAYS])
-    return float(share[-1]), float(past[1]) if len(past) > 1 else float("nan")
+    fine = judged & (due >= THIN_RECORDS)
+    past = np.sort(share[fine][: -2 * THIN_DAYS : THIN_DAYS])
+    if len(past) < 2:
+        return float(share[-1]), float("nan")
+    year = len(share) - 1 - YEAR
+    season = share[max(year - AROUND, 0) : max(year + AROUND + 1, 0)]
+    return float(share[-1]), float(min(past[1], *season))
