@@ -170,7 +170,7 @@ def one_seed(seed: int, accounts: int, check: int) -> dict[str, object]:
     of = business(seed, accounts)
     found = {at: find(of, at) for at in of.runs}
     told = Counter(what for whats in found.values() for what in whats)
-    checked = [at for at in of.runs][:: max(len(of.runs) // check, 1)][:check] if check else []
+    checked = list(of.runs)[:: max(len(of.runs) // check, 1)][:check] if check else []
     return {
         "seed": seed,
         "years": len(of.runs) * WEEK / 365.25,

@@ -344,14 +344,14 @@ def test_an_indicator_moved_by_half_a_standard_deviation_is_named(
     weekly: ls.Panel, business: ls.Tables, scored: pd.DataFrame
 ) -> None:
     last = on_grid(weekly)["snapshot_on"].max()
-    values = weekly.frame["usage_amount_28d"].astype(float)
+    values = weekly.frame["usage_amount"].astype(float)
     late = weekly.frame["snapshot_on"] >= last
-    frame = weekly.frame.assign(usage_amount_28d=values + 0.5 * late * values.std())
+    frame = weekly.frame.assign(usage_amount=values + 0.5 * late * values.std())
     found = ls.monitor_scores(replace(weekly, frame=frame), business, scored)
-    assert [(one.kind, one.subject) for one in found.findings] == [("indicator", "usage_amount_28d")]
+    assert [(one.kind, one.subject) for one in found.findings] == [("indicator", "usage_amount")]
     assert "standard deviations within 7 days" in str(found)
     axes = found.plot()
-    assert axes.get_yticklabels()[0].get_text() == "usage_amount_28d"
+    assert axes.get_yticklabels()[0].get_text() == "usage_amount"
 
 
 def test_scores_that_promise_too_little_and_alert_the_wrong_are_named(

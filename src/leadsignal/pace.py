@@ -185,7 +185,7 @@ def _longest(days: NDArray[np.int64], upto: Floats, length: int) -> float:
 def _thinness(counts: Floats, expected: Floats) -> tuple[float, float]:
     """Return what the last 14 days brought of what was expected, and the least that is usual.
 
-    That is the least seen but one, or the least in this season a year before.
+    That is the least but for one outage of two weeks, or the least in this season a year before.
     """
     came = np.convolve(counts, np.ones(THIN_DAYS), "valid")
     due = np.convolve(expected, np.ones(THIN_DAYS), "valid")
@@ -194,9 +194,9 @@ def _thinness(counts: Floats, expected: Floats) -> tuple[float, float]:
         return float("nan"), float("nan")
     share = came / np.maximum(due, 1e-12)
     fine = judged & (due >= THIN_RECORDS)
-    past = np.sort(share[fine][: -2 * THIN_DAYS : THIN_DAYS])
-    if len(past) < 2:
+    past = np.sort(share[: -2 * THIN_DAYS][fine[: -2 * THIN_DAYS]])
+    if len(past) <= 2 * THIN_DAYS:
         return float(share[-1]), float("nan")
     year = len(share) - 1 - YEAR
     season = share[max(year - AROUND, 0) : max(year + AROUND + 1, 0)]
-    return float(share[-1]), float(min(past[1], *season))
+    return float(share[-1]), float(min(past[2 * THIN_DAYS], *season))

@@ -261,7 +261,8 @@ def alert_volume(scores: pd.DataFrame) -> pd.DataFrame:
     """Return, by run: accounts, alerts, their share, alerts that are new, expected churns."""
     import pandas as pd
 
-    rows, before = [], set[str]()
+    rows: list[dict[str, Any]] = []
+    before: set[str] = set()
     for day, mine in scores.sort_values("snapshot_on").groupby("snapshot_on"):
         alerted = set(mine.loc[mine["alert"].astype(bool), "account_id"])
         rows.append(

@@ -149,7 +149,7 @@ def score_accounts(
     held = tables.project.holdout if holdout is None else holdout
     if held:
         drawn = hold_out(frame["account_id"], held, tables.project.holdout_seed)
-        frame.insert(frame.columns.get_loc("alert") + 1, HELD_OUT, drawn)
+        frame.insert(list(frame.columns).index("alert") + 1, HELD_OUT, drawn)
     return Scores(
         frame,
         tables.as_of_date,

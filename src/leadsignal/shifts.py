@@ -203,12 +203,12 @@ def find_shifts(
         judged |= ~np.isnan(past.limit)
         if lag == LAGS[0]:
             shown = np.array([past.now - past.usual, reach])
-        for row in np.flatnonzero(np.abs(past.now - past.usual) > reach):
+        for row in np.flatnonzero(np.abs(past.now - past.usual) > reach).tolist():
             if levels.series[row].kind == "missing" and past.now[row] < 0:
                 continue
-            shift = past.shift(levels.series[row], int(row), float(reach[row]))
+            shift = past.shift(levels.series[row], row, float(reach[row]))
             if row not in best or shift.beyond > best[row].beyond:
-                best[int(row)] = shift
+                best[row] = shift
     found = sorted(best.values(), key=lambda one: (-one.beyond, str(one.series)))
     return Judged(tuple(found), judged, shown[0], shown[1])
 
