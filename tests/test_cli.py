@@ -45,7 +45,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "check", "panel", "audit", "backtest", "fit", "score", "monitor", "compare", "review"]
+    "command",
+    ["demo", "check", "panel", "audit", "backtest", "fit", "score", "monitor", "compare", "review"],
 )
 def test_every_command_has_help(command: str) -> None:
     done = run(command, "--help")

@@ -36,6 +36,8 @@ def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = N
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
     axes.set_yticks(y, rows["series"])
     axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)
+    widest = max([0.3, *reach, *np.abs(change)])
+    axes.set_xlim(-1.08 * widest, 1.08 * widest)
     axes.set_xlabel("change beyond the usual, in standard deviations between accounts")
     axes.set_title(f"Drift on {as_of}", loc="left", fontsize=11)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -23,7 +23,7 @@ SETTLING = 28
 """The first days of a table, of which nothing is expected."""
 LEAST_DAYS, LEAST_DAYS_WITH_ROWS = 91, 20
 """A table with fewer, or fewer that have records, has no pace yet."""
-LEAST_SILENT = 3
+RECENT, LEAST_SILENT = 400, 3
 """Fewer days without records are no silence: many loads arrive so late by habit."""
 YEAR, AROUND = 364, 10
 """The same season a year before: so many days back, give or take."""
@@ -133,7 +133,8 @@ def judge_pace(table: str, first: date, counts: Floats, chance: float) -> Pace:
     the weekday. It is broken beyond the logarithm of 1 / ``chance`` (so long an independent feed
     is silent with that probability) when it is also half as long again as usual, or 15 % longer
     and that logarithm more. Usual is the second longest silence so far (the longest may have been
-    an outage), or the longest in this season a year before.
+    an outage), or the longest in this season a year before. It is also longer in days than any but
+    one of the last year: a pace that grows makes a month heavier, and not longer.
     """
     days = np.flatnonzero(counts)
     if not len(days):
@@ -148,7 +149,7 @@ def judge_pace(table: str, first: date, counts: Floats, chance: float) -> Pace:
     bound = max(chancy, min(MUCH_LONGER * usual, LONGER * usual + chancy))
     share, least = _thinness(counts, expected)
     state: State = "on time"
-    if silent >= LEAST_SILENT and now > bound:
+    if silent > _longest_in_days(days) and now > bound:
         state = "silent"
     elif share < THINNER * least and silent < THIN_DAYS:
         state = "thin"
@@ -180,6 +181,12 @@ def _longest(days: NDArray[np.int64], upto: Floats, length: int) -> float:
     season = gaps[(over >= int(days[-1]) - AROUND) & (begun <= length + AROUND)]
     last_year = float(season.max()) if len(season) else 0.0
     return max(usual, last_year)
+
+
+def _longest_in_days(days: NDArray[np.int64]) -> int:
+    recent = days[days > int(days[-1]) - RECENT]
+    gaps = np.sort(np.diff(recent) - 1)
+    return max(int(gaps[-2]) if len(gaps) > 1 else 0, LEAST_SILENT - 1)
 
 
 def _thinness(counts: Floats, expected: Floats) -> tuple[float, float]:
