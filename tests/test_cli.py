@@ -155,8 +155,14 @@ def test_too_few_churns_returns_3(tmp_path: Path, capsys: pytest.CaptureFixture[
     ],
 )
 def test_usage_errors_are_one_clear_message(
-    business: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+    business: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    told: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     code = main([a.format(business=business) for a in arguments])
     err = capsys.readouterr().err
     assert code in (2, 3)

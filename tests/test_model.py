@@ -88,7 +88,7 @@ def test_rows_after_notice_are_not_fitted(
     assert business_model.rows_ == int((before & ~frame["notice_given"]).sum())
 
 
-@pytest.mark.parametrize("estimator", ["logistic", "boosting"])
+@pytest.mark.parametrize("estimator", ["ensemble", "boosting", "logistic", "cox"])
 def test_it_foresees_on_later_data(business_panel: ls.Panel, estimator: str) -> None:
     cut = "2023-03-01"
     model = ls.ChurnModel(estimator=estimator).fit(business_panel.as_of(cut))  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ def test_it_foresees_on_later_data(business_panel: ls.Panel, estimator: str) -> 
     assert roc_auc_score(left, risk) > 0.65
 
 
-@pytest.mark.parametrize("estimator", ["logistic", "boosting"])
+@pytest.mark.parametrize("estimator", ["ensemble", "boosting", "logistic", "cox"])
 def test_it_expects_as_many_churns_as_there_are(business_panel: ls.Panel, estimator: str) -> None:
     # Fitted on either half of the accounts and judged on the other. If one half happens to churn
     # more, one ratio is as much too high as the other is too low: their geometric mean is not.

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     )
     from leadsignal.credentials import Source
     from leadsignal.datasets import Simulation, sample_folder, simulate
+    from leadsignal.discovery import Discovery, discover_processes
     from leadsignal.drivers import (
         CumulativeIncidence,
         HazardRatios,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         SuccessAnalysisError,
         TablesError,
     )
+    from leadsignal.explanation import Explanation, Importance, explain_account, subject_importance
     from leadsignal.fit import Fit, fit_by, reasons_to_buy
     from leadsignal.foresight import TotalsWarning
     from leadsignal.gaps import SuccessGaps, find_success_gaps
@@ -122,7 +124,10 @@ _ROOMS = {
         "RiskBands",
         "risk_bands",
     ),
-    "batch": ("read_scores", "score_into"),
+    "batch": (
+        "read_scores",
+        "score_into",
+    ),
     "churn": (
         "Ends",
         "find_ends",
@@ -144,6 +149,10 @@ _ROOMS = {
         "sample_folder",
         "simulate",
     ),
+    "discovery": (
+        "Discovery",
+        "discover_processes",
+    ),
     "drivers": (
         "CumulativeIncidence",
         "HazardRatios",
@@ -160,6 +169,12 @@ _ROOMS = {
         "SourceError",
         "SuccessAnalysisError",
         "TablesError",
+    ),
+    "explanation": (
+        "Explanation",
+        "Importance",
+        "explain_account",
+        "subject_importance",
     ),
     "fit": (
         "Fit",
@@ -305,14 +320,17 @@ __all__ = [
     "CumulativeIncidence",
     "CustomerTotals",
     "DatedCohorts",
+    "Discovery",
     "Distilled",
     "Ends",
+    "Explanation",
     "Fault",
     "Finding",
     "Fit",
     "Forecast",
     "HazardRatios",
     "HealthAudit",
+    "Importance",
     "IndicatorEncoder",
     "InterviewError",
     "InterviewKit",
@@ -364,7 +382,9 @@ __all__ = [
     "comparison_names",
     "cumulative_incidence",
     "dated_cohorts",
+    "discover_processes",
     "distil",
+    "explain_account",
     "find_ends",
     "find_rescues",
     "find_success_gaps",
@@ -400,6 +420,7 @@ __all__ = [
     "score_accounts",
     "score_into",
     "simulate",
+    "subject_importance",
     "tune_model",
     "write_interview_kit",
     "write_review",

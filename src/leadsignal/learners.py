@@ -9,7 +9,7 @@ log-loss and AUC on later rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-MANY_CELLS = 20_000_000
 RIDGE = 600.0
 """Penalty on half the square of each coefficient, for each row in which one end is seen."""
 TIMING_RIDGE = 3.0
@@ -45,13 +44,12 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def few_threads(rows: Floats) -> AbstractContextManager[Any]:
-    """Hold back to one thread: on few rows, threads wait for each other longer than they work."""
-    return nullcontext() if rows.size >= MANY_CELLS else one_thread()
-
-
 def one_thread() -> AbstractContextManager[Any]:
-    """Hold back to one thread: sums of products then have one order, and one last digit."""
+    """Hold back to one thread.
+
+    Sums of products then have one order, and one last digit; on few rows, threads wait for each
+    other longer than they work; and scikit-learn's own, binning columns, can warn for no reason.
+    """
     limit: AbstractContextManager[Any] = _controller().limit(limits=1)
     return limit
 
@@ -111,7 +109,7 @@ class Boosting:
             early_stopping=False,
             random_state=self.seed,
         )
-        with few_threads(lesson.rows):
+        with one_thread():
             self.trees.fit(lesson.rows, lesson.ended, sample_weight=lesson.weight)
         return self
 
@@ -119,7 +117,7 @@ class Boosting:
         """Return the log-odds of ending in each row, shape (n,)."""
         score = tree_scores(self.trees, rows)
         if score is None:
-            with few_threads(rows):
+            with one_thread():
                 score = self.trees.decision_function(rows)
         return score
 

@@ -24,7 +24,8 @@ SETTLING = 28
 LEAST_DAYS, LEAST_DAYS_WITH_ROWS = 91, 20
 """A table with fewer, or fewer that have records, has no pace yet."""
 RECENT, LEAST_SILENT = 400, 3
-"""Fewer days without records are no silence: many loads arrive so late by habit."""
+"""A silence is longer in days than usual in the last so many, and no fewer than so many: loads
+often come a day or two late."""
 YEAR, AROUND = 364, 10
 """The same season a year before: so many days back, give or take."""
 MUCH_LONGER, LONGER = 1.5, 1.15

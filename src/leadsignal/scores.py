@@ -14,6 +14,7 @@ import numpy as np
 
 from leadsignal.cohorts import process_effect
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.explanation import tell_subject
 from leadsignal.feeds import (
     Feed,
     find_feeds,
@@ -222,50 +223,13 @@ def _reasons(
     shares = model.reasons(told_rows, against=others)
     raised = shares.to_numpy()
     order = np.argsort(-raised, axis=1, kind="stable")[:, :REASONS]
-    told = [_telling(model, told_rows, others, subject) for subject in shares.columns]
+    told = [tell_subject(model, told_rows, others, subject) for subject in shares.columns]
     ranked = [np.full(len(rows), "", dtype=object) for _ in range(REASONS)]
     for number, row in enumerate(explained):
         for rank, column in enumerate(order[number]):
             if raised[number, column] >= LEAST_PART:
                 ranked[rank][row] = f"{shares.columns[column]}: {told[column][number]}"
     return ranked
-
-
-def _telling(
-    model: ChurnModel, rows: pd.DataFrame, others: pd.DataFrame, subject: str
-) -> list[str]:
-    """Return, for each row, the subject's indicator that differs most from the others."""
-    names = [name for name in model.features_.names if model.subject(name) == subject]
-    distance = np.column_stack([_distance(model, rows[name], others[name]) for name in names])
-    held = [rows[name].to_list() for name in names]
-    return [
-        _shown(held[column][row], names[column])
-        for row, column in enumerate(distance.argmax(axis=1))
-    ]
-
-
-def _distance(
-    model: ChurnModel, values: pd.Series[Any], others: pd.Series[Any]
-) -> np.ndarray[Any, Any]:
-    """Return how unusual each value is among the others: 1 minus the share of values like it."""
-    if values.name in model.features_.levels:
-        shares = others.value_counts(normalize=True, dropna=False)
-        return np.asarray(1 - values.map(shares).fillna(0).to_numpy(dtype=float))
-    given = values.to_numpy(dtype=float, na_value=np.nan)
-    known = others.to_numpy(dtype=float, na_value=np.nan)
-    missing = float(np.isnan(known).mean())
-    known = np.sort(known[~np.isnan(known)])
-    if not len(known):
-        return np.where(np.isnan(given), 1 - missing, 1.0)
-    below, upto = (np.searchsorted(known, given, side) for side in ("left", "right"))
-    middle = (below + upto + 1) / (2 * len(known))
-    return np.where(np.isnan(given), 1 - missing, np.abs(2 * np.minimum(middle, 1) - 1))
-
-
-def _shown(value: Any, name: str) -> str:
-    if value is None or value != value:
-        return f"{name} missing"
-    return f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
 
 
 def open_steps(

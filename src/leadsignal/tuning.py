@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+PARTS = 3
+"""Customers are held out in so many parts, one at a time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
@@ -62,10 +65,10 @@ def tune_model(
 ) -> Tuning:
     """Compare parameter settings of ``model`` on past folds: later days, accounts not fitted on.
 
-    Each fold has a cut-off; a candidate is fitted on what half of the accounts showed by then and
-    judged, by log-loss, on the other half's snapshots between this cut-off and the next, followed
-    for a whole horizon; then the halves change sides. Raises OptionError where the panel is too
-    short for the folds, or no candidate is given.
+    Each fold has a cut-off; a candidate is fitted on what two thirds of the customers showed by
+    then and judged, by log-loss, on the other third's snapshots between this cut-off and the next,
+    followed for a whole horizon; each third is held out once. Raises OptionError where the panel
+    is too short for the folds, or no candidate is given.
     """
     import pandas as pd
 
@@ -107,14 +110,14 @@ def tune_model(
 
 
 def _folds(panel: Panel, horizon: int, folds: int) -> Any:
-    """Yield what half of the accounts showed by a cut-off, and the other half's rows after it."""
+    """Yield what most customers showed by a cut-off, and the held-out ones' rows after it."""
     from dataclasses import replace
 
     import pandas as pd
 
     frame = panel.frame
     customer = frame["customer_id"].fillna(frame["account_id"])
-    half = pd.factorize(customer, sort=True)[0] % 2
+    part = pd.factorize(customer, sort=True)[0] % PARTS
     last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=horizon)
     cuts = cut_offs(panel, horizon, folds)
     if len(cuts) < folds:
@@ -125,9 +128,9 @@ def _folds(panel: Panel, horizon: int, folds: int) -> Any:
     for cut, until in zip(cuts, [*cuts[1:], last.date()], strict=True):
         within = frame["snapshot_on"].between(pd.Timestamp(cut), pd.Timestamp(until))
         within &= (frame["snapshot_on"] <= last) & ~frame["notice_given"]
-        for side in (0, 1):
-            known = replace(panel, frame=frame[half != side].reset_index(drop=True)).as_of(cut)
-            yield known, frame[within & (half == side)]
+        for held in range(PARTS):
+            known = replace(panel, frame=frame[part != held].reset_index(drop=True)).as_of(cut)
+            yield known, frame[within & (part == held)]
 
 
 def _clustered_error(difference: Floats, codes: NDArray[np.int64]) -> float:

@@ -1,0 +1,43 @@
+"""Bands of risks: refits on accounts drawn anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import leadsignal as ls
+from leadsignal.bands import _resampled
+
+
+def test_bands_hold_the_risk_and_repeat_themselves(business_panel: ls.Panel) -> None:
+    model = ls.ChurnModel(estimator="cox").fit(business_panel)
+    rows = business_panel.current()
+    bands = ls.risk_bands(model, business_panel, rows, resamples=10)
+    assert (bands.low < bands.risk).all()
+    assert (bands.risk < bands.high).all()
+    assert bands.to_frame()["account_id"].tolist() == rows["account_id"].tolist()
+    narrow = ls.risk_bands(model, business_panel, rows, resamples=10, level=0.5)
+    assert (narrow.low > bands.low).all()
+    # The same draws: the bands differ by the ratio of the normal quantiles alone.
+    odds = np.log(bands.risk / (1 - bands.risk))
+    wide, slim = (np.log(one.high / (1 - one.high)) - odds for one in (bands, narrow))
+    assert np.allclose(wide / slim, 1.644854 / 0.674490)
+
+
+def test_a_resample_holds_whole_accounts(business_panel: ls.Panel) -> None:
+    drawn = _resampled(business_panel, np.random.default_rng(3)).frame
+    rows = business_panel.frame.groupby("account_id").size()
+    original = drawn["account_id"].str.split("#").str[0]
+    counted = drawn.groupby("account_id").size()
+    assert (counted.to_numpy() == rows[counted.index.str.split("#").str[0]].to_numpy()).all()
+    assert drawn["account_id"].nunique() == len(rows)
+    customers = drawn.groupby(original)["customer_id"].nunique()
+    assert (customers == 1).all()
+    assert len(customers) < len(rows)
+
+
+def test_too_few_resamples_are_refused(
+    business_model: ls.ChurnModel, business_panel: ls.Panel
+) -> None:
+    with pytest.raises(ls.OptionError, match="at least 10"):
+        ls.risk_bands(business_model, business_panel, business_panel.current(), resamples=3)
