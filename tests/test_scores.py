@@ -80,6 +80,15 @@ def test_open_processes_and_the_next_step(
             assert "times as often" not in row["next_step"]
 
 
+def test_a_panel_that_is_there_is_scored_as_the_tables_are(
+    business_model: ls.ChurnModel, business: ls.Tables, business_panel: ls.Panel
+) -> None:
+    expected = ls.score_accounts(business_model, business, effects={})
+    found = ls.score_panel(business_model, business_panel)
+    pd.testing.assert_frame_equal(found.frame, expected.frame)
+    assert found.to_dict() == expected.to_dict()
+
+
 def test_the_next_step_has_a_number_only_where_an_effect_is_proven(
     business_model: ls.ChurnModel, business: ls.Tables, scores: ls.Scores
 ) -> None:

@@ -83,15 +83,23 @@ if TYPE_CHECKING:
     from leadsignal.model import ChurnModel, Forecast
     from leadsignal.monitor import Finding, Monitoring, monitor_scores
     from leadsignal.order import OrderInTime, order_in_time
-    from leadsignal.panel import Panel, adoption_episodes, build_panel
+    from leadsignal.panel import (
+        Panel,
+        adoption_episodes,
+        build_panel,
+        sample_panel,
+        write_panel,
+    )
     from leadsignal.project import Project, read_project
     from leadsignal.report import review_page, write_review
     from leadsignal.rescues import Rescues, find_rescues
     from leadsignal.retention import Retention, retention_table
     from leadsignal.review import Review, review_account
     from leadsignal.saved import load_model, save_model
-    from leadsignal.scores import Scores, score_accounts
+    from leadsignal.scores import Scores, score_accounts, score_panel
     from leadsignal.scores_table import ScoresWritten, write_scores_to
+    from leadsignal.spark_panel import SparkPanel, build_spark_panel
+    from leadsignal.spark_tables import SparkTables, read_spark_tables
     from leadsignal.success import SuccessAnalysis, read_success_analysis
     from leadsignal.successful import Successful, most_successful
     from leadsignal.tables import Tables, check_tables, read_tables
@@ -240,6 +248,8 @@ _ROOMS = {
         "Panel",
         "adoption_episodes",
         "build_panel",
+        "sample_panel",
+        "write_panel",
     ),
     "project": (
         "Project",
@@ -268,10 +278,19 @@ _ROOMS = {
     "scores": (
         "Scores",
         "score_accounts",
+        "score_panel",
     ),
     "scores_table": (
         "ScoresWritten",
         "write_scores_to",
+    ),
+    "spark_panel": (
+        "SparkPanel",
+        "build_spark_panel",
+    ),
+    "spark_tables": (
+        "SparkTables",
+        "read_spark_tables",
     ),
     "success": (
         "SuccessAnalysis",
@@ -360,6 +379,8 @@ __all__ = [
     "Simulation",
     "Source",
     "SourceError",
+    "SparkPanel",
+    "SparkTables",
     "SuccessAnalysis",
     "SuccessAnalysisError",
     "SuccessGaps",
@@ -374,6 +395,7 @@ __all__ = [
     "audit_health",
     "audit_indicators",
     "build_panel",
+    "build_spark_panel",
     "bullseye_page",
     "check_tables",
     "compare_all",
@@ -402,6 +424,7 @@ __all__ = [
     "read_interviews",
     "read_project",
     "read_scores",
+    "read_spark_tables",
     "read_success_analysis",
     "read_tables",
     "read_totals",
@@ -416,13 +439,16 @@ __all__ = [
     "risk_if_adopted",
     "run_backtest",
     "sample_folder",
+    "sample_panel",
     "save_model",
     "score_accounts",
     "score_into",
+    "score_panel",
     "simulate",
     "subject_importance",
     "tune_model",
     "write_interview_kit",
+    "write_panel",
     "write_review",
     "write_scores_to",
 ]

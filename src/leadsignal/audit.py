@@ -150,6 +150,7 @@ def audit_indicators(
     >>> ls.audit_indicators(panel, resamples=50).warning_time
     90
     """
+    panel.refuse_sample("an audit")
     time = panel.project.warning_time if warning_time is None else days_in(warning_time)
     if not len(leads) or min(leads) < 0:
         raise OptionError(f"leads are {list(leads)!r}", "Give days before the end, 0 or more")

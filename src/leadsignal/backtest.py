@@ -169,6 +169,7 @@ def run_backtest(
     >>> ls.run_backtest(panel, methods=["random", "usage"], origins=2).horizon
     180
     """
+    panel.refuse_sample("a backtest")
     project = panel.project
     days = project.horizon if horizon is None else days_in(horizon)
     share = project.capacity if capacity is None else capacity

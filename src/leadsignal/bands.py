@@ -101,10 +101,11 @@ def risk_bands(
     The band is the risk's log-odds plus and minus the normal quantile times their standard
     deviation over ``resamples`` refits (Efron 1979, by account: rows of one account stay
     together). ``panel`` is the one the model was fitted on. Raises OptionError for fewer than 10
-    resamples or a level outside (0, 1).
+    resamples, a level outside (0, 1), or a panel that is a sample of its rows.
     """
     from leadsignal.survival.estimates import normal_quantile
 
+    panel.refuse_sample("a risk band")
     if resamples < LEAST_RESAMPLES or not 0 < level < 1:
         raise OptionError(
             f"resamples is {resamples}, level is {level}",

@@ -128,6 +128,7 @@ def find_ends(panel: Panel, *, warning_time: str | None = None) -> Ends:
     >>> ends.sources
     ('low usage', 'open flag', 'red health score')
     """
+    panel.refuse_sample("the list of ends")
     time = panel.project.warning_time if warning_time is None else days_in(warning_time)
     rows = panel.frame[panel.frame["ended_within"].notna()]
     warnings = _warnings(rows)

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any, Literal
 
 from leadsignal.checks import check_rows
+from leadsignal.dialect import Dialect, DuckDB
 from leadsignal.errors import Fault, FaultKind
 from leadsignal.intake import Intake, Loaded
 from leadsignal.project import Project
@@ -116,27 +117,8 @@ class Door:
         """Give each row the day it was known on, and each version the day it was replaced."""
         if "recorded_at" not in loaded.columns:
             return
-        table = loaded.table
-        known = f"greatest({table.time}, CAST(recorded_at AS DATE))"
-        listed = ", ".join(quoted(name) for name in (*loaded.columns, *loaded.extras))
-        replaced = ""
-        # Of versions recorded at one moment the order may not depend on what is still hidden.
-        hidden = {c for second in table.second_dates for c in (second.column, *second.also)}
-        by_cells = ", ".join(
-            quoted(name)
-            for name in sorted((*loaded.columns, *loaded.extras), key=lambda name: name in hidden)
-        )
-        if loaded.has_versions:
-            replaced = (
-                f", CASE WHEN {table.key} IS NOT NULL THEN min({known}) OVER ("
-                f"PARTITION BY {table.key} ORDER BY "
-                f"coalesce(recorded_at, CAST({table.time} AS TIMESTAMP)), {by_cells} "
-                "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) END AS superseded_on"
-            )
-        self.store.run(
-            f"CREATE TABLE settled AS SELECT {listed}, {known} AS known_on{replaced} "
-            f"FROM {table.name}"
-        )
+        table, columns = loaded.table, ", ".join(settled(loaded, DuckDB()))
+        self.store.run(f"CREATE TABLE settled AS SELECT {columns} FROM {table.name}")
         self.store.run(f"DROP TABLE {table.name}")
         self.store.run(f"ALTER TABLE settled RENAME TO {table.name}")
 
@@ -219,3 +201,28 @@ class Door:
             0
         ][0]
         return found
+
+
+def settled(loaded: Loaded, d: Dialect) -> list[str]:
+    """Return SQL of a table's columns, the day each row was known on, and that it was replaced on.
+
+    Only where rows are recorded do they need it.
+    """
+    names, table = [*loaded.columns, *loaded.extras], loaded.table
+    if "recorded_at" not in names:
+        return [d.quoted(name) for name in names]
+    known = f"greatest({table.time}, CAST(recorded_at AS DATE))"
+    settling = [*(d.quoted(name) for name in names), f"{known} AS known_on"]
+    if not loaded.has_versions:
+        return settling
+    # Of versions recorded at one moment the order may not depend on what is still hidden.
+    hidden = {c for second in table.second_dates for c in (second.column, *second.also)}
+    by_cells = ", ".join(
+        f"{d.quoted(name)} NULLS LAST" for name in sorted(names, key=lambda name: name in hidden)
+    )
+    settling.append(
+        f"CASE WHEN {table.key} IS NOT NULL THEN min({known}) OVER (PARTITION BY {table.key} "
+        f"ORDER BY coalesce(recorded_at, {d.moment(table.time)}), {by_cells} "
+        "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) END AS superseded_on"
+    )
+    return settling

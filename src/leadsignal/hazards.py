@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from leadsignal.learners import LEARNERS, Learner, Lesson
+from leadsignal.learners import LEARNERS, Learner, Lesson, one_thread
 from leadsignal.stacking import Layout, Stacked, design, stack
 from leadsignal.trees import by_blocks
 
@@ -73,20 +73,25 @@ class Hazards:
     def step_hazards(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Return the hazards of churn and of other ends in each step, both (rows, steps)."""
         rows, steps = len(matrix), len(self.ends)
-        if rows == 0:
-            return np.zeros((0, steps)), np.zeros((0, steps))
         churn, other = np.zeros((rows, steps)), np.zeros((rows, steps))
 
         def fill(part: slice) -> None:
-            row, step = np.arange(part.start, part.stop), np.arange(steps)
-            stacked = design(
-                self.features, matrix, self.ends, np.repeat(row, steps), np.tile(step, len(row))
-            )
-            churn[part] = self.churn.probability(stacked).reshape(-1, steps)
-            if self.other is not None:
-                other[part] = self.other.probability(stacked).reshape(-1, steps)
+            churn[part], other[part] = self._of_part(matrix[part])
 
-        by_blocks(fill, rows)
+        # Blocks are worked on in threads, and none of them starts threads of its own.
+        if rows:
+            with one_thread():
+                by_blocks(fill, rows)
+        return churn, other
+
+    def _of_part(self, matrix: Floats) -> tuple[Floats, Floats]:
+        rows, steps = len(matrix), len(self.ends)
+        row, step = np.repeat(np.arange(rows), steps), np.tile(np.arange(steps), rows)
+        stacked = design(self.features, matrix, self.ends, row, step)
+        churn = self.churn.probability(stacked).reshape(rows, steps)
+        if self.other is None:
+            return churn, np.zeros_like(churn)
+        other = self.other.probability(stacked).reshape(rows, steps)
         return churn, np.minimum(other, 1 - churn)
 
 
@@ -98,13 +103,18 @@ def fit_hazards(
     kind: Estimator,
     seed: int,
     account: NDArray[np.int64] | None = None,
+    weights: Floats | None = None,
 ) -> Hazards:
     """Fit the hazards on panel rows; ``outcome`` holds the arguments of `stack` but the steps.
 
     ``account`` (rows,) are codes: rows of one account stay together where some are held out.
+    ``weights`` (rows,): for how many panel rows each stands, where they are a sample already.
     """
     rng = np.random.default_rng(seed)
-    stacked = stack(**outcome, ends=ends).sampled(MOST_ROWS, rng)
+    stacked = stack(**outcome, ends=ends)
+    if weights is not None:
+        stacked = replace(stacked, weight=stacked.weight * weights[stacked.row])
+    stacked = stacked.sampled(MOST_ROWS, rng)
     account = np.arange(len(matrix)) if account is None else account
     task = _Task(features, matrix, outcome, Layout.of(features, ends), account, kind, seed)
     other = task.blend(stacked, stacked.left, rng) if stacked.left.any() else None

@@ -101,6 +101,7 @@ def audit_health(panel: Panel, *, warning_time: str | None = None) -> HealthAudi
     >>> ls.audit_health(panel).warning_time
     90
     """
+    panel.refuse_sample("an audit of health scores")
     if BAND not in panel.names():
         return None
     time = panel.project.warning_time if warning_time is None else days_in(warning_time)

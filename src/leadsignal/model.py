@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, check_is_fitted
 
 from leadsignal.durations import days_in
+from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.engine.dialect import day_number
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.features import Features
@@ -118,8 +119,9 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def fit(self, panel: Panel, y: object = None) -> ChurnModel:
         """Fit on the rows before the panel's as_of of accounts that had not given notice.
 
-        ``y`` is ignored: the panel holds the outcomes. Raises ModelError where the panel holds
-        too few churns, or no row with a whole step observed.
+        Rows of a `sample_panel` count by their weights. ``y`` is ignored: the panel holds the
+        outcomes. Raises ModelError where the panel holds too few churns, or no row with a whole
+        step observed.
         """
         horizon, step = self._days()
         # In one order, whatever the order in which the panel comes.
@@ -135,6 +137,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             self.estimator,
             self.random_state,
             _customers(rows),
+            rows[SAMPLE_WEIGHT].to_numpy() if SAMPLE_WEIGHT in rows.columns else None,
         )
         self.families_ = {i.name: i.family for i in panel.indicators if i.name in names}
         self.analysis_: SuccessAnalysis = panel.analysis

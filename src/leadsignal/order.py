@@ -96,6 +96,7 @@ def order_in_time(panel: Panel) -> OrderInTime:
     >>> ls.order_in_time(ls.build_panel(tables)).times["milestone"].tolist()
     ['result met', 'usage grown', 'expansion', 'renewal']
     """
+    panel.refuse_sample("the order in time")
     import pandas as pd
 
     frame = panel.frame.sort_values(["account_id", "snapshot_on"])

@@ -5,26 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.durations import days_in
-from leadsignal.engine.build import KEY_COLUMNS, Recipe, episode_steps, panel_steps
-from leadsignal.engine.dialect import day_number
+from leadsignal.engine.build import (
+    KEY_COLUMNS,
+    ROW_ORDER,
+    SAMPLE_WEIGHT,
+    episode_steps,
+    panel_steps,
+    sampled,
+)
 from leadsignal.engine.duckdb import made
-from leadsignal.engine.grid import Grid, Source, spine_steps
+from leadsignal.engine.grid import spine_steps
+from leadsignal.engine.recipe import panel_recipe
+from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
 from leadsignal.errors import OptionError
-from leadsignal.indicators import ROW_COLUMNS, Given, Indicator, declare_indicators
-from leadsignal.schema import BY_NAME
-from leadsignal.sources.parts import quoted
+from leadsignal.indicators import Indicator
+from leadsignal.project import ENGINES, Engine
+from leadsignal.settings import one_of
+from leadsignal.sources.parts import literal
 from leadsignal.success import SuccessAnalysis
+from leadsignal.tables import Tables
+from leadsignal.writing import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pyspark.sql import SparkSession
 
     from leadsignal.project import Project
-    from leadsignal.tables import Tables
 
 Progress = Callable[[int, int], None]
+Draw = Callable[[str], str]
+"""From the SELECT of a panel's rows to that of a sample of them."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -64,6 +79,14 @@ class Panel:
         import pandas as pd
 
         return self.frame[self.frame["snapshot_on"] == pd.Timestamp(day)]
+
+    def refuse_sample(self, what: str) -> None:
+        """Raise OptionError where these rows are a sample: ``what`` would take them for all."""
+        if SAMPLE_WEIGHT in self.frame.columns:
+            raise OptionError(
+                f"{what} needs the whole panel, and this is a sample of its rows",
+                "Give what build_panel returns; of part of the accounts, if all are too many",
+            )
 
     def as_of(self, day: date | str) -> Panel:
         """Return the panel as its outcomes were known on ``day``: rows before it, recut.
@@ -119,17 +142,21 @@ class Panel:
 
 
 def build_panel(
-    tables: Tables,
+    tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis | None = None,
     *,
     every: str | None = None,
+    engine: Engine | None = None,
+    session: SparkSession | None = None,
     progress: Progress | None = None,
 ) -> Panel:
     """Build the panel of all accounts up to ``tables.as_of_date``.
 
     ``every`` is the time between snapshots (default: the project's). Without an analysis there
-    are no essential processes and the panel holds all other indicators. Raises OptionError where
-    the analysis asks for what the tables do not have.
+    are no essential processes and the panel holds all other indicators. ``engine`` is "duckdb" or
+    "spark" (default: the project's; with a Spark ``session``, "spark"); the rows are the same.
+    `build_spark_panel` leaves them in Spark. Raises OptionError where the analysis asks for what
+    the tables do not have.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -137,7 +164,66 @@ def build_panel(
     28
     """
     step = tables.project.every if every is None else days_in(every)
+    if _engine(tables, engine, session) == "spark" or not isinstance(tables, Tables):
+        return _built_on_spark(tables, analysis or SuccessAnalysis(()), step, session)
     return _build(tables, analysis, step, only_as_of=False, progress=progress)
+
+
+def write_panel(
+    tables: Tables,
+    analysis: SuccessAnalysis | None,
+    path: str | Path,
+    *,
+    every: str | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Write the rows that `build_panel` gives as one Parquet file, and return how many there are.
+
+    The rows never are in this process's memory all at once: what does not fit goes to disk. The
+    file is written whole or not at all. Raises OptionError as `build_panel` does, and where the
+    folder of ``path`` is not there.
+    """
+    step = tables.project.every if every is None else days_in(every)
+    recipe = panel_recipe(tables, analysis or SuccessAnalysis(()), step, tables.history)
+    steps, select = panel_steps(recipe)
+    with whole_file(path) as part, made(tables.connection, steps, progress) as cursor:
+        query = f"COPY ({select} ORDER BY {ROW_ORDER}) TO {literal(str(part))} (FORMAT parquet)"
+        return int(cursor.execute(query).fetchall()[0][0])
+
+
+def sample_panel(
+    tables: Tables | TablesInSpark,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    share: float,
+    horizon: str | None = None,
+    every: str | None = None,
+    seed: int = 0,
+    session: SparkSession | None = None,
+) -> Panel:
+    """Build a case-cohort sample of the panel, to fit a model where the whole is too large.
+
+    It holds all rows from which an end is seen within ``horizon`` (default: the project's), each
+    with ``sample_weight`` 1, and a ``share`` of the others, each with 1 / share. `ChurnModel.fit`
+    reads the weights; what would misread a sample refuses it. The same rows are drawn by DuckDB
+    and, with a ``session``, by Spark. Raises OptionError for a share outside (0, 1], and as
+    `build_panel` does.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> sample = ls.sample_panel(tables, share=0.2)
+    >>> sorted(sample.frame["sample_weight"].unique().tolist())
+    [1.0, 5.0]
+    """
+    if not 0 < share <= 1:
+        raise OptionError(f"share = {share!r} must lie above 0, and be at most 1", "Say 0.1")
+    step = tables.project.every if every is None else days_in(every)
+    ahead = tables.project.horizon if horizon is None else days_in(horizon)
+    analysis = analysis or SuccessAnalysis(())
+    draw = partial(sampled, share=share, horizon=ahead, seed=seed)
+    if session is not None or not isinstance(tables, Tables):
+        return _built_on_spark(tables, analysis, step, session, draw)
+    return _build(tables, analysis, step, only_as_of=False, progress=None, draw=draw)
 
 
 def build_snapshot(
@@ -152,7 +238,7 @@ def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame
 
     Columns: account_id, process, adopted_on, lapsed_on (empty while adopted).
     """
-    recipe = _recipe(tables, analysis, tables.project.every, only_as_of=False)
+    recipe = panel_recipe(tables, analysis, tables.project.every, tables.history)
     spine = spine_steps(recipe.grid, recipe.accounts)
     steps = [*spine, *episode_steps(recipe)]
     d = recipe.grid.dialect
@@ -169,6 +255,36 @@ def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame
         return episodes
 
 
+def _engine(tables: Tables | TablesInSpark, engine: str | None, session: object) -> str:
+    """Return the engine that is asked for; raises OptionError for one that there is not."""
+    in_spark = session is not None or not isinstance(tables, Tables)
+    chosen = engine or ("spark" if in_spark else tables.project.engine)
+    if chosen not in ENGINES:
+        raise OptionError(f"engine = {chosen!r} is not an engine", one_of(ENGINES, chosen))
+    if chosen == "duckdb" and in_spark:
+        given = "a Spark session" if session is not None else "tables that are in Spark"
+        raise OptionError(f"engine = 'duckdb' with {given}", "Leave engine out, or say spark")
+    return chosen
+
+
+def _built_on_spark(
+    tables: Tables | TablesInSpark,
+    analysis: SuccessAnalysis,
+    every: int,
+    session: SparkSession | None,
+    draw: Draw | None = None,
+) -> Panel:
+    recipe, rows = panel_rows(tables, analysis, every, spark_session(session), None, draw=draw)
+    try:
+        frame = rows.to_pandas("account_id", "snapshot_on")
+    finally:
+        rows.close()
+    columns = {name: tables.columns(name) for name in tables.names}
+    return Panel(
+        frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns
+    )
+
+
 def _build(
     tables: Tables,
     analysis: SuccessAnalysis | None,
@@ -176,104 +292,32 @@ def _build(
     *,
     only_as_of: bool,
     progress: Progress | None,
+    draw: Draw | None = None,
 ) -> Panel:
-    recipe = _recipe(tables, analysis, every, only_as_of=only_as_of)
+    analysis = analysis or SuccessAnalysis(())
+    recipe = panel_recipe(tables, analysis, every, tables.history, only_as_of=only_as_of)
     steps, select = panel_steps(recipe)
+    order = ROW_ORDER if draw is None else "account_id, snapshot_on"
+    select = select if draw is None else draw(select)
     with made(tables.connection, steps, progress) as cursor:
         # Arrow first: it shares equal texts, of which a panel has many.
         frame: pd.DataFrame = (
-            cursor.sql(select)
+            cursor.sql(f"{select} ORDER BY {order}")
             .to_arrow_table()
             .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
         )
+    columns = {name: tables.columns(name) for name in tables.names}
     return Panel(
-        frame,
-        recipe.indicators,
-        tables.as_of_date,
-        every,
-        tables.project,
-        analysis or SuccessAnalysis(()),
-        {name: tables.columns(name) for name in tables.names},
+        frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns
     )
 
 
-def _recipe(
-    tables: Tables, analysis: SuccessAnalysis | None, every: int, *, only_as_of: bool
-) -> Recipe:
-    analysis = analysis or SuccessAnalysis(())
-    _check_fits(tables, analysis)
-    project = tables.project
-    given = Given(
-        {table: frozenset(tables.columns(table)) for table in tables.names},
-        tables.attributes,
-        analysis,
-        project.usage_low,
-    )
-    return Recipe(
-        Grid(day_number(tables.as_of_date), every, only_as_of),
-        _source(tables, "accounts"),
-        {table: _source(tables, table) for table in tables.names if table != "accounts"},
-        declare_indicators(given),
-        analysis.processes,
-        tables.attributes,
-        {reason: cause for cause, reasons in project.causes.items() for reason in reasons},
-        project.not_churn,
-    )
-
-
-def _source(tables: Tables, table: str) -> Source:
-    declared, coverage = BY_NAME[table], tables.coverage[table]
-    sql = tables.history(table)
-    added = ROW_COLUMNS.get(table, {})
-    if added:
-        columns = ", ".join(f"{rule} AS {quoted(column)}" for column, rule in added.items())
-        sql = f"SELECT *, {columns} FROM ({sql}) AS history"
-    recorded, given = "recorded_at" in tables.columns(table), tables.project.tables.get(table)
-    decimals = {column.name: column.decimals for column in declared.columns}
-    return Source(
-        table,
-        sql,
-        _number(coverage.complete_from),
-        _number(coverage.complete_through),
-        assumed=given is None or given.complete_from is None,
-        late=recorded,
-        versioned=recorded and declared.key is not None,
-        decimals={**decimals, **dict.fromkeys(added, 6)},
-    )
-
-
-def _number(day: date | None) -> int | None:
-    return None if day is None else day_number(day)
-
-
-def _check_fits(tables: Tables, analysis: SuccessAnalysis) -> None:
-    """Refuse an analysis that asks for what the tables do not have, all faults at once."""
-    problems = []
-    users = [p.name for p in analysis.processes if p.by_users > 1]
-    behaviors = tables.columns("behaviors") if "behaviors" in tables.names else ()
-    if users and behaviors and "user_id" not in behaviors:
-        problems.append(f"{', '.join(users)} counts users (by_users), but behaviors has no user_id")
-    if analysis.processes and not behaviors:
-        problems.append("the analysis names essential processes, but there is no behaviors table")
-    texts = {name for name, kind in tables.attributes.items() if kind == "text"}
-    for process in analysis.processes:
-        missing = sorted(set(process.applies_to) - texts)
-        if missing:
-            problems.append(
-                f"{process.name} applies to accounts by {', '.join(missing)}, which is not a "
-                "declared text attribute of accounts"
-            )
-    for segment in analysis.segments:
-        if missing := sorted(set(segment.applies_to) - texts):
-            problems.append(
-                f"a segment applies to accounts by {', '.join(missing)}, which is not a declared "
-                "text attribute of accounts"
-            )
-    if problems:
-        raise OptionError(
-            "the success analysis and the tables do not fit: " + "; ".join(problems),
-            "Correct success.toml, or declare the attributes and tables in leadsignal.toml",
-        )
-
-
-__all__ = ["KEY_COLUMNS", "Panel", "adoption_episodes", "build_panel", "build_snapshot"]
+__all__ = [
+    "KEY_COLUMNS",
+    "Panel",
+    "adoption_episodes",
+    "build_panel",
+    "build_snapshot",
+    "sample_panel",
+    "write_panel",
+]

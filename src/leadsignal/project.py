@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from leadsignal.credentials import Source, is_url, secret_in
 from leadsignal.errors import Fault, OptionError, ProjectError
@@ -28,6 +28,8 @@ from leadsignal.source_settings import ELSEWHERE, a_table_name, take_sources
 PROJECT_FILE = "leadsignal.toml"
 ANALYSIS_FILE = "success.toml"
 KINDS = ("number", "text")
+Engine = Literal["duckdb", "spark"]
+ENGINES: tuple[Engine, ...] = ("duckdb", "spark")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Project:
     analysis: Path | None = None
     not_churn: tuple[str, ...] = ()
     timezone: str = "UTC"
+    engine: Engine = "duckdb"
     causes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     usage_low: UsageLow = UsageLow()
     tables: Mapping[str, TableSource] = field(default_factory=dict)
@@ -164,6 +167,12 @@ def _encoding(value: object) -> str:
         raise OptionError("is not an encoding", 'Write "utf-8", "utf-16" or "cp1252"') from None
 
 
+def _engine(value: object) -> str:
+    if value not in ENGINES:
+        raise OptionError("is not an engine", one_of(ENGINES, str(value)))
+    return str(value)
+
+
 def _analysis(value: object) -> Path:
     return Path(value if isinstance(value, Path) else a_text(value))
 
@@ -187,6 +196,7 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "analysis": _analysis,
     "not_churn": texts,
     "timezone": a_zone,
+    "engine": _engine,
 }
 _USAGE_LOW: dict[str, Callable[[Any], Any]] = {
     "window": a_duration,

@@ -83,7 +83,8 @@ def find_rescues(tables: Tables, panel: Panel) -> Rescues:
     """Return what became of each account whose flag was cleared, at its second renewal after.
 
     Renewals are read at the account's first snapshot from the clearing on. An account that ends on
-    the day of a renewal has not renewed. Raises OptionError where there are no flags.
+    the day of a renewal has not renewed. Raises OptionError where there are no flags, or the panel
+    is a sample of its rows.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -92,6 +93,7 @@ def find_rescues(tables: Tables, panel: Panel) -> Rescues:
     """
     import pandas as pd
 
+    panel.refuse_sample("a list of rescues")
     if "flags" not in tables.names:
         raise OptionError("there is no table flags", "Give the team's at-risk calls as flags")
     flags = tables.frame("flags")

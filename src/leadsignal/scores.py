@@ -23,7 +23,7 @@ from leadsignal.feeds import (
     without_late_days,
 )
 from leadsignal.holdout import HELD_OUT, hold_out
-from leadsignal.panel import build_snapshot
+from leadsignal.panel import Panel, build_snapshot
 from leadsignal.writing import whole_file
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ the others are fine without."""
 
 COMPARED = 20_000
 """An account's values are compared with those of so many others, spread over all."""
+
+ROWS_AT_ONCE = 100_000
+"""So many accounts are forecast in one go."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -139,24 +142,61 @@ def score_accounts(
     feeds = find_feeds(model, tables)
     tables = without_late_days(tables, feeds)
     panel = build_snapshot(tables, model.analysis_, progress=progress)
-    rows = panel.frame[~panel.frame["notice_given"]]
-    if not len(rows):
-        raise ModelError(f"no account is active on {tables.as_of_date}", "Choose another as_of")
+    rows = _active(panel)
     if effects is None:
         effects = proven_effects(tables, model.analysis_)
+    return _scores(model, panel, rows, capacity, effects, feeds, holdout)
+
+
+def score_panel(
+    model: ChurnModel,
+    panel: Panel,
+    *,
+    capacity: float | None = None,
+    effects: Mapping[str, Number] | None = None,
+) -> Scores:
+    """Score the rows of a panel that stand on its as_of date, as `score_accounts` does.
+
+    ``effects`` are told with the next step, if any are given. Feeds that are late are not looked
+    for: the panel is taken as it is. Raises ModelError where it lacks what the model reads, or no
+    account is active, and OptionError where it is a sample of the rows.
+    """
+    panel.refuse_sample("a scoring")
+    return _scores(model, panel, _active(panel), capacity, effects or {}, ())
+
+
+def _active(panel: Panel) -> pd.DataFrame:
+    """Return the rows to score; raises ModelError where there are none."""
+    rows = panel.current()
+    rows = rows[~rows["notice_given"]]
+    if not len(rows):
+        raise ModelError(f"no account is active on {panel.as_of_date}", "Choose another as_of")
+    return rows
+
+
+def _scores(
+    model: ChurnModel,
+    panel: Panel,
+    rows: pd.DataFrame,
+    capacity: float | None,
+    effects: Mapping[str, Number],
+    feeds: tuple[Feed, ...],
+    holdout: float | None = None,
+) -> Scores:
+    given_notice = len(panel.current()) - len(rows)
     rows = with_unknown(rows, unknown_indicators(model, feeds))
-    share = tables.project.capacity if capacity is None else capacity
+    share = panel.project.capacity if capacity is None else capacity
     frame = score_rows(model, rows, panel.analysis.processes, share, effects)
-    held = tables.project.holdout if holdout is None else holdout
+    held = panel.project.holdout if holdout is None else holdout
     if held:
-        drawn = hold_out(frame["account_id"], held, tables.project.holdout_seed)
+        drawn = hold_out(frame["account_id"], held, panel.project.holdout_seed)
         frame.insert(list(frame.columns).index("alert") + 1, HELD_OUT, drawn)
     return Scores(
         frame,
-        tables.as_of_date,
+        panel.as_of_date,
         int(model.hazards_.ends[-1]),
         model.version_,
-        len(panel.frame) - len(rows),
+        given_notice,
         model.features_.unseen(rows),
         feeds,
     )
@@ -190,7 +230,7 @@ def score_rows(
     effects: Mapping[str, Number],
 ) -> pd.DataFrame:
     """Return the scored panel rows, the riskiest first; equal risks in the order of account_id."""
-    frame = model.predict(rows).to_frame()
+    frame = _forecast(model, rows)
     arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
     frame["expected_arr_loss"] = frame["risk"] * arr
     alerts = max(1, round(capacity * len(frame)))
@@ -203,6 +243,15 @@ def score_rows(
     frame = frame.iloc[riskiest].reset_index(drop=True)
     frame["alert"] = np.arange(len(frame)) < alerts
     return frame[_columns(frame)]
+
+
+def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the forecast of all rows; a million of them at once would not fit into memory."""
+    import pandas as pd
+
+    parts = range(0, len(rows), ROWS_AT_ONCE)
+    forecasts = [model.predict(rows.iloc[at : at + ROWS_AT_ONCE]).to_frame() for at in parts]
+    return pd.concat(forecasts, ignore_index=True)
 
 
 def _columns(frame: pd.DataFrame) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.cells import sql_type
+from leadsignal.dialect import Dialect, DuckDB
 from leadsignal.door import AttributeKind, Door
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError
 from leadsignal.intake import Loaded, with_options
@@ -18,7 +19,6 @@ from leadsignal.notices import Notice, find_notices
 from leadsignal.project import Project, TableSource, read_project
 from leadsignal.schema import BY_NAME, Column
 from leadsignal.settings import a_day, one_of
-from leadsignal.sources.parts import quoted
 from leadsignal.store import Store
 
 if TYPE_CHECKING:
@@ -159,32 +159,8 @@ class Tables:
         ``superseded_on`` is the day on which the later one was known; it replaces from the next
         midnight on.
         """
-        loaded = self._table(name)
-        table, day = loaded.table, f"DATE '{self.as_of_date}'"
-        listed = [_cut(column, loaded, day) for column in table.columns]
-        listed.append(f"{loaded.known_on} AS known_on")
-        listed.append(
-            f"CASE WHEN superseded_on < {day} THEN superseded_on END AS superseded_on"
-            if loaded.has_versions
-            else "CAST(NULL AS DATE) AS superseded_on"
-        )
-        for extra in loaded.extras:
-            number = self.attributes.get(extra) == "number"
-            cell = quoted(extra)
-            listed.append(f"TRY_CAST({cell} AS DOUBLE) AS {cell}" if number else cell)
-        if name == "accounts":
-            listed += self._only_dated(loaded)
-        return f"SELECT {', '.join(listed)} FROM {name} WHERE {loaded.known_on} < {day}"
-
-    def _only_dated(self, accounts: Loaded) -> list[str]:
-        """Return empty columns for attributes of which only account_changes tells."""
-        held = {*accounts.table.by_column, *accounts.extras}
-        kinds = {"number": "DOUBLE", "text": "VARCHAR"}
-        return [
-            f"CAST(NULL AS {kinds[kind]}) AS {quoted(attribute)}"
-            for attribute, kind in self.attributes.items()
-            if attribute not in held
-        ]
+        columns, known = cut_at(self._table(name), self.as_of_date, self.attributes, DuckDB())
+        return f"SELECT {', '.join(columns)} FROM {name} WHERE {known}"
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return a table as it stood at ``as_of_date``, its rows in one order whatever came in."""
@@ -234,18 +210,51 @@ class Tables:
         )
 
 
-def _cut(column: Column, loaded: Loaded, day: str) -> str:
+def cut_at(
+    loaded: Loaded, as_of: date, attributes: Mapping[str, AttributeKind], d: Dialect
+) -> tuple[list[str], str]:
+    """Return SQL of a settled table's columns as known at midnight of a day, and of which rows.
+
+    This is where time is cut, whatever engine holds the rows.
+    """
+    day = f"DATE '{as_of}'"
+    listed = [_cut(column, loaded, day, d) for column in loaded.table.columns]
+    listed.append(f"{loaded.known_on} AS known_on")
+    listed.append(
+        f"CASE WHEN superseded_on < {day} THEN superseded_on END AS superseded_on"
+        if loaded.has_versions
+        else "CAST(NULL AS DATE) AS superseded_on"
+    )
+    for extra in loaded.extras:
+        cell = d.quoted(extra)
+        listed.append(f"{d.number(cell)} AS {cell}" if attributes.get(extra) == "number" else cell)
+    if loaded.table.name == "accounts":
+        listed += _only_dated(loaded, attributes, d)
+    return listed, f"{loaded.known_on} < {day}"
+
+
+def _only_dated(accounts: Loaded, attributes: Mapping[str, AttributeKind], d: Dialect) -> list[str]:
+    """Return empty columns for attributes of which only account_changes tells."""
+    held = {*accounts.table.by_column, *accounts.extras}
+    kinds = {"number": "DOUBLE", "text": d.typed("VARCHAR")}
+    return [
+        f"CAST(NULL AS {kinds[kind]}) AS {d.quoted(attribute)}"
+        for attribute, kind in attributes.items()
+        if attribute not in held
+    ]
+
+
+def _cut(column: Column, loaded: Loaded, day: str, d: Dialect) -> str:
     """Return the SQL of a column at a day: second dates and what is told with them are cut."""
-    name = quoted(column.name)
+    name, kind = d.quoted(column.name), d.typed(sql_type(column))
     if column.name not in loaded.columns:
-        kind = sql_type(column)
         default = "NULL" if column.default is None else str(column.default).lower()
         return f"CAST({default} AS {kind}) AS {name}"
     for second in loaded.table.second_dates:
         if column.name == second.column or column.name in second.also:
             if second.column not in loaded.columns:
-                return f"CAST(NULL AS {sql_type(column)}) AS {name}"
-            return f"CASE WHEN {quoted(second.column)} < {day} THEN {name} END AS {name}"
+                return f"CAST(NULL AS {kind}) AS {name}"
+            return f"CASE WHEN {d.quoted(second.column)} < {day} THEN {name} END AS {name}"
     if column.default is not None:
         return f"coalesce({name}, {str(column.default).lower()}) AS {name}"
     return name

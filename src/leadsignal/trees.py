@@ -41,10 +41,14 @@ def by_blocks(fill: Callable[[slice], None], rows: int) -> None:
 
 
 def threads() -> int:
-    """Return how many threads to use: LEADSIGNAL_THREADS, else as many as there are processors."""
-    given = os.environ.get("LEADSIGNAL_THREADS", "")
-    if given.isdigit() and int(given) > 0:
-        return int(given)
+    """Return how many threads to use: LEADSIGNAL_THREADS, else OMP_NUM_THREADS, else one a core.
+
+    Spark sets OMP_NUM_THREADS to the cores of a task, of which a machine runs many.
+    """
+    for name in ("LEADSIGNAL_THREADS", "OMP_NUM_THREADS"):
+        given = os.environ.get(name, "")
+        if given.isdigit() and int(given) > 0:
+            return int(given)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -68,10 +68,11 @@ def tune_model(
     Each fold has a cut-off; a candidate is fitted on what two thirds of the customers showed by
     then and judged, by log-loss, on the other third's snapshots between this cut-off and the next,
     followed for a whole horizon; each third is held out once. Raises OptionError where the panel
-    is too short for the folds, or no candidate is given.
+    is a sample or too short for the folds, or no candidate is given.
     """
     import pandas as pd
 
+    panel.refuse_sample("tuning")
     base = model or ChurnModel()
     if not candidates:
         raise OptionError("no candidate is given", "Give a list of parameter settings")

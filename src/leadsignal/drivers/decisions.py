@@ -60,6 +60,7 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
     Rows after notice know the end; without moving it, almost every churn would go with them.
     Raises OptionError for an unknown cause, ModelError where fewer than 10 ends are left.
     """
+    panel.refuse_sample("a hazard ratio")
     every = _churn_causes(panel)
     causes = _asked(every, cause, without)
     frame, ended, pending, unseen = _before_notice(panel)

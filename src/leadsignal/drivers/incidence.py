@@ -97,6 +97,7 @@ def cumulative_incidence(
     >>> ls.cumulative_incidence(panel, horizons=["365d"]).to_frame()["cause"].iloc[-1]
     'all churn'
     """
+    panel.refuse_sample("a cumulative incidence")
     days = [days_in(horizon) for horizon in horizons]
     accounts = _accounts(panel, by)
     causes = tuple(sorted(accounts["cause"].dropna().unique()))

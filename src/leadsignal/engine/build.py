@@ -34,7 +34,6 @@ from leadsignal.indicators.declare import (
     UsageToBest,
     measures,
 )
-from leadsignal.sources.parts import quoted
 from leadsignal.success import Process
 
 KEY_COLUMNS = (
@@ -53,6 +52,13 @@ KEY_COLUMNS = (
     "arr",
 )
 """The columns that every panel has before its indicators."""
+
+ROW_ORDER = "account_no, t"
+"""In which order the rows of a panel stand: by account_id and day, told in the engine's words."""
+
+
+SAMPLE_WEIGHT = "sample_weight"
+"""For how many rows of the whole panel a row of a sample stands."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def episode_steps(recipe: Recipe) -> list[Step]:
 
 
 def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
-    """Return the steps in their order, and the SELECT that gives the panel from them."""
+    """Return the steps in their order, and the SELECT of the panel's rows, in no order."""
     wanted = _wanted(recipe)
     steps = [
         *spine_steps(recipe.grid, recipe.accounts, recipe.attributes),
@@ -167,7 +173,7 @@ def _last_episode_step(recipe: Recipe, columns: Mapping[Measure, str]) -> Step:
     states = {m.process: column for m, column in columns.items() if isinstance(m, ProcessState)}
     pair = d.pair("adopted", "lapsed")
     seen = ", ".join(
-        f"MAX(CASE WHEN process = '{process}' THEN {pair} END) AS {column}"
+        f"MAX(CASE WHEN process = {d.literal(process)} THEN {pair} END) AS {column}"
         for process, column in states.items()
     )
     carried = ", ".join(f"MAX({c}) OVER ({along}) AS {c}" for c in states.values())
@@ -189,8 +195,8 @@ def _select(recipe: Recipe, columns: Mapping[Measure, str], made: Sequence[str])
         frozenset(a for a, kind in recipe.attributes.items() if kind == "number"),
     )
     values = [
-        f"CAST({write.rule(i.rule)} AS {'DOUBLE' if i.kind == 'number' else 'VARCHAR'})"
-        f" AS {quoted(i.name)}"
+        f"CAST({write.rule(i.rule)} AS {'DOUBLE' if i.kind == 'number' else 'STRING'})"
+        f" AS {d.quoted(i.name)}"
         for i in recipe.indicators
     ]
     joins = " ".join(f"LEFT JOIN {table} USING (account_no, t)" for table in made)
@@ -200,5 +206,22 @@ def _select(recipe: Recipe, columns: Mapping[Measure, str], made: Sequence[str])
     next_t = "LEAD(t) OVER (PARTITION BY account_no ORDER BY t) AS next_t"
     return (
         f"SELECT {', '.join([*keys, *values])} FROM (SELECT *, {next_t} FROM grid JOIN spine"
-        f" USING (account_no) {joins}) AS joined ORDER BY account_no, t"
+        f" USING (account_no) {joins}) AS joined"
+    )
+
+
+def sampled(select: str, share: float, horizon: int, seed: int) -> str:
+    """SQL: of a panel's rows those from which an end is seen within ``horizon``, and a share of
+    the others, with their weights.
+
+    Whether a row is drawn depends on its account, its day and the seed alone: on neither the
+    engine nor the order of rows.
+    """
+    below = f"{min(int(share * 16**8), 16**8 - 1):08x}"
+    drawn = f"md5('{seed} ' || account_id || ' ' || CAST(snapshot_on AS STRING))"
+    seen = f"COALESCE(ended_within <= {horizon}, FALSE)"
+    return (
+        f"SELECT *, CASE WHEN {seen} THEN CAST(1 AS DOUBLE) ELSE CAST({1 / share!r} AS DOUBLE) END"
+        f" AS {SAMPLE_WEIGHT} FROM ({select}) AS panel"
+        f" WHERE {seen} OR SUBSTR({drawn}, 1, 8) < '{below}'"
     )

@@ -11,21 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leadsignal.engine.dialect import Dialect
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.indicators.declare import Running, Standing, Trailing, Where
 from leadsignal.schema import BY_NAME
-from leadsignal.sources.parts import literal, quoted
 
 Count = Trailing | Standing | Running
 
 
-def condition(where: Where) -> str:
+def condition(where: Where, d: Dialect) -> str:
     """SQL for conditions that all must hold."""
     if not where:
         return "TRUE"
     return " AND ".join(
-        f"{quoted(column)} IN ({', '.join(literal(value) for value in values)})"
-        for column, values in where
+        f"{d.quoted(column)} IN ({', '.join(map(d.literal, values))})" for column, values in where
     )
 
 
@@ -39,23 +38,23 @@ class Span:
     when: str
 
 
-def _span(measure: Count, source: Source) -> Span:
+def _span(measure: Count, source: Source, d: Dialect) -> Span:
     day = "since" if isinstance(measure, Standing) else "day"
-    begins = quoted(f"{getattr(measure, day)}_no")
+    begins = d.quoted(f"{getattr(measure, day)}_no")
     first = f"(GREATEST({begins}, known) + 1)"
     ends = []
     if isinstance(measure, Trailing):
         ends.append(f"{begins} + {measure.window}")
     if isinstance(measure, Standing):
-        ends.append(quoted(f"{measure.until}_no"))
+        ends.append(d.quoted(f"{measure.until}_no"))
     if source.versioned:
         ends.append("superseded")
     last = f"LEAST({', '.join(ends)})" if len(ends) > 1 else (ends[0] if ends else "NULL")
     total = None if isinstance(measure, Standing) else measure.total
-    weight = quoted(f"{total}_whole") if total else "1"
+    weight = d.quoted(f"{total}_whole") if total else "1"
     where = () if isinstance(measure, Running) else measure.where
     if where:
-        weight = f"CASE WHEN {condition(where)} THEN {weight} ELSE 0 END"
+        weight = f"CASE WHEN {condition(where, d)} THEN {weight} ELSE 0 END"
     when = []
     if not BY_NAME[source.name].by_column[getattr(measure, day)].required:
         when.append(f"{begins} IS NOT NULL")
@@ -80,9 +79,12 @@ def rows_step(source: Source, grid: Grid, measures: Sequence[Count]) -> Step:
         "first",
         f"{d.day('known_on')} AS known",
         *([f"{d.day('superseded_on')} AS superseded"] if source.versioned else []),
-        *[f"{d.day(quoted(day))} AS {quoted(f'{day}_no')}" for day in days],
-        *[f"{d.scaled(quoted(t), _places(source, t))} AS {quoted(f'{t}_whole')}" for t in totals],
-        *[quoted(column) for column in [*tested, *users]],
+        *[f"{d.day(d.quoted(day))} AS {d.quoted(f'{day}_no')}" for day in days],
+        *[
+            f"{d.scaled(d.quoted(t), _places(source, t))} AS {d.quoted(f'{t}_whole')}"
+            for t in totals
+        ],
+        *[d.quoted(column) for column in [*tested, *users]],
     ]
     return Step(
         f"rows_{source.name}",
@@ -110,10 +112,10 @@ class _Delta:
     when: str
 
 
-def _deltas(measures: Sequence[Count], source: Source) -> list[_Delta]:
+def _deltas(measures: Sequence[Count], source: Source, d: Dialect) -> list[_Delta]:
     deltas = []
     for index, measure in enumerate(measures):
-        span = _span(measure, source)
+        span = _span(measure, source, d)
         deltas.append(_Delta(index, span.first, span.weight, span.when))
         if span.last != "NULL":
             deltas.append(_Delta(index, f"({span.last} + 1)", f"-({span.weight})", span.when))
@@ -124,9 +126,8 @@ def counts_step(
     source: Source, grid: Grid, measures: Sequence[Count], columns: Sequence[str]
 ) -> Step:
     """Counts of all measures of one table that do not ask for distinct users."""
-    return summed(
-        f"counts_{source.name}", f"rows_{source.name}", grid, _deltas(measures, source), columns
-    )
+    deltas = _deltas(measures, source, grid.dialect)
+    return summed(f"counts_{source.name}", f"rows_{source.name}", grid, deltas, columns)
 
 
 def summed(
@@ -168,20 +169,21 @@ def users_steps(
     the rows before. ``before`` is the latest day among the user's earlier-known rows, ``after``
     the first day of the user's next row that extends.
     """
-    day = quoted(f"{measures[0].day}_no")
+    d = grid.dialect
+    day = d.quoted(f"{measures[0].day}_no")
     rows = f"rows_{source.name}"
     numbered = f"{made}_rows"
     steps = [
         Step(
             f"{made}_users",
-            f"SELECT user_id, ROW_NUMBER() OVER (ORDER BY user_id) AS user_no FROM "
-            f"(SELECT DISTINCT user_id FROM {rows} WHERE user_id IS NOT NULL) AS u",
+            f"SELECT user_id, {d.number_of('user_id')} AS user_no FROM"
+            f" (SELECT DISTINCT user_id FROM {rows} WHERE user_id IS NOT NULL) AS u",
         ),
         Step(
             numbered,
             f"SELECT account_no, first, user_no, {day} AS day, GREATEST({day}, known) + 1 AS begins"
             f" FROM {rows} JOIN {made}_users USING (user_id)"
-            f" WHERE {condition(measures[0].where)}",
+            f" WHERE {condition(measures[0].where, d)}",
         ),
         *stays_steps(made, numbered, "account_no, first, user_no", late=source.late),
     ]

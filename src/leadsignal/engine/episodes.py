@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from leadsignal.engine.counts import condition, stays_steps
 from leadsignal.engine.grid import Grid, Source, Step
-from leadsignal.sources.parts import literal
 from leadsignal.success import Process
 
 WHOLE = 10**6
@@ -42,7 +41,7 @@ def episodes_steps(process: Process, number: int, source: Source, grid: Grid) ->
 
 def _rows(p: str, process: Process, source: Source, grid: Grid) -> Step:
     d = grid.dialect
-    where = condition((("behavior", process.behaviors),))
+    where = condition((("behavior", process.behaviors),), d)
     return Step(
         f"{p}_rows",
         f"SELECT account_no, user_id, {d.day('occurred_at')} AS day, {d.day('known_on')} AS known,"
@@ -64,7 +63,7 @@ def _quantity_changes(p: str, process: Process) -> str:
 def _user_steps(p: str, process: Process, source: Source, grid: Grid, spans: str) -> list[Step]:
     users = Step(
         f"{p}_users",
-        f"SELECT user_id, ROW_NUMBER() OVER (ORDER BY user_id) AS user_no FROM"
+        f"SELECT user_id, {grid.dialect.number_of('user_id')} AS user_no FROM"
         f" (SELECT DISTINCT user_id FROM {p}_rows WHERE user_id IS NOT NULL) AS u",
     )
     if source.late:
@@ -149,7 +148,7 @@ def _episodes(p: str, process: Process, source: Source, grid: Grid) -> str:
         f" WHERE adopted <> COALESCE(was, FALSE)"
     )
     return (
-        f"SELECT account_no, {literal(process.name)} AS process,"
+        f"SELECT account_no, {grid.dialect.literal(process.name)} AS process,"
         f" GREATEST(x, {known_from(process, source)}) AS adopted,"
         f" CASE WHEN next_x < LEAST({', '.join(until)}) THEN next_x END AS lapsed"
         f" FROM ({turns}) AS e JOIN spine USING (account_no)"

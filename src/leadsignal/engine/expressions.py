@@ -29,7 +29,6 @@ from leadsignal.indicators.declare import (
     Trailing,
     UsageToBest,
 )
-from leadsignal.sources.parts import literal, quoted
 from leadsignal.success import Process
 
 RENEWED = DaysSince("contract_changes", "changed_at", (("kind", ("renewal",)),))
@@ -132,8 +131,10 @@ class Expressions:
         return known, column, lapsed
 
     def _applies(self, process: Process) -> str:
+        d = self.grid.dialect
         tests = [
-            f"COALESCE({quoted(f'own_{attribute}')} IN ({', '.join(map(literal, values))}), FALSE)"
+            f"COALESCE({d.quoted(f'own_{attribute}')}"
+            f" IN ({', '.join(map(d.literal, values))}), FALSE)"
             for attribute, values in sorted(process.applies_to.items())
         ]
         return " AND ".join(tests) or "TRUE"
@@ -177,7 +178,7 @@ class Expressions:
         )
 
     def _attribute(self, attribute: Attribute) -> str:
-        own = quoted(f"own_{attribute.name}")
+        own = self.grid.dialect.quoted(f"own_{attribute.name}")
         if not attribute.dated:
             return own
         dated = self.columns[dated_attribute(attribute.name)]
@@ -188,8 +189,8 @@ class Expressions:
 
     def _arr(self) -> str:
         if ARR_DELTA not in self.columns:
-            return "first_arr / 100.0"
-        return f"(first_arr + COALESCE({self.columns[ARR_DELTA]}, 0)) / 100.0"
+            return "first_arr / CAST(100 AS DOUBLE)"
+        return f"(first_arr + COALESCE({self.columns[ARR_DELTA]}, 0)) / CAST(100 AS DOUBLE)"
 
     def _term_months(self) -> str:
         if NEW_TERM not in self.columns:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from leadsignal.engine.dialect import GRID_ORIGIN, DuckDB
-from leadsignal.sources.parts import literal, quoted
+from leadsignal.engine.dialect import GRID_ORIGIN, Dialect, DuckDB
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Grid:
     as_of: int
     every: int
     only_as_of: bool = False
-    dialect: DuckDB = field(default_factory=DuckDB)
+    dialect: Dialect = field(default_factory=DuckDB)
 
     def next_on_grid(self, day: str) -> str:
         """SQL: the first day of the calendar grid that is not before ``day``."""
@@ -76,8 +75,9 @@ def spine_steps(grid: Grid, accounts: Source, attributes: Iterable[str] = ()) ->
     rows = _dated_accounts(grid, accounts, attributes)
     steps = []
     if accounts.versioned:
-        order = "COALESCE(recorded_at, CAST(started_on AS TIMESTAMP)), superseded_on NULLS LAST"
-        by_account = f"PARTITION BY account_id ORDER BY {order}, started_on, term_months, arr"
+        order = f"COALESCE(recorded_at, {grid.dialect.moment('started_on')})"
+        order += ", superseded_on NULLS LAST, started_on, term_months NULLS LAST, arr NULLS LAST"
+        by_account = f"PARTITION BY account_id ORDER BY {order}"
         numbered = f"ROW_NUMBER() OVER ({by_account}) AS version_no"
         steps = [
             Step("account_versions", _dated_accounts(grid, accounts, attributes, f", {numbered}"))
@@ -95,7 +95,7 @@ def spine_steps(grid: Grid, accounts: Source, attributes: Iterable[str] = ()) ->
     last = f"LEAST(COALESCE(ended - 1, {grid.as_of}), {grid.as_of})"
     first = str(grid.as_of) if grid.only_as_of else "entry"
     spine = f"""
-        SELECT *, CAST(ROW_NUMBER() OVER (ORDER BY account_id) AS INTEGER) AS account_no,
+        SELECT *, {grid.dialect.number_of("account_id")} AS account_no,
                {first} AS first
         FROM (SELECT *, {last} AS last FROM ({rows}) AS dated) AS bounded
         WHERE entry <= last AND {first} <= last
@@ -111,7 +111,7 @@ def _dated_accounts(
     entries = [d.day("started_on"), d.day("CAST(recorded_at AS DATE)") + " + 1"]
     if accounts.complete_from is not None:
         entries.append(str(accounts.complete_from))
-    own = "".join(f", {quoted(a)} AS {quoted(f'own_{a}')}" for a in attributes)
+    own = "".join(f", {d.quoted(a)} AS {d.quoted(f'own_{a}')}" for a in attributes)
     return f"""
         SELECT account_id, COALESCE(customer_id, account_id) AS customer_id,
                {d.day("started_on")} AS started, {d.day("ended_on")} AS ended,
@@ -124,7 +124,7 @@ def _dated_accounts(
 
 def facts_step(grid: Grid, attributes: Iterable[str]) -> Step:
     """What the version of an account that was newest at each snapshot says of it."""
-    own = "".join(f", {quoted(f'own_{a}')}" for a in attributes)
+    own = "".join(f", {grid.dialect.quoted(f'own_{a}')}" for a in attributes)
     return Step(
         "facts",
         f"""
@@ -161,6 +161,7 @@ def grid_step(grid: Grid) -> Step:
 
 def outcome_columns(grid: Grid, causes: Mapping[str, str], not_churn: tuple[str, ...]) -> str:
     """SQL columns of the counting process; needs spine and ``next_t``, the account's next row."""
+    literal = grid.dialect.literal
     until = f"LEAST(COALESCE(next_t, {grid.as_of}), COALESCE(ended, {grid.as_of}), {grid.as_of})"
     over = f"ended IS NOT NULL AND ended <= COALESCE(next_t, {grid.as_of})"
     kept = ", ".join(literal(reason) for reason in not_churn)
@@ -170,13 +171,13 @@ def outcome_columns(grid: Grid, causes: Mapping[str, str], not_churn: tuple[str,
     named = " ".join(cause) + " ELSE 'churn' END" if causes or kept else "'churn'"
     churned = f"COALESCE(end_reason NOT IN ({kept}), TRUE)" if kept else "TRUE"
     return f"""
-        t - started AS start,
-        {until} - started AS stop,
+        CAST(t - started AS BIGINT) AS start,
+        CAST({until} - started AS BIGINT) AS stop,
         CASE WHEN {over} AND {churned} THEN 1 ELSE 0 END AS event,
         CASE WHEN {over} THEN {named} END AS cause,
-        LEAST(COALESCE(ended, {grid.as_of}), {grid.as_of}) - t AS days_observed,
-        ended - t AS ended_within,
-        LEAST(COALESCE(told, ended), COALESCE(ended, told)) - t AS known_within,
+        CAST(LEAST(COALESCE(ended, {grid.as_of}), {grid.as_of}) - t AS BIGINT) AS days_observed,
+        CAST(ended - t AS BIGINT) AS ended_within,
+        CAST(LEAST(COALESCE(told, ended), COALESCE(ended, told)) - t AS BIGINT) AS known_within,
         CASE WHEN ended IS NOT NULL THEN {named} END AS end_cause,
         COALESCE(notice < t, FALSE) AS notice_given
     """

@@ -13,7 +13,6 @@ from leadsignal.engine.counts import condition
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.errors import OptionError
 from leadsignal.indicators.declare import DaysSince, DaysSinceBest, Latest
-from leadsignal.sources.parts import quoted
 
 Seen = Latest | DaysSince | DaysSinceBest
 
@@ -27,12 +26,13 @@ def latest_step(
             f"{source.name} has versions, and a version that is replaced cannot be taken out of "
             "what was seen so far. Count what stands instead (Standing, Trailing)"
         )
+    d = grid.dialect
     along = "PARTITION BY account_no ORDER BY t ROWS UNBOUNDED PRECEDING"
     joins, selected = [], []
     for day in dict.fromkeys(measure.day for measure in measures):
         group, made = _seen_on(source, grid, day, measures, columns)
-        joins.append(f"LEFT JOIN ({group}) AS {quoted(f'on_{day}')} USING (account_no, t)")
-        selected += [f"MAX({column}) OVER ({along}){part} AS {column}" for column, part in made]
+        joins.append(f"LEFT JOIN ({group}) AS {d.quoted(f'on_{day}')} USING (account_no, t)")
+        selected += [f"(MAX({column}) OVER ({along})){part} AS {column}" for column, part in made]
     inner = ", ".join(["account_no", "t", *selected])
     return Step(f"latest_{source.name}", f"SELECT {inner} FROM grid {' '.join(joins)}")
 
@@ -45,21 +45,21 @@ def _seen_on(
     columns: Sequence[str],
 ) -> tuple[str, list[tuple[str, str]]]:
     d = grid.dialect
-    number = d.day(quoted(day))
+    number = d.day(d.quoted(day))
     known = f"(GREATEST({number}, {d.day('known_on')}) + 1)"
     selected, made = [], []
     for measure, column in zip(measures, columns, strict=True):
         if measure.day != day:
             continue
         if isinstance(measure, Latest):
-            value, part = d.pair(number, quoted(measure.column)), ".b"
-            when = f"{condition(measure.where)} AND {quoted(measure.column)} IS NOT NULL"
+            value, part = d.pair(number, d.quoted(measure.column)), ".b"
+            when = f"{condition(measure.where, d)} AND {d.quoted(measure.column)} IS NOT NULL"
         elif isinstance(measure, DaysSinceBest):
             # The day is kept beside the value that it is the day of.
-            value, part = d.pair(quoted(measure.column), number), ".b"
-            when = f"{condition(measure.where)} AND {quoted(measure.column)} IS NOT NULL"
+            value, part = d.pair(d.quoted(measure.column), number), ".b"
+            when = f"{condition(measure.where, d)} AND {d.quoted(measure.column)} IS NOT NULL"
         else:
-            value, part, when = number, "", condition(measure.where)
+            value, part, when = number, "", condition(measure.where, d)
         selected.append(f"MAX(CASE WHEN {when} THEN {value} END) AS {column}")
         made.append((column, part))
     return (

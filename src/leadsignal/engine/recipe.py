@@ -1,0 +1,136 @@
+"""From checked tables and a Success Analysis to what a panel is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Literal, Protocol
+
+from leadsignal.engine.build import Recipe
+from leadsignal.engine.dialect import Dialect, DuckDB, day_number
+from leadsignal.engine.grid import Grid, Source
+from leadsignal.errors import OptionError
+from leadsignal.indicators import ROW_COLUMNS, Given, declare_indicators
+from leadsignal.project import Project
+from leadsignal.schema import BY_NAME
+from leadsignal.success import SuccessAnalysis
+from leadsignal.tables import Coverage
+
+
+class CheckedTables(Protocol):
+    """What a panel needs to know of tables, wherever their rows lie."""
+
+    @property
+    def project(self) -> Project:
+        """The options they were read with."""
+
+    @property
+    def as_of_date(self) -> date:
+        """The day at whose midnight they are known."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tables there are."""
+
+    @property
+    def attributes(self) -> Mapping[str, Literal["text", "number"]]:
+        """The declared attributes of accounts."""
+
+    @property
+    def coverage(self) -> Mapping[str, Coverage]:
+        """Rows, and the days between which each table is complete."""
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Return the columns that a table's source holds."""
+
+
+def panel_recipe(
+    tables: CheckedTables,
+    analysis: SuccessAnalysis,
+    every: int,
+    read: Callable[[str], str],
+    *,
+    only_as_of: bool = False,
+    dialect: Dialect | None = None,
+) -> Recipe:
+    """Return what a panel is made from.
+
+    ``read`` gives the SELECT of a table's rows and versions, cut at as_of, in ``dialect`` (default:
+    DuckDB's). Raises OptionError where the analysis asks for what the tables do not have.
+    """
+    dialect = dialect or DuckDB()
+    _check_fits(tables, analysis)
+    project = tables.project
+    given = Given(
+        {table: frozenset(tables.columns(table)) for table in tables.names},
+        tables.attributes,
+        analysis,
+        project.usage_low,
+    )
+    return Recipe(
+        Grid(day_number(tables.as_of_date), every, only_as_of, dialect),
+        _source(tables, "accounts", read, dialect),
+        {t: _source(tables, t, read, dialect) for t in tables.names if t != "accounts"},
+        declare_indicators(given),
+        analysis.processes,
+        tables.attributes,
+        {reason: cause for cause, reasons in project.causes.items() for reason in reasons},
+        project.not_churn,
+    )
+
+
+def _source(
+    tables: CheckedTables, table: str, read: Callable[[str], str], dialect: Dialect
+) -> Source:
+    declared, coverage = BY_NAME[table], tables.coverage[table]
+    sql = read(table)
+    added = ROW_COLUMNS.get(table, {})
+    if added:
+        columns = ", ".join(f"{rule} AS {dialect.quoted(column)}" for column, rule in added.items())
+        sql = f"SELECT *, {columns} FROM ({sql}) AS history"
+    recorded, given = "recorded_at" in tables.columns(table), tables.project.tables.get(table)
+    decimals = {column.name: column.decimals for column in declared.columns}
+    return Source(
+        table,
+        sql,
+        _number(coverage.complete_from),
+        _number(coverage.complete_through),
+        assumed=given is None or given.complete_from is None,
+        late=recorded,
+        versioned=recorded and declared.key is not None,
+        decimals={**decimals, **dict.fromkeys(added, 6)},
+    )
+
+
+def _number(day: date | None) -> int | None:
+    return None if day is None else day_number(day)
+
+
+def _check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
+    """Refuse an analysis that asks for what the tables do not have, all faults at once."""
+    problems = []
+    users = [p.name for p in analysis.processes if p.by_users > 1]
+    behaviors = tables.columns("behaviors") if "behaviors" in tables.names else ()
+    if users and behaviors and "user_id" not in behaviors:
+        problems.append(f"{', '.join(users)} counts users (by_users), but behaviors has no user_id")
+    if analysis.processes and not behaviors:
+        problems.append("the analysis names essential processes, but there is no behaviors table")
+    texts = {name for name, kind in tables.attributes.items() if kind == "text"}
+    for process in analysis.processes:
+        missing = sorted(set(process.applies_to) - texts)
+        if missing:
+            problems.append(
+                f"{process.name} applies to accounts by {', '.join(missing)}, which is not a "
+                "declared text attribute of accounts"
+            )
+    for segment in analysis.segments:
+        if missing := sorted(set(segment.applies_to) - texts):
+            problems.append(
+                f"a segment applies to accounts by {', '.join(missing)}, which is not a declared "
+                "text attribute of accounts"
+            )
+    if problems:
+        raise OptionError(
+            "the success analysis and the tables do not fit: " + "; ".join(problems),
+            "Correct success.toml, or declare the attributes and tables in leadsignal.toml",
+        )

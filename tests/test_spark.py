@@ -1,0 +1,223 @@
+"""The panel on Apache Spark: the same rows as DuckDB's, cell for cell.
+
+Needs pyspark and a Java runtime; without them every test here is skipped and says why. More random
+tables than these: benchmarks/spark_panels.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import leadsignal as ls
+from leadsignal.engine.dialect import DuckDB, Spark
+from leadsignal.engine.spark import Rows, staging_folder
+from leadsignal.success import Process, SuccessAnalysis
+from random_tables import random_case
+from spark_session import missing, small_session
+
+if reason := missing():
+    pytest.skip(reason, allow_module_level=True)
+
+# py4j, which speaks to Java, leaves sockets to the garbage collector.
+pytestmark = [
+    pytest.mark.xdist_group("spark"),
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A small session: little memory, few partitions, no code generation for so few rows."""
+    session = small_session(tmp_path_factory.mktemp("spark"))
+    yield session
+    session.stop()
+
+
+def assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
+# The random cases 0, 2 and 14 have between them all tables, late records, versions also of
+# accounts, users and dated attributes.
+
+
+def test_random_tables_give_the_same_panel_and_leave_the_session_as_it_was(spark: Any) -> None:
+    spark.sql("SELECT 1 AS mine").createOrReplaceTempView("grid")
+    before, views = dict(spark.conf.getAll), global_views(spark)
+    case = random_case(0)
+    tables = case.read()
+    with ls.build_spark_panel(tables, case.analysis, session=spark) as panel:
+        assert panel.frame.sparkSession is spark
+        assert "SparkPanel every" in repr(panel)
+        assert len(global_views(spark)) > len(views)
+        found = panel.collect()
+    assert spark.table("grid").columns == ["mine"]
+    assert dict(spark.conf.getAll) == before
+    assert global_views(spark) == views
+    expected = ls.build_panel(tables, case.analysis)
+    assert len(expected.frame)
+    assert_same(found.frame, expected.frame)
+    assert found.indicators == expected.indicators
+    assert found.columns == expected.columns
+    assert found.to_dict() == expected.to_dict()
+
+
+def global_views(spark: Any) -> list[str]:
+    return sorted(row["viewName"] for row in spark.sql("SHOW VIEWS IN global_temp").collect())
+
+
+def test_random_tables_give_the_same_rows_written_as_parquet(spark: Any, tmp_path: Path) -> None:
+    case = random_case(14)
+    tables = case.read()
+    with ls.build_spark_panel(tables, case.analysis, session=spark) as panel:
+        panel.write(tmp_path / "panel")
+        with pytest.raises(Exception, match="already exists"):
+            panel.write(tmp_path / "panel")
+    found = pq.read_table(tmp_path / "panel").to_pandas(
+        date_as_object=False, coerce_temporal_nanoseconds=True
+    )
+    found = found.sort_values(["account_id", "snapshot_on"], ignore_index=True)
+    assert_same(found, ls.build_panel(tables, case.analysis).frame)
+
+
+def in_spark(spark: Any, tables: ls.Tables, folder: Path) -> dict[str, Any]:
+    """The rows of tables as frames of Spark, typed, as someone's warehouse would have them."""
+    frames = {}
+    for name in tables.names:
+        listed = ", ".join(f'"{column}"' for column in tables.columns(name))
+        tables.connection.cursor().execute(
+            f"COPY (SELECT {listed} FROM {name}) TO '{folder / name}.parquet' (FORMAT parquet)"
+        ).fetchall()
+        frames[name] = spark.read.parquet(f"{folder / name}.parquet")
+    return frames
+
+
+def test_tables_that_are_in_spark_give_the_same_rows(spark: Any, tmp_path: Path) -> None:
+    case = random_case(2)
+    tables = case.read()
+    frames = in_spark(spark, tables, tmp_path)
+    there = ls.read_spark_tables(frames, project=case.project, as_of=case.as_of)
+    assert there.coverage == tables.coverage
+    assert there.attributes == tables.attributes
+    expected = ls.build_panel(tables, case.analysis).frame
+    assert_same(ls.build_panel(there, case.analysis).frame, expected)
+
+
+def test_faults_of_tables_in_spark_are_told_all_at_once(spark: Any) -> None:
+    accounts = spark.sql(
+        "SELECT * FROM VALUES ('a', DATE '2024-01-01', DATE '2024-02-01'),"
+        " ('a', DATE '2024-01-01', DATE '2023-01-01') AS v(account_id, started_on, ended_on)"
+    )
+    tickets = spark.sql("SELECT 'b' AS account_id, DATE '2024-01-05' AS opened_at")
+    usage = spark.sql("SELECT 'a' AS account_id, '2024-01-05' AS used_on, 1 AS amount")
+    with pytest.raises(ls.TablesError, match="type string is not read as used_on"):
+        ls.read_spark_tables({"accounts": accounts, "usage": usage})
+    with pytest.raises(ls.TablesError) as told:
+        ls.read_spark_tables({"accounts": accounts, "tickets": tickets})
+    for problem in ("1 rows: lies before started_on", "1 keys stand in several", "no such account"):
+        assert problem in str(told.value)
+
+
+def test_scores_from_spark_are_those_of_this_machine(spark: Any, tmp_path: Path) -> None:
+    tables = ls.read_tables(ls.sample_folder())
+    analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
+    panel = ls.build_panel(tables, analysis)
+    model = ls.ChurnModel(estimator="logistic").fit(panel)
+    expected = ls.score_accounts(model, tables, effects={}).frame.set_index("account_id")
+    # Rows that are there already: how Spark makes them is tested above.
+    ls.write_panel(tables, analysis, tmp_path / "panel.parquet")
+    rows = spark.read.parquet(str(tmp_path / "panel.parquet"))
+    held = {each.name: getattr(panel, each.name) for each in fields(panel)}
+    there = ls.SparkPanel(**{**held, "frame": rows, "_rows": Rows(rows, (), ())})
+    found = there.score(model).toPandas().set_index("account_id")
+    assert sorted(found.index) == sorted(expected.index)
+    assert set(found.columns) <= set(expected.columns)
+    expected = expected.loc[found.index]
+    for name in [c for c in found.columns if c.startswith(("risk", "still", "expected"))]:
+        np.testing.assert_allclose(found[name].astype(float), expected[name], rtol=1e-12)
+    assert (found["model_version"] == model.version_).all()
+
+
+ODD = "it's \\ \"so\" `called` \\' {x} -- é"
+"""What would end a text or a name, were it not spelt as the engine wants it."""
+
+
+def test_odd_texts_and_names_stay_what_they_are_and_samples_are_alike(spark: Any) -> None:
+    frames = {
+        "accounts": pd.DataFrame(
+            {
+                "account_id": [ODD, "b", "c"],
+                "started_on": "2024-01-01",
+                "ended_on": ["2024-03-01", "2024-04-01", None],
+                "end_reason": [ODD, "price", None],
+                ODD: [ODD, "x", None],
+            }
+        ),
+        "behaviors": pd.DataFrame(
+            {
+                "account_id": [ODD, ODD, "b"],
+                "occurred_at": ["2024-01-05", "2024-02-05", "2024-02-06"],
+                "behavior": [ODD, ODD, "other"],
+                "user_id": [ODD, "u", "u"],
+            }
+        ),
+    }
+    tables = ls.read_tables(
+        frames, as_of="2024-05-01", attributes=[ODD], not_churn=[ODD], causes={"dear": ["price"]}
+    )
+    process = Process("p", (ODD,), 1, 30, applies_to={ODD: (ODD,)})
+    analysis = SuccessAnalysis((process,))
+    found = ls.build_panel(tables, analysis, session=spark).frame
+    assert_same(found, ls.build_panel(tables, analysis).frame)
+    assert set(found["end_cause"].dropna()) == {ODD, "dear"}
+    assert "adopted" in set(found["p_state"])
+    drawn = ls.sample_panel(tables, analysis, share=0.4, horizon="30d", session=spark).frame
+    assert_same(drawn, ls.sample_panel(tables, analysis, share=0.4, horizon="30d").frame)
+    assert 0 < len(drawn) < len(found)
+
+
+NUMBERS = (
+    *("1", " 2.5 ", "-.5", "5.", "+3", "1e3", "1E-2", "12d", "1f", "0x10", "", " ", "1 2", "NaN"),
+    *("inf", "-Infinity", "abc", "1,5", "1_000", "é", "1e", ".", "1e999", "1__0", "_1", "INF"),
+)
+
+
+def test_texts_are_numbers_in_both_or_in_neither(spark: Any) -> None:
+    rows = ", ".join(f"({Spark().literal(text)})" for text in NUMBERS)
+    found = spark.sql(f"SELECT {Spark().number('x')} AS y FROM VALUES {rows} AS v(x)").toPandas()
+    rows = ", ".join(f"({DuckDB().literal(text)})" for text in NUMBERS)
+    query = f"SELECT {DuckDB().number('x')} AS y FROM (VALUES {rows}) AS v(x)"
+    expected = duckdb.sql(query).df()
+    assert found["y"].tolist() == pytest.approx(expected["y"].tolist(), nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"engine": "sparc"}, "Did you mean 'spark'"),
+        ({"engine": "duckdb", "session": object()}, "with a Spark session"),
+        ({"session": object()}, "not a session that can run"),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, Any], told: str) -> None:
+    case = random_case(8)
+    with pytest.raises(ls.OptionError, match=told):
+        ls.build_panel(case.read(), case.analysis, **options)
+
+
+def test_a_cluster_needs_a_folder_that_it_can_read() -> None:
+    session = SimpleNamespace(sparkContext=SimpleNamespace(master="yarn"))
+    with pytest.raises(ls.OptionError, match="Give staging"):
+        staging_folder(session, None)  # type: ignore[arg-type]
