@@ -46,7 +46,11 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
+<<<<<<< HEAD
     ["demo", "check", "panel", "audit", "backtest", "fit", "score", "compare", "report", "review"],
+=======
+    ["demo", "check", "panel", "audit", "backtest", "fit", "score", "monitor", "compare", "review"],
+>>>>>>> monitor
 )
 def test_every_command_has_help(command: str) -> None:
     done = run(command, "--help")

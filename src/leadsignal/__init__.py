@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from leadsignal.foresight import TotalsWarning
     from leadsignal.gaps import SuccessGaps, find_success_gaps
     from leadsignal.health import HealthAudit, audit_health
+    from leadsignal.holdout import hold_out, read_contacts
     from leadsignal.interviews import (
         BullseyePage,
         Distilled,
@@ -81,14 +82,9 @@ if TYPE_CHECKING:
     )
     from leadsignal.milestones import MilestoneCalendar, milestone_calendar
     from leadsignal.model import ChurnModel, Forecast
+    from leadsignal.monitor import Finding, Monitoring, monitor_scores
     from leadsignal.order import OrderInTime, order_in_time
-    from leadsignal.panel import (
-        Panel,
-        adoption_episodes,
-        build_panel,
-        sample_panel,
-        write_panel,
-    )
+    from leadsignal.panel import Panel, adoption_episodes, build_panel, sample_panel, write_panel
     from leadsignal.project import Project, read_project
     from leadsignal.report import (
         Findings,
@@ -205,6 +201,10 @@ _ROOMS = {
         "HealthAudit",
         "audit_health",
     ),
+    "holdout": (
+        "hold_out",
+        "read_contacts",
+    ),
     "interviews": (
         "BullseyePage",
         "Distilled",
@@ -237,6 +237,11 @@ _ROOMS = {
     "model": (
         "ChurnModel",
         "Forecast",
+    ),
+    "monitor": (
+        "Finding",
+        "Monitoring",
+        "monitor_scores",
     ),
     "order": (
         "OrderInTime",
@@ -347,6 +352,7 @@ __all__ = [
     "Ends",
     "Explanation",
     "Fault",
+    "Finding",
     "Findings",
     "Fit",
     "Forecast",
@@ -363,6 +369,7 @@ __all__ = [
     "LifetimeModel",
     "MilestoneCalendar",
     "ModelError",
+    "Monitoring",
     "OptionError",
     "OrderInTime",
     "Overview",
@@ -415,12 +422,15 @@ __all__ = [
     "fit_by",
     "gather_findings",
     "hazard_ratios",
+    "hold_out",
     "later_retention",
     "load_model",
     "milestone_calendar",
+    "monitor_scores",
     "most_successful",
     "order_in_time",
     "process_effect",
+    "read_contacts",
     "read_interviews",
     "read_project",
     "read_scores",

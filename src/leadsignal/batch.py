@@ -60,7 +60,7 @@ class DateScored:
 def counts(scores: Scores) -> dict[str, Any]:
     """Return what a run record says of scores."""
     held = scores.to_dict()
-    return {key: held[key] for key in ("accounts", "alerts", "notice_given", "feeds")}
+    return {key: held[key] for key in ("accounts", "alerts", "notice_given", "held_out", "feeds")}
 
 
 def dates_to_score(as_of: date, every: int, since: date | str | None = None) -> list[date]:
@@ -205,3 +205,15 @@ def read_record(path: str | Path) -> dict[str, Any]:
     """Return the run record that lies beside an output."""
     record: dict[str, Any] = json.loads(RunRecord.place(path).read_text(encoding="utf-8"))
     return record
+
+
+def tables_of_runs(path: str | Path, runs: int = 4) -> frozenset[str]:
+    """Return the tables that the last runs read, by the records that lie with their scores."""
+    path = Path(path)
+    parts = sorted(path.glob(f"{PARTITION}*/{RECORD}"))[-runs:]
+    if path.is_file() and RunRecord.place(path).is_file():
+        parts = [RunRecord.place(path)]
+    records = [json.loads(part.read_text(encoding="utf-8")) for part in parts]
+    return frozenset(
+        table for record in records for table in record.get("inputs", {}).get("tables", {})
+    )

@@ -84,6 +84,8 @@ class Project:
     every: int = 28
     horizon: int = 180
     capacity: float = 0.10
+    holdout: float = 0.0
+    holdout_seed: int = 0
     warning_time: int = 90
     analysis: Path | None = None
     not_churn: tuple[str, ...] = ()
@@ -127,6 +129,19 @@ def _ratio(value: object) -> float:
     if share(value) >= 1:
         raise OptionError("must be below 1", "Write 0.5 for half of the best")
     return share(value)
+
+
+def _holdout(value: object) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= float(str(value)) <= 0.5:
+        raise OptionError("is not between 0 and 0.5", "Write 0.1 to hold out a tenth")
+    return float(str(value))
+
+
+def _seed(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise OptionError("is not a seed", "Write a whole number from 0 on")
+    return value
 
 
 def _causes(value: object) -> dict[str, tuple[str, ...]]:
@@ -175,6 +190,8 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "every": a_duration,
     "horizon": a_duration,
     "capacity": share,
+    "holdout": _holdout,
+    "holdout_seed": _seed,
     "warning_time": a_duration,
     "analysis": _analysis,
     "not_churn": texts,

@@ -22,6 +22,7 @@ from leadsignal.feeds import (
     with_unknown,
     without_late_days,
 )
+from leadsignal.holdout import HELD_OUT, hold_out
 from leadsignal.panel import Panel, build_snapshot
 from leadsignal.survival.estimates import normal_quantile
 from leadsignal.writing import whole_file
@@ -84,6 +85,8 @@ class Scores:
         ]
         if self.notice_given:
             lines.append(f"{self.notice_given:,} more have given notice and are not scored")
+        if HELD_OUT in self.frame:
+            lines.append(f"{self.frame[HELD_OUT].sum():,} are held out: nobody acts on them")
         lines += [str(feed) for feed in self.feeds]
         for _, row in self.frame.head(5).iterrows():
             lines.append(f"  {row['account_id']}  {row['risk']:.0%}  {row['reason_1']}")
@@ -107,6 +110,7 @@ class Scores:
             "expected_arr_loss": float(self.frame["expected_arr_loss"].sum()),
             "notice_given": self.notice_given,
             "unseen_categories": self.unseen,
+            "held_out": int(self.frame[HELD_OUT].sum()) if HELD_OUT in self.frame else None,
             "feeds": [feed.to_dict() for feed in self.feeds],
             "model_version": self.model_version,
         }
@@ -118,12 +122,15 @@ def score_accounts(
     *,
     as_of: date | str | None = None,
     capacity: float | None = None,
+    holdout: float | None = None,
     effects: Mapping[str, Number] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score the accounts active on ``as_of`` (default: the tables') that have not given notice.
 
-    ``capacity`` is the share of accounts to alert (default: the project's). ``effects`` are the
+    ``capacity`` is the share of accounts to alert (default: the project's). ``holdout`` is the
+    share of accounts, drawn by lot, that are not to be acted on (default: the project's); where it
+    is above 0, a column ``held_out`` records which. ``effects`` are the
     proven effects of processes, told with the next step (default: `proven_effects` of the
     tables). Raises ModelError where the tables lack what the model reads, or no account is active.
 
@@ -140,7 +147,7 @@ def score_accounts(
     rows = _active(panel)
     if effects is None:
         effects = proven_effects(tables, model.analysis_)
-    return _scores(model, panel, rows, capacity, effects, feeds)
+    return _scores(model, panel, rows, capacity, effects, feeds, holdout)
 
 
 def score_panel(
@@ -176,12 +183,18 @@ def _scores(
     capacity: float | None,
     effects: Mapping[str, Number],
     feeds: tuple[Feed, ...],
+    holdout: float | None = None,
 ) -> Scores:
     given_notice = len(panel.current()) - len(rows)
     rows = with_unknown(rows, unknown_indicators(model, feeds))
     share = panel.project.capacity if capacity is None else capacity
+    frame = score_rows(model, rows, panel.analysis.processes, share, effects)
+    held = panel.project.holdout if holdout is None else holdout
+    if held:
+        drawn = hold_out(frame["account_id"], held, panel.project.holdout_seed)
+        frame.insert(list(frame.columns).index("alert") + 1, HELD_OUT, drawn)
     return Scores(
-        score_rows(model, rows, panel.analysis.processes, share, effects),
+        frame,
         panel.as_of_date,
         int(model.hazards_.ends[-1]),
         model.version_,

@@ -49,7 +49,8 @@ def read_options(options: argparse.Namespace) -> Project:
     """Return the project that the options name, with what they override."""
     from leadsignal.project import read_project
 
-    given = {name: getattr(options, name) for name in PROJECT_OPTIONS}
+    names = (*PROJECT_OPTIONS, "holdout")  # only score takes the last
+    given = {name: getattr(options, name, None) for name in names}
     return read_project(options.project).replace(**given)
 
 

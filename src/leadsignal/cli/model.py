@@ -48,6 +48,9 @@ def add_commands(commands: Any) -> None:
         metavar="DATE",
         help="score this date anew though it is there (FOLDER)",
     )
+    score.add_argument(
+        "--holdout", type=float, metavar="0.1", help="share drawn by lot, not to be acted on"
+    )
     score.add_argument("--csv", type=Path, metavar="FILE", help="the newest scores for people, too")
     score.add_argument("--to-table", metavar="NAME", help="a table of a database, as crm.scores")
     score.add_argument("--to-source", metavar="NAME", help="its [sources.NAME] (default: the one)")
