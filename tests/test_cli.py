@@ -46,11 +46,20 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-<<<<<<< HEAD
-    ["demo", "check", "panel", "audit", "backtest", "fit", "score", "compare", "report", "review"],
-=======
-    ["demo", "check", "panel", "audit", "backtest", "fit", "score", "monitor", "compare", "review"],
->>>>>>> monitor
+    [
+        "demo",
+        "check",
+        "discover",
+        "panel",
+        "audit",
+        "backtest",
+        "fit",
+        "score",
+        "monitor",
+        "compare",
+        "report",
+        "review",
+    ],
 )
 def test_every_command_has_help(command: str) -> None:
     done = run(command, "--help")

@@ -6,11 +6,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-<<<<<<< HEAD
-from leadsignal.cli import check, compare, demo, discover, model, panel, proof, report, review
-=======
-from leadsignal.cli import check, compare, demo, discover, model, monitor, panel, proof, review
->>>>>>> monitor
+from leadsignal.cli import (
+    check,
+    compare,
+    demo,
+    discover,
+    model,
+    monitor,
+    panel,
+    proof,
+    report,
+    review,
+)
 from leadsignal.cli.printing import refused_by_the_machine, write_json
 from leadsignal.errors import InputError, LeadsignalError, WriteError
 
@@ -19,11 +26,7 @@ PROJECT is a folder of tables (with leadsignal.toml and success.toml in it, if t
 .toml file. Exit codes: 0 done, 2 bad input or usage, 3 model and data do not fit, 4 done in part
 (monitor: there are findings), 1 a bug.
 """
-<<<<<<< HEAD
-COMMANDS = (demo, check, discover, panel, proof, model, compare, report, review)
-=======
-COMMANDS = (demo, check, discover, panel, proof, model, monitor, compare, review)
->>>>>>> monitor
+COMMANDS = (demo, check, discover, panel, proof, model, monitor, compare, report, review)
 """The files that hold the commands, in the order of the flow; each adds its own."""
 
 
