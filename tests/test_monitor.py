@@ -378,6 +378,15 @@ def test_alerts_a_run_are_counted() -> None:
     assert volume["expected_churns"].iloc[0] == pytest.approx(2.4)
 
 
+def test_a_single_run_can_be_told(
+    weekly: ls.Panel, business: ls.Tables, scored: pd.DataFrame
+) -> None:
+    only = scored[scored["snapshot_on"] == scored["snapshot_on"].max()]
+    told = repr(ls.monitor_scores(weekly, business, only))
+    assert f"of {len(only):,} accounts alerted" in told
+    assert " new" not in told
+
+
 def test_what_does_not_fit_is_refused_all_at_once(
     weekly: ls.Panel, business: ls.Tables, scored: pd.DataFrame
 ) -> None:

@@ -137,11 +137,8 @@ class Monitoring:
         lines += [f"  {finding}" for finding in self.findings]
         if len(self.alerts):
             last = self.alerts.iloc[-1]
-            new = (
-                ""
-                if last["new_alerts"] != last["new_alerts"]
-                else f", {last['new_alerts']:.0f} new"
-            )
+            first_run = last["new_alerts"] != last["new_alerts"]
+            new = "" if first_run else f", {last['new_alerts']:.0f} new"
             lines.append(f"{last['alerts']:,} of {last['accounts']:,} accounts alerted{new}")
         lines += [str(one) for one in self.realised]
         lines += [str(self.arms)] if self.arms is not None else []

@@ -271,7 +271,7 @@ def alert_volume(scores: pd.DataFrame) -> pd.DataFrame:
                 "accounts": len(mine),
                 "alerts": len(alerted),
                 "share": len(alerted) / len(mine),
-                "new_alerts": len(alerted - before) if rows else None,
+                "new_alerts": len(alerted - before) if rows else float("nan"),
                 "expected_churns": float(mine["risk"].sum()),
                 "model_version": str(mine["model_version"].iloc[0]),
             }
