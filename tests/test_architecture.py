@@ -121,3 +121,20 @@ def test_the_page_names_every_room_that_exists() -> None:
     assert [
         room for room in sorted(rooms) if f"`{room}.py`" not in text and f"`{room}/`" not in text
     ] == []
+
+
+def test_what_type_checkers_read_is_what_is_imported() -> None:
+    tree = ast.parse((SOURCE / "__init__.py").read_text(encoding="utf-8"))
+    told = {
+        alias.asname: (node.module or "").removeprefix("leadsignal.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname
+    }
+    rooms = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_ROOMS"
+    )
+    assert told == {name: room for room, names in rooms.items() for name in names}

@@ -15,134 +15,146 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from leadsignal.adopters import risk_if_adopted
-    from leadsignal.adoption import Adoption, AdoptionCurves, adoption_curves, adoption_table
-    from leadsignal.attention import RedAccounts, red_accounts
-    from leadsignal.audit import Audit, audit_indicators
-    from leadsignal.backtest import Backtest, run_backtest
-    from leadsignal.bands import RiskBands, risk_bands
-    from leadsignal.batch import read_scores, score_into
-    from leadsignal.churn import Ends, find_ends
-    from leadsignal.cohorts import (
-        Comparison,
-        DatedCohorts,
-        Overview,
-        compare_all,
-        compare_cohorts,
-        compare_dated,
-        comparison_names,
-        dated_cohorts,
-        process_effect,
-    )
-    from leadsignal.credentials import Source
-    from leadsignal.datasets import Simulation, sample_folder, simulate
-    from leadsignal.discovery import Discovery, discover_processes
-    from leadsignal.drivers import (
-        CumulativeIncidence,
-        HazardRatios,
-        cumulative_incidence,
-        hazard_ratios,
-    )
-    from leadsignal.encoding import IndicatorEncoder
-    from leadsignal.errors import (
-        Fault,
-        LeadsignalError,
-        ModelError,
-        OptionError,
-        ProjectError,
-        SourceError,
-        SuccessAnalysisError,
-        TablesError,
-    )
-    from leadsignal.explanation import Explanation, Importance, explain_account, subject_importance
-    from leadsignal.fit import Fit, fit_by, reasons_to_buy
-    from leadsignal.foresight import TotalsWarning
-    from leadsignal.gaps import SuccessGaps, find_success_gaps
-    from leadsignal.health import HealthAudit, audit_health
-    from leadsignal.holdout import hold_out, read_contacts
-    from leadsignal.interviews import (
-        BullseyePage,
-        Distilled,
-        InterviewError,
-        InterviewKit,
-        Interviews,
-        bullseye_page,
-        distil,
-        read_interviews,
-        write_interview_kit,
-    )
-    from leadsignal.later import LaterRetention, later_retention
-    from leadsignal.lifetimes import LifetimeForecast, LifetimeModel
-    from leadsignal.measured import (
-        ResultHistory,
-        ResultsAroundAdoption,
-        result_history,
-        results_around_adoption,
-    )
-    from leadsignal.milestones import MilestoneCalendar, milestone_calendar
-    from leadsignal.model import ChurnModel, Forecast
-    from leadsignal.monitor import Finding, Monitoring, monitor_scores
-    from leadsignal.order import OrderInTime, order_in_time
-    from leadsignal.panel import Panel, adoption_episodes, build_panel, sample_panel, write_panel
-    from leadsignal.project import Project, read_project
-    from leadsignal.report import (
-        Findings,
-        gather_findings,
-        report_page,
-        review_page,
-        summarise,
-        write_report,
-        write_review,
-    )
-    from leadsignal.rescues import Rescues, find_rescues
-    from leadsignal.retention import Retention, retention_table
-    from leadsignal.review import Review, review_account
-    from leadsignal.saved import load_model, save_model
-    from leadsignal.scores import Scores, score_accounts, score_panel
-    from leadsignal.scores_table import ScoresWritten, write_scores_to
-    from leadsignal.spark_panel import SparkPanel, build_spark_panel
-    from leadsignal.spark_tables import SparkTables, read_spark_tables
-    from leadsignal.success import SuccessAnalysis, read_success_analysis
-    from leadsignal.successful import Successful, most_successful
-    from leadsignal.tables import Tables, check_tables, read_tables
-    from leadsignal.totals import CustomerTotals, read_totals
-    from leadsignal.tuning import Tuning, tune_model
+if TYPE_CHECKING:  # `as` says that a name is handed on
+    from leadsignal.adopters import risk_if_adopted as risk_if_adopted
+    from leadsignal.adoption import Adoption as Adoption
+    from leadsignal.adoption import AdoptionCurves as AdoptionCurves
+    from leadsignal.adoption import adoption_curves as adoption_curves
+    from leadsignal.adoption import adoption_table as adoption_table
+    from leadsignal.attention import RedAccounts as RedAccounts
+    from leadsignal.attention import red_accounts as red_accounts
+    from leadsignal.audit import Audit as Audit
+    from leadsignal.audit import audit_indicators as audit_indicators
+    from leadsignal.backtest import Backtest as Backtest
+    from leadsignal.backtest import run_backtest as run_backtest
+    from leadsignal.bands import RiskBands as RiskBands
+    from leadsignal.bands import risk_bands as risk_bands
+    from leadsignal.batch import read_scores as read_scores
+    from leadsignal.batch import score_into as score_into
+    from leadsignal.churn import Ends as Ends
+    from leadsignal.churn import find_ends as find_ends
+    from leadsignal.cohorts import Comparison as Comparison
+    from leadsignal.cohorts import DatedCohorts as DatedCohorts
+    from leadsignal.cohorts import Overview as Overview
+    from leadsignal.cohorts import compare_all as compare_all
+    from leadsignal.cohorts import compare_cohorts as compare_cohorts
+    from leadsignal.cohorts import compare_dated as compare_dated
+    from leadsignal.cohorts import comparison_names as comparison_names
+    from leadsignal.cohorts import dated_cohorts as dated_cohorts
+    from leadsignal.cohorts import process_effect as process_effect
+    from leadsignal.credentials import Source as Source
+    from leadsignal.datasets import Simulation as Simulation
+    from leadsignal.datasets import sample_folder as sample_folder
+    from leadsignal.datasets import simulate as simulate
+    from leadsignal.discovery import Discovery as Discovery
+    from leadsignal.discovery import discover_processes as discover_processes
+    from leadsignal.drivers import CumulativeIncidence as CumulativeIncidence
+    from leadsignal.drivers import HazardRatios as HazardRatios
+    from leadsignal.drivers import cumulative_incidence as cumulative_incidence
+    from leadsignal.drivers import hazard_ratios as hazard_ratios
+    from leadsignal.encoding import IndicatorEncoder as IndicatorEncoder
+    from leadsignal.errors import Fault as Fault
+    from leadsignal.errors import LeadsignalError as LeadsignalError
+    from leadsignal.errors import ModelError as ModelError
+    from leadsignal.errors import OptionError as OptionError
+    from leadsignal.errors import ProjectError as ProjectError
+    from leadsignal.errors import SourceError as SourceError
+    from leadsignal.errors import SuccessAnalysisError as SuccessAnalysisError
+    from leadsignal.errors import TablesError as TablesError
+    from leadsignal.explanation import Explanation as Explanation
+    from leadsignal.explanation import Importance as Importance
+    from leadsignal.explanation import explain_account as explain_account
+    from leadsignal.explanation import subject_importance as subject_importance
+    from leadsignal.fit import Fit as Fit
+    from leadsignal.fit import fit_by as fit_by
+    from leadsignal.fit import reasons_to_buy as reasons_to_buy
+    from leadsignal.foresight import TotalsWarning as TotalsWarning
+    from leadsignal.gaps import SuccessGaps as SuccessGaps
+    from leadsignal.gaps import find_success_gaps as find_success_gaps
+    from leadsignal.health import HealthAudit as HealthAudit
+    from leadsignal.health import audit_health as audit_health
+    from leadsignal.holdout import hold_out as hold_out
+    from leadsignal.holdout import read_contacts as read_contacts
+    from leadsignal.interviews import BullseyePage as BullseyePage
+    from leadsignal.interviews import Distilled as Distilled
+    from leadsignal.interviews import InterviewError as InterviewError
+    from leadsignal.interviews import InterviewKit as InterviewKit
+    from leadsignal.interviews import Interviews as Interviews
+    from leadsignal.interviews import bullseye_page as bullseye_page
+    from leadsignal.interviews import distil as distil
+    from leadsignal.interviews import read_interviews as read_interviews
+    from leadsignal.interviews import write_interview_kit as write_interview_kit
+    from leadsignal.later import LaterRetention as LaterRetention
+    from leadsignal.later import later_retention as later_retention
+    from leadsignal.lifetimes import LifetimeForecast as LifetimeForecast
+    from leadsignal.lifetimes import LifetimeModel as LifetimeModel
+    from leadsignal.measured import ResultHistory as ResultHistory
+    from leadsignal.measured import ResultsAroundAdoption as ResultsAroundAdoption
+    from leadsignal.measured import result_history as result_history
+    from leadsignal.measured import results_around_adoption as results_around_adoption
+    from leadsignal.milestones import MilestoneCalendar as MilestoneCalendar
+    from leadsignal.milestones import milestone_calendar as milestone_calendar
+    from leadsignal.model import ChurnModel as ChurnModel
+    from leadsignal.model import Forecast as Forecast
+    from leadsignal.monitor import Finding as Finding
+    from leadsignal.monitor import Monitoring as Monitoring
+    from leadsignal.monitor import monitor_scores as monitor_scores
+    from leadsignal.order import OrderInTime as OrderInTime
+    from leadsignal.order import order_in_time as order_in_time
+    from leadsignal.panel import Panel as Panel
+    from leadsignal.panel import adoption_episodes as adoption_episodes
+    from leadsignal.panel import build_panel as build_panel
+    from leadsignal.panel import sample_panel as sample_panel
+    from leadsignal.panel import write_panel as write_panel
+    from leadsignal.project import Project as Project
+    from leadsignal.project import read_project as read_project
+    from leadsignal.report import Findings as Findings
+    from leadsignal.report import gather_findings as gather_findings
+    from leadsignal.report import report_page as report_page
+    from leadsignal.report import review_page as review_page
+    from leadsignal.report import summarise as summarise
+    from leadsignal.report import write_report as write_report
+    from leadsignal.report import write_review as write_review
+    from leadsignal.rescues import Rescues as Rescues
+    from leadsignal.rescues import find_rescues as find_rescues
+    from leadsignal.retention import Retention as Retention
+    from leadsignal.retention import retention_table as retention_table
+    from leadsignal.review import Review as Review
+    from leadsignal.review import review_account as review_account
+    from leadsignal.saved import load_model as load_model
+    from leadsignal.saved import save_model as save_model
+    from leadsignal.scores import Scores as Scores
+    from leadsignal.scores import score_accounts as score_accounts
+    from leadsignal.scores import score_panel as score_panel
+    from leadsignal.scores_table import ScoresWritten as ScoresWritten
+    from leadsignal.scores_table import write_scores_to as write_scores_to
+    from leadsignal.spark_panel import SparkPanel as SparkPanel
+    from leadsignal.spark_panel import build_spark_panel as build_spark_panel
+    from leadsignal.spark_tables import SparkTables as SparkTables
+    from leadsignal.spark_tables import read_spark_tables as read_spark_tables
+    from leadsignal.success import SuccessAnalysis as SuccessAnalysis
+    from leadsignal.success import read_success_analysis as read_success_analysis
+    from leadsignal.successful import Successful as Successful
+    from leadsignal.successful import most_successful as most_successful
+    from leadsignal.tables import Tables as Tables
+    from leadsignal.tables import check_tables as check_tables
+    from leadsignal.tables import read_tables as read_tables
+    from leadsignal.totals import CustomerTotals as CustomerTotals
+    from leadsignal.totals import read_totals as read_totals
+    from leadsignal.tuning import Tuning as Tuning
+    from leadsignal.tuning import tune_model as tune_model
 
 __version__ = "0.1.0"
 
 _ROOMS = {
     "adopters": ("risk_if_adopted",),
-    "adoption": (
-        "Adoption",
-        "AdoptionCurves",
-        "adoption_curves",
-        "adoption_table",
-    ),
-    "attention": (
-        "RedAccounts",
-        "red_accounts",
-    ),
-    "audit": (
-        "Audit",
-        "audit_indicators",
-    ),
-    "backtest": (
-        "Backtest",
-        "run_backtest",
-    ),
-    "bands": (
-        "RiskBands",
-        "risk_bands",
-    ),
-    "batch": (
-        "read_scores",
-        "score_into",
-    ),
-    "churn": (
-        "Ends",
-        "find_ends",
-    ),
+    "adoption": ("Adoption", "AdoptionCurves", "adoption_curves", "adoption_table"),
+    "attention": ("RedAccounts", "red_accounts"),
+    "audit": ("Audit", "audit_indicators"),
+    "backtest": ("Backtest", "run_backtest"),
+    "bands": ("RiskBands", "risk_bands"),
+    "batch": ("read_scores", "score_into"),
+    "churn": ("Ends", "find_ends"),
     "cohorts": (
         "Comparison",
         "DatedCohorts",
@@ -155,21 +167,9 @@ _ROOMS = {
         "process_effect",
     ),
     "credentials": ("Source",),
-    "datasets": (
-        "Simulation",
-        "sample_folder",
-        "simulate",
-    ),
-    "discovery": (
-        "Discovery",
-        "discover_processes",
-    ),
-    "drivers": (
-        "CumulativeIncidence",
-        "HazardRatios",
-        "cumulative_incidence",
-        "hazard_ratios",
-    ),
+    "datasets": ("Simulation", "sample_folder", "simulate"),
+    "discovery": ("Discovery", "discover_processes"),
+    "drivers": ("CumulativeIncidence", "HazardRatios", "cumulative_incidence", "hazard_ratios"),
     "encoding": ("IndicatorEncoder",),
     "errors": (
         "Fault",
@@ -181,30 +181,12 @@ _ROOMS = {
         "SuccessAnalysisError",
         "TablesError",
     ),
-    "explanation": (
-        "Explanation",
-        "Importance",
-        "explain_account",
-        "subject_importance",
-    ),
-    "fit": (
-        "Fit",
-        "fit_by",
-        "reasons_to_buy",
-    ),
+    "explanation": ("Explanation", "Importance", "explain_account", "subject_importance"),
+    "fit": ("Fit", "fit_by", "reasons_to_buy"),
     "foresight": ("TotalsWarning",),
-    "gaps": (
-        "SuccessGaps",
-        "find_success_gaps",
-    ),
-    "health": (
-        "HealthAudit",
-        "audit_health",
-    ),
-    "holdout": (
-        "hold_out",
-        "read_contacts",
-    ),
+    "gaps": ("SuccessGaps", "find_success_gaps"),
+    "health": ("HealthAudit", "audit_health"),
+    "holdout": ("hold_out", "read_contacts"),
     "interviews": (
         "BullseyePage",
         "Distilled",
@@ -216,48 +198,20 @@ _ROOMS = {
         "read_interviews",
         "write_interview_kit",
     ),
-    "later": (
-        "LaterRetention",
-        "later_retention",
-    ),
-    "lifetimes": (
-        "LifetimeForecast",
-        "LifetimeModel",
-    ),
+    "later": ("LaterRetention", "later_retention"),
+    "lifetimes": ("LifetimeForecast", "LifetimeModel"),
     "measured": (
         "ResultHistory",
         "ResultsAroundAdoption",
         "result_history",
         "results_around_adoption",
     ),
-    "milestones": (
-        "MilestoneCalendar",
-        "milestone_calendar",
-    ),
-    "model": (
-        "ChurnModel",
-        "Forecast",
-    ),
-    "monitor": (
-        "Finding",
-        "Monitoring",
-        "monitor_scores",
-    ),
-    "order": (
-        "OrderInTime",
-        "order_in_time",
-    ),
-    "panel": (
-        "Panel",
-        "adoption_episodes",
-        "build_panel",
-        "sample_panel",
-        "write_panel",
-    ),
-    "project": (
-        "Project",
-        "read_project",
-    ),
+    "milestones": ("MilestoneCalendar", "milestone_calendar"),
+    "model": ("ChurnModel", "Forecast"),
+    "monitor": ("Finding", "Monitoring", "monitor_scores"),
+    "order": ("OrderInTime", "order_in_time"),
+    "panel": ("Panel", "adoption_episodes", "build_panel", "sample_panel", "write_panel"),
+    "project": ("Project", "read_project"),
     "report": (
         "Findings",
         "gather_findings",
@@ -267,201 +221,34 @@ _ROOMS = {
         "write_report",
         "write_review",
     ),
-    "rescues": (
-        "Rescues",
-        "find_rescues",
-    ),
-    "retention": (
-        "Retention",
-        "retention_table",
-    ),
-    "review": (
-        "Review",
-        "review_account",
-    ),
-    "saved": (
-        "load_model",
-        "save_model",
-    ),
-    "scores": (
-        "Scores",
-        "score_accounts",
-        "score_panel",
-    ),
-    "scores_table": (
-        "ScoresWritten",
-        "write_scores_to",
-    ),
-    "spark_panel": (
-        "SparkPanel",
-        "build_spark_panel",
-    ),
-    "spark_tables": (
-        "SparkTables",
-        "read_spark_tables",
-    ),
-    "success": (
-        "SuccessAnalysis",
-        "read_success_analysis",
-    ),
-    "successful": (
-        "Successful",
-        "most_successful",
-    ),
-    "tables": (
-        "Tables",
-        "check_tables",
-        "read_tables",
-    ),
-    "totals": (
-        "CustomerTotals",
-        "read_totals",
-    ),
-    "tuning": (
-        "Tuning",
-        "tune_model",
-    ),
+    "rescues": ("Rescues", "find_rescues"),
+    "retention": ("Retention", "retention_table"),
+    "review": ("Review", "review_account"),
+    "saved": ("load_model", "save_model"),
+    "scores": ("Scores", "score_accounts", "score_panel"),
+    "scores_table": ("ScoresWritten", "write_scores_to"),
+    "spark_panel": ("SparkPanel", "build_spark_panel"),
+    "spark_tables": ("SparkTables", "read_spark_tables"),
+    "success": ("SuccessAnalysis", "read_success_analysis"),
+    "successful": ("Successful", "most_successful"),
+    "tables": ("Tables", "check_tables", "read_tables"),
+    "totals": ("CustomerTotals", "read_totals"),
+    "tuning": ("Tuning", "tune_model"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    # Late, so that `leadsignal --help` does not wait for pandas and scikit-learn.
-    if name not in _ROOM_OF:
-        raise AttributeError(f"module 'leadsignal' has no attribute {name!r}")
-    return getattr(import_module(f"leadsignal.{_ROOM_OF[name]}"), name)
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        # Late, so that `leadsignal --help` does not wait for pandas and scikit-learn.
+        if name not in _ROOM_OF:
+            raise AttributeError(f"module 'leadsignal' has no attribute {name!r}")
+        return getattr(import_module(f"leadsignal.{_ROOM_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_ROOM_OF])
 
 
-__all__ = [
-    "Adoption",
-    "AdoptionCurves",
-    "Audit",
-    "Backtest",
-    "BullseyePage",
-    "ChurnModel",
-    "Comparison",
-    "CumulativeIncidence",
-    "CustomerTotals",
-    "DatedCohorts",
-    "Discovery",
-    "Distilled",
-    "Ends",
-    "Explanation",
-    "Fault",
-    "Finding",
-    "Findings",
-    "Fit",
-    "Forecast",
-    "HazardRatios",
-    "HealthAudit",
-    "Importance",
-    "IndicatorEncoder",
-    "InterviewError",
-    "InterviewKit",
-    "Interviews",
-    "LaterRetention",
-    "LeadsignalError",
-    "LifetimeForecast",
-    "LifetimeModel",
-    "MilestoneCalendar",
-    "ModelError",
-    "Monitoring",
-    "OptionError",
-    "OrderInTime",
-    "Overview",
-    "Panel",
-    "Project",
-    "ProjectError",
-    "RedAccounts",
-    "Rescues",
-    "ResultHistory",
-    "ResultsAroundAdoption",
-    "Retention",
-    "Review",
-    "RiskBands",
-    "Scores",
-    "ScoresWritten",
-    "Simulation",
-    "Source",
-    "SourceError",
-    "SparkPanel",
-    "SparkTables",
-    "SuccessAnalysis",
-    "SuccessAnalysisError",
-    "SuccessGaps",
-    "Successful",
-    "Tables",
-    "TablesError",
-    "TotalsWarning",
-    "Tuning",
-    "adoption_curves",
-    "adoption_episodes",
-    "adoption_table",
-    "audit_health",
-    "audit_indicators",
-    "build_panel",
-    "build_spark_panel",
-    "bullseye_page",
-    "check_tables",
-    "compare_all",
-    "compare_cohorts",
-    "compare_dated",
-    "comparison_names",
-    "cumulative_incidence",
-    "dated_cohorts",
-    "discover_processes",
-    "distil",
-    "explain_account",
-    "find_ends",
-    "find_rescues",
-    "find_success_gaps",
-    "fit_by",
-    "gather_findings",
-    "hazard_ratios",
-    "hold_out",
-    "later_retention",
-    "load_model",
-    "milestone_calendar",
-    "monitor_scores",
-    "most_successful",
-    "order_in_time",
-    "process_effect",
-    "read_contacts",
-    "read_interviews",
-    "read_project",
-    "read_scores",
-    "read_spark_tables",
-    "read_success_analysis",
-    "read_tables",
-    "read_totals",
-    "reasons_to_buy",
-    "red_accounts",
-    "report_page",
-    "result_history",
-    "results_around_adoption",
-    "retention_table",
-    "review_account",
-    "review_page",
-    "risk_bands",
-    "risk_if_adopted",
-    "run_backtest",
-    "sample_folder",
-    "sample_panel",
-    "save_model",
-    "score_accounts",
-    "score_into",
-    "score_panel",
-    "simulate",
-    "subject_importance",
-    "summarise",
-    "tune_model",
-    "write_interview_kit",
-    "write_panel",
-    "write_report",
-    "write_review",
-    "write_scores_to",
-]
+__all__ = sorted(_ROOM_OF)  # type checkers read the imports above

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import expit
 from sklearn.base import clone
 
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.hazards import log_odds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 LEAST_RESAMPLES = 10
-NEAREST = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,16 +122,16 @@ def risk_bands(
             raise ModelError(
                 f"a resample of the accounts cannot be fitted: {error.problem}", error.remedy
             ) from None
-        drawn.append(_log_odds(refit.predict(rows).risk))
+        drawn.append(log_odds(refit.predict(rows).risk))
         if progress:
             progress(number + 1, resamples)
     reach = normal_quantile(level) * np.std(drawn, axis=0, ddof=1)
-    middle = _log_odds(risk)
+    middle = log_odds(risk)
     return RiskBands(
         rows["account_id"].to_numpy(),
         risk,
-        1 / (1 + np.exp(reach - middle)),
-        1 / (1 + np.exp(-reach - middle)),
+        expit(middle - reach),
+        expit(middle + reach),
         level,
         resamples,
     )
@@ -152,9 +153,3 @@ def _resampled(panel: Panel, rng: np.random.Generator) -> Panel:
     drawn["customer_id"] = drawn["customer_id"].fillna(drawn["account_id"])
     drawn["account_id"] = drawn["account_id"].astype(str) + "#" + copy.astype(str)
     return replace(panel, frame=drawn)
-
-
-def _log_odds(risk: Floats) -> Floats:
-    kept = np.clip(risk, NEAREST, 1 - NEAREST)
-    odds: Floats = np.log(kept / (1 - kept))
-    return odds

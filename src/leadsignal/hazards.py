@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from scipy.special import expit, logit
 
 from leadsignal.learners import LEARNERS, Learner, Lesson, one_thread
 from leadsignal.stacking import Layout, Stacked, design, stack
@@ -30,6 +31,7 @@ FOLDS = 3
 PRIOR_SPREAD = 0.5
 """How far a member's weight is expected to lie from an equal share."""
 LEAST_SLOPE = 0.05
+NEAREST = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,8 @@ class Blend:
         for member, weight in zip(self.members, self.weights, strict=True):
             if weight:
                 score += weight * member.log_odds(rows)
-        return _inverse_logit(score)
+        chance: Floats = expit(score)
+        return chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +120,14 @@ def fit_hazards(
     stacked = stacked.sampled(MOST_ROWS, rng)
     account = np.arange(len(matrix)) if account is None else account
     task = _Task(features, matrix, outcome, Layout.of(features, ends), account, kind, seed)
-    other = task.blend(stacked, stacked.left, rng) if stacked.left.any() else None
-    return Hazards(features, ends, task.blend(stacked, stacked.churned, rng), other)
+    other = task.blend(stacked, rng, churn=False) if stacked.left.any() else None
+    return Hazards(features, ends, task.blend(stacked, rng, churn=True), other)
 
 
 @dataclass(frozen=True, eq=False)
 class _Task:
+    """What is fitted on what; ``churn`` says whether the hazard is of churn or of other ends."""
+
     features: Features
     matrix: Floats
     outcome: Mapping[str, NDArray[Any]]
@@ -131,9 +136,8 @@ class _Task:
     kind: Estimator
     seed: int
 
-    def blend(self, stacked: Stacked, ended: NDArray[np.bool_], rng: np.random.Generator) -> Blend:
+    def blend(self, stacked: Stacked, rng: np.random.Generator, *, churn: bool) -> Blend:
         """Return the learners fitted on all rows, weighted by what they say of held-out ones."""
-        churn = ended is stacked.churned
         lesson = self.lesson(stacked, churn)
         members = tuple(
             kind(self._layout(churn), self.seed).fit(lesson) for kind in LEARNERS[self.kind]
@@ -148,8 +152,7 @@ class _Task:
         """What holds back churn need not hold back other ends."""
         if churn:
             return self.layout
-        plain = np.zeros_like(self.layout.signs)
-        return Layout(self.layout.names, self.layout.is_category, plain, self.layout.ends)
+        return replace(self.layout, signs=np.zeros_like(self.layout.signs))
 
     def lesson(self, stacked: Stacked, churn: bool) -> Lesson:
         """Return the stacked rows as what a learner is given."""
@@ -227,7 +230,7 @@ def _posterior_mode(
     """Return the mode of a logistic regression's posterior under a normal prior, by Newton."""
     found = prior.copy()
     for _ in range(50):
-        chance = _inverse_logit(columns @ found)
+        chance = expit(columns @ found)
         curvature = (columns * (weight * chance * (1 - chance))[:, None]).T @ columns
         slope = columns.T @ (weight * (ended - chance)) - penalty * (found - prior)
         step = np.linalg.solve(curvature + np.diag(penalty + 1e-9), slope)
@@ -237,6 +240,7 @@ def _posterior_mode(
     return found
 
 
-def _inverse_logit(score: Floats) -> Floats:
-    chance: Floats = 1 / (1 + np.exp(-np.clip(score, -30, 30)))
-    return chance
+def log_odds(risk: Floats) -> Floats:
+    """Return the log-odds of risks (n,), of 0 and 1 as of the nearest that have any."""
+    odds: Floats = logit(np.clip(risk, NEAREST, 1 - NEAREST))
+    return odds

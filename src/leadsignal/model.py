@@ -17,7 +17,7 @@ from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.engine.dialect import day_number
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.features import Features
-from leadsignal.hazards import ESTIMATORS, Estimator, Hazards, fit_hazards
+from leadsignal.hazards import ESTIMATORS, Estimator, Hazards, fit_hazards, log_odds
 from leadsignal.origin import Origin
 from leadsignal.panel import Panel
 from leadsignal.shares import shapley_values, typical_row
@@ -218,7 +218,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         others = matrix if against is None else self.features_.matrix(against)
         subjects = [self.subject(name) for name in self.features_.names]
         shares = shapley_values(
-            lambda changed: _log_odds(self.hazards_.curves(changed)[0][:, -1]),
+            lambda changed: log_odds(self.hazards_.curves(changed)[0][:, -1]),
             matrix,
             typical_row(others, self.features_.is_category),
             np.array(subjects),
@@ -268,8 +268,3 @@ def churned_within(panel: Panel, rows: pd.DataFrame, horizon: int) -> NDArray[np
     within = rows["ended_within"].to_numpy(dtype=float, na_value=np.nan) <= horizon
     churned: NDArray[np.bool_] = within & rows["end_cause"].isin(_churns(panel)).to_numpy()
     return churned
-
-
-def _log_odds(risk: NDArray[np.float64]) -> NDArray[np.float64]:
-    kept = np.clip(risk, 1e-9, 1 - 1e-9)
-    return np.log(kept) - np.log1p(-kept)

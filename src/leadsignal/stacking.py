@@ -29,6 +29,15 @@ def step_ends(horizon: int, step: int) -> NDArray[np.int64]:
     return np.append(np.arange(step, horizon, step), horizon)
 
 
+def step_begins(ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the day before the first of each step.
+
+    >>> step_begins(np.array([30, 60]))
+    array([ 0, 30])
+    """
+    return np.concatenate([[0], ends[:-1]])
+
+
 @dataclass(frozen=True)
 class Stacked:
     """Rows by steps: ``row`` and ``step`` index them; ``churned`` and ``left`` say what came.
@@ -85,7 +94,7 @@ def stack(
     ``ended_within``: days from the snapshot to the end, NaN where none was seen; ``observed``:
     days from the snapshot to as_of; ``churns``: the end is churn. All of shape (rows,).
     """
-    begins = np.concatenate([[0], ends[:-1]])
+    begins = step_begins(ends)
     end = np.where(np.isnan(ended_within), np.inf, ended_within)
     at_risk = (end[:, None] > begins) & (observed[:, None] >= ends)
     row, step = np.nonzero(at_risk)
@@ -122,7 +131,7 @@ class Layout:
     @property
     def begins(self) -> NDArray[np.int64]:
         """The day before the first of each step."""
-        return np.concatenate([[0], self.ends[:-1]])
+        return step_begins(self.ends)
 
 
 def design(
@@ -133,7 +142,7 @@ def design(
     step: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Return the rows of a hazard model: the features moved ahead, the step, its renewals."""
-    begins = np.concatenate([[0], ends[:-1]])
+    begins = step_begins(ends)
     moved = features.ahead(matrix[row], begins[step].astype(float))
     columns = [moved, begins[step][:, None]]
     if "days_to_renewal" in features.names:

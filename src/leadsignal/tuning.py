@@ -13,6 +13,7 @@ from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.methods import cut_offs, thinned
 from leadsignal.model import ChurnModel, churned_within
+from leadsignal.paired import mean_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +103,7 @@ def tune_model(
                 **candidates[place],
                 "log_loss": float(loss[place].mean()),
                 "behind": float((loss[place] - loss[best]).mean()),
-                "behind_error": _clustered_error(loss[place] - loss[best], codes),
+                "behind_error": mean_of(loss[place] - loss[best]).std_err(codes),
             }
             for place in order
         ]
@@ -132,9 +133,3 @@ def _folds(panel: Panel, horizon: int, folds: int) -> Any:
         for held in range(PARTS):
             known = replace(panel, frame=frame[part != held].reset_index(drop=True)).as_of(cut)
             yield known, frame[within & (part == held)]
-
-
-def _clustered_error(difference: Floats, codes: NDArray[np.int64]) -> float:
-    """Return the standard error of a mean whose rows of one account go together."""
-    sums = np.bincount(codes, weights=difference - difference.mean())
-    return float(np.sqrt((sums**2).sum()) / len(difference))
