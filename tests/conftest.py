@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import leadsignal as ls
+from in_browser import started_browser
 from postgres_server import Server, running_server, why_not
 
 
@@ -60,3 +62,9 @@ def business_results(
     audit = ls.audit_indicators(business_panel, resamples=50)
     found = ls.gather_findings(business, business_panel, audit=audit)
     return business_panel, backtest, scores, found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with started_browser() as opened:
+        yield opened

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,22 +9,10 @@ from typing import Any
 import pytest
 
 import leadsignal as ls
-from test_review_in_browser import WIDTHS, chromium
+from in_browser import WIDTHS, axe_violations, visit
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 ATTACK = '<script>alert("x")</script>'
 Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as started:
-        try:
-            opened = started.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        except sync_api.Error as error:
-            pytest.skip(f"no Chromium to start: {str(error).splitlines()[0]}")
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -43,38 +30,18 @@ def report(business_results: Results, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
 def test_it_fits_and_is_silent(browser: Any, report: Path, width: int, scheme: str) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: said.append(dialog.message))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(report.as_uri())
-    page.evaluate("document.querySelectorAll('details').forEach(held => held.open = true)")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert said == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-    assert page.locator("svg.chart:visible").count() * 2 == page.locator("svg.chart").count() > 8
-    assert page.locator("#calls-title + table th", has_text=ATTACK).count() == 1
-    page.close()
+    with visit(browser, report, width, scheme) as visited:
+        visited.is_silent(width)
+        page = visited.page
+        drawn = page.locator("svg.chart").count()
+        assert page.locator("svg.chart:visible").count() * 2 == drawn > 8
+        assert page.locator("#calls-title + table th", has_text=ATTACK).count() == 1
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [375, 1280])
 def test_axe_finds_nothing(browser: Any, report: Path, width: int, scheme: str) -> None:
-    name = "axe_playwright_python.sync_playwright"
-    axe = pytest.importorskip(name, reason="axe is not installed")
-    # The page's own policy forbids every script but its own, axe's too.
-    context = browser.new_context(
-        bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 900}
-    )
-    page = context.new_page()
-    page.goto(report.as_uri())
-    page.evaluate("document.querySelectorAll('details').forEach(held => held.open = true)")
-    violations = axe.Axe().run(page).response["violations"]
-    assert [(rule["id"], rule["nodes"][0]["html"][:120]) for rule in violations] == []
-    context.close()
+    assert axe_violations(browser, report, width, scheme) == []
 
 
 def rows(page: Any) -> list[str]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +9,9 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from in_browser import WIDTHS, axe_violations, visit
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-WIDTHS = {"phone": 375, "laptop": 1280, "wall": 2560}
 A4_POINTS = (595, 842)
-
-
-def chromium() -> str | None:
-    """Where a Chromium is: named by LEADSIGNAL_CHROMIUM, on the path, or playwright's own."""
-    given = os.environ.get("LEADSIGNAL_CHROMIUM")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return given or next((found for found in map(shutil.which, names) if found), None)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as started:
-        try:
-            opened = started.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        except sync_api.Error as error:
-            pytest.skip(f"no Chromium to start: {str(error).splitlines()[0]}")
-        yield opened
-        opened.close()
 
 
 def crowded() -> ls.Review:
@@ -93,33 +71,15 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
 def test_it_fits_and_is_silent(browser: Any, page_file: Path, width: int, scheme: str) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(page_file.as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert said == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-    shown = page.locator("svg.chart:visible")
-    assert shown.count() == 1
-    assert page.evaluate("document.body.textContent").count("<b>Ines</b>") >= 1
-    page.close()
+    with visit(browser, page_file, width, scheme) as visited:
+        visited.is_silent(width)
+        assert visited.page.locator("svg.chart:visible").count() == 1
+        assert visited.page.evaluate("document.body.textContent").count("<b>Ines</b>") >= 1
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(browser: Any, page_file: Path, scheme: str) -> None:
-    name = "axe_playwright_python.sync_playwright"
-    axe = pytest.importorskip(name, reason="axe is not installed")
-    # The page's own policy forbids every script, axe's too.
-    context = browser.new_context(bypass_csp=True, color_scheme=scheme)
-    page = context.new_page()
-    page.goto(page_file.as_uri())
-    violations = axe.Axe().run(page).response["violations"]
-    assert [(rule["id"], rule["nodes"][0]["html"][:120]) for rule in violations] == []
-    context.close()
+    assert axe_violations(browser, page_file, 1280, scheme) == []
 
 
 def test_a_crowded_account_prints_on_one_sheet(browser: Any, page_file: Path) -> None:
