@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 REASONS = 3
 PROVEN_AT = 0.99
+"""An effect is told where the interval of this level excludes none."""
 OPEN = ("overdue", "lapsed", "pending")
 """States in which something is left to do about a process, the most urgent first."""
 _Step = tuple[bool, int, int, str, str]
@@ -223,10 +224,9 @@ def proven_effects(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Numbe
 
 
 def _proven(effect: Number) -> bool:
-    """Whether the 99 % interval lies below 1: what is told of each process, every week, is asked
-    more than what is looked at once."""
-    reach = np.log(effect.high / effect.low) / (2 * normal_quantile(0.95))
-    return bool(np.log(effect.estimate) + normal_quantile(PROVEN_AT) * reach < 0)
+    # What is told of each process, every week, is asked more than what is looked at once.
+    std_err = np.log(effect.high / effect.low) / (2 * normal_quantile(0.95))
+    return bool(np.log(effect.estimate) + normal_quantile(PROVEN_AT) * std_err < 0)
 
 
 def score_rows(

@@ -211,8 +211,8 @@ def process_effect(
     """Return the corrected hazard ratio of having adopted a process, or None.
 
     Counted day by day, both ways (a lapse ends adoption). None where the tables cannot say. Raises
-    OptionError for a process that the analysis does not name. A number may be told to customers
-    only if ``number.excludes(1.0)``.
+    OptionError for a process that the analysis does not name. Whether it is to be told is for the
+    caller to say: `scores.proven_effects` asks for a 99 % interval that excludes no effect.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
