@@ -139,6 +139,7 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.tables import Tables as Tables
     from leadsignal.tables import check_tables as check_tables
     from leadsignal.tables import read_tables as read_tables
+    from leadsignal.today import Today as Today
     from leadsignal.totals import CustomerTotals as CustomerTotals
     from leadsignal.totals import read_totals as read_totals
     from leadsignal.tuning import Tuning as Tuning
@@ -232,6 +233,7 @@ _ROOMS = {
     "success": ("SuccessAnalysis", "read_success_analysis"),
     "successful": ("Successful", "most_successful"),
     "tables": ("Tables", "check_tables", "read_tables"),
+    "today": ("Today",),
     "totals": ("CustomerTotals", "read_totals"),
     "tuning": ("Tuning", "tune_model"),
 }

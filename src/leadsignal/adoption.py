@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.panel import adoption_episodes
 from leadsignal.records import json_rows
 from leadsignal.settings import one_of
 from leadsignal.success import SuccessAnalysis
 from leadsignal.survival import aalen_johansen
 from leadsignal.survival.curves import Curves
 from leadsignal.survival.pictures import COLOURS, GREY, STYLES
+from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,12 +191,14 @@ class AdoptionCurves:
         return f"<p>{head}</p>{self.frame.round(3).to_html(index=False)}"
 
 
-def adoption_table(tables: Tables, analysis: SuccessAnalysis) -> Adoption:
+def adoption_table(
+    tables: Tables, analysis: SuccessAnalysis, *, today: Today | None = None
+) -> Adoption:
     """Return how many of each quarter's new accounts adopted each process, by when.
 
     An account has adopted by its milestone if it ever was in the state adopted on or before that
-    day. Raises OptionError where the analysis names no process, ModelError where no account is
-    seen from its start.
+    day. ``today`` holds what is made already. Raises OptionError where the analysis names no
+    process, ModelError where no account is seen from its start.
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
@@ -208,7 +210,7 @@ def adoption_table(tables: Tables, analysis: SuccessAnalysis) -> Adoption:
     """
     import pandas as pd
 
-    rows, left_out = _first_adoptions(tables, analysis)
+    rows, left_out = _first_adoptions(Today.of(tables, analysis, today))
     rows["outcome"] = _outcomes(rows)
     rows["start_quarter"] = rows["started_on"].dt.to_period("Q").astype(str)
     dummies = pd.get_dummies(rows["outcome"]).reindex(columns=list(OUTCOMES), fill_value=False)
@@ -247,7 +249,7 @@ def adoption_curves(
     texts = [name for name, kind in tables.attributes.items() if kind == "text"]
     if by is not None and by not in texts:
         raise OptionError(f"{by!r} is no declared text attribute", one_of(texts, by))
-    rows, left_out = _first_adoptions(tables, analysis)
+    rows, left_out = _first_adoptions(Today.of(tables, analysis))
     rows["group"] = rows["process"]
     if by is not None:
         value = rows[by].astype("string").fillna("not given").astype(str)
@@ -299,7 +301,7 @@ def _value_on(curves: Curves, group: str, code: int, name: str, on: int) -> dict
     return {f"{name}{end}": float(part[step]) if step >= 0 else 0.0 for end, part in parts}
 
 
-def _first_adoptions(tables: Tables, analysis: SuccessAnalysis) -> tuple[pd.DataFrame, int]:
+def _first_adoptions(today: Today) -> tuple[pd.DataFrame, int]:
     """Return one row an account and process it applies to, and how many accounts are left out.
 
     ``days`` from the start to the first adoption (NaN: none so far), ``seen`` days under
@@ -307,10 +309,11 @@ def _first_adoptions(tables: Tables, analysis: SuccessAnalysis) -> tuple[pd.Data
     """
     import pandas as pd
 
+    tables, analysis = today.tables, today.analysis
     if not analysis.processes:
         raise OptionError("the analysis names no process", "Add a [[process]] to success.toml")
-    accounts = tables.frame("accounts")
-    accounts["customer"] = accounts["customer_id"].fillna(accounts["account_id"])
+    accounts = today.accounts
+    accounts = accounts.assign(customer=accounts["customer_id"].fillna(accounts["account_id"]))
     begun = [tables.coverage[name].complete_from for name in ("accounts", "behaviors")
              if name in tables.names]  # fmt: skip
     since = pd.Timestamp(max((day for day in begun if day is not None), default=date(1700, 1, 1)))
@@ -326,9 +329,7 @@ def _first_adoptions(tables: Tables, analysis: SuccessAnalysis) -> tuple[pd.Data
     accounts = accounts[accounts["seen"] > 0]
     if not len(accounts):
         raise ModelError("no account is seen from its start", "Give a longer history")
-    first = (
-        adoption_episodes(tables, analysis).groupby(["account_id", "process"])["adopted_on"].min()
-    )
+    first = today.episodes.groupby(["account_id", "process"])["adopted_on"].min()
     parts = [_of_process(accounts, process, first) for process in analysis.processes]
     return pd.concat(parts, ignore_index=True), int(early.sum())
 
@@ -340,10 +341,8 @@ def _of_process(accounts: pd.DataFrame, process: Process, first: pd.Series[Any])
     for attribute, values in process.applies_to.items():
         applies &= accounts[attribute].isin(list(values))
     mine = accounts[applies]
-    adopted = pd.Series(
-        [first.get((account, process.name), pd.NaT) for account in mine["account_id"]],
-        index=mine.index, dtype="datetime64[us]",
-    )  # fmt: skip
+    of_process = first[first.index.get_level_values("process") == process.name]
+    adopted = mine["account_id"].map(of_process.droplevel("process")).astype("datetime64[us]")
     return mine.assign(
         process=process.name,
         days=(adopted - mine["started_on"]).dt.days.astype(float),

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
-from leadsignal.panel import Panel, build_snapshot
+from leadsignal.panel import Panel
 from leadsignal.records import json_rows
 from leadsignal.success import SuccessAnalysis
+from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,11 @@ class RedAccounts:
 
 
 def red_accounts(
-    tables: Tables, analysis: SuccessAnalysis | None = None, *, grace: str = "30d"
+    tables: Tables,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    grace: str = "30d",
+    today: Today | None = None,
 ) -> RedAccounts:
     """Return the active accounts that nobody looks after, each with its reasons.
 
@@ -98,8 +103,8 @@ def red_accounts(
     sponsor contact*: no sponsor event in 90 days. *Handed off and not seen since*: the last handoff
     has no sponsor or diary event after it (no behaviour in 30 days where neither is tracked). The
     last two need ``[tracking]``. Accounts younger than ``grace``, and handoffs within it, are not
-    reproached; accounts that have given notice are left out. Raises OptionError where the tables
-    can tell none of the reasons.
+    reproached; accounts that have given notice are left out. ``today`` holds what is made already.
+    Raises OptionError where the tables can tell none of the reasons.
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
@@ -109,7 +114,7 @@ def red_accounts(
     import pandas as pd
 
     wait = days_in(grace)
-    panel = build_snapshot(tables, analysis)
+    panel = Today.of(tables, analysis, today).snapshot
     rows = panel.frame[~panel.frame["notice_given"]].reset_index(drop=True)
     found = {
         reason: held for reason, held in _reasons(panel, rows, wait).items() if held is not None

@@ -20,11 +20,11 @@ from leadsignal.cohorts.dated import CHURN, OTHER_END
 from leadsignal.cohorts.small_groups import SUPPRESSED, expected_ends
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.settings import one_of
-from leadsignal.standing import results_over_time
 from leadsignal.success import SuccessAnalysis
 from leadsignal.successful import plain_rows
 from leadsignal.survival import aalen_johansen
 from leadsignal.tables import Tables
+from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,6 +137,7 @@ def reasons_to_buy(
     *,
     by: str = REASON,
     adjust: Sequence[str] = (),
+    today: Today | None = None,
 ) -> Fit:
     """Return which reasons to buy are also reasons to stay, and which are not.
 
@@ -147,7 +148,7 @@ def reasons_to_buy(
     >>> fit.no_reasons_to_stay
     ()
     """
-    return fit_by(tables, by, analysis, adjust=adjust)
+    return fit_by(tables, by, analysis, adjust=adjust, today=today)
 
 
 def fit_by(
@@ -157,13 +158,14 @@ def fit_by(
     *,
     adjust: Sequence[str] = (),
     level: float = 0.95,
+    today: Today | None = None,
 ) -> Fit:
     """Return churn and success by the values of attributes, shrunken, with intervals.
 
     ``by`` names declared attributes; by default all numbers, and texts of at most twelve values.
     Numbers are cut in thirds. ``adjust`` names attributes in which customers are held alike.
-    Raises OptionError for attributes that are not declared and ModelError where none has two
-    values.
+    ``today`` holds what is made already. Raises OptionError for attributes that are not declared
+    and ModelError where none has two values.
 
     >>> import leadsignal as ls
     >>> fit = ls.fit_by(ls.read_tables(ls.sample_folder()), "segment")
@@ -173,11 +175,12 @@ def fit_by(
     import pandas as pd
 
     names = _names(tables, by, tuple(adjust))
-    first, notes = _first_on_target(tables, analysis)
+    held = Today.of(tables, analysis, today)
+    first, notes = _first_on_target(held)
     frames = []
     for name in names:
         try:
-            cohorts = dated_cohorts(tables, name, analysis)
+            cohorts = dated_cohorts(tables, name, analysis, today=held)
         except ModelError:
             notes.append(f"{name} has one value only; left out")
             continue
@@ -213,12 +216,10 @@ def _names(
     return names
 
 
-def _first_on_target(
-    tables: Tables, analysis: SuccessAnalysis | None
-) -> tuple[pd.Series[Any] | None, list[str]]:
+def _first_on_target(today: Today) -> tuple[pd.Series[Any] | None, list[str]]:
     """Return the day on which each account was first on target; None without results."""
     try:
-        rows = results_over_time(tables, analysis)
+        rows = today.results
     except OptionError:
         return None, ["there are no results against targets: success is not told"]
     on = rows[rows["on_target"].eq(True)]

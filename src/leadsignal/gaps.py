@@ -15,10 +15,11 @@ from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.paired import auc_of
 from leadsignal.proportions import Share
-from leadsignal.standing import TOGETHER, results_over_time
+from leadsignal.standing import TOGETHER
 from leadsignal.success import SuccessAnalysis
 from leadsignal.successful import plain_rows, standing_now
 from leadsignal.tables import Tables
+from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,6 +136,7 @@ def find_success_gaps(
     *,
     settled: str = "90d",
     current: str = "120d",
+    today: Today | None = None,
 ) -> SuccessGaps:
     """Return the accounts that do what successful ones do and still miss their target.
 
@@ -142,8 +144,8 @@ def find_success_gaps(
     usage is not low, and which have had every process that is meant for them adopted for
     ``settled``. Those whose last three results miss the target on average, by more than chance
     explains (one-sided, 95 %, from how results of one account differ from one to the next), have a
-    gap. Raises OptionError where the analysis names no process, or the tables hold no results with
-    targets.
+    gap. ``today`` holds what is made already. Raises OptionError where the analysis names no
+    process, or the tables hold no results with targets.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -157,7 +159,8 @@ def find_success_gaps(
             "a success gap is what the essential processes leave open, and none is named",
             "Give an analysis with processes",
         )
-    standing = standing_now(tables, analysis, days_in(current))
+    held = Today.of(tables, analysis, today)
+    standing = standing_now(held, days_in(current))
     now, steps = standing.frame, standing.steps
     notes = []
     if "usage_low" in now:
@@ -169,7 +172,7 @@ def find_success_gaps(
     now = now[now["adopted_days"] >= days_in(settled)]
     steps["adopted every process"] = len(now)
     judged = now[now["on_target"].notna()].copy()
-    rows = results_over_time(tables, analysis)
+    rows = held.results
     margin = _margin(rows)
     near = judged["mean_gap"] > -margin
     judged["group"] = np.select([judged["on_target"].eq(True), near], [REACHED, NEAR], GAP)

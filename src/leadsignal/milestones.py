@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
-from leadsignal.panel import adoption_episodes, build_snapshot
 from leadsignal.records import json_rows
 from leadsignal.sources.parts import literal
 from leadsignal.success import SuccessAnalysis
+from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,10 +151,17 @@ class _Events:
 
     def between(self, account: Days, first: Days, last: Days) -> NDArray[np.float64]:
         """Return the quantity of each account's events with first <= day < last."""
-        key = self.account * SPAN + self.day
-        summed = np.concatenate(([0.0], np.cumsum(self.quantity)))
-        ends = np.searchsorted(key, account * SPAN + last)
-        return np.asarray(summed[ends] - summed[np.searchsorted(key, account * SPAN + first)])
+        ends = np.searchsorted(self._key, account * SPAN + last)
+        begins = np.searchsorted(self._key, account * SPAN + first)
+        return np.asarray(self._summed[ends] - self._summed[begins])
+
+    @cached_property
+    def _key(self) -> Days:
+        return np.asarray(self.account * SPAN + self.day)
+
+    @cached_property
+    def _summed(self) -> NDArray[np.float64]:
+        return np.concatenate(([0.0], np.cumsum(self.quantity)))
 
     def of(self, account: int) -> slice:
         """Return where one account's events stand."""
@@ -165,7 +173,7 @@ SPAN = 1_000_000
 
 
 def milestone_calendar(
-    tables: Tables, analysis: SuccessAnalysis, *, ahead: str = "8w"
+    tables: Tables, analysis: SuccessAnalysis, *, ahead: str = "8w", today: Today | None = None
 ) -> MilestoneCalendar:
     """Return the milestones due within ``ahead`` of accounts that are active and gave no notice.
 
@@ -173,8 +181,8 @@ def milestone_calendar(
     the milestone must be left on which every window that is already over holds enough. ``chance``
     counts past accounts that were there, not adopted, and at the same ``stage`` (events in their
     windows) as many days before their milestone (up to four weeks more or less where fewer than 20
-    were); leaving before it counts as not made. Raises OptionError where no process has a
-    milestone.
+    were); leaving before it counts as not made. ``today`` holds what is made already. Raises
+    OptionError where no process has a milestone.
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
@@ -188,10 +196,10 @@ def milestone_calendar(
     if not due:
         raise OptionError("no process has a milestone", "Add adopt_by to a [[process]]")
     reach = days_in(ahead)
-    now = build_snapshot(tables, analysis).frame
+    held = Today.of(tables, analysis, today)
+    now = held.snapshot.frame
     now = now[~now["notice_given"]].reset_index(drop=True)
-    episodes = adoption_episodes(tables, analysis)
-    accounts = tables.frame("accounts")
+    episodes, accounts = held.episodes, held.accounts
     frames = [_due_soon(tables, process, now, accounts, episodes, reach) for process in due]
     frame = pd.concat(frames, ignore_index=True)
     frame = frame.sort_values(["due_on", "account_id", "process"], ignore_index=True)

@@ -14,6 +14,7 @@ from leadsignal.engine.build import (
     KEY_COLUMNS,
     ROW_ORDER,
     SAMPLE_WEIGHT,
+    Recipe,
     episode_steps,
     panel_steps,
     sampled,
@@ -32,6 +33,7 @@ from leadsignal.tables import Tables
 from leadsignal.writing import whole_file
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
     from pyspark.sql import SparkSession
 
@@ -48,7 +50,8 @@ class Panel:
 
     ``frame`` holds the key columns, then one column an indicator, sorted by account and snapshot.
     ``every`` is the days between snapshots; rows on ``as_of_date`` are scored and never fitted.
-    ``columns`` maps the tables behind it to their columns that were read.
+    ``columns`` maps the tables behind it to their columns that were read. ``episodes`` are the
+    adoption episodes that its states were read from; None where they were not kept.
     """
 
     frame: pd.DataFrame
@@ -58,6 +61,7 @@ class Panel:
     project: Project
     analysis: SuccessAnalysis
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    episodes: pd.DataFrame | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the rows."""
@@ -73,12 +77,13 @@ class Panel:
 
     def current(self) -> pd.DataFrame:
         """Return the rows on ``as_of_date``: accounts active then, notice given or not."""
-        return self._on(self.as_of_date)
-
-    def _on(self, day: date) -> pd.DataFrame:
         import pandas as pd
 
-        return self.frame[self.frame["snapshot_on"] == pd.Timestamp(day)]
+        return self.frame[self.frame["snapshot_on"] == pd.Timestamp(self.as_of_date)]
+
+    def snapshot(self) -> Panel:
+        """Return the panel of the rows on ``as_of_date`` only, as ``build_snapshot`` builds it."""
+        return replace(self, frame=self.current().reset_index(drop=True))
 
     def refuse_sample(self, what: str) -> None:
         """Raise OptionError where these rows are a sample: ``what`` would take them for all."""
@@ -111,7 +116,9 @@ class Panel:
         frame.loc[hidden, "cause"] = None
         frame["stop"] = (frame["start"] + seen).where(later, frame["stop"])
         frame["days_observed"] = seen.where(hidden, frame["days_observed"])
-        return replace(self, frame=frame.reset_index(drop=True), as_of_date=cut.date())
+        return replace(
+            self, frame=frame.reset_index(drop=True), as_of_date=cut.date(), episodes=None
+        )
 
     def __repr__(self) -> str:
         rows, accounts = len(self.frame), self.frame["account_id"].nunique()
@@ -241,18 +248,23 @@ def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame
     recipe = panel_recipe(tables, analysis, tables.project.every, tables.history)
     spine = spine_steps(recipe.grid, recipe.accounts)
     steps = [*spine, *episode_steps(recipe)]
-    d = recipe.grid.dialect
     with made(tables.connection, steps) as cursor:
         if len(steps) == len(spine):
             cursor.execute(
                 "CREATE TEMP TABLE episodes (account_no INT, process TEXT, adopted INT, lapsed INT)"
             )
-        episodes: pd.DataFrame = cursor.sql(
-            f"SELECT account_id, process, {d.date('adopted')} AS adopted_on,"
-            f" {d.date('lapsed')} AS lapsed_on FROM episodes JOIN spine USING (account_no)"
-            " ORDER BY account_no, process, adopted"
-        ).df()
-        return episodes
+        return _episodes(cursor, recipe)
+
+
+def _episodes(cursor: duckdb.DuckDBPyConnection, recipe: Recipe) -> pd.DataFrame:
+    """Return the episodes that the steps have made."""
+    d = recipe.grid.dialect
+    episodes: pd.DataFrame = cursor.sql(
+        f"SELECT account_id, process, {d.date('adopted')} AS adopted_on,"
+        f" {d.date('lapsed')} AS lapsed_on FROM episodes JOIN spine USING (account_no)"
+        " ORDER BY account_no, process, adopted"
+    ).df()
+    return episodes
 
 
 def _engine(tables: Tables | TablesInSpark, engine: str | None, session: object) -> str:
@@ -306,10 +318,13 @@ def _build(
             .to_arrow_table()
             .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
         )
+        kept = any(step.name == "episodes" for step in steps)
+        episodes = _episodes(cursor, recipe) if kept else None
     columns = {name: tables.columns(name) for name in tables.names}
     return Panel(
-        frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns
-    )
+        frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
+        episodes,
+    )  # fmt: skip
 
 
 __all__ = [

@@ -90,24 +90,28 @@ def _own_metric(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame:
 
 
 def _rolling(rows: pd.DataFrame, values: Any) -> Any:
-    rolled = values.groupby(rows["account_id"]).rolling(TOGETHER).mean()
-    return rolled.reset_index(level=0, drop=True).reindex(rows.index)
+    """Return the mean of each value and the ones before it, missing before the third."""
+    of_account = values.groupby(rows["account_id"])
+    return sum((of_account.shift(back) for back in range(1, TOGETHER)), start=values) / TOGETHER
 
 
-def standings(tables: Tables, analysis: SuccessAnalysis | None = None) -> pd.DataFrame:
+def standings(
+    tables: Tables, analysis: SuccessAnalysis | None = None, *, rows: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return one row an account with results: where it stands at ``as_of_date``, by account_id.
 
     Columns: metric, value, target, higher_is_better and measured_on of the latest result;
     ``days_old``; ``results`` and ``level`` (mean gap) of the last 365 days; ``mean_gap`` and
     ``on_target`` of the last three; ``since``, the day from which it has been on target without a
     break, and ``held_days``; ``slope`` of the gap in 90 days with ``slope_low`` and ``slope_high``
-    (95 %, least squares over the last 365 days), and ``trend`` in a word.
+    (95 %, least squares over the last 365 days), and ``trend`` in a word. ``rows`` are those of
+    ``results_over_time``, where they are made already.
     """
     import pandas as pd
 
-    rows = results_over_time(tables, analysis)
+    rows = results_over_time(tables, analysis) if rows is None else rows
     as_of = pd.Timestamp(tables.as_of_date)
-    rows["age"] = (as_of - pd.to_datetime(rows["measured_on"])).dt.days
+    rows = rows.assign(age=(as_of - pd.to_datetime(rows["measured_on"])).dt.days)
     last = rows.groupby("account_id").tail(1).set_index("account_id")
     lately = rows[rows["age"] <= YEAR]
     held = last.rename(columns={"age": "days_old"}).drop(columns=["gap"])

@@ -12,10 +12,9 @@ import numpy as np
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
-from leadsignal.panel import build_snapshot
-from leadsignal.standing import standings
 from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
+from leadsignal.today import Today
 from leadsignal.yardsticks import YARDSTICKS, Yardstick, hold_against
 
 if TYPE_CHECKING:
@@ -117,6 +116,7 @@ def most_successful(
     at_least: int = 10,
     held: str = "90d",
     current: str = "120d",
+    today: Today | None = None,
 ) -> Successful:
     """Return the accounts that reach their target, have held it, and are not falling back.
 
@@ -125,8 +125,8 @@ def most_successful(
     and whose trend over the last year is not falling. They are ranked by the mean of three ranks:
     their distance to target over the last year, how long they have held it, and the trend. The
     best tenth of the accounts with a current result are chosen, and ``at_least`` so many where they
-    qualify. Satisfaction and usage play no part. Raises OptionError where there are no results
-    with targets.
+    qualify. Satisfaction and usage play no part. ``today`` holds what is made already. Raises
+    OptionError where there are no results with targets.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -136,7 +136,7 @@ def most_successful(
     """
     if at_least < 1:
         raise OptionError("at_least must be 1 or more", "Interview ten accounts, if you can")
-    now = standing_now(tables, analysis, days_in(current))
+    now = standing_now(Today.of(tables, analysis, today), days_in(current))
     everyone, steps = now.frame, now.steps
     enough = days_in(held)
     reasons = {
@@ -197,11 +197,9 @@ class StandingNow:
     indicators: tuple[Indicator, ...]
 
 
-def standing_now(tables: Tables, analysis: SuccessAnalysis | None, current: int) -> StandingNow:
+def standing_now(today: Today, current: int) -> StandingNow:
     """Return the active accounts without notice whose result is no older than ``current`` days."""
-    analysis = analysis or SuccessAnalysis(())
-    held = standings(tables, analysis)
-    panel = build_snapshot(tables, analysis)
+    held, panel = today.standings, today.snapshot
     now = panel.frame
     here = now[~now["notice_given"]].set_index("account_id")
     steps = {"active": len(here)}
@@ -210,7 +208,7 @@ def standing_now(tables: Tables, analysis: SuccessAnalysis | None, current: int)
     both = both[both["days_old"] <= current]
     steps["with a current one"] = len(both)
     both = both.assign(**_others_choice(both))
-    both["processes"] = _adopted(both, [process.name for process in analysis.processes])
+    both["processes"] = _adopted(both, [process.name for process in today.analysis.processes])
     return StandingNow(both.reset_index(), steps, panel.indicators)
 
 

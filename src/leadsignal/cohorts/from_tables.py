@@ -13,6 +13,7 @@ from leadsignal.cohorts.ready import Changes, changes_from_frame, changes_of, re
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.success import SuccessAnalysis
 from leadsignal.survival.inputs import Bools, Floats, Ints
+from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,33 +40,34 @@ def dated_cohorts(
     analysis: SuccessAnalysis | None = None,
     *,
     dated_covariates: tuple[str, ...] = (),
+    today: Today | None = None,
 ) -> DatedCohorts:
     """Return the cohorts of a ready comparison, of an attribute, or of a frame of dated events.
 
     An account is at risk from its start, or from the first day on which its state is known, up to
-    its end, as_of, or the day through which the table of events is complete. Raises OptionError
-    where ``by`` is none of these and ModelError where there is only one cohort.
+    its end, as_of, or the day through which the table of events is complete. ``today`` holds what
+    is made already. Raises OptionError where ``by`` is none of these and ModelError where there is
+    only one cohort.
 
     >>> import leadsignal as ls
     >>> dated_cohorts(ls.read_tables(ls.sample_folder()), "measured").levels
     ('unmeasured', 'measured')
     """
-    analysis = analysis or SuccessAnalysis(())
+    held = Today.of(tables, analysis, today)
     name = by if isinstance(by, str) else "event"
-    changes = changes_of(tables, analysis, by) if isinstance(by, str) else changes_from_frame(by)
+    changes = changes_of(held, by) if isinstance(by, str) else changes_from_frame(by)
     zero = _flags(tables) if name == "rescued" else None
-    return _dated(tables, analysis, name, changes, zero, dated_covariates)
+    return _dated(held, name, changes, zero, dated_covariates)
 
 
 def _dated(
-    tables: Tables,
-    analysis: SuccessAnalysis,
+    today: Today,
     name: str,
     changes: Changes,
     zero: pd.DataFrame | None,
     dated_covariates: tuple[str, ...],
 ) -> DatedCohorts:
-    accounts, notes = _accounts(tables, changes, zero)
+    accounts, notes = _accounts(today, changes, zero)
     if not len(accounts.ids):
         raise ModelError(
             f"{name}: no account is seen from when its state is known", "; ".join(notes)
@@ -83,19 +85,15 @@ def _dated(
     )  # fmt: skip
     if not dated_covariates:
         return cohorts
-    return _with_dated(cohorts, tables, analysis, accounts, dated_covariates)
+    return _with_dated(cohorts, today, accounts, dated_covariates)
 
 
 def _with_dated(
-    cohorts: DatedCohorts,
-    tables: Tables,
-    analysis: SuccessAnalysis,
-    accounts: Accounts,
-    names: tuple[str, ...],
+    cohorts: DatedCohorts, today: Today, accounts: Accounts, names: tuple[str, ...]
 ) -> DatedCohorts:
     held = {}
     for name in names:
-        changes = changes_of(tables, analysis, name)
+        changes = changes_of(today, name)
         position, day = _placed(accounts, changes.frame)
         kept = position >= 0
         held[name] = DatedCohorts.from_changes(
@@ -127,7 +125,10 @@ def _days(column: Any) -> Floats:
     """Return dates as days since 1970, NaN where empty."""
     import pandas as pd
 
-    moments = pd.to_datetime(column).to_numpy(dtype="datetime64[s]")
+    # Of a column of dates to_datetime would look at every value.
+    is_dated = isinstance(column, pd.Series) and column.dtype.kind == "M"
+    dated = column if is_dated else pd.to_datetime(column)
+    moments = dated.to_numpy(dtype="datetime64[s]")
     days = moments.astype("datetime64[D]").astype(np.int64).astype(np.float64)
     return np.where(np.isnat(moments), np.nan, days)
 
@@ -148,9 +149,9 @@ def _flags(tables: Tables) -> pd.DataFrame:
 
 
 def _accounts(
-    tables: Tables, changes: Changes, zero: pd.DataFrame | None
+    today: Today, changes: Changes, zero: pd.DataFrame | None
 ) -> tuple[Accounts, list[str]]:
-    frame = tables.frame("accounts")
+    tables, frame = today.tables, today.accounts
     ids = frame["account_id"].to_numpy(dtype=object).astype(str)
     started, as_of = _days(frame["started_on"]), float(_days([tables.as_of_date])[0])
     stop = np.fmin(_days(frame["ended_on"]), as_of)

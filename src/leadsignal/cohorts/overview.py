@@ -17,6 +17,7 @@ from leadsignal.cohorts.wording import best_of
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.success import SuccessAnalysis
+from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,7 @@ def compare_cohorts(
     landmark: str | None = None,
     horizon: str | None = None,
     level: float = 0.95,
+    today: Today | None = None,
 ) -> Comparison:
     """Compare cohorts of accounts, the naive way beside corrected ones.
 
@@ -43,8 +45,8 @@ def compare_cohorts(
     are among naive, time_dependent, landmark and target_trial. ``adjust`` names attributes or
     columns of the start; what came later only if also named in ``mediators``. ``landmark``
     (default: 90d, for plans 30d, for results 180d, for contract changes 365d, for a process its
-    milestone) and ``horizon`` are durations. Raises OptionError for names that are not there and
-    ModelError where there is only one cohort.
+    milestone) and ``horizon`` are durations. ``today`` holds what is made already. Raises
+    OptionError for names that are not there and ModelError where there is only one cohort.
 
     >>> import leadsignal as ls
     >>> comparison = compare_cohorts(ls.read_tables(ls.sample_folder()), by="measured")
@@ -52,7 +54,7 @@ def compare_cohorts(
     (False, True)
     """
     later = tuple(name for name in adjust if is_dated(tables, analysis, name))
-    cohorts = dated_cohorts(tables, by, analysis, dated_covariates=later)
+    cohorts = dated_cohorts(tables, by, analysis, dated_covariates=later, today=today)
     return compare_dated(
         cohorts,
         methods=methods,
@@ -153,6 +155,7 @@ def compare_all(
     adjust: Sequence[str] = (),
     landmark: str | None = None,
     horizon: str | None = None,
+    today: Today | None = None,
 ) -> Overview:
     """Make every ready comparison and correct for their number; options as in compare_cohorts.
 
@@ -161,13 +164,14 @@ def compare_all(
     >>> {"measured", "contract", "rescued"} <= {line.by for line in overview.lines}
     True
     """
+    shared = Today.of(tables, analysis, today)
     made, left_out = [], []
     for name in comparison_names(tables, analysis):
         try:
             others = [column for column in adjust if column != name]
             made.append(
                 compare_cohorts(tables, name, analysis, methods=methods, adjust=others,
-                                landmark=landmark, horizon=horizon)
+                                landmark=landmark, horizon=horizon, today=shared)
             )  # fmt: skip
         except ModelError as error:
             left_out.append(str(error))

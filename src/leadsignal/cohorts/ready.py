@@ -13,9 +13,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
-from leadsignal.panel import adoption_episodes
 from leadsignal.sources.parts import quoted
 from leadsignal.success import SuccessAnalysis
+from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ class Changes:
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-Maker = Callable[["Tables", SuccessAnalysis], Changes]
+Maker = Callable[[Today], Changes]
 
 
 def ready_comparisons(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
@@ -100,18 +100,18 @@ def _from_analysis(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker
     return made
 
 
-def changes_of(tables: Tables, analysis: SuccessAnalysis, by: str) -> Changes:
+def changes_of(today: Today, by: str) -> Changes:
     """Return the dated changes of a comparison; raises OptionError with the names there are.
 
     ``behavior:NAME`` is the first event of any behaviour.
     """
-    made = ready_comparisons(tables, analysis)
+    tables, made = today.tables, ready_comparisons(today.tables, today.analysis)
     if by in made:
-        return made[by](tables, analysis)
+        return made[by](today)
     if by.startswith("behavior:") and "behaviors" in tables.names:
         name = by.removeprefix("behavior:")
         return _first(
-            "behaviors", "occurred_at", f"no {name}", name, tables, analysis,
+            "behaviors", "occurred_at", f"no {name}", name, today,
             where=_among("behavior", (name,)),
         )  # fmt: skip
     if "accounts" in tables.names and by in (
@@ -162,9 +162,10 @@ def _query(tables: Tables, sql: str) -> pd.DataFrame:
 
 
 def _first(
-    table: str, day: str, without: str, within: str, tables: Tables, _: SuccessAnalysis,
+    table: str, day: str, without: str, within: str, today: Today,
     *, where: str = "TRUE", landmark: int = 90,
 ) -> Changes:  # fmt: skip
+    tables = today.tables
     frame = _query(
         tables,
         f'SELECT account_id, CAST(min({day}) AS DATE) AS "on", 1 AS state'
@@ -173,8 +174,8 @@ def _first(
     return Changes((without, within), frame, table, landmark=landmark)
 
 
-def _results(tables: Tables, analysis: SuccessAnalysis) -> Changes:
-    metric = analysis.bullseye.success_metric
+def _results(today: Today) -> Changes:
+    tables, metric = today.tables, today.analysis.bullseye.success_metric
     told = "metric" in tables.columns("results") and metric
     where = _among("metric", (metric,)) if told else "TRUE"
     better = "CASE WHEN higher_is_better THEN value >= target ELSE value <= target END"
@@ -191,7 +192,8 @@ def _results(tables: Tables, analysis: SuccessAnalysis) -> Changes:
     )  # fmt: skip
 
 
-def _contract(tables: Tables, _: SuccessAnalysis) -> Changes:
+def _contract(today: Today) -> Changes:
+    tables = today.tables
     frame = _query(
         tables,
         'SELECT account_id, CAST(changed_at AS DATE) AS "on",'
@@ -203,7 +205,7 @@ def _contract(tables: Tables, _: SuccessAnalysis) -> Changes:
                    meaning="the latest change of the contract")  # fmt: skip
 
 
-def _commitments(owner: str | None, tables: Tables, _: SuccessAnalysis) -> Changes:
+def _commitments(owner: str | None, today: Today) -> Changes:
     """At least half of what fell due in the last 180 days done by its date, or not.
 
     A due date counts while it stood: one that was moved later was due on its old day until then,
@@ -211,7 +213,7 @@ def _commitments(owner: str | None, tables: Tables, _: SuccessAnalysis) -> Chang
     """
     import pandas as pd
 
-    mine = "TRUE" if owner is None else _among("owner", (owner,))
+    tables, mine = today.tables, "TRUE" if owner is None else _among("owner", (owner,))
     listed = _query(
         tables,
         "SELECT account_id, CAST(greatest(due_on, known_on) AS DATE) + 1 AS comes,"
@@ -236,7 +238,8 @@ def _commitments(owner: str | None, tables: Tables, _: SuccessAnalysis) -> Chang
     )  # fmt: skip
 
 
-def _diary(behaviors: tuple[str, ...], tables: Tables, _: SuccessAnalysis) -> Changes:
+def _diary(behaviors: tuple[str, ...], today: Today) -> Changes:
+    tables = today.tables
     frame = _query(
         tables,
         'SELECT DISTINCT account_id, CAST(occurred_at AS DATE) AS "on", 1 AS state'
@@ -248,7 +251,8 @@ def _diary(behaviors: tuple[str, ...], tables: Tables, _: SuccessAnalysis) -> Ch
     )  # fmt: skip
 
 
-def _satisfied(tables: Tables, _: SuccessAnalysis) -> Changes:
+def _satisfied(today: Today) -> Changes:
+    tables = today.tables
     frame = _query(
         tables,
         'SELECT account_id, CAST(answered_on AS DATE) AS "on", avg(score) AS score'
@@ -263,11 +267,11 @@ def _satisfied(tables: Tables, _: SuccessAnalysis) -> Changes:
     )  # fmt: skip
 
 
-def _adopted(name: str | None, tables: Tables, analysis: SuccessAnalysis) -> Changes:
+def _adopted(name: str | None, today: Today) -> Changes:
     """Adopted, both ways: one process, or any of them."""
     import pandas as pd
 
-    episodes = adoption_episodes(tables, analysis)
+    episodes, analysis = today.episodes, today.analysis
     if name is not None:
         episodes = episodes[episodes["process"] == name]
     turns = [("adopted_on", 1), ("lapsed_on", -1)]
@@ -305,10 +309,11 @@ def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:
     return pd.concat([frame[["account_id", "on", "state"]], back], ignore_index=True)
 
 
-def _attribute(name: str, tables: Tables, _: SuccessAnalysis) -> Changes:
+def _attribute(name: str, today: Today) -> Changes:
     """A property since the start, and its dated changes where account_changes has them."""
     import pandas as pd
 
+    tables = today.tables
     number = tables.attributes.get(name) == "number"
     cell = quoted(name)
     frame = _query(

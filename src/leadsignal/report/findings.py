@@ -111,17 +111,19 @@ def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
     from leadsignal.milestones import milestone_calendar
     from leadsignal.retention import retention_table
     from leadsignal.successful import most_successful
+    from leadsignal.today import Today
 
     analysis = panel.analysis
+    today = Today(tables, analysis, panel)
     return {
         "audit": lambda: audit_indicators(panel),
-        "cohorts": lambda: compare_all(tables, analysis, methods=METHODS),
-        "reasons": lambda: reasons_to_buy(tables, analysis),
-        "adoption": lambda: adoption_table(tables, analysis),
-        "milestones": lambda: milestone_calendar(tables, analysis),
-        "red": lambda: red_accounts(tables, analysis),
-        "successful": lambda: most_successful(tables, analysis),
-        "gaps": lambda: find_success_gaps(tables, analysis),
+        "cohorts": lambda: compare_all(tables, analysis, methods=METHODS, today=today),
+        "reasons": lambda: reasons_to_buy(tables, analysis, today=today),
+        "adoption": lambda: adoption_table(tables, analysis, today=today),
+        "milestones": lambda: milestone_calendar(tables, analysis, today=today),
+        "red": lambda: red_accounts(tables, analysis, today=today),
+        "successful": lambda: most_successful(tables, analysis, today=today),
+        "gaps": lambda: find_success_gaps(tables, analysis, today=today),
         "retention": lambda: retention_table(tables),
         "ratios": lambda: hazard_ratios(panel),
     }
