@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.churn import UNEXPECTED, Ends
+from leadsignal.panel import in_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +72,7 @@ def set_stage(panel: Panel, first: Any, horizon: int) -> Stage:
     rows = on_grid(panel)
     last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=horizon)
     rows = rows[(rows["snapshot_on"] >= pd.Timestamp(first)) & (rows["snapshot_on"] < last)]
-    rows = rows.sort_values(["account_id", "snapshot_on"], ignore_index=True)
+    rows = in_order(rows)
     within = rows["ended_within"].to_numpy(dtype=float, na_value=np.inf)
     ended = within <= horizon
     churns = ~rows["end_cause"].isin(panel.project.not_churn).to_numpy()

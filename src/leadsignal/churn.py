@@ -23,6 +23,8 @@ SIGNALLED, UNEXPECTED = "signalled", "unexpected"
 TOO_YOUNG, UNTOLD = "too young", "cannot be told"
 VERDICTS = (SIGNALLED, UNEXPECTED, TOO_YOUNG, UNTOLD)
 RED = "red"
+WARN_BY = ("usage_low", "flags_open", "health_band")
+"""The indicators that warnings are read from."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -129,6 +131,7 @@ def find_ends(panel: Panel, *, warning_time: str | None = None) -> Ends:
     ('low usage', 'open flag', 'red health score')
     """
     panel.refuse_sample("the list of ends")
+    panel = panel.narrowed(WARN_BY)
     time = panel.project.warning_time if warning_time is None else days_in(warning_time)
     rows = panel.frame[panel.frame["ended_within"].notna()]
     warnings = _warnings(rows)

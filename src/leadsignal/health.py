@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.alerts import find_episodes, on_grid, set_stage
-from leadsignal.churn import RED, find_ends
+from leadsignal.churn import RED, WARN_BY, find_ends
 from leadsignal.durations import days_in
 from leadsignal.paired import mean_of
 from leadsignal.panel import Panel
@@ -105,6 +105,7 @@ def audit_health(panel: Panel, *, warning_time: str | None = None) -> HealthAudi
     if BAND not in panel.names():
         return None
     time = panel.project.warning_time if warning_time is None else days_in(warning_time)
+    panel = panel.narrowed((BAND, *WARN_BY))
     rows = on_grid(panel)
     ends = find_ends(panel, warning_time=f"{time}d").churned
     mine = rows[rows["account_id"].isin(ends["account_id"])]

@@ -16,7 +16,7 @@ from leadsignal.alerts import on_grid
 from leadsignal.errors import ModelError
 from leadsignal.methods import ROWS_AT_ONCE, thinned
 from leadsignal.model import ChurnModel
-from leadsignal.panel import Panel
+from leadsignal.panel import Panel, in_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ def match_ends(panel: Panel, *, seed: int = 0) -> MatchedSets:
     """
     import pandas as pd
 
-    rows = on_grid(panel).sort_values(["account_id", "snapshot_on"], ignore_index=True)
+    rows = in_order(on_grid(panel))
     account, ids = pd.factorize(rows["account_id"])
     day = rows["snapshot_on"].to_numpy().astype("datetime64[D]").astype(np.int64)
     risk, on_risk = _context_risk(panel, rows)
@@ -111,7 +111,7 @@ def match_ends(panel: Panel, *, seed: int = 0) -> MatchedSets:
 def _context_risk(panel: Panel, rows: pd.DataFrame) -> tuple[Floats, bool]:
     model = ChurnModel(f"{panel.project.horizon}d", estimator="logistic", roles=("context",))
     try:
-        model.fit(thinned(panel))
+        model.fit(thinned(panel.narrowed(panel.names(role="context"))))
     except ModelError:
         return np.zeros(len(rows)), False
     parts = [

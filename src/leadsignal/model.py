@@ -19,7 +19,7 @@ from leadsignal.errors import ModelError, OptionError
 from leadsignal.features import Features
 from leadsignal.hazards import ESTIMATORS, Estimator, Hazards, fit_hazards, log_odds
 from leadsignal.origin import Origin
-from leadsignal.panel import Panel
+from leadsignal.panel import Panel, in_order
 from leadsignal.shares import shapley_values, typical_row
 from leadsignal.stacking import step_ends
 from leadsignal.success import SuccessAnalysis
@@ -125,7 +125,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """
         horizon, step = self._days()
         # In one order, whatever the order in which the panel comes.
-        rows = _at_risk(panel).sort_values(["account_id", "snapshot_on"], ignore_index=True)
+        rows = in_order(_at_risk(panel))
         names = [i.name for i in panel.indicators if i.role in self.roles]
         self._check_enough(panel, rows, names, step)
         self.features_ = Features.learn(panel, rows, names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -84,6 +84,15 @@ class Panel:
     def snapshot(self) -> Panel:
         """Return the panel of the rows on ``as_of_date`` only, as ``build_snapshot`` builds it."""
         return replace(self, frame=self.current().reset_index(drop=True))
+
+    def narrowed(self, names: Iterable[str]) -> Panel:
+        """Return the panel with some of its indicators only: rows of fewer columns copy faster."""
+        kept = {*KEY_COLUMNS, SAMPLE_WEIGHT, *names}
+        return replace(
+            self,
+            frame=self.frame[[name for name in self.frame if name in kept]],
+            indicators=tuple(one for one in self.indicators if one.name in kept),
+        )
 
     def refuse_sample(self, what: str) -> None:
         """Raise OptionError where these rows are a sample: ``what`` would take them for all."""
@@ -238,6 +247,18 @@ def build_snapshot(
 ) -> Panel:
     """Build only the rows on ``tables.as_of_date``, the same as in the whole panel."""
     return _build(tables, analysis, tables.project.every, only_as_of=True, progress=progress)
+
+
+def in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return panel rows by account and snapshot, numbered anew; no copy where they stand so."""
+    import numpy as np
+    import pandas as pd
+
+    account = pd.factorize(rows["account_id"], sort=True)[0]
+    order = np.lexsort((rows["snapshot_on"].to_numpy(), account))
+    if (order[1:] > order[:-1]).all():
+        return rows.reset_index(drop=True)
+    return rows.iloc[order].reset_index(drop=True)
 
 
 def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame:

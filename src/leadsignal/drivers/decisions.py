@@ -88,11 +88,14 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
 
 def _before_notice(panel: Panel) -> tuple[pd.DataFrame, NDArray[Any], int, int]:
     """Return the rows before notice, in one order, with the cause each ends by ("" for none)."""
-    frame = panel.frame[panel.frame["stop"] > panel.frame["start"]]
-    frame = frame.sort_values(["account_id", "start"], kind="stable")
-    last_cause = frame.groupby("account_id")["cause"].last()
-    noticed = frame.groupby("account_id")["notice_given"].any()
-    kept = frame[~frame["notice_given"]].reset_index(drop=True)
+    at_risk = (panel.frame["stop"] > panel.frame["start"]).to_numpy()
+    known = panel.frame.loc[at_risk, ["account_id", "start", "cause", "notice_given"]]
+    known = known.assign(place=np.flatnonzero(at_risk))
+    known = known.sort_values(["account_id", "start"], kind="stable")
+    last_cause = known.groupby("account_id")["cause"].last()
+    noticed = known.groupby("account_id")["notice_given"].any()
+    # The rows are copied once: a panel has many columns.
+    kept = panel.frame.iloc[known["place"][~known["notice_given"]]].reset_index(drop=True)
     is_last = ~kept["account_id"].duplicated(keep="last")
     ended = kept["account_id"].map(last_cause).where(is_last).fillna("").astype(str)
     pending = int((noticed & last_cause.isna()).sum())

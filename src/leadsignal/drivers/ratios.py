@@ -89,7 +89,8 @@ def hazard_ratios(
     (3, 3)
     """
     chosen = _chosen(panel, roles, indicators, by, names_of(strata), level, ridge)
-    decisions = decisions_of(panel, cause, without)
+    read = [*(one.name for one in chosen), *names_of(strata), *([] if by is None else [by])]
+    decisions = decisions_of(panel.narrowed(read), cause, without)
     chosen, told = one_of_each(chosen) if indicators is None else (chosen, [])
     design, left_out = _designed(decisions, chosen, names_of(strata), ridge)
     fit = design.fit()
