@@ -302,7 +302,8 @@ def test_each_indicator_is_told_in_words(business_panel: ls.Panel) -> None:
     told = reason_text("results: result_days_since 34", indicators)
     assert told == "34 days since the latest result"
     gap = reason_text("results: result_gap -0.141", indicators)
-    assert gap.endswith(": \N{MINUS SIGN}14 %")
+    assert gap == "the latest result is 14 % short of its target"
+    assert reason_text("results: result_gap 0.2", indicators).endswith("20 % beyond its target")
     missing = reason_text("results: result_value result_value missing", indicators)
     assert missing == "the latest result: none known"
 

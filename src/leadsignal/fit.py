@@ -148,6 +148,11 @@ def reasons_to_buy(
     >>> fit.no_reasons_to_stay
     ()
     """
+    if by == REASON and by not in tables.attributes:
+        raise OptionError(
+            f"accounts have no attribute {REASON}",
+            "Declare it in leadsignal.toml, or name in by= the attribute that holds the reason",
+        )
     return fit_by(tables, by, analysis, adjust=adjust, today=today)
 
 

@@ -17,6 +17,8 @@
   var column = 1;
   var down = true;
 
+  function count(number) { return number.toLocaleString("en"); }
+
   function value(row, at) {
     var cell = row.cells[at];
     var number = cell.getAttribute("data-value");
@@ -26,7 +28,7 @@
   function fits(row) {
     var text = row.textContent.toLowerCase();
     return (!alerted.checked || row.getAttribute("data-alert") === "1") &&
-      (!process.value || row.cells[4].textContent.indexOf(process.value) >= 0) &&
+      (!process.value || row.querySelector("[data-open]").textContent.indexOf(process.value) >= 0) &&
       words.value.toLowerCase().split(/\s+/).every(function (word) { return text.indexOf(word) >= 0; });
   }
 
@@ -48,8 +50,8 @@
       else { head.removeAttribute("aria-sort"); }
     });
     var seen = Math.min(shown, kept.length);
-    told.textContent = seen + " of " + kept.length + " accounts shown" +
-      (kept.length < rows.length ? ", chosen from " + rows.length : "");
+    told.textContent = count(seen) + " of " + count(kept.length) + " accounts shown" +
+      (kept.length < rows.length ? ", chosen from " + count(rows.length) : "");
     more.hidden = seen === kept.length;
     order.value = String(column);
   }

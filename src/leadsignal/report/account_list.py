@@ -7,7 +7,7 @@ from typing import Any
 
 from leadsignal.report.page import Html, join, section, tag
 from leadsignal.report.review_page import name_text, sentence
-from leadsignal.report.wording import of_hundred, span
+from leadsignal.report.wording import of_hundred, share_text, span
 
 PRINTED = 60
 """The style prints so many rows."""
@@ -20,7 +20,7 @@ def account_list(title: str, summary: Mapping[str, Any]) -> Html:
         why = f"Not in this report: scores were {summary['missing']['scores']}."
         return section("accounts", title, tag("p", why))
     return section(
-        "accounts", title, _told(summary), _tools(accounts["rows"]), _table(summary),
+        "accounts", title, _told(summary), _tools(summary), _table(summary),
         tag("p", tag("button", "Show more", type="button", id="account-more", hidden=True)),
     )  # fmt: skip
 
@@ -30,7 +30,7 @@ def _told(summary: Mapping[str, Any]) -> Html:
     told = (
         f"{accounts['accounts']:,} active accounts, of which about"
         f" {accounts['expected_churns']:,.0f} leave within {span(summary['horizon_days'])};"
-        f" {accounts['alerts']:,} are alerted, the {summary['capacity']:.0%} riskiest."
+        f" {accounts['alerts']:,} are alerted, the {share_text(summary['capacity'])} riskiest."
     )
     if accounts["notice_given"]:
         told += f" {accounts['notice_given']:,} more have given notice and are not scored."
@@ -45,11 +45,12 @@ def _told(summary: Mapping[str, Any]) -> Html:
     return join([tag("p", told), printed if accounts["listed"] > PRINTED else ""])
 
 
-def _tools(rows: list[Mapping[str, Any]]) -> Html:
+def _tools(summary: Mapping[str, Any]) -> Html:
     """Return what the script works with; hidden until it runs."""
+    rows = summary["accounts"]["rows"]
     names = sorted({part.partition(" (")[0] for row in rows for part in _open(row)})
     processes = [tag("option", name_text(name), value=name_text(name)) for name in names]
-    order = [tag("option", name, value=place) for place, name in enumerate(_heads())]
+    order = [tag("option", name, value=place) for place, name in enumerate(_heads(summary))]
     return tag(
         "div",
         tag("label", "Find ", tag("input", type="search", id="account-words")),
@@ -62,19 +63,20 @@ def _tools(rows: list[Mapping[str, Any]]) -> Html:
     )  # fmt: skip
 
 
-def _heads() -> tuple[str, ...]:
-    return ("Account", "Leave, of 100 like it", "Revenue at risk", "Alert", "Open processes",
-            "Next step", "What raises it most")  # fmt: skip
+REVENUE = "Revenue at risk"
+
+
+def _heads(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    heads = ("Account", "Leave, of 100 like it", REVENUE, "Alert", "Open processes",
+             "Next step", "What raises it most")  # fmt: skip
+    return tuple(head for head in heads if head != REVENUE or summary["panel"]["has_arr"])
 
 
 def _table(summary: Mapping[str, Any]) -> Html:
     horizon = span(summary["horizon_days"])
-    numbers = (1, 2)
-    head = [
-        tag("th", name, scope="col", data_number=place in numbers)
-        for place, name in enumerate(_heads())
-    ]
-    rows = [_row(row) for row in summary["accounts"]["rows"]]
+    heads = _heads(summary)
+    head = [tag("th", name, scope="col", data_number=name in (heads[1], REVENUE)) for name in heads]
+    rows = [_row(row, heads) for row in summary["accounts"]["rows"]]
     caption = f"Accounts, the riskiest first; risk is of churn within {horizon}"
     return tag(
         "table", tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", *rows),
@@ -82,8 +84,8 @@ def _table(summary: Mapping[str, Any]) -> Html:
     )  # fmt: skip
 
 
-def _row(row: Mapping[str, Any]) -> Html:
-    loss, heads = row["expected_arr_loss"], _heads()
+def _row(row: Mapping[str, Any], heads: tuple[str, ...]) -> Html:
+    loss = row["expected_arr_loss"]
     step = sentence(row["next_step"].partition("; ")[0]) if row["next_step"] else ""
     # Sorted by the risk itself: "about 18" stands for many.
     cells = [
@@ -94,10 +96,13 @@ def _row(row: Mapping[str, Any]) -> Html:
         (step, None),
         (row["reasons"][0] if row["reasons"] else "", None),
     ]
+    if REVENUE not in heads:
+        cells.pop(1)
     told = [
-        tag("td", words, data_value=value, data_label=heads[place])
-        for place, (words, value) in enumerate(cells, start=1)
-    ]
+        tag("td", words, data_value=value, data_label=head,
+            data_open="1" if head == "Open processes" else None)
+        for head, (words, value) in zip(heads[1:], cells, strict=True)
+    ]  # fmt: skip
     name = tag("th", row["account_id"], scope="row")
     return tag("tr", name, *told, data_alert="1" if row["alert"] else None)
 

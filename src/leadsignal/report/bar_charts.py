@@ -162,17 +162,15 @@ def stacks(rows: Sequence[Stack], *, title: str, told: str, width: int = WIDE) -
 
 
 def _parts(parts: Sequence[Part], x: Scale, top: float) -> Iterator[Html]:
-    begin = 0.0
-    for part in parts:
-        if not part.count:
-            continue
+    begin, there = 0.0, [part for part in parts if part.count]
+    for part in there:
         left, right = x(begin), x(begin + part.count)
         begin += part.count
         wide = round(max(right - left - 1.5, 1), 1)
         yield tag("rect", tag("title", part.told), x=left, y=top, width=wide, height=22,
                   class_=f"bar {part.kind}")  # fmt: skip
         words = f"{part.count:,.0f}"
-        if wide > 9 * len(words):
+        if len(there) > 1 and wide > 9 * len(words):  # of a single part the total says it
             yield tag("text", words, x=round(left + wide / 2, 1), y=top + 15.5,
                       class_="tick strong middle")  # fmt: skip
     yield tag("text", f"{begin:,.0f}", x=x(begin) + 6, y=top + 15.5, class_="tick")

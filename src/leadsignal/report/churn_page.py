@@ -19,9 +19,11 @@ from leadsignal.report.review_page import name_text, sentence
 from leadsignal.report.success_sections import churn_section, success_section
 from leadsignal.report.summary import summarise
 from leadsignal.report.wording import (
-    METHOD_WORDS,
+    effect_text,
     interval_text,
+    method_words,
     of_hundred,
+    profile_words,
     proof_text,
     share_text,
     span,
@@ -185,6 +187,8 @@ def _listed(names: list[str]) -> str:
 
 def _caught(summary: Summary) -> Html:
     question, catch = "How much of it the alerts catch", summary["catch"]
+    if catch is not None and catch["of"] == "all":
+        question = "How much churn the alerts catch"
     if catch is None:
         return _answer(question, "Not known", f"Backtest: {summary['missing']['backtest']}.")
     what = "unexpected churns" if catch["of"] == "unexpected" else "churns"
@@ -194,23 +198,25 @@ def _caught(summary: Summary) -> Html:
         f" {span(summary['warning_time_days'])} before."
     )
     return _answer(
-        question, f"{of_hundred(catch['share'])} of 100", told, _against(catch), _honest(catch)
+        question, f"{of_hundred(catch['share'])} of 100", told, _against(summary), _honest(summary)
     )
 
 
-def _against(catch: Summary) -> str:
+def _against(summary: Summary) -> str:
     others = [
-        f"{METHOD_WORDS[name]} {of_hundred(share)}" for name, share in catch["baselines"].items()
+        f"{method_words(name, summary['panel'])} {of_hundred(share)}"
+        for name, share in summary["catch"]["baselines"].items()
     ]
     return f"As long a list by {', by '.join(others)}." if others else ""
 
 
-def _honest(catch: Summary) -> Html | str:
+def _honest(summary: Summary) -> Html | str:
+    catch, profile = summary["catch"], profile_words(summary["panel"])
     if catch["beats_context"] is None:
         return ""
     if catch["beats_context"]:
-        return "More than contract and firm alone catch, beyond chance."
-    told = "Not proven to be more than contract and firm alone catch."
+        return f"More than {profile} alone catch, beyond chance."
+    told = f"Not proven to be more than {profile} alone catch."
     return tag("b", told, class_="warn")
 
 
@@ -223,7 +229,7 @@ def _early(summary: Summary) -> Html:
     start = catch["head_start_days"]
     before = (
         f"Until usage dropped, or the end was known where it never did: {_days(start)}."
-        if start is not None and start > 0
+        if start is not None and start > 0 and "low usage" in summary["churn"]["warnings"]
         else ""
     )
     missed = catch["ends"] - catch["caught"]
@@ -232,6 +238,9 @@ def _early(summary: Summary) -> Html:
         _days(catch["lead_days"]),
         "is how long half of those caught had stood on the list, or longer, when they were known"
         " to leave.",
+        f"Longer than {span(summary['horizon_days'])}, as far as they look, is not counted."
+        if catch["lead_days"] >= summary["horizon_days"]
+        else "",
         before,
         f"The other {missed:,} were not caught in time." if missed else "",
     )
@@ -252,14 +261,15 @@ def _calls(summary: Summary) -> Html:
         why = f"Not known: scores were {summary['missing']['scores']}."
         return section("calls", title, tag("p", why), class_="calls")
     horizon = span(summary["horizon_days"])
-    rows = [_call(row) for row in calls]
+    has_revenue = summary["panel"]["has_arr"]
+    rows = [_call(row)[: None if has_revenue else -1] for row in calls]
     alerts = summary["accounts"]["alerts"]
     head = ("Account", f"Of 100 like it, leave within {horizon}", "Call about", "Evidence",
-            "Revenue at risk")  # fmt: skip
+            *(["Revenue at risk"] if has_revenue else []))  # fmt: skip
     caption = f"The {len(calls)} riskiest of {alerts:,} alerted accounts"
     listed = table(head, rows, caption, class_="cards calls-table")
     late = _without(summary["accounts"]["without"])
-    return section("calls", title, late, listed, _proofs(calls), class_="calls")
+    return section("calls", title, late, listed, _proofs(summary), class_="calls")
 
 
 def _without(feeds: list[str]) -> Html | str:
@@ -284,13 +294,19 @@ def _call(row: Summary) -> tuple[object, ...]:
     )
 
 
-def _proofs(calls: list[Summary]) -> Html:
+_NONE: Summary = {"lines": ()}
+
+
+def _proofs(summary: Summary) -> Html:
     """Return, once a process, what is proven of those that practise it."""
     proven: dict[str, str] = {}
-    for row in calls:
+    ratios = {line["by"]: line["hazard_ratio"] for line in (summary["cohorts"] or _NONE)["lines"]}
+    for row in summary["calls"]:
         process, told = row["open_processes"].partition(" (")[0], proof_text(row["next_step"])
         if process and told:
-            proven.setdefault(process, told)
+            # A step tells two digits; the cohorts have them all.
+            of = ratios.get(process)
+            proven[process] = effect_text(of["estimate"], of["low"], of["high"]) if of else told
     if not proven:
         return Html("")
     parts = [f"{name_text(name)}: {told}" for name, told in proven.items()]

@@ -7,7 +7,7 @@ from typing import Any
 
 from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
 from leadsignal.report.charts import key
-from leadsignal.report.page import Html, figure, folded, number, section, table, tag
+from leadsignal.report.page import Html, figure, folded, join, number, section, table, tag
 from leadsignal.report.review_page import name_text
 from leadsignal.report.section_summaries import ARTEFACT, HOLDS
 from leadsignal.report.success_sections import limits_text, missing_line
@@ -32,24 +32,46 @@ def cohort_section(title: str, summary: Summary) -> Html:
     dated = [line for line in lines if line["naive"] is not None]
     fooled = [line for line in dated if line["verdict"] == ARTEFACT]
     holds = [line for line in lines if line["verdict"] == HOLDS]
-    told = (
-        f"In {len(fooled)} of {len(dated)} comparisons the usual chart shows a difference that is"
-        " made by the counting; counted day by day, none is proven."
-    )
     return section(
-        "cohorts", title, tag("p", told), tag("p", _holding(holds, len(lines))),
-        _example(fooled), _forest(dated[:24]), _lines(lines),
-        tag("p", "Left out: " + "; ".join(held["left_out"]) + ".", class_="small soft")
-        if held["left_out"] else "",
+        "cohorts", title, tag("p", _fooled(len(fooled), len(dated))) if dated else "",
+        _example(fooled), _forest(dated[:24]), _holding(holds, len(lines)), _lines(lines),
+        _left_out(held),
     )  # fmt: skip
 
 
-def _holding(holds: Rows, of: int) -> str:
+def _fooled(count: int, of: int) -> str:
+    if not count:
+        return (
+            f"In none of {of} comparisons is the usual chart's difference made by the counting"
+            " alone; how large it is, only the corrected mark says."
+        )
+    return (
+        f"In {count} of {of} comparisons the usual chart shows a difference that is made by the"
+        " counting; counted day by day, none is proven."
+    )
+
+
+def _holding(holds: Rows, of: int) -> Html:
     if not holds:
-        return f"No difference holds once corrected for {of} comparisons."
-    told = [f"{_cohort(line)} (leave {how_often(line['hazard_ratio']['estimate'])})"
-            for line in holds]  # fmt: skip
-    return f"Differences that hold, corrected for {of} comparisons: {'; '.join(told)}."
+        return tag("p", f"No difference holds once corrected for {of} comparisons.")
+    told = [tag("li", _held(line)) for line in holds]
+    head = tag("p", f"Differences that hold, corrected for {of} comparisons:")
+    return join([head, tag("ul", *told)])
+
+
+def _held(line: Summary) -> str:
+    often = how_often(line["hazard_ratio"]["estimate"])
+    beside = "as" if often.endswith("as often") else "than"
+    return f"{_cohort(line)}: leave {often} {beside} {name_text(line['against'])}"
+
+
+def _left_out(held: Summary) -> Html | str:
+    told = []
+    if many := [name_text(name) for name in held["many_values"]]:
+        told.append(f"Not compared one by one, for they have too many values: {', '.join(many)}.")
+    if held["left_out"]:
+        told.append(f"Left out: {'; '.join(name_text(why) for why in held['left_out'])}.")
+    return tag("p", " ".join(told), class_="small soft") if told else ""
 
 
 def _cohort(line: Summary) -> str:

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from leadsignal.report.page import Html, day_text, number, section, tag
-from leadsignal.report.wording import span
+from leadsignal.report.wording import profile_words, share_text, span
 
 
 def method_section(title: str, summary: Mapping[str, Any]) -> Html:
@@ -31,17 +31,15 @@ def _made(summary: Mapping[str, Any]) -> list[str]:
         f" {panel['every_days']} days with {panel['indicators']} indicators;"
         f" {number(panel['events'])} churned. Each look knows only what was recorded by that"
         " midnight. What a table cannot know yet is unknown, not zero.",
-        f"Unexpected: no warning (low usage, an open flag, a red health score) stood without a"
-        f" break from {early} before the end was known until then. Low usage is the last 28 days"
-        " below half of the account's own best 84 days of the last year.",
+        _unexpected(summary["churn"]["warnings"], early),
     ]
     if summary["backtest"]:
         told.append(
             f"Backtest: models were fitted on {len(summary['backtest']['cutoffs'])} past dates on"
             " what was known then, and judged on what followed. Every method alerts the same"
-            f" number of accounts, {summary['capacity']:.0%} of those active. Caught in time means"
-            f" on the list {early} before the end was known. Intervals (95 %) count customers, not"
-            " rows."
+            f" number of accounts, {share_text(summary['capacity'])} of those active. Caught in"
+            f" time means on the list {early} before the end was known. Intervals (95 %) count"
+            " customers, not rows."
         )
     if summary["cohorts"]:
         told.append(
@@ -52,10 +50,24 @@ def _made(summary: Mapping[str, Any]) -> list[str]:
     if summary["audit"]:
         told.append(
             "Audit: each churned account beside active ones of like tenure, term and risk by"
-            " contract and firm. A verdict of leading needs a difference beyond chance"
+            f" {profile_words(panel)}. A verdict of leading needs a difference beyond chance"
             f" {early} before, corrected for the number of indicators."
         )
     return told
+
+
+def _unexpected(warnings: list[str], early: str) -> str:
+    """Return what could have been a warning, of those that these tables have."""
+    if not warnings:
+        return "Unexpected: not told, for there is no usage, no flag and no health score to warn."
+    low = (
+        " Low usage is the last 28 days below half of the account's own best 84 days of the last"
+        " year." if "low usage" in warnings else ""
+    )  # fmt: skip
+    return (
+        f"Unexpected: no warning ({', '.join(warnings)}) stood without a break from {early} before"
+        f" the end was known until then.{low}"
+    )
 
 
 def _not_said(summary: Mapping[str, Any]) -> list[str]:

@@ -86,12 +86,12 @@ def day_text(value: date, *, year: bool = True) -> str:
 def number(value: float | None, digits: int = 4) -> str:
     """Return a number without needless digits.
 
-    >>> number(6.50), number(12000.0), number(None)
-    ('6.5', '12,000', '')
+    >>> number(6.50), number(12000.0), number(None), number(251.3, 2)
+    ('6.5', '12,000', '', '251')
     """
     if value is None or value != value:
         return ""
-    if abs(value) >= 1000:
+    if abs(value) >= 10**digits - 0.5 or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
 

@@ -11,10 +11,12 @@ from leadsignal.report.page import Html, figure, folded, join, number, section, 
 from leadsignal.report.review_page import name_text, sentence
 from leadsignal.report.success_sections import missing_line
 from leadsignal.report.wording import (
-    METHOD_WORDS,
     how_often,
     interval_text,
+    listed,
+    method_words,
     of_hundred,
+    profile_words,
     share_text,
     span,
 )
@@ -32,12 +34,7 @@ def audit_section(title: str, summary: Summary) -> Html:
     if audit is None:
         return section("audit", title, missing_line(summary, "audit"), _drivers(summary))
     counts, early = audit["counts"], span(audit["warning_time_days"])
-    told = (
-        f"Of {len(audit['indicators'])} indicators {counts['leading'] or 'none'} are proven to"
-        f" speak {early} before the end, {counts['lagging'] or 'none'} speak only near it,"
-        f" {counts['neither'] or 'none'} say nothing"
-        f" that matters, and {counts['undecided']} cannot be decided with {audit['ends']:,} ends."
-    )
+    told = f"Of {len(audit['indicators'])} indicators {_counted(counts, early, audit['ends'])}."
     usage = ""
     if audit["usage_declines"] is False:
         usage = "No decline of usage before the end was found."
@@ -48,6 +45,23 @@ def audit_section(title: str, summary: Summary) -> Html:
     return section("audit", title, tag("p", told), tag("p", usage) if usage else "",
                    _audit_picture(picked, early), _health(audit), _verdicts(audit["indicators"]),
                    _drivers(summary))  # fmt: skip
+
+
+def _counted(counts: Summary, early: str, ends: int) -> str:
+    """Return how many indicators have each verdict; of verdicts that none has, only leading."""
+    told = (
+        ("leading", "is", f"proven to speak {early} before the end"),
+        ("lagging", "speaks", "only near it"),
+        ("neither", "says", "nothing that matters"),
+        ("undecided", "cannot", f"be decided with {ends:,} ends"),
+    )
+    many = {"is": "are", "speaks": "speak", "says": "say"}
+    parts = [
+        f"{counts[name] or 'none'} {verb if counts[name] < 2 else many.get(verb, verb)} {words}"
+        for name, verb, words in told
+        if counts[name] or name == "leading"
+    ]
+    return listed(parts)
 
 
 def _audit_picture(rows: Rows, early: str) -> Html:
@@ -94,9 +108,9 @@ def _verdicts(rows: Rows) -> Html:
         for of in rows
     ]  # fmt: skip
     head = ("Indicator", "Family", "Verdict", "Higher how often", "95 %", "Ends that would decide")
-    listed = table(head, told, "1 is always higher before an end, 0 always lower, 0.5 says nothing",
+    shown = table(head, told, "1 is always higher before an end, 0 always lower, 0.5 says nothing",
                    class_="cards")  # fmt: skip
-    return folded(f"All {len(told)} indicators", listed)
+    return folded(f"All {len(told)} indicators", shown)
 
 
 def _drivers(summary: Summary) -> Html:
@@ -111,7 +125,7 @@ def _drivers(summary: Summary) -> Html:
          f"{of['low']:.2f} to {of['high']:.2f}")
         for of in held["rows"]
     ]  # fmt: skip
-    listed = table(("Compared", "Times as often", "95 %"), rows,
+    shown = table(("Compared", "Times as often", "95 %"), rows,
                    "Churn, all other indicators held equal", class_="cards")  # fmt: skip
     notes = (
         tag("p", " ".join(f"{sentence(note)}." for note in held["notes"]), class_="small soft")
@@ -119,7 +133,7 @@ def _drivers(summary: Summary) -> Html:
         else ""
     )
     return join([tag("h3", "What goes with leaving, all else equal"), said,
-                 folded(f"All {len(rows)}", listed), notes])  # fmt: skip
+                 folded(f"All {len(rows)} ratios", shown), notes])  # fmt: skip
 
 
 def _compared(of: Summary) -> str:
@@ -146,25 +160,26 @@ def backtest_section(title: str, summary: Summary) -> Html:
     what = "unexpected churns" if held["headline"].startswith("unexpected") else "churns"
     ends = counts["unexpected"] if what != "churns" else counts["ends"]
     told = (
-        f"Each way to choose alerts the {held['capacity']:.0%} riskiest of the active accounts at"
-        f" {counts['snapshots']} past dates. The bars say how many of the {ends:,} {what} stood on"
-        f" the list {early} before they were known."
+        f"Each way to choose alerts the {share_text(held['capacity'])} riskiest of the active"
+        f" accounts at {counts['snapshots']} past dates. The marks say how many of the {ends:,}"
+        f" {what} stood on the list {early} before they were known."
     )
-    behind = [METHOD_WORDS.get(one["name"], one["name"]) for one in held["methods"]
+    panel = summary["panel"]
+    behind = [method_words(one["name"], panel) for one in held["methods"]
               if one["name"] not in ("random", "context") and not one["beats_context"]]  # fmt: skip
     weak = (
-        tag("p", tag("b", "Not proven to beat contract and firm alone: "), ", ".join(behind) + ".")
-        if behind else ""
+        tag("p", tag("b", f"Not proven to beat {profile_words(panel)} alone: "),
+            ", ".join(behind) + ".") if behind else ""
     )  # fmt: skip
-    left = [tag("li", f"{METHOD_WORDS.get(name, name)}: left out, {why}")
+    left = [tag("li", f"{method_words(name, panel)}: left out, {why}")
             for name, why in held["left_out"].items()]  # fmt: skip
     return section(
-        "backtest", title, tag("p", told), _catches(held["methods"], what), weak,
-        _methods(held["methods"]), tag("ul", *left) if left else "", _come_true(held),
+        "backtest", title, tag("p", told), _catches(held["methods"], what, panel), weak,
+        _methods(held["methods"], panel), tag("ul", *left) if left else "", _come_true(held),
     )  # fmt: skip
 
 
-def _catches(methods: Rows, what: str) -> Html:
+def _catches(methods: Rows, what: str, panel: Summary) -> Html:
     rows = []
     for one in methods:
         name = one["name"]
@@ -172,7 +187,7 @@ def _catches(methods: Rows, what: str) -> Html:
         told = f"{share_text(one['share'])} ({interval_text(one['low'], one['high'])})"
         shape = "diamond" if kind == "accent" else "dot"
         mark = Estimate(one["share"] or 0.0, one["low"], one["high"], shape, kind, told)
-        rows.append(Row(METHOD_WORDS.get(name, str(name)), [mark], share_text(one["share"])))
+        rows.append(Row(method_words(name, panel), [mark], share_text(one["share"])))
     top = max([one["high"] or 0 for one in methods] + [0.2])
     high = min(1.0, (int(top * 10) + 1) / 10)
     count = round(high * 10)
@@ -183,11 +198,11 @@ def _catches(methods: Rows, what: str) -> Html:
     return figure(title, both(ranges, rows, axis, title=title, told=told))
 
 
-def _methods(methods: Rows) -> Html:
+def _methods(methods: Rows, panel: Summary) -> Html:
     head = ("Alerts chosen by", "Caught in time", "95 %", "Known before (median of caught)",
             "Alerts that came true", "New alerts a month", "Puts leavers first (AUC)")  # fmt: skip
     rows = [
-        (METHOD_WORDS.get(one["name"], one["name"]), ("number", share_text(one["share"])),
+        (method_words(one["name"], panel), ("number", share_text(one["share"])),
          ("number", interval_text(one["low"], one["high"])),
          ("number", _days(one["lead_days_of_caught"])),
          ("number", f"{of_hundred(one['alert_precision'])} of 100"),

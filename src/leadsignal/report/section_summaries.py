@@ -48,8 +48,14 @@ def section_summaries(panel: Panel, found: Findings) -> dict[str, Any]:
 
 def _retention(retention: Retention) -> list[dict[str, Any]]:
     total = retention.total().tail(8)
-    kept = ["accounts", "churned", "logo", "gross", "net"]
-    return json_rows(total[kept].assign(quarter=total["quarter"].astype(str)))
+    total = total[total["accounts"] > 0]
+    kept = ["accounts", "churned", "other_ended", "logo", "gross", "net"]
+    shares = {
+        "quarter": total["quarter"].astype(str),
+        "churned_share": total["churned"] / total["accounts"],
+        "other_share": total["other_ended"] / total["accounts"],
+    }
+    return json_rows(total[kept].assign(**shares))
 
 
 def _adoption(adoption: Adoption) -> dict[str, Any]:
@@ -89,6 +95,7 @@ def _gaps(gaps: SuccessGaps) -> dict[str, Any]:
         "accounts": len(gaps),
         "judged": len(gaps.judged),
         "share": gaps.share.to_dict(),
+        "steps": dict(gaps.steps),
         "rows": json_rows(gaps.frame[kept].head(MOST_ROWS)),
         "apart": json_rows(gaps.sets_apart),
     }
@@ -146,6 +153,7 @@ def low_side(row: dict[str, Any]) -> float:
 
 def _cohorts(overview: Overview) -> dict[str, Any]:
     made = {comparison.by: comparison for comparison in overview.comparisons}
+    bare = [by for by, comparison in made.items() if not comparison.contrasts]
     lines = []
     for line in overview.lines:
         plain = line.to_dict()
@@ -153,7 +161,8 @@ def _cohorts(overview: Overview) -> dict[str, Any]:
         lines.append({**plain, "artefact": artefact, "verdict": _verdict(plain, artefact)})
     return {
         "lines": lines,
-        "left_out": list(overview.left_out),
+        "many_values": bare,
+        "left_out": [why for why in overview.left_out if why.partition(":")[0] not in bare],
         "cautions": {by: list(comparison.cautions) for by, comparison in made.items()},
     }
 

@@ -10,14 +10,14 @@ from leadsignal.report.bar_charts import Part, Stack, both, stack_key, stacks
 from leadsignal.report.page import Html, day, figure, folded, join, number, section, table, tag
 from leadsignal.report.review_page import name_text
 from leadsignal.report.section_summaries import HOLDS, PERHAPS
-from leadsignal.report.wording import how_often, of_hundred, share_text
+from leadsignal.report.wording import how_often, of_hundred, share_text, span
 
 Summary = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 
 VERDICTS = (
-    ("unexpected", "unexpected", "bad"), ("signalled", "a warning stood", "good"),
-    ("too young", "too young to tell", "dim"), ("cannot be told", "cannot be told", "dim"),
+    (("unexpected",), "unexpected", "bad"), (("signalled",), "a warning stood", "good"),
+    (("too young", "cannot be told"), "too young, or cannot be told", "dim"),
 )  # fmt: skip
 OUTCOMES = (
     ("by_milestone", "by the milestone", "good"), ("later", "later", "fair"),
@@ -54,61 +54,71 @@ def churn_section(title: str, summary: Summary) -> Html:
     churn = summary["churn"]
     if not churn["churned"]:
         return section("churn", title, tag("p", "No account has churned."))
-    told = (
-        f"{churn['churned']:,} accounts have churned; usage had dropped before"
-        f" {churn['with_usage_drop']:,} of them."
-    )
-    return section("churn", title, tag("p", told), _quarters(churn["quarters"]),
-                   tag("div", _causes(churn["causes"]), _retention(summary), class_="columns"),
+    told = f"{churn['churned']:,} accounts have churned"
+    if "low usage" in churn["warnings"]:
+        told += f"; usage had dropped before {churn['with_usage_drop']:,} of them"
+    return section("churn", title, tag("p", f"{told}."), _quarters(churn),
+                   tag("div", _causes(summary), _retention(summary), class_="columns"),
                    )  # fmt: skip
 
 
-def _quarters(quarters: Rows) -> Html:
-    columns = [
-        (f"{name.replace(' ', '_')}_accounts", words, kind) for name, words, kind in VERDICTS
-    ]
-    rows = [
-        Stack(_quarter(of["quarter"]), [Part(of[c], kind, words) for c, words, kind in columns])
-        for of in quarters
-    ]
+def _quarters(churn: Summary) -> Html:
+    rows = [Stack(_quarter(of["quarter"]), _verdicts(of, bool(churn["warnings"])))
+            for of in churn["quarters"]]  # fmt: skip
     told = "; ".join(
         f"{row.label}: " + ", ".join(f"{p.count:.0f} {p.told}" for p in row.parts if p.count)
         for row in rows
     )
     title = "Churned accounts by the quarter in which their end became known"
-    legend = stack_key([("bad", "unexpected"), ("good", "a warning stood"),
-                        ("dim", "too young, or cannot be told")])  # fmt: skip
-    return figure(title, both(stacks, rows, title=title, told=told), legend)
+    legend = stack_key([(kind, words) for _, words, kind in VERDICTS])
+    drawn = both(stacks, rows, title=title, told=told)
+    return figure(title, drawn, legend if churn["warnings"] else "")
+
+
+def _verdicts(quarter: Summary, told: bool) -> list[Part]:
+    """Return a quarter's churns by verdict; all in one where none can be told."""
+    counts = [
+        sum(quarter[f"{name.replace(' ', '_')}_accounts"] for name in names)
+        for names, _, _ in VERDICTS
+    ]
+    if not told:
+        return [Part(sum(counts), "dim", "churned")]
+    return [Part(count, kind, words)
+            for count, (_, words, kind) in zip(counts, VERDICTS, strict=True)]  # fmt: skip
 
 
 def _quarter(name: str) -> str:
     return f"{name[:4]}\N{NO-BREAK SPACE}{name[4:]}"
 
 
-def _causes(causes: Rows) -> Html:
+def _causes(summary: Summary) -> Html:
+    arr = [("number", "Revenue")] if summary["panel"]["has_arr"] else []
     rows = [
-        (of["cause"], ("number", number(of["accounts"])), ("number", number(of["arr"])),
-         "yes" if of["churn"] else "no")
-        for of in causes
+        (of["cause"], ("number", number(of["accounts"])),
+         *(("number", number(of["arr"])) for _ in arr), "yes" if of["churn"] else "no")
+        for of in summary["churn"]["causes"]
     ]  # fmt: skip
-    return table(
-        ("Cause", "Accounts", "Revenue", "Counts as churn"),
-        rows,
-        "All ends by cause",
-        class_="cards",
-    )
+    head = ("Cause", "Accounts", *(name for _, name in arr), "Counts as churn")
+    return table(head, rows, "All ends by cause", class_="cards")
 
 
 def _retention(summary: Summary) -> Html:
     rows = summary["retention"]
     if rows is None:
         return missing_line(summary, "retention")
-    head = ("Quarter", "Accounts at its start", "Stayed", "Revenue kept", "With expansion")
+    if not rows:
+        return tag("p", "Retention: no account was there at the beginning of a whole quarter.")
+    shares = [("Stayed", "logo"), ("Churned", "churned_share")]
+    if any(of["other_ended"] for of in rows):
+        shares.append(("Ended otherwise", "other_share"))
+    if summary["panel"]["has_arr"]:
+        shares += [("Revenue kept", "gross"), ("With expansion", "net")]
     told = [
         (_quarter(of["quarter"]), ("number", number(of["accounts"])),
-         *(("number", share_text(of[name])) for name in ("logo", "gross", "net")))
+         *(("number", share_text(of[name])) for _, name in shares))
         for of in rows
     ]  # fmt: skip
+    head = ("Quarter", "Accounts at its start", *(name for name, _ in shares))
     return table(head, told, "Retention by quarter", class_="cards")
 
 
@@ -181,7 +191,8 @@ def _adoption(summary: Summary) -> Html:
             f" far{_in_time(of)}.")
         for of in adoption["processes"]
     ]  # fmt: skip
-    legend = stack_key([(kind, words) for _, words, kind in OUTCOMES])
+    legend = stack_key([(kind, words) for c, words, kind in OUTCOMES
+                        if any(of[c] for of in adoption["processes"])])  # fmt: skip
     left = (
         f" {adoption['left_out']:,} accounts that started before the tables are complete are left"
         " out." if adoption["left_out"] else ""
@@ -200,11 +211,14 @@ def _milestones(summary: Summary) -> Html:
     held = summary["milestones"]
     if held is None:
         return missing_line(summary, "milestones")
-    told = (
-        f"{held['due']:,} milestones fall due within {held['ahead_days']} days;"
-        f" {held['will_miss']:,} will be missed as things stand, {held['out_of_reach']:,} of them"
-        f" whatever happens. {held['overdue']:,} are overdue."
-    )
+    told = f"No milestone falls due within {span(held['ahead_days'])}."
+    if held["due"]:
+        told = (
+            f"{held['due']:,} milestones fall due within {span(held['ahead_days'])};"
+            f" {held['will_miss']:,} will be missed as things stand, {held['out_of_reach']:,} of"
+            " them whatever happens."
+        )
+    told += f" {held['overdue']:,} are overdue."
     rows = [
         (of["account_id"], name_text(of["process"]), _day(of["due_on"]), _chance(of))
         for of in held["next"]
@@ -259,10 +273,11 @@ def _gaps(summary: Summary) -> Html:
     held = summary["gaps"]
     if held is None:
         return missing_line(summary, "gaps")
-    told = (
-        f"{held['accounts']:,} of {held['judged']:,} accounts that use the product well and have"
-        " adopted every process still miss their target."
-    )
+    using = "use the product well and " if "use the product well" in held["steps"] else ""
+    whom = f"{held['judged']:,} accounts that {using}have adopted every process"
+    told = f"{held['accounts']:,} of {whom} still miss their target."
+    if not held["accounts"]:
+        told = f"Of {whom}, none misses its target."
     apart = [
         tag("li", f"{name_text(of['what'])} {of['value']}: {share_text(of['gap_share'])} of them,"
             f" {share_text(of['reached_share'])} of those on target")

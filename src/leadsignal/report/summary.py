@@ -72,6 +72,9 @@ def _panel(panel: Panel) -> dict[str, Any]:
         "active": len(panel.current()),
         "first": panel.frame["snapshot_on"].min() if len(panel.frame) else None,
         "indicators": len(panel.indicators),
+        "has_arr": bool(panel.frame["arr"].notna().any()),
+        "has_contract": bool({"term_months", "days_to_renewal"} & set(panel.names())),
+        "lagging": list(dict.fromkeys(i.family for i in panel.indicators if i.role == "lagging")),
     }
 
 

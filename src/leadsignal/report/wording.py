@@ -3,29 +3,72 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leadsignal.indicators import Indicator
 
 SPANS = {
-    7: "a week", 14: "two weeks", 28: "four weeks", 30: "one month", 60: "two months",
+    7: "a week", 14: "two weeks", 21: "three weeks", 28: "four weeks", 30: "one month",
+    42: "six weeks", 56: "eight weeks", 60: "two months",
     90: "three months", 120: "four months", 180: "six months", 270: "nine months", 360: "a year",
     365: "a year", 730: "two years",
 }  # fmt: skip
-METHOD_WORDS = {
+METHODS = {
     "random": "random picks",
     "usage": "low usage",
     "health": "your health score",
-    "context": "contract and firm only",
-    "lagging": "usage, surveys and flags",
     "leading": "leading behaviours",
     "all": "all indicators",
 }
-"""What each method of a backtest goes by; models read the contract and the firm as well."""
+"""What each method of a backtest goes by; models read the profile as well."""
+
+LAGGING = {
+    "usage": "usage",
+    "activity": "activity",
+    "satisfaction": "surveys",
+    "flags": "flags",
+    "health": "health scores",
+}
+RESULTS = {
+    "result_gap": ("the latest result is {} short of its target",
+                   "the latest result is {} beyond its target"),
+    "result_gap_90d": ("results of the last 90 days: {} short of target on average",
+                       "results of the last 90 days: {} beyond target on average"),
+    "result_gap_change": ("results fell: {} of the target below those of the last 270 days",
+                          "results rose: {} of the target above those of the last 270 days"),
+}  # fmt: skip
+"""How distances to a target read, below zero and above."""
 
 _PROOF = re.compile(r"leave ([\d.]+) times as often \(([\d.]+) to ([\d.]+)\)")
+
+
+def profile_words(panel: Mapping[str, Any]) -> str:
+    """Return what context is among these tables; not all have contracts.
+
+    >>> profile_words({"has_contract": False})
+    'tenure and profile'
+    """
+    return "contract and firm" if panel["has_contract"] else "tenure and profile"
+
+
+def method_words(name: str, panel: Mapping[str, Any]) -> str:
+    """Return what a method of a backtest goes by, of a summary's ``panel``."""
+    if name == "context":
+        return f"{profile_words(panel)} only"
+    if name == "lagging":
+        return listed([LAGGING.get(family, family) for family in panel["lagging"]])
+    return METHODS.get(name, name)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list in words.
+
+    >>> listed(["usage", "surveys", "flags"])
+    'usage, surveys and flags'
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def span(days: int) -> str:
@@ -95,7 +138,15 @@ def proof_text(step: str) -> str:
     found = _PROOF.search(step)
     if found is None:
         return ""
-    ratio, low, high = (float(part) for part in found.groups())
+    return effect_text(*(float(part) for part in found.groups()))
+
+
+def effect_text(ratio: float, low: float, high: float) -> str:
+    """Return the effect of a process, a ratio below 1, in words.
+
+    >>> effect_text(0.41, 0.27, 0.61)
+    'accounts that practise it leave 59 % less often (39 to 73 %)'
+    """
     return (
         f"accounts that practise it leave {how_often(ratio)}"
         f" ({round((1 - high) * 100)} to {round((1 - low) * 100)} %)"
@@ -133,6 +184,10 @@ def _phrase(indicator: Indicator, value: str) -> str:
     told = meaning_text(indicator)
     if value.endswith("missing"):
         return f"{told}: none known"
+    if indicator.name in RESULTS:
+        below, above = RESULTS[indicator.name]
+        share = float(value.replace(",", ""))
+        return (below if share < 0 else above).format(share_text(abs(share)))
     if indicator.unit.startswith("share"):
         return f"{told}: {_percent(value)}"
     count = value.removesuffix(".0")
