@@ -141,7 +141,10 @@ def _told(row: dict[Any, Any]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Events:
-    """One process's events, in order of account and the day from which each was known."""
+    """One process's events, in order of account and the day from which each was known.
+
+    ``user`` tells them apart; it is empty where the events of a day stand together.
+    """
 
     process: Process
     account: Days
@@ -240,11 +243,11 @@ def _due_soon(
     left = adopt_by - now["start"].astype(int)
     rows = now[(now[f"{process.name}_state"] == "pending") & (left <= reach)]
     left = left[rows.index]
-    names = accounts["account_id"].to_numpy(dtype=object)
-    events = _events(tables, process, names)
-    place = pd.Index(names).get_indexer(pd.Index(rows["account_id"]))
+    place = pd.Index(accounts["account_id"]).get_indexer(pd.Index(rows["account_id"]))
     today = tables.as_of_date.toordinal()
-    needed = [_needed(events, int(a), today, int(d)) for a, d in zip(place, left, strict=True)]
+    each = _events(tables, process, place.tolist())
+    needed = [_needed(each, int(a), today, int(d)) for a, d in zip(place, left, strict=True)]
+    events = _days_of_events(tables, process)
     users = rows.get(f"{process.name}_users", np.nan)
     stage = _stage(events, place.astype(np.int64), np.full(len(place), today))
     frame = pd.DataFrame(
@@ -274,26 +277,52 @@ def _due_soon(
     return frame
 
 
-def _events(tables: Tables, process: Process, names: NDArray[Any]) -> _Events:
-    import pandas as pd
-
-    listed = ", ".join(map(literal, process.behaviors))
-    sql = (
-        "SELECT account_id, greatest(occurred_at, known_on) AS day, quantity, user_id"
-        f" FROM ({tables.sql('behaviors')}) WHERE behavior IN ({listed}) ORDER BY ALL"
+def _events(tables: Tables, process: Process, places: Sequence[int]) -> _Events:
+    """Return the events of some accounts, each for itself."""
+    frame = _query(
+        tables,
+        f"SELECT place, day, quantity, user_id FROM ({_of_process(tables, process)})"
+        f" WHERE place IN ({', '.join(map(str, places)) or 'NULL'}) ORDER BY ALL",
     )
-    frame = tables.connection.cursor().execute(sql).df()
-    account = pd.Index(names).get_indexer(pd.Index(frame["account_id"]))
-    day = _ordinals(frame["day"])
-    order = np.lexsort((day, account))
-    order = order[account[order] >= 0]
     return _Events(
         process,
-        account[order].astype(np.int64),
-        day[order],
-        frame["quantity"].to_numpy(dtype=float)[order],
-        frame["user_id"].to_numpy(dtype=object)[order],
+        frame["place"].to_numpy(dtype=np.int64),
+        _ordinals(frame["day"]),
+        frame["quantity"].to_numpy(dtype=float),
+        frame["user_id"].to_numpy(dtype=object),
     )
+
+
+def _days_of_events(tables: Tables, process: Process) -> _Events:
+    """Return the events of all accounts, those of one day together: there may be millions."""
+    frame = _query(
+        tables,
+        "SELECT place, day, CAST(sum(quantity) AS DOUBLE) AS quantity"
+        f" FROM ({_of_process(tables, process)}) GROUP BY place, day ORDER BY place, day",
+    )
+    return _Events(
+        process,
+        frame["place"].to_numpy(dtype=np.int64),
+        _ordinals(frame["day"]),
+        frame["quantity"].to_numpy(dtype=float),
+        np.zeros(0, dtype=object),
+    )
+
+
+def _of_process(tables: Tables, process: Process) -> str:
+    """Return a SELECT of a process's events with the place of their account in the table."""
+    listed = ", ".join(map(literal, process.behaviors))
+    return (
+        "SELECT place, greatest(occurred_at, e.known_on) AS day, quantity, user_id"
+        f" FROM ({tables.sql('behaviors')}) AS e JOIN (SELECT account_id,"
+        f" row_number() OVER (ORDER BY account_id) - 1 AS place FROM ({tables.sql('accounts')}))"
+        f" USING (account_id) WHERE behavior IN ({listed})"
+    )
+
+
+def _query(tables: Tables, sql: str) -> pd.DataFrame:
+    frame: pd.DataFrame = tables.connection.cursor().execute(sql).df()
+    return frame
 
 
 def _ordinals(column: pd.Series[Any]) -> Days:

@@ -14,7 +14,6 @@ from leadsignal.survival.inputs import Bools, Floats
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
 LEAST_EXPECTED = 5.0
 """A state is rare below this many churns expected of its days at risk; the churns it had do not
@@ -89,15 +88,17 @@ class Coder:
 
     def _number(self, indicator: Indicator, values: Floats) -> Iterator[Coded]:
         known = ~np.isnan(values)
-        told, counts = np.unique(values[known], return_counts=True)
+        # Sorted once: what follows asks for many quantiles.
+        ordered = np.sort(values[known])
+        told, counts = np.unique(ordered, return_counts=True)
         usual = told[counts.argmax()]
         rare = self._why_rare(known & (values != usual))
         if rare is not None:
             why = f"it is {usual:g} or {NO_VALUE} nearly everywhere (otherwise: {rare})"
             yield LeftOut(indicator.name, "it is the same everywhere" if len(told) == 1 else why)
         else:
-            yield scaled(indicator, values, known)
-        yield from self._no_value(indicator, ~known, float(np.median(values[known])))
+            yield scaled(indicator, values, known, ordered)
+        yield from self._no_value(indicator, ~known, _middle(ordered))
 
     def _no_value(self, indicator: Indicator, missing: Bools, middle: float) -> Iterator[Coded]:
         if missing.any():
@@ -114,11 +115,13 @@ class Coder:
             yield LeftOut(column.name, f"rare: {rare}; adjusted for, not shown")
 
     def _states(self, indicator: Indicator, values: pd.Series[Any]) -> Iterator[Coded]:
-        told: NDArray[Any] = values.fillna(NO_VALUE).astype(str).to_numpy()
-        rows = {str(state): told == state for state in np.unique(told)}
+        import pandas as pd
+
+        codes, states = pd.factorize(values.astype("object").fillna(NO_VALUE), sort=True)
+        rows = {str(state): codes == code for code, state in enumerate(states)}
         common = [state for state in rows if self._why_rare(rows[state]) is None]
         if len(rows) == 1:
-            yield LeftOut(indicator.name, f"it is {told[0]!r} everywhere")
+            yield LeftOut(indicator.name, f"it is {str(states[0])!r} everywhere")
             return
         if not common:
             yield LeftOut(indicator.name, f"each of its {len(rows)} states is rare")
@@ -151,19 +154,26 @@ class Coder:
         return max(rows, key=lambda state: (state != NO_VALUE, float(self.days[rows[state]].sum())))
 
 
-def scaled(indicator: Indicator, values: Floats, known: Bools) -> Column:
+def _middle(ordered: Floats) -> float:
+    """Return the median of sorted values."""
+    return float(ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1].mean())
+
+
+def scaled(indicator: Indicator, values: Floats, known: Bools, ordered: Floats) -> Column:
     """Return a number in steps of its interquartile range, counted from the lower quartile.
 
     Where it is skewed and never negative the step is one on log(1 + x/m), m the median of the
-    values above zero: the same in any currency. Missing values stand at the median.
+    values above zero: the same in any currency. Missing values stand at the median. ``ordered``
+    are the known values, sorted.
     """
-    told = values[known]
     low, high = next(
-        (low, high) for low, high in (np.percentile(told, pair) for pair in SPREADS) if high > low
+        (low, high)
+        for low, high in (np.percentile(ordered, pair) for pair in SPREADS)
+        if high > low
     )
-    filled = np.where(known, values, np.median(told))
-    log = told.min() >= 0 and skewness(told) > SKEWED and len(np.unique(told)) > 2
-    middle = float(np.median(told[told > 0])) if log else 1.0
+    filled = np.where(known, values, _middle(ordered))
+    log = ordered[0] >= 0 and skewness(ordered) > SKEWED and len(np.unique(ordered)) > 2
+    middle = _middle(ordered[ordered > 0]) if log else 1.0
     at = [np.log1p(part / middle) if log else part for part in (filled, low, high)]
     step = f"{number(low)} to {number(high)} {indicator.unit}" + (", log scale" if log else "")
     start = f"{number(low)} {indicator.unit}"
