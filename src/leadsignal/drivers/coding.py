@@ -183,7 +183,10 @@ def scaled(indicator: Indicator, values: Floats, known: Bools, ordered: Floats) 
 def skewness(values: Floats) -> float:
     """Return the third standardised moment; 0 for a constant."""
     spread = values.std()
-    return float((((values - values.mean()) / spread) ** 3).mean()) if spread > 0 else 0.0
+    if not spread > 0:
+        return 0.0
+    away = (values - values.mean()) / spread
+    return float((away * away * away).mean())  # a power of 3 takes ten times as long
 
 
 def number(value: float) -> str:

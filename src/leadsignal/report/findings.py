@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -86,17 +87,48 @@ def gather_findings(
     if unknown:
         allowed = ", ".join(Findings.names())
         raise TypeError(f"{', '.join(unknown)} is no result of a report; they are {allowed}")
-    makers = _makers(tables, panel)
+    makers = {
+        name: make
+        for name, make in _makers(tables, panel).items()
+        if given.get(name) is None
+    }  # fmt: skip
     made, missing = dict(given), {}
-    for place, (name, make) in enumerate(makers.items()):
-        if made.get(name) is None:
-            try:
-                made[name] = make()
-            except LeadsignalError as error:
-                missing[name] = str(error)
+    for number, (name, result) in enumerate(_all_made(makers), start=1):
+        if isinstance(result, LeadsignalError):
+            missing[name] = str(result)
+        else:
+            made[name] = result
         if progress:
-            progress(place + 1, len(makers))
-    return Findings(**made, missing=missing)
+            progress(number, len(makers))
+    told = {name: missing[name] for name in makers if name in missing}
+    return Findings(**made, missing=told)
+
+
+OF_PANEL = ("audit", "ratios")
+"""Results that read the panel only, so that they can be made beside those of the tables."""
+
+
+def _all_made(makers: Mapping[str, Callable[[], Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield each result as it comes, or the LeadsignalError that there is instead of it.
+
+    Those of the panel and those of the tables go on side by side where there are two cores. Each
+    is held to one thread of its own: sums then have one order, and one last digit.
+    """
+    from leadsignal.learners import one_thread
+    from leadsignal.trees import threads
+
+    with one_thread(), ThreadPoolExecutor(1) as of_panel, ThreadPoolExecutor(1) as of_tables:
+        made = {}
+        for name, make in makers.items():
+            aside = name in OF_PANEL and threads() > 1
+            made[(of_panel if aside else of_tables).submit(make)] = name
+        try:
+            for one in as_completed(made):
+                error = one.exception()
+                yield made[one], error if isinstance(error, LeadsignalError) else one.result()
+        finally:
+            for one in made:
+                one.cancel()
 
 
 def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:

@@ -25,6 +25,10 @@ Summary = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 
 
+WIDEST = 20
+"""A ratio whose limits lie so many times apart is told in the list of all, not before it."""
+
+
 # Audit --------------------------------------------------------------------------------------------
 
 
@@ -117,7 +121,8 @@ def _drivers(summary: Summary) -> Html:
     held = summary["ratios"]
     if held is None:
         return missing_line(summary, "ratios")
-    sure = [of for of in held["rows"] if of["low"] > 1 or of["high"] < 1]
+    sure = [of for of in held["rows"]
+            if (of["low"] > 1 or of["high"] < 1) and of["high"] < WIDEST * of["low"]]  # fmt: skip
     told = [tag("li", _driver(of)) for of in sure[:8]]
     said = tag("ul", *told) if told else tag("p", "No indicator is told from chance.")
     rows = [
@@ -133,7 +138,7 @@ def _drivers(summary: Summary) -> Html:
         else ""
     )
     return join([tag("h3", "What goes with leaving, all else equal"), said,
-                 folded(f"All {len(rows)} ratios", shown), notes])  # fmt: skip
+                 folded(f"All {len(rows)} ratios", join([shown, notes]))])  # fmt: skip
 
 
 def _compared(of: Summary) -> str:

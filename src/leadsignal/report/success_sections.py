@@ -254,7 +254,7 @@ def _successful(summary: Summary) -> Html:
         " the ones to learn from."
     )
     beside = [
-        tag("li", f"Of the {one['size']} {one['name']} ({one['by']}), {one['overlap']} are among"
+        tag("li", f"Of the {one['size']} {one['name']} ({one['by']}), {_are(one['overlap'])} among"
             f" the {one['size']} best by results; chance gives {one['overlap_by_chance']:.1f}.")
         for one in held["yardsticks"]
     ]  # fmt: skip
@@ -267,6 +267,10 @@ def _successful(summary: Summary) -> Html:
                    class_="cards")  # fmt: skip
     shown = folded(f"The first {len(rows)}", listed) if rows else ""
     return tag("div", tag("h3", "The most successful"), tag("p", told), tag("ul", *beside), shown)
+
+
+def _are(count: int) -> str:
+    return f"{count or 'none'} {'is' if count == 1 else 'are'}"
 
 
 def _gaps(summary: Summary) -> Html:

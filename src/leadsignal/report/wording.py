@@ -58,7 +58,10 @@ def method_words(name: str, panel: Mapping[str, Any]) -> str:
     if name == "context":
         return f"{profile_words(panel)} only"
     if name == "lagging":
-        return listed([LAGGING.get(family, family) for family in panel["lagging"]])
+        told = [family for family in panel["lagging"] if family in LAGGING]
+        # Where usage is recorded, activity is told with it.
+        without = "activity" if "usage" in told else ""
+        return listed([LAGGING[family] for family in told if family != without] or ["the past"])
     return METHODS.get(name, name)
 
 
