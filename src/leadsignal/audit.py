@@ -217,10 +217,15 @@ class Resampling:
         customers = int(sets.customer.max(initial=0)) + 1
         rng = np.random.default_rng(seed)
         drawn = rng.multinomial(customers, np.full(customers, 1 / customers), size=resamples)
-        times = drawn.astype(np.float32)
         own = 1 / np.bincount(sets.of)[sets.of]
-        pairs = times[:, sets.customer[sets.case[sets.of]]] * times[:, sets.customer[sets.control]]
-        return cls(own, np.asarray(pairs * own.astype(np.float32)), sets.of)
+        light = own.astype(np.float32)
+        mine, other = sets.customer[sets.case[sets.of]], sets.customer[sets.control]
+        pairs = np.empty((resamples, len(own)), dtype=np.float32)
+        # Row by row: one resample's customers fit into the processor's cache.
+        for row, times in zip(pairs, drawn.astype(np.float32), strict=True):
+            np.multiply(times[mine], times[other], out=row)
+            row *= light
+        return cls(own, pairs, sets.of)
 
     def auc(self, pairs: Floats, kept: NDArray[np.bool_]) -> Estimates:
         """Return the mean of ``pairs`` (pairs, k), NaN left out, over the sets that are kept."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from leadsignal.engine.dialect import GRID_ORIGIN, day_number
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.notebook import shown
 from leadsignal.record import RunRecord
 from leadsignal.scores import Scores, check_ending, score_accounts, write_rows
 from leadsignal.settings import a_day
@@ -55,6 +56,12 @@ class DateScored:
         """Return counts, and never an account, ready for JSON."""
         told = {"snapshot_on": self.snapshot_on.isoformat(), "outcome": self.outcome}
         return {**told, **counts(self.scores)} if self.scores else told
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return shown(str(self))
 
 
 def counts(scores: Scores) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def unknown_indicators(model: ChurnModel, feeds: tuple[Feed, ...]) -> list[str]:
 def without_late_days(tables: Tables, feeds: tuple[Feed, ...]) -> Tables:
     """Return the tables with each late one complete only through its last record."""
     late = {feed.table: feed.last_record for feed in feeds if feed.last_record is not None}
-    return tables.complete_through(late)
+    return tables.complete_through(late) if late else tables
 
 
 def with_unknown(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:

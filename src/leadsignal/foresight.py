@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.notebook import shown
+
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
@@ -93,6 +95,12 @@ class TotalsWarning:
             "suspects": [asdict(suspect) for suspect in self.suspects],
             "undecided": list(self.undecided),
         }
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return shown(str(self))
 
 
 def look_for_totals(

@@ -10,6 +10,7 @@ import numpy as np
 from leadsignal.alerts import find_episodes, on_grid, set_stage
 from leadsignal.churn import RED, WARN_BY, find_ends
 from leadsignal.durations import days_in
+from leadsignal.notebook import shown
 from leadsignal.paired import mean_of
 from leadsignal.panel import Panel
 
@@ -89,6 +90,9 @@ class HealthAudit:
                 f" {self.horizon} days"
             )
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return shown(repr(self), self.bands.rename_axis("band").reset_index())
 
 
 def audit_health(panel: Panel, *, warning_time: str | None = None) -> HealthAudit | None:

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, check_is_fitted
 from leadsignal.coding import Coding
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.month_hazards import MonthHazards, fit_boosting, fit_cox_hazards, fit_logistic
+from leadsignal.notebook import shown
 from leadsignal.totals import CustomerTotals
 
 if TYPE_CHECKING:
@@ -109,6 +110,9 @@ class LifetimeForecast:
             counts = ", ".join(f"{name} ({count:,})" for name, count in self.unseen.items())
             lines.append(f"values that training did not have, taken as missing: {counts}")
         return "\n".join([*lines, str(self.warning)])
+
+    def _repr_html_(self) -> str:
+        return shown(repr(self), self.to_frame().round(3))
 
 
 class LifetimeModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

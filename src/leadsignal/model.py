@@ -18,6 +18,7 @@ from leadsignal.engine.dialect import day_number
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.features import Features
 from leadsignal.hazards import ESTIMATORS, Estimator, Hazards, fit_hazards, log_odds
+from leadsignal.notebook import shown
 from leadsignal.origin import Origin
 from leadsignal.panel import Panel, in_order
 from leadsignal.shares import shapley_values, typical_row
@@ -71,6 +72,16 @@ class Forecast:
         for step, days in enumerate(self.days):
             frame[f"still_active_{days}d"] = self.active[:, step]
         return frame
+
+    def __repr__(self) -> str:
+        mean = f", mean risk {self.risk.mean():.3f}" if len(self.account_id) else ""
+        return (
+            f"Forecast of {len(self.account_id):,} rows, {len(self.days)} steps to"
+            f" {int(self.days[-1])} days{mean}"
+        )
+
+    def _repr_html_(self) -> str:
+        return shown(repr(self), self.to_frame().round(3))
 
 
 class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

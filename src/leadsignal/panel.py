@@ -339,8 +339,9 @@ def _build(
             .to_arrow_table()
             .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
         )
-        kept = any(step.name == "episodes" for step in steps)
-        episodes = _episodes(cursor, recipe) if kept else None
+        # A snapshot's steps see the accounts that are there on as_of, and no others' episodes.
+        whole = not only_as_of and any(step.name == "episodes" for step in steps)
+        episodes = _episodes(cursor, recipe) if whole else None
     columns = {name: tables.columns(name) for name in tables.names}
     return Panel(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,

@@ -25,6 +25,7 @@ from leadsignal.feeds import (
 from leadsignal.holdout import HELD_OUT, hold_out
 from leadsignal.panel import Panel, build_snapshot
 from leadsignal.survival.estimates import normal_quantile
+from leadsignal.today import Today
 from leadsignal.writing import whole_file
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def score_accounts(
     capacity: float | None = None,
     holdout: float | None = None,
     effects: Mapping[str, Number] | None = None,
+    today: Today | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score the accounts active on ``as_of`` (default: the tables') that have not given notice.
@@ -133,7 +135,9 @@ def score_accounts(
     share of accounts, drawn by lot, that are not to be acted on (default: the project's); where it
     is above 0, a column ``held_out`` records which. ``effects`` are the
     proven effects of processes, told with the next step (default: `proven_effects` of the
-    tables). Raises ModelError where the tables lack what the model reads, or no account is active.
+    tables). ``today`` holds what is made already of these tables and the model's analysis; it is
+    not used where tables have come late. Raises ModelError where the tables lack what the model
+    reads, or no account is active.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -144,10 +148,13 @@ def score_accounts(
     tables = tables if as_of is None else tables.as_of(as_of)
     feeds = find_feeds(model, tables)
     tables = without_late_days(tables, feeds)
-    panel = build_snapshot(tables, model.analysis_, progress=progress)
+    if today is None or today.tables is not tables or today.analysis != model.analysis_:
+        snapshot = build_snapshot(tables, model.analysis_, progress=progress)
+        today = Today(tables, model.analysis_, snapshot)
+    panel = today.snapshot
     rows = _active(panel)
     if effects is None:
-        effects = proven_effects(tables, model.analysis_)
+        effects = proven_effects(tables, model.analysis_, today)
     return _scores(model, panel, rows, capacity, effects, feeds, holdout)
 
 
@@ -205,17 +212,19 @@ def _scores(
     )
 
 
-def proven_effects(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Number]:
+def proven_effects(
+    tables: Tables, analysis: SuccessAnalysis, today: Today | None = None
+) -> dict[str, Number]:
     """Return the corrected hazard ratio of each process whose 99 % interval lies below 1.
 
     Adopted against not, day by day, adjusted for the attributes that have no dated changes.
     """
-    dated = set()
+    shared, dated = Today.of(tables, analysis, today), set()
     if "account_changes" in tables.names:
         dated = set(tables.frame("account_changes")["attribute"])
     fixed = [name for name in tables.attributes if name not in dated]
     effects = {
-        process.name: process_effect(tables, analysis, process.name, adjust=fixed)
+        process.name: process_effect(tables, analysis, process.name, adjust=fixed, today=shared)
         for process in analysis.processes
     }
     return {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.credentials import Access, Source, open_source
 from leadsignal.errors import OptionError, SourceError
+from leadsignal.notebook import shown
 from leadsignal.source_settings import a_table_name
 from leadsignal.sources.databases import ADBC_DRIVERS, Asked, refusal
 from leadsignal.sources.parts import quoted
@@ -41,6 +42,12 @@ class ScoresWritten:
     def to_dict(self) -> dict[str, Any]:
         """Return it as a plain dictionary, ready for JSON."""
         return asdict(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return shown(str(self))
 
 
 def write_scores_to(

@@ -13,6 +13,7 @@ from leadsignal.dialect import Spark
 from leadsignal.door import AttributeKind, settled
 from leadsignal.errors import Fault, TablesError
 from leadsignal.intake import Loaded, match_columns, with_options
+from leadsignal.notebook import shown
 from leadsignal.project import Project, TableSource
 from leadsignal.schema import BY_NAME, TABLES, Column
 from leadsignal.settings import a_day, one_of
@@ -90,6 +91,9 @@ class SparkTables:
 
     def __repr__(self) -> str:
         return f"SparkTables as of {self.as_of_date}: {', '.join(self.names)}"
+
+    def _repr_html_(self) -> str:
+        return shown(repr(self))
 
 
 def read_spark_tables(

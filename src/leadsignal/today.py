@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.errors import OptionError
+from leadsignal.notebook import shown
 from leadsignal.panel import Panel, adoption_episodes, build_snapshot
 from leadsignal.standing import results_over_time, standings
 from leadsignal.success import SuccessAnalysis
@@ -99,3 +100,6 @@ class Today:
                 if name in self.__dict__]  # fmt: skip
         told = ", ".join(made) or "nothing yet"
         return f"Today, {self.tables.as_of_date}: made and kept: {told}"
+
+    def _repr_html_(self) -> str:
+        return shown(repr(self))

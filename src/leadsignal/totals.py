@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from leadsignal.cells import FALSE, LOOKS_LIKE_DATE, TRUE
 from leadsignal.errors import Fault, ModelError, TablesError
 from leadsignal.foresight import TotalsWarning, look_for_totals
+from leadsignal.notebook import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +98,9 @@ class CustomerTotals:
             f"{len(self):,} customers, {int(self.churned.sum()):,} churned, "
             f"{len(self.columns.columns)} columns, tenure in {self.unit}\n{self.warning}"
         )
+
+    def _repr_html_(self) -> str:
+        return shown(repr(self), self.to_frame())
 
 
 def read_totals(

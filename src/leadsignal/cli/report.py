@@ -88,6 +88,7 @@ def _scores(
     from leadsignal.errors import ModelError
     from leadsignal.model import ChurnModel
     from leadsignal.scores import score_accounts
+    from leadsignal.today import Today
 
     try:
         if model is None:
@@ -95,7 +96,8 @@ def _scores(
                 horizon = f"{tables.project.horizon}d"
                 model = ChurnModel(horizon=horizon, estimator=options.estimator).fit(panel)
         with progress_bar(options, "scoring") as progress:
-            return score_accounts(model, tables, progress=progress)
+            today = Today(tables, panel.analysis, panel)
+            return score_accounts(model, tables, today=today, progress=progress)
     except ModelError as error:
         missing["scores"] = str(error)
         return None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.notebook import shown
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
 if TYPE_CHECKING:
@@ -201,6 +202,9 @@ class DatedCohorts:
                 f" {days[mine].sum():,.0f} account-days, {(cause[mine] == CHURN).sum():,} churns"
             )
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return shown(repr(self), self.to_frame())
 
 
 def _refuse_empty(name: str, ids: NDArray[Any], entry: Floats, stop: Floats) -> None:

@@ -23,6 +23,11 @@ LEFT = 10
 """A curve is read as far as so many rows are at risk."""
 
 
+def distinct(codes: Ints) -> int:
+    """Return how many different codes (0, 1, …) there are."""
+    return int(np.count_nonzero(np.bincount(codes)))
+
+
 def clusters_of(cohorts: DatedCohorts) -> int:
     """Return how many clusters the accounts form."""
     return int(cohorts.cluster.max()) + 1
@@ -49,7 +54,7 @@ def hazard_ratio(
     influence = np.zeros(clusters_of(cohorts))
     each = fit.influence
     if each is not None:
-        influence[np.unique(cluster)] = each[:, place]
+        influence[np.flatnonzero(np.bincount(cluster))] = each[:, place]
     return Influenced(float(fit.coef[place]), influence), fit
 
 
@@ -112,7 +117,8 @@ def groups_of(followed: Followed, cohorts: DatedCohorts, level: int) -> Groups:
         rows.stop, rows.cause, start=rows.start, weights=rows.weight, group=rows.group,
         cluster=cluster, bands=False,
     )  # fmt: skip
-    return Groups(rows, curves, np.unique(cluster), clusters_of(cohorts), level)
+    there = np.flatnonzero(np.bincount(cluster))
+    return Groups(rows, curves, there, clusters_of(cohorts), level)
 
 
 def median_day(followed: Followed, group: int) -> float:
@@ -138,5 +144,5 @@ def rate(days: float, ends: float) -> float:
 
 
 __all__ = [
-    "OTHER_END", "Groups", "clusters_of", "groups_of", "hazard_ratio", "median_day", "rate",
+    "OTHER_END", "Groups", "clusters_of", "distinct", "groups_of", "hazard_ratio", "median_day", "rate",
 ]  # fmt: skip

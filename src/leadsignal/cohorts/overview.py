@@ -16,6 +16,7 @@ from leadsignal.cohorts.side_by_side import compare_dated
 from leadsignal.cohorts.wording import best_of
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.notebook import shown
 from leadsignal.success import SuccessAnalysis
 from leadsignal.today import Today
 
@@ -146,6 +147,13 @@ class Overview:
         ]
         return "\n".join([head, *lines, *(f"left out: {why}" for why in self.left_out)])
 
+    def _repr_html_(self) -> str:
+        columns = ["by", "cohort", "against", "naive_estimate", "hazard_ratio_estimate",
+                   "hazard_ratio_low", "hazard_ratio_high", "p_holm"]  # fmt: skip
+        frame = self.to_frame()
+        head = repr(self).splitlines()[0]
+        return shown(head, frame[columns].round(3) if len(frame) else None)
+
 
 def compare_all(
     tables: Tables,
@@ -210,13 +218,19 @@ def _ratio(contrast: Contrast) -> Number:
 
 
 def process_effect(
-    tables: Tables, analysis: SuccessAnalysis, process: str, *, adjust: Sequence[str] = ()
+    tables: Tables,
+    analysis: SuccessAnalysis,
+    process: str,
+    *,
+    adjust: Sequence[str] = (),
+    today: Today | None = None,
 ) -> Number | None:
     """Return the corrected hazard ratio of having adopted a process, or None.
 
-    Counted day by day, both ways (a lapse ends adoption). None where the tables cannot say. Raises
-    OptionError for a process that the analysis does not name. Whether it is to be told is for the
-    caller to say: `scores.proven_effects` asks for a 99 % interval that excludes no effect.
+    Counted day by day, both ways (a lapse ends adoption). None where the tables cannot say.
+    ``today`` holds what is made already. Raises OptionError for a process that the analysis does
+    not name. Whether it is to be told is for the caller to say: `scores.proven_effects` asks for
+    a 99 % interval that excludes no effect.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -229,7 +243,7 @@ def process_effect(
         raise OptionError(f"{process!r} is not a process", f"Choose from {', '.join(names)}")
     try:
         comparison = compare_cohorts(
-            tables, process, analysis, methods=("time_dependent",), adjust=adjust
+            tables, process, analysis, methods=("time_dependent",), adjust=adjust, today=today
         )
     except ModelError:
         return None

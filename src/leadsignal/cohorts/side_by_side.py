@@ -24,6 +24,7 @@ from leadsignal.cohorts.followed import (
 )
 from leadsignal.cohorts.measures import (
     Groups,
+    distinct,
     groups_of,
     hazard_ratio,
     median_day,
@@ -205,7 +206,7 @@ def _has_days(groups: Groups) -> bool:
 
 
 def _in_place(followed: Followed) -> bool:
-    return len(np.unique(followed.account)) == len(followed.account)
+    return distinct(followed.account) == len(followed.account)
 
 
 def _follow(
@@ -323,15 +324,14 @@ def _log_ratio(
 
 
 def _count(rows: Followed, k: int) -> tuple[int, int]:
-    inside, outside = (len(np.unique(rows.account[rows.group == group])) for group in (k, 0))
+    inside, outside = (distinct(rows.account[rows.group == group]) for group in (k, 0))
     return inside, outside
 
 
 def _ends(rows: Followed, k: int) -> tuple[int, int]:
     """Return how many accounts churned in each of the two groups."""
     inside, outside = (
-        len(np.unique(rows.account[(rows.group == group) & (rows.cause == CHURN)]))
-        for group in (k, 0)
+        distinct(rows.account[(rows.group == group) & (rows.cause == CHURN)]) for group in (k, 0)
     )
     return inside, outside
 
@@ -374,7 +374,7 @@ def _share(share: Influenced, rows: Followed, level: float) -> Number:
     number = share.number(level)
     if share.std_err > 0:
         return replace(number, low=max(number.low, 0.0), high=min(number.high, 1.0))
-    accounts = len(np.unique(rows.account))
+    accounts = distinct(rows.account)
     return Number(share.value, (0.5 - level / 2) ** (1 / accounts), 1.0, 1.0)
 
 
@@ -434,7 +434,7 @@ def _cohort(question: Question, k: int, curve: tuple[str, dict[int, Groups]]) ->
     median = median_day(groups.followed, k) if groups is not None and read else float("inf")
     return Cohort(
         cohorts.levels[k],
-        len(np.unique(cohorts.row_account[mine])),
+        distinct(cohorts.row_account[mine]),
         days,
         ended,
         rate(days, ended),
@@ -464,7 +464,7 @@ def _small_groups(cohorts: DatedCohorts, X: Floats | None) -> SmallGroups | None
     if levels <= 2 or not (cohorts.since_the_start or levels > MANY):
         return None
     ended = np.bincount(cohorts.row_state, weights=cohorts.row_cause == CHURN, minlength=levels)
-    accounts = [len(np.unique(cohorts.row_account[cohorts.row_state == k])) for k in range(levels)]
+    accounts = [distinct(cohorts.row_account[cohorts.row_state == k]) for k in range(levels)]
     expected = expected_ends(cohorts, X)
     return shrink(cohorts.levels, ended.astype(int), expected, accounts=accounts)
 

@@ -19,6 +19,7 @@ from leadsignal.datasets.oracle import PROCESSES, Truth
 from leadsignal.datasets.tables import Period, build_tables
 from leadsignal.datasets.who import draw_accounts, draw_return
 from leadsignal.errors import OptionError
+from leadsignal.notebook import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,12 @@ class Simulation:
         (place / "success.toml").write_text(self.analysis_toml, encoding="utf-8")
         (place / "leadsignal.toml").write_text(self.project_toml, encoding="utf-8")
         return place
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        rows = {"table": list(self.tables), "rows": [len(one) for one in self.tables.values()]}
+        return shown(f"Simulation as of {self.as_of}", pd.DataFrame(rows))
 
 
 def simulate(

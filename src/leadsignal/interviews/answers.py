@@ -24,6 +24,7 @@ from leadsignal.interviews.form import (
     read_header,
 )
 from leadsignal.interviews.kit import README
+from leadsignal.notebook import shown
 from leadsignal.settings import a_day, a_duration, near, positive, whole
 
 if TYPE_CHECKING:
@@ -137,6 +138,10 @@ class Interviews:
             for one in self.interviews
         ]
         return {"interviews": told, "unfilled": list(self.unfilled)}
+
+    def _repr_html_(self) -> str:
+        frame = self.to_frame()
+        return shown(repr(self), frame if len(frame) else None)
 
 
 def read_interviews(folder: str | Path) -> Interviews:

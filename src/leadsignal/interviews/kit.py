@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
 from leadsignal.interviews.brief import History
+from leadsignal.notebook import shown
 from leadsignal.success import SuccessAnalysis
 from leadsignal.writing import whole_folder
 
@@ -63,6 +64,9 @@ class InterviewKit:
         """Return folder and files, ready for JSON."""
         files = {account: path.name for account, path in self.files.items()}
         return {"folder": str(self.folder), "files": files}
+
+    def _repr_html_(self) -> str:
+        return shown(repr(self), self.to_frame())
 
 
 def write_interview_kit(

@@ -19,7 +19,6 @@ from leadsignal.report.review_page import name_text, sentence
 from leadsignal.report.success_sections import churn_section, success_section
 from leadsignal.report.summary import summarise
 from leadsignal.report.wording import (
-    effect_text,
     interval_text,
     method_words,
     of_hundred,
@@ -294,26 +293,21 @@ def _call(row: Summary) -> tuple[object, ...]:
     )
 
 
-_NONE: Summary = {"lines": ()}
-
-
 def _proofs(summary: Summary) -> Html:
     """Return, once a process, what is proven of those that practise it."""
     proven: dict[str, str] = {}
-    ratios = {line["by"]: line["hazard_ratio"] for line in (summary["cohorts"] or _NONE)["lines"]}
     for row in summary["calls"]:
         process, told = row["open_processes"].partition(" (")[0], proof_text(row["next_step"])
         if process and told:
-            # A step tells two digits; the cohorts have them all.
-            of = ratios.get(process)
-            proven[process] = effect_text(of["estimate"], of["low"], of["high"]) if of else told
+            proven.setdefault(process, told)
     if not proven:
         return Html("")
     parts = [f"{name_text(name)}: {told}" for name, told in proven.items()]
     words = "; ".join(parts)
     return tag(
         "p", f"Why these processes: {words}. Counted day by day, so that time before adoption does"
-        " not flatter it; it shows who leaves, not what adopting will do.", class_="small soft",
+        " not flatter it, and among accounts of like attributes; it shows who leaves, not what"
+        " adopting will do.", class_="small soft",
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import LeadsignalError
+from leadsignal.notebook import shown
 
 if TYPE_CHECKING:
     from leadsignal.adoption import Adoption
@@ -66,6 +67,9 @@ class Findings:
     def __repr__(self) -> str:
         lines = [f"Findings: {', '.join(self.there) or 'none'}"]
         return "\n".join([*lines, *(f"  no {name}: {why}" for name, why in self.missing.items())])
+
+    def _repr_html_(self) -> str:
+        return shown(repr(self))
 
 
 def gather_findings(

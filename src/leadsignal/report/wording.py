@@ -141,15 +141,7 @@ def proof_text(step: str) -> str:
     found = _PROOF.search(step)
     if found is None:
         return ""
-    return effect_text(*(float(part) for part in found.groups()))
-
-
-def effect_text(ratio: float, low: float, high: float) -> str:
-    """Return the effect of a process, a ratio below 1, in words.
-
-    >>> effect_text(0.41, 0.27, 0.61)
-    'accounts that practise it leave 59 % less often (39 to 73 %)'
-    """
+    ratio, low, high = (float(part) for part in found.groups())
     return (
         f"accounts that practise it leave {how_often(ratio)}"
         f" ({round((1 - high) * 100)} to {round((1 - low) * 100)} %)"

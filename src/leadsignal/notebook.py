@@ -1,0 +1,22 @@
+"""How a result is shown in a notebook: its lines, and the first of its rows."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_ROWS = 10
+
+
+def shown(told: str, rows: pd.DataFrame | None = None) -> str:
+    """Return lines of text and the first rows of a frame as HTML; names in them stay text.
+
+    >>> shown("2 accounts <b>")
+    '<p>2 accounts &lt;b&gt;</p>'
+    """
+    lines = "<br>".join(escape(line).replace("  ", "&ensp;") for line in told.splitlines())
+    table = "" if rows is None else str(rows.head(MOST_ROWS).to_html(index=False))
+    return f"<p>{lines}</p>{table}"
