@@ -208,7 +208,7 @@ class Resampling:
     """
 
     own: Floats
-    drawn: Floats
+    drawn: NDArray[np.float32]
     of: Ints
 
     @classmethod

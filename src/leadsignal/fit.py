@@ -151,7 +151,7 @@ def reasons_to_buy(
     if by == REASON and by not in tables.attributes:
         raise OptionError(
             f"accounts have no attribute {REASON}",
-            "Declare it in leadsignal.toml, or name in by= the attribute that holds the reason",
+            "Declare it in leadsignal.toml, or ask for the attribute that holds the reason",
         )
     return fit_by(tables, by, analysis, adjust=adjust, today=today)
 

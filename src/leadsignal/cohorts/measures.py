@@ -144,5 +144,6 @@ def rate(days: float, ends: float) -> float:
 
 
 __all__ = [
-    "OTHER_END", "Groups", "clusters_of", "distinct", "groups_of", "hazard_ratio", "median_day", "rate",
+    "OTHER_END", "Groups", "clusters_of", "distinct", "groups_of", "hazard_ratio", "median_day",
+    "rate",
 ]  # fmt: skip

@@ -22,6 +22,7 @@ from leadsignal.report.page import (
     tag,
 )
 from leadsignal.report.review_chart import lanes_of, marks_used, series_of
+from leadsignal.report.wording import proof_text, share_text
 from leadsignal.review import ProcessReview, Review, Standing
 from leadsignal.review.account import DONE, DONE_LATE, LATE, OPEN
 from leadsignal.writing import whole_file
@@ -112,13 +113,13 @@ def _next(made: Review, for_customer: bool) -> Html:
         told = (
             "The account has ended." if made.facts["ended_on"] else "Nothing is open: keep going."
         )
-        return section("next", "Next step to agree on", tag("p", told), class_="next")
+        return section("next", "Next step", tag("p", told), class_="next")
     first, *others = made.next_steps[:4]
     # What follows the semicolon is how often others leave: for us, not for the customer.
     head, _, proof = first.partition("; ")
     lead = [tag("p", sentence(head), class_="first")]
     if proof and not for_customer:
-        lead.append(tag("p", sentence(proof), class_="small soft"))
+        lead.append(tag("p", sentence(proof_text(proof) or proof), class_="small soft"))
     after = tag("ol", *(tag("li", sentence(step.partition("; ")[0])) for step in others), start=2)
     return section("next", "Next step to agree on", *lead, after if others else "", class_="next")
 
@@ -159,7 +160,7 @@ def _tiles(standing: Standing, made: Review) -> Html:
         ("Best so far", number(standing.best), join([
             day(standing.best_on), f", {standing.days_since_best} days ago"])),
         ("Target met, last year", "no target" if standing.met_share is None
-         else f"{standing.met_share:.0%}", "of the results measured"),
+         else share_text(standing.met_share), "of the results measured"),
         ("Shown to the customer", f"{standing.measured - standing.not_shown} of"
          f" {standing.measured}", join(["last on ", day(standing.shown_on)])
          if standing.shown_on else "never"),
@@ -336,7 +337,13 @@ def _around(process: ProcessReview) -> Html:
     before, after = (
         number(value, 3) or "not measured" for value in (process.before, process.after)
     )
-    return join([f"{before} → {after}", tag("span", "mean of 90 days", class_="note")])
+    # The two stay on one line, which a column has room for.
+    return join(
+        [
+            f"{before}\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}{after}",
+            tag("span", "mean of 90 days", class_="note"),
+        ]
+    )
 
 
 # Commitments --------------------------------------------------------------------------------------
@@ -395,7 +402,7 @@ def _kept(made: Review) -> Html:
             count = {state: int((mine["state"] == state).sum()) for state in STATE_KINDS}
             told.append(
                 f"{owner.capitalize()}: {count[DONE]} done in time, {count[DONE_LATE]} done late,"
-                f" {count[LATE]} late, {count[OPEN]} open"
+                f" {count[LATE]} not done in time and still open, {count[OPEN]} not yet due"
             )
     return join([tag("p", line, class_="small") for line in told])
 

@@ -27,7 +27,7 @@ OUTCOMES = (
 
 def missing_line(summary: Summary, name: str) -> Html:
     """Return the line that stands where a result is missing, with the reason."""
-    why = summary["missing"][name]
+    why = summary["missing"][name].removesuffix(".")
     return tag("p", f"{name.capitalize()}: not in this report ({why}).", class_="small soft")
 
 

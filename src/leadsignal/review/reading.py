@@ -324,7 +324,7 @@ def _reason(reason: str, meanings: Mapping[str, str]) -> str:
     if name not in meanings:
         return reason
     value = "not known" if value == "missing" else value
-    return f"{subject.replace('_', ' ')}: {meanings[name]} \N{EN DASH} {value}"
+    return f"{subject.replace('_', ' ')}: {meanings[name]} ({value})"
 
 
 def _advised(scores: Scores, account: str) -> str:
