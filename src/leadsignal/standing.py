@@ -92,14 +92,7 @@ def _own_metric(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame:
 def _rolling(rows: pd.DataFrame, values: Any) -> Any:
     """Return the mean of each value and the ones before it, missing before the third."""
     of_account = values.groupby(rows["account_id"])
-    total, lost = values, 0.0
-    for back in range(1, TOGETHER):
-        # What each sum loses is kept (Knuth 1969), so that equal means are equal numbers.
-        added = of_account.shift(back)
-        whole = total + added
-        part = whole - total
-        total, lost = whole, lost + (total - (whole - part)) + (added - part)
-    return (total + lost) / TOGETHER
+    return sum((of_account.shift(back) for back in range(1, TOGETHER)), start=values) / TOGETHER
 
 
 def standings(
