@@ -178,9 +178,7 @@ def find_success_gaps(
     judged["group"] = np.select([judged["on_target"].eq(True), near], [REACHED, NEAR], GAP)
     steps["miss their target"] = int(judged["group"].eq(GAP).sum())
     judged["off_since"] = judged["account_id"].map(_off_since(rows))
-    # Equal means may differ in their last digit; they stand in the order of the accounts.
-    judged = judged.assign(near=judged["mean_gap"].astype(float).round(9))
-    judged = judged.sort_values(["near", "account_id"], ignore_index=True).drop(columns="near")
+    judged = judged.sort_values(["mean_gap", "account_id"], ignore_index=True)
     apart = _apart(judged, standing.indicators, tables)
     if not len(apart):
         notes.append(f"fewer than {FEWEST} accounts on a side: what sets them apart is not told")

@@ -65,7 +65,8 @@ def results_over_time(tables: Tables, analysis: SuccessAnalysis | None = None) -
     better = np.where(rows["higher_is_better"].astype(bool), 1.0, -1.0)
     beyond = better * (rows["value"] - rows["target"])
     rows["gap"] = beyond / rows["target"].abs().where(rows["target"] != 0)
-    rows["mean_gap"] = _rolling(rows, rows["gap"])
+    # Equal means are to be equal numbers, in ranks and in orders, whatever their last digit.
+    rows["mean_gap"] = _rolling(rows, rows["gap"].astype(float)).round(12)
     mean = _rolling(rows, beyond)
     # Sums along the rows leave a rest of 1e-16 where the mean is the target itself.
     met = (mean >= -1e-9 * rows["target"].abs().clip(lower=1e-9)).astype(object)
