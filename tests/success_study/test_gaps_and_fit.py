@@ -155,7 +155,7 @@ def test_fit_of_all_attributes_and_what_is_refused() -> None:
     adjusted = ls.fit_by(tables, "kind", adjust=["size"])
     assert adjusted.adjusted_for == ("size",)
     assert np.isfinite(adjusted.frame["expected"]).all()
-    with pytest.raises(ls.OptionError, match="'purchase_reason' is no declared attribute"):
+    with pytest.raises(ls.OptionError, match="accounts have no attribute purchase_reason"):
         ls.reasons_to_buy(tables)
     with pytest.raises(ls.OptionError, match="is what is compared"):
         ls.fit_by(tables, "kind", adjust=["kind"])
