@@ -16,7 +16,7 @@ from leadsignal.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+PAGES = sorted([*DOCS.glob("**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 sys.path.insert(0, str(DOCS / "make"))
@@ -54,7 +54,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_guide_reaches_every_page() -> None:
     linked = {link.partition("#")[0] for link in LINK.findall(text_of(DOCS / "index.md"))}
-    assert {page.name for page in DOCS.glob("*.md")} - linked - {"index.md"} == set()
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.glob("**/*.md")}
+    assert pages - linked - {"index.md"} == set()
     notebooks = {f"../notebooks/{file.name}" for file in (ROOT / "notebooks").glob("*.ipynb")}
     assert notebooks - linked == set()
 

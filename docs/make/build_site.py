@@ -73,7 +73,8 @@ def assemble(folder: Path) -> Path:
     for name, there in BESIDE.items():
         text = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
         (pages / there).write_text(text, encoding="utf-8")
-    shutil.copytree(DOCS / "pictures", pages / "pictures")
+    for kept in ("pictures", "indicators"):
+        shutil.copytree(DOCS / kept, pages / kept)
     write_reference(pages / "reference", {file.name for file in DOCS.glob("*.md")})
     return pages
 

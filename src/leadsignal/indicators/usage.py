@@ -13,6 +13,13 @@ from leadsignal.indicators.declare import (
 )
 
 FAMILY = "usage"
+ABOUT = {
+    FAMILY: """\
+How much the product is used. It is what most teams look at, and it usually falls when the
+decision has been made. It is compared with the account's own best stretch: compared with the
+weeks before, it would look recovered once it has been low for long enough."""
+}
+"""What the pages of the docs say of the family."""
 
 
 def declare(given: Given) -> list[Indicator]:
