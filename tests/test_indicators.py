@@ -86,6 +86,16 @@ def test_what_a_page_calls_never_empty_is_never_empty_in_the_sample(
     assert all(name in row for name in never)
 
 
+def test_usage_of_several_series_has_words_too() -> None:
+    columns = {"accounts": frozenset({"account_id"}), "usage": frozenset({"amount", "series"})}
+    low = UsageLow(series=("logins", "exports"))
+    declared = declare_indicators(Given(columns, {}, SuccessAnalysis(()), low))
+    usage = [one for one in declared if one.family == "usage"]
+    told = " ".join(indicator_pages.counted(one.rule) for one in usage)
+    assert "with `series` *logins*" in told
+    assert indicator_pages.read_by(usage) == {"usage": ["used_on", "amount", "series"]}
+
+
 def test_two_indicators_of_one_name_are_refused() -> None:
     analysis = SuccessAnalysis((Process("activity", ("x",), 1, 7), Process("tenure", ("x",), 1, 7)))
     given = Given(

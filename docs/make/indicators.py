@@ -27,6 +27,7 @@ from leadsignal.indicators.declare import (
     Difference,
     Fact,
     Latest,
+    Least,
     Measure,
     ProcessState,
     Ratio,
@@ -157,7 +158,7 @@ def state_of(process: Process) -> str:
 def usage_to_best(rule: UsageToBest) -> str:
     """Return in words how usage is held against its best stretch."""
     return (
-        f"mean daily `amount` of `usage` in the last {rule.window} days, over that of the account's best "
+        f"mean daily `amount` of `usage`{which(rule.where)} in the last {rule.window} days, over that of the account's best "
         f"{rule.best} days in a row within the last {rule.within} days, ending at least "
         f"{rule.window} days ago"
     )
@@ -223,6 +224,8 @@ def counted(rule: Rule) -> str:
             return ratio(rule)
         case Difference():
             return f"{counted(rule.first)}; less {counted(rule.second)}"
+        case Least():
+            return f"the smallest of: {'; '.join(map(counted, rule.values))}"
         case Below():
             return f"1 where that is below {rule.limit:g}, else 0"
     raise TypeError(f"no words for {type(rule).__name__}: add them here")
@@ -255,6 +258,9 @@ def emptiness(rule: Rule) -> Iterator[str]:
         case Difference():
             yield from emptiness(rule.first)
             yield from emptiness(rule.second)
+        case Least():
+            for value in rule.values:
+                yield from emptiness(value)
         case Below():
             yield from emptiness(rule.value)
 
@@ -308,6 +314,7 @@ def columns_of(measure: Measure) -> Iterator[str]:
             return
         case UsageToBest():
             yield from ("usage.used_on", "usage.amount")
+            yield from (f"usage.{column}" for column, _ in measure.where)
             return
     named = [getattr(measure, part, None) for part in ("day", "since", "until", "total", "column")]
     named += [column for column, _ in getattr(measure, "where", ())]
