@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,16 @@ def business_results(
     audit = ls.audit_indicators(business_panel, resamples=50)
     found = ls.gather_findings(business, business_panel, audit=audit)
     return business_panel, backtest, scores, found
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation, built as a site."""
+    pytest.importorskip("zensical", reason="builds the site; see requirements-test.txt")
+    built = tmp_path_factory.mktemp("docs") / "site"
+    command = [sys.executable, "docs/make/build_site.py", str(built)]
+    subprocess.run(command, cwd=Path(__file__).parents[1], check=True)
+    return built
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("errors", "durations", "notebook"),
     ("schema", "credentials"),
     ("locks",),
-    ("settings", "writing", "source_settings", "records"),
+    ("settings", "writing", "source_settings", "spelling", "records"),
     ("project", "success"),
     ("sources",),
     ("dialect",),

@@ -16,12 +16,11 @@ from leadsignal.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+PAGES = sorted([*DOCS.glob("**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 sys.path.insert(0, str(DOCS / "make"))
-import build_site  # noqa: E402  # beside the pages, no part of the library
-import commands as commands_page  # noqa: E402
+import commands as commands_page  # noqa: E402  # beside the pages, no part of the library
 import gallery  # noqa: E402
 import pictures  # noqa: E402
 import reference  # noqa: E402
@@ -54,9 +53,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_guide_reaches_every_page() -> None:
     linked = {link.partition("#")[0] for link in LINK.findall(text_of(DOCS / "index.md"))}
-    assert {page.name for page in DOCS.glob("*.md")} - linked - {"index.md"} == set()
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.glob("**/*.md")}
+    assert pages - linked - {"index.md"} == set()
     notebooks = {f"../notebooks/{file.name}" for file in (ROOT / "notebooks").glob("*.ipynb")}
     assert notebooks - linked == set()
+
+
+def test_no_table_has_a_column_without_a_name() -> None:
+    empty = re.compile(r"(?m)^\|(?:[^|\n]*\|)*? +\|.*\n\|[-|]+\|$")
+    assert [page.name for page in PAGES if empty.search(page.read_text(encoding="utf-8"))] == []
 
 
 def test_every_picture_is_drawn_by_the_script_and_shown() -> None:
@@ -208,14 +213,9 @@ class Sources(HTMLParser):
             self.loads += [str(told[key]) for key in ("src", "href") if told.get(key)]
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("zensical", reason="builds the site; see requirements-test.txt")
-    return build_site.build(tmp_path_factory.mktemp("docs") / "site")
-
-
-def test_the_site_is_built_and_its_links_lead_somewhere(built: Path) -> None:
-    files = [file for file in built.rglob("*.html") if file.name != "404.html"]
+@pytest.mark.xdist_group("site")
+def test_the_site_is_built_and_its_links_lead_somewhere(site: Path) -> None:
+    files = [file for file in site.rglob("*.html") if file.name != "404.html"]
     assert len(files) > 40
     lost = []
     for file in files:
@@ -224,12 +224,13 @@ def test_the_site_is_built_and_its_links_lead_somewhere(built: Path) -> None:
         for link in [*found.links, *found.loads]:
             path = link.partition("#")[0]
             if path and ":" not in path and not (file.parent / path).exists():
-                lost.append(f"{file.relative_to(built)}: {link}")
+                lost.append(f"{file.relative_to(site)}: {link}")
     assert lost == []
 
 
-def test_the_site_loads_nothing_from_elsewhere(built: Path) -> None:
-    for file in built.rglob("*.html"):
+@pytest.mark.xdist_group("site")
+def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
+    for file in site.rglob("*.html"):
         found = Sources()
         found.feed(file.read_text(encoding="utf-8"))
         assert [load for load in found.loads if load.startswith(("http:", "https:", "//"))] == []

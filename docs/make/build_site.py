@@ -26,6 +26,13 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 BESIDE = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 """Pages at the root of the project, and what they are called on the site."""
+EXTENSIONS = (
+    "tables",
+    "attr_list",
+    "pymdownx.highlight",
+    "pymdownx.superfences",
+    "pymdownx.inlinehilite",
+)
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 
 
@@ -73,7 +80,9 @@ def assemble(folder: Path) -> Path:
     for name, there in BESIDE.items():
         text = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
         (pages / there).write_text(text, encoding="utf-8")
-    shutil.copytree(DOCS / "pictures", pages / "pictures")
+    for kept in ("pictures", "indicators"):
+        shutil.copytree(DOCS / kept, pages / kept)
+    shutil.copytree(Path(__file__).parent / "site", pages / "site")
     write_reference(pages / "reference", {file.name for file in DOCS.glob("*.md")})
     return pages
 
@@ -107,6 +116,8 @@ def settings() -> str:
         'site_name = "leadsignal"',
         'site_description = "Predict customer churn from leading behavioural indicators"',
         "use_directory_urls = false",
+        'extra_css = ["site/site.css"]',
+        'extra = { polyfills = ["site/site.js"] }',
         "nav = [",
         *menu(),
         "]",
@@ -116,15 +127,33 @@ def settings() -> str:
         "font = false",
         'features = ["content.code.copy", "navigation.footer", "navigation.top"]',
         "",
-        "[[project.theme.palette]]",
-        'media = "(prefers-color-scheme: light)"',
-        'scheme = "default"',
+        *palette("light", "default", "sun"),
+        *palette("dark", "slate", "moon"),
         "",
-        "[[project.theme.palette]]",
-        'media = "(prefers-color-scheme: dark)"',
-        'scheme = "slate"',
+        "[project.markdown_extensions]",
+        *(f"{name} = {{}}" for name in EXTENSIONS),
+        "toc = { permalink = true }",
     ]
     return "\n".join(lines) + "\n"
+
+
+def palette(name: str, scheme: str, icon: str) -> list[str]:
+    """Return the settings of one colour scheme; the button leads to the other."""
+    other = "dark" if name == "light" else "light"
+    return [
+        "",
+        "[[project.theme.palette]]",
+        f'media = "(prefers-color-scheme: {name})"',
+        f'scheme = "{scheme}"',
+        f'toggle = {{ icon = "lucide/{icon}", name = "Show in {other} colours" }}',
+    ]
+
+
+def with_search(site: Path) -> Path:
+    """Give the index of the search to pages that are opened as files; a script may be read there."""
+    index = (site / "search.json").read_text(encoding="utf-8")
+    (site / "search.js").write_text(f"var __index = {index}", encoding="utf-8")
+    return site
 
 
 def build(target: Path) -> Path:
@@ -139,7 +168,7 @@ def build(target: Path) -> Path:
         if done.returncode:
             raise SystemExit(f"zensical: {done.stdout}\n{done.stderr}")
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(folder / "site", target)
+        shutil.copytree(with_search(folder / "site"), target)
     return target
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from leadsignal.schema import Column
 from leadsignal.sources.parts import literal
+from leadsignal.spelling import AS_WE_WRITE, Spelling
 
 FIRST_DAY, LAST_DAY = "1900-01-01", "2199-12-31"
 TIME_OF_DAY = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
 OFFSET = r" ?(Z|z|[+-]\d{2}(:?\d{2})?)"
 DAY = r"\d{4}-\d{2}-\d{2}"
 LOOKS_LIKE_DATE = rf"({DAY}|{TIME_OF_DAY}({OFFSET})?)"
+DIGITS = {"YYYY": r"(\d{4})", "MM": r"(\d{1,2})", "DD": r"(\d{1,2})"}
+TIME_AFTER = r"(?:[T ]+(\d{1,2})(:\d{2}.*))?"
+CURRENCY = r"(?:[$€£¥]|[A-Z]{3})?"
+SPACE = "[ \u00a0\u202f]?"
+GROUPED_BY = "' \u00a0\u202f"
+"""What groups digits besides the one of point and comma that is not before decimals."""
 INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
 INTEGERS |= {f"U{name}" for name in INTEGERS}
 FLOATS = {"FLOAT", "DOUBLE"}
@@ -44,11 +52,78 @@ def sql_type(column: Column) -> str:
     return {**types, "boolean": "BOOLEAN"}.get(column.kind, "VARCHAR")
 
 
-def read_cell(column: Column, expression: str, source: str, zone: str) -> Reading | None:
+def read_cell(
+    column: Column, expression: str, source: str, zone: str, spelling: Spelling = AS_WE_WRITE
+) -> Reading | None:
     """Return how to read a column from an expression of a DuckDB type, or None if it cannot be.
 
-    ``zone`` is the time zone in which moments with an offset become local days.
+    ``zone`` is the time zone in which moments with an offset become local days; ``spelling`` says
+    how texts write dates, numbers and nothing.
     """
+    if source == "VARCHAR" and spelling != AS_WE_WRITE:
+        return _spelt(column, expression, zone, spelling)
+    return _read(column, expression, source, zone)
+
+
+def _spelt(column: Column, text: str, zone: str, spelling: Spelling) -> Reading | None:
+    """Read a text by its spelling; a fault shows it as it was given."""
+    filled = _filled(text, spelling)
+    if column.kind in ("id", "text"):
+        return _read(column, filled, "VARCHAR", zone)
+    dated = column.kind in ("day", "moment")
+    ours = _dated(filled, spelling) if dated else numbered(filled, spelling)
+    reading = _read(column, ours, "VARCHAR", zone)
+    return reading and replace(reading, given=_refused(filled, reading.value))
+
+
+def as_attribute(reading: Reading, spelling: Spelling) -> Reading:
+    """Return how to read an attribute, which may hold numbers or texts, by its spelling."""
+    if spelling.decimal is None:
+        return reading
+    return Reading(f"coalesce({numbered(reading.value, spelling)}, {reading.value})")
+
+
+def _filled(text: str, spelling: Spelling) -> str:
+    """Return a text that is NULL where the cell holds a word for nothing."""
+    words = ", ".join(map(literal, spelling.empty))
+    return f"CASE WHEN trim({text}) NOT IN ({words}) THEN {text} END" if words else text
+
+
+def _dated(text: str, spelling: Spelling) -> str:
+    """Turn a date of the order that was said into year-month-day; other texts stay."""
+    if spelling.dates is None:
+        return text
+    *order, separator = spelling.order
+    pattern = re.escape(separator).join(DIGITS[part] for part in order) + TIME_AFTER
+    year, month, day, hour, rest = (
+        f"regexp_extract(trim({text}), {literal(pattern)}, {place})"
+        for place in (*(order.index(part) + 1 for part in DIGITS), 4, 5)
+    )
+    date = f"{year} || '-' || lpad({month}, 2, '0') || '-' || lpad({day}, 2, '0')"
+    time = f"CASE WHEN {hour} = '' THEN '' ELSE ' ' || lpad({hour}, 2, '0') || {rest} END"
+    matches = f"regexp_full_match(trim({text}), {literal(pattern)})"
+    return f"CASE WHEN {matches} THEN {date} || {time} ELSE {text} END"
+
+
+def numbered(text: str, spelling: Spelling) -> str:
+    """Take groups of digits and a currency from a number; NULL where it is none.
+
+    A number with the other sign before its decimals is none: it may be off by a thousand.
+    """
+    if spelling.decimal is None:
+        return text
+    group = GROUPED_BY + ("." if spelling.decimal == "," else ",")
+    digits = rf"\d{{1,3}}(?:[{group}]\d{{3}})+|\d+"
+    number = rf"(?:{digits})(?:[{spelling.decimal}]\d+)?"
+    pattern = rf"([-+]?){SPACE}{CURRENCY}{SPACE}([-+]?{number}){SPACE}{CURRENCY}"
+    sign, bare = (f"regexp_extract(trim({text}), {literal(pattern)}, {place})" for place in (1, 2))
+    bare = f"regexp_replace({bare}, {literal(f'[{group}]')}, '', 'g')"
+    bare = f"replace({bare}, {literal(spelling.decimal)}, '.')"
+    matches = f"regexp_full_match(trim({text}), {literal(pattern)})"
+    return f"CASE WHEN {matches} THEN {sign} || {bare} END"
+
+
+def _read(column: Column, expression: str, source: str, zone: str) -> Reading | None:
     if source in ('"NULL"', "NULL"):
         return Reading(f"CAST(NULL AS {sql_type(column)})")
     if source.startswith("ENUM"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from leadsignal.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE
+from leadsignal.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE, numbered
 from leadsignal.errors import Fault
 from leadsignal.intake import Intake, Loaded
 from leadsignal.schema import Column
@@ -127,8 +127,8 @@ def _shown(loaded: Loaded, name: str, value: str | None) -> str | None:
 
 def _remedy(check: Check, loaded: Loaded, value: str | None, told: str | None) -> str:
     column = loaded.table.by_column.get(check.column)
-    if told:
-        return f"{check.remedy}: {told}."
+    if check.told:
+        return f"{check.remedy}: {told}." if told else f"{check.remedy}."
     if column is None or not column.allowed or value is None:
         return check.remedy
     meant = near(value.strip(), column.allowed)
@@ -141,7 +141,7 @@ def _cell_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
         if column.kind in ("day", "moment"):
             yield from _time_checks(intake, loaded, column)
         elif column.kind not in ("id", "text"):
-            yield from _number_checks(column)
+            yield from _number_checks(intake, loaded, column)
         yield from _rule_checks(column)
     yield from _attribute_checks(intake, loaded)
 
@@ -161,11 +161,35 @@ def _time_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Che
         column.name,
         f"{given} IS NOT NULL AND NOT {shaped}",
         "is not a date",
-        "Write year-month-day, as in 2023-04-03, or a timestamp, as in 2023-04-03T17:30:00Z: "
-        "03/04/2023 may be March or April.",
+        _how_dates_are_written(intake, loaded),
         given,
     )
     yield from _offset_checks(intake, loaded, column)
+
+
+def _how_dates_are_written(intake: Intake, loaded: Loaded) -> str:
+    table = loaded.table.name
+    order = intake.source(table).spelling.dates
+    if order:
+        return f"Write {order}, as [tables.{table}] says, or year-month-day, as in 2023-04-03."
+    return (
+        "Write year-month-day, as in 2023-04-03, or a timestamp, as in 2023-04-03T17:30:00Z: "
+        "03/04/2023 may be March or April. Where all are written alike, say how under "
+        f'[tables.{table}]: dates = "DD/MM/YYYY".'
+    )
+
+
+def _how_numbers_are_written(intake: Intake, loaded: Loaded) -> str:
+    table = loaded.table.name
+    sign = intake.source(table).spelling.decimal
+    if sign:
+        shown = "1.234,50" if sign == "," else "1,234.50"
+        return f"Write it as {shown}, as [tables.{table}] says, without a unit but a currency."
+    return (
+        "Write it with a point and no separators or units, as in 1234.5; leave the cell empty "
+        "where there is none. Where all are written alike, say how under "
+        f'[tables.{table}]: decimal = ",".'
+    )
 
 
 def _offset_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
@@ -187,9 +211,10 @@ def _offset_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
         )
 
 
-def _number_checks(column: Column) -> Iterator[Check]:
+def _number_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
     given = f"t.{quoted(GIVEN + column.name)}"
-    number = f"coalesce(isfinite(TRY_CAST({given} AS DOUBLE)), false)"
+    plain = numbered(given, intake.source(loaded.table.name).spelling)
+    number = f"coalesce(isfinite(TRY_CAST({plain} AS DOUBLE)), false)"
     said = {"boolean": "true or false", "integer": "a whole number"}.get(column.kind, "a number")
     how = {"boolean": "Write true or false.", "integer": "Write it without decimals, as in 12."}
     yield Check(
@@ -198,11 +223,7 @@ def _number_checks(column: Column) -> Iterator[Check]:
         if column.kind == "decimal"
         else f"{given} IS NOT NULL",
         f"is not {said}",
-        how.get(
-            column.kind,
-            "Write it with a point and no separators or units, as in 1234.5; "
-            "leave the cell empty where there is none.",
-        ),
+        how.get(column.kind, _how_numbers_are_written(intake, loaded)),
         given,
     )
     if column.kind == "decimal":
@@ -270,7 +291,10 @@ def _account_checks(loaded: Loaded, lost: frozenset[str]) -> Iterator[Check]:
         "account_id",
         f"t.account_id IS NOT NULL AND a.account_id IS NULL AND NOT {gone}",
         "no such account in accounts",
-        "Add the account, or correct the id.",
+        "Add the account, or correct the id",
+        told=f"(SELECT concat('accounts has ', min(n.account_id), ', in other capitals') "
+        f"FROM {ACCOUNTS_NOW} n WHERE lower(n.account_id) = lower(t.account_id) "
+        "HAVING count(*) > 0)",
     )
     yield Check(
         loaded.table.time,
@@ -298,6 +322,8 @@ def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]
         key = str(table.key)
         repeated = _later_of(intake, loaded, [key], f"{key} IS NOT NULL")
         remedy = "Give each its own; for versions of a row, add recorded_at to the table."
+        if key == "account_id":
+            remedy += " Where a row is a contract, make one of each account's: docs/tables.md."
         if repeated:
             yield Check(key, "", "stands in an earlier row too", remedy), repeated
     if versions and table.key != "account_id" and (moved := _changed_hands(intake, loaded)):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from leadsignal.cells import as_attribute
 from leadsignal.credentials import hide_secrets, is_url
 from leadsignal.errors import Fault, FaultKind, OptionError, SourceError
 from leadsignal.project import Project, TableSource
@@ -16,13 +17,14 @@ from leadsignal.settings import near, one_of, texts
 from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.databases import Asked, Databases, open_rows, told_of
 from leadsignal.sources.frames import open_frame
-from leadsignal.sources.locate import Located, at_path, locate
+from leadsignal.sources.locate import Located, at_path, locate, unread_files
 from leadsignal.sources.object_stores import ObjectStores
 from leadsignal.sources.parquet_files import open_parquet
 from leadsignal.sources.parts import Part, UnreadableError
 from leadsignal.store import Store, reading_of
 
 MISSPELT, ALIKE = 0.85, 0.72
+MOST_OFFERED = 8
 """From how much likeness on an unknown column is taken for a misspelling, or asked about."""
 LARGE = 500_000_000
 """From so many bytes of Parquet on, the disk is spared rather than the processor."""
@@ -85,18 +87,31 @@ class Intake:
     def load_all(self, frames: Mapping[str, Any] | None) -> None:
         """Load every table of the project's folder, or of the frames and paths given."""
         sources = self._located() if frames is None else self._given(frames)
+        found = set()
         try:
             for table, opened in sources:
+                found.add(table)
                 self._load(table, opened)
         finally:
             self.databases.close()
-        if "accounts" not in self.loaded and not self.structural:
-            folder = self.project.url or self.project.folder
-            where = hide_secrets(str(folder)) if frames is None and folder else None
-            remedy = "Add accounts.csv or accounts.parquet: it is the one table that is needed."
-            self.structural.append(
-                Fault(where, "accounts", None, None, None, "there is no table accounts", remedy)
+        if not {"accounts", None} & (found | {fault.table for fault in self.structural}):
+            self._refuse_no_accounts(self.project.folder if frames is None else None)
+
+    def _refuse_no_accounts(self, folder: Path | None) -> None:
+        """Tell that accounts are missing, and which files of the folder nothing is known of."""
+        where = (
+            hide_secrets(str(self.project.url or folder)) if self.project.url or folder else None
+        )
+        remedy = "Add accounts.csv or accounts.parquet: it is the one table that is needed."
+        if folder and (unread := unread_files(self.project)):
+            remedy += (
+                f" No table is read from {', '.join(unread[:MOST_OFFERED])}: if one of them holds "
+                "the accounts, say so under [tables.accounts] of leadsignal.toml, as in "
+                f'path = "{unread[0]}".'
             )
+        self.structural.append(
+            Fault(where, "accounts", None, None, None, "there is no table accounts", remedy)
+        )
 
     def source(self, table: str) -> TableSource:
         """Return the settings of a table."""
@@ -227,19 +242,21 @@ class Intake:
             extras = [name for name in loaded.extras if name in part.columns]
             part.asked = (*match.values(), *extras)
             types = self.store.types_of(part)
-            readings = {}
+            readings, spelling = {}, self.source(part.table).spelling
             for ours, theirs in match.items():
                 column = loaded.table.by_column[ours]
-                reading = reading_of(column, part, theirs, types[theirs], self.project.timezone)
+                reading = reading_of(
+                    column, part, theirs, types[theirs], self.project.timezone, spelling
+                )
                 if isinstance(reading, Fault):
                     self.structural.append(reading)
                 else:
                     readings[ours] = reading
             for name in extras:
                 text = Column(name, "text", "an attribute")
-                given = reading_of(text, part, name, types[name], "UTC")
+                given = reading_of(text, part, name, types[name], "UTC", spelling)
                 if not isinstance(given, Fault):
-                    readings[name] = given
+                    readings[name] = as_attribute(given, spelling)
                 elif name in self.source("accounts").attributes:
                     self.structural.append(given)
             if not readings:
@@ -302,6 +319,7 @@ def match_columns(
     match = {name: name for name in table.by_column if name in theirs}
     match |= {ours: name for ours, name in source.columns.items() if name in theirs}
     free = [name for name in theirs if name not in match.values() and name not in source.attributes]
+    certain = {_near_column(column.name, free, 1.0) for column in table.columns}
     faults = [
         _not_there(table, part, ours, name, theirs)
         for ours, name in source.columns.items()
@@ -311,12 +329,14 @@ def match_columns(
     for column in table.columns:
         if column.name in match or column.name in source.columns:
             continue
-        meant = _near_column(column.name, free, MISSPELT)
+        own = _near_column(column.name, free, 1.0)
+        others = [own] if own else [name for name in free if name not in certain]
+        meant = _near_column(column.name, others, MISSPELT)
         if column.required:
-            faults.append(_missing(table, part, column, _near_column(column.name, free, 0.6)))
+            faults.append(_missing(table, part, column, others))
         elif meant:
             faults.append(_misspelt(table, part, column, meant))
-        elif alike := _near_column(column.name, free, ALIKE):
+        elif alike := _near_column(column.name, others, ALIKE):
             notices.append(
                 f"column {alike!r} is not read; if it is {column.name}, map it in leadsignal.toml"
             )
@@ -336,9 +356,13 @@ def _not_there(table: Table, part: Part, ours: str, name: str, theirs: list[str]
     return Fault(part.file, table.name, part.header_line, ours, name, problem, remedy)
 
 
-def _missing(table: Table, part: Part, column: Column, meant: str | None) -> Fault:
-    mapping = f"columns = {{ {column.name} = {(meant or 'their name')!r} }}".replace("'", '"')
+def _missing(table: Table, part: Part, column: Column, others: list[str]) -> Fault:
+    meant = _near_column(column.name, others, 0.6)
+    mapping = f'columns = {{ {column.name} = "{meant or "their name"}" }}'
     remedy = f"Add it ({column.meaning}), or map it under [tables.{table.name}]: {mapping}."
+    if not meant and others:
+        listed = ", ".join(map(repr, others[:MOST_OFFERED]))
+        remedy += f" Not read so far: {listed}{', …' if len(others) > MOST_OFFERED else ''}."
     problem = f"the column is missing{f'; is it {meant!r}?' if meant else ''}"
     return Fault(part.file, table.name, part.header_line, column.name, None, problem, remedy)
 

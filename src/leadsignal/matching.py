@@ -93,10 +93,11 @@ def match_ends(panel: Panel, *, seed: int = 0) -> MatchedSets:
     ends = np.flatnonzero(last & churns & ended)
     case, control, of = _pairs(ends, day, stratum, rows["start"].to_numpy(), seed)
     if not len(control):
+        none = "none of the churned accounts has another of like tenure, term and context beside it"
         raise ModelError(
-            f"none of {len(ends):,} churned accounts has another of like tenure, term and context"
-            " beside it",
-            "Give more accounts or a longer history",
+            none if len(ends) else "no account has churned",
+            "Give more accounts or a longer history"
+            + ("" if len(ends) else ", and the accounts that left too"),
         )
     known = day[case] + rows["known_within"].to_numpy(dtype=float)[case].astype(np.int64)
     customer = pd.factorize(rows["customer_id"])[0]

@@ -167,11 +167,19 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             )
         seen = _churned(panel, rows)
         observed = _observed(panel, rows).max() if len(rows) else 0
-        if seen["account_id"].nunique() < LEAST_CHURNS:
+        churned = seen["account_id"].nunique()
+        if churned < LEAST_CHURNS:
+            remedy = (
+                "Give a longer history or a later as_of, and check not_churn in leadsignal.toml"
+            )
+            if not churned:
+                remedy += (
+                    ". An export of today's customers alone cannot say who leaves: add the others"
+                )
             raise ModelError(
-                f"the panel holds {seen['account_id'].nunique()} accounts that churned before "
+                f"the panel holds {churned} account{'s' * (churned != 1)} that churned before "
                 f"{panel.as_of_date}; a model needs {LEAST_CHURNS}",
-                "Give a longer history or a later as_of, and check not_churn in leadsignal.toml",
+                remedy,
             )
         if observed < step:
             raise ModelError(

@@ -24,6 +24,7 @@ from leadsignal.settings import (
     texts,
 )
 from leadsignal.source_settings import ELSEWHERE, a_table_name, take_sources
+from leadsignal.spelling import AS_WE_WRITE, Spelling, a_date_order, a_decimal_sign
 
 PROJECT_FILE = "leadsignal.toml"
 ANALYSIS_FILE = "success.toml"
@@ -54,7 +55,8 @@ class TableSource:
 
     ``columns`` maps our names to theirs. ``attributes`` (accounts only) are columns of which the
     user says that they have not changed since the start; ``attribute_kinds`` fixes "number" or
-    "text" for some. ``delimiter`` and ``encoding`` overrule what a CSV file looks like.
+    "text" for some. ``delimiter`` and ``encoding`` overrule what a CSV file looks like;
+    ``spelling`` says how its texts write dates, numbers and nothing.
     In a database, the rows are those of ``table`` (its name in parts, as schema and table) or of
     ``query``, in the source named ``source``; a ``path`` with a source starts from its URL.
     """
@@ -70,6 +72,7 @@ class TableSource:
     complete_through: date | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    spelling: Spelling = AS_WE_WRITE
 
 
 @dataclass(frozen=True)
@@ -218,6 +221,11 @@ _TABLE: dict[str, Callable[[Any], Any]] = {
     "delimiter": _delimiter,
     "encoding": _encoding,
 }
+_SPELLING: dict[str, Callable[[Any], Any]] = {
+    "dates": a_date_order,
+    "decimal": a_decimal_sign,
+    "empty": texts,
+}
 
 
 def _option(name: str, value: object) -> object:
@@ -351,15 +359,18 @@ def _take_table(
 ) -> TableSource:
     path = ("tables", name)
     attributes = ("attributes",) if name == "accounts" else ()
-    section = settings.section(path, given, (*_TABLE, "columns", *attributes))
+    section = settings.section(path, given, (*_TABLE, *_SPELLING, "columns", *attributes))
     taken = settings.take_all(path, section, _TABLE)
+    spelling = Spelling(**settings.take_all(path, section, _SPELLING))
     columns = _take_columns(settings, name, section.get("columns", {}))
     names, kinds = _take_attributes(settings, (*path, "attributes"), section.get("attributes", ()))
     first, last = taken.get("complete_from"), taken.get("complete_through")
     if first and last and last < first:
         settings.fault((*path, "complete_through"), "lies before complete_from", "Correct one")
     _settle_source(settings, name, section, taken, sources)
-    return TableSource(columns=columns, attributes=names, attribute_kinds=kinds, **taken)
+    return TableSource(
+        columns=columns, attributes=names, attribute_kinds=kinds, spelling=spelling, **taken
+    )
 
 
 def _settle_source(

@@ -76,6 +76,12 @@ def _audit_frame(axes: Axes, audit: Audit, families: list[str]) -> None:
         xycoords=("data", "axes fraction"), textcoords="offset points", ha="right", va="top",
         fontsize=8.5, color=GREY,
     )  # fmt: skip
+    counts = audit.frame["verdict"].value_counts()
+    axes.set_title(
+        f"What speaks before an end: of {len(audit.frame)} indicators "
+        f"{counts.get('leading', 0)} lead, {counts.get('lagging', 0)} lag",
+        loc="left", fontsize=11,
+    )  # fmt: skip
     last = float(audit.curves["lead"].max())
     axes.set(
         xlim=(last, 0),
@@ -127,6 +133,7 @@ def catch_by_method(backtest: Backtest, ax: Axes | None = None) -> Axes:
         f"{whom} alerted {backtest.warning_time} days before, {backtest.capacity:.0%} of accounts"
         " alerted\n(blue: more than context alone, beyond chance)"
     )
+    axes.set_title("Caught in time, by what the list was made from", loc="left", fontsize=11)
     _tidy(axes)
     return axes
 
@@ -152,6 +159,7 @@ def head_starts(backtest: Backtest, ax: Axes | None = None) -> Axes:
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(_percent)
     axes.legend(frameon=False, ncols=2)
+    axes.set_title("How long churners had been on the list", loc="left", fontsize=11)
     _tidy(axes)
     return axes
 

@@ -16,6 +16,7 @@ from leadsignal.errors import Fault, OptionError, WriteError
 from leadsignal.locks import clean_orphans, hold
 from leadsignal.schema import Column, Table
 from leadsignal.sources.parts import Part, quoted
+from leadsignal.spelling import Spelling
 
 if TYPE_CHECKING:
     import duckdb
@@ -158,9 +159,11 @@ def memory_limit() -> str:
     return given
 
 
-def reading_of(column: Column, part: Part, theirs: str, source: str, zone: str) -> Reading | Fault:
+def reading_of(
+    column: Column, part: Part, theirs: str, source: str, zone: str, spelling: Spelling
+) -> Reading | Fault:
     """Return how to read a column of a part, or the fault that it holds the wrong type."""
-    reading = read_cell(column, part.columns[theirs], source, zone)
+    reading = read_cell(column, part.columns[theirs], source, zone, spelling)
     if reading is not None:
         return reading
     return Fault(

@@ -223,7 +223,7 @@ def test_old_accounts_enter_late_and_old_feeds_leave_them_out() -> None:
     )
     cohorts = dated_cohorts(old, "measured")
     assert cohorts.accounts.tolist() == ["b", "c"]
-    assert any("1 accounts started before results is complete" in note for note in cohorts.notes)
+    assert any("1 account started before results is complete" in note for note in cohorts.notes)
 
 
 def test_ends_that_are_no_churn_are_told_apart() -> None:

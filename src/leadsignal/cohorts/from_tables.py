@@ -194,7 +194,8 @@ def _known(
             known = ~early
             if early.any():
                 notes.append(
-                    f"{early.sum():,} accounts started before {changes.table} is complete"
+                    f"{early.sum():,} account{'' if early.sum() == 1 else 's'} started before"
+                    f" {changes.table} is complete"
                     f" ({coverage.complete_from}): what they did before is not known; left out"
                 )
         else:

@@ -99,6 +99,8 @@ def forest_picture(comparison: Comparison, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(cohorts)), [f"{name}\nagainst {drawn[0].against}" for name in cohorts])
     ax.set_ylim(len(cohorts) - 0.45, -0.55)
     ax.set_xlabel(f"churn ratio, {comparison.level:.0%} interval (below 1: fewer leave)")
+    by = comparison.by.replace("_", " ")
+    ax.set_title(f"By {by}: churn, naive beside corrected", loc="left", fontsize=11, pad=24)
     handles, labels = ax.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     ax.legend(unique.values(), unique.keys(), frameon=False, ncols=min(len(unique), 4),
@@ -174,6 +176,9 @@ def funnel_picture(groups: SmallGroups, ax: Axes | None = None) -> Axes:
     top = max([2.2, *(1.1 * g.raw for g in shown), *(1.05 * g.high for g in shown)])
     ax.set(xlabel="churns expected", ylabel="churn relative to average", ylim=(0, top))
     ax.set_xlim(0, most)
+    ax.set_title(
+        f"Churn of {len(groups)} groups, beside what chance allows", loc="left", fontsize=11, pad=24
+    )
     ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=4,
               columnspacing=1.2)  # fmt: skip
     ax.spines[["top", "right"]].set_visible(False)

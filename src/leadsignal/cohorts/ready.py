@@ -122,9 +122,10 @@ def changes_of(today: Today, by: str) -> Changes:
             f"{by} is a column of accounts that is not declared as an attribute",
             "Declare it in leadsignal.toml, if its values have not changed since the start",
         )
+    names = ", ".join([*made, "behavior:NAME"])
     raise OptionError(
         f"there is no comparison by {by!r}",
-        f"Choose from {', '.join(made)}, behavior:NAME, or give a frame of account_id, on, state",
+        f"Choose from {names}, or give a frame of account_id, on, state",
     )
 
 

@@ -66,9 +66,10 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
     frame, ended, pending, unseen = _before_notice(panel)
     event, churn = (np.isin(ended, list(names)) for names in (causes, every))
     if event.sum() < LEAST_CHURNS:
+        named = f" ({', '.join(causes)})" if causes else ""
         raise ModelError(
-            f"the panel holds {int(event.sum())} churns ({', '.join(causes)}) before "
-            f"{panel.as_of_date}; hazard ratios need {LEAST_CHURNS}",
+            f"the panel holds {int(event.sum())} churns{named} before {panel.as_of_date}; "
+            f"hazard ratios need {LEAST_CHURNS}",
             "Give a longer history or a later as_of, or group causes in leadsignal.toml",
         )
     customer = frame["customer_id"].fillna(frame["account_id"]).astype(str)

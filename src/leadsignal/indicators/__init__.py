@@ -30,6 +30,9 @@ FAMILIES = (
     context,
 )
 
+ABOUT = {family: text for module in FAMILIES for family, text in module.ABOUT.items()}
+"""What each family is about, in the order of the panel."""
+
 ROW_COLUMNS = {
     "results": results.ROW_COLUMNS,
     "commitments": plans.ROW_COLUMNS,
@@ -54,4 +57,4 @@ def declare_indicators(given: Given) -> tuple[Indicator, ...]:
     return declared
 
 
-__all__ = ["FAMILIES", "ROW_COLUMNS", "Given", "Indicator", "declare_indicators"]
+__all__ = ["ABOUT", "FAMILIES", "ROW_COLUMNS", "Given", "Indicator", "declare_indicators"]

@@ -5,6 +5,13 @@ from __future__ import annotations
 from leadsignal.indicators.declare import Given, Indicator, Trailing
 
 FAMILY = "activity"
+ABOUT = {
+    FAMILY: """\
+How busy the account is, whatever it does: key behaviours of any kind, and the people behind
+them. It is a kind of usage, and therefore lagging. What is leading is *which* behaviour: see
+processes."""
+}
+"""What the pages of the docs say of the family."""
 
 
 def declare(given: Given) -> list[Indicator]:

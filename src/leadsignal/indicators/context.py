@@ -5,6 +5,13 @@ from __future__ import annotations
 from leadsignal.indicators.declare import Attribute, Fact, Given, Indicator
 
 FAMILY = "context"
+ABOUT = {
+    FAMILY: """\
+What the account is, rather than what it does: age, term, the renewal ahead, and the attributes
+that you declared. Context alone makes a good list, because customers leave at renewals: so it
+is what every other list has to beat."""
+}
+"""What the pages of the docs say of the family."""
 
 ROW_COLUMNS = {"held": "COALESCE(value, '')"}
 """Columns computed in each row of account_changes, as SQL: an empty value is a value, "none"."""

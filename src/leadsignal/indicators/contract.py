@@ -5,6 +5,12 @@ from __future__ import annotations
 from leadsignal.indicators.declare import DaysSince, Fact, Given, Indicator, Ratio, Trailing
 
 FAMILY = "contract"
+ABOUT = {
+    FAMILY: """\
+Requests to change the contract. A reduction is a customer saying in writing what usage will
+show later; an expansion is the opposite, unless it was sold too early."""
+}
+"""What the pages of the docs say of the family."""
 
 
 def declare(given: Given) -> list[Indicator]:

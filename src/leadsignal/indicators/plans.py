@@ -6,6 +6,16 @@ from leadsignal.indicators.declare import Given, Indicator, Ratio, Standing, Tra
 
 PLANS = "plans"
 COMMITMENTS = "commitments"
+ABOUT = {
+    PLANS: """\
+The success plans agreed with the customer: how many are open, how many past their target date.
+An account without a plan has nothing to be late with, which is no good sign: read it beside the
+results.""",
+    COMMITMENTS: """\
+Who promised what by when, of both sides. What the vendor leaves undone is told as plainly as
+what the customer does.""",
+}
+"""What the pages of the docs say of the families."""
 
 ROW_COLUMNS = {
     "kept": (

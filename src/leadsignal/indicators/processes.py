@@ -13,6 +13,14 @@ from leadsignal.indicators.declare import (
 from leadsignal.success import Process
 
 FAMILY = "processes"
+ABOUT = {
+    FAMILY: """\
+What the most successful customers do and others do not: each essential process of the Success
+Analysis, whether it is adopted and since when, and how much of it is done. Adoption and lapse
+are found to the day, so that they do not depend on when snapshots are taken. Names begin with
+the process's own, here `process`."""
+}
+"""What the pages of the docs say of the family."""
 
 
 def declare(given: Given) -> list[Indicator]:

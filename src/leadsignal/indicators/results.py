@@ -16,6 +16,13 @@ from leadsignal.indicators.declare import (
 )
 
 FAMILY = "results"
+ABOUT = {
+    FAMILY: """\
+The customer's own measure of success: how far it got, against which target, how lately, and
+whether anybody showed it to the customer. Where the bullseye names success metrics, only these
+are read. A value that stands still wears off, so the time since the best one is told too."""
+}
+"""What the pages of the docs say of the family."""
 
 _BETTER = "CASE WHEN higher_is_better THEN value - target ELSE target - value END"
 ROW_COLUMNS = {

@@ -5,6 +5,13 @@ from __future__ import annotations
 from leadsignal.indicators.declare import DaysSince, Given, Indicator, Trailing
 
 FAMILY = "tracking"
+ABOUT = {
+    FAMILY: """\
+Contact with the sponsor, changes of hands and the customer's diary, for those kinds of which
+the Success Analysis says under `[tracking]` which behaviours stand for them. What is counted is
+that it happened; what was said in it is read by nobody."""
+}
+"""What the pages of the docs say of the family."""
 
 
 def declare(given: Given) -> list[Indicator]:

@@ -50,6 +50,7 @@ def agreement_picture(found: Distilled, ax: Axes | None = None) -> Axes:
     axes.set_xlim(0, found.asked)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(f"accounts that say so, of {found.asked} interviewed")
+    axes.set_title(f"What {found.asked} interviews say", loc="left", fontsize=11, pad=24)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.legend(frameon=False, fontsize=9, ncols=4, loc="lower left", bbox_to_anchor=(0, 1),

@@ -126,8 +126,20 @@ def _misspelt(folder: Path, present: set[str]) -> Iterator[Fault]:
             continue
         meant = near_table(path.stem.strip().replace(" ", "_").replace("-", "_"))
         if meant and meant not in present:
-            remedy = f"Did you mean {meant + path.suffix.lower()!r}? Rename the file."
-            yield Fault(path.name, None, None, None, None, "is not the name of a table", remedy)
+            remedy = (
+                f"Did you mean {meant + path.suffix.lower()!r}? Rename the file, or say so under "
+                f'[tables.{meant}] of leadsignal.toml: path = "{path.name}".'
+            )
+            yield _fault(meant, path.name, "is not the name of a table", remedy)
+
+
+def unread_files(project: Project) -> list[str]:
+    """Return the CSV and Parquet files of the project's folder that no table is read from."""
+    folder = project.folder or Path()
+    named = {Path(source.path).name for source in project.tables.values() if source.path}
+    files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    known = named | conventional_names()
+    return [name for name in files if Path(name).suffix.lower() in SUFFIXES and name not in known]
 
 
 def conventional_names() -> set[str]:
