@@ -19,7 +19,7 @@ from leadsignal.cli import main
 from leadsignal.errors import InputError, OptionError
 from leadsignal.holdout import check_contacts
 from leadsignal.monitor import LEAST_SHIFT, _of_outcomes
-from leadsignal.pace import Pace, judge_pace
+from leadsignal.pace import Pace, judge_pace, told_after
 from leadsignal.proportions import Share
 from leadsignal.realised import (
     Realised,
@@ -66,6 +66,64 @@ def test_a_feed_that_comes_once_a_month_is_broken_when_the_month_is_missed() -> 
     assert judge(monthly).state == "on time"
     assert judge(silent(monthly, 1)).state == "on time"
     assert judge(silent(monthly, 16)).state == "silent"
+
+
+def waves(apart: int, count: int, records: float = 40.0) -> np.ndarray:
+    """One day with records, then silence until the next."""
+    counts = np.zeros(apart * (count - 1) + 1)
+    counts[::apart] = records
+    return counts
+
+
+def test_a_feed_that_comes_once_a_quarter_is_broken_days_after_it_was_due() -> None:
+    quarterly = waves(91, 8)
+    assert judge(silent(quarterly, 92)).state == "on time"
+    told = told_after(MONDAY, quarterly, 4e-4)
+    assert told is not None
+    assert 93 <= told <= 100
+    assert judge(silent(quarterly, told - 1)).state == "on time"
+    assert judge(silent(quarterly, told)).state == "silent"
+
+
+def test_waves_that_are_not_regular_are_given_their_own_time() -> None:
+    days = np.cumsum([0, 30, 45, 25, 60, 33, 28, 50, 38, 41, 29, 55])
+    counts = np.zeros(int(days[-1]) + 1)
+    counts[days] = 40.0
+    assert judge(silent(counts, 58)).state != "silent"
+
+
+def test_the_wave_that_was_left_out_last_year_is_not_missed_this_year() -> None:
+    monthly = waves(28, 40)
+    monthly[28 * 20] = 0.0
+    assert judge(silent(monthly, 36)).state == "silent"
+    yearly = waves(28, 40)
+    yearly[28 * 27] = 0.0  # 364 days before the wave that is left out now
+    assert judge(silent(yearly, 36)).state == "on time"
+
+
+def test_one_wave_that_never_came_hides_no_other() -> None:
+    monthly = waves(28, 40)
+    monthly[28 * 10] = 0.0
+    assert judge(silent(monthly, 36)).state == "silent"
+
+
+def test_a_silence_is_told_when_it_was_said_to_be() -> None:
+    random = np.random.default_rng(6)
+    for rate in (0.15, 0.4, 2.0):
+        counts = np.append(random.poisson(rate, 900), 1).astype(float)
+        told = told_after(MONDAY, counts, 4e-4)
+        assert told is not None
+        assert not judge(silent(counts, told - 1)).broken
+        assert judge(silent(counts, told)).broken
+        assert told * rate > -np.log(4e-4) * 0.6  # sooner, chance alone would be told
+    assert told_after(MONDAY, np.ones(30), 4e-4) is None
+
+
+def test_the_pace_of_the_past_judges_a_silence_and_not_the_silence_itself() -> None:
+    rare = np.tile([1.0, 0, 0, 0, 0], 180)
+    told = told_after(MONDAY, rare, 4e-4)
+    assert told is not None
+    assert told < 60  # 12 records that should have come
 
 
 def test_the_holidays_of_last_year_are_expected_again() -> None:
