@@ -244,7 +244,7 @@ def _followed(panel: Panel, feeds: Collection[Pace]) -> list[str]:
 
     Nor those of a feed too young to have a pace, whose indicators have not settled.
     """
-    aside = {pace.table for pace in feeds if pace.broken or pace.state in ("too young", "ended")}
+    aside = {pace.table for pace in feeds if pace.broken or not pace.settled}
     return [one.name for one in panel.indicators if not aside.intersection(tables_of(one))]
 
 

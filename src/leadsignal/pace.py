@@ -61,6 +61,12 @@ class Pace:
     bound: float = float("nan")
     share: float = float("nan")
     told_after: int | None = None
+    days_with_records: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether there are days with records enough that its indicators have settled."""
+        return self.state != "too young" and self.days_with_records >= LEAST_DAYS_WITH_ROWS
 
     @property
     def broken(self) -> bool:
@@ -157,7 +163,7 @@ def judge_pace(table: str, first: date, counts: Floats, chance: float) -> Pace:
     due = _wave_due(days, len(counts), chance)
     few = len(days) < LEAST_DAYS_WITH_ROWS and due == np.inf
     if len(counts) < LEAST_DAYS or few:
-        return Pace(table, "too young", last, silent)
+        return Pace(table, "too young", last, silent, days_with_records=len(days))
     expected = _expected(first, counts)
     gaps, held = _silences(first, counts, days)
     now, usual = float(gaps[-1]), _longest(days, gaps[:-1], len(counts))
@@ -169,7 +175,7 @@ def judge_pace(table: str, first: date, counts: Floats, chance: float) -> Pace:
         state = "silent"
     elif share < THINNER * least and silent < THIN_DAYS:
         state = "thin"
-    return Pace(table, state, last, silent, now, bound, share)
+    return Pace(table, state, last, silent, now, bound, share, days_with_records=len(days))
 
 
 def told_after(first: date, counts: Floats, chance: float) -> int | None:
