@@ -118,7 +118,7 @@ def honest(of: Business, at: int) -> list[str]:
 
 
 def raised(of: Business, name: str, at: int, by: float) -> int:
-    """In which run after an indicator is raised by so many standard deviations it is named; 9: none.
+    """In which run after an indicator is raised (by standard deviations) it is named; 9: none.
 
     Raised are all its values from that run on.
     """

@@ -15,6 +15,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.alerts import on_grid
 from leadsignal.batch import tables_of_runs
+from leadsignal.calendar_phase import find_comparable
 from leadsignal.cli import main
 from leadsignal.errors import InputError, OptionError
 from leadsignal.holdout import check_contacts
@@ -199,6 +200,54 @@ def test_a_trend_that_goes_on_is_no_shift() -> None:
     rows = noise(columns=1)
     run = rows["snapshot_on"].rank(method="dense")
     assert shifts_at(rows.assign(x0=rows["x0"] + 0.02 * run), 140) == []
+
+
+def swinging(rows: pd.DataFrame, months: int) -> pd.DataFrame:
+    """Rows of which x0 rises through each month, or each quarter, and falls back at its end."""
+    day = rows["snapshot_on"]
+    since = (day.dt.month - 1) % months * 30.5 + day.dt.day
+    return rows.assign(x0=rows["x0"] + 2.0 * since / (months * 30.5))
+
+
+@pytest.mark.parametrize("months", [1, 3])
+def test_a_level_that_swings_with_the_calendar_is_compared_with_its_own_phase(
+    months: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = swinging(noise(runs=210, columns=1, seed=months), months)
+
+    def found(rows: pd.DataFrame, runs: range) -> list[int]:
+        levels = levels_of(rows, ["x0"], 7)
+        law = {"alarms": A_RUN, "least": LEAST_SHIFT, "rooms": 100}
+        return [run for run in runs if find_shifts(levels, run, **law).shifts]  # type: ignore[arg-type]
+
+    def named() -> int:
+        count = 0
+        for at in (150, 159, 168, 177, 186, 195):
+            late = (rows["snapshot_on"] >= rows["snapshot_on"].unique()[at]).to_numpy()
+            moved = rows.assign(x0=rows["x0"] + 0.5 * late * rows["x0"].std())
+            count += bool(found(moved, range(at, at + 2)))
+        return count
+
+    assert found(rows, range(104, 210)) == []
+    assert named() >= 5
+    monkeypatch.setattr("leadsignal.calendar_phase.EXPLAINED", 0.0)
+    assert named() == 0
+
+
+def test_only_a_level_that_swings_is_compared_by_phase() -> None:
+    rows = noise(runs=150, columns=3)
+    levels = levels_of(swinging(rows, 1), ["x0", "x1", "x2"], 7)
+    past = levels.changes(1, 149)[:, :-1]
+    compared = find_comparable(levels.days[1:], past, 1, 7, 104)
+    level = [str(one) for one in levels.series if one.kind == "level"]
+    by_phase = dict(zip([str(one) for one in levels.series], compared.by_phase, strict=True))
+    assert [name for name in level if by_phase[name]] == ["x0"]
+    days = pd.DatetimeIndex(levels.days[1:])
+    mine = compared.among[[str(one) for one in levels.series].index("x0")]
+    last = days[-1].day / days[-1].days_in_month
+    apart = np.abs(days[:-1][mine].day / days[:-1][mine].days_in_month - last)
+    assert 10 < mine.sum() < 25
+    assert np.minimum(apart, 1 - apart).max() < 0.09  # two days and a half
 
 
 def test_what_was_seen_twice_is_no_shift() -> None:

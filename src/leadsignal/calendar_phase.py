@@ -33,11 +33,13 @@ LEAST_ALIKE = 3
 class Comparable:
     """Which past changes the present one is compared with.
 
-    ``among`` (series, past changes); ``overlap`` (series): how many of them share a run.
-    ``by_phase`` (series) says for which series they are those of the same phase.
+    ``among`` (series, past changes); ``around``: those in whose reach it must not lie either, twice
+    as far in phase, since a fall at the month's end may come a day sooner. ``overlap`` (series):
+    how many of them share a run. ``by_phase`` (series): whether they are those of the same phase.
     """
 
     among: NDArray[np.bool_]
+    around: NDArray[np.bool_]
     overlap: Floats
     by_phase: NDArray[np.bool_]
 
@@ -53,6 +55,7 @@ def find_comparable(
     series, count = past.shape
     among = np.zeros(past.shape, dtype=bool)
     among[:, -memory:] = True
+    around = among.copy()
     overlap = np.full(series, float(lag))
     known = ~np.isnan(past)
     left = np.ones(series)
@@ -61,9 +64,10 @@ def find_comparable(
         unexplained = _unexplained(past, known, alike[:count, :count])
         mine = unexplained < np.where(left < 1, LONGER_EXPLAINED * left, EXPLAINED)
         among[mine] = alike[-1, :count]
+        around[mine] = _alike(days, months, 2 * within)[-1, :count]
         overlap[mine] = max(1.0, lag * every / (months * MONTH_DAYS))
         left = np.where(mine, unexplained, left)
-    return Comparable(among, overlap, left < 1)
+    return Comparable(among, around, overlap, left < 1)
 
 
 def _alike(days: Sequence[Any], months: int, within: float) -> NDArray[np.bool_]:

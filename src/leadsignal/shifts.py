@@ -245,7 +245,8 @@ class _Past:
         degrees = np.minimum(free - 1, _tail(apart, overlap))
         limit = _limits(degrees, enough & ~np.isnan(now), chance)
         sign = np.sign(now - usual)[:, None]
-        beyond = np.where(known, (past - usual[:, None]) * sign, 0.0)
+        seen = compared.around & ~np.isnan(past)
+        beyond = np.where(seen, (past - usual[:, None]) * sign, 0.0)
         # One event is in as many changes as overlap.
         place = np.maximum(beyond.shape[1] - 1 - overlap, 0)[:, None]
         ceiling = np.take_along_axis(np.sort(beyond, axis=1), place, axis=1)[:, 0]
