@@ -292,7 +292,9 @@ def test_the_hold_out_is_the_same_everywhere_and_of_the_share_asked_for() -> Non
         ls.hold_out(ids, 0.9)
 
 
-def test_scores_record_who_is_held_out(business: ls.Tables, business_model: ls.ChurnModel) -> None:
+def test_scores_record_who_is_held_out(
+    business: ls.Tables, business_panel: ls.Panel, business_model: ls.ChurnModel
+) -> None:
     plain = ls.score_accounts(business_model, business, effects={}).to_frame()
     assert "held_out" not in plain
     scores = ls.score_accounts(business_model, business, holdout=0.2, effects={})
@@ -301,6 +303,12 @@ def test_scores_record_who_is_held_out(business: ls.Tables, business_model: ls.C
     assert (frame["held_out"] == ls.hold_out(frame["account_id"], 0.2)).all()
     assert scores.to_dict()["held_out"] == frame["held_out"].sum() > 0
     assert "are held out" in repr(scores)
+    of_panel = ls.score_panel(business_model, business_panel, holdout=0.2)
+    pd.testing.assert_frame_equal(of_panel.to_frame(), frame)
+    assert "held_out" not in ls.score_panel(business_model, business_panel).to_frame()
+    project = business_panel.project.replace(holdout=0.3)
+    drawn = ls.score_panel(business_model, replace(business_panel, project=project)).to_frame()
+    assert (drawn["held_out"] == ls.hold_out(drawn["account_id"], 0.3)).all()
     with pytest.raises(OptionError, match="holdout"):
         ls.Project().replace(holdout=0.7)
 

@@ -161,9 +161,10 @@ def score_panel(
 ) -> Scores:
     """Score the rows of a panel that stand on its as_of date, as `score_accounts` does.
 
-    ``capacity`` and ``holdout`` are those of `score_accounts`. ``effects`` are told with the next step, if any are given. Feeds that are late are not looked
-    for: the panel is taken as it is. Raises ModelError where it lacks what the model reads, or no
-    account is active, and OptionError where it is a sample of the rows.
+    ``capacity`` and ``holdout`` are as there; ``effects`` are told with the next step, if any are
+    given. Feeds that are late are not looked for: the panel is taken as it is. Raises ModelError
+    where it lacks what the model reads, or no account is active, and OptionError where it is a
+    sample of the rows.
     """
     panel.refuse_sample("a scoring")
     return _scores(model, panel, _active(panel), capacity, effects or {}, (), holdout)
