@@ -176,11 +176,12 @@ def _project(rng: Random, shape: Shape) -> Project:
     )
     window, best = rng.choice([(28, 84), (7, 21), (14, 14), (10, 30)])
     within = rng.choice([365, best + window, best + window + 40])
+    series = rng.choice(SERIES) if "series" in shape.columns.get("usage", ()) else ()
     return Project(
         every=shape.every,
         not_churn=rng.choice([(), ("completed",)]),
         causes=rng.choice([{}, {"acquired": ("acquired", "merged")}]),
-        usage_low=UsageLow(window, rng.choice([0.5, 0.8]), best, within),
+        usage_low=UsageLow(window, rng.choice([0.5, 0.8]), best, within, series),
         tables=sources,
     )
 
@@ -277,6 +278,7 @@ def latest_accounts(accounts: Sequence[Row]) -> dict[str, Row]:
     return {row["account_id"]: row for row in ordered}
 
 
+SERIES = ((), ("log ins",), ("log ins", "exports"), ("exports", "never"))
 OFTEN = {"behaviors": 60, "usage": 120, "results": 12, "tickets": 10}
 
 
@@ -348,7 +350,9 @@ def _result(rng: Random, shape: Shape, day: date, key: str) -> list[Row]:
 
 def _usage(rng: Random, shape: Shape, day: date, key: str) -> list[Row]:
     amount = rng.choice([0, 1, 5, Decimal("2.25"), Decimal("0.000001"), rng.randint(0, 40)])
-    return [{"used_on": day, "amount": amount, "recorded_at": moment(rng, day)}]
+    series = rng.choice(["log ins", "exports", None])
+    row = {"used_on": day, "amount": amount, "series": series, "recorded_at": moment(rng, day)}
+    return [row]
 
 
 def _plan(rng: Random, shape: Shape, day: date, key: str) -> list[Row]:

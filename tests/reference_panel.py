@@ -24,6 +24,7 @@ from leadsignal.indicators.declare import (
     Fact,
     Indicator,
     Latest,
+    Least,
     ProcessState,
     Ratio,
     Rule,
@@ -252,6 +253,7 @@ class Reference:
             Attribute: self.attribute,
             Ratio: self.ratio,
             Difference: self.difference,
+            Least: self.least,
             Below: self.below,
         }
         return answers[type(rule)](rule, account, t)
@@ -311,6 +313,10 @@ class Reference:
     def difference(self, rule: Difference, account: str, t: date) -> Any:
         first, second = self.value(rule.first, account, t), self.value(rule.second, account, t)
         return None if first is None or second is None else first - second
+
+    def least(self, rule: Least, account: str, t: date) -> Any:
+        values = [self.value(value, account, t) for value in rule.values]
+        return min((value for value in values if value is not None), default=None)
 
     def below(self, rule: Below, account: str, t: date) -> Any:
         value = self.value(rule.value, account, t)
@@ -382,7 +388,7 @@ class Reference:
             u += DAY
         best = max(stretches, default=Fraction(0))
         window = t - timedelta(days=rule.window)
-        rows = self.rows_at("usage", account, t)
+        rows = self.matching("usage", rule.where, account, t)
         lately = sum((Fraction(r["amount"]) for r in rows if window <= r["used_on"]), Fraction(0))
         # One division of whole millionths: means of window days and of best days.
         over, under = lately * 10**6 * rule.best, best * 10**6 * rule.window
@@ -390,7 +396,7 @@ class Reference:
 
     def stretch(self, rule: UsageToBest, account: str, u: date) -> Fraction:
         """Usage in [u - best, u), of rows known before u + window."""
-        rows = self.rows_at("usage", account, u + timedelta(days=rule.window))
+        rows = self.matching("usage", rule.where, account, u + timedelta(days=rule.window))
         first = u - timedelta(days=rule.best)
         return sum((Fraction(r["amount"]) for r in rows if first <= r["used_on"] < u), Fraction(0))
 

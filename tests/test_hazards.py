@@ -98,6 +98,27 @@ def test_known_hazards_are_recovered(kind: str) -> None:
     assert np.abs(active[:, -1] - (1 - total) ** 180).max() < 0.014
 
 
+@pytest.mark.parametrize("kind", ["ensemble", "boosting", "logistic", "cox"])
+def test_what_one_account_alone_knows_is_no_obstacle(kind: str) -> None:
+    # Among the accounts not held out, such a column may have no value at all.
+    rng = np.random.default_rng(2)
+    group = np.repeat([0.0, 1.0], 300)
+    rare = np.where(np.arange(600) == 7, 5.0, NAN)
+    outcome = _lives(rng, 600, np.where(group == 1, 0.004, 0.001), 0.002)
+    matrix = np.column_stack([group, rare])
+    fitted = fit_hazards(
+        Features(("group", "rare")),
+        matrix,
+        outcome,
+        step_ends(180, 30),
+        kind,  # type: ignore[arg-type]
+        0,
+    )
+    churned, _ = fitted.curves(np.array([[0.0, NAN], [1.0, NAN], [1.0, 5.0], [1.0, 9.0]]))
+    assert np.isfinite(churned).all()
+    assert churned[1, -1] > churned[0, -1]
+
+
 def test_curves_are_probabilities_that_never_turn(
     business_model: object, business_panel: object
 ) -> None:

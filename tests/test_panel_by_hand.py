@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from leadsignal.errors import OptionError
 from leadsignal.panel import adoption_episodes, build_panel
 from leadsignal.project import Project, TableSource, UsageLow
 from leadsignal.success import Process, SuccessAnalysis
@@ -271,6 +272,52 @@ def test_usage_to_best_compares_means() -> None:
     tables = tables_of(21, usage=usage)
     assert column(tables, "usage_to_best") == {0: None, 7: None, 14: None, 21: 0.2}
     assert column(tables, "usage_low")[21] == 1
+
+
+def usage_of_two(amounts: dict[str, list[float]]) -> dict[str, Any]:
+    rows = [(day(d), a, name) for name, of in amounts.items() for d, a in enumerate(of)]
+    frame = pd.DataFrame(rows, columns=["used_on", "amount", "series"])
+    return frame.assign(account_id="a").to_dict("list")
+
+
+def of_series(usage: dict[str, Any], *series: str) -> Tables:
+    low = UsageLow(7, 0.5, 14, 60, series)
+    project = Project(every=7, tables={"usage": TableSource(complete_from=WHOLE)}, usage_low=low)
+    frames = {"accounts": pd.DataFrame(ACCOUNT), "usage": pd.DataFrame(usage)}
+    return read_tables(frames, project=project, as_of=day(21))
+
+
+def test_one_of_several_usage_series_that_is_low_is_enough() -> None:
+    # API calls stay at 1000 a day and would drown logins, which fall from 10 a day to 2.
+    usage = usage_of_two({"API calls": [1000] * 21, "logins": [10] * 14 + [2] * 7})
+    tables = of_series(usage, "API calls", "logins")
+    assert column(tables, "usage_to_best_api_calls")[21] == 1.0
+    assert column(tables, "usage_to_best_logins")[21] == 0.2
+    assert column(tables, "usage_to_best") == {0: None, 7: None, 14: None, 21: 0.2}
+    assert column(tables, "usage_low")[21] == 1
+    assert column(tables, "usage_amount_logins")[21] == 14
+
+
+def test_a_series_that_an_account_never_used_is_not_low() -> None:
+    tables = of_series(usage_of_two({"logins": [10] * 21}), "logins", "exports")
+    assert column(tables, "usage_to_best_exports")[21] is None
+    assert column(tables, "usage_low")[21] == 0
+    (notice,) = [str(one) for one in tables.warnings if "exports" in str(one)]
+    assert notice == "usage: holds no row of the series 'exports' that [usage_low] names"
+
+
+def test_series_that_are_not_named_are_told() -> None:
+    usage = usage_of_two({"API calls": [1000] * 21, "logins": [10] * 21})
+    (added,) = [n.message for n in of_series(usage).warnings if "series" in n.message]
+    assert added.startswith("holds 2 series, whose amounts are added up.")
+    (left,) = [n.message for n in of_series(usage, "logins").warnings if "series" in n.message]
+    assert left == "21 rows of series that [usage_low] does not name: not counted"
+
+
+def test_series_without_their_column_are_refused() -> None:
+    usage = {"account_id": ["a"], "used_on": [day(0)], "amount": [5]}
+    with pytest.raises(OptionError, match="names series, but usage has no column series"):
+        build_panel(of_series(usage, "logins"))
 
 
 def test_a_year_too_short_for_a_best_stretch_leaves_it_unknown() -> None:

@@ -60,6 +60,15 @@ def _products(rows: Floats, coefficients: Floats) -> Floats:
     return total
 
 
+def _with_values(rows: Floats) -> Floats:
+    """Return the rows with 0 in columns without any value: scikit-learn cannot bin these.
+
+    What is rarely known may be known nowhere in a sample, or among the accounts not held out.
+    """
+    unknown = np.isnan(rows).all(axis=0)
+    return np.where(unknown, 0.0, rows) if unknown.any() else rows
+
+
 @dataclass(frozen=True, eq=False)
 class Lesson:
     """What is learned from: ``rows`` (n, columns), whether each ``ended`` (n,), its ``weight``
@@ -110,7 +119,7 @@ class Boosting:
             random_state=self.seed,
         )
         with one_thread():
-            self.trees.fit(lesson.rows, lesson.ended, sample_weight=lesson.weight)
+            self.trees.fit(_with_values(lesson.rows), lesson.ended, sample_weight=lesson.weight)
         return self
 
     def log_odds(self, rows: Floats) -> Floats:

@@ -56,6 +56,8 @@ def _about_events(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
         return
     yield from _late(door, loaded, as_of)
     yield from _repeated(door, loaded)
+    if loaded.table.name == "usage" and "series" in loaded.columns:
+        yield from _about_series(door)
 
 
 def _late(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
@@ -115,6 +117,23 @@ def _repeated(door: Door, loaded: Loaded) -> Iterator[str]:
             f"{_count(more, 'row')}{among} {'is' if more == 1 else 'are'} like another in every "
             "column; all are counted"
         )
+
+
+def _about_series(door: Door) -> Iterator[str]:
+    named = door.project.usage_low.series
+    counted = door.store.query("SELECT series, count(*) FROM usage GROUP BY ALL ORDER BY ALL")
+    rows = {series: int(count) for series, count in counted}
+    if not named and len(rows) > 1:
+        yield (
+            f"holds {len(rows)} series, whose amounts are added up. Name those that count as "
+            "series of [usage_low] in leadsignal.toml"
+        )
+    for series in named:
+        if series not in rows:
+            yield f"holds no row of the series {series!r} that [usage_low] names"
+    other = sum(count for series, count in rows.items() if series not in named)
+    if named and other:
+        yield f"{_count(other, 'row')} of series that [usage_low] does not name: not counted"
 
 
 def _about_accounts(door: Door, as_of: date) -> Iterator[str]:

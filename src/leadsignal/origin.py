@@ -104,7 +104,7 @@ def _options(panel: Panel) -> dict[str, Any]:
         "timezone": project.timezone,
         "not_churn": list(project.not_churn),
         "causes": {cause: list(reasons) for cause, reasons in project.causes.items()},
-        "usage_low": asdict(project.usage_low),
+        "usage_low": {**asdict(project.usage_low), "series": list(project.usage_low.series)},
         "tables": {
             name: {
                 "columns": dict(source.columns),

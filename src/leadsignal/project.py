@@ -36,13 +36,16 @@ ENGINES: tuple[Engine, ...] = ("duckdb", "spark")
 class UsageLow:
     """When usage counts as low: its mean over ``window`` days below ``ratio`` of its best.
 
-    The best is the highest mean over ``best`` days within the last ``within`` days.
+    The best is the highest mean over ``best`` days within the last ``within`` days. Of several
+    ``series``, each is held against its own best, and one that is low is enough; without, all
+    rows of usage add up.
     """
 
     window: int = 28
     ratio: float = 0.5
     best: int = 84
     within: int = 365
+    series: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,7 @@ _USAGE_LOW: dict[str, Callable[[Any], Any]] = {
     "ratio": _ratio,
     "best": a_duration,
     "within": a_duration,
+    "series": texts,
 }
 _TABLE: dict[str, Callable[[Any], Any]] = {
     "path": _a_path,

@@ -189,6 +189,7 @@ TABLES: tuple[Table, ...] = (
             ACCOUNT,
             _day("used_on", "the day"),
             Column("amount", "decimal", "how much", required=True, minimum=0),
+            Column("series", "text", "of what, where several things are measured"),
             RECORDED,
         ),
         repeats="warning",

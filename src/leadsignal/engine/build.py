@@ -115,12 +115,11 @@ def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
         steps += episode_steps(recipe)
         steps.append(_last_episode_step(recipe, columns))
         made.append("last_episodes")
-    for measure in columns:
-        if isinstance(measure, UsageToBest):
-            steps += best_usage_steps(
-                recipe.sources["usage"], recipe.grid, measure, columns[measure]
-            )
-            made.append("usage_best")
+    for number, measure in enumerate(m for m in columns if isinstance(m, UsageToBest)):
+        made.append(f"usage_best_{number}")
+        steps += best_usage_steps(
+            recipe.sources["usage"], recipe.grid, measure, columns[measure], made[-1]
+        )
     return steps, _select(recipe, columns, made)
 
 

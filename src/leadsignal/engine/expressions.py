@@ -20,6 +20,7 @@ from leadsignal.indicators.declare import (
     Difference,
     Fact,
     Latest,
+    Least,
     Measure,
     ProcessState,
     Ratio,
@@ -52,10 +53,15 @@ def needed(measure: Measure, has_changes: bool) -> tuple[Measure, ...]:
             return NEEDS.get(column, ()) if has_changes else ()
         case Attribute(attribute, dated):
             return (dated_attribute(attribute),) if dated else ()
-        case UsageToBest(window):
-            return (measure, Trailing("usage", "used_on", window, total="amount"))
+        case UsageToBest():
+            return (measure, used_lately(measure))
         case _:
             return (measure,)
+
+
+def used_lately(measure: UsageToBest) -> Trailing:
+    """Return the measure of the usage that is held against the best stretch."""
+    return Trailing("usage", "used_on", measure.window, measure.where, total="amount")
 
 
 def dated_attribute(attribute: str) -> Latest:
@@ -81,6 +87,9 @@ class Expressions:
                 return f"({self.rule(over)}) / NULLIF(CAST({self.rule(under)} AS DOUBLE), 0)"
             case Difference(first, second):
                 return f"({self.rule(first)}) - ({self.rule(second)})"
+            case Least(values):
+                listed = ", ".join(self.rule(value) for value in values)
+                return f"LEAST({listed})" if len(values) > 1 else listed
             case Below(value, limit):
                 below = f"CASE WHEN ({self.rule(value)}) < {limit} THEN 1 ELSE 0 END"
                 return f"CASE WHEN ({self.rule(value)}) IS NOT NULL THEN {below} END"
@@ -169,7 +178,7 @@ class Expressions:
         if source.complete_from is None or measure.within < measure.best + measure.window:
             return "CAST(NULL AS DOUBLE)"
         history = f"t - GREATEST(started, {source.complete_from})"
-        lately = self.columns[Trailing("usage", "used_on", measure.window, total="amount")]
+        lately = self.columns[used_lately(measure)]
         best = self.columns[measure]
         return (
             f"CASE WHEN {source.known_before('t')} AND {history} >= {measure.best + measure.window}"

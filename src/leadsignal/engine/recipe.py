@@ -129,6 +129,9 @@ def _check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
                 f"a segment applies to accounts by {', '.join(missing)}, which is not a declared "
                 "text attribute of accounts"
             )
+    usage = tables.columns("usage") if "usage" in tables.names else ("series",)
+    if tables.project.usage_low.series and "series" not in usage:
+        problems.append("[usage_low] names series, but usage has no column series")
     if problems:
         raise OptionError(
             "the success analysis and the tables do not fit: " + "; ".join(problems),

@@ -11,6 +11,7 @@ would have to change what earlier snapshots saw.
 
 from __future__ import annotations
 
+from leadsignal.engine.counts import condition
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.indicators.declare import UsageToBest
 
@@ -20,8 +21,10 @@ def history_start(source: Source) -> str:
     return "NULL" if source.complete_from is None else f"GREATEST(started, {source.complete_from})"
 
 
-def best_usage_steps(source: Source, grid: Grid, measure: UsageToBest, column: str) -> list[Step]:
-    """Make the total of the best stretch, as a whole number of millionths."""
+def best_usage_steps(
+    source: Source, grid: Grid, measure: UsageToBest, column: str, made: str
+) -> list[Step]:
+    """Make the total of the best stretch, as a whole number of millionths, in table ``made``."""
     d = grid.dialect
     first = f"GREATEST(day + 1, known - {measure.window - 1})"
     last = f"day + {measure.best}"
@@ -29,32 +32,33 @@ def best_usage_steps(source: Source, grid: Grid, measure: UsageToBest, column: s
     reach = max(measure.within - measure.best - measure.window, 0)
     return [
         Step(
-            "usage_amounts",
+            f"{made}_amounts",
             f"SELECT account_no, {d.day('used_on')} AS day, {d.day('known_on')} AS known,"
             f" {d.scaled('amount', 6)} AS amount"
             f" FROM ({source.sql}) AS source JOIN spine USING (account_id)"
-            f" WHERE {d.day('used_on')} >= {history_start(source)}",
+            f" WHERE {d.day('used_on')} >= {history_start(source)}"
+            f" AND {condition(measure.where, d)}",
         ),
         Step(
-            "usage_steps",
+            f"{made}_steps",
             "SELECT account_no, x, change,"
             f" CAST(SUM(change) {by_day} AS BIGINT) AS total, LEAD(x) {by_day} - 1 AS last_x FROM ("
             "  SELECT account_no, x, CAST(SUM(change) AS BIGINT) AS change FROM ("
-            f"   SELECT account_no, {first} AS x, amount AS change FROM usage_amounts"
+            f"   SELECT account_no, {first} AS x, amount AS change FROM {made}_amounts"
             f"   WHERE {first} <= {last}"
-            f"   UNION ALL SELECT account_no, {last} + 1, -amount FROM usage_amounts"
+            f"   UNION ALL SELECT account_no, {last} + 1, -amount FROM {made}_amounts"
             f"   WHERE {first} <= {last}) AS c GROUP BY 1, 2) AS g",
         ),
         Step(
-            "usage_best",
+            made,
             f"SELECT account_no, t, GREATEST(COALESCE(most, 0), standing) AS {column} FROM ("
             f"  SELECT account_no, t,"
             f"  CAST(SUM(change) {by_day} AS BIGINT) AS standing,"
             f"  MAX(total) OVER (PARTITION BY account_no ORDER BY x"
             f"   RANGE BETWEEN {reach} PRECEDING AND CURRENT ROW) AS most"
             "  FROM ("
-            "   SELECT account_no, x, change, total, NULL AS t FROM usage_steps"
-            "   UNION ALL SELECT account_no, last_x, 0, total, NULL FROM usage_steps"
+            f"   SELECT account_no, x, change, total, NULL AS t FROM {made}_steps"
+            f"   UNION ALL SELECT account_no, last_x, 0, total, NULL FROM {made}_steps"
             "   WHERE last_x IS NOT NULL"
             f"  UNION ALL SELECT account_no, t - {measure.window}, 0, NULL, t FROM grid"
             "  ) AS u) AS w WHERE t IS NOT NULL",

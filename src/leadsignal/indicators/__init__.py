@@ -48,7 +48,8 @@ def declare_indicators(given: Given) -> tuple[Indicator, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise OptionError(
-            f"two indicators are named {', '.join(twice)}. Rename the process or the attribute"
+            f"two indicators are named {', '.join(twice)}",
+            "Rename the process, the attribute or the series",
         )
     return declared
 

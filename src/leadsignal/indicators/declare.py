@@ -100,12 +100,14 @@ class UsageToBest:
     """Mean daily usage of the last ``window`` days over the account's best stretch before.
 
     The best stretch has ``best`` days, lies within the last ``within`` days and ends at least
-    ``window`` days before t. Unknown before ``best + window`` days of history.
+    ``window`` days before t. Unknown before ``best + window`` days of history. Only rows that meet
+    ``where`` count.
     """
 
     window: int
     best: int
     within: int
+    where: Where = ()
 
 
 @dataclass(frozen=True)
@@ -140,10 +142,17 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Least:
+    """The smallest of the ``values`` that are not missing; missing where all are."""
+
+    values: tuple[Measure, ...]
+
+
+@dataclass(frozen=True)
 class Below:
     """1 where ``value`` is below ``limit``, else 0; missing where it is missing."""
 
-    value: Measure
+    value: Measure | Least
     limit: float
 
 
@@ -160,7 +169,7 @@ Measure = (
     | Fact
     | Attribute
 )
-Rule = Measure | Ratio | Difference | Below
+Rule = Measure | Ratio | Difference | Least | Below
 
 
 @dataclass(frozen=True)
@@ -187,7 +196,10 @@ def measures(rule: Rule) -> Iterator[Measure]:
     >>> list(measures(Ratio(Fact("arr"), Fact("tenure_days"))))
     [Fact(column='arr'), Fact(column='tenure_days')]
     """
-    if isinstance(rule, Ratio | Difference | Below):
+    if isinstance(rule, Least):
+        for value in rule.values:
+            yield from measures(value)
+    elif isinstance(rule, Ratio | Difference | Below):
         for part in fields(rule):
             value = getattr(rule, part.name)
             if not isinstance(value, float | int):

@@ -2,66 +2,93 @@
 
 from __future__ import annotations
 
+import re
+
 from leadsignal.indicators.declare import (
     Below,
     DaysSince,
     Given,
     Indicator,
+    Least,
     Ratio,
+    Rule,
     Trailing,
     UsageToBest,
+    Where,
 )
+from leadsignal.project import UsageLow
 
 FAMILY = "usage"
 
 
 def declare(given: Given) -> list[Indicator]:
-    """Level, level against the account's best stretch, and whether that is low."""
+    """Level, level against the account's best stretch, and whether that is low.
+
+    Of several series each has its own, and the lowest of them decides.
+    """
     if not given.has("usage"):
         return []
     low = given.usage_low
-    to_best = UsageToBest(low.window, low.best, low.within)
-    lately = Trailing("usage", "used_on", low.window, total="amount")
-    quarter = Trailing("usage", "used_on", 3 * low.window, total="amount")
+    since = _indicator(
+        "usage_days_since",
+        "days",
+        "days since usage was last recorded",
+        DaysSince("usage", "used_on"),
+    )
+    if not low.series:
+        return [*_series(low, "", "", ()), since]
+    each = [one for name in low.series for one in _of_series(low, name)]
+    least = Least(tuple(_to_best(low, _where(name)) for name in low.series))
+    meaning = "the lowest usage_to_best of the series"
     return [
-        Indicator(
-            "usage_amount",
-            FAMILY,
-            "lagging",
-            "amount",
-            f"usage in the last {low.window} days",
-            lately,
+        *each,
+        _indicator("usage_to_best", "ratio", meaning, least),
+        _low(low, "usage_low", "usage_to_best", least),
+        since,
+    ]
+
+
+def _where(series: str) -> Where:
+    return (("series", (series,)),)
+
+
+def _of_series(low: UsageLow, name: str) -> list[Indicator]:
+    column = re.sub(r"\W+", "_", name).strip("_").lower()
+    return _series(low, f"_{column}", f" of {name}", _where(name))
+
+
+def _series(low: UsageLow, suffix: str, of: str, where: Where) -> list[Indicator]:
+    lately = Trailing("usage", "used_on", low.window, where, total="amount")
+    quarter = Trailing("usage", "used_on", 3 * low.window, where, total="amount")
+    to_best = _to_best(low, where)
+    return [
+        _indicator(
+            f"usage_amount{suffix}", "amount", f"usage{of} in the last {low.window} days", lately
         ),
-        Indicator(
-            "usage_share_of_quarter",
-            FAMILY,
-            "lagging",
+        _indicator(
+            f"usage_share_of_quarter{suffix}",
             "share",
-            f"usage in the last {low.window} days over that in the last {3 * low.window}",
+            f"usage{of} in the last {low.window} days over that in the last {3 * low.window}",
             Ratio(lately, quarter),
         ),
-        Indicator(
-            "usage_to_best",
-            FAMILY,
-            "lagging",
+        _indicator(
+            f"usage_to_best{suffix}",
             "ratio",
-            f"mean usage of the last {low.window} days over that of the best {low.best} days",
+            f"mean usage{of} of the last {low.window} days over that of the best {low.best} days",
             to_best,
         ),
-        Indicator(
-            "usage_low",
-            FAMILY,
-            "lagging",
-            "0 or 1",
-            f"1 where usage_to_best is below {low.ratio:g}",
-            Below(to_best, low.ratio),
-        ),
-        Indicator(
-            "usage_days_since",
-            FAMILY,
-            "lagging",
-            "days",
-            "days since usage was last recorded",
-            DaysSince("usage", "used_on"),
-        ),
+        _low(low, f"usage_low{suffix}", f"usage_to_best{suffix}", to_best),
     ]
+
+
+def _to_best(low: UsageLow, where: Where) -> UsageToBest:
+    return UsageToBest(low.window, low.best, low.within, where)
+
+
+def _low(low: UsageLow, name: str, of: str, value: UsageToBest | Least) -> Indicator:
+    meaning = f"1 where {of} is below {low.ratio:g}"
+    return _indicator(name, "0 or 1", meaning, Below(value, low.ratio))
+
+
+def _indicator(name: str, unit: str, meaning: str, rule: Rule) -> Indicator:
+    return Indicator(name, FAMILY, "lagging", unit, meaning, rule)
