@@ -99,7 +99,7 @@ def work(job: str, folder: Path, model: Path, engine: str) -> dict[str, float]:
     out = folder / f"{job}.parquet"
     done = {"rows": sum(held.rows for held in tables.coverage.values()), "panel_s": 0.0}
     if job == "panel" and engine == "duckdb":
-        done["rows"] = ls.write_panel(tables, analysis, out)
+        done["rows"] = ls.write_panel(tables, analysis, out).rows
     if job == "scores" and engine == "duckdb":
         from leadsignal.panel import build_snapshot
         from leadsignal.scores import write_scores

@@ -58,6 +58,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("feeds", "record", "holdout"),
     ("scores",),
     ("batch",),
+    ("calendar_phase",),
     ("pace", "shifts", "realised", "monitor_picture"),
     ("monitor",),
     ("scores_table",),

@@ -100,10 +100,20 @@ def test_dropping_bad_rows_says_which(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "dropped accounts.csv:3" in capsys.readouterr().out
 
 
-def test_panel_is_written_as_parquet(business: Path, tmp_path: Path) -> None:
-    out = tmp_path / "panel.parquet"
-    assert main(["panel", str(business), "--every", "8w", "--out", str(out), "--quiet"]) == 0
+def test_panel_is_written_as_parquet(
+    business: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, told = tmp_path / "panel.parquet", tmp_path / "panel.json"
+    given = ["panel", str(business), "--every", "8w", "--out", str(out), "--json", str(told)]
+    assert main(given) == 0
     frame = pd.read_parquet(out)
+    tables = ls.read_tables(business)
+    analysis = ls.read_success_analysis(business / "success.toml")
+    panel = ls.build_panel(tables, analysis, every="8w")
+    assert capsys.readouterr().out == f"{panel}\nwritten to {out}\n"
+    assert json.loads(told.read_text()) == {**panel.to_dict(), "panel": str(out)}
+    frame["snapshot_on"] = frame["snapshot_on"].astype(panel.frame["snapshot_on"].dtype)
+    pd.testing.assert_frame_equal(frame, panel.frame, check_dtype=False, check_exact=True)
     assert {"account_id", "snapshot_on", "start", "stop", "event", "cause"} <= set(frame)
     on_grid = (frame["snapshot_on"] - pd.Timestamp("1970-01-05")).dt.days % 56 == 0
     assert on_grid.mean() > 0.8

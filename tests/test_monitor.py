@@ -15,11 +15,12 @@ import pytest
 import leadsignal as ls
 from leadsignal.alerts import on_grid
 from leadsignal.batch import tables_of_runs
+from leadsignal.calendar_phase import find_comparable
 from leadsignal.cli import main
 from leadsignal.errors import InputError, OptionError
 from leadsignal.holdout import check_contacts
 from leadsignal.monitor import LEAST_SHIFT, _of_outcomes
-from leadsignal.pace import Pace, judge_pace
+from leadsignal.pace import Pace, judge_pace, told_after
 from leadsignal.proportions import Share
 from leadsignal.realised import (
     Realised,
@@ -66,6 +67,64 @@ def test_a_feed_that_comes_once_a_month_is_broken_when_the_month_is_missed() -> 
     assert judge(monthly).state == "on time"
     assert judge(silent(monthly, 1)).state == "on time"
     assert judge(silent(monthly, 16)).state == "silent"
+
+
+def waves(apart: int, count: int, records: float = 40.0) -> np.ndarray:
+    """One day with records, then silence until the next."""
+    counts = np.zeros(apart * (count - 1) + 1)
+    counts[::apart] = records
+    return counts
+
+
+def test_a_feed_that_comes_once_a_quarter_is_broken_days_after_it_was_due() -> None:
+    quarterly = waves(91, 8)
+    assert judge(silent(quarterly, 92)).state == "on time"
+    told = told_after(MONDAY, quarterly, 4e-4)
+    assert told is not None
+    assert 93 <= told <= 100
+    assert judge(silent(quarterly, told - 1)).state == "on time"
+    assert judge(silent(quarterly, told)).state == "silent"
+
+
+def test_waves_that_are_not_regular_are_given_their_own_time() -> None:
+    days = np.cumsum([0, 30, 45, 25, 60, 33, 28, 50, 38, 41, 29, 55])
+    counts = np.zeros(int(days[-1]) + 1)
+    counts[days] = 40.0
+    assert judge(silent(counts, 58)).state != "silent"
+
+
+def test_the_wave_that_was_left_out_last_year_is_not_missed_this_year() -> None:
+    monthly = waves(28, 40)
+    monthly[28 * 20] = 0.0
+    assert judge(silent(monthly, 36)).state == "silent"
+    yearly = waves(28, 40)
+    yearly[28 * 27] = 0.0  # 364 days before the wave that is left out now
+    assert judge(silent(yearly, 36)).state == "on time"
+
+
+def test_one_wave_that_never_came_hides_no_other() -> None:
+    monthly = waves(28, 40)
+    monthly[28 * 10] = 0.0
+    assert judge(silent(monthly, 36)).state == "silent"
+
+
+def test_a_silence_is_told_when_it_was_said_to_be() -> None:
+    random = np.random.default_rng(6)
+    for rate in (0.15, 0.4, 2.0):
+        counts = np.append(random.poisson(rate, 900), 1).astype(float)
+        told = told_after(MONDAY, counts, 4e-4)
+        assert told is not None
+        assert not judge(silent(counts, told - 1)).broken
+        assert judge(silent(counts, told)).broken
+        assert told * rate > -np.log(4e-4) * 0.6  # sooner, chance alone would be told
+    assert told_after(MONDAY, np.ones(30), 4e-4) is None
+
+
+def test_the_pace_of_the_past_judges_a_silence_and_not_the_silence_itself() -> None:
+    rare = np.tile([1.0, 0, 0, 0, 0], 180)
+    told = told_after(MONDAY, rare, 4e-4)
+    assert told is not None
+    assert told < 60  # 12 records that should have come
 
 
 def test_the_holidays_of_last_year_are_expected_again() -> None:
@@ -143,6 +202,54 @@ def test_a_trend_that_goes_on_is_no_shift() -> None:
     assert shifts_at(rows.assign(x0=rows["x0"] + 0.02 * run), 140) == []
 
 
+def swinging(rows: pd.DataFrame, months: int) -> pd.DataFrame:
+    """Rows of which x0 rises through each month, or each quarter, and falls back at its end."""
+    day = rows["snapshot_on"]
+    since = (day.dt.month - 1) % months * 30.5 + day.dt.day
+    return rows.assign(x0=rows["x0"] + 2.0 * since / (months * 30.5))
+
+
+@pytest.mark.parametrize("months", [1, 3])
+def test_a_level_that_swings_with_the_calendar_is_compared_with_its_own_phase(
+    months: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = swinging(noise(runs=210, columns=1, seed=months), months)
+
+    def found(rows: pd.DataFrame, runs: range) -> list[int]:
+        levels = levels_of(rows, ["x0"], 7)
+        law = {"alarms": A_RUN, "least": LEAST_SHIFT, "rooms": 100}
+        return [run for run in runs if find_shifts(levels, run, **law).shifts]  # type: ignore[arg-type]
+
+    def named() -> int:
+        count = 0
+        for at in (150, 159, 168, 177, 186, 195):
+            late = (rows["snapshot_on"] >= rows["snapshot_on"].unique()[at]).to_numpy()
+            moved = rows.assign(x0=rows["x0"] + 0.5 * late * rows["x0"].std())
+            count += bool(found(moved, range(at, at + 2)))
+        return count
+
+    assert found(rows, range(104, 210)) == []
+    assert named() >= 5
+    monkeypatch.setattr("leadsignal.calendar_phase.EXPLAINED", 0.0)
+    assert named() == 0
+
+
+def test_only_a_level_that_swings_is_compared_by_phase() -> None:
+    rows = noise(runs=150, columns=3)
+    levels = levels_of(swinging(rows, 1), ["x0", "x1", "x2"], 7)
+    past = levels.changes(1, 149)[:, :-1]
+    compared = find_comparable(levels.days[1:], past, 1, 7, 104)
+    level = [str(one) for one in levels.series if one.kind == "level"]
+    by_phase = dict(zip([str(one) for one in levels.series], compared.by_phase, strict=True))
+    assert [name for name in level if by_phase[name]] == ["x0"]
+    days = pd.DatetimeIndex(levels.days[1:])
+    mine = compared.among[[str(one) for one in levels.series].index("x0")]
+    last = days[-1].day / days[-1].days_in_month
+    apart = np.abs(days[:-1][mine].day / days[:-1][mine].days_in_month - last)
+    assert 10 < mine.sum() < 25
+    assert np.minimum(apart, 1 - apart).max() < 0.09  # two days and a half
+
+
 def test_what_was_seen_twice_is_no_shift() -> None:
     rows = noise(columns=1)
     run = rows["snapshot_on"].rank(method="dense") - 1
@@ -185,7 +292,9 @@ def test_the_hold_out_is_the_same_everywhere_and_of_the_share_asked_for() -> Non
         ls.hold_out(ids, 0.9)
 
 
-def test_scores_record_who_is_held_out(business: ls.Tables, business_model: ls.ChurnModel) -> None:
+def test_scores_record_who_is_held_out(
+    business: ls.Tables, business_panel: ls.Panel, business_model: ls.ChurnModel
+) -> None:
     plain = ls.score_accounts(business_model, business, effects={}).to_frame()
     assert "held_out" not in plain
     scores = ls.score_accounts(business_model, business, holdout=0.2, effects={})
@@ -194,6 +303,12 @@ def test_scores_record_who_is_held_out(business: ls.Tables, business_model: ls.C
     assert (frame["held_out"] == ls.hold_out(frame["account_id"], 0.2)).all()
     assert scores.to_dict()["held_out"] == frame["held_out"].sum() > 0
     assert "are held out" in repr(scores)
+    of_panel = ls.score_panel(business_model, business_panel, holdout=0.2)
+    pd.testing.assert_frame_equal(of_panel.to_frame(), frame)
+    assert "held_out" not in ls.score_panel(business_model, business_panel).to_frame()
+    project = business_panel.project.replace(holdout=0.3)
+    drawn = ls.score_panel(business_model, replace(business_panel, project=project)).to_frame()
+    assert (drawn["held_out"] == ls.hold_out(drawn["account_id"], 0.3)).all()
     with pytest.raises(OptionError, match="holdout"):
         ls.Project().replace(holdout=0.7)
 

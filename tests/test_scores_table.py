@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.credentials import Source
+from leadsignal.locks import alone
 from leadsignal.scores import Scores
 from leadsignal.scores_table import write_scores_to
 from leadsignal.sources.parts import quoted
@@ -242,11 +244,29 @@ def test_the_command_writes_to_a_table(
     arguments = ["score", str(project), "--model", str(model)]
     assert main([*arguments, "--to-table", "scores"]) == 0
     assert "written to crm: scores" in capsys.readouterr().out
+    record = json.loads((tmp_path / "model.crm.scores.run.json").read_text())
+    assert record["outcome"] == "done"
+    assert {"model", "read", "score", "write"} <= set(record["seconds"])
+    assert sorted(path.name for path in tmp_path.glob(".*")) == []  # no lock is left
+    with alone(tmp_path / "model.crm.scores"):
+        assert main([*arguments, "--to-table", "scores"]) == 2
+    assert "model.crm.scores is being written by process" in capsys.readouterr().err
+    named = [*arguments, "--to-table", "odd.name/../x", "--record", str(tmp_path / "x.run.json")]
+    (project / "scores.duckdb").rename(project / "kept.duckdb")
+    (project / "scores.duckdb").mkdir()
+    assert main(named) == 2
+    assert json.loads((tmp_path / "x.run.json").read_text())["outcome"] == "failed"
+    (project / "scores.duckdb").rmdir()
+    (project / "kept.duckdb").rename(project / "scores.duckdb")
     out = tmp_path / "scores.csv"
     assert main([*arguments, "--to-table", "scores", "--out", str(out), "--quiet"]) == 0
     with duckdb.connect(str(project / "scores.duckdb")) as connection:
         ((rows,),) = connection.execute("SELECT count(*) FROM scores").fetchall()
     assert rows == len(pd.read_csv(out))
+    assert main([*arguments, "--out", str(out), "--record", str(tmp_path / "x.run.json")]) == 2
+    assert "--record is for runs without --out" in capsys.readouterr().err
+    assert main([*arguments, "--to-table", "scores", "--record", str(tmp_path / "x.txt")]) == 2
+    assert "does not end in .run.json" in capsys.readouterr().err
     assert main(arguments) == 2
     assert "Give --out, --to-table, or both" in capsys.readouterr().err
     assert main([*arguments, "--to-table", "scores", "--to-source", "crms"]) == 2

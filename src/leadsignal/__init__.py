@@ -102,6 +102,7 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.order import OrderInTime as OrderInTime
     from leadsignal.order import order_in_time as order_in_time
     from leadsignal.panel import Panel as Panel
+    from leadsignal.panel import PanelWritten as PanelWritten
     from leadsignal.panel import adoption_episodes as adoption_episodes
     from leadsignal.panel import build_panel as build_panel
     from leadsignal.panel import sample_panel as sample_panel
@@ -211,7 +212,14 @@ _ROOMS = {
     "model": ("ChurnModel", "Forecast"),
     "monitor": ("Finding", "Monitoring", "monitor_scores"),
     "order": ("OrderInTime", "order_in_time"),
-    "panel": ("Panel", "adoption_episodes", "build_panel", "sample_panel", "write_panel"),
+    "panel": (
+        "Panel",
+        "PanelWritten",
+        "adoption_episodes",
+        "build_panel",
+        "sample_panel",
+        "write_panel",
+    ),
     "project": ("Project", "read_project"),
     "report": (
         "Findings",

@@ -165,12 +165,17 @@ def _score_date(
     return scored
 
 
+def note_scored(record: RunRecord, scores: Scores) -> None:
+    """Note the one date of a run, and its counts."""
+    scored = {"snapshot_on": scores.as_of_date.isoformat(), "outcome": "scored"}
+    record.dates = [{**scored, **counts(scores)}]
+
+
 def write_recorded(scores: Scores, path: str | Path, record: RunRecord) -> None:
     """Write scores to one file, .csv or .parquet, and the run record beside it; both or none."""
     path = Path(path)
     check_ending(path)
-    record.dates = [{"snapshot_on": scores.as_of_date.isoformat(), "outcome": "scored"}]
-    record.dates[0] |= counts(scores)
+    note_scored(record, scores)
     with whole_files([path, record.place(path)]) as (part, beside):
         with record.stage("write"):
             write_rows(scores.frame, part, path.suffix)

@@ -97,16 +97,20 @@ class Features:
         stays as it is.
         """
         moved = matrix.copy()
+        self.move_ahead(moved, days)
+        return moved
+
+    def move_ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> None:
+        """Do what `ahead` does to the rows themselves."""
         if "tenure_days" in self.names:
-            moved[:, self.names.index("tenure_days")] += days
+            matrix[:, self.names.index("tenure_days")] += days
         if "days_to_renewal" in self.names:
             at = self.names.index("days_to_renewal")
-            left = moved[:, at] - days
+            left = matrix[:, at] - days
             if "term_months" in self.names:
                 term = matrix[:, self.names.index("term_months")] * DAYS_PER_MONTH
                 left = np.where(left < 0, np.mod(left, term), left)
-            moved[:, at] = left
-        return moved
+            matrix[:, at] = left
 
     def to_dict(self) -> dict[str, Any]:
         """Return the columns and levels, ready for JSON."""

@@ -204,7 +204,7 @@ def monitor_scores(
         volume,
         realised,
         arms,
-        tuple(_notes(levels, drift, outcomes, scores, contacts)),
+        (*_of_paces(feeds, panel.every), *_notes(levels, drift, outcomes, scores, contacts)),
     )
 
 
@@ -244,7 +244,7 @@ def _followed(panel: Panel, feeds: Collection[Pace]) -> list[str]:
 
     Nor those of a feed too young to have a pace, whose indicators have not settled.
     """
-    aside = {pace.table for pace in feeds if pace.broken or pace.state in ("too young", "ended")}
+    aside = {pace.table for pace in feeds if pace.broken or not pace.settled}
     return [one.name for one in panel.indicators if not aside.intersection(tables_of(one))]
 
 
@@ -330,6 +330,19 @@ def _drift_frame(levels: Levels, drift: Judged) -> pd.DataFrame:
             "found": [one in found for one in levels.series],
         }
     )
+
+
+def _of_paces(feeds: Collection[Pace], every: int) -> list[str]:
+    """Say by when a stop would be told, where that takes longer than two runs."""
+    late = [one for one in feeds if one.told_after and one.told_after > 2 * every]
+    told = [f"{one.table} {one.told_after} days" for one in late if not one.broken]
+    never = [one.table for one in feeds if one.told_after is None and one.state == "too young"]
+    notes = []
+    if told:
+        notes.append(f"records come seldom: a silence is told once it lasts {', '.join(told)}")
+    if never:
+        notes.append(f"too few records yet to tell a silence: {', '.join(never)}")
+    return notes
 
 
 def _notes(

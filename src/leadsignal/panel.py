@@ -130,14 +130,7 @@ class Panel:
         )
 
     def __repr__(self) -> str:
-        rows, accounts = len(self.frame), self.frame["account_id"].nunique()
-        events = int(self.frame["event"].sum())
-        families = ", ".join(dict.fromkeys(i.family for i in self.indicators))
-        return (
-            f"Panel of {rows:,} rows: {accounts:,} accounts every {self.every} days up to"
-            f" {self.as_of_date}, {events:,} churns\n"
-            f"{len(self.indicators)} indicators: {families}"
-        )
+        return _told(self.to_dict(), self.indicators)
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -155,6 +148,42 @@ class Panel:
             "every_days": self.every,
             "indicators": self.names(),
         }
+
+
+@dataclass(frozen=True)
+class PanelWritten:
+    """A panel that was written to ``path``: how much it holds."""
+
+    path: Path
+    rows: int
+    accounts: int
+    events: int
+    as_of_date: date
+    every: int
+    indicators: tuple[Indicator, ...] = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{_told(self.to_dict(), self.indicators)}\nwritten to {self.path}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the panel holds in numbers, as the panel itself does, ready for JSON."""
+        return {
+            "rows": self.rows,
+            "accounts": self.accounts,
+            "events": self.events,
+            "as_of": self.as_of_date.isoformat(),
+            "every_days": self.every,
+            "indicators": [one.name for one in self.indicators],
+        }
+
+
+def _told(held: dict[str, Any], indicators: tuple[Indicator, ...]) -> str:
+    families = ", ".join(dict.fromkeys(one.family for one in indicators))
+    return (
+        f"Panel of {held['rows']:,} rows: {held['accounts']:,} accounts every"
+        f" {held['every_days']} days up to {held['as_of']}, {held['events']:,} churns\n"
+        f"{len(indicators)} indicators: {families}"
+    )
 
 
 def build_panel(
@@ -192,19 +221,34 @@ def write_panel(
     *,
     every: str | None = None,
     progress: Progress | None = None,
-) -> int:
+) -> PanelWritten:
     """Write the rows that `build_panel` gives as one Parquet file, and return how many there are.
 
     The rows never are in this process's memory all at once: what does not fit goes to disk. The
     file is written whole or not at all. Raises OptionError as `build_panel` does, and where the
     folder of ``path`` is not there.
+
+    >>> import leadsignal as ls, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = f"{folder}/panel.parquet"
+    ...     ls.write_panel(ls.read_tables(ls.sample_folder()), None, file).every
+    28
     """
     step = tables.project.every if every is None else days_in(every)
     recipe = panel_recipe(tables, analysis or SuccessAnalysis(()), step, tables.history)
     steps, select = panel_steps(recipe)
+    # A moment, as pandas has it; in microseconds, as Spark does not read nanoseconds.
+    moment = "CAST(snapshot_on AS TIMESTAMP) AS snapshot_on"
+    select = f"SELECT * REPLACE ({moment}) FROM ({select} ORDER BY {ROW_ORDER})"
     with whole_file(path) as part, made(tables.connection, steps, progress) as cursor:
-        query = f"COPY ({select} ORDER BY {ROW_ORDER}) TO {literal(str(part))} (FORMAT parquet)"
-        return int(cursor.execute(query).fetchall()[0][0])
+        file = literal(str(part))
+        query = f"COPY ({select}) TO {file} (FORMAT parquet)"
+        rows = int(cursor.execute(query).fetchall()[0][0])
+        counted = f"SELECT count(DISTINCT account_id), sum(event) FROM read_parquet({file})"
+        ((accounts, events),) = cursor.execute(counted).fetchall()
+    return PanelWritten(
+        Path(path), rows, accounts, int(events or 0), tables.as_of_date, step, recipe.indicators
+    )
 
 
 def sample_panel(
@@ -352,6 +396,7 @@ def _build(
 __all__ = [
     "KEY_COLUMNS",
     "Panel",
+    "PanelWritten",
     "adoption_episodes",
     "build_panel",
     "build_snapshot",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Outcome = Literal["done", "done in part", "failed"]
 ENDING = ".run.json"
+MOST_NAMED = 120
+"""Characters of a table's name in a path; folders hold names of 255 bytes."""
 
 
 @dataclass
@@ -120,6 +123,19 @@ class RunRecord:
         """Write the record beside an output, whole or not at all."""
         with whole_file(self.place(output)) as part:
             part.write_text(self.to_json(outcome), encoding="utf-8")
+
+
+def table_place(model: str | Path, source: str, table: str) -> Path:
+    """Return what stands for a database table as an output: a path beside the model's folder.
+
+    Its lock and its run record lie there. What is no letter, digit, ``-`` or ``.`` becomes ``_``.
+
+    >>> table_place("models/current", "crm", "analytics.scores").as_posix()
+    'models/current.crm.analytics.scores'
+    """
+    model = Path(model)
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{source}.{table}")[:MOST_NAMED]
+    return model.with_name(f"{model.name}.{name}")
 
 
 @contextmanager

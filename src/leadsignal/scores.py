@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -52,6 +52,9 @@ the others are fine without."""
 
 COMPARED = 20_000
 """An account's values are compared with those of so many others, spread over all."""
+
+MOST_DAYS = 1_000_000
+"""No state lasts so many days."""
 
 ROWS_AT_ONCE = 100_000
 """So many accounts are forecast in one go."""
@@ -163,16 +166,18 @@ def score_panel(
     panel: Panel,
     *,
     capacity: float | None = None,
+    holdout: float | None = None,
     effects: Mapping[str, Number] | None = None,
 ) -> Scores:
     """Score the rows of a panel that stand on its as_of date, as `score_accounts` does.
 
-    ``effects`` are told with the next step, if any are given. Feeds that are late are not looked
-    for: the panel is taken as it is. Raises ModelError where it lacks what the model reads, or no
-    account is active, and OptionError where it is a sample of the rows.
+    ``capacity`` and ``holdout`` are as there; ``effects`` are told with the next step, if any are
+    given. Feeds that are late are not looked for: the panel is taken as it is. Raises ModelError
+    where it lacks what the model reads, or no account is active, and OptionError where it is a
+    sample of the rows.
     """
     panel.refuse_sample("a scoring")
-    return _scores(model, panel, _active(panel), capacity, effects or {}, ())
+    return _scores(model, panel, _active(panel), capacity, effects or {}, (), holdout)
 
 
 def _active(panel: Panel) -> pd.DataFrame:
@@ -305,43 +310,57 @@ def open_steps(
 
     rows = pd.DataFrame([dict(row)])
     steps = [
-        step for process in processes for _, step in _open(rows, process, effects.get(process.name))
+        step for process in processes for step in _open(rows, process, effects.get(process.name))[0]
     ]
     return [(what, advice) for *_, what, advice in sorted(steps)]
 
 
 def _steps(
     rows: pd.DataFrame, processes: tuple[Process, ...], effects: Mapping[str, Number]
-) -> tuple[list[str], list[str]]:
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return each row's open processes, and what to do first.
 
     Those with a proven effect come first, and it is told; then overdue ones before lapsed before
     pending, and of several in one state the one that has waited longest.
     """
-    opened: list[list[_Step]] = [[] for _ in range(len(rows))]
-    for process in processes:
-        for row, step in _open(rows, process, effects.get(process.name)):
-            opened[row].append(step)
-    sorted_steps = [sorted(steps) if len(steps) > 1 else steps for steps in opened]
-    return (
-        ["; ".join(step[3] for step in steps) for steps in sorted_steps],
-        [steps[0][4] if steps else "" for steps in sorted_steps],
-    )
+    import pandas as pd
+
+    opened = [_open(rows, process, effects.get(process.name)) for process in processes]
+    every = sorted({step for steps, _ in opened for step in steps})
+    rank = {step: place for place, step in enumerate(every)}
+    none = len(every)
+    ranks = [np.array([*(rank[step] for step in steps), none])[place] for steps, place in opened]
+    in_order = np.sort(np.column_stack([*ranks, np.full(len(rows), none)]), axis=1)
+    # Rows with the same processes open, in the same order, share one text.
+    names = [*(what for *_, what, _ in every), ""]
+    label = pd.factorize(np.array(names, dtype=object))[0]
+    alike = np.zeros(len(rows), dtype=np.int64)
+    for column in in_order.T:
+        alike = pd.factorize(alike * (label.max() + 1) + label[column])[0]
+    first = np.unique(alike, return_index=True)[1]
+    texts = ["; ".join(names[place] for place in in_order[row] if place != none) for row in first]
+    advice = np.array([*(step[4] for step in every), ""], dtype=object)
+    return np.array(texts, dtype=object)[alike], advice[in_order[:, 0]]
 
 
 def _open(
     rows: pd.DataFrame, process: Process, effect: Number | None
-) -> Iterator[tuple[int, _Step]]:
-    """Yield the rows in which a process is open, and its step; each text is made once."""
+) -> tuple[list[_Step], np.ndarray[Any, Any]]:
+    """Return the steps of a process where it is open, and each row's place among them, else -1."""
+    import pandas as pd
+
     states = rows[f"{process.name}_state"].to_numpy(dtype=object)
+    state = pd.Categorical(states, categories=list(OPEN)).codes.astype(np.int64)
     days = rows[f"{process.name}_days_in_state"].to_numpy(dtype=float, na_value=np.nan)
     dates = rows["snapshot_on"].to_numpy().astype("datetime64[D]")
-    made: dict[tuple[Any, ...], _Step] = {}
-    for row in np.flatnonzero(np.isin(states.astype(str), OPEN)):
-        key = (states[row], days[row], dates[row])
-        if key not in made:
-            made[key] = _step(process, states[row], int(days[row]), dates[row].item(), effect)
-        yield int(row), made[key]
+    place = np.full(len(rows), -1)
+    is_open = np.flatnonzero(state >= 0)
+    waited = days[is_open].astype(np.int64)
+    key = (dates[is_open].astype(np.int64) * MOST_DAYS + waited) * len(OPEN) + state[is_open]
+    place[is_open], _ = pd.factorize(key)
+    first = is_open[np.unique(place[is_open], return_index=True)[1]]
+    made = [_step(process, states[row], int(days[row]), dates[row].item(), effect) for row in first]
+    return made, place
 
 
 def _step(process: Process, state: str, days: int, day: date, effect: Number | None) -> _Step:

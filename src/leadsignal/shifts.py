@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy.special import stdtrit
 
+from leadsignal.calendar_phase import find_comparable
+
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
@@ -183,7 +185,8 @@ def find_shifts(
 ) -> Judged:
     """Return which series have shifted at run number ``at``, by the runs up to it.
 
-    A change is held against the past changes over as many runs, up to the run at which it began:
+    A change is held against the past changes over as many runs, up to the run at which it began;
+    where the level swings with the month or the quarter, against those of the same phase:
     Student's t with a degree of freedom for each past change that does not overlap, or as many
     as have tails like the past's. The bound is
     Bonferroni's over ``rooms`` (default: all) series and lags, so that ``alarms`` false ones are
@@ -227,40 +230,45 @@ class _Past:
     @classmethod
     def of(cls, levels: Levels, lag: int, at: int, chance: float) -> _Past:
         change = levels.changes(lag, at)
-        now, past = change[:, -1], change[:, :-lag][:, -MEMORY:]
-        known = ~np.isnan(past)
+        now, past = change[:, -1], change[:, :-lag]
+        compared = find_comparable(levels.days[lag : at + 1], past, lag, levels.every, MEMORY)
+        known = compared.among & ~np.isnan(past)
         count = known.sum(axis=1)
-        free = count / lag
+        free = count / compared.overlap
         filled = np.where(known, past, 0.0)
         usual = filled.sum(axis=1) / np.maximum(count, 1)
         squares = np.where(known, (filled - usual[:, None]) ** 2, 0.0).sum(axis=1)
         spread = np.sqrt(squares / np.maximum(count - 1, 1) * (1 + 1 / np.maximum(free, 1)))
-        enough = (count >= LEAST_PAST) & (free >= LEAST_CHANGES) & ~np.isnan(now)
+        enough = ((count >= LEAST_PAST) | compared.by_phase) & (free >= LEAST_CHANGES)
+        overlap = np.ceil(compared.overlap).astype(int)
         apart = np.where(known, filled - usual[:, None], np.nan)
-        limit = _limits(np.minimum(free - 1, _tail(apart, lag)), enough, chance)
+        degrees = np.minimum(free - 1, _tail(apart, overlap))
+        limit = _limits(degrees, enough & ~np.isnan(now), chance)
         sign = np.sign(now - usual)[:, None]
-        beyond = np.where(known, (past - usual[:, None]) * sign, 0.0)
-        # One event is in as many overlapping changes as the lag is long.
-        ceiling = np.sort(beyond, axis=1)[:, -min(lag + 1, beyond.shape[1])]
+        seen = compared.around & ~np.isnan(past)
+        beyond = np.where(seen, (past - usual[:, None]) * sign, 0.0)
+        # One event is in as many changes as overlap.
+        place = np.maximum(beyond.shape[1] - 1 - overlap, 0)[:, None]
+        ceiling = np.take_along_axis(np.sort(beyond, axis=1), place, axis=1)[:, 0]
         year = change.shape[1] - 1 - round(YEAR_DAYS / levels.every)
-        season = change[:, max(year - AROUND_RUNS, 0) : max(year + AROUND_RUNS + 1, 0)]
-        if season.shape[1]:
-            before = np.nan_to_num((season - usual[:, None]) * sign).max(axis=1)
-            ceiling = np.maximum(ceiling, before)
+        season = slice(max(year - AROUND_RUNS, 0), max(year + AROUND_RUNS + 1, 0))
+        if beyond[:, season].shape[1]:
+            ceiling = np.maximum(ceiling, beyond[:, season].max(axis=1))
         return cls(lag, now, usual, spread, limit, LARGER * ceiling)
 
     def shift(self, series: Series, row: int, reach: float) -> Shift:
         return Shift(series, self.lag, float(self.now[row]), float(self.usual[row]), reach)
 
 
-def _tail(apart: Floats, lag: int) -> Floats:
+def _tail(apart: Floats, overlap: NDArray[np.int64]) -> Floats:
     """Return the degrees of freedom at which Student's t has the tails of past changes.
 
     By moments: its excess kurtosis is 6 / (degrees - 4). The largest change stands aside with
     those that overlap it: one shift in the past is no habit.
     """
-    size = np.sort(np.abs(np.nan_to_num(apart)), axis=1)[:, : -lag or None]
-    count = np.maximum((~np.isnan(apart)).sum(axis=1) - lag, 1)
+    size = np.sort(np.abs(np.nan_to_num(apart)), axis=1)
+    size[np.arange(size.shape[1]) >= size.shape[1] - overlap[:, None]] = 0.0
+    count = np.maximum((~np.isnan(apart)).sum(axis=1) - overlap, 1)
     second, fourth = ((size**power).sum(axis=1) / count for power in (2, 4))
     excess = fourth / np.maximum(second**2, 1e-24) - 3
     tail: Floats = 4 + 6 / np.maximum(excess, 0.05)

@@ -143,11 +143,16 @@ def design(
 ) -> NDArray[np.float64]:
     """Return the rows of a hazard model: the features moved ahead, the step, its renewals."""
     begins = step_begins(ends)
-    moved = features.ahead(matrix[row], begins[step].astype(float))
-    columns = [moved, begins[step][:, None]]
-    if "days_to_renewal" in features.names:
-        left = moved[:, features.names.index("days_to_renewal")]
-        columns.append((left < (ends - begins)[step]).astype(float)[:, None])
+    count = matrix.shape[1]
+    renews = "days_to_renewal" in features.names
+    stacked = np.empty((len(row), count + (3 if renews else 1)))
+    moved = stacked[:, :count]
+    moved[:] = matrix[row]
+    features.move_ahead(moved, begins[step].astype(float))
+    stacked[:, count] = begins[step]
+    if renews:
+        at = features.names.index("days_to_renewal")
+        stacked[:, count + 1] = moved[:, at] < (ends - begins)[step]
         # As it stands at the snapshot: whoever leaves at a renewal soon has mostly said so already.
-        columns.append(matrix[row, features.names.index("days_to_renewal")][:, None])
-    return np.column_stack(columns)
+        stacked[:, count + 2] = matrix[row, at]
+    return stacked

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Walk = Callable[[Floats], Floats]
 
-BLOCK, LEAST_BLOCK = 4096, 512
-"""Rows at once: few enough that a column stays in the processor's cache, enough to be worth it."""
+BLOCK, LEAST_BLOCK = 1024, 512
+"""Rows at once: few enough that they stay in the processor's cache, enough to be worth it."""
 CHECKED = 64
 """Rows that scikit-learn scores too, when an estimator is first met."""
 _WALKS: WeakKeyDictionary[Any, tuple[Any, Walk | None]] = WeakKeyDictionary()
@@ -76,17 +76,17 @@ def _walk_of(estimator: Any) -> Walk | None:
     try:
         trees = [_Tree(tree, estimator) for (tree,) in estimator._predictors]
         baseline = float(estimator._baseline_prediction.ravel()[0])
-        given = estimator.is_categorical_
-        # The encoder puts the categories first.
-        coded = 0 if given is None else int(given.sum())
-    except (AttributeError, ValueError, TypeError, IndexError):
+        places, known = _order_of(estimator)
+    except (AttributeError, ValueError, TypeError, IndexError, KeyError):
         return None
 
+    used = sorted({feature for tree in trees for feature in tree.features})
+
     def walk(rows: Floats) -> Floats:
-        columns: list[Any] = list(
-            np.ascontiguousarray(estimator._preprocess_X(rows, reset=False).T)
-        )
-        columns[:coded] = [_codes(column) for column in columns[:coded]]
+        columns: dict[int, Any] = {at: np.ascontiguousarray(rows[:, places[at]]) for at in used}
+        for at in range(len(known)):
+            if at in columns:
+                columns[at] = _codes(columns[at], known[at])
         score = np.full(len(rows), baseline)
         for tree in trees:
             score += tree.values(columns.__getitem__)
@@ -95,10 +95,26 @@ def _walk_of(estimator: Any) -> Walk | None:
     return walk
 
 
-def _codes(column: Floats) -> NDArray[np.intp]:
-    """Return categories as places in a table of 257: the last stands for missing and unknown."""
-    known = (column >= 0) & (column < 256)
-    return np.where(known, column, 256).astype(np.intp)
+def _order_of(estimator: Any) -> tuple[list[int], list[Floats]]:
+    """Return the columns in the estimator's order, and the known values of its categories.
+
+    Its encoder puts the categories first; what it does not know is missing.
+    """
+    given = estimator.is_categorical_
+    if given is None:
+        return list(range(estimator.n_features_in_)), []
+    encoder = estimator._preprocessor.named_transformers_["encoder"]
+    known = [np.asarray(values, dtype=np.float64) for values in encoder.categories_]
+    places = np.r_[np.flatnonzero(given), np.flatnonzero(~given)]
+    return places.tolist(), [values[~np.isnan(values)] for values in known]
+
+
+def _codes(column: Floats, known: Floats) -> NDArray[np.intp]:
+    """Return categories as places among the known; 256 stands for missing and unknown."""
+    if not len(known):
+        return np.full(len(column), 256, dtype=np.intp)
+    place = np.minimum(np.searchsorted(known, column), len(known) - 1)
+    return np.where(known[place] == column, place, 256).astype(np.intp)
 
 
 class _Tree:

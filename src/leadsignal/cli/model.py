@@ -54,6 +54,12 @@ def add_commands(commands: Any) -> None:
     score.add_argument("--csv", type=Path, metavar="FILE", help="the newest scores for people, too")
     score.add_argument("--to-table", metavar="NAME", help="a table of a database, as crm.scores")
     score.add_argument("--to-source", metavar="NAME", help="its [sources.NAME] (default: the one)")
+    score.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="without --out: the run record, with the lock beside it (default: beside the model)",
+    )
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -111,10 +117,8 @@ def _score(options: argparse.Namespace) -> int:
 
     project = read_options(options)
     options.source = _source(options, project)
-    if options.out is None:
-        return _score_table(options, project)
-    _check_out(options)
-    with alone(options.out), recorded("score", options.out) as record:
+    place = _place(options)
+    with alone(place), recorded("score", place) as record:
         with record.stage("model"):
             model = load_model(options.model)
         record.note_model(model)
@@ -122,21 +126,46 @@ def _score(options: argparse.Namespace) -> int:
             tables = read_given_tables(options, project)
         record.note_tables(tables)
         _tell_hindsight(options, model, tables)
+        if options.out is None:
+            return _score_table(options, model, tables, record, place)
         into = _score_file if _is_file(options.out) else _score_folder
         return into(options, model, tables, record)
 
 
-def _score_table(options: argparse.Namespace, project: Project) -> int:
+def _place(options: argparse.Namespace) -> Path:
+    """Return the output, or what stands for it where scores go to a database only."""
+    from leadsignal.errors import OptionError
+    from leadsignal.record import ENDING, table_place
+
+    if options.out is not None:
+        if options.record:
+            raise OptionError(
+                "--record is for runs without --out: else the record lies beside the output",
+                "Leave --record out",
+            )
+        _check_out(options)
+        return Path(options.out)
+    if options.record is None:
+        return table_place(options.model, options.source.name, options.to_table)
+    if not options.record.name.endswith(ENDING):
+        raise OptionError(f"--record {options.record} does not end in {ENDING}", "Name it so")
+    return Path(str(options.record).removesuffix(ENDING))
+
+
+def _score_table(
+    options: argparse.Namespace, model: Any, tables: Tables, record: RunRecord, place: Path
+) -> int:
     """Score into a table of a database and nowhere else."""
-    from leadsignal.saved import load_model
+    from leadsignal.batch import note_scored
     from leadsignal.scores import score_accounts
 
-    model = load_model(options.model)
-    tables = read_given_tables(options, project)
-    _tell_hindsight(options, model, tables)
-    with progress_bar(options, "scoring") as progress:
+    with record.stage("score"), progress_bar(options, "scoring") as progress:
         scores = score_accounts(model, tables, progress=progress)
-    return _told_scores(options, scores, {})
+    note_scored(record, scores)
+    with record.stage("write"):
+        code = _told_scores(options, scores, {})
+    record.write(place, "done in part" if scores.feeds else "done")
+    return code
 
 
 def _tell_hindsight(options: argparse.Namespace, model: Any, tables: Tables) -> None:

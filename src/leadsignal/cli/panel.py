@@ -6,11 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from leadsignal.cli.inputs import (
-    build_given_panel,
-    new_command,
-)
-from leadsignal.cli.printing import done, say
+from leadsignal.cli.inputs import new_command, read_analysis, read_given_tables, read_options
+from leadsignal.cli.printing import done, progress_bar, say
 
 
 def add_commands(commands: Any) -> None:
@@ -20,9 +17,17 @@ def add_commands(commands: Any) -> None:
 
 
 def _panel(options: argparse.Namespace) -> int:
+    from leadsignal.panel import build_panel, write_panel
     from leadsignal.writing import whole_file
 
-    _, panel = build_given_panel(options)
+    project = read_options(options)
+    tables, analysis = read_given_tables(options, project), read_analysis(project)
+    with progress_bar(options, "panel") as progress:
+        if project.engine == "duckdb":
+            written = write_panel(tables, analysis, options.out, progress=progress)
+            say(options, written)
+            return done(options, {**written.to_dict(), "panel": str(options.out)})
+        panel = build_panel(tables, analysis, progress=progress)
     with whole_file(options.out) as part:
         panel.frame.to_parquet(part, index=False)
     say(options, f"{panel}\nwritten to {options.out}")
