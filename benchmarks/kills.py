@@ -32,8 +32,8 @@ import sklearn.linear_model  # noqa: F401
 import skops.io  # noqa: F401
 
 import leadsignal as ls
-import leadsignal.batch
-import leadsignal.model
+import leadsignal.model.churn_model
+import leadsignal.scoring.batch
 from leadsignal.cli import main as command_line
 
 WRITERS = ("writing.py", "saved.py", "batch.py", "record.py", "locks.py", "estimator_files.py")

@@ -28,11 +28,11 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal import monitor as m
-from leadsignal.alerts import on_grid
-from leadsignal.pace import daily_records, judge_pace, told_after
-from leadsignal.realised import alert_volume, find_outcomes, judge_outcomes
-from leadsignal.shifts import Levels, find_shifts, levels_of
+from leadsignal.monitoring import monitor as m
+from leadsignal.monitoring.pace import daily_records, judge_pace, told_after
+from leadsignal.monitoring.realised import alert_volume, find_outcomes, judge_outcomes
+from leadsignal.monitoring.shifts import Levels, find_shifts, levels_of
+from leadsignal.proof.alerts import on_grid
 
 FIRST, WEEK, ALARMS = 104, 7, 1.0
 A_RUN = ALARMS * WEEK / 365.25

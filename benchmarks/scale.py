@@ -102,7 +102,7 @@ def work(job: str, folder: Path, model: Path, engine: str) -> dict[str, float]:
         done["rows"] = ls.write_panel(tables, analysis, out).rows
     if job == "scores" and engine == "duckdb":
         from leadsignal.panel import build_snapshot
-        from leadsignal.scores import write_scores
+        from leadsignal.scoring.scores import write_scores
 
         panel = build_snapshot(tables, analysis)
         done["panel_s"] = time.perf_counter() - read

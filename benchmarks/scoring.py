@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import leadsignal as ls
-from leadsignal.scores import score_rows, write_rows
+from leadsignal.scoring.scores import score_rows, write_rows
 
 
 def timed(what: str, done: Callable[[], Any], accounts: int) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 import leadsignal as ls
-from leadsignal.lifetimes import simulated, true_survival
+from leadsignal.lifetimes.lifetime_model import simulated, true_survival
 from leadsignal.survival import brier, concordance, fit_aft, fit_cox, kaplan_meier
 
 SAAS = Path(__file__).parents[1] / "tests" / "reference" / "saas_churn.csv"

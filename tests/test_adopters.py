@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.adopters import LEAST_ADOPTERS
+from leadsignal.model.adopters import LEAST_ADOPTERS
 
 
 @pytest.fixture(scope="module")

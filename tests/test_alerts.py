@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.alerts import (
+from leadsignal.ends.churn import find_ends
+from leadsignal.project import Project
+from leadsignal.proof.alerts import (
     Stage,
     came_true,
     catch,
@@ -19,8 +21,6 @@ from leadsignal.alerts import (
     raise_alerts,
     set_stage,
 )
-from leadsignal.churn import find_ends
-from leadsignal.project import Project
 
 START = pd.Timestamp("2021-01-04")
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.audit import holm
-from leadsignal.matching import TENURE_WITHIN, MatchedSets, match_ends
+from leadsignal.proof.audit import holm
+from leadsignal.proof.matching import TENURE_WITHIN, MatchedSets, match_ends
 
 
 @pytest.fixture(scope="module")

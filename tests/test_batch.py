@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.batch import dates_to_score
 from leadsignal.cli import main
-from leadsignal.learners import Boosting
-from leadsignal.scores import write_scores
-from leadsignal.stacking import design
-from leadsignal.trees import tree_scores
+from leadsignal.hazards.learners import Boosting
+from leadsignal.hazards.stacking import design
+from leadsignal.hazards.trees import tree_scores
+from leadsignal.scoring.batch import dates_to_score
+from leadsignal.scoring.scores import write_scores
 
 ROOT = Path(__file__).parents[1]
 

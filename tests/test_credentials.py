@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from leadsignal.credentials import Source, hide_secrets, is_secret_name, open_source, secret_in
 from leadsignal.errors import ProjectError, SourceError
 from leadsignal.project import read_project
+from leadsignal.settings.credentials import (
+    Source,
+    hide_secrets,
+    is_secret_name,
+    open_source,
+    secret_in,
+)
 
 SECRET = "hunter2 ü/@:%&'\"\\"
 

@@ -20,7 +20,7 @@ from leadsignal.discovery.findings import _apart, _comments
 from leadsignal.discovery.matched import chances_of, matched_sets
 from leadsignal.discovery.measured import measured_results
 from leadsignal.discovery.states import adoption_states
-from leadsignal.engine.dialect import day_number
+from leadsignal.intake.dialect import day_number
 
 mpl.use("Agg")
 PLANTED = {"reconciliation_completed", "close_review_held"}

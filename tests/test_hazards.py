@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leadsignal.features import Features
-from leadsignal.hazards import Hazards, fit_hazards
-from leadsignal.stacking import design, stack, step_ends
+from leadsignal.hazards.blend import Hazards, fit_hazards
+from leadsignal.hazards.features import Features
+from leadsignal.hazards.stacking import design, stack, step_ends
 
 NAN = np.nan
 

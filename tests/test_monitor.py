@@ -13,16 +13,12 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.alerts import on_grid
-from leadsignal.batch import tables_of_runs
-from leadsignal.calendar_phase import find_comparable
 from leadsignal.cli import main
 from leadsignal.errors import InputError, OptionError
-from leadsignal.holdout import check_contacts
-from leadsignal.monitor import LEAST_SHIFT, _of_outcomes
-from leadsignal.pace import Pace, judge_pace, told_after
-from leadsignal.proportions import Share
-from leadsignal.realised import (
+from leadsignal.monitoring.calendar_phase import find_comparable
+from leadsignal.monitoring.monitor import LEAST_SHIFT, _of_outcomes
+from leadsignal.monitoring.pace import Pace, judge_pace, told_after
+from leadsignal.monitoring.realised import (
     Realised,
     alert_volume,
     difference_of,
@@ -30,7 +26,11 @@ from leadsignal.realised import (
     judge_arms,
     judge_outcomes,
 )
-from leadsignal.shifts import find_shifts, levels_of
+from leadsignal.monitoring.shifts import find_shifts, levels_of
+from leadsignal.proof.alerts import on_grid
+from leadsignal.scoring.batch import tables_of_runs
+from leadsignal.scoring.holdout import check_contacts
+from leadsignal.study.proportions import Share
 
 MONDAY = date(2023, 1, 2)
 WORKDAYS = np.tile([9.0, 10, 11, 10, 9, 0, 0], 104)
@@ -230,7 +230,7 @@ def test_a_level_that_swings_with_the_calendar_is_compared_with_its_own_phase(
 
     assert found(rows, range(104, 210)) == []
     assert named() >= 5
-    monkeypatch.setattr("leadsignal.calendar_phase.EXPLAINED", 0.0)
+    monkeypatch.setattr("leadsignal.monitoring.calendar_phase.EXPLAINED", 0.0)
     assert named() == 0
 
 

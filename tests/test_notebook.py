@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.batch import DateScored
-from leadsignal.foresight import Suspect, TotalsWarning
-from leadsignal.notebook import MOST_ROWS, shown
+from leadsignal.files.notebook import MOST_ROWS, shown
+from leadsignal.lifetimes.foresight import Suspect, TotalsWarning
 from leadsignal.panel import build_snapshot
+from leadsignal.scoring.batch import DateScored
 
 Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]
 ATTACK = "<script>alert(1)</script>"
@@ -54,7 +54,7 @@ def test_the_check_knows_a_generated_repr() -> None:
 def test_every_public_result_is_shown_as_people_read_it(name: str) -> None:
     kind = getattr(ls, name)
     assert not is_generated(kind), f"{name}: write a __repr__ of a few lines"
-    assert hasattr(kind, "_repr_html_"), f"{name}: write a _repr_html_, see leadsignal.notebook"
+    assert hasattr(kind, "_repr_html_"), f"{name}: write a _repr_html_ (files/notebook.py)"
 
 
 def test_what_is_left_out_is_there() -> None:

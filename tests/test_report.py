@@ -18,14 +18,14 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.churn import UNEXPECTED
 from leadsignal.cli import main
+from leadsignal.ends.churn import UNEXPECTED
 from leadsignal.errors import OptionError
 from leadsignal.report.bar_charts import Axis, Estimate, Part, Row, Stack, both, ranges, stacks
 from leadsignal.report.churn_page import SECTIONS
 from leadsignal.report.summary import MOST_CALLS, MOST_LISTED
 from leadsignal.report.wording import by_name, how_often, of_hundred, proof_text, reason_text
-from leadsignal.scores import open_steps
+from leadsignal.scoring.scores import open_steps
 
 ATTACK = '<script>alert("x")</script>'
 Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]

@@ -17,7 +17,7 @@ import pytest
 
 import leadsignal as ls
 from hostile_strings import FORMULAS, HOSTILE
-from leadsignal.scores import Scores, write_scores
+from leadsignal.scoring.scores import Scores, write_scores
 from leadsignal.tables import check_tables
 
 
@@ -157,7 +157,7 @@ def test_hostile_strings_do_nothing_in_pages(hostile: Path, hostile_scores: Scor
 
 
 def test_a_csv_keeps_what_is_no_formula(business_model: ls.ChurnModel, business: ls.Tables) -> None:
-    from leadsignal.scores import _harmless
+    from leadsignal.scoring.scores import _harmless
 
     assert [_harmless(x) for x in ("-12", "+4.5", "A-1", "mid", 3, None)] == [
         "-12", "+4.5", "A-1", "mid", 3, None,

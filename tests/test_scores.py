@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.scores import proven_effects, write_scores
+from leadsignal.scoring.scores import proven_effects, write_scores
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import leadsignal as ls
-from leadsignal.engine.dialect import DuckDB, Spark
 from leadsignal.engine.spark import Rows, staging_folder
+from leadsignal.intake.dialect import DuckDB, Spark
 from leadsignal.success import Process, SuccessAnalysis
 from random_tables import random_case
 from spark_session import missing, small_session

@@ -13,9 +13,9 @@ import pytest
 from sklearn.base import clone
 
 import leadsignal as ls
-from leadsignal.coding import Coding
-from leadsignal.lifetimes import FITTERS, simulated, true_survival
-from leadsignal.month_hazards import month_rows
+from leadsignal.lifetimes.coding import Coding
+from leadsignal.lifetimes.lifetime_model import FITTERS, simulated, true_survival
+from leadsignal.lifetimes.month_hazards import month_rows
 from leadsignal.survival import brier, concordance, fit_aft, fit_cox, kaplan_meier
 
 SAAS = Path(__file__).parent / "reference" / "saas_churn.csv"

@@ -11,7 +11,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.errors import OptionError
-from leadsignal.milestones import _wilson
+from leadsignal.tracking.milestones import _wilson
 
 ANALYSIS = ls.SuccessAnalysis.from_toml("""
 [tracking]

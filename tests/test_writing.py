@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from leadsignal import writing
 from leadsignal.errors import BusyError, OptionError, WriteError
-from leadsignal.locks import alone, clean_orphans, hold
-from leadsignal.writing import restore_folder, whole_file, whole_files, whole_folder
+from leadsignal.files import writing as writing
+from leadsignal.files.locks import alone, clean_orphans, hold
+from leadsignal.files.writing import restore_folder, whole_file, whole_files, whole_folder
 
 CALLS = ("open", "fsync", "rename", "replace", "link")
 """The calls to the operating system that writing makes, each of which may fail."""
@@ -194,7 +194,7 @@ def test_the_loser_is_told_who_writes(tmp_path: Path) -> None:
 RACER = """
 import sys, time
 from leadsignal.errors import BusyError
-from leadsignal.locks import alone
+from leadsignal.files.locks import alone
 for place in sys.stdin:
     place = place.strip()
     try:
@@ -237,7 +237,7 @@ LIMITED = """
 import resource, signal, sys
 from leadsignal.cli import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-import pandas, sklearn.ensemble, leadsignal.batch, leadsignal.model
+import pandas, sklearn.ensemble, leadsignal.scoring.batch, leadsignal.model.churn_model
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 sys.exit(main(sys.argv[2:]))
 """
@@ -248,7 +248,7 @@ def test_a_disk_that_ends_leaves_the_old_scores(
     most: int, business_folder: Path, business_model: Any, tmp_path: Path
 ) -> None:
     """A real refusal: no file of the process may grow beyond a size."""
-    from leadsignal.saved import save_model
+    from leadsignal.model.saved import save_model
 
     model = save_model(business_model, tmp_path / "model")
     out = tmp_path / "scores.csv"

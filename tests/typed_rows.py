@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from leadsignal.credentials import Source
 from leadsignal.project import Project, TableSource
 from leadsignal.schema import BY_NAME
+from leadsignal.settings.credentials import Source
 from leadsignal.sources.parts import literal, quoted
 
 SQL_TYPES = {

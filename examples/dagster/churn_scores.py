@@ -13,7 +13,7 @@ import sys
 import dagster as dg
 
 import leadsignal as ls
-from leadsignal.locks import alone
+from leadsignal.files.locks import alone
 
 WEEKS = dg.WeeklyPartitionsDefinition(start_date="2022-01-03", day_offset=1)
 

@@ -16,23 +16,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # `as` says that a name is handed on
-    from leadsignal.adopters import risk_if_adopted as risk_if_adopted
-    from leadsignal.adoption import Adoption as Adoption
-    from leadsignal.adoption import AdoptionCurves as AdoptionCurves
-    from leadsignal.adoption import adoption_curves as adoption_curves
-    from leadsignal.adoption import adoption_table as adoption_table
-    from leadsignal.attention import RedAccounts as RedAccounts
-    from leadsignal.attention import red_accounts as red_accounts
-    from leadsignal.audit import Audit as Audit
-    from leadsignal.audit import audit_indicators as audit_indicators
-    from leadsignal.backtest import Backtest as Backtest
-    from leadsignal.backtest import run_backtest as run_backtest
-    from leadsignal.bands import RiskBands as RiskBands
-    from leadsignal.bands import risk_bands as risk_bands
-    from leadsignal.batch import read_scores as read_scores
-    from leadsignal.batch import score_into as score_into
-    from leadsignal.churn import Ends as Ends
-    from leadsignal.churn import find_ends as find_ends
     from leadsignal.cohorts import Comparison as Comparison
     from leadsignal.cohorts import DatedCohorts as DatedCohorts
     from leadsignal.cohorts import Overview as Overview
@@ -42,7 +25,6 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.cohorts import comparison_names as comparison_names
     from leadsignal.cohorts import dated_cohorts as dated_cohorts
     from leadsignal.cohorts import process_effect as process_effect
-    from leadsignal.credentials import Source as Source
     from leadsignal.datasets import Simulation as Simulation
     from leadsignal.datasets import sample_folder as sample_folder
     from leadsignal.datasets import simulate as simulate
@@ -52,7 +34,14 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.drivers import HazardRatios as HazardRatios
     from leadsignal.drivers import cumulative_incidence as cumulative_incidence
     from leadsignal.drivers import hazard_ratios as hazard_ratios
-    from leadsignal.encoding import IndicatorEncoder as IndicatorEncoder
+    from leadsignal.ends.churn import Ends as Ends
+    from leadsignal.ends.churn import find_ends as find_ends
+    from leadsignal.ends.rescues import Rescues as Rescues
+    from leadsignal.ends.rescues import find_rescues as find_rescues
+    from leadsignal.ends.retention import Retention as Retention
+    from leadsignal.ends.retention import retention_table as retention_table
+    from leadsignal.engine.spark_tables import SparkTables as SparkTables
+    from leadsignal.engine.spark_tables import read_spark_tables as read_spark_tables
     from leadsignal.errors import Fault as Fault
     from leadsignal.errors import LeadsignalError as LeadsignalError
     from leadsignal.errors import ModelError as ModelError
@@ -61,20 +50,7 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.errors import SourceError as SourceError
     from leadsignal.errors import SuccessAnalysisError as SuccessAnalysisError
     from leadsignal.errors import TablesError as TablesError
-    from leadsignal.explanation import Explanation as Explanation
-    from leadsignal.explanation import Importance as Importance
-    from leadsignal.explanation import explain_account as explain_account
-    from leadsignal.explanation import subject_importance as subject_importance
-    from leadsignal.fit import Fit as Fit
-    from leadsignal.fit import fit_by as fit_by
-    from leadsignal.fit import reasons_to_buy as reasons_to_buy
-    from leadsignal.foresight import TotalsWarning as TotalsWarning
-    from leadsignal.gaps import SuccessGaps as SuccessGaps
-    from leadsignal.gaps import find_success_gaps as find_success_gaps
-    from leadsignal.health import HealthAudit as HealthAudit
-    from leadsignal.health import audit_health as audit_health
-    from leadsignal.holdout import hold_out as hold_out
-    from leadsignal.holdout import read_contacts as read_contacts
+    from leadsignal.hazards.encoding import IndicatorEncoder as IndicatorEncoder
     from leadsignal.interviews import BullseyePage as BullseyePage
     from leadsignal.interviews import Distilled as Distilled
     from leadsignal.interviews import InterviewError as InterviewError
@@ -84,23 +60,25 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.interviews import distil as distil
     from leadsignal.interviews import read_interviews as read_interviews
     from leadsignal.interviews import write_interview_kit as write_interview_kit
-    from leadsignal.later import LaterRetention as LaterRetention
-    from leadsignal.later import later_retention as later_retention
-    from leadsignal.lifetimes import LifetimeForecast as LifetimeForecast
-    from leadsignal.lifetimes import LifetimeModel as LifetimeModel
-    from leadsignal.measured import ResultHistory as ResultHistory
-    from leadsignal.measured import ResultsAroundAdoption as ResultsAroundAdoption
-    from leadsignal.measured import result_history as result_history
-    from leadsignal.measured import results_around_adoption as results_around_adoption
-    from leadsignal.milestones import MilestoneCalendar as MilestoneCalendar
-    from leadsignal.milestones import milestone_calendar as milestone_calendar
-    from leadsignal.model import ChurnModel as ChurnModel
-    from leadsignal.model import Forecast as Forecast
-    from leadsignal.monitor import Finding as Finding
-    from leadsignal.monitor import Monitoring as Monitoring
-    from leadsignal.monitor import monitor_scores as monitor_scores
-    from leadsignal.order import OrderInTime as OrderInTime
-    from leadsignal.order import order_in_time as order_in_time
+    from leadsignal.lifetimes.foresight import TotalsWarning as TotalsWarning
+    from leadsignal.lifetimes.lifetime_model import LifetimeForecast as LifetimeForecast
+    from leadsignal.lifetimes.lifetime_model import LifetimeModel as LifetimeModel
+    from leadsignal.lifetimes.totals import CustomerTotals as CustomerTotals
+    from leadsignal.lifetimes.totals import read_totals as read_totals
+    from leadsignal.model.adopters import risk_if_adopted as risk_if_adopted
+    from leadsignal.model.bands import RiskBands as RiskBands
+    from leadsignal.model.bands import risk_bands as risk_bands
+    from leadsignal.model.churn_model import ChurnModel as ChurnModel
+    from leadsignal.model.churn_model import Forecast as Forecast
+    from leadsignal.model.explanation import Explanation as Explanation
+    from leadsignal.model.explanation import Importance as Importance
+    from leadsignal.model.explanation import explain_account as explain_account
+    from leadsignal.model.explanation import subject_importance as subject_importance
+    from leadsignal.model.saved import load_model as load_model
+    from leadsignal.model.saved import save_model as save_model
+    from leadsignal.monitoring.monitor import Finding as Finding
+    from leadsignal.monitoring.monitor import Monitoring as Monitoring
+    from leadsignal.monitoring.monitor import monitor_scores as monitor_scores
     from leadsignal.panel import Panel as Panel
     from leadsignal.panel import PanelWritten as PanelWritten
     from leadsignal.panel import adoption_episodes as adoption_episodes
@@ -109,6 +87,16 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.panel import write_panel as write_panel
     from leadsignal.project import Project as Project
     from leadsignal.project import read_project as read_project
+    from leadsignal.proof.audit import Audit as Audit
+    from leadsignal.proof.audit import audit_indicators as audit_indicators
+    from leadsignal.proof.backtest import Backtest as Backtest
+    from leadsignal.proof.backtest import run_backtest as run_backtest
+    from leadsignal.proof.health import HealthAudit as HealthAudit
+    from leadsignal.proof.health import audit_health as audit_health
+    from leadsignal.proof.order import OrderInTime as OrderInTime
+    from leadsignal.proof.order import order_in_time as order_in_time
+    from leadsignal.proof.tuning import Tuning as Tuning
+    from leadsignal.proof.tuning import tune_model as tune_model
     from leadsignal.report import Findings as Findings
     from leadsignal.report import gather_findings as gather_findings
     from leadsignal.report import report_page as report_page
@@ -116,47 +104,51 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.report import summarise as summarise
     from leadsignal.report import write_report as write_report
     from leadsignal.report import write_review as write_review
-    from leadsignal.rescues import Rescues as Rescues
-    from leadsignal.rescues import find_rescues as find_rescues
-    from leadsignal.retention import Retention as Retention
-    from leadsignal.retention import retention_table as retention_table
     from leadsignal.review import Review as Review
     from leadsignal.review import review_account as review_account
-    from leadsignal.saved import load_model as load_model
-    from leadsignal.saved import save_model as save_model
-    from leadsignal.scores import Scores as Scores
-    from leadsignal.scores import score_accounts as score_accounts
-    from leadsignal.scores import score_panel as score_panel
-    from leadsignal.scores_table import ScoresWritten as ScoresWritten
-    from leadsignal.scores_table import write_scores_to as write_scores_to
-    from leadsignal.spark_panel import SparkPanel as SparkPanel
-    from leadsignal.spark_panel import build_spark_panel as build_spark_panel
-    from leadsignal.spark_tables import SparkTables as SparkTables
-    from leadsignal.spark_tables import read_spark_tables as read_spark_tables
+    from leadsignal.scoring.batch import read_scores as read_scores
+    from leadsignal.scoring.batch import score_into as score_into
+    from leadsignal.scoring.holdout import hold_out as hold_out
+    from leadsignal.scoring.holdout import read_contacts as read_contacts
+    from leadsignal.scoring.scores import Scores as Scores
+    from leadsignal.scoring.scores import score_accounts as score_accounts
+    from leadsignal.scoring.scores import score_panel as score_panel
+    from leadsignal.scoring.scores_table import ScoresWritten as ScoresWritten
+    from leadsignal.scoring.scores_table import write_scores_to as write_scores_to
+    from leadsignal.scoring.spark_panel import SparkPanel as SparkPanel
+    from leadsignal.scoring.spark_panel import build_spark_panel as build_spark_panel
+    from leadsignal.settings.credentials import Source as Source
+    from leadsignal.study.fit import Fit as Fit
+    from leadsignal.study.fit import fit_by as fit_by
+    from leadsignal.study.fit import reasons_to_buy as reasons_to_buy
+    from leadsignal.study.gaps import SuccessGaps as SuccessGaps
+    from leadsignal.study.gaps import find_success_gaps as find_success_gaps
+    from leadsignal.study.later import LaterRetention as LaterRetention
+    from leadsignal.study.later import later_retention as later_retention
+    from leadsignal.study.successful import Successful as Successful
+    from leadsignal.study.successful import most_successful as most_successful
     from leadsignal.success import SuccessAnalysis as SuccessAnalysis
     from leadsignal.success import read_success_analysis as read_success_analysis
-    from leadsignal.successful import Successful as Successful
-    from leadsignal.successful import most_successful as most_successful
     from leadsignal.tables import Tables as Tables
     from leadsignal.tables import check_tables as check_tables
     from leadsignal.tables import read_tables as read_tables
     from leadsignal.today import Today as Today
-    from leadsignal.totals import CustomerTotals as CustomerTotals
-    from leadsignal.totals import read_totals as read_totals
-    from leadsignal.tuning import Tuning as Tuning
-    from leadsignal.tuning import tune_model as tune_model
+    from leadsignal.tracking.adoption import Adoption as Adoption
+    from leadsignal.tracking.adoption import AdoptionCurves as AdoptionCurves
+    from leadsignal.tracking.adoption import adoption_curves as adoption_curves
+    from leadsignal.tracking.adoption import adoption_table as adoption_table
+    from leadsignal.tracking.attention import RedAccounts as RedAccounts
+    from leadsignal.tracking.attention import red_accounts as red_accounts
+    from leadsignal.tracking.measured import ResultHistory as ResultHistory
+    from leadsignal.tracking.measured import ResultsAroundAdoption as ResultsAroundAdoption
+    from leadsignal.tracking.measured import result_history as result_history
+    from leadsignal.tracking.measured import results_around_adoption as results_around_adoption
+    from leadsignal.tracking.milestones import MilestoneCalendar as MilestoneCalendar
+    from leadsignal.tracking.milestones import milestone_calendar as milestone_calendar
 
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "adopters": ("risk_if_adopted",),
-    "adoption": ("Adoption", "AdoptionCurves", "adoption_curves", "adoption_table"),
-    "attention": ("RedAccounts", "red_accounts"),
-    "audit": ("Audit", "audit_indicators"),
-    "backtest": ("Backtest", "run_backtest"),
-    "bands": ("RiskBands", "risk_bands"),
-    "batch": ("read_scores", "score_into"),
-    "churn": ("Ends", "find_ends"),
     "cohorts": (
         "Comparison",
         "DatedCohorts",
@@ -168,11 +160,13 @@ _ROOMS = {
         "dated_cohorts",
         "process_effect",
     ),
-    "credentials": ("Source",),
     "datasets": ("Simulation", "sample_folder", "simulate"),
     "discovery": ("Discovery", "discover_processes"),
     "drivers": ("CumulativeIncidence", "HazardRatios", "cumulative_incidence", "hazard_ratios"),
-    "encoding": ("IndicatorEncoder",),
+    "ends.churn": ("Ends", "find_ends"),
+    "ends.rescues": ("Rescues", "find_rescues"),
+    "ends.retention": ("Retention", "retention_table"),
+    "engine.spark_tables": ("SparkTables", "read_spark_tables"),
     "errors": (
         "Fault",
         "LeadsignalError",
@@ -183,12 +177,7 @@ _ROOMS = {
         "SuccessAnalysisError",
         "TablesError",
     ),
-    "explanation": ("Explanation", "Importance", "explain_account", "subject_importance"),
-    "fit": ("Fit", "fit_by", "reasons_to_buy"),
-    "foresight": ("TotalsWarning",),
-    "gaps": ("SuccessGaps", "find_success_gaps"),
-    "health": ("HealthAudit", "audit_health"),
-    "holdout": ("hold_out", "read_contacts"),
+    "hazards.encoding": ("IndicatorEncoder",),
     "interviews": (
         "BullseyePage",
         "Distilled",
@@ -200,18 +189,15 @@ _ROOMS = {
         "read_interviews",
         "write_interview_kit",
     ),
-    "later": ("LaterRetention", "later_retention"),
-    "lifetimes": ("LifetimeForecast", "LifetimeModel"),
-    "measured": (
-        "ResultHistory",
-        "ResultsAroundAdoption",
-        "result_history",
-        "results_around_adoption",
-    ),
-    "milestones": ("MilestoneCalendar", "milestone_calendar"),
-    "model": ("ChurnModel", "Forecast"),
-    "monitor": ("Finding", "Monitoring", "monitor_scores"),
-    "order": ("OrderInTime", "order_in_time"),
+    "lifetimes.foresight": ("TotalsWarning",),
+    "lifetimes.lifetime_model": ("LifetimeForecast", "LifetimeModel"),
+    "lifetimes.totals": ("CustomerTotals", "read_totals"),
+    "model.adopters": ("risk_if_adopted",),
+    "model.bands": ("RiskBands", "risk_bands"),
+    "model.churn_model": ("ChurnModel", "Forecast"),
+    "model.explanation": ("Explanation", "Importance", "explain_account", "subject_importance"),
+    "model.saved": ("load_model", "save_model"),
+    "monitoring.monitor": ("Finding", "Monitoring", "monitor_scores"),
     "panel": (
         "Panel",
         "PanelWritten",
@@ -221,6 +207,11 @@ _ROOMS = {
         "write_panel",
     ),
     "project": ("Project", "read_project"),
+    "proof.audit": ("Audit", "audit_indicators"),
+    "proof.backtest": ("Backtest", "run_backtest"),
+    "proof.health": ("HealthAudit", "audit_health"),
+    "proof.order": ("OrderInTime", "order_in_time"),
+    "proof.tuning": ("Tuning", "tune_model"),
     "report": (
         "Findings",
         "gather_findings",
@@ -230,20 +221,29 @@ _ROOMS = {
         "write_report",
         "write_review",
     ),
-    "rescues": ("Rescues", "find_rescues"),
-    "retention": ("Retention", "retention_table"),
     "review": ("Review", "review_account"),
-    "saved": ("load_model", "save_model"),
-    "scores": ("Scores", "score_accounts", "score_panel"),
-    "scores_table": ("ScoresWritten", "write_scores_to"),
-    "spark_panel": ("SparkPanel", "build_spark_panel"),
-    "spark_tables": ("SparkTables", "read_spark_tables"),
+    "scoring.batch": ("read_scores", "score_into"),
+    "scoring.holdout": ("hold_out", "read_contacts"),
+    "scoring.scores": ("Scores", "score_accounts", "score_panel"),
+    "scoring.scores_table": ("ScoresWritten", "write_scores_to"),
+    "scoring.spark_panel": ("SparkPanel", "build_spark_panel"),
+    "settings.credentials": ("Source",),
+    "study.fit": ("Fit", "fit_by", "reasons_to_buy"),
+    "study.gaps": ("SuccessGaps", "find_success_gaps"),
+    "study.later": ("LaterRetention", "later_retention"),
+    "study.successful": ("Successful", "most_successful"),
     "success": ("SuccessAnalysis", "read_success_analysis"),
-    "successful": ("Successful", "most_successful"),
     "tables": ("Tables", "check_tables", "read_tables"),
     "today": ("Today",),
-    "totals": ("CustomerTotals", "read_totals"),
-    "tuning": ("Tuning", "tune_model"),
+    "tracking.adoption": ("Adoption", "AdoptionCurves", "adoption_curves", "adoption_table"),
+    "tracking.attention": ("RedAccounts", "red_accounts"),
+    "tracking.measured": (
+        "ResultHistory",
+        "ResultsAroundAdoption",
+        "result_history",
+        "results_around_adoption",
+    ),
+    "tracking.milestones": ("MilestoneCalendar", "milestone_calendar"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

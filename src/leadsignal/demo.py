@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.datasets import sample_folder
-from leadsignal.model import ChurnModel
+from leadsignal.model.churn_model import ChurnModel
+from leadsignal.model.saved import save_model
 from leadsignal.panel import Panel, build_panel
 from leadsignal.project import read_project
-from leadsignal.saved import save_model
-from leadsignal.scores import Scores, score_accounts, write_scores
+from leadsignal.scoring.scores import Scores, score_accounts, write_scores
 from leadsignal.success import read_success_analysis
 from leadsignal.tables import Tables, read_tables
 

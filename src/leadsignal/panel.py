@@ -24,13 +24,13 @@ from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
 from leadsignal.errors import OptionError
+from leadsignal.files.writing import whole_file
 from leadsignal.indicators import Indicator
 from leadsignal.project import ENGINES, Engine
-from leadsignal.settings import one_of
+from leadsignal.settings.toml_files import one_of
 from leadsignal.sources.parts import literal
 from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
-from leadsignal.writing import whole_file
 
 if TYPE_CHECKING:
     import duckdb

@@ -9,10 +9,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from leadsignal.credentials import Source, is_url, secret_in
 from leadsignal.errors import Fault, OptionError, ProjectError
 from leadsignal.schema import BY_NAME, TABLES
-from leadsignal.settings import (
+from leadsignal.settings.credentials import Source, is_url, secret_in
+from leadsignal.settings.sources import ELSEWHERE, a_table_name, take_sources
+from leadsignal.settings.spelling import AS_WE_WRITE, Spelling, a_date_order, a_decimal_sign
+from leadsignal.settings.toml_files import (
     Settings,
     a_day,
     a_duration,
@@ -23,8 +25,6 @@ from leadsignal.settings import (
     share,
     texts,
 )
-from leadsignal.source_settings import ELSEWHERE, a_table_name, take_sources
-from leadsignal.spelling import AS_WE_WRITE, Spelling, a_date_order, a_decimal_sign
 
 PROJECT_FILE = "leadsignal.toml"
 ANALYSIS_FILE = "success.toml"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import Fault, OptionError, SuccessAnalysisError
-from leadsignal.settings import (
+from leadsignal.settings.toml_files import (
     Settings,
     a_duration,
     a_text,

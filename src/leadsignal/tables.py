@@ -10,16 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cells import sql_type
-from leadsignal.dialect import Dialect, DuckDB
-from leadsignal.door import AttributeKind, Door
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
-from leadsignal.intake import Loaded, with_options
-from leadsignal.notices import Notice, find_notices
+from leadsignal.intake.cells import sql_type
+from leadsignal.intake.dialect import Dialect, DuckDB
+from leadsignal.intake.door import AttributeKind, Door
+from leadsignal.intake.loading import Loaded, with_options
+from leadsignal.intake.notices import Notice, find_notices
+from leadsignal.intake.store import Store
 from leadsignal.project import Project, TableSource, read_project
 from leadsignal.schema import BY_NAME, Column
-from leadsignal.settings import a_day, one_of
-from leadsignal.store import Store
+from leadsignal.settings.toml_files import a_day, one_of
 
 if TYPE_CHECKING:
     import duckdb

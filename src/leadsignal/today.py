@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.errors import OptionError
-from leadsignal.notebook import shown
+from leadsignal.files.notebook import shown
 from leadsignal.panel import Panel, adoption_episodes, build_snapshot
 from leadsignal.standing import results_over_time, standings
 from leadsignal.success import SuccessAnalysis

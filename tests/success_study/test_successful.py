@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.proportions import Share
 from leadsignal.standing import results_over_time, standings
-from leadsignal.yardsticks import best, spearman
+from leadsignal.study.proportions import Share
+from leadsignal.study.yardsticks import best, spearman
 
 
 def tables_of(

@@ -17,11 +17,11 @@ from leadsignal.cli.inputs import (
 from leadsignal.cli.printing import done, progress_bar, say
 
 if TYPE_CHECKING:
-    from leadsignal.batch import DateScored
-    from leadsignal.credentials import Source
     from leadsignal.project import Project
-    from leadsignal.record import RunRecord
-    from leadsignal.scores import Scores
+    from leadsignal.scoring.batch import DateScored
+    from leadsignal.scoring.record import RunRecord
+    from leadsignal.scoring.scores import Scores
+    from leadsignal.settings.credentials import Source
     from leadsignal.tables import Tables
 
 IN_PART = 4
@@ -63,12 +63,12 @@ def add_commands(commands: Any) -> None:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from leadsignal.feeds import without_late_feeds
-    from leadsignal.locks import alone
-    from leadsignal.model import ChurnModel
+    from leadsignal.files.locks import alone
+    from leadsignal.model.churn_model import ChurnModel
+    from leadsignal.model.saved import save_model
     from leadsignal.panel import build_panel
-    from leadsignal.record import recorded
-    from leadsignal.saved import save_model
+    from leadsignal.scoring.feeds import without_late_feeds
+    from leadsignal.scoring.record import recorded
 
     with alone(options.out), recorded("fit", options.out) as record:
         project = read_options(options)
@@ -111,9 +111,9 @@ def _tell(options: argparse.Namespace, told: Any) -> None:
 
 
 def _score(options: argparse.Namespace) -> int:
-    from leadsignal.locks import alone
-    from leadsignal.record import recorded
-    from leadsignal.saved import load_model
+    from leadsignal.files.locks import alone
+    from leadsignal.model.saved import load_model
+    from leadsignal.scoring.record import recorded
 
     project = read_options(options)
     options.source = _source(options, project)
@@ -135,7 +135,7 @@ def _score(options: argparse.Namespace) -> int:
 def _place(options: argparse.Namespace) -> Path:
     """Return the output, or what stands for it where scores go to a database only."""
     from leadsignal.errors import OptionError
-    from leadsignal.record import ENDING, table_place
+    from leadsignal.scoring.record import ENDING, table_place
 
     if options.out is not None:
         if options.record:
@@ -156,8 +156,8 @@ def _score_table(
     options: argparse.Namespace, model: Any, tables: Tables, record: RunRecord, place: Path
 ) -> int:
     """Score into a table of a database and nowhere else."""
-    from leadsignal.batch import note_scored
-    from leadsignal.scores import score_accounts
+    from leadsignal.scoring.batch import note_scored
+    from leadsignal.scoring.scores import score_accounts
 
     with record.stage("score"), progress_bar(options, "scoring") as progress:
         scores = score_accounts(model, tables, progress=progress)
@@ -180,7 +180,7 @@ def _is_file(path: Path) -> bool:
 
 def _check_out(options: argparse.Namespace) -> None:
     from leadsignal.errors import OptionError
-    from leadsignal.scores import check_ending
+    from leadsignal.scoring.scores import check_ending
 
     if options.out.suffix and not options.out.is_dir():
         check_ending(options.out)
@@ -193,8 +193,8 @@ def _check_out(options: argparse.Namespace) -> None:
 
 
 def _score_file(options: argparse.Namespace, model: Any, tables: Any, record: RunRecord) -> int:
-    from leadsignal.batch import write_recorded
-    from leadsignal.scores import score_accounts
+    from leadsignal.scoring.batch import write_recorded
+    from leadsignal.scoring.scores import score_accounts
 
     with record.stage("score"), progress_bar(options, "scoring") as progress:
         scores = score_accounts(model, tables, progress=progress)
@@ -203,7 +203,7 @@ def _score_file(options: argparse.Namespace, model: Any, tables: Any, record: Ru
 
 
 def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: RunRecord) -> int:
-    from leadsignal.batch import score_into
+    from leadsignal.scoring.batch import score_into
 
     with progress_bar(options, "scoring") as progress:
         dates = score_into(
@@ -230,9 +230,9 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
 
 def _write_csv(options: argparse.Namespace, newest: DateScored) -> None:
     """Write the newest scores for people; from the folder, where they were there already."""
-    from leadsignal.batch import read_scores
-    from leadsignal.scores import write_rows
-    from leadsignal.writing import whole_file
+    from leadsignal.files.writing import whole_file
+    from leadsignal.scoring.batch import read_scores
+    from leadsignal.scoring.scores import write_rows
 
     if options.csv and newest.path.is_file():
         with whole_file(options.csv) as part:
@@ -240,8 +240,8 @@ def _write_csv(options: argparse.Namespace, newest: DateScored) -> None:
 
 
 def _told_scores(options: argparse.Namespace, scores: Scores, told: dict[str, Any]) -> int:
-    from leadsignal.scores import write_scores
-    from leadsignal.scores_table import write_scores_to
+    from leadsignal.scoring.scores import write_scores
+    from leadsignal.scoring.scores_table import write_scores_to
 
     if options.csv:
         write_scores(scores, options.csv)
@@ -258,9 +258,9 @@ def _told_scores(options: argparse.Namespace, scores: Scores, told: dict[str, An
 
 def _source(options: argparse.Namespace, project: Project) -> Source | None:
     """Return the source that --to-table is in, if it is given; refuse what cannot be meant."""
-    from leadsignal.credentials import open_source
     from leadsignal.errors import OptionError
-    from leadsignal.settings import one_of
+    from leadsignal.settings.credentials import open_source
+    from leadsignal.settings.toml_files import one_of
 
     if not options.out and not options.to_table:
         raise OptionError("there is no word of where to write", "Give --out, --to-table, or both")

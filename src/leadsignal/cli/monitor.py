@@ -30,9 +30,9 @@ def add_commands(commands: Any) -> None:
 
 
 def _monitor(options: argparse.Namespace) -> int:
-    from leadsignal.batch import read_scores, tables_of_runs
-    from leadsignal.holdout import read_contacts
-    from leadsignal.monitor import monitor_scores
+    from leadsignal.monitoring.monitor import monitor_scores
+    from leadsignal.scoring.batch import read_scores, tables_of_runs
+    from leadsignal.scoring.holdout import read_contacts
 
     scores = read_scores(options.scores)
     contacts = read_contacts(options.contacts) if options.contacts else None

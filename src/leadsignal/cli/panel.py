@@ -17,8 +17,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _panel(options: argparse.Namespace) -> int:
+    from leadsignal.files.writing import whole_file
     from leadsignal.panel import build_panel, write_panel
-    from leadsignal.writing import whole_file
 
     project = read_options(options)
     tables, analysis = read_given_tables(options, project), read_analysis(project)

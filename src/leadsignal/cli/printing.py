@@ -21,7 +21,7 @@ def say(options: argparse.Namespace, text: object) -> None:
 
 def write_json(content: dict[str, Any], path: str) -> None:
     """Write JSON to a file, or to stdout where the path is `-`."""
-    from leadsignal.writing import whole_file
+    from leadsignal.files.writing import whole_file
 
     text = json.dumps(content, indent=2, default=str) + "\n"
     if path == "-":

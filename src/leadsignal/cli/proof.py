@@ -23,8 +23,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from leadsignal.audit import audit_indicators
-    from leadsignal.churn import find_ends
+    from leadsignal.ends.churn import find_ends
+    from leadsignal.proof.audit import audit_indicators
 
     _, panel = build_given_panel(options)
     with progress_bar(options, "audit") as progress:
@@ -35,7 +35,7 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _backtest(options: argparse.Namespace) -> int:
-    from leadsignal.backtest import run_backtest
+    from leadsignal.proof.backtest import run_backtest
 
     _, panel = build_given_panel(options)
     with progress_bar(options, "backtest") as progress:

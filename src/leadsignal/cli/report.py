@@ -10,10 +10,10 @@ from leadsignal.cli.inputs import ESTIMATORS, build_given_panel, new_command
 from leadsignal.cli.printing import done, progress_bar, say
 
 if TYPE_CHECKING:
-    from leadsignal.backtest import Backtest
-    from leadsignal.model import ChurnModel
+    from leadsignal.model.churn_model import ChurnModel
     from leadsignal.panel import Panel
-    from leadsignal.scores import Scores
+    from leadsignal.proof.backtest import Backtest
+    from leadsignal.scoring.scores import Scores
     from leadsignal.tables import Tables
 
 DONE_IN_PART = 4
@@ -32,10 +32,10 @@ def add_commands(commands: Any) -> None:
 def _report(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
+    from leadsignal.files.writing import whole_file
+    from leadsignal.model.saved import load_model
     from leadsignal.report import gather_findings, report_page, summarise
     from leadsignal.report.churn_page import checked_path
-    from leadsignal.saved import load_model
-    from leadsignal.writing import whole_file
 
     path = checked_path(options.out)  # What cannot be written is told before the work.
     model = load_model(options.model) if options.model else None
@@ -60,8 +60,8 @@ def _report(options: argparse.Namespace) -> int:
 def _backtest(
     options: argparse.Namespace, panel: Panel, missing: dict[str, str]
 ) -> Backtest | None:
-    from leadsignal.backtest import run_backtest
     from leadsignal.errors import ModelError, OptionError
+    from leadsignal.proof.backtest import run_backtest
 
     if options.origins < 1:
         raise OptionError(f"origins is {options.origins}", "Give 1 or more cut-offs")
@@ -86,8 +86,8 @@ def _scores(
     missing: dict[str, str],
 ) -> Scores | None:
     from leadsignal.errors import ModelError
-    from leadsignal.model import ChurnModel
-    from leadsignal.scores import score_accounts
+    from leadsignal.model.churn_model import ChurnModel
+    from leadsignal.scoring.scores import score_accounts
     from leadsignal.today import Today
 
     try:

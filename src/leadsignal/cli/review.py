@@ -24,9 +24,9 @@ def add_commands(commands: Any) -> None:
 
 
 def _review(options: argparse.Namespace) -> int:
+    from leadsignal.model.saved import load_model
     from leadsignal.report import write_review
     from leadsignal.review import review_account
-    from leadsignal.saved import load_model
 
     model = load_model(options.model) if options.model else None
     project = read_options(options)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.notebook import shown
+from leadsignal.files.notebook import shown
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
 if TYPE_CHECKING:

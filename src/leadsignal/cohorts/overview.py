@@ -16,7 +16,7 @@ from leadsignal.cohorts.side_by_side import compare_dated
 from leadsignal.cohorts.wording import best_of
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.notebook import shown
+from leadsignal.files.notebook import shown
 from leadsignal.success import SuccessAnalysis
 from leadsignal.today import Today
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.cohorts.comparison import FEWEST, TITLES, Comparison, Contrast
 from leadsignal.errors import OptionError
-from leadsignal.writing import whole_file
+from leadsignal.files.writing import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,7 @@ from leadsignal.datasets.oracle import PROCESSES, Truth
 from leadsignal.datasets.tables import Period, build_tables
 from leadsignal.datasets.who import draw_accounts, draw_return
 from leadsignal.errors import OptionError
-from leadsignal.notebook import shown
+from leadsignal.files.notebook import shown
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from leadsignal.cohorts.covariates import columns_of
 from leadsignal.drivers.coding import SKEWED, skewness
 from leadsignal.errors import OptionError
 from leadsignal.panel import Panel
-from leadsignal.settings import one_of
+from leadsignal.settings.toml_files import one_of
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
 if TYPE_CHECKING:

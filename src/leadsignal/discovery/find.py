@@ -18,8 +18,8 @@ from leadsignal.discovery.matched import matched_sets
 from leadsignal.discovery.measured import measured_results
 from leadsignal.discovery.states import adoption_states
 from leadsignal.durations import days_in
-from leadsignal.engine.dialect import day_number
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.intake.dialect import day_number
 from leadsignal.panel import Panel, build_panel
 from leadsignal.survival.inputs import Bools, Ints
 

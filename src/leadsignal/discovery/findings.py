@@ -108,7 +108,7 @@ class Discovery:
 
         Raises ModelError where no process is named.
         """
-        from leadsignal.writing import whole_file
+        from leadsignal.files.writing import whole_file
 
         self.analysis()
         with whole_file(path) as part:
@@ -144,7 +144,7 @@ class Discovery:
         """Draw ``plot`` into a picture file (.png, .svg, .pdf); return its path."""
         import matplotlib.pyplot as plt
 
-        from leadsignal.writing import whole_file
+        from leadsignal.files.writing import whole_file
 
         figure = cast("Figure", self.plot().figure)
         with whole_file(path) as part:

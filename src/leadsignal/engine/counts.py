@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leadsignal.engine.dialect import Dialect
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.indicators.declare import Running, Standing, Trailing, Where
+from leadsignal.intake.dialect import Dialect
 from leadsignal.schema import BY_NAME
 
 Count = Trailing | Standing | Running

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from leadsignal.engine.dialect import GRID_ORIGIN, Dialect, DuckDB
+from leadsignal.intake.dialect import GRID_ORIGIN, Dialect, DuckDB
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from datetime import date
 from typing import Literal, Protocol
 
 from leadsignal.engine.build import Recipe
-from leadsignal.engine.dialect import Dialect, DuckDB, day_number
 from leadsignal.engine.grid import Grid, Source
 from leadsignal.errors import OptionError
 from leadsignal.indicators import ROW_COLUMNS, Given, declare_indicators
+from leadsignal.intake.dialect import Dialect, DuckDB, day_number
 from leadsignal.project import Project
 from leadsignal.schema import BY_NAME
 from leadsignal.success import SuccessAnalysis

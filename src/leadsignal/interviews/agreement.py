@@ -12,7 +12,7 @@ from statistics import median_low
 from typing import Any
 
 from leadsignal.interviews.answers import Interview, ToldProcess
-from leadsignal.proportions import Share
+from leadsignal.study.proportions import Share
 from leadsignal.success import Process
 
 ALIKE = 0.8

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import Fault, InputError, OptionError
+from leadsignal.files.notebook import shown
 from leadsignal.interviews.form import (
     BEGIN,
     MOST,
@@ -24,8 +25,7 @@ from leadsignal.interviews.form import (
     read_header,
 )
 from leadsignal.interviews.kit import README
-from leadsignal.notebook import shown
-from leadsignal.settings import a_day, a_duration, near, positive, whole
+from leadsignal.settings.toml_files import a_day, a_duration, near, positive, whole
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
+from leadsignal.files.writing import whole_file
 from leadsignal.interviews.form import MOST, markdown, one_line
 from leadsignal.success import Bullseye, Process, SuccessAnalysis
-from leadsignal.writing import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd

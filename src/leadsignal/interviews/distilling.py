@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.writing import whole_file
 from leadsignal.interviews.agreement import (
     Agreement,
     count_processes,
@@ -16,10 +17,9 @@ from leadsignal.interviews.agreement import (
 )
 from leadsignal.interviews.answers import Interview, Interviews
 from leadsignal.interviews.form import MOST
-from leadsignal.settings import one_of
+from leadsignal.settings.toml_files import one_of
 from leadsignal.standing import attributes_on
 from leadsignal.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
-from leadsignal.writing import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd

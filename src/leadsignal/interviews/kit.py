@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
+from leadsignal.files.notebook import shown
+from leadsignal.files.writing import whole_folder
 from leadsignal.interviews.brief import History
-from leadsignal.notebook import shown
 from leadsignal.success import SuccessAnalysis
-from leadsignal.writing import whole_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.successful import Successful
+    from leadsignal.study.successful import Successful
     from leadsignal.tables import Tables
 
 README = "README.md"

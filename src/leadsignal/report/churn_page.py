@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
+from leadsignal.files.writing import whole_file
 from leadsignal.report.account_list import account_list
 from leadsignal.report.cohort_sections import cohort_section, reason_section
 from leadsignal.report.method_section import method_section
@@ -27,13 +28,12 @@ from leadsignal.report.wording import (
     share_text,
     span,
 )
-from leadsignal.writing import whole_file
 
 if TYPE_CHECKING:
-    from leadsignal.backtest import Backtest
     from leadsignal.panel import Panel
+    from leadsignal.proof.backtest import Backtest
     from leadsignal.report.findings import Findings
-    from leadsignal.scores import Scores
+    from leadsignal.scoring.scores import Scores
 
 SECTIONS = {
     "churn": "Churn, expected or not",

@@ -8,21 +8,21 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import LeadsignalError
-from leadsignal.notebook import shown
+from leadsignal.files.notebook import shown
 
 if TYPE_CHECKING:
-    from leadsignal.adoption import Adoption
-    from leadsignal.attention import RedAccounts
-    from leadsignal.audit import Audit
     from leadsignal.cohorts import Overview
     from leadsignal.drivers import HazardRatios
-    from leadsignal.fit import Fit
-    from leadsignal.gaps import SuccessGaps
-    from leadsignal.milestones import MilestoneCalendar
+    from leadsignal.ends.retention import Retention
     from leadsignal.panel import Panel
-    from leadsignal.retention import Retention
-    from leadsignal.successful import Successful
+    from leadsignal.proof.audit import Audit
+    from leadsignal.study.fit import Fit
+    from leadsignal.study.gaps import SuccessGaps
+    from leadsignal.study.successful import Successful
     from leadsignal.tables import Tables
+    from leadsignal.tracking.adoption import Adoption
+    from leadsignal.tracking.attention import RedAccounts
+    from leadsignal.tracking.milestones import MilestoneCalendar
 
 METHODS = ("naive", "time_dependent", "landmark")
 """How cohorts are compared for a report; a target trial of each would take minutes."""
@@ -118,8 +118,8 @@ def _all_made(makers: Mapping[str, Callable[[], Any]]) -> Iterator[tuple[str, An
     Those of the panel and those of the tables go on side by side where there are two cores. Each
     is held to one thread of its own: sums then have one order, and one last digit.
     """
-    from leadsignal.learners import one_thread
-    from leadsignal.trees import threads
+    from leadsignal.hazards.learners import one_thread
+    from leadsignal.hazards.trees import threads
 
     with one_thread(), ThreadPoolExecutor(1) as of_panel, ThreadPoolExecutor(1) as of_tables:
         made = {}
@@ -137,17 +137,17 @@ def _all_made(makers: Mapping[str, Callable[[], Any]]) -> Iterator[tuple[str, An
 
 def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
     """Return, by name, what makes each result; imported late, for most are not always asked."""
-    from leadsignal.adoption import adoption_table
-    from leadsignal.attention import red_accounts
-    from leadsignal.audit import audit_indicators
     from leadsignal.cohorts import compare_all
     from leadsignal.drivers import hazard_ratios
-    from leadsignal.fit import reasons_to_buy
-    from leadsignal.gaps import find_success_gaps
-    from leadsignal.milestones import milestone_calendar
-    from leadsignal.retention import retention_table
-    from leadsignal.successful import most_successful
+    from leadsignal.ends.retention import retention_table
+    from leadsignal.proof.audit import audit_indicators
+    from leadsignal.study.fit import reasons_to_buy
+    from leadsignal.study.gaps import find_success_gaps
+    from leadsignal.study.successful import most_successful
     from leadsignal.today import Today
+    from leadsignal.tracking.adoption import adoption_table
+    from leadsignal.tracking.attention import red_accounts
+    from leadsignal.tracking.milestones import milestone_calendar
 
     analysis = panel.analysis
     today = Today(tables, analysis, panel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from leadsignal.records import plain_row
+from leadsignal.files.records import plain_row
 from leadsignal.report.charts import Bar, Lane, Mark, Point, Series
 from leadsignal.report.page import day_text, number
 from leadsignal.review import Review

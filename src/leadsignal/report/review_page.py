@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from leadsignal.errors import OptionError
-from leadsignal.records import plain_row
+from leadsignal.files.records import plain_row
+from leadsignal.files.writing import whole_file
 from leadsignal.report.charts import NARROW, WIDE, key, timeline
 from leadsignal.report.page import (
     Html,
@@ -25,7 +26,6 @@ from leadsignal.report.review_chart import lanes_of, marks_used, series_of
 from leadsignal.report.wording import proof_text, share_text
 from leadsignal.review import ProcessReview, Review, Standing
 from leadsignal.review.account import DONE, DONE_LATE, LATE, OPEN
-from leadsignal.writing import whole_file
 
 MOST_ROWS = 4
 """So many commitments, and so many missed dates, fit on the sheet; the others are counted."""

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.audit import LAGGING, LEADING, NEITHER, UNDECIDED
-from leadsignal.records import json_ready, json_rows
+from leadsignal.files.records import json_ready, json_rows
+from leadsignal.proof.audit import LAGGING, LEADING, NEITHER, UNDECIDED
 from leadsignal.report.wording import by_name, indicator_text
 
 if TYPE_CHECKING:
-    from leadsignal.adoption import Adoption
-    from leadsignal.attention import RedAccounts
-    from leadsignal.audit import Audit
     from leadsignal.cohorts import Comparison, Overview
     from leadsignal.drivers import HazardRatios
-    from leadsignal.fit import Fit
-    from leadsignal.gaps import SuccessGaps
-    from leadsignal.milestones import MilestoneCalendar
+    from leadsignal.ends.retention import Retention
     from leadsignal.panel import Panel
+    from leadsignal.proof.audit import Audit
     from leadsignal.report.findings import Findings
-    from leadsignal.retention import Retention
-    from leadsignal.successful import Successful
+    from leadsignal.study.fit import Fit
+    from leadsignal.study.gaps import SuccessGaps
+    from leadsignal.study.successful import Successful
+    from leadsignal.tracking.adoption import Adoption
+    from leadsignal.tracking.attention import RedAccounts
+    from leadsignal.tracking.milestones import MilestoneCalendar
 
 MOST_ROWS = 12
 """Lists of accounts inside a section stop here; the whole is in the result's own table."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.churn import SIGNALLED, UNEXPECTED, Ends, find_ends
-from leadsignal.proportions import Share
-from leadsignal.records import json_ready, json_rows
+from leadsignal.ends.churn import SIGNALLED, UNEXPECTED, Ends, find_ends
+from leadsignal.files.records import json_ready, json_rows
 from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
 from leadsignal.report.wording import by_name, reason_text
+from leadsignal.study.proportions import Share
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.backtest import Backtest
     from leadsignal.panel import Panel
-    from leadsignal.scores import Scores
+    from leadsignal.proof.backtest import Backtest
+    from leadsignal.scoring.scores import Scores
 
 MOST_LISTED = 2_000
 """So many accounts are listed, the riskiest; alerts go to the riskiest, so theirs come first."""

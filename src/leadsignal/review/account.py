@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.records import json_ready, plain_row
+from leadsignal.files.records import json_ready, plain_row
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.records import plain_row
+from leadsignal.files.records import plain_row
 from leadsignal.review.account import DONE, DONE_LATE, LATE, OPEN, Review
 from leadsignal.survival.pictures import COLOURS, GREY
 

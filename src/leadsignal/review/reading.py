@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
+from leadsignal.files.records import plain_row
 from leadsignal.panel import Panel, adoption_episodes, build_snapshot
-from leadsignal.records import plain_row
 from leadsignal.review.account import (
     DONE,
     DONE_LATE,
@@ -22,16 +22,16 @@ from leadsignal.review.account import (
 )
 from leadsignal.review.steps import find_missed, next_steps
 from leadsignal.schema import BY_NAME
-from leadsignal.scores import REASONS, score_accounts
-from leadsignal.settings import one_of
+from leadsignal.scoring.scores import REASONS, score_accounts
+from leadsignal.settings.toml_files import one_of
 from leadsignal.sources.parts import literal
 from leadsignal.success import SuccessAnalysis
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.model import ChurnModel
-    from leadsignal.scores import Scores
+    from leadsignal.model.churn_model import ChurnModel
+    from leadsignal.scoring.scores import Scores
     from leadsignal.success import Process
     from leadsignal.tables import Tables
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from leadsignal.review.account import LATE, Missed, Review
-from leadsignal.scores import open_steps
+from leadsignal.scoring.scores import open_steps
 from leadsignal.success import SuccessAnalysis
 
 FRESH = 90

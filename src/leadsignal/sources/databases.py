@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.credentials import Access, Source, named_source, open_source
 from leadsignal.errors import Fault, SourceError
-from leadsignal.settings import near
+from leadsignal.settings.credentials import Access, Source, named_source, open_source
+from leadsignal.settings.toml_files import near
 from leadsignal.sources.parts import Part, UnreadableError, quoted
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.credentials import Access
 from leadsignal.errors import SourceError
+from leadsignal.settings.credentials import Access
 from leadsignal.sources.databases import BATCH_ROWS, Asked, Database
 from leadsignal.sources.parts import quoted
 

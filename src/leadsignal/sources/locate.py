@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from leadsignal.credentials import is_url
 from leadsignal.errors import Fault
 from leadsignal.project import Project, near_table
 from leadsignal.schema import BY_NAME, TABLES
+from leadsignal.settings.credentials import is_url
 
 Format = Literal["csv", "parquet", "rows", "remote"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
@@ -84,7 +84,7 @@ def at_path(table: str, folder: Path, given: str | Path) -> Located | Fault:
 
 
 def _hint(path: Path) -> str:
-    from leadsignal.settings import near
+    from leadsignal.settings.toml_files import near
 
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     meant = near(path.name, beside)

@@ -10,7 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from leadsignal.credentials import (
+from leadsignal.errors import Fault, SourceError
+from leadsignal.project import TableSource
+from leadsignal.schema import TABLES
+from leadsignal.settings.credentials import (
     Access,
     Source,
     hide_secrets,
@@ -18,9 +21,6 @@ from leadsignal.credentials import (
     open_source,
     secrets_of,
 )
-from leadsignal.errors import Fault, SourceError
-from leadsignal.project import TableSource
-from leadsignal.schema import TABLES
 from leadsignal.sources.databases import ADBC_DRIVERS, INSTALL, told_of
 from leadsignal.sources.locate import SUFFIXES, Located, conventional_names, of_one_format
 from leadsignal.sources.parts import UnreadableError

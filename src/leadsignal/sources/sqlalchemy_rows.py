@@ -10,8 +10,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.credentials import Access
 from leadsignal.errors import SourceError
+from leadsignal.settings.credentials import Access
 from leadsignal.sources.databases import BATCH_ROWS, INSTALL, Asked, Database
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Accounts that ended, were rescued, or stayed."""

@@ -1,0 +1,310 @@
+"""Tables whose rows are in Spark already: checked there, cut by the same rules, never moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.errors import Fault, TablesError
+from leadsignal.files.notebook import shown
+from leadsignal.intake.cells import FIRST_DAY, LAST_DAY, sql_type
+from leadsignal.intake.dialect import Spark
+from leadsignal.intake.door import AttributeKind, settled
+from leadsignal.intake.loading import Loaded, match_columns, with_options
+from leadsignal.project import Project, TableSource
+from leadsignal.schema import BY_NAME, TABLES, Column
+from leadsignal.settings.toml_files import a_day, one_of
+from leadsignal.sources.parts import Part
+from leadsignal.tables import Coverage, cut_at
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+SPARK = Spark()
+NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
+TAKEN = {
+    "day": ("date", "timestamp", "timestamp_ntz"),
+    "moment": ("date", "timestamp", "timestamp_ntz"),
+    "number": NUMBERS,
+    "decimal": NUMBERS,
+    "integer": NUMBERS[:4],
+    "boolean": ("boolean",),
+    "id": ("string", *NUMBERS[:4]),
+    "text": ("string", *NUMBERS, "boolean", "date"),
+}
+"""From which of Spark's types a column is taken; texts are never read as dates or numbers."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that may be wrong with rows: a condition over the table and its account."""
+
+    column: str
+    condition: str
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class SparkTables:
+    """Checked tables in Spark as they were known at midnight of ``as_of_date``.
+
+    For `build_panel`, `build_spark_panel` and `sample_panel`.
+    """
+
+    project: Project
+    as_of_date: date
+    names: tuple[str, ...]
+    attributes: Mapping[str, AttributeKind]
+    _loaded: Mapping[str, Loaded]
+    _frames: Mapping[str, DataFrame]
+
+    def as_of(self, t: date | str) -> SparkTables:
+        """Return the tables as they were known at midnight of another day."""
+        return replace(self, as_of_date=a_day(t))
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Return the columns of a table that its frame holds."""
+        return (*self._loaded[name].columns, *self._loaded[name].extras)
+
+    def history(self, name: str) -> DataFrame:
+        """Return a table's rows and versions, cut at ``as_of_date`` as `Tables.history` cuts."""
+        columns, known = cut_at(self._loaded[name], self.as_of_date, self.attributes, SPARK)
+        return self._frames[name].where(known).selectExpr(*columns)
+
+    @cached_property
+    def coverage(self) -> Mapping[str, Coverage]:
+        """For each table, the rows visible and the days between which it is complete."""
+        return {name: self._coverage(name) for name in self.names}
+
+    def _coverage(self, name: str) -> Coverage:
+        rows, first = self.history(name).selectExpr(
+            "count_if(superseded_on IS NULL)", "min(known_on)"
+        ).collect()[0]  # fmt: skip
+        source = self.project.tables.get(name)
+        given = source.complete_from if source else None
+        assumed = None if name == "accounts" else first
+        return Coverage(rows, given or assumed, source.complete_through if source else None)
+
+    def __repr__(self) -> str:
+        return f"SparkTables as of {self.as_of_date}: {', '.join(self.names)}"
+
+    def _repr_html_(self) -> str:
+        return shown(repr(self))
+
+
+def read_spark_tables(
+    frames: Mapping[str, DataFrame],
+    *,
+    as_of: date | str | None = None,
+    timezone: str | None = None,
+    not_churn: Iterable[str] | None = None,
+    causes: Mapping[str, Iterable[str]] | None = None,
+    attributes: Iterable[str] | Mapping[str, str] | None = None,
+    columns: Mapping[str, Mapping[str, str]] | None = None,
+    project: Project | None = None,
+) -> SparkTables:
+    """Check Spark DataFrames by table name, where they are, and return them as tables.
+
+    Spark counts what is wrong with rows; nothing is dropped, and no text is read as a date or a
+    number. Raises TablesError, which lists every kind of fault with its number of rows.
+    """
+    options = {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes}
+    project = with_options((project or Project()).replace(**options), attributes, columns)
+    faults = _misnamed(frames)
+    taken = {t.name: _taken(t.name, frames[t.name], project) for t in TABLES if t.name in frames}
+    faults += [fault for _, _, found in taken.values() for fault in found]
+    faults += _unknown_attributes(taken, project)
+    if faults:
+        raise TablesError(faults, {})
+    loaded = {name: held for name, (held, _, _) in taken.items()}
+    rows = {name: frame for name, (_, frame, _) in taken.items()}
+    found = [fault for name in loaded for fault in _faults(loaded[name], rows)]
+    if found:
+        raise TablesError(found, {})
+    settled_rows = {name: rows[name].selectExpr(*settled(loaded[name], SPARK)) for name in rows}
+    day = project.as_of or _day_after_the_latest(loaded, rows)
+    kinds = _attribute_kinds(project, dict(frames["accounts"].dtypes))
+    return SparkTables(project, day, tuple(loaded), kinds, loaded, settled_rows)
+
+
+def _misnamed(frames: Mapping[str, Any]) -> list[Fault]:
+    wrong = [
+        Fault(None, name, None, None, None, "is not a table", f"{one_of(BY_NAME, name)}.")
+        for name in frames
+        if name not in BY_NAME
+    ]
+    if "accounts" not in frames:
+        problem, remedy = "is required", "Give a frame of accounts."
+        wrong.append(Fault(None, "accounts", None, None, None, problem, remedy))
+    return wrong
+
+
+def _taken(name: str, frame: DataFrame, project: Project) -> tuple[Loaded, DataFrame, list[Fault]]:
+    """Return a table with its columns named and typed as in the schema, and faults of columns."""
+    table, types = BY_NAME[name], dict(frame.dtypes)
+    part = Part(name, None, {column: column for column in types})
+    source = project.tables.get(name, TableSource())
+    match, faults, _ = match_columns(table, part, source)
+    selected = {}
+    for ours, theirs in match.items():
+        column = table.by_column[ours]
+        kind = types[theirs].split("(")[0]
+        if kind in TAKEN[column.kind]:
+            selected[ours] = _cell(column, theirs, kind, project.timezone)
+        elif kind != "void":
+            allowed = ", ".join(TAKEN[column.kind])
+            remedy = f"Cast it in Spark to one of {allowed}."
+            problem = f"a column of type {kind} is not read as {ours}"
+            faults.append(Fault(None, name, None, theirs, None, problem, remedy))
+    kept = [column.name for column in table.columns if column.name in selected]
+    extras = sorted(a for a in source.attributes if a in types and a not in match.values())
+    selected |= {name: f"CAST({SPARK.quoted(name)} AS STRING)" for name in extras}
+    listed = [f"{cell} AS {SPARK.quoted(ours)}" for ours, cell in selected.items()]
+    return Loaded(table, kept, extras), frame if faults else frame.selectExpr(*listed), faults
+
+
+def _cell(column: Column, theirs: str, kind: str, zone: str) -> str:
+    cell, wanted = SPARK.quoted(theirs), SPARK.typed(sql_type(column))
+    if column.kind in ("day", "moment") and kind == "timestamp":
+        local = f"CAST({cell} AS TIMESTAMP_NTZ)"
+        cell = f"convert_timezone(current_timezone(), {SPARK.literal(zone)}, {local})"
+    if column.kind in ("id", "text"):
+        return f"NULLIF(CAST({cell} AS STRING), '')"
+    if column.kind == "decimal":
+        cell = f"ROUND(CAST({cell} AS DECIMAL(38,{column.decimals + 4})), {column.decimals})"
+    return f"CAST({cell} AS {wanted})"
+
+
+def _rules(loaded: Loaded) -> Iterator[Rule]:
+    for name in loaded.columns:
+        column, cell = loaded.table.by_column[name], f"t.{name}"
+        if column.required:
+            yield Rule(name, f"{cell} IS NULL", "is empty", f"Give {column.meaning}.")
+        if column.kind in ("day", "moment"):
+            within = f"{cell} BETWEEN DATE '{FIRST_DAY}' AND DATE '{LAST_DAY}'"
+            years = f"lies outside {FIRST_DAY[:4]} to {LAST_DAY[:4]}"
+            yield Rule(name, f"NOT {within}", years, "Correct it, or leave it empty.")
+        if column.kind == "number":
+            finite = f"isnan({cell}) OR abs({cell}) = double('inf')"
+            yield Rule(name, finite, "is not a number", "Leave it empty where there is none.")
+        if column.allowed:
+            allowed = ", ".join(map(SPARK.literal, column.allowed))
+            remedy = f"Allowed: {', '.join(column.allowed)}."
+            yield Rule(name, f"{cell} NOT IN ({allowed})", "is not allowed", remedy)
+        if column.minimum is not None:
+            least = f"{column.minimum:g}"
+            yield Rule(name, f"{cell} < {least}", f"is below {least}", "Correct it.")
+    for earlier, later in loaded.table.ordered:
+        if {earlier, later} <= set(loaded.columns):
+            before = f"t.{later} < t.{earlier}"
+            yield Rule(later, before, f"lies before {earlier}", "Correct one of the two dates.")
+
+
+def _account_rules(loaded: Loaded) -> Iterator[Rule]:
+    time = f"t.{loaded.table.time}"
+    unknown = "t.account_id IS NOT NULL AND a.account_id IS NULL"
+    yield Rule("account_id", unknown, "no such account in accounts", "Add it, or correct the id.")
+    early, late = f"{time} < a.started_on", f"{time} > a.ended_on AND a.ended_on >= a.started_on"
+    remedy = "Correct the date, or the account's."
+    yield Rule(loaded.table.time, early, "lies before the account's start", remedy)
+    yield Rule(loaded.table.time, late, "lies after the account's end", remedy)
+
+
+def _faults(loaded: Loaded, rows: Mapping[str, DataFrame]) -> Iterator[Fault]:
+    """Yield what is wrong with a table's rows, and with how many."""
+    name, frame, rules = loaded.table.name, rows[loaded.table.name].alias("t"), [*_rules(loaded)]
+    if name != "accounts":
+        from pyspark.sql.functions import col
+
+        rules += _account_rules(loaded)
+        accounts = _newest_accounts(rows["accounts"]).alias("a")
+        frame = frame.join(accounts, col("t.account_id") == col("a.account_id"), "left")
+    counts = frame.selectExpr(*[f"count_if({rule.condition})" for rule in rules]).collect()[0]
+    for rule, count in zip(rules, counts, strict=True):
+        if count:
+            problem = f"{count:,} rows: {rule.problem}"
+            yield Fault(None, name, None, rule.column, None, problem, rule.remedy)
+    yield from _repeats(loaded, rows[name])
+
+
+def _newest_accounts(accounts: DataFrame) -> DataFrame:
+    """Return start and end of each account as last recorded."""
+    ended = "ended_on" if "ended_on" in accounts.columns else "CAST(NULL AS DATE) AS ended_on"
+    rows = accounts.selectExpr("account_id", "started_on", ended)
+    if "recorded_at" in accounts.columns:
+        newest = "PARTITION BY account_id ORDER BY recorded_at DESC NULLS LAST"
+        rows = accounts.selectExpr(
+            "account_id", "started_on", ended, f"row_number() OVER ({newest}) AS nth"
+        ).where("nth = 1")
+    return rows.dropDuplicates(["account_id"])
+
+
+def _repeats(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
+    """Yield keys that stand twice, or with two accounts, and rows that are repeated."""
+    table, recorded = loaded.table, "recorded_at" in loaded.columns
+    key = table.key if table.key in loaded.columns else None
+
+    def fault(column: str, count: int, what: str, remedy: str) -> Iterator[Fault]:
+        if count:
+            yield Fault(None, table.name, None, column, None, f"{count:,} {what}", remedy)
+
+    if key and not recorded:
+        twice = frame.where(f"{key} IS NOT NULL").groupBy(key).count().where("count > 1").count()
+        remedy = "Give each its own; for versions of a row, add recorded_at to the table."
+        yield from fault(key, twice, "keys stand in several rows", remedy)
+    if key and recorded and key != "account_id":
+        owners = frame.where(f"{key} IS NOT NULL").select(key, "account_id").distinct()
+        moved = owners.groupBy(key).count().where("count > 1").count()
+        yield from fault(key, moved, "keys belong to several accounts", "Give each its own key.")
+    if (table.repeats == "fault" and not (key and not recorded)) or loaded.has_versions:
+        again = frame.groupBy(*loaded.columns).count().where("count > 1").count()
+        yield from fault("account_id", again, "rows are repeated", "Keep one of each.")
+
+
+def _day_after_the_latest(loaded: Mapping[str, Loaded], rows: Mapping[str, DataFrame]) -> date:
+    """Return the day after the latest event record; with accounts only, after their dates."""
+    times = {
+        name: [held.table.time, *(["recorded_at"] if "recorded_at" in held.columns else [])]
+        for name, held in loaded.items()
+        if name != "accounts"
+    } or {"accounts": [c for c in ("started_on", "ended_on") if c in loaded["accounts"].columns]}
+    days = [
+        day
+        for name, columns in times.items()
+        for day in rows[name].selectExpr(*[f"CAST(max({c}) AS DATE)" for c in columns]).collect()[0]
+        if day is not None
+    ]
+    return max(days) + timedelta(days=1) if days else date.max
+
+
+def _unknown_attributes(
+    taken: Mapping[str, tuple[Loaded, Any, Any]], project: Project
+) -> list[Fault]:
+    if "accounts" not in taken or "account_changes" in taken:
+        return []
+    held = taken["accounts"][0]
+    problem = "is declared as an attribute but is no column of accounts"
+    return [
+        Fault(None, "accounts", None, name, None, problem, "Correct its name, or leave it out.")
+        for name in project.tables.get("accounts", TableSource()).attributes
+        if name not in (*held.columns, *held.extras)
+    ]
+
+
+def _attribute_kinds(project: Project, types: Mapping[str, str]) -> dict[str, AttributeKind]:
+    """Return what each declared attribute is: as declared, else by the type of its column."""
+    source, ours = project.tables.get("accounts", TableSource()), BY_NAME["accounts"].by_column
+    kinds: dict[str, AttributeKind] = {}
+    for name in source.attributes:
+        numeric = types.get(name, "").split("(")[0] in NUMBERS
+        if name in ours:
+            numeric = ours[name].kind in ("number", "decimal", "integer")
+        given = None if name in ours else source.attribute_kinds.get(name)
+        kinds[name] = (
+            "number" if (given or ("number" if numeric else "text")) == "number" else "text"
+        )
+    return kinds

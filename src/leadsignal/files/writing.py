@@ -1,0 +1,243 @@
+"""Files and folders written whole or not at all, and on the disk before they are in place.
+
+Each is written beside its place under a temporary name, brought to the disk (fsync), and put in
+place by one rename; what was there goes back if the folder's own fsync fails. A temporary that a
+killed process left behind is cleaned by the next that writes there; a living one is locked.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+from leadsignal.errors import OptionError, WriteError
+from leadsignal.files.locks import clean_orphans, hold
+
+PART = ".part"
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to, and put it in place at the end.
+
+    If the block fails, ``path`` stays as it was. Raises OptionError where the folder is not there
+    and WriteError where the disk refuses.
+    """
+    with whole_files([path]) as (part,):
+        yield part
+
+
+@contextmanager
+def whole_files(paths: Sequence[str | Path]) -> Iterator[tuple[Path, ...]]:
+    """Give a temporary path for each of ``paths``; put all in place at the end, or none.
+
+    Only a kill between two renames can leave some new and some old.
+    """
+    places = [Path(path) for path in paths]
+    for path in places:
+        if path.is_dir():
+            raise OptionError(f"{path} is a folder", "Name a file")
+        _check_parent(path)
+    with ExitStack() as stack:
+        parts = tuple(stack.enter_context(_part(path, folder=False)) for path in places)
+        with _told(places[0]):
+            yield parts
+        with _told(places[0]):
+            for part in parts:
+                _sync(part)
+            _put_all(list(zip(parts, places, strict=True)))
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path`` to fill, and put it in place at the end.
+
+    A folder that is there is replaced. Raises OptionError where ``path`` is a file, or its parent
+    is not there, and WriteError where the disk refuses.
+    """
+    # A link to the folder (`current` to the newest model) stays a link.
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_dir():
+        raise OptionError(f"{path} is a file", "Name a folder")
+    _check_parent(path)
+    restore_folder(path)
+    with _part(path, folder=True) as part:
+        with _told(path):
+            yield part
+        with _told(path):
+            for inside in sorted(part.rglob("*"), reverse=True):
+                _sync(inside)
+            _sync(part)
+            _put_all([(part, path)])
+
+
+def restore_folder(path: str | Path) -> None:
+    """Put a folder back that a kill between two renames had left under its temporary name.
+
+    That happens only where the file system cannot exchange two names at once.
+    """
+    path = Path(path)
+    old = _old_name(path)
+    if not path.exists() and old.is_dir():
+        with suppress(OSError):
+            old.rename(path)
+
+
+def _check_parent(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise OptionError(f"there is no folder {path.parent}", "Make it, or write somewhere else")
+
+
+def _old_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say as WriteError what the operating system says of writing."""
+    try:
+        yield
+    except OSError as error:
+        said = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise WriteError(f"cannot write {path}: {said}", _remedy(error.errno)) from error
+
+
+def _remedy(number: int | None) -> str:
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "Make room, and run it again; what was there before is as it was"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "Allow writing there, or write somewhere else; what was there before is as it was"
+    return "Look after the disk, and run it again; what was there before is as it was"
+
+
+@contextmanager
+def _part(path: Path, folder: bool) -> Iterator[Path]:
+    """Make a temporary beside ``path`` that is locked while it lives and gone at the end."""
+    clean_orphans(path.parent, f".{path.name}.", PART)
+    with _told(path):
+        part, handle = _made(path, folder)
+    try:
+        yield part
+    finally:
+        if folder:
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _made(path: Path, folder: bool) -> tuple[Path, int]:
+    # The modes are what the umask leaves of them: a service may want its output private.
+    while True:
+        part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
+        if folder:
+            part.mkdir()
+        else:
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        handle = hold(part)
+        if handle is not None:
+            return part, handle
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _put_all(pairs: Sequence[tuple[Path, Path]]) -> None:
+    """Put each part in its place; if one fails, put back what was in the places before."""
+    undo: list[Callable[[], None]] = []
+    try:
+        for part, path in pairs:
+            undo.append(_put(part, path))
+        for folder in dict.fromkeys(path.parent for _, path in pairs):
+            _sync(folder)
+    except OSError:
+        for back in reversed(undo):
+            with suppress(OSError):
+                back()
+        raise
+    for part, path in pairs:
+        _remove(part if part.exists() else _old_name(path))
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _put(part: Path, path: Path) -> Callable[[], None]:
+    """Rename a part into its place; what was there has the part's name then, or the old one's."""
+    if not path.exists() and not path.is_symlink():
+        os.rename(part, path)
+        return lambda: _remove(path)
+    if _exchange(part, path):
+        return lambda: None if _exchange(part, path) else os.replace(part, path)
+    if not path.is_dir():
+        old = _old_name(path)
+        old.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.link(path, old, follow_symlinks=False)
+        try:
+            os.replace(part, path)
+        except OSError:
+            old.unlink(missing_ok=True)
+            raise
+        return lambda: os.replace(old, path)
+    return _step_aside(part, path)
+
+
+def _step_aside(part: Path, path: Path) -> Callable[[], None]:
+    """Replace a folder in two renames; `restore_folder` mends a kill between them."""
+    old = _old_name(path)
+    shutil.rmtree(old, ignore_errors=True)
+    os.rename(path, old)
+
+    def back() -> None:
+        if path.exists():
+            os.rename(path, part)
+        os.rename(old, path)
+
+    try:
+        os.rename(part, path)
+    except OSError:
+        back()
+        raise
+    return back
+
+
+@cache
+def _renameat2() -> Callable[..., int] | None:
+    """Return the system call that exchanges two names at once (Linux 3.15), if there is one."""
+    if not sys.platform.startswith("linux"):
+        return None
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is not None:
+        call.argtypes = [ctypes.c_int, ctypes.c_char_p] * 2 + [ctypes.c_uint]
+    return call
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; False where the system or the file system cannot."""
+    call = _renameat2()
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if call is None:
+        return False
+    if call(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.EXDEV, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(other))

@@ -1,0 +1,177 @@
+"""The store: one DuckDB database in a temporary file, removed with its last reader."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.errors import Fault, OptionError, WriteError
+from leadsignal.files.locks import clean_orphans, hold
+from leadsignal.intake.cells import Reading, read_cell, sql_type
+from leadsignal.schema import Column, Table
+from leadsignal.settings.spelling import Spelling
+from leadsignal.sources.parts import Part, quoted
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY = "1500MB"
+PREFIX, SUFFIX = "leadsignal-", ".store"
+GIVEN, HAS_OFFSET = "given ", "offset of "
+"""Prefixes of the store's own columns; no column of a schema has a blank in its name."""
+STORED_AS = {
+    "id": "text",
+    "text": "text",
+    "day": "a date",
+    "moment": "a timestamp",
+    "number": "a number",
+    "decimal": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+}
+
+
+class Store:
+    """One database file with a table for each table that was read.
+
+    Row *n* of a table (its ``rowid``) is the *n*-th row that its sources gave. Beside the values
+    stand, for cells that could not be read, the texts that were given.
+    """
+
+    def __init__(self) -> None:
+        import duckdb
+
+        self.folder, handle = _own_folder()
+        try:
+            self.connection = duckdb.connect(
+                os.path.join(self.folder, "store.duckdb"),
+                config={
+                    "memory_limit": memory_limit(),
+                    "temp_directory": os.path.join(self.folder, "spill"),
+                },
+            )
+        except duckdb.Error:
+            _remove_folder(self.folder, handle)
+            raise
+        self.connection.execute("SET TimeZone = 'UTC'")
+        # In Jupyter without ipywidgets there is no bar, and DuckDB refuses to be told so.
+        with contextlib.suppress(duckdb.InvalidInputException):
+            self.connection.execute("SET enable_progress_bar = false")
+        self._remove = weakref.finalize(self, _remove, self.connection, self.folder, handle)
+        self.tables: dict[str, list[str]] = {}
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        return self.connection.cursor().execute(sql).fetchall()
+
+    def run(self, sql: str) -> None:
+        """Run a statement."""
+        self.connection.execute(sql)
+
+    def delete(self, table: str, rows: list[int]) -> None:
+        """Delete rows of a table by their numbers."""
+        import pyarrow as pa
+
+        self.connection.register("bad_rows", pa.table({"row": pa.array(rows, pa.int64())}))
+        self.run(f"DELETE FROM {table} WHERE rowid IN (SELECT row FROM bad_rows)")
+        self.connection.unregister("bad_rows")
+
+    def types_of(self, part: Part) -> dict[str, str]:
+        """Return the DuckDB type of each column of a part that is read, by the part's names."""
+        if part.reader is not None:
+            part.reader = part.reader() if callable(part.reader) else part.reader
+            self.connection.register("incoming", part.reader)
+        names = [name for name in part.columns if name in part.asked or not part.on_demand]
+        listed = ", ".join(f"{part.columns[name]} AS c{at}" for at, name in enumerate(names))
+        described = self.connection.execute(f"DESCRIBE SELECT {listed} FROM {part.relation}")
+        return dict(zip(names, (row[1] for row in described.fetchall()), strict=True))
+
+    def compress_texts(self, yes: bool) -> None:
+        """Say whether texts are to be compressed: a quarter of the space, twice the time."""
+        self.run(f"SET disabled_compression_methods = '{'' if yes else 'dict_fsst'}'")
+
+    def create(self, table: Table, columns: list[str], extras: list[str]) -> None:
+        """Create the table with the schema's columns that were given, and extra texts."""
+        listed = [f"{quoted(name)} {sql_type(table.by_column[name])}" for name in columns]
+        for name in columns:
+            if table.by_column[name].kind not in ("id", "text"):
+                listed.append(f"{quoted(GIVEN + name)} VARCHAR")
+            if table.by_column[name].kind in ("day", "moment"):
+                listed.append(f"{quoted(HAS_OFFSET + name)} BOOLEAN")
+        listed += [f"{quoted(name)} VARCHAR" for name in extras]
+        self.run(f"CREATE TABLE {table.name} ({', '.join(listed)})")
+        self.tables[table.name] = [*columns, *extras]
+
+    def load(self, part: Part, readings: dict[str, Reading]) -> int:
+        """Append the rows of a part; returns how many rows the table has then."""
+        selected = []
+        for name, reading in readings.items():
+            selected.append(f"{reading.value} AS {quoted(name)}")
+            if reading.given:
+                selected.append(f"{reading.given} AS {quoted(GIVEN + name)}")
+            if reading.has_offset:
+                selected.append(f"{reading.has_offset} AS {quoted(HAS_OFFSET + name)}")
+        rows = f"SELECT {', '.join(selected)} FROM {part.relation}"
+        self.run(f"INSERT INTO {part.table} BY NAME {rows}")
+        if part.reader is not None:
+            self.connection.unregister("incoming")
+            part.reader = None
+        return int(self.query(f"SELECT count(*) FROM {part.table}")[0][0])
+
+
+def _own_folder() -> tuple[str, int]:
+    """Make a folder that is locked while this process lives; clean those of dead processes."""
+    clean_orphans(Path(tempfile.gettempdir()), PREFIX, SUFFIX)
+    while True:
+        try:
+            folder = tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX)
+        except OSError as error:
+            said = error.strerror or type(error).__name__
+            raise WriteError(
+                f"no temporary folder can be made: {said}", "Make room, or set TMPDIR"
+            ) from None
+        handle = hold(Path(folder))
+        if handle is not None:
+            return folder, handle
+
+
+def _remove_folder(folder: str, handle: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(handle)
+
+
+def _remove(connection: duckdb.DuckDBPyConnection, folder: str, handle: int) -> None:
+    connection.close()
+    _remove_folder(folder, handle)
+
+
+def memory_limit() -> str:
+    """Return how much memory the store may use: LEADSIGNAL_MEMORY, or 1500MB."""
+    given = os.environ.get("LEADSIGNAL_MEMORY", MEMORY).strip()
+    if not re.fullmatch(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", given):
+        raise OptionError(f"LEADSIGNAL_MEMORY = {given!r} is not a size", "Write 2GB or 800MB")
+    return given
+
+
+def reading_of(
+    column: Column, part: Part, theirs: str, source: str, zone: str, spelling: Spelling
+) -> Reading | Fault:
+    """Return how to read a column of a part, or the fault that it holds the wrong type."""
+    reading = read_cell(column, part.columns[theirs], source, zone, spelling)
+    if reading is not None:
+        return reading
+    return Fault(
+        part.file,
+        part.table,
+        part.header_line,
+        theirs,
+        source.lower(),
+        f"a column of this type cannot be read as {STORED_AS[column.kind]}",
+        f"Store it as {STORED_AS[column.kind]}.",
+    )

@@ -1,0 +1,1 @@
+"""How long customers stay, from one row a customer."""

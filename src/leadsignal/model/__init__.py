@@ -1,0 +1,1 @@
+"""Who will leave, and why: fitted, explained, saved and loaded."""

@@ -1,0 +1,155 @@
+"""How far the risks would lie elsewhere had other accounts been seen: bands by resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import expit
+from sklearn.base import clone
+
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.hazards.blend import log_odds
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from leadsignal.model.churn_model import ChurnModel
+    from leadsignal.panel import Panel
+
+    Floats = NDArray[np.float64]
+
+LEAST_RESAMPLES = 10
+
+
+@dataclass(frozen=True, eq=False)
+class RiskBands:
+    """A band for each row's risk: ``risk``, ``low`` and ``high``, all of shape (rows,).
+
+    The band is for the risk of accounts like this, not for whether this one leaves.
+    """
+
+    account_id: NDArray[Any]
+    risk: Floats
+    low: Floats
+    high: Floats
+    level: float
+    resamples: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row an account, in the order given."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "account_id": self.account_id,
+                "risk": self.risk,
+                "risk_low": self.low,
+                "risk_high": self.high,
+            }
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Risk bands of {len(self.risk):,} rows, {self.level:.0%} over {self.resamples}"
+            f" resamples of accounts: a typical one reaches from {np.median(self.low):.1%}"
+            f" to {np.median(self.high):.1%}"
+        )
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        shown = self.to_frame().nlargest(10, "risk")
+        table = shown.to_html(index=False, float_format="{:.3f}".format)
+        return f"<p>{escape(repr(self))}</p>{table}"
+
+    def plot(self, ax: Axes | None = None, *, most: int = 30) -> Axes:
+        """Draw the riskiest accounts with their bands, at most ``most``."""
+        import matplotlib.pyplot as plt
+
+        from leadsignal.survival.pictures import COLOURS
+
+        top = self.to_frame().nlargest(most, "risk").iloc[::-1]
+        axes = ax or plt.subplots(figsize=(6.4, 0.22 * len(top) + 1.2), layout="constrained")[1]
+        at = np.arange(len(top))
+        axes.hlines(at, top["risk_low"], top["risk_high"], color=COLOURS[0], linewidth=1.5)
+        axes.plot(top["risk"], at, "o", color=COLOURS[0], markersize=4)
+        axes.set_yticks(at, top["account_id"].astype(str), fontsize=8)
+        axes.set(xlabel="risk of churn within the horizon", xlim=(0, None))
+        axes.set_title(
+            f"The riskiest accounts, with {self.level:.0%} bands", fontsize=10, loc="left"
+        )
+        axes.spines[["top", "right"]].set_visible(False)
+        return axes
+
+
+def risk_bands(
+    model: ChurnModel,
+    panel: Panel,
+    rows: pd.DataFrame,
+    *,
+    resamples: int = 30,
+    level: float = 0.9,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> RiskBands:
+    """Refit the model on accounts drawn anew from its panel, and return the spread of the risks.
+
+    The band is the risk's log-odds plus and minus the normal quantile times their standard
+    deviation over ``resamples`` refits (Efron 1979, by account: rows of one account stay
+    together). ``panel`` is the one the model was fitted on. Raises OptionError for fewer than 10
+    resamples, a level outside (0, 1), or a panel that is a sample of its rows.
+    """
+    from leadsignal.survival.estimates import normal_quantile
+
+    panel.refuse_sample("a risk band")
+    if resamples < LEAST_RESAMPLES or not 0 < level < 1:
+        raise OptionError(
+            f"resamples is {resamples}, level is {level}",
+            f"Give at least {LEAST_RESAMPLES} resamples, and a level between 0 and 1",
+        )
+    risk = model.predict(rows).risk
+    rng = np.random.default_rng(seed)
+    drawn: list[Floats] = []
+    for number in range(resamples):
+        try:
+            refit = clone(model).fit(_resampled(panel, rng))
+        except ModelError as error:
+            raise ModelError(
+                f"a resample of the accounts cannot be fitted: {error.problem}", error.remedy
+            ) from None
+        drawn.append(log_odds(refit.predict(rows).risk))
+        if progress:
+            progress(number + 1, resamples)
+    reach = normal_quantile(level) * np.std(drawn, axis=0, ddof=1)
+    middle = log_odds(risk)
+    return RiskBands(
+        rows["account_id"].to_numpy(),
+        risk,
+        expit(middle - reach),
+        expit(middle + reach),
+        level,
+        resamples,
+    )
+
+
+def _resampled(panel: Panel, rng: np.random.Generator) -> Panel:
+    """Return the panel of as many accounts, drawn with replacement.
+
+    Copies are accounts of their own, and of one customer: what is held out holds out all of them.
+    """
+    import pandas as pd
+
+    frame = panel.frame
+    codes, names = pd.factorize(frame["account_id"], sort=True)
+    copies = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[codes]
+    row = np.repeat(np.arange(len(frame)), copies)
+    copy = np.arange(len(row)) - np.repeat(np.cumsum(copies) - copies, copies)
+    drawn = frame.iloc[row].reset_index(drop=True)
+    drawn["customer_id"] = drawn["customer_id"].fillna(drawn["account_id"])
+    drawn["account_id"] = drawn["account_id"].astype(str) + "#" + copy.astype(str)
+    return replace(panel, frame=drawn)

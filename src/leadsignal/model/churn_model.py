@@ -1,0 +1,289 @@
+"""The churn model: fitted on a panel, it forecasts who leaves within the horizon."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, check_is_fitted
+
+from leadsignal.durations import days_in
+from leadsignal.engine.build import SAMPLE_WEIGHT
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.notebook import shown
+from leadsignal.hazards.blend import ESTIMATORS, Estimator, Hazards, fit_hazards, log_odds
+from leadsignal.hazards.features import Features
+from leadsignal.hazards.shares import shapley_values, typical_row
+from leadsignal.hazards.stacking import step_ends
+from leadsignal.intake.dialect import day_number
+from leadsignal.model.origin import Origin
+from leadsignal.panel import Panel, in_order
+from leadsignal.success import SuccessAnalysis
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+ROLES = ("leading", "lagging", "context")
+SUBJECTS = {
+    "tracking": "processes",
+    "plans": "commitments",
+    "activity": "usage",
+    "flags": "satisfaction",
+    "health": "satisfaction",
+}
+"""Families told under another's name in reasons, so that these are few enough to be exact."""
+
+LEAST_CHURNS = 20
+"""Fewer churns than this cannot carry a model."""
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """What is expected of each panel row: P(churned by) and P(still active), at each of ``days``.
+
+    ``account_id`` and ``snapshot_on`` have shape (rows,), ``churned`` and ``active``
+    (rows, steps), ``days`` (steps,). The two do not add to 1 where accounts also end otherwise.
+    """
+
+    account_id: NDArray[Any]
+    snapshot_on: NDArray[Any]
+    days: NDArray[np.int64]
+    churned: NDArray[np.float64]
+    active: NDArray[np.float64]
+
+    @property
+    def risk(self) -> NDArray[np.float64]:
+        """P(churn within the horizon), shape (rows,)."""
+        return self.churned[:, -1]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row an account and snapshot, one column a step."""
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            {"account_id": self.account_id, "snapshot_on": self.snapshot_on, "risk": self.risk}
+        )
+        for step, days in enumerate(self.days):
+            frame[f"still_active_{days}d"] = self.active[:, step]
+        return frame
+
+    def __repr__(self) -> str:
+        mean = f", mean risk {self.risk.mean():.3f}" if len(self.account_id) else ""
+        return (
+            f"Forecast of {len(self.account_id):,} rows, {len(self.days)} steps to"
+            f" {int(self.days[-1])} days{mean}"
+        )
+
+    def _repr_html_(self) -> str:
+        return shown(repr(self), self.to_frame().round(3))
+
+
+class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Discrete-time hazards of churn over a horizon, fitted on the rows of a panel.
+
+    ``horizon`` and ``step`` are durations; ``roles`` says which indicators may be read.
+    ``estimator`` is "ensemble" (boosting and logistic regression, weighted by what they say of
+    accounts held out), "boosting", "logistic" or "cox" (a landmark Cox model); all are calibrated
+    on accounts held out. Unknown and missing values are states of their own.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> panel = ls.build_panel(tables)
+    >>> model = ls.ChurnModel(horizon="180d", estimator="logistic").fit(panel)
+    >>> bool(((model.predict(panel.current()).risk >= 0)).all())
+    True
+    """
+
+    def __init__(
+        self,
+        horizon: str = "180d",
+        step: str = "30d",
+        estimator: Estimator = "ensemble",
+        roles: Iterable[str] = ROLES,
+        random_state: int = 0,
+    ) -> None:
+        self.horizon = horizon
+        self.step = step
+        self.estimator = estimator
+        self.roles = roles
+        self.random_state = random_state
+
+    def _days(self) -> tuple[int, int]:
+        """Return horizon and step in days, after checking all parameters at once."""
+        problems = []
+        if self.estimator not in ESTIMATORS:
+            problems.append(f"estimator is {self.estimator!r}; it may be {' or '.join(ESTIMATORS)}")
+        wrong = [role for role in self.roles if role not in ROLES]
+        if wrong or not tuple(self.roles):
+            problems.append(f"roles are {tuple(self.roles)!r}; they may be of {', '.join(ROLES)}")
+        if problems:
+            raise OptionError("; ".join(problems), "Correct the model's parameters")
+        horizon, step = days_in(self.horizon), days_in(self.step)
+        return horizon, min(step, horizon)
+
+    def fit(self, panel: Panel, y: object = None) -> ChurnModel:
+        """Fit on the rows before the panel's as_of of accounts that had not given notice.
+
+        Rows of a `sample_panel` count by their weights. ``y`` is ignored: the panel holds the
+        outcomes. Raises ModelError where the panel holds too few churns, or no row with a whole
+        step observed.
+        """
+        horizon, step = self._days()
+        # In one order, whatever the order in which the panel comes.
+        rows = in_order(_at_risk(panel))
+        names = [i.name for i in panel.indicators if i.role in self.roles]
+        self._check_enough(panel, rows, names, step)
+        self.features_ = Features.learn(panel, rows, names)
+        self.hazards_: Hazards = fit_hazards(
+            self.features_,
+            self.features_.matrix(rows),
+            _outcome(panel, rows),
+            step_ends(horizon, step),
+            self.estimator,
+            self.random_state,
+            _customers(rows),
+            rows[SAMPLE_WEIGHT].to_numpy() if SAMPLE_WEIGHT in rows.columns else None,
+        )
+        self.families_ = {i.name: i.family for i in panel.indicators if i.name in names}
+        self.analysis_: SuccessAnalysis = panel.analysis
+        self.trained_through_: date = panel.as_of_date
+        self.rows_ = len(rows)
+        self.events_ = int(_churned(panel, rows)["account_id"].nunique())
+        self.version_ = self._version(rows)
+        self.origin_ = Origin.of(panel)
+        return self
+
+    def _check_enough(self, panel: Panel, rows: pd.DataFrame, names: list[str], step: int) -> None:
+        if not names:
+            raise ModelError(
+                f"the panel has no indicator of the roles {', '.join(self.roles)}",
+                "Give more tables, or allow more roles",
+            )
+        seen = _churned(panel, rows)
+        observed = _observed(panel, rows).max() if len(rows) else 0
+        churned = seen["account_id"].nunique()
+        if churned < LEAST_CHURNS:
+            remedy = (
+                "Give a longer history or a later as_of, and check not_churn in leadsignal.toml"
+            )
+            if not churned:
+                remedy += (
+                    ". An export of today's customers alone cannot say who leaves: add the others"
+                )
+            raise ModelError(
+                f"the panel holds {churned} account{'s' * (churned != 1)} that churned before "
+                f"{panel.as_of_date}; a model needs {LEAST_CHURNS}",
+                remedy,
+            )
+        if observed < step:
+            raise ModelError(
+                f"no snapshot has been followed for {step} days, one step of the horizon",
+                "Choose a shorter step or a later as_of",
+            )
+
+    def _version(self, rows: pd.DataFrame) -> str:
+        """Return a short fingerprint of the parameters and the rows that the model has seen."""
+        import pandas as pd
+
+        seen = pd.util.hash_pandas_object(rows, index=False).to_numpy()
+        recipe = {**self.get_params(), "roles": list(self.roles)}
+        given = json.dumps([recipe, self.trained_through_.isoformat()], sort_keys=True)
+        digest = hashlib.sha256(given.encode() + seen.tobytes()).hexdigest()
+        return f"{self.trained_through_:%Y%m%d}-{digest[:8]}"
+
+    def predict(self, rows: Panel | pd.DataFrame) -> Forecast:
+        """Forecast from panel rows, each conditional on being active at its snapshot.
+
+        Raises ModelError where the rows lack indicators that the model reads.
+        """
+        check_is_fitted(self, "hazards_")
+        frame = rows.frame if isinstance(rows, Panel) else rows
+        churned, active = self.hazards_.curves(self.features_.matrix(frame))
+        return Forecast(
+            frame["account_id"].to_numpy(),
+            frame["snapshot_on"].to_numpy(),
+            self.hazards_.ends,
+            churned,
+            active,
+        )
+
+    def predict_proba(self, rows: Panel | pd.DataFrame) -> NDArray[np.float64]:
+        """Return P(no churn) and P(churn) within the horizon, shape (rows, 2)."""
+        risk = self.predict(rows).risk
+        return np.column_stack([1 - risk, risk])
+
+    def subject(self, indicator: str) -> str:
+        """Return what an indicator is told under in reasons: its family, or a related one."""
+        family = self.families_[indicator]
+        return SUBJECTS.get(family, family)
+
+    def reasons(self, rows: pd.DataFrame, against: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Return each subject's share in the log-odds of each row's risk, shape (rows, subjects).
+
+        A subject is a family, or a few related ones. Shares are exact Shapley values (Shapley
+        1953) against a typical account of ``against`` (default: the rows): the median of each
+        number, the most frequent of each category. They add up to the row's log-odds less the
+        typical account's.
+        """
+        import pandas as pd
+
+        matrix = self.features_.matrix(rows)
+        others = matrix if against is None else self.features_.matrix(against)
+        subjects = [self.subject(name) for name in self.features_.names]
+        shares = shapley_values(
+            lambda changed: log_odds(self.hazards_.curves(changed)[0][:, -1]),
+            matrix,
+            typical_row(others, self.features_.is_category),
+            np.array(subjects),
+        )
+        return pd.DataFrame(shares, index=rows.index)
+
+
+def _at_risk(panel: Panel) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = panel.frame
+    return frame[(frame["snapshot_on"] < pd.Timestamp(panel.as_of_date)) & ~frame["notice_given"]]
+
+
+def _churns(panel: Panel) -> set[str]:
+    """Causes of ends that count as churn: all but those that the project names."""
+    return set(panel.frame["end_cause"].dropna().unique()) - set(panel.project.not_churn)
+
+
+def _churned(panel: Panel, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of accounts whose end is known and is churn."""
+    return rows[rows["ended_within"].notna() & rows["end_cause"].isin(_churns(panel))]
+
+
+def _observed(panel: Panel, rows: pd.DataFrame) -> NDArray[np.float64]:
+    days = rows["snapshot_on"].to_numpy().astype("datetime64[D]").astype(float)
+    return day_number(panel.as_of_date) - days
+
+
+def _outcome(panel: Panel, rows: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    return {
+        "ended_within": rows["ended_within"].to_numpy(dtype=float, na_value=np.nan),
+        "observed": _observed(panel, rows),
+        "churns": rows["end_cause"].isin(_churns(panel)).to_numpy(),
+    }
+
+
+def _customers(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Return a code for each row's customer: a returning customer has several accounts."""
+    named = rows.get("customer_id", rows["account_id"]).fillna(rows["account_id"]).astype(str)
+    codes: NDArray[np.int64] = np.unique(named.to_numpy(str), return_inverse=True)[1]
+    return codes
+
+
+def churned_within(panel: Panel, rows: pd.DataFrame, horizon: int) -> NDArray[np.bool_]:
+    """Return whether each row's account churned within ``horizon`` days of it, shape (rows,)."""
+    within = rows["ended_within"].to_numpy(dtype=float, na_value=np.nan) <= horizon
+    churned: NDArray[np.bool_] = within & rows["end_cause"].isin(_churns(panel)).to_numpy()
+    return churned

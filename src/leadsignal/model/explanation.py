@@ -1,0 +1,259 @@
+"""Why one account's risk is what it is, and what a model reads at all: both by Shapley shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.errors import OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from leadsignal.model.churn_model import ChurnModel
+
+TOLD = 3
+"""A sentence names at most so many subjects that raise the risk, and so many that lower it."""
+LEAST_FACTOR = 1.05
+"""Odds multiplied by less, in either direction, are not worth a word."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """One account's risk beside a typical account's, and what lies between.
+
+    ``table`` has a row a subject, the largest share first: ``share`` of the log-odds, ``factor``
+    by which it multiplies the odds, and in ``what`` the account's most unusual indicator of it.
+    The product of the factors is the ratio of the two odds.
+    """
+
+    account_id: str
+    snapshot_on: pd.Timestamp
+    horizon: int
+    risk: float
+    typical_risk: float
+    table: pd.DataFrame
+
+    def sentence(self) -> str:
+        """Return the explanation in words."""
+        raises = self.table[self.table["factor"] >= LEAST_FACTOR].head(TOLD)
+        lowers = self.table[self.table["factor"] <= 1 / LEAST_FACTOR].head(TOLD)
+        parts = [
+            f"{self.account_id} on {self.snapshot_on:%Y-%m-%d}: of 100 accounts like this, about"
+            f" {100 * self.risk:.0f} leave within {self.horizon} days; of 100 typical ones"
+            f" {100 * self.typical_risk:.0f}."
+        ]
+        if len(raises):
+            parts.append(f"What raises it: {_listed(raises)}.")
+        if len(lowers):
+            parts.append(f"What lowers it: {_listed(lowers)}.")
+        if len(parts) == 1:
+            parts.append("Nothing sets it apart from a typical account.")
+        return " ".join(parts)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the table."""
+        return self.table.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation ready for JSON."""
+        return {
+            "account_id": self.account_id,
+            "snapshot_on": f"{self.snapshot_on:%Y-%m-%d}",
+            "horizon_days": self.horizon,
+            "risk": self.risk,
+            "typical_risk": self.typical_risk,
+            "sentence": self.sentence(),
+            "subjects": self.table.to_dict("records"),
+        }
+
+    def __repr__(self) -> str:
+        return self.sentence()
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        shown = self.table.to_html(index=False, float_format="{:.2f}".format)
+        return f"<p>{escape(self.sentence())}</p>{shown}"
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw each subject's share as a bar, those that raise the risk to the right."""
+        table = self.table.iloc[::-1]
+        title = (
+            f"{self.account_id}: {self.risk:.0%} within {self.horizon} days,"
+            f" a typical account {self.typical_risk:.0%}"
+        )
+        labels = [f"{row.subject}: {row.what}" for row in table.itertuples()]
+        axes = _bars(labels, table["share"].to_numpy(), title, ax)
+        axes.axvline(0, color="#444444", linewidth=0.8)
+        axes.set_xlabel("share of the log-odds (right: raises the risk)")
+        return axes
+
+
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """How much each subject moves the risks of the rows: ``table`` has a row a subject.
+
+    ``mean_share`` is the mean over rows of the share's size in log-odds; ``factor`` its
+    exponential, the typical factor on the odds. It says what this model reads, and not what
+    causes churn.
+    """
+
+    table: pd.DataFrame
+    rows: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the table."""
+        return self.table.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table ready for JSON."""
+        return {"rows": self.rows, "subjects": self.table.to_dict("records")}
+
+    def __repr__(self) -> str:
+        shown = self.table.to_string(index=False, float_format="{:.2f}".format)
+        return f"What the model reads, over {self.rows:,} rows\n{shown}"
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html(index=False, float_format="{:.2f}".format)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw one bar a subject."""
+        table = self.table.iloc[::-1]
+        title = f"What moves the risks of {self.rows:,} rows"
+        axes = _bars(list(table["subject"]), table["mean_share"].to_numpy(), title, ax)
+        axes.set_xlabel("mean size of the share in log-odds")
+        return axes
+
+
+def explain_account(
+    model: ChurnModel, rows: pd.DataFrame, account_id: str, *, against: pd.DataFrame | None = None
+) -> Explanation:
+    """Explain the newest of the rows of an account, against a typical one of ``against``.
+
+    ``against`` are panel rows, by default those of the same day; shares as in
+    `ChurnModel.reasons`. Raises OptionError where the account has no row.
+
+    >>> import leadsignal as ls
+    >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
+    >>> model = ls.ChurnModel(estimator="logistic").fit(panel)
+    >>> current = panel.current()
+    >>> told = ls.explain_account(model, current, current["account_id"].iloc[0])
+    >>> told.sentence().split(":")[1].split(",")[0]
+    ' of 100 accounts like this'
+    """
+    mine = rows[rows["account_id"].astype(str) == str(account_id)]
+    if not len(mine):
+        raise OptionError(f"no row is of account {account_id!r}", "Name an account of the rows")
+    mine = mine.sort_values("snapshot_on").tail(1)
+    day = mine["snapshot_on"].iloc[0]
+    others = rows[rows["snapshot_on"] == day] if against is None else against
+    shares = model.reasons(mine, against=others)
+    share = shares.iloc[0].to_numpy()
+    told = [tell_subject(model, mine, others, str(subject))[0] for subject in shares.columns]
+    risk = float(model.predict(mine).risk[0])
+    odds = risk / (1 - risk) * np.exp(-share.sum())
+    order = np.argsort(-np.abs(share), kind="stable")
+    return Explanation(
+        str(account_id),
+        day,
+        int(model.hazards_.ends[-1]),
+        risk,
+        float(odds / (1 + odds)),
+        _table(
+            {
+                "subject": [str(shares.columns[place]) for place in order],
+                "share": share[order],
+                "factor": np.exp(share[order]),
+                "what": [told[place] for place in order],
+            }
+        ),
+    )
+
+
+def subject_importance(
+    model: ChurnModel, rows: pd.DataFrame, *, against: pd.DataFrame | None = None
+) -> Importance:
+    """Return how much each subject moves the risks of panel rows, the most telling first.
+
+    The mean size of the shares of `ChurnModel.reasons`, the rule of a single account's
+    explanation.
+    """
+    size = model.reasons(rows, against=against).abs().mean().sort_values(ascending=False)
+    return Importance(
+        _table(
+            {
+                "subject": [str(name) for name in size.index],
+                "mean_share": size.to_numpy(),
+                "factor": np.exp(size.to_numpy()),
+            }
+        ),
+        len(rows),
+    )
+
+
+def _table(columns: dict[str, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(columns)
+
+
+def _listed(rows: pd.DataFrame) -> str:
+    return "; ".join(
+        f"{row.subject} ({row.what}; odds times {row.factor:.2f})" for row in rows.itertuples()
+    )
+
+
+def _bars(labels: list[str], sizes: np.ndarray[Any, Any], title: str, ax: Axes | None) -> Axes:
+    import matplotlib.pyplot as plt
+
+    from leadsignal.survival.pictures import COLOURS
+
+    height = 0.34 * len(labels) + 1.2
+    axes = ax or plt.subplots(figsize=(7.6, height), layout="constrained")[1]
+    colours = [COLOURS[1] if size > 0 else COLOURS[0] for size in sizes]
+    axes.barh(np.arange(len(labels)), sizes, color=colours, height=0.62)
+    axes.set_yticks(np.arange(len(labels)), labels, fontsize=8)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def tell_subject(
+    model: ChurnModel, rows: pd.DataFrame, others: pd.DataFrame, subject: str
+) -> list[str]:
+    """Return, for each row, the subject's indicator that differs most from the others."""
+    names = [name for name in model.features_.names if model.subject(name) == subject]
+    distance = np.column_stack([_distance(model, rows[name], others[name]) for name in names])
+    held = [rows[name].to_list() for name in names]
+    return [
+        _shown(held[column][row], names[column])
+        for row, column in enumerate(distance.argmax(axis=1))
+    ]
+
+
+def _distance(
+    model: ChurnModel, values: pd.Series[Any], others: pd.Series[Any]
+) -> np.ndarray[Any, Any]:
+    """Return how unusual each value is among the others: 1 minus the share of values like it."""
+    if values.name in model.features_.levels:
+        shares = others.value_counts(normalize=True, dropna=False)
+        return np.asarray(1 - values.map(shares).fillna(0).to_numpy(dtype=float))
+    given = values.to_numpy(dtype=float, na_value=np.nan)
+    known = others.to_numpy(dtype=float, na_value=np.nan)
+    missing = float(np.isnan(known).mean())
+    known = np.sort(known[~np.isnan(known)])
+    if not len(known):
+        return np.where(np.isnan(given), 1 - missing, 1.0)
+    below, upto = (np.searchsorted(known, given, side) for side in ("left", "right"))
+    middle = (below + upto + 1) / (2 * len(known))
+    return np.where(np.isnan(given), 1 - missing, np.abs(2 * np.minimum(middle, 1) - 1))
+
+
+def _shown(value: Any, name: str) -> str:
+    if value is None or value != value:
+        return f"{name} missing"
+    return f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"

@@ -1,0 +1,367 @@
+"""Monitoring: whether past scores still hold, and whether what they read still comes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from leadsignal.errors import OptionError
+from leadsignal.files.records import json_rows
+from leadsignal.model.origin import tables_of
+from leadsignal.monitoring.pace import Pace, feed_paces
+from leadsignal.monitoring.realised import (
+    Arms,
+    Outcomes,
+    Realised,
+    alert_volume,
+    find_outcomes,
+    judge_arms,
+    judge_outcomes,
+)
+from leadsignal.monitoring.shifts import Judged, Levels, Shift, find_shifts, levels_of
+from leadsignal.proof.alerts import on_grid
+from leadsignal.scoring.holdout import HELD_OUT, check_contacts
+from leadsignal.survival.estimates import normal_quantile
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from leadsignal.panel import Panel
+    from leadsignal.tables import Tables
+
+FEEDS, INDICATORS, SCORES, OUTCOMES = 0.25, 0.5, 0.125, 0.125
+"""How the false alarms that are allowed are shared out."""
+LEAST_SHIFT = 0.25
+"""A change of fewer standard deviations between accounts is no finding."""
+LEAST_RATIO = 1.25
+"""Observed churns below or above the expected by less than this factor are no finding."""
+LEAST_EXPECTED = 10
+"""Fewer expected churns judge nothing."""
+MOST_CONTACTED = 0.1
+"""More of the accounts held out may not be contacted, or the hold-out tells nothing."""
+NEEDED = ("account_id", "snapshot_on", "risk", "alert", "model_version")
+SHOWN = 12
+
+Kind = Literal["feed", "indicator", "score", "alerts", "calibration", "catch", "holdout"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it was: of what ``kind``, on what ``subject``, in words.
+
+    ``value`` is what was found, ``expected`` what would have been usual: records for a feed,
+    standard deviations for an indicator or a score, churns for calibration, shares else.
+    """
+
+    kind: Kind
+    subject: str
+    message: str
+    value: float
+    expected: float
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a plain dictionary, ready for JSON."""
+        numbers = {"value": self.value, "expected": self.expected}
+        return {**asdict(self), **{k: v if np.isfinite(v) else None for k, v in numbers.items()}}
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Monitoring:
+    """What stands out on ``as_of_date``, and the figures behind it.
+
+    ``findings`` are few by design: at weekly runs of a stable business at most one false one a
+    year is expected. ``feeds``: the pace of each table. ``drift``: a row an indicator series:
+    change since the last run beyond the usual, the ``reach`` it stayed within, whether it was
+    judged, whether it was found. ``alerts``: a row a run of the scores. ``realised``: what came of
+    scores whose horizon has passed, of all accounts and of those held out. ``arms``: the hold-out.
+    ``notes`` say what could not be judged.
+    """
+
+    findings: tuple[Finding, ...]
+    as_of_date: date
+    feeds: tuple[Pace, ...]
+    drift: pd.DataFrame
+    alerts: pd.DataFrame
+    realised: tuple[Realised, ...]
+    arms: Arms | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a finding."""
+        import pandas as pd
+
+        columns = ["kind", "subject", "message", "value", "expected"]
+        return pd.DataFrame([one.to_dict() for one in self.findings], columns=columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return findings and figures, ready for JSON."""
+        return {
+            "ok": self.ok,
+            "as_of": self.as_of_date.isoformat(),
+            "findings": [one.to_dict() for one in self.findings],
+            "feeds": [pace.to_dict() for pace in self.feeds],
+            "drift": json_rows(self.drift),
+            "alerts": json_rows(self.alerts),
+            "realised": [one.to_dict() for one in self.realised],
+            "holdout": None if self.arms is None else self.arms.to_dict(),
+            "notes": list(self.notes),
+        }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the changes since the last run that came closest to their reach, or beyond it."""
+        from leadsignal.monitoring.picture import draw_drift
+
+        return draw_drift(self.drift, SHOWN, self.as_of_date, ax)
+
+    def __repr__(self) -> str:
+        judged = int(self.drift["judged"].sum())
+        count = len(self.findings)
+        head = "nothing stands out" if self.ok else f"{count} finding{'' if count == 1 else 's'}"
+        lines = [
+            f"Monitoring on {self.as_of_date}: {head}; {len(self.feeds)} feeds,"
+            f" {judged} of {len(self.drift)} series and {len(self.alerts)} runs looked at"
+        ]
+        lines += [f"  {finding}" for finding in self.findings]
+        if len(self.alerts):
+            last = self.alerts.iloc[-1]
+            first_run = last["new_alerts"] != last["new_alerts"]
+            new = "" if first_run else f", {last['new_alerts']:.0f} new"
+            lines.append(f"{last['alerts']:,} of {last['accounts']:,} accounts alerted{new}")
+        lines += [str(one) for one in self.realised]
+        lines += [str(self.arms)] if self.arms is not None else []
+        return "\n".join([*lines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        head = "<br>".join(escape(line) for line in repr(self).splitlines())
+        found = "" if self.ok else self.to_frame().to_html(index=False)
+        return f"<p>{head}</p>{found}"
+
+
+def monitor_scores(
+    panel: Panel,
+    tables: Tables,
+    scores: pd.DataFrame,
+    *,
+    contacts: pd.DataFrame | None = None,
+    known_tables: Collection[str] = (),
+    false_alarms: float = 1.0,
+) -> Monitoring:
+    """Compare the run on the tables' as_of with the runs before it, and past scores with outcomes.
+
+    ``panel`` is of the same tables, with a row every run (``every="7d"`` for weekly runs); the
+    last day of its grid is the run that is judged, as other weekdays are not like it;
+    ``scores`` are all past ones, as `read_scores` returns them. ``contacts`` (account_id,
+    contacted_on) says who was contacted; ``known_tables`` which tables earlier runs read.
+    ``false_alarms`` are allowed a year on average. Raises OptionError where the panel is not of
+    that day, or the scores lack columns.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> panel = ls.build_panel(tables, every="7d")
+    >>> model = ls.ChurnModel(estimator="logistic").fit(panel)
+    >>> ls.monitor_scores(panel, tables, ls.score_accounts(model, tables).to_frame()).arms is None
+    True
+    """
+    _check(panel, tables, scores, false_alarms)
+    scores = _before(scores, tables.as_of_date)
+    contacts = None if contacts is None else check_contacts(contacts)
+    a_run = false_alarms * panel.every / 365.25
+    chance = FEEDS * a_run / max(len(tables.names) - 1, 1)
+    feeds = feed_paces(tables, chance=chance, known=known_tables)
+    names = _followed(panel, feeds)
+    levels = levels_of(on_grid(panel), names, panel.every)
+    drift = find_shifts(levels, len(levels.days) - 1, alarms=INDICATORS * a_run, least=LEAST_SHIFT)
+    outcomes = find_outcomes(tables, scores)
+    realised = judge_outcomes(outcomes, tables.project.warning_time)
+    volume, arms = alert_volume(scores), judge_arms(outcomes, contacts)
+    findings = [
+        *(_of_feed(pace) for pace in feeds if pace.broken),
+        *(_of_shift("indicator", shift, panel.every) for shift in drift.shifts),
+        *_of_scores(scores, volume, panel.every, SCORES * a_run),
+        *_of_outcomes(realised, OUTCOMES * a_run),
+        *_of_arms(arms),
+    ]
+    return Monitoring(
+        tuple(findings),
+        tables.as_of_date,
+        feeds,
+        _drift_frame(levels, drift),
+        volume,
+        realised,
+        arms,
+        (*_of_paces(feeds, panel.every), *_notes(levels, drift, outcomes, scores, contacts)),
+    )
+
+
+def _check(panel: Panel, tables: Tables, scores: pd.DataFrame, false_alarms: float) -> None:
+    problems = []
+    if panel.as_of_date != tables.as_of_date:
+        problems.append(f"the panel is of {panel.as_of_date}, the tables of {tables.as_of_date}")
+    if missing := [name for name in NEEDED if name not in scores.columns]:
+        problems.append(f"the scores have no {', '.join(missing)}")
+    elif not any(str(name).startswith("still_active_") for name in scores.columns):
+        problems.append("the scores have no still_active_…d, which says their horizon")
+    if not false_alarms > 0:
+        problems.append(f"false_alarms is {false_alarms!r}, and must be above 0")
+    if problems:
+        raise OptionError(
+            "; ".join(problems), "Give a panel of these tables, and what `score` wrote"
+        )
+
+
+def _before(scores: pd.DataFrame, as_of: date) -> pd.DataFrame:
+    """Return the scores up to as_of, ids as text, in one order."""
+    import pandas as pd
+
+    days = pd.to_datetime(scores["snapshot_on"])
+    kept = scores.assign(
+        account_id=scores["account_id"].astype(str),
+        snapshot_on=days,
+        alert=scores["alert"].astype(bool),
+    )[days <= pd.Timestamp(as_of)]
+    if not len(kept):
+        raise OptionError(f"no scores are of {as_of} or before", "Give a later as_of, or score")
+    return kept.sort_values(["snapshot_on", "account_id"], ignore_index=True)
+
+
+def _followed(panel: Panel, feeds: Collection[Pace]) -> list[str]:
+    """Return the indicators to follow: not those of a broken feed, which is named itself.
+
+    Nor those of a feed too young to have a pace, whose indicators have not settled.
+    """
+    aside = {pace.table for pace in feeds if pace.broken or not pace.settled}
+    return [one.name for one in panel.indicators if not aside.intersection(tables_of(one))]
+
+
+def _of_feed(pace: Pace) -> Finding:
+    value = pace.share if pace.state == "thin" else 0.0
+    expected = 1.0 if pace.state == "thin" else pace.expected
+    return Finding("feed", pace.table, str(pace), value, expected)
+
+
+def _of_shift(kind: Kind, shift: Shift, every: int) -> Finding:
+    since = f"within {shift.lag * every} days"
+    message = (
+        f"{shift.series} has moved by {shift.change:+.2f} standard deviations {since}; usual is"
+        f" {shift.usual:+.2f}, and up to {shift.reach:.2f} from it"
+    )
+    return Finding(kind, shift.series.indicator, message, shift.change, shift.usual)
+
+
+def _of_scores(
+    scores: pd.DataFrame, volume: pd.DataFrame, every: int, alarms: float
+) -> list[Finding]:
+    """Return shifts of the risk, and of who is alerted, between runs of one model."""
+    import pandas as pd
+
+    versions = dict(zip(volume["snapshot_on"], volume["model_version"], strict=True))
+    alerted = scores.groupby("account_id")["alert"].shift(1)
+    rows = pd.DataFrame(
+        {
+            "snapshot_on": scores["snapshot_on"],
+            "risk": scores["risk"].astype(float),
+            "alert": scores["alert"].astype(float),
+            "new_alert": (scores["alert"] & (alerted == False)).astype(float),  # noqa: E712
+        }
+    )
+    eras = {day: versions[pd.Timestamp(day)] for day in np.unique(rows["snapshot_on"].to_numpy())}
+    levels = levels_of(rows, ["risk", "alert", "new_alert"], every, eras)
+    judged = find_shifts(levels, len(levels.days) - 1, alarms=alarms, least=LEAST_SHIFT)
+    kinds: dict[str, Kind] = {"risk": "score", "alert": "alerts", "new_alert": "alerts"}
+    return [_of_shift(kinds[one.series.indicator], one, every) for one in judged.shifts]
+
+
+def _of_outcomes(realised: Collection[Realised], alarms: float) -> list[Finding]:
+    """Judge those held out, where they are enough: acting on the others changes what comes."""
+    enough = [one for one in realised if one.expected >= LEAST_EXPECTED]
+    found: list[Finding] = []
+    for one in enough[-1:]:
+        reach = normal_quantile(1 - alarms / 2) * one.std_err
+        apart = abs(one.observed - one.expected) > reach
+        if apart and not 1 / LEAST_RATIO < one.ratio < LEAST_RATIO:
+            message = (
+                f"{one.observed:,} churns where {one.expected:,.1f} were expected"
+                f" ({one.arm} accounts, {one.runs} runs); {reach:,.0f} apart would be chance"
+            )
+            found.append(Finding("calibration", one.arm, message, one.observed, one.expected))
+        if one.caught.of >= LEAST_EXPECTED and one.chance_of_catch() < alarms / 2:
+            message = (
+                f"{one.caught!r} of the churners were alerted in time; alerts drawn by lot would"
+                f" have caught {one.alert_share:.0%}"
+            )
+            found.append(Finding("catch", one.arm, message, one.caught.estimate, one.alert_share))
+    return found
+
+
+def _of_arms(arms: Arms | None) -> list[Finding]:
+    met = None if arms is None else arms.contacted_though_held_out
+    if met is None or not met.of or met.estimate <= MOST_CONTACTED:
+        return []
+    message = f"{met.count:,} of {met.of:,} alerted accounts held out were contacted all the same"
+    return [Finding("holdout", HELD_OUT, message, met.estimate, 0.0)]
+
+
+def _drift_frame(levels: Levels, drift: Judged) -> pd.DataFrame:
+    import pandas as pd
+
+    found = {shift.series for shift in drift.shifts}
+    return pd.DataFrame(
+        {
+            "series": [str(one) for one in levels.series],
+            "indicator": [one.indicator for one in levels.series],
+            "change": drift.change,
+            "reach": drift.reach,
+            "judged": drift.judged,
+            "found": [one in found for one in levels.series],
+        }
+    )
+
+
+def _of_paces(feeds: Collection[Pace], every: int) -> list[str]:
+    """Say by when a stop would be told, where that takes longer than two runs."""
+    late = [one for one in feeds if one.told_after and one.told_after > 2 * every]
+    told = [f"{one.table} {one.told_after} days" for one in late if not one.broken]
+    never = [one.table for one in feeds if one.told_after is None and one.state == "too young"]
+    notes = []
+    if told:
+        notes.append(f"records come seldom: a silence is told once it lasts {', '.join(told)}")
+    if never:
+        notes.append(f"too few records yet to tell a silence: {', '.join(never)}")
+    return notes
+
+
+def _notes(
+    levels: Levels,
+    drift: Judged,
+    outcomes: Outcomes,
+    scores: pd.DataFrame,
+    contacts: pd.DataFrame | None,
+) -> list[str]:
+    notes = []
+    if not drift.judged.any():
+        notes.append(f"{len(levels.days)} runs are too few to judge drift")
+    if not outcomes.frame["passed"].any():
+        notes.append(f"no scores are {outcomes.horizon} days old: nothing has come of them yet")
+    if outcomes.strangers:
+        notes.append(f"{outcomes.strangers:,} scores are of accounts that the tables do not hold")
+    if contacts is not None and HELD_OUT not in scores:
+        notes.append(
+            "accounts were contacted and none held out: whoever was saved looks like a false"
+            " alarm, and nobody can tell (score with --holdout)"
+        )
+    return notes

@@ -1,0 +1,326 @@
+"""What came of past scores: calibration, catch, alerts a run, and results of the hold-out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import bdtr
+
+from leadsignal.errors import ModelError
+from leadsignal.scoring.holdout import HELD_OUT
+from leadsignal.study.proportions import Share
+from leadsignal.survival.metrics import calibration
+from leadsignal.survival.paired import mean_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.tables import Tables
+
+JUDGED_DAYS = 365
+"""Only the runs of the last year among those whose horizon has passed are judged."""
+LATEST_DAYS = 35
+"""An end is judged by the last run early enough, if that is no older than this before."""
+
+
+@dataclass(frozen=True)
+class Realised:
+    """Expected against observed churns of the rows whose horizon has passed.
+
+    ``rows`` of ``accounts`` on ``runs`` days. ``low`` and ``high`` bound the churns that the
+    observed ones stand for (95 %, by customer: rows of one account share their fate). ``slope``
+    (estimate, low, high) is of logit(observed) on logit(risk), 1 being right; None where it cannot
+    be fitted. ``caught`` counts the churners alerted at the last run at least the warning time
+    before their end was known, ``alert_share`` the accounts alerted, by which chance would do.
+    ``precision`` counts alerted rows that churned. ``std_err`` is that of observed less expected.
+    """
+
+    arm: str
+    rows: int
+    accounts: int
+    runs: int
+    expected: float
+    observed: int
+    low: float
+    high: float
+    std_err: float
+    slope: tuple[float, float, float] | None
+    caught: Share
+    alert_share: float
+    precision: Share
+
+    @property
+    def ratio(self) -> float:
+        """Observed over expected."""
+        return self.observed / self.expected if self.expected else float("nan")
+
+    def __str__(self) -> str:
+        slope = "" if self.slope is None else f", slope {self.slope[0]:.2f}"
+        return (
+            f"{self.arm}: {self.observed:,} churns in {self.rows:,} scores of {self.runs} runs"
+            f" ({max(self.low, 0):,.0f} to {self.high:,.0f}), {self.expected:,.1f} expected{slope};"
+            f" {self.caught!r} of the churners had an alert in time, {self.alert_share:.0%} by"
+            " chance"
+        )
+
+    def chance_of_catch(self) -> float:
+        """Return how likely so few catches are if the alerts were drawn by lot."""
+        return float(bdtr(self.caught.count, self.caught.of, self.alert_share))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures, ready for JSON."""
+        slope = self.slope or (None, None, None)
+        return {
+            "arm": self.arm,
+            "rows": self.rows,
+            "accounts": self.accounts,
+            "runs": self.runs,
+            "expected": self.expected,
+            "observed": self.observed,
+            "observed_low": self.low,
+            "observed_high": self.high,
+            "ratio": self.ratio if self.expected else None,
+            "slope": dict(zip(("estimate", "low", "high"), slope, strict=True)),
+            "caught": self.caught.to_dict(),
+            "alert_share": self.alert_share,
+            "precision": self.precision.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Accounts from their first alert on: held out against those free to be acted on.
+
+    ``churned`` within the horizon of the first alert, by arm as it was drawn, contacted or not
+    (intention to treat). ``difference`` is the share held out less the other, with its 95 %
+    interval (Newcombe 1998, method 10): what acting on alerts saves.
+    """
+
+    held_out: Share
+    acted_on: Share
+    difference: float
+    low: float
+    high: float
+    contacted: Share | None
+    contacted_though_held_out: Share | None
+
+    def __str__(self) -> str:
+        told = (
+            f"hold-out: {self.held_out!r} of {self.held_out.of:,} alerted accounts held out"
+            f" churned, {self.acted_on!r} of {self.acted_on.of:,} others: {self.difference:+.0%}"
+            f" ({self.low:+.0%} to {self.high:+.0%})"
+        )
+        if self.contacted is None or self.contacted_though_held_out is None:
+            return f"{told}; nobody says who was contacted"
+        return (
+            f"{told}; contacted were {self.contacted.count:,} of the others and"
+            f" {self.contacted_though_held_out.count:,} held out"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures, ready for JSON."""
+        shares = {
+            "held_out": self.held_out,
+            "acted_on": self.acted_on,
+            "contacted": self.contacted,
+            "contacted_though_held_out": self.contacted_though_held_out,
+        }
+        told = {name: None if one is None else one.to_dict() for name, one in shares.items()}
+        difference = {"estimate": self.difference, "low": self.low, "high": self.high}
+        return {**told, "difference": difference if self.held_out.of else None}
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """Scores beside what became of their accounts, as far as is known on ``as_of_date``.
+
+    ``frame`` has the scores' rows with ``within`` (days from the snapshot to the end, NaN while
+    active), ``churned`` (within the horizon), ``passed`` (the horizon has), ``known_on``, ``arm``.
+    ``strangers`` counts rows of accounts that the tables do not hold.
+    """
+
+    frame: pd.DataFrame
+    horizon: int
+    as_of_date: date
+    strangers: int = 0
+
+
+def horizon_of(scores: pd.DataFrame) -> int:
+    """Return the horizon of scores in days, from the last of the columns still_active_…d."""
+    days = [
+        int(name.removeprefix("still_active_").removesuffix("d"))
+        for name in scores.columns
+        if name.startswith("still_active_")
+    ]
+    return max(days)
+
+
+def find_outcomes(tables: Tables, scores: pd.DataFrame) -> Outcomes:
+    """Return scores with the outcomes that are known at the tables' as_of."""
+    import pandas as pd
+
+    accounts = tables.frame("accounts")
+    horizon, today = horizon_of(scores), pd.Timestamp(tables.as_of_date)
+    ends = pd.DataFrame(
+        {
+            "account_id": accounts["account_id"].astype(str),
+            "customer": accounts["customer_id"].fillna(accounts["account_id"]).astype(str),
+            "ended_on": pd.to_datetime(accounts["ended_on"]),
+            "known_on": pd.to_datetime(accounts["end_known_on"]),
+            "is_churn": ~accounts["end_reason"].isin(tables.project.not_churn),
+        }
+    )
+    ends["known_on"] = ends[["known_on", "ended_on"]].min(axis=1)
+    kept = ["account_id", "snapshot_on", "risk", "alert", "model_version"]
+    kept += [HELD_OUT] if HELD_OUT in scores else []
+    frame = scores[kept].merge(ends, on="account_id", how="inner")
+    frame["within"] = (frame["ended_on"] - frame["snapshot_on"]).dt.days
+    frame["churned"] = (frame["within"] <= horizon) & frame["is_churn"]
+    frame["passed"] = frame["snapshot_on"] + pd.Timedelta(days=horizon) < today
+    held = frame[HELD_OUT].fillna(False).astype(bool) if HELD_OUT in frame else False
+    frame["arm"] = np.where(held, "held out", "acted on")
+    return Outcomes(frame, horizon, tables.as_of_date, len(scores) - len(frame))
+
+
+def judge_outcomes(outcomes: Outcomes, warning_time: int) -> tuple[Realised, ...]:
+    """Return expected against observed of all accounts, and of those held out if there are any."""
+    frame = outcomes.frame
+    arms = ["all", *(["held out"] if (frame["arm"] == "held out").any() else [])]
+    found = []
+    for arm in arms:
+        mine = frame if arm == "all" else frame[frame["arm"] == arm]
+        one = _realised(arm, mine, outcomes, warning_time)
+        found += [one] if one is not None else []
+    return tuple(found)
+
+
+def _realised(
+    arm: str, frame: pd.DataFrame, outcomes: Outcomes, warning_time: int
+) -> Realised | None:
+    import pandas as pd
+
+    rows = frame[frame["passed"]]
+    if not len(rows):
+        return None
+    rows = rows[rows["snapshot_on"] > rows["snapshot_on"].max() - pd.Timedelta(days=JUDGED_DAYS)]
+    churned = rows["churned"].to_numpy(dtype=float)
+    risk = rows["risk"].to_numpy(dtype=float)
+    customer = pd.factorize(rows["customer"])[0].astype(np.int64)
+    apart = mean_of(churned - risk)
+    low, high = apart.interval(customer)
+    expected, size = float(risk.sum()), len(rows)
+    alerted = rows["alert"].to_numpy(dtype=bool)
+    return Realised(
+        arm,
+        size,
+        int(rows["account_id"].nunique()),
+        int(rows["snapshot_on"].nunique()),
+        expected,
+        int(churned.sum()),
+        expected + size * low,
+        expected + size * high,
+        size * apart.std_err(customer),
+        _slope(rows, risk, customer, outcomes.horizon),
+        _caught(frame, outcomes, warning_time),
+        float(frame["alert"].mean()),
+        Share(int(churned[alerted].sum()), int(alerted.sum())),
+    )
+
+
+def _slope(
+    rows: pd.DataFrame, risk: Any, customer: Any, horizon: int
+) -> tuple[float, float, float] | None:
+    stop = np.minimum(rows["within"].fillna(np.inf).to_numpy(dtype=float), horizon + 1)
+    cause = np.where(rows["churned"], 1, 2 * (stop <= horizon)).astype(int)
+    stop = np.maximum(stop, 0.5)
+    try:
+        slope = calibration(stop, cause, risk, horizon, cluster=customer).slope
+    except ModelError:
+        return None
+    return slope if all(np.isfinite(slope)) else None
+
+
+def _caught(frame: pd.DataFrame, outcomes: Outcomes, warning_time: int) -> Share:
+    """Count the churners of the last year with an alert at the last run early enough."""
+    import pandas as pd
+
+    today = pd.Timestamp(outcomes.as_of_date)
+    ahead = (frame["known_on"] - frame["snapshot_on"]).dt.days
+    recent = frame["known_on"] >= today - pd.Timedelta(days=JUDGED_DAYS)
+    early = ahead.between(warning_time, warning_time + LATEST_DAYS)
+    rows = frame[recent & early & frame["is_churn"]].sort_values("snapshot_on")
+    last = rows.groupby("account_id", sort=True).tail(1)
+    return Share(int(last["alert"].sum()), len(last))
+
+
+def alert_volume(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return, by run: accounts, alerts, their share, alerts that are new, expected churns."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    before: set[str] = set()
+    for day, mine in scores.sort_values("snapshot_on").groupby("snapshot_on"):
+        alerted = set(mine.loc[mine["alert"].astype(bool), "account_id"])
+        rows.append(
+            {
+                "snapshot_on": day,
+                "accounts": len(mine),
+                "alerts": len(alerted),
+                "share": len(alerted) / len(mine),
+                "new_alerts": len(alerted - before) if rows else float("nan"),
+                "expected_churns": float(mine["risk"].sum()),
+                "model_version": str(mine["model_version"].iloc[0]),
+            }
+        )
+        before = alerted
+    return pd.DataFrame(rows)
+
+
+def judge_arms(outcomes: Outcomes, contacts: pd.DataFrame | None) -> Arms | None:
+    """Return the results of the hold-out; None where the scores have none.
+
+    One row an account: its first alert whose horizon has passed. A contact counts from that day
+    to the horizon.
+    """
+    frame = outcomes.frame
+    if HELD_OUT not in frame:
+        return None
+    alerts = frame[frame["alert"].astype(bool) & frame[HELD_OUT].notna()]
+    first = alerts.sort_values("snapshot_on").groupby("account_id", sort=True).head(1)
+    first = first[first["passed"]]
+    held = (first["arm"] == "held out").to_numpy(dtype=bool)
+    churned = first["churned"].to_numpy(dtype=bool)
+    one, other = (Share(int(churned[mine].sum()), int(mine.sum())) for mine in (held, ~held))
+    shares: list[Share | None] = [None, None]
+    if contacts is not None:
+        met = _contacted(first, contacts, outcomes.horizon)
+        shares = [Share(int(met[mine].sum()), int(mine.sum())) for mine in (~held, held)]
+    return Arms(one, other, *difference_of(one, other), shares[0], shares[1])
+
+
+def _contacted(first: pd.DataFrame, contacts: pd.DataFrame, horizon: int) -> Any:
+    joined = first[["account_id", "snapshot_on"]].merge(contacts, on="account_id")
+    after = (joined["contacted_on"] - joined["snapshot_on"]).dt.days
+    met = joined.loc[after.between(0, horizon), "account_id"]
+    return first["account_id"].isin(met).to_numpy(dtype=bool)
+
+
+def difference_of(one: Share, other: Share) -> tuple[float, float, float]:
+    """Return the difference of two shares with its 95 % interval; NaN where one counts none.
+
+    Newcombe (1998), Statistics in Medicine 17, 873-890, method 10.
+
+    >>> [round(value, 4) for value in difference_of(Share(56, 70), Share(48, 80))]
+    [0.2, 0.0524, 0.3339]
+    """
+    if not one.of or not other.of:
+        return float("nan"), float("nan"), float("nan")
+    (low, high), (other_low, other_high) = one.interval, other.interval
+    p, q = one.estimate, other.estimate
+    down = sqrt((p - low) ** 2 + (other_high - q) ** 2)
+    up = sqrt((high - p) ** 2 + (q - other_low) ** 2)
+    return p - q, p - q - down, p - q + up

@@ -1,0 +1,281 @@
+"""Shifts: levels over the runs, and changes beyond what they have done before; arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scipy.special import stdtrit
+
+from leadsignal.monitoring.calendar_phase import find_comparable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+LAGS = (1, 4, 13)
+"""Runs over which a change is looked for: a jump, a month's, and at weekly runs a quarter's."""
+LEAST_PAST, LEAST_CHANGES = 26, 8
+"""A level whose past holds fewer changes, or fewer that do not overlap, is not judged."""
+MEMORY = 104
+"""Past changes that are remembered."""
+LEAST_KNOWN = 20
+"""A level of fewer known values is none."""
+KNOWN_APART = 0.1
+"""Levels whose shares of known values differ by more are not compared: the accounts differ."""
+LEAST_SPREAD, LEAST_SHARE_SPREAD = 0.05, 0.2
+"""Changes are told in standard deviations, of ranks and of shares; none counts as smaller."""
+MOST_LEVELS = 10
+YEAR_DAYS, AROUND_RUNS = 364, 3
+LARGER = 1.25
+"""How much larger than what was seen before a change must be."""
+
+Kind = Literal["level", "missing", "share"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """What is followed: the level of an ``indicator``, its missing values, or one ``value``."""
+
+    indicator: str
+    kind: Kind = "level"
+    value: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "missing":
+            return f"missing values of {self.indicator}"
+        return f"{self.indicator} = {self.value}" if self.kind == "share" else self.indicator
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Levels of series (rows) at runs (columns), in standard deviations; NaN where unknown.
+
+    ``known`` (series, runs) is the share of accounts whose value is known; ``era`` (runs) numbers
+    stretches of runs of one model: levels of two eras are not compared. ``every`` is in days.
+    """
+
+    series: tuple[Series, ...]
+    days: tuple[Any, ...]
+    level: Floats
+    known: Floats
+    every: int
+    era: NDArray[np.int64]
+
+    def changes(self, lag: int, upto: int) -> Floats:
+        """Return changes over ``lag`` runs that end at the runs ``lag`` to ``upto``."""
+        now, then = self.level[:, lag : upto + 1], self.level[:, : upto + 1 - lag]
+        change = now - then
+        known = self.known[:, lag : upto + 1] - self.known[:, : upto + 1 - lag]
+        levels = np.array([one.kind == "level" for one in self.series])[:, None]
+        change[levels & (np.abs(known) > KNOWN_APART)] = np.nan
+        change[:, self.era[lag : upto + 1] != self.era[: upto + 1 - lag]] = np.nan
+        return change
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One series whose change over ``lag`` runs is beyond its past.
+
+    ``change``, the ``usual`` change of its past, and the distance between the two that had to be
+    exceeded, ``reach``, are in standard deviations between accounts.
+    """
+
+    series: Series
+    lag: int
+    change: float
+    usual: float
+    reach: float
+
+    @property
+    def beyond(self) -> float:
+        """By what factor the reach is exceeded."""
+        return abs(self.change - self.usual) / self.reach
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The shifts at one run, the clearest first.
+
+    For each series: whether it was ``judged``, its ``change`` since the last run less the usual
+    one, and the ``reach`` that this would have had to exceed.
+    """
+
+    shifts: tuple[Shift, ...]
+    judged: NDArray[np.bool_]
+    change: Floats
+    reach: Floats
+
+
+def levels_of(
+    rows: pd.DataFrame, names: Sequence[str], every: int, eras: Mapping[Any, Any] | None = None
+) -> Levels:
+    """Return the levels of ``names`` at each snapshot_on of the rows.
+
+    A number's level is its accounts' mean rank among all rows, which no outlier moves; a
+    category's is the share of each of its most frequent values. Missing values are followed by
+    themselves. ``eras`` maps days to the model that made them.
+    """
+    days, run = np.unique(rows["snapshot_on"].to_numpy(), return_inverse=True)
+    found = [part for name in names for part in _levels(rows[name], run, len(days))]
+    era = np.zeros(len(days), dtype=np.int64)
+    if eras is not None:
+        era = np.unique([str(eras[day]) for day in days], return_inverse=True)[1].astype(np.int64)
+    empty = np.zeros((0, len(days)))
+    return Levels(
+        tuple(series for series, _, _ in found),
+        tuple(days),
+        np.array([level for _, level, _ in found]) if found else empty,
+        np.array([known for _, _, known in found]) if found else empty,
+        every,
+        era,
+    )
+
+
+def _levels(
+    values: pd.Series[Any], run: NDArray[np.int64], runs: int
+) -> list[tuple[Series, Floats, Floats]]:
+    name = str(values.name)
+    missing = values.isna().to_numpy(dtype=bool)
+    size = np.maximum(np.bincount(run, minlength=runs), 1)
+    known = np.bincount(run[~missing], minlength=runs)
+    share_known: Floats = known / size
+    found = [(Series(name, "missing"), _of_share(1 - share_known, missing), share_known)]
+    if missing.all():
+        return found
+    shown = np.where(known >= LEAST_KNOWN, 1.0, np.nan)
+    if values.dtype.kind in "biuf" or _is_number(values):
+        ranks, spread = _ranks(values[~missing].to_numpy(dtype=float))
+        sums = np.bincount(run[~missing], weights=ranks, minlength=runs)
+        level = shown * sums / np.maximum(known, 1) / spread
+        return [*found, (Series(name), level, share_known)]
+    for value in values.value_counts().index[:MOST_LEVELS]:
+        mine = (values == value).fillna(False).to_numpy(dtype=bool)
+        share = np.bincount(run[mine], minlength=runs) / np.maximum(known, 1)
+        level = shown * _of_share(share, mine)
+        found.append((Series(name, "share", str(value)), level, share_known))
+    return found
+
+
+def _is_number(values: pd.Series[Any]) -> bool:
+    import pandas as pd
+
+    return bool(pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values))
+
+
+def _of_share(share: Floats, mine: NDArray[np.bool_]) -> Floats:
+    p = float(mine.mean())
+    return share / max(float(np.sqrt(p * (1 - p))), LEAST_SHARE_SPREAD)
+
+
+def _ranks(values: Floats) -> tuple[Floats, float]:
+    """Return middle ranks between 0 and 1, and their standard deviation."""
+    ordered = np.sort(values)
+    below, upto = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    ranks: Floats = (below + upto) / (2 * len(values))
+    return ranks, max(float(ranks.std()), LEAST_SPREAD)
+
+
+def find_shifts(
+    levels: Levels, at: int, *, alarms: float, least: float, rooms: int | None = None
+) -> Judged:
+    """Return which series have shifted at run number ``at``, by the runs up to it.
+
+    A change is held against the past changes over as many runs, up to the run at which it began;
+    where the level swings with the month or the quarter, against those of the same phase:
+    Student's t with a degree of freedom for each past change that does not overlap, or as many
+    as have tails like the past's. The bound is
+    Bonferroni's over ``rooms`` (default: all) series and lags, so that ``alarms`` false ones are
+    expected a run, whatever the dependence between them. Beyond the usual, a change must also be
+    larger than ``least`` standard deviations, and by a quarter than what has been seen before:
+    twice at any time (once may have been a fault), or in the same season a year ago.
+    """
+    chance = alarms / max((rooms or len(levels.series)) * len(LAGS), 1)
+    best: dict[int, Shift] = {}
+    judged = np.zeros(len(levels.series), dtype=bool)
+    shown = np.full((2, len(levels.series)), np.nan)
+    for lag in LAGS:
+        if at < 2 * lag:
+            continue
+        past = _Past.of(levels, lag, at, chance)
+        reach = np.maximum(least, np.maximum(past.limit * past.spread, past.ceiling))
+        judged |= ~np.isnan(past.limit)
+        if lag == LAGS[0]:
+            shown = np.array([past.now - past.usual, reach])
+        for row in np.flatnonzero(np.abs(past.now - past.usual) > reach).tolist():
+            if levels.series[row].kind == "missing" and past.now[row] < 0:
+                continue
+            shift = past.shift(levels.series[row], row, float(reach[row]))
+            if row not in best or shift.beyond > best[row].beyond:
+                best[row] = shift
+    found = sorted(best.values(), key=lambda one: (-one.beyond, str(one.series)))
+    return Judged(tuple(found), judged, shown[0], shown[1])
+
+
+@dataclass(frozen=True, eq=False)
+class _Past:
+    """By series: the change ``now``, the ``usual`` one, its ``spread``, what bounds it."""
+
+    lag: int
+    now: Floats
+    usual: Floats
+    spread: Floats
+    limit: Floats
+    ceiling: Floats
+
+    @classmethod
+    def of(cls, levels: Levels, lag: int, at: int, chance: float) -> _Past:
+        change = levels.changes(lag, at)
+        now, past = change[:, -1], change[:, :-lag]
+        compared = find_comparable(levels.days[lag : at + 1], past, lag, levels.every, MEMORY)
+        known = compared.among & ~np.isnan(past)
+        count = known.sum(axis=1)
+        free = count / compared.overlap
+        filled = np.where(known, past, 0.0)
+        usual = filled.sum(axis=1) / np.maximum(count, 1)
+        squares = np.where(known, (filled - usual[:, None]) ** 2, 0.0).sum(axis=1)
+        spread = np.sqrt(squares / np.maximum(count - 1, 1) * (1 + 1 / np.maximum(free, 1)))
+        enough = ((count >= LEAST_PAST) | compared.by_phase) & (free >= LEAST_CHANGES)
+        overlap = np.ceil(compared.overlap).astype(int)
+        apart = np.where(known, filled - usual[:, None], np.nan)
+        degrees = np.minimum(free - 1, _tail(apart, overlap))
+        limit = _limits(degrees, enough & ~np.isnan(now), chance)
+        sign = np.sign(now - usual)[:, None]
+        seen = compared.around & ~np.isnan(past)
+        beyond = np.where(seen, (past - usual[:, None]) * sign, 0.0)
+        # One event is in as many changes as overlap.
+        place = np.maximum(beyond.shape[1] - 1 - overlap, 0)[:, None]
+        ceiling = np.take_along_axis(np.sort(beyond, axis=1), place, axis=1)[:, 0]
+        year = change.shape[1] - 1 - round(YEAR_DAYS / levels.every)
+        season = slice(max(year - AROUND_RUNS, 0), max(year + AROUND_RUNS + 1, 0))
+        if beyond[:, season].shape[1]:
+            ceiling = np.maximum(ceiling, beyond[:, season].max(axis=1))
+        return cls(lag, now, usual, spread, limit, LARGER * ceiling)
+
+    def shift(self, series: Series, row: int, reach: float) -> Shift:
+        return Shift(series, self.lag, float(self.now[row]), float(self.usual[row]), reach)
+
+
+def _tail(apart: Floats, overlap: NDArray[np.int64]) -> Floats:
+    """Return the degrees of freedom at which Student's t has the tails of past changes.
+
+    By moments: its excess kurtosis is 6 / (degrees - 4). The largest change stands aside with
+    those that overlap it: one shift in the past is no habit.
+    """
+    size = np.sort(np.abs(np.nan_to_num(apart)), axis=1)
+    size[np.arange(size.shape[1]) >= size.shape[1] - overlap[:, None]] = 0.0
+    count = np.maximum((~np.isnan(apart)).sum(axis=1) - overlap, 1)
+    second, fourth = ((size**power).sum(axis=1) / count for power in (2, 4))
+    excess = fourth / np.maximum(second**2, 1e-24) - 3
+    tail: Floats = 4 + 6 / np.maximum(excess, 0.05)
+    return tail
+
+
+def _limits(degrees: Floats, enough: NDArray[np.bool_], chance: float) -> Floats:
+    limits = np.full(len(degrees), np.nan)
+    limits[enough] = stdtrit(degrees[enough], 1 - chance / 2)
+    return limits

@@ -1,0 +1,1 @@
+"""Which indicators lead, and what past alerts would have caught."""

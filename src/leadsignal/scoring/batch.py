@@ -1,0 +1,231 @@
+"""Scores by date in a folder: each date once, whole, and then frozen."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.notebook import shown
+from leadsignal.files.writing import whole_files, whole_folder
+from leadsignal.intake.dialect import GRID_ORIGIN, day_number
+from leadsignal.scoring.record import RunRecord
+from leadsignal.scoring.scores import Scores, check_ending, score_accounts, write_rows
+from leadsignal.settings.toml_files import a_day
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.model.churn_model import ChurnModel
+    from leadsignal.tables import Tables
+
+SCORES, RECORD = "scores.parquet", "_run.json"
+PARTITION = "snapshot_on="
+"""A folder of one date, named as Hive, Spark, DuckDB and pandas read it: as a column."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class DateScored:
+    """What a run did about one date: scored it, kept what was there, or could not score it."""
+
+    snapshot_on: date
+    outcome: Literal["scored", "kept", "not scored"]
+    path: Path
+    scores: Scores | None = field(default=None, repr=False, compare=False)
+    problem: str = ""
+
+    @property
+    def in_part(self) -> bool:
+        """Whether something was missing."""
+        return self.outcome == "not scored" or bool(self.scores and self.scores.feeds)
+
+    def __str__(self) -> str:
+        told = f"{self.snapshot_on}: {self.outcome}"
+        if self.scores is not None:
+            told += f", {len(self.scores.frame):,} accounts"
+        return f"{told}; {self.problem}" if self.problem else told
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return counts, and never an account, ready for JSON."""
+        told = {"snapshot_on": self.snapshot_on.isoformat(), "outcome": self.outcome}
+        return {**told, **counts(self.scores)} if self.scores else told
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return shown(str(self))
+
+
+def counts(scores: Scores) -> dict[str, Any]:
+    """Return what a run record says of scores."""
+    held = scores.to_dict()
+    return {key: held[key] for key in ("accounts", "alerts", "notice_given", "held_out", "feeds")}
+
+
+def dates_to_score(as_of: date, every: int, since: date | str | None = None) -> list[date]:
+    """Return the dates of the snapshot grid from ``since`` on, and as_of itself.
+
+    >>> dates_to_score(date(2024, 2, 1), 7, "2024-01-20")
+    [datetime.date(2024, 1, 22), datetime.date(2024, 1, 29), datetime.date(2024, 2, 1)]
+    """
+    if since is None:
+        return [as_of]
+    first = a_day(since)
+    if first > as_of:
+        raise OptionError(f"since is {first}, after as_of {as_of}", "Give an earlier date")
+    ahead = (GRID_ORIGIN - day_number(first)) % every
+    days = range(ahead, (as_of - first).days, every)
+    return [*(first + timedelta(days=day) for day in days), as_of]
+
+
+def score_into(
+    model: ChurnModel,
+    tables: Tables,
+    folder: str | Path,
+    *,
+    since: date | str | None = None,
+    replace: Collection[date | str] = (),
+    record: RunRecord | None = None,
+    progress: Progress | None = None,
+) -> tuple[DateScored, ...]:
+    """Score into a folder, one part a date: ``FOLDER/snapshot_on=2025-12-31/scores.parquet``.
+
+    Scores the tables' as_of and, from ``since`` on, each date of the snapshot grid that is not
+    there yet. What is there is kept as it is, unless its date is in ``replace``. Raises ModelError
+    where no date can be scored.
+    """
+    record = record or RunRecord("score")
+    named = {a_day(day) for day in replace}
+    dates = sorted({*dates_to_score(tables.as_of_date, tables.project.every, since), *named})
+    later = [day for day in dates if day > tables.as_of_date]
+    if later:
+        raise OptionError(f"{later[0]} lies after as_of {tables.as_of_date}", "Give a later as_of")
+    folder = Path(folder)
+    _make(folder)
+    done = tuple(
+        _score_date(model, tables, folder, day, record, day in named, progress) for day in dates
+    )
+    record.dates = [one.to_dict() for one in done]
+    if all(one.outcome == "not scored" for one in done):
+        raise ModelError(done[-1].problem, "Choose another as_of")
+    return done
+
+
+def _make(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"{folder} is a file", "Name a folder, or a file in .csv or .parquet")
+    if not folder.parent.is_dir():
+        raise OptionError(f"there is no folder {folder.parent}", "Make it, or write somewhere else")
+    if not folder.is_dir():
+        with whole_folder(folder):
+            pass
+
+
+def partition(folder: str | Path, day: date) -> Path:
+    """Return the folder of a date's scores.
+
+    >>> partition("scores", date(2025, 12, 31)).as_posix()
+    'scores/snapshot_on=2025-12-31'
+    """
+    return Path(folder) / f"{PARTITION}{day}"
+
+
+def _score_date(
+    model: ChurnModel,
+    tables: Tables,
+    folder: Path,
+    day: date,
+    record: RunRecord,
+    again: bool,
+    progress: Progress | None,
+) -> DateScored:
+    place = partition(folder, day)
+    if place.exists() and not again:
+        if not (place / SCORES).is_file():
+            raise OptionError(f"{place} holds no {SCORES}", f"Look at it, or give --replace {day}")
+        return DateScored(day, "kept", place / SCORES)
+    with record.stage("score"):
+        try:
+            scores = score_accounts(model, tables, as_of=day, progress=progress)
+        except ModelError as error:
+            return DateScored(day, "not scored", place / SCORES, problem=error.problem)
+    scored = DateScored(day, "scored", place / SCORES, scores)
+    with record.stage("write"), whole_folder(place) as part:
+        write_rows(scores.frame.drop(columns="snapshot_on"), part / SCORES, ".parquet")
+        text = record.to_json("done in part" if scored.in_part else "done", [scored.to_dict()])
+        (part / RECORD).write_text(text, encoding="utf-8")
+    return scored
+
+
+def note_scored(record: RunRecord, scores: Scores) -> None:
+    """Note the one date of a run, and its counts."""
+    scored = {"snapshot_on": scores.as_of_date.isoformat(), "outcome": "scored"}
+    record.dates = [{**scored, **counts(scores)}]
+
+
+def write_recorded(scores: Scores, path: str | Path, record: RunRecord) -> None:
+    """Write scores to one file, .csv or .parquet, and the run record beside it; both or none."""
+    path = Path(path)
+    check_ending(path)
+    note_scored(record, scores)
+    with whole_files([path, record.place(path)]) as (part, beside):
+        with record.stage("write"):
+            write_rows(scores.frame, part, path.suffix)
+        beside.write_text(record.to_json("done in part" if scores.feeds else "done"), "utf-8")
+
+
+def read_scores(path: str | Path) -> pd.DataFrame:
+    """Return scores from a file, or from a folder of dates, sorted by date, the riskiest first.
+
+    Raises OptionError for what holds no scores.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if path.is_file():
+        check_ending(path)
+        if path.suffix == ".csv":
+            return pd.read_csv(path, parse_dates=["snapshot_on"], dtype={"account_id": str})
+        return _with_date(path)
+    files = sorted(path.glob(f"{PARTITION}*/{SCORES}"))
+    if not files:
+        raise OptionError(f"{path} holds no scores", "Give what `leadsignal score` wrote")
+    return pd.concat([_with_date(file) for file in files], ignore_index=True)
+
+
+def _with_date(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    # As a stream: by its path, the date would come as a category of texts.
+    with file.open("rb") as stream:
+        frame = pd.read_parquet(stream)
+    found = re.fullmatch(rf"{PARTITION}(\d{{4}}-\d{{2}}-\d{{2}})", file.parent.name)
+    if "snapshot_on" not in frame.columns and found:
+        frame.insert(1, "snapshot_on", pd.Timestamp(found[1]).as_unit("ns"))
+    return frame
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """Return the run record that lies beside an output."""
+    record: dict[str, Any] = json.loads(RunRecord.place(path).read_text(encoding="utf-8"))
+    return record
+
+
+def tables_of_runs(path: str | Path, runs: int = 4) -> frozenset[str]:
+    """Return the tables that the last runs read, by the records that lie with their scores."""
+    path = Path(path)
+    parts = sorted(path.glob(f"{PARTITION}*/{RECORD}"))[-runs:]
+    if path.is_file() and RunRecord.place(path).is_file():
+        parts = [RunRecord.place(path)]
+    records = [json.loads(part.read_text(encoding="utf-8")) for part in parts]
+    return frozenset(
+        table for record in records for table in record.get("inputs", {}).get("tables", {})
+    )

@@ -1,0 +1,142 @@
+"""Feeds that are missing, empty or late on the day of scoring, and what is done without them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+from leadsignal.errors import ModelError
+from leadsignal.intake.notices import Silence, find_silence
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.model.churn_model import ChurnModel
+    from leadsignal.tables import Tables
+
+MOST_UNKNOWN = 0.5
+"""No scores are made where more than this share of the model's indicators has no feed."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A table that the model was fitted with and that has not come as it should.
+
+    ``indicators`` counts those of the model that are computed from it.
+    """
+
+    table: str
+    state: Literal["missing", "empty", "late"]
+    last_record: date | None
+    usual_gap_days: int | None
+    indicators: int
+
+    def __str__(self) -> str:
+        without = f"{self.indicators} indicators count as unknown"
+        if self.state == "late":
+            return (
+                f"{self.table} is late: its last record is of {self.last_record}, usually they"
+                f" follow within {self.usual_gap_days} days; what it would have said since is"
+                " unknown"
+            )
+        what = "is missing" if self.state == "missing" else "has no rows"
+        return f"{self.table} {what}: {without}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a plain dictionary, ready for JSON."""
+        last = None if self.last_record is None else self.last_record.isoformat()
+        return {**asdict(self), "last_record": last}
+
+
+def find_feeds(model: ChurnModel, tables: Tables) -> tuple[Feed, ...]:
+    """Return the feeds of a model that are missing, empty or late at the tables' as_of.
+
+    A table with ``complete_through`` has said itself how far it goes. Raises ModelError where the
+    essential processes have no behaviors, or too many of the model's indicators have no feed.
+    """
+    read: dict[str, int] = {}
+    for name in model.features_.names:
+        for table in model.origin_.indicators.get(name, ()):
+            read[table] = read.get(table, 0) + 1
+    found = [_feed(tables, table, count) for table, count in sorted(read.items())]
+    feeds = tuple(feed for feed in found if feed is not None)
+    _refuse_blindness(model, feeds)
+    return feeds
+
+
+def _feed(tables: Tables, table: str, count: int) -> Feed | None:
+    if table not in tables.names:
+        return Feed(table, "missing", None, None, count)
+    if table == "accounts" or _ended(tables, table):
+        return None
+    silence = _silence(tables, table)
+    if silence is None:
+        return Feed(table, "empty", None, None, count)
+    if not silence.is_odd(tables.as_of_date):
+        return None
+    return Feed(table, "late", silence.last, silence.usual, count)
+
+
+def _ended(tables: Tables, table: str) -> bool:
+    source = tables.project.tables.get(table)
+    return source is not None and source.complete_through is not None
+
+
+def _silence(tables: Tables, table: str) -> Silence | None:
+    cursor = tables.connection.cursor()
+    return find_silence(
+        lambda sql: cursor.execute(sql).fetchall(),
+        f"SELECT CAST(known_on AS DATE) AS day FROM ({tables.history(table)})",
+    )
+
+
+def without_late_feeds(tables: Tables) -> tuple[Tables, tuple[Feed, ...]]:
+    """Return the tables with each late one complete only through its last record, and which.
+
+    For a fit: nobody knows yet how many indicators a model reads of them.
+    """
+    late = []
+    for table in tables.names:
+        if table != "accounts" and not _ended(tables, table):
+            silence = _silence(tables, table)
+            if silence is not None and silence.is_odd(tables.as_of_date):
+                late.append(Feed(table, "late", silence.last, silence.usual, 0))
+    return without_late_days(tables, tuple(late)), tuple(late)
+
+
+def _refuse_blindness(model: ChurnModel, feeds: tuple[Feed, ...]) -> None:
+    gone = {feed.table for feed in feeds if feed.state == "missing"}
+    lost = unknown_indicators(model, feeds)
+    total = len(model.features_.names)
+    told = ", ".join(sorted(gone))
+    if "behaviors" in gone and model.analysis_.processes:
+        raise ModelError(
+            "the model reads essential processes, and there is no table behaviors",
+            "Give the tables that the model was fitted with, or fit the model again",
+        )
+    if len(lost) > MOST_UNKNOWN * total:
+        raise ModelError(
+            f"the model needs indicators that the panel does not have: {len(lost)} of {total}, of"
+            f" the tables {told}",
+            "Give the tables that the model was fitted with, or fit the model again",
+        )
+
+
+def unknown_indicators(model: ChurnModel, feeds: tuple[Feed, ...]) -> list[str]:
+    """Return the model's indicators that cannot be computed since a table is missing."""
+    gone = {feed.table for feed in feeds if feed.state == "missing"}
+    of = model.origin_.indicators
+    return [name for name in model.features_.names if gone.intersection(of.get(name, ()))]
+
+
+def without_late_days(tables: Tables, feeds: tuple[Feed, ...]) -> Tables:
+    """Return the tables with each late one complete only through its last record."""
+    late = {feed.table: feed.last_record for feed in feeds if feed.last_record is not None}
+    return tables.complete_through(late) if late else tables
+
+
+def with_unknown(rows: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Return panel rows with columns of nothing for indicators that have no feed."""
+    absent = [name for name in names if name not in rows.columns]
+    return rows.assign(**dict.fromkeys(absent, float("nan"))) if absent else rows

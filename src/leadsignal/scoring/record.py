@@ -1,0 +1,152 @@
+"""The record of a run: inputs, counts, timings, versions, outcome; never a name or a text."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from leadsignal.errors import InputError, LeadsignalError
+from leadsignal.files.writing import whole_file
+from leadsignal.model.saved import made_with
+
+if TYPE_CHECKING:
+    from leadsignal.model.churn_model import ChurnModel
+    from leadsignal.tables import Tables
+
+Outcome = Literal["done", "done in part", "failed"]
+ENDING = ".run.json"
+MOST_NAMED = 120
+"""Characters of a table's name in a path; folders hold names of 255 bytes."""
+
+
+@dataclass
+class RunRecord:
+    """What a run has done so far. Timings make it differ between runs that write the same."""
+
+    command: str
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    seconds: dict[str, float] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    dates: list[dict[str, Any]] = field(default_factory=list)
+    error: dict[str, Any] | None = None
+
+    @staticmethod
+    def place(output: str | Path) -> Path:
+        """Return where the record of an output lies: beside it.
+
+        >>> RunRecord.place("scores.csv").name
+        'scores.csv.run.json'
+        """
+        output = Path(output)
+        return output.with_name(output.name + ENDING)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the seconds that a stage takes."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            taken = time.perf_counter() - begun
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + taken, 3)
+
+    def note_tables(self, tables: Tables) -> None:
+        """Note as_of, the rows of each table, and how many were dropped."""
+        self.inputs = {
+            "as_of": tables.as_of_date.isoformat(),
+            "tables": {
+                name: {
+                    "rows_read": tables.rows_read.get(name, 0),
+                    "rows_dropped": tables.dropped_rows.get(name, 0),
+                    "rows_visible": covered.rows,
+                }
+                for name, covered in tables.coverage.items()
+            },
+        }
+
+    def note_model(self, model: ChurnModel) -> None:
+        """Note which model it is."""
+        self.model = {
+            "version": model.version_,
+            "trained_through": model.trained_through_.isoformat(),
+            "rows": model.rows_,
+            "events": model.events_,
+            "fingerprint": model.origin_.fingerprint,
+        }
+
+    def note_error(self, error: BaseException) -> None:
+        """Note what kind of error ended the run, and where the input was at fault; no values."""
+        self.error = {"kind": type(error).__name__}
+        if isinstance(error, LeadsignalError):
+            self.error["exit_code"] = error.exit_code
+        if isinstance(error, InputError):
+            kinds = Counter((fault.table, fault.column) for fault in error.faults)
+            listed = sorted(kinds.items(), key=str)[:100]
+            self.error["faults"] = [
+                {"table": table, "column": column, "count": count}
+                for (table, column), count in listed
+            ]
+
+    def to_dict(self, outcome: Outcome, dates: Sequence[dict[str, Any]] | None = None) -> Any:
+        """Return the record, ready for JSON."""
+        now = datetime.now(UTC)
+        return {
+            "command": self.command,
+            "outcome": outcome,
+            "started_at": self.started_at.isoformat(timespec="seconds"),
+            "finished_at": now.isoformat(timespec="seconds"),
+            "seconds": {
+                **self.seconds,
+                "total": round((now - self.started_at).total_seconds(), 3),
+            },
+            "inputs": self.inputs,
+            "model": self.model,
+            "dates": list(self.dates if dates is None else dates),
+            "error": self.error,
+            "versions": made_with(),
+        }
+
+    def to_json(self, outcome: Outcome, dates: Sequence[dict[str, Any]] | None = None) -> str:
+        """Return the record as text."""
+        return json.dumps(self.to_dict(outcome, dates), indent=2) + "\n"
+
+    def write(self, output: str | Path, outcome: Outcome) -> None:
+        """Write the record beside an output, whole or not at all."""
+        with whole_file(self.place(output)) as part:
+            part.write_text(self.to_json(outcome), encoding="utf-8")
+
+
+def table_place(model: str | Path, source: str, table: str) -> Path:
+    """Return what stands for a database table as an output: a path beside the model's folder.
+
+    Its lock and its run record lie there. What is no letter, digit, ``-`` or ``.`` becomes ``_``.
+
+    >>> table_place("models/current", "crm", "analytics.scores").as_posix()
+    'models/current.crm.analytics.scores'
+    """
+    model = Path(model)
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{source}.{table}")[:MOST_NAMED]
+    return model.with_name(f"{model.name}.{name}")
+
+
+@contextmanager
+def recorded(command: str, output: str | Path) -> Iterator[RunRecord]:
+    """Give a record to fill; if the block fails, write it as failed beside the output."""
+    record = RunRecord(command)
+    try:
+        yield record
+    except Exception as error:
+        record.note_error(error)
+        # The first error counts; a full disk has no room for this one either.
+        with suppress(LeadsignalError, OSError):
+            record.write(output, "failed")
+        raise

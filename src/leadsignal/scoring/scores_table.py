@@ -1,0 +1,267 @@
+"""Scores written to a table of a database: in one transaction, and the same however often."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.errors import OptionError, SourceError
+from leadsignal.files.notebook import shown
+from leadsignal.settings.credentials import Access, Source, open_source
+from leadsignal.settings.sources import a_table_name
+from leadsignal.sources.databases import ADBC_DRIVERS, Asked, refusal
+from leadsignal.sources.parts import quoted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from leadsignal.scoring.scores import Scores
+
+KEY = ("account_id", "snapshot_on", "model_version")
+INCOMING = "leadsignal_incoming_scores"
+ROWS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class ScoresWritten:
+    """What was written: rows put in, and rows of the same date and model that they replaced."""
+
+    source: str
+    table: str
+    snapshot_on: str
+    model_version: str
+    rows: int
+    replaced: int
+
+    def __str__(self) -> str:
+        instead = f", {self.replaced:,} replaced" if self.replaced else ""
+        where = f"{self.source}: {self.table}" if self.source else self.table
+        return f"{self.rows:,} scores of {self.snapshot_on} written to {where}{instead}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a plain dictionary, ready for JSON."""
+        return asdict(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return shown(str(self))
+
+
+def write_scores_to(
+    scores: Scores, table: str | tuple[str, ...], source: Source | str
+) -> ScoresWritten:
+    """Write the scores to a table of a database, in one transaction.
+
+    Rows of the same snapshot date and model version are replaced, so that a run may be repeated;
+    others stay. The table is made where there is none. ``source`` is one of
+    ``tables.project.sources``, or a URL. Raises SourceError, with nothing written.
+
+    >>> import leadsignal as ls, tempfile
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> model = ls.ChurnModel(estimator="logistic").fit(ls.build_panel(tables))
+    >>> scores = ls.score_accounts(model, tables)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     url = f"duckdb:///{folder}/scores.duckdb"
+    ...     first = write_scores_to(scores, "churn_scores", url)
+    ...     again = write_scores_to(scores, "churn_scores", url)
+    >>> first.replaced, again.replaced == again.rows
+    (0, True)
+    """
+    parts = _name(table)
+    access = open_source(source if isinstance(source, Source) else Source("", url=source))
+    rows = _as_arrow(scores)
+    write = _writer(access)
+    try:
+        replaced = write(access, parts, rows, scores.as_of_date, scores.model_version)
+    except SourceError:
+        raise
+    # Drivers raise what they like; each of it may hold the URL, password included.
+    except Exception as error:  # noqa: BLE001
+        refused = refusal(access, error, Asked(parts), doing="written")
+        said = f" ({refused.said})" if refused.said else ""
+        raised = SourceError(f"{refused.problem}{said}", refused.remedy)
+    else:
+        day, version = scores.as_of_date.isoformat(), scores.model_version
+        return ScoresWritten(access.name, ".".join(parts), day, version, rows.num_rows, replaced)
+    raise raised
+
+
+def _name(table: str | tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return a_table_name(table)
+    except OptionError as error:
+        raise OptionError(f"{table!r} {error.problem}", error.remedy) from None
+
+
+def _writer(access: Access) -> Any:
+    driver = access.driver or ADBC_DRIVERS.get(access.scheme)
+    if driver == "adbc_driver_postgresql":
+        return _to_postgres
+    if driver is not None:
+        problem = f"scores cannot be written through {driver}"
+        raise SourceError(problem, "Write to PostgreSQL, DuckDB, or a SQLAlchemy URL")
+    return _to_duckdb if access.scheme == "duckdb" else _to_sqlalchemy
+
+
+def _as_arrow(scores: Scores) -> pa.Table:
+    """Return the scores with a date as their date, and what is missing as NULL."""
+    import pyarrow as pa
+
+    table = pa.Table.from_pandas(scores.frame, preserve_index=False).replace_schema_metadata()
+    kinds = {"snapshot_on": pa.date32(), "alert": pa.bool_()}
+    fields = []
+    for field in table.schema:
+        kind = pa.float64() if pa.types.is_floating(field.type) else pa.string()
+        fields.append(pa.field(field.name, kinds.get(field.name, kind)))
+    return table.cast(pa.schema(fields))
+
+
+def _sql_types(rows: pa.Table) -> dict[str, str]:
+    names = {"double": "double precision", "date32[day]": "date", "bool": "boolean"}
+    return {field.name: names.get(str(field.type), "text") for field in rows.schema}
+
+
+def _create(target: str, rows: pa.Table) -> str:
+    listed = [f"{quoted(name)} {kind}" for name, kind in _sql_types(rows).items()]
+    key = ", ".join(quoted(name) for name in KEY)
+    return f"CREATE TABLE IF NOT EXISTS {target} ({', '.join(listed)}, PRIMARY KEY ({key}))"
+
+
+def _insert(target: str, incoming: str, types: dict[str, str], rows: pa.Table) -> str:
+    """Return an INSERT that casts to the types that the table has."""
+    names = rows.schema.names
+    cast = ", ".join(f"CAST({quoted(name)} AS {types[name]})" for name in names)
+    listed = ", ".join(quoted(name) for name in names)
+    return f"INSERT INTO {target} ({listed}) SELECT {cast} FROM {incoming}"
+
+
+def _refuse_missing(access: Access, parts: tuple[str, ...], has: Any, rows: pa.Table) -> None:
+    """Refuse a table that is there but lacks columns: which it should have is not ours to say."""
+    kinds = _sql_types(rows)
+    missing = [name for name in kinds if name not in has]
+    if missing:
+        name = ".".join(parts)
+        problem = f"the table {name} of source {access.name!r} has no column {', '.join(missing)}"
+        added = ", ".join(f"ADD COLUMN {column} {kinds[column]}" for column in missing)
+        raise SourceError(problem, f"ALTER TABLE {name} {added}; or write to another table")
+
+
+def _to_postgres(
+    access: Access, parts: tuple[str, ...], rows: pa.Table, day: date, version: str
+) -> int:
+    from leadsignal.sources.adbc import POSTGRES, connect
+
+    target = ".".join(quoted(part) for part in parts)
+    with connect(access, POSTGRES) as connection, connection.cursor() as cursor:
+        cursor.execute(_create(target, rows))
+        # One writer at a time; readers go on and see the rows of before until the end.
+        cursor.execute(f"LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute(
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+            "WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
+            (target,),
+        )
+        types = {str(name): str(kind) for name, kind in cursor.fetchall()}
+        _refuse_missing(access, parts, types, rows)
+        cursor.execute(
+            f"WITH gone AS (DELETE FROM {target} WHERE snapshot_on = CAST($1 AS date) "
+            "AND model_version = $2 RETURNING 1) SELECT count(*) FROM gone",
+            (day.isoformat(), version),
+        )
+        replaced = int(cursor.fetchall()[0][0])
+        cursor.adbc_ingest(INCOMING, rows, mode="create", temporary=True)
+        cursor.execute(_insert(target, f"pg_temp.{INCOMING}", types, rows))
+        cursor.execute(f"DROP TABLE pg_temp.{INCOMING}")
+        connection.commit()
+    return replaced
+
+
+def _to_duckdb(
+    access: Access, parts: tuple[str, ...], rows: pa.Table, day: date, version: str
+) -> int:
+    import duckdb
+
+    from leadsignal.sources.duckdb_files import duckdb_path, refuse_others
+
+    path = duckdb_path(access)
+    if not path.parent.is_dir():
+        raise SourceError(f"there is no folder {path.parent}", "Make it, or correct the url")
+    if path.exists():
+        refuse_others(access, path)
+    target = ".".join(quoted(part) for part in parts)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("BEGIN TRANSACTION")
+        connection.execute(_create(target, rows))
+        described = connection.execute(f"DESCRIBE {target}").fetchall()
+        types = {str(row[0]): str(row[1]) for row in described}
+        _refuse_missing(access, parts, types, rows)
+        gone = connection.execute(
+            f"DELETE FROM {target} WHERE snapshot_on = CAST(? AS DATE) AND model_version = ?",
+            [day.isoformat(), version],
+        ).fetchall()
+        connection.register(INCOMING, rows)
+        connection.execute(_insert(target, INCOMING, types, rows))
+        connection.execute("COMMIT")
+    return int(gone[0][0])
+
+
+def _to_sqlalchemy(
+    access: Access, parts: tuple[str, ...], rows: pa.Table, day: date, version: str
+) -> int:
+    import sqlalchemy as sa
+
+    from leadsignal.sources.sqlalchemy_rows import make_engine
+
+    engine = make_engine(access, create=True)
+    if engine.dialect.name == "sqlite":
+        _lock_at_once(engine)
+    try:
+        with engine.begin() as connection:
+            *around, name = parts
+            schema = ".".join(around) or None
+            inspector = sa.inspect(connection)
+            table = _sa_table(engine, parts, rows)
+            if inspector.has_table(name, schema=schema):
+                has = {column["name"] for column in inspector.get_columns(name, schema=schema)}
+                _refuse_missing(access, parts, has, rows)
+            else:
+                table.create(connection)
+            replaced = connection.execute(
+                table.delete().where(table.c.snapshot_on == day, table.c.model_version == version)
+            ).rowcount
+            for batch in rows.to_batches(ROWS_AT_ONCE):
+                connection.execute(table.insert(), batch.to_pylist())
+    finally:
+        engine.dispose()
+    return int(replaced)
+
+
+def _lock_at_once(engine: Any) -> None:
+    """Have SQLite begin by locking: Python's driver would begin after the table is made."""
+    from sqlalchemy import event
+
+    event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+
+
+def _sa_table(engine: Any, parts: tuple[str, ...], rows: pa.Table) -> Any:
+    import sqlalchemy as sa
+
+    quote = engine.dialect.identifier_preparer.quote_identifier
+    *around, name = parts
+    schema = sa.quoted_name(".".join(quote(part) for part in around), False) if around else None
+    kinds: dict[str, Any] = {"double": sa.Double(), "date32[day]": sa.Date(), "bool": sa.Boolean()}
+    columns = [
+        sa.Column(
+            field.name,
+            # A key of unbounded text is refused by some databases.
+            sa.String(255) if field.name in KEY[::2] else kinds.get(str(field.type), sa.Text()),
+            primary_key=field.name in KEY,
+            autoincrement=False,
+        )
+        for field in rows.schema
+    ]
+    return sa.Table(sa.quoted_name(name, True), sa.MetaData(), *columns, schema=schema)

@@ -1,0 +1,1 @@
+"""TOML with the line of each key, and the rules its values must meet."""

@@ -1,0 +1,1 @@
+"""What the most successful accounts share, and where the others fall short."""
