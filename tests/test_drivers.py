@@ -263,7 +263,8 @@ def test_a_ratio_that_changes_is_shown_over_tenure() -> None:
         return sign * rows["load"].to_numpy() + 0.5 * rows["other"].to_numpy()
 
     frame = lives(rng, 500, columns, log_hazard)
-    ratios = ls.hazard_ratios(panel_of(frame, LOAD, indicator("other")))
+    panel = panel_of(frame, LOAD, indicator("other"))
+    ratios = ls.hazard_ratios(panel)
     assert list(ratios.proportionality["changes"]) == [True, False]
     over = ratios.over_tenure
     assert over is not None
@@ -273,6 +274,10 @@ def test_a_ratio_that_changes_is_shown_over_tenure() -> None:
     assert early == pytest.approx(1, abs=0.3)
     assert late == pytest.approx(-1, abs=0.4)
     assert "Changes over tenure, see over_tenure: load." in repr(ratios)
+    brief = ls.hazard_ratios(panel, over_tenure=False)
+    assert brief.over_tenure is None
+    assert "Changes over tenure: load." in repr(brief)
+    assert brief.to_frame().equals(ratios.to_frame())
 
 
 def test_a_steady_ratio_is_not_said_to_change() -> None:

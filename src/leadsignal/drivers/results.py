@@ -30,7 +30,7 @@ class HazardRatios:
     unit, step (what one unit of the ratio is), reference, rows and churns (of the state, or with
     a value), meaning; beside a cause, also the ratio of all churn. ``fit``, the Cox model, with
     what is only adjusted for. ``left_out``, each with its reason. ``proportionality``, a test an
-    indicator; ``over_tenure``, ratios by thirds of churns for those that change, else None.
+    indicator; ``over_tenure``, ratios by thirds of churns for those that change, None without.
     ``by_segment``, ratios by segment where asked. ``causes`` counted and ``causes_left_out``;
     ``level`` of the intervals; ``notes`` to be read first.
     """
@@ -89,7 +89,8 @@ class HazardRatios:
         remarks = [CAUTION, *self.notes]
         changing = list(self.proportionality.index[self.proportionality["changes"]])
         if changing:
-            remarks.append(f"Changes over tenure, see over_tenure: {', '.join(changing)}.")
+            see = "" if self.over_tenure is None else ", see over_tenure"
+            remarks.append(f"Changes over tenure{see}: {', '.join(changing)}.")
         if self.left_out:
             names = ", ".join(part.name for part in self.left_out[:6])
             more = f" and {len(self.left_out) - 6} more" if len(self.left_out) > 6 else ""

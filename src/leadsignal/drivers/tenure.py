@@ -45,7 +45,7 @@ def holm(p: Floats) -> Floats:
     return corrected
 
 
-def over_tenure(design: Design, changing: Sequence[str], level: float) -> pd.DataFrame:
+def by_thirds(design: Design, changing: Sequence[str], level: float) -> pd.DataFrame:
     """Return the ratios of the ``changing`` indicators in each third of churns by tenure.
 
     One model in which they have a coefficient a third; rows that span a cut are split there.

@@ -161,5 +161,5 @@ def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
         "successful": lambda: most_successful(tables, analysis, today=today),
         "gaps": lambda: find_success_gaps(tables, analysis, today=today),
         "retention": lambda: retention_table(tables),
-        "ratios": lambda: hazard_ratios(panel),
+        "ratios": lambda: hazard_ratios(panel, over_tenure=False),
     }
