@@ -21,10 +21,18 @@ import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.ends.churn import UNEXPECTED
 from leadsignal.errors import OptionError
+from leadsignal.indicators.declare import Attribute
 from leadsignal.report.bar_charts import Axis, Estimate, Part, Row, Stack, both, ranges, stacks
 from leadsignal.report.churn_page import SECTIONS
 from leadsignal.report.summary import MOST_CALLS, MOST_LISTED
-from leadsignal.report.wording import by_name, how_often, of_hundred, proof_text, reason_text
+from leadsignal.report.wording import (
+    by_name,
+    evidence,
+    how_often,
+    of_hundred,
+    proof_text,
+    reason_text,
+)
 from leadsignal.scoring.scores import open_steps
 
 ATTACK = '<script>alert("x")</script>'
@@ -306,6 +314,14 @@ def test_each_indicator_is_told_in_words(business_panel: ls.Panel) -> None:
     assert reason_text("results: result_gap 0.2", indicators).endswith("20 % beyond its target")
     missing = reason_text("results: result_value result_value missing", indicators)
     assert missing == "the latest result: none known"
+
+
+def test_what_an_account_is_is_no_evidence(business_panel: ls.Panel) -> None:
+    indicators = by_name(business_panel.indicators)
+    attributes = [n for n, i in indicators.items() if isinstance(i.rule, Attribute)]
+    assert "sales_rep" in attributes
+    told = [f"attributes: {name} Leila Haddad" for name in attributes]
+    assert evidence([*told, "tickets: tickets_open 3"], indicators) == ["tickets open now: 3"]
 
 
 def test_reasons_of_scores_are_read(business_results: Results) -> None:

@@ -8,7 +8,7 @@ from leadsignal.ends.churn import SIGNALLED, UNEXPECTED, Ends, find_ends
 from leadsignal.files.records import json_ready, json_rows
 from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
-from leadsignal.report.wording import by_name, reason_text
+from leadsignal.report.wording import by_name, evidence
 from leadsignal.study.proportions import Share
 
 if TYPE_CHECKING:
@@ -219,5 +219,5 @@ def _rows(panel: Panel, frame: pd.DataFrame) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json_rows(frame[kept])
     told = zip(*(frame[f"reason_{rank}"].fillna("") for rank in (1, 2, 3)), strict=True)
     for row, reasons in zip(rows, told, strict=True):
-        row["reasons"] = [reason_text(reason, indicators) for reason in reasons if reason]
+        row["reasons"] = evidence(filter(None, reasons), indicators)
     return rows

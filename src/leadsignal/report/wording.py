@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.indicators.declare import Attribute
+
 if TYPE_CHECKING:
     from leadsignal.indicators import Indicator
 
@@ -159,11 +161,33 @@ def reason_text(reason: str, indicators: Mapping[str, Indicator]) -> str:
 
     A reason of an indicator that is not among them stays as it is, without underscores.
     """
+    indicator, told = _reason_parts(reason, indicators)
+    return told.replace("_", " ") if indicator is None else _phrase(indicator, told)
+
+
+def evidence(reasons: Iterable[str], indicators: Mapping[str, Indicator]) -> list[str]:
+    """Return reasons as phrases, but those that are attributes of the account.
+
+    A sales rep or a segment is nothing to call about, and may be a person's name.
+    """
+    return [
+        reason_text(reason, indicators)
+        for reason in reasons
+        if not _is_attribute(_reason_parts(reason, indicators)[0])
+    ]
+
+
+def _is_attribute(indicator: Indicator | None) -> bool:
+    return indicator is not None and isinstance(indicator.rule, Attribute)
+
+
+def _reason_parts(reason: str, indicators: Mapping[str, Indicator]) -> tuple[Indicator | None, str]:
+    """Return the indicator of a reason, None where there is no such, and what is told of it."""
     told = reason.partition(": ")[2] or reason
     for name, indicator in indicators.items():
         if told.startswith(f"{name} "):
-            return _phrase(indicator, told[len(name) + 1 :])
-    return told.replace("_", " ")
+            return indicator, told[len(name) + 1 :]
+    return None, told
 
 
 def _phrase(indicator: Indicator, value: str) -> str:
