@@ -120,7 +120,8 @@ def test_leads_must_be_days(business_panel: ls.Panel) -> None:
 def test_nobody_alike_is_said(business_panel: ls.Panel) -> None:
     from dataclasses import replace
 
-    one = business_panel.frame["account_id"] == business_panel.frame["account_id"].iloc[0]
+    ended = business_panel.frame.loc[business_panel.frame["event"] == 1, "account_id"]
+    one = business_panel.frame["account_id"] == ended.iloc[0]
     alone = replace(business_panel, frame=business_panel.frame[one].reset_index(drop=True))
     with pytest.raises(ls.ModelError, match="like tenure"):
         ls.audit_indicators(alone)

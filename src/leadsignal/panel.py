@@ -24,6 +24,7 @@ from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
 from leadsignal.errors import OptionError
+from leadsignal.files.notebook import shown
 from leadsignal.files.writing import whole_file
 from leadsignal.indicators import Indicator
 from leadsignal.project import ENGINES, Engine
@@ -150,7 +151,7 @@ class Panel:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PanelWritten:
     """A panel that was written to ``path``: how much it holds."""
 
@@ -160,10 +161,16 @@ class PanelWritten:
     events: int
     as_of_date: date
     every: int
-    indicators: tuple[Indicator, ...] = field(repr=False)
+    indicators: tuple[Indicator, ...]
 
     def __str__(self) -> str:
         return f"{_told(self.to_dict(), self.indicators)}\nwritten to {self.path}"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return shown(str(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the panel holds in numbers, as the panel itself does, ready for JSON."""
