@@ -67,11 +67,7 @@ class Hazards:
         P(churned by step k) is the sum over steps of P(still active before) times the hazard of
         churn. Neither falls, nor rises, against time.
         """
-        churn, other = self.step_hazards(matrix)
-        active = np.cumprod(1.0 - churn - other, axis=1, dtype=np.float64)
-        before = np.column_stack([np.ones(len(matrix)), active[:, :-1]])
-        churned: Floats = np.cumsum(before * churn, axis=1)
-        return churned, active
+        return curves_of(*self.step_hazards(matrix))
 
     def step_hazards(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Return the hazards of churn and of other ends in each step, both (rows, steps)."""
@@ -96,6 +92,14 @@ class Hazards:
             return churn, np.zeros_like(churn)
         other = self.other.probability(stacked).reshape(rows, steps)
         return churn, np.minimum(other, 1 - churn)
+
+
+def curves_of(churn: Floats, other: Floats) -> tuple[Floats, Floats]:
+    """Return P(churned by) and P(still active) from the hazards of each step, all (…, steps)."""
+    active = np.cumprod(1.0 - churn - other, axis=-1, dtype=np.float64)
+    before = np.concatenate([np.ones_like(active[..., :1]), active[..., :-1]], axis=-1)
+    churned: Floats = np.cumsum(before * churn, axis=-1)
+    return churned, active
 
 
 def fit_hazards(

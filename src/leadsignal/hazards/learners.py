@@ -169,6 +169,18 @@ class LinearColumns:
         encoded: Floats = self.encoder.transform(how)
         return encoded
 
+    def sources(self, owner: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return who owns each of `columns`, given who owns each column of a design.
+
+        All that says when is taken for one owner's.
+        """
+        when = np.full(self.timing_count, owner[~self.how].max())
+        if not self.how.any():
+            return when
+        held = self.encoder
+        read = [held.numbers_, held.with_gaps_, held.flags_[:, 0].astype(int)]
+        return np.concatenate([when, owner[self.how][np.concatenate(read)]])
+
     def _column(self, rows: Floats, name: str) -> Floats:
         if name not in self.layout.names:
             return np.full(len(rows), np.nan)

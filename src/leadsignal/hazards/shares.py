@@ -62,6 +62,14 @@ def shapley_values(
         for coalition in range(len(worth)):
             kept = [name for bit, name in enumerate(names) if coalition >> bit & 1]
             worth[coalition, part] = value(np.where(np.isin(groups, kept), matrix[part], reference))
+    return shares_of(worth, names)
+
+
+def shares_of(worth: NDArray[np.float64], names: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Return each group's Shapley value from what every coalition is worth, (2 ** groups, rows).
+
+    Group k belongs to a coalition where bit k of its number is set.
+    """
     return {name: _share(worth, bit, len(names)) for bit, name in enumerate(names)}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Walk = Callable[[Floats], Floats]
 
 BLOCK, LEAST_BLOCK = 1024, 512
 """Rows at once: few enough that they stay in the processor's cache, enough to be worth it."""
@@ -59,6 +59,12 @@ def tree_scores(estimator: Any, rows: Floats) -> Floats | None:
 
     None where it is not one of boosted trees as scikit-learn makes them today.
     """
+    walk = checked_walk(estimator, rows)
+    return None if walk is None else walk(rows)
+
+
+def checked_walk(estimator: Any, rows: Floats) -> Walk | None:
+    """Return the trees of an estimator, checked on the first rows it meets; None as above."""
     predictors = getattr(estimator, "_predictors", None)
     if predictors is None or not len(rows):
         return None
@@ -68,31 +74,46 @@ def tree_scores(estimator: Any, rows: Floats) -> Floats | None:
         if walk is not None and not np.array_equal(estimator.decision_function(first), walk(first)):
             walk = None
         _WALKS[estimator] = held = (predictors, walk)
-    return None if held[1] is None else held[1](rows)
+    return held[1]
 
 
 def _walk_of(estimator: Any) -> Walk | None:
-    """Return a function from rows to scores, if there can be one."""
+    """Return the trees of an estimator, if they can be walked."""
     try:
-        trees = [_Tree(tree, estimator) for (tree,) in estimator._predictors]
+        trees = tuple(Tree(tree, estimator) for (tree,) in estimator._predictors)
         baseline = float(estimator._baseline_prediction.ravel()[0])
-        places, known = _order_of(estimator)
+        return Walk(trees, baseline, *_order_of(estimator))
     except (AttributeError, ValueError, TypeError, IndexError, KeyError):
         return None
 
-    used = sorted({feature for tree in trees for feature in tree.features})
 
-    def walk(rows: Floats) -> Floats:
-        columns: dict[int, Any] = {at: np.ascontiguousarray(rows[:, places[at]]) for at in used}
-        for at in range(len(known)):
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """An estimator's trees: ``places`` are the columns of rows by the trees' numbers of them."""
+
+    trees: tuple[Tree, ...]
+    baseline: float
+    places: list[int]
+    known: list[Floats]
+
+    def columns(self, rows: Floats) -> dict[int, Any]:
+        """Return the columns that trees read, by their numbers, categories as codes."""
+        used = sorted({feature for tree in self.trees for feature in tree.features})
+        columns: dict[int, Any] = {
+            at: np.ascontiguousarray(rows[:, self.places[at]]) for at in used
+        }
+        for at in range(len(self.known)):
             if at in columns:
-                columns[at] = _codes(columns[at], known[at])
-        score = np.full(len(rows), baseline)
-        for tree in trees:
+                columns[at] = _codes(columns[at], self.known[at])
+        return columns
+
+    def __call__(self, rows: Floats) -> Floats:
+        """Return the score of each row."""
+        columns = self.columns(rows)
+        score = np.full(len(rows), self.baseline)
+        for tree in self.trees:
             score += tree.values(columns.__getitem__)
         return score
-
-    return walk
 
 
 def _order_of(estimator: Any) -> tuple[list[int], list[Floats]]:
@@ -117,7 +138,7 @@ def _codes(column: Floats, known: Floats) -> NDArray[np.intp]:
     return np.where(known[place] == column, place, 256).astype(np.intp)
 
 
-class _Tree:
+class Tree:
     """One tree: its splits as comparisons of columns."""
 
     def __init__(self, tree: Any, estimator: Any) -> None:

@@ -17,8 +17,9 @@ from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.notebook import shown
 from leadsignal.hazards.blend import ESTIMATORS, Estimator, Hazards, fit_hazards, log_odds
+from leadsignal.hazards.coalitions import coalition_risks
 from leadsignal.hazards.features import Features
-from leadsignal.hazards.shares import shapley_values, typical_row
+from leadsignal.hazards.shares import MOST_GROUPS, shapley_values, shares_of, typical_row
 from leadsignal.hazards.stacking import step_ends
 from leadsignal.intake.dialect import day_number
 from leadsignal.model.origin import Origin
@@ -235,14 +236,25 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
         matrix = self.features_.matrix(rows)
         others = matrix if against is None else self.features_.matrix(against)
+        typical = typical_row(others, self.features_.is_category)
+        return pd.DataFrame(self._shares(matrix, typical), index=rows.index)
+
+    def _shares(
+        self, matrix: NDArray[np.float64], typical: NDArray[np.float64]
+    ) -> dict[str, NDArray[np.float64]]:
         subjects = [self.subject(name) for name in self.features_.names]
-        shares = shapley_values(
+        names = list(dict.fromkeys(subjects))
+        number = np.array([names.index(subject) for subject in subjects], dtype=np.int64)
+        if len(names) <= MOST_GROUPS:
+            risks = coalition_risks(self.hazards_, matrix, typical, number)
+            if risks is not None:
+                return shares_of(log_odds(risks), names)
+        return shapley_values(
             lambda changed: log_odds(self.hazards_.curves(changed)[0][:, -1]),
             matrix,
-            typical_row(others, self.features_.is_category),
+            typical,
             np.array(subjects),
         )
-        return pd.DataFrame(shares, index=rows.index)
 
 
 def _at_risk(panel: Panel) -> pd.DataFrame:
