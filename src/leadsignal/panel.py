@@ -21,6 +21,7 @@ from leadsignal.engine.build import (
 )
 from leadsignal.engine.duckdb import made
 from leadsignal.engine.grid import spine_steps
+from leadsignal.engine.portions import portions_of
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
 from leadsignal.errors import OptionError
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from leadsignal.project import Project
 
 Progress = Callable[[int, int], None]
+ROWS_AT_ONCE = 10_000_000
+"""Of so many rows of all tables a panel is made at once; that takes about 2 GB."""
 Draw = Callable[[str], str]
 """From the SELECT of a panel's rows to that of a sample of them."""
 
@@ -228,11 +231,13 @@ def write_panel(
     *,
     every: str | None = None,
     progress: Progress | None = None,
+    rows_at_once: int = ROWS_AT_ONCE,
 ) -> PanelWritten:
     """Write the rows that `build_panel` gives as one Parquet file, and return how many there are.
 
-    The rows never are in this process's memory all at once: what does not fit goes to disk. The
-    file is written whole or not at all. Raises OptionError as `build_panel` does, and where the
+    The rows never are in this process's memory all at once: what does not fit goes to disk, and
+    accounts are worked on in portions of about ``rows_at_once`` rows of all tables. The file is
+    written whole or not at all. Raises OptionError as `build_panel` does, and where the
     folder of ``path`` is not there.
 
     >>> import leadsignal as ls, tempfile
@@ -243,19 +248,43 @@ def write_panel(
     """
     step = tables.project.every if every is None else days_in(every)
     recipe = panel_recipe(tables, analysis or SuccessAnalysis(()), step, tables.history)
+    held = sum(coverage.rows for coverage in tables.coverage.values())
+    query = tables.connection.cursor().execute
+    portions = portions_of(recipe, -(-held // rows_at_once), lambda sql: query(sql).fetchall())
+    with whole_file(path) as part, tables.scratch() as folder:
+        written = []
+        for number, portion in enumerate(portions):
+            written.append(folder / f"{number}.parquet" if len(portions) > 1 else part)
+            told = _told_in(progress, number, len(portions))
+            _write_portion(tables.connection, portion, written[-1], told)
+        cursor = tables.connection.cursor()
+        if len(portions) > 1:
+            listed = ", ".join(literal(str(file)) for file in written)
+            joined = f"SELECT * FROM read_parquet([{listed}])"
+            cursor.execute(f"COPY ({joined}) TO {literal(str(part))} (FORMAT parquet)").fetchall()
+        counted = "SELECT count(*), count(DISTINCT account_id), sum(event) FROM read_parquet"
+        ((rows, accounts, events),) = cursor.execute(f"{counted}({literal(str(part))})").fetchall()
+    return PanelWritten(
+        Path(path), rows, accounts, int(events or 0), tables.as_of_date, step, recipe.indicators
+    )
+
+
+def _write_portion(
+    connection: duckdb.DuckDBPyConnection, recipe: Recipe, file: Path, progress: Progress | None
+) -> None:
     steps, select = panel_steps(recipe)
     # A moment, as pandas has it; in microseconds, as Spark does not read nanoseconds.
     moment = "CAST(snapshot_on AS TIMESTAMP) AS snapshot_on"
     select = f"SELECT * REPLACE ({moment}) FROM ({select} ORDER BY {ROW_ORDER})"
-    with whole_file(path) as part, made(tables.connection, steps, progress) as cursor:
-        file = literal(str(part))
-        query = f"COPY ({select}) TO {file} (FORMAT parquet)"
-        rows = int(cursor.execute(query).fetchall()[0][0])
-        counted = f"SELECT count(DISTINCT account_id), sum(event) FROM read_parquet({file})"
-        ((accounts, events),) = cursor.execute(counted).fetchall()
-    return PanelWritten(
-        Path(path), rows, accounts, int(events or 0), tables.as_of_date, step, recipe.indicators
-    )
+    with made(connection, steps, progress) as cursor:
+        cursor.execute(f"COPY ({select}) TO {literal(str(file))} (FORMAT parquet)").fetchall()
+
+
+def _told_in(progress: Progress | None, number: int, portions: int) -> Progress | None:
+    """Return what tells the progress of one of several portions."""
+    if progress is None:
+        return None
+    return lambda done, of: progress(number * of + done, portions * of)
 
 
 def sample_panel(

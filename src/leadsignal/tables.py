@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
@@ -120,6 +122,12 @@ class Tables:
         for name, day in last.items():
             given[name] = replace(given.get(name, TableSource()), complete_through=day)
         return replace(self, project=replace(self.project, tables=given))
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield a folder beside the rows for what is in the making; it goes with them at last."""
+        with TemporaryDirectory(dir=self._store.folder) as folder:
+            yield Path(folder)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
