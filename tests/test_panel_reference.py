@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,7 +14,13 @@ import pandas as pd
 import pytest
 
 from futures import as_bytes
-from leadsignal.panel import KEY_COLUMNS, adoption_episodes, build_panel, build_snapshot
+from leadsignal.panel import (
+    KEY_COLUMNS,
+    adoption_episodes,
+    build_panel,
+    build_snapshot,
+    write_panel,
+)
 from random_tables import Case, random_case
 from reference_panel import Reference
 
@@ -92,3 +99,25 @@ def test_the_panel_of_a_past_day_is_the_panel_cut_there(seed: int) -> None:
     assert recut.as_of_date == past.as_of_date
     assert differences(before(recut.frame), before(past.frame)) == []
     assert tuple(recut.frame.columns[: len(KEY_COLUMNS)]) == KEY_COLUMNS
+
+
+@pytest.mark.parametrize("seed", SEEDS[::12])
+def test_portions_of_the_accounts_make_the_same_panel(seed: int, tmp_path: Path) -> None:
+    case = random_case(seed)
+    tables, file = case.read(), tmp_path / "panel.parquet"
+    panel = build_panel(tables, case.analysis)
+    rows = sum(held.rows for held in tables.coverage.values())
+    told: list[tuple[int, int]] = []
+    written = write_panel(
+        tables,
+        case.analysis,
+        file,
+        rows_at_once=rows // 3,
+        progress=lambda done, of: told.append((done, of)),
+    )
+    found = pd.read_parquet(file)
+    assert records(found) == records(panel.frame)
+    assert list(found) == list(panel.frame)
+    assert (written.rows, written.accounts) == (len(found), found["account_id"].nunique())
+    assert told == sorted(told)
+    assert told[-1][0] == told[-1][1]
