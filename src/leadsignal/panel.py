@@ -137,10 +137,7 @@ class Panel:
         return _told(self.to_dict(), self.indicators)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head = "<br>".join(escape(line) for line in repr(self).splitlines())
-        return f"<p>{head}</p>{self.frame.head(5).to_html(index=False)}"
+        return shown(repr(self), self.frame, most=5)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the panel holds in numbers, ready for JSON."""

@@ -16,6 +16,7 @@ from leadsignal.discovery.estimates import ENOUGH_ACCOUNTS
 from leadsignal.discovery.events import Events
 from leadsignal.discovery.evidence import Evidence, Exposures
 from leadsignal.errors import ModelError
+from leadsignal.files.notebook import shown
 from leadsignal.panel import Panel
 from leadsignal.success import Process, SuccessAnalysis
 
@@ -175,10 +176,7 @@ class Discovery:
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head = "<br>".join(escape(line) for line in repr(self).splitlines())
-        return f"<p>{head}</p>{self.frame.round(3).to_html(index=False)}"
+        return shown(repr(self), self.frame.round(3), most=None)
 
 
 def findings(

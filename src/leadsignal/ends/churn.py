@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.durations import days_in
+from leadsignal.files.notebook import shown
 from leadsignal.panel import Panel
 
 if TYPE_CHECKING:
@@ -110,10 +111,7 @@ class Ends:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head = "<br>".join(escape(line) for line in repr(self).splitlines())
-        return f"<p>{head}</p>{self.frame.head(10).to_html(index=False)}"
+        return shown(repr(self), self.frame)
 
 
 def find_ends(panel: Panel, *, warning_time: str | None = None) -> Ends:

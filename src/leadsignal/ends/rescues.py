@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.errors import OptionError
+from leadsignal.files.notebook import shown
 from leadsignal.panel import Panel
 from leadsignal.survival.paired import mean_of
 from leadsignal.tables import Tables
@@ -73,10 +74,7 @@ class Rescues:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head = "<br>".join(escape(line) for line in repr(self).splitlines())
-        return f"<p>{head}</p>{self.frame.head(10).to_html(index=False)}"
+        return shown(repr(self), self.frame)
 
 
 def find_rescues(tables: Tables, panel: Panel) -> Rescues:

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 MOST_ROWS = 10
 
 
-def shown(told: str, rows: pd.DataFrame | None = None) -> str:
+def shown(told: str, rows: pd.DataFrame | None = None, most: int | None = MOST_ROWS) -> str:
     """Return lines of text and the first rows of a frame as HTML; names in them stay text.
+
+    ``most`` rows are shown, all of them for None.
 
     >>> shown("2 accounts <b>")
     '<p>2 accounts &lt;b&gt;</p>'
     """
     lines = "<br>".join(escape(line).replace("  ", "&ensp;") for line in told.splitlines())
-    table = "" if rows is None else str(rows.head(MOST_ROWS).to_html(index=False))
+    table = "" if rows is None else str(rows[:most].to_html(index=False))
     return f"<p>{lines}</p>{table}"

@@ -45,8 +45,7 @@ def coalition_risks(
     """
     columns = _subjects_of_columns(hazards, subject)
     blends = [blend for blend in (hazards.churn, hazards.other) if blend is not None]
-    known = all(isinstance(m, Boosting | Logistic) for blend in blends for m in blend.members)
-    if columns is None or not known or not len(matrix):
+    if columns is None or not len(matrix):
         return None
     count = int(subject.max()) + 1
     risks = np.empty((2**count, len(matrix)))

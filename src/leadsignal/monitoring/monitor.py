@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from leadsignal.errors import OptionError
+from leadsignal.files.notebook import shown
 from leadsignal.files.records import json_rows
 from leadsignal.model.origin import tables_of
 from leadsignal.monitoring.pace import Pace, feed_paces
@@ -145,11 +146,7 @@ class Monitoring:
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head = "<br>".join(escape(line) for line in repr(self).splitlines())
-        found = "" if self.ok else self.to_frame().to_html(index=False)
-        return f"<p>{head}</p>{found}"
+        return shown(repr(self), None if self.ok else self.to_frame(), most=None)
 
 
 def monitor_scores(

@@ -12,6 +12,7 @@ import numpy as np
 from leadsignal.durations import days_in
 from leadsignal.ends.churn import Ends, find_ends
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.notebook import shown
 from leadsignal.hazards.blend import ESTIMATORS, Estimator
 from leadsignal.panel import Panel
 from leadsignal.proof.alerts import JudgedEnds, Stage, judge_ends, set_stage
@@ -134,11 +135,9 @@ class Backtest:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head = "<br>".join(escape(line) for line in repr(self).splitlines()[:2])
-        shown = [self.headline, "alert_precision", "auc", "median_lead_days"]
-        return f"<p>{head}</p>{self.to_frame()[shown].round(3).to_html()}"
+        told = "\n".join(repr(self).splitlines()[:2])
+        measures = [self.headline, "alert_precision", "auc", "median_lead_days"]
+        return shown(told, self.to_frame()[measures].round(3).reset_index(), most=None)
 
 
 def run_backtest(

@@ -161,8 +161,7 @@ def reason_text(reason: str, indicators: Mapping[str, Indicator]) -> str:
 
     A reason of an indicator that is not among them stays as it is, without underscores.
     """
-    indicator, told = _reason_parts(reason, indicators)
-    return told.replace("_", " ") if indicator is None else _phrase(indicator, told)
+    return _told(*_reason_parts(reason, indicators))
 
 
 def evidence(reasons: Iterable[str], indicators: Mapping[str, Indicator]) -> list[str]:
@@ -170,11 +169,12 @@ def evidence(reasons: Iterable[str], indicators: Mapping[str, Indicator]) -> lis
 
     A sales rep or a segment is nothing to call about, and may be a person's name.
     """
-    return [
-        reason_text(reason, indicators)
-        for reason in reasons
-        if not _is_attribute(_reason_parts(reason, indicators)[0])
-    ]
+    parts = [_reason_parts(reason, indicators) for reason in reasons]
+    return [_told(indicator, told) for indicator, told in parts if not _is_attribute(indicator)]
+
+
+def _told(indicator: Indicator | None, told: str) -> str:
+    return told.replace("_", " ") if indicator is None else _phrase(indicator, told)
 
 
 def _is_attribute(indicator: Indicator | None) -> bool:

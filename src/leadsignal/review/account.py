@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.files.notebook import shown
 from leadsignal.files.records import json_ready, plain_row
 
 if TYPE_CHECKING:
@@ -190,9 +191,7 @@ class Review:
         return "\n".join(_lines(self))
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        return "<p>" + "<br>".join(escape(line) for line in _lines(self)) + "</p>"
+        return shown(repr(self))
 
 
 def _events(made: Review) -> Iterator[tuple[date, str, str, str]]:

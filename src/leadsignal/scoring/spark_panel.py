@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.durations import days_in
 from leadsignal.engine.spark import Rows, TablesInSpark, panel_rows, spark_session
+from leadsignal.files.notebook import shown
 from leadsignal.indicators import Indicator
 from leadsignal.panel import Panel
 from leadsignal.success import SuccessAnalysis
@@ -102,9 +103,7 @@ class SparkPanel:
         )
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<p>{'<br>'.join(escape(line) for line in repr(self).splitlines())}</p>"
+        return shown(repr(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is known of the panel before its rows are, ready for JSON."""

@@ -12,6 +12,7 @@ import numpy as np
 from leadsignal.cohorts.numbers import holm
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
+from leadsignal.files.notebook import shown
 from leadsignal.indicators import Indicator
 from leadsignal.standing import TOGETHER
 from leadsignal.study.proportions import Share
@@ -104,11 +105,8 @@ class SuccessGaps:
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head = "<br>".join(escape(line) for line in repr(self).splitlines())
-        shown = ["account_id", "value", "target", "mean_gap", "trend", "off_since"]
-        return f"<p>{head}</p>{self.frame[shown].to_html(index=False)}"
+        columns = ["account_id", "value", "target", "mean_gap", "trend", "off_since"]
+        return shown(repr(self), self.frame[columns], most=None)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw what sets them apart, the surest first; return the Axes."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.notebook import shown
 from leadsignal.files.records import json_rows
 from leadsignal.settings.toml_files import one_of
 from leadsignal.success import SuccessAnalysis
@@ -112,10 +113,7 @@ class Adoption:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head = "<br>".join(escape(line) for line in repr(self).splitlines())
-        return f"<p>{head}</p>{self.frame.tail(12).round(3).to_html(index=False)}"
+        return shown(repr(self), self.frame.tail(12).round(3), most=None)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -185,10 +183,7 @@ class AdoptionCurves:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head = "<br>".join(escape(line) for line in repr(self).splitlines())
-        return f"<p>{head}</p>{self.frame.round(3).to_html(index=False)}"
+        return shown(repr(self), self.frame.round(3), most=None)
 
 
 def adoption_table(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.notebook import shown
 from leadsignal.files.records import json_rows
 from leadsignal.panel import adoption_episodes
 from leadsignal.settings.toml_files import one_of
@@ -183,10 +184,7 @@ class ResultsAroundAdoption:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        head = "<br>".join(escape(line) for line in repr(self).splitlines())
-        return f"<p>{head}</p>{self.frame.round(3).to_html(index=False)}"
+        return shown(repr(self), self.frame.round(3), most=None)
 
 
 def result_history(
