@@ -194,3 +194,19 @@ def test_an_indicator_that_is_never_known_is_left_out(business_panel: ls.Panel) 
     model = ls.ChurnModel().fit(replace(business_panel, frame=frame))
     assert not {"usage_to_best", "health_band"} & set(model.features_.names)
     assert np.isfinite(model.predict(business_panel).risk).all()
+
+
+@pytest.mark.parametrize("estimator", ["ensemble", "boosting", "logistic", "cox"])
+def test_an_indicator_known_only_of_late_is_no_obstacle(
+    business_panel: ls.Panel, estimator: str
+) -> None:
+    # Known in rows that have not been followed for a step: of these nothing can be learned yet.
+    late = business_panel.frame["snapshot_on"].nlargest(300).min()
+    frame = business_panel.frame.copy()
+    frame.loc[frame["snapshot_on"] < late, "tickets_open"] = np.nan
+    panel = replace(business_panel, frame=frame)
+    assert frame["tickets_open"].notna().any()
+    model = ls.ChurnModel(estimator=estimator).fit(panel)  # type: ignore[arg-type]
+    risk = model.predict(panel.current()).risk
+    assert np.isfinite(risk).all()
+    assert len(np.unique(risk)) > 10

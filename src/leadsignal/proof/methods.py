@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.hazards.blend import Estimator
 from leadsignal.model.churn_model import ChurnModel
@@ -115,7 +114,7 @@ def fitted(
     steps = len(cuts) * len(wanted)
     base = thinned(panel)
     for place, cut in enumerate(cuts):
-        known = _with_values(base.as_of(cut))
+        known = base.as_of(cut)
         until = cuts[place + 1] if place + 1 < len(cuts) else None
         mine = _between(stage, cut, until)
         for number, name in enumerate(wanted):
@@ -125,21 +124,6 @@ def fitted(
                 progress(place * len(wanted) + number + 1, steps)
     for name in wanted:
         yield Ranked(name, risks[name], True)
-
-
-def _with_values(panel: Panel) -> Panel:
-    """Return the panel without indicators of which nothing can be learned.
-
-    These are unknown in every row of an account without notice that has been followed for a step.
-    """
-    import pandas as pd
-
-    frame = panel.frame
-    last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=days_in(ChurnModel().step))
-    rows = frame[(frame["snapshot_on"] <= last) & ~frame["notice_given"]]
-    seen = rows[panel.names()].notna().any()
-    kept = tuple(one for one in panel.indicators if seen[one.name])
-    return replace(panel, indicators=kept)
 
 
 def _fit(known: Panel, name: str, horizon: int, estimator: Estimator) -> ChurnModel:
