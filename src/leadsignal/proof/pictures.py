@@ -8,7 +8,7 @@ import numpy as np
 
 from leadsignal.errors import OptionError
 from leadsignal.settings.toml_files import one_of
-from leadsignal.survival.pictures import COLOURS, GREY, STYLES
+from leadsignal.survival.pictures import COLOURS, GREY, STYLES, axes_of, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ NAMED = 6
 
 def audit_curves(audit: Audit, ax: Axes | None = None) -> Axes:
     """Draw the AUC by days before the end: called indicators in their family's colour."""
-    axes = _axes(ax, (9.2, 5.4))
+    axes = axes_of(ax, (9.2, 5.4))
     told = audit.frame[audit.frame["verdict"].isin(["leading", "lagging"])]
     families = list(dict.fromkeys(told["family"]))
     for name, curve in audit.curves.groupby("name", sort=False):
@@ -101,12 +101,12 @@ def _audit_frame(axes: Axes, audit: Audit, families: list[str]) -> None:
         handles=handles, frameon=False, fontsize=8.5, ncols=5,
         loc="upper center", bbox_to_anchor=(0.5, -0.11),
     )  # fmt: skip
-    _tidy(axes)
+    tidy(axes)
 
 
 def catch_by_method(backtest: Backtest, ax: Axes | None = None) -> Axes:
     """Draw the share of unexpected churners caught in time, by method, with 95 % intervals."""
-    axes = _axes(ax, (7.2, 0.9 + 0.45 * len(backtest.methods)))
+    axes = axes_of(ax, (7.2, 0.9 + 0.45 * len(backtest.methods)))
     names = list(backtest.methods)
     share, low, high = (
         np.array([getattr(backtest.methods[name], backtest.headline + part) for name in names])
@@ -134,13 +134,13 @@ def catch_by_method(backtest: Backtest, ax: Axes | None = None) -> Axes:
         " alerted\n(blue: more than context alone, beyond chance)"
     )
     axes.set_title("Caught in time, by what the list was made from", loc="left", fontsize=11)
-    _tidy(axes)
+    tidy(axes)
     return axes
 
 
 def head_starts(backtest: Backtest, ax: Axes | None = None) -> Axes:
     """Draw, by method, the share of churners caught at least so many days before usage dropped."""
-    axes = _axes(ax, (7.2, 4.4))
+    axes = axes_of(ax, (7.2, 4.4))
     days = np.arange(0, backtest.horizon + 1)
     for place, name in enumerate(backtest.methods):
         mine = backtest.ends[backtest.ends["method"] == name]["head_start_days"].dropna()
@@ -160,7 +160,7 @@ def head_starts(backtest: Backtest, ax: Axes | None = None) -> Axes:
     axes.yaxis.set_major_formatter(_percent)
     axes.legend(frameon=False, ncols=2)
     axes.set_title("How long churners had been on the list", loc="left", fontsize=11)
-    _tidy(axes)
+    tidy(axes)
     return axes
 
 
@@ -174,7 +174,7 @@ def account_history(
     mine = (backtest.alerts["account_id"] == account_id).to_numpy()
     if not mine.any():
         raise OptionError(f"account {account_id!r} was not judged", "Choose one of backtest.alerts")
-    axes = _axes(ax, (9.2, 2.6))
+    axes = axes_of(ax, (9.2, 2.6))
     rows, rank = backtest.alerts[mine], place[mine]
     alerted = rows[f"{method}_alert"].to_numpy(dtype=bool)
     axes.plot(rows["snapshot_on"], rank, color=GREY, linewidth=1.3, zorder=1)
@@ -197,22 +197,9 @@ def account_history(
     axes.set_ylabel("place in the list\n(1: the riskiest)")
     axes.set_title(account_id, loc="left", fontsize=10)
     axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _tidy(axes)
+    tidy(axes)
     return axes
 
 
 def _percent(value: float, _: Any) -> str:
     return f"{value:.0%}"
-
-
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=size, layout="constrained")[1]
-
-
-def _tidy(axes: Axes) -> None:
-    axes.spines["top"].set_visible(False)
-    axes.spines["right"].set_visible(False)

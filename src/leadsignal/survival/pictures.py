@@ -29,7 +29,7 @@ GREY = "#777777"
 def forest(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw hazard ratios with intervals, one line a covariate, on a logarithmic axis."""
     height = 1.2 + 0.36 * len(summary)
-    axes = _axes(ax, (7.2, height))
+    axes = axes_of(ax, (7.2, height))
     ratio = summary["exp(coef)"].to_numpy()
     lower, upper = (
         summary.filter(like=f"exp(coef) {side}").to_numpy()[:, 0] for side in ("lower", "upper")
@@ -51,7 +51,7 @@ def forest(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     level = str(summary.filter(like="exp(coef) lower").columns[0]).split()[-1]
     axes.set_xlabel(f"hazard ratio ({level} interval)")
-    _tidy(axes)
+    tidy(axes)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     return axes
@@ -59,7 +59,7 @@ def forest(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 def step_curves(curves: Curves, ax: Axes | None = None, *, at_risk: bool = True) -> Axes:
     """Draw curves as steps with intervals, and the numbers at risk below."""
-    axes = _axes(ax, (7.2, 4.6))
+    axes = axes_of(ax, (7.2, 4.6))
     groups = list(dict.fromkeys(curve.group for curve in curves))
     causes = list(dict.fromkeys(curve.cause for curve in curves))
     for curve in curves:
@@ -78,7 +78,7 @@ def step_curves(curves: Curves, ax: Axes | None = None, *, at_risk: bool = True)
         axes.set_ylim(0, 1.02)
     if len(curves) > 1:
         axes.legend(frameon=False)
-    _tidy(axes)
+    tidy(axes)
     if at_risk:
         _numbers_at_risk(axes, curves, groups)
     return axes
@@ -86,7 +86,7 @@ def step_curves(curves: Curves, ax: Axes | None = None, *, at_risk: bool = True)
 
 def baseline_hazard(baseline: Baseline, ax: Axes | None = None) -> Axes:
     """Draw the cumulative baseline hazard by stratum."""
-    axes = _axes(ax, (7.2, 4.4))
+    axes = axes_of(ax, (7.2, 4.4))
     for place, stratum in enumerate(baseline.strata):
         time, hazard = baseline.cumulative(stratum)
         axes.step(
@@ -97,13 +97,13 @@ def baseline_hazard(baseline: Baseline, ax: Axes | None = None) -> Axes:
     axes.set_ylim(bottom=0)
     if len(baseline.strata) > 1:
         axes.legend(frameon=False, title="stratum")
-    _tidy(axes)
+    tidy(axes)
     return axes
 
 
 def coefficient_over_time(test: ProportionalityTest, name: str, ax: Axes | None = None) -> Axes:
     """Draw scaled Schoenfeld residuals of one column, their running mean and the coefficient."""
-    axes = _axes(ax, (7.2, 4.4))
+    axes = axes_of(ax, (7.2, 4.4))
     column = test.names.index(name)
     order = np.argsort(test.time, kind="stable")
     time, residual = test.time[order], test.scaled_schoenfeld[order, column]
@@ -125,7 +125,7 @@ def coefficient_over_time(test: ProportionalityTest, name: str, ax: Axes | None 
     margin = 0.15 * (high - low) + 1e-9
     axes.set(xlabel="time", ylabel=f"coefficient of {name}", ylim=(low - margin, high + margin))
     axes.legend(frameon=False)
-    _tidy(axes)
+    tidy(axes)
     return axes
 
 
@@ -133,7 +133,7 @@ def auc_over_time(
     time: Floats, auc: Floats, lower: Floats, upper: Floats, label: str, ax: Axes | None = None
 ) -> Axes:
     """Draw an AUC over time with its intervals and the line of no skill."""
-    axes = _axes(ax, (7.2, 4.2))
+    axes = axes_of(ax, (7.2, 4.2))
     axes.axhline(0.5, color=GREY, linestyle="--", linewidth=1)
     axes.annotate(
         "no skill", (0.01, 0.5), xycoords=("axes fraction", "data"), xytext=(0, 3),
@@ -143,13 +143,13 @@ def auc_over_time(
     axes.plot(time, auc, color=COLOURS[0], marker="o", markersize=4, linewidth=1.8)
     bottom = min(0.45, float(np.nanmin(np.append(lower, 0.45))))
     axes.set(xlabel="time", ylabel=label, ylim=(bottom, 1.0))
-    _tidy(axes)
+    tidy(axes)
     return axes
 
 
 def brier_over_time(result: BrierScore, ax: Axes | None = None) -> Axes:
     """Draw the Brier score over horizons beside that of giving everyone the observed share."""
-    axes = _axes(ax, (7.2, 4.2))
+    axes = axes_of(ax, (7.2, 4.2))
     axes.fill_between(
         result.times, result.lower, result.upper, color=COLOURS[0], alpha=0.18, linewidth=0
     )
@@ -166,13 +166,13 @@ def brier_over_time(result: BrierScore, ax: Axes | None = None) -> Axes:
     axes.set(xlabel="time", ylabel="Brier score")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
-    _tidy(axes)
+    tidy(axes)
     return axes
 
 
 def calibration_plot(result: Calibration, ax: Axes | None = None) -> Axes:
     """Draw observed shares against risks by group of like risk, with intervals."""
-    axes = _axes(ax, (5.2, 5.2))
+    axes = axes_of(ax, (5.2, 5.2))
     end = 1.05 * float(np.nanmax(np.concatenate((result.risk, result.upper))))
     end = min(1.0, end)
     axes.plot([0, end], [0, end], color=GREY, linestyle="--", linewidth=1, label="risks come true")
@@ -189,11 +189,12 @@ def calibration_plot(result: Calibration, ax: Axes | None = None) -> Axes:
         f"slope {result.slope[0]:.2f}, intercept {result.intercept[0]:.2f}", fontsize=10, loc="left"
     )
     axes.legend(frameon=False, loc="upper left")
-    _tidy(axes)
+    tidy(axes)
     return axes
 
 
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """Return the Axes given, or those of a new figure of ``size`` inches."""
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
@@ -201,7 +202,8 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Take away the lines above and to the right."""
     axes.spines["top"].set_visible(False)
     axes.spines["right"].set_visible(False)
 
