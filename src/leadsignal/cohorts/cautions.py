@@ -47,13 +47,9 @@ def _days_before(question: Question) -> Iterator[str]:
     if "naive" not in question.methods:
         return
     for k in range(1, len(cohorts.levels)):
-        first = cohorts.first_day(k)
-        ever = np.isfinite(first)
-        days = (cohorts.stop - cohorts.entry)[ever].sum()
-        before = (first - cohorts.entry)[ever].sum()
-        if days > 0 and before > 0:
+        if (before := cohorts.share_before(k)) > 0:
             yield (
-                f"{before / days:.0%} of the days of accounts ever {cohorts.levels[k]} were lived"
+                f"{before:.0%} of the days of accounts ever {cohorts.levels[k]} were lived"
                 f" before they were: the naive chart counts these as {cohorts.levels[k]}, though"
                 " nobody can leave in them and still become so"
             )
@@ -97,14 +93,21 @@ def _dropped(question: Question) -> Iterator[str]:
         ended = int(((cohorts.stop <= day) & (cohorts.cause > 0)).sum())
         recent = int(((cohorts.stop <= day) & (cohorts.cause == 0)).sum())
         late = int(((cohorts.entry > day) & (cohorts.stop > day)).sum())
-        if ended + recent + late:
+        out = int((cohorts.state_at(day) < 0).sum())
+        if out:
+            away = out - ended - recent - late
             yield (
-                f"the landmark of day {day} leaves out {ended + recent + late:,} accounts:"
+                f"the landmark of day {day} leaves out {out:,} accounts:"
                 f" {ended:,} had ended by then, {recent:,} were not followed so far,"
                 f" {late:,} are seen from later on only"
+                + (f", {away:,} were away on that day" if away else "")
             )
-    if "target_trial" in question.methods and (late := int((cohorts.entry > 0).sum())):
+    if "target_trial" not in question.methods:
+        return
+    if late := int((cohorts.entry > 0).sum()):
         yield f"the target trial leaves out {late:,} accounts that are not seen from day 0"
+    if away := int((cohorts.until_away().stop < cohorts.stop).sum()):
+        yield f"the target trial follows {away:,} accounts only until they were first away"
 
 
 def _overlap(contrasts: Sequence[Contrast]) -> Iterator[str]:

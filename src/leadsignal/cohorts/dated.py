@@ -1,8 +1,8 @@
 """Cohorts with dates: who is in which cohort, from which day to which.
 
 Days count from time zero (the account's start, or the flag of a rescue). An account is at risk on
-(entry, stop]; an event of day d changes its state from then on, so that an end of day d still
-belongs to the state before.
+(entry, stop], but for time away; an event of day d changes its state from then on, so that an end
+of day d still belongs to the state before.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadsignal.errors import ModelError, OptionError
+from leadsignal.cohorts.stretches import (
+    Stretches,
+    checked_accounts,
+    checked_changes,
+    checked_rows,
+    joined,
+    stretches_between,
+)
+from leadsignal.errors import ModelError
 from leadsignal.files.notebook import shown
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
@@ -32,9 +40,10 @@ class DatedCohorts:
     others are held against; of the n accounts ``accounts`` (ids), ``cluster`` (0, 1, …: accounts of
     one customer share one), ``entry`` and ``stop`` (days since time zero), ``cause`` (0 still here,
     1 churn, 2 an end that is no churn); of the m stretches ``row_account``, ``row_start``,
-    ``row_stop``, ``row_state``; ``covariates``, values at time zero by name (n each);
-    ``dated_covariates``, the states of other comparisons over time; ``since``, what time zero is;
-    ``landmark`` (days) by default; ``notes``, who was left out and why.
+    ``row_stop``, ``row_state``; days between an account's stretches are time away. Further
+    ``covariates``, values at time zero by name (n each); ``dated_covariates``, the states of other
+    comparisons over time; ``since``, what time zero is; ``landmark`` (days) by default; ``notes``,
+    who was left out and why.
     """
 
     name: str
@@ -80,16 +89,10 @@ class DatedCohorts:
           unmeasured: 2 accounts, 190 account-days, 1 churns
           measured: 1 accounts, 300 account-days, 0 churns
         """
-        ids, stops = np.asarray(accounts), np.asarray(stop, dtype=np.float64)
-        entries = np.zeros(len(ids)) if entry is None else np.asarray(entry, dtype=np.float64)
-        _refuse_empty(name, ids, entries, stops)
-        clusters = np.unique(ids if cluster is None else np.asarray(cluster), return_inverse=True)
-        rows = _stretches(entries, stops, *(np.asarray(part) for part in changes))
-        cohorts = cls(
-            name, tuple(levels), ids, clusters[1].reshape(-1), entries, stops,
-            np.asarray(cause, dtype=np.intp), *rows, **more,
-        )  # fmt: skip
-        return cohorts.with_levels_present()
+        ids = np.asarray(accounts)
+        entries, stops, causes = checked_accounts(ids, entry, stop, cause)
+        rows = stretches_between(entries, stops, *checked_changes(levels, len(ids), changes))
+        return cls._of(name, levels, ids, entries, stops, causes, rows, cluster, more)
 
     @classmethod
     def from_rows(
@@ -101,23 +104,49 @@ class DatedCohorts:
         stop: ArrayLike,
         cause: ArrayLike,
         state: ArrayLike,
+        *,
+        cluster: ArrayLike | None = None,
         **more: Any,
     ) -> DatedCohorts:
         """Return cohorts from rows at risk on (start, stop] in a state (position in ``levels``).
 
-        >>> DatedCohorts.from_rows("treated", ["no", "yes"], [1, 1, 2], [0, 5, 0], [5, 9, 7],
-        ...                        [0, 1, 1], [0, 1, 0]).stop
-        array([9., 7.])
+        Rows may come in any order. Time between two rows of an account is time away: it is not at
+        risk then. ``cause`` says how the account's last row ends, 0 in the others. ``cluster`` and
+        ``covariates`` hold one value an account, in the order of the sorted ids. Raises
+        OptionError, with every fault, for rows that overlap or do not last, for an end before an
+        account's last row, and for values that are missing.
+
+        >>> DatedCohorts.from_rows("treated", ["no", "yes"], [1, 1, 2], [0, 9, 0], [5, 12, 7],
+        ...                        [0, 1, 1], [0, 1, 0])
+        treated: 2 accounts, 2 churns
+          no: 2 accounts, 12 account-days, 1 churns
+          yes: 1 accounts, 3 account-days, 1 churns
         """
-        ids, position = np.unique(np.asarray(account), return_inverse=True)
-        starts, stops = np.asarray(start, dtype=np.float64), np.asarray(stop, dtype=np.float64)
+        ids, ends, rows = checked_rows(levels, account, start, stop, cause, state)
         entry, last = np.full(len(ids), np.inf), np.full(len(ids), -np.inf)
-        np.minimum.at(entry, position, starts)
-        np.maximum.at(last, position, stops)
-        ends = np.zeros(len(ids), dtype=np.intp)
-        np.maximum.at(ends, position, np.asarray(cause, dtype=np.intp))
-        changes = (position, starts, np.asarray(state))
-        return cls.from_changes(name, levels, ids, last, ends, changes, entry=entry, **more)
+        np.minimum.at(entry, rows.account, rows.start)
+        np.maximum.at(last, rows.account, rows.stop)
+        return cls._of(name, levels, ids, entry, last, ends, rows, cluster, more)
+
+    @classmethod
+    def _of(
+        cls,
+        name: str,
+        levels: Sequence[str],
+        ids: NDArray[Any],
+        entry: Floats,
+        stop: Floats,
+        cause: Ints,
+        rows: Stretches,
+        cluster: ArrayLike | None,
+        more: Mapping[str, Any],
+    ) -> DatedCohorts:
+        clusters = np.unique(ids if cluster is None else np.asarray(cluster), return_inverse=True)
+        cohorts = cls(
+            name, tuple(levels), ids, clusters[1].reshape(-1), entry, stop, cause, rows.account,
+            rows.start, rows.stop, rows.state, **more,
+        )  # fmt: skip
+        return cohorts.with_levels_present()
 
     def __len__(self) -> int:
         return len(self.accounts)
@@ -131,7 +160,41 @@ class DatedCohorts:
     @property
     def since_the_start(self) -> bool:
         """Whether no account changes its cohort: a property that needs no date."""
-        return len(self.row_account) == len(self.accounts)
+        held = np.unique(self.row_account * len(self.levels) + self.row_state)
+        return len(held) == len(self.accounts)
+
+    def spells(self) -> tuple[Ints, Floats, Floats]:
+        """Return account, start and stop of each time at risk, in whatever state.
+
+        That is one an account, and one more for each time that it was away.
+        """
+        order = np.lexsort((self.row_start, self.row_account))
+        who, start, stop = self.row_account[order], self.row_start[order], self.row_stop[order]
+        spells = joined(who, start, stop, np.zeros_like(who))
+        return spells.account, spells.start, spells.stop
+
+    def until_away(self) -> DatedCohorts:
+        """Return the cohorts with each account followed until it is first away."""
+        account, _, stop = self.spells()
+        last = np.full(len(self), np.inf)
+        np.minimum.at(last, account, stop)
+        kept = self.row_stop <= last[self.row_account]
+        if kept.all():
+            return self
+        return replace(
+            self,
+            stop=last,
+            cause=np.where(last == self.stop, self.cause, 0),
+            row_account=self.row_account[kept], row_start=self.row_start[kept],
+            row_stop=self.row_stop[kept], row_state=self.row_state[kept],
+        )  # fmt: skip
+
+    def share_before(self, level: int) -> float:
+        """Return the share of the days at risk of accounts ever in a level that lie before it."""
+        first = self.first_day(level)[self.row_account]
+        days = np.where(np.isfinite(first), self.row_stop - self.row_start, 0.0)
+        whole = float(days.sum())
+        return float(days[self.row_stop <= first].sum()) / whole if whole > 0 else 0.0
 
     def first_day(self, level: int) -> Floats:
         """Return the first day each account was seen in a level (n), infinite if never."""
@@ -205,33 +268,3 @@ class DatedCohorts:
 
     def _repr_html_(self) -> str:
         return shown(repr(self), self.to_frame())
-
-
-def _refuse_empty(name: str, ids: NDArray[Any], entry: Floats, stop: Floats) -> None:
-    short = np.flatnonzero(~(stop > entry))
-    if len(short):
-        raise OptionError(
-            f"{name}: {len(short)} accounts have no time at risk, the first {ids[short[0]]!r}",
-            "Leave out accounts that end on the day they enter",
-        )
-
-
-def _stretches(
-    entry: Floats, stop: Floats, account: Ints, day: Floats, state: Ints
-) -> tuple[Ints, Floats, Floats, Ints]:
-    """Return the stretches between changes, cut to the time at risk, equal neighbours joined."""
-    n = len(entry)
-    who = np.concatenate((np.arange(n), account.astype(np.intp)))
-    since = np.concatenate((np.full(n, -np.inf), day.astype(np.float64)))
-    level = np.concatenate((np.zeros(n, dtype=np.intp), state.astype(np.intp)))
-    order = np.lexsort((since, who))
-    who, since, level = who[order], since[order], level[order]
-    same = np.append((who[1:] == who[:-1]) & (since[1:] == since[:-1]), False)
-    who, since, level = who[~same], since[~same], level[~same]
-    until = np.append(np.where(who[1:] == who[:-1], since[1:], np.inf), np.inf)
-    start, end = np.maximum(since, entry[who]), np.minimum(until, stop[who])
-    lasts = start < end
-    who, start, end, level = who[lasts], start[lasts], end[lasts], level[lasts]
-    turns = np.concatenate(([True], (who[1:] != who[:-1]) | (level[1:] != level[:-1])))
-    ends = np.append(np.flatnonzero(turns)[1:], len(who)) - 1
-    return who[turns], start[turns], end[ends], level[turns]

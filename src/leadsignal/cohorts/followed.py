@@ -45,6 +45,11 @@ class Followed:
             self.group[kept], self.weight[kept], self.origin,
         )  # fmt: skip
 
+    def since(self, day: float) -> Followed:
+        """Return the rows from a day on."""
+        later = replace(self, start=np.maximum(self.start, day), origin=day)
+        return later.where(self.stop > day)
+
     def weighted(self, weight: Floats) -> Followed:
         """Return the rows with other weights."""
         return Followed(
@@ -64,7 +69,7 @@ def follow_naively(cohorts: DatedCohorts) -> Followed:
         group = np.zeros(len(cohorts), dtype=np.intp)
         order = np.argsort(cohorts.row_stop, kind="stable")
         group[cohorts.row_account[order]] = cohorts.row_state[order]
-    return _whole("naive", cohorts, group, cohorts.entry, 0.0)
+    return _whole("naive", cohorts, group)
 
 
 def follow_in_time(cohorts: DatedCohorts) -> Followed:
@@ -105,21 +110,14 @@ def _overlapping(rows: Followed, other: DatedCohorts) -> Ints:
 
 
 def follow_from_landmark(cohorts: DatedCohorts, day: float) -> Followed:
-    """Follow those there at ``day`` by their state then, whatever comes later."""
-    state = cohorts.state_at(day)
-    rows = _whole("landmark", cohorts, state, np.maximum(cohorts.entry, day), day)
-    return rows.where(state >= 0)
+    """Follow those at risk on ``day`` by their state then, whatever comes later."""
+    rows = _whole("landmark", cohorts, cohorts.state_at(day), day)
+    return rows.where(rows.group >= 0)
 
 
-def follow_since_start(cohorts: DatedCohorts) -> Followed:
-    """Follow each account in the one cohort it is in from the start."""
-    return _whole("time_dependent", cohorts, cohorts.row_state, cohorts.entry, 0.0)
-
-
-def _whole(
-    method: str, cohorts: DatedCohorts, group: Ints, start: Floats, origin: float
-) -> Followed:
-    everyone = np.arange(len(cohorts))
-    return Followed(
-        method, everyone, start, cohorts.stop, cohorts.cause, group, np.ones(len(cohorts)), origin
-    )
+def _whole(method: str, cohorts: DatedCohorts, group: Ints, since: float | None = None) -> Followed:
+    """Return all time at risk, from a day on, of each account in the one group given for it."""
+    account, start, stop = cohorts.spells()
+    cause = np.where(stop == cohorts.stop[account], cohorts.cause[account], 0)
+    rows = Followed(method, account, start, stop, cause, group[account], np.ones(len(account)), 0.0)
+    return rows if since is None else rows.since(since)

@@ -74,11 +74,14 @@ class Groups:
     cluster: Ints
     clusters: int
     level: int
+    has_days: bool
+    """Whether a restricted mean says something of these groups: not of groups in motion."""
 
     @property
     def until(self) -> float:
         """The last day on which both groups have ten rows at risk; a smaller group has no say."""
-        return min(_supported(self.followed, group) for group in (0, self.level))
+        rows = [self.followed.of((group,)) for group in (0, self.level)]
+        return min(last_day_with(LEFT, held.start, held.stop) for held in rows)
 
     @property
     def seen_until(self) -> float:
@@ -118,7 +121,8 @@ def groups_of(followed: Followed, cohorts: DatedCohorts, level: int) -> Groups:
         cluster=cluster, bands=False,
     )  # fmt: skip
     there = np.flatnonzero(np.bincount(cluster))
-    return Groups(rows, curves, there, clusters_of(cohorts), level)
+    has_days = rows.method != "time_dependent" or cohorts.since_the_start
+    return Groups(rows, curves, there, clusters_of(cohorts), level, has_days)
 
 
 def median_day(followed: Followed, group: int) -> float:
@@ -133,9 +137,12 @@ def median_day(followed: Followed, group: int) -> float:
     return float(curve.time[below[0]]) if len(below) else float("inf")
 
 
-def _supported(followed: Followed, group: int) -> float:
-    stops = np.sort(followed.stop[followed.group == group])
-    return float(stops[-LEFT]) if len(stops) >= LEFT else float("inf")
+def last_day_with(rows: int, start: Floats, stop: Floats) -> float:
+    """Return the last day on which so many rows are at risk; infinite if there is none."""
+    stops = np.sort(stop)
+    there = np.searchsorted(np.sort(start), stops) - np.searchsorted(stops, stops)
+    enough = np.flatnonzero(there >= rows)
+    return float(stops[enough[-1]]) if len(enough) else float("inf")
 
 
 def rate(days: float, ends: float) -> float:
@@ -144,6 +151,6 @@ def rate(days: float, ends: float) -> float:
 
 
 __all__ = [
-    "OTHER_END", "Groups", "clusters_of", "distinct", "groups_of", "hazard_ratio", "median_day",
-    "rate",
+    "OTHER_END", "Groups", "clusters_of", "distinct", "groups_of", "hazard_ratio", "last_day_with",
+    "median_day", "rate",
 ]  # fmt: skip

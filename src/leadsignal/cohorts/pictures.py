@@ -10,6 +10,7 @@ import numpy as np
 from leadsignal.cohorts.comparison import TITLES, Comparison, Contrast
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.followed import Followed, follow_in_time
+from leadsignal.cohorts.measures import last_day_with
 from leadsignal.cohorts.small_groups import SUPPRESSED, SmallGroups
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival import kaplan_meier, simon_makuch
@@ -53,8 +54,10 @@ def _while_populated(rows: Followed) -> Followed:
     """
     last = np.full(int(rows.group.max()) + 1, np.inf)
     for group in np.unique(rows.group):
-        stops = np.sort(rows.stop[rows.group == group])
-        last[group] = stops[-SUPPRESSED] if len(stops) >= SUPPRESSED else stops[-1]
+        mine = rows.group == group
+        last[group] = last_day_with(SUPPRESSED, rows.start[mine], rows.stop[mine])
+        if not np.isfinite(last[group]):
+            last[group] = rows.stop[mine].max()
     until = last[rows.group]
     cut = replace(
         rows, stop=np.minimum(rows.stop, until), cause=np.where(rows.stop <= until, rows.cause, 0)

@@ -19,7 +19,6 @@ from leadsignal.cohorts.followed import (
     follow_from_landmark,
     follow_in_time,
     follow_naively,
-    follow_since_start,
     with_states_of,
 )
 from leadsignal.cohorts.measures import (
@@ -148,6 +147,7 @@ def _adjusting(
         if name in cohorts.covariates:
             values[name] = cohorts.covariates[name]
         elif name in cohorts.dated_covariates and (before_only or name in mediators):
+            _refuse_unknown_states(cohorts, name)
             later.append(name)
         elif name in cohorts.dated_covariates:
             raise OptionError(
@@ -162,6 +162,20 @@ def _adjusting(
                 f"Choose from {known}; declare columns of accounts as attributes",
             )
     return values, tuple(later)
+
+
+def _refuse_unknown_states(cohorts: DatedCohorts, name: str) -> None:
+    """Refuse a dated covariate without a state on some day at risk: the day would be lost."""
+    if len(cohorts.dated_covariates[name]) != len(cohorts):
+        raise OptionError(f"{name} is not of the same accounts", "Give its state of each account")
+    rows = follow_in_time(cohorts)
+    held, _ = with_states_of(rows, cohorts.dated_covariates[name])
+    lost = (rows.stop - rows.start).sum() - (held.stop - held.start).sum()
+    if lost > 1e-6:
+        raise OptionError(
+            f"{name} has no state on {lost:,.0f} account-days at risk",
+            "Give its state for all of each account's time, or leave it out",
+        )
 
 
 Key = tuple[str, int, bool]
@@ -191,22 +205,13 @@ def _with_horizon(
                     notes.append(f"{method}, {question.cohorts.levels[k]}: {error}")
     # The naive groups do not decide: whoever stays long is hardly ever left in the first.
     until = [
-        held.until for (m, _, _), (held, _) in groups.items() if m != "naive" and _has_days(held)
+        held.until for (m, _, _), (held, _) in groups.items() if m != "naive" and held.has_days
     ]
     reach = min(*until, float(question.cohorts.stop.max())) if until else 0.0
     origin = max((held.followed.origin for held, _ in groups.values()), default=0.0)
     supported = [day for day in HORIZONS if origin < day <= reach]
     best = float(horizon or (supported[0] if supported else max(np.floor(reach), origin + 1)))
     return replace(question, horizon=best), groups, notes
-
-
-def _has_days(groups: Groups) -> bool:
-    """Whether a restricted mean says something of these groups: not of groups in motion."""
-    return groups.followed.method != "time_dependent" or _in_place(groups.followed)
-
-
-def _in_place(followed: Followed) -> bool:
-    return distinct(followed.account) == len(followed.account)
 
 
 def _follow(
@@ -220,7 +225,7 @@ def _follow(
     if method == "time_dependent" and not cohorts.since_the_start:
         return follow_in_time(cohorts).of((0, k)), None
     if method == "time_dependent":
-        rows = follow_since_start(cohorts)
+        rows = follow_in_time(cohorts)
     elif method == "naive":
         rows = follow_naively(cohorts)
     else:
@@ -344,7 +349,7 @@ def _log_rank(rows: Followed) -> float | None:
 
 
 def _days(question: Question, groups: Groups) -> dict[int, Influenced] | None:
-    return _mean_days(groups, question.horizon) if _has_days(groups) else None
+    return _mean_days(groups, question.horizon) if groups.has_days else None
 
 
 def _mean_days(groups: Groups, horizon: float) -> dict[int, Influenced] | None:
@@ -355,7 +360,7 @@ def _mean_days(groups: Groups, horizon: float) -> dict[int, Influenced] | None:
 
 
 def _retention(groups: Groups, k: int, day: int, level: float) -> tuple[Number, Number] | None:
-    if not _has_days(groups) or day <= groups.followed.origin:
+    if not groups.has_days or day <= groups.followed.origin:
         return None
     try:
         both = groups.retention(day)
@@ -385,29 +390,23 @@ def _shrinkage(
     """Return the naive ratio over the corrected one: both of hazards, or both of mean days."""
     if method == "naive" or question.cohorts.since_the_start:
         return None, ""
-    naive = follow_naively(question.cohorts).of((0, k))
+    cohorts = question.cohorts
+    naive = follow_naively(cohorts.until_away() if method == "target_trial" else cohorts).of((0, k))
     if len(np.unique(naive.group)) < 2:
         return None, ""
     if method == "time_dependent":
-        wrong, _ = hazard_ratio(naive, question.cohorts, k)
+        wrong, _ = hazard_ratio(naive, cohorts, k)
         return (wrong - log_ratio).ratio(question.level), "hazard ratio"
     if days is None:
         return None, ""
-    naive = _same_days(naive, groups.followed, question)
-    other = groups_of(naive, question.cohorts, k)
+    # The accounts, and the days, that the corrected ones have.
+    there = np.isin(naive.account, groups.followed.account)
+    other = groups_of(naive.where(there).since(groups.followed.origin), cohorts, k)
     wrong_days = _mean_days(other, question.horizon) if other.churned else None
     if wrong_days is None or len(wrong_days) < 2:
         return None, ""
     gap = (wrong_days[k].log() - wrong_days[0].log()) - (days[k].log() - days[0].log())
     return gap.ratio(question.level), "mean days"
-
-
-def _same_days(naive: Followed, corrected: Followed, question: Question) -> Followed:
-    """Return the naive rows of the accounts and from the day that the corrected ones have."""
-    there = np.isin(naive.account, corrected.account)
-    rows = naive.where(there)
-    start = np.maximum(rows.start, corrected.origin)
-    return replace(rows, start=start, origin=corrected.origin)
 
 
 def _curve_of(
@@ -442,21 +441,13 @@ def _cohort(question: Question, k: int, curve: tuple[str, dict[int, Groups]]) ->
         _at(groups, k, TWO_YEARS, question.level) if read and groups is not None else None,
         median if np.isfinite(median) else None,
         method,
-        _days_before(cohorts, k),
+        cohorts.share_before(k),
     )
 
 
 def _at(groups: Groups, k: int, day: int, level: float) -> Number | None:
     pair = _retention(groups, groups.level, day, level)
     return None if pair is None else pair[0 if k == groups.level else 1]
-
-
-def _days_before(cohorts: DatedCohorts, k: int) -> float:
-    """Return the share of all days of accounts ever in a level that they lived before it."""
-    ever = np.isfinite(first := cohorts.first_day(k))
-    whole = (cohorts.stop - cohorts.entry)[ever].sum()
-    before = (first - cohorts.entry)[ever].sum()
-    return float(before / whole) if whole > 0 else 0.0
 
 
 def _small_groups(cohorts: DatedCohorts, X: Floats | None) -> SmallGroups | None:

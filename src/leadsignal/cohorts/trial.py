@@ -58,9 +58,11 @@ def clone_and_weight(
     """Return the clones of both arms (groups 0 and ``level``) with weights, and diagnostics.
 
     ``X`` (n × p) are covariates at time zero for F; without them F is Kaplan-Meier's. ``history``
-    are states over time, of which the weights take what stood before each day. Raises
-    ModelError where no account has its event by ``day``, or none is without.
+    are states over time, of which the weights take what stood before each day. Accounts are
+    followed until they are first away: what they do then is not known. Raises ModelError where no
+    account has its event by ``day``, or none is without.
     """
+    cohorts = cohorts.until_away()
     seen = np.flatnonzero(cohorts.entry <= 0)
     first = cohorts.first_day(level)[seen]
     stop, cause = cohorts.stop[seen], cohorts.cause[seen]
