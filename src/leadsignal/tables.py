@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
+from leadsignal.intake.beside import read_beside
 from leadsignal.intake.cells import sql_type
 from leadsignal.intake.dialect import Dialect, DuckDB
 from leadsignal.intake.door import AttributeKind, Door
@@ -20,7 +21,7 @@ from leadsignal.intake.loading import Loaded, with_options
 from leadsignal.intake.notices import Notice, find_notices
 from leadsignal.intake.store import Store
 from leadsignal.project import Project, TableSource, read_project
-from leadsignal.schema import BY_NAME, Column
+from leadsignal.schema import BY_NAME, Column, Table
 from leadsignal.settings.toml_files import a_day, one_of
 
 if TYPE_CHECKING:
@@ -184,6 +185,13 @@ class Tables:
             self.connection.cursor().execute(f"{self.sql(name)} ORDER BY ALL").df()
         )
         return frame
+
+    def read_beside(self, table: Table, frame: Any) -> pd.DataFrame:
+        """Return the rows of a frame of another schema, read and checked as the tables were.
+
+        Raises TablesError with every fault.
+        """
+        return read_beside(self.project, self._store, self._table("accounts"), table, frame)
 
     def _table(self, name: str) -> Loaded:
         if name not in self._loaded:

@@ -9,7 +9,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cohorts import DatedCohorts, dated_cohorts
-from leadsignal.errors import ModelError, OptionError
+from leadsignal.errors import ModelError, OptionError, TablesError
 
 START = pd.Timestamp("2024-01-01")
 
@@ -198,7 +198,7 @@ def test_events_of_ones_own() -> None:
     assert [row[1:4] for row in stretches(dated_cohorts(held, mine))] == [
         (0, 50, "before"), (50, 300, "x"), (0, 20, "before"), (20, 400, "y"),
     ]  # fmt: skip
-    with pytest.raises(OptionError, match="lacks on"):
+    with pytest.raises(TablesError, match="by_frame: on: the column is missing"):
         dated_cohorts(held, mine[["account_id"]])
 
 

@@ -46,8 +46,8 @@ def dated_cohorts(
 
     An account is at risk from its start, or from the first day on which its state is known, up to
     its end, as_of, or the day through which the table of events is complete. ``today`` holds what
-    is made already. Raises OptionError where ``by`` is none of these and ModelError where there is
-    only one cohort.
+    is made already. Raises OptionError where ``by`` is none of these, TablesError for faults of a
+    frame, which is checked as tables are, and ModelError where there is only one cohort.
 
     >>> import leadsignal as ls
     >>> dated_cohorts(ls.read_tables(ls.sample_folder()), "measured").levels
@@ -55,7 +55,7 @@ def dated_cohorts(
     """
     held = Today.of(tables, analysis, today)
     name = by if isinstance(by, str) else "event"
-    changes = changes_of(held, by) if isinstance(by, str) else changes_from_frame(by)
+    changes = changes_of(held, by) if isinstance(by, str) else changes_from_frame(tables, by)
     zero = _flags(tables) if name == "rescued" else None
     return _dated(held, name, changes, zero, dated_covariates)
 

@@ -12,7 +12,8 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.errors import OptionError
+from leadsignal.errors import Fault, OptionError, TablesError
+from leadsignal.schema import ACCOUNT, Column, Table
 from leadsignal.sources.parts import quoted
 from leadsignal.success import SuccessAnalysis
 from leadsignal.today import Today
@@ -23,6 +24,18 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 RESULT_DAYS, KEPT_DAYS, DIARY_DAYS, SURVEY_DAYS = 90, 180, 90, 365
+BEFORE = "before"
+GIVEN = Table(
+    "by_frame",
+    "dated events of the caller's own",
+    time="on",
+    columns=(
+        ACCOUNT,
+        Column("on", "day", "the day of the event", required=True),
+        Column("state", "text", "the cohort from that day on"),
+    ),
+    repeats="warning",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,27 +142,39 @@ def changes_of(today: Today, by: str) -> Changes:
     )
 
 
-def changes_from_frame(frame: pd.DataFrame) -> Changes:
-    """Return changes from a frame of account_id, on and, if there are several, state."""
-    import pandas as pd
+def changes_from_frame(tables: Tables, frame: Any) -> Changes:
+    """Return changes from a frame of account_id, on and, if there are several, state.
 
-    missing = {"account_id", "on"} - set(frame.columns)
-    if missing:
-        raise OptionError(
-            f"the frame of events lacks {', '.join(sorted(missing))}",
-            "Give account_id and on, and state where there are several",
+    It is read and checked as a table is. A state that is called ``before`` is the one that every
+    account begins in. Raises TablesError with every fault.
+    """
+    rows = tables.read_beside(GIVEN, frame)
+    if "state" not in rows:
+        return Changes(("before event", "event"), rows.assign(state=1), None)
+    _refuse_two_states(rows)
+    names = sorted(set(rows["state"]) - {BEFORE})
+    levels = (f"{BEFORE} {names[0]}" if len(names) == 1 else BEFORE, *names)
+    place = {BEFORE: 0} | {name: k + 1 for k, name in enumerate(names)}
+    return Changes(levels, rows.assign(state=rows["state"].map(place)), None)
+
+
+def _refuse_two_states(rows: pd.DataFrame) -> None:
+    """Refuse a day on which an account is said to be in two states: none of them is the later."""
+    states = rows.groupby(["account_id", "on"])["state"].transform("nunique")
+    first = ~rows.duplicated(["account_id", "on"])
+    faults = [
+        Fault(
+            None, GIVEN.name, row + 1, "state", account,
+            f"the account is in several states from {day:%Y-%m-%d} on",
+            "Keep the one that it was in at the end of the day.",
         )
-    states = frame["state"] if "state" in frame else pd.Series("event", index=frame.index)
-    names = tuple(sorted(states.astype(str).unique()))
-    place = {name: k + 1 for k, name in enumerate(names)}
-    listed = pd.DataFrame(
-        {
-            "account_id": frame["account_id"].astype(str),
-            "on": pd.to_datetime(frame["on"]),
-            "state": states.astype(str).map(place),
-        }
-    )
-    return Changes((f"before {names[0]}" if len(names) == 1 else "before", *names), listed, None)
+        for row, account, day in zip(
+            rows.index, rows["account_id"], rows["on"], strict=True
+        )
+        if states[row] > 1 and first[row]
+    ]  # fmt: skip
+    if faults:
+        raise TablesError(faults)
 
 
 def _among(column: str, values: tuple[str, ...]) -> str:

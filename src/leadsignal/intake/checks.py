@@ -9,7 +9,7 @@ from leadsignal.errors import Fault
 from leadsignal.intake.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE, numbered
 from leadsignal.intake.loading import Intake, Loaded
 from leadsignal.intake.store import GIVEN, HAS_OFFSET
-from leadsignal.schema import Column
+from leadsignal.schema import BY_NAME, Column
 from leadsignal.settings.toml_files import near
 from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted
@@ -172,10 +172,14 @@ def _how_dates_are_written(intake: Intake, loaded: Loaded) -> str:
     order = intake.source(table).spelling.dates
     if order:
         return f"Write {order}, as [tables.{table}] says, or year-month-day, as in 2023-04-03."
-    return (
+    ours = (
         "Write year-month-day, as in 2023-04-03, or a timestamp, as in 2023-04-03T17:30:00Z: "
-        "03/04/2023 may be March or April. Where all are written alike, say how under "
-        f'[tables.{table}]: dates = "DD/MM/YYYY".'
+        "03/04/2023 may be March or April."
+    )
+    if table not in BY_NAME:
+        return ours
+    return (
+        f'{ours} Where all are written alike, say how under [tables.{table}]: dates = "DD/MM/YYYY".'
     )
 
 
@@ -292,9 +296,7 @@ def _account_checks(loaded: Loaded, lost: frozenset[str]) -> Iterator[Check]:
         f"t.account_id IS NOT NULL AND a.account_id IS NULL AND NOT {gone}",
         "no such account in accounts",
         "Add the account, or correct the id",
-        told=f"(SELECT concat('accounts has ', min(n.account_id), ', in other capitals') "
-        f"FROM {ACCOUNTS_NOW} n WHERE lower(n.account_id) = lower(t.account_id) "
-        "HAVING count(*) > 0)",
+        told=_near_account(),
     )
     yield Check(
         loaded.table.time,
@@ -310,6 +312,29 @@ def _account_checks(loaded: Loaded, lost: frozenset[str]) -> Iterator[Check]:
         "Correct the date, or the account's ended_on",
         told="concat('account ', t.account_id, ' ends on ', a.ended_on)",
     )
+
+
+def _near_account() -> str:
+    """SQL: the account whose id is written otherwise, and how the two differ."""
+    ours, theirs = "min(n.account_id)", "t.account_id"
+    return (
+        f"(SELECT concat('accounts has ', {ours}, CASE "
+        f"WHEN lower({ours}) = lower({theirs}) THEN ', in other capitals' "
+        f"WHEN trim({ours}) = trim({theirs}) THEN ', with other blanks around it' "
+        f"WHEN {_whole('lower', ours)} = {_whole('lower', theirs)} THEN ', written without .0' "
+        "ELSE ', with other zeros before it' END) "
+        f"FROM {ACCOUNTS_NOW} n WHERE {_bare('n.account_id')} = {_bare(theirs)} "
+        "HAVING count(*) > 0)"
+    )
+
+
+def _whole(function: str, text: str) -> str:
+    return f"regexp_replace({function}({text}), '[.]0+ *$', '')"
+
+
+def _bare(text: str) -> str:
+    """SQL: an id without what exports add to it or take from it."""
+    return f"ltrim({_whole('lower', f'trim({text})')}, '0')"
 
 
 def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]]:

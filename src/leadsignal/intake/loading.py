@@ -91,7 +91,7 @@ class Intake:
         try:
             for table, opened in sources:
                 found.add(table)
-                self._load(table, opened)
+                self.load(BY_NAME[table], opened)
         finally:
             self.databases.close()
         if not {"accounts", None} & (found | {fault.table for fault in self.structural}):
@@ -198,8 +198,9 @@ class Intake:
             self.notices += [(part.table, notice) for notice in part.notices]
             yield part
 
-    def _load(self, name: str, parts: list[Part]) -> None:
-        table = BY_NAME[name]
+    def load(self, table: Table, parts: list[Part]) -> None:
+        """Load the parts of a table into the store; what is wrong with them is kept."""
+        name = table.name
         matched = [self._match(table, part) for part in parts]
         if not parts or any(match is None for match in matched):
             return
