@@ -26,6 +26,9 @@ from .random_panels import random_panel
 def near(value, expected, relative=1e-8):
     value, expected = np.asarray(value, float), np.asarray(expected, float)
     assert value.shape == expected.shape, (value.shape, expected.shape)
+    missing = np.isnan(expected)
+    assert np.array_equal(np.isnan(value), missing), (value, expected)
+    value, expected = value[~missing], expected[~missing]
     largest = max(1e-12, float(np.abs(expected).max(initial=0.0)))
     gap = float(np.abs(value - expected).max(initial=0.0))
     assert gap <= relative * largest, (gap / largest, value, expected)

@@ -157,7 +157,7 @@ def test_refusals_and_printing():
         concordance([1, 2], [1, 0], [1, np.nan])
     with pytest.raises(ModelError, match="no pair can be compared"):
         concordance([1, 2], [0, 0], [1, 2])
-    with pytest.raises(OptionError, match="two or more rising numbers"):
+    with pytest.raises(OptionError, match="two or more finite, rising numbers"):
         incident_auc([1, 2], [1, 0], [1, 2], [3, 1])
     found = concordance([1, 2, 3], [1, 1, 0], [3, 2, 1])
     assert repr(found) == "concordance 1.0000 (95% 1.0000 to 1.0000), 3 pairs"

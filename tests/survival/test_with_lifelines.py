@@ -136,7 +136,7 @@ def test_aft_takes_entry_and_weights():
 def test_bad_arrays_are_refused():
     with pytest.raises(OptionError, match="stop must be above 0") as caught:
         fit_aft([[1.0], [2.0]], [0, 1], [1, 1], model="gamma", names=["a", "b"])
-    assert "names has 2 names; X has 1 columns" in str(caught.value)
+    assert "names has 2 different names; X has 1 columns" in str(caught.value)
     assert "model is 'gamma'" in str(caught.value)
-    with pytest.raises(OptionError, match=r"X must be \(2, columns\)"):
+    with pytest.raises(OptionError, match=r"must be \(2, columns\)"):
         fit_aft([[1.0]], [1, 2], [1, 1])

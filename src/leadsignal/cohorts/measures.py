@@ -14,6 +14,7 @@ import numpy as np
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.followed import Followed
 from leadsignal.cohorts.numbers import Influenced
+from leadsignal.errors import OptionError
 from leadsignal.survival import CoxFit, aalen_johansen, fit_cox, probability_at, restricted_mean
 from leadsignal.survival.curves import Curves
 from leadsignal.survival.estimates import Estimates
@@ -103,6 +104,8 @@ class Groups:
         return self._both(lost, horizon - self.curves.steps.origin)
 
     def _both(self, lost: Estimates, whole: float) -> dict[int, Influenced]:
+        if lost.note:
+            raise OptionError(f"{lost.what}: {lost.note}")
         found = {}
         for place, group in enumerate(lost.groups):
             influence = np.zeros(self.clusters)

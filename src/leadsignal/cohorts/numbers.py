@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from leadsignal.survival.estimates import p_of, without_rounding
 from leadsignal.survival.inputs import Floats
 
 
@@ -64,15 +65,22 @@ class Influenced:
         return float(max(1.0, min(2 / spread, 1e6))) if spread > 0 else 1e6
 
     def __sub__(self, other: Influenced) -> Influenced:
-        return Influenced(self.value - other.value, self.influence - other.influence)
+        scales = (self.value, other.value, self.std_err, other.std_err)
+        return Influenced(
+            float(without_rounding(self.value - other.value, *scales)),
+            without_rounding(self.influence - other.influence, self.influence, other.influence),
+        )
 
     def log(self) -> Influenced:
         """Return the logarithm, by the delta method."""
         return Influenced(float(np.log(self.value)), self.influence / self.value)
 
-    def number(self, level: float = 0.95) -> Number:
-        """Return the value with its interval."""
-        return self._interval(level, lambda x: x)
+    def number(
+        self, level: float = 0.95, bounds: tuple[float, float] = (-np.inf, np.inf)
+    ) -> Number:
+        """Return the value with its interval, which stays within ``bounds``."""
+        found = self._interval(level, lambda x: x)
+        return replace(found, low=max(found.low, bounds[0]), high=min(found.high, bounds[1]))
 
     def ratio(self, level: float = 0.95) -> Number:
         """Return exp of the value, which is a logarithm, with its interval."""
@@ -82,7 +90,7 @@ class Influenced:
     def _interval(self, level: float, scale: Any) -> Number:
         error, df = self.std_err, self.freedom
         reach = float(stdtrit(df, 0.5 + level / 2)) * error
-        p = float(2 * stdtr(df, -abs(self.value) / error)) if error > 0 else float(self.value == 0)
+        p = float(2 * stdtr(df, -abs(self.value) / error)) if error > 0 else p_of(self.value, error)
         return Number(scale(self.value), scale(self.value - reach), scale(self.value + reach), p)
 
 

@@ -34,6 +34,7 @@ from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
 from leadsignal.cohorts.trial import Weighting, clone_and_weight
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival import logrank
+from leadsignal.survival.estimates import without_rounding
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:
@@ -288,11 +289,12 @@ def _contrast(
     ratio = log_ratio.ratio(level)
     days = _days(question, groups)
     shrinkage, of = _shrinkage(question, method, k, log_ratio, days, groups)
+    span = question.horizon - groups.curves.steps.origin
     return replace(
         bare,
         hazard_ratio=ratio,
         e_value=e_value(ratio),
-        rmst_days=None if days is None else (days[k] - days[0]).number(level),
+        rmst_days=None if days is None else (days[k] - days[0]).number(level, (-span, span)),
         rmst_ratio=None if days is None else (days[k].log() - days[0].log()).ratio(level),
         retention_12m=_retention(groups, k, YEAR, level),
         retention_24m=_retention(groups, k, TWO_YEARS, level),
@@ -372,15 +374,17 @@ def _retention(groups: Groups, k: int, day: int, level: float) -> tuple[Number, 
 
 
 def _share(share: Influenced, rows: Followed, level: float) -> Number:
-    """Return a share with its interval; of a group without any churn the exact one of n accounts.
+    """Return a share with its interval; of 0 or 1 in n accounts the exact one.
 
-    With no end in n accounts the limit is (α/2)^(1/n) (Clopper & Pearson 1934).
+    With no end in n accounts the limit is (α/2)^(1/n), with nobody left 1 less that (Clopper &
+    Pearson 1934).
     """
-    number = share.number(level)
-    if share.std_err > 0:
-        return replace(number, low=max(number.low, 0.0), high=min(number.high, 1.0))
-    accounts = distinct(rows.account)
-    return Number(share.value, (0.5 - level / 2) ** (1 / accounts), 1.0, 1.0)
+    if without_rounding(share.std_err, 1.0) > 0:
+        return share.number(level, (0.0, 1.0))
+    far = (0.5 - level / 2) ** (1 / distinct(rows.account))
+    if share.value < 0.5:
+        return Number(0.0, 0.0, 1 - far, 1.0)
+    return Number(1.0, far, 1.0, 1.0)
 
 
 def _shrinkage(

@@ -48,8 +48,8 @@ class Rescues:
         if not len(known):
             return float("nan"), float("nan"), float("nan")
         share = mean_of(np.asarray(known["outcome"] == STAYED, dtype=np.float64))
-        low, high = share.interval(pd.factorize(known["customer_id"])[0].astype(np.int64))
-        return share.estimate, max(0.0, low), min(1.0, high)
+        customer = pd.factorize(known["customer_id"])[0].astype(np.int64)
+        return share.estimate, *share.interval(customer)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the rows."""

@@ -293,8 +293,8 @@ def _curves(
                     "family": [one.family for one in indicators],
                     "lead": lead,
                     "auc": found.auc,
-                    "low": found.auc - reach * found.std_err,
-                    "high": found.auc + reach * found.std_err,
+                    "low": np.maximum(found.auc - reach * found.std_err, 0),
+                    "high": np.minimum(found.auc + reach * found.std_err, 1),
                     "ends": found.ends,
                 }
             )
@@ -338,14 +338,15 @@ def _verdicts(
             "family": [one.family for one in indicators],
             "role": [one.role for one in indicators],
             "auc": early.auc,
-            "low": early.auc - reach * early.std_err,
-            "high": early.auc + reach * early.std_err,
+            "low": np.maximum(early.auc - reach * early.std_err, 0),
+            "high": np.minimum(early.auc + reach * early.std_err, 1),
             "p": p,
             "p_holm": p_holm,
             "auc_last": last.auc,
             "rise": rise.auc,
-            "rise_low": rise.auc - reach * rise.std_err,
-            "rise_high": rise.auc + reach * rise.std_err,
+            # Further from 0.5 by 0.5 at most: from 0.5 to 0 or 1.
+            "rise_low": np.maximum(rise.auc - reach * rise.std_err, -0.5),
+            "rise_high": np.minimum(rise.auc + reach * rise.std_err, 0.5),
             "ends": early.ends,
         }
     )
@@ -374,7 +375,9 @@ def _p(beyond: Floats, std_err: Floats) -> Floats:
 def _room_below(curves: pd.DataFrame) -> Floats:
     """Return, by row, how far the AUC lies inside 0.45 to 0.55, in one-sided bounds' reach."""
     shrink = normal_quantile(2 * LEVEL - 1) / normal_quantile(LEVEL)
-    reach = (curves["high"] - curves["auc"]) * shrink
+    # The longer side: the other may end at 0 or 1.
+    sides = (curves["high"] - curves["auc"], curves["auc"] - curves["low"])
+    reach = np.maximum(*sides) * shrink
     inside = (NOTHING - 0.5) - (curves["auc"] - 0.5).abs()
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(reach > 0, inside / reach, np.where(inside > 0, np.inf, -np.inf))

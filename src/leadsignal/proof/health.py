@@ -149,4 +149,4 @@ def _false_alarms(panel: Panel) -> tuple[int, float, float, float]:
         return 0, float("nan"), float("nan"), float("nan")
     wrong = mean_of((~stage.churned[episodes.first]).astype(np.float64))
     low, high = wrong.interval(stage.customer[episodes.first])
-    return len(episodes.first), wrong.estimate, max(0.0, low), min(1.0, high)
+    return len(episodes.first), wrong.estimate, low, high

@@ -165,8 +165,7 @@ def _caught(one: Judged, ends: JudgedEnds) -> dict[str, float]:
 
 
 def _share(name: str, share: Influence, ends: JudgedEnds) -> dict[str, float]:
-    low, high = np.clip(share.interval(ends.customer), 0.0, 1.0)
-    return _named(name, (share.estimate, low, high))
+    return _named(name, (share.estimate, *share.interval(ends.customer)))
 
 
 def _at_capacity(

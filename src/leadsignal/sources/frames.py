@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import Fault
@@ -66,14 +67,35 @@ def _from_pandas(frame: pd.DataFrame) -> pa.Table:
 
 
 def _column(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
-    """Return a pandas column as Arrow; objects of several types become text."""
+    """Return a pandas column as Arrow; objects of several types become text.
+
+    So do days, times, and times with an offset in one column: Arrow takes all for what the first
+    one is, and drops offsets or times of day. The checks of text see them.
+    """
     import pyarrow as pa
 
     if series.isna().all():
         return pa.nulls(len(series))
-    try:
-        return pa.array(series, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        cells = zip(series, series.isna(), strict=True)
-        texts = [None if missing else str(value) for value, missing in cells]
-        return pa.array(texts, pa.string())
+    if series.dtype != object or not _mixes_times(series):
+        try:
+            return pa.array(series, from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+            pass
+    cells = zip(series, series.isna(), strict=True)
+    texts = [None if missing else str(value) for value, missing in cells]
+    return pa.array(texts, pa.string())
+
+
+def _mixes_times(series: pd.Series[Any]) -> bool:
+    from pandas.api.types import infer_dtype
+
+    if infer_dtype(series, skipna=True) == "string":
+        return False
+    return len(set(map(_kind_of_time, series[series.notna()]))) > 1
+
+
+def _kind_of_time(value: object) -> str:
+    """Return whether a value is a time with an offset, one without, a day, or none of these."""
+    if isinstance(value, datetime.datetime):
+        return "time" if value.tzinfo is None else "time with offset"
+    return "day" if isinstance(value, datetime.date) else "no time"

@@ -277,6 +277,6 @@ def _numbers(
         yield {
             "what": name, "value": "", "gap_median": float(np.median(yes)),
             "reached_median": float(np.median(no)), "auc": auc.estimate,
-            "low": max(0.0, low), "high": min(1.0, high),
+            "low": low, "high": high,
             "p": float(mannwhitneyu(yes, no).pvalue),
         }  # fmt: skip

@@ -14,7 +14,7 @@ from leadsignal.errors import ModelError
 from leadsignal.study.successful import most_successful, plain_rows
 from leadsignal.study.yardsticks import YARDSTICKS, best
 from leadsignal.success import SuccessAnalysis
-from leadsignal.survival.paired import Influence, mean_of
+from leadsignal.survival.paired import mean_of
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _shares(rows: pd.DataFrame, lists: list[str]) -> pd.DataFrame:
     means = {name: mean_of(stayed, rows[name].to_numpy(dtype=float)) for name in lists}
     made = []
     for name, mean in means.items():
-        low, high = _within(mean, cluster)
+        low, high = mean.interval(cluster)
         less = mean - means[SUCCESSFUL]
         less_low, less_high = less.interval(cluster)
         made.append(
@@ -169,15 +169,3 @@ def _shares(rows: pd.DataFrame, lists: list[str]) -> pd.DataFrame:
              "less_low": less_low, "less_high": less_high}
         )  # fmt: skip
     return pd.DataFrame(made)
-
-
-def _within(share: Influence, cluster: Any) -> tuple[float, float]:
-    """Return the interval of a share on the logit scale; of 0 or 1 the rule of three."""
-    p, count = share.estimate, int((share.of_rows != 0).sum())
-    if not 0 < p < 1:
-        size = max(1, count)
-        return (max(0.0, 1 - 3 / size), 1.0) if p == 1 else (0.0, min(1.0, 3 / size))
-    centre = np.log(p / (1 - p))
-    reach = 1.959964 * share.std_err(cluster) / (p * (1 - p))
-    low, high = (1 / (1 + np.exp(-(centre + side * reach))) for side in (-1, 1))
-    return float(low), float(high)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
 from leadsignal.survival.estimates import normal_quantile
-from leadsignal.survival.inputs import Door, Floats, Ints, length_of
+from leadsignal.survival.inputs import Door, Floats, Ints, length_of, snapped
 from leadsignal.survival.risk_sets import from_the_first
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class Baseline:
         paths, starts, stops = self._checked(X, start, stop, level)
         part = self._part(stratum)
         time = self.time[part]
-        lower = np.searchsorted(time, starts, side="right")
-        upper = np.searchsorted(time, stops, side="right")
+        lower = np.searchsorted(time, snapped(starts, time), side="right")
+        upper = np.searchsorted(time, snapped(stops, time), side="right")
         paths = paths - self.reference
         risk = np.exp(paths @ self.coef)
         hazard = risk * _between(self.reference_hazard[part], lower, upper)
@@ -147,13 +147,9 @@ class Baseline:
         self, X: ArrayLike, start: ArrayLike, stop: ArrayLike, level: float
     ) -> tuple[Floats, Floats, Floats]:
         door = Door("along", length_of("along", "stop", stop))
-        stops = door.numbers("stop", stop)
-        starts = door.entry(start, stops)
-        paths = np.asarray(X, dtype=np.float64)
-        if paths.shape != (door.rows, len(self.coef)):
-            door.refuse(f"X has shape {paths.shape}; it must be ({door.rows}, {len(self.coef)})")
-        elif not np.isfinite(paths).all():
-            door.refuse("X holds NaN or infinite values; a path needs every covariate")
+        stops, starts = door.times(stop, start)
+        paths = door.matrix("X", X, self.names).astype(np.float64, copy=False)
+        door.no_gaps(paths, self.names)
         if starts is not None and (starts[1:] < stops[:-1]).any():
             door.refuse("intervals overlap or are out of order; sort them by start")
         door.level(level)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from leadsignal.errors import OptionError
 from leadsignal.survival.estimates import Estimates
-from leadsignal.survival.inputs import Floats, Ints, Labels, sums_by_label
+from leadsignal.survival.inputs import Bools, Door, Floats, Ints, Labels, snapped, sums_by_label
 from leadsignal.survival.risk_sets import RiskSets, from_the_first
 
 if TYPE_CHECKING:
@@ -100,6 +101,34 @@ class Steps:
             count += sign * running[np.searchsorted(edge[order], times, side="right")]
         return count
 
+    @cached_property
+    def unseen_from(self) -> Floats:
+        """From when on each group's curve stands on nobody (k); infinite where it never does.
+
+        That is where the last one at risk has left while others enter later: what happened in
+        between, and with it every later value, is not known.
+        """
+        found = np.full(len(self.groups), np.inf)
+        if not np.isfinite(self.start).any():
+            return found
+        for g in range(len(self.groups)):
+            mine = (self.labels.codes == g) & (self.weights > 0)
+            start, stop = np.sort(self.start[mine]), np.sort(self.stop[mine])
+            # Empty after the i-th stop where only i rows have entered by then.
+            entered = np.searchsorted(start, stop, side="right")
+            empty = (entered == np.arange(1, len(stop) + 1)) & (stop < stop[-1:])
+            found[g] = stop[empty][0] if empty.any() else np.inf
+        return found
+
+    def is_unseen(self, g: int, time: float) -> bool:
+        """Whether the curve of group ``g`` until ``time`` goes on where nobody is at risk.
+
+        Also where a curve has fallen to 0 while others are still to be at risk.
+        """
+        gone = np.flatnonzero(self.survival[self.first[g] : self.first[g + 1]] == 0)
+        dead = float(self.time[self.first[g] + gone[0]]) if len(gone) else np.inf
+        return self.unseen_from[g] < time or (dead <= time and dead < self.last[g])
+
     def parts(self) -> Iterator[tuple[int, slice]]:
         """Go through the groups: position and slice of their times."""
         yield from enumerate(_slices(self.first))
@@ -116,10 +145,11 @@ def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> 
     >>> curves = kaplan_meier([1, 2, 3, 4, 2, 4, 5, 6], [1, 1, 1, 0, 1, 0, 1, 0],
     ...                       group=list("aaaabbbb"))
     >>> probability_at(curves, 3).difference("b", "a")
-    difference in survival at 3, b against a: 0.5 (95% -0.1001 to 1.1), p = 0.102
+    difference in survival at 3, b against a: 0.5 (95% -0.1001 to 1), p = 0.102
     """
     steps = curves.steps
     k = _cause(steps, cause)
+    time = _moment("probability_at", "time", time, steps)
     _refuse_beyond(curves, steps, time)
     estimate, sensitivity = np.empty(len(steps.groups)), np.zeros_like(steps.events)
     for g, part in steps.parts():
@@ -128,7 +158,9 @@ def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> 
         estimate[g] = value
         sensitivity[:, inside] = _sensitivity(steps, inside, k, value)
     what = f"survival at {time:g}" if k is None else f"probability of cause {cause} by {time:g}"
-    return _estimates(what, steps, estimate, sensitivity, curves.level, (0.0, 1.0))
+    # As along the curves: where survival is 0 there is no error to go by.
+    certain = estimate == (0.0 if k is None else 1.0)
+    return _estimates(what, steps, estimate, sensitivity, curves.level, (0.0, 1.0), time, certain)
 
 
 def restricted_mean(curve: Curves | Curve, tau: float, *, cause: int | None = None) -> Estimates:
@@ -153,6 +185,7 @@ def restricted_mean(curve: Curves | Curve, tau: float, *, cause: int | None = No
         )
     steps = curve.steps
     k = _cause(steps, cause)
+    tau = _moment("restricted_mean", "tau", tau, steps)
     if not tau > steps.origin:
         raise OptionError(f"tau is {tau:g}; it must be later than the origin, {steps.origin:g}")
     _refuse_beyond(curve, steps, tau)
@@ -163,7 +196,8 @@ def restricted_mean(curve: Curves | Curve, tau: float, *, cause: int | None = No
     what = (
         f"mean time until {tau:g}" if k is None else f"mean time lost to cause {cause} by {tau:g}"
     )
-    return _estimates(what, steps, estimate, sensitivity, curve.level, (0.0, tau - steps.origin))
+    bounds = (0.0, tau - steps.origin)
+    return _estimates(what, steps, estimate, sensitivity, curve.level, bounds, tau)
 
 
 def variance_at_steps(steps: Steps, g: int, cause: int | None) -> Floats:
@@ -198,6 +232,14 @@ def _cause(steps: Steps, cause: int | None) -> int | None:
         allowed = ", ".join(map(str, steps.causes))
         raise OptionError(f"cause is {cause!r}; the curves have causes {allowed} (0: still here)")
     return steps.causes.index(cause)
+
+
+def _moment(call: str, name: str, time: float, steps: Steps) -> float:
+    """Return a finite time, made equal to the observed one that it equals up to rounding."""
+    door = Door(call)
+    moment = door.number(name, time, "a finite time within what was observed")
+    door.close()
+    return float(snapped(np.array(moment), np.concatenate((steps.time, steps.last))))
 
 
 def _refuse_beyond(curves: Curves, steps: Steps, time: float) -> None:
@@ -259,6 +301,8 @@ def _estimates(
     sensitivity: Floats,
     level: float,
     bounds: tuple[float, float],
+    until: float,
+    certain: Bools | None = None,
 ) -> Estimates:
     hazard = steps.events / steps.at_risk
     expected = (hazard * sensitivity).sum(axis=0)
@@ -276,7 +320,16 @@ def _estimates(
         )
         sums = sums_by_label(steps.cluster, by_group)
         cov = sums.T @ sums
-    return Estimates(what, steps.groups, estimate, cov, level, bounds, sums)
+    unseen = np.array([steps.is_unseen(g, until) for g in range(len(steps.groups))])
+    unknown = unseen if certain is None else unseen | certain
+    cov[unknown], cov[:, unknown] = np.nan, np.nan
+    if sums is not None:
+        sums[:, unseen] = np.nan
+    notes = [
+        f"{steps.groups[g]}: no interval, nobody was at risk for a part of the time until {until:g}"
+        for g in np.flatnonzero(unseen)
+    ]
+    return Estimates(what, steps.groups, estimate, cov, level, bounds, sums, "; ".join(notes))
 
 
 def _clustered_variance(

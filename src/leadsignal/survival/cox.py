@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from leadsignal.errors import ModelError, OptionError
+from leadsignal.errors import ModelError
 from leadsignal.survival.baseline import Baseline, baseline_of
 from leadsignal.survival.estimates import ChiSquare, normal_quantile, two_sided_p
 from leadsignal.survival.inputs import Bools, Door, Floats, Labels, length_of, one_label
@@ -138,6 +138,9 @@ class CoxFit:
         """Return the summary with intervals of ``level``."""
         import pandas as pd
 
+        door = Door("summary_at")
+        door.level(level)
+        door.close()
         se = self.se if self.robust_se is None else self.robust_se
         reach = normal_quantile(level) * se
         z = self.coef / se
@@ -164,12 +167,10 @@ class CoxFit:
 
     def linear_predictor(self, X: ArrayLike) -> Floats:
         """Return X @ coef (m) for rows X (m × p)."""
-        values = np.asarray(X, dtype=np.float64)
-        if values.ndim != 2 or values.shape[1] != len(self.coef):
-            raise OptionError(
-                f"X has shape {values.shape}; it must be (rows, {len(self.coef)}), the columns "
-                f"{', '.join(self.names)}"
-            )
+        door = Door("linear_predictor", len(np.asarray(X)) if np.ndim(X) else 0)
+        values = door.matrix("X", X, self.names)
+        door.no_gaps(values, self.names)
+        door.close()
         eta: Floats = values @ self.coef
         return eta
 
@@ -334,17 +335,16 @@ def _checked(
 ) -> tuple[CoxRows, Floats, tuple[str, ...]]:
     rows = length_of("fit_cox", "stop", stop)
     door = Door("fit_cox", rows)
-    stops = door.numbers("stop", stop)
+    stops, starts = door.times(stop, start)
     events = door.flags("event", event)
-    starts = door.entry(start, stops)
     case_weights = door.weights(weights)
     offsets = None if offset is None else door.numbers("offset", offset)
     stratum, clusters = door.labels("strata", strata), door.labels("cluster", cluster)
     door.one_of("ties", ties, TIES)
-    matrix = _matrix(door, X)
-    named = _names(door, names, matrix.shape[1])
+    matrix = door.matrix("X", X)
+    named = door.names("names", names, matrix.shape[1])
     ridges = _ridges(door, ridge, matrix.shape[1])
-    _refuse_gaps(door, matrix, named)
+    door.no_gaps(matrix, named)
     door.close()
     events = events & (case_weights > 0)
     if not events.any():
@@ -358,46 +358,13 @@ def _checked(
     return kept, ridges, named
 
 
-def _matrix(door: Door, X: ArrayLike) -> NDArray[Any]:
-    matrix = np.asarray(X)
-    if matrix.dtype.kind not in "fiub":
-        try:
-            matrix = matrix.astype(np.float64)
-        except (TypeError, ValueError):
-            door.refuse("X does not hold numbers; code text columns as numbers first")
-            return np.zeros((door.rows, 1))
-    if matrix.ndim != 2 or matrix.shape[0] != door.rows or matrix.shape[1] == 0:
-        door.refuse(f"X has shape {matrix.shape}; it must be ({door.rows}, columns)")
-        return np.zeros((door.rows, 1))
-    return matrix
-
-
-def _names(door: Door, names: Sequence[str] | None, columns: int) -> tuple[str, ...]:
-    if names is None:
-        return tuple(f"x{j}" for j in range(columns))
-    named = tuple(str(name) for name in names)
-    if len(named) != columns or len(set(named)) != columns:
-        door.refuse(f"names has {len(set(named))} different names; X has {columns} columns")
-        return tuple(f"x{j}" for j in range(columns))
-    return named
-
-
 def _ridges(door: Door, ridge: ArrayLike, columns: int) -> Floats:
-    values = np.asarray(ridge, dtype=np.float64)
+    values = door.floats("ridge", ridge)
+    if values is None:
+        return np.zeros(columns)
     if values.shape not in ((), (columns,)):
         door.refuse(f"ridge has shape {values.shape}; it must be one number or ({columns},)")
         return np.zeros(columns)
     if not (np.isfinite(values).all() and (values >= 0).all()):
         door.refuse("ridge is negative, NaN or infinite; a penalty is 0 or more")
     return np.broadcast_to(values, (columns,)).astype(np.float64)
-
-
-def _refuse_gaps(door: Door, matrix: NDArray[Any], names: tuple[str, ...]) -> None:
-    if matrix.dtype.kind != "f":
-        return
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(matrix.sum(dtype=np.float64)):
-            return
-    for name, wrong in zip(names, (~np.isfinite(matrix)).sum(axis=0), strict=True):
-        if wrong:
-            door.refuse(f"X column {name!r} is NaN or infinite in {wrong} rows")

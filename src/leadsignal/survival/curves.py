@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from leadsignal.errors import OptionError
 from leadsignal.survival.contrasts import Steps, probability_at, restricted_mean, variance_at_steps
 from leadsignal.survival.estimates import normal_quantile
-from leadsignal.survival.inputs import Door, Floats, Ints, length_of, one_label
+from leadsignal.survival.inputs import Door, Floats, Ints, Labels, length_of, one_label, snapped
 from leadsignal.survival.rank_tests import LogRank, logrank
 
 if TYPE_CHECKING:
@@ -71,28 +71,35 @@ class Curve:
 
     def at(self, times: ArrayLike) -> Floats:
         """Return the curve's value at ``times``; NaN after the group's last observed time."""
-        asked = np.asarray(times, dtype=np.float64)
+        door = Door("at")
+        given = door.floats("times", times)
+        door.close()
+        asked = snapped(np.zeros(0) if given is None else given, np.append(self.time, self.last))
         steps = np.concatenate(([self.first_value], self.estimate))
         values = steps[np.searchsorted(self.time, asked, side="right")]
         ended = self.quantity == "survival" and steps[-1] == 0
-        return values if ended else np.where(asked > self.last, np.nan, values)
+        unknown = np.isnan(asked) if ended else ~(asked <= self.last)
+        return np.where(unknown, np.nan, values)
 
     def quantile(self, share: float = 0.5) -> Quantile:
         """Return when a share of the group has had the event, with its interval.
 
         The first time at which survival is 1 − ``share`` or below, or the middle of the stretch
-        where it equals that; limits from the curve's limits (Brookmeyer & Crowley 1982). Infinite
-        where the curve does not fall so far. Raises OptionError for a share outside (0, 1), and
+        where it equals that; limits from the curve's limits (Brookmeyer & Crowley 1982). The
+        estimate is infinite where the curve does not fall so far; a limit is missing (NaN, as in
+        R) where the limits of the curve do not. Raises OptionError for a share outside (0, 1), and
         for a curve that is not survival.
         """
         if self.quantity != "survival":
             raise OptionError(f"quantiles are of survival; this curve is the {self.quantity}")
-        if not 0 < share < 1:
-            raise OptionError(f"share is {share!r}; it must lie between 0 and 1")
-        crossings = (
+        door = Door("quantile")
+        door.number("share", share, "a number between 0 and 1", lambda value: 0 < value < 1)
+        door.close()
+        estimate, *limits = (
             self._falls_to(values, 1 - share) for values in (self.estimate, self.lower, self.upper)
         )
-        return Quantile(self.group, share, *crossings)
+        lower, upper = (np.nan if limit == np.inf else limit for limit in limits)
+        return Quantile(self.group, share, estimate, lower, upper)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a step."""
@@ -124,7 +131,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Quantile:
-    """When ``share`` of ``group`` has had the event: ``estimate``, ``lower``, ``upper``."""
+    """When ``share`` of ``group`` has had the event.
+
+    Attributes: ``estimate``, infinite where that did not happen; ``lower``, ``upper``, NaN where
+    the data do not give a limit.
+    """
 
     group: object
     share: float
@@ -133,10 +144,10 @@ class Quantile:
     upper: float
 
     def to_dict(self) -> dict[str, object]:
-        """Return the quantile as a plain dictionary; infinite limits as None."""
-        return {
-            name: None if value == float("inf") else value for name, value in self.__dict__.items()
-        }
+        """Return the quantile as a plain dictionary; None for what is infinite or missing."""
+        numbers = {name: getattr(self, name) for name in ("estimate", "lower", "upper")}
+        finite = {name: x if np.isfinite(x) else None for name, x in numbers.items()}
+        return {"group": self.group, "share": self.share, **finite}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -340,11 +351,11 @@ def simon_makuch(
     (array([0.]), array([0.5, 0. ]))
     """
     door = Door("simon_makuch", length_of("simon_makuch", "stop", stop))
-    stops = door.numbers("stop", stop)
-    starts = door.entry(start, stops)
-    states = door.labels("state", state)
-    if at_least < 1:
-        door.refuse(f"at_least is {at_least!r}; it must be 1 or more")
+    stops, starts = door.times(stop, start)
+    events, states = door.flags("event", event), door.labels("state", state)
+    clusters = door.labels("cluster", cluster)
+    door.count("at_least", at_least)
+    door.level(level)
     door.close()
     if starts is None or states is None:
         raise OptionError("simon_makuch needs start and state: a state that changes over time")
@@ -354,10 +365,10 @@ def simon_makuch(
         for mine in [states.codes == code]
     )
     kept = stops > origin
-    clusters = None if cluster is None else np.asarray(cluster)[kept]
-    steps = _steps(
-        "simon_makuch", stops[kept], np.asarray(event)[kept], starts[kept],
-        None, np.asarray(state)[kept], clusters, level, origin=origin,
+    steps = Steps.of(
+        stops[kept], events[kept].astype(np.intp), starts[kept], np.ones(int(kept.sum())),
+        Labels(states.names, states.codes[kept]),
+        None if clusters is None else Labels(clusters.names, clusters.codes[kept]), origin,
     )  # fmt: skip
     return _survival_curves(steps, "log", level)
 
@@ -386,12 +397,10 @@ def _steps(
     cluster: ArrayLike | None,
     level: float,
     scale: str = "log",
-    origin: float | None = None,
 ) -> Steps:
     door = Door(call, length_of(call, "stop", stop))
-    stops = door.numbers("stop", stop)
+    stops, starts = door.times(stop, start)
     causes = door.causes("cause", cause) if call == "aalen_johansen" else door.flags("event", cause)
-    starts = door.entry(start, stops)
     case_weights = door.weights(weights)
     groups = door.labels("group", group) or one_label(door.rows)
     clusters = door.labels("cluster", cluster)
@@ -399,8 +408,7 @@ def _steps(
     door.one_of("scale", scale, SCALES)
     door.close()
     codes: Ints = np.where(case_weights > 0, causes, 0).astype(np.intp)
-    if origin is None:
-        origin = 0.0 if starts is None else float(starts.min())
+    origin = 0.0 if starts is None else float(starts.min())
     return Steps.of(stops, codes, starts, case_weights, groups, clusters, min(origin, stops.min()))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import chdtrc, ndtr, ndtri
+from scipy.special import chdtrc, expit, logit, ndtr, ndtri
 
 from leadsignal.errors import OptionError
 from leadsignal.survival.inputs import Floats
@@ -25,6 +25,44 @@ def two_sided_p(z: ArrayLike) -> Floats:
     """Return the two-sided p-value of standard normal ``z``."""
     p: Floats = 2.0 * ndtr(-np.abs(np.asarray(z, dtype=np.float64)))
     return p
+
+
+ROUNDING = 1e-10
+"""Differences below this share of the numbers that they are made of are rounding, so zero."""
+
+
+def without_rounding(difference: ArrayLike, *scales: ArrayLike) -> Floats:
+    """Return ``difference``, 0 where it is no more than the rounding of what has these sizes.
+
+    >>> float(without_rounding(0.1 + 0.2 - 0.3, 0.3))
+    0.0
+    """
+    size = max(float(np.max(np.abs(scale), initial=0.0)) for scale in scales)
+    value = np.asarray(difference, dtype=np.float64)
+    return np.where(np.abs(value) <= ROUNDING * size, 0.0, value)
+
+
+def p_of(estimate: float, error: float) -> float:
+    """Return the two-sided p-value; NaN of a difference without an error to hold it against."""
+    if error > 0:
+        return float(two_sided_p(estimate / error))
+    return 1.0 if estimate == 0 and error == 0 else float("nan")
+
+
+def share_limits(estimate: ArrayLike, error: ArrayLike, level: float) -> tuple[Floats, Floats]:
+    """Return limits of a share or an AUC, symmetric on the logit scale, so never beyond 0 and 1.
+
+    At 0 and 1 the logit has none: the estimate stands for both.
+
+    >>> [float(limit.round(3)) for limit in share_limits(0.9, 0.1, 0.95)]
+    [0.505, 0.988]
+    """
+    share, spread = np.broadcast_arrays(np.asarray(estimate, float), np.asarray(error, float))
+    inside = (share > 0) & (share < 1)
+    safe = np.where(inside, share, 0.5)
+    middle, reach = logit(safe), normal_quantile(level) * spread / (safe * (1 - safe))
+    lower, upper = expit(middle - reach), expit(middle + reach)
+    return np.where(inside, lower, share), np.where(inside, upper, share)
 
 
 @dataclass(frozen=True)
@@ -84,7 +122,8 @@ class Estimates:
     Attributes: ``what`` is estimated; ``groups`` (k); ``estimate`` (k); ``cov`` (k × k), with
     accounts as the independent units where clusters were given; ``level`` of the intervals;
     ``bounds``, the range the quantity can lie in; ``influence`` (clusters × k), what each cluster
-    adds to the estimates (None without clusters), clusters in the order of their sorted labels.
+    adds to the estimates (None without clusters), clusters in the order of their sorted labels;
+    ``note``, why limits are missing (NaN), if any are.
     """
 
     what: str
@@ -94,6 +133,7 @@ class Estimates:
     level: float = 0.95
     bounds: tuple[float, float] = field(default=(-np.inf, np.inf), repr=False)
     influence: Floats | None = field(default=None, repr=False, compare=False)
+    note: str = ""
 
     @property
     def std_err(self) -> Floats:
@@ -103,28 +143,30 @@ class Estimates:
     @property
     def lower(self) -> Floats:
         """Lower limits (k): estimate minus standard errors, kept in bounds."""
-        return np.maximum(
-            self.estimate - normal_quantile(self.level) * self.std_err, self.bounds[0]
-        )
+        reach = normal_quantile(self.level) * self.std_err
+        return np.clip(self.estimate - reach, *self.bounds)
 
     @property
     def upper(self) -> Floats:
         """Upper limits (k)."""
-        return np.minimum(
-            self.estimate + normal_quantile(self.level) * self.std_err, self.bounds[1]
-        )
+        reach = normal_quantile(self.level) * self.std_err
+        return np.clip(self.estimate + reach, *self.bounds)
 
     def difference(self, group: object, against: object) -> Contrast:
         """Return ``group`` minus ``against``; raises OptionError for a group that is not there."""
         i, j = self._position(group), self._position(against)
         estimate = float(self.estimate[i] - self.estimate[j])
-        variance = self.cov[i, i] + self.cov[j, j] - 2 * self.cov[i, j]
-        error = float(np.sqrt(max(variance, 0.0)))
+        scales = (*self.estimate[[i, j]], *self.std_err[[i, j]])
+        estimate = float(without_rounding(estimate, scales))
+        error = float(without_rounding(self._error(i, j, np.array([1.0, -1.0])), scales))
         reach = normal_quantile(self.level) * error
-        p = _p_of(estimate, error)
+        widest = self.bounds[1] - self.bounds[0]
+        known = error > 0 or estimate == 0
+        lower, upper = max(estimate - reach, -widest), min(estimate + reach, widest)
         return Contrast(
             f"difference in {self.what}", group, against, estimate, error,
-            estimate - reach, estimate + reach, p, self.level,
+            lower if known else np.nan, upper if known else np.nan, p_of(estimate, error),
+            self.level,
         )  # fmt: skip
 
     def ratio(self, group: object, against: object) -> Contrast:
@@ -136,14 +178,16 @@ class Estimates:
                 f"ratio of {self.what}: {group!r} is {top:.4g} and {against!r} is {bottom:.4g}; "
                 "a ratio needs both above zero, so use difference()"
             )
+        logarithm = float(without_rounding(np.log(top / bottom), 1.0))
         gradient = np.array([1 / top, -1 / bottom])
-        error = float(np.sqrt(max(gradient @ self.cov[np.ix_([i, j], [i, j])] @ gradient, 0.0)))
-        reach = np.exp(normal_quantile(self.level) * error)
-        estimate = top / bottom
+        error = float(without_rounding(self._error(i, j, gradient), 1.0))
+        known = error > 0 or logarithm == 0
+        reach = normal_quantile(self.level) * error if known else np.nan
+        with np.errstate(over="ignore"):
+            estimate, lower, upper = np.exp([logarithm, logarithm - reach, logarithm + reach])
         return Contrast(
-            f"ratio of {self.what}", group, against, estimate, error,
-            estimate / float(reach), estimate * float(reach),
-            _p_of(float(np.log(estimate)), error), self.level,
+            f"ratio of {self.what}", group, against, float(estimate), error, float(lower),
+            float(upper), p_of(logarithm, error), self.level,
         )  # fmt: skip
 
     def to_frame(self) -> pd.DataFrame:
@@ -170,6 +214,7 @@ class Estimates:
             "std_err": self.std_err.tolist(),
             "lower": self.lower.tolist(),
             "upper": self.upper.tolist(),
+            **({"note": self.note} if self.note else {}),
         }
 
     def __repr__(self) -> str:
@@ -179,16 +224,19 @@ class Estimates:
                 self.groups, self.estimate, self.lower, self.upper, strict=True
             )
         ]
-        return "\n".join([f"{self.what} ({self.level:.0%} intervals)", *lines])
+        notes = [f"  {self.note}"] if self.note else []
+        return "\n".join([f"{self.what} ({self.level:.0%} intervals)", *lines, *notes])
+
+    def _error(self, i: int, j: int, gradient: Floats) -> float:
+        """Return the error of a contrast of two; from influence, where rounding cancels too."""
+        if self.influence is not None and np.isfinite(self.cov[[i, j], [i, j]]).all():
+            moved = self.influence[:, [i, j]] @ gradient
+            return float(np.sqrt(moved @ moved))
+        variance = gradient @ self.cov[np.ix_([i, j], [i, j])] @ gradient
+        return float(np.sqrt(np.maximum(variance, 0.0)))
 
     def _position(self, group: object) -> int:
         if group not in self.groups:
             allowed = ", ".join(map(repr, self.groups))
             raise OptionError(f"there is no group {group!r}; the groups are {allowed}")
         return self.groups.index(group)
-
-
-def _p_of(estimate: float, error: float) -> float:
-    if error > 0:
-        return float(two_sided_p(estimate / error))
-    return 1.0 if estimate == 0 else 0.0

@@ -18,8 +18,16 @@ from scipy.special import expit, logit
 
 from leadsignal.errors import ModelError
 from leadsignal.survival.censoring import Censoring
-from leadsignal.survival.estimates import normal_quantile
-from leadsignal.survival.inputs import Door, Floats, Ints, Labels, length_of, sums_by_label
+from leadsignal.survival.estimates import ROUNDING, normal_quantile, share_limits
+from leadsignal.survival.inputs import (
+    Door,
+    Floats,
+    Ints,
+    Labels,
+    length_of,
+    snapped,
+    sums_by_label,
+)
 from leadsignal.survival.risk_sets import from_the_first
 
 if TYPE_CHECKING:
@@ -85,8 +93,12 @@ class BrierScore:
 
     @property
     def skill(self) -> Floats:
-        """One minus score over no_skill: 0 tells nothing, 1 everything (k)."""
-        return 1 - self.score / self.no_skill
+        """One minus score over no_skill: 0 tells nothing, 1 everything (k).
+
+        NaN where all are cases or none is, so that no_skill is 0.
+        """
+        known = self.no_skill > 0
+        return np.where(known, 1 - self.score / np.where(known, self.no_skill, 1.0), np.nan)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a horizon."""
@@ -112,7 +124,9 @@ class Calibration:
     """Whether risks within ``horizon`` come true.
 
     Attributes: ``slope`` and ``intercept``, each (estimate, lower, upper): of logit(observed) on
-    logit(risk), 1 being right, and of the same with the slope held at 1, 0 being right;
+    logit(risk), 1 being right, and of the same with the slope held at 1, 0 being right. The slope
+    is missing (NaN) where the risks are all equal or tell all cases from all others, so that no
+    finite slope is the best; the intercept where all are cases;
     ``observed`` and ``predicted``, the mean share and risk; ``bins``, one row a group of rows of
     like risk: rows, risk, observed, lower, upper.
     """
@@ -189,9 +203,9 @@ def dynamic_auc(
         if ordered is None or scores.shape[1] > 1:
             ordered = _Ordered.of(rows, scores[:, min(k, scores.shape[1] - 1)])
         found[:, k] = ordered.auc(float(horizon))
-    reach = normal_quantile(level) * found[1]
-    lower, upper = np.maximum(found[0] - reach, 0), np.minimum(found[0] + reach, 1)
-    return DynamicAuc(rows.times, found[0], found[1], lower, upper, found[2].astype(np.intp), level)
+    lower, upper = share_limits(found[0], found[1], level)
+    cases = found[2].astype(np.intp)
+    return DynamicAuc(rows.given, found[0], found[1], lower, upper, cases, level)
 
 
 def brier(
@@ -229,8 +243,10 @@ def brier(
         share = float(weight @ case / weight.sum())
         no_skill[k] = float(weight @ (case - share) ** 2) / len(loss)
     reach = normal_quantile(level) * error
+    # No loss exceeds 1; their mean can, as the weights need not add up to n.
+    upper = np.minimum(score + reach, np.maximum(score, 1))
     return BrierScore(
-        rows.times, score, error, np.maximum(score - reach, 0), score + reach, no_skill,
+        rows.given, score, error, np.maximum(score - reach, 0), upper, no_skill,
         float(width @ score), rows.std_err(along), level,
     )  # fmt: skip
 
@@ -257,24 +273,29 @@ def calibration(
     observed 0.5000, predicted 0.4000
     """
     rows = _Rows.of("calibration", stop, event, cluster, horizon, level)
+    if len(rows.times) > 1:
+        rows.door.refuse(f"horizon holds {len(rows.times)} numbers; pass one")
     risks = rows.risks(risk)[:, 0]
-    if bins < 1:
-        rows.door.refuse(f"bins is {bins!r}; it must be 1 or more")
+    groups_wanted = rows.door.count("bins", bins)
     rows.door.close()
+    horizon = float(rows.times[0])
     weight, case = rows.censoring.by(horizon), rows.cases(horizon)
     observed = float(weight @ case / weight.sum())
     if observed == 0:
         raise ModelError(f"calibration: there are no cases by {horizon:g}; choose a later horizon")
     z = logit(np.clip(risks, NEAREST, 1 - NEAREST))
     ones = np.ones((len(z), 1))
-    free, free_error = _logistic(rows, horizon, weight, case, np.column_stack((ones, z)), 0 * z)
-    held, held_error = _logistic(rows, horizon, weight, case, ones, z)
+    free = held = (np.nan, np.nan)
+    if _has_slope(z[weight > 0], case[weight > 0]):
+        free = _logistic(rows, horizon, weight, case, np.column_stack((ones, z)), 0 * z)
+    if not case[weight > 0].all():
+        held = _logistic(rows, horizon, weight, case, ones, z)
     reach = normal_quantile(level)
-    groups = _bins(rows, horizon, weight, case, risks, bins, reach)
+    groups = _bins(rows, horizon, weight, case, risks, int(groups_wanted), reach)
     return Calibration(
-        horizon,
-        (free[1], free[1] - reach * free_error[1], free[1] + reach * free_error[1]),
-        (held[0], held[0] - reach * held_error[0], held[0] + reach * held_error[0]),
+        float(rows.given[0]),
+        (free[0], free[0] - reach * free[1], free[0] + reach * free[1]),
+        (held[0], held[0] - reach * held[1], held[0] + reach * held[1]),
         observed,
         float(weight @ risks / weight.sum()),
         *groups,
@@ -284,12 +305,16 @@ def calibration(
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Checked rows of one call: followed until ``stop``, ended by ``cause`` (0: censored)."""
+    """Checked rows of one call: followed until ``stop``, ended by ``cause`` (0: censored).
+
+    ``times`` are the horizons ``given``, each made equal to the stop that it equals up to rounding.
+    """
 
     door: Door
     stop: Floats
     cause: Ints
     cluster: Labels | None
+    given: Floats
     times: Floats
     censoring: Censoring
 
@@ -304,21 +329,21 @@ class _Rows:
         level: float,
     ) -> _Rows:
         door = Door(call, length_of(call, "stop", stop))
-        stops, causes = door.numbers("stop", stop), door.causes("event", event)
+        (stops, _), causes = door.times(stop), door.causes("event", event)
+        if not door.faults and (stops < 0).any():
+            door.refuse("stop is negative; it is how long a row was followed")
         labels = door.labels("cluster", cluster)
-        horizons = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        rising = horizons.ndim == 1 and len(horizons) > 0 and bool((np.diff(horizons) > 0).all())
-        if not (rising and np.isfinite(horizons).all()):
-            door.refuse("the horizons must be finite, rising numbers")
-            horizons = np.zeros(1)
-        elif horizons[-1] >= stops.max():
+        known = not door.faults
+        given = door.rising("the horizons", times)
+        horizons = snapped(given, stops) if known else given
+        if known and horizons[-1] >= stops.max():
             door.refuse(
                 f"horizon {horizons[-1]:g} is not before the last observed time, {stops.max():g}"
             )
         door.level(level)
         if door.faults:
             stops = np.nan_to_num(stops)
-        return cls(door, stops, causes, labels, horizons, Censoring.of(stops, causes == 0))
+        return cls(door, stops, causes, labels, given, horizons, Censoring.of(stops, causes == 0))
 
     def reordered(self, order: Ints) -> _Rows:
         """Return the same rows in another order."""
@@ -333,8 +358,10 @@ class _Rows:
 
     def by_time(self, name: str, given: ArrayLike) -> Floats:
         """Return a value a row (n × 1) or a value a row and horizon (n × k)."""
-        values = np.asarray(given, dtype=np.float64)
+        values = self.door.floats(name, given)
         allowed = ((len(self.stop),), (len(self.stop), len(self.times)))
+        if values is None:
+            return np.zeros((len(self.stop), len(self.times)))
         if values.shape not in allowed:
             self.door.refuse(
                 f"{name} has shape {values.shape}; it must be one of {allowed[0]}, {allowed[1]}"
@@ -421,10 +448,21 @@ def _trapezoid(times: Floats) -> Floats:
     return width
 
 
+def _has_slope(z: Floats, case: Floats) -> bool:
+    """Whether the likelihood of a logistic regression on ``z`` has its maximum at a finite slope.
+
+    It does where z varies and the cases' values overlap with the others' (Albert & Anderson 1984).
+    """
+    cases, others = z[case == 1], z[case == 0]
+    if not len(others) or np.ptp(z) <= ROUNDING * max(1.0, float(np.abs(z).max())):
+        return False
+    return bool(cases.min() < others.max() and others.min() < cases.max())
+
+
 def _logistic(
     rows: _Rows, horizon: float, weight: Floats, case: Floats, Z: Floats, offset: Floats
-) -> tuple[list[float], list[float]]:
-    """Return coefficients and clustered errors of a weighted logistic regression."""
+) -> tuple[float, float]:
+    """Return the last coefficient of a weighted logistic regression and its clustered error."""
     coef = np.zeros(Z.shape[1])
     for _ in range(100):
         mean = expit(offset + Z @ coef)
@@ -436,12 +474,9 @@ def _logistic(
         if score @ step < 1e-20 * len(case):
             break
     else:
-        return [float("nan")] * len(coef), [float("nan")] * len(coef)
-    moved = (Z * (weight * (case - expit(offset + Z @ coef)))[:, None]) @ np.linalg.pinv(bread)
-    errors = [
-        rows.std_err(column + rows.censoring.influence(horizon, column)) for column in moved.T
-    ]
-    return coef.tolist(), errors
+        return float("nan"), float("nan")
+    moved = (Z * (weight * (case - expit(offset + Z @ coef)))[:, None]) @ np.linalg.pinv(bread)[-1]
+    return float(coef[-1]), rows.std_err(moved + rows.censoring.influence(horizon, moved))
 
 
 def _bins(
@@ -460,7 +495,8 @@ def _bins(
         share = float(own @ case / own.sum())
         moved = own * (case - share) / own.sum()
         error = rows.std_err(moved + rows.censoring.influence(horizon, moved))
-        worth = share * (1 - share) / error**2 if error > 0 else own.sum() ** 2 / (own @ own)
+        varies = error > ROUNDING and ROUNDING < share < 1 - ROUNDING
+        worth = share * (1 - share) / error**2 if varies else own.sum() ** 2 / (own @ own)
         limits = _wilson(share, worth, reach)
         found.append((int(inside.sum()), float(own @ risk / own.sum()), share, *limits))
     columns = np.array(found, dtype=np.float64).T
@@ -470,7 +506,7 @@ def _bins(
 def _wilson(share: float, size: float, reach: float) -> tuple[float, float]:
     middle = (share + reach**2 / (2 * size)) / (1 + reach**2 / size)
     half = np.sqrt(share * (1 - share) / size + reach**2 / (4 * size**2)) / (1 + reach**2 / size)
-    return float(reach * -half + middle), float(reach * half + middle)
+    return max(0.0, float(middle - reach * half)), min(1.0, float(middle + reach * half))
 
 
 def _frame(result: object, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -1,9 +1,15 @@
-"""Check arrays at the door: every fault of a call at once, then they are trusted."""
+"""Check arrays at the door: every fault of a call at once, then they are trusted.
+
+Times that are equal up to rounding are made equal here too, once for all estimators.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime
+import numbers
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -15,6 +21,23 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 
+TIE = 2.0**-26
+"""Times closer than this, absolutely or relative to their mean, are one time (R's ``timefix``)."""
+
+LARGEST_CODE = 2**31
+"""Cause codes above this are taken for a mistake."""
+
+DURATIONS = "durations; divide them by a unit, for example pd.Timedelta(days=1)"
+DATES = "dates; subtract the start and divide by a unit, for example pd.Timedelta(days=1)"
+TEXT = "text; pass a numeric array"
+COMPLEX = "complex numbers; pass real ones"
+OTHER = "other values; pass a numeric array"
+WHAT_KINDS = {"m": DURATIONS, "M": DATES, "U": TEXT, "S": TEXT, "T": TEXT, "c": COMPLEX}
+
+
+class NotNumbersError(ValueError):
+    """Says what an array holds instead of numbers, or what hides some of them."""
+
 
 @dataclass
 class Door:
@@ -24,7 +47,7 @@ class Door:
     """
 
     call: str
-    rows: int
+    rows: int = 0
     faults: list[str] = field(default_factory=list)
 
     def refuse(self, fault: str) -> None:
@@ -40,29 +63,114 @@ class Door:
 
     def one_of(self, name: str, given: str, allowed: Sequence[str]) -> None:
         """Refuse an option that is not among ``allowed``."""
-        if given not in allowed:
+        if not isinstance(given, str) or given not in allowed:
             self.refuse(f"{name} is {given!r}; it must be one of {', '.join(map(repr, allowed))}")
 
-    def level(self, level: float) -> None:
-        """Refuse a confidence level outside (0, 1)."""
-        if not 0 < level < 1:
-            self.refuse(f"level is {level!r}; it must lie between 0 and 1, for example 0.95")
-
-    def numbers(self, name: str, given: ArrayLike, *, finite: bool = True) -> Floats:
-        """Return a float vector of the right length without NaN or infinity."""
+    def number(
+        self,
+        name: str,
+        given: Any,
+        must_be: str = "a finite number",
+        holds: Callable[[float], bool] = np.isfinite,
+    ) -> float:
+        """Return one finite number for which ``holds`` is true; ``must_be`` says so in words."""
         try:
-            values = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError):
-            self.refuse(f"{name} does not hold numbers; pass a numeric array")
+            value = as_floats(given)
+        except NotNumbersError:
+            value = np.full((), np.nan)
+        if value.shape != () or not np.isfinite(value) or not holds(float(value)):
+            self.refuse(f"{name} is {given!r}; it must be {must_be}")
+            return float("nan")
+        return float(value)
+
+    def level(self, level: float) -> float:
+        """Return a confidence level between 0 and 1."""
+        must_be = "a number between 0 and 1, for example 0.95"
+        return self.number("level", level, must_be, lambda value: 0 < value < 1)
+
+    def count(self, name: str, given: float) -> float:
+        """Return a whole number of 1 or more."""
+        whole = "a whole number of 1 or more"
+        return self.number(name, given, whole, lambda value: value >= 1 and value == int(value))
+
+    def floats(self, name: str, given: ArrayLike) -> Floats | None:
+        """Return numbers of any shape, which may be NaN; None after noting that there are none."""
+        try:
+            return as_floats(given)
+        except NotNumbersError as fault:
+            self.refuse(f"{name} {fault}")
+            return None
+
+    def numbers(self, name: str, given: ArrayLike) -> Floats:
+        """Return a float vector of the right length without NaN or infinity."""
+        values = self.floats(name, given)
+        if values is None:
             return np.zeros(self.rows)
         if values.shape != (self.rows,):
             self.refuse(
                 f"{name} has shape {values.shape}; it must be ({self.rows},), one value a row"
             )
             return np.zeros(self.rows)
-        if finite:
-            self._no_rows_where(~np.isfinite(values), f"{name} is NaN or infinite")
+        self._no_rows_where(~np.isfinite(values), f"{name} is NaN or infinite")
         return values
+
+    def rising(self, name: str, given: ArrayLike, at_least: int = 1) -> Floats:
+        """Return a vector of ``at_least`` finite numbers, each above the one before."""
+        values = self.floats(name, given)
+        if values is None:
+            return np.zeros(at_least)
+        values = np.atleast_1d(values)
+        fine = values.ndim == 1 and len(values) >= at_least and bool(np.isfinite(values).all())
+        if not fine or not (np.diff(values) > 0).all():
+            few = "" if at_least == 1 else "two or more "
+            self.refuse(f"{name} must be {few}finite, rising numbers")
+            return np.zeros(at_least)
+        return values
+
+    def matrix(
+        self, name: str, given: ArrayLike, columns: Sequence[str] | None = None
+    ) -> NDArray[Any]:
+        """Return a matrix of any numeric type, not copied: of these ``columns``, or of any."""
+        width = "columns" if columns is None else len(columns)
+        empty = np.zeros((self.rows, 1 if columns is None else len(columns)))
+        try:
+            values = unmasked(given)
+            values = values if values.dtype.kind in "fiub" else as_floats(values)
+        except NotNumbersError as fault:
+            self.refuse(f"{name} {fault}")
+            return empty
+        right = values.ndim == 2 and len(values) == self.rows and values.shape[1] > 0
+        if not right or width not in ("columns", values.shape[1]):
+            which = "" if columns is None else f", the columns {', '.join(columns)}"
+            self.refuse(
+                f"{name} has shape {values.shape}; it must be ({self.rows}, {width}){which}"
+            )
+            return empty
+        return values
+
+    def names(self, name: str, given: Sequence[str] | None, columns: int) -> tuple[str, ...]:
+        """Return different names of the columns, x0, x1, … when not given."""
+        plain = tuple(f"x{j}" for j in range(columns))
+        if given is None:
+            return plain
+        listed = isinstance(given, str) or not hasattr(given, "__iter__")
+        named = () if listed else tuple(str(one) for one in given)
+        if len(named) == columns == len(set(named)):
+            return named
+        self.refuse(f"{name} has {len(set(named))} different names; X has {columns} columns")
+        return plain
+
+    def no_gaps(self, matrix: NDArray[Any], names: Sequence[str]) -> None:
+        """Refuse NaN and infinity in a matrix, by column."""
+        if matrix.dtype.kind != "f":
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(matrix.sum(dtype=np.float64)):
+                return
+        for name, wrong in zip(names, (~np.isfinite(matrix)).sum(axis=0), strict=True):
+            if wrong:
+                rows = f"{wrong} row{'' if wrong == 1 else 's'}"
+                self.refuse(f"X column {name!r} is NaN or infinite in {rows}")
 
     def flags(self, name: str, given: ArrayLike) -> Bools:
         """Return a Boolean vector from True/False or 1/0."""
@@ -76,9 +184,11 @@ class Door:
     def causes(self, name: str, given: ArrayLike) -> Ints:
         """Return cause codes: whole numbers, 0 for censored."""
         values = self.numbers(name, given)
-        odd = np.isfinite(values) & ((values < 0) | (values != np.floor(values)))
-        self._no_rows_where(odd, f"{name} is not a whole number of 0 or more")
-        return np.where(np.isfinite(values), values, 0).astype(np.intp)
+        codes = (values >= 0) & (values <= LARGEST_CODE) & (values == np.floor(values))
+        self._no_rows_where(
+            ~codes & np.isfinite(values), f"{name} is not a whole number of 0 or more"
+        )
+        return np.where(codes, values, 0).astype(np.intp)
 
     def weights(self, given: ArrayLike | None) -> Floats:
         """Return case weights of 0 or more, all one when not given."""
@@ -86,32 +196,49 @@ class Door:
             return np.ones(self.rows)
         values = self.numbers("weights", given)
         self._no_rows_where(values < 0, "weights is negative")
+        if not self.faults and not (values > 0).any():
+            self.refuse("weights is 0 in every row; a row of weight 0 counts as absent")
         return values
 
-    def entry(self, given: ArrayLike | None, stop: Floats) -> Floats | None:
-        """Return entry times, each before its stop; None means at risk from the beginning."""
-        if given is None:
-            return None
-        values = self.numbers("start", given)
-        self._no_rows_where(values >= stop, "start is not before stop (a row must last)")
-        return values
+    def times(
+        self, stop: ArrayLike, start: ArrayLike | None = None
+    ) -> tuple[Floats, Floats | None]:
+        """Return stop and entry times (None: at risk from the beginning), each before its stop.
+
+        Times that are equal up to rounding come back as one.
+        """
+        stops = self.numbers("stop", stop)
+        if start is None:
+            return (stops if self.faults else same_times(stops)[0]), None
+        starts = self.numbers("start", start)
+        self._no_rows_where(starts >= stops, "start is not before stop (a row must last)")
+        if self.faults:
+            return stops, starts
+        stops, starts = same_times(stops, starts)
+        self._no_rows_where(starts >= stops, "start equals stop up to rounding (a row must last)")
+        return stops, starts
 
     def labels(self, name: str, given: ArrayLike | None) -> Labels | None:
         """Return labels as codes, sorted by label; None stays None."""
         if given is None:
             return None
-        values = np.asarray(given)
+        try:
+            values = unmasked(given)
+        except NotNumbersError as fault:
+            self.refuse(f"{name} {fault}")
+            return None
         if values.shape != (self.rows,):
             self.refuse(
                 f"{name} has shape {values.shape}; it must be ({self.rows},), one label a row"
             )
             return None
-        if values.dtype.kind == "f" and np.isnan(values).any():
-            self._no_rows_where(np.isnan(values), f"{name} is NaN")
+        missing = missing_in(values)
+        if missing.any():
+            self._no_rows_where(missing, f"{name} is NaN")
             return None
         try:
             return Labels.of(values)
-        except TypeError:
+        except (TypeError, ValueError):
             self.refuse(f"{name} mixes labels that cannot be sorted; pass all text or all numbers")
             return None
 
@@ -120,6 +247,120 @@ class Door:
         if count:
             rows = f"{count} row{'' if count == 1 else 's'}"
             self.refuse(f"{what} in {rows} (first: row {int(np.argmax(wrong))}, counted from 0)")
+
+
+def as_floats(given: Any) -> Floats:
+    """Return numbers of any shape as floats, missing ones as NaN; else raise NotNumbersError.
+
+    Text, dates and durations are not numbers: numpy would convert digits in text, and durations to
+    nanoseconds or microseconds by their type.
+    """
+    values = unmasked(given)
+    if values.dtype.kind in "fiub":
+        return values.astype(np.float64, copy=False)
+    if values.dtype.kind != "O":
+        raise _not_numbers(WHAT_KINDS.get(values.dtype.kind, OTHER), missing_in(values))
+    missing = missing_in(values)
+    for kind in set(map(type, values[~missing].tolist())):
+        if (what := _what_objects(kind)) is not None:
+            raise _not_numbers(what, missing)
+    try:
+        return np.where(missing, np.nan, values).astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise _not_numbers(OTHER, missing) from None
+
+
+def unmasked(given: Any) -> NDArray[Any]:
+    """Return ``given`` as an array; raise NotNumbersError where some of it is masked."""
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        mask = np.ma.getmaskarray(given)
+        raise NotNumbersError(
+            f"is masked at {int(mask.sum())} of {mask.size} places (first: "
+            f"{int(np.argmax(mask.ravel()))}, counted from 0); leave masked rows out"
+        )
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError):
+        raise NotNumbersError("is no array; its rows differ in length or kind") from None
+
+
+def missing_in(values: NDArray[Any]) -> Bools:
+    """Return where an array holds None, NaN, NaT or NA."""
+    if values.dtype.kind in "biuSU":
+        return np.zeros(values.shape, dtype=np.bool_)
+    if values.dtype.kind in "fc":
+        return np.asarray(np.isnan(values), dtype=np.bool_)
+    import pandas as pd
+
+    plain = values.astype(object) if values.dtype.kind == "T" else values
+    return np.asarray(pd.isna(plain), dtype=np.bool_)
+
+
+def _not_numbers(what: str, missing: Bools) -> NotNumbersError:
+    kind, remedy = what.split("; ")
+    count = int(missing.sum())
+    gaps = f", {count} of {missing.size} missing" if count else ""
+    return NotNumbersError(f"does not hold numbers but {kind}{gaps}; {remedy}")
+
+
+def _what_objects(kind: type) -> str | None:
+    """Return what values of a type are, None for numbers."""
+    if issubclass(kind, datetime.timedelta | np.timedelta64):
+        return DURATIONS
+    if issubclass(kind, datetime.date | np.datetime64):
+        return DATES
+    if issubclass(kind, str | bytes):
+        return TEXT
+    if issubclass(kind, numbers.Real | np.bool_ | Decimal):
+        return None
+    return COMPLEX if issubclass(kind, numbers.Complex) else OTHER
+
+
+def same_times(*times: Floats) -> tuple[Floats, ...]:
+    """Return the times with those equal up to rounding made equal, as R's ``timefix`` does.
+
+    Distinct times are joined while the gap to the one before is at most 2⁻²⁶ (the root of the
+    machine's precision), absolutely or relative to the mean of the distinct times; the first of
+    the joined ones stands for all.
+
+    >>> same_times(np.array([0.1 + 0.2, 0.3, 0.5]))[0]
+    array([0.3, 0.3, 0.5])
+    """
+    if all(map(_whole, times)):
+        return times
+    distinct = np.unique(np.concatenate(times))
+    tied = np.diff(distinct) <= _tolerance(distinct)
+    if not tied.any():
+        return times
+    first = distinct[np.append(True, ~tied)]
+    return tuple(first[np.searchsorted(first, one, side="right") - 1] for one in times)
+
+
+def snapped(asked: Floats, times: Floats) -> Floats:
+    """Return ``asked``, where each that equals one of ``times`` up to rounding is that one.
+
+    >>> snapped(np.array([0.3, 0.4]), np.array([0.1 + 0.2])) == 0.1 + 0.2
+    array([ True, False])
+    """
+    if not len(times) or (_whole(asked) and _whole(times)):
+        return asked
+    distinct = np.unique(times)
+    at = np.searchsorted(distinct, asked)
+    below, above = distinct[np.maximum(at - 1, 0)], distinct[np.minimum(at, len(distinct) - 1)]
+    nearest = np.where(np.abs(asked - below) <= np.abs(above - asked), below, above)
+    close: Floats = np.where(np.abs(nearest - asked) <= _tolerance(distinct), nearest, asked)
+    return close
+
+
+def _tolerance(distinct: Floats) -> float:
+    return TIE * max(1.0, float(np.abs(distinct).mean()))
+
+
+def _whole(times: Floats) -> bool:
+    """Whether all are whole numbers so small that different ones differ by more than rounding."""
+    if not times.size or not bool((np.abs(times) < 1 / TIE).all()):
+        return not times.size
+    return bool((times == np.rint(times)).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +374,30 @@ class Labels:
     def of(cls, values: NDArray[Any]) -> Labels:
         """Code ``values``; runs of equal labels, as panels have, are sorted as one."""
         change = np.append(True, values[1:] != values[:-1])
-        names, codes = np.unique(values[change], return_inverse=True)
-        return cls(tuple(names.tolist()), codes.reshape(-1)[np.cumsum(change) - 1])
+        names, codes = _distinct(values[change])
+        return cls(names, codes.reshape(-1)[np.cumsum(change) - 1])
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def _distinct(values: NDArray[Any]) -> tuple[tuple[object, ...], Ints]:
+    """Return the sorted distinct values and the place of each value among them.
+
+    Objects are told apart by their hash: sorting them needs an order that is total, which the same
+    label twice does not promise. Dates become timestamps, not their count of nanoseconds.
+    """
+    if values.dtype.kind not in "OmMT":
+        names, codes = np.unique(values, return_inverse=True)
+        return tuple(names.tolist()), codes
+    import pandas as pd
+
+    codes, found = pd.factorize(values.astype(object) if values.dtype.kind == "T" else values)
+    listed = pd.Index(found).tolist() if values.dtype.kind in "mM" else list(found)
+    order = sorted(range(len(listed)), key=listed.__getitem__)
+    place = np.empty(len(order), dtype=np.intp)
+    place[order] = np.arange(len(order))
+    return tuple(listed[k] for k in order), place[codes]
 
 
 def sums_by_code(codes: Ints, values: Floats | None, size: int) -> Floats:
@@ -153,7 +413,10 @@ def one_label(rows: int) -> Labels:
 
 def length_of(call: str, name: str, given: ArrayLike) -> int:
     """Return the number of rows, refusing an empty array and one that is not a vector."""
-    shape = np.shape(given)
+    try:
+        shape = np.shape(given)
+    except (TypeError, ValueError):
+        raise OptionError(f"{call}: {name} is no vector; its rows differ in length") from None
     if len(shape) != 1 or shape[0] == 0:
         raise OptionError(
             f"{call}: {name} has shape {shape}; it must be a vector with at least one row"

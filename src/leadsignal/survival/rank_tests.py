@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import ModelError
-from leadsignal.survival.estimates import ChiSquare
+from leadsignal.survival.estimates import ROUNDING, ChiSquare, without_rounding
 from leadsignal.survival.inputs import Door, Floats, Labels, length_of, one_label
 from leadsignal.survival.risk_sets import RiskSets
 
@@ -98,10 +98,14 @@ def logrank(
       b: 2 observed, 3.16667 expected
     """
     door = Door("logrank", length_of("logrank", "stop", stop))
-    stops, events = door.numbers("stop", stop), door.flags("event", event)
-    starts, case_weights = door.entry(start, stops), door.weights(weights)
+    (stops, starts), events = door.times(stop, start), door.flags("event", event)
+    case_weights = door.weights(weights)
     groups, stratum = door.labels("group", group), door.labels("strata", strata)
     door.one_of("kind", kind, KINDS)
+    door.number("rho", rho, "a finite number of 0 or more", lambda value: value >= 0)
+    door.number("gamma", gamma, "a finite number of 0 or more", lambda value: value >= 0)
+    if group is None:
+        door.refuse("group is None; it must be (rows,), one label a row")
     if groups is not None and len(groups) < 2:
         door.refuse(f"group has the one label {groups.names[0]!r}; a comparison needs two or more")
     door.close()
@@ -122,14 +126,22 @@ def _compare(
     observed, expected = W @ N, (W * events) @ share
     # Hypergeometric: the last one at risk cannot vary.
     alone = at_risk <= 1
+    mixed = (ROUNDING * at_risk[:, None] < Y).sum(axis=1) > 1
+    if mixed.any() and alone[mixed].all():
+        raise ModelError(
+            "logrank: where several groups are at risk at an event, their weights add up to 1 or "
+            "less; weights count as copies of a row, so scale them to a mean of 1"
+        )
     factor = np.where(
         alone, 0.0, W**2 * events * (at_risk - events) / np.where(alone, 1, at_risk - 1)
     )
     cov = np.diag(factor @ share) - (share * factor[:, None]).T @ share
-    df = int(np.linalg.matrix_rank(cov, tol=1e-9 * max(1e-300, np.abs(cov).max(initial=0.0))))
+    # Of one group at risk at a time, what is left of factor · (share − share²) is rounding.
+    size = float(np.max(factor @ share, initial=0.0))
+    df = int(np.linalg.matrix_rank(cov, tol=1e-9 * size, hermitian=True)) if size > 0 else 0
     if df == 0:
         raise ModelError("logrank: at no event time is more than one group at risk")
-    gap = observed - expected
+    gap = without_rounding(observed - expected, observed, expected)
     statistic = float(gap @ np.linalg.pinv(cov, rcond=1e-9, hermitian=True) @ gap)
     return LogRank(kind, groups.names, observed, expected, cov, ChiSquare.of(kind, statistic, df))
 

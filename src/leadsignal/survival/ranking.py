@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from leadsignal.errors import ModelError
 from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.dominance import count_below_and_equal, ranks_among
-from leadsignal.survival.estimates import normal_quantile
+from leadsignal.survival.estimates import share_limits
 from leadsignal.survival.inputs import (
     Bools,
     Door,
@@ -20,6 +20,7 @@ from leadsignal.survival.inputs import (
     Ints,
     Labels,
     length_of,
+    snapped,
     sums_by_code,
     sums_by_label,
 )
@@ -128,15 +129,17 @@ def concordance(
     O(n log n). Raises OptionError with every fault of the arrays, and ModelError without pairs.
 
     >>> concordance([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1])
-    concordance 0.8000 (95% 0.4002 to 1.0000), 5 pairs
+    concordance 0.8000 (95% 0.2475 to 0.9799), 5 pairs
     """
     door = Door("concordance", length_of("concordance", "stop", stop))
-    stops, events = door.numbers("stop", stop), door.flags("event", event)
-    starts, scores = door.entry(start, stops), door.numbers("score", score)
+    (stops, starts), events = door.times(stop, start), door.flags("event", event)
+    scores = door.numbers("score", score)
     case_weights = door.weights(weights)
     stratum, clusters = door.labels("strata", strata), door.labels("cluster", cluster)
     door.one_of("censoring", censoring, ("none", "inverse"))
     door.level(level)
+    if horizon is not None:
+        door.number("horizon", horizon, "a finite number, or None for all events")
     if censoring == "inverse" and start is not None:
         door.refuse('censoring="inverse" is for rows without start; leave one of the two out')
     door.close()
@@ -145,7 +148,7 @@ def concordance(
         event_weights = case_weights / Censoring.of(stops, ~events).own ** 2
     events = events & (case_weights > 0)
     if horizon is not None:
-        events &= stops <= horizon
+        events &= stops <= snapped(np.array(horizon, dtype=np.float64), stops)
     pairs = _Pairs(RiskSets.of(stops, events, starts, stratum), events, scores, case_weights)
     return pairs.concordance(event_weights, clusters, level)
 
@@ -171,17 +174,16 @@ def incident_auc(
     array([1. , 0.5])
     """
     door = Door("incident_auc", length_of("incident_auc", "stop", stop))
-    stops, events = door.numbers("stop", stop), door.flags("event", event)
-    starts, scores = door.entry(start, stops), door.numbers("score", score)
+    (stops, starts), events = door.times(stop, start), door.flags("event", event)
+    scores = door.numbers("score", score)
     clusters = door.labels("cluster", cluster)
-    edges = np.asarray(times, dtype=np.float64)
-    if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
-        door.refuse("times must hold two or more rising numbers, the edges of the intervals")
+    edges = door.rising("times", times, 2)
     door.level(level)
     door.close()
+    inside = snapped(edges, np.concatenate((stops, [] if starts is None else starts)))
     found = [
         _in_interval(stops, events, starts, scores, clusters, interval, level)
-        for interval in pairwise(edges.tolist())
+        for interval in pairwise(inside.tolist())
     ]
     columns = np.array(found, dtype=np.float64).T
     auc, error, lower, upper = columns[:4]
@@ -239,9 +241,9 @@ class _Pairs:
         if cluster is not None:
             influence = sums_by_label(cluster, influence)
         error = float(np.sqrt(influence @ influence))
-        reach = normal_quantile(level) * error
+        lower, upper = share_limits(estimate, error, level)
         return Concordance(
-            estimate, error, max(0.0, estimate - reach), min(1.0, estimate + reach),
+            estimate, error, float(lower), float(upper),
             concordant, total - concordant - ties, ties, level,
         )  # fmt: skip
 

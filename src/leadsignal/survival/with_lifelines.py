@@ -150,8 +150,8 @@ def plot_kaplan_meier(
     from leadsignal.survival.pictures import COLOURS
 
     door = Door("plot_kaplan_meier", length_of("plot_kaplan_meier", "stop", stop))
-    stops, events = door.numbers("stop", stop), door.flags("event", event)
-    starts, case_weights = door.entry(start, stops), door.weights(weights)
+    (stops, starts), events = door.times(stop, start), door.flags("event", event)
+    case_weights = door.weights(weights)
     groups = door.labels("group", group) or one_label(door.rows)
     door.close()
     axes: Axes = ax if ax is not None else plt.subplots(layout="constrained")[1]
@@ -198,15 +198,14 @@ def fit_aft(
     import pandas as pd
 
     door = Door("fit_aft", length_of("fit_aft", "stop", stop))
-    stops, events = door.numbers("stop", stop), door.flags("event", event)
-    starts, case_weights = door.entry(start, stops), door.weights(weights)
-    matrix = np.asarray(X, dtype=np.float64)
-    if matrix.ndim != 2 or len(matrix) != door.rows or not np.isfinite(matrix).all():
-        door.refuse(f"X must be ({door.rows}, columns) of finite numbers; it is {matrix.shape}")
-    elif names is not None and len(names) != matrix.shape[1]:
-        door.refuse(f"names has {len(names)} names; X has {matrix.shape[1]} columns")
-    if (stops <= 0).any():
+    (stops, starts), events = door.times(stop, start), door.flags("event", event)
+    case_weights = door.weights(weights)
+    if not door.faults and (stops <= 0).any():
         door.refuse("stop must be above 0; an accelerated failure time has no time 0")
+    matrix = door.matrix("X", X).astype(np.float64, copy=False)
+    named = door.names("names", names, matrix.shape[1])
+    door.no_gaps(matrix, named)
+    door.number("ridge", ridge, "0 or more", lambda value: value >= 0)
     door.one_of("model", model, AFT_MODELS)
     door.close()
     kinds = {
@@ -215,8 +214,7 @@ def fit_aft(
         "log-logistic": "LogLogisticAFT",
     }
     fitter = getattr(lifelines, f"{kinds[model]}Fitter")(penalizer=ridge)
-    named = list(names) if names is not None else [f"x{j}" for j in range(matrix.shape[1])]
-    frame = pd.DataFrame(matrix, columns=named).assign(__stop=stops, __event=events)
+    frame = pd.DataFrame(matrix, columns=list(named)).assign(__stop=stops, __event=events)
     columns: dict[str, str] = {}
     if starts is not None:
         frame["__start"], columns["entry_col"] = starts, "__start"
