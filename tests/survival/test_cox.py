@@ -487,5 +487,5 @@ def test_rows_at_risk_at_no_event_change_nothing_whatever_they_hold(veteran):
 def test_new_rows_must_have_the_columns_of_the_fit(veteran):
     fit = fit_cox(veteran[["karno", "age"]], veteran.time, veteran.status, names=["karno", "age"])
     assert fit.linear_predictor([[50, 60]])[0] == pytest.approx(fit.coef @ [50, 60])
-    with pytest.raises(OptionError, match=r"must be \(1, 2\), the columns karno, age"):
+    with pytest.raises(OptionError, match=r"must be \(rows, 2\), the columns karno, age"):
         fit.linear_predictor([[50.0]])

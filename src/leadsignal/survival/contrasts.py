@@ -8,11 +8,12 @@ clustered variance; with multinomial events at each time it is Greenwood's.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -147,7 +148,7 @@ def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> 
     >>> probability_at(curves, 3).difference("b", "a")
     difference in survival at 3, b against a: 0.5 (95% -0.1001 to 1), p = 0.102
     """
-    steps = curves.steps
+    steps = _with_steps("probability_at", curves).steps
     k = _cause(steps, cause)
     time = _moment("probability_at", "time", time, steps)
     _refuse_beyond(curves, steps, time)
@@ -176,19 +177,13 @@ def restricted_mean(curve: Curves | Curve, tau: float, *, cause: int | None = No
     mean time until 3 (95% intervals)
       all: 2.25 (1.437 to 3)
     """
-    from leadsignal.survival.curves import Curves
-
-    if not isinstance(curve, Curves):
-        raise OptionError(
-            "restricted_mean takes the curves that kaplan_meier or aalen_johansen returned, not "
-            "one of them: variances need the rows they came from"
-        )
-    steps = curve.steps
+    curves = _with_steps("restricted_mean", curve)
+    steps = curves.steps
     k = _cause(steps, cause)
     tau = _moment("restricted_mean", "tau", tau, steps)
     if not tau > steps.origin:
         raise OptionError(f"tau is {tau:g}; it must be later than the origin, {steps.origin:g}")
-    _refuse_beyond(curve, steps, tau)
+    _refuse_beyond(curves, steps, tau)
     estimate, sensitivity = np.empty(len(steps.groups)), np.zeros_like(steps.events)
     for g, part in steps.parts():
         inside = slice(part.start, part.start + int(np.sum(steps.time[part] <= tau)))
@@ -197,7 +192,7 @@ def restricted_mean(curve: Curves | Curve, tau: float, *, cause: int | None = No
         f"mean time until {tau:g}" if k is None else f"mean time lost to cause {cause} by {tau:g}"
     )
     bounds = (0.0, tau - steps.origin)
-    return _estimates(what, steps, estimate, sensitivity, curve.level, bounds, tau)
+    return _estimates(what, steps, estimate, sensitivity, curves.level, bounds, tau)
 
 
 def variance_at_steps(steps: Steps, g: int, cause: int | None) -> Floats:
@@ -226,12 +221,23 @@ def _slices(first: Ints) -> Iterator[slice]:
 
 
 def _cause(steps: Steps, cause: int | None) -> int | None:
-    if cause is None or cause == 0:
+    if cause is None:
         return None
-    if cause not in steps.causes:
+    if isinstance(cause, numbers.Real) and cause == 0:
+        return None
+    if not isinstance(cause, numbers.Real) or cause not in steps.causes:
         allowed = ", ".join(map(str, steps.causes))
         raise OptionError(f"cause is {cause!r}; the curves have causes {allowed} (0: still here)")
-    return steps.causes.index(cause)
+    return steps.causes.index(int(cause))
+
+
+def _with_steps(call: str, curves: Curves | Curve) -> Curves:
+    if not isinstance(getattr(curves, "steps", None), Steps):
+        raise OptionError(
+            f"{call} takes the curves that kaplan_meier or aalen_johansen returned, not one of "
+            "them: variances need the rows they came from"
+        )
+    return cast("Curves", curves)
 
 
 def _moment(call: str, name: str, time: float, steps: Steps) -> float:

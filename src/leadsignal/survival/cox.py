@@ -167,7 +167,7 @@ class CoxFit:
 
     def linear_predictor(self, X: ArrayLike) -> Floats:
         """Return X @ coef (m) for rows X (m × p)."""
-        door = Door("linear_predictor", len(np.asarray(X)) if np.ndim(X) else 0)
+        door = Door("linear_predictor")
         values = door.matrix("X", X, self.names)
         door.no_gaps(values, self.names)
         door.close()

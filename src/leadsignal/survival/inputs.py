@@ -43,7 +43,7 @@ class NotNumbersError(ValueError):
 class Door:
     """Collects what is wrong with the arguments of one call, then raises once.
 
-    ``rows`` is the length every array must have.
+    ``rows`` is the length every array must have; 0 where a matrix, the only array, sets it.
     """
 
     call: str
@@ -132,18 +132,19 @@ class Door:
     ) -> NDArray[Any]:
         """Return a matrix of any numeric type, not copied: of these ``columns``, or of any."""
         width = "columns" if columns is None else len(columns)
-        empty = np.zeros((self.rows, 1 if columns is None else len(columns)))
+        empty = np.zeros((self.rows or 1, 1 if columns is None else len(columns)))
         try:
             values = unmasked(given)
             values = values if values.dtype.kind in "fiub" else as_floats(values)
         except NotNumbersError as fault:
             self.refuse(f"{name} {fault}")
             return empty
-        right = values.ndim == 2 and len(values) == self.rows and values.shape[1] > 0
+        right = values.ndim == 2 and self.rows in (0, len(values)) and values.shape[1] > 0
         if not right or width not in ("columns", values.shape[1]):
             which = "" if columns is None else f", the columns {', '.join(columns)}"
             self.refuse(
-                f"{name} has shape {values.shape}; it must be ({self.rows}, {width}){which}"
+                f"{name} has shape {values.shape}; it must be "
+                f"({self.rows or 'rows'}, {width}){which}"
             )
             return empty
         return values

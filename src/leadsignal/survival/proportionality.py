@@ -131,7 +131,8 @@ def _score_test(name: str, information: Floats, score: Floats, columns: np.ndarr
 
 
 def _terms(fit: CoxFit, terms: Sequence[object] | None) -> Labels:
-    labels = fit.names if terms is None else tuple(terms)
+    listed = isinstance(terms, str) or not hasattr(terms, "__iter__")
+    labels = fit.names if terms is None else () if listed else tuple(terms)
     if len(labels) != len(fit.names):
         raise OptionError(f"terms has {len(labels)} labels; the fit has {len(fit.names)} columns")
     order = list(dict.fromkeys(labels))
@@ -140,7 +141,7 @@ def _terms(fit: CoxFit, terms: Sequence[object] | None) -> Labels:
 
 def _transformed(fit: CoxFit, transform: str) -> Floats:
     """Return g at the time of each event group."""
-    if transform not in TRANSFORMS:
+    if not isinstance(transform, str) or transform not in TRANSFORMS:
         allowed = ", ".join(map(repr, TRANSFORMS))
         raise OptionError(f"transform is {transform!r}; it must be one of {allowed}")
     time = fit.rows.likelihood.sets.time

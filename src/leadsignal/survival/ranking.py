@@ -140,11 +140,12 @@ def concordance(
     door.level(level)
     if horizon is not None:
         door.number("horizon", horizon, "a finite number, or None for all events")
-    if censoring == "inverse" and start is not None:
+    inverse = isinstance(censoring, str) and censoring == "inverse"
+    if inverse and start is not None:
         door.refuse('censoring="inverse" is for rows without start; leave one of the two out')
     door.close()
     event_weights = case_weights
-    if censoring == "inverse":
+    if inverse:
         event_weights = case_weights / Censoring.of(stops, ~events).own ** 2
     events = events & (case_weights > 0)
     if horizon is not None:
