@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+LEAST_INFORMATION = 1e-3
+"""Below this Σ w p (1 − p), moved risks are as good as 0 or 1 and no coefficient is determined:
+risks of 0 came true, or of 1 did not."""
+
 NEAREST = 1e-12  # risks of 0 and 1 are taken as this far from them on the logit scale
 
 
@@ -95,7 +99,7 @@ class BrierScore:
     def skill(self) -> Floats:
         """One minus score over no_skill: 0 tells nothing, 1 everything (k).
 
-        NaN where all are cases or none is, so that no_skill is 0.
+        NaN where there is no case, so that no_skill is 0.
         """
         known = self.no_skill > 0
         return np.where(known, 1 - self.score / np.where(known, self.no_skill, 1.0), np.nan)
@@ -126,7 +130,8 @@ class Calibration:
     Attributes: ``slope`` and ``intercept``, each (estimate, lower, upper): of logit(observed) on
     logit(risk), 1 being right, and of the same with the slope held at 1, 0 being right. The slope
     is missing (NaN) where the risks are all equal or tell all cases from all others, so that no
-    finite slope is the best; the intercept where all are cases;
+    finite slope is the best, and the intercept where risks of 0 or 1 were wrong
+    and no others weigh against them;
     ``observed`` and ``predicted``, the mean share and risk; ``bins``, one row a group of rows of
     like risk: rows, risk, observed, lower, upper.
     """
@@ -285,11 +290,10 @@ def calibration(
         raise ModelError(f"calibration: there are no cases by {horizon:g}; choose a later horizon")
     z = logit(np.clip(risks, NEAREST, 1 - NEAREST))
     ones = np.ones((len(z), 1))
-    free = held = (np.nan, np.nan)
+    free = (np.nan, np.nan)
     if _has_slope(z[weight > 0], case[weight > 0]):
         free = _logistic(rows, horizon, weight, case, np.column_stack((ones, z)), 0 * z)
-    if not case[weight > 0].all():
-        held = _logistic(rows, horizon, weight, case, ones, z)
+    held = _logistic(rows, horizon, weight, case, ones, z)
     reach = normal_quantile(level)
     groups = _bins(rows, horizon, weight, case, risks, int(groups_wanted), reach)
     return Calibration(
@@ -474,6 +478,8 @@ def _logistic(
         if score @ step < 1e-20 * len(case):
             break
     else:
+        return float("nan"), float("nan")
+    if bread[0, 0] < LEAST_INFORMATION:
         return float("nan"), float("nan")
     moved = (Z * (weight * (case - expit(offset + Z @ coef)))[:, None]) @ np.linalg.pinv(bread)[-1]
     return float(coef[-1]), rows.std_err(moved + rows.censoring.influence(horizon, moved))
