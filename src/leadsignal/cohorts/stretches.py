@@ -106,8 +106,7 @@ def checked_rows(
     call = "DatedCohorts.from_rows"
     door = Door(call, length_of(call, "account", account))
     labels = door.labels("account", account)
-    stops = door.numbers("stop", stop)
-    starts = door.entry(start, stops)
+    stops, starts = door.times(stop, start)
     causes, states = _causes(door, cause), door.causes("state", state)
     _refuse_rows(door, states >= len(levels), f"state is not a position in levels {tuple(levels)}")
     door.close()

@@ -101,7 +101,7 @@ class Door:
             self.refuse(f"{name} {fault}")
             return None
 
-    def numbers(self, name: str, given: ArrayLike) -> Floats:
+    def numbers(self, name: str, given: ArrayLike, *, finite: bool = True) -> Floats:
         """Return a float vector of the right length without NaN or infinity."""
         values = self.floats(name, given)
         if values is None:
@@ -111,7 +111,8 @@ class Door:
                 f"{name} has shape {values.shape}; it must be ({self.rows},), one value a row"
             )
             return np.zeros(self.rows)
-        self._no_rows_where(~np.isfinite(values), f"{name} is NaN or infinite")
+        if finite:
+            self._no_rows_where(~np.isfinite(values), f"{name} is NaN or infinite")
         return values
 
     def rising(self, name: str, given: ArrayLike, at_least: int = 1) -> Floats:
