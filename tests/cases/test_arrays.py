@@ -9,6 +9,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal import survival
+from leadsignal.cohorts.small_groups import shrink
 from leadsignal.errors import ModelError, OptionError, TablesError
 from leadsignal.survival import fit_cox, kaplan_meier, logrank
 
@@ -137,3 +138,33 @@ def test_objects_of_one_kind_are_read():
     assert frame_of(pd.Series([WITH, elsewhere], dtype=object)) == ["2023-06-02", "2023-06-02"]
     days = [datetime.date(2023, 6, 1), datetime.datetime(2023, 6, 3, 21)]
     assert frame_of(pd.Series(days, dtype=object)) == ["2023-06-01", "2023-06-03"]
+
+
+CHANGES = ([0], [20.0], [1])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"accounts": np.array(["a", None], dtype=object)}, "accounts is NaN in 1 row"),
+        ({"cluster": np.array([7.0, np.nan], dtype=object)}, "cluster is NaN in 1 row"),
+        ({"cluster": ["x"]}, r"cluster has shape \(1,\)"),
+        ({"stop": pd.to_timedelta([40, 90], unit="D")}, "stop does not hold numbers but durations"),
+        ({"stop": np.ma.array([40, 90], mask=[0, 1])}, "stop is masked at 1 of 2 places"),
+        ({"cause": [True, None]}, "cause is NaN or infinite in 1 row"),
+        ({"changes": ([0], pd.to_datetime(["2024-01-01"]), [1])}, "day does not hold numbers"),
+    ],
+)
+def test_cohorts_of_a_caller_pass_the_same_door(changed, message):
+    given = {
+        "accounts": ["a", "b"], "stop": [40, 90], "cause": [0, 1], "changes": CHANGES, **changed
+    }  # fmt: skip
+    with pytest.raises(OptionError, match=message):
+        ls.DatedCohorts.from_changes("used", ["no", "yes"], **given)
+
+
+def test_counts_that_are_shrunk_are_numbers():
+    with pytest.raises(OptionError, match="ended does not hold numbers but text"):
+        shrink(["a", "b"], ["1", "2"], [1.0, 2.0])
+    with pytest.raises(OptionError, match="expected is NaN"):
+        shrink(["a", "b"], [1, 2], [1.0, np.nan])

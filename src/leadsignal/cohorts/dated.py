@@ -24,7 +24,7 @@ from leadsignal.cohorts.stretches import (
 )
 from leadsignal.errors import ModelError
 from leadsignal.files.notebook import shown
-from leadsignal.survival.inputs import Bools, Floats, Ints
+from leadsignal.survival.inputs import Bools, Door, Floats, Ints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,9 +141,14 @@ class DatedCohorts:
         cluster: ArrayLike | None,
         more: Mapping[str, Any],
     ) -> DatedCohorts:
-        clusters = np.unique(ids if cluster is None else np.asarray(cluster), return_inverse=True)
+        door = Door("DatedCohorts", len(ids))
+        clusters = door.labels("accounts", ids)
+        if cluster is not None:
+            clusters = door.labels("cluster", cluster)
+        door.close()
+        codes = np.arange(len(ids)) if clusters is None else clusters.codes
         cohorts = cls(
-            name, tuple(levels), ids, clusters[1].reshape(-1), entry, stop, cause, rows.account,
+            name, tuple(levels), ids, codes, entry, stop, cause, rows.account,
             rows.start, rows.stop, rows.state, **more,
         )  # fmt: skip
         return cohorts.with_levels_present()

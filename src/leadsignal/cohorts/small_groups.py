@@ -18,7 +18,7 @@ from scipy.special import gammainc, gammaln
 
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.survival import fit_cox, nelson_aalen
-from leadsignal.survival.inputs import Floats
+from leadsignal.survival.inputs import Door, Floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,11 +113,18 @@ def shrink(
 ) -> SmallGroups:
     """Return shrunken rates of groups from their ended and expected counts (k each).
 
+    Raises OptionError with every fault of the counts.
+
     >>> few = shrink(["a", "b", "c"], [2, 10, 6], [6.0, 6.0, 6.0]).groups[1]
     >>> 1 < few.rate < few.raw
     True
     """
-    N, E = np.asarray(ended, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    door = Door("shrink", len(names))
+    N, E = door.numbers("ended", ended), door.numbers("expected", expected)
+    if (N < 0).any() or (E < 0).any():
+        door.refuse("ended or expected is negative; both are counts")
+    door.level(level)
+    door.close()
     shape = 1 / SPREADS**2
     log_weight = -0.5 * (SPREADS / SPREAD_SCALE) ** 2 + _log_likelihood(N, E, shape)
     weight = np.exp(log_weight - log_weight.max())
