@@ -330,12 +330,16 @@ def same_times(*times: Floats) -> tuple[Floats, ...]:
     """
     if all(map(_whole, times)):
         return times
-    distinct = np.unique(np.concatenate(times))
-    tied = np.diff(distinct) <= _tolerance(distinct)
-    if not tied.any():
+    together = np.concatenate(times)
+    order = np.argsort(together)
+    ordered = together[order]
+    gap = np.diff(ordered)
+    tolerance = _tolerance(ordered[np.append(True, gap > 0)])
+    if not ((gap > 0) & (gap <= tolerance)).any():
         return times
-    first = distinct[np.append(True, ~tied)]
-    return tuple(first[np.searchsorted(first, one, side="right") - 1] for one in times)
+    first = np.append(True, gap > tolerance)
+    together[order] = ordered[first][np.cumsum(first) - 1]
+    return tuple(np.split(together, np.cumsum([len(one) for one in times])[:-1]))
 
 
 def snapped(asked: Floats, times: Floats) -> Floats:
