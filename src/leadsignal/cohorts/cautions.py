@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.cohorts.balance import gap_at_equal_tenure
 from leadsignal.cohorts.comparison import FEWEST, Contrast
-from leadsignal.cohorts.covariates import columns_of, imbalance
+from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN
 from leadsignal.cohorts.followed import follow_in_time
 from leadsignal.cohorts.measures import hazard_ratio
+from leadsignal.cohorts.numbers import holm
 from leadsignal.errors import ModelError
 
 if TYPE_CHECKING:
@@ -21,8 +23,8 @@ FEW_ENDS = 10
 FEW_ACCOUNTS = 20
 HEAVY = 10.0
 """A weight so many times the mean says that the groups hardly overlap."""
-APART = 0.2
-"""A standardised difference from which a covariate counts as different between cohorts."""
+APART, BY_CHANCE = 0.1, 0.05
+"""A covariate differs between cohorts by a larger standardised difference and a smaller p."""
 Held = Mapping[Any, Any]
 
 
@@ -74,7 +76,7 @@ def _artefacts(contrasts: Sequence[Contrast]) -> Iterator[str]:
             f"{c.cohort}: against {c.method.replace('_', ' ')} the naive ratio of {c.shrinkage_of}"
             f" is off by a factor of {c.shrinkage}"
         )
-        yield told + ("" if c.artefact else "; chance alone could do that")
+        yield told + ("" if c.shrinkage.excludes(1.0) else "; chance alone could do that")
 
 
 def _unreached(question: Question, contrasts: Sequence[Contrast]) -> Iterator[str]:
@@ -180,14 +182,26 @@ def _unadjusted(question: Question) -> Iterator[str]:
     cohorts = question.cohorts
     if (cohorts.cause == CHURN).sum() == 0:
         yield "nobody churned: there is nothing to compare"
-    group = np.zeros(len(cohorts), dtype=np.intp)
-    for k in range(1, len(cohorts.levels)):
-        group[np.isfinite(cohorts.first_day(k))] = k
-    left = [name for name in cohorts.covariates if name not in question.adjust]
-    apart = [name for name in left if imbalance(cohorts.covariates[name], group) > APART]
-    if apart:
+    if apart := _apart(question):
         yield f"cohorts differ at the start in {', '.join(apart)}, which is not adjusted for"
     yield (
         "what nobody wrote down is not adjusted for: the E-value says how strong it would have to"
         " be"
     )
+
+
+def _apart(question: Question) -> list[str]:
+    """Return the covariates not adjusted for in which states differ by more than chance."""
+    cohorts = question.cohorts
+    left = [name for name in cohorts.covariates if name not in question.adjust]
+    gaps = []
+    for k in range(1, len(cohorts.levels)):
+        rows = follow_in_time(cohorts).of((0, k))
+        gaps += [
+            (name, gap_at_equal_tenure(rows, cohorts, k, cohorts.covariates[name])) for name in left
+        ]
+    p = holm(np.array([gap.p for _, gap in gaps])).tolist()
+    apart = {
+        name for (name, gap), q in zip(gaps, p, strict=True) if q < BY_CHANCE and gap.size > APART
+    }
+    return [name for name in left if name in apart]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,11 @@ TITLES = {
 class Cohort:
     """One cohort: ``accounts`` ever in it, ``account_days`` in it, those ``ended`` (churned) in it.
 
-    ``rate`` is churns per 1,000 account-months. ``retention_12m``, ``retention_24m`` and
-    ``median_days`` are read from the method named by ``curve``; None where it does not reach.
+    ``rate`` is churns per 1,000 account-months at the tenure of the first cohort: its own rate, for
+    the others times the hazard ratio that the verdict quotes; of many small groups, that of all
+    accounts times ended over expected. None where there is no ratio. ``retention_12m``,
+    ``retention_24m`` and ``median_days`` are read from the method named by ``curve``; None where it
+    does not reach.
     """
 
     name: str
@@ -112,8 +116,12 @@ class Contrast:
 
     @property
     def artefact(self) -> bool:
-        """Whether the interval of the shrinkage excludes none."""
-        return self.shrinkage is not None and self.shrinkage.excludes(1.0)
+        """Whether the naive chart shows more than this one, or the opposite, beyond chance."""
+        corrected = self.hazard_ratio if self.shrinkage_of == "hazard ratio" else self.rmst_ratio
+        if self.shrinkage is None or corrected is None or not self.shrinkage.excludes(1.0):
+            return False
+        c, n = np.log(corrected.estimate), np.log(corrected.estimate * self.shrinkage.estimate)
+        return bool(n * c <= 0 or abs(c) < abs(n))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the contrast as a plain dictionary, ready for JSON."""
@@ -150,6 +158,20 @@ class Contrast:
 
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
+
+
+CORRECTED = ("time_dependent", "target_trial", "landmark")
+
+
+def best_of(contrasts: Sequence[Contrast], cohort: str) -> Contrast | None:
+    """Return the corrected contrast to quote: day by day if there, adjusted if there."""
+    for method in CORRECTED:
+        for adjusted in (True, False):
+            for found in contrasts:
+                asked = (found.method, found.cohort) == (method, cohort)
+                if asked and bool(found.adjusted_for) == adjusted:
+                    return found
+    return None
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leadsignal.survival.inputs import Floats, Ints
+from leadsignal.survival.inputs import Floats
 
 KNOTS = 5
 FEWEST = 10
@@ -80,14 +80,3 @@ def propensity(X: Floats, treated: NDArray[np.bool_], ridge: float = 1e-3) -> Fl
             break
     fitted: Floats = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
     return fitted
-
-
-def imbalance(values: NDArray[Any], group: Ints) -> float:
-    """Return the largest standardised difference of a covariate's columns between 0 and others."""
-    X, _ = columns_of({"x": values})
-    if not X.size or not (group > 0).any() or not (group == 0).any():
-        return 0.0
-    here, there = X[group > 0], X[group == 0]
-    spread = np.sqrt((here.var(axis=0) + there.var(axis=0)) / 2)
-    gap = np.abs(here.mean(axis=0) - there.mean(axis=0))
-    return float((gap / np.where(spread > 0, spread, 1.0)).max())

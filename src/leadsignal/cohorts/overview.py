@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.cohorts.comparison import Comparison, Contrast
+from leadsignal.cohorts.comparison import Comparison, Contrast, best_of
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.numbers import Number, holm
 from leadsignal.cohorts.ready import ready_comparisons
 from leadsignal.cohorts.side_by_side import compare_dated
-from leadsignal.cohorts.wording import best_of
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.notebook import shown
@@ -195,7 +194,8 @@ def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:
         (comparison, best)
         for comparison in comparisons
         for cohort in dict.fromkeys(c.cohort for c in comparison.contrasts)
-        if (best := best_of(comparison, cohort)) is not None and best.hazard_ratio is not None
+        if (best := best_of(comparison.contrasts, cohort)) is not None
+        and best.hazard_ratio is not None
     ]
     p = holm(np.array([_ratio(best).p for _, best in quoted]))
     lines = []

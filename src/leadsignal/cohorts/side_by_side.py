@@ -27,9 +27,9 @@ from leadsignal.cohorts.measures import (
     groups_of,
     hazard_ratio,
     median_day,
-    rate,
 )
 from leadsignal.cohorts.numbers import Influenced, Number, e_value
+from leadsignal.cohorts.rates import rates_at_equal_tenure
 from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
 from leadsignal.cohorts.trial import Weighting, clone_and_weight
 from leadsignal.errors import ModelError, OptionError
@@ -96,17 +96,18 @@ def compare_dated(
     )
     question, groups, notes = _with_horizon(question, horizon)
     contrasts, more = _contrasts(question, groups)
-    curve = _curve_of(question, groups)
+    curve, small = _curve_of(question, groups), _small_groups(cohorts, X)
+    rates = rates_at_equal_tenure(cohorts, contrasts, small)
     return Comparison(
         cohorts.name,
-        tuple(_cohort(question, k, curve) for k in range(len(cohorts.levels))),
+        tuple(_cohort(question, k, curve, rates[k]) for k in range(len(cohorts.levels))),
         tuple(contrasts),
         (*cohorts.notes, *notes, *more, *cautions_of(question, contrasts, groups)),
         question.landmark,
         question.horizon,
         level,
         tuple(adjust),
-        _small_groups(cohorts, X),
+        small,
         cohorts,
     )
 
@@ -426,7 +427,9 @@ def _curve_of(
     return "none", {}
 
 
-def _cohort(question: Question, k: int, curve: tuple[str, dict[int, Groups]]) -> Cohort:
+def _cohort(
+    question: Question, k: int, curve: tuple[str, dict[int, Groups]], rate: float | None
+) -> Cohort:
     cohorts = question.cohorts
     mine = cohorts.row_state == k
     days = float((cohorts.row_stop - cohorts.row_start)[mine].sum())
@@ -440,7 +443,7 @@ def _cohort(question: Question, k: int, curve: tuple[str, dict[int, Groups]]) ->
         distinct(cohorts.row_account[mine]),
         days,
         ended,
-        rate(days, ended),
+        rate,
         _at(groups, k, YEAR, question.level) if read and groups is not None else None,
         _at(groups, k, TWO_YEARS, question.level) if read and groups is not None else None,
         median if np.isfinite(median) else None,

@@ -6,77 +6,104 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.cohorts.comparison import FEWEST, TITLES, Comparison, Contrast
+from leadsignal.cohorts.comparison import CORRECTED, FEWEST, TITLES, Comparison, Contrast, best_of
 from leadsignal.cohorts.numbers import Number
 
 if TYPE_CHECKING:
     from leadsignal.cohorts.comparison import Cohort
-
-CORRECTED = ("time_dependent", "target_trial", "landmark")
 
 
 def verdict_of(comparison: Comparison) -> str:
     """Return what may be said of each cohort, and what may not."""
     said = []
     for cohort in dict.fromkeys(contrast.cohort for contrast in comparison.contrasts):
-        corrected = best_of(comparison, cohort)
+        corrected = best_of(comparison.contrasts, cohort)
         if corrected is None or corrected.hazard_ratio is None:
             said.append(f"{cohort}: too few accounts or churns to say anything.")
         else:
-            said.append(_said(comparison, cohort, corrected))
+            said.append(_said(comparison, corrected, corrected.hazard_ratio))
     if not said:
         return "Read the shrunken rates of the groups; no two of them are compared one by one."
     return "\n".join(said)
 
 
-def best_of(comparison: Comparison, cohort: str) -> Contrast | None:
-    """Return the corrected contrast to quote: day by day if there, adjusted if there."""
-    for method in CORRECTED:
-        for adjusted in (True, False):
-            found = comparison.contrast(method, cohort, adjusted=adjusted)
-            if found is not None:
-                return found
-    return None
-
-
-def _said(comparison: Comparison, cohort: str, best: Contrast) -> str:
-    ratio = best.hazard_ratio
-    naive = comparison.contrast("naive", cohort)
-    if ratio is None:
-        return ""
+def _said(comparison: Comparison, best: Contrast, ratio: Number) -> str:
     how = "" if not best.adjusted_for else f", adjusted for {', '.join(best.adjusted_for)}"
-    told = f"{cohort} against {best.against}: churn at {ratio} times the rate{how}"
-    told += _finding(ratio) + "."
+    told = f"{best.cohort} against {best.against}: churn at {ratio} times the rate{how}"
+    other = _opposite(comparison, best, ratio)
+    told += f"{_finding(ratio, other)}."
+    naive = comparison.contrast("naive", best.cohort)
     if naive is None or naive.hazard_ratio is None:
         return told
+    raw = comparison.contrast(best.method, best.cohort)
+    if best.adjusted_for and raw is not None and raw.hazard_ratio is not None:
+        told += f" Not adjusted it is {raw.hazard_ratio}."
     told += f" The naive chart says {naive.hazard_ratio}."
-    raw = comparison.contrast(best.method, cohort)
-    return told + _artefact(naive.hazard_ratio, raw or best)
+    if other or raw is None or raw.hazard_ratio is None or raw.shrinkage_of != "hazard ratio":
+        return told
+    return f"{told} {naive_beside(naive.hazard_ratio, raw.hazard_ratio, raw.shrinkage)}".rstrip()
 
 
-def _finding(ratio: Number) -> str:
+def _opposite(comparison: Comparison, best: Contrast, ratio: Number) -> Contrast | None:
+    """Return a corrected contrast that proves the other direction, or None."""
+    proven = [
+        (c, c.hazard_ratio.estimate < 1)
+        for c in comparison.contrasts
+        if (c.cohort, c.adjusted_for) == (best.cohort, best.adjusted_for)
+        and c.method in CORRECTED
+        and c.hazard_ratio
+        and c.hazard_ratio.excludes(1.0)
+    ]
+    fewer = ratio.estimate < 1
+    return next((c for c, other in proven if ratio.excludes(1.0) and other != fewer), None)
+
+
+def _finding(ratio: Number, other: Contrast | None) -> str:
     if not ratio.excludes(1.0):
         return ", which no difference would also give"
+    if other is not None:
+        said = f"{TITLES[other.method]} it is {other.hazard_ratio}"
+        return f", but {said}: the corrected methods disagree, and no direction is proven"
     return ", fewer leave" if ratio.estimate < 1 else ", more leave"
 
 
-def _artefact(naive: Number, corrected: Contrast) -> str:
-    shrinkage, ratio = corrected.shrinkage, corrected.hazard_ratio
-    if shrinkage is None or ratio is None or corrected.shrinkage_of != "hazard ratio":
+def naive_beside(naive: Number, corrected: Number, off_by: Number | None) -> str:
+    """Return what the naive hazard ratio owes to the way of counting, from the numbers alone.
+
+    ``off_by`` is naive over corrected. Immortal time can only make a ratio smaller: days in which
+    nobody could leave are counted as days of the cohort. A larger one comes of days that are
+    counted in a cohort which was left before or entered later.
+    """
+    if off_by is None or not _are_ratios(naive, corrected, off_by):
         return ""
-    if not shrinkage.excludes(1.0):
-        return " The two do not differ by more than chance."
-    if not ratio.excludes(1.0):
-        return (
-            " The naive result is an artefact of immortal time: it is off by a factor of"
-            f" {shrinkage}."
-        )
-    share = 1 - np.log(ratio.estimate) / np.log(naive.estimate)
-    part = f"{share:.0%} of it" if 0 < share < 1 else "its direction"
-    return (
-        f" {part[0].upper() + part[1:]} is an artefact of immortal time: the naive result is off by"
-        f" a factor of {shrinkage}."
+    if not off_by.excludes(1.0):
+        return "The two do not differ by more than chance."
+    cause = "immortal time" if off_by.estimate < 1 else "days counted in the wrong cohort"
+    factor = f"the naive result is off by a factor of {off_by}"
+    proven, n, c = corrected.excludes(1.0), np.log(naive.estimate), np.log(corrected.estimate)
+    if not naive.excludes(1.0):
+        hides = f"The naive chart hides it behind {cause}" if proven else f"Because of {cause}"
+        return f"{hides}{':' if proven else ''} {factor}."
+    if n * c > 0 and abs(c) >= abs(n):
+        nearer = "understates it" if proven else "is nearer to no difference"
+        return f"The naive chart {nearer}, because of {cause}: {factor}."
+    if n * c <= 0:
+        what = "Its direction" if proven else "The naive result"
+        return f"{what} is an artefact of {cause}: {factor}."
+    left = "" if proven else "; what is left may be chance"
+    return f"{_percent(1 - c / n)} of it is an artefact of {cause}: {factor}{left}."
+
+
+def _are_ratios(*numbers: Number) -> bool:
+    """Whether there is a finite ratio with an interval in each."""
+    return all(
+        0 < n.estimate < np.inf and not np.isnan(n.low) and not np.isnan(n.high) for n in numbers
     )
+
+
+def _percent(share: float) -> str:
+    """Return a share as a percentage, never rounded to all or to nothing."""
+    return f"{min(max(share, 0.01), 0.99):.0%}"
 
 
 def printed(comparison: Comparison) -> str:
@@ -87,7 +114,7 @@ def printed(comparison: Comparison) -> str:
             f": landmark day {comparison.landmark}, horizon {comparison.horizon:g} days since"
             f" {comparison.dated.since}"
         )
-    lines += [_cohort_line(cohort) for cohort in comparison.cohorts[:12]]
+    lines += [_cohort_line(cohort, comparison) for cohort in comparison.cohorts[:12]]
     if comparison.contrasts:
         lines += ["", *_contrast_lines(comparison)]
     if comparison.groups is not None:
@@ -96,18 +123,27 @@ def printed(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _cohort_line(cohort: Cohort) -> str:
+def _cohort_line(cohort: Cohort, comparison: Comparison) -> str:
     if cohort.suppressed:
         return f"  {cohort.name}: fewer than {FEWEST} accounts"
     parts = [
         f"{cohort.accounts:,} accounts",
         f"{cohort.ended:,} churns in {cohort.account_days:,.0f} account-days",
-        f"{cohort.rate:.1f} per 1,000 account-months",
     ]
-    for months, number in (("12", cohort.retention_12m), ("24", cohort.retention_24m)):
-        if number is not None:
-            parts.append(f"{number.estimate:.0%} there at {months} months")
+    if cohort.rate is not None:
+        parts.append(f"{cohort.rate:.1f} per 1,000 account-months{_at_tenure(cohort, comparison)}")
+    read = [("12", cohort.retention_12m), ("24", cohort.retention_24m)]
+    there = [f"{n.estimate:.0%} there at {months} months" for months, n in read if n is not None]
+    if there:
+        parts.append(f"{' and '.join(there)} ({TITLES[cohort.curve]})")
     return f"  {cohort.name}: {', '.join(parts)}"
+
+
+def _at_tenure(cohort: Cohort, comparison: Comparison) -> str:
+    if not comparison.contrasts:
+        return " at the tenure of all"
+    first = comparison.cohorts[0].name
+    return "" if cohort.name == first else f" at the tenure of {first}"
 
 
 def _contrast_lines(comparison: Comparison) -> list[str]:

@@ -168,9 +168,11 @@ def _cohorts(overview: Overview) -> dict[str, Any]:
 
 
 def _is_artefact(comparison: Comparison | None, cohort: str, method: str) -> bool:
-    """Whether naive and corrected differ by more than chance."""
+    """Whether the naive chart shows a difference that the corrected one does not, or less of it."""
     found = comparison and comparison.contrast(method, cohort)
-    return bool(found and found.artefact)
+    naive = comparison and comparison.contrast("naive", cohort)
+    shows = naive and naive.hazard_ratio and naive.hazard_ratio.excludes(1.0)
+    return bool(shows and found and found.artefact)
 
 
 def _verdict(line: dict[str, Any], artefact: bool) -> str:

@@ -1,0 +1,92 @@
+"""Whether accounts in two states differ in what was known at their start, at equal tenure.
+
+Accounts in a state are held against others of the same tenure: at the tenure t of each churn let z
+be 1 for those at risk in the state, 0 for those in the first, and x a covariate. The sum of
+(z − z̄_t)(x − x̄_t) over all t and those at risk is the covariance through which x distorts Cox's
+coefficient of z. It has mean 0 where the change of state does not depend on x, however long
+accounts live; what they *ever* were depends on that. Its error is that of a sum over clusters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import fdtrc
+
+from leadsignal.cohorts.covariates import columns_of
+from leadsignal.cohorts.dated import CHURN, DatedCohorts
+from leadsignal.cohorts.followed import Followed
+from leadsignal.survival.inputs import Floats, Ints, sums_by_code
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The largest standardised difference of a covariate's columns, and the p of none."""
+
+    size: float
+    p: float
+
+
+def gap_at_equal_tenure(
+    rows: Followed, cohorts: DatedCohorts, level: int, values: NDArray[Any]
+) -> Gap:
+    """Return how far accounts in ``level`` and in the first state differ in a covariate (n)."""
+    X = columns_of({"x": values})[0]
+    times, churns = np.unique(rows.stop[rows.cause == CHURN], return_counts=True)
+    if not X.size or not len(times):
+        return Gap(0.0, 1.0)
+    X, z = X[rows.account], (rows.group == level).astype(np.float64)
+    first, last = (np.searchsorted(times, t, side="right") for t in (rows.start, rows.stop))
+
+    def at_risk(what: Floats) -> Floats:
+        """Return the sum over those at risk at each of the times (k × p)."""
+        size = len(times) + 1
+        change = _sums(first, what, size) - _sums(last, what, size)
+        total: Floats = np.cumsum(change[:-1], axis=0)
+        return total
+
+    count = at_risk(np.ones((len(z), 1)))
+    z_mean, x_mean = at_risk(z[:, None]) / count, at_risk(X) / count
+    weight = churns[:, None].astype(np.float64)
+
+    def passed(what: Floats) -> Floats:
+        """Return the weighted sum of what is told at each time over the times of a row."""
+        steps = np.vstack((np.zeros((1, what.shape[1])), np.cumsum(weight * what, axis=0)))
+        total: Floats = steps[last] - steps[first]
+        return total
+
+    ones, z = np.ones_like(count), z[:, None]
+    each = z * X * passed(ones) - z * passed(x_mean) - X * passed(z_mean) + passed(z_mean * x_mean)
+    spread_z = float((weight * count * z_mean * (1 - z_mean)).sum())
+    if spread_z <= 0:
+        return Gap(0.0, 1.0)
+    variance = (weight * (at_risk(X**2) - count * x_mean**2)).sum(axis=0) / (weight * count).sum()
+    gap = np.abs(each.sum(axis=0)) / spread_z
+    size = float((gap / np.sqrt(np.where(variance > 0, variance, np.inf))).max())
+    return Gap(size, _p_of_none(_by_cluster(each, cohorts, rows)))
+
+
+def _by_cluster(each: Floats, cohorts: DatedCohorts, rows: Followed) -> Floats:
+    """Return the sums over the rows of each cluster that has any (C × p)."""
+    cluster = cohorts.cluster[rows.account]
+    there = np.bincount(cluster) > 0
+    return _sums(cluster, each, len(there))[there]
+
+
+def _sums(codes: Ints, what: Floats, size: int) -> Floats:
+    """Return the sums of rows (m × p) by their code."""
+    return np.column_stack([sums_by_code(codes, column, size) for column in what.T])
+
+
+def _p_of_none(each: Floats) -> float:
+    """Return the p of a mean of 0 in all columns (Hotelling 1931)."""
+    n = len(each)
+    mean, covariance = each.mean(axis=0), np.atleast_2d(np.cov(each, rowvar=False))
+    rank = int(np.linalg.matrix_rank(covariance, hermitian=True))
+    if not 0 < rank < n:
+        return 1.0
+    square = n * float(mean @ np.linalg.pinv(covariance, hermitian=True) @ mean)
+    return float(fdtrc(rank, n - rank, square * (n - rank) / (rank * (n - 1))))

@@ -1,0 +1,46 @@
+"""Churn rates that can be held side by side: each at the same tenure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from leadsignal.cohorts.comparison import Contrast, best_of
+from leadsignal.cohorts.dated import CHURN, DatedCohorts
+from leadsignal.cohorts.measures import rate
+from leadsignal.cohorts.small_groups import SmallGroups
+
+
+def rates_at_equal_tenure(
+    cohorts: DatedCohorts, contrasts: Sequence[Contrast], small: SmallGroups | None
+) -> list[float | None]:
+    """Return the churns per 1,000 account-months of each cohort, None where nothing is known.
+
+    Churns over days would not do: whoever has an event has it at a later tenure, at which fewer
+    churn or more. The first cohort's rate times a hazard ratio is the rate that the other would
+    have at the tenure of the first; so rates and verdict never point in two directions. Small
+    groups that are not compared one by one are standardised indirectly, by ended over expected.
+    """
+    if not contrasts:
+        whole = _rate(cohorts, np.ones(len(cohorts.row_state), dtype=bool))
+        raw = [np.nan] * len(cohorts.levels) if small is None else [g.raw for g in small]
+        return [_known(whole * ratio) for ratio in raw]
+    first = _rate(cohorts, cohorts.row_state == 0)
+    ratios = [_ratio(contrasts, name) for name in cohorts.levels[1:]]
+    known = first > 0 and any(np.isfinite(ratio) for ratio in ratios)
+    return [_known(first * ratio) if known else None for ratio in (1.0, *ratios)]
+
+
+def _rate(cohorts: DatedCohorts, mine: np.ndarray) -> float:
+    days = float((cohorts.row_stop - cohorts.row_start)[mine].sum())
+    return rate(days, float((cohorts.row_cause[mine] == CHURN).sum()))
+
+
+def _ratio(contrasts: Sequence[Contrast], cohort: str) -> float:
+    best = best_of(contrasts, cohort)
+    return np.nan if best is None or best.hazard_ratio is None else best.hazard_ratio.estimate
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
