@@ -14,8 +14,6 @@ from leadsignal.survival.inputs import Bools, Door, Floats, Ints, length_of
 
 CAUSES = 2
 """The highest code of a cause: 0 still here, 1 churn, 2 an end that is no churn."""
-SAME = 1e-9
-"""Days that differ by less than this share of themselves (at least of a day) are one day."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,26 +112,13 @@ def checked_rows(
         raise OptionError(f"{call} needs account and start", "Give both, one value a row")
     order = np.lexsort((starts, labels.codes))
     rows = Stretches(labels.codes[order], starts[order], stops[order], states[order])
-    rows, again = _without_slivers(rows)
+    again = np.append(False, rows.account[1:] == rows.account[:-1])
     _refuse_order(door, rows, causes[order], again, np.asarray(account)[order])
     door.close()
     ends = np.zeros(len(labels), dtype=np.intp)
     np.maximum.at(ends, labels.codes, causes)
     ids = np.array(labels.names, dtype=np.asarray(account).dtype)
     return ids, ends, joined(rows.account, rows.start, rows.stop, rows.state)
-
-
-def _without_slivers(rows: Stretches) -> tuple[Stretches, Bools]:
-    """Let a row begin where the one before ends if the two differ by rounding only.
-
-    Returned beside the rows: which of them follow another of the same account.
-    """
-    again = np.append(False, rows.account[1:] == rows.account[:-1])
-    before = np.append(-np.inf, rows.stop[:-1])
-    with np.errstate(invalid="ignore"):
-        near = again & (np.abs(rows.start - before) <= SAME * np.maximum(1, np.abs(rows.start)))
-    start = np.where(near, before, rows.start)
-    return Stretches(rows.account, start, rows.stop, rows.state), again
 
 
 def _refuse_order(
