@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "leadsignal"
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 
 ROOMS: tuple[tuple[str, ...], ...] = (
-    ("errors", "durations"),
+    ("errors", "durations", "phrases"),
     ("schema",),
     ("settings", "files"),
     ("project", "success"),

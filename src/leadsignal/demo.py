@@ -12,6 +12,7 @@ from leadsignal.datasets import sample_folder
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.saved import save_model
 from leadsignal.panel import Panel, build_panel
+from leadsignal.phrases import of_hundred
 from leadsignal.project import read_project
 from leadsignal.scoring.scores import Scores, score_accounts, write_scores
 from leadsignal.success import read_success_analysis
@@ -46,8 +47,8 @@ class Told:
                 f"About {s.frame['risk'].sum():.0f} of them will leave within {horizon} days."
                 f" The {len(alerted)} riskiest are alerted; {arr:,.0f} of yearly revenue is"
                 " expected to go with them.",
-                f"The first to call is {first['account_id']}: of 100 accounts like it, about"
-                f" {100 * first['risk']:.0f} leave. Why: {first['reason_1']}."
+                f"The first to call is {first['account_id']}: of 100 accounts like it,"
+                f" {of_hundred(first['risk'])} leave. Why: {first['reason_1']}."
                 f" Next step: {first['next_step'] or 'none open'}.",
                 "",
                 f"Was that so in the past? On {self.past_day}, knowing only what was known then,"

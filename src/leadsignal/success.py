@@ -140,6 +140,29 @@ class SuccessAnalysis:
         """Return the processes that are meant for an account with these attributes."""
         return tuple(p for p in self.processes if applies(p.applies_to, attributes))
 
+    def differences(self, other: SuccessAnalysis) -> tuple[str, ...]:
+        """Return in which rules ``other`` differs, in words; empty where it does not.
+
+        What is only told (``why``, objectives, traits) is no rule: no number depends on it.
+
+        >>> one = SuccessAnalysis((Process("close", ("closed",), 4, 30),))
+        >>> one.differences(SuccessAnalysis((Process("close", ("closed",), 2, 30),)))
+        ('process close has other rules',)
+        """
+        mine, theirs = ({p.name: replace(p, why="") for p in of.processes} for of in (self, other))
+        told = [f"process {name} is missing" for name in mine if name not in theirs]
+        told += [f"process {name} is new" for name in theirs if name not in mine]
+        told += [
+            f"process {name} has other rules"
+            for name in mine
+            if name in theirs and mine[name] != theirs[name]
+        ]
+        if _metrics(self) != _metrics(other):
+            told.append("success metrics differ")
+        if self.tracking != other.tracking:
+            told.append("tracked behaviours differ")
+        return tuple(told)
+
     def __repr__(self) -> str:
         lines = [self.bullseye.objective] if self.bullseye.objective else []
         return "\n  ".join(["SuccessAnalysis", *lines, *map(str, self.processes)])
@@ -177,6 +200,12 @@ class SuccessAnalysis:
             *(_section("[[process]]", _written(process)) for process in self.processes),
         ]
         return "\n".join(part for part in parts if part)
+
+
+def _metrics(analysis: SuccessAnalysis) -> tuple[object, ...]:
+    """Return by what metric accounts are measured, everybody's and each segment's."""
+    segments = [(s.applies_to, s.bullseye.success_metric) for s in analysis.segments]
+    return analysis.bullseye.success_metric, segments
 
 
 def applies(applies_to: Mapping[str, tuple[str, ...]], attributes: Mapping[str, object]) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.cli.printing import progress_bar
 
 if TYPE_CHECKING:
+    from leadsignal.model.churn_model import ChurnModel
     from leadsignal.panel import Panel
     from leadsignal.project import Project
     from leadsignal.success import SuccessAnalysis
@@ -75,11 +76,25 @@ def read_analysis(project: Project) -> SuccessAnalysis | None:
     return read_success_analysis(project.analysis) if project.analysis else None
 
 
-def build_given_panel(options: argparse.Namespace) -> tuple[Tables, Panel]:
-    """Read the tables and build their panel."""
+def build_given_panel(
+    options: argparse.Namespace, model: ChurnModel | None = None
+) -> tuple[Tables, Panel]:
+    """Read the tables and build their panel.
+
+    With a ``model``, its horizon takes the place of the project's, and its analysis stands in where
+    the project names none. Raises OptionError where an option contradicts the model.
+    """
+    from leadsignal.model.recipe import refuse_other_analysis, refuse_other_settings
     from leadsignal.panel import build_panel
 
     project = read_options(options)
-    tables, analysis = read_given_tables(options, project), read_analysis(project)
+    if model is not None:
+        refuse_other_settings(model.recipe, options.horizon, options.estimator)
+        project = project.replace(horizon=f"{model.recipe.horizon}d")
+    analysis = read_analysis(project)
+    if model is not None:
+        analysis = model.analysis_ if analysis is None else analysis
+        refuse_other_analysis(model.analysis_, analysis, "the project")
+    tables = read_given_tables(options, project)
     with progress_bar(options, "panel") as progress:
         return tables, build_panel(tables, analysis, progress=progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from leadsignal.cli.inputs import (
@@ -19,7 +20,10 @@ def add_commands(commands: Any) -> None:
     backtest = new_command(commands, "backtest", _backtest, "replay past alerts against baselines")
     backtest.add_argument("--origins", type=int, default=6, help="cut-offs (default: %(default)s)")
     backtest.add_argument("--segment", metavar="NAME", help="break results down by this attribute")
-    backtest.add_argument("--estimator", choices=ESTIMATORS, default="ensemble")
+    backtest.add_argument("--estimator", choices=ESTIMATORS, help="default: ensemble")
+    backtest.add_argument(
+        "--model", type=Path, metavar="MODEL", help="judge this model: its estimator and horizon"
+    )
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -35,15 +39,18 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _backtest(options: argparse.Namespace) -> int:
+    from leadsignal.model.saved import load_model
     from leadsignal.proof.backtest import run_backtest
 
-    _, panel = build_given_panel(options)
+    model = load_model(options.model) if options.model else None
+    _, panel = build_given_panel(options, model)
     with progress_bar(options, "backtest") as progress:
         backtest = run_backtest(
             panel,
             origins=options.origins,
             segment=options.segment,
             estimator=options.estimator,
+            model=model,
             progress=progress,
         )
     say(options, backtest)

@@ -23,8 +23,13 @@ def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
     report = new_command(commands, "report", _report, "write the report for those who lead")
     report.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
-    report.add_argument("--model", type=Path, metavar="MODEL", help="scores with it (default: fit)")
-    report.add_argument("--estimator", choices=ESTIMATORS, default="ensemble")
+    report.add_argument(
+        "--model",
+        type=Path,
+        metavar="MODEL",
+        help="score with it and backtest its settings (default: fit)",
+    )
+    report.add_argument("--estimator", choices=ESTIMATORS, help="default: ensemble")
     report.add_argument("--origins", type=int, default=6,
                         help="cut-offs of the backtest (default: %(default)s)")  # fmt: skip
 
@@ -39,9 +44,9 @@ def _report(options: argparse.Namespace) -> int:
 
     path = checked_path(options.out)  # What cannot be written is told before the work.
     model = load_model(options.model) if options.model else None
-    tables, panel = build_given_panel(options)
+    tables, panel = build_given_panel(options, model)
     missing: dict[str, str] = {}
-    backtest = _backtest(options, panel, missing)
+    backtest = _backtest(options, model, panel, missing)
     scores = _scores(options, model, tables, panel, missing)
     with progress_bar(options, "findings") as progress:
         found = gather_findings(tables, panel, progress=progress)
@@ -58,7 +63,10 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _backtest(
-    options: argparse.Namespace, panel: Panel, missing: dict[str, str]
+    options: argparse.Namespace,
+    model: ChurnModel | None,
+    panel: Panel,
+    missing: dict[str, str],
 ) -> Backtest | None:
     from leadsignal.errors import ModelError, OptionError
     from leadsignal.proof.backtest import run_backtest
@@ -71,6 +79,7 @@ def _backtest(
                 panel,
                 origins=options.origins,
                 estimator=options.estimator,
+                model=model,
                 progress=progress,
             )
     except (ModelError, OptionError) as error:
@@ -93,8 +102,10 @@ def _scores(
     try:
         if model is None:
             with progress_bar(options, "fitting"):
-                horizon = f"{tables.project.horizon}d"
-                model = ChurnModel(horizon=horizon, estimator=options.estimator).fit(panel)
+                model = ChurnModel(horizon=f"{tables.project.horizon}d")
+                if options.estimator:
+                    model.set_params(estimator=options.estimator)
+                model.fit(panel)
         with progress_bar(options, "scoring") as progress:
             today = Today(tables, panel.analysis, panel)
             return score_accounts(model, tables, today=today, progress=progress)

@@ -56,8 +56,8 @@ class RiskBands:
     def __repr__(self) -> str:
         return (
             f"Risk bands of {len(self.risk):,} rows, {self.level:.0%} over {self.resamples}"
-            f" resamples of accounts: a typical one reaches from {np.median(self.low):.1%}"
-            f" to {np.median(self.high):.1%}"
+            f" resamples of accounts: their median limits are {np.median(self.low):.1%}"
+            f" and {np.median(self.high):.1%}"
         )
 
     def _repr_html_(self) -> str:

@@ -23,6 +23,7 @@ from leadsignal.hazards.shares import MOST_GROUPS, shapley_values, shares_of, ty
 from leadsignal.hazards.stacking import step_ends
 from leadsignal.intake.dialect import day_number
 from leadsignal.model.origin import Origin
+from leadsignal.model.recipe import Recipe
 from leadsignal.panel import Panel, in_order
 from leadsignal.success import SuccessAnalysis
 
@@ -137,7 +138,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """
         horizon, step = self._days()
         # In one order, whatever the order in which the panel comes.
-        rows = in_order(_at_risk(panel))
+        rows = in_order(at_risk(panel))
         names = [i.name for i in panel.indicators if i.role in self.roles]
         self._check_enough(panel, rows, names, step)
         self.features_ = Features.learn(panel, rows, names)
@@ -198,6 +199,17 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         digest = hashlib.sha256(given.encode() + seen.tobytes()).hexdigest()
         return f"{self.trained_through_:%Y%m%d}-{digest[:8]}"
 
+    @property
+    def recipe(self) -> Recipe:
+        """The settings of the fitted model and what it reads."""
+        check_is_fitted(self, "hazards_")
+        return self.recipe_of(self.features_.names, self.analysis_)
+
+    def recipe_of(self, indicators: Iterable[str], analysis: SuccessAnalysis) -> Recipe:
+        """Return the settings of a model that reads ``indicators``, fitted or not."""
+        read = tuple(sorted(indicators))
+        return Recipe(self.estimator, *self._days(), self.random_state, read, analysis)
+
     def predict(self, rows: Panel | pd.DataFrame) -> Forecast:
         """Forecast from panel rows, each conditional on being active at its snapshot.
 
@@ -224,19 +236,31 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         family = self.families_[indicator]
         return SUBJECTS.get(family, family)
 
+    def typical_risk(self, rows: pd.DataFrame) -> float:
+        """Return the risk of the typical account of panel rows.
+
+        The typical account has the median of each number and the most frequent of each category
+        that the model reads. It is the account that `reasons` compares with, so that shares add up
+        to the difference. Its risk is not the median risk: risks are skewed, and few accounts are
+        unusual in nothing.
+        """
+        risk = self.hazards_.curves(self._typical(rows)[None, :])[0][0, -1]
+        return float(risk)
+
+    def _typical(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        return typical_row(self.features_.matrix(rows), self.features_.is_category)
+
     def reasons(self, rows: pd.DataFrame, against: pd.DataFrame | None = None) -> pd.DataFrame:
         """Return each subject's share in the log-odds of each row's risk, shape (rows, subjects).
 
         A subject is a family, or a few related ones. Shares are exact Shapley values (Shapley
-        1953) against a typical account of ``against`` (default: the rows): the median of each
-        number, the most frequent of each category. They add up to the row's log-odds less the
-        typical account's.
+        1953) against the typical account of ``against`` (default: the rows), as in
+        `typical_risk`. They add up to the row's log-odds less the typical account's.
         """
         import pandas as pd
 
         matrix = self.features_.matrix(rows)
-        others = matrix if against is None else self.features_.matrix(against)
-        typical = typical_row(others, self.features_.is_category)
+        typical = self._typical(rows if against is None else against)
         return pd.DataFrame(self._shares(matrix, typical), index=rows.index)
 
     def _shares(
@@ -257,7 +281,8 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         )
 
 
-def _at_risk(panel: Panel) -> pd.DataFrame:
+def at_risk(panel: Panel) -> pd.DataFrame:
+    """Return the rows that a model is fitted on: before as_of, of accounts without notice."""
     import pandas as pd
 
     frame = panel.frame

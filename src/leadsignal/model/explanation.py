@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.errors import OptionError
+from leadsignal.phrases import of_hundred
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +20,8 @@ TOLD = 3
 """A sentence names at most so many subjects that raise the risk, and so many that lower it."""
 LEAST_FACTOR = 1.05
 """Odds multiplied by less, in either direction, are not worth a word."""
+COMPARED = 20_000
+"""An account is compared with at most this many others, spread over all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +30,8 @@ class Explanation:
 
     ``table`` has a row a subject, the largest share first: ``share`` of the log-odds, ``factor``
     by which it multiplies the odds, and in ``what`` the account's most unusual indicator of it.
-    The product of the factors is the ratio of the two odds.
+    The product of the factors is the ratio of the two odds. ``typical_risk`` is that of
+    `ChurnModel.typical_risk`.
     """
 
     account_id: str
@@ -42,9 +46,9 @@ class Explanation:
         raises = self.table[self.table["factor"] >= LEAST_FACTOR].head(TOLD)
         lowers = self.table[self.table["factor"] <= 1 / LEAST_FACTOR].head(TOLD)
         parts = [
-            f"{self.account_id} on {self.snapshot_on:%Y-%m-%d}: of 100 accounts like this, about"
-            f" {100 * self.risk:.0f} leave within {self.horizon} days; of 100 typical ones"
-            f" {100 * self.typical_risk:.0f}."
+            f"{self.account_id} on {self.snapshot_on:%Y-%m-%d}: of 100 accounts like this,"
+            f" {of_hundred(self.risk)} leave within {self.horizon} days; of 100 typical accounts"
+            f" {of_hundred(self.typical_risk)}."
         ]
         if len(raises):
             parts.append(f"What raises it: {_listed(raises)}.")
@@ -134,8 +138,8 @@ def explain_account(
 ) -> Explanation:
     """Explain the newest of the rows of an account, against a typical one of ``against``.
 
-    ``against`` are panel rows, by default those of the same day; shares as in
-    `ChurnModel.reasons`. Raises OptionError where the account has no row.
+    ``against`` are panel rows, by default those of the same day without notice, as in scoring;
+    shares as in `ChurnModel.reasons`. Raises OptionError where the account has no row.
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -150,19 +154,18 @@ def explain_account(
         raise OptionError(f"no row is of account {account_id!r}", "Name an account of the rows")
     mine = mine.sort_values("snapshot_on").tail(1)
     day = mine["snapshot_on"].iloc[0]
-    others = rows[rows["snapshot_on"] == day] if against is None else against
+    others = compared_with(rows[rows["snapshot_on"] == day]) if against is None else against
     shares = model.reasons(mine, against=others)
     share = shares.iloc[0].to_numpy()
     told = [tell_subject(model, mine, others, str(subject))[0] for subject in shares.columns]
     risk = float(model.predict(mine).risk[0])
-    odds = risk / (1 - risk) * np.exp(-share.sum())
     order = np.argsort(-np.abs(share), kind="stable")
     return Explanation(
         str(account_id),
         day,
         int(model.hazards_.ends[-1]),
         risk,
-        float(odds / (1 + odds)),
+        model.typical_risk(others),
         _table(
             {
                 "subject": [str(shares.columns[place]) for place in order],
@@ -172,6 +175,16 @@ def explain_account(
             }
         ),
     )
+
+
+def compared_with(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that an account of one day is compared with: without notice, at most 20,000.
+
+    They are spread evenly over the rows in their order, so that they are the same every time.
+    """
+    open_rows = rows[~rows["notice_given"].to_numpy(dtype=bool)]
+    kept = open_rows if len(open_rows) else rows
+    return kept.iloc[:: max(1, -(-len(kept) // COMPARED))]
 
 
 def subject_importance(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from leadsignal.ends.churn import Ends, find_ends
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.notebook import shown
 from leadsignal.hazards.blend import ESTIMATORS, Estimator
+from leadsignal.model.churn_model import ChurnModel
+from leadsignal.model.recipe import Recipe, refuse_other_analysis, refuse_other_settings
 from leadsignal.panel import Panel
 from leadsignal.proof.alerts import JudgedEnds, Stage, judge_ends, set_stage
 from leadsignal.proof.breakdown import by_group
@@ -26,6 +28,7 @@ from leadsignal.proof.methods import (
     cut_offs,
     fitted,
     given,
+    models_to_fit,
     rules,
 )
 from leadsignal.settings.toml_files import one_of
@@ -48,7 +51,9 @@ class Backtest:
     paired intervals by customer; ``by_group`` the same measures by segment, and for accounts with
     and without a renewal inside the horizon; ``ends`` one row a judged end and method; ``alerts``
     one row a judged account and snapshot, with each method's risk and alert. ``left_out`` says why
-    a method could not be run. Durations are in days.
+    a method could not be run. Durations are in days. ``alerting`` is the method whose alerts a
+    team would get (of a given model its own, else of the one that reads most), ``recipe`` how its
+    model is made, ``model_version`` that of a given model.
     """
 
     horizon: int
@@ -63,6 +68,9 @@ class Backtest:
     calibrations: Mapping[str, Any]
     left_out: Mapping[str, str]
     counts: Mapping[str, int] = field(default_factory=dict)
+    alerting: str = ""
+    recipe: Recipe | None = None
+    model_version: str = ""
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a method, one column a measure."""
@@ -93,6 +101,9 @@ class Backtest:
             "differences": [_plain(row) for row in self.differences.to_dict("records")],
             "groups": [_plain(row) for row in self.by_group.to_dict("records")],
             "left_out": dict(self.left_out),
+            "alerting": self.alerting,
+            "recipe": self.recipe.to_dict() if self.recipe else None,
+            "model_version": self.model_version or None,
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -123,6 +134,7 @@ class Backtest:
             f" {counts['unexpected']:,} of them unexpectedly",
             f"alerted are the {self.capacity:.0%} riskiest at each snapshot;"
             f" in time is {self.warning_time} days before the end was known",
+            *self._whose(),
             HEAD.format("unexpected" if self.counts["unexpected"] else "churners  "),
         ]
         lines += [_line(name, one, self.headline) for name, one in self.methods.items()]
@@ -133,6 +145,15 @@ class Backtest:
         ]
         lines += [f"{name} left out: {why}" for name, why in self.left_out.items()]
         return "\n".join(lines)
+
+    def _whose(self) -> list[str]:
+        """Return which model the figures belong to."""
+        if self.recipe is None:
+            return []
+        told = f"models: {self.recipe.estimator}, {self.horizon} days ahead"
+        if self.model_version:
+            told += f", as model {self.model_version}; its own alerts are those of {self.alerting}"
+        return [told]
 
     def _repr_html_(self) -> str:
         told = "\n".join(repr(self).splitlines()[:2])
@@ -148,7 +169,8 @@ def run_backtest(
     capacity: float | None = None,
     origins: int = 6,
     methods: Sequence[str] = METHODS,
-    estimator: Estimator = "ensemble",
+    estimator: Estimator | None = None,
+    model: ChurnModel | None = None,
     segment: str | None = None,
     extra: Mapping[str, pd.DataFrame] | None = None,
     progress: Progress | None = None,
@@ -157,11 +179,14 @@ def run_backtest(
 
     At each cut-off a model learns from ``panel.as_of(cut)`` and ranks the accounts at the
     snapshots up to the next one; every judged row has been followed for the whole ``horizon``.
-    All methods alert the same number, ``capacity`` of those active. ``segment`` names a context
-    indicator to break results down by (default: ``segment`` if there is one). ``extra`` brings
-    further rankings as frames of account_id, snapshot_on, risk (higher = sooner). Horizon, warning
-    time and capacity default to the project's. Raises OptionError for arguments that are not
-    allowed or a panel that is too short, ModelError where too few accounts have churned.
+    All methods alert the same number, ``capacity`` of those active. With a fitted ``model`` all
+    models have its settings (estimator, horizon, step, random state), and one method reads what it
+    reads: ``alerting`` says which. Without, ``estimator`` is "ensemble". ``segment`` names a
+    context indicator to break results down by (default: ``segment`` if there is one). ``extra``
+    brings further rankings as frames of account_id, snapshot_on, risk (higher = sooner). Horizon,
+    warning time and capacity default to the project's. Raises OptionError for arguments that are
+    not allowed, or are not the model's own, or a panel that is too short, ModelError where too few
+    accounts have churned.
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -170,11 +195,13 @@ def run_backtest(
     """
     panel.refuse_sample("a backtest")
     project = panel.project
-    days = project.horizon if horizon is None else days_in(horizon)
+    like = _settings(panel, model, horizon, estimator)
+    days = days_in(like.horizon)
     share = project.capacity if capacity is None else capacity
-    _check(panel, methods, origins, share, estimator, segment)
+    _check(panel, methods, origins, share, segment)
     left_out = {name: why for name in methods if (why := can_read(panel, name))}
     names = [name for name in methods if name not in left_out]
+    to_fit = models_to_fit(panel, names, like, model)
     cuts = cut_offs(panel, days, origins)
     stage = set_stage(panel, cuts[0], days)
     found = find_ends(panel, warning_time=warning_time)
@@ -186,11 +213,28 @@ def run_backtest(
         )
     ranked = [
         *rules(stage, names, seed=0),
-        *fitted(panel, stage, cuts, names, estimator, progress),
+        *fitted(stage, cuts, to_fit.models, progress),
         *given(stage, extra or {}),
     ]
     judged = {one.name: Judged.of(one, stage, ends, share) for one in ranked}
-    return _result(panel, stage, ends, judged, found, share, cuts, left_out, segment)
+    made = _result(panel, stage, ends, judged, found, share, cuts, left_out, segment)
+    version = "" if model is None else model.version_
+    alerting = to_fit.alerting or next(iter(judged))
+    return replace(made, alerting=alerting, recipe=to_fit.recipe, model_version=version)
+
+
+def _settings(
+    panel: Panel, model: ChurnModel | None, horizon: str | None, estimator: Estimator | None
+) -> ChurnModel:
+    """Return a model with the settings that all have; raises OptionError where two are given."""
+    if estimator is not None and estimator not in ESTIMATORS:
+        raise OptionError(f"estimator is {estimator!r}", one_of(ESTIMATORS, estimator))
+    if model is None:
+        days = panel.project.horizon if horizon is None else days_in(horizon)
+        return ChurnModel(f"{days}d", estimator=estimator or "ensemble")
+    refuse_other_analysis(model.analysis_, panel.analysis, "the panel")
+    refuse_other_settings(model.recipe, horizon, estimator)
+    return model
 
 
 def _check(
@@ -198,7 +242,6 @@ def _check(
     methods: Sequence[str],
     origins: int,
     share: float,
-    estimator: str,
     segment: str | None,
 ) -> None:
     problems = [f"{name!r} is not a method" for name in methods if name not in METHODS]
@@ -209,8 +252,6 @@ def _check(
         raise OptionError(f"origins is {origins}", "Give 1 or more cut-offs")
     if not 0 < share < 1:
         raise OptionError(f"capacity is {share}", "Give a share above 0 and below 1")
-    if estimator not in ESTIMATORS:
-        raise OptionError(f"estimator is {estimator!r}", one_of(ESTIMATORS, estimator))
     if segment is not None and segment not in panel.names(role="context"):
         raise OptionError(
             f"{segment!r} is no context indicator", one_of(panel.names(role="context"), segment)

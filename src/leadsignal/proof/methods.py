@@ -8,10 +8,11 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.base import clone
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.hazards.blend import Estimator
-from leadsignal.model.churn_model import ChurnModel
+from leadsignal.model.churn_model import ChurnModel, at_risk
+from leadsignal.model.recipe import Recipe
 from leadsignal.panel import Panel
 from leadsignal.proof.alerts import Stage, on_grid
 
@@ -28,6 +29,8 @@ MODELS: Mapping[str, tuple[str, ...]] = {
     "all": ("leading", "lagging", "context"),
 }
 METHODS = ("random", "usage", "health", *MODELS)
+MODEL = "model"
+"""The method that reads what a given model reads, where no other does."""
 FIT_EVERY = 28
 """Snapshots closer than this many days say nearly the same; models are fitted on fewer."""
 ROWS_AT_ONCE = 20_000
@@ -97,39 +100,97 @@ def rules(stage: Stage, names: Sequence[str], seed: int) -> Iterator[Ranked]:
         yield Ranked("health", -rows["health_score"].to_numpy(float, na_value=np.nan), False)
 
 
+@dataclass(frozen=True, eq=False)
+class ToFit:
+    """The models of a backtest: by method, a model to fit and the panel that it reads.
+
+    ``alerting`` is the method whose alerts a team would get, ``recipe`` how its model is made.
+    """
+
+    models: Mapping[str, tuple[ChurnModel, Panel]]
+    alerting: str
+    recipe: Recipe | None
+
+
+ALERTING = ("all", "leading", "lagging", "context")
+"""Whose alerts are meant where no model is given: the one that reads most."""
+
+
+def models_to_fit(
+    panel: Panel, names: Sequence[str], like: ChurnModel, model: ChurnModel | None
+) -> ToFit:
+    """Return the models of the methods ``names``, with the settings of ``like``.
+
+    With a fitted ``model``, one of them reads what it reads: a method that does so anyway, or
+    else one more, ``model``. Raises ModelError where the panel lacks what it reads.
+    """
+    reading = _readings(panel)
+    own = None if model is None else model.recipe.indicators
+    if own is None:
+        alerting = next((name for name in ALERTING if name in names), "")
+    else:
+        _refuse_missing(panel, own)
+        alerting = next((name for name in ALERTING if reading[name] == own), MODEL)
+    models = {
+        name: (clone(like).set_params(roles=roles), panel)
+        for name, roles in MODELS.items()
+        if name in names or name == alerting
+    }
+    if alerting == MODEL and own is not None:
+        models[MODEL] = (clone(like), panel.narrowed(own))
+    read = own or reading.get(alerting, ())
+    return ToFit(models, alerting, like.recipe_of(read, panel.analysis) if alerting else None)
+
+
+def _readings(panel: Panel) -> dict[str, tuple[str, ...]]:
+    """Return, by method, the indicators that a model fitted on the panel would read."""
+    rows = at_risk(panel)
+    known = [one for one in panel.indicators if rows[one.name].notna().any()]
+    return {
+        name: tuple(sorted(one.name for one in known if one.role in roles))
+        for name, roles in MODELS.items()
+    }
+
+
+def _refuse_missing(panel: Panel, own: Sequence[str]) -> None:
+    missing = sorted(set(own) - set(panel.names()))
+    if missing:
+        raise ModelError(
+            f"the panel lacks {len(missing)} indicators that the model reads, among them"
+            f" {', '.join(missing[:3])}",
+            "Build the panel from the tables and the analysis that the model was fitted with",
+        )
+
+
 def fitted(
-    panel: Panel,
     stage: Stage,
     cuts: Sequence[date],
-    names: Sequence[str],
-    estimator: Estimator,
+    models: Mapping[str, tuple[ChurnModel, Panel]],
     progress: Progress | None,
 ) -> Iterator[Ranked]:
     """Yield the models: each judged row is scored by a model fitted at the last cut before it.
 
-    Raises ModelError where the panel holds too few churns before the first cut.
+    ``models`` holds, by method, a model to fit and the panel that it reads. Raises ModelError where
+    the panel holds too few churns before the first cut.
     """
-    wanted = [name for name in MODELS if name in names]
-    risks = {name: np.full(len(stage.rows), np.nan) for name in wanted}
-    steps = len(cuts) * len(wanted)
-    base = thinned(panel)
+    risks = {name: np.full(len(stage.rows), np.nan) for name in models}
+    steps = len(cuts) * len(models)
+    base = {name: (model, thinned(read)) for name, (model, read) in models.items()}
     for place, cut in enumerate(cuts):
-        known = base.as_of(cut)
         until = cuts[place + 1] if place + 1 < len(cuts) else None
         mine = _between(stage, cut, until)
-        for number, name in enumerate(wanted):
-            model = _fit(known, name, stage.horizon, estimator)
-            risks[name][mine] = _predict(model, stage.rows, mine)
+        for number, (name, (model, read)) in enumerate(base.items()):
+            risks[name][mine] = _predict(_fit(model, read.as_of(cut)), stage.rows, mine)
             if progress:
-                progress(place * len(wanted) + number + 1, steps)
-    for name in wanted:
+                progress(place * len(models) + number + 1, steps)
+    for name in models:
         yield Ranked(name, risks[name], True)
 
 
-def _fit(known: Panel, name: str, horizon: int, estimator: Estimator) -> ChurnModel:
-    model = ChurnModel(f"{horizon}d", estimator=estimator, roles=MODELS[name])
+def _fit(model: ChurnModel, known: Panel) -> ChurnModel:
+    fresh: ChurnModel = clone(model)
     try:
-        return model.fit(known)
+        return fresh.fit(known)
     except ModelError as error:
         raise ModelError(
             f"nothing can be fitted as of {known.as_of_date}: {error.problem}", error.remedy
@@ -158,7 +219,7 @@ def given(stage: Stage, extra: Mapping[str, pd.DataFrame]) -> Iterator[Ranked]:
     import pandas as pd
 
     for name, frame in extra.items():
-        if name in METHODS:
+        if name in (*METHODS, MODEL):
             raise OptionError(f"{name!r} is a method already", "Name the extra method otherwise")
         keys = ["account_id", "snapshot_on"]
         known = frame.assign(snapshot_on=pd.to_datetime(frame["snapshot_on"])).set_index(keys)

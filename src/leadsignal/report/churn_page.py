@@ -15,7 +15,7 @@ from leadsignal.report.account_list import account_list
 from leadsignal.report.cohort_sections import cohort_section, reason_section
 from leadsignal.report.method_section import method_section
 from leadsignal.report.page import Html, day_text, join, number, page, section, table, tag
-from leadsignal.report.proof_sections import audit_section, backtest_section
+from leadsignal.report.proof_sections import audit_section, backtest_section, unlike_line
 from leadsignal.report.review_page import name_text, sentence
 from leadsignal.report.success_sections import churn_section, success_section
 from leadsignal.report.summary import summarise
@@ -194,11 +194,12 @@ def _caught(summary: Summary) -> Html:
     told = (
         f"{what} in the backtest: {catch['caught']:,} of {catch['ends']:,}"
         f" ({interval_text(catch['low'], catch['high'])}) stood on the list"
-        f" {span(summary['warning_time_days'])} before."
+        f" {span(catch['warning_time_days'])} before."
     )
     return _answer(
-        question, f"{of_hundred(catch['share'])} of 100", told, _against(summary), _honest(summary)
-    )
+        question, f"{of_hundred(catch['share'])} of 100", told, _against(summary), _honest(summary),
+        unlike_line(summary),
+    )  # fmt: skip
 
 
 def _against(summary: Summary) -> str:
@@ -237,8 +238,8 @@ def _early(summary: Summary) -> Html:
         _days(catch["lead_days"]),
         "is how long half of those caught had stood on the list, or longer, when they were known"
         " to leave.",
-        f"Longer than {span(summary['horizon_days'])}, as far as they look, is not counted."
-        if catch["lead_days"] >= summary["horizon_days"]
+        f"Longer than {span(catch['horizon_days'])}, as far as they look, is not counted."
+        if catch["lead_days"] >= catch["horizon_days"]
         else "",
         before,
         f"The other {missed:,} were not caught in time." if missed else "",

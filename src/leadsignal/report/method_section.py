@@ -37,8 +37,9 @@ def _made(summary: Mapping[str, Any]) -> list[str]:
         told.append(
             f"Backtest: models were fitted on {len(summary['backtest']['cutoffs'])} past dates on"
             " what was known then, and judged on what followed. Every method alerts the same"
-            f" number of accounts, {share_text(summary['capacity'])} of those active. Caught in"
-            f" time means on the list {early} before the end was known. Intervals (95 %) count"
+            f" number of accounts, {share_text(summary['backtest']['capacity'])} of those active."
+            f" Caught in time means on the list {span(summary['backtest']['warning_time_days'])}"
+            " before the end was known. Intervals (95 %) count"
             " customers, not rows."
         )
     if summary["cohorts"]:
@@ -51,7 +52,8 @@ def _made(summary: Mapping[str, Any]) -> list[str]:
         told.append(
             "Audit: each churned account beside active ones of like tenure, term and risk by"
             f" {profile_words(panel)}. A verdict of leading needs a difference beyond chance"
-            f" {early} before, corrected for the number of indicators."
+            f" {span(summary['audit']['warning_time_days'])} before, corrected for the number of"
+            " indicators."
         )
     return told
 

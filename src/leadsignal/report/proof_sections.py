@@ -11,6 +11,7 @@ from leadsignal.report.page import Html, figure, folded, join, number, section, 
 from leadsignal.report.review_page import name_text, sentence
 from leadsignal.report.success_sections import missing_line
 from leadsignal.report.wording import (
+    estimator_words,
     how_often,
     interval_text,
     listed,
@@ -168,8 +169,9 @@ def backtest_section(title: str, summary: Summary) -> Html:
         f"Each way to choose alerts the {share_text(held['capacity'])} riskiest of the active"
         f" accounts at {counts['snapshots']} past dates. The marks say how many of the {ends:,}"
         f" {what} stood on the list {early} before they were known."
+        f"{_whose(held, summary['panel'])}"
     )
-    panel = summary["panel"]
+    panel, unlike = summary["panel"], unlike_line(summary)
     behind = [method_words(one["name"], panel) for one in held["methods"]
               if one["name"] not in ("random", "context") and not one["beats_context"]]  # fmt: skip
     weak = (
@@ -179,16 +181,37 @@ def backtest_section(title: str, summary: Summary) -> Html:
     left = [tag("li", f"{method_words(name, panel)}: left out, {why}")
             for name, why in held["left_out"].items()]  # fmt: skip
     return section(
-        "backtest", title, tag("p", told), _catches(held["methods"], what, panel), weak,
+        "backtest", title, tag("p", told), tag("p", unlike) if unlike else "",
+        _catches(held["methods"], what, panel), weak,
         _methods(held["methods"], panel), tag("ul", *left) if left else "", _come_true(held),
     )  # fmt: skip
+
+
+def unlike_line(summary: Summary) -> Html | str:
+    """Return that the backtest is not that of the model which scores, where it is not."""
+    unlike = summary["catch"]["unlike_scores"]
+    if not unlike:
+        return ""
+    told = f"Not the model of the scores: this backtest has {', '.join(unlike)}."
+    return tag("b", told, class_="warn")
+
+
+def _whose(held: Summary, panel: Summary) -> str:
+    """Return which model was backtested, and which of the methods raises the alerts."""
+    if held["recipe"] is None:
+        return ""
+    return (
+        f" Models are fitted as {estimator_words(held['recipe']['estimator'])}, looking"
+        f" {span(held['horizon_days'])} ahead; the alerts of this report are chosen by"
+        f" {method_words(held['alerting'], panel)}."
+    )
 
 
 def _catches(methods: Rows, what: str, panel: Summary) -> Html:
     rows = []
     for one in methods:
         name = one["name"]
-        kind = "accent" if name in ("leading", "all") else "plain"
+        kind = "accent" if name in ("leading", "all", "model") else "plain"
         told = f"{share_text(one['share'])} ({interval_text(one['low'], one['high'])})"
         shape = "diamond" if kind == "accent" else "dot"
         mark = Estimate(one["share"] or 0.0, one["low"], one["high"], shape, kind, told)

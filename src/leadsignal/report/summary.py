@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.ends.churn import SIGNALLED, UNEXPECTED, Ends, find_ends
+from leadsignal.errors import OptionError
 from leadsignal.files.records import json_ready, json_rows
+from leadsignal.model.recipe import refuse_other_analysis
+from leadsignal.phrases import share_text
 from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
 from leadsignal.report.wording import by_name, evidence
@@ -35,7 +38,9 @@ def summarise(
 ) -> dict[str, Any]:
     """Return what a report shows, ready for JSON; a part that is missing is None.
 
-    ``missing`` says why, by part: backtest, scores and the names of ``Findings``.
+    ``missing`` says why, by part: backtest, scores and the names of ``Findings``. Raises
+    OptionError where the scores are of another day than the panel, or their model of another
+    success analysis.
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -43,6 +48,8 @@ def summarise(
     >>> summary["churn"]["churned"], summary["catch"], summary["missing"]["backtest"]
     (116, None, 'not given to this report')
     """
+    if scores is not None:
+        _refuse_others(panel, scores)
     found = findings or Findings()
     why = dict.fromkeys(("backtest", "scores", *Findings.names()), NOT_GIVEN) | dict(found.missing)
     there = {*found.there, *(["backtest"] if backtest else []), *(["scores"] if scores else [])}
@@ -51,11 +58,11 @@ def summarise(
         "as_of": panel.as_of_date,
         "horizon_days": scores.horizon if scores else project.horizon,
         "warning_time_days": ends.warning_time,
-        "capacity": backtest.capacity if backtest else project.capacity,
+        "capacity": _capacity(panel, backtest, scores),
         "model_version": scores.model_version if scores else None,
         "panel": _panel(panel),
         "churn": _churn(ends),
-        "catch": None if backtest is None else _catch(backtest),
+        "catch": None if backtest is None else _catch(backtest, scores),
         "backtest": None if backtest is None else _backtest(backtest),
         "calls": None if scores is None else _calls(panel, scores),
         "accounts": None if scores is None else _accounts(panel, scores),
@@ -64,6 +71,23 @@ def summarise(
     }
     ready: dict[str, Any] = json_ready(summary)
     return ready
+
+
+def _refuse_others(panel: Panel, scores: Scores) -> None:
+    if scores.as_of_date != panel.as_of_date:
+        raise OptionError(
+            f"the scores are of {scores.as_of_date}, the panel ends at {panel.as_of_date}",
+            "Score the accounts on the panel's last day",
+        )
+    if scores.recipe is not None:
+        refuse_other_analysis(scores.recipe.analysis, panel.analysis, "the report")
+
+
+def _capacity(panel: Panel, backtest: Backtest | None, scores: Scores | None) -> float:
+    """Return the share that is alerted: of the scores, else of the backtest, else planned."""
+    if scores is not None and scores.capacity is not None:
+        return scores.capacity
+    return backtest.capacity if backtest else panel.project.capacity
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
@@ -116,19 +140,32 @@ def _quarters(ends: Ends) -> list[dict[str, Any]]:
 # Alerts -------------------------------------------------------------------------------------------
 
 
-def alerting_method(backtest: Backtest) -> str:
-    """Return the method that the alerts are raised by: the model that reads most."""
-    order = ("all", "leading", "lagging", "context")
-    return next((name for name in order if name in backtest.methods), next(iter(backtest.methods)))
+def _unlike(backtest: Backtest, scores: Scores | None) -> list[str]:
+    """Return in what the backtest's alerts were raised otherwise than those of the scores."""
+    if scores is None:
+        return []
+    told: list[str] = []
+    if scores.recipe is not None and backtest.recipe is not None:
+        told += scores.recipe.differences(backtest.recipe)
+    elif scores.horizon != backtest.horizon:
+        told.append(f"horizon {backtest.horizon} days instead of {scores.horizon} days")
+    share = scores.capacity
+    if share is not None and share != backtest.capacity:
+        told.append(f"{share_text(backtest.capacity)} alerted instead of {share_text(share)}")
+    return told
 
 
-def _catch(backtest: Backtest) -> dict[str, Any]:
+def _catch(backtest: Backtest, scores: Scores | None) -> dict[str, Any]:
     """Return what the alerts catch and how early, of the churns that decide."""
-    name, headline = alerting_method(backtest), backtest.headline
+    name, headline = backtest.alerting, backtest.headline
     one = backtest.methods[name]
     caught = _caught(backtest, name)
     return {
         "method": name,
+        "horizon_days": backtest.horizon,
+        "warning_time_days": backtest.warning_time,
+        "recipe": None if backtest.recipe is None else backtest.recipe.to_dict(),
+        "unlike_scores": _unlike(backtest, scores),
         "of": "unexpected" if headline.startswith("unexpected") else "all",
         "ends": backtest.counts["unexpected" if headline.startswith("unexpected") else "ends"],
         "caught": len(caught),
@@ -182,13 +219,15 @@ def _backtest(backtest: Backtest) -> dict[str, Any]:
         **{key: told[key] for key in ("horizon_days", "warning_time_days", "capacity", "cutoffs",
                                       "counts", "left_out", "groups")},
         "headline": headline,
+        "alerting": backtest.alerting,
+        "recipe": told["recipe"],
         "methods": methods,
         "calibration": _calibration(backtest),
     }  # fmt: skip
 
 
 def _calibration(backtest: Backtest) -> list[dict[str, Any]]:
-    found = backtest.calibrations.get(alerting_method(backtest))
+    found = backtest.calibrations.get(backtest.alerting)
     return [] if found is None else json_rows(found.bins.reset_index())
 
 

@@ -7,6 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.indicators.declare import Attribute
+from leadsignal.phrases import how_often as how_often
+from leadsignal.phrases import interval_text as interval_text
+from leadsignal.phrases import of_hundred as of_hundred
+from leadsignal.phrases import share_text as share_text
 
 if TYPE_CHECKING:
     from leadsignal.indicators import Indicator
@@ -23,8 +27,16 @@ METHODS = {
     "health": "your health score",
     "leading": "leading behaviours",
     "all": "all indicators",
+    "model": "what the model reads",
 }
 """What each method of a backtest goes by; models read the profile as well."""
+
+ESTIMATORS = {
+    "ensemble": "an ensemble of boosting and logistic regression",
+    "boosting": "boosted trees",
+    "logistic": "logistic regression",
+    "cox": "a landmark Cox model",
+}
 
 LAGGING = {
     "usage": "usage",
@@ -67,6 +79,11 @@ def method_words(name: str, panel: Mapping[str, Any]) -> str:
     return METHODS.get(name, name)
 
 
+def estimator_words(name: str) -> str:
+    """Return what an estimator goes by."""
+    return ESTIMATORS.get(name, name)
+
+
 def listed(names: Sequence[str]) -> str:
     """Return names as a list in words.
 
@@ -83,55 +100,6 @@ def span(days: int) -> str:
     ('six months', '200 days')
     """
     return SPANS.get(days, f"{days} days")
-
-
-def of_hundred(share: float | None) -> str:
-    """Return a share as a count of 100 accounts.
-
-    >>> of_hundred(0.183), of_hundred(0.002), of_hundred(0.999)
-    ('about 18', 'fewer than 1', 'more than 99')
-    """
-    if share is None or share != share:
-        return "an unknown number"
-    if share < 0.005:
-        return "fewer than 1" if share > 0 else "none"
-    if share > 0.995:
-        return "more than 99" if share < 1 else "all"
-    return f"about {share * 100:.0f}"
-
-
-def share_text(share: float | None) -> str:
-    """Return a share in percent, or a dash where it cannot be said.
-
-    >>> share_text(0.286), share_text(None)
-    ('29 %', '–')
-    """
-    return "–" if share is None or share != share else f"{share * 100:.0f} %"
-
-
-def interval_text(low: float | None, high: float | None) -> str:
-    """Return the limits of a share in percent.
-
-    >>> interval_text(0.18, 0.4)
-    '18 to 40 %'
-    """
-    if low is None or high is None or low != low or high != high:
-        return "–"
-    return f"{low * 100:.0f} to {high * 100:.0f} %"
-
-
-def how_often(ratio: float) -> str:
-    """Return a ratio of churn rates as people say it.
-
-    >>> how_often(0.41), how_often(1.5), how_often(2.34), how_often(1.004)
-    ('59 % less often', '50 % more often', '2.3 times as often', 'as often')
-    """
-    if ratio >= 2:
-        return f"{ratio:.1f} times as often"
-    percent = round(abs(ratio - 1) * 100)
-    if not percent:
-        return "as often"
-    return f"{percent} % {'less' if ratio < 1 else 'more'} often"
 
 
 def proof_text(step: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.files.notebook import shown
 from leadsignal.files.records import json_ready, plain_row
+from leadsignal.phrases import of_hundred
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,10 +62,14 @@ class Missed:
 
 @dataclass(frozen=True)
 class Risk:
-    """What a model says: P(leaves within the horizon), beside that of the typical account."""
+    """What a model says: P(leaves within the horizon), beside that of the typical account.
+
+    ``typical`` is `ChurnModel.typical_risk` of the accounts scored that day, None where it is not
+    known; ``rank`` 1 is the riskiest.
+    """
 
     risk: float
-    typical: float
+    typical: float | None
     horizon: int
     rank: int
     of: int
@@ -72,12 +77,12 @@ class Risk:
     model_version: str
 
     def __str__(self) -> str:
-        of_100 = round(100 * self.risk)
-        number = f"about {of_100}" if of_100 else "fewer than 1"
+        typical = (
+            "" if self.typical is None else f"; of 100 typical accounts {of_hundred(self.typical)}"
+        )
         return (
-            f"Of 100 accounts like this, {number} leave within {self.horizon} days;"
-            f" of 100 typical accounts about {round(100 * self.typical)}."
-            f" It ranks {self.rank} of {self.of} by risk"
+            f"Of 100 accounts like this, {of_hundred(self.risk)} leave within {self.horizon} days"
+            f"{typical}. It ranks {self.rank} of {self.of} by risk"
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
 from leadsignal.files.records import plain_row
+from leadsignal.model.recipe import refuse_other_analysis
 from leadsignal.panel import Panel, adoption_episodes, build_snapshot
 from leadsignal.review.account import (
     DONE,
@@ -61,7 +62,8 @@ def review_account(
 
     With ``model``, or ``scores`` of that day, it has a risk; without ``analysis`` the model's is
     taken, or there are no processes. Raises OptionError for an account that is not there, with
-    the nearest names, and for scores of another day.
+    the nearest names, for scores of another day, and for a model or scores whose success analysis
+    is not ``analysis``: processes and next step would be of two analyses.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -74,9 +76,8 @@ def review_account(
             f"the scores are of {scores.as_of_date}, the review of {tables.as_of_date}",
             "Score the accounts on the day of the review",
         )
+    analysis = _one_analysis(analysis, model, scores)
     row = _account_row(tables, account)
-    if analysis is None:
-        analysis = model.analysis_ if model is not None else SuccessAnalysis(())
     ended = row["ended_on"]
     # On its last day the account is still there, with all that was known then.
     seen = tables if ended is None else tables.as_of(max(ended - timedelta(1), row["started_on"]))
@@ -89,6 +90,18 @@ def review_account(
     risk = _risk(scores, account, panel) if scores is not None else None
     advised = _advised(scores, account) if scores is not None else ""
     return replace(made, risk=risk, next_steps=next_steps(made, now, analysis, advised))
+
+
+def _one_analysis(
+    analysis: SuccessAnalysis | None, model: ChurnModel | None, scores: Scores | None
+) -> SuccessAnalysis:
+    """Return the analysis of everything on the page; raises OptionError where there are two."""
+    trained = [model.analysis_] if model is not None else []
+    trained += [scores.recipe.analysis] if scores is not None and scores.recipe else []
+    found = analysis if analysis is not None else next(iter(trained), SuccessAnalysis(()))
+    for one in trained:
+        refuse_other_analysis(one, found, "the review")
+    return found
 
 
 def _account_row(tables: Tables, account: str) -> dict[str, Any]:
@@ -308,7 +321,7 @@ def _risk(scores: Scores, account: str, panel: Panel) -> Risk | None:
     told = [row[f"reason_{rank}"] for rank in range(1, REASONS + 1)]
     return Risk(
         float(row["risk"]),
-        float(frame["risk"].median()),
+        scores.typical_risk,
         scores.horizon,
         int((frame["risk"] > row["risk"]).sum()) + 1,
         len(frame),

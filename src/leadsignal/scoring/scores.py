@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,8 @@ import numpy as np
 from leadsignal.cohorts import process_effect
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.writing import whole_file
-from leadsignal.model.explanation import tell_subject
+from leadsignal.model.explanation import compared_with, tell_subject
+from leadsignal.model.recipe import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot
 from leadsignal.scoring.feeds import (
     Feed,
@@ -50,9 +51,6 @@ LEAST_EXPLAINED, MOST_EXPLAINED = 1_000, 5_000
 """Reasons are given for the alerted accounts, and at least and at most for so many, the riskiest;
 the others are fine without."""
 
-COMPARED = 20_000
-"""An account's values are compared with those of so many others, spread over all."""
-
 MOST_DAYS = 1_000_000
 """No state lasts so many days."""
 
@@ -67,6 +65,9 @@ class Scores:
     ``notice_given`` counts the accounts left out because their end is already known;
     ``unseen`` the values of categories that the model had not seen, by indicator; ``feeds`` are
     the tables that were missing, empty or late: the scores were made without what they say.
+    ``capacity`` is the share that was to be alerted, ``typical_risk`` the risk of the typical
+    account (`ChurnModel.typical_risk`), ``effects`` are those told with the next steps, by process,
+    and ``recipe`` says how the model is made.
     """
 
     frame: pd.DataFrame
@@ -76,6 +77,10 @@ class Scores:
     notice_given: int
     unseen: dict[str, int]
     feeds: tuple[Feed, ...] = ()
+    capacity: float | None = None
+    typical_risk: float | None = None
+    effects: Mapping[str, Number] = field(default_factory=dict)
+    recipe: Recipe | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the rows."""
@@ -117,6 +122,9 @@ class Scores:
             "unseen_categories": self.unseen,
             "held_out": int(self.frame[HELD_OUT].sum()) if HELD_OUT in self.frame else None,
             "feeds": [feed.to_dict() for feed in self.feeds],
+            "capacity": self.capacity,
+            "typical_risk": self.typical_risk,
+            "effects": {name: effect.to_dict() for name, effect in self.effects.items()},
             "model_version": self.model_version,
         }
 
@@ -140,7 +148,7 @@ def score_accounts(
     proven effects of processes, told with the next step (default: `proven_effects` of the
     tables). ``today`` holds what is made already of these tables and the model's analysis; it is
     not used where tables have come late. Raises ModelError where the tables lack what the model
-    reads, or no account is active.
+    reads, or no account is active, and OptionError where ``today`` has another analysis.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -148,6 +156,8 @@ def score_accounts(
     >>> ls.score_accounts(model, tables).frame["risk"].is_monotonic_decreasing
     True
     """
+    if today is not None:
+        refuse_other_analysis(model.analysis_, today.analysis, "today=")
     tables = tables if as_of is None else tables.as_of(as_of)
     feeds = find_feeds(model, tables)
     tables = without_late_days(tables, feeds)
@@ -174,9 +184,10 @@ def score_panel(
     ``capacity`` and ``holdout`` are as there; ``effects`` are told with the next step, if any are
     given. Feeds that are late are not looked for: the panel is taken as it is. Raises ModelError
     where it lacks what the model reads, or no account is active, and OptionError where it is a
-    sample of the rows.
+    sample of the rows or has another success analysis than the model.
     """
     panel.refuse_sample("a scoring")
+    refuse_other_analysis(model.analysis_, panel.analysis, "the panel")
     return _scores(model, panel, _active(panel), capacity, effects or {}, (), holdout)
 
 
@@ -214,6 +225,10 @@ def _scores(
         given_notice,
         model.features_.unseen(rows),
         feeds,
+        share,
+        model.typical_risk(compared_with(rows)),
+        effects,
+        model.recipe,
     )
 
 
@@ -287,8 +302,7 @@ def _reasons(
     model: ChurnModel, rows: pd.DataFrame, explained: np.ndarray[Any, Any]
 ) -> list[np.ndarray[Any, Any]]:
     """Return the subjects that raise each explained account's risk most, as text, by rank."""
-    # Spread evenly over the accounts in their order, so that it is the same every time.
-    others = rows.iloc[:: -(-len(rows) // COMPARED)]
+    others = compared_with(rows)
     told_rows = rows.iloc[explained]
     shares = model.reasons(told_rows, against=others)
     raised = shares.to_numpy()

@@ -1,0 +1,52 @@
+"""How shares and ratios are written for people, the same wherever one is shown."""
+
+from __future__ import annotations
+
+
+def of_hundred(share: float | None) -> str:
+    """Return a share as a count of 100 accounts.
+
+    >>> of_hundred(0.183), of_hundred(0.002), of_hundred(0.999)
+    ('about 18', 'fewer than 1', 'more than 99')
+    """
+    if share is None or share != share:
+        return "an unknown number"
+    if share < 0.005:
+        return "fewer than 1" if share > 0 else "none"
+    if share > 0.995:
+        return "more than 99" if share < 1 else "all"
+    return f"about {share * 100:.0f}"
+
+
+def share_text(share: float | None) -> str:
+    """Return a share in percent, or a dash where it cannot be said.
+
+    >>> share_text(0.286), share_text(None)
+    ('29 %', '–')
+    """
+    return "–" if share is None or share != share else f"{share * 100:.0f} %"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """Return the limits of a share in percent.
+
+    >>> interval_text(0.18, 0.4)
+    '18 to 40 %'
+    """
+    if low is None or high is None or low != low or high != high:
+        return "–"
+    return f"{low * 100:.0f} to {high * 100:.0f} %"
+
+
+def how_often(ratio: float) -> str:
+    """Return a ratio of churn rates as people say it.
+
+    >>> how_often(0.41), how_often(1.5), how_often(2.34), how_often(1.004)
+    ('59 % less often', '50 % more often', '2.3 times as often', 'as often')
+    """
+    if ratio >= 2:
+        return f"{ratio:.1f} times as often"
+    percent = round(abs(ratio - 1) * 100)
+    if not percent:
+        return "as often"
+    return f"{percent} % {'less' if ratio < 1 else 'more'} often"
