@@ -19,7 +19,9 @@ def add_commands(commands: Any) -> None:
         "--model", type=Path, metavar="MODEL", help="tells the risk and its reasons"
     )
     review.add_argument(
-        "--for-customer", action="store_true", help="leave out what is not for the customer: risk"
+        "--for-customer",
+        action="store_true",
+        help="show only what the customer may see: plan, results, processes, commitments",
     )
 
 
@@ -27,11 +29,14 @@ def _review(options: argparse.Namespace) -> int:
     from leadsignal.model.saved import load_model
     from leadsignal.report import write_review
     from leadsignal.review import review_account
+    from leadsignal.review.for_customer import for_customer
 
     model = load_model(options.model) if options.model else None
     project = read_options(options)
     tables, analysis = read_given_tables(options, project), read_analysis(project)
     made = review_account(tables, options.account, analysis, model=model)
+    if options.for_customer:
+        made = for_customer(made)  # The printout and the JSON may be passed on as well.
     write_review(made, options.out, for_customer=options.for_customer)
     say(options, f"{made}\nwritten to {options.out}")
     return done(options, {**made.to_dict(), "review": str(options.out)})

@@ -26,6 +26,7 @@ from leadsignal.report.review_chart import lanes_of, marks_used, series_of
 from leadsignal.report.wording import proof_text, share_text
 from leadsignal.review import ProcessReview, Review, Standing
 from leadsignal.review.account import DONE, DONE_LATE, LATE, OPEN
+from leadsignal.review.for_customer import for_customer as allowed
 
 MOST_ROWS = 4
 """So many commitments, and so many missed dates, fit on the sheet; the others are counted."""
@@ -37,7 +38,10 @@ STATE_KINDS = {
 
 
 def write_review(made: Review, file: str | Path, *, for_customer: bool = False) -> None:
-    """Write a review as one HTML file, whole or not at all; risk is left out ``for_customer``.
+    """Write a review as one HTML file, whole or not at all.
+
+    ``for_customer`` shows what the customer may see and nothing else: plan, results, processes and
+    commitments (`leadsignal.review.for_customer` lists the columns).
 
     Raises OptionError where ``file`` does not end in .html, or its folder is not there.
 
@@ -54,16 +58,16 @@ def write_review(made: Review, file: str | Path, *, for_customer: bool = False) 
 
 def review_page(made: Review, *, for_customer: bool = False) -> str:
     """Return the page as text: equal reviews give equal bytes."""
-    risk = Html("") if for_customer else _risk(made)
-    left = join([_plan(made), _processes(made), risk])
+    made = allowed(made) if for_customer else made
+    left = join([_plan(made), _processes(made), _risk(made)])
     right = join([_missed(made), _commitments(made)])
     return page(
         f"Account review: {made.account_id}",
         _header(made),
         tag(
             "main",
-            _next(made, for_customer),
-            _results(made),
+            "" if for_customer else _next(made),
+            _results(made, for_customer),
             tag("div", tag("div", left), tag("div", right), class_="columns"),
         ),
         _footer(made),
@@ -108,17 +112,17 @@ def _renewal(made: Review) -> Html:
     return join([day(on), f" (in {(on - made.as_of_date).days} days)"])
 
 
-def _next(made: Review, for_customer: bool) -> Html:
+def _next(made: Review) -> Html:
     if not made.next_steps:
         told = (
             "The account has ended." if made.facts["ended_on"] else "Nothing is open: keep going."
         )
         return section("next", "Next step", tag("p", told), class_="next")
     first, *others = made.next_steps[:4]
-    # What follows the semicolon is how often others leave: for us, not for the customer.
+    # What follows the semicolon is how often others leave.
     head, _, proof = first.partition("; ")
     lead = [tag("p", sentence(head), class_="first")]
-    if proof and not for_customer:
+    if proof:
         lead.append(tag("p", sentence(proof_text(proof) or proof), class_="small soft"))
     after = tag("ol", *(tag("li", sentence(step.partition("; ")[0])) for step in others), start=2)
     return section("next", "Next step to agree on", *lead, after if others else "", class_="next")
@@ -142,14 +146,21 @@ def sentence(told: str) -> str:
 # Results ------------------------------------------------------------------------------------------
 
 
-def _results(made: Review) -> Html:
+def _results(made: Review, for_customer: bool) -> Html:
     standing = made.standing
-    tiles = _tiles(standing, made) if standing else tag("p", "Nothing has been measured yet.")
-    return section("results", "Results so far", tiles, _figure(made), _results_table(made))
+    tiles = tag("p", "Nothing has been measured yet.")
+    if standing:
+        # How many results were shown is about the vendor's work.
+        tiles = _tiles([*_measured(standing), *([] if for_customer else [_shown(standing)])])
+    listed = _results_table(made, for_customer)
+    return section("results", "Results so far", tiles, _figure(made), listed)
 
 
-def _tiles(standing: Standing, made: Review) -> Html:
-    tiles = [
+Tile = tuple[str, object, object]
+
+
+def _measured(standing: Standing) -> list[Tile]:
+    return [
         (
             f"Latest {name_text(standing.metric)}",
             number(standing.latest),
@@ -161,10 +172,16 @@ def _tiles(standing: Standing, made: Review) -> Html:
             day(standing.best_on), f", {standing.days_since_best} days ago"])),
         ("Target met, last year", "no target" if standing.met_share is None
          else share_text(standing.met_share), "of the results measured"),
-        ("Shown to the customer", f"{standing.measured - standing.not_shown} of"
-         f" {standing.measured}", join(["last on ", day(standing.shown_on)])
-         if standing.shown_on else "never"),
     ]  # fmt: skip
+
+
+def _shown(standing: Standing) -> Tile:
+    count = f"{standing.measured - standing.not_shown} of {standing.measured}"
+    last = join(["last on ", day(standing.shown_on)]) if standing.shown_on else "never"
+    return "Shown to the customer", count, last
+
+
+def _tiles(tiles: Sequence[Tile]) -> Html:
     return tag(
         "dl",
         *(tag("div", tag("dt", what), tag("dd", told, tag("small", note)))
@@ -211,12 +228,13 @@ def _described(made: Review) -> str:
     for process in made.processes:
         since = f" since {day_text(process.since)}" if process.since else ""
         parts.append(f"{name_text(process.name)} is {process.state}{since}")
-    parts.append(f"{len(made.tickets)} tickets")
-    parts.append(f"{len(made.contract_changes)} contract changes")
+    for rows, what in ((made.tickets, "tickets"), (made.contract_changes, "contract changes")):
+        if len(rows):
+            parts.append(f"{len(rows)} {what}")
     return "; ".join(parts) + ". The numbers stand in the tables of this page."
 
 
-def _results_table(made: Review) -> Html:
+def _results_table(made: Review, for_customer: bool) -> Html:
     if not len(made.results):
         return Html("")
     rows = [
@@ -225,12 +243,12 @@ def _results_table(made: Review) -> Html:
             ("number", number(row["value"])),
             ("number", number(row["target"])),
             {True: "yes", False: "no", None: ""}[row["met"]],
-            day(row["shown_on"]),
+            *(() if for_customer else (day(row["shown_on"]),)),
         )
         for row in map(plain_row, made.results.iloc[::-1].to_dict("records"))
     ]
     metric = name_text(made.standing.metric if made.standing else "result")
-    head = ("Measured", metric.capitalize(), "Target", "Met", "Shown")
+    head = ["Measured", metric.capitalize(), "Target", "Met", *([] if for_customer else ["Shown"])]
     listed = table(head, rows, f"{metric}, the latest first")
     return tag("details", tag("summary", "All results as a table"), tag("div", listed,
                class_="scroll", tabindex=0, role="region", aria_label="All results"))  # fmt: skip
