@@ -41,12 +41,39 @@ def interval_text(low: float | None, high: float | None) -> str:
 def how_often(ratio: float) -> str:
     """Return a ratio of churn rates as people say it.
 
+    The ratio is first rounded to two decimals, as tables show it: 0.415 is 0.41 in a table, and
+    nowhere "58 % less".
+
     >>> how_often(0.41), how_often(1.5), how_often(2.34), how_often(1.004)
     ('59 % less often', '50 % more often', '2.3 times as often', 'as often')
     """
+    ratio = _two_decimals(ratio)
     if ratio >= 2:
         return f"{ratio:.1f} times as often"
     percent = round(abs(ratio - 1) * 100)
     if not percent:
         return "as often"
     return f"{percent} % {'less' if ratio < 1 else 'more'} often"
+
+
+def how_often_between(low: float | None, high: float | None) -> str:
+    """Return the limits of a ratio of churn rates as people say them, the way `how_often` does.
+
+    >>> how_often_between(0.27, 0.61), how_often_between(1.2, 1.5), how_often_between(2.1, 4)
+    ('39 to 73 %', '20 to 50 %', '2.1 to 4.0 times')
+    >>> how_often_between(0.48, 1.23)
+    '52 % less often to 23 % more often'
+    """
+    if low is None or high is None:
+        return "no limit"
+    low, high = _two_decimals(low), _two_decimals(high)
+    if high < 1 or (low > 1 and high < 2):
+        percent = sorted(round(abs(limit - 1) * 100) for limit in (low, high))
+        return f"{percent[0]} to {percent[1]} %"
+    if low >= 2:
+        return f"{low:.1f} to {high:.1f} times"
+    return f"{how_often(low)} to {how_often(high)}"
+
+
+def _two_decimals(ratio: float) -> float:
+    return float(f"{ratio:.2f}")

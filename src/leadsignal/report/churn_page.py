@@ -298,9 +298,9 @@ def _proofs(summary: Summary) -> Html:
     """Return, once a process, what is proven of those that practise it."""
     proven: dict[str, str] = {}
     for row in summary["calls"]:
-        process, told = row["open_processes"].partition(" (")[0], proof_text(row["next_step"])
-        if process and told:
-            proven.setdefault(process, told)
+        process = row["open_processes"].partition(" (")[0]
+        if process in summary["effects"]:
+            proven[process] = proof_text(summary["effects"][process]["text"])
     if not proven:
         return Html("")
     parts = [f"{name_text(name)}: {told}" for name, told in proven.items()]

@@ -7,11 +7,11 @@ from typing import Any
 
 from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
 from leadsignal.report.charts import key
-from leadsignal.report.page import Html, figure, folded, join, number, section, table, tag
+from leadsignal.report.page import Html, figure, folded, join, section, table, tag
 from leadsignal.report.review_page import name_text
 from leadsignal.report.section_summaries import ARTEFACT, HOLDS
 from leadsignal.report.success_sections import limits_text, missing_line
-from leadsignal.report.wording import how_often
+from leadsignal.report.wording import how_often, how_often_between
 
 Summary = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
@@ -34,8 +34,8 @@ def cohort_section(title: str, summary: Summary) -> Html:
     holds = [line for line in lines if line["verdict"] == HOLDS]
     return section(
         "cohorts", title, tag("p", _fooled(len(fooled), len(dated))) if dated else "",
-        _example(fooled), _forest(dated[:24]), _holding(holds, len(lines)), _lines(lines),
-        _left_out(held),
+        _example(fooled), _forest(dated[:24]), _holding(holds, len(lines)),
+        _two_estimates(lines, summary["effects"]), _lines(lines), _left_out(held),
     )  # fmt: skip
 
 
@@ -65,6 +65,23 @@ def _held(line: Summary) -> str:
     return f"{_cohort(line)}: leave {often} {beside} {name_text(line['against'])}"
 
 
+def _two_estimates(lines: Rows, effects: Mapping[str, Summary]) -> Html | str:
+    """Return, for each process whose effect is told elsewhere on the page, why it differs here."""
+    told = [
+        f"{name_text(line['by'])} {how_often(line['hazard_ratio']['estimate'])} here and"
+        f" {how_often(effects[line['by']]['estimate'])} there"
+        for line in lines
+        if line["by"] in effects
+    ]
+    if not told:
+        return ""
+    return tag(
+        "p", "Accounts are counted day by day here, and not adjusted for what they are; what is"
+        " told with the essential processes and the calls compares accounts of like attributes."
+        f" So those that practise it leave: {'; '.join(told)}.", class_="small soft",
+    )  # fmt: skip
+
+
 def _left_out(held: Summary) -> Html | str:
     told = []
     if many := [name_text(name) for name in held["many_values"]]:
@@ -88,7 +105,7 @@ def _example(fooled: Rows) -> Html | str:
     told = (
         f"For example {_cohort(line)} against {line['against']}: the usual chart says they leave"
         f" {how_often(usual)}; counted day by day {right}, and anything from"
-        f" {limits_text(corrected)} times fits the data."
+        f" {how_often_between(corrected['low'], corrected['high'])} fits the data."
     )
     return tag("p", told)
 
@@ -101,9 +118,9 @@ def _forest(lines: Rows) -> Html | str:
         usual, corrected = line["naive"], line["hazard_ratio"]
         marks = [
             Estimate(usual["estimate"] or 1.0, None, None, "dot", "plain hollow",
-                     f"the usual chart: {number(usual['estimate'], 2)}"),
+                     f"the usual chart: {_ratio(usual)}"),
             Estimate(corrected["estimate"], corrected["low"], corrected["high"], "diamond",
-                     "accent", f"corrected: {number(corrected['estimate'], 2)}"),
+                     "accent", f"corrected: {_ratio(corrected)}"),
         ]  # fmt: skip
         rows.append(Row(f"{_cohort(line)} / {line['against']}", marks, line["verdict"]))
     every = [of[end] for line in lines for of in (line["naive"], line["hazard_ratio"])
@@ -119,15 +136,19 @@ def _forest(lines: Rows) -> Html | str:
     return figure(title, both(ranges, rows, axis, title=title, told=told), legend)
 
 
+def _ratio(of: Summary) -> str:
+    return "–" if of["estimate"] is None else f"{of['estimate']:.2f}"
+
+
 def _lines(lines: Rows) -> Html:
     rows = [
         (_cohort(line), name_text(line["against"]),
-         "" if line["naive"] is None else how_often(line["naive"]["estimate"] or 0.0),
-         how_often(line["hazard_ratio"]["estimate"]), limits_text(line["hazard_ratio"]),
+         "" if line["naive"] is None else _ratio(line["naive"]), _ratio(line["hazard_ratio"]),
+         limits_text(line["hazard_ratio"]),
          f"{line['p_holm']:.3f}", line["verdict"])
         for line in lines
     ]  # fmt: skip
-    head = ("Cohort", "Against", "Usual chart: leave", "Corrected: leave", "Times, 95 %",
+    head = ("Cohort", "Against", "Usual chart: times as often", "Corrected: times as often", "95 %",
             "P of all", "Verdict")  # fmt: skip
     return folded(f"All {len(rows)} comparisons", table(head, rows, "Holds: beyond chance once"
                   " corrected for all. May be chance: only by itself. Artefact: the usual chart's"

@@ -13,6 +13,7 @@ from leadsignal.report.success_sections import missing_line
 from leadsignal.report.wording import (
     estimator_words,
     how_often,
+    how_often_between,
     interval_text,
     listed,
     method_words,
@@ -150,7 +151,7 @@ def _compared(of: Summary) -> str:
 def _driver(of: Summary) -> str:
     return (
         f"{_compared(of)}: leave {how_often(of['ratio'])}"
-        f" ({of['low']:.2f} to {of['high']:.2f} times)"
+        f" ({how_often_between(of['low'], of['high'])})"
     )
 
 

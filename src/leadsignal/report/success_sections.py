@@ -10,7 +10,14 @@ from leadsignal.report.bar_charts import Part, Stack, both, stack_key, stacks
 from leadsignal.report.page import Html, day, figure, folded, join, number, section, table, tag
 from leadsignal.report.review_page import name_text
 from leadsignal.report.section_summaries import HOLDS, PERHAPS
-from leadsignal.report.wording import how_often, of_hundred, share_text, span
+from leadsignal.report.wording import (
+    how_often,
+    how_often_between,
+    of_hundred,
+    proof_text,
+    share_text,
+    span,
+)
 
 Summary = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
@@ -150,9 +157,14 @@ def _processes(summary: Summary) -> Html:
     if not processes:
         return tag("p", "No essential process is written down (success.toml).")
     lines = summary["cohorts"]["lines"] if summary["cohorts"] else ()
-    effects = {line["by"]: line for line in lines}
+    by_day = {line["by"]: line for line in lines}
     rows = [
-        (name_text(one["name"]), _definition(one), one["why"], _effect(effects.get(one["name"])))
+        (
+            name_text(one["name"]),
+            _definition(one),
+            one["why"],
+            _effect(summary["effects"].get(one["name"]), by_day.get(one["name"])),
+        )
         for one in processes
     ]
     head = ("Process", "Adopted means", "Why it matters", "Accounts that practise it")
@@ -167,13 +179,22 @@ def _definition(one: Summary) -> str:
     return f"{one['at_least']:g} × {events}{users} in {one['within']} days{again}{due}"
 
 
-def _effect(line: Summary | None) -> str:
-    if line is None:
+def _effect(proven: Summary | None, by_day: Summary | None) -> str:
+    """Return how often those leave that practise a process, and by which estimate.
+
+    What the next steps tell comes first, so that the page has one number for it.
+    """
+    if proven is not None:
+        told = proof_text(proven["text"])
+        return f"{told[:1].upper()}{told[1:]}, among accounts of like attributes"
+    if by_day is None:
         return ""
-    ratio = line["hazard_ratio"]
-    if line["verdict"] not in (HOLDS, PERHAPS):
-        return "no difference is proven"
-    return f"leave {how_often(ratio['estimate'])} ({limits_text(ratio)} times)"
+    ratio = by_day["hazard_ratio"]
+    if by_day["verdict"] not in (HOLDS, PERHAPS):
+        return "No difference is proven"
+    chance = "; may be chance" if by_day["verdict"] == PERHAPS else ""
+    between = how_often_between(ratio["low"], ratio["high"])
+    return f"Leave {how_often(ratio['estimate'])} ({between}), counted day by day{chance}"
 
 
 def _adoption(summary: Summary) -> Html:

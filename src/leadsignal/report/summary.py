@@ -12,6 +12,7 @@ from leadsignal.phrases import share_text
 from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
 from leadsignal.report.wording import by_name, evidence
+from leadsignal.scoring.scores import effect_text
 from leadsignal.study.proportions import Share
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def summarise(
         "backtest": None if backtest is None else _backtest(backtest),
         "calls": None if scores is None else _calls(panel, scores),
         "accounts": None if scores is None else _accounts(panel, scores),
+        "effects": {} if scores is None else _effects(scores),
         **section_summaries(panel, found),
         "missing": {name: reason for name, reason in why.items() if name not in there},
     }
@@ -238,6 +240,14 @@ def _calls(panel: Panel, scores: Scores) -> list[dict[str, Any]]:
     """Return whom to call: the riskiest of the alerted."""
     frame = scores.frame[scores.frame["alert"]].head(MOST_CALLS)
     return _rows(panel, frame)
+
+
+def _effects(scores: Scores) -> dict[str, dict[str, Any]]:
+    """Return, by process, the effect that is told with next steps, in numbers and as text."""
+    return {
+        name: {**effect.to_dict(), "text": effect_text(effect)}
+        for name, effect in scores.effects.items()
+    }
 
 
 def _accounts(panel: Panel, scores: Scores) -> dict[str, Any]:

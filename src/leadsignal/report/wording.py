@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.indicators.declare import Attribute
 from leadsignal.phrases import how_often as how_often
+from leadsignal.phrases import how_often_between as how_often_between
 from leadsignal.phrases import interval_text as interval_text
 from leadsignal.phrases import of_hundred as of_hundred
 from leadsignal.phrases import share_text as share_text
@@ -55,7 +56,7 @@ RESULTS = {
 }  # fmt: skip
 """How distances to a target read, below zero and above."""
 
-_PROOF = re.compile(r"leave ([\d.]+) times as often \(([\d.]+) to ([\d.]+)\)")
+_PROOF = re.compile(r"([^;]+) leave ([\d.]+) times as often \(([\d.]+) to ([\d.]+)\)")
 
 
 def profile_words(panel: Mapping[str, Any]) -> str:
@@ -111,11 +112,8 @@ def proof_text(step: str) -> str:
     found = _PROOF.search(step)
     if found is None:
         return ""
-    ratio, low, high = (float(part) for part in found.groups())
-    return (
-        f"accounts that practise it leave {how_often(ratio)}"
-        f" ({round((1 - high) * 100)} to {round((1 - low) * 100)} %)"
-    )
+    ratio, low, high = (float(part) for part in found.groups()[1:])
+    return f"{found[1].strip()} leave {how_often(ratio)} ({how_often_between(low, high)})"
 
 
 def by_name(indicators: Iterable[Indicator]) -> dict[str, Indicator]:

@@ -380,11 +380,16 @@ def _open(
 def _step(process: Process, state: str, days: int, day: date, effect: Number | None) -> _Step:
     advice = _advice(process, state, day - timedelta(days=days))
     if effect is not None:
-        advice += (
-            f"; accounts that practise it leave {effect.estimate:.2f} times as often"
-            f" ({effect.low:.2f} to {effect.high:.2f})"
-        )
+        advice += f"; {effect_text(effect)}"
     return effect is None, OPEN.index(state), -days, f"{process.name} ({state})", advice
+
+
+def effect_text(effect: Number) -> str:
+    """Return what is proven of those that practise a process, as it is told everywhere."""
+    return (
+        f"accounts that practise it leave {effect.estimate:.2f} times as often"
+        f" ({effect.low:.2f} to {effect.high:.2f})"
+    )
 
 
 def _advice(process: Process, state: str, since: date) -> str:
