@@ -29,6 +29,7 @@ from leadsignal.report.wording import (
     by_name,
     evidence,
     how_often,
+    how_often_between,
     of_hundred,
     proof_text,
     reason_text,
@@ -346,6 +347,65 @@ def test_the_proof_is_read_from_the_step_as_it_is_written(
     told = "accounts that practise it leave 59 % less often (39 to 73 %)"
     assert proof_text(steps[0][1]) == told
     assert proof_text(open_steps(row, (process,), {})[0][1]) == ""
+
+
+def test_a_process_has_one_effect_on_the_page_or_says_why_there_are_two(
+    business_results: Results, business_analysis: ls.SuccessAnalysis
+) -> None:
+    from leadsignal.cohorts.numbers import Number
+
+    panel, backtest, scores, found = business_results
+    effects = {
+        one.name: Number(0.4149, 0.2749, 0.6051, 1e-5) for one in business_analysis.processes
+    }
+    summary = ls.summarise(panel, backtest, replace(scores, effects=effects), found)
+    words = words_of(ls.report_page(summary))
+    told = "ccounts that practise it leave 59 % less often (39 to 73 %)"  # 0.41, 0.27 to 0.61
+    called = {row["open_processes"].partition(" (")[0] for row in summary["calls"]} - {""}
+    assert called
+    assert words.count(f"A{told}, among accounts of like attributes") == len(effects)
+    assert words.count(f": a{told}") == len(called)
+    by_day = {line["by"]: line["hazard_ratio"]["estimate"] for line in summary["cohorts"]["lines"]}
+    for name in effects:
+        here = how_often(by_day[name])
+        assert f"{name.replace('_', ' ')} {here} here and 59 % less often there" in words
+
+    without = ls.summarise(panel, backtest, replace(scores, effects={}), found)
+    assert without["effects"] == {}
+    words = words_of(ls.report_page(without))
+    assert "among accounts of like attributes" not in words
+    holds = [one for one in effects if f"Leave {how_often(by_day[one])} (" in words]
+    assert len(holds) == words.count(", counted day by day") > 0
+
+
+def test_percent_and_ratio_are_of_one_rounding() -> None:
+    for ratio in np.geomspace(0.02, 1.99, 400):
+        shown = float(f"{ratio:.2f}")
+        assert how_often(ratio) == how_often(shown)
+        if shown < 1:
+            assert how_often(ratio) == f"{round(100 - 100 * shown)} % less often"
+    assert how_often_between(0.2749, 0.6051) == "39 to 73 %"
+    assert how_often_between(0.5, None) == "no limit"
+
+
+def test_active_means_one_thing(summary: dict[str, Any], page: str) -> None:
+    panel, accounts = summary["panel"], summary["accounts"]
+    assert panel["active"] == accounts["accounts"] == summary["red"]["active"]
+    assert panel["on_notice"] == accounts["notice_given"] > 0
+    words = words_of(page)
+    assert f"Active accounts {panel['active']} ({panel['on_notice']} more have given" in words
+    assert f"{panel['active']} active accounts, of which" in words
+
+
+def test_the_lead_is_of_those_caught_in_the_report_and_in_the_printout(
+    summary: dict[str, Any], business_results: Results
+) -> None:
+    backtest = business_results[1]
+    told = [line.split() for line in repr(backtest).splitlines() if "beat" not in line]
+    lines = {words[0]: words for words in told}
+    for one in summary["backtest"]["methods"]:
+        lead = one["lead_days_of_caught"]
+        assert lines[one["name"]][-2] == ("–" if lead is None else f"{lead:.0f}")
 
 
 def test_ratios_are_never_told_the_wrong_way_round() -> None:

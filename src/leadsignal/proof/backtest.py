@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.durations import days_in
-from leadsignal.ends.churn import Ends, find_ends
+from leadsignal.ends.churn import UNEXPECTED, Ends, find_ends
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.notebook import shown
 from leadsignal.hazards.blend import ESTIMATORS, Estimator
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 BASELINE = "context"
 HEAD = """\
              {} caught            AUC          alerts  days before  days before
-             in time (95 %)                            right   the end      usage drop"""
+             in time (95 %)                            right   the end      usage drop
+                                                                  (medians of those caught)"""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -88,6 +89,14 @@ class Backtest:
         rows = self.differences
         mine = rows[(rows["method"] == method) & (rows["measure"] == self.headline)]
         return bool(len(mine)) and bool(mine["low"].iloc[0] > 0)
+
+    def caught(self, method: str) -> pd.DataFrame:
+        """Return the churns that decide and were caught in time: the others have no lead."""
+        ends = self.ends
+        mine = (ends["method"] == method) & ends["caught_in_time"].astype(bool)
+        if self.headline.startswith("unexpected"):
+            mine &= ends["verdict"] == UNEXPECTED
+        return ends[mine]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the rows, ready for JSON; what cannot be said is None."""
@@ -137,7 +146,7 @@ class Backtest:
             *self._whose(),
             HEAD.format("unexpected" if self.counts["unexpected"] else "churners  "),
         ]
-        lines += [_line(name, one, self.headline) for name, one in self.methods.items()]
+        lines += [_line(name, one, self) for name, one in self.methods.items()]
         lines += [
             f"{name} does not beat {BASELINE}"
             for name in self.methods
@@ -157,8 +166,10 @@ class Backtest:
 
     def _repr_html_(self) -> str:
         told = "\n".join(repr(self).splitlines()[:2])
-        measures = [self.headline, "alert_precision", "auc", "median_lead_days"]
-        return shown(told, self.to_frame()[measures].round(3).reset_index(), most=None)
+        measures = [self.headline, "alert_precision", "auc"]
+        lead = [self.caught(name)["lead_days"].median() for name in self.methods]
+        frame = self.to_frame()[measures].assign(median_lead_days_of_caught=lead)
+        return shown(told, frame.round(3).reset_index(), most=None)
 
 
 def run_backtest(
@@ -366,11 +377,16 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _line(name: str, one: MethodResult, headline: str) -> str:
-    share, low, high = (getattr(one, headline + part) for part in ("", "_low", "_high"))
+def _line(name: str, one: MethodResult, backtest: Backtest) -> str:
+    share, low, high = (getattr(one, backtest.headline + part) for part in ("", "_low", "_high"))
+    caught = backtest.caught(name)
+    lead, head_start = (_median(caught[column]) for column in ("lead_days", "head_start_days"))
     return (
         f"{name:12s} {share:4.0%} ({low:.0%} to {high:.0%})".ljust(37)
         + f"{one.auc:6.3f} ({one.auc_low:.3f} to {one.auc_high:.3f})"
-        f" {one.alert_precision:6.0%} {one.median_lead_days:10.0f}"
-        f" {one.median_head_start_days:12.0f}"
+        f" {one.alert_precision:6.0%} {lead:>10} {head_start:>12}"
     )
+
+
+def _median(days: pd.Series[Any]) -> str:
+    return f"{days.median():.0f}" if days.notna().any() else "–"

@@ -134,9 +134,8 @@ def _header(summary: Summary) -> Html:
 
 
 def _active(summary: Summary) -> str:
-    told, accounts = number(summary["panel"]["active"]), summary["accounts"]
-    on_notice = accounts["notice_given"] if accounts else 0
-    return f"{told}, {on_notice:,} of them on notice" if on_notice else told
+    told, on_notice = f"{summary['panel']['active']:,}", summary["panel"]["on_notice"]
+    return f"{told} ({on_notice:,} more have given notice)" if on_notice else told
 
 
 def _contents() -> Html:

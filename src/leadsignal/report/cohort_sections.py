@@ -136,6 +136,10 @@ def _forest(lines: Rows) -> Html | str:
     return figure(title, both(ranges, rows, axis, title=title, told=told), legend)
 
 
+def _p(p: float) -> str:
+    return "below 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def _ratio(of: Summary) -> str:
     return "–" if of["estimate"] is None else f"{of['estimate']:.2f}"
 
@@ -145,7 +149,7 @@ def _lines(lines: Rows) -> Html:
         (_cohort(line), name_text(line["against"]),
          "" if line["naive"] is None else _ratio(line["naive"]), _ratio(line["hazard_ratio"]),
          limits_text(line["hazard_ratio"]),
-         f"{line['p_holm']:.3f}", line["verdict"])
+         _p(line["p_holm"]), line["verdict"])
         for line in lines
     ]  # fmt: skip
     head = ("Cohort", "Against", "Usual chart: times as often", "Corrected: times as often", "95 %",

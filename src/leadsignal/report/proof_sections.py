@@ -40,7 +40,10 @@ def audit_section(title: str, summary: Summary) -> Html:
     if audit is None:
         return section("audit", title, missing_line(summary, "audit"), _drivers(summary))
     counts, early = audit["counts"], span(audit["warning_time_days"])
-    told = f"Of {len(audit['indicators'])} indicators {_counted(counts, early, audit['ends'])}."
+    told = (
+        f"Of {len(audit['indicators'])} indicators, all but {profile_words(summary['panel'])},"
+        f" {_counted(counts, early, audit['ends'])}."
+    )
     usage = ""
     if audit["usage_declines"] is False:
         usage = "No decline of usage before the end was found."
@@ -59,7 +62,11 @@ def _counted(counts: Summary, early: str, ends: int) -> str:
         ("leading", "is", f"proven to speak {early} before the end"),
         ("lagging", "speaks", "only near it"),
         ("neither", "says", "nothing that matters"),
-        ("undecided", "cannot", f"be decided with {ends:,} ends"),
+        (
+            "undecided",
+            "cannot",
+            f"be decided with the {ends:,} churned accounts that found a match",
+        ),
     )
     many = {"is": "are", "speaks": "speak", "says": "say"}
     parts = [
@@ -93,9 +100,10 @@ def _health(audit: Summary) -> Html | str:
     if not held or not held["churned"]:
         return ""
     told = (
-        f"Your health score: of {held['churned']:,} churned accounts"
-        f" {held['green_at_warning_time']:,} were green {span(audit['warning_time_days'])} before"
-        f" they were known to leave, {held['green_at_last']:,} still at the last look."
+        f"Your health score: of {held['churned']:,} churned accounts that were customers"
+        f" {span(audit['warning_time_days'])} before they were known to leave,"
+        f" {held['green_at_warning_time']:,} were green then, {held['green_at_last']:,} still at"
+        " the last look."
     )
     if held["false_alarms"] is not None:
         told += (
@@ -177,7 +185,7 @@ def backtest_section(title: str, summary: Summary) -> Html:
               if one["name"] not in ("random", "context") and not one["beats_context"]]  # fmt: skip
     weak = (
         tag("p", tag("b", f"Not proven to beat {profile_words(panel)} alone: "),
-            ", ".join(behind) + ".") if behind else ""
+            "; ".join(behind) + ".") if behind else ""
     )  # fmt: skip
     left = [tag("li", f"{method_words(name, panel)}: left out, {why}")
             for name, why in held["left_out"].items()]  # fmt: skip

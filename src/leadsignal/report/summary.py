@@ -93,9 +93,12 @@ def _capacity(panel: Panel, backtest: Backtest | None, scores: Scores | None) ->
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
+    # Active means the same everywhere: there today, and no notice given.
+    on_notice = int(panel.current()["notice_given"].sum())
     return {
         **{key: value for key, value in panel.to_dict().items() if key != "indicators"},
-        "active": len(panel.current()),
+        "active": len(panel.current()) - on_notice,
+        "on_notice": on_notice,
         "first": panel.frame["snapshot_on"].min() if len(panel.frame) else None,
         "indicators": len(panel.indicators),
         "has_arr": bool(panel.frame["arr"].notna().any()),
@@ -161,7 +164,7 @@ def _catch(backtest: Backtest, scores: Scores | None) -> dict[str, Any]:
     """Return what the alerts catch and how early, of the churns that decide."""
     name, headline = backtest.alerting, backtest.headline
     one = backtest.methods[name]
-    caught = _caught(backtest, name)
+    caught = backtest.caught(name)
     return {
         "method": name,
         "horizon_days": backtest.horizon,
@@ -187,21 +190,12 @@ def _catch(backtest: Backtest, scores: Scores | None) -> dict[str, Any]:
     }
 
 
-def _caught(backtest: Backtest, method: str) -> pd.DataFrame:
-    """Return the ends that decide and were caught in time: the others have no lead to speak of."""
-    ends = backtest.ends
-    mine = (ends["method"] == method) & ends["caught_in_time"].astype(bool)
-    if backtest.headline.startswith("unexpected"):
-        mine &= ends["verdict"] == UNEXPECTED
-    return ends[mine]
-
-
 def _backtest(backtest: Backtest) -> dict[str, Any]:
     told = backtest.to_dict()
     headline = backtest.headline
     methods = []
     for name, one in told["models"].items():
-        caught = _caught(backtest, name)
+        caught = backtest.caught(name)
         methods.append(
             {
                 "name": name,
