@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 WIDTHS = {"phone": 375, "laptop": 1280, "wall": 2560}
+PATIENCE = 600_000
+"""Milliseconds until a browser is given up: far more than a busy machine needs."""
 OPEN_ALL = "document.querySelectorAll('details').forEach(held => held.open = true)"
 
 
@@ -51,10 +53,17 @@ def chromium() -> str | None:
     return given or next((found for found in map(shutil.which, names) if found), None)
 
 
+def open_page(of: Any, **options: Any) -> Any:
+    """Open a page of a browser or a context, with patience."""
+    page = of.new_page(**options)
+    page.set_default_timeout(PATIENCE)
+    return page
+
+
 @contextmanager
 def visit(browser: Any, file: Path, width: int, scheme: str) -> Iterator[Visit]:
     """Open a file, with every fold open, and listen from the start."""
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = open_page(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
     visited = Visit(page)
     page.on("console", lambda message: visited.said.append(message.text))
     page.on("pageerror", lambda error: visited.said.append(str(error)))
@@ -74,7 +83,7 @@ def axe_violations(browser: Any, file: Path, width: int, scheme: str) -> list[tu
     context = browser.new_context(
         bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 900}
     )
-    page = context.new_page()
+    page = open_page(context)
     page.goto(file.as_uri())
     page.evaluate(OPEN_ALL)
     violations = axe.Axe().run(page).response["violations"]

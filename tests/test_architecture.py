@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "leadsignal"
@@ -111,3 +112,16 @@ def test_what_type_checkers_read_is_what_is_imported() -> None:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_ROOMS"
     )
     assert told == {name: room for room, names in rooms.items() for name in names}
+
+
+TIME_LIMIT = re.compile(r"(?<!startup_)timeout=\s*\d|@settings\((?![^)]*deadline=None)")
+
+
+def test_no_test_has_a_time_limit_that_a_busy_machine_would_miss() -> None:
+    limits = [
+        f"{file.name}: {found.group()}"
+        for file in Path(__file__).parent.rglob("*.py")
+        for found in TIME_LIMIT.finditer(file.read_text(encoding="utf-8"))
+        if file != Path(__file__)
+    ]
+    assert limits == []

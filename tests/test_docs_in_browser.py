@@ -42,7 +42,7 @@ def test_the_search_works_in_pages_opened_as_files(browser: Any, site: Path) -> 
         page.locator(".md-search__button").first.click()
         page.get_by_role("combobox", name="Search").wait_for()
         page.keyboard.type("immortal", delay=60)
-        page.get_by_text("Sort accounts by what they ever did").first.wait_for(timeout=20_000)
+        page.get_by_text("Sort accounts by what they ever did").first.wait_for()
         visited.is_silent(1280)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import leadsignal as ls
-from in_browser import WIDTHS, axe_violations, visit
+from in_browser import WIDTHS, axe_violations, open_page, visit
 
 ATTACK = '<script>alert("x")</script>'
 Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]
@@ -54,7 +54,7 @@ def test_all_accounts_are_there_without_a_script(
     browser: Any, report: Path, business_results: Results
 ) -> None:
     context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
+    page = open_page(context)
     page.goto(report.as_uri())
     assert page.locator("#account-list tbody tr:visible").count() == len(business_results[2].frame)
     assert not page.locator("#account-tools").is_visible()
@@ -66,7 +66,7 @@ def test_the_list_filters_and_sorts_by_keyboard(
     browser: Any, report: Path, business_results: Results
 ) -> None:
     frame = business_results[2].frame
-    page = browser.new_page()
+    page = open_page(browser)
     page.goto(report.as_uri())
     everyone = rows(page)
     assert len(everyone) == min(50, len(frame))
@@ -92,7 +92,7 @@ def test_the_list_filters_and_sorts_by_keyboard(
 
 
 def test_sorting_by_revenue_sorts_numbers(browser: Any, report: Path) -> None:
-    page = browser.new_page()
+    page = open_page(browser)
     page.goto(report.as_uri())
     page.locator("#account-order").select_option(label="Revenue at risk")
     cells = page.locator("#account-list tbody tr:visible td:nth-child(3)").all()
@@ -103,7 +103,7 @@ def test_sorting_by_revenue_sorts_numbers(browser: Any, report: Path) -> None:
 
 
 def test_more_are_shown_when_asked(browser: Any, report: Path, business_results: Results) -> None:
-    page = browser.new_page()
+    page = open_page(browser)
     page.goto(report.as_uri())
     before = len(rows(page))
     page.locator("#account-more").click()
@@ -112,7 +112,7 @@ def test_more_are_shown_when_asked(browser: Any, report: Path, business_results:
 
 
 def test_it_prints_on_a_few_sheets_and_the_first_screen_on_one(browser: Any, report: Path) -> None:
-    page = browser.new_page()
+    page = open_page(browser)
     page.goto(report.as_uri())
     printed = page.pdf(prefer_css_page_size=True)
     sheets = printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ")

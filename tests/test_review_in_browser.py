@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from in_browser import WIDTHS, axe_violations, visit
+from in_browser import WIDTHS, axe_violations, open_page, visit
 
 A4_POINTS = (595, 842)
 
@@ -83,7 +83,7 @@ def test_axe_finds_nothing(browser: Any, page_file: Path, scheme: str) -> None:
 
 
 def test_a_crowded_account_prints_on_one_sheet(browser: Any, page_file: Path) -> None:
-    page = browser.new_page()
+    page = open_page(browser)
     page.goto(page_file.as_uri())
     printed = page.pdf(prefer_css_page_size=True)
     assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") == 1
@@ -93,7 +93,7 @@ def test_a_crowded_account_prints_on_one_sheet(browser: Any, page_file: Path) ->
 
 
 def test_everything_folded_can_be_opened_by_keyboard(browser: Any, page_file: Path) -> None:
-    page = browser.new_page()
+    page = open_page(browser)
     page.goto(page_file.as_uri())
     opened = page.locator("details").first
     opened.locator("summary").focus()
