@@ -381,13 +381,19 @@ kind(
 )
 kind(
     "before the start",
-    add("behaviors.csv", "A3,2023-02-28,close,u1,1\n"),
+    together(
+        add("behaviors.csv", "A3,2023-02-28,close,u1,1\n"),
+        add("leadsignal.toml", '[tables.behaviors]\noutside = "fault"\n'),
+    ),
     r"behaviors\.csv:7: occurred_at: lies before the account's start \(given: '2023-02-28'\)"
     r".*A3 starts on 2023-03-01",
 )
 kind(
     "after the end",
-    add("behaviors.csv", "A2,2023-08-02,close,u1,1\n"),
+    together(
+        add("behaviors.csv", "A2,2023-08-02,close,u1,1\n"),
+        add("leadsignal.toml", '[tables.behaviors]\noutside = "fault"\n'),
+    ),
     r"behaviors\.csv:7: occurred_at: lies after the account's end \(given: '2023-08-02'\)"
     r".*A2 ends on 2023-08-01",
 )

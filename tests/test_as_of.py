@@ -197,8 +197,8 @@ def test_an_end_and_its_reason_are_known_the_day_after() -> None:
             "end_reason": ["price"],
         }
     )
-    tables = read_tables({"accounts": accounts})
-    assert tables.as_of_date == date(2023, 6, 2)
+    assert read_tables({"accounts": accounts}).as_of_date == date(2023, 4, 2)  # known then
+    tables = read_tables({"accounts": accounts}, as_of="2023-06-02")
     seen = {t: tables.as_of(t).frame("accounts").iloc[0] for t in ("2023-04-01", "2023-04-02")}
     assert pd.isna(seen["2023-04-01"]["end_known_on"])
     assert seen["2023-04-02"]["end_known_on"] == pd.Timestamp("2023-04-01")

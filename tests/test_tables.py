@@ -36,7 +36,7 @@ def test_a_folder(tmp_path: Path) -> None:
     write_good(tmp_path)
     tables = read_tables(tmp_path)
     assert tables.names == ("accounts", "behaviors", "tickets", "commitments")
-    assert tables.as_of_date == date(2023, 5, 6)
+    assert tables.as_of_date == date(2023, 8, 2)  # the day after the last end
     assert tables.attributes == {"segment": "text"}
     assert tables.coverage["behaviors"] == Coverage(5, date(2023, 1, 5), None)
     assert tables.coverage["accounts"] == Coverage(3, None, None)
@@ -185,15 +185,7 @@ def test_faults_in_parts_name_the_part(tmp_path: Path) -> None:
     with pytest.raises(TablesError) as caught:
         read_tables(tmp_path)
     places = [(fault.file, fault.line, fault.value) for fault in caught.value.faults]
-    assert places == [
-        ("usage/a.csv", 3, "x"),
-        ("usage/b.csv", 2, "2023-02-01"),
-        ("usage/b.csv", 3, "y"),
-    ] or sorted(places) == [
-        ("usage/a.csv", 3, "x"),
-        ("usage/b.csv", 2, "2023-02-01"),
-        ("usage/b.csv", 3, "y"),
-    ]
+    assert places == [("usage/a.csv", 3, "x"), ("usage/b.csv", 3, "y")]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -414,8 +406,9 @@ def test_attributes_that_give_ends_away() -> None:
     )
     names = ["seats", "status", "score", "segment", "serial"]
     told = warnings_of({"accounts": accounts}, attributes=names)
-    assert [text.split("'")[1] for text in told if "attribute" in text] == names[:3]
-    assert "'seats' is empty or zero for 100% of ended accounts and 0% of the others" in told[0]
+    leaks = [text for text in told if "attribute" in text]
+    assert [text.split("'")[1] for text in leaks] == names[:3]
+    assert "'seats' is empty or zero for 100% of ended accounts and 0% of the others" in leaks[0]
 
 
 def test_columns_that_may_be_meant() -> None:

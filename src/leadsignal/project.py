@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from leadsignal.errors import Fault, OptionError, ProjectError
 from leadsignal.schema import BY_NAME, TABLES
@@ -31,6 +31,7 @@ ANALYSIS_FILE = "success.toml"
 KINDS = ("number", "text")
 Engine = Literal["duckdb", "spark"]
 ENGINES: tuple[Engine, ...] = ("duckdb", "spark")
+Outside = Literal["exclude", "fault"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class TableSource:
     ``spelling`` says how its texts write dates, numbers and nothing.
     In a database, the rows are those of ``table`` (its name in parts, as schema and table) or of
     ``query``, in the source named ``source``; a ``path`` with a source starts from its URL.
+    ``outside`` says whether rows of known accounts before their start or after their end are
+    left out and counted, or faults.
     """
 
     path: str | None = None
@@ -73,6 +76,7 @@ class TableSource:
     delimiter: str | None = None
     encoding: str | None = None
     spelling: Spelling = AS_WE_WRITE
+    outside: Outside = "exclude"
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,12 @@ def _engine(value: object) -> str:
     return str(value)
 
 
+def _outside(value: object) -> str:
+    if value not in get_args(Outside):
+        raise OptionError("is not allowed", one_of(get_args(Outside), str(value)))
+    return str(value)
+
+
 def _analysis(value: object) -> Path:
     return Path(value if isinstance(value, Path) else a_text(value))
 
@@ -220,6 +230,7 @@ _TABLE: dict[str, Callable[[Any], Any]] = {
     "complete_through": a_day,
     "delimiter": _delimiter,
     "encoding": _encoding,
+    "outside": _outside,
 }
 _SPELLING: dict[str, Callable[[Any], Any]] = {
     "dates": a_date_order,

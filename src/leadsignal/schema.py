@@ -30,6 +30,11 @@ class Column:
     allowed: tuple[str, ...] = ()
     minimum: float | None = None
 
+    @property
+    def is_money(self) -> bool:
+        """Whether these are amounts of money: all of a table must be in one currency."""
+        return self.kind == "decimal" and self.decimals == 2
+
 
 @dataclass(frozen=True)
 class SecondDate:

@@ -17,6 +17,7 @@ from leadsignal.intake.beside import read_beside
 from leadsignal.intake.cells import sql_type
 from leadsignal.intake.dialect import Dialect, DuckDB
 from leadsignal.intake.door import AttributeKind, Door
+from leadsignal.intake.hidden import hidden_rows
 from leadsignal.intake.loading import Loaded, with_options
 from leadsignal.intake.notices import Notice, find_notices
 from leadsignal.intake.store import Store
@@ -140,6 +141,19 @@ class Tables:
         """For each table, the rows visible and the days between which it is complete."""
         return {name: self._coverage(name) for name in self.names}
 
+    @cached_property
+    def hidden(self) -> tuple[Notice, ...]:
+        """What is not known yet at ``as_of_date``: accounts, ends and rows, counted by table."""
+        return tuple(
+            Notice(name, message)
+            for name in self.names
+            for message in hidden_rows(self._store.query, self._table(name), self.as_of_date)
+        )
+
+    def told_hidden(self) -> str:
+        """Return in one line what ``hidden`` holds; empty where nothing is hidden."""
+        return f"hidden: {'; '.join(map(str, self.hidden))}" if self.hidden else ""
+
     def _coverage(self, name: str) -> Coverage:
         rows = self._store.query(f"SELECT count(*) FROM ({self.sql(name)})")[0][0]
         source = self.project.tables.get(name)
@@ -205,7 +219,7 @@ class Tables:
             since = f", complete from {held.complete_from}" if held.complete_from else ""
             until = f" through {held.complete_through}" if held.complete_through else ""
             lines.append(f"{name}: {held.rows:,} rows{since}{until}")
-        return "\n  ".join(lines)
+        return "\n  ".join([*lines, *([self.told_hidden()] if self.hidden else [])])
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -214,7 +228,10 @@ class Tables:
             for name, held in self.coverage.items()
         )
         head = "<tr><th>table</th><th>rows</th><th>complete from</th><th>through</th></tr>"
-        return f"<table><caption>Tables as of {self.as_of_date}</caption>{head}{rows}</table>"
+        told = html.escape(self.told_hidden())
+        below = f"<tfoot><tr><td colspan=4>{told}</td></tr></tfoot>" if told else ""
+        title = f"<caption>Tables as of {self.as_of_date}</caption>"
+        return f"<table>{title}{head}{rows}{below}</table>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return rows, warnings and what was dropped, ready for JSON."""

@@ -56,12 +56,14 @@ def read_options(options: argparse.Namespace) -> Project:
 
 
 def read_given_tables(options: argparse.Namespace, project: Project) -> Tables:
-    """Read the tables, and say on stderr what as_of is and what was dropped."""
+    """Read the tables, and say on stderr what as_of is, what it hides and what was dropped."""
     from leadsignal.tables import read_tables
 
     tables = read_tables(options.project, project=project, drop_bad_rows=options.drop_bad_rows)
     if not options.quiet:
         print(f"as of {tables.as_of_date}", file=sys.stderr)
+        if told := tables.told_hidden():
+            print(told, file=sys.stderr)
         for fault in tables.dropped:
             print(f"dropped {fault}", file=sys.stderr)
         for table, rows in tables.dropped_rows.items():

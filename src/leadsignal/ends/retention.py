@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,20 @@ MOVES = ("new_arr", "expansion_arr", "reduction_arr", "churned_arr", "other_ende
 class Retention:
     """One row a cohort and calendar quarter, from the first quarter in which it was there.
 
+    A quarter begins with the accounts and the ARR of the last day before it, and ends with those
+    of its own last day; what happens on its first day (a start, an end, a change) is its own.
     Of the accounts there when the quarter begins: ``logo`` is the share still there when it ends;
     ``gross`` their ARR then, none counted above what it was at the beginning, over their ARR at
     the beginning; ``net`` their ARR then over the same. Movements: ``opening_arr`` + ``new_arr`` +
     ``expansion_arr`` − ``reduction_arr`` − ``churned_arr`` − ``other_ended_arr`` =
     ``closing_arr``, which is the next quarter's opening. Expansion and reduction are net by
     account over the quarter; new accounts count as new with their ARR when the quarter ends;
-    ``came_and_went`` counts those that did both inside it. ARR is blank without ``arr``.
+    ``came_and_went`` counts those that did both inside it.
+
+    Sums of ARR are of the accounts whose ARR is known (``arr_known`` of ``accounts``,
+    ``left_arr_known`` of those that left); where it is not known of all, ``gross`` and ``net`` are
+    blank, and so is all ARR without ``arr``. Accounts are dated by the start and end of the
+    contract, whenever the end became known.
     """
 
     frame: pd.DataFrame
@@ -58,14 +66,34 @@ class Retention:
         last = self.total().tail(4)
         lines = [f"Retention by {self.by}, quarter by quarter; over all, the last quarters:"]
         lines += [
-            f"  {row.quarter}: {row.accounts:,.0f} accounts, logo {row.logo:.1%}, gross"
-            f" {row.gross:.1%}, net {row.net:.1%}"
+            f"  {row.quarter}: {row.accounts:,.0f} accounts, logo {_share(row.logo)}, gross"
+            f" {_share(row.gross)}, net {_share(row.net)}"
             for row in last.itertuples()
         ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        return str(self.total().round(3).to_html(index=False))
+        told = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return str(self.total().round(3).to_html(index=False, na_rep="")) + told
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What ARR is not known, in words: of the last quarter in which some is missing."""
+        total = self.total()
+        missing = total[total["arr_known"] < total["accounts"]]
+        if not len(missing) or not total["arr_known"].any():
+            return ()
+        row = missing.iloc[-1]
+        left = row["accounts"] - row["stayed"]
+        return (
+            f"ARR is known for {row['arr_known']:,.0f} of {row['accounts']:,.0f} accounts,"
+            f" {row['left_arr_known']:,.0f} of {left:,.0f} that left ({row['quarter']}):"
+            f" gross and net are blank in {len(missing)} of {len(total)} quarters",
+        )
+
+
+def _share(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.1%}"
 
 
 def retention_table(tables: Tables, *, by: str = START) -> Retention:
@@ -73,7 +101,7 @@ def retention_table(tables: Tables, *, by: str = START) -> Retention:
 
     ``by`` is "start_quarter" (the quarter in which an account started) or a declared attribute.
     An account is there on [started_on, ended_on); its ARR on a day is ``arr`` at the start and the
-    changes before that day. Quarters before ``accounts.complete_from`` are left out. Raises
+    changes up to that day. Quarters before ``accounts.complete_from`` are left out. Raises
     OptionError for a cohort that is not there, or where no quarter is whole.
 
     >>> import leadsignal as ls
@@ -116,7 +144,7 @@ def _quarters(tables: Tables, accounts: pd.DataFrame) -> list[pd.Period]:
 
 
 def _arr_on(tables: Tables, accounts: pd.DataFrame, quarters: list[Any]) -> Any:
-    """Return ARR by account and quarter's first midnight, shape (accounts, quarters)."""
+    """Return ARR by account on the last day before each quarter, shape (accounts, quarters)."""
     import pandas as pd
 
     arr = np.repeat(accounts["arr"].to_numpy(dtype=float)[:, None], len(quarters), axis=1)
@@ -138,9 +166,8 @@ def _quarter(
 
     begin, end = quarter.start_time, (quarter + 1).start_time
     started, ended = accounts["started_on"], accounts["ended_on"]
-    gone_by = ended.notna() & (ended <= end)
-    here = ((started < begin) & ~(ended <= begin)).to_numpy()
-    later = ((started < end) & ~gone_by).to_numpy()
+    here = ((started < begin) & ~(ended < begin)).to_numpy()
+    later = ((started < end) & ~(ended < end)).to_numpy()
     came = ((started >= begin) & (started < end)).to_numpy()
     churns = ~accounts["end_reason"].isin(tables.project.not_churn).to_numpy()
     gone, stayed = here & ~later, here & later
@@ -151,6 +178,8 @@ def _quarter(
         "other_ended": gone & ~churns,
         "new": came & later,
         "came_and_went": came & ~later,
+        "arr_known": here & ~np.isnan(opening),
+        "left_arr_known": gone & ~np.isnan(opening),
         "opening_arr": np.where(here, opening, 0.0),
         "new_arr": np.where(came & later, closing, 0.0),
         "expansion_arr": np.where(stayed, np.maximum(closing - opening, 0.0), 0.0),
@@ -167,9 +196,10 @@ def _quarter(
 
 
 def _with_shares(sums: pd.DataFrame) -> pd.DataFrame:
-    """Add logo, gross and net retention; blank where no account was there at the beginning."""
+    """Add logo, gross and net retention; blank where nobody was there, or some ARR is unknown."""
     there = sums["accounts"].where(sums["accounts"] > 0)
-    opening = sums["opening_arr"].where(sums["opening_arr"] > 0)
+    known = (sums["opening_arr"] > 0) & (sums["arr_known"] == sums["accounts"])
+    opening = sums["opening_arr"].where(known)
     lost = sums["churned_arr"] + sums["other_ended_arr"] + sums["reduction_arr"]
     return sums.assign(
         logo=sums["stayed"] / there,

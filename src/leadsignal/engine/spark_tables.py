@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.errors import Fault, TablesError
 from leadsignal.files.notebook import shown
 from leadsignal.intake.cells import FIRST_DAY, LAST_DAY, sql_type
+from leadsignal.intake.checks import outside_life, outside_told
 from leadsignal.intake.dialect import Spark
-from leadsignal.intake.door import AttributeKind, settled
+from leadsignal.intake.door import AttributeKind, day_of_the_run, fact_days, settled
 from leadsignal.intake.loading import Loaded, match_columns, with_options
+from leadsignal.intake.notices import Notice
 from leadsignal.project import Project, TableSource
 from leadsignal.schema import BY_NAME, TABLES, Column
 from leadsignal.settings.toml_files import a_day, one_of
@@ -59,6 +61,7 @@ class SparkTables:
     as_of_date: date
     names: tuple[str, ...]
     attributes: Mapping[str, AttributeKind]
+    warnings: tuple[Notice, ...]
     _loaded: Mapping[str, Loaded]
     _frames: Mapping[str, DataFrame]
 
@@ -122,13 +125,16 @@ def read_spark_tables(
         raise TablesError(faults, {})
     loaded = {name: held for name, (held, _, _) in taken.items()}
     rows = {name: frame for name, (_, frame, _) in taken.items()}
-    found = [fault for name in loaded for fault in _faults(loaded[name], rows)]
+    found = [fault for name in loaded for fault in _faults(project, loaded[name], rows)]
     if found:
         raise TablesError(found, {})
+    warnings = [
+        notice for name in loaded for notice in _leave_out_outside(project, loaded[name], rows)
+    ]
     settled_rows = {name: rows[name].selectExpr(*settled(loaded[name], SPARK)) for name in rows}
-    day = project.as_of or _day_after_the_latest(loaded, rows)
+    day = project.as_of or _day_after_the_latest(loaded, rows, project)
     kinds = _attribute_kinds(project, dict(frames["accounts"].dtypes))
-    return SparkTables(project, day, tuple(loaded), kinds, loaded, settled_rows)
+    return SparkTables(project, day, tuple(loaded), kinds, tuple(warnings), loaded, settled_rows)
 
 
 def _misnamed(frames: Mapping[str, Any]) -> list[Fault]:
@@ -204,31 +210,57 @@ def _rules(loaded: Loaded) -> Iterator[Rule]:
             yield Rule(later, before, f"lies before {earlier}", "Correct one of the two dates.")
 
 
-def _account_rules(loaded: Loaded) -> Iterator[Rule]:
-    time = f"t.{loaded.table.time}"
+def _account_rules(loaded: Loaded, outside_is_fault: bool) -> Iterator[Rule]:
     unknown = "t.account_id IS NOT NULL AND a.account_id IS NULL"
     yield Rule("account_id", unknown, "no such account in accounts", "Add it, or correct the id.")
-    early, late = f"{time} < a.started_on", f"{time} > a.ended_on AND a.ended_on >= a.started_on"
+    if not outside_is_fault:
+        return
+    early, late = outside_life(loaded.table.time)
     remedy = "Correct the date, or the account's."
     yield Rule(loaded.table.time, early, "lies before the account's start", remedy)
     yield Rule(loaded.table.time, late, "lies after the account's end", remedy)
 
 
-def _faults(loaded: Loaded, rows: Mapping[str, DataFrame]) -> Iterator[Fault]:
+def _faults(project: Project, loaded: Loaded, rows: Mapping[str, DataFrame]) -> Iterator[Fault]:
     """Yield what is wrong with a table's rows, and with how many."""
     name, frame, rules = loaded.table.name, rows[loaded.table.name].alias("t"), [*_rules(loaded)]
     if name != "accounts":
-        from pyspark.sql.functions import col
-
-        rules += _account_rules(loaded)
-        accounts = _newest_accounts(rows["accounts"]).alias("a")
-        frame = frame.join(accounts, col("t.account_id") == col("a.account_id"), "left")
+        rules += _account_rules(loaded, _outside(project, name) == "fault")
+        frame = _with_accounts(loaded, rows)
     counts = frame.selectExpr(*[f"count_if({rule.condition})" for rule in rules]).collect()[0]
     for rule, count in zip(rules, counts, strict=True):
         if count:
             problem = f"{count:,} rows: {rule.problem}"
             yield Fault(None, name, None, rule.column, None, problem, rule.remedy)
     yield from _repeats(loaded, rows[name])
+
+
+def _outside(project: Project, table: str) -> str:
+    return project.tables.get(table, TableSource()).outside
+
+
+def _with_accounts(loaded: Loaded, rows: Mapping[str, DataFrame]) -> DataFrame:
+    """Return a table ``t`` beside the account ``a`` of each row, where there is one."""
+    from pyspark.sql.functions import col
+
+    accounts = _newest_accounts(rows["accounts"]).alias("a")
+    same = col("t.account_id") == col("a.account_id")
+    return rows[loaded.table.name].alias("t").join(accounts, same, "left")
+
+
+def _leave_out_outside(
+    project: Project, loaded: Loaded, rows: dict[str, DataFrame]
+) -> Iterator[Notice]:
+    """Take rows outside their account's life out of ``rows``, and yield how many."""
+    name = loaded.table.name
+    if name == "accounts" or _outside(project, name) != "exclude":
+        return
+    early, late = outside_life(loaded.table.time)
+    joined = _with_accounts(loaded, rows)
+    before, after = joined.selectExpr(f"count_if({early})", f"count_if({late})").collect()[0]
+    if before or after:
+        rows[name] = joined.where(f"NOT coalesce({early} OR {late}, false)").select("t.*")
+        yield Notice(name, outside_told(name, before, after))
 
 
 def _newest_accounts(accounts: DataFrame) -> DataFrame:
@@ -265,20 +297,23 @@ def _repeats(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
         yield from fault("account_id", again, "rows are repeated", "Keep one of each.")
 
 
-def _day_after_the_latest(loaded: Mapping[str, Loaded], rows: Mapping[str, DataFrame]) -> date:
-    """Return the day after the latest event record; with accounts only, after their dates."""
-    times = {
-        name: [held.table.time, *(["recorded_at"] if "recorded_at" in held.columns else [])]
-        for name, held in loaded.items()
-        if name != "accounts"
-    } or {"accounts": [c for c in ("started_on", "ended_on") if c in loaded["accounts"].columns]}
-    days = [
-        day
-        for name, columns in times.items()
-        for day in rows[name].selectExpr(*[f"CAST(max({c}) AS DATE)" for c in columns]).collect()[0]
-        if day is not None
-    ]
-    return max(days) + timedelta(days=1) if days else date.max
+def _day_after_the_latest(
+    loaded: Mapping[str, Loaded], rows: Mapping[str, DataFrame], project: Project
+) -> date:
+    """Return the day after the latest fact of any table, as `read_tables` takes it."""
+    for today in (day_of_the_run(project), date.max):
+        days = [
+            day
+            for name, held in loaded.items()
+            for day in rows[name]
+            .selectExpr(*[f"max({day})" for day in fact_days(held, today)])
+            .collect()[0]
+            if day is not None
+        ]
+        if days:
+            latest: date = max(days)
+            return latest + timedelta(days=1)
+    return date.max
 
 
 def _unknown_attributes(

@@ -9,7 +9,7 @@ from leadsignal.errors import TablesError
 from leadsignal.intake.checks import check_rows
 from leadsignal.intake.loading import Intake, Loaded
 from leadsignal.intake.store import Store
-from leadsignal.project import Project
+from leadsignal.project import Project, TableSource
 from leadsignal.schema import Table
 from leadsignal.sources.frames import open_frame
 from leadsignal.sources.parts import Part, UnreadableError, quoted
@@ -29,7 +29,8 @@ def read_beside(
         part = open_frame(table.name, frame)
     except UnreadableError as error:
         raise TablesError([error.fault]) from None
-    intake = Intake(project, store, {"accounts": accounts})
+    strict = {**project.tables, table.name: TableSource(outside="fault")}
+    intake = Intake(replace(project, tables=strict), store, {"accounts": accounts})
     try:
         return _read(intake, _without_gaps(table, part), part)
     finally:

@@ -16,7 +16,9 @@ DAY = r"\d{4}-\d{2}-\d{2}"
 LOOKS_LIKE_DATE = rf"({DAY}|{TIME_OF_DAY}({OFFSET})?)"
 DIGITS = {"YYYY": r"(\d{4})", "MM": r"(\d{1,2})", "DD": r"(\d{1,2})"}
 TIME_AFTER = r"(?:[T ]+(\d{1,2})(:\d{2}.*))?"
-CURRENCY = r"(?:[$€£¥]|[A-Z]{3})?"
+CURRENCY_SIGN = r"[$€£¥]|[A-Z]{3}"
+CURRENCY = rf"(?:{CURRENCY_SIGN})?"
+SIGNS = {"$": "USD", "€": "EUR", "£": "GBP"}
 SPACE = "[ \u00a0\u202f]?"
 GROUPED_BY = "' \u00a0\u202f"
 """What groups digits besides the one of point and comma that is not before decimals."""
@@ -32,12 +34,14 @@ class Reading:
     """SQL that reads one column.
 
     ``value`` is the typed value; ``given`` the text of a cell that could not be read, else NULL;
-    ``has_offset`` whether a time came with an offset, NULL for an empty cell.
+    ``has_offset`` whether a time came with an offset, NULL for an empty cell; ``currency`` the
+    currency that was written with an amount, NULL where none was.
     """
 
     value: str
     given: str | None = None
     has_offset: str | None = None
+    currency: str | None = None
 
 
 def sql_type(column: Column) -> str:
@@ -73,7 +77,19 @@ def _spelt(column: Column, text: str, zone: str, spelling: Spelling) -> Reading 
     dated = column.kind in ("day", "moment")
     ours = _dated(filled, spelling) if dated else numbered(filled, spelling)
     reading = _read(column, ours, "VARCHAR", zone)
-    return reading and replace(reading, given=_refused(filled, reading.value))
+    amount = column.kind == "decimal" and spelling.decimal is not None
+    return reading and replace(
+        reading,
+        given=_refused(filled, reading.value),
+        currency=_currency_in(filled) if amount else None,
+    )
+
+
+def _currency_in(text: str) -> str:
+    """SQL: the currency that stands in a cell, by its three letters where its sign is of one."""
+    found = f"regexp_extract({text}, {literal(CURRENCY_SIGN)})"
+    named = " ".join(f"WHEN {literal(sign)} THEN {literal(n)}" for sign, n in SIGNS.items())
+    return f"CASE {found} {named} ELSE nullif({found}, '') END"
 
 
 def as_attribute(reading: Reading, spelling: Spelling) -> Reading:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from leadsignal.errors import Fault
 from leadsignal.intake.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE, numbered
 from leadsignal.intake.loading import Intake, Loaded
-from leadsignal.intake.store import GIVEN, HAS_OFFSET
+from leadsignal.intake.store import CURRENCY_OF, GIVEN, HAS_OFFSET
 from leadsignal.schema import BY_NAME, Column
 from leadsignal.settings.toml_files import near
 from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted
 
 ACCOUNTS_NOW = "accounts_now"
+MOST_LISTED = 4
 MOST_SHOWN = 40
 """So many characters of a cell are shown: enough to find it."""
 
@@ -46,7 +47,7 @@ def check_rows(
     if loaded.table.name == "accounts":
         _create_accounts_now(intake, loaded)
     checks = [*_cell_checks(intake, loaded), *_order_checks(loaded)]
-    checks += _account_checks(loaded, lost) if "accounts" in intake.loaded else []
+    checks += _account_checks(intake, loaded, lost) if "accounts" in intake.loaded else []
     counts = _counts(intake, loaded, checks)
     for check, count in zip(checks, counts, strict=True):
         if count:
@@ -143,6 +144,8 @@ def _cell_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
         elif column.kind not in ("id", "text"):
             yield from _number_checks(intake, loaded, column)
         yield from _rule_checks(column)
+        if column.is_money:
+            yield from _currency_checks(intake, loaded, column)
     yield from _attribute_checks(intake, loaded)
 
 
@@ -236,6 +239,30 @@ def _number_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
         yield Check(column.name, f"{given} IS NOT NULL AND {number}", "is too large", remedy, given)
 
 
+def _currency_checks(intake: Intake, loaded: Loaded, amount: Column) -> Iterator[Check]:
+    """Amounts in several currencies, which would be summed: the fewer are at fault."""
+    ways = [(amount.name, f"t.{quoted(CURRENCY_OF + amount.name)}")]
+    if loaded.currency:
+        ways.append((loaded.currency, f"upper(nullif(trim(t.{quoted(loaded.currency)}), ''))"))
+    for column, currency in ways:
+        held = f"{currency} IS NOT NULL AND t.{quoted(amount.name)} IS NOT NULL"
+        found = intake.store.query(
+            f"SELECT {currency}, count(*) AS n FROM {loaded.table.name} t WHERE {held} "
+            "GROUP BY 1 ORDER BY n DESC, 1"
+        )
+        if len(found) > 1:
+            listed = ", ".join(f"{name} in {count:,} rows" for name, count in found[:MOST_LISTED])
+            yield Check(
+                column,
+                f"{held} AND {currency} <> {literal(found[0][0])}",
+                f"amounts are in {len(found)} currencies ({listed}), and {amount.name} is summed",
+                f"Convert all to one currency before the export; if {amount.name} is converted "
+                "already, take the currencies out",
+                currency,
+                told="NULL",
+            )
+
+
 def _rule_checks(column: Column) -> Iterator[Check]:
     cell = f"t.{quoted(column.name)}"
     if column.required:
@@ -280,10 +307,9 @@ def _order_checks(loaded: Loaded) -> Iterator[Check]:
             )
 
 
-def _account_checks(loaded: Loaded, lost: frozenset[str]) -> Iterator[Check]:
+def _account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Iterator[Check]:
     if loaded.table.name == "accounts":
         return
-    time = f"t.{loaded.table.time}"
     gone = f"t.account_id IN ({', '.join(map(literal, sorted(lost)))})" if lost else "false"
     yield Check(
         "account_id",
@@ -298,16 +324,19 @@ def _account_checks(loaded: Loaded, lost: frozenset[str]) -> Iterator[Check]:
         "Add the account, or correct the id",
         told=_near_account(),
     )
+    if intake.source(loaded.table.name).outside == "exclude":
+        return
+    early, late = outside_life(loaded.table.time)
     yield Check(
         loaded.table.time,
-        f"{time} < a.started_on",
+        early,
         "lies before the account's start",
         "Correct the date, or the account's started_on",
         told="concat('account ', t.account_id, ' starts on ', a.started_on)",
     )
     yield Check(
         loaded.table.time,
-        f"{time} > a.ended_on AND a.ended_on >= a.started_on",
+        late,
         "lies after the account's end",
         "Correct the date, or the account's ended_on",
         told="concat('account ', t.account_id, ' ends on ', a.ended_on)",
@@ -335,6 +364,39 @@ def _whole(function: str, text: str) -> str:
 def _bare(text: str) -> str:
     """SQL: an id without what exports add to it or take from it."""
     return f"ltrim({_whole('lower', f'trim({text})')}, '0')"
+
+
+def outside_life(time: str) -> tuple[str, str]:
+    """Return SQL, for any engine: a row is before its account's start; it is after its end."""
+    return f"t.{time} < a.started_on", f"t.{time} > a.ended_on AND a.ended_on >= a.started_on"
+
+
+def leave_out_outside(intake: Intake, loaded: Loaded) -> int:
+    """Delete rows before their account's start or after its end, and leave a remark of how many."""
+    name = loaded.table.name
+    if intake.source(name).outside != "exclude" or {name, "accounts"} - intake.loaded.keys():
+        return 0
+    early, late = outside_life(loaded.table.time)
+    ((before, after),) = intake.store.query(
+        f"SELECT count(*) FILTER (WHERE {early}), count(*) FILTER (WHERE {late}) "
+        f"FROM {_from(intake, loaded)}"
+    )
+    if before or after:
+        intake.store.run(
+            f"DELETE FROM {name} AS t USING {ACCOUNTS_NOW} AS a "
+            f"WHERE t.account_id = a.account_id AND ({early} OR {late})"
+        )
+        intake.notices.append((name, outside_told(name, before, after)))
+    return int(before + after)
+
+
+def outside_told(table: str, before: int, after: int) -> str:
+    """Return in words how many rows are left out since they lie outside their account's life."""
+    rows = f"{before + after:,} row{'' if before + after == 1 else 's'}"
+    return (
+        f"{rows} left out: {before:,} before the account's start, {after:,} after its end. "
+        f'To have them as faults, say outside = "fault" under [tables.{table}]'
+    )
 
 
 def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]]:

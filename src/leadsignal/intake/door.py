@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from leadsignal.errors import Fault, FaultKind
-from leadsignal.intake.checks import check_rows
+from leadsignal.intake.checks import check_rows, leave_out_outside
 from leadsignal.intake.dialect import Dialect, DuckDB
 from leadsignal.intake.loading import Intake, Loaded
 from leadsignal.intake.store import Store
@@ -54,6 +55,8 @@ class Door:
             self._check(loaded, lost, dropping=self.drop_bad_rows and not stopped)
             if name == "accounts":
                 self._refuse_no_accounts()
+            elif not self.faults:
+                leave_out_outside(self.intake, loaded)
         self.intake.object_stores.forget()
         if not self.faults:
             for loaded in self.loaded.values():
@@ -172,35 +175,37 @@ class Door:
         return bool(found)
 
     def latest(self) -> date | None:
-        """Return the day after the latest event record; with accounts only, after their dates."""
-        days = [
-            expression
-            for name, loaded in self.loaded.items()
-            if name != "accounts"
-            for expression in self._moments(loaded)
-        ]
-        accounts = self.loaded["accounts"]
-        ends = [c for c in ("started_on", "ended_on") if c in accounts.columns]
-        latest = self._latest(days) or self._latest(
-            [f"SELECT max({column}) AS day FROM accounts" for column in ends]
-        )
-        return latest + timedelta(days=1) if latest else None
+        """Return the day after the latest fact of any table; a date still to come is a plan."""
+        for today in (day_of_the_run(self.project), date.max):
+            days = [
+                f"SELECT max({day}) AS day FROM {name}"
+                for name, loaded in self.loaded.items()
+                for day in fact_days(loaded, today)
+            ]
+            union = " UNION ALL ".join(days)
+            latest: date | None = self.store.query(f"SELECT max(day) FROM ({union})")[0][0]
+            if latest is not None:
+                return latest + timedelta(days=1)
+        return None
 
-    def _moments(self, loaded: Loaded) -> list[str]:
-        name, time = loaded.table.name, loaded.table.time
-        recorded = "recorded_at" in loaded.columns
-        return [
-            f"SELECT max({column}) AS day FROM {name}"
-            for column in ([time, "CAST(recorded_at AS DATE)"] if recorded else [time])
-        ]
 
-    def _latest(self, days: list[str]) -> date | None:
-        if not days:
-            return None
-        found: date | None = self.store.query(f"SELECT max(day) FROM ({' UNION ALL '.join(days)})")[
-            0
-        ][0]
-        return found
+def day_of_the_run(project: Project) -> date:
+    """Return what day it is where the project is."""
+    return datetime.now(ZoneInfo(project.timezone)).date()
+
+
+def fact_days(loaded: Loaded, today: date) -> list[str]:
+    """Return SQL of the days on which rows of a table became facts, for any engine.
+
+    An account's dates after ``today`` are plans; its end is a fact on the day it became known.
+    """
+    held = loaded.columns
+    recorded = ["CAST(recorded_at AS DATE)"] if "recorded_at" in held else []
+    if loaded.table.name != "accounts":
+        return [loaded.table.time, *recorded]
+    told = [name for name in ("end_known_on", "ended_on") if name in held]
+    dated = ["started_on", *([f"coalesce({', '.join(told)})"] if told else [])]
+    return [f"CASE WHEN {day} <= DATE '{today}' THEN {day} END" for day in dated] + recorded
 
 
 def settled(loaded: Loaded, d: Dialect) -> list[str]:

@@ -26,6 +26,8 @@ from leadsignal.sources.parts import Part, UnreadableError
 MISSPELT, ALIKE = 0.85, 0.72
 MOST_OFFERED = 8
 """From how much likeness on an unknown column is taken for a misspelling, or asked about."""
+CURRENCIES = ("currency", "currencycode", "currencyisocode", "arrcurrency")
+"""What a column is called that names the currency of a row, in small letters alone."""
 LARGE = 500_000_000
 """From so many bytes of Parquet on, the disk is spared rather than the processor."""
 
@@ -35,7 +37,8 @@ class Loaded:
     """One table in the store: which columns it has, and which part each row came from.
 
     ``extras`` are the declared attributes of accounts beyond the schema; of ``unread`` columns
-    only the names were read.
+    only the names were read. ``currency`` is a column that names the currency of each row's
+    amounts; it is only checked.
     """
 
     table: Table
@@ -44,11 +47,18 @@ class Loaded:
     unread: list[str] = field(default_factory=list)
     parts: list[tuple[Part, int]] = field(default_factory=list)
     rows: int = 0
+    currency: str | None = None
 
     @property
     def has_versions(self) -> bool:
         """Whether rows of one key are versions of each other."""
         return self.table.key in self.columns and "recorded_at" in self.columns
+
+    @property
+    def texts(self) -> list[str]:
+        """Columns beyond the schema that are stored as texts."""
+        own = [self.currency] if self.currency and self.currency not in self.extras else []
+        return [*self.extras, *own]
 
     @property
     def known_on(self) -> str:
@@ -214,7 +224,9 @@ class Intake:
         extras = [extra for extra in beyond if extra in declared]
         loaded = Loaded(table, columns, extras, [extra for extra in beyond if extra not in extras])
         self.store.compress_texts(sum(part.bytes for part in parts) > LARGE)
-        self.store.create(table, columns, extras)
+        if any(table.by_column[name].is_money for name in columns):
+            loaded.currency = currency_column(name for p in parts for name in p.columns)
+        self.store.create(table, columns, loaded.texts)
         before = len(self.structural)
         for part, match in zip(parts, matched, strict=True):
             self._append(loaded, part, match or {})
@@ -240,7 +252,7 @@ class Intake:
         import duckdb
 
         try:
-            extras = [name for name in loaded.extras if name in part.columns]
+            extras = [name for name in loaded.texts if name in part.columns]
             part.asked = (*match.values(), *extras)
             types = self.store.types_of(part)
             readings, spelling = {}, self.source(part.table).spelling
@@ -342,6 +354,16 @@ def match_columns(
                 f"column {alike!r} is not read; if it is {column.name}, map it in leadsignal.toml"
             )
     return match, faults, notices
+
+
+def currency_column(names: Iterable[str]) -> str | None:
+    """Return the column that names the currency of each row, if there is one.
+
+    >>> currency_column(["Amount", "CurrencyIsoCode"])
+    'CurrencyIsoCode'
+    """
+    plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in names}
+    return next((plain[name] for name in CURRENCIES if name in plain), None)
 
 
 def _near_column(name: str, theirs: Iterable[str], cutoff: float) -> str | None:

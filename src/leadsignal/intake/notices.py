@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.intake.account_notices import about_accounts, count_of
+from leadsignal.intake.hidden import hidden_rows
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
 
 SLOWER, LEAST_DAYS = 5, 14
 """A table is late when its silence is 5 times its usual longest gap, and more than 14 days."""
-SEPARATES, FEWEST = 0.9, 20
-"""An attribute leaks from this AUC on; with fewer ends, or accounts left, nothing is said."""
 SAMPLED = 2_000_000
 """From so many rows on, repeats are looked for on a sample of days."""
 
@@ -41,13 +41,10 @@ def find_notices(door: Door, as_of: date) -> tuple[Notice, ...]:
     found = [Notice(table, message) for table, message in door.intake.notices]
     for name, loaded in door.loaded.items():
         accounts = name == "accounts"
-        about = _about_accounts(door, as_of) if accounts else _about_events(door, loaded, as_of)
+        about = about_accounts(door, as_of) if accounts else _about_events(door, loaded, as_of)
+        found += [Notice(name, message) for message in hidden_rows(door.store.query, loaded, as_of)]
         found += [Notice(name, message) for message in about]
     return tuple(found)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _about_events(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
@@ -72,7 +69,7 @@ def _late(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
     last, usual = silence.last, silence.usual
     yield (
         f"its last record is of {last}, {(as_of - last).days} days before {as_of}; usually "
-        f"they follow within {_count(usual, 'day')}. If the feed ended, set complete_through"
+        f"they follow within {count_of(usual, 'day')}. If the feed ended, set complete_through"
     )
 
 
@@ -114,7 +111,7 @@ def _repeated(door: Door, loaded: Loaded) -> Iterator[str]:
         among = " on one day in 29" if sampled else ""
         more = int(rows) - int(groups)
         yield (
-            f"{_count(more, 'row')}{among} {'is' if more == 1 else 'are'} like another in every "
+            f"{count_of(more, 'row')}{among} {'is' if more == 1 else 'are'} like another in every "
             "column; all are counted"
         )
 
@@ -133,72 +130,4 @@ def _about_series(door: Door) -> Iterator[str]:
             yield f"holds no row of the series {series!r} that [usage_low] names"
     other = sum(count for series, count in rows.items() if series not in named)
     if named and other:
-        yield f"{_count(other, 'row')} of series that [usage_low] does not name: not counted"
-
-
-def _about_accounts(door: Door, as_of: date) -> Iterator[str]:
-    columns = door.loaded["accounts"].columns
-    ended = "count(*) FILTER (WHERE ended_on >= $day)" if "ended_on" in columns else "0"
-    counts = f"SELECT count(*) FILTER (WHERE started_on >= $day), {ended} FROM accounts"
-    ((later, open_ends),) = door.store.query(counts.replace("$day", f"DATE '{as_of}'"))
-    if later:
-        yield f"{_count(later, 'account')} not yet started on {as_of}: left out"
-    if open_ends:
-        yield f"{_count(open_ends, 'end')} on or after {as_of}: treated as active"
-    if "ended_on" in columns:
-        yield from _leaks(door, as_of)
-    else:
-        yield "there is no column ended_on: all accounts count as active"
-
-
-def _leaks(door: Door, as_of: date) -> Iterator[str]:
-    ended = f"coalesce(ended_on < DATE '{as_of}', false)"
-    started = f"started_on < DATE '{as_of}'"
-    ((ends, left),) = door.store.query(
-        f"SELECT count(*) FILTER (WHERE {ended}), count(*) FILTER (WHERE NOT {ended}) "
-        f"FROM accounts WHERE {started}"
-    )
-    if min(ends, left) < FEWEST:
-        return
-    for name, kind in door.attributes.items():
-        number = kind == "number"
-        cell = f"TRY_CAST({quoted(name)} AS DOUBLE)" if number else quoted(name)
-        blank = f"({cell} IS NULL{f' OR {cell} = 0' if number else ''})"
-        ((gone, there),) = door.store.query(
-            f"SELECT avg({blank}::INT) FILTER (WHERE {ended}), "
-            f"avg({blank}::INT) FILTER (WHERE NOT {ended}) FROM accounts WHERE {started}"
-        )
-        if gone - there > 0.5:
-            yield (
-                f"attribute {name!r} is empty or zero for {gone:.0%} of ended accounts and "
-                f"{there:.0%} of the others: it holds today's values and gives ends away"
-            )
-        elif (auc := _auc(door, cell, number, ended, started)) > SEPARATES:
-            yield (
-                f"attribute {name!r} alone tells ended accounts from the others (AUC {auc:.2f}): "
-                "make sure that it held at the start"
-            )
-
-
-def _auc(door: Door, cell: str, number: bool, ended: str, started: str) -> float:
-    """Return the AUC by which an attribute separates past ends, whatever its direction.
-
-    Texts are ranked by the rate of ends among the *other* accounts of their level, so that a
-    level of one account says nothing.
-    """
-    level = f"(PARTITION BY {cell})"
-    others = (
-        f"coalesce((sum(ended::INT) OVER {level} - ended::INT) / "
-        f"nullif(count(*) OVER {level} - 1, 0), avg(ended::INT) OVER ())"
-    )
-    score = f"coalesce({cell}, -1e300)" if number else others
-    ((area,),) = door.store.query(
-        f"WITH seen AS (SELECT *, {ended} AS ended FROM accounts WHERE {started}), "
-        f"scored AS (SELECT ended, {score} AS score FROM seen), "
-        "levels AS (SELECT score, count(*) FILTER (WHERE ended) AS e, "
-        "count(*) FILTER (WHERE NOT ended) AS a FROM scored GROUP BY score), "
-        "ranked AS (SELECT e, a, coalesce(sum(a) OVER (ORDER BY score ROWS BETWEEN "
-        "UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS below FROM levels) "
-        "SELECT sum(e * (below + 0.5 * a)) / (sum(e)::DOUBLE * sum(a)::DOUBLE) FROM ranked"
-    )
-    return float(max(area, 1 - area) if number else area)
+        yield f"{count_of(other, 'row')} of series that [usage_low] does not name: not counted"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MEMORY = "1500MB"
 PREFIX, SUFFIX = "leadsignal-", ".store"
-GIVEN, HAS_OFFSET = "given ", "offset of "
+GIVEN, HAS_OFFSET, CURRENCY_OF = "given ", "offset of ", "currency of "
 """Prefixes of the store's own columns; no column of a schema has a blank in its name."""
 STORED_AS = {
     "id": "text",
@@ -104,6 +104,8 @@ class Store:
                 listed.append(f"{quoted(GIVEN + name)} VARCHAR")
             if table.by_column[name].kind in ("day", "moment"):
                 listed.append(f"{quoted(HAS_OFFSET + name)} BOOLEAN")
+            if table.by_column[name].kind == "decimal":
+                listed.append(f"{quoted(CURRENCY_OF + name)} VARCHAR")
         listed += [f"{quoted(name)} VARCHAR" for name in extras]
         self.run(f"CREATE TABLE {table.name} ({', '.join(listed)})")
         self.tables[table.name] = [*columns, *extras]
@@ -117,6 +119,8 @@ class Store:
                 selected.append(f"{reading.given} AS {quoted(GIVEN + name)}")
             if reading.has_offset:
                 selected.append(f"{reading.has_offset} AS {quoted(HAS_OFFSET + name)}")
+            if reading.currency:
+                selected.append(f"{reading.currency} AS {quoted(CURRENCY_OF + name)}")
         rows = f"SELECT {', '.join(selected)} FROM {part.relation}"
         self.run(f"INSERT INTO {part.table} BY NAME {rows}")
         if part.reader is not None:
