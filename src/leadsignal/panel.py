@@ -24,6 +24,7 @@ from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.portions import portions_of
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
+from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, told_without_rows
 from leadsignal.errors import OptionError
 from leadsignal.files.notebook import shown
 from leadsignal.files.writing import whole_file
@@ -56,6 +57,8 @@ class Panel:
     ``every`` is the days between snapshots; rows on ``as_of_date`` are scored and never fitted.
     ``columns`` maps the tables behind it to their columns that were read. ``episodes`` are the
     adoption episodes that its states were read from; None where they were not kept.
+    ``without_rows`` are the accounts that ended before their first snapshot, of which those
+    ``at_once`` did on the day of their start; None where they were not looked for.
     """
 
     frame: pd.DataFrame
@@ -66,6 +69,19 @@ class Panel:
     analysis: SuccessAnalysis
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     episodes: pd.DataFrame | None = None
+    without_rows: pd.DataFrame | None = None
+
+    @property
+    def ended_at_once(self) -> pd.DataFrame | None:
+        """The accounts that ended on the day of their start, as rows; None if there are none."""
+        if self.without_rows is None or not self.without_rows[AT_ONCE].any():
+            return None
+        return self.without_rows[self.without_rows[AT_ONCE]].reset_index(drop=True)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which accounts have no row, in words."""
+        return told_without_rows(self.without_rows)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the rows."""
@@ -87,7 +103,8 @@ class Panel:
 
     def snapshot(self) -> Panel:
         """Return the panel of the rows on ``as_of_date`` only, as ``build_snapshot`` builds it."""
-        return replace(self, frame=self.current().reset_index(drop=True))
+        frame = self.current().reset_index(drop=True)
+        return replace(self, frame=frame, without_rows=None)
 
     def narrowed(self, names: Iterable[str]) -> Panel:
         """Return the panel with some of its indicators only: rows of fewer columns copy faster."""
@@ -129,12 +146,20 @@ class Panel:
         frame.loc[hidden, "cause"] = None
         frame["stop"] = (frame["start"] + seen).where(later, frame["stop"])
         frame["days_observed"] = seen.where(hidden, frame["days_observed"])
+        without = self.without_rows
+        if without is not None:
+            ended = without["snapshot_on"] + pd.to_timedelta(without["stop"], unit="D")
+            without = without[ended < cut].reset_index(drop=True)
         return replace(
-            self, frame=frame.reset_index(drop=True), as_of_date=cut.date(), episodes=None
+            self,
+            frame=frame.reset_index(drop=True),
+            as_of_date=cut.date(),
+            episodes=None,
+            without_rows=without,
         )
 
     def __repr__(self) -> str:
-        return _told(self.to_dict(), self.indicators)
+        return "\n".join([_told(self.to_dict(), self.indicators), *self.notes])
 
     def _repr_html_(self) -> str:
         return shown(repr(self), self.frame, most=5)
@@ -162,9 +187,11 @@ class PanelWritten:
     as_of_date: date
     every: int
     indicators: tuple[Indicator, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{_told(self.to_dict(), self.indicators)}\nwritten to {self.path}"
+        told = _told(self.to_dict(), self.indicators)
+        return "\n".join([told, *self.notes, f"written to {self.path}"])
 
     def __repr__(self) -> str:
         return str(self)
@@ -261,9 +288,12 @@ def write_panel(
             cursor.execute(f"COPY ({joined}) TO {literal(str(part))} (FORMAT parquet)").fetchall()
         counted = "SELECT count(*), count(DISTINCT account_id), sum(event) FROM read_parquet"
         ((rows, accounts, events),) = cursor.execute(f"{counted}({literal(str(part))})").fetchall()
+        ids = f"SELECT DISTINCT account_id FROM read_parquet({literal(str(part))})"
+        seen = cursor.execute(ids).df()["account_id"]
     return PanelWritten(
-        Path(path), rows, accounts, int(events or 0), tables.as_of_date, step, recipe.indicators
-    )
+        Path(path), rows, accounts, int(events or 0), tables.as_of_date, step, recipe.indicators,
+        told_without_rows(_without_rows(tables, recipe, seen)),
+    )  # fmt: skip
 
 
 def _write_portion(
@@ -390,9 +420,24 @@ def _built_on_spark(
     finally:
         rows.close()
     columns = {name: tables.columns(name) for name in tables.names}
+    without = None if draw else _without_rows(tables, recipe, frame["account_id"])
     return Panel(
-        frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns
-    )
+        frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
+        without_rows=without,
+    )  # fmt: skip
+
+
+def _without_rows(
+    tables: Tables | TablesInSpark, recipe: Recipe, seen: pd.Series[Any]
+) -> pd.DataFrame:
+    """Return the accounts that ended before their first snapshot, wherever the tables lie."""
+    if isinstance(tables, Tables):
+        accounts = tables.frame("accounts")
+    else:
+        gone = "superseded_on IS NULL AND ended_on IS NOT NULL"
+        accounts = tables.history("accounts").where(gone).toArrow().to_pandas(date_as_object=False)
+    since = tables.coverage["accounts"].complete_from
+    return accounts_without_rows(accounts, seen, since, recipe.causes, recipe.not_churn)
 
 
 def _build(
@@ -420,9 +465,11 @@ def _build(
         whole = not only_as_of and any(step.name == "episodes" for step in steps)
         episodes = _episodes(cursor, recipe) if whole else None
     columns = {name: tables.columns(name) for name in tables.names}
+    complete = not only_as_of and draw is None
+    without = _without_rows(tables, recipe, frame["account_id"]) if complete else None
     return Panel(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
-        episodes,
+        episodes, without,
     )  # fmt: skip
 
 

@@ -172,6 +172,19 @@ class Tables:
         loaded = self._table(name)
         return (*loaded.columns, *loaded.extras)
 
+    def values(self, table: str, column: str) -> frozenset[str]:
+        """Return the texts in a column of all rows that were read, whenever known."""
+        return self._store.values(table, column) if column in self.columns(table) else frozenset()
+
+    def attribute_values(self, attribute: str) -> frozenset[str]:
+        """Return the values of an attribute of accounts, at the start or later."""
+        later = (
+            self._store.values("account_changes", "value", ("attribute", attribute))
+            if ("account_changes" in self.names and "value" in self.columns("account_changes"))
+            else frozenset()
+        )
+        return self.values("accounts", attribute) | later
+
     def unread(self, name: str) -> tuple[str, ...]:
         """Return the columns of a table that were not read, since nobody declared them."""
         return tuple(self._table(name).unread)
@@ -363,9 +376,23 @@ def check_tables(
         {"attributes": attributes, "columns": columns},
         drop_bad_rows,
     )
+    return _checked(door)[0]
+
+
+def check_and_read(
+    source: str | Path, project: Project, drop_bad_rows: bool = False
+) -> tuple[CheckReport, Tables | None]:
+    """Check tables, and return them too where they have no faults."""
+    return _checked(
+        _read(source, project, {}, {"attributes": None, "columns": None}, drop_bad_rows)
+    )
+
+
+def _checked(door: Door) -> tuple[CheckReport, Tables | None]:
     if not door.faults:
-        return _tables(door).report()
-    return CheckReport(
+        tables = _tables(door)
+        return tables.report(), tables
+    report = CheckReport(
         door.rows_read,
         tuple(door.faults),
         door.more,
@@ -373,6 +400,7 @@ def check_tables(
         tuple(door.dropped),
         door.dropped_rows,
     )
+    return report, None
 
 
 def _read(

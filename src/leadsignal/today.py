@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from leadsignal.engine.build import SAMPLE_WEIGHT
+from leadsignal.engine.names import refuse_unknown_names
 from leadsignal.errors import OptionError
 from leadsignal.files.notebook import shown
 from leadsignal.panel import Panel, adoption_episodes, build_snapshot
@@ -24,7 +25,8 @@ class Today:
 
     Of a ``panel`` of the same tables and analysis the rows on as_of and the adoption episodes are
     taken, instead of being built again; a sample of a panel has too few. The frames are shared:
-    whoever changes one takes a copy. Raises OptionError for a panel of another day or analysis.
+    whoever changes one takes a copy. Raises OptionError for a panel of another day or analysis, and
+    SuccessAnalysisError for names in the analysis that occur in no row.
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
@@ -39,6 +41,7 @@ class Today:
     panel: Panel | None = None
 
     def __post_init__(self) -> None:
+        refuse_unknown_names(self.tables, self.analysis)
         panel = self.panel
         if panel is None:
             return

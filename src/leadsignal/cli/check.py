@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.inputs import (
     new_command,
@@ -13,6 +14,10 @@ from leadsignal.cli.inputs import (
     read_options,
 )
 from leadsignal.cli.printing import say, write_json
+
+if TYPE_CHECKING:
+    from leadsignal.success import SuccessAnalysis
+    from leadsignal.tables import CheckReport, Tables
 
 
 def add_commands(commands: Any) -> None:
@@ -22,11 +27,13 @@ def add_commands(commands: Any) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     from leadsignal.errors import list_faults
-    from leadsignal.tables import check_tables
+    from leadsignal.tables import check_and_read
 
     project = read_options(options)
-    report = check_tables(options.project, project=project, drop_bad_rows=options.drop_bad_rows)
     analysis = read_analysis(project)
+    report, tables = check_and_read(options.project, project, options.drop_bad_rows)
+    if tables is not None and analysis is not None:
+        report = _with_names(report, tables, analysis)
     for line in _check_lines(report):
         say(options, line)
     if analysis is not None:
@@ -36,6 +43,18 @@ def _check(options: argparse.Namespace) -> int:
     if options.json:
         write_json(report.to_dict(), options.json)
     return 0 if report.ok else 2
+
+
+def _with_names(report: CheckReport, tables: Tables, analysis: SuccessAnalysis) -> CheckReport:
+    """Add what of the success analysis does not fit the tables."""
+    from leadsignal.engine.recipe import check_fits
+    from leadsignal.errors import SuccessAnalysisError
+
+    try:
+        check_fits(tables, analysis)
+    except SuccessAnalysisError as error:
+        return replace(report, faults=error.faults)
+    return report
 
 
 def _check_lines(report: Any) -> Iterator[str]:

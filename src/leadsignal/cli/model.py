@@ -89,8 +89,14 @@ def _fit(options: argparse.Namespace) -> int:
         record.write(options.out, "done in part" if late else "done")
     say(
         options,
-        f"fitted on {model.rows_:,} rows with {model.events_:,} churns, through"
-        f" {model.trained_through_}\nwritten to {options.out}",
+        "\n".join(
+            [
+                f"fitted on {model.rows_:,} rows with {model.events_:,} churns, through"
+                f" {model.trained_through_}",
+                *panel.notes,
+                f"written to {options.out}",
+            ]
+        ),
     )
     told = {
         "model": str(options.out),

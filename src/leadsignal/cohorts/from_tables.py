@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.ready import Changes, changes_from_frame, changes_of, ready_comparisons
+from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.success import SuccessAnalysis
 from leadsignal.survival.inputs import Bools, Floats, Ints
@@ -167,6 +168,13 @@ def _accounts(
         known &= np.isfinite(begun)
         started, first = np.where(known, begun, started), np.where(known, begun, first)
     cause = np.where(stop < np.fmin(_days(frame["ended_on"]), as_of), 0, cause)
+    at_once = (stop == started) & (cause > 0) & (first == started)
+    if zero is None and at_once.any():
+        stop = np.where(at_once, started + HALF_A_DAY, stop)
+        notes.append(
+            f"{at_once.sum():,} account{'' if at_once.sum() == 1 else 's'} ended on the day of the"
+            " start: counted as ends just after it"
+        )
     known &= stop > first
     for attribute, values in changes.only.items():
         known &= frame[attribute].isin(values).to_numpy()

@@ -10,6 +10,7 @@ import numpy as np
 
 from leadsignal.drivers.results import records
 from leadsignal.durations import days_in
+from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival import Curves, aalen_johansen
 
@@ -133,11 +134,25 @@ def _accounts(panel: Panel, by: str | None) -> pd.DataFrame:
         start=("start", "min"), stop=("stop", "max"), cause=("cause", "last"),
         customer=("customer_id", "first"),
     ).reset_index()  # fmt: skip
-    accounts["customer"] = accounts["customer"].fillna(accounts["account_id"]).astype(str)
-    accounts["group"] = EVERYONE
     if by is not None:
-        accounts["group"] = grouped[by].nth(0).fillna("no value").astype(str).to_numpy()
-    return accounts
+        accounts["group"] = grouped[by].nth(0).to_numpy()
+    if panel.ended_at_once is not None:
+        accounts = _with_ended_at_once(accounts, panel.ended_at_once, by)
+    accounts["customer"] = accounts["customer"].fillna(accounts["account_id"]).astype(str)
+    if by is None:
+        return accounts.assign(group=EVERYONE)
+    return accounts.assign(group=accounts["group"].fillna("no value").astype(str))
+
+
+def _with_ended_at_once(
+    accounts: pd.DataFrame, at_once: pd.DataFrame, by: str | None
+) -> pd.DataFrame:
+    """Add the accounts that ended on the day of their start, half a day after it."""
+    import pandas as pd
+
+    columns = {"customer_id": "customer", by or "": "group"}
+    more = at_once.rename(columns=columns).assign(start=0.0, stop=HALF_A_DAY)
+    return pd.concat([accounts, more.reindex(columns=accounts.columns)], ignore_index=True)
 
 
 def _curves(accounts: pd.DataFrame, codes: dict[str, int], level: float) -> Curves:

@@ -120,8 +120,9 @@ def find_ends(panel: Panel, *, warning_time: str | None = None) -> Ends:
     The usage drop is the first snapshot of the run of low snapshots that stands at the account's
     last one. A warning is low usage, an open flag or a red health score. The end is *signalled*
     if some warning stood at each snapshot from ``warning_time`` (default: the project's) before
-    the end was known until then; *too young* if it had no snapshot that early; it *cannot be told*
-    if nothing could have warned then; otherwise it is *unexpected*.
+    the end was known until then; *too young* if it had no snapshot that early (accounts
+    that ended on the day of their start have none); it *cannot be told* if nothing could have
+    warned then; otherwise it is *unexpected*.
 
     >>> import leadsignal as ls
     >>> ends = ls.find_ends(ls.build_panel(ls.read_tables(ls.sample_folder())))
@@ -134,7 +135,7 @@ def find_ends(panel: Panel, *, warning_time: str | None = None) -> Ends:
     rows = panel.frame[panel.frame["ended_within"].notna()]
     warnings = _warnings(rows)
     warned = _any_known(warnings, len(rows))
-    frame = _accounts(rows, panel.project.not_churn)
+    frame = _accounts(rows, panel)
     low = rows["usage_low"].to_numpy() == 1 if "usage_low" in rows else np.zeros(len(rows), bool)
     frame["usage_drop_on"] = _run_at_the_end(rows, low).reindex(frame["account_id"]).array
     told = (rows["known_within"] >= 0).to_numpy()
@@ -144,10 +145,21 @@ def find_ends(panel: Panel, *, warning_time: str | None = None) -> Ends:
     return Ends(frame, tuple(warnings), time)
 
 
-def _accounts(rows: pd.DataFrame, not_churn: tuple[str, ...]) -> pd.DataFrame:
+def _accounts(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """Return one row an ended account, those that ended on the day of their start among them."""
     import pandas as pd
 
     last = rows.groupby("account_id", sort=False).tail(1).reset_index(drop=True)
+    frame = _dated(last, panel.project.not_churn)
+    if panel.ended_at_once is None:
+        return frame
+    at_once = _dated(panel.ended_at_once, panel.project.not_churn)
+    both = pd.concat([frame, at_once.astype(frame.dtypes)]) if len(frame) else at_once
+    return both.sort_values("account_id", ignore_index=True)
+
+
+def _dated(last: pd.DataFrame, not_churn: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
 
     def later(days: pd.Series[Any]) -> pd.Series[Any]:
         return last["snapshot_on"] + pd.to_timedelta(days, unit="D")

@@ -92,7 +92,7 @@ class Retention:
         )
 
 
-def _share(value: float) -> str:
+def _share(value: Any) -> str:
     return "–" if np.isnan(value) else f"{value:.1%}"
 
 

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from leadsignal.engine.build import Recipe
 from leadsignal.engine.grid import Grid, Source
+from leadsignal.engine.names import refuse_unknown_names
 from leadsignal.errors import OptionError
 from leadsignal.indicators import ROW_COLUMNS, Given, declare_indicators
 from leadsignal.intake.dialect import Dialect, DuckDB, day_number
@@ -43,6 +44,12 @@ class CheckedTables(Protocol):
     def columns(self, name: str) -> tuple[str, ...]:
         """Return the columns that a table's source holds."""
 
+    def values(self, table: str, column: str) -> frozenset[str]:
+        """Return the texts in a column of all rows that were read, whenever known."""
+
+    def attribute_values(self, attribute: str) -> frozenset[str]:
+        """Return the values of an attribute of accounts, at the start or later."""
+
 
 def panel_recipe(
     tables: CheckedTables,
@@ -56,10 +63,11 @@ def panel_recipe(
     """Return what a panel is made from.
 
     ``read`` gives the SELECT of a table's rows and versions, cut at as_of, in ``dialect`` (default:
-    DuckDB's). Raises OptionError where the analysis asks for what the tables do not have.
+    DuckDB's). Raises OptionError where the analysis asks for what the tables do not have, and
+    SuccessAnalysisError for names in it that occur in no row.
     """
     dialect = dialect or DuckDB()
-    _check_fits(tables, analysis)
+    check_fits(tables, analysis)
     project = tables.project
     given = Given(
         {table: frozenset(tables.columns(table)) for table in tables.names},
@@ -104,6 +112,12 @@ def _source(
 
 def _number(day: date | None) -> int | None:
     return None if day is None else day_number(day)
+
+
+def check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
+    """Raise OptionError or SuccessAnalysisError where an analysis and tables do not fit."""
+    _check_fits(tables, analysis)
+    refuse_unknown_names(tables, analysis)
 
 
 def _check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:

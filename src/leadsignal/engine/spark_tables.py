@@ -73,6 +73,18 @@ class SparkTables:
         """Return the columns of a table that its frame holds."""
         return (*self._loaded[name].columns, *self._loaded[name].extras)
 
+    def values(self, table: str, column: str) -> frozenset[str]:
+        """Return the texts in a column of all rows, whenever known."""
+        return _texts(self._frames[table], column) if column in self.columns(table) else frozenset()
+
+    def attribute_values(self, attribute: str) -> frozenset[str]:
+        """Return the values of an attribute of accounts, at the start or later."""
+        held = self.values("accounts", attribute)
+        if "account_changes" not in self.names or "value" not in self.columns("account_changes"):
+            return held
+        later = f"attribute = {SPARK.literal(attribute)}"
+        return held | _texts(self._frames["account_changes"].where(later), "value")
+
     def history(self, name: str) -> DataFrame:
         """Return a table's rows and versions, cut at ``as_of_date`` as `Tables.history` cuts."""
         columns, known = cut_at(self._loaded[name], self.as_of_date, self.attributes, SPARK)
@@ -135,6 +147,11 @@ def read_spark_tables(
     day = project.as_of or _day_after_the_latest(loaded, rows, project)
     kinds = _attribute_kinds(project, dict(frames["accounts"].dtypes))
     return SparkTables(project, day, tuple(loaded), kinds, tuple(warnings), loaded, settled_rows)
+
+
+def _texts(frame: DataFrame, column: str) -> frozenset[str]:
+    found = frame.selectExpr(SPARK.quoted(column)).distinct().collect()
+    return frozenset(str(text) for (text,) in found if text is not None)
 
 
 def _misnamed(frames: Mapping[str, Any]) -> list[Fault]:

@@ -15,8 +15,8 @@ SEPARATES, FEWEST = 0.9, 20
 """A column leaks from this AUC on; with fewer ends, or accounts left, nothing is said."""
 PILED, LEAST_PILED = 0.5, 3
 """Ends pile up where more than this share of them, and at least so many, are of one day."""
-MISSED = 3.0
-"""So many ends must be expected before the first one for their absence to be odd (p < 0.05)."""
+MISSED = 5.0
+"""So many ends must be expected before the first one for their absence to be odd (p < 0.01)."""
 TENURE = 91
 """Days of tenure within which the rate of ends is taken as one."""
 BUILT_IN = ("arr", "term_months", "customer_id")

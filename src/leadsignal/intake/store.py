@@ -16,7 +16,7 @@ from leadsignal.files.locks import clean_orphans, hold
 from leadsignal.intake.cells import Reading, read_cell, sql_type
 from leadsignal.schema import Column, Table
 from leadsignal.settings.spelling import Spelling
-from leadsignal.sources.parts import Part, quoted
+from leadsignal.sources.parts import Part, literal, quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -65,10 +65,22 @@ class Store:
             self.connection.execute("SET enable_progress_bar = false")
         self._remove = weakref.finalize(self, _remove, self.connection, self.folder, handle)
         self.tables: dict[str, list[str]] = {}
+        self._values: dict[tuple[str, str, tuple[str, str] | None], frozenset[str]] = {}
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
         return self.connection.cursor().execute(sql).fetchall()
+
+    def values(
+        self, table: str, column: str, where: tuple[str, str] | None = None
+    ) -> frozenset[str]:
+        """Return the texts in a column, of the rows of one kind if ``where`` names it; kept."""
+        asked = (table, column, where)
+        if asked not in self._values:
+            only = f" WHERE {quoted(where[0])} = {literal(where[1])}" if where else ""
+            found = self.query(f"SELECT DISTINCT {quoted(column)} FROM {table}{only}")
+            self._values[asked] = frozenset(str(text) for (text,) in found if text is not None)
+        return self._values[asked]
 
     def run(self, sql: str) -> None:
         """Run a statement."""

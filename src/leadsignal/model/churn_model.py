@@ -178,6 +178,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                 remedy += (
                     ". An export of today's customers alone cannot say who leaves: add the others"
                 )
+            remedy = ". ".join([remedy, *panel.notes])
             raise ModelError(
                 f"the panel holds {churned} account{'s' * (churned != 1)} that churned before "
                 f"{panel.as_of_date}; a model needs {LEAST_CHURNS}",

@@ -1,0 +1,68 @@
+"""Accounts that ended before their first snapshot: a panel has no row of them, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AT_ONCE = "at_once"
+HALF_A_DAY = 0.5
+"""An end on the day of the start counts so long after it: at or before the first day at risk."""
+
+
+def accounts_without_rows(
+    accounts: pd.DataFrame,
+    seen: pd.Series[Any],
+    complete_from: date | None,
+    causes: Mapping[str, str],
+    not_churn: tuple[str, ...],
+) -> pd.DataFrame:
+    """Return the ended accounts that are not among those ``seen``, as rows of a panel.
+
+    ``snapshot_on`` is the day of the start. ``at_once`` are those that ended on that day, having
+    been known by then: they were at risk like all others. The rest had ended before they were
+    recorded, or before the list is complete.
+    """
+    import pandas as pd
+
+    gone = accounts[accounts["ended_on"].notna() & ~accounts["account_id"].isin(seen)]
+    started, reason = gone["started_on"], gone["end_reason"]
+    named = {**{one: one for one in not_churn}, **causes}
+    cause = [named.get(one, "churn") for one in reason]
+    known = gone["recorded_at"].isna() | (gone["recorded_at"] < started)
+    if complete_from is not None:
+        known &= started >= pd.Timestamp(complete_from)
+    days = (gone["ended_on"] - started).dt.days
+    rows = {
+        "account_id": gone["account_id"],
+        "customer_id": gone["customer_id"].fillna(gone["account_id"]),
+        "snapshot_on": started,
+        "start": 0,
+        "stop": days,
+        "event": (~reason.isin(not_churn)).astype(int),
+        "cause": cause,
+        "days_observed": days,
+        "ended_within": days,
+        "known_within": days,
+        "end_cause": cause,
+        "notice_given": False,
+        "arr": gone["arr"].astype(float),
+        AT_ONCE: (days == 0) & known,
+    }
+    own = {name: gone[name] for name in gone.columns if name not in rows}
+    return pd.DataFrame({**rows, **own}).sort_values("account_id", ignore_index=True)
+
+
+def told_without_rows(rows: pd.DataFrame | None) -> tuple[str, ...]:
+    """Return in words how many accounts a panel has no row of, and why."""
+    if rows is None or not len(rows):
+        return ()
+    at_once = int(rows[AT_ONCE].sum())
+    others = len(rows) - at_once
+    told = [f"{at_once:,} that ended on the day of the start"] if at_once else []
+    told += [f"{others:,} that had ended before they were first seen"] if others else []
+    return (f"Without a row, and no use to a model: accounts, {' and '.join(told)}",)
