@@ -371,7 +371,7 @@ def _plan(rng: Random, shape: Shape, day: date, key: str) -> list[Row]:
         "metric": "speed",
         "target": 10.0,
         "sponsor": rng.choice([None, "chief"]),
-        "next_phase": None,
+        "next_phase": rng.choice([None, "group close"]),
         "recorded_at": moment(rng, day),
     }
     return _versions(rng, shape, "plans", change(row), change)

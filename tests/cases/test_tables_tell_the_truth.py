@@ -35,7 +35,7 @@ def told(tables: ls.Tables, word: str) -> list[str]:
 
 
 def with_early_leavers() -> pd.DataFrame:
-    """Ten by mail, three of whom leave on their first day; ten by phone, two of whom leave later."""
+    """Ten by mail, three of whom leave on the first day; ten by phone, two of whom leave later."""
     started = pd.date_range("2022-03-01", periods=20, freq="D")
     ended = [started[k] if k < 3 else pd.NaT for k in range(20)]
     ended[11], ended[12] = started[11] + pd.Timedelta(days=90), started[12] + pd.Timedelta(days=30)
@@ -58,11 +58,9 @@ def read_early() -> ls.Tables:
 def test_an_end_on_the_first_day_counts_in_cohorts() -> None:
     comparison = ls.compare_cohorts(read_early(), "way")
     assert sum(cohort.accounts for cohort in comparison.cohorts) == 20
-    mail = next(cohort for cohort in comparison.cohorts if cohort.name == "mail")
-    assert (mail.accounts, mail.churned) == (10, 3)
     assert "mail: 10 accounts, 3 churns" in repr(comparison)
     assert "70% there at 12 months" in repr(comparison)
-    assert any("3 accounts ended on the day of the start" in note for note in comparison.notes)
+    assert "3 accounts ended on the day of the start" in repr(comparison)
 
 
 def test_an_end_on_the_first_day_counts_in_incidence_and_ends() -> None:
@@ -95,7 +93,7 @@ def test_the_panel_says_whom_it_cannot_use() -> None:
     assert panel.frame["account_id"].nunique() == 17
     assert "3 that ended on the day of the start" in repr(panel)
     assert "3 that ended on the day of the start" in " ".join(panel.notes)
-    assert told(tables, "day of the start") and "3 accounts" in told(tables, "day of the start")[0]
+    assert ["3 accounts" in text for text in told(tables, "day of the start")] == [True]
     earlier = panel.as_of("2022-03-02")
     assert earlier.ended_at_once is not None
     assert list(earlier.ended_at_once["account_id"]) == ["k00"]
@@ -547,7 +545,7 @@ def test_names_that_match_nothing_are_faults_that_name_the_closest() -> None:
     assert "Did you mean 'exported'?" in said
     assert "Did you mean 'days_to_close'?" in said
     assert "There are big, small" in said
-    for ask in (ls.adoption_episodes, ls.most_successful, ls.adoption_table):
+    for ask in (ls.adoption_episodes, ls.most_successful, ls.adoption_table, ls.red_accounts):
         with pytest.raises(SuccessAnalysisError):
             ask(tables, analysis)
     with pytest.raises(SuccessAnalysisError):
@@ -576,7 +574,7 @@ def test_a_behaviour_that_comes_later_is_no_typo() -> None:
 
 def test_of_several_behaviours_only_a_misspelt_one_is_a_fault() -> None:
     tables = ls.read_tables(with_results(), attributes=["size"])
-    text = '[[process]]\nname = "p"\nbehaviors = ["opened", "{}"]\nat_least = 1\nwithin = "30d"\n'
+    text = '[[process]]\nname = "p"\nbehavior = ["opened", "{}"]\nat_least = 1\nwithin = "30d"\n'
     assert len(ls.build_panel(tables, SuccessAnalysis.from_toml(text.format("never"))).frame)
     with pytest.raises(SuccessAnalysisError, match="Did you mean 'exported'"):
         ls.build_panel(tables, SuccessAnalysis.from_toml(text.format("exportet")))
