@@ -116,8 +116,9 @@ def test_adoption_needs_a_process(five: ls.Tables) -> None:
 
 
 def due_in_10(closed: list[int]) -> pd.Series:
-    """One account, 50 days old, its milestone 10 days ahead."""
-    tables = given({"a": (0, None)}, {"a": {"closed": closed}}, 50)
+    """One account, 50 days old, its milestone 10 days ahead; another has adopted."""
+    events = {"a": {"closed": closed}, "z": {"closed": EARLY}}
+    tables = given({"a": (0, None), "z": (0, None)}, events, 50)
     return ls.milestone_calendar(tables, ANALYSIS).frame.iloc[0]
 
 
@@ -234,7 +235,7 @@ def test_each_red_account_has_its_reasons() -> None:
     tables = given(
         {"fine": (0, None), "lost": (0, None), "bare": (0, None), "young": (170, None)},
         {
-            "fine": {"met": [20, 150], "handed_over": [100]},
+            "fine": {"met": [20, 150], "handed_over": [100], "closed": [15]},
             "lost": {"met": [120], "handed_over": [130]},
         },
         180, plans=plans, results=results,

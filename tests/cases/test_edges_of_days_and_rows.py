@@ -88,6 +88,20 @@ def test_the_days_of_start_and_end_belong_to_the_life(outside: Any) -> None:
             rows(day)
 
 
+SECOND = [(table, second.column) for table in TABLES for second in table.second_dates]
+
+
+@pytest.mark.parametrize(("table", "column"), SECOND)
+def test_a_second_date_is_blank_until_the_day_after(table: Table, column: str) -> None:
+    later = DAY + timedelta(days=5)
+    frames = {"accounts": pd.DataFrame([ACCOUNT])}
+    frames[table.name] = pd.DataFrame([row_of(table, **{column: later})])
+    tables = ls.read_tables(frames, as_of="2023-09-01")
+    cells = [tables.as_of(later + timedelta(days=k)).frame(table.name)[column][0] for k in (0, 1)]
+    assert pd.isna(cells[0])
+    assert cells[1] == pd.Timestamp(later)
+
+
 def test_a_row_is_known_at_the_midnight_after_its_day() -> None:
     events = pd.DataFrame(
         {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.errors import OptionError
+from leadsignal.files.notebook import figure
 from leadsignal.settings.toml_files import one_of
 from leadsignal.tables import Tables
 
@@ -66,9 +67,9 @@ class Retention:
         last = self.total().tail(4)
         lines = [f"Retention by {self.by}, quarter by quarter; over all, the last quarters:"]
         lines += [
-            f"  {row.quarter}: {row.accounts:,.0f} accounts, logo {_share(row.logo)}, gross"
-            f" {_share(row.gross)}, net {_share(row.net)}"
-            for row in last.itertuples()
+            f"  {row['quarter']}: {row['accounts']:,.0f} accounts, "
+            + ", ".join(f"{name} {figure(row[name], '.1%')}" for name in ("logo", "gross", "net"))
+            for row in last.to_dict("records")
         ]
         return "\n".join([*lines, *self.notes])
 
@@ -90,10 +91,6 @@ class Retention:
             f" {row['left_arr_known']:,.0f} of {left:,.0f} that left ({row['quarter']}):"
             f" gross and net are blank in {len(missing)} of {len(total)} quarters",
         )
-
-
-def _share(value: Any) -> str:
-    return "–" if np.isnan(value) else f"{value:.1%}"
 
 
 def retention_table(tables: Tables, *, by: str = START) -> Retention:

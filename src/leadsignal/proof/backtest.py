@@ -12,7 +12,7 @@ import numpy as np
 from leadsignal.durations import days_in
 from leadsignal.ends.churn import UNEXPECTED, Ends, find_ends
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.notebook import shown
+from leadsignal.files.notebook import figure, shown
 from leadsignal.hazards.blend import ESTIMATORS, Estimator
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.recipe import Recipe, refuse_other_analysis, refuse_other_settings
@@ -381,10 +381,11 @@ def _line(name: str, one: MethodResult, backtest: Backtest) -> str:
     share, low, high = (getattr(one, backtest.headline + part) for part in ("", "_low", "_high"))
     caught = backtest.caught(name)
     lead, head_start = (_median(caught[column]) for column in ("lead_days", "head_start_days"))
+    told = f"{figure(share, '4.0%')} ({figure(low, '.0%')} to {figure(high, '.0%')})"
+    limits = f"{figure(one.auc_low, '.3f')} to {figure(one.auc_high, '.3f')}"
     return (
-        f"{name:12s} {share:4.0%} ({low:.0%} to {high:.0%})".ljust(37)
-        + f"{one.auc:6.3f} ({one.auc_low:.3f} to {one.auc_high:.3f})"
-        f" {one.alert_precision:6.0%} {lead:>10} {head_start:>12}"
+        f"{name:12s} {told}".ljust(37) + f"{figure(one.auc, '6.3f')} ({limits})"
+        f" {figure(one.alert_precision, '6.0%')} {lead:>10} {head_start:>12}"
     )
 
 

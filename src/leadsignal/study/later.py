@@ -11,6 +11,7 @@ import numpy as np
 
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError
+from leadsignal.files.notebook import figure
 from leadsignal.study.successful import most_successful, plain_rows
 from leadsignal.study.yardsticks import YARDSTICKS, best
 from leadsignal.success import SuccessAnalysis
@@ -56,9 +57,11 @@ class LaterRetention:
     def __repr__(self) -> str:
         lines = [f"Stayed {self.follow_days} days, chosen on {', '.join(map(str, self.dates))}:"]
         for row in self.frame.to_dict("records"):
-            gap = f"; {row['less']:+.1%} ({row['less_low']:+.1%} to {row['less_high']:+.1%})"
+            less = [figure(row[name], "+.1%") for name in ("less", "less_low", "less_high")]
+            stayed = [figure(row[name], ".1%") for name in ("stayed", "low", "high")]
+            gap = f"; {less[0]} ({less[1]} to {less[2]})"
             lines.append(
-                f"  {row['list']}: {row['stayed']:.1%} ({row['low']:.1%} to {row['high']:.1%}) of"
+                f"  {row['list']}: {stayed[0]} ({stayed[1]} to {stayed[2]}) of"
                 f" {row['chosen']:,}{'' if row['list'] == SUCCESSFUL else gap}"
             )
         return "\n".join(lines)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.notebook import shown
+from leadsignal.files.notebook import figure, shown
 from leadsignal.files.records import json_rows
 from leadsignal.settings.toml_files import one_of
 from leadsignal.success import SuccessAnalysis
@@ -106,7 +106,8 @@ class Adoption:
                 by = f"{row['share_by_milestone']:.0%} by the milestone, "
             lines.append(
                 f"  {row['process']}: of {row['accounts']:,} accounts {by}"
-                f"{row['share_ever']:.0%} so far; {row['open']:,} open, {row['overdue']:,} overdue"
+                f"{figure(row['share_ever'], '.0%')} so far; {row['open']:,} open,"
+                f" {row['overdue']:,} overdue"
             )
         if self.left_out:
             lines.append(f"{self.left_out:,} accounts started before the tables are complete")
@@ -178,7 +179,9 @@ class AdoptionCurves:
                 of = (self.frame["group"] == group) & (self.frame["day"] == due)
                 share, low, high = self.frame.loc[of, ["adopted", "adopted_low",
                                                        "adopted_high"]].iloc[0]  # fmt: skip
-                told += f"; {share:.0%} ({low:.0%} to {high:.0%}) by the milestone, day {due}"
+                if share == share:
+                    limits = f"{figure(low, '.0%')} to {figure(high, '.0%')}"
+                    told += f"; {share:.0%} ({limits}) by the milestone, day {due}"
             lines.append(f"  {group}: {told}")
         return "\n".join(lines)
 
