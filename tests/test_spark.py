@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,6 +116,50 @@ def test_tables_that_are_in_spark_give_the_same_rows(spark: Any, tmp_path: Path)
     assert_same(ls.build_panel(there, case.analysis).frame, expected)
 
 
+def test_what_is_left_out_and_the_default_day_are_the_same_in_spark(
+    spark: Any, tmp_path: Path
+) -> None:
+    accounts = pd.DataFrame(
+        {
+            "account_id": ["a", "b", "c", "d"],
+            "started_on": ["2024-01-05", "2024-01-05", "2024-02-01", "2090-01-01"],
+            "ended_on": ["2024-01-05", "2024-06-01", None, None],
+            "end_known_on": [None, "2024-04-01", None, None],
+        }
+    )
+    events = pd.DataFrame(
+        {
+            "account_id": ["a", "b", "b", "c"],
+            "occurred_at": ["2024-01-04", "2024-01-05", "2024-06-02", "2024-03-01"],
+            "behavior": "met",
+        }
+    )
+    for frame in (accounts, events):
+        frame[[c for c in frame if c.endswith(("_on", "_at"))]] = frame.filter(
+            regex="_on$|_at$"
+        ).apply(pd.to_datetime)
+    frames = {"accounts": accounts, "behaviors": events}
+    here = ls.read_tables(frames)
+    assert here.coverage["behaviors"].rows == 2
+    for name, frame in frames.items():
+        frame.to_parquet(tmp_path / f"{name}.parquet", coerce_timestamps="us")
+    there = ls.read_spark_tables(
+        {name: spark.read.parquet(str(tmp_path / f"{name}.parquet")) for name in frames}
+    )
+    assert there.as_of_date == here.as_of_date == date(2024, 4, 2)
+    assert there.coverage == here.coverage
+    assert [str(one) for one in there.warnings] == [
+        str(one) for one in here.warnings if "left out: " in str(one)
+    ]
+    panels = [ls.build_panel(tables.as_of("2024-03-20")) for tables in (here, there)]
+    assert panels[0].notes == panels[1].notes != ()
+    typo = ls.SuccessAnalysis.from_toml(
+        '[[process]]\nname = "p"\nbehavior = "mt"\nat_least = 1\nwithin = "30d"\n'
+    )
+    with pytest.raises(ls.SuccessAnalysisError, match="Did you mean 'met'"):
+        ls.build_panel(there, typo)
+
+
 def test_faults_of_tables_in_spark_are_told_all_at_once(spark: Any) -> None:
     accounts = spark.sql(
         "SELECT * FROM VALUES ('a', DATE '2024-01-01', DATE '2024-02-01'),"
@@ -140,7 +185,7 @@ def test_scores_from_spark_are_those_of_this_machine(spark: Any, tmp_path: Path)
     ls.write_panel(tables, analysis, tmp_path / "panel.parquet")
     rows = spark.read.parquet(str(tmp_path / "panel.parquet"))
     held = {each.name: getattr(panel, each.name) for each in fields(panel)}
-    del held["episodes"]  # Spark keeps none
+    del held["episodes"], held["without_rows"]  # Spark keeps neither
     there = ls.SparkPanel(**{**held, "frame": rows, "_rows": Rows(rows, (), ())})
     found = there.score(model).toPandas().set_index("account_id")
     assert sorted(found.index) == sorted(expected.index)
