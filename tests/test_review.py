@@ -63,6 +63,7 @@ def small_tables(as_of: str = "2024-06-01", name: str = "a & b") -> ls.Tables:
             (name, "2024-02-10", "closed"),
             (name, "2024-05-20", "met"),
             (ATTACK, "2024-04-20", "closed"),
+            (name, "2024-08-01", "reviewed"),  # after as_of: nobody had by then
         ),
         "results": pd.DataFrame(
             {

@@ -423,6 +423,17 @@ def test_arr_that_is_known_of_some_accounts_only() -> None:
     assert "nan" not in repr(table) + table._repr_html_().lower()
 
 
+def test_churn_events_say_of_how_many_arr_is_known() -> None:
+    accounts = listed("""
+        account_id started_on ended_on   arr
+        a          2022-02-10 2022-07-10 500
+        b          2022-02-10 2022-08-10 -
+        c          2022-02-10 -          700
+        """)
+    ends = ls.find_ends(ls.build_panel(ls.read_tables({"accounts": accounts}, as_of="2023-01-05")))
+    assert "ARR is known for 1 of 2; sums leave the others out" in repr(ends)
+
+
 def test_one_convention_for_the_first_day_of_a_quarter() -> None:
     accounts = listed("""
         account_id started_on ended_on   arr

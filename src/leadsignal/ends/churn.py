@@ -99,6 +99,11 @@ class Ends:
             f"{len(self.frame):,} ends, {len(churned):,} of them churn; usage had dropped before"
             f" {churned['usage_drop_on'].notna().sum():,}"
         ]
+        known = int(churned["arr"].notna().sum())
+        if 0 < known < len(churned):
+            lines.append(
+                f"ARR is known for {known:,} of {len(churned):,}; sums leave the others out"
+            )
         if not self.can_tell:
             lines.append("unexpected cannot be told: there is no usage, no flag, no health score")
             return "\n".join(lines)
