@@ -48,7 +48,7 @@ def test_a_folder(tmp_path: Path) -> None:
         "closed_at",
     )
     assert repr(tables).splitlines()[:3] == [
-        "Tables as of 2023-05-06",
+        "Tables as of 2023-08-02",
         "  accounts: 3 rows",
         "  behaviors: 5 rows, complete from 2023-01-05",
     ]
