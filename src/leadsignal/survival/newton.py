@@ -148,7 +148,8 @@ class _Search:
             step: Floats = cho_solve(factor, score) * scale
             if np.isfinite(step).all():
                 return step
-        return score * scale
+        uphill: Floats = score * scale
+        return uphill
 
     def _faded(self) -> bool:
         left = np.diag(self.now.information) < FADED * np.diag(self.at_zero.information)
