@@ -43,8 +43,8 @@ def risk_sets(stop, event, start=None, strata=None):
 
 def evaluate(coef, X, sets, weights, offset, efron):
     """Log-likelihood, score and information at `coef`."""
-    p = X.shape[1]
-    loglik, score, information = 0.0, np.zeros(p), np.zeros((p, p))
+    p, kind = X.shape[1], X.dtype
+    loglik, score, information = kind.type(0), np.zeros(p, kind), np.zeros((p, p), kind)
     eta = X @ coef + offset
     for risk_set in sets:
         x, e, w = X[risk_set.rows], eta[risk_set.rows], weights[risk_set.rows]
@@ -70,13 +70,24 @@ def evaluate(coef, X, sets, weights, offset, efron):
     return loglik, score, information
 
 
-def slow_cox(X, sets, *, weights=None, offset=None, ridge=0.0, efron=True, steps=300):
-    """The maximum, of which the caller knows that it exists."""
-    X = np.asarray(X, float)
+def slow_cox(X, sets, **options):
+    """The maximum, of which the caller knows that it exists.
+
+    Where the likelihood is so flat that doubles do not settle, long doubles are tried.
+    """
+    try:
+        return climb(np.asarray(X, float), sets, **options)
+    except ArithmeticError:
+        return climb(np.asarray(X, np.longdouble), sets, **options)
+
+
+def climb(X, sets, *, weights=None, offset=None, ridge=0.0, efron=True, steps=300):
+    """Newton's method with halved steps, in the precision of X."""
+    kind = X.dtype
     scale = np.abs(X - X.mean(axis=0)).max(axis=0)
     Z = (X - X.mean(axis=0)) / scale
-    weights = np.ones(len(X)) if weights is None else np.asarray(weights, float)
-    offset = np.zeros(len(X)) if offset is None else np.asarray(offset, float)
+    weights = np.ones(len(X), kind) if weights is None else np.asarray(weights, kind)
+    offset = np.zeros(len(X), kind) if offset is None else np.asarray(offset, kind)
     penalty = np.broadcast_to(ridge, X.shape[1]) / scale**2
     kept = [RiskSet(s.rows[weights[s.rows] > 0], s.is_event[weights[s.rows] > 0]) for s in sets]
     kept = [s for s in kept if s.is_event.any()]
@@ -86,14 +97,15 @@ def slow_cox(X, sets, *, weights=None, offset=None, ridge=0.0, efron=True, steps
         height = loglik - penalty @ coef**2 / 2
         return loglik, height, score - penalty * coef, information + np.diag(penalty)
 
-    coef = np.zeros(X.shape[1])
+    coef = np.zeros(X.shape[1], kind)
     now = at(coef)
     for number in range(steps):
-        step = np.linalg.solve(now[3], now[2])
+        step = np.linalg.solve(now[3].astype(float), now[2].astype(float))
         decrement = np.sqrt(max(0.0, now[2] @ step))
         if decrement < 1e-6 and np.abs(step).max() <= 1e-10 * max(1.0, np.abs(coef).max()):
-            errors = np.sqrt(np.diag(np.linalg.inv(now[3])))
-            return SlowFit(coef / scale, errors / scale, now[0], number)
+            errors = np.sqrt(np.diag(np.linalg.inv(now[3].astype(float))))
+            found = coef / scale, errors / scale
+            return SlowFit(*(part.astype(float) for part in found), float(now[0]), number)
         part = 1.0
         while part > 1e-12:
             there = at(coef + part * step)

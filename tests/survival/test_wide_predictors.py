@@ -12,7 +12,7 @@ from leadsignal.survival.risk_sets import RiskSets
 from .conftest import close
 from .cox_designs import KINDS, check
 from .random_panels import random_panel
-from .slow_cox import evaluate, risk_sets
+from .slow_cox import evaluate, risk_sets, slow_cox
 
 
 @pytest.mark.parametrize("kind", range(len(KINDS)), ids=[kind.__name__ for kind in KINDS])
@@ -241,3 +241,17 @@ def test_sums_say_when_they_lose_digits():
     # With entry a small risk set stands beside a large one long before numbers run out.
     late = PartialLikelihood(X, RiskSets.of(stop, event, stop - 500), np.ones(len(X)), None, True)
     assert isinstance(late.terms(np.array([-0.05])), RiskSetTerms)
+
+
+def test_an_offset_that_leaves_one_row_to_a_risk_set_does_not_make_columns_constant():
+    rng = np.random.default_rng(0)
+    stop = rng.permutation(np.arange(1.0, 41))
+    X = rng.normal(size=(40, 2))
+    # Each event has e^300 times the risk of all later ones, until coefficients outweigh that.
+    fit, sets = fit_cox(X, stop, np.ones(40), offset=-300 * stop), risk_sets(stop, np.ones(40))
+    assert close(fit.coef, slow_cox(X, sets, offset=-300 * stop).coef, 1e-7)
+    with pytest.raises(ModelError, match="'x1' repeats 'x0'"):
+        fit_cox(X[:, [0, 0]], stop, np.ones(40), offset=-300 * stop)
+    near = fit_cox(X, stop, np.ones(40), offset=-0.5 * stop)
+    far = fit_cox(X, stop, np.ones(40), offset=-0.5 * stop + 1e4)
+    assert close(far.coef, near.coef, 1e-7)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from leadsignal.errors import ModelError
 from leadsignal.survival.baseline import Baseline, baseline_of, exp_of
@@ -323,9 +323,17 @@ def _quadratic(matrix: Floats, vector: Floats) -> tuple[float, int]:
 
 def _inverse(matrix: Floats) -> Floats:
     """Return the inverse of a positive definite matrix, by its correlation form."""
-    scale = 1.0 / np.sqrt(np.diag(matrix))
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     scaled = matrix * scale[:, None] * scale
-    inverse: Floats = cho_solve(cho_factor(scaled, lower=True), np.eye(len(matrix)))
+    try:
+        factor = cho_factor(scaled, lower=True)
+    except (LinAlgError, ValueError) as error:
+        raise ModelError(
+            "the Cox fit has no standard errors: at the maximum the events tell nothing about some "
+            "combination of the columns",
+            "Leave columns out, or pass ridge= a small positive number",
+        ) from error
+    inverse: Floats = cho_solve(factor, np.eye(len(matrix)))
     inverse = inverse * scale[:, None] * scale
     return (inverse + inverse.T) / 2
 

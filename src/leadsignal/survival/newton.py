@@ -44,12 +44,17 @@ def maximise(
 
     Raises ModelError naming the columns that are constant, collinear or separate the events.
     """
-    at_zero = likelihood.evaluate(np.zeros(len(ridge)))
+    zero = np.zeros(len(ridge))
+    at_zero = likelihood.evaluate(zero)
+    # What columns tell apart does not depend on an offset, which may leave risk sets of one row.
+    plain = at_zero
+    if likelihood.offset is not None:
+        plain = likelihood.without_offset().evaluate(zero)
     free = ridge == 0
     if free.any():
         named = [name for name, is_free in zip(names, free, strict=True) if is_free]
-        refuse_dead_columns(at_zero.information[np.ix_(free, free)], at_zero.constant[free], named)
-    search = _Search(likelihood, ridge, names, at_zero)
+        refuse_dead_columns(plain.information[np.ix_(free, free)], plain.constant[free], named)
+    search = _Search(likelihood, ridge, names, at_zero, plain)
     coef = search.run(_begin(likelihood, ridge, names) if begin is None else begin)
     return Maximum(coef, search.now, at_zero, search.evaluations)
 
@@ -61,15 +66,16 @@ class _Search:
         ridge: Floats,
         names: Sequence[str],
         at_zero: Evaluation,
+        plain: Evaluation,
     ) -> None:
         self.likelihood, self.ridge, self.names = likelihood, ridge, names
-        self.now = self.at_zero = at_zero
+        self.now, self.plain = at_zero, plain
         self.evaluations = 1
-        # Units in which a step is comparable between columns: one deviation within risk sets, or a
-        # part of that between events where an offset leaves risk sets of hardly more than one row.
+        # Units in which a step is comparable between columns: a deviation within risk sets or,
+        # where that is larger, between events.
         events = max(1, len(likelihood.sets.events))
-        within = np.sqrt(np.maximum(np.diag(at_zero.information), 1e-300) / events)
-        self.unit = np.maximum(within, 1e-2 * likelihood.event_X.std(axis=0))
+        within = np.sqrt(np.maximum(np.diag(plain.information), 1e-300) / events)
+        self.unit = np.maximum(within, likelihood.event_X.std(axis=0))
         self.close = PRECISION * np.sqrt(events)
         self.rounding = ROUNDING * (events + abs(at_zero.loglik))
         # With a penalty on every column a maximum exists.
@@ -152,7 +158,7 @@ class _Search:
         return uphill
 
     def _faded(self) -> bool:
-        left = np.diag(self.now.information) < FADED * np.diag(self.at_zero.information)
+        left = np.diag(self.now.information) < FADED * np.diag(self.plain.information)
         return bool((left & (self.ridge == 0)).any())
 
     def _refuse_separation(self, step: Floats) -> None:
@@ -160,7 +166,7 @@ class _Search:
         if self.exists:
             return
         free = np.flatnonzero(self.ridge == 0)
-        separation = Separation(self.likelihood, self.unit, self.at_zero.score, free)
+        separation = Separation(self.likelihood, self.unit, self.plain.score, free)
         direction = separation.direction(self.now.coef, step)
         self.exists = True
         if direction is None:

@@ -152,6 +152,10 @@ class PartialLikelihood:
         self._event_total = self._event_weights @ self.event_X
         self.shift = 0.0 if offset is None else float(offset.max())
 
+    def without_offset(self) -> PartialLikelihood:
+        """Return the likelihood of the same rows with an offset of zero."""
+        return PartialLikelihood(self.X, self.sets, self.weights, None, self.efron, self.ridge)
+
     def rows(self, which: Ints | slice) -> Floats:
         """Return rows of the matrix as centred doubles; a view where nothing has to change."""
         block = self.X[which]
