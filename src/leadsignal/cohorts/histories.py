@@ -125,13 +125,14 @@ def _paths(
     columns, happened = np.hstack(blocks), rows.cause == 1
     fit = fit_cox(columns, rows.stop, happened, start=rows.start, ridge=1e-6 * len(seen))
     baseline = fit.baseline()
-    time, hazard = baseline.cumulative(baseline.strata[0])
+    hazard = np.cumsum(baseline.reference_hazard)
     place = np.full(len(cohorts), -1)
     place[seen] = np.arange(len(seen))
-    risk = np.exp(fit.linear_predictor(columns))
+    risk = np.exp(fit.linear_predictor(columns - baseline.reference))
     return _Paths(
-        place[rows.account], rows.start, rows.stop, happened, risk, time, hazard, len(seen)
-    )
+        place[rows.account], rows.start, rows.stop, happened, risk, baseline.time, hazard,
+        len(seen),
+    )  # fmt: skip
 
 
 def _all_by(until: Floats, event: Floats) -> Callable[[Floats], Floats]:

@@ -140,9 +140,10 @@ def _event_by(times: Floats, event: Floats, stop: Floats, day: float, X: Floats 
         without = left[np.searchsorted(curve.time, moments, side="right")]
         return np.broadcast_to(1 - (1 - share) * without, (len(event), len(times)))
     fit = fit_cox(X[later], until[later], happened[later], ridge=1e-6 * later.sum())
-    time, hazard = fit.baseline().cumulative(fit.baseline().strata[0])
-    steps = np.concatenate(([0.0], hazard))[np.searchsorted(time, moments, side="right")]
-    risk = np.exp(fit.linear_predictor(X))
+    baseline = fit.baseline()
+    hazard = np.concatenate(([0.0], np.cumsum(baseline.reference_hazard)))
+    steps = hazard[np.searchsorted(baseline.time, moments, side="right")]
+    risk = np.exp(fit.linear_predictor(X - baseline.reference))
     by: Floats = 1 - (1 - share) * np.exp(-risk[:, None] * steps)
     return by
 

@@ -14,14 +14,15 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
 from leadsignal.survival.estimates import normal_quantile
-from leadsignal.survival.inputs import Door, Floats, Ints, length_of, snapped
-from leadsignal.survival.risk_sets import from_the_first
+from leadsignal.survival.inputs import Door, Floats, Ints, length_of, snapped, sums_by_code
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
     from leadsignal.survival.cox import CoxFit
+
+CERTAIN = 300.0  # logarithm of a hazard that nobody survives, and whose square is still a number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,11 +32,12 @@ class Baseline:
     Attributes: ``names`` (p) and ``coef`` of the model, ``cov``, the covariance of coef (robust
     where the fit was clustered); ``strata`` (s), ``first`` (s + 1), where each stratum's event
     times begin; ``time`` (G); ``reference`` (p), the events' mean covariates, and at them (and an
-    offset of zero) ``reference_hazard`` and ``variance`` of each time (G) and
-    ``mean_increment`` (G × p), hazard times the mean covariates of those at risk, from reference.
+    offset of zero) the logarithms ``log_hazard`` of each time's hazard and ``log_variance`` of its
+    variance (G); ``mean`` (G × p), the mean covariates of those at risk, from the reference.
 
-    Predictions start from the reference: hazards at covariates of zero, which ``hazard``,
-    ``cumulative`` and the frame give, can lie beyond all numbers.
+    Predictions start from these logarithms: hazards at one and the same covariates for all times,
+    which ``hazard``, ``cumulative``, the frame and ``reference_hazard`` give, lie beyond all
+    numbers (0 or infinite) where the covariates of those at risk move far with time.
     """
 
     names: tuple[str, ...]
@@ -45,16 +47,29 @@ class Baseline:
     first: Ints
     time: Floats
     reference: Floats
-    reference_hazard: Floats
-    variance: Floats
-    mean_increment: Floats
+    log_hazard: Floats
+    log_variance: Floats
+    mean: Floats
 
     @property
     def hazard(self) -> Floats:
         """Increments of the hazard at covariates of zero (G)."""
-        with np.errstate(over="ignore"):
-            hazard: Floats = self.reference_hazard * np.exp(-self.reference @ self.coef)
-        return hazard
+        return exp_of(self.log_hazard - self.reference @ self.coef)
+
+    @property
+    def reference_hazard(self) -> Floats:
+        """Increments of the hazard at the reference (G)."""
+        return exp_of(self.log_hazard)
+
+    @property
+    def variance(self) -> Floats:
+        """Variance of each increment at the reference, with the coefficients known (G)."""
+        return exp_of(self.log_variance)
+
+    @property
+    def mean_increment(self) -> Floats:
+        """Increments at the reference times the mean covariates at risk, from reference (G × p)."""
+        return self.mean * self.reference_hazard[:, None]
 
     def cumulative(self, stratum: object = None) -> tuple[Floats, Floats]:
         """Return event times and cumulative hazard of one stratum (None: the only one)."""
@@ -86,12 +101,17 @@ class Baseline:
         lower = np.searchsorted(time, snapped(starts, time), side="right")
         upper = np.searchsorted(time, snapped(stops, time), side="right")
         paths = paths - self.reference
-        risk = np.exp(paths @ self.coef)
-        hazard = risk * _between(self.reference_hazard[part], lower, upper)
-        own = risk**2 * _between(self.variance[part], lower, upper)
-        # Derivative of the path's hazard by coef: x ΔH − ∫ x̄ dH, times the risk.
-        slope = paths * hazard[:, None]
-        slope -= risk[:, None] * _between(self.mean_increment[part], lower, upper)
+        # Intervals do not overlap: each event time lies in one of them or in none.
+        spell, at = _inside(lower, upper)
+        at += part.start
+        risk = (paths @ self.coef)[spell]
+        step = np.exp(np.minimum(risk + self.log_hazard[at], CERTAIN))
+        hazard = sums_by_code(spell, step, len(stops))
+        square = np.exp(np.minimum(2 * risk + self.log_variance[at], 2 * CERTAIN))
+        own = sums_by_code(spell, square, len(stops))
+        # Derivative of the path's hazard by coef: ∫ (x − x̄) dH.
+        slope = np.zeros_like(paths)
+        np.add.at(slope, spell, (paths[spell] - self.mean[at]) * step[:, None])
         slope = np.cumsum(slope, axis=0)
         variance = np.cumsum(own) + np.einsum("ij,jk,ik->i", slope, self.cov, slope)
         return PathPrediction(stops, np.cumsum(hazard), np.sqrt(variance), level)
@@ -115,9 +135,11 @@ class Baseline:
 
     def to_dict(self) -> dict[str, object]:
         """Return the baseline as a plain dictionary, ready for JSON."""
+        derived = ("reference_hazard", "variance", "mean_increment")
+        values = {**self.__dict__, **{name: getattr(self, name) for name in derived}}
         return {
             name: list(value) if isinstance(value, tuple) else value.tolist()
-            for name, value in self.__dict__.items()
+            for name, value in values.items()
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -205,8 +227,8 @@ def baseline_of(fit: CoxFit) -> Baseline:
     likelihood, terms, sets = fit.rows.likelihood, fit.terms, fit.rows.likelihood.sets
     centre = np.zeros(len(fit.coef)) if likelihood.centre is None else likelihood.centre
     reference = likelihood.event_X.mean(axis=0)
-    # Risks were exp(η − shift) with covariates from the centre; move them to the reference.
-    scale = np.exp(reference @ fit.coef - likelihood.shift)
+    # Steps are at the centre of the covariates; move them to the reference.
+    move = float(reference @ fit.coef)
     return Baseline(
         names=fit.names,
         coef=fit.coef,
@@ -215,13 +237,27 @@ def baseline_of(fit: CoxFit) -> Baseline:
         first=sets.first,
         time=sets.time,
         reference=centre + reference,
-        reference_hazard=terms.a * scale,
-        variance=terms.c0 * scale**2,
-        mean_increment=(terms.mean_increment - terms.a[:, None] * reference) * scale,
+        log_hazard=terms.log_step + move,
+        log_variance=terms.log_square + 2 * move,
+        mean=terms.step_mean - reference,
     )
 
 
-def _between(values: Floats, lower: Ints, upper: Ints) -> Floats:
-    running = from_the_first(values)
-    total: Floats = running[upper] - running[lower]
-    return total
+def exp_of(logs: Floats) -> Floats:
+    """Return exp, infinite without a warning where it is beyond all numbers."""
+    with np.errstate(over="ignore"):
+        values: Floats = np.exp(logs)
+    return values
+
+
+def _inside(lower: Ints, upper: Ints) -> tuple[Ints, Ints]:
+    """Return which interval, and which position in it, for all of [lower, upper) one after another.
+
+    >>> _inside(np.array([0, 4]), np.array([2, 5]))
+    (array([0, 0, 1]), array([0, 1, 4]))
+    """
+    counts = np.maximum(upper - lower, 0)
+    interval = np.repeat(np.arange(len(lower)), counts)
+    return interval, np.arange(len(interval)) + np.repeat(
+        lower - (np.cumsum(counts) - counts), counts
+    )

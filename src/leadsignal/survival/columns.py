@@ -10,23 +10,22 @@ from scipy.linalg import solve_triangular
 from leadsignal.errors import ModelError
 from leadsignal.survival.inputs import Floats
 
-CONSTANT = 1e-12  # of a column's spread over rows, left of it within risk sets
 COLLINEAR = 1e-10  # of a column's variance, left after the columns before it are taken out
 
 
-def refuse_dead_columns(information: Floats, spread: Floats, names: Sequence[str]) -> None:
+def refuse_dead_columns(information: Floats, constant: Floats, names: Sequence[str]) -> None:
     """Raise ModelError naming every constant or collinear column.
 
-    ``information`` (p × p) is that at coefficients of zero and ``spread`` (p) its diagonal before
-    the risk-set means are taken off. Not called for columns that a ridge identifies.
+    ``information`` (p × p) is that at coefficients of zero and ``constant`` (p) the diagonal that
+    rounding alone can cause. Not called for columns that a ridge identifies.
     """
     variance = np.diag(information)
-    constant = ~(variance > CONSTANT * spread)
+    is_constant = ~(variance > constant)
     problems = [
         f"{names[j]!r} is constant among those at risk at every event"
-        for j in np.flatnonzero(constant).tolist()
+        for j in np.flatnonzero(is_constant).tolist()
     ]
-    live = np.flatnonzero(~constant)
+    live = np.flatnonzero(~is_constant)
     scale = 1.0 / np.sqrt(variance[live])
     correlation = information[np.ix_(live, live)] * scale[:, None] * scale
     for column, combination in collinear(correlation):

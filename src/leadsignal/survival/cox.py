@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from leadsignal.errors import ModelError
-from leadsignal.survival.baseline import Baseline, baseline_of
+from leadsignal.survival.baseline import Baseline, baseline_of, exp_of
+from leadsignal.survival.by_risk_set import RiskSetTerms
 from leadsignal.survival.estimates import ChiSquare, normal_quantile, two_sided_p
 from leadsignal.survival.inputs import Bools, Door, Floats, Labels, length_of, one_label
 from leadsignal.survival.newton import Maximum, maximise
@@ -103,11 +104,11 @@ class CoxFit:
 
     @property
     def hazard_ratios(self) -> Floats:
-        """exp(coef) (p)."""
-        return np.exp(self.coef)
+        """exp(coef) (p); infinite where a coefficient of a tiny unit is beyond all numbers."""
+        return exp_of(self.coef)
 
     @cached_property
-    def terms(self) -> GroupTerms:
+    def terms(self) -> GroupTerms | RiskSetTerms:
         """Risk-set sums at ``coef``, which residuals and baseline are made of."""
         return self.rows.likelihood.terms(self.coef)
 
@@ -121,8 +122,9 @@ class CoxFit:
     def wald_test(self) -> ChiSquare:
         """All coefficients zero, by the robust covariance where there are clusters."""
         cov = self.cov if self.robust_cov is None else self.robust_cov
-        statistic = float(self.coef @ np.linalg.lstsq(cov, self.coef, rcond=None)[0])
-        return ChiSquare.of("Wald", statistic, int(np.linalg.matrix_rank(cov)))
+        scale = 1.0 / np.sqrt(np.diag(cov))
+        statistic, rank = _quadratic(cov * scale[:, None] * scale, self.coef * scale)
+        return ChiSquare.of("Wald", statistic, rank)
 
     @property
     def score_test(self) -> ChiSquare:
@@ -151,12 +153,12 @@ class CoxFit:
         return pd.DataFrame(
             {
                 "coef": self.coef,
-                "exp(coef)": np.exp(self.coef),
+                "exp(coef)": exp_of(self.coef),
                 "se(coef)": se,
                 f"coef lower {label}": self.coef - reach,
                 f"coef upper {label}": self.coef + reach,
-                f"exp(coef) lower {label}": np.exp(self.coef - reach),
-                f"exp(coef) upper {label}": np.exp(self.coef + reach),
+                f"exp(coef) lower {label}": exp_of(self.coef - reach),
+                f"exp(coef) upper {label}": exp_of(self.coef + reach),
                 "cmp to": np.zeros(len(self.coef)),
                 "z": z,
                 "p": p,
@@ -307,15 +309,31 @@ def _fields(fit: CoxFit) -> dict[str, Any]:
 
 
 def _score_statistic(best: Maximum) -> float:
-    score = best.at_zero.score
-    return float(score @ np.linalg.lstsq(best.at_zero.information, score, rcond=None)[0])
+    information = best.at_zero.information
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(information), 1e-300))
+    scaled = information * scale[:, None] * scale
+    return _quadratic(scaled, best.at_zero.score * scale)[0]
+
+
+def _quadratic(matrix: Floats, vector: Floats) -> tuple[float, int]:
+    """Return v' M⁻¹ v and the rank of M, scaled to a diagonal of ones."""
+    solved, _, rank, _ = np.linalg.lstsq(matrix, vector, rcond=None)
+    return float(vector @ solved), int(rank)
 
 
 def _inverse(matrix: Floats) -> Floats:
     """Return the inverse of a positive definite matrix, by its correlation form."""
-    scale = 1.0 / np.sqrt(np.diag(matrix))
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     scaled = matrix * scale[:, None] * scale
-    inverse: Floats = cho_solve(cho_factor(scaled, lower=True), np.eye(len(matrix)))
+    try:
+        factor = cho_factor(scaled, lower=True)
+    except (LinAlgError, ValueError) as error:
+        raise ModelError(
+            "the Cox fit has no standard errors: at the maximum the events tell nothing about some "
+            "combination of the columns",
+            "Leave columns out, or pass ridge= a small positive number",
+        ) from error
+    inverse: Floats = cho_solve(factor, np.eye(len(matrix)))
     inverse = inverse * scale[:, None] * scale
     return (inverse + inverse.T) / 2
 
@@ -350,7 +368,7 @@ def _checked(
     if not events.any():
         raise ModelError("fit_cox: no row has an event, so nothing can be estimated")
     sets = RiskSets.of(stops, events, starts, stratum)
-    likelihood = PartialLikelihood(matrix, sets, case_weights, offsets, ties == "efron")
+    likelihood = PartialLikelihood(matrix, sets, case_weights, offsets, ties == "efron", ridges)
     strata_of_rows = one_label(rows) if stratum is None else stratum
     kept = CoxRows(
         matrix, starts, stops, events, case_weights, offsets, strata_of_rows, clusters, likelihood

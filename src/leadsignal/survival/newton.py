@@ -13,11 +13,16 @@ from leadsignal.survival.columns import refuse_dead_columns
 from leadsignal.survival.inputs import Floats, Ints
 from leadsignal.survival.partial_likelihood import Evaluation, PartialLikelihood
 from leadsignal.survival.risk_sets import RiskSets
+from leadsignal.survival.separation import Separation
 
-MOST_STEPS = 60
-MOST_HALVINGS = 30
+MOST_STEPS = 200
+MOST_CUTS = 60  # each makes a step that led down shorter by a factor of 2 to 10
 # A Newton step of δ standard errors changes the information by about δ/√events of itself.
 PRECISION = 1e-9
+ROUNDING = 1e-13  # of the log-likelihood and of the number of events: no rise or fall
+ENOUGH_RISE = 1e-4  # of the rise that the slope promises
+LATE = 20  # steps after which it is asked whether a maximum exists, whatever they look like
+FADED = 1e-6  # of the information at zero, at a maximum that must be shown to be one
 SAMPLE_FROM = 40_000  # rows from which a fit on a sample of them finds the way faster
 SAMPLE_SHARE = 16
 
@@ -39,12 +44,17 @@ def maximise(
 
     Raises ModelError naming the columns that are constant, collinear or separate the events.
     """
-    at_zero = likelihood.evaluate(np.zeros(len(ridge)))
+    zero = np.zeros(len(ridge))
+    at_zero = likelihood.evaluate(zero)
+    # What columns tell apart does not depend on an offset, which may leave risk sets of one row.
+    plain = at_zero
+    if likelihood.offset is not None:
+        plain = likelihood.without_offset().evaluate(zero)
     free = ridge == 0
     if free.any():
         named = [name for name, is_free in zip(names, free, strict=True) if is_free]
-        refuse_dead_columns(at_zero.information[np.ix_(free, free)], at_zero.spread[free], named)
-    search = _Search(likelihood, ridge, names, at_zero)
+        refuse_dead_columns(plain.information[np.ix_(free, free)], plain.constant[free], named)
+    search = _Search(likelihood, ridge, names, at_zero, plain)
     coef = search.run(_begin(likelihood, ridge, names) if begin is None else begin)
     return Maximum(coef, search.now, at_zero, search.evaluations)
 
@@ -56,45 +66,67 @@ class _Search:
         ridge: Floats,
         names: Sequence[str],
         at_zero: Evaluation,
+        plain: Evaluation,
     ) -> None:
         self.likelihood, self.ridge, self.names = likelihood, ridge, names
-        self.now = at_zero
+        self.now, self.plain = at_zero, plain
         self.evaluations = 1
-        # Units in which a step is comparable between columns: one deviation within risk sets.
+        # Units in which a step is comparable between columns: a deviation within risk sets or,
+        # where that is larger, between events.
         events = max(1, len(likelihood.sets.events))
-        self.unit = np.sqrt(np.maximum(np.diag(at_zero.information), 1e-300) / events)
+        within = np.sqrt(np.maximum(np.diag(plain.information), 1e-300) / events)
+        self.unit = np.maximum(within, likelihood.event_X.std(axis=0))
         self.close = PRECISION * np.sqrt(events)
+        self.rounding = ROUNDING * (events + abs(at_zero.loglik))
+        # With a penalty on every column a maximum exists.
+        self.exists = not bool((ridge == 0).any())
 
     def run(self, begin: Floats) -> Floats:
         if begin.any():
             self._try(begin)
-        previous = np.zeros_like(begin)
-        for _ in range(MOST_STEPS):
+        before = np.inf
+        for number in range(MOST_STEPS):
             step = self._step()
-            decrement = float(np.sqrt(max(0.0, float(self._score() @ step))))
-            if decrement < 1e-2:
-                self._refuse_separation(step, previous)
-            if decrement <= self.close:
+            rise = max(0.0, float(self._score() @ step))
+            decrement, size = float(np.sqrt(rise)), float((np.abs(step) * self.unit).max())
+            # Near a proper maximum each step is shorter by orders than the last.
+            lasting = decrement < 1e-2 and size > 1e-3 and 0.5 * before < size < np.inf
+            if lasting or number == LATE:
+                self._refuse_separation(step)
+            largest = max(1.0, float((np.abs(self.now.coef) * self.unit).max()))
+            small = size <= PRECISION * largest
+            at_rounding = size <= 1e3 * PRECISION * largest and size > 0.1 * before
+            if decrement <= self.close and (small or at_rounding):
+                if self._faded():
+                    self._refuse_separation(step)
                 coef: Floats = self.now.coef + step
                 return coef
-            if not self._climb(step):
-                return self.now.coef
-            previous = step
+            if not self._climb(step, rise):
+                self._refuse_separation(step)
+                break
+            before = size
         raise ModelError(
-            f"the Cox fit did not settle within {MOST_STEPS} steps; scale or bound extreme "
-            "values, or pass ridge= a small positive number"
+            f"the Cox fit did not settle within {self.evaluations} evaluations; scale or bound "
+            "extreme values, or pass ridge= a small positive number"
         )
 
-    def _climb(self, step: Floats) -> bool:
-        """Take ``step``, halved until the likelihood rises; False when it no longer does."""
-        start, height = self.now.coef, self._height(self.now)
-        noise = 1e-12 * abs(height)
-        for halving in range(MOST_HALVINGS):
-            candidate = self.likelihood.evaluate(start + step * 0.5**halving)
+    def _climb(self, step: Floats, rise: float) -> bool:
+        """Take ``step``, cut until the likelihood rises as the slope promises, to rounding.
+
+        ``rise`` is the slope along the step. False where no part of it leads up.
+        """
+        start, height, part = self.now.coef, self._height(self.now), 1.0
+        for _ in range(MOST_CUTS):
+            candidate = self.likelihood.evaluate(start + part * step)
             self.evaluations += 1
-            if candidate.usable and self._height(candidate) >= height - noise:
+            gained = self._height(candidate) - height
+            if candidate.usable and gained >= ENOUGH_RISE * part * rise - self.rounding:
                 self.now = candidate
                 return True
+            # The top of the parabola through what is known, held within bounds.
+            short = part * rise - gained
+            top = part * rise / (2 * short) if candidate.usable and short > 0 else 0.0
+            part *= min(0.5, max(0.1, top))
         return False
 
     def _try(self, begin: Floats) -> None:
@@ -110,38 +142,46 @@ class _Search:
         return self.now.score - self.ridge * self.now.coef
 
     def _step(self) -> Floats:
+        """Return Newton's step; where the information fades, damped so that it still leads up."""
         matrix = self.now.information + np.diag(self.ridge)
-        scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-        scaled = matrix * scale[:, None] * scale
-        try:
-            step = cho_solve(cho_factor(scaled, lower=True), self._score() * scale) * scale
-        except (LinAlgError, ValueError):
-            # The information fades along a direction in which the events are separated.
-            step = np.linalg.lstsq(scaled, self._score() * scale, rcond=1e-14)[0] * scale
-        finite: Floats = np.nan_to_num(step)
-        return finite
+        scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-60 * self.unit**2))
+        scaled, score = matrix * scale[:, None] * scale, self._score() * scale
+        for damping in (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-4):
+            try:
+                factor = cho_factor(scaled + damping * np.eye(len(scale)), lower=True)
+            except (LinAlgError, ValueError):
+                continue
+            step: Floats = cho_solve(factor, score) * scale
+            if np.isfinite(step).all():
+                return step
+        uphill: Floats = score * scale
+        return uphill
 
-    def _refuse_separation(self, step: Floats, previous: Floats) -> None:
-        """Raise when steps stay long although the likelihood has stopped rising.
+    def _faded(self) -> bool:
+        left = np.diag(self.now.information) < FADED * np.diag(self.plain.information)
+        return bool((left & (self.ridge == 0)).any())
 
-        Near a maximum each step is shorter by orders than the last. Where a combination of
-        columns separates the events, log L − sup log L falls by e a unit, and every step is one.
-        """
-        size, before = np.abs(step) * self.unit, np.abs(previous) * self.unit
-        long = size.max()
-        if long > 1e-3 and long > 0.5 * before.max() > 0:
-            # By now the coefficients themselves point where the likelihood rises for ever.
-            run_off = self.now.coef * self.unit
-            guilty = np.flatnonzero(np.abs(run_off) > 0.2 * np.abs(run_off).max()).tolist()
-            named = ", ".join(
-                f"{self.names[j]!r} ({'rising' if run_off[j] > 0 else 'falling'})" for j in guilty
-            )
-            together = "" if len(guilty) == 1 else " together"
-            raise ModelError(
-                f"the events are separated: {named}{together} ranks every event first among those "
-                "at risk, so its coefficient has no finite estimate. Leave it out, group it more "
-                "coarsely, or pass ridge= a small positive number."
-            )
+    def _refuse_separation(self, step: Floats) -> None:
+        """Raise where the likelihood rises for ever along some direction; asked once a fit."""
+        if self.exists:
+            return
+        free = np.flatnonzero(self.ridge == 0)
+        separation = Separation(self.likelihood, self.unit, self.plain.score, free)
+        direction = separation.direction(self.now.coef, step)
+        self.exists = True
+        if direction is None:
+            return
+        parts = direction * self.unit
+        guilty = np.flatnonzero(np.abs(parts) > 1e-6 * np.abs(parts).max()).tolist()
+        named = ", ".join(
+            f"{self.names[j]!r} ({'rising' if parts[j] > 0 else 'falling'})" for j in guilty
+        )
+        together = "" if len(guilty) == 1 else " together"
+        raise ModelError(
+            f"the events are separated: {named}{together} ranks every event first among those "
+            "at risk, so its coefficient has no finite estimate. Leave it out, group it more "
+            "coarsely, or pass ridge= a small positive number."
+        )
 
 
 def _begin(likelihood: PartialLikelihood, ridge: Floats, names: Sequence[str]) -> Floats:
@@ -183,4 +223,5 @@ def _restricted(likelihood: PartialLikelihood, rows: Ints) -> PartialLikelihood:
         likelihood.weights[rows],
         None if likelihood.offset is None else likelihood.offset[rows],
         likelihood.efron,
+        likelihood.ridge / SAMPLE_SHARE,
     )

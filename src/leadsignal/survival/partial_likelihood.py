@@ -10,7 +10,8 @@ mean weight of those events and den_k = S0 − (k/d) D0, k = 0 … d−1 (Breslo
     information = X' diag(v) X − Σ_groups [c0 S1 S1' − c1 (S1 D1' + D1 S1') + c2 D1 D1']
 
 ``docs/survival.md`` derives this. One evaluation reads the matrix twice, in blocks that stay in
-the cache; the caller's matrix is never copied as a whole.
+the cache; the caller's matrix is never copied as a whole. Where risks span so many orders of
+magnitude that these sums would lose digits, ``by_risk_set`` gives the same numbers more slowly.
 """
 
 from __future__ import annotations
@@ -24,11 +25,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
+from leadsignal.survival.by_risk_set import RiskSetTerms, RiskSetTree, terms_by_risk_set
 from leadsignal.survival.inputs import Floats, Ints, Labels, sums_by_code
 from leadsignal.survival.risk_sets import RiskSets, from_the_first, from_the_last
 
 BLOCK = 8192  # rows; 8,192 × 20 doubles are 1.3 MB, which stay in a second-level cache
 OFF_CENTRE = 30.0  # mean over deviation; beyond it, centring is worth its copy of each block
+EPS = float(np.finfo(np.float64).eps)
+MOST_LOST = 1e-10  # error of a coefficient, in standard errors, that rounding may cause
+RANGE = 1e100  # risk sums beyond it (or below its inverse) are near those whose square overflows
+LEAST_LEFT = 1e-5  # of the sum of squares, left after the risk-set means are taken off
+RIDGE_TELLS = 1e4  # times the ridge: so much less may be left of what a penalty determines
+LEAST_SPREAD = 1e-12  # deviation within risk sets, relative to the values, of a column that varies
 Matrix = NDArray[Any]
 
 
@@ -36,9 +44,14 @@ Matrix = NDArray[Any]
 class GroupTerms:
     """What an evaluation knows of each event group; letters as in the module's formulas.
 
-    ``risk`` (n) is r; with it go a, b, c0, c1, c2 (G), S1 and D1 (G × p) and the log-likelihood.
+    ``risk`` (n) is r, divided by exp(``shift``) to stay within the range of numbers; with it go a,
+    b, c0, c1, c2 (G), S1 and D1 (G × p) and the log-likelihood. ``lost`` estimates what rounding
+    moves a coefficient by, in standard errors.
     """
 
+    coef: Floats
+    shift: float
+    lost: float
     risk: Floats
     S1: Floats
     D1: Floats
@@ -66,24 +79,39 @@ class GroupTerms:
         """Risk-set mean times hazard, summed over the ties: c0 S1 − c1 D1, G × p."""
         return self.c0[:, None] * self.S1 - self.c1[:, None] * self.D1
 
+    @property
+    def log_step(self) -> Floats:
+        """Logarithm of the baseline's step (G)."""
+        return np.log(self.a) - self.shift
+
+    @property
+    def log_square(self) -> Floats:
+        """Logarithm of the variance of the baseline's step (G)."""
+        return np.log(self.c0) - 2 * self.shift
+
+    @property
+    def step_mean(self) -> Floats:
+        """Mean covariates at risk, weighted by the step of each tie, G × p."""
+        return self.mean_increment / self.a[:, None]
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """The partial likelihood at ``coef``: value, score (p), information (p × p).
 
-    ``spread`` (p) is the diagonal of the information before the groups' part is taken off: what
-    is left of it after that subtraction tells a constant column from one that varies.
+    ``constant`` (p) is the information that a column has by rounding alone, although it is the same
+    for all rows at risk at every event.
     """
 
     coef: Floats
     loglik: float
     score: Floats
     information: Floats
-    spread: Floats
+    constant: Floats
 
     @property
     def usable(self) -> bool:
-        """False where coefficients are so large that risks left the range of numbers."""
+        """False where coefficients are so large that linear predictors are no numbers."""
         return bool(np.isfinite(self.loglik) and np.isfinite(self.information).all())
 
 
@@ -91,17 +119,25 @@ class PartialLikelihood:
     """Rows made ready once; then ``evaluate`` at any coefficients.
 
     Arrays are trusted: X (n × p) finite, ``weights`` and ``offset`` (n) finite, weights positive
-    wherever there is an event.
+    wherever there is an event. ``ridge`` (p) is information that comes from a penalty: it adds to
+    no result, but fewer digits are needed of what it determines.
     """
 
     def __init__(
-        self, X: Matrix, sets: RiskSets, weights: Floats, offset: Floats | None, efron: bool
+        self,
+        X: Matrix,
+        sets: RiskSets,
+        weights: Floats,
+        offset: Floats | None,
+        efron: bool,
+        ridge: Floats | float = 0.0,
     ) -> None:
         self.X = X
         self.sets = sets
         self.weights = weights
         self.offset = offset
         self.efron = efron
+        self.ridge = ridge
         self.centre = _centre(X)
         # Rows at risk at no event time: whatever their covariates, they must not overflow.
         idle = sets.lower >= sets.upper
@@ -115,6 +151,10 @@ class PartialLikelihood:
         )
         self._event_total = self._event_weights @ self.event_X
         self.shift = 0.0 if offset is None else float(offset.max())
+
+    def without_offset(self) -> PartialLikelihood:
+        """Return the likelihood of the same rows with an offset of zero."""
+        return PartialLikelihood(self.X, self.sets, self.weights, None, self.efron, self.ridge)
 
     def rows(self, which: Ints | slice) -> Floats:
         """Return rows of the matrix as centred doubles; a view where nothing has to change."""
@@ -133,24 +173,45 @@ class PartialLikelihood:
         """Return value, score and information at ``coef``."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             terms = self.terms(coef)
-            gram = self._second_pass(self.hazards(terms))
-            # X'v needs no pass over the rows: it is Σ_groups (a S1 − b D1).
-            score = self._event_total - terms.expected_total.sum(axis=0)
-            information = gram - self._group_part(terms)
-        return Evaluation(coef, terms.loglik, score, information, np.diag(gram).copy())
+            if isinstance(terms, GroupTerms):
+                information = self._information(terms)
+                if information is not None:
+                    # X'v needs no pass over the rows: it is Σ_groups (a S1 − b D1).
+                    score = self._event_total - terms.expected_total.sum(axis=0)
+                    return Evaluation(coef, terms.loglik, score, information, self._constant)
+                terms = self.terms_by_risk_set(coef)
+            return Evaluation(coef, terms.loglik, terms.score, terms.information(), self._constant)
 
-    def weighted_information(self, terms: GroupTerms, group_weights: Floats) -> Floats:
+    def weighted_information(
+        self, terms: GroupTerms | RiskSetTerms, group_weights: Floats
+    ) -> Floats:
         """Return Σ_groups weight × the group's part of the information."""
-        scaled = self.hazards(terms, group_weights)
-        negative = np.minimum(scaled, 0.0)
-        gram = self._second_pass(scaled - negative)
-        if negative.any():
-            gram = gram - self._second_pass(-negative)
-        information: Floats = gram - self._group_part(terms, group_weights)
-        return information
+        if isinstance(terms, GroupTerms):
+            if self._information(terms) is not None:
+                return self._gram(terms, group_weights) - self._group_part(terms, group_weights)
+            terms = self.terms_by_risk_set(terms.coef)
+        return terms.weighted_information(group_weights)
 
-    def hazards(self, terms: GroupTerms, group_weights: Floats | None = None) -> Floats:
+    def _information(self, terms: GroupTerms) -> Floats | None:
+        """Return the information, None where the subtraction leaves too few digits of it."""
+        gram = self._gram(terms)
+        information: Floats = gram - self._group_part(terms)
+        left = np.diag(information) + RIDGE_TELLS * self.ridge >= LEAST_LEFT * np.diag(gram)
+        return information if bool(left.all()) else None
+
+    def _gram(self, terms: GroupTerms, group_weights: Floats | None = None) -> Floats:
+        v = self.hazards(terms, group_weights)
+        gram = self._second_pass(v)
+        if group_weights is not None and bool((v < 0).any()):
+            gram -= self._second_pass(-v)
+        return gram
+
+    def hazards(
+        self, terms: GroupTerms | RiskSetTerms, group_weights: Floats | None = None
+    ) -> Floats:
         """Return v (n): each row's expected events, times its weight."""
+        if isinstance(terms, RiskSetTerms):
+            return terms.hazards()
         a, b = terms.a, terms.b
         if group_weights is not None:
             a, b = a * group_weights, b * group_weights
@@ -159,30 +220,68 @@ class PartialLikelihood:
         v *= terms.risk
         return v
 
-    def terms(self, coef: Floats) -> GroupTerms:
+    def terms(self, coef: Floats) -> GroupTerms | RiskSetTerms:
         """First pass: risks, their sums over risk sets and the log-likelihood."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            terms = self._terms_of_all(coef)
+        return terms if terms.lost <= MOST_LOST else self.terms_by_risk_set(coef)
+
+    def terms_by_risk_set(self, coef: Floats) -> RiskSetTerms:
+        """Return the same with linear predictors centred in each risk set."""
+        tree, Z, log_weights = self._filed
+        log_risk = Z @ coef + log_weights
+        if self.offset is not None:
+            log_risk += self.offset
+        return terms_by_risk_set(tree, self.sets, Z, self.weights, log_risk, self.efron)
+
+    @cached_property
+    def tree(self) -> RiskSetTree:
+        """The rows that count, under the nodes of a tree over event groups."""
+        return RiskSetTree(self.sets, self.weights > 0)
+
+    @cached_property
+    def _filed(self) -> tuple[RiskSetTree, Floats, Floats]:
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.weights)
+        return self.tree, self.rows(slice(None)), log_weights
+
+    def _terms_of_all(self, coef: Floats) -> GroupTerms:
         sets = self.sets
         risk, S0, S1 = self._first_pass(coef)
         event_risk = risk[sets.events]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            D0 = sums_by_code(sets.group, event_risk, len(sets))
-            # η − shift of the events comes back from the risks they have.
-            event_eta = np.log(event_risk / self._event_weights)
-            D1 = self._tied_sums(event_risk)
-            weight = sums_by_code(sets.group, self._event_weights, len(sets))
-            ties = _sums_over_ties(sets, S0, D0, weight / sets.deaths, self.efron)
-            loglik = float(self._event_weights @ event_eta - ties["log"].sum())
+        D0 = sums_by_code(sets.group, event_risk, len(sets))
+        # η − shift of the events comes back from the risks they have.
+        event_eta = np.log(event_risk / self._event_weights)
+        D1 = self._tied_sums(event_risk)
+        weight = sums_by_code(sets.group, self._event_weights, len(sets))
+        ties = _sums_over_ties(sets, S0, D0, weight / sets.deaths, self.efron)
+        loglik = float(self._event_weights @ event_eta - ties["log"].sum())
         return GroupTerms(
+            coef=coef, shift=self.shift, lost=_lost(sets, S0, ties["a"], risk),
             risk=risk, S1=S1, D1=D1, event_weight=weight, loglik=loglik,
             **{name: ties[name] for name in ("a", "b", "c0", "c1", "c2")},
         )  # fmt: skip
 
-    def score_residuals(self, terms: GroupTerms) -> Iterator[tuple[slice, Floats]]:
+    @cached_property
+    def _constant(self) -> Floats:
+        """Information of a column that varies within risk sets by rounding alone."""
+        kind = self.X.dtype if self.X.dtype.kind == "f" else np.dtype(np.float64)
+        least = max(LEAST_SPREAD, 20 * float(np.finfo(kind).eps))
+        square = np.asarray(self.X[self.sets.events], dtype=np.float64) ** 2
+        if self.centre is not None:
+            square += self.centre**2
+        constant: Floats = least**2 * (self._event_weights @ square)
+        return constant
+
+    def score_residuals(self, terms: GroupTerms | RiskSetTerms) -> Iterator[tuple[slice, Floats]]:
         """Go through the rows' score residuals block by block (Therneau & Grambsch 2000, §7.1).
 
         U_i = δ_i w_i (x_i − m_g) − v_i x_i + r_i (E_i − δ_i f_g), m the groups' mean covariate,
         E_i the sum of c0 S1 − c1 D1 over the row's groups, f = c1 S1 − c2 D1.
         """
+        if isinstance(terms, RiskSetTerms):
+            yield slice(0, len(self.X)), terms.score_residuals()
+            return
         sets, v = self.sets, self.hazards(terms)
         running = from_the_first(terms.mean_increment)
         tied = terms.c1[:, None] * terms.S1 - terms.c2[:, None] * terms.D1
@@ -199,7 +298,7 @@ class PartialLikelihood:
             residuals[events[inside] - block.start] += extra[order[inside]]
             yield block, residuals
 
-    def cluster_scores(self, terms: GroupTerms, cluster: Labels) -> Floats:
+    def cluster_scores(self, terms: GroupTerms | RiskSetTerms, cluster: Labels) -> Floats:
         """Return the score residuals summed over each cluster (clusters × p)."""
         sums = np.zeros((len(cluster), self.X.shape[1]))
         for block, residuals in self.score_residuals(terms):
@@ -321,6 +420,22 @@ def _centre(X: Matrix) -> Floats | None:
     if bool((np.abs(mean) > OFF_CENTRE * sample.std(axis=0)).any()):
         return mean
     return None
+
+
+def _lost(sets: RiskSets, S0: Floats, a: Floats, risk: Floats) -> float:
+    """Estimate what rounding moves a coefficient by, in standard errors.
+
+    Sums over risk sets are running sums from the last group backwards, sums over a row's groups
+    running sums from the first, and each has the rounding errors of all it went through: harmless
+    unless risks differ by orders of magnitude. Infinite where the range of numbers is left.
+    """
+    if not (S0.min() > 1 / RANGE and S0.max() < RANGE and risk[sets.events].min() > 1 / RANGE):
+        return np.inf
+    events = float(np.sqrt(len(sets.events)))
+    later = np.maximum.accumulate(S0[::-1])[::-1]
+    in_sums = EPS * float(sets.deaths @ (later / S0)) / events if sets.lower.any() else 0.0
+    in_hazards = EPS * float((np.cumsum(a) * S0).max()) / events
+    return max(in_sums, in_hazards)
 
 
 def _sums_over_ties(
