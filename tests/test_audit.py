@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -43,8 +44,6 @@ def test_values_are_read_at_least_so_many_days_before(sets: MatchedSets) -> None
 
 def planted(panel: ls.Panel, seed: int) -> ls.Panel:
     """The panel with usage that falls in the last 40 days and tickets that rise 200 before."""
-    from dataclasses import replace
-
     rng = np.random.default_rng(seed)
     frame = panel.frame.copy()
     left = frame["known_within"].fillna(9999).to_numpy()
@@ -66,6 +65,24 @@ def test_what_was_planted_is_found(business_panel: ls.Panel) -> None:
     row = audit.frame.set_index("name").loc["usage_to_best"]
     assert row["auc_last"] < 0.5
     assert row["rise"] > 0
+
+
+def test_limits_of_an_auc_near_1_stay_in_range(business_panel: ls.Panel) -> None:
+    panel = planted(business_panel, 3)
+    frame = panel.frame
+    ending = frame.loc[frame["known_within"].notna(), "account_id"].unique()
+    frame = frame[~frame["account_id"].isin(ending[24:])].copy()
+    close = frame["known_within"].fillna(9999).to_numpy() < 200
+    frame["tickets_opened_90d"] = np.random.default_rng(3).normal(size=len(frame)) + 2.4 * close
+    audit = ls.audit_indicators(replace(panel, frame=frame), leads=[0, 90], resamples=100)
+    for found in (audit.frame, audit.curves):
+        known = found.dropna(subset=["auc", "low", "high"])
+        assert ((known["low"] >= 0) & (known["low"] <= known["auc"])).all()
+        assert ((known["auc"] <= known["high"]) & (known["high"] <= 1)).all()
+        # Mirrored, the other limit would lie beyond 1: the case is one that could leave the range.
+        assert (2 * known["auc"] - known["low"] > 1).any()
+    rise = audit.frame.dropna(subset=["rise_low", "rise_high"])
+    assert ((rise["rise_low"] >= -0.5) & (rise["rise_high"] <= 0.5)).all()
 
 
 def test_noise_is_not_called_leading(business_panel: ls.Panel) -> None:

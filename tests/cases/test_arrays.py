@@ -168,3 +168,45 @@ def test_counts_that_are_shrunk_are_numbers():
         shrink(["a", "b"], ["1", "2"], [1.0, 2.0])
     with pytest.raises(OptionError, match="expected is NaN"):
         shrink(["a", "b"], [1, 2], [1.0, np.nan])
+
+
+def numbers_of(stop, start):
+    """Return what every estimator says of one sample of 60 rows."""
+    rng = np.random.default_rng(9)
+    x, group = rng.normal(size=(60, 2)), rng.integers(0, 2, 60)
+    event, cause = rng.random(60) < 0.6, rng.integers(0, 3, 60)
+    risk = rng.random(60)
+    fit = fit_cox(x, stop, event, start=start)
+    breslow = fit_cox(x, stop, event, ties="breslow", strata=group)
+    curves = survival.aalen_johansen(stop, cause, start=start, group=group)
+    judged = survival.calibration(stop, cause, risk, 1.3, bins=3)
+    return {
+        "cox": [*fit.coef, *fit.se, fit.loglik, *breslow.coef],
+        "martingale": fit.residuals().martingale,
+        "baseline": fit.baseline().along(x[:1], [0.0], [1.3]).survival,
+        "proportional": [fit.test_proportionality(how).overall.p for how in ("km", "rank")],
+        "kaplan-meier": kaplan_meier(stop, event, start=start)[0].estimate,
+        "nelson-aalen": survival.nelson_aalen(stop, event)[0].std_err,
+        "aalen-johansen": np.concatenate([curve.std_err for curve in curves]),
+        "at": curves[0].at([0.3, 0.7, 1.3]),
+        "mean": survival.restricted_mean(curves, 1.3).std_err,
+        "simon-makuch": survival.simon_makuch(stop, event, group, start=start)[1].estimate,
+        "log-rank": logrank(stop, event, group, start=start).statistic,
+        "concordance": survival.concordance(stop, event, risk, horizon=1.3).std_err,
+        "uno": survival.concordance(stop, event, risk, censoring="inverse").estimate,
+        "incident": survival.incident_auc(stop, event, risk, [0.0, 0.7, 1.3]).auc,
+        "auc": survival.dynamic_auc(stop, cause, risk, [0.7, 1.3]).std_err,
+        "brier": survival.brier(stop, cause, risk, 1.3).score,
+        "calibration": [*judged.slope, *judged.share],
+    }
+
+
+def test_every_estimator_takes_times_equal_up_to_rounding_as_one():
+    rng = np.random.default_rng(2)
+    stop = rng.integers(4, 21, 60) / 10
+    start = np.where(rng.random(60) < 0.3, 0.2, 0.0)
+    shaken = stop * (1 + rng.integers(-3, 4, 60) * 2.0**-52)
+    assert len(np.unique(shaken)) > 2 * len(np.unique(stop))
+    expected, found = numbers_of(stop, start), numbers_of(shaken, start)
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-7, nan_ok=True), name

@@ -37,6 +37,7 @@ def test_one_risk_for_everybody_has_no_slope_but_an_intercept(risk):
         ([1, 1, 1, 2, 0], [0.8, 0.7, 0.6, 0.2, 0.1]),  # every case above every other
         ([1, 1, 1, 2, 0], [0.1, 0.2, 0.3, 0.8, 0.9]),  # every case below
         ([1, 1, 1, 2, 0], [0.8, 0.7, 0.4, 0.4, 0.1]),  # tied at the border only
+        ([1, 1, 1, 2, 0], [0.8, 0.7, 0.3, 0.1 + 0.2, 0.1]),  # out of order by rounding only
         ([1, 1, 1, 2, 0], [1.0, 1.0, 1.0, 0.0, 0.0]),
     ],
 )

@@ -6,6 +6,7 @@ Each case has an end or a censoring at the horizon itself, and the value counted
 import numpy as np
 import pytest
 
+from leadsignal.errors import OptionError
 from leadsignal.survival import (
     aalen_johansen,
     brier,
@@ -30,6 +31,12 @@ def test_an_end_at_the_horizon_is_a_case():
     assert found.auc.tolist() == [1, 0.5]
     assert brier(STOP, EVENT, SCORE, 2).score[0] == pytest.approx((0.01 + 0.64 + 0.16) / 3)
     assert calibration(STOP, EVENT, SCORE, 2, bins=1).observed == pytest.approx(2 / 3)
+
+
+def test_an_end_on_day_0_is_a_case_and_no_time_is_negative():
+    assert dynamic_auc([0, 1, 2], [1, 1, 0], SCORE, 0.5).cases.tolist() == [1]
+    with pytest.raises(OptionError, match="stop is negative"):
+        dynamic_auc([-1, 1, 2], [1, 1, 0], SCORE, 0.5)
 
 
 def test_another_end_at_the_horizon_is_a_control():

@@ -138,6 +138,15 @@ def test_a_share_that_is_all_or_nothing_has_the_rule_of_three():
     assert mean_of(np.zeros(60)).interval(np.arange(60)) == (0.0, pytest.approx(1 - low))
 
 
+def test_one_cluster_says_nothing_of_the_spread_between_clusters():
+    share, rest = mean_of(np.array([1.0, 0, 1, 1])), mean_of(np.array([0.0, 0, 1, 1]))
+    one = np.zeros(4, dtype=int)
+    assert share.interval(one) == (0, 1)
+    assert (share - rest).interval(one) == (-1, 1)
+    assert np.isnan(share.std_err(one))
+    assert share.interval(np.array([0, 0, 1, 1]))[0] > 0
+
+
 def test_shares_on_the_logit_scale_agree_with_the_plain_interval_in_large_samples():
     lower, upper = share_limits(0.6, 0.001, 0.95)
     assert [lower, upper] == pytest.approx([0.6 - 0.00196, 0.6 + 0.00196], abs=1e-5)

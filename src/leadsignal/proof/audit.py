@@ -21,7 +21,7 @@ from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
 from leadsignal.proof.health import HealthAudit, audit_health
 from leadsignal.proof.matching import MatchedSets, match_ends
-from leadsignal.survival.estimates import normal_quantile
+from leadsignal.survival.estimates import normal_quantile, without_rounding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -367,6 +367,7 @@ _ORDER = {LEADING: 0, LAGGING: 1, UNDECIDED: 2, NEITHER: 3}
 
 def _p(beyond: Floats, std_err: Floats) -> Floats:
     """Return the one-sided p of ``beyond`` not lying above 0; certain where nothing varies."""
+    beyond = without_rounding(beyond, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.where(std_err > 0, beyond / std_err, np.where(beyond > 0, np.inf, -np.inf))
     return np.where(np.isnan(beyond), np.nan, ndtr(-z))

@@ -458,9 +458,10 @@ def _has_slope(z: Floats, case: Floats) -> bool:
     It does where z varies and the cases' values overlap with the others' (Albert & Anderson 1984).
     """
     cases, others = z[case == 1], z[case == 0]
-    if not len(others) or np.ptp(z) <= ROUNDING * max(1.0, float(np.abs(z).max())):
+    equal = ROUNDING * max(1.0, float(np.abs(z).max()))
+    if not len(others):
         return False
-    return bool(cases.min() < others.max() and others.min() < cases.max())
+    return bool(others.max() - cases.min() > equal and cases.max() - others.min() > equal)
 
 
 def _logistic(

@@ -44,25 +44,32 @@ class Influence:
         """Return lower and upper limit; ``cluster`` (n) holds numbers from 0.
 
         Never beyond ``bounds``: of a share or an AUC on the logit scale. A share of rows that is 0
-        or 1 has the rule of three of its C clusters, 1 − (1 − level)^(1/C) from it.
+        or 1 has the rule of three of its C clusters, 1 − (1 − level)^(1/C) from it. What rests on
+        one cluster may lie anywhere within ``bounds``.
         """
+        if self.counted is not None and self.estimate in (0.0, 1.0):
+            clusters = _distinct(cluster[self.counted])
+            far = 1 - (1 - level) ** (1 / clusters)
+            return (0.0, far) if self.estimate == 0 else (1 - far, 1.0)
+        if _distinct(cluster[self.of_rows != 0]) == 1:
+            return self.bounds
         if self.bounds != (0.0, 1.0):
             reach = normal_quantile(level) * self.std_err(cluster)
             low, high = self.bounds
             return max(self.estimate - reach, low), min(self.estimate + reach, high)
-        if self.counted is not None and self.estimate in (0.0, 1.0):
-            clusters = max(1, int(np.count_nonzero(np.bincount(cluster[self.counted]))))
-            far = 1 - (1 - level) ** (1 / clusters)
-            return (0.0, far) if self.estimate == 0 else (1 - far, 1.0)
         lower, upper = share_limits(self.estimate, self.std_err(cluster), level)
         return float(lower), float(upper)
 
     def std_err(self, cluster: NDArray[np.int64]) -> float:
-        """Return the standard error with rows of one cluster added up first."""
-        if not len(cluster):
+        """Return the standard error with rows of one cluster added up first; NaN of one only."""
+        if not len(cluster) or _distinct(cluster[self.of_rows != 0]) == 1:
             return float("nan")
         sums = np.bincount(cluster, weights=self.of_rows)
         return float(np.sqrt(sums @ sums))
+
+
+def _distinct(cluster: NDArray[np.int64]) -> int:
+    return int(np.count_nonzero(np.bincount(cluster))) if len(cluster) else 0
 
 
 def mean_of(values: Floats, weight: Floats | None = None) -> Influence:
