@@ -60,8 +60,8 @@ def checked_accounts(
     entries = np.zeros(len(ids)) if entry is None else door.numbers("entry", entry)
     if len(short := np.flatnonzero(~(stops > entries))) and not door.faults:
         door.refuse(
-            f"{len(short)} accounts have no time at risk, the first {ids[short].tolist()[0]!r}; leave out"
-            " accounts that end on the day they enter"
+            f"{len(short)} accounts have no time at risk, the first {ids[short].tolist()[0]!r};"
+            " leave out accounts that end on the day they enter"
         )
     door.close()
     return entries, stops, causes
