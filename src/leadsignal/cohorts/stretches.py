@@ -60,8 +60,8 @@ def checked_accounts(
     entries = np.zeros(len(ids)) if entry is None else door.numbers("entry", entry)
     if len(short := np.flatnonzero(~(stops > entries))) and not door.faults:
         door.refuse(
-            f"{len(short)} accounts have no time at risk, the first {ids[short[0]]!r}; leave out"
-            " accounts that end on the day they enter"
+            f"{len(short)} accounts have no time at risk, the first {ids[short].tolist()[0]!r};"
+            " leave out accounts that end on the day they enter"
         )
     door.close()
     return entries, stops, causes
@@ -140,7 +140,7 @@ def _by_account(ids: NDArray[Any], places: Ints) -> list[tuple[object, int]]:
     """Return the first few accounts that have faults, and the place of each one's first."""
     first: dict[object, int] = {}
     for place in places.tolist():
-        first.setdefault(ids[place].item() if hasattr(ids[place], "item") else ids[place], place)
+        first.setdefault(ids[[place]].tolist()[0], place)
         if len(first) == SHOWN:
             break
     return list(first.items())
