@@ -36,15 +36,10 @@ class Reading:
     quoted: int
 
 
-def notice_world(seed: int, accounts: int, *, recorded: bool) -> Today:
-    """Return tables and analysis of a world without effects, whose customers stop at notice."""
-    return _world(seed, accounts, "no_effect", notice_recorded=recorded)
-
-
-def _world(seed: int, accounts: int, world: str, **law: object) -> Today:
-    simulation = simulate(
-        accounts, seed=seed, world=world, notice_days=90, stops_at_notice=True, **law
-    )
+def world(seed: int, accounts: int, *, world: str = "no_effect", **law: object) -> Today:
+    """Return tables and analysis of a world whose customers stop at a notice of 90 days."""
+    changed = {"notice_days": 90, "stops_at_notice": True, **law}
+    simulation = simulate(accounts, seed=seed, world=world, **changed)
     kept = {name: simulation.tables[name] for name in ("accounts", "behaviors", "account_changes")}
     names = [process.behavior for process in PROCESSES]
     kept["behaviors"] = kept["behaviors"][kept["behaviors"]["behavior"].isin(names)]
@@ -79,8 +74,8 @@ def main() -> None:
     for recorded in (True, False):
         told, readings = "recorded" if recorded else "not recorded", []
         for seed in range(options.first, options.first + options.seeds):
-            world = "leading" if options.power else "no_effect"
-            today = _world(seed, options.accounts, world, notice_recorded=recorded)
+            name = "leading" if options.power else "no_effect"
+            today = world(seed, options.accounts, world=name, notice_recorded=recorded)
             readings.append(read_world(today))
             shown = ", ".join(f"{estimate:.2f}" for estimate in readings[-1].estimates)
             print(f"  {told}, seed {seed}: {shown}; {readings[-1].quoted} quoted", flush=True)

@@ -135,7 +135,7 @@ def _accounts(panel: Panel, by: str | None) -> pd.DataFrame:
         )
     days, cause = at_risk(panel.frame)
     frame = panel.frame.assign(stop=panel.frame["start"] + days, cause=cause)[days > 0]
-    frame["cause"] = frame["cause"].where(frame["cause"] != "", None)
+    frame["cause"] = frame["cause"].mask(frame["cause"] == "")
     grouped = frame.sort_values(["account_id", "start"], kind="stable").groupby("account_id")
     accounts = grouped.agg(
         start=("start", "min"), stop=("stop", "max"), cause=("cause", "last"),

@@ -240,12 +240,12 @@ def proven_effects(
     def found(name: str, lag: str | None) -> Number | None:
         return process_effect(tables, analysis, name, adjust=fixed, lag=lag, today=shared)
 
-    effects = {process.name: found(process.name, LAG) for process in analysis.processes}
-    return {
-        name: effect
-        for name, effect in effects.items()
-        if _proven(effect) and all(_proven(found(name, lag)) for lag in OTHER_LAGS)
-    }
+    proven = {}
+    for name in [process.name for process in analysis.processes]:
+        effect = found(name, LAG)
+        if effect and _proven(effect) and all(_proven(found(name, lag)) for lag in OTHER_LAGS):
+            proven[name] = effect
+    return proven
 
 
 def _proven(effect: Number | None) -> bool:
