@@ -1,6 +1,7 @@
 """Worlds in which customers stop at their notice: what process effects say when there is none.
 
     python benchmarks/notice.py [--seeds 100] [--first 0] [--accounts 400] [--power]
+                               [--only recorded]
 
 Nothing but context drives churn; notice comes 90 days before the end of the contract, and from
 that day on a customer does nothing. Each seed is read twice: with the day of the notice and
@@ -70,12 +71,13 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--accounts", type=int, default=400)
     parser.add_argument("--power", action="store_true")
+    parser.add_argument("--only", choices=("recorded", "unrecorded"))
     options = parser.parse_args()
-    for recorded in (True, False):
-        told, readings = "recorded" if recorded else "not recorded", []
+    for told in ("recorded", "unrecorded") if options.only is None else (options.only,):
+        readings = []
         for seed in range(options.first, options.first + options.seeds):
             name = "leading" if options.power else "no_effect"
-            today = world(seed, options.accounts, world=name, notice_recorded=recorded)
+            today = world(seed, options.accounts, world=name, notice_recorded=told == "recorded")
             readings.append(read_world(today))
             shown = ", ".join(f"{estimate:.2f}" for estimate in readings[-1].estimates)
             print(f"  {told}, seed {seed}: {shown}; {readings[-1].quoted} quoted", flush=True)
