@@ -1,8 +1,8 @@
-"""Twelve accounts give notice on day 200 and end on day 260: counted by hand through each result.
+"""Twelve accounts give notice on day 220 and end on day 280: counted by hand through each result.
 
-Everything that they do comes on day 230, after the notice: a first result on target, the first
-adoption. Twelve others stay and do the same on day 230. One has given notice on day 300 and its
-contract still runs; one gave notice on day 200 of an end that is no churn.
+Everything that they do comes on day 250, after the notice: a first result on target, the first
+adoption. Twelve others stay and do the same on day 250. One has given notice on day 300 and its
+contract still runs; one gave notice on day 220 of an end that is no churn.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from leadsignal.cohorts.from_tables import dated_cohorts
 from leadsignal.discovery.at_risk import Told, rows_at_risk
 from leadsignal.drivers.decisions import decisions_of
 from leadsignal.known_ends import known_ends
+from leadsignal.monitoring.realised import find_outcomes
 from leadsignal.project import Project, TableSource
 from leadsignal.study.fit import _reaching
 from leadsignal.study.later import _with_outcome
@@ -27,11 +28,11 @@ from leadsignal.tracking.adoption import LEFT
 from leadsignal.tracking.milestones import _past
 
 BEGIN = pd.Timestamp("2021-01-04")
-NOTICE, DONE, END, PENDING, SEEN = 200, 230, 260, 300, 400
+NOTICE, DONE, END, PENDING, SEEN = 220, 250, 280, 300, 400
 LEAVERS = [f"leaver{n:02d}" for n in range(12)]
 STAYERS = [f"stayer{n:02d}" for n in range(12)]
 EVERYONE = [*LEAVERS, *STAYERS, "pending", "merged"]
-PROCESS = Process("review", ("review_held",), at_least=1, within=30, adopt_by=250)
+PROCESS = Process("review", ("review_held",), at_least=1, within=30, adopt_by=270)
 ANALYSIS = ls.SuccessAnalysis((PROCESS,))
 
 
@@ -159,7 +160,7 @@ def test_a_past_milestone_was_not_made_after_the_notice(tables: ls.Tables) -> No
     past = _past(tables, PROCESS, accounts, episodes)
     names = accounts["account_id"].to_numpy()[past.place]
     assert set(names[past.made]) == set(STAYERS)
-    # The milestone is day 250: 51 days before they were there, 50 before they had given notice.
+    # The milestone is day 270: 51 days before they were there, 50 before they had given notice.
     assert set(LEAVERS) <= set(names[past.there(51)])
     assert not set(LEAVERS) & set(names[past.there(50)])
 
@@ -199,16 +200,30 @@ def test_the_order_in_time_ends_at_the_notice(panel: ls.Panel) -> None:
     times = ls.order_in_time(panel).times.set_index("milestone")
     assert times.loc["adoption", "reached"] == 12
     assert times.loc["result met", "reached"] == 12
+    # The first snapshot after day 250 is that of day 273. Twelve of the 13 that are without notice
+    # then have adopted; with those that have given notice it would be 12 of 26, and no half.
+    assert times.loc["adoption", "median_days"] == 273
     after = panel.frame.assign(known_within=panel.frame["ended_within"])
     late = ls.order_in_time(replace(panel, frame=after)).times.set_index("milestone")
     assert late.loc["result met", "reached"] == 24
 
 
+def test_an_alert_is_in_time_before_the_notice(tables: ls.Tables) -> None:
+    scores = pd.DataFrame(
+        {"account_id": ["leaver00", "pending"], "snapshot_on": day(100), "risk": 0.5,
+         "alert": True, "model_version": "m", "still_active_180d": 0.5}
+    )  # fmt: skip
+    frame = find_outcomes(tables, scores).frame.set_index("account_id")
+    assert frame["known_on"].to_dict() == {"leaver00": day(NOTICE), "pending": day(PENDING)}
+    assert frame["churned"].to_dict() == {"leaver00": True, "pending": False}
+    assert frame.loc["leaver00", "within"] == END - 100
+
+
 def test_figures_by_contract_stay_dated_by_its_end(tables: ls.Tables) -> None:
-    # Notice falls in the third quarter of 2021, the end of the contract into the third as well,
-    # so that the day after the notice is asked for itself.
-    retention = ls.retention_table(tables).frame.set_index("quarter")["churned"]
-    assert retention.groupby(level=0).sum().to_dict()[pd.Period("2021Q3")] == 12
+    retention = ls.retention_table(tables).total().set_index("quarter")
+    third, fourth = retention.loc[pd.Period("2021Q3")], retention.loc[pd.Period("2021Q4")]
+    assert (third["churned"], third["stayed"]) == (0, 26)
+    assert (fourth["churned"], fourth["other_ended"], fourth["stayed"]) == (12, 1, 13)
     rows = pd.DataFrame({"account_id": ["leaver00", "stayer00"], "date": day(NOTICE - 100)})
     for follow, stayed in ((END - NOTICE + 99, True), (END - NOTICE + 100, False)):
         later = _with_outcome(rows, tables, follow)
