@@ -380,9 +380,8 @@ def _step(process: Process, state: str, days: int, day: date, effect: Number | N
     advice = _advice(process, state, day - timedelta(days=days))
     if effect is not None:
         advice += (
-            f"; accounts that practised it {days_in(LAG)} days before leave"
-            f" {effect.estimate:.2f} times as often"
-            f" ({effect.low:.2f} to {effect.high:.2f})"
+            f"; accounts that practise it leave {effect.estimate:.2f} times as often"
+            f" ({effect.low:.2f} to {effect.high:.2f}), {days_in(LAG)} days later"
         )
     return effect is None, OPEN.index(state), -days, f"{process.name} ({state})", advice
 
