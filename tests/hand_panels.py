@@ -35,6 +35,12 @@ def panel_of(frame: pd.DataFrame, *indicators: Indicator, **project: object) -> 
     for name, value in defaults.items():
         if name not in rows:
             rows[name] = value
+    by_account = rows.groupby("account_id")
+    rows["end_cause"] = by_account["cause"].transform("last")
+    ended = by_account["stop"].transform("max").where(rows["end_cause"].notna())
+    noticed = rows["start"].where(rows["notice_given"].astype(bool))
+    noticed = noticed.groupby(rows["account_id"]).transform("min")
+    rows["known_within"] = pd.concat([ended, noticed], axis=1).min(axis=1) - rows["start"]
     return ls.Panel(
         rows, indicators, date(2030, 1, 1), EVERY, Project(**project), SuccessAnalysis(())
     )

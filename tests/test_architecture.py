@@ -17,6 +17,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("sources",),
     ("intake",),
     ("tables",),
+    ("known_ends",),
     ("indicators",),
     ("engine",),
     ("panel",),

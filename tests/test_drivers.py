@@ -138,7 +138,7 @@ def test_notice_without_an_end_yet_is_counted_and_said(known: ls.Panel) -> None:
     staying = frame["account_id"] == frame.groupby("account_id")["event"].max().idxmin()
     noticed = frame.assign(notice_given=staying & (frame["start"] > 100))
     ratios = ls.hazard_ratios(panel_of(noticed, STATE, LOAD))
-    assert "given notice and not ended yet, so censored there: 1" in ratios.notes
+    assert "given notice and not ended yet, counted as churn: 1" in ratios.notes
 
 
 def test_notice_before_the_first_row_is_said(known: ls.Panel) -> None:
@@ -146,7 +146,7 @@ def test_notice_before_the_first_row_is_said(known: ls.Panel) -> None:
     gone = frame["account_id"] == frame.groupby("account_id")["event"].max().idxmax()
     ratios = ls.hazard_ratios(panel_of(frame.assign(notice_given=gone), STATE, LOAD))
     assert ratios.fit.n_events == known.frame["event"].sum() - 1
-    assert "notice given before their first row, so not counted: 1" in ratios.notes
+    assert "end known before their first row, so not counted: 1" in ratios.notes
 
 
 def reasons(ratios: ls.HazardRatios) -> dict[str, str]:

@@ -344,7 +344,7 @@ def test_the_proof_is_read_from_the_step_as_it_is_written(
     for one in business_analysis.processes:
         row |= {f"{one.name}_state": "overdue", f"{one.name}_days_in_state": 5}
     steps = open_steps(row, (process,), {process.name: Number(0.41, 0.27, 0.61, 0.001)})
-    told = "accounts that practise it leave 59 % less often (39 to 73 %)"
+    told = "accounts that practise it leave 59 % less often (39 to 73 %), 90 days later"
     assert proof_text(steps[0][1]) == told
     assert proof_text(open_steps(row, (process,), {})[0][1]) == ""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.datasets import sample_folder
+from leadsignal.known_ends import known_ends
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.saved import save_model
 from leadsignal.panel import Panel, build_panel
@@ -104,7 +105,7 @@ def _judged(known: Panel, past: Tables, horizon: str, tables: Tables) -> tuple[i
     """Return how many were alerted on a past day and how many left since; the others likewise."""
     model = ChurnModel(horizon=horizon).fit(known)
     frame = score_accounts(model, past, effects={}).frame
-    left = frame["account_id"].isin(_churned(tables.frame("accounts"), tables.project.not_churn))
+    left = frame["account_id"].isin(_churned(tables))
     alert = frame["alert"]
     return (
         int(alert.sum()),
@@ -114,8 +115,10 @@ def _judged(known: Panel, past: Tables, horizon: str, tables: Tables) -> tuple[i
     )
 
 
-def _churned(accounts: pd.DataFrame, not_churn: tuple[str, ...]) -> pd.Series[str]:
-    ended = accounts["ended_on"].notna() & ~accounts["end_reason"].isin(not_churn)
+def _churned(tables: Tables) -> pd.Series[str]:
+    """Return the accounts whose contract has ended, and by churn."""
+    accounts = tables.frame("accounts")
+    ended = accounts["ended_on"].notna() & known_ends(tables, accounts)["is_churn"]
     return accounts.loc[ended, "account_id"]
 
 

@@ -12,6 +12,7 @@ from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.ready import Changes, changes_from_frame, changes_of, ready_comparisons
 from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.known_ends import known_ends
 from leadsignal.success import SuccessAnalysis
 from leadsignal.survival.inputs import Bools, Floats, Ints
 from leadsignal.today import Today
@@ -41,14 +42,16 @@ def dated_cohorts(
     analysis: SuccessAnalysis | None = None,
     *,
     dated_covariates: tuple[str, ...] = (),
+    lag: int = 0,
     today: Today | None = None,
 ) -> DatedCohorts:
     """Return the cohorts of a ready comparison, of an attribute, or of a frame of dated events.
 
     An account is at risk from its start, or from the first day on which its state is known, up to
-    its end, as_of, or the day through which the table of events is complete. ``today`` holds what
-    is made already. Raises OptionError where ``by`` is none of these, TablesError for faults of a
-    frame, which is checked as tables are, and ModelError where there is only one cohort.
+    the day its end was known, as_of, or the day through which the table of events is complete. It
+    is in the state of ``lag`` days before. ``today`` holds what is made already. Raises OptionError
+    where ``by`` is none of these, TablesError for faults of a frame, which is checked as tables
+    are, and ModelError where there is only one cohort.
 
     >>> import leadsignal as ls
     >>> dated_cohorts(ls.read_tables(ls.sample_folder()), "measured").levels
@@ -57,6 +60,7 @@ def dated_cohorts(
     held = Today.of(tables, analysis, today)
     name = by if isinstance(by, str) else "event"
     changes = changes_of(held, by) if isinstance(by, str) else changes_from_frame(tables, by)
+    changes = changes.later(lag)
     zero = _flags(tables) if name == "rescued" else None
     return _dated(held, name, changes, zero, dated_covariates)
 
@@ -155,9 +159,10 @@ def _accounts(
     tables, frame = today.tables, today.accounts
     ids = frame["account_id"].to_numpy(dtype=object).astype(str)
     started, as_of = _days(frame["started_on"]), float(_days([tables.as_of_date])[0])
-    stop = np.fmin(_days(frame["ended_on"]), as_of)
-    churn = np.isin(frame["end_reason"].to_numpy(dtype=object), tables.project.not_churn)
-    cause = np.where(np.isnan(_days(frame["ended_on"])), 0, np.where(churn, OTHER_END, CHURN))
+    ends = known_ends(tables, frame)
+    over = _days(ends["known_on"])
+    stop = np.fmin(over, as_of)
+    cause = np.where(np.isnan(over), 0, np.where(ends["is_churn"], CHURN, OTHER_END))
     first = started.copy()  # the first day on which the account is seen
     if (complete := tables.coverage["accounts"].complete_from) is not None:
         first = np.maximum(first, float(_days([complete])[0]))
@@ -167,7 +172,7 @@ def _accounts(
         begun = np.array([flagged.get(name, np.nan) for name in ids])
         known &= np.isfinite(begun)
         started, first = np.where(known, begun, started), np.where(known, begun, first)
-    cause = np.where(stop < np.fmin(_days(frame["ended_on"]), as_of), 0, cause)
+    cause = np.where(stop < np.fmin(over, as_of), 0, cause)
     at_once = (stop == started) & (cause > 0) & (first == started)
     if zero is None and at_once.any():
         stop = np.where(at_once, started + HALF_A_DAY, stop)

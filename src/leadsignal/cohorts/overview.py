@@ -223,14 +223,15 @@ def process_effect(
     process: str,
     *,
     adjust: Sequence[str] = (),
+    lag: str | None = None,
     today: Today | None = None,
 ) -> Number | None:
     """Return the corrected hazard ratio of having adopted a process, or None.
 
-    Counted day by day, both ways (a lapse ends adoption). None where the tables cannot say.
-    ``today`` holds what is made already. Raises OptionError for a process that the analysis does
-    not name. Whether it is to be told is for the caller to say: `scores.proven_effects` asks for
-    a 99 % interval that excludes no effect.
+    Counted day by day, both ways (a lapse ends adoption), until the end was known; adopted or not
+    is read ``lag`` earlier, if one is given. None where the tables cannot say. ``today`` holds what
+    is made already. Raises OptionError for a process that the analysis does not name. Whether it is
+    to be told is for the caller to say: `scores.proven_effects` asks for more.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -241,10 +242,10 @@ def process_effect(
     names = [known.name for known in analysis.processes]
     if process not in names:
         raise OptionError(f"{process!r} is not a process", f"Choose from {', '.join(names)}")
+    days = 0 if lag is None else days_in(lag)
     try:
-        comparison = compare_cohorts(
-            tables, process, analysis, methods=("time_dependent",), adjust=adjust, today=today
-        )
+        cohorts = dated_cohorts(tables, process, analysis, lag=days, today=today)
+        comparison = compare_dated(cohorts, methods=("time_dependent",), adjust=adjust)
     except ModelError:
         return None
     found = comparison.contrast("time_dependent", adjusted=bool(adjust))

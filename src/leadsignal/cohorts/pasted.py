@@ -93,8 +93,9 @@ def html_of(comparison: Comparison) -> str:
         for row in _cells(comparison)
     )
     cautions = "".join(f"<li>{html.escape(caution)}</li>" for caution in comparison.cautions)
+    caption = f"Cohorts by {html.escape(comparison.by)}, until the end was known"
     return (
-        f"<table><caption>Cohorts by {html.escape(comparison.by)}</caption>"
+        f"<table><caption>{caption}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         f"<p>{html.escape(comparison.verdict)}</p><ul>{cautions}</ul>"
     )

@@ -73,7 +73,7 @@ def curves_picture(comparison: Comparison, ax: Axes | None = None) -> Axes:
     curves = curves_of(cohorts)
     axes = curves.plot(ax)
     axes.set_xlabel(f"days since {cohorts.since}", labelpad=2)
-    axes.set_ylabel("still a customer")
+    axes.set_ylabel("still a customer, no notice given")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     title = f"By {comparison.by.replace('_', ' ')}"
     if not cohorts.since_the_start:

@@ -7,7 +7,7 @@ read the tables as they stood at ``as_of``, and say from which day on a state is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,15 @@ class Changes:
     landmark: int = 90
     meaning: str = ""
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def later(self, days: int) -> Changes:
+        """Return the changes so many days later, so that an account is in the state it had then."""
+        import pandas as pd
+
+        if not days:
+            return self
+        on = self.frame["on"] + pd.Timedelta(days=days)
+        return replace(self, frame=self.frame.assign(on=on), window=self.window + days)
 
 
 Maker = Callable[[Today], Changes]

@@ -108,7 +108,7 @@ def _percent(share: float) -> str:
 
 def printed(comparison: Comparison) -> str:
     """Return the whole comparison as text."""
-    lines = [f"Cohorts by {comparison.by}"]
+    lines = [f"Cohorts by {comparison.by}, until the end was known"]
     if comparison.contrasts:
         lines[0] += (
             f": landmark day {comparison.landmark}, horizon {comparison.horizon:g} days since"

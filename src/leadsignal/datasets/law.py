@@ -23,6 +23,9 @@ class Law:
     ``usage_end`` says what happens between the decision to leave and the day it is told: usage
     stays (``none``), falls in the last two to six weeks for ``fall_share`` of the accounts
     (``late``), falls for months (``slow``), or everything slows for months (``disengagement``).
+    ``notice`` comes before the end: by the term, or ``notice_days`` before. With
+    ``stops_at_notice`` nobody does anything from the day of the notice on: no behaviours, no
+    usage, no results. Without ``notice_recorded`` the accounts do not say when notice was given.
     ``size_confounds`` makes large accounts adopt more. ``renewal_peak`` is the share of hazard
     that lies around renewals. Rates are a year; ``base_rate`` is the hazard of an account in the
     middle of everything.
@@ -44,6 +47,9 @@ class Law:
     fall_share: float = 0.3
     renewal_peak: float = 0.73
     notice: bool = True
+    notice_days: int | None = None
+    stops_at_notice: bool = False
+    notice_recorded: bool = True
     base_rate: float = 0.26
     monthly_rate: float = 0.8
     acquired_rate: float = 0.012

@@ -59,7 +59,16 @@ def behaviors(history: History, law: Law, seed: int) -> Columns:
     # A review has two or three different people in it.
     place = np.arange(len(row)) - np.repeat(np.cumsum(many) - many, many)
     user = np.where(kind == 1, (history.first_week + week + place) % 5, user)
-    return {"row": row, "occurred_at": day, "kind": kind, "user": user}
+    columns = {"row": row, "occurred_at": day, "kind": kind, "user": user}
+    return before_notice(columns, "occurred_at", history, law)
+
+
+def before_notice(columns: Columns, time: str, history: History, law: Law) -> Columns:
+    """Return the rows without those that nobody makes any more once notice was given."""
+    if not law.stops_at_notice:
+        return columns
+    kept = columns[time] < history.known[columns["row"]]
+    return {name: values[kept] for name, values in columns.items()}
 
 
 def _behavior_counts(history: History, law: Law) -> Array:
@@ -101,7 +110,10 @@ def weekly_usage(history: History, law: Law) -> Array:
     wander = history.activity + 0.12 * normal(history.u["usage"]) + adopted
     tenure = np.maximum(history.mondays[None, :] - who.start[:, None], 0)
     ramp = 1 - 0.6 * np.exp(-tenure / 30)
-    return np.asarray(size[:, None] * ramp * np.exp(wander) * usage_factor(history, law))
+    amount = np.asarray(size[:, None] * ramp * np.exp(wander) * usage_factor(history, law))
+    if law.stops_at_notice:
+        amount[history.mondays[None, :] + 6 >= history.known[:, None]] = 0.0
+    return amount
 
 
 def usage(history: History, amount: Array) -> Columns:
@@ -124,13 +136,14 @@ def results(history: History, law: Law) -> Columns:
     value = np.round(np.maximum(1.0, 11.5 - 7.5 * state.success[row, week] + noise), 1)
     measured_on = history.mondays[week] + np.floor(5 * u["result_day"][row, week]).astype(int)
     wait = np.floor(25 * u["shown"][row, week]).astype(int)
-    return {
+    columns = {
         "row": row,
         "measured_on": measured_on,
         "value": value,
         "target": target(history)[row],
         "shown_on": np.where(wait < 14, measured_on + wait, NEVER),
     }
+    return before_notice(columns, "measured_on", history, law)
 
 
 def target(history: History) -> Array:

@@ -71,7 +71,7 @@ def build_tables(
     number = np.array([name[2:] for name in history.who.account_id], dtype=object)
     cut = _Cut(history, period)
     return {
-        "accounts": _accounts(history, period),
+        "accounts": _accounts(history, law, period),
         "behaviors": _behaviors(cut, events),
         "tickets": _tickets(cut, records.tickets(history), number),
         "contract_changes": _contract_changes(cut, vendor.contract_changes(history)),
@@ -130,12 +130,13 @@ def _names(names: tuple[str, ...], index: Array) -> Array:
     return np.array(names, dtype=object)[np.asarray(index, dtype=np.int64)]
 
 
-def _accounts(history: History, period: Period) -> pd.DataFrame:
+def _accounts(history: History, law: Law, period: Period) -> pd.DataFrame:
     import pandas as pd
 
     who = history.who
     ended = np.where(history.ended < period.as_of, history.ended, NEVER)
-    known = np.where(history.known < period.as_of, history.known, NEVER)
+    told = (history.known < period.as_of) & law.notice_recorded
+    known = np.where(told, history.known, NEVER)
     reason = _names((*REASONS_TO_LEAVE, "completed"), history.reason)
     return pd.DataFrame(
         {

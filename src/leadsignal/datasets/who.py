@@ -213,5 +213,7 @@ def _lag(law: Law, u: dict[str, Array]) -> Array:
 def _notice(law: Law, uniform: Array, term: Array) -> Array:
     if not law.notice:
         return np.zeros(len(term), dtype=np.int64)
+    if law.notice_days is not None:
+        return np.full(len(term), law.notice_days, dtype=np.int64)
     usual = np.where(term == 1, 20, np.where(term == 12, 70, 78))
     return np.asarray(np.floor(usual * (0.85 + 0.3 * uniform)).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Rows at risk of a decision to leave: the end is moved to where the vendor came to know of it."""
+"""Rows at risk of a decision to leave: an end counts from the day the vendor knew of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.known_ends import NO_REASON, at_risk
 from leadsignal.survival.inputs import Bools, Floats
 
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ LEAST_CHURNS = 10
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """Rows before notice, at risk on (start, stop] in days of tenure.
+    """Rows before the end was known, at risk on (start, stop] in days of tenure.
 
-    ``frame`` are the panel rows; ``cause`` (n) is None where the row does not end; ``event`` (n)
-    marks the ends asked for and ``churn`` (n) all churns; ``customer`` (n) are the clusters.
-    ``pending`` counts accounts that had given notice and whose end is not known yet, ``unseen``
-    those that ended and had given notice before their first row.
+    ``frame`` are the panel rows; ``event`` (n) marks the ends asked for and ``churn`` (n) all
+    churns, each on the day it was known; ``customer`` (n) are the clusters. ``pending`` counts
+    accounts that have given notice and whose contract still runs: churns for no reason known yet.
+    ``unseen`` counts those whose end was known before their first row.
     """
 
     frame: pd.DataFrame
@@ -55,7 +56,7 @@ class Decisions:
 
 
 def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> Decisions:
-    """Return the rows at risk, an end standing in the last row before notice was given.
+    """Return the rows at risk up to the day the end was known, which is the day of the event.
 
     Rows after notice know the end; without moving it, almost every churn would go with them.
     Raises OptionError for an unknown cause, ModelError where fewer than 10 ends are left.
@@ -63,7 +64,7 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
     panel.refuse_sample("a hazard ratio")
     every = _churn_causes(panel)
     causes = _asked(every, cause, without)
-    frame, ended, pending, unseen = _before_notice(panel)
+    frame, stop, ended, pending, unseen = _before_known(panel)
     event, churn = (np.isin(ended, list(names)) for names in (causes, every))
     if event.sum() < LEAST_CHURNS:
         named = f" ({', '.join(causes)})" if causes else ""
@@ -76,7 +77,7 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
     return Decisions(
         frame,
         frame["start"].to_numpy(dtype=float),
-        frame["stop"].to_numpy(dtype=float),
+        stop,
         event,
         churn,
         customer.to_numpy(),
@@ -87,25 +88,26 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
     )
 
 
-def _before_notice(panel: Panel) -> tuple[pd.DataFrame, NDArray[Any], int, int]:
-    """Return the rows before notice, in one order, with the cause each ends by ("" for none)."""
-    at_risk = (panel.frame["stop"] > panel.frame["start"]).to_numpy()
-    known = panel.frame.loc[at_risk, ["account_id", "start", "cause", "notice_given"]]
-    known = known.assign(place=np.flatnonzero(at_risk))
-    known = known.sort_values(["account_id", "start"], kind="stable")
-    last_cause = known.groupby("account_id")["cause"].last()
-    noticed = known.groupby("account_id")["notice_given"].any()
+def _before_known(panel: Panel) -> tuple[pd.DataFrame, Floats, NDArray[Any], int, int]:
+    """Return the rows at risk in one order, where each stops and by what ("" for nothing)."""
+    days, cause = at_risk(panel.frame)
+    mine = np.flatnonzero((days > 0) & ~panel.frame["notice_given"].to_numpy(dtype=bool))
+    who = panel.frame[["account_id", "start"]].iloc[mine].reset_index(drop=True)
+    order = mine[who.sort_values(["account_id", "start"], kind="stable").index]
     # The rows are copied once: a panel has many columns.
-    kept = panel.frame.iloc[known["place"][~known["notice_given"]]].reset_index(drop=True)
-    is_last = ~kept["account_id"].duplicated(keep="last")
-    ended = kept["account_id"].map(last_cause).where(is_last).fillna("").astype(str)
-    pending = int((noticed & last_cause.isna()).sum())
-    unseen = int((~last_cause.dropna().index.isin(kept["account_id"])).sum())
-    return kept, ended.to_numpy(dtype=str), pending, unseen
+    kept = panel.frame.iloc[order].reset_index(drop=True)
+    known = panel.frame[panel.frame["known_within"].notna()]
+    pending = known.loc[known["end_cause"].isna(), "account_id"].nunique()
+    unseen = int((~known["account_id"].drop_duplicates().isin(kept["account_id"])).sum())
+    stop = kept["start"].to_numpy(dtype=float) + days[order]
+    return kept, stop, cause[order].astype(str), pending, unseen
 
 
 def _churn_causes(panel: Panel) -> tuple[str, ...]:
-    seen = set(panel.frame["cause"].dropna().unique()) | set(panel.project.causes)
+    frame = panel.frame
+    seen = set(frame["end_cause"].dropna().unique()) | set(panel.project.causes)
+    if (frame["known_within"].notna() & frame["end_cause"].isna()).any():
+        seen.add(NO_REASON)
     return tuple(sorted(seen - set(panel.project.not_churn)))
 
 

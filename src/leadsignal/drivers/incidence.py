@@ -12,6 +12,7 @@ from leadsignal.drivers.results import records
 from leadsignal.durations import days_in
 from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.known_ends import at_risk
 from leadsignal.survival import Curves, aalen_johansen
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ class CumulativeIncidence:
             line.set_label(f"{curve.group}: {name}" if groups else name)
         axes.legend(frameon=False)
         top = max(float(curve.upper.max(initial=0.0)) for curve in self._ends())
-        axes.set(xlabel="days since the start", ylabel="probability of an end by this cause")
+        axes.set(
+            xlabel="days since the start, until the end was known",
+            ylabel="probability of an end by this cause",
+        )
         axes.set_ylim(0, min(1.02, 1.1 * top + 0.01))
         return axes
 
@@ -70,11 +74,12 @@ class CumulativeIncidence:
 
     def __repr__(self) -> str:
         table = self.table.to_string(index=False, float_format=lambda x: f"{x:.3g}")
-        return f"Probability of an end by cause ({self.level:.0%} intervals)\n{table}"
+        head = "Probability of an end by cause, on the day it was known"
+        return f"{head} ({self.level:.0%} intervals)\n{table}"
 
     def _repr_html_(self) -> str:
         table = self.table.to_html(index=False, float_format=lambda x: f"{x:.3g}")
-        return f"<p><b>Probability of an end by cause</b></p>{table}"
+        return f"<p><b>Probability of an end by cause, on the day it was known</b></p>{table}"
 
 
 def cumulative_incidence(
@@ -86,8 +91,9 @@ def cumulative_incidence(
 ) -> CumulativeIncidence:
     """Return the probability of an end by each cause until each horizon, with their total.
 
-    Aalen & Johansen (1978) from each account's start to its end, whether notice was given or not;
-    accounts first seen later enter late; errors by customer. Ends that are not churn compete and
+    Aalen & Johansen (1978) from each account's start to the day its end was known: the notice, if
+    one was given. One whose contract still runs counts as churn for no reason known. Accounts
+    first seen later enter late; errors by customer. Ends that are not churn compete and
     are listed. ``by`` is a category, taken from an account's first row, for what changes later
     would give away time that was survived. ``horizons`` are durations; one that a group was not
     followed to has no value. Raises OptionError for names that are not there and ModelError where
@@ -128,7 +134,9 @@ def _accounts(panel: Panel, by: str | None) -> pd.DataFrame:
             f"by is {by!r}, which is not a category of the panel",
             f"Choose one of {', '.join(categories) or '(there is none)'}",
         )
-    frame = panel.frame[panel.frame["stop"] > panel.frame["start"]]
+    days, cause = at_risk(panel.frame)
+    frame = panel.frame.assign(stop=panel.frame["start"] + days, cause=cause)[days > 0]
+    frame["cause"] = frame["cause"].mask(frame["cause"] == "")
     grouped = frame.sort_values(["account_id", "start"], kind="stable").groupby("account_id")
     accounts = grouped.agg(
         start=("start", "min"), stop=("stop", "max"), cause=("cause", "last"),

@@ -185,7 +185,7 @@ def _notes(design: Design) -> tuple[str, ...]:
             "ridge; name fewer indicators"
         )
     if decisions.pending:
-        notes.append(f"given notice and not ended yet, so censored there: {decisions.pending}")
+        notes.append(f"given notice and not ended yet, counted as churn: {decisions.pending}")
     if decisions.unseen:
-        notes.append(f"notice given before their first row, so not counted: {decisions.unseen}")
+        notes.append(f"end known before their first row, so not counted: {decisions.unseen}")
     return tuple(notes)

@@ -80,9 +80,9 @@ class Rescues:
 def find_rescues(tables: Tables, panel: Panel) -> Rescues:
     """Return what became of each account whose flag was cleared, at its second renewal after.
 
-    Renewals are read at the account's first snapshot from the clearing on. An account that ends on
-    the day of a renewal has not renewed. Raises OptionError where there are no flags, or the panel
-    is a sample of its rows.
+    An account leaves at the end of its contract, and one that ends on the day of a renewal has not
+    renewed. Renewals are read at the account's first snapshot from the clearing on. Raises
+    OptionError where there are no flags, or the panel is a sample of its rows.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())

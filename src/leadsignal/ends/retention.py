@@ -10,6 +10,7 @@ import numpy as np
 
 from leadsignal.errors import OptionError
 from leadsignal.files.notebook import figure
+from leadsignal.known_ends import known_ends
 from leadsignal.settings.toml_files import one_of
 from leadsignal.tables import Tables
 
@@ -65,7 +66,8 @@ class Retention:
 
     def __repr__(self) -> str:
         last = self.total().tail(4)
-        lines = [f"Retention by {self.by}, quarter by quarter; over all, the last quarters:"]
+        head = f"Retention by {self.by}, by the end of the contract"
+        lines = [f"{head}; over all, the last quarters:"]
         lines += [
             f"  {row['quarter']}: {row['accounts']:,.0f} accounts, "
             + ", ".join(f"{name} {figure(row[name], '.1%')}" for name in ("logo", "gross", "net"))
@@ -97,9 +99,9 @@ def retention_table(tables: Tables, *, by: str = START) -> Retention:
     """Return retention by calendar quarter and cohort, whole quarters only.
 
     ``by`` is "start_quarter" (the quarter in which an account started) or a declared attribute.
-    An account is there on [started_on, ended_on); its ARR on a day is ``arr`` at the start and the
-    changes up to that day. Quarters before ``accounts.complete_from`` are left out. Raises
-    OptionError for a cohort that is not there, or where no quarter is whole.
+    An account is there on [started_on, ended_on), notice given or not; its ARR on a day is ``arr``
+    at the start and the changes up to that day. Quarters before ``accounts.complete_from`` are
+    left out. Raises OptionError for a cohort that is not there, or where no quarter is whole.
 
     >>> import leadsignal as ls
     >>> table = ls.retention_table(ls.read_tables(ls.sample_folder()))
@@ -166,7 +168,7 @@ def _quarter(
     here = ((started < begin) & ~(ended < begin)).to_numpy()
     later = ((started < end) & ~(ended < end)).to_numpy()
     came = ((started >= begin) & (started < end)).to_numpy()
-    churns = ~accounts["end_reason"].isin(tables.project.not_churn).to_numpy()
+    churns = known_ends(tables, accounts)["is_churn"].to_numpy()
     gone, stayed = here & ~later, here & later
     columns = {
         "accounts": here,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from leadsignal.intake.dialect import GRID_ORIGIN, Dialect, DuckDB
+from leadsignal.known_ends import NO_REASON, first_of
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,8 @@ def outcome_columns(grid: Grid, causes: Mapping[str, str], not_churn: tuple[str,
     cause = ["CASE"]
     cause += [f"WHEN end_reason = {literal(r)} THEN {literal(c)}" for r, c in causes.items()]
     cause += [f"WHEN end_reason IN ({kept}) THEN end_reason" if kept else ""]
-    named = " ".join(cause) + " ELSE 'churn' END" if causes or kept else "'churn'"
+    unknown = literal(NO_REASON)
+    named = " ".join(cause) + f" ELSE {unknown} END" if causes or kept else unknown
     churned = f"COALESCE(end_reason NOT IN ({kept}), TRUE)" if kept else "TRUE"
     return f"""
         CAST(t - started AS BIGINT) AS start,
@@ -177,7 +179,7 @@ def outcome_columns(grid: Grid, causes: Mapping[str, str], not_churn: tuple[str,
         CASE WHEN {over} THEN {named} END AS cause,
         CAST(LEAST(COALESCE(ended, {grid.as_of}), {grid.as_of}) - t AS BIGINT) AS days_observed,
         CAST(ended - t AS BIGINT) AS ended_within,
-        CAST(LEAST(COALESCE(told, ended), COALESCE(ended, told)) - t AS BIGINT) AS known_within,
+        CAST({first_of("ended", "told")} - t AS BIGINT) AS known_within,
         CASE WHEN ended IS NOT NULL THEN {named} END AS end_cause,
         COALESCE(notice < t, FALSE) AS notice_given
     """

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import bdtr
 
 from leadsignal.errors import ModelError
+from leadsignal.known_ends import known_ends
 from leadsignal.scoring.holdout import HELD_OUT
 from leadsignal.study.proportions import Share
 from leadsignal.survival.metrics import calibration
@@ -170,11 +171,8 @@ def find_outcomes(tables: Tables, scores: pd.DataFrame) -> Outcomes:
             "account_id": accounts["account_id"].astype(str),
             "customer": accounts["customer_id"].fillna(accounts["account_id"]).astype(str),
             "ended_on": pd.to_datetime(accounts["ended_on"]),
-            "known_on": pd.to_datetime(accounts["end_known_on"]),
-            "is_churn": ~accounts["end_reason"].isin(tables.project.not_churn),
         }
-    )
-    ends["known_on"] = ends[["known_on", "ended_on"]].min(axis=1)
+    ).join(known_ends(tables, accounts))
     kept = ["account_id", "snapshot_on", "risk", "alert", "model_version"]
     kept += [HELD_OUT] if HELD_OUT in scores else []
     frame = scores[kept].merge(ends, on="account_id", how="inner")

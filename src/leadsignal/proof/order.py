@@ -16,6 +16,7 @@ import numpy as np
 
 from leadsignal.errors import LeadsignalError, ModelError
 from leadsignal.indicators.declare import ProcessState
+from leadsignal.known_ends import at_risk
 from leadsignal.panel import Panel
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.curves import kaplan_meier
@@ -102,12 +103,15 @@ def order_in_time(panel: Panel) -> OrderInTime:
     frame = panel.frame.sort_values(["account_id", "snapshot_on"])
     begun = frame.loc[frame["start"] == 0, "account_id"]
     rows = frame[frame["account_id"].isin(begun)].reset_index(drop=True)
-    reached = {name: _since(rows, on) for name, on in _milestones(panel, rows).items()}
-    if len(reached) < 2:
+    milestones = _milestones(panel, rows)
+    if len(milestones) < 2:
         raise ModelError(
             "fewer than two milestones can be seen in this panel",
             "Give essential processes, results, usage or contract changes",
         )
+    rows = rows.assign(stop=rows["start"] + at_risk(rows)[0])
+    here = ~(rows["known_within"] <= 0)
+    reached = {name: _since(rows, on & here) for name, on in milestones.items()}
     pairs = [_pair(rows, reached, *names) for names in combinations(reached, 2)]
     times = [_time(rows, name, day) for name, day in reached.items()]
     accounts = int(rows["account_id"].nunique())

@@ -126,7 +126,7 @@ def _retention(summary: Summary) -> Html:
         for of in rows
     ]  # fmt: skip
     head = ("Quarter", "Accounts at its start", *(name for name, _ in shares))
-    return table(head, told, "Retention by quarter", class_="cards")
+    return table(head, told, "Retention by quarter, by the end of the contract", class_="cards")
 
 
 # Success ------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ RESULTS = {
 }  # fmt: skip
 """How distances to a target read, below zero and above."""
 
-_PROOF = re.compile(r"([^;]+) leave ([\d.]+) times as often \(([\d.]+) to ([\d.]+)\)")
+_PROOF = re.compile(r"([^;]+) leave ([\d.]+) times as often \(([\d.]+) to ([\d.]+)\)([^;]*)")
 
 
 def profile_words(panel: Mapping[str, Any]) -> str:
@@ -106,14 +106,14 @@ def span(days: int) -> str:
 def proof_text(step: str) -> str:
     """Return the proven effect that a next step tells, in words; empty where it tells none.
 
-    >>> proof_text("start x; accounts that practise it leave 0.41 times as often (0.27 to 0.61)")
-    'accounts that practise it leave 59 % less often (39 to 73 %)'
+    >>> proof_text("go; accounts that practise it leave 0.41 times as often (0.27 to 0.61), soon")
+    'accounts that practise it leave 59 % less often (39 to 73 %), soon'
     """
     found = _PROOF.search(step)
     if found is None:
         return ""
-    ratio, low, high = (float(part) for part in found.groups()[1:])
-    return f"{found[1].strip()} leave {how_often(ratio)} ({how_often_between(low, high)})"
+    ratio, low, high = (float(part) for part in found.groups()[1:4])
+    return f"{found[1].strip()} leave {how_often(ratio)} ({how_often_between(low, high)}){found[5]}"
 
 
 def by_name(indicators: Iterable[Indicator]) -> dict[str, Indicator]:

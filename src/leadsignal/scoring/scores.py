@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.cohorts import process_effect
+from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.writing import whole_file
 from leadsignal.model.explanation import compared_with, tell_subject
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
 REASONS = 3
 PROVEN_AT = 0.99
 """An effect is told where the interval of this level excludes none."""
+LAG = "90d"
+"""So long before a day adoption is read for what is told of a process."""
+OTHER_LAGS = ("60d", "30d", None)
+"""What is told holds at these as well."""
 OPEN = ("overdue", "lapsed", "pending")
 """States in which something is left to do about a process, the most urgent first."""
 _Step = tuple[bool, int, int, str, str]
@@ -235,24 +240,32 @@ def _scores(
 def proven_effects(
     tables: Tables, analysis: SuccessAnalysis, today: Today | None = None
 ) -> dict[str, Number]:
-    """Return the corrected hazard ratio of each process whose 99 % interval lies below 1.
+    """Return the hazard ratio of each process that is proven: those who had it ``LAG`` before.
 
-    Adopted against not, day by day, adjusted for the attributes that have no dated changes.
+    Adopted against not, day by day until the end was known, adjusted for the attributes that have
+    no dated changes. It is proven where the 99 % interval lies below 1, at ``LAG`` and at
+    each of ``OTHER_LAGS``: customers who have decided to leave stop doing things, and where no
+    notice is recorded, nothing else says since when.
     """
     shared, dated = Today.of(tables, analysis, today), set()
     if "account_changes" in tables.names:
         dated = set(tables.frame("account_changes")["attribute"])
     fixed = [name for name in tables.attributes if name not in dated]
-    effects = {
-        process.name: process_effect(tables, analysis, process.name, adjust=fixed, today=shared)
-        for process in analysis.processes
-    }
-    return {
-        name: effect for name, effect in effects.items() if effect is not None and _proven(effect)
-    }
+
+    def found(name: str, lag: str | None) -> Number | None:
+        return process_effect(tables, analysis, name, adjust=fixed, lag=lag, today=shared)
+
+    proven = {}
+    for name in [process.name for process in analysis.processes]:
+        effect = found(name, LAG)
+        if effect and _proven(effect) and all(_proven(found(name, lag)) for lag in OTHER_LAGS):
+            proven[name] = effect
+    return proven
 
 
-def _proven(effect: Number) -> bool:
+def _proven(effect: Number | None) -> bool:
+    if effect is None:
+        return False
     # What is told of each process, every week, is asked more than what is looked at once.
     std_err = np.log(effect.high / effect.low) / (2 * normal_quantile(0.95))
     return bool(np.log(effect.estimate) + normal_quantile(PROVEN_AT) * std_err < 0)
@@ -388,7 +401,7 @@ def effect_text(effect: Number) -> str:
     """Return what is proven of those that practise a process, as it is told everywhere."""
     return (
         f"accounts that practise it leave {effect.estimate:.2f} times as often"
-        f" ({effect.low:.2f} to {effect.high:.2f})"
+        f" ({effect.low:.2f} to {effect.high:.2f}), {days_in(LAG)} days later"
     )
 
 

@@ -93,7 +93,8 @@ class Fit:
         alike = ", ".join(("tenure", *self.adjusted_for))
         lines = [
             f"Churn and success by {', '.join(self.by)}, relative to the average of 1, among"
-            f" customers alike in {alike} ({self.level:.0%} intervals, shrunken)"
+            f" customers alike in {alike} ({self.level:.0%} intervals, shrunken); churn counts from"
+            " the day it was known"
         ]
         for record in self.frame.to_dict("records"):
             row = {str(name): value for name, value in record.items()}

@@ -12,6 +12,7 @@ import numpy as np
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError
 from leadsignal.files.notebook import figure
+from leadsignal.known_ends import known_ends
 from leadsignal.study.successful import most_successful, plain_rows
 from leadsignal.study.yardsticks import YARDSTICKS, best
 from leadsignal.success import SuccessAnalysis
@@ -55,7 +56,8 @@ class LaterRetention:
         }
 
     def __repr__(self) -> str:
-        lines = [f"Stayed {self.follow_days} days, chosen on {', '.join(map(str, self.dates))}:"]
+        dates = ", ".join(map(str, self.dates))
+        lines = [f"Contract not ended {self.follow_days} days later, chosen on {dates}:"]
         for row in self.frame.to_dict("records"):
             less = [figure(row[name], "+.1%") for name in ("less", "less_low", "less_high")]
             stayed = [figure(row[name], ".1%") for name in ("stayed", "low", "high")]
@@ -88,8 +90,9 @@ def later_retention(
     """Choose the successful, the happiest and the heaviest on past dates; say how many stayed.
 
     The dates lie ``every`` so often, the last ``follow`` before ``as_of``; on each only what was
-    known then is read. All lists are as long and are chosen among the same accounts. Ends that are
-    not churn within ``follow`` are left out. Raises ModelError where no date has the data.
+    known then is read. All lists are as long and are chosen among the same accounts. An account
+    has stayed if its contract had not ended; ends that are not churn within ``follow`` are left
+    out. Raises ModelError where no date has the data.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -146,10 +149,12 @@ def _replayed(tables: Tables, analysis: SuccessAnalysis | None, at_least: int) -
 
 def _with_outcome(rows: pd.DataFrame, tables: Tables, follow: int) -> pd.DataFrame:
     """Return the rows with customer and whether they stayed; ends that are not churn left out."""
-    accounts = tables.frame("accounts").set_index("account_id")
+    accounts = tables.frame("accounts")
+    accounts = accounts.assign(churns=known_ends(tables, accounts)["is_churn"])
+    accounts = accounts.set_index("account_id")
     ended = rows["account_id"].map(accounts["ended_on"])
     gone = (ended - rows["date"]).dt.days <= follow
-    other = rows["account_id"].map(accounts["end_reason"]).isin(tables.project.not_churn)
+    other = ~rows["account_id"].isin(accounts.index[accounts["churns"]])
     customer = rows["account_id"].map(accounts["customer_id"]).fillna(rows["account_id"])
     return rows.assign(customer_id=customer, stayed=~gone)[~(gone & other)]
 

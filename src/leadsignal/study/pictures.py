@@ -110,7 +110,7 @@ def later_picture(later: LaterRetention, ax: Axes | None = None) -> Axes:
     axes = axes_of(ax, (7.0, 2.6))
     _marks(axes, rows["stayed"], rows["low"], rows["high"], list(rows["list"]))
     percent(axes.xaxis)
-    axes.set_xlabel(f"still a customer {later.follow_days} days later")
+    axes.set_xlabel(f"contract not ended {later.follow_days} days later")
     axes.set_title(f"Chosen on {len(later.dates)} past dates", loc="left", fontsize=11)
     for place, row in enumerate(rows.to_dict("records")):
         axes.annotate(f"{row['stayed']:.0%} of {row['chosen']}", (1.02, place), fontsize=9,

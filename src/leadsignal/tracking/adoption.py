@@ -16,6 +16,7 @@ import numpy as np
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.notebook import figure, shown
 from leadsignal.files.records import json_rows
+from leadsignal.known_ends import known_ends
 from leadsignal.settings.toml_files import one_of
 from leadsignal.success import SuccessAnalysis
 from leadsignal.survival import aalen_johansen
@@ -50,7 +51,8 @@ class Adoption:
     """Adoption by process and the quarter in which accounts started, one row each.
 
     Of the ``accounts`` each is one of: ``by_milestone`` adopted, ``later`` adopted, ``left``
-    without, ``overdue`` and still here, ``open`` (not adopted, milestone to come).
+    without (by the day that was known), ``overdue`` and still here, ``open`` (not adopted,
+    milestone to come).
     ``share_by_milestone`` is the share so far and ``share_at_most`` if all open ones make it; the
     two are equal once the quarter is settled. ``share_ever`` counts late adoption too. A process
     without a milestone has no share by it. ``left_out`` counts accounts that started before the
@@ -171,7 +173,7 @@ class AdoptionCurves:
         return axes
 
     def __repr__(self) -> str:
-        lines = ["Time to adoption; leaving before it competes:"]
+        lines = ["Time to adoption; leaving before it competes, on the day it was known:"]
         for group, half in self.half_by.items():
             told = f"half by day {half:,.0f}" if np.isfinite(half) else "half never did"
             if group in self.milestones:
@@ -234,9 +236,9 @@ def adoption_curves(
 ) -> AdoptionCurves:
     """Return how the share of adopters grows with days since the start, by process.
 
-    Aalen & Johansen (1978): leaving without having adopted competes, accounts still here without
-    are censored; errors by customer. ``by`` is a declared text attribute. Raises as
-    ``adoption_table`` does.
+    Aalen & Johansen (1978): leaving without having adopted competes, on the day it became known;
+    accounts still here without are censored; errors by customer. ``by`` is a declared text
+    attribute. Raises as ``adoption_table`` does.
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
@@ -303,7 +305,8 @@ def _first_adoptions(today: Today) -> tuple[pd.DataFrame, int]:
     """Return one row an account and process it applies to, and how many accounts are left out.
 
     ``days`` from the start to the first adoption (NaN: none so far), ``seen`` days under
-    observation, ``ended``, ``adopt_by``, and the account's own columns.
+    observation, up to the day the end was known, ``ended``, ``adopt_by``, and the account's own
+    columns.
     """
     import pandas as pd
 
@@ -320,9 +323,10 @@ def _first_adoptions(today: Today) -> tuple[pd.DataFrame, int]:
     last = pd.Timestamp(tables.as_of_date)
     if through is not None:
         last = min(last, pd.Timestamp(through) + pd.Timedelta(days=1))
-    stop = accounts["ended_on"].where(accounts["ended_on"] <= last, last)
+    known_on = known_ends(tables, accounts)["known_on"]
+    stop = known_on.where(known_on <= last, last)
     accounts = accounts.assign(
-        seen=(stop - accounts["started_on"]).dt.days, ended=accounts["ended_on"] <= last
+        seen=(stop - accounts["started_on"]).dt.days, ended=known_on <= last
     )[~early]
     accounts = accounts[accounts["seen"] > 0]
     if not len(accounts):
@@ -341,9 +345,10 @@ def _of_process(accounts: pd.DataFrame, process: Process, first: pd.Series[Any])
     mine = accounts[applies]
     of_process = first[first.index.get_level_values("process") == process.name]
     adopted = mine["account_id"].map(of_process.droplevel("process")).astype("datetime64[us]")
+    days = (adopted - mine["started_on"]).dt.days.astype(float)
     return mine.assign(
         process=process.name,
-        days=(adopted - mine["started_on"]).dt.days.astype(float),
+        days=days.where(days <= mine["seen"]),
         adopt_by=np.nan if process.adopt_by is None else float(process.adopt_by),
     )
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
+from leadsignal.known_ends import known_ends
 from leadsignal.sources.parts import literal
 from leadsignal.success import SuccessAnalysis
 from leadsignal.today import Today
@@ -184,8 +185,8 @@ def milestone_calendar(
     the milestone must be left on which every window that is already over holds enough. ``chance``
     counts past accounts that were there, not adopted, and at the same ``stage`` (events in their
     windows) as many days before their milestone (up to four weeks more or less where fewer than 20
-    were); leaving before it counts as not made. ``today`` holds what is made already. Raises
-    OptionError where no process has a milestone.
+    were); leaving before it, by the day that was known, counts as not made. ``today`` holds what
+    is made already. Raises OptionError where no process has a milestone.
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
@@ -416,7 +417,7 @@ def _alike(
 
 @dataclass(frozen=True, eq=False)
 class _Past:
-    """Accounts whose milestone has passed: place, due day, first adoption and end (0: none)."""
+    """Accounts whose milestone has passed: place, due day, first adoption, known end (0: none)."""
 
     place: Days
     due: Days
@@ -449,8 +450,10 @@ def _past(
     mine = episodes[episodes["process"] == process.name]
     first = mine.groupby("account_id")["adopted_on"].min().reindex(accounts["account_id"])
     place = np.flatnonzero(known).astype(np.int64)
-    ended = _ordinals(accounts["ended_on"])
-    return _Past(place, due[place], _ordinals(first)[place], ended[place])
+    ended = _ordinals(known_ends(tables, accounts)["known_on"])
+    adopted = _ordinals(first)
+    adopted[(ended > 0) & (adopted > ended)] = 0
+    return _Past(place, due[place], adopted[place], ended[place])
 
 
 def _wilson(made: int, of: int) -> Sequence[float]:

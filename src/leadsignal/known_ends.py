@@ -1,0 +1,60 @@
+"""When an account's time at risk ends, and by what: the one rule.
+
+It ends on the day the vendor came to know of the end: the notice (``end_known_on``) or the end of
+the contract (``ended_on``), whichever is first. What a customer does after its notice can no longer
+keep it. A notice whose contract still runs ends the time at risk as well: a churn that is known and
+not over yet. Figures by contract (retention, who was a customer on a day) read ``ended_on``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.tables import Tables
+
+NO_REASON = "churn"
+"""The cause of an end for which no reason is known."""
+
+
+def first_of(ended: str, told: str) -> str:
+    """Return the day an end became known, as SQL; NULL where none is known."""
+    return f"LEAST(COALESCE({told}, {ended}), COALESCE({ended}, {told}))"
+
+
+def known_ends(tables: Tables, accounts: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return known_on and is_churn of each account, in the rows of the table of accounts.
+
+    ``known_on`` is empty where no end is known at the tables' as-of date; ``is_churn`` is False
+    there, and where the project says that the reason is no churn.
+
+    >>> import leadsignal as ls
+    >>> frame = {"account_id": ["a", "b"], "started_on": ["2024-01-01", "2024-01-01"],
+    ...          "ended_on": ["2024-06-01", None], "end_known_on": ["2024-04-02", "2024-06-09"]}
+    >>> import pandas as pd
+    >>> known_ends(ls.read_tables({"accounts": pd.DataFrame(frame)}, as_of="2024-07-01"))
+        known_on  is_churn
+    0 2024-04-02      True
+    1 2024-06-09      True
+    """
+    frame = tables.frame("accounts") if accounts is None else accounts
+    known = frame[["end_known_on", "ended_on"]].min(axis=1)
+    other = frame["end_reason"].isin(tables.project.not_churn)
+    return known.to_frame("known_on").assign(is_churn=known.notna() & ~other)
+
+
+def at_risk(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Return of panel rows (n) the days at risk, and the cause of the end that stands in the row.
+
+    From the day the end is known on the days are 0 or less; the cause is "" where there is none.
+    """
+    length = (rows["stop"] - rows["start"]).to_numpy(dtype=float)
+    known = rows["known_within"].to_numpy(dtype=float, na_value=np.nan)
+    cause = rows["end_cause"].fillna(NO_REASON).to_numpy(dtype=object)
+    ends = (known > 0) & (known <= length)
+    return np.fmin(length, known), np.where(ends, cause, "").astype(object)
