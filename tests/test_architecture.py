@@ -16,6 +16,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("sources",),
     ("intake",),
     ("tables",),
+    ("targets",),
     ("indicators",),
     ("engine",),
     ("panel",),

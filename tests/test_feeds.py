@@ -52,33 +52,40 @@ def test_check_fit_scoring_and_monitoring_agree() -> None:
         noticed = [str(notice) for notice in tables.warnings if "last record" in str(notice)]
         by_hand = judge_pace("tickets", FIRST, counts, chance_of_silence(1))
         assert pace.state == by_hand.state, seed
-        assert [feed.table for feed in late] == (["tickets"] if pace.state == "silent" else [])
-        assert bool(noticed) == (pace.state == "silent"), seed
+        assert pace.stopped == pace.broken == by_hand.stopped or pace.state == "thin", seed
+        assert [feed.table for feed in late] == (["tickets"] if pace.stopped else [])
+        assert bool(noticed) == pace.stopped, seed
         if late:
             assert late[0].last_record == pace.last_record
             assert f"its last record is of {pace.last_record}" in noticed[0]
-        told.append(pace.state)
-    assert {"silent", "on time", "too young"} <= set(told)
+        told.append((pace.state, pace.stopped))
+    assert {("silent", True), ("on time", False), ("too young", True), ("too young", False)} <= (
+        set(told)
+    )
 
 
-@pytest.mark.parametrize(("silent", "state"), [(14, "too young"), (15, "silent")])
-def test_a_young_daily_table_is_silent_after_more_than_two_weeks(silent: int, state: str) -> None:
+@pytest.mark.parametrize(("silent", "stopped"), [(14, False), (15, True)])
+def test_a_young_daily_table_has_stopped_after_more_than_two_weeks(
+    silent: int, stopped: bool
+) -> None:
     counts = np.append(np.ones(10), np.zeros(silent))
-    assert judge_pace("tickets", FIRST, counts, 5e-4).state == state
+    assert judge_pace("tickets", FIRST, counts, 5e-4).stopped is stopped
 
 
-@pytest.mark.parametrize(("silent", "state"), [(50, "too young"), (51, "silent")])
-def test_a_sparse_table_is_silent_after_five_of_its_usual_gaps(silent: int, state: str) -> None:
+@pytest.mark.parametrize(("silent", "stopped"), [(50, False), (51, True)])
+def test_a_sparse_table_has_stopped_after_five_of_its_usual_gaps(
+    silent: int, stopped: bool
+) -> None:
     counts = np.zeros(81)
     counts[::10] = 1
     pace = judge_pace("tickets", FIRST, np.append(counts, np.zeros(silent)), 5e-4)
-    assert (pace.state, pace.usual_days) == (state, 10)
+    assert (pace.stopped, pace.usual_days, pace.state) == (stopped, 10, "too young")
 
 
 def test_five_days_with_records_are_needed_to_miss_the_next() -> None:
-    for days, state in ((4, "too young"), (5, "silent")):
+    for days, stopped in ((4, False), (5, True)):
         counts = np.append(np.ones(days), np.zeros(60))
-        assert judge_pace("tickets", FIRST, counts, 5e-4).state == state
+        assert judge_pace("tickets", FIRST, counts, 5e-4).stopped is stopped
 
 
 def test_a_feed_is_named_at_once_and_unknown_after_two_weeks() -> None:

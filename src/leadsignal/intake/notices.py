@@ -72,7 +72,7 @@ def _late(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
     if first is None:
         return
     pace = judge_pace(loaded.table.name, first, counts, chance_of_silence(len(door.loaded) - 1))
-    if pace.state != "silent" or pace.last_record is None:
+    if not pace.stopped or pace.last_record is None:
         return
     yield (
         f"its last record is of {pace.last_record}, {(as_of - pace.last_record).days} days before"

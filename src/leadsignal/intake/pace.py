@@ -53,7 +53,8 @@ class Pace:
     ``bound`` is how many may fail to come before it is a broken feed. ``share`` is what the last
     14 days brought of what was expected of them. A silence is told once it is ``told_after`` days
     long; None where that cannot be said. ``usual_days`` is the gap between days with records that
-    95 % of the gaps keep to.
+    95 % of the gaps keep to. ``stopped`` says whether the table has fallen silent: by its pace, or,
+    where it is too young to have one, by its usual gap.
     """
 
     table: str
@@ -66,6 +67,7 @@ class Pace:
     told_after: int | None = None
     days_with_records: int = 0
     usual_days: int | None = None
+    stopped: bool = False
 
     @property
     def settled(self) -> bool:
@@ -75,10 +77,10 @@ class Pace:
     @property
     def broken(self) -> bool:
         """Whether it is no calm week but a feed that fails."""
-        return self.state in ("silent", "thin", "empty", "missing")
+        return self.stopped or self.state in ("thin", "empty", "missing")
 
     def __str__(self) -> str:
-        if self.state == "silent":
+        if self.stopped:
             return (
                 f"no {self.table} since {self.last_record:%A %Y-%m-%d}: {self.silent_days} days"
                 f" in which {self.expected:,.0f} records would be usual"
@@ -150,9 +152,11 @@ def _judged(
     due = _wave_due(days, len(counts), chance)
     few = len(days) < LEAST_DAYS_WITH_ROWS and due == np.inf
     if len(counts) < LEAST_DAYS or few:
-        young: State = "silent" if _is_odd(days, silent) else "too young"
         due_since = float(counts.sum()) / (int(days[-1]) + 1) * silent
-        return Pace(table, young, last, silent, due_since, days_with_records=len(days))
+        odd = _is_odd(days, silent)
+        return Pace(
+            table, "too young", last, silent, due_since, days_with_records=len(days), stopped=odd
+        )
     expected = _expected(first, counts)
     gaps, held = _silences(first, counts, days)
     now, usual = float(gaps[-1]), _longest(days, gaps[:-1], len(counts))
@@ -164,7 +168,10 @@ def _judged(
         state = "silent"
     elif share < THINNER * least and silent < THIN_DAYS:
         state = "thin"
-    return Pace(table, state, last, silent, now, bound, share, days_with_records=len(days))
+    return Pace(
+        table, state, last, silent, now, bound, share,
+        days_with_records=len(days), stopped=state == "silent",
+    )  # fmt: skip
 
 
 def _usual_days(days: NDArray[np.int64]) -> int | None:

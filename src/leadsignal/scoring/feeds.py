@@ -89,7 +89,7 @@ def _feed(tables: Tables, table: str, count: int) -> Feed | None:
 
 
 def _late(pace: Pace, count: int) -> Feed | None:
-    if pace.state != "silent":
+    if not pace.stopped:
         return None
     silent = pace.silent_days
     return Feed(pace.table, "late", pace.last_record, pace.usual_days, count, silent)
