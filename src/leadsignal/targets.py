@@ -101,6 +101,8 @@ def own_results(
 
 
 def _judged(tables: Tables, account: str | None = None) -> pd.DataFrame:
+    import pandas as pd
+
     columns = {"beyond": BEYOND, "gap": SHARE, **{c: ROW_COLUMNS[c] for c in ("better", "met")}}
     made = ", ".join(f"{rule} AS {quoted(name)}" for name, rule in columns.items())
     rows = _query(
@@ -110,8 +112,8 @@ def _judged(tables: Tables, account: str | None = None) -> pd.DataFrame:
         " beyond NULLS FIRST, better, value, target, shown_on, metric",
     )
     rows["metric"] = rows["metric"].astype(object).where(rows["metric"].notna(), "")
-    met = rows["met"].astype(object)
-    rows["met"] = met.map({"yes": True, "no": False}).astype(object).where(met.notna(), None)
+    met = [{"yes": True, "no": False}.get(told) for told in rows["met"]]
+    rows["met"] = pd.Series(met, rows.index, dtype=object)
     return rows
 
 
