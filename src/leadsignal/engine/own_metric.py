@@ -95,8 +95,9 @@ def own_metric_step(made: Sequence[str], columns: Mapping[Measure, str]) -> Step
     return Step(
         "own_results",
         f"SELECT grid.account_no, grid.t{kept} FROM grid LEFT JOIN (SELECT * FROM ("
-        "SELECT n.account_no AS owner_no, n.t AS own_t, ROW_NUMBER() OVER (PARTITION BY n.account_no,"
-        f" n.t ORDER BY {order}) AS nth{listed} FROM named_metrics AS n JOIN spine_results AS s"
+        "SELECT n.account_no AS owner_no, n.t AS own_t, ROW_NUMBER() OVER (PARTITION BY"
+        f" n.account_no, n.t ORDER BY {order}) AS nth{listed} FROM named_metrics AS n"
+        " JOIN spine_results AS s"
         f" ON s.owner_no = n.account_no {joins} WHERE n.named = s.metric_name OR"
         f" (n.named IS NULL AND {columns[COUNTED]} > 0)) AS ranked WHERE nth = 1) AS own"
         " ON own.owner_no = grid.account_no AND own.own_t = grid.t",
