@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from leadsignal.project import Project, TableSource, UsageLow
 from leadsignal.schema import BY_NAME, EVENT_TABLES, TABLES
-from leadsignal.success import Bullseye, Process, SuccessAnalysis, Tracking
+from leadsignal.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
 from leadsignal.tables import Tables, read_tables
 
 Row = dict[str, Any]
@@ -133,8 +133,9 @@ def _columns(rng: Random) -> dict[str, tuple[str, ...]]:
 def _analysis(rng: Random, columns: Mapping[str, tuple[str, ...]]) -> SuccessAnalysis:
     metric = rng.choice(["", "speed", "cost"])
     bullseye = Bullseye(success_metric=metric)
+    segments = tuple(_segment(rng) for _ in range(rng.choice([0, 0, 1, 2])))
     if "behaviors" not in columns:
-        return SuccessAnalysis((), bullseye)
+        return SuccessAnalysis((), bullseye, segments=segments)
     has_users = "user_id" in columns["behaviors"]
     processes = tuple(_process(rng, f"p{k}", has_users) for k in range(rng.randint(1, 3)))
     tracking = Tracking(
@@ -142,7 +143,13 @@ def _analysis(rng: Random, columns: Mapping[str, tuple[str, ...]]) -> SuccessAna
         handoff=tuple(rng.sample(BEHAVIORS, rng.randint(0, 2))),
         diary=("never_seen",) if rng.random() < 0.3 else (),
     )
-    return SuccessAnalysis(processes, bullseye, tracking)
+    return SuccessAnalysis(processes, bullseye, tracking, segments=segments)
+
+
+def _segment(rng: Random) -> Segment:
+    applies_to = {"segment": tuple(rng.sample(("small", "mid", "large"), rng.randint(1, 2)))}
+    bullseye = Bullseye("their own", success_metric=rng.choice(["", "speed", "cost", "rarely"]))
+    return Segment(applies_to, bullseye)
 
 
 def _process(rng: Random, name: str, has_users: bool) -> Process:
@@ -338,7 +345,7 @@ def _result(rng: Random, shape: Shape, day: date, key: str) -> list[Row]:
     row = {
         "measured_on": day,
         "value": rng.choice([0.0, round(rng.uniform(-20, 150), 3)]),
-        "metric": rng.choice(["speed", "speed", "cost", None]),
+        "metric": rng.choice(["speed", "speed", "cost", "cost", None, "rarely"]),
         "target": rng.choice([None, 0.0, 100.0, 37.3, -5.0]),
         "higher_is_better": rng.choice([None, True, False]),
         "shown_on": rng.choice([None, day, day + days(rng.randint(0, 60))]),

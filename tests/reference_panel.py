@@ -87,7 +87,7 @@ def with_row_columns(name: str, row: Row) -> Row:
         row.update(met=None, gap=None, gap_known="no")
         if target is not None:
             better = value - target if row["higher_is_better"] else target - value
-            row["met"] = "yes" if better >= 0 else "no"
+            row["met"] = "yes" if better >= -1e-9 * max(abs(target), 1e-9) else "no"
             if target != 0:
                 row["gap_known"] = "yes"
                 share = min(10.0, max(-10.0, better / abs(target)))
@@ -115,8 +115,31 @@ class Reference:
             rows = [r for r in self.of_account[name].get(account, []) if known_on(table, r) < t]
             held = [r for r in rows if not self._replaced(table, r, rows)]
             cut = [with_row_columns(name, at_midnight(table, r, t)) for r in held]
+            if name == "results":
+                own = self.own_metric(cut, account, t)
+                cut = [{**r, "own": "yes" if (r.get("metric") or "") == own else "no"} for r in cut]
             self._cut[name, account, t] = cut
         return self._cut[name, account, t]
+
+    def own_metric(self, results: Sequence[Row], account: str, t: date) -> str | None:
+        """The metric of the account's bullseye at t, else the one it has measured most by then."""
+        if "metric" in self.case.columns["results"]:
+            dated = "account_changes" in self.case.tables
+            for segment in self.case.analysis.segments:
+                asked = segment.applies_to.items()
+                if all(
+                    self.attribute(Attribute(a, dated), account, t) in values for a, values in asked
+                ):
+                    named = segment.bullseye.success_metric
+                    break
+            else:
+                named = ""
+            if named or self.case.analysis.bullseye.success_metric:
+                return named or self.case.analysis.bullseye.success_metric
+        listed = [r.get("metric") or "" for r in results]
+        told = [r.get("metric") or "" for r in results if r["target"] is not None]
+        by_name = sorted(set(listed))
+        return max(by_name, key=lambda m: (told.count(m), listed.count(m)), default=None)
 
     def _replaced(self, table: Table, row: Row, among: Sequence[Row]) -> bool:
         """Whether a later version of the same key is among the rows."""

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from leadsignal.indicators.processes import process_columns
 from leadsignal.model.adopters import LEAST_ADOPTERS
 
 
@@ -26,7 +27,7 @@ def test_it_is_the_risk_of_the_row_with_the_adopters_values(
     place = int(np.flatnonzero(rows[f"{process}_state"] == "overdue")[0])
     row = rows.iloc[[place]].copy()
     for name in business_model.features_.names:
-        if name.startswith(f"{process}_") and name != f"{process}_state":
+        if name in process_columns(process)[1:]:
             row[name] = adopted[name].median()
     row[f"{process}_state"] = "adopted"
     assert risk[place] == pytest.approx(business_model.predict(row).risk[0], abs=1e-12)

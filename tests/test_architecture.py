@@ -18,6 +18,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("intake",),
     ("tables",),
     ("known_ends",),
+    ("targets",),
     ("indicators",),
     ("engine",),
     ("panel",),

@@ -15,9 +15,9 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.errors import InputError, OptionError
+from leadsignal.intake.pace import Pace, judge_pace, told_after
 from leadsignal.monitoring.calendar_phase import find_comparable
 from leadsignal.monitoring.monitor import LEAST_SHIFT, _of_outcomes
-from leadsignal.monitoring.pace import Pace, judge_pace, told_after
 from leadsignal.monitoring.realised import (
     Realised,
     alert_volume,

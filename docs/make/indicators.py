@@ -104,6 +104,7 @@ WORDS = {
     "met": "that have a target",
     "gap_known": "that have a target other than zero",
     "kept": "done by their date",
+    "own": "of the account's own metric",
 }
 """What conditions on columns that are computed in each row mean."""
 
@@ -291,6 +292,7 @@ INSIDE = {
     "gap": ("value", "target", "higher_is_better"),
     "gap_known": ("target",),
     "better": ("value", "higher_is_better"),
+    "own": ("metric",),
     "kept": ("completed_on", "due_on"),
 }
 """Columns that are computed in each row, and what they are computed from."""

@@ -13,6 +13,7 @@ import numpy as np
 from leadsignal.errors import OptionError
 from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
+from leadsignal.targets import ROUNDING, own_results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,30 +26,13 @@ TREND_RESULTS, TREND_DAYS, PER = 4, 90, 90
 TRENDS = ("rising", "steady", "falling", "not known")
 
 
-def attributes_on(tables: Tables) -> pd.DataFrame:
-    """Return the accounts with their attributes as they were at ``as_of_date``, by account_id."""
-    accounts = tables.frame("accounts").set_index("account_id")
-    if "account_changes" not in tables.names:
-        return accounts
-    import pandas as pd
-
-    changes = tables.frame("account_changes").sort_values("changed_on", kind="stable")
-    for name in tables.attributes:
-        latest = changes[changes["attribute"] == name].drop_duplicates("account_id", keep="last")
-        values = latest.set_index("account_id")["value"].reindex(accounts.index)
-        if tables.attributes[name] == "number":
-            values = pd.to_numeric(values, errors="coerce")
-        accounts[name] = values.where(accounts.index.isin(latest["account_id"]), accounts[name])
-    return accounts
-
-
 def results_over_time(tables: Tables, analysis: SuccessAnalysis | None = None) -> pd.DataFrame:
     """Return each account's results of its own metric with their distance to the target.
 
     One row an account and day: account_id, metric, measured_on, value, target, higher_is_better,
     ``gap`` (distance as a share of the target, positive is good, missing where the target is 0),
     ``mean_gap`` and ``on_target`` (over this result and the two before; missing before the third).
-    The metric is the one that the account's bullseye names, else the one it has measured most.
+    Metric and results are those of ``leadsignal.targets``: of several on one day the best.
     Raises OptionError where the tables hold no results with targets.
     """
     if "results" not in tables.names or "target" not in tables.columns("results"):
@@ -56,38 +40,19 @@ def results_over_time(tables: Tables, analysis: SuccessAnalysis | None = None) -
             "success is read from the table results, with its column target",
             "Add the results that customers measure, and what they want to reach",
         )
-    rows = _own_metric(tables, analysis or SuccessAnalysis(()))
-    keys = ["account_id", "metric", "measured_on"]
-    rows = rows.groupby(keys, as_index=False, dropna=False).agg(
-        value=("value", "mean"), target=("target", "mean"),
-        higher_is_better=("higher_is_better", "last"),
-    )  # fmt: skip
-    better = np.where(rows["higher_is_better"].astype(bool), 1.0, -1.0)
-    beyond = better * (rows["value"] - rows["target"])
-    rows["gap"] = beyond / rows["target"].abs().where(rows["target"] != 0)
+    rows = own_results(tables, analysis)
+    rows = rows[rows["target"].notna()]
+    # The best of a day stands last.
+    rows = rows.drop_duplicates(["account_id", "measured_on"], keep="last", ignore_index=True)
+    columns = ["account_id", "metric", "measured_on", "value", "target", "higher_is_better", "gap"]
+    beyond, rows = rows["beyond"], rows[columns]
     # Equal means are to be equal numbers, in ranks and in orders, whatever their last digit.
     rows["mean_gap"] = _rolling(rows, rows["gap"].astype(float)).round(12)
     mean = _rolling(rows, beyond)
     # Sums along the rows leave a rest of 1e-16 where the mean is the target itself.
-    met = (mean >= -1e-9 * rows["target"].abs().clip(lower=1e-9)).astype(object)
+    met = (mean >= -ROUNDING * rows["target"].abs().clip(lower=ROUNDING)).astype(object)
     rows["on_target"] = met.where(mean.notna(), None)
     return rows
-
-
-def _own_metric(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame:
-    """Return the rows of results with a target, of each account's own metric only."""
-    rows = tables.frame("results")
-    rows = rows[rows["target"].notna() & rows["value"].notna()].copy()
-    rows["metric"] = rows["metric"].astype(object).where(rows["metric"].notna(), "")
-    counts = rows.groupby(["account_id", "metric"]).size().rename("n").reset_index()
-    most = counts.sort_values(["n", "metric"], ascending=[False, True])
-    own = most.drop_duplicates("account_id").set_index("account_id")["metric"].to_dict()
-    if analysis.success_metrics and "metric" in tables.columns("results"):
-        held = attributes_on(tables)[list(tables.attributes)].to_dict("index")
-        for account_id in own:
-            attributes = {str(name): value for name, value in held.get(account_id, {}).items()}
-            own[account_id] = analysis.bullseye_of(attributes).success_metric or own[account_id]
-    return rows[rows["metric"] == rows["account_id"].map(own)]
 
 
 def _rolling(rows: pd.DataFrame, values: Any) -> Any:

@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from leadsignal.errors import OptionError
 from leadsignal.survival.estimates import p_of, without_rounding
 from leadsignal.survival.inputs import Floats
 
 
 @dataclass(frozen=True)
 class Number:
-    """An ``estimate`` with its interval ``low`` to ``high`` and the ``p`` of no effect."""
+    """An ``estimate`` with its interval ``low`` to ``high`` and the ``p`` of no effect.
+
+    ``std_err`` and ``freedom`` are the standard error and Student's degrees of freedom that the
+    interval was made of, of the logarithm where ``log``; NaN where it was made in another way.
+    The interval stays within ``bounds``.
+    """
 
     estimate: float
     low: float
     high: float
     p: float
+    std_err: float = field(default=np.nan, repr=False, compare=False)
+    freedom: float = field(default=np.nan, repr=False, compare=False)
+    log: bool = field(default=False, repr=False, compare=False)
+    bounds: tuple[float, float] = field(default=(-np.inf, np.inf), repr=False, compare=False)
+
+    def at(self, level: float) -> Number:
+        """Return the number with the interval of another ``level``, from its standard error.
+
+        Raises OptionError where it carries none.
+
+        >>> number = Influenced(1.0, np.array([0.5, -0.5])).ratio(0.95)
+        >>> number.at(0.95) == number, number.at(0.99).low < number.low
+        (True, True)
+        """
+        if np.isnan(self.std_err):
+            raise OptionError(
+                "the number has no standard error", "Ask for its level where it is made"
+            )
+        reach = float(stdtrit(self.freedom, 0.5 + level / 2)) * self.std_err
+        if not self.log:
+            low, high = self.estimate - reach, self.estimate + reach
+            return replace(self, low=max(low, self.bounds[0]), high=min(high, self.bounds[1]))
+        with np.errstate(over="ignore", divide="ignore"):
+            low, high = np.exp(np.log(self.estimate) + np.array([-reach, reach]))
+        return replace(self, low=float(low), high=float(high))
 
     def to_dict(self) -> dict[str, float | None]:
         """Return estimate, low and high, ready for JSON; None for what is not finite."""
@@ -79,19 +109,22 @@ class Influenced:
         self, level: float = 0.95, bounds: tuple[float, float] = (-np.inf, np.inf)
     ) -> Number:
         """Return the value with its interval, which stays within ``bounds``."""
-        found = self._interval(level, lambda x: x)
+        found = replace(self._number(level, self.value, log=False), bounds=bounds)
         return replace(found, low=max(found.low, bounds[0]), high=min(found.high, bounds[1]))
 
     def ratio(self, level: float = 0.95) -> Number:
         """Return exp of the value, which is a logarithm, with its interval."""
         with np.errstate(over="ignore"):
-            return self._interval(level, lambda x: float(np.exp(x)))
+            return self._number(level, float(np.exp(self.value)), log=True)
 
-    def _interval(self, level: float, scale: Any) -> Number:
+    def _number(self, level: float, estimate: float, *, log: bool) -> Number:
         error, df = self.std_err, self.freedom
-        reach = float(stdtrit(df, 0.5 + level / 2)) * error
         p = float(2 * stdtr(df, -abs(self.value) / error)) if error > 0 else p_of(self.value, error)
-        return Number(scale(self.value), scale(self.value - reach), scale(self.value + reach), p)
+        reach = float(stdtrit(df, 0.5 + level / 2)) * error
+        low, high = self.value - reach, self.value + reach
+        if log:
+            low, high = float(np.exp(low)), float(np.exp(high))
+        return Number(estimate, low, high, p, error, df, log)
 
 
 def e_value(hazard_ratio: Number) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.cohorts.comparison import FEWEST, TITLES, Comparison, Contrast
 from leadsignal.errors import OptionError
+from leadsignal.files.spreadsheets import safe_frame, safe_text
 from leadsignal.files.writing import whole_file
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ HEAD = (
     "times as long",
     "naive off by",
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def frame_of(comparison: Comparison) -> pd.DataFrame:
@@ -65,7 +65,9 @@ def _cells(comparison: Comparison) -> list[tuple[str, ...]]:
         else:
             told = (f"{c.accounts[0]:,} / {c.accounts[1]:,}",
                     *("" if n is None else str(n) for n in numbers))  # fmt: skip
-        rows.append((c.cohort, c.against, TITLES[c.method], ", ".join(c.adjusted_for), *told))
+        # A table that is pasted into a spreadsheet is read like a file.
+        names = map(safe_text, (c.cohort, c.against, TITLES[c.method], ", ".join(c.adjusted_for)))
+        rows.append((*names, *told))
     return rows
 
 
@@ -117,20 +119,6 @@ def write_table(comparison: Comparison, path: str | Path) -> None:
             safe_frame(frame_of(comparison)).to_csv(part, index=False, lineterminator="\n")
         else:
             _write_xlsx(frame_of(comparison), part)
-
-
-def safe_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with texts that a spreadsheet would run as formulas made plain text.
-
-    A cell that begins with =, +, -, @, a tab or a return gets an apostrophe before it (OWASP).
-    """
-    safe = frame.copy()
-    for name in safe.select_dtypes(include=object):
-        safe[name] = [
-            "'" + value if isinstance(value, str) and value.startswith(FORMULA) else value
-            for value in safe[name]
-        ]
-    return safe
 
 
 def _require_openpyxl() -> None:

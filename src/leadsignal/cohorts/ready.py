@@ -16,6 +16,7 @@ from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.schema import ACCOUNT, Column, Table
 from leadsignal.sources.parts import quoted
 from leadsignal.success import SuccessAnalysis
+from leadsignal.targets import status_changes
 from leadsignal.today import Today
 
 if TYPE_CHECKING:
@@ -210,18 +211,9 @@ def _first(
 
 
 def _results(today: Today) -> Changes:
-    tables, metric = today.tables, today.analysis.bullseye.success_metric
-    told = "metric" in tables.columns("results") and metric
-    where = _among("metric", (metric,)) if told else "TRUE"
-    better = "CASE WHEN higher_is_better THEN value >= target ELSE value <= target END"
-    frame = _query(
-        tables,
-        f'SELECT account_id, CAST(measured_on AS DATE) AS "on",'
-        f" min(CASE WHEN {better} THEN 2 ELSE 1 END) AS state FROM ({tables.sql('results')}) AS t"
-        f" WHERE target IS NOT NULL AND {where} GROUP BY ALL",
-    )
+    frame = status_changes(today.tables, today.analysis, days=RESULT_DAYS)
     return Changes(
-        ("no results", "poor", "good"), _lapsing(frame, RESULT_DAYS), "results", RESULT_DAYS,
+        ("no results", "poor", "good"), frame, "results", RESULT_DAYS,
         for_good=False, landmark=180,
         meaning="the latest result of the last 90 days against its target",
     )  # fmt: skip

@@ -219,11 +219,15 @@ def findings(
 
 def _apart(processes: Sequence[Process]) -> Iterator[Process]:
     """Yield the processes under different names: two behaviours may differ in case only."""
-    names: list[str] = []
+    taken = {process.name for process in processes}
+    given: set[str] = set()
     for process in processes:
-        count = sum(name == process.name for name in names)
-        names.append(process.name)
-        yield replace(process, name=f"{process.name}_{count + 1}") if count else process
+        name, number = process.name, 1
+        while name in given or (number > 1 and name in taken):
+            number += 1
+            name = f"{process.name}_{number}"
+        given.add(name)
+        yield replace(process, name=name)
 
 
 def _row(one: Judged) -> dict[str, Any]:

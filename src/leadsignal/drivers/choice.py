@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 from leadsignal.drivers.coding import LeftOut
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import DaysSince, Latest, ProcessState, Trailing
+from leadsignal.indicators.processes import FAMILY, process_columns
 
 BEST_WINDOW = 90
 """Days; of several windows over the same rows the nearest to this is read."""
@@ -36,7 +37,7 @@ def _states(indicators: Sequence[Indicator]) -> dict[str, str]:
         i.name: state
         for i in indicators
         for state, process in states.items()
-        if i.family == "processes" and i.name != state and i.name.startswith(f"{process}_")
+        if i.family == FAMILY and i.name != state and i.name in process_columns(process)
     }
 
 
@@ -44,7 +45,7 @@ def _windows(indicators: Sequence[Indicator]) -> dict[str, str]:
     """Return windows and days-since of rows that another window counts, with that window."""
     best: dict[Hashable, Indicator] = {}
     for indicator in indicators:
-        if isinstance(indicator.rule, Trailing) and indicator.family != "processes":
+        if isinstance(indicator.rule, Trailing) and indicator.family != FAMILY:
             key = _rows(indicator.rule)
             if key not in best or _off(indicator) < _off(best[key]):
                 best[key] = indicator
@@ -52,7 +53,7 @@ def _windows(indicators: Sequence[Indicator]) -> dict[str, str]:
         i.name: best[_rows(i.rule)].name
         for i in indicators
         if isinstance(i.rule, Trailing | DaysSince)
-        and i.family != "processes"
+        and i.family != FAMILY
         and best.get(_rows(i.rule), i) is not i
     }
 

@@ -18,8 +18,17 @@ from leadsignal.engine.grid import (
     spine_steps,
 )
 from leadsignal.engine.latest import latest_step
+from leadsignal.engine.own_metric import (
+    COUNTED,
+    TOLD,
+    metric_grid,
+    metric_spine_steps,
+    named_metric_step,
+    own_metric_step,
+)
 from leadsignal.engine.usage import best_usage_steps
 from leadsignal.indicators.declare import (
+    Attribute,
     DaysInState,
     DaysSince,
     DaysSinceBest,
@@ -34,7 +43,7 @@ from leadsignal.indicators.declare import (
     UsageToBest,
     measures,
 )
-from leadsignal.success import Process
+from leadsignal.success import Process, SuccessAnalysis
 
 KEY_COLUMNS = (
     "account_id",
@@ -63,7 +72,7 @@ SAMPLE_WEIGHT = "sample_weight"
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a panel is made from."""
+    """All that a panel is made from; ``metrics`` names the metrics of results, if anything does."""
 
     grid: Grid
     accounts: Source
@@ -73,6 +82,7 @@ class Recipe:
     attributes: Mapping[str, str]
     causes: Mapping[str, str] = field(default_factory=dict)
     not_churn: tuple[str, ...] = ()
+    metrics: SuccessAnalysis = field(default_factory=lambda: SuccessAnalysis(()))
 
 
 def episode_steps(recipe: Recipe) -> list[Step]:
@@ -108,9 +118,14 @@ def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
         made.append("facts")
     for table, source in recipe.sources.items():
         here = [m for m in columns if getattr(m, "table", None) == table]
+        if table == "results":
+            continue
         table_steps, tables = _table_steps(source, recipe.grid, here, columns)
         steps += table_steps
         made += tables
+    if mine := [m for m in columns if getattr(m, "table", None) == "results"]:
+        steps += _results_steps(recipe, mine, columns, made)
+        made.append("own_results")
     if any(isinstance(m, ProcessState) for m in columns):
         steps += episode_steps(recipe)
         steps.append(_last_episode_step(recipe, columns))
@@ -123,9 +138,29 @@ def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
     return steps, _select(recipe, columns, made)
 
 
+def _results_steps(
+    recipe: Recipe, wanted: Sequence[Measure], columns: Mapping[Measure, str], made: Sequence[str]
+) -> list[Step]:
+    """Return the steps of results: measures by metric, and those of the account's own metric."""
+    grid, source = recipe.grid, recipe.sources["results"]
+    names = {**{m: columns[m] for m in wanted}, TOLD: "has_target", COUNTED: "counted"}
+    by_metric, tables = _table_steps(source, metric_grid(grid), list(names), names)
+    dated = "account_changes" in recipe.sources
+    joined = [table for table in made if table in ("facts", "latest_account_changes")]
+    return [
+        *metric_spine_steps(source, grid, recipe.metrics),
+        *by_metric,
+        named_metric_step(grid, recipe.metrics, dated, _writer(recipe, columns), joined),
+        own_metric_step(tables, names),
+    ]
+
+
 def _wanted(recipe: Recipe) -> list[Measure]:
     has_changes = "contract_changes" in recipe.sources
     rules = [Fact("arr"), *(indicator.rule for indicator in recipe.indicators)]
+    dated = "account_changes" in recipe.sources
+    named = {name for segment in recipe.metrics.segments for name in segment.applies_to}
+    rules += [Attribute(name, dated) for name in sorted(named)]
     wanted = (measure for rule in rules for measure in measures(rule))
     return list(dict.fromkeys(made for m in wanted for made in needed(m, has_changes)))
 
@@ -184,15 +219,18 @@ def _last_episode_step(recipe: Recipe, columns: Mapping[Measure, str]) -> Step:
     )
 
 
-def _select(recipe: Recipe, columns: Mapping[Measure, str], made: Sequence[str]) -> str:
-    d = recipe.grid.dialect
-    write = Expressions(
+def _writer(recipe: Recipe, columns: Mapping[Measure, str]) -> Expressions:
+    return Expressions(
         recipe.grid,
         recipe.sources,
         {process.name: process for process in recipe.processes},
         columns,
         frozenset(a for a, kind in recipe.attributes.items() if kind == "number"),
     )
+
+
+def _select(recipe: Recipe, columns: Mapping[Measure, str], made: Sequence[str]) -> str:
+    d, write = recipe.grid.dialect, _writer(recipe, columns)
     values = [
         f"CAST({write.rule(i.rule)} AS {'DOUBLE' if i.kind == 'number' else 'STRING'})"
         f" AS {d.quoted(i.name)}"

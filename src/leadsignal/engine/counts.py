@@ -88,7 +88,8 @@ def rows_step(source: Source, grid: Grid, measures: Sequence[Count]) -> Step:
     ]
     return Step(
         f"rows_{source.name}",
-        f"SELECT {', '.join(columns)} FROM ({source.sql}) AS source JOIN spine USING (account_id)",
+        f"SELECT {', '.join(columns)} FROM ({source.sql}) AS source"
+        f" JOIN {grid.spine} USING ({grid.key})",
     )
 
 
@@ -157,7 +158,7 @@ def summed(
         f"CAST(SUM({' + '.join(terms[column])}) OVER ({along}) AS BIGINT) AS {column}"
         for column in columns
     )
-    return Step(made, f"SELECT account_no, t, {summed_up} FROM grid {' '.join(joins)}")
+    return Step(made, f"SELECT account_no, t, {summed_up} FROM {grid.rows} {' '.join(joins)}")
 
 
 def users_steps(

@@ -47,12 +47,19 @@ class Source:
 
 @dataclass(frozen=True)
 class Grid:
-    """The calendar grid: a row each ``every`` days up to ``as_of``, or only the row at as_of."""
+    """The calendar grid: a row each ``every`` days up to ``as_of``, or only the row at as_of.
+
+    ``spine`` and ``rows`` name the tables of what is followed and of its snapshots, ``key`` the
+    columns by which rows of a source belong to it: accounts, or parts of them.
+    """
 
     as_of: int
     every: int
     only_as_of: bool = False
     dialect: Dialect = field(default_factory=DuckDB)
+    spine: str = "spine"
+    rows: str = "grid"
+    key: str = "account_id"
 
     def next_on_grid(self, day: str) -> str:
         """SQL: the first day of the calendar grid that is not before ``day``."""

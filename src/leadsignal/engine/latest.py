@@ -34,7 +34,7 @@ def latest_step(
         joins.append(f"LEFT JOIN ({group}) AS {d.quoted(f'on_{day}')} USING (account_no, t)")
         selected += [f"(MAX({column}) OVER ({along})){part} AS {column}" for column, part in made]
     inner = ", ".join(["account_no", "t", *selected])
-    return Step(f"latest_{source.name}", f"SELECT {inner} FROM grid {' '.join(joins)}")
+    return Step(f"latest_{source.name}", f"SELECT {inner} FROM {grid.rows} {' '.join(joins)}")
 
 
 def _seen_on(
@@ -64,7 +64,7 @@ def _seen_on(
         made.append((column, part))
     return (
         f"SELECT account_no, {grid.snapshot(known)} AS t, {', '.join(selected)}"
-        f" FROM ({source.sql}) AS source JOIN spine USING (account_id)"
+        f" FROM ({source.sql}) AS source JOIN {grid.spine} USING ({grid.key})"
         f" WHERE {number} IS NOT NULL AND {known} <= {grid.as_of} GROUP BY 1, 2",
         made,
     )

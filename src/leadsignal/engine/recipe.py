@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Literal, Protocol
 
@@ -16,6 +17,7 @@ from leadsignal.project import Project
 from leadsignal.schema import BY_NAME
 from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Coverage
+from leadsignal.targets import names_metrics
 
 
 class CheckedTables(Protocol):
@@ -84,7 +86,14 @@ def panel_recipe(
         tables.attributes,
         {reason: cause for cause, reasons in project.causes.items() for reason in reasons},
         project.not_churn,
+        _metrics(tables, analysis),
     )
+
+
+def _metrics(tables: CheckedTables, analysis: SuccessAnalysis) -> SuccessAnalysis:
+    """Return the analysis as far as it names metrics of results."""
+    named = "results" in tables.names and names_metrics(tables.columns("results"), analysis)
+    return replace(analysis, processes=()) if named else SuccessAnalysis(())
 
 
 def _source(

@@ -16,6 +16,7 @@ from leadsignal.indicators import (
     usage,
 )
 from leadsignal.indicators.declare import Given, Indicator
+from leadsignal.targets import ROW_COLUMNS as RESULT_COLUMNS
 
 FAMILIES = (
     processes,
@@ -34,7 +35,7 @@ ABOUT = {family: text for module in FAMILIES for family, text in module.ABOUT.it
 """What each family is about, in the order of the panel."""
 
 ROW_COLUMNS = {
-    "results": results.ROW_COLUMNS,
+    "results": RESULT_COLUMNS,
     "commitments": plans.ROW_COLUMNS,
     "account_changes": context.ROW_COLUMNS,
 }

@@ -23,6 +23,22 @@ the process's own, here `process`."""
 """What the pages of the docs say of the family."""
 
 
+PARTS = ("state", "days_in_state", "events", "days_since", "users")
+"""What is computed of each process, in the order of the panel."""
+
+
+def process_columns(process: str) -> tuple[str, ...]:
+    """Return the names of all indicators that a process may have, the state first.
+
+    The one place where these names are made. Of a table of indicators those are the process's
+    that have one of these names and belong to the family ``processes``.
+
+    >>> process_columns("close")[:2]
+    ('close_state', 'close_days_in_state')
+    """
+    return tuple(f"{process}_{part}" for part in PARTS)
+
+
 def declare(given: Given) -> list[Indicator]:
     """Five indicators for each essential process of the Success Analysis."""
     if not given.has("behaviors"):
@@ -32,11 +48,12 @@ def declare(given: Given) -> list[Indicator]:
 
 def _of(process: Process, given: Given) -> list[Indicator]:
     name, window = process.name, process.within
+    state, days_in_state, quantity, days_since, people = process_columns(name)
     where = (("behavior", process.behaviors),)
     events = Trailing("behaviors", "occurred_at", window, where, total="quantity")
     made = [
         Indicator(
-            f"{name}_state",
+            state,
             FAMILY,
             "leading",
             "state",
@@ -45,7 +62,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
             kind="category",
         ),
         Indicator(
-            f"{name}_days_in_state",
+            days_in_state,
             FAMILY,
             "leading",
             "days",
@@ -53,7 +70,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
             DaysInState(name),
         ),
         Indicator(
-            f"{name}_events",
+            quantity,
             FAMILY,
             "leading",
             "events",
@@ -62,7 +79,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
             helps=1,
         ),
         Indicator(
-            f"{name}_days_since",
+            days_since,
             FAMILY,
             "leading",
             "days",
@@ -75,7 +92,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
         users = Trailing("behaviors", "occurred_at", window, where, users=True)
         made.append(
             Indicator(
-                f"{name}_users",
+                people,
                 FAMILY,
                 "leading",
                 "users",

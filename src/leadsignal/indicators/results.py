@@ -14,39 +14,25 @@ from leadsignal.indicators.declare import (
     Trailing,
     Where,
 )
+from leadsignal.targets import OWN
 
 FAMILY = "results"
 ABOUT = {
     FAMILY: """\
 The customer's own measure of success: how far it got, against which target, how lately, and
-whether anybody showed it to the customer. Where the bullseye names success metrics, only these
-are read. A value that stands still wears off, so the time since the best one is told too."""
+whether anybody showed it to the customer. Only results of the account's own metric are read:
+that of its bullseye, else the one it has measured most
+([the rule](../tracking.md#its-own-target)). A value that stands still wears off, so the time since
+the best one is told too."""
 }
 """What the pages of the docs say of the family."""
 
-_BETTER = "CASE WHEN higher_is_better THEN value - target ELSE target - value END"
-ROW_COLUMNS = {
-    # 'yes' where the value reaches its target in the good direction.
-    "met": f"CASE WHEN target IS NULL THEN NULL WHEN {_BETTER} >= 0 THEN 'yes' ELSE 'no' END",
-    # Distance to the target as a share of the target, positive is good, within -10 and 10.
-    "gap": (
-        "CASE WHEN target IS NULL OR target = 0 THEN NULL ELSE FLOOR(LEAST(10.0, GREATEST(-10.0, "
-        f"({_BETTER}) / ABS(target))) * 1000000 + 0.5) / 1000000 END"
-    ),
-    # 'yes' where there is a gap: against a target of zero no share can be told.
-    "gap_known": "CASE WHEN target IS NULL OR target = 0 THEN 'no' ELSE 'yes' END",
-    # The value, so turned that more is better.
-    "better": "CASE WHEN higher_is_better THEN value ELSE -value END",
-}
-"""Columns computed in each row of results, as SQL."""
-
 
 def declare(given: Given) -> list[Indicator]:
-    """Results of the success metrics, if the bullseye names any, else of all metrics."""
+    """Results of the account's own metric."""
     if not given.has("results"):
         return []
-    metrics = given.analysis.success_metrics
-    where = (("metric", metrics),) if metrics and given.has("results", "metric") else ()
+    where = OWN
     made = [
         Indicator(
             "result_value",
@@ -73,9 +59,7 @@ def declare(given: Given) -> list[Indicator]:
             Trailing("results", "measured_on", 90, where),
         ),
     ]
-    if where or not given.has("results", "metric"):
-        # Which of several metrics' values is best cannot be told.
-        made += _velocity(where)
+    made += _velocity(where)
     if given.has("results", "target"):
         made += _against_target(where)
     if given.has("results", "shown_on"):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leadsignal.intake.account_notices import about_accounts, count_of
 from leadsignal.intake.hidden import hidden_rows
+from leadsignal.intake.pace import chance_of_silence, daily_counts, judge_pace
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
     from leadsignal.intake.door import Door
     from leadsignal.intake.loading import Loaded
 
-SLOWER, LEAST_DAYS = 5, 14
-"""A table is late when its silence is 5 times its usual longest gap, and more than 14 days."""
 SAMPLED = 2_000_000
 """From so many rows on, repeats are looked for on a sample of days."""
 
@@ -58,42 +57,25 @@ def _about_events(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
 
 
 def _late(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
-    """Compare the days since the last record with the gaps between days that have records."""
+    """Say where the table has fallen silent, by the rule of monitoring and scoring."""
     source = door.project.tables.get(loaded.table.name)
     if source and source.complete_through:
         return
-    rows = f"SELECT {loaded.known_on} AS day FROM {loaded.table.name}"
-    silence = find_silence(door.store.query, f"{rows} WHERE {loaded.known_on} < DATE '{as_of}'")
-    if silence is None or not silence.is_odd(as_of):
+    rows = door.store.query(
+        f"SELECT CAST({loaded.known_on} AS DATE) AS day, count(*) FROM {loaded.table.name}"
+        f" WHERE {loaded.known_on} < DATE '{as_of}' GROUP BY day ORDER BY day"
+    )
+    first, counts = daily_counts(rows, as_of)
+    if first is None:
         return
-    last, usual = silence.last, silence.usual
+    pace = judge_pace(loaded.table.name, first, counts, chance_of_silence(len(door.loaded) - 1))
+    if not pace.stopped or pace.last_record is None:
+        return
     yield (
-        f"its last record is of {last}, {(as_of - last).days} days before {as_of}; usually "
-        f"they follow within {count_of(usual, 'day')}. If the feed ended, set complete_through"
+        f"its last record is of {pace.last_record}, {(as_of - pace.last_record).days} days before"
+        f" {as_of}; usually they follow within {count_of(pace.usual_days or 0, 'day')}. If the feed"
+        " ended, set complete_through"
     )
-
-
-@dataclass(frozen=True)
-class Silence:
-    """The last day of a table, the gap between its days that 95 % keep to, and its days."""
-
-    last: date
-    usual: int
-    days: int
-
-    def is_odd(self, as_of: date) -> bool:
-        """Whether so long a silence is unlike the table."""
-        silent = (as_of - self.last).days
-        return self.days >= 5 and silent > max(SLOWER * self.usual, LEAST_DAYS)
-
-
-def find_silence(query: Callable[[str], list[tuple[Any, ...]]], days: str) -> Silence | None:
-    """Return how a table falls silent; ``days`` is the SQL of its days. None without rows."""
-    ((last, usual, count),) = query(
-        "SELECT max(day), quantile_disc(gap, 0.95), count(*) FROM (SELECT day, day - lag(day) "
-        f"OVER (ORDER BY day) AS gap FROM (SELECT DISTINCT day FROM ({days})))"
-    )
-    return None if last is None else Silence(last, int(usual or 0), int(count))
 
 
 def _repeated(door: Door, loaded: Loaded) -> Iterator[str]:

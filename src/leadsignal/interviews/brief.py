@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.interviews.form import blank_form, header, markdown
 from leadsignal.panel import adoption_episodes
 from leadsignal.sources.parts import literal
-from leadsignal.standing import attributes_on, results_over_time
+from leadsignal.standing import results_over_time
 from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
+from leadsignal.targets import attributes_on
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,8 +18,8 @@ from leadsignal.interviews.agreement import (
 from leadsignal.interviews.answers import Interview, Interviews
 from leadsignal.interviews.form import MOST
 from leadsignal.settings.toml_files import one_of
-from leadsignal.standing import attributes_on
 from leadsignal.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
+from leadsignal.targets import attributes_on
 
 if TYPE_CHECKING:
     import pandas as pd

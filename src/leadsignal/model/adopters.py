@@ -9,6 +9,7 @@ import numpy as np
 
 from leadsignal.errors import OptionError
 from leadsignal.hazards.shares import typical_row
+from leadsignal.indicators.processes import FAMILY, process_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,8 @@ def risk_if_adopted(
     >>> risk.shape == (len(rows),)
     True
     """
-    state = f"{process}_state"
+    columns_of_process = process_columns(process)
+    state = columns_of_process[0]
     if state not in model.features_.names:
         known = [p.name for p in model.analysis_.processes]
         raise OptionError(
@@ -57,8 +59,13 @@ def risk_if_adopted(
         )
     among = rows if among is None else among
     names = model.features_.names
-    of_process = [name for name in names if name.startswith(f"{process}_")]
-    columns = np.array([names.index(name) for name in of_process])
+    columns = np.array(
+        [
+            place
+            for place, name in enumerate(names)
+            if name in columns_of_process and model.families_[name] == FAMILY
+        ]
+    )
     matrix, others = model.features_.matrix(rows), model.features_.matrix(among)
     keys = [names.index(name) for name in alike if name in names]
     adopted = (among[state] == "adopted").to_numpy(dtype=bool, na_value=False)

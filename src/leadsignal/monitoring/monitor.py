@@ -12,8 +12,9 @@ import numpy as np
 from leadsignal.errors import OptionError
 from leadsignal.files.notebook import shown
 from leadsignal.files.records import json_rows
+from leadsignal.intake.pace import Pace, chance_of_silence
 from leadsignal.model.origin import tables_of
-from leadsignal.monitoring.pace import Pace, feed_paces
+from leadsignal.monitoring.pace import feed_paces
 from leadsignal.monitoring.realised import (
     Arms,
     Outcomes,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from leadsignal.panel import Panel
     from leadsignal.tables import Tables
 
-FEEDS, INDICATORS, SCORES, OUTCOMES = 0.25, 0.5, 0.125, 0.125
+INDICATORS, SCORES, OUTCOMES = 0.5, 0.125, 0.125
 """How the false alarms that are allowed are shared out."""
 LEAST_SHIFT = 0.25
 """A change of fewer standard deviations between accounts is no finding."""
@@ -178,7 +179,7 @@ def monitor_scores(
     scores = _before(scores, tables.as_of_date)
     contacts = None if contacts is None else check_contacts(contacts)
     a_run = false_alarms * panel.every / 365.25
-    chance = FEEDS * a_run / max(len(tables.names) - 1, 1)
+    chance = chance_of_silence(len(tables.names) - 1, false_alarms=false_alarms, every=panel.every)
     feeds = feed_paces(tables, chance=chance, known=known_tables)
     names = _followed(panel, feeds)
     levels = levels_of(on_grid(panel), names, panel.every)

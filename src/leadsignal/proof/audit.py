@@ -295,6 +295,7 @@ def _curves(
                     "auc": found.auc,
                     "low": np.maximum(found.auc - reach * found.std_err, 0),
                     "high": np.minimum(found.auc + reach * found.std_err, 1),
+                    "std_err": found.std_err,
                     "ends": found.ends,
                 }
             )
@@ -375,10 +376,7 @@ def _p(beyond: Floats, std_err: Floats) -> Floats:
 
 def _room_below(curves: pd.DataFrame) -> Floats:
     """Return, by row, how far the AUC lies inside 0.45 to 0.55, in one-sided bounds' reach."""
-    shrink = normal_quantile(2 * LEVEL - 1) / normal_quantile(LEVEL)
-    # The longer side: the other may end at 0 or 1.
-    sides = (curves["high"] - curves["auc"], curves["auc"] - curves["low"])
-    reach = np.maximum(*sides) * shrink
+    reach = normal_quantile(2 * LEVEL - 1) * curves["std_err"]
     inside = (NOTHING - 0.5) - (curves["auc"] - 0.5).abs()
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(reach > 0, inside / reach, np.where(inside > 0, np.inf, -np.inf))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.indicators.declare import Attribute
+from leadsignal.indicators.declare import Attribute, DaysInState, ProcessState
 from leadsignal.phrases import how_often as how_often
 from leadsignal.phrases import how_often_between as how_often_between
 from leadsignal.phrases import interval_text as interval_text
@@ -157,14 +157,14 @@ def _reason_parts(reason: str, indicators: Mapping[str, Indicator]) -> tuple[Ind
 
 
 def _phrase(indicator: Indicator, value: str) -> str:
-    if indicator.unit == "state":
-        return f"{indicator.name.removesuffix('_state').replace('_', ' ')} {value}"
-    if indicator.name == "usage_low":
-        return "usage is low" if float(value) else "usage is not low"
+    if isinstance(indicator.rule, ProcessState):
+        return f"{indicator.rule.process.replace('_', ' ')} {value}"
     if indicator.unit == "as given":
         return f"{indicator.name.replace('_', ' ')} {value}"
-    if indicator.name.endswith("_days_in_state"):
-        process = indicator.name.removesuffix("_days_in_state").replace("_", " ")
+    if indicator.name == "usage_low":
+        return "usage is low" if float(value) else "usage is not low"
+    if isinstance(indicator.rule, DaysInState):
+        process = indicator.rule.process.replace("_", " ")
         return f"{process}: no change for {value} days"
     told = meaning_text(indicator)
     if value.endswith("missing"):
@@ -200,6 +200,6 @@ def indicator_text(name: Any, indicators: Mapping[str, Indicator]) -> str:
     words = str(name).replace("_", " ")
     if found is None or found.unit == "as given":
         return words
-    if found.unit == "state":
-        return f"state of {words.removesuffix(' state')}"
+    if isinstance(found.rule, ProcessState):
+        return f"state of {found.rule.process.replace('_', ' ')}"
     return meaning_text(found)

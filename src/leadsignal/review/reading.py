@@ -27,6 +27,7 @@ from leadsignal.scoring.scores import REASONS, score_accounts
 from leadsignal.settings.toml_files import one_of
 from leadsignal.sources.parts import literal
 from leadsignal.success import SuccessAnalysis
+from leadsignal.targets import own_results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,22 +158,21 @@ def _assembled(
 ) -> Review:
     ended = row["ended_on"]
     then = tables if ended is None else tables.as_of(ended)
-    held = {name: _rows(then, name, account) for name in HISTORY}
-    results = _with_met(held["results"], analysis.bullseye.success_metric)
+    held = {name: _rows(then, name, account) for name in HISTORY if name != "results"}
+    results = _own_results(then, account, analysis)
     episodes = adoption_episodes(then, analysis)
     episodes = episodes[episodes["account_id"] == account].reset_index(drop=True)
     processes = tuple(
         _process_review(process, row, now, episodes, results) for process in analysis.processes
     )
+    held_now = plain_row(now) if now else row
+    attributes = {name: held_now.get(name) for name in tables.attributes}
     made = Review(
         account,
         tables.as_of_date,
         _facts(row, now),
-        {
-            name: row.get(name) if not now else plain_row(now).get(name)
-            for name in tables.attributes
-        },
-        analysis.bullseye.objective,
+        attributes,
+        analysis.bullseye_of(attributes).objective,
         held["plans"],
         results,
         _standing(results, then.as_of_date),
@@ -205,20 +205,13 @@ def _facts(row: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _with_met(results: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the results of the success metric, if one is named, with whether each met its target.
-
-    Where the account has none of that metric, or none is named, those measured most often.
-    """
-    names = results["metric"].dropna()
-    if len(names):
-        chosen = metric if (names == metric).any() else str(names.value_counts().idxmax())
-        results = results[results["metric"] == chosen].reset_index(drop=True)
-    value, target = results["value"].astype(float), results["target"].astype(float)
-    higher = results["higher_is_better"].astype(bool)
-    met = ((value - target) * higher.map({True: 1.0, False: -1.0}) >= 0).astype(object)
-    met[target.isna()] = None
-    return results.assign(met=met)
+def _own_results(tables: Tables, account: str, analysis: SuccessAnalysis) -> pd.DataFrame:
+    """Return the account's results of its own metric, with whether each met its target."""
+    if "results" not in tables.names:
+        return _rows(tables, "results", account).assign(met=None)
+    rows = own_results(tables, analysis, account=account)
+    computed = ["beyond", "gap", "better", "known_on", "superseded_on", "recorded_at"]
+    return rows.drop(columns=computed, errors="ignore")
 
 
 def _standing(results: pd.DataFrame, as_of: date) -> Standing | None:

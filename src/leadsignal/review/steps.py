@@ -49,7 +49,7 @@ def next_steps(
     if made.missed:
         many = len(made.missed)
         steps.append(f"agree new dates for {many} missed {'items' if many > 1 else 'item'}")
-    metric = analysis.bullseye.success_metric or "the result"
+    metric = analysis.bullseye_of(made.attributes).success_metric or "the result"
     if standing is None:
         steps.append(f"measure {metric}: there is no result yet")
     elif (as_of - standing.latest_on).days > FRESH:

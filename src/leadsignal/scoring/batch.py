@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.notebook import shown
+from leadsignal.files.spreadsheets import plain_frame
 from leadsignal.files.writing import whole_files, whole_folder
 from leadsignal.intake.dialect import GRID_ORIGIN, day_number
 from leadsignal.scoring.record import RunRecord
-from leadsignal.scoring.scores import Scores, check_ending, score_accounts, write_rows
+from leadsignal.scoring.scores import TEXTS, Scores, check_ending, score_accounts, write_rows
 from leadsignal.settings.toml_files import a_day
 
 if TYPE_CHECKING:
@@ -193,12 +194,28 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     if path.is_file():
         check_ending(path)
         if path.suffix == ".csv":
-            return pd.read_csv(path, parse_dates=["snapshot_on"], dtype={"account_id": str})
+            return _read_csv(path)
         return _with_date(path)
     files = sorted(path.glob(f"{PARTITION}*/{SCORES}"))
     if not files:
         raise OptionError(f"{path} holds no scores", "Give what `leadsignal score` wrote")
     return pd.concat([_with_date(file) for file in files], ignore_index=True)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Return scores from CSV as they were written: no apostrophe is added, no id is missing."""
+    import pandas as pd
+
+    names = pd.read_csv(path, nrows=0).columns
+    texts = [name for name in names if name in TEXTS]
+    frame = pd.read_csv(
+        path,
+        parse_dates=["snapshot_on"],
+        dtype=dict.fromkeys(texts, str),
+        keep_default_na=False,
+        na_values={name: [""] for name in names if name not in TEXTS},
+    )
+    return plain_frame(frame)
 
 
 def _with_date(file: Path) -> pd.DataFrame:

@@ -7,10 +7,12 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 from leadsignal.errors import ModelError
-from leadsignal.intake.notices import Silence, find_silence
+from leadsignal.intake.pace import Pace, chance_of_silence, daily_counts, judge_pace
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.tables import Tables
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
 MOST_UNKNOWN = 0.5
 """No scores are made where more than this share of the model's indicators has no feed."""
 
+MOST_SILENT = 14
+"""A late table's silence of more days is no calm: what it would have said is unknown."""
+
 
 @dataclass(frozen=True)
 class Feed:
     """A table that the model was fitted with and that has not come as it should.
 
-    ``indicators`` counts those of the model that are computed from it.
+    ``indicators`` counts those of the model that are computed from it. A late one has been silent
+    for ``silent_days``; after more than 14 of them what it would have said since is unknown.
     """
 
     table: str
@@ -31,14 +37,20 @@ class Feed:
     last_record: date | None
     usual_gap_days: int | None
     indicators: int
+    silent_days: int | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether a late table counts as complete only through its last record."""
+        return self.silent_days is not None and self.silent_days > MOST_SILENT
 
     def __str__(self) -> str:
         without = f"{self.indicators} indicators count as unknown"
         if self.state == "late":
+            since = "is unknown" if self.is_unknown else "counts as nothing"
             return (
                 f"{self.table} is late: its last record is of {self.last_record}, usually they"
-                f" follow within {self.usual_gap_days} days; what it would have said since is"
-                " unknown"
+                f" follow within {self.usual_gap_days} days; what it would have said since {since}"
             )
         what = "is missing" if self.state == "missing" else "has no rows"
         return f"{self.table} {what}: {without}"
@@ -70,12 +82,17 @@ def _feed(tables: Tables, table: str, count: int) -> Feed | None:
         return Feed(table, "missing", None, None, count)
     if table == "accounts" or _ended(tables, table):
         return None
-    silence = _silence(tables, table)
-    if silence is None:
+    pace = _pace(tables, table)
+    if pace.state == "empty":
         return Feed(table, "empty", None, None, count)
-    if not silence.is_odd(tables.as_of_date):
+    return _late(pace, count)
+
+
+def _late(pace: Pace, count: int) -> Feed | None:
+    if not pace.stopped:
         return None
-    return Feed(table, "late", silence.last, silence.usual, count)
+    silent = pace.silent_days
+    return Feed(pace.table, "late", pace.last_record, pace.usual_days, count, silent)
 
 
 def _ended(tables: Tables, table: str) -> bool:
@@ -83,12 +100,28 @@ def _ended(tables: Tables, table: str) -> bool:
     return source is not None and source.complete_through is not None
 
 
-def _silence(tables: Tables, table: str) -> Silence | None:
-    cursor = tables.connection.cursor()
-    return find_silence(
-        lambda sql: cursor.execute(sql).fetchall(),
-        f"SELECT CAST(known_on AS DATE) AS day FROM ({tables.history(table)})",
+def _pace(tables: Tables, table: str) -> Pace:
+    """Return the pace of a table as a weekly run of monitoring judges it."""
+    first, counts = daily_records(tables, table)
+    if first is None:
+        return Pace(table, "empty")
+    return judge_pace(table, first, counts, chance_of_silence(len(tables.names) - 1))
+
+
+def daily_records(tables: Tables, name: str) -> tuple[date | None, NDArray[np.float64]]:
+    """Return the first day of a table and the records that came to be known on each day since.
+
+    The last is the day before as_of. Records count on the day they were known, versions too.
+    """
+    rows = (
+        tables.connection.cursor()
+        .execute(
+            "SELECT CAST(known_on AS DATE) AS day, count(*) FROM"
+            f" ({tables.history(name)}) GROUP BY day ORDER BY day"
+        )
+        .fetchall()
     )
+    return daily_counts(rows, tables.as_of_date)
 
 
 def without_late_feeds(tables: Tables) -> tuple[Tables, tuple[Feed, ...]]:
@@ -96,13 +129,10 @@ def without_late_feeds(tables: Tables) -> tuple[Tables, tuple[Feed, ...]]:
 
     For a fit: nobody knows yet how many indicators a model reads of them.
     """
-    late = []
-    for table in tables.names:
-        if table != "accounts" and not _ended(tables, table):
-            silence = _silence(tables, table)
-            if silence is not None and silence.is_odd(tables.as_of_date):
-                late.append(Feed(table, "late", silence.last, silence.usual, 0))
-    return without_late_days(tables, tuple(late)), tuple(late)
+    names = [name for name in tables.names if name != "accounts" and not _ended(tables, name)]
+    found = [_late(_pace(tables, name), 0) for name in names]
+    late = tuple(feed for feed in found if feed is not None)
+    return without_late_days(tables, late), late
 
 
 def _refuse_blindness(model: ChurnModel, feeds: tuple[Feed, ...]) -> None:
@@ -131,8 +161,12 @@ def unknown_indicators(model: ChurnModel, feeds: tuple[Feed, ...]) -> list[str]:
 
 
 def without_late_days(tables: Tables, feeds: tuple[Feed, ...]) -> Tables:
-    """Return the tables with each late one complete only through its last record."""
-    late = {feed.table: feed.last_record for feed in feeds if feed.last_record is not None}
+    """Return the tables, each that is silent for long complete only through its last record.
+
+    Until then the days without records count as they are: to take away a whole table for a few
+    days of delay moves the risks by more than the delay does.
+    """
+    late = {feed.table: feed.last_record for feed in feeds if feed.is_unknown and feed.last_record}
     return tables.complete_through(late) if late else tables
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -15,6 +14,7 @@ import numpy as np
 from leadsignal.cohorts import process_effect
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.files.writing import whole_file
 from leadsignal.model.explanation import compared_with, tell_subject
 from leadsignal.model.recipe import Recipe, refuse_other_analysis
@@ -27,7 +27,6 @@ from leadsignal.scoring.feeds import (
     without_late_days,
 )
 from leadsignal.scoring.holdout import HELD_OUT, hold_out
-from leadsignal.survival.estimates import normal_quantile
 from leadsignal.today import Today
 
 if TYPE_CHECKING:
@@ -39,6 +38,9 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 REASONS = 3
+TEXTS = ("account_id", "open_processes", "next_step", "model_version",
+         *(f"reason_{rank}" for rank in range(1, REASONS + 1)))  # fmt: skip
+"""The columns of scores that hold texts, whatever these look like."""
 PROVEN_AT = 0.99
 """An effect is told where the interval of this level excludes none."""
 LAG = "90d"
@@ -267,8 +269,7 @@ def _proven(effect: Number | None) -> bool:
     if effect is None:
         return False
     # What is told of each process, every week, is asked more than what is looked at once.
-    std_err = np.log(effect.high / effect.low) / (2 * normal_quantile(0.95))
-    return bool(np.log(effect.estimate) + normal_quantile(PROVEN_AT) * std_err < 0)
+    return effect.at(PROVEN_AT).high < 1
 
 
 def score_rows(
@@ -439,28 +440,11 @@ def write_rows(frame: pd.DataFrame, path: Path, ending: str) -> None:
     if ending == ".parquet":
         frame.to_parquet(path, index=False)
         return
-    texts = [name for name in frame.columns if frame[name].dtype == object]
-    frame = frame.assign(**{name: frame[name].map(_harmless) for name in texts})
     # All texts in quotes: spreadsheets of some countries take a bare ; for the end of a cell.
-    frame.to_csv(
+    safe_frame(frame).to_csv(
         path,
         index=False,
         lineterminator="\n",
         date_format="%Y-%m-%d",
         quoting=csv.QUOTE_NONNUMERIC,
     )
-
-
-_FORMULA = re.compile(r"[\s\u200b\ufeff\x00]*[=+\-@\t\r\n\x00＝＋－＠|%]")
-_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
-
-
-def _harmless(text: Any) -> Any:
-    """Return a text that no spreadsheet takes for a formula; numbers stay as they are.
-
-    >>> _harmless("=1+1"), _harmless("-12"), _harmless("mid")
-    ("'=1+1", '-12', 'mid')
-    """
-    if not isinstance(text, str) or not _FORMULA.match(text) or _NUMBER.fullmatch(text):
-        return text
-    return f"'{text}"

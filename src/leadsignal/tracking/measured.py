@@ -16,6 +16,7 @@ from leadsignal.panel import adoption_episodes
 from leadsignal.settings.toml_files import one_of
 from leadsignal.success import SuccessAnalysis
 from leadsignal.survival.pictures import COLOURS, GREY
+from leadsignal.targets import own_results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 PERIODS = {"week": "W-SUN", "month": "M", "quarter": "Q"}
-FARTHEST = 10.0
-"""A distance to the target counts at most ten targets, as in the panel."""
-
 DRAWS = 400
 
 
@@ -192,8 +190,8 @@ def result_history(
 ) -> ResultHistory:
     """Return each account's results by week, month or quarter, against its target.
 
-    Results are of the bullseye's success metric, or of all where it names none. Raises OptionError
-    without results, or for another period.
+    Results are of each account's own metric (``leadsignal.targets``). Raises OptionError without
+    results, or for another period.
 
     >>> import leadsignal as ls
     >>> history = ls.result_history(ls.read_tables(ls.sample_folder()), every="quarter")
@@ -266,20 +264,16 @@ def results_around_adoption(
 
 
 def _measured(tables: Tables, analysis: SuccessAnalysis) -> tuple[pd.DataFrame, str]:
-    """Return the results of the success metric with better, gap and met, and its name."""
+    """Return the results of each account's own metric, and its name if it is one for all."""
     if "results" not in tables.names:
         raise OptionError("there is no table of results", "Add results.csv: what customers measure")
-    rows = tables.frame("results").sort_values(["account_id", "measured_on"], kind="stable")
-    metric = analysis.bullseye.success_metric
-    if metric and "metric" in tables.columns("results"):
-        rows = rows[rows["metric"] == metric]
+    rows = own_results(tables, analysis)
+    metrics = rows["metric"].unique()
     if not len(rows):
-        raise OptionError(f"no result of {metric or 'any metric'}", "Correct success_metric")
-    sign = rows["higher_is_better"].astype(bool).map({True: 1.0, False: -1.0})
-    value, target = rows["value"].astype(float), rows["target"].astype(float)
-    gap = (sign * (value - target) / target.abs().where(target != 0)).clip(-FARTHEST, FARTHEST)
-    met = (sign * (value - target) >= 0).astype(float).where(target.notna())
-    return rows.assign(better=sign * value, gap=gap, met=met), metric or "results"
+        named = " or ".join(analysis.success_metrics) or "any metric"
+        raise OptionError(f"no result of {named}", "Correct success_metric")
+    rows = rows.assign(met=rows["met"].astype(float))
+    return rows, metrics[0] if len(metrics) == 1 and metrics[0] else "results"
 
 
 def _curve(

@@ -1,0 +1,91 @@
+"""Texts that a spreadsheet would run as formulas, made plain: one guard for tables for people."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from unicodedata import category, normalize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STARTS = frozenset("=+-@|%")
+"""What the first visible character of a formula, or of a command (DDE), may be."""
+BREAKS = frozenset("\t\r\n\0")
+"""Characters at the start of a cell that let a spreadsheet read what follows as another cell."""
+UNSEEN = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and signs without a shape; other unseen characters are known by their category."""
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def safe_text(text: str) -> str:
+    """Return a text with an apostrophe before it where a spreadsheet would take it for a formula.
+
+    That is where its first visible character, in its plain form (NFKC), is one of ``= + - @ | %``,
+    or a tab or a line break comes before it. A plain number stays a number. A text that begins
+    with an apostrophe before such a text gets another one, so that `plain_text` reads back what
+    was written.
+
+    >>> safe_text("=1+1"), safe_text(" \N{FULLWIDTH EQUALS SIGN}1"), safe_text("-12")
+    ("'=1+1", "' \N{FULLWIDTH EQUALS SIGN}1", '-12')
+    """
+    return f"'{text}" if _is_formula(text.lstrip("'")) else text
+
+
+def plain_text(text: str) -> str:
+    """Return the text that `safe_text` wrote.
+
+    >>> plain_text("'=1+1"), plain_text("'tis")
+    ('=1+1', "'tis")
+    """
+    return text[1:] if text.startswith("'") and safe_text(text[1:]) == text else text
+
+
+def _is_formula(text: str) -> bool:
+    if _NUMBER.fullmatch(text):
+        return False
+    for character in text:
+        if character in BREAKS:
+            return True
+        if not _is_unseen(character):
+            return normalize("NFKC", character)[:1] in STARTS
+    return False
+
+
+def _is_unseen(character: str) -> bool:
+    """Whether nothing is seen of a character: spaces, controls, formats, marks on nothing."""
+    return category(character)[0] in "ZCM" or character in UNSEEN
+
+
+def safe_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy of the frame with `safe_text` in every text cell and every column's name."""
+    return _mapped(frame, safe_text).rename(columns=lambda name: _if_text(name, safe_text))
+
+
+def plain_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy of a frame read from a file that `safe_frame` was written to."""
+    return _mapped(frame, plain_text).rename(columns=lambda name: _if_text(name, plain_text))
+
+
+def _mapped(frame: pd.DataFrame, change: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    texts = [place for place, kind in enumerate(frame.dtypes) if _may_hold_text(kind)]
+    columns = {
+        place: frame.iloc[:, place].astype(object).map(lambda cell: _if_text(cell, change))
+        for place in texts
+    }
+    if not columns:
+        return frame.copy()
+    parts = [columns.get(place, frame.iloc[:, place]) for place in range(frame.shape[1])]
+    return pd.concat(parts, axis=1)
+
+
+def _may_hold_text(kind: Any) -> bool:
+    from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
+
+    return not (is_numeric_dtype(kind) or is_datetime64_any_dtype(kind))
+
+
+def _if_text(cell: Any, change: Any) -> Any:
+    return change(cell) if isinstance(cell, str) else cell

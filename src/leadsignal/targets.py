@@ -1,0 +1,268 @@
+"""Whether an account meets its target: the one rule, as SQL for the panel and as frames for people.
+
+**Its own metric.** On a day an account is measured by the metric that its bullseye names, that of
+its segment by the attributes known on that day, else everybody's. Where none is named, it is the
+metric with the most results that have a target by then; of equals the one with the most results,
+then the first by name. A table without a column ``metric`` holds one metric.
+
+**A result.** It is held against the target in its own row, in the direction that is better, and
+meets it where it is as good or better; a difference at rounding level is none. Without a target it
+says nothing of the target. Of several results of one day the best counts.
+
+**The status on a day** is whether the latest result of the account's own metric with a target
+meets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.sources.parts import literal, quoted
+from leadsignal.success import SuccessAnalysis
+from leadsignal.tables import Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FARTHEST = 10
+"""A distance to the target counts at most so many targets."""
+ROUNDING = 1e-9
+"""A result this share of its target below it is at the target: sums of decimals leave a rest."""
+
+OWN = (("own", ("yes",)),)
+"""The condition of an indicator that reads the results of the account's own metric."""
+
+BEYOND = "CASE WHEN higher_is_better THEN value - target ELSE target - value END"
+SHARE = (
+    f"CASE WHEN target IS NULL OR target = 0 THEN NULL ELSE LEAST({FARTHEST}.0, "
+    f"GREATEST(-{FARTHEST}.0, ({BEYOND}) / ABS(target))) END"
+)
+ROW_COLUMNS = {
+    # 'yes' where the value reaches its target in the good direction.
+    "met": (
+        f"CASE WHEN target IS NULL THEN NULL WHEN {BEYOND} >= -{ROUNDING!r} *"
+        f" GREATEST(ABS(target), {ROUNDING!r}) THEN 'yes' ELSE 'no' END"
+    ),
+    # Distance to the target as a share of the target, positive is good, within -10 and 10.
+    "gap": f"FLOOR(({SHARE}) * 1000000 + 0.5) / 1000000",
+    # 'yes' where there is a gap: against a target of zero no share can be told.
+    "gap_known": "CASE WHEN target IS NULL OR target = 0 THEN 'no' ELSE 'yes' END",
+    # The value, so turned that more is better.
+    "better": "CASE WHEN higher_is_better THEN value ELSE -value END",
+    # The engine counts each metric of an account apart and takes the account's own.
+    "own": "'yes'",
+    "metric_name": "COALESCE(metric, '')",
+    "one": "1",
+    "has_target": "CASE WHEN target IS NULL THEN 0 ELSE 1 END",
+}
+"""Columns computed in each row of results, as SQL."""
+
+
+def names_metrics(columns: tuple[str, ...] | frozenset[str], analysis: SuccessAnalysis) -> bool:
+    """Return whether a bullseye can name the metric: results have a column for it, and one does."""
+    return "metric" in columns and bool(analysis.success_metrics)
+
+
+def attributes_on(tables: Tables) -> pd.DataFrame:
+    """Return the accounts with their attributes as they were at ``as_of_date``, by account_id.
+
+    Of several changes on one day the largest value holds, as in the panel.
+    """
+    accounts = tables.frame("accounts").set_index("account_id")
+    if "account_changes" not in tables.names:
+        return accounts
+    import pandas as pd
+
+    changes = tables.frame("account_changes")
+    changes = changes.assign(value=changes["value"].fillna("")).sort_values(["changed_on", "value"])
+    for name in tables.attributes:
+        latest = changes[changes["attribute"] == name].drop_duplicates("account_id", keep="last")
+        values = latest.set_index("account_id")["value"].replace("", None).reindex(accounts.index)
+        if tables.attributes[name] == "number":
+            values = pd.to_numeric(values, errors="coerce")
+        accounts[name] = values.where(accounts.index.isin(latest["account_id"]), accounts[name])
+    return accounts
+
+
+def own_results(
+    tables: Tables, analysis: SuccessAnalysis | None = None, *, account: str | None = None
+) -> pd.DataFrame:
+    """Return the visible results of each account's own metric at ``as_of_date``, the oldest first.
+
+    The columns of results, and ``beyond`` (distance to the target, positive is good), ``gap`` (as
+    a share of the target, within -10 and 10), ``better`` (the value, more is better) and ``met``
+    (None without a target). Of one day the best stands last. ``account`` asks for one only.
+    """
+    rows = _judged(tables, account)
+    own = own_metrics(tables, analysis, account=account)
+    last = own.drop_duplicates("account_id", keep="last").set_index("account_id")["metric"]
+    return rows[rows["metric"] == rows["account_id"].map(last)].reset_index(drop=True)
+
+
+def _judged(tables: Tables, account: str | None = None) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = {"beyond": BEYOND, "gap": SHARE, **{c: ROW_COLUMNS[c] for c in ("better", "met")}}
+    made = ", ".join(f"{rule} AS {quoted(name)}" for name, rule in columns.items())
+    rows = _query(
+        tables,
+        f"SELECT *, {made} FROM ({tables.sql('results')}) AS r{_only(account)}"
+        " ORDER BY account_id, measured_on,"
+        " beyond NULLS FIRST, better, value, target, shown_on, metric",
+    )
+    rows["metric"] = rows["metric"].astype(object).where(rows["metric"].notna(), "")
+    met = [{"yes": True, "no": False}.get(told) for told in rows["met"]]
+    rows["met"] = pd.Series(met, rows.index, dtype=object)
+    return rows
+
+
+def own_metrics(
+    tables: Tables, analysis: SuccessAnalysis | None = None, *, account: str | None = None
+) -> pd.DataFrame:
+    """Return each account's own metric over time: account_id, since, metric; by account and day.
+
+    A row holds from the midnight ``since`` on, until the account's next.
+    """
+    import pandas as pd
+
+    asked = analysis or SuccessAnalysis(())
+    if not names_metrics(tables.columns("results"), asked):
+        asked = SuccessAnalysis(())
+    events: dict[str, list[tuple[Any, str, Any]]] = {}
+    for of, since, kind, what in _events(tables, asked, _only(account)):
+        events.setdefault(of, []).append((since, kind, what))
+    rows = [
+        (of, since, metric)
+        for of in sorted(events)
+        for since, metric in _metrics_of(events[of], asked)
+    ]
+    frame = pd.DataFrame(rows, columns=["account_id", "since", "metric"], dtype=object)
+    return frame.assign(since=pd.to_datetime(frame["since"]))
+
+
+def _only(account: str | None) -> str:
+    return "" if account is None else f" WHERE account_id = {literal(account)}"
+
+
+def _events(
+    tables: Tables, analysis: SuccessAnalysis, only: str
+) -> Iterator[tuple[str, Any, str, Any]]:
+    """Yield what can change an account's metric, with the first midnight that knows of it."""
+    used = sorted({name for segment in analysis.segments for name in segment.applies_to})
+    own = "".join(f", {quoted(name)}" for name in used)
+    if analysis.success_metrics:
+        order = "COALESCE(recorded_at, CAST(started_on AS TIMESTAMP))"
+        versions = (
+            "SELECT account_id, greatest(started_on, coalesce(CAST(recorded_at AS DATE) + 1,"
+            f" started_on)), row_number() OVER (PARTITION BY account_id ORDER BY {order},"
+            f" superseded_on NULLS LAST){own} FROM ({tables.history('accounts')}) AS a{only}"
+        )
+        for account, since, number, *values in _rows(tables, versions):
+            yield account, since, "0 version", (number, dict(zip(used, values, strict=True)))
+    if used and "account_changes" in tables.names:
+        listed = ", ".join(map(literal, used))
+        dated = (
+            "SELECT account_id, CAST(greatest(changed_on, known_on) AS DATE) + 1, attribute,"
+            " changed_on, coalesce(value, '') FROM"
+            f" (SELECT * FROM ({tables.sql('account_changes')}) AS c{only}) AS mine"
+            f" WHERE attribute IN ({listed})"
+        )
+        for account, since, name, *held in _rows(tables, dated):
+            yield account, since, "1 change", (name, tuple(held))
+    if not analysis.bullseye.success_metric:
+        measured = (
+            "SELECT account_id, CAST(greatest(measured_on, known_on) AS DATE) + 1,"
+            f" coalesce(metric, ''), count(target), count(*) FROM ({tables.sql('results')}) AS r"
+            f"{only} GROUP BY ALL"
+        )
+        for account, since, metric, *counts in _rows(tables, measured):
+            yield account, since, "2 results", (metric, counts)
+
+
+def _metrics_of(
+    events: list[tuple[Any, str, Any]], analysis: SuccessAnalysis
+) -> Iterator[tuple[Any, str]]:
+    """Yield one account's metric whenever it changes, from the events of each midnight in order."""
+    newest, facts = 0, dict[str, Any]()
+    dated: dict[str, tuple[Any, str]] = {}
+    counts: dict[str, list[int]] = {}
+    metric: str | None = None
+    events.sort(key=lambda event: event[:2])
+    for place, (since, kind, what) in enumerate(events):
+        if kind == "0 version" and what[0] > newest:
+            newest, facts = what
+        elif kind == "1 change":
+            dated[what[0]] = max(dated.get(what[0], what[1]), what[1])
+        elif kind == "2 results":
+            before = counts.get(what[0], [0, 0])
+            counts[what[0]] = [before[0] + what[1][0], before[1] + what[1][1]]
+        if place + 1 < len(events) and events[place + 1][0] == since:
+            continue
+        values = {**facts, **{name: value or None for name, (_, value) in dated.items()}}
+        found = metric_on(values, counts, analysis)
+        if found is not None and found != metric:
+            metric = found
+            yield since, metric
+
+
+def metric_on(
+    attributes: Mapping[str, Any], counts: Mapping[str, Any], analysis: SuccessAnalysis
+) -> str | None:
+    """Return an account's own metric, from its attributes and its results so far.
+
+    ``counts`` holds by metric how many results have a target, and how many there are. None where
+    no metric is named and nothing has been measured.
+
+    >>> metric_on({}, {"b": [2, 2], "a": [1, 9], "c": [2, 2]}, SuccessAnalysis(()))
+    'b'
+    """
+    named = analysis.bullseye_of(attributes).success_metric
+    if named or not counts:
+        return named or None
+    return min(counts, key=lambda metric: (*(-n for n in counts[metric]), metric))
+
+
+def status_changes(
+    tables: Tables, analysis: SuccessAnalysis | None = None, *, days: int
+) -> pd.DataFrame:
+    """Return when each account's status changes: account_id, on, state.
+
+    State 2 where the latest result of the last ``days`` days meets its target, 1 where it does
+    not, 0 where there is none; results are those of the metric that was the account's own. A
+    change ``on`` a day holds from the next midnight on.
+    """
+    import pandas as pd
+
+    rows = _judged(tables)
+    rows = rows[rows["met"].notna()].assign(day=lambda f: pd.to_datetime(f["measured_on"]))
+    spells = own_metrics(tables, analysis)
+    spells["begin"] = spells["since"] - pd.Timedelta(days=1)
+    first = ~spells.duplicated("account_id")
+    # What an account measured before anything was known of it is of the metric it began with.
+    spells.loc[first, "begin"] = pd.Timestamp.min
+    spells["until"] = spells.groupby("account_id")["begin"].shift(-1).fillna(pd.Timestamp.max)
+    held = rows.merge(spells, on=["account_id", "metric"])
+    held["end"] = held["day"] + pd.Timedelta(days=days)
+    held = held[(held["day"] < held["until"]) & (held["end"] > held["begin"])]
+    held["on"] = held["day"].where(held["day"] > held["begin"], held["begin"])
+    # In the order of days, the best of each last: of what stood when the metric changed the newest.
+    held = held.drop_duplicates(["account_id", "on"], keep="last")
+    held["state"] = 1 + held["met"].astype(bool).astype(int)
+    following = held.groupby(["account_id", "begin"])["on"].shift(-1).fillna(pd.Timestamp.max)
+    lapses = (following > held["end"]) & (held["end"] < held["until"])
+    lapsed = held.loc[lapses, ["account_id", "end"]].rename(columns={"end": "on"})
+    turned = spells.loc[~first, ["account_id", "begin"]].rename(columns={"begin": "on"})
+    none = pd.concat([turned, lapsed]).assign(state=0)
+    both = pd.concat([none, held[["account_id", "on", "state"]]], ignore_index=True)
+    both = both.drop_duplicates(["account_id", "on"], keep="last")
+    return both.sort_values(["account_id", "on"], ignore_index=True)
+
+
+def _query(tables: Tables, sql: str) -> pd.DataFrame:
+    frame: pd.DataFrame = tables.connection.cursor().execute(sql).df()
+    return frame
+
+
+def _rows(tables: Tables, sql: str) -> list[tuple[Any, ...]]:
+    return tables.connection.cursor().execute(sql).fetchall()

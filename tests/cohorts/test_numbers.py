@@ -1,0 +1,45 @@
+"""A number carries what its interval was made of: another level is asked for and not guessed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+import leadsignal as ls
+from leadsignal.cohorts.numbers import Influenced, Number
+from leadsignal.scoring import scores
+
+
+@pytest.mark.parametrize("clusters", [2, 3, 8, 200])
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
+def test_another_level_is_what_would_have_been_made(clusters: int, level: float) -> None:
+    value = Influenced(-0.7, np.random.default_rng(clusters).normal(0, 0.2, clusters))
+    assert value.number().at(level) == value.number(level)
+    made, asked = value.ratio(level), value.ratio().at(level)
+    assert (asked.estimate, asked.p) == (made.estimate, made.p)
+    assert (asked.low, asked.high) == pytest.approx((made.low, made.high), rel=1e-12)
+    reach = t.ppf(0.5 + level / 2, value.freedom) * value.std_err
+    assert np.log(asked.high) == pytest.approx(-0.7 + reach)
+
+
+def test_a_number_without_an_error_refuses_to_guess_one() -> None:
+    with pytest.raises(ls.OptionError, match="no standard error"):
+        Number(0.5, 0.3, 0.8, 0.01).at(0.99)
+
+
+def _ratio(high_at_99: float) -> Number:
+    """A ratio of few clusters whose 99 % interval ends at ``high_at_99``."""
+    influence = np.array([0.1, -0.12, 0.09])
+    spread = Influenced(0.0, influence)
+    reach = float(t.ppf(0.995, spread.freedom)) * spread.std_err
+    return Influenced(float(np.log(high_at_99)) - reach, influence).ratio()
+
+
+def test_an_effect_of_few_customers_is_proven_by_students_limits() -> None:
+    assert scores._proven(_ratio(0.999))
+    weak = _ratio(1.001)
+    assert not scores._proven(weak)
+    # Normal quantiles on the interval of Student's t would have called it proven.
+    std_err = np.log(weak.high / weak.low) / (2 * 1.959964)
+    assert np.log(weak.estimate) + 2.575829 * std_err < 0
