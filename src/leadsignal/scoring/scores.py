@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 REASONS = 3
+CLIPPED, CLIPPED_INDICATORS = "clipped", "clipped_indicators"
 PROVEN_AT = 0.99
 """An effect is told where the interval of this level excludes none."""
 OPEN = ("overdue", "lapsed", "pending")
@@ -68,6 +69,9 @@ class Scores:
     ``capacity`` is the share that was to be alerted, ``typical_risk`` the risk of the typical
     account (`ChurnModel.typical_risk`), ``effects`` are those told with the next steps, by process,
     and ``recipe`` says how the model is made.
+    ``clipped`` counts the accounts whose number lies beyond what the model was fitted on, by
+    indicator: it counts as the nearest that was (the columns ``clipped``, how many of an
+    account's, and ``clipped_indicators``).
     """
 
     frame: pd.DataFrame
@@ -81,6 +85,7 @@ class Scores:
     typical_risk: float | None = None
     effects: Mapping[str, Number] = field(default_factory=dict)
     recipe: Recipe | None = None
+    clipped: dict[str, int] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the rows."""
@@ -98,6 +103,12 @@ class Scores:
         if HELD_OUT in self.frame:
             lines.append(f"{self.frame[HELD_OUT].sum():,} are held out: nobody acts on them")
         lines += [str(feed) for feed in self.feeds]
+        if self.clipped:
+            counts = ", ".join(f"{name} ({count:,})" for name, count in self.clipped.items())
+            lines.append(
+                f"{(self.frame[CLIPPED] > 0).sum():,} accounts have values beyond those that the"
+                f" model was fitted on, which count as the nearest: {counts}"
+            )
         for _, row in self.frame.head(5).iterrows():
             lines.append(f"  {row['account_id']}  {row['risk']:.0%}  {row['reason_1']}")
         return "\n".join(lines)
@@ -120,6 +131,8 @@ class Scores:
             "expected_arr_loss": float(self.frame["expected_arr_loss"].sum()),
             "notice_given": self.notice_given,
             "unseen_categories": self.unseen,
+            "accounts_clipped": int((self.frame[CLIPPED] > 0).sum()),
+            "clipped": self.clipped,
             "held_out": int(self.frame[HELD_OUT].sum()) if HELD_OUT in self.frame else None,
             "feeds": [feed.to_dict() for feed in self.feeds],
             "capacity": self.capacity,
@@ -229,7 +242,15 @@ def _scores(
         model.typical_risk(compared_with(rows)),
         effects,
         model.recipe,
+        _clipped_accounts(model, rows),
     )
+
+
+def _clipped_accounts(model: ChurnModel, rows: pd.DataFrame) -> dict[str, int]:
+    """Count the rows with a value beyond those of the fit, by indicator, the most first."""
+    counts = model.features_.clipped(rows).sum(axis=0)
+    named = zip(model.features_.names, counts.tolist(), strict=True)
+    return dict(sorted((one for one in named if one[1]), key=lambda one: (-one[1], one[0])))
 
 
 def proven_effects(
@@ -274,11 +295,22 @@ def score_rows(
     riskiest = np.lexsort((frame["account_id"].to_numpy(dtype=str), -frame["risk"]))
     for rank, texts in enumerate(_reasons(model, rows, np.sort(riskiest[:explained])), start=1):
         frame[f"reason_{rank}"] = texts
+    beyond = model.features_.clipped(rows)
+    frame[CLIPPED], frame[CLIPPED_INDICATORS] = beyond.sum(axis=1), _named(model, beyond)
     frame["open_processes"], frame["next_step"] = _steps(rows, processes, effects)
     frame["model_version"] = model.version_
     frame = frame.iloc[riskiest].reset_index(drop=True)
     frame["alert"] = np.arange(len(frame)) < alerts
     return frame[_columns(frame)]
+
+
+def _named(model: ChurnModel, beyond: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the names of the indicators that are marked in each row, as text."""
+    names = np.array(model.features_.names, dtype=object)
+    told = np.full(len(beyond), "", dtype=object)
+    for row in np.flatnonzero(beyond.any(axis=1)):
+        told[row] = "; ".join(names[beyond[row]])
+    return told
 
 
 def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
@@ -291,7 +323,7 @@ def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _columns(frame: pd.DataFrame) -> list[str]:
-    last = ["open_processes", "next_step", "model_version"]
+    last = [CLIPPED, CLIPPED_INDICATORS, "open_processes", "next_step", "model_version"]
     reasons = [f"reason_{rank}" for rank in range(1, REASONS + 1)]
     middle = ["expected_arr_loss", "alert", *reasons]
     first = [c for c in frame.columns if c not in {*last, *middle}]
