@@ -25,6 +25,7 @@ from leadsignal.scoring.feeds import (
     with_unknown,
     without_late_days,
 )
+from leadsignal.scoring.held import hold_late
 from leadsignal.scoring.holdout import HELD_OUT, hold_out
 from leadsignal.survival.estimates import normal_quantile
 from leadsignal.today import Today
@@ -177,7 +178,7 @@ def score_accounts(
     if today is None or today.tables is not tables or today.analysis != model.analysis_:
         snapshot = build_snapshot(tables, model.analysis_, progress=progress)
         today = Today(tables, model.analysis_, snapshot)
-    panel = today.snapshot
+    panel = hold_late(today.snapshot, tables, feeds)
     rows = _active(panel)
     if effects is None:
         effects = proven_effects(tables, model.analysis_, today)
