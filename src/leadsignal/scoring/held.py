@@ -37,11 +37,11 @@ def hold_late(snapshot: Panel, tables: Tables, feeds: tuple[Feed, ...]) -> Panel
 def _as_it_stood(snapshot: Panel, tables: Tables, day: date, names: set[str]) -> Panel:
     then = build_snapshot(tables.as_of(day), snapshot.analysis).frame.set_index("account_id")
     frame = snapshot.frame.copy()
-    there = frame["account_id"].isin(then.index)
+    there = frame["account_id"].isin(then.index).to_numpy()
     for one in snapshot.indicators:
         if names.intersection(tables_of(one)):
             values = then[one.name].reindex(frame["account_id"])
             if isinstance(one.rule, DaysInState):
                 values = values + (tables.as_of_date - day).days
-            frame[one.name] = frame[one.name].where(~there, values.to_numpy())
+            frame.loc[there, one.name] = values.to_numpy()[there]
     return replace(snapshot, frame=frame)
