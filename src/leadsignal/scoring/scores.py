@@ -105,10 +105,10 @@ class Scores:
             lines.append(f"{self.frame[HELD_OUT].sum():,} are held out: nobody acts on them")
         lines += [str(feed) for feed in self.feeds]
         if self.clipped:
-            counts = ", ".join(f"{name} ({count:,})" for name, count in self.clipped.items())
+            most = [f"{name} ({count:,})" for name, count in self.clipped.items()][:REASONS]
             lines.append(
                 f"{(self.frame[CLIPPED] > 0).sum():,} accounts have values beyond those that the"
-                f" model was fitted on, which count as the nearest: {counts}"
+                f" model was fitted on, which count as the nearest; most of {', '.join(most)}"
             )
         for _, row in self.frame.head(5).iterrows():
             lines.append(f"  {row['account_id']}  {row['risk']:.0%}  {row['reason_1']}")
