@@ -190,11 +190,12 @@ def monitor_scores(
     outcomes = find_outcomes(tables, scores)
     realised = judge_outcomes(outcomes, tables.project.warning_time)
     volume, arms = alert_volume(scores), judge_arms(outcomes, contacts)
+    clipped, off_grid = _of_clipped(scores), not _on_weekday_of(scores, levels)
     findings = [
         *(_of_feed(pace) for pace in feeds if pace.broken),
         *(_of_shift("indicator", shift, panel.every) for shift in drift.shifts),
         *_of_scores(scores, volume, panel.every, SCORES * a_run),
-        *_of_clipped(scores),
+        *([] if off_grid else clipped),
         *_of_outcomes(realised, OUTCOMES * a_run),
         *_of_arms(arms),
     ]
@@ -206,7 +207,11 @@ def monitor_scores(
         volume,
         realised,
         arms,
-        (*_of_paces(feeds, panel.every), *_notes(levels, drift, outcomes, scores, contacts)),
+        (
+            *_of_paces(feeds, panel.every),
+            *_notes(levels, drift, outcomes, scores, contacts),
+            *(one.message for one in clipped if off_grid),
+        ),
     )
 
 
@@ -286,6 +291,14 @@ def _of_scores(
     judged = find_shifts(levels, len(levels.days) - 1, alarms=alarms, least=LEAST_SHIFT)
     kinds: dict[str, Kind] = {"risk": "score", "alert": "alerts", "new_alert": "alerts"}
     return [_of_shift(kinds[one.series.indicator], one, every) for one in judged.shifts]
+
+
+def _on_weekday_of(scores: pd.DataFrame, levels: Levels) -> bool:
+    """Whether the last run lies on a weekday of the panel's grid; others are not like it."""
+    import pandas as pd
+
+    days = pd.DatetimeIndex(levels.days)
+    return bool(scores["snapshot_on"].max().weekday() in set(days.weekday))
 
 
 def _of_clipped(scores: pd.DataFrame) -> list[Finding]:
