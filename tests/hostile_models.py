@@ -341,9 +341,84 @@ def helps_too_much(folder: Path) -> None:
     inside(folder, "features", helps={"tenure_days": 7})
 
 
-@kind("cannot be read as an estimator")
+@kind("churn.skops reads other features than its recipe says")
 def fewer_features(folder: Path) -> None:
-    inside(folder, "features", names=["tenure_days"], levels={}, helps={})
+    inside(folder, "features", names=["tenure_days"], levels={}, helps={}, ranges={})
+
+
+@kind("churn.skops reads other features than its recipe says")
+def features_in_another_order(folder: Path) -> None:
+    held = json.loads((folder / "model.json").read_text())["features"]
+    one, two = [name for name in held["names"] if name not in held["levels"]][:2]
+    turned = {one: two, two: one}
+    inside(folder, "features", names=[turned.get(name, name) for name in held["names"]])
+
+
+@kind("churn.skops reads other features than its recipe says")
+def a_category_that_is_a_number(folder: Path) -> None:
+    inside(folder, "features", levels={})
+
+
+@kind("schema of a model: features")
+def features_with_an_unknown_part(folder: Path) -> None:
+    inside(folder, "features", more={})
+
+
+@kind("schema of a model: features")
+def a_range_that_ends_before_it_begins(folder: Path) -> None:
+    inside(folder, "features", ranges={"tenure_days": [2.0, 1.0]})
+
+
+@kind("schema of a model: features")
+def a_range_without_an_end(folder: Path) -> None:
+    inside(folder, "features", ranges={"tenure_days": [0.0, float("inf")]})
+
+
+@kind("schema of a model: features")
+def a_range_of_nothing(folder: Path) -> None:
+    inside(folder, "features", ranges={"nothing": [0.0, 1.0]})
+
+
+@kind("schema of a model: features")
+def no_ranges(folder: Path) -> None:
+    held = json.loads((folder / "model.json").read_text())["features"]
+    del held["ranges"]
+    recipe(folder, features=held)
+
+
+@kind("schema of a model: rows")
+def negative_rows(folder: Path) -> None:
+    recipe(folder, rows=-1)
+
+
+@kind("schema of a model: events")
+def negative_events(folder: Path) -> None:
+    recipe(folder, events=-1)
+
+
+@kind("schema of a model: step_ends")
+def negative_steps(folder: Path) -> None:
+    recipe(folder, step_ends=[-30, 30, 60, 90, 120, 150, 180])
+
+
+@kind("more.skops is no file of a model")
+def a_foreign_estimator(folder: Path) -> None:
+    (folder / "more.skops").write_bytes((folder / "churn.skops").read_bytes())
+    seal(folder)
+
+
+@kind("no checksum of other.skops")
+def an_estimator_without_a_sum(folder: Path) -> None:
+    sums = (folder / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (folder / "other.skops").write_bytes((folder / "churn.skops").read_bytes())
+    (folder / "SHA256SUMS").write_text("".join(s for s in sums if "other.skops" not in s))
+
+
+@kind("SHA256SUMS was altered")
+def a_sum_twice(folder: Path) -> None:
+    sums = (folder / "SHA256SUMS").read_text().splitlines(keepends=True)
+    wrong = [f"{'0' * 64}  {sums[0][66:]}"]
+    (folder / "SHA256SUMS").write_text("".join([*wrong, *sums]))
 
 
 @kind("schema of a model: families")

@@ -180,7 +180,7 @@ def test_what_is_no_project(tmp_path: Path) -> None:
 
 def test_options_replace_settings() -> None:
     project = Project().replace(horizon="90d", as_of="2025-01-01", capacity=0.2, every=None)
-    assert (project.horizon, project.as_of, project.every) == (90, date(2025, 1, 1), 28)
+    assert (project.horizon, project.as_of, project.every) == (90, date(2025, 1, 1), 29)
     assert project.replace(not_churn=["completed"]).not_churn == ("completed",)
 
 

@@ -91,7 +91,7 @@ class Project:
 
     folder: Path | None = None
     as_of: date | None = None
-    every: int = 28
+    every: int = 29
     horizon: int = 180
     capacity: float = 0.10
     holdout: float = 0.0

@@ -20,22 +20,26 @@ MOST_LEVELS = 100
 """Rarer values of a category beyond this many count as missing; boosting allows 255."""
 
 DAYS_PER_MONTH = 365.25 / 12
+EVERYTHING = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True)
 class Features:
-    """The columns that a model reads, in order, and the levels of the categories among them.
+    """The columns that a model reads, in order, and what fitting has seen of them.
 
-    A category value that was not seen in fitting counts as missing; `unseen` counts them.
+    A category value that was not seen in fitting counts as missing; `unseen` counts them. A number
+    beyond the ``ranges`` seen in fitting counts as the nearest that was: nothing is known of what
+    lies beyond. `clipped` says which.
     """
 
     names: tuple[str, ...]
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     helps: Mapping[str, int] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, panel: Panel, rows: pd.DataFrame, names: Sequence[str]) -> Features:
-        """Learn the levels of the categories from the rows that a model is fitted on.
+        """Learn levels of categories and ranges of numbers from the rows of a fit.
 
         An indicator that is missing in all of these rows has nothing to teach and is left out.
         """
@@ -47,7 +51,9 @@ class Features:
             if kinds[name] == "category"
         }
         helps = {i.name: i.helps for i in panel.indicators if i.name in names and i.helps}
-        return cls(tuple(names), levels, helps)
+        numbers = [name for name in names if name not in levels]
+        ranges = {name: (float(rows[name].min()), float(rows[name].max())) for name in numbers}
+        return cls(tuple(names), levels, helps, ranges)
 
     @property
     def signs(self) -> NDArray[np.int64]:
@@ -62,7 +68,8 @@ class Features:
     def matrix(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         """Return the rows as an array (rows, columns): codes for categories, NaN for missing.
 
-        Raises ModelError, naming every column that is not there.
+        Numbers are held within the ranges of fitting. Raises ModelError, naming every column that
+        is not there.
         """
         missing = [name for name in self.names if name not in rows.columns]
         if missing:
@@ -78,7 +85,7 @@ class Features:
         import pandas as pd
 
         if name not in self.levels:
-            return rows[name].to_numpy(dtype=float, na_value=np.nan)
+            return np.clip(_numbers(rows, name), *self.ranges.get(name, EVERYTHING))
         codes = pd.Categorical(rows[name], categories=list(self.levels[name])).codes
         return np.where(codes < 0, np.nan, codes)
 
@@ -90,11 +97,21 @@ class Features:
         }
         return {name: count for name, count in counts.items() if count}
 
+    def clipped(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return where a number lies beyond what fitting has seen, shape (rows, columns)."""
+        beyond = np.zeros((len(rows), len(self.names)), dtype=bool)
+        for place, name in enumerate(self.names):
+            if name in self.ranges:
+                low, high = self.ranges[name]
+                given = _numbers(rows, name)
+                beyond[:, place] = (given < low) | (given > high)
+        return beyond
+
     def ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the rows as they will be ``days`` later, as far as that is known.
 
-        Tenure grows, the days to renewal shrink and start anew at each renewal; everything else
-        stays as it is.
+        Tenure grows, within its range; the days to renewal shrink and start anew at each renewal;
+        everything else stays as it is.
         """
         moved = matrix.copy()
         self.move_ahead(moved, days)
@@ -103,7 +120,9 @@ class Features:
     def move_ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> None:
         """Do what `ahead` does to the rows themselves."""
         if "tenure_days" in self.names:
-            matrix[:, self.names.index("tenure_days")] += days
+            tenure = matrix[:, self.names.index("tenure_days")]
+            tenure += days
+            np.minimum(tenure, self.ranges.get("tenure_days", EVERYTHING)[1], out=tenure)
         if "days_to_renewal" in self.names:
             at = self.names.index("days_to_renewal")
             left = matrix[:, at] - days
@@ -118,10 +137,17 @@ class Features:
             "names": list(self.names),
             "levels": {name: list(levels) for name, levels in self.levels.items()},
             "helps": dict(self.helps),
+            "ranges": {name: list(ends) for name, ends in self.ranges.items()},
         }
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Features:
         """Read what `to_dict` wrote."""
         levels = {name: tuple(values) for name, values in given["levels"].items()}
-        return cls(tuple(given["names"]), levels, given["helps"])
+        ranges = {name: (float(low), float(high)) for name, (low, high) in given["ranges"].items()}
+        return cls(tuple(given["names"]), levels, given["helps"], ranges)
+
+
+def _numbers(rows: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    numbers: NDArray[np.float64] = rows[name].to_numpy(dtype=float, na_value=np.nan)
+    return numbers

@@ -2,13 +2,14 @@
 
 Missing is a state. Where numbers are missing in training, a column says where; a missing category
 is a value of its own. A value that training did not have counts as missing, and `Coding.unseen`
-counts it; where training had nothing missing, it counts as the most frequent value.
+counts it; where training had nothing missing, it counts as the most frequent value. A number beyond
+those of training counts as the nearest of them, and `Coding.clipped` counts it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,15 +29,16 @@ MISSING = "(missing)"
 class Coding:
     """What was learnt of the columns of training.
 
-    ``medians`` of the numbers, ``gaps``: which of them had missing values; ``levels`` of the
-    categories, the most frequent one first. Columns that say nothing (one value, or none) are in
-    ``constant`` and are not read.
+    ``medians`` and ``ranges`` of the numbers, ``gaps``: which of them had missing values;
+    ``levels`` of the categories, the most frequent one first. Columns that say nothing (one value,
+    or none) are in ``constant`` and are not read.
     """
 
     medians: Mapping[str, float]
     gaps: tuple[str, ...]
     levels: Mapping[str, tuple[str, ...]]
     constant: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, columns: pd.DataFrame) -> Coding:
@@ -54,7 +56,8 @@ class Coding:
         medians = {k: float(v.median()) for k, v in numbers.items() if k not in constant}
         gaps = tuple(name for name in medians if numbers[name].isna().any())
         levels = {k: _by_frequency(v) for k, v in texts.items() if k not in constant}
-        return cls(medians, gaps, levels, tuple(constant))
+        ranges = {k: (float(numbers[k].min()), float(numbers[k].max())) for k in medians}
+        return cls(medians, gaps, levels, tuple(constant), ranges)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,7 +73,10 @@ class Coding:
         ModelError with every column that is missing or of another kind than in training.
         """
         self._check(columns)
-        numbers = [columns[name].to_numpy(dtype=float) for name in self.medians]
+        numbers = [
+            np.clip(columns[name].to_numpy(dtype=float), *self.ranges[name])
+            for name in self.medians
+        ]
         if fill:
             medians = self.medians.values()
             numbers = [np.where(np.isnan(v), m, v) for v, m in zip(numbers, medians, strict=True)]
@@ -88,6 +94,14 @@ class Coding:
         counts = {
             name: int((columns[name].notna() & ~columns[name].isin(levels)).sum())
             for name, levels in self.levels.items()
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def clipped(self, columns: pd.DataFrame) -> dict[str, int]:
+        """Count, for each number, the customers whose value lies beyond those of training."""
+        counts = {
+            name: int(((columns[name] < low) | (columns[name] > high)).sum())
+            for name, (low, high) in self.ranges.items()
         }
         return {name: count for name, count in counts.items() if count}
 

@@ -49,7 +49,8 @@ class LifetimeForecast:
     on being there then; ``ahead`` (k), times ahead in ``unit``; ``churned``, ``active`` (n × k);
     ``beyond`` (n), whether the forecast reaches past the last tenure ever seen, where the last
     hazards are carried on; ``unseen``, how many customers have a value that training did not have,
-    by column; ``warning``, what no such forecast is evidence of.
+    by column; ``clipped``, how many have a number beyond those of training, which counts as the
+    nearest of them; ``warning``, what no such forecast is evidence of.
     """
 
     customer_id: NDArray[Any]
@@ -60,6 +61,7 @@ class LifetimeForecast:
     unit: str
     warning: TotalsWarning
     unseen: dict[str, int] = field(default_factory=dict)
+    clipped: dict[str, int] = field(default_factory=dict)
 
     @property
     def churned(self) -> Floats:
@@ -101,6 +103,7 @@ class LifetimeForecast:
             "ahead": self.ahead.tolist(),
             "customers": self.to_frame().to_dict(orient="records"),
             "unseen": dict(self.unseen),
+            "clipped": dict(self.clipped),
             "warning": self.warning.to_dict(),
         }
 
@@ -114,6 +117,9 @@ class LifetimeForecast:
         if self.unseen:
             counts = ", ".join(f"{name} ({count:,})" for name, count in self.unseen.items())
             lines.append(f"values that training did not have, taken as missing: {counts}")
+        if self.clipped:
+            counts = ", ".join(f"{name} ({count:,})" for name, count in self.clipped.items())
+            lines.append(f"numbers beyond those of training, taken as the nearest: {counts}")
         return "\n".join([*lines, str(self.warning)])
 
     def _repr_html_(self) -> str:
@@ -206,10 +212,13 @@ class LifetimeModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         X = self.coding_.matrix(totals.columns, fill=self.estimator != "boosting")
         active = self.hazards_.staying(X, begin / self.step, ahead / self.step)
         beyond = (begin + ahead[-1]) / self.step > self.hazards_.steps + 1e-9
-        unseen = self.coding_.unseen(totals.columns)
-        return LifetimeForecast(
-            totals.customer_id, begin, ahead, active, beyond, self.unit_, self.warning_, unseen
+        unseen, clipped = (
+            count(totals.columns) for count in (self.coding_.unseen, self.coding_.clipped)
         )
+        return LifetimeForecast(
+            totals.customer_id, begin, ahead, active, beyond, self.unit_, self.warning_, unseen,
+            clipped,
+        )  # fmt: skip
 
     def _check_parameters(self) -> None:
         problems = []

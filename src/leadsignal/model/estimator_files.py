@@ -21,6 +21,8 @@ from leadsignal.hazards.blend import Blend
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from leadsignal.hazards.stacking import Layout
+
 LARGEST = 500_000_000
 """Bytes that a file of a model may have, packed or unpacked."""
 
@@ -148,20 +150,22 @@ def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(reversed(at))
 
 
-def estimator_from_bytes(content: bytes, name: str, features: int, columns: int) -> Blend:
-    """Return the estimator of some bytes that predicts from ``columns`` columns of a design.
+def estimator_from_bytes(content: bytes, name: str, features: int, layout: Layout) -> Blend:
+    """Return the estimator of some bytes that predicts from a design of this layout.
 
-    The first ``features`` of them are the model's own. ``name`` is what messages call the bytes.
-    Raises ModelError for what is no estimator, holds types that a model has no need of, or is
-    larger than allowed.
+    The first ``features`` columns are the model's own. ``name`` is what messages call the bytes.
+    Raises ModelError for what is no estimator, reads other features, holds types that a model has
+    no need of, or is larger than allowed.
     """
     from skops.io import loads
 
+    columns = len(layout.names)
     try:
         _check_archive(content, name)
         estimator = loads(_repacked(content, ROOMS_NOW), trusted=_TRUSTED)
         blend = estimator if isinstance(estimator, Blend) else _blend_of_one(estimator)
         for member in blend.members:
+            _check_layout(member, layout, name)
             _check_trees(getattr(member, "trees", None), columns)
         # What it says of nothing known: a row as `stacking.design` makes it.
         nothing = np.where(np.arange(columns) == features, 0.0, np.full((2, columns), np.nan))
@@ -220,6 +224,14 @@ def _foreign(node: dict[str, Any], names: set[str]) -> str | None:
     if "file" in node and node["file"] not in names:
         return f"{kind} in another file"
     return None
+
+
+def _check_layout(member: Any, layout: Layout, name: str) -> None:
+    """Refuse a learner of other features; models of format 1 hold none that says its own."""
+    own = getattr(getattr(member, "columns", member), "layout", layout)
+    same = tuple(own.names) == layout.names and np.array_equal(own.ends, layout.ends)
+    if not same or not np.array_equal(own.is_category, layout.is_category):
+        raise ModelError(f"{name} reads other features than its recipe says", "Fit the model again")
 
 
 def _check_trees(estimator: Any, columns: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,8 @@ class Explanation:
     by which it multiplies the odds, and in ``what`` the account's most unusual indicator of it.
     The product of the factors is the ratio of the two odds. ``typical_risk`` is that of
     `ChurnModel.typical_risk`.
+    ``clipped`` maps indicators whose value lies beyond what the model was fitted on to the
+    nearest that was, which is read instead.
     """
 
     account_id: str
@@ -40,6 +42,7 @@ class Explanation:
     risk: float
     typical_risk: float
     table: pd.DataFrame
+    clipped: dict[str, float] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """Return the explanation in words."""
@@ -56,6 +59,9 @@ class Explanation:
             parts.append(f"What lowers it: {_listed(lowers)}.")
         if len(parts) == 1:
             parts.append("Nothing sets it apart from a typical account.")
+        if self.clipped:
+            told = ", ".join(f"{name} as {value:,.4g}" for name, value in self.clipped.items())
+            parts.append(f"Beyond what the model was fitted on, so the nearest counts: {told}.")
         return " ".join(parts)
 
     def to_frame(self) -> pd.DataFrame:
@@ -71,6 +77,7 @@ class Explanation:
             "risk": self.risk,
             "typical_risk": self.typical_risk,
             "sentence": self.sentence(),
+            "clipped": self.clipped,
             "subjects": self.table.to_dict("records"),
         }
 
@@ -174,6 +181,7 @@ def explain_account(
                 "what": [told[place] for place in order],
             }
         ),
+        _clipped(model, mine),
     )
 
 
@@ -185,6 +193,14 @@ def compared_with(rows: pd.DataFrame) -> pd.DataFrame:
     open_rows = rows[~rows["notice_given"].to_numpy(dtype=bool)]
     kept = open_rows if len(open_rows) else rows
     return kept.iloc[:: max(1, -(-len(kept) // COMPARED))]
+
+
+def _clipped(model: ChurnModel, row: pd.DataFrame) -> dict[str, float]:
+    """Return what is read of a row's values that lie beyond those of the fit."""
+    features = model.features_
+    places = np.flatnonzero(features.clipped(row)[0])
+    read = features.matrix(row)[0]
+    return {features.names[place]: float(read[place]) for place in places}
 
 
 def subject_importance(

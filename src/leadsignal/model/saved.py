@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import stat
@@ -28,12 +29,12 @@ from leadsignal.model.estimator_files import LARGEST, estimator_from_bytes, esti
 from leadsignal.model.origin import Origin
 from leadsignal.success import SuccessAnalysis
 
-FORMAT = 2
+FORMAT = 3
 RECIPE, SUMS = "model.json", "SHA256SUMS"
 CHURN, OTHER = "churn.skops", "other.skops"
 FILES = (RECIPE, SUMS, CHURN, OTHER)
 LARGEST_RECIPE = 20_000_000
-OLDER: dict[int, dict[str, Any]] = {1: {"origin": {}}}
+OLDER: dict[int, dict[str, Any]] = {1: {"origin": {}}, 2: {"features": {"ranges": {}}}}
 """What the recipes of older formats do not hold, and what stands for it in the next format."""
 
 FIT_AGAIN = "Fit the model again"
@@ -126,9 +127,9 @@ def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, byte
     if ends.tolist() != step_ends(*model._days()).tolist():
         raise ValueError("the steps are not those of the horizon")
     model.features_ = Features.from_dict(recipe["features"])
-    features, columns = len(model.features_.names), len(Layout.of(model.features_, ends).names)
+    features, layout = len(model.features_.names), Layout.of(model.features_, ends)
     read = {
-        name: estimator_from_bytes(files[name], str(folder / name), features, columns)
+        name: estimator_from_bytes(files[name], str(folder / name), features, layout)
         for name in (CHURN, OTHER)
         if name in files
     }
@@ -255,9 +256,19 @@ def _sums_beside(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
 def _newest(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return a recipe in the present format."""
     for number in range(recipe["format"], FORMAT):
-        recipe = {**OLDER[number], **recipe, "format": number + 1}
+        recipe = {**_filled(recipe, OLDER[number]), "format": number + 1}
     recipe.pop("files", None)
     return recipe
+
+
+def _filled(recipe: Mapping[str, Any], missing: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe with what it does not hold, in its parts too."""
+    parts = {
+        key: {**value, **recipe[key]}
+        for key, value in missing.items()
+        if isinstance(value, dict) and isinstance(recipe.get(key), dict)
+    }
+    return {**missing, **recipe, **parts}
 
 
 # The schema of a recipe
@@ -273,6 +284,18 @@ def _is_text(value: object) -> bool:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def _is_range(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
+        return False
+    return bool(value[0] <= value[1])
+
+
+def _is_number(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return math.isfinite(value)
 
 
 def _is_texts(value: object) -> bool:
@@ -295,7 +318,10 @@ def _are_features(value: object) -> bool:
         and len(set(value["names"])) == len(value["names"]) <= 10_000
         and _is_map(value.get("levels"), _is_texts)
         and _is_map(value.get("helps"), lambda sign: sign in (-1, 1))
+        and _is_map(value.get("ranges"), _is_range)
+        and set(value) == {"names", "levels", "helps", "ranges"}
         and set(value["levels"]) | set(value["helps"]) <= set(value["names"])
+        and set(value["ranges"]) <= set(value["names"]) - set(value["levels"])
     )
 
 

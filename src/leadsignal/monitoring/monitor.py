@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -27,6 +28,7 @@ from leadsignal.monitoring.realised import (
 from leadsignal.monitoring.shifts import Judged, Levels, Shift, find_shifts, levels_of
 from leadsignal.proof.alerts import on_grid
 from leadsignal.scoring.holdout import HELD_OUT, check_contacts
+from leadsignal.scoring.scores import CLIPPED, CLIPPED_INDICATORS
 from leadsignal.survival.estimates import normal_quantile
 
 if TYPE_CHECKING:
@@ -46,10 +48,12 @@ LEAST_EXPECTED = 10
 """Fewer expected churns judge nothing."""
 MOST_CONTACTED = 0.1
 """More of the accounts held out may not be contacted, or the hold-out tells nothing."""
+MOST_CLIPPED = 0.1
+"""More of the accounts may not have values that the model has never seen."""
 NEEDED = ("account_id", "snapshot_on", "risk", "alert", "model_version")
 SHOWN = 12
 
-Kind = Literal["feed", "indicator", "score", "alerts", "calibration", "catch", "holdout"]
+Kind = Literal["feed", "indicator", "score", "alerts", "calibration", "catch", "holdout", "clipped"]
 
 
 @dataclass(frozen=True)
@@ -187,10 +191,12 @@ def monitor_scores(
     outcomes = find_outcomes(tables, scores)
     realised = judge_outcomes(outcomes, tables.project.warning_time)
     volume, arms = alert_volume(scores), judge_arms(outcomes, contacts)
+    clipped, off_grid = _of_clipped(scores), not _on_weekday_of(scores, levels)
     findings = [
         *(_of_feed(pace) for pace in feeds if pace.broken),
         *(_of_shift("indicator", shift, panel.every) for shift in drift.shifts),
         *_of_scores(scores, volume, panel.every, SCORES * a_run),
+        *([] if off_grid else clipped),
         *_of_outcomes(realised, OUTCOMES * a_run),
         *_of_arms(arms),
     ]
@@ -202,7 +208,11 @@ def monitor_scores(
         volume,
         realised,
         arms,
-        (*_of_paces(feeds, panel.every), *_notes(levels, drift, outcomes, scores, contacts)),
+        (
+            *_of_paces(feeds, panel.every),
+            *_notes(levels, drift, outcomes, scores, contacts),
+            *(one.message for one in clipped if off_grid),
+        ),
     )
 
 
@@ -282,6 +292,35 @@ def _of_scores(
     judged = find_shifts(levels, len(levels.days) - 1, alarms=alarms, least=LEAST_SHIFT)
     kinds: dict[str, Kind] = {"risk": "score", "alert": "alerts", "new_alert": "alerts"}
     return [_of_shift(kinds[one.series.indicator], one, every) for one in judged.shifts]
+
+
+def _on_weekday_of(scores: pd.DataFrame, levels: Levels) -> bool:
+    """Whether the last run lies on a weekday of the panel's grid; others are not like it."""
+    import pandas as pd
+
+    days = pd.DatetimeIndex(levels.days)
+    return bool(scores["snapshot_on"].max().weekday() in set(days.weekday))
+
+
+def _of_clipped(scores: pd.DataFrame) -> list[Finding]:
+    """Tell where many accounts of the last run have values that the model has never seen."""
+    if CLIPPED not in scores:
+        return []
+    last = scores[scores["snapshot_on"] == scores["snapshot_on"].max()]
+    many = int((last[CLIPPED] > 0).sum())
+    if many <= MOST_CLIPPED * len(last):
+        return []
+    listed = last[CLIPPED_INDICATORS].fillna("") if CLIPPED_INDICATORS in last else []
+    named = Counter(name for text in listed for name in text.split("; ") if name)
+    most = sorted(named.items(), key=lambda one: (-one[1], one[0]))[:3]
+    told = ", ".join(f"{name} ({count:,})" for name, count in most)
+    message = (
+        f"{many:,} of {len(last):,} accounts have values beyond those that the model was fitted on"
+        f"{f', most often of {told}' if told else ''}; they count as the nearest. Fit the model"
+        " again"
+    )
+    subject = most[0][0] if most else CLIPPED
+    return [Finding("clipped", subject, message, many / len(last), MOST_CLIPPED)]
 
 
 def _of_outcomes(realised: Collection[Realised], alarms: float) -> list[Finding]:

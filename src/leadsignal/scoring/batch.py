@@ -68,7 +68,8 @@ class DateScored:
 def counts(scores: Scores) -> dict[str, Any]:
     """Return what a run record says of scores."""
     held = scores.to_dict()
-    return {key: held[key] for key in ("accounts", "alerts", "notice_given", "held_out", "feeds")}
+    told = ("accounts", "alerts", "notice_given", "held_out", "feeds")
+    return {key: held[key] for key in (*told, "accounts_clipped", "clipped")}
 
 
 def dates_to_score(as_of: date, every: int, since: date | str | None = None) -> list[date]:

@@ -26,6 +26,7 @@ from leadsignal.scoring.feeds import (
     with_unknown,
     without_late_days,
 )
+from leadsignal.scoring.held import hold_late
 from leadsignal.scoring.holdout import HELD_OUT, hold_out
 from leadsignal.today import Today
 
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 REASONS = 3
-TEXTS = ("account_id", "open_processes", "next_step", "model_version",
+CLIPPED, CLIPPED_INDICATORS = "clipped", "clipped_indicators"
+TEXTS = ("account_id", "open_processes", "next_step", "model_version", CLIPPED_INDICATORS,
          *(f"reason_{rank}" for rank in range(1, REASONS + 1)))  # fmt: skip
 """The columns of scores that hold texts, whatever these look like."""
 PROVEN_AT = 0.99
@@ -75,6 +77,9 @@ class Scores:
     ``capacity`` is the share that was to be alerted, ``typical_risk`` the risk of the typical
     account (`ChurnModel.typical_risk`), ``effects`` are those told with the next steps, by process,
     and ``recipe`` says how the model is made.
+    ``clipped`` counts the accounts whose number lies beyond what the model was fitted on, by
+    indicator: it counts as the nearest that was (the columns ``clipped``, how many of an
+    account's, and ``clipped_indicators``).
     """
 
     frame: pd.DataFrame
@@ -88,6 +93,7 @@ class Scores:
     typical_risk: float | None = None
     effects: Mapping[str, Number] = field(default_factory=dict)
     recipe: Recipe | None = None
+    clipped: dict[str, int] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the rows."""
@@ -105,6 +111,12 @@ class Scores:
         if HELD_OUT in self.frame:
             lines.append(f"{self.frame[HELD_OUT].sum():,} are held out: nobody acts on them")
         lines += [str(feed) for feed in self.feeds]
+        if self.clipped:
+            most = [f"{name} ({count:,})" for name, count in self.clipped.items()][:REASONS]
+            lines.append(
+                f"{(self.frame[CLIPPED] > 0).sum():,} accounts have values beyond those that the"
+                f" model was fitted on, which count as the nearest; most of {', '.join(most)}"
+            )
         for _, row in self.frame.head(5).iterrows():
             lines.append(f"  {row['account_id']}  {row['risk']:.0%}  {row['reason_1']}")
         return "\n".join(lines)
@@ -127,6 +139,8 @@ class Scores:
             "expected_arr_loss": float(self.frame["expected_arr_loss"].sum()),
             "notice_given": self.notice_given,
             "unseen_categories": self.unseen,
+            "accounts_clipped": int((self.frame[CLIPPED] > 0).sum()),
+            "clipped": self.clipped,
             "held_out": int(self.frame[HELD_OUT].sum()) if HELD_OUT in self.frame else None,
             "feeds": [feed.to_dict() for feed in self.feeds],
             "capacity": self.capacity,
@@ -171,7 +185,7 @@ def score_accounts(
     if today is None or today.tables is not tables or today.analysis != model.analysis_:
         snapshot = build_snapshot(tables, model.analysis_, progress=progress)
         today = Today(tables, model.analysis_, snapshot)
-    panel = today.snapshot
+    panel = hold_late(today.snapshot, tables, feeds)
     rows = _active(panel)
     if effects is None:
         effects = proven_effects(tables, model.analysis_, today)
@@ -236,7 +250,15 @@ def _scores(
         model.typical_risk(compared_with(rows)),
         effects,
         model.recipe,
+        _clipped_accounts(model, rows),
     )
+
+
+def _clipped_accounts(model: ChurnModel, rows: pd.DataFrame) -> dict[str, int]:
+    """Count the rows with a value beyond those of the fit, by indicator, the most first."""
+    counts = model.features_.clipped(rows).sum(axis=0)
+    named = zip(model.features_.names, counts.tolist(), strict=True)
+    return dict(sorted((one for one in named if one[1]), key=lambda one: (-one[1], one[0])))
 
 
 def proven_effects(
@@ -288,11 +310,22 @@ def score_rows(
     riskiest = np.lexsort((frame["account_id"].to_numpy(dtype=str), -frame["risk"]))
     for rank, texts in enumerate(_reasons(model, rows, np.sort(riskiest[:explained])), start=1):
         frame[f"reason_{rank}"] = texts
+    beyond = model.features_.clipped(rows)
+    frame[CLIPPED], frame[CLIPPED_INDICATORS] = beyond.sum(axis=1), _named(model, beyond)
     frame["open_processes"], frame["next_step"] = _steps(rows, processes, effects)
     frame["model_version"] = model.version_
     frame = frame.iloc[riskiest].reset_index(drop=True)
     frame["alert"] = np.arange(len(frame)) < alerts
     return frame[_columns(frame)]
+
+
+def _named(model: ChurnModel, beyond: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the names of the indicators that are marked in each row, as text."""
+    names = np.array(model.features_.names, dtype=object)
+    told = np.full(len(beyond), "", dtype=object)
+    for row in np.flatnonzero(beyond.any(axis=1)):
+        told[row] = "; ".join(names[beyond[row]])
+    return told
 
 
 def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
@@ -305,7 +338,7 @@ def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _columns(frame: pd.DataFrame) -> list[str]:
-    last = ["open_processes", "next_step", "model_version"]
+    last = [CLIPPED, CLIPPED_INDICATORS, "open_processes", "next_step", "model_version"]
     reasons = [f"reason_{rank}" for rank in range(1, REASONS + 1)]
     middle = ["expected_arr_loss", "alert", *reasons]
     first = [c for c in frame.columns if c not in {*last, *middle}]

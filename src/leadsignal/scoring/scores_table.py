@@ -111,7 +111,7 @@ def _as_arrow(scores: Scores) -> pa.Table:
     import pyarrow as pa
 
     table = pa.Table.from_pandas(scores.frame, preserve_index=False).replace_schema_metadata()
-    kinds = {"snapshot_on": pa.date32(), "alert": pa.bool_()}
+    kinds = {"snapshot_on": pa.date32(), "alert": pa.bool_(), "clipped": pa.int64()}
     fields = []
     for field in table.schema:
         kind = pa.float64() if pa.types.is_floating(field.type) else pa.string()
@@ -120,7 +120,12 @@ def _as_arrow(scores: Scores) -> pa.Table:
 
 
 def _sql_types(rows: pa.Table) -> dict[str, str]:
-    names = {"double": "double precision", "date32[day]": "date", "bool": "boolean"}
+    names = {
+        "double": "double precision",
+        "date32[day]": "date",
+        "bool": "boolean",
+        "int64": "bigint",
+    }
     return {field.name: names.get(str(field.type), "text") for field in rows.schema}
 
 
@@ -253,7 +258,12 @@ def _sa_table(engine: Any, parts: tuple[str, ...], rows: pa.Table) -> Any:
     quote = engine.dialect.identifier_preparer.quote_identifier
     *around, name = parts
     schema = sa.quoted_name(".".join(quote(part) for part in around), False) if around else None
-    kinds: dict[str, Any] = {"double": sa.Double(), "date32[day]": sa.Date(), "bool": sa.Boolean()}
+    kinds: dict[str, Any] = {
+        "double": sa.Double(),
+        "date32[day]": sa.Date(),
+        "bool": sa.Boolean(),
+        "int64": sa.BigInteger(),
+    }
     columns = [
         sa.Column(
             field.name,

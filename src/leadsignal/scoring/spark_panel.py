@@ -159,7 +159,7 @@ def forecasts(rows: DataFrame, model: ChurnModel) -> DataFrame:
     steps = ", ".join(f"still_active_{days}d DOUBLE" for days in model.hazards_.ends)
     schema = (
         f"account_id STRING, snapshot_on DATE, risk DOUBLE, {steps}, expected_arr_loss DOUBLE,"
-        " model_version STRING"
+        " clipped BIGINT, model_version STRING"
     )
     missing = [name for name in needed if name not in rows.columns]
     return rows.select(*[n for n in needed if n not in missing]).mapInArrow(scored, schema)
@@ -177,6 +177,7 @@ def _forecast(batch: pa.RecordBatch, model: ChurnModel) -> Iterator[pa.RecordBat
         made["expected_arr_loss"] = made["risk"] * rows["arr"].to_numpy(
             dtype=float, na_value=np.nan
         )
+        made["clipped"] = model.features_.clipped(rows).sum(axis=1)
         made["model_version"] = model.version_
         made["snapshot_on"] = made["snapshot_on"].dt.date
         yield pa.RecordBatch.from_pandas(made, preserve_index=False)
