@@ -77,7 +77,7 @@ def tables() -> ls.Tables:
 
 @pytest.fixture(scope="module")
 def panel(tables: ls.Tables) -> ls.Panel:
-    return ls.build_panel(tables, ANALYSIS)
+    return ls.build_panel(tables, ANALYSIS, every="28d")
 
 
 def by_account(cohorts: DatedCohorts, what: np.ndarray) -> dict[str, float]:
