@@ -98,7 +98,7 @@ def climb(X, sets, *, weights=None, offset=None, ridge=0.0, efron=True, steps=30
         return loglik, height, score - penalty * coef, information + np.diag(penalty)
 
     coef = np.zeros(X.shape[1], kind)
-    now = at(coef)
+    now, rounding = at(coef), 1e-14 * np.sqrt(len(kept))
     for number in range(steps):
         step = np.linalg.solve(now[3].astype(float), now[2].astype(float))
         decrement = np.sqrt(max(0.0, now[2] @ step))
@@ -109,7 +109,7 @@ def climb(X, sets, *, weights=None, offset=None, ridge=0.0, efron=True, steps=30
         part = 1.0
         while part > 1e-12:
             there = at(coef + part * step)
-            if np.isfinite(there[1]) and there[1] >= now[1] - 1e-14 * (1 + abs(now[1])):
+            if np.isfinite(there[1]) and there[1] >= now[1] - rounding * (1 + abs(now[1])):
                 break
             part /= 2
         coef, now = coef + part * step, there
