@@ -61,8 +61,8 @@ def how_often_between(low: float | None, high: float | None) -> str:
 
     >>> how_often_between(0.27, 0.61), how_often_between(1.2, 1.5), how_often_between(2.1, 4)
     ('39 to 73 %', '20 to 50 %', '2.1 to 4.0 times')
-    >>> how_often_between(0.48, 1.23)
-    '52 % less often to 23 % more often'
+    >>> how_often_between(0.48, 1.23), how_often_between(1.9, 7.2)
+    ('52 % less often to 23 % more often', '1.9 to 7.2 times')
     """
     if low is None or high is None:
         return "no limit"
@@ -70,7 +70,7 @@ def how_often_between(low: float | None, high: float | None) -> str:
     if high < 1 or (low > 1 and high < 2):
         percent = sorted(round(abs(limit - 1) * 100) for limit in (low, high))
         return f"{percent[0]} to {percent[1]} %"
-    if low >= 2:
+    if low >= 1:
         return f"{low:.1f} to {high:.1f} times"
     return f"{how_often(low)} to {how_often(high)}"
 
