@@ -360,11 +360,12 @@ def test_a_process_has_one_effect_on_the_page_or_says_why_there_are_two(
     }
     summary = ls.summarise(panel, backtest, replace(scores, effects=effects), found)
     words = words_of(ls.report_page(summary))
-    told = "ccounts that practise it leave 59 % less often (39 to 73 %)"  # 0.41, 0.27 to 0.61
+    told = "ccounts that practise it leave 59 % less often (39 to 73 %), 90 days later"
     called = {row["open_processes"].partition(" (")[0] for row in summary["calls"]} - {""}
     assert called
     assert words.count(f"A{told}, among accounts of like attributes") == len(effects)
     assert words.count(f": a{told}") == len(called)
+    assert "compares accounts of like attributes, 90 days later" in words
     by_day = {line["by"]: line["hazard_ratio"]["estimate"] for line in summary["cohorts"]["lines"]}
     for name in effects:
         here = how_often(by_day[name])

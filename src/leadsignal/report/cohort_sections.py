@@ -75,9 +75,11 @@ def _two_estimates(lines: Rows, effects: Mapping[str, Summary]) -> Html | str:
     ]
     if not told:
         return ""
+    lag = next(iter(effects.values()))["lag_days"]
     return tag(
         "p", "Accounts are counted day by day here, and not adjusted for what they are; what is"
-        " told with the essential processes and the calls compares accounts of like attributes."
+        " told with the essential processes and the calls compares accounts of like attributes,"
+        f" {lag} days later."
         f" So those that practise it leave: {'; '.join(told)}.", class_="small soft",
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.durations import days_in
 from leadsignal.ends.churn import SIGNALLED, UNEXPECTED, Ends, find_ends
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_ready, json_rows
@@ -12,7 +13,7 @@ from leadsignal.phrases import share_text
 from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
 from leadsignal.report.wording import by_name, evidence
-from leadsignal.scoring.scores import effect_text
+from leadsignal.scoring.scores import LAG, effect_text
 from leadsignal.study.proportions import Share
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def _calls(panel: Panel, scores: Scores) -> list[dict[str, Any]]:
 def _effects(scores: Scores) -> dict[str, dict[str, Any]]:
     """Return, by process, the effect that is told with next steps, in numbers and as text."""
     return {
-        name: {**effect.to_dict(), "text": effect_text(effect)}
+        name: {**effect.to_dict(), "lag_days": days_in(LAG), "text": effect_text(effect)}
         for name, effect in scores.effects.items()
     }
 
