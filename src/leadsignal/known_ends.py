@@ -27,6 +27,11 @@ def first_of(ended: str, told: str) -> str:
     return f"LEAST(COALESCE({told}, {ended}), COALESCE({ended}, {told}))"
 
 
+def known_on(accounts: pd.DataFrame) -> pd.Series[Any]:
+    """Return the day each account's end became known; empty where none is known."""
+    return accounts[["end_known_on", "ended_on"]].min(axis=1)
+
+
 def known_ends(tables: Tables, accounts: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return known_on and is_churn of each account, in the rows of the table of accounts.
 
@@ -43,7 +48,7 @@ def known_ends(tables: Tables, accounts: pd.DataFrame | None = None) -> pd.DataF
     1 2024-06-09      True
     """
     frame = tables.frame("accounts") if accounts is None else accounts
-    known = frame[["end_known_on", "ended_on"]].min(axis=1)
+    known = known_on(frame)
     other = frame["end_reason"].isin(tables.project.not_churn)
     return known.to_frame("known_on").assign(is_churn=known.notna() & ~other)
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.known_ends import known_on
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -47,7 +49,7 @@ def accounts_without_rows(
         "cause": cause,
         "days_observed": days,
         "ended_within": days,
-        "known_within": days,
+        "known_within": (known_on(gone) - started).dt.days,
         "end_cause": cause,
         "notice_given": False,
         "arr": gone["arr"].astype(float),
