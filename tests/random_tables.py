@@ -105,7 +105,21 @@ def random_case(seed: int) -> Case:
     project = _project(rng, shape)
     accounts = draw_accounts(rng, shape, rng.randint(8, 15))
     tables = {"accounts": accounts, **draw_events(rng, shape, accounts, 1.0)}
-    return Case(tidy(tables, columns), columns, project, analysis, as_of)
+    tables = tidy(tables, columns)
+    return Case(tables, columns, project, _occurring(analysis, tables), as_of)
+
+
+def _occurring(analysis: SuccessAnalysis, tables: Rows) -> SuccessAnalysis:
+    """The analysis without segments and metrics that occur nowhere: these are refused as typos."""
+    metrics = {row.get("metric") for row in tables.get("results", [])} | {""}
+    values = {row.get("segment") for row in tables["accounts"]}
+    segments = tuple(
+        s
+        for s in analysis.segments
+        if s.bullseye.success_metric in metrics and values.issuperset(s.applies_to["segment"])
+    )
+    bullseye = analysis.bullseye if analysis.bullseye.success_metric in metrics else Bullseye()
+    return replace(analysis, bullseye=bullseye, segments=segments)
 
 
 def shape_of(case: Case) -> Shape:

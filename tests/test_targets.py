@@ -150,11 +150,15 @@ def test_a_result_without_a_target_leaves_the_status_as_it_was() -> None:
 
 
 def test_a_named_metric_that_was_never_measured_is_not_replaced_by_another() -> None:
-    tables = read([result("small", "08-01", 12, "cost"), result("large", "08-01", 11, "speed")])
+    rows = [result("small", "08-01", 12, "cost"), result("large", "08-01", 12, "speed")]
+    tables = read(rows)
     assert ls.review_account(tables, "small", EVERYBODY).standing is None
     assert standings(tables, EVERYBODY).index.tolist() == ["large"]
+    history = ls.result_history(tables, EVERYBODY)
+    assert set(history.frame["account_id"]) == {"large"}
     panel = ls.build_panel(tables, EVERYBODY).current().set_index("account_id")
-    assert panel["result_value"].notna().to_dict() == {"small": False, "large": True}
+    assert panel["result_value"].notna().to_dict() == {"large": True, "small": False}
+    assert set(status_changes(tables, EVERYBODY, days=90)["account_id"]) == {"large"}
 
 
 def test_ties_between_metrics_go_to_targets_then_results_then_names() -> None:
@@ -251,5 +255,5 @@ def test_on_random_tables_cohorts_say_on_every_day_what_the_reference_says() -> 
                 met = [r["met"] == "yes" for r in told if r["measured_on"] == last]
                 assert state == (1 + int(any(met)) if met else 0), (account, t)
                 seen[state] += 1
-    assert min(seen.values()) > 30
+    assert min(seen.values()) > 20
     assert np.sum(list(seen.values())) > 300
