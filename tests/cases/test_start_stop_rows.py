@@ -103,6 +103,8 @@ def test_what_reading_tables_accepts_is_accepted(
         (lambda f: f.assign(on=f.on.dt.strftime("%Y%m%d")), "on: is not a date"),
         (lambda f: f.assign(on="05/04/2022"), "03/04/2023 may be March or April"),
         (lambda f: f.assign(on=f.on.where(f.index != 3)), "by_frame:4: on: is empty"),
+        (lambda f: f.assign(on=START - pd.Timedelta(days=1)), "lies before the account's start"),
+        (lambda f: f.assign(on="2023-12-30"), "lies after the account's end"),
         (lambda f: f.assign(account_id=None), "account_id: is empty"),
         (lambda f: f.assign(state=["a", None] * 15), "by_frame:2: state: is empty"),
         (lambda f: f.assign(state=["a", ""] * 15), "by_frame:2: state: is empty"),
