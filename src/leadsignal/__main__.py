@@ -2,7 +2,9 @@
 
 import sys
 
-from leadsignal.cli import main
-
 if __name__ == "__main__":
+    # Python puts the current folder first; what lies beside the tables is not to be imported.
+    del sys.path[: not sys.flags.safe_path]
+    from leadsignal.cli import main
+
     sys.exit(main())

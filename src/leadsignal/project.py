@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -261,12 +262,11 @@ def read_project(path: str | Path) -> Project:
     """
     if is_url(path):
         return Project(url=str(path))
-    path = Path(path)
-    file = path if path.suffix == ".toml" else path / PROJECT_FILE
+    path, file = Path(path), settings_file(path)
     if path.suffix != ".toml" and not path.is_dir():
         what = "is a file, not a folder" if path.exists() else "no such folder"
         raise ProjectError([_unreadable(path, what, "Give a folder of tables or a .toml file.")])
-    if path.suffix != ".toml" and not file.exists():
+    if path.suffix != ".toml" and not os.path.lexists(file):
         return _with_analysis(Project(folder=path))
     try:
         settings = Settings.parse(read_settings_file(file), file.name)
@@ -280,13 +280,19 @@ def read_project(path: str | Path) -> Project:
     return _with_analysis(_project(settings, file.parent))
 
 
+def settings_file(path: str | Path) -> Path:
+    """Return the file that holds the settings of a project: its ``.toml`` file, or a folder's."""
+    path = Path(path)
+    return path if path.suffix == ".toml" else path / PROJECT_FILE
+
+
 def _unreadable(path: Path, problem: str, remedy: str) -> Fault:
     return Fault(str(path), None, None, None, None, problem, remedy)
 
 
 def _with_analysis(project: Project) -> Project:
     assumed = (project.folder or Path()) / ANALYSIS_FILE
-    if project.analysis is None and assumed.is_file():
+    if project.analysis is None and os.path.lexists(assumed):
         return dataclasses.replace(project, analysis=assumed)
     return project
 

@@ -17,6 +17,12 @@ days), ``moment`` a local timestamp; ``number`` is a double; ``decimal`` is exac
 """
 
 
+LARGEST_NUMBER = 10**15
+"""A number is smaller: squares of larger ones cannot be told apart, or are infinite."""
+MOST_MONTHS = 1200
+"""The longest term: a century."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: its name, kind, whether it must be there, and what an empty cell means."""
@@ -29,6 +35,17 @@ class Column:
     decimals: int = 6
     allowed: tuple[str, ...] = ()
     minimum: float | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """Below what the size of a value must lie, so that it can be computed with."""
+        months = MOST_MONTHS + 1
+        return {"decimal": 10**12, "number": LARGEST_NUMBER, "integer": months}.get(self.kind)
+
+    @property
+    def total_limit(self) -> int | None:
+        """Below what the sizes of all values together must lie, so that their sums are exact."""
+        return 9 * 10 ** (18 - self.decimals) if self.kind == "decimal" else None
 
     @property
     def is_money(self) -> bool:

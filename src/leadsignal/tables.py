@@ -21,9 +21,9 @@ from leadsignal.intake.hidden import hidden_rows
 from leadsignal.intake.loading import Loaded, with_options
 from leadsignal.intake.notices import Notice, find_notices
 from leadsignal.intake.store import Store
-from leadsignal.project import Project, TableSource, read_project
+from leadsignal.project import Project, TableSource, read_project, settings_file
 from leadsignal.schema import BY_NAME, Column, Table
-from leadsignal.settings.toml_files import a_day, one_of
+from leadsignal.settings.toml_files import MOST_NAMES, a_day, one_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,7 +45,10 @@ class Coverage:
 
 @dataclass(frozen=True, repr=False)
 class CheckReport:
-    """What checking found: rows read from each table, faults, warnings."""
+    """What checking found: rows read from each table, faults, warnings.
+
+    ``not_read`` is everything in the project's folder that was not read; a folder ends with "/".
+    """
 
     tables: Mapping[str, int]
     faults: tuple[Fault, ...]
@@ -55,6 +58,7 @@ class CheckReport:
     dropped_rows: Mapping[str, int] = field(default_factory=dict)
     coverage: Mapping[str, Coverage] | None = None
     as_of_date: date | None = None
+    not_read: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -71,8 +75,17 @@ class CheckReport:
         told = [f"  {fault}" for fault in list_faults(self.faults, self.more)]
         told += [f"  dropped {count:,} rows of {name}" for name, count in self.dropped_rows.items()]
         told += [f"  warning: {notice}" for notice in self.warnings]
+        told += [f"  {line}" for line in self.told_not_read()]
         verdict = "no faults" if self.ok else f"{self.count:,} fault{'s' * (self.count > 1)}"
         return "\n".join([f"Checked rows: {rows or 'none'}; {verdict}", *told])
+
+    def told_not_read(self) -> list[str]:
+        """Return one line that names what was not read, or none; of many names, the first."""
+        if not self.not_read:
+            return []
+        names = self.not_read[:MOST_NAMES]
+        more = len(self.not_read) - len(names)
+        return [f"not read: {', '.join(names)}{f' and {more:,} more' if more else ''}"]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain dictionaries, ready for JSON."""
@@ -84,6 +97,7 @@ class CheckReport:
             "warnings": [notice.to_dict() for notice in self.warnings],
             "dropped": [fault.to_dict() for fault in self.dropped],
             "dropped_rows": dict(self.dropped_rows),
+            "not_read": list(self.not_read),
         }
 
 
@@ -104,6 +118,7 @@ class Tables:
     dropped_rows: Mapping[str, int]
     _store: Store
     _loaded: Mapping[str, Loaded]
+    not_read: tuple[str, ...] = ()
 
     def as_of(self, t: date | str) -> Tables:
         """Return the tables as they were known at midnight of another day.
@@ -261,6 +276,7 @@ class Tables:
             self.dropped_rows,
             self.coverage,
             self.as_of_date,
+            self.not_read,
         )
 
 
@@ -399,6 +415,7 @@ def _checked(door: Door) -> tuple[CheckReport, Tables | None]:
         tuple(Notice(table, message) for table, message in door.intake.notices),
         tuple(door.dropped),
         door.dropped_rows,
+        not_read=door.not_read,
     )
     return report, None
 
@@ -413,7 +430,7 @@ def _read(
     project, frames = _project_of(source, project)
     project = with_options(project.replace(**options), **naming)
     door = Door(project, drop_bad_rows)
-    door.read(frames)
+    door.read(frames, settings_file(source) if isinstance(source, str | Path) else None)
     return door
 
 
@@ -430,6 +447,7 @@ def _tables(door: Door) -> Tables:
         door.dropped_rows,
         door.store,
         door.loaded,
+        door.not_read,
     )
 
 

@@ -199,7 +199,15 @@ def _cell(column: Column, theirs: str, kind: str, zone: str) -> str:
         return f"NULLIF(CAST({cell} AS STRING), '')"
     if column.kind == "decimal":
         cell = f"ROUND(CAST({cell} AS DECIMAL(38,{column.decimals + 4})), {column.decimals})"
+        # What is too large is kept as the largest, which the rules refuse.
+        most = f"CAST({_most(column)} AS DECIMAL(38,{column.decimals + 4}))"
+        cell = f"GREATEST(LEAST({cell}, {most}), -{most})"
     return f"CAST({cell} AS {wanted})"
+
+
+def _most(column: Column) -> str:
+    """Return the largest value that a decimal column can hold."""
+    return f"{10**12 - 1}.{'9' * column.decimals}"
 
 
 def _rules(loaded: Loaded) -> Iterator[Rule]:
@@ -214,6 +222,10 @@ def _rules(loaded: Loaded) -> Iterator[Rule]:
         if column.kind == "number":
             finite = f"isnan({cell}) OR abs({cell}) = double('inf')"
             yield Rule(name, finite, "is not a number", "Leave it empty where there is none.")
+        if column.limit is not None:
+            most = _most(column) if column.kind == "decimal" else f"{column.limit}"
+            remedy = f"It must lie below {column.limit:,}: correct it, or count in a larger unit."
+            yield Rule(name, f"abs({cell}) >= {most}", "is too large", remedy)
         if column.allowed:
             allowed = ", ".join(map(SPARK.literal, column.allowed))
             remedy = f"Allowed: {', '.join(column.allowed)}."
@@ -249,7 +261,22 @@ def _faults(project: Project, loaded: Loaded, rows: Mapping[str, DataFrame]) -> 
         if count:
             problem = f"{count:,} rows: {rule.problem}"
             yield Fault(None, name, None, rule.column, None, problem, rule.remedy)
+    yield from _total_faults(loaded, rows[name])
     yield from _repeats(loaded, rows[name])
+
+
+def _total_faults(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
+    """Yield faults of columns whose values cannot be summed exactly."""
+    columns = [loaded.table.by_column[name] for name in loaded.columns]
+    summed = [column for column in columns if column.total_limit is not None]
+    if not summed:
+        return
+    sums = frame.selectExpr(*[f"SUM(ABS({column.name}))" for column in summed]).collect()[0]
+    for column, total in zip(summed, sums, strict=True):
+        if total is not None and column.total_limit is not None and total >= column.total_limit:
+            problem = f"adds up to {total:,.0f}; sums are exact below {column.total_limit:,}"
+            remedy = "Correct it, or count in a larger unit."
+            yield Fault(None, loaded.table.name, None, column.name, None, problem, remedy)
 
 
 def _outside(project: Project, table: str) -> str:

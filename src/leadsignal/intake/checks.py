@@ -9,7 +9,7 @@ from leadsignal.errors import Fault
 from leadsignal.intake.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE, numbered
 from leadsignal.intake.loading import Intake, Loaded
 from leadsignal.intake.store import CURRENCY_OF, GIVEN, HAS_OFFSET
-from leadsignal.schema import BY_NAME, Column
+from leadsignal.schema import BY_NAME, LARGEST_NUMBER, Column
 from leadsignal.settings.toml_files import near
 from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted
@@ -233,10 +233,27 @@ def _number_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
         how.get(column.kind, _how_numbers_are_written(intake, loaded)),
         given,
     )
+    if column.limit is None:
+        return
+    cell = f"t.{quoted(column.name)}"
+    remedy = f"It must lie below {column.limit:,}: correct it, or count in a larger unit."
+    large = f"abs({cell}) >= {column.limit}"
+    yield Check(column.name, large, "is too large", remedy)
     if column.kind == "decimal":
-        most = f"1e{18 - column.decimals}"
-        remedy = f"It must lie below {most}: correct it, or count in a larger unit."
         yield Check(column.name, f"{given} IS NOT NULL AND {number}", "is too large", remedy, given)
+        yield from _total_checks(intake, loaded, column)
+
+
+def _total_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
+    """Values that cannot be summed exactly: those that are large beside the others are at fault."""
+    cell, limit = f"abs(t.{quoted(column.name)})", column.total_limit
+    ((total, rows),) = intake.store.query(
+        f"SELECT sum({cell}), count({cell}) FROM {loaded.table.name} t"
+    )
+    if limit is not None and total is not None and total >= limit:
+        problem = f"the column adds up to {total:,.0f}; sums are exact below {limit:,}"
+        remedy = "Correct it, or count in a larger unit."
+        yield Check(column.name, f"{cell} >= {limit} / (2.0 * {rows})", problem, remedy)
 
 
 def _currency_checks(intake: Intake, loaded: Loaded, amount: Column) -> Iterator[Check]:
@@ -289,8 +306,9 @@ def _attribute_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
             cell = f"t.{quoted(name)}"
             yield Check(
                 name,
-                f"{cell} IS NOT NULL AND NOT coalesce(isfinite(TRY_CAST({cell} AS DOUBLE)), false)",
-                "is not a number",
+                f"{cell} IS NOT NULL AND NOT "
+                f"coalesce(abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}, false)",
+                f"is not a number below {LARGEST_NUMBER:,}",
                 'Correct it, or declare the attribute as "text".',
             )
 

@@ -129,8 +129,8 @@ class DuckDB(Dialect):
         return f"TRY_CAST({text} AS DOUBLE)"
 
     def scaled(self, column: str, decimals: int) -> str:
-        """Cast, which rounds."""
-        return f"CAST({column} * {10**decimals} AS BIGINT)"
+        """Cast, which rounds; the product of two narrow decimals would be narrow too."""
+        return f"CAST(CAST({column} AS DECIMAL(38,{decimals})) * {10**decimals} AS BIGINT)"
 
     def number_of(self, text: str) -> str:
         """Count: whole numbers are joined, grouped and sorted several times faster than texts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,7 @@ from leadsignal.intake.dialect import Dialect, DuckDB
 from leadsignal.intake.loading import Intake, Loaded
 from leadsignal.intake.store import Store
 from leadsignal.project import Project
-from leadsignal.schema import TABLES
+from leadsignal.schema import LARGEST_NUMBER, TABLES
 from leadsignal.settings.toml_files import one_of
 from leadsignal.sources.parts import literal, quoted
 
@@ -33,6 +34,7 @@ class Door:
         self.more: dict[FaultKind, int] = {}
         self.dropped: list[Fault] = []
         self.dropped_rows: dict[str, int] = {}
+        self.not_read: tuple[str, ...] = ()
         self.attributes: dict[str, AttributeKind] = {}
 
     @property
@@ -41,9 +43,14 @@ class Door:
         present = self.intake.loaded
         return {table.name: present[table.name] for table in TABLES if table.name in present}
 
-    def read(self, frames: Mapping[str, Any] | None) -> None:
-        """Load and check everything; faults of structure stop even where bad rows are dropped."""
+    def read(self, frames: Mapping[str, Any] | None, settings: Path | None = None) -> None:
+        """Load and check everything; faults of structure stop even where bad rows are dropped.
+
+        ``settings`` is the file that the project was read from, where it has one.
+        """
         self.intake.load_all(frames)
+        if frames is None:
+            self.not_read = self.intake.not_read(settings)
         self.rows_read = {name: loaded.rows for name, loaded in self.loaded.items()}
         self.faults += self.intake.structural
         self._sort_out(self.intake.faults, self.intake.more)
@@ -162,7 +169,7 @@ class Door:
         cell = quoted(name)
         ((values, numbers),) = self.store.query(
             f"SELECT count({cell}), count(*) FILTER "
-            f"(WHERE isfinite(TRY_CAST({cell} AS DOUBLE))) FROM accounts"
+            f"(WHERE abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}) FROM accounts"
         )
         return "number" if values and values == numbers else "text"
 

@@ -18,7 +18,7 @@ from leadsignal.settings.toml_files import near, one_of, texts
 from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.databases import Asked, Databases, open_rows, told_of
 from leadsignal.sources.frames import open_frame
-from leadsignal.sources.locate import Located, at_path, locate, unread_files
+from leadsignal.sources.locate import Located, at_path, locate, not_read, unread_files
 from leadsignal.sources.object_stores import ObjectStores
 from leadsignal.sources.parquet_files import open_parquet
 from leadsignal.sources.parts import Part, UnreadableError
@@ -89,6 +89,7 @@ class Intake:
     faults: list[Fault] = field(default_factory=list)
     more: dict[FaultKind, int] = field(default_factory=dict)
     notices: list[tuple[str, str]] = field(default_factory=list)
+    read: set[Path] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.databases = Databases(self.project.sources)
@@ -122,6 +123,12 @@ class Intake:
         self.structural.append(
             Fault(where, "accounts", None, None, None, "there is no table accounts", remedy)
         )
+
+    def not_read(self, settings: Path | None) -> tuple[str, ...]:
+        """Return what of the project's folder, or of its URL, no table was read from."""
+        if self.project.url is not None:
+            return tuple(self.object_stores.not_read)
+        return not_read(self.project, [*self.read, *([settings] if settings else [])])
 
     def source(self, table: str) -> TableSource:
         """Return the settings of a table."""
@@ -170,13 +177,18 @@ class Intake:
             return self._rows(found.table, source)
         if found.format == "remote":
             return self._fetched(found.table, source)
+        if not found.names:
+            self.read.update(found.files)
         for file, shown in zip(found.files, found.shown(), strict=True):
+            before = len(parts)
             if found.format == "csv":
                 parts += self._opened(lambda f=file, s=shown: open_csv(found.table, f, s, source))
             else:
                 parts += self._opened(
                     lambda f=file, s=shown: open_parquet(found.table, f, s, self.store.connection)
                 )
+            for part in parts[before:]:
+                self.structural += _in_folder_names(part, file)
         return parts
 
     def _fetched(self, table: str, source: TableSource) -> list[Part]:
@@ -196,6 +208,8 @@ class Intake:
             return []
         if database is None:
             return []
+        if database.file is not None:
+            self.read.add(database.file)
         asked = Asked(source.table, source.query)
         return list(self._opened(lambda: open_rows(table, asked, database)))
 
@@ -307,6 +321,16 @@ class Intake:
         return Fault(
             part.file, part.table, None, None, said, "cannot be read", "Export the file again."
         )
+
+
+def _in_folder_names(part: Part, file: Path) -> Iterator[Fault]:
+    """Yield faults of columns whose values stand in the names of folders, as in series=api/."""
+    for name in file.parts[:-1]:
+        column, sign, _ = name.partition("=")
+        if sign and column in BY_NAME[part.table].by_column and column not in part.columns:
+            problem = "its values stand in the names of folders, which are not read"
+            remedy = "Write the column into the files too."
+            yield Fault(part.file, part.table, None, column, name, problem, remedy)
 
 
 def _extras(parts: list[Part], taken: list[set[str]], attributes: tuple[str, ...]) -> list[str]:

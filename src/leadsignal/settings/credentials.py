@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 from leadsignal.errors import OptionError, SourceError
+from leadsignal.settings.drivers import refuse_unknown
 
 HIDDEN = "***"
 SHORTEST = 6
@@ -177,9 +178,13 @@ def open_source(source: Source) -> Access:
         problem = f"the URL of source {source.name!r} has an @, /, ? or # in its password"
         raise SourceError(problem, "Write them as %40, %2F, %3F and %23, or use password_env")
     secrets = [password] if password else []
-    options = {**source.options, **held.get("options", {})}
+    options: dict[str, Any] = {**source.options, **held.get("options", {})}
     secrets += [str(value) for name, value in options.items() if is_secret_name(name)]
     secrets += [str(value) for value in held.get("options", {}).values()]
+    try:
+        refuse_unknown(url, source.driver, options)
+    except OptionError as error:
+        raise SourceError(f"source {source.name!r}: {error.problem}", error.remedy) from None
     return Access(
         source.name,
         _with_user(url, user, password),
@@ -215,6 +220,8 @@ def _held(source: Source) -> dict[str, Any]:
     if source.credentials is None:
         return {}
     shown = f"the credentials file {source.credentials} of source {source.name!r}"
+    if not source.credentials.is_file():
+        raise SourceError(f"{shown} is not a file", "Correct the path")
     try:
         held = tomllib.loads(source.credentials.read_text(encoding="utf-8"))
     except OSError:
@@ -267,14 +274,5 @@ def a_variable(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
         raise OptionError(
             "must be the name of an environment variable", 'Write it as in "WAREHOUSE_PASSWORD"'
-        )
-    return value
-
-
-def a_driver(value: object) -> str:
-    """Take the name of an ADBC driver package."""
-    if not isinstance(value, str) or not re.fullmatch(r"adbc_driver_[a-z0-9_]+", value):
-        raise OptionError(
-            "must be an ADBC driver package", 'Write it as in "adbc_driver_flightsql"'
         )
     return value

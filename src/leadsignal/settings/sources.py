@@ -11,12 +11,12 @@ from typing import Any
 from leadsignal.errors import OptionError
 from leadsignal.settings.credentials import (
     Source,
-    a_driver,
     a_url,
     a_variable,
     is_secret_name,
     secret_in,
 )
+from leadsignal.settings.drivers import a_driver, refuse_unknown
 from leadsignal.settings.toml_files import Settings, a_text
 
 ELSEWHERE = (
@@ -55,6 +55,11 @@ def _take_source(settings: Settings, name: str, given: object, folder: Path) -> 
         taken["credentials"] = file
         _refuse_inside(settings, (*path, "credentials"), file, folder)
     options = _take_options(settings, (*path, "options"), section.get("options", {}))
+    if "url" in taken and not secret and taken.get("driver") == section.get("driver"):
+        try:
+            refuse_unknown(taken["url"], taken.get("driver"), options)
+        except OptionError as error:
+            settings.fault((*path, "url"), error.problem, error.remedy)
     return Source(name=name, options=options, folder=folder, **taken)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import pathlib
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,8 +36,11 @@ def read_settings_file(file: pathlib.Path) -> str:
     """Return the text of a settings file.
 
     Raises OSError where it cannot be read, UnicodeDecodeError where it is not UTF-8, OptionError
-    where it is larger than 1 MB.
+    where it is larger than 1 MB, or a pipe or a device.
     """
+    mode = file.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OptionError("is a pipe or a device, not a file", "Give the file that is meant")
     with file.open("rb") as given:
         content = given.read(LARGEST + 1)
     if len(content) > LARGEST:

@@ -29,6 +29,7 @@ class AdbcDatabase(Database):
     def __init__(self, access: Access, driver: str) -> None:
         self.access = access
         self.postgres = driver == POSTGRES
+        self.dialect = driver.removeprefix("adbc_driver_")
         self.connection = connect(access, driver, autocommit=self.postgres)
         self.schemas: dict[Asked, Any] = {}
         if self.postgres:

@@ -6,12 +6,15 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import Fault, SourceError
 from leadsignal.settings.credentials import Access, Source, named_source, open_source
+from leadsignal.settings.drivers import installed_only
 from leadsignal.settings.toml_files import near
 from leadsignal.sources.parts import Part, UnreadableError, quoted
+from leadsignal.sources.queries import one_select
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +58,13 @@ class Database(ABC):
     """One open connection, in one read-only transaction where the database has these."""
 
     access: Access
+    dialect: str = ""
+    file: Path | None = None
+    """The file that holds the database, where it is one."""
+
+    def refuse_writing(self, query: str) -> None:
+        """Raise SourceError where a query is not one SELECT that only reads."""
+        one_select(query, self.dialect)
 
     @abstractmethod
     def columns(self, asked: Asked) -> list[str]:
@@ -76,22 +86,27 @@ class Database(ABC):
 def open_database(access: Access) -> Database:
     """Connect to a source; raises SourceError, which holds no secret."""
     try:
-        if access.driver or access.scheme in ADBC_DRIVERS:
-            from leadsignal.sources.adbc import AdbcDatabase
-
-            return AdbcDatabase(access, access.driver or ADBC_DRIVERS[access.scheme])
-        if access.scheme == "duckdb":
-            from leadsignal.sources.duckdb_files import DuckdbDatabase
-
-            return DuckdbDatabase(access)
-        from leadsignal.sources.sqlalchemy_rows import SqlalchemyDatabase
-
-        return SqlalchemyDatabase(access)
+        with installed_only():
+            return _opened(access)
     except SourceError:
         raise
     # Drivers raise what they like; each of it may hold the URL, password included.
     except Exception as error:  # noqa: BLE001
         raise refusal(access, error) from None
+
+
+def _opened(access: Access) -> Database:
+    if access.driver or access.scheme in ADBC_DRIVERS:
+        from leadsignal.sources.adbc import AdbcDatabase
+
+        return AdbcDatabase(access, access.driver or ADBC_DRIVERS[access.scheme])
+    if access.scheme == "duckdb":
+        from leadsignal.sources.duckdb_files import DuckdbDatabase
+
+        return DuckdbDatabase(access)
+    from leadsignal.sources.sqlalchemy_rows import SqlalchemyDatabase
+
+    return SqlalchemyDatabase(access)
 
 
 class Databases:
@@ -122,6 +137,8 @@ class Databases:
 def open_rows(table: str, asked: Asked, database: Database) -> Part:
     """Return a table or a query of a database as a part; raises UnreadableError."""
     try:
+        if asked.query is not None:
+            database.refuse_writing(asked.query)
         names = database.columns(asked)
     except Exception as error:  # noqa: BLE001
         raise UnreadableError(_fault(table, database, error, asked)) from None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,11 +12,31 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import SourceError
 from leadsignal.settings.credentials import Access
-from leadsignal.sources.databases import BATCH_ROWS, Asked, Database
-from leadsignal.sources.parts import quoted
+from leadsignal.sources.databases import BATCH_ROWS, Asked, Database, refusal
+from leadsignal.sources.parts import literal, quoted
+from leadsignal.sources.queries import ONE_SELECT
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+WITHOUT_EXTENSIONS: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    # Rows of a query are not left in the folder that a command happens to be run in.
+    "temp_directory": "",
+}
+OWN_NAMES = ("memory", "temp", "system", "main", "")
+"""Databases that DuckDB has itself; a file of such a name gets another."""
+_ACTS = re.compile(
+    r"\b(arrow_scan\w*|pandas_scan|python_\w+|\w+_external_resource\w*|write_log|\w+_logging|"
+    r"\w+_profiling|truncate_duckdb_logs|json_execute_serialized_sql|query|getenv)\b\"?\s*\(",
+    re.IGNORECASE,
+)
+"""Functions that read this process's memory, keep something, or run another query."""
+MOST_FILES = 10_000
+"""A query reads files of a project's folder only where it holds no more than these."""
 
 
 class DuckdbDatabase(Database):
@@ -28,13 +51,39 @@ class DuckdbDatabase(Database):
             problem = f"there is no file {path} for source {access.name!r}"
             raise SourceError(problem, "Correct the path in its url: duckdb:///file.duckdb")
         refuse_others(access, path)
-        self.connection = duckdb.connect(str(path), read_only=True)
+        self.file = path
+        # Attached to a database of our own: what is set here holds for no other connection.
+        self.connection = duckdb.connect(":memory:", config=WITHOUT_EXTENSIONS)
+        name = quoted(path.stem if path.stem.lower() not in OWN_NAMES else "source")
+        self.connection.execute(f"ATTACH {literal(str(path))} AS {name} (READ_ONLY, TYPE duckdb)")
+        self.connection.execute(f"USE {name}")
         self.connection.execute("SET TimeZone = 'UTC'")
         # A name that the file does not have must not be taken for a variable of ours.
         for setting in ("python_enable_replacements", "python_enable_replacement_scans"):
             with suppress(duckdb.CatalogException):
                 self.connection.execute(f"SET {setting} = false")
+        if access.folder is not None and _holds_plain_files(access.folder):
+            folder = literal(os.path.abspath(access.folder))
+            self.connection.execute(f"SET allowed_directories = [{folder}]")
+        self.connection.execute("SET enable_external_access = false")
+        self.connection.execute("SET lock_configuration = true")
         self.connection.execute("BEGIN TRANSACTION READ ONLY")
+
+    def refuse_writing(self, query: str) -> None:
+        """Refuse what DuckDB itself reads as anything but one SELECT."""
+        import duckdb
+
+        try:
+            statements = duckdb.extract_statements(query)
+        except duckdb.Error as error:
+            raise refusal(self.access, error, Asked(query=query)) from None
+        if len(statements) != 1:
+            raise SourceError("the query is not one statement", ONE_SELECT)
+        if statements[0].type != duckdb.StatementType.SELECT:
+            raise SourceError("the query is not a SELECT", ONE_SELECT)
+        acts = _ACTS.search(query)
+        if acts:
+            raise SourceError(f"the query calls {acts[1]}", ONE_SELECT)
 
     def columns(self, asked: Asked) -> list[str]:
         """Return the names of the columns."""
@@ -61,6 +110,21 @@ class DuckdbDatabase(Database):
     def close(self) -> None:
         """Close the file."""
         self.connection.close()
+
+
+def _holds_plain_files(folder: Path) -> bool:
+    """Return whether a folder holds nothing but files and folders, and not too many of them.
+
+    A link may lead out of it, and whoever reads a pipe may wait forever.
+    """
+    seen = 0
+    for where, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            seen += 1
+            mode = os.lstat(os.path.join(where, name)).st_mode
+            if seen > MOST_FILES or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                return False
+    return True
 
 
 def refuse_others(access: Access, path: Path) -> None:

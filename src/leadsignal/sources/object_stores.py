@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from leadsignal.errors import Fault, SourceError
+from leadsignal.errors import Fault, OptionError, SourceError, printable
 from leadsignal.project import TableSource
 from leadsignal.schema import TABLES
 from leadsignal.settings.credentials import (
@@ -21,8 +21,17 @@ from leadsignal.settings.credentials import (
     open_source,
     secrets_of,
 )
+from leadsignal.settings.drivers import installed_only, refuse_unknown
 from leadsignal.sources.databases import ADBC_DRIVERS, INSTALL, told_of
-from leadsignal.sources.locate import SUFFIXES, Located, conventional_names, of_one_format
+from leadsignal.sources.locate import (
+    HIDDEN,
+    SUFFIXES,
+    Located,
+    conventional_names,
+    is_compressed,
+    of_one_ending,
+    why_unusable,
+)
 from leadsignal.sources.parts import UnreadableError
 
 
@@ -33,6 +42,7 @@ class ObjectStores:
         self.sources = sources
         self.folder = folder
         self.copied = 0
+        self.not_read: list[str] = []
 
     def fetch(self, table: str, source: TableSource) -> Located:
         """Copy the files of one table; raises UnreadableError, which holds no secret."""
@@ -78,6 +88,7 @@ class ObjectStores:
         files, root = _open(access, access.url)
         names = [PurePosixPath(str(path).rstrip("/")).name for path in files.ls(root, detail=False)]
         wanted = {*conventional_names(), *(table.name for table in TABLES)}
+        self.not_read = sorted(printable(name) for name in names if name and name not in wanted)
         return [name for name in names if name in wanted]
 
     def _copy(self, table: str, access: Access, given: str) -> Located:
@@ -89,11 +100,14 @@ class ObjectStores:
         if not paths:
             problem, remedy = "no file matches", "Correct the path."
             raise UnreadableError(Fault(shown, table, None, None, None, problem, remedy))
-        found = of_one_format(table, [Path(path) for path in paths], shown)
+        found = of_one_ending(table, [Path(path) for path in paths], shown)
         if isinstance(found, Fault):
             raise UnreadableError(found)
         copies = []
         for path in paths:
+            why = why_unusable(Path(path)) if "file" in files.protocol else None
+            if why:
+                raise UnreadableError(Fault(shown, table, None, None, None, *why))
             self.copied += 1
             # Named by us: what a store calls its objects may try to leave the folder.
             copies.append(self.folder / f"{self.copied:05}.{found.format}")
@@ -114,6 +128,9 @@ class ObjectStores:
         # A store raises what it likes: OSError, its own classes, those of its HTTP client.
         except Exception as error:  # noqa: BLE001
             problem, remedy = _in_words(error)
+            if isinstance(error, OptionError):
+                fault = Fault(access.hide(access.url), table, None, None, None, problem, remedy)
+                raise UnreadableError(fault) from None
             said = access.hide(" ".join(str(error).split()))[:200] or type(error).__name__
             given = None if isinstance(error, FileNotFoundError) else said
             shown = hide_secrets(access.url, access.secrets)
@@ -122,9 +139,11 @@ class ObjectStores:
 
 
 def _open(access: Access, url: str) -> tuple[Any, str]:
-    from fsspec.core import url_to_fs
+    refuse_unknown(url, None, access.options)
+    with installed_only():
+        from fsspec.core import url_to_fs
 
-    files, path = url_to_fs(url, **access.options)
+        files, path = url_to_fs(url, **access.options)
     return files, path
 
 
@@ -134,14 +153,22 @@ def _listed(files: Any, path: str) -> list[str]:
         found = files.glob(path)
         return sorted(name for name in found if not files.isdir(name))
     if files.isdir(path):
-        parts = (str(name) for name in files.find(path))
-        return sorted(name for name in parts if PurePosixPath(name).suffix.lower() in SUFFIXES)
+        return sorted(str(name) for name in files.find(path) if _is_part(str(name), path))
     if not files.exists(path):
         raise FileNotFoundError("no such file")
     return [path]
 
 
+def _is_part(name: str, folder: str) -> bool:
+    """Return whether an object is a part: none of its names in the folder is a marker's."""
+    inside = PurePosixPath(name.removeprefix(folder).lstrip("/"))
+    ending = inside.suffix.lower() in SUFFIXES or is_compressed(name)
+    return ending and not any(part.startswith(HIDDEN) for part in inside.parts)
+
+
 def _in_words(error: Exception) -> tuple[str, str]:
+    if isinstance(error, OptionError):
+        return error.problem, f"{error.remedy}."
     if isinstance(error, FileNotFoundError):
         return "no such file", "Correct the path."
     if isinstance(error, PermissionError):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leadsignal.errors import Fault
-from leadsignal.sources.parts import Part, UnreadableError, literal, quoted, refuse_too_wide
+from leadsignal.sources.parts import Part, UnreadableError, exactly, quoted, refuse_too_wide
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,7 +20,7 @@ def open_parquet(table: str, file: Path, shown: str, connection: duckdb.DuckDBPy
     """Return a Parquet file as a part; raises UnreadableError for a file that is none."""
     import duckdb
 
-    relation = f"read_parquet({literal(str(file))}, hive_partitioning = false)"
+    relation = f"read_parquet({exactly(str(file))}, hive_partitioning = false)"
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     except (duckdb.Error, UnicodeError):
@@ -35,7 +35,7 @@ def open_parquet(table: str, file: Path, shown: str, connection: duckdb.DuckDBPy
 
 def _refuse_bomb(table: str, file: Path, shown: str, connection: duckdb.DuckDBPyConnection) -> None:
     """Refuse a file that says it holds more rows than bytes can: reading it would fill the disk."""
-    told = f"SELECT sum(num_rows) FROM parquet_file_metadata({literal(str(file))})"
+    told = f"SELECT sum(num_rows) FROM parquet_file_metadata({exactly(str(file))})"
     ((rows,),) = connection.execute(told).fetchall()
     if rows and int(rows) > MOST_ROWS_PER_BYTE * file.stat().st_size:
         problem = f"says it holds {int(rows):,} rows in {file.stat().st_size:,} bytes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +61,15 @@ def quoted(name: str) -> str:
     '"Go live"'
     """
     return '"' + name.replace('"', '""') + '"'
+
+
+def exactly(path: str) -> str:
+    """Return the SQL of a file's name, in which no sign stands for others.
+
+    >>> exactly("usage[1].parquet")
+    "'usage[[]1].parquet'"
+    """
+    return literal(re.sub(r"[*?[]", r"[\g<0>]", path))
 
 
 def literal(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import SourceError
@@ -28,6 +29,9 @@ class SqlalchemyDatabase(Database):
         self.running: dict[Asked, Any] = {}
         self.failed = False
         self.engine = make_engine(access)
+        self.dialect = self.engine.dialect.name
+        if self.dialect == "sqlite" and self.engine.url.database:
+            self.file = Path(self.engine.url.database)
         try:
             self.connection = self.engine.connect()
             self._read_only()
@@ -40,9 +44,14 @@ class SqlalchemyDatabase(Database):
             # Without BEGIN, each SELECT of SQLite would see another state.
             "sqlite": ("PRAGMA query_only = ON", "BEGIN"),
             "postgresql": ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",),
+            "mysql": ("START TRANSACTION READ ONLY",),
+            "mariadb": ("START TRANSACTION READ ONLY",),
+            "oracle": ("SET TRANSACTION READ ONLY",),
         }
         for statement in statements.get(self.engine.dialect.name, ()):
             self.connection.exec_driver_sql(statement)
+        if self.engine.dialect.name == "sqlite":
+            _refuse_acts(self.connection.connection.driver_connection)
 
     @contextmanager
     def _recovering(self) -> Iterator[None]:
@@ -133,6 +142,30 @@ def _never() -> Any:
     from sqlalchemy import literal_column
 
     return literal_column("1") == literal_column("0")
+
+
+def _refuse_acts(connection: Any) -> None:
+    """Let a connection to SQLite read, and nothing else: no ATTACH, no extension, no PRAGMA."""
+    import sqlite3
+
+    reading = (
+        sqlite3.SQLITE_SELECT,
+        sqlite3.SQLITE_READ,
+        sqlite3.SQLITE_RECURSIVE,
+        sqlite3.SQLITE_TRANSACTION,
+    )
+
+    def allow(action: int, first: str | None, second: str | None, *_: object) -> int:
+        calls = action == sqlite3.SQLITE_FUNCTION and second not in _SQLITE_ACTS
+        plain = action == sqlite3.SQLITE_PRAGMA and (first or "").lower() in _SQLITE_PRAGMAS
+        allowed = action in reading or calls or plain
+        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+    connection.set_authorizer(allow)
+
+
+_SQLITE_ACTS = ("load_extension", "fts3_tokenizer", "readfile", "writefile", "edit")
+_SQLITE_PRAGMAS = ("query_only", "table_info", "table_xinfo", "table_list")
 
 
 def make_engine(access: Access, create: bool = False) -> Engine:

@@ -1,0 +1,156 @@
+"""What a source may load and pass on: kinds of databases, drivers and options from fixed lists.
+
+A project file comes from somebody else as often as not: it says where rows are, and no more. What
+is not in these lists may load a library, run a command or a statement, or read another file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl
+
+from leadsignal.errors import OptionError
+
+ADBC_SCHEMES: dict[str, tuple[str, ...]] = {
+    "adbc_driver_postgresql": ("postgresql", "postgres"),
+    "adbc_driver_flightsql": ("grpc", "grpc+tls", "grpc+tcp"),
+    "adbc_driver_sqlite": ("file",),
+    "adbc_driver_snowflake": ("snowflake",),
+    "adbc_driver_bigquery": ("bigquery",),
+}
+FLIGHT = ADBC_SCHEMES["adbc_driver_flightsql"]
+"""The ADBC drivers, and how the URLs of each begin."""
+DIALECTS: dict[str, tuple[str, ...]] = {
+    "sqlite": ("pysqlite",),
+    "postgresql": ("psycopg", "psycopg2", "pg8000"),
+    "mysql": ("pymysql", "mysqldb", "mysqlconnector", "mariadbconnector"),
+    "mariadb": ("pymysql", "mysqldb", "mysqlconnector", "mariadbconnector"),
+    "oracle": ("oracledb",),
+    "mssql": ("pymssql", "pyodbc"),
+    "redshift": ("psycopg2", "redshift_connector"),
+    "snowflake": ("snowflake",),
+    "bigquery": ("bigquery",),
+    "databricks": ("connector",),
+    "trino": (),
+    "clickhouse": ("http", "native"),
+    "clickhousedb": ("connect",),
+    "cockroachdb": ("psycopg", "psycopg2"),
+}
+"""The databases that SQLAlchemy opens, and the drivers of each; without a driver, its own."""
+STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "https", "http", "file", "memory")
+"""The object stores; a chain such as simplecache::s3:// is none."""
+FILES = ("duckdb",)
+DATABASE_OPTIONS = (
+    "account", "application_name", "charset", "client_encoding", "collation", "connect_timeout",
+    "database", "dbname", "encoding", "encrypt", "host", "keepalives", "keepalives_idle",
+    "location", "login_timeout", "port", "project", "read_timeout", "region", "role", "schema",
+    "secure", "service_name", "sid", "ssl", "ssl_ca", "ssl_verify_cert", "ssl_verify_identity",
+    "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs", "tcp_connect_timeout", "timeout",
+    "trustservercertificate", "trusted_connection", "tz", "use_unicode", "user", "verify",
+    "warehouse", "write_timeout", "catalog", "http_path", "protocol", "gssencmode",
+    "password", "token", "access_token", "private_key", "credentials_base64", "passphrase",
+    "sslpassword", "api_key", "username", "options",
+)  # fmt: skip
+"""Options of databases, in the URL or beside it. Options of ADBC begin with ``adbc.``."""
+STORE_OPTIONS = (
+    "account_key", "account_name", "anon", "api_version", "asynchronous", "block_size",
+    "cache_timeout", "client_id", "client_kwargs", "client_secret", "config_kwargs",
+    "connection_string", "consistency", "credential", "default_block_size", "default_cache_type",
+    "default_fill_cache", "encoded", "endpoint_url", "fixed_upload_size", "headers", "key",
+    "location_mode", "max_concurrency", "profile", "project", "requester_pays", "sas_token",
+    "secret", "session_token", "simple_links", "skip_instance_cache", "tenant_id", "timeout",
+    "token", "use_listings_cache", "use_ssl", "username", "password", "version_aware", "auto_mkdir",
+    "s3_additional_kwargs", "access", "client_secret_env", "session_kwargs",
+)  # fmt: skip
+"""Options of object stores. None of them names another store or code."""
+_ODBC = re.compile(r"ODBC Driver \d+ for SQL Server")
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*):")
+
+
+def a_driver(value: object) -> str:
+    """Take the name of an ADBC driver package."""
+    if not isinstance(value, str) or value not in ADBC_SCHEMES:
+        raise OptionError(
+            "must be an ADBC driver package of the list", f"Allowed: {', '.join(ADBC_SCHEMES)}"
+        )
+    return value
+
+
+def refuse_unknown(url: str, driver: str | None, options: Mapping[str, Any]) -> None:
+    """Raise OptionError where a source would load or pass on what is in no list."""
+    found = _SCHEME.match(url)
+    scheme = found[1].lower() if found else ""
+    if _is_chain(url):
+        raise OptionError("is a chain of stores", "Write the URL of the store itself")
+    if driver is not None:
+        a_driver(driver)
+        if scheme not in ADBC_SCHEMES[driver]:
+            ways = " or ".join(f"{one}:" for one in ADBC_SCHEMES[driver])
+            raise OptionError(f"is no URL of {driver}", f"Begin it with {ways}")
+    elif not _is_known(scheme):
+        raise OptionError(
+            f"{scheme}: is no kind of database or store that is known",
+            f"Allowed: {', '.join([*DIALECTS, *FILES, *STORES, *FLIGHT])}",
+        )
+    _refuse_options(url, options, scheme, driver is None)
+
+
+def _is_chain(url: str) -> bool:
+    location = url.partition("?")[0]
+    return "::" in re.sub(r"\[[0-9A-Fa-f:.%]*\]", "", location)
+
+
+def _is_known(scheme: str) -> bool:
+    name, _, driver = scheme.partition("+")
+    if scheme in (*FILES, *STORES, *FLIGHT, "postgres"):
+        return True
+    return name in DIALECTS and (not driver or driver in DIALECTS[name])
+
+
+def _refuse_options(url: str, options: Mapping[str, Any], scheme: str, plain: bool) -> None:
+    of_store = plain and scheme in STORES
+    allowed = STORE_OPTIONS if of_store else DATABASE_OPTIONS
+    allowed = (*allowed, "driver") if plain and scheme.startswith("mssql") else allowed
+    for name in options:
+        if str(name).lower() not in allowed and not (_is_adbc(str(name)) and not of_store):
+            raise OptionError(f"option {name!r} is not allowed", f"Allowed: {', '.join(allowed)}")
+    given = [] if of_store else parse_qsl(url.partition("?")[2], keep_blank_values=True)
+    for name, _ in given:
+        if name.lower() not in allowed and not _is_adbc(name):
+            raise OptionError(
+                f"{name!r} in the URL is not allowed", f"Allowed: {', '.join(allowed)}"
+            )
+    for name, value in [*given, *options.items()]:
+        if name.lower() == "driver" and not re.fullmatch(
+            r"ODBC Driver \d+ for SQL Server", str(value)
+        ):
+            raise OptionError(
+                f"driver = {value!r} is none of Microsoft's", "Write ODBC Driver 18 for SQL Server"
+            )
+        if name.lower() == "sslkey" and ":" in str(value):
+            raise OptionError("sslkey names an engine", "Name the file of the key")
+
+
+@contextmanager
+def installed_only() -> Iterator[None]:
+    """Import drivers from where packages are installed, not from the folder a command is run in."""
+    here = os.path.realpath(os.getcwd())
+    around = [path for path in sys.path if not path or os.path.realpath(path) == here]
+    sys.path[:] = [path for path in sys.path if path not in around]
+    try:
+        yield
+    finally:
+        sys.path[:0] = around
+
+
+def _is_adbc(name: str) -> bool:
+    """Return whether this is an option of an ADBC driver, and none that loads a library."""
+    low = name.lower()
+    return low.startswith("adbc.") and not any(
+        w in low for w in ("extension", "driver", "entrypoint")
+    )

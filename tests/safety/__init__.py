@@ -1,0 +1,1 @@
+"""Hostile files, made by the tests: nothing is lost, nothing is executed."""
