@@ -46,26 +46,26 @@ STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "https", "http", "fil
 """The object stores; a chain such as simplecache::s3:// is none."""
 FILES = ("duckdb",)
 DATABASE_OPTIONS = (
-    "account", "application_name", "charset", "client_encoding", "collation", "connect_timeout",
-    "database", "dbname", "encoding", "encrypt", "host", "keepalives", "keepalives_idle",
-    "location", "login_timeout", "port", "project", "read_timeout", "region", "role", "schema",
-    "secure", "service_name", "sid", "ssl", "ssl_ca", "ssl_verify_cert", "ssl_verify_identity",
-    "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs", "tcp_connect_timeout", "timeout",
-    "trustservercertificate", "trusted_connection", "tz", "use_unicode", "user", "verify",
-    "warehouse", "write_timeout", "catalog", "http_path", "protocol", "gssencmode",
-    "password", "token", "access_token", "private_key", "credentials_base64", "passphrase",
-    "sslpassword", "api_key", "username", "options",
+    "access_token", "account", "api_key", "application_name", "catalog", "charset",
+    "client_encoding", "collation", "connect_timeout", "credentials_base64", "database", "dbname",
+    "encoding", "encrypt", "gssencmode", "host", "http_path", "keepalives", "keepalives_idle",
+    "location", "login_timeout", "options", "passphrase", "password", "port", "private_key",
+    "project", "protocol", "read_timeout", "region", "role", "schema", "secure", "service_name",
+    "sid", "ssl", "ssl_ca", "ssl_verify_cert", "ssl_verify_identity", "sslcert", "sslkey",
+    "sslmode", "sslpassword", "sslrootcert", "target_session_attrs", "tcp_connect_timeout",
+    "timeout", "token", "trusted_connection", "trustservercertificate", "tz", "use_unicode", "user",
+    "username", "verify", "warehouse", "write_timeout",
 )  # fmt: skip
 """Options of databases, in the URL or beside it. Options of ADBC begin with ``adbc.``."""
 STORE_OPTIONS = (
-    "account_key", "account_name", "anon", "api_version", "asynchronous", "block_size",
-    "cache_timeout", "client_id", "client_kwargs", "client_secret", "config_kwargs",
-    "connection_string", "consistency", "credential", "default_block_size", "default_cache_type",
-    "default_fill_cache", "encoded", "endpoint_url", "fixed_upload_size", "headers", "key",
-    "location_mode", "max_concurrency", "profile", "project", "requester_pays", "sas_token",
-    "secret", "session_token", "simple_links", "skip_instance_cache", "tenant_id", "timeout",
-    "token", "use_listings_cache", "use_ssl", "username", "password", "version_aware", "auto_mkdir",
-    "s3_additional_kwargs", "access", "client_secret_env", "session_kwargs",
+    "access", "account_key", "account_name", "anon", "api_version", "asynchronous", "auto_mkdir",
+    "block_size", "cache_timeout", "client_id", "client_kwargs", "client_secret",
+    "client_secret_env", "config_kwargs", "connection_string", "consistency", "credential",
+    "default_block_size", "default_cache_type", "default_fill_cache", "encoded", "endpoint_url",
+    "fixed_upload_size", "headers", "key", "location_mode", "max_concurrency", "password",
+    "profile", "project", "requester_pays", "s3_additional_kwargs", "sas_token", "secret",
+    "session_kwargs", "session_token", "simple_links", "skip_instance_cache", "tenant_id",
+    "timeout", "token", "use_listings_cache", "use_ssl", "username", "version_aware",
 )  # fmt: skip
 """Options of object stores. None of them names another store or code."""
 _ODBC = re.compile(r"ODBC Driver \d+ for SQL Server")
