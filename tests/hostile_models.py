@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -585,3 +586,725 @@ def trees_that_say_nothing(folder: Path) -> None:
         nodes["value"] = np.nan
 
     trees(folder, nothing)
+
+
+# Objects that no model has, or where no model has them
+
+
+def at(held: dict[str, Any], *path: str | int) -> dict[str, Any]:
+    """Return the node at a path: attributes by name, items by number."""
+    for step in path:
+        held = held["content"]["content"] if held["__loader__"] == "ObjectNode" else held["content"]
+        held = held[step]
+    return held
+
+
+TREES = ("members", 0, "trees")
+LINEAR = ("members", 1, "columns")
+
+
+def put(folder: Path, *path: str | int, **changes: Any) -> None:
+    """Change the parts of one node."""
+    schema(folder, lambda held: at(held, *path).update(changes))
+
+
+def plain(value: Any) -> dict[str, Any]:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return node("JsonNode", "builtins", "str", content=text, is_json=True)
+
+
+def say(folder: Path, value: Any, *path: str | int) -> None:
+    """Put a plain value in place of a node."""
+
+    def change(held: dict[str, Any]) -> None:
+        there = at(held, *path)
+        number = there["__id__"]
+        there.clear()
+        there.update({**plain(value), "__id__": number + 10**6})
+
+    schema(folder, change)
+
+
+def array_at(folder: Path, change: Callable[[Any], Any], *path: str | int) -> None:
+    """Change one array, in all places where it stands."""
+
+    def both(members: dict[str, bytes]) -> None:
+        name = at(json.loads(members["schema.json"]), *path)["file"]
+        array = np.load(io.BytesIO(members[name]))
+        changed = change(array)
+        out = io.BytesIO()
+        np.save(out, array if changed is None else changed)
+        members[name] = out.getvalue()
+
+    repack(folder, both)
+
+
+def arrays(folder: Path, change: Callable[[bytes], bytes]) -> None:
+    """Change the bytes of every array."""
+    repack(
+        folder,
+        lambda members: members.update(
+            {n: change(held) for n, held in members.items() if n.endswith(".npy")}
+        ),
+    )
+
+
+def attributes(**held: Any) -> dict[str, Any]:
+    keys = [node("TypeNode", "builtins", "str") for _ in held]
+    types = node("ListNode", "builtins", "list", content=keys)
+    return node("DictNode", "builtins", "dict", content=held, key_types=types)
+
+
+NONE = "cannot be read as an estimator"
+NO_TYPE = "types that a model has no need of"
+
+
+@kind(NO_TYPE)
+def trees_in_a_pipeline(folder: Path) -> None:
+    def change(held: dict[str, Any]) -> None:
+        hidden = copy.deepcopy(at(held, *TREES))
+        step = node("TupleNode", "builtins", "tuple", content=[plain('"a"'), hidden])
+        steps = node("ListNode", "builtins", "list", content=[step])
+        made = attributes(steps=steps, memory=plain(None), verbose=plain(False))
+        put = node("ObjectNode", "sklearn.pipeline", "Pipeline", content=made)
+        at(held, "members", 0)["content"]["content"]["trees"] = put
+
+    schema(folder, change)
+
+
+@kind(NONE)
+def trees_in_a_column_transformer(folder: Path) -> None:
+    schema(
+        folder,
+        lambda held: at(held, *TREES, "_preprocessor", "transformers_", 0)["content"].__setitem__(
+            1, copy.deepcopy(at(held, *TREES))
+        ),
+    )
+
+
+@kind(NONE)
+def trees_for_a_function(folder: Path) -> None:
+    def change(held: dict[str, Any]) -> None:
+        numbers = at(held, *TREES, "_preprocessor", "transformers_", 1, 1)
+        numbers["content"]["content"]["func"] = copy.deepcopy(at(held, *TREES))
+
+    schema(folder, change)
+
+
+@kind(NONE)
+def another_argument_of_a_function(folder: Path) -> None:
+    def change(held: dict[str, Any]) -> None:
+        func = at(held, *TREES, "_preprocessor", "transformers_", 1, 1, "func")
+        func["content"]["kwds"] = attributes(accept_sparse=plain(True))
+
+    schema(folder, change)
+
+
+@kind(NONE)
+def sixty_four_shared_lists(folder: Path) -> None:
+    def change(held: dict[str, Any]) -> None:
+        put = plain(1)
+        for number in range(64):
+            again = {**put, "content": []} if number else put
+            put = node("ListNode", "builtins", "list", content=[put, again])
+            put["__id__"] = 10**9 + number
+        at(held, *TREES)["content"]["content"]["_predictors"] = put
+
+    schema(folder, change)
+
+
+@kind(NONE)
+def a_list_in_itself(folder: Path) -> None:
+    def change(held: dict[str, Any]) -> None:
+        trees = at(held, *TREES, "_predictors")
+        trees["content"][0] = {**trees["content"][0], "__id__": trees["__id__"]}
+
+    schema(folder, change)
+
+
+@kind(NONE)
+def two_trees_of_one_id(folder: Path) -> None:
+    def change(held: dict[str, Any]) -> None:
+        one, other = (at(held, *TREES, "_predictors", number, 0) for number in (0, 1))
+        other["__id__"] = one["__id__"]
+
+    schema(folder, change)
+
+
+@kind(NONE)
+def a_text_of_the_id_of_another(folder: Path) -> None:
+    def change(held: dict[str, Any]) -> None:
+        at(held, *TREES, "max_iter")["__id__"] = at(held, *TREES, "_loss")["__id__"]
+
+    schema(folder, change)
+
+
+@kind(NO_TYPE)
+def an_object_that_is_remembered(folder: Path) -> None:
+    put(folder, *TREES, "_loss", __loader__="CachedNode")
+
+
+@kind(NONE)
+def a_node_without_an_id(folder: Path) -> None:
+    schema(folder, lambda held: at(held, *TREES).pop("__id__"))
+
+
+@kind(NONE)
+def a_method_that_is_hidden(folder: Path) -> None:
+    def change(held: dict[str, Any]) -> None:
+        trees = at(held, *TREES)["content"]
+        trees["content"]["decision_function"] = plain(None)
+        trees["key_types"]["content"].append(dict(trees["key_types"]["content"][0]))
+
+    schema(folder, change)
+
+
+@kind(NONE)
+def keys_of_another_type(folder: Path) -> None:
+    def change(held: dict[str, Any]) -> None:
+        at(held, *TREES)["content"]["key_types"]["content"][0]["__class__"] = "int"
+
+    schema(folder, change)
+
+
+@kind(NONE)
+def fewer_keys_than_values(folder: Path) -> None:
+    schema(folder, lambda held: at(held, *TREES)["content"]["key_types"]["content"].pop())
+
+
+@kind(NONE)
+def members_without_an_end(folder: Path) -> None:
+    schema(
+        folder, lambda held: at(held, "members").update(content=at(held, "members")["content"] * 9)
+    )
+
+
+@kind(NONE)
+def no_members(folder: Path) -> None:
+    put(folder, "members", content=[])
+
+
+@kind(NONE)
+def a_million_processes(folder: Path) -> None:
+    say(folder, 1_000_000, *TREES, "_preprocessor", "n_jobs")
+
+
+@kind(NONE)
+def a_million_threads(folder: Path) -> None:
+    say(folder, 1_000_000, *TREES, "_bin_mapper", "n_threads")
+
+
+@kind(NONE)
+def a_pool_of_gigabytes(folder: Path) -> None:
+    def change(held: dict[str, Any]) -> None:
+        random = at(held, *TREES, "_feature_subsample_rng")
+        random["content"]["seed_seq"]["content"]["pool_size"] = plain(10**12)
+
+    schema(folder, change)
+
+
+@kind(NONE)
+def another_generator(folder: Path) -> None:
+    def change(held: dict[str, Any]) -> None:
+        random = at(held, *TREES, "_feature_subsample_rng")
+        random["content"]["bit_generator"]["content"]["bit_generator"] = plain('"MT19937"')
+
+    schema(folder, change)
+
+
+@kind(NONE)
+def a_slice_of_a_trillion(folder: Path) -> None:
+    def change(held: dict[str, Any]) -> None:
+        ends = at(held, *TREES, "_preprocessor", "output_indices_", "encoder")
+        ends["content"]["stop"] = 10**12
+
+    schema(folder, change)
+
+
+@kind(NONE)
+def a_version_that_speaks_to_the_terminal(folder: Path) -> None:
+    say(folder, '"1.0\\u001b[2J"', *TREES, "_sklearn_version")
+
+
+@kind(NONE)
+def a_number_of_many_digits(folder: Path) -> None:
+    say(folder, "9" * 100_000, "intercept")
+
+
+@kind(NONE)
+def an_intercept_that_is_none(folder: Path) -> None:
+    say(folder, "NaN", "intercept")
+
+
+@kind(NONE)
+def a_number_that_is_a_truth(folder: Path) -> None:
+    say(folder, True, *TREES, "n_features_in_")
+
+
+@kind(NONE)
+def more_columns_than_there_are(folder: Path) -> None:
+    say(folder, 68, *TREES, "n_features_in_")
+
+
+@kind(NONE)
+def a_schema_of_many_parts(folder: Path) -> None:
+    def many(members: dict[str, bytes]) -> None:
+        members["schema.json"] = b"[" + b"{}," * 600_000 + b"{}]"
+
+    repack(folder, many)
+
+
+@kind(NONE)
+def a_schema_that_is_large(folder: Path) -> None:
+    def large(members: dict[str, bytes]) -> None:
+        members["schema.json"] = b" " * 30_000_000 + members["schema.json"]
+
+    repack(folder, large)
+
+
+# Numbers that do not fit together
+
+
+@kind(NONE)
+def fewer_categories_than_columns(folder: Path) -> None:
+    def change(members: dict[str, bytes]) -> None:
+        held = json.loads(members["schema.json"])
+        at(held, *TREES, "is_categorical_").update(file="777.npy", __id__=10**9)
+        out = io.BytesIO()
+        np.save(out, np.ones(3, dtype=bool))
+        members.update({"777.npy": out.getvalue(), "schema.json": json.dumps(held).encode()})
+
+    repack(folder, change)
+
+
+def _one_tree(folder: Path, change: Callable[[Any], Any]) -> None:
+    array_at(folder, change, *TREES, "_predictors", 3, 0, "nodes")
+
+
+@kind(NONE)
+def one_leaf_that_says_nothing(folder: Path) -> None:
+    def last(nodes: Any) -> None:
+        nodes["value"][-1] = np.nan
+
+    _one_tree(folder, last)
+
+
+@kind(NONE)
+def one_leaf_that_is_infinite(folder: Path) -> None:
+    def last(nodes: Any) -> None:
+        nodes["value"][-1] = np.inf
+
+    _one_tree(folder, last)
+
+
+@kind(NONE)
+def branches_that_meet_again(folder: Path) -> None:
+    """Walked by each way to each node, it would never end."""
+
+    def ladder(nodes: Any) -> Any:
+        made = np.repeat(nodes[:1], 64)
+        made["is_leaf"], made["is_categorical"] = 0, 0
+        made["left"] = made["right"] = np.arange(1, 65)
+        made["is_leaf"][-1] = 1
+        return made
+
+    _one_tree(folder, ladder)
+
+
+@kind(NONE)
+def a_tree_without_nodes(folder: Path) -> None:
+    _one_tree(folder, lambda nodes: nodes[:0])
+
+
+@kind(NONE)
+def a_tree_of_many_nodes(folder: Path) -> None:
+    _one_tree(folder, lambda nodes: np.repeat(nodes, 1000))
+
+
+@kind(NONE)
+def a_set_that_is_not_there(folder: Path) -> None:
+    def change(nodes: Any) -> None:
+        nodes["is_categorical"], nodes["bitset_idx"], nodes["feature_idx"] = 1, 10**6, 0
+
+    trees(folder, change)
+
+
+@kind(NONE)
+def a_number_split_as_a_category(folder: Path) -> None:
+    def change(nodes: Any) -> None:
+        nodes["is_categorical"], nodes["feature_idx"] = 1, 60
+
+    trees(folder, change)
+
+
+@kind(NONE)
+def neither_left_nor_right(folder: Path) -> None:
+    def change(nodes: Any) -> None:
+        nodes["missing_go_to_left"] = 7
+
+    trees(folder, change)
+
+
+@kind(NONE)
+def splits_at_nothing(folder: Path) -> None:
+    def change(nodes: Any) -> None:
+        nodes["num_threshold"] = np.nan
+
+    trees(folder, change)
+
+
+@kind(NONE)
+def sets_of_other_widths(folder: Path) -> None:
+    def change(sets: Any) -> Any:
+        return sets[:, :1]
+
+    array_at(folder, change, *TREES, "_predictors", 0, 0, "raw_left_cat_bitsets")
+
+
+@kind(NONE)
+def categories_in_disorder(folder: Path) -> None:
+    array_at(
+        folder,
+        lambda codes: codes[::-1].copy(),
+        *(*TREES, "_preprocessor", "transformers_", 0, 1, "categories_", 0),
+    )
+
+
+@kind(NONE)
+def a_thousand_categories(folder: Path) -> None:
+    path = (*TREES, "_preprocessor", "transformers_", 0, 1, "categories_", 0)
+    array_at(folder, lambda codes: np.arange(1000.0), *path)
+
+
+@kind(NONE)
+def bins_that_are_none(folder: Path) -> None:
+    path = (*TREES, "_bin_mapper", "bin_thresholds_", 20)
+    array_at(folder, lambda bins: np.full_like(bins, np.nan), *path)
+
+
+@kind(NONE)
+def a_beginning_that_is_infinite(folder: Path) -> None:
+    array_at(folder, lambda one: np.full_like(one, np.inf), *TREES, "_baseline_prediction")
+
+
+@kind(NONE)
+def other_classes(folder: Path) -> None:
+    array_at(folder, lambda classes: ~classes, *TREES, "classes_")
+
+
+@kind(NONE)
+def too_few_weights(folder: Path) -> None:
+    array_at(folder, lambda weights: weights[:1], "weights")
+
+
+@kind(NONE)
+def weights_that_are_none(folder: Path) -> None:
+    array_at(folder, lambda weights: weights * np.nan, "weights")
+
+
+@kind(NONE)
+def negative_weights(folder: Path) -> None:
+    array_at(folder, lambda weights: -weights, "weights")
+
+
+@kind(NONE)
+def too_few_coefficients(folder: Path) -> None:
+    array_at(folder, lambda held: held[:1], "members", 1, "coefficients")
+
+
+@kind(NONE)
+def coefficients_that_are_none(folder: Path) -> None:
+    array_at(folder, lambda held: np.full_like(held, np.nan), "members", 1, "coefficients")
+
+
+@kind(NONE)
+def coefficients_beyond_numbers(folder: Path) -> None:
+    array_at(folder, lambda held: np.full_like(held, 1e308), "members", 1, "coefficients")
+
+
+@kind(NONE)
+def scales_of_nothing(folder: Path) -> None:
+    array_at(folder, np.zeros_like, *LINEAR, "encoder", "scale_")
+
+
+@kind(NONE)
+def means_that_are_none(folder: Path) -> None:
+    array_at(folder, lambda held: held * np.nan, *LINEAR, "encoder", "mean_")
+
+
+@kind(NONE)
+def an_encoder_of_other_columns(folder: Path) -> None:
+    array_at(folder, lambda held: held + 1000, *LINEAR, "encoder", "numbers_")
+
+
+@kind(NONE)
+def an_encoder_from_behind(folder: Path) -> None:
+    array_at(folder, lambda held: held - 1000, *LINEAR, "encoder", "with_gaps_")
+
+
+@kind(NONE)
+def flags_of_other_columns(folder: Path) -> None:
+    array_at(folder, lambda held: held + 0.5, *LINEAR, "encoder", "flags_")
+
+
+@kind(NONE)
+def flags_without_codes(folder: Path) -> None:
+    array_at(folder, lambda held: held[:, :1].copy(), *LINEAR, "encoder", "flags_")
+
+
+@kind(NONE)
+def no_columns_of_time(folder: Path) -> None:
+    say(folder, 0, *LINEAR, "timing_count")
+
+
+@kind(NONE)
+def how_is_turned_around(folder: Path) -> None:
+    array_at(folder, lambda held: ~held, *LINEAR, "how")
+
+
+# Arrays that are none
+
+
+@kind(NONE)
+def arrays_of_texts(folder: Path) -> None:
+    array_at(folder, lambda held: held.astype("U20"), "weights")
+
+
+@kind(NONE)
+def arrays_of_other_bytes(folder: Path) -> None:
+    array_at(folder, lambda held: held.astype(">f8"), "weights")
+
+
+@kind(NONE)
+def arrays_of_one_number(folder: Path) -> None:
+    array_at(folder, lambda held: held.sum(), "weights")
+
+
+@kind(NONE)
+def headers_that_are_code(folder: Path) -> None:
+    arrays(folder, lambda held: held.replace(b"False", b"print", 1))
+
+
+@kind(NONE)
+def headers_without_an_end(folder: Path) -> None:
+    arrays(folder, lambda held: held[:10] + b"(" * 60_000)
+
+
+@kind(NONE)
+def headers_of_another_length(folder: Path) -> None:
+    arrays(folder, lambda held: held[:8] + b"\xff\xff" + held[10:])
+
+
+@kind(NONE)
+def headers_of_another_version(folder: Path) -> None:
+    arrays(folder, lambda held: held[:6] + b"\x03" + held[7:])
+
+
+@kind(NONE)
+def headers_of_no_text(folder: Path) -> None:
+    arrays(folder, lambda held: held[:20] + b"\xff\xfe\x00" + held[23:])
+
+
+@kind(NONE)
+def shapes_of_terabytes(folder: Path) -> None:
+    def change(held: bytes) -> bytes:
+        return held.replace(b"(", b"(999999999999, ", 1).replace(b"    ", b"", 1)
+
+    arrays(folder, change)
+
+
+@kind(NONE)
+def arrays_cut_short(folder: Path) -> None:
+    arrays(folder, lambda held: held[:-1])
+
+
+@kind(NONE)
+def arrays_that_go_on(folder: Path) -> None:
+    arrays(folder, lambda held: held + b"0")
+
+
+@kind(NONE)
+def arrays_of_nothing(folder: Path) -> None:
+    arrays(folder, lambda held: b"")
+
+
+@kind(NONE)
+def an_array_that_belongs_to_nothing(folder: Path) -> None:
+    repack(folder, lambda members: members.update({"999.npy": members["1.npy"]}))
+
+
+# Archives
+
+
+def packed_as(folder: Path, method: int) -> None:
+    file = folder / "churn.skops"
+    with zipfile.ZipFile(file) as given:
+        members = {name: given.read(name) for name in given.namelist()}
+    with zipfile.ZipFile(file, "w", method) as packed:
+        for name, content in members.items():
+            packed.writestr(name, content)
+    seal(folder)
+
+
+@kind("packed in another way")
+def packed_by_lzma(folder: Path) -> None:
+    packed_as(folder, zipfile.ZIP_LZMA)
+
+
+@kind("packed in another way")
+def packed_by_bz2(folder: Path) -> None:
+    packed_as(folder, zipfile.ZIP_BZIP2)
+
+
+@kind(NONE)
+def packed_bytes_that_are_none(folder: Path) -> None:
+    """Deflated bytes are spoilt behind each file's own header."""
+    file = folder / "churn.skops"
+    content = bytearray(file.read_bytes())
+    with zipfile.ZipFile(file) as given:
+        for info in given.infolist():
+            begin = info.header_offset + 30 + len(info.filename)
+            content[begin : begin + info.compress_size] = b"\xff" * info.compress_size
+    file.write_bytes(content)
+    seal(folder)
+
+
+def _flag(folder: Path, flag: int) -> None:
+    file = folder / "churn.skops"
+    content = file.read_bytes()
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        begin = content.find(mark)
+        while begin >= 0:
+            content = content[: begin + place] + bytes([flag]) + content[begin + place + 1 :]
+            begin = content.find(mark, begin + 4)
+    file.write_bytes(content)
+    seal(folder)
+
+
+@kind(NONE)
+def an_archive_with_a_password(folder: Path) -> None:
+    _flag(folder, 1)
+
+
+@kind(NONE)
+def an_archive_of_patches(folder: Path) -> None:
+    _flag(folder, 32)
+
+
+@kind("holds more than")
+def an_archive_of_many_files(folder: Path) -> None:
+    file = folder / "churn.skops"
+    file.write_bytes(b"PK\x01\x02" * 200_000 + file.read_bytes())
+    seal(folder)
+
+
+@kind("files that an estimator has no need of: 'x\\\\n")
+def an_archive_that_speaks_to_the_terminal(folder: Path) -> None:
+    repack(folder, lambda members: members.update({"x\n\x1b[2J\u202e": b"x"}))
+
+
+# Names, texts and numbers of the recipe
+
+SPEAKS = "name\x1b[2J\x1b]0;owned\x07"
+
+
+@kind("no file of a model")
+def a_file_that_speaks_to_the_terminal(folder: Path) -> None:
+    (folder / "x\x1b[2J").write_text("x")
+
+
+@kind("schema of a model: features")
+def a_feature_that_speaks_to_the_terminal(folder: Path) -> None:
+    held = json.loads((folder / "model.json").read_text())["features"]
+    inside(folder, "features", names=[SPEAKS, *held["names"][1:]])
+
+
+@kind("schema of a model: features")
+def a_feature_that_turns_text_around(folder: Path) -> None:
+    held = json.loads((folder / "model.json").read_text())["features"]
+    inside(folder, "features", names=["\u202egpj.exe", *held["names"][1:]])
+
+
+@kind("schema of a model: features")
+def a_feature_of_a_long_name(folder: Path) -> None:
+    held = json.loads((folder / "model.json").read_text())["features"]
+    inside(folder, "features", names=["a" * 100_000, *held["names"][1:]])
+
+
+@kind("schema of a model: features")
+def a_category_that_holds_a_value_twice(folder: Path) -> None:
+    held = json.loads((folder / "model.json").read_text())["features"]
+    levels = {name: [*values, *values] for name, values in held["levels"].items()}
+    inside(folder, "features", levels=levels)
+
+
+@kind("schema of a model: features")
+def a_range_beyond_numbers(folder: Path) -> None:
+    inside(folder, "features", ranges={"tenure_days": [0, 10**400]})
+
+
+@kind("schema of a model: families")
+def a_family_that_speaks_to_the_terminal(folder: Path) -> None:
+    held = json.loads((folder / "model.json").read_text())["families"]
+    recipe(folder, families=dict.fromkeys(held, SPEAKS))
+
+
+@kind("does not fit together")
+def an_origin_that_speaks_to_the_terminal(folder: Path) -> None:
+    inside(folder, "origin", indicators={"tenure_days": [SPEAKS]})
+
+
+@kind("does not fit together")
+def a_fingerprint_that_is_none(folder: Path) -> None:
+    inside(folder, "origin", fingerprint="<script>")
+
+
+@kind(r"format 'name\\x1b")
+def a_format_that_speaks_to_the_terminal(folder: Path) -> None:
+    recipe(folder, format=SPEAKS)
+
+
+@kind(r"unknown 'name\\x1b")
+def a_key_that_speaks_to_the_terminal(folder: Path) -> None:
+    recipe(folder, **{SPEAKS: 1})
+
+
+@kind("schema of a model: parameters")
+def no_horizon(folder: Path) -> None:
+    held = json.loads((folder / "model.json").read_text())["parameters"]
+    del held["horizon"]
+    recipe(folder, parameters=held)
+
+
+@kind("schema of a model: parameters")
+def a_horizon_that_is_a_number(folder: Path) -> None:
+    inside(folder, "parameters", horizon=180)
+
+
+@kind("schema of a model: analysis")
+def an_analysis_of_many_dots(folder: Path) -> None:
+    recipe(folder, analysis=f"{'.'.join('a' * 90_000)} = 1")
+
+
+@kind("does not fit together")
+def an_analysis_too_deep(folder: Path) -> None:
+    recipe(folder, analysis=f"a = {'[' * 90_000}")
+
+
+@kind("schema of a model: analysis")
+def an_analysis_too_long(folder: Path) -> None:
+    recipe(folder, analysis="# " + "a" * 10**6)
+
+
+@kind("reads 2 to 3")
+def format_one(folder: Path) -> None:
+    recipe(folder, format=1)
+
+
+# Found by random mutations
+
+
+@kind("not readable as a model")
+def a_recipe_of_many_digits(folder: Path) -> None:
+    (folder / "model.json").write_text('{"format": ' + "9" * 10**5 + "}")
+    seal(folder)

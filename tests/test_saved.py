@@ -128,5 +128,5 @@ def test_archives_and_pickles_are_not_opened(name: str, told: str, tmp_path: Pat
 
 def test_weights_cannot_be_made_infinite(good: Path) -> None:
     model = ls.load_model(good)
-    frame, _ = rows_of(SAVED / "format-1" / "boosting")
+    frame, _ = rows_of(SAVED / f"format-{FORMAT}" / "ensemble")
     assert np.isfinite(model.predict(frame).risk).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -81,6 +82,41 @@ def list_faults(faults: Iterable[Fault], more: Mapping[FaultKind, int] | None = 
             place = ": ".join(part for part in kind if part)
             lines.append(f"… and {left:,} more: {place}")
     return lines
+
+
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""What a terminal does not show but obeys, above all: control characters, turns of direction."""
+
+
+def is_name(text: object, most: int = 500) -> bool:
+    """Return whether a terminal shows a text as it is, on one line of at most ``most`` characters.
+
+    >>> is_name("weekly close"), is_name("red\x1b[31m"), is_name("")
+    (True, False, False)
+    """
+    return isinstance(text, str) and 0 < len(text) <= most and not _UNSEEN.search(text)
+
+
+def quiet(text: str, most: int = 200) -> str:
+    """Return foreign text as one line that a terminal only shows, cut after ``most`` characters.
+
+    >>> quiet("plain, \x1b[31mred\u202e")
+    'plain, \\\\x1b[31mred\\\\u202e'
+    """
+    cut = text if len(text) <= most else text[:most] + "…"
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], cut)
+
+
+def quoted(text: str, most: int = 60) -> str:
+    """Return a foreign name as `quiet` does, between quotation marks.
+
+    >>> quoted("a\\nb")
+    "'a\\\\nb'"
+    """
+    return f"'{quiet(text, most)}'"
 
 
 class LeadsignalError(Exception):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy.special import expit, logit
 
+from leadsignal.errors import ModelError
 from leadsignal.hazards.learners import LEARNERS, Learner, Lesson, one_thread
 from leadsignal.hazards.stacking import Layout, Stacked, design, stack
 from leadsignal.hazards.trees import by_blocks
@@ -70,7 +71,10 @@ class Hazards:
         return curves_of(*self.step_hazards(matrix))
 
     def step_hazards(self, matrix: Floats) -> tuple[Floats, Floats]:
-        """Return the hazards of churn and of other ends in each step, both (rows, steps)."""
+        """Return the hazards of churn and of other ends in each step, both (rows, steps).
+
+        Raises ModelError where a hazard is no probability: nothing is said of such rows.
+        """
         rows, steps = len(matrix), len(self.ends)
         churn, other = np.zeros((rows, steps)), np.zeros((rows, steps))
 
@@ -81,6 +85,12 @@ class Hazards:
         if rows:
             with one_thread():
                 by_blocks(fill, rows)
+        wrong = ~(_is_chance(churn) & _is_chance(other)).all(axis=1)
+        if wrong.any():
+            raise ModelError(
+                f"the model's forecasts of {wrong.sum():,} of {rows:,} rows are no probabilities",
+                "Fit the model again",
+            )
         return churn, other
 
     def _of_part(self, matrix: Floats) -> tuple[Floats, Floats]:
@@ -94,11 +104,17 @@ class Hazards:
         return churn, np.minimum(other, 1 - churn)
 
 
+def _is_chance(numbers: Floats) -> NDArray[np.bool_]:
+    chance: NDArray[np.bool_] = (numbers >= 0) & (numbers <= 1)
+    return chance
+
+
 def curves_of(churn: Floats, other: Floats) -> tuple[Floats, Floats]:
     """Return P(churned by) and P(still active) from the hazards of each step, all (…, steps)."""
     active = np.cumprod(1.0 - churn - other, axis=-1, dtype=np.float64)
     before = np.concatenate([np.ones_like(active[..., :1]), active[..., :-1]], axis=-1)
-    churned: Floats = np.cumsum(before * churn, axis=-1)
+    # A sum of rounded numbers can end a digit above 1.
+    churned: Floats = np.minimum(np.cumsum(before * churn, axis=-1), 1.0)
     return churned, active
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.errors import is_name
 from leadsignal.indicators.declare import (
     Attribute,
     DaysInState,
@@ -66,8 +68,11 @@ class Origin:
             for key in ("tables", "indicators")
         }
         fingerprint = given.get("fingerprint", "")
-        if not isinstance(fingerprint, str):
-            raise TypeError("the fingerprint is no text")
+        if not isinstance(fingerprint, str) or not re.fullmatch("[0-9a-f]{0,64}", fingerprint):
+            raise ValueError("the fingerprint is none")
+        tables = [name for names in lists["indicators"].values() for name in names]
+        if not all(map(is_name, (*lists["tables"], *lists["indicators"], *tables))):
+            raise ValueError("a name is none")
         return cls(**lists, options=dict(given.get("options", {})), fingerprint=fingerprint)
 
 

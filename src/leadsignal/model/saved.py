@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 import stat
@@ -19,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from leadsignal.errors import LeadsignalError, ModelError
+from leadsignal.errors import LeadsignalError, ModelError, is_name, quiet, quoted
 from leadsignal.files.writing import restore_folder, whole_folder
 from leadsignal.hazards.blend import Hazards
 from leadsignal.hazards.features import Features
 from leadsignal.hazards.stacking import Layout, step_ends
 from leadsignal.model.churn_model import ChurnModel
+from leadsignal.model.estimator_checks import MOST_CODES
 from leadsignal.model.estimator_files import LARGEST, estimator_from_bytes, estimator_to_bytes
 from leadsignal.model.origin import Origin
 from leadsignal.success import SuccessAnalysis
@@ -34,7 +34,10 @@ RECIPE, SUMS = "model.json", "SHA256SUMS"
 CHURN, OTHER = "churn.skops", "other.skops"
 FILES = (RECIPE, SUMS, CHURN, OTHER)
 LARGEST_RECIPE = 20_000_000
-OLDER: dict[int, dict[str, Any]] = {1: {"origin": {}}, 2: {"features": {"ranges": {}}}}
+LARGEST_NUMBER = 1e300
+MOST_TOML, MOST_DOTS = 200_000, 1_000
+"""Characters of a success analysis, and dots outside its texts: reading many takes for ever."""
+OLDER: dict[int, dict[str, Any]] = {2: {"features": {"ranges": {}}}}
 """What the recipes of older formats do not hold, and what stands for it in the next format."""
 
 FIT_AGAIN = "Fit the model again"
@@ -45,13 +48,16 @@ ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".zst")
 def save_model(model: ChurnModel, folder: str | Path) -> Path:
     """Write a fitted model as a folder, whole or not at all; one that is there is replaced.
 
-    The same model gives the same bytes.
+    The same model gives the same bytes. Raises ModelError where `load_model` would refuse it: an
+    indicator whose name has control characters, say.
     """
     hazards = model.hazards_
     files = {CHURN: estimator_to_bytes(hazards.churn)}
     if hazards.other is not None:
         files[OTHER] = estimator_to_bytes(hazards.other)
-    text = json.dumps(_recipe(model), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    recipe = _recipe(model)
+    _check_schema(Path(folder), recipe)
+    text = json.dumps(recipe, indent=2, sort_keys=True, allow_nan=False) + "\n"
     files[RECIPE] = text.encode()
     sums = [f"{_sha256(content)}  {name}\n" for name, content in sorted(files.items())]
     files[SUMS] = "".join(sums).encode()
@@ -102,22 +108,30 @@ def load_model(folder: str | Path) -> ChurnModel:
 
     Raises ModelError, which says by name what is wrong: no model folder, a pickle or an archive, a
     link, a file that is missing, cut short, altered, too large or none of a model's, an unknown
-    format, a recipe without the schema of one, a type that a model has no need of.
+    format, a recipe without the schema of one, and an estimator with other types, another shape or
+    other numbers than `save_model` writes.
     """
     folder = Path(folder)
     files = _read_files(folder)
     recipe = _parse(folder, files[RECIPE])
-    _check_sums(folder, files, recipe)
+    _check_sums(folder, files)
     recipe = _newest(recipe)
     _check_schema(folder, recipe)
     try:
         return _assembled(folder, recipe, files)
     except ModelError:
         raise
-    except (LeadsignalError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except _FAULTS as error:
         raise ModelError(
             f"{folder / RECIPE} does not fit together ({type(error).__name__})", FIT_AGAIN
         ) from error
+
+
+_FAULTS = (
+    LeadsignalError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+    RecursionError, MemoryError,
+)  # fmt: skip
+"""What reading raises where the parts of a recipe, each of its kind, do not fit together."""
 
 
 def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, bytes]) -> ChurnModel:
@@ -178,17 +192,19 @@ def _unpack(path: Path) -> str:
 def _pickles_in(folder: Path) -> str:
     held = sorted(folder.iterdir()) if folder.is_dir() else []
     names = [path.name for path in held if path.suffix in PICKLES]
-    return f"; {names[0]} is a pickle, which is never read" if names else ""
+    return f"; {quiet(names[0])} is a pickle, which is never read" if names else ""
 
 
 def _check_entry(entry: os.DirEntry[str]) -> None:
     path, mode = Path(entry.path), entry.stat(follow_symlinks=False).st_mode
     if stat.S_ISLNK(mode):
-        raise ModelError(f"{path} is a link; a model's files lie in its folder", FIT_AGAIN)
+        told = f"{quiet(str(path))} is a link; a model's files lie in its folder"
+        raise ModelError(told, FIT_AGAIN)
     if path.suffix in PICKLES:
-        raise ModelError(f"{path} is a pickle, which can run code; it is never read", "Remove it")
+        told = f"{quiet(str(path))} is a pickle, which can run code; it is never read"
+        raise ModelError(told, "Remove it")
     if path.name not in FILES:
-        raise ModelError(f"{path} is no file of a model", "Remove it")
+        raise ModelError(f"{quiet(str(path))} is no file of a model", "Remove it")
     if not stat.S_ISREG(mode):
         raise ModelError(f"{path} is not a plain file", FIT_AGAIN)
 
@@ -215,31 +231,24 @@ def _parse(folder: Path, content: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ModelError(f"{file} is not readable as a model", FIT_AGAIN) from None
     if not isinstance(given, int) or isinstance(given, bool) or given not in {*OLDER, FORMAT}:
-        shown = repr(given)[:40]
+        shown = quiet(repr(given), 40)
         raise ModelError(
-            f"{folder} has model format {shown}; this version reads 1 to {FORMAT}",
+            f"{folder} has model format {shown}; this version reads {min(OLDER)} to {FORMAT}",
             "Fit the model again, or use the version that wrote it",
         )
     return recipe
 
 
-def _check_sums(folder: Path, files: Mapping[str, bytes], recipe: Mapping[str, Any]) -> None:
-    sums = _sums_in_recipe(recipe) if recipe["format"] == 1 else _sums_beside(folder, files)
+def _check_sums(folder: Path, files: Mapping[str, bytes]) -> None:
+    sums = _sums_beside(folder, files)
     for name, digest in sums.items():
         if name not in files:
-            raise ModelError(f"{folder} has no file {name[:60]}", FIT_AGAIN)
+            raise ModelError(f"{folder} has no file {quiet(name, 60)}", FIT_AGAIN)
         if _sha256(files[name]) != digest:
             raise ModelError(f"{folder / name} was altered or is cut short", FIT_AGAIN)
     unlisted = sorted(set(files) - set(sums) - {SUMS, RECIPE})
     if CHURN not in sums or unlisted:
         raise ModelError(f"{folder} has no checksum of {(unlisted or [CHURN])[0]}", FIT_AGAIN)
-
-
-def _sums_in_recipe(recipe: Mapping[str, Any]) -> dict[str, str]:
-    given = recipe.get("files")
-    if not isinstance(given, dict):
-        return {}
-    return {str(name): str(digest) for name, digest in given.items()}
 
 
 def _sums_beside(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
@@ -257,7 +266,6 @@ def _newest(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return a recipe in the present format."""
     for number in range(recipe["format"], FORMAT):
         recipe = {**_filled(recipe, OLDER[number]), "format": number + 1}
-    recipe.pop("files", None)
     return recipe
 
 
@@ -275,11 +283,17 @@ def _filled(recipe: Mapping[str, Any], missing: Mapping[str, Any]) -> dict[str, 
 
 
 def _is_map(value: object, inside: Callable[[Any], bool] = lambda value: True) -> bool:
-    return isinstance(value, dict) and all(inside(held) for held in value.values())
+    """Whether it maps names to what is inside."""
+    if not isinstance(value, dict) or not all(map(is_name, value)):
+        return False
+    return all(inside(held) for held in value.values())
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _is_analysis(value: object) -> bool:
+    """Whether it is a text that can be read as TOML in no time."""
+    if not isinstance(value, str) or len(value) > MOST_TOML:
+        return False
+    return re.sub(r'"(?:[^"\\\n]|\\.)*"', "", value).count(".") <= MOST_DOTS
 
 
 def _is_count(value: object) -> bool:
@@ -295,11 +309,17 @@ def _is_range(value: object) -> bool:
 def _is_number(value: object) -> bool:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
-    return math.isfinite(value)
+    return abs(value) <= LARGEST_NUMBER
 
 
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(map(is_name, value))
+
+
+def _are_levels(value: object) -> bool:
+    """Whether these are the values of a category: whatever the data hold, each once."""
+    texts = isinstance(value, list) and all(isinstance(text, str) for text in value)
+    return texts and len(set(value)) == len(value) <= MOST_CODES
 
 
 def _is_steps(value: object) -> bool:
@@ -308,16 +328,19 @@ def _is_steps(value: object) -> bool:
 
 def _are_parameters(value: object) -> bool:
     known = set(ChurnModel().get_params())
-    return isinstance(value, dict) and set(value) <= known and _is_texts(value.get("roles"))
+    if not isinstance(value, dict) or set(value) != known or not _are_names(value["roles"]):
+        return False
+    texts = all(is_name(value[key]) for key in ("horizon", "step", "estimator"))
+    return texts and _is_count(value["random_state"])
 
 
 def _are_features(value: object) -> bool:
     return (
         isinstance(value, dict)
-        and _is_texts(value.get("names"))
+        and _are_names(value.get("names"))
         and len(set(value["names"])) == len(value["names"]) <= 10_000
-        and _is_map(value.get("levels"), _is_texts)
-        and _is_map(value.get("helps"), lambda sign: sign in (-1, 1))
+        and _is_map(value.get("levels"), _are_levels)
+        and _is_map(value.get("helps"), lambda sign: type(sign) is int and sign in (-1, 1))
         and _is_map(value.get("ranges"), _is_range)
         and set(value) == {"names", "levels", "helps", "ranges"}
         and set(value["levels"]) | set(value["helps"]) <= set(value["names"])
@@ -333,15 +356,15 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
     "format": _is_count,
     "parameters": _are_parameters,
     "features": _are_features,
-    "families": lambda value: _is_map(value, _is_text),
-    "analysis": _is_text,
+    "families": lambda value: _is_map(value, is_name),
+    "analysis": _is_analysis,
     "step_ends": _is_steps,
-    "trained_through": _is_text,
+    "trained_through": is_name,
     "rows": _is_count,
     "events": _is_count,
     "version": _is_version,
     "origin": _is_map,
-    "made_with": lambda value: _is_map(value, _is_text),
+    "made_with": lambda value: _is_map(value, is_name),
 }
 """What a recipe holds, and how each part is known to be one."""
 
@@ -352,7 +375,7 @@ def _check_schema(folder: Path, recipe: Mapping[str, Any]) -> None:
     if not wrong and not set(recipe["features"]["names"]) <= set(recipe["families"]):
         wrong = ["families"]
     if wrong or unknown:
-        told = ", ".join([*wrong, *(f"unknown {key[:40]!r}" for key in unknown)])
+        told = ", ".join([*wrong, *(f"unknown {quoted(key, 40)}" for key in unknown[:5])])
         raise ModelError(
             f"{folder / RECIPE} does not have the schema of a model: {told}", FIT_AGAIN
         )

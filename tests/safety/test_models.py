@@ -1,0 +1,185 @@
+"""Saved models: nothing in a hostile one crashes, hangs, speaks to a terminal or is published."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import leadsignal as ls
+from hostile_models import KINDS, array_at, inside, say
+from leadsignal.__main__ import main
+from leadsignal.hazards.blend import ESTIMATORS, fit_hazards
+from leadsignal.hazards.features import Features
+from leadsignal.hazards.stacking import Layout, step_ends
+from leadsignal.model.estimator_files import estimator_from_bytes, estimator_to_bytes
+
+ROOT = Path(__file__).parents[2]
+SAVED = ROOT / "tests" / "saved" / "format-3"
+ENDS = step_ends(90, 30)
+
+
+# What we write is read
+
+
+LAYOUTS = {
+    "numbers and categories": Features(
+        ("a", "b", "tenure_days", "c"), {"b": ("x", "y", "z"), "c": ("p",)}, {"a": 1}
+    ),
+    "numbers": Features(("a", "tenure_days"), {}),
+    "categories": Features(("b", "c"), {"b": ("x", "y"), "c": ("p", "q")}),
+    "time alone": Features(("tenure_days", "days_to_renewal")),
+    "renewals": Features(("a", "days_to_renewal", "term_months", "b"), {"b": ("x", "y")}),
+}
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("columns", LAYOUTS)
+def test_every_estimator_of_any_columns_is_read_as_it_was_written(
+    columns: str, estimator: str
+) -> None:
+    features = LAYOUTS[columns]
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(300, len(features.names))) * 100
+    for place, name in enumerate(features.names):
+        if name in features.levels:
+            matrix[:, place] = rng.integers(len(features.levels[name]), size=300)
+    matrix[rng.random(matrix.shape) < 0.1] = np.nan
+    outcome = {
+        "ended_within": np.where(rng.random(300) < 0.3, rng.integers(1, 90, 300), np.nan),
+        "observed": np.full(300, 400.0),
+        "churns": rng.random(300) < 0.7,
+    }
+    hazards = fit_hazards(features, matrix, outcome, ENDS, estimator, 0)  # type: ignore[arg-type]
+    layout = Layout.of(features, ENDS)
+    for blend in (hazards.churn, hazards.other):
+        assert blend is not None
+        written = estimator_to_bytes(blend)
+        read = estimator_from_bytes(written, "it", len(features.names), layout)
+        assert estimator_to_bytes(read) == written
+
+
+# What anybody else writes is not
+
+
+def test_there_are_a_hundred_hostile_kinds_more_than_there_were() -> None:
+    """Each is met in test_saved.py."""
+    assert len(KINDS) >= 170
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt"),
+    [
+        ("increments", lambda held: -held),
+        ("increments", lambda held: held[:1]),
+        ("increments", lambda held: held * np.inf),
+        ("reference", lambda held: held[:1]),
+        ("reference", lambda held: held * np.nan),
+        ("coefficients", lambda held: held[:1]),
+    ],
+)
+def test_hostile_cox_models_are_refused(name: str, spoilt: object, tmp_path: Path) -> None:
+    folder = _copy("cox", tmp_path)
+    array_at(folder, spoilt, "members", 0, name)  # type: ignore[arg-type]
+    with pytest.raises(ls.ModelError, match="cannot be read as an estimator"):
+        ls.load_model(folder)
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if "terminal" in name or "long" in name])
+def test_what_is_told_of_a_hostile_model_is_one_short_line_to_a_terminal(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _copy("ensemble", tmp_path)
+    KINDS[name][0](folder)
+    code = main(["score", str(tmp_path), "--model", str(folder), "--out", str(tmp_path / "s.csv")])
+    told = capsys.readouterr()
+    assert code != 0
+    assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", told.err) is None
+    assert len(told.err) < 1000
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_a_model_that_would_not_be_read_again_is_not_saved(tmp_path: Path) -> None:
+    model = ls.load_model(SAVED / "logistic")
+    model.families_ = dict.fromkeys(model.families_, "red\x1b[31m")
+    with pytest.raises(ls.ModelError, match="schema of a model: families"):
+        ls.save_model(model, tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_few_of_the_random_mutations() -> None:
+    """See benchmarks/model_mutations.py, which makes five thousand."""
+    script = ROOT / "benchmarks" / "model_mutations.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--count", "150", "--seed", "40000"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ": loaded" in done.stdout
+    assert "objects: refused" in done.stdout
+
+
+# What is no chance is not published
+
+
+def _copy(kind: str, place: Path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(SAVED / kind, place / "model"))
+
+
+@pytest.fixture
+def without_chances(business_model: ls.ChurnModel) -> ls.ChurnModel:
+    """A model that has been spoilt after it was read: its forecasts are NaN for some rows."""
+    import copy
+
+    model = copy.deepcopy(business_model)
+    for tree in (tree for (tree,) in model.hazards_.churn.members[0].trees._predictors):  # type: ignore[union-attr]
+        tree.nodes["value"][-1] = np.nan
+    return model
+
+
+def test_forecasts_that_are_no_chances_are_refused(
+    without_chances: ls.ChurnModel, business: ls.Tables, business_panel: ls.Panel, tmp_path: Path
+) -> None:
+    told = r"forecasts of [\d,]+ of [\d,]+ rows are no probabilities"
+    rows = business_panel.current()
+    for forecast in (
+        lambda: without_chances.predict(rows),
+        lambda: without_chances.predict_proba(rows),
+        lambda: without_chances.reasons(rows),
+        lambda: ls.score_accounts(without_chances, business, effects={}),
+        lambda: ls.score_panel(without_chances, business_panel),
+        lambda: ls.score_into(without_chances, business, tmp_path / "scores"),
+    ):
+        with pytest.raises(ls.ModelError, match=told):
+            forecast()
+    assert not list(tmp_path.glob("scores/*"))
+
+
+def test_chances_do_not_exceed_one_by_rounding() -> None:
+    from leadsignal.hazards.blend import curves_of
+
+    hazards = np.random.default_rng(0).uniform(0.3, 1, size=(20_000, 12))
+    churned, active = curves_of(hazards, np.zeros_like(hazards))
+    assert churned.max() <= 1
+    assert active.min() >= 0
+    assert (np.diff(churned, axis=1) >= 0).all()
+
+
+def test_no_names_of_a_model_are_told_unread(tmp_path: Path) -> None:
+    """A long value in a place of a number is not repeated in the message."""
+    folder = _copy("logistic", tmp_path)
+    say(folder, "a" * 5000, "intercept")
+    with pytest.raises(ls.ModelError) as refused:
+        ls.load_model(folder)
+    assert len(str(refused.value)) < 500 + len(str(folder))
+    inside(folder, "parameters", estimator="x" * 400)
+    with pytest.raises(ls.ModelError) as refused:
+        ls.load_model(folder)
+    assert "xxx" not in str(refused.value)
