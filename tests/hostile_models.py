@@ -1308,3 +1308,30 @@ def format_one(folder: Path) -> None:
 def a_recipe_of_many_digits(folder: Path) -> None:
     (folder / "model.json").write_text('{"format": ' + "9" * 10**5 + "}")
     seal(folder)
+
+
+@kind("schema of a model: origin")
+def a_number_that_is_infinite(folder: Path) -> None:
+    held = (folder / "model.json").read_text()
+    (folder / "model.json").write_text(held.replace('"every_days": ', '"every_days": 1e999'))
+    seal(folder)
+
+
+@kind("does not fit together")
+def an_analysis_that_speaks_to_the_terminal(folder: Path) -> None:
+    recipe(folder, analysis='[bullseye]\nobjective = "a\\u001b[2J"\n')
+
+
+@kind("schema of a model: analysis")
+def an_analysis_that_cannot_be_written(folder: Path) -> None:
+    recipe(folder, analysis='[bullseye]\nobjective = "\ud800"\n')
+
+
+@kind("does not fit together")
+def learners_of_another_estimator(folder: Path) -> None:
+    inside(folder, "parameters", estimator="cox")
+
+
+@kind(NONE)
+def an_array_of_many_numbers(folder: Path) -> None:
+    array_at(folder, lambda held: np.zeros(3_000_000), *TREES, "train_score_")

@@ -86,7 +86,7 @@ def _columns_of(columns: LinearColumns, layout: Layout) -> int:
     _same(columns.how, fresh.how, "what says how")
     nothing = np.full((1, len(layout.names)), np.nan)
     nothing[:, layout.names.index("step_begin")] = 0.0
-    timing = fresh._when(nothing).shape[1]
+    timing = int(fresh._when(nothing).shape[1])
     _need(columns.timing_count == timing, "it has other columns of time")
     if not fresh.how.any():
         return timing
@@ -167,7 +167,7 @@ def _check_encoder(preprocessor: Any, coded: NDArray[np.bool_]) -> list[NDArray[
 
 
 def _known(encoder: Any, count: int) -> list[NDArray[np.float64]]:
-    known = encoder.categories_
+    known: list[NDArray[np.float64]] = encoder.categories_
     _need(encoder.n_features_in_ == len(known) == count, "the encoder has other categories")
     missing = {}
     for place, codes in enumerate(known):

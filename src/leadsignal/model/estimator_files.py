@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from leadsignal.hazards.blend import Blend
     from leadsignal.hazards.stacking import Layout
 
-LARGEST = 500_000_000
-"""Bytes that a file of a model may have, packed or unpacked."""
+LARGEST, LARGEST_ARRAY = 100_000_000, 20_000_000
+"""Bytes that a file of a model may have, packed or unpacked, and one of its arrays."""
 LARGEST_SCHEMA, MOST_NODES, MOST_FILES = 20_000_000, 500_000, 100_000
 """Bytes and parts of the JSON text of an estimator, and its arrays."""
 
@@ -74,7 +74,9 @@ def estimator_to_bytes(estimator: Any) -> bytes:
     return _repacked(dumps(estimator), _CALLED)
 
 
-def _repacked(content: bytes, modules: Mapping[str, str]) -> bytes:
+def _repacked(
+    content: bytes, modules: Mapping[str, str], packed_as: int = zipfile.ZIP_DEFLATED
+) -> bytes:
     """Return an archive with objects and files numbered anew, and modules called otherwise."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as given:
@@ -83,7 +85,7 @@ def _repacked(content: bytes, modules: Mapping[str, str]) -> bytes:
             if "__module__" in node:
                 node["__module__"] = modules.get(node["__module__"], node["__module__"])
         files = _renumbered(schema)
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        with zipfile.ZipFile(out, "w", packed_as) as packed:
             _add(packed, _SCHEMA, json.dumps(schema, separators=(",", ":")).encode())
             for old, new in files.items():
                 _add(packed, new, given.read(old))
@@ -92,7 +94,7 @@ def _repacked(content: bytes, modules: Mapping[str, str]) -> bytes:
 
 def _add(packed: zipfile.ZipFile, name: str, content: bytes) -> None:
     info = zipfile.ZipInfo(name, _WHEN)
-    info.compress_type = zipfile.ZIP_DEFLATED
+    info.compress_type = packed.compression
     packed.writestr(info, content)
 
 
@@ -119,7 +121,7 @@ def estimator_from_bytes(content: bytes, name: str, features: int, layout: Layou
 
     try:
         _check_archive(content, name)
-        blend: Blend = loads(_repacked(content, ROOMS_NOW), trusted=_TRUSTED)
+        blend: Blend = loads(_repacked(content, ROOMS_NOW, zipfile.ZIP_STORED), trusted=_TRUSTED)
         check_blend(blend, layout)
         # What it says of nothing known: a row as `stacking.design` makes it.
         columns = len(layout.names)
@@ -182,12 +184,15 @@ def _header(content: bytes) -> Header:
     found = _HEADER.match(content[:2000])
     if found is None:
         raise ValueError("an array is none")
-    length, simple, fields, shape = found.groups()
+    told, simple, fields, shape = found.groups()
     sides = tuple(int(side) for side in re.findall(rb"[0-9]+", shape))
     dtype = (simple or fields).decode("ascii")
     size = _SIZES.get(dtype, 0)
-    whole = found.end() == 10 + int.from_bytes(length, "little")
-    if not size or not whole or len(content) != found.end() + size * math.prod(sides):
+    whole = found.end() == 10 + int.from_bytes(told, "little")
+    length = size * math.prod(sides)
+    if not 0 < size <= size + length <= LARGEST_ARRAY:
+        raise ValueError("an array has another type, or is too large")
+    if not whole or len(content) != found.end() + length:
         raise ValueError("an array is none")
     return Header(dtype, sides)
 

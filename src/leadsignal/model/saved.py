@@ -11,22 +11,24 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from leadsignal.errors import LeadsignalError, ModelError, is_name, quiet, quoted
+from leadsignal.errors import LeadsignalError, ModelError, quiet
 from leadsignal.files.writing import restore_folder, whole_folder
 from leadsignal.hazards.blend import Hazards
 from leadsignal.hazards.features import Features
+from leadsignal.hazards.learners import LEARNERS
 from leadsignal.hazards.stacking import Layout, step_ends
 from leadsignal.model.churn_model import ChurnModel
-from leadsignal.model.estimator_checks import MOST_CODES
 from leadsignal.model.estimator_files import LARGEST, estimator_from_bytes, estimator_to_bytes
 from leadsignal.model.origin import Origin
+from leadsignal.model.recipe_schema import FIT_AGAIN, check_schema
 from leadsignal.success import SuccessAnalysis
 
 FORMAT = 3
@@ -34,13 +36,9 @@ RECIPE, SUMS = "model.json", "SHA256SUMS"
 CHURN, OTHER = "churn.skops", "other.skops"
 FILES = (RECIPE, SUMS, CHURN, OTHER)
 LARGEST_RECIPE = 20_000_000
-LARGEST_NUMBER = 1e300
-MOST_TOML, MOST_DOTS = 200_000, 1_000
-"""Characters of a success analysis, and dots outside its texts: reading many takes for ever."""
 OLDER: dict[int, dict[str, Any]] = {2: {"features": {"ranges": {}}}}
 """What the recipes of older formats do not hold, and what stands for it in the next format."""
 
-FIT_AGAIN = "Fit the model again"
 PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".pt", ".npy")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".zst")
 
@@ -56,7 +54,11 @@ def save_model(model: ChurnModel, folder: str | Path) -> Path:
     if hazards.other is not None:
         files[OTHER] = estimator_to_bytes(hazards.other)
     recipe = _recipe(model)
-    _check_schema(Path(folder), recipe)
+    check_schema(Path(folder) / RECIPE, recipe)
+    try:
+        _refuse_orders(model.analysis_)
+    except ValueError as error:
+        raise ModelError(f"{folder} cannot be written: {error}", "Correct the analysis") from None
     text = json.dumps(recipe, indent=2, sort_keys=True, allow_nan=False) + "\n"
     files[RECIPE] = text.encode()
     sums = [f"{_sha256(content)}  {name}\n" for name, content in sorted(files.items())]
@@ -116,7 +118,7 @@ def load_model(folder: str | Path) -> ChurnModel:
     recipe = _parse(folder, files[RECIPE])
     _check_sums(folder, files)
     recipe = _newest(recipe)
-    _check_schema(folder, recipe)
+    check_schema(folder / RECIPE, recipe)
     try:
         return _assembled(folder, recipe, files)
     except ModelError:
@@ -147,16 +149,33 @@ def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, byte
         for name in (CHURN, OTHER)
         if name in files
     }
+    for blend in read.values():
+        if tuple(map(type, blend.members)) != LEARNERS[model.estimator]:
+            raise ValueError("the learners are not those of the estimator")
     model.hazards_ = Hazards(model.features_, ends, read[CHURN], read.get(OTHER))
     model.families_ = recipe["families"]
     # A model fitted without an analysis has an empty one, which is no valid file of its own.
     text = recipe["analysis"]
     model.analysis_ = SuccessAnalysis.from_toml(text) if text.strip() else SuccessAnalysis(())
+    _refuse_orders(model.analysis_)
     model.trained_through_ = date.fromisoformat(recipe["trained_through"])
     model.rows_, model.events_ = recipe["rows"], recipe["events"]
     model.version_ = recipe["version"]
     model.origin_ = Origin.from_dict(recipe["origin"])
     return model
+
+
+def _refuse_orders(analysis: SuccessAnalysis) -> None:
+    """Raise ValueError where a text of an analysis holds what a terminal obeys."""
+    waiting: list[Any] = [asdict(analysis)]
+    while waiting:
+        held = waiting.pop()
+        if isinstance(held, str) and re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", held):
+            raise ValueError("a text of the analysis has control characters")
+        if isinstance(held, Mapping):
+            waiting += [*held, *held.values()]
+        elif isinstance(held, list | tuple):
+            waiting += held
 
 
 # Reading the folder
@@ -277,105 +296,3 @@ def _filled(recipe: Mapping[str, Any], missing: Mapping[str, Any]) -> dict[str, 
         if isinstance(value, dict) and isinstance(recipe.get(key), dict)
     }
     return {**missing, **recipe, **parts}
-
-
-# The schema of a recipe
-
-
-def _is_map(value: object, inside: Callable[[Any], bool] = lambda value: True) -> bool:
-    """Whether it maps names to what is inside."""
-    if not isinstance(value, dict) or not all(map(is_name, value)):
-        return False
-    return all(inside(held) for held in value.values())
-
-
-def _is_analysis(value: object) -> bool:
-    """Whether it is a text that can be read as TOML in no time."""
-    if not isinstance(value, str) or len(value) > MOST_TOML:
-        return False
-    return re.sub(r'"(?:[^"\\\n]|\\.)*"', "", value).count(".") <= MOST_DOTS
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
-
-
-def _is_range(value: object) -> bool:
-    if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
-        return False
-    return bool(value[0] <= value[1])
-
-
-def _is_number(value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return abs(value) <= LARGEST_NUMBER
-
-
-def _are_names(value: object) -> bool:
-    return isinstance(value, list) and all(map(is_name, value))
-
-
-def _are_levels(value: object) -> bool:
-    """Whether these are the values of a category: whatever the data hold, each once."""
-    texts = isinstance(value, list) and all(isinstance(text, str) for text in value)
-    return texts and len(set(value)) == len(value) <= MOST_CODES
-
-
-def _is_steps(value: object) -> bool:
-    return isinstance(value, list) and 0 < len(value) <= 1000 and all(map(_is_count, value))
-
-
-def _are_parameters(value: object) -> bool:
-    known = set(ChurnModel().get_params())
-    if not isinstance(value, dict) or set(value) != known or not _are_names(value["roles"]):
-        return False
-    texts = all(is_name(value[key]) for key in ("horizon", "step", "estimator"))
-    return texts and _is_count(value["random_state"])
-
-
-def _are_features(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and _are_names(value.get("names"))
-        and len(set(value["names"])) == len(value["names"]) <= 10_000
-        and _is_map(value.get("levels"), _are_levels)
-        and _is_map(value.get("helps"), lambda sign: type(sign) is int and sign in (-1, 1))
-        and _is_map(value.get("ranges"), _is_range)
-        and set(value) == {"names", "levels", "helps", "ranges"}
-        and set(value["levels"]) | set(value["helps"]) <= set(value["names"])
-        and set(value["ranges"]) <= set(value["names"]) - set(value["levels"])
-    )
-
-
-def _is_version(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"\d{8}-[0-9a-f]{8}", value) is not None
-
-
-SCHEMA: dict[str, Callable[[Any], bool]] = {
-    "format": _is_count,
-    "parameters": _are_parameters,
-    "features": _are_features,
-    "families": lambda value: _is_map(value, is_name),
-    "analysis": _is_analysis,
-    "step_ends": _is_steps,
-    "trained_through": is_name,
-    "rows": _is_count,
-    "events": _is_count,
-    "version": _is_version,
-    "origin": _is_map,
-    "made_with": lambda value: _is_map(value, is_name),
-}
-"""What a recipe holds, and how each part is known to be one."""
-
-
-def _check_schema(folder: Path, recipe: Mapping[str, Any]) -> None:
-    unknown = sorted(set(recipe) - set(SCHEMA))
-    wrong = [key for key, holds in SCHEMA.items() if key not in recipe or not holds(recipe[key])]
-    if not wrong and not set(recipe["features"]["names"]) <= set(recipe["families"]):
-        wrong = ["families"]
-    if wrong or unknown:
-        told = ", ".join([*wrong, *(f"unknown {quoted(key, 40)}" for key in unknown[:5])])
-        raise ModelError(
-            f"{folder / RECIPE} does not have the schema of a model: {told}", FIT_AGAIN
-        )
