@@ -129,9 +129,17 @@ _COLUMNS_KEPT = [
     a_tuple(only("encoder"), _ENCODER, _MASK),
     a_tuple(only("numerical"), _NUMBERS, _MASK),
 ]
-_REMAINDER = a_tuple(
-    only("remainder"), only("drop"), list_of(one_of(_NO, _YES, _COLUMNS), MOST_COLUMNS)
+_LEFT = list_of(one_of(_NO, _YES, _COLUMNS), MOST_COLUMNS)
+_LEFT_BEFORE = an_object(
+    "sklearn.compose._column_transformer._RemainderColsList",  # before 1.7
+    {
+        "data": _LEFT,
+        "future_dtype": only(None, "str", "bool", "int"),
+        "warning_was_emitted": _NO,
+        "warning_enabled": only(True, False),
+    },
 )
+_REMAINDER = a_tuple(only("remainder"), only("drop"), one_of(_LEFT, _LEFT_BEFORE))
 _THREE = ("encoder", "numerical", "remainder")
 _PREPROCESSOR = _sklearn(
     "compose._column_transformer.ColumnTransformer",
@@ -165,7 +173,10 @@ def _interval(inclusive: Shape) -> Shape:
 _LOSS = _sklearn(
     "_loss.loss.HalfBinomialLoss",
     {
-        "closs": reduced("sklearn._loss._loss.CyHalfBinomialLoss"),
+        "closs": one_of(
+            reduced("sklearn._loss._loss.CyHalfBinomialLoss"),
+            reduced("_loss.CyHalfBinomialLoss"),  # as scikit-learn before 1.8 calls it
+        ),
         "link": holding("ObjectNode", "sklearn._loss.link.LogitLink", one_of(_NONE, a_dict({}))),
         "n_classes": only(2),
         "xp": _NONE,

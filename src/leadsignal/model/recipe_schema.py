@@ -59,8 +59,9 @@ def _are_names(value: object) -> bool:
 
 def _are_levels(value: object) -> bool:
     """Whether these are the values of a category: whatever the data hold, each once."""
-    texts = isinstance(value, list) and all(map(_is_text, value))
-    return texts and len(set(value)) == len(value) <= MOST_CODES
+    if not isinstance(value, list) or not all(map(_is_text, value)):
+        return False
+    return len(set(value)) == len(value) <= MOST_CODES
 
 
 def _is_steps(value: object) -> bool:
