@@ -12,7 +12,7 @@ import pytest
 
 import leadsignal as ls
 from hostile_models import KINDS, array_at, inside, say
-from leadsignal.__main__ import main
+from leadsignal.cli import main
 from leadsignal.hazards.blend import ESTIMATORS, fit_hazards
 from leadsignal.hazards.features import Features
 from leadsignal.hazards.stacking import Layout, step_ends
