@@ -84,9 +84,11 @@ def with_row_columns(name: str, row: Row) -> Row:
     if name == "results":
         value, target = row["value"], row["target"]
         row["better"] = value if row["higher_is_better"] else -value
+        row["reached"] = -1e300
         row.update(met=None, gap=None, gap_known="no")
         if target is not None:
             better = value - target if row["higher_is_better"] else target - value
+            row["reached"] = better
             row["met"] = "yes" if better >= -1e-9 * max(abs(target), 1e-9) else "no"
             if target != 0:
                 row["gap_known"] = "yes"
@@ -310,12 +312,17 @@ class Reference:
 
     def _last(self, rule: Latest | DaysSince, column: str, account: str, t: date) -> Any:
         rows = self.matching(rule.table, rule.where, account, t)
-        seen = [(r[rule.day], r[column]) for r in rows if r[rule.day] and r[rule.day] < t]
-        return max((pair for pair in seen if pair[1] is not None), default=None)
+        among = rule.among if isinstance(rule, Latest) else ()
+        seen = [
+            (r[rule.day], *(r[order] for order in among), r[column])
+            for r in rows
+            if r[rule.day] and r[rule.day] < t and r[column] is not None
+        ]
+        return max(seen, default=None)
 
     def latest(self, rule: Latest, account: str, t: date) -> Any:
         last = self._last(rule, rule.column, account, t) if self.is_whole(rule.table, t) else None
-        return last and last[1]
+        return last and last[-1]
 
     def days_since(self, rule: DaysSince, account: str, t: date) -> Any:
         last = self._last(rule, rule.day, account, t) if self.is_whole(rule.table, t) else None
@@ -491,8 +498,9 @@ class Reference:
 
     def state(self, process: Process, account: str, t: date) -> tuple[str, float | None]:
         """The state of a process at t, and for how many days it has been so."""
-        facts, tenure = self.facts(account, t), self.tenure_days(account, t)
-        if any(facts.get(a) not in values for a, values in process.applies_to.items()):
+        tenure, dated = self.tenure_days(account, t), "account_changes" in self.case.tables
+        held = {a: self.attribute(Attribute(a, dated), account, t) for a in process.applies_to}
+        if any(held[a] not in values for a, values in process.applies_to.items()):
             return "not applicable", None
         if not self.is_known(process, account, t):
             return "unknown", None

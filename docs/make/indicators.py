@@ -203,7 +203,11 @@ def counted(rule: Rule) -> str:
             )
         case Latest():
             named = {"gap": "distance to target"}.get(rule.column, f"`{rule.column}`")
-            return f"{named} of the row of `{rule.table}`{which(rule.where)} with the latest `{rule.day}`"
+            best = "; of several on one day, of the best" if rule.among else ""
+            return (
+                f"{named} of the row of `{rule.table}`{which(rule.where)} with the latest"
+                f" `{rule.day}`{best}"
+            )
         case DaysSince():
             return f"days since the latest `{rule.day}` of `{rule.table}`{which(rule.where)}"
         case DaysSinceBest():

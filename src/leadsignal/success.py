@@ -23,7 +23,9 @@ from leadsignal.settings.toml_files import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 MOST_PROCESSES = 3
 
@@ -215,6 +217,18 @@ def applies(applies_to: Mapping[str, tuple[str, ...]], attributes: Mapping[str, 
     (True, True)
     """
     return all(attributes.get(name) in values for name, values in applies_to.items())
+
+
+def applies_to_rows(
+    applies_to: Mapping[str, tuple[str, ...]], accounts: pd.DataFrame
+) -> NDArray[np.bool_]:
+    """Return of which accounts, one a row with their attributes, what is asked for holds."""
+    import numpy as np
+
+    holds = np.ones(len(accounts), dtype=bool)
+    for name, values in applies_to.items():
+        holds &= accounts[name].isin(list(values)).to_numpy(dtype=bool)
+    return holds
 
 
 def read_success_analysis(path: str | Path) -> SuccessAnalysis:

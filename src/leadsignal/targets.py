@@ -15,7 +15,7 @@ meets it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.sources.parts import literal, quoted
@@ -27,9 +27,21 @@ if TYPE_CHECKING:
 
 FARTHEST = 10
 """A distance to the target counts at most so many targets."""
+FAR = 1e300
+"""Farther below its target than any result."""
 ROUNDING = 1e-9
 """A result this share of its target below it is at the target: sums of decimals leave a rest."""
 
+EVER = "1700-01-01"
+"""Before any day of a table: what holds from the start is dated by it."""
+
+_Event = tuple[str, Any, str, Any]
+"""What can change what is known of an account: account, first midnight that knows, kind, what."""
+_Says = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
+"""Something said of an account's attributes and of its counts of results; None says nothing."""
+
+BEST = ("reached", "better")
+"""What orders the results of one day: the best is the one in which these are largest."""
 OWN = (("own", ("yes",)),)
 """The condition of an indicator that reads the results of the account's own metric."""
 
@@ -50,6 +62,8 @@ ROW_COLUMNS = {
     "gap_known": "CASE WHEN target IS NULL OR target = 0 THEN 'no' ELSE 'yes' END",
     # The value, so turned that more is better.
     "better": "CASE WHEN higher_is_better THEN value ELSE -value END",
+    # The distance to the target, which orders the results of a day; without a target the least.
+    "reached": f"COALESCE({BEYOND}, {-FAR!r})",
     # The engine counts each metric of an account apart and takes the account's own.
     "own": "'yes'",
     "metric_name": "COALESCE(metric, '')",
@@ -126,40 +140,51 @@ def own_metrics(
     """
     import pandas as pd
 
-    asked = analysis or SuccessAnalysis(())
+    asked, only = analysis or SuccessAnalysis(()), _only(account)
     if not names_metrics(tables.columns("results"), asked):
         asked = SuccessAnalysis(())
-    events: dict[str, list[tuple[Any, str, Any]]] = {}
-    for of, since, kind, what in _events(tables, asked, _only(account)):
-        events.setdefault(of, []).append((since, kind, what))
-    rows = [
-        (of, since, metric)
-        for of in sorted(events)
-        for since, metric in _metrics_of(events[of], asked)
-    ]
+    events: list[_Event] = []
+    if asked.success_metrics:
+        used = {name for segment in asked.segments for name in segment.applies_to}
+        events += _facts(tables, sorted(used), only)
+    if not asked.bullseye.success_metric:
+        events += _measured(tables, only)
+    rows = _turns(events, lambda values, counts: metric_on(values, counts, asked))
     frame = pd.DataFrame(rows, columns=["account_id", "since", "metric"], dtype=object)
     return frame.assign(since=pd.to_datetime(frame["since"]))
+
+
+def attributes_over_time(
+    tables: Tables, names: Sequence[str], of: Callable[[Mapping[str, Any]], Any]
+) -> pd.DataFrame:
+    """Return what ``of`` says of the attributes of each account over time: account_id, on, value.
+
+    A value holds from the midnight after ``on``; an account has its first one from the start.
+    """
+    import pandas as pd
+
+    rows = _turns(_facts(tables, names, ""), lambda values, _: (of(values),))
+    frame = pd.DataFrame(rows, columns=["account_id", "on", "value"], dtype=object)
+    on = pd.to_datetime(frame["on"]) - pd.Timedelta(days=1)
+    on = on.where(frame["account_id"].duplicated(), pd.Timestamp(EVER))
+    return frame.assign(on=on, value=[value for (value,) in frame["value"]])
 
 
 def _only(account: str | None) -> str:
     return "" if account is None else f" WHERE account_id = {literal(account)}"
 
 
-def _events(
-    tables: Tables, analysis: SuccessAnalysis, only: str
-) -> Iterator[tuple[str, Any, str, Any]]:
-    """Yield what can change an account's metric, with the first midnight that knows of it."""
-    used = sorted({name for segment in analysis.segments for name in segment.applies_to})
+def _facts(tables: Tables, used: Sequence[str], only: str) -> Iterator[_Event]:
+    """Yield what says which attributes an account has: versions of its row, dated changes."""
     own = "".join(f", {quoted(name)}" for name in used)
-    if analysis.success_metrics:
-        order = "COALESCE(recorded_at, CAST(started_on AS TIMESTAMP))"
-        versions = (
-            "SELECT account_id, greatest(started_on, coalesce(CAST(recorded_at AS DATE) + 1,"
-            f" started_on)), row_number() OVER (PARTITION BY account_id ORDER BY {order},"
-            f" superseded_on NULLS LAST){own} FROM ({tables.history('accounts')}) AS a{only}"
-        )
-        for account, since, number, *values in _rows(tables, versions):
-            yield account, since, "0 version", (number, dict(zip(used, values, strict=True)))
+    order = "COALESCE(recorded_at, CAST(started_on AS TIMESTAMP))"
+    versions = (
+        "SELECT account_id, greatest(started_on, coalesce(CAST(recorded_at AS DATE) + 1,"
+        f" started_on)), row_number() OVER (PARTITION BY account_id ORDER BY {order},"
+        f" superseded_on NULLS LAST){own} FROM ({tables.history('accounts')}) AS a{only}"
+    )
+    for account, since, number, *values in _rows(tables, versions):
+        yield account, since, "0 version", (number, dict(zip(used, values, strict=True)))
     if used and "account_changes" in tables.names:
         listed = ", ".join(map(literal, used))
         dated = (
@@ -170,24 +195,36 @@ def _events(
         )
         for account, since, name, *held in _rows(tables, dated):
             yield account, since, "1 change", (name, tuple(held))
-    if not analysis.bullseye.success_metric:
-        measured = (
-            "SELECT account_id, CAST(greatest(measured_on, known_on) AS DATE) + 1,"
-            f" coalesce(metric, ''), count(target), count(*) FROM ({tables.sql('results')}) AS r"
-            f"{only} GROUP BY ALL"
-        )
-        for account, since, metric, *counts in _rows(tables, measured):
-            yield account, since, "2 results", (metric, counts)
 
 
-def _metrics_of(
-    events: list[tuple[Any, str, Any]], analysis: SuccessAnalysis
-) -> Iterator[tuple[Any, str]]:
-    """Yield one account's metric whenever it changes, from the events of each midnight in order."""
+def _measured(tables: Tables, only: str) -> Iterator[_Event]:
+    """Yield how many results of each metric become known, with and without a target."""
+    measured = (
+        "SELECT account_id, CAST(greatest(measured_on, known_on) AS DATE) + 1,"
+        f" coalesce(metric, ''), count(target), count(*) FROM ({tables.sql('results')}) AS r"
+        f"{only} GROUP BY ALL"
+    )
+    for account, since, metric, *counts in _rows(tables, measured):
+        yield account, since, "2 results", (metric, counts)
+
+
+def _turns(events: Iterable[_Event], of: _Says) -> list[tuple[str, Any, Any]]:
+    """Return account, midnight and what ``of`` says of what is known, whenever that changes."""
+    by_account: dict[str, list[tuple[Any, str, Any]]] = {}
+    for account, *event in events:
+        by_account.setdefault(account, []).append(tuple(event))
+    return [
+        (account, since, said)
+        for account in sorted(by_account)
+        for since, said in _turns_of(by_account[account], of)
+    ]
+
+
+def _turns_of(events: list[tuple[Any, str, Any]], of: _Says) -> Iterator[tuple[Any, Any]]:
     newest, facts = 0, dict[str, Any]()
     dated: dict[str, tuple[Any, str]] = {}
     counts: dict[str, list[int]] = {}
-    metric: str | None = None
+    said: Any = None
     events.sort(key=lambda event: event[:2])
     for place, (since, kind, what) in enumerate(events):
         if kind == "0 version" and what[0] > newest:
@@ -200,10 +237,10 @@ def _metrics_of(
         if place + 1 < len(events) and events[place + 1][0] == since:
             continue
         values = {**facts, **{name: value or None for name, (_, value) in dated.items()}}
-        found = metric_on(values, counts, analysis)
-        if found is not None and found != metric:
-            metric = found
-            yield since, metric
+        found = of(values, counts)
+        if found is not None and found != said:
+            said = found
+            yield since, said
 
 
 def metric_on(

@@ -14,6 +14,7 @@ from leadsignal.panel import Panel, adoption_episodes, build_snapshot
 from leadsignal.standing import results_over_time, standings
 from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
+from leadsignal.targets import attributes_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +90,11 @@ class Today:
         return self.tables.frame("accounts")
 
     @cached_property
+    def attributes(self) -> pd.DataFrame:
+        """The accounts by account_id, with their attributes as they are on as_of."""
+        return attributes_on(self.tables)
+
+    @cached_property
     def results(self) -> pd.DataFrame:
         """Each account's results against its target, as ``results_over_time`` returns them."""
         return results_over_time(self.tables, self.analysis)
@@ -99,7 +105,8 @@ class Today:
         return standings(self.tables, self.analysis, rows=self.results)
 
     def __repr__(self) -> str:
-        made = [name for name in ("snapshot", "episodes", "accounts", "results", "standings")
+        made = [name for name in ("snapshot", "episodes", "accounts", "attributes", "results",
+                             "standings")
                 if name in self.__dict__]  # fmt: skip
         told = ", ".join(made) or "nothing yet"
         return f"Today, {self.tables.as_of_date}: made and kept: {told}"

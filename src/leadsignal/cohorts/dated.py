@@ -194,6 +194,24 @@ class DatedCohorts:
             row_stop=self.row_stop[kept], row_state=self.row_state[kept],
         )  # fmt: skip
 
+    def without(self, level: str) -> DatedCohorts:
+        """Return the cohorts with the time in a level as time away, without who was in no other.
+
+        Raises ModelError where fewer than two levels are left.
+        """
+        if level not in self.levels:
+            return self
+        kept = self.row_state != self.levels.index(level)
+        account, start, stop = self.row_account[kept], self.row_start[kept], self.row_stop[kept]
+        entry, last = np.full(len(self), np.inf), np.full(len(self), -np.inf)
+        np.minimum.at(entry, account, start)
+        np.maximum.at(last, account, stop)
+        there = replace(
+            self, entry=entry, stop=last, cause=np.where(last == self.stop, self.cause, 0),
+            row_account=account, row_start=start, row_stop=stop, row_state=self.row_state[kept],
+        )  # fmt: skip
+        return there.chosen(np.isfinite(entry)).with_levels_present()
+
     def share_before(self, level: int) -> float:
         """Return the share of the days at risk of accounts ever in a level that lie before it."""
         first = self.first_day(level)[self.row_account]

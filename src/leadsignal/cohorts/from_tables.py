@@ -88,9 +88,9 @@ def _dated(
         since=since, landmark=changes.landmark,
         notes=(*([changes.meaning] if changes.meaning else []), *notes),
     )  # fmt: skip
-    if not dated_covariates:
-        return cohorts
-    return _with_dated(cohorts, today, accounts, dated_covariates)
+    if dated_covariates:
+        cohorts = _with_dated(cohorts, today, accounts, dated_covariates)
+    return cohorts.without(changes.away) if changes.away else cohorts
 
 
 def _with_dated(
@@ -181,8 +181,6 @@ def _accounts(
             " start: counted as ends just after it"
         )
     known &= stop > first
-    for attribute, values in changes.only.items():
-        known &= frame[attribute].isin(values).to_numpy()
     clusters = frame["customer_id"].where(frame["customer_id"].notna(), frame["account_id"])
     followed = Accounts(
         ids[known], clusters.to_numpy(dtype=object).astype(str)[known], started[known],

@@ -7,16 +7,18 @@ read the tables as they stood at ``as_of``, and say from which day on a state is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.schema import ACCOUNT, Column, Table
 from leadsignal.sources.parts import quoted
-from leadsignal.success import SuccessAnalysis
-from leadsignal.targets import status_changes
+from leadsignal.success import Process, SuccessAnalysis, applies
+from leadsignal.targets import attributes_over_time, status_changes
 from leadsignal.today import Today
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 RESULT_DAYS, KEPT_DAYS, DIARY_DAYS, SURVEY_DAYS = 90, 180, 90, 365
-BEFORE = "before"
+BEFORE, NOT_MEANT = "before", "not meant for it"
 GIVEN = Table(
     "by_frame",
     "dated events of the caller's own",
@@ -46,7 +48,7 @@ class Changes:
     ``table`` is where they come from and ``window`` the days it takes until a state is known;
     ``for_good`` says that a state once reached stays, so that what happened before the table is
     complete matters for ever. ``landmark`` is the day at which the question is usually asked,
-    ``only`` the attributes and values of the accounts that it is asked of.
+    ``away`` the level in which it is not asked of an account.
     """
 
     levels: tuple[str, ...]
@@ -56,7 +58,7 @@ class Changes:
     for_good: bool = True
     landmark: int = 90
     meaning: str = ""
-    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    away: str | None = None
 
     def later(self, days: int) -> Changes:
         """Return the changes so many days later, so that an account is in the state it had then."""
@@ -295,31 +297,51 @@ def _satisfied(today: Today) -> Changes:
 
 
 def _adopted(name: str | None, today: Today) -> Changes:
-    """Adopted, both ways: one process, or any of them."""
+    """Adopted, both ways: one process, or any of those meant for the account on the day."""
     import pandas as pd
 
-    episodes, analysis = today.episodes, today.analysis
-    if name is not None:
-        episodes = episodes[episodes["process"] == name]
-    turns = [("adopted_on", 1), ("lapsed_on", -1)]
-    listed = pd.concat(
-        [
-            episodes[["account_id", column]].dropna().set_axis(["account_id", "on"], axis=1)
-            .assign(by=by)
-            for column, by in turns
-        ]
-    )  # fmt: skip
-    summed = listed.groupby(["account_id", "on"], as_index=False)["by"].sum()
-    state = (summed.groupby("account_id")["by"].cumsum() > 0).astype(int)
-    chosen = [p for p in analysis.processes if name in (None, p.name)]
+    chosen = [p for p in today.analysis.processes if name in (None, p.name)]
+    turns = pd.concat([_turns_of(process, today) for process in chosen], ignore_index=True)
+    turns = turns.groupby(["account_id", "on"], as_index=False).last()
+    since = turns.groupby("account_id")
+    adopted, meant = np.zeros(len(turns), dtype=bool), np.zeros(len(turns), dtype=bool)
+    for process in chosen:
+        mine = since[f"meant {process.name}"].ffill().fillna(not process.applies_to).astype(bool)
+        meant |= mine.to_numpy()
+        adopted |= (mine & (since[process.name].ffill().fillna(0) > 0)).to_numpy()
+    state = np.where(meant, adopted.astype(int), 2)
+    always = all(not process.applies_to for process in chosen)
     window = max((p.within * p.sustained_for for p in chosen), default=0)
     due = max((p.adopt_by or 90 for p in chosen), default=90) if name else 90
     return Changes(
-        ("not adopted", "adopted"), summed[["account_id", "on"]].assign(state=state), "behaviors",
+        ("not adopted", "adopted", *(() if always else (NOT_MEANT,))),
+        turns[["account_id", "on"]].assign(state=state), "behaviors",
         window, for_good=False, landmark=due,
         meaning=f"{name or 'any essential process'} adopted; a lapse ends it",
-        only=chosen[0].applies_to if len(chosen) == 1 else {},
+        away=None if always else NOT_MEANT,
     )  # fmt: skip
+
+
+def _turns_of(process: Process, today: Today) -> pd.DataFrame:
+    """Return when an account adopts a process and lapses, and when it comes to be meant for it."""
+    import pandas as pd
+
+    episodes = today.episodes[today.episodes["process"] == process.name]
+    turns = pd.concat(
+        [
+            episodes[["account_id", column]].dropna().set_axis(["account_id", "on"], axis=1)
+            .assign(**{process.name: by})
+            for column, by in (("lapsed_on", 0), ("adopted_on", 1))
+        ]
+    )  # fmt: skip
+    meant = f"meant {process.name}"
+    if not process.applies_to:
+        return turns.assign(**{meant: 1})
+    held = attributes_over_time(
+        today.tables, sorted(process.applies_to), partial(applies, process.applies_to)
+    )
+    held = held.assign(**{meant: held.pop("value").astype(int)})
+    return pd.concat([turns, held], ignore_index=True)
 
 
 def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:
@@ -366,7 +388,6 @@ def _attribute(name: str, today: Today) -> Changes:
 
 def _thirds(values: pd.Series[Any]) -> pd.Series[Any]:
     """Return a number as its third: a cohort has a name."""
-    import numpy as np
     import pandas as pd
 
     cuts = np.unique(np.nanquantile(values.astype(float), [0, 1 / 3, 2 / 3, 1]))

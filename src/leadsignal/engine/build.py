@@ -145,12 +145,11 @@ def _results_steps(
     grid, source = recipe.grid, recipe.sources["results"]
     names = {**{m: columns[m] for m in wanted}, TOLD: "has_target", COUNTED: "counted"}
     by_metric, tables = _table_steps(source, metric_grid(grid), list(names), names)
-    dated = "account_changes" in recipe.sources
     joined = [table for table in made if table in ("facts", "latest_account_changes")]
     return [
         *metric_spine_steps(source, grid, recipe.metrics),
         *by_metric,
-        named_metric_step(grid, recipe.metrics, dated, _writer(recipe, columns), joined),
+        named_metric_step(grid, recipe.metrics, _writer(recipe, columns), joined),
         own_metric_step(tables, names),
     ]
 
@@ -159,7 +158,9 @@ def _wanted(recipe: Recipe) -> list[Measure]:
     has_changes = "contract_changes" in recipe.sources
     rules = [Fact("arr"), *(indicator.rule for indicator in recipe.indicators)]
     dated = "account_changes" in recipe.sources
-    named = {name for segment in recipe.metrics.segments for name in segment.applies_to}
+    asked = [one.applies_to for one in recipe.metrics.segments]
+    asked += [one.applies_to for one in recipe.processes]
+    named = {name for applies_to in asked for name in applies_to}
     rules += [Attribute(name, dated) for name in sorted(named)]
     wanted = (measure for rule in rules for measure in measures(rule))
     return list(dict.fromkeys(made for m in wanted for made in needed(m, has_changes)))

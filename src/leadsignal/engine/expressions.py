@@ -139,12 +139,13 @@ class Expressions:
         lapsed = f"COALESCE({column}.b <= t, FALSE)"
         return known, column, lapsed
 
-    def _applies(self, process: Process) -> str:
-        d = self.grid.dialect
+    def applies(self, applies_to: Mapping[str, tuple[str, ...]]) -> str:
+        """SQL: whether the attributes at ``t`` are what ``applies_to`` asks for."""
+        d, dated = self.grid.dialect, "account_changes" in self.sources
         tests = [
-            f"COALESCE({d.quoted(f'own_{attribute}')}"
+            f"COALESCE({self._attribute(Attribute(name, dated))}"
             f" IN ({', '.join(map(d.literal, values))}), FALSE)"
-            for attribute, values in sorted(process.applies_to.items())
+            for name, values in sorted(applies_to.items())
         ]
         return " AND ".join(tests) or "TRUE"
 
@@ -156,7 +157,7 @@ class Expressions:
     def _state(self, process: Process) -> str:
         known, column, lapsed = self._episode(process)
         return (
-            f"CASE WHEN NOT ({self._applies(process)}) THEN 'not applicable'"
+            f"CASE WHEN NOT ({self.applies(process.applies_to)}) THEN 'not applicable'"
             f" WHEN NOT COALESCE({known}, FALSE) THEN 'unknown'"
             f" WHEN {column} IS NOT NULL AND NOT {lapsed} THEN 'adopted'"
             f" WHEN {column} IS NOT NULL THEN 'lapsed'"
@@ -166,8 +167,9 @@ class Expressions:
     def _days_in_state(self, process: Process) -> str:
         known, column, lapsed = self._episode(process)
         overdue = f"t - started - {process.adopt_by}" if process.adopt_by is not None else "NULL"
+        meant = self.applies(process.applies_to)
         return (
-            f"CASE WHEN NOT ({self._applies(process)} AND COALESCE({known}, FALSE)) THEN NULL"
+            f"CASE WHEN NOT ({meant} AND COALESCE({known}, FALSE)) THEN NULL"
             f" WHEN {column} IS NOT NULL AND NOT {lapsed} THEN t - {column}.a"
             f" WHEN {column} IS NOT NULL THEN t - {column}.b"
             f" WHEN {self._overdue(process)} THEN {overdue} ELSE t - started END"

@@ -52,7 +52,9 @@ def _seen_on(
         if measure.day != day:
             continue
         if isinstance(measure, Latest):
-            value, part = d.pair(number, d.quoted(measure.column)), ".b"
+            value, part = d.quoted(measure.column), ".b" * (1 + len(measure.among))
+            for order in (*map(d.quoted, reversed(measure.among)), number):
+                value = d.pair(order, value)
             when = f"{condition(measure.where, d)} AND {d.quoted(measure.column)} IS NOT NULL"
         elif isinstance(measure, DaysSinceBest):
             # The day is kept beside the value that it is the day of.

@@ -13,7 +13,6 @@ from dataclasses import replace
 from leadsignal.engine.expressions import Expressions
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.indicators.declare import (
-    Attribute,
     DaysSince,
     DaysSinceBest,
     Latest,
@@ -51,7 +50,7 @@ def metric_spine_steps(source: Source, grid: Grid, analysis: SuccessAnalysis) ->
 
 
 def named_metric_step(
-    grid: Grid, analysis: SuccessAnalysis, dated: bool, write: Expressions, joined: Sequence[str]
+    grid: Grid, analysis: SuccessAnalysis, write: Expressions, joined: Sequence[str]
 ) -> Step:
     """Make the metric that each account's bullseye names at each snapshot, NULL where none."""
     d = grid.dialect
@@ -62,13 +61,8 @@ def named_metric_step(
     everybody = analysis.bullseye.success_metric
     cases = []
     for segment in analysis.segments:
-        tests = [
-            f"COALESCE({write.rule(Attribute(name, dated))} IN"
-            f" ({', '.join(map(d.literal, values))}), FALSE)"
-            for name, values in sorted(segment.applies_to.items())
-        ]
         metric = segment.bullseye.success_metric or everybody
-        cases.append(f"WHEN {' AND '.join(tests)} THEN {of(metric)}")
+        cases.append(f"WHEN {write.applies(segment.applies_to)} THEN {of(metric)}")
     named = f"CASE {' '.join(cases)} ELSE {of(everybody)} END" if cases else of(everybody)
     joins = " ".join(f"LEFT JOIN {table} USING (account_no, t)" for table in joined)
     return Step(

@@ -54,12 +54,16 @@ class Running:
 
 @dataclass(frozen=True)
 class Latest:
-    """``column`` of the row with the latest ``day`` before t; of several on one day the largest."""
+    """``column`` of the row with the latest ``day`` before t; of several on one day the largest.
+
+    With ``among`` it is that of the row in which these columns are largest, the first first.
+    """
 
     table: str
     day: str
     column: str
     where: Where = ()
+    among: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

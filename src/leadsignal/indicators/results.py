@@ -14,7 +14,7 @@ from leadsignal.indicators.declare import (
     Trailing,
     Where,
 )
-from leadsignal.targets import OWN
+from leadsignal.targets import BEST, OWN
 
 FAMILY = "results"
 ABOUT = {
@@ -40,7 +40,7 @@ def declare(given: Given) -> list[Indicator]:
             "leading",
             "metric",
             "the latest result",
-            Latest("results", "measured_on", "value", where),
+            Latest("results", "measured_on", "value", where, BEST),
         ),
         Indicator(
             "result_days_since",
@@ -129,7 +129,7 @@ def _against_target(where: Where) -> list[Indicator]:
             "leading",
             "share of target",
             "distance of the latest result to its target; positive is good",
-            Latest("results", "measured_on", "gap", where),
+            Latest("results", "measured_on", "gap", where, BEST),
             helps=1,
         ),
         Indicator(

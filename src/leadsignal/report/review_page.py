@@ -195,9 +195,12 @@ def _against(standing: Standing) -> Html:
         return join(["no target, ", day(standing.latest_on)])
     word, kind = ("target met", "good") if standing.met else ("target missed", "bad")
     wanted = "at least" if standing.higher_is_better else "at most"
+    on = standing.met_on or standing.latest_on
+    without = [] if on == standing.latest_on else [
+        "; no target, ", day(standing.latest_on)]  # fmt: skip
     return join([
-        tag("span", word, class_=kind), f": {wanted} {number(standing.target)}, ",
-        day(standing.latest_on),
+        tag("span", word, class_=kind), f": {wanted} {number(standing.target)}, ", day(on),
+        *without,
     ])  # fmt: skip
 
 

@@ -90,8 +90,9 @@ class Risk:
 class Standing:
     """Results so far: of ``metric``, the first, best and latest, and how they stand to the target.
 
-    ``met`` is whether the latest reaches its target (None without a target), ``met_share`` the
-    share of the last 365 days' that did; ``not_shown`` counts results never shown to the customer.
+    ``met`` is whether the latest that has a ``target`` reaches it, and ``met_on`` its day (None
+    where none has one), ``met_share`` the share of the last 365 days' that did; ``not_shown``
+    counts results never shown to the customer.
     """
 
     metric: str
@@ -109,6 +110,7 @@ class Standing:
     days_since_best: int
     not_shown: int
     shown_on: date | None
+    met_on: date | None = None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -235,6 +237,8 @@ def _lines(made: Review) -> Iterator[str]:
                                                 else "")  # fmt: skip
     if standing:
         target = "" if standing.target is None else f", target {standing.target:g}"
+        if standing.met_on not in (None, standing.latest_on):
+            target += f" {'met' if standing.met else 'missed'} on {standing.met_on}"
         yield f"  {standing.metric}: {standing.latest:g} on {standing.latest_on}{target}"
     for process in made.processes:
         since = f" since {process.since}" if process.since else ""

@@ -224,7 +224,9 @@ def _standing(results: pd.DataFrame, as_of: date) -> Standing | None:
     # Of equally good results the latest: it shows that the value still holds.
     best = plain_row(results[(sign * results["value"]) == (sign * results["value"]).max()].iloc[-1])
     year = results[results["measured_on"] >= pd.Timestamp(as_of) - pd.Timedelta(days=365)]
-    told = year["met"].dropna()
+    told, judged = year["met"].dropna(), results[results["met"].notna()]
+    # A result without a target says nothing of the target: the one before it stands.
+    held: dict[str, Any] = plain_row(judged.iloc[-1].to_dict()) if len(judged) else {}
     shown = results["shown_on"].dropna()
     return Standing(
         latest["metric"] or "result",
@@ -235,13 +237,14 @@ def _standing(results: pd.DataFrame, as_of: date) -> Standing | None:
         best["measured_on"],
         latest["value"],
         latest["measured_on"],
-        latest["target"],
+        held.get("target"),
         bool(latest["higher_is_better"]),
-        latest["met"],
+        held.get("met"),
         float(told.astype(float).mean()) if len(told) else None,
         (as_of - best["measured_on"]).days,
         int(results["shown_on"].isna().sum()),
         shown.max().date() if len(shown) else None,
+        held.get("measured_on"),
     )
 
 

@@ -18,7 +18,7 @@ from leadsignal.files.notebook import figure, shown
 from leadsignal.files.records import json_rows
 from leadsignal.known_ends import known_ends
 from leadsignal.settings.toml_files import one_of
-from leadsignal.success import SuccessAnalysis
+from leadsignal.success import SuccessAnalysis, applies_to_rows
 from leadsignal.survival import aalen_johansen
 from leadsignal.survival.curves import Curves
 from leadsignal.survival.pictures import COLOURS, GREY, STYLES
@@ -302,8 +302,9 @@ def _value_on(curves: Curves, group: str, code: int, name: str, on: int) -> dict
 
 
 def _first_adoptions(today: Today) -> tuple[pd.DataFrame, int]:
-    """Return one row an account and process it applies to, and how many accounts are left out.
+    """Return one row an account and process, and how many accounts are left out.
 
+    Processes are those that apply to the account on as_of, by its attributes then.
     ``days`` from the start to the first adoption (NaN: none so far), ``seen`` days under
     observation, up to the day the end was known, ``ended``, ``adopt_by``, and the account's own
     columns.
@@ -332,17 +333,14 @@ def _first_adoptions(today: Today) -> tuple[pd.DataFrame, int]:
     if not len(accounts):
         raise ModelError("no account is seen from its start", "Give a longer history")
     first = today.episodes.groupby(["account_id", "process"])["adopted_on"].min()
-    parts = [_of_process(accounts, process, first) for process in analysis.processes]
+    parts = []
+    for process in analysis.processes:
+        applies = applies_to_rows(process.applies_to, today.attributes.loc[accounts["account_id"]])
+        parts.append(_of_process(accounts[applies], process, first))
     return pd.concat(parts, ignore_index=True), int(early.sum())
 
 
-def _of_process(accounts: pd.DataFrame, process: Process, first: pd.Series[Any]) -> pd.DataFrame:
-    import pandas as pd
-
-    applies = pd.Series(True, index=accounts.index)
-    for attribute, values in process.applies_to.items():
-        applies &= accounts[attribute].isin(list(values))
-    mine = accounts[applies]
+def _of_process(mine: pd.DataFrame, process: Process, first: pd.Series[Any]) -> pd.DataFrame:
     of_process = first[first.index.get_level_values("process") == process.name]
     adopted = mine["account_id"].map(of_process.droplevel("process")).astype("datetime64[us]")
     days = (adopted - mine["started_on"]).dt.days.astype(float)

@@ -21,7 +21,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.known_ends import known_ends
 from leadsignal.sources.parts import literal
-from leadsignal.success import SuccessAnalysis
+from leadsignal.success import SuccessAnalysis, applies_to_rows
 from leadsignal.today import Today
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def milestone_calendar(
     held = Today.of(tables, analysis, today)
     now = held.snapshot.frame
     now = now[~now["notice_given"]].reset_index(drop=True)
-    episodes, accounts = held.episodes, held.accounts
+    episodes, accounts = held.episodes, held.attributes.reset_index()
     frames = [_due_soon(tables, process, now, accounts, episodes, reach) for process in due]
     frame = pd.concat(frames, ignore_index=True)
     frame = frame.sort_values(["due_on", "account_id", "process"], ignore_index=True)
@@ -439,14 +439,13 @@ class _Past:
 def _past(
     tables: Tables, process: Process, accounts: pd.DataFrame, episodes: pd.DataFrame
 ) -> _Past:
-    """Return the accounts the process applies to, seen from the start until past the milestone."""
+    """Return the accounts it applies to on as_of, seen from the start until past the milestone."""
     begun = [tables.coverage[name].complete_from for name in ("accounts", "behaviors")]
     since = max((day.toordinal() for day in begun if day is not None), default=0)
     started = _ordinals(accounts["started_on"])
     due = started + (process.adopt_by or 0)
     known = (started >= since) & (due < tables.as_of_date.toordinal())
-    for attribute, values in process.applies_to.items():
-        known &= accounts[attribute].isin(list(values)).to_numpy()
+    known &= applies_to_rows(process.applies_to, accounts)
     mine = episodes[episodes["process"] == process.name]
     first = mine.groupby("account_id")["adopted_on"].min().reindex(accounts["account_id"])
     place = np.flatnonzero(known).astype(np.int64)

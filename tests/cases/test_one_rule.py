@@ -1,0 +1,141 @@
+"""One rule in one place: the parts of the library that answer one question give one answer."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import leadsignal as ls
+from leadsignal.cohorts.from_tables import dated_cohorts
+from leadsignal.project import Project, TableSource
+from leadsignal.success import Process, SuccessAnalysis
+
+START, GROWN, AS_OF = date(2023, 1, 2), date(2023, 7, 3), date(2024, 1, 1)
+CLOSE = Process("close", ("closed",), 1, 30, adopt_by=90, applies_to={"size": ("large",)})
+ANALYSIS = SuccessAnalysis((CLOSE,))
+PROJECT = Project(
+    tables={
+        "accounts": TableSource(
+            attributes=("size",), attribute_kinds={"size": "text"}, complete_from=START
+        ),
+        "behaviors": TableSource(complete_from=START),
+    }
+)
+
+
+def read(**more: Any) -> ls.Tables:
+    """Return accounts of which one grows in July and one shrinks; "grows" closes in October."""
+    frames = {
+        "accounts": pd.DataFrame(
+            {"account_id": ["grows", "shrinks", "large", "small"], "started_on": START,
+             "size": ["small", "large", "large", "small"]}
+        ),
+        "behaviors": pd.DataFrame(
+            {"account_id": ["grows", "large"], "occurred_at": [date(2023, 10, 2)] * 2,
+             "behavior": "closed"}
+        ),
+        "account_changes": pd.DataFrame(
+            {"account_id": ["grows", "shrinks"], "changed_on": GROWN, "attribute": "size",
+             "value": ["large", "small"]}
+        ),
+    } | more  # fmt: skip
+    return ls.read_tables(frames, project=PROJECT, as_of=AS_OF)
+
+
+MEANT_ON_AS_OF = {"grows", "large"}
+
+
+def test_the_panel_asks_for_a_process_of_the_attributes_of_the_day() -> None:
+    frame = ls.build_panel(read(), ANALYSIS).frame
+    meant = frame[frame["close_state"] != "not applicable"]
+    assert set(meant["account_id"]) == {"grows", "shrinks", "large"}
+    by_day = frame["snapshot_on"] > pd.Timestamp(GROWN)
+    for account, days in (("grows", by_day), ("shrinks", ~by_day)):
+        mine = frame["account_id"] == account
+        found = meant[meant["account_id"] == account]
+        assert found.index.tolist() == frame[mine & days].index.tolist()
+    assert set(meant[meant["snapshot_on"] == pd.Timestamp(AS_OF)]["account_id"]) == MEANT_ON_AS_OF
+
+
+def test_tracking_and_review_agree_with_the_panel_on_as_of() -> None:
+    tables = read()
+    assert ls.adoption_table(tables, ANALYSIS).frame["accounts"].sum() == 2
+    for account in ("grows", "shrinks", "large", "small"):
+        (process,) = ls.review_account(tables, account, ANALYSIS).processes
+        assert (process.state != "not applicable") == (account in MEANT_ON_AS_OF)
+
+
+@pytest.mark.parametrize("by", ["close", "adopted"])
+def test_a_cohort_of_a_process_holds_accounts_while_it_is_meant_for_them(by: str) -> None:
+    rows = dated_cohorts(read(), by, ANALYSIS).to_frame()
+    whole, turn = (AS_OF - START).days, (GROWN - START).days
+    adopted = (date(2023, 10, 3) - START).days
+    found = rows[["account_id", "start", "stop", "cohort"]].to_numpy().tolist()
+    assert found[:2] == [["grows", turn, adopted, "not adopted"],
+                         ["grows", adopted, adopted + 30, "adopted"]]  # fmt: skip
+    shrinks = [row for row in found if row[0] == "shrinks"]
+    assert shrinks == [["shrinks", 0, turn, "not adopted"]]
+    assert {row[0] for row in found} == {"grows", "shrinks", "large"}
+    assert max(row[2] for row in found) == whole
+    # Read some days earlier, it is still asked of nobody that it was not meant for.
+    later = dated_cohorts(read(), by, ANALYSIS, lag=28).to_frame()
+    assert later[later["account_id"] == "grows"]["start"].min() == turn + 28
+    assert "small" not in set(later["account_id"])
+
+
+RESULTS = {"account_id": "large", "measured_on": date(2023, 6, 1)}
+
+
+def results(*rows: dict[str, Any]) -> ls.Tables:
+    return read(results=pd.DataFrame([RESULTS | row for row in rows]))
+
+
+@pytest.mark.parametrize(
+    ("higher", "values", "target", "best"),
+    [(False, (4, 9), 5, 4), (True, (4, 9), 5, 9), (False, (-3, 2), None, -3),
+     (False, (2, 7), 0, 2)],
+)  # fmt: skip
+def test_value_and_distance_of_a_day_are_those_of_its_best_result(
+    higher: bool, values: tuple[float, float], target: float | None, best: float
+) -> None:
+    rows = [{"value": v, "target": target, "higher_is_better": higher} for v in values]
+    for tables in (results(*rows), results(*rows[::-1])):
+        now = ls.build_panel(tables, ANALYSIS).current().set_index("account_id").loc["large"]
+        assert now["result_value"] == best
+        standing = ls.review_account(tables, "large", ANALYSIS).standing
+        assert standing is not None
+        assert standing.latest == best
+        if target:
+            beyond = (best - target if higher else target - best) / target
+            assert now["result_gap"] == pytest.approx(beyond)
+
+
+def test_of_results_with_targets_of_their_own_the_one_that_goes_farthest_counts() -> None:
+    tables = results(
+        {"value": 20.0, "target": 30.0}, {"value": 12.0, "target": 10.0},
+        {"value": 99.0, "target": None},
+    )  # fmt: skip
+    now = ls.build_panel(tables, ANALYSIS).current().set_index("account_id").loc["large"]
+    assert (now["result_value"], now["result_gap"]) == (12.0, pytest.approx(0.2))
+    standing = ls.review_account(tables, "large", ANALYSIS).standing
+    assert standing is not None
+    assert (standing.latest, standing.met) == (12.0, True)
+
+
+def test_a_latest_result_without_a_target_leaves_the_answer_of_the_one_before() -> None:
+    for value, met in ((12.0, True), (8.0, False)):
+        tables = results(
+            {"value": value, "target": 10.0},
+            {"value": 1.0, "target": None, "measured_on": date(2023, 8, 1)},
+        )
+        review = ls.review_account(tables, "large", ANALYSIS)
+        standing = review.standing
+        assert standing is not None
+        assert (standing.latest, standing.target, standing.met) == (1.0, 10.0, met)
+        assert standing.met_on == RESULTS["measured_on"]
+        assert f"target 10 {'met' if met else 'missed'} on 2023-06-01" in repr(review)
+        now = ls.build_panel(tables, ANALYSIS).current().set_index("account_id").loc["large"]
+        assert bool(now["result_gap"] >= 0) is met
