@@ -240,9 +240,8 @@ def test_on_random_tables_all_agree_with_the_reference_on_as_of() -> None:
 
 
 def test_on_random_tables_cohorts_say_on_every_day_what_the_reference_says() -> None:
-    """Of tables without recorded_at: cohorts date a result by its day."""
     seen: dict[int, int] = {0: 0, 1: 0, 2: 0}
-    for case, tables, slow in _cases(range(110), late=False):
+    for case, tables, slow in _cases(range(40)):
         changes = status_changes(tables, case.analysis, days=90)
         by_account = dict(iter(changes.groupby("account_id")))
         for account in slow.accounts[:4]:

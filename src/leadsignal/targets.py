@@ -266,13 +266,15 @@ def status_changes(
     """Return when each account's status changes: account_id, on, state.
 
     State 2 where the latest result of the last ``days`` days meets its target, 1 where it does
-    not, 0 where there is none; results are those of the metric that was the account's own. A
-    change ``on`` a day holds from the next midnight on.
+    not, 0 where there is none; results are those of the metric that was the account's own, from
+    the day on which they were recorded. A change ``on`` a day holds from the next midnight on.
     """
     import pandas as pd
 
     rows = _judged(tables)
     rows = rows[rows["met"].notna()].assign(day=lambda f: pd.to_datetime(f["measured_on"]))
+    known = pd.to_datetime(rows["known_on"]).dt.normalize()
+    rows["known"] = known.where(known > rows["day"], rows["day"])
     spells = own_metrics(tables, analysis)
     spells["begin"] = spells["since"] - pd.Timedelta(days=1)
     first = ~spells.duplicated("account_id")
@@ -281,10 +283,10 @@ def status_changes(
     spells["until"] = spells.groupby("account_id")["begin"].shift(-1).fillna(pd.Timestamp.max)
     held = rows.merge(spells, on=["account_id", "metric"])
     held["end"] = held["day"] + pd.Timedelta(days=days)
-    held = held[(held["day"] < held["until"]) & (held["end"] > held["begin"])]
-    held["on"] = held["day"].where(held["day"] > held["begin"], held["begin"])
+    held["on"] = held["known"].where(held["known"] > held["begin"], held["begin"])
+    held = held[(held["known"] < held["until"]) & (held["end"] > held["on"])]
     # In the order of days, the best of each last: of what stood when the metric changed the newest.
-    held = held.drop_duplicates(["account_id", "on"], keep="last")
+    held = newest_known(held, ["account_id", "begin"])
     held["state"] = 1 + held["met"].astype(bool).astype(int)
     following = held.groupby(["account_id", "begin"])["on"].shift(-1).fillna(pd.Timestamp.max)
     lapses = (following > held["end"]) & (held["end"] < held["until"])
@@ -294,6 +296,17 @@ def status_changes(
     both = pd.concat([none, held[["account_id", "on", "state"]]], ignore_index=True)
     both = both.drop_duplicates(["account_id", "on"], keep="last")
     return both.sort_values(["account_id", "on"], ignore_index=True)
+
+
+def newest_known(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return the rows that count from ``on`` on: the newest of what is known by then.
+
+    Rows come with the oldest first. One that becomes known after a newer one never counts.
+    """
+    frame = frame.assign(place=range(len(frame))).sort_values([*by, "on", "place"])
+    frame = frame.drop_duplicates([*by, "on"], keep="last")
+    newest = frame["place"] == frame.groupby(by)["place"].cummax()
+    return frame[newest].reset_index(drop=True)
 
 
 def _query(tables: Tables, sql: str) -> pd.DataFrame:

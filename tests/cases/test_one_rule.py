@@ -11,7 +11,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cohorts.from_tables import dated_cohorts
 from leadsignal.project import Project, TableSource
-from leadsignal.success import Process, SuccessAnalysis
+from leadsignal.success import Process, SuccessAnalysis, Tracking
 
 START, GROWN, AS_OF = date(2023, 1, 2), date(2023, 7, 3), date(2024, 1, 1)
 CLOSE = Process("close", ("closed",), 1, 30, adopt_by=90, applies_to={"size": ("large",)})
@@ -139,3 +139,120 @@ def test_a_latest_result_without_a_target_leaves_the_answer_of_the_one_before() 
         assert f"target 10 {'met' if met else 'missed'} on 2023-06-01" in repr(review)
         now = ls.build_panel(tables, ANALYSIS).current().set_index("account_id").loc["large"]
         assert bool(now["result_gap"] >= 0) is met
+
+
+def plain(size: str, *names: str, **more: Any) -> tuple[ls.Tables, SuccessAnalysis]:
+    """Return accounts with an attribute of this name, and processes, closed in October."""
+    accounts = pd.DataFrame(
+        {"account_id": ["grows", "shrinks", "large", "small"], "started_on": START,
+         size: ["a", "b", "b", "b"]}
+    )  # fmt: skip
+    source = TableSource(attributes=(size,), attribute_kinds={size: "text"}, complete_from=START)
+    behaviors = pd.DataFrame(
+        {"account_id": ["large"], "occurred_at": [date(2023, 10, 2)], "behavior": "closed"}
+    )
+    frames = {"accounts": accounts, "behaviors": behaviors} | more
+    tables = {name: TableSource(complete_from=START) for name in frames} | {"accounts": source}
+    read = ls.read_tables(frames, project=Project(tables=tables), as_of=AS_OF)
+    return read, SuccessAnalysis(tuple(Process(name, ("closed",), 1, 30) for name in names))
+
+
+@pytest.mark.parametrize("name", ["planned", "adopted", "rescued"])
+def test_a_process_named_like_a_ready_comparison_hides_none_and_is_not_hidden(name: str) -> None:
+    extra = {
+        "plans": pd.DataFrame(
+            {"account_id": ["small"], "agreed_on": [date(2023, 3, 1)], "objective": "grow"}
+        ),
+        "flags": pd.DataFrame(
+            {"account_id": ["small", "grows"], "flagged_on": [date(2023, 3, 1)] * 2,
+             "cleared_on": [date(2023, 4, 1), None]}
+        ),
+    }  # fmt: skip
+    tables, analysis = plain("size", name, "other", **extra)
+    assert {name, f"process:{name}", "other"} <= set(ls.comparison_names(tables, analysis))
+    mine = dated_cohorts(tables, f"process:{name}", analysis).to_frame()
+    assert set(mine[mine["cohort"] == "adopted"]["account_id"]) == {"large"}
+    ready = dated_cohorts(tables, name, SuccessAnalysis(analysis.processes[1:])).to_frame()
+    pd.testing.assert_frame_equal(dated_cohorts(tables, name, analysis).to_frame(), ready)
+    # A name that nothing else has may be written either way.
+    for by in ("other", "process:other"):
+        assert set(dated_cohorts(tables, by, analysis).to_frame()["cohort"]) == {
+            "adopted", "not adopted",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["planned", "rescued", "measured"])
+def test_a_process_keeps_its_name_where_no_table_has_the_comparison(name: str) -> None:
+    tables, analysis = plain("size", name)
+    assert name in ls.comparison_names(tables, analysis)
+    cohorts = dated_cohorts(tables, name, analysis).to_frame()
+    assert set(cohorts[cohorts["cohort"] == "adopted"]["account_id"]) == {"large"}
+
+
+def test_an_attribute_named_like_a_comparison_or_a_process_is_not_hidden() -> None:
+    tables, analysis = plain("adopted", "close")
+    assert {"adopted", "attribute:adopted", "close"} <= set(ls.comparison_names(tables, analysis))
+    assert dated_cohorts(tables, "attribute:adopted", analysis).levels == ("b", "a")
+    assert dated_cohorts(tables, "adopted", analysis).levels == ("not adopted", "adopted")
+    tables, analysis = plain("close", "close")
+    assert dated_cohorts(tables, "close", analysis).levels == ("b", "a")
+    assert dated_cohorts(tables, "process:close", analysis).levels == ("not adopted", "adopted")
+
+
+# An event counts from the day on which it was recorded --------------------------------------------
+
+DAY, RECORDED = date(2023, 3, 1), "2023-05-01 12:00:00"
+LATE = {
+    "measured": ("results", {"measured_on": DAY, "value": 1.0}),
+    "shown": ("results", {"measured_on": DAY, "value": 1.0, "shown_on": DAY}),
+    "results": ("results", {"measured_on": DAY, "value": 1.0, "target": 2.0}),
+    "complained": ("tickets", {"opened_at": DAY}),
+    "contract": ("contract_changes", {"changed_at": DAY, "kind": "expansion", "arr_delta": 5}),
+    "planned": ("plans", {"agreed_on": DAY, "objective": "grow"}),
+    "satisfied": ("surveys", {"answered_on": DAY, "score": 3.0}),
+    "customer_commitments": (
+        "commitments",
+        {"agreed_on": DAY, "due_on": DAY, "completed_on": DAY, "action": "do", "owner": "customer"},
+    ),
+    "size": ("account_changes", {"changed_on": DAY, "attribute": "size", "value": "c"}),
+    "behavior:met": ("behaviors", {"occurred_at": DAY, "behavior": "met"}),
+    "diary": ("behaviors", {"occurred_at": DAY, "behavior": "met"}),
+    "sponsor_seen": ("behaviors", {"occurred_at": DAY, "behavior": "met"}),
+}
+
+
+@pytest.mark.parametrize("by", LATE)
+@pytest.mark.parametrize("late", [False, True])
+def test_an_event_counts_from_the_day_on_which_it_was_recorded(by: str, late: bool) -> None:
+    table, row = LATE[by]
+    known = RECORDED if late else "2023-03-01 12:00:00"
+    event = pd.DataFrame([{"account_id": "large", **row, "recorded_at": known}])
+    tables, _ = plain("size", **{table: event})
+    analysis = SuccessAnalysis((), tracking=Tracking(sponsor=("met",), diary=("met",)))
+    rows = dated_cohorts(tables, by, analysis).to_frame()
+    mine = rows[rows["account_id"] == "large"]
+    on = (date(2023, 5, 1) if late else DAY) - START
+    # What fell due in a commitment is known on the day after.
+    next_day = by == "customer_commitments"
+    assert mine["start"].tolist()[:2] == [0, on.days + next_day]
+
+
+@pytest.mark.parametrize("by", ["results", "satisfied", "contract"])
+def test_what_is_recorded_after_a_newer_one_changes_nothing(by: str) -> None:
+    table, row = LATE[by]
+    day = next(name for name in row if name.endswith(("_on", "_at")))
+    worse = {"results": {"value": 9.0}, "satisfied": {"score": 9.0},
+             "contract": {"kind": "reduction"}}[by]  # fmt: skip
+    event = pd.DataFrame([
+        {"account_id": "large", **row, "recorded_at": RECORDED},
+        {"account_id": "large", **row, **worse, day: date(2023, 4, 3),
+         "recorded_at": "2023-04-03 12:00:00"},
+        {"account_id": "small", **row, "recorded_at": "2023-03-01 12:00:00"},
+    ])  # fmt: skip
+    tables, _ = plain("size", **{table: event})
+    rows = dated_cohorts(tables, by, SuccessAnalysis(())).to_frame()
+    mine = rows[rows["account_id"] == "large"]
+    lasts = {"results": 90, "satisfied": 365}
+    turns = [(date(2023, 4, 3) - START).days]
+    turns += [turns[0] + lasts[by]] if by == "results" else []
+    assert mine["start"].tolist() == [0, *turns]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.ready import Changes, changes_from_frame, changes_of, ready_comparisons
 from leadsignal.engine.without_rows import HALF_A_DAY
-from leadsignal.errors import ModelError, OptionError
+from leadsignal.errors import ModelError
 from leadsignal.known_ends import known_ends
 from leadsignal.success import SuccessAnalysis
 from leadsignal.survival.inputs import Bools, Floats, Ints
@@ -61,7 +61,7 @@ def dated_cohorts(
     name = by if isinstance(by, str) else "event"
     changes = changes_of(held, by) if isinstance(by, str) else changes_from_frame(tables, by)
     changes = changes.later(lag)
-    zero = _flags(tables) if name == "rescued" else None
+    zero = _flags(tables) if name == "rescued" and "flags" in tables.names else None
     return _dated(held, name, changes, zero, dated_covariates)
 
 
@@ -79,12 +79,13 @@ def _dated(
         )
     position, day = _placed(accounts, changes.frame)
     kept = position >= 0
+    own = name.removeprefix("attribute:")
     since = "the flag" if zero is not None else "the start"
     cohorts = DatedCohorts.from_changes(
         name, changes.levels, accounts.ids, accounts.stop, accounts.cause,
         (position[kept], day[kept], changes.frame["state"].to_numpy()[kept]),
         entry=accounts.entry, cluster=accounts.cluster,
-        covariates={k: v for k, v in accounts.covariates.items() if k != name},
+        covariates={k: v for k, v in accounts.covariates.items() if k != own},
         since=since, landmark=changes.landmark,
         notes=(*([changes.meaning] if changes.meaning else []), *notes),
     )  # fmt: skip
@@ -140,12 +141,10 @@ def _days(column: Any) -> Floats:
 
 def _flags(tables: Tables) -> pd.DataFrame:
     """Return the first flag of each account: time zero of a rescue."""
-    if "flags" not in tables.names:
-        raise OptionError("rescued needs the table flags", "Add it, or compare by something else")
     frame: pd.DataFrame = (
         tables.connection.cursor()
         .execute(
-            'SELECT account_id, CAST(min(flagged_on) AS DATE) AS "on"'
+            'SELECT account_id, CAST(min(greatest(flagged_on, known_on)) AS DATE) AS "on"'
             f" FROM ({tables.sql('flags')}) AS t GROUP BY account_id"
         )
         .df()

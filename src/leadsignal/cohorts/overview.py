@@ -41,9 +41,11 @@ def compare_cohorts(
     """Compare cohorts of accounts, the naive way beside corrected ones.
 
     ``by`` is a ready comparison (``comparison_names`` lists them), a declared attribute,
-    ``"behavior:NAME"``, or a frame of account_id, on and, if there are several, state. ``methods``
-    are among naive, time_dependent, landmark and target_trial. ``adjust`` names attributes or
-    columns of the start; what came later only if also named in ``mediators``. ``landmark``
+    ``"behavior:NAME"``, ``"process:NAME"`` or ``"attribute:NAME"`` where one of these has the name
+    of another comparison, or a frame of account_id, on and, if there are several, state.
+    ``methods`` are among naive, time_dependent, landmark and target_trial. ``adjust`` names
+    attributes or columns of the start; what came later only if also named in ``mediators``.
+    ``landmark``
     (default: 90d, for plans 30d, for results 180d, for contract changes 365d, for a process its
     milestone) and ``horizon`` are durations. ``today`` holds what is made already. Raises
     OptionError for names that are not there and ModelError where there is only one cohort.
@@ -175,7 +177,7 @@ def compare_all(
     made, left_out = [], []
     for name in comparison_names(tables, analysis):
         try:
-            others = [column for column in adjust if column != name]
+            others = [column for column in adjust if column != name.removeprefix("attribute:")]
             made.append(
                 compare_cohorts(tables, name, analysis, methods=methods, adjust=others,
                                 landmark=landmark, horizon=horizon, today=shared)
@@ -244,7 +246,7 @@ def process_effect(
         raise OptionError(f"{process!r} is not a process", f"Choose from {', '.join(names)}")
     days = 0 if lag is None else days_in(lag)
     try:
-        cohorts = dated_cohorts(tables, process, analysis, lag=days, today=today)
+        cohorts = dated_cohorts(tables, f"process:{process}", analysis, lag=days, today=today)
         comparison = compare_dated(cohorts, methods=("time_dependent",), adjust=adjust)
     except ModelError:
         return None

@@ -18,7 +18,7 @@ from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.schema import ACCOUNT, Column, Table
 from leadsignal.sources.parts import quoted
 from leadsignal.success import Process, SuccessAnalysis, applies
-from leadsignal.targets import attributes_over_time, status_changes
+from leadsignal.targets import EVER, attributes_over_time, newest_known, status_changes
 from leadsignal.today import Today
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def ready_comparisons(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Ma
         made["complained"] = partial(_first, "tickets", "opened_at", "no ticket", "complained")
     if "contract_changes" in tables.names:
         made["contract"] = _contract
-    made |= _from_analysis(tables, analysis)
+    made |= _tracked(tables, analysis)
     if "plans" in tables.names:
         made["planned"] = partial(_first, "plans", "agreed_on", "no plan", "planned", landmark=30)
     if "commitments" in tables.names and "completed_on" in tables.columns("commitments"):
@@ -97,19 +97,26 @@ def ready_comparisons(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Ma
         made["satisfied"] = _satisfied
     if "flags" in tables.names:
         made["rescued"] = partial(_first, "flags", "cleared_on", "flagged", "rescued")
-    for name in tables.attributes:
-        made.setdefault(name, partial(_attribute, name))
-    return made
+    made |= {_free(a, "attribute", made): partial(_attribute, a) for a in tables.attributes}
+    processes = analysis.processes if "adopted" in made else ()
+    adopted = {_free(p.name, "process", made): partial(_adopted, p.name) for p in processes}
+    listed = [
+        {name: maker} | (adopted if name == "adopted" else {}) for name, maker in made.items()
+    ]
+    return {name: maker for part in listed for name, maker in part.items()}
 
 
-def _from_analysis(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
+def _free(name: str, kind: str, taken: Mapping[str, Maker]) -> str:
+    """Return the name, with its kind before it where a comparison has that name already."""
+    return f"{kind}:{name}" if name in taken else name
+
+
+def _tracked(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
     made: dict[str, Maker] = {}
     if "behaviors" not in tables.names:
         return made
     if analysis.processes:
         made["adopted"] = partial(_adopted, None)
-    for process in analysis.processes:
-        made[process.name] = partial(_adopted, process.name)
     tracking = analysis.tracking
     for name, behaviors, without in (
         ("sponsor_seen", tracking.sponsor, "sponsor not seen"),
@@ -128,11 +135,17 @@ def _from_analysis(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker
 def changes_of(today: Today, by: str) -> Changes:
     """Return the dated changes of a comparison; raises OptionError with the names there are.
 
-    ``behavior:NAME`` is the first event of any behaviour.
+    ``behavior:NAME`` is the first event of any behaviour; ``process:NAME`` and ``attribute:NAME``
+    say which is meant where a process or an attribute has the name of another comparison.
     """
     tables, made = today.tables, ready_comparisons(today.tables, today.analysis)
     if by in made:
         return made[by](today)
+    kind, _, of = by.partition(":")
+    if kind == "process" and "adopted" in made and of in [p.name for p in today.analysis.processes]:
+        return _adopted(of, today)
+    if kind == "attribute" and of in tables.attributes:
+        return _attribute(of, today)
     if by.startswith("behavior:") and "behaviors" in tables.names:
         name = by.removeprefix("behavior:")
         return _first(
@@ -199,15 +212,22 @@ def _query(tables: Tables, sql: str) -> pd.DataFrame:
     return frame
 
 
+def _known(day: str) -> str:
+    """SQL: the day from which an event counts, the day it was recorded where that is later."""
+    return f"greatest(CAST({day} AS DATE), CAST(known_on AS DATE))"
+
+
 def _first(
     table: str, day: str, without: str, within: str, today: Today,
     *, where: str = "TRUE", landmark: int = 90,
 ) -> Changes:  # fmt: skip
     tables = today.tables
+    # Of a row with versions the first that told of the event counts.
     frame = _query(
         tables,
-        f'SELECT account_id, CAST(min({day}) AS DATE) AS "on", 1 AS state'
-        f" FROM ({tables.sql(table)}) AS t WHERE {day} IS NOT NULL AND {where} GROUP BY account_id",
+        f'SELECT account_id, CAST(min({_known(day)}) AS DATE) AS "on", 1 AS state'
+        f" FROM ({tables.history(table)}) AS t WHERE {day} IS NOT NULL AND {where}"
+        " GROUP BY account_id",
     )
     return Changes((without, within), frame, table, landmark=landmark)
 
@@ -225,11 +245,13 @@ def _contract(today: Today) -> Changes:
     tables = today.tables
     frame = _query(
         tables,
-        'SELECT account_id, CAST(changed_at AS DATE) AS "on",'
+        f'SELECT account_id, CAST(changed_at AS DATE) AS day, {_known("changed_at")} AS "on",'
         " min(CASE WHEN kind = 'expansion' THEN 1 ELSE 2 END) AS state"
         f" FROM ({tables.sql('contract_changes')}) AS t"
-        " WHERE kind IN ('expansion', 'reduction') GROUP BY ALL",
+        " WHERE kind IN ('expansion', 'reduction') GROUP BY ALL"
+        " ORDER BY account_id, day, state DESC",
     )
+    frame = newest_known(frame, ["account_id"])
     return Changes(("no change", "expansion", "reduction"), frame, "contract_changes", landmark=365,
                    meaning="the latest change of the contract")  # fmt: skip
 
@@ -271,7 +293,8 @@ def _diary(behaviors: tuple[str, ...], today: Today) -> Changes:
     tables = today.tables
     frame = _query(
         tables,
-        'SELECT DISTINCT account_id, CAST(occurred_at AS DATE) AS "on", 1 AS state'
+        "SELECT DISTINCT account_id, CAST(occurred_at AS DATE) AS day,"
+        f' {_known("occurred_at")} AS "on", 1 AS state'
         f" FROM ({tables.sql('behaviors')}) AS t WHERE {_among('behavior', behaviors)}",
     )
     return Changes(
@@ -281,11 +304,12 @@ def _diary(behaviors: tuple[str, ...], today: Today) -> Changes:
 
 
 def _satisfied(today: Today) -> Changes:
-    tables = today.tables
+    tables, known = today.tables, _known("answered_on")
     frame = _query(
         tables,
-        'SELECT account_id, CAST(answered_on AS DATE) AS "on", avg(score) AS score'
-        f" FROM ({tables.sql('surveys')}) AS t GROUP BY ALL",
+        f'SELECT DISTINCT account_id, CAST(answered_on AS DATE) AS day, {known} AS "on",'
+        f" avg(score) OVER (PARTITION BY account_id, answered_on ORDER BY {known}) AS score"
+        f" FROM ({tables.sql('surveys')}) AS t",
     )
     middle = float(frame["score"].median()) if len(frame) else 0.0
     frame["state"] = 1 + (frame["score"] >= middle).astype(int)
@@ -345,14 +369,17 @@ def _turns_of(process: Process, today: Today) -> pd.DataFrame:
 
 
 def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:
-    """Return the changes with a return to state 0 where no newer one comes within ``days``."""
+    """Return the changes with a return to state 0 where no newer one comes within ``days``.
+
+    What is recorded only then, or after a newer one, changes nothing.
+    """
     import pandas as pd
 
-    frame = frame.sort_values(["account_id", "on"], ignore_index=True)
-    on = frame["on"]
-    following = on.groupby(frame["account_id"]).shift(-1)
     # An event of day d lies in the last `days` days up to midnight of d + days.
-    end = on + pd.Timedelta(days=days)
+    frame = frame.assign(end=frame["day"] + pd.Timedelta(days=days))
+    frame = frame[frame["on"] < frame["end"]].sort_values(["account_id", "day"])
+    frame = newest_known(frame, ["account_id"])
+    following, end = frame.groupby("account_id")["on"].shift(-1), frame["end"]
     lapses = following.isna() | (following > end)
     back = frame.loc[lapses, ["account_id"]].assign(on=end[lapses], state=0)
     return pd.concat([frame[["account_id", "on", "state"]], back], ignore_index=True)
@@ -363,21 +390,11 @@ def _attribute(name: str, today: Today) -> Changes:
     import pandas as pd
 
     tables = today.tables
-    number = tables.attributes.get(name) == "number"
-    cell = quoted(name)
-    frame = _query(
-        tables, f"SELECT account_id, started_on AS \"on\", {cell} AS value"
-        f" FROM ({tables.sql('accounts')}) AS t",
-    )  # fmt: skip
-    if number:
-        frame["value"] = _thirds(frame["value"])
-    if "account_changes" in tables.names and not number:
-        dated = _query(
-            tables,
-            'SELECT account_id, CAST(changed_on AS DATE) AS "on", value'
-            f" FROM ({tables.sql('account_changes')}) AS t WHERE {_among('attribute', (name,))}",
-        )
-        frame = pd.concat([frame, dated], ignore_index=True)
+    if tables.attributes[name] == "number":
+        values = _thirds(today.accounts[name])
+        frame = today.accounts[["account_id"]].assign(on=pd.Timestamp(EVER), value=values)
+    else:
+        frame = attributes_over_time(tables, [name], lambda values: values[name])
     values = frame["value"].astype("object").where(frame["value"].notna(), "not given").astype(str)
     counts = values.value_counts()
     levels = sorted(counts.index, key=lambda value: (-counts[value], value))
