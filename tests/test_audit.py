@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.proof.audit import holm
 from leadsignal.proof.matching import TENURE_WITHIN, MatchedSets, match_ends
+from leadsignal.survival.estimates import holm
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import leadsignal as ls
 from leadsignal.cohorts.from_tables import dated_cohorts
+from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.project import Project, TableSource
 from leadsignal.success import Process, SuccessAnalysis, Tracking
+from leadsignal.survival.estimates import holm
 
 START, GROWN, AS_OF = date(2023, 1, 2), date(2023, 7, 3), date(2024, 1, 1)
 CLOSE = Process("close", ("closed",), 1, 30, adopt_by=90, applies_to={"size": ("large",)})
@@ -256,3 +261,21 @@ def test_what_is_recorded_after_a_newer_one_changes_nothing(by: str) -> None:
     turns = [(date(2023, 4, 3) - START).days]
     turns += [turns[0] + lasts[by]] if by == "results" else []
     assert mine["start"].tolist() == [0, *turns]
+
+
+def test_missing_p_values_are_not_counted_among_those_corrected() -> None:
+    given = np.array([0.01, np.nan, 0.04, 0.03])
+    assert holm(given).tolist() == pytest.approx([0.03, np.nan, 0.06, 0.06], nan_ok=True)
+    files = Path(ls.__file__).parent.rglob("*.py")
+    texts = {path.name: path.read_text(encoding="utf-8") for path in files}
+    assert [name for name, text in texts.items() if "def holm(" in text] == ["estimates.py"]
+    assert not [name for name, text in texts.items() if re.search(r"\b1\.9(6\b|59)", text)]
+
+
+@pytest.mark.parametrize("account", ["=1+1", "+49 30", "@home", "'=1", "plain", "-12"])
+def test_contacts_copied_from_guarded_scores_name_the_same_accounts(
+    account: str, tmp_path: Path
+) -> None:
+    log = pd.DataFrame({"account_id": [account], "contacted_on": ["2024-01-02"]})
+    safe_frame(log).to_csv(tmp_path / "log.csv", index=False)
+    assert ls.read_contacts(tmp_path / "log.csv")["account_id"].tolist() == [account]

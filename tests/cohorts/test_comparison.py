@@ -17,9 +17,10 @@ from leadsignal.cli import main
 from leadsignal.cohorts import Comparison, DatedCohorts, Number, compare_dated, shrink
 from leadsignal.cohorts.followed import follow_from_landmark, follow_in_time
 from leadsignal.cohorts.measures import groups_of, hazard_ratio
-from leadsignal.cohorts.numbers import Influenced, e_value, holm
+from leadsignal.cohorts.numbers import Influenced, e_value
 from leadsignal.cohorts.pasted import safe_frame
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.survival.estimates import holm
 
 mpl.use("Agg")
 

@@ -13,8 +13,8 @@ from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN
 from leadsignal.cohorts.followed import follow_in_time
 from leadsignal.cohorts.measures import hazard_ratio
-from leadsignal.cohorts.numbers import holm
 from leadsignal.errors import ModelError
+from leadsignal.survival.estimates import holm
 
 if TYPE_CHECKING:
     from leadsignal.cohorts.side_by_side import Question

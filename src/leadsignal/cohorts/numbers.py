@@ -148,16 +148,3 @@ def _e_value(ratio: float) -> float:
     risk = (1 - 0.5 ** np.sqrt(ratio)) / (1 - 0.5 ** np.sqrt(1 / ratio))
     risk = max(risk, 1 / risk)
     return float(risk + np.sqrt(risk * (risk - 1)))
-
-
-def holm(p: Floats) -> Floats:
-    """Return p-values corrected for their number (Holm 1979), in the order given.
-
-    >>> holm(np.array([0.01, 0.04, 0.03])).round(3)
-    array([0.03, 0.06, 0.06])
-    """
-    order = np.argsort(p, kind="stable")
-    scaled = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(scaled, 1.0)
-    return corrected

@@ -10,7 +10,7 @@ import numpy as np
 from leadsignal.drivers.coding import Column
 from leadsignal.drivers.standard_errors import with_careful_errors
 from leadsignal.survival import CoxFit, fit_cox
-from leadsignal.survival.estimates import normal_quantile, two_sided_p
+from leadsignal.survival.estimates import holm, normal_quantile, two_sided_p
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:
@@ -30,19 +30,6 @@ def proportionality_table(fit: CoxFit, columns: Sequence[Column]) -> pd.DataFram
     frame["p (Holm)"] = holm(frame["p"].to_numpy())
     frame["changes"] = frame["p (Holm)"] < SIGNIFICANT
     return frame
-
-
-def holm(p: Floats) -> Floats:
-    """Return p-values corrected for their number, step down (Holm 1979).
-
-    >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    order = np.argsort(p, kind="stable")
-    raised = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(raised, 1.0)
-    return corrected
 
 
 def by_thirds(design: Design, changing: Sequence[str], level: float) -> pd.DataFrame:

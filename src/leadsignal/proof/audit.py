@@ -21,7 +21,7 @@ from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
 from leadsignal.proof.health import HealthAudit, audit_health
 from leadsignal.proof.matching import MatchedSets, match_ends
-from leadsignal.survival.estimates import normal_quantile, without_rounding
+from leadsignal.survival.estimates import holm, normal_quantile, without_rounding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -303,20 +303,6 @@ def _curves(
         if progress:
             progress(number + 1, len(used))
     return pd.concat(parts, ignore_index=True)
-
-
-def holm(p: Floats) -> Floats:
-    """Return p-values corrected for their number (Holm 1979); NaN stay, and do not count.
-
-    >>> holm(np.array([0.01, 0.04, 0.03]))
-    array([0.03, 0.06, 0.06])
-    """
-    corrected = np.full(len(p), np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    factor = np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * factor))
-    return corrected
 
 
 def _verdicts(

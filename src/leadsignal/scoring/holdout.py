@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.errors import Fault, InputError, OptionError
+from leadsignal.files.spreadsheets import plain_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,8 @@ def read_contacts(path: str | Path) -> pd.DataFrame:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise _refused(path, "cannot be read as CSV", "Save it as CSV in UTF-8.") from error
+    # Contacts are copied from tables of scores, in which texts are guarded against spreadsheets.
+    frame = plain_frame(frame)
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         told = "Name the columns account_id and contacted_on."

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.cohorts.numbers import holm
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.files.notebook import shown
@@ -18,6 +17,7 @@ from leadsignal.standing import TOGETHER
 from leadsignal.study.proportions import Share
 from leadsignal.study.successful import plain_rows, standing_now
 from leadsignal.success import SuccessAnalysis
+from leadsignal.survival.estimates import holm
 from leadsignal.survival.paired import auc_of
 from leadsignal.tables import Tables
 from leadsignal.today import Today

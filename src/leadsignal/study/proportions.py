@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 
-Z = 1.959963984540054
+from leadsignal.survival.estimates import wilson_limits
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,7 @@ class Share:
     @property
     def interval(self) -> tuple[float, float]:
         """Lower and upper limit; 0 and 1 of none."""
-        if not self.of:
-            return 0.0, 1.0
-        p, n, z2 = self.estimate, self.of, Z * Z
-        middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-        reach = Z * sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-        return max(0.0, middle - reach), min(1.0, middle + reach)
+        return wilson_limits(self.count, self.of)
 
     def __repr__(self) -> str:
         low, high = self.interval

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.study.proportions import Share
+from leadsignal.survival.estimates import normal_quantile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,6 +124,6 @@ def spearman(x: Any, y: Any) -> tuple[float, float, float]:
     if n < 10 or len(set(x[known])) < 2 or len(set(y[known])) < 2:
         return float("nan"), float("nan"), float("nan")
     rho = float(np.corrcoef(rankdata(x[known]), rankdata(y[known]))[0, 1])
-    reach = 1.959964 * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    reach = normal_quantile(0.95) * np.sqrt((1 + rho**2 / 2) / (n - 3))
     middle = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
     return rho, float(np.tanh(middle - reach)), float(np.tanh(middle + reach))

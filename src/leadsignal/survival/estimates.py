@@ -16,6 +16,34 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def holm(p: Floats) -> Floats:
+    """Return p-values corrected for their number (Holm 1979); NaN stay, and do not count.
+
+    >>> holm(np.array([0.01, 0.04, np.nan, 0.03])).round(3)
+    array([0.03, 0.06,  nan, 0.06])
+    """
+    corrected = np.full(len(p), np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    factor = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * factor))
+    return corrected
+
+
+def wilson_limits(count: int, of: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the interval of the share ``count / of`` (Wilson 1927); 0 and 1 where ``of`` is 0.
+
+    >>> [round(limit, 4) for limit in wilson_limits(3, 10)]
+    [0.1078, 0.6032]
+    """
+    if not of:
+        return 0.0, 1.0
+    p, z = count / of, normal_quantile(level)
+    middle = (p + z * z / (2 * of)) / (1 + z * z / of)
+    reach = z * float(np.sqrt(p * (1 - p) / of + z * z / (4 * of * of))) / (1 + z * z / of)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
 def normal_quantile(level: float) -> float:
     """Return how many standard errors a two-sided interval of ``level`` reaches."""
     return float(ndtri(0.5 + level / 2))

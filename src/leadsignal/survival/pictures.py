@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.survival.estimates import normal_quantile
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:
@@ -110,8 +111,9 @@ def coefficient_over_time(test: ProportionalityTest, name: str, ax: Axes | None 
     axes.scatter(time, residual, s=14, color=GREY, alpha=0.5, linewidths=0, label="events")
     middle, smooth, error = _running_mean(time, residual)
     axes.plot(middle, smooth, color=COLOURS[0], linewidth=2, label="coefficient, smoothed")
+    reach = normal_quantile(0.95) * error
     axes.fill_between(
-        middle, smooth - 1.96 * error, smooth + 1.96 * error, color=COLOURS[0], alpha=0.18,
+        middle, smooth - reach, smooth + reach, color=COLOURS[0], alpha=0.18,
         linewidth=0,
     )  # fmt: skip
     axes.axhline(

@@ -15,6 +15,7 @@ from leadsignal.files.records import json_rows
 from leadsignal.panel import adoption_episodes
 from leadsignal.settings.toml_files import one_of
 from leadsignal.success import SuccessAnalysis
+from leadsignal.survival.estimates import normal_quantile
 from leadsignal.survival.pictures import COLOURS, GREY
 from leadsignal.targets import own_results
 
@@ -284,7 +285,7 @@ def _curve(
     inside = inside.assign(period=(since[inside.index] // step).astype(int))
     each = inside.groupby(["period", "account_id"])["what"].mean()
     curve = each.groupby("period").agg(["size", "mean", "std"]).reset_index()
-    reach = 1.959964 * curve["std"] / np.sqrt(curve["size"])
+    reach = normal_quantile(0.95) * curve["std"] / np.sqrt(curve["size"])
     return curve.assign(accounts=curve["size"], low=curve["mean"] - reach,
                         high=curve["mean"] + reach)  # fmt: skip
 

@@ -22,6 +22,7 @@ from leadsignal.files.records import json_rows
 from leadsignal.known_ends import known_ends
 from leadsignal.sources.parts import literal
 from leadsignal.success import SuccessAnalysis, applies_to_rows
+from leadsignal.survival.estimates import wilson_limits
 from leadsignal.today import Today
 
 if TYPE_CHECKING:
@@ -389,7 +390,7 @@ def _chances(
         if len(alike) >= FEWEST:
             success = int(past.made[alike].sum())
             mine = (left == days_left) & (stage == code)
-            made[mine] = (len(alike), *_wilson(success, len(alike)))
+            made[mine] = (len(alike), success / len(alike), *wilson_limits(success, len(alike)))
     return made
 
 
@@ -453,11 +454,3 @@ def _past(
     adopted = _ordinals(first)
     adopted[(ended > 0) & (adopted > ended)] = 0
     return _Past(place, due[place], adopted[place], ended[place])
-
-
-def _wilson(made: int, of: int) -> Sequence[float]:
-    """Return a share with its 95 % interval (Wilson 1927)."""
-    z, share = 1.959964, made / of
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    reach = z / (1 + z * z / of) * float(np.sqrt(share * (1 - share) / of + (z / (2 * of)) ** 2))
-    return share, max(0.0, middle - reach), min(1.0, middle + reach)
