@@ -11,7 +11,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.errors import OptionError
-from leadsignal.tracking.milestones import _wilson
+from leadsignal.survival.estimates import wilson_limits
 
 ANALYSIS = ls.SuccessAnalysis.from_toml("""
 [tracking]
@@ -217,9 +217,9 @@ def test_chances_come_true(business: ls.Tables, business_analysis: ls.SuccessAna
 
 
 def test_wilson() -> None:
-    share, low, high = _wilson(8, 10)
-    assert (share, round(low, 3), round(high, 3)) == (0.8, 0.490, 0.943)
-    assert _wilson(0, 30)[1] == 0
+    low, high = wilson_limits(0.8, 10)
+    assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
+    assert wilson_limits(0.0, 30)[0] == 0
 
 
 # Red accounts -------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class Share:
     @property
     def interval(self) -> tuple[float, float]:
         """Lower and upper limit; 0 and 1 of none."""
-        return wilson_limits(self.count, self.of)
+        return wilson_limits(self.estimate, self.of)
 
     def __repr__(self) -> str:
         low, high = self.interval

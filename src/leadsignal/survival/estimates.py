@@ -30,18 +30,20 @@ def holm(p: Floats) -> Floats:
     return corrected
 
 
-def wilson_limits(count: int, of: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the interval of the share ``count / of`` (Wilson 1927); 0 and 1 where ``of`` is 0.
+def wilson_limits(share: float, size: float, level: float = 0.95) -> tuple[float, float]:
+    """Return the interval of a share of ``size`` (Wilson 1927); 0 and 1 of none.
 
-    >>> [round(limit, 4) for limit in wilson_limits(3, 10)]
+    >>> [round(limit, 4) for limit in wilson_limits(0.3, 10)]
     [0.1078, 0.6032]
     """
-    if not of:
+    if not size:
         return 0.0, 1.0
-    p, z = count / of, normal_quantile(level)
-    middle = (p + z * z / (2 * of)) / (1 + z * z / of)
-    reach = z * float(np.sqrt(p * (1 - p) / of + z * z / (4 * of * of))) / (1 + z * z / of)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    z = normal_quantile(level)
+    middle = (share + z**2 / (2 * size)) / (1 + z**2 / size)
+    half = np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2)) / (1 + z**2 / size)
+    # At the ends of the range a limit is the end itself, not a rest of rounding beside it.
+    low = max(0.0, float(middle - z * half)) if share > 0 else 0.0
+    return low, min(1.0, float(middle + z * half)) if share < 1 else 1.0
 
 
 def normal_quantile(level: float) -> float:

@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 
 from leadsignal.errors import ModelError
 from leadsignal.survival.censoring import Censoring
-from leadsignal.survival.estimates import ROUNDING, normal_quantile, share_limits
+from leadsignal.survival.estimates import ROUNDING, normal_quantile, share_limits, wilson_limits
 from leadsignal.survival.inputs import (
     Door,
     Floats,
@@ -295,7 +295,7 @@ def calibration(
         free = _logistic(rows, horizon, weight, case, np.column_stack((ones, z)), 0 * z)
     held = _logistic(rows, horizon, weight, case, ones, z)
     reach = normal_quantile(level)
-    groups = _bins(rows, horizon, weight, case, risks, int(groups_wanted), reach)
+    groups = _bins(rows, horizon, weight, case, risks, int(groups_wanted), level)
     return Calibration(
         float(rows.given[0]),
         (free[0], free[0] - reach * free[1], free[0] + reach * free[1]),
@@ -487,7 +487,7 @@ def _logistic(
 
 
 def _bins(
-    rows: _Rows, horizon: float, weight: Floats, case: Floats, risk: Floats, bins: int, reach: float
+    rows: _Rows, horizon: float, weight: Floats, case: Floats, risk: Floats, bins: int, level: float
 ) -> tuple[Ints, Floats, Floats, Floats, Floats]:
     """Return size, mean risk, observed share and its limits for groups of like risk."""
     edges = np.unique(np.quantile(risk, np.arange(1, bins) / bins))
@@ -504,16 +504,10 @@ def _bins(
         error = rows.std_err(moved + rows.censoring.influence(horizon, moved))
         varies = error > ROUNDING and ROUNDING < share < 1 - ROUNDING
         worth = share * (1 - share) / error**2 if varies else own.sum() ** 2 / (own @ own)
-        limits = _wilson(share, worth, reach)
+        limits = wilson_limits(share, worth, level)
         found.append((int(inside.sum()), float(own @ risk / own.sum()), share, *limits))
     columns = np.array(found, dtype=np.float64).T
     return (columns[0].astype(np.intp), columns[1], columns[2], columns[3], columns[4])
-
-
-def _wilson(share: float, size: float, reach: float) -> tuple[float, float]:
-    middle = (share + reach**2 / (2 * size)) / (1 + reach**2 / size)
-    half = np.sqrt(share * (1 - share) / size + reach**2 / (4 * size**2)) / (1 + reach**2 / size)
-    return max(0.0, float(middle - reach * half)), min(1.0, float(middle + reach * half))
 
 
 def _frame(result: object, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -390,7 +390,8 @@ def _chances(
         if len(alike) >= FEWEST:
             success = int(past.made[alike].sum())
             mine = (left == days_left) & (stage == code)
-            made[mine] = (len(alike), success / len(alike), *wilson_limits(success, len(alike)))
+            share = success / len(alike)
+            made[mine] = (len(alike), share, *wilson_limits(share, len(alike)))
     return made
 
 
