@@ -2,9 +2,10 @@
 
 A simulated business in which nothing happens by weekday except how records come: contracts start
 and end on Mondays, usage comes once a week. It is scored on eight consecutive days by one model.
-Beside the sum over all accounts stands that over the accounts that are there on all eight days:
-the difference are accounts that ended in between. Then each feed of the sample is late by 3, 7
-and 14 days.
+Beside what is expected stands what came within 180 days. That moves too: all contracts end on
+Mondays, so that 25 or 26 days of ends lie ahead, and who ends on a Monday is gone on Tuesday. So
+both stand there for all accounts and for those that are there on all eight days. Then each feed of
+the sample is late by 3, 7 and 14 days.
 
     python benchmarks/weekday.py [--seeds 5] [--estimator ensemble] [--every 29d] [--no-feeds]
 """
@@ -19,10 +20,12 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
+from leadsignal.intake.pace import Pace
+from leadsignal.monitoring.pace import feed_paces
 from leadsignal.panel import build_snapshot
 from leadsignal.schema import BY_NAME
 
-WEEKS, FIRST = 160, pd.Timestamp("2022-01-03")
+WEEKS, FIRST, HORIZON = 160, pd.Timestamp("2022-01-03"), timedelta(days=180)
 SCORED = FIRST + pd.Timedelta(weeks=WEEKS - 26)
 ANALYSIS = """[bullseye]
 objective = "Good reviews"
@@ -90,7 +93,7 @@ def fitted(tables: ls.Tables, estimator: str, every: str | None = None) -> ls.Ch
     """Return a model of what was known half a year before the end."""
     known = tables.as_of(str(SCORED.date()))
     panel = ls.build_panel(known, ls.SuccessAnalysis.from_toml(ANALYSIS), every=every)
-    return ls.ChurnModel(horizon="180d", estimator=estimator).fit(panel)
+    return ls.ChurnModel(horizon=f"{HORIZON.days}d", estimator=estimator).fit(panel)
 
 
 def eight_days(model: ls.ChurnModel, tables: ls.Tables) -> pd.DataFrame:
@@ -100,8 +103,17 @@ def eight_days(model: ls.ChurnModel, tables: ls.Tables) -> pd.DataFrame:
         day = SCORED - timedelta(days=back)
         panel = build_snapshot(tables.as_of(str(day.date())), model.analysis_)
         forecast = model.predict(panel)
-        risks[f"{day:%a %d}"] = pd.Series(forecast.risk, index=forecast.account_id)
+        risks[day] = pd.Series(forecast.risk, index=forecast.account_id)
     return pd.DataFrame(risks)
+
+
+def came(risks: pd.DataFrame, tables: ls.Tables) -> pd.Series:
+    """Return how many of the accounts scored on each day ended within the horizon."""
+    ended = tables.frame("accounts").set_index("account_id")["ended_on"]
+    within = {
+        day: (ended.reindex(risks[day].dropna().index) <= day + HORIZON).sum() for day in risks
+    }
+    return pd.Series(within)
 
 
 def spread(sums: pd.Series) -> float:
@@ -109,7 +121,7 @@ def spread(sums: pd.Series) -> float:
     return float(sums.max() / sums.min() - 1)
 
 
-def late_feeds(estimator: str) -> Iterator[tuple[str, int, float, bool]]:
+def late_feeds(estimator: str) -> Iterator[tuple[Pace, int, float, bool]]:
     """Yield each feed of the sample, how late it is, by how much the sum changes, if reported."""
     folder = ls.sample_folder()
     tables = ls.read_tables(folder)
@@ -126,7 +138,8 @@ def late_feeds(estimator: str) -> Iterator[tuple[str, int, float, bool]]:
             )
             scores = ls.score_accounts(model, late, effects={})
             told = name in [feed.table for feed in scores.feeds]
-            yield name, lag, float(scores.frame["risk"].sum() / usual - 1), told
+            pace = next(pace for pace in feed_paces(late) if pace.table == name)
+            yield pace, lag, float(scores.frame["risk"].sum() / usual - 1), told
 
 
 def main() -> None:
@@ -141,17 +154,20 @@ def main() -> None:
         for seed in range(options.seeds):
             tables = weekly_business(seed, pattern)
             risks = eight_days(fitted(tables, options.estimator, options.every), tables)
-            same = risks.dropna().sum()
-            told = "  ".join(f"{day} {value:.1f}" for day, value in risks.sum().items())
-            print(
-                f"usage {pattern}, seed {seed}: {told}; spread {spread(risks.sum()):.1%},"
-                f" of the same accounts {spread(same):.1%}",
-                flush=True,
-            )
+            print(f"usage {pattern}, seed {seed}")
+            for who, rows in (("all", risks), ("same", risks.dropna())):
+                expected, observed = rows.sum(), came(rows, tables)
+                told = "  ".join(f"{day:%a} {expected[day]:.1f}/{observed[day]}" for day in rows)
+                print(
+                    f"  {who:4}  {told}  spread {spread(expected):.1%}/{spread(observed):.1%},"
+                    f" of expected/came {spread(expected / observed):.1%}",
+                    flush=True,
+                )
     if not options.no_feeds:
-        for name, lag, change, told in late_feeds(options.estimator):
+        for pace, lag, change, told in late_feeds(options.estimator):
             said = "reported" if told else "not reported"
-            print(f"{name} {lag} days late: {change:+.1%}, {said}", flush=True)
+            silent = f"silent for {pace.silent_days} days, usual gap {pace.usual_days}"
+            print(f"{pace.table} {lag} days late: {change:+.1%}, {said} ({silent})", flush=True)
 
 
 if __name__ == "__main__":

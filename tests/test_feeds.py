@@ -11,7 +11,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.intake.pace import chance_of_silence, judge_pace
 from leadsignal.monitoring.pace import feed_paces
-from leadsignal.scoring.feeds import MOST_SILENT, Feed, without_late_feeds
+from leadsignal.scoring.feeds import _feed, without_late_days, without_late_feeds
 
 FIRST = date(2023, 1, 2)
 ACCOUNTS = pd.DataFrame({"account_id": ["a", "b"], "started_on": [FIRST, FIRST]})
@@ -64,10 +64,8 @@ def test_check_fit_scoring_and_monitoring_agree() -> None:
     )
 
 
-@pytest.mark.parametrize(("silent", "stopped"), [(14, False), (15, True)])
-def test_a_young_daily_table_has_stopped_after_more_than_two_weeks(
-    silent: int, stopped: bool
-) -> None:
+@pytest.mark.parametrize(("silent", "stopped"), [(13, False), (14, True)])
+def test_a_young_daily_table_has_stopped_after_two_weeks(silent: int, stopped: bool) -> None:
     counts = np.append(np.ones(10), np.zeros(silent))
     assert judge_pace("tickets", FIRST, counts, 5e-4).stopped is stopped
 
@@ -88,17 +86,40 @@ def test_five_days_with_records_are_needed_to_miss_the_next() -> None:
         assert judge_pace("tickets", FIRST, counts, 5e-4).stopped is stopped
 
 
-def test_a_feed_is_named_at_once_and_unknown_after_two_weeks() -> None:
-    daily = np.full(200, 3.0)
-    for silent, unknown in ((3, False), (MOST_SILENT, False), (MOST_SILENT + 1, True)):
-        tables = tables_of(np.append(daily, np.zeros(silent)))
+def test_a_late_feed_is_unknown_in_a_fit() -> None:
+    for silent in (3, 30):
+        tables = tables_of(np.append(np.full(200, 3.0), np.zeros(silent)))
         held, (feed,) = without_late_feeds(tables)
-        assert isinstance(feed, Feed)
-        assert (feed.state, feed.silent_days) == ("late", silent)
-        assert feed.is_unknown is unknown
-        assert (held.coverage["tickets"].complete_through is not None) is unknown
-        assert ("is unknown" in str(feed)) is unknown
-        assert ("counts as nothing" in str(feed)) is not unknown
+        assert (feed.state, feed.silent_days, feed.is_unknown) == ("late", silent, True)
+        assert held.coverage["tickets"].complete_through == feed.last_record
+        assert str(feed).endswith("what it would say is unknown")
+
+
+@pytest.mark.parametrize(("every", "silent"), [(1, 3), (1, 14), (7, 7), (7, 20)])
+def test_a_feed_is_held_up_to_two_weeks_beyond_its_usual_gap(every: int, silent: int) -> None:
+    counts = np.zeros(399)
+    counts[::every] = 30
+    tables = tables_of(np.append(counts[: 1 - every or None], np.zeros(silent)))
+    feed = _feed(tables, "tickets", 4)
+    assert feed is not None
+    stood = tables.as_of_date - timedelta(days=silent)
+    assert (feed.silent_days, feed.as_it_stood_on, feed.is_unknown) == (silent, stood, False)
+    assert str(feed).endswith(f"it counts as it stood on {stood}")
+    assert feed.to_dict()["as_it_stood_on"] == str(stood)
+    assert without_late_days(tables, (feed,)) is tables
+
+
+@pytest.mark.parametrize(("every", "silent"), [(1, 15), (7, 21)])
+def test_a_feed_is_unknown_after_more(every: int, silent: int) -> None:
+    counts = np.zeros(399)
+    counts[::every] = 30
+    tables = tables_of(np.append(counts[: 1 - every or None], np.zeros(silent)))
+    feed = _feed(tables, "tickets", 4)
+    assert feed is not None
+    assert feed.is_unknown
+    assert feed.to_dict()["as_it_stood_on"] is None
+    held = without_late_days(tables, (feed,))
+    assert held.coverage["tickets"].complete_through == feed.last_record
 
 
 def test_a_rule_for_a_run_is_that_of_the_monitor_by_default() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +18,7 @@ from leadsignal.lifetimes.coding import Coding
 from leadsignal.lifetimes.lifetime_model import simulated
 from leadsignal.monitoring.monitor import _of_clipped
 from leadsignal.panel import build_snapshot
+from leadsignal.schema import BY_NAME
 from leadsignal.scoring.feeds import Feed
 from leadsignal.scoring.held import hold_late
 from leadsignal.scoring.scores import score_rows
@@ -180,14 +182,18 @@ def test_a_late_feed_says_what_it_said_last() -> None:
     )
     tables = ls.read_tables({"accounts": accounts, "usage": usage}, as_of="2024-06-18")
     snapshot = build_snapshot(tables)
-    held = hold_late(snapshot, tables, (Feed("usage", "late", last.date(), 1, 5),))
+    held = hold_late(
+        snapshot,
+        tables,
+        (Feed("usage", "late", last.date(), 1, 5, 7, pd.Timestamp("2024-06-11").date()),),
+    )
     frame = held.frame.set_index("account_id")
     assert snapshot.frame["usage_days_since"].tolist()[:2] == [8.0, 8.0]
     assert frame.loc[["a", "b"], "usage_days_since"].tolist() == [1.0, 1.0]
     assert frame.loc[["a", "b"], "usage_amount"].tolist() == [28.0, 28.0]
     assert frame["tenure_days"].tolist() == snapshot.frame["tenure_days"].tolist()
     assert frame.loc["new", "usage_amount"] == 0.0
-    gone = (Feed("usage", "late", pd.Timestamp("2024-06-02").date(), 1, 5),)
+    gone = (Feed("usage", "late", pd.Timestamp("2024-06-02").date(), 1, 5, 15),)
     assert hold_late(snapshot, tables, gone).frame.equals(snapshot.frame)
 
 
@@ -201,9 +207,36 @@ def test_a_state_goes_on_while_its_feed_is_late() -> None:
     analysis = ls.SuccessAnalysis.from_toml(process)
     tables = ls.read_tables({"accounts": accounts, "behaviors": done}, as_of="2024-06-25")
     snapshot = build_snapshot(tables, analysis)
-    held = hold_late(snapshot, tables, (Feed("behaviors", "late", last.date(), 7, 5),)).frame
+    held = hold_late(
+        snapshot,
+        tables,
+        (Feed("behaviors", "late", last.date(), 7, 5, 14, pd.Timestamp("2024-06-11").date()),),
+    ).frame
     assert snapshot.frame["reviews_state"].tolist() == ["lapsed"]
     assert held["reviews_state"].tolist() == ["adopted"]
     adopted = pd.Timestamp("2024-06-25") - pd.Timedelta(days=held["reviews_days_in_state"].iloc[0])
     assert adopted < pd.Timestamp("2024-02-01")
     assert held["reviews_days_since"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize("table", ["behaviors", "usage"])
+def test_a_late_feed_moves_the_sum_little_and_is_told(
+    business_folder: Path, business: ls.Tables, business_model: ls.ChurnModel, table: str
+) -> None:
+    day = pd.Timestamp("2024-04-15").date()  # a Monday: usage comes on Sundays
+    assert business.as_of_date - timedelta(days=7) < day < business.as_of_date
+    usual = ls.score_accounts(business_model, business.as_of(day), effects={})
+    assert usual.feeds == ()
+    time = BY_NAME[table].time
+    rows = pd.read_csv(business_folder / f"{table}.csv", dtype=str)
+    files = {name: business_folder / f"{name}.csv" for name in business.names}
+    for lag, most in ((3, 0.05), (7, 0.10), (14, 0.20)):
+        kept = rows[rows[time] < str(day - timedelta(days=lag))]
+        late = ls.read_tables({**files, table: kept}, project=business.project, as_of=day)
+        scores = ls.score_accounts(business_model, late, effects={})
+        (feed,) = scores.feeds
+        assert (feed.table, feed.state) == (table, "late")
+        assert f"{table} is late" in repr(scores)
+        assert f"it counts as it stood on {feed.as_it_stood_on}" in repr(scores)
+        change = scores.frame["risk"].sum() / usual.frame["risk"].sum() - 1
+        assert abs(change) < most, lag

@@ -137,7 +137,7 @@ def judge_pace(table: str, first: date, counts: Floats, chance: float) -> Pace:
     in this season a year before. It is also longer in days than any but one of the last year: a
     pace that grows makes a month heavier, and not longer. Records that come in regular waves are
     missed when the next wave is overdue. A table too young to have a pace is silent after 5 times
-    the gap that 95 % of its gaps keep to, and after more than 14 days.
+    the gap that 95 % of its gaps keep to, and after 14 days.
     """
     days = np.flatnonzero(counts)
     if not len(days):
@@ -183,7 +183,9 @@ def _usual_days(days: NDArray[np.int64]) -> int | None:
 def _is_odd(days: NDArray[np.int64], silent: int) -> bool:
     """Whether a table without a pace, but with five days of records, has been silent too long."""
     usual = _usual_days(days)
-    return usual is not None and len(days) >= 5 and silent > max(SLOWER * usual, THIN_DAYS)
+    if usual is None or len(days) < 5:
+        return False
+    return silent >= THIN_DAYS and silent > SLOWER * usual
 
 
 def told_after(first: date, counts: Floats, chance: float) -> int | None:

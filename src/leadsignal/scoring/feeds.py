@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import asdict, dataclass, replace
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from leadsignal.errors import ModelError
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 MOST_UNKNOWN = 0.5
 """No scores are made where more than this share of the model's indicators has no feed."""
 
-MOST_SILENT = 14
-"""A late table's silence of more days is no calm: what it would have said is unknown."""
+MOST_LATE = 14
+"""So many days after its next record was due, what a table told last is no news of today."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Feed:
     """A table that the model was fitted with and that has not come as it should.
 
     ``indicators`` counts those of the model that are computed from it. A late one has been silent
-    for ``silent_days``; after more than 14 of them what it would have said since is unknown.
+    for ``silent_days``. In scores it counts ``as_it_stood_on`` the day after its last record, up
+    to 14 days beyond its usual gap; after more, and in a fit, what it would say is unknown.
     """
 
     table: str
@@ -38,27 +39,29 @@ class Feed:
     usual_gap_days: int | None
     indicators: int
     silent_days: int | None = None
+    as_it_stood_on: date | None = None
 
     @property
     def is_unknown(self) -> bool:
         """Whether a late table counts as complete only through its last record."""
-        return self.silent_days is not None and self.silent_days > MOST_SILENT
+        return self.state == "late" and self.as_it_stood_on is None
 
     def __str__(self) -> str:
-        without = f"{self.indicators} indicators count as unknown"
-        if self.state == "late":
-            since = "is unknown" if self.is_unknown else "counts as nothing"
-            return (
-                f"{self.table} is late: its last record is of {self.last_record}, usually they"
-                f" follow within {self.usual_gap_days} days; what it would have said since {since}"
-            )
-        what = "is missing" if self.state == "missing" else "has no rows"
-        return f"{self.table} {what}: {without}"
+        if self.state != "late":
+            what = "is missing" if self.state == "missing" else "has no rows"
+            return f"{self.table} {what}: {self.indicators} indicators count as unknown"
+        stood = self.as_it_stood_on
+        done = f"it counts as it stood on {stood}" if stood else "what it would say is unknown"
+        return (
+            f"{self.table} is late: its last record is of {self.last_record}, usually they follow"
+            f" within {self.usual_gap_days} days; {done}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as a plain dictionary, ready for JSON."""
-        last = None if self.last_record is None else self.last_record.isoformat()
-        return {**asdict(self), "last_record": last}
+        days = ("last_record", "as_it_stood_on")
+        told = asdict(self)
+        return {**told, **{day: told[day] and told[day].isoformat() for day in days}}
 
 
 def find_feeds(model: ChurnModel, tables: Tables) -> tuple[Feed, ...]:
@@ -85,7 +88,8 @@ def _feed(tables: Tables, table: str, count: int) -> Feed | None:
     pace = _pace(tables, table)
     if pace.state == "empty":
         return Feed(table, "empty", None, None, count)
-    return _late(pace, count)
+    late = _late(pace, count)
+    return late and _held(late)
 
 
 def _late(pace: Pace, count: int) -> Feed | None:
@@ -93,6 +97,14 @@ def _late(pace: Pace, count: int) -> Feed | None:
         return None
     silent = pace.silent_days
     return Feed(pace.table, "late", pace.last_record, pace.usual_days, count, silent)
+
+
+def _held(late: Feed) -> Feed:
+    """Return a late feed as it stood, unless it has been due for too long."""
+    last, silent, usual = late.last_record, late.silent_days or 0, late.usual_gap_days or 1
+    if last is None or silent - (usual - 1) > MOST_LATE:
+        return late
+    return replace(late, as_it_stood_on=last + timedelta(days=1))
 
 
 def _ended(tables: Tables, table: str) -> bool:
@@ -161,10 +173,10 @@ def unknown_indicators(model: ChurnModel, feeds: tuple[Feed, ...]) -> list[str]:
 
 
 def without_late_days(tables: Tables, feeds: tuple[Feed, ...]) -> Tables:
-    """Return the tables, each that is silent for long complete only through its last record.
+    """Return the tables, each that is late and unknown complete only through its last record.
 
-    Until then the days without records count as they are: to take away a whole table for a few
-    days of delay moves the risks by more than the delay does.
+    Others count as they stood (`held.hold_late`): to take away a whole table for a few days of
+    delay moves the risks by more than the delay does.
     """
     late = {feed.table: feed.last_record for feed in feeds if feed.is_unknown and feed.last_record}
     return tables.complete_through(late) if late else tables

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING
 
 from leadsignal.indicators.declare import DaysInState
@@ -14,9 +14,6 @@ from leadsignal.scoring.feeds import Feed
 if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
-MOST_HELD = 14
-"""After a silence of more days, what a late feed told last is no news of today."""
-
 
 def hold_late(snapshot: Panel, tables: Tables, feeds: tuple[Feed, ...]) -> Panel:
     """Return the snapshot in which late feeds say what they said after their last record.
@@ -26,9 +23,8 @@ def hold_late(snapshot: Panel, tables: Tables, feeds: tuple[Feed, ...]) -> Panel
     """
     late: dict[date, set[str]] = {}
     for feed in feeds:
-        last = feed.last_record
-        if last is not None and (tables.as_of_date - last).days - 1 <= MOST_HELD:
-            late.setdefault(last + timedelta(days=1), set()).add(feed.table)
+        if feed.as_it_stood_on:
+            late.setdefault(feed.as_it_stood_on, set()).add(feed.table)
     for day, names in sorted(late.items()):
         snapshot = _as_it_stood(snapshot, tables, day, names)
     return snapshot
