@@ -186,7 +186,8 @@ class _Task:
             stacked.weight,
             self.layout.begins[stacked.step].astype(float),
             np.where(stacked.churned | stacked.left, within, last),
-            float(stacked.weight[ended].sum() / max(accounts, 1)),
+            # Where no end is seen, none is counted twice.
+            float(stacked.weight[ended].sum() / max(accounts, 1)) or 1.0,
         )
 
     def calibrated(

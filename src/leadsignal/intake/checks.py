@@ -308,8 +308,8 @@ def _attribute_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
                 name,
                 f"{cell} IS NOT NULL AND NOT "
                 f"coalesce(abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}, false)",
-                f"is not a number below {LARGEST_NUMBER:,}",
-                'Correct it, or declare the attribute as "text".',
+                "is not a number",
+                'Correct it (numbers lie below 1e15), or declare the attribute as "text".',
             )
 
 

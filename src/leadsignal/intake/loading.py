@@ -22,6 +22,7 @@ from leadsignal.sources.locate import Located, at_path, locate, not_read, unread
 from leadsignal.sources.object_stores import ObjectStores
 from leadsignal.sources.parquet_files import open_parquet
 from leadsignal.sources.parts import Part, UnreadableError
+from leadsignal.sources.together import Together, alone, in_groups
 
 MISSPELT, ALIKE = 0.85, 0.72
 MOST_OFFERED = 8
@@ -103,6 +104,8 @@ class Intake:
             for table, opened in sources:
                 found.add(table)
                 self.load(BY_NAME[table], opened)
+                if self.store.is_full:
+                    break
         finally:
             self.databases.close()
         if not {"accounts", None} & (found | {fault.table for fault in self.structural}):
@@ -225,9 +228,10 @@ class Intake:
     def load(self, table: Table, parts: list[Part]) -> None:
         """Load the parts of a table into the store; what is wrong with them is kept."""
         name = table.name
-        matched = [self._match(table, part) for part in parts]
+        matched = self._match_all(table, parts)
         if not parts or any(match is None for match in matched):
             return
+        matches = {id(part): match or {} for part, match in zip(parts, matched, strict=True)}
         columns = [c.name for c in table.columns if any(c.name in m for m in matched if m)]
         beyond = (
             _extras(parts, [set(m.values()) for m in matched if m], self.source(name).attributes)
@@ -241,11 +245,29 @@ class Intake:
         if any(table.by_column[name].is_money for name in columns):
             loaded.currency = currency_column(name for p in parts for name in p.columns)
         self.store.create(table, columns, loaded.texts)
-        before = len(self.structural)
-        for part, match in zip(parts, matched, strict=True):
-            self._append(loaded, part, match or {})
+        before, faults, more = len(self.structural), len(self.faults), dict(self.more)
+        groups = in_groups(parts)
+        self._append_all(loaded, groups, matches)
+        if len(self.structural) > before and len(groups) < len(parts) and not self.store.is_full:
+            # Read one by one, they say which of them it is, and what is wrong with it.
+            del self.structural[before:], self.faults[faults:]
+            loaded.rows, loaded.parts, self.more = 0, [], more
+            self._append_all(loaded, [alone(part) for part in parts], matches)
         if len(self.structural) == before:
             self._keep(loaded)
+
+    def _append_all(
+        self, loaded: Loaded, groups: list[Together], matches: Mapping[int, dict[str, str]]
+    ) -> None:
+        """Append groups of parts, all or, after a fault, not all: such a table is not kept."""
+        with self.store.loading() as start_again:
+            for group in groups:
+                before = len(self.structural)
+                self._append(loaded, group, matches[id(group.parts[0])])
+                if self.store.is_full:
+                    return
+                if len(self.structural) > before:
+                    start_again()
 
     def _keep(self, loaded: Loaded) -> None:
         if loaded.rows or loaded.table.name != "accounts":
@@ -255,6 +277,18 @@ class Intake:
         remedy = "Export the accounts again."
         self.structural.append(Fault(file, "accounts", None, None, None, "has no rows", remedy))
 
+    def _match_all(self, table: Table, parts: list[Part]) -> list[dict[str, str] | None]:
+        """Return what `_match` does of each part; parts of the same columns are matched once."""
+        found: dict[tuple[str, ...], dict[str, str]] = {}
+        matched: list[dict[str, str] | None] = []
+        for part in parts:
+            columns = tuple(part.columns)
+            match = found.get(columns) or self._match(table, part)
+            matched.append(match)
+            if match:
+                found[columns] = match
+        return matched
+
     def _match(self, table: Table, part: Part) -> dict[str, str] | None:
         """Return their name of each of our columns that the part has, or None after a fault."""
         match, faults, notices = match_columns(table, part, self.source(table.name))
@@ -262,9 +296,10 @@ class Intake:
         self.notices += [(table.name, notice) for notice in notices]
         return None if faults else match
 
-    def _append(self, loaded: Loaded, part: Part, match: dict[str, str]) -> None:
+    def _append(self, loaded: Loaded, group: Together, match: dict[str, str]) -> None:
         import duckdb
 
+        part = group.whole
         try:
             extras = [name for name in loaded.texts if name in part.columns]
             part.asked = (*match.values(), *extras)
@@ -288,7 +323,10 @@ class Intake:
                     self.structural.append(given)
             if not readings:
                 return
-            loaded.rows = self.store.load(part, readings)
+            count = self.store.load(part, readings)
+            rows = group.rows or [count]
+            if sum(rows) != count:
+                raise ValueError("a file holds another number of rows than it says")
         except UnreadableError as error:
             self.structural.append(error.fault)
             return
@@ -298,8 +336,10 @@ class Intake:
             # A damaged file makes the readers raise any of these.
             self.structural.append(self._broken(part, error))
             return
-        loaded.parts.append((part, loaded.rows))
-        self._note_unread_rows(part)
+        for one, its_rows in zip(group.parts, rows, strict=True):
+            loaded.rows += its_rows
+            loaded.parts.append((one, loaded.rows))
+            self._note_unread_rows(one)
 
     def _note_unread_rows(self, part: Part) -> None:
         try:

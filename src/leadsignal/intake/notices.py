@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from leadsignal.intake.account_notices import about_accounts, count_of
 from leadsignal.intake.hidden import hidden_rows
-from leadsignal.intake.pace import chance_of_silence, daily_counts, judge_pace
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
@@ -65,6 +64,8 @@ def _late(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
         f"SELECT CAST({loaded.known_on} AS DATE) AS day, count(*) FROM {loaded.table.name}"
         f" WHERE {loaded.known_on} < DATE '{as_of}' GROUP BY day ORDER BY day"
     )
+    from leadsignal.intake.pace import chance_of_silence, daily_counts, judge_pace
+
     first, counts = daily_counts(rows, as_of)
     if first is None:
         return

@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +18,15 @@ from leadsignal.files.locks import clean_orphans, hold
 from leadsignal.intake.cells import Reading, read_cell, sql_type
 from leadsignal.schema import Column, Table
 from leadsignal.settings.spelling import Spelling
-from leadsignal.sources.parts import Part, literal, quoted
+from leadsignal.sources.parts import Part, UnreadableError, literal, quoted
 
 if TYPE_CHECKING:
     import duckdb
 
 MEMORY = "1500MB"
+UNPACKED = "8GB"
+"""What the rows of all tables may take on the disk, unpacked."""
+WATCH_SECONDS = 0.05
 PREFIX, SUFFIX = "leadsignal-", ".store"
 GIVEN, HAS_OFFSET, CURRENCY_OF = "given ", "offset of ", "currency of "
 """Prefixes of the store's own columns; no column of a schema has a blank in its name."""
@@ -65,6 +70,7 @@ class Store:
             self.connection.execute("SET enable_progress_bar = false")
         self._remove = weakref.finalize(self, _remove, self.connection, self.folder, handle)
         self.tables: dict[str, list[str]] = {}
+        self.limit, self.is_full = unpacked_limit(), False
         self._values: dict[tuple[str, str, tuple[str, str] | None], frozenset[str]] = {}
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
@@ -123,7 +129,7 @@ class Store:
         self.tables[table.name] = [*columns, *extras]
 
     def load(self, part: Part, readings: dict[str, Reading]) -> int:
-        """Append the rows of a part; returns how many rows the table has then."""
+        """Append the rows of a part; returns how many these are."""
         selected = []
         for name, reading in readings.items():
             selected.append(f"{reading.value} AS {quoted(name)}")
@@ -134,11 +140,92 @@ class Store:
             if reading.currency:
                 selected.append(f"{reading.currency} AS {quoted(CURRENCY_OF + name)}")
         rows = f"SELECT {', '.join(selected)} FROM {part.relation}"
-        self.run(f"INSERT INTO {part.table} BY NAME {rows}")
+        with self._within_limit(part):
+            ((count,),) = self.connection.execute(
+                f"INSERT INTO {part.table} BY NAME {rows}"
+            ).fetchall()
         if part.reader is not None:
             self.connection.unregister("incoming")
             part.reader = None
-        return int(self.query(f"SELECT count(*) FROM {part.table}")[0][0])
+        return int(count)
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[Callable[[], None]]:
+        """Run the statements of the block as one transaction; give what starts it again.
+
+        A table may have thousands of parts, and the disk is waited for at the end of each.
+        """
+
+        def start_again() -> None:
+            self.run("ROLLBACK")
+            self.run("BEGIN TRANSACTION")
+
+        self.run("BEGIN TRANSACTION")
+        try:
+            yield start_again
+        except BaseException:
+            self.run("ROLLBACK")
+            raise
+        self.run("ROLLBACK" if self.is_full else "COMMIT")
+
+    @contextlib.contextmanager
+    def _within_limit(self, part: Part) -> Iterator[None]:
+        """Stop a statement that fills more of the disk than is allowed: files can be bombs."""
+        import duckdb
+
+        limit, done, over = self.limit, threading.Event(), threading.Event()
+
+        def watch() -> None:
+            while not done.wait(WATCH_SECONDS):
+                if bytes_in(self.folder) > limit:
+                    over.set()
+                    self.connection.interrupt()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        except duckdb.Error:
+            if not over.is_set():
+                raise
+        finally:
+            done.set()
+            watcher.join()
+        if over.is_set() or bytes_in(self.folder) > limit:
+            self.is_full = True
+            problem = f"unpacks to more than {limit:,} bytes, with what was read before"
+            remedy = "Check the file; if it is what it should be, set LEADSIGNAL_UNPACKED=50GB."
+            raise UnreadableError(Fault(part.file, part.table, None, None, None, problem, remedy))
+
+
+def bytes_in(folder: str) -> int:
+    """Return how many bytes the files in a folder take."""
+    total = 0
+    for where, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):  # Files of the store come and go.
+                total += os.stat(os.path.join(where, name)).st_size
+    return total
+
+
+def unpacked_limit() -> int:
+    """Return how many bytes the rows that are read may take: LEADSIGNAL_UNPACKED, or 8GB.
+
+    >>> unpacked_limit()
+    8000000000
+    """
+    number, unit = a_size("LEADSIGNAL_UNPACKED", UNPACKED)
+    base = 1024 if "i" in unit else 1000
+    return int(float(number) * base ** ("KMGT".index(unit[0]) + 1))
+
+
+def a_size(variable: str, default: str) -> tuple[str, str]:
+    """Return the number and the unit of a size that an environment variable holds."""
+    given = os.environ.get(variable, default).strip()
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", given)
+    if not found:
+        raise OptionError(f"{variable} = {given!r} is not a size", "Write 2GB or 800MB")
+    return found[1], found[2]
 
 
 def _own_folder() -> tuple[str, int]:
@@ -169,10 +256,7 @@ def _remove(connection: duckdb.DuckDBPyConnection, folder: str, handle: int) -> 
 
 def memory_limit() -> str:
     """Return how much memory the store may use: LEADSIGNAL_MEMORY, or 1500MB."""
-    given = os.environ.get("LEADSIGNAL_MEMORY", MEMORY).strip()
-    if not re.fullmatch(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", given):
-        raise OptionError(f"LEADSIGNAL_MEMORY = {given!r} is not a size", "Write 2GB or 800MB")
-    return given
+    return "".join(a_size("LEADSIGNAL_MEMORY", MEMORY))
 
 
 def reading_of(

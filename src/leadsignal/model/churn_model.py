@@ -141,6 +141,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         rows = in_order(at_risk(panel))
         names = [i.name for i in panel.indicators if i.role in self.roles]
         self._check_enough(panel, rows, names, step)
+        _check_horizon(panel, rows, horizon)
         self.features_ = Features.learn(panel, rows, names)
         self.hazards_: Hazards = fit_hazards(
             self.features_,
@@ -303,6 +304,26 @@ def _churned(panel: Panel, rows: pd.DataFrame) -> pd.DataFrame:
 def _observed(panel: Panel, rows: pd.DataFrame) -> NDArray[np.float64]:
     days = rows["snapshot_on"].to_numpy().astype("datetime64[D]").astype(float)
     return day_number(panel.as_of_date) - days
+
+
+def _check_horizon(panel: Panel, rows: pd.DataFrame, horizon: int) -> None:
+    """Raise ModelError where the panel cannot show what happens within the horizon."""
+    observed = int(_observed(panel, rows).max())
+    if observed < horizon:
+        raise ModelError(
+            f"the horizon of {horizon} days is longer than the history: the panel's first snapshot "
+            f"lies {observed} days before {panel.as_of_date}",
+            "Choose a shorter horizon, or give a longer history",
+        )
+    seen = _churned(panel, rows)
+    within = seen["ended_within"].to_numpy(dtype=float, na_value=np.nan) <= horizon
+    churned = seen["account_id"][within].nunique()
+    if churned < LEAST_CHURNS:
+        raise ModelError(
+            f"{churned} account{'s' * (churned != 1)} churned within {horizon} days of a snapshot; "
+            f"a model needs {LEAST_CHURNS}",
+            "Choose a longer horizon, or less time between snapshots",
+        )
 
 
 def _outcome(panel: Panel, rows: pd.DataFrame) -> dict[str, NDArray[Any]]:

@@ -48,6 +48,7 @@ class CsvFile:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
+        self.ragged.clear()
         names = [f"c{index}" for index in range(len(self.header))]
         # A transcoded stream keeps the byte-order mark inside the header, which is skipped.
         return arrow_csv.open_csv(

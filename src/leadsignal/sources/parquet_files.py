@@ -20,7 +20,8 @@ def open_parquet(table: str, file: Path, shown: str, connection: duckdb.DuckDBPy
     """Return a Parquet file as a part; raises UnreadableError for a file that is none."""
     import duckdb
 
-    relation = f"read_parquet({exactly(str(file))}, hive_partitioning = false)"
+    path = exactly(str(file))
+    relation = f"read_parquet({path}, hive_partitioning = false)"
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     except (duckdb.Error, UnicodeError):
@@ -28,15 +29,19 @@ def open_parquet(table: str, file: Path, shown: str, connection: duckdb.DuckDBPy
         fault = Fault(shown, table, None, None, None, problem, "Export it again.")
         raise UnreadableError(fault) from None
     refuse_too_wide(table, shown, len(described))
-    _refuse_bomb(table, file, shown, connection)
+    rows = _refuse_bomb(table, file, shown, connection)
     columns = {row[0]: quoted(row[0]) for row in described}
-    return Part(table, shown, columns, relation, bytes=file.stat().st_size)
+    return Part(
+        table, shown, columns, relation,
+        bytes=file.stat().st_size, path=path, rows=rows, types=tuple(row[1] for row in described),
+    )  # fmt: skip
 
 
-def _refuse_bomb(table: str, file: Path, shown: str, connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse a file that says it holds more rows than bytes can: reading it would fill the disk."""
+def _refuse_bomb(table: str, file: Path, shown: str, connection: duckdb.DuckDBPyConnection) -> int:
+    """Refuse a file that says it holds more rows than bytes can; return how many it holds."""
     told = f"SELECT sum(num_rows) FROM parquet_file_metadata({exactly(str(file))})"
     ((rows,),) = connection.execute(told).fetchall()
     if rows and int(rows) > MOST_ROWS_PER_BYTE * file.stat().st_size:
         problem = f"says it holds {int(rows):,} rows in {file.stat().st_size:,} bytes"
         raise UnreadableError(Fault(shown, table, None, None, None, problem, "Export it again."))
+    return int(rows or 0)

@@ -29,7 +29,9 @@ class Part:
     Arrow stream to register under that name, where there is one. After the rows are through,
     ``faults()`` tells of rows that never became rows, and how many more there were; it raises
     UnreadableError where the whole is not to be trusted. ``lines(rows)`` says where rows stand.
-    Of a part that is read ``on_demand``, only the columns ``asked`` for leave the database.
+    Of a Parquet file, ``path`` is the SQL of its name, ``rows`` and ``types`` what it says
+    it holds. Of a part that is read ``on_demand``, only the columns ``asked`` for leave the
+    database.
     """
 
     table: str
@@ -43,6 +45,9 @@ class Part:
     lines: Callable[[list[int]], list[int]] = field(default=lambda rows: [row + 1 for row in rows])
     notices: tuple[str, ...] = ()
     on_demand: bool = False
+    path: str = ""
+    rows: int | None = None
+    types: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
 
 
