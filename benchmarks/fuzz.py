@@ -5,6 +5,10 @@ copies, swaps, odd bytes, odd texts) and reads them through the library's functi
 process. Each must end in a result or a LeadsignalError, in under 2 s of processor time, and the
 process must stay below 500 MB above where it began.
 
+Every fifth case is a folder instead: tables as folders of parts, links (to files, to nothing, to
+folders, in circles), pipes, compressed files, nested Parquet, odd names. There each thing in the
+folder must be read, be a fault, or be listed as not read.
+
     python benchmarks/fuzz.py [--files 20000] [--seed 0]
 """
 
@@ -15,6 +19,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
+import gzip
 import random
 import resource
 import shutil
@@ -24,6 +29,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -115,6 +121,66 @@ def spoil(content: bytes, draw: random.Random) -> bytes:
     return bytes(held)
 
 
+def misplace(folder: Path, draw: random.Random) -> None:
+    """Fill a folder with two to five odd things that are named like tables, or nearly so."""
+    (folder / "accounts.csv").write_text(ACCOUNTS)
+    for _ in range(draw.randint(2, 5)):
+        table = draw.choice(("usage", "tickets", "behaviors", "x", "accounts"))
+        ending = draw.choice((".csv", ".parquet", "", ".csv.gz", ".CSV", ".snappy.parquet"))
+        place = folder / draw.choice(("", "", "usage", "tickets.parquet", "usage/a=1", ".hidden"))
+        with suppress(OSError):
+            place.mkdir(parents=True, exist_ok=True)
+            put(place / (draw.choice(("", "", "", "_", ".", "[*]")) + table + ending), draw)
+
+
+def put(path: Path, draw: random.Random) -> None:
+    """Make a file, a folder, a link or a pipe."""
+    what = draw.randrange(9)
+    if what == 0:
+        path.symlink_to("nowhere")
+    elif what == 1:
+        path.symlink_to(path.name)
+    elif what == 2:
+        path.symlink_to(draw.choice(("accounts.csv", "..", ".", "/dev/zero")))
+    elif what == 3:
+        os.mkfifo(path)
+    elif what == 4:
+        path.mkdir()
+    elif what == 5:
+        path.write_bytes(gzip.compress(TICKETS.encode()))
+    elif what == 6:
+        days = [f"2023-03-{day:02}" for day in range(1, 29)]
+        rows: dict[str, object] = {"account_id": "A1", "used_on": days, "opened_at": days}
+        nested = draw.choice(([[1, 2]], [{"a": 1}], [None], [1.5], [b"x"]))
+        column = draw.choice(("amount", "severity", "note", "account_id"))
+        pd.DataFrame({**rows, column: nested * len(days)}).to_parquet(path, index=False)
+    else:
+        path.write_text(draw.choice((TICKETS, ACCOUNTS, "", PROJECT)))
+
+
+def left_out(folder: Path, report: ls.CheckReport) -> list[str]:
+    """Return what in a folder is neither read, nor named in a fault, nor listed as not read."""
+    named = " ".join(f"{fault.file} {fault.table}" for fault in report.faults)
+    missing = []
+    for path in sorted(folder.iterdir()):
+        listed = any(one.rstrip("/") == path.name for one in report.not_read)
+        read = path.name.partition(".")[0] in {*report.tables, *(f.table for f in report.faults)}
+        if not listed and not read and path.name not in named:
+            missing.append(path.name)
+    return missing
+
+
+def read_misplaced(folder: Path, draw: random.Random) -> str:
+    """Return what came of a folder of odd things: read, refused, or what was left out."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        misplace(Path(name), draw)
+        report = ls.check_tables(name)
+        missing = left_out(Path(name), report)
+        if missing:
+            raise AssertionError(f"left out: {missing}")
+        return "read" if report.ok else "refused"
+
+
 def read_folder(folder: Path) -> None:
     project = ls.read_project(folder)
     if project.analysis:
@@ -170,13 +236,16 @@ def fuzz(folder: Path, files: int, seed: int) -> tuple[Counter[str], list[str], 
     for number in range(files):
         draw = random.Random(f"{seed} {number}")
         kind, name, read = TARGETS[number % len(TARGETS)]
-        (folder / name).write_bytes(spoil(held[name], draw))
+        kind = kind if number % 5 else "folder"
+        if number % 5:
+            (folder / name).write_bytes(spoil(held[name], draw))
         if read is read_model:
             seal(folder / "model")
         begun = time.process_time()
         try:
-            read(folder)
-            outcome = "read"
+            outcome = "read" if number % 5 else read_misplaced(folder, draw)
+            if number % 5:
+                read(folder)
         except LeadsignalError:
             outcome = "refused"
         except Exception as error:  # noqa: BLE001  # that is what is looked for

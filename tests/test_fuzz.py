@@ -31,7 +31,7 @@ def test_spoilt_files_break_nothing(fuzz: ModuleType, tmp_path: Path) -> None:
     assert broken == []
     assert slowest < fuzz.SLOWEST
     assert sum(seen.values()) == 120
-    assert {"CSV read", "JSON refused", "TOML refused"} <= set(seen)
+    assert {"CSV read", "JSON refused", "TOML refused", "folder refused"} <= set(seen)
 
 
 def read_all(folder: Path) -> None:
