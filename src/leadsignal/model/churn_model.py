@@ -315,13 +315,10 @@ def _check_horizon(panel: Panel, rows: pd.DataFrame, horizon: int) -> None:
             f"lies {observed} days before {panel.as_of_date}",
             "Choose a shorter horizon, or give a longer history",
         )
-    seen = _churned(panel, rows)
-    within = seen["ended_within"].to_numpy(dtype=float, na_value=np.nan) <= horizon
-    churned = seen["account_id"][within].nunique()
-    if churned < LEAST_CHURNS:
+    seen = _churned(panel, rows)["ended_within"].to_numpy(dtype=float, na_value=np.nan)
+    if not (seen <= horizon).any():
         raise ModelError(
-            f"{churned} account{'s' * (churned != 1)} churned within {horizon} days of a snapshot; "
-            f"a model needs {LEAST_CHURNS}",
+            f"no account churned within {horizon} days of a snapshot: the horizon is too short",
             "Choose a longer horizon, or less time between snapshots",
         )
 

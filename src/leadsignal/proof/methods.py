@@ -64,6 +64,13 @@ def cut_offs(panel: Panel, horizon: int, origins: int) -> list[date]:
             "Give a longer history, or a shorter horizon",
         )
     later = days[len(days) // 2 :]
+    # A model that is fitted on a day needs a whole horizon before it.
+    later = later[later >= days[0] + np.timedelta64(horizon, "D")]
+    if not len(later):
+        raise OptionError(
+            f"no snapshot has {horizon} days, the horizon, both before and after it",
+            "Give a longer history, or a shorter horizon",
+        )
     at = np.unique(np.linspace(0, len(later), origins, endpoint=False).astype(int))
     return [pd.Timestamp(day).date() for day in later[at]]
 
