@@ -14,19 +14,6 @@ FaultKind = tuple[str | None, str | None, str]
 """Table (or file), column and problem: faults that share these are of one kind."""
 
 
-LONGEST_NAME = 200
-
-
-def printable(name: str) -> str:
-    """Return a name as it may reach a terminal: nothing that it would obey, and not too long.
-
-    >>> printable("usage\\x1b[2J.csv")
-    'usage\\\\x1b[2J.csv'
-    """
-    shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)
-    return shown if len(shown) <= LONGEST_NAME else f"{shown[:LONGEST_NAME]}…"
-
-
 @dataclass(frozen=True)
 class Fault:
     """One thing wrong with the input: where it stands, what it is, what to do.
@@ -47,7 +34,7 @@ class Fault:
         place = self.file or self.table or ""
         if self.line is not None:
             place += f":{self.line}"
-        parts = [printable(part) for part in (place, self.column) if part]
+        parts = [quiet(part) for part in (place, self.column) if part]
         given = "" if self.value is None else f" (given: {self.value!r})"
         stop = "" if self.problem.endswith("?") and not given else "."
         return f"{': '.join([*parts, self.problem])}{given}{stop} {self.remedy}"

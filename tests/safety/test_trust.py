@@ -105,7 +105,7 @@ def test_a_table_is_not_read_through_a_chain(path: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "driver"),
     [
-        ("postgresql://me@host:5432/db?sslmode=require&connect_timeout=5", None),
+        ("postgresql://me@host:5432/db?sslmode=require&application_name=x", None),
         ("postgresql+psycopg2://me@host/db?options=-csearch_path%3Dcrm", None),
         ("mssql+pyodbc://me@host/db?driver=ODBC+Driver+18+for+SQL+Server&Encrypt=yes", None),
         ("mysql+pymysql://me@[::1]/db?charset=utf8mb4", None),

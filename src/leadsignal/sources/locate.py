@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from leadsignal.errors import Fault, printable
+from leadsignal.errors import Fault, quiet
 from leadsignal.project import Project, near_table
 from leadsignal.schema import BY_NAME, TABLES
 from leadsignal.settings.credentials import is_url
@@ -256,7 +256,7 @@ def _others(folder: str, shown: str, known: set[str], around: set[str]) -> Itera
         if path in around and os.path.isdir(path):
             yield from _others(path, f"{shown}{name}/", known, around)
         elif path not in known:
-            yield printable(f"{shown}{name}{'/' * os.path.isdir(path)}")
+            yield quiet(f"{shown}{name}{'/' * os.path.isdir(path)}")
 
 
 def conventional_names() -> set[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from leadsignal.errors import Fault, OptionError, SourceError, printable
+from leadsignal.errors import Fault, OptionError, SourceError, quiet
 from leadsignal.project import TableSource
 from leadsignal.schema import TABLES
 from leadsignal.settings.credentials import (
@@ -88,7 +88,7 @@ class ObjectStores:
         files, root = _open(access, access.url)
         names = [PurePosixPath(str(path).rstrip("/")).name for path in files.ls(root, detail=False)]
         wanted = {*conventional_names(), *(table.name for table in TABLES)}
-        self.not_read = sorted(printable(name) for name in names if name and name not in wanted)
+        self.not_read = sorted(quiet(name) for name in names if name and name not in wanted)
         return [name for name in names if name in wanted]
 
     def _copy(self, table: str, access: Access, given: str) -> Located:
