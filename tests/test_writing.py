@@ -252,14 +252,16 @@ def test_a_disk_that_ends_leaves_the_old_scores(
 
     model = save_model(business_model, tmp_path / "model")
     out = tmp_path / "scores.csv"
-    out.write_text("old")
+    old = '"account_id","snapshot_on","risk"\n'
+    out.write_text(old)
     given = ["score", str(business_folder), "--model", str(model), "--out", str(out)]
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(most), *given], capture_output=True, text=True
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert out.read_text() == "old"
+    assert "is there, and is not" not in done.stderr
+    assert out.read_text() == old
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     record = tmp_path / "scores.csv.run.json"
     assert not record.exists() or json.loads(record.read_text())["outcome"] == "failed"

@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from leadsignal.cli import EPILOG, _parser, main
+from leadsignal.errors import EXIT_CODES
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES: dict[str, tuple[str, ...]] = {
@@ -52,6 +53,30 @@ MORE = {
     "compare": "What the methods are, and when to believe which: [cohorts](cohorts.md).",
     "review": "One account on one sheet: [the account page](account-page.md).",
 }
+OUTPUTS = """
+## What is written where
+
+No command destroys what it did not write. An output may replace
+
+- a file that is empty, or that looks like one of the same kind of ours: scores, a panel, a report, a comparison, a
+  run record, the JSON of a command. What a kind looks like stands in `files/outputs.py`;
+- a model's folder (`fit --out`) that is empty, or holds one of our models and nothing else. Into a folder of
+  scores (`score --out FOLDER`) dates are only added.
+
+It is never an input of the run, nor anything that the project reads, names, or would read: its tables and settings,
+databases in files, credentials, `--model`, `--scores`, `--contacts`. New files in the project's folder are fine,
+unless they are called like a table. `--force` replaces other files, but no input, and no folder. Two outputs
+of one run must be two files, and none may lie in a model's folder.
+
+A link stays a link, and what it leads to is written by these rules; another name of the same file (a hard link) keeps
+the old content. FIFOs, sockets and devices are refused; `--json -` is for pipes. In Python the same holds for
+everything that writes (`save_model`, `write_scores`, `write_report`, …), with `force=True`, of all
+projects that the process has read.
+
+Ctrl-C and SIGTERM end a command with one line; its temporary files are removed, and where it keeps a run record, that
+says `interrupted`. A reader of its output that goes away (`| head -1`) fails no run. Where another run writes the same output, the
+command ends with exit code 5; `LEADSIGNAL_LOCK_WAIT=600` lets it wait so many seconds before (databases: 60 unless it is
+set)."""
 MOST_LINES, WIDEST = 24, 220
 """Of what an example prints, so many lines of such a length are shown."""
 
@@ -147,6 +172,13 @@ def page(told: dict[str, str]) -> str:
         "",
         "Tables for people go to stdout, progress and logs to stderr; with `--json -` the JSON goes to",
         "stdout and the words to stderr. Files are written whole or not at all.",
+        *OUTPUTS.splitlines(),
+        "",
+        "## Exit codes",
+        "",
+        "| exit code | means | a scheduler should |",
+        "|---|---|---|",
+        *(f"| {code} | {means} | {then} |" for code, (means, then) in EXIT_CODES.items()),
     ]
     for name, parser in parsers.items():
         own = [a for a in options(parser) if named(a) not in names]

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.datasets import sample_folder
+from leadsignal.files.outputs import DEMO, MODEL, PANEL, SCORES, check_file, check_folder
+from leadsignal.files.writing import whole_file
 from leadsignal.known_ends import known_ends
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.saved import save_model
@@ -80,8 +82,9 @@ class Told:
         }
 
 
-def run_demo(folder: Path, progress: Callable[[int, int], None]) -> Told:
+def run_demo(folder: Path, progress: Callable[[int, int], None], *, force: bool = False) -> Told:
     """Read the sample, build the panel, fit, score, judge the past; write into ``folder``."""
+    _check(folder, force)
     sample = sample_folder()
     project = read_project(sample)
     tables = read_tables(sample, project=project)
@@ -96,7 +99,7 @@ def run_demo(folder: Path, progress: Callable[[int, int], None]) -> Told:
     past = tables.as_of(tables.as_of_date - timedelta(days=project.horizon))
     judged = _judged(panel.as_of(past.as_of_date), past, horizon, tables)
     progress(4, 5)
-    _write(folder, panel, model, scores)
+    _write(folder, panel, model, scores, force)
     progress(5, 5)
     return Told(scores, panel, past.as_of_date, *judged, folder)
 
@@ -122,11 +125,23 @@ def _churned(tables: Tables) -> pd.Series[str]:
     return accounts.loc[ended, "account_id"]
 
 
-def _write(folder: Path, panel: Panel, model: ChurnModel, scores: Scores) -> None:
+def _write(folder: Path, panel: Panel, model: ChurnModel, scores: Scores, force: bool) -> None:
+    _check(folder, force)
     folder.mkdir(parents=True, exist_ok=True)
-    panel.frame.to_parquet(folder / "panel.parquet", index=False)
+    with whole_file(folder / "panel.parquet", PANEL, force=force) as part:
+        panel.frame.to_parquet(part, index=False)
     save_model(model, folder / "model")
-    write_scores(scores, folder / "scores.csv")
+    write_scores(scores, folder / "scores.csv", force=force)
+
+
+def _check(folder: Path, force: bool) -> None:
+    """Refuse what cannot be written, before the work and before a part of it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not check_folder(folder, DEMO).is_dir():
+        return
+    check_file(folder / "panel.parquet", PANEL, force=force)
+    check_folder(folder / "model", MODEL)
+    check_file(folder / "scores.csv", SCORES, force=force)
 
 
 def _share(part: int, of: int) -> str:

@@ -7,6 +7,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
+EXIT_CODES = {
+    0: ("done", "go on"),
+    1: ("a bug", "report it"),
+    2: ("bad input or usage, or the disk refused", "call somebody"),
+    3: ("model and data do not fit", "call somebody; the old output stands"),
+    4: ("done in part (monitor: there are findings)", "go on, and tell the owner of the data"),
+    5: ("another run is writing the same output", "try again later"),
+    130: ("interrupted by Ctrl-C (SIGINT); the old output stands", "run it again"),
+    143: ("interrupted by SIGTERM; the old output stands", "run it again"),
+}
+"""What the exit code of a command means, and what a scheduler should do."""
+
 LISTED = 20
 """How many faults of one kind a message lists; the others are counted."""
 
@@ -132,7 +144,9 @@ class WriteError(RefusalError):
 
 
 class BusyError(RefusalError):
-    """Another process is writing the same output."""
+    """Another process is writing the same output: try again later."""
+
+    exit_code = 5
 
 
 class InputError(LeadsignalError, ValueError):
@@ -188,3 +202,9 @@ class ModelError(RefusalError):
     """The model and the data do not fit each other."""
 
     exit_code = 3
+
+
+class NoModelError(ModelError):
+    """The path that was given as a model's holds none."""
+
+    exit_code = 2

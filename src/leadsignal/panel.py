@@ -27,6 +27,7 @@ from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
 from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, told_without_rows
 from leadsignal.errors import OptionError
 from leadsignal.files.notebook import shown
+from leadsignal.files.outputs import PANEL, check_file
 from leadsignal.files.writing import whole_file
 from leadsignal.indicators import Indicator
 from leadsignal.project import ENGINES, Engine
@@ -256,13 +257,14 @@ def write_panel(
     every: str | None = None,
     progress: Progress | None = None,
     rows_at_once: int = ROWS_AT_ONCE,
+    force: bool = False,
 ) -> PanelWritten:
     """Write the rows that `build_panel` gives as one Parquet file, and return how many there are.
 
     The rows never are in this process's memory all at once: what does not fit goes to disk, and
     accounts are worked on in portions of about ``rows_at_once`` rows of all tables. The file is
-    written whole or not at all. Raises OptionError as `build_panel` does, and where the
-    folder of ``path`` is not there.
+    written whole or not at all. Raises OptionError as `build_panel` does, where the folder of
+    ``path`` is not there, and where a file is that is no panel (``force`` replaces it).
 
     >>> import leadsignal as ls, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -270,12 +272,13 @@ def write_panel(
     ...     ls.write_panel(ls.read_tables(ls.sample_folder()), None, file).every
     28
     """
+    check_file(path, PANEL, force=force)
     step = tables.project.every if every is None else days_in(every)
     recipe = panel_recipe(tables, analysis or SuccessAnalysis(()), step, tables.history)
     held = sum(coverage.rows for coverage in tables.coverage.values())
     query = tables.connection.cursor().execute
     portions = portions_of(recipe, -(-held // rows_at_once), lambda sql: query(sql).fetchall())
-    with whole_file(path) as part, tables.scratch() as folder:
+    with whole_file(path, PANEL, force=force) as part, tables.scratch() as folder:
         written = []
         for number, portion in enumerate(portions):
             written.append(folder / f"{number}.parquet" if len(portions) > 1 else part)

@@ -24,6 +24,7 @@ from leadsignal.intake.store import Store
 from leadsignal.project import Project, TableSource, read_project, settings_file
 from leadsignal.schema import BY_NAME, Column, Table
 from leadsignal.settings.toml_files import MOST_NAMES, a_day, one_of
+from leadsignal.sources.inputs_of import note_project
 
 if TYPE_CHECKING:
     import duckdb
@@ -429,6 +430,7 @@ def _read(
 ) -> Door:
     project, frames = _project_of(source, project)
     project = with_options(project.replace(**options), **naming)
+    note_project(project, source)
     door = Door(project, drop_bad_rows)
     door.read(frames, settings_file(source) if isinstance(source, str | Path) else None)
     return door

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from textwrap import fill
 
 from leadsignal.cli import (
     check,
@@ -18,32 +20,59 @@ from leadsignal.cli import (
     report,
     review,
 )
-from leadsignal.cli.printing import refused_by_the_machine, write_json
-from leadsignal.errors import InputError, LeadsignalError, WriteError
+from leadsignal.cli.outputs import check_outputs, standing
+from leadsignal.cli.printing import (
+    flush_all,
+    refused_by_the_machine,
+    take_any_letter,
+    warn,
+    write_json,
+)
+from leadsignal.errors import EXIT_CODES, InputError, LeadsignalError, OptionError, WriteError
+from leadsignal.files.interruptions import SIGNALS, came, interruptible
 
-EPILOG = """\
-PROJECT is a folder of tables (with leadsignal.toml and success.toml in it, if there are any) or a
-.toml file. Exit codes: 0 done, 2 bad input or usage, 3 model and data do not fit, 4 done in part
-(monitor: there are findings), 1 a bug.
-"""
+_CODES = ", ".join(f"{code} {what}" for code, (what, _) in EXIT_CODES.items())
+EPILOG = (
+    fill(
+        "PROJECT is a folder of tables (with leadsignal.toml and success.toml in it, if there are "
+        f"any) or a .toml file. Exit codes: {_CODES}.",
+        99,
+    )
+    + "\n"
+)
 COMMANDS = (demo, check, discover, panel, proof, model, monitor, compare, report, review)
 """The files that hold the commands, in the order of the flow; each adds its own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    """Run a command and return its exit code.
+
+    SIGINT and SIGTERM end it with one line. Without ``arguments`` this is the program itself: what
+    it then still has to do, such as taking its temporary files away, is not interrupted.
+    """
+    with interruptible(keep=arguments is None):
+        try:
+            take_any_letter()
+            return _run(_parser().parse_args(arguments))
+        finally:
+            flush_all()
+
+
+def _run(options: argparse.Namespace) -> int:
+    before: dict[Path, object] = {}
     try:
+        check_outputs(options)
+        before = standing(options)
         code: int = options.run(options)
     except LeadsignalError as error:
-        _report(error, options)
-        return error.exit_code
-    except Exception as error:
+        return _report(error, options)
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) or came() is not None:
+            return _interrupted(options, before)
         refused = refused_by_the_machine(error)
         if refused is None:
             raise
-        _report(refused, options)
-        return refused.exit_code
+        return _report(refused, options)
     return code
 
 
@@ -60,8 +89,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _report(error: LeadsignalError, options: argparse.Namespace) -> None:
-    print(f"leadsignal {options.command}: {error}", file=sys.stderr)
+def _report(error: LeadsignalError, options: argparse.Namespace) -> int:
+    """Say what was wrong, as JSON too where it is asked for; return the exit code."""
+    warn(f"leadsignal {options.command}: {error}")
     if options.json and not isinstance(error, WriteError):
         faults = [f.to_dict() for f in error.faults] if isinstance(error, InputError) else []
-        write_json({"ok": False, "error": str(error), "faults": faults}, options.json)
+        told = {"ok": False, "error": str(error), "faults": faults}
+        # Where the JSON itself may not be written, the line above has to do.
+        with suppress(OptionError, WriteError):
+            write_json(told, options.json)
+    return error.exit_code
+
+
+def _interrupted(options: argparse.Namespace, before: Mapping[Path, object]) -> int:
+    after = standing(options)
+    told = [
+        f"{path} is {'as it was' if after[path] == mark else 'written'}"
+        for path, mark in before.items()
+        if not path.name.endswith(".run.json")
+    ]
+    warn(f"leadsignal {options.command}: {'; '.join(['interrupted', *told])}")
+    return 128 + (came() or SIGNALS[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from leadsignal.cli.inputs import (
     read_analysis,
     read_options,
 )
-from leadsignal.cli.printing import say, write_json
+from leadsignal.cli.printing import say, warn, write_json
 
 if TYPE_CHECKING:
     from leadsignal.success import SuccessAnalysis
@@ -39,9 +38,9 @@ def _check(options: argparse.Namespace) -> int:
     if analysis is not None:
         say(options, analysis)
     for line in list_faults(report.faults, report.more):
-        print(line, file=sys.stderr)
+        warn(line)
     if options.json:
-        write_json(report.to_dict(), options.json)
+        write_json(report.to_dict(), options.json, force=options.force)
     return 0 if report.ok else 2
 
 

@@ -12,12 +12,17 @@ from leadsignal.cli.inputs import (
     read_given_tables,
     read_options,
 )
+from leadsignal.cli.outputs import writes
 from leadsignal.cli.printing import done, say
+from leadsignal.files.outputs import COMPARISON
 
 
 def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
-    compare = new_command(commands, "compare", _compare, "compare cohorts, naive beside corrected")
+    compare = new_command(
+        commands, "compare", _compare, "compare cohorts, naive beside corrected",
+        outputs=writes(out=COMPARISON),
+    )  # fmt: skip
     compare.add_argument("--by", required=True, metavar="NAME|all", help="measured, complained, …")
     compare.add_argument(
         "--method", action="append", metavar="M",
@@ -46,6 +51,6 @@ def _compare(options: argparse.Namespace) -> int:
         return done(options, overview.to_dict())
     comparison = compare_cohorts(tables, options.by, analysis, **asked)
     if options.out:
-        comparison.write(options.out)
+        comparison.write(options.out, force=options.force)
     say(options, comparison)
     return done(options, comparison.to_dict())

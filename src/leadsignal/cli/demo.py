@@ -9,12 +9,15 @@ from typing import Any
 from leadsignal.cli.inputs import (
     new_command,
 )
+from leadsignal.cli.outputs import writes
 from leadsignal.cli.printing import done, progress_bar, say
+from leadsignal.files.outputs import DEMO
 
 
 def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
-    demo = new_command(commands, "demo", _demo, "the whole job on the sample", project=False)
+    demo = new_command(commands, "demo", _demo, "the whole job on the sample",
+                       project=False, outputs=writes(out=DEMO))  # fmt: skip
     demo.add_argument("--out", type=Path, default=Path("leadsignal-demo"), metavar="FOLDER",
                       help="where to write (default: %(default)s)")  # fmt: skip
 
@@ -23,6 +26,6 @@ def _demo(options: argparse.Namespace) -> int:
     from leadsignal.demo import run_demo
 
     with progress_bar(options, "demo") as progress:
-        told = run_demo(options.out, progress)
+        told = run_demo(options.out, progress, force=options.force)
     say(options, told)
     return done(options, told.to_dict())

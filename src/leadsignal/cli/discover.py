@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from leadsignal.cli.inputs import new_command, read_given_tables, read_options
+from leadsignal.cli.outputs import writes
 from leadsignal.cli.printing import done, progress_bar, say
+from leadsignal.files.outputs import PICTURE, PROCESSES
 
 
 def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
-    discover = new_command(commands, "discover", _discover, "find the essential processes in data")
+    discover = new_command(commands, "discover", _discover, "find the essential processes in data",
+                           outputs=writes(out=PROCESSES, picture=PICTURE))  # fmt: skip
     for name, what in (
         ("--at-least", "events in a window, to be tried"),
         ("--by-users", "users in a window, to be tried"),
@@ -48,9 +51,9 @@ def _discover(options: argparse.Namespace) -> int:
         )
     say(options, found)
     if options.out and found.processes:
-        say(options, f"written to {found.write(options.out)}")
+        say(options, f"written to {found.write(options.out, force=options.force)}")
     elif options.out:
         say(options, f"nothing to write to {options.out}: no process is named")
     if options.picture:
-        say(options, f"drawn in {found.draw(options.picture)}")
+        say(options, f"drawn in {found.draw(options.picture, force=options.force)}")
     return done(options, found.to_dict())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cli.printing import progress_bar
+from leadsignal.cli.outputs import Outputs, writes
+from leadsignal.cli.printing import progress_bar, warn
 
 if TYPE_CHECKING:
     from leadsignal.model.churn_model import ChurnModel
@@ -27,10 +27,14 @@ def new_command(
     what: str,
     *,
     project: bool = True,
+    outputs: Outputs | None = None,
 ) -> argparse.ArgumentParser:
-    """Add a command with the options that all commands share."""
+    """Add a command with the options that all commands share.
+
+    ``outputs`` yields each path that it is to write, with its kind, beside that of ``--json``.
+    """
     command: argparse.ArgumentParser = commands.add_parser(name, help=what, description=what)
-    command.set_defaults(run=run, command=name)
+    command.set_defaults(run=run, command=name, outputs=outputs or writes())
     if project:
         command.add_argument("project", metavar="PROJECT", help="a folder of tables or a .toml")
         command.add_argument("--as-of", metavar="DATE", help="know only what was known then")
@@ -42,6 +46,9 @@ def new_command(
             "--drop-bad-rows", action="store_true", help="go on without them, and say which"
         )
     command.add_argument("--json", metavar="PATH|-", help="write the outcome as JSON")
+    command.add_argument(
+        "--force", action="store_true", help="replace files that are not ours; never an input"
+    )
     command.add_argument("--quiet", action="store_true", help="print nothing but faults")
     return command
 
@@ -61,13 +68,13 @@ def read_given_tables(options: argparse.Namespace, project: Project) -> Tables:
 
     tables = read_tables(options.project, project=project, drop_bad_rows=options.drop_bad_rows)
     if not options.quiet:
-        print(f"as of {tables.as_of_date}", file=sys.stderr)
+        warn(f"as of {tables.as_of_date}")
         if told := tables.told_hidden():
-            print(told, file=sys.stderr)
+            warn(told)
         for fault in tables.dropped:
-            print(f"dropped {fault}", file=sys.stderr)
+            warn(f"dropped {fault}")
         for table, rows in tables.dropped_rows.items():
-            print(f"dropped {rows:,} rows of {table}", file=sys.stderr)
+            warn(f"dropped {rows:,} rows of {table}")
     return tables
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from leadsignal.cli.inputs import (
     read_given_tables,
     read_options,
 )
-from leadsignal.cli.printing import done, progress_bar, say
+from leadsignal.cli.outputs import Kind
+from leadsignal.cli.printing import done, progress_bar, say, warn
+from leadsignal.files.outputs import MODEL, RUN_RECORD, SCORES, SCORES_BY_DATE
 
 if TYPE_CHECKING:
     from leadsignal.project import Project
@@ -29,10 +31,12 @@ IN_PART = 4
 
 def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
-    fit = new_command(commands, "fit", _fit, "fit a model and write it as a folder")
+    fit = new_command(commands, "fit", _fit, "fit a model and write it as a folder",
+                      outputs=_fit_outputs)  # fmt: skip
     fit.add_argument("--out", type=Path, required=True, metavar="MODEL")
     fit.add_argument("--estimator", choices=ESTIMATORS, default="ensemble")
-    score = new_command(commands, "score", _score, "score the accounts that are active")
+    score = new_command(commands, "score", _score, "score the accounts that are active",
+                        outputs=_score_outputs)  # fmt: skip
     score.add_argument("--model", type=Path, required=True, metavar="MODEL")
     score.add_argument(
         "--out",
@@ -62,6 +66,28 @@ def add_commands(commands: Any) -> None:
     )
 
 
+def _fit_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
+    from leadsignal.scoring.record import RunRecord
+
+    return [(options.out, MODEL), (RunRecord.place(options.out), RUN_RECORD)]
+
+
+def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
+    """Return the outputs of `score`; the record beside the model of a run to a table is one too."""
+    from leadsignal.scoring.record import RunRecord
+
+    found: list[tuple[Path, Kind]] = []
+    if options.out is not None:
+        _check_out(options)
+        found.append((options.out, SCORES if _is_file(options.out) else SCORES_BY_DATE))
+        found.append((RunRecord.place(options.out), RUN_RECORD))
+    if options.csv is not None:
+        found.append((options.csv, SCORES))
+    if options.record is not None:
+        found.append((options.record, RUN_RECORD))
+    return found
+
+
 def _fit(options: argparse.Namespace) -> int:
     from leadsignal.files.locks import alone
     from leadsignal.model.churn_model import ChurnModel
@@ -86,7 +112,7 @@ def _fit(options: argparse.Namespace) -> int:
         record.inputs["feeds"] = [feed.to_dict() for feed in late]
         with record.stage("write"):
             save_model(model, options.out)
-        record.write(options.out, "done in part" if late else "done")
+        record.write(options.out, "done in part" if late else "done", force=options.force)
     say(
         options,
         "\n".join(
@@ -113,7 +139,7 @@ def _tell(options: argparse.Namespace, told: Any) -> None:
     """Say on stderr what was not as it should be."""
     if not options.quiet:
         for line in told:
-            print(f"leadsignal {options.command}: {line}", file=sys.stderr)
+            warn(f"leadsignal {options.command}: {line}")
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -170,7 +196,7 @@ def _score_table(
     note_scored(record, scores)
     with record.stage("write"):
         code = _told_scores(options, scores, {})
-    record.write(place, "done in part" if scores.feeds else "done")
+    record.write(place, "done in part" if scores.feeds else "done", force=options.force)
     return code
 
 
@@ -181,14 +207,14 @@ def _tell_hindsight(options: argparse.Namespace, model: Any, tables: Tables) -> 
 
 
 def _is_file(path: Path) -> bool:
-    return path.suffix in (".csv", ".parquet") and not path.is_dir()
+    return path.suffix in (".csv", ".parquet") and not os.path.isdir(path)
 
 
 def _check_out(options: argparse.Namespace) -> None:
     from leadsignal.errors import OptionError
     from leadsignal.scoring.scores import check_ending
 
-    if options.out.suffix and not options.out.is_dir():
+    if options.out.suffix and not os.path.isdir(options.out):
         check_ending(options.out)
     if options.csv and options.csv.suffix != ".csv":
         raise OptionError(f"--csv {options.csv} does not end in .csv", "Name a .csv file")
@@ -204,7 +230,7 @@ def _score_file(options: argparse.Namespace, model: Any, tables: Any, record: Ru
 
     with record.stage("score"), progress_bar(options, "scoring") as progress:
         scores = score_accounts(model, tables, progress=progress)
-    write_recorded(scores, options.out, record)
+    write_recorded(scores, options.out, record, force=options.force)
     return _told_scores(options, scores, {"scores": str(options.out)})
 
 
@@ -222,7 +248,7 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
             progress=progress,
         )
     in_part = any(one.in_part for one in dates)
-    record.write(options.out, "done in part" if in_part else "done")
+    record.write(options.out, "done in part" if in_part else "done", force=options.force)
     for one in dates:
         say(options, one)
     newest = dates[-1]
@@ -241,7 +267,7 @@ def _write_csv(options: argparse.Namespace, newest: DateScored) -> None:
     from leadsignal.scoring.scores import write_rows
 
     if options.csv and newest.path.is_file():
-        with whole_file(options.csv) as part:
+        with whole_file(options.csv, SCORES, force=options.force) as part:
             write_rows(read_scores(newest.path), part, ".csv")
 
 
@@ -250,7 +276,7 @@ def _told_scores(options: argparse.Namespace, scores: Scores, told: dict[str, An
     from leadsignal.scoring.scores_table import write_scores_to
 
     if options.csv:
-        write_scores(scores, options.csv)
+        write_scores(scores, options.csv, force=options.force)
     _tell(options, scores.feeds)
     say(options, scores)
     if options.out:

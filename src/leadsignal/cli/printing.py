@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from leadsignal.errors import WriteError
@@ -16,25 +18,73 @@ if TYPE_CHECKING:
 def say(options: argparse.Namespace, text: object) -> None:
     """Print for people: on stdout, or on stderr where stdout carries the JSON."""
     if not options.quiet:
-        print(text, file=sys.stderr if options.json == "-" else sys.stdout)
+        _put(f"{text}\n", sys.stderr if options.json == "-" else sys.stdout)
 
 
-def write_json(content: dict[str, Any], path: str) -> None:
+def warn(text: object) -> None:
+    """Print a line on stderr."""
+    _put(f"{text}\n", sys.stderr)
+
+
+def write_json(content: dict[str, Any], path: str, *, force: bool = False) -> None:
     """Write JSON to a file, or to stdout where the path is `-`."""
+    from leadsignal.files.outputs import OUTCOME
     from leadsignal.files.writing import whole_file
 
     text = json.dumps(content, indent=2, default=str) + "\n"
     if path == "-":
-        sys.stdout.write(text)
+        _put(text, sys.stdout)
         return
-    with whole_file(path) as part:
+    with whole_file(path, OUTCOME, force=force) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _put(text: str, stream: TextIO | None) -> None:
+    """Write to a stream that may be closed, or have no sign for a letter."""
+    if stream is None:  # Closed before the process began.
+        return
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        code = stream.encoding or "ascii"
+        stream.write(text.encode(code, "backslashreplace").decode(code))
+    except BrokenPipeError:
+        _to_nowhere(stream)
+
+
+def flush_all() -> None:
+    """Bring what was printed to its reader; one that has gone is no fault of the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            _to_nowhere(stream)
+        except OSError as error:
+            _to_nowhere(stream)
+            warn(f"leadsignal: what was printed is lost: {error.strerror}")
+
+
+def take_any_letter() -> None:
+    """Let output that is not UTF-8 show what it has no sign for as \\u and its number."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """Send what is still to be written to a stream nowhere, without a second error at the end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def done(options: argparse.Namespace, content: dict[str, Any], code: int = 0) -> int:
     """Write the outcome as JSON where it is asked for; return the exit code."""
     if options.json:
-        write_json(content, options.json)
+        write_json(content, options.json, force=options.force)
     return code
 
 
@@ -50,9 +100,33 @@ def refused_by_the_machine(error: Exception) -> WriteError | None:
     if of_store and any(said in str(error).lower() for said in refused):
         kind = "IOException"
     if kind == "IOException" or isinstance(error, OSError):
-        said = getattr(error, "strerror", None) or "the temporary files cannot be written"
-        return WriteError(f"the disk refused: {said}", "Make room, or set TMPDIR to another disk")
+        return _refused(error)
     return None
+
+
+def _refused(error: Exception) -> WriteError:
+    """Return in words what the operating system or the store's disk refused, and where."""
+    from leadsignal.errors import WriteError
+    from leadsignal.files.writing import remedy_for
+
+    said, file = getattr(error, "strerror", None), getattr(error, "filename", None)
+    if said and file:
+        return WriteError(f"{str(file)!r}: {said}", remedy_for(error.errno))  # type: ignore[attr-defined]
+    if said:
+        return WriteError(f"the system refused: {said}", remedy_for(error.errno))  # type: ignore[attr-defined]
+    cause = _cause_in(str(error))
+    return WriteError(
+        f"the temporary files in {tempfile.gettempdir()} cannot be written: {cause}",
+        "Make room, or set TMPDIR to another disk",
+    )
+
+
+def _cause_in(text: str) -> str:
+    """Return the cause that DuckDB names in its message, without paths and values."""
+    known = ("No space left on device", "Permission denied", "Read-only file system",
+             "Disk quota exceeded", "Input/output error", "No such file or directory",
+             "File too large", "Too many open files")  # fmt: skip
+    return next((cause for cause in known if cause.lower() in text.lower()), "the disk refused")
 
 
 @contextmanager

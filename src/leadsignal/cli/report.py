@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.inputs import ESTIMATORS, build_given_panel, new_command
+from leadsignal.cli.outputs import writes
 from leadsignal.cli.printing import done, progress_bar, say
+from leadsignal.files.outputs import PAGE
 
 if TYPE_CHECKING:
     from leadsignal.model.churn_model import ChurnModel
@@ -21,7 +23,8 @@ DONE_IN_PART = 4
 
 def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
-    report = new_command(commands, "report", _report, "write the report for those who lead")
+    report = new_command(commands, "report", _report, "write the report for those who lead",
+                         outputs=writes(out=PAGE))  # fmt: skip
     report.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
     report.add_argument(
         "--model",
@@ -42,7 +45,9 @@ def _report(options: argparse.Namespace) -> int:
     from leadsignal.report import gather_findings, report_page, summarise
     from leadsignal.report.churn_page import checked_path
 
-    path = checked_path(options.out)  # What cannot be written is told before the work.
+    path = checked_path(
+        options.out, force=options.force
+    )  # What cannot be written is told before the work.
     model = load_model(options.model) if options.model else None
     tables, panel = build_given_panel(options, model)
     missing: dict[str, str] = {}
@@ -52,7 +57,7 @@ def _report(options: argparse.Namespace) -> int:
         found = gather_findings(tables, panel, progress=progress)
     found = replace(found, missing={**found.missing, **missing})
     summary = summarise(panel, backtest, scores, found)
-    with whole_file(path) as part:
+    with whole_file(path, PAGE, force=options.force) as part:
         part.write_text(report_page(summary), encoding="utf-8")
     for name, why in summary["missing"].items():
         say(options, f"not in the report: {name}: {why}")

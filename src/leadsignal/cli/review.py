@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from leadsignal.cli.inputs import new_command, read_analysis, read_given_tables, read_options
+from leadsignal.cli.outputs import writes
 from leadsignal.cli.printing import done, say
+from leadsignal.files.outputs import PAGE
 
 
 def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
-    review = new_command(commands, "review", _review, "write one account's page for a meeting")
+    review = new_command(commands, "review", _review, "write one account's page for a meeting",
+                         outputs=writes(out=PAGE))  # fmt: skip
     review.add_argument("--account", required=True, metavar="ID", help="the account_id")
     review.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
     review.add_argument(
@@ -37,6 +40,6 @@ def _review(options: argparse.Namespace) -> int:
     made = review_account(tables, options.account, analysis, model=model)
     if options.for_customer:
         made = for_customer(made)  # The printout and the JSON may be passed on as well.
-    write_review(made, options.out, for_customer=options.for_customer)
+    write_review(made, options.out, for_customer=options.for_customer, force=options.force)
     say(options, f"{made}\nwritten to {options.out}")
     return done(options, {**made.to_dict(), "review": str(options.out)})

@@ -244,15 +244,16 @@ class Comparison:
 
         return html_of(self)
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, *, force: bool = False) -> None:
         """Write the table as ``.md``, ``.html``, ``.csv`` or ``.xlsx``, whole or not at all.
 
         Text that a spreadsheet would take for a formula is written as text. Raises OptionError
-        for another ending, and where openpyxl is missing for ``.xlsx``.
+        for another ending, where openpyxl is missing for ``.xlsx``, and where a file is that is
+        no comparison (``force`` replaces it).
         """
         from leadsignal.cohorts.pasted import write_table
 
-        write_table(self, path)
+        write_table(self, path, force=force)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the curves with intervals and the numbers at risk; return the Axes."""

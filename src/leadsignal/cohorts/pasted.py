@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.cohorts.comparison import FEWEST, TITLES, Comparison, Contrast
 from leadsignal.errors import OptionError
+from leadsignal.files.outputs import COMPARISON
 from leadsignal.files.spreadsheets import safe_frame, safe_text
 from leadsignal.files.writing import whole_file
 
@@ -103,14 +104,14 @@ def html_of(comparison: Comparison) -> str:
     )
 
 
-def write_table(comparison: Comparison, path: str | Path) -> None:
+def write_table(comparison: Comparison, path: str | Path, *, force: bool = False) -> None:
     """Write the table in the form that the ending names."""
     ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
         raise OptionError(f"{path} ends in {ending or 'nothing'}", f"Write to {', '.join(ENDINGS)}")
     if ending == ".xlsx":
         _require_openpyxl()
-    with whole_file(path) as part:
+    with whole_file(path, COMPARISON, force=force) as part:
         if ending == ".md":
             part.write_text(markdown_of(comparison), encoding="utf-8")
         elif ending == ".html":

@@ -104,15 +104,17 @@ class Discovery:
         ]
         return "\n".join([f"{head}\n", *blocks])
 
-    def write(self, path: str | Path) -> Path:
+    def write(self, path: str | Path, *, force: bool = False) -> Path:
         """Write ``to_toml`` to a file that ``read_success_analysis`` reads; return its path.
 
-        Raises ModelError where no process is named.
+        Raises ModelError where no process is named, and OptionError where a file is that we did
+        not write (``force`` replaces it).
         """
+        from leadsignal.files.outputs import PROCESSES
         from leadsignal.files.writing import whole_file
 
         self.analysis()
-        with whole_file(path) as part:
+        with whole_file(path, PROCESSES, force=force) as part:
             part.write_text(self.to_toml(), encoding="utf-8")
         return Path(path)
 
@@ -141,14 +143,15 @@ class Discovery:
 
         return ratios_by_behavior(self, ax)
 
-    def draw(self, path: str | Path) -> Path:
+    def draw(self, path: str | Path, *, force: bool = False) -> Path:
         """Draw ``plot`` into a picture file (.png, .svg, .pdf); return its path."""
         import matplotlib.pyplot as plt
 
+        from leadsignal.files.outputs import PICTURE
         from leadsignal.files.writing import whole_file
 
         figure = cast("Figure", self.plot().figure)
-        with whole_file(path) as part:
+        with whole_file(path, PICTURE, force=force) as part:
             kind = Path(path).suffix[1:] or "png"
             # The words beside the axes would be cut off otherwise.
             figure.savefig(part, format=kind, bbox_inches="tight", dpi=110)

@@ -7,14 +7,17 @@ system without them nothing is locked, and nothing that may be another's is clea
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from leadsignal.errors import BusyError, OptionError
+from leadsignal.files.interruptions import uncut
 
 try:
     import fcntl
@@ -74,17 +77,44 @@ def alone(path: str | Path) -> Iterator[None]:
     has it, OptionError where its folder is not there or cannot be written.
     """
     path = Path(path)
-    lock = path.with_name(f".{path.name}.lock")
-    handle = _taken(lock, path)
+    # Of a link, beside what it leads to: whichever name it is called by, it is one output.
+    real = Path(os.path.realpath(path))
+    lock, handle = real.with_name(f".{real.name}.lock"), -1
     try:
-        os.ftruncate(handle, 0)
-        os.write(handle, _holder().encode())
+        with uncut():
+            handle = _waited_for(lock, path)
+            os.ftruncate(handle, 0)
+            os.write(handle, _holder().encode())
         yield
     finally:
-        # Before the lock is let go, so that nobody's fresh lock is taken away.
-        with suppress(OSError):
-            lock.unlink()
-        os.close(handle)
+        if handle >= 0:
+            with uncut():
+                # Before the lock is let go, so that nobody's fresh lock is taken away.
+                with suppress(OSError):
+                    lock.unlink()
+                os.close(handle)
+
+
+def lock_wait(default: float) -> float:
+    """Return for how many seconds a lock is waited for: LEADSIGNAL_LOCK_WAIT, or ``default``."""
+    given = os.environ.get("LEADSIGNAL_LOCK_WAIT", "").strip()
+    if not given:
+        return default
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", given):
+        problem = f"LEADSIGNAL_LOCK_WAIT = {given[:40]!r} is not a number of seconds"
+        raise OptionError(problem, "Write 60 for a minute")
+    return float(given)
+
+
+def _waited_for(lock: Path, path: Path) -> int:
+    until = time.monotonic() + lock_wait(0)
+    while True:
+        try:
+            return _taken(lock, path)
+        except BusyError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(0.2)
 
 
 def _taken(lock: Path, path: Path) -> int:
@@ -107,7 +137,9 @@ def _taken(lock: Path, path: Path) -> int:
             holder = os.read(handle, 200).decode("utf-8", "replace").strip() or "another process"
             os.close(handle)
             raise BusyError(
-                f"{path} is being written by {holder}", "Wait for it, or write somewhere else"
+                f"{path} is being written by {holder}",
+                "Try again when it is done, let it be waited for (LEADSIGNAL_LOCK_WAIT=600), or"
+                " write somewhere else",
             ) from None
         # Whoever had it before may have taken the file away: then this is the lock of nothing.
         with suppress(OSError):

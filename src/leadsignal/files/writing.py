@@ -16,36 +16,47 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 
-from leadsignal.errors import OptionError, WriteError
+from leadsignal.errors import WriteError
+from leadsignal.files.interruptions import uncut
 from leadsignal.files.locks import clean_orphans, hold
+from leadsignal.files.outputs import (
+    FileKind,
+    FolderKind,
+    check_distinct,
+    check_file,
+    check_folder,
+)
 
 PART = ".part"
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(
+    path: str | Path, kind: FileKind | None = None, *, force: bool = False
+) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to, and put it in place at the end.
 
-    If the block fails, ``path`` stays as it was. Raises OptionError where the folder is not there
-    and WriteError where the disk refuses.
+    If the block fails, ``path`` stays as it was. Raises OptionError where `check_file` does, and
+    WriteError where the disk refuses. A link stays a link: what it leads to is written.
     """
-    with whole_files([path]) as (part,):
+    with whole_files([path], [kind], force=force) as (part,):
         yield part
 
 
 @contextmanager
-def whole_files(paths: Sequence[str | Path]) -> Iterator[tuple[Path, ...]]:
+def whole_files(
+    paths: Sequence[str | Path], kinds: Sequence[FileKind | None] = (), *, force: bool = False
+) -> Iterator[tuple[Path, ...]]:
     """Give a temporary path for each of ``paths``; put all in place at the end, or none.
 
     Only a kill between two renames can leave some new and some old.
     """
-    places = [Path(path) for path in paths]
-    for path in places:
-        if path.is_dir():
-            raise OptionError(f"{path} is a folder", "Name a file")
-        _check_parent(path)
+    check_distinct(paths)
+    asked = zip_longest(paths, kinds[: len(paths)])
+    places = [check_file(path, kind, force=force) for path, kind in asked]
     with ExitStack() as stack:
         parts = tuple(stack.enter_context(_part(path, folder=False)) for path in places)
         with _told(places[0]):
@@ -57,18 +68,15 @@ def whole_files(paths: Sequence[str | Path]) -> Iterator[tuple[Path, ...]]:
 
 
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
+def whole_folder(path: str | Path, kind: FolderKind | None = None) -> Iterator[Path]:
     """Give a temporary folder beside ``path`` to fill, and put it in place at the end.
 
-    A folder that is there is replaced. Raises OptionError where ``path`` is a file, or its parent
-    is not there, and WriteError where the disk refuses.
+    A folder of this kind that is there is replaced. Raises OptionError where `check_folder` does,
+    and WriteError where the disk refuses.
     """
+    restore_folder(os.path.realpath(path))
     # A link to the folder (`current` to the newest model) stays a link.
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_dir():
-        raise OptionError(f"{path} is a file", "Name a folder")
-    _check_parent(path)
-    restore_folder(path)
+    path = check_folder(path, kind)
     with _part(path, folder=True) as part:
         with _told(path):
             yield part
@@ -91,11 +99,6 @@ def restore_folder(path: str | Path) -> None:
             old.rename(path)
 
 
-def _check_parent(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise OptionError(f"there is no folder {path.parent}", "Make it, or write somewhere else")
-
-
 def _old_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.old")
 
@@ -107,32 +110,35 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         said = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise WriteError(f"cannot write {path}: {said}", _remedy(error.errno)) from error
+        told = f"{remedy_for(error.errno)}; what was there before is as it was"
+        raise WriteError(f"cannot write {path}: {said}", told) from error
 
 
-def _remedy(number: int | None) -> str:
+def remedy_for(number: int | None) -> str:
+    """Return what to do about an error of the operating system: a full disk is no missing right."""
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "Make room, and run it again; what was there before is as it was"
+        return "Make room, and run it again"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "Allow writing there, or write somewhere else; what was there before is as it was"
-    return "Look after the disk, and run it again; what was there before is as it was"
+        return "Allow it, or choose another place"
+    if number in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR):
+        return "Correct the path"
+    return "Look after the disk, and run it again"
 
 
 @contextmanager
 def _part(path: Path, folder: bool) -> Iterator[Path]:
     """Make a temporary beside ``path`` that is locked while it lives and gone at the end."""
     clean_orphans(path.parent, f".{path.name}.", PART)
-    with _told(path):
-        part, handle = _made(path, folder)
+    part, handle = path, -1
     try:
+        with _told(path), uncut():
+            part, handle = _made(path, folder)
         yield part
     finally:
-        if folder:
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-        os.close(handle)
+        if handle >= 0:
+            with uncut():
+                _remove(part)
+                os.close(handle)
 
 
 def _made(path: Path, folder: bool) -> tuple[Path, int]:
@@ -158,6 +164,11 @@ def _sync(path: Path) -> None:
 
 def _put_all(pairs: Sequence[tuple[Path, Path]]) -> None:
     """Put each part in its place; if one fails, put back what was in the places before."""
+    with uncut():
+        _put_each(pairs)
+
+
+def _put_each(pairs: Sequence[tuple[Path, Path]]) -> None:
     undo: list[Callable[[], None]] = []
     try:
         for part, path in pairs:
@@ -175,7 +186,10 @@ def _put_all(pairs: Sequence[tuple[Path, Path]]) -> None:
 
 def _remove(path: Path) -> None:
     with suppress(OSError):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _put(part: Path, path: Path) -> Callable[[], None]:

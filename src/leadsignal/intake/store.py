@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import Fault, OptionError, WriteError
+from leadsignal.files.interruptions import uncut
 from leadsignal.files.locks import clean_orphans, hold
+from leadsignal.files.writing import remedy_for
 from leadsignal.intake.cells import Reading, read_cell, sql_type
 from leadsignal.schema import Column, Table
 from leadsignal.settings.spelling import Spelling
@@ -50,6 +52,10 @@ class Store:
     """
 
     def __init__(self) -> None:
+        with uncut():
+            self._open()
+
+    def _open(self) -> None:
         import duckdb
 
         self.folder, handle = _own_folder()
@@ -230,18 +236,37 @@ def a_size(variable: str, default: str) -> tuple[str, str]:
 
 def _own_folder() -> tuple[str, int]:
     """Make a folder that is locked while this process lives; clean those of dead processes."""
-    clean_orphans(Path(tempfile.gettempdir()), PREFIX, SUFFIX)
+    place = _temporary()
+    clean_orphans(place, PREFIX, SUFFIX)
     while True:
         try:
-            folder = tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX)
+            folder = tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=place)
         except OSError as error:
             said = error.strerror or type(error).__name__
             raise WriteError(
-                f"no temporary folder can be made: {said}", "Make room, or set TMPDIR"
+                f"no temporary folder can be made in {place}: {said}",
+                f"{remedy_for(error.errno)}; TMPDIR says where",
             ) from None
         handle = hold(Path(folder))
         if handle is not None:
             return folder, handle
+
+
+def _temporary() -> Path:
+    """Return the folder of temporary files; rows of customers go to no other than TMPDIR's."""
+    named = os.environ.get("TMPDIR")
+    if named and not os.path.isdir(named):
+        raise WriteError(f"TMPDIR is {named}, which is no folder", "Make it, or correct TMPDIR")
+    if named and not os.access(named, os.W_OK | os.X_OK):
+        raise WriteError(
+            f"TMPDIR is {named}, which cannot be written to", "Allow it, or correct TMPDIR"
+        )
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:
+        raise WriteError(
+            "no folder for temporary files can be written to", "Set TMPDIR to one"
+        ) from None
 
 
 def _remove_folder(folder: str, handle: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
+from leadsignal.files.outputs import BULLSEYE
 from leadsignal.files.writing import whole_file
 from leadsignal.interviews.form import MOST, markdown, one_line
 from leadsignal.success import Bullseye, Process, SuccessAnalysis
@@ -42,13 +43,16 @@ class BullseyePage:
         body = "\n".join(_html(ring) for ring in self.rings)
         return _PAGE.replace("BODY", body)
 
-    def write(self, path: str | Path) -> None:
-        """Write the page as ``.md`` or ``.html``, whole or not at all; OptionError otherwise."""
+    def write(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the page as ``.md`` or ``.html``, whole or not at all; OptionError otherwise.
+
+        A file that is there and no bullseye of ours stays, without ``force``.
+        """
         kinds = {".md": self.to_markdown, ".html": self.to_html}
         make = kinds.get(Path(path).suffix.lower())
         if make is None:
             raise OptionError(f"{path} does not end in .md or .html", "Choose one of the two")
-        with whole_file(path) as part:
+        with whole_file(path, BULLSEYE, force=force) as part:
             part.write_text(make(), encoding="utf-8", newline="\n")
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.outputs import ANALYSIS
 from leadsignal.files.writing import whole_file
 from leadsignal.interviews.agreement import (
     Agreement,
@@ -89,10 +90,13 @@ class Distilled:
         """Return the text of ``success.toml``; arguments as in ``to_analysis``."""
         return self.to_analysis(**chosen).to_toml()
 
-    def write(self, path: str | Path, **chosen: Any) -> SuccessAnalysis:
-        """Write ``success.toml``, whole or not at all; ``read_success_analysis`` reads it back."""
+    def write(self, path: str | Path, *, force: bool = False, **chosen: Any) -> SuccessAnalysis:
+        """Write ``success.toml``, whole or not at all; ``read_success_analysis`` reads it back.
+
+        One that is there stays, without ``force``: it may hold what somebody wrote.
+        """
         analysis = self.to_analysis(**chosen)
-        with whole_file(path) as part:
+        with whole_file(path, ANALYSIS, force=force) as part:
             part.write_text(analysis.to_toml(), encoding="utf-8", newline="\n")
         return analysis
 

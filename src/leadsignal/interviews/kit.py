@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
 from leadsignal.files.notebook import shown
+from leadsignal.files.outputs import KIT
 from leadsignal.files.writing import whole_folder
 from leadsignal.interviews.brief import History
 from leadsignal.success import SuccessAnalysis
@@ -108,7 +109,7 @@ def write_interview_kit(
     history = History(tables, analysis or SuccessAnalysis(()), accounts)
     rows = {row["account_id"]: row for row in successful.frame.to_dict("records")}
     files = {account: _file(n, account) for n, account in enumerate(accounts, 1)}
-    with whole_folder(place) as part:
+    with whole_folder(place, KIT) as part:
         (part / README).write_text(GUIDE, encoding="utf-8")
         for account, name in files.items():
             text = history.page(account, {str(k): v for k, v in rows[account].items()})

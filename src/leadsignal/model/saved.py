@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from leadsignal.errors import LeadsignalError, ModelError, quiet
+from leadsignal.errors import LeadsignalError, ModelError, NoModelError, quiet
+from leadsignal.files.outputs import MODEL, check_folder
 from leadsignal.files.writing import restore_folder, whole_folder
 from leadsignal.hazards.blend import Hazards
 from leadsignal.hazards.features import Features
@@ -46,9 +47,11 @@ ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".zst")
 def save_model(model: ChurnModel, folder: str | Path) -> Path:
     """Write a fitted model as a folder, whole or not at all; one that is there is replaced.
 
-    The same model gives the same bytes. Raises ModelError where `load_model` would refuse it: an
-    indicator whose name has control characters, say.
+    The same model gives the same bytes. Raises OptionError where the folder holds anything else
+    than a model, or what is read, and ModelError where `load_model` would refuse it: an indicator
+    whose name has control characters, say.
     """
+    check_folder(folder, MODEL)
     hazards = model.hazards_
     files = {CHURN: estimator_to_bytes(hazards.churn)}
     if hazards.other is not None:
@@ -63,7 +66,7 @@ def save_model(model: ChurnModel, folder: str | Path) -> Path:
     files[RECIPE] = text.encode()
     sums = [f"{_sha256(content)}  {name}\n" for name, content in sorted(files.items())]
     files[SUMS] = "".join(sums).encode()
-    with whole_folder(folder) as part:
+    with whole_folder(folder, MODEL) as part:
         for name, content in files.items():
             (part / name).write_bytes(content)
     return Path(folder)
@@ -185,9 +188,9 @@ def _read_files(folder: Path) -> dict[str, bytes]:
     """Return the bytes of each file, after a look at what lies in the folder."""
     restore_folder(folder)
     if folder.is_file():
-        raise ModelError(f"{folder} is {_what_file(folder)}, not a model folder", _unpack(folder))
+        raise NoModelError(f"{folder} is {_what_file(folder)}, not a model folder", _unpack(folder))
     if not (folder / RECIPE).exists() and not (folder / RECIPE).is_symlink():
-        raise ModelError(
+        raise NoModelError(
             f"{folder} is not a model folder: it has no {RECIPE}{_pickles_in(folder)}",
             "Give a folder that `leadsignal fit` wrote",
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import OptionError
+from leadsignal.files.outputs import PAGE, check_file
 from leadsignal.files.writing import whole_file
 from leadsignal.report.account_list import account_list
 from leadsignal.report.cohort_sections import cohort_section, reason_section
@@ -55,30 +56,31 @@ def write_report(
     backtest: Backtest | None = None,
     scores: Scores | None = None,
     findings: Findings | None = None,
+    *,
+    force: bool = False,
 ) -> None:
     """Write the report as one HTML file, whole or not at all.
 
     ``findings`` come from ``gather_findings``; a section whose result is missing says so in one
     line. Equal input gives equal bytes. Raises OptionError where ``file`` does not end in .html,
-    or its folder is not there.
+    its folder is not there, or it is there and no page of ours (``force`` replaces it).
 
     >>> import tempfile, leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
     >>> ls.write_report(tempfile.gettempdir() + "/churn.html", panel)
     """
-    path = checked_path(file)
+    path = checked_path(file, force=force)
     made = report_page(summarise(panel, backtest, scores, findings))
-    with whole_file(path) as part:
+    with whole_file(path, PAGE, force=force) as part:
         part.write_text(made, encoding="utf-8")
 
 
-def checked_path(file: str | Path) -> Path:
+def checked_path(file: str | Path, *, force: bool = False) -> Path:
     """Return where the report goes, before any work; raises OptionError as ``write_report``."""
     path = Path(file)
     if path.suffix not in (".html", ".htm"):
         raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
-    if not path.parent.is_dir():
-        raise OptionError(f"there is no folder {path.parent}", "Make it, or write somewhere else")
+    check_file(path, PAGE, force=force)
     return path
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from leadsignal.errors import OptionError
+from leadsignal.files.outputs import PAGE
 from leadsignal.files.records import plain_row
 from leadsignal.files.writing import whole_file
 from leadsignal.report.charts import NARROW, WIDE, key, timeline
@@ -37,13 +38,16 @@ STATE_KINDS = {
 }  # fmt: skip
 
 
-def write_review(made: Review, file: str | Path, *, for_customer: bool = False) -> None:
+def write_review(
+    made: Review, file: str | Path, *, for_customer: bool = False, force: bool = False
+) -> None:
     """Write a review as one HTML file, whole or not at all.
 
     ``for_customer`` shows what the customer may see and nothing else: plan, results, processes and
     commitments (`leadsignal.review.for_customer` lists the columns).
 
-    Raises OptionError where ``file`` does not end in .html, or its folder is not there.
+    Raises OptionError where ``file`` does not end in .html, its folder is not there, or it is
+    there and no page of ours (``force`` replaces it).
 
     >>> import tempfile, leadsignal as ls
     >>> review = ls.review_account(ls.read_tables(ls.sample_folder()), "A-10001")
@@ -52,7 +56,7 @@ def write_review(made: Review, file: str | Path, *, for_customer: bool = False) 
     path = Path(file)
     if path.suffix not in (".html", ".htm"):
         raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
-    with whole_file(path) as part:
+    with whole_file(path, PAGE, force=force) as part:
         part.write_text(review_page(made, for_customer=for_customer), encoding="utf-8")
 
 

@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.notebook import shown
+from leadsignal.files.outputs import (
+    RUN_RECORD,
+    SCORES_BY_DATE,
+    SCORES_OF_DATE,
+    check_folder,
+)
+from leadsignal.files.outputs import SCORES as SCORES_FILE
 from leadsignal.files.spreadsheets import plain_frame
 from leadsignal.files.writing import whole_files, whole_folder
 from leadsignal.intake.dialect import GRID_ORIGIN, day_number
@@ -122,12 +129,8 @@ def score_into(
 
 
 def _make(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OptionError(f"{folder} is a file", "Name a folder, or a file in .csv or .parquet")
-    if not folder.parent.is_dir():
-        raise OptionError(f"there is no folder {folder.parent}", "Make it, or write somewhere else")
-    if not folder.is_dir():
-        with whole_folder(folder):
+    if not check_folder(folder, SCORES_BY_DATE).is_dir():
+        with whole_folder(folder, SCORES_BY_DATE):
             pass
 
 
@@ -160,7 +163,7 @@ def _score_date(
         except ModelError as error:
             return DateScored(day, "not scored", place / SCORES, problem=error.problem)
     scored = DateScored(day, "scored", place / SCORES, scores)
-    with record.stage("write"), whole_folder(place) as part:
+    with record.stage("write"), whole_folder(place, SCORES_OF_DATE) as part:
         write_rows(scores.frame.drop(columns="snapshot_on"), part / SCORES, ".parquet")
         text = record.to_json("done in part" if scored.in_part else "done", [scored.to_dict()])
         (part / RECORD).write_text(text, encoding="utf-8")
@@ -173,12 +176,15 @@ def note_scored(record: RunRecord, scores: Scores) -> None:
     record.dates = [{**scored, **counts(scores)}]
 
 
-def write_recorded(scores: Scores, path: str | Path, record: RunRecord) -> None:
+def write_recorded(
+    scores: Scores, path: str | Path, record: RunRecord, *, force: bool = False
+) -> None:
     """Write scores to one file, .csv or .parquet, and the run record beside it; both or none."""
     path = Path(path)
     check_ending(path)
     note_scored(record, scores)
-    with whole_files([path, record.place(path)]) as (part, beside):
+    kinds = (SCORES_FILE, RUN_RECORD)
+    with whole_files([path, record.place(path)], kinds, force=force) as (part, beside):
         with record.stage("write"):
             write_rows(scores.frame, part, path.suffix)
         beside.write_text(record.to_json("done in part" if scores.feeds else "done"), "utf-8")

@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from leadsignal.errors import InputError, LeadsignalError
+from leadsignal.errors import InputError, LeadsignalError, OptionError
+from leadsignal.files.interruptions import SIGNALS, Interrupted, came
+from leadsignal.files.outputs import RUN_RECORD, shown
 from leadsignal.files.writing import whole_file
 from leadsignal.model.saved import made_with
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.tables import Tables
 
-Outcome = Literal["done", "done in part", "failed"]
+Outcome = Literal["done", "done in part", "failed", "interrupted"]
 ENDING = ".run.json"
 MOST_NAMED = 120
 """Characters of a table's name in a path; folders hold names of 255 bytes."""
@@ -47,6 +49,8 @@ class RunRecord:
         'scores.csv.run.json'
         """
         output = Path(output)
+        if output.name in ("", ".."):
+            raise OptionError(f"{shown(output)} is no name for an output", "Name a new one")
         return output.with_name(output.name + ENDING)
 
     @contextmanager
@@ -86,8 +90,8 @@ class RunRecord:
     def note_error(self, error: BaseException) -> None:
         """Note what kind of error ended the run, and where the input was at fault; no values."""
         self.error = {"kind": type(error).__name__}
-        if isinstance(error, LeadsignalError):
-            self.error["exit_code"] = error.exit_code
+        if (code := getattr(error, "exit_code", None)) is not None:
+            self.error["exit_code"] = code
         if isinstance(error, InputError):
             kinds = Counter((fault.table, fault.column) for fault in error.faults)
             listed = sorted(kinds.items(), key=str)[:100]
@@ -119,9 +123,9 @@ class RunRecord:
         """Return the record as text."""
         return json.dumps(self.to_dict(outcome, dates), indent=2) + "\n"
 
-    def write(self, output: str | Path, outcome: Outcome) -> None:
+    def write(self, output: str | Path, outcome: Outcome, *, force: bool = False) -> None:
         """Write the record beside an output, whole or not at all."""
-        with whole_file(self.place(output)) as part:
+        with whole_file(self.place(output), RUN_RECORD, force=force) as part:
             part.write_text(self.to_json(outcome), encoding="utf-8")
 
 
@@ -140,13 +144,14 @@ def table_place(model: str | Path, source: str, table: str) -> Path:
 
 @contextmanager
 def recorded(command: str, output: str | Path) -> Iterator[RunRecord]:
-    """Give a record to fill; if the block fails, write it as failed beside the output."""
+    """Give a record to fill; if the block fails or is interrupted, write it beside the output."""
     record = RunRecord(command)
     try:
         yield record
-    except Exception as error:
-        record.note_error(error)
+    except (Exception, KeyboardInterrupt) as error:
+        stopped = isinstance(error, KeyboardInterrupt) or came() is not None
+        record.note_error(Interrupted(came() or SIGNALS[0]) if stopped else error)
         # The first error counts; a full disk has no room for this one either.
         with suppress(LeadsignalError, OSError):
-            record.write(output, "failed")
+            record.write(output, "interrupted" if stopped else "failed")
         raise

@@ -14,6 +14,7 @@ import numpy as np
 from leadsignal.cohorts import process_effect
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.outputs import SCORES
 from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.files.writing import whole_file
 from leadsignal.model.explanation import compared_with, tell_subject
@@ -449,15 +450,15 @@ def _advice(process: Process, state: str, since: date) -> str:
     return f"adopt {process.name} by {since + timedelta(days=process.adopt_by)}"
 
 
-def write_scores(scores: Scores, path: str | Path) -> None:
+def write_scores(scores: Scores, path: str | Path, *, force: bool = False) -> None:
     """Write the scores as CSV or Parquet, whole or not at all, by the ending of ``path``.
 
     The CSV is for people: a text that a spreadsheet would take for a formula gets a ``'`` before
-    it. Raises OptionError for another ending, or where the folder is not there, and WriteError
-    where the disk refuses.
+    it. Raises OptionError for another ending, where the folder is not there, or where a file is
+    that holds no scores (``force`` replaces it), and WriteError where the disk refuses.
     """
     check_ending(path)
-    with whole_file(path) as part:
+    with whole_file(path, SCORES, force=force) as part:
         write_rows(scores.frame, part, Path(path).suffix)
 
 

@@ -1,0 +1,100 @@
+"""What a command is to write, looked at before any work: nothing else may be harmed by it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from leadsignal.errors import LeadsignalError
+from leadsignal.files.outputs import (
+    OUTCOME,
+    FileKind,
+    FolderKind,
+    check_distinct,
+    check_file,
+    check_folder,
+)
+
+Kind = FileKind | FolderKind | None
+Outputs = Callable[[argparse.Namespace], Iterable[tuple[Path, Kind]]]
+INPUTS = ("model", "scores", "contacts")
+"""Options that name what a command reads."""
+
+
+def writes(**kinds: Kind) -> Outputs:
+    """Return what yields the paths that options of these names give, each with its kind."""
+    return lambda options: [
+        (Path(path), kind)
+        for name, kind in kinds.items()
+        if (path := getattr(options, name)) is not None
+    ]
+
+
+def check_outputs(options: argparse.Namespace) -> None:
+    """Raise OptionError for an output that would destroy what is not ours, or that is an input."""
+    _note_project(options)
+    inputs = [Path(given) for name in INPUTS if (given := getattr(options, name, None))]
+    files = [path for path in inputs if not os.path.isdir(path)]
+    outputs = list(outputs_of(options))
+    check_distinct(path for path, _ in outputs)
+    _note_projects_around(path for path, _ in outputs)
+    for path, kind in outputs:
+        if isinstance(kind, FolderKind):
+            check_folder(path, kind, inputs=files)
+        else:
+            check_file(path, kind, force=options.force, inputs=files)
+
+
+def outputs_of(options: argparse.Namespace) -> Iterator[tuple[Path, Kind]]:
+    """Yield where the options say to write, and what."""
+    named: Outputs = options.outputs
+    yield from named(options)
+    if options.json not in (None, "-"):
+        yield Path(options.json), OUTCOME
+
+
+def standing(options: argparse.Namespace) -> dict[Path, object]:
+    """Return what tells for each output whether it has been written since."""
+    return {path: _mark(path) for path, _ in outputs_of(options)}
+
+
+def _mark(path: Path) -> object:
+    try:
+        found = os.stat(path)
+        inside = sorted(os.listdir(path)) if os.path.isdir(path) else []
+    except OSError:
+        return None
+    held = [(name, os.stat(path / name).st_ino) for name in inside if name[0] != "."]
+    return found.st_ino, held
+
+
+def _note_projects_around(paths: Iterable[Path]) -> None:
+    """Note the projects that outputs would lie in, though this run reads another one or none."""
+    for path in paths:
+        for place in list(Path(os.path.realpath(path)).parents)[:2]:
+            names = ("leadsignal.toml", "accounts.csv", "accounts.parquet")
+            if any(os.path.isfile(place / name) for name in names):
+                with suppress(LeadsignalError):
+                    _note(place)
+
+
+def _note_project(options: argparse.Namespace) -> None:
+    from leadsignal.settings.credentials import is_url
+
+    given = getattr(options, "project", None)
+    if given is not None and not is_url(given):
+        _note(Path(given))
+
+
+def _note(given: Path) -> None:
+    from leadsignal.files.outputs import Inputs, note_inputs
+    from leadsignal.project import read_project
+    from leadsignal.sources.inputs_of import note_project
+
+    # A project that cannot be read: all of its folder counts as an input until it can.
+    place = Path(os.path.realpath(given))
+    note_inputs(Inputs(folders=frozenset({place})), key=os.path.abspath(given))
+    note_project(read_project(given), given)

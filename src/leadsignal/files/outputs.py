@@ -1,0 +1,325 @@
+"""What may be written where: the one rule that keeps outputs from destroying what is not theirs.
+
+A file may be replaced if it is a regular file that looks like one of ours of the same kind, or is
+empty. An input of this process, or a name that the project would read, is never written to. A
+folder may be replaced only if it is empty or holds one of ours and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from leadsignal.errors import OptionError
+
+LOOKED_AT = 65_536
+"""Bytes at the start of a file, and at its end, that are looked at."""
+MOST_SHOWN = 200
+ELSEWHERE = "Write somewhere else"
+FORCE = "Write somewhere else, or give --force (in Python: force=True) to replace it"
+DEVICES = ("/dev", "/proc", "/sys")
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """A kind of file that we write, and by which bytes one is known, by ending ("" for any)."""
+
+    what: str
+    marks: Mapping[str, tuple[bytes, ...]]
+    reserved: tuple[str, ...] = ()
+    """Names in a project's folder that only this kind may have."""
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """A kind of folder that we write: the names in it, one that is needed and what is in that."""
+
+    what: str
+    names: str
+    needed: str = ""
+    mark: bytes = b""
+    alone: bool = True
+    """Whether nothing else may lie in it; where it is only added to, others may."""
+
+
+_SCORES_CSV = rb'\A(\xef\xbb\xbf)?"?account_id"?,"?snapshot_on"?,"?risk'
+SCORES = FileKind(
+    "scores", {".csv": (_SCORES_CSV,), ".parquet": (b"account_id", b"risk", b"model_version")}
+)
+PANEL = FileKind("a panel", {".parquet": (b"account_id", b"snapshot_on", b"event", b"stop")})
+PAGE = FileKind("a page of ours", {"": (rb"(?i)\A<!doctype html>", b"style-src 'sha256-")})
+RUN_RECORD = FileKind("the record of a run", {"": (rb'\A\{\s+"command": "\w+",\s+"outcome":',)})
+_KEYS = (
+    b"ok|tables|rows|accounts|events|indicators|by|warning_time_days|model|as_of|as_of_date|panel"
+    b"|snapshot_on|origins|findings|account|account_id|scores|horizon|horizon_days|cohorts"
+)
+OUTCOME = FileKind("the JSON of a command", {"": (rb'\A\{\n  "(' + _KEYS + rb')": ',)})
+COMPARISON = FileKind(
+    "a comparison of cohorts",
+    {
+        ".md": (rb"\A\| cohort \| against \|",),
+        ".html": (rb"\A<table><caption>Cohorts by ",),
+        ".csv": (rb"\A(\xef\xbb\xbf)?cohort,against,method,",),
+        ".xlsx": (rb"\APK", b"docProps/core.xml", b"xl/worksheets/sheet1.xml"),
+    },
+)
+PROCESSES = FileKind("processes that were found", {"": (rb"\A# Discovery in ",)}, ("success.toml",))
+ANALYSIS = FileKind("a success analysis", {}, ("success.toml",))
+PICTURE = FileKind("a picture of ours", {"": (b"[Mm]atplotlib",)})
+BULLSEYE = FileKind("a bullseye", {".html": (b"<title>Bullseye",), ".md": (rb"\A# Bullseye",)})
+
+MODEL = FolderKind(
+    "a model",
+    r"model\.json|SHA256SUMS|churn\.skops|other\.skops",
+    "model.json",
+    b'"trained_through"',
+)
+SCORES_BY_DATE = FolderKind("scores by date", r"snapshot_on=.*", alone=False)
+SCORES_OF_DATE = FolderKind("the scores of a date", r"scores\.parquet|_run\.json", "scores.parquet")
+DEMO = FolderKind("the demo's", r"panel\.parquet|scores\.csv|model", alone=False)
+KIT = FolderKind("an interview kit", r"(?!)")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a project reads: files, folders with all that is in them, and names it would read.
+
+    ``names`` are those in the project's folder, ``patterns`` are paths with ``*``; all paths are
+    absolute and free of links.
+    """
+
+    home: Path | None = None
+    files: frozenset[Path] = frozenset()
+    folders: frozenset[Path] = frozenset()
+    names: frozenset[str] = frozenset()
+    patterns: tuple[str, ...] = field(default=())
+
+
+_READ: dict[object, Inputs] = {}
+"""The inputs of each project that this process has read."""
+
+
+def note_inputs(inputs: Inputs, key: object = None) -> None:
+    """Note what a project reads, in the place of what was noted of it before."""
+    _READ[inputs.home if key is None else key] = inputs
+
+
+def check_file(
+    path: str | Path,
+    kind: FileKind | None = None,
+    *,
+    force: bool = False,
+    inputs: Iterable[Path] = (),
+) -> Path:
+    """Return where a file is to be written, links followed; raise OptionError where it may not.
+
+    ``force`` replaces a regular file of another kind, but never an input. ``inputs`` are those of
+    this run beside its project's. Nothing is opened that could wait.
+    """
+    given = Path(path)
+    with _Told(given):
+        place = _followed(given)
+        _refuse_inputs(given, place, kind, inputs)
+        mode = _mode(place)
+        if mode is None:
+            _check_parent(place, given)
+            return place
+        if stat.S_ISDIR(mode):
+            raise OptionError(f"{shown(given)} is a folder", "Name a file")
+        if not stat.S_ISREG(mode):
+            raise OptionError(f"{shown(given)} is {_special(mode)}, not a file", ELSEWHERE)
+        if kind is not None and not force and not is_ours(place, kind):
+            raise OptionError(f"{shown(given)} is there, and is not {kind.what}", FORCE)
+    return place
+
+
+def check_folder(
+    path: str | Path, kind: FolderKind | None = None, *, inputs: Iterable[Path] = ()
+) -> Path:
+    """Return where a folder is to be written, links followed; raise OptionError where it may not.
+
+    What is there must be empty, or one of ours and nothing else; no force changes that.
+    """
+    given = Path(path)
+    with _Told(given):
+        place = _followed(given)
+        _refuse_places(given, place)
+        _refuse_inputs(given, place, None, inputs)
+        mode = _mode(place)
+        if mode is None:
+            _check_parent(place, given)
+        elif not stat.S_ISDIR(mode):
+            what = "a file" if stat.S_ISREG(mode) else _special(mode)
+            raise OptionError(f"{shown(given)} is {what}", "Name a folder")
+        elif kind is not None:
+            _check_held(given, place, kind)
+    return place
+
+
+def check_distinct(paths: Iterable[str | Path]) -> None:
+    """Refuse outputs of one run that are one file, or of which one lies in another's folder."""
+    seen: dict[Path, Path] = {}
+    for given in map(Path, paths):
+        with _Told(given):
+            place = _followed(given)
+        if place in seen:
+            raise OptionError(f"two outputs are one: {shown(seen[place])} and {shown(given)}",
+                              "Give each its own")  # fmt: skip
+        seen[place] = given
+    for place, given in seen.items():
+        for other in seen.keys() & set(place.parents):
+            if (other / "model.json").exists() or not other.is_dir():
+                raise OptionError(f"{shown(given)} lies in the output {shown(seen[other])}",
+                                  ELSEWHERE)  # fmt: skip
+
+
+def shown(path: str | Path) -> str:
+    """Return a path as messages show it: in quotes, with no control characters, not too long."""
+    text = repr(str(path))
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 2]}…{text[0]}"
+
+
+def is_ours(path: Path, kind: FileKind) -> bool:
+    """Return whether a regular file is empty, or looks like one that we wrote of this kind."""
+    with open(path, "rb") as file:
+        held = file.read(LOOKED_AT)
+        size = os.fstat(file.fileno()).st_size
+        # The footer of Parquet, the contents of a zip archive.
+        file.seek(max(LOOKED_AT, size - LOOKED_AT))
+        held += file.read(LOOKED_AT)
+    if not size:
+        return True
+    marks = kind.marks.get(path.suffix.lower(), kind.marks.get(""))
+    return marks is not None and all(re.search(mark, held) for mark in marks)
+
+
+class _Told:
+    """Say as OptionError what the operating system says of looking at a path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            said = error.strerror or type(error).__name__
+            raise OptionError(f"{shown(self.path)}: {said}", ELSEWHERE) from None
+        if isinstance(error, ValueError) and not isinstance(error, OptionError):
+            raise OptionError(f"{shown(self.path)} is no path", ELSEWHERE) from None
+
+
+def _followed(path: Path) -> Path:
+    """Return a path without links; refuse what leads to a device, in a circle, or nowhere."""
+    step, left = Path(os.path.abspath(path)), 40
+    while True:
+        if step.is_relative_to("/dev/shm"):
+            pass
+        elif any(step.is_relative_to(device) for device in DEVICES):
+            raise OptionError(f"{shown(path)} is a device, not a file", ELSEWHERE)
+        if not step.is_symlink():
+            break
+        left -= 1
+        if not left:
+            raise OptionError(f"{shown(path)} is a link that leads in a circle", "Correct the link")
+        step = Path(os.path.normpath(Path(os.path.realpath(step.parent)) / os.readlink(step)))
+    return Path(os.path.realpath(step))
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return os.lstat(path).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _special(mode: int) -> str:
+    kinds: tuple[tuple[Callable[[int], bool], str], ...] = (
+        (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"), (stat.S_ISLNK, "a link"),
+    )  # fmt: skip
+    return next((what for test, what in kinds if test(mode)), "a device")
+
+
+def _check_parent(place: Path, given: Path) -> None:
+    if not place.parent.is_dir():
+        through = f", where {shown(given)} leads" if given.is_symlink() else ""
+        raise OptionError(
+            f"there is no folder {place.parent if through else given.parent}{through}",
+            "Make it, or write somewhere else",
+        )
+
+
+def _refuse_places(given: Path, place: Path) -> None:
+    """Refuse folders that no output may take the place of, whatever is in them."""
+    here = Path(os.path.realpath(os.curdir))
+    for what, where in (("the current folder", here), ("the home folder", Path.home())):
+        where = Path(os.path.realpath(where))
+        if place == where:
+            raise OptionError(f"{shown(given)} is {what}", "Name a new folder")
+        if place in where.parents:
+            raise OptionError(f"{shown(given)} holds {what}", "Name a new folder")
+
+
+def _refuse_inputs(given: Path, place: Path, kind: FileKind | None, inputs: Iterable[Path]) -> None:
+    real = {Path(os.path.realpath(path)) for path in inputs}
+    for noted in (*_READ.values(), Inputs(files=frozenset(real))):
+        for path in {place, Path(os.path.abspath(given))}:
+            _refuse_input(given, path, kind, noted)
+    # A model with one more file can no longer be read, a date's scores not be written anew.
+    for parent in (place.parent, *place.parent.parents[:1]):
+        if (parent / "model.json").is_file() and (parent / "churn.skops").is_file():
+            raise OptionError(f"{shown(given)} lies in a model's folder", ELSEWHERE)
+    if place.parent.name.startswith("snapshot_on="):
+        raise OptionError(f"{shown(given)} lies in the folder of a date's scores", ELSEWHERE)
+
+
+def _refuse_input(given: Path, path: Path, kind: FileKind | None, noted: Inputs) -> None:
+    around = {path, *path.parents}
+    if path in noted.files or noted.folders & around:
+        raise OptionError(f"{shown(given)} is an input of this run", ELSEWHERE)
+    within = {*noted.files, *noted.folders, *([noted.home] if noted.home else [])}
+    if any(path == inside or path in inside.parents for inside in within):
+        raise OptionError(f"{shown(given)} holds what is read", "Name a new folder")
+    in_home = noted.home is not None and path.parent == Path(os.path.realpath(noted.home))
+    free = kind.reserved if kind else ()
+    read_as = in_home and path.name in noted.names and path.name not in free
+    if read_as or any(fnmatchcase(str(path), pattern) for pattern in noted.patterns):
+        raise OptionError(f"{shown(given)} would be read as part of the project", ELSEWHERE)
+
+
+def _check_held(given: Path, place: Path, kind: FolderKind) -> None:
+    held = sorted(os.scandir(place), key=lambda entry: entry.name)
+    if not held:
+        return
+    ours = [entry for entry in held if re.fullmatch(kind.names, entry.name)]
+    others = [entry.name for entry in held if entry not in ours]
+    if kind.alone:
+        others += [e.name for e in ours if not e.is_file(follow_symlinks=False)]
+    missing = kind.needed and kind.needed not in [entry.name for entry in ours]
+    if not ours or missing or (kind.mark and not _is_marked(place / kind.needed, kind.mark)):
+        raise OptionError(
+            f"{shown(given)} is not empty, and is not {kind.what}"
+            f" (it holds {shown((others or [held[0].name])[0])})",
+            "Name a new folder",
+        )
+    if kind.alone and others:
+        raise OptionError(
+            f"{shown(given)} holds {shown(others[0])}, which is not of {kind.what}",
+            "Move it away, or name a new folder",
+        )
+
+
+def _is_marked(path: Path, mark: bytes) -> bool:
+    if not path.is_file() or path.is_symlink():
+        return False
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            if re.search(mark, block):
+                return True
+    return False
