@@ -62,9 +62,12 @@ def _run(options: argparse.Namespace) -> int:
     before: dict[Path, object] = {}
     try:
         check_outputs(options)
-        before = standing(options)
+        before = {Path(): None, **standing(options)}
         code: int = options.run(options)
     except LeadsignalError as error:
+        # Where it is the outputs that are refused, none of them is written.
+        if isinstance(error, OptionError) and not before and options.json != "-":
+            options.json = None
         return _report(error, options)
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, KeyboardInterrupt) or came() is not None:
@@ -102,11 +105,11 @@ def _report(error: LeadsignalError, options: argparse.Namespace) -> int:
 
 
 def _interrupted(options: argparse.Namespace, before: Mapping[Path, object]) -> int:
-    after = standing(options)
+    after = standing(options) if before else {}
     told = [
-        f"{path} is {'as it was' if after[path] == mark else 'written'}"
+        f"{path} is {'as it was' if after.get(path) == mark else 'written'}"
         for path, mark in before.items()
-        if not path.name.endswith(".run.json")
+        if path.name and not path.name.endswith(".run.json")
     ]
     warn(f"leadsignal {options.command}: {'; '.join(['interrupted', *told])}")
     return 128 + (came() or SIGNALS[0])
