@@ -1,6 +1,7 @@
 """Coverage of cohort comparisons where the truth is known, and the time that many accounts take.
 
     python benchmarks/cohorts.py [--runs 4000] [--seed 0] [--only WORLD]
+    python benchmarks/cohorts.py --few [--runs 1000]
     python benchmarks/cohorts.py --timing [100000]
 
 A run draws 400 accounts that start over four years, churn by a smooth hazard or by one of which
@@ -14,6 +15,7 @@ import argparse
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,9 +31,10 @@ from leadsignal.cohorts.followed import (
     follow_naively,
 )
 from leadsignal.cohorts.measures import groups_of, hazard_ratio
-from leadsignal.cohorts.numbers import Influenced
+from leadsignal.cohorts.numbers import Influenced, Number
 from leadsignal.cohorts.small_groups import shrink
 from leadsignal.cohorts.trial import clone_and_weight
+from leadsignal.errors import ModelError
 from leadsignal.survival import logrank
 
 LANDMARK, HORIZON, LONGEST = 90, 730, 1460
@@ -255,6 +258,45 @@ def reps(seed: int, runs: int) -> None:
         print(f"| {spread} | {covered / total:.3f} | {named / total:.3f} | {runs} × 15 |")
 
 
+FEW = ((200, 0.9), (100, 0.9), (400, 0.1))
+"""Accounts, and the share of them that is measured if they stay; a third of the smooth hazard."""
+
+
+def few_churns(n: int, share: float, rng: np.random.Generator) -> DatedCohorts:
+    """Draw few accounts that leave seldom; measuring them, which is for good, does nothing."""
+    never, law = np.full(n, np.inf), World("few churns", smooth() / 3)
+    end, last = law.ends(never, np.zeros(n), rng), rng.integers(60, LONGEST, n).astype(float)
+    event = np.where(rng.uniform(size=n) < share, np.ceil(rng.exponential(150, n)), np.inf)
+    return DatedCohorts.from_changes(
+        "measured", ("unmeasured", "measured"), np.arange(n), np.minimum(end, last),
+        (end <= last) * CHURN, (np.arange(n), event, np.ones(n)),
+    )  # fmt: skip
+
+
+def with_few_churns(
+    n: int, share: float, seed: tuple[int, ...], runs: int
+) -> list[tuple[int, Number]]:
+    """Return churns and hazard ratio of each draw that has one: none if all churns are alike."""
+    found = []
+    for run in range(runs):
+        cohorts = few_churns(n, share, np.random.default_rng((*seed, run)))
+        with suppress(ModelError):
+            ratio, _ = hazard_ratio(follow_in_time(cohorts), cohorts, 1)
+            found.append((int((cohorts.cause == CHURN).sum()), ratio.ratio()))
+    return found
+
+
+def few(seed: int, runs: int) -> None:
+    """Few churns and no effect: does the time-dependent hazard ratio's interval hold 1?"""
+    print("| accounts | ever measured | churns, median | coverage | runs with a ratio |")
+    print("|---|---|---|---|---|")
+    for number, (n, share) in enumerate(FEW):
+        found = with_few_churns(n, share, (seed, 200 + number), runs)
+        covered = np.mean([not ratio.excludes(1.0) for _, ratio in found])
+        churns = np.median([churns for churns, _ in found])
+        print(f"| {n} | {share:.0%} | {churns:.0f} | {covered:.3f} | {len(found)} |", flush=True)
+
+
 def many_accounts(n: int, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     """Return the tables of a large business in which nothing has an effect, made in one go."""
     ids = np.char.add("A", np.arange(n).astype(str))
@@ -334,9 +376,12 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only")
     parser.add_argument("--timing", type=int, nargs="?", const=100_000, metavar="ACCOUNTS")
+    parser.add_argument("--few", action="store_true")
     given = parser.parse_args()
     if given.timing:
         timing(given.timing)
+    elif given.few:
+        few(given.seed, given.runs)
     else:
         coverage(given.seed, given.runs, given.only)
         if given.only is None:

@@ -61,6 +61,15 @@ def test_a_confounder_adjusted_for_and_not(bench: ModuleType) -> None:
     assert covers(found["target_trial mean days"]) < 0.85
 
 
+def test_few_churns(bench: Any) -> None:
+    drawn = bench.with_few_churns(200, 0.9, (7,), 100)
+    assert 10 < np.median([churns for churns, _ in drawn]) < 40
+    assert np.mean([not ratio.excludes(1.0) for _, ratio in drawn]) >= 0.88
+    # With half the error the share would be about two in three.
+    z = [abs(np.log(ratio.estimate)) / ratio.std_err for _, ratio in drawn]
+    assert 0.8 < np.sqrt(np.mean(np.square(z))) < 1.2
+
+
 def test_a_confounder_that_comes_with_time(bench: Any) -> None:
     found: dict[int, list[float]] = {0: [], 1: []}
     for run in range(40):
