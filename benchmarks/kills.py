@@ -1,10 +1,10 @@
-"""kill -9 at random moments of `score` and of `fit`: the output is the old or the new one.
+"""kill -9, SIGTERM and Ctrl-C at random moments: the output is the old or the new one.
 
 Half of the moments are drawn over the whole run, half over the lines of the code that writes. After
 each kill the same command runs undisturbed: its bytes must be those of a run that nobody killed,
 and nothing may lie around, neither beside the output nor among the temporary files.
 
-    python benchmarks/kills.py [--moments 200] [--seed 0] [--commands score score-folder fit]
+    python benchmarks/kills.py [--moments 200] [--seed 0] [--commands score fit]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ def snapshot(path: Path) -> dict[str, bytes]:
 class Killer:
     """Runs a command in a fork, and kills it at a moment of choice."""
 
-    def __init__(self, arguments: list[str]) -> None:
-        self.arguments = arguments
+    def __init__(self, arguments: list[str], by: str = "KILL") -> None:
+        self.arguments, self.signal = arguments, signal.Signals[f"SIG{by}"]
 
     def run(
         self,
@@ -77,7 +78,7 @@ class Killer:
             self._child(at_line, count_to)
         if after is not None:
             time.sleep(after)
-            os.kill(child, signal.SIGKILL)
+            os.kill(child, self.signal)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     def _child(self, at_line: int | None, count_to: int | None) -> None:
@@ -87,7 +88,7 @@ class Killer:
             os.dup2(nowhere, 1)
             if at_line is not None:
                 os.dup2(nowhere, 2)
-                sys.settrace(_tracer(left))
+                sys.settrace(_tracer(left, self.signal))
             code = command_line(self.arguments)
         finally:
             sys.settrace(None)
@@ -108,7 +109,7 @@ class Killer:
             return 10**9 - int(told.read())
 
 
-def _tracer(left: list[int]) -> Any:
+def _tracer(left: list[int], number: int) -> Any:
     """Kill the process when so many lines of the writing code are left."""
 
     def trace(frame: Any, event: str, argument: Any) -> Any:
@@ -117,7 +118,7 @@ def _tracer(left: list[int]) -> Any:
         if event == "line":
             left[0] -= 1
             if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), number)
         return trace
 
     return trace
@@ -128,14 +129,20 @@ def arguments(command: str, project: Path, day: str, work: Path) -> tuple[list[s
     given = [str(project), "--as-of", day, "--every", "84d", "--quiet"]
     if command == "fit":
         return ["fit", *given, "--estimator", "logistic", "--out", str(work / "out")], work / "out"
+    if command == "report":
+        out = work / "report.html"
+        more = ["--model", str(work.parent / "model"), "--origins", "1"]
+        return ["report", *given, *more, "--out", str(out)], out
     out = work / ("scores.csv" if command == "score" else "scores")
     return ["score", *given, "--model", str(work.parent / "model"), "--out", str(out)], out
 
 
-def check(command: str, root: Path, moments: int, draw: random.Random) -> Counter[str]:
+def check(
+    command: str, root: Path, moments: int, draw: random.Random, by: str = "KILL"
+) -> Counter[str]:
     """Kill one command at so many moments; return what was seen, raise at the first violation."""
     project, temporary = root / "business", Path(os.environ["TMPDIR"])
-    work = root / command
+    work = root / f"{command}-{by}"
     work.mkdir()
     wanted, seen = {}, Counter[str]()
     days = DAYS if command != "fit" else DAYS[::-1]
@@ -159,13 +166,22 @@ def check(command: str, root: Path, moments: int, draw: random.Random) -> Counte
             out.mkdir()
             old = {}
         if moment % 4 < 2:
-            code = Killer(given).run(after=draw.random() * duration * 1.1)
+            code = Killer(given, by).run(after=draw.random() * duration * 1.1)
         else:
-            code = Killer(given).run(at_line=draw.randint(1, lines))
+            code = Killer(given, by).run(at_line=draw.randint(1, lines))
+        got = snapshot(out)
+        if by != "KILL":
+            around = {path.name for path in work.iterdir()} - {
+                *names,
+                *(f"{n}.run.json" for n in names),
+            }
+            assert not around, f"moment {moment}: {around} lie around"
+            assert not list(temporary.iterdir()), f"moment {moment}: {list(temporary.iterdir())}"
         got = snapshot(out)
         assert got in (old, wanted[day]), f"moment {moment}: neither old nor new"
         new = "new" if got == wanted[day] and got != old else "old"
-        seen[f"{'killed' if code < 0 else 'ended'}, {new}"] += 1
+        stopped = code < 0 or code == 128 + signal.Signals[f"SIG{by}"]
+        seen[f"{'killed' if stopped else 'ended'}, {new}"] += 1
         assert Killer(given).run() in (0, 4), f"moment {moment}: the next run failed"
         assert snapshot(out) == wanted[day], f"moment {moment}: other bytes"
         left = sorted(path.name for path in work.iterdir())
@@ -181,7 +197,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--moments", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--commands", nargs="+", default=["score", "score-folder", "fit"])
+    parser.add_argument("--signals", nargs="+", default=["KILL", "TERM", "INT"])
+    parser.add_argument("--commands", nargs="+", default=["score", "score-folder", "fit", "report"])
     options = parser.parse_args()
     # No TemporaryDirectory: the forks' clean end would take it away.
     root = Path(tempfile.mkdtemp())
@@ -199,12 +216,13 @@ def measure(root: Path, options: argparse.Namespace) -> None:
     model = ["fit", str(root / "business"), "--as-of", DAYS[0], "--every", "84d", "--quiet"]
     code = Killer([*model, "--estimator", "logistic", "--out", str(root / "model")]).run()
     assert code in (0, 4), code
-    for command in options.commands:
+    for command, by in product(options.commands, options.signals):
         begun = time.perf_counter()
-        seen = check(command, root, options.moments, random.Random(options.seed))
+        seen = check(command, root, options.moments, random.Random(options.seed), by)
         taken = time.perf_counter() - begun
         told = ", ".join(f"{count} {what}" for what, count in sorted(seen.items()))
-        print(f"{command}: {options.moments} moments in {taken:.0f} s: {told}", flush=True)
+        head = f"{command}: {options.moments} moments of SIG{by}"
+        print(f"{head} in {taken:.0f} s: {told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -154,6 +154,7 @@ def _score(options: argparse.Namespace) -> int:
         with record.stage("model"):
             model = load_model(options.model)
         record.note_model(model)
+        options.trained_through = model.trained_through_
         with record.stage("read"):
             tables = read_given_tables(options, project)
         record.note_tables(tables)
@@ -285,6 +286,7 @@ def _told_scores(options: argparse.Namespace, scores: Scores, told: dict[str, An
         written = write_scores_to(scores, options.to_table, options.source)
         say(options, written)
         told["scores_table"] = written.to_dict()
+    told["hindsight"] = scores.as_of_date < options.trained_through
     return done(options, {**scores.to_dict(), **told}, IN_PART if scores.feeds else 0)
 
 

@@ -114,7 +114,12 @@ class RunRecord:
             },
             "inputs": self.inputs,
             "model": self.model,
-            "dates": list(self.dates if dates is None else dates),
+            "dates": [
+                {**one, "hindsight": str(one.get("snapshot_on")) < self.model["trained_through"]}
+                if "trained_through" in self.model
+                else one
+                for one in (self.dates if dates is None else dates)
+            ],
             "error": self.error,
             "versions": made_with(),
         }

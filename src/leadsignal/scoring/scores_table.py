@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.errors import OptionError, SourceError
+from leadsignal.errors import BusyError, OptionError, SourceError
+from leadsignal.files.locks import lock_wait
 from leadsignal.files.notebook import shown
 from leadsignal.settings.credentials import Access, Source, open_source
 from leadsignal.settings.sources import a_table_name
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 KEY = ("account_id", "snapshot_on", "model_version")
 INCOMING = "leadsignal_incoming_scores"
 ROWS_AT_ONCE = 10_000
+LOCK_WAIT = 60.0
+"""Seconds for which another writer is waited for, unless LEADSIGNAL_LOCK_WAIT says otherwise."""
+BUSY = ("lock timeout", "database is locked", "could not set lock on file")
+"""What PostgreSQL, SQLite and DuckDB say where another holds what is to be written."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,12 @@ def write_scores_to(
         raise
     # Drivers raise what they like; each of it may hold the URL, password included.
     except Exception as error:  # noqa: BLE001
+        if any(said in str(error).lower() for said in BUSY):
+            name = ".".join(parts)
+            raise BusyError(
+                f"the table {name} of source {access.name!r} is being written by another",
+                "Try again later, or let it be waited for longer (LEADSIGNAL_LOCK_WAIT=600)",
+            ) from None
         refused = refusal(access, error, Asked(parts), doing="written")
         said = f" ({refused.said})" if refused.said else ""
         raised = SourceError(f"{refused.problem}{said}", refused.remedy)
@@ -161,6 +172,8 @@ def _to_postgres(
 
     target = ".".join(quoted(part) for part in parts)
     with connect(access, POSTGRES) as connection, connection.cursor() as cursor:
+        # Not for ever: who holds the table may be waiting for something himself.
+        cursor.execute(f"SET LOCAL lock_timeout = {int(lock_wait(LOCK_WAIT) * 1000) or 1}")
         cursor.execute(_create(target, rows))
         # One writer at a time; readers go on and see the rows of before until the end.
         cursor.execute(f"LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE")
