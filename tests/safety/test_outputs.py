@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import leadsignal as ls
@@ -16,16 +15,10 @@ from leadsignal.cli import _parser, main
 from leadsignal.cli.outputs import check_outputs
 from leadsignal.files import outputs
 from leadsignal.files.outputs import (
-    COMPARISON,
     OUTCOME,
-    PAGE,
-    PANEL,
-    PICTURE,
-    RUN_RECORD,
-    SCORES,
-    FileKind,
     is_ours,
 )
+from leadsignal.scoring.scores import write_scores
 
 COMMANDS: dict[str, list[str]] = {
     "check": ["t"],
@@ -319,7 +312,7 @@ def test_the_rules_hold_in_python(
     scores = ls.score_accounts(business_model, business, effects={})
     writes: list[Callable[[Path], object]] = [
         lambda path: ls.write_panel(business, analysis, path, force=True),
-        lambda path: ls.write_scores(scores, path, force=True),
+        lambda path: write_scores(scores, path, force=True),
         lambda path: ls.write_report(path.with_suffix(".html"), business_panel),
         lambda path: ls.save_model(business_model, path),
     ]
@@ -333,47 +326,13 @@ def test_the_rules_hold_in_python(
     Path("mine.html").write_text("mine")
     Path("mine.parquet").write_text("mine")
     with pytest.raises(ls.OptionError, match="force=True"):
-        ls.write_scores(scores, "mine.csv")
+        write_scores(scores, "mine.csv")
     with pytest.raises(ls.OptionError, match="force=True"):
         ls.write_report("mine.html", business_panel)
     with pytest.raises(ls.OptionError, match="force=True"):
         ls.write_panel(business, analysis, "mine.parquet")
     assert {Path(f"mine{e}").read_text() for e in (".csv", ".html", ".parquet")} == {"mine"}
-    ls.write_scores(scores, "mine.csv", force=True)
-    ls.write_scores(scores, "mine.csv")
+    write_scores(scores, "mine.csv", force=True)
+    write_scores(scores, "mine.csv")
     assert len(ls.read_scores("mine.csv")) == len(scores.frame)
     assert bytes_of(business_folder) == before
-
-
-def test_each_kind_is_known_again_and_no_other(
-    business: ls.Tables, business_panel: ls.Panel, business_model: ls.ChurnModel, tmp_path: Path
-) -> None:
-    scores = ls.score_accounts(business_model, business, effects={})
-    ls.write_scores(scores, tmp_path / "scores.csv")
-    ls.write_scores(scores, tmp_path / "scores.parquet")
-    ls.write_panel(business, business_panel.analysis, tmp_path / "panel.parquet")
-    business_panel.frame.to_parquet(tmp_path / "spark.parquet")
-    ls.write_report(tmp_path / "report.html", business_panel)
-    compared = ls.compare_cohorts(business, "measured")
-    for ending in (".md", ".html", ".csv"):
-        compared.write(tmp_path / f"compared{ending}")
-    pd.DataFrame({"account_id": ["a"], "risk": [1]}).to_parquet(tmp_path / "mine.parquet")
-    (tmp_path / "mine.csv").write_text("account_id,risk\na,1\n")
-    (tmp_path / "package.json").write_text('{\n  "name": "mine"\n}\n')
-    (tmp_path / "mine.html").write_text("<!doctype html>\n<p>mine")
-    kinds: dict[str, FileKind] = {
-        "scores.csv": SCORES,
-        "scores.parquet": SCORES,
-        "panel.parquet": PANEL,
-        "spark.parquet": PANEL,
-        "report.html": PAGE,
-        "compared.md": COMPARISON,
-        "compared.html": COMPARISON,
-        "compared.csv": COMPARISON,
-    }
-    every = {SCORES.what: SCORES, PANEL.what: PANEL, PAGE.what: PAGE, RUN_RECORD.what: RUN_RECORD,
-             COMPARISON.what: COMPARISON, OUTCOME.what: OUTCOME, PICTURE.what: PICTURE}  # fmt: skip
-    for path in sorted(tmp_path.iterdir()):
-        known = [what for what, kind in every.items() if is_ours(path, kind)]
-        wanted = [kinds[path.name].what] if path.name in kinds else []
-        assert known == wanted, path.name

@@ -72,13 +72,16 @@ def came() -> int | None:
 
 
 @contextmanager
-def uncut() -> Iterator[None]:
-    """Let a signal wait until a short step is done: made and noted, or renamed and noted."""
+def uncut(at_end: bool = False) -> Iterator[None]:
+    """Let a signal wait until a short step is done: made and noted, or renamed and noted.
+
+    ``at_end`` is for finalizers, where an exception would be lost: the next such step raises it.
+    """
     _STATE.held += 1
     try:
         yield
     finally:
         _STATE.held -= 1
-        if not _STATE.held and _STATE.waits:
+        if not _STATE.held and _STATE.waits and not at_end:
             _STATE.waits = False
             raise Interrupted(_STATE.came or signal.SIGINT)

@@ -190,8 +190,8 @@ def is_ours(path: Path, kind: FileKind) -> bool:
         held = file.read(LOOKED_AT)
         size = os.fstat(file.fileno()).st_size
         # The footer of Parquet, the contents of a zip archive.
-        file.seek(max(LOOKED_AT, size - LOOKED_AT))
-        held += file.read(LOOKED_AT)
+        file.seek(max(LOOKED_AT, size - 16 * LOOKED_AT))
+        held += file.read(16 * LOOKED_AT)
     if not size:
         return True
     marks = kind.marks.get(path.suffix.lower(), kind.marks.get(""))

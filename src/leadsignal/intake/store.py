@@ -275,8 +275,9 @@ def _remove_folder(folder: str, handle: int) -> None:
 
 
 def _remove(connection: duckdb.DuckDBPyConnection, folder: str, handle: int) -> None:
-    connection.close()
-    _remove_folder(folder, handle)
+    with uncut(at_end=True):
+        connection.close()
+        _remove_folder(folder, handle)
 
 
 def memory_limit() -> str:
