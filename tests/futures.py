@@ -71,11 +71,22 @@ def other_future(case: Case, t: date, rng: Random) -> Case:
             held = rows  # Two rows became one, which the door may refuse.
         added = [row for row in later if rng.random() < 0.4]
         tables[name] = [*held, *changed, *added]
+        tables[name] += _last_of_lost_names(name, case.tables[name], tables[name])
     made = tidy(tables, case.columns)
     for name, rows in known.items():
         kept = sum(is_known(BY_NAME[name], row, t) for row in made[name])
         assert kept == len(rows), f"{name}: the past was touched"
     return case.with_tables(made)
+
+
+def _last_of_lost_names(table: str, before: list[Row], now: list[Row]) -> list[Row]:
+    """Rows that keep every name that an analysis may use: one that occurs nowhere is a fault."""
+    column = {"results": "metric", "behaviors": "behavior"}.get(table)
+    if column is None:
+        return []
+    last = {row.get(column): row for row in before}
+    there = {row.get(column) for row in now}
+    return [row for name, row in last.items() if name not in there]
 
 
 def _other_cells(rng: Random, table: Table, row: Row, t: date) -> Row:
