@@ -57,7 +57,8 @@ def other_future(case: Case, t: date, rng: Random) -> Case:
         if name != "accounts"
     }
     told = {row["account_id"] for rows in known.values() for row in rows}
-    accounts = _other_accounts(rng, shape, case.tables["accounts"], t, told)
+    before = case.tables["accounts"]
+    accounts = _with_lost_segments(before, _other_accounts(rng, shape, before, t, told))
     drawn = {"accounts": accounts, **draw_events(rng, shape, accounts, 0.6)}
     fresh = tidy(drawn, case.columns)
     tables: Rows = {"accounts": accounts}
@@ -87,6 +88,15 @@ def _last_of_lost_names(table: str, before: list[Row], now: list[Row]) -> list[R
     last = {row.get(column): row for row in before}
     there = {row.get(column) for row in now}
     return [row for name, row in last.items() if name not in there]
+
+
+def _with_lost_segments(before: Sequence[Row], now: list[Row]) -> list[Row]:
+    """Accounts that keep every segment, by putting accounts back as they were."""
+    while lost := {row.get("segment") for row in before} - {row.get("segment") for row in now}:
+        account = next(row["account_id"] for row in before if row.get("segment") in lost)
+        now = [row for row in now if row["account_id"] != account]
+        now += [row for row in before if row["account_id"] == account]
+    return now
 
 
 def _other_cells(rng: Random, table: Table, row: Row, t: date) -> Row:
