@@ -123,7 +123,7 @@ def spoil(content: bytes, draw: random.Random) -> bytes:
 
 def misplace(folder: Path, draw: random.Random) -> None:
     """Fill a folder with two to five odd things that are named like tables, or nearly so."""
-    (folder / "accounts.csv").write_text(ACCOUNTS)
+    (folder / "accounts.csv").write_text(ACCOUNTS.replace("T10:00:00Z", ""))
     for _ in range(draw.randint(2, 5)):
         table = draw.choice(("usage", "tickets", "behaviors", "x", "accounts"))
         ending = draw.choice((".csv", ".parquet", "", ".csv.gz", ".CSV", ".snappy.parquet"))
