@@ -249,7 +249,7 @@ def test_the_command_writes_to_a_table(
     assert {"model", "read", "score", "write"} <= set(record["seconds"])
     assert sorted(path.name for path in tmp_path.glob(".*")) == []  # no lock is left
     with alone(tmp_path / "model.crm.scores"):
-        assert main([*arguments, "--to-table", "scores"]) == 2
+        assert main([*arguments, "--to-table", "scores"]) == 5
     assert "model.crm.scores is being written by process" in capsys.readouterr().err
     named = [*arguments, "--to-table", "odd.name/../x", "--record", str(tmp_path / "x.run.json")]
     (project / "scores.duckdb").rename(project / "kept.duckdb")
