@@ -154,7 +154,8 @@ class Discovery:
         with whole_file(path, PICTURE, force=force) as part:
             kind = Path(path).suffix[1:] or "png"
             # The words beside the axes would be cut off otherwise.
-            figure.savefig(part, format=kind, bbox_inches="tight", dpi=110)
+            told = {"Title": "leadsignal discover"}
+            figure.savefig(part, format=kind, bbox_inches="tight", dpi=110, metadata=told)
         plt.close(figure)
         return Path(path)
 

@@ -52,7 +52,9 @@ SCORES = FileKind(
     "scores", {".csv": (_SCORES_CSV,), ".parquet": (b"account_id", b"risk", b"model_version")}
 )
 PANEL = FileKind("a panel", {".parquet": (b"account_id", b"snapshot_on", b"event", b"stop")})
-PAGE = FileKind("a page of ours", {"": (rb"(?i)\A<!doctype html>", b"style-src 'sha256-")})
+PAGE = FileKind(
+    "a page of ours", {"": (rb"(?i)\A<!doctype html>", b"style-src (?:'|&#x27;)sha256-")}
+)
 RUN_RECORD = FileKind("the record of a run", {"": (rb'\A\{\s+"command": "\w+",\s+"outcome":',)})
 _KEYS = (
     b"ok|tables|rows|accounts|events|indicators|by|warning_time_days|model|as_of|as_of_date|panel"
@@ -65,12 +67,12 @@ COMPARISON = FileKind(
         ".md": (rb"\A\| cohort \| against \|",),
         ".html": (rb"\A<table><caption>Cohorts by ",),
         ".csv": (rb"\A(\xef\xbb\xbf)?cohort,against,method,",),
-        ".xlsx": (rb"\APK", b"docProps/core.xml", b"xl/worksheets/sheet1.xml"),
+        ".xlsx": (rb"\APK", rb"<t>cohort</t>.{1,80}<t>against</t>.{1,80}<t>method</t>"),
     },
 )
 PROCESSES = FileKind("processes that were found", {"": (rb"\A# Discovery in ",)}, ("success.toml",))
 ANALYSIS = FileKind("a success analysis", {}, ("success.toml",))
-PICTURE = FileKind("a picture of ours", {"": (b"[Mm]atplotlib",)})
+PICTURE = FileKind("a picture of ours", {"": (b"leadsignal discover",)})
 BULLSEYE = FileKind("a bullseye", {".html": (b"<title>Bullseye",), ".md": (rb"\A# Bullseye",)})
 
 MODEL = FolderKind(
@@ -189,13 +191,28 @@ def is_ours(path: Path, kind: FileKind) -> bool:
     with open(path, "rb") as file:
         held = file.read(LOOKED_AT)
         size = os.fstat(file.fileno()).st_size
-        # The footer of Parquet, the contents of a zip archive.
+        # The footer of Parquet.
         file.seek(max(LOOKED_AT, size - 16 * LOOKED_AT))
         held += file.read(16 * LOOKED_AT)
     if not size:
         return True
+    if path.suffix.lower() == ".xlsx":
+        held += _words_of_workbook(path)
     marks = kind.marks.get(path.suffix.lower(), kind.marks.get(""))
     return marks is not None and all(re.search(mark, held) for mark in marks)
+
+
+def _words_of_workbook(path: Path) -> bytes:
+    """Return the first words in the cells of an .xlsx; nothing where it is no such file."""
+    from zipfile import ZipFile
+
+    try:
+        with ZipFile(path) as book:
+            # Words stand in the cells, or in a list of their own.
+            listed = {"xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"} & set(book.namelist())
+            return b"\n".join(book.open(name).read(LOOKED_AT) for name in sorted(listed))
+    except Exception:  # noqa: BLE001 (whatever is wrong with it, we did not write it)
+        return b""
 
 
 class _Told:
