@@ -258,7 +258,7 @@ def read_project(path: str | Path) -> Project:
 
     >>> import tempfile
     >>> read_project(tempfile.gettempdir()).every
-    28
+    29
     """
     if is_url(path):
         return Project(url=str(path))

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.__main__ import main
+from leadsignal.cli import main
 from leadsignal.errors import SuccessAnalysisError, TablesError
 from leadsignal.intake import door
 from leadsignal.project import Project, TableSource

@@ -199,9 +199,11 @@ def _cell(column: Column, theirs: str, kind: str, zone: str) -> str:
         return f"NULLIF(CAST({cell} AS STRING), '')"
     if column.kind == "decimal":
         cell = f"ROUND(CAST({cell} AS DECIMAL(38,{column.decimals + 4})), {column.decimals})"
-        # What is too large is kept as the largest, which the rules refuse.
+        # What is too large is kept as the largest, which the rules refuse. Not by LEAST and
+        # GREATEST: these pass over empty cells, which would become the largest.
         most = f"CAST({_most(column)} AS DECIMAL(38,{column.decimals + 4}))"
-        cell = f"GREATEST(LEAST({cell}, {most}), -{most})"
+        limited = f"WHEN {cell} > {most} THEN {most} WHEN {cell} < -{most} THEN -{most}"
+        cell = f"CASE {limited} ELSE {cell} END"
     return f"CAST({cell} AS {wanted})"
 
 
