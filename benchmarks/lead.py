@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal.proof.alerts import on_grid
+from leadsignal.evaluation.alerts import on_grid
 from leadsignal.survival.metrics import dynamic_auc
 
 ROOT = Path(__file__).resolve().parents[1]

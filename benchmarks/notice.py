@@ -18,11 +18,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import leadsignal as ls
+from leadsignal.as_of_context import Today
 from leadsignal.cohorts import process_effect
 from leadsignal.datasets import simulate
 from leadsignal.datasets.oracle import PROCESSES
 from leadsignal.scoring.scores import proven_effects
-from leadsignal.today import Today
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal.intake.pace import Pace
-from leadsignal.monitoring.pace import feed_paces
+from leadsignal.ingestion.feed_health import Pace
+from leadsignal.monitoring.feed_health import feed_paces
 from leadsignal.panel import build_snapshot
 from leadsignal.schema import BY_NAME
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.ends.churn import find_ends
-from leadsignal.project import Project
-from leadsignal.proof.alerts import (
+from leadsignal.churn.events import find_ends
+from leadsignal.config.project import Project
+from leadsignal.evaluation.alerts import (
     Stage,
     came_true,
     catch,

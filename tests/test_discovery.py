@@ -12,15 +12,20 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.discovery.at_risk import Told, in_order, rows_at_risk, whose
-from leadsignal.discovery.candidates import Candidate, Definitions, definitions_of, process_name
-from leadsignal.discovery.events import read_events
-from leadsignal.discovery.evidence import _corrected, _critical
-from leadsignal.discovery.findings import _apart, _comments
-from leadsignal.discovery.matched import chances_of, matched_sets
-from leadsignal.discovery.measured import measured_results
-from leadsignal.discovery.states import adoption_states
-from leadsignal.intake.dialect import day_number
+from leadsignal.ingestion.dialect import day_number
+from leadsignal.success_analysis.discovery.at_risk import Told, in_order, rows_at_risk, whose
+from leadsignal.success_analysis.discovery.candidates import (
+    Candidate,
+    Definitions,
+    definitions_of,
+    process_name,
+)
+from leadsignal.success_analysis.discovery.events import read_events
+from leadsignal.success_analysis.discovery.evidence import _corrected, _critical
+from leadsignal.success_analysis.discovery.findings import _apart, _comments
+from leadsignal.success_analysis.discovery.matched import chances_of, matched_sets
+from leadsignal.success_analysis.discovery.measured import measured_results
+from leadsignal.success_analysis.discovery.states import adoption_states
 
 mpl.use("Agg")
 PLANTED = {"reconciliation_completed", "close_review_held"}

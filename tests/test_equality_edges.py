@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.ends.churn import find_ends
+from leadsignal.churn.events import find_ends
+from leadsignal.config.project import Project, TableSource
+from leadsignal.evaluation import judging
+from leadsignal.evaluation.alerts import catch, find_episodes, judge_ends, raise_alerts, set_stage
+from leadsignal.evaluation.backtest import Backtest
+from leadsignal.evaluation.health_score import audit_health
+from leadsignal.evaluation.matched_sets import MatchedSets
+from leadsignal.evaluation.methods import Ranked, _between, cut_offs
 from leadsignal.model.churn_model import churned_within
-from leadsignal.project import Project, TableSource
-from leadsignal.proof import judging
-from leadsignal.proof.alerts import catch, find_episodes, judge_ends, raise_alerts, set_stage
-from leadsignal.proof.backtest import Backtest
-from leadsignal.proof.health import audit_health
-from leadsignal.proof.matching import MatchedSets
-from leadsignal.proof.methods import Ranked, _between, cut_offs
 
 START = pd.Timestamp("2021-01-04")  # A Monday; weekly snapshots fall on days 0, 7, 14, …
 EVER = date(2020, 1, 1)

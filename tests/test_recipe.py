@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import leadsignal as ls
+from leadsignal.as_of_context import Today
 from leadsignal.cli import main
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.today import Today
 
 
 @pytest.fixture(scope="module")

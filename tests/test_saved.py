@@ -14,8 +14,8 @@ import pytest
 
 import leadsignal as ls
 from hostile_models import CANARY, KINDS
-from leadsignal.model.estimator_files import estimator_to_bytes
-from leadsignal.model.saved import FORMAT, OLDER
+from leadsignal.model.persistence.estimator_files import estimator_to_bytes
+from leadsignal.model.persistence.saved_models import FORMAT, OLDER
 
 SAVED = Path(__file__).parent / "saved"
 OLD = sorted(SAVED.glob("format-*/*/"))

@@ -12,19 +12,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.project import Project, TableSource, read_project, settings_file
+from leadsignal.config.toml_files import MOST_NAMES, a_day, one_of
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
-from leadsignal.intake.beside import read_beside
-from leadsignal.intake.cells import sql_type
-from leadsignal.intake.dialect import Dialect, DuckDB
-from leadsignal.intake.door import AttributeKind, Door
-from leadsignal.intake.hidden import hidden_rows
-from leadsignal.intake.loading import Loaded, with_options
-from leadsignal.intake.notices import Notice, find_notices
-from leadsignal.intake.store import Store
-from leadsignal.project import Project, TableSource, read_project, settings_file
+from leadsignal.ingestion.added_frames import read_beside
+from leadsignal.ingestion.cells import sql_type
+from leadsignal.ingestion.dialect import Dialect, DuckDB
+from leadsignal.ingestion.hidden_rows import hidden_rows
+from leadsignal.ingestion.loading import Loaded, with_options
+from leadsignal.ingestion.plausibility import Notice, find_notices
+from leadsignal.ingestion.store import Store
+from leadsignal.ingestion.table_reader import AttributeKind, Door
 from leadsignal.schema import BY_NAME, Column, Table
-from leadsignal.settings.toml_files import MOST_NAMES, a_day, one_of
-from leadsignal.sources.inputs_of import note_project
+from leadsignal.sources.project_inputs import note_project
 
 if TYPE_CHECKING:
     import duckdb

@@ -13,10 +13,10 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
+from leadsignal.config.project import Project, TableSource
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import SuccessAnalysisError, TablesError
-from leadsignal.intake import door
-from leadsignal.project import Project, TableSource
-from leadsignal.success import SuccessAnalysis
+from leadsignal.ingestion import door
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
 

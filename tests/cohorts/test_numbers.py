@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import t
 
 import leadsignal as ls
-from leadsignal.cohorts.numbers import Influenced, Number
+from leadsignal.cohorts.clustered_estimates import Influenced, Number
 from leadsignal.scoring import scores
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.project import Project, TableSource
+from leadsignal.config.project import Project, TableSource
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 import leadsignal as ls
-from leadsignal.interviews.form import PROCESS_FIELDS, QUESTIONS, header, markdown, read_header
+from leadsignal.success_analysis.interviews.form import (
+    PROCESS_FIELDS,
+    QUESTIONS,
+    header,
+    markdown,
+    read_header,
+)
 
 LABELS = {f.key: f.label for q in QUESTIONS for f in q.fields} | {
     f.key: f.label for f in PROCESS_FIELDS
@@ -299,7 +305,7 @@ def test_any_answer_reads_back_from_toml(
     tmp_path_factory: pytest.TempPathFactory, objective: str, why: str, at_least: int, days: int
 ) -> None:
     place = tmp_path_factory.mktemp("any")
-    from leadsignal.interviews.form import blank_form
+    from leadsignal.success_analysis.interviews.form import blank_form
 
     process = RECONCILE | {"at_least": str(at_least), "within": f"{days}d", "why": why}
     process |= {"by_users": "1"}

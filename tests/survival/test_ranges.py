@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from leadsignal.cohorts.numbers import Influenced
+from leadsignal.cohorts.clustered_estimates import Influenced
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival import (
     aalen_johansen,

@@ -18,7 +18,7 @@ from scipy.special import fdtrc
 
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.followed import Followed
+from leadsignal.cohorts.risk_intervals import Followed
 from leadsignal.survival.inputs import Floats, Ints, sums_by_code
 
 

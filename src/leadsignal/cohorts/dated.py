@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadsignal.cohorts.stretches import (
+from leadsignal.cohorts.state_intervals import (
     Stretches,
     checked_accounts,
     checked_changes,

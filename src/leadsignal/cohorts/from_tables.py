@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.as_of_context import Today
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
-from leadsignal.cohorts.ready import Changes, changes_from_frame, changes_of, ready_comparisons
+from leadsignal.cohorts.named_comparisons import (
+    Changes,
+    changes_from_frame,
+    changes_of,
+    ready_comparisons,
+)
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.end_of_risk import known_ends
 from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError
-from leadsignal.known_ends import known_ends
-from leadsignal.success import SuccessAnalysis
 from leadsignal.survival.inputs import Bools, Floats, Ints
-from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadsignal.cohorts.dated import DatedCohorts
-from leadsignal.cohorts.followed import Followed, with_states_of
+from leadsignal.cohorts.risk_intervals import Followed, with_states_of
 from leadsignal.survival import fit_cox, kaplan_meier
 from leadsignal.survival.inputs import Bools, Floats, Ints
 

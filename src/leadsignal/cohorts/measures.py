@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leadsignal.cohorts.clustered_estimates import Influenced
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
-from leadsignal.cohorts.followed import Followed
-from leadsignal.cohorts.numbers import Influenced
+from leadsignal.cohorts.risk_intervals import Followed
 from leadsignal.errors import OptionError
 from leadsignal.survival import CoxFit, aalen_johansen, fit_cox, probability_at, restricted_mean
 from leadsignal.survival.curves import Curves

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.as_of_context import Today
+from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.comparison import Comparison, Contrast, best_of
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
-from leadsignal.cohorts.numbers import Number
-from leadsignal.cohorts.ready import ready_comparisons
+from leadsignal.cohorts.named_comparisons import ready_comparisons
 from leadsignal.cohorts.side_by_side import compare_dated
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.notebook import shown
-from leadsignal.success import SuccessAnalysis
 from leadsignal.survival.estimates import holm
-from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd

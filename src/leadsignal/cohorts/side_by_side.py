@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leadsignal.cohorts.cautions import cautions_of
+from leadsignal.cohorts.caveats import cautions_of
+from leadsignal.cohorts.clustered_estimates import Influenced, Number, e_value
 from leadsignal.cohorts.comparison import Cohort, Comparison, Contrast
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.followed import (
-    METHODS,
-    Followed,
-    follow_from_landmark,
-    follow_in_time,
-    follow_naively,
-    with_states_of,
-)
 from leadsignal.cohorts.measures import (
     Groups,
     distinct,
@@ -28,8 +21,15 @@ from leadsignal.cohorts.measures import (
     hazard_ratio,
     median_day,
 )
-from leadsignal.cohorts.numbers import Influenced, Number, e_value
 from leadsignal.cohorts.rates import rates_at_equal_tenure
+from leadsignal.cohorts.risk_intervals import (
+    METHODS,
+    Followed,
+    follow_from_landmark,
+    follow_in_time,
+    follow_naively,
+    with_states_of,
+)
 from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
 from leadsignal.cohorts.trial import Weighting, clone_and_weight
 from leadsignal.errors import ModelError, OptionError

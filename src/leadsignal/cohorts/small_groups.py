@@ -74,7 +74,7 @@ class SmallGroups:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the funnel: ended over expected by size, with the limits of chance."""
-        from leadsignal.cohorts.pictures import funnel_picture
+        from leadsignal.cohorts.plots import funnel_picture
 
         return funnel_picture(self, ax)
 

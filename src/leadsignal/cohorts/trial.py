@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadsignal.cohorts.dated import DatedCohorts
-from leadsignal.cohorts.followed import Followed
 from leadsignal.cohorts.histories import HistoryWeights, weights_from_history
+from leadsignal.cohorts.risk_intervals import Followed
 from leadsignal.errors import ModelError
 from leadsignal.survival import fit_cox, kaplan_meier
 from leadsignal.survival.inputs import Floats, Ints

@@ -13,7 +13,7 @@ import numpy as np
 
 from leadsignal.datasets.draws import Array, draw_weeks, normal
 from leadsignal.datasets.law import Law
-from leadsignal.datasets.who import REP_LOG_HAZARD, REPS, Who, join_who
+from leadsignal.datasets.population import REP_LOG_HAZARD, REPS, Who, join_who
 
 MONDAY = 4
 """1970-01-05, counted in days from 1970-01-01."""

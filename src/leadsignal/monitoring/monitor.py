@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from leadsignal.errors import OptionError
+from leadsignal.evaluation.alerts import on_grid
 from leadsignal.files.notebook import shown
 from leadsignal.files.records import json_rows
-from leadsignal.intake.pace import Pace, chance_of_silence
-from leadsignal.model.origin import tables_of
-from leadsignal.monitoring.pace import feed_paces
+from leadsignal.ingestion.feed_health import Pace, chance_of_silence
+from leadsignal.model.provenance import tables_of
+from leadsignal.monitoring.feed_health import feed_paces
 from leadsignal.monitoring.realised import (
     Arms,
     Outcomes,
@@ -26,7 +27,6 @@ from leadsignal.monitoring.realised import (
     judge_outcomes,
 )
 from leadsignal.monitoring.shifts import Judged, Levels, Shift, find_shifts, levels_of
-from leadsignal.proof.alerts import on_grid
 from leadsignal.scoring.holdout import HELD_OUT, check_contacts
 from leadsignal.scoring.scores import CLIPPED, CLIPPED_INDICATORS
 from leadsignal.survival.estimates import normal_quantile
@@ -128,7 +128,7 @@ class Monitoring:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the changes since the last run that came closest to their reach, or beyond it."""
-        from leadsignal.monitoring.picture import draw_drift
+        from leadsignal.monitoring.plots import draw_drift
 
         return draw_drift(self.drift, SHOWN, self.as_of_date, ax)
 

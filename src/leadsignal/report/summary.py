@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.churn.events import SIGNALLED, UNEXPECTED, Ends, find_ends
 from leadsignal.durations import days_in
-from leadsignal.ends.churn import SIGNALLED, UNEXPECTED, Ends, find_ends
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_ready, json_rows
-from leadsignal.model.recipe import refuse_other_analysis
+from leadsignal.model.persistence.recipe import refuse_other_analysis
 from leadsignal.phrases import share_text
 from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
 from leadsignal.report.wording import by_name, evidence
 from leadsignal.scoring.scores import LAG, effect_text
-from leadsignal.study.proportions import Share
+from leadsignal.success_analysis.proportions import Share
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leadsignal.evaluation.backtest import Backtest
     from leadsignal.panel import Panel
-    from leadsignal.proof.backtest import Backtest
     from leadsignal.scoring.scores import Scores
 
 MOST_LISTED = 2_000

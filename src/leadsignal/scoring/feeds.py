@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from leadsignal.errors import ModelError
-from leadsignal.intake.pace import Pace, chance_of_silence, daily_counts, judge_pace
+from leadsignal.ingestion.feed_health import Pace, chance_of_silence, daily_counts, judge_pace
 
 if TYPE_CHECKING:
     import numpy as np

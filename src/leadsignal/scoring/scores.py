@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.as_of_context import Today
 from leadsignal.cohorts import process_effect
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
@@ -18,7 +19,7 @@ from leadsignal.files.outputs import SCORES
 from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.files.writing import whole_file
 from leadsignal.model.explanation import compared_with, tell_subject
-from leadsignal.model.recipe import Recipe, refuse_other_analysis
+from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot
 from leadsignal.scoring.feeds import (
     Feed,
@@ -27,16 +28,15 @@ from leadsignal.scoring.feeds import (
     with_unknown,
     without_late_days,
 )
-from leadsignal.scoring.held import hold_late
 from leadsignal.scoring.holdout import HELD_OUT, hold_out
-from leadsignal.today import Today
+from leadsignal.scoring.last_known import hold_late
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.cohorts.numbers import Number
+    from leadsignal.cohorts.clustered_estimates import Number
+    from leadsignal.config.success import Process, SuccessAnalysis
     from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.success import Process, SuccessAnalysis
     from leadsignal.tables import Tables
 
 REASONS = 3

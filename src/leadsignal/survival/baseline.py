@@ -144,7 +144,7 @@ class Baseline:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the cumulative baseline hazard by stratum and return the Axes."""
-        from leadsignal.survival.pictures import baseline_hazard
+        from leadsignal.survival.plots import baseline_hazard
 
         return baseline_hazard(self, ax)
 

@@ -198,7 +198,7 @@ class CoxFit:
 
     def plot(self, ax: Axes | None = None, *, level: float = 0.95) -> Axes:
         """Draw hazard ratios with intervals (a forest plot) and return the Axes."""
-        from leadsignal.survival.pictures import forest
+        from leadsignal.survival.plots import forest
 
         return forest(self.summary_at(level), ax)
 

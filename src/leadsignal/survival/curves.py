@@ -216,7 +216,7 @@ class Curves:
 
     def plot(self, ax: Axes | None = None, *, at_risk: bool = True) -> Axes:
         """Draw the curves with intervals, with the numbers at risk below; return the Axes."""
-        from leadsignal.survival.pictures import step_curves
+        from leadsignal.survival.plots import step_curves
 
         return step_curves(self, ax, at_risk=at_risk)
 

@@ -67,7 +67,7 @@ class DynamicAuc:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the AUC over horizons with intervals; return the Axes."""
-        from leadsignal.survival.pictures import auc_over_time
+        from leadsignal.survival.plots import auc_over_time
 
         label = "cumulative/dynamic AUC"
         return auc_over_time(self.times, self.auc, self.lower, self.upper, label, ax)
@@ -114,7 +114,7 @@ class BrierScore:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the score over horizons beside that of no skill; return the Axes."""
-        from leadsignal.survival.pictures import brier_over_time
+        from leadsignal.survival.plots import brier_over_time
 
         return brier_over_time(self, ax)
 
@@ -164,7 +164,7 @@ class Calibration:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw observed shares against risks by group, with intervals; return the Axes."""
-        from leadsignal.survival.pictures import calibration_plot
+        from leadsignal.survival.plots import calibration_plot
 
         return calibration_plot(self, ax)
 

@@ -91,7 +91,7 @@ class IncidentAuc:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the AUC by interval with intervals; return the Axes."""
-        from leadsignal.survival.pictures import auc_over_time
+        from leadsignal.survival.plots import auc_over_time
 
         middle = (self.begin + self.end) / 2
         return auc_over_time(middle, self.auc, self.lower, self.upper, "incident/dynamic AUC", ax)

@@ -147,7 +147,7 @@ def plot_kaplan_meier(
     from lifelines import KaplanMeierFitter
     from lifelines.plotting import add_at_risk_counts
 
-    from leadsignal.survival.pictures import COLOURS
+    from leadsignal.survival.plots import COLOURS
 
     door = Door("plot_kaplan_meier", length_of("plot_kaplan_meier", "stop", stop))
     (stops, starts), events = door.times(stop, start), door.flags("event", event)
