@@ -16,7 +16,7 @@ import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.errors import InputError, OptionError
 from leadsignal.evaluation.alerts import on_grid
-from leadsignal.ingestion.feed_health import Pace, judge_pace, told_after
+from leadsignal.ingestion.feed_health import FeedHealth, judge_pace, told_after
 from leadsignal.monitoring.calendar_phase import find_comparable
 from leadsignal.monitoring.monitor import LEAST_SHIFT, _of_outcomes
 from leadsignal.monitoring.realised import (
@@ -37,7 +37,7 @@ WORKDAYS = np.tile([9.0, 10, 11, 10, 9, 0, 0], 104)
 A_RUN = 0.5 * 7 / 365.25
 
 
-def judge(counts: np.ndarray) -> Pace:
+def judge(counts: np.ndarray) -> FeedHealth:
     return judge_pace("tickets", MONDAY, counts, chance=4e-4)
 
 

@@ -70,7 +70,7 @@ def test_nothing_is_missing_where_all_is_given(summary: dict[str, Any]) -> None:
 def test_unexpected_is_of_the_churns_that_can_be_told(
     summary: dict[str, Any], business_results: Results
 ) -> None:
-    verdicts = ls.find_ends(business_results[0]).churned["verdict"]
+    verdicts = ls.churn_events(business_results[0]).churned["verdict"]
     share = summary["churn"]["unexpected"]
     assert share["count"] == (verdicts == UNEXPECTED).sum() > 0
     assert share["of"] == verdicts.isin(["unexpected", "signalled"]).sum() <= len(verdicts)

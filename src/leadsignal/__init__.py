@@ -16,9 +16,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # `as` says that a name is handed on
-    from leadsignal.as_of_context import Today as Today
-    from leadsignal.churn.events import Ends as Ends
-    from leadsignal.churn.events import find_ends as find_ends
+    from leadsignal.as_of_context import AsOfContext as AsOfContext
+    from leadsignal.churn.events import ChurnEvents as ChurnEvents
+    from leadsignal.churn.events import churn_events as churn_events
     from leadsignal.churn.rescues import Rescues as Rescues
     from leadsignal.churn.rescues import find_rescues as find_rescues
     from leadsignal.churn.retention import Retention as Retention
@@ -110,7 +110,7 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.scoring.scores_table import write_scores_to as write_scores_to
     from leadsignal.scoring.spark_panel import SparkPanel as SparkPanel
     from leadsignal.scoring.spark_panel import build_spark_panel as build_spark_panel
-    from leadsignal.success_analysis.customer_fit import Fit as Fit
+    from leadsignal.success_analysis.customer_fit import CustomerFit as CustomerFit
     from leadsignal.success_analysis.customer_fit import fit_by as fit_by
     from leadsignal.success_analysis.customer_fit import reasons_to_buy as reasons_to_buy
     from leadsignal.success_analysis.discovery import Discovery as Discovery
@@ -128,7 +128,7 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.success_analysis.interviews import write_interview_kit as write_interview_kit
     from leadsignal.success_analysis.later_outcomes import LaterRetention as LaterRetention
     from leadsignal.success_analysis.later_outcomes import later_retention as later_retention
-    from leadsignal.success_analysis.successful import Successful as Successful
+    from leadsignal.success_analysis.successful import SuccessfulAccounts as SuccessfulAccounts
     from leadsignal.success_analysis.successful import most_successful as most_successful
     from leadsignal.success_analysis.tracking.adoption import Adoption as Adoption
     from leadsignal.success_analysis.tracking.adoption import AdoptionCurves as AdoptionCurves
@@ -152,15 +152,19 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.success_analysis.tracking.results_over_time import (
         results_around_adoption as results_around_adoption,
     )
-    from leadsignal.success_analysis.tracking.unattended import RedAccounts as RedAccounts
-    from leadsignal.success_analysis.tracking.unattended import red_accounts as red_accounts
+    from leadsignal.success_analysis.tracking.unattended import (
+        UnattendedAccounts as UnattendedAccounts,
+    )
+    from leadsignal.success_analysis.tracking.unattended import (
+        unattended_accounts as unattended_accounts,
+    )
     from leadsignal.tables import Tables as Tables
     from leadsignal.tables import check_tables as check_tables
     from leadsignal.tables import read_tables as read_tables
 
 __version__ = "0.1.0"
 
-_ROOMS = {
+_HOMES = {
     "cohorts": (
         "Comparison",
         "DatedCohorts",
@@ -180,7 +184,7 @@ _ROOMS = {
         "cumulative_incidence",
         "hazard_ratios",
     ),
-    "churn.events": ("Ends", "find_ends"),
+    "churn.events": ("ChurnEvents", "churn_events"),
     "churn.rescues": ("Rescues", "find_rescues"),
     "churn.retention": ("Retention", "retention_table"),
     "engine.spark_tables": ("SparkTables", "read_spark_tables"),
@@ -245,20 +249,20 @@ _ROOMS = {
     "scoring.scores_table": ("ScoresWritten", "write_scores_to"),
     "scoring.spark_panel": ("SparkPanel", "build_spark_panel"),
     "config.credentials": ("Source",),
-    "success_analysis.customer_fit": ("Fit", "fit_by", "reasons_to_buy"),
+    "success_analysis.customer_fit": ("CustomerFit", "fit_by", "reasons_to_buy"),
     "success_analysis.gaps": ("SuccessGaps", "find_success_gaps"),
     "success_analysis.later_outcomes": ("LaterRetention", "later_retention"),
-    "success_analysis.successful": ("Successful", "most_successful"),
+    "success_analysis.successful": ("SuccessfulAccounts", "most_successful"),
     "config.success": ("SuccessAnalysis", "read_success_analysis"),
     "tables": ("Tables", "check_tables", "read_tables"),
-    "as_of_context": ("Today",),
+    "as_of_context": ("AsOfContext",),
     "success_analysis.tracking.adoption": (
         "Adoption",
         "AdoptionCurves",
         "adoption_curves",
         "adoption_table",
     ),
-    "success_analysis.tracking.unattended": ("RedAccounts", "red_accounts"),
+    "success_analysis.tracking.unattended": ("UnattendedAccounts", "unattended_accounts"),
     "success_analysis.tracking.results_over_time": (
         "ResultHistory",
         "ResultsAroundAdoption",
@@ -267,20 +271,20 @@ _ROOMS = {
     ),
     "success_analysis.tracking.milestones": ("MilestoneCalendar", "milestone_calendar"),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
     def __getattr__(name: str) -> Any:
         # Late, so that `leadsignal --help` does not wait for pandas and scikit-learn.
-        if name not in _ROOM_OF:
+        if name not in _HOME_OF:
             raise AttributeError(f"module 'leadsignal' has no attribute {name!r}")
-        return getattr(import_module(f"leadsignal.{_ROOM_OF[name]}"), name)
+        return getattr(import_module(f"leadsignal.{_HOME_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_ROOM_OF])
+    return sorted([*globals(), *_HOME_OF])
 
 
-__all__ = sorted(_ROOM_OF)  # type checkers read the imports above
+__all__ = sorted(_HOME_OF)  # type checkers read the imports above

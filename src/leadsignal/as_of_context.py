@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Today:
+class AsOfContext:
     """Tables and an analysis with what many results read of them, each made when first asked for.
 
     Of a ``panel`` of the same tables and analysis the rows on as_of and the adoption episodes are
@@ -33,7 +33,7 @@ class Today:
     >>> folder = ls.sample_folder()
     >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
     >>> today = Today(tables, analysis)
-    >>> red = ls.red_accounts(tables, analysis, today=today)
+    >>> red = ls.unattended_accounts(tables, analysis, today=today)
     >>> calendar = ls.milestone_calendar(tables, analysis, today=today)  # no snapshot built again
     """
 
@@ -55,8 +55,11 @@ class Today:
 
     @classmethod
     def of(
-        cls, tables: Tables, analysis: SuccessAnalysis | None = None, today: Today | None = None
-    ) -> Today:
+        cls,
+        tables: Tables,
+        analysis: SuccessAnalysis | None = None,
+        today: AsOfContext | None = None,
+    ) -> AsOfContext:
         """Return ``today``, or a new one where none is given.
 
         Raises OptionError where ``today`` is of other tables or of another analysis.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Told:
+class DemoResult:
     """What the demo found: today's scores, and what became of past alerts."""
 
     scores: Scores
@@ -82,7 +82,9 @@ class Told:
         }
 
 
-def run_demo(folder: Path, progress: Callable[[int, int], None], *, force: bool = False) -> Told:
+def run_demo(
+    folder: Path, progress: Callable[[int, int], None], *, force: bool = False
+) -> DemoResult:
     """Read the sample, build the panel, fit, score, judge the past; write into ``folder``."""
     _check(folder, force)
     sample = sample_folder()
@@ -101,7 +103,7 @@ def run_demo(folder: Path, progress: Callable[[int, int], None], *, force: bool 
     progress(4, 5)
     _write(folder, panel, model, scores, force)
     progress(5, 5)
-    return Told(scores, panel, past.as_of_date, *judged, folder)
+    return DemoResult(scores, panel, past.as_of_date, *judged, folder)
 
 
 def _judged(known: Panel, past: Tables, horizon: str, tables: Tables) -> tuple[int, int, int, int]:

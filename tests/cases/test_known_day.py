@@ -22,7 +22,7 @@ from leadsignal.end_of_risk import known_ends
 from leadsignal.model.effects.cox_design import decisions_of
 from leadsignal.monitoring.realised import find_outcomes
 from leadsignal.success_analysis.customer_fit import _reaching
-from leadsignal.success_analysis.discovery.at_risk import Told, rows_at_risk
+from leadsignal.success_analysis.discovery.at_risk import KnownBefore, rows_at_risk
 from leadsignal.success_analysis.later_outcomes import _with_outcome
 from leadsignal.success_analysis.tracking.adoption import LEFT
 from leadsignal.success_analysis.tracking.milestones import _past
@@ -187,7 +187,7 @@ def test_the_incidence_rises_on_the_day_of_the_notice(panel: ls.Panel) -> None:
 
 
 def test_discovery_asks_of_the_days_before_the_notice(panel: ls.Panel) -> None:
-    rows = rows_at_risk(panel, 90, Told(0, 0))
+    rows = rows_at_risk(panel, 90, KnownBefore(0, 0))
     ends = {}
     for n in np.flatnonzero(rows.event):
         ends[rows.accounts[rows.account[n]]] = rows.stop[n]

@@ -15,7 +15,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.cohorts import Comparison, DatedCohorts, Number, compare_dated, shrink
-from leadsignal.cohorts.clustered_estimates import Influenced, e_value
+from leadsignal.cohorts.clustered_estimates import ClusteredEstimate, e_value
 from leadsignal.cohorts.export import safe_frame
 from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
@@ -214,8 +214,8 @@ def test_holm_by_hand() -> None:
 
 
 def test_few_clusters_widen_the_interval() -> None:
-    many = Influenced(1.0, np.tile([0.1, -0.1], 200))
-    few = Influenced(1.0, np.array([3.0, *[0.01] * 50]))
+    many = ClusteredEstimate(1.0, np.tile([0.1, -0.1], 200))
+    few = ClusteredEstimate(1.0, np.array([3.0, *[0.01] * 50]))
     assert many.freedom > 1000
     assert few.freedom < 3
 

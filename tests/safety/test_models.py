@@ -19,7 +19,7 @@ from leadsignal.model.person_period import Layout, step_ends
 from leadsignal.model.stacked_model import ESTIMATORS, fit_hazards
 
 ROOT = Path(__file__).parents[2]
-SAVED = ROOT / "tests" / "saved" / "format-3"
+SAVED = ROOT / "tests" / "saved" / "format-4"
 ENDS = step_ends(90, 30)
 
 

@@ -29,7 +29,7 @@ WARN_BY = ("usage_low", "flags_open", "health_band")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Ends:
+class ChurnEvents:
     """One row an ended account.
 
     ``frame`` has account_id, customer_id, started_on, known_on (the day the end was known),
@@ -119,7 +119,7 @@ class Ends:
         return shown(repr(self), self.frame)
 
 
-def find_ends(panel: Panel, *, warning_time: str | None = None) -> Ends:
+def churn_events(panel: Panel, *, warning_time: str | None = None) -> ChurnEvents:
     """Return the ended accounts of a panel, each with its usage drop and whether it was expected.
 
     The usage drop is the first snapshot of the run of low snapshots that stands at the account's
@@ -130,7 +130,7 @@ def find_ends(panel: Panel, *, warning_time: str | None = None) -> Ends:
     warned then; otherwise it is *unexpected*.
 
     >>> import leadsignal as ls
-    >>> ends = ls.find_ends(ls.build_panel(ls.read_tables(ls.sample_folder())))
+    >>> ends = ls.churn_events(ls.build_panel(ls.read_tables(ls.sample_folder())))
     >>> ends.sources
     ('low usage', 'open flag', 'red health score')
     """
@@ -147,7 +147,7 @@ def find_ends(panel: Panel, *, warning_time: str | None = None) -> Ends:
     since = _run_at_the_end(rows[told], warned[told] == 1)
     frame["warned_since"] = since.reindex(frame["account_id"]).array
     frame["verdict"] = _verdicts(frame, rows, warned, time)
-    return Ends(frame, tuple(warnings), time)
+    return ChurnEvents(frame, tuple(warnings), time)
 
 
 def _accounts(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:

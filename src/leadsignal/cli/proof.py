@@ -27,13 +27,13 @@ def add_commands(commands: Any) -> None:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from leadsignal.churn.events import find_ends
+    from leadsignal.churn.events import churn_events
     from leadsignal.evaluation.audit import audit_indicators
 
     _, panel = build_given_panel(options)
     with progress_bar(options, "audit") as progress:
         audit = audit_indicators(panel, progress=progress)
-    ends = find_ends(panel)
+    ends = churn_events(panel)
     say(options, f"{ends}\n{audit}")
     return done(options, {**audit.to_dict(), "churn": ends.to_dict()})
 

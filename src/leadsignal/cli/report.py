@@ -99,7 +99,7 @@ def _scores(
     panel: Panel,
     missing: dict[str, str],
 ) -> Scores | None:
-    from leadsignal.as_of_context import Today
+    from leadsignal.as_of_context import AsOfContext
     from leadsignal.errors import ModelError
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.scoring.scores import score_accounts
@@ -112,7 +112,7 @@ def _scores(
                     model.set_params(estimator=options.estimator)
                 model.fit(panel)
         with progress_bar(options, "scoring") as progress:
-            today = Today(tables, panel.analysis, panel)
+            today = AsOfContext(tables, panel.analysis, panel)
             return score_accounts(model, tables, today=today, progress=progress)
     except ModelError as error:
         missing["scores"] = str(error)

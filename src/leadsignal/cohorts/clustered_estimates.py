@@ -65,7 +65,7 @@ class Number:
 
 
 @dataclass(frozen=True, eq=False)
-class Influenced:
+class ClusteredEstimate:
     """A ``value`` and what each cluster adds to it (``influence``, one number a cluster).
 
     Sums, differences and shares of such numbers keep their joint error: its square is the sum of
@@ -94,16 +94,16 @@ class Influenced:
         spread = float(square @ square) / total**2 - 1 / len(square)
         return float(max(1.0, min(2 / spread, 1e6))) if spread > 0 else 1e6
 
-    def __sub__(self, other: Influenced) -> Influenced:
+    def __sub__(self, other: ClusteredEstimate) -> ClusteredEstimate:
         scales = (self.value, other.value, self.std_err, other.std_err)
-        return Influenced(
+        return ClusteredEstimate(
             float(without_rounding(self.value - other.value, *scales)),
             without_rounding(self.influence - other.influence, self.influence, other.influence),
         )
 
-    def log(self) -> Influenced:
+    def log(self) -> ClusteredEstimate:
         """Return the logarithm, by the delta method."""
-        return Influenced(float(np.log(self.value)), self.influence / self.value)
+        return ClusteredEstimate(float(np.log(self.value)), self.influence / self.value)
 
     def number(
         self, level: float = 0.95, bounds: tuple[float, float] = (-np.inf, np.inf)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.as_of_context import Today
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import Process, SuccessAnalysis, applies
 from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.schema import ACCOUNT, Column, Table
@@ -70,7 +70,7 @@ class Changes:
         return replace(self, frame=self.frame.assign(on=on), window=self.window + days)
 
 
-Maker = Callable[[Today], Changes]
+Maker = Callable[[AsOfContext], Changes]
 
 
 def ready_comparisons(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
@@ -132,7 +132,7 @@ def _tracked(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
     return made
 
 
-def changes_of(today: Today, by: str) -> Changes:
+def changes_of(today: AsOfContext, by: str) -> Changes:
     """Return the dated changes of a comparison; raises OptionError with the names there are.
 
     ``behavior:NAME`` is the first event of any behaviour; ``process:NAME`` and ``attribute:NAME``
@@ -218,7 +218,7 @@ def _known(day: str) -> str:
 
 
 def _first(
-    table: str, day: str, without: str, within: str, today: Today,
+    table: str, day: str, without: str, within: str, today: AsOfContext,
     *, where: str = "TRUE", landmark: int = 90,
 ) -> Changes:  # fmt: skip
     tables = today.tables
@@ -232,7 +232,7 @@ def _first(
     return Changes((without, within), frame, table, landmark=landmark)
 
 
-def _results(today: Today) -> Changes:
+def _results(today: AsOfContext) -> Changes:
     frame = status_changes(today.tables, today.analysis, days=RESULT_DAYS)
     return Changes(
         ("no results", "poor", "good"), frame, "results", RESULT_DAYS,
@@ -241,7 +241,7 @@ def _results(today: Today) -> Changes:
     )  # fmt: skip
 
 
-def _contract(today: Today) -> Changes:
+def _contract(today: AsOfContext) -> Changes:
     tables = today.tables
     frame = _query(
         tables,
@@ -256,7 +256,7 @@ def _contract(today: Today) -> Changes:
                    meaning="the latest change of the contract")  # fmt: skip
 
 
-def _commitments(owner: str | None, today: Today) -> Changes:
+def _commitments(owner: str | None, today: AsOfContext) -> Changes:
     """At least half of what fell due in the last 180 days done by its date, or not.
 
     A due date counts while it stood: one that was moved later was due on its old day until then,
@@ -289,7 +289,7 @@ def _commitments(owner: str | None, today: Today) -> Changes:
     )  # fmt: skip
 
 
-def _diary(behaviors: tuple[str, ...], today: Today) -> Changes:
+def _diary(behaviors: tuple[str, ...], today: AsOfContext) -> Changes:
     tables = today.tables
     frame = _query(
         tables,
@@ -303,7 +303,7 @@ def _diary(behaviors: tuple[str, ...], today: Today) -> Changes:
     )  # fmt: skip
 
 
-def _satisfied(today: Today) -> Changes:
+def _satisfied(today: AsOfContext) -> Changes:
     tables, known = today.tables, _known("answered_on")
     frame = _query(
         tables,
@@ -320,7 +320,7 @@ def _satisfied(today: Today) -> Changes:
     )  # fmt: skip
 
 
-def _adopted(name: str | None, today: Today) -> Changes:
+def _adopted(name: str | None, today: AsOfContext) -> Changes:
     """Adopted, both ways: one process, or any of those meant for the account on the day."""
     import pandas as pd
 
@@ -346,7 +346,7 @@ def _adopted(name: str | None, today: Today) -> Changes:
     )  # fmt: skip
 
 
-def _turns_of(process: Process, today: Today) -> pd.DataFrame:
+def _turns_of(process: Process, today: AsOfContext) -> pd.DataFrame:
     """Return when an account adopts a process and lapses, and when it comes to be meant for it."""
     import pandas as pd
 
@@ -385,7 +385,7 @@ def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:
     return pd.concat([frame[["account_id", "on", "state"]], back], ignore_index=True)
 
 
-def _attribute(name: str, today: Today) -> Changes:
+def _attribute(name: str, today: AsOfContext) -> Changes:
     """A property since the start, and its dated changes where account_changes has them."""
     import pandas as pd
 

@@ -10,7 +10,7 @@ import numpy as np
 from leadsignal.cohorts.comparison import TITLES, Comparison, Contrast
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.measures import last_day_with
-from leadsignal.cohorts.risk_intervals import Followed, follow_in_time
+from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time
 from leadsignal.cohorts.small_groups import SUPPRESSED, SmallGroups
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival import kaplan_meier, simon_makuch
@@ -47,7 +47,7 @@ def curves_of(cohorts: DatedCohorts) -> Curves:
         raise ModelError(f"no curves of {cohorts.name}: {error}") from None
 
 
-def _while_populated(rows: Followed) -> Followed:
+def _while_populated(rows: RiskIntervals) -> RiskIntervals:
     """Return the rows up to the last day on which their group has five at risk.
 
     A curve of fewer shows the luck of single accounts, and steps to zero with the last.

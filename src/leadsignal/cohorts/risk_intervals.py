@@ -18,7 +18,7 @@ METHODS = ("naive", "time_dependent", "landmark", "target_trial")
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
+class RiskIntervals:
     """Rows at risk on (start, stop] in a group.
 
     Of n rows: ``account`` (position among the cohorts' accounts), ``start``, ``stop``, ``cause``,
@@ -34,31 +34,31 @@ class Followed:
     weight: Floats
     origin: float
 
-    def of(self, levels: tuple[int, ...]) -> Followed:
+    def of(self, levels: tuple[int, ...]) -> RiskIntervals:
         """Return the rows of some groups."""
         return self.where(np.isin(self.group, levels))
 
-    def where(self, kept: Bools) -> Followed:
+    def where(self, kept: Bools) -> RiskIntervals:
         """Return some of the rows."""
-        return Followed(
+        return RiskIntervals(
             self.method, self.account[kept], self.start[kept], self.stop[kept], self.cause[kept],
             self.group[kept], self.weight[kept], self.origin,
         )  # fmt: skip
 
-    def since(self, day: float) -> Followed:
+    def since(self, day: float) -> RiskIntervals:
         """Return the rows from a day on."""
         later = replace(self, start=np.maximum(self.start, day), origin=day)
         return later.where(self.stop > day)
 
-    def weighted(self, weight: Floats) -> Followed:
+    def weighted(self, weight: Floats) -> RiskIntervals:
         """Return the rows with other weights."""
-        return Followed(
+        return RiskIntervals(
             self.method, self.account, self.start, self.stop, self.cause, self.group, weight,
             self.origin,
         )  # fmt: skip
 
 
-def follow_naively(cohorts: DatedCohorts) -> Followed:
+def follow_naively(cohorts: DatedCohorts) -> RiskIntervals:
     """Follow each account from time zero in the cohort it ends up in: wrong, to be seen through.
 
     Of two levels, the second once an account was ever in it; of more, the last it was in.
@@ -72,15 +72,15 @@ def follow_naively(cohorts: DatedCohorts) -> Followed:
     return _whole("naive", cohorts, group)
 
 
-def follow_in_time(cohorts: DatedCohorts) -> Followed:
+def follow_in_time(cohorts: DatedCohorts) -> RiskIntervals:
     """Follow each account in the cohort it is in, day by day."""
-    return Followed(
+    return RiskIntervals(
         "time_dependent", cohorts.row_account, cohorts.row_start, cohorts.row_stop,
         cohorts.row_cause, cohorts.row_state, np.ones(len(cohorts.row_account)), 0.0,
     )  # fmt: skip
 
 
-def with_states_of(rows: Followed, other: DatedCohorts) -> tuple[Followed, Ints]:
+def with_states_of(rows: RiskIntervals, other: DatedCohorts) -> tuple[RiskIntervals, Ints]:
     """Return rows split where ``other`` changes, and the state in ``other`` of each (−1: none).
 
     Both are of the same accounts.
@@ -99,7 +99,7 @@ def with_states_of(rows: Followed, other: DatedCohorts) -> tuple[Followed, Ints]
     return split, other.row_state[theirs]
 
 
-def _overlapping(rows: Followed, other: DatedCohorts) -> Ints:
+def _overlapping(rows: RiskIntervals, other: DatedCohorts) -> Ints:
     """Return every pair of a row and a stretch of ``other`` of the same account."""
     order = np.argsort(other.row_account, kind="stable")
     first = np.searchsorted(other.row_account[order], np.arange(len(other) + 1))
@@ -109,15 +109,19 @@ def _overlapping(rows: Followed, other: DatedCohorts) -> Ints:
     return np.column_stack((np.repeat(np.arange(len(rows.account)), count), order[place]))
 
 
-def follow_from_landmark(cohorts: DatedCohorts, day: float) -> Followed:
+def follow_from_landmark(cohorts: DatedCohorts, day: float) -> RiskIntervals:
     """Follow those at risk on ``day`` by their state then, whatever comes later."""
     rows = _whole("landmark", cohorts, cohorts.state_at(day), day)
     return rows.where(rows.group >= 0)
 
 
-def _whole(method: str, cohorts: DatedCohorts, group: Ints, since: float | None = None) -> Followed:
+def _whole(
+    method: str, cohorts: DatedCohorts, group: Ints, since: float | None = None
+) -> RiskIntervals:
     """Return all time at risk, from a day on, of each account in the one group given for it."""
     account, start, stop = cohorts.spells()
     cause = np.where(stop == cohorts.stop[account], cohorts.cause[account], 0)
-    rows = Followed(method, account, start, stop, cause, group[account], np.ones(len(account)), 0.0)
+    rows = RiskIntervals(
+        method, account, start, stop, cause, group[account], np.ones(len(account)), 0.0
+    )
     return rows if since is None else rows.since(since)

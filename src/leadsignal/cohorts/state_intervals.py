@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import OptionError
-from leadsignal.survival.inputs import Bools, Door, Floats, Ints, length_of
+from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints, length_of
 
 CAUSES = 2
 """The highest code of a cause: 0 still here, 1 churn, 2 an end that is no churn."""
 
 
 @dataclass(frozen=True, eq=False)
-class Stretches:
+class StateIntervals:
     """Of m rows, by account and time: ``account`` (position), ``start``, ``stop``, ``state``."""
 
     account: Ints
@@ -26,16 +26,16 @@ class Stretches:
     state: Ints
 
 
-def joined(account: Ints, start: Floats, stop: Floats, state: Ints) -> Stretches:
+def joined(account: Ints, start: Floats, stop: Floats, state: Ints) -> StateIntervals:
     """Return ordered rows with neighbours of one state joined where no time lies between them."""
     apart = (account[1:] != account[:-1]) | (start[1:] != stop[:-1]) | (state[1:] != state[:-1])
     first, last = np.append(True, apart), np.append(apart, True)
-    return Stretches(account[first], start[first], stop[last], state[first])
+    return StateIntervals(account[first], start[first], stop[last], state[first])
 
 
 def stretches_between(
     entry: Floats, stop: Floats, account: Ints, day: Floats, state: Ints
-) -> Stretches:
+) -> StateIntervals:
     """Return the stretches between changes, cut to the time at risk, all accounts from state 0."""
     n = len(entry)
     who = np.concatenate((np.arange(n), account))
@@ -55,7 +55,7 @@ def checked_accounts(
     ids: NDArray[Any], entry: ArrayLike | None, stop: ArrayLike, cause: ArrayLike
 ) -> tuple[Floats, Floats, Ints]:
     """Return entry, stop and cause of accounts; raises OptionError where one has no time."""
-    door = Door("DatedCohorts.from_changes", len(ids))
+    door = ArrayValidator("DatedCohorts.from_changes", len(ids))
     stops, causes = door.numbers("stop", stop), _causes(door, cause)
     entries = np.zeros(len(ids)) if entry is None else door.numbers("entry", entry)
     if len(short := np.flatnonzero(~(stops > entries))) and not door.faults:
@@ -67,7 +67,7 @@ def checked_accounts(
     return entries, stops, causes
 
 
-def _causes(door: Door, cause: ArrayLike) -> Ints:
+def _causes(door: ArrayValidator, cause: ArrayLike) -> Ints:
     causes = door.causes("cause", cause)
     _refuse_rows(door, causes > CAUSES, "cause is none of 0 (here), 1 (churn), 2 (another end)")
     return causes
@@ -78,7 +78,7 @@ def checked_changes(
 ) -> tuple[Ints, Floats, Ints]:
     """Return changes (position of the account, day, state); raises OptionError for what is none."""
     call, (account, day, state) = "DatedCohorts.from_changes", changes
-    door = Door(call, len(np.asarray(account)))
+    door = ArrayValidator(call, len(np.asarray(account)))
     position, states = door.causes("account", account), door.causes("state", state)
     days = door.numbers("day", day, finite=False)
     _refuse_rows(door, np.isnan(days), "day is NaN")
@@ -95,14 +95,14 @@ def checked_rows(
     stop: ArrayLike,
     cause: ArrayLike,
     state: ArrayLike,
-) -> tuple[NDArray[Any], Ints, Stretches]:
+) -> tuple[NDArray[Any], Ints, StateIntervals]:
     """Return the accounts (sorted ids), how each ends, and its rows.
 
     Raises OptionError with every fault: rows that do not last or overlap, ends before an account's
     last row, and values that are none.
     """
     call = "DatedCohorts.from_rows"
-    door = Door(call, length_of(call, "account", account))
+    door = ArrayValidator(call, length_of(call, "account", account))
     labels = door.labels("account", account)
     stops, starts = door.times(stop, start)
     causes, states = _causes(door, cause), door.causes("state", state)
@@ -111,7 +111,7 @@ def checked_rows(
     if labels is None or starts is None:
         raise OptionError(f"{call} needs account and start", "Give both, one value a row")
     order = np.lexsort((starts, labels.codes))
-    rows = Stretches(labels.codes[order], starts[order], stops[order], states[order])
+    rows = StateIntervals(labels.codes[order], starts[order], stops[order], states[order])
     again = np.append(False, rows.account[1:] == rows.account[:-1])
     _refuse_order(door, rows, causes[order], again, np.asarray(account)[order])
     door.close()
@@ -122,7 +122,7 @@ def checked_rows(
 
 
 def _refuse_order(
-    door: Door, rows: Stretches, causes: Ints, again: Bools, ids: NDArray[Any]
+    door: ArrayValidator, rows: StateIntervals, causes: Ints, again: Bools, ids: NDArray[Any]
 ) -> None:
     overlap = np.flatnonzero(again[1:] & (rows.start[1:] < rows.stop[:-1]))
     for name, place in _by_account(ids, overlap):
@@ -150,7 +150,7 @@ SHOWN = 5
 """How many accounts a message names for one kind of fault."""
 
 
-def _refuse_rows(door: Door, wrong: Bools, what: str) -> None:
+def _refuse_rows(door: ArrayValidator, wrong: Bools, what: str) -> None:
     if count := int(np.count_nonzero(wrong)):
         rows = f"{count} row{'' if count == 1 else 's'}"
         door.refuse(f"{what} in {rows} (first: row {int(np.argmax(wrong))}, counted from 0)")

@@ -11,7 +11,7 @@ _ORDER = re.compile(r"(DD|MM|YYYY)([./-])(DD|MM|YYYY)\2(DD|MM|YYYY)")
 
 
 @dataclass(frozen=True)
-class Spelling:
+class Notation:
     """How the texts of one table are to be read.
 
     ``dates`` is the order of a date, as "DD.MM.YYYY"; ``decimal`` the sign before decimals ("." or
@@ -34,7 +34,7 @@ class Spelling:
         return first, second, third, separator
 
 
-AS_WE_WRITE = Spelling()
+AS_WE_WRITE = Notation()
 """Dates as year-month-day, numbers with a point and nothing else."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from leadsignal.config.credentials import Source, is_url, secret_in
-from leadsignal.config.notation import AS_WE_WRITE, Spelling, a_date_order, a_decimal_sign
+from leadsignal.config.notation import AS_WE_WRITE, Notation, a_date_order, a_decimal_sign
 from leadsignal.config.sources import ELSEWHERE, a_table_name, take_sources
 from leadsignal.config.toml_files import (
     Settings,
@@ -76,7 +76,7 @@ class TableSource:
     complete_through: date | None = None
     delimiter: str | None = None
     encoding: str | None = None
-    spelling: Spelling = AS_WE_WRITE
+    spelling: Notation = AS_WE_WRITE
     outside: Outside = "exclude"
 
 
@@ -378,7 +378,7 @@ def _take_table(
     attributes = ("attributes",) if name == "accounts" else ()
     section = settings.section(path, given, (*_TABLE, *_SPELLING, "columns", *attributes))
     taken = settings.take_all(path, section, _TABLE)
-    spelling = Spelling(**settings.take_all(path, section, _SPELLING))
+    spelling = Notation(**settings.take_all(path, section, _SPELLING))
     columns = _take_columns(settings, name, section.get("columns", {}))
     names, kinds = _take_attributes(settings, (*path, "attributes"), section.get("attributes", ()))
     first, last = taken.get("complete_from"), taken.get("complete_through")

@@ -61,7 +61,7 @@ LAGS: dict[str, tuple[int, int]] = {
 
 
 @dataclass(frozen=True)
-class Who:
+class AccountTraits:
     """What is fixed for each account; arrays of shape (accounts,), days counted from 1970-01-01.
 
     ``lag`` is from the decision to leave to the day the vendor is told, ``notice`` from there to
@@ -99,9 +99,11 @@ class Who:
     fixed: Array
     renewals: Array
 
-    def rows(self, where: Array) -> Who:
+    def rows(self, where: Array) -> AccountTraits:
         """Return the accounts at these positions, or where the mask is true."""
-        return Who(**{item.name: getattr(self, item.name)[where] for item in fields(self)})
+        return AccountTraits(
+            **{item.name: getattr(self, item.name)[where] for item in fields(self)}
+        )
 
     @property
     def account_id(self) -> Array:
@@ -115,10 +117,12 @@ RETURN = 1000
 """Lives from this number on are those of customers who came back."""
 
 
-def join_who(parts: list[Who]) -> Who:
+def join_who(parts: list[AccountTraits]) -> AccountTraits:
     """Put several groups of accounts one after the other."""
-    names = [item.name for item in fields(Who)]
-    return Who(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    names = [item.name for item in fields(AccountTraits)]
+    return AccountTraits(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    )
 
 
 def add_months(day: Array, months: Array) -> Array:
@@ -132,7 +136,7 @@ def add_months(day: Array, months: Array) -> Array:
     return np.asarray(landed.astype(np.int64))
 
 
-def draw_accounts(law: Law, seed: int, slots: Array, life: int, first_day: int) -> Who:
+def draw_accounts(law: Law, seed: int, slots: Array, life: int, first_day: int) -> AccountTraits:
     """Draw who the accounts are, with starts before and after the first day of the data."""
     lives = np.full(len(slots), life)
     u = draw_who(seed, slots, lives)
@@ -141,7 +145,7 @@ def draw_accounts(law: Law, seed: int, slots: Array, life: int, first_day: int) 
     return _who(law, u, slots, lives, start)
 
 
-def draw_return(law: Law, seed: int, earlier: Who, start: Array) -> Who:
+def draw_return(law: Law, seed: int, earlier: AccountTraits, start: Array) -> AccountTraits:
     """Draw the second accounts of customers who come back: the same company, all else new."""
     lives = earlier.life + RETURN
     u = draw_who(seed, earlier.slot, lives)
@@ -150,7 +154,7 @@ def draw_return(law: Law, seed: int, earlier: Who, start: Array) -> Who:
     return _who(law, u, earlier.slot, lives, start)
 
 
-def _who(law: Law, u: dict[str, Array], slots: Array, lives: Array, start: Array) -> Who:
+def _who(law: Law, u: dict[str, Array], slots: Array, lives: Array, start: Array) -> AccountTraits:
     segment = pick(u["segment"], (0.45, 0.38, 0.17))
     size = 0.75 * normal(u["employees"])
     employees = np.maximum(8, np.round(_MEDIAN_EMPLOYEES[segment] * np.exp(0.6 * size)))
@@ -163,7 +167,7 @@ def _who(law: Law, u: dict[str, Array], slots: Array, lives: Array, start: Array
     readiness = normal(u["readiness"]) * 0.8 + (1.3 * size_score if law.size_confounds else 0.0)
     diligence = normal(u["diligence"])
     months = term[:, None] * np.arange(1, 9)
-    return Who(
+    return AccountTraits(
         slot=slots,
         life=lives,
         start=start,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.churn.events import UNEXPECTED, Ends
+from leadsignal.churn.events import UNEXPECTED, ChurnEvents
 from leadsignal.panel import in_order
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ NOWHERE = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class EvaluationRows:
     """The rows that are judged, sorted by account and snapshot, and what came of each.
 
     ``rows`` are panel rows on the calendar grid of accounts without notice, each followed for the
@@ -65,7 +65,7 @@ def on_grid(panel: Panel) -> pd.DataFrame:
     return rows
 
 
-def set_stage(panel: Panel, first: Any, horizon: int) -> Stage:
+def set_stage(panel: Panel, first: Any, horizon: int) -> EvaluationRows:
     """Return the rows from ``first`` on that have been followed for the whole horizon."""
     import pandas as pd
 
@@ -76,7 +76,7 @@ def set_stage(panel: Panel, first: Any, horizon: int) -> Stage:
     within = rows["ended_within"].to_numpy(dtype=float, na_value=np.inf)
     ended = within <= horizon
     churns = ~rows["end_cause"].isin(panel.project.not_churn).to_numpy()
-    return Stage(
+    return EvaluationRows(
         rows,
         _days(rows["snapshot_on"]),
         pd.factorize(rows["account_id"])[0].astype(np.int64),
@@ -93,7 +93,7 @@ def _days(dates: Any) -> Days:
     return np.asarray(dates.to_numpy().astype("datetime64[D]").astype(np.int64))
 
 
-def raise_alerts(stage: Stage, risk: Floats, capacity: float) -> Bools:
+def raise_alerts(stage: EvaluationRows, risk: Floats, capacity: float) -> Bools:
     """Return which rows are alerted: at each snapshot the ``capacity`` riskiest, at least one.
 
     Ties are broken by an order of the accounts drawn once, so that no account is favoured and
@@ -121,7 +121,7 @@ class Episodes:
     of_row: Days
 
 
-def find_episodes(stage: Stage, alerted: Bools) -> Episodes:
+def find_episodes(stage: EvaluationRows, alerted: Bools) -> Episodes:
     """Return the runs of ``alerted`` rows (n) within each account; rows outside have -1."""
     before = np.append(False, alerted[:-1] & (stage.account[1:] == stage.account[:-1]))
     after = np.append(alerted[1:] & (stage.account[1:] == stage.account[:-1]), False)
@@ -135,13 +135,22 @@ def find_episodes(stage: Stage, alerted: Bools) -> Episodes:
 
 
 @dataclass(frozen=True, eq=False)
-class JudgedEnds:
-    """Churned accounts whose last chance to be caught in time lies among the judged rows.
+class EvaluableChurns:
+    """Churn events that an alert could still have announced at one of the evaluation rows.
 
-    ``frame`` holds one row an end, as in ``Ends``; ``chance`` its row at the last snapshot at
-    least the warning time before the end was known; ``before_drop`` that at the last snapshot
-    strictly before usage dropped (before the end was known, if it did not), -1 where that lies
-    before the first judged snapshot. ``known`` and ``drop`` are days.
+    Attributes
+    ----------
+    frame : DataFrame
+        One row per churn event, with the columns of ``ChurnEvents.frame``.
+    chance : array of int
+        Evaluation row of the last snapshot at least one warning time before the churn was known.
+    before_drop : array of int
+        Evaluation row of the last snapshot strictly before usage dropped (before the churn was
+        known, where usage did not drop); -1 where that is before the first evaluation row.
+    known, drop : array of int
+        Days on which the churn was known and usage dropped.
+    customer : array of int
+        Cluster of each account.
     """
 
     frame: pd.DataFrame
@@ -162,7 +171,7 @@ class JudgedEnds:
         return self.frame["arr"].to_numpy(dtype=float, na_value=np.nan)
 
 
-def judge_ends(stage: Stage, panel: Panel, ends: Ends) -> JudgedEnds:
+def judge_ends(stage: EvaluationRows, panel: Panel, ends: ChurnEvents) -> EvaluableChurns:
     """Find, for each churned account, the two rows at which it has to be alerted."""
     import pandas as pd
 
@@ -181,7 +190,7 @@ def judge_ends(stage: Stage, panel: Panel, ends: Ends) -> JudgedEnds:
         for when in (chance, before)
     ]
     kept = at[0] >= 0
-    return JudgedEnds(
+    return EvaluableChurns(
         churned[kept].reset_index(drop=True),
         at[0][kept],
         at[1][kept],
@@ -211,7 +220,7 @@ class Catches:
     head_start: Floats
 
 
-def catch(stage: Stage, episodes: Episodes, ends: JudgedEnds) -> Catches:
+def catch(stage: EvaluationRows, episodes: Episodes, ends: EvaluableChurns) -> Catches:
     """Return which ends the alert episodes caught, and how long before."""
     since = np.append(stage.day[episodes.first], 0)  # NOWHERE reads the last
     in_time, lead = _caught(stage, episodes, ends.chance, ends.known, since)
@@ -226,7 +235,7 @@ def catch(stage: Stage, episodes: Episodes, ends: JudgedEnds) -> Catches:
 
 
 def _caught(
-    stage: Stage, episodes: Episodes, at: Days, event: Days, since: Days
+    stage: EvaluationRows, episodes: Episodes, at: Days, event: Days, since: Days
 ) -> tuple[Bools, Floats]:
     number = np.where(at >= 0, episodes.of_row[at], NOWHERE)
     caught = number >= 0
@@ -234,7 +243,7 @@ def _caught(
     return caught, np.where(caught, days, 0.0)
 
 
-def came_true(stage: Stage, episodes: Episodes) -> tuple[Bools, Bools]:
+def came_true(stage: EvaluationRows, episodes: Episodes) -> tuple[Bools, Bools]:
     """Return, for each episode, whether churn came within the horizon of its first snapshot, and
     whether it came within the horizon of its last.
     """

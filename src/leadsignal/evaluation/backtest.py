@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.churn.events import UNEXPECTED, Ends, find_ends
+from leadsignal.churn.events import UNEXPECTED, ChurnEvents, churn_events
 from leadsignal.config.toml_files import one_of
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.evaluation.alerts import JudgedEnds, Stage, judge_ends, set_stage
+from leadsignal.evaluation.alerts import EvaluableChurns, EvaluationRows, judge_ends, set_stage
 from leadsignal.evaluation.breakdown import by_group
 from leadsignal.evaluation.evaluation_rows import (
-    Judged,
+    MethodEvaluation,
     MethodResult,
     calibrate,
     measure,
@@ -221,7 +221,7 @@ def run_backtest(
     to_fit = models_to_fit(panel, names, like, model)
     cuts = cut_offs(panel, days, origins)
     stage = set_stage(panel, cuts[0], days)
-    found = find_ends(panel, warning_time=warning_time)
+    found = churn_events(panel, warning_time=warning_time)
     ends = judge_ends(stage, panel, found)
     if not len(ends.frame):
         raise ModelError(
@@ -233,7 +233,7 @@ def run_backtest(
         *fitted(stage, cuts, to_fit.models, progress),
         *given(stage, extra or {}),
     ]
-    judged = {one.name: Judged.of(one, stage, ends, share) for one in ranked}
+    judged = {one.name: MethodEvaluation.of(one, stage, ends, share) for one in ranked}
     made = _result(panel, stage, ends, judged, found, share, cuts, left_out, segment)
     version = "" if model is None else model.version_
     alerting = to_fit.alerting or next(iter(judged))
@@ -277,10 +277,10 @@ def _check(
 
 def _result(
     panel: Panel,
-    stage: Stage,
-    ends: JudgedEnds,
-    judged: Mapping[str, Judged],
-    found: Ends,
+    stage: EvaluationRows,
+    ends: EvaluableChurns,
+    judged: Mapping[str, MethodEvaluation],
+    found: ChurnEvents,
     capacity: float,
     cuts: Sequence[date],
     left_out: Mapping[str, str],
@@ -313,11 +313,11 @@ def _result(
     )
 
 
-def _draw(stage: Stage) -> Callable[[int], Ranked]:
+def _draw(stage: EvaluationRows) -> Callable[[int], Ranked]:
     return lambda seed: next(rules(stage, ["random"], seed))
 
 
-def _counts(stage: Stage, ends: JudgedEnds, found: Ends) -> dict[str, int]:
+def _counts(stage: EvaluationRows, ends: EvaluableChurns, found: ChurnEvents) -> dict[str, int]:
     return {
         "rows": len(stage.rows),
         "snapshots": len(np.unique(stage.day)),
@@ -329,7 +329,9 @@ def _counts(stage: Stage, ends: JudgedEnds, found: Ends) -> dict[str, int]:
     }
 
 
-def _differences(judged: Mapping[str, Judged], stage: Stage, ends: JudgedEnds) -> pd.DataFrame:
+def _differences(
+    judged: Mapping[str, MethodEvaluation], stage: EvaluationRows, ends: EvaluableChurns
+) -> pd.DataFrame:
     """Return each method less context, with 95 % intervals, from the same rows and ends."""
     import pandas as pd
 
@@ -352,7 +354,7 @@ def _differences(judged: Mapping[str, Judged], stage: Stage, ends: JudgedEnds) -
     return pd.DataFrame(made, columns=columns)
 
 
-def _ends_frame(ends: JudgedEnds, judged: Mapping[str, Judged]) -> pd.DataFrame:
+def _ends_frame(ends: EvaluableChurns, judged: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
     import pandas as pd
 
     parts = [
@@ -368,7 +370,7 @@ def _ends_frame(ends: JudgedEnds, judged: Mapping[str, Judged]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _alerts_frame(stage: Stage, judged: Mapping[str, Judged]) -> pd.DataFrame:
+def _alerts_frame(stage: EvaluationRows, judged: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
     frame = stage.rows[["account_id", "snapshot_on"]].copy()
     for name, one in judged.items():
         frame[f"{name}_risk"] = one.ranked.risk

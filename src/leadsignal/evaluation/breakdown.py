@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.evaluation.alerts import JudgedEnds, Stage
+from leadsignal.evaluation.alerts import EvaluableChurns, EvaluationRows
 from leadsignal.survival.paired import auc_of, mean_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from leadsignal.evaluation.evaluation_rows import Judged
+    from leadsignal.evaluation.evaluation_rows import MethodEvaluation
     from leadsignal.panel import Panel
 
 SEGMENT = "segment"
@@ -22,9 +22,9 @@ SEGMENT = "segment"
 
 def by_group(
     panel: Panel,
-    stage: Stage,
-    ends: JudgedEnds,
-    judged: Mapping[str, Judged],
+    stage: EvaluationRows,
+    ends: EvaluableChurns,
+    judged: Mapping[str, MethodEvaluation],
     segment: str | None,
 ) -> pd.DataFrame:
     """Return one row a method, grouping and value: rows, churned, AUC, capacity, catch.
@@ -42,7 +42,7 @@ def by_group(
 
 
 def _groups(
-    panel: Panel, stage: Stage, segment: str | None
+    panel: Panel, stage: EvaluationRows, segment: str | None
 ) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     context = panel.names(role="context")
     chosen = segment or (SEGMENT if SEGMENT in context else None)
@@ -56,7 +56,9 @@ def _groups(
             yield "renewal_within_horizon", value, mine
 
 
-def _of(one: Judged, stage: Stage, ends: JudgedEnds, mine: NDArray[np.bool_]) -> dict[str, Any]:
+def _of(
+    one: MethodEvaluation, stage: EvaluationRows, ends: EvaluableChurns, mine: NDArray[np.bool_]
+) -> dict[str, Any]:
     risk, churned = one.ranked.risk[mine], stage.churned[mine]
     known = np.where(np.isnan(risk), -np.inf, risk)
     auc = auc_of(churned, known)

@@ -12,8 +12,8 @@ from leadsignal.errors import ModelError
 from leadsignal.evaluation.alerts import (
     Catches,
     Episodes,
-    JudgedEnds,
-    Stage,
+    EvaluableChurns,
+    EvaluationRows,
     came_true,
     catch,
     find_episodes,
@@ -76,7 +76,7 @@ class MethodResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class MethodEvaluation:
     """One method at work: its ranking, alerts, episodes and catches."""
 
     ranked: Ranked
@@ -85,13 +85,15 @@ class Judged:
     catches: Catches
 
     @classmethod
-    def of(cls, ranked: Ranked, stage: Stage, ends: JudgedEnds, capacity: float) -> Judged:
+    def of(
+        cls, ranked: Ranked, stage: EvaluationRows, ends: EvaluableChurns, capacity: float
+    ) -> MethodEvaluation:
         """Raise the alerts of a ranking, and see what they catch."""
         alerted = raise_alerts(stage, ranked.risk, capacity)
         episodes = find_episodes(stage, alerted)
         return cls(ranked, alerted, episodes, catch(stage, episodes, ends))
 
-    def auc(self, stage: Stage) -> Influence:
+    def auc(self, stage: EvaluationRows) -> Influence:
         """Return the AUC of the ranking, missing risks the lowest."""
         return auc_of(stage.churned, _known(self.ranked.risk))
 
@@ -99,12 +101,12 @@ class Judged:
         """Return the share of churners caught in time, expected or not."""
         return mean_of(self.catches.in_time.astype(np.float64))
 
-    def unexpected_caught(self, ends: JudgedEnds) -> Influence:
+    def unexpected_caught(self, ends: EvaluableChurns) -> Influence:
         """Return the share of unexpected churners caught in time."""
         return mean_of(np.where(ends.unexpected, self.catches.in_time, np.nan))
 
 
-def calibrate(one: Judged, stage: Stage) -> Calibration | None:
+def calibrate(one: MethodEvaluation, stage: EvaluationRows) -> Calibration | None:
     """Return whether the risks come true; None where that cannot be fitted."""
     try:
         return calibration(
@@ -115,7 +117,10 @@ def calibrate(one: Judged, stage: Stage) -> Calibration | None:
 
 
 def measure(
-    one: Judged, stage: Stage, ends: JudgedEnds, calibrated: Calibration | None
+    one: MethodEvaluation,
+    stage: EvaluationRows,
+    ends: EvaluableChurns,
+    calibrated: Calibration | None,
 ) -> MethodResult:
     """Return all measures of a method on the rows and ends that are judged."""
     slope = calibrated.slope if calibrated else (NAN, NAN, NAN)
@@ -135,7 +140,7 @@ def _named(name: str, values: tuple[float, float, float]) -> dict[str, float]:
     return {name: estimate, f"{name}_low": low, f"{name}_high": high}
 
 
-def _ranking(one: Judged, stage: Stage) -> dict[str, float]:
+def _ranking(one: MethodEvaluation, stage: EvaluationRows) -> dict[str, float]:
     risk, within = _known(one.ranked.risk), float(stage.horizon)
     auc = dynamic_auc(stage.stop, stage.outcome, risk, [within], cluster=stage.customer)
     pairs = concordance(stage.stop, stage.churned, risk, horizon=within, cluster=stage.customer)
@@ -150,7 +155,7 @@ def _ranking(one: Judged, stage: Stage) -> dict[str, float]:
     }
 
 
-def _caught(one: Judged, ends: JudgedEnds) -> dict[str, float]:
+def _caught(one: MethodEvaluation, ends: EvaluableChurns) -> dict[str, float]:
     catches, mine = one.catches, ends.unexpected
     arr = mean_of(catches.in_time[mine].astype(np.float64), ends.arr[mine])
     head_start = catches.head_start[~np.isnan(catches.head_start)]
@@ -164,7 +169,7 @@ def _caught(one: Judged, ends: JudgedEnds) -> dict[str, float]:
     }
 
 
-def _share(name: str, share: Influence, ends: JudgedEnds) -> dict[str, float]:
+def _share(name: str, share: Influence, ends: EvaluableChurns) -> dict[str, float]:
     return _named(name, (share.estimate, *share.interval(ends.customer)))
 
 
@@ -178,7 +183,7 @@ def _at_capacity(
     }
 
 
-def _episodes(one: Judged, stage: Stage) -> dict[str, float]:
+def _episodes(one: MethodEvaluation, stage: EvaluationRows) -> dict[str, float]:
     right, standing = came_true(stage, one.episodes)
     began = stage.day[one.episodes.first] > stage.day.min()
     return {
@@ -191,11 +196,11 @@ def _episodes(one: Judged, stage: Stage) -> dict[str, float]:
 
 
 def measure_random(
-    draw: Callable[[int], Ranked], stage: Stage, ends: JudgedEnds, capacity: float
+    draw: Callable[[int], Ranked], stage: EvaluationRows, ends: EvaluableChurns, capacity: float
 ) -> MethodResult:
     """Return the means over many draws of a random ranking; ``draw`` takes a seed."""
     drawn = [
-        asdict(measure(Judged.of(draw(seed), stage, ends, capacity), stage, ends, None))
+        asdict(measure(MethodEvaluation.of(draw(seed), stage, ends, capacity), stage, ends, None))
         for seed in range(DRAWS)
     ]
     return MethodResult(**{key: float(np.mean([one[key] for one in drawn])) for key in drawn[0]})

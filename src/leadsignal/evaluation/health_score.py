@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.churn.events import RED, WARN_BY, find_ends
+from leadsignal.churn.events import RED, WARN_BY, churn_events
 from leadsignal.durations import days_in
 from leadsignal.evaluation.alerts import find_episodes, on_grid, set_stage
 from leadsignal.files.notebook import shown
@@ -111,7 +111,7 @@ def audit_health(panel: Panel, *, warning_time: str | None = None) -> HealthAudi
     time = panel.project.warning_time if warning_time is None else days_in(warning_time)
     panel = panel.narrowed((BAND, *WARN_BY))
     rows = on_grid(panel)
-    ends = find_ends(panel, warning_time=f"{time}d").churned
+    ends = churn_events(panel, warning_time=f"{time}d").churned
     mine = rows[rows["account_id"].isin(ends["account_id"])]
     mine = mine.assign(band=_band(mine))
     early = mine[mine["known_within"] >= time].groupby("account_id", sort=False).tail(1)

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import clone
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.evaluation.alerts import Stage, on_grid
+from leadsignal.evaluation.alerts import EvaluationRows, on_grid
 from leadsignal.model.churn_model import ChurnModel, at_risk
 from leadsignal.model.persistence.recipe import Recipe
 from leadsignal.panel import Panel
@@ -96,7 +96,7 @@ def can_read(panel: Panel, name: str) -> str | None:
     return None
 
 
-def rules(stage: Stage, names: Sequence[str], seed: int) -> Iterator[Ranked]:
+def rules(stage: EvaluationRows, names: Sequence[str], seed: int) -> Iterator[Ranked]:
     """Yield the methods that are not fitted: random, low usage, the user's health score."""
     rows = stage.rows
     if "random" in names:
@@ -170,7 +170,7 @@ def _refuse_missing(panel: Panel, own: Sequence[str]) -> None:
 
 
 def fitted(
-    stage: Stage,
+    stage: EvaluationRows,
     cuts: Sequence[date],
     models: Mapping[str, tuple[ChurnModel, Panel]],
     progress: Progress | None,
@@ -212,13 +212,13 @@ def _predict(model: ChurnModel, rows: pd.DataFrame, mine: NDArray[np.intp]) -> F
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def _between(stage: Stage, cut: date, until: date | None) -> NDArray[np.intp]:
+def _between(stage: EvaluationRows, cut: date, until: date | None) -> NDArray[np.intp]:
     first = np.datetime64(cut, "D").astype(np.int64)
     last = np.datetime64(until or date.max, "D").astype(np.int64)
     return np.flatnonzero((stage.day >= first) & (stage.day < last))
 
 
-def given(stage: Stage, extra: Mapping[str, pd.DataFrame]) -> Iterator[Ranked]:
+def given(stage: EvaluationRows, extra: Mapping[str, pd.DataFrame]) -> Iterator[Ranked]:
     """Yield rankings that the caller brings: frames of account_id, snapshot_on and risk.
 
     Raises OptionError for a name that is taken, and where judged rows have no risk.

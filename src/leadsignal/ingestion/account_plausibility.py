@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
-    from leadsignal.ingestion.table_reader import Door
+    from leadsignal.ingestion.table_reader import TableReader
 
 SEPARATES, FEWEST = 0.9, 20
 """A column leaks from this AUC on; with fewer ends, or accounts left, nothing is said."""
@@ -32,7 +32,7 @@ def count_of(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def about_accounts(door: Door, as_of: date) -> Iterator[str]:
+def about_accounts(door: TableReader, as_of: date) -> Iterator[str]:
     """Yield the remarks on accounts, each as it was last recorded."""
     columns = door.loaded["accounts"].columns
     if "ended_on" not in columns:
@@ -46,7 +46,7 @@ def about_accounts(door: Door, as_of: date) -> Iterator[str]:
     yield from _leaks(door, as_of)
 
 
-def _started(door: Door, as_of: date) -> str:
+def _started(door: TableReader, as_of: date) -> str:
     """SQL: the accounts that had started before ``as_of``, each as it was last recorded."""
     newest = " AND superseded_on IS NULL" if door.loaded["accounts"].has_versions else ""
     return f"(SELECT * FROM accounts WHERE started_on < DATE '{as_of}'{newest})"
@@ -56,7 +56,7 @@ def _ended(as_of: date) -> str:
     return f"coalesce(ended_on < DATE '{as_of}', false)"
 
 
-def _zero_days(door: Door, as_of: date) -> Iterator[str]:
+def _zero_days(door: TableReader, as_of: date) -> Iterator[str]:
     ((zero,),) = door.store.query(
         f"SELECT count(*) FROM {_started(door, as_of)} WHERE {_ended(as_of)} "
         "AND ended_on = started_on"
@@ -69,7 +69,7 @@ def _zero_days(door: Door, as_of: date) -> Iterator[str]:
         )
 
 
-def _piled(door: Door, as_of: date) -> Iterator[str]:
+def _piled(door: TableReader, as_of: date) -> Iterator[str]:
     """Find ends that are of one day: an export fills its own day in, or a system was cleaned."""
     ((ends, active),) = door.store.query(
         f"SELECT count(*) FILTER (WHERE {_ended(as_of)}), "
@@ -94,7 +94,7 @@ def _piled(door: Door, as_of: date) -> Iterator[str]:
         )
 
 
-def _survivors(door: Door, as_of: date) -> Iterator[str]:
+def _survivors(door: TableReader, as_of: date) -> Iterator[str]:
     """Find a list that holds of early accounts only those that survived.
 
     Before the first end, as many ends are expected as the rates after it give, by tenure.
@@ -147,7 +147,7 @@ def _expected_before(
     return float(expected)
 
 
-def _arr_known(door: Door, as_of: date) -> Iterator[str]:
+def _arr_known(door: TableReader, as_of: date) -> Iterator[str]:
     columns = door.loaded["accounts"].columns
     if "arr" not in columns:
         return
@@ -164,7 +164,7 @@ def _arr_known(door: Door, as_of: date) -> Iterator[str]:
         )
 
 
-def _leaks(door: Door, as_of: date) -> Iterator[str]:
+def _leaks(door: TableReader, as_of: date) -> Iterator[str]:
     """Find columns that give ends away: declared attributes, and those of the schema."""
     ended, started = _ended(as_of), _started(door, as_of)
     ((ends, left),) = door.store.query(
@@ -193,7 +193,7 @@ def _leaks(door: Door, as_of: date) -> Iterator[str]:
             )
 
 
-def _columns_to_judge(door: Door) -> Iterator[tuple[str, bool]]:
+def _columns_to_judge(door: TableReader) -> Iterator[tuple[str, bool]]:
     """Yield each column that may hold today's values, and whether it is a number."""
     held = door.loaded["accounts"].columns
     for name, kind in door.attributes.items():
@@ -203,7 +203,7 @@ def _columns_to_judge(door: Door) -> Iterator[tuple[str, bool]]:
             yield name, name != "customer_id"
 
 
-def _auc(door: Door, cell: str, number: bool, ended: str, started: str) -> float:
+def _auc(door: TableReader, cell: str, number: bool, ended: str, started: str) -> float:
     """Return the AUC by which an attribute separates past ends, whatever its direction.
 
     Texts are ranked by the rate of ends among the *other* accounts of their level, so that a

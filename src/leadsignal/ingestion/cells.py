@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from leadsignal.config.notation import AS_WE_WRITE, Spelling
+from leadsignal.config.notation import AS_WE_WRITE, Notation
 from leadsignal.schema import Column
 from leadsignal.sources.parts import literal
 
@@ -57,7 +57,7 @@ def sql_type(column: Column) -> str:
 
 
 def read_cell(
-    column: Column, expression: str, source: str, zone: str, spelling: Spelling = AS_WE_WRITE
+    column: Column, expression: str, source: str, zone: str, spelling: Notation = AS_WE_WRITE
 ) -> Reading | None:
     """Return how to read a column from an expression of a DuckDB type, or None if it cannot be.
 
@@ -69,7 +69,7 @@ def read_cell(
     return _read(column, expression, source, zone)
 
 
-def _spelt(column: Column, text: str, zone: str, spelling: Spelling) -> Reading | None:
+def _spelt(column: Column, text: str, zone: str, spelling: Notation) -> Reading | None:
     """Read a text by its spelling; a fault shows it as it was given."""
     filled = _filled(text, spelling)
     if column.kind in ("id", "text"):
@@ -92,20 +92,20 @@ def _currency_in(text: str) -> str:
     return f"CASE {found} {named} ELSE nullif({found}, '') END"
 
 
-def as_attribute(reading: Reading, spelling: Spelling) -> Reading:
+def as_attribute(reading: Reading, spelling: Notation) -> Reading:
     """Return how to read an attribute, which may hold numbers or texts, by its spelling."""
     if spelling.decimal is None:
         return reading
     return Reading(f"coalesce({numbered(reading.value, spelling)}, {reading.value})")
 
 
-def _filled(text: str, spelling: Spelling) -> str:
+def _filled(text: str, spelling: Notation) -> str:
     """Return a text that is NULL where the cell holds a word for nothing."""
     words = ", ".join(map(literal, spelling.empty))
     return f"CASE WHEN trim({text}) NOT IN ({words}) THEN {text} END" if words else text
 
 
-def _dated(text: str, spelling: Spelling) -> str:
+def _dated(text: str, spelling: Notation) -> str:
     """Turn a date of the order that was said into year-month-day; other texts stay."""
     if spelling.dates is None:
         return text
@@ -121,7 +121,7 @@ def _dated(text: str, spelling: Spelling) -> str:
     return f"CASE WHEN {matches} THEN {date} || {time} ELSE {text} END"
 
 
-def numbered(text: str, spelling: Spelling) -> str:
+def numbered(text: str, spelling: Notation) -> str:
     """Take groups of digits and a currency from a number; NULL where it is none.
 
     A number with the other sign before its decimals is none: it may be off by a thousand.

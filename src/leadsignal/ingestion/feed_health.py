@@ -46,7 +46,7 @@ State = Literal["on time", "silent", "thin", "empty", "missing", "ended", "too y
 
 
 @dataclass(frozen=True)
-class Pace:
+class FeedHealth:
     """How a table's records come, on one day.
 
     ``silent_days`` have passed without a record, in which ``expected`` records should have come;
@@ -127,7 +127,7 @@ def daily_counts(rows: Sequence[tuple[date, int]], as_of: date) -> tuple[date | 
     return first, counts
 
 
-def judge_pace(table: str, first: date, counts: Floats, chance: float) -> Pace:
+def judge_pace(table: str, first: date, counts: Floats, chance: float) -> FeedHealth:
     """Return how a table stands after the last of its days.
 
     Silence is measured in records that should have come, from the mean of the days before it began
@@ -141,20 +141,20 @@ def judge_pace(table: str, first: date, counts: Floats, chance: float) -> Pace:
     """
     days = np.flatnonzero(counts)
     if not len(days):
-        return Pace(table, "empty")
+        return FeedHealth(table, "empty")
     return replace(_judged(table, first, counts, days, chance), usual_days=_usual_days(days))
 
 
 def _judged(
     table: str, first: date, counts: Floats, days: NDArray[np.int64], chance: float
-) -> Pace:
+) -> FeedHealth:
     last, silent = first + timedelta(days=int(days[-1])), len(counts) - 1 - int(days[-1])
     due = _wave_due(days, len(counts), chance)
     few = len(days) < LEAST_DAYS_WITH_ROWS and due == np.inf
     if len(counts) < LEAST_DAYS or few:
         due_since = float(counts.sum()) / (int(days[-1]) + 1) * silent
         odd = _is_odd(days, silent)
-        return Pace(
+        return FeedHealth(
             table, "too young", last, silent, due_since, days_with_records=len(days), stopped=odd
         )
     expected = _expected(first, counts)
@@ -168,7 +168,7 @@ def _judged(
         state = "silent"
     elif share < THINNER * least and silent < THIN_DAYS:
         state = "thin"
-    return Pace(
+    return FeedHealth(
         table, state, last, silent, now, bound, share,
         days_with_records=len(days), stopped=state == "silent",
     )  # fmt: skip

@@ -15,7 +15,7 @@ from leadsignal.errors import Fault, FaultKind, OptionError, SourceError
 from leadsignal.ingestion.cells import as_attribute
 from leadsignal.ingestion.store import Store, reading_of
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
-from leadsignal.sources.combined_parts import Together, alone, in_groups
+from leadsignal.sources.combined_parts import CombinedParts, alone, in_groups
 from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.databases import Asked, Databases, open_rows, told_of
 from leadsignal.sources.frames import open_frame
@@ -257,7 +257,7 @@ class Intake:
             self._keep(loaded)
 
     def _append_all(
-        self, loaded: Loaded, groups: list[Together], matches: Mapping[int, dict[str, str]]
+        self, loaded: Loaded, groups: list[CombinedParts], matches: Mapping[int, dict[str, str]]
     ) -> None:
         """Append groups of parts, all or, after a fault, not all: such a table is not kept."""
         with self.store.loading() as start_again:
@@ -296,7 +296,7 @@ class Intake:
         self.notices += [(table.name, notice) for notice in notices]
         return None if faults else match
 
-    def _append(self, loaded: Loaded, group: Together, match: dict[str, str]) -> None:
+    def _append(self, loaded: Loaded, group: CombinedParts, match: dict[str, str]) -> None:
         import duckdb
 
         part = group.whole

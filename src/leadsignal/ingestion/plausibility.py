@@ -13,7 +13,7 @@ from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
     from leadsignal.ingestion.loading import Loaded
-    from leadsignal.ingestion.table_reader import Door
+    from leadsignal.ingestion.table_reader import TableReader
 
 SAMPLED = 2_000_000
 """From so many rows on, repeats are looked for on a sample of days."""
@@ -34,7 +34,7 @@ class Notice:
         return asdict(self)
 
 
-def find_notices(door: Door, as_of: date) -> tuple[Notice, ...]:
+def find_notices(door: TableReader, as_of: date) -> tuple[Notice, ...]:
     """Return the remarks on the tables that were read, in the order of the tables."""
     found = [Notice(table, message) for table, message in door.intake.notices]
     for name, loaded in door.loaded.items():
@@ -45,7 +45,7 @@ def find_notices(door: Door, as_of: date) -> tuple[Notice, ...]:
     return tuple(found)
 
 
-def _about_events(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
+def _about_events(door: TableReader, loaded: Loaded, as_of: date) -> Iterator[str]:
     if not door.store.query(f"SELECT 1 FROM {loaded.table.name} LIMIT 1"):
         yield "is there but holds no rows"
         return
@@ -55,7 +55,7 @@ def _about_events(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
         yield from _about_series(door)
 
 
-def _late(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
+def _late(door: TableReader, loaded: Loaded, as_of: date) -> Iterator[str]:
     """Say where the table has fallen silent, by the rule of monitoring and scoring."""
     source = door.project.tables.get(loaded.table.name)
     if source and source.complete_through:
@@ -79,7 +79,7 @@ def _late(door: Door, loaded: Loaded, as_of: date) -> Iterator[str]:
     )
 
 
-def _repeated(door: Door, loaded: Loaded) -> Iterator[str]:
+def _repeated(door: TableReader, loaded: Loaded) -> Iterator[str]:
     if loaded.table.repeats != "warning" or loaded.has_versions:
         return
     listed = ", ".join(map(quoted, loaded.columns))
@@ -99,7 +99,7 @@ def _repeated(door: Door, loaded: Loaded) -> Iterator[str]:
         )
 
 
-def _about_series(door: Door) -> Iterator[str]:
+def _about_series(door: TableReader) -> Iterator[str]:
     named = door.project.usage_low.series
     counted = door.store.query("SELECT series, count(*) FROM usage GROUP BY ALL ORDER BY ALL")
     rows = {series: int(count) for series, count in counted}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.config.notation import Spelling
+from leadsignal.config.notation import Notation
 from leadsignal.errors import Fault, OptionError, WriteError
 from leadsignal.files.interruptions import uncut
 from leadsignal.files.locks import clean_orphans, hold
@@ -286,7 +286,7 @@ def memory_limit() -> str:
 
 
 def reading_of(
-    column: Column, part: Part, theirs: str, source: str, zone: str, spelling: Spelling
+    column: Column, part: Part, theirs: str, source: str, zone: str, spelling: Notation
 ) -> Reading | Fault:
     """Return how to read a column of a part, or the fault that it holds the wrong type."""
     reading = read_cell(column, part.columns[theirs], source, zone, spelling)

@@ -21,7 +21,7 @@ from leadsignal.sources.parts import literal, quoted
 AttributeKind = Literal["text", "number"]
 
 
-class Door:
+class TableReader:
     """One reading of all tables: after ``read``, either ``faults`` or a store that is in order."""
 
     def __init__(self, project: Project, drop_bad_rows: bool = False) -> None:

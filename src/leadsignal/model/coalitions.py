@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from leadsignal.model.learners import Boosting, Logistic, one_thread
 from leadsignal.model.person_period import design
-from leadsignal.model.stacked_model import Blend, Hazards, curves_of
+from leadsignal.model.stacked_model import Hazards, StackedModel, curves_of
 from leadsignal.model.trees import Walk, by_blocks, checked_walk
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _risks(
     return curves_of(churn, np.minimum(other, 1 - churn))[0][..., -1]
 
 
-def _scores(blend: Blend, own: Floats, others: Floats, columns: Ints, count: int) -> Floats:
+def _scores(blend: StackedModel, own: Floats, others: Floats, columns: Ints, count: int) -> Floats:
     """Return a blend's log-odds under each coalition, shape (2 ** count, rows)."""
     held: dict[tuple[int, ...], Floats] = {}
     for member, weight in zip(blend.members, blend.weights, strict=True):

@@ -70,7 +70,7 @@ def _with_values(rows: Floats) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class TrainingData:
     """What is learned from: ``rows`` (n, columns), whether each ``ended`` (n,), its ``weight``
     (n,), the days ahead on which its time at risk begins and stops (n,), and in how many rows
     one end is seen (``overlap``).
@@ -83,9 +83,9 @@ class Lesson:
     stop: Floats
     overlap: float
 
-    def part(self, chosen: NDArray[np.bool_]) -> Lesson:
+    def part(self, chosen: NDArray[np.bool_]) -> TrainingData:
         """Return the chosen rows."""
-        return Lesson(
+        return TrainingData(
             self.rows[chosen],
             self.ended[chosen],
             self.weight[chosen],
@@ -101,7 +101,7 @@ class Boosting:
     def __init__(self, layout: Layout, seed: int) -> None:
         self.layout, self.seed = layout, seed
 
-    def fit(self, lesson: Lesson) -> Boosting:
+    def fit(self, lesson: TrainingData) -> Boosting:
         """Learn the hazard of a step."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -209,7 +209,7 @@ class Logistic:
     def __init__(self, layout: Layout, seed: int) -> None:
         self.columns = LinearColumns(layout)
 
-    def fit(self, lesson: Lesson) -> Logistic:
+    def fit(self, lesson: TrainingData) -> Logistic:
         """Learn the hazard of a step."""
         from sklearn.linear_model import LogisticRegression
 
@@ -239,7 +239,7 @@ class LandmarkCox:
     def __init__(self, layout: Layout, seed: int) -> None:
         self.layout, self.columns = layout, LinearColumns(layout)
 
-    def fit(self, lesson: Lesson) -> LandmarkCox:
+    def fit(self, lesson: TrainingData) -> LandmarkCox:
         """Learn the hazard of a day."""
         from leadsignal.survival import fit_cox
 

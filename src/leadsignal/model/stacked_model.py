@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from leadsignal.errors import ModelError
-from leadsignal.model.learners import LEARNERS, Learner, Lesson, one_thread
+from leadsignal.model.learners import LEARNERS, Learner, TrainingData, one_thread
 from leadsignal.model.person_period import Layout, Stacked, design, stack
 from leadsignal.model.trees import by_blocks
 
@@ -36,7 +36,7 @@ NEAREST = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Blend:
+class StackedModel:
     """Learners and what their log-odds are multiplied with: intercept + Σ weight · log-odds."""
 
     members: tuple[Learner, ...]
@@ -59,8 +59,8 @@ class Hazards:
 
     features: Features
     ends: NDArray[np.int64]
-    churn: Blend
-    other: Blend | None
+    churn: StackedModel
+    other: StackedModel | None
 
     def curves(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Return P(churned by) and P(still active) at each step's end, both (rows, steps).
@@ -156,7 +156,7 @@ class _Task:
     kind: Estimator
     seed: int
 
-    def blend(self, stacked: Stacked, rng: np.random.Generator, *, churn: bool) -> Blend:
+    def blend(self, stacked: Stacked, rng: np.random.Generator, *, churn: bool) -> StackedModel:
         """Return the learners fitted on all rows, weighted by what they say of held-out ones."""
         lesson = self.lesson(stacked, churn)
         members = tuple(
@@ -166,7 +166,7 @@ class _Task:
         if few is not stacked:
             lesson = self.lesson(few, churn)
         intercept, weights = self.calibrated(lesson, self.account[few.row], churn, rng)
-        return Blend(members, weights, intercept)
+        return StackedModel(members, weights, intercept)
 
     def _layout(self, churn: bool) -> Layout:
         """What holds back churn need not hold back other ends."""
@@ -174,13 +174,13 @@ class _Task:
             return self.layout
         return replace(self.layout, signs=np.zeros_like(self.layout.signs))
 
-    def lesson(self, stacked: Stacked, churn: bool) -> Lesson:
+    def lesson(self, stacked: Stacked, churn: bool) -> TrainingData:
         """Return the stacked rows as what a learner is given."""
         ended = stacked.churned if churn else stacked.left
         within = np.asarray(self.outcome["ended_within"], dtype=float)[stacked.row]
         last = self.layout.ends[stacked.step].astype(float)
         accounts = len(np.unique(self.account[stacked.row[ended]]))
-        return Lesson(
+        return TrainingData(
             design(self.features, self.matrix, self.layout.ends, stacked.row, stacked.step),
             ended,
             stacked.weight,
@@ -191,7 +191,11 @@ class _Task:
         )
 
     def calibrated(
-        self, lesson: Lesson, account: NDArray[np.int64], churn: bool, rng: np.random.Generator
+        self,
+        lesson: TrainingData,
+        account: NDArray[np.int64],
+        churn: bool,
+        rng: np.random.Generator,
     ) -> tuple[float, Floats]:
         """Return intercept and weights of the members, learned from accounts held out in turn."""
         codes = np.unique(account, return_inverse=True)[1]
@@ -220,7 +224,7 @@ def _on_one_level(score: Floats, fold: NDArray[np.int64]) -> Floats:
     return levelled
 
 
-def _calibrate(score: Floats, lesson: Lesson) -> tuple[float, Floats]:
+def _calibrate(score: Floats, lesson: TrainingData) -> tuple[float, Floats]:
     """Return intercept and weights (members,) of a logistic regression on held-out log-odds.
 
     Platt's (1999) scaling for one member, Wolpert's (1992) stacking for more. Weights lie around

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from leadsignal.ingestion.feed_health import Pace, chance_of_silence, judge_pace, told_after
+from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence, judge_pace, told_after
 from leadsignal.scoring.feeds import daily_records
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def feed_paces(
     tables: Tables, *, chance: float | None = None, known: Collection[str] = ()
-) -> tuple[Pace, ...]:
+) -> tuple[FeedHealth, ...]:
     """Return the pace of each table of events at the tables' as_of, in the order of the tables.
 
     ``chance`` is the probability at which a silence of independent records counts as broken
@@ -30,15 +30,15 @@ def feed_paces(
     chance = chance_of_silence(len(names)) if chance is None else chance
     paces = [_pace(tables, name, chance) for name in names]
     gone = sorted(set(known) - set(tables.names))
-    return (*paces, *(Pace(name, "missing") for name in gone))
+    return (*paces, *(FeedHealth(name, "missing") for name in gone))
 
 
-def _pace(tables: Tables, name: str, chance: float) -> Pace:
+def _pace(tables: Tables, name: str, chance: float) -> FeedHealth:
     source = tables.project.tables.get(name)
     if source is not None and source.complete_through is not None:
-        return Pace(name, "ended", source.complete_through)
+        return FeedHealth(name, "ended", source.complete_through)
     first, counts = daily_records(tables, name)
     if first is None:
-        return Pace(name, "empty")
+        return FeedHealth(name, "empty")
     pace = judge_pace(name, first, counts, chance)
     return replace(pace, told_after=told_after(first, counts, chance))

@@ -11,7 +11,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE
 from leadsignal.files.records import plain_row
 from leadsignal.files.writing import whole_file
-from leadsignal.report.account import ProcessReview, Review, Standing
+from leadsignal.report.account import AccountStatus, ProcessReview, Review
 from leadsignal.report.account.for_customer import for_customer as allowed
 from leadsignal.report.account.review import DONE, DONE_LATE, LATE, OPEN
 from leadsignal.report.account_chart import lanes_of, marks_used, series_of
@@ -163,7 +163,7 @@ def _results(made: Review, for_customer: bool) -> Html:
 Tile = tuple[str, object, object]
 
 
-def _measured(standing: Standing) -> list[Tile]:
+def _measured(standing: AccountStatus) -> list[Tile]:
     return [
         (
             f"Latest {name_text(standing.metric)}",
@@ -179,7 +179,7 @@ def _measured(standing: Standing) -> list[Tile]:
     ]  # fmt: skip
 
 
-def _shown(standing: Standing) -> Tile:
+def _shown(standing: AccountStatus) -> Tile:
     count = f"{standing.measured - standing.not_shown} of {standing.measured}"
     last = join(["last on ", day(standing.shown_on)]) if standing.shown_on else "never"
     return "Shown to the customer", count, last
@@ -194,7 +194,7 @@ def _tiles(tiles: Sequence[Tile]) -> Html:
     )  # fmt: skip
 
 
-def _against(standing: Standing) -> Html:
+def _against(standing: AccountStatus) -> Html:
     if standing.target is None or standing.met is None:
         return join(["no target, ", day(standing.latest_on)])
     word, kind = ("target met", "good") if standing.met else ("target missed", "bad")

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from leadsignal.evaluation.audit import Audit
     from leadsignal.model.effects import HazardRatios
     from leadsignal.panel import Panel
-    from leadsignal.success_analysis.customer_fit import Fit
+    from leadsignal.success_analysis.customer_fit import CustomerFit
     from leadsignal.success_analysis.gaps import SuccessGaps
-    from leadsignal.success_analysis.successful import Successful
+    from leadsignal.success_analysis.successful import SuccessfulAccounts
     from leadsignal.success_analysis.tracking.adoption import Adoption
     from leadsignal.success_analysis.tracking.milestones import MilestoneCalendar
-    from leadsignal.success_analysis.tracking.unattended import RedAccounts
+    from leadsignal.success_analysis.tracking.unattended import UnattendedAccounts
     from leadsignal.tables import Tables
 
 METHODS = ("naive", "time_dependent", "landmark")
@@ -39,11 +39,11 @@ class Findings:
 
     audit: Audit | None = None
     cohorts: Overview | None = None
-    reasons: Fit | None = None
+    reasons: CustomerFit | None = None
     adoption: Adoption | None = None
     milestones: MilestoneCalendar | None = None
-    red: RedAccounts | None = None
-    successful: Successful | None = None
+    red: UnattendedAccounts | None = None
+    successful: SuccessfulAccounts | None = None
     gaps: SuccessGaps | None = None
     retention: Retention | None = None
     ratios: HazardRatios | None = None
@@ -137,7 +137,7 @@ def _all_made(makers: Mapping[str, Callable[[], Any]]) -> Iterator[tuple[str, An
 
 def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
     """Return, by name, what makes each result; imported late, for most are not always asked."""
-    from leadsignal.as_of_context import Today
+    from leadsignal.as_of_context import AsOfContext
     from leadsignal.churn.retention import retention_table
     from leadsignal.cohorts import compare_all
     from leadsignal.evaluation.audit import audit_indicators
@@ -147,17 +147,17 @@ def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
     from leadsignal.success_analysis.successful import most_successful
     from leadsignal.success_analysis.tracking.adoption import adoption_table
     from leadsignal.success_analysis.tracking.milestones import milestone_calendar
-    from leadsignal.success_analysis.tracking.unattended import red_accounts
+    from leadsignal.success_analysis.tracking.unattended import unattended_accounts
 
     analysis = panel.analysis
-    today = Today(tables, analysis, panel)
+    today = AsOfContext(tables, analysis, panel)
     return {
         "audit": lambda: audit_indicators(panel),
         "cohorts": lambda: compare_all(tables, analysis, methods=METHODS, today=today),
         "reasons": lambda: reasons_to_buy(tables, analysis, today=today),
         "adoption": lambda: adoption_table(tables, analysis, today=today),
         "milestones": lambda: milestone_calendar(tables, analysis, today=today),
-        "red": lambda: red_accounts(tables, analysis, today=today),
+        "red": lambda: unattended_accounts(tables, analysis, today=today),
         "successful": lambda: most_successful(tables, analysis, today=today),
         "gaps": lambda: find_success_gaps(tables, analysis, today=today),
         "retention": lambda: retention_table(tables),

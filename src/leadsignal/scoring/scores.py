@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.as_of_context import Today
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts import process_effect
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
@@ -159,7 +159,7 @@ def score_accounts(
     capacity: float | None = None,
     holdout: float | None = None,
     effects: Mapping[str, Number] | None = None,
-    today: Today | None = None,
+    today: AsOfContext | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score the accounts active on ``as_of`` (default: the tables') that have not given notice.
@@ -185,7 +185,7 @@ def score_accounts(
     tables = without_late_days(tables, feeds)
     if today is None or today.tables is not tables or today.analysis != model.analysis_:
         snapshot = build_snapshot(tables, model.analysis_, progress=progress)
-        today = Today(tables, model.analysis_, snapshot)
+        today = AsOfContext(tables, model.analysis_, snapshot)
     panel = hold_late(today.snapshot, tables, feeds)
     rows = _active(panel)
     if effects is None:
@@ -263,7 +263,7 @@ def _clipped_accounts(model: ChurnModel, rows: pd.DataFrame) -> dict[str, int]:
 
 
 def proven_effects(
-    tables: Tables, analysis: SuccessAnalysis, today: Today | None = None
+    tables: Tables, analysis: SuccessAnalysis, today: AsOfContext | None = None
 ) -> dict[str, Number]:
     """Return the hazard ratio of each process that is proven: those who had it ``LAG`` before.
 
@@ -272,7 +272,7 @@ def proven_effects(
     each of ``OTHER_LAGS``: customers who have decided to leave stop doing things, and where no
     notice is recorded, nothing else says since when.
     """
-    shared, dated = Today.of(tables, analysis, today), set()
+    shared, dated = AsOfContext.of(tables, analysis, today), set()
     if "account_changes" in tables.names:
         dated = set(tables.frame("account_changes")["attribute"])
     fixed = [name for name in tables.attributes if name not in dated]

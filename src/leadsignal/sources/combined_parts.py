@@ -11,7 +11,7 @@ from leadsignal.sources.parts import Part
 
 
 @dataclass
-class Together:
+class CombinedParts:
     """Parts of like columns, in their order; ``whole`` reads all of them as one.
 
     ``rows`` says how many rows each part gave, once ``whole`` was read.
@@ -22,15 +22,15 @@ class Together:
     rows: list[int] = field(default_factory=list)
 
 
-def in_groups(parts: Sequence[Part]) -> list[Together]:
+def in_groups(parts: Sequence[Part]) -> list[CombinedParts]:
     """Return parts in groups: neighbours that can be read as one are one group."""
     grouped = groupby(enumerate(parts), lambda pair: _kind(*pair))
     return [_together([part for _, part in group]) for _, group in grouped]
 
 
-def alone(part: Part) -> Together:
+def alone(part: Part) -> CombinedParts:
     """Return a part as a group of its own."""
-    return Together([part], part)
+    return CombinedParts([part], part)
 
 
 def _kind(number: int, part: Part) -> object:
@@ -40,10 +40,10 @@ def _kind(number: int, part: Part) -> object:
     return (part.reader is None, part.header_line, tuple(part.columns.items()), part.types)
 
 
-def _together(parts: list[Part]) -> Together:
+def _together(parts: list[Part]) -> CombinedParts:
     if len(parts) == 1:
         return alone(parts[0])
-    group = Together(parts, parts[0])
+    group = CombinedParts(parts, parts[0])
     if parts[0].reader is None:
         group.rows = [part.rows or 0 for part in parts]
         listed = ", ".join(part.path for part in parts)
@@ -54,7 +54,7 @@ def _together(parts: list[Part]) -> Together:
     return group
 
 
-def _chained(group: Together) -> Any:
+def _chained(group: CombinedParts) -> Any:
     """Return one stream of the rows of all parts; it counts them as they pass."""
     import pyarrow as pa
 

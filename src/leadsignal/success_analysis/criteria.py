@@ -18,7 +18,7 @@ TENTH = 0.1
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Yardstick:
+class SelectionCriterion:
     """A list made by another yardstick, beside the one by results, among the same accounts.
 
     Of ``among`` accounts with a current result that have this yardstick too, the ``size`` best by
@@ -79,7 +79,7 @@ class Yardstick:
         )
 
 
-def hold_against(everyone: pd.DataFrame, name: str, at_least: int = 10) -> Yardstick:
+def hold_against(everyone: pd.DataFrame, name: str, at_least: int = 10) -> SelectionCriterion:
     """Return the list by a yardstick beside the list by results.
 
     ``everyone`` has account_id, mean_gap, on_target, score (missing where it does not qualify) and
@@ -97,7 +97,7 @@ def hold_against(everyone: pd.DataFrame, name: str, at_least: int = 10) -> Yards
     )
     rho, low, high = spearman(told["value"].to_numpy(), told["mean_gap"].to_numpy())
     expected = chosen.sum() * good.sum() / len(frame) if len(frame) else 0.0
-    return Yardstick(
+    return SelectionCriterion(
         name, told, int((chosen & good).sum()), float(expected),
         Share(int((chosen & ~on).sum()), int(chosen.sum())), Share(int((~on).sum()), len(on)),
         rho, low, high,

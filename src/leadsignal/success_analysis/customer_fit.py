@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leadsignal.as_of_context import Today
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts import DatedCohorts, dated_cohorts, shrink
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN, OTHER_END
@@ -41,7 +41,7 @@ MOST_VALUES = 12
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Fit:
+class CustomerFit:
     """Retention and results by attribute and value, drawn towards the attribute's average.
 
     ``frame`` has one row a value: ``attribute``, ``value``, ``accounts``, ``churned`` and
@@ -138,8 +138,8 @@ def reasons_to_buy(
     *,
     by: str = REASON,
     adjust: Sequence[str] = (),
-    today: Today | None = None,
-) -> Fit:
+    today: AsOfContext | None = None,
+) -> CustomerFit:
     """Return which reasons to buy are also reasons to stay, and which are not.
 
     ``by`` is the attribute that holds the reason; otherwise as ``fit_by``.
@@ -164,8 +164,8 @@ def fit_by(
     *,
     adjust: Sequence[str] = (),
     level: float = 0.95,
-    today: Today | None = None,
-) -> Fit:
+    today: AsOfContext | None = None,
+) -> CustomerFit:
     """Return churn and success by the values of attributes, shrunken, with intervals.
 
     ``by`` names declared attributes; by default all numbers, and texts of at most twelve values.
@@ -181,7 +181,7 @@ def fit_by(
     import pandas as pd
 
     names = _names(tables, by, tuple(adjust))
-    held = Today.of(tables, analysis, today)
+    held = AsOfContext.of(tables, analysis, today)
     first, notes = _first_on_target(held)
     frames = []
     for name in names:
@@ -196,7 +196,7 @@ def fit_by(
     frame = pd.concat(frames, ignore_index=True)
     if not frame["verdict"].isin([STAYS, LEAVES]).any():
         notes.append("no value is told from the average: the differences may be chance")
-    return Fit(frame, names, tuple(adjust), tuple(notes), level, tables.as_of_date)
+    return CustomerFit(frame, names, tuple(adjust), tuple(notes), level, tables.as_of_date)
 
 
 def _names(
@@ -222,7 +222,7 @@ def _names(
     return names
 
 
-def _first_on_target(today: Today) -> tuple[pd.Series[Any] | None, list[str]]:
+def _first_on_target(today: AsOfContext) -> tuple[pd.Series[Any] | None, list[str]]:
     """Return the day on which each account was first on target; None without results."""
     try:
         rows = today.results

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.as_of_context import Today
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
@@ -134,7 +134,7 @@ def find_success_gaps(
     *,
     settled: str = "90d",
     current: str = "120d",
-    today: Today | None = None,
+    today: AsOfContext | None = None,
 ) -> SuccessGaps:
     """Return the accounts that do what successful ones do and still miss their target.
 
@@ -157,7 +157,7 @@ def find_success_gaps(
             "a success gap is what the essential processes leave open, and none is named",
             "Give an analysis with processes",
         )
-    held = Today.of(tables, analysis, today)
+    held = AsOfContext.of(tables, analysis, today)
     standing = standing_now(held, days_in(current))
     now, steps = standing.frame, standing.steps
     notes = []

@@ -12,11 +12,11 @@ from leadsignal.survival.plots import COLOURS, GREY
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from leadsignal.success_analysis.criteria import Yardstick
-    from leadsignal.success_analysis.customer_fit import Fit
+    from leadsignal.success_analysis.criteria import SelectionCriterion
+    from leadsignal.success_analysis.customer_fit import CustomerFit
     from leadsignal.success_analysis.gaps import SuccessGaps
     from leadsignal.success_analysis.later_outcomes import LaterRetention
-    from leadsignal.success_analysis.successful import Successful
+    from leadsignal.success_analysis.successful import SuccessfulAccounts
 
 FAINT = "#CCCCCC"
 MOST_ROWS = 25
@@ -39,7 +39,7 @@ def percent(axis: Any) -> None:
     axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
-def successful_picture(found: Successful, ax: Axes | None = None) -> Axes:
+def successful_picture(found: SuccessfulAccounts, ax: Axes | None = None) -> Axes:
     """Draw each chosen account: distance to target over the last year, and since when it holds."""
     rows = found.frame.head(MOST_ROWS)
     axes = axes_of(ax, (8.0, 1.5 + 0.27 * max(len(rows), 3)))
@@ -71,7 +71,7 @@ def _literal(text: object) -> str:
     return str(text).replace("$", r"\$")
 
 
-def yardstick_picture(yardstick: Yardstick, ax: Axes | None = None) -> Axes:
+def yardstick_picture(yardstick: SelectionCriterion, ax: Axes | None = None) -> Axes:
     """Draw results against another yardstick; those it chose filled, those below target crossed."""
     frame = yardstick.frame
     axes = axes_of(ax, (7.4, 4.8))
@@ -170,7 +170,7 @@ def apart_picture(gaps: SuccessGaps, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def fit_picture(fit: Fit, ax: Axes | None = None) -> Axes:
+def fit_picture(fit: CustomerFit, ax: Axes | None = None) -> Axes:
     """Draw churn of each value against the average, and how often it gets on target."""
     rows = fit.frame[fit.frame["churn"].notna()].reset_index(drop=True)
     axes = axes_of(ax, (8.6, 1.7 + 0.42 * len(rows)))

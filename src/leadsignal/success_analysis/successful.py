@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.as_of_context import Today
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
-from leadsignal.success_analysis.criteria import YARDSTICKS, Yardstick, hold_against
+from leadsignal.success_analysis.criteria import YARDSTICKS, SelectionCriterion, hold_against
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Successful:
+class SuccessfulAccounts:
     """The most successful accounts, best first, each with its evidence.
 
     ``frame`` has one row a chosen account: account_id, customer_id, metric, value and target of the
@@ -46,7 +46,7 @@ class Successful:
     frame: pd.DataFrame
     everyone: pd.DataFrame
     steps: Mapping[str, int]
-    yardsticks: tuple[Yardstick, ...]
+    yardsticks: tuple[SelectionCriterion, ...]
     notes: tuple[str, ...]
     at_least: int
     as_of_date: date
@@ -116,8 +116,8 @@ def most_successful(
     at_least: int = 10,
     held: str = "90d",
     current: str = "120d",
-    today: Today | None = None,
-) -> Successful:
+    today: AsOfContext | None = None,
+) -> SuccessfulAccounts:
     """Return the accounts that reach their target, have held it, and are not falling back.
 
     Of the active accounts without notice, those are asked whose latest result is no older than
@@ -136,7 +136,7 @@ def most_successful(
     """
     if at_least < 1:
         raise OptionError("at_least must be 1 or more", "Interview ten accounts, if you can")
-    now = standing_now(Today.of(tables, analysis, today), days_in(current))
+    now = standing_now(AsOfContext.of(tables, analysis, today), days_in(current))
     everyone, steps = now.frame, now.steps
     enough = days_in(held)
     reasons = {
@@ -152,7 +152,7 @@ def most_successful(
     count = max(at_least, int(np.ceil(TENTH * len(everyone))))
     ranked = everyone.sort_values(["score", "account_id"], ascending=[False, True])
     frame = ranked[fit.reindex(ranked.index)].head(count).reset_index(drop=True)
-    return Successful(
+    return SuccessfulAccounts(
         frame[list(COLUMNS)],
         everyone.reset_index(drop=True),
         steps,
@@ -184,7 +184,7 @@ def _plain(value: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class StandingNow:
+class ResultStatus:
     """Active accounts with a current result, how many were left at each of the ``steps`` to them.
 
     ``frame`` has, beside the columns of ``standings``, what the panel says of the account on that
@@ -197,7 +197,7 @@ class StandingNow:
     indicators: tuple[Indicator, ...]
 
 
-def standing_now(today: Today, current: int) -> StandingNow:
+def standing_now(today: AsOfContext, current: int) -> ResultStatus:
     """Return the active accounts without notice whose result is no older than ``current`` days."""
     held, panel = today.standings, today.snapshot
     now = panel.frame
@@ -209,7 +209,7 @@ def standing_now(today: Today, current: int) -> StandingNow:
     steps["with a current one"] = len(both)
     both = both.assign(**_others_choice(both))
     both["processes"] = _adopted(both, [process.name for process in today.analysis.processes])
-    return StandingNow(both.reset_index(), steps, panel.indicators)
+    return ResultStatus(both.reset_index(), steps, panel.indicators)
 
 
 def _adopted(now: pd.DataFrame, names: list[str]) -> pd.Series[Any]:

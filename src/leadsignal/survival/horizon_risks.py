@@ -20,7 +20,7 @@ from leadsignal.errors import ModelError
 from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.estimates import ROUNDING, normal_quantile, share_limits, wilson_limits
 from leadsignal.survival.inputs import (
-    Door,
+    ArrayValidator,
     Floats,
     Ints,
     Labels,
@@ -314,7 +314,7 @@ class _Rows:
     ``times`` are the horizons ``given``, each made equal to the stop that it equals up to rounding.
     """
 
-    door: Door
+    door: ArrayValidator
     stop: Floats
     cause: Ints
     cluster: Labels | None
@@ -332,7 +332,7 @@ class _Rows:
         times: ArrayLike,
         level: float,
     ) -> _Rows:
-        door = Door(call, length_of(call, "stop", stop))
+        door = ArrayValidator(call, length_of(call, "stop", stop))
         (stops, _), causes = door.times(stop), door.causes("event", event)
         if not door.faults and (stops < 0).any():
             door.refuse("stop is negative; it is how long a row was followed")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from leadsignal.model.effects.columns import Column, LeftOut
-from leadsignal.model.effects.cox_design import Decisions
+from leadsignal.model.effects.cox_design import CoxDesign
 from leadsignal.survival.inputs import Floats, Labels
 from leadsignal.survival.partial_likelihood import PartialLikelihood
 from leadsignal.survival.risk_sets import RiskSets
@@ -19,7 +19,7 @@ LEAST_WITHIN = 0.05
 
 
 def without_collinear(
-    columns: Sequence[Column], decisions: Decisions, strata: Labels | None
+    columns: Sequence[Column], decisions: CoxDesign, strata: Labels | None
 ) -> tuple[list[Column], list[LeftOut]]:
     """Return the columns that tell something of their own, in order, and those left out.
 
@@ -46,7 +46,7 @@ def without_collinear(
 
 
 def information_at_one(
-    columns: Sequence[Column], decisions: Decisions, strata: Labels | None
+    columns: Sequence[Column], decisions: CoxDesign, strata: Labels | None
 ) -> Floats:
     """Return the information (p × p) of the columns where all hazard ratios are one."""
     X = np.column_stack([column.coded for column in columns])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.indicators import Indicator
-from leadsignal.model.effects.cox_design import Decisions
+from leadsignal.model.effects.cox_design import CoxDesign
 from leadsignal.survival.inputs import Bools, Floats
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ class LeftOut:
 Coded = Column | LeftOut
 
 
-class Coder:
+class DesignEncoder:
     """Codes the indicators of the rows of ``decisions``."""
 
-    def __init__(self, decisions: Decisions) -> None:
+    def __init__(self, decisions: CoxDesign) -> None:
         self.frame = decisions.frame
         self.days = decisions.days
         self.churns = decisions.churns

@@ -24,7 +24,7 @@ LEAST_CHURNS = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Decisions:
+class CoxDesign:
     """Rows before the end was known, at risk on (start, stop] in days of tenure.
 
     ``frame`` are the panel rows; ``event`` (n) marks the ends asked for and ``churn`` (n) all
@@ -55,7 +55,7 @@ class Decisions:
         return int(self.event.sum())
 
 
-def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> Decisions:
+def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> CoxDesign:
     """Return the rows at risk up to the day the end was known, which is the day of the event.
 
     Rows after notice know the end; without moving it, almost every churn would go with them.
@@ -74,7 +74,7 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
             "Give a longer history or a later as_of, or group causes in leadsignal.toml",
         )
     customer = frame["customer_id"].fillna(frame["account_id"]).astype(str)
-    return Decisions(
+    return CoxDesign(
         frame,
         frame["start"].to_numpy(dtype=float),
         stop,

@@ -11,8 +11,8 @@ import numpy as np
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.effects.choice import one_of_each
 from leadsignal.model.effects.collinearity import without_collinear
-from leadsignal.model.effects.columns import NO_VALUE, Coder, Column, LeftOut
-from leadsignal.model.effects.cox_design import Causes, Decisions, decisions_of, names_of
+from leadsignal.model.effects.columns import NO_VALUE, Column, DesignEncoder, LeftOut
+from leadsignal.model.effects.cox_design import Causes, CoxDesign, decisions_of, names_of
 from leadsignal.model.effects.results import HazardRatios, table_of
 from leadsignal.model.effects.segments import by_segment
 from leadsignal.model.effects.standard_errors import with_careful_errors
@@ -32,7 +32,7 @@ FEW_CHURNS_A_COLUMN = 5
 class Design:
     """The columns of one model with the rows they stand on, ready to fit."""
 
-    decisions: Decisions
+    decisions: CoxDesign
     columns: tuple[Column, ...]
     strata: Labels | None
     ridge: float
@@ -114,9 +114,9 @@ def hazard_ratios(
 
 
 def _designed(
-    decisions: Decisions, chosen: list[Indicator], strata: tuple[str, ...], ridge: float
+    decisions: CoxDesign, chosen: list[Indicator], strata: tuple[str, ...], ridge: float
 ) -> tuple[Design, list[LeftOut]]:
-    coder = Coder(decisions)
+    coder = DesignEncoder(decisions)
     coded = [part for indicator in chosen for part in coder.code(indicator)]
     columns = [part for part in coded if isinstance(part, Column)]
     left_out = [part for part in coded if isinstance(part, LeftOut)]
@@ -137,7 +137,7 @@ def _designed(
     return Design(decisions, tuple(sorted(kept, key=columns.index)), stratum, ridge), left_out
 
 
-def _stratum(decisions: Decisions, strata: tuple[str, ...]) -> Labels | None:
+def _stratum(decisions: CoxDesign, strata: tuple[str, ...]) -> Labels | None:
     if not strata:
         return None
     told = decisions.frame[list(strata)].astype(object).fillna(NO_VALUE).astype(str)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.model.effects.columns import Column, LeftOut
-from leadsignal.model.effects.cox_design import Decisions
+from leadsignal.model.effects.cox_design import CoxDesign
 from leadsignal.survival import CoxFit
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class HazardRatios:
 
 
 def table_of(
-    fit: CoxFit, columns: Sequence[Column], decisions: Decisions, level: float, total: CoxFit | None
+    fit: CoxFit, columns: Sequence[Column], decisions: CoxDesign, level: float, total: CoxFit | None
 ) -> pd.DataFrame:
     """Return lifelines' columns of what is shown, what each compares, and all churn beside."""
     import pandas as pd
@@ -133,7 +133,7 @@ def table_of(
     return summary.join(described)[[column.shown for column in columns]]
 
 
-def _described(column: Column, decisions: Decisions) -> dict[str, object]:
+def _described(column: Column, decisions: CoxDesign) -> dict[str, object]:
     indicator = column.indicator
     of_state = column.coded == 1 if column.state else decisions.frame[indicator.name].notna()
     rows = np.asarray(of_state)

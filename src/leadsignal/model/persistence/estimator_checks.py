@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from leadsignal.model.person_period import Layout
-    from leadsignal.model.stacked_model import Blend
+    from leadsignal.model.stacked_model import StackedModel
 
 MOST = 1e100
 """No number of a model is larger: sums and products of those below stay finite."""
@@ -23,7 +23,7 @@ MOST_CODES = 255
 """Codes of one category that boosting can tell apart."""
 
 
-def check_blend(blend: Blend, layout: Layout) -> None:
+def check_blend(blend: StackedModel, layout: Layout) -> None:
     """Refuse a blend whose numbers do not fit together, or that reads other columns."""
     members = len(blend.members)
     _need(members > 0 and len(blend.weights) == members, "it has other weights")

@@ -13,7 +13,6 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from leadsignal.model.persistence.shapes import KINDS, Header, nodes, one_object
 
 if TYPE_CHECKING:
     from leadsignal.model.person_period import Layout
-    from leadsignal.model.stacked_model import Blend
+    from leadsignal.model.stacked_model import StackedModel
 
 LARGEST, LARGEST_ARRAY = 100_000_000, 20_000_000
 """Bytes that a file of a model may have, packed or unpacked, and one of its arrays."""
@@ -36,20 +35,7 @@ _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _SIZES = {"|b1": 1, "|u1": 1, "<u4": 4, "<i8": 8, "<u8": 8, "<f8": 8, NODES: 56}
 """Bytes of one number of each dtype that a model has."""
 
-
-ROOMS_NOW = {
-    "leadsignal.encoding": "leadsignal.model.encoding",
-    "leadsignal.hazards": "leadsignal.model.stacked_model",
-    "leadsignal.learners": "leadsignal.model.learners",
-    "leadsignal.stacking": "leadsignal.model.person_period",
-}
-"""Where the types are that files call by these modules; a type may move, its name in files not."""
-
-_CALLED = {now: called for called, now in ROOMS_NOW.items()}
-_TRUSTED = sorted(
-    f"{ROOMS_NOW.get(room, room)}.{kind}"
-    for room, _, kind in {called.rpartition(".") for _, called in KINDS}
-)
+_TRUSTED = sorted({called for _, called in KINDS})
 _SCHEMA = "schema.json"
 _WHEN = (1980, 1, 1, 0, 0, 0)
 _FAULTS = (
@@ -71,19 +57,14 @@ def estimator_to_bytes(estimator: Any) -> bytes:
     """Return a fitted estimator as bytes, the same for the same estimator."""
     from skops.io import dumps
 
-    return _repacked(dumps(estimator), _CALLED)
+    return _repacked(dumps(estimator))
 
 
-def _repacked(
-    content: bytes, modules: Mapping[str, str], packed_as: int = zipfile.ZIP_DEFLATED
-) -> bytes:
-    """Return an archive with objects and files numbered anew, and modules called otherwise."""
+def _repacked(content: bytes, packed_as: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return an archive with its objects and files renumbered in order of appearance."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as given:
         schema = json.loads(given.read(_SCHEMA))
-        for node in nodes(schema):
-            if "__module__" in node:
-                node["__module__"] = modules.get(node["__module__"], node["__module__"])
         files = _renumbered(schema)
         with zipfile.ZipFile(out, "w", packed_as) as packed:
             _add(packed, _SCHEMA, json.dumps(schema, separators=(",", ":")).encode())
@@ -110,7 +91,7 @@ def _renumbered(schema: dict[str, Any]) -> dict[str, str]:
     return files
 
 
-def estimator_from_bytes(content: bytes, name: str, features: int, layout: Layout) -> Blend:
+def estimator_from_bytes(content: bytes, name: str, features: int, layout: Layout) -> StackedModel:
     """Return the estimator of some bytes that predicts from a design of this layout.
 
     The first ``features`` columns are the model's own. ``name`` is what messages call the bytes.
@@ -121,9 +102,9 @@ def estimator_from_bytes(content: bytes, name: str, features: int, layout: Layou
 
     try:
         _check_archive(content, name)
-        blend: Blend = loads(_repacked(content, ROOMS_NOW, zipfile.ZIP_STORED), trusted=_TRUSTED)
+        blend: StackedModel = loads(_repacked(content, zipfile.ZIP_STORED), trusted=_TRUSTED)
         check_blend(blend, layout)
-        # What it says of nothing known: a row as `stacking.design` makes it.
+        # What it says of nothing known: a row as `person_period.design` makes it.
         columns = len(layout.names)
         nothing = np.where(np.arange(columns) == features, 0.0, np.full((2, columns), np.nan))
         chances = blend.probability(nothing)

@@ -1,7 +1,7 @@
-"""The shape of a saved estimator: a `Blend` of learners as `estimator_to_bytes` writes it.
+"""The shape of a saved estimator: a `StackedModel` of learners as `estimator_to_bytes` writes it.
 
-Types stand under the names by which files call them (`estimator_files.ROOMS_NOW`). What fitting
-leaves behind and predicting does not need must be there too, as `Boosting.fit` sets it.
+Types are named by module and class. What fitting leaves behind and predicting does not need must be
+there too, as `Boosting.fit` sets it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _sklearn(kind: str, shapes: dict[str, Shape], optional: tuple[str, ...] = ()
 
 
 _LAYOUT = an_object(
-    "leadsignal.stacking.Layout",
+    "leadsignal.model.person_period.Layout",
     {
         "names": tuple_of(_NAME, MOST_COLUMNS),
         "is_category": _MASK,
@@ -285,7 +285,7 @@ _TREES = _sklearn(
     ("_label_encoder", "_scorer", "_random_seed", "_fitted_with_sw"),
 )
 _BOOSTING = an_object(
-    "leadsignal.learners.Boosting", {"layout": _LAYOUT, "seed": _SEED, "trees": _TREES}
+    "leadsignal.model.learners.Boosting", {"layout": _LAYOUT, "seed": _SEED, "trees": _TREES}
 )
 
 # Linear models
@@ -300,20 +300,20 @@ _LEARNED = {
     "flags_": array("<f8", 2),
 }
 _INDICATORS = an_object(
-    "leadsignal.encoding.IndicatorEncoder",
+    "leadsignal.model.encoding.IndicatorEncoder",
     {"categorical_features": _MASK, **_LEARNED},
     tuple(_LEARNED),
 )
 _LINEAR = an_object(
-    "leadsignal.learners.LinearColumns",
+    "leadsignal.model.learners.LinearColumns",
     {"layout": _LAYOUT, "how": _MASK, "encoder": _INDICATORS, "timing_count": _COUNT},
 )
 _LOGISTIC = an_object(
-    "leadsignal.learners.Logistic",
+    "leadsignal.model.learners.Logistic",
     {"columns": _LINEAR, "coefficients": _FLOATS, "intercept": _WORDS},
 )
 _COX = an_object(
-    "leadsignal.learners.LandmarkCox",
+    "leadsignal.model.learners.LandmarkCox",
     {
         "layout": _LAYOUT,
         "columns": _LINEAR,
@@ -324,7 +324,7 @@ _COX = an_object(
 )
 
 _BLEND = an_object(
-    "leadsignal.hazards.Blend",
+    "leadsignal.model.stacked_model.StackedModel",
     {
         "members": tuple_of(one_of(_BOOSTING, _LOGISTIC, _COX), 2),
         "weights": _FLOATS,

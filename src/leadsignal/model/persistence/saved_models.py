@@ -36,13 +36,12 @@ from leadsignal.model.person_period import Layout, step_ends
 from leadsignal.model.provenance import Origin
 from leadsignal.model.stacked_model import Hazards
 
-FORMAT = 3
+FORMAT = 4
+"""Raised whenever a model folder of the version before would be read differently, or not at all."""
 RECIPE, SUMS = "model.json", "SHA256SUMS"
 CHURN, OTHER = "churn.skops", "other.skops"
 FILES = (RECIPE, SUMS, CHURN, OTHER)
 LARGEST_RECIPE = 20_000_000
-OLDER: dict[int, dict[str, Any]] = {2: {"features": {"ranges": {}}}}
-"""What the recipes of older formats do not hold, and what stands for it in the next format."""
 
 PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".pt", ".npy")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".zst")
@@ -113,10 +112,10 @@ def made_with() -> dict[str, str]:
 
 
 def load_model(folder: str | Path) -> ChurnModel:
-    """Read a model that `save_model` wrote, now or in an older format; nothing in it is run.
+    """Read a model that `save_model` wrote, in the present format; nothing in it is run.
 
     Raises ModelError, which says by name what is wrong: no model folder, a pickle or an archive, a
-    link, a file that is missing, cut short, altered, too large or none of a model's, an unknown
+    link, a file that is missing, cut short, altered, too large or none of a model's, another
     format, a recipe without the schema of one, and an estimator with other types, another shape or
     other numbers than `save_model` writes.
     """
@@ -124,7 +123,6 @@ def load_model(folder: str | Path) -> ChurnModel:
     files = _read_files(folder)
     recipe = _parse(folder, files[RECIPE])
     _check_sums(folder, files)
-    recipe = _newest(recipe)
     check_schema(folder / RECIPE, recipe)
     try:
         return _assembled(folder, recipe, files)
@@ -256,10 +254,10 @@ def _parse(folder: Path, content: bytes) -> dict[str, Any]:
         given = recipe["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ModelError(f"{file} is not readable as a model", FIT_AGAIN) from None
-    if not isinstance(given, int) or isinstance(given, bool) or given not in {*OLDER, FORMAT}:
+    if not isinstance(given, int) or isinstance(given, bool) or given != FORMAT:
         shown = quiet(repr(given), 40)
         raise ModelError(
-            f"{folder} has model format {shown}; this version reads {min(OLDER)} to {FORMAT}",
+            f"{folder} has model format {shown}; this version reads format {FORMAT}",
             "Fit the model again, or use the version that wrote it",
         )
     return recipe
@@ -286,20 +284,3 @@ def _sums_beside(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
     if RECIPE not in sums or not all(found) or len(sums) < len(lines):
         raise ModelError(f"{folder / SUMS} was altered or is cut short", FIT_AGAIN)
     return sums
-
-
-def _newest(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe in the present format."""
-    for number in range(recipe["format"], FORMAT):
-        recipe = {**_filled(recipe, OLDER[number]), "format": number + 1}
-    return recipe
-
-
-def _filled(recipe: Mapping[str, Any], missing: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe with what it does not hold, in its parts too."""
-    parts = {
-        key: {**value, **recipe[key]}
-        for key, value in missing.items()
-        if isinstance(value, dict) and isinstance(recipe.get(key), dict)
-    }
-    return {**missing, **recipe, **parts}

@@ -5,6 +5,6 @@ stood on its last day.
 """
 
 from leadsignal.report.account.reading import review_account
-from leadsignal.report.account.review import Missed, ProcessReview, Review, Risk, Standing
+from leadsignal.report.account.review import AccountStatus, Missed, ProcessReview, Review, Risk
 
-__all__ = ["Missed", "ProcessReview", "Review", "Risk", "Standing", "review_account"]
+__all__ = ["AccountStatus", "Missed", "ProcessReview", "Review", "Risk", "review_account"]

@@ -18,10 +18,10 @@ from leadsignal.report.account.review import (
     DONE_LATE,
     LATE,
     OPEN,
+    AccountStatus,
     ProcessReview,
     Review,
     Risk,
-    Standing,
 )
 from leadsignal.report.account.steps import find_missed, next_steps
 from leadsignal.schema import BY_NAME
@@ -214,7 +214,7 @@ def _own_results(tables: Tables, account: str, analysis: SuccessAnalysis) -> pd.
     return rows.drop(columns=computed, errors="ignore")
 
 
-def _standing(results: pd.DataFrame, as_of: date) -> Standing | None:
+def _standing(results: pd.DataFrame, as_of: date) -> AccountStatus | None:
     import pandas as pd
 
     if not len(results):
@@ -228,7 +228,7 @@ def _standing(results: pd.DataFrame, as_of: date) -> Standing | None:
     # A result without a target says nothing of the target: the one before it stands.
     held: dict[str, Any] = plain_row(judged.iloc[-1].to_dict()) if len(judged) else {}
     shown = results["shown_on"].dropna()
-    return Standing(
+    return AccountStatus(
         latest["metric"] or "result",
         len(results),
         first["value"],

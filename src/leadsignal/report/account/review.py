@@ -87,7 +87,7 @@ class Risk:
 
 
 @dataclass(frozen=True)
-class Standing:
+class AccountStatus:
     """Results so far: of ``metric``, the first, best and latest, and how they stand to the target.
 
     ``met`` is whether the latest that has a ``target`` reaches it, and ``met_on`` its day (None
@@ -130,7 +130,7 @@ class Review:
     objective: str
     plans: pd.DataFrame
     results: pd.DataFrame
-    standing: Standing | None
+    standing: AccountStatus | None
     processes: tuple[ProcessReview, ...]
     episodes: pd.DataFrame
     commitments: pd.DataFrame

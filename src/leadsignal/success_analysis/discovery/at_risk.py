@@ -63,7 +63,7 @@ class AtRisk:
 
 
 @dataclass(frozen=True)
-class Told:
+class KnownBefore:
     """From when to when a process can be told.
 
     From day ``since`` on for accounts that began since, and ``reach`` days later for those that
@@ -81,7 +81,7 @@ class Told:
 
 
 def rows_at_risk(
-    panel: Panel, warning_time: int, told: Told, *, match: Sequence[str] = ()
+    panel: Panel, warning_time: int, told: KnownBefore, *, match: Sequence[str] = ()
 ) -> AtRisk:
     """Return the rows of ``panel`` whose accounts are still at risk a warning time later.
 

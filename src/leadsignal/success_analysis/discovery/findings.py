@@ -18,7 +18,7 @@ from leadsignal.success_analysis.discovery.at_risk import in_order
 from leadsignal.success_analysis.discovery.estimates import ENOUGH_ACCOUNTS
 from leadsignal.success_analysis.discovery.events import Events
 from leadsignal.success_analysis.discovery.evidence import Evidence, Exposures
-from leadsignal.success_analysis.discovery.selection import ESSENTIAL, Judged, Rules
+from leadsignal.success_analysis.discovery.selection import ESSENTIAL, RatedCandidate, Rules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,7 +186,7 @@ class Discovery:
 def findings(
     panel: Panel,
     exposures: Exposures,
-    judged: Sequence[Judged],
+    judged: Sequence[RatedCandidate],
     first: Evidence,
     rules: Rules,
     warning_time: int,
@@ -234,7 +234,7 @@ def _apart(processes: Sequence[Process]) -> Iterator[Process]:
         yield replace(process, name=name)
 
 
-def _row(one: Judged) -> dict[str, Any]:
+def _row(one: RatedCandidate) -> dict[str, Any]:
     candidate, effect = one.candidate, one.effect
     return {
         "behavior": candidate.behavior,
@@ -273,7 +273,7 @@ def _grid(first: Evidence, exposures: Exposures) -> pd.DataFrame:
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _process(one: Judged, exposures: Exposures, panel: Panel, found: Discovery) -> Process:
+def _process(one: RatedCandidate, exposures: Exposures, panel: Panel, found: Discovery) -> Process:
     candidate = one.candidate
     why = (
         f"accounts that had adopted it {found.warning_time} days before left"

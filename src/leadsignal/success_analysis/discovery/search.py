@@ -14,7 +14,7 @@ from leadsignal.ingestion.dialect import day_number
 from leadsignal.panel import Panel, build_panel
 from leadsignal.success_analysis.discovery.at_risk import (
     AtRisk,
-    Told,
+    KnownBefore,
     in_order,
     rows_at_risk,
     whose,
@@ -132,7 +132,7 @@ def _exposures(
     account, accounts, day = whose(frame)
     events = read_events(tables, accounts)
     whole = tables.coverage["behaviors"]
-    told = Told(
+    told = KnownBefore(
         0 if whole.complete_from is None else day_number(whole.complete_from),
         grid.longest,
         None if whole.complete_through is None else day_number(whole.complete_through) + 1,

@@ -50,7 +50,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Judged:
+class RatedCandidate:
     """A behaviour under its best definition, and the verdict on it.
 
     ``ratio`` is freed from the choice where there are enough accounts, ``as_chosen`` is not and is
@@ -128,7 +128,7 @@ class Search:
 
 def name_processes(
     exposures: Exposures, rules: Rules, tick: Tick = lambda: None
-) -> tuple[list[Judged], Evidence]:
+) -> tuple[list[RatedCandidate], Evidence]:
     """Return a verdict on each behaviour, those named first, and the evidence of the first round.
 
     Forward: the strongest that may be named is, then all others are asked anew, given it.
@@ -200,7 +200,7 @@ def _judge(
     behavior: str,
     named: dict[str, tuple[int, float]],
     refused: dict[str, str],
-) -> Judged:
+) -> RatedCandidate:
     """Return the verdict on a behaviour, given the named ones other than itself."""
     at = [place for name, (place, _) in named.items() if name != behavior]
     evidence = last
@@ -212,7 +212,7 @@ def _judge(
         n = evidence.best(search.exposures.of(behavior))
     place = int(evidence.place[n])
     freed = search.ratio(evidence, n, at)
-    return Judged(
+    return RatedCandidate(
         search.exposures.candidates[place],
         float(search.state(place).mean()),
         ESSENTIAL if behavior in named else _verdict(evidence, n, refused.get(behavior)),

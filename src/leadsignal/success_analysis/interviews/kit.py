@@ -17,7 +17,7 @@ from leadsignal.success_analysis.interviews.brief import History
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.success_analysis.successful import Successful
+    from leadsignal.success_analysis.successful import SuccessfulAccounts
     from leadsignal.tables import Tables
 
 README = "README.md"
@@ -71,7 +71,7 @@ class InterviewKit:
 
 
 def write_interview_kit(
-    successful: Successful,
+    successful: SuccessfulAccounts,
     tables: Tables,
     folder: str | Path,
     analysis: SuccessAnalysis | None = None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.as_of_context import Today
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis, applies_to_rows
 from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
@@ -192,7 +192,7 @@ class AdoptionCurves:
 
 
 def adoption_table(
-    tables: Tables, analysis: SuccessAnalysis, *, today: Today | None = None
+    tables: Tables, analysis: SuccessAnalysis, *, today: AsOfContext | None = None
 ) -> Adoption:
     """Return how many of each quarter's new accounts adopted each process, by when.
 
@@ -210,7 +210,7 @@ def adoption_table(
     """
     import pandas as pd
 
-    rows, left_out = _first_adoptions(Today.of(tables, analysis, today))
+    rows, left_out = _first_adoptions(AsOfContext.of(tables, analysis, today))
     rows["outcome"] = _outcomes(rows)
     rows["start_quarter"] = rows["started_on"].dt.to_period("Q").astype(str)
     dummies = pd.get_dummies(rows["outcome"]).reindex(columns=list(OUTCOMES), fill_value=False)
@@ -249,7 +249,7 @@ def adoption_curves(
     texts = [name for name, kind in tables.attributes.items() if kind == "text"]
     if by is not None and by not in texts:
         raise OptionError(f"{by!r} is no declared text attribute", one_of(texts, by))
-    rows, left_out = _first_adoptions(Today.of(tables, analysis))
+    rows, left_out = _first_adoptions(AsOfContext.of(tables, analysis))
     rows["group"] = rows["process"]
     if by is not None:
         value = rows[by].astype("string").fillna("not given").astype(str)
@@ -301,7 +301,7 @@ def _value_on(curves: Curves, group: str, code: int, name: str, on: int) -> dict
     return {f"{name}{end}": float(part[step]) if step >= 0 else 0.0 for end, part in parts}
 
 
-def _first_adoptions(today: Today) -> tuple[pd.DataFrame, int]:
+def _first_adoptions(today: AsOfContext) -> tuple[pd.DataFrame, int]:
     """Return one row an account and process, and how many accounts are left out.
 
     Processes are those that apply to the account on as_of, by its attributes then.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leadsignal.as_of_context import Today
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis, applies_to_rows
 from leadsignal.durations import days_in
 from leadsignal.end_of_risk import known_ends
@@ -178,7 +178,11 @@ SPAN = 1_000_000
 
 
 def milestone_calendar(
-    tables: Tables, analysis: SuccessAnalysis, *, ahead: str = "8w", today: Today | None = None
+    tables: Tables,
+    analysis: SuccessAnalysis,
+    *,
+    ahead: str = "8w",
+    today: AsOfContext | None = None,
 ) -> MilestoneCalendar:
     """Return the milestones due within ``ahead`` of accounts that are active and gave no notice.
 
@@ -201,7 +205,7 @@ def milestone_calendar(
     if not due:
         raise OptionError("no process has a milestone", "Add adopt_by to a [[process]]")
     reach = days_in(ahead)
-    held = Today.of(tables, analysis, today)
+    held = AsOfContext.of(tables, analysis, today)
     now = held.snapshot.frame
     now = now[~now["notice_given"]].reset_index(drop=True)
     episodes, accounts = held.episodes, held.attributes.reset_index()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.as_of_context import Today
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
@@ -28,7 +28,7 @@ RECENT = 90
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class RedAccounts:
+class UnattendedAccounts:
     """Active accounts with at least one reason, those with the most first, then by revenue.
 
     ``frame``: account_id, started_on, arr, ``count`` of reasons, ``reasons`` as text, and a column
@@ -90,13 +90,13 @@ class RedAccounts:
         return f"<p>{escape(repr(self).splitlines()[0])}</p>{shown.to_html(index=False)}"
 
 
-def red_accounts(
+def unattended_accounts(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,
     *,
     grace: str = "30d",
-    today: Today | None = None,
-) -> RedAccounts:
+    today: AsOfContext | None = None,
+) -> UnattendedAccounts:
     """Return the active accounts that nobody looks after, each with its reasons.
 
     *No plan*: none open. *Nobody measuring*: no result of the success metric in 90 days. *No
@@ -108,13 +108,13 @@ def red_accounts(
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
-    >>> ls.red_accounts(ls.read_tables(folder), ls.read_success_analysis(folder)).asked
+    >>> ls.unattended_accounts(ls.read_tables(folder), ls.read_success_analysis(folder)).asked
     ('no plan', 'nobody measuring', 'no sponsor contact')
     """
     import pandas as pd
 
     wait = days_in(grace)
-    panel = Today.of(tables, analysis, today).snapshot
+    panel = AsOfContext.of(tables, analysis, today).snapshot
     rows = panel.frame[~panel.frame["notice_given"]].reset_index(drop=True)
     found = {
         reason: held for reason, held in _reasons(panel, rows, wait).items() if held is not None
@@ -141,7 +141,7 @@ def red_accounts(
     frame = frame[frame["count"] > 0].sort_values(
         ["count", "arr", "account_id"], ascending=[False, False, True], ignore_index=True
     )
-    return RedAccounts(frame, len(rows), tuple(found), tables.as_of_date)
+    return UnattendedAccounts(frame, len(rows), tuple(found), tables.as_of_date)
 
 
 def _reasons(panel: Panel, rows: pd.DataFrame, wait: int) -> Mapping[str, pd.Series[Any] | None]:
