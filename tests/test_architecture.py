@@ -35,7 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("demo",),
     ("cli", "__main__"),
 )
-"""Modules and packages from the bottom up; those of one line may not import each other in a circle."""
+"""Modules and packages, lowest first; those in one line may not import each other in a circle."""
 
 NUMBER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 
