@@ -13,7 +13,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.churn.events import churn_events
 from leadsignal.config.project import Project, TableSource
-from leadsignal.evaluation import judging
+from leadsignal.evaluation import evaluation_rows as judging
 from leadsignal.evaluation.alerts import catch, find_episodes, judge_ends, raise_alerts, set_stage
 from leadsignal.evaluation.backtest import Backtest
 from leadsignal.evaluation.health_score import audit_health

@@ -16,7 +16,7 @@ from leadsignal.cli import main
 from leadsignal.config.project import Project, TableSource
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import SuccessAnalysisError, TablesError
-from leadsignal.ingestion import door
+from leadsignal.ingestion import table_reader as door
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
 
