@@ -13,6 +13,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "durations", "phrases"),
     ("schema",),
     ("config", "files"),
+    ("results",),
     ("sources",),
     ("ingestion",),
     ("tables",),

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.files.notebook import MOST_ROWS, shown
 from leadsignal.lifetimes.foresight import Suspect, TotalsWarning
 from leadsignal.panel import build_snapshot
+from leadsignal.results import MAX_ROWS, to_html
 from leadsignal.scoring.batch import DateScored
 
 Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]
@@ -84,9 +84,9 @@ def read(page: str) -> Words:
 
 def test_the_first_rows_are_shown_and_names_stay_text() -> None:
     rows = pd.DataFrame({"account_id": [ATTACK] * 30, "risk": 0.25})
-    words = read(shown(f"30 accounts\n  the first: {ATTACK}", rows))
+    words = read(to_html(f"30 accounts\n  the first: {ATTACK}", rows))
     assert "script" not in words.tags
-    assert words.text.count(ATTACK) == MOST_ROWS + 1
+    assert words.text.count(ATTACK) == MAX_ROWS + 1
     assert words.tags.count("br") == 1
 
 

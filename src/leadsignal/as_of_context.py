@@ -10,9 +10,9 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.engine.unmatched_names import refuse_unknown_names
 from leadsignal.errors import OptionError
-from leadsignal.files.notebook import shown
 from leadsignal.panel import Panel, adoption_episodes, build_snapshot
 from leadsignal.result_status import results_over_time, standings
+from leadsignal.results import to_html
 from leadsignal.tables import Tables
 from leadsignal.targets import attributes_on
 
@@ -115,4 +115,4 @@ class AsOfContext:
         return f"Today, {self.tables.as_of_date}: made and kept: {told}"
 
     def _repr_html_(self) -> str:
-        return shown(repr(self))
+        return to_html(repr(self))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.durations import days_in
-from leadsignal.files.notebook import shown
+from leadsignal.durations import Duration, days_in
 from leadsignal.panel import Panel
+from leadsignal.results import to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,10 +116,10 @@ class ChurnEvents:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.frame)
+        return to_html(repr(self), self.frame)
 
 
-def churn_events(panel: Panel, *, warning_time: str | None = None) -> ChurnEvents:
+def churn_events(panel: Panel, *, warning_time: Duration | None = None) -> ChurnEvents:
     """Return the ended accounts of a panel, each with its usage drop and whether it was expected.
 
     The usage drop is the first snapshot of the run of low snapshots that stands at the account's

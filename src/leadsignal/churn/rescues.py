@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.errors import OptionError
-from leadsignal.files.notebook import shown
 from leadsignal.panel import Panel
+from leadsignal.results import to_html
 from leadsignal.survival.paired import mean_of
 from leadsignal.tables import Tables
 
@@ -74,7 +74,7 @@ class Rescues:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.frame)
+        return to_html(repr(self), self.frame)
 
 
 def find_rescues(tables: Tables, panel: Panel) -> Rescues:

@@ -11,7 +11,7 @@ import numpy as np
 from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
-from leadsignal.files.notebook import figure
+from leadsignal.results import or_dash
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Retention:
         lines = [f"{head}; over all, the last quarters:"]
         lines += [
             f"  {row['quarter']}: {row['accounts']:,.0f} accounts, "
-            + ", ".join(f"{name} {figure(row[name], '.1%')}" for name in ("logo", "gross", "net"))
+            + ", ".join(f"{name} {or_dash(row[name], '.1%')}" for name in ("logo", "gross", "net"))
             for row in last.to_dict("records")
         ]
         return "\n".join([*lines, *self.notes])

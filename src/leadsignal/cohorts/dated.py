@@ -23,7 +23,7 @@ from leadsignal.cohorts.state_intervals import (
     stretches_between,
 )
 from leadsignal.errors import ModelError
-from leadsignal.files.notebook import shown
+from leadsignal.results import to_html
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints
 
 if TYPE_CHECKING:
@@ -290,4 +290,4 @@ class DatedCohorts:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.to_frame())
+        return to_html(repr(self), self.to_frame())

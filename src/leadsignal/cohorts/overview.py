@@ -15,9 +15,9 @@ from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.named_comparisons import ready_comparisons
 from leadsignal.cohorts.side_by_side import compare_dated
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.notebook import shown
+from leadsignal.results import to_html
 from leadsignal.survival.estimates import holm
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def compare_cohorts(
     adjust: Sequence[str] = (),
     mediators: Sequence[str] = (),
     landmark: str | None = None,
-    horizon: str | None = None,
+    horizon: Duration | None = None,
     level: float = 0.95,
     today: AsOfContext | None = None,
 ) -> Comparison:
@@ -154,7 +154,7 @@ class Overview:
                    "hazard_ratio_low", "hazard_ratio_high", "p_holm"]  # fmt: skip
         frame = self.to_frame()
         head = repr(self).splitlines()[0]
-        return shown(head, frame[columns].round(3) if len(frame) else None)
+        return to_html(head, frame[columns].round(3) if len(frame) else None)
 
 
 def compare_all(
@@ -164,7 +164,7 @@ def compare_all(
     methods: Sequence[str] | None = None,
     adjust: Sequence[str] = (),
     landmark: str | None = None,
-    horizon: str | None = None,
+    horizon: Duration | None = None,
     today: AsOfContext | None = None,
 ) -> Overview:
     """Make every ready comparison and correct for their number; options as in compare_cohorts.
@@ -226,7 +226,7 @@ def process_effect(
     process: str,
     *,
     adjust: Sequence[str] = (),
-    lag: str | None = None,
+    lag: Duration | None = None,
     today: AsOfContext | None = None,
 ) -> Number | None:
     """Return the corrected hazard ratio of having adopted a process, or None.

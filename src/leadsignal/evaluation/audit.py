@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtr
 
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.evaluation.health_score import HealthAudit, audit_health
 from leadsignal.evaluation.matched_sets import MatchedSets, match_ends
@@ -132,7 +132,7 @@ class Audit:
 def audit_indicators(
     panel: Panel,
     *,
-    warning_time: str | None = None,
+    warning_time: Duration | None = None,
     leads: Sequence[int] = tuple(range(0, 361, 30)),
     resamples: int = RESAMPLES,
     seed: int = 0,

@@ -11,7 +11,7 @@ import numpy as np
 
 from leadsignal.churn.events import UNEXPECTED, ChurnEvents, churn_events
 from leadsignal.config.toml_files import one_of
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.evaluation.alerts import EvaluableChurns, EvaluationRows, judge_ends, set_stage
 from leadsignal.evaluation.breakdown import by_group
@@ -33,11 +33,11 @@ from leadsignal.evaluation.methods import (
     models_to_fit,
     rules,
 )
-from leadsignal.files.notebook import figure, shown
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis, refuse_other_settings
 from leadsignal.model.stacked_model import ESTIMATORS, Estimator
 from leadsignal.panel import Panel
+from leadsignal.results import or_dash, to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,14 +175,14 @@ class Backtest:
         measures = [self.headline, "alert_precision", "auc"]
         lead = [self.caught(name)["lead_days"].median() for name in self.methods]
         frame = self.to_frame()[measures].assign(median_lead_days_of_caught=lead)
-        return shown(told, frame.round(3).reset_index(), most=None)
+        return to_html(told, frame.round(3).reset_index(), max_rows=None)
 
 
 def run_backtest(
     panel: Panel,
     *,
-    horizon: str | None = None,
-    warning_time: str | None = None,
+    horizon: Duration | None = None,
+    warning_time: Duration | None = None,
     capacity: float | None = None,
     origins: int = 6,
     methods: Sequence[str] = METHODS,
@@ -241,7 +241,7 @@ def run_backtest(
 
 
 def _settings(
-    panel: Panel, model: ChurnModel | None, horizon: str | None, estimator: Estimator | None
+    panel: Panel, model: ChurnModel | None, horizon: Duration | None, estimator: Estimator | None
 ) -> ChurnModel:
     """Return a model with the settings that all have; raises OptionError where two are given."""
     if estimator is not None and estimator not in ESTIMATORS:
@@ -389,11 +389,11 @@ def _line(name: str, one: MethodResult, backtest: Backtest) -> str:
     share, low, high = (getattr(one, backtest.headline + part) for part in ("", "_low", "_high"))
     caught = backtest.caught(name)
     lead, head_start = (_median(caught[column]) for column in ("lead_days", "head_start_days"))
-    told = f"{figure(share, '4.0%')} ({figure(low, '.0%')} to {figure(high, '.0%')})"
-    limits = f"{figure(one.auc_low, '.3f')} to {figure(one.auc_high, '.3f')}"
+    told = f"{or_dash(share, '4.0%')} ({or_dash(low, '.0%')} to {or_dash(high, '.0%')})"
+    limits = f"{or_dash(one.auc_low, '.3f')} to {or_dash(one.auc_high, '.3f')}"
     return (
-        f"{name:12s} {told}".ljust(37) + f"{figure(one.auc, '6.3f')} ({limits})"
-        f" {figure(one.alert_precision, '6.0%')} {lead:>10} {head_start:>12}"
+        f"{name:12s} {told}".ljust(37) + f"{or_dash(one.auc, '6.3f')} ({limits})"
+        f" {or_dash(one.alert_precision, '6.0%')} {lead:>10} {head_start:>12}"
     )
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.churn.events import RED, WARN_BY, churn_events
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.evaluation.alerts import find_episodes, on_grid, set_stage
-from leadsignal.files.notebook import shown
 from leadsignal.panel import Panel
+from leadsignal.results import to_html
 from leadsignal.survival.paired import mean_of
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ class HealthAudit:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.bands.rename_axis("band").reset_index())
+        return to_html(repr(self), self.bands.rename_axis("band").reset_index())
 
 
-def audit_health(panel: Panel, *, warning_time: str | None = None) -> HealthAudit | None:
+def audit_health(panel: Panel, *, warning_time: Duration | None = None) -> HealthAudit | None:
     """Judge the bands of the user's health score; None where the tables have no bands.
 
     Bands are read as they stood at each snapshot: a score that was corrected later does not count.

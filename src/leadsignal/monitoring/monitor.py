@@ -12,7 +12,6 @@ import numpy as np
 
 from leadsignal.errors import OptionError
 from leadsignal.evaluation.alerts import on_grid
-from leadsignal.files.notebook import shown
 from leadsignal.files.records import json_rows
 from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence
 from leadsignal.model.provenance import tables_of
@@ -27,6 +26,7 @@ from leadsignal.monitoring.realised import (
     judge_outcomes,
 )
 from leadsignal.monitoring.shifts import Levels, RatedShift, Shift, find_shifts, levels_of
+from leadsignal.results import to_html
 from leadsignal.scoring.holdout import HELD_OUT, check_contacts
 from leadsignal.scoring.scores import CLIPPED, CLIPPED_INDICATORS
 from leadsignal.survival.estimates import normal_quantile
@@ -151,7 +151,7 @@ class Monitoring:
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), None if self.ok else self.to_frame(), most=None)
+        return to_html(repr(self), None if self.ok else self.to_frame(), max_rows=None)
 
 
 def monitor_scores(

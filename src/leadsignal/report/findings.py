@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import LeadsignalError
-from leadsignal.files.notebook import shown
+from leadsignal.results import to_html
 
 if TYPE_CHECKING:
     from leadsignal.churn.retention import Retention
@@ -69,7 +69,7 @@ class Findings:
         return "\n".join([*lines, *(f"  no {name}: {why}" for name, why in self.missing.items())])
 
     def _repr_html_(self) -> str:
-        return shown(repr(self))
+        return to_html(repr(self))
 
 
 def gather_findings(

@@ -13,7 +13,7 @@ import numpy as np
 
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts import process_effect
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import SCORES
 from leadsignal.files.spreadsheets import safe_frame
@@ -285,7 +285,7 @@ def proven_effects(
         dated = set(tables.frame("account_changes")["attribute"])
     fixed = [name for name in tables.attributes if name not in dated]
 
-    def found(name: str, lag: str | None) -> Number | None:
+    def found(name: str, lag: Duration | None) -> Number | None:
         return process_effect(tables, analysis, name, adjust=fixed, lag=lag, today=shared)
 
     proven = {}

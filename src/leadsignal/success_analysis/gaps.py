@@ -11,11 +11,11 @@ import numpy as np
 
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
-from leadsignal.files.notebook import shown
 from leadsignal.indicators import Indicator
 from leadsignal.result_status import TOGETHER
+from leadsignal.results import to_html
 from leadsignal.success_analysis.proportions import Share
 from leadsignal.success_analysis.successful import plain_rows, standing_now
 from leadsignal.survival.estimates import holm
@@ -106,7 +106,7 @@ class SuccessGaps:
 
     def _repr_html_(self) -> str:
         columns = ["account_id", "value", "target", "mean_gap", "trend", "off_since"]
-        return shown(repr(self), self.frame[columns], most=None)
+        return to_html(repr(self), self.frame[columns], max_rows=None)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw what sets them apart, the surest first; return the Axes."""
@@ -132,8 +132,8 @@ def find_success_gaps(
     tables: Tables,
     analysis: SuccessAnalysis,
     *,
-    settled: str = "90d",
-    current: str = "120d",
+    settled: Duration = "90d",
+    current: Duration = "120d",
     today: AsOfContext | None = None,
 ) -> SuccessGaps:
     """Return the accounts that do what successful ones do and still miss their target.

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
-from leadsignal.files.notebook import figure
+from leadsignal.results import or_dash
 from leadsignal.success_analysis.criteria import YARDSTICKS, best
 from leadsignal.success_analysis.successful import most_successful, plain_rows
 from leadsignal.survival.paired import mean_of
@@ -59,8 +59,8 @@ class LaterRetention:
         dates = ", ".join(map(str, self.dates))
         lines = [f"Contract not ended {self.follow_days} days later, chosen on {dates}:"]
         for row in self.frame.to_dict("records"):
-            less = [figure(row[name], "+.1%") for name in ("less", "less_low", "less_high")]
-            stayed = [figure(row[name], ".1%") for name in ("stayed", "low", "high")]
+            less = [or_dash(row[name], "+.1%") for name in ("less", "less_low", "less_high")]
+            stayed = [or_dash(row[name], ".1%") for name in ("stayed", "low", "high")]
             gap = f"; {less[0]} ({less[1]} to {less[2]})"
             lines.append(
                 f"  {row['list']}: {stayed[0]} ({stayed[1]} to {stayed[2]}) of"
@@ -82,8 +82,8 @@ def later_retention(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,
     *,
-    follow: str = "365d",
-    every: str = "182d",
+    follow: Duration = "365d",
+    every: Duration = "182d",
     at_least: int = 10,
     progress: Callable[[int, int], None] | None = None,
 ) -> LaterRetention:

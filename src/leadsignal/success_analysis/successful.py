@@ -11,7 +11,7 @@ import numpy as np
 
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.success_analysis.criteria import YARDSTICKS, SelectionCriterion, hold_against
@@ -114,8 +114,8 @@ def most_successful(
     analysis: SuccessAnalysis | None = None,
     *,
     at_least: int = 10,
-    held: str = "90d",
-    current: str = "120d",
+    held: Duration = "90d",
+    current: Duration = "120d",
     today: AsOfContext | None = None,
 ) -> SuccessfulAccounts:
     """Return the accounts that reach their target, have held it, and are not falling back.

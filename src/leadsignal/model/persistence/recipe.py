@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
 
 
@@ -68,7 +68,7 @@ def refuse_other_analysis(trained: SuccessAnalysis, given: SuccessAnalysis, what
         )
 
 
-def refuse_other_settings(recipe: Recipe, horizon: str | None, estimator: str | None) -> None:
+def refuse_other_settings(recipe: Recipe, horizon: Duration | None, estimator: str | None) -> None:
     """Raise OptionError where a horizon or an estimator is given that is not the model's own."""
     other = [f"horizon {horizon}"] if horizon and days_in(horizon) != recipe.horizon else []
     if estimator not in (None, recipe.estimator):

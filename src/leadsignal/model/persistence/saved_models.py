@@ -82,7 +82,7 @@ def _sha256(content: bytes) -> str:
 def _recipe(model: ChurnModel) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "parameters": {**model.get_params(), "roles": list(model.roles)},
+        "parameters": model.plain_parameters(),
         "features": model.features_.to_dict(),
         "families": model.families_,
         "analysis": model.analysis_.to_toml(),

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.files.notebook import shown
 from leadsignal.files.records import json_ready, plain_row
 from leadsignal.phrases import of_hundred
+from leadsignal.results import to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,7 +198,7 @@ class Review:
         return "\n".join(_lines(self))
 
     def _repr_html_(self) -> str:
-        return shown(repr(self))
+        return to_html(repr(self))
 
 
 def _events(made: Review) -> Iterator[tuple[date, str, str, str]]:

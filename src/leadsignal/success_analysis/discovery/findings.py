@@ -12,8 +12,8 @@ import numpy as np
 
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
-from leadsignal.files.notebook import shown
 from leadsignal.panel import Panel
+from leadsignal.results import to_html
 from leadsignal.success_analysis.discovery.at_risk import in_order
 from leadsignal.success_analysis.discovery.estimates import ENOUGH_ACCOUNTS
 from leadsignal.success_analysis.discovery.events import Events
@@ -180,7 +180,7 @@ class Discovery:
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.frame.round(3), most=None)
+        return to_html(repr(self), self.frame.round(3), max_rows=None)
 
 
 def findings(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.panel import Panel, build_panel
@@ -43,7 +43,7 @@ COMMON = 0.03
 def discover_processes(
     tables: Tables,
     *,
-    warning_time: str | None = None,
+    warning_time: Duration | None = None,
     at_least: Sequence[int] | None = None,
     by_users: Sequence[int] | None = None,
     within: Sequence[str] | None = None,

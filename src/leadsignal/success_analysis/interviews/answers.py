@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.toml_files import a_day, a_duration, near, positive, whole
 from leadsignal.errors import Fault, InputError, OptionError
-from leadsignal.files.notebook import shown
+from leadsignal.results import to_html
 from leadsignal.success_analysis.interviews.form import (
     BEGIN,
     MOST,
@@ -141,7 +141,7 @@ class Interviews:
 
     def _repr_html_(self) -> str:
         frame = self.to_frame()
-        return shown(repr(self), frame if len(frame) else None)
+        return to_html(repr(self), frame if len(frame) else None)
 
 
 def read_interviews(folder: str | Path) -> Interviews:

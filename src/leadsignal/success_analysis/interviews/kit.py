@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import OptionError
-from leadsignal.files.notebook import shown
 from leadsignal.files.outputs import KIT
 from leadsignal.files.writing import whole_folder
+from leadsignal.results import to_html
 from leadsignal.success_analysis.interviews.brief import History
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class InterviewKit:
         return {"folder": str(self.folder), "files": files}
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.to_frame())
+        return to_html(repr(self), self.to_frame())
 
 
 def write_interview_kit(

@@ -18,8 +18,8 @@ from leadsignal.config.success import SuccessAnalysis, applies_to_rows
 from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.notebook import figure, shown
 from leadsignal.files.records import json_rows
+from leadsignal.results import or_dash, to_html
 from leadsignal.survival import aalen_johansen
 from leadsignal.survival.curves import Curves
 from leadsignal.survival.plots import COLOURS, GREY, STYLES
@@ -108,7 +108,7 @@ class Adoption:
                 by = f"{row['share_by_milestone']:.0%} by the milestone, "
             lines.append(
                 f"  {row['process']}: of {row['accounts']:,} accounts {by}"
-                f"{figure(row['share_ever'], '.0%')} so far; {row['open']:,} open,"
+                f"{or_dash(row['share_ever'], '.0%')} so far; {row['open']:,} open,"
                 f" {row['overdue']:,} overdue"
             )
         if self.left_out:
@@ -116,7 +116,7 @@ class Adoption:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.frame.tail(12).round(3), most=None)
+        return to_html(repr(self), self.frame.tail(12).round(3), max_rows=None)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -182,13 +182,13 @@ class AdoptionCurves:
                 share, low, high = self.frame.loc[of, ["adopted", "adopted_low",
                                                        "adopted_high"]].iloc[0]  # fmt: skip
                 if share == share:
-                    limits = f"{figure(low, '.0%')} to {figure(high, '.0%')}"
+                    limits = f"{or_dash(low, '.0%')} to {or_dash(high, '.0%')}"
                     told += f"; {share:.0%} ({limits}) by the milestone, day {due}"
             lines.append(f"  {group}: {told}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.frame.round(3), most=None)
+        return to_html(repr(self), self.frame.round(3), max_rows=None)
 
 
 def adoption_table(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis, applies_to_rows
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
@@ -181,7 +181,7 @@ def milestone_calendar(
     tables: Tables,
     analysis: SuccessAnalysis,
     *,
-    ahead: str = "8w",
+    ahead: Duration = "8w",
     today: AsOfContext | None = None,
 ) -> MilestoneCalendar:
     """Return the milestones due within ``ahead`` of accounts that are active and gave no notice.

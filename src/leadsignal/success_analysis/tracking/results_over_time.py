@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.notebook import shown
 from leadsignal.files.records import json_rows
 from leadsignal.panel import adoption_episodes
+from leadsignal.results import to_html
 from leadsignal.survival.estimates import normal_quantile
 from leadsignal.survival.plots import COLOURS, GREY
 from leadsignal.targets import own_results
@@ -183,7 +183,7 @@ class ResultsAroundAdoption:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.frame.round(3), most=None)
+        return to_html(repr(self), self.frame.round(3), max_rows=None)
 
 
 def result_history(
@@ -214,7 +214,7 @@ def results_around_adoption(
     tables: Tables,
     analysis: SuccessAnalysis,
     *,
-    every: str = "30d",
+    every: Duration = "30d",
     before: int = 3,
     after: int = 6,
     seed: int = 0,

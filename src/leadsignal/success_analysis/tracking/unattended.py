@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.panel import Panel
@@ -94,7 +94,7 @@ def unattended_accounts(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,
     *,
-    grace: str = "30d",
+    grace: Duration = "30d",
     today: AsOfContext | None = None,
 ) -> UnattendedAccounts:
     """Return the active accounts that nobody looks after, each with its reasons.
