@@ -96,6 +96,53 @@ def test_the_dates_are_those_of_the_panels_grid(every: int) -> None:
         dates_to_score(as_of, every, "2024-06-01")
 
 
+def test_scores_of_a_day_before_the_models_are_marked(
+    business_folder: Path,
+    model: Path,
+    business_model: ls.ChurnModel,
+    business: ls.Tables,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, csv, told = tmp_path / "scores", tmp_path / "today.csv", tmp_path / "told.json"
+    through = business_model.trained_through_
+    since = str(business.as_of_date - timedelta(days=30))
+    more = ("--since", since, "--csv", str(csv), "--json", str(told))
+    assert score(business_folder, model, out, *more) == 0
+    frame = ls.read_scores(out)
+    assert frame.columns[-1] == "hindsight"
+    assert frame["hindsight"].dtype == bool
+    assert frame["hindsight"].tolist() == (frame["snapshot_on"] < pd.Timestamp(through)).tolist()
+    assert set(frame["hindsight"]) == {True, False}
+    assert not ls.read_scores(csv)["hindsight"].any()
+    past = [str(day) for day in frame.loc[frame["hindsight"], "snapshot_on"].dt.date.unique()]
+    said = f"scores of {past[0]} in hindsight: the model is trained through {through}"
+    assert capsys.readouterr().err.endswith(f"\nleadsignal score: {said}\n")
+    record = json.loads((tmp_path / "scores.run.json").read_text())
+    marks = {day["snapshot_on"]: day["hindsight"] for day in record["dates"]}
+    assert marks == {past[0]: True, str(business.as_of_date): False}
+    printed = json.loads(told.read_text())
+    assert printed["hindsight"] is False
+    assert printed["dates"] == record["dates"]
+
+
+def test_scores_of_before_are_marked_by_the_models_version(
+    business_folder: Path, model: Path, business: ls.Tables, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores"
+    since = str(business.as_of_date - timedelta(days=30))
+    assert score(business_folder, model, out, "--since", since, "--quiet") == 0
+    frame = ls.read_scores(out)
+    for file in out.glob("*/scores.parquet"):
+        pd.read_parquet(file).drop(
+            columns=["hindsight", "snapshot_on"], errors="ignore"
+        ).to_parquet(file, index=False)
+    pd.testing.assert_frame_equal(ls.read_scores(out), frame)
+    mine = frame.drop(columns="hindsight").assign(model_version="mine")
+    mine.to_csv(tmp_path / "mine.csv", index=False)
+    assert not ls.read_scores(tmp_path / "mine.csv")["hindsight"].any()
+
+
 def test_the_record_counts_and_names_nobody(
     business_folder: Path, model: Path, business: ls.Tables, tmp_path: Path
 ) -> None:

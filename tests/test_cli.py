@@ -129,7 +129,7 @@ def test_fit_and_score(
     scores = pd.read_csv(out)
     wanted = ["account_id", "snapshot_on", "risk", "still_active_30d", "still_active_180d"]
     wanted += ["expected_arr_loss", "alert", "reason_1", "reason_2", "reason_3"]
-    wanted += ["open_processes", "next_step", "model_version"]
+    wanted += ["open_processes", "next_step", "model_version", "hindsight"]
     assert [c for c in scores.columns if c in wanted] == wanted
     assert told["accounts"] == len(scores)
     assert told["alerts"] == scores["alert"].sum() == round(0.2 * len(scores))

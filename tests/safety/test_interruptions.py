@@ -116,6 +116,17 @@ def test_output_that_is_not_utf_8(env: dict[str, str], small: Path, work: Path) 
     assert "not read" in out
 
 
+def test_arguments_that_are_no_text(work: Path) -> None:
+    command = ("review", "t", "--account", "名前", "--out", "r.html")
+    code, out, err = run(work, *command, env={"LC_ALL": "C", "PYTHONUTF8": "0"})
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("leadsignal: the argument '\\udce5")
+    assert "LC_ALL=C.UTF-8" in err
+    code, out, err = run(work, "check", os.fsdecode(b"t\xff"))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "'t\\udcff' is not text in utf-8" in err
+
+
 def test_a_folder_for_temporary_files_that_is_not_there(work: Path) -> None:
     missing = str(work / "nowhere")
     code, out, err = run(work, "check", "t", env={"TMPDIR": missing})

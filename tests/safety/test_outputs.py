@@ -336,3 +336,28 @@ def test_the_rules_hold_in_python(
     write_scores(scores, "mine.csv")
     assert len(ls.read_scores("mine.csv")) == len(scores.frame)
     assert bytes_of(business_folder) == before
+
+
+def test_a_simulation_replaces_nothing_but_by_force(place: Path) -> None:
+    made, other = (ls.simulate(5, days=60, seed=seed) for seed in (1, 2))
+    (place / "t" / "usage.csv").write_text("account_id,occurred_at\nmine,2024-01-01\n")
+    before = bytes_of(place)
+    with pytest.raises(ls.OptionError, match=r"accounts\.csv' is there.*force=True"):
+        made.write("t")
+    assert bytes_of(place) == before
+    made.write("new")
+    first = bytes_of(Path("new"))
+    made.write("new")
+    assert bytes_of(Path("new")) == first
+    with pytest.raises(ls.OptionError, match="is not that of this simulation"):
+        other.write("new")
+    assert bytes_of(Path("new")) == first
+    Path("usage.csv").write_text("mine")
+    Path("new/usage.csv").unlink()
+    Path("new/usage.csv").symlink_to("../usage.csv")
+    other.write("new", force=True)
+    assert Path("new/usage.csv").is_symlink()
+    assert Path("usage.csv").read_text() == other.tables["usage"].to_csv(index=False)
+    ls.read_tables("new")
+    with pytest.raises(ls.OptionError, match="is an input of this run"):
+        made.write("new", force=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,11 +155,9 @@ def _score(options: argparse.Namespace) -> int:
         with record.stage("model"):
             model = load_model(options.model)
         record.note_model(model)
-        options.trained_through = model.trained_through_
         with record.stage("read"):
             tables = read_given_tables(options, project)
         record.note_tables(tables)
-        _tell_hindsight(options, model, tables)
         if options.out is None:
             return _score_table(options, model, tables, record, place)
         into = _score_file if _is_file(options.out) else _score_folder
@@ -195,16 +194,19 @@ def _score_table(
     with record.stage("score"), progress_bar(options, "scoring") as progress:
         scores = score_accounts(model, tables, progress=progress)
     note_scored(record, scores)
+    _tell_hindsight(options, model, [scores])
     with record.stage("write"):
         code = _told_scores(options, scores, {})
     record.write(place, "done in part" if scores.feeds else "done", force=options.force)
     return code
 
 
-def _tell_hindsight(options: argparse.Namespace, model: Any, tables: Tables) -> None:
-    if tables.as_of_date < model.trained_through_:
-        told = f"the model has seen what came until {model.trained_through_}: hindsight"
-        _tell(options, [told])
+def _tell_hindsight(options: argparse.Namespace, model: Any, scored: Sequence[Scores]) -> None:
+    days = [str(scores.as_of_date) for scores in scored if scores.hindsight]
+    if days:
+        which = f"{days[0]} to {days[-1]}" if len(days) > 1 else days[0]
+        _tell(options, [f"scores of {which} in hindsight: the model is trained through"
+                        f" {model.trained_through_}"])  # fmt: skip
 
 
 def _is_file(path: Path) -> bool:
@@ -232,6 +234,7 @@ def _score_file(options: argparse.Namespace, model: Any, tables: Any, record: Ru
     with record.stage("score"), progress_bar(options, "scoring") as progress:
         scores = score_accounts(model, tables, progress=progress)
     write_recorded(scores, options.out, record, force=options.force)
+    _tell_hindsight(options, model, [scores])
     return _told_scores(options, scores, {"scores": str(options.out)})
 
 
@@ -252,6 +255,7 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
     record.write(options.out, "done in part" if in_part else "done", force=options.force)
     for one in dates:
         say(options, one)
+    _tell_hindsight(options, model, [one.scores for one in dates if one.scores is not None])
     newest = dates[-1]
     told = {"scores": str(options.out), "dates": [one.to_dict() for one in dates]}
     if newest.scores is not None:
@@ -286,7 +290,6 @@ def _told_scores(options: argparse.Namespace, scores: Scores, told: dict[str, An
         written = write_scores_to(scores, options.to_table, options.source)
         say(options, written)
         told["scores_table"] = written.to_dict()
-    told["hindsight"] = scores.as_of_date < options.trained_through
     return done(options, {**scores.to_dict(), **told}, IN_PART if scores.feeds else 0)
 
 

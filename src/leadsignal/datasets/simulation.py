@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,6 +21,8 @@ from leadsignal.datasets.tables import Period, build_tables
 from leadsignal.datasets.who import draw_accounts, draw_return
 from leadsignal.errors import OptionError
 from leadsignal.files.notebook import shown
+from leadsignal.files.outputs import SIMULATED
+from leadsignal.files.writing import whole_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,15 +45,27 @@ class Simulation:
         rows = ", ".join(f"{name} {len(table)}" for name, table in self.tables.items())
         return f"Simulation(as_of={self.as_of}, {rows})"
 
-    def write(self, folder: str | Path) -> Path:
-        """Write the tables that have rows as CSV files, and both toml files, into ``folder``."""
+    def write(self, folder: str | Path, *, force: bool = False) -> Path:
+        """Write the tables that have rows as CSV files, and both toml files, into ``folder``.
+
+        All are written, or none. Raises OptionError where one of these names is there with other
+        content; ``force`` replaces it, unless it has been read as an input.
+        """
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
-        for name, table in self.tables.items():
-            if len(table):
-                table.to_csv(place / f"{name}.csv", index=False, lineterminator="\n")
-        (place / "success.toml").write_text(self.analysis_toml, encoding="utf-8")
-        (place / "leadsignal.toml").write_text(self.project_toml, encoding="utf-8")
+        texts = {
+            f"{name}.csv": table.to_csv(index=False, lineterminator="\n")
+            for name, table in self.tables.items()
+            # An empty one only in the place of one with rows: the folder is read as a whole.
+            if len(table) or os.path.lexists(place / f"{name}.csv")
+        }
+        texts |= {"success.toml": self.analysis_toml, "leadsignal.toml": self.project_toml}
+        made = {place / name: text.encode() for name, text in texts.items()}
+        new = [file for file, content in made.items() if not _holds(file, content)]
+        if new:
+            with whole_files(new, [SIMULATED] * len(new), force=force) as parts:
+                for part, file in zip(parts, new, strict=True):
+                    part.write_bytes(made[file])
         return place
 
     def _repr_html_(self) -> str:
@@ -58,6 +73,10 @@ class Simulation:
 
         rows = {"table": list(self.tables), "rows": [len(one) for one in self.tables.values()]}
         return shown(f"Simulation as of {self.as_of}", pd.DataFrame(rows))
+
+
+def _holds(file: Path, content: bytes) -> bool:
+    return file.is_file() and file.read_bytes() == content
 
 
 def simulate(

@@ -71,6 +71,8 @@ COMPARISON = FileKind(
     },
 )
 PROCESSES = FileKind("processes that were found", {"": (rb"\A# Discovery in ",)}, ("success.toml",))
+SIMULATED = FileKind("that of this simulation", {})
+"""Known by no mark: a real company's tables have the same names and columns."""
 ANALYSIS = FileKind("a success analysis", {}, ("success.toml",))
 PICTURE = FileKind("a picture of ours", {"": (b"leadsignal discover",)})
 BULLSEYE = FileKind("a bullseye", {".html": (b"<title>Bullseye",), ".md": (rb"\A# Bullseye",)})

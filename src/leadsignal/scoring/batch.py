@@ -22,6 +22,7 @@ from leadsignal.files.outputs import SCORES as SCORES_FILE
 from leadsignal.files.spreadsheets import plain_frame
 from leadsignal.files.writing import whole_files, whole_folder
 from leadsignal.intake.dialect import GRID_ORIGIN, day_number
+from leadsignal.scoring.hindsight import with_hindsight
 from leadsignal.scoring.record import RunRecord
 from leadsignal.scoring.scores import TEXTS, Scores, check_ending, score_accounts, write_rows
 from leadsignal.settings.toml_files import a_day
@@ -76,7 +77,7 @@ def counts(scores: Scores) -> dict[str, Any]:
     """Return what a run record says of scores."""
     held = scores.to_dict()
     told = ("accounts", "alerts", "notice_given", "held_out", "feeds")
-    return {key: held[key] for key in (*told, "accounts_clipped", "clipped")}
+    return {key: held[key] for key in (*told, "accounts_clipped", "clipped", "hindsight")}
 
 
 def dates_to_score(as_of: date, every: int, since: date | str | None = None) -> list[date]:
@@ -193,7 +194,8 @@ def write_recorded(
 def read_scores(path: str | Path) -> pd.DataFrame:
     """Return scores from a file, or from a folder of dates, sorted by date, the riskiest first.
 
-    Raises OptionError for what holds no scores.
+    Scores of before, without the column ``hindsight``, get it by their model's version. Raises
+    OptionError for what holds no scores.
     """
     import pandas as pd
 
@@ -222,7 +224,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
         keep_default_na=False,
         na_values={name: [""] for name in names if name not in TEXTS},
     )
-    return plain_frame(frame)
+    return with_hindsight(plain_frame(frame))
 
 
 def _with_date(file: Path) -> pd.DataFrame:
@@ -234,7 +236,7 @@ def _with_date(file: Path) -> pd.DataFrame:
     found = re.fullmatch(rf"{PARTITION}(\d{{4}}-\d{{2}}-\d{{2}})", file.parent.name)
     if "snapshot_on" not in frame.columns and found:
         frame.insert(1, "snapshot_on", pd.Timestamp(found[1]).as_unit("ns"))
-    return frame
+    return with_hindsight(frame)
 
 
 def read_record(path: str | Path) -> dict[str, Any]:

@@ -114,12 +114,7 @@ class RunRecord:
             },
             "inputs": self.inputs,
             "model": self.model,
-            "dates": [
-                {**one, "hindsight": str(one.get("snapshot_on")) < self.model["trained_through"]}
-                if "trained_through" in self.model
-                else one
-                for one in (self.dates if dates is None else dates)
-            ],
+            "dates": self.dates if dates is None else list(dates),
             "error": self.error,
             "versions": made_with(),
         }

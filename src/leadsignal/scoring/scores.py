@@ -28,6 +28,7 @@ from leadsignal.scoring.feeds import (
     without_late_days,
 )
 from leadsignal.scoring.held import hold_late
+from leadsignal.scoring.hindsight import HINDSIGHT, in_hindsight
 from leadsignal.scoring.holdout import HELD_OUT, hold_out
 from leadsignal.today import Today
 
@@ -80,7 +81,8 @@ class Scores:
     and ``recipe`` says how the model is made.
     ``clipped`` counts the accounts whose number lies beyond what the model was fitted on, by
     indicator: it counts as the nearest that was (the columns ``clipped``, how many of an
-    account's, and ``clipped_indicators``).
+    account's, and ``clipped_indicators``). ``hindsight`` says whether the model was trained through
+    a later day than the one that is scored, as the column of that name does.
     """
 
     frame: pd.DataFrame
@@ -95,6 +97,11 @@ class Scores:
     effects: Mapping[str, Number] = field(default_factory=dict)
     recipe: Recipe | None = None
     clipped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def hindsight(self) -> bool:
+        """Whether the model had seen what came after the day that is scored."""
+        return bool(self.frame[HINDSIGHT].any())
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the rows."""
@@ -148,6 +155,7 @@ class Scores:
             "typical_risk": self.typical_risk,
             "effects": {name: effect.to_dict() for name, effect in self.effects.items()},
             "model_version": self.model_version,
+            "hindsight": self.hindsight,
         }
 
 
@@ -315,6 +323,7 @@ def score_rows(
     frame[CLIPPED], frame[CLIPPED_INDICATORS] = beyond.sum(axis=1), _named(model, beyond)
     frame["open_processes"], frame["next_step"] = _steps(rows, processes, effects)
     frame["model_version"] = model.version_
+    frame[HINDSIGHT] = in_hindsight(frame["snapshot_on"], model.trained_through_)
     frame = frame.iloc[riskiest].reset_index(drop=True)
     frame["alert"] = np.arange(len(frame)) < alerts
     return frame[_columns(frame)]
@@ -339,7 +348,7 @@ def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _columns(frame: pd.DataFrame) -> list[str]:
-    last = [CLIPPED, CLIPPED_INDICATORS, "open_processes", "next_step", "model_version"]
+    last = [CLIPPED, CLIPPED_INDICATORS, "open_processes", "next_step", "model_version", HINDSIGHT]
     reasons = [f"reason_{rank}" for rank in range(1, REASONS + 1)]
     middle = ["expected_arr_loss", "alert", *reasons]
     first = [c for c in frame.columns if c not in {*last, *middle}]

@@ -122,12 +122,17 @@ def _as_arrow(scores: Scores) -> pa.Table:
     import pyarrow as pa
 
     table = pa.Table.from_pandas(scores.frame, preserve_index=False).replace_schema_metadata()
-    kinds = {"snapshot_on": pa.date32(), "alert": pa.bool_(), "clipped": pa.int64()}
-    fields = []
-    for field in table.schema:
-        kind = pa.float64() if pa.types.is_floating(field.type) else pa.string()
-        fields.append(pa.field(field.name, kinds.get(field.name, kind)))
-    return table.cast(pa.schema(fields))
+
+    def kind(field: pa.Field) -> pa.DataType:
+        if field.name == "snapshot_on":
+            return pa.date32()
+        if pa.types.is_floating(field.type):
+            return pa.float64()
+        if pa.types.is_boolean(field.type):
+            return pa.bool_()
+        return pa.int64() if pa.types.is_integer(field.type) else pa.string()
+
+    return table.cast(pa.schema([pa.field(field.name, kind(field)) for field in table.schema]))
 
 
 def _sql_types(rows: pa.Table) -> dict[str, str]:

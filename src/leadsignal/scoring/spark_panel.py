@@ -12,6 +12,7 @@ from leadsignal.engine.spark import Rows, TablesInSpark, panel_rows, spark_sessi
 from leadsignal.files.notebook import shown
 from leadsignal.indicators import Indicator
 from leadsignal.panel import Panel
+from leadsignal.scoring.hindsight import HINDSIGHT, in_hindsight
 from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
 
@@ -90,8 +91,9 @@ class SparkPanel:
         """Return what ``model`` expects of the accounts active on ``as_of_date``, as Spark rows.
 
         Columns: account_id, snapshot_on, risk, still_active_30d … to the horizon,
-        expected_arr_loss, model_version; accounts that have given notice are left out. The rows
-        are scored in Arrow batches where they lie: leadsignal must be installed there.
+        expected_arr_loss, clipped, model_version, hindsight; accounts that have given notice are
+        left out. The rows are scored in Arrow batches where they lie: leadsignal must be installed
+        there.
         """
         return forecasts(self.current().where("NOT notice_given"), model)
 
@@ -159,7 +161,7 @@ def forecasts(rows: DataFrame, model: ChurnModel) -> DataFrame:
     steps = ", ".join(f"still_active_{days}d DOUBLE" for days in model.hazards_.ends)
     schema = (
         f"account_id STRING, snapshot_on DATE, risk DOUBLE, {steps}, expected_arr_loss DOUBLE,"
-        " clipped BIGINT, model_version STRING"
+        " clipped BIGINT, model_version STRING, hindsight BOOLEAN"
     )
     missing = [name for name in needed if name not in rows.columns]
     return rows.select(*[n for n in needed if n not in missing]).mapInArrow(scored, schema)
@@ -179,5 +181,6 @@ def _forecast(batch: pa.RecordBatch, model: ChurnModel) -> Iterator[pa.RecordBat
         )
         made["clipped"] = model.features_.clipped(rows).sum(axis=1)
         made["model_version"] = model.version_
+        made[HINDSIGHT] = in_hindsight(made["snapshot_on"], model.trained_through_)
         made["snapshot_on"] = made["snapshot_on"].dt.date
         yield pa.RecordBatch.from_pandas(made, preserve_index=False)

@@ -20,6 +20,7 @@ MOST_CUTS = 60  # each makes a step that led down shorter by a factor of 2 to 10
 # A Newton step of δ standard errors changes the information by about δ/√events of itself.
 PRECISION = 1e-9
 ROUNDING = 1e-13  # of the log-likelihood and of the number of events: no rise or fall
+COARSE = 100  # times the rounding: what a sum of many terms may be off by, at worst
 ENOUGH_RISE = 1e-4  # of the rise that the slope promises
 LATE = 20  # steps after which it is asked whether a maximum exists, whatever they look like
 FADED = 1e-6  # of the information at zero, at a maximum that must be shown to be one
@@ -120,7 +121,8 @@ class _Search:
             candidate = self.likelihood.evaluate(start + part * step)
             self.evaluations += 1
             gained = self._height(candidate) - height
-            if candidate.usable and gained >= ENOUGH_RISE * part * rise - self.rounding:
+            enough = gained >= ENOUGH_RISE * part * rise - self.rounding
+            if candidate.usable and (enough or self._levelled(candidate, step, part, rise, gained)):
                 self.now = candidate
                 return True
             # The top of the parabola through what is known, held within bounds.
@@ -128,6 +130,19 @@ class _Search:
             top = part * rise / (2 * short) if candidate.usable and short > 0 else 0.0
             part *= min(0.5, max(0.1, top))
         return False
+
+    def _levelled(
+        self, at: Evaluation, step: Floats, part: float, rise: float, gained: float
+    ) -> bool:
+        """Whether the slope is halved where heights no longer tell (Hager & Zhang 2005).
+
+        Near the maximum a step promises less than the rounding of the likelihood, a sum over all
+        events, while the slope is still exact.
+        """
+        if max(part * rise, -gained) > COARSE * self.rounding:
+            return False
+        slope = float((at.score - self.ridge * at.coef) @ step)
+        return abs(slope) <= 0.5 * rise
 
     def _try(self, begin: Floats) -> None:
         candidate = self.likelihood.evaluate(begin)
