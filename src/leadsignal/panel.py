@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.project import ENGINES, Engine
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.config.toml_files import one_of
 from leadsignal.durations import days_in
 from leadsignal.engine.build import (
     KEY_COLUMNS,
@@ -30,10 +33,7 @@ from leadsignal.files.notebook import shown
 from leadsignal.files.outputs import PANEL, check_file
 from leadsignal.files.writing import whole_file
 from leadsignal.indicators import Indicator
-from leadsignal.project import ENGINES, Engine
-from leadsignal.settings.toml_files import one_of
 from leadsignal.sources.parts import literal
-from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import SparkSession
 
-    from leadsignal.project import Project
+    from leadsignal.config.project import Project
 
 Progress = Callable[[int, int], None]
 ROWS_AT_ONCE = 10_000_000

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.as_of_context import AsOfContext
+from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.comparison import Comparison, Contrast, best_of
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
-from leadsignal.cohorts.numbers import Number
-from leadsignal.cohorts.ready import ready_comparisons
+from leadsignal.cohorts.named_comparisons import ready_comparisons
 from leadsignal.cohorts.side_by_side import compare_dated
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.notebook import shown
-from leadsignal.success import SuccessAnalysis
 from leadsignal.survival.estimates import holm
-from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def compare_cohorts(
     landmark: str | None = None,
     horizon: str | None = None,
     level: float = 0.95,
-    today: Today | None = None,
+    today: AsOfContext | None = None,
 ) -> Comparison:
     """Compare cohorts of accounts, the naive way beside corrected ones.
 
@@ -165,7 +165,7 @@ def compare_all(
     adjust: Sequence[str] = (),
     landmark: str | None = None,
     horizon: str | None = None,
-    today: Today | None = None,
+    today: AsOfContext | None = None,
 ) -> Overview:
     """Make every ready comparison and correct for their number; options as in compare_cohorts.
 
@@ -174,7 +174,7 @@ def compare_all(
     >>> {"measured", "contract", "rescued"} <= {line.by for line in overview.lines}
     True
     """
-    shared = Today.of(tables, analysis, today)
+    shared = AsOfContext.of(tables, analysis, today)
     made, left_out = [], []
     for name in comparison_names(tables, analysis):
         try:
@@ -227,7 +227,7 @@ def process_effect(
     *,
     adjust: Sequence[str] = (),
     lag: str | None = None,
-    today: Today | None = None,
+    today: AsOfContext | None = None,
 ) -> Number | None:
     """Return the corrected hazard ratio of having adopted a process, or None.
 

@@ -17,8 +17,8 @@ from leadsignal.datasets.history import History, join_histories, live, week_of
 from leadsignal.datasets.law import WORLDS, Law
 from leadsignal.datasets.mess import make_messy
 from leadsignal.datasets.oracle import PROCESSES, Truth
+from leadsignal.datasets.population import draw_accounts, draw_return
 from leadsignal.datasets.tables import Period, build_tables
-from leadsignal.datasets.who import draw_accounts, draw_return
 from leadsignal.errors import OptionError
 from leadsignal.files.notebook import shown
 from leadsignal.files.outputs import SIMULATED

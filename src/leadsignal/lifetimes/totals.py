@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from leadsignal.errors import Fault, ModelError, TablesError
 from leadsignal.files.notebook import shown
-from leadsignal.intake.cells import FALSE, LOOKS_LIKE_DATE, TRUE
+from leadsignal.ingestion.cells import FALSE, LOOKS_LIKE_DATE, TRUE
 from leadsignal.lifetimes.foresight import TotalsWarning, look_for_totals
 
 if TYPE_CHECKING:

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import BaseEstimator, check_is_fitted
 
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import days_in
 from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.notebook import shown
-from leadsignal.hazards.blend import ESTIMATORS, Estimator, Hazards, fit_hazards, log_odds
-from leadsignal.hazards.coalitions import coalition_risks
-from leadsignal.hazards.features import Features
-from leadsignal.hazards.shares import MOST_GROUPS, shapley_values, shares_of, typical_row
-from leadsignal.hazards.stacking import step_ends
-from leadsignal.intake.dialect import day_number
-from leadsignal.model.origin import Origin
-from leadsignal.model.recipe import Recipe
+from leadsignal.ingestion.dialect import day_number
+from leadsignal.model.coalitions import coalition_risks
+from leadsignal.model.features import Features
+from leadsignal.model.persistence.recipe import Recipe
+from leadsignal.model.person_period import step_ends
+from leadsignal.model.provenance import Origin
+from leadsignal.model.shapley import MOST_GROUPS, shapley_values, shares_of, typical_row
+from leadsignal.model.stacked_model import ESTIMATORS, Estimator, Hazards, fit_hazards, log_odds
 from leadsignal.panel import Panel, in_order
-from leadsignal.success import SuccessAnalysis
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from leadsignal.config.toml_files import a_day
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.notebook import shown
 from leadsignal.files.outputs import (
@@ -21,11 +22,10 @@ from leadsignal.files.outputs import (
 from leadsignal.files.outputs import SCORES as SCORES_FILE
 from leadsignal.files.spreadsheets import plain_frame
 from leadsignal.files.writing import whole_files, whole_folder
-from leadsignal.intake.dialect import GRID_ORIGIN, day_number
+from leadsignal.ingestion.dialect import GRID_ORIGIN, day_number
 from leadsignal.scoring.hindsight import with_hindsight
 from leadsignal.scoring.record import RunRecord
 from leadsignal.scoring.scores import TEXTS, Scores, check_ending, score_accounts, write_rows
-from leadsignal.settings.toml_files import a_day
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,13 +7,13 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import days_in
 from leadsignal.engine.spark import Rows, TablesInSpark, panel_rows, spark_session
 from leadsignal.files.notebook import shown
 from leadsignal.indicators import Indicator
 from leadsignal.panel import Panel
 from leadsignal.scoring.hindsight import HINDSIGHT, in_hindsight
-from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
+    from leadsignal.config.project import Project
     from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.project import Project
 
 ROWS_AT_ONCE = 50_000
 """So many rows are scored in one go: enough for the model, few enough for a small executor."""

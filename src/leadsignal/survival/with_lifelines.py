@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
-from leadsignal.survival.inputs import Bools, Door, Floats, length_of, one_label
+from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, length_of, one_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,9 +153,9 @@ def plot_kaplan_meier(
     from lifelines import KaplanMeierFitter
 
     from leadsignal.survival.curves import kaplan_meier
-    from leadsignal.survival.pictures import COLOURS, numbers_at_risk
+    from leadsignal.survival.plots import COLOURS, numbers_at_risk
 
-    door = Door("plot_kaplan_meier", length_of("plot_kaplan_meier", "stop", stop))
+    door = ArrayValidator("plot_kaplan_meier", length_of("plot_kaplan_meier", "stop", stop))
     (stops, starts), events = door.times(stop, start), door.flags("event", event)
     case_weights = door.weights(weights)
     groups = door.labels("group", group) or one_label(door.rows)
@@ -201,7 +201,7 @@ def fit_aft(
     import lifelines
     import pandas as pd
 
-    door = Door("fit_aft", length_of("fit_aft", "stop", stop))
+    door = ArrayValidator("fit_aft", length_of("fit_aft", "stop", stop))
     (stops, starts), events = door.times(stop, start), door.flags("event", event)
     case_weights = door.weights(weights)
     if not door.faults and (stops <= 0).any():
