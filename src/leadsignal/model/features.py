@@ -86,7 +86,7 @@ class Features:
 
         if name not in self.levels:
             return np.clip(_numbers(rows, name), *self.ranges.get(name, EVERYTHING))
-        codes = pd.Categorical(rows[name], categories=list(self.levels[name])).codes
+        codes = pd.Index(self.levels[name]).get_indexer(pd.Index(rows[name]))
         return np.where(codes < 0, np.nan, codes)
 
     def unseen(self, rows: pd.DataFrame) -> dict[str, int]:

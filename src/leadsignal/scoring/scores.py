@@ -421,7 +421,7 @@ def _open(
     import pandas as pd
 
     states = rows[f"{process.name}_state"].to_numpy(dtype=object)
-    state = pd.Categorical(states, categories=list(OPEN)).codes.astype(np.int64)
+    state = pd.Index(OPEN).get_indexer(pd.Index(states))
     days = rows[f"{process.name}_days_in_state"].to_numpy(dtype=float, na_value=np.nan)
     dates = rows["snapshot_on"].to_numpy().astype("datetime64[D]")
     place = np.full(len(rows), -1)

@@ -81,7 +81,7 @@ def step_curves(curves: Curves, ax: Axes | None = None, *, at_risk: bool = True)
         axes.legend(frameon=False)
     tidy(axes)
     if at_risk:
-        _numbers_at_risk(axes, curves, groups)
+        numbers_at_risk(axes, curves)
     return axes
 
 
@@ -249,8 +249,9 @@ def _label(curve: Curve, groups: int, causes: int) -> str:
     return ", ".join(parts) or curve.quantity
 
 
-def _numbers_at_risk(axes: Axes, curves: Curves, groups: list[object]) -> None:
+def numbers_at_risk(axes: Axes, curves: Curves) -> None:
     """Write, under each tick, how many of each group were at risk just after that time."""
+    groups = list(dict.fromkeys(curve.group for curve in curves))
     low, high = axes.get_xlim()
     ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
     axes.set_xticks(ticks)
