@@ -362,7 +362,7 @@ def timing(accounts: int) -> None:
     tables = ls.read_tables(frames, attributes=["sales_rep", "purchase_reason"], as_of="2023-12-30")
     analysis = ls.SuccessAnalysis.from_toml(ANALYSIS)
     began, busy = time.perf_counter(), time.process_time()
-    for name in ls.comparison_names(tables, analysis):
+    for name in ls.cohorts.comparison_names(tables, analysis):
         start = time.perf_counter()
         ls.compare_cohorts(tables, name, analysis)
         print(f"  {name}: {time.perf_counter() - start:.1f} s", flush=True)

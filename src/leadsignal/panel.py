@@ -36,6 +36,15 @@ from leadsignal.results import to_html
 from leadsignal.sources.parts import literal
 from leadsignal.tables import Tables
 
+__all__ = [
+    "Panel",
+    "PanelWritten",
+    "adoption_episodes",
+    "build_panel",
+    "sample_panel",
+    "write_panel",
+]
+
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
@@ -337,7 +346,7 @@ def sample_panel(
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
-    >>> sample = ls.sample_panel(tables, share=0.2)
+    >>> sample = ls.panel.sample_panel(tables, share=0.2)
     >>> sorted(sample.frame["sample_weight"].unique().tolist())
     [1.0, 5.0]
     """

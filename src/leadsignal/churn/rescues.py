@@ -86,7 +86,8 @@ def find_rescues(tables: Tables, panel: Panel) -> Rescues:
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
-    >>> ls.find_rescues(tables, ls.build_panel(tables)).frame["cleared_on"].isna().any().item()
+    >>> rescues = find_rescues(tables, ls.build_panel(tables))
+    >>> rescues["cleared_on"].isna().any().item()
     False
     """
     import pandas as pd

@@ -104,7 +104,7 @@ def retention_table(tables: Tables, *, by: str = START) -> Retention:
     left out. Raises OptionError for a cohort that is not there, or where no quarter is whole.
 
     >>> import leadsignal as ls
-    >>> table = ls.retention_table(ls.read_tables(ls.sample_folder()))
+    >>> table = ls.churn.retention_table(ls.read_tables(ls.sample_folder()))
     >>> bool((table.total()["net"] >= table.total()["gross"] - 1e-12).all())
     True
     """

@@ -33,7 +33,7 @@ from leadsignal.cohorts.risk_intervals import (
 from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
 from leadsignal.cohorts.trial import Weighting, clone_and_weight
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.survival import logrank
+from leadsignal.survival.curves import logrank
 from leadsignal.survival.estimates import without_rounding
 from leadsignal.survival.inputs import Floats
 

@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike
 from scipy.special import gammainc, gammaln
 
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.survival import fit_cox, nelson_aalen
+from leadsignal.survival.cox import fit_cox
+from leadsignal.survival.curves import nelson_aalen
 from leadsignal.survival.inputs import ArrayValidator, Floats
 
 if TYPE_CHECKING:

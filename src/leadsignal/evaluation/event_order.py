@@ -94,7 +94,7 @@ def order_in_time(panel: Panel) -> OrderInTime:
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
-    >>> ls.order_in_time(ls.build_panel(tables)).times["milestone"].tolist()
+    >>> ls.evaluation.order_in_time(ls.build_panel(tables)).times["milestone"].tolist()
     ['result met', 'usage grown', 'expansion', 'renewal']
     """
     panel.refuse_sample("the order in time")

@@ -102,7 +102,7 @@ def audit_health(panel: Panel, *, warning_time: Duration | None = None) -> Healt
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
-    >>> ls.audit_health(panel).warning_time
+    >>> ls.evaluation.audit_health(panel).warning_time
     90
     """
     panel.refuse_sample("an audit of health scores")

@@ -46,7 +46,7 @@ def risk_if_adopted(
     >>> panel = ls.build_panel(tables, analysis)
     >>> model = ls.ChurnModel(estimator="logistic").fit(panel)
     >>> rows = panel.current()
-    >>> risk = ls.risk_if_adopted(model, rows, analysis.processes[0].name)
+    >>> risk = ls.model.risk_if_adopted(model, rows, analysis.processes[0].name)
     >>> risk.shape == (len(rows),)
     True
     """

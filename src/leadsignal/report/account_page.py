@@ -11,9 +11,16 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE
 from leadsignal.files.records import plain_row
 from leadsignal.files.writing import whole_file
-from leadsignal.report.account import AccountStatus, ProcessReview, Review
 from leadsignal.report.account.for_customer import for_customer as allowed
-from leadsignal.report.account.review import DONE, DONE_LATE, LATE, OPEN
+from leadsignal.report.account.review import (
+    DONE,
+    DONE_LATE,
+    LATE,
+    OPEN,
+    AccountStatus,
+    ProcessReview,
+    Review,
+)
 from leadsignal.report.account_chart import lanes_of, marks_used, series_of
 from leadsignal.report.charts import NARROW, WIDE, key, timeline
 from leadsignal.report.html import (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts import process_effect
+from leadsignal.cohorts.overview import process_effect
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import SCORES

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts import DatedCohorts, dated_cohorts, shrink
 from leadsignal.cohorts.covariates import columns_of
-from leadsignal.cohorts.dated import CHURN, OTHER_END
-from leadsignal.cohorts.small_groups import SUPPRESSED, expected_ends
+from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
+from leadsignal.cohorts.from_tables import dated_cohorts
+from leadsignal.cohorts.small_groups import SUPPRESSED, expected_ends, shrink
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.success_analysis.successful import plain_rows
-from leadsignal.survival import aalen_johansen
+from leadsignal.survival.curves import aalen_johansen
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def reasons_to_buy(
     ``by`` is the attribute that holds the reason; otherwise as ``fit_by``.
 
     >>> import leadsignal as ls
-    >>> fit = ls.reasons_to_buy(ls.read_tables(ls.sample_folder()))
+    >>> fit = ls.success_analysis.reasons_to_buy(ls.read_tables(ls.sample_folder()))
     >>> fit.no_reasons_to_stay
     ()
     """
@@ -174,7 +174,7 @@ def fit_by(
     and ModelError where none has two values.
 
     >>> import leadsignal as ls
-    >>> fit = ls.fit_by(ls.read_tables(ls.sample_folder()), "segment")
+    >>> fit = ls.success_analysis.fit_by(ls.read_tables(ls.sample_folder()), "segment")
     >>> sorted(fit.frame["value"])
     ['enterprise', 'mid', 'small']
     """

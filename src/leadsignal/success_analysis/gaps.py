@@ -148,7 +148,7 @@ def find_success_gaps(
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
-    >>> gaps = ls.find_success_gaps(tables, analysis)
+    >>> gaps = ls.success_analysis.find_success_gaps(tables, analysis)
     >>> gaps.share, gaps.apart["value"][0]
     (5% (2% to 14%), 'shared')
     """

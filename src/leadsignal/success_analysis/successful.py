@@ -131,7 +131,7 @@ def most_successful(
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
-    >>> len(ls.most_successful(tables, analysis)) >= 10
+    >>> len(ls.success_analysis.most_successful(tables, analysis)) >= 10
     True
     """
     if at_least < 1:

@@ -13,7 +13,7 @@ from leadsignal.end_of_risk import at_risk
 from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.effects.results import records
-from leadsignal.survival import Curves, aalen_johansen
+from leadsignal.survival.curves import Curves, aalen_johansen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +101,7 @@ def cumulative_incidence(
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
-    >>> ls.cumulative_incidence(panel, horizons=["365d"]).to_frame()["cause"].iloc[-1]
+    >>> ls.model.cumulative_incidence(panel, horizons=["365d"]).to_frame()["cause"].iloc[-1]
     'all churn'
     """
     panel.refuse_sample("a cumulative incidence")

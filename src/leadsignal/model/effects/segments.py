@@ -10,7 +10,7 @@ import numpy as np
 from leadsignal.errors import ModelError
 from leadsignal.model.effects.columns import NO_VALUE
 from leadsignal.model.effects.standard_errors import with_careful_errors
-from leadsignal.survival import fit_cox
+from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.estimates import normal_quantile
 from leadsignal.survival.inputs import Bools, Floats
 

@@ -165,8 +165,8 @@ def distil(
     attribute is not there.
 
     >>> import leadsignal as ls
-    >>> told = ls.Interviews((Interview("a.md", "a", objective="Close faster"),), ())
-    >>> distil(told)
+    >>> interview = Interview("a.md", "a", objective="Close faster")
+    >>> distil(ls.success_analysis.Interviews((interview,), ()))
     1 interviews; agreed is what 50% of them say
       * objective: Close faster: 1 of 1
     fewer than 10 interviews: ask more accounts before you rely on it

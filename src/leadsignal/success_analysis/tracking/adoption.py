@@ -20,8 +20,7 @@ from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.results import or_dash, to_html
-from leadsignal.survival import aalen_johansen
-from leadsignal.survival.curves import Curves
+from leadsignal.survival.curves import Curves, aalen_johansen
 from leadsignal.survival.plots import COLOURS, GREY, STYLES
 
 if TYPE_CHECKING:
@@ -203,7 +202,7 @@ def adoption_table(
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
     >>> analysis = ls.read_success_analysis(folder)
-    >>> frame = ls.adoption_table(ls.read_tables(folder), analysis).frame
+    >>> frame = ls.success_analysis.adoption_table(ls.read_tables(folder), analysis).frame
     >>> bool((frame[["by_milestone", "later", "left", "overdue", "open"]].sum(axis=1)
     ...       == frame["accounts"]).all())
     True
@@ -242,7 +241,8 @@ def adoption_curves(
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
-    >>> curves = ls.adoption_curves(ls.read_tables(folder), ls.read_success_analysis(folder))
+    >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
+    >>> curves = adoption_curves(tables, analysis)
     >>> sorted(curves.milestones)
     ['monthly_close_review', 'weekly_reconciliation']
     """

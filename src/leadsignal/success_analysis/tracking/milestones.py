@@ -195,7 +195,8 @@ def milestone_calendar(
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
-    >>> calendar = ls.milestone_calendar(ls.read_tables(folder), ls.read_success_analysis(folder))
+    >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
+    >>> calendar = milestone_calendar(tables, analysis)
     >>> bool(calendar.frame["due_on"].is_monotonic_increasing)
     True
     """

@@ -195,7 +195,7 @@ def result_history(
     results, or for another period.
 
     >>> import leadsignal as ls
-    >>> history = ls.result_history(ls.read_tables(ls.sample_folder()), every="quarter")
+    >>> history = result_history(ls.read_tables(ls.sample_folder()), every="quarter")
     >>> bool((history.frame["results"] >= 1).all())
     True
     """
@@ -229,7 +229,7 @@ def results_around_adoption(
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
     >>> analysis = ls.read_success_analysis(folder)
-    >>> around = ls.results_around_adoption(ls.read_tables(folder), analysis)
+    >>> around = ls.success_analysis.results_around_adoption(ls.read_tables(folder), analysis)
     >>> [change.process for change in around.changes]
     ['weekly_reconciliation', 'monthly_close_review']
     """

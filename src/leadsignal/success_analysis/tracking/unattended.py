@@ -108,7 +108,8 @@ def unattended_accounts(
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
-    >>> ls.unattended_accounts(ls.read_tables(folder), ls.read_success_analysis(folder)).asked
+    >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
+    >>> unattended_accounts(tables, analysis).asked
     ('no plan', 'nobody measuring', 'no sponsor contact')
     """
     import pandas as pd
