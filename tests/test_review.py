@@ -14,7 +14,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.errors import OptionError
-from leadsignal.report.account import Risk
+from leadsignal.report.account.review import Risk
 from leadsignal.report.html import tag, text
 
 ATTACK = '<script>alert("x")</script>'
