@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal.hazards import blend as hazards
+from leadsignal.model import stacked_model as hazards
 
 
 def business(accounts: int, seed: int) -> ls.Panel:

@@ -22,16 +22,16 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
+from leadsignal.cohorts.clustered_estimates import ClusteredEstimate, Number
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.followed import (
-    Followed,
+from leadsignal.cohorts.measures import groups_of, hazard_ratio
+from leadsignal.cohorts.risk_intervals import (
+    RiskIntervals,
     follow_from_landmark,
     follow_in_time,
     follow_naively,
 )
-from leadsignal.cohorts.measures import groups_of, hazard_ratio
-from leadsignal.cohorts.numbers import Influenced, Number
 from leadsignal.cohorts.small_groups import shrink
 from leadsignal.cohorts.trial import clone_and_weight
 from leadsignal.errors import ModelError
@@ -120,7 +120,7 @@ def truth(world: World, seed: int = 1, n: int = 4_000_000) -> dict[str, float]:
     return known
 
 
-def weighted(followed: Followed, X: np.ndarray) -> Followed:
+def weighted(followed: RiskIntervals, X: np.ndarray) -> RiskIntervals:
     """Weight both groups to the accounts of both together."""
     treated = followed.group == 1
     p = propensity(X[followed.account], treated)
@@ -130,7 +130,7 @@ def weighted(followed: Followed, X: np.ndarray) -> Followed:
 Interval = tuple[float, float, float]
 
 
-def interval(value: Influenced) -> Interval:
+def interval(value: ClusteredEstimate) -> Interval:
     """Return estimate and limits."""
     number = value.number()
     return number.estimate, number.low, number.high

@@ -38,7 +38,7 @@ import leadsignal as ls
 from leadsignal.errors import LeadsignalError
 
 SLOWEST, MOST_MEMORY = 2.0, 500e6
-SAVED = Path(__file__).parents[1] / "tests" / "saved" / "format-3" / "ensemble"
+SAVED = Path(__file__).parents[1] / "tests" / "saved" / "format-4" / "ensemble"
 ODD = [
     b'"', b"'", b",", b";", b"\t", b"\n", b"\r", b"\r\n", b"\0", b"\xff", b"\xfe\xff",
     b"\xef\xbb\xbf",

@@ -37,7 +37,14 @@ import leadsignal.model.churn_model
 import leadsignal.scoring.batch
 from leadsignal.cli import main as command_line
 
-WRITERS = ("writing.py", "saved.py", "batch.py", "record.py", "locks.py", "estimator_files.py")
+WRITERS = (
+    "writing.py",
+    "saved_models.py",
+    "batch.py",
+    "record.py",
+    "locks.py",
+    "estimator_files.py",
+)
 KEPT = ("accounts", "behaviors", "tickets", "usage")
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal.proof.alerts import on_grid
+from leadsignal.evaluation.alerts import on_grid
 from leadsignal.survival.metrics import dynamic_auc
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,7 +153,7 @@ def run_ends(options: argparse.Namespace) -> None:
     for seed in range(options.first, options.first + options.seeds):
         for world in options.worlds:
             panel = panel_of(ls.simulate(options.accounts, seed=seed, world=world))
-            print(json.dumps({"world": world, "seed": seed, **ls.find_ends(panel).to_dict()}))
+            print(json.dumps({"world": world, "seed": seed, **ls.churn_events(panel).to_dict()}))
 
 
 def run_oulad(options: argparse.Namespace) -> None:
@@ -162,7 +162,7 @@ def run_oulad(options: argparse.Namespace) -> None:
     tables = ls.read_tables(folder, drop_bad_rows=True)
     panel = ls.build_panel(tables, ls.read_success_analysis(folder / "success.toml"))
     print(panel)
-    print(ls.find_ends(panel))
+    print(ls.churn_events(panel))
     for horizon in ("28d", "56d"):
         began = time.perf_counter()
         print(ls.run_backtest(panel, horizon=horizon, origins=options.origins))
@@ -175,7 +175,7 @@ def run_crm(options: argparse.Namespace) -> None:
     panel = ls.build_panel(
         ls.read_tables(folder), ls.read_success_analysis(folder / "success.toml")
     )
-    print(ls.find_ends(panel))
+    print(ls.churn_events(panel))
     print(ls.audit_indicators(panel))
 
 

@@ -40,7 +40,7 @@ import pandas as pd
 
 import leadsignal as ls
 
-SAVED = Path(__file__).parents[1] / "tests" / "saved" / "format-3"
+SAVED = Path(__file__).parents[1] / "tests" / "saved" / "format-4"
 SECONDS, MEMORY = 5.0, 4_000_000_000
 KINDS = ("ensemble", "logistic", "cox")
 TREES = 4
@@ -64,8 +64,9 @@ TYPES = (
     ("sklearn.preprocessing._function_transformer", "FunctionTransformer"),
     ("sklearn.ensemble._hist_gradient_boosting.predictor", "TreePredictor"),
     ("sklearn.ensemble._hist_gradient_boosting.binning", "_BinMapper"),
-    ("leadsignal.learners", "Boosting"), ("leadsignal.learners", "Logistic"),
-    ("leadsignal.learners", "LandmarkCox"), ("leadsignal.hazards", "Blend"),
+    ("leadsignal.model.learners", "Boosting"), ("leadsignal.model.learners", "Logistic"),
+    ("leadsignal.model.learners", "LandmarkCox"),
+    ("leadsignal.model.stacked_model", "StackedModel"),
 )  # fmt: skip
 DTYPES = ("<f8", "<f4", "<i8", "<i4", "<u4", "|u1", "|b1", ">f8", "<c16", "<U3", "<M8[D]", "|S2")
 NUMBERS = (np.nan, np.inf, -np.inf, -1.0, 0.0, 1e308, -1e308, 5e-324, 255.0, 256.0, 2.0**40)

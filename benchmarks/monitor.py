@@ -28,11 +28,11 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal.intake.pace import judge_pace, told_after
+from leadsignal.evaluation.alerts import on_grid
+from leadsignal.ingestion.feed_health import judge_pace, told_after
 from leadsignal.monitoring import monitor as m
 from leadsignal.monitoring.realised import alert_volume, find_outcomes, judge_outcomes
 from leadsignal.monitoring.shifts import Levels, find_shifts, levels_of
-from leadsignal.proof.alerts import on_grid
 from leadsignal.scoring.feeds import daily_records
 
 FIRST, WEEK, ALARMS = 104, 7, 1.0

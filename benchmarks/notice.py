@@ -18,11 +18,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import leadsignal as ls
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts import process_effect
 from leadsignal.datasets import simulate
 from leadsignal.datasets.oracle import PROCESSES
 from leadsignal.scoring.scores import proven_effects
-from leadsignal.today import Today
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Reading:
     quoted: int
 
 
-def world(seed: int, accounts: int, *, world: str = "no_effect", **law: object) -> Today:
+def world(seed: int, accounts: int, *, world: str = "no_effect", **law: object) -> AsOfContext:
     """Return tables and analysis of a world whose customers stop at a notice of 90 days."""
     changed = {"notice_days": 90, "stops_at_notice": True, **law}
     simulation = simulate(accounts, seed=seed, world=world, **changed)
@@ -47,10 +47,10 @@ def world(seed: int, accounts: int, *, world: str = "no_effect", **law: object) 
     with TemporaryDirectory() as folder:
         replace(simulation, tables=kept).write(folder)
         tables = ls.read_tables(Path(folder) / "leadsignal.toml")
-        return Today(tables, ls.read_success_analysis(Path(folder) / "success.toml"))
+        return AsOfContext(tables, ls.read_success_analysis(Path(folder) / "success.toml"))
 
 
-def read_world(today: Today) -> Reading:
+def read_world(today: AsOfContext) -> Reading:
     """Return what the process effects of a world say."""
     found = [
         process_effect(today.tables, today.analysis, process.name, today=today)

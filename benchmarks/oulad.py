@@ -22,7 +22,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 import leadsignal as ls
-from leadsignal.hazards.features import Features
+from leadsignal.model.features import Features
 
 PROJECT = Path(__file__).resolve().parents[1] / "examples" / "oulad"
 CUTS = ("2013-12-01", "2014-02-01", "2014-04-01", "2014-10-01")

@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal.intake.pace import Pace
-from leadsignal.monitoring.pace import feed_paces
+from leadsignal.ingestion.feed_health import FeedHealth
+from leadsignal.monitoring.feed_health import feed_paces
 from leadsignal.panel import build_snapshot
 from leadsignal.schema import BY_NAME
 
@@ -121,7 +121,7 @@ def spread(sums: pd.Series) -> float:
     return float(sums.max() / sums.min() - 1)
 
 
-def late_feeds(estimator: str) -> Iterator[tuple[Pace, int, float, bool]]:
+def late_feeds(estimator: str) -> Iterator[tuple[FeedHealth, int, float, bool]]:
     """Yield each feed of the sample, how late it is, by how much the sum changes, if reported."""
     folder = ls.sample_folder()
     tables = ls.read_tables(folder)

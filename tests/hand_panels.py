@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
+from leadsignal.config.project import Project
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.indicators.declare import Fact, Indicator, ProcessState
-from leadsignal.project import Project
-from leadsignal.success import SuccessAnalysis
 
 EVERY = 28
 FIRST = pd.Timestamp("2022-01-03")

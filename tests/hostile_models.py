@@ -1296,7 +1296,7 @@ def an_analysis_too_long(folder: Path) -> None:
     recipe(folder, analysis="# " + "a" * 10**6)
 
 
-@kind("reads 2 to 3")
+@kind("reads format 4")
 def format_one(folder: Path) -> None:
     recipe(folder, format=1)
 

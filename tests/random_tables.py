@@ -16,9 +16,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from leadsignal.project import Project, TableSource, UsageLow
+from leadsignal.config.project import Project, TableSource, UsageLow
+from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
 from leadsignal.schema import BY_NAME, EVENT_TABLES, TABLES
-from leadsignal.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
 from leadsignal.tables import Tables, read_tables
 
 Row = dict[str, Any]

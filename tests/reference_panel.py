@@ -14,6 +14,7 @@ from fractions import Fraction
 from math import floor
 from typing import Any
 
+from leadsignal.config.success import Process
 from leadsignal.indicators.declare import (
     Attribute,
     Below,
@@ -35,7 +36,6 @@ from leadsignal.indicators.declare import (
     Where,
 )
 from leadsignal.schema import BY_NAME, Table
-from leadsignal.success import Process
 from random_tables import Case, Row
 
 MONDAY = date(1970, 1, 5)

@@ -8,7 +8,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.indicators.processes import process_columns
-from leadsignal.model.adopters import LEAST_ADOPTERS
+from leadsignal.model.adoption_risk import LEAST_ADOPTERS
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.ends.churn import find_ends
-from leadsignal.project import Project
-from leadsignal.proof.alerts import (
-    Stage,
+from leadsignal.churn.events import churn_events
+from leadsignal.config.project import Project
+from leadsignal.evaluation.alerts import (
+    EvaluationRows,
     came_true,
     catch,
     find_episodes,
@@ -45,16 +45,16 @@ def panel() -> ls.Panel:
 
 
 @pytest.fixture(scope="module")
-def stage(panel: ls.Panel) -> Stage:
+def stage(panel: ls.Panel) -> EvaluationRows:
     return set_stage(panel, day(0), 90)
 
 
-def flagged(stage: Stage, account: str, days: list[int]) -> Any:
+def flagged(stage: EvaluationRows, account: str, days: list[int]) -> Any:
     number = (stage.rows["snapshot_on"] - START).dt.days
     return ((stage.rows["account_id"] == account) & number.isin(days)).to_numpy()
 
 
-def test_only_grid_days_without_notice_followed_to_the_horizon(stage: Stage) -> None:
+def test_only_grid_days_without_notice_followed_to_the_horizon(stage: EvaluationRows) -> None:
     # The grid falls on days 7, 35, …, 287; 400 - 90 = 310 is not yet followed, 287 is.
     days = (stage.rows["snapshot_on"] - START).dt.days
     first = int(days.min())
@@ -64,7 +64,7 @@ def test_only_grid_days_without_notice_followed_to_the_horizon(stage: Stage) -> 
     assert (stage.churned == ((stage.rows["ended_within"] <= 90).to_numpy())).all()
 
 
-def test_every_snapshot_has_the_same_share_and_at_least_one(stage: Stage) -> None:
+def test_every_snapshot_has_the_same_share_and_at_least_one(stage: EvaluationRows) -> None:
     rng = np.random.default_rng(0)
     for capacity, most in ((0.1, 1), (0.01, 1), (0.3, 3)):
         alerted = raise_alerts(stage, rng.random(len(stage.rows)), capacity)
@@ -73,7 +73,7 @@ def test_every_snapshot_has_the_same_share_and_at_least_one(stage: Stage) -> Non
         assert by_day.max() == most
 
 
-def test_the_riskiest_are_alerted_missing_last_and_ties_stay(stage: Stage) -> None:
+def test_the_riskiest_are_alerted_missing_last_and_ties_stay(stage: EvaluationRows) -> None:
     risk = np.where(stage.rows["account_id"] == "c", 0.9, np.nan)
     assert set(stage.rows["account_id"][raise_alerts(stage, risk, 0.1)]) == {"c"}
     tied = raise_alerts(stage, np.zeros(len(risk)), 0.1)
@@ -81,9 +81,9 @@ def test_the_riskiest_are_alerted_missing_last_and_ties_stay(stage: Stage) -> No
     assert len(days) <= 2  # one account all along, another once it has left
 
 
-def test_episodes_and_catches_by_hand(panel: ls.Panel, stage: Stage) -> None:
+def test_episodes_and_catches_by_hand(panel: ls.Panel, stage: EvaluationRows) -> None:
     days = sorted(set((stage.rows["snapshot_on"] - START).dt.days))
-    ends = judge_ends(stage, panel, find_ends(panel))
+    ends = judge_ends(stage, panel, churn_events(panel))
     assert list(ends.frame["account_id"]) == ["a", "b"]
     # a is known on day 200: the last snapshot 60 days before is that before day 140.
     chance = max(d for d in days if d <= 140)
@@ -102,9 +102,11 @@ def test_episodes_and_catches_by_hand(panel: ls.Panel, stage: Stage) -> None:
     assert list(standing) == [True, False]
 
 
-def test_a_gap_makes_two_episodes_and_the_second_counts(panel: ls.Panel, stage: Stage) -> None:
+def test_a_gap_makes_two_episodes_and_the_second_counts(
+    panel: ls.Panel, stage: EvaluationRows
+) -> None:
     days = sorted(set((stage.rows["snapshot_on"] - START).dt.days))
-    ends = judge_ends(stage, panel, find_ends(panel))
+    ends = judge_ends(stage, panel, churn_events(panel))
     chance = max(d for d in days if d <= 140)
     alerted = flagged(stage, "a", [chance - 56, chance])
     episodes = find_episodes(stage, alerted)
@@ -122,7 +124,7 @@ def test_after_notice_an_account_is_not_on_the_list(panel: ls.Panel) -> None:
 
 def test_a_random_list_catches_its_share(business_panel: ls.Panel) -> None:
     stage = set_stage(business_panel, "2022-01-01", 180)
-    ends = judge_ends(stage, business_panel, find_ends(business_panel))
+    ends = judge_ends(stage, business_panel, churn_events(business_panel))
     shares = []
     for seed in range(60):
         risk = np.random.default_rng(seed).random(len(stage.rows))

@@ -1,4 +1,4 @@
-"""Imports run downwards only: a room knows the rooms above it in the list, never those below."""
+"""Imports run downwards only: a package imports those above it in the list, never those below."""
 
 from __future__ import annotations
 
@@ -9,44 +9,39 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "src" / "leadsignal"
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 
-ROOMS: tuple[tuple[str, ...], ...] = (
+LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "durations", "phrases"),
     ("schema",),
-    ("settings", "files"),
-    ("project", "success"),
+    ("config", "files"),
+    ("results",),
     ("sources",),
-    ("intake",),
+    ("ingestion",),
     ("tables",),
-    ("known_ends",),
+    ("end_of_risk",),
     ("targets",),
     ("indicators",),
     ("engine",),
     ("panel",),
-    ("standing",),
-    ("today",),
+    ("result_status",),
+    ("as_of_context",),
     ("survival",),
-    ("hazards",),
-    ("drivers", "lifetimes", "cohorts", "discovery"),
-    ("model",),
-    ("ends",),
-    ("tracking",),
-    ("proof",),
-    ("study",),
-    ("interviews",),
+    ("lifetimes", "model", "cohorts"),
+    ("churn",),
+    ("success_analysis",),
+    ("evaluation",),
     ("scoring",),
     ("monitoring",),
-    ("review",),
     ("report",),
     ("datasets",),
     ("demo",),
     ("cli", "__main__"),
 )
-"""The modules and folders of the library, from the ground up; those in one line share a room."""
+"""Modules and packages, lowest first; those in one line may not import each other in a circle."""
 
-NUMBER = {name: number for number, room in enumerate(ROOMS) for name in room}
+NUMBER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 
 
-def room_of(file: Path) -> str:
+def package_of(file: Path) -> str:
     inside = file.relative_to(SOURCE)
     return inside.parts[0].removesuffix(".py")
 
@@ -68,34 +63,36 @@ def imported(file: Path) -> set[str]:
     return found - {"__version__"}
 
 
-def test_every_module_has_a_room() -> None:
-    assert {room_of(file) for file in modules()} - NUMBER.keys() == set()
+def test_every_module_has_a_package() -> None:
+    assert {package_of(file) for file in modules()} - NUMBER.keys() == set()
 
 
 def test_imports_run_downwards_only() -> None:
     upwards = [
-        f"{file.relative_to(SOURCE)} imports {room}"
+        f"{file.relative_to(SOURCE)} imports {package}"
         for file in modules()
-        for room in sorted(imported(file) & NUMBER.keys())
-        if NUMBER[room] > NUMBER[room_of(file)]
+        for package in sorted(imported(file) & NUMBER.keys())
+        if NUMBER[package] > NUMBER[package_of(file)]
     ]
     assert upwards == []
 
 
 def test_imports_inside_are_absolute_and_of_the_library() -> None:
     unknown = [
-        f"{file.relative_to(SOURCE)} imports {room}"
+        f"{file.relative_to(SOURCE)} imports {package}"
         for file in modules()
-        for room in sorted(imported(file) - NUMBER.keys())
+        for package in sorted(imported(file) - NUMBER.keys())
     ]
     assert unknown == []
 
 
-def test_the_page_names_every_room_that_exists() -> None:
+def test_the_page_names_every_package_that_exists() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    rooms = {room_of(file) for file in modules()} & NUMBER.keys()
+    packages = {package_of(file) for file in modules()} & NUMBER.keys()
     assert [
-        room for room in sorted(rooms) if f"`{room}.py`" not in text and f"`{room}/`" not in text
+        package
+        for package in sorted(packages)
+        if f"`{package}.py`" not in text and f"`{package}/`" not in text
     ] == []
 
 
@@ -108,12 +105,12 @@ def test_what_type_checkers_read_is_what_is_imported() -> None:
         for alias in node.names
         if alias.asname
     }
-    rooms = next(
+    packages = next(
         ast.literal_eval(node.value)
         for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_ROOMS"
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_HOMES"
     )
-    assert told == {name: room for room, names in rooms.items() for name in names}
+    assert told == {name: package for package, names in packages.items() for name in names}
 
 
 TIME_LIMIT = re.compile(r"(?<!startup_)timeout=\s*\d|@settings\((?![^)]*deadline=None)")

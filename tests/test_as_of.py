@@ -54,7 +54,7 @@ def random_row(rng: random.Random, table: Table, number: int) -> Row:
 
 
 def visible(table: Table, rows: list[Row], t: date) -> list[Row]:
-    """Return the rows that hold at midnight of t, cut as the architecture page says."""
+    """Return the rows that hold at midnight of t, cut as docs/internals.md says."""
     known = [row for row in rows if known_on(table, row) < t]
     held = []
     for row in known:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.proof.matching import TENURE_WITHIN, MatchedSets, match_ends
+from leadsignal.evaluation.matched_sets import TENURE_WITHIN, MatchedSets, match_ends
 from leadsignal.survival.estimates import holm
 
 

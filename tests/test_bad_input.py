@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bad_input_kinds import KINDS, write_bad, write_good
+from leadsignal.config.project import read_project
+from leadsignal.config.success import read_success_analysis
 from leadsignal.errors import InputError, LeadsignalError, TablesError
-from leadsignal.project import read_project
-from leadsignal.success import read_success_analysis
 from leadsignal.tables import check_tables, read_tables
 
 

@@ -15,9 +15,9 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.hazards.learners import Boosting
-from leadsignal.hazards.stacking import design
-from leadsignal.hazards.trees import tree_scores
+from leadsignal.model.learners import Boosting
+from leadsignal.model.person_period import design
+from leadsignal.model.trees import tree_scores
 from leadsignal.scoring.batch import dates_to_score
 from leadsignal.scoring.scores import write_scores
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.project import Project, TableSource
+from leadsignal.config.project import Project, TableSource
 
 START = pd.Timestamp("2021-01-04")  # A Monday on the grid of 28 days (18,631 - 4 = 28 × 665.25).
 WHOLE = date(2020, 1, 1)
@@ -40,7 +40,7 @@ def panel_of(ended: int, told: int | None = None, every: int = 7, **frames: Any)
 
 
 def end_of(panel: ls.Panel) -> dict[str, Any]:
-    row = ls.find_ends(panel).frame.iloc[0].to_dict()
+    row = ls.churn_events(panel).frame.iloc[0].to_dict()
     days = {name: (row[name] - START).days for name in row if name.endswith(("_on", "_since"))}
     return {**row, **days}
 
@@ -157,7 +157,7 @@ def test_warnings_may_take_turns_without_a_break() -> None:
 
 
 def test_without_usage_flags_or_scores_it_cannot_be_told() -> None:
-    ends = ls.find_ends(panel_of(400))
+    ends = ls.churn_events(panel_of(400))
     assert not ends.can_tell
     assert ends.frame["verdict"].tolist() == ["cannot be told"]
     assert "cannot be told" in repr(ends)
@@ -175,7 +175,7 @@ def test_ends_that_are_no_churn_are_counted_and_not_mixed_in() -> None:
     )
     project = Project(every=28, not_churn=("completed",))
     panel = ls.build_panel(ls.read_tables({"accounts": accounts}, project=project, as_of=day(400)))
-    ends = ls.find_ends(panel)
+    ends = ls.churn_events(panel)
     assert ends.by_cause()["arr"].to_dict() == {"churn": 200, "completed": 100}
     assert ends.to_dict()["churned"] == 1
     quarter = ends.by_quarter()
@@ -184,7 +184,7 @@ def test_ends_that_are_no_churn_are_counted_and_not_mixed_in() -> None:
 
 
 def test_the_quarters_add_up(business_panel: ls.Panel) -> None:
-    ends = ls.find_ends(business_panel)
+    ends = ls.churn_events(business_panel)
     quarters, counts = ends.by_quarter(), ends.counts()
     for verdict in counts.index:
         column = verdict.replace(" ", "_")
@@ -198,7 +198,11 @@ def test_the_quarters_add_up(business_panel: ls.Panel) -> None:
 
 def test_the_longer_the_warning_time_the_fewer_are_signalled(business_panel: ls.Panel) -> None:
     signalled = [
-        int((ls.find_ends(business_panel, warning_time=time).frame["verdict"] == "signalled").sum())
+        int(
+            (
+                ls.churn_events(business_panel, warning_time=time).frame["verdict"] == "signalled"
+            ).sum()
+        )
         for time in ("14d", "60d", "200d")
     ]
     assert signalled == sorted(signalled, reverse=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leadsignal.hazards.blend import Hazards, fit_hazards
-from leadsignal.hazards.coalitions import coalition_risks
-from leadsignal.hazards.features import Features
-from leadsignal.hazards.stacking import step_ends
+from leadsignal.model.coalitions import coalition_risks
+from leadsignal.model.features import Features
+from leadsignal.model.person_period import step_ends
+from leadsignal.model.stacked_model import Hazards, fit_hazards
 
 FEATURES = Features(
     ("tenure_days", "days_to_renewal", "term_months", "load", "state", "rare", "other"),

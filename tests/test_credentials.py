@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from leadsignal.errors import ProjectError, SourceError
-from leadsignal.project import read_project
-from leadsignal.settings.credentials import (
+from leadsignal.config.credentials import (
     Source,
     hide_secrets,
     is_secret_name,
     open_source,
     secret_in,
 )
+from leadsignal.config.project import read_project
+from leadsignal.errors import ProjectError, SourceError
 
 SECRET = "hunter2 ü/@:%&'\"\\"
 

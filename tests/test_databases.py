@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.project import Project, TableSource
-from leadsignal.settings.credentials import Source
+from leadsignal.config.credentials import Source
+from leadsignal.config.project import Project, TableSource
 from leadsignal.sources.databases import Asked, Databases, open_rows
 from leadsignal.sources.parts import UnreadableError, literal, quoted
 from leadsignal.tables import check_tables, read_tables

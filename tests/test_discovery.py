@@ -12,15 +12,20 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.discovery.at_risk import Told, in_order, rows_at_risk, whose
-from leadsignal.discovery.candidates import Candidate, Definitions, definitions_of, process_name
-from leadsignal.discovery.events import read_events
-from leadsignal.discovery.evidence import _corrected, _critical
-from leadsignal.discovery.findings import _apart, _comments
-from leadsignal.discovery.matched import chances_of, matched_sets
-from leadsignal.discovery.measured import measured_results
-from leadsignal.discovery.states import adoption_states
-from leadsignal.intake.dialect import day_number
+from leadsignal.ingestion.dialect import day_number
+from leadsignal.success_analysis.discovery.at_risk import KnownBefore, in_order, rows_at_risk, whose
+from leadsignal.success_analysis.discovery.candidates import (
+    Candidate,
+    Definitions,
+    definitions_of,
+    process_name,
+)
+from leadsignal.success_analysis.discovery.events import read_events
+from leadsignal.success_analysis.discovery.evidence import _corrected, _critical
+from leadsignal.success_analysis.discovery.findings import _apart, _comments
+from leadsignal.success_analysis.discovery.matched import chances_of, matched_sets
+from leadsignal.success_analysis.discovery.measured import measured_results
+from leadsignal.success_analysis.discovery.states import adoption_states
 
 mpl.use("Agg")
 PLANTED = {"reconciliation_completed", "close_review_held"}
@@ -113,7 +118,7 @@ def test_states_by_hand() -> None:
 def test_rows_at_risk_read_the_state_a_warning_time_before(leading: ls.Tables) -> None:
     panel = ls.build_panel(leading)
     begun = day_number(leading.coverage["behaviors"].complete_from)
-    at_risk = rows_at_risk(panel, 90, Told(begun, 135))
+    at_risk = rows_at_risk(panel, 90, KnownBefore(begun, 135))
     accounts = leading.frame("accounts").set_index("account_id").loc[at_risk.accounts]
     started = accounts["started_on"].to_numpy().astype("datetime64[D]").astype(np.int64)
     told = accounts["end_known_on"].fillna(accounts["ended_on"])
@@ -134,7 +139,7 @@ def test_rows_at_risk_read_the_state_a_warning_time_before(leading: ls.Tables) -
 
 
 def test_matched_sets_hold_accounts_at_risk_at_the_tenure_of_the_end(leading: ls.Tables) -> None:
-    at_risk = rows_at_risk(ls.build_panel(leading), 90, Told(0, 135))
+    at_risk = rows_at_risk(ls.build_panel(leading), 90, KnownBefore(0, 135))
     sets = matched_sets(at_risk, seed=0)
     case = sets.row[sets.first[:-1]][sets.of]
     assert at_risk.event[sets.row[sets.first[:-1]]].all()
@@ -148,24 +153,24 @@ def test_matched_sets_hold_accounts_at_risk_at_the_tenure_of_the_end(leading: ls
 
 def test_sets_are_equal_in_what_is_matched(leading: ls.Tables) -> None:
     panel = ls.build_panel(leading)
-    at_risk = rows_at_risk(panel, 90, Told(0, 135), match=["segment"])
+    at_risk = rows_at_risk(panel, 90, KnownBefore(0, 135), match=["segment"])
     sets = matched_sets(at_risk, seed=0)
     segment = in_order(panel)["segment"].to_numpy()[at_risk.row][sets.row]
     assert (segment == segment[sets.first[:-1]][sets.of]).all()
     assert "segment" not in at_risk.adjusted_for
     with pytest.raises(ls.OptionError, match="segmnt"):
-        rows_at_risk(panel, 90, Told(0, 135), match=["segmnt"])
+        rows_at_risk(panel, 90, KnownBefore(0, 135), match=["segmnt"])
 
 
 def test_what_cannot_be_told_is_not_at_risk() -> None:
-    told = Told(100, 30, until=200)
+    told = KnownBefore(100, 30, until=200)
     day, started = np.array([110, 110, 130, 200, 201]), np.array([100, 99, 99, 0, 150])
     assert told.at(day, started).tolist() == [True, False, True, True, False]
 
 
 def test_chances_and_scores_are_those_of_a_stratified_cox_model(leading: ls.Tables) -> None:
     """The score test of one state equals that of Cox's model, given the adjusters."""
-    at_risk = rows_at_risk(ls.build_panel(leading), 90, Told(0, 135))
+    at_risk = rows_at_risk(ls.build_panel(leading), 90, KnownBefore(0, 135))
     sets = matched_sets(at_risk, seed=0)
     rng = np.random.default_rng(0)
     state = rng.random((len(at_risk), 3)) < 0.4
@@ -185,7 +190,7 @@ def test_chances_and_scores_are_those_of_a_stratified_cox_model(leading: ls.Tabl
 
 def test_permuted_maxima_are_as_large_as_chance(leading: ls.Tables) -> None:
     """Of one coin-flip candidate, the maximum is a standard normal; of many, larger."""
-    at_risk = rows_at_risk(ls.build_panel(leading), 90, Told(0, 135))
+    at_risk = rows_at_risk(ls.build_panel(leading), 90, KnownBefore(0, 135))
     sets = matched_sets(at_risk, seed=0)
     states = np.random.default_rng(1).random((len(at_risk), 40)) < 0.5
     chances = chances_of(sets, at_risk, np.zeros((len(at_risk), 0)))

@@ -11,7 +11,7 @@ import pytest
 
 import leadsignal as ls
 from hand_panels import indicator, lives, panel_of
-from leadsignal.drivers.segments import shrunk
+from leadsignal.model.effects.segments import shrunk
 from leadsignal.survival import fit_cox
 
 STATE = indicator("state", "category", "processes")

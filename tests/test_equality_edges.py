@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.ends.churn import find_ends
+from leadsignal.churn.events import churn_events
+from leadsignal.config.project import Project, TableSource
+from leadsignal.evaluation import evaluation_rows as judging
+from leadsignal.evaluation.alerts import catch, find_episodes, judge_ends, raise_alerts, set_stage
+from leadsignal.evaluation.backtest import Backtest
+from leadsignal.evaluation.health_score import audit_health
+from leadsignal.evaluation.matched_sets import MatchedSets
+from leadsignal.evaluation.methods import Ranked, _between, cut_offs
 from leadsignal.model.churn_model import churned_within
-from leadsignal.project import Project, TableSource
-from leadsignal.proof import judging
-from leadsignal.proof.alerts import catch, find_episodes, judge_ends, raise_alerts, set_stage
-from leadsignal.proof.backtest import Backtest
-from leadsignal.proof.health import audit_health
-from leadsignal.proof.matching import MatchedSets
-from leadsignal.proof.methods import Ranked, _between, cut_offs
 
 START = pd.Timestamp("2021-01-04")  # A Monday; weekly snapshots fall on days 0, 7, 14, …
 EVER = date(2020, 1, 1)
@@ -57,7 +57,7 @@ def bands(*given: tuple[int, str]) -> pd.DataFrame:
 
 
 def verdict(panel: ls.Panel) -> str:
-    return str(find_ends(panel).frame["verdict"].iloc[0])
+    return str(churn_events(panel).frame["verdict"].iloc[0])
 
 
 # Verdicts -----------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def stage_panel(known: int, as_of: int = 400, ended: int = 240) -> ls.Panel:
 
 def rows_of(panel: ls.Panel, first: int, **given: str) -> tuple[Any, Any]:
     stage = set_stage(panel, day(first), 90)
-    return stage, judge_ends(stage, panel, find_ends(panel, **given))
+    return stage, judge_ends(stage, panel, churn_events(panel, **given))
 
 
 def snapshot(stage: Any, row: int) -> int:
@@ -133,7 +133,7 @@ def test_before_the_usage_drop_is_not_at_it() -> None:
                           "amount": [10.0 if n < 260 else 0.0 for n in days]})  # fmt: skip
     panel = panel_of(500, usage=usage)
     stage = set_stage(panel, day(0), 30)
-    ends = judge_ends(stage, panel, find_ends(panel))
+    ends = judge_ends(stage, panel, churn_events(panel))
     drop = number_of(ends.frame["usage_drop_on"].iloc[0])
     assert snapshot(stage, ends.before_drop[0]) == drop - 7
 
@@ -184,7 +184,7 @@ def test_alerts_of_the_first_snapshot_are_not_new() -> None:
     first = stage.day == stage.day.min()
     for alerted, new in ((first, 0), (stage.day == stage.day.min() + 28, len(stage.rows[first]))):
         episodes = find_episodes(stage, alerted)
-        one = judging.Judged(
+        one = judging.MethodEvaluation(
             Ranked("x", np.zeros(len(first)), False), alerted, episodes,
             catch(stage, episodes, ends),
         )  # fmt: skip

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.intake.pace import chance_of_silence, judge_pace
-from leadsignal.monitoring.pace import feed_paces
+from leadsignal.ingestion.feed_health import chance_of_silence, judge_pace
+from leadsignal.monitoring.feed_health import feed_paces
 from leadsignal.scoring.feeds import _feed, without_late_days, without_late_feeds
 
 FIRST = date(2023, 1, 2)

@@ -14,9 +14,9 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.report.page import day_text
-from leadsignal.review import Review, Risk
-from leadsignal.review.for_customer import FACTS, ROWS, for_customer
+from leadsignal.report.account import Review, Risk
+from leadsignal.report.account.for_customer import FACTS, ROWS, for_customer
+from leadsignal.report.html import day_text
 from leadsignal.schema import TABLES, Column, Table
 
 FIRST = date(2023, 1, 2)

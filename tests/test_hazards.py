@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leadsignal.hazards.blend import Hazards, fit_hazards
-from leadsignal.hazards.features import Features
-from leadsignal.hazards.stacking import design, stack, step_ends
+from leadsignal.model.features import Features
+from leadsignal.model.person_period import design, stack, step_ends
+from leadsignal.model.stacked_model import Hazards, fit_hazards
 
 NAN = np.nan
 

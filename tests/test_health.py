@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.project import Project, TableSource
+from leadsignal.config.project import Project, TableSource
 
 START = pd.Timestamp("2021-01-04")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from leadsignal.config.project import UsageLow
+from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Given, Indicator, declare_indicators
 from leadsignal.panel import KEY_COLUMNS
-from leadsignal.project import UsageLow
-from leadsignal.success import Process, SuccessAnalysis
 
 DOCS = Path(__file__).parents[1] / "docs"
 

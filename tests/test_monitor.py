@@ -15,7 +15,8 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.errors import InputError, OptionError
-from leadsignal.intake.pace import Pace, judge_pace, told_after
+from leadsignal.evaluation.alerts import on_grid
+from leadsignal.ingestion.feed_health import FeedHealth, judge_pace, told_after
 from leadsignal.monitoring.calendar_phase import find_comparable
 from leadsignal.monitoring.monitor import LEAST_SHIFT, _of_outcomes
 from leadsignal.monitoring.realised import (
@@ -27,17 +28,16 @@ from leadsignal.monitoring.realised import (
     judge_outcomes,
 )
 from leadsignal.monitoring.shifts import find_shifts, levels_of
-from leadsignal.proof.alerts import on_grid
 from leadsignal.scoring.batch import tables_of_runs
 from leadsignal.scoring.holdout import check_contacts
-from leadsignal.study.proportions import Share
+from leadsignal.success_analysis.proportions import Share
 
 MONDAY = date(2023, 1, 2)
 WORKDAYS = np.tile([9.0, 10, 11, 10, 9, 0, 0], 104)
 A_RUN = 0.5 * 7 / 365.25
 
 
-def judge(counts: np.ndarray) -> Pace:
+def judge(counts: np.ndarray) -> FeedHealth:
     return judge_pace("tickets", MONDAY, counts, chance=4e-4)
 
 

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.files.notebook import MOST_ROWS, shown
 from leadsignal.lifetimes.foresight import Suspect, TotalsWarning
 from leadsignal.panel import build_snapshot
+from leadsignal.results import MAX_ROWS, to_html
 from leadsignal.scoring.batch import DateScored
 
 Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]
@@ -84,9 +84,9 @@ def read(page: str) -> Words:
 
 def test_the_first_rows_are_shown_and_names_stay_text() -> None:
     rows = pd.DataFrame({"account_id": [ATTACK] * 30, "risk": 0.25})
-    words = read(shown(f"30 accounts\n  the first: {ATTACK}", rows))
+    words = read(to_html(f"30 accounts\n  the first: {ATTACK}", rows))
     assert "script" not in words.tags
-    assert words.text.count(ATTACK) == MOST_ROWS + 1
+    assert words.text.count(ATTACK) == MAX_ROWS + 1
     assert words.tags.count("br") == 1
 
 
@@ -107,7 +107,7 @@ def made(business_results: Results, business: ls.Tables) -> dict[str, Any]:
         "health": found.audit.health if found.audit else None,
         "forecast": model.predict(panel.current()),
         "cohorts": ls.dated_cohorts(business, "measured"),
-        "today": ls.Today(business, panel.analysis),
+        "today": ls.AsOfContext(business, panel.analysis),
         "totals": totals,
         "warning": totals.warning,
         "day": DateScored(date(2024, 1, 1), "scored", Path("x"), scores),
@@ -144,15 +144,21 @@ def test_what_is_shared_gives_the_same_results(
     business: ls.Tables, business_panel: ls.Panel, business_model: ls.ChurnModel
 ) -> None:
     analysis = business_panel.analysis
-    today = ls.Today(business, analysis, business_panel)
+    today = ls.AsOfContext(business, analysis, business_panel)
     pd.testing.assert_frame_equal(today.episodes, ls.adoption_episodes(business, analysis))
     # A snapshot knows the episodes of the accounts that are there, and would pass them for all.
     assert build_snapshot(business, analysis).episodes is None
     assert business_panel.as_of("2023-01-02").episodes is None
     alone = build_snapshot(business, analysis).frame
     pd.testing.assert_frame_equal(today.snapshot.frame, alone, check_dtype=False)
-    for make in (ls.red_accounts, ls.milestone_calendar, ls.adoption_table, ls.most_successful,
-                 ls.find_success_gaps, ls.reasons_to_buy):  # fmt: skip
+    for make in (
+        ls.unattended_accounts,
+        ls.milestone_calendar,
+        ls.adoption_table,
+        ls.most_successful,
+        ls.find_success_gaps,
+        ls.reasons_to_buy,
+    ):
         assert make(business, analysis, today=today).to_dict() == make(business, analysis).to_dict()
     scored = [ls.score_accounts(business_model, business, today=one) for one in (today, None)]
     pd.testing.assert_frame_equal(scored[0].frame, scored[1].frame)
@@ -160,12 +166,12 @@ def test_what_is_shared_gives_the_same_results(
 
 def test_today_is_made_once_and_is_of_one_day(business: ls.Tables) -> None:
     analysis = ls.SuccessAnalysis(())
-    today = ls.Today(business, analysis)
+    today = ls.AsOfContext(business, analysis)
     assert repr(today).endswith("made and kept: nothing yet")
     assert today.snapshot is today.snapshot
     assert repr(today).endswith("made and kept: snapshot")
     earlier = business.as_of("2022-01-01")
     with pytest.raises(ls.OptionError, match="of other tables"):
-        ls.red_accounts(earlier, analysis, today=today)
+        ls.unattended_accounts(earlier, analysis, today=today)
     with pytest.raises(ls.OptionError, match="the panel ends at"):
-        ls.Today(earlier, analysis, today.snapshot)
+        ls.AsOfContext(earlier, analysis, today.snapshot)

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from leadsignal.config.project import Project, TableSource, UsageLow
+from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import OptionError
 from leadsignal.panel import adoption_episodes, build_panel
-from leadsignal.project import Project, TableSource, UsageLow
-from leadsignal.success import Process, SuccessAnalysis
 from leadsignal.tables import Tables, read_tables
 
 START = "2024-01-01"  # A Monday on the grid of 7 days; day 0 below.

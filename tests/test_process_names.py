@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.discovery.findings import _apart
-from leadsignal.drivers.choice import one_of_each
-from leadsignal.hazards.features import Features
+from leadsignal.config.project import UsageLow
+from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.indicators import Indicator, declare_indicators
 from leadsignal.indicators.declare import Given
-from leadsignal.model.adopters import LEAST_ADOPTERS
-from leadsignal.project import UsageLow
+from leadsignal.model.adoption_risk import LEAST_ADOPTERS
+from leadsignal.model.effects.choice import one_of_each
+from leadsignal.model.features import Features
 from leadsignal.report.wording import indicator_text, reason_text
-from leadsignal.success import Process, SuccessAnalysis
+from leadsignal.success_analysis.discovery.findings import _apart
 
 NAMES = ("alpha", "alpha_beta", "alpha_adopted")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from leadsignal.config.project import Project, UsageLow, read_project
 from leadsignal.errors import OptionError, ProjectError
-from leadsignal.project import Project, UsageLow, read_project
 
 FULL = """
 [project]
@@ -201,7 +201,7 @@ def test_options_are_checked_like_settings(options: dict[str, object], problem: 
 
 def test_settings_are_read_without_the_heavy_libraries() -> None:
     code = (
-        "import sys, leadsignal.project, leadsignal.success, leadsignal.tables\n"
+        "import sys, leadsignal.config.project, leadsignal.config.success, leadsignal.tables\n"
         "print([m for m in ('pandas', 'duckdb', 'pyarrow', 'numpy') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import leadsignal as ls
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.cli import main
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.today import Today
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_two_analyses_are_refused(
         ),
         "scores of a panel": lambda: ls.score_panel(business_model, panel),
         "scores of a day": lambda: ls.score_accounts(
-            business_model, business, today=Today(business, other_analysis)
+            business_model, business, today=AsOfContext(business, other_analysis)
         ),
         "report": lambda: ls.summarise(panel, scores=scores),
         "backtest": lambda: ls.run_backtest(panel, model=business_model),

@@ -18,8 +18,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from leadsignal.churn.events import UNEXPECTED
 from leadsignal.cli import main
-from leadsignal.ends.churn import UNEXPECTED
 from leadsignal.errors import OptionError
 from leadsignal.indicators.declare import Attribute
 from leadsignal.report.bar_charts import Axis, Estimate, Part, Row, Stack, both, ranges, stacks
@@ -70,7 +70,7 @@ def test_nothing_is_missing_where_all_is_given(summary: dict[str, Any]) -> None:
 def test_unexpected_is_of_the_churns_that_can_be_told(
     summary: dict[str, Any], business_results: Results
 ) -> None:
-    verdicts = ls.find_ends(business_results[0]).churned["verdict"]
+    verdicts = ls.churn_events(business_results[0]).churned["verdict"]
     share = summary["churn"]["unexpected"]
     assert share["count"] == (verdicts == UNEXPECTED).sum() > 0
     assert share["of"] == verdicts.isin(["unexpected", "signalled"]).sum() <= len(verdicts)
@@ -337,7 +337,7 @@ def test_reasons_of_scores_are_read(business_results: Results) -> None:
 def test_the_proof_is_read_from_the_step_as_it_is_written(
     business_analysis: ls.SuccessAnalysis,
 ) -> None:
-    from leadsignal.cohorts.numbers import Number
+    from leadsignal.cohorts.clustered_estimates import Number
 
     process = business_analysis.processes[0]
     row = {"snapshot_on": pd.Timestamp("2024-01-01")}
@@ -352,7 +352,7 @@ def test_the_proof_is_read_from_the_step_as_it_is_written(
 def test_a_process_has_one_effect_on_the_page_or_says_why_there_are_two(
     business_results: Results, business_analysis: ls.SuccessAnalysis
 ) -> None:
-    from leadsignal.cohorts.numbers import Number
+    from leadsignal.cohorts.clustered_estimates import Number
 
     panel, backtest, scores, found = business_results
     effects = {

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.project import Project
+from leadsignal.config.project import Project
 
 
 def tables_of(as_of: str) -> ls.Tables:

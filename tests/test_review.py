@@ -14,8 +14,8 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.errors import OptionError
-from leadsignal.report.page import tag, text
-from leadsignal.review import Risk
+from leadsignal.report.account import Risk
+from leadsignal.report.html import tag, text
 
 ATTACK = '<script>alert("x")</script>'
 ANALYSIS = ls.SuccessAnalysis.from_toml("""

@@ -98,7 +98,7 @@ MISREAD: dict[str, Callable[[ls.Tables, ls.Panel], object]] = {
     "backtest": lambda _, panel: ls.run_backtest(panel),
     "audit": lambda _, panel: ls.audit_indicators(panel),
     "health": lambda _, panel: ls.audit_health(panel),
-    "ends": lambda _, panel: ls.find_ends(panel),
+    "ends": lambda _, panel: ls.churn_events(panel),
     "rescues": ls.find_rescues,
     "order": lambda _, panel: ls.order_in_time(panel),
     "ratios": lambda _, panel: ls.hazard_ratios(panel),

@@ -14,11 +14,11 @@ import pytest
 
 import leadsignal as ls
 from hostile_models import CANARY, KINDS
-from leadsignal.model.estimator_files import estimator_to_bytes
-from leadsignal.model.saved import FORMAT, OLDER
+from leadsignal.model.persistence.estimator_files import estimator_to_bytes
+from leadsignal.model.persistence.saved_models import FORMAT
 
 SAVED = Path(__file__).parent / "saved"
-OLD = sorted(SAVED.glob("format-*/*/"))
+FIXTURES = sorted(SAVED.glob(f"format-{FORMAT}/*/"))
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def rows_of(model: Path) -> tuple[pd.DataFrame, list[float]]:
     return frame.assign(account_id="a", snapshot_on=pd.Timestamp("2024-01-01")), told["risk"]
 
 
-@pytest.mark.parametrize("model", OLD, ids=lambda path: f"{path.parent.name}-{path.name}")
-def test_models_of_older_formats_load_and_predict_as_before(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", FIXTURES, ids=lambda path: path.name)
+def test_saved_models_load_and_predict_as_when_written(model: Path, tmp_path: Path) -> None:
     frame, risk = rows_of(model)
     loaded = ls.load_model(model)
     assert loaded.predict(frame).risk == pytest.approx(risk, abs=1e-12)
@@ -43,8 +43,17 @@ def test_models_of_older_formats_load_and_predict_as_before(model: Path, tmp_pat
     assert (again.predict(frame).risk == loaded.predict(frame).risk).all()
 
 
-def test_every_format_has_a_fixture() -> None:
-    assert {path.parent.name for path in OLD} == {f"format-{n}" for n in (*OLDER, FORMAT)}
+def test_every_estimator_has_a_fixture() -> None:
+    assert {path.name for path in FIXTURES} == {"cox", "ensemble", "logistic"}
+
+
+@pytest.mark.parametrize("older", range(1, FORMAT))
+def test_older_formats_are_refused_by_name(older: int, good: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(good, tmp_path / "model"))
+    recipe = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**recipe, "format": older}))
+    with pytest.raises(ls.ModelError, match=f"format {older}; this version reads format {FORMAT}"):
+        ls.load_model(folder)
 
 
 def test_the_same_model_gives_the_same_bytes(

@@ -17,10 +17,10 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
+from leadsignal.config.credentials import Source
 from leadsignal.files.locks import alone
 from leadsignal.scoring.scores import Scores
 from leadsignal.scoring.scores_table import write_scores_to
-from leadsignal.settings.credentials import Source
 from leadsignal.sources.parts import quoted
 from postgres_server import Server
 
@@ -124,7 +124,7 @@ def query_only(source: Source, query: Query, statement: str) -> None:
     if str(source.url).startswith("postgresql"):
         from adbc_driver_postgresql import dbapi
 
-        from leadsignal.settings.credentials import open_source
+        from leadsignal.config.credentials import open_source
 
         with dbapi.connect(open_source(source).url) as connection, connection.cursor() as cursor:
             cursor.execute(statement)

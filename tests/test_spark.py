@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import leadsignal as ls
+from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.spark import Rows, staging_folder
-from leadsignal.intake.dialect import DuckDB, Spark
-from leadsignal.success import Process, SuccessAnalysis
+from leadsignal.ingestion.dialect import DuckDB, Spark
 from random_tables import random_case
 from spark_session import missing, small_session
 

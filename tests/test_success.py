@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadsignal.errors import SuccessAnalysisError
-from leadsignal.success import (
+from leadsignal.config.success import (
     Bullseye,
     Process,
     SuccessAnalysis,
     Tracking,
     read_success_analysis,
 )
+from leadsignal.errors import SuccessAnalysisError
 
 FULL = """
 [bullseye]

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.project import Project, TableSource
-from leadsignal.standing import results_over_time, standings
-from leadsignal.success import Bullseye, Segment, SuccessAnalysis
+from leadsignal.config.project import Project, TableSource
+from leadsignal.config.success import Bullseye, Segment, SuccessAnalysis
+from leadsignal.result_status import results_over_time, standings
 from leadsignal.targets import metric_on, own_metrics, own_results, status_changes
 from random_tables import Case, random_case
 from reference_panel import DAY, Reference

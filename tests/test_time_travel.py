@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from futures import as_bytes, disagreements, other_future, see, travel
+from leadsignal.config.project import Project
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.panel import build_panel
-from leadsignal.project import Project
-from leadsignal.success import SuccessAnalysis
 from random_tables import Case, Row, random_case
 
 IDS = {

@@ -240,7 +240,7 @@ def test_each_red_account_has_its_reasons() -> None:
         },
         180, plans=plans, results=results,
     )  # fmt: skip
-    red = ls.red_accounts(tables, ANALYSIS)
+    red = ls.unattended_accounts(tables, ANALYSIS)
     reasons = dict(zip(red.frame["account_id"], red.frame["reasons"], strict=True))
     assert reasons == {
         "bare": "no plan, nobody measuring, no sponsor contact",
@@ -255,11 +255,11 @@ def test_what_cannot_be_told_is_no_reproach() -> None:
     accounts = pd.DataFrame({"account_id": ["a"], "started_on": [on(0)]})
     tables = ls.read_tables({"accounts": accounts}, as_of=on(300))
     with pytest.raises(OptionError, match="can tell none of"):
-        ls.red_accounts(tables)
+        ls.unattended_accounts(tables)
 
 
 @pytest.mark.parametrize("name", ["adoption_table", "adoption_curves", "milestone_calendar",
-                                  "red_accounts"])  # fmt: skip
+                                  "unattended_accounts"])  # fmt: skip
 def test_they_print_draw_and_go_to_json(
     business: ls.Tables, business_analysis: ls.SuccessAnalysis, name: str
 ) -> None:

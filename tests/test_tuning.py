@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.proof.methods import thinned
-from leadsignal.proof.tuning import _folds
+from leadsignal.evaluation.methods import thinned
+from leadsignal.evaluation.tuning import _folds
 
 
 def test_folds_keep_accounts_and_days_apart(business_panel: ls.Panel) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from leadsignal.project import Project, TableSource
+from leadsignal.config.credentials import Source
+from leadsignal.config.project import Project, TableSource
 from leadsignal.schema import BY_NAME
-from leadsignal.settings.credentials import Source
 from leadsignal.sources.parts import literal, quoted
 
 SQL_TYPES = {

@@ -198,14 +198,14 @@ def alerted_at_some_time() -> Entry:
 
 
 @cache
-def proof() -> tuple[ls.Backtest, ls.Ends]:
+def proof() -> tuple[ls.Backtest, ls.ChurnEvents]:
     """Replay the alerts of a business whose usage falls only once it is too late."""
     panel = ls.build_panel(
         tables_of(business("leading", 900, 2)), horizon_analysis(business("leading", 900, 2))
     )
     methods = ["random", "usage", "context", "leading"]
     found = ls.run_backtest(panel, origins=2, methods=methods, estimator="logistic")
-    return found, ls.find_ends(panel)
+    return found, ls.churn_events(panel)
 
 
 def horizon_analysis(simulation: ls.Simulation) -> ls.SuccessAnalysis:

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import leadsignal as ls
+from leadsignal.config.project import UsageLow
+from leadsignal.config.success import Bullseye, Process, SuccessAnalysis, Tracking
 from leadsignal.indicators import ABOUT, Given, Indicator, declare_indicators
 from leadsignal.indicators.declare import (
     Attribute,
@@ -38,9 +40,7 @@ from leadsignal.indicators.declare import (
     Where,
     measures,
 )
-from leadsignal.project import UsageLow
 from leadsignal.schema import BY_NAME, TABLES
-from leadsignal.success import Bullseye, Process, SuccessAnalysis, Tracking
 
 ROOT = Path(__file__).parents[2]
 ROLES = {

@@ -19,51 +19,37 @@ import leadsignal as ls
 CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Tables and projects": (
         "tables.md",
-        ("tables", "project", "credentials", "totals", "foresight", "spark_tables"),
+        ("tables", "config.project", "config.credentials", "lifetimes", "engine.spark_tables"),
     ),
-    "Why customers stay": (
-        "success-study.md",
-        ("success", "successful", "later", "interviews", "gaps", "fit"),
-    ),
-    "Discovery": ("discovery.md", ("discovery",)),
-    "The panel": ("architecture.md", ("panel", "spark_panel", "encoding")),
-    "Tracking": ("tracking.md", ("adoption", "milestones", "attention", "measured")),
-    "Before usage drops": (
-        "before-usage-drops.md",
-        ("churn", "retention", "rescues", "audit", "health", "order", "backtest"),
-    ),
-    "Why they leave": ("why.md", ("drivers",)),
+    "Why customers stay": ("success-study.md", ("success_analysis", "config.success")),
+    "Discovery": ("discovery.md", ("success_analysis.discovery",)),
+    "The panel": ("internals.md", ("panel", "scoring.spark_panel", "model.encoding")),
+    "Tracking": ("tracking.md", ("success_analysis.tracking", "as_of_context")),
+    "Before usage drops": ("before-usage-drops.md", ("churn", "evaluation")),
+    "Why they leave": ("why.md", ("model.effects",)),
     "Cohorts": ("cohorts.md", ("cohorts",)),
     "Models and scores": (
         "model.md",
-        (
-            "model",
-            "explanation",
-            "bands",
-            "adopters",
-            "tuning",
-            "saved",
-            "scores",
-            "scores_table",
-            "lifetimes",
-        ),
+        ("model", "evaluation.tuning", "scoring.scores", "scoring.scores_table"),
     ),
-    "Scheduled scoring and monitoring": ("scheduled-scoring.md", ("batch", "monitor")),
-    "Pages and reports": ("account-page.md", ("review", "report")),
+    "Scheduled scoring and monitoring": ("scheduled-scoring.md", ("scoring", "monitoring")),
+    "Pages and reports": ("account-page.md", ("report",)),
     "Simulated data": ("simulator.md", ("datasets",)),
     "Errors": ("faq.md", ("errors",)),
 }
-"""Chapter: the page of the guide it belongs to, and the modules whose public names it holds."""
+"""Chapter: its page of the guide, and the modules or packages whose public names it holds."""
 OTHERS = "Further names"
 
 
 def chapters() -> dict[str, list[str]]:
-    """Return the public names by chapter; those of modules that no chapter names come last."""
-    of = {room: title for title, (_, rooms) in CHAPTERS.items() for room in rooms}
+    """Return the public names by chapter: that of their module, or else of its package."""
+    chapter_of = {module: title for title, (_, modules) in CHAPTERS.items() for module in modules}
     found: dict[str, list[str]] = {title: [] for title in [*CHAPTERS, OTHERS]}
     for name in ls.__all__:
-        room = getattr(ls, name).__module__.split(".")[1]
-        found[of.get(room, OTHERS)].append(name)
+        module = getattr(ls, name).__module__.removeprefix("leadsignal.")
+        while module not in chapter_of and "." in module:
+            module = module.rpartition(".")[0]
+        found[chapter_of.get(module, OTHERS)].append(name)
     return {title: sorted(names, key=str.lower) for title, names in found.items() if names}
 
 

@@ -8,17 +8,17 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.project import read_project
+from leadsignal.config.success import read_success_analysis
 from leadsignal.datasets import sample_folder
+from leadsignal.end_of_risk import known_ends
 from leadsignal.files.outputs import DEMO, MODEL, PANEL, SCORES, check_file, check_folder
 from leadsignal.files.writing import whole_file
-from leadsignal.known_ends import known_ends
 from leadsignal.model.churn_model import ChurnModel
-from leadsignal.model.saved import save_model
+from leadsignal.model.persistence.saved_models import save_model
 from leadsignal.panel import Panel, build_panel
 from leadsignal.phrases import of_hundred
-from leadsignal.project import read_project
 from leadsignal.scoring.scores import Scores, score_accounts, write_scores
-from leadsignal.success import read_success_analysis
 from leadsignal.tables import Tables, read_tables
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Told:
+class DemoResult:
     """What the demo found: today's scores, and what became of past alerts."""
 
     scores: Scores
@@ -82,7 +82,9 @@ class Told:
         }
 
 
-def run_demo(folder: Path, progress: Callable[[int, int], None], *, force: bool = False) -> Told:
+def run_demo(
+    folder: Path, progress: Callable[[int, int], None], *, force: bool = False
+) -> DemoResult:
     """Read the sample, build the panel, fit, score, judge the past; write into ``folder``."""
     _check(folder, force)
     sample = sample_folder()
@@ -101,7 +103,7 @@ def run_demo(folder: Path, progress: Callable[[int, int], None], *, force: bool 
     progress(4, 5)
     _write(folder, panel, model, scores, force)
     progress(5, 5)
-    return Told(scores, panel, past.as_of_date, *judged, folder)
+    return DemoResult(scores, panel, past.as_of_date, *judged, folder)
 
 
 def _judged(known: Panel, past: Tables, horizon: str, tables: Tables) -> tuple[int, int, int, int]:

@@ -1,30 +1,68 @@
-"""Durations as they are written: ``"28d"``, ``"12w"``."""
+"""Durations as people give them: ``"28d"``, ``"6 months"``, 28, or a timedelta."""
 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 from leadsignal.errors import OptionError
 
-UNITS = {"d": 1, "w": 7}
+UNITS = {
+    "d": 1, "day": 1, "days": 1,
+    "w": 7, "week": 7, "weeks": 7,
+    "month": 30.4375, "months": 30.4375,
+    "year": 365.25, "years": 365.25,
+}  # fmt: skip
+"""Days in each unit; a month and a year are those of the Julian calendar, on average."""
 LONGEST = 36_525
 
+Duration = str | int | timedelta
+"""A text with a unit, a whole number of days, or a timedelta (also pandas') of whole days."""
 
-def days_in(duration: str) -> int:
-    """Return the days in a duration such as ``"28d"`` or ``"4w"``.
 
-    Raises OptionError for anything else: no unit, another unit, nothing at all, over a century.
+def days_in(duration: Duration) -> int:
+    """Return a duration as a whole number of days.
 
-    >>> days_in("4w")
-    28
+    Parameters
+    ----------
+    duration : str, int or timedelta
+        ``"28d"``, ``"4w"``, ``"90 days"``, ``"6 months"``, ``"1 year"``; a number of days; or a
+        `datetime.timedelta` or `pandas.Timedelta` of whole days. Months and years have their
+        average length and are rounded to a day: 6 months are 183 days.
+
+    Returns
+    -------
+    int
+        At least 1, at most 36,525 (a century).
+
+    Raises
+    ------
+    OptionError
+        For anything else.
+
+    Examples
+    --------
+    >>> days_in("4w"), days_in("6 months"), days_in(180)
+    (28, 183, 180)
     """
-    given = (
-        re.fullmatch(r"\s*(\d{1,6})\s*([dw])\s*", duration) if isinstance(duration, str) else None
-    )
-    days = int(given[1]) * UNITS[given[2]] if given else 0
+    days = _days(duration)
     if not 1 <= days <= LONGEST:
         raise OptionError(
             f"{duration!r} is not a duration",
-            'Write days or weeks, as in "28d" or "4w", at least "1d"',
+            'Write a number and its unit, as in "28d", "4w" or "6 months", or a number of days;'
+            ' at least "1d"',
         )
     return days
+
+
+def _days(duration: object) -> int:
+    """Return the days, and 0 for what is no duration."""
+    if isinstance(duration, str):
+        given = re.fullmatch(r"\s*(\d{1,6})\s*([a-z]{1,6})\s*", duration)
+        return round(int(given[1]) * UNITS.get(given[2], 0)) if given else 0
+    if isinstance(duration, timedelta):
+        return duration.days if duration == timedelta(days=duration.days) else 0
+    # Also numpy's integers, but no float and no bool.
+    if hasattr(duration, "__index__") and not isinstance(duration, bool):
+        return int(duration)
+    return 0

@@ -9,7 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.durations import days_in
+from leadsignal.config.project import ENGINES, Engine
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.config.toml_files import one_of
+from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import (
     KEY_COLUMNS,
     ROW_ORDER,
@@ -26,14 +29,11 @@ from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
 from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, told_without_rows
 from leadsignal.errors import OptionError
-from leadsignal.files.notebook import shown
 from leadsignal.files.outputs import PANEL, check_file
 from leadsignal.files.writing import whole_file
 from leadsignal.indicators import Indicator
-from leadsignal.project import ENGINES, Engine
-from leadsignal.settings.toml_files import one_of
+from leadsignal.results import to_html
 from leadsignal.sources.parts import literal
-from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import SparkSession
 
-    from leadsignal.project import Project
+    from leadsignal.config.project import Project
 
 Progress = Callable[[int, int], None]
 ROWS_AT_ONCE = 10_000_000
@@ -163,7 +163,7 @@ class Panel:
         return "\n".join([_told(self.to_dict(), self.indicators), *self.notes])
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.frame, most=5)
+        return to_html(repr(self), self.frame, max_rows=5)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the panel holds in numbers, ready for JSON."""
@@ -198,7 +198,7 @@ class PanelWritten:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return shown(str(self))
+        return to_html(str(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the panel holds in numbers, as the panel itself does, ready for JSON."""
@@ -225,7 +225,7 @@ def build_panel(
     tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis | None = None,
     *,
-    every: str | None = None,
+    every: Duration | None = None,
     engine: Engine | None = None,
     session: SparkSession | None = None,
     progress: Progress | None = None,
@@ -254,7 +254,7 @@ def write_panel(
     analysis: SuccessAnalysis | None,
     path: str | Path,
     *,
-    every: str | None = None,
+    every: Duration | None = None,
     progress: Progress | None = None,
     rows_at_once: int = ROWS_AT_ONCE,
     force: bool = False,
@@ -322,8 +322,8 @@ def sample_panel(
     analysis: SuccessAnalysis | None = None,
     *,
     share: float,
-    horizon: str | None = None,
-    every: str | None = None,
+    horizon: Duration | None = None,
+    every: Duration | None = None,
     seed: int = 0,
     session: SparkSession | None = None,
 ) -> Panel:

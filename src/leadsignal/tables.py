@@ -12,19 +12,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.project import Project, TableSource, read_project, settings_file
+from leadsignal.config.toml_files import MOST_NAMES, a_day, one_of
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
-from leadsignal.intake.beside import read_beside
-from leadsignal.intake.cells import sql_type
-from leadsignal.intake.dialect import Dialect, DuckDB
-from leadsignal.intake.door import AttributeKind, Door
-from leadsignal.intake.hidden import hidden_rows
-from leadsignal.intake.loading import Loaded, with_options
-from leadsignal.intake.notices import Notice, find_notices
-from leadsignal.intake.store import Store
-from leadsignal.project import Project, TableSource, read_project, settings_file
+from leadsignal.ingestion.added_frames import read_beside
+from leadsignal.ingestion.cells import sql_type
+from leadsignal.ingestion.dialect import Dialect, DuckDB
+from leadsignal.ingestion.hidden_rows import hidden_rows
+from leadsignal.ingestion.loading import Loaded, with_options
+from leadsignal.ingestion.plausibility import Notice, find_notices
+from leadsignal.ingestion.store import Store
+from leadsignal.ingestion.table_reader import AttributeKind, TableReader
 from leadsignal.schema import BY_NAME, Column, Table
-from leadsignal.settings.toml_files import MOST_NAMES, a_day, one_of
-from leadsignal.sources.inputs_of import note_project
+from leadsignal.sources.project_inputs import note_project
 
 if TYPE_CHECKING:
     import duckdb
@@ -405,7 +405,7 @@ def check_and_read(
     )
 
 
-def _checked(door: Door) -> tuple[CheckReport, Tables | None]:
+def _checked(door: TableReader) -> tuple[CheckReport, Tables | None]:
     if not door.faults:
         tables = _tables(door)
         return tables.report(), tables
@@ -427,16 +427,16 @@ def _read(
     options: Mapping[str, Any],
     naming: Mapping[str, Any],
     drop_bad_rows: bool,
-) -> Door:
+) -> TableReader:
     project, frames = _project_of(source, project)
     project = with_options(project.replace(**options), **naming)
     note_project(project, source)
-    door = Door(project, drop_bad_rows)
+    door = TableReader(project, drop_bad_rows)
     door.read(frames, settings_file(source) if isinstance(source, str | Path) else None)
     return door
 
 
-def _tables(door: Door) -> Tables:
+def _tables(door: TableReader) -> Tables:
     as_of = door.project.as_of or door.latest() or date.max
     return Tables(
         door.project,

@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.sources.parts import literal, quoted
-from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from leadsignal.config.project import Project, TableSource
 from leadsignal.errors import TablesError
-from leadsignal.project import Project, TableSource
 from leadsignal.schema import TABLES, Column, Table
 
 DAY = date(2023, 4, 12)

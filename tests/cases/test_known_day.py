@@ -16,16 +16,16 @@ import pytest
 import leadsignal as ls
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.from_tables import dated_cohorts
-from leadsignal.discovery.at_risk import Told, rows_at_risk
-from leadsignal.drivers.decisions import decisions_of
-from leadsignal.known_ends import known_ends
+from leadsignal.config.project import Project, TableSource
+from leadsignal.config.success import Process
+from leadsignal.end_of_risk import known_ends
+from leadsignal.model.effects.cox_design import decisions_of
 from leadsignal.monitoring.realised import find_outcomes
-from leadsignal.project import Project, TableSource
-from leadsignal.study.fit import _reaching
-from leadsignal.study.later import _with_outcome
-from leadsignal.success import Process
-from leadsignal.tracking.adoption import LEFT
-from leadsignal.tracking.milestones import _past
+from leadsignal.success_analysis.customer_fit import _reaching
+from leadsignal.success_analysis.discovery.at_risk import KnownBefore, rows_at_risk
+from leadsignal.success_analysis.later_outcomes import _with_outcome
+from leadsignal.success_analysis.tracking.adoption import LEFT
+from leadsignal.success_analysis.tracking.milestones import _past
 
 BEGIN = pd.Timestamp("2021-01-04")
 NOTICE, DONE, END, PENDING, SEEN = 220, 250, 280, 300, 400
@@ -187,7 +187,7 @@ def test_the_incidence_rises_on_the_day_of_the_notice(panel: ls.Panel) -> None:
 
 
 def test_discovery_asks_of_the_days_before_the_notice(panel: ls.Panel) -> None:
-    rows = rows_at_risk(panel, 90, Told(0, 0))
+    rows = rows_at_risk(panel, 90, KnownBefore(0, 0))
     ends = {}
     for n in np.flatnonzero(rows.event):
         ends[rows.accounts[rows.account[n]]] = rows.stop[n]

@@ -13,9 +13,9 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cohorts.from_tables import dated_cohorts
+from leadsignal.config.project import Project, TableSource
+from leadsignal.config.success import Process, SuccessAnalysis, Tracking
 from leadsignal.files.spreadsheets import safe_frame
-from leadsignal.project import Project, TableSource
-from leadsignal.success import Process, SuccessAnalysis, Tracking
 from leadsignal.survival.estimates import holm
 
 START, GROWN, AS_OF = date(2023, 1, 2), date(2023, 7, 3), date(2024, 1, 1)

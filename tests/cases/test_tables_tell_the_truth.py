@@ -13,10 +13,10 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
+from leadsignal.config.project import Project, TableSource
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import SuccessAnalysisError, TablesError
-from leadsignal.intake import door
-from leadsignal.project import Project, TableSource
-from leadsignal.success import SuccessAnalysis
+from leadsignal.ingestion import table_reader as door
 
 DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
 
@@ -75,7 +75,7 @@ def test_an_end_on_the_first_day_counts_in_incidence_and_ends() -> None:
     }  # fmt: skip
     everybody = ls.cumulative_incidence(panel, horizons=["365d"]).to_frame()
     assert everybody["estimate"].iloc[-1] == pytest.approx(0.25)
-    ends = ls.find_ends(panel)
+    ends = ls.churn_events(panel)
     assert len(ends.frame) == len(ends.churned) == 5
     at_once = ends.frame[ends.frame["started_on"] == ends.frame["ended_on"]]
     assert set(at_once["verdict"]) == {"too young"}
@@ -430,7 +430,9 @@ def test_churn_events_say_of_how_many_arr_is_known() -> None:
         b          2022-02-10 2022-08-10 -
         c          2022-02-10 -          700
         """)
-    ends = ls.find_ends(ls.build_panel(ls.read_tables({"accounts": accounts}, as_of="2023-01-05")))
+    ends = ls.churn_events(
+        ls.build_panel(ls.read_tables({"accounts": accounts}, as_of="2023-01-05"))
+    )
     assert "ARR is known for 1 of 2; sums leave the others out" in repr(ends)
 
 
@@ -454,7 +456,7 @@ def test_one_convention_for_the_first_day_of_a_quarter() -> None:
     row = total.loc["2024Q1"]
     moved = [row[f"{name}_arr"] for name in ("new", "expansion", "churned", "reduction")]
     assert moved == pytest.approx([600, 50.05, 1200, 0])
-    by_quarter = ls.find_ends(ls.build_panel(tables)).by_quarter()
+    by_quarter = ls.churn_events(ls.build_panel(tables)).by_quarter()
     assert [str(quarter) for quarter in by_quarter.index] == ["2024Q1"]
 
 
@@ -556,7 +558,12 @@ def test_names_that_match_nothing_are_faults_that_name_the_closest() -> None:
     assert "Did you mean 'exported'?" in said
     assert "Did you mean 'days_to_close'?" in said
     assert "There are big, small" in said
-    for ask in (ls.adoption_episodes, ls.most_successful, ls.adoption_table, ls.red_accounts):
+    for ask in (
+        ls.adoption_episodes,
+        ls.most_successful,
+        ls.adoption_table,
+        ls.unattended_accounts,
+    ):
         with pytest.raises(SuccessAnalysisError):
             ask(tables, analysis)
     with pytest.raises(SuccessAnalysisError):

@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.hazards.features import Features
 from leadsignal.lifetimes.coding import Coding
 from leadsignal.lifetimes.lifetime_model import simulated
+from leadsignal.model.features import Features
 from leadsignal.monitoring.monitor import _of_clipped
 from leadsignal.panel import build_snapshot
 from leadsignal.schema import BY_NAME
 from leadsignal.scoring.feeds import Feed
-from leadsignal.scoring.held import hold_late
+from leadsignal.scoring.last_known import hold_late
 from leadsignal.scoring.scores import score_rows
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "weekday.py"

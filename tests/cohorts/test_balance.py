@@ -7,7 +7,7 @@ import pytest
 
 from leadsignal.cohorts import DatedCohorts, compare_dated
 from leadsignal.cohorts.balance import gap_at_equal_tenure
-from leadsignal.cohorts.followed import follow_in_time
+from leadsignal.cohorts.risk_intervals import follow_in_time
 
 CAUTION = "cohorts differ at the start in "
 

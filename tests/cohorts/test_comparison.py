@@ -15,10 +15,10 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.cohorts import Comparison, DatedCohorts, Number, compare_dated, shrink
-from leadsignal.cohorts.followed import follow_from_landmark, follow_in_time
+from leadsignal.cohorts.clustered_estimates import ClusteredEstimate, e_value
+from leadsignal.cohorts.export import safe_frame
 from leadsignal.cohorts.measures import groups_of, hazard_ratio
-from leadsignal.cohorts.numbers import Influenced, e_value
-from leadsignal.cohorts.pasted import safe_frame
+from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival.estimates import holm
 
@@ -196,7 +196,7 @@ def test_cautions_count_what_they_say() -> None:
 
 def test_e_values_are_those_of_the_paper() -> None:
     # VanderWeele & Ding (2017): a risk ratio of 3.9 has 7.26, its limit 1.8 has 3.0.
-    from leadsignal.cohorts.numbers import _e_value
+    from leadsignal.cohorts.clustered_estimates import _e_value
 
     def hazard_of(risk: float) -> float:
         tried = np.linspace(1, 60, 200_000)
@@ -214,8 +214,8 @@ def test_holm_by_hand() -> None:
 
 
 def test_few_clusters_widen_the_interval() -> None:
-    many = Influenced(1.0, np.tile([0.1, -0.1], 200))
-    few = Influenced(1.0, np.array([3.0, *[0.01] * 50]))
+    many = ClusteredEstimate(1.0, np.tile([0.1, -0.1], 200))
+    few = ClusteredEstimate(1.0, np.array([3.0, *[0.01] * 50]))
     assert many.freedom > 1000
     assert few.freedom < 3
 

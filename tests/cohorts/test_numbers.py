@@ -7,14 +7,14 @@ import pytest
 from scipy.stats import t
 
 import leadsignal as ls
-from leadsignal.cohorts.numbers import Influenced, Number
+from leadsignal.cohorts.clustered_estimates import ClusteredEstimate, Number
 from leadsignal.scoring import scores
 
 
 @pytest.mark.parametrize("clusters", [2, 3, 8, 200])
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
 def test_another_level_is_what_would_have_been_made(clusters: int, level: float) -> None:
-    value = Influenced(-0.7, np.random.default_rng(clusters).normal(0, 0.2, clusters))
+    value = ClusteredEstimate(-0.7, np.random.default_rng(clusters).normal(0, 0.2, clusters))
     assert value.number().at(level) == value.number(level)
     made, asked = value.ratio(level), value.ratio().at(level)
     assert (asked.estimate, asked.p) == (made.estimate, made.p)
@@ -31,9 +31,9 @@ def test_a_number_without_an_error_refuses_to_guess_one() -> None:
 def _ratio(high_at_99: float) -> Number:
     """A ratio of few clusters whose 99 % interval ends at ``high_at_99``."""
     influence = np.array([0.1, -0.12, 0.09])
-    spread = Influenced(0.0, influence)
+    spread = ClusteredEstimate(0.0, influence)
     reach = float(t.ppf(0.995, spread.freedom)) * spread.std_err
-    return Influenced(float(np.log(high_at_99)) - reach, influence).ratio()
+    return ClusteredEstimate(float(np.log(high_at_99)) - reach, influence).ratio()
 
 
 def test_an_effect_of_few_customers_is_proven_by_students_limits() -> None:

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated
-from leadsignal.cohorts.followed import (
+from leadsignal.cohorts.measures import groups_of, hazard_ratio
+from leadsignal.cohorts.risk_intervals import (
     follow_from_landmark,
     follow_in_time,
     follow_naively,
 )
-from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.trial import clone_and_weight
 from leadsignal.survival import kaplan_meier
 

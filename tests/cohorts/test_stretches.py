@@ -10,8 +10,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cohorts import DatedCohorts, dated_cohorts
+from leadsignal.config.project import Project, TableSource
 from leadsignal.errors import OptionError
-from leadsignal.project import Project, TableSource
 
 
 def made(entry: int, stop: int, *changes: tuple[int, int]) -> list[tuple[Any, ...]]:

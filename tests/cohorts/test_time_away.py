@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from leadsignal.cohorts import DatedCohorts, compare_dated
-from leadsignal.cohorts.followed import follow_from_landmark, follow_in_time, follow_naively
 from leadsignal.cohorts.measures import last_day_with
+from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time, follow_naively
 from leadsignal.errors import OptionError
 from leadsignal.survival import fit_cox
 

@@ -15,7 +15,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import _parser, main
 from leadsignal.cli.printing import write_json
-from leadsignal.demo import Told
+from leadsignal.demo import DemoResult
 from leadsignal.files import outputs
 from leadsignal.files.outputs import (
     BULLSEYE,
@@ -180,7 +180,7 @@ def test_the_json_of_all_other_commands(
         "fit": json.loads((small / "fit.json").read_text()),
         "monitor": ls.monitor_scores(panel, business, scores.frame).to_dict(),
         "report": summarise(panel, backtest, scores, findings),
-        "demo": Told(scores, panel, scores.as_of_date, 0, 0, 0, 0, tmp_path).to_dict(),
+        "demo": DemoResult(scores, panel, scores.as_of_date, 0, 0, 0, 0, tmp_path).to_dict(),
     }
     (choices,) = [a.choices for a in _parser()._actions if isinstance(a.choices, dict)]
     assert set(choices) == set(told) | {run[0] for run in RUNS.values()}

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.intake import store
+from leadsignal.ingestion import store
 
 ACCOUNTS = "account_id,started_on,arr\na,2024-01-01,1\nb,2024-02-01,2\n"
 

@@ -13,11 +13,11 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
+from leadsignal.config.credentials import Source
 from leadsignal.errors import BusyError
 from leadsignal.files.locks import alone
 from leadsignal.scoring.scores import Scores
 from leadsignal.scoring.scores_table import write_scores_to
-from leadsignal.settings.credentials import Source
 from postgres_server import Server
 
 BUSY = 5

@@ -13,13 +13,13 @@ import pytest
 import leadsignal as ls
 from hostile_models import KINDS, array_at, inside, say
 from leadsignal.cli import main
-from leadsignal.hazards.blend import ESTIMATORS, fit_hazards
-from leadsignal.hazards.features import Features
-from leadsignal.hazards.stacking import Layout, step_ends
-from leadsignal.model.estimator_files import estimator_from_bytes, estimator_to_bytes
+from leadsignal.model.features import Features
+from leadsignal.model.persistence.estimator_files import estimator_from_bytes, estimator_to_bytes
+from leadsignal.model.person_period import Layout, step_ends
+from leadsignal.model.stacked_model import ESTIMATORS, fit_hazards
 
 ROOT = Path(__file__).parents[2]
-SAVED = ROOT / "tests" / "saved" / "format-3"
+SAVED = ROOT / "tests" / "saved" / "format-4"
 ENDS = step_ends(90, 30)
 
 
@@ -163,7 +163,7 @@ def test_forecasts_that_are_no_chances_are_refused(
 
 
 def test_chances_do_not_exceed_one_by_rounding() -> None:
-    from leadsignal.hazards.blend import curves_of
+    from leadsignal.model.stacked_model import curves_of
 
     hazards = np.random.default_rng(0).uniform(0.3, 1, size=(20_000, 12))
     churned, active = curves_of(hazards, np.zeros_like(hazards))

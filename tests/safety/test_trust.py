@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import leadsignal as ls
+from leadsignal.config.credentials import Source, open_source
 from leadsignal.errors import SourceError
-from leadsignal.settings.credentials import Source, open_source
 
 EVIL_URLS = [
     ("profile://evil", "adbc_driver_manager"),

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.project import Project, TableSource
+from leadsignal.config.project import Project, TableSource
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_gaps_need_processes_and_say_what_is_missing(simulation: ls.Simulation) 
         few.plot()
 
 
-def reasons(effect: float, seed: int, accounts: int = 1500) -> ls.Fit:
+def reasons(effect: float, seed: int, accounts: int = 1500) -> ls.CustomerFit:
     simulation = ls.simulate(accounts, seed=seed, reason_effect=effect, noise_rate=0.0)
     tables = {name: simulation.tables[name] for name in ("accounts", "results")}
     return ls.reasons_to_buy(

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 import leadsignal as ls
-from leadsignal.interviews.form import PROCESS_FIELDS, QUESTIONS, header, markdown, read_header
+from leadsignal.success_analysis.interviews.form import (
+    PROCESS_FIELDS,
+    QUESTIONS,
+    header,
+    markdown,
+    read_header,
+)
 
 LABELS = {f.key: f.label for q in QUESTIONS for f in q.fields} | {
     f.key: f.label for f in PROCESS_FIELDS
@@ -51,13 +57,13 @@ def _put(part: str, label: str, answer: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def successful(business: ls.Tables, business_analysis: ls.SuccessAnalysis) -> ls.Successful:
+def successful(business: ls.Tables, business_analysis: ls.SuccessAnalysis) -> ls.SuccessfulAccounts:
     return ls.most_successful(business, business_analysis)
 
 
 @pytest.fixture
 def kit(
-    successful: ls.Successful,
+    successful: ls.SuccessfulAccounts,
     business: ls.Tables,
     business_analysis: ls.SuccessAnalysis,
     tmp_path: Path,
@@ -80,7 +86,7 @@ WORDS = {
 
 
 def test_a_brief_tells_the_history(
-    kit: ls.InterviewKit, successful: ls.Successful, business: ls.Tables
+    kit: ls.InterviewKit, successful: ls.SuccessfulAccounts, business: ls.Tables
 ) -> None:
     assert len(kit) == min(12, len(successful)) >= 10
     assert set(kit.to_frame()["account_id"]) == set(successful.accounts[: len(kit)])
@@ -299,7 +305,7 @@ def test_any_answer_reads_back_from_toml(
     tmp_path_factory: pytest.TempPathFactory, objective: str, why: str, at_least: int, days: int
 ) -> None:
     place = tmp_path_factory.mktemp("any")
-    from leadsignal.interviews.form import blank_form
+    from leadsignal.success_analysis.interviews.form import blank_form
 
     process = RECONCILE | {"at_least": str(at_least), "within": f"{days}d", "why": why}
     process |= {"by_users": "1"}
@@ -342,7 +348,7 @@ def test_behaviours_that_do_not_occur_are_noted(kit: ls.InterviewKit, business: 
 
 
 def test_nothing_is_overwritten(
-    kit: ls.InterviewKit, successful: ls.Successful, business: ls.Tables, tmp_path: Path
+    kit: ls.InterviewKit, successful: ls.SuccessfulAccounts, business: ls.Tables, tmp_path: Path
 ) -> None:
     with pytest.raises(ls.OptionError, match="may hold answers"):
         ls.write_interview_kit(successful, business, kit.folder)

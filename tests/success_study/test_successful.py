@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.standing import results_over_time, standings
-from leadsignal.study.proportions import Share
-from leadsignal.study.yardsticks import best, spearman
+from leadsignal.result_status import results_over_time, standings
+from leadsignal.success_analysis.criteria import best, spearman
+from leadsignal.success_analysis.proportions import Share
 
 
 def tables_of(

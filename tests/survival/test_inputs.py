@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leadsignal.errors import LeadsignalError, OptionError
-from leadsignal.survival.inputs import TIE, Door, Labels, same_times, sums_by_label
+from leadsignal.survival.inputs import TIE, ArrayValidator, Labels, same_times, sums_by_label
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_sums_by_label():
 
 
 def test_one_fault_is_said_in_the_singular_and_is_ours():
-    door = Door("fit_cox", 2)
+    door = ArrayValidator("fit_cox", 2)
     door.numbers("stop", ["x", "y"])
     with pytest.raises(
         OptionError, match="fit_cox: 1 fault in the arguments:\n  stop does not"
@@ -61,7 +61,7 @@ def test_whole_numbers_stay_as_they_are():
 
 
 def test_a_row_that_lasts_for_rounding_only_is_refused():
-    door = Door("fit_cox", 2)
+    door = ArrayValidator("fit_cox", 2)
     door.times([0.1 + 0.2, 1.0], [0.3, 0.0])
     with pytest.raises(OptionError, match="start equals stop up to rounding"):
         door.close()

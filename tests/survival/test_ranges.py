@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from leadsignal.cohorts.numbers import Influenced
+from leadsignal.cohorts.clustered_estimates import ClusteredEstimate
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival import (
     aalen_johansen,
@@ -225,11 +225,11 @@ def test_methods_that_agree_up_to_rounding_do_not_differ():
 
 def test_cohort_differences_at_rounding_level_are_zero():
     influence = np.random.default_rng(7).normal(size=50) / 50
-    one = Influenced(0.1 + 0.2, influence)
-    other = Influenced(0.3, influence * (1 + 1e-15))
+    one = ClusteredEstimate(0.1 + 0.2, influence)
+    other = ClusteredEstimate(0.3, influence * (1 + 1e-15))
     number = (one - other).number()
     assert (number.estimate, number.low, number.high, number.p) == (0, 0, 0, 1)
-    apart = Influenced(3.0, np.zeros(4)) - Influenced(1.0, np.zeros(4))
+    apart = ClusteredEstimate(3.0, np.zeros(4)) - ClusteredEstimate(1.0, np.zeros(4))
     assert np.isnan(apart.number().p)
     assert (one.number(bounds=(0.25, 0.31)).low, one.number(bounds=(0.25, 0.31)).high) == (
         0.25,

@@ -76,11 +76,15 @@ def test_kaplan_meier_plot_draws_the_curve_and_counts_those_at_risk(lung):
     ours = kaplan_meier(lung.time, lung.dead, group=lung.sex)
     drawn = axes.get_lines()[0].get_xydata()
     assert close(ours[0].at(drawn[5:40, 0]), drawn[5:40, 1], 1e-9)
-    below = " ".join(
-        label.get_text() for other in axes.figure.axes for label in other.get_xticklabels()
-    )
-    assert "At risk" in below
-    assert "137" in below
+    below = [text.get_text() for text in axes.texts]
+    counted = [
+        [
+            str(name),
+            *(str((lung.time[lung.sex == name] > tick).sum()) for tick in axes.get_xticks()),
+        ]
+        for name in (1, 2)
+    ]
+    assert below == ["at risk", *counted[0], *counted[1]]
     given = plt.subplots()[1]
     assert plot_kaplan_meier(lung.time, lung.dead, at_risk=False, ax=given) is given
 

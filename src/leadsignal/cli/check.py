@@ -15,7 +15,7 @@ from leadsignal.cli.inputs import (
 from leadsignal.cli.printing import say, warn, write_json
 
 if TYPE_CHECKING:
-    from leadsignal.success import SuccessAnalysis
+    from leadsignal.config.success import SuccessAnalysis
     from leadsignal.tables import CheckReport, Tables
 
 

@@ -10,10 +10,10 @@ from leadsignal.cli.outputs import Outputs, writes
 from leadsignal.cli.printing import progress_bar, warn
 
 if TYPE_CHECKING:
+    from leadsignal.config.project import Project
+    from leadsignal.config.success import SuccessAnalysis
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.panel import Panel
-    from leadsignal.project import Project
-    from leadsignal.success import SuccessAnalysis
     from leadsignal.tables import Tables
 
 PROJECT_OPTIONS = ("as_of", "every", "horizon", "capacity", "warning_time")
@@ -55,7 +55,7 @@ def new_command(
 
 def read_options(options: argparse.Namespace) -> Project:
     """Return the project that the options name, with what they override."""
-    from leadsignal.project import read_project
+    from leadsignal.config.project import read_project
 
     names = (*PROJECT_OPTIONS, "holdout")  # only score takes the last
     given = {name: getattr(options, name, None) for name in names}
@@ -80,7 +80,7 @@ def read_given_tables(options: argparse.Namespace, project: Project) -> Tables:
 
 def read_analysis(project: Project) -> SuccessAnalysis | None:
     """Read the success analysis that the project names, if it names one."""
-    from leadsignal.success import read_success_analysis
+    from leadsignal.config.success import read_success_analysis
 
     return read_success_analysis(project.analysis) if project.analysis else None
 
@@ -93,7 +93,7 @@ def build_given_panel(
     With a ``model``, its horizon takes the place of the project's, and its analysis stands in where
     the project names none. Raises OptionError where an option contradicts the model.
     """
-    from leadsignal.model.recipe import refuse_other_analysis, refuse_other_settings
+    from leadsignal.model.persistence.recipe import refuse_other_analysis, refuse_other_settings
     from leadsignal.panel import build_panel
 
     project = read_options(options)

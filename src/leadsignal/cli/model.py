@@ -20,11 +20,11 @@ from leadsignal.cli.printing import done, progress_bar, say, warn
 from leadsignal.files.outputs import MODEL, RUN_RECORD, SCORES, SCORES_BY_DATE
 
 if TYPE_CHECKING:
-    from leadsignal.project import Project
+    from leadsignal.config.credentials import Source
+    from leadsignal.config.project import Project
     from leadsignal.scoring.batch import DateScored
     from leadsignal.scoring.record import RunRecord
     from leadsignal.scoring.scores import Scores
-    from leadsignal.settings.credentials import Source
     from leadsignal.tables import Tables
 
 IN_PART = 4
@@ -92,7 +92,7 @@ def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
 def _fit(options: argparse.Namespace) -> int:
     from leadsignal.files.locks import alone
     from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.model.saved import save_model
+    from leadsignal.model.persistence.saved_models import save_model
     from leadsignal.panel import build_panel
     from leadsignal.scoring.feeds import without_late_feeds
     from leadsignal.scoring.record import recorded
@@ -145,7 +145,7 @@ def _tell(options: argparse.Namespace, told: Any) -> None:
 
 def _score(options: argparse.Namespace) -> int:
     from leadsignal.files.locks import alone
-    from leadsignal.model.saved import load_model
+    from leadsignal.model.persistence.saved_models import load_model
     from leadsignal.scoring.record import recorded
 
     project = read_options(options)
@@ -295,9 +295,9 @@ def _told_scores(options: argparse.Namespace, scores: Scores, told: dict[str, An
 
 def _source(options: argparse.Namespace, project: Project) -> Source | None:
     """Return the source that --to-table is in, if it is given; refuse what cannot be meant."""
+    from leadsignal.config.credentials import open_source
+    from leadsignal.config.toml_files import one_of
     from leadsignal.errors import OptionError
-    from leadsignal.settings.credentials import open_source
-    from leadsignal.settings.toml_files import one_of
 
     if not options.out and not options.to_table:
         raise OptionError("there is no word of where to write", "Give --out, --to-table, or both")

@@ -82,7 +82,7 @@ def _note_projects_around(paths: Iterable[Path]) -> None:
 
 
 def _note_project(options: argparse.Namespace) -> None:
-    from leadsignal.settings.credentials import is_url
+    from leadsignal.config.credentials import is_url
 
     given = getattr(options, "project", None)
     if given is not None and not is_url(given):
@@ -90,9 +90,9 @@ def _note_project(options: argparse.Namespace) -> None:
 
 
 def _note(given: Path) -> None:
+    from leadsignal.config.project import read_project
     from leadsignal.files.outputs import Inputs, note_inputs
-    from leadsignal.project import read_project
-    from leadsignal.sources.inputs_of import note_project
+    from leadsignal.sources.project_inputs import note_project
 
     # A project that cannot be read: all of its folder counts as an input until it can.
     place = Path(os.path.realpath(given))

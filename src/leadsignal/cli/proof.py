@@ -27,20 +27,20 @@ def add_commands(commands: Any) -> None:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from leadsignal.ends.churn import find_ends
-    from leadsignal.proof.audit import audit_indicators
+    from leadsignal.churn.events import churn_events
+    from leadsignal.evaluation.audit import audit_indicators
 
     _, panel = build_given_panel(options)
     with progress_bar(options, "audit") as progress:
         audit = audit_indicators(panel, progress=progress)
-    ends = find_ends(panel)
+    ends = churn_events(panel)
     say(options, f"{ends}\n{audit}")
     return done(options, {**audit.to_dict(), "churn": ends.to_dict()})
 
 
 def _backtest(options: argparse.Namespace) -> int:
-    from leadsignal.model.saved import load_model
-    from leadsignal.proof.backtest import run_backtest
+    from leadsignal.evaluation.backtest import run_backtest
+    from leadsignal.model.persistence.saved_models import load_model
 
     model = load_model(options.model) if options.model else None
     _, panel = build_given_panel(options, model)

@@ -12,9 +12,9 @@ from leadsignal.cli.printing import done, progress_bar, say
 from leadsignal.files.outputs import PAGE
 
 if TYPE_CHECKING:
+    from leadsignal.evaluation.backtest import Backtest
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.panel import Panel
-    from leadsignal.proof.backtest import Backtest
     from leadsignal.scoring.scores import Scores
     from leadsignal.tables import Tables
 
@@ -41,7 +41,7 @@ def _report(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from leadsignal.files.writing import whole_file
-    from leadsignal.model.saved import load_model
+    from leadsignal.model.persistence.saved_models import load_model
     from leadsignal.report import gather_findings, report_page, summarise
     from leadsignal.report.churn_page import checked_path
 
@@ -74,7 +74,7 @@ def _backtest(
     missing: dict[str, str],
 ) -> Backtest | None:
     from leadsignal.errors import ModelError, OptionError
-    from leadsignal.proof.backtest import run_backtest
+    from leadsignal.evaluation.backtest import run_backtest
 
     if options.origins < 1:
         raise OptionError(f"origins is {options.origins}", "Give 1 or more cut-offs")
@@ -99,10 +99,10 @@ def _scores(
     panel: Panel,
     missing: dict[str, str],
 ) -> Scores | None:
+    from leadsignal.as_of_context import AsOfContext
     from leadsignal.errors import ModelError
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.scoring.scores import score_accounts
-    from leadsignal.today import Today
 
     try:
         if model is None:
@@ -112,7 +112,7 @@ def _scores(
                     model.set_params(estimator=options.estimator)
                 model.fit(panel)
         with progress_bar(options, "scoring") as progress:
-            today = Today(tables, panel.analysis, panel)
+            today = AsOfContext(tables, panel.analysis, panel)
             return score_accounts(model, tables, today=today, progress=progress)
     except ModelError as error:
         missing["scores"] = str(error)

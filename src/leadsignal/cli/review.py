@@ -29,10 +29,10 @@ def add_commands(commands: Any) -> None:
 
 
 def _review(options: argparse.Namespace) -> int:
-    from leadsignal.model.saved import load_model
+    from leadsignal.model.persistence.saved_models import load_model
     from leadsignal.report import write_review
-    from leadsignal.review import review_account
-    from leadsignal.review.for_customer import for_customer
+    from leadsignal.report.account import review_account
+    from leadsignal.report.account.for_customer import for_customer
 
     model = load_model(options.model) if options.model else None
     project = read_options(options)

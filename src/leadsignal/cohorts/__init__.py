@@ -1,9 +1,9 @@
 """Cohort comparisons that stay true: the naive number, the corrected ones, and the difference."""
 
+from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.comparison import Cohort, Comparison, Contrast
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.from_tables import dated_cohorts
-from leadsignal.cohorts.numbers import Number
 from leadsignal.cohorts.overview import (
     Overview,
     compare_all,

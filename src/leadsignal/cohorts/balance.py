@@ -18,7 +18,7 @@ from scipy.special import fdtrc
 
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.followed import Followed
+from leadsignal.cohorts.risk_intervals import RiskIntervals
 from leadsignal.survival.inputs import Floats, Ints, sums_by_code
 
 
@@ -31,7 +31,7 @@ class Gap:
 
 
 def gap_at_equal_tenure(
-    rows: Followed, cohorts: DatedCohorts, level: int, values: NDArray[Any]
+    rows: RiskIntervals, cohorts: DatedCohorts, level: int, values: NDArray[Any]
 ) -> Gap:
     """Return how far accounts in ``level`` and in the first state differ in a covariate (n)."""
     X = columns_of({"x": values})[0]
@@ -69,7 +69,7 @@ def gap_at_equal_tenure(
     return Gap(size, _p_of_none(_by_cluster(each, cohorts, rows)))
 
 
-def _by_cluster(each: Floats, cohorts: DatedCohorts, rows: Followed) -> Floats:
+def _by_cluster(each: Floats, cohorts: DatedCohorts, rows: RiskIntervals) -> Floats:
     """Return the sums over the rows of each cluster that has any (C × p)."""
     cluster = cohorts.cluster[rows.account]
     there = np.bincount(cluster) > 0

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.dated import DatedCohorts
-from leadsignal.cohorts.numbers import Number
 from leadsignal.cohorts.small_groups import SmallGroups
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class Comparison:
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a contrast; suppressed ones without their numbers."""
-        from leadsignal.cohorts.pasted import frame_of
+        from leadsignal.cohorts.export import frame_of
 
         return frame_of(self)
 
@@ -234,13 +234,13 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """Return the table of contrasts as Markdown, with the verdict."""
-        from leadsignal.cohorts.pasted import markdown_of
+        from leadsignal.cohorts.export import markdown_of
 
         return markdown_of(self)
 
     def to_html(self) -> str:
         """Return the table of contrasts as HTML, with the verdict."""
-        from leadsignal.cohorts.pasted import html_of
+        from leadsignal.cohorts.export import html_of
 
         return html_of(self)
 
@@ -251,19 +251,19 @@ class Comparison:
         for another ending, where openpyxl is missing for ``.xlsx``, and where a file is that is
         no comparison (``force`` replaces it).
         """
-        from leadsignal.cohorts.pasted import write_table
+        from leadsignal.cohorts.export import write_table
 
         write_table(self, path, force=force)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the curves with intervals and the numbers at risk; return the Axes."""
-        from leadsignal.cohorts.pictures import curves_picture
+        from leadsignal.cohorts.plots import curves_picture
 
         return curves_picture(self, ax)
 
     def plot_forest(self, ax: Axes | None = None) -> Axes:
         """Draw naive and corrected ratios of each cohort in one row; return the Axes."""
-        from leadsignal.cohorts.pictures import forest_picture
+        from leadsignal.cohorts.plots import forest_picture
 
         return forest_picture(self, ax)
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leadsignal.cohorts.stretches import (
-    Stretches,
+from leadsignal.cohorts.state_intervals import (
+    StateIntervals,
     checked_accounts,
     checked_changes,
     checked_rows,
@@ -23,8 +23,8 @@ from leadsignal.cohorts.stretches import (
     stretches_between,
 )
 from leadsignal.errors import ModelError
-from leadsignal.files.notebook import shown
-from leadsignal.survival.inputs import Bools, Door, Floats, Ints
+from leadsignal.results import to_html
+from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,11 +137,11 @@ class DatedCohorts:
         entry: Floats,
         stop: Floats,
         cause: Ints,
-        rows: Stretches,
+        rows: StateIntervals,
         cluster: ArrayLike | None,
         more: Mapping[str, Any],
     ) -> DatedCohorts:
-        door = Door("DatedCohorts", len(ids))
+        door = ArrayValidator("DatedCohorts", len(ids))
         clusters = door.labels("accounts", ids)
         if cluster is not None:
             clusters = door.labels("cluster", cluster)
@@ -290,4 +290,4 @@ class DatedCohorts:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.to_frame())
+        return to_html(repr(self), self.to_frame())

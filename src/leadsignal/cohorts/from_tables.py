@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
-from leadsignal.cohorts.ready import Changes, changes_from_frame, changes_of, ready_comparisons
+from leadsignal.cohorts.named_comparisons import (
+    Changes,
+    changes_from_frame,
+    changes_of,
+    ready_comparisons,
+)
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.end_of_risk import known_ends
 from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError
-from leadsignal.known_ends import known_ends
-from leadsignal.success import SuccessAnalysis
 from leadsignal.survival.inputs import Bools, Floats, Ints
-from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +48,7 @@ def dated_cohorts(
     *,
     dated_covariates: tuple[str, ...] = (),
     lag: int = 0,
-    today: Today | None = None,
+    today: AsOfContext | None = None,
 ) -> DatedCohorts:
     """Return the cohorts of a ready comparison, of an attribute, or of a frame of dated events.
 
@@ -57,7 +62,7 @@ def dated_cohorts(
     >>> dated_cohorts(ls.read_tables(ls.sample_folder()), "measured").levels
     ('unmeasured', 'measured')
     """
-    held = Today.of(tables, analysis, today)
+    held = AsOfContext.of(tables, analysis, today)
     name = by if isinstance(by, str) else "event"
     changes = changes_of(held, by) if isinstance(by, str) else changes_from_frame(tables, by)
     changes = changes.later(lag)
@@ -66,7 +71,7 @@ def dated_cohorts(
 
 
 def _dated(
-    today: Today,
+    today: AsOfContext,
     name: str,
     changes: Changes,
     zero: pd.DataFrame | None,
@@ -95,7 +100,7 @@ def _dated(
 
 
 def _with_dated(
-    cohorts: DatedCohorts, today: Today, accounts: Accounts, names: tuple[str, ...]
+    cohorts: DatedCohorts, today: AsOfContext, accounts: Accounts, names: tuple[str, ...]
 ) -> DatedCohorts:
     held = {}
     for name in names:
@@ -153,7 +158,7 @@ def _flags(tables: Tables) -> pd.DataFrame:
 
 
 def _accounts(
-    today: Today, changes: Changes, zero: pd.DataFrame | None
+    today: AsOfContext, changes: Changes, zero: pd.DataFrame | None
 ) -> tuple[Accounts, list[str]]:
     tables, frame = today.tables, today.accounts
     ids = frame["account_id"].to_numpy(dtype=object).astype(str)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadsignal.cohorts.dated import DatedCohorts
-from leadsignal.cohorts.followed import Followed, with_states_of
+from leadsignal.cohorts.risk_intervals import RiskIntervals, with_states_of
 from leadsignal.survival import fit_cox, kaplan_meier
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
@@ -112,7 +112,7 @@ def _paths(
     until = np.minimum(np.minimum(event, cohorts.stop[seen]), day)
     lasts = until > 0
     zero = np.zeros(int(lasts.sum()))
-    rows = Followed(
+    rows = RiskIntervals(
         "target_trial", seen[lasts], zero, until[lasts], (event <= until)[lasts].astype(np.intp),
         zero.astype(np.intp), zero + 1, 0.0,
     )  # fmt: skip

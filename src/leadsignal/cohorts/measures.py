@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leadsignal.cohorts.clustered_estimates import ClusteredEstimate
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
-from leadsignal.cohorts.followed import Followed
-from leadsignal.cohorts.numbers import Influenced
+from leadsignal.cohorts.risk_intervals import RiskIntervals
 from leadsignal.errors import OptionError
 from leadsignal.survival import CoxFit, aalen_johansen, fit_cox, probability_at, restricted_mean
 from leadsignal.survival.curves import Curves
@@ -35,8 +35,8 @@ def clusters_of(cohorts: DatedCohorts) -> int:
 
 
 def hazard_ratio(
-    followed: Followed, cohorts: DatedCohorts, level: int, X: Floats | None = None
-) -> tuple[Influenced, CoxFit]:
+    followed: RiskIntervals, cohorts: DatedCohorts, level: int, X: Floats | None = None
+) -> tuple[ClusteredEstimate, CoxFit]:
     """Return the logarithm of the hazard ratio of ``level`` against the first, and its fit.
 
     Cox on (start, stop] with Efron's ties; every other level has its column, ``X`` (rows × p) are
@@ -56,7 +56,7 @@ def hazard_ratio(
     each = fit.influence
     if each is not None:
         influence[np.flatnonzero(np.bincount(cluster))] = each[:, place]
-    return Influenced(float(fit.coef[place]), influence), fit
+    return ClusteredEstimate(float(fit.coef[place]), influence), fit
 
 
 def _slight(columns: Floats, levels: int) -> Floats:
@@ -70,7 +70,7 @@ def _slight(columns: Floats, levels: int) -> Floats:
 class Groups:
     """The curves of two groups (0 and ``level``) of followed rows, ready to be read."""
 
-    followed: Followed
+    followed: RiskIntervals
     curves: Curves
     cluster: Ints
     clusters: int
@@ -94,16 +94,16 @@ class Groups:
         """Whether anybody churned at all."""
         return CHURN in self.curves.steps.causes
 
-    def retention(self, day: float) -> dict[int, Influenced]:
+    def retention(self, day: float) -> dict[int, ClusteredEstimate]:
         """Return 1 − P(churn by ``day``) of both groups."""
         return self._both(probability_at(self.curves, day, cause=CHURN), 1.0)
 
-    def mean_days(self, horizon: float) -> dict[int, Influenced]:
+    def mean_days(self, horizon: float) -> dict[int, ClusteredEstimate]:
         """Return the days between the origin and ``horizon`` not lost to churn, of both groups."""
         lost = restricted_mean(self.curves, horizon, cause=CHURN)
         return self._both(lost, horizon - self.curves.steps.origin)
 
-    def _both(self, lost: Estimates, whole: float) -> dict[int, Influenced]:
+    def _both(self, lost: Estimates, whole: float) -> dict[int, ClusteredEstimate]:
         if lost.note:
             raise OptionError(f"{lost.what}: {lost.note}")
         found = {}
@@ -111,11 +111,13 @@ class Groups:
             influence = np.zeros(self.clusters)
             if lost.influence is not None:
                 influence[self.cluster] = -lost.influence[:, place]
-            found[int(str(group))] = Influenced(whole - float(lost.estimate[place]), influence)
+            found[int(str(group))] = ClusteredEstimate(
+                whole - float(lost.estimate[place]), influence
+            )
         return found
 
 
-def groups_of(followed: Followed, cohorts: DatedCohorts, level: int) -> Groups:
+def groups_of(followed: RiskIntervals, cohorts: DatedCohorts, level: int) -> Groups:
     """Return the curves of ``level`` and of the first group, errors by cluster."""
     rows = followed.of((0, level))
     cluster = cohorts.cluster[rows.account]
@@ -128,7 +130,7 @@ def groups_of(followed: Followed, cohorts: DatedCohorts, level: int) -> Groups:
     return Groups(rows, curves, there, clusters_of(cohorts), level, has_days)
 
 
-def median_day(followed: Followed, group: int) -> float:
+def median_day(followed: RiskIntervals, group: int) -> float:
     """Return the first day by which half of a group has churned; infinite if it never has."""
     rows = followed.of((group,))
     if not (rows.cause == CHURN).any():

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.as_of_context import AsOfContext
+from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.comparison import Comparison, Contrast, best_of
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
-from leadsignal.cohorts.numbers import Number
-from leadsignal.cohorts.ready import ready_comparisons
+from leadsignal.cohorts.named_comparisons import ready_comparisons
 from leadsignal.cohorts.side_by_side import compare_dated
-from leadsignal.durations import days_in
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.notebook import shown
-from leadsignal.success import SuccessAnalysis
+from leadsignal.results import to_html
 from leadsignal.survival.estimates import holm
-from leadsignal.today import Today
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,9 +35,9 @@ def compare_cohorts(
     adjust: Sequence[str] = (),
     mediators: Sequence[str] = (),
     landmark: str | None = None,
-    horizon: str | None = None,
+    horizon: Duration | None = None,
     level: float = 0.95,
-    today: Today | None = None,
+    today: AsOfContext | None = None,
 ) -> Comparison:
     """Compare cohorts of accounts, the naive way beside corrected ones.
 
@@ -154,7 +154,7 @@ class Overview:
                    "hazard_ratio_low", "hazard_ratio_high", "p_holm"]  # fmt: skip
         frame = self.to_frame()
         head = repr(self).splitlines()[0]
-        return shown(head, frame[columns].round(3) if len(frame) else None)
+        return to_html(head, frame[columns].round(3) if len(frame) else None)
 
 
 def compare_all(
@@ -164,8 +164,8 @@ def compare_all(
     methods: Sequence[str] | None = None,
     adjust: Sequence[str] = (),
     landmark: str | None = None,
-    horizon: str | None = None,
-    today: Today | None = None,
+    horizon: Duration | None = None,
+    today: AsOfContext | None = None,
 ) -> Overview:
     """Make every ready comparison and correct for their number; options as in compare_cohorts.
 
@@ -174,7 +174,7 @@ def compare_all(
     >>> {"measured", "contract", "rescued"} <= {line.by for line in overview.lines}
     True
     """
-    shared = Today.of(tables, analysis, today)
+    shared = AsOfContext.of(tables, analysis, today)
     made, left_out = [], []
     for name in comparison_names(tables, analysis):
         try:
@@ -226,8 +226,8 @@ def process_effect(
     process: str,
     *,
     adjust: Sequence[str] = (),
-    lag: str | None = None,
-    today: Today | None = None,
+    lag: Duration | None = None,
+    today: AsOfContext | None = None,
 ) -> Number | None:
     """Return the corrected hazard ratio of having adopted a process, or None.
 

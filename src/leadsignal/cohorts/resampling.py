@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.comparison import Comparison, Contrast
 from leadsignal.cohorts.dated import DatedCohorts
-from leadsignal.cohorts.numbers import Number
 from leadsignal.cohorts.side_by_side import compare_dated
 from leadsignal.errors import ModelError
 from leadsignal.survival.inputs import Floats

@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from leadsignal.cohorts.cautions import cautions_of
+from leadsignal.cohorts.caveats import cautions_of
+from leadsignal.cohorts.clustered_estimates import ClusteredEstimate, Number, e_value
 from leadsignal.cohorts.comparison import Cohort, Comparison, Contrast
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.followed import (
-    METHODS,
-    Followed,
-    follow_from_landmark,
-    follow_in_time,
-    follow_naively,
-    with_states_of,
-)
 from leadsignal.cohorts.measures import (
     Groups,
     distinct,
@@ -28,8 +21,15 @@ from leadsignal.cohorts.measures import (
     hazard_ratio,
     median_day,
 )
-from leadsignal.cohorts.numbers import Influenced, Number, e_value
 from leadsignal.cohorts.rates import rates_at_equal_tenure
+from leadsignal.cohorts.risk_intervals import (
+    METHODS,
+    RiskIntervals,
+    follow_from_landmark,
+    follow_in_time,
+    follow_naively,
+    with_states_of,
+)
 from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
 from leadsignal.cohorts.trial import Weighting, clone_and_weight
 from leadsignal.errors import ModelError, OptionError
@@ -218,7 +218,7 @@ def _with_horizon(
 
 def _follow(
     question: Question, method: str, k: int, adjusted: bool
-) -> tuple[Followed, Weighting | None]:
+) -> tuple[RiskIntervals, Weighting | None]:
     """Return the rows of one method for level ``k`` against the first, weighted if adjusted."""
     cohorts, X = question.cohorts, question.X if adjusted else None
     if method == "target_trial":
@@ -249,7 +249,7 @@ def _at_landmark(question: Question) -> list[Floats]:
     return [columns_of({"state": state.astype(str)})[0] for state in states]
 
 
-def _balanced(rows: Followed, X: Floats, k: int) -> Followed:
+def _balanced(rows: RiskIntervals, X: Floats, k: int) -> RiskIntervals:
     """Weight both groups to the covariates of both together (Robins, Hernán & Brumback 2000)."""
     inside = rows.group == k
     p = propensity(X[rows.account], inside)
@@ -309,8 +309,8 @@ def _contrast(
 
 
 def _log_ratio(
-    question: Question, method: str, k: int, rows: Followed, adjusted: bool
-) -> Influenced:
+    question: Question, method: str, k: int, rows: RiskIntervals, adjusted: bool
+) -> ClusteredEstimate:
     """Return the log hazard ratio: by weights in a trial, by columns of the fit elsewhere."""
     if method == "target_trial":
         return hazard_ratio(rows, question.cohorts, k)[0]
@@ -331,12 +331,12 @@ def _log_ratio(
     ]
 
 
-def _count(rows: Followed, k: int) -> tuple[int, int]:
+def _count(rows: RiskIntervals, k: int) -> tuple[int, int]:
     inside, outside = (distinct(rows.account[rows.group == group]) for group in (k, 0))
     return inside, outside
 
 
-def _ends(rows: Followed, k: int) -> tuple[int, int]:
+def _ends(rows: RiskIntervals, k: int) -> tuple[int, int]:
     """Return how many accounts churned in each of the two groups."""
     inside, outside = (
         distinct(rows.account[(rows.group == group) & (rows.cause == CHURN)]) for group in (k, 0)
@@ -344,18 +344,18 @@ def _ends(rows: Followed, k: int) -> tuple[int, int]:
     return inside, outside
 
 
-def _log_rank(rows: Followed) -> float | None:
+def _log_rank(rows: RiskIntervals) -> float | None:
     try:
         return logrank(rows.stop, rows.cause == CHURN, rows.group, start=rows.start).p
     except ModelError:
         return None
 
 
-def _days(question: Question, groups: Groups) -> dict[int, Influenced] | None:
+def _days(question: Question, groups: Groups) -> dict[int, ClusteredEstimate] | None:
     return _mean_days(groups, question.horizon) if groups.has_days else None
 
 
-def _mean_days(groups: Groups, horizon: float) -> dict[int, Influenced] | None:
+def _mean_days(groups: Groups, horizon: float) -> dict[int, ClusteredEstimate] | None:
     try:
         return groups.mean_days(horizon)
     except OptionError:  # a group was not followed so far; None says so
@@ -374,7 +374,7 @@ def _retention(groups: Groups, k: int, day: int, level: float) -> tuple[Number, 
     return inside, outside
 
 
-def _share(share: Influenced, rows: Followed, level: float) -> Number:
+def _share(share: ClusteredEstimate, rows: RiskIntervals, level: float) -> Number:
     """Return a share with its interval; of 0 or 1 in n accounts the exact one.
 
     With no end in n accounts the limit is (α/2)^(1/n), with nobody left 1 less that (Clopper &
@@ -389,8 +389,8 @@ def _share(share: Influenced, rows: Followed, level: float) -> Number:
 
 
 def _shrinkage(
-    question: Question, method: str, k: int, log_ratio: Influenced,
-    days: dict[int, Influenced] | None, groups: Groups,
+    question: Question, method: str, k: int, log_ratio: ClusteredEstimate,
+    days: dict[int, ClusteredEstimate] | None, groups: Groups,
 ) -> tuple[Number | None, str]:  # fmt: skip
     """Return the naive ratio over the corrected one: both of hazards, or both of mean days."""
     if method == "naive" or question.cohorts.since_the_start:

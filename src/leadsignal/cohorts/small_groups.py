@@ -18,7 +18,7 @@ from scipy.special import gammainc, gammaln
 
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.survival import fit_cox, nelson_aalen
-from leadsignal.survival.inputs import Door, Floats
+from leadsignal.survival.inputs import ArrayValidator, Floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ class SmallGroups:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the funnel: ended over expected by size, with the limits of chance."""
-        from leadsignal.cohorts.pictures import funnel_picture
+        from leadsignal.cohorts.plots import funnel_picture
 
         return funnel_picture(self, ax)
 
@@ -119,7 +119,7 @@ def shrink(
     >>> 1 < few.rate < few.raw
     True
     """
-    door = Door("shrink", len(names))
+    door = ArrayValidator("shrink", len(names))
     N, E = door.numbers("ended", ended), door.numbers("expected", expected)
     if (N < 0).any() or (E < 0).any():
         door.refuse("ended or expected is negative; both are counts")

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from leadsignal.cohorts.dated import DatedCohorts
-from leadsignal.cohorts.followed import Followed
 from leadsignal.cohorts.histories import HistoryWeights, weights_from_history
+from leadsignal.cohorts.risk_intervals import RiskIntervals
 from leadsignal.errors import ModelError
 from leadsignal.survival import fit_cox, kaplan_meier
 from leadsignal.survival.inputs import Floats, Ints
@@ -54,7 +54,7 @@ def clone_and_weight(
     day: float,
     X: Floats | None = None,
     history: Sequence[DatedCohorts] = (),
-) -> tuple[Followed, Weighting]:
+) -> tuple[RiskIntervals, Weighting]:
     """Return the clones of both arms (groups 0 and ``level``) with weights, and diagnostics.
 
     ``X`` (n × p) are covariates at time zero for F; without them F is Kaplan-Meier's. ``history``
@@ -84,7 +84,7 @@ def clone_and_weight(
     account, start, end, ended, group, weight = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
-    clones = Followed("target_trial", account, start, end, ended, group, weight, 0.0)
+    clones = RiskIntervals("target_trial", account, start, end, ended, group, weight, 0.0)
     weighting = _diagnosed(clones.where(clones.stop > day), level, held.by_day, event)
     return clones.where(clones.weight > 0), weighting
 
@@ -181,7 +181,7 @@ def _with_event(
     return seen[mine], event[mine], stop[mine], cause[mine], groups, weight[mine]
 
 
-def _diagnosed(after: Followed, level: int, by_day: Floats, event: Floats) -> Weighting:
+def _diagnosed(after: RiskIntervals, level: int, by_day: Floats, event: Floats) -> Weighting:
     effective, highest = [], []
     for group in (0, level):
         weight = after.weight[after.group == group]

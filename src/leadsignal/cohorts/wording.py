@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.comparison import CORRECTED, FEWEST, TITLES, Comparison, Contrast, best_of
-from leadsignal.cohorts.numbers import Number
 
 if TYPE_CHECKING:
     from leadsignal.cohorts.comparison import Cohort

@@ -13,7 +13,7 @@ import numpy as np
 
 from leadsignal.datasets.draws import Array, draw_weeks, normal
 from leadsignal.datasets.law import Law
-from leadsignal.datasets.who import REP_LOG_HAZARD, REPS, Who, join_who
+from leadsignal.datasets.population import REP_LOG_HAZARD, REPS, AccountTraits, join_who
 
 MONDAY = 4
 """1970-01-05, counted in days from 1970-01-01."""
@@ -46,13 +46,13 @@ class State:
         return State(**{f.name: getattr(self, f.name)[rows, week][:, None] for f in fields(self)})
 
 
-def success_target(who: Who, practise0: Array, practise1: Array) -> Array:
+def success_target(who: AccountTraits, practise0: Array, practise1: Array) -> Array:
     """Return the success that an account's practices lead to; a gap where nobody owns the close."""
     gap = np.where((who.owner == 1) & (who.gap < 0.7), 0.4, 0.0).reshape(-1, 1)
     return np.asarray(0.12 + 0.4 * practise0 + 0.4 * practise1 - gap * (practise0 | practise1))
 
 
-def rate_of_adoption(law: Law, who: Who) -> tuple[Array, Array]:
+def rate_of_adoption(law: Law, who: AccountTraits) -> tuple[Array, Array]:
     """Return the weekly probabilities of adopting and of lapsing, each of shape (accounts, 1)."""
     readiness = who.readiness[:, None]
     adopt = np.minimum(law.adoption_rate / 52 * np.exp(0.9 * readiness - 0.35), 0.5)
@@ -61,7 +61,7 @@ def rate_of_adoption(law: Law, who: Who) -> tuple[Array, Array]:
 
 
 def step(
-    law: Law, who: Who, rates: tuple[Array, Array], state: State, u: dict[str, Array]
+    law: Law, who: AccountTraits, rates: tuple[Array, Array], state: State, u: dict[str, Array]
 ) -> State:
     """Return the state a week later, given the week's uniforms."""
     adopt, lapse = rates
@@ -89,7 +89,7 @@ def step(
     )
 
 
-def log_hazard(law: Law, who: Who, state: State, tenure_years: Array) -> Array:
+def log_hazard(law: Law, who: AccountTraits, state: State, tenure_years: Array) -> Array:
     """Return the log of the yearly hazard of deciding to leave, renewals aside."""
     practised = state.practise0.astype(np.float32) + state.practise1
     return np.asarray(
@@ -106,7 +106,7 @@ def log_hazard(law: Law, who: Who, state: State, tenure_years: Array) -> Array:
     )
 
 
-def exposure(law: Law, who: Who, day: Array) -> Array:
+def exposure(law: Law, who: AccountTraits, day: Array) -> Array:
     """Return years of hazard from the start up to these days, counting renewals with their weight.
 
     A share of the hazard lies around the days on which a decision would end with a renewal, in
@@ -130,7 +130,7 @@ class History:
     ``decided``, ``known`` and ``ended`` are days, NEVER where it has not come by the last week.
     """
 
-    who: Who
+    who: AccountTraits
     first_week: int
     state: State
     activity: Array
@@ -177,7 +177,7 @@ def join_histories(parts: list[History]) -> History:
     )
 
 
-def live(law: Law, seed: int, who: Who, first_week: int, weeks: int) -> History:
+def live(law: Law, seed: int, who: AccountTraits, first_week: int, weeks: int) -> History:
     """Live through the weeks from ``first_week`` on."""
     begin = np.clip(week_of(who.start) - first_week, 0, weeks)
     u = draw_weeks(seed, who.slot, who.life, begin, weeks)
@@ -188,7 +188,7 @@ def live(law: Law, seed: int, who: Who, first_week: int, weeks: int) -> History:
     return History(who, first_week, state, activity, decided, known, ended, reason, u)
 
 
-def _initial(law: Law, who: Who) -> State:
+def _initial(law: Law, who: AccountTraits) -> State:
     count = len(who.slot)
     ready = 0.10 * np.exp(0.6 * who.readiness)
     practise = [(who.initial0 < ready)[:, None], (who.initial1 < ready)[:, None]]
@@ -206,7 +206,7 @@ def _initial(law: Law, who: Who) -> State:
 
 
 def _walk(
-    law: Law, who: Who, u: dict[str, Array], begin: Array, first_week: int
+    law: Law, who: AccountTraits, u: dict[str, Array], begin: Array, first_week: int
 ) -> tuple[State, Array]:
     weeks = u["success"].shape[1]
     count = len(who.slot)
@@ -236,7 +236,7 @@ def _walk(
 STEP = ("practise0", "practise1", "success", "trouble", "reduce", "handoff", "rep", "measure")
 
 
-def _day_of(law: Law, who: Who, first: Array, need: Array) -> Array:
+def _day_of(law: Law, who: AccountTraits, first: Array, need: Array) -> Array:
     """Return the day of the week that begins at ``first`` on which the exposure needed is met."""
     days = first[:, None] + np.arange(8)
     days = np.minimum(days, (MONDAY + 7 * (week_of(first) + 1))[:, None])
@@ -245,7 +245,7 @@ def _day_of(law: Law, who: Who, first: Array, need: Array) -> Array:
     return np.asarray(np.minimum(first + short, days[:, -1] - 1))
 
 
-def _slowing(law: Law, who: Who, left: Array) -> tuple[Array, Array]:
+def _slowing(law: Law, who: AccountTraits, left: Array) -> tuple[Array, Array]:
     adopt, lapse = rate_of_adoption(law, who)
     return np.where(left, 0.0, adopt), np.where(left, lapse + 0.06, lapse)
 
@@ -260,7 +260,7 @@ def _stack(states: list[State]) -> State:
     return State(**{n: np.concatenate([getattr(s, n) for s in states], axis=1) for n in names})
 
 
-def _activity(who: Who, u: dict[str, Array]) -> Array:
+def _activity(who: AccountTraits, u: dict[str, Array]) -> Array:
     """Log activity around 0: a slow wander, with dips of some weeks now and then."""
     shocks = normal(u["activity"])
     activity = np.empty_like(shocks)
@@ -275,7 +275,7 @@ def _activity(who: Who, u: dict[str, Array]) -> Array:
 
 
 def _leave(
-    law: Law, who: Who, state: State, decided: Array, first_week: int
+    law: Law, who: AccountTraits, state: State, decided: Array, first_week: int
 ) -> tuple[Array, Array, Array]:
     known = np.where(decided < NEVER, decided + who.lag, NEVER)
     ended = np.where(decided < NEVER, np.maximum(known + who.notice, who.start + 1), NEVER)
@@ -286,7 +286,7 @@ def _leave(
     return known, ended, np.where(done, -1, _reason(law, who, state, decided, first_week))
 
 
-def completion(who: Who) -> Array:
+def completion(who: AccountTraits) -> Array:
     """Return the day on which the contract is completed, NEVER for those that go on."""
     return np.where(who.completes, who.renewals[:, 0], NEVER)
 
@@ -301,7 +301,7 @@ REASONS_TO_LEAVE = (
 )
 
 
-def _reason(law: Law, who: Who, state: State, decided: Array, first_week: int) -> Array:
+def _reason(law: Law, who: AccountTraits, state: State, decided: Array, first_week: int) -> Array:
     weeks = state.success.shape[1]
     week = np.clip(week_of(decided) - first_week, 0, weeks - 1)
     rows = np.arange(len(decided))

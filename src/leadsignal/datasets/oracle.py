@@ -13,8 +13,8 @@ from leadsignal.datasets import history as lives
 from leadsignal.datasets.draws import Array, normal
 from leadsignal.datasets.history import MONDAY, NEVER, State, week_of
 from leadsignal.datasets.law import Law
+from leadsignal.datasets.population import AccountTraits
 from leadsignal.datasets.tables import dates
-from leadsignal.datasets.who import Who
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ class Truth:
     law: Law
     seed: int
     as_of: int
-    who: Who
+    who: AccountTraits
     state: State
     first_week: int
     decided: Array

@@ -17,12 +17,12 @@ from leadsignal.datasets.history import History, join_histories, live, week_of
 from leadsignal.datasets.law import WORLDS, Law
 from leadsignal.datasets.mess import make_messy
 from leadsignal.datasets.oracle import PROCESSES, Truth
+from leadsignal.datasets.population import draw_accounts, draw_return
 from leadsignal.datasets.tables import Period, build_tables
-from leadsignal.datasets.who import draw_accounts, draw_return
 from leadsignal.errors import OptionError
-from leadsignal.files.notebook import shown
 from leadsignal.files.outputs import SIMULATED
 from leadsignal.files.writing import whole_files
+from leadsignal.results import to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ class Simulation:
         import pandas as pd
 
         rows = {"table": list(self.tables), "rows": [len(one) for one in self.tables.values()]}
-        return shown(f"Simulation as of {self.as_of}", pd.DataFrame(rows))
+        return to_html(f"Simulation as of {self.as_of}", pd.DataFrame(rows))
 
 
 def _holds(file: Path, content: bytes) -> bool:

@@ -11,8 +11,8 @@ from leadsignal.datasets import records, vendor
 from leadsignal.datasets.draws import Array
 from leadsignal.datasets.history import NEVER, REASONS_TO_LEAVE, History
 from leadsignal.datasets.law import Law
+from leadsignal.datasets.population import INDUSTRIES, OWNERS, REASONS, REGIONS, REPS, SEGMENTS
 from leadsignal.datasets.records import BEHAVIORS, METRIC, Columns
-from leadsignal.datasets.who import INDUSTRIES, OWNERS, REASONS, REGIONS, REPS, SEGMENTS
 
 if TYPE_CHECKING:
     import pandas as pd

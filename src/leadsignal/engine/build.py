@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.counts import counts_step, rows_step, users_steps
 from leadsignal.engine.episodes import episodes_steps
 from leadsignal.engine.expressions import Expressions, needed
@@ -43,7 +44,6 @@ from leadsignal.indicators.declare import (
     UsageToBest,
     measures,
 )
-from leadsignal.success import Process, SuccessAnalysis
 
 KEY_COLUMNS = (
     "account_id",

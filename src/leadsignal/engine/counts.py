@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.indicators.declare import Running, Standing, Trailing, Where
-from leadsignal.intake.dialect import Dialect
+from leadsignal.ingestion.dialect import Dialect
 from leadsignal.schema import BY_NAME
 
 Count = Trailing | Standing | Running

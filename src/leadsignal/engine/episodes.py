@@ -8,9 +8,9 @@ can the state change: there the counts are summed along, and runs of "adopted" a
 
 from __future__ import annotations
 
+from leadsignal.config.success import Process
 from leadsignal.engine.counts import condition, stays_steps
 from leadsignal.engine.grid import Grid, Source, Step
-from leadsignal.success import Process
 
 WHOLE = 10**6
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from leadsignal.config.success import Process
 from leadsignal.engine.counts import scale
 from leadsignal.engine.episodes import known_from
 from leadsignal.engine.grid import Grid, Source
@@ -30,7 +31,6 @@ from leadsignal.indicators.declare import (
     Trailing,
     UsageToBest,
 )
-from leadsignal.success import Process
 
 RENEWED = DaysSince("contract_changes", "changed_at", (("kind", ("renewal",)),))
 NEW_TERM = Latest("contract_changes", "changed_at", "term_months")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from leadsignal.intake.dialect import GRID_ORIGIN, Dialect, DuckDB
-from leadsignal.known_ends import NO_REASON, first_of
+from leadsignal.end_of_risk import NO_REASON, first_of
+from leadsignal.ingestion.dialect import GRID_ORIGIN, Dialect, DuckDB
 
 
 @dataclass(frozen=True)

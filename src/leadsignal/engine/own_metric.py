@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.expressions import Expressions
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.indicators.declare import (
@@ -19,7 +20,6 @@ from leadsignal.indicators.declare import (
     Measure,
     Running,
 )
-from leadsignal.success import SuccessAnalysis
 
 TOLD = Running("results", "measured_on", "has_target")
 COUNTED = Running("results", "measured_on", "one")

@@ -7,15 +7,15 @@ from dataclasses import replace
 from datetime import date
 from typing import Literal, Protocol
 
+from leadsignal.config.project import Project
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.build import Recipe
 from leadsignal.engine.grid import Grid, Source
-from leadsignal.engine.names import refuse_unknown_names
+from leadsignal.engine.unmatched_names import refuse_unknown_names
 from leadsignal.errors import OptionError
 from leadsignal.indicators import ROW_COLUMNS, Given, declare_indicators
-from leadsignal.intake.dialect import Dialect, DuckDB, day_number
-from leadsignal.project import Project
+from leadsignal.ingestion.dialect import Dialect, DuckDB, day_number
 from leadsignal.schema import BY_NAME
-from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Coverage
 from leadsignal.targets import names_metrics
 

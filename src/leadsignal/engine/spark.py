@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.build import Recipe, panel_steps
 from leadsignal.engine.grid import Step
 from leadsignal.engine.recipe import CheckedTables, panel_recipe
 from leadsignal.errors import OptionError
-from leadsignal.intake.dialect import Spark
+from leadsignal.ingestion.dialect import Spark
 from leadsignal.sources.parts import literal
-from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:

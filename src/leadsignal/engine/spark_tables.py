@@ -8,17 +8,17 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.project import Project, TableSource
+from leadsignal.config.toml_files import a_day, one_of
 from leadsignal.errors import Fault, TablesError
-from leadsignal.files.notebook import shown
-from leadsignal.intake.cells import FIRST_DAY, LAST_DAY, sql_type
-from leadsignal.intake.checks import outside_life, outside_told
-from leadsignal.intake.dialect import Spark
-from leadsignal.intake.door import AttributeKind, day_of_the_run, fact_days, settled
-from leadsignal.intake.loading import Loaded, match_columns, with_options
-from leadsignal.intake.notices import Notice
-from leadsignal.project import Project, TableSource
+from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, sql_type
+from leadsignal.ingestion.checks import outside_life, outside_told
+from leadsignal.ingestion.dialect import Spark
+from leadsignal.ingestion.loading import Loaded, match_columns, with_options
+from leadsignal.ingestion.plausibility import Notice
+from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
+from leadsignal.results import to_html
 from leadsignal.schema import BY_NAME, TABLES, Column
-from leadsignal.settings.toml_files import a_day, one_of
 from leadsignal.sources.parts import Part
 from leadsignal.tables import Coverage, cut_at
 
@@ -108,7 +108,7 @@ class SparkTables:
         return f"SparkTables as of {self.as_of_date}: {', '.join(self.names)}"
 
     def _repr_html_(self) -> str:
-        return shown(repr(self))
+        return to_html(repr(self))
 
 
 def read_spark_tables(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.known_ends import known_on
+from leadsignal.end_of_risk import known_on
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from leadsignal.project import UsageLow
-from leadsignal.success import SuccessAnalysis
+from leadsignal.config.project import UsageLow
+from leadsignal.config.success import SuccessAnalysis
 
 Role = Literal["leading", "lagging", "context"]
 Where = tuple[tuple[str, tuple[str, ...]], ...]

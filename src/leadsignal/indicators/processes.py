@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leadsignal.config.success import Process
 from leadsignal.indicators.declare import (
     DaysInState,
     DaysSince,
@@ -10,7 +11,6 @@ from leadsignal.indicators.declare import (
     ProcessState,
     Trailing,
 )
-from leadsignal.success import Process
 
 FAMILY = "processes"
 ABOUT = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from leadsignal.config.project import UsageLow
 from leadsignal.indicators.declare import (
     Below,
     DaysSince,
@@ -16,7 +17,6 @@ from leadsignal.indicators.declare import (
     UsageToBest,
     Where,
 )
-from leadsignal.project import UsageLow
 
 FAMILY = "usage"
 ABOUT = {

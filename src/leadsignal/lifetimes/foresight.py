@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.files.notebook import shown
+from leadsignal.results import to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ class TotalsWarning:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return shown(str(self))
+        return to_html(str(self))
 
 
 def look_for_totals(

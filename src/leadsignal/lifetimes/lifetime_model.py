@@ -15,7 +15,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, check_is_fitted
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.notebook import shown
 from leadsignal.lifetimes.coding import Coding
 from leadsignal.lifetimes.month_hazards import (
     MonthHazards,
@@ -24,6 +23,7 @@ from leadsignal.lifetimes.month_hazards import (
     fit_logistic,
 )
 from leadsignal.lifetimes.totals import CustomerTotals
+from leadsignal.results import to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +123,7 @@ class LifetimeForecast:
         return "\n".join([*lines, str(self.warning)])
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.to_frame().round(3))
+        return to_html(repr(self), self.to_frame().round(3))
 
 
 class LifetimeModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.errors import Fault, ModelError, TablesError
-from leadsignal.files.notebook import shown
-from leadsignal.intake.cells import FALSE, LOOKS_LIKE_DATE, TRUE
+from leadsignal.ingestion.cells import FALSE, LOOKS_LIKE_DATE, TRUE
 from leadsignal.lifetimes.foresight import TotalsWarning, look_for_totals
+from leadsignal.results import to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ class CustomerTotals:
         )
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.to_frame())
+        return to_html(repr(self), self.to_frame())
 
 
 def read_totals(

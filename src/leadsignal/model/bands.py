@@ -11,7 +11,7 @@ from scipy.special import expit
 from sklearn.base import clone
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.hazards.blend import log_odds
+from leadsignal.model.stacked_model import log_odds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ class RiskBands:
         """Draw the riskiest accounts with their bands, at most ``most``."""
         import matplotlib.pyplot as plt
 
-        from leadsignal.survival.pictures import COLOURS
+        from leadsignal.survival.plots import COLOURS
 
         top = self.to_frame().nlargest(most, "risk").iloc[::-1]
         axes = ax or plt.subplots(figsize=(6.4, 0.22 * len(top) + 1.2), layout="constrained")[1]

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import BaseEstimator, check_is_fitted
 
-from leadsignal.durations import days_in
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.notebook import shown
-from leadsignal.hazards.blend import ESTIMATORS, Estimator, Hazards, fit_hazards, log_odds
-from leadsignal.hazards.coalitions import coalition_risks
-from leadsignal.hazards.features import Features
-from leadsignal.hazards.shares import MOST_GROUPS, shapley_values, shares_of, typical_row
-from leadsignal.hazards.stacking import step_ends
-from leadsignal.intake.dialect import day_number
-from leadsignal.model.origin import Origin
-from leadsignal.model.recipe import Recipe
+from leadsignal.ingestion.dialect import day_number
+from leadsignal.model.coalitions import coalition_risks
+from leadsignal.model.features import Features
+from leadsignal.model.persistence.recipe import Recipe
+from leadsignal.model.person_period import step_ends
+from leadsignal.model.provenance import Origin
+from leadsignal.model.shapley import MOST_GROUPS, shapley_values, shares_of, typical_row
+from leadsignal.model.stacked_model import ESTIMATORS, Estimator, Hazards, fit_hazards, log_odds
 from leadsignal.panel import Panel, in_order
-from leadsignal.success import SuccessAnalysis
+from leadsignal.results import to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,7 @@ class Forecast:
         )
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), self.to_frame().round(3))
+        return to_html(repr(self), self.to_frame().round(3))
 
 
 class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -104,8 +104,8 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
     def __init__(
         self,
-        horizon: str = "180d",
-        step: str = "30d",
+        horizon: Duration = "180d",
+        step: Duration = "30d",
         estimator: Estimator = "ensemble",
         roles: Iterable[str] = ROLES,
         random_state: int = 0,
@@ -191,13 +191,19 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                 "Choose a shorter step or a later as_of",
             )
 
+    def plain_parameters(self) -> dict[str, Any]:
+        """Return the parameters ready for JSON, durations as in ``"180d"``."""
+        durations = {name: f"{days_in(getattr(self, name))}d" for name in ("horizon", "step")}
+        return {**self.get_params(), **durations, "roles": list(self.roles)}
+
     def _version(self, rows: pd.DataFrame) -> str:
         """Return a short fingerprint of the parameters and the rows that the model has seen."""
         import pandas as pd
 
         seen = pd.util.hash_pandas_object(rows, index=False).to_numpy()
-        recipe = {**self.get_params(), "roles": list(self.roles)}
-        given = json.dumps([recipe, self.trained_through_.isoformat()], sort_keys=True)
+        given = json.dumps(
+            [self.plain_parameters(), self.trained_through_.isoformat()], sort_keys=True
+        )
         digest = hashlib.sha256(given.encode() + seen.tobytes()).hexdigest()
         return f"{self.trained_through_:%Y%m%d}-{digest[:8]}"
 

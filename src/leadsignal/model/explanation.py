@@ -239,7 +239,7 @@ def _listed(rows: pd.DataFrame) -> str:
 def _bars(labels: list[str], sizes: np.ndarray[Any, Any], title: str, ax: Axes | None) -> Axes:
     import matplotlib.pyplot as plt
 
-    from leadsignal.survival.pictures import COLOURS
+    from leadsignal.survival.plots import COLOURS
 
     height = 0.34 * len(labels) + 1.2
     axes = ax or plt.subplots(figsize=(7.6, height), layout="constrained")[1]

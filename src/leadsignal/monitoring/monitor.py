@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from leadsignal.errors import OptionError
-from leadsignal.files.notebook import shown
+from leadsignal.evaluation.alerts import on_grid
 from leadsignal.files.records import json_rows
-from leadsignal.intake.pace import Pace, chance_of_silence
-from leadsignal.model.origin import tables_of
-from leadsignal.monitoring.pace import feed_paces
+from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence
+from leadsignal.model.provenance import tables_of
+from leadsignal.monitoring.feed_health import feed_paces
 from leadsignal.monitoring.realised import (
     Arms,
     Outcomes,
@@ -25,8 +25,8 @@ from leadsignal.monitoring.realised import (
     judge_arms,
     judge_outcomes,
 )
-from leadsignal.monitoring.shifts import Judged, Levels, Shift, find_shifts, levels_of
-from leadsignal.proof.alerts import on_grid
+from leadsignal.monitoring.shifts import Levels, RatedShift, Shift, find_shifts, levels_of
+from leadsignal.results import to_html
 from leadsignal.scoring.holdout import HELD_OUT, check_contacts
 from leadsignal.scoring.scores import CLIPPED, CLIPPED_INDICATORS
 from leadsignal.survival.estimates import normal_quantile
@@ -93,7 +93,7 @@ class Monitoring:
 
     findings: tuple[Finding, ...]
     as_of_date: date
-    feeds: tuple[Pace, ...]
+    feeds: tuple[FeedHealth, ...]
     drift: pd.DataFrame
     alerts: pd.DataFrame
     realised: tuple[Realised, ...]
@@ -128,7 +128,7 @@ class Monitoring:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the changes since the last run that came closest to their reach, or beyond it."""
-        from leadsignal.monitoring.picture import draw_drift
+        from leadsignal.monitoring.plots import draw_drift
 
         return draw_drift(self.drift, SHOWN, self.as_of_date, ax)
 
@@ -151,7 +151,7 @@ class Monitoring:
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        return shown(repr(self), None if self.ok else self.to_frame(), most=None)
+        return to_html(repr(self), None if self.ok else self.to_frame(), max_rows=None)
 
 
 def monitor_scores(
@@ -247,7 +247,7 @@ def _before(scores: pd.DataFrame, as_of: date) -> pd.DataFrame:
     return kept.sort_values(["snapshot_on", "account_id"], ignore_index=True)
 
 
-def _followed(panel: Panel, feeds: Collection[Pace]) -> list[str]:
+def _followed(panel: Panel, feeds: Collection[FeedHealth]) -> list[str]:
     """Return the indicators to follow: not those of a broken feed, which is named itself.
 
     Nor those of a feed too young to have a pace, whose indicators have not settled.
@@ -256,7 +256,7 @@ def _followed(panel: Panel, feeds: Collection[Pace]) -> list[str]:
     return [one.name for one in panel.indicators if not aside.intersection(tables_of(one))]
 
 
-def _of_feed(pace: Pace) -> Finding:
+def _of_feed(pace: FeedHealth) -> Finding:
     value = pace.share if pace.state == "thin" else 0.0
     expected = 1.0 if pace.state == "thin" else pace.expected
     return Finding("feed", pace.table, str(pace), value, expected)
@@ -353,7 +353,7 @@ def _of_arms(arms: Arms | None) -> list[Finding]:
     return [Finding("holdout", HELD_OUT, message, met.estimate, 0.0)]
 
 
-def _drift_frame(levels: Levels, drift: Judged) -> pd.DataFrame:
+def _drift_frame(levels: Levels, drift: RatedShift) -> pd.DataFrame:
     import pandas as pd
 
     found = {shift.series for shift in drift.shifts}
@@ -369,7 +369,7 @@ def _drift_frame(levels: Levels, drift: Judged) -> pd.DataFrame:
     )
 
 
-def _of_paces(feeds: Collection[Pace], every: int) -> list[str]:
+def _of_paces(feeds: Collection[FeedHealth], every: int) -> list[str]:
     """Say by when a stop would be told, where that takes longer than two runs."""
     late = [one for one in feeds if one.told_after and one.told_after > 2 * every]
     told = [f"{one.table} {one.told_after} days" for one in late if not one.broken]
@@ -384,7 +384,7 @@ def _of_paces(feeds: Collection[Pace], every: int) -> list[str]:
 
 def _notes(
     levels: Levels,
-    drift: Judged,
+    drift: RatedShift,
     outcomes: Outcomes,
     scores: pd.DataFrame,
     contacts: pd.DataFrame | None,

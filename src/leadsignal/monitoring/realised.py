@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import bdtr
 
+from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
-from leadsignal.known_ends import known_ends
 from leadsignal.scoring.holdout import HELD_OUT
-from leadsignal.study.proportions import Share
+from leadsignal.success_analysis.proportions import Share
 from leadsignal.survival.metrics import calibration
 from leadsignal.survival.paired import mean_of
 

@@ -98,7 +98,7 @@ class Shift:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class RatedShift:
     """The shifts at one run, the clearest first.
 
     For each series: whether it was ``judged``, its ``change`` since the last run less the usual
@@ -182,7 +182,7 @@ def _ranks(values: Floats) -> tuple[Floats, float]:
 
 def find_shifts(
     levels: Levels, at: int, *, alarms: float, least: float, rooms: int | None = None
-) -> Judged:
+) -> RatedShift:
     """Return which series have shifted at run number ``at``, by the runs up to it.
 
     A change is held against the past changes over as many runs, up to the run at which it began;
@@ -213,7 +213,7 @@ def find_shifts(
             if row not in best or shift.beyond > best[row].beyond:
                 best[row] = shift
     found = sorted(best.values(), key=lambda one: (-one.beyond, str(one.series)))
-    return Judged(tuple(found), judged, shown[0], shown[1])
+    return RatedShift(tuple(found), judged, shown[0], shown[1])
 
 
 @dataclass(frozen=True, eq=False)

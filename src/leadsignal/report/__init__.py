@@ -1,8 +1,8 @@
 """Pages for people: self-contained HTML, inline SVG, no request to anywhere."""
 
+from leadsignal.report.account_page import review_page, write_review
 from leadsignal.report.churn_page import report_page, write_report
 from leadsignal.report.findings import Findings, gather_findings
-from leadsignal.report.review_page import review_page, write_review
 from leadsignal.report.summary import summarise
 
 __all__ = [

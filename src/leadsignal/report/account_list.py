@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from leadsignal.report.page import Html, join, section, tag
-from leadsignal.report.review_page import name_text, sentence
+from leadsignal.report.account_page import name_text, sentence
+from leadsignal.report.html import Html, join, section, tag
 from leadsignal.report.wording import of_hundred, share_text, span
 
 PRINTED = 60

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log
 
 from leadsignal.report.charts import NARROW, WIDE, Scale, shape, svg
-from leadsignal.report.page import Html, join, tag
+from leadsignal.report.html import Html, join, tag
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from math import ceil, floor, log10
 
-from leadsignal.report.page import MONTHS, Html, day_text, number, tag
+from leadsignal.report.html import MONTHS, Html, day_text, number, tag
 
 NARROW, WIDE = 360, 960
 """Widths at which a chart is drawn: for phones, and for all else. The page shows one of them."""

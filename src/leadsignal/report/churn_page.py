@@ -13,11 +13,11 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE, check_file
 from leadsignal.files.writing import whole_file
 from leadsignal.report.account_list import account_list
+from leadsignal.report.account_page import name_text, sentence
 from leadsignal.report.cohort_sections import cohort_section, reason_section
+from leadsignal.report.evaluation_sections import audit_section, backtest_section, unlike_line
+from leadsignal.report.html import Html, day_text, join, number, page, section, table, tag
 from leadsignal.report.method_section import method_section
-from leadsignal.report.page import Html, day_text, join, number, page, section, table, tag
-from leadsignal.report.proof_sections import audit_section, backtest_section, unlike_line
-from leadsignal.report.review_page import name_text, sentence
 from leadsignal.report.success_sections import churn_section, success_section
 from leadsignal.report.summary import summarise
 from leadsignal.report.wording import (
@@ -31,8 +31,8 @@ from leadsignal.report.wording import (
 )
 
 if TYPE_CHECKING:
+    from leadsignal.evaluation.backtest import Backtest
     from leadsignal.panel import Panel
-    from leadsignal.proof.backtest import Backtest
     from leadsignal.report.findings import Findings
     from leadsignal.scoring.scores import Scores
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from leadsignal.report.account_page import name_text
 from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
 from leadsignal.report.charts import key
-from leadsignal.report.page import Html, figure, folded, join, section, table, tag
-from leadsignal.report.review_page import name_text
+from leadsignal.report.html import Html, figure, folded, join, section, table, tag
 from leadsignal.report.section_summaries import ARTEFACT, HOLDS
 from leadsignal.report.success_sections import limits_text, missing_line
 from leadsignal.report.wording import how_often, how_often_between

@@ -8,21 +8,21 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import LeadsignalError
-from leadsignal.files.notebook import shown
+from leadsignal.results import to_html
 
 if TYPE_CHECKING:
+    from leadsignal.churn.retention import Retention
     from leadsignal.cohorts import Overview
-    from leadsignal.drivers import HazardRatios
-    from leadsignal.ends.retention import Retention
+    from leadsignal.evaluation.audit import Audit
+    from leadsignal.model.effects import HazardRatios
     from leadsignal.panel import Panel
-    from leadsignal.proof.audit import Audit
-    from leadsignal.study.fit import Fit
-    from leadsignal.study.gaps import SuccessGaps
-    from leadsignal.study.successful import Successful
+    from leadsignal.success_analysis.customer_fit import CustomerFit
+    from leadsignal.success_analysis.gaps import SuccessGaps
+    from leadsignal.success_analysis.successful import SuccessfulAccounts
+    from leadsignal.success_analysis.tracking.adoption import Adoption
+    from leadsignal.success_analysis.tracking.milestones import MilestoneCalendar
+    from leadsignal.success_analysis.tracking.unattended import UnattendedAccounts
     from leadsignal.tables import Tables
-    from leadsignal.tracking.adoption import Adoption
-    from leadsignal.tracking.attention import RedAccounts
-    from leadsignal.tracking.milestones import MilestoneCalendar
 
 METHODS = ("naive", "time_dependent", "landmark")
 """How cohorts are compared for a report; a target trial of each would take minutes."""
@@ -39,11 +39,11 @@ class Findings:
 
     audit: Audit | None = None
     cohorts: Overview | None = None
-    reasons: Fit | None = None
+    reasons: CustomerFit | None = None
     adoption: Adoption | None = None
     milestones: MilestoneCalendar | None = None
-    red: RedAccounts | None = None
-    successful: Successful | None = None
+    red: UnattendedAccounts | None = None
+    successful: SuccessfulAccounts | None = None
     gaps: SuccessGaps | None = None
     retention: Retention | None = None
     ratios: HazardRatios | None = None
@@ -69,7 +69,7 @@ class Findings:
         return "\n".join([*lines, *(f"  no {name}: {why}" for name, why in self.missing.items())])
 
     def _repr_html_(self) -> str:
-        return shown(repr(self))
+        return to_html(repr(self))
 
 
 def gather_findings(
@@ -118,8 +118,8 @@ def _all_made(makers: Mapping[str, Callable[[], Any]]) -> Iterator[tuple[str, An
     Those of the panel and those of the tables go on side by side where there are two cores. Each
     is held to one thread of its own: sums then have one order, and one last digit.
     """
-    from leadsignal.hazards.learners import one_thread
-    from leadsignal.hazards.trees import threads
+    from leadsignal.model.learners import one_thread
+    from leadsignal.model.trees import threads
 
     with one_thread(), ThreadPoolExecutor(1) as of_panel, ThreadPoolExecutor(1) as of_tables:
         made = {}
@@ -137,27 +137,27 @@ def _all_made(makers: Mapping[str, Callable[[], Any]]) -> Iterator[tuple[str, An
 
 def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
     """Return, by name, what makes each result; imported late, for most are not always asked."""
+    from leadsignal.as_of_context import AsOfContext
+    from leadsignal.churn.retention import retention_table
     from leadsignal.cohorts import compare_all
-    from leadsignal.drivers import hazard_ratios
-    from leadsignal.ends.retention import retention_table
-    from leadsignal.proof.audit import audit_indicators
-    from leadsignal.study.fit import reasons_to_buy
-    from leadsignal.study.gaps import find_success_gaps
-    from leadsignal.study.successful import most_successful
-    from leadsignal.today import Today
-    from leadsignal.tracking.adoption import adoption_table
-    from leadsignal.tracking.attention import red_accounts
-    from leadsignal.tracking.milestones import milestone_calendar
+    from leadsignal.evaluation.audit import audit_indicators
+    from leadsignal.model.effects import hazard_ratios
+    from leadsignal.success_analysis.customer_fit import reasons_to_buy
+    from leadsignal.success_analysis.gaps import find_success_gaps
+    from leadsignal.success_analysis.successful import most_successful
+    from leadsignal.success_analysis.tracking.adoption import adoption_table
+    from leadsignal.success_analysis.tracking.milestones import milestone_calendar
+    from leadsignal.success_analysis.tracking.unattended import unattended_accounts
 
     analysis = panel.analysis
-    today = Today(tables, analysis, panel)
+    today = AsOfContext(tables, analysis, panel)
     return {
         "audit": lambda: audit_indicators(panel),
         "cohorts": lambda: compare_all(tables, analysis, methods=METHODS, today=today),
         "reasons": lambda: reasons_to_buy(tables, analysis, today=today),
         "adoption": lambda: adoption_table(tables, analysis, today=today),
         "milestones": lambda: milestone_calendar(tables, analysis, today=today),
-        "red": lambda: red_accounts(tables, analysis, today=today),
+        "red": lambda: unattended_accounts(tables, analysis, today=today),
         "successful": lambda: most_successful(tables, analysis, today=today),
         "gaps": lambda: find_success_gaps(tables, analysis, today=today),
         "retention": lambda: retention_table(tables),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from leadsignal.report.page import Html, day_text, number, section, tag
+from leadsignal.report.html import Html, day_text, number, section, tag
 from leadsignal.report.wording import profile_words, share_text, span
 
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.evaluation.audit import LAGGING, LEADING, NEITHER, UNDECIDED
 from leadsignal.files.records import json_ready, json_rows
-from leadsignal.proof.audit import LAGGING, LEADING, NEITHER, UNDECIDED
 from leadsignal.report.wording import by_name, indicator_text
 
 if TYPE_CHECKING:
+    from leadsignal.churn.retention import Retention
     from leadsignal.cohorts import Comparison, Overview
-    from leadsignal.drivers import HazardRatios
-    from leadsignal.ends.retention import Retention
+    from leadsignal.evaluation.audit import Audit
+    from leadsignal.model.effects import HazardRatios
     from leadsignal.panel import Panel
-    from leadsignal.proof.audit import Audit
     from leadsignal.report.findings import Findings
-    from leadsignal.study.fit import Fit
-    from leadsignal.study.gaps import SuccessGaps
-    from leadsignal.study.successful import Successful
-    from leadsignal.tracking.adoption import Adoption
-    from leadsignal.tracking.attention import RedAccounts
-    from leadsignal.tracking.milestones import MilestoneCalendar
+    from leadsignal.success_analysis.customer_fit import CustomerFit
+    from leadsignal.success_analysis.gaps import SuccessGaps
+    from leadsignal.success_analysis.successful import SuccessfulAccounts
+    from leadsignal.success_analysis.tracking.adoption import Adoption
+    from leadsignal.success_analysis.tracking.milestones import MilestoneCalendar
+    from leadsignal.success_analysis.tracking.unattended import UnattendedAccounts
 
 MOST_ROWS = 12
 """Lists of accounts inside a section stop here; the whole is in the result's own table."""
@@ -75,11 +75,11 @@ def _milestones(calendar: MilestoneCalendar) -> dict[str, Any]:
     }
 
 
-def _red(red: RedAccounts) -> dict[str, Any]:
+def _red(red: UnattendedAccounts) -> dict[str, Any]:
     return {"red": len(red.frame), "active": red.active, "reasons": red.counts()}
 
 
-def _successful(chosen: Successful) -> dict[str, Any]:
+def _successful(chosen: SuccessfulAccounts) -> dict[str, Any]:
     kept = ["account_id", "metric", "value", "target", "since", "trend"]
     return {
         "accounts": len(chosen),
@@ -183,7 +183,7 @@ def _verdict(line: dict[str, Any], artefact: bool) -> str:
     return HOLDS if line["p_holm"] < SURE else PERHAPS
 
 
-def _reasons(fit: Fit) -> dict[str, Any]:
+def _reasons(fit: CustomerFit) -> dict[str, Any]:
     kept = ["value", "accounts", "churned", "churn", "churn_low", "churn_high", "verdict"]
     more = [c for c in ("retention_12m", "success", "success_low", "success_high")
             if c in fit.frame]  # fmt: skip

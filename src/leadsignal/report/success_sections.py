@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from leadsignal.report.account_page import name_text
 from leadsignal.report.bar_charts import Part, Stack, both, stack_key, stacks
-from leadsignal.report.page import Html, day, figure, folded, join, number, section, table, tag
-from leadsignal.report.review_page import name_text
+from leadsignal.report.html import Html, day, figure, folded, join, number, section, table, tag
 from leadsignal.report.section_summaries import HOLDS, PERHAPS
 from leadsignal.report.wording import (
     how_often,

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.churn.events import SIGNALLED, UNEXPECTED, ChurnEvents, churn_events
 from leadsignal.durations import days_in
-from leadsignal.ends.churn import SIGNALLED, UNEXPECTED, Ends, find_ends
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_ready, json_rows
-from leadsignal.model.recipe import refuse_other_analysis
+from leadsignal.model.persistence.recipe import refuse_other_analysis
 from leadsignal.phrases import share_text
 from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
 from leadsignal.report.wording import by_name, evidence
 from leadsignal.scoring.scores import LAG, effect_text
-from leadsignal.study.proportions import Share
+from leadsignal.success_analysis.proportions import Share
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leadsignal.evaluation.backtest import Backtest
     from leadsignal.panel import Panel
-    from leadsignal.proof.backtest import Backtest
     from leadsignal.scoring.scores import Scores
 
 MOST_LISTED = 2_000
@@ -55,7 +55,7 @@ def summarise(
     found = findings or Findings()
     why = dict.fromkeys(("backtest", "scores", *Findings.names()), NOT_GIVEN) | dict(found.missing)
     there = {*found.there, *(["backtest"] if backtest else []), *(["scores"] if scores else [])}
-    project, ends = panel.project, find_ends(panel)
+    project, ends = panel.project, churn_events(panel)
     summary = {
         "as_of": panel.as_of_date,
         "horizon_days": scores.horizon if scores else project.horizon,
@@ -111,7 +111,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
 # Churn --------------------------------------------------------------------------------------------
 
 
-def _churn(ends: Ends) -> dict[str, Any]:
+def _churn(ends: ChurnEvents) -> dict[str, Any]:
     told = ends.to_dict()
     counts = told["by_verdict"]
     tellable = counts[SIGNALLED] + counts[UNEXPECTED]
@@ -128,14 +128,14 @@ def _churn(ends: Ends) -> dict[str, Any]:
     }
 
 
-def _causes(ends: Ends) -> pd.DataFrame:
+def _causes(ends: ChurnEvents) -> pd.DataFrame:
     causes = ends.by_cause().reset_index()
     churn = ends.frame.groupby("cause")["churn"].first()
     causes["churn"] = causes["cause"].map(churn)
     return causes.sort_values(["accounts", "cause"], ascending=[False, True], ignore_index=True)
 
 
-def _quarters(ends: Ends) -> list[dict[str, Any]]:
+def _quarters(ends: ChurnEvents) -> list[dict[str, Any]]:
     if not len(ends.churned):
         return []
     quarters = ends.by_quarter().tail(12).reset_index()

@@ -10,8 +10,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from leadsignal.config.toml_files import a_day
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.files.notebook import shown
 from leadsignal.files.outputs import (
     RUN_RECORD,
     SCORES_BY_DATE,
@@ -21,11 +21,11 @@ from leadsignal.files.outputs import (
 from leadsignal.files.outputs import SCORES as SCORES_FILE
 from leadsignal.files.spreadsheets import plain_frame
 from leadsignal.files.writing import whole_files, whole_folder
-from leadsignal.intake.dialect import GRID_ORIGIN, day_number
+from leadsignal.ingestion.dialect import GRID_ORIGIN, day_number
+from leadsignal.results import to_html
 from leadsignal.scoring.hindsight import with_hindsight
 from leadsignal.scoring.record import RunRecord
 from leadsignal.scoring.scores import TEXTS, Scores, check_ending, score_accounts, write_rows
-from leadsignal.settings.toml_files import a_day
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ class DateScored:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return shown(str(self))
+        return to_html(str(self))
 
 
 def counts(scores: Scores) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from leadsignal.errors import ModelError
-from leadsignal.intake.pace import Pace, chance_of_silence, daily_counts, judge_pace
+from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence, daily_counts, judge_pace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +92,7 @@ def _feed(tables: Tables, table: str, count: int) -> Feed | None:
     return late and _held(late)
 
 
-def _late(pace: Pace, count: int) -> Feed | None:
+def _late(pace: FeedHealth, count: int) -> Feed | None:
     if not pace.stopped:
         return None
     silent = pace.silent_days
@@ -112,11 +112,11 @@ def _ended(tables: Tables, table: str) -> bool:
     return source is not None and source.complete_through is not None
 
 
-def _pace(tables: Tables, table: str) -> Pace:
+def _pace(tables: Tables, table: str) -> FeedHealth:
     """Return the pace of a table as a weekly run of monitoring judges it."""
     first, counts = daily_records(tables, table)
     if first is None:
-        return Pace(table, "empty")
+        return FeedHealth(table, "empty")
     return judge_pace(table, first, counts, chance_of_silence(len(tables.names) - 1))
 
 

@@ -17,7 +17,7 @@ from leadsignal.errors import InputError, LeadsignalError, OptionError
 from leadsignal.files.interruptions import SIGNALS, Interrupted, came
 from leadsignal.files.outputs import RUN_RECORD, shown
 from leadsignal.files.writing import whole_file
-from leadsignal.model.saved import made_with
+from leadsignal.model.persistence.saved_models import made_with
 
 if TYPE_CHECKING:
     from leadsignal.model.churn_model import ChurnModel

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts import process_effect
-from leadsignal.durations import days_in
+from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import SCORES
 from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.files.writing import whole_file
 from leadsignal.model.explanation import compared_with, tell_subject
-from leadsignal.model.recipe import Recipe, refuse_other_analysis
+from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot
 from leadsignal.scoring.feeds import (
     Feed,
@@ -27,17 +28,16 @@ from leadsignal.scoring.feeds import (
     with_unknown,
     without_late_days,
 )
-from leadsignal.scoring.held import hold_late
 from leadsignal.scoring.hindsight import HINDSIGHT, in_hindsight
 from leadsignal.scoring.holdout import HELD_OUT, hold_out
-from leadsignal.today import Today
+from leadsignal.scoring.last_known import hold_late
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.cohorts.numbers import Number
+    from leadsignal.cohorts.clustered_estimates import Number
+    from leadsignal.config.success import Process, SuccessAnalysis
     from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.success import Process, SuccessAnalysis
     from leadsignal.tables import Tables
 
 REASONS = 3
@@ -167,7 +167,7 @@ def score_accounts(
     capacity: float | None = None,
     holdout: float | None = None,
     effects: Mapping[str, Number] | None = None,
-    today: Today | None = None,
+    today: AsOfContext | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score the accounts active on ``as_of`` (default: the tables') that have not given notice.
@@ -193,7 +193,7 @@ def score_accounts(
     tables = without_late_days(tables, feeds)
     if today is None or today.tables is not tables or today.analysis != model.analysis_:
         snapshot = build_snapshot(tables, model.analysis_, progress=progress)
-        today = Today(tables, model.analysis_, snapshot)
+        today = AsOfContext(tables, model.analysis_, snapshot)
     panel = hold_late(today.snapshot, tables, feeds)
     rows = _active(panel)
     if effects is None:
@@ -271,7 +271,7 @@ def _clipped_accounts(model: ChurnModel, rows: pd.DataFrame) -> dict[str, int]:
 
 
 def proven_effects(
-    tables: Tables, analysis: SuccessAnalysis, today: Today | None = None
+    tables: Tables, analysis: SuccessAnalysis, today: AsOfContext | None = None
 ) -> dict[str, Number]:
     """Return the hazard ratio of each process that is proven: those who had it ``LAG`` before.
 
@@ -280,12 +280,12 @@ def proven_effects(
     each of ``OTHER_LAGS``: customers who have decided to leave stop doing things, and where no
     notice is recorded, nothing else says since when.
     """
-    shared, dated = Today.of(tables, analysis, today), set()
+    shared, dated = AsOfContext.of(tables, analysis, today), set()
     if "account_changes" in tables.names:
         dated = set(tables.frame("account_changes")["attribute"])
     fixed = [name for name in tables.attributes if name not in dated]
 
-    def found(name: str, lag: str | None) -> Number | None:
+    def found(name: str, lag: Duration | None) -> Number | None:
         return process_effect(tables, analysis, name, adjust=fixed, lag=lag, today=shared)
 
     proven = {}
@@ -421,7 +421,7 @@ def _open(
     import pandas as pd
 
     states = rows[f"{process.name}_state"].to_numpy(dtype=object)
-    state = pd.Categorical(states, categories=list(OPEN)).codes.astype(np.int64)
+    state = pd.Index(OPEN).get_indexer(pd.Index(states))
     days = rows[f"{process.name}_days_in_state"].to_numpy(dtype=float, na_value=np.nan)
     dates = rows["snapshot_on"].to_numpy().astype("datetime64[D]")
     place = np.full(len(rows), -1)

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.credentials import Access, Source, open_source
+from leadsignal.config.sources import a_table_name
 from leadsignal.errors import BusyError, OptionError, SourceError
 from leadsignal.files.locks import lock_wait
-from leadsignal.files.notebook import shown
-from leadsignal.settings.credentials import Access, Source, open_source
-from leadsignal.settings.sources import a_table_name
+from leadsignal.results import to_html
 from leadsignal.sources.databases import ADBC_DRIVERS, Asked, refusal
 from leadsignal.sources.parts import quoted
 
@@ -52,7 +52,7 @@ class ScoresWritten:
         return str(self)
 
     def _repr_html_(self) -> str:
-        return shown(str(self))
+        return to_html(str(self))
 
 
 def write_scores_to(

@@ -7,13 +7,13 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.durations import days_in
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.durations import Duration, days_in
 from leadsignal.engine.spark import Rows, TablesInSpark, panel_rows, spark_session
-from leadsignal.files.notebook import shown
 from leadsignal.indicators import Indicator
 from leadsignal.panel import Panel
+from leadsignal.results import to_html
 from leadsignal.scoring.hindsight import HINDSIGHT, in_hindsight
-from leadsignal.success import SuccessAnalysis
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
+    from leadsignal.config.project import Project
     from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.project import Project
 
 ROWS_AT_ONCE = 50_000
 """So many rows are scored in one go: enough for the model, few enough for a small executor."""
@@ -105,7 +105,7 @@ class SparkPanel:
         )
 
     def _repr_html_(self) -> str:
-        return shown(repr(self))
+        return to_html(repr(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is known of the panel before its rows are, ready for JSON."""
@@ -120,7 +120,7 @@ def build_spark_panel(
     tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis | None = None,
     *,
-    every: str | None = None,
+    every: Duration | None = None,
     only_as_of: bool = False,
     session: SparkSession | None = None,
     staging: str | Path | None = None,

@@ -8,8 +8,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.credentials import Access
 from leadsignal.errors import SourceError
-from leadsignal.settings.credentials import Access
 from leadsignal.sources.databases import INSTALL, Asked, Database
 from leadsignal.sources.parts import quoted
 

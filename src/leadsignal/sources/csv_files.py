@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from leadsignal.config.project import TableSource
 from leadsignal.errors import Fault
-from leadsignal.project import TableSource
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import Part, UnreadableError, refuse_too_wide
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.credentials import Access, Source, named_source, open_source
+from leadsignal.config.drivers import installed_only
+from leadsignal.config.toml_files import near
 from leadsignal.errors import Fault, SourceError
-from leadsignal.settings.credentials import Access, Source, named_source, open_source
-from leadsignal.settings.drivers import installed_only
-from leadsignal.settings.toml_files import near
 from leadsignal.sources.parts import Part, UnreadableError, quoted
 from leadsignal.sources.queries import one_select
 

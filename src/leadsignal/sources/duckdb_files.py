@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.credentials import Access
 from leadsignal.errors import SourceError
-from leadsignal.settings.credentials import Access
 from leadsignal.sources.databases import BATCH_ROWS, Asked, Database, refusal
 from leadsignal.sources.parts import literal, quoted
 from leadsignal.sources.queries import ONE_SELECT

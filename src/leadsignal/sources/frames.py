@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.errors import Fault
@@ -29,10 +30,16 @@ def open_frame(table: str, frame: Any) -> Part:
     return Part(table, None, columns, reader=lambda: numbered)
 
 
+def _is_pandas(frame: object) -> bool:
+    # A pandas frame cannot exist before pandas was imported; other frames do not wait for that.
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(frame, pandas.DataFrame)
+
+
 def _arrow(table: str, frame: Any) -> pa.RecordBatchReader:
     import pyarrow as pa
 
-    if type(frame).__module__.startswith("pandas.") and hasattr(frame, "columns"):
+    if _is_pandas(frame):
         return _from_pandas(frame).to_reader()
     if hasattr(frame, "collect") and not hasattr(frame, "__arrow_c_stream__"):
         frame = frame.collect()

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from leadsignal.config.credentials import is_url
+from leadsignal.config.project import Project, near_table
 from leadsignal.errors import Fault, quiet
-from leadsignal.project import Project, near_table
 from leadsignal.schema import BY_NAME, TABLES
-from leadsignal.settings.credentials import is_url
 
 Format = Literal["csv", "parquet", "rows", "remote"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
@@ -101,7 +101,7 @@ def _matching(table: str, pattern: Path, shown: str) -> Located | Fault:
 
 
 def _hint(path: Path) -> str:
-    from leadsignal.settings.toml_files import near
+    from leadsignal.config.toml_files import near
 
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     meant = near(path.name, beside)

@@ -10,10 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from leadsignal.errors import Fault, OptionError, SourceError, quiet
-from leadsignal.project import TableSource
-from leadsignal.schema import TABLES
-from leadsignal.settings.credentials import (
+from leadsignal.config.credentials import (
     Access,
     Source,
     hide_secrets,
@@ -21,7 +18,10 @@ from leadsignal.settings.credentials import (
     open_source,
     secrets_of,
 )
-from leadsignal.settings.drivers import installed_only, refuse_unknown
+from leadsignal.config.drivers import installed_only, refuse_unknown
+from leadsignal.config.project import TableSource
+from leadsignal.errors import Fault, OptionError, SourceError, quiet
+from leadsignal.schema import TABLES
 from leadsignal.sources.databases import ADBC_DRIVERS, INSTALL, told_of
 from leadsignal.sources.locate import (
     HIDDEN,

@@ -11,8 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.credentials import Access
 from leadsignal.errors import SourceError
-from leadsignal.settings.credentials import Access
 from leadsignal.sources.databases import BATCH_ROWS, INSTALL, Asked, Database
 
 if TYPE_CHECKING:

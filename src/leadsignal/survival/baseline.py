@@ -14,7 +14,14 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
 from leadsignal.survival.estimates import normal_quantile
-from leadsignal.survival.inputs import Door, Floats, Ints, length_of, snapped, sums_by_code
+from leadsignal.survival.inputs import (
+    ArrayValidator,
+    Floats,
+    Ints,
+    length_of,
+    snapped,
+    sums_by_code,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +151,7 @@ class Baseline:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the cumulative baseline hazard by stratum and return the Axes."""
-        from leadsignal.survival.pictures import baseline_hazard
+        from leadsignal.survival.plots import baseline_hazard
 
         return baseline_hazard(self, ax)
 
@@ -168,7 +175,7 @@ class Baseline:
     def _checked(
         self, X: ArrayLike, start: ArrayLike, stop: ArrayLike, level: float
     ) -> tuple[Floats, Floats, Floats]:
-        door = Door("along", length_of("along", "stop", stop))
+        door = ArrayValidator("along", length_of("along", "stop", stop))
         stops, starts = door.times(stop, start)
         paths = door.matrix("X", X, self.names).astype(np.float64, copy=False)
         door.no_gaps(paths, self.names)

@@ -19,7 +19,15 @@ import numpy as np
 
 from leadsignal.errors import OptionError
 from leadsignal.survival.estimates import Estimates
-from leadsignal.survival.inputs import Bools, Door, Floats, Ints, Labels, snapped, sums_by_label
+from leadsignal.survival.inputs import (
+    ArrayValidator,
+    Bools,
+    Floats,
+    Ints,
+    Labels,
+    snapped,
+    sums_by_label,
+)
 from leadsignal.survival.risk_sets import RiskSets, from_the_first
 
 if TYPE_CHECKING:
@@ -242,7 +250,7 @@ def _with_steps(call: str, curves: Curves | Curve) -> Curves:
 
 def _moment(call: str, name: str, time: float, steps: Steps) -> float:
     """Return a finite time, made equal to the observed one that it equals up to rounding."""
-    door = Door(call)
+    door = ArrayValidator(call)
     moment = door.number(name, time, "a finite time within what was observed")
     door.close()
     return float(snapped(np.array(moment), np.concatenate((steps.time, steps.last))))

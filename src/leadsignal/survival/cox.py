@@ -20,7 +20,7 @@ from leadsignal.errors import ModelError
 from leadsignal.survival.baseline import Baseline, baseline_of, exp_of
 from leadsignal.survival.by_risk_set import RiskSetTerms
 from leadsignal.survival.estimates import ChiSquare, normal_quantile, two_sided_p
-from leadsignal.survival.inputs import Bools, Door, Floats, Labels, length_of, one_label
+from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Labels, length_of, one_label
 from leadsignal.survival.newton import Maximum, maximise
 from leadsignal.survival.partial_likelihood import GroupTerms, PartialLikelihood
 from leadsignal.survival.proportionality import ProportionalityTest, proportionality_of
@@ -140,7 +140,7 @@ class CoxFit:
         """Return the summary with intervals of ``level``."""
         import pandas as pd
 
-        door = Door("summary_at")
+        door = ArrayValidator("summary_at")
         door.level(level)
         door.close()
         se = self.se if self.robust_se is None else self.robust_se
@@ -169,7 +169,7 @@ class CoxFit:
 
     def linear_predictor(self, X: ArrayLike) -> Floats:
         """Return X @ coef (m) for rows X (m × p)."""
-        door = Door("linear_predictor")
+        door = ArrayValidator("linear_predictor")
         values = door.matrix("X", X, self.names)
         door.no_gaps(values, self.names)
         door.close()
@@ -198,7 +198,7 @@ class CoxFit:
 
     def plot(self, ax: Axes | None = None, *, level: float = 0.95) -> Axes:
         """Draw hazard ratios with intervals (a forest plot) and return the Axes."""
-        from leadsignal.survival.pictures import forest
+        from leadsignal.survival.plots import forest
 
         return forest(self.summary_at(level), ax)
 
@@ -352,7 +352,7 @@ def _checked(
     names: Sequence[str] | None,
 ) -> tuple[CoxRows, Floats, tuple[str, ...]]:
     rows = length_of("fit_cox", "stop", stop)
-    door = Door("fit_cox", rows)
+    door = ArrayValidator("fit_cox", rows)
     stops, starts = door.times(stop, start)
     events = door.flags("event", event)
     case_weights = door.weights(weights)
@@ -376,7 +376,7 @@ def _checked(
     return kept, ridges, named
 
 
-def _ridges(door: Door, ridge: ArrayLike, columns: int) -> Floats:
+def _ridges(door: ArrayValidator, ridge: ArrayLike, columns: int) -> Floats:
     values = door.floats("ridge", ridge)
     if values is None:
         return np.zeros(columns)

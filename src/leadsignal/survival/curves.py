@@ -18,7 +18,15 @@ from numpy.typing import ArrayLike
 from leadsignal.errors import OptionError
 from leadsignal.survival.contrasts import Steps, probability_at, restricted_mean, variance_at_steps
 from leadsignal.survival.estimates import normal_quantile
-from leadsignal.survival.inputs import Door, Floats, Ints, Labels, length_of, one_label, snapped
+from leadsignal.survival.inputs import (
+    ArrayValidator,
+    Floats,
+    Ints,
+    Labels,
+    length_of,
+    one_label,
+    snapped,
+)
 from leadsignal.survival.rank_tests import LogRank, logrank
 
 if TYPE_CHECKING:
@@ -71,7 +79,7 @@ class Curve:
 
     def at(self, times: ArrayLike) -> Floats:
         """Return the curve's value at ``times``; NaN after the group's last observed time."""
-        door = Door("at")
+        door = ArrayValidator("at")
         given = door.floats("times", times)
         door.close()
         asked = snapped(np.zeros(0) if given is None else given, np.append(self.time, self.last))
@@ -92,7 +100,7 @@ class Curve:
         """
         if self.quantity != "survival":
             raise OptionError(f"quantiles are of survival; this curve is the {self.quantity}")
-        door = Door("quantile")
+        door = ArrayValidator("quantile")
         door.number("share", share, "a number between 0 and 1", lambda value: 0 < value < 1)
         door.close()
         estimate, *limits = (
@@ -216,7 +224,7 @@ class Curves:
 
     def plot(self, ax: Axes | None = None, *, at_risk: bool = True) -> Axes:
         """Draw the curves with intervals, with the numbers at risk below; return the Axes."""
-        from leadsignal.survival.pictures import step_curves
+        from leadsignal.survival.plots import step_curves
 
         return step_curves(self, ax, at_risk=at_risk)
 
@@ -350,7 +358,7 @@ def simon_makuch(
     >>> curves.of("no").estimate, curves.of("yes").estimate
     (array([0.]), array([0.5, 0. ]))
     """
-    door = Door("simon_makuch", length_of("simon_makuch", "stop", stop))
+    door = ArrayValidator("simon_makuch", length_of("simon_makuch", "stop", stop))
     stops, starts = door.times(stop, start)
     events, states = door.flags("event", event), door.labels("state", state)
     clusters = door.labels("cluster", cluster)
@@ -398,7 +406,7 @@ def _steps(
     level: float,
     scale: str = "log",
 ) -> Steps:
-    door = Door(call, length_of(call, "stop", stop))
+    door = ArrayValidator(call, length_of(call, "stop", stop))
     stops, starts = door.times(stop, start)
     causes = door.causes("cause", cause) if call == "aalen_johansen" else door.flags("event", cause)
     case_weights = door.weights(weights)

@@ -20,7 +20,7 @@ from leadsignal.errors import ModelError
 from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.estimates import ROUNDING, normal_quantile, share_limits, wilson_limits
 from leadsignal.survival.inputs import (
-    Door,
+    ArrayValidator,
     Floats,
     Ints,
     Labels,
@@ -67,7 +67,7 @@ class DynamicAuc:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the AUC over horizons with intervals; return the Axes."""
-        from leadsignal.survival.pictures import auc_over_time
+        from leadsignal.survival.plots import auc_over_time
 
         label = "cumulative/dynamic AUC"
         return auc_over_time(self.times, self.auc, self.lower, self.upper, label, ax)
@@ -114,7 +114,7 @@ class BrierScore:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the score over horizons beside that of no skill; return the Axes."""
-        from leadsignal.survival.pictures import brier_over_time
+        from leadsignal.survival.plots import brier_over_time
 
         return brier_over_time(self, ax)
 
@@ -164,7 +164,7 @@ class Calibration:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw observed shares against risks by group, with intervals; return the Axes."""
-        from leadsignal.survival.pictures import calibration_plot
+        from leadsignal.survival.plots import calibration_plot
 
         return calibration_plot(self, ax)
 
@@ -314,7 +314,7 @@ class _Rows:
     ``times`` are the horizons ``given``, each made equal to the stop that it equals up to rounding.
     """
 
-    door: Door
+    door: ArrayValidator
     stop: Floats
     cause: Ints
     cluster: Labels | None
@@ -332,7 +332,7 @@ class _Rows:
         times: ArrayLike,
         level: float,
     ) -> _Rows:
-        door = Door(call, length_of(call, "stop", stop))
+        door = ArrayValidator(call, length_of(call, "stop", stop))
         (stops, _), causes = door.times(stop), door.causes("event", event)
         if not door.faults and (stops < 0).any():
             door.refuse("stop is negative; it is how long a row was followed")

@@ -40,7 +40,7 @@ class NotNumbersError(ValueError):
 
 
 @dataclass
-class Door:
+class ArrayValidator:
     """Collects what is wrong with the arguments of one call, then raises once.
 
     ``rows`` is the length every array must have; 0 where a matrix, the only array, sets it.

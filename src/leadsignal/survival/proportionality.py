@@ -69,7 +69,7 @@ class ProportionalityTest:
 
     def plot(self, name: str, ax: Axes | None = None) -> Axes:
         """Draw how the coefficient of column ``name`` moves over time; return the Axes."""
-        from leadsignal.survival.pictures import coefficient_over_time
+        from leadsignal.survival.plots import coefficient_over_time
 
         if name not in self.names:
             raise OptionError(f"no column {name!r}; there are {', '.join(map(repr, self.names))}")

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import ModelError
 from leadsignal.survival.estimates import ROUNDING, ChiSquare, without_rounding
-from leadsignal.survival.inputs import Door, Floats, Labels, length_of, one_label
+from leadsignal.survival.inputs import ArrayValidator, Floats, Labels, length_of, one_label
 from leadsignal.survival.risk_sets import RiskSets
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def logrank(
       a: 2 observed, 0.833333 expected
       b: 2 observed, 3.16667 expected
     """
-    door = Door("logrank", length_of("logrank", "stop", stop))
+    door = ArrayValidator("logrank", length_of("logrank", "stop", stop))
     (stops, starts), events = door.times(stop, start), door.flags("event", event)
     case_weights = door.weights(weights)
     groups, stratum = door.labels("group", group), door.labels("strata", strata)

@@ -14,8 +14,8 @@ from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.dominance import count_below_and_equal, ranks_among
 from leadsignal.survival.estimates import share_limits
 from leadsignal.survival.inputs import (
+    ArrayValidator,
     Bools,
-    Door,
     Floats,
     Ints,
     Labels,
@@ -91,7 +91,7 @@ class IncidentAuc:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the AUC by interval with intervals; return the Axes."""
-        from leadsignal.survival.pictures import auc_over_time
+        from leadsignal.survival.plots import auc_over_time
 
         middle = (self.begin + self.end) / 2
         return auc_over_time(middle, self.auc, self.lower, self.upper, "incident/dynamic AUC", ax)
@@ -131,7 +131,7 @@ def concordance(
     >>> concordance([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1])
     concordance 0.8000 (95% 0.2475 to 0.9799), 5 pairs
     """
-    door = Door("concordance", length_of("concordance", "stop", stop))
+    door = ArrayValidator("concordance", length_of("concordance", "stop", stop))
     (stops, starts), events = door.times(stop, start), door.flags("event", event)
     scores = door.numbers("score", score)
     case_weights = door.weights(weights)
@@ -174,7 +174,7 @@ def incident_auc(
     >>> incident_auc([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1], [0, 1, 2]).auc
     array([1. , 0.5])
     """
-    door = Door("incident_auc", length_of("incident_auc", "stop", stop))
+    door = ArrayValidator("incident_auc", length_of("incident_auc", "stop", stop))
     (stops, starts), events = door.times(stop, start), door.flags("event", event)
     scores = door.numbers("score", score)
     clusters = door.labels("cluster", cluster)

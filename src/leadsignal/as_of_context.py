@@ -1,0 +1,118 @@
+"""What is known on one day, made once for all results that read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.engine.build import SAMPLE_WEIGHT
+from leadsignal.engine.unmatched_names import refuse_unknown_names
+from leadsignal.errors import OptionError
+from leadsignal.panel import Panel, adoption_episodes, build_snapshot
+from leadsignal.result_status import results_over_time, standings
+from leadsignal.results import to_html
+from leadsignal.tables import Tables
+from leadsignal.targets import attributes_on
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AsOfContext:
+    """Tables and an analysis with what many results read of them, each made when first asked for.
+
+    Of a ``panel`` of the same tables and analysis the rows on as_of and the adoption episodes are
+    taken, instead of being built again; a sample of a panel has too few. The frames are shared:
+    whoever changes one takes a copy. Raises OptionError for a panel of another day or analysis, and
+    SuccessAnalysisError for names in the analysis that occur in no row.
+
+    >>> import leadsignal as ls
+    >>> folder = ls.sample_folder()
+    >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
+    >>> today = Today(tables, analysis)
+    >>> red = ls.unattended_accounts(tables, analysis, today=today)
+    >>> calendar = ls.milestone_calendar(tables, analysis, today=today)  # no snapshot built again
+    """
+
+    tables: Tables
+    analysis: SuccessAnalysis
+    panel: Panel | None = None
+
+    def __post_init__(self) -> None:
+        refuse_unknown_names(self.tables, self.analysis)
+        panel = self.panel
+        if panel is None:
+            return
+        if panel.as_of_date != self.tables.as_of_date or panel.analysis != self.analysis:
+            raise OptionError(
+                f"the panel ends at {panel.as_of_date} and the tables at {self.tables.as_of_date},"
+                " or the two have not the same analysis",
+                "Give the panel that was built from these tables and this analysis",
+            )
+
+    @classmethod
+    def of(
+        cls,
+        tables: Tables,
+        analysis: SuccessAnalysis | None = None,
+        today: AsOfContext | None = None,
+    ) -> AsOfContext:
+        """Return ``today``, or a new one where none is given.
+
+        Raises OptionError where ``today`` is of other tables or of another analysis.
+        """
+        asked = analysis or SuccessAnalysis(())
+        if today is None:
+            return cls(tables, asked)
+        if today.tables is not tables or today.analysis != asked:
+            raise OptionError(
+                "today= is of other tables or of another analysis", "Give Today(tables, analysis)"
+            )
+        return today
+
+    @cached_property
+    def snapshot(self) -> Panel:
+        """The panel's rows on as_of, in a panel of their own."""
+        if self.panel is None or SAMPLE_WEIGHT in self.panel.frame.columns:
+            return build_snapshot(self.tables, self.analysis)
+        return self.panel.snapshot()
+
+    @cached_property
+    def episodes(self) -> pd.DataFrame:
+        """When each account adopted each process, and when it lapsed."""
+        if self.panel is None or self.panel.episodes is None:
+            return adoption_episodes(self.tables, self.analysis)
+        return self.panel.episodes
+
+    @cached_property
+    def accounts(self) -> pd.DataFrame:
+        """The table of accounts."""
+        return self.tables.frame("accounts")
+
+    @cached_property
+    def attributes(self) -> pd.DataFrame:
+        """The accounts by account_id, with their attributes as they are on as_of."""
+        return attributes_on(self.tables)
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """Each account's results against its target, as ``results_over_time`` returns them."""
+        return results_over_time(self.tables, self.analysis)
+
+    @cached_property
+    def standings(self) -> pd.DataFrame:
+        """Where each account stands, as ``standings`` returns it."""
+        return standings(self.tables, self.analysis, rows=self.results)
+
+    def __repr__(self) -> str:
+        made = [name for name in ("snapshot", "episodes", "accounts", "attributes", "results",
+                             "standings")
+                if name in self.__dict__]  # fmt: skip
+        told = ", ".join(made) or "nothing yet"
+        return f"Today, {self.tables.as_of_date}: made and kept: {told}"
+
+    def _repr_html_(self) -> str:
+        return to_html(repr(self))

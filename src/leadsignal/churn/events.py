@@ -1,0 +1,232 @@
+"""Ends: their causes, the usage drop before them, and whether anyone could have expected them.
+
+All of this is for judging. A usage drop knows that the account has ended, so nothing here is an
+indicator and nothing here enters the panel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.durations import Duration, days_in
+from leadsignal.panel import Panel
+from leadsignal.results import to_html
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+SIGNALLED, UNEXPECTED = "signalled", "unexpected"
+TOO_YOUNG, UNTOLD = "too young", "cannot be told"
+VERDICTS = (SIGNALLED, UNEXPECTED, TOO_YOUNG, UNTOLD)
+RED = "red"
+WARN_BY = ("usage_low", "flags_open", "health_band")
+"""The indicators that warnings are read from."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ChurnEvents:
+    """One row an ended account.
+
+    ``frame`` has account_id, customer_id, started_on, known_on (the day the end was known),
+    ended_on, cause, churn, arr, usage_drop_on, warned_since and verdict. ``sources`` names the
+    warnings that the tables can give: low usage, an open flag, a red health score; without any,
+    no end can be called unexpected. ``warning_time`` is in days.
+    """
+
+    frame: pd.DataFrame
+    sources: tuple[str, ...]
+    warning_time: int
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether the tables can say that an end was unexpected."""
+        return bool(self.sources)
+
+    @property
+    def churned(self) -> pd.DataFrame:
+        """The ends that count as churn."""
+        return self.frame[self.frame["churn"]]
+
+    def counts(self) -> pd.DataFrame:
+        """Return churned accounts and their ARR by verdict."""
+        return self._sums(self.churned.groupby("verdict")).reindex(VERDICTS, fill_value=0)
+
+    def by_cause(self) -> pd.DataFrame:
+        """Return all ends and their ARR by cause, churn or not."""
+        return self._sums(self.frame.groupby("cause"))
+
+    def by_quarter(self) -> pd.DataFrame:
+        """Return, for each quarter in which ends were known, ends and ARR, churn by verdict."""
+        quarter = self.frame["known_on"].dt.to_period("Q").rename("quarter")
+        every = self._sums(self.frame.groupby(quarter))
+        churned = self._sums(self.churned.groupby([quarter, "verdict"]))
+        for verdict in VERDICTS:
+            for what in ("accounts", "arr"):
+                of = churned[what].unstack("verdict").reindex(columns=VERDICTS)  # noqa: PD010
+                every[f"{verdict.replace(' ', '_')}_{what}"] = of[verdict]
+        return every.fillna(0)
+
+    @staticmethod
+    def _sums(groups: Any) -> pd.DataFrame:
+        sums: pd.DataFrame = groups.agg(accounts=("account_id", "size"), arr=("arr", "sum"))
+        return sums
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the rows."""
+        return self.frame.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the counts, ready for JSON."""
+        counts = self.counts()
+        return {
+            "ends": len(self.frame),
+            "churned": len(self.churned),
+            "with_usage_drop": int(self.churned["usage_drop_on"].notna().sum()),
+            "warnings": list(self.sources),
+            "warning_time_days": self.warning_time,
+            "by_verdict": {str(name): int(n) for name, n in counts["accounts"].items()},
+            "arr_by_verdict": {str(name): float(arr) for name, arr in counts["arr"].items()},
+        }
+
+    def __repr__(self) -> str:
+        churned, counts = self.churned, self.counts()
+        lines = [
+            f"{len(self.frame):,} ends, {len(churned):,} of them churn; usage had dropped before"
+            f" {churned['usage_drop_on'].notna().sum():,}"
+        ]
+        known = int(churned["arr"].notna().sum())
+        if 0 < known < len(churned):
+            lines.append(
+                f"ARR is known for {known:,} of {len(churned):,}; sums leave the others out"
+            )
+        if not self.can_tell:
+            lines.append("unexpected cannot be told: there is no usage, no flag, no health score")
+            return "\n".join(lines)
+        lines.append(f"warned {self.warning_time} days before by {', '.join(self.sources)}:")
+        lines += [
+            f"  {name}: {row['accounts']:,.0f} accounts, ARR {row['arr']:,.0f}"
+            for name, row in counts.iterrows()
+            if row["accounts"]
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return to_html(repr(self), self.frame)
+
+
+def churn_events(panel: Panel, *, warning_time: Duration | None = None) -> ChurnEvents:
+    """Return the ended accounts of a panel, each with its usage drop and whether it was expected.
+
+    The usage drop is the first snapshot of the run of low snapshots that stands at the account's
+    last one. A warning is low usage, an open flag or a red health score. The end is *signalled*
+    if some warning stood at each snapshot from ``warning_time`` (default: the project's) before
+    the end was known until then; *too young* if it had no snapshot that early (accounts
+    that ended on the day of their start have none); it *cannot be told* if nothing could have
+    warned then; otherwise it is *unexpected*.
+
+    >>> import leadsignal as ls
+    >>> ends = ls.churn_events(ls.build_panel(ls.read_tables(ls.sample_folder())))
+    >>> ends.sources
+    ('low usage', 'open flag', 'red health score')
+    """
+    panel.refuse_sample("the list of ends")
+    panel = panel.narrowed(WARN_BY)
+    time = panel.project.warning_time if warning_time is None else days_in(warning_time)
+    rows = panel.frame[panel.frame["ended_within"].notna()]
+    warnings = _warnings(rows)
+    warned = _any_known(warnings, len(rows))
+    frame = _accounts(rows, panel)
+    low = rows["usage_low"].to_numpy() == 1 if "usage_low" in rows else np.zeros(len(rows), bool)
+    frame["usage_drop_on"] = _run_at_the_end(rows, low).reindex(frame["account_id"]).array
+    told = (rows["known_within"] >= 0).to_numpy()
+    since = _run_at_the_end(rows[told], warned[told] == 1)
+    frame["warned_since"] = since.reindex(frame["account_id"]).array
+    frame["verdict"] = _verdicts(frame, rows, warned, time)
+    return ChurnEvents(frame, tuple(warnings), time)
+
+
+def _accounts(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """Return one row an ended account, those that ended on the day of their start among them."""
+    import pandas as pd
+
+    last = rows.groupby("account_id", sort=False).tail(1).reset_index(drop=True)
+    frame = _dated(last, panel.project.not_churn)
+    if panel.ended_at_once is None:
+        return frame
+    at_once = _dated(panel.ended_at_once, panel.project.not_churn)
+    both = pd.concat([frame, at_once.astype(frame.dtypes)]) if len(frame) else at_once
+    return both.sort_values("account_id", ignore_index=True)
+
+
+def _dated(last: pd.DataFrame, not_churn: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    def later(days: pd.Series[Any]) -> pd.Series[Any]:
+        return last["snapshot_on"] + pd.to_timedelta(days, unit="D")
+
+    return pd.DataFrame(
+        {
+            "account_id": last["account_id"],
+            "customer_id": last["customer_id"],
+            "started_on": later(-last["start"]),
+            "known_on": later(last["known_within"]),
+            "ended_on": later(last["ended_within"]),
+            "cause": last["end_cause"],
+            "churn": ~last["end_cause"].isin(not_churn),
+            "arr": last["arr"],
+        }
+    )
+
+
+def _warnings(rows: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Return each warning that the panel has: 1 where it stands, 0 where not, NaN unknown."""
+    found = {}
+    if "usage_low" in rows:
+        found["low usage"] = rows["usage_low"].to_numpy(dtype=float, na_value=np.nan)
+    if "flags_open" in rows:
+        flags = rows["flags_open"].to_numpy(dtype=float, na_value=np.nan)
+        found["open flag"] = np.where(np.isnan(flags), np.nan, flags > 0)
+    if "health_band" in rows:
+        band = rows["health_band"]
+        red = (band == RED).to_numpy(dtype=bool)
+        found["red health score"] = np.where(band.isna(), np.nan, red)
+    return found
+
+
+def _any_known(warnings: Mapping[str, NDArray[np.float64]], rows: int) -> NDArray[np.float64]:
+    """Return 1 where a warning stands, 0 where those that are known do not, NaN if none is."""
+    if not warnings:
+        return np.full(rows, np.nan)
+    each = np.column_stack(list(warnings.values()))
+    stands = np.nansum(each == 1, axis=1) > 0
+    return np.where(np.isnan(each).all(axis=1), np.nan, stands)
+
+
+def _run_at_the_end(rows: pd.DataFrame, on: NDArray[np.bool_]) -> pd.Series[Any]:
+    """Return, by account, the first snapshot of the run of ``on`` that reaches its last row."""
+    import pandas as pd
+
+    flag = pd.Series(on.astype(np.int8), index=rows.index)[::-1]
+    stands = flag.groupby(rows["account_id"][::-1], sort=False).cummin()[::-1] == 1
+    kept = rows[stands.to_numpy()]
+    return kept.groupby("account_id", sort=False)["snapshot_on"].min()
+
+
+def _verdicts(
+    frame: pd.DataFrame, rows: pd.DataFrame, warned: NDArray[np.float64], time: int
+) -> NDArray[Any]:
+    early = (rows["known_within"] >= time).to_numpy()
+    decisive = rows.loc[early, ["account_id"]].assign(warned=warned[early])
+    has_early = frame["account_id"].isin(decisive["account_id"]).to_numpy()
+    # Not ``last``, which would pass over unknown values.
+    tail = decisive.groupby("account_id", sort=False).tail(1).set_index("account_id")["warned"]
+    tellable = tail.reindex(frame["account_id"]).notna().to_numpy()
+    stood = ((frame["known_on"] - frame["warned_since"]).dt.days >= time).to_numpy()
+    return np.select(
+        [stood, ~has_early, ~tellable], [SIGNALLED, TOO_YOUNG, UNTOLD], default=UNEXPECTED
+    )

@@ -1,0 +1,414 @@
+"""The ready comparisons: for each name, which days of which table change an account's cohort.
+
+A first event moves an account into its cohort for good; a trailing window moves it both ways. All
+read the tables as they stood at ``as_of``, and say from which day on a state is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.as_of_context import AsOfContext
+from leadsignal.config.success import Process, SuccessAnalysis, applies
+from leadsignal.errors import Fault, OptionError, TablesError
+from leadsignal.schema import ACCOUNT, Column, Table
+from leadsignal.sources.parts import quoted
+from leadsignal.targets import EVER, attributes_over_time, newest_known, status_changes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.tables import Tables
+
+RESULT_DAYS, KEPT_DAYS, DIARY_DAYS, SURVEY_DAYS = 90, 180, 90, 365
+BEFORE, NOT_MEANT = "before", "not meant for it"
+GIVEN = Table(
+    "by_frame",
+    "dated events of the caller's own",
+    time="on",
+    columns=(
+        ACCOUNT,
+        Column("on", "day", "the day of the event", required=True),
+        Column("state", "text", "the cohort from that day on"),
+    ),
+    repeats="warning",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """Dated changes of state: a frame of account_id, on, state (a position in ``levels``).
+
+    ``table`` is where they come from and ``window`` the days it takes until a state is known;
+    ``for_good`` says that a state once reached stays, so that what happened before the table is
+    complete matters for ever. ``landmark`` is the day at which the question is usually asked,
+    ``away`` the level in which it is not asked of an account.
+    """
+
+    levels: tuple[str, ...]
+    frame: pd.DataFrame
+    table: str | None
+    window: int = 0
+    for_good: bool = True
+    landmark: int = 90
+    meaning: str = ""
+    away: str | None = None
+
+    def later(self, days: int) -> Changes:
+        """Return the changes so many days later, so that an account is in the state it had then."""
+        import pandas as pd
+
+        if not days:
+            return self
+        on = self.frame["on"] + pd.Timedelta(days=days)
+        return replace(self, frame=self.frame.assign(on=on), window=self.window + days)
+
+
+Maker = Callable[[AsOfContext], Changes]
+
+
+def ready_comparisons(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
+    """Return, by name, the ready comparisons that these tables have the columns for."""
+    made: dict[str, Maker] = {}
+    if "results" in tables.names:
+        made["measured"] = partial(_first, "results", "measured_on", "unmeasured", "measured")
+        if "shown_on" in tables.columns("results"):
+            made["shown"] = partial(_first, "results", "shown_on", "not shown", "shown")
+        if "target" in tables.columns("results"):
+            made["results"] = _results
+    if "tickets" in tables.names:
+        made["complained"] = partial(_first, "tickets", "opened_at", "no ticket", "complained")
+    if "contract_changes" in tables.names:
+        made["contract"] = _contract
+    made |= _tracked(tables, analysis)
+    if "plans" in tables.names:
+        made["planned"] = partial(_first, "plans", "agreed_on", "no plan", "planned", landmark=30)
+    if "commitments" in tables.names and "completed_on" in tables.columns("commitments"):
+        made["commitments"] = partial(_commitments, None)
+        for owner in ("customer", "vendor"):
+            made[f"{owner}_commitments"] = partial(_commitments, owner)
+    if "surveys" in tables.names:
+        made["satisfied"] = _satisfied
+    if "flags" in tables.names:
+        made["rescued"] = partial(_first, "flags", "cleared_on", "flagged", "rescued")
+    made |= {_free(a, "attribute", made): partial(_attribute, a) for a in tables.attributes}
+    processes = analysis.processes if "adopted" in made else ()
+    adopted = {_free(p.name, "process", made): partial(_adopted, p.name) for p in processes}
+    listed = [
+        {name: maker} | (adopted if name == "adopted" else {}) for name, maker in made.items()
+    ]
+    return {name: maker for part in listed for name, maker in part.items()}
+
+
+def _free(name: str, kind: str, taken: Mapping[str, Maker]) -> str:
+    """Return the name, with its kind before it where a comparison has that name already."""
+    return f"{kind}:{name}" if name in taken else name
+
+
+def _tracked(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
+    made: dict[str, Maker] = {}
+    if "behaviors" not in tables.names:
+        return made
+    if analysis.processes:
+        made["adopted"] = partial(_adopted, None)
+    tracking = analysis.tracking
+    for name, behaviors, without in (
+        ("sponsor_seen", tracking.sponsor, "sponsor not seen"),
+        ("handed_off", tracking.handoff, "not handed off"),
+    ):
+        if behaviors:
+            made[name] = partial(
+                _first, "behaviors", "occurred_at", without, name.replace("_", " "),
+                where=_among("behavior", behaviors),
+            )  # fmt: skip
+    if tracking.diary:
+        made["diary"] = partial(_diary, tracking.diary)
+    return made
+
+
+def changes_of(today: AsOfContext, by: str) -> Changes:
+    """Return the dated changes of a comparison; raises OptionError with the names there are.
+
+    ``behavior:NAME`` is the first event of any behaviour; ``process:NAME`` and ``attribute:NAME``
+    say which is meant where a process or an attribute has the name of another comparison.
+    """
+    tables, made = today.tables, ready_comparisons(today.tables, today.analysis)
+    if by in made:
+        return made[by](today)
+    kind, _, of = by.partition(":")
+    if kind == "process" and "adopted" in made and of in [p.name for p in today.analysis.processes]:
+        return _adopted(of, today)
+    if kind == "attribute" and of in tables.attributes:
+        return _attribute(of, today)
+    if by.startswith("behavior:") and "behaviors" in tables.names:
+        name = by.removeprefix("behavior:")
+        return _first(
+            "behaviors", "occurred_at", f"no {name}", name, today,
+            where=_among("behavior", (name,)),
+        )  # fmt: skip
+    if "accounts" in tables.names and by in (
+        *tables.columns("accounts"),
+        *tables.unread("accounts"),
+    ):
+        raise OptionError(
+            f"{by} is a column of accounts that is not declared as an attribute",
+            "Declare it in leadsignal.toml, if its values have not changed since the start",
+        )
+    names = ", ".join([*made, "behavior:NAME"])
+    raise OptionError(
+        f"there is no comparison by {by!r}",
+        f"Choose from {names}, or give a frame of account_id, on, state",
+    )
+
+
+def changes_from_frame(tables: Tables, frame: Any) -> Changes:
+    """Return changes from a frame of account_id, on and, if there are several, state.
+
+    It is read and checked as a table is. A state that is called ``before`` is the one that every
+    account begins in. Raises TablesError with every fault.
+    """
+    rows = tables.read_beside(GIVEN, frame)
+    if "state" not in rows:
+        return Changes(("before event", "event"), rows.assign(state=1), None)
+    _refuse_two_states(rows)
+    names = sorted(set(rows["state"]) - {BEFORE})
+    levels = (f"{BEFORE} {names[0]}" if len(names) == 1 else BEFORE, *names)
+    place = {BEFORE: 0} | {name: k + 1 for k, name in enumerate(names)}
+    return Changes(levels, rows.assign(state=rows["state"].map(place)), None)
+
+
+def _refuse_two_states(rows: pd.DataFrame) -> None:
+    """Refuse a day on which an account is said to be in two states: none of them is the later."""
+    states = rows.groupby(["account_id", "on"])["state"].transform("nunique")
+    first = ~rows.duplicated(["account_id", "on"])
+    faults = [
+        Fault(
+            None, GIVEN.name, row + 1, "state", account,
+            f"the account is in several states from {day:%Y-%m-%d} on",
+            "Keep the one that it was in at the end of the day.",
+        )
+        for row, account, day in zip(
+            rows.index, rows["account_id"], rows["on"], strict=True
+        )
+        if states[row] > 1 and first[row]
+    ]  # fmt: skip
+    if faults:
+        raise TablesError(faults)
+
+
+def _among(column: str, values: tuple[str, ...]) -> str:
+    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{quoted(column)} IN ({listed})"
+
+
+def _query(tables: Tables, sql: str) -> pd.DataFrame:
+    frame: pd.DataFrame = tables.connection.cursor().execute(sql).df()
+    return frame
+
+
+def _known(day: str) -> str:
+    """SQL: the day from which an event counts, the day it was recorded where that is later."""
+    return f"greatest(CAST({day} AS DATE), CAST(known_on AS DATE))"
+
+
+def _first(
+    table: str, day: str, without: str, within: str, today: AsOfContext,
+    *, where: str = "TRUE", landmark: int = 90,
+) -> Changes:  # fmt: skip
+    tables = today.tables
+    # Of a row with versions the first that told of the event counts.
+    frame = _query(
+        tables,
+        f'SELECT account_id, CAST(min({_known(day)}) AS DATE) AS "on", 1 AS state'
+        f" FROM ({tables.history(table)}) AS t WHERE {day} IS NOT NULL AND {where}"
+        " GROUP BY account_id",
+    )
+    return Changes((without, within), frame, table, landmark=landmark)
+
+
+def _results(today: AsOfContext) -> Changes:
+    frame = status_changes(today.tables, today.analysis, days=RESULT_DAYS)
+    return Changes(
+        ("no results", "poor", "good"), frame, "results", RESULT_DAYS,
+        for_good=False, landmark=180,
+        meaning="the latest result of the last 90 days against its target",
+    )  # fmt: skip
+
+
+def _contract(today: AsOfContext) -> Changes:
+    tables = today.tables
+    frame = _query(
+        tables,
+        f'SELECT account_id, CAST(changed_at AS DATE) AS day, {_known("changed_at")} AS "on",'
+        " min(CASE WHEN kind = 'expansion' THEN 1 ELSE 2 END) AS state"
+        f" FROM ({tables.sql('contract_changes')}) AS t"
+        " WHERE kind IN ('expansion', 'reduction') GROUP BY ALL"
+        " ORDER BY account_id, day, state DESC",
+    )
+    frame = newest_known(frame, ["account_id"])
+    return Changes(("no change", "expansion", "reduction"), frame, "contract_changes", landmark=365,
+                   meaning="the latest change of the contract")  # fmt: skip
+
+
+def _commitments(owner: str | None, today: AsOfContext) -> Changes:
+    """At least half of what fell due in the last 180 days done by its date, or not.
+
+    A due date counts while it stood: one that was moved later was due on its old day until then,
+    else whoever stays long enough to move a date would never have missed it.
+    """
+    import pandas as pd
+
+    tables, mine = today.tables, "TRUE" if owner is None else _among("owner", (owner,))
+    listed = _query(
+        tables,
+        "SELECT account_id, CAST(greatest(due_on, known_on) AS DATE) + 1 AS comes,"
+        f" CAST(least(due_on + {KEPT_DAYS}, coalesce(superseded_on, DATE '9999-01-01')) AS DATE)"
+        " + 1 AS goes, CAST(completed_on IS NOT NULL AND completed_on <= due_on AS INTEGER) AS kept"
+        f" FROM ({tables.history('commitments')}) AS t"
+        f" WHERE greatest(due_on, known_on) < DATE '{tables.as_of_date}' AND {mine}",
+    )
+    listed = listed[listed["comes"] < listed["goes"]].assign(due=1)
+    coming = listed.rename(columns={"comes": "on"})[["account_id", "on", "due", "kept"]]
+    going = listed.assign(due=-1, kept=-listed["kept"]).rename(columns={"goes": "on"})
+    both = pd.concat([coming, going[coming.columns]])
+    both = both.groupby(["account_id", "on"], as_index=False).sum()
+    running = both.groupby("account_id")[["due", "kept"]].cumsum()
+    kept = 2 * running["kept"] >= running["due"]
+    state = (1 + kept.astype(int)).where(running["due"] > 0, 0)
+    whose = f"the {owner}'s" if owner else "the"
+    return Changes(
+        ("none due", "missed", "kept"), both[["account_id", "on"]].assign(state=state),
+        "commitments", KEPT_DAYS, for_good=False,
+        meaning=f"half or more of {whose} commitments due in the last 180 days done by their date",
+    )  # fmt: skip
+
+
+def _diary(behaviors: tuple[str, ...], today: AsOfContext) -> Changes:
+    tables = today.tables
+    frame = _query(
+        tables,
+        "SELECT DISTINCT account_id, CAST(occurred_at AS DATE) AS day,"
+        f' {_known("occurred_at")} AS "on", 1 AS state'
+        f" FROM ({tables.sql('behaviors')}) AS t WHERE {_among('behavior', behaviors)}",
+    )
+    return Changes(
+        ("no diary", "diary kept"), _lapsing(frame, DIARY_DAYS), "behaviors", DIARY_DAYS,
+        for_good=False, meaning="a diary entry within the last 90 days",
+    )  # fmt: skip
+
+
+def _satisfied(today: AsOfContext) -> Changes:
+    tables, known = today.tables, _known("answered_on")
+    frame = _query(
+        tables,
+        f'SELECT DISTINCT account_id, CAST(answered_on AS DATE) AS day, {known} AS "on",'
+        f" avg(score) OVER (PARTITION BY account_id, answered_on ORDER BY {known}) AS score"
+        f" FROM ({tables.sql('surveys')}) AS t",
+    )
+    middle = float(frame["score"].median()) if len(frame) else 0.0
+    frame["state"] = 1 + (frame["score"] >= middle).astype(int)
+    return Changes(
+        ("not asked", "dissatisfied", "satisfied"), _lapsing(frame, SURVEY_DAYS), "surveys",
+        SURVEY_DAYS, for_good=False,
+        meaning=f"the latest survey of the last 365 days at {middle:g}, the median, or above",
+    )  # fmt: skip
+
+
+def _adopted(name: str | None, today: AsOfContext) -> Changes:
+    """Adopted, both ways: one process, or any of those meant for the account on the day."""
+    import pandas as pd
+
+    chosen = [p for p in today.analysis.processes if name in (None, p.name)]
+    turns = pd.concat([_turns_of(process, today) for process in chosen], ignore_index=True)
+    turns = turns.groupby(["account_id", "on"], as_index=False).last()
+    since = turns.groupby("account_id")
+    adopted, meant = np.zeros(len(turns), dtype=bool), np.zeros(len(turns), dtype=bool)
+    for process in chosen:
+        mine = since[f"meant {process.name}"].ffill().fillna(not process.applies_to).astype(bool)
+        meant |= mine.to_numpy()
+        adopted |= (mine & (since[process.name].ffill().fillna(0) > 0)).to_numpy()
+    state = np.where(meant, adopted.astype(int), 2)
+    always = all(not process.applies_to for process in chosen)
+    window = max((p.within * p.sustained_for for p in chosen), default=0)
+    due = max((p.adopt_by or 90 for p in chosen), default=90) if name else 90
+    return Changes(
+        ("not adopted", "adopted", *(() if always else (NOT_MEANT,))),
+        turns[["account_id", "on"]].assign(state=state), "behaviors",
+        window, for_good=False, landmark=due,
+        meaning=f"{name or 'any essential process'} adopted; a lapse ends it",
+        away=None if always else NOT_MEANT,
+    )  # fmt: skip
+
+
+def _turns_of(process: Process, today: AsOfContext) -> pd.DataFrame:
+    """Return when an account adopts a process and lapses, and when it comes to be meant for it."""
+    import pandas as pd
+
+    episodes = today.episodes[today.episodes["process"] == process.name]
+    turns = pd.concat(
+        [
+            episodes[["account_id", column]].dropna().set_axis(["account_id", "on"], axis=1)
+            .assign(**{process.name: by})
+            for column, by in (("lapsed_on", 0), ("adopted_on", 1))
+        ]
+    )  # fmt: skip
+    meant = f"meant {process.name}"
+    if not process.applies_to:
+        return turns.assign(**{meant: 1})
+    held = attributes_over_time(
+        today.tables, sorted(process.applies_to), partial(applies, process.applies_to)
+    )
+    held = held.assign(**{meant: held.pop("value").astype(int)})
+    return pd.concat([turns, held], ignore_index=True)
+
+
+def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:
+    """Return the changes with a return to state 0 where no newer one comes within ``days``.
+
+    What is recorded only then, or after a newer one, changes nothing.
+    """
+    import pandas as pd
+
+    # An event of day d lies in the last `days` days up to midnight of d + days.
+    frame = frame.assign(end=frame["day"] + pd.Timedelta(days=days))
+    frame = frame[frame["on"] < frame["end"]].sort_values(["account_id", "day"])
+    frame = newest_known(frame, ["account_id"])
+    following, end = frame.groupby("account_id")["on"].shift(-1), frame["end"]
+    lapses = following.isna() | (following > end)
+    back = frame.loc[lapses, ["account_id"]].assign(on=end[lapses], state=0)
+    return pd.concat([frame[["account_id", "on", "state"]], back], ignore_index=True)
+
+
+def _attribute(name: str, today: AsOfContext) -> Changes:
+    """A property since the start, and its dated changes where account_changes has them."""
+    import pandas as pd
+
+    tables = today.tables
+    if tables.attributes[name] == "number":
+        values = _thirds(today.accounts[name])
+        frame = today.accounts[["account_id"]].assign(on=pd.Timestamp(EVER), value=values)
+    else:
+        frame = attributes_over_time(tables, [name], lambda values: values[name])
+    values = frame["value"].astype("object").where(frame["value"].notna(), "not given").astype(str)
+    counts = values.value_counts()
+    levels = sorted(counts.index, key=lambda value: (-counts[value], value))
+    place: Mapping[str, int] = {value: k for k, value in enumerate(levels)}
+    frame = frame[["account_id", "on"]].assign(state=values.map(place).astype(int))
+    return Changes(tuple(levels), frame, None)
+
+
+def _thirds(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a number as its third: a cohort has a name."""
+    import pandas as pd
+
+    cuts = np.unique(np.nanquantile(values.astype(float), [0, 1 / 3, 2 / 3, 1]))
+    if len(cuts) < 3:
+        return values.astype(str)
+    names = [f"{low:g} to {high:g}" for low, high in pairwise(cuts.tolist())]
+    return pd.cut(values, cuts.tolist(), labels=names, include_lowest=True).astype("object")

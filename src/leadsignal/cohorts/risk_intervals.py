@@ -1,0 +1,127 @@
+"""Who is followed, from when, in which group: one answer a method.
+
+``naive`` gives an account's whole time to the cohort it ends up in; ``time_dependent`` splits it at
+the event; ``landmark`` takes those there at day L by their state then; ``target_trial`` clones
+(see ``trial``). Everything after is the same for all: rows, groups, weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from leadsignal.cohorts.dated import DatedCohorts
+from leadsignal.survival.inputs import Bools, Floats, Ints
+
+METHODS = ("naive", "time_dependent", "landmark", "target_trial")
+
+
+@dataclass(frozen=True, eq=False)
+class RiskIntervals:
+    """Rows at risk on (start, stop] in a group.
+
+    Of n rows: ``account`` (position among the cohorts' accounts), ``start``, ``stop``, ``cause``,
+    ``group`` (level), ``weight``; ``origin``, the day from which the groups are compared.
+    """
+
+    method: str
+    account: Ints
+    start: Floats
+    stop: Floats
+    cause: Ints
+    group: Ints
+    weight: Floats
+    origin: float
+
+    def of(self, levels: tuple[int, ...]) -> RiskIntervals:
+        """Return the rows of some groups."""
+        return self.where(np.isin(self.group, levels))
+
+    def where(self, kept: Bools) -> RiskIntervals:
+        """Return some of the rows."""
+        return RiskIntervals(
+            self.method, self.account[kept], self.start[kept], self.stop[kept], self.cause[kept],
+            self.group[kept], self.weight[kept], self.origin,
+        )  # fmt: skip
+
+    def since(self, day: float) -> RiskIntervals:
+        """Return the rows from a day on."""
+        later = replace(self, start=np.maximum(self.start, day), origin=day)
+        return later.where(self.stop > day)
+
+    def weighted(self, weight: Floats) -> RiskIntervals:
+        """Return the rows with other weights."""
+        return RiskIntervals(
+            self.method, self.account, self.start, self.stop, self.cause, self.group, weight,
+            self.origin,
+        )  # fmt: skip
+
+
+def follow_naively(cohorts: DatedCohorts) -> RiskIntervals:
+    """Follow each account from time zero in the cohort it ends up in: wrong, to be seen through.
+
+    Of two levels, the second once an account was ever in it; of more, the last it was in.
+    """
+    if len(cohorts.levels) == 2:
+        group = np.isfinite(cohorts.first_day(1)).astype(np.intp)
+    else:
+        group = np.zeros(len(cohorts), dtype=np.intp)
+        order = np.argsort(cohorts.row_stop, kind="stable")
+        group[cohorts.row_account[order]] = cohorts.row_state[order]
+    return _whole("naive", cohorts, group)
+
+
+def follow_in_time(cohorts: DatedCohorts) -> RiskIntervals:
+    """Follow each account in the cohort it is in, day by day."""
+    return RiskIntervals(
+        "time_dependent", cohorts.row_account, cohorts.row_start, cohorts.row_stop,
+        cohorts.row_cause, cohorts.row_state, np.ones(len(cohorts.row_account)), 0.0,
+    )  # fmt: skip
+
+
+def with_states_of(rows: RiskIntervals, other: DatedCohorts) -> tuple[RiskIntervals, Ints]:
+    """Return rows split where ``other`` changes, and the state in ``other`` of each (−1: none).
+
+    Both are of the same accounts.
+    """
+    pairs = _overlapping(rows, other)
+    mine, theirs = pairs[:, 0], pairs[:, 1]
+    start = np.maximum(rows.start[mine], other.row_start[theirs])
+    stop = np.minimum(rows.stop[mine], other.row_stop[theirs])
+    lasts = start < stop
+    mine, theirs, start, stop = mine[lasts], theirs[lasts], start[lasts], stop[lasts]
+    cause = np.where(stop == rows.stop[mine], rows.cause[mine], 0)
+    split = replace(
+        rows, account=rows.account[mine], start=start, stop=stop, cause=cause,
+        group=rows.group[mine], weight=rows.weight[mine],
+    )  # fmt: skip
+    return split, other.row_state[theirs]
+
+
+def _overlapping(rows: RiskIntervals, other: DatedCohorts) -> Ints:
+    """Return every pair of a row and a stretch of ``other`` of the same account."""
+    order = np.argsort(other.row_account, kind="stable")
+    first = np.searchsorted(other.row_account[order], np.arange(len(other) + 1))
+    count = (first[1:] - first[:-1])[rows.account]
+    ahead = np.repeat(np.cumsum(count) - count, count)
+    place = np.repeat(first[rows.account], count) + np.arange(count.sum()) - ahead
+    return np.column_stack((np.repeat(np.arange(len(rows.account)), count), order[place]))
+
+
+def follow_from_landmark(cohorts: DatedCohorts, day: float) -> RiskIntervals:
+    """Follow those at risk on ``day`` by their state then, whatever comes later."""
+    rows = _whole("landmark", cohorts, cohorts.state_at(day), day)
+    return rows.where(rows.group >= 0)
+
+
+def _whole(
+    method: str, cohorts: DatedCohorts, group: Ints, since: float | None = None
+) -> RiskIntervals:
+    """Return all time at risk, from a day on, of each account in the one group given for it."""
+    account, start, stop = cohorts.spells()
+    cause = np.where(stop == cohorts.stop[account], cohorts.cause[account], 0)
+    rows = RiskIntervals(
+        method, account, start, stop, cause, group[account], np.ones(len(account)), 0.0
+    )
+    return rows if since is None else rows.since(since)

@@ -1,0 +1,156 @@
+"""Rows at risk on (start, stop] in a state: made from dated changes, or checked as a caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from leadsignal.errors import OptionError
+from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints, length_of
+
+CAUSES = 2
+"""The highest code of a cause: 0 still here, 1 churn, 2 an end that is no churn."""
+
+
+@dataclass(frozen=True, eq=False)
+class StateIntervals:
+    """Of m rows, by account and time: ``account`` (position), ``start``, ``stop``, ``state``."""
+
+    account: Ints
+    start: Floats
+    stop: Floats
+    state: Ints
+
+
+def joined(account: Ints, start: Floats, stop: Floats, state: Ints) -> StateIntervals:
+    """Return ordered rows with neighbours of one state joined where no time lies between them."""
+    apart = (account[1:] != account[:-1]) | (start[1:] != stop[:-1]) | (state[1:] != state[:-1])
+    first, last = np.append(True, apart), np.append(apart, True)
+    return StateIntervals(account[first], start[first], stop[last], state[first])
+
+
+def stretches_between(
+    entry: Floats, stop: Floats, account: Ints, day: Floats, state: Ints
+) -> StateIntervals:
+    """Return the stretches between changes, cut to the time at risk, all accounts from state 0."""
+    n = len(entry)
+    who = np.concatenate((np.arange(n), account))
+    since = np.concatenate((np.full(n, -np.inf), day))
+    level = np.concatenate((np.zeros(n, dtype=np.intp), state))
+    order = np.lexsort((since, who))
+    who, since, level = who[order], since[order], level[order]
+    same = np.append((who[1:] == who[:-1]) & (since[1:] == since[:-1]), False)
+    who, since, level = who[~same], since[~same], level[~same]
+    until = np.append(np.where(who[1:] == who[:-1], since[1:], np.inf), np.inf)
+    start, end = np.maximum(since, entry[who]), np.minimum(until, stop[who])
+    lasts = start < end
+    return joined(who[lasts], start[lasts], end[lasts], level[lasts])
+
+
+def checked_accounts(
+    ids: NDArray[Any], entry: ArrayLike | None, stop: ArrayLike, cause: ArrayLike
+) -> tuple[Floats, Floats, Ints]:
+    """Return entry, stop and cause of accounts; raises OptionError where one has no time."""
+    door = ArrayValidator("DatedCohorts.from_changes", len(ids))
+    stops, causes = door.numbers("stop", stop), _causes(door, cause)
+    entries = np.zeros(len(ids)) if entry is None else door.numbers("entry", entry)
+    if len(short := np.flatnonzero(~(stops > entries))) and not door.faults:
+        door.refuse(
+            f"{len(short)} accounts have no time at risk, the first {ids[short].tolist()[0]!r};"
+            " leave out accounts that end on the day they enter"
+        )
+    door.close()
+    return entries, stops, causes
+
+
+def _causes(door: ArrayValidator, cause: ArrayLike) -> Ints:
+    causes = door.causes("cause", cause)
+    _refuse_rows(door, causes > CAUSES, "cause is none of 0 (here), 1 (churn), 2 (another end)")
+    return causes
+
+
+def checked_changes(
+    levels: Sequence[str], accounts: int, changes: tuple[ArrayLike, ArrayLike, ArrayLike]
+) -> tuple[Ints, Floats, Ints]:
+    """Return changes (position of the account, day, state); raises OptionError for what is none."""
+    call, (account, day, state) = "DatedCohorts.from_changes", changes
+    door = ArrayValidator(call, len(np.asarray(account)))
+    position, states = door.causes("account", account), door.causes("state", state)
+    days = door.numbers("day", day, finite=False)
+    _refuse_rows(door, np.isnan(days), "day is NaN")
+    _refuse_rows(door, position >= accounts, f"account is not a position among {accounts:,}")
+    _refuse_rows(door, states >= len(levels), f"state is not a position in levels {tuple(levels)}")
+    door.close()
+    return position, days, states
+
+
+def checked_rows(
+    levels: Sequence[str],
+    account: ArrayLike,
+    start: ArrayLike,
+    stop: ArrayLike,
+    cause: ArrayLike,
+    state: ArrayLike,
+) -> tuple[NDArray[Any], Ints, StateIntervals]:
+    """Return the accounts (sorted ids), how each ends, and its rows.
+
+    Raises OptionError with every fault: rows that do not last or overlap, ends before an account's
+    last row, and values that are none.
+    """
+    call = "DatedCohorts.from_rows"
+    door = ArrayValidator(call, length_of(call, "account", account))
+    labels = door.labels("account", account)
+    stops, starts = door.times(stop, start)
+    causes, states = _causes(door, cause), door.causes("state", state)
+    _refuse_rows(door, states >= len(levels), f"state is not a position in levels {tuple(levels)}")
+    door.close()
+    if labels is None or starts is None:
+        raise OptionError(f"{call} needs account and start", "Give both, one value a row")
+    order = np.lexsort((starts, labels.codes))
+    rows = StateIntervals(labels.codes[order], starts[order], stops[order], states[order])
+    again = np.append(False, rows.account[1:] == rows.account[:-1])
+    _refuse_order(door, rows, causes[order], again, np.asarray(account)[order])
+    door.close()
+    ends = np.zeros(len(labels), dtype=np.intp)
+    np.maximum.at(ends, labels.codes, causes)
+    ids = np.array(labels.names, dtype=np.asarray(account).dtype)
+    return ids, ends, joined(rows.account, rows.start, rows.stop, rows.state)
+
+
+def _refuse_order(
+    door: ArrayValidator, rows: StateIntervals, causes: Ints, again: Bools, ids: NDArray[Any]
+) -> None:
+    overlap = np.flatnonzero(again[1:] & (rows.start[1:] < rows.stop[:-1]))
+    for name, place in _by_account(ids, overlap):
+        spans = " and ".join(f"({rows.start[k]:g}, {rows.stop[k]:g}]" for k in (place, place + 1))
+        door.refuse(f"account {name!r} has rows that overlap: {spans}; give each day once")
+    early = np.flatnonzero(again[1:] & (causes[:-1] > 0))
+    for name, place in _by_account(ids, early):
+        door.refuse(
+            f"account {name!r} ends on day {rows.stop[place]:g} (cause {causes[place]}) and has"
+            " later rows; an end belongs into the last row, and who comes back is a new account"
+        )
+
+
+def _by_account(ids: NDArray[Any], places: Ints) -> list[tuple[object, int]]:
+    """Return the first few accounts that have faults, and the place of each one's first."""
+    first: dict[object, int] = {}
+    for place in places.tolist():
+        first.setdefault(ids[[place]].tolist()[0], place)
+        if len(first) == SHOWN:
+            break
+    return list(first.items())
+
+
+SHOWN = 5
+"""How many accounts a message names for one kind of fault."""
+
+
+def _refuse_rows(door: ArrayValidator, wrong: Bools, what: str) -> None:
+    if count := int(np.count_nonzero(wrong)):
+        rows = f"{count} row{'' if count == 1 else 's'}"
+        door.refuse(f"{what} in {rows} (first: row {int(np.argmax(wrong))}, counted from 0)")

@@ -1,0 +1,278 @@
+"""Sources by name, where their credentials come from, and keeping these out of every message."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
+
+from leadsignal.config.drivers import refuse_unknown
+from leadsignal.errors import OptionError, SourceError
+
+HIDDEN = "***"
+SHORTEST = 6
+"""A shorter value of the environment is no secret, and would be found in any word."""
+SECRET_WORDS = (
+    "password", "passwd", "pwd", "passphrase", "passfile", "secret", "token", "credential",
+    "private_key", "access_key", "account_key", "api_key", "apikey", "signature",
+    "connection_string",
+)  # fmt: skip
+"""An option or a URL's parameter with one of these in its name holds a secret."""
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*):(//)?")
+_USER_INFO = re.compile(r"(?<=://)([^\s/?#'\"@]*):([^\s'\"]*)@")
+_PARAMETER = re.compile(
+    rf"((?:^|[?&;\s{{]|%3B)[\w.\-]*(?:{'|'.join(SECRET_WORDS)})[\w.\-]*\s*(?:=|%3D)\s*)"
+    r"(\"[^\"]*\"|'[^']*'|[^\s&;]+)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A database or an object store by name, and where its credentials are; never these.
+
+    ``url`` holds no password. ``url_env``, ``user_env`` and ``password_env`` name environment
+    variables; ``credentials`` is a TOML file outside the project with ``url``, ``user``,
+    ``password`` or ``options``. ``driver`` is an ADBC driver package, ``options`` what it, or
+    fsspec, is given besides. Relative files in a URL start from ``folder``.
+    """
+
+    name: str
+    url: str | None = field(default=None, repr=False)
+    url_env: str | None = None
+    user_env: str | None = None
+    password_env: str | None = None
+    credentials: Path | None = None
+    driver: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Access:
+    """A source with its credentials: for the driver alone, never for a message."""
+
+    name: str
+    url: str
+    driver: str | None
+    options: Mapping[str, Any]
+    secrets: tuple[str, ...]
+    folder: Path | None = None
+
+    @property
+    def scheme(self) -> str:
+        """What stands before the colon of the URL, in lower case."""
+        found = _URL.match(self.url)
+        return found[1].lower() if found else ""
+
+    def hide(self, text: object) -> str:
+        """Return a text without the secrets."""
+        return hide_secrets(str(text), (*self.secrets, *_of_environment()))
+
+    def file(self, given: str) -> Path:
+        """Return the file that a URL such as duckdb:///crm.duckdb names."""
+        path = Path(unquote(given)).expanduser()
+        return path if path.is_absolute() else (self.folder or Path()) / path
+
+
+def _of_environment() -> Iterator[str]:
+    """Yield secrets that drivers find themselves, such as PGPASSWORD and AWS_SECRET_ACCESS_KEY."""
+    for name, value in os.environ.items():
+        if is_secret_name(name) and len(value) >= SHORTEST:
+            yield from _forms(value)
+
+
+def is_url(text: object) -> bool:
+    """Return whether a text is a URL rather than a path.
+
+    >>> is_url("s3://bucket/accounts.parquet"), is_url("crm/accounts.csv")
+    (True, False)
+    """
+    found = _URL.match(text) if isinstance(text, str) else None
+    return bool(found and found[2])
+
+
+def hide_secrets(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return a text with secrets, and whatever looks like a password in a URL, as ``***``.
+
+    >>> hide_secrets("cannot reach postgresql://me:pass@host/db")
+    'cannot reach postgresql://me:***@host/db'
+    """
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    text = _USER_INFO.sub(rf"\1:{HIDDEN}@", text)
+    text = re.sub(r"(?<=[?&])(sig|sas|key)=[^\s&'\"]+", rf"\1={HIDDEN}", text)
+    return _PARAMETER.sub(rf"\1{HIDDEN}", text)
+
+
+def secret_in(url: str) -> str | None:
+    """Return what in a URL is secret, in words, or None: a password, or a parameter's name.
+
+    >>> secret_in("postgresql://me:pass@host/db")
+    'a password'
+    """
+    user_info, _, _ = _divided(url)
+    if ":" in user_info or _is_ambiguous(url):
+        return "a password"
+    for name, value in parse_qsl(url.partition("?")[2], keep_blank_values=True):
+        if is_secret_name(name) or _PARAMETER.search(value):
+            return f"the secret {name!r}"
+    return None
+
+
+def _divided(url: str) -> tuple[str, str, str]:
+    """Return user and password, host and port, and what follows, as drivers divide a URL."""
+    rest = url.partition("://")[2]
+    location = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    user_info, _, host = location.rpartition("@")
+    return user_info, host, rest[len(location) :]
+
+
+def _is_ambiguous(url: str) -> bool:
+    """Return whether a password may hold signs that end it: a driver takes half of it for a host.
+
+    As in me:pa/ss@host and me:p@ss@host.
+    """
+    user_info, host, rest = _divided(url)
+    if ":" not in f"{user_info}{host}":
+        return False
+    port = host.rpartition(":")[2]
+    in_parameters = "@" in rest and not user_info and not port.isdigit()
+    return "@" in user_info or "@" in rest.partition("?")[0] or in_parameters
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether an option of this name holds a secret."""
+    bare = name.lower().replace("-", "_").rpartition(".")[2]
+    return bare in ("key", "sas", "sig") or any(word in bare for word in SECRET_WORDS)
+
+
+def named_source(sources: Mapping[str, Source], name: str) -> Source:
+    """Return a source by its name; raises SourceError where there is none of it."""
+    if name not in sources:
+        known = f"Allowed: {', '.join(sources)}" if sources else "Give it in Project(sources=…)"
+        raise SourceError(f"{name!r} is not a source", known)
+    return sources[name]
+
+
+def open_source(source: Source) -> Access:
+    """Return a source with its credentials from the environment or from its file.
+
+    Raises SourceError where something is missing; it names variables and files, never values.
+    """
+    held = _held(source)
+    url = _variable(source, source.url_env) or held.get("url") or source.url
+    if url is None:
+        raise SourceError(f"source {source.name!r} has no url", "Give url, or url_env")
+    where = f"${source.url_env}" if source.url_env else "the credentials file"
+    if not _URL.match(url):
+        problem = f"what {where} holds for source {source.name!r} is not a URL"
+        raise SourceError(problem, "Write it as postgresql://user@host:5432/database")
+    user = _variable(source, source.user_env) or held.get("user")
+    password = _variable(source, source.password_env) or held.get("password")
+    if _is_ambiguous(url):
+        problem = f"the URL of source {source.name!r} has an @, /, ? or # in its password"
+        raise SourceError(problem, "Write them as %40, %2F, %3F and %23, or use password_env")
+    secrets = [password] if password else []
+    options: dict[str, Any] = {**source.options, **held.get("options", {})}
+    secrets += [str(value) for name, value in options.items() if is_secret_name(name)]
+    secrets += [str(value) for value in held.get("options", {}).values()]
+    try:
+        refuse_unknown(url, source.driver, options)
+    except OptionError as error:
+        raise SourceError(f"source {source.name!r}: {error.problem}", error.remedy) from None
+    return Access(
+        source.name,
+        _with_user(url, user, password),
+        source.driver,
+        options,
+        (*_all_forms(secrets), *secrets_of(url)),
+        source.folder,
+    )
+
+
+def _forms(secret: str) -> set[str]:
+    """Return how a secret may be written in a message: plain, in a URL, in Python, cut in parts."""
+    plain = {secret, unquote(secret)}
+    coded = {coding(text) for text in plain for coding in (quote_plus, quote)}
+    coded |= {quote(text, safe="") for text in plain}
+    return plain | coded | {repr(text)[1:-1] for text in plain}
+
+
+def _variable(source: Source, name: str | None) -> str | None:
+    if name is None:
+        return None
+    value = os.environ.get(name)
+    if not value:
+        problem = f"the environment variable {name} of source {source.name!r} is not set"
+        raise SourceError(problem, f"Set it before you run this: export {name}=…")
+    return value
+
+
+def _held(source: Source) -> dict[str, Any]:
+    """Return what the credentials file holds."""
+    import tomllib
+
+    if source.credentials is None:
+        return {}
+    shown = f"the credentials file {source.credentials} of source {source.name!r}"
+    if not source.credentials.is_file():
+        raise SourceError(f"{shown} is not a file", "Correct the path")
+    try:
+        held = tomllib.loads(source.credentials.read_text(encoding="utf-8"))
+    except OSError:
+        raise SourceError(f"{shown} cannot be read", "Correct the path, or its owner") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        remedy = 'Write password = "…" in it, and nothing else that is not TOML'
+        raise SourceError(f"{shown} is not valid TOML", remedy) from None
+    texts_held = all(isinstance(held.get(name, ""), str) for name in ("url", "user", "password"))
+    if set(held) - {"url", "user", "password", "options"} or not (
+        texts_held and isinstance(held.get("options", {}), dict)
+    ):
+        remedy = "It may hold the texts url, user and password, and a section [options]"
+        raise SourceError(f"{shown} holds something else", remedy)
+    return held
+
+
+def secrets_of(url: str) -> tuple[str, ...]:
+    """Return the secrets in a URL, in all forms in which a message may show them."""
+    found = [_divided(url)[0].partition(":")[2]]
+    found += [value for key, value in parse_qsl(url.partition("?")[2]) if is_secret_name(key)]
+    return _all_forms(found)
+
+
+def _all_forms(secrets: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({form for secret in secrets if secret for form in _forms(secret)}))
+
+
+def _with_user(url: str, user: str | None, password: str | None) -> str:
+    """Return a URL with a user and a password put in, percent-encoded."""
+    if user is None and password is None:
+        return url
+    scheme = url.partition("://")[0]
+    given, host, path = _divided(url)
+    old_user, _, old_password = given.partition(":")
+    user = quote(user, safe="") if user else old_user
+    secret = quote(password, safe="") if password else old_password
+    login = f"{user}:{secret}" if secret else user
+    return f"{scheme}://{login}@{host}{path}"
+
+
+def a_url(value: object) -> str:
+    """Take a URL without a password."""
+    if not isinstance(value, str) or not _URL.match(value):
+        raise OptionError("must be a URL", 'Write "postgresql://user@host:5432/database"')
+    return value
+
+
+def a_variable(value: object) -> str:
+    """Take the name of an environment variable."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise OptionError(
+            "must be the name of an environment variable", 'Write it as in "WAREHOUSE_PASSWORD"'
+        )
+    return value

@@ -1,0 +1,417 @@
+"""``success.toml``: the Success Analysis, its bullseye and its essential processes."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.config.toml_files import (
+    Settings,
+    a_duration,
+    a_text,
+    positive,
+    read_settings_file,
+    texts,
+    whole,
+)
+from leadsignal.errors import Fault, OptionError, SuccessAnalysisError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+MOST_PROCESSES = 3
+
+
+@dataclass(frozen=True)
+class Process:
+    """An essential process: enough of some behaviours, by enough users, in each window.
+
+    ``within`` and ``adopt_by`` are days; ``applies_to`` maps attributes to the values of the
+    accounts that it is meant for.
+    """
+
+    name: str
+    behaviors: tuple[str, ...]
+    at_least: int | float
+    within: int
+    why: str = ""
+    by_users: int = 1
+    sustained_for: int = 1
+    adopt_by: int | None = None
+    applies_to: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        users = f" by {self.by_users} users" if self.by_users > 1 else ""
+        again = f", {self.sustained_for} times in a row" if self.sustained_for > 1 else ""
+        due = f"; adopted by day {self.adopt_by}" if self.adopt_by else ""
+        events = " or ".join(self.behaviors)
+        return f"{self.name}: {self.at_least:g} {events}{users} in {self.within} days{again}{due}"
+
+
+@dataclass(frozen=True)
+class Bullseye:
+    """What the customer wants, how that is measured, and what successful customers share."""
+
+    objective: str = ""
+    success_metric: str = ""
+    traits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The bullseye of some accounts, where it differs; what it leaves empty is everybody's."""
+
+    applies_to: Mapping[str, tuple[str, ...]]
+    bullseye: Bullseye
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """The behaviours that stand for a sponsor, a handoff and a diary."""
+
+    sponsor: tuple[str, ...] = ()
+    handoff: tuple[str, ...] = ()
+    diary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, repr=False)
+class SuccessAnalysis:
+    """The Success Analysis of a product: bullseye, tracking and up to three processes.
+
+    Segments may have their own bullseye, and processes of their own by ``applies_to``; up to three
+    processes are meant for any one account. ``file`` is where it was read from.
+    """
+
+    processes: tuple[Process, ...]
+    bullseye: Bullseye = Bullseye()
+    tracking: Tracking = Tracking()
+    file: str | None = field(default=None, compare=False)
+    segments: tuple[Segment, ...] = ()
+
+    @classmethod
+    def from_toml(cls, text: str, file: str | None = None) -> SuccessAnalysis:
+        """Read a Success Analysis from TOML text.
+
+        Raises SuccessAnalysisError, which lists every fault with its line.
+
+        >>> SuccessAnalysis.from_toml('''
+        ... [[process]]
+        ... name = "weekly_close"
+        ... behavior = "closed"
+        ... at_least = 4
+        ... within = "30d"
+        ... ''')
+        SuccessAnalysis
+          weekly_close: 4 closed in 30 days
+        """
+        settings = Settings.parse(text, file)
+        analysis = _analysis(settings, file)
+        if settings.faults:
+            raise SuccessAnalysisError(sorted(settings.faults, key=lambda fault: fault.line or 0))
+        return analysis
+
+    @property
+    def success_metrics(self) -> tuple[str, ...]:
+        """The metrics by which any account is measured, everybody's first."""
+        named = (self.bullseye, *(segment.bullseye for segment in self.segments))
+        return tuple(dict.fromkeys(b.success_metric for b in named if b.success_metric))
+
+    def bullseye_of(self, attributes: Mapping[str, object]) -> Bullseye:
+        """Return the bullseye of an account with these attributes: its segment's, else everybody's.
+
+        >>> enterprise = Segment({"segment": ("enterprise",)}, Bullseye("Close as a group"))
+        >>> analysis = SuccessAnalysis((), Bullseye("Close fast", "days"), segments=(enterprise,))
+        >>> analysis.bullseye_of({"segment": "enterprise"})
+        Bullseye(objective='Close as a group', success_metric='days', traits=())
+        """
+        for segment in self.segments:
+            if applies(segment.applies_to, attributes):
+                own = {key: value for key, value in vars(segment.bullseye).items() if value}
+                return replace(self.bullseye, **own)
+        return self.bullseye
+
+    def processes_of(self, attributes: Mapping[str, object]) -> tuple[Process, ...]:
+        """Return the processes that are meant for an account with these attributes."""
+        return tuple(p for p in self.processes if applies(p.applies_to, attributes))
+
+    def differences(self, other: SuccessAnalysis) -> tuple[str, ...]:
+        """Return in which rules ``other`` differs, in words; empty where it does not.
+
+        What is only told (``why``, objectives, traits) is no rule: no number depends on it.
+
+        >>> one = SuccessAnalysis((Process("close", ("closed",), 4, 30),))
+        >>> one.differences(SuccessAnalysis((Process("close", ("closed",), 2, 30),)))
+        ('process close has other rules',)
+        """
+        mine, theirs = ({p.name: replace(p, why="") for p in of.processes} for of in (self, other))
+        told = [f"process {name} is missing" for name in mine if name not in theirs]
+        told += [f"process {name} is new" for name in theirs if name not in mine]
+        told += [
+            f"process {name} has other rules"
+            for name in mine
+            if name in theirs and mine[name] != theirs[name]
+        ]
+        if _metrics(self) != _metrics(other):
+            told.append("success metrics differ")
+        if self.tracking != other.tracking:
+            told.append("tracked behaviours differ")
+        return tuple(told)
+
+    def __repr__(self) -> str:
+        lines = [self.bullseye.objective] if self.bullseye.objective else []
+        return "\n  ".join(["SuccessAnalysis", *lines, *map(str, self.processes)])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td><b>{html.escape(process.name)}</b></td>"
+            f"<td>{html.escape(str(process).partition(': ')[2])}</td>"
+            f"<td>{html.escape(process.why)}</td></tr>"
+            for process in self.processes
+        )
+        head = html.escape(self.bullseye.objective or "Success Analysis")
+        return f"<table><caption>{head}</caption>{rows}</table>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the analysis as plain dictionaries and lists; durations are in days."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return {key: plain[key] for key in ("bullseye", "segments", "tracking", "processes")}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a data frame with a row a process."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(process) for process in self.processes])
+
+    def to_toml(self) -> str:
+        """Return TOML text that ``from_toml`` reads back as the same analysis."""
+        parts = [
+            _section("[bullseye]", asdict(self.bullseye)),
+            *(
+                _section("[[segment]]", {"applies_to": s.applies_to, **asdict(s.bullseye)})
+                for s in self.segments
+            ),
+            _section("[tracking]", asdict(self.tracking)),
+            *(_section("[[process]]", _written(process)) for process in self.processes),
+        ]
+        return "\n".join(part for part in parts if part)
+
+
+def _metrics(analysis: SuccessAnalysis) -> tuple[object, ...]:
+    """Return by what metric accounts are measured, everybody's and each segment's."""
+    segments = [(s.applies_to, s.bullseye.success_metric) for s in analysis.segments]
+    return analysis.bullseye.success_metric, segments
+
+
+def applies(applies_to: Mapping[str, tuple[str, ...]], attributes: Mapping[str, object]) -> bool:
+    """Return whether what ``applies_to`` asks for holds of an account's attributes.
+
+    >>> applies({"segment": ("mid", "large")}, {"segment": "mid"}), applies({}, {})
+    (True, True)
+    """
+    return all(attributes.get(name) in values for name, values in applies_to.items())
+
+
+def applies_to_rows(
+    applies_to: Mapping[str, tuple[str, ...]], accounts: pd.DataFrame
+) -> NDArray[np.bool_]:
+    """Return of which accounts, one a row with their attributes, what is asked for holds."""
+    import numpy as np
+
+    holds = np.ones(len(accounts), dtype=bool)
+    for name, values in applies_to.items():
+        holds &= accounts[name].isin(list(values)).to_numpy(dtype=bool)
+    return holds
+
+
+def read_success_analysis(path: str | Path) -> SuccessAnalysis:
+    """Read a Success Analysis from a ``.toml`` file, or from ``success.toml`` in a folder.
+
+    Raises SuccessAnalysisError, which lists every fault with its line.
+
+    >>> read_success_analysis("nowhere.toml")
+    Traceback (most recent call last):
+    leadsignal.errors.SuccessAnalysisError: 1 fault in the success analysis:
+      nowhere.toml: no such file. Correct the path.
+    """
+    path = Path(path)
+    path = path / "success.toml" if path.is_dir() else path
+    try:
+        text = read_settings_file(path)
+    except OSError:
+        problem, remedy = "no such file", "Correct the path."
+    except UnicodeDecodeError:
+        problem, remedy = "is not UTF-8", "Save it as UTF-8."
+    except OptionError as error:
+        problem, remedy = error.problem, error.remedy + "."
+    else:
+        return SuccessAnalysis.from_toml(text, path.name)
+    raise SuccessAnalysisError([Fault(str(path), None, None, None, None, problem, remedy)])
+
+
+def _identifier(value: object) -> str:
+    name = a_text(value)
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise OptionError(
+            "cannot name columns",
+            'Use small letters, digits and _, beginning with a letter, as in "weekly_close"',
+        )
+    return name
+
+
+_BULLSEYE: dict[str, Callable[[Any], Any]] = {
+    "objective": a_text,
+    "success_metric": a_text,
+    "traits": texts,
+}
+_TRACKING: dict[str, Callable[[Any], Any]] = dict.fromkeys(("sponsor", "handoff", "diary"), texts)
+_PROCESS: dict[str, Callable[[Any], Any]] = {
+    "name": _identifier,
+    "why": a_text,
+    "behavior": texts,
+    "at_least": positive,
+    "by_users": whole,
+    "within": a_duration,
+    "sustained_for": whole,
+    "adopt_by": a_duration,
+}
+_REQUIRED = ("name", "behavior", "at_least", "within")
+
+
+def _analysis(settings: Settings, file: str | None) -> SuccessAnalysis:
+    top = settings.section((), settings.values, ("bullseye", "segment", "tracking", "process"))
+    bullseye = settings.section(("bullseye",), top.get("bullseye", {}), _BULLSEYE)
+    tracking = settings.section(("tracking",), top.get("tracking", {}), _TRACKING)
+    given = _sections(settings, top, "process")
+    if not given and not settings.faults:
+        settings.fault(("process",), "names no process", "Add a section [[process]]")
+    processes = [_process(settings, index, value) for index, value in enumerate(given)]
+    _check_number(settings, processes)
+    _check_names(settings, processes)
+    listed = enumerate(_sections(settings, top, "segment"))
+    segments = [_segment(settings, index, value) for index, value in listed]
+    return SuccessAnalysis(
+        tuple(process for process in processes if process is not None),
+        Bullseye(**settings.take_all(("bullseye",), bullseye, _BULLSEYE)),
+        Tracking(**settings.take_all(("tracking",), tracking, _TRACKING)),
+        file,
+        tuple(segment for segment in segments if segment is not None),
+    )
+
+
+def _sections(settings: Settings, top: Mapping[str, Any], name: str) -> list[Any]:
+    given = top.get(name, [])
+    if not isinstance(given, list):
+        settings.fault((name,), "must be a list of sections", f"Write [[{name}]]")
+        return []
+    return given
+
+
+def _check_number(settings: Settings, processes: list[Process | None]) -> None:
+    """Refuse more processes than an account can have in view; segments may have their own."""
+    placed = [(index, p) for index, p in enumerate(processes) if p is not None]
+    for chosen in combinations(placed, MOST_PROCESSES + 1):
+        if _meet([process.applies_to for _, process in chosen]):
+            settings.fault(
+                ("process", chosen[-1][0]),
+                f"{len(chosen)} processes for the same accounts are too many",
+                f"Keep the {MOST_PROCESSES} that matter most, or say what each applies_to",
+            )
+            return
+
+
+def _meet(asked: list[Mapping[str, tuple[str, ...]]]) -> bool:
+    """Whether some account may have all that is asked for."""
+    names = {name for one in asked for name in one}
+    return all(
+        set.intersection(*(set(one[name]) for one in asked if name in one)) for name in names
+    )
+
+
+def _segment(settings: Settings, index: int, given: object) -> Segment | None:
+    path = ("segment", index)
+    section = settings.section(path, given, (*_BULLSEYE, "applies_to"))
+    if not isinstance(given, dict):
+        return None
+    applies_to = _applies_to(settings, path, section)
+    if not applies_to:
+        remedy = 'Add applies_to = { segment = ["enterprise"] }'
+        settings.fault(path, "does not say what it applies to", remedy)
+    if not section.keys() & _BULLSEYE.keys():
+        remedy = "Add objective, success_metric or traits, or leave it out"
+        settings.fault(path, "says nothing of its own", remedy)
+    return Segment(applies_to, Bullseye(**settings.take_all(path, section, _BULLSEYE)))
+
+
+def _applies_to(
+    settings: Settings, path: tuple[str | int, ...], section: Mapping[str, Any]
+) -> dict[str, tuple[str, ...]]:
+    applied = settings.section((*path, "applies_to"), section.get("applies_to", {}))
+    return settings.take_all((*path, "applies_to"), applied, dict.fromkeys(applied, texts))
+
+
+def _check_names(settings: Settings, processes: list[Process | None]) -> None:
+    seen: set[str] = set()
+    for index, process in enumerate(processes):
+        if process is not None and process.name in seen:
+            path = ("process", index, "name")
+            settings.fault(path, "names two processes", "Give each its own name", process.name)
+        seen |= {process.name} if process else set()
+
+
+def _process(settings: Settings, index: int, given: object) -> Process | None:
+    path = ("process", index)
+    section = settings.section(path, given, (*_PROCESS, "applies_to"))
+    if not isinstance(given, dict):
+        return None
+    for key in _REQUIRED:
+        if key not in section:
+            settings.fault(path, f"has no {key}", f"Add {key} to the process")
+    taken = settings.take_all(path, section, _PROCESS)
+    applies_to = _applies_to(settings, path, section)
+    _check_sizes(settings, path, taken)
+    if any(key not in taken for key in _REQUIRED):
+        return None
+    return Process(behaviors=taken.pop("behavior"), applies_to=applies_to, **taken)
+
+
+def _check_sizes(settings: Settings, path: tuple[str | int, ...], taken: dict[str, Any]) -> None:
+    if taken.get("by_users", 1) > max(1, taken.get("at_least", float("inf"))):
+        remedy = "Ask for at least one event a user: raise at_least or lower by_users"
+        settings.fault((*path, "by_users"), "is above at_least", remedy, taken["by_users"])
+    if not taken.get("behavior", ("any",)):
+        settings.fault((*path, "behavior"), "names no behaviour", "Name at least one")
+
+
+def _written(process: Process) -> dict[str, Any]:
+    values = asdict(process)
+    values["behavior"] = values.pop("behaviors")
+    for key in ("within", "adopt_by"):
+        values[key] = f"{values[key]}d" if values[key] else None
+    order = (*_PROCESS, "applies_to")
+    return {key: values[key] for key in order}
+
+
+def _section(header: str, values: Mapping[str, Any]) -> str:
+    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value]
+    return "\n".join([header, *lines, ""]) if lines else ""
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(_pairs(value)) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    # JSON writes as TOML does, but leaves DEL as it is, which TOML forbids.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _pairs(values: Mapping[str, Any]) -> Iterator[str]:
+    return (f"{_toml(key)} = {_toml(value)}" for key, value in values.items())

@@ -1,0 +1,230 @@
+"""Settings written in TOML: each with its line, checked one by one, all faults at once."""
+
+from __future__ import annotations
+
+import difflib
+import pathlib
+import re
+import stat
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from leadsignal.config.credentials import SECRET_WORDS, hide_secrets
+from leadsignal.durations import days_in
+from leadsignal.errors import Fault, OptionError
+
+T = TypeVar("T")
+Path = tuple[str | int, ...]
+_KEY = re.compile(
+    r"""^\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
+)
+_HEADER = re.compile(r"^\s*(\[\[?)\s*(.+?)\s*\]\]?\s*(#.*)?$")
+_NAME = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+
+
+MOST_SHOWN = 80
+"""So many characters of a line or a value are shown."""
+MOST_NAMES = 50
+LARGEST = 1_000_000
+"""Bytes that a settings file may have."""
+
+
+def read_settings_file(file: pathlib.Path) -> str:
+    """Return the text of a settings file.
+
+    Raises OSError where it cannot be read, UnicodeDecodeError where it is not UTF-8, OptionError
+    where it is larger than 1 MB, or a pipe or a device.
+    """
+    mode = file.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OptionError("is a pipe or a device, not a file", "Give the file that is meant")
+    with file.open("rb") as given:
+        content = given.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise OptionError(f"is larger than {LARGEST:,} bytes", "Give the file that is meant")
+    return content.decode("utf-8")
+
+
+def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the name among ``names`` that is most like ``name``, if one is.
+
+    >>> near("acounts", ["accounts", "usage"])
+    'accounts'
+    """
+    by_lower = {other.lower(): other for other in names}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
+    return by_lower[found[0]] if found else None
+
+
+def one_of(names: Iterable[str], given: str) -> str:
+    """Return a remedy that names the nearest of ``names``, and all of them."""
+    names = [name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}…" for name in names]
+    meant = near(given[:MOST_SHOWN], names)
+    hint = f"Did you mean {meant!r}? " if meant else ""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{hint}Allowed: {', '.join(names[:MOST_NAMES])}{more}"
+
+
+def a_text(value: object) -> str:
+    """Take a text that is not empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise OptionError("must be a text", 'Write it in quotes, as in "text"')
+    return value
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """Take a list of texts, or one alone."""
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not all(isinstance(v, str) and v for v in values):
+        raise OptionError("must be a list of texts", 'Write ["one", "two"]')
+    if len(set(values)) < len(values):
+        raise OptionError("names something twice", "Name each once")
+    return tuple(values)
+
+
+def a_duration(value: object) -> int:
+    """Take a duration such as "28d" and return its days."""
+    if not isinstance(value, str):
+        raise OptionError("must be a duration", 'Write a number and a unit in quotes, as in "28d"')
+    return days_in(value)
+
+
+def a_day(value: object) -> date:
+    """Take a date, or its ISO text."""
+    if isinstance(value, str):
+        try:
+            value = date.fromisoformat(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise OptionError("must be a date", "Write year-month-day, as in 2025-12-31")
+    return value
+
+
+def whole(value: object) -> int:
+    """Take a whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise OptionError(
+            "must be a whole number of at least 1", "Write it without quotes, as in 2"
+        )
+    return value
+
+
+def positive(value: object) -> int | float:
+    """Take a number above 0."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value < 1e12:  # type: ignore[operator]
+        raise OptionError("must be a number above 0", "Write it without quotes, as in 4")
+    return value  # type: ignore[return-value]
+
+
+def share(value: object) -> float:
+    """Take a share above 0 and at most 1."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value <= 1:  # type: ignore[operator]
+        raise OptionError("must be a share above 0 and at most 1", "Write 0.1 for a tenth")
+    return float(value)  # type: ignore[arg-type]
+
+
+@dataclass
+class Settings:
+    """A TOML text as it was parsed, with the line of each key and the faults found so far."""
+
+    file: str | None
+    values: dict[str, Any]
+    lines: dict[Path, int]
+    faults: list[Fault] = field(default_factory=list)
+
+    @classmethod
+    def parse(cls, text: str, file: str | None) -> Settings:
+        """Parse a TOML text; a syntax error becomes the one fault of empty settings."""
+        try:
+            return cls(file, tomllib.loads(text.removeprefix("\ufeff")), dict(_lines_of(text)))
+        except tomllib.TOMLDecodeError as error:
+            return cls(file, {}, {}, [_syntax_fault(error, text, file)])
+        except RecursionError:
+            remedy = "Write it without so many brackets in each other."
+            return cls(file, {}, {}, [Fault(file, None, None, None, None, "too deep", remedy)])
+
+    def line(self, path: Path) -> int | None:
+        """Return the line of a key, or of the nearest thing around it."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path)
+
+    def fault(self, path: Path, problem: str, remedy: str, value: object = None) -> None:
+        """Note a fault at a key."""
+        key = ".".join(str(part) for part in path if not isinstance(part, int))
+        given = None if value is None else _as_written(value)
+        remedy = remedy if remedy.endswith((".", "?")) else remedy + "."
+        self.faults.append(
+            Fault(self.file, None, self.line(path), key or None, given, problem, remedy)
+        )
+
+    def section(self, path: Path, value: object, allowed: Iterable[str] = ()) -> dict[str, Any]:
+        """Return a section as a dictionary of its allowed keys; the others become faults."""
+        if not isinstance(value, dict):
+            self.fault(path, "must be a section", f"Write [{'.'.join(map(str, path))}]", value)
+            return {}
+        names = list(allowed)
+        for key in value:
+            if names and key not in names:
+                self.fault((*path, key), "is not a known key", one_of(names, key))
+        return {key: given for key, given in value.items() if not names or key in names}
+
+    def take(self, path: Path, value: object, rule: Callable[[Any], T]) -> T | None:
+        """Return what the rule makes of a value; if it refuses, note the fault."""
+        try:
+            return rule(value)
+        except OptionError as error:
+            self.fault(path, error.problem, error.remedy, value)
+            return None
+
+    def take_all(
+        self, path: Path, section: Mapping[str, Any], rules: Mapping[str, Callable[[Any], Any]]
+    ) -> dict[str, Any]:
+        """Return what the rules make of the keys of a section, without those refused."""
+        taken = {
+            key: self.take((*path, key), value, rules[key])
+            for key, value in section.items()
+            if key in rules
+        }
+        return {key: value for key, value in taken.items() if value is not None}
+
+
+def _as_written(value: object) -> str:
+    return hide_secrets(value if isinstance(value, str) else str(value))
+
+
+def _syntax_fault(error: tomllib.TOMLDecodeError, text: str, file: str | None) -> Fault:
+    said = re.sub(r"\s*\(at .*\)$", "", str(error))
+    at = re.search(r"at line (\d+)", str(error))
+    line = int(at[1]) if at else text.count("\n") + 1
+    lines = text.splitlines()
+    value = lines[line - 1].strip()[:MOST_SHOWN] if 0 < line <= len(lines) else None
+    if value and ("://" in value or any(word in value.lower() for word in SECRET_WORDS)):
+        value = None  # A line that cannot be read may hold a password in any form.
+    remedy = 'Correct the line; texts stand in quotes, as in key = "value".'
+    return Fault(file, None, line, None, value or None, f"is not valid TOML: {said}", remedy)
+
+
+def _lines_of(text: str) -> Iterator[tuple[Path, int]]:
+    """Yield the path and line of each section and key, as far as lines show them."""
+    here: Path = ()
+    arrays: dict[Path, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            here = _path(header[2])
+            if header[1] == "[[":
+                arrays[here] = arrays.get(here, -1) + 1
+                here = (*here, arrays[here])
+            yield here, number
+        elif key := _KEY.match(line):
+            yield (*here, *_path(key[1])), number
+
+
+def _path(dotted: str) -> Path:
+    return tuple(part.strip("\"'") for part in _NAME.findall(dotted))

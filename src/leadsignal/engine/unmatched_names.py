@@ -1,0 +1,99 @@
+"""Names of a Success Analysis that match nothing in the tables: mistakes, most of them misspelt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from leadsignal.config.toml_files import near
+from leadsignal.errors import Fault, SuccessAnalysisError
+
+if TYPE_CHECKING:
+    from leadsignal.config.success import SuccessAnalysis
+    from leadsignal.engine.recipe import CheckedTables
+
+ALIKE = 0.85
+"""From how much likeness on a name of several, of which others occur, is taken for misspelt."""
+MOST_SHOWN = 8
+
+Found = Iterator[tuple[str, str, str, frozenset[str]]]
+"""Where a name stands, the name, what it should be a value of, and the values there are."""
+
+
+def refuse_unknown_names(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
+    """Raise SuccessAnalysisError where the analysis names what occurs in no row, whenever.
+
+    The rows are all that were read, so that no name is unknown only because it is too early.
+    """
+    found = [
+        *_behaviors(tables, analysis),
+        *_metrics(tables, analysis),
+        *_applies_to(tables, analysis),
+    ]
+    faults = [
+        Fault(
+            analysis.file or "the success analysis",
+            None,
+            None,
+            where,
+            name,
+            f"occurs in no row of {column}",
+            _remedy(name, held),
+        )
+        for where, name, column, held in found
+    ]
+    if faults:
+        raise SuccessAnalysisError(faults)
+
+
+def _remedy(name: str, held: frozenset[str]) -> str:
+    meant = near(name, sorted(held))
+    shown = ", ".join(sorted(held)[:MOST_SHOWN])
+    more = f" and {len(held) - MOST_SHOWN} more" if len(held) > MOST_SHOWN else ""
+    hint = f"Did you mean {meant!r}? " if meant else ""
+    return f"{hint}There are {shown}{more}." if held else "Correct it, or leave it out."
+
+
+def _unmatched(names: Iterable[str], held: frozenset[str], optional: bool = False) -> list[str]:
+    """Return the names of a group that are wrong: all if none occurs, else those misspelt."""
+    missing = [name for name in names if name not in held]
+    if len(missing) == len(tuple(names)) and not optional:
+        return missing
+    return [name for name in missing if near(name, sorted(held), ALIKE)]
+
+
+def _behaviors(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
+    if "behaviors" not in tables.names:
+        return
+    tracking = {f"[tracking] {key}": names for key, names in vars(analysis.tracking).items()}
+    if not analysis.processes and not any(tracking.values()):
+        return
+    held = tables.values("behaviors", "behavior")
+    for process in analysis.processes:
+        for name in _unmatched(process.behaviors, held):
+            yield f"process {process.name}", name, "behaviors.behavior", held
+    for where, names in tracking.items():
+        for name in _unmatched(names, held, optional=True):
+            yield where, name, "behaviors.behavior", held
+
+
+def _metrics(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
+    if not analysis.success_metrics or "results" not in tables.names:
+        return
+    if "metric" not in tables.columns("results"):
+        return
+    held = tables.values("results", "metric")
+    for name in analysis.success_metrics if held else ():
+        if name not in held:
+            yield "success_metric", name, "results.metric", held
+
+
+def _applies_to(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
+    asked = [(f"process {process.name}", process.applies_to) for process in analysis.processes]
+    asked += [("segment", segment.applies_to) for segment in analysis.segments]
+    values: Callable[[str], frozenset[str]] = tables.attribute_values
+    for where, applies_to in asked:
+        for attribute, names in applies_to.items():
+            held = values(attribute)
+            for name in _unmatched(names, held):
+                yield f"{where}: applies_to {attribute}", name, f"accounts.{attribute}", held

@@ -1,0 +1,250 @@
+"""Alerts over past dates: who stands on the list, since when, and which ends the list caught.
+
+Arrays in, arrays out. Every method is given the same number of alerts at each snapshot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.churn.events import UNEXPECTED, ChurnEvents
+from leadsignal.panel import in_order
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from leadsignal.panel import Panel
+
+    Days = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+MONTH = 365.25 / 12
+NOWHERE = -1
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationRows:
+    """The rows that are judged, sorted by account and snapshot, and what came of each.
+
+    ``rows`` are panel rows on the calendar grid of accounts without notice, each followed for the
+    whole ``horizon``. ``day``, ``account`` and ``customer`` are numbers; ``stop`` and ``outcome``
+    are the days followed and 0 still there, 1 churned, 2 ended otherwise, within the horizon.
+    """
+
+    rows: pd.DataFrame
+    day: Days
+    account: Days
+    customer: Days
+    stop: Floats
+    outcome: Days
+    arr: Floats
+    horizon: int
+    every: int
+
+    @property
+    def churned(self) -> Bools:
+        """Which rows are followed by churn within the horizon."""
+        return np.asarray(self.outcome == 1)
+
+    @property
+    def months(self) -> float:
+        """How many months the snapshots stand for."""
+        return len(np.unique(self.day)) * self.every / MONTH
+
+
+def on_grid(panel: Panel) -> pd.DataFrame:
+    """Return the rows that a team would have looked at: on the grid, notice not given."""
+    frame = panel.frame
+    mine = (_days(frame["snapshot_on"]) - 4) % panel.every == 0  # 1970-01-05 is day 4
+    rows: pd.DataFrame = frame[mine & ~frame["notice_given"].to_numpy(dtype=bool)]
+    return rows
+
+
+def set_stage(panel: Panel, first: Any, horizon: int) -> EvaluationRows:
+    """Return the rows from ``first`` on that have been followed for the whole horizon."""
+    import pandas as pd
+
+    rows = on_grid(panel)
+    last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=horizon)
+    rows = rows[(rows["snapshot_on"] >= pd.Timestamp(first)) & (rows["snapshot_on"] < last)]
+    rows = in_order(rows)
+    within = rows["ended_within"].to_numpy(dtype=float, na_value=np.inf)
+    ended = within <= horizon
+    churns = ~rows["end_cause"].isin(panel.project.not_churn).to_numpy()
+    return EvaluationRows(
+        rows,
+        _days(rows["snapshot_on"]),
+        pd.factorize(rows["account_id"])[0].astype(np.int64),
+        pd.factorize(rows["customer_id"])[0].astype(np.int64),
+        np.minimum(within, horizon + 1.0),
+        np.where(ended, np.where(churns, 1, 2), 0).astype(np.int64),
+        rows["arr"].to_numpy(dtype=float, na_value=np.nan),
+        horizon,
+        panel.every,
+    )
+
+
+def _days(dates: Any) -> Days:
+    return np.asarray(dates.to_numpy().astype("datetime64[D]").astype(np.int64))
+
+
+def raise_alerts(stage: EvaluationRows, risk: Floats, capacity: float) -> Bools:
+    """Return which rows are alerted: at each snapshot the ``capacity`` riskiest, at least one.
+
+    Ties are broken by an order of the accounts drawn once, so that no account is favoured and
+    none comes and goes. A risk that is missing is the lowest.
+    """
+    known = np.where(np.isnan(risk), -np.inf, risk)
+    draw = np.random.default_rng(0).permutation(int(stage.account.max(initial=-1)) + 1)
+    order = np.lexsort((draw[stage.account], -known, stage.day))
+    day = stage.day[order]
+    first = np.flatnonzero(np.append(True, day[1:] != day[:-1]))
+    size = np.diff(np.append(first, len(day)))
+    place = np.arange(len(day)) - np.repeat(first, size)
+    allowed = np.maximum(1, np.round(capacity * size)).astype(np.int64)
+    alerted = np.zeros(len(day), dtype=bool)
+    alerted[order] = place < np.repeat(allowed, size)
+    return alerted
+
+
+@dataclass(frozen=True, eq=False)
+class Episodes:
+    """Unbroken runs of alerted snapshots: first and last row of each, and its number by row."""
+
+    first: Days
+    last: Days
+    of_row: Days
+
+
+def find_episodes(stage: EvaluationRows, alerted: Bools) -> Episodes:
+    """Return the runs of ``alerted`` rows (n) within each account; rows outside have -1."""
+    before = np.append(False, alerted[:-1] & (stage.account[1:] == stage.account[:-1]))
+    after = np.append(alerted[1:] & (stage.account[1:] == stage.account[:-1]), False)
+    begins = alerted & ~before
+    number = np.cumsum(begins) - 1
+    return Episodes(
+        np.flatnonzero(begins),
+        np.flatnonzero(alerted & ~after),
+        np.where(alerted, number, NOWHERE),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluableChurns:
+    """Churn events that an alert could still have announced at one of the evaluation rows.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        One row per churn event, with the columns of ``ChurnEvents.frame``.
+    chance : array of int
+        Evaluation row of the last snapshot at least one warning time before the churn was known.
+    before_drop : array of int
+        Evaluation row of the last snapshot strictly before usage dropped (before the churn was
+        known, where usage did not drop); -1 where that is before the first evaluation row.
+    known, drop : array of int
+        Days on which the churn was known and usage dropped.
+    customer : array of int
+        Cluster of each account.
+    """
+
+    frame: pd.DataFrame
+    chance: Days
+    before_drop: Days
+    known: Days
+    drop: Days
+    customer: Days
+
+    @property
+    def unexpected(self) -> Bools:
+        """Which of them no warning had announced."""
+        return (self.frame["verdict"] == UNEXPECTED).to_numpy()
+
+    @property
+    def arr(self) -> Floats:
+        """ARR at each account's last snapshot."""
+        return self.frame["arr"].to_numpy(dtype=float, na_value=np.nan)
+
+
+def judge_ends(stage: EvaluationRows, panel: Panel, ends: ChurnEvents) -> EvaluableChurns:
+    """Find, for each churned account, the two rows at which it has to be alerted."""
+    import pandas as pd
+
+    churned = ends.churned.reset_index(drop=True)
+    known = _days(churned["known_on"])
+    drop = np.minimum(_days(churned["usage_drop_on"].fillna(pd.Timestamp.max.floor("D"))), known)
+    rows = on_grid(panel)
+    rows = rows[rows["account_id"].isin(churned["account_id"])]
+    place = pd.Index(churned["account_id"]).get_indexer(rows["account_id"])
+    day = _days(rows["snapshot_on"])
+    chance = _last_day(place, day, day <= known[place] - ends.warning_time, len(churned))
+    before = _last_day(place, day, day < drop[place], len(churned))
+    where = pd.MultiIndex.from_arrays([stage.rows["account_id"], stage.day])
+    at = [
+        where.get_indexer(pd.MultiIndex.from_arrays([churned["account_id"], when]))
+        for when in (chance, before)
+    ]
+    kept = at[0] >= 0
+    return EvaluableChurns(
+        churned[kept].reset_index(drop=True),
+        at[0][kept],
+        at[1][kept],
+        known[kept],
+        drop[kept],
+        stage.customer[at[0][kept]],
+    )
+
+
+def _last_day(place: Days, day: Days, allowed: Bools, size: int) -> Days:
+    last = np.full(size, np.iinfo(np.int32).min, dtype=np.int64)
+    np.maximum.at(last, place[allowed], day[allowed])
+    return last
+
+
+@dataclass(frozen=True, eq=False)
+class Catches:
+    """What a method's alerts did for each judged end.
+
+    ``in_time`` and ``before_drop`` (1, 0, NaN where it cannot be judged); ``lead`` and
+    ``head_start`` in days, capped at the horizon, 0 where not caught.
+    """
+
+    in_time: Bools
+    before_drop: Floats
+    lead: Floats
+    head_start: Floats
+
+
+def catch(stage: EvaluationRows, episodes: Episodes, ends: EvaluableChurns) -> Catches:
+    """Return which ends the alert episodes caught, and how long before."""
+    since = np.append(stage.day[episodes.first], 0)  # NOWHERE reads the last
+    in_time, lead = _caught(stage, episodes, ends.chance, ends.known, since)
+    dropped, head = _caught(stage, episodes, ends.before_drop, ends.drop, since)
+    judged = ends.before_drop >= 0
+    return Catches(
+        in_time,
+        np.where(judged, dropped, np.nan),
+        lead,
+        np.where(judged, head, np.nan),
+    )
+
+
+def _caught(
+    stage: EvaluationRows, episodes: Episodes, at: Days, event: Days, since: Days
+) -> tuple[Bools, Floats]:
+    number = np.where(at >= 0, episodes.of_row[at], NOWHERE)
+    caught = number >= 0
+    days = np.minimum(event - since[number], stage.horizon).astype(np.float64)
+    return caught, np.where(caught, days, 0.0)
+
+
+def came_true(stage: EvaluationRows, episodes: Episodes) -> tuple[Bools, Bools]:
+    """Return, for each episode, whether churn came within the horizon of its first snapshot, and
+    whether it came within the horizon of its last.
+    """
+    return stage.churned[episodes.first], stage.churned[episodes.last]

@@ -1,0 +1,401 @@
+"""The backtest: alerts as they would have been raised on past dates, against honest baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.churn.events import UNEXPECTED, ChurnEvents, churn_events
+from leadsignal.config.toml_files import one_of
+from leadsignal.durations import Duration, days_in
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.evaluation.alerts import EvaluableChurns, EvaluationRows, judge_ends, set_stage
+from leadsignal.evaluation.breakdown import by_group
+from leadsignal.evaluation.evaluation_rows import (
+    MethodEvaluation,
+    MethodResult,
+    calibrate,
+    measure,
+    measure_random,
+)
+from leadsignal.evaluation.methods import (
+    METHODS,
+    Progress,
+    Ranked,
+    can_read,
+    cut_offs,
+    fitted,
+    given,
+    models_to_fit,
+    rules,
+)
+from leadsignal.model.churn_model import ChurnModel
+from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis, refuse_other_settings
+from leadsignal.model.stacked_model import ESTIMATORS, Estimator
+from leadsignal.panel import Panel
+from leadsignal.results import or_dash, to_html
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+BASELINE = "context"
+HEAD = """\
+             {} caught            AUC          alerts  days before  days before
+             in time (95 %)                            right   the end      usage drop
+                                                                  (medians of those caught)"""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Backtest:
+    """How methods would have done at equal alerts, on accounts active on past dates.
+
+    ``methods`` holds a ``MethodResult`` by name; ``differences`` each method against context with
+    paired intervals by customer; ``by_group`` the same measures by segment, and for accounts with
+    and without a renewal inside the horizon; ``ends`` one row a judged end and method; ``alerts``
+    one row a judged account and snapshot, with each method's risk and alert. ``left_out`` says why
+    a method could not be run. Durations are in days. ``alerting`` is the method whose alerts a
+    team would get (of a given model its own, else of the one that reads most), ``recipe`` how its
+    model is made, ``model_version`` that of a given model.
+    """
+
+    horizon: int
+    warning_time: int
+    capacity: float
+    cutoffs: tuple[date, ...]
+    methods: Mapping[str, MethodResult]
+    differences: pd.DataFrame
+    by_group: pd.DataFrame
+    ends: pd.DataFrame
+    alerts: pd.DataFrame
+    calibrations: Mapping[str, Any]
+    left_out: Mapping[str, str]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    alerting: str = ""
+    recipe: Recipe | None = None
+    model_version: str = ""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a method, one column a measure."""
+        import pandas as pd
+
+        return pd.DataFrame({name: asdict(one) for name, one in self.methods.items()}).T
+
+    @property
+    def headline(self) -> str:
+        """What decides: unexpected churners caught in time; all, if none can be told."""
+        return "unexpected_caught_in_time" if self.counts["unexpected"] else "caught_in_time"
+
+    def beats_context(self, method: str) -> bool:
+        """Whether the method catches more than context by the headline, beyond chance."""
+        rows = self.differences
+        mine = rows[(rows["method"] == method) & (rows["measure"] == self.headline)]
+        return bool(len(mine)) and bool(mine["low"].iloc[0] > 0)
+
+    def caught(self, method: str) -> pd.DataFrame:
+        """Return the churns that decide and were caught in time: the others have no lead."""
+        ends = self.ends
+        mine = (ends["method"] == method) & ends["caught_in_time"].astype(bool)
+        if self.headline.startswith("unexpected"):
+            mine &= ends["verdict"] == UNEXPECTED
+        return ends[mine]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the rows, ready for JSON; what cannot be said is None."""
+        return {
+            "horizon_days": self.horizon,
+            "warning_time_days": self.warning_time,
+            "capacity": self.capacity,
+            "cutoffs": [cut.isoformat() for cut in self.cutoffs],
+            "counts": dict(self.counts),
+            "models": {name: _plain(asdict(one)) for name, one in self.methods.items()},
+            "differences": [_plain(row) for row in self.differences.to_dict("records")],
+            "groups": [_plain(row) for row in self.by_group.to_dict("records")],
+            "left_out": dict(self.left_out),
+            "alerting": self.alerting,
+            "recipe": self.recipe.to_dict() if self.recipe else None,
+            "model_version": self.model_version or None,
+        }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the share of unexpected churners that each method caught in time."""
+        from leadsignal.evaluation.plots import catch_by_method
+
+        return catch_by_method(self, ax)
+
+    def plot_head_start(self, ax: Axes | None = None) -> Axes:
+        """Draw how many churners each method had caught so many days before usage dropped."""
+        from leadsignal.evaluation.plots import head_starts
+
+        return head_starts(self, ax)
+
+    def plot_account(
+        self, account_id: str, method: str = "leading", ax: Axes | None = None
+    ) -> Axes:
+        """Draw one account's risk by snapshot, its alerts, usage drop and end."""
+        from leadsignal.evaluation.plots import account_history
+
+        return account_history(self, account_id, method, ax)
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        lines = [
+            f"Backtest over {len(self.cutoffs)} cut-offs from {self.cutoffs[0]} to"
+            f" {self.cutoffs[-1]}: {counts['accounts']:,} accounts, {counts['ends']:,} churned,"
+            f" {counts['unexpected']:,} of them unexpectedly",
+            f"alerted are the {self.capacity:.0%} riskiest at each snapshot;"
+            f" in time is {self.warning_time} days before the end was known",
+            *self._whose(),
+            HEAD.format("unexpected" if self.counts["unexpected"] else "churners  "),
+        ]
+        lines += [_line(name, one, self) for name, one in self.methods.items()]
+        lines += [
+            f"{name} does not beat {BASELINE}"
+            for name in self.methods
+            if name not in ("random", BASELINE) and not self.beats_context(name)
+        ]
+        lines += [f"{name} left out: {why}" for name, why in self.left_out.items()]
+        return "\n".join(lines)
+
+    def _whose(self) -> list[str]:
+        """Return which model the figures belong to."""
+        if self.recipe is None:
+            return []
+        told = f"models: {self.recipe.estimator}, {self.horizon} days ahead"
+        if self.model_version:
+            told += f", as model {self.model_version}; its own alerts are those of {self.alerting}"
+        return [told]
+
+    def _repr_html_(self) -> str:
+        told = "\n".join(repr(self).splitlines()[:2])
+        measures = [self.headline, "alert_precision", "auc"]
+        lead = [self.caught(name)["lead_days"].median() for name in self.methods]
+        frame = self.to_frame()[measures].assign(median_lead_days_of_caught=lead)
+        return to_html(told, frame.round(3).reset_index(), max_rows=None)
+
+
+def run_backtest(
+    panel: Panel,
+    *,
+    horizon: Duration | None = None,
+    warning_time: Duration | None = None,
+    capacity: float | None = None,
+    origins: int = 6,
+    methods: Sequence[str] = METHODS,
+    estimator: Estimator | None = None,
+    model: ChurnModel | None = None,
+    segment: str | None = None,
+    extra: Mapping[str, pd.DataFrame] | None = None,
+    progress: Progress | None = None,
+) -> Backtest:
+    """Replay the past: fit at ``origins`` cut-offs, alert at each snapshot after, judge the alerts.
+
+    At each cut-off a model learns from ``panel.as_of(cut)`` and ranks the accounts at the
+    snapshots up to the next one; every judged row has been followed for the whole ``horizon``.
+    All methods alert the same number, ``capacity`` of those active. With a fitted ``model`` all
+    models have its settings (estimator, horizon, step, random state), and one method reads what it
+    reads: ``alerting`` says which. Without, ``estimator`` is "ensemble". ``segment`` names a
+    context indicator to break results down by (default: ``segment`` if there is one). ``extra``
+    brings further rankings as frames of account_id, snapshot_on, risk (higher = sooner). Horizon,
+    warning time and capacity default to the project's. Raises OptionError for arguments that are
+    not allowed, or are not the model's own, or a panel that is too short, ModelError where too few
+    accounts have churned.
+
+    >>> import leadsignal as ls
+    >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
+    >>> ls.run_backtest(panel, methods=["random", "usage"], origins=2).horizon
+    180
+    """
+    panel.refuse_sample("a backtest")
+    project = panel.project
+    like = _settings(panel, model, horizon, estimator)
+    days = days_in(like.horizon)
+    share = project.capacity if capacity is None else capacity
+    _check(panel, methods, origins, share, segment)
+    left_out = {name: why for name in methods if (why := can_read(panel, name))}
+    names = [name for name in methods if name not in left_out]
+    to_fit = models_to_fit(panel, names, like, model)
+    cuts = cut_offs(panel, days, origins)
+    stage = set_stage(panel, cuts[0], days)
+    found = churn_events(panel, warning_time=warning_time)
+    ends = judge_ends(stage, panel, found)
+    if not len(ends.frame):
+        raise ModelError(
+            f"no account churned whose alert could be judged from {cuts[0]} on",
+            "Give a longer history or a shorter horizon, and check not_churn in leadsignal.toml",
+        )
+    ranked = [
+        *rules(stage, names, seed=0),
+        *fitted(stage, cuts, to_fit.models, progress),
+        *given(stage, extra or {}),
+    ]
+    judged = {one.name: MethodEvaluation.of(one, stage, ends, share) for one in ranked}
+    made = _result(panel, stage, ends, judged, found, share, cuts, left_out, segment)
+    version = "" if model is None else model.version_
+    alerting = to_fit.alerting or next(iter(judged))
+    return replace(made, alerting=alerting, recipe=to_fit.recipe, model_version=version)
+
+
+def _settings(
+    panel: Panel, model: ChurnModel | None, horizon: Duration | None, estimator: Estimator | None
+) -> ChurnModel:
+    """Return a model with the settings that all have; raises OptionError where two are given."""
+    if estimator is not None and estimator not in ESTIMATORS:
+        raise OptionError(f"estimator is {estimator!r}", one_of(ESTIMATORS, estimator))
+    if model is None:
+        days = panel.project.horizon if horizon is None else days_in(horizon)
+        return ChurnModel(f"{days}d", estimator=estimator or "ensemble")
+    refuse_other_analysis(model.analysis_, panel.analysis, "the panel")
+    refuse_other_settings(model.recipe, horizon, estimator)
+    return model
+
+
+def _check(
+    panel: Panel,
+    methods: Sequence[str],
+    origins: int,
+    share: float,
+    segment: str | None,
+) -> None:
+    problems = [f"{name!r} is not a method" for name in methods if name not in METHODS]
+    remedy = one_of(METHODS, str(methods[0]) if methods else "")
+    if problems:
+        raise OptionError("; ".join(problems), remedy)
+    if origins < 1:
+        raise OptionError(f"origins is {origins}", "Give 1 or more cut-offs")
+    if not 0 < share < 1:
+        raise OptionError(f"capacity is {share}", "Give a share above 0 and below 1")
+    if segment is not None and segment not in panel.names(role="context"):
+        raise OptionError(
+            f"{segment!r} is no context indicator", one_of(panel.names(role="context"), segment)
+        )
+
+
+def _result(
+    panel: Panel,
+    stage: EvaluationRows,
+    ends: EvaluableChurns,
+    judged: Mapping[str, MethodEvaluation],
+    found: ChurnEvents,
+    capacity: float,
+    cuts: Sequence[date],
+    left_out: Mapping[str, str],
+    segment: str | None,
+) -> Backtest:
+    calibrations = {
+        name: calibrate(one, stage)
+        for name, one in judged.items()
+        if one.ranked.is_probability and stage.churned.any()
+    }
+    results = {
+        name: measure_random(_draw(stage), stage, ends, capacity)
+        if name == "random"
+        else measure(one, stage, ends, calibrations.get(name))
+        for name, one in judged.items()
+    }
+    return Backtest(
+        stage.horizon,
+        found.warning_time,
+        capacity,
+        tuple(cuts),
+        results,
+        _differences(judged, stage, ends),
+        by_group(panel, stage, ends, judged, segment),
+        _ends_frame(ends, judged),
+        _alerts_frame(stage, judged),
+        calibrations,
+        left_out,
+        _counts(stage, ends, found),
+    )
+
+
+def _draw(stage: EvaluationRows) -> Callable[[int], Ranked]:
+    return lambda seed: next(rules(stage, ["random"], seed))
+
+
+def _counts(stage: EvaluationRows, ends: EvaluableChurns, found: ChurnEvents) -> dict[str, int]:
+    return {
+        "rows": len(stage.rows),
+        "snapshots": len(np.unique(stage.day)),
+        "accounts": len(np.unique(stage.account)),
+        "ends": len(ends.frame),
+        "unexpected": int(ends.unexpected.sum()),
+        "with_usage_drop": int(ends.frame["usage_drop_on"].notna().sum()),
+        "ends_not_judged": len(found.churned) - len(ends.frame),
+    }
+
+
+def _differences(
+    judged: Mapping[str, MethodEvaluation], stage: EvaluationRows, ends: EvaluableChurns
+) -> pd.DataFrame:
+    """Return each method less context, with 95 % intervals, from the same rows and ends."""
+    import pandas as pd
+
+    columns = ["method", "against", "measure", "difference", "low", "high"]
+    if BASELINE not in judged:
+        return pd.DataFrame(columns=columns)
+    made = []
+    base = judged[BASELINE]
+    base_auc, base_catch = base.auc(stage), base.unexpected_caught(ends)
+    for name, one in judged.items():
+        if name == BASELINE:
+            continue
+        for what, difference, cluster in (
+            ("auc", one.auc(stage) - base_auc, stage.customer),
+            ("caught_in_time", one.caught() - base.caught(), ends.customer),
+            ("unexpected_caught_in_time", one.unexpected_caught(ends) - base_catch, ends.customer),
+        ):
+            low, high = difference.interval(cluster)
+            made.append((name, BASELINE, what, difference.estimate, low, high))
+    return pd.DataFrame(made, columns=columns)
+
+
+def _ends_frame(ends: EvaluableChurns, judged: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
+    import pandas as pd
+
+    parts = [
+        ends.frame.assign(
+            method=name,
+            caught_in_time=one.catches.in_time,
+            caught_before_drop=one.catches.before_drop,
+            lead_days=one.catches.lead,
+            head_start_days=one.catches.head_start,
+        )
+        for name, one in judged.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _alerts_frame(stage: EvaluationRows, judged: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
+    frame = stage.rows[["account_id", "snapshot_on"]].copy()
+    for name, one in judged.items():
+        frame[f"{name}_risk"] = one.ranked.risk
+        frame[f"{name}_alert"] = one.alerted
+    return frame
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {
+        str(key): None if isinstance(value, float) and np.isnan(value) else value
+        for key, value in row.items()
+    }
+
+
+def _line(name: str, one: MethodResult, backtest: Backtest) -> str:
+    share, low, high = (getattr(one, backtest.headline + part) for part in ("", "_low", "_high"))
+    caught = backtest.caught(name)
+    lead, head_start = (_median(caught[column]) for column in ("lead_days", "head_start_days"))
+    told = f"{or_dash(share, '4.0%')} ({or_dash(low, '.0%')} to {or_dash(high, '.0%')})"
+    limits = f"{or_dash(one.auc_low, '.3f')} to {or_dash(one.auc_high, '.3f')}"
+    return (
+        f"{name:12s} {told}".ljust(37) + f"{or_dash(one.auc, '6.3f')} ({limits})"
+        f" {or_dash(one.alert_precision, '6.0%')} {lead:>10} {head_start:>12}"
+    )
+
+
+def _median(days: pd.Series[Any]) -> str:
+    return f"{days.median():.0f}" if days.notna().any() else "–"

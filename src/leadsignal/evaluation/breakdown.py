@@ -1,0 +1,78 @@
+"""Results of a backtest by segment, and with and without a renewal inside the horizon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.evaluation.alerts import EvaluableChurns, EvaluationRows
+from leadsignal.survival.paired import auc_of, mean_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from leadsignal.evaluation.evaluation_rows import MethodEvaluation
+    from leadsignal.panel import Panel
+
+SEGMENT = "segment"
+
+
+def by_group(
+    panel: Panel,
+    stage: EvaluationRows,
+    ends: EvaluableChurns,
+    judged: Mapping[str, MethodEvaluation],
+    segment: str | None,
+) -> pd.DataFrame:
+    """Return one row a method, grouping and value: rows, churned, AUC, capacity, catch.
+
+    An end belongs to the group of its account at its last chance to be caught.
+    """
+    import pandas as pd
+
+    made = [
+        {"method": name, "group": group, "value": value, **_of(one, stage, ends, mine)}
+        for group, value, mine in _groups(panel, stage, segment)
+        for name, one in judged.items()
+    ]
+    return pd.DataFrame(made)
+
+
+def _groups(
+    panel: Panel, stage: EvaluationRows, segment: str | None
+) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    context = panel.names(role="context")
+    chosen = segment or (SEGMENT if SEGMENT in context else None)
+    if chosen is not None:
+        values = stage.rows[chosen].astype("string").fillna("unknown").to_numpy(dtype=object)
+        for value in sorted(set(values)):
+            yield chosen, str(value), np.asarray(values == value)
+    if "days_to_renewal" in context:
+        left = stage.rows["days_to_renewal"].to_numpy(dtype=float, na_value=np.nan)
+        for value, mine in (("yes", left <= stage.horizon), ("no", left > stage.horizon)):
+            yield "renewal_within_horizon", value, mine
+
+
+def _of(
+    one: MethodEvaluation, stage: EvaluationRows, ends: EvaluableChurns, mine: NDArray[np.bool_]
+) -> dict[str, Any]:
+    risk, churned = one.ranked.risk[mine], stage.churned[mine]
+    known = np.where(np.isnan(risk), -np.inf, risk)
+    auc = auc_of(churned, known)
+    low, high = auc.interval(stage.customer[mine]) if mine.any() else (np.nan, np.nan)
+    of_ends = mine[ends.chance] & ends.unexpected
+    alerted = one.alerted[mine]
+    return {
+        "rows": int(mine.sum()),
+        "churned": int(churned.sum()),
+        "auc": auc.estimate,
+        "auc_low": low,
+        "auc_high": high,
+        "precision_at_capacity": mean_of(churned[alerted].astype(float)).estimate,
+        "recall_at_capacity": mean_of(alerted[churned].astype(float)).estimate,
+        "unexpected": int(of_ends.sum()),
+        "unexpected_caught_in_time": mean_of(one.catches.in_time[of_ends].astype(float)).estimate,
+    }

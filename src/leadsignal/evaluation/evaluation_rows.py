@@ -1,0 +1,214 @@
+"""One method judged: its alerts, what they caught, and the measures of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadsignal.errors import ModelError
+from leadsignal.evaluation.alerts import (
+    Catches,
+    Episodes,
+    EvaluableChurns,
+    EvaluationRows,
+    came_true,
+    catch,
+    find_episodes,
+    raise_alerts,
+)
+from leadsignal.evaluation.methods import Ranked
+from leadsignal.survival.metrics import Calibration, brier, calibration, concordance, dynamic_auc
+from leadsignal.survival.paired import Influence, auc_of, mean_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NAN = float("nan")
+
+DRAWS = 20
+"""How often the random ranking is drawn; its figures are means over the draws."""
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """How one method did. Shares are between 0 and 1, times in days; NaN where it cannot be said.
+
+    ``precision_at_capacity`` and ``recall_at_capacity`` count account-snapshots; the catches count
+    churned accounts. ``alert_precision`` is the share of alert episodes with churn within the
+    horizon of their first snapshot, ``alert_precision_standing`` of any of their snapshots. Brier
+    score and calibration are only for methods that give probabilities.
+    """
+
+    auc: float
+    auc_low: float
+    auc_high: float
+    concordance: float
+    concordance_low: float
+    concordance_high: float
+    brier: float
+    brier_low: float
+    brier_high: float
+    calibration_slope: float
+    calibration_slope_low: float
+    calibration_slope_high: float
+    calibration_intercept: float
+    precision_at_capacity: float
+    recall_at_capacity: float
+    arr_recall_at_capacity: float
+    caught_in_time: float
+    caught_in_time_low: float
+    caught_in_time_high: float
+    caught_before_drop: float
+    unexpected_caught_in_time: float
+    unexpected_caught_in_time_low: float
+    unexpected_caught_in_time_high: float
+    arr_unexpected_caught_in_time: float
+    alert_precision: float
+    alert_precision_standing: float
+    distinct_alerted: float
+    alert_episodes: float
+    new_alerts_a_month: float
+    median_lead_days: float
+    median_head_start_days: float
+
+
+@dataclass(frozen=True, eq=False)
+class MethodEvaluation:
+    """One method at work: its ranking, alerts, episodes and catches."""
+
+    ranked: Ranked
+    alerted: NDArray[np.bool_]
+    episodes: Episodes
+    catches: Catches
+
+    @classmethod
+    def of(
+        cls, ranked: Ranked, stage: EvaluationRows, ends: EvaluableChurns, capacity: float
+    ) -> MethodEvaluation:
+        """Raise the alerts of a ranking, and see what they catch."""
+        alerted = raise_alerts(stage, ranked.risk, capacity)
+        episodes = find_episodes(stage, alerted)
+        return cls(ranked, alerted, episodes, catch(stage, episodes, ends))
+
+    def auc(self, stage: EvaluationRows) -> Influence:
+        """Return the AUC of the ranking, missing risks the lowest."""
+        return auc_of(stage.churned, _known(self.ranked.risk))
+
+    def caught(self) -> Influence:
+        """Return the share of churners caught in time, expected or not."""
+        return mean_of(self.catches.in_time.astype(np.float64))
+
+    def unexpected_caught(self, ends: EvaluableChurns) -> Influence:
+        """Return the share of unexpected churners caught in time."""
+        return mean_of(np.where(ends.unexpected, self.catches.in_time, np.nan))
+
+
+def calibrate(one: MethodEvaluation, stage: EvaluationRows) -> Calibration | None:
+    """Return whether the risks come true; None where that cannot be fitted."""
+    try:
+        return calibration(
+            stage.stop, stage.outcome, one.ranked.risk, stage.horizon, cluster=stage.customer
+        )
+    except ModelError:
+        return None
+
+
+def measure(
+    one: MethodEvaluation,
+    stage: EvaluationRows,
+    ends: EvaluableChurns,
+    calibrated: Calibration | None,
+) -> MethodResult:
+    """Return all measures of a method on the rows and ends that are judged."""
+    slope = calibrated.slope if calibrated else (NAN, NAN, NAN)
+    found = {
+        **_ranking(one, stage),
+        **_named("calibration_slope", slope),
+        "calibration_intercept": calibrated.intercept[0] if calibrated else NAN,
+        **_at_capacity(one.alerted.astype(np.float64), stage.churned, stage.arr),
+        **_caught(one, ends),
+        **_episodes(one, stage),
+    }
+    return MethodResult(**found)
+
+
+def _named(name: str, values: tuple[float, float, float]) -> dict[str, float]:
+    estimate, low, high = (float(value) for value in values)
+    return {name: estimate, f"{name}_low": low, f"{name}_high": high}
+
+
+def _ranking(one: MethodEvaluation, stage: EvaluationRows) -> dict[str, float]:
+    risk, within = _known(one.ranked.risk), float(stage.horizon)
+    auc = dynamic_auc(stage.stop, stage.outcome, risk, [within], cluster=stage.customer)
+    pairs = concordance(stage.stop, stage.churned, risk, horizon=within, cluster=stage.customer)
+    score = (NAN, NAN, NAN)
+    if one.ranked.is_probability:
+        found = brier(stage.stop, stage.outcome, risk, [within], cluster=stage.customer)
+        score = (found.score[0], found.lower[0], found.upper[0])
+    return {
+        **_named("auc", (auc.auc[0], auc.lower[0], auc.upper[0])),
+        **_named("concordance", (pairs.estimate, pairs.lower, pairs.upper)),
+        **_named("brier", score),
+    }
+
+
+def _caught(one: MethodEvaluation, ends: EvaluableChurns) -> dict[str, float]:
+    catches, mine = one.catches, ends.unexpected
+    arr = mean_of(catches.in_time[mine].astype(np.float64), ends.arr[mine])
+    head_start = catches.head_start[~np.isnan(catches.head_start)]
+    return {
+        **_share("caught_in_time", one.caught(), ends),
+        "caught_before_drop": mean_of(catches.before_drop).estimate,
+        **_share("unexpected_caught_in_time", one.unexpected_caught(ends), ends),
+        "arr_unexpected_caught_in_time": arr.estimate,
+        "median_lead_days": float(np.median(catches.lead)),
+        "median_head_start_days": float(np.median(head_start)) if len(head_start) else NAN,
+    }
+
+
+def _share(name: str, share: Influence, ends: EvaluableChurns) -> dict[str, float]:
+    return _named(name, (share.estimate, *share.interval(ends.customer)))
+
+
+def _at_capacity(
+    alerted: NDArray[np.float64], churned: NDArray[np.bool_], arr: NDArray[np.float64]
+) -> dict[str, float]:
+    return {
+        "precision_at_capacity": mean_of(churned[alerted == 1].astype(np.float64)).estimate,
+        "recall_at_capacity": mean_of(alerted[churned]).estimate,
+        "arr_recall_at_capacity": mean_of(alerted[churned], arr[churned]).estimate,
+    }
+
+
+def _episodes(one: MethodEvaluation, stage: EvaluationRows) -> dict[str, float]:
+    right, standing = came_true(stage, one.episodes)
+    began = stage.day[one.episodes.first] > stage.day.min()
+    return {
+        "alert_precision": float(right.mean()),
+        "alert_precision_standing": float(standing.mean()),
+        "distinct_alerted": float(len(np.unique(stage.account[one.alerted]))),
+        "alert_episodes": float(len(right)),
+        "new_alerts_a_month": float(began.sum() / stage.months),
+    }
+
+
+def measure_random(
+    draw: Callable[[int], Ranked], stage: EvaluationRows, ends: EvaluableChurns, capacity: float
+) -> MethodResult:
+    """Return the means over many draws of a random ranking; ``draw`` takes a seed."""
+    drawn = [
+        asdict(measure(MethodEvaluation.of(draw(seed), stage, ends, capacity), stage, ends, None))
+        for seed in range(DRAWS)
+    ]
+    return MethodResult(**{key: float(np.mean([one[key] for one in drawn])) for key in drawn[0]})
+
+
+def _known(risk: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return risks with missing ones below all others."""
+    if not np.isnan(risk).any():
+        return risk
+    lowest = np.nanmin(risk) if not np.isnan(risk).all() else 0.0
+    return np.where(np.isnan(risk), lowest - 1, risk)

@@ -1,0 +1,234 @@
+"""What leads what: the order in time of adoption, results, growing usage, expansion and renewal.
+
+Two questions for each pair: of accounts that reached both, which came first; and does having
+reached the one raise the rate of reaching the other. The second compares accounts of the same
+tenure and term, so that what usually comes early is not taken for a cause; neither shows that one
+causes the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.end_of_risk import at_risk
+from leadsignal.errors import LeadsignalError, ModelError
+from leadsignal.indicators.declare import ProcessState
+from leadsignal.panel import Panel
+from leadsignal.survival.cox import fit_cox
+from leadsignal.survival.curves import kaplan_meier
+from leadsignal.survival.estimates import normal_quantile
+from leadsignal.survival.paired import mean_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+GROWTH = 1.2
+"""Usage has grown when its last weeks' mean exceeds the best stretch before by a fifth."""
+LEAST = 20
+"""With fewer accounts that reached the later of two, their order cannot be told."""
+CANNOT = "cannot be told"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class OrderInTime:
+    """The order of milestones, for accounts that were seen from their start.
+
+    ``pairs`` has one row a pair: ``first``, ``second``, ``both`` (accounts that reached both at
+    different snapshots), ``share`` of them in the order given, with interval; ``forward``, the
+    hazard ratio of the second once the first is reached, and ``backward``, of the first once the
+    second is, with intervals; ``verdict``. ``times`` has one row a milestone: accounts, reached,
+    the median days from the start to it, with interval (blank where fewer than half get there).
+    """
+
+    pairs: pd.DataFrame
+    times: pd.DataFrame
+    accounts: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the pairs."""
+        return self.pairs.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return pairs and times, ready for JSON; what cannot be said is None."""
+        return {
+            "accounts": self.accounts,
+            "pairs": [_plain(row) for row in self.pairs.to_dict("records")],
+            "times": [_plain(row) for row in self.times.to_dict("records")],
+        }
+
+    def __repr__(self) -> str:
+        lines = [f"Order in time of {len(self.times)} milestones, {self.accounts:,} accounts"]
+        lines += [
+            f"  {row.milestone}: {row.reached:,} reached it, half within {row.median_days:.0f} days"
+            if row.median_days < np.inf  # type: ignore[operator]
+            else f"  {row.milestone}: {row.reached:,} reached it, fewer than half"
+            for row in self.times.itertuples()
+        ]
+        lines += [
+            f"  {row.first} → {row.second}: {row.verdict} (×{row.forward:.2f},"
+            f" {row.forward_low:.2f} to {row.forward_high:.2f}; back ×{row.backward:.2f},"
+            f" {row.backward_low:.2f} to {row.backward_high:.2f})"
+            for row in self.pairs.itertuples()
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        times, pairs = (f.round(2).to_html(index=False) for f in (self.times, self.pairs))
+        return f"{times}{pairs}"
+
+
+def order_in_time(panel: Panel) -> OrderInTime:
+    """Return which milestones come before which, and how long each takes from the start.
+
+    Milestones are read at snapshots: a process adopted, a result that meets its target, usage a
+    fifth above its former best, an expansion, a renewal; those that the panel cannot show are left
+    out. Verdicts rest on the hazard ratios (Cox, tenure scale, strata by term, errors by customer).
+    Raises ModelError where fewer than two milestones can be seen.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> ls.order_in_time(ls.build_panel(tables)).times["milestone"].tolist()
+    ['result met', 'usage grown', 'expansion', 'renewal']
+    """
+    panel.refuse_sample("the order in time")
+    import pandas as pd
+
+    frame = panel.frame.sort_values(["account_id", "snapshot_on"])
+    begun = frame.loc[frame["start"] == 0, "account_id"]
+    rows = frame[frame["account_id"].isin(begun)].reset_index(drop=True)
+    milestones = _milestones(panel, rows)
+    if len(milestones) < 2:
+        raise ModelError(
+            "fewer than two milestones can be seen in this panel",
+            "Give essential processes, results, usage or contract changes",
+        )
+    rows = rows.assign(stop=rows["start"] + at_risk(rows)[0])
+    here = ~(rows["known_within"] <= 0)
+    reached = {name: _since(rows, on & here) for name, on in milestones.items()}
+    pairs = [_pair(rows, reached, *names) for names in combinations(reached, 2)]
+    times = [_time(rows, name, day) for name, day in reached.items()]
+    accounts = int(rows["account_id"].nunique())
+    return OrderInTime(pd.DataFrame(pairs), pd.DataFrame(times), accounts)
+
+
+def _milestones(panel: Panel, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return, by milestone, at which rows it stands."""
+    states = [one.name for one in panel.indicators if isinstance(one.rule, ProcessState)]
+    found: dict[str, Any] = {}
+    if states:
+        found["adoption"] = (rows[states] == "adopted").any(axis=1)
+    if "result_gap" in rows:
+        found["result met"] = rows["result_gap"] >= 0
+    if "usage_to_best" in rows:
+        found["usage grown"] = rows["usage_to_best"] >= GROWTH
+    if "contract_days_since_expansion" in rows:
+        since = rows["contract_days_since_expansion"]
+        found["expansion"] = since.notna() & (since <= rows["start"])
+    if "days_to_renewal" in rows:
+        left = rows["days_to_renewal"]
+        found["renewal"] = (left.diff() > 0) & rows["account_id"].eq(rows["account_id"].shift())
+    return found
+
+
+def _since(rows: pd.DataFrame, on: Any) -> Floats:
+    """Return, by row, the tenure at which the account first had it; infinite if it never did."""
+    first = rows["start"].where(on.to_numpy()).groupby(rows["account_id"]).transform("min")
+    return first.fillna(np.inf).to_numpy(dtype=float)
+
+
+def _pair(rows: pd.DataFrame, reached: dict[str, Floats], a: str, b: str) -> dict[str, Any]:
+    last = ~rows["account_id"].duplicated(keep="last").to_numpy()
+    first, second = reached[a][last], reached[b][last]
+    both = np.isfinite(first) & np.isfinite(second) & (first != second)
+    share = mean_of((first < second)[both].astype(float))
+    low, high = share.interval(_codes(rows["customer_id"][last][both]))
+    forward = _ratio(rows, reached[a], reached[b])
+    backward = _ratio(rows, reached[b], reached[a])
+    return {
+        "first": a,
+        "second": b,
+        "both": int(both.sum()),
+        "share": share.estimate,
+        "share_low": low,
+        "share_high": high,
+        **dict(zip(("forward", "forward_low", "forward_high"), forward, strict=True)),
+        **dict(zip(("backward", "backward_low", "backward_high"), backward, strict=True)),
+        "verdict": _verdict(a, b, forward, backward),
+    }
+
+
+def _codes(labels: pd.Series[Any]) -> NDArray[np.int64]:
+    import pandas as pd
+
+    return pd.factorize(labels)[0].astype(np.int64)
+
+
+def _ratio(rows: pd.DataFrame, cause: Floats, event: Floats) -> tuple[float, float, float]:
+    """Return the hazard ratio of ``event`` once ``cause`` was reached, with 95 % interval."""
+    nan = (float("nan"),) * 3
+    start, stop = rows["start"].to_numpy(dtype=float), rows["stop"].to_numpy(dtype=float)
+    # It is reached at the snapshot that first shows it, which ends the row before.
+    happens = (event > start) & (event <= stop)
+    there = (event > start) & (stop > start)
+    reached = (cause <= start).astype(float)
+    if happens.sum() < LEAST or len(np.unique(reached[there])) < 2:
+        return nan
+    strata = rows["term_months"].fillna(-1).to_numpy() if "term_months" in rows else None
+    try:
+        fit = fit_cox(
+            reached[there, None],
+            stop[there],
+            happens[there],
+            start=start[there],
+            strata=None if strata is None else strata[there],
+            cluster=rows["customer_id"].to_numpy()[there],
+        )
+    except LeadsignalError:
+        return nan
+    beta = float(fit.coef[0])
+    spread = fit.robust_cov if fit.robust_cov is not None else fit.cov
+    reach = normal_quantile(0.95) * float(np.sqrt(spread[0, 0]))
+    return tuple(float(np.exp(x)) for x in (beta, beta - reach, beta + reach))  # type: ignore[return-value]
+
+
+def _verdict(a: str, b: str, forward: tuple[float, ...], backward: tuple[float, ...]) -> str:
+    """Return what the two ratios say: one way only, both, neither, or nothing."""
+    if np.isnan(forward[0]) or np.isnan(backward[0]):
+        return CANNOT
+    ahead, behind = forward[1] > 1, backward[1] > 1
+    if ahead and behind:
+        return "each raises the rate of the other"
+    if ahead:
+        return f"{a} comes before {b}"
+    return f"{b} comes before {a}" if behind else CANNOT
+
+
+def _time(rows: pd.DataFrame, name: str, reached: Floats) -> dict[str, Any]:
+    last = ~rows["account_id"].duplicated(keep="last").to_numpy()
+    day, followed = reached[last], rows["stop"].to_numpy(dtype=float)[last]
+    seen = followed > 0
+    event = np.isfinite(day)[seen] & (day[seen] > 0)
+    stop = np.where(event, day[seen], followed[seen])
+    found = kaplan_meier(stop, event).quantiles(0.5)[0]
+    return {
+        "milestone": name,
+        "accounts": int(seen.sum()),
+        "reached": int(event.sum()),
+        "median_days": float(found.estimate),
+        "low": float(found.lower),
+        "high": float(found.upper),
+    }
+
+
+def _plain(row: dict[Any, Any]) -> dict[str, Any]:
+    return {
+        str(key): None if isinstance(value, float) and not np.isfinite(value) else value
+        for key, value in row.items()
+    }

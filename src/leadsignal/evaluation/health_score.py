@@ -1,0 +1,152 @@
+"""The user's own health score before the bar: green churners, when it turned, false alarms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.churn.events import RED, WARN_BY, churn_events
+from leadsignal.durations import Duration, days_in
+from leadsignal.evaluation.alerts import find_episodes, on_grid, set_stage
+from leadsignal.panel import Panel
+from leadsignal.results import to_html
+from leadsignal.survival.paired import mean_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GREEN = "green"
+BAND = "health_band"
+UNSCORED = "no score"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class HealthAudit:
+    """How the user's bands did on churned accounts, as they stood on each past snapshot.
+
+    ``bands``: churned accounts by band (rows) at the warning time before the end was known
+    (``early``) and at the last snapshot before it (``last``). ``turned``: of those that were not
+    green at the last, for how many days before, in the order of the ends. ``red_episodes`` stood
+    long enough ago to be judged; ``false_alarms`` is the share of them without churn within the
+    horizon, ``false_low`` and ``false_high`` its 95 % interval by customer.
+    """
+
+    bands: pd.DataFrame
+    turned: tuple[int, ...]
+    red_episodes: int
+    false_alarms: float
+    false_low: float
+    false_high: float
+    warning_time: int
+    horizon: int
+
+    @property
+    def churned(self) -> int:
+        """How many churned accounts had a snapshot early enough."""
+        return int(self.bands["early"].sum())
+
+    @property
+    def green_share(self) -> float:
+        """The share of churned accounts that were green at the warning time."""
+        return float(self.bands["early"].get(GREEN, 0) / max(self.churned, 1))
+
+    @property
+    def median_turn_days(self) -> float:
+        """Median days before the end at which the score left green; 0 where it never did."""
+        never = self.churned - len(self.turned)
+        return float(np.median([*self.turned, *[0] * never])) if self.churned else float("nan")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return churned accounts by band, early and last."""
+        return self.bands.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures, ready for JSON."""
+        known = self.red_episodes > 0
+        return {
+            "churned": self.churned,
+            "green_at_warning_time": int(self.bands["early"].get(GREEN, 0)),
+            "green_at_last": int(self.bands["last"].get(GREEN, 0)),
+            "median_turn_days": self.median_turn_days if self.churned else None,
+            "red_episodes": self.red_episodes,
+            "false_alarms": self.false_alarms if known else None,
+            "false_alarms_low": self.false_low if known else None,
+            "false_alarms_high": self.false_high if known else None,
+        }
+
+    def __repr__(self) -> str:
+        early, last = (int(self.bands[when].get(GREEN, 0)) for when in ("early", "last"))
+        lines = [
+            f"Health score: of {self.churned:,} churned accounts {early:,} were green"
+            f" {self.warning_time} days before the end was known, {last:,} still at the last"
+            f" snapshot; half had left green {self.median_turn_days:.0f} days before or later"
+        ]
+        if self.red_episodes:
+            lines.append(
+                f"{self.red_episodes:,} times red, {self.false_alarms:.0%}"
+                f" ({self.false_low:.0%} to {self.false_high:.0%}) of them without churn within"
+                f" {self.horizon} days"
+            )
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return to_html(repr(self), self.bands.rename_axis("band").reset_index())
+
+
+def audit_health(panel: Panel, *, warning_time: Duration | None = None) -> HealthAudit | None:
+    """Judge the bands of the user's health score; None where the tables have no bands.
+
+    Bands are read as they stood at each snapshot: a score that was corrected later does not count.
+
+    >>> import leadsignal as ls
+    >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
+    >>> ls.audit_health(panel).warning_time
+    90
+    """
+    panel.refuse_sample("an audit of health scores")
+    if BAND not in panel.names():
+        return None
+    time = panel.project.warning_time if warning_time is None else days_in(warning_time)
+    panel = panel.narrowed((BAND, *WARN_BY))
+    rows = on_grid(panel)
+    ends = churn_events(panel, warning_time=f"{time}d").churned
+    mine = rows[rows["account_id"].isin(ends["account_id"])]
+    mine = mine.assign(band=_band(mine))
+    early = mine[mine["known_within"] >= time].groupby("account_id", sort=False).tail(1)
+    mine = mine[mine["account_id"].isin(early["account_id"])]
+    last = mine.groupby("account_id", sort=False).tail(1)
+    import pandas as pd
+
+    bands = pd.DataFrame(
+        {"early": early["band"].value_counts(), "last": last["band"].value_counts()}
+    )
+    red, false, low, high = _false_alarms(panel)
+    return HealthAudit(
+        bands.fillna(0).astype(int), _turned(mine), red, false, low, high, time,
+        panel.project.horizon,
+    )  # fmt: skip
+
+
+def _band(rows: pd.DataFrame) -> pd.Series[Any]:
+    return rows[BAND].fillna(UNSCORED)
+
+
+def _turned(rows: pd.DataFrame) -> tuple[int, ...]:
+    """Return, by account not green at its last row, the days for which it had not been."""
+    off = (~rows["band"].isin([GREEN, UNSCORED])).astype(np.int8)[::-1]
+    stands = off.groupby(rows["account_id"][::-1], sort=False).cummin()[::-1] == 1
+    since = rows[stands].groupby("account_id", sort=False)["known_within"].max()
+    return tuple(int(days) for days in since)
+
+
+def _false_alarms(panel: Panel) -> tuple[int, float, float, float]:
+    stage = set_stage(panel, panel.frame["snapshot_on"].min(), panel.project.horizon)
+    red = (_band(stage.rows) == RED).to_numpy(dtype=bool)
+    episodes = find_episodes(stage, red)
+    if not len(episodes.first):
+        return 0, float("nan"), float("nan"), float("nan")
+    wrong = mean_of((~stage.churned[episodes.first]).astype(np.float64))
+    low, high = wrong.interval(stage.customer[episodes.first])
+    return len(episodes.first), wrong.estimate, low, high

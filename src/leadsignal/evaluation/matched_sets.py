@@ -1,0 +1,161 @@
+"""Matched sets: each end beside accounts that were there on the same day and alike until then.
+
+A set is an end and the accounts active, without notice, at the last snapshot before the end was
+known, of like tenure, the same term and the same decile of a risk that reads context only. What
+differs between them is then neither age, nor contract, nor what kind of account they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadsignal.errors import ModelError
+from leadsignal.evaluation.alerts import on_grid
+from leadsignal.evaluation.methods import ROWS_AT_ONCE, thinned
+from leadsignal.model.churn_model import ChurnModel
+from leadsignal.panel import Panel, in_order
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+TENURE_WITHIN = 45
+DECILES = 10
+MOST_CONTROLS = 10
+"""More controls of one end add little; a random ten are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedSets:
+    """Ends, each with one or more controls; all values are looked up in ``rows``.
+
+    ``rows`` are panel rows sorted by account and snapshot. ``case`` (sets) and ``control`` (pairs)
+    are account numbers, ``of`` (pairs) the set that a control belongs to, ``known`` (sets) the day
+    the end was known. ``without`` counts ends that found no control.
+    """
+
+    rows: pd.DataFrame
+    account: Ints
+    day: Ints
+    case: Ints
+    control: Ints
+    of: Ints
+    known: Ints
+    customer: Ints
+    without: int
+    on_risk: bool
+
+    def __len__(self) -> int:
+        return len(self.case)
+
+    def rows_at(self, lead: int) -> tuple[Ints, Ints]:
+        """Return the row of each case (sets) and control (pairs) ``lead`` days before, or -1.
+
+        Both are read at one snapshot: the last that is at least ``lead`` days before the end.
+        """
+        days = np.unique(self.day)
+        place = np.searchsorted(days, self.known - lead, side="right") - 1
+        at = np.where(place >= 0, days[np.maximum(place, 0)], -1)
+        return self._find(self.case, at), self._find(self.control, at[self.of])
+
+    def _find(self, account: Ints, day: Ints) -> Ints:
+        keys = self.account * _SPAN + self.day
+        wanted = account * _SPAN + day
+        place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+        return np.where(keys[place] == wanted, place, -1)
+
+
+_SPAN = 1_000_000
+
+
+def match_ends(panel: Panel, *, seed: int = 0) -> MatchedSets:
+    """Return matched sets for all churned accounts that find a control.
+
+    Where too few accounts have churned for a model of context, sets are matched without it and
+    ``on_risk`` is False. Raises ModelError where no end finds a control.
+    """
+    import pandas as pd
+
+    rows = in_order(on_grid(panel))
+    account, ids = pd.factorize(rows["account_id"])
+    day = rows["snapshot_on"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    risk, on_risk = _context_risk(panel, rows)
+    stratum = _strata(rows, risk)
+    last = np.append(account[1:] != account[:-1], True) if len(rows) else np.zeros(0, bool)
+    churns = ~rows["end_cause"].isin(panel.project.not_churn).to_numpy()
+    ended = rows["ended_within"].notna().to_numpy()
+    ends = np.flatnonzero(last & churns & ended)
+    case, control, of = _pairs(ends, day, stratum, rows["start"].to_numpy(), seed)
+    if not len(control):
+        none = "none of the churned accounts has another of like tenure, term and context beside it"
+        raise ModelError(
+            none if len(ends) else "no account has churned",
+            "Give more accounts or a longer history"
+            + ("" if len(ends) else ", and the accounts that left too"),
+        )
+    known = day[case] + rows["known_within"].to_numpy(dtype=float)[case].astype(np.int64)
+    customer = pd.factorize(rows["customer_id"])[0]
+    first = np.zeros(len(ids), dtype=np.int64)
+    first[account] = customer
+    return MatchedSets(
+        rows, account.astype(np.int64), day, account[case], account[control], of, known, first,
+        len(ends) - len(case), on_risk,
+    )  # fmt: skip
+
+
+def _context_risk(panel: Panel, rows: pd.DataFrame) -> tuple[Floats, bool]:
+    model = ChurnModel(f"{panel.project.horizon}d", estimator="logistic", roles=("context",))
+    try:
+        model.fit(thinned(panel.narrowed(panel.names(role="context"))))
+    except ModelError:
+        return np.zeros(len(rows)), False
+    parts = [
+        model.predict(rows.iloc[begin : begin + ROWS_AT_ONCE]).risk
+        for begin in range(0, len(rows), ROWS_AT_ONCE)
+    ]
+    return np.concatenate(parts), True
+
+
+def _strata(rows: pd.DataFrame, risk: Floats) -> Ints:
+    """Return a number by row that is equal for rows of one snapshot, term and decile of risk."""
+    import pandas as pd
+
+    ranks = pd.Series(risk).groupby(rows["snapshot_on"]).rank(pct=True, method="average")
+    decile = np.minimum((ranks.to_numpy() * DECILES).astype(int), DECILES - 1)
+    term = rows["term_months"].fillna(-1) if "term_months" in rows else pd.Series(0, rows.index)
+    parts = pd.DataFrame({"day": rows["snapshot_on"], "term": term, "decile": decile})
+    return np.asarray(parts.groupby(["day", "term", "decile"]).ngroup().to_numpy(np.int64))
+
+
+def _pairs(
+    ends: Ints, day: Ints, stratum: Ints, tenure: Ints, seed: int
+) -> tuple[Ints, Ints, Ints]:
+    """Return rows of cases, rows of their controls, and the case that each control belongs to."""
+    rng = np.random.default_rng(seed)
+    order = np.lexsort((tenure, stratum))
+    key = stratum[order].astype(np.float64) * _SPAN + tenure[order]
+    wanted = stratum[ends].astype(np.float64) * _SPAN + tenure[ends]
+    begin = np.searchsorted(key, wanted - TENURE_WITHIN, side="left")
+    stop = np.searchsorted(key, wanted + TENURE_WITHIN, side="right")
+    case: list[int] = []
+    control: list[Ints] = []
+    of: list[Ints] = []
+    for end, first, after in zip(ends, begin, stop, strict=True):
+        near = order[first:after]
+        near = near[near != end]
+        if not len(near):
+            continue
+        if len(near) > MOST_CONTROLS:
+            near = np.sort(rng.choice(near, MOST_CONTROLS, replace=False))
+        of.append(np.full(len(near), len(case)))
+        case.append(end)
+        control.append(near)
+    if not case:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return np.array(case), np.concatenate(control), np.concatenate(of)

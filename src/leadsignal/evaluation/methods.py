@@ -1,0 +1,241 @@
+"""The rankings that a backtest compares: random, the usual ones, and models by what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.base import clone
+
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.evaluation.alerts import EvaluationRows, on_grid
+from leadsignal.model.churn_model import ChurnModel, at_risk
+from leadsignal.model.persistence.recipe import Recipe
+from leadsignal.panel import Panel
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+MODELS: Mapping[str, tuple[str, ...]] = {
+    "context": ("context",),
+    "lagging": ("lagging", "context"),
+    "leading": ("leading", "context"),
+    "all": ("leading", "lagging", "context"),
+}
+METHODS = ("random", "usage", "health", *MODELS)
+MODEL = "model"
+"""The method that reads what a given model reads, where no other does."""
+FIT_EVERY = 28
+"""Snapshots closer than this many days say nearly the same; models are fitted on fewer."""
+ROWS_AT_ONCE = 20_000
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """A method's ``risk`` of each judged row, and whether it is a probability."""
+
+    name: str
+    risk: Floats
+    is_probability: bool
+
+
+def cut_offs(panel: Panel, horizon: int, origins: int) -> list[date]:
+    """Return the days on which models are fitted, evenly over the later half of what is judged.
+
+    Raises OptionError where the panel does not reach over a whole horizon after some snapshot.
+    """
+    import pandas as pd
+
+    last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=horizon)
+    days = np.sort(on_grid(panel)["snapshot_on"].unique())
+    days = days[days < last.to_datetime64()]
+    if len(days) < 2:
+        raise OptionError(
+            f"the panel ends at {panel.as_of_date}; no two snapshots of it are followed for"
+            f" {horizon} days",
+            "Give a longer history, or a shorter horizon",
+        )
+    later = days[len(days) // 2 :]
+    # A model that is fitted on a day needs a whole horizon before it.
+    later = later[later >= days[0] + np.timedelta64(horizon, "D")]
+    if not len(later):
+        raise OptionError(
+            f"no snapshot has {horizon} days, the horizon, both before and after it",
+            "Give a longer history, or a shorter horizon",
+        )
+    at = np.unique(np.linspace(0, len(later), origins, endpoint=False).astype(int))
+    return [pd.Timestamp(day).date() for day in later[at]]
+
+
+def thinned(panel: Panel) -> Panel:
+    """Return the panel with snapshots at least 28 days apart, to fit models on."""
+    step = -(-FIT_EVERY // panel.every)
+    if step <= 1:
+        return panel
+    days = np.sort(on_grid(panel)["snapshot_on"].unique())[::-step]
+    frame = panel.frame
+    return replace(panel, frame=frame[frame["snapshot_on"].isin(days)].reset_index(drop=True))
+
+
+def can_read(panel: Panel, name: str) -> str | None:
+    """Return why a method cannot be run on this panel, or None if it can."""
+    if name == "usage" and "usage_to_best" not in panel.names():
+        return "there is no usage"
+    if name == "health" and "health_score" not in panel.names():
+        return "there is no health score"
+    if name in ("lagging", "leading") and not panel.names(role=name):
+        return f"there is no {name} indicator"
+    return None
+
+
+def rules(stage: EvaluationRows, names: Sequence[str], seed: int) -> Iterator[Ranked]:
+    """Yield the methods that are not fitted: random, low usage, the user's health score."""
+    rows = stage.rows
+    if "random" in names:
+        yield Ranked("random", np.random.default_rng(seed).random(len(rows)), False)
+    if "usage" in names:
+        yield Ranked("usage", -rows["usage_to_best"].to_numpy(float, na_value=np.nan), False)
+    if "health" in names:
+        yield Ranked("health", -rows["health_score"].to_numpy(float, na_value=np.nan), False)
+
+
+@dataclass(frozen=True, eq=False)
+class ToFit:
+    """The models of a backtest: by method, a model to fit and the panel that it reads.
+
+    ``alerting`` is the method whose alerts a team would get, ``recipe`` how its model is made.
+    """
+
+    models: Mapping[str, tuple[ChurnModel, Panel]]
+    alerting: str
+    recipe: Recipe | None
+
+
+ALERTING = ("all", "leading", "lagging", "context")
+"""Whose alerts are meant where no model is given: the one that reads most."""
+
+
+def models_to_fit(
+    panel: Panel, names: Sequence[str], like: ChurnModel, model: ChurnModel | None
+) -> ToFit:
+    """Return the models of the methods ``names``, with the settings of ``like``.
+
+    With a fitted ``model``, one of them reads what it reads: a method that does so anyway, or
+    else one more, ``model``. Raises ModelError where the panel lacks what it reads.
+    """
+    reading = _readings(panel)
+    own = None if model is None else model.recipe.indicators
+    if own is None:
+        alerting = next((name for name in ALERTING if name in names), "")
+    else:
+        _refuse_missing(panel, own)
+        alerting = next((name for name in ALERTING if reading[name] == own), MODEL)
+    models = {
+        name: (clone(like).set_params(roles=roles), panel)
+        for name, roles in MODELS.items()
+        if name in names or name == alerting
+    }
+    if alerting == MODEL and own is not None:
+        models[MODEL] = (clone(like), panel.narrowed(own))
+    read = own or reading.get(alerting, ())
+    return ToFit(models, alerting, like.recipe_of(read, panel.analysis) if alerting else None)
+
+
+def _readings(panel: Panel) -> dict[str, tuple[str, ...]]:
+    """Return, by method, the indicators that a model fitted on the panel would read."""
+    rows = at_risk(panel)
+    known = [one for one in panel.indicators if rows[one.name].notna().any()]
+    return {
+        name: tuple(sorted(one.name for one in known if one.role in roles))
+        for name, roles in MODELS.items()
+    }
+
+
+def _refuse_missing(panel: Panel, own: Sequence[str]) -> None:
+    missing = sorted(set(own) - set(panel.names()))
+    if missing:
+        raise ModelError(
+            f"the panel lacks {len(missing)} indicators that the model reads, among them"
+            f" {', '.join(missing[:3])}",
+            "Build the panel from the tables and the analysis that the model was fitted with",
+        )
+
+
+def fitted(
+    stage: EvaluationRows,
+    cuts: Sequence[date],
+    models: Mapping[str, tuple[ChurnModel, Panel]],
+    progress: Progress | None,
+) -> Iterator[Ranked]:
+    """Yield the models: each judged row is scored by a model fitted at the last cut before it.
+
+    ``models`` holds, by method, a model to fit and the panel that it reads. Raises ModelError where
+    the panel holds too few churns before the first cut.
+    """
+    risks = {name: np.full(len(stage.rows), np.nan) for name in models}
+    steps = len(cuts) * len(models)
+    base = {name: (model, thinned(read)) for name, (model, read) in models.items()}
+    for place, cut in enumerate(cuts):
+        until = cuts[place + 1] if place + 1 < len(cuts) else None
+        mine = _between(stage, cut, until)
+        for number, (name, (model, read)) in enumerate(base.items()):
+            risks[name][mine] = _predict(_fit(model, read.as_of(cut)), stage.rows, mine)
+            if progress:
+                progress(place * len(models) + number + 1, steps)
+    for name in models:
+        yield Ranked(name, risks[name], True)
+
+
+def _fit(model: ChurnModel, known: Panel) -> ChurnModel:
+    fresh: ChurnModel = clone(model)
+    try:
+        return fresh.fit(known)
+    except ModelError as error:
+        raise ModelError(
+            f"nothing can be fitted as of {known.as_of_date}: {error.problem}", error.remedy
+        ) from None
+
+
+def _predict(model: ChurnModel, rows: pd.DataFrame, mine: NDArray[np.intp]) -> Floats:
+    parts = [
+        model.predict(rows.iloc[mine[begin : begin + ROWS_AT_ONCE]]).risk
+        for begin in range(0, len(mine), ROWS_AT_ONCE)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _between(stage: EvaluationRows, cut: date, until: date | None) -> NDArray[np.intp]:
+    first = np.datetime64(cut, "D").astype(np.int64)
+    last = np.datetime64(until or date.max, "D").astype(np.int64)
+    return np.flatnonzero((stage.day >= first) & (stage.day < last))
+
+
+def given(stage: EvaluationRows, extra: Mapping[str, pd.DataFrame]) -> Iterator[Ranked]:
+    """Yield rankings that the caller brings: frames of account_id, snapshot_on and risk.
+
+    Raises OptionError for a name that is taken, and where judged rows have no risk.
+    """
+    import pandas as pd
+
+    for name, frame in extra.items():
+        if name in (*METHODS, MODEL):
+            raise OptionError(f"{name!r} is a method already", "Name the extra method otherwise")
+        keys = ["account_id", "snapshot_on"]
+        known = frame.assign(snapshot_on=pd.to_datetime(frame["snapshot_on"])).set_index(keys)
+        risk = (
+            known["risk"].reindex(pd.MultiIndex.from_frame(stage.rows[keys])).to_numpy(dtype=float)
+        )
+        if np.isnan(risk).any():
+            raise OptionError(
+                f"{name!r} has no risk for {np.isnan(risk).sum():,} of {len(risk):,} judged rows",
+                "Give one row for every account and snapshot that is judged",
+            )
+        yield Ranked(name, risk, bool(((risk >= 0) & (risk <= 1)).all()))

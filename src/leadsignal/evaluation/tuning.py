@@ -1,0 +1,135 @@
+"""Which settings of a model foresee best, judged on past folds only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
+
+from leadsignal.durations import days_in
+from leadsignal.errors import OptionError
+from leadsignal.evaluation.methods import cut_offs, thinned
+from leadsignal.model.churn_model import ChurnModel, churned_within
+from leadsignal.survival.paired import mean_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from leadsignal.panel import Panel
+
+    Floats = NDArray[np.float64]
+
+PARTS = 3
+"""Customers are held out in so many parts, one at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """How each candidate did: ``table`` holds a row a candidate, the best first.
+
+    ``log_loss`` is the mean over account-snapshots of the folds, ``behind`` what it lies above the
+    best one's and ``behind_error`` that difference's standard error by account. ``best`` is the
+    model of the first row, unfitted.
+    """
+
+    table: pd.DataFrame
+    best: ChurnModel
+    folds: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the table."""
+        return self.table.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table ready for JSON."""
+        return {"folds": self.folds, "candidates": self.table.to_dict("records")}
+
+    def __repr__(self) -> str:
+        shown = self.table.to_string(index=False, float_format="{:.4f}".format)
+        return f"Tuning over {self.folds} past folds, the best first\n{shown}"
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html(index=False, float_format="{:.4f}".format)
+
+
+def tune_model(
+    panel: Panel,
+    candidates: Sequence[Mapping[str, Any]],
+    *,
+    model: ChurnModel | None = None,
+    folds: int = 3,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tuning:
+    """Compare parameter settings of ``model`` on past folds: later days, accounts not fitted on.
+
+    Each fold has a cut-off; a candidate is fitted on what two thirds of the customers showed by
+    then and judged, by log-loss, on the other third's snapshots between this cut-off and the next,
+    followed for a whole horizon; each third is held out once. Raises OptionError where the panel
+    is a sample or too short for the folds, or no candidate is given.
+    """
+    import pandas as pd
+
+    panel.refuse_sample("tuning")
+    base = model or ChurnModel()
+    if not candidates:
+        raise OptionError("no candidate is given", "Give a list of parameter settings")
+    models = [clone(base).set_params(**setting) for setting in candidates]
+    horizons = {days_in(one.horizon) for one in models}
+    if len(horizons) > 1:
+        raise OptionError("the candidates have several horizons", "Compare models of one horizon")
+    horizon = horizons.pop()
+    tests = list(_folds(thinned(panel), horizon, folds))
+    losses: list[list[Floats]] = [[] for _ in models]
+    accounts: list[NDArray[Any]] = []
+    for number, (known, rows) in enumerate(tests):
+        left = churned_within(panel, rows, horizon)
+        accounts.append(rows["account_id"].to_numpy(str))
+        for place, one in enumerate(models):
+            risk = np.clip(clone(one).fit(known).predict(rows).risk, 1e-6, 1 - 1e-6)
+            losses[place].append(-np.where(left, np.log(risk), np.log1p(-risk)))
+            if progress:
+                progress(number * len(models) + place + 1, len(tests) * len(models))
+    loss = np.array([np.concatenate(parts) for parts in losses])
+    order = np.argsort(loss.mean(axis=1), kind="stable")
+    best = int(order[0])
+    codes = np.unique(np.concatenate(accounts), return_inverse=True)[1]
+    table = pd.DataFrame(
+        [
+            {
+                **candidates[place],
+                "log_loss": float(loss[place].mean()),
+                "behind": float((loss[place] - loss[best]).mean()),
+                "behind_error": mean_of(loss[place] - loss[best]).std_err(codes),
+            }
+            for place in order
+        ]
+    )
+    return Tuning(table, models[best], folds)
+
+
+def _folds(panel: Panel, horizon: int, folds: int) -> Any:
+    """Yield what most customers showed by a cut-off, and the held-out ones' rows after it."""
+    from dataclasses import replace
+
+    import pandas as pd
+
+    frame = panel.frame
+    customer = frame["customer_id"].fillna(frame["account_id"])
+    part = pd.factorize(customer, sort=True)[0] % PARTS
+    last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=horizon)
+    cuts = cut_offs(panel, horizon, folds)
+    if len(cuts) < folds:
+        raise OptionError(
+            f"the panel has {len(cuts)} cut-offs followed for {horizon} days, not {folds}",
+            "Give fewer folds, a shorter horizon or a longer history",
+        )
+    for cut, until in zip(cuts, [*cuts[1:], last.date()], strict=True):
+        within = frame["snapshot_on"].between(pd.Timestamp(cut), pd.Timestamp(until))
+        within &= (frame["snapshot_on"] <= last) & ~frame["notice_given"]
+        for held in range(PARTS):
+            known = replace(panel, frame=frame[part != held].reset_index(drop=True)).as_of(cut)
+            yield known, frame[within & (part == held)]

@@ -1,0 +1,469 @@
+"""What is checked row by row once the tables are in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from leadsignal.config.toml_files import near
+from leadsignal.errors import Fault
+from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE, numbered
+from leadsignal.ingestion.loading import Intake, Loaded
+from leadsignal.ingestion.store import CURRENCY_OF, GIVEN, HAS_OFFSET
+from leadsignal.schema import BY_NAME, LARGEST_NUMBER, Column
+from leadsignal.sources.csv_files import HELD
+from leadsignal.sources.parts import literal, quoted
+
+ACCOUNTS_NOW = "accounts_now"
+MOST_LISTED = 4
+MOST_SHOWN = 40
+"""So many characters of a cell are shown: enough to find it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that may be wrong with a row: a condition in SQL, and what to say of it.
+
+    In the condition ``t`` is the table and ``a`` the account as it was last recorded. ``value``
+    is the SQL of what was given, if that is not the column; ``told`` of what the remedy adds.
+    """
+
+    column: str
+    condition: str
+    problem: str
+    remedy: str
+    value: str | None = None
+    told: str | None = None
+
+
+def check_rows(
+    intake: Intake, loaded: Loaded, lost: frozenset[str], every_row: bool
+) -> Iterator[tuple[list[int], list[Fault], int]]:
+    """Yield, for each check that found something: the rows, their faults, how many more.
+
+    ``lost`` are accounts that were dropped: what depends on them goes with them. Without
+    ``every_row`` only the rows of the faults that are held are looked up.
+    """
+    if loaded.table.name == "accounts":
+        _create_accounts_now(intake, loaded)
+    checks = [*_cell_checks(intake, loaded), *_order_checks(loaded)]
+    checks += _account_checks(intake, loaded, lost) if "accounts" in intake.loaded else []
+    counts = _counts(intake, loaded, checks)
+    for check, count in zip(checks, counts, strict=True):
+        if count:
+            yield _found(intake, loaded, check, count, _rows(intake, loaded, check, every_row))
+    for check, rows in _repeats(intake, loaded):
+        yield _found(intake, loaded, check, len(rows), rows)
+
+
+def _create_accounts_now(intake: Intake, loaded: Loaded) -> None:
+    columns = [name for name in ("started_on", "ended_on") if name in loaded.columns]
+    ended = "" if "ended_on" in columns else ", CAST(NULL AS DATE) AS ended_on"
+    latest = "recorded_at DESC NULLS LAST, " if "recorded_at" in loaded.columns else ""
+    intake.store.run(
+        f"CREATE OR REPLACE TABLE {ACCOUNTS_NOW} AS SELECT DISTINCT ON (account_id) "
+        f"account_id, {', '.join(columns)}{ended} FROM accounts WHERE account_id IS NOT NULL "
+        f"ORDER BY account_id, {latest}rowid"
+    )
+
+
+def _from(intake: Intake, loaded: Loaded) -> str:
+    if loaded.table.name == "accounts" or "accounts" not in intake.loaded:
+        return f"{loaded.table.name} t"
+    return f"{loaded.table.name} t LEFT JOIN {ACCOUNTS_NOW} a ON t.account_id = a.account_id"
+
+
+def _counts(intake: Intake, loaded: Loaded, checks: list[Check]) -> tuple[int, ...]:
+    listed = ", ".join(f"count(*) FILTER (WHERE {check.condition})" for check in checks)
+    return intake.store.query(f"SELECT {listed} FROM {_from(intake, loaded)}")[0]
+
+
+def _rows(intake: Intake, loaded: Loaded, check: Check, every_row: bool) -> list[int]:
+    limit = "" if every_row else f" LIMIT {HELD}"
+    found = intake.store.query(
+        f"SELECT t.rowid FROM {_from(intake, loaded)} WHERE {check.condition} "
+        f"ORDER BY t.rowid{limit}"
+    )
+    return [row for (row,) in found]
+
+
+def _found(
+    intake: Intake, loaded: Loaded, check: Check, count: int, rows: list[int]
+) -> tuple[list[int], list[Fault], int]:
+    value = check.value or f"t.{quoted(check.column)}"
+    held = rows[:HELD]
+    listed = ", ".join(map(str, held))
+    values = {
+        row: (given, told)
+        for row, given, told in intake.store.query(
+            f"SELECT t.rowid, CAST({value} AS VARCHAR), {check.told or 'NULL'} "
+            f"FROM {_from(intake, loaded)} WHERE t.rowid IN ({listed})"
+        )
+    }
+    faults = [
+        Fault(
+            file,
+            loaded.table.name,
+            line,
+            check.column,
+            _shown(loaded, check.column, values[row][0]),
+            check.problem,
+            _remedy(check, loaded, *values[row]),
+        )
+        for row, (file, line) in zip(held, loaded.places(held), strict=True)
+    ]
+    return rows, faults, count - len(faults)
+
+
+def _shown(loaded: Loaded, name: str, value: str | None) -> str | None:
+    """Return what a message may show of a cell: of texts nothing, of others the start.
+
+    Texts hold names and what people said; they do not belong into logs.
+    """
+    column = loaded.table.by_column.get(name)
+    if value is None or (column is not None and column.kind == "text" and not column.allowed):
+        return None
+    return value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}…"
+
+
+def _remedy(check: Check, loaded: Loaded, value: str | None, told: str | None) -> str:
+    column = loaded.table.by_column.get(check.column)
+    if check.told:
+        return f"{check.remedy}: {told}." if told else f"{check.remedy}."
+    if column is None or not column.allowed or value is None:
+        return check.remedy
+    meant = near(value.strip(), column.allowed)
+    return f"Did you mean {meant!r}? {check.remedy}" if meant else check.remedy
+
+
+def _cell_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
+    for name in loaded.columns:
+        column = loaded.table.by_column[name]
+        if column.kind in ("day", "moment"):
+            yield from _time_checks(intake, loaded, column)
+        elif column.kind not in ("id", "text"):
+            yield from _number_checks(intake, loaded, column)
+        yield from _rule_checks(column)
+        if column.is_money:
+            yield from _currency_checks(intake, loaded, column)
+    yield from _attribute_checks(intake, loaded)
+
+
+def _time_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
+    given = f"t.{quoted(GIVEN + column.name)}"
+    shaped = f"regexp_full_match({given}, {literal(LOOKS_LIKE_DATE)})"
+    early, late = FIRST_DAY[:4], LAST_DAY[:4]
+    yield Check(
+        column.name,
+        f"{given} IS NOT NULL AND {shaped}",
+        f"there is no such date, or it lies outside {early} to {late}",
+        "Correct the date; leave the cell empty for what has not happened.",
+        given,
+    )
+    yield Check(
+        column.name,
+        f"{given} IS NOT NULL AND NOT {shaped}",
+        "is not a date",
+        _how_dates_are_written(intake, loaded),
+        given,
+    )
+    yield from _offset_checks(intake, loaded, column)
+
+
+def _how_dates_are_written(intake: Intake, loaded: Loaded) -> str:
+    table = loaded.table.name
+    order = intake.source(table).spelling.dates
+    if order:
+        return f"Write {order}, as [tables.{table}] says, or year-month-day, as in 2023-04-03."
+    ours = (
+        "Write year-month-day, as in 2023-04-03, or a timestamp, as in 2023-04-03T17:30:00Z: "
+        "03/04/2023 may be March or April."
+    )
+    if table not in BY_NAME:
+        return ours
+    return (
+        f'{ours} Where all are written alike, say how under [tables.{table}]: dates = "DD/MM/YYYY".'
+    )
+
+
+def _how_numbers_are_written(intake: Intake, loaded: Loaded) -> str:
+    table = loaded.table.name
+    sign = intake.source(table).spelling.decimal
+    if sign:
+        shown = "1.234,50" if sign == "," else "1,234.50"
+        return f"Write it as {shown}, as [tables.{table}] says, without a unit but a currency."
+    return (
+        "Write it with a point and no separators or units, as in 1234.5; leave the cell empty "
+        "where there is none. Where all are written alike, say how under "
+        f'[tables.{table}]: decimal = ",".'
+    )
+
+
+def _offset_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
+    """A column in which some times have an offset and some have none: the fewer are at fault."""
+    offset = f"t.{quoted(HAS_OFFSET + column.name)}"
+    ((having, lacking),) = intake.store.query(
+        f"SELECT count(*) FILTER (WHERE {offset}), count(*) FILTER (WHERE NOT {offset}) "
+        f"FROM {loaded.table.name} t"
+    )
+    if having and lacking:
+        odd = offset if having < lacking else f"NOT {offset}"
+        what = "has an" if having < lacking else "has no"
+        yield Check(
+            column.name,
+            odd,
+            f"mixed time zones: this time {what} offset, unlike most of the column",
+            f"Write all times alike; those without an offset are taken for "
+            f"{intake.project.timezone} time.",
+        )
+
+
+def _number_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
+    given = f"t.{quoted(GIVEN + column.name)}"
+    plain = numbered(given, intake.source(loaded.table.name).spelling)
+    number = f"coalesce(isfinite(TRY_CAST({plain} AS DOUBLE)), false)"
+    said = {"boolean": "true or false", "integer": "a whole number"}.get(column.kind, "a number")
+    how = {"boolean": "Write true or false.", "integer": "Write it without decimals, as in 12."}
+    yield Check(
+        column.name,
+        f"{given} IS NOT NULL AND NOT {number}"
+        if column.kind == "decimal"
+        else f"{given} IS NOT NULL",
+        f"is not {said}",
+        how.get(column.kind, _how_numbers_are_written(intake, loaded)),
+        given,
+    )
+    if column.limit is None:
+        return
+    cell = f"t.{quoted(column.name)}"
+    remedy = f"It must lie below {column.limit:,}: correct it, or count in a larger unit."
+    large = f"abs({cell}) >= {column.limit}"
+    yield Check(column.name, large, "is too large", remedy)
+    if column.kind == "decimal":
+        yield Check(column.name, f"{given} IS NOT NULL AND {number}", "is too large", remedy, given)
+        yield from _total_checks(intake, loaded, column)
+
+
+def _total_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
+    """Values that cannot be summed exactly: those that are large beside the others are at fault."""
+    cell, limit = f"abs(t.{quoted(column.name)})", column.total_limit
+    ((total, rows),) = intake.store.query(
+        f"SELECT sum({cell}), count({cell}) FROM {loaded.table.name} t"
+    )
+    if limit is not None and total is not None and total >= limit:
+        problem = f"the column adds up to {total:,.0f}; sums are exact below {limit:,}"
+        remedy = "Correct it, or count in a larger unit."
+        yield Check(column.name, f"{cell} >= {limit} / (2.0 * {rows})", problem, remedy)
+
+
+def _currency_checks(intake: Intake, loaded: Loaded, amount: Column) -> Iterator[Check]:
+    """Amounts in several currencies, which would be summed: the fewer are at fault."""
+    ways = [(amount.name, f"t.{quoted(CURRENCY_OF + amount.name)}")]
+    if loaded.currency:
+        ways.append((loaded.currency, f"upper(nullif(trim(t.{quoted(loaded.currency)}), ''))"))
+    for column, currency in ways:
+        held = f"{currency} IS NOT NULL AND t.{quoted(amount.name)} IS NOT NULL"
+        found = intake.store.query(
+            f"SELECT {currency}, count(*) AS n FROM {loaded.table.name} t WHERE {held} "
+            "GROUP BY 1 ORDER BY n DESC, 1"
+        )
+        if len(found) > 1:
+            listed = ", ".join(f"{name} in {count:,} rows" for name, count in found[:MOST_LISTED])
+            yield Check(
+                column,
+                f"{held} AND {currency} <> {literal(found[0][0])}",
+                f"amounts are in {len(found)} currencies ({listed}), and {amount.name} is summed",
+                f"Convert all to one currency before the export; if {amount.name} is converted "
+                "already, take the currencies out",
+                currency,
+                told="NULL",
+            )
+
+
+def _rule_checks(column: Column) -> Iterator[Check]:
+    cell = f"t.{quoted(column.name)}"
+    if column.required:
+        unread = (
+            "" if column.kind in ("id", "text") else f" AND t.{quoted(GIVEN + column.name)} IS NULL"
+        )
+        remedy = f"Give {column.meaning}."
+        yield Check(column.name, f"{cell} IS NULL{unread}", "is empty", remedy)
+    if column.allowed:
+        allowed = ", ".join(literal(value) for value in column.allowed)
+        remedy = f"Allowed: {', '.join(column.allowed)}."
+        yield Check(column.name, f"{cell} NOT IN ({allowed})", "is not allowed", remedy)
+    if column.minimum is not None:
+        least = f"{column.minimum:g}"
+        remedy = f"Correct it; it is {column.meaning}."
+        yield Check(column.name, f"{cell} < {least}", f"is below {least}", remedy)
+
+
+def _attribute_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
+    if loaded.table.name != "accounts":
+        return
+    for name, kind in intake.source("accounts").attribute_kinds.items():
+        if kind == "number" and name in loaded.extras:
+            cell = f"t.{quoted(name)}"
+            yield Check(
+                name,
+                f"{cell} IS NOT NULL AND NOT "
+                f"coalesce(abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}, false)",
+                "is not a number",
+                'Correct it (numbers lie below 1e15), or declare the attribute as "text".',
+            )
+
+
+def _order_checks(loaded: Loaded) -> Iterator[Check]:
+    for earlier, later in loaded.table.ordered:
+        if earlier in loaded.columns and later in loaded.columns:
+            yield Check(
+                later,
+                f"t.{later} < t.{earlier}",
+                f"lies before {earlier}",
+                "Correct one of the two dates",
+                told=f"concat('{earlier} is ', t.{earlier})",
+            )
+
+
+def _account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Iterator[Check]:
+    if loaded.table.name == "accounts":
+        return
+    gone = f"t.account_id IN ({', '.join(map(literal, sorted(lost)))})" if lost else "false"
+    yield Check(
+        "account_id",
+        gone,
+        "belongs to an account that is dropped",
+        "Correct the account in accounts.",
+    )
+    yield Check(
+        "account_id",
+        f"t.account_id IS NOT NULL AND a.account_id IS NULL AND NOT {gone}",
+        "no such account in accounts",
+        "Add the account, or correct the id",
+        told=_near_account(),
+    )
+    if intake.source(loaded.table.name).outside == "exclude":
+        return
+    early, late = outside_life(loaded.table.time)
+    yield Check(
+        loaded.table.time,
+        early,
+        "lies before the account's start",
+        "Correct the date, or the account's started_on",
+        told="concat('account ', t.account_id, ' starts on ', a.started_on)",
+    )
+    yield Check(
+        loaded.table.time,
+        late,
+        "lies after the account's end",
+        "Correct the date, or the account's ended_on",
+        told="concat('account ', t.account_id, ' ends on ', a.ended_on)",
+    )
+
+
+def _near_account() -> str:
+    """SQL: the account whose id is written otherwise, and how the two differ."""
+    ours, theirs = "min(n.account_id)", "t.account_id"
+    return (
+        f"(SELECT concat('accounts has ', {ours}, CASE "
+        f"WHEN lower({ours}) = lower({theirs}) THEN ', in other capitals' "
+        f"WHEN trim({ours}) = trim({theirs}) THEN ', with other blanks around it' "
+        f"WHEN {_whole('lower', ours)} = {_whole('lower', theirs)} THEN ', written without .0' "
+        "ELSE ', with other zeros before it' END) "
+        f"FROM {ACCOUNTS_NOW} n WHERE {_bare('n.account_id')} = {_bare(theirs)} "
+        "HAVING count(*) > 0)"
+    )
+
+
+def _whole(function: str, text: str) -> str:
+    return f"regexp_replace({function}({text}), '[.]0+ *$', '')"
+
+
+def _bare(text: str) -> str:
+    """SQL: an id without what exports add to it or take from it."""
+    return f"ltrim({_whole('lower', f'trim({text})')}, '0')"
+
+
+def outside_life(time: str) -> tuple[str, str]:
+    """Return SQL, for any engine: a row is before its account's start; it is after its end."""
+    return f"t.{time} < a.started_on", f"t.{time} > a.ended_on AND a.ended_on >= a.started_on"
+
+
+def leave_out_outside(intake: Intake, loaded: Loaded) -> int:
+    """Delete rows before their account's start or after its end, and leave a remark of how many."""
+    name = loaded.table.name
+    if intake.source(name).outside != "exclude" or {name, "accounts"} - intake.loaded.keys():
+        return 0
+    early, late = outside_life(loaded.table.time)
+    ((before, after),) = intake.store.query(
+        f"SELECT count(*) FILTER (WHERE {early}), count(*) FILTER (WHERE {late}) "
+        f"FROM {_from(intake, loaded)}"
+    )
+    if before or after:
+        intake.store.run(
+            f"DELETE FROM {name} AS t USING {ACCOUNTS_NOW} AS a "
+            f"WHERE t.account_id = a.account_id AND ({early} OR {late})"
+        )
+        intake.notices.append((name, outside_told(name, before, after)))
+    return int(before + after)
+
+
+def outside_told(table: str, before: int, after: int) -> str:
+    """Return in words how many rows are left out since they lie outside their account's life."""
+    rows = f"{before + after:,} row{'' if before + after == 1 else 's'}"
+    return (
+        f"{rows} left out: {before:,} before the account's start, {after:,} after its end. "
+        f'To have them as faults, say outside = "fault" under [tables.{table}]'
+    )
+
+
+def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]]:
+    """Find keys that stand twice, versions that change hands, and rows that are repeated."""
+    table = loaded.table
+    keyed = table.key is not None and table.key in loaded.columns
+    versions = keyed and "recorded_at" in loaded.columns
+    repeated: list[int] = []
+    if keyed and not versions:
+        key = str(table.key)
+        repeated = _later_of(intake, loaded, [key], f"{key} IS NOT NULL")
+        remedy = "Give each its own; for versions of a row, add recorded_at to the table."
+        if key == "account_id":
+            remedy += " Where a row is a contract, make one of each account's: docs/tables.md."
+        if repeated:
+            yield Check(key, "", "stands in an earlier row too", remedy), repeated
+    if versions and table.key != "account_id" and (moved := _changed_hands(intake, loaded)):
+        remedy = "Give each account's rows their own key."
+        yield Check(str(table.key), "", "belongs to another account too", remedy), moved
+    if table.repeats == "fault" or versions:
+        every = _later_of(intake, loaded, loaded.columns, "account_id IS NOT NULL")
+        if rows := sorted(set(every) - set(repeated)):
+            check = Check("account_id", "", "repeats an earlier row", "Take one of the two away.")
+            yield check, rows
+
+
+def _later_of(intake: Intake, loaded: Loaded, columns: list[str], where: str) -> list[int]:
+    """Return the rows that are alike in some columns, but for the first of them."""
+    listed = ", ".join(map(quoted, columns))
+    name = loaded.table.name
+    ((repeated,),) = intake.store.query(
+        f"SELECT count(*) FROM (SELECT 1 FROM {name} WHERE {where} GROUP BY {listed} "
+        "HAVING count(*) > 1)"
+    )
+    if not repeated:
+        return []
+    rows = intake.store.query(
+        f"SELECT row FROM (SELECT rowid AS row, row_number() OVER (PARTITION BY {listed} "
+        f"ORDER BY rowid) AS place FROM {name} WHERE {where}) WHERE place > 1 ORDER BY row"
+    )
+    return [row for (row,) in rows]
+
+
+def _changed_hands(intake: Intake, loaded: Loaded) -> list[int]:
+    key, name = loaded.table.key, loaded.table.name
+    rows = intake.store.query(
+        f"SELECT t.rowid FROM {name} t JOIN (SELECT {key}, arg_min(account_id, rowid) AS owner "
+        f"FROM {name} WHERE {key} IS NOT NULL GROUP BY {key} "
+        f"HAVING min(account_id) <> max(account_id)) k USING ({key}) "
+        "WHERE t.account_id <> k.owner ORDER BY 1"
+    )
+    return [row for (row,) in rows]

@@ -1,0 +1,329 @@
+"""The pace of a table: whether its records still come as they use to. The one rule for that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date, timedelta
+from math import expm1, log
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+TRAILING, WIDER, FEW = 84, 168, 30
+"""Days before a day whose mean, by weekday, is what is expected of it; before a silence the wider,
+too, where they hold fewer records than so many."""
+SETTLING = 28
+"""The first days of a table, of which nothing is expected."""
+LEAST_DAYS, LEAST_DAYS_WITH_ROWS = 91, 20
+"""A table with fewer, or fewer that have records, has no pace yet."""
+RECENT, LEAST_SILENT = 400, 3
+"""A silence is longer in days than usual in the last so many, and no fewer than so many: loads
+often come a day or two late."""
+YEAR, AROUND = 364, 10
+"""The same season a year before: so many days back, give or take."""
+MUCH_LONGER, LONGER = 1.5, 1.15
+"""How much longer a silence must be than has been usual; the lesser, where it lasts on."""
+WAVE, LEAST_WAVES, MOST_WAVES, REGULAR = 6, 6, 24, 1.35
+"""Records come in waves where a silence of so many days lies between them, and regularly where at
+least so many silences (at most so many are remembered) say when the next is due: within that much
+of their mean."""
+SLOWER = 5
+"""A table too young to have a pace is silent after so many times its usual gap."""
+FEEDS = 0.25
+"""The part of all false alarms that feeds may raise."""
+MOST_SILENT = 800
+"""Nobody asks whether a silence would be told later than after so many days."""
+THIN_DAYS, THIN_RECORDS, THINNER = 14, 20, 0.5
+"""A feed is thin when two weeks that should bring 20 records bring half of the least seen."""
+
+State = Literal["on time", "silent", "thin", "empty", "missing", "ended", "too young"]
+
+
+@dataclass(frozen=True)
+class FeedHealth:
+    """How a table's records come, on one day.
+
+    ``silent_days`` have passed without a record, in which ``expected`` records should have come;
+    ``bound`` is how many may fail to come before it is a broken feed. ``share`` is what the last
+    14 days brought of what was expected of them. A silence is told once it is ``told_after`` days
+    long; None where that cannot be said. ``usual_days`` is the gap between days with records that
+    95 % of the gaps keep to. ``stopped`` says whether the table has fallen silent: by its pace, or,
+    where it is too young to have one, by its usual gap.
+    """
+
+    table: str
+    state: State
+    last_record: date | None = None
+    silent_days: int = 0
+    expected: float = 0.0
+    bound: float = float("nan")
+    share: float = float("nan")
+    told_after: int | None = None
+    days_with_records: int = 0
+    usual_days: int | None = None
+    stopped: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether there are days with records enough that its indicators have settled."""
+        return self.state != "too young" and self.days_with_records >= LEAST_DAYS_WITH_ROWS
+
+    @property
+    def broken(self) -> bool:
+        """Whether it is no calm week but a feed that fails."""
+        return self.stopped or self.state in ("thin", "empty", "missing")
+
+    def __str__(self) -> str:
+        if self.stopped:
+            return (
+                f"no {self.table} since {self.last_record:%A %Y-%m-%d}: {self.silent_days} days"
+                f" in which {self.expected:,.0f} records would be usual"
+            )
+        if self.state == "thin":
+            return f"{self.table}: {self.share:.0%} of the records usual in {THIN_DAYS} days"
+        return f"{self.table}: {self.state}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a plain dictionary, ready for JSON."""
+        last = None if self.last_record is None else self.last_record.isoformat()
+        numbers = {
+            name: None if np.isnan(value) else round(value, 3)
+            for name, value in (
+                ("expected", self.expected), ("bound", self.bound), ("share", self.share)
+            )
+        }  # fmt: skip
+        return {**asdict(self), **numbers, "last_record": last, "broken": self.broken}
+
+
+def chance_of_silence(tables: int, *, false_alarms: float = 1.0, every: int = 7) -> float:
+    """Return the probability at which a silence of independent records counts as broken.
+
+    ``false_alarms`` are allowed a year on average, a quarter of them for feeds, in runs ``every``
+    so many days that look at so many ``tables`` of events.
+
+    >>> round(chance_of_silence(10), 5)
+    0.00048
+    """
+    return FEEDS * false_alarms * every / 365.25 / max(tables, 1)
+
+
+def daily_counts(rows: Sequence[tuple[date, int]], as_of: date) -> tuple[date | None, Floats]:
+    """Return the first day that has records, and the records of each day from it up to ``as_of``.
+
+    ``rows`` hold days and their counts, the first day first; ``as_of`` is not among the days.
+    """
+    if not rows:
+        return None, np.zeros(0)
+    first = rows[0][0]
+    counts = np.zeros((as_of - first).days)
+    for day, count in rows:
+        counts[(day - first).days] = count
+    return first, counts
+
+
+def judge_pace(table: str, first: date, counts: Floats, chance: float) -> FeedHealth:
+    """Return how a table stands after the last of its days.
+
+    Silence is measured in records that should have come, from the mean of the days before it began
+    and the weekday. It is broken beyond what an independent feed leaves out with probability
+    ``chance``, when it is also half as long again as usual, or 15 % longer and that bound more.
+    Usual is the second longest silence so far (the longest may have been an outage), or the longest
+    in this season a year before. It is also longer in days than any but one of the last year: a
+    pace that grows makes a month heavier, and not longer. Records that come in regular waves are
+    missed when the next wave is overdue. A table too young to have a pace is silent after 5 times
+    the gap that 95 % of its gaps keep to, and after 14 days.
+    """
+    days = np.flatnonzero(counts)
+    if not len(days):
+        return FeedHealth(table, "empty")
+    return replace(_judged(table, first, counts, days, chance), usual_days=_usual_days(days))
+
+
+def _judged(
+    table: str, first: date, counts: Floats, days: NDArray[np.int64], chance: float
+) -> FeedHealth:
+    last, silent = first + timedelta(days=int(days[-1])), len(counts) - 1 - int(days[-1])
+    due = _wave_due(days, len(counts), chance)
+    few = len(days) < LEAST_DAYS_WITH_ROWS and due == np.inf
+    if len(counts) < LEAST_DAYS or few:
+        due_since = float(counts.sum()) / (int(days[-1]) + 1) * silent
+        odd = _is_odd(days, silent)
+        return FeedHealth(
+            table, "too young", last, silent, due_since, days_with_records=len(days), stopped=odd
+        )
+    expected = _expected(first, counts)
+    gaps, held = _silences(first, counts, days)
+    now, usual = float(gaps[-1]), _longest(days, gaps[:-1], len(counts))
+    chancy = _chancy(held, chance)
+    bound = max(chancy, min(MUCH_LONGER * usual, LONGER * usual + chancy))
+    share, least = _thinness(counts, expected)
+    state: State = "on time"
+    if silent > _longest_in_days(days) and (now > bound or silent > due):
+        state = "silent"
+    elif share < THINNER * least and silent < THIN_DAYS:
+        state = "thin"
+    return FeedHealth(
+        table, state, last, silent, now, bound, share,
+        days_with_records=len(days), stopped=state == "silent",
+    )  # fmt: skip
+
+
+def _usual_days(days: NDArray[np.int64]) -> int | None:
+    """Return the gap between days with records that 95 % of the gaps keep to; None for one day."""
+    gaps = np.sort(np.diff(days))
+    return int(gaps[int(np.ceil(0.95 * len(gaps))) - 1]) if len(gaps) else None
+
+
+def _is_odd(days: NDArray[np.int64], silent: int) -> bool:
+    """Whether a table without a pace, but with five days of records, has been silent too long."""
+    usual = _usual_days(days)
+    if usual is None or len(days) < 5:
+        return False
+    return silent >= THIN_DAYS and silent > SLOWER * usual
+
+
+def told_after(first: date, counts: Floats, chance: float) -> int | None:
+    """Return how long a silence after the table's last record must be, in days, to be told.
+
+    A weekly run can know of a stop only when enough records have failed to come. None where the
+    table has no pace.
+    """
+    days = np.flatnonzero(counts)
+    if not len(days):
+        return None
+    upto = counts[: int(days[-1]) + 1]
+
+    def told(silent: int) -> bool:
+        return judge_pace("", first, np.concatenate([upto, np.zeros(silent)]), chance).broken
+
+    short, long = 0, MOST_SILENT
+    if judge_pace("", first, counts, chance).state == "too young" or not told(long):
+        return None
+    while long - short > 1:
+        middle = (short + long) // 2
+        short, long = (short, middle) if told(middle) else (middle, long)
+    return long
+
+
+def _chancy(held: float, chance: float) -> float:
+    """Return how many records an independent feed leaves out with probability ``chance``.
+
+    The pace itself was counted on so many records ``held``: gamma-Poisson, and the logarithm of
+    1 / ``chance`` where they are many.
+    """
+    held = max(held, 1.0)
+    return float(held * expm1(-log(chance) / held))
+
+
+def _wave_due(days: NDArray[np.int64], length: int, chance: float) -> float:
+    """Return how many silent days make the next of regular waves overdue; infinite without waves.
+
+    Beyond Student's bound for one more silence like those between the waves so far. The longest
+    stands aside where it lies beyond that itself (an outage); one in this season a year before
+    does not.
+    """
+    from scipy.special import stdtrit
+
+    silences = np.diff(days) - 1
+    if len(silences) < LEAST_WAVES:
+        return np.inf
+    between = silences[silences >= max(WAVE, np.sort(silences)[-2] / 2)][-MOST_WAVES:].astype(float)
+    if len(between) < LEAST_WAVES:
+        return np.inf
+
+    def bound(held: Floats) -> float:
+        spread = max(float(held.std(ddof=1)), 1.0) * np.sqrt(1 + 1 / len(held))
+        return float(held.mean() + stdtrit(len(held) - 1, 1 - chance) * spread)
+
+    rest = np.sort(between)[:-1]
+    due = bound(rest) if between.max() > bound(rest) else bound(between)
+    if due > REGULAR * float(rest.mean()):
+        return np.inf
+    return max(due, float(_in_season(days, silences.astype(float), length)))
+
+
+def _by_weekday(first: date, counts: Floats) -> Floats:
+    """Return the share of each day's weekday, 1 on average."""
+    weekday = (first.weekday() + np.arange(len(counts))) % 7
+    by_weekday = np.bincount(weekday, weights=counts, minlength=7)
+    seen = np.bincount(weekday, minlength=7)
+    mean_of_weekday = by_weekday / np.maximum(seen, 1)
+    relative: Floats = mean_of_weekday / max(float(mean_of_weekday.mean()), 1e-12)
+    return relative[weekday]
+
+
+def _expected(first: date, counts: Floats) -> Floats:
+    """Return what was to be expected of each day: the trailing mean times the weekday's share."""
+    total = np.concatenate(([0.0], np.cumsum(counts)))
+    at = np.arange(len(counts))
+    begin = np.maximum(at - TRAILING, 0)
+    mean = (total[at] - total[begin]) / np.maximum(at - begin, 1)
+    expected: Floats = np.where(at < SETTLING, 0.0, mean) * _by_weekday(first, counts)
+    return expected
+
+
+def _silences(first: date, counts: Floats, days: NDArray[np.int64]) -> tuple[Floats, float]:
+    """Return how many records should have come after each day with records until the next.
+
+    The last silence is the present one. The mean is that of the days before the silence began, so
+    that a silence does not lower what is missed: the lower of two means where records are few.
+    With it, how many records the last mean counts.
+    """
+    total = np.concatenate(([0.0], np.cumsum(counts)))
+    held, mean = np.zeros(len(days)), np.full(len(days), np.inf)
+    for trailing in (TRAILING, WIDER):
+        begin = np.maximum(days - trailing, 0)
+        came = total[days] - total[begin]
+        lower = np.minimum(mean, came / np.maximum(days - begin, 1))
+        mean, held = np.where(held < FEW, lower, mean), np.where(held < FEW, came, held)
+    mean[days < SETTLING] = 0.0
+    share = np.concatenate(([0.0], np.cumsum(_by_weekday(first, counts))))
+    until = np.append(days[1:], len(counts))
+    gaps: Floats = mean * (share[until] - share[days + 1])
+    return gaps, float(held[-1])
+
+
+def _longest(days: NDArray[np.int64], gaps: Floats, length: int) -> float:
+    """Return how long a silence may be by the table's own past, in expected records."""
+    if len(gaps) < 2:
+        return 0.0
+    return max(float(np.sort(gaps)[-2]), _in_season(days, gaps, length))
+
+
+def _in_season(days: NDArray[np.int64], gaps: Floats, length: int) -> float:
+    """Return the longest of the silences in this season a year before; 0 where there was none."""
+    begun, over = days[:-1] + YEAR, days[1:] + YEAR
+    season = gaps[(over >= int(days[-1]) - AROUND) & (begun <= length + AROUND)]
+    return float(season.max()) if len(season) else 0.0
+
+
+def _longest_in_days(days: NDArray[np.int64]) -> int:
+    recent = days[days > int(days[-1]) - RECENT]
+    gaps = np.sort(np.diff(recent) - 1)
+    return max(int(gaps[-2]) if len(gaps) > 1 else 0, LEAST_SILENT - 1)
+
+
+def _thinness(counts: Floats, expected: Floats) -> tuple[float, float]:
+    """Return what the last 14 days brought of what was expected, and the least that is usual.
+
+    That is the least but for one outage of two weeks, or the least in this season a year before.
+    """
+    came = np.convolve(counts, np.ones(THIN_DAYS), "valid")
+    due = np.convolve(expected, np.ones(THIN_DAYS), "valid")
+    judged = np.arange(len(due)) >= SETTLING
+    if not judged[-1] or due[-1] < THIN_RECORDS:
+        return float("nan"), float("nan")
+    share = came / np.maximum(due, 1e-12)
+    fine = judged & (due >= THIN_RECORDS)
+    past = np.sort(share[: -2 * THIN_DAYS][fine[: -2 * THIN_DAYS]])
+    if len(past) <= 2 * THIN_DAYS:
+        return float(share[-1]), float("nan")
+    year = len(share) - 1 - YEAR
+    season = share[max(year - AROUND, 0) : max(year + AROUND + 1, 0)]
+    return float(share[-1]), float(min((past[2 * THIN_DAYS], *season)))

@@ -1,0 +1,488 @@
+"""Through the door: each source opened, its columns matched with the schema, its rows stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from leadsignal.config.credentials import hide_secrets, is_url
+from leadsignal.config.project import Project, TableSource
+from leadsignal.config.toml_files import near, one_of, texts
+from leadsignal.errors import Fault, FaultKind, OptionError, SourceError
+from leadsignal.ingestion.cells import as_attribute
+from leadsignal.ingestion.store import Store, reading_of
+from leadsignal.schema import BY_NAME, TABLES, Column, Table
+from leadsignal.sources.combined_parts import CombinedParts, alone, in_groups
+from leadsignal.sources.csv_files import open_csv
+from leadsignal.sources.databases import Asked, Databases, open_rows, told_of
+from leadsignal.sources.frames import open_frame
+from leadsignal.sources.locate import Located, at_path, locate, not_read, unread_files
+from leadsignal.sources.object_stores import ObjectStores
+from leadsignal.sources.parquet_files import open_parquet
+from leadsignal.sources.parts import Part, UnreadableError
+
+MISSPELT, ALIKE = 0.85, 0.72
+MOST_OFFERED = 8
+"""From how much likeness on an unknown column is taken for a misspelling, or asked about."""
+CURRENCIES = ("currency", "currencycode", "currencyisocode", "arrcurrency")
+"""What a column is called that names the currency of a row, in small letters alone."""
+LARGE = 500_000_000
+"""From so many bytes of Parquet on, the disk is spared rather than the processor."""
+
+
+@dataclass
+class Loaded:
+    """One table in the store: which columns it has, and which part each row came from.
+
+    ``extras`` are the declared attributes of accounts beyond the schema; of ``unread`` columns
+    only the names were read. ``currency`` is a column that names the currency of each row's
+    amounts; it is only checked.
+    """
+
+    table: Table
+    columns: list[str]
+    extras: list[str]
+    unread: list[str] = field(default_factory=list)
+    parts: list[tuple[Part, int]] = field(default_factory=list)
+    rows: int = 0
+    currency: str | None = None
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether rows of one key are versions of each other."""
+        return self.table.key in self.columns and "recorded_at" in self.columns
+
+    @property
+    def texts(self) -> list[str]:
+        """Columns beyond the schema that are stored as texts."""
+        own = [self.currency] if self.currency and self.currency not in self.extras else []
+        return [*self.extras, *own]
+
+    @property
+    def known_on(self) -> str:
+        """The SQL of the day a row was known on, once the table is settled."""
+        return "known_on" if "recorded_at" in self.columns else self.table.time
+
+    def places(self, rows: list[int]) -> list[tuple[str | None, int]]:
+        """Return the file and line of rows of the store."""
+        found: dict[int, tuple[str | None, int]] = {}
+        first = 0
+        for part, end in self.parts:
+            inside = [row - first for row in rows if first <= row < end]
+            lines = part.lines(inside) if inside else []
+            for row, line in zip(inside, lines, strict=True):
+                found[row + first] = (part.file, line)
+            first = end
+        return [found[row] for row in rows]
+
+
+@dataclass
+class Intake:
+    """What came through the door so far: tables, faults by kind, remarks."""
+
+    project: Project
+    store: Store
+    loaded: dict[str, Loaded] = field(default_factory=dict)
+    structural: list[Fault] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    more: dict[FaultKind, int] = field(default_factory=dict)
+    notices: list[tuple[str, str]] = field(default_factory=list)
+    read: set[Path] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.databases = Databases(self.project.sources)
+        self.object_stores = ObjectStores(self.project.sources, Path(self.store.folder) / "copies")
+
+    def load_all(self, frames: Mapping[str, Any] | None) -> None:
+        """Load every table of the project's folder, or of the frames and paths given."""
+        sources = self._located() if frames is None else self._given(frames)
+        found = set()
+        try:
+            for table, opened in sources:
+                found.add(table)
+                self.load(BY_NAME[table], opened)
+                if self.store.is_full:
+                    break
+        finally:
+            self.databases.close()
+        if not {"accounts", None} & (found | {fault.table for fault in self.structural}):
+            self._refuse_no_accounts(self.project.folder if frames is None else None)
+
+    def _refuse_no_accounts(self, folder: Path | None) -> None:
+        """Tell that accounts are missing, and which files of the folder nothing is known of."""
+        where = (
+            hide_secrets(str(self.project.url or folder)) if self.project.url or folder else None
+        )
+        remedy = "Add accounts.csv or accounts.parquet: it is the one table that is needed."
+        if folder and (unread := unread_files(self.project)):
+            remedy += (
+                f" No table is read from {', '.join(unread[:MOST_OFFERED])}: if one of them holds "
+                "the accounts, say so under [tables.accounts] of leadsignal.toml, as in "
+                f'path = "{unread[0]}".'
+            )
+        self.structural.append(
+            Fault(where, "accounts", None, None, None, "there is no table accounts", remedy)
+        )
+
+    def not_read(self, settings: Path | None) -> tuple[str, ...]:
+        """Return what of the project's folder, or of its URL, no table was read from."""
+        if self.project.url is not None:
+            return tuple(self.object_stores.not_read)
+        return not_read(self.project, [*self.read, *([settings] if settings else [])])
+
+    def source(self, table: str) -> TableSource:
+        """Return the settings of a table."""
+        return self.project.tables.get(table, TableSource())
+
+    def _located(self) -> Iterator[tuple[str, list[Part]]]:
+        if self.project.url is not None:
+            yield from self._in_folder(self.project.url)
+            return
+        located, faults = locate(self.project)
+        self.structural += faults
+        for found in located:
+            yield found.table, self._open(found)
+
+    def _in_folder(self, url: str) -> Iterator[tuple[str, list[Part]]]:
+        """Open the tables of a folder in an object store."""
+        try:
+            for found in self.object_stores.fetch_folder(url):
+                yield found.table, self._open(found)
+        except UnreadableError as error:
+            self.structural.append(error.fault)
+
+    def _given(self, frames: Mapping[str, Any]) -> Iterator[tuple[str, list[Part]]]:
+        for name in frames:
+            if name not in BY_NAME:
+                remedy = one_of(BY_NAME, str(name))
+                fault = Fault(None, str(name), None, None, None, "is not a table", remedy + ".")
+                self.structural.append(fault)
+        for name in (table.name for table in TABLES if table.name in frames):
+            frame = frames[name]
+            if is_url(frame):
+                yield name, self._fetched(name, TableSource(path=frame))
+            elif isinstance(frame, str | Path):
+                found = at_path(name, Path(), frame)
+                if isinstance(found, Fault):
+                    self.structural.append(found)
+                else:
+                    yield name, self._open(found)
+            else:
+                yield name, list(self._opened(lambda n=name, f=frame: open_frame(n, f)))
+
+    def _open(self, found: Located) -> list[Part]:
+        parts: list[Part] = []
+        source = self.source(found.table)
+        if found.format == "rows":
+            return self._rows(found.table, source)
+        if found.format == "remote":
+            return self._fetched(found.table, source)
+        if not found.names:
+            self.read.update(found.files)
+        for file, shown in zip(found.files, found.shown(), strict=True):
+            before = len(parts)
+            if found.format == "csv":
+                parts += self._opened(lambda f=file, s=shown: open_csv(found.table, f, s, source))
+            else:
+                parts += self._opened(
+                    lambda f=file, s=shown: open_parquet(found.table, f, s, self.store.connection)
+                )
+            for part in parts[before:]:
+                self.structural += _in_folder_names(part, file)
+        return parts
+
+    def _fetched(self, table: str, source: TableSource) -> list[Part]:
+        """Copy the files of a table from an object store, and open the copies."""
+        try:
+            return self._open(self.object_stores.fetch(table, source))
+        except UnreadableError as error:
+            self.structural.append(error.fault)
+            return []
+
+    def _rows(self, table: str, source: TableSource) -> list[Part]:
+        """Open the rows of a database; a source that cannot be reached is told of once."""
+        try:
+            database = self.databases.get(str(source.source))
+        except SourceError as error:
+            self.structural.append(told_of(table, error))
+            return []
+        if database is None:
+            return []
+        if database.file is not None:
+            self.read.add(database.file)
+        asked = Asked(source.table, source.query)
+        return list(self._opened(lambda: open_rows(table, asked, database)))
+
+    def _opened(self, opening: Any) -> Iterator[Part]:
+        try:
+            part: Part = opening()
+        except UnreadableError as error:
+            self.structural.append(error.fault)
+        else:
+            self.notices += [(part.table, notice) for notice in part.notices]
+            yield part
+
+    def load(self, table: Table, parts: list[Part]) -> None:
+        """Load the parts of a table into the store; what is wrong with them is kept."""
+        name = table.name
+        matched = self._match_all(table, parts)
+        if not parts or any(match is None for match in matched):
+            return
+        matches = {id(part): match or {} for part, match in zip(parts, matched, strict=True)}
+        columns = [c.name for c in table.columns if any(c.name in m for m in matched if m)]
+        beyond = (
+            _extras(parts, [set(m.values()) for m in matched if m], self.source(name).attributes)
+            if name == "accounts"
+            else []
+        )
+        declared = self.source(name).attributes
+        extras = [extra for extra in beyond if extra in declared]
+        loaded = Loaded(table, columns, extras, [extra for extra in beyond if extra not in extras])
+        self.store.compress_texts(sum(part.bytes for part in parts) > LARGE)
+        if any(table.by_column[name].is_money for name in columns):
+            loaded.currency = currency_column(name for p in parts for name in p.columns)
+        self.store.create(table, columns, loaded.texts)
+        before, faults, more = len(self.structural), len(self.faults), dict(self.more)
+        groups = in_groups(parts)
+        self._append_all(loaded, groups, matches)
+        if len(self.structural) > before and len(groups) < len(parts) and not self.store.is_full:
+            # Read one by one, they say which of them it is, and what is wrong with it.
+            del self.structural[before:], self.faults[faults:]
+            loaded.rows, loaded.parts, self.more = 0, [], more
+            self._append_all(loaded, [alone(part) for part in parts], matches)
+        if len(self.structural) == before:
+            self._keep(loaded)
+
+    def _append_all(
+        self, loaded: Loaded, groups: list[CombinedParts], matches: Mapping[int, dict[str, str]]
+    ) -> None:
+        """Append groups of parts, all or, after a fault, not all: such a table is not kept."""
+        with self.store.loading() as start_again:
+            for group in groups:
+                before = len(self.structural)
+                self._append(loaded, group, matches[id(group.parts[0])])
+                if self.store.is_full:
+                    return
+                if len(self.structural) > before:
+                    start_again()
+
+    def _keep(self, loaded: Loaded) -> None:
+        if loaded.rows or loaded.table.name != "accounts":
+            self.loaded[loaded.table.name] = loaded
+            return
+        file = loaded.parts[0][0].file
+        remedy = "Export the accounts again."
+        self.structural.append(Fault(file, "accounts", None, None, None, "has no rows", remedy))
+
+    def _match_all(self, table: Table, parts: list[Part]) -> list[dict[str, str] | None]:
+        """Return what `_match` does of each part; parts of the same columns are matched once."""
+        found: dict[tuple[str, ...], dict[str, str]] = {}
+        matched: list[dict[str, str] | None] = []
+        for part in parts:
+            columns = tuple(part.columns)
+            match = found.get(columns) or self._match(table, part)
+            matched.append(match)
+            if match:
+                found[columns] = match
+        return matched
+
+    def _match(self, table: Table, part: Part) -> dict[str, str] | None:
+        """Return their name of each of our columns that the part has, or None after a fault."""
+        match, faults, notices = match_columns(table, part, self.source(table.name))
+        self.structural += faults
+        self.notices += [(table.name, notice) for notice in notices]
+        return None if faults else match
+
+    def _append(self, loaded: Loaded, group: CombinedParts, match: dict[str, str]) -> None:
+        import duckdb
+
+        part = group.whole
+        try:
+            extras = [name for name in loaded.texts if name in part.columns]
+            part.asked = (*match.values(), *extras)
+            types = self.store.types_of(part)
+            readings, spelling = {}, self.source(part.table).spelling
+            for ours, theirs in match.items():
+                column = loaded.table.by_column[ours]
+                reading = reading_of(
+                    column, part, theirs, types[theirs], self.project.timezone, spelling
+                )
+                if isinstance(reading, Fault):
+                    self.structural.append(reading)
+                else:
+                    readings[ours] = reading
+            for name in extras:
+                text = Column(name, "text", "an attribute")
+                given = reading_of(text, part, name, types[name], "UTC", spelling)
+                if not isinstance(given, Fault):
+                    readings[name] = as_attribute(given, spelling)
+                elif name in self.source("accounts").attributes:
+                    self.structural.append(given)
+            if not readings:
+                return
+            count = self.store.load(part, readings)
+            rows = group.rows or [count]
+            if sum(rows) != count:
+                raise ValueError("a file holds another number of rows than it says")
+        except UnreadableError as error:
+            self.structural.append(error.fault)
+            return
+        except (duckdb.Error, OSError, ValueError, OverflowError) as error:
+            if "could not write" in str(error).lower():
+                raise
+            # A damaged file makes the readers raise any of these.
+            self.structural.append(self._broken(part, error))
+            return
+        for one, its_rows in zip(group.parts, rows, strict=True):
+            loaded.rows += its_rows
+            loaded.parts.append((one, loaded.rows))
+            self._note_unread_rows(one)
+
+    def _note_unread_rows(self, part: Part) -> None:
+        try:
+            faults, more = part.faults()
+        except UnreadableError as error:
+            self.structural.append(error.fault)
+            return
+        self.faults += faults
+        if more:
+            self.more[faults[0].kind] = self.more.get(faults[0].kind, 0) + more
+
+    def _broken(self, part: Part, error: Exception) -> Fault:
+        try:
+            part.faults()
+        except UnreadableError as unreadable:
+            return unreadable.fault
+        # What the reader says may quote a row; its kind says enough.
+        said = type(error).__name__
+        return Fault(
+            part.file, part.table, None, None, said, "cannot be read", "Export the file again."
+        )
+
+
+def _in_folder_names(part: Part, file: Path) -> Iterator[Fault]:
+    """Yield faults of columns whose values stand in the names of folders, as in series=api/."""
+    for name in file.parts[:-1]:
+        column, sign, _ = name.partition("=")
+        if sign and column in BY_NAME[part.table].by_column and column not in part.columns:
+            problem = "its values stand in the names of folders, which are not read"
+            remedy = "Write the column into the files too."
+            yield Fault(part.file, part.table, None, column, name, problem, remedy)
+
+
+def _extras(parts: list[Part], taken: list[set[str]], attributes: tuple[str, ...]) -> list[str]:
+    """Return the columns of accounts that the schema does not name, in the order of their names.
+
+    From a database only those come that are declared as attributes.
+    """
+    own = {*BY_NAME["accounts"].by_column, "known_on", "superseded_on"}
+    extras: dict[str, str] = {}
+    for part, theirs in zip(parts, taken, strict=True):
+        for name in part.columns:
+            wanted = not part.on_demand or name in attributes
+            if wanted and name not in theirs and name and name.lower() not in own:
+                extras.setdefault(name.lower(), name)
+    return sorted(extras.values())
+
+
+def match_columns(
+    table: Table, part: Part, source: TableSource
+) -> tuple[dict[str, str], list[Fault], list[str]]:
+    """Return their name of each of our columns, faults of missing ones, and remarks."""
+    theirs = list(part.columns)
+    match = {name: name for name in table.by_column if name in theirs}
+    match |= {ours: name for ours, name in source.columns.items() if name in theirs}
+    free = [name for name in theirs if name not in match.values() and name not in source.attributes]
+    certain = {_near_column(column.name, free, 1.0) for column in table.columns}
+    faults = [
+        _not_there(table, part, ours, name, theirs)
+        for ours, name in source.columns.items()
+        if name not in theirs
+    ]
+    notices = []
+    for column in table.columns:
+        if column.name in match or column.name in source.columns:
+            continue
+        own = _near_column(column.name, free, 1.0)
+        others = [own] if own else [name for name in free if name not in certain]
+        meant = _near_column(column.name, others, MISSPELT)
+        if column.required:
+            faults.append(_missing(table, part, column, others))
+        elif meant:
+            faults.append(_misspelt(table, part, column, meant))
+        elif alike := _near_column(column.name, others, ALIKE):
+            notices.append(
+                f"column {alike!r} is not read; if it is {column.name}, map it in leadsignal.toml"
+            )
+    return match, faults, notices
+
+
+def currency_column(names: Iterable[str]) -> str | None:
+    """Return the column that names the currency of each row, if there is one.
+
+    >>> currency_column(["Amount", "CurrencyIsoCode"])
+    'CurrencyIsoCode'
+    """
+    plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in names}
+    return next((plain[name] for name in CURRENCIES if name in plain), None)
+
+
+def _near_column(name: str, theirs: Iterable[str], cutoff: float) -> str | None:
+    plain = {re.sub(r"[^a-z0-9]", "", other.lower()): other for other in theirs}
+    bare = name.replace("_", "")
+    found = bare if bare in plain else near(bare, plain, cutoff)
+    return plain[found] if found else None
+
+
+def _not_there(table: Table, part: Part, ours: str, name: str, theirs: list[str]) -> Fault:
+    remedy = f"{one_of(theirs, name)}."
+    problem = f"there is no column {name!r}, which {ours} is mapped to"
+    return Fault(part.file, table.name, part.header_line, ours, name, problem, remedy)
+
+
+def _missing(table: Table, part: Part, column: Column, others: list[str]) -> Fault:
+    meant = _near_column(column.name, others, 0.6)
+    mapping = f'columns = {{ {column.name} = "{meant or "their name"}" }}'
+    remedy = f"Add it ({column.meaning}), or map it under [tables.{table.name}]: {mapping}."
+    if not meant and others:
+        listed = ", ".join(map(repr, others[:MOST_OFFERED]))
+        remedy += f" Not read so far: {listed}{', …' if len(others) > MOST_OFFERED else ''}."
+    problem = f"the column is missing{f'; is it {meant!r}?' if meant else ''}"
+    return Fault(part.file, table.name, part.header_line, column.name, None, problem, remedy)
+
+
+def _misspelt(table: Table, part: Part, column: Column, meant: str) -> Fault:
+    mapping = f'columns = {{ {column.name} = "{meant}" }}'
+    remedy = f"Rename it to {column.name}, or map it under [tables.{table.name}]: {mapping}."
+    problem = f"is not a known column; is it {column.name}?"
+    return Fault(part.file, table.name, part.header_line, meant, None, problem, remedy)
+
+
+def with_options(
+    project: Project,
+    attributes: Iterable[str] | Mapping[str, str] | None,
+    columns: Mapping[str, Mapping[str, str]] | None,
+) -> Project:
+    """Return the project with attributes and column names given as arguments.
+
+    Raises OptionError for a table or a column that is none of ours.
+    """
+    tables = dict(project.tables)
+    for name, mapping in (columns or {}).items():
+        for known, given in [(BY_NAME, name), *((_columns_of(name), ours) for ours in mapping)]:
+            if given not in known:
+                raise OptionError(f"columns: {given!r} is not known", one_of(known, given))
+        tables[name] = replace(tables.get(name, TableSource()), columns=dict(mapping))
+    if attributes is not None:
+        kinds = dict(attributes) if isinstance(attributes, Mapping) else {}
+        names = texts(attributes if isinstance(attributes, str) else list(attributes))
+        accounts = tables.get("accounts", TableSource())
+        tables["accounts"] = replace(accounts, attributes=names, attribute_kinds=kinds)
+    return replace(project, tables=tables)
+
+
+def _columns_of(table: str) -> Mapping[str, Column]:
+    return BY_NAME[table].by_column if table in BY_NAME else {}

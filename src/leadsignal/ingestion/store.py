@@ -1,0 +1,303 @@
+"""The store: one DuckDB database in a temporary file, removed with its last reader."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.config.notation import Notation
+from leadsignal.errors import Fault, OptionError, WriteError
+from leadsignal.files.interruptions import uncut
+from leadsignal.files.locks import clean_orphans, hold
+from leadsignal.files.writing import remedy_for
+from leadsignal.ingestion.cells import Reading, read_cell, sql_type
+from leadsignal.schema import Column, Table
+from leadsignal.sources.parts import Part, UnreadableError, literal, quoted
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY = "1500MB"
+UNPACKED = "8GB"
+"""What the rows of all tables may take on the disk, unpacked."""
+WATCH_SECONDS = 0.05
+PREFIX, SUFFIX = "leadsignal-", ".store"
+GIVEN, HAS_OFFSET, CURRENCY_OF = "given ", "offset of ", "currency of "
+"""Prefixes of the store's own columns; no column of a schema has a blank in its name."""
+STORED_AS = {
+    "id": "text",
+    "text": "text",
+    "day": "a date",
+    "moment": "a timestamp",
+    "number": "a number",
+    "decimal": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+}
+
+
+class Store:
+    """One database file with a table for each table that was read.
+
+    Row *n* of a table (its ``rowid``) is the *n*-th row that its sources gave. Beside the values
+    stand, for cells that could not be read, the texts that were given.
+    """
+
+    def __init__(self) -> None:
+        with uncut():
+            self._open()
+
+    def _open(self) -> None:
+        import duckdb
+
+        self.folder, handle = _own_folder()
+        try:
+            self.connection = duckdb.connect(
+                os.path.join(self.folder, "store.duckdb"),
+                config={
+                    "memory_limit": memory_limit(),
+                    "temp_directory": os.path.join(self.folder, "spill"),
+                },
+            )
+        except duckdb.Error:
+            _remove_folder(self.folder, handle)
+            raise
+        self.connection.execute("SET TimeZone = 'UTC'")
+        # In Jupyter without ipywidgets there is no bar, and DuckDB refuses to be told so.
+        with contextlib.suppress(duckdb.InvalidInputException):
+            self.connection.execute("SET enable_progress_bar = false")
+        self._remove = weakref.finalize(self, _remove, self.connection, self.folder, handle)
+        self.tables: dict[str, list[str]] = {}
+        self.limit, self.is_full = unpacked_limit(), False
+        self._values: dict[tuple[str, str, tuple[str, str] | None], frozenset[str]] = {}
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        return self.connection.cursor().execute(sql).fetchall()
+
+    def values(
+        self, table: str, column: str, where: tuple[str, str] | None = None
+    ) -> frozenset[str]:
+        """Return the texts in a column, of the rows of one kind if ``where`` names it; kept."""
+        asked = (table, column, where)
+        if asked not in self._values:
+            only = f" WHERE {quoted(where[0])} = {literal(where[1])}" if where else ""
+            found = self.query(f"SELECT DISTINCT {quoted(column)} FROM {table}{only}")
+            self._values[asked] = frozenset(str(text) for (text,) in found if text is not None)
+        return self._values[asked]
+
+    def run(self, sql: str) -> None:
+        """Run a statement."""
+        self.connection.execute(sql)
+
+    def delete(self, table: str, rows: list[int]) -> None:
+        """Delete rows of a table by their numbers."""
+        import pyarrow as pa
+
+        self.connection.register("bad_rows", pa.table({"row": pa.array(rows, pa.int64())}))
+        self.run(f"DELETE FROM {table} WHERE rowid IN (SELECT row FROM bad_rows)")
+        self.connection.unregister("bad_rows")
+
+    def types_of(self, part: Part) -> dict[str, str]:
+        """Return the DuckDB type of each column of a part that is read, by the part's names."""
+        if part.reader is not None:
+            part.reader = part.reader() if callable(part.reader) else part.reader
+            self.connection.register("incoming", part.reader)
+        names = [name for name in part.columns if name in part.asked or not part.on_demand]
+        listed = ", ".join(f"{part.columns[name]} AS c{at}" for at, name in enumerate(names))
+        described = self.connection.execute(f"DESCRIBE SELECT {listed} FROM {part.relation}")
+        return dict(zip(names, (row[1] for row in described.fetchall()), strict=True))
+
+    def compress_texts(self, yes: bool) -> None:
+        """Say whether texts are to be compressed: a quarter of the space, twice the time."""
+        self.run(f"SET disabled_compression_methods = '{'' if yes else 'dict_fsst'}'")
+
+    def create(self, table: Table, columns: list[str], extras: list[str]) -> None:
+        """Create the table with the schema's columns that were given, and extra texts."""
+        listed = [f"{quoted(name)} {sql_type(table.by_column[name])}" for name in columns]
+        for name in columns:
+            if table.by_column[name].kind not in ("id", "text"):
+                listed.append(f"{quoted(GIVEN + name)} VARCHAR")
+            if table.by_column[name].kind in ("day", "moment"):
+                listed.append(f"{quoted(HAS_OFFSET + name)} BOOLEAN")
+            if table.by_column[name].kind == "decimal":
+                listed.append(f"{quoted(CURRENCY_OF + name)} VARCHAR")
+        listed += [f"{quoted(name)} VARCHAR" for name in extras]
+        self.run(f"CREATE TABLE {table.name} ({', '.join(listed)})")
+        self.tables[table.name] = [*columns, *extras]
+
+    def load(self, part: Part, readings: dict[str, Reading]) -> int:
+        """Append the rows of a part; returns how many these are."""
+        selected = []
+        for name, reading in readings.items():
+            selected.append(f"{reading.value} AS {quoted(name)}")
+            if reading.given:
+                selected.append(f"{reading.given} AS {quoted(GIVEN + name)}")
+            if reading.has_offset:
+                selected.append(f"{reading.has_offset} AS {quoted(HAS_OFFSET + name)}")
+            if reading.currency:
+                selected.append(f"{reading.currency} AS {quoted(CURRENCY_OF + name)}")
+        rows = f"SELECT {', '.join(selected)} FROM {part.relation}"
+        with self._within_limit(part):
+            ((count,),) = self.connection.execute(
+                f"INSERT INTO {part.table} BY NAME {rows}"
+            ).fetchall()
+        if part.reader is not None:
+            self.connection.unregister("incoming")
+            part.reader = None
+        return int(count)
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[Callable[[], None]]:
+        """Run the statements of the block as one transaction; give what starts it again.
+
+        A table may have thousands of parts, and the disk is waited for at the end of each.
+        """
+
+        def start_again() -> None:
+            self.run("ROLLBACK")
+            self.run("BEGIN TRANSACTION")
+
+        self.run("BEGIN TRANSACTION")
+        try:
+            yield start_again
+        except BaseException:
+            self.run("ROLLBACK")
+            raise
+        self.run("ROLLBACK" if self.is_full else "COMMIT")
+
+    @contextlib.contextmanager
+    def _within_limit(self, part: Part) -> Iterator[None]:
+        """Stop a statement that fills more of the disk than is allowed: files can be bombs."""
+        import duckdb
+
+        limit, done, over = self.limit, threading.Event(), threading.Event()
+
+        def watch() -> None:
+            while not done.wait(WATCH_SECONDS):
+                if bytes_in(self.folder) > limit:
+                    over.set()
+                    self.connection.interrupt()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        except duckdb.Error:
+            if not over.is_set():
+                raise
+        finally:
+            done.set()
+            watcher.join()
+        if over.is_set() or bytes_in(self.folder) > limit:
+            self.is_full = True
+            problem = f"unpacks to more than {limit:,} bytes, with what was read before"
+            remedy = "Check the file; if it is what it should be, set LEADSIGNAL_UNPACKED=50GB."
+            raise UnreadableError(Fault(part.file, part.table, None, None, None, problem, remedy))
+
+
+def bytes_in(folder: str) -> int:
+    """Return how many bytes the files in a folder take."""
+    total = 0
+    for where, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):  # Files of the store come and go.
+                total += os.stat(os.path.join(where, name)).st_size
+    return total
+
+
+def unpacked_limit() -> int:
+    """Return how many bytes the rows that are read may take: LEADSIGNAL_UNPACKED, or 8GB.
+
+    >>> unpacked_limit()
+    8000000000
+    """
+    number, unit = a_size("LEADSIGNAL_UNPACKED", UNPACKED)
+    base = 1024 if "i" in unit else 1000
+    return int(float(number) * base ** ("KMGT".index(unit[0]) + 1))
+
+
+def a_size(variable: str, default: str) -> tuple[str, str]:
+    """Return the number and the unit of a size that an environment variable holds."""
+    given = os.environ.get(variable, default).strip()
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", given)
+    if not found:
+        raise OptionError(f"{variable} = {given!r} is not a size", "Write 2GB or 800MB")
+    return found[1], found[2]
+
+
+def _own_folder() -> tuple[str, int]:
+    """Make a folder that is locked while this process lives; clean those of dead processes."""
+    place = _temporary()
+    clean_orphans(place, PREFIX, SUFFIX)
+    while True:
+        try:
+            folder = tempfile.mkdtemp(prefix=PREFIX, suffix=SUFFIX, dir=place)
+        except OSError as error:
+            said = error.strerror or type(error).__name__
+            raise WriteError(
+                f"no temporary folder can be made in {place}: {said}",
+                f"{remedy_for(error.errno)}; TMPDIR says where",
+            ) from None
+        handle = hold(Path(folder))
+        if handle is not None:
+            return folder, handle
+
+
+def _temporary() -> Path:
+    """Return the folder of temporary files; rows of customers go to no other than TMPDIR's."""
+    named = os.environ.get("TMPDIR")
+    if named and not os.path.isdir(named):
+        raise WriteError(f"TMPDIR is {named}, which is no folder", "Make it, or correct TMPDIR")
+    if named and not os.access(named, os.W_OK | os.X_OK):
+        raise WriteError(
+            f"TMPDIR is {named}, which cannot be written to", "Allow it, or correct TMPDIR"
+        )
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:
+        raise WriteError(
+            "no folder for temporary files can be written to", "Set TMPDIR to one"
+        ) from None
+
+
+def _remove_folder(folder: str, handle: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(handle)
+
+
+def _remove(connection: duckdb.DuckDBPyConnection, folder: str, handle: int) -> None:
+    with uncut(at_end=True):
+        connection.close()
+        _remove_folder(folder, handle)
+
+
+def memory_limit() -> str:
+    """Return how much memory the store may use: LEADSIGNAL_MEMORY, or 1500MB."""
+    return "".join(a_size("LEADSIGNAL_MEMORY", MEMORY))
+
+
+def reading_of(
+    column: Column, part: Part, theirs: str, source: str, zone: str, spelling: Notation
+) -> Reading | Fault:
+    """Return how to read a column of a part, or the fault that it holds the wrong type."""
+    reading = read_cell(column, part.columns[theirs], source, zone, spelling)
+    if reading is not None:
+        return reading
+    return Fault(
+        part.file,
+        part.table,
+        part.header_line,
+        theirs,
+        source.lower(),
+        f"a column of this type cannot be read as {STORED_AS[column.kind]}",
+        f"Store it as {STORED_AS[column.kind]}.",
+    )

@@ -1,0 +1,240 @@
+"""Reading in order: load, check row by row, drop what is to be dropped, settle versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from leadsignal.config.project import Project
+from leadsignal.config.toml_files import one_of
+from leadsignal.errors import Fault, FaultKind
+from leadsignal.ingestion.checks import check_rows, leave_out_outside
+from leadsignal.ingestion.dialect import Dialect, DuckDB
+from leadsignal.ingestion.loading import Intake, Loaded
+from leadsignal.ingestion.store import Store
+from leadsignal.schema import LARGEST_NUMBER, TABLES
+from leadsignal.sources.parts import literal, quoted
+
+AttributeKind = Literal["text", "number"]
+
+
+class TableReader:
+    """One reading of all tables: after ``read``, either ``faults`` or a store that is in order."""
+
+    def __init__(self, project: Project, drop_bad_rows: bool = False) -> None:
+        self.project = project
+        self.drop_bad_rows = drop_bad_rows
+        self.store = Store()
+        self.intake = Intake(project, self.store)
+        self.rows_read: dict[str, int] = {}
+        self.faults: list[Fault] = []
+        self.more: dict[FaultKind, int] = {}
+        self.dropped: list[Fault] = []
+        self.dropped_rows: dict[str, int] = {}
+        self.not_read: tuple[str, ...] = ()
+        self.attributes: dict[str, AttributeKind] = {}
+
+    @property
+    def loaded(self) -> dict[str, Loaded]:
+        """The tables in the store, in the order of the schema."""
+        present = self.intake.loaded
+        return {table.name: present[table.name] for table in TABLES if table.name in present}
+
+    def read(self, frames: Mapping[str, Any] | None, settings: Path | None = None) -> None:
+        """Load and check everything; faults of structure stop even where bad rows are dropped.
+
+        ``settings`` is the file that the project was read from, where it has one.
+        """
+        self.intake.load_all(frames)
+        if frames is None:
+            self.not_read = self.intake.not_read(settings)
+        self.rows_read = {name: loaded.rows for name, loaded in self.loaded.items()}
+        self.faults += self.intake.structural
+        self._sort_out(self.intake.faults, self.intake.more)
+        self._find_attributes()
+        self._refuse_no_accounts()
+        stopped = bool(self.faults)
+        lost: set[str] = set()
+        for name, loaded in self.loaded.items():
+            self._check(loaded, lost, dropping=self.drop_bad_rows and not stopped)
+            if name == "accounts":
+                self._refuse_no_accounts()
+            elif not self.faults:
+                leave_out_outside(self.intake, loaded)
+        self.intake.object_stores.forget()
+        if not self.faults:
+            for loaded in self.loaded.values():
+                self._settle(loaded)
+
+    def _sort_out(self, faults: list[Fault], more: Mapping[FaultKind, int]) -> None:
+        if self.drop_bad_rows:
+            self.dropped += faults
+            for fault in faults:
+                self._count_dropped(str(fault.table), 1)
+            for kind, count in more.items():
+                self._count_dropped(str(kind[0]), count)
+            return
+        self.faults += faults
+        for kind, count in more.items():
+            self.more[kind] = self.more.get(kind, 0) + count
+
+    def _count_dropped(self, table: str, rows: int) -> None:
+        self.dropped_rows[table] = self.dropped_rows.get(table, 0) + rows
+
+    def _check(self, loaded: Loaded, lost: set[str], dropping: bool) -> None:
+        bad: set[int] = set()
+        name = loaded.table.name
+        for rows, faults, more in check_rows(
+            self.intake, loaded, frozenset(lost), self.drop_bad_rows
+        ):
+            if self.drop_bad_rows:
+                self.dropped += faults
+                bad.update(rows)
+            else:
+                self.faults += faults
+                if more:
+                    kind = faults[0].kind
+                    self.more[kind] = self.more.get(kind, 0) + more
+        if bad and dropping:
+            self._count_dropped(name, len(bad))
+            lost |= self._drop(name, sorted(bad))
+
+    def _drop(self, name: str, rows: list[int]) -> set[str]:
+        """Delete rows; returns the accounts that accounts then no longer speaks of."""
+        before = self._account_ids() if name == "accounts" else set()
+        self.store.delete(name, rows)
+        return before - self._account_ids() if name == "accounts" else set()
+
+    def _account_ids(self) -> set[str]:
+        found = self.store.query("SELECT account_id FROM accounts WHERE account_id IS NOT NULL")
+        return {account for (account,) in found}
+
+    def _refuse_no_accounts(self) -> None:
+        loaded = self.intake.loaded.get("accounts")
+        if loaded is None or self.faults:
+            return
+        if not self.store.query("SELECT count(*) FROM accounts")[0][0]:
+            file = loaded.parts[0][0].file if loaded.parts else None
+            problem = "no row is left" if loaded.rows else "has no rows"
+            self.faults.append(
+                Fault(file, "accounts", None, None, None, problem, "Export the accounts again.")
+            )
+
+    def _settle(self, loaded: Loaded) -> None:
+        """Give each row the day it was known on, and each version the day it was replaced."""
+        if "recorded_at" not in loaded.columns:
+            return
+        table, columns = loaded.table, ", ".join(settled(loaded, DuckDB()))
+        self.store.run(f"CREATE TABLE settled AS SELECT {columns} FROM {table.name}")
+        self.store.run(f"DROP TABLE {table.name}")
+        self.store.run(f"ALTER TABLE settled RENAME TO {table.name}")
+
+    def _find_attributes(self) -> None:
+        accounts = self.intake.loaded.get("accounts")
+        source = self.intake.source("accounts")
+        if accounts is None:
+            return
+        for name in source.attributes:
+            if name in accounts.extras:
+                self.attributes[name] = self._kind(name, source.attribute_kinds.get(name))
+            elif name in accounts.columns:
+                kind = accounts.table.by_column[name].kind
+                numeric = kind in ("number", "decimal", "integer")
+                self.attributes[name] = "number" if numeric else "text"
+            elif self._dated(name):
+                kind_given = source.attribute_kinds.get(name)
+                self.attributes[name] = "number" if kind_given == "number" else "text"
+            else:
+                part = accounts.parts[0][0] if accounts.parts else None
+                offered = part.columns if part and part.on_demand else ()
+                choices = [*accounts.unread, *accounts.extras, *accounts.columns, *offered]
+                self.faults.append(
+                    Fault(
+                        part.file if part else None,
+                        "accounts",
+                        part.header_line if part else None,
+                        name,
+                        None,
+                        "is declared as an attribute but is no column of accounts",
+                        f"{one_of(choices, name)}.",
+                    )
+                )
+
+    def _kind(self, name: str, given: str | None) -> AttributeKind:
+        if given is not None:
+            return "number" if given == "number" else "text"
+        cell = quoted(name)
+        ((values, numbers),) = self.store.query(
+            f"SELECT count({cell}), count(*) FILTER "
+            f"(WHERE abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}) FROM accounts"
+        )
+        return "number" if values and values == numbers else "text"
+
+    def _dated(self, attribute: str) -> bool:
+        if "account_changes" not in self.intake.loaded:
+            return False
+        found = self.store.query(
+            f"SELECT 1 FROM account_changes WHERE attribute = {literal(attribute)} LIMIT 1"
+        )
+        return bool(found)
+
+    def latest(self) -> date | None:
+        """Return the day after the latest fact of any table; a date still to come is a plan."""
+        for today in (day_of_the_run(self.project), date.max):
+            days = [
+                f"SELECT max({day}) AS day FROM {name}"
+                for name, loaded in self.loaded.items()
+                for day in fact_days(loaded, today)
+            ]
+            union = " UNION ALL ".join(days)
+            latest: date | None = self.store.query(f"SELECT max(day) FROM ({union})")[0][0]
+            if latest is not None:
+                return latest + timedelta(days=1)
+        return None
+
+
+def day_of_the_run(project: Project) -> date:
+    """Return what day it is where the project is."""
+    return datetime.now(ZoneInfo(project.timezone)).date()
+
+
+def fact_days(loaded: Loaded, today: date) -> list[str]:
+    """Return SQL of the days on which rows of a table became facts, for any engine.
+
+    An account's dates after ``today`` are plans; its end is a fact on the day it became known.
+    """
+    held = loaded.columns
+    recorded = ["CAST(recorded_at AS DATE)"] if "recorded_at" in held else []
+    if loaded.table.name != "accounts":
+        return [loaded.table.time, *recorded]
+    told = [name for name in ("end_known_on", "ended_on") if name in held]
+    dated = ["started_on", *([f"coalesce({', '.join(told)})"] if told else [])]
+    return [f"CASE WHEN {day} <= DATE '{today}' THEN {day} END" for day in dated] + recorded
+
+
+def settled(loaded: Loaded, d: Dialect) -> list[str]:
+    """Return SQL of a table's columns, the day each row was known on, and that it was replaced on.
+
+    Only where rows are recorded do they need it.
+    """
+    names, table = [*loaded.columns, *loaded.extras], loaded.table
+    if "recorded_at" not in names:
+        return [d.quoted(name) for name in names]
+    known = f"greatest({table.time}, CAST(recorded_at AS DATE))"
+    settling = [*(d.quoted(name) for name in names), f"{known} AS known_on"]
+    if not loaded.has_versions:
+        return settling
+    # Of versions recorded at one moment the order may not depend on what is still hidden.
+    hidden = {c for second in table.second_dates for c in (second.column, *second.also)}
+    by_cells = ", ".join(
+        f"{d.quoted(name)} NULLS LAST" for name in sorted(names, key=lambda name: name in hidden)
+    )
+    settling.append(
+        f"CASE WHEN {table.key} IS NOT NULL THEN min({known}) OVER (PARTITION BY {table.key} "
+        f"ORDER BY coalesce(recorded_at, {d.moment(table.time)}), {by_cells} "
+        "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) END AS superseded_on"
+    )
+    return settling

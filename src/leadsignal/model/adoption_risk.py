@@ -1,0 +1,92 @@
+"""What accounts like this that have adopted a process look like, and how often they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadsignal.errors import OptionError
+from leadsignal.indicators.processes import FAMILY, process_columns
+from leadsignal.model.shapley import typical_row
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from leadsignal.model.churn_model import ChurnModel
+
+LEAST_ADOPTERS = 20
+"""Fewer accounts that have adopted say nothing about others."""
+ALIKE = ("term_months", "segment")
+"""Accounts are of one context where these agree, as far as the model reads them."""
+
+
+def risk_if_adopted(
+    model: ChurnModel,
+    rows: pd.DataFrame,
+    process: str,
+    *,
+    alike: Sequence[str] = ALIKE,
+    among: pd.DataFrame | None = None,
+) -> NDArray[np.float64]:
+    """Return each row's risk, shape (rows,), with the process's indicators as adopters have them.
+
+    All indicators of ``process`` are put at the median (the most frequent state) of those rows of
+    ``among`` (default: the rows) that have adopted it and agree in ``alike``; everything else stays
+    as it is. NaN where fewer than 20 accounts have, and for rows that have adopted it. This says
+    how often accounts like this leave that have adopted the process, and not what adopting it
+    would change: accounts also adopt because they do well. Raises OptionError for a process that
+    the model does not read.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
+    >>> panel = ls.build_panel(tables, analysis)
+    >>> model = ls.ChurnModel(estimator="logistic").fit(panel)
+    >>> rows = panel.current()
+    >>> risk = ls.risk_if_adopted(model, rows, analysis.processes[0].name)
+    >>> risk.shape == (len(rows),)
+    True
+    """
+    columns_of_process = process_columns(process)
+    state = columns_of_process[0]
+    if state not in model.features_.names:
+        known = [p.name for p in model.analysis_.processes]
+        raise OptionError(
+            f"the model reads no process {process!r}", f"Name one of {', '.join(known) or 'none'}"
+        )
+    among = rows if among is None else among
+    names = model.features_.names
+    columns = np.array(
+        [
+            place
+            for place, name in enumerate(names)
+            if name in columns_of_process and model.families_[name] == FAMILY
+        ]
+    )
+    matrix, others = model.features_.matrix(rows), model.features_.matrix(among)
+    keys = [names.index(name) for name in alike if name in names]
+    adopted = (among[state] == "adopted").to_numpy(dtype=bool, na_value=False)
+    open_to = ~(rows[state] == "adopted").to_numpy(dtype=bool, na_value=False)
+    changed = np.zeros(len(rows), dtype=bool)
+    context, number = np.unique(_codes(matrix, keys), axis=0, return_inverse=True)
+    number = number.reshape(-1)
+    theirs = _codes(others, keys)
+    for place, values in enumerate(context):
+        like = adopted & (theirs == values).all(axis=1)
+        if among.loc[like, "account_id"].nunique() < LEAST_ADOPTERS:
+            continue
+        mine = open_to & (number == place)
+        typical = typical_row(others[like][:, columns], model.features_.is_category[columns])
+        matrix[np.ix_(mine, columns)] = typical
+        changed |= mine
+    risk = np.full(len(rows), np.nan)
+    risk[changed] = model.hazards_.curves(matrix[changed])[0][:, -1]
+    return risk
+
+
+def _codes(matrix: NDArray[np.float64], keys: list[int]) -> NDArray[np.float64]:
+    """Return the columns in which accounts must agree; missing agrees with missing."""
+    return np.where(np.isnan(matrix[:, keys]), -1.0, matrix[:, keys])

@@ -1,0 +1,166 @@
+"""The risk under every coalition of subjects, at the price of what each part of a model reads.
+
+A coalition keeps its subjects' columns and has the others at a reference. Of n subjects there are
+2 ** n, but a tree reads few of them and a linear model adds one to the other: each part is worked
+out under the coalitions of the subjects that it reads, and only the sums under all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import expit
+
+from leadsignal.model.learners import Boosting, Logistic, one_thread
+from leadsignal.model.person_period import design
+from leadsignal.model.stacked_model import Hazards, StackedModel, curves_of
+from leadsignal.model.trees import Walk, by_blocks, checked_walk
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+    Table = tuple[tuple[int, ...], Floats]
+    """What a part reads, and its score under the coalitions of these, (2 ** subjects, rows)."""
+
+READ_TOGETHER = ("tenure_days", "days_to_renewal", "term_months")
+"""Features that say when a renewal comes; a design mixes them."""
+NOBODY = -1
+"""The subject of a column that is the same for all rows."""
+ROWS_AT_ONCE = 256
+
+
+def coalition_risks(
+    hazards: Hazards, matrix: Floats, reference: Floats, subject: Ints
+) -> Floats | None:
+    """Return the risk within the horizon under each coalition, shape (2 ** subjects, rows).
+
+    ``matrix`` (rows, features); ``subject`` numbers the subject of each feature, and bit k of a
+    coalition's number says whether subject k belongs to it. None where a model has parts that
+    read too much at once (a Cox model), or where the columns that tell when belong to several
+    subjects.
+    """
+    columns = _subjects_of_columns(hazards, subject)
+    blends = [blend for blend in (hazards.churn, hazards.other) if blend is not None]
+    if columns is None or not len(matrix):
+        return None
+    count = int(subject.max()) + 1
+    risks = np.empty((2**count, len(matrix)))
+
+    def fill(block: slice) -> None:
+        for begin in range(block.start, block.stop, ROWS_AT_ONCE):
+            part = slice(begin, min(begin + ROWS_AT_ONCE, block.stop))
+            risks[:, part] = _risks(hazards, matrix[part], reference, columns, count)
+
+    with one_thread():
+        if any(_walk(m, hazards, matrix) is None for blend in blends for m in blend.members):
+            return None
+        by_blocks(fill, len(matrix))
+    return risks
+
+
+def _walk(member: object, hazards: Hazards, matrix: Floats) -> Walk | Logistic | None:
+    """Return what can be taken apart of a member, if it can."""
+    if isinstance(member, Boosting):
+        return checked_walk(member.trees, _stacked(hazards, matrix[:1]))
+    return member if isinstance(member, Logistic) else None
+
+
+def _stacked(hazards: Hazards, matrix: Floats) -> Floats:
+    rows, steps = len(matrix), len(hazards.ends)
+    row, step = np.repeat(np.arange(rows), steps), np.tile(np.arange(steps), rows)
+    return design(hazards.features, matrix, hazards.ends, row, step)
+
+
+def _subjects_of_columns(hazards: Hazards, subject: Ints) -> Ints | None:
+    """Return the subject of each column of a design; None where timing has several."""
+    names = hazards.features.names
+    timing = {int(subject[place]) for place, name in enumerate(names) if name in READ_TOGETHER}
+    if len(timing) > 1:
+        return None
+    added = [NOBODY]
+    if "days_to_renewal" in names:
+        added += [*timing] * 2
+    return np.append(subject, added).astype(np.int64)
+
+
+def _risks(
+    hazards: Hazards, matrix: Floats, reference: Floats, columns: Ints, count: int
+) -> Floats:
+    """Return the risks of a few rows, shape (2 ** count, rows)."""
+    own = _stacked(hazards, matrix)
+    others = _stacked(hazards, np.broadcast_to(reference, matrix.shape))
+    shape = (2**count, len(matrix), len(hazards.ends))
+    churn = expit(_scores(hazards.churn, own, others, columns, count)).reshape(shape)
+    other = np.zeros(shape)
+    if hazards.other is not None:
+        other = expit(_scores(hazards.other, own, others, columns, count)).reshape(shape)
+    return curves_of(churn, np.minimum(other, 1 - churn))[0][..., -1]
+
+
+def _scores(blend: StackedModel, own: Floats, others: Floats, columns: Ints, count: int) -> Floats:
+    """Return a blend's log-odds under each coalition, shape (2 ** count, rows)."""
+    held: dict[tuple[int, ...], Floats] = {}
+    for member, weight in zip(blend.members, blend.weights, strict=True):
+        if weight:
+            for read, table in _tables(member, own, others, columns):
+                held[read] = held.get(read, 0.0) + weight * table
+    total = np.full((2**count, len(own)), blend.intercept)
+    for read, table in _merged(held).items():
+        total += table[_within(read, tuple(range(count)))]
+    return total
+
+
+def _merged(held: dict[tuple[int, ...], Floats]) -> dict[tuple[int, ...], Floats]:
+    """Return the tables with each that reads no more than another added to that one."""
+    made: dict[tuple[int, ...], Floats] = {}
+    for read in sorted(held, key=lambda read: (-len(read), read)):
+        larger = next((other for other in made if set(read) <= set(other)), None)
+        if larger is None:
+            made[read] = held[read].copy()
+        else:
+            made[larger] += held[read][_within(read, larger)]
+    return made
+
+
+def _within(read: tuple[int, ...], among: tuple[int, ...]) -> Ints:
+    """Return, for each coalition of ``among``, its number as a coalition of ``read``."""
+    coalitions = np.arange(2 ** len(among))
+    bits = [coalitions >> among.index(one) & 1 for one in read]
+    numbers = [bit << place for place, bit in enumerate(bits)]
+    return np.sum(numbers, axis=0, dtype=np.int64) if numbers else np.zeros_like(coalitions)
+
+
+def _tables(member: object, own: Floats, others: Floats, columns: Ints) -> Iterator[Table]:
+    walk = checked_walk(member.trees, own) if isinstance(member, Boosting) else None
+    if walk is not None:
+        yield from _of_trees(walk, own, others, columns)
+    elif isinstance(member, Logistic):
+        yield from _of_sums(member, own, others, columns)
+
+
+def _of_trees(walk: Walk, own: Floats, others: Floats, columns: Ints) -> Iterator[Table]:
+    mine, theirs = walk.columns(own), walk.columns(others)
+    owner = {at: int(columns[walk.places[at]]) for at in mine}
+    yield (), np.full((1, len(own)), walk.baseline)
+    for tree in walk.trees:
+        read = tuple(sorted({owner[at] for at in tree.features} - {NOBODY}))
+        table = np.empty((2 ** len(read), len(own)))
+        for coalition in range(len(table)):
+            kept = {one for bit, one in enumerate(read) if coalition >> bit & 1}
+            seen = {at: (mine if owner[at] in kept else theirs)[at] for at in tree.features}
+            table[coalition] = tree.values(seen.__getitem__)
+        yield read, table
+
+
+def _of_sums(member: Logistic, own: Floats, others: Floats, columns: Ints) -> Iterator[Table]:
+    yield (), np.full((1, len(own)), member.intercept)
+    subject = member.columns.sources(columns)
+    mine, theirs = (member.columns.columns(rows) * member.coefficients for rows in (own, others))
+    for one in sorted({int(number) for number in subject}):
+        chosen = np.flatnonzero(subject == one)
+        sums = [np.take(part, chosen, axis=1).sum(axis=1) for part in (theirs, mine)]
+        yield ((), sums[1][None]) if one == NOBODY else ((one,), np.stack(sums))

@@ -1,0 +1,132 @@
+"""Rows at risk of a decision to leave: an end counts from the day the vendor knew of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.end_of_risk import NO_REASON, at_risk
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.survival.inputs import Bools, Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from leadsignal.panel import Panel
+
+Causes = str | Sequence[str] | None
+LEAST_CHURNS = 10
+"""Fewer churns than this say nothing about several indicators at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class CoxDesign:
+    """Rows before the end was known, at risk on (start, stop] in days of tenure.
+
+    ``frame`` are the panel rows; ``event`` (n) marks the ends asked for and ``churn`` (n) all
+    churns, each on the day it was known; ``customer`` (n) are the clusters. ``pending`` counts
+    accounts that have given notice and whose contract still runs: churns for no reason known yet.
+    ``unseen`` counts those whose end was known before their first row.
+    """
+
+    frame: pd.DataFrame
+    start: Floats
+    stop: Floats
+    event: Bools
+    churn: Bools
+    customer: NDArray[Any]
+    causes: tuple[str, ...]
+    left_out: tuple[str, ...]
+    pending: int
+    unseen: int
+
+    @property
+    def days(self) -> Floats:
+        """Days at risk of each row (n)."""
+        return self.stop - self.start
+
+    @property
+    def churns(self) -> int:
+        """How many of the ends asked for there are."""
+        return int(self.event.sum())
+
+
+def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> CoxDesign:
+    """Return the rows at risk up to the day the end was known, which is the day of the event.
+
+    Rows after notice know the end; without moving it, almost every churn would go with them.
+    Raises OptionError for an unknown cause, ModelError where fewer than 10 ends are left.
+    """
+    panel.refuse_sample("a hazard ratio")
+    every = _churn_causes(panel)
+    causes = _asked(every, cause, without)
+    frame, stop, ended, pending, unseen = _before_known(panel)
+    event, churn = (np.isin(ended, list(names)) for names in (causes, every))
+    if event.sum() < LEAST_CHURNS:
+        named = f" ({', '.join(causes)})" if causes else ""
+        raise ModelError(
+            f"the panel holds {int(event.sum())} churns{named} before {panel.as_of_date}; "
+            f"hazard ratios need {LEAST_CHURNS}",
+            "Give a longer history or a later as_of, or group causes in leadsignal.toml",
+        )
+    customer = frame["customer_id"].fillna(frame["account_id"]).astype(str)
+    return CoxDesign(
+        frame,
+        frame["start"].to_numpy(dtype=float),
+        stop,
+        event,
+        churn,
+        customer.to_numpy(),
+        causes,
+        tuple(name for name in every if name not in causes),
+        pending,
+        unseen,
+    )
+
+
+def _before_known(panel: Panel) -> tuple[pd.DataFrame, Floats, NDArray[Any], int, int]:
+    """Return the rows at risk in one order, where each stops and by what ("" for nothing)."""
+    days, cause = at_risk(panel.frame)
+    mine = np.flatnonzero((days > 0) & ~panel.frame["notice_given"].to_numpy(dtype=bool))
+    who = panel.frame[["account_id", "start"]].iloc[mine].reset_index(drop=True)
+    order = mine[who.sort_values(["account_id", "start"], kind="stable").index]
+    # The rows are copied once: a panel has many columns.
+    kept = panel.frame.iloc[order].reset_index(drop=True)
+    known = panel.frame[panel.frame["known_within"].notna()]
+    pending = known.loc[known["end_cause"].isna(), "account_id"].nunique()
+    unseen = int((~known["account_id"].drop_duplicates().isin(kept["account_id"])).sum())
+    stop = kept["start"].to_numpy(dtype=float) + days[order]
+    return kept, stop, cause[order].astype(str), pending, unseen
+
+
+def _churn_causes(panel: Panel) -> tuple[str, ...]:
+    frame = panel.frame
+    seen = set(frame["end_cause"].dropna().unique()) | set(panel.project.causes)
+    if (frame["known_within"].notna() & frame["end_cause"].isna()).any():
+        seen.add(NO_REASON)
+    return tuple(sorted(seen - set(panel.project.not_churn)))
+
+
+def _asked(every: tuple[str, ...], cause: Causes, without: Causes) -> tuple[str, ...]:
+    if cause is not None and without is not None:
+        raise OptionError("cause and without are both given", "Name the causes to keep, or to drop")
+    kept, dropped = names_of(cause), names_of(without)
+    unknown = sorted({*kept, *dropped} - set(every))
+    if unknown:
+        raise OptionError(
+            f"there is no churn by cause {', '.join(map(repr, unknown))}; "
+            f"the causes are {', '.join(map(repr, every))}",
+            "Name one of them, or group end reasons under [causes] in leadsignal.toml",
+        )
+    return tuple(name for name in every if name not in dropped and (not kept or name in kept))
+
+
+def names_of(given: Causes) -> tuple[str, ...]:
+    """Return one name or several as a tuple; none for None."""
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, str) else tuple(given)

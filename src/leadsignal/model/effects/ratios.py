@@ -1,0 +1,191 @@
+"""Hazard ratios of the panel's indicators: a time-varying Cox model on the tenure scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.model.effects.choice import one_of_each
+from leadsignal.model.effects.collinearity import without_collinear
+from leadsignal.model.effects.columns import NO_VALUE, Column, DesignEncoder, LeftOut
+from leadsignal.model.effects.cox_design import Causes, CoxDesign, decisions_of, names_of
+from leadsignal.model.effects.results import HazardRatios, table_of
+from leadsignal.model.effects.segments import by_segment
+from leadsignal.model.effects.standard_errors import with_careful_errors
+from leadsignal.model.effects.tenure import by_thirds, proportionality_table
+from leadsignal.survival import CoxFit, fit_cox
+from leadsignal.survival.inputs import Bools, Labels
+
+if TYPE_CHECKING:
+    from leadsignal.indicators import Indicator
+    from leadsignal.panel import Panel
+
+ROLES = ("leading", "lagging", "context")
+FEW_CHURNS_A_COLUMN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The columns of one model with the rows they stand on, ready to fit."""
+
+    decisions: CoxDesign
+    columns: tuple[Column, ...]
+    strata: Labels | None
+    ridge: float
+
+    def fit(self, event: Bools | None = None) -> CoxFit:
+        """Fit the columns to the ends asked for, or to other ``event`` of the same rows."""
+        fit = fit_cox(
+            np.column_stack([column.coded for column in self.columns]),
+            self.decisions.stop,
+            self.decisions.event if event is None else event,
+            start=self.decisions.start,
+            strata=None if self.strata is None else self.strata.codes,
+            cluster=self.decisions.customer,
+            ridge=self.ridge,
+            names=[column.name for column in self.columns],
+        )
+        return with_careful_errors(fit)
+
+
+def hazard_ratios(
+    panel: Panel,
+    *,
+    roles: Sequence[str] = ("leading", "context"),
+    indicators: Sequence[str] | None = None,
+    cause: Causes = None,
+    without: Causes = None,
+    strata: Causes = (),
+    ridge: float = 0.25,
+    by: str | None = None,
+    level: float = 0.95,
+    over_tenure: bool = True,
+) -> HazardRatios:
+    """Return how the hazard of churn goes with each indicator, the others held equal.
+
+    A Cox model of tenure in days on all rows before notice, an end standing where it became
+    known; Efron ties, errors by customer, or of the information
+    where that is larger. ``roles`` says which indicators are read, one of those
+    that tell of the same events, unless ``indicators`` names them; lagging ones are not by
+    default, for they may be the first sight of a decision already made. ``cause`` names the churns
+    that count, or ``without`` those that do not: others are then censored (a cause-specific
+    hazard), and the ratios of all churn stand beside. ``strata`` are panel columns with a baseline
+    hazard each. ``ridge`` is a penalty ½ ridge β², a normal prior of variance 1/ridge on each log
+    hazard ratio (0: none). ``by`` is a category whose segments get their own ratios, drawn towards
+    the mean of segments. ``level`` is that of the intervals. Where ratios change, ``over_tenure``
+    fits them by thirds of tenure too, which takes half as long again.
+
+    A ratio is that of one interquartile range, of a state against its reference, or of "no value"
+    against the median: see ``step`` and ``reference`` of the result. Raises OptionError for names
+    that are not there and ModelError where fewer than 10 churns or no column are left. Cox (1972);
+    Andersen & Gill (1982); Lin & Wei (1989); choices and reasons in ``docs/why.md``.
+
+    >>> import leadsignal as ls
+    >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
+    >>> ratios = ls.hazard_ratios(panel, indicators=["tickets_open", "segment"])
+    >>> ratios.to_frame()[["exp(coef)", "step", "reference"]].shape
+    (3, 3)
+    """
+    chosen = _chosen(panel, roles, indicators, by, names_of(strata), level, ridge)
+    read = [*(one.name for one in chosen), *names_of(strata), *([] if by is None else [by])]
+    decisions = decisions_of(panel.narrowed(read), cause, without)
+    chosen, told = one_of_each(chosen) if indicators is None else (chosen, [])
+    design, left_out = _designed(decisions, chosen, names_of(strata), ridge)
+    fit = design.fit()
+    proportionality = proportionality_table(fit, design.columns)
+    changing = list(proportionality.index[proportionality["changes"]])
+    total = design.fit(decisions.churn) if decisions.left_out else None
+    return HazardRatios(
+        table=table_of(fit, design.columns, decisions, level, total),
+        fit=fit,
+        left_out=(*told, *left_out),
+        proportionality=proportionality,
+        over_tenure=by_thirds(design, changing, level) if changing and over_tenure else None,
+        by_segment=None if by is None else by_segment(design, by, level),
+        causes=decisions.causes,
+        causes_left_out=decisions.left_out,
+        level=level,
+        notes=_notes(design),
+    )
+
+
+def _designed(
+    decisions: CoxDesign, chosen: list[Indicator], strata: tuple[str, ...], ridge: float
+) -> tuple[Design, list[LeftOut]]:
+    coder = DesignEncoder(decisions)
+    coded = [part for indicator in chosen for part in coder.code(indicator)]
+    columns = [part for part in coded if isinstance(part, Column)]
+    left_out = [part for part in coded if isinstance(part, LeftOut)]
+    stratum = _stratum(decisions, strata)
+    kept: list[Column] = []
+    if columns:
+        # "No value" last: where a state says the same, the state has the better name.
+        ordered = sorted(columns, key=lambda column: column.state == NO_VALUE)
+        kept, collinear = without_collinear(ordered, decisions, stratum)
+        hidden = {column.name for column in columns if not column.shown}
+        left_out += [part for part in collinear if part.name not in hidden]
+    if not any(column.shown for column in kept):
+        reasons = "; ".join(f"{part.name}: {part.reason}" for part in left_out)
+        raise ModelError(
+            f"no indicator is left to estimate ({reasons or 'none was named'})",
+            "Name other indicators or roles, or give a longer history",
+        )
+    return Design(decisions, tuple(sorted(kept, key=columns.index)), stratum, ridge), left_out
+
+
+def _stratum(decisions: CoxDesign, strata: tuple[str, ...]) -> Labels | None:
+    if not strata:
+        return None
+    told = decisions.frame[list(strata)].astype(object).fillna(NO_VALUE).astype(str)
+    return Labels.of(told.agg(" / ".join, axis=1).to_numpy(dtype=str))
+
+
+def _chosen(
+    panel: Panel,
+    roles: Sequence[str],
+    indicators: Sequence[str] | None,
+    by: str | None,
+    strata: tuple[str, ...],
+    level: float,
+    ridge: float,
+) -> list[Indicator]:
+    """Return the indicators to read, after checking all arguments at once."""
+    there = {indicator.name: indicator for indicator in panel.indicators}
+    problems = [
+        f"role {role!r} is none of {', '.join(ROLES)}" for role in roles if role not in ROLES
+    ]
+    named = [*(indicators or ()), *strata, *([] if by is None else [by])]
+    missing = [name for name in dict.fromkeys(named) if name not in there]
+    problems += [f"the panel has no indicator {name!r}" for name in missing]
+    if by in there and by is not None and there[by].kind != "category":
+        problems.append(f"by is {by!r}, a number; segments need a category")
+    if not 0 < level < 1:
+        problems.append(f"level is {level!r}; it must lie between 0 and 1, for example 0.95")
+    if not ridge >= 0:
+        problems.append(f"ridge is {ridge!r}; it must be 0 or more")
+    if problems:
+        known = ", ".join(there)
+        raise OptionError("; ".join(problems), f"The indicators of this panel are {known}")
+    asked = panel.names() if indicators is None else list(dict.fromkeys(indicators))
+    of_role = set(roles) if indicators is None else set(ROLES)
+    return [there[n] for n in asked if n not in strata and there[n].role in of_role]
+
+
+def _notes(design: Design) -> tuple[str, ...]:
+    """Return what a reader should know before believing the table."""
+    notes = []
+    decisions, columns = design.decisions, len(design.columns)
+    if decisions.churns < FEW_CHURNS_A_COLUMN * columns:
+        notes.append(
+            f"{columns} columns on {decisions.churns} churns: intervals are wide and lean on the "
+            "ridge; name fewer indicators"
+        )
+    if decisions.pending:
+        notes.append(f"given notice and not ended yet, counted as churn: {decisions.pending}")
+    if decisions.unseen:
+        notes.append(f"end known before their first row, so not counted: {decisions.unseen}")
+    return tuple(notes)

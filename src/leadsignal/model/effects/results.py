@@ -1,0 +1,165 @@
+"""What ``hazard_ratios`` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.model.effects.columns import Column, LeftOut
+from leadsignal.model.effects.cox_design import CoxDesign
+from leadsignal.survival import CoxFit
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+BRIEF = ("family", "exp(coef)", "lower", "upper", "p", "step", "reference")
+MOST_PRINTED = 25
+CAUTION = "Ratios describe who leaves; they do not say what a change would do."
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class HazardRatios:
+    """Hazard ratios of churn with all that is needed to read them.
+
+    Attributes: ``table``, one row a covariate: lifelines' columns, then indicator, family, role,
+    unit, step (what one unit of the ratio is), reference, rows and churns (of the state, or with
+    a value), meaning; beside a cause, also the ratio of all churn. ``fit``, the Cox model, with
+    what is only adjusted for. ``left_out``, each with its reason. ``proportionality``, a test an
+    indicator; ``over_tenure``, ratios by thirds of churns for those that change, None without.
+    ``by_segment``, ratios by segment where asked. ``causes`` counted and ``causes_left_out``;
+    ``level`` of the intervals; ``notes`` to be read first.
+    """
+
+    table: pd.DataFrame
+    fit: CoxFit
+    left_out: tuple[LeftOut, ...]
+    proportionality: pd.DataFrame
+    over_tenure: pd.DataFrame | None
+    by_segment: pd.DataFrame | None
+    causes: tuple[str, ...]
+    causes_left_out: tuple[str, ...]
+    level: float
+    notes: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of ``table``."""
+        return self.table.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the fit as a plain dictionary, ready for JSON."""
+        return {
+            "rows": self.fit.n_rows,
+            "churns": self.fit.n_events,
+            "causes": list(self.causes),
+            "causes_left_out": list(self.causes_left_out),
+            "level": self.level,
+            "notes": list(self.notes),
+            "ratios": records(self.table.reset_index()),
+            "left_out": [asdict(part) for part in self.left_out],
+            "proportionality": records(self.proportionality.reset_index()),
+            "over_tenure": records(self.over_tenure),
+            "by_segment": records(self.by_segment),
+        }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the ratios with intervals by family (a forest plot) and return the Axes."""
+        from leadsignal.model.effects.plots import forest_by_family
+
+        return forest_by_family(self, ax)
+
+    @property
+    def title(self) -> str:
+        """One line: rows, churns, causes."""
+        fit = self.fit
+        clusters = 0 if fit.rows.cluster is None else len(fit.rows.cluster)
+        head = f"Hazard ratios: {fit.n_rows:,} rows of {clusters:,} customers"
+        if not self.causes_left_out:
+            return f"{head}, {fit.n_events:,} churns"
+        return (
+            f"{head}, {fit.n_events:,} churns by {', '.join(self.causes)} "
+            f"(left out: {', '.join(self.causes_left_out)}; all churn beside)"
+        )
+
+    def _remarks(self) -> list[str]:
+        remarks = [CAUTION, *self.notes]
+        changing = list(self.proportionality.index[self.proportionality["changes"]])
+        if changing:
+            see = "" if self.over_tenure is None else ", see over_tenure"
+            remarks.append(f"Changes over tenure{see}: {', '.join(changing)}.")
+        if self.left_out:
+            names = ", ".join(part.name for part in self.left_out[:6])
+            more = f" and {len(self.left_out) - 6} more" if len(self.left_out) > 6 else ""
+            remarks.append(f"Left out, see left_out: {names}{more}.")
+        return remarks
+
+    def _brief(self) -> pd.DataFrame:
+        label = f"{100 * self.level:g}%"
+        brief = self.table.rename(
+            columns={f"exp(coef) {side} {label}": side for side in ("lower", "upper")}
+        )
+        beside = ["exp(coef) all churn"] if "exp(coef) all churn" in brief else []
+        return brief[[*BRIEF[:4], *beside, *BRIEF[4:]]]
+
+    def __repr__(self) -> str:
+        table = self._brief().head(MOST_PRINTED).to_string(float_format=lambda x: f"{x:.3g}")
+        more = len(self.table) - MOST_PRINTED
+        rest = [f"… and {more} more, see to_frame()"] if more > 0 else []
+        return "\n".join([self.title, table, *rest, *self._remarks()])
+
+    def _repr_html_(self) -> str:
+        table = self._brief().to_html(float_format=lambda x: f"{x:.3g}")
+        remarks = "".join(f"<li>{escape(remark)}</li>" for remark in self._remarks())
+        return f"<p><b>{escape(self.title)}</b></p>{table}<ul>{remarks}</ul>"
+
+
+def table_of(
+    fit: CoxFit, columns: Sequence[Column], decisions: CoxDesign, level: float, total: CoxFit | None
+) -> pd.DataFrame:
+    """Return lifelines' columns of what is shown, what each compares, and all churn beside."""
+    import pandas as pd
+
+    summary = fit.summary_at(level)
+    if total is not None:
+        ratios = total.summary_at(level).filter(like="exp(coef)")
+        summary = summary.join(ratios.rename(columns=lambda name: f"{name} all churn"))
+    described = pd.DataFrame(
+        [_described(column, decisions) for column in columns], index=summary.index
+    )
+    return summary.join(described)[[column.shown for column in columns]]
+
+
+def _described(column: Column, decisions: CoxDesign) -> dict[str, object]:
+    indicator = column.indicator
+    of_state = column.coded == 1 if column.state else decisions.frame[indicator.name].notna()
+    rows = np.asarray(of_state)
+    return {
+        "indicator": indicator.name,
+        "family": indicator.family,
+        "role": indicator.role,
+        "unit": indicator.unit,
+        "step": column.step,
+        "reference": column.reference,
+        "rows": int(rows.sum()),
+        "churns": int((decisions.event & rows).sum()),
+        "meaning": indicator.meaning,
+    }
+
+
+def records(frame: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Return rows as plain values, ready for JSON; None for NaN."""
+    if frame is None:
+        return []
+    return [
+        {str(name): _plain(value) for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def _plain(value: Any) -> Any:
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(plain, float) and np.isnan(plain) else plain

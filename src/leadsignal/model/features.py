@@ -1,0 +1,153 @@
+"""Panel rows as numbers: what a model learns of its columns, and how rows move ahead in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.errors import ModelError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from leadsignal.panel import Panel
+
+MOST_LEVELS = 100
+"""Rarer values of a category beyond this many count as missing; boosting allows 255."""
+
+DAYS_PER_MONTH = 365.25 / 12
+EVERYTHING = (-np.inf, np.inf)
+
+
+@dataclass(frozen=True)
+class Features:
+    """The columns that a model reads, in order, and what fitting has seen of them.
+
+    A category value that was not seen in fitting counts as missing; `unseen` counts them. A number
+    beyond the ``ranges`` seen in fitting counts as the nearest that was: nothing is known of what
+    lies beyond. `clipped` says which.
+    """
+
+    names: tuple[str, ...]
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    helps: Mapping[str, int] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @classmethod
+    def learn(cls, panel: Panel, rows: pd.DataFrame, names: Sequence[str]) -> Features:
+        """Learn levels of categories and ranges of numbers from the rows of a fit.
+
+        An indicator that is missing in all of these rows has nothing to teach and is left out.
+        """
+        kinds = {indicator.name: indicator.kind for indicator in panel.indicators}
+        names = [name for name in names if rows[name].notna().any()]
+        levels = {
+            name: tuple(sorted(rows[name].value_counts().index[:MOST_LEVELS]))
+            for name in names
+            if kinds[name] == "category"
+        }
+        helps = {i.name: i.helps for i in panel.indicators if i.name in names and i.helps}
+        numbers = [name for name in names if name not in levels]
+        ranges = {name: (float(rows[name].min()), float(rows[name].max())) for name in numbers}
+        return cls(tuple(names), levels, helps, ranges)
+
+    @property
+    def signs(self) -> NDArray[np.int64]:
+        """Which way risk may move with each column: -1 only down, 1 only up, 0 either way."""
+        return np.array([-self.helps.get(name, 0) for name in self.names])
+
+    @property
+    def is_category(self) -> NDArray[np.bool_]:
+        """Which of the columns hold category codes."""
+        return np.array([name in self.levels for name in self.names])
+
+    def matrix(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the rows as an array (rows, columns): codes for categories, NaN for missing.
+
+        Numbers are held within the ranges of fitting. Raises ModelError, naming every column that
+        is not there.
+        """
+        missing = [name for name in self.names if name not in rows.columns]
+        if missing:
+            raise ModelError(
+                f"the model needs indicators that the panel does not have: {', '.join(missing)}",
+                "Give the tables and the success analysis that the model was fitted with, or fit "
+                "the model again",
+            )
+        columns = [self._column(rows, name) for name in self.names]
+        return np.column_stack(columns) if columns else np.empty((len(rows), 0))
+
+    def _column(self, rows: pd.DataFrame, name: str) -> NDArray[np.float64]:
+        import pandas as pd
+
+        if name not in self.levels:
+            return np.clip(_numbers(rows, name), *self.ranges.get(name, EVERYTHING))
+        codes = pd.Index(self.levels[name]).get_indexer(pd.Index(rows[name]))
+        return np.where(codes < 0, np.nan, codes)
+
+    def unseen(self, rows: pd.DataFrame) -> dict[str, int]:
+        """Count, for each category, the rows whose value was not seen in fitting."""
+        counts = {
+            name: int((rows[name].notna() & ~rows[name].isin(levels)).sum())
+            for name, levels in self.levels.items()
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def clipped(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return where a number lies beyond what fitting has seen, shape (rows, columns)."""
+        beyond = np.zeros((len(rows), len(self.names)), dtype=bool)
+        for place, name in enumerate(self.names):
+            if name in self.ranges:
+                low, high = self.ranges[name]
+                given = _numbers(rows, name)
+                beyond[:, place] = (given < low) | (given > high)
+        return beyond
+
+    def ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the rows as they will be ``days`` later, as far as that is known.
+
+        Tenure grows, within its range; the days to renewal shrink and start anew at each renewal;
+        everything else stays as it is.
+        """
+        moved = matrix.copy()
+        self.move_ahead(moved, days)
+        return moved
+
+    def move_ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> None:
+        """Do what `ahead` does to the rows themselves."""
+        if "tenure_days" in self.names:
+            tenure = matrix[:, self.names.index("tenure_days")]
+            tenure += days
+            np.minimum(tenure, self.ranges.get("tenure_days", EVERYTHING)[1], out=tenure)
+        if "days_to_renewal" in self.names:
+            at = self.names.index("days_to_renewal")
+            left = matrix[:, at] - days
+            if "term_months" in self.names:
+                term = matrix[:, self.names.index("term_months")] * DAYS_PER_MONTH
+                left = np.where(left < 0, np.mod(left, term), left)
+            matrix[:, at] = left
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the columns and levels, ready for JSON."""
+        return {
+            "names": list(self.names),
+            "levels": {name: list(levels) for name, levels in self.levels.items()},
+            "helps": dict(self.helps),
+            "ranges": {name: list(ends) for name, ends in self.ranges.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Features:
+        """Read what `to_dict` wrote."""
+        levels = {name: tuple(values) for name, values in given["levels"].items()}
+        ranges = {name: (float(low), float(high)) for name, (low, high) in given["ranges"].items()}
+        return cls(tuple(given["names"]), levels, given["helps"], ranges)
+
+
+def _numbers(rows: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    numbers: NDArray[np.float64] = rows[name].to_numpy(dtype=float, na_value=np.nan)
+    return numbers

@@ -1,0 +1,283 @@
+"""What learns a hazard from stacked rows: boosting, logistic regression, a landmark Cox model.
+
+Each is fitted on a design of `stacking` and returns the log-odds of ending in each of its rows.
+An end is seen from each snapshot in the horizon before it, so rows count for less than they are:
+all three are held back accordingly. How much was chosen on simulated seeds that no test uses, by
+log-loss and AUC on later rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from leadsignal.model.encoding import IndicatorEncoder
+from leadsignal.model.person_period import Layout
+from leadsignal.model.trees import tree_scores
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+RIDGE = 600.0
+"""Penalty on half the square of each coefficient, for each row in which one end is seen."""
+TIMING_RIDGE = 3.0
+RENEWAL_EDGES = (15, 30, 45, 60, 75, 90, 120, 150, 240)
+"""Days to renewal at the snapshot are told apart at these: notice is given between."""
+LEAST_TERM = 3
+"""Contracts that run for fewer months renew all the time."""
+NEAREST = 1e-7
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Return what is known of the thread pools; looking for them anew takes milliseconds."""
+    import sklearn.ensemble  # noqa: F401  # loads the pools
+
+    return ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Hold back to one thread.
+
+    Sums of products then have one order, and one last digit; on few rows, threads wait for each
+    other longer than they work; and scikit-learn's own, binning columns, can warn for no reason.
+    """
+    limit: AbstractContextManager[Any] = _controller().limit(limits=1)
+    return limit
+
+
+def _products(rows: Floats, coefficients: Floats) -> Floats:
+    """Return each row's sum of products; unlike a matrix product, it ignores the other rows."""
+    total: Floats = (rows * coefficients).sum(axis=1)
+    return total
+
+
+def _with_values(rows: Floats) -> Floats:
+    """Return the rows with 0 in columns without any value: scikit-learn cannot bin these.
+
+    What is rarely known may be known nowhere in a sample, or among the accounts not held out.
+    """
+    unknown = np.isnan(rows).all(axis=0)
+    return np.where(unknown, 0.0, rows) if unknown.any() else rows
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What is learned from: ``rows`` (n, columns), whether each ``ended`` (n,), its ``weight``
+    (n,), the days ahead on which its time at risk begins and stops (n,), and in how many rows
+    one end is seen (``overlap``).
+    """
+
+    rows: Floats
+    ended: NDArray[np.bool_]
+    weight: Floats
+    start: Floats
+    stop: Floats
+    overlap: float
+
+    def part(self, chosen: NDArray[np.bool_]) -> TrainingData:
+        """Return the chosen rows."""
+        return TrainingData(
+            self.rows[chosen],
+            self.ended[chosen],
+            self.weight[chosen],
+            self.start[chosen],
+            self.stop[chosen],
+            self.overlap,
+        )
+
+
+class Boosting:
+    """Gradient boosted trees; the hazard moves with an indicator only as the layout's signs say."""
+
+    def __init__(self, layout: Layout, seed: int) -> None:
+        self.layout, self.seed = layout, seed
+
+    def fit(self, lesson: TrainingData) -> Boosting:
+        """Learn the hazard of a step."""
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        mean_weight = lesson.weight.mean() if len(lesson.weight) else 1.0
+        self.trees = HistGradientBoostingClassifier(
+            learning_rate=0.1,
+            max_iter=50,
+            max_leaf_nodes=5,
+            max_features=0.2,
+            min_samples_leaf=max(20, int(300 / mean_weight)),
+            l2_regularization=10.0,
+            categorical_features=self.layout.is_category,
+            monotonic_cst=self.layout.signs,
+            early_stopping=False,
+            random_state=self.seed,
+        )
+        with one_thread():
+            self.trees.fit(_with_values(lesson.rows), lesson.ended, sample_weight=lesson.weight)
+        return self
+
+    def log_odds(self, rows: Floats) -> Floats:
+        """Return the log-odds of ending in each row, shape (n,)."""
+        score = tree_scores(self.trees, rows)
+        if score is None:
+            with one_thread():
+                score = self.trees.decision_function(rows)
+        return score
+
+
+class LinearColumns:
+    """A stacked design as columns of a linear model: when, hardly penalised, and how.
+
+    When: one flag for each step without a renewal; for each stretch of `RENEWAL_EDGES` in which
+    the renewal of a step with one lay at the snapshot; for each step of contracts that renew all
+    the time or of which that is not known; log tenure; the renewal of a term beyond a year.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        timing = {"tenure_days", "days_to_renewal", "step_begin", "renews", "days_to_renewal_now"}
+        self.how = np.array([name not in timing for name in layout.names])
+
+    def fit(self, rows: Floats) -> Floats:
+        """Learn the scales; return timing and indicators, shape (n, columns)."""
+        self.encoder = IndicatorEncoder(self.layout.is_category[self.how])
+        if self.how.any():
+            self.encoder.fit(rows[:, self.how])
+        return self.columns(rows)
+
+    def columns(self, rows: Floats) -> Floats:
+        """Return timing and indicators, shape (n, columns)."""
+        when = self._when(rows)
+        self.timing_count = when.shape[1]
+        if not self.how.any():
+            return when
+        return np.hstack([when, self._encoded(np.ascontiguousarray(rows[:, self.how]))])
+
+    def _encoded(self, how: Floats) -> Floats:
+        """Return the indicators encoded; where rows come a step each, once for all their steps."""
+        steps = len(self.layout.ends)
+        if len(how) % steps == 0:
+            by_row = how.view(np.int64).reshape(-1, steps, how.shape[1])
+            if (by_row == by_row[:, :1]).all():
+                return np.repeat(self.encoder.transform(how[::steps]), steps, axis=0)
+        encoded: Floats = self.encoder.transform(how)
+        return encoded
+
+    def sources(self, owner: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return who owns each of `columns`, given who owns each column of a design.
+
+        All that says when is taken for one owner's.
+        """
+        when = np.full(self.timing_count, owner[~self.how].max())
+        if not self.how.any():
+            return when
+        held = self.encoder
+        read = [held.numbers_, held.with_gaps_, held.flags_[:, 0].astype(int)]
+        return np.concatenate([when, owner[self.how][np.concatenate(read)]])
+
+    def _column(self, rows: Floats, name: str) -> Floats:
+        if name not in self.layout.names:
+            return np.full(len(rows), np.nan)
+        return rows[:, self.layout.names.index(name)]
+
+    def _when(self, rows: Floats) -> Floats:
+        steps = len(self.layout.ends)
+        begin = self._column(rows, "step_begin")
+        step = np.searchsorted(self.layout.begins, begin)
+        edges = [edge for edge in RENEWAL_EDGES if edge < self.layout.ends[-1]]
+        now, term = self._column(rows, "days_to_renewal_now"), self._column(rows, "term_months")
+        renews = self._column(rows, "renews") == 1
+        always = np.isnan(now) | (term < LEAST_TERM)
+        stretch = np.digitize(np.nan_to_num(now), edges)
+        cell = np.where(renews, steps + stretch, steps + len(edges) + 1 + step)
+        cell = np.where(always, step, cell)
+        flags = np.zeros((len(rows), 2 * steps + len(edges) + 1))
+        flags[np.arange(len(rows)), cell] = 1.0
+        tenure = np.log1p(np.maximum(np.nan_to_num(self._column(rows, "tenure_days")), 0))
+        return np.column_stack([flags, tenure, renews & (term > 12)])
+
+
+class Logistic:
+    """Ridge logistic regression on `LinearColumns`."""
+
+    def __init__(self, layout: Layout, seed: int) -> None:
+        self.columns = LinearColumns(layout)
+
+    def fit(self, lesson: TrainingData) -> Logistic:
+        """Learn the hazard of a step."""
+        from sklearn.linear_model import LogisticRegression
+
+        columns = self.columns.fit(lesson.rows)
+        ridge = RIDGE * lesson.overlap
+        # One penalty for all: what is to be penalised less is made larger.
+        larger = np.ones(columns.shape[1])
+        larger[: self.columns.timing_count] = np.sqrt(ridge / TIMING_RIDGE)
+        regression = LogisticRegression(C=1 / ridge, solver="newton-cholesky", max_iter=100)
+        with one_thread():
+            regression.fit(columns * larger, lesson.ended, sample_weight=lesson.weight)
+        self.coefficients = regression.coef_[0] * larger
+        self.intercept = float(regression.intercept_[0])
+        return self
+
+    def log_odds(self, rows: Floats) -> Floats:
+        """Return the log-odds of ending in each row, shape (n,)."""
+        return self.intercept + _products(self.columns.columns(rows), self.coefficients)
+
+
+class LandmarkCox:
+    """Cox's model of the days from the snapshot on, on `LinearColumns` that change with the step.
+
+    One baseline hazard for all snapshots (van Houwelingen 2007), ridge as in `Logistic`.
+    """
+
+    def __init__(self, layout: Layout, seed: int) -> None:
+        self.layout, self.columns = layout, LinearColumns(layout)
+
+    def fit(self, lesson: TrainingData) -> LandmarkCox:
+        """Learn the hazard of a day."""
+        from leadsignal.survival import fit_cox
+
+        columns = self.columns.fit(lesson.rows)
+        ridge = np.full(columns.shape[1], RIDGE * lesson.overlap)
+        ridge[: self.columns.timing_count] = TIMING_RIDGE
+        with one_thread():
+            fit = fit_cox(
+                columns,
+                lesson.stop,
+                lesson.ended,
+                start=lesson.start,
+                weights=lesson.weight,
+                ridge=ridge,
+            )
+        baseline = fit.baseline()
+        self.coefficients, self.reference = fit.coef, baseline.reference
+        days = np.concatenate([[0.0], np.cumsum(baseline.reference_hazard)])
+        at = np.searchsorted(baseline.time, self.layout.ends, side="right")
+        since = np.searchsorted(baseline.time, self.layout.begins, side="right")
+        self.increments = days[at] - days[since]
+        return self
+
+    def log_odds(self, rows: Floats) -> Floats:
+        """Return the log-odds of ending in each row, shape (n,)."""
+        step = np.searchsorted(self.layout.begins, rows[:, self.layout.names.index("step_begin")])
+        relative = _products(self.columns.columns(rows) - self.reference, self.coefficients)
+        grown = np.maximum(self.increments[step] * np.exp(np.clip(relative, -30, 30)), NEAREST)
+        # P = 1 - exp(-grown), so P / (1 - P) = exp(grown) - 1.
+        odds: Floats = np.log(np.expm1(np.minimum(grown, 30.0)))
+        return odds
+
+
+Learner = Boosting | Logistic | LandmarkCox
+LEARNERS: Mapping[str, tuple[Callable[[Layout, int], Learner], ...]] = {
+    "ensemble": (Boosting, Logistic),
+    "boosting": (Boosting,),
+    "logistic": (Logistic,),
+    "cox": (LandmarkCox,),
+}
+"""What each estimator is made of."""

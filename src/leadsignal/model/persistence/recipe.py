@@ -1,0 +1,81 @@
+"""How a model is made: what has to agree before the record of one model can stand for another's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.durations import Duration, days_in
+from leadsignal.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of a fitted model; ``horizon`` and ``step`` are in days.
+
+    ``indicators`` are those that the model reads, in alphabetical order; ``analysis`` is the
+    success analysis whose processes are among them.
+    """
+
+    estimator: str
+    horizon: int
+    step: int
+    random_state: int
+    indicators: tuple[str, ...]
+    analysis: SuccessAnalysis
+
+    def differences(self, other: Recipe) -> tuple[str, ...]:
+        """Return in what ``other`` is made differently, in words; empty where it is not.
+
+        >>> one = Recipe("logistic", 180, 30, 0, ("tenure",), SuccessAnalysis(()))
+        >>> one.differences(Recipe("ensemble", 90, 30, 0, ("tenure",), SuccessAnalysis(())))
+        ('estimator ensemble instead of logistic', 'horizon 90 days instead of 180 days')
+        """
+        told = [
+            f"{name.replace('_', ' ')} {theirs}{unit} instead of {mine}{unit}"
+            for name, unit in (("estimator", ""), ("horizon", " days"), ("step", " days"),
+                               ("random_state", ""))
+            if (mine := getattr(self, name)) != (theirs := getattr(other, name))
+        ]  # fmt: skip
+        mine, theirs = set(self.indicators), set(other.indicators)
+        if mine != theirs:
+            counts = ((len(theirs - mine), "more"), (len(mine - theirs), "fewer"))
+            listed = " and ".join(f"{count} {word}" for count, word in counts if count)
+            told.append(f"{listed} indicators")
+        return (*told, *self.analysis.differences(other.analysis))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings, without the analysis, ready for JSON."""
+        return {
+            "estimator": self.estimator,
+            "horizon_days": self.horizon,
+            "step_days": self.step,
+            "random_state": self.random_state,
+            "indicators": list(self.indicators),
+        }
+
+
+def refuse_other_analysis(trained: SuccessAnalysis, given: SuccessAnalysis, what: str) -> None:
+    """Raise OptionError where ``what`` has another success analysis than the model's own."""
+    differences = trained.differences(given)
+    if differences:
+        raise OptionError(
+            f"the model was trained with another success analysis than that of {what}:"
+            f" {'; '.join(differences)}",
+            "Give the analysis that the model was trained with (model.analysis_), or fit the model"
+            " again with this one",
+        )
+
+
+def refuse_other_settings(recipe: Recipe, horizon: Duration | None, estimator: str | None) -> None:
+    """Raise OptionError where a horizon or an estimator is given that is not the model's own."""
+    other = [f"horizon {horizon}"] if horizon and days_in(horizon) != recipe.horizon else []
+    if estimator not in (None, recipe.estimator):
+        other.append(f"estimator {estimator}")
+    if other:
+        raise OptionError(
+            f"{' and '.join(other)} {'is' if len(other) == 1 else 'are'} not the model's, which"
+            f" is {recipe.estimator} and looks {recipe.horizon} days ahead",
+            "Leave it out to use the model's own, or leave the model out",
+        )

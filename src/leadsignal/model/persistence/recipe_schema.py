@@ -1,0 +1,131 @@
+"""The schema of a model's recipe: what `model.json` holds, and how each part is known to be one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from leadsignal.errors import ModelError, is_name, quoted
+from leadsignal.model.churn_model import ChurnModel
+from leadsignal.model.persistence.estimator_checks import MOST_CODES
+
+FIT_AGAIN = "Fit the model again"
+LARGEST_NUMBER = 1e300
+MOST_TOML, MOST_DOTS = 200_000, 1_000
+"""Characters of a success analysis, and dots outside its texts: reading many takes for ever."""
+
+
+def _is_map(value: object, inside: Callable[[Any], bool] = lambda value: True) -> bool:
+    """Whether it maps names to what is inside."""
+    if not isinstance(value, dict) or not all(map(is_name, value)):
+        return False
+    return all(inside(held) for held in value.values())
+
+
+def _is_text(value: object) -> bool:
+    """Whether it can be written."""
+    return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)
+
+
+def _is_analysis(value: object) -> bool:
+    """Whether it is a text that can be read as TOML in no time."""
+    if not isinstance(value, str) or not _is_text(value) or len(value) > MOST_TOML:
+        return False
+    return re.sub(r'"(?:[^"\\\n]|\\.)*"', "", value).count(".") <= MOST_DOTS
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def _is_range(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
+        return False
+    return bool(value[0] <= value[1])
+
+
+def _is_number(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= LARGEST_NUMBER
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(map(is_name, value))
+
+
+def _are_levels(value: object) -> bool:
+    """Whether these are the values of a category: whatever the data hold, each once."""
+    if not isinstance(value, list) or not all(map(_is_text, value)):
+        return False
+    return len(set(value)) == len(value) <= MOST_CODES
+
+
+def _is_steps(value: object) -> bool:
+    return isinstance(value, list) and 0 < len(value) <= 1000 and all(map(_is_count, value))
+
+
+def _are_parameters(value: object) -> bool:
+    known = set(ChurnModel().get_params())
+    if not isinstance(value, dict) or set(value) != known or not _are_names(value["roles"]):
+        return False
+    texts = all(is_name(value[key]) for key in ("horizon", "step", "estimator"))
+    return texts and _is_count(value["random_state"])
+
+
+def _are_features(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and _are_names(value.get("names"))
+        and len(set(value["names"])) == len(value["names"]) <= 10_000
+        and _is_map(value.get("levels"), _are_levels)
+        and _is_map(value.get("helps"), lambda sign: type(sign) is int and sign in (-1, 1))
+        and _is_map(value.get("ranges"), _is_range)
+        and set(value) == {"names", "levels", "helps", "ranges"}
+        and set(value["levels"]) | set(value["helps"]) <= set(value["names"])
+        and set(value["ranges"]) <= set(value["names"]) - set(value["levels"])
+    )
+
+
+def _is_origin(value: object) -> bool:
+    """Whether it is a map without a number that is infinite."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        return False
+    return _is_map(value)
+
+
+def _is_version(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9]{8}-[0-9a-f]{8}", value) is not None
+
+
+SCHEMA: dict[str, Callable[[Any], bool]] = {
+    "format": _is_count,
+    "parameters": _are_parameters,
+    "features": _are_features,
+    "families": lambda value: _is_map(value, is_name),
+    "analysis": _is_analysis,
+    "step_ends": _is_steps,
+    "trained_through": is_name,
+    "rows": _is_count,
+    "events": _is_count,
+    "version": _is_version,
+    "origin": _is_origin,
+    "made_with": lambda value: _is_map(value, is_name),
+}
+"""What a recipe holds, and how each part is known to be one."""
+
+
+def check_schema(file: Path, recipe: Mapping[str, Any]) -> None:
+    """Raise ModelError, naming each part of a recipe that is not as it should be."""
+    unknown = sorted(set(recipe) - set(SCHEMA))
+    wrong = [key for key, holds in SCHEMA.items() if key not in recipe or not holds(recipe[key])]
+    if not wrong and not set(recipe["features"]["names"]) <= set(recipe["families"]):
+        wrong = ["families"]
+    if wrong or unknown:
+        told = ", ".join([*wrong, *(f"unknown {quoted(key, 40)}" for key in unknown[:5])])
+        raise ModelError(f"{file} does not have the schema of a model: {told}", FIT_AGAIN)

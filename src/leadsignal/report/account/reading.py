@@ -1,0 +1,341 @@
+"""One account read from the tables as they were known on a day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.config.toml_files import one_of
+from leadsignal.errors import OptionError
+from leadsignal.files.records import plain_row
+from leadsignal.model.persistence.recipe import refuse_other_analysis
+from leadsignal.panel import Panel, adoption_episodes, build_snapshot
+from leadsignal.report.account.review import (
+    DONE,
+    DONE_LATE,
+    LATE,
+    OPEN,
+    AccountStatus,
+    ProcessReview,
+    Review,
+    Risk,
+)
+from leadsignal.report.account.steps import find_missed, next_steps
+from leadsignal.schema import BY_NAME
+from leadsignal.scoring.scores import REASONS, score_accounts
+from leadsignal.sources.parts import literal
+from leadsignal.targets import own_results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.config.success import Process
+    from leadsignal.model.churn_model import ChurnModel
+    from leadsignal.scoring.scores import Scores
+    from leadsignal.tables import Tables
+
+AROUND = 90
+"""Results of so many days before and after an adoption are held against each other."""
+
+HISTORY = {
+    "plans": "agreed_on",
+    "commitments": "due_on",
+    "results": "measured_on",
+    "tickets": "opened_at",
+    "contract_changes": "changed_at",
+}
+"""The tables of which a review shows rows, and the day that orders them."""
+
+
+def review_account(
+    tables: Tables,
+    account: str,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    model: ChurnModel | None = None,
+    scores: Scores | None = None,
+    as_of: date | str | None = None,
+) -> Review:
+    """Return one account as it was known on ``as_of`` (default: the tables').
+
+    With ``model``, or ``scores`` of that day, it has a risk; without ``analysis`` the model's is
+    taken, or there are no processes. Raises OptionError for an account that is not there, with
+    the nearest names, for scores of another day, and for a model or scores whose success analysis
+    is not ``analysis``: processes and next step would be of two analyses.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> ls.review_account(tables, "A-10001").standing.latest
+    7.5
+    """
+    tables = tables if as_of is None else tables.as_of(as_of)
+    if scores is not None and scores.as_of_date != tables.as_of_date:
+        raise OptionError(
+            f"the scores are of {scores.as_of_date}, the review of {tables.as_of_date}",
+            "Score the accounts on the day of the review",
+        )
+    analysis = _one_analysis(analysis, model, scores)
+    row = _account_row(tables, account)
+    ended = row["ended_on"]
+    # On its last day the account is still there, with all that was known then.
+    seen = tables if ended is None else tables.as_of(max(ended - timedelta(1), row["started_on"]))
+    panel = build_snapshot(seen, analysis)
+    found = panel.frame[panel.frame["account_id"] == account]
+    now: dict[Any, Any] = found.iloc[0].to_dict() if len(found) else {}
+    if model is not None and scores is None and ended is None:
+        scores = score_accounts(model, tables)
+    made = _assembled(tables, account, analysis, row, now)
+    risk = _risk(scores, account, panel) if scores is not None else None
+    advised = _advised(scores, account) if scores is not None else ""
+    return replace(made, risk=risk, next_steps=next_steps(made, now, analysis, advised))
+
+
+def _one_analysis(
+    analysis: SuccessAnalysis | None, model: ChurnModel | None, scores: Scores | None
+) -> SuccessAnalysis:
+    """Return the analysis of everything on the page; raises OptionError where there are two."""
+    trained = [model.analysis_] if model is not None else []
+    trained += [scores.recipe.analysis] if scores is not None and scores.recipe else []
+    found = analysis if analysis is not None else next(iter(trained), SuccessAnalysis(()))
+    for one in trained:
+        refuse_other_analysis(one, found, "the review")
+    return found
+
+
+def _account_row(tables: Tables, account: str) -> dict[str, Any]:
+    frame = _rows(tables, "accounts", account)
+    if not len(frame):
+        sql = f"SELECT DISTINCT account_id FROM ({tables.sql('accounts')}) ORDER BY 1"
+        names = [name for (name,) in tables.connection.cursor().execute(sql).fetchall()]
+        raise OptionError(
+            f"there is no account {account!r} on {tables.as_of_date}", _nearest(names, account)
+        )
+    row: dict[str, Any] = plain_row(frame.iloc[-1].to_dict())
+    return row
+
+
+def _nearest(names: list[str], given: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(given, names, n=5, cutoff=0.5)
+    if close:
+        return f"Did you mean {', '.join(close)}?"
+    if len(names) <= 10:
+        return one_of(names, given)
+    return f"There are {len(names):,} accounts, from {names[0]} to {names[-1]}"
+
+
+def _rows(tables: Tables, name: str, account: str) -> pd.DataFrame:
+    """Return an account's visible rows of a table, by day; empty where there is no such table."""
+    import pandas as pd
+
+    if name not in tables.names:
+        columns = [column for column in BY_NAME[name].columns if column.name != "recorded_at"]
+        kinds: dict[str, Any] = {
+            "day": "datetime64[us]",
+            "number": float,
+            "decimal": float,
+            "boolean": bool,
+        }
+        return pd.DataFrame({c.name: pd.Series(dtype=kinds.get(c.kind, object)) for c in columns})
+    sql = f"SELECT * FROM ({tables.sql(name)}) WHERE account_id = {literal(account)} ORDER BY ALL"
+    frame: pd.DataFrame = tables.connection.cursor().execute(sql).df()
+    frame = frame.drop(columns=["known_on", "superseded_on", "recorded_at"], errors="ignore")
+    return frame.sort_values(HISTORY[name], kind="stable", ignore_index=True) if (
+        name in HISTORY
+    ) else frame  # fmt: skip
+
+
+def _assembled(
+    tables: Tables,
+    account: str,
+    analysis: SuccessAnalysis,
+    row: Mapping[str, Any],
+    now: Mapping[str, Any],
+) -> Review:
+    ended = row["ended_on"]
+    then = tables if ended is None else tables.as_of(ended)
+    held = {name: _rows(then, name, account) for name in HISTORY if name != "results"}
+    results = _own_results(then, account, analysis)
+    episodes = adoption_episodes(then, analysis)
+    episodes = episodes[episodes["account_id"] == account].reset_index(drop=True)
+    processes = tuple(
+        _process_review(process, row, now, episodes, results) for process in analysis.processes
+    )
+    held_now = plain_row(now) if now else row
+    attributes = {name: held_now.get(name) for name in tables.attributes}
+    made = Review(
+        account,
+        tables.as_of_date,
+        _facts(row, now),
+        attributes,
+        analysis.bullseye_of(attributes).objective,
+        held["plans"],
+        results,
+        _standing(results, then.as_of_date),
+        processes,
+        episodes,
+        _with_state(held["commitments"], then.as_of_date),
+        held["tickets"],
+        held["contract_changes"],
+        _contacts(then, account, analysis),
+        (),
+        (),
+    )
+    return replace(made, missed=tuple(find_missed(made)))
+
+
+def _facts(row: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    now = plain_row(now)
+    left = now.get("days_to_renewal")
+    renewal = None if left is None else now["snapshot_on"] + timedelta(days=int(left))
+    term = now.get("term_months") or row["term_months"]
+    return {
+        "customer_id": row["customer_id"],
+        "started_on": row["started_on"],
+        "ended_on": row["ended_on"],
+        "end_reason": row["end_reason"],
+        "notice_on": row["end_known_on"],
+        "arr": now.get("arr", row["arr"]),
+        "term_months": None if term is None else int(term),
+        "renewal_on": None if row["ended_on"] else renewal,
+    }
+
+
+def _own_results(tables: Tables, account: str, analysis: SuccessAnalysis) -> pd.DataFrame:
+    """Return the account's results of its own metric, with whether each met its target."""
+    if "results" not in tables.names:
+        return _rows(tables, "results", account).assign(met=None)
+    rows = own_results(tables, analysis, account=account)
+    computed = ["beyond", "gap", "better", "known_on", "superseded_on", "recorded_at"]
+    return rows.drop(columns=computed, errors="ignore")
+
+
+def _standing(results: pd.DataFrame, as_of: date) -> AccountStatus | None:
+    import pandas as pd
+
+    if not len(results):
+        return None
+    first, latest = plain_row(results.iloc[0].to_dict()), plain_row(results.iloc[-1].to_dict())
+    sign = 1 if latest["higher_is_better"] else -1
+    # Of equally good results the latest: it shows that the value still holds.
+    best = plain_row(results[(sign * results["value"]) == (sign * results["value"]).max()].iloc[-1])
+    year = results[results["measured_on"] >= pd.Timestamp(as_of) - pd.Timedelta(days=365)]
+    told, judged = year["met"].dropna(), results[results["met"].notna()]
+    # A result without a target says nothing of the target: the one before it stands.
+    held: dict[str, Any] = plain_row(judged.iloc[-1].to_dict()) if len(judged) else {}
+    shown = results["shown_on"].dropna()
+    return AccountStatus(
+        latest["metric"] or "result",
+        len(results),
+        first["value"],
+        first["measured_on"],
+        best["value"],
+        best["measured_on"],
+        latest["value"],
+        latest["measured_on"],
+        held.get("target"),
+        bool(latest["higher_is_better"]),
+        held.get("met"),
+        float(told.astype(float).mean()) if len(told) else None,
+        (as_of - best["measured_on"]).days,
+        int(results["shown_on"].isna().sum()),
+        shown.max().date() if len(shown) else None,
+        held.get("measured_on"),
+    )
+
+
+def _process_review(
+    process: Process,
+    row: Mapping[str, Any],
+    now: Mapping[str, Any],
+    episodes: pd.DataFrame,
+    results: pd.DataFrame,
+) -> ProcessReview:
+    now = plain_row(now)
+    name, first = process.name, None
+    mine = episodes[episodes["process"] == name]
+    if len(mine):
+        first = mine["adopted_on"].min().date()
+    state, days = now.get(f"{name}_state", "unknown"), now.get(f"{name}_days_in_state")
+    since = None if days is None else now["snapshot_on"] - timedelta(days=int(days))
+    due = None
+    if process.adopt_by is not None:
+        due = row["started_on"] + timedelta(days=process.adopt_by)
+    before = _mean_result(results, first, -AROUND) if first else None
+    after = _mean_result(results, first, AROUND) if first else None
+    return ProcessReview(
+        name, process.why, str(process).partition(": ")[2].partition(";")[0], state, since, due,
+        first, now.get(f"{name}_events"), now.get(f"{name}_users"), before, after,
+    )  # fmt: skip
+
+
+def _mean_result(results: pd.DataFrame, day: date, reach: int) -> float | None:
+    """Return the mean result of the days before (reach < 0) or from a day on; None without."""
+    import pandas as pd
+
+    passed = (results["measured_on"] - pd.Timestamp(day)).dt.days
+    inside = (passed < 0) & (passed >= reach) if reach < 0 else (passed >= 0) & (passed < reach)
+    return float(results.loc[inside, "value"].mean()) if inside.any() else None
+
+
+def _with_state(commitments: pd.DataFrame, as_of: date) -> pd.DataFrame:
+    states, days = [], []
+    for row in commitments.to_dict("records"):
+        due, done = row["due_on"].date(), plain_row(row)["completed_on"]
+        states.append(
+            (DONE if done <= due else DONE_LATE) if done else (LATE if due < as_of else OPEN)
+        )
+        days.append(((done or as_of) - due).days)
+    return commitments.assign(state=states, days_after_due=days)
+
+
+def _contacts(tables: Tables, account: str, analysis: SuccessAnalysis) -> dict[str, date | None]:
+    """Return the last day of each kind of contact that the analysis tracks."""
+    contacts: dict[str, date | None] = {}
+    for kind, behaviors in asdict(analysis.tracking).items():
+        if behaviors and "behaviors" in tables.names:
+            listed = ", ".join(map(literal, behaviors))
+            sql = (
+                f"SELECT CAST(max(occurred_at) AS DATE) FROM ({tables.sql('behaviors')})"
+                f" WHERE account_id = {literal(account)} AND behavior IN ({listed})"
+            )
+            contacts[kind] = tables.connection.cursor().execute(sql).fetchall()[0][0]
+    return contacts
+
+
+def _risk(scores: Scores, account: str, panel: Panel) -> Risk | None:
+    frame = scores.frame
+    mine = frame[frame["account_id"] == account]
+    if not len(mine):
+        return None
+    row = mine.iloc[0]
+    meanings = {indicator.name: indicator.meaning for indicator in panel.indicators}
+    told = [row[f"reason_{rank}"] for rank in range(1, REASONS + 1)]
+    return Risk(
+        float(row["risk"]),
+        scores.typical_risk,
+        scores.horizon,
+        int((frame["risk"] > row["risk"]).sum()) + 1,
+        len(frame),
+        tuple(_reason(reason, meanings) for reason in told if reason),
+        scores.model_version,
+    )
+
+
+def _reason(reason: str, meanings: Mapping[str, str]) -> str:
+    """Return a reason of the scores with the indicator's meaning in place of its name."""
+    subject, _, told = reason.partition(": ")
+    name, _, value = told.partition(" ")
+    if name not in meanings:
+        return reason
+    value = "not known" if value == "missing" else value
+    return f"{subject.replace('_', ' ')}: {meanings[name]} ({value})"
+
+
+def _advised(scores: Scores, account: str) -> str:
+    mine = scores.frame.loc[scores.frame["account_id"] == account, "next_step"]
+    return str(mine.iloc[0]) if len(mine) else ""

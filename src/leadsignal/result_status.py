@@ -1,0 +1,126 @@
+"""Where each account stands: its own results against its own targets, and since when.
+
+One result is noisy, so an account is *on target* after a result when the mean of that result and
+the two before it is at the target or beyond it, in the direction that is better.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.errors import OptionError
+from leadsignal.tables import Tables
+from leadsignal.targets import ROUNDING, own_results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOGETHER = 3
+"""Results that are averaged before they are held against the target."""
+YEAR = 365
+TREND_RESULTS, TREND_DAYS, PER = 4, 90, 90
+"""A trend is told from so many results over so many days on; it is a change in so many days."""
+TRENDS = ("rising", "steady", "falling", "not known")
+
+
+def results_over_time(tables: Tables, analysis: SuccessAnalysis | None = None) -> pd.DataFrame:
+    """Return each account's results of its own metric with their distance to the target.
+
+    One row an account and day: account_id, metric, measured_on, value, target, higher_is_better,
+    ``gap`` (distance as a share of the target, positive is good, missing where the target is 0),
+    ``mean_gap`` and ``on_target`` (over this result and the two before; missing before the third).
+    Metric and results are those of ``leadsignal.targets``: of several on one day the best.
+    Raises OptionError where the tables hold no results with targets.
+    """
+    if "results" not in tables.names or "target" not in tables.columns("results"):
+        raise OptionError(
+            "success is read from the table results, with its column target",
+            "Add the results that customers measure, and what they want to reach",
+        )
+    rows = own_results(tables, analysis)
+    rows = rows[rows["target"].notna()]
+    # The best of a day stands last.
+    rows = rows.drop_duplicates(["account_id", "measured_on"], keep="last", ignore_index=True)
+    columns = ["account_id", "metric", "measured_on", "value", "target", "higher_is_better", "gap"]
+    beyond, rows = rows["beyond"], rows[columns]
+    # Equal means are to be equal numbers, in ranks and in orders, whatever their last digit.
+    rows["mean_gap"] = _rolling(rows, rows["gap"].astype(float)).round(12)
+    mean = _rolling(rows, beyond)
+    # Sums along the rows leave a rest of 1e-16 where the mean is the target itself.
+    met = (mean >= -ROUNDING * rows["target"].abs().clip(lower=ROUNDING)).astype(object)
+    rows["on_target"] = met.where(mean.notna(), None)
+    return rows
+
+
+def _rolling(rows: pd.DataFrame, values: Any) -> Any:
+    """Return the mean of each value and the ones before it, missing before the third."""
+    of_account = values.groupby(rows["account_id"])
+    return sum((of_account.shift(back) for back in range(1, TOGETHER)), start=values) / TOGETHER
+
+
+def standings(
+    tables: Tables, analysis: SuccessAnalysis | None = None, *, rows: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return one row an account with results: where it stands at ``as_of_date``, by account_id.
+
+    Columns: metric, value, target, higher_is_better and measured_on of the latest result;
+    ``days_old``; ``results`` and ``level`` (mean gap) of the last 365 days; ``mean_gap`` and
+    ``on_target`` of the last three; ``since``, the day from which it has been on target without a
+    break, and ``held_days``; ``slope`` of the gap in 90 days with ``slope_low`` and ``slope_high``
+    (95 %, least squares over the last 365 days), and ``trend`` in a word. ``rows`` are those of
+    ``results_over_time``, where they are made already.
+    """
+    import pandas as pd
+
+    rows = results_over_time(tables, analysis) if rows is None else rows
+    as_of = pd.Timestamp(tables.as_of_date)
+    rows = rows.assign(age=(as_of - pd.to_datetime(rows["measured_on"])).dt.days)
+    last = rows.groupby("account_id").tail(1).set_index("account_id")
+    lately = rows[rows["age"] <= YEAR]
+    held = last.rename(columns={"age": "days_old"}).drop(columns=["gap"])
+    held["results"] = lately.groupby("account_id").size().reindex(held.index, fill_value=0)
+    held["level"] = lately.groupby("account_id")["gap"].mean().reindex(held.index)
+    held["since"] = _since(rows).reindex(held.index)
+    held["held_days"] = (as_of - held["since"]).dt.days
+    return held.join(_slopes(lately)).assign(trend=lambda f: _trend(f)).sort_index()
+
+
+def _since(rows: pd.DataFrame) -> pd.Series[Any]:
+    """Return the first day of the run on target that still stands, of accounts that have one."""
+    import pandas as pd
+
+    on = rows["on_target"].eq(True)
+    off_later = (~on)[::-1].groupby(rows["account_id"][::-1]).cumsum()[::-1]
+    standing = rows[on & (off_later == 0)]
+    return pd.to_datetime(standing.groupby("account_id")["measured_on"].min())
+
+
+def _slopes(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the least squares slope of the gap by account, with its 95 % interval."""
+    import pandas as pd
+    from scipy.special import stdtrit
+
+    known = rows[rows["gap"].notna()]
+    account, x, y = known["account_id"], -known["age"] / PER, known["gap"]
+    x = x - x.groupby(account).transform("mean")
+    y = y - y.groupby(account).transform("mean")
+    sums = pd.DataFrame({"xx": x * x, "xy": x * y, "yy": y * y}).groupby(account).sum()
+    n = known.groupby("account_id").size()
+    span = known.groupby("account_id")["age"].agg(lambda ages: ages.max() - ages.min())
+    told = (n >= TREND_RESULTS) & (span >= TREND_DAYS)
+    slope = (sums["xy"] / sums["xx"].where(sums["xx"] > 0)).where(told)
+    rest = (sums["yy"] - slope * sums["xy"]).clip(lower=0) / (n - 2)
+    reach = np.sqrt(rest / sums["xx"]) * stdtrit(np.maximum(n - 2, 1), 0.975)
+    return pd.DataFrame({"slope": slope, "slope_low": slope - reach, "slope_high": slope + reach})
+
+
+def _trend(held: pd.DataFrame) -> Any:
+    known = held["slope"].notna()
+    return np.select(
+        [~known, held["slope_low"] > 0, held["slope_high"] < 0],
+        ["not known", "rising", "falling"],
+        "steady",
+    )

@@ -1,0 +1,43 @@
+"""What a late feed told last: its indicators as they stood after its last record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING
+
+from leadsignal.indicators.declare import DaysInState
+from leadsignal.model.provenance import tables_of
+from leadsignal.panel import Panel, build_snapshot
+from leadsignal.scoring.feeds import Feed
+
+if TYPE_CHECKING:
+    from leadsignal.tables import Tables
+
+
+def hold_late(snapshot: Panel, tables: Tables, feeds: tuple[Feed, ...]) -> Panel:
+    """Return the snapshot in which late feeds say what they said after their last record.
+
+    Otherwise days without records would count as days without events, in all accounts at once.
+    Days in a state go on. An account that was not there then keeps what it has.
+    """
+    late: dict[date, set[str]] = {}
+    for feed in feeds:
+        if feed.as_it_stood_on:
+            late.setdefault(feed.as_it_stood_on, set()).add(feed.table)
+    for day, names in sorted(late.items()):
+        snapshot = _as_it_stood(snapshot, tables, day, names)
+    return snapshot
+
+
+def _as_it_stood(snapshot: Panel, tables: Tables, day: date, names: set[str]) -> Panel:
+    then = build_snapshot(tables.as_of(day), snapshot.analysis).frame.set_index("account_id")
+    frame = snapshot.frame.copy()
+    there = frame["account_id"].isin(then.index).to_numpy()
+    for one in snapshot.indicators:
+        if names.intersection(tables_of(one)):
+            values = then[one.name].reindex(frame["account_id"])
+            if isinstance(one.rule, DaysInState):
+                values = values + (tables.as_of_date - day).days
+            frame.loc[there, one.name] = values.to_numpy()[there]
+    return replace(snapshot, frame=frame)

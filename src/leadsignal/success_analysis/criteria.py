@@ -1,0 +1,129 @@
+"""Other ways to choose whom to learn from, the happiest and the heaviest users, held to results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.success_analysis.proportions import Share
+from leadsignal.survival.estimates import normal_quantile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+YARDSTICKS = {"happiest": "latest survey score of the last year", "heaviest": "usage of 84 days"}
+TENTH = 0.1
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class SelectionCriterion:
+    """A list made by another yardstick, beside the one by results, among the same accounts.
+
+    Of ``among`` accounts with a current result that have this yardstick too, the ``size`` best by
+    each; ``overlap`` counts those on both, ``by_chance`` how many two random lists would share.
+    ``miss`` is the share of this list that misses its target, ``miss_all`` that of all.
+    ``correlation`` is Spearman's, of the yardstick with the distance of the last three results to
+    their target (``mean_gap``), ``low`` to ``high``. ``frame`` has account_id, value, mean_gap,
+    chosen (by this), successful (by results), on_target.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    overlap: int
+    by_chance: float
+    miss: Share
+    miss_all: Share
+    correlation: float
+    low: float
+    high: float
+
+    @property
+    def among(self) -> int:
+        """How many accounts have both."""
+        return len(self.frame)
+
+    @property
+    def size(self) -> int:
+        """How long the lists are."""
+        return int(self.frame["chosen"].sum())
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the rows."""
+        return self.frame.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison, ready for JSON."""
+        numbers = {"correlation": self.correlation, "low": self.low, "high": self.high}
+        return {
+            "name": self.name,
+            "by": YARDSTICKS[self.name],
+            "among": self.among,
+            "size": self.size,
+            "overlap": self.overlap,
+            "overlap_by_chance": self.by_chance,
+            "miss_target": self.miss.to_dict(),
+            "miss_target_all": self.miss_all.to_dict(),
+            **{key: None if np.isnan(value) else value for key, value in numbers.items()},
+        }
+
+    def __repr__(self) -> str:
+        if not self.size:
+            return f"{self.name}: no account has both a result and this"
+        return (
+            f"{self.name}, by {YARDSTICKS[self.name]}: {self.overlap} of the best {self.size} are"
+            f" also among the {self.size} best by results (by chance {self.by_chance:.1f});"
+            f" {self.miss} miss their target, of all {self.miss_all}; correlation"
+            f" {self.correlation:.2f} ({self.low:.2f} to {self.high:.2f})"
+        )
+
+
+def hold_against(everyone: pd.DataFrame, name: str, at_least: int = 10) -> SelectionCriterion:
+    """Return the list by a yardstick beside the list by results.
+
+    ``everyone`` has account_id, mean_gap, on_target, score (missing where it does not qualify) and
+    a column of the yardstick's name. Lists hold the best tenth, ``at_least`` so many, and at most
+    half of the accounts.
+    """
+    frame = everyone[everyone[name].notna() & everyone["on_target"].notna()]
+    frame = frame.sort_values("account_id", ignore_index=True)
+    size = min(max(at_least, int(np.ceil(TENTH * len(frame)))), len(frame) // 2)
+    chosen = best(frame[name], size)
+    good = best(frame["score"], size)
+    on = frame["on_target"].eq(True).to_numpy()
+    told = frame[["account_id", "mean_gap"]].assign(
+        value=frame[name], chosen=chosen, successful=good, on_target=on
+    )
+    rho, low, high = spearman(told["value"].to_numpy(), told["mean_gap"].to_numpy())
+    expected = chosen.sum() * good.sum() / len(frame) if len(frame) else 0.0
+    return SelectionCriterion(
+        name, told, int((chosen & good).sum()), float(expected),
+        Share(int((chosen & ~on).sum()), int(chosen.sum())), Share(int((~on).sum()), len(on)),
+        rho, low, high,
+    )  # fmt: skip
+
+
+def best(values: Any, size: int) -> Any:
+    """Return which rows (n) hold the ``size`` highest values; ties go to the earlier row."""
+    order = np.argsort(-np.asarray(values, dtype=float), kind="stable")[:size]
+    chosen = np.zeros(len(values), dtype=bool)
+    chosen[order] = True
+    return chosen & np.isfinite(np.asarray(values, dtype=float))
+
+
+def spearman(x: Any, y: Any) -> tuple[float, float, float]:
+    """Return Spearman's correlation with its 95 % interval; NaN of fewer than ten pairs.
+
+    The interval is Fisher's, with the variance (1 + ρ²/2)/(n − 3) of Bonett & Wright (2000).
+    """
+    from scipy.stats import rankdata
+
+    known = np.isfinite(x) & np.isfinite(y)
+    n = int(known.sum())
+    if n < 10 or len(set(x[known])) < 2 or len(set(y[known])) < 2:
+        return float("nan"), float("nan"), float("nan")
+    rho = float(np.corrcoef(rankdata(x[known]), rankdata(y[known]))[0, 1])
+    reach = normal_quantile(0.95) * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    middle = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
+    return rho, float(np.tanh(middle - reach)), float(np.tanh(middle + reach))

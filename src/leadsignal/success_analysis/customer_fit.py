@@ -1,0 +1,353 @@
+"""Fit: who stays and who reaches results, by why they bought and by what they are.
+
+A reason to buy is a reason to stay where those who gave it leave less often than others as long
+with the vendor; a discount or a passing need brings customers and does not keep them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leadsignal.as_of_context import AsOfContext
+from leadsignal.cohorts import DatedCohorts, dated_cohorts, shrink
+from leadsignal.cohorts.covariates import columns_of
+from leadsignal.cohorts.dated import CHURN, OTHER_END
+from leadsignal.cohorts.small_groups import SUPPRESSED, expected_ends
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.config.toml_files import one_of
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.success_analysis.successful import plain_rows
+from leadsignal.survival import aalen_johansen
+from leadsignal.tables import Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from leadsignal.cohorts.small_groups import SmallGroups
+
+REASON = "purchase_reason"
+YEAR = 365
+STAYS, LEAVES, OPEN, FEW = "stays longer", "leaves sooner", "not decided", "too few"
+KEEPS, NOT_KEEPING = "also a reason to stay", "no reason to stay"
+MOST_VALUES = 12
+"""An attribute of text with more values is taken only where it is named."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class CustomerFit:
+    """Retention and results by attribute and value, drawn towards the attribute's average.
+
+    ``frame`` has one row a value: ``attribute``, ``value``, ``accounts``, ``churned`` and
+    ``expected`` (from tenure, and what was adjusted for), ``churn`` (relative to the average of 1,
+    shrunken) from ``churn_low`` to ``churn_high``, ``raw``; ``retention_12m`` with its limits;
+    ``measured_from_start`` (accounts whose results are known from their start), ``reached`` and
+    ``expected_reached``, ``success`` (how often they first get on target, relative to the average,
+    shrunken) with limits, ``reached_12m`` (probability, leaving before it counts as not) with
+    limits; ``verdict``. Values of fewer than five accounts have no numbers.
+    """
+
+    frame: pd.DataFrame
+    by: tuple[str, ...]
+    adjusted_for: tuple[str, ...]
+    notes: tuple[str, ...]
+    level: float
+    as_of_date: date
+
+    def values(self, verdict: str) -> tuple[str, ...]:
+        """Return the values with a verdict: "stays longer", "leaves sooner", "not decided"."""
+        return tuple(self.frame.loc[self.frame["verdict"] == verdict, "value"])
+
+    @property
+    def reasons_to_stay(self) -> tuple[str, ...]:
+        """The values whose interval lies below the average rate of churn."""
+        return self.values(STAYS)
+
+    @property
+    def no_reasons_to_stay(self) -> tuple[str, ...]:
+        """The values whose interval lies above it: they bring customers and do not keep them."""
+        return self.values(LEAVES)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the rows."""
+        return self.frame.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rows, ready for JSON."""
+        return {
+            "as_of": self.as_of_date.isoformat(),
+            "by": list(self.by),
+            "adjusted_for": list(self.adjusted_for),
+            "level": self.level,
+            "values": plain_rows(self.frame),
+            "notes": list(self.notes),
+        }
+
+    def __repr__(self) -> str:
+        alike = ", ".join(("tenure", *self.adjusted_for))
+        lines = [
+            f"Churn and success by {', '.join(self.by)}, relative to the average of 1, among"
+            f" customers alike in {alike} ({self.level:.0%} intervals, shrunken); churn counts from"
+            " the day it was known"
+        ]
+        for record in self.frame.to_dict("records"):
+            row = {str(name): value for name, value in record.items()}
+            name = f"{row['attribute']} {row['value']}" if len(self.by) > 1 else row["value"]
+            few = f"fewer than {SUPPRESSED} accounts"
+            told = few if row["verdict"] == FEW else f"{_told(row)}; {_word(row)}"
+            lines.append(f"  {name}: {told}")
+        return "\n".join([*lines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        shown = [c for c in self.frame if c not in ("raw", "expected", "expected_reached")]
+        return str(self.frame[shown].round(3).to_html(index=False))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw churn and success of each value with intervals, best first; return the Axes."""
+        from leadsignal.success_analysis.plots import fit_picture
+
+        return fit_picture(self, ax)
+
+
+def _told(row: dict[str, Any]) -> str:
+    told = (
+        f"churn {row['churn']:.2f} ({row['churn_low']:.2f} to {row['churn_high']:.2f}),"
+        f" {row['churned']:.0f} of {row['accounts']:.0f} accounts"
+    )
+    if row.get("success") is not None and np.isfinite(row.get("success", np.nan)):
+        limits = f"{row['success_low']:.2f} to {row['success_high']:.2f}"
+        told += f"; success {row['success']:.2f} ({limits})"
+    return told
+
+
+def _word(row: dict[str, Any]) -> str:
+    if row["attribute"] != REASON:
+        return str(row["verdict"])
+    return {STAYS: KEEPS, LEAVES: NOT_KEEPING}.get(row["verdict"], str(row["verdict"]))
+
+
+def reasons_to_buy(
+    tables: Tables,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    by: str = REASON,
+    adjust: Sequence[str] = (),
+    today: AsOfContext | None = None,
+) -> CustomerFit:
+    """Return which reasons to buy are also reasons to stay, and which are not.
+
+    ``by`` is the attribute that holds the reason; otherwise as ``fit_by``.
+
+    >>> import leadsignal as ls
+    >>> fit = ls.reasons_to_buy(ls.read_tables(ls.sample_folder()))
+    >>> fit.no_reasons_to_stay
+    ()
+    """
+    if by == REASON and by not in tables.attributes:
+        raise OptionError(
+            f"accounts have no attribute {REASON}",
+            "Declare it in leadsignal.toml, or ask for the attribute that holds the reason",
+        )
+    return fit_by(tables, by, analysis, adjust=adjust, today=today)
+
+
+def fit_by(
+    tables: Tables,
+    by: str | Sequence[str] | None = None,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    adjust: Sequence[str] = (),
+    level: float = 0.95,
+    today: AsOfContext | None = None,
+) -> CustomerFit:
+    """Return churn and success by the values of attributes, shrunken, with intervals.
+
+    ``by`` names declared attributes; by default all numbers, and texts of at most twelve values.
+    Numbers are cut in thirds. ``adjust`` names attributes in which customers are held alike.
+    ``today`` holds what is made already. Raises OptionError for attributes that are not declared
+    and ModelError where none has two values.
+
+    >>> import leadsignal as ls
+    >>> fit = ls.fit_by(ls.read_tables(ls.sample_folder()), "segment")
+    >>> sorted(fit.frame["value"])
+    ['enterprise', 'mid', 'small']
+    """
+    import pandas as pd
+
+    names = _names(tables, by, tuple(adjust))
+    held = AsOfContext.of(tables, analysis, today)
+    first, notes = _first_on_target(held)
+    frames = []
+    for name in names:
+        try:
+            cohorts = dated_cohorts(tables, name, analysis, today=held)
+        except ModelError:
+            notes.append(f"{name} has one value only; left out")
+            continue
+        frames.append(_of_attribute(cohorts, name, tables, first, tuple(adjust), level))
+    if not frames:
+        raise ModelError("no attribute has two values", "Name another in by=")
+    frame = pd.concat(frames, ignore_index=True)
+    if not frame["verdict"].isin([STAYS, LEAVES]).any():
+        notes.append("no value is told from the average: the differences may be chance")
+    return CustomerFit(frame, names, tuple(adjust), tuple(notes), level, tables.as_of_date)
+
+
+def _names(
+    tables: Tables, by: str | Sequence[str] | None, adjust: tuple[str, ...]
+) -> tuple[str, ...]:
+    if by is None:
+        accounts = tables.frame("accounts")
+        names = tuple(
+            name
+            for name, kind in tables.attributes.items()
+            if name not in adjust and (kind == "number" or accounts[name].nunique() <= MOST_VALUES)
+        )
+    else:
+        names = (by,) if isinstance(by, str) else tuple(by)
+    unknown = [name for name in (*names, *adjust) if name not in tables.attributes]
+    if unknown or not names:
+        listed = ", ".join(map(repr, unknown)) or "nothing"
+        allowed = one_of(tables.attributes, unknown[0] if unknown else "")
+        remedy = allowed if tables.attributes else "Declare attributes in leadsignal.toml"
+        raise OptionError(f"{listed} is no declared attribute", remedy)
+    if both := set(names) & set(adjust):
+        raise OptionError(f"{', '.join(sorted(both))} is what is compared", "Adjust for another")
+    return names
+
+
+def _first_on_target(today: AsOfContext) -> tuple[pd.Series[Any] | None, list[str]]:
+    """Return the day on which each account was first on target; None without results."""
+    try:
+        rows = today.results
+    except OptionError:
+        return None, ["there are no results against targets: success is not told"]
+    on = rows[rows["on_target"].eq(True)]
+    return on.groupby("account_id")["measured_on"].min(), []
+
+
+def _of_attribute(
+    cohorts: DatedCohorts,
+    name: str,
+    tables: Tables,
+    first: pd.Series[Any] | None,
+    adjust: tuple[str, ...],
+    level: float,
+) -> pd.DataFrame:
+    """Return the rows of one attribute, those with the least churn first."""
+    import pandas as pd
+
+    churn = _relative(cohorts, adjust, level)
+    kept = _probability(cohorts)
+    rows = []
+    for k, group in enumerate(churn):
+        few = group.accounts < SUPPRESSED
+        verdict = STAYS if group.high < 1 else LEAVES if group.low > 1 else OPEN
+        kept_12m = [1 - p for p in (kept[k][0], kept[k][2], kept[k][1])]
+        rows.append(
+            {"attribute": name, "value": group.name, "accounts": group.accounts,
+             "churned": group.ended, "expected": group.expected, "raw": group.raw,
+             "churn": group.rate, "churn_low": group.low, "churn_high": group.high,
+             **dict(zip(("retention_12m", "retention_low", "retention_high"), kept_12m,
+                        strict=True)),
+             "verdict": FEW if few else verdict}
+        )  # fmt: skip
+    frame = pd.DataFrame(rows)
+    reaching = None if first is None else _reaching(cohorts, tables, first)
+    if reaching is not None:
+        frame = frame.merge(_success(reaching, adjust, level), on="value", how="left")
+    numbers = [str(c) for c in frame if c not in ("attribute", "value", "verdict")]
+    frame[numbers] = frame[numbers].astype(float)
+    frame.loc[frame["verdict"] == FEW, numbers] = np.nan
+    return frame.sort_values(["churn", "value"], na_position="last", ignore_index=True)
+
+
+def _relative(cohorts: DatedCohorts, adjust: tuple[str, ...], level: float) -> SmallGroups:
+    """Return the shrunken rates of ends of all levels, against those expected without them."""
+    n = len(cohorts.levels)
+    X = columns_of({name: cohorts.covariates[name] for name in adjust})[0] if adjust else None
+    ended = np.bincount(cohorts.row_state, cohorts.row_cause == CHURN, n).astype(int)
+    counts = [len(np.unique(cohorts.row_account[cohorts.row_state == k])) for k in range(n)]
+    expected = expected_ends(cohorts, X)
+    return shrink(cohorts.levels, ended, expected, accounts=counts, level=level)
+
+
+def _probability(cohorts: DatedCohorts) -> list[tuple[float, float, float]]:
+    """Return by level the probability of the end by day 365, with limits; NaN where not seen."""
+    causes = cohorts.row_cause
+    found = []
+    for k in range(len(cohorts.levels)):
+        mine = cohorts.row_state == k
+        young = mine & (cohorts.row_start <= YEAR) & (cohorts.row_stop > cohorts.row_start)
+        if young.sum() < SUPPRESSED or not (causes[mine] == CHURN).any():
+            found.append((np.nan, np.nan, np.nan))
+            continue  # there is no curve of an end that nobody has had
+        curves = aalen_johansen(
+            cohorts.row_stop[mine], causes[mine], start=cohorts.row_start[mine],
+            cluster=cohorts.cluster[cohorts.row_account[mine]],
+        )  # fmt: skip
+        curve = next(one for one in curves if one.cause == CHURN)
+        place = int(np.searchsorted(curve.time, YEAR, "right")) - 1
+        if curve.last < YEAR:
+            found.append((np.nan, np.nan, np.nan))
+        elif place < 0 or curve.estimate[place] == 0:
+            # None of n by then: the limit is that of a share (Clopper & Pearson 1934).
+            seen = int((cohorts.row_stop[mine] >= YEAR).sum())
+            found.append((0.0, 0.0, 1 - 0.025 ** (1 / max(seen, 1))))
+        else:
+            found.append((curve.estimate[place], curve.lower[place], curve.upper[place]))
+    return found
+
+
+def _reaching(cohorts: DatedCohorts, tables: Tables, first: pd.Series[Any]) -> DatedCohorts | None:
+    """Return cohorts in which the event is to be on target for the first time; leaving competes.
+
+    Of accounts that started before results were recorded it is not known when they first were.
+    """
+    import pandas as pd
+
+    accounts = tables.frame("accounts").set_index("account_id")
+    started = pd.to_datetime(accounts["started_on"]).reindex(cohorts.accounts)
+    since = tables.coverage["results"].complete_from
+    if since is None:
+        return None
+    known = (cohorts.entry == 0) & (started >= pd.Timestamp(since)).to_numpy()
+    on = (pd.to_datetime(first.reindex(cohorts.accounts)) - started.to_numpy()).dt.days
+    day = np.where(on.notna(), np.maximum(on.fillna(0), 1), np.inf)
+    stop = np.minimum(day, cohorts.stop)
+    cause = np.where(day <= cohorts.stop, CHURN, np.where(cohorts.cause > 0, OTHER_END, 0))
+    state = np.full(len(cohorts), -1)
+    state[cohorts.row_account[::-1]] = cohorts.row_state[::-1]  # the first stretch comes last
+    kept = np.flatnonzero(known)
+    if not len(kept) or len(np.unique(state[kept])) < 2:
+        return None
+    values: dict[str, NDArray[Any]] = {k: v[kept] for k, v in cohorts.covariates.items()}
+    return DatedCohorts.from_changes(
+        cohorts.name, cohorts.levels, cohorts.accounts[kept], stop[kept], cause[kept],
+        (np.arange(len(kept)), np.zeros(len(kept)), state[kept]), cluster=cohorts.cluster[kept],
+        covariates=values,
+    )  # fmt: skip
+
+
+def _success(reaching: DatedCohorts, adjust: tuple[str, ...], level: float) -> pd.DataFrame:
+    """Return by value how often accounts first get on target, and the probability in a year."""
+    import pandas as pd
+
+    rows = []
+    chances = _probability(reaching)
+    for group, (chance, low, high) in zip(_relative(reaching, adjust, level), chances, strict=True):
+        few = group.accounts < SUPPRESSED
+        numbers = {
+            "reached": group.ended, "expected_reached": group.expected, "success": group.rate,
+            "success_low": group.low, "success_high": group.high, "reached_12m": chance,
+            "reached_low": low, "reached_high": high,
+        }  # fmt: skip
+        told = {key: np.nan if few else value for key, value in numbers.items()}
+        rows.append({"value": group.name, "measured_from_start": group.accounts, **told})
+    return pd.DataFrame(rows)

@@ -1,0 +1,176 @@
+"""Accounts at risk now, beside what was known of them one warning time earlier.
+
+A row of the panel at day s says what stood then; what it is asked for is the end between s plus
+warning time and the next such day. Accounts about to leave stop everything, so a state read *now*
+marks the end; a state read a warning time earlier, in accounts still there, can have come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.cohorts.covariates import columns_of
+from leadsignal.config.toml_files import one_of
+from leadsignal.errors import OptionError
+from leadsignal.model.effects.columns import SKEWED, skewness
+from leadsignal.panel import Panel
+from leadsignal.survival.inputs import Bools, Floats, Ints
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LAGGED = ("activity", "usage")
+"""Families that say how busy an account was; read at the earlier day, like the process itself."""
+MATCHED = ("tenure_days", "term_months", "days_to_renewal")
+"""Context that the risk sets hold equal: the same tenure to the day, the same term."""
+ONCE_IN = 0.01
+"""A column that is not zero in fewer rows than this share is left out of the adjustment."""
+
+
+@dataclass(frozen=True, eq=False)
+class AtRisk:
+    """Rows at risk on (``start``, ``stop``] days of tenure, with what stood a warning time before.
+
+    ``accounts`` are ids, ``customers`` their customers' numbers; ``account`` (n) points into both,
+    ``row`` into the panel's rows sorted by account and day, ``day`` is the earlier day; ``stratum``
+    numbers terms (and what else is matched); ``adjusters`` (n × p) hold activity, usage, context
+    and size of that earlier day as splines and indicators, named in ``adjusted_for``.
+    """
+
+    accounts: np.ndarray
+    customers: Ints
+    account: Ints
+    row: Ints
+    day: Ints
+    start: Floats
+    stop: Floats
+    event: Bools
+    stratum: Ints
+    adjusters: Floats
+    adjusted_for: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.day)
+
+    @property
+    def cluster(self) -> Ints:
+        """The customer of each row."""
+        return self.customers[self.account]
+
+
+@dataclass(frozen=True)
+class KnownBefore:
+    """From when to when a process can be told.
+
+    From day ``since`` on for accounts that began since, and ``reach`` days later for those that
+    are older; up to day ``until``, or as_of.
+    """
+
+    since: int
+    reach: int
+    until: int | None = None
+
+    def at(self, day: Ints, started: Floats) -> Bools:
+        """Return whether it can be told on these days, of accounts that started then."""
+        told: Bools = (started >= self.since) | (day >= self.since + self.reach)
+        return told if self.until is None else told & (day <= self.until)
+
+
+def rows_at_risk(
+    panel: Panel, warning_time: int, told: KnownBefore, *, match: Sequence[str] = ()
+) -> AtRisk:
+    """Return the rows of ``panel`` whose accounts are still at risk a warning time later.
+
+    An end is dated by the day it was known. ``match`` names context columns that risk sets hold
+    equal beside the term. Raises OptionError where there is no such column.
+    """
+    import pandas as pd
+
+    frame = in_order(panel)
+    account, accounts, day = whose(frame)
+    customers = pd.factorize(frame["customer_id"])[0][~frame["account_id"].duplicated()]
+    tenure = frame["start"].to_numpy(dtype=float)
+    same = np.append(account[1:] == account[:-1], False)
+    length = np.where(same, np.append(np.diff(day), 0), panel.every)
+    known = frame["known_within"].to_numpy(dtype=float, na_value=np.nan)
+    follow = np.where(np.isnan(known), frame["days_observed"].to_numpy(dtype=float), known)
+    left = follow - warning_time
+    churns = ~np.isnan(known) & ~frame["end_cause"].isin(panel.project.not_churn).to_numpy()
+    kept = np.flatnonzero((left > 0) & told.at(day, day - tenure) & (length > 0))
+    rows = frame.iloc[kept]
+    matrix, names = _adjusters(panel, rows, (*MATCHED, *match))
+    start = tenure[kept] + warning_time
+    return AtRisk(
+        accounts,
+        customers.astype(np.int64),
+        account[kept],
+        kept.astype(np.int64),
+        day[kept],
+        start,
+        start + np.minimum(left, length)[kept],
+        (churns & (left <= length))[kept],
+        _strata(panel, rows, match),
+        matrix,
+        names,
+    )
+
+
+def _strata(panel: Panel, rows: pd.DataFrame, match: Sequence[str]) -> Ints:
+    """Return a number that is equal for rows of one term and of equal values in ``match``."""
+    allowed = [one.name for one in panel.indicators if one.role == "context"]
+    for name in match:
+        if name not in allowed or name in MATCHED:
+            raise OptionError(f"match = {name!r}", one_of(set(allowed) - set(MATCHED), name))
+    columns = [*match, *(["term_months"] if "term_months" in rows else [])]
+    if not columns or not len(rows):
+        return np.zeros(len(rows), dtype=np.int64)
+    return np.asarray(rows.groupby(columns, dropna=False).ngroup(), dtype=np.int64)
+
+
+def in_order(panel: Panel) -> pd.DataFrame:
+    """Return the rows of a panel, sorted by account and day."""
+    return panel.frame.sort_values(["account_id", "snapshot_on"], ignore_index=True)
+
+
+def whose(frame: pd.DataFrame) -> tuple[Ints, np.ndarray, Ints]:
+    """Return each row's account as a number, the ids these stand for, and each row's day."""
+    import pandas as pd
+
+    account, accounts = pd.factorize(frame["account_id"])
+    day = frame["snapshot_on"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    return account.astype(np.int64), np.asarray(accounts, dtype=object), day
+
+
+def _adjusters(
+    panel: Panel, rows: pd.DataFrame, matched: Sequence[str]
+) -> tuple[Floats, tuple[str, ...]]:
+    """Return the columns to adjust for, each with mean 0 and deviation 1, and their names."""
+    values: dict[str, np.ndarray] = {}
+    for one in panel.indicators:
+        lagged = one.family in LAGGED
+        if not (lagged or one.role == "context") or one.name in matched:
+            continue
+        values[one.name] = _plain(rows[one.name], one.kind, log=lagged)
+    if "arr" in rows and "arr_now" not in values and rows["arr"].notna().any():
+        values["arr"] = _plain(rows["arr"], "number", log=True)
+    if not values or not len(rows):
+        return np.zeros((len(rows), 0)), ()
+    matrix, _ = columns_of(values)
+    spread = matrix.std(axis=0)
+    common = (spread > 0) & ((matrix != 0).mean(axis=0) >= ONCE_IN)
+    matrix = (matrix[:, common] - matrix[:, common].mean(axis=0)) / spread[common]
+    return np.ascontiguousarray(matrix), tuple(values)
+
+
+def _plain(values: pd.Series[Any], kind: str, *, log: bool) -> np.ndarray:
+    if kind == "category":
+        return values.astype(object).to_numpy()
+    numbers = values.to_numpy(dtype=float, na_value=np.nan)
+    told = numbers[~np.isnan(numbers)]
+    skewed = len(told) > 0 and told.min() >= 0 and skewness(told) > SKEWED
+    # Counts, amounts and sizes act by their ratio; an attribute may also be below zero.
+    return np.log1p(np.maximum(numbers, 0)) if log or skewed else numbers

@@ -1,0 +1,116 @@
+"""What may be an essential process: every behaviour under every definition of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from leadsignal.config.success import Process
+from leadsignal.durations import days_in
+from leadsignal.errors import OptionError
+
+AT_LEAST = (1, 2, 4, 8)
+BY_USERS = (1, 2, 3)
+SUSTAINED_FOR = (1, 2, 3)
+LONGEST_SPAN = 1.5
+"""Windows in a row may reach back this many warning times: what takes longer to be adopted is
+seen too late to be of use, and costs every account the days before it can be known."""
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """One behaviour under one definition; ``within`` is in days, as in ``Process``."""
+
+    behavior: str
+    at_least: int
+    by_users: int
+    within: int
+    sustained_for: int
+
+    @property
+    def span(self) -> int:
+        """Days that its windows reach back."""
+        return self.within * self.sustained_for
+
+    def __str__(self) -> str:
+        return str(self.as_process()).removesuffix("; adopted by day 0")
+
+    def as_process(self, *, why: str = "", adopt_by: int | None = None) -> Process:
+        """Return it as a process of a success analysis, named after its behaviour."""
+        return Process(
+            process_name(self.behavior),
+            (self.behavior,),
+            self.at_least,
+            self.within,
+            why,
+            self.by_users,
+            self.sustained_for,
+            adopt_by,
+        )
+
+
+def process_name(behavior: str) -> str:
+    """Return a name that ``success.toml`` takes: small letters, digits and _.
+
+    >>> process_name("Close review (held)"), process_name("2fa on")
+    ('close_review_held', 'p_2fa_on')
+    """
+    kept = "".join(c if c.isascii() and c.isalnum() else "_" for c in behavior.lower())
+    name = "_".join(part for part in kept.split("_") if part)
+    return name if name and name[0].isalpha() else f"p_{name or 'process'}"
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """The grid of definitions that every behaviour is tried under; ``within`` in days."""
+
+    at_least: tuple[int, ...] = AT_LEAST
+    by_users: tuple[int, ...] = BY_USERS
+    within: tuple[int, ...] = (30, 45, 90)
+    sustained_for: tuple[int, ...] = SUSTAINED_FOR
+    longest: int = 135
+
+    def of(self, behavior: str, *, users: bool) -> Iterator[Candidate]:
+        """Yield the candidates of one behaviour, the plainest first.
+
+        Without ``users`` (no user_id) nobody can be counted; no definition asks for more users
+        than events, or reaches back further than ``longest`` days.
+        """
+        for within, again, people, events in product(
+            self.within, self.sustained_for, self.by_users, self.at_least
+        ):
+            counted = people == 1 or (users and people <= events)
+            if counted and within * again <= self.longest:
+                yield Candidate(behavior, events, people, within, again)
+
+
+def definitions_of(
+    warning_time: int,
+    at_least: Sequence[int] | None = None,
+    by_users: Sequence[int] | None = None,
+    within: Sequence[str] | None = None,
+    sustained_for: Sequence[int] | None = None,
+) -> Definitions:
+    """Return the grid asked for; windows are a third, half and the whole of the warning time.
+
+    Raises OptionError for a number that is not a whole one above 0, or a list that is empty.
+    """
+    usual = (max(1, round(warning_time / 3)), max(1, warning_time // 2), warning_time)
+    windows = usual if within is None else tuple(days_in(one) for one in within)
+    numbers = {
+        "at_least": AT_LEAST if at_least is None else tuple(at_least),
+        "by_users": BY_USERS if by_users is None else tuple(by_users),
+        "sustained_for": SUSTAINED_FOR if sustained_for is None else tuple(sustained_for),
+    }
+    for name, given in (*numbers.items(), ("within", windows)):
+        bad = [one for one in given if isinstance(one, bool) or int(one) != one or one < 1]
+        if bad or not given:
+            raise OptionError(
+                f"{name} = {list(given)!r}", "Give one or more whole numbers from 1 on"
+            )
+    sizes = {name: tuple(sorted({int(one) for one in given})) for name, given in numbers.items()}
+    longest = max(int(LONGEST_SPAN * warning_time), min(windows))
+    if within is not None or sustained_for is not None:
+        longest = max(windows) * max(sizes["sustained_for"])
+    return Definitions(**sizes, within=tuple(sorted(set(windows))), longest=longest)

@@ -1,0 +1,164 @@
+"""What speaks for each candidate, given the processes named before, and how much of it is chance.
+
+Three questions. Do accounts that had adopted it a warning time ago leave less (matched risk sets)?
+Do those that had adopted it at any time by then, even if they have dropped it since, leave less?
+Whoever has decided to leave drops what they did; that moves accounts from adopted to dropped, not
+to never. And do measured results rise with it in the same account?
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from leadsignal.success_analysis.discovery.at_risk import AtRisk
+from leadsignal.success_analysis.discovery.candidates import Candidate
+from leadsignal.success_analysis.discovery.matched import Chances, MatchedSets, Scores
+from leadsignal.success_analysis.discovery.measured import Measured, Rises, rises_of
+from leadsignal.survival.inputs import Bools, Floats, Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Exposures:
+    """All that is tested: rows at risk, sets, results, and the candidates' states.
+
+    ``states`` (panel rows × candidates) is adoption at each snapshot, ``ever`` whether it had been
+    adopted at that snapshot or one before.
+    """
+
+    candidates: tuple[Candidate, ...]
+    at_risk: AtRisk
+    sets: MatchedSets
+    measured: Measured | None
+    states: Bools
+    ever: Bools
+
+    def of(self, behavior: str) -> Ints:
+        """Return the places of a behaviour's candidates."""
+        return np.array([n for n, c in enumerate(self.candidates) if c.behavior == behavior])
+
+    @property
+    def behaviors(self) -> tuple[str, ...]:
+        """The behaviours, each once."""
+        return tuple(dict.fromkeys(c.behavior for c in self.candidates))
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Statistics of the candidates at ``place``, given the processes named before.
+
+    ``stay`` and ``rise`` (candidates) are standard errors away from no effect; ``p`` is corrected
+    for the whole grid and, where there are results, for being asked of both; ``critical`` are the
+    values that the two must reach.
+    """
+
+    place: Ints
+    scores: Scores
+    rises: Rises | None
+    stay: Floats
+    rise: Floats
+    p: Floats
+    critical: tuple[float, float]
+
+    def together(self, customers: Floats | None = None) -> tuple[Floats, Floats, Floats]:
+        """Return stay, rise and their sum; ``customers`` (draws × customers) weigh resamples."""
+        if customers is None:
+            return self.stay, self.rise, self.stay + self.rise
+        stay = self.scores.z(customers[:, self.scores.sets.cluster])
+        rise = np.zeros_like(stay)
+        if self.rises is not None:
+            rise = self.rises.z(customers[:, self.rises.customers])
+        return stay, rise, stay + rise
+
+    def passes(self, stay: Floats, rise: Floats) -> Bools:
+        """Return where both statistics lie beyond what chance makes of the whole grid."""
+        return (stay >= self.critical[0]) & ((rise >= self.critical[1]) | (self.rises is None))
+
+    def only(self, place: Ints) -> Evidence:
+        """Return the evidence on the candidates at ``place``."""
+        mine = np.flatnonzero(np.isin(self.place, place))
+        return Evidence(
+            self.place[mine],
+            self.scores.at(mine),
+            None if self.rises is None else self.rises.at(mine),
+            self.stay[mine],
+            self.rise[mine],
+            self.p[mine],
+            self.critical,
+        )
+
+    def best(self, place: Ints) -> int:
+        """Return which of the evidence is the strongest, of the candidates at ``place``."""
+        mine = np.flatnonzero(np.isin(self.place, place))
+        return int(mine[self.together()[2][mine].argmax()])
+
+
+@dataclass(frozen=True, eq=False)
+class Rising:
+    """What results say of all candidates: parts by customer, and the largest chance makes."""
+
+    rises: Rises
+    maxima: Floats
+
+
+def rising(exposures: Exposures, *, draws: int, seed: int) -> Rising | None:
+    """Return what results say, or None where they are not judged."""
+    if exposures.measured is None:
+        return None
+    states = exposures.states[exposures.measured.row]
+    rises = rises_of(exposures.measured, exposures.at_risk.customers, states)
+    return Rising(rises, rises.permuted_maxima(draws, seed=seed))
+
+
+def gather(
+    exposures: Exposures,
+    chances: Chances,
+    results: Rising | None,
+    place: Ints,
+    *,
+    level: float,
+    draws: int,
+    seed: int,
+) -> Evidence:
+    """Return the evidence on the candidates at ``place``, given what ``chances`` adjust for."""
+    row = exposures.at_risk.row
+    scores = chances.scores(exposures.states[row[:, None], place])
+    stay = scores.z()
+    maxima = scores.permuted_maxima(draws, seed=seed)
+    p = _corrected(stay, maxima)
+    if results is None:
+        high = (_critical(maxima, level), -np.inf)
+        return Evidence(place, scores, None, stay, np.zeros(len(place)), p, high)
+    rises = results.rises.at(place)
+    rise = rises.z()
+    # Both must hold: the larger p, and twice that for two families of tests.
+    p = np.minimum(1.0, 2 * np.maximum(p, _corrected(rise, results.maxima)))
+    high = (_critical(maxima, level / 2), _critical(results.maxima, level / 2))
+    return Evidence(place, scores, rises, stay, rise, p, high)
+
+
+def stays_if_ever(exposures: Exposures, chances: Chances, place: int) -> tuple[float, float]:
+    """Return statistic and hazard ratio of having adopted at some time, dropped since or not.
+
+    One window may be filled by chance at some time in a long life: where the definition asks for
+    one, two in a row are asked for here, if that was among the candidates.
+    """
+    twin = replace(exposures.candidates[place], sustained_for=2)
+    if exposures.candidates[place].sustained_for == 1 and twin in exposures.candidates:
+        place = exposures.candidates.index(twin)
+    scores = chances.scores(exposures.ever[exposures.at_risk.row, place][:, None])
+    return float(scores.z()[0]), float(scores.ratio()[0])
+
+
+def _corrected(statistics: Floats, maxima: Floats) -> Floats:
+    """Return the share of draws whose largest statistic is as large (Westfall & Young 1993)."""
+    beyond = len(maxima) - np.searchsorted(np.sort(maxima), statistics, side="left")
+    p: Floats = (beyond + 1) / (len(maxima) + 1)
+    return p
+
+
+def _critical(maxima: Floats, level: float) -> float:
+    """Return the statistic from which on the corrected p is at most ``level``."""
+    allowed = int(np.floor(level * (len(maxima) + 1))) - 1
+    return float(np.nextafter(np.sort(maxima)[::-1][max(allowed, 0)], np.inf))

@@ -1,0 +1,351 @@
+"""What discovery found: a table, a picture, a ready ``[[process]]`` block with its evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from leadsignal.config.success import Process, SuccessAnalysis
+from leadsignal.errors import ModelError
+from leadsignal.panel import Panel
+from leadsignal.results import to_html
+from leadsignal.success_analysis.discovery.at_risk import in_order
+from leadsignal.success_analysis.discovery.estimates import ENOUGH_ACCOUNTS
+from leadsignal.success_analysis.discovery.events import Events
+from leadsignal.success_analysis.discovery.evidence import Evidence, Exposures
+from leadsignal.success_analysis.discovery.selection import ESSENTIAL, RatedCandidate, Rules
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MILESTONE = 0.75
+"""The milestone proposed is the day by which this share of the adopters had adopted."""
+ROUND_TO = 30
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What was compared: accounts, ends and results; definitions tried; what was adjusted for.
+
+    ``results`` and ``measuring`` (accounts) are 0 where results were not judged; ``detectable`` is
+    the hazard ratio from which on chance is beaten as often as not, for a process that half of the
+    accounts have adopted; ``left_out`` are behaviours without a definition that is both met and
+    missed often enough.
+    """
+
+    accounts: int
+    ends: int
+    results: int
+    measuring: int
+    definitions: int
+    compared: int
+    detectable: float
+    adjusted_for: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Discovery:
+    """The verdict on every behaviour, and the processes that are named.
+
+    ``frame`` has one row a behaviour under its best definition: behavior, at_least, by_users,
+    within_days, sustained_for; ``share`` of the account-days at risk that had adopted it;
+    ``hazard_ratio`` with ``low`` and ``high`` (95 %), ``as_chosen`` without cross-fitting (of what
+    is named) and ``if_ever`` of having adopted at some time; ``result_effect`` in standard
+    deviations of the metric with ``result_low`` and ``result_high``; ``q_value``, the p-value
+    corrected for the whole grid; ``stability``, the share of resamples of customers in which it
+    passes again; ``essential``; ``verdict``. ``grid`` has one row a definition tried.
+    ``processes`` are those named, ready for a success analysis. Times are in days.
+    """
+
+    frame: pd.DataFrame
+    grid: pd.DataFrame
+    processes: tuple[Process, ...]
+    tried: Tried
+    rules: Rules
+    warning_time: int
+    cross_fitted: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know of these numbers."""
+        return tuple(_notes(self))
+
+    def analysis(self) -> SuccessAnalysis:
+        """Return the named processes as a success analysis, its bullseye left to be written.
+
+        Raises ModelError where none is named.
+        """
+        if not self.processes:
+            raise ModelError(
+                "no essential process was found in these data",
+                "Take the processes from interviews, or come back with more accounts or ends",
+            )
+        return SuccessAnalysis(self.processes)
+
+    def to_toml(self) -> str:
+        """Return the ``[[process]]`` blocks, each under its evidence as comments.
+
+        Where no process is named only the comments that say so.
+        """
+        head = _comments([self._title, *self.notes])
+        if not self.processes:
+            return f"{head}\n# No process is named.\n"
+        blocks = [
+            f"{_comments(_evidence_lines(self, process))}\n{SuccessAnalysis((process,)).to_toml()}"
+            for process in self.processes
+        ]
+        return "\n".join([f"{head}\n", *blocks])
+
+    def write(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write ``to_toml`` to a file that ``read_success_analysis`` reads; return its path.
+
+        Raises ModelError where no process is named, and OptionError where a file is that we did
+        not write (``force`` replaces it).
+        """
+        from leadsignal.files.outputs import PROCESSES
+        from leadsignal.files.writing import whole_file
+
+        self.analysis()
+        with whole_file(path, PROCESSES, force=force) as part:
+            part.write_text(self.to_toml(), encoding="utf-8")
+        return Path(path)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the verdicts."""
+        return self.frame.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return verdicts and what was compared, ready for JSON; what cannot be said is None."""
+        return {
+            "warning_time_days": self.warning_time,
+            "level": self.rules.level,
+            "floor": self.rules.floor,
+            "cross_fitted": self.cross_fitted,
+            "notes": list(self.notes),
+            "tried": asdict(self.tried),
+            "processes": [
+                {str(key): _plain(value) for key, value in row.items()}
+                for row in self.frame.to_dict("records")
+            ],
+        }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw hazard ratios with intervals, the named in colour, the others grey."""
+        from leadsignal.success_analysis.discovery.plots import ratios_by_behavior
+
+        return ratios_by_behavior(self, ax)
+
+    def draw(self, path: str | Path, *, force: bool = False) -> Path:
+        """Draw ``plot`` into a picture file (.png, .svg, .pdf); return its path."""
+        import matplotlib.pyplot as plt
+
+        from leadsignal.files.outputs import PICTURE
+        from leadsignal.files.writing import whole_file
+
+        figure = cast("Figure", self.plot().figure)
+        with whole_file(path, PICTURE, force=force) as part:
+            kind = Path(path).suffix[1:] or "png"
+            # The words beside the axes would be cut off otherwise.
+            told = {"Title": "leadsignal discover"}
+            figure.savefig(part, format=kind, bbox_inches="tight", dpi=110, metadata=told)
+        plt.close(figure)
+        return Path(path)
+
+    @property
+    def _title(self) -> str:
+        return (
+            f"Discovery in {self.tried.accounts:,} accounts with {self.tried.ends:,} ends:"
+            f" {self.tried.compared:,} definitions of {len(self.frame)} behaviours, adopted or not"
+            f" {self.warning_time} days before"
+        )
+
+    def __repr__(self) -> str:
+        lines = [self._title]
+        if not self.processes:
+            lines.append("no essential process found")
+        for process in self.processes:
+            lines.append(f"essential: {process}")
+            lines += [f"  {line}" for line in _evidence_lines(self, process)]
+        others = self.frame[~self.frame["essential"]]
+        for verdict, of in others.groupby("verdict", sort=False):
+            lines.append(f"{verdict}: {', '.join(of['behavior'])}")
+        return "\n".join([*lines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        return to_html(repr(self), self.frame.round(3), max_rows=None)
+
+
+def findings(
+    panel: Panel,
+    exposures: Exposures,
+    judged: Sequence[RatedCandidate],
+    first: Evidence,
+    rules: Rules,
+    warning_time: int,
+    *,
+    tried: int,
+    events: Mapping[str, Events],
+) -> Discovery:
+    """Put the verdicts together."""
+    import pandas as pd
+
+    frame = pd.DataFrame([_row(one) for one in judged])
+    at_risk, measured = exposures.at_risk, exposures.measured
+    accounts = len(np.unique(at_risk.account))
+    counts = Tried(
+        accounts,
+        len(exposures.sets),
+        0 if measured is None else len(measured),
+        0 if measured is None else len(np.unique(measured.account)),
+        tried,
+        len(exposures.candidates),
+        # Half adopted: information is a quarter for each end.
+        float(np.exp(-first.critical[0] / np.sqrt(len(exposures.sets) / 4))),
+        at_risk.adjusted_for,
+        tuple(b for b in events if b not in exposures.behaviors),
+    )
+    found = Discovery(
+        frame, _grid(first, exposures), (), counts, rules, warning_time,
+        cross_fitted=accounts >= ENOUGH_ACCOUNTS,
+    )  # fmt: skip
+    named = [one for one in judged if one.verdict == ESSENTIAL]
+    processes = [_process(one, exposures, panel, found) for one in named]
+    return replace(found, processes=tuple(_apart(processes)))
+
+
+def _apart(processes: Sequence[Process]) -> Iterator[Process]:
+    """Yield the processes under different names: two behaviours may differ in case only."""
+    taken = {process.name for process in processes}
+    given: set[str] = set()
+    for process in processes:
+        name, number = process.name, 1
+        while name in given or (number > 1 and name in taken):
+            number += 1
+            name = f"{process.name}_{number}"
+        given.add(name)
+        yield replace(process, name=name)
+
+
+def _row(one: RatedCandidate) -> dict[str, Any]:
+    candidate, effect = one.candidate, one.effect
+    return {
+        "behavior": candidate.behavior,
+        "at_least": candidate.at_least,
+        "by_users": candidate.by_users,
+        "within_days": candidate.within,
+        "sustained_for": candidate.sustained_for,
+        "share": one.share,
+        "hazard_ratio": one.ratio.estimate,
+        "low": one.ratio.low,
+        "high": one.ratio.high,
+        "as_chosen": np.nan if one.as_chosen is None else one.as_chosen.estimate,
+        "if_ever": one.ever,
+        "result_effect": np.nan if effect is None else effect.estimate,
+        "result_low": np.nan if effect is None else effect.low,
+        "result_high": np.nan if effect is None else effect.high,
+        "q_value": one.p,
+        "stability": one.stability,
+        "essential": one.verdict == ESSENTIAL,
+        "verdict": one.verdict,
+    }
+
+
+def _grid(first: Evidence, exposures: Exposures) -> pd.DataFrame:
+    """Return every definition compared, with its statistics before any process is named."""
+    import pandas as pd
+
+    rows = [asdict(exposures.candidates[n]) for n in first.place]
+    frame = pd.DataFrame(rows).rename(columns={"within": "within_days"})
+    frame["hazard_ratio"] = first.scores.ratio()
+    frame["z_stay"] = first.stay
+    if first.rises is not None:
+        frame["result_effect"], frame["z_rise"] = first.rises.effect, first.rise
+    frame["q_value"] = first.p
+    order = np.argsort(-first.together()[2], kind="stable")
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def _process(one: RatedCandidate, exposures: Exposures, panel: Panel, found: Discovery) -> Process:
+    candidate = one.candidate
+    why = (
+        f"accounts that had adopted it {found.warning_time} days before left"
+        f" {1 - one.ratio.estimate:.0%} less often"
+    )
+    if one.effect is not None:
+        why += " and their results rose with it"
+    adopt_by = _milestone(panel, exposures.states[:, exposures.candidates.index(candidate)])
+    return candidate.as_process(why=why, adopt_by=adopt_by)
+
+
+def _milestone(panel: Panel, adopted: np.ndarray) -> int | None:
+    """Return the day by which three in four of those that adopted had, of those seen from day 0."""
+    frame = in_order(panel)
+    first = frame["start"].groupby(frame["account_id"]).transform("min") == 0
+    days = frame["start"][adopted & first.to_numpy()]
+    if not len(days):
+        return None
+    reached = days.groupby(frame["account_id"]).min()
+    return max(ROUND_TO, math.ceil(float(reached.quantile(MILESTONE)) / ROUND_TO) * ROUND_TO)
+
+
+def _comments(lines: Sequence[str]) -> str:
+    """Return lines as TOML comments; a name with a line break in it may not end one early."""
+    return "\n".join(f"# {' '.join(line.split())}" for line in lines)
+
+
+def _evidence_lines(found: Discovery, process: Process) -> list[str]:
+    row = found.frame[found.frame["behavior"] == process.behaviors[0]].iloc[0]
+    lines = [
+        f"leaving: hazard ratio {row['hazard_ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+        + (f"; {row['as_chosen']:.2f} as chosen" if found.cross_fitted else ", as chosen"),
+        f"{row['share']:.0%} of the account-days at risk had adopted it; q {row['q_value']:.3g},"
+        f" passes in {row['stability']:.0%} of resamples",
+        f"adopted at some time, dropped since or not: hazard ratio {row['if_ever']:.2f}",
+    ]
+    if found.tried.measuring:
+        lines.insert(
+            1,
+            f"results: {row['result_effect']:+.2f} standard deviations"
+            f" ({row['result_low']:+.2f} to {row['result_high']:+.2f}) in the same account",
+        )
+    if process.adopt_by:
+        lines.append(f"adopt_by is a proposal: {MILESTONE:.0%} of the adopters had by then")
+    return lines
+
+
+def _notes(found: Discovery) -> list[str]:
+    tried = found.tried
+    notes = [
+        f"from {tried.ends:,} ends, a process that half of the accounts have adopted is found as"
+        f" often as not at a hazard ratio of {tried.detectable:.2f}"
+    ]
+    if not found.cross_fitted:
+        notes.append(
+            f"fewer than {ENOUGH_ACCOUNTS} accounts: the estimates carry the choice of definition"
+            " and are too good"
+        )
+    if tried.measuring:
+        notes.append(f"results: {tried.results:,} of {tried.measuring:,} accounts that measured")
+    else:
+        notes.append("results were not judged: too few accounts have measured twice")
+    adjusted = ", ".join(tried.adjusted_for) or "nothing: there are no such columns"
+    notes.append(f"adjusted for, as of the earlier day: {adjusted}")
+    if tried.left_out:
+        notes.append(f"too rare or too common to compare: {', '.join(tried.left_out)}")
+    return notes
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    if isinstance(value, np.bool_):
+        return bool(value)
+    return int(value) if isinstance(value, np.integer) else value

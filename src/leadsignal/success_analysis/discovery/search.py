@@ -1,0 +1,193 @@
+"""From tables to a verdict on every behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadsignal.durations import Duration, days_in
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.ingestion.dialect import day_number
+from leadsignal.panel import Panel, build_panel
+from leadsignal.success_analysis.discovery.at_risk import (
+    AtRisk,
+    KnownBefore,
+    in_order,
+    rows_at_risk,
+    whose,
+)
+from leadsignal.success_analysis.discovery.candidates import Definitions, definitions_of
+from leadsignal.success_analysis.discovery.events import Events, read_events
+from leadsignal.success_analysis.discovery.evidence import Exposures
+from leadsignal.success_analysis.discovery.findings import Discovery, findings
+from leadsignal.success_analysis.discovery.matched import matched_sets
+from leadsignal.success_analysis.discovery.measured import measured_results
+from leadsignal.success_analysis.discovery.selection import Rules, name_processes
+from leadsignal.success_analysis.discovery.states import adoption_states
+from leadsignal.survival.inputs import Bools, Ints
+
+if TYPE_CHECKING:
+    from leadsignal.tables import Tables
+
+Progress = Callable[[int, int], None]
+LEAST_ENDS = 20
+LEAST_EXPECTED = 10.0
+"""A definition is tried where at least so many ends are expected on either side of it."""
+COMMON = 0.03
+"""And where at least this share of the rows at risk lies on either side."""
+
+
+def discover_processes(
+    tables: Tables,
+    *,
+    warning_time: Duration | None = None,
+    at_least: Sequence[int] | None = None,
+    by_users: Sequence[int] | None = None,
+    within: Sequence[str] | None = None,
+    sustained_for: Sequence[int] | None = None,
+    match: Sequence[str] = (),
+    level: float = 0.02,
+    floor: float = 0.7,
+    most: int = 2,
+    draws: int = 1000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Discovery:
+    """Find which behaviours, done how, mark the accounts that reach results and stay.
+
+    Every behaviour is tried under a grid of definitions. ``within`` are durations; by default a
+    third, half and the whole of ``warning_time`` (default: the project's). ``match`` names
+    attributes: an end is compared with accounts equal in these. ``level`` is the error for the
+    whole grid, ``floor`` the weakest hazard ratio that is named, ``most`` how many are. Raises
+    OptionError where there are no behaviours or a number is out of range, ModelError where fewer
+    than 20 ends can be compared or no behaviour varies.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> found = ls.discover_processes(tables, at_least=[2, 4], by_users=[2], within=["45d"])
+    >>> found.cross_fitted
+    False
+    """
+    rules = _rules(level, floor, most, draws, seed)
+    time = tables.project.warning_time if warning_time is None else days_in(warning_time)
+    grid = definitions_of(time, at_least, by_users, within, sustained_for)
+    steps = _Steps(progress)
+    if "behaviors" not in tables.names:
+        read_events(tables, np.zeros(0))
+    panel = build_panel(tables)
+    steps.tick()
+    exposures, events, tried = _exposures(tables, panel, grid, time, rules, match)
+    steps.total = 5 + rules.most + len(exposures.behaviors)
+    steps.tick()
+    judged, first = name_processes(exposures, rules, steps.tick)
+    steps.finish()
+    return findings(panel, exposures, judged, first, rules, time, tried=tried, events=events)
+
+
+def _rules(level: float, floor: float, most: int, draws: int, seed: int) -> Rules:
+    if not 0 < level < 0.5:
+        raise OptionError(f"level = {level!r}", "Give a share between 0 and 0.5, as in 0.02")
+    if not 0 < floor <= 1:
+        raise OptionError(f"floor = {floor!r}", "Give a hazard ratio above 0, up to 1, as in 0.7")
+    if most not in (1, 2, 3):
+        raise OptionError(f"most = {most!r}", "Name 1, 2 or 3 processes: more are a list")
+    if draws < 2 / level:
+        raise OptionError(
+            f"draws = {draws!r} cannot show a level of {level:g}",
+            f"Draw at least {int(np.ceil(2 / level))} times",
+        )
+    return Rules(level=level, floor=floor, most=most, draws=draws, seed=seed)
+
+
+@dataclass
+class _Steps:
+    """Counts what is done, for a bar."""
+
+    progress: Progress | None
+    done: int = 0
+    total: int = 20
+
+    def tick(self) -> None:
+        self.done += 1
+        if self.progress:
+            self.progress(min(self.done, self.total), self.total)
+
+    def finish(self) -> None:
+        self.done = self.total - 1
+        self.tick()
+
+
+def _exposures(
+    tables: Tables,
+    panel: Panel,
+    grid: Definitions,
+    warning_time: int,
+    rules: Rules,
+    match: Sequence[str],
+) -> tuple[Exposures, dict[str, Events], int]:
+    frame = in_order(panel)
+    account, accounts, day = whose(frame)
+    events = read_events(tables, accounts)
+    whole = tables.coverage["behaviors"]
+    told = KnownBefore(
+        0 if whole.complete_from is None else day_number(whole.complete_from),
+        grid.longest,
+        None if whole.complete_through is None else day_number(whole.complete_through) + 1,
+    )
+    at_risk = rows_at_risk(panel, warning_time, told, match=match)
+    if at_risk.event.sum() < LEAST_ENDS:
+        raise ModelError(
+            f"only {int(at_risk.event.sum())} ends lie {warning_time} days after something was"
+            f" known of their account; {LEAST_ENDS} are the least",
+            "Give more accounts, a longer history or a shorter warning_time",
+        )
+    users = "user_id" in tables.columns("behaviors")
+    listed = [c for behavior in events for c in grid.of(behavior, users=users)]
+    states = adoption_states(events, listed, account, day)
+    kept = _worth_trying(states, at_risk)
+    if not len(kept):
+        raise ModelError(
+            "no behaviour under any definition is both done and left undone often enough",
+            "Give other numbers for at_least, by_users, within or sustained_for",
+        )
+    states = states[:, kept]
+    sets = matched_sets(at_risk, seed=rules.seed)
+    if len(sets) < LEAST_ENDS:
+        raise ModelError(
+            f"only {len(sets)} of {int(at_risk.event.sum())} ends find an account of the same"
+            " tenure, term and matched columns",
+            "Match fewer columns, or give more accounts",
+        )
+    exposures = Exposures(
+        tuple(listed[n] for n in kept),
+        at_risk,
+        sets,
+        measured_results(tables, panel, at_risk.accounts, warning_time),
+        states,
+        _ever(states, account),
+    )
+    return exposures, events, len(listed)
+
+
+def _worth_trying(states: Bools, at_risk: AtRisk) -> Ints:
+    """Return the places of states that are neither rare nor the rule, and not seen before."""
+    rows = states[at_risk.row]
+    share = rows.mean(axis=0)
+    expected = np.minimum(share, 1 - share) * at_risk.event.sum()
+    varied = np.flatnonzero((np.minimum(share, 1 - share) >= COMMON) & (expected >= LEAST_EXPECTED))
+    first: dict[bytes, int] = {}
+    for n in varied.tolist():
+        first.setdefault(np.packbits(states[:, n]).tobytes(), n)
+    return np.array(sorted(first.values()), dtype=np.int64)
+
+
+def _ever(states: Bools, account: Ints) -> Bools:
+    """Return whether each state stood at this row or at one before it of the same account."""
+    rows = np.arange(len(account), dtype=np.int32)[:, None]
+    begins = np.searchsorted(account, account).astype(np.int32)[:, None]
+    last = np.maximum.accumulate(np.where(states, rows, np.int32(-1)), axis=0)
+    ever: Bools = last >= begins
+    return ever

@@ -1,0 +1,242 @@
+"""Naming one process, or two, or none: forward, each given those named before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from leadsignal.success_analysis.discovery.candidates import Candidate
+from leadsignal.success_analysis.discovery.estimates import Ratio, crossed, folds_of, hazard_ratio
+from leadsignal.success_analysis.discovery.evidence import (
+    Evidence,
+    Exposures,
+    Rising,
+    gather,
+    rising,
+    stays_if_ever,
+)
+from leadsignal.success_analysis.discovery.matched import Chances, chances_of
+from leadsignal.survival.estimates import normal_quantile
+from leadsignal.survival.inputs import Floats
+
+ESSENTIAL = "essential"
+NOT_SHOWN = "not shown to keep accounts"
+MARKS_LEAVING = "dropped by those about to leave"
+NO_RESULTS = "results do not rise with it"
+WEAK = "too weak"
+UNSTABLE = "not in most resamples"
+BESIDE = "beside those named"
+RESAMPLES = 100
+
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a process must meet to be named.
+
+    ``level`` of error for the whole grid; ``floor``, the weakest hazard ratio; ``most`` processes;
+    ``draws`` of the permutation; ``stable``, the least share of resamples.
+    """
+
+    level: float = 0.02
+    floor: float = 0.7
+    most: int = 2
+    draws: int = 1000
+    stable: float = 0.5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RatedCandidate:
+    """A behaviour under its best definition, and the verdict on it.
+
+    ``ratio`` is freed from the choice where there are enough accounts, ``as_chosen`` is not and is
+    given for what is named;
+    ``effect`` on results in standard deviations, None where results were not judged; ``ever`` is
+    the ratio of having adopted at some time; ``stability`` the share of resamples of customers in
+    which it passes again.
+    """
+
+    candidate: Candidate
+    share: float
+    verdict: str
+    p: float
+    ratio: Ratio
+    as_chosen: Ratio | None
+    effect: Ratio | None
+    ever: float
+    stability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What a search goes through: exposures, what results say, and the rules."""
+
+    exposures: Exposures
+    results: Rising | None
+    rules: Rules
+
+    def chances(self, at: Sequence[int]) -> Chances:
+        """Return the chances by the adjusters and the candidates at ``at``."""
+        states = np.column_stack([np.zeros((len(self.exposures.at_risk), 0)), *map(self.state, at)])
+        return chances_of(self.exposures.sets, self.exposures.at_risk, states)
+
+    def evidence(self, behaviors: Sequence[str], chances: Chances, round_: int) -> Evidence:
+        """Return the evidence on these behaviours, given what ``chances`` adjust for."""
+        place = np.concatenate([self.exposures.of(behavior) for behavior in behaviors])
+        rules, seed = self.rules, 1000 * self.rules.seed + round_
+        return gather(
+            self.exposures, chances, self.results, place,
+            level=rules.level, draws=rules.draws, seed=seed,
+        )  # fmt: skip
+
+    def state(self, place: int) -> Floats:
+        """Return a candidate's state in the rows at risk, 0 or 1."""
+        states = self.exposures.states[self.exposures.at_risk.row, place]
+        return np.asarray(states, dtype=np.float64)
+
+    def ratio(self, evidence: Evidence, n: int, at: Sequence[int]) -> Ratio:
+        """Return the ratio freed from the choice, or as chosen where accounts are too few."""
+        place = int(evidence.place[n])
+        folds = folds_of(self.exposures, seed=self.rules.seed)
+        if folds is None:
+            return self.ratio_as_chosen(place, at)
+        state = crossed(self.exposures, evidence, self.behavior(place), folds)
+        return hazard_ratio(self.exposures, state, [self.state(k) for k in at])
+
+    def ratio_as_chosen(self, place: int, at: Sequence[int]) -> Ratio:
+        """Return the ratio of the definition that was chosen, on the data that chose it."""
+        return hazard_ratio(self.exposures, self.state(place), [self.state(k) for k in at])
+
+    def behavior(self, place: int) -> str:
+        """Return the behaviour of a candidate."""
+        return self.exposures.candidates[place].behavior
+
+    def stability(self, evidence: Evidence, n: int) -> float:
+        """Return in which share of resamples of customers the behaviour passes again."""
+        customers = int(self.exposures.at_risk.customers.max()) + 1
+        rng = np.random.default_rng(self.rules.seed)
+        drawn = rng.multinomial(customers, np.full(customers, 1 / customers), size=RESAMPLES)
+        mine = evidence.only(self.exposures.of(self.behavior(int(evidence.place[n]))))
+        stay, rise, together = mine.together(drawn.astype(float))
+        best, draws = together.argmax(axis=1), np.arange(RESAMPLES)
+        return float(evidence.passes(stay[draws, best], rise[draws, best]).mean())
+
+
+def name_processes(
+    exposures: Exposures, rules: Rules, tick: Tick = lambda: None
+) -> tuple[list[RatedCandidate], Evidence]:
+    """Return a verdict on each behaviour, those named first, and the evidence of the first round.
+
+    Forward: the strongest that may be named is, then all others are asked anew, given it.
+    """
+    search = Search(exposures, rising(exposures, draws=rules.draws, seed=rules.seed), rules)
+    named: dict[str, tuple[int, float]] = {}
+    refused: dict[str, str] = {}
+    first: Evidence | None = None
+    while True:
+        at = [place for place, _ in named.values()]
+        left = [b for b in exposures.behaviors if b not in named]
+        chances = search.chances(at)
+        evidence = search.evidence(left, chances, len(named))
+        first = first or evidence
+        tick()
+        asked = [b for b in left if b not in refused] if len(named) < rules.most else []
+        n = _next(search, evidence, chances, asked, at, refused)
+        if n is None:
+            break
+        place = int(evidence.place[n])
+        named[search.behavior(place)] = place, float(evidence.p[n])
+        if not set(exposures.behaviors) - set(named):
+            break
+    judged = []
+    for behavior in exposures.behaviors:
+        judged.append(_judge(search, evidence, chances, behavior, named, refused))
+        tick()
+    judged.sort(key=lambda one: (one.verdict != ESSENTIAL, one.p, one.ratio.estimate))
+    return judged, first
+
+
+def _next(
+    search: Search,
+    evidence: Evidence,
+    chances: Chances,
+    behaviors: Sequence[str],
+    at: Sequence[int],
+    refused: dict[str, str],
+) -> int | None:
+    """Return the strongest of the evidence that may be named; note why stronger ones may not."""
+    best = [evidence.best(search.exposures.of(behavior)) for behavior in behaviors]
+    for n in sorted(best, key=lambda n: -evidence.together()[2][n]):
+        if not evidence.passes(evidence.stay, evidence.rise)[n]:
+            continue
+        why = _why_not(search, evidence, chances, n, at)
+        if why is None:
+            return n
+        refused[search.behavior(int(evidence.place[n]))] = why
+    return None
+
+
+def _why_not(
+    search: Search, evidence: Evidence, chances: Chances, n: int, at: Sequence[int]
+) -> str | None:
+    """Return what forbids to name a candidate that chance does not explain."""
+    z, _ = stays_if_ever(search.exposures, chances, int(evidence.place[n]))
+    # One test of one candidate: a one-sided quantile will do.
+    if z < normal_quantile(1 - 2 * search.rules.level):
+        return MARKS_LEAVING
+    if search.ratio(evidence, n, at).estimate > search.rules.floor:
+        return WEAK
+    return UNSTABLE if search.stability(evidence, n) < search.rules.stable else None
+
+
+def _judge(
+    search: Search,
+    last: Evidence,
+    chances: Chances,
+    behavior: str,
+    named: dict[str, tuple[int, float]],
+    refused: dict[str, str],
+) -> RatedCandidate:
+    """Return the verdict on a behaviour, given the named ones other than itself."""
+    at = [place for name, (place, _) in named.items() if name != behavior]
+    evidence = last
+    if behavior in named:
+        chances = search.chances(at)
+        evidence = search.evidence([behavior], chances, len(named))
+        n = int(np.flatnonzero(evidence.place == named[behavior][0])[0])
+    else:
+        n = evidence.best(search.exposures.of(behavior))
+    place = int(evidence.place[n])
+    freed = search.ratio(evidence, n, at)
+    return RatedCandidate(
+        search.exposures.candidates[place],
+        float(search.state(place).mean()),
+        ESSENTIAL if behavior in named else _verdict(evidence, n, refused.get(behavior)),
+        named[behavior][1] if behavior in named else float(evidence.p[n]),
+        freed,
+        search.ratio_as_chosen(place, at) if behavior in named else None,
+        _effect(evidence, n),
+        stays_if_ever(search.exposures, chances, place)[1],
+        # The bar is that of the whole grid, not of one behaviour's part of it.
+        search.stability(replace(evidence, critical=last.critical), n),
+    )
+
+
+def _effect(evidence: Evidence, n: int) -> Ratio | None:
+    if evidence.rises is None:
+        return None
+    effect, error = float(evidence.rises.effect[n]), float(evidence.rises.std_err[n])
+    reach = normal_quantile(0.95) * error
+    return Ratio(effect, effect - reach, effect + reach)
+
+
+def _verdict(evidence: Evidence, n: int, refused: str | None) -> str:
+    if evidence.stay[n] < evidence.critical[0]:
+        return refused or NOT_SHOWN
+    if not evidence.passes(evidence.stay, evidence.rise)[n]:
+        return NO_RESULTS
+    return refused or BESIDE

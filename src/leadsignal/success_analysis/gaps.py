@@ -1,0 +1,282 @@
+"""Success gaps: accounts that do everything right and still miss their target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.as_of_context import AsOfContext
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.durations import Duration, days_in
+from leadsignal.errors import OptionError
+from leadsignal.indicators import Indicator
+from leadsignal.result_status import TOGETHER
+from leadsignal.results import to_html
+from leadsignal.success_analysis.proportions import Share
+from leadsignal.success_analysis.successful import plain_rows, standing_now
+from leadsignal.survival.estimates import holm
+from leadsignal.survival.paired import auc_of
+from leadsignal.tables import Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+GAP, REACHED, NEAR = "gap", "reached", "too near to tell"
+ONE_SIDED = 1.645
+FEWEST = 3
+"""A value held by fewer accounts sets nobody apart; with fewer on a side nothing is told."""
+ALPHA = 0.05
+NOT_ASKED = ("results", "processes", "usage", "satisfaction", "flags", "health")
+"""Families that say again what the two groups were made of, or that come after it."""
+COLUMNS = (
+    "account_id", "customer_id", "metric", "value", "target", "mean_gap", "results", "trend",
+    "off_since", "processes", "adopted_days", "usage_to_best", "tenure_days",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class SuccessGaps:
+    """Accounts that use the product, have adopted the processes, and miss their target.
+
+    ``frame`` has one row an account, the widest gap first: metric, value and target of the latest
+    result, ``mean_gap`` of the last three (share of the target), ``trend``, ``off_since``, the
+    ``processes`` adopted and for how many days all of them have been (``adopted_days``). Gaps no
+    wider than ``margin``, which chance in three results would explain, are too near to tell.
+    ``apart`` says what sets them apart from those that do the same and reach their target, the
+    surest first: ``what`` and ``value``, the share of each group that has it (``gap_share``,
+    ``reached_share``) or, of a number, the chance that an account with a gap has the higher one
+    (``auc``, ``low``, ``high``), ``p`` and ``p_holm``, corrected for their number. ``judged`` has
+    all accounts of both groups, ``steps`` counts how many were left after each condition.
+    """
+
+    frame: pd.DataFrame
+    apart: pd.DataFrame
+    judged: pd.DataFrame
+    steps: Mapping[str, int]
+    margin: float
+    notes: tuple[str, ...]
+    as_of_date: date
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def share(self) -> Share:
+        """The share of those that do everything right and still miss their target."""
+        return Share(len(self.frame), len(self.judged))
+
+    @property
+    def sets_apart(self) -> pd.DataFrame:
+        """The rows of ``apart`` that chance does not explain, at 5 % over all of them."""
+        return self.apart[self.apart["p_holm"] < ALPHA]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the rows, one an account with a gap."""
+        return self.frame.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return accounts, counts and what sets them apart, ready for JSON."""
+        return {
+            "as_of": self.as_of_date.isoformat(),
+            "accounts": plain_rows(self.frame),
+            "share": self.share.to_dict(),
+            "steps": dict(self.steps),
+            "margin": self.margin,
+            "apart": plain_rows(self.apart),
+            "notes": list(self.notes),
+        }
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{count:,} {what}" for what, count in self.steps.items())
+        lines = [
+            f"{len(self)} success gaps on {self.as_of_date}: {self.share} of {len(self.judged)}"
+            f" that use the product and have adopted the processes miss their target ({told})"
+        ]
+        for row in self.sets_apart.to_dict("records"):
+            told = _told({str(name): value for name, value in row.items()})
+            lines.append(f"  {told}, p = {row['p_holm']:.2g} of all")
+        if not len(self.sets_apart) and len(self.apart):
+            lines.append("  nothing sets them apart that chance would not explain")
+        return "\n".join([*lines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        columns = ["account_id", "value", "target", "mean_gap", "trend", "off_since"]
+        return to_html(repr(self), self.frame[columns], max_rows=None)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw what sets them apart, the surest first; return the Axes."""
+        from leadsignal.success_analysis.plots import apart_picture
+
+        return apart_picture(self, ax)
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    if row["value"]:
+        return (
+            f"{row['what']} {row['value']}: {row['gap_share']:.0%} of them,"
+            f" {row['reached_share']:.0%} of those on target"
+        )
+    side = "higher" if row["auc"] > 0.5 else "lower"
+    return (
+        f"{row['what']}: {side} (AUC {row['auc']:.2f}, {row['low']:.2f} to {row['high']:.2f};"
+        f" medians {row['gap_median']:.3g} and {row['reached_median']:.3g})"
+    )
+
+
+def find_success_gaps(
+    tables: Tables,
+    analysis: SuccessAnalysis,
+    *,
+    settled: Duration = "90d",
+    current: Duration = "120d",
+    today: AsOfContext | None = None,
+) -> SuccessGaps:
+    """Return the accounts that do what successful ones do and still miss their target.
+
+    Asked are active accounts without notice and with a result no older than ``current``, whose
+    usage is not low, and which have had every process that is meant for them adopted for
+    ``settled``. Those whose last three results miss the target on average, by more than chance
+    explains (one-sided, 95 %, from how results of one account differ from one to the next), have a
+    gap. ``today`` holds what is made already. Raises OptionError where the analysis names no
+    process, or the tables hold no results with targets.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
+    >>> gaps = ls.find_success_gaps(tables, analysis)
+    >>> gaps.share, gaps.apart["value"][0]
+    (5% (2% to 14%), 'shared')
+    """
+    if not analysis.processes:
+        raise OptionError(
+            "a success gap is what the essential processes leave open, and none is named",
+            "Give an analysis with processes",
+        )
+    held = AsOfContext.of(tables, analysis, today)
+    standing = standing_now(held, days_in(current))
+    now, steps = standing.frame, standing.steps
+    notes = []
+    if "usage_low" in now:
+        now = now[now["usage_low"] == 0]
+        steps["use the product well"] = len(now)
+    else:
+        notes.append("there is no table usage: nobody is left out for using little")
+    now = now.assign(adopted_days=_all_adopted(now, [p.name for p in analysis.processes]))
+    now = now[now["adopted_days"] >= days_in(settled)]
+    steps["adopted every process"] = len(now)
+    judged = now[now["on_target"].notna()].copy()
+    rows = held.results
+    margin = _margin(rows)
+    near = judged["mean_gap"] > -margin
+    judged["group"] = np.select([judged["on_target"].eq(True), near], [REACHED, NEAR], GAP)
+    steps["miss their target"] = int(judged["group"].eq(GAP).sum())
+    judged["off_since"] = judged["account_id"].map(_off_since(rows))
+    judged = judged.sort_values(["mean_gap", "account_id"], ignore_index=True)
+    apart = _apart(judged, standing.indicators, tables)
+    if not len(apart):
+        notes.append(f"fewer than {FEWEST} accounts on a side: what sets them apart is not told")
+    frame = judged[judged["group"] == GAP].reset_index(drop=True)
+    columns = [name for name in COLUMNS if name in frame]
+    return SuccessGaps(frame[columns], apart, judged, steps, margin, tuple(notes),
+                       tables.as_of_date)  # fmt: skip
+
+
+def _all_adopted(now: pd.DataFrame, names: list[str]) -> Any:
+    """Return for how many days all processes meant for an account have been adopted, else −1."""
+    days = np.full(len(now), np.inf)
+    for name in names:
+        state = now[f"{name}_state"].to_numpy(dtype=object)
+        since = np.where(state == "adopted", now[f"{name}_days_in_state"].to_numpy(float), -1.0)
+        days = np.where(state == "not applicable", days, np.minimum(days, since))
+    return np.where(np.isfinite(days), days, -1.0)
+
+
+def _margin(rows: pd.DataFrame) -> float:
+    """Return how far the mean of three results strays from what it measures, one time in twenty.
+
+    The spread is read from differences between an account's successive results, in which what it
+    measures hardly moves: 1.4826 · median |difference| / √2, which outliers do not reach.
+    """
+    step = rows.groupby("account_id")["gap"].diff().abs().median()
+    spread = 1.4826 * step / np.sqrt(2) if np.isfinite(step) else 0.0
+    return float(ONE_SIDED * spread / np.sqrt(TOGETHER))
+
+
+def _off_since(rows: pd.DataFrame) -> pd.Series[Any]:
+    """Return the first day of the run off target that still stands, by account."""
+    on = rows["on_target"].ne(False)
+    later = on[::-1].groupby(rows["account_id"][::-1]).cumsum()[::-1]
+    off = rows[~on & (later == 0)]
+    first: pd.Series[Any] = off.groupby("account_id")["measured_on"].min()
+    return first
+
+
+def _apart(judged: pd.DataFrame, indicators: tuple[Indicator, ...], tables: Tables) -> pd.DataFrame:
+    """Return what differs between the two groups, tested one by one and corrected together."""
+    import pandas as pd
+
+    judged = judged[judged["group"] != NEAR]
+    gap = judged["group"].eq(GAP).to_numpy()
+    if min(gap.sum(), (~gap).sum()) < FEWEST:
+        return pd.DataFrame(columns=["what", "value", "p", "p_holm"])
+    rows = [row for row in _values(judged, gap, tables) if row]
+    rows += [row for row in _numbers(judged, gap, indicators, tables) if row]
+    apart = pd.DataFrame(rows)
+    apart["p_holm"] = holm(apart["p"].to_numpy(dtype=float))
+    return apart.sort_values(["p", "what", "value"], ascending=[True, True, False]).reset_index(
+        drop=True
+    )
+
+
+def _values(judged: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[str, Any]]:
+    """Yield a row a value of each text attribute: Fisher's exact test of having it."""
+    from scipy.stats import fisher_exact
+
+    for name, kind in tables.attributes.items():
+        if kind != "text":
+            continue
+        given = judged[name].astype(object).where(judged[name].notna(), "not given")
+        counts = given.value_counts()
+        # Of two values the one says what the other does: the rarer is told.
+        for value, count in (counts[1:] if len(counts) == 2 else counts).items():
+            if not FEWEST <= count <= len(given) - 1:
+                continue
+            has = given.to_numpy() == value
+            a, b = int((has & gap).sum()), int((has & ~gap).sum())
+            c, d = int((~has & gap).sum()), int((~has & ~gap).sum())
+            yield {
+                "what": name, "value": str(value), "gap_count": a, "reached_count": b,
+                "gap_share": a / (a + c), "reached_share": b / (b + d),
+                "p": float(fisher_exact([[a, b], [c, d]])[1]),
+            }  # fmt: skip
+
+
+def _numbers(
+    judged: pd.DataFrame, gap: Any, indicators: tuple[Indicator, ...], tables: Tables
+) -> Iterator[dict[str, Any]]:
+    """Yield a row a number known of the account: attributes and indicators of other families."""
+    from scipy.stats import mannwhitneyu
+
+    names = [i.name for i in indicators if i.kind != "category" and i.family not in NOT_ASKED]
+    names += [name for name, kind in tables.attributes.items() if kind == "number"]
+    for name in dict.fromkeys(names):
+        if name not in judged or judged[name].dtype == object:
+            continue
+        x = judged[name].to_numpy(dtype=float)
+        known = np.isfinite(x)
+        yes, no = x[known & gap], x[known & ~gap]
+        if min(len(yes), len(no)) < FEWEST or len(set(x[known])) < 2:
+            continue
+        auc = auc_of(gap[known], x[known])
+        low, high = auc.interval(np.arange(known.sum()))
+        yield {
+            "what": name, "value": "", "gap_median": float(np.median(yes)),
+            "reached_median": float(np.median(no)), "auc": auc.estimate,
+            "low": low, "high": high,
+            "p": float(mannwhitneyu(yes, no).pvalue),
+        }  # fmt: skip

@@ -1,0 +1,145 @@
+"""Answers that agree: the same behaviours, or nearly the same words, counted across accounts."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median_low
+from typing import Any
+
+from leadsignal.config.success import Process
+from leadsignal.success_analysis.interviews.answers import Interview, ToldProcess
+from leadsignal.success_analysis.proportions import Share
+
+ALIKE = 0.8
+"""Texts whose letters agree in this share say the same."""
+
+
+@dataclass(frozen=True, repr=False)
+class Agreement:
+    """One answer and who gave it: ``text`` as most put it, ``accounts``, ``places`` (file:line).
+
+    ``kind`` is objective, success_metric, trait or process; of a process, ``process`` is the
+    candidate block, made of the middle of what was told.
+    """
+
+    kind: str
+    text: str
+    accounts: tuple[str, ...]
+    asked: int
+    places: tuple[str, ...]
+    process: Process | None = None
+
+    @property
+    def share(self) -> Share:
+        """The share of the interviewed accounts that gave it."""
+        return Share(len(self.accounts), self.asked)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer, ready for JSON."""
+        return {
+            "kind": self.kind,
+            "text": self.text,
+            "accounts": list(self.accounts),
+            "places": list(self.places),
+            **self.share.to_dict(),
+        }
+
+    def __repr__(self) -> str:
+        return f"{self.kind}: {self.text}: {len(self.accounts)} of {self.asked}"
+
+
+def _plain(text: str) -> str:
+    """Return the words of a text, the first 200 letters of them: an answer is one line."""
+    return " ".join(re.findall(r"\w+", text.replace("_", " ").casefold()))[:200]
+
+
+def count_texts(
+    kind: str, given: Sequence[tuple[Interview, str, int]], asked: int
+) -> tuple[Agreement, ...]:
+    """Return the texts with those of nearly the same words together."""
+    groups: list[tuple[str, list[tuple[Interview, str, int]]]] = []
+    for one in given:
+        plain = _plain(one[1])
+        for start, members in groups:
+            if difflib.SequenceMatcher(None, start, plain, autojunk=False).ratio() >= ALIKE:
+                members.append(one)
+                break
+        else:
+            groups.append((plain, [one]))
+    made = []
+    for _, members in groups:
+        text = Counter(text for _, text, _ in members).most_common(1)[0][0]
+        accounts = tuple(dict.fromkeys(one.account_id for one, _, _ in members))
+        places = tuple(f"{one.file}:{line}" for one, _, line in members)
+        made.append(Agreement(kind, text, accounts, asked, places))
+    return tuple(sorted(made, key=lambda a: (-len(a.accounts), a.text)))
+
+
+def count_processes(interviews: Sequence[Interview]) -> tuple[Agreement, ...]:
+    """Return the processes with those of the same behaviours together, under names of their own."""
+    told: dict[tuple[str, ...], list[tuple[Interview, ToldProcess]]] = {}
+    for one in interviews:
+        for process in one.processes:
+            told.setdefault(tuple(sorted(process.behaviors)), []).append((one, process))
+    made = []
+    for key, members in told.items():
+        middle = _middle(key, [p for _, p in members])
+        accounts = tuple(dict.fromkeys(one.account_id for one, _ in members))
+        places = tuple(f"{one.file}:{p.line}" for one, p in members)
+        made.append(Agreement("process", middle.name, accounts, len(interviews), places, middle))
+    made.sort(key=lambda a: (-len(a.accounts), a.text))
+    return with_own_names(made)
+
+
+def with_own_names(answers: Sequence[Agreement]) -> tuple[Agreement, ...]:
+    """Return the processes with no name given twice."""
+    used: set[str] = set()
+    made = []
+    for answer in answers:
+        name, number = answer.text, 2
+        while name in used:
+            name, number = f"{answer.text}_{number}", number + 1
+        used.add(name)
+        process = None if answer.process is None else replace(answer.process, name=name)
+        made.append(replace(answer, text=name, process=process))
+    return tuple(made)
+
+
+def _middle(behaviors: tuple[str, ...], told: Sequence[ToldProcess]) -> Process:
+    """Return one process in the middle of what was told: the usual window, the middle rate in it.
+
+    "4 in 30 days" and "8 in 60 days" say the same.
+    """
+    counts = Counter(process.within for process in told)
+    within = min(counts, key=lambda days: (-counts[days], days))
+    rate = median_low(process.at_least * within / process.within for process in told)
+    at_least = max(1, round(rate)) if rate >= 1 else rate
+    users = median_low(process.by_users for process in told)
+    due = [process.adopt_by for process in told if process.adopt_by]
+    names = Counter(slug(process.name) for process in told if slug(process.name))
+    reasons = Counter(process.why for process in told if process.why)
+    return Process(
+        name=names.most_common(1)[0][0] if names else slug(behaviors[0]) or "process",
+        behaviors=behaviors,
+        at_least=at_least,
+        within=within,
+        why=reasons.most_common(1)[0][0] if reasons else "",
+        by_users=max(1, min(users, int(at_least))),
+        sustained_for=median_low(process.sustained_for for process in told),
+        adopt_by=median_low(due) if due else None,
+    )
+
+
+def slug(text: str) -> str:
+    """Return a text as a name of a process: small letters, digits and _, a letter first.
+
+    >>> slug("Weekly review, by two")
+    'weekly_review_by_two'
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return "_".join(re.findall(r"[a-z0-9]+", plain)).lstrip("0123456789_")[:40].strip("_")

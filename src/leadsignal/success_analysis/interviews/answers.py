@@ -1,0 +1,335 @@
+"""Filled briefs read back, with all faults at once.
+
+Answers are full of names: faults cite file, line and label, never what somebody wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.config.toml_files import a_day, a_duration, near, positive, whole
+from leadsignal.errors import Fault, InputError, OptionError
+from leadsignal.results import to_html
+from leadsignal.success_analysis.interviews.form import (
+    BEGIN,
+    MOST,
+    PROCESS,
+    PROCESS_FIELDS,
+    QUESTIONS,
+    TALK,
+    FormField,
+    one_line,
+    read_header,
+)
+from leadsignal.success_analysis.interviews.kit import README
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HEADING = re.compile(r"#{1,6}\s+(.*?)\s*#*")
+_FIELD = re.compile(r"[-*+]\s+\**([^:*]{1,40}?)\**\s*:\**(?:\s(.*))?")
+_COMMENT = re.compile(r"<!--.*?-->")
+_PROCESS = re.compile(rf"{PROCESS} (\d{{1,3}})", re.IGNORECASE)
+_BY_LABEL = {
+    question.title.casefold(): {field.label.casefold(): field for field in question.fields}
+    for question in QUESTIONS
+}
+_OF_PROCESS = {field.label.casefold(): field for field in PROCESS_FIELDS}
+_NEEDED = ("behaviors", "at_least", "within")
+ALIKE = 0.75
+
+
+class InterviewError(InputError):
+    """Filled briefs have faults; what was answered is in none of their messages."""
+
+    what = "interviews"
+
+
+@dataclass(frozen=True, repr=False)
+class ToldProcess:
+    """A process as an account told it; ``within`` and ``adopt_by`` are days, ``line`` its place."""
+
+    behaviors: tuple[str, ...]
+    at_least: int | float
+    within: int
+    line: int
+    name: str = ""
+    why: str = ""
+    by_users: int = 1
+    sustained_for: int = 1
+    adopt_by: int | None = None
+
+    def __repr__(self) -> str:
+        return f"ToldProcess(line={self.line})"
+
+
+@dataclass(frozen=True, repr=False)
+class Interview:
+    """The answers of one account; texts are one line each, empty where nothing was said.
+
+    ``reason`` and ``objective`` answer why they bought, ``success`` and ``success_metric`` how
+    successful it has been, ``how``, ``traits`` and ``processes`` what they did. ``lines`` says
+    where each stands in ``file``.
+    """
+
+    file: str
+    account_id: str
+    reason: str = ""
+    objective: str = ""
+    success: str = ""
+    success_metric: str = ""
+    how: str = ""
+    traits: tuple[str, ...] = ()
+    processes: tuple[ToldProcess, ...] = ()
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def filled(self) -> bool:
+        """Whether anything was answered."""
+        return bool(self.lines) or bool(self.processes)
+
+    def __repr__(self) -> str:
+        told = f"{len(self.lines)} answers, {len(self.processes)} processes"
+        return f"Interview({self.file}: {told})"
+
+
+@dataclass(frozen=True, repr=False)
+class Interviews:
+    """The interviews that were held (also by iteration), and the files nobody has filled in."""
+
+    interviews: tuple[Interview, ...]
+    unfilled: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[Interview]:
+        return iter(self.interviews)
+
+    def __len__(self) -> int:
+        return len(self.interviews)
+
+    def __repr__(self) -> str:
+        left = f", {len(self.unfilled)} not filled in yet" if self.unfilled else ""
+        return f"{len(self)} interviews{left}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row an interview, answers included; processes are counted."""
+        import pandas as pd
+
+        rows = [
+            {**vars(one), "traits": "; ".join(one.traits), "processes": len(one.processes)}
+            for one in self.interviews
+        ]
+        return pd.DataFrame(rows).drop(columns="lines", errors="ignore")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answers as plain dictionaries, ready for JSON."""
+        told = [
+            {
+                **{key: value for key, value in vars(one).items() if key != "lines"},
+                "traits": list(one.traits),
+                "processes": [
+                    {**vars(process), "behaviors": list(process.behaviors)}
+                    for process in one.processes
+                ],
+            }
+            for one in self.interviews
+        ]
+        return {"interviews": told, "unfilled": list(self.unfilled)}
+
+    def _repr_html_(self) -> str:
+        frame = self.to_frame()
+        return to_html(repr(self), frame if len(frame) else None)
+
+
+def read_interviews(folder: str | Path) -> Interviews:
+    """Read the briefs of a folder that ``write_interview_kit`` wrote, as they have been filled in.
+
+    Briefs without any answer are listed, not refused. Raises InterviewError, which lists every
+    fault of every file by file and line, and OptionError where there is no brief.
+
+    >>> read_interviews("nowhere")
+    Traceback (most recent call last):
+    leadsignal.errors.OptionError: there is no folder nowhere. Name the folder of the kit.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise OptionError(f"there is no folder {place}", "Name the folder of the kit")
+    files = sorted(path for path in place.glob("*.md") if path.name != README)
+    if not files:
+        raise OptionError(f"there is no brief in {place}", "Write them with write_interview_kit")
+    faults: list[Fault] = []
+    read = [found for path in files if (found := _Brief(path, faults).read()) is not None]
+    owner: dict[str, str] = {}
+    for one in read:
+        if (first := owner.setdefault(one.account_id, one.file)) != one.file:
+            problem = f"is of the same account as {first}"
+            faults.append(_fault(one.file, 1, None, problem, "Keep one of the two."))
+    if faults:
+        raise InterviewError(sorted(faults, key=lambda fault: (fault.file or "", fault.line or 0)))
+    held = tuple(one for one in read if one.filled)
+    return Interviews(held, tuple(one.file for one in read if not one.filled))
+
+
+def _fault(file: str, line: int | None, label: str | None, problem: str, remedy: str) -> Fault:
+    return Fault(file, None, line, label, None, problem, remedy)
+
+
+def _a_number(text: str) -> int | float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise OptionError("must be a number above 0", "Write digits only, as in 4") from None
+    return positive(int(number) if number.is_integer() else number)
+
+
+def _a_count(text: str) -> int:
+    return whole(int(text) if re.fullmatch(r"\d{1,9}", text) else None)
+
+
+def _several(text: str) -> tuple[str, ...]:
+    parts = [part.strip().strip("`").strip() for part in text.split(";")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+_RULES: Mapping[str, Callable[[str], Any]] = {
+    "traits": _several,
+    "behaviors": _several,
+    "at_least": _a_number,
+    "by_users": _a_count,
+    "within": a_duration,
+    "sustained_for": _a_count,
+    "adopt_by": a_duration,
+    "spoke_on": a_day,
+}
+
+
+class _Brief:
+    """One brief while it is read: where we are, what has been said, what is wrong."""
+
+    def __init__(self, path: Path, faults: list[Fault]) -> None:
+        self.path, self.file, self.faults = path, path.name, faults
+        self.fields: Mapping[str, FormField] = {}
+        self.into: dict[str, list[tuple[int, str]]] = {}
+        self.now: FormField | None = None
+        self.said: dict[str, list[tuple[int, str]]] = {}
+        self.processes: dict[int, tuple[int, dict[str, list[tuple[int, str]]]]] = {}
+        self.skipping = False
+
+    def fault(self, line: int | None, problem: str, remedy: str, label: str | None = None) -> None:
+        """Note a fault; what was written is never part of it."""
+        self.faults.append(_fault(self.file, line, label, problem, remedy))
+
+    def read(self) -> Interview | None:
+        """Return the answers, or None where the file is no brief."""
+        try:
+            text = self.path.read_bytes().decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError):
+            self.fault(None, "cannot be read as UTF-8", "Save it as UTF-8.")
+            return None
+        # Not splitlines: editors count no line at a form feed or a line separator.
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        told = read_header(lines[0])
+        if told is None:
+            remedy = "Put the first line back as the kit wrote it, or move the file elsewhere."
+            self.fault(1, "does not begin as a brief does", remedy)
+            return None
+        starts = [n for n, line in enumerate(lines) if line.strip() == BEGIN]
+        if len(starts) != 1:
+            remedy = "Put the line '<!-- answers: … -->' back above the questions."
+            self.fault(None, "does not say where the answers begin", remedy)
+            return None
+        for number, line in enumerate(lines[starts[0] + 1 :], starts[0] + 2):
+            self._line(number, _COMMENT.sub("", line).rstrip())
+        return self._made(str(told["account_id"]))
+
+    def _line(self, number: int, line: str) -> None:
+        heading, entry = _HEADING.fullmatch(line), _FIELD.fullmatch(line)
+        if heading:
+            self._open(number, heading[1])
+        elif self.skipping or not line.strip():
+            return
+        elif entry and entry[1].strip().casefold() in self.fields:
+            self._begin(number, self.fields[entry[1].strip().casefold()], entry[2] or "")
+        elif entry and near(entry[1].strip(), [f.label for f in self.fields.values()], ALIKE):
+            self.fault(number, "is like a label of the form, but is none", self._labels())
+        elif self.now is None or not (self.now.prose or line[0].isspace()):
+            self.fault(number, "belongs to no field", self._labels())
+        else:
+            self.into[self.now.key].append((number, line.strip()))
+
+    def _labels(self) -> str:
+        return f"Labels here: {', '.join(f.label for f in self.fields.values()) or 'none'}."
+
+    def _open(self, number: int, title: str) -> None:
+        """Begin a question or a process."""
+        self.now, self.skipping = None, False
+        process = _PROCESS.fullmatch(title)
+        if process and 1 <= int(process[1]) <= MOST and int(process[1]) not in self.processes:
+            self.fields, self.into = _OF_PROCESS, {}
+            self.processes[int(process[1])] = (number, self.into)
+            return
+        self.skipping = True
+        if process:
+            remedy = f"Name the {MOST} that matter most, each once: a list is not an answer."
+            self.fault(number, f"is not one of {PROCESS} 1 to {MOST}", remedy)
+        elif title.casefold() in _BY_LABEL:
+            self.fields, self.into, self.skipping = _BY_LABEL[title.casefold()], self.said, False
+        else:
+            self.fault(number, "is not a heading of the form", "Leave the headings as they are.")
+
+    def _begin(self, number: int, entry: FormField, text: str) -> None:
+        if entry.key in self.into:
+            self.fault(number, "stands here twice", "Keep one.", entry.label)
+        self.now = entry
+        self.into[entry.key] = [(number, text.strip())]
+
+    def _made(self, account_id: str) -> Interview:
+        fields = [f for question in QUESTIONS for f in question.fields]
+        values, lines = self._values(fields, self.said)
+        if len(values.get("traits", ())) > MOST:
+            remedy = f"Keep the {MOST} that matter most: a list is not an answer."
+            self.fault(lines["traits"], f"more than {MOST} are named", remedy, "Traits")
+        told = [self._process(line, said) for _, (line, said) in sorted(self.processes.items())]
+        for private in TALK.fields:
+            values.pop(private.key, None)
+            lines.pop(private.key, None)
+        processes = tuple(process for process in told if process is not None)
+        return Interview(self.file, account_id, processes=processes, lines=lines, **values)
+
+    def _values(
+        self, fields: list[FormField], said: Mapping[str, list[tuple[int, str]]]
+    ) -> tuple[dict[str, Any], dict[str, int]]:
+        """Return what the fields say, and the lines of those that say something."""
+        values, lines = dict[str, Any](), dict[str, int]()
+        for entry in fields:
+            text = one_line(" ".join(part for _, part in said.get(entry.key, [])))
+            if not text:
+                continue
+            lines[entry.key] = said[entry.key][0][0]
+            try:
+                values[entry.key] = _RULES.get(entry.key, str)(text)
+            except OptionError as error:
+                # The problem of a duration holds what was given.
+                problem = "must be a duration" if entry.key in ("within", "adopt_by") else ""
+                remedy = f"{error.remedy}."
+                self.fault(lines[entry.key], problem or error.problem, remedy, entry.label)
+        return values, lines
+
+    def _process(self, line: int, said: dict[str, list[tuple[int, str]]]) -> ToldProcess | None:
+        values, lines = self._values(list(PROCESS_FIELDS), said)
+        if not lines:
+            return None
+        labels = {f.key: f.label for f in PROCESS_FIELDS}
+        missing = [key for key in _NEEDED if key not in lines or values.get(key) == ()]
+        for key in missing:
+            remedy = "Fill it in, or empty the whole process."
+            self.fault(line, "is empty, and the process is not", remedy, labels[key])
+        if values.get("by_users", 1) > max(1, values.get("at_least", float("inf"))):
+            remedy = "Ask for at least one event a user: raise At least, or lower By users."
+            self.fault(lines["by_users"], "is above At least", remedy, labels["by_users"])
+        if missing or any(key not in values for key in lines):
+            return None
+        return ToldProcess(line=line, **values)

@@ -1,0 +1,240 @@
+"""The bullseye on one page: objective, measure of success, traits, essential processes."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.config.success import Bullseye, Process, SuccessAnalysis
+from leadsignal.errors import OptionError
+from leadsignal.files.outputs import BULLSEYE
+from leadsignal.files.writing import whole_file
+from leadsignal.success_analysis.interviews.form import MOST, markdown, one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Ring:
+    """The bullseye of some accounts: ``whose`` (empty: everybody's), its words and processes."""
+
+    whose: str
+    bullseye: Bullseye
+    processes: tuple[Process, ...]
+
+
+@dataclass(frozen=True, repr=False)
+class BullseyePage:
+    """One page to put on a wall: a ring for everybody, or one for each segment."""
+
+    rings: tuple[Ring, ...]
+
+    def to_markdown(self) -> str:
+        """Return the page as Markdown; what was written in it stays text."""
+        return "\n".join(line for ring in self.rings for line in _markdown(ring))
+
+    def to_html(self) -> str:
+        """Return the page as one HTML document of its own."""
+        body = "\n".join(_html(ring) for ring in self.rings)
+        return _PAGE.replace("BODY", body)
+
+    def write(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the page as ``.md`` or ``.html``, whole or not at all; OptionError otherwise.
+
+        A file that is there and no bullseye of ours stays, without ``force``.
+        """
+        kinds = {".md": self.to_markdown, ".html": self.to_html}
+        make = kinds.get(Path(path).suffix.lower())
+        if make is None:
+            raise OptionError(f"{path} does not end in .md or .html", "Choose one of the two")
+        with whole_file(path, BULLSEYE, force=force) as part:
+            part.write_text(make(), encoding="utf-8", newline="\n")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the page as plain dictionaries, ready for JSON."""
+        return {
+            "rings": [
+                {
+                    "whose": ring.whose,
+                    "objective": ring.bullseye.objective,
+                    "success_metric": ring.bullseye.success_metric,
+                    "traits": list(ring.bullseye.traits),
+                    "processes": [str(process) for process in ring.processes],
+                }
+                for ring in self.rings
+            ]
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a line of the page: whose, element, text."""
+        import pandas as pd
+
+        rows = [(ring.whose, element, text) for ring in self.rings for element, text in _rows(ring)]
+        return pd.DataFrame(rows, columns=["whose", "element", "text"])
+
+    def plot(self, ax: Axes | None = None, *, whose: str | None = None) -> Axes:
+        """Draw the rings of one bullseye, the first if none is named; return the Axes."""
+        from leadsignal.success_analysis.interviews.plots import bullseye_picture
+
+        named = [ring for ring in self.rings if whose in (None, ring.whose)]
+        if not named:
+            known = ", ".join(ring.whose or "everybody" for ring in self.rings)
+            raise OptionError("there is no such bullseye", f"Choose from {known}")
+        return bullseye_picture(named[0], ax)
+
+    def __repr__(self) -> str:
+        rows = [(ring.whose, *row) for ring in self.rings for row in _rows(ring)]
+        return "\n".join(f"{w + ': ' if w else ''}{what}: {text}" for w, what, text in rows)
+
+    def _repr_html_(self) -> str:
+        return "\n".join(_html(ring) for ring in self.rings)
+
+
+def bullseye_page(analysis: SuccessAnalysis) -> BullseyePage:
+    """Return the one-page bullseye of a Success Analysis, a ring for each segment it tells apart.
+
+    Raises OptionError, with everything that is wrong, where an element is missing or where there
+    are more than three traits or processes: a list is not an answer.
+
+    >>> import leadsignal as ls
+    >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
+    >>> print(repr(bullseye_page(analysis)).splitlines()[1])
+    measure of success: days_to_close
+    """
+    rings = tuple(_rings(analysis))
+    problems = [problem for ring in rings for problem in _problems(ring)]
+    if problems:
+        raise OptionError(
+            f"this is no bullseye yet: {'; '.join(problems)}",
+            "Write each in one line in success.toml, and keep what matters most",
+        )
+    return BullseyePage(rings)
+
+
+def _rings(analysis: SuccessAnalysis) -> Iterator[Ring]:
+    """Yield everybody's bullseye, or one for each set of accounts that something is meant for."""
+    apart: list[Mapping[str, tuple[str, ...]]] = [s.applies_to for s in analysis.segments]
+    for process in analysis.processes:
+        if process.applies_to and process.applies_to not in apart:
+            apart.append(process.applies_to)
+    if not apart:
+        yield Ring("", analysis.bullseye, analysis.processes)
+        return
+    single = {  # an account for each combination that is named
+        tuple((name, value) for name, value in zip(asked, values, strict=True)): None
+        for asked in apart
+        for values in _combinations(list(asked.values()))
+    }
+    for told in single:
+        attributes = dict(told)
+        whose = ", ".join(f"{name} {value}" for name, value in told)
+        yield Ring(whose, analysis.bullseye_of(attributes), analysis.processes_of(attributes))
+
+
+def _combinations(values: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    from itertools import product
+
+    return product(*values)
+
+
+def _problems(ring: Ring) -> Iterator[str]:
+    of = f" for {ring.whose}" if ring.whose else ""
+    if not ring.bullseye.objective:
+        yield f"there is no objective{of}"
+    if not ring.bullseye.success_metric:
+        yield f"there is no measure of success{of}"
+    if not ring.processes:
+        yield f"there is no essential process{of}"
+    for what, count in (("traits", len(ring.bullseye.traits)), ("processes", len(ring.processes))):
+        if count > MOST:
+            yield f"{count} {what}{of}, where {MOST} may be: a list is not an answer"
+
+
+def _rows(ring: Ring) -> Iterator[tuple[str, str]]:
+    yield "objective", one_line(ring.bullseye.objective)
+    yield "measure of success", one_line(ring.bullseye.success_metric)
+    for trait in ring.bullseye.traits:
+        yield "trait", one_line(trait)
+    for process in ring.processes:
+        yield "essential process", one_line(str(process))
+
+
+def title_of(process: Process) -> str:
+    """Return the name of a process as words."""
+    return process.name.replace("_", " ").capitalize()
+
+
+def rule_of(process: Process) -> str:
+    """Return what counts as having adopted a process, and by when."""
+    return one_line(str(process).partition(": ")[2])
+
+
+def _markdown(ring: Ring) -> Iterator[str]:
+    of = f" · {markdown(ring.whose)}" if ring.whose else ""
+    yield f"# Bullseye{of}"
+    yield ""
+    yield f"**Objective.** {markdown(ring.bullseye.objective)}"
+    yield ""
+    yield f"**Measure of success.** {markdown(ring.bullseye.success_metric)}"
+    if ring.bullseye.traits:
+        yield ""
+        yield "**Who succeeds**"
+        yield ""
+        yield from (f"- {markdown(trait)}" for trait in ring.bullseye.traits)
+    yield ""
+    yield "**What they do**"
+    yield ""
+    for number, process in enumerate(ring.processes, 1):
+        yield f"{number}. **{markdown(title_of(process))}.** {markdown(rule_of(process))}"
+        if process.why:
+            yield f"   Because {markdown(process.why)}."
+    yield ""
+
+
+def _html(ring: Ring) -> str:
+    def text(value: str) -> str:
+        return html.escape(one_line(value))
+
+    of = f" · {text(ring.whose)}" if ring.whose else ""
+    traits = "".join(f"<li>{text(trait)}</li>" for trait in ring.bullseye.traits)
+    processes = "".join(
+        f"<li><b>{text(title_of(p))}</b><br>{text(rule_of(p))}"
+        + (f"<br><i>{text(p.why)}</i>" if p.why else "")
+        + "</li>"
+        for p in ring.processes
+    )
+    return (
+        f"<section><h1>Bullseye{of}</h1><h2>Objective</h2><p>{text(ring.bullseye.objective)}</p>"
+        f"<h2>Measure of success</h2><p>{text(ring.bullseye.success_metric)}</p>"
+        + (f"<h2>Who succeeds</h2><ul>{traits}</ul>" if traits else "")
+        + f"<h2>What they do</h2><ol>{processes}</ol></section>"
+    )
+
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Bullseye</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; margin: 0 auto; max-width: 44em;
+  padding: 2em; }
+section { break-after: page; }
+h1 { border-bottom: 3px solid #0072B2; font-size: 1.7em; padding-bottom: 0.2em; }
+h2 { color: #0072B2; font-size: 0.9em; letter-spacing: 0.06em; margin: 1.6em 0 0.2em;
+  text-transform: uppercase; }
+p, li { margin: 0.3em 0; }
+section > p { font-size: 1.25em; }
+</style>
+</head>
+<body>
+BODY
+</body>
+</html>
+"""

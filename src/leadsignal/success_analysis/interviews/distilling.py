@@ -1,0 +1,385 @@
+"""What the interviews agree on, made into a Success Analysis; a list is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
+from leadsignal.config.toml_files import one_of
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.outputs import ANALYSIS
+from leadsignal.files.writing import whole_file
+from leadsignal.success_analysis.interviews.agreement import (
+    Agreement,
+    count_processes,
+    count_texts,
+    with_own_names,
+)
+from leadsignal.success_analysis.interviews.answers import Interview, Interviews
+from leadsignal.success_analysis.interviews.form import MOST
+from leadsignal.targets import attributes_on
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from leadsignal.tables import Tables
+
+FEWEST = 3
+"""A segment with fewer interviews has no answer of its own."""
+
+
+@dataclass(frozen=True, repr=False)
+class Distilled:
+    """What interviewed accounts agree on, most agreed first; ``agree`` is the share that counts.
+
+    ``objectives``, ``success_metrics``, ``traits`` and ``processes`` hold every answer that was
+    given; those that ``agree`` share are in the analysis. ``groups`` holds the same by value of
+    ``by``, where segments were told apart. ``notes`` says what to look at.
+    """
+
+    objectives: tuple[Agreement, ...]
+    success_metrics: tuple[Agreement, ...]
+    traits: tuple[Agreement, ...]
+    processes: tuple[Agreement, ...]
+    asked: int
+    agree: float
+    notes: tuple[str, ...] = ()
+    by: str | None = None
+    groups: Mapping[str, Distilled] = field(default_factory=dict)
+
+    @property
+    def answers(self) -> tuple[Agreement, ...]:
+        """All answers, kind by kind."""
+        return (*self.objectives, *self.success_metrics, *self.traits, *self.processes)
+
+    def agreed(self, answers: Iterable[Agreement]) -> tuple[Agreement, ...]:
+        """Return the answers that enough accounts gave."""
+        return tuple(a for a in answers if a.share.estimate >= self.agree - 1e-9)
+
+    def to_analysis(
+        self,
+        *,
+        objective: str | None = None,
+        success_metric: str | None = None,
+        traits: Sequence[str] | None = None,
+        processes: Sequence[str] | None = None,
+        tracking: Tracking | None = None,
+    ) -> SuccessAnalysis:
+        """Return the Success Analysis of what is agreed; arguments choose instead.
+
+        ``processes`` names some of the candidates. Raises OptionError where more than one
+        objective or measure, or more than three traits or processes are left, for a list is not
+        an answer, and ModelError where no process is.
+        """
+        if self.groups and processes is None:
+            return _by_group(self, objective, success_metric, traits, tracking or Tracking())
+        chosen = _chosen(self, objective, success_metric, traits, processes)
+        _refuse_lists({"": chosen}, self.agree)
+        if not chosen.processes:
+            raise ModelError(
+                f"no process is named by {self.agree:.0%} of {self.asked} interviews",
+                "Lower agree, name processes, or ask more accounts",
+            )
+        return SuccessAnalysis(chosen.processes, chosen.bullseye, tracking or Tracking())
+
+    def to_toml(self, **chosen: Any) -> str:
+        """Return the text of ``success.toml``; arguments as in ``to_analysis``."""
+        return self.to_analysis(**chosen).to_toml()
+
+    def write(self, path: str | Path, *, force: bool = False, **chosen: Any) -> SuccessAnalysis:
+        """Write ``success.toml``, whole or not at all; ``read_success_analysis`` reads it back.
+
+        One that is there stays, without ``force``: it may hold what somebody wrote.
+        """
+        analysis = self.to_analysis(**chosen)
+        with whole_file(path, ANALYSIS, force=force) as part:
+            part.write_text(analysis.to_toml(), encoding="utf-8", newline="\n")
+        return analysis
+
+    def candidates(self) -> str:
+        """Return all candidate ``[[process]]`` blocks as TOML, each with how many agree."""
+        blocks = []
+        for answer in self.processes:
+            if answer.process is not None:
+                head = f"# {len(answer.accounts)} of {answer.asked} accounts\n"
+                blocks.append(head + SuccessAnalysis((answer.process,)).to_toml())
+        return "\n".join(blocks)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row an answer: kind, text, count, of, share, low, high, agreed."""
+        import pandas as pd
+
+        agreed = {id(answer) for answer in self.agreed(self.answers)}
+        rows = [
+            {"kind": answer.kind, "text": answer.text, **answer.share.to_dict(),
+             "agreed": id(answer) in agreed}
+            for answer in self.answers
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answers, ready for JSON."""
+        return {
+            "interviews": self.asked,
+            "agree": self.agree,
+            "answers": [answer.to_dict() for answer in self.answers],
+            "notes": list(self.notes),
+            "by": self.by,
+            "groups": {name: group.to_dict() for name, group in self.groups.items()},
+        }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw how many accounts gave each answer; return the Axes."""
+        from leadsignal.success_analysis.interviews.plots import agreement_picture
+
+        return agreement_picture(self, ax)
+
+    def __repr__(self) -> str:
+        agreed = {id(answer) for answer in self.agreed(self.answers)}
+        lines = [f"{self.asked} interviews; agreed is what {self.agree:.0%} of them say"]
+        lines += [f"  {'*' if id(one) in agreed else ' '} {one!r}" for one in self.answers]
+        for name, group in self.groups.items():
+            lines.append(f"  {self.by} {name}: {group.asked} interviews")
+        return "\n".join([*lines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(index=False))
+
+
+def distil(
+    interviews: Interviews,
+    tables: Tables | None = None,
+    *,
+    by: str | None = None,
+    agree: float = 0.5,
+) -> Distilled:
+    """Count which answers agree, and make candidate processes of them.
+
+    ``agree`` is the share of the interviews that an answer needs. With ``tables``, behaviours that
+    do not occur there are noted; with ``by``, an attribute, segments get a bullseye and processes
+    of their own where they differ. Raises OptionError where there is no interview, or the
+    attribute is not there.
+
+    >>> import leadsignal as ls
+    >>> told = ls.Interviews((Interview("a.md", "a", objective="Close faster"),), ())
+    >>> distil(told)
+    1 interviews; agreed is what 50% of them say
+      * objective: Close faster: 1 of 1
+    fewer than 10 interviews: ask more accounts before you rely on it
+    """
+    if not len(interviews):
+        raise OptionError(
+            f"no interview has answers ({len(interviews.unfilled)} not filled in)", "Fill some in"
+        )
+    if not 0 < agree <= 1:
+        raise OptionError("agree must be a share above 0 and at most 1", "Write 0.5 for half")
+    found = _counted(list(interviews), agree)
+    notes = []
+    if len(interviews) < 10:
+        notes.append("fewer than 10 interviews: ask more accounts before you rely on it")
+    if interviews.unfilled:
+        notes.append(f"{len(interviews.unfilled)} briefs are not filled in")
+    if tables is not None:
+        notes += _unseen(interviews, tables)
+    if by is None:
+        return replace(found, notes=tuple(notes))
+    groups, more = _grouped(interviews, tables, by, agree)
+    return replace(found, notes=(*notes, *more), by=by, groups=groups)
+
+
+def _counted(interviews: Sequence[Interview], agree: float) -> Distilled:
+    def said(kind: str, told: Callable[[Interview], Iterable[str]], key: str) -> Any:
+        given = [(one, text, one.lines.get(key, 0)) for one in interviews for text in told(one)]
+        return count_texts(kind, given, len(interviews))
+
+    return Distilled(
+        said("objective", lambda one: [one.objective] if one.objective else [], "objective"),
+        said("success_metric", lambda one: [one.success_metric] if one.success_metric else [],
+             "success_metric"),
+        said("trait", lambda one: one.traits, "traits"),
+        count_processes(interviews),
+        len(interviews),
+        agree,
+    )  # fmt: skip
+
+
+def _unseen(interviews: Interviews, tables: Tables) -> list[str]:
+    """Return a note for each place where a behaviour is named that the tables do not have."""
+    if "behaviors" not in tables.names:
+        return ["there is no table behaviors to hold the processes against"]
+    cursor = tables.connection.cursor()
+    sql = f"SELECT DISTINCT behavior FROM ({tables.sql('behaviors')}) AS t"
+    known = {row[0] for row in cursor.execute(sql).fetchall()}
+    return [
+        f"{one.file}:{process.line}: names a behaviour that the table behaviors does not hold"
+        for one in interviews
+        for process in one.processes
+        if not set(process.behaviors) <= known
+    ]
+
+
+def _grouped(
+    interviews: Interviews, tables: Tables | None, by: str, agree: float
+) -> tuple[dict[str, Distilled], list[str]]:
+    """Return what each segment agrees on, and notes on those too small to have a say."""
+    if tables is None or tables.attributes.get(by) != "text":
+        texts = [] if tables is None else [n for n, k in tables.attributes.items() if k == "text"]
+        raise OptionError(
+            f"{by!r} is no text attribute of the tables" if tables else "by needs tables",
+            one_of(texts, by) if texts else "Give the tables that hold the attribute",
+        )
+    value = attributes_on(tables)[by]
+    parts: dict[str, list[Interview]] = {}
+    strangers = 0
+    for one in interviews:
+        held = value.get(one.account_id)
+        if isinstance(held, str) and held:
+            parts.setdefault(held, []).append(one)
+        else:
+            strangers += 1
+    notes = [f"{strangers} interviews have no {by}; they count in the whole"] if strangers else []
+    notes += [
+        f"{by} {name}: {len(part)} interviews, too few for an answer of its own"
+        for name, part in sorted(parts.items())
+        if len(part) < FEWEST
+    ]
+    large = {name: part for name, part in sorted(parts.items()) if len(part) >= FEWEST}
+    if len(large) < 2:
+        notes.append(f"fewer than two values of {by} have {FEWEST} interviews; not told apart")
+        return {}, notes
+    return {name: _counted(part, agree) for name, part in large.items()}, notes
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What of the answers goes into an analysis, and how many were left to choose from."""
+
+    bullseye: Bullseye
+    processes: tuple[Process, ...]
+    counts: Mapping[str, int]
+
+
+def _chosen(
+    found: Distilled,
+    objective: str | None,
+    success_metric: str | None,
+    traits: Sequence[str] | None,
+    processes: Sequence[str] | None,
+) -> _Chosen:
+    def texts(given: str | None, answers: tuple[Agreement, ...]) -> list[str]:
+        return [given] if given is not None else [a.text for a in found.agreed(answers)]
+
+    listed = found.agreed(found.processes) if processes is None else _named(found, processes)
+    blocks = tuple(answer.process for answer in listed if answer.process is not None)
+    own = texts(objective, found.objectives), texts(success_metric, found.success_metrics)
+    shared = tuple(traits if traits is not None else texts(None, found.traits))
+    counts = {
+        "objectives": len(own[0]),
+        "measures of success": len(own[1]),
+        "traits": len(shared),
+        "processes": len(blocks),
+    }
+    return _Chosen(Bullseye("".join(own[0][:1]), "".join(own[1][:1]), shared), blocks, counts)
+
+
+def _named(found: Distilled, names: Sequence[str]) -> list[Agreement]:
+    by_name = {answer.text: answer for answer in found.processes}
+    unknown = sum(name not in by_name for name in names)
+    if unknown:
+        raise OptionError(
+            f"{unknown} of the processes named are not among the {len(by_name)} candidates",
+            "Name those of the column text in to_frame()",
+        )
+    return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def _refuse_lists(chosen: Mapping[str, _Chosen], agree: float) -> None:
+    """Refuse more than one objective or measure, more than three of the rest, all at once."""
+    problems = []
+    for where, one in chosen.items():
+        for what, count in one.counts.items():
+            allowed = MOST if what in ("traits", "processes") else 1
+            if count > allowed:
+                place = f" of {where}" if where else ""
+                problems.append(f"{count} {what}{place} are left, {allowed} may be")
+    if problems:
+        raise OptionError(
+            f"a list is not an answer: {'; '.join(problems)}",
+            f"Raise agree above {agree:g}, or choose by objective=, success_metric=, traits=,"
+            " processes=",
+        )
+
+
+def _by_group(
+    found: Distilled,
+    objective: str | None,
+    success_metric: str | None,
+    traits: Sequence[str] | None,
+    tracking: Tracking,
+) -> SuccessAnalysis:
+    """Return the analysis in which segments have what they do not share with all others."""
+    by = str(found.by)
+    chosen = {
+        name: _chosen(group, objective, success_metric, traits, None)
+        for name, group in found.groups.items()
+    }
+    _refuse_lists(chosen, found.agree)
+    processes = _merged(found, chosen, by)
+    if not processes:
+        raise ModelError(
+            f"no process is named by {found.agree:.0%} of the interviews of any {by}",
+            "Lower agree, name processes, or ask more accounts",
+        )
+    everybody = Bullseye(
+        **{
+            key: values[0]
+            for key in ("objective", "success_metric", "traits")
+            if len(values := list({getattr(one.bullseye, key) for one in chosen.values()})) == 1
+        }
+    )
+    segments = tuple(
+        Segment({by: (name,)}, own)
+        for name, one in chosen.items()
+        if (own := _own(one.bullseye, everybody)) != Bullseye()
+    )
+    return SuccessAnalysis(processes, everybody, tracking, segments=segments)
+
+
+def _own(bullseye: Bullseye, everybody: Bullseye) -> Bullseye:
+    """Return what a segment says that everybody's bullseye does not."""
+    said = {k: v for k, v in vars(bullseye).items() if v and v != getattr(everybody, k)}
+    return Bullseye(**said)
+
+
+def _merged(found: Distilled, chosen: Mapping[str, _Chosen], by: str) -> tuple[Process, ...]:
+    """Return each process once: for all where all segments name it, else for those that do.
+
+    Its numbers are the middle of all interviews where it is for all, else each segment's own.
+    """
+    whole = {a.process.behaviors: a.process for a in found.processes if a.process is not None}
+    made: list[Process] = []
+    for behaviors, process in whole.items():
+        named = {
+            name: p
+            for name, one in chosen.items()
+            for p in one.processes
+            if p.behaviors == behaviors
+        }
+        if len(named) == len(chosen):
+            made.append(process)
+            continue
+        alike: list[tuple[Process, list[str]]] = []
+        for name, one in named.items():
+            told = replace(one, name=process.name)
+            same = [names for other, names in alike if other == told]
+            if same:
+                same[0].append(name)
+            else:
+                alike.append((told, [name]))
+        made += [replace(p, applies_to={by: tuple(names)}) for p, names in alike]
+    listed = [Agreement("process", p.name, (), 0, (), p) for p in made]
+    return tuple(answer.process for answer in with_own_names(listed) if answer.process is not None)

@@ -1,0 +1,122 @@
+"""The kit: a folder with a brief for each account that is to be asked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.errors import OptionError
+from leadsignal.files.outputs import KIT
+from leadsignal.files.writing import whole_folder
+from leadsignal.results import to_html
+from leadsignal.success_analysis.interviews.brief import History
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.success_analysis.successful import SuccessfulAccounts
+    from leadsignal.tables import Tables
+
+README = "README.md"
+GUIDE = """\
+# Interviews with successful customers
+
+One file an account: its history, then three questions. Ask someone who owns the result.
+
+1. Why did they buy?
+2. How successful has it been?
+3. What did they do to make it so? Not what they think of the product: what they do, how often, by
+   how many people. Ask until it is one, two or three things.
+
+Write after the colons; longer answers may go on below, indented. Leave labels and headings as they
+are, leave empty what was not said, delete nothing. An account that could not be asked stays empty.
+
+```python
+interviews = ls.read_interviews("this folder")
+ls.distil(interviews).write("success.toml")
+```
+"""
+
+
+@dataclass(frozen=True, repr=False)
+class InterviewKit:
+    """The briefs that were written: ``files`` by account, in ``folder``."""
+
+    folder: Path
+    files: dict[str, Path]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __repr__(self) -> str:
+        return f"Interview kit of {len(self)} accounts in {self.folder}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row an account: account_id, file."""
+        import pandas as pd
+
+        rows = [(account, path.name) for account, path in self.files.items()]
+        return pd.DataFrame(rows, columns=["account_id", "file"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return folder and files, ready for JSON."""
+        files = {account: path.name for account, path in self.files.items()}
+        return {"folder": str(self.folder), "files": files}
+
+    def _repr_html_(self) -> str:
+        return to_html(repr(self), self.to_frame())
+
+
+def write_interview_kit(
+    successful: SuccessfulAccounts,
+    tables: Tables,
+    folder: str | Path,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    at_most: int = 12,
+) -> InterviewKit:
+    """Write a one-page Markdown brief with the three questions for each account, best first.
+
+    ``tables`` and ``analysis`` are those that ``successful`` was made of; the first ``at_most``
+    accounts get a brief. The folder is written whole or not at all. Raises OptionError where it
+    holds something already (it may be answers), where there is no account, or where the tables
+    stand at another date.
+
+    >>> import leadsignal as ls, tempfile
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> found = ls.most_successful(tables)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     len(write_interview_kit(found, tables, folder, at_most=2))
+    2
+    """
+    place = Path(folder)
+    if place.is_dir() and any(place.iterdir()):
+        raise OptionError(
+            f"{place} is not empty, and may hold answers", "Name a new folder, or empty this one"
+        )
+    if not len(successful):
+        raise OptionError("there is no account to ask", "; ".join(successful.notes))
+    if tables.as_of_date != successful.as_of_date:
+        raise OptionError(
+            f"the tables are as of {tables.as_of_date}, the accounts were chosen as of"
+            f" {successful.as_of_date}",
+            "Give the tables they were chosen from",
+        )
+    accounts = successful.accounts[: max(1, at_most)]
+    history = History(tables, analysis or SuccessAnalysis(()), accounts)
+    rows = {row["account_id"]: row for row in successful.frame.to_dict("records")}
+    files = {account: _file(n, account) for n, account in enumerate(accounts, 1)}
+    with whole_folder(place, KIT) as part:
+        (part / README).write_text(GUIDE, encoding="utf-8")
+        for account, name in files.items():
+            text = history.page(account, {str(k): v for k, v in rows[account].items()})
+            (part / name).write_text(text, encoding="utf-8", newline="\n")
+    return InterviewKit(place, {account: place / name for account, name in files.items()})
+
+
+def _file(number: int, account: str) -> str:
+    """Return a file name that stays in its folder, whatever the account is called."""
+    return f"{number:02d}-{re.sub(r'[^A-Za-z0-9]+', '-', account).strip('-')[:60]}.md"

@@ -1,0 +1,179 @@
+"""What became of the lists: whom each yardstick would have chosen then, and who stayed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.durations import Duration, days_in
+from leadsignal.end_of_risk import known_ends
+from leadsignal.errors import ModelError
+from leadsignal.results import or_dash
+from leadsignal.success_analysis.criteria import YARDSTICKS, best
+from leadsignal.success_analysis.successful import most_successful, plain_rows
+from leadsignal.survival.paired import mean_of
+from leadsignal.tables import Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+SUCCESSFUL, EVERYONE = "successful", "everyone"
+RESULT_TABLE_DAYS = 270
+"""Until so long after the first result hardly anybody can have held a target for 90 days."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class LaterRetention:
+    """How many of each list stayed ``follow_days`` later, over all replayed ``dates``.
+
+    ``frame`` has a row a list (successful, happiest, heaviest, everyone): ``chosen`` accounts (one
+    chosen on two dates counts twice), ``customers``, ``stayed`` with ``low`` and ``high`` (95 %, by
+    customer), and how much less that is than among the successful, ``less``, ``less_low``,
+    ``less_high``. ``rows`` has every account on every date.
+    """
+
+    frame: pd.DataFrame
+    rows: pd.DataFrame
+    dates: tuple[date, ...]
+    follow_days: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the rows, one a list."""
+        return self.frame.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the lists, ready for JSON."""
+        return {
+            "dates": [day.isoformat() for day in self.dates],
+            "follow_days": self.follow_days,
+            "lists": plain_rows(self.frame),
+        }
+
+    def __repr__(self) -> str:
+        dates = ", ".join(map(str, self.dates))
+        lines = [f"Contract not ended {self.follow_days} days later, chosen on {dates}:"]
+        for row in self.frame.to_dict("records"):
+            less = [or_dash(row[name], "+.1%") for name in ("less", "less_low", "less_high")]
+            stayed = [or_dash(row[name], ".1%") for name in ("stayed", "low", "high")]
+            gap = f"; {less[0]} ({less[1]} to {less[2]})"
+            lines.append(
+                f"  {row['list']}: {stayed[0]} ({stayed[1]} to {stayed[2]}) of"
+                f" {row['chosen']:,}{'' if row['list'] == SUCCESSFUL else gap}"
+            )
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return str(self.frame.round(3).to_html(index=False))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the share that stayed, a line a list; return the Axes."""
+        from leadsignal.success_analysis.plots import later_picture
+
+        return later_picture(self, ax)
+
+
+def later_retention(
+    tables: Tables,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    follow: Duration = "365d",
+    every: Duration = "182d",
+    at_least: int = 10,
+    progress: Callable[[int, int], None] | None = None,
+) -> LaterRetention:
+    """Choose the successful, the happiest and the heaviest on past dates; say how many stayed.
+
+    The dates lie ``every`` so often, the last ``follow`` before ``as_of``; on each only what was
+    known then is read. All lists are as long and are chosen among the same accounts. An account
+    has stayed if its contract had not ended; ends that are not churn within ``follow`` are left
+    out. Raises ModelError where no date has the data.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
+    >>> len(later_retention(tables, analysis, every="365d").frame)
+    4
+    """
+    import pandas as pd
+
+    days = days_in(follow)
+    dates = _dates(tables, days, days_in(every))
+    parts = []
+    for number, day in enumerate(dates):
+        rows = _replayed(tables.as_of(day), analysis, at_least)
+        if rows is not None:
+            parts.append(rows.assign(date=pd.Timestamp(day)))
+        if progress:
+            progress(number + 1, len(dates))
+    if not parts:
+        raise ModelError(
+            f"no date {days} days ago has {at_least} accounts that hold their target",
+            "Follow them for a shorter time, or wait until results have been measured for longer",
+        )
+    rows = _with_outcome(pd.concat(parts, ignore_index=True), tables, days)
+    lists = [name for name in (SUCCESSFUL, *YARDSTICKS, EVERYONE) if name in rows]
+    used = tuple(sorted(day.date() for day in rows["date"].unique()))
+    return LaterRetention(_shares(rows, lists), rows, used, days)
+
+
+def _dates(tables: Tables, follow: int, every: int) -> list[date]:
+    """Return the dates to replay, the earliest first."""
+    first = tables.coverage["results"].complete_from if "results" in tables.names else None
+    if first is None:
+        return []
+    latest = tables.as_of_date - timedelta(days=follow)
+    room = (latest - first).days - RESULT_TABLE_DAYS
+    return [latest - timedelta(days=back) for back in range(0, room + 1, every)][::-1]
+
+
+def _replayed(tables: Tables, analysis: SuccessAnalysis | None, at_least: int) -> Any:
+    """Return who was on which list then, or None where too few held their target."""
+    chosen = most_successful(tables, analysis, at_least=at_least)
+    if len(chosen) < at_least:
+        return None
+    everyone, size = chosen.everyone, len(chosen)
+    names = [name for name in YARDSTICKS if name in everyone]
+    among = everyone[everyone[names].notna().all(axis=1)] if names else everyone
+    among = among.sort_values("account_id", ignore_index=True)
+    lists = {SUCCESSFUL: best(among["score"], size)}
+    lists |= {name: best(among[name], size) for name in names}
+    lists[EVERYONE] = np.ones(len(among), dtype=bool)
+    return among[["account_id"]].assign(**lists)
+
+
+def _with_outcome(rows: pd.DataFrame, tables: Tables, follow: int) -> pd.DataFrame:
+    """Return the rows with customer and whether they stayed; ends that are not churn left out."""
+    accounts = tables.frame("accounts")
+    accounts = accounts.assign(churns=known_ends(tables, accounts)["is_churn"])
+    accounts = accounts.set_index("account_id")
+    ended = rows["account_id"].map(accounts["ended_on"])
+    gone = (ended - rows["date"]).dt.days <= follow
+    other = ~rows["account_id"].isin(accounts.index[accounts["churns"]])
+    customer = rows["account_id"].map(accounts["customer_id"]).fillna(rows["account_id"])
+    return rows.assign(customer_id=customer, stayed=~gone)[~(gone & other)]
+
+
+def _shares(rows: pd.DataFrame, lists: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    cluster = pd.factorize(rows["customer_id"])[0].astype(np.int64)
+    stayed = rows["stayed"].to_numpy(dtype=float)
+    means = {name: mean_of(stayed, rows[name].to_numpy(dtype=float)) for name in lists}
+    made = []
+    for name, mean in means.items():
+        low, high = mean.interval(cluster)
+        less = mean - means[SUCCESSFUL]
+        less_low, less_high = less.interval(cluster)
+        made.append(
+            {"list": name, "chosen": int(rows[name].sum()),
+             "customers": int(rows.loc[rows[name], "customer_id"].nunique()),
+             "stayed": mean.estimate, "low": low, "high": high, "less": less.estimate,
+             "less_low": less_low, "less_high": less_high}
+        )  # fmt: skip
+    return pd.DataFrame(made)

@@ -1,0 +1,208 @@
+"""Pictures of who is successful, of what misleads, of gaps and of fit: Axes in, Axes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.errors import ModelError
+from leadsignal.survival.plots import COLOURS, GREY
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from leadsignal.success_analysis.criteria import SelectionCriterion
+    from leadsignal.success_analysis.customer_fit import CustomerFit
+    from leadsignal.success_analysis.gaps import SuccessGaps
+    from leadsignal.success_analysis.later_outcomes import LaterRetention
+    from leadsignal.success_analysis.successful import SuccessfulAccounts
+
+FAINT = "#CCCCCC"
+MOST_ROWS = 25
+AXIS_NAMES = {"happiest": "latest survey score", "heaviest": "usage in the last 84 days"}
+
+
+def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """Return the Axes given, or new ones of a size in inches."""
+    import matplotlib.pyplot as plt
+
+    axes = plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def percent(axis: Any) -> None:
+    """Label an axis of shares in percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+
+def successful_picture(found: SuccessfulAccounts, ax: Axes | None = None) -> Axes:
+    """Draw each chosen account: distance to target over the last year, and since when it holds."""
+    rows = found.frame.head(MOST_ROWS)
+    axes = axes_of(ax, (8.0, 1.5 + 0.27 * max(len(rows), 3)))
+    y = np.arange(len(rows))
+    axes.axvline(0, color=GREY, linewidth=1)
+    axes.hlines(y, 0, rows["level"], color=FAINT, linewidth=2, zorder=1)
+    axes.scatter(rows["level"], y, s=42, color=COLOURS[0], zorder=3, label="last year's mean")
+    axes.scatter(rows["mean_gap"], y, s=34, facecolor="white", edgecolor=COLOURS[1], linewidth=1.5,
+                 zorder=3, label="last three results")  # fmt: skip
+    for place, row in enumerate(rows.to_dict("records")):
+        told = f"since {row['since']:%b %Y}, {row['trend']}"
+        axes.annotate(told, (1.02, place), xycoords=("axes fraction", "data"), va="center",
+                      fontsize=8.5)  # fmt: skip
+    axes.set_yticks(y, list(rows["account_id"].map(_literal)))
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel("beyond target, as a share of it")
+    percent(axes.xaxis)
+    axes.tick_params(axis="y", length=0)
+    more = f", the first {MOST_ROWS}" if len(found) > MOST_ROWS else ""
+    axes.set_title(f"{len(found)} most successful accounts, {found.as_of_date}{more}", loc="left",
+                   fontsize=11, pad=22)  # fmt: skip
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
+                borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
+    return axes
+
+
+def _literal(text: object) -> str:
+    """Return a text that matplotlib takes as it stands: no dollar begins a formula."""
+    return str(text).replace("$", r"\$")
+
+
+def yardstick_picture(yardstick: SelectionCriterion, ax: Axes | None = None) -> Axes:
+    """Draw results against another yardstick; those it chose filled, those below target crossed."""
+    frame = yardstick.frame
+    axes = axes_of(ax, (7.4, 4.8))
+    axes.axhline(0, color=GREY, linewidth=1)
+    x = frame["value"].to_numpy(dtype=float)
+    if yardstick.name == "happiest":  # scores are few whole numbers: points apart, in a fixed way
+        x = x + 0.55 * (np.argsort(np.argsort(frame["account_id"])) % 11 / 10 - 0.5)
+    parts: list[tuple[Any, dict[str, Any], str]] = [
+        (~frame["chosen"], {"facecolor": FAINT, "edgecolor": "none", "s": 20}, "other accounts"),
+        (frame["chosen"] & frame["on_target"], {"color": COLOURS[0], "s": 36},
+         "chosen, on target"),
+        (frame["chosen"] & ~frame["on_target"], {"color": COLOURS[1], "marker": "X", "s": 44},
+         "chosen, below target"),
+    ]  # fmt: skip
+    for which, style, label in parts:
+        axes.scatter(x[which], frame.loc[which, "mean_gap"], label=label, zorder=2, **style)
+    good = frame["successful"].to_numpy()
+    axes.scatter(x[good], frame.loc[good, "mean_gap"], s=95, facecolor="none", edgecolor=COLOURS[2],
+                 linewidth=1.4, label="best by results", zorder=3)  # fmt: skip
+    axes.set(xlabel=AXIS_NAMES[yardstick.name], ylabel="beyond target, last three results")
+    percent(axes.yaxis)
+    low, high = yardstick.miss.interval
+    axes.set_title(
+        f"{yardstick.miss.estimate:.0%} ({low:.0%} to {high:.0%}) of the {yardstick.name} miss"
+        f" their target;\n{yardstick.miss_all.estimate:.0%} of all {yardstick.among}",
+        loc="left", fontsize=11,
+    )  # fmt: skip
+    axes.legend(frameon=False, fontsize=8.5, ncols=4, loc="upper left", columnspacing=0.9,
+                bbox_to_anchor=(-0.02, -0.13), handletextpad=0.1)  # fmt: skip
+    return axes
+
+
+def later_picture(later: LaterRetention, ax: Axes | None = None) -> Axes:
+    """Draw the share of each list that stayed, with intervals."""
+    rows = later.frame
+    axes = axes_of(ax, (7.0, 2.6))
+    _marks(axes, rows["stayed"], rows["low"], rows["high"], list(rows["list"]))
+    percent(axes.xaxis)
+    axes.set_xlabel(f"contract not ended {later.follow_days} days later")
+    axes.set_title(f"Chosen on {len(later.dates)} past dates", loc="left", fontsize=11)
+    for place, row in enumerate(rows.to_dict("records")):
+        axes.annotate(f"{row['stayed']:.0%} of {row['chosen']}", (1.02, place), fontsize=9,
+                      xycoords=("axes fraction", "data"), va="center")  # fmt: skip
+    return axes
+
+
+def _marks(axes: Axes, estimate: Any, low: Any, high: Any, names: list[str]) -> None:
+    """Draw one interval a line, the first on top."""
+    y = np.arange(len(names))
+    axes.errorbar(
+        estimate, y, xerr=[estimate - low, high - estimate], fmt="s", markersize=6,
+        color=COLOURS[0], elinewidth=1.6,
+    )  # fmt: skip
+    axes.set_yticks(y, [_literal(name) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def apart_picture(gaps: SuccessGaps, ax: Axes | None = None) -> Axes:
+    """Draw the values and numbers that differ most between gaps and those on target.
+
+    Values show the share that has them in each group, numbers the chance that an account with a
+    gap has the higher one, less a half.
+    """
+    if not len(gaps.apart):
+        raise ModelError(
+            "there is nothing to draw: too few accounts with a gap, or without",
+            "Look at the accounts themselves in frame",
+        )
+    rows = gaps.apart[gaps.apart["value"] != ""].head(8)
+    axes = axes_of(ax, (8.2, 1.7 + 0.42 * len(rows)))
+    y = np.arange(len(rows))
+    axes.hlines(y, rows["reached_share"], rows["gap_share"], color=FAINT, linewidth=2.5, zorder=1)
+    axes.scatter(rows["gap_share"], y, s=62, color=COLOURS[1], marker="X", zorder=3,
+                 label="success gap")  # fmt: skip
+    axes.scatter(rows["reached_share"], y, s=48, color=COLOURS[0], zorder=3,
+                 label="does the same, on target")  # fmt: skip
+    sure = rows["p_holm"].to_numpy() < 0.05
+    names = [f"{_literal(r['what'])}: {_literal(r['value'])}" for r in rows.to_dict("records")]
+    axes.set_yticks(y, names)
+    for label, yes in zip(axes.get_yticklabels(), sure, strict=True):
+        label.set_fontweight("bold" if yes else "normal")
+    for place, p in enumerate(rows["p_holm"]):
+        told = "p < 0.001" if p < 0.001 else f"p = {min(p, 1.0):.2g}"
+        axes.annotate(told, (1.02, place), xycoords=("axes fraction", "data"), va="center",
+                      fontsize=8.5)  # fmt: skip
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(-0.03, 1.03)
+    percent(axes.xaxis)
+    axes.set_xlabel("share of the group (p corrected for all that was compared)")
+    axes.set_title(f"What sets {len(gaps)} success gaps apart", loc="left", fontsize=11, pad=22)
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
+                borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
+    axes.tick_params(axis="y", length=0)
+    return axes
+
+
+def fit_picture(fit: CustomerFit, ax: Axes | None = None) -> Axes:
+    """Draw churn of each value against the average, and how often it gets on target."""
+    rows = fit.frame[fit.frame["churn"].notna()].reset_index(drop=True)
+    axes = axes_of(ax, (8.6, 1.7 + 0.42 * len(rows)))
+    y = np.arange(len(rows), dtype=float)
+    axes.axvline(1, color=GREY, linewidth=1, linestyle="--", zorder=0)
+    colours = {"stays longer": COLOURS[2], "leaves sooner": COLOURS[1]}
+    for n, row in enumerate(rows.to_dict("records")):
+        colour = colours.get(row["verdict"], GREY)
+        axes.errorbar(row["churn"], n - 0.11, fmt="s", markersize=6, color=colour, elinewidth=2,
+                      xerr=[[row["churn"] - row["churn_low"]], [row["churn_high"] - row["churn"]]],
+                      )  # fmt: skip
+        axes.annotate(row["verdict"], (1.02, n), xycoords=("axes fraction", "data"), fontsize=9,
+                      va="center", color=colour)  # fmt: skip
+    if "success" in rows and rows["success"].notna().any():
+        axes.errorbar(
+            rows["success"], y + 0.16, fmt="o", markersize=4.5, color=COLOURS[0], elinewidth=1,
+            markerfacecolor="white",
+            xerr=[rows["success"] - rows["success_low"], rows["success_high"] - rows["success"]],
+            label="getting on target (above 1: more often)",
+        )  # fmt: skip
+    axes.plot([], [], "s", color=GREY, label="churn (below 1: fewer leave)")
+    several = len(fit.by) > 1
+    names = [
+        f"{_literal(row['attribute'])}: {_literal(row['value'])}" if several
+        else _literal(row["value"]) for row in rows.to_dict("records")
+    ]  # fmt: skip
+    axes.set_yticks(y, names)
+    axes.set_ylim(len(rows) - 0.45, -0.55)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"relative to the average, {fit.level:.0%} interval, shrunken")
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
+                borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    return axes

@@ -1,0 +1,266 @@
+"""Who is successful: by measured results against target, never by satisfaction or usage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.as_of_context import AsOfContext
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.durations import Duration, days_in
+from leadsignal.errors import OptionError
+from leadsignal.indicators import Indicator
+from leadsignal.success_analysis.criteria import YARDSTICKS, SelectionCriterion, hold_against
+from leadsignal.tables import Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+TENTH = 0.1
+COLUMNS = (
+    "account_id", "customer_id", "metric", "value", "target", "higher_is_better", "measured_on",
+    "results", "level", "mean_gap", "since", "held_days", "slope", "slope_low", "slope_high",
+    "trend", "processes", "tenure_days", "score",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class SuccessfulAccounts:
+    """The most successful accounts, best first, each with its evidence.
+
+    ``frame`` has one row a chosen account: account_id, customer_id, metric, value and target of the
+    latest result (``measured_on``), ``results`` in the last year and their mean distance to target
+    ``level`` (share of the target, positive is good), ``since`` when it has been on target and
+    ``held_days``, ``slope`` of that distance in 90 days with its limits and ``trend``,
+    ``processes`` adopted, ``tenure_days``, ``score`` (0 to 1). ``everyone`` has the same of all
+    accounts with a current result, and why each is not among them (``left_out``).
+    ``steps`` counts how many accounts were left after each condition. ``yardsticks`` hold the list
+    against the happiest and the heaviest users.
+    """
+
+    frame: pd.DataFrame
+    everyone: pd.DataFrame
+    steps: Mapping[str, int]
+    yardsticks: tuple[SelectionCriterion, ...]
+    notes: tuple[str, ...]
+    at_least: int
+    as_of_date: date
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The ids of the chosen accounts, best first."""
+        return tuple(self.frame["account_id"])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the rows."""
+        return self.frame.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return accounts, counts and comparisons, ready for JSON."""
+        return {
+            "as_of": self.as_of_date.isoformat(),
+            "accounts": plain_rows(self.frame),
+            "steps": dict(self.steps),
+            "yardsticks": [yardstick.to_dict() for yardstick in self.yardsticks],
+            "notes": list(self.notes),
+        }
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{count:,} {what}" for what, count in self.steps.items())
+        lines = [f"The {len(self)} most successful accounts on {self.as_of_date} ({told}):"]
+        for row in self.frame.head(10).to_dict("records"):
+            lines.append(
+                f"  {row['account_id']}: {row['metric'] or 'result'} {row['value']:g}, target"
+                f" {row['target']:g}, on target since {row['since']:%Y-%m-%d}, {row['trend']}"
+            )
+        if len(self) > 10:
+            lines.append(f"  … and {len(self) - 10} more")
+        return "\n".join([*lines, *map(str, self.yardsticks), *self.notes])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        shown = self.frame[["account_id", "metric", "value", "target", "since", "trend"]]
+        below = "<br>".join(escape(str(one)) for one in (*self.yardsticks, *self.notes))
+        return f"{shown.to_html(index=False)}<p>{below}</p>"
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw how far beyond target the chosen are, and since when; return the Axes."""
+        from leadsignal.success_analysis.plots import successful_picture
+
+        return successful_picture(self, ax)
+
+    def plot_yardstick(self, name: str = "happiest", ax: Axes | None = None) -> Axes:
+        """Draw results against satisfaction or usage, a point an account; return the Axes."""
+        from leadsignal.success_analysis.plots import yardstick_picture
+
+        found = [yardstick for yardstick in self.yardsticks if yardstick.name == name]
+        if not found:
+            held = ", ".join(yardstick.name for yardstick in self.yardsticks) or "none"
+            raise OptionError(f"{name!r} was not compared", f"Compared here: {held}")
+        return yardstick_picture(found[0], ax)
+
+
+def most_successful(
+    tables: Tables,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    at_least: int = 10,
+    held: Duration = "90d",
+    current: Duration = "120d",
+    today: AsOfContext | None = None,
+) -> SuccessfulAccounts:
+    """Return the accounts that reach their target, have held it, and are not falling back.
+
+    Of the active accounts without notice, those are asked whose latest result is no older than
+    ``current``, whose last three results are on target on average and have been so for ``held``,
+    and whose trend over the last year is not falling. They are ranked by the mean of three ranks:
+    their distance to target over the last year, how long they have held it, and the trend. The
+    best tenth of the accounts with a current result are chosen, and ``at_least`` so many where they
+    qualify. Satisfaction and usage play no part. ``today`` holds what is made already. Raises
+    OptionError where there are no results with targets.
+
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
+    >>> len(ls.most_successful(tables, analysis)) >= 10
+    True
+    """
+    if at_least < 1:
+        raise OptionError("at_least must be 1 or more", "Interview ten accounts, if you can")
+    now = standing_now(AsOfContext.of(tables, analysis, today), days_in(current))
+    everyone, steps = now.frame, now.steps
+    enough = days_in(held)
+    reasons = {
+        "below target": everyone["on_target"].ne(True),
+        f"on target for less than {enough} days": ~(everyone["held_days"] >= enough),
+        "falling": everyone["trend"].eq("falling"),
+    }
+    everyone["left_out"] = np.select(list(reasons.values()), list(reasons), default="")
+    fit = everyone["left_out"].eq("")
+    everyone["score"] = _score(everyone[fit]).reindex(everyone.index)
+    steps["on target"] = int((~reasons["below target"]).sum())
+    steps[f"held {enough} days, not falling"] = int(fit.sum())
+    count = max(at_least, int(np.ceil(TENTH * len(everyone))))
+    ranked = everyone.sort_values(["score", "account_id"], ascending=[False, True])
+    frame = ranked[fit.reindex(ranked.index)].head(count).reset_index(drop=True)
+    return SuccessfulAccounts(
+        frame[list(COLUMNS)],
+        everyone.reset_index(drop=True),
+        steps,
+        tuple(hold_against(everyone, name, at_least) for name in YARDSTICKS if name in everyone),
+        _notes(tables, everyone, steps, len(frame), at_least),
+        at_least,
+        tables.as_of_date,
+    )
+
+
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows ready for JSON: days as text, tuples as lists, None for what is missing."""
+    return [
+        {str(name): _plain(value) for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    import pandas as pd
+
+    if isinstance(value, tuple):
+        return list(value)
+    if pd.isna(value):
+        return None
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d}"
+    return value.item() if isinstance(value, np.generic) else value
+
+
+@dataclass(frozen=True, eq=False)
+class ResultStatus:
+    """Active accounts with a current result, how many were left at each of the ``steps`` to them.
+
+    ``frame`` has, beside the columns of ``standings``, what the panel says of the account on that
+    day (its ``indicators``), the ``processes`` adopted, and ``happiest`` and ``heaviest``, by which
+    others would choose.
+    """
+
+    frame: pd.DataFrame
+    steps: dict[str, int]
+    indicators: tuple[Indicator, ...]
+
+
+def standing_now(today: AsOfContext, current: int) -> ResultStatus:
+    """Return the active accounts without notice whose result is no older than ``current`` days."""
+    held, panel = today.standings, today.snapshot
+    now = panel.frame
+    here = now[~now["notice_given"]].set_index("account_id")
+    steps = {"active": len(here)}
+    both = held.drop(columns=held.columns.intersection(here.columns)).join(here, how="inner")
+    steps["with results against a target"] = len(both)
+    both = both[both["days_old"] <= current]
+    steps["with a current one"] = len(both)
+    both = both.assign(**_others_choice(both))
+    both["processes"] = _adopted(both, [process.name for process in today.analysis.processes])
+    return ResultStatus(both.reset_index(), steps, panel.indicators)
+
+
+def _adopted(now: pd.DataFrame, names: list[str]) -> pd.Series[Any]:
+    """Return the names of the processes that each account has adopted, as tuples."""
+    import pandas as pd
+
+    held = [name for name in names if f"{name}_state" in now]
+    states = now[[f"{name}_state" for name in held]].to_numpy(dtype=object) == "adopted"
+    listed = [tuple(name for name, yes in zip(held, row, strict=True) if yes) for row in states]
+    return pd.Series(listed, index=now.index, dtype=object)
+
+
+def _others_choice(now: pd.DataFrame) -> dict[str, Any]:
+    """Return the columns by which the happiest and the heaviest users are chosen."""
+    made = {}
+    if "survey_score" in now:
+        made["happiest"] = now["survey_score"].where(now["survey_days_since"] <= 365)
+    if "usage_amount" in now:
+        share = now["usage_share_of_quarter"]
+        amount = now["usage_amount"]
+        # No usage in the quarter has no share; otherwise a missing share is one not known.
+        made["heaviest"] = (amount / share).where(share > 0, amount.where(amount == 0))
+    return made
+
+
+def _score(fit: pd.DataFrame) -> pd.Series[Any]:
+    """Return the mean of three ranks between 0 and 1; an unknown trend ranks in the middle."""
+    ranks = [
+        fit[column].rank(pct=True).fillna(0.5)
+        for column in ("level", "held_days", "slope")
+    ]  # fmt: skip
+    mean: pd.Series[Any] = sum(ranks[1:], start=ranks[0]) / len(ranks)
+    return mean
+
+
+def _notes(
+    tables: Tables, everyone: pd.DataFrame, steps: Mapping[str, int], chosen: int, at_least: int
+) -> tuple[str, ...]:
+    notes = []
+    if chosen < at_least:
+        left = everyone["left_out"].value_counts()
+        told = ", ".join(f"{n:,} {why}" for why, n in left.items() if why)
+        notes.append(
+            f"fewer than {at_least}: {steps['with a current one']:,} accounts have a current"
+            f" result against a target{f' ({told})' if told else ''}; the list is not filled up"
+            " with others"
+        )
+    if len(set(everyone["metric"])) > 1:
+        notes.append("accounts are measured by different metrics; each is held to its own target")
+    if not any(everyone["processes"].map(len)) and len(everyone):
+        notes.append("no account has adopted a process of the analysis, or there is none")
+    notes += [f"there is no table {name}" for name in ("surveys", "usage")
+              if name not in tables.names]  # fmt: skip
+    return tuple(notes)

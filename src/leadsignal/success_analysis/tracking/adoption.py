@@ -1,0 +1,371 @@
+"""Adoption of the essential processes: by start quarter, and how long it takes.
+
+Accounts are seen from their start, so that those that started before the tables are complete are
+left out and counted: whether they had adopted a process before, nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.as_of_context import AsOfContext
+from leadsignal.config.success import SuccessAnalysis, applies_to_rows
+from leadsignal.config.toml_files import one_of
+from leadsignal.end_of_risk import known_ends
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.records import json_rows
+from leadsignal.results import or_dash, to_html
+from leadsignal.survival import aalen_johansen
+from leadsignal.survival.curves import Curves
+from leadsignal.survival.plots import COLOURS, GREY, STYLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from leadsignal.config.success import Process
+    from leadsignal.tables import Tables
+
+ADOPTED, LEFT = 1, 2
+OUTCOMES = ("by_milestone", "later", "left", "overdue", "open")
+OUTCOME_NAMES = {
+    "by_milestone": "adopted by the milestone",
+    "later": "adopted later",
+    "left": "left without",
+    "overdue": "overdue",
+    "open": "open: not yet due",
+}
+OUTCOME_COLOURS = {
+    "by_milestone": COLOURS[2], "later": COLOURS[4], "left": COLOURS[1], "overdue": COLOURS[5],
+    "open": "#DDDDDD",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Adoption:
+    """Adoption by process and the quarter in which accounts started, one row each.
+
+    Of the ``accounts`` each is one of: ``by_milestone`` adopted, ``later`` adopted, ``left``
+    without (by the day that was known), ``overdue`` and still here, ``open`` (not adopted,
+    milestone to come).
+    ``share_by_milestone`` is the share so far and ``share_at_most`` if all open ones make it; the
+    two are equal once the quarter is settled. ``share_ever`` counts late adoption too. A process
+    without a milestone has no share by it. ``left_out`` counts accounts that started before the
+    tables are complete.
+    """
+
+    frame: pd.DataFrame
+    left_out: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the rows."""
+        return self.frame.copy()
+
+    def total(self) -> pd.DataFrame:
+        """Return the same by process, over all quarters."""
+        sums = self.frame.groupby("process", sort=False)[["accounts", *OUTCOMES]].sum()
+        has = self.frame.groupby("process", sort=False)["share_at_most"].count() > 0
+        return _with_shares(sums.reset_index(), has.to_numpy())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rows, ready for JSON."""
+        return {"left_out": self.left_out, "rows": json_rows(self.frame)}
+
+    def plot(self, process: str | None = None, ax: Axes | None = None) -> Axes:
+        """Draw, for one process (default: the first), what became of each quarter's accounts."""
+        import matplotlib.pyplot as plt
+
+        names = list(dict.fromkeys(self.frame["process"]))
+        name = names[0] if process is None else process
+        if name not in names:
+            raise OptionError(f"there is no process {name!r}", one_of(names, name))
+        axes = ax if ax is not None else plt.subplots(figsize=(8, 4.4), layout="constrained")[1]
+        mine = self.frame[self.frame["process"] == name]
+        below = np.zeros(len(mine))
+        for outcome in OUTCOMES:
+            height = mine[outcome].to_numpy(dtype=float)
+            axes.bar(mine["start_quarter"], height, bottom=below, width=0.8, edgecolor="white",
+                     color=OUTCOME_COLOURS[outcome], label=OUTCOME_NAMES[outcome])  # fmt: skip
+            below += height
+        axes.set_title(f"{name.replace('_', ' ')}: what became of each quarter's new accounts",
+                       loc="left", fontsize=11)  # fmt: skip
+        axes.set(xlabel="quarter of the start", ylabel="accounts")
+        axes.tick_params(axis="x", rotation=45)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+        return axes
+
+    def __repr__(self) -> str:
+        lines = ["Adoption by start quarter; over all quarters:"]
+        for row in self.total().to_dict("records"):
+            by = ""
+            if row["share_by_milestone"] == row["share_by_milestone"]:
+                by = f"{row['share_by_milestone']:.0%} by the milestone, "
+            lines.append(
+                f"  {row['process']}: of {row['accounts']:,} accounts {by}"
+                f"{or_dash(row['share_ever'], '.0%')} so far; {row['open']:,} open,"
+                f" {row['overdue']:,} overdue"
+            )
+        if self.left_out:
+            lines.append(f"{self.left_out:,} accounts started before the tables are complete")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return to_html(repr(self), self.frame.tail(12).round(3), max_rows=None)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class AdoptionCurves:
+    """How long adoption takes: the probability of having adopted by each day since the start.
+
+    Leaving before adopting competes. ``frame`` has, by group (a process, or a process and a value
+    of ``by``) and day, ``adopted`` and ``left`` with intervals; ``curves`` the whole steps (cause 1
+    adopted, 2 left without); ``milestones`` the day of each group's milestone; ``half_by`` the day
+    by which half had adopted, infinite where they never had.
+    """
+
+    frame: pd.DataFrame
+    curves: Curves
+    milestones: dict[str, int]
+    half_by: dict[str, float]
+    left_out: int
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the rows."""
+        return self.frame.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rows, ready for JSON; half_by None where half never had."""
+        half = {name: day if np.isfinite(day) else None for name, day in self.half_by.items()}
+        return {"rows": json_rows(self.frame), "milestones": self.milestones, "half_by": half,
+                "left_out": self.left_out}  # fmt: skip
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the share that had adopted by each day, with intervals and milestones."""
+        import matplotlib.pyplot as plt
+
+        axes = ax if ax is not None else plt.subplots(figsize=(8, 4.6), layout="constrained")[1]
+        for n, group in enumerate(self.half_by):
+            curve = self.curves.of(group, ADOPTED)
+            colour = COLOURS[n % len(COLOURS)]
+            time = np.concatenate(([0.0], curve.time, [curve.last]))
+            steps = [np.concatenate(([0.0], part, part[-1:])) for part in
+                     (curve.estimate, curve.lower, curve.upper)]  # fmt: skip
+            axes.step(time, steps[0], where="post", color=colour, linestyle=STYLES[n % len(STYLES)],
+                      linewidth=1.8, label=group.replace("_", " "))  # fmt: skip
+            axes.fill_between(time, steps[1], steps[2], step="post", color=colour, alpha=0.15,
+                              linewidth=0)  # fmt: skip
+            if group in self.milestones:
+                at = self.milestones[group]
+                axes.plot([at], curve.at([at]), marker="D", color=colour, markeredgecolor="white",
+                          markersize=9)  # fmt: skip
+        axes.set(xlabel="days since the start", ylabel="share that had adopted", ylim=(0, 1),
+                 xlim=(0, None))  # fmt: skip
+        axes.set_title("How long adoption takes; diamonds are milestones", loc="left", fontsize=11)
+        axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+        return axes
+
+    def __repr__(self) -> str:
+        lines = ["Time to adoption; leaving before it competes, on the day it was known:"]
+        for group, half in self.half_by.items():
+            told = f"half by day {half:,.0f}" if np.isfinite(half) else "half never did"
+            if group in self.milestones:
+                due = self.milestones[group]
+                of = (self.frame["group"] == group) & (self.frame["day"] == due)
+                share, low, high = self.frame.loc[of, ["adopted", "adopted_low",
+                                                       "adopted_high"]].iloc[0]  # fmt: skip
+                if share == share:
+                    limits = f"{or_dash(low, '.0%')} to {or_dash(high, '.0%')}"
+                    told += f"; {share:.0%} ({limits}) by the milestone, day {due}"
+            lines.append(f"  {group}: {told}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return to_html(repr(self), self.frame.round(3), max_rows=None)
+
+
+def adoption_table(
+    tables: Tables, analysis: SuccessAnalysis, *, today: AsOfContext | None = None
+) -> Adoption:
+    """Return how many of each quarter's new accounts adopted each process, by when.
+
+    An account has adopted by its milestone if it ever was in the state adopted on or before that
+    day. ``today`` holds what is made already. Raises OptionError where the analysis names no
+    process, ModelError where no account is seen from its start.
+
+    >>> import leadsignal as ls
+    >>> folder = ls.sample_folder()
+    >>> analysis = ls.read_success_analysis(folder)
+    >>> frame = ls.adoption_table(ls.read_tables(folder), analysis).frame
+    >>> bool((frame[["by_milestone", "later", "left", "overdue", "open"]].sum(axis=1)
+    ...       == frame["accounts"]).all())
+    True
+    """
+    import pandas as pd
+
+    rows, left_out = _first_adoptions(AsOfContext.of(tables, analysis, today))
+    rows["outcome"] = _outcomes(rows)
+    rows["start_quarter"] = rows["started_on"].dt.to_period("Q").astype(str)
+    dummies = pd.get_dummies(rows["outcome"]).reindex(columns=list(OUTCOMES), fill_value=False)
+    keyed = pd.concat([rows[["process", "start_quarter"]], dummies.astype(int)], axis=1)
+    counted = keyed.groupby(["process", "start_quarter"], as_index=False).sum()
+    counted.insert(2, "accounts", counted[list(OUTCOMES)].sum(axis=1))
+    order = {process.name: n for n, process in enumerate(analysis.processes)}
+    counted = counted.sort_values(
+        ["process", "start_quarter"], key=lambda c: c.map(order) if c.name == "process" else c,
+        ignore_index=True,
+    )  # fmt: skip
+    has = {process.name: process.adopt_by is not None for process in analysis.processes}
+    due = counted["process"].map(has).to_numpy(dtype=bool)
+    return Adoption(pd.DataFrame(_with_shares(counted, due)), left_out)
+
+
+def adoption_curves(
+    tables: Tables,
+    analysis: SuccessAnalysis,
+    *,
+    by: str | None = None,
+    days: Sequence[int] = (30, 60, 90, 120, 180, 270, 365),
+) -> AdoptionCurves:
+    """Return how the share of adopters grows with days since the start, by process.
+
+    Aalen & Johansen (1978): leaving without having adopted competes, on the day it became known;
+    accounts still here without are censored; errors by customer. ``by`` is a declared text
+    attribute. Raises as ``adoption_table`` does.
+
+    >>> import leadsignal as ls
+    >>> folder = ls.sample_folder()
+    >>> curves = ls.adoption_curves(ls.read_tables(folder), ls.read_success_analysis(folder))
+    >>> sorted(curves.milestones)
+    ['monthly_close_review', 'weekly_reconciliation']
+    """
+    texts = [name for name, kind in tables.attributes.items() if kind == "text"]
+    if by is not None and by not in texts:
+        raise OptionError(f"{by!r} is no declared text attribute", one_of(texts, by))
+    rows, left_out = _first_adoptions(AsOfContext.of(tables, analysis))
+    rows["group"] = rows["process"]
+    if by is not None:
+        value = rows[by].astype("string").fillna("not given").astype(str)
+        rows["group"] = rows["process"] + ", " + value
+    adopted = rows["days"].notna()
+    curves = aalen_johansen(
+        rows["days"].where(adopted, rows["seen"]).clip(lower=1.0).to_numpy(dtype=float),
+        np.where(adopted, ADOPTED, np.where(rows["ended"], LEFT, 0)),
+        group=rows["group"].to_numpy(dtype=str),
+        cluster=rows["customer"].to_numpy(dtype=str),
+    )
+    groups = list(dict.fromkeys(rows["group"]))
+    due = rows.groupby("group")["adopt_by"].first().dropna()
+    milestones = {group: int(due[group]) for group in groups if group in due.index}
+    frame = _values_on(curves, groups, days, milestones)
+    half = {group: _half(curves, group) for group in groups}
+    return AdoptionCurves(frame, curves, milestones, half, left_out)
+
+
+def _half(curves: Curves, group: str) -> float:
+    curve = curves.of(group, ADOPTED)
+    reached = np.flatnonzero(curve.estimate >= 0.5 - 1e-12)
+    return float(curve.time[reached[0]]) if len(reached) else float("inf")
+
+
+def _values_on(
+    curves: Curves, groups: Sequence[str], days: Sequence[int], milestones: dict[str, int]
+) -> pd.DataFrame:
+    """Return the curves on some days and at the milestones; NaN where nobody was seen so long."""
+    import pandas as pd
+
+    codes = {curve.cause for curve in curves}
+    rows = []
+    for group in groups:
+        for on in sorted({*days, *([milestones[group]] if group in milestones else [])}):
+            row: dict[str, Any] = {"group": group, "day": on}
+            for code, name in ((ADOPTED, "adopted"), (LEFT, "left")):
+                row |= _value_on(curves, group, code, name, on) if code in codes else {name: 0.0}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _value_on(curves: Curves, group: str, code: int, name: str, on: int) -> dict[str, float]:
+    curve = curves.of(group, code)
+    step = int(np.searchsorted(curve.time, on, side="right")) - 1
+    parts = (("", curve.estimate), ("_low", curve.lower), ("_high", curve.upper))
+    if on > curve.last:
+        return {f"{name}{end}": np.nan for end, _ in parts}
+    return {f"{name}{end}": float(part[step]) if step >= 0 else 0.0 for end, part in parts}
+
+
+def _first_adoptions(today: AsOfContext) -> tuple[pd.DataFrame, int]:
+    """Return one row an account and process, and how many accounts are left out.
+
+    Processes are those that apply to the account on as_of, by its attributes then.
+    ``days`` from the start to the first adoption (NaN: none so far), ``seen`` days under
+    observation, up to the day the end was known, ``ended``, ``adopt_by``, and the account's own
+    columns.
+    """
+    import pandas as pd
+
+    tables, analysis = today.tables, today.analysis
+    if not analysis.processes:
+        raise OptionError("the analysis names no process", "Add a [[process]] to success.toml")
+    accounts = today.accounts
+    accounts = accounts.assign(customer=accounts["customer_id"].fillna(accounts["account_id"]))
+    begun = [tables.coverage[name].complete_from for name in ("accounts", "behaviors")
+             if name in tables.names]  # fmt: skip
+    since = pd.Timestamp(max((day for day in begun if day is not None), default=date(1700, 1, 1)))
+    early = accounts["started_on"] < since
+    through = tables.coverage["behaviors"].complete_through if "behaviors" in tables.names else None
+    last = pd.Timestamp(tables.as_of_date)
+    if through is not None:
+        last = min(last, pd.Timestamp(through) + pd.Timedelta(days=1))
+    known_on = known_ends(tables, accounts)["known_on"]
+    stop = known_on.where(known_on <= last, last)
+    accounts = accounts.assign(
+        seen=(stop - accounts["started_on"]).dt.days, ended=known_on <= last
+    )[~early]
+    accounts = accounts[accounts["seen"] > 0]
+    if not len(accounts):
+        raise ModelError("no account is seen from its start", "Give a longer history")
+    first = today.episodes.groupby(["account_id", "process"])["adopted_on"].min()
+    parts = []
+    for process in analysis.processes:
+        applies = applies_to_rows(process.applies_to, today.attributes.loc[accounts["account_id"]])
+        parts.append(_of_process(accounts[applies], process, first))
+    return pd.concat(parts, ignore_index=True), int(early.sum())
+
+
+def _of_process(mine: pd.DataFrame, process: Process, first: pd.Series[Any]) -> pd.DataFrame:
+    of_process = first[first.index.get_level_values("process") == process.name]
+    adopted = mine["account_id"].map(of_process.droplevel("process")).astype("datetime64[us]")
+    days = (adopted - mine["started_on"]).dt.days.astype(float)
+    return mine.assign(
+        process=process.name,
+        days=days.where(days <= mine["seen"]),
+        adopt_by=np.nan if process.adopt_by is None else float(process.adopt_by),
+    )
+
+
+def _outcomes(rows: pd.DataFrame) -> Any:
+    """Return what became of each account; without a milestone adoption is "later"."""
+    adopted, due = rows["days"].notna(), rows["adopt_by"]
+    return np.select(
+        [adopted & (rows["days"] <= due), adopted, rows["ended"], rows["seen"] >= due],
+        ["by_milestone", "later", "left", "overdue"],
+        default="open",
+    )
+
+
+def _with_shares(counts: pd.DataFrame, has_milestone: Any) -> pd.DataFrame:
+    there = counts["accounts"].where(counts["accounts"] > 0)
+    so_far = counts["by_milestone"] / there
+    return counts.assign(
+        share_by_milestone=so_far.where(has_milestone),
+        share_at_most=((counts["by_milestone"] + counts["open"]) / there).where(has_milestone),
+        share_ever=(counts["by_milestone"] + counts["later"]) / there,
+    )

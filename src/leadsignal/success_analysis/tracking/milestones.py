@@ -1,0 +1,461 @@
+"""The milestone calendar: which account is due on which process when, and who will miss it.
+
+What is said of an account is what is known: how many events its windows hold, how many they need,
+whether the days that are left can still be enough, and how many past accounts that stood at the
+same place with as many days left went on to make it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leadsignal.as_of_context import AsOfContext
+from leadsignal.config.success import SuccessAnalysis, applies_to_rows
+from leadsignal.durations import Duration, days_in
+from leadsignal.end_of_risk import known_ends
+from leadsignal.errors import OptionError
+from leadsignal.files.records import json_rows
+from leadsignal.sources.parts import literal
+from leadsignal.survival.estimates import wilson_limits
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from leadsignal.config.success import Process
+    from leadsignal.tables import Tables
+
+Days = NDArray[np.int64]
+
+FEWEST = 20
+"""A share of fewer past accounts says little, and is not given."""
+
+NEARBY = (0, -7, 7, -14, 14, -21, 21, -28, 28)
+"""Where too few past accounts stood there with as many days left, nearby days count too."""
+
+STAGES = ("no events", "some events", "enough now", "enough in every window")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class MilestoneCalendar:
+    """Milestones that fall due within ``ahead`` days, the next first; one row an account, process.
+
+    ``frame``: account_id, process, due_on, days_left; ``events`` of ``at_least`` and ``users`` of
+    ``by_users`` in the current window; ``more_events`` and ``more_users`` that are still needed at
+    least, ``can_be_met`` whether the days left can be enough; ``stage``, and of the ``past``
+    accounts at that stage with as many days left, the share that made it: ``chance`` with a 95 %
+    interval ``low`` to ``high`` (0 where it cannot be met, missing without 20 past accounts).
+    ``overdue``: account_id, process, due_on, days_over of milestones that have passed.
+    """
+
+    frame: pd.DataFrame
+    overdue: pd.DataFrame
+    ahead: int
+    as_of_date: date
+
+    @property
+    def will_miss(self) -> pd.DataFrame:
+        """Rows that cannot be met any more, or of which most past accounts missed (high < 0.5)."""
+        return self.frame[~self.frame["can_be_met"] | (self.frame["high"] < 0.5)]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the rows."""
+        return self.frame.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rows, ready for JSON."""
+        return {
+            "as_of": self.as_of_date.isoformat(),
+            "ahead_days": self.ahead,
+            "due": json_rows(self.frame),
+            "will_miss": len(self.will_miss),
+            "overdue": json_rows(self.overdue),
+        }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the accounts due in each coming week: on course, at risk, out of reach."""
+        import matplotlib.pyplot as plt
+        from matplotlib.ticker import MaxNLocator
+
+        from leadsignal.survival.plots import COLOURS
+
+        axes = ax if ax is not None else plt.subplots(figsize=(8, 3.8), layout="constrained")[1]
+        week = (self.frame["days_left"] - 1) // 7
+        likely = self.frame["high"] < 0.5
+        groups = (
+            ("others", self.frame["can_be_met"] & ~likely, COLOURS[2]),
+            (
+                "most past accounts missed it from here",
+                self.frame["can_be_met"] & likely,
+                COLOURS[5],
+            ),
+            ("cannot be met any more", ~self.frame["can_be_met"], COLOURS[1]),
+        )
+        weeks = np.arange(-(-self.ahead // 7))
+        below = np.zeros(len(weeks))
+        for name, mine, colour in groups:
+            height = np.bincount(week[mine].astype(int), minlength=len(weeks))
+            axes.bar(weeks, height, bottom=below, color=colour, label=name, edgecolor="white")
+            below += height
+        starts = [self.as_of_date + timedelta(days=int(7 * w + 1)) for w in weeks]
+        axes.set_xticks(weeks, [f"{day:%d %b}" for day in starts], rotation=45)
+        axes.set(xlabel="week from", ylabel="milestones due")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title("Milestones of the coming weeks", loc="left", fontsize=11)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=9)
+        return axes
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{len(self.frame):,} milestones fall due in the {self.ahead} days from"
+            f" {self.as_of_date}; {len(self.will_miss):,} will be missed as things stand,"
+            f" {int((~self.frame['can_be_met']).sum()):,} of them whatever happens;"
+            f" {len(self.overdue):,} are overdue"
+        ]
+        for row in self.frame.head(5).to_dict("records"):
+            lines.append(
+                f"  {row['due_on']:%Y-%m-%d} {row['account_id']} {row['process']}: {_told(row)}"
+            )
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        shown = self.frame.head(10).round(2)
+        return f"<p>{escape(repr(self).splitlines()[0])}</p>{shown.to_html(index=False)}"
+
+
+def _told(row: dict[Any, Any]) -> str:
+    if not row["can_be_met"]:
+        return "cannot be met any more"
+    chance = f"; {row['chance']:.0%} of {row['past']:,} made it from here" if (
+        row["chance"] == row["chance"]) else ""  # fmt: skip
+    return f"{row['more_events']:g} more events needed{chance}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Events:
+    """One process's events, in order of account and the day from which each was known.
+
+    ``user`` tells them apart; it is empty where the events of a day stand together.
+    """
+
+    process: Process
+    account: Days
+    day: Days
+    quantity: NDArray[np.float64]
+    user: NDArray[Any]
+
+    def between(self, account: Days, first: Days, last: Days) -> NDArray[np.float64]:
+        """Return the quantity of each account's events with first <= day < last."""
+        ends = np.searchsorted(self._key, account * SPAN + last)
+        begins = np.searchsorted(self._key, account * SPAN + first)
+        return np.asarray(self._summed[ends] - self._summed[begins])
+
+    @cached_property
+    def _key(self) -> Days:
+        return np.asarray(self.account * SPAN + self.day)
+
+    @cached_property
+    def _summed(self) -> NDArray[np.float64]:
+        return np.concatenate(([0.0], np.cumsum(self.quantity)))
+
+    def of(self, account: int) -> slice:
+        """Return where one account's events stand."""
+        return slice(*np.searchsorted(self.account, [account, account + 1]))
+
+
+SPAN = 1_000_000
+"""More days than any history has: account and day make one sorted number."""
+
+
+def milestone_calendar(
+    tables: Tables,
+    analysis: SuccessAnalysis,
+    *,
+    ahead: Duration = "8w",
+    today: AsOfContext | None = None,
+) -> MilestoneCalendar:
+    """Return the milestones due within ``ahead`` of accounts that are active and gave no notice.
+
+    ``can_be_met`` and what is still needed follow from the definition of adoption: some day up to
+    the milestone must be left on which every window that is already over holds enough. ``chance``
+    counts past accounts that were there, not adopted, and at the same ``stage`` (events in their
+    windows) as many days before their milestone (up to four weeks more or less where fewer than 20
+    were); leaving before it, by the day that was known, counts as not made. ``today`` holds what
+    is made already. Raises OptionError where no process has a milestone.
+
+    >>> import leadsignal as ls
+    >>> folder = ls.sample_folder()
+    >>> calendar = ls.milestone_calendar(ls.read_tables(folder), ls.read_success_analysis(folder))
+    >>> bool(calendar.frame["due_on"].is_monotonic_increasing)
+    True
+    """
+    import pandas as pd
+
+    due = [process for process in analysis.processes if process.adopt_by is not None]
+    if not due:
+        raise OptionError("no process has a milestone", "Add adopt_by to a [[process]]")
+    reach = days_in(ahead)
+    held = AsOfContext.of(tables, analysis, today)
+    now = held.snapshot.frame
+    now = now[~now["notice_given"]].reset_index(drop=True)
+    episodes, accounts = held.episodes, held.attributes.reset_index()
+    frames = [_due_soon(tables, process, now, accounts, episodes, reach) for process in due]
+    frame = pd.concat(frames, ignore_index=True)
+    frame = frame.sort_values(["due_on", "account_id", "process"], ignore_index=True)
+    overdue = pd.concat([_overdue(process, now) for process in due], ignore_index=True)
+    overdue = overdue.sort_values(
+        ["days_over", "account_id"], ascending=[False, True], ignore_index=True
+    )
+    return MilestoneCalendar(frame, overdue, reach, tables.as_of_date)
+
+
+def _overdue(process: Process, now: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    mine = now[now[f"{process.name}_state"] == "overdue"]
+    over = mine[f"{process.name}_days_in_state"].astype(int)
+    return pd.DataFrame(
+        {
+            "account_id": mine["account_id"],
+            "process": process.name,
+            "due_on": mine["snapshot_on"] - pd.to_timedelta(over, unit="D"),
+            "days_over": over,
+        }
+    )
+
+
+def _due_soon(
+    tables: Tables,
+    process: Process,
+    now: pd.DataFrame,
+    accounts: pd.DataFrame,
+    episodes: pd.DataFrame,
+    reach: int,
+) -> pd.DataFrame:
+    """Return the rows of one process, without an order."""
+    import pandas as pd
+
+    adopt_by = process.adopt_by or 0
+    left = adopt_by - now["start"].astype(int)
+    rows = now[(now[f"{process.name}_state"] == "pending") & (left <= reach)]
+    left = left[rows.index]
+    place = pd.Index(accounts["account_id"]).get_indexer(pd.Index(rows["account_id"]))
+    today = tables.as_of_date.toordinal()
+    each = _events(tables, process, place.tolist())
+    needed = [_needed(each, int(a), today, int(d)) for a, d in zip(place, left, strict=True)]
+    events = _days_of_events(tables, process)
+    users = rows.get(f"{process.name}_users", np.nan)
+    stage = _stage(events, place.astype(np.int64), np.full(len(place), today))
+    frame = pd.DataFrame(
+        {
+            "account_id": rows["account_id"],
+            "process": process.name,
+            "due_on": rows["snapshot_on"] + pd.to_timedelta(left, unit="D"),
+            "days_left": left,
+            "events": rows[f"{process.name}_events"],
+            "at_least": process.at_least,
+            "users": users,
+            "by_users": process.by_users,
+            "more_events": [more for more, _ in needed],
+            "more_users": [more for _, more in needed],
+            "can_be_met": [np.isfinite(more) for more, _ in needed],
+            "stage": [STAGES[code] for code in stage],
+        }
+    )
+    frame[["more_events", "more_users"]] = frame[["more_events", "more_users"]].where(
+        frame["can_be_met"]
+    )
+    chances = _chances(tables, process, events, accounts, episodes, left.to_numpy(), stage)
+    frame[["past", "chance", "low", "high"]] = chances
+    frame["past"] = frame["past"].astype(int)
+    frame.loc[~frame["can_be_met"].astype(bool), ["chance", "low", "high"]] = 0.0
+    frame["can_be_met"] = frame["can_be_met"].astype(bool)
+    return frame
+
+
+def _events(tables: Tables, process: Process, places: Sequence[int]) -> _Events:
+    """Return the events of some accounts, each for itself."""
+    frame = _query(
+        tables,
+        f"SELECT place, day, quantity, user_id FROM ({_of_process(tables, process)})"
+        f" WHERE place IN ({', '.join(map(str, places)) or 'NULL'}) ORDER BY ALL",
+    )
+    return _Events(
+        process,
+        frame["place"].to_numpy(dtype=np.int64),
+        _ordinals(frame["day"]),
+        frame["quantity"].to_numpy(dtype=float),
+        frame["user_id"].to_numpy(dtype=object),
+    )
+
+
+def _days_of_events(tables: Tables, process: Process) -> _Events:
+    """Return the events of all accounts, those of one day together: there may be millions."""
+    frame = _query(
+        tables,
+        "SELECT place, day, CAST(sum(quantity) AS DOUBLE) AS quantity"
+        f" FROM ({_of_process(tables, process)}) GROUP BY place, day ORDER BY place, day",
+    )
+    return _Events(
+        process,
+        frame["place"].to_numpy(dtype=np.int64),
+        _ordinals(frame["day"]),
+        frame["quantity"].to_numpy(dtype=float),
+        np.zeros(0, dtype=object),
+    )
+
+
+def _of_process(tables: Tables, process: Process) -> str:
+    """Return a SELECT of a process's events with the place of their account in the table."""
+    listed = ", ".join(map(literal, process.behaviors))
+    return (
+        "SELECT place, greatest(occurred_at, e.known_on) AS day, quantity, user_id"
+        f" FROM ({tables.sql('behaviors')}) AS e JOIN (SELECT account_id,"
+        f" row_number() OVER (ORDER BY account_id) - 1 AS place FROM ({tables.sql('accounts')}))"
+        f" USING (account_id) WHERE behavior IN ({listed})"
+    )
+
+
+def _query(tables: Tables, sql: str) -> pd.DataFrame:
+    frame: pd.DataFrame = tables.connection.cursor().execute(sql).df()
+    return frame
+
+
+def _ordinals(column: pd.Series[Any]) -> Days:
+    """Return dates as Python counts days; 0 where empty."""
+    moments = column.to_numpy(dtype="datetime64[D]")
+    days = moments.astype(np.int64) + date(1970, 1, 1).toordinal()
+    return np.where(np.isnat(moments), 0, days).astype(np.int64)
+
+
+def _needed(events: _Events, account: int, today: int, left: int) -> tuple[float, float]:
+    """Return the fewest further events and users with which adoption by the milestone is possible.
+
+    Adopted at t needs each window [t - (k+1)w, t - kw) to hold enough; one that is over by today
+    cannot be filled any more. Infinite where no t up to the milestone is left.
+    """
+    process, mine = events.process, events.of(account)
+    day, quantity, user = events.day[mine], events.quantity[mine], events.user[mine]
+    best = (np.inf, np.inf)
+    for t in range(today + 1, today + left + 1):
+        more_events, more_users = 0.0, 0.0
+        for k in range(process.sustained_for):
+            end = t - k * process.within
+            inside = (day >= end - process.within) & (day < end)
+            lacks = max(0.0, process.at_least - float(quantity[inside].sum()))
+            people = max(0, process.by_users - len(set(user[inside]) - {None}))
+            if process.by_users == 1:
+                people = 0
+            if end <= today and (lacks or people):
+                more_events = np.inf
+            more_events, more_users = more_events + lacks, max(more_users, float(people))
+        best = min(best, (max(more_events, more_users), more_users))
+    return best
+
+
+def _stage(events: _Events, account: Days, day: Days) -> Days:
+    """Return the stage (a position in STAGES) of accounts on days: what their windows hold."""
+    process = events.process
+    held = [
+        events.between(account, day - (k + 1) * process.within, day - k * process.within)
+        for k in range(process.sustained_for)
+    ]
+    enough = [quantity >= process.at_least for quantity in held]
+    every = np.logical_and.reduce(enough)
+    return np.select([every, enough[0], held[0] > 0], [3, 2, 1], default=0).astype(np.int64)
+
+
+def _chances(
+    tables: Tables,
+    process: Process,
+    events: _Events,
+    accounts: pd.DataFrame,
+    episodes: pd.DataFrame,
+    left: NDArray[Any],
+    stage: Days,
+) -> NDArray[np.float64]:
+    """Return past, chance, low, high for each pair of days left and stage."""
+    past = _past(tables, process, accounts, episodes)
+    seen: dict[int, tuple[Days, Days]] = {}
+    made = np.full((len(left), 4), np.nan)
+    made[:, 0] = 0
+    for days_left, code in sorted({(int(d), int(c)) for d, c in zip(left, stage, strict=True)}):
+        alike = _alike(past, events, seen, days_left, code)
+        if len(alike) >= FEWEST:
+            success = int(past.made[alike].sum())
+            mine = (left == days_left) & (stage == code)
+            share = success / len(alike)
+            made[mine] = (len(alike), share, *wilson_limits(share, len(alike)))
+    return made
+
+
+def _alike(
+    past: _Past, events: _Events, seen: dict[int, tuple[Days, Days]], days_left: int, code: int
+) -> Days:
+    """Return the past accounts once at a stage, with about so many days left.
+
+    With as many days left; while they are too few, with up to four weeks more or less.
+    """
+    alike = np.zeros(0, dtype=np.int64)
+    for off in NEARBY:
+        on = days_left + off
+        if not 1 <= on < (events.process.adopt_by or 0):
+            continue
+        if on not in seen:
+            there = np.flatnonzero(past.there(on)).astype(np.int64)
+            seen[on] = there, _stage(events, past.place[there], past.due[there] - on)
+        there, codes = seen[on]
+        alike = np.union1d(alike, there[codes == code])
+        if len(alike) >= FEWEST:
+            break
+    return alike
+
+
+@dataclass(frozen=True, eq=False)
+class _Past:
+    """Accounts whose milestone has passed: place, due day, first adoption, known end (0: none)."""
+
+    place: Days
+    due: Days
+    adopted: Days
+    ended: Days
+
+    @property
+    def made(self) -> NDArray[np.bool_]:
+        """Who adopted by the milestone."""
+        return np.asarray((self.adopted > 0) & (self.adopted <= self.due))
+
+    def there(self, days_left: int) -> NDArray[np.bool_]:
+        """Return who was there and had not adopted with so many days left."""
+        on = self.due - days_left
+        open_still = (self.adopted == 0) | (self.adopted > on)
+        return np.asarray(((self.ended == 0) | (self.ended > on)) & open_still)
+
+
+def _past(
+    tables: Tables, process: Process, accounts: pd.DataFrame, episodes: pd.DataFrame
+) -> _Past:
+    """Return the accounts it applies to on as_of, seen from the start until past the milestone."""
+    begun = [tables.coverage[name].complete_from for name in ("accounts", "behaviors")]
+    since = max((day.toordinal() for day in begun if day is not None), default=0)
+    started = _ordinals(accounts["started_on"])
+    due = started + (process.adopt_by or 0)
+    known = (started >= since) & (due < tables.as_of_date.toordinal())
+    known &= applies_to_rows(process.applies_to, accounts)
+    mine = episodes[episodes["process"] == process.name]
+    first = mine.groupby("account_id")["adopted_on"].min().reindex(accounts["account_id"])
+    place = np.flatnonzero(known).astype(np.int64)
+    ended = _ordinals(known_ends(tables, accounts)["known_on"])
+    adopted = _ordinals(first)
+    adopted[(ended > 0) & (adopted > ended)] = 0
+    return _Past(place, due[place], adopted[place], ended[place])

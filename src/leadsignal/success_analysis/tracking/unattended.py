@@ -1,0 +1,176 @@
+"""Accounts that nobody looks after: no plan, nobody measuring, no sponsor, handed off and lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.as_of_context import AsOfContext
+from leadsignal.config.success import SuccessAnalysis
+from leadsignal.durations import Duration, days_in
+from leadsignal.errors import OptionError
+from leadsignal.files.records import json_rows
+from leadsignal.panel import Panel
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from leadsignal.tables import Tables
+
+NO_PLAN, NOT_MEASURED = "no plan", "nobody measuring"
+NO_SPONSOR, LOST = "no sponsor contact", "handed off and not seen since"
+REASONS = (NO_PLAN, NOT_MEASURED, NO_SPONSOR, LOST)
+RECENT = 90
+"""Days within which somebody must have measured, and met the sponsor."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class UnattendedAccounts:
+    """Active accounts with at least one reason, those with the most first, then by revenue.
+
+    ``frame``: account_id, started_on, arr, ``count`` of reasons, ``reasons`` as text, and a column
+    a reason: True, False, or missing where the tables cannot say. ``active`` counts the accounts
+    looked at; ``asked`` names the reasons that the tables and the analysis can give.
+    """
+
+    frame: pd.DataFrame
+    active: int
+    asked: tuple[str, ...]
+    as_of_date: date
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a copy of the rows."""
+        return self.frame.copy()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many accounts have each reason."""
+        return {reason: int(self.frame[reason].fillna(False).sum()) for reason in self.asked}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return counts and rows, ready for JSON."""
+        return {
+            "as_of": self.as_of_date.isoformat(),
+            "active": self.active,
+            "red": len(self.frame),
+            "asked": list(self.asked),
+            "reasons": self.counts(),
+            "accounts": json_rows(self.frame),
+        }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw how many active accounts each reason holds for."""
+        import matplotlib.pyplot as plt
+
+        from leadsignal.survival.plots import COLOURS
+
+        axes = ax if ax is not None else plt.subplots(figsize=(7, 2.8), layout="constrained")[1]
+        counts = self.counts()
+        bars = axes.barh(list(counts)[::-1], list(counts.values())[::-1], color=COLOURS[1])
+        shares = [f"{n:,} ({n / max(self.active, 1):.0%})" for n in list(counts.values())[::-1]]
+        axes.bar_label(bars, labels=shares, padding=4, fontsize=9)
+        axes.set_xlim(0, max([*counts.values(), 1]) * 1.25)
+        axes.set_title(f"Red accounts, of {self.active:,} active", loc="left", fontsize=11)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        return axes
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{count:,} {reason}" for reason, count in self.counts().items())
+        lines = [f"{len(self.frame):,} of {self.active:,} active accounts are red: {told}"]
+        lines += [f"  {row.account_id}: {row.reasons}" for row in self.frame.head(5).itertuples()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        shown = self.frame[["account_id", "started_on", "arr", "reasons"]].head(10)
+        return f"<p>{escape(repr(self).splitlines()[0])}</p>{shown.to_html(index=False)}"
+
+
+def unattended_accounts(
+    tables: Tables,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    grace: Duration = "30d",
+    today: AsOfContext | None = None,
+) -> UnattendedAccounts:
+    """Return the active accounts that nobody looks after, each with its reasons.
+
+    *No plan*: none open. *Nobody measuring*: no result of the success metric in 90 days. *No
+    sponsor contact*: no sponsor event in 90 days. *Handed off and not seen since*: the last handoff
+    has no sponsor or diary event after it (no behaviour in 30 days where neither is tracked). The
+    last two need ``[tracking]``. Accounts younger than ``grace``, and handoffs within it, are not
+    reproached; accounts that have given notice are left out. ``today`` holds what is made already.
+    Raises OptionError where the tables can tell none of the reasons.
+
+    >>> import leadsignal as ls
+    >>> folder = ls.sample_folder()
+    >>> ls.unattended_accounts(ls.read_tables(folder), ls.read_success_analysis(folder)).asked
+    ('no plan', 'nobody measuring', 'no sponsor contact')
+    """
+    import pandas as pd
+
+    wait = days_in(grace)
+    panel = AsOfContext.of(tables, analysis, today).snapshot
+    rows = panel.frame[~panel.frame["notice_given"]].reset_index(drop=True)
+    found = {
+        reason: held for reason, held in _reasons(panel, rows, wait).items() if held is not None
+    }
+    if not found:
+        raise OptionError(
+            "the tables can tell none of: " + ", ".join(REASONS),
+            "Add plans or results, or name sponsor and handoff behaviours in [tracking]",
+        )
+    old = rows["start"] >= wait
+    listed = pd.DataFrame(
+        {reason: (held & old).mask(held.isna()).astype("boolean") for reason, held in found.items()}
+    )
+    is_red = listed.fillna(False)
+    frame = pd.DataFrame(
+        {
+            "account_id": rows["account_id"],
+            "started_on": rows["snapshot_on"] - pd.to_timedelta(rows["start"], unit="D"),
+            "arr": rows["arr"],
+            "count": is_red.sum(axis=1),
+            "reasons": [", ".join(r for r in found if row[r]) for row in is_red.to_dict("records")],
+        }
+    ).join(listed)
+    frame = frame[frame["count"] > 0].sort_values(
+        ["count", "arr", "account_id"], ascending=[False, False, True], ignore_index=True
+    )
+    return UnattendedAccounts(frame, len(rows), tuple(found), tables.as_of_date)
+
+
+def _reasons(panel: Panel, rows: pd.DataFrame, wait: int) -> Mapping[str, pd.Series[Any] | None]:
+    """Return, by reason, whether it holds (missing: not known), None where it cannot be asked."""
+    return {
+        NO_PLAN: _is_zero(rows, "plans_open"),
+        NOT_MEASURED: _is_zero(rows, f"results_{RECENT}d"),
+        NO_SPONSOR: _is_zero(rows, f"sponsor_events_{RECENT}d"),
+        LOST: _lost(panel, rows, wait),
+    }
+
+
+def _is_zero(rows: pd.DataFrame, name: str) -> pd.Series[Any] | None:
+    if name not in rows:
+        return None
+    return (rows[name] == 0).astype("boolean").mask(rows[name].isna())
+
+
+def _lost(panel: Panel, rows: pd.DataFrame, wait: int) -> pd.Series[Any] | None:
+    """Whether the last handoff is ``wait`` days old and nobody was seen after it."""
+    import numpy as np
+
+    if "handoff_days_since" not in rows:
+        return None
+    handed = rows["handoff_days_since"].astype(float)
+    kinds = [kind for kind in ("sponsor", "diary") if f"{kind}_days_since" in rows]
+    if kinds:
+        seen = rows[[f"{kind}_days_since" for kind in kinds]].astype(float).min(axis=1)
+        quiet = seen.fillna(np.inf) >= handed
+    else:
+        quiet = rows["activity_events_30d"].astype(float) == 0
+    return ((handed >= wait) & quiet).astype("boolean")
