@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.panel import Panel
 from leadsignal.results import to_html
@@ -77,6 +78,7 @@ class Rescues:
         return to_html(repr(self), self.frame)
 
 
+@checked
 def find_rescues(tables: Tables, panel: Panel) -> Rescues:
     """Return what became of each account whose flag was cleared, at its second renewal after.
 

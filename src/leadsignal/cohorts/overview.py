@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.comparison import Comparison, Contrast, best_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 
+@checked
 def compare_cohorts(
     tables: Tables,
     by: str | pd.DataFrame = "measured",
@@ -69,6 +71,7 @@ def compare_cohorts(
     )
 
 
+@checked
 def comparison_names(tables: Tables, analysis: SuccessAnalysis | None = None) -> tuple[str, ...]:
     """Return the ready comparisons that these tables have the columns for."""
     return tuple(ready_comparisons(tables, analysis or SuccessAnalysis(())))
@@ -157,6 +160,7 @@ class Overview:
         return to_html(head, frame[columns].round(3) if len(frame) else None)
 
 
+@checked
 def compare_all(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,
@@ -220,6 +224,7 @@ def _ratio(contrast: Contrast) -> Number:
     return contrast.hazard_ratio
 
 
+@checked
 def process_effect(
     tables: Tables,
     analysis: SuccessAnalysis,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.arguments import checked
 from leadsignal.cohorts.caveats import cautions_of
 from leadsignal.cohorts.clustered_estimates import ClusteredEstimate, Number, e_value
 from leadsignal.cohorts.comparison import Cohort, Comparison, Contrast
@@ -61,6 +62,7 @@ class Question:
     level: float
 
 
+@checked
 def compare_dated(
     cohorts: DatedCohorts,
     *,

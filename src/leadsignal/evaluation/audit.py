@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtr
 
+from leadsignal.arguments import checked
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.evaluation.health_score import HealthAudit, audit_health
@@ -129,6 +130,7 @@ class Audit:
         return f"<p>{head}</p>{self.frame.round(3).to_html(index=False)}"
 
 
+@checked
 def audit_indicators(
     panel: Panel,
     *,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.end_of_risk import at_risk
 from leadsignal.errors import LeadsignalError, ModelError
 from leadsignal.indicators.declare import ProcessState
@@ -84,6 +85,7 @@ class OrderInTime:
         return f"{times}{pairs}"
 
 
+@checked
 def order_in_time(panel: Panel) -> OrderInTime:
     """Return which milestones come before which, and how long each takes from the start.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
+from leadsignal.arguments import checked
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.evaluation.methods import cut_offs, thinned
@@ -56,6 +57,7 @@ class Tuning:
         return self.table.to_html(index=False, float_format="{:.4f}".format)
 
 
+@checked
 def tune_model(
     panel: Panel,
     candidates: Sequence[Mapping[str, Any]],

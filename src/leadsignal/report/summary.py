@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.churn.events import SIGNALLED, UNEXPECTED, ChurnEvents, churn_events
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
@@ -32,6 +33,7 @@ MOST_CALLS = 8
 NOT_GIVEN = "not given to this report"
 
 
+@checked
 def summarise(
     panel: Panel,
     backtest: Backtest | None = None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.overview import process_effect
 from leadsignal.durations import Duration, days_in
@@ -159,6 +160,7 @@ class Scores:
         }
 
 
+@checked
 def score_accounts(
     model: ChurnModel,
     tables: Tables,
@@ -201,6 +203,7 @@ def score_accounts(
     return _scores(model, panel, rows, capacity, effects, feeds, holdout)
 
 
+@checked
 def score_panel(
     model: ChurnModel,
     panel: Panel,

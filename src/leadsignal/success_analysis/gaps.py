@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
@@ -128,6 +129,7 @@ def _told(row: Mapping[str, Any]) -> str:
     )
 
 
+@checked
 def find_success_gaps(
     tables: Tables,
     analysis: SuccessAnalysis,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.end_of_risk import known_ends
@@ -78,6 +79,7 @@ class LaterRetention:
         return later_picture(self, ax)
 
 
+@checked
 def later_retention(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,
