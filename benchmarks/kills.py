@@ -20,6 +20,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from itertools import product
 from pathlib import Path
@@ -97,6 +98,8 @@ class Killer:
                 os.dup2(nowhere, 2)
                 sys.settrace(_tracer(left, self.signal))
             code = command_line(self.arguments)
+        except Exception:
+            traceback.print_exc()
         finally:
             sys.settrace(None)
             # Not os._exit alone: the temporary files go with the process's own clean end.
