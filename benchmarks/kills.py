@@ -98,9 +98,9 @@ class Killer:
                 os.dup2(nowhere, 2)
                 sys.settrace(_tracer(left, self.signal))
             code = command_line(self.arguments)
-        except Exception:
-            traceback.print_exc()
         finally:
+            if sys.exc_info()[0] is not None:
+                traceback.print_exc()
             sys.settrace(None)
             # Not os._exit alone: the temporary files go with the process's own clean end.
             import weakref
