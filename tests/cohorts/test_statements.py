@@ -9,7 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from leadsignal.cohorts import Comparison, Contrast, DatedCohorts, Number, compare_dated
+from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated
+from leadsignal.cohorts.clustered_estimates import Number
+from leadsignal.cohorts.comparison import Contrast
 from leadsignal.cohorts.wording import naive_beside
 
 RATIOS = (0.15, 0.5, 0.8, 0.97, 1.0, 1.03, 1.3, 2.0, 6.0)
