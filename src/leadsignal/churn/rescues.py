@@ -10,7 +10,7 @@ import numpy as np
 from leadsignal.errors import OptionError
 from leadsignal.panel import Panel
 from leadsignal.results import to_html
-from leadsignal.survival.paired import mean_of
+from leadsignal.stats import mean_of
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:

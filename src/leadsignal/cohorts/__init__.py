@@ -1,6 +1,5 @@
 """Cohort comparisons that stay true: the naive number, the corrected ones, and the difference."""
 
-from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.comparison import Cohort, Comparison, Contrast
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.from_tables import dated_cohorts
@@ -19,7 +18,6 @@ __all__ = [
     "Comparison",
     "Contrast",
     "DatedCohorts",
-    "Number",
     "Overview",
     "SmallGroups",
     "compare_all",

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leadsignal.cohorts.clustered_estimates import ClusteredEstimate
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.risk_intervals import RiskIntervals
 from leadsignal.errors import OptionError
+from leadsignal.stats import ClusteredEstimate
 from leadsignal.survival import CoxFit, aalen_johansen, fit_cox, probability_at, restricted_mean
 from leadsignal.survival.curves import Curves
 from leadsignal.survival.estimates import Estimates

@@ -16,10 +16,8 @@ from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.result_status import TOGETHER
 from leadsignal.results import to_html
-from leadsignal.success_analysis.proportions import Share
+from leadsignal.stats import Share, auc_of, holm
 from leadsignal.success_analysis.successful import plain_rows, standing_now
-from leadsignal.survival.estimates import holm
-from leadsignal.survival.paired import auc_of
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
