@@ -34,7 +34,7 @@ from leadsignal.cohorts.risk_intervals import (
 from leadsignal.cohorts.small_groups import shrink
 from leadsignal.cohorts.trial import clone_and_weight
 from leadsignal.errors import ModelError
-from leadsignal.stats import ClusteredEstimate, Estimate
+from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.survival import logrank
 
 LANDMARK, HORIZON, LONGEST = 90, 730, 1460
@@ -362,7 +362,7 @@ def timing(accounts: int) -> None:
     tables = ls.read_tables(frames, attributes=["sales_rep", "purchase_reason"], as_of="2023-12-30")
     analysis = ls.SuccessAnalysis.from_toml(ANALYSIS)
     began, busy = time.perf_counter(), time.process_time()
-    for name in ls.comparison_names(tables, analysis):
+    for name in ls.cohorts.comparison_names(tables, analysis):
         start = time.perf_counter()
         ls.compare_cohorts(tables, name, analysis)
         print(f"  {name}: {time.perf_counter() - start:.1f} s", flush=True)

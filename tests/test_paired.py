@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from leadsignal.stats import auc_of, mean_of
+from leadsignal.stats.row_estimates import auc_of, mean_of
 from leadsignal.survival.metrics import dynamic_auc
 
 

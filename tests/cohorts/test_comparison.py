@@ -20,7 +20,8 @@ from leadsignal.cohorts.export import safe_frame
 from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.stats import ClusteredEstimate, Estimate, holm
+from leadsignal.stats.estimates import ClusteredEstimate, Estimate
+from leadsignal.stats.multiple_testing import holm
 
 mpl.use("Agg")
 
@@ -285,7 +286,7 @@ def test_names_that_look_like_formulas_stay_text() -> None:
 def test_every_ready_comparison_runs(
     business: ls.Tables, business_analysis: ls.SuccessAnalysis
 ) -> None:
-    names = ls.comparison_names(business, business_analysis)
+    names = ls.cohorts.comparison_names(business, business_analysis)
     assert {"measured", "results", "complained", "contract", "adopted", "planned", "commitments",
             "satisfied", "rescued", "sponsor_seen", "diary"} <= set(names)  # fmt: skip
     overview = ls.compare_all(business, business_analysis)
@@ -299,11 +300,11 @@ def test_a_process_has_one_corrected_number(
     business: ls.Tables, business_analysis: ls.SuccessAnalysis
 ) -> None:
     name = business_analysis.processes[0].name
-    found = ls.process_effect(business, business_analysis, name)
+    found = ls.cohorts.process_effect(business, business_analysis, name)
     assert found is not None
     assert found.low < found.estimate < found.high
     with pytest.raises(OptionError, match="is not a process"):
-        ls.process_effect(business, business_analysis, "nothing")
+        ls.cohorts.process_effect(business, business_analysis, "nothing")
 
 
 def test_compare_writes_the_contract(

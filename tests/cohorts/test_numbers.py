@@ -8,7 +8,7 @@ from scipy.stats import t
 
 import leadsignal as ls
 from leadsignal.scoring import scores
-from leadsignal.stats import ClusteredEstimate, Estimate
+from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 
 
 @pytest.mark.parametrize("clusters", [2, 3, 8, 200])

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.stats import ClusteredEstimate, auc_of, mean_of
+from leadsignal.stats.estimates import ClusteredEstimate
 from leadsignal.stats.proportions import logit_limits
+from leadsignal.stats.row_estimates import auc_of, mean_of
 from leadsignal.survival import (
     aalen_johansen,
     brier,

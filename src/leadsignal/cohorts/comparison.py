@@ -11,7 +11,7 @@ import numpy as np
 
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.small_groups import SmallGroups
-from leadsignal.stats import Estimate
+from leadsignal.stats.estimates import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from leadsignal.stats import Estimate
+from leadsignal.stats.estimates import Estimate
 
 
 def e_value(hazard_ratio: Estimate) -> tuple[float, float]:

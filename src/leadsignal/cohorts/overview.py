@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.comparison import Comparison, Contrast, best_of
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
@@ -17,7 +18,8 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.results import to_html
-from leadsignal.stats import Estimate, holm
+from leadsignal.stats.estimates import Estimate
+from leadsignal.stats.multiple_testing import holm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 
+@checked
 def compare_cohorts(
     tables: Tables,
     by: str | pd.DataFrame = "measured",
@@ -68,6 +71,7 @@ def compare_cohorts(
     )
 
 
+@checked
 def comparison_names(tables: Tables, analysis: SuccessAnalysis | None = None) -> tuple[str, ...]:
     """Return the ready comparisons that these tables have the columns for."""
     return tuple(ready_comparisons(tables, analysis or SuccessAnalysis(())))
@@ -156,6 +160,7 @@ class Overview:
         return to_html(head, frame[columns].round(3) if len(frame) else None)
 
 
+@checked
 def compare_all(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,
@@ -219,6 +224,7 @@ def _ratio(contrast: Contrast) -> Estimate:
     return contrast.hazard_ratio
 
 
+@checked
 def process_effect(
     tables: Tables,
     analysis: SuccessAnalysis,

@@ -12,7 +12,7 @@ from leadsignal.cohorts.comparison import Comparison, Contrast
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.side_by_side import compare_dated
 from leadsignal.errors import ModelError
-from leadsignal.stats import Estimate
+from leadsignal.stats.estimates import Estimate
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:

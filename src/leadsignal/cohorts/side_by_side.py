@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.arguments import checked
 from leadsignal.cohorts.caveats import cautions_of
 from leadsignal.cohorts.comparison import Cohort, Comparison, Contrast
 from leadsignal.cohorts.confounding import e_value
@@ -33,9 +34,9 @@ from leadsignal.cohorts.risk_intervals import (
 from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
 from leadsignal.cohorts.trial import Weighting, clone_and_weight
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.stats import ClusteredEstimate, Estimate
+from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.stats.normal import without_rounding
-from leadsignal.survival import logrank
+from leadsignal.survival.curves import logrank
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Question:
     level: float
 
 
+@checked
 def compare_dated(
     cohorts: DatedCohorts,
     *,

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.stats import shrunken_rates
-from leadsignal.survival import fit_cox, nelson_aalen
+from leadsignal.stats.shrinkage import shrunken_rates
+from leadsignal.survival.cox import fit_cox
+from leadsignal.survival.curves import nelson_aalen
 from leadsignal.survival.inputs import ArrayValidator, Floats
 
 if TYPE_CHECKING:

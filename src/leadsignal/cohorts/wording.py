@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.cohorts.comparison import CORRECTED, FEWEST, TITLES, Comparison, Contrast, best_of
-from leadsignal.stats import Estimate
+from leadsignal.stats.estimates import Estimate
 
 if TYPE_CHECKING:
     from leadsignal.cohorts.comparison import Cohort

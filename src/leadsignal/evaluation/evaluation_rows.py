@@ -20,7 +20,7 @@ from leadsignal.evaluation.alerts import (
     raise_alerts,
 )
 from leadsignal.evaluation.methods import Ranked
-from leadsignal.stats import RowEstimate, auc_of, mean_of
+from leadsignal.stats.row_estimates import RowEstimate, auc_of, mean_of
 from leadsignal.survival.metrics import Calibration, brier, calibration, concordance, dynamic_auc
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
 
+from leadsignal.arguments import checked
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.stacked_model import log_odds
 
@@ -87,6 +88,7 @@ class RiskBands:
         return axes
 
 
+@checked
 def risk_bands(
     model: ChurnModel,
     panel: Panel,

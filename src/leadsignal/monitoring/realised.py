@@ -13,7 +13,8 @@ from scipy.special import bdtr
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
 from leadsignal.scoring.holdout import HELD_OUT
-from leadsignal.stats import Share, mean_of
+from leadsignal.stats.proportions import Share
+from leadsignal.stats.row_estimates import mean_of
 from leadsignal.survival.metrics import calibration
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts import process_effect
+from leadsignal.cohorts.overview import process_effect
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import SCORES
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from leadsignal.config.success import Process, SuccessAnalysis
     from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.stats import Estimate
+    from leadsignal.stats.estimates import Estimate
     from leadsignal.tables import Tables
 
 REASONS = 3
@@ -159,6 +160,7 @@ class Scores:
         }
 
 
+@checked
 def score_accounts(
     model: ChurnModel,
     tables: Tables,
@@ -201,6 +203,7 @@ def score_accounts(
     return _scores(model, panel, rows, capacity, effects, feeds, holdout)
 
 
+@checked
 def score_panel(
     model: ChurnModel,
     panel: Panel,

@@ -1,20 +1,6 @@
 """Statistics that several packages share: estimates with intervals, proportions, shrinkage."""
 
-from leadsignal.stats.estimates import ClusteredEstimate, Estimate
-from leadsignal.stats.multiple_testing import holm
-from leadsignal.stats.proportions import Share, wilson_limits
-from leadsignal.stats.row_estimates import RowEstimate, auc_of, mean_of
-from leadsignal.stats.shrinkage import shrunken_means, shrunken_rates
+import lazy_loader
 
-__all__ = [
-    "ClusteredEstimate",
-    "Estimate",
-    "RowEstimate",
-    "Share",
-    "auc_of",
-    "holm",
-    "mean_of",
-    "shrunken_means",
-    "shrunken_rates",
-    "wilson_limits",
-]
+# Names are listed in __init__.pyi, which type checkers read too, and imported when first used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.stats import Share
 from leadsignal.stats.normal import normal_quantile
+from leadsignal.stats.proportions import Share
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from leadsignal.errors import OptionError
-from leadsignal.stats import Estimate
+from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.normal import normal_quantile, p_value, without_rounding
 from leadsignal.survival.inputs import Floats
 

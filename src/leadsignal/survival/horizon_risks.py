@@ -17,9 +17,8 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from leadsignal.errors import ModelError
-from leadsignal.stats import wilson_limits
 from leadsignal.stats.normal import ROUNDING, normal_quantile
-from leadsignal.stats.proportions import logit_limits
+from leadsignal.stats.proportions import logit_limits, wilson_limits
 from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.inputs import (
     ArrayValidator,

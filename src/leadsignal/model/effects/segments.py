@@ -9,9 +9,9 @@ import numpy as np
 from leadsignal.errors import ModelError
 from leadsignal.model.effects.columns import NO_VALUE
 from leadsignal.model.effects.standard_errors import with_careful_errors
-from leadsignal.stats import shrunken_means
 from leadsignal.stats.normal import normal_quantile
-from leadsignal.survival import fit_cox
+from leadsignal.stats.shrinkage import shrunken_means
+from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Bools, Floats
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from statistics import median_low
 from typing import Any
 
 from leadsignal.config.success import Process
-from leadsignal.stats import Share
+from leadsignal.stats.proportions import Share
 from leadsignal.success_analysis.interviews.answers import Interview, ToldProcess
 
 ALIKE = 0.8
