@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("panel",),
     ("result_status",),
     ("as_of_context",),
+    ("stats",),
     ("survival",),
     ("lifetimes", "model", "cohorts"),
     ("churn",),

@@ -11,7 +11,7 @@ from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.panel import Panel
 from leadsignal.results import to_html
-from leadsignal.survival.paired import mean_of
+from leadsignal.stats.row_estimates import mean_of
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import numpy as np
 
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.comparison import Comparison, Contrast, best_of
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.named_comparisons import ready_comparisons
@@ -19,7 +18,8 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.results import to_html
-from leadsignal.survival.estimates import holm
+from leadsignal.stats.estimates import Estimate
+from leadsignal.stats.multiple_testing import holm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,8 +84,8 @@ class Line:
     by: str
     cohort: str
     against: str
-    naive: Number | None
-    corrected: Number
+    naive: Estimate | None
+    corrected: Estimate
     method: str
     p_holm: float
 
@@ -218,7 +218,7 @@ def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _ratio(contrast: Contrast) -> Number:
+def _ratio(contrast: Contrast) -> Estimate:
     if contrast.hazard_ratio is None:
         raise ModelError(f"{contrast.cohort}: no hazard ratio")
     return contrast.hazard_ratio
@@ -233,7 +233,7 @@ def process_effect(
     adjust: Sequence[str] = (),
     lag: Duration | None = None,
     today: AsOfContext | None = None,
-) -> Number | None:
+) -> Estimate | None:
     """Return the corrected hazard ratio of having adopted a process, or None.
 
     Counted day by day, both ways (a lapse ends adoption), until the end was known; adopted or not

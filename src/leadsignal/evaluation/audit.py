@@ -23,7 +23,8 @@ from leadsignal.evaluation.matched_sets import MatchedSets, match_ends
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
-from leadsignal.survival.estimates import holm, normal_quantile, without_rounding
+from leadsignal.stats.multiple_testing import holm
+from leadsignal.stats.normal import normal_quantile, without_rounding
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,10 +19,10 @@ from leadsignal.end_of_risk import at_risk
 from leadsignal.errors import LeadsignalError, ModelError
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
+from leadsignal.stats.normal import normal_quantile
+from leadsignal.stats.row_estimates import mean_of
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.curves import kaplan_meier
-from leadsignal.survival.estimates import normal_quantile
-from leadsignal.survival.paired import mean_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.evaluation.alerts import find_episodes, on_grid, set_stage
 from leadsignal.panel import Panel
 from leadsignal.results import to_html
-from leadsignal.survival.paired import mean_of
+from leadsignal.stats.row_estimates import mean_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.evaluation.methods import cut_offs, thinned
 from leadsignal.model.churn_model import ChurnModel, churned_within
-from leadsignal.survival.paired import mean_of
+from leadsignal.stats.row_estimates import mean_of
 
 if TYPE_CHECKING:
     import pandas as pd

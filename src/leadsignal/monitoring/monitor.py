@@ -30,7 +30,7 @@ from leadsignal.monitoring.shifts import Levels, RatedShift, Shift, find_shifts,
 from leadsignal.results import to_html
 from leadsignal.scoring.holdout import HELD_OUT, check_contacts
 from leadsignal.scoring.scores import CLIPPED, CLIPPED_INDICATORS
-from leadsignal.survival.estimates import normal_quantile
+from leadsignal.stats.normal import normal_quantile
 
 if TYPE_CHECKING:
     import pandas as pd

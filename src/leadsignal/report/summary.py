@@ -15,7 +15,7 @@ from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
 from leadsignal.report.wording import by_name, evidence
 from leadsignal.scoring.scores import LAG, effect_text
-from leadsignal.success_analysis.proportions import Share
+from leadsignal.stats.proportions import Share
 
 if TYPE_CHECKING:
     import pandas as pd

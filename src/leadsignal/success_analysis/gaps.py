@@ -17,10 +17,10 @@ from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.result_status import TOGETHER
 from leadsignal.results import to_html
-from leadsignal.success_analysis.proportions import Share
+from leadsignal.stats.multiple_testing import holm
+from leadsignal.stats.proportions import Share
+from leadsignal.stats.row_estimates import auc_of
 from leadsignal.success_analysis.successful import plain_rows, standing_now
-from leadsignal.survival.estimates import holm
-from leadsignal.survival.paired import auc_of
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:

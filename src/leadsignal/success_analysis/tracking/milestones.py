@@ -24,7 +24,7 @@ from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.sources.parts import literal
-from leadsignal.survival.estimates import wilson_limits
+from leadsignal.stats.proportions import wilson_limits
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.panel import adoption_episodes
 from leadsignal.results import to_html
-from leadsignal.survival.estimates import normal_quantile
+from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.plots import COLOURS, GREY
 from leadsignal.targets import own_results
 
