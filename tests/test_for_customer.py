@@ -14,8 +14,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.report.account.review import Review, Risk
 from leadsignal.report.account.for_customer import FACTS, ROWS, for_customer
+from leadsignal.report.account.review import Review, Risk
 from leadsignal.report.html import day_text
 from leadsignal.schema import TABLES, Column, Table
 

@@ -16,6 +16,7 @@ from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.result_status import TOGETHER
 from leadsignal.results import to_html
+from leadsignal.success_analysis.plots import plot_gap_differences
 from leadsignal.success_analysis.proportions import Share
 from leadsignal.success_analysis.successful import plain_rows, standing_now
 from leadsignal.survival.estimates import holm
@@ -110,9 +111,7 @@ class SuccessGaps:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw what sets them apart, the surest first; return the Axes."""
-        from leadsignal.success_analysis.plots import apart_picture
-
-        return apart_picture(self, ax)
+        return plot_gap_differences(self.apart, len(self), ax)
 
 
 def _told(row: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
 from leadsignal.results import or_dash
 from leadsignal.success_analysis.criteria import YARDSTICKS, best
+from leadsignal.success_analysis.plots import plot_later_retention
 from leadsignal.success_analysis.successful import most_successful, plain_rows
 from leadsignal.survival.paired import mean_of
 from leadsignal.tables import Tables
@@ -73,9 +74,7 @@ class LaterRetention:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the share that stayed, a line a list; return the Axes."""
-        from leadsignal.success_analysis.plots import later_picture
-
-        return later_picture(self, ax)
+        return plot_later_retention(self.frame, len(self.dates), self.follow_days, ax)
 
 
 def later_retention(
