@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "leadsignal"
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "durations", "phrases"),
+    ("errors", "arguments", "durations", "phrases"),
     ("schema",),
     ("config", "files"),
     ("results",),
@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("panel",),
     ("result_status",),
     ("as_of_context",),
+    ("stats",),
     ("survival",),
     ("lifetimes", "model", "cohorts"),
     ("churn",),

@@ -11,7 +11,7 @@ import pytest
 
 import leadsignal as ls
 from hand_panels import indicator, lives, panel_of
-from leadsignal.model.effects.segments import shrunk
+from leadsignal.stats.shrinkage import shrunken_means
 from leadsignal.survival import fit_cox
 
 STATE = indicator("state", "category", "processes")
@@ -329,7 +329,7 @@ def test_shrunk_intervals_cover_and_errors_fall(groups: int, spread: float) -> N
         error = rng.uniform(0.2, 0.6, groups)
         truth = 0.4 + spread * rng.standard_normal(groups)
         seen = truth + error * rng.standard_normal(groups)
-        result = shrunk(seen, error)
+        result = shrunken_means(seen, error)
         inside.append(np.abs(result.estimate - truth) < 1.96 * result.std_err)
         drawn.append((result.estimate - truth) ** 2)
         own.append((seen - truth) ** 2)
@@ -338,7 +338,7 @@ def test_shrunk_intervals_cover_and_errors_fall(groups: int, spread: float) -> N
 
 
 def test_what_is_unknown_goes_to_the_mean() -> None:
-    result = shrunk(np.array([0.1, 0.2, np.nan]), np.array([0.1, 0.1, np.nan]))
+    result = shrunken_means(np.array([0.1, 0.2, np.nan]), np.array([0.1, 0.1, np.nan]))
     assert result.estimate[2] == pytest.approx(result.mean)
     assert result.std_err[2] > result.std_err[0]
 

@@ -337,13 +337,13 @@ def test_reasons_of_scores_are_read(business_results: Results) -> None:
 def test_the_proof_is_read_from_the_step_as_it_is_written(
     business_analysis: ls.SuccessAnalysis,
 ) -> None:
-    from leadsignal.cohorts.clustered_estimates import Number
+    from leadsignal.stats.estimates import Estimate
 
     process = business_analysis.processes[0]
     row = {"snapshot_on": pd.Timestamp("2024-01-01")}
     for one in business_analysis.processes:
         row |= {f"{one.name}_state": "overdue", f"{one.name}_days_in_state": 5}
-    steps = open_steps(row, (process,), {process.name: Number(0.41, 0.27, 0.61, 0.001)})
+    steps = open_steps(row, (process,), {process.name: Estimate(0.41, 0.27, 0.61, 0.001)})
     told = "accounts that practise it leave 59 % less often (39 to 73 %), 90 days later"
     assert proof_text(steps[0][1]) == told
     assert proof_text(open_steps(row, (process,), {})[0][1]) == ""
@@ -352,11 +352,11 @@ def test_the_proof_is_read_from_the_step_as_it_is_written(
 def test_a_process_has_one_effect_on_the_page_or_says_why_there_are_two(
     business_results: Results, business_analysis: ls.SuccessAnalysis
 ) -> None:
-    from leadsignal.cohorts.clustered_estimates import Number
+    from leadsignal.stats.estimates import Estimate
 
     panel, backtest, scores, found = business_results
     effects = {
-        one.name: Number(0.4149, 0.2749, 0.6051, 1e-5) for one in business_analysis.processes
+        one.name: Estimate(0.4149, 0.2749, 0.6051, 1e-5) for one in business_analysis.processes
     }
     summary = ls.report.summarise(panel, backtest, replace(scores, effects=effects), found)
     words = words_of(ls.report.report_page(summary))

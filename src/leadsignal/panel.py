@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.config.project import ENGINES, Engine
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
@@ -230,6 +231,7 @@ def _told(held: dict[str, Any], indicators: tuple[Indicator, ...]) -> str:
     )
 
 
+@checked
 def build_panel(
     tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis | None = None,
@@ -258,6 +260,7 @@ def build_panel(
     return _build(tables, analysis, step, only_as_of=False, progress=progress)
 
 
+@checked
 def write_panel(
     tables: Tables,
     analysis: SuccessAnalysis | None,
@@ -326,6 +329,7 @@ def _told_in(progress: Progress | None, number: int, portions: int) -> Progress 
     return lambda done, of: progress(number * of + done, portions * of)
 
 
+@checked
 def sample_panel(
     tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis | None = None,
@@ -361,6 +365,7 @@ def sample_panel(
     return _build(tables, analysis, step, only_as_of=False, progress=None, draw=draw)
 
 
+@checked
 def build_snapshot(
     tables: Tables, analysis: SuccessAnalysis | None = None, *, progress: Progress | None = None
 ) -> Panel:
@@ -380,6 +385,7 @@ def in_order(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.iloc[order].reset_index(drop=True)
 
 
+@checked
 def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame:
     """Return when each account adopted each process and when it lapsed, to the day.
 

@@ -16,7 +16,7 @@ from leadsignal.cohorts.from_tables import dated_cohorts
 from leadsignal.config.project import Project, TableSource
 from leadsignal.config.success import Process, SuccessAnalysis, Tracking
 from leadsignal.files.spreadsheets import safe_frame
-from leadsignal.survival.estimates import holm
+from leadsignal.stats.multiple_testing import holm
 
 START, GROWN, AS_OF = date(2023, 1, 2), date(2023, 7, 3), date(2024, 1, 1)
 CLOSE = Process("close", ("closed",), 1, 30, adopt_by=90, applies_to={"size": ("large",)})

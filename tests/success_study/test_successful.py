@@ -13,8 +13,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.result_status import results_over_time, standings
+from leadsignal.stats.proportions import Share
 from leadsignal.success_analysis.criteria import best, spearman
-from leadsignal.success_analysis.proportions import Share
 
 
 def tables_of(

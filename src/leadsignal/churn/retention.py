@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
@@ -95,6 +96,7 @@ class Retention:
         )
 
 
+@checked
 def retention_table(tables: Tables, *, by: str = START) -> Retention:
     """Return retention by calendar quarter and cohort, whole quarters only.
 

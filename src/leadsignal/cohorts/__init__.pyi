@@ -1,4 +1,3 @@
-from .clustered_estimates import Number as Number
 from .comparison import Cohort as Cohort
 from .comparison import Comparison as Comparison
 from .comparison import Contrast as Contrast

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.indicators.processes import FAMILY, process_columns
 from leadsignal.model.shapley import typical_row
@@ -23,6 +24,7 @@ ALIKE = ("term_months", "segment")
 """Accounts are of one context where these agree, as far as the model reads them."""
 
 
+@checked
 def risk_if_adopted(
     model: ChurnModel,
     rows: pd.DataFrame,

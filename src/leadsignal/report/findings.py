@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.errors import LeadsignalError
 from leadsignal.results import to_html
 
@@ -72,6 +73,7 @@ class Findings:
         return to_html(repr(self))
 
 
+@checked
 def gather_findings(
     tables: Tables, panel: Panel, *, progress: Progress | None = None, **given: Any
 ) -> Findings:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
@@ -131,6 +132,7 @@ def _word(row: dict[str, Any]) -> str:
     return {STAYS: KEEPS, LEAVES: NOT_KEEPING}.get(row["verdict"], str(row["verdict"]))
 
 
+@checked
 def reasons_to_buy(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,
@@ -156,6 +158,7 @@ def reasons_to_buy(
     return fit_by(tables, by, analysis, adjust=adjust, today=today)
 
 
+@checked
 def fit_by(
     tables: Tables,
     by: str | Sequence[str] | None = None,

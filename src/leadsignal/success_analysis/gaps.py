@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
@@ -16,11 +17,11 @@ from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.result_status import TOGETHER
 from leadsignal.results import to_html
+from leadsignal.stats.multiple_testing import holm
+from leadsignal.stats.proportions import Share
+from leadsignal.stats.row_estimates import auc_of
 from leadsignal.success_analysis.plots import plot_gap_differences
-from leadsignal.success_analysis.proportions import Share
 from leadsignal.success_analysis.successful import plain_rows, standing_now
-from leadsignal.survival.estimates import holm
-from leadsignal.survival.paired import auc_of
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def _told(row: Mapping[str, Any]) -> str:
     )
 
 
+@checked
 def find_success_gaps(
     tables: Tables,
     analysis: SuccessAnalysis,

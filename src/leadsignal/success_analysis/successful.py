@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
@@ -106,6 +107,7 @@ class SuccessfulAccounts:
         return plot_criterion(found[0], ax)
 
 
+@checked
 def most_successful(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,

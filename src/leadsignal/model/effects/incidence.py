@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.durations import days_in
 from leadsignal.end_of_risk import at_risk
 from leadsignal.engine.without_rows import HALF_A_DAY
@@ -82,6 +83,7 @@ class CumulativeIncidence:
         return f"<p><b>Probability of an end by cause, on the day it was known</b></p>{table}"
 
 
+@checked
 def cumulative_incidence(
     panel: Panel,
     *,

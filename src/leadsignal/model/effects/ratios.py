@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.effects.choice import one_of_each
 from leadsignal.model.effects.collinearity import without_collinear
@@ -52,6 +53,7 @@ class Design:
         return with_careful_errors(fit)
 
 
+@checked
 def hazard_ratios(
     panel: Panel,
     *,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
@@ -150,6 +151,7 @@ class Distilled:
         return str(self.to_frame().to_html(index=False))
 
 
+@checked
 def distil(
     interviews: Interviews,
     tables: Tables | None = None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import KIT
@@ -70,6 +71,7 @@ class InterviewKit:
         return to_html(repr(self), self.to_frame())
 
 
+@checked
 def write_interview_kit(
     successful: SuccessfulAccounts,
     tables: Tables,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis, applies_to_rows
 from leadsignal.config.toml_files import one_of
@@ -190,6 +191,7 @@ class AdoptionCurves:
         return to_html(repr(self), self.frame.round(3), max_rows=None)
 
 
+@checked
 def adoption_table(
     tables: Tables, analysis: SuccessAnalysis, *, today: AsOfContext | None = None
 ) -> Adoption:
@@ -226,6 +228,7 @@ def adoption_table(
     return Adoption(pd.DataFrame(_with_shares(counted, due)), left_out)
 
 
+@checked
 def adoption_curves(
     tables: Tables,
     analysis: SuccessAnalysis,
