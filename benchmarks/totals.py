@@ -26,9 +26,9 @@ from leadsignal.survival import brier, concordance, fit_aft, fit_cox, kaplan_mei
 SAAS = Path(__file__).parents[1] / "tests" / "reference" / "saas_churn.csv"
 TELCO = Path(__file__).parents[2] / "shared" / "reference" / "telco.csv"
 MODELS = {
-    "boosting": ls.LifetimeModel(estimator="boosting"),
-    "logistic": ls.LifetimeModel(estimator="logistic"),
-    "plain Cox": ls.LifetimeModel(estimator="cox", ridge=0),
+    "boosting": ls.lifetimes.LifetimeModel(estimator="boosting"),
+    "logistic": ls.lifetimes.LifetimeModel(estimator="logistic"),
+    "plain Cox": ls.lifetimes.LifetimeModel(estimator="cox", ridge=0),
 }
 MONTHS = np.arange(1.0, 12.0)
 LEAST_C, MOST_BRIER = 0.87, 0.06
@@ -54,7 +54,7 @@ def cross_validated(totals, repeats, seed):
 
 
 def saas(repeats, seed):
-    totals = ls.read_totals(SAAS, tenure="months_active")
+    totals = ls.lifetimes.read_totals(SAAS, tenure="months_active")
     began = time.process_time()
     found = cross_validated(totals, repeats, seed)
     print(f"saas_churn.csv, {repeats} × 5 folds, {time.process_time() - began:.0f} s CPU")
@@ -78,7 +78,7 @@ def yes(totals, **values):
 
 def telco():
     """Month-to-month contracts with internet: the subset of the published analysis."""
-    totals = ls.read_totals(TELCO, churned="Churn", id="customerID")
+    totals = ls.lifetimes.read_totals(TELCO, churned="Churn", id="customerID")
     columns = totals.columns
     kept = (columns["Contract"] == "Month-to-month") & (columns["InternetService"] != "No")
     totals = totals.where(kept.to_numpy())
@@ -123,7 +123,11 @@ def footprint():
     footprint_of("simulated", known, new)
     hazard = -np.log(true_survival(new.current(), 1))
     print(f"  {'the truth':<16}{'':>8}{-np.expm1(-12 * hazard).mean():>8.4f}")
-    totals = ls.read_totals(TELCO, churned="Churn", id="customerID") if TELCO.exists() else None
+    totals = (
+        ls.lifetimes.read_totals(TELCO, churned="Churn", id="customerID")
+        if TELCO.exists()
+        else None
+    )
     if totals is not None:
         test = np.random.default_rng(0).random(len(totals)) < 0.25
         footprint_of("telco.csv", totals.where(~test), totals.where(test))
@@ -133,14 +137,14 @@ def footprint():
 def with_paid(totals, seed):
     price = np.random.default_rng(seed).uniform(10, 100, len(totals))
     columns = totals.columns.assign(price=price, paid=price * totals.tenure)
-    return ls.CustomerTotals(totals.customer_id, totals.tenure, totals.churned, columns)
+    return ls.lifetimes.CustomerTotals(totals.customer_id, totals.tenure, totals.churned, columns)
 
 
 def footprint_of(what, training, test):
     print(f"{what}, logistic hazards, columns that look like totals read or left out:")
     print("C-index of customers not fitted, mean risk within 12 months of those still there")
     for name in ("read", "leave out"):
-        model = ls.LifetimeModel(estimator="logistic", totals=name).fit(training)
+        model = ls.lifetimes.LifetimeModel(estimator="logistic", totals=name).fit(training)
         c = concordance(test.tenure, test.churned, -model.from_start(test).expected).estimate
         print(f"  {name:<16}{c:>8.4f}{model.predict(test.current()).risk.mean():>8.4f}")
 

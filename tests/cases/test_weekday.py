@@ -109,10 +109,10 @@ def test_no_learner_extrapolates(business_model: ls.ChurnModel, beyond: pd.DataF
 def test_what_is_clipped_is_told(
     business_model: ls.ChurnModel, business_panel: ls.Panel, beyond: pd.DataFrame
 ) -> None:
-    usual = ls.score_panel(business_model, business_panel)
+    usual = ls.scoring.score_panel(business_model, business_panel)
     day = business_panel.current()
     panel = replace(business_panel, frame=beyond, indicators=business_panel.indicators)
-    scores = ls.score_panel(business_model, panel)
+    scores = ls.scoring.score_panel(business_model, panel)
     frame = scores.frame.set_index("account_id")
     first, second = beyond["account_id"].iloc[0], beyond["account_id"].iloc[1]
     told = frame.loc[first, "clipped_indicators"].split("; ")
@@ -153,7 +153,7 @@ def test_models_of_totals_clip_too() -> None:
     assert coding.matrix(given)[:, 0].tolist() == [1.0, 3.0, 9.0]
     assert coding.clipped(given) == {"seats": 2}
     totals = simulated(300, seed=0)
-    model = ls.LifetimeModel(horizon=3, estimator="logistic").fit(totals)
+    model = ls.lifetimes.LifetimeModel(horizon=3, estimator="logistic").fit(totals)
     far = replace(totals, columns=totals.columns.assign(x=1e6))
     nearest = replace(totals, columns=totals.columns.assign(x=totals.columns["x"].max()))
     forecast = model.predict(far)

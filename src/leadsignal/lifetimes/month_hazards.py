@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from leadsignal.survival import fit_cox
+from leadsignal.survival.cox import fit_cox
 
 Floats = NDArray[np.float64]
 

@@ -243,7 +243,7 @@ class LandmarkCox:
 
     def fit(self, lesson: TrainingData) -> LandmarkCox:
         """Learn the hazard of a day."""
-        from leadsignal.survival import fit_cox
+        from leadsignal.survival.cox import fit_cox
 
         columns = self.columns.fit(lesson.rows)
         ridge = np.full(columns.shape[1], RIDGE * lesson.overlap)

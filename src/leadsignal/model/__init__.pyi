@@ -1,0 +1,16 @@
+from .adoption_risk import risk_if_adopted as risk_if_adopted
+from .bands import RiskBands as RiskBands
+from .bands import risk_bands as risk_bands
+from .churn_model import ChurnModel as ChurnModel
+from .churn_model import Forecast as Forecast
+from .effects.incidence import CumulativeIncidence as CumulativeIncidence
+from .effects.incidence import cumulative_incidence as cumulative_incidence
+from .effects.ratios import hazard_ratios as hazard_ratios
+from .effects.results import HazardRatios as HazardRatios
+from .encoding import IndicatorEncoder as IndicatorEncoder
+from .explanation import Explanation as Explanation
+from .explanation import Importance as Importance
+from .explanation import explain_account as explain_account
+from .explanation import subject_importance as subject_importance
+from .persistence.saved_models import load_model as load_model
+from .persistence.saved_models import save_model as save_model
