@@ -152,18 +152,18 @@ class SuccessAnalysis:
         ('process close has other rules',)
         """
         mine, theirs = ({p.name: replace(p, why="") for p in of.processes} for of in (self, other))
-        told = [f"process {name} is missing" for name in mine if name not in theirs]
-        told += [f"process {name} is new" for name in theirs if name not in mine]
-        told += [
+        changes = [f"process {name} is missing" for name in mine if name not in theirs]
+        changes += [f"process {name} is new" for name in theirs if name not in mine]
+        changes += [
             f"process {name} has other rules"
             for name in mine
             if name in theirs and mine[name] != theirs[name]
         ]
         if _metrics(self) != _metrics(other):
-            told.append("success metrics differ")
+            changes.append("success metrics differ")
         if self.tracking != other.tracking:
-            told.append("tracked behaviours differ")
-        return tuple(told)
+            changes.append("tracked behaviours differ")
+        return tuple(changes)
 
     def __repr__(self) -> str:
         lines = [self.bullseye.objective] if self.bullseye.objective else []

@@ -195,11 +195,11 @@ def _leaks(door: TableReader, as_of: date) -> Iterator[str]:
 
 def _columns_to_judge(door: TableReader) -> Iterator[tuple[str, bool]]:
     """Yield each column that may hold today's values, and whether it is a number."""
-    held = door.loaded["accounts"].columns
+    columns = door.loaded["accounts"].columns
     for name, kind in door.attributes.items():
         yield name, kind == "number"
     for name in BUILT_IN:
-        if name in held and name not in door.attributes:
+        if name in columns and name not in door.attributes:
             yield name, name != "customer_id"
 
 

@@ -213,8 +213,8 @@ class Intake:
             return []
         if database.file is not None:
             self.read.add(database.file)
-        asked = Asked(source.table, source.query)
-        return list(self._opened(lambda: open_rows(table, asked, database)))
+        request = Asked(source.table, source.query)
+        return list(self._opened(lambda: open_rows(table, request, database)))
 
     def _opened(self, opening: Any) -> Iterator[Part]:
         try:
@@ -382,8 +382,8 @@ def _extras(parts: list[Part], taken: list[set[str]], attributes: tuple[str, ...
     extras: dict[str, str] = {}
     for part, theirs in zip(parts, taken, strict=True):
         for name in part.columns:
-            wanted = not part.on_demand or name in attributes
-            if wanted and name not in theirs and name and name.lower() not in own:
+            needed = not part.on_demand or name in attributes
+            if needed and name not in theirs and name and name.lower() not in own:
                 extras.setdefault(name.lower(), name)
     return sorted(extras.values())
 

@@ -315,10 +315,10 @@ def _of_clipped(scores: pd.DataFrame) -> list[Finding]:
     listed = last[CLIPPED_INDICATORS].fillna("") if CLIPPED_INDICATORS in last else []
     named = Counter(name for text in listed for name in text.split("; ") if name)
     most = sorted(named.items(), key=lambda one: (-one[1], one[0]))[:3]
-    told = ", ".join(f"{name} ({count:,})" for name, count in most)
+    names = ", ".join(f"{name} ({count:,})" for name, count in most)
     message = (
         f"{many:,} of {len(last):,} accounts have values beyond those that the model was fitted on"
-        f"{f', most often of {told}' if told else ''}; they count as the nearest. Fit the model"
+        f"{f', most often of {names}' if names else ''}; they count as the nearest. Fit the model"
         " again"
     )
     subject = most[0][0] if most else CLIPPED
@@ -374,11 +374,13 @@ def _drift_frame(levels: Levels, drift: RatedShift) -> pd.DataFrame:
 def _of_paces(feeds: Collection[FeedHealth], every: int) -> list[str]:
     """Say by when a stop would be told, where that takes longer than two runs."""
     late = [one for one in feeds if one.told_after and one.told_after > 2 * every]
-    told = [f"{one.table} {one.told_after} days" for one in late if not one.broken]
+    late_tables = [f"{one.table} {one.told_after} days" for one in late if not one.broken]
     never = [one.table for one in feeds if one.told_after is None and one.state == "too young"]
     notes = []
-    if told:
-        notes.append(f"records come seldom: a silence is told once it lasts {', '.join(told)}")
+    if late_tables:
+        notes.append(
+            f"records come seldom: a silence is told once it lasts {', '.join(late_tables)}"
+        )
     if never:
         notes.append(f"too few records yet to tell a silence: {', '.join(never)}")
     return notes

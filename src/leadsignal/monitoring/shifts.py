@@ -147,16 +147,16 @@ def _levels(
     found = [(Series(name, "missing"), _of_share(1 - share_known, missing), share_known)]
     if missing.all():
         return found
-    shown = np.where(known >= LEAST_KNOWN, 1.0, np.nan)
+    visible = np.where(known >= LEAST_KNOWN, 1.0, np.nan)
     if values.dtype.kind in "biuf" or _is_number(values):
         ranks, spread = _ranks(values[~missing].to_numpy(dtype=float))
         sums = np.bincount(run[~missing], weights=ranks, minlength=runs)
-        level = shown * sums / np.maximum(known, 1) / spread
+        level = visible * sums / np.maximum(known, 1) / spread
         return [*found, (Series(name), level, share_known)]
     for value in values.value_counts().index[:MOST_LEVELS]:
         mine = (values == value).fillna(False).to_numpy(dtype=bool)
         share = np.bincount(run[mine], minlength=runs) / np.maximum(known, 1)
-        level = shown * _of_share(share, mine)
+        level = visible * _of_share(share, mine)
         found.append((Series(name, "share", str(value)), level, share_known))
     return found
 
@@ -197,7 +197,7 @@ def find_shifts(
     chance = alarms / max((rooms or len(levels.series)) * len(LAGS), 1)
     best: dict[int, Shift] = {}
     judged = np.zeros(len(levels.series), dtype=bool)
-    shown = np.full((2, len(levels.series)), np.nan)
+    values = np.full((2, len(levels.series)), np.nan)
     for lag in LAGS:
         if at < 2 * lag:
             continue
@@ -205,7 +205,7 @@ def find_shifts(
         reach = np.maximum(least, np.maximum(past.limit * past.spread, past.ceiling))
         judged |= ~np.isnan(past.limit)
         if lag == LAGS[0]:
-            shown = np.array([past.now - past.usual, reach])
+            values = np.array([past.now - past.usual, reach])
         for row in np.flatnonzero(np.abs(past.now - past.usual) > reach).tolist():
             if levels.series[row].kind == "missing" and past.now[row] < 0:
                 continue
@@ -213,7 +213,7 @@ def find_shifts(
             if row not in best or shift.beyond > best[row].beyond:
                 best[row] = shift
     found = sorted(best.values(), key=lambda one: (-one.beyond, str(one.series)))
-    return RatedShift(tuple(found), judged, shown[0], shown[1])
+    return RatedShift(tuple(found), judged, values[0], values[1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,8 +60,8 @@ class Feed:
     def to_dict(self) -> dict[str, Any]:
         """Return it as a plain dictionary, ready for JSON."""
         days = ("last_record", "as_it_stood_on")
-        told = asdict(self)
-        return {**told, **{day: told[day] and told[day].isoformat() for day in days}}
+        content = asdict(self)
+        return {**content, **{day: content[day] and content[day].isoformat() for day in days}}
 
 
 def find_feeds(model: ChurnModel, tables: Tables) -> tuple[Feed, ...]:
@@ -151,7 +151,7 @@ def _refuse_blindness(model: ChurnModel, feeds: tuple[Feed, ...]) -> None:
     gone = {feed.table for feed in feeds if feed.state == "missing"}
     lost = unknown_indicators(model, feeds)
     total = len(model.features_.names)
-    told = ", ".join(sorted(gone))
+    names = ", ".join(sorted(gone))
     if "behaviors" in gone and model.analysis_.processes:
         raise ModelError(
             "the model reads essential processes, and there is no table behaviors",
@@ -160,7 +160,7 @@ def _refuse_blindness(model: ChurnModel, feeds: tuple[Feed, ...]) -> None:
     if len(lost) > MOST_UNKNOWN * total:
         raise ModelError(
             f"the model needs indicators that the panel does not have: {len(lost)} of {total}, of"
-            f" the tables {told}",
+            f" the tables {names}",
             "Give the tables that the model was fitted with, or fit the model again",
         )
 

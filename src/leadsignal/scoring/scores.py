@@ -133,9 +133,9 @@ class Scores:
     def _repr_html_(self) -> str:
         from html import escape
 
-        shown = self.frame.head(10)
+        rows = self.frame.head(10)
         head = escape(repr(self).splitlines()[0])
-        return f"<p>{head}</p>{shown.to_html(index=False, float_format='{:.3f}'.format)}"
+        return f"<p>{head}</p>{rows.to_html(index=False, float_format='{:.3f}'.format)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the scores hold in numbers, ready for JSON."""
@@ -335,10 +335,10 @@ def score_rows(
 def _named(model: ChurnModel, beyond: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the names of the indicators that are marked in each row, as text."""
     names = np.array(model.features_.names, dtype=object)
-    told = np.full(len(beyond), "", dtype=object)
+    texts = np.full(len(beyond), "", dtype=object)
     for row in np.flatnonzero(beyond.any(axis=1)):
-        told[row] = "; ".join(names[beyond[row]])
-    return told
+        texts[row] = "; ".join(names[beyond[row]])
+    return texts
 
 
 def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
@@ -367,12 +367,12 @@ def _reasons(
     shares = model.reasons(told_rows, against=others)
     raised = shares.to_numpy()
     order = np.argsort(-raised, axis=1, kind="stable")[:, :REASONS]
-    told = [tell_subject(model, told_rows, others, subject) for subject in shares.columns]
+    reasons = [tell_subject(model, told_rows, others, subject) for subject in shares.columns]
     ranked = [np.full(len(rows), "", dtype=object) for _ in range(REASONS)]
     for number, row in enumerate(explained):
         for rank, column in enumerate(order[number]):
             if raised[number, column] >= LEAST_PART:
-                ranked[rank][row] = f"{shares.columns[column]}: {told[column][number]}"
+                ranked[rank][row] = f"{shares.columns[column]}: {reasons[column][number]}"
     return ranked
 
 
@@ -433,8 +433,10 @@ def _open(
     key = (dates[is_open].astype(np.int64) * MOST_DAYS + waited) * len(OPEN) + state[is_open]
     place[is_open], _ = pd.factorize(key)
     first = is_open[np.unique(place[is_open], return_index=True)[1]]
-    made = [_step(process, states[row], int(days[row]), dates[row].item(), effect) for row in first]
-    return made, place
+    steps = [
+        _step(process, states[row], int(days[row]), dates[row].item(), effect) for row in first
+    ]
+    return steps, place
 
 
 def _step(process: Process, state: str, days: int, day: date, effect: Estimate | None) -> _Step:

@@ -80,8 +80,8 @@ class CsvFile:
         Raises UnreadableError where a quote is never closed: it swallows the rest of the file.
         """
         self._refuse_unclosed_quote()
-        held = self.ragged[:HELD]
-        lines = self._physical([record for record, _ in held])
+        ragged = self.ragged[:HELD]
+        lines = self._physical([record for record, _ in ragged])
         expected = len(self.header)
         return [
             Fault(
@@ -93,8 +93,8 @@ class CsvFile:
                 f"the row does not have {expected} cells",
                 f"Bring it to {expected} cells; put quotes around a cell with {self.delimiter!r}.",
             )
-            for line, (_, cells) in zip(lines, held, strict=True)
-        ], len(self.ragged) - len(held)
+            for line, (_, cells) in zip(lines, ragged, strict=True)
+        ], len(self.ragged) - len(ragged)
 
     def lines(self, rows: list[int]) -> list[int]:
         """Return the physical lines of rows, which are counted from 0 without ragged ones."""
@@ -119,13 +119,13 @@ class CsvFile:
             )
 
     def _physical(self, records: list[int]) -> list[int]:
-        wanted = sorted(set(records))
+        requested = sorted(set(records))
         found: dict[int, int] = {}
         position = 0
         for record, line in enumerate(_record_lines(self._text(), self.delimiter)):
-            if position == len(wanted):
+            if position == len(requested):
                 break
-            if record == wanted[position]:
+            if record == requested[position]:
                 found[record] = line
                 position += 1
         return [found.get(record, record + self.header_lines) for record in records]

@@ -39,8 +39,8 @@ def open_parquet(table: str, file: Path, shown: str, connection: duckdb.DuckDBPy
 
 def _refuse_bomb(table: str, file: Path, shown: str, connection: duckdb.DuckDBPyConnection) -> int:
     """Refuse a file that says it holds more rows than bytes can; return how many it holds."""
-    told = f"SELECT sum(num_rows) FROM parquet_file_metadata({exactly(str(file))})"
-    ((rows,),) = connection.execute(told).fetchall()
+    query = f"SELECT sum(num_rows) FROM parquet_file_metadata({exactly(str(file))})"
+    ((rows,),) = connection.execute(query).fetchall()
     if rows and int(rows) > MOST_ROWS_PER_BYTE * file.stat().st_size:
         problem = f"says it holds {int(rows):,} rows in {file.stat().st_size:,} bytes"
         raise UnreadableError(Fault(shown, table, None, None, None, problem, "Export it again."))
