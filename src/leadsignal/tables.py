@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked
 from leadsignal.config.project import Project, TableSource, read_project, settings_file
-from leadsignal.config.toml_files import MOST_NAMES, a_day, one_of
+from leadsignal.config.toml_files import MAX_NAMES, a_day, one_of
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
 from leadsignal.ingestion.added_frames import read_beside
 from leadsignal.ingestion.cells import sql_type
@@ -87,7 +87,7 @@ class CheckReport:
         """Return one line that names what was not read, or none; of many names, the first."""
         if not self.not_read:
             return []
-        names = self.not_read[:MOST_NAMES]
+        names = self.not_read[:MAX_NAMES]
         more = len(self.not_read) - len(names)
         return [f"not read: {', '.join(names)}{f' and {more:,} more' if more else ''}"]
 

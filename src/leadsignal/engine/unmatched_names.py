@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ALIKE = 0.85
 """From how much likeness on a name of several, of which others occur, is taken for misspelt."""
-MOST_SHOWN = 8
+MAX_SHOWN = 8
 
 Found = Iterator[tuple[str, str, str, frozenset[str]]]
 """Where a name stands, the name, what it should be a value of, and the values there are."""
@@ -48,8 +48,8 @@ def refuse_unknown_names(tables: CheckedTables, analysis: SuccessAnalysis) -> No
 
 def _remedy(name: str, held: frozenset[str]) -> str:
     meant = near(name, sorted(held))
-    listed = ", ".join(sorted(held)[:MOST_SHOWN])
-    more = f" and {len(held) - MOST_SHOWN} more" if len(held) > MOST_SHOWN else ""
+    listed = ", ".join(sorted(held)[:MAX_SHOWN])
+    more = f" and {len(held) - MAX_SHOWN} more" if len(held) > MAX_SHOWN else ""
     hint = f"Did you mean {meant!r}? " if meant else ""
     return f"{hint}There are {listed}{more}." if held else "Correct it, or leave it out."
 

@@ -19,7 +19,7 @@ from leadsignal.errors import OptionError
 
 LOOKED_AT = 65_536
 """Bytes at the start of a file, and at its end, that are looked at."""
-MOST_SHOWN = 200
+MAX_SHOWN = 200
 ELSEWHERE = "Write somewhere else"
 FORCE = "Write somewhere else, or give --force (in Python: force=True) to replace it"
 DEVICES = ("/dev", "/proc", "/sys")
@@ -185,7 +185,7 @@ def check_distinct(paths: Iterable[str | Path]) -> None:
 def shown(path: str | Path) -> str:
     """Return a path as messages show it: in quotes, with no control characters, not too long."""
     text = repr(str(path))
-    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 2]}…{text[0]}"
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 2]}…{text[0]}"
 
 
 def is_ours(path: Path, kind: FileKind) -> bool:

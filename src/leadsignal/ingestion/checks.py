@@ -15,8 +15,8 @@ from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted
 
 ACCOUNTS_NOW = "accounts_now"
-MOST_LISTED = 4
-MOST_SHOWN = 40
+MAX_LISTED = 4
+MAX_SHOWN = 40
 """So many characters of a cell are shown: enough to find it."""
 
 
@@ -123,7 +123,7 @@ def _shown(loaded: Loaded, name: str, value: str | None) -> str | None:
     column = loaded.table.by_column.get(name)
     if value is None or (column is not None and column.kind == "text" and not column.allowed):
         return None
-    return value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}…"
+    return value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
 
 
 def _remedy(check: Check, loaded: Loaded, value: str | None, told: str | None) -> str:
@@ -268,7 +268,7 @@ def _currency_checks(intake: Intake, loaded: Loaded, amount: Column) -> Iterator
             "GROUP BY 1 ORDER BY n DESC, 1"
         )
         if len(found) > 1:
-            listed = ", ".join(f"{name} in {count:,} rows" for name, count in found[:MOST_LISTED])
+            listed = ", ".join(f"{name} in {count:,} rows" for name, count in found[:MAX_LISTED])
             yield Check(
                 column,
                 f"{condition} AND {currency} <> {literal(found[0][0])}",

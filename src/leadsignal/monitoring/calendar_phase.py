@@ -25,7 +25,7 @@ EXPLAINED, LONGER_EXPLAINED = 0.75, 0.5
 """A level swings with a cycle whose phase leaves less than this share of its changes' squares
 unexplained (chance leaves all of it, and more); a longer cycle must leave less than that share of
 what the shorter one leaves."""
-LEAST_ALIKE = 3
+MIN_ALIKE = 3
 """Changes with fewer others of their phase do not help to tell."""
 
 
@@ -90,7 +90,7 @@ def _unexplained(past: Floats, known: NDArray[np.bool_], alike: NDArray[np.bool_
     others = (alike & ~np.eye(len(alike), dtype=bool)).astype(float)
     filled = np.where(known, past, 0.0)
     comparable = known @ others
-    enough = known & (comparable >= LEAST_ALIKE)
+    enough = known & (comparable >= MIN_ALIKE)
     mean = filled.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     by_phase = np.where(enough, past - (filled @ others) / np.maximum(comparable, 1), 0.0)
     at_all = np.where(enough, past - mean[:, None], 0.0)

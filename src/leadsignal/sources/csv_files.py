@@ -17,7 +17,7 @@ from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import Part, UnreadableError, refuse_too_wide
 
 BLOCK = 1 << 22
-LONGEST_HEADER = 1_000_000
+MAX_HEADER = 1_000_000
 HELD = 10_000
 """Of one kind of fault, so many are held; the others are counted."""
 DELIMITERS = (",", ";", "\t", "|")
@@ -251,9 +251,9 @@ def _header(
     """Return the delimiter, the column names, and how many physical lines the header takes."""
     try:
         first, lines = _first_record(path, encoding)
-        if len(first) >= LONGEST_HEADER:
+        if len(first) >= MAX_HEADER:
             remedy = "Export it again, with the column names in the first line."
-            problem = f"the header is longer than {LONGEST_HEADER:,} characters"
+            problem = f"the header is longer than {MAX_HEADER:,} characters"
             raise _unreadable(table, shown, problem, remedy, 1)
     except (UnicodeError, LookupError):
         raise _unreadable(
@@ -282,12 +282,12 @@ def _first_record(path: Path, encoding: str) -> tuple[str, int]:
     record = ""
     with path.open(encoding=encoding, newline=None) as file:
         number = 0
-        lines = iter(lambda: file.readline(LONGEST_HEADER), "")
+        lines = iter(lambda: file.readline(MAX_HEADER), "")
         for number, line in enumerate(lines, 1):
             record += line if record or line.strip() else ""
             if record and record.count('"') % 2 == 0:
                 break
-            if number > 1000 or len(record) > LONGEST_HEADER:
+            if number > 1000 or len(record) > MAX_HEADER:
                 break
     return record.rstrip("\n"), number
 
