@@ -489,15 +489,3 @@ def _build(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
         episodes, without,
     )  # fmt: skip
-
-
-__all__ = [
-    "KEY_COLUMNS",
-    "Panel",
-    "PanelWritten",
-    "adoption_episodes",
-    "build_panel",
-    "build_snapshot",
-    "sample_panel",
-    "write_panel",
-]
