@@ -91,9 +91,9 @@ class RetentionRow(TypedDict):
     """Retention of the accounts that were there at the start of a quarter."""
 
     quarter: str
-    accounts: int
-    churned: int
-    other_ended: int
+    accounts: float
+    churned: float
+    other_ended: float
     churned_share: float
     other_share: float
     logo: float | None

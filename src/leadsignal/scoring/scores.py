@@ -126,9 +126,9 @@ class Scores:
     def _repr_html_(self) -> str:
         from html import escape
 
-        shown = self.frame.head(10)
+        rows = self.frame.head(10)
         head = escape(repr(self).splitlines()[0])
-        return f"<p>{head}</p>{shown.to_html(index=False, float_format='{:.3f}'.format)}"
+        return f"<p>{head}</p>{rows.to_html(index=False, float_format='{:.3f}'.format)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the scores hold in numbers, ready for JSON."""
@@ -336,10 +336,10 @@ def score_rows(
 def _named(model: ChurnModel, beyond: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the names of the indicators that are marked in each row, as text."""
     names = np.array(model.features_.names, dtype=object)
-    told = np.full(len(beyond), "", dtype=object)
+    texts = np.full(len(beyond), "", dtype=object)
     for row in np.flatnonzero(beyond.any(axis=1)):
-        told[row] = "; ".join(names[beyond[row]])
-    return told
+        texts[row] = "; ".join(names[beyond[row]])
+    return texts
 
 
 def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
