@@ -15,8 +15,9 @@ from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.risk_intervals import RiskIntervals
 from leadsignal.errors import OptionError
 from leadsignal.stats.estimates import ClusteredEstimate
+from leadsignal.survival.contrasts import probability_at, restricted_mean
 from leadsignal.survival.cox import CoxFit, fit_cox
-from leadsignal.survival.curves import Curves, aalen_johansen, probability_at, restricted_mean
+from leadsignal.survival.curves import Curves, aalen_johansen
 from leadsignal.survival.estimates import Estimates
 from leadsignal.survival.inputs import Floats, Ints
 

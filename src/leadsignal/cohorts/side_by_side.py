@@ -36,8 +36,8 @@ from leadsignal.cohorts.trial import Weighting, clone_and_weight
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.stats.normal import without_rounding
-from leadsignal.survival.curves import logrank
 from leadsignal.survival.inputs import Floats
+from leadsignal.survival.rank_tests import logrank
 
 if TYPE_CHECKING:
     pass

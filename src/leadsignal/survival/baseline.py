@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
 from leadsignal.stats.normal import normal_quantile
+from leadsignal.survival.cox_estimate import CoxEstimate
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Floats,
@@ -22,12 +23,11 @@ from leadsignal.survival.inputs import (
     snapped,
     sums_by_code,
 )
+from leadsignal.survival.plots import StepLine, step_lines
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-    from leadsignal.survival.cox import CoxFit
 
 CERTAIN = 300.0  # logarithm of a hazard that nobody survives, and whose square is still a number
 
@@ -151,9 +151,11 @@ class Baseline:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the cumulative baseline hazard by stratum and return the Axes."""
-        from leadsignal.survival.plots import baseline_hazard
-
-        return baseline_hazard(self, ax)
+        lines = [
+            StepLine(str(stratum), *self.cumulative(stratum), colour=k, style=k)
+            for k, stratum in enumerate(self.strata)
+        ]
+        return step_lines(lines, "cumulative baseline hazard", ax, title="stratum")
 
     def __repr__(self) -> str:
         return (
@@ -229,7 +231,7 @@ class PathPrediction:
         )
 
 
-def baseline_of(fit: CoxFit) -> Baseline:
+def baseline_of(fit: CoxEstimate) -> Baseline:
     """Return the baseline of a fit."""
     likelihood, terms, sets = fit.rows.likelihood, fit.terms, fit.rows.likelihood.sets
     centre = np.zeros(len(fit.coef)) if likelihood.centre is None else likelihood.centre

@@ -8,110 +8,45 @@ The likelihood stands in ``partial_likelihood``, its maximum in ``newton``, resi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from leadsignal.errors import ModelError
 from leadsignal.stats.normal import normal_quantile, two_sided_p
 from leadsignal.survival.baseline import Baseline, baseline_of, exp_of
-from leadsignal.survival.by_risk_set import RiskSetTerms
+from leadsignal.survival.cox_estimate import CoxEstimate, CoxRows
 from leadsignal.survival.estimates import ChiSquare
-from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Labels, length_of, one_label
+from leadsignal.survival.inputs import ArrayValidator, Floats, length_of, one_label
 from leadsignal.survival.newton import Maximum, maximise
-from leadsignal.survival.partial_likelihood import GroupTerms, PartialLikelihood
+from leadsignal.survival.partial_likelihood import PartialLikelihood
+from leadsignal.survival.plots import forest
 from leadsignal.survival.proportionality import ProportionalityTest, proportionality_of
 from leadsignal.survival.residuals import Residuals, residuals_of
 from leadsignal.survival.risk_sets import RiskSets
+from leadsignal.survival.with_lifelines import CrossCheck, cross_check
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.survival.with_lifelines import CrossCheck
-
 TIES = ("efron", "breslow")
 
 
-@dataclass(frozen=True, eq=False)
-class CoxRows:
-    """The checked rows of a fit, kept (not copied) for residuals, baseline and tests."""
-
-    X: NDArray[Any]
-    start: Floats | None
-    stop: Floats
-    event: Bools
-    weights: Floats
-    offset: Floats | None
-    strata: Labels
-    cluster: Labels | None
-    likelihood: PartialLikelihood
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class CoxFit:
+class CoxFit(CoxEstimate):
     """A fitted Cox model.
 
-    Attributes: ``names`` (p) of the columns; ``coef`` (p), log hazard ratios a unit; ``cov``
-    (p × p), the inverse (penalised) information, and ``se``, its errors; ``robust_cov`` and
-    ``robust_se``, the cluster sandwich, None without clusters; ``loglik`` and ``loglik_null``, the
-    partial log-likelihood (without penalty) at ``coef`` and at zero; ``ridge`` (p); ``ties``;
-    ``evaluations`` of the likelihood that the fit took; ``rows``, the data it stands on.
+    Attributes are those of `CoxEstimate`: ``names``, ``coef``, ``cov``, ``robust_cov``, ``loglik``
+    and others.
     """
-
-    names: tuple[str, ...]
-    coef: Floats
-    cov: Floats
-    robust_cov: Floats | None
-    loglik: float
-    loglik_null: float
-    ridge: Floats
-    ties: str
-    evaluations: int
-    score_statistic: float
-    rows: CoxRows
-
-    @property
-    def se(self) -> Floats:
-        """Model-based standard errors (p)."""
-        return np.sqrt(np.diag(self.cov))
-
-    @property
-    def robust_se(self) -> Floats | None:
-        """Cluster-robust standard errors (p), None without clusters."""
-        return None if self.robust_cov is None else np.sqrt(np.diag(self.robust_cov))
-
-    @property
-    def influence(self) -> Floats | None:
-        """What each cluster adds to the coefficients (clusters × p), None without clusters."""
-        if self.rows.cluster is None:
-            return None
-        scores: Floats = self.rows.likelihood.cluster_scores(self.terms, self.rows.cluster)
-        return scores @ self.cov
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return len(self.rows.stop)
-
-    @property
-    def n_events(self) -> int:
-        """Number of events."""
-        return len(self.rows.likelihood.sets.events)
 
     @property
     def hazard_ratios(self) -> Floats:
         """exp(coef) (p); infinite where a coefficient of a tiny unit is beyond all numbers."""
         return exp_of(self.coef)
-
-    @cached_property
-    def terms(self) -> GroupTerms | RiskSetTerms:
-        """Risk-set sums at ``coef``, which residuals and baseline are made of."""
-        return self.rows.likelihood.terms(self.coef)
 
     @property
     def likelihood_ratio_test(self) -> ChiSquare:
@@ -193,14 +128,10 @@ class CoxFit:
 
     def cross_check(self) -> CrossCheck:
         """Fit the same rows with ``lifelines.CoxTimeVaryingFitter`` and compare."""
-        from leadsignal.survival.with_lifelines import cross_check
-
         return cross_check(self)
 
     def plot(self, ax: Axes | None = None, *, level: float = 0.95) -> Axes:
         """Draw hazard ratios with intervals (a forest plot) and return the Axes."""
-        from leadsignal.survival.plots import forest
-
         return forest(self.summary_at(level), ax)
 
     def to_frame(self) -> pd.DataFrame:
@@ -302,11 +233,7 @@ def fit_cox(
     influence = fit.influence
     if influence is None:
         return fit
-    return CoxFit(**{**_fields(fit), "robust_cov": influence.T @ influence})
-
-
-def _fields(fit: CoxFit) -> dict[str, Any]:
-    return {name: getattr(fit, name) for name in fit.__dataclass_fields__}
+    return replace(fit, robust_cov=influence.T @ influence)
 
 
 def _score_statistic(best: Maximum) -> float:

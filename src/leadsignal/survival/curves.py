@@ -1,9 +1,7 @@
 """Curves over time: Kaplan-Meier, Nelson-Aalen, Aalen-Johansen, Simon-Makuch.
 
 All four are steps of one product over event times. With Y at risk, N_j events of cause j and
-N = Σ N_j at each time, S(t) = Π (1 − N/Y) and F_k(t) = Σ S(s−) N_k(s)/Y(s). Restricted means,
-values at a time, and contrasts of both stand in ``contrasts``, the log-rank test in ``rank_tests``;
-their entry points are here too.
+N = Σ N_j at each time, S(t) = Π (1 − N/Y) and F_k(t) = Σ S(s−) N_k(s)/Y(s).
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
 from leadsignal.stats.normal import normal_quantile
-from leadsignal.survival.contrasts import Steps, probability_at, restricted_mean, variance_at_steps
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Floats,
@@ -27,24 +24,12 @@ from leadsignal.survival.inputs import (
     one_label,
     snapped,
 )
-from leadsignal.survival.rank_tests import LogRank, logrank
+from leadsignal.survival.plots import StepLine, numbers_at_risk, step_lines
+from leadsignal.survival.steps import Steps, variance_at_steps
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-__all__ = [
-    "Curve",
-    "Curves",
-    "LogRank",
-    "aalen_johansen",
-    "kaplan_meier",
-    "logrank",
-    "nelson_aalen",
-    "probability_at",
-    "restricted_mean",
-    "simon_makuch",
-]
 
 SCALES = ("log", "log-log", "plain")
 
@@ -224,12 +209,40 @@ class Curves:
 
     def plot(self, ax: Axes | None = None, *, at_risk: bool = True) -> Axes:
         """Draw the curves with intervals, with the numbers at risk below; return the Axes."""
-        from leadsignal.survival.plots import step_curves
-
-        return step_curves(self, ax, at_risk=at_risk)
+        groups = list(dict.fromkeys(curve.group for curve in self.curves))
+        causes = list(dict.fromkeys(curve.cause for curve in self.curves))
+        lines = [_line(curve, groups, causes) for curve in self.curves]
+        quantity = self.curves[0].quantity if len(causes) == 1 else "probability"
+        top = None if quantity == "cumulative hazard" else 1.02
+        axes = step_lines(lines, quantity, ax, origin=self.curves[0].origin, top=top)
+        if at_risk:
+            numbers_at_risk(axes, self.steps.at_risk_by_group())
+        return axes
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self.curves))
+
+
+def _line(curve: Curve, groups: list[object], causes: list[int]) -> StepLine:
+    """Return a curve as it is drawn: from its origin to its last time."""
+    several_groups, several_causes = len(groups) > 1, len(causes) > 1
+    parts = [str(curve.group)] if several_groups else []
+    if several_causes:
+        parts.append("still here" if curve.cause == 0 else f"cause {curve.cause}")
+    group, cause = groups.index(curve.group), causes.index(curve.cause)
+    first = curve.first_value
+    value, lower, upper = (
+        np.concatenate(([first], values, values[-1:] if len(values) else [first]))
+        for values in (curve.estimate, curve.lower, curve.upper)
+    )
+    return StepLine(
+        ", ".join(parts) or curve.quantity,
+        np.concatenate(([curve.origin], curve.time, [max(curve.last, curve.origin)])),
+        value,
+        (lower, upper),
+        colour=group if several_groups else cause,
+        style=cause if several_causes else group,
+    )
 
 
 def kaplan_meier(

@@ -29,6 +29,7 @@ from leadsignal.survival.inputs import (
     snapped,
     sums_by_label,
 )
+from leadsignal.survival.plots import auc_over_time, brier_over_time, calibration_plot
 from leadsignal.survival.risk_sets import from_the_first
 
 if TYPE_CHECKING:
@@ -68,8 +69,6 @@ class DynamicAuc:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the AUC over horizons with intervals; return the Axes."""
-        from leadsignal.survival.plots import auc_over_time
-
         label = "cumulative/dynamic AUC"
         return auc_over_time(self.times, self.auc, self.lower, self.upper, label, ax)
 
@@ -115,9 +114,7 @@ class BrierScore:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the score over horizons beside that of no skill; return the Axes."""
-        from leadsignal.survival.plots import brier_over_time
-
-        return brier_over_time(self, ax)
+        return brier_over_time(self.to_frame(), ax)
 
     def __repr__(self) -> str:
         lines = _listing("Brier score", self.times, self.score, self.lower, self.upper)
@@ -165,9 +162,7 @@ class Calibration:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw observed shares against risks by group, with intervals; return the Axes."""
-        from leadsignal.survival.plots import calibration_plot
-
-        return calibration_plot(self, ax)
+        return calibration_plot(self.to_frame(), self.horizon, self.slope[0], self.intercept[0], ax)
 
     def __repr__(self) -> str:
         slope, intercept = (

@@ -24,6 +24,7 @@ from leadsignal.survival.inputs import (
     sums_by_code,
     sums_by_label,
 )
+from leadsignal.survival.plots import auc_over_time
 from leadsignal.survival.risk_sets import RiskSets, from_the_first
 
 if TYPE_CHECKING:
@@ -91,8 +92,6 @@ class IncidentAuc:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the AUC by interval with intervals; return the Axes."""
-        from leadsignal.survival.plots import auc_over_time
-
         middle = (self.begin + self.end) / 2
         return auc_over_time(middle, self.auc, self.lower, self.upper, "incident/dynamic AUC", ax)
 

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
+from leadsignal.survival.cox_estimate import CoxEstimate
+from leadsignal.survival.curves import kaplan_meier
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, length_of, one_label
+from leadsignal.survival.plots import COLOURS, numbers_at_risk
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-    from leadsignal.survival.cox import CoxFit
 
 AFT_MODELS = ("weibull", "log-normal", "log-logistic")
 
@@ -79,7 +80,7 @@ class CrossCheck:
         )
 
 
-def cross_check(fit: CoxFit) -> CrossCheck:
+def cross_check(fit: CoxEstimate) -> CrossCheck:
     """Fit the rows of ``fit`` with ``lifelines.CoxTimeVaryingFitter`` and compare.
 
     Its cost grows with rows times distinct event times. Raises OptionError for what lifelines
@@ -152,9 +153,6 @@ def plot_kaplan_meier(
     import matplotlib.pyplot as plt
     from lifelines import KaplanMeierFitter
 
-    from leadsignal.survival.curves import kaplan_meier
-    from leadsignal.survival.plots import COLOURS, numbers_at_risk
-
     door = ArrayValidator("plot_kaplan_meier", length_of("plot_kaplan_meier", "stop", stop))
     (stops, starts), events = door.times(stop, start), door.flags("event", event)
     case_weights = door.weights(weights)
@@ -173,7 +171,8 @@ def plot_kaplan_meier(
         fitter.plot_survival_function(ax=axes, color=COLOURS[code % len(COLOURS)])
     axes.set(xlabel="time", ylabel="survival", ylim=(0, 1.02))
     if at_risk:
-        numbers_at_risk(axes, kaplan_meier(stop, event, start=start, weights=weights, group=group))
+        curves = kaplan_meier(stop, event, start=start, weights=weights, group=group)
+        numbers_at_risk(axes, curves.steps.at_risk_by_group())
     return axes
 
 
@@ -229,7 +228,7 @@ def fit_aft(
     return fitter.fit(frame, "__stop", "__event", fit_options=precise, **columns)
 
 
-def _frame(fit: CoxFit) -> pd.DataFrame:
+def _frame(fit: CoxEstimate) -> pd.DataFrame:
     """Return the fit's rows of positive weight, as lifelines wants them."""
     import pandas as pd
 
