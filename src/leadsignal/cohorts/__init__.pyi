@@ -1,6 +1,6 @@
-from .comparison import Cohort as Cohort
 from .comparison import Comparison as Comparison
-from .comparison import Contrast as Contrast
+from .contrasts import Cohort as Cohort
+from .contrasts import Contrast as Contrast
 from .dated import DatedCohorts as DatedCohorts
 from .from_tables import dated_cohorts as dated_cohorts
 from .overview import Overview as Overview

@@ -23,7 +23,7 @@ from leadsignal.cohorts.state_intervals import (
     stretches_between,
 )
 from leadsignal.errors import ModelError
-from leadsignal.results import to_html
+from leadsignal.results import Result
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ CHURN, OTHER_END = 1, 2
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class DatedCohorts:
+class DatedCohorts(Result):
     """Accounts and the cohort each belongs to over time.
 
     Attributes: ``name`` of the comparison; ``levels``, the cohorts, of which the first is what
@@ -264,8 +264,8 @@ class DatedCohorts:
         levels = tuple(self.levels[k] for k in present)
         return replace(self, levels=levels, row_state=place)
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a stretch: account_id, start, stop (days), cohort, cause of its end."""
+    def _table(self) -> pd.DataFrame:
+        """Return one row an interval: account_id, start, stop (days), cohort, cause of its end."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -288,6 +288,3 @@ class DatedCohorts:
                 f" {days[mine].sum():,.0f} account-days, {(cause[mine] == CHURN).sum():,} churns"
             )
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return to_html(repr(self), self.to_frame())

@@ -10,14 +10,16 @@ import numpy as np
 
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts.comparison import Comparison, Contrast, best_of
+from leadsignal.cohorts.comparison import Comparison
+from leadsignal.cohorts.contrasts import Contrast, best_of, cohorts_of
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.named_comparisons import ready_comparisons
 from leadsignal.cohorts.side_by_side import compare_dated
+from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.results import to_html
+from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.multiple_testing import holm
 
@@ -104,7 +106,7 @@ class Line:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Overview:
+class Overview(Result):
     """All ready comparisons: a line a cohort, p-values corrected for their number (Holm).
 
     ``comparisons`` are whole; ``left_out`` says which had nothing to compare, and why.
@@ -114,8 +116,7 @@ class Overview:
     comparisons: tuple[Comparison, ...]
     left_out: tuple[str, ...]
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a line."""
+    def _table(self) -> pd.DataFrame:
         import pandas as pd
 
         rows = []
@@ -144,13 +145,9 @@ class Overview:
             naive = "" if line.naive is None else str(line.naive)
             p = f"{line.p_holm:.3f}"
             rows.append((line.by, line.cohort, line.against, naive, str(line.corrected), p))
-        widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
-        head = f"Churn ratio of {len(self.lines)} cohorts; p-values corrected for their number"
-        lines = [
-            "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([head, *lines, *(f"left out: {why}" for why in self.left_out)])
+        head = f"Hazard ratios of {len(self.lines)} cohorts; p-values corrected for their number"
+        left_out = [f"left out: {reason}" for reason in self.left_out]
+        return "\n".join([head, *aligned(rows), *left_out])
 
     def _repr_html_(self) -> str:
         columns = ["by", "cohort", "against", "naive_estimate", "hazard_ratio_estimate",
@@ -200,7 +197,7 @@ def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:
     quoted = [
         (comparison, best)
         for comparison in comparisons
-        for cohort in dict.fromkeys(c.cohort for c in comparison.contrasts)
+        for cohort in cohorts_of(comparison.contrasts)
         if (best := best_of(comparison.contrasts, cohort)) is not None
         and best.hazard_ratio is not None
     ]

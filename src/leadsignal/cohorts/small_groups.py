@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
+from leadsignal.cohorts.plots import funnel_picture
+from leadsignal.results import Result
 from leadsignal.stats.shrinkage import shrunken_rates
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.curves import nelson_aalen
@@ -45,7 +47,7 @@ class SmallGroup:
 
 
 @dataclass(frozen=True, repr=False)
-class SmallGroups:
+class SmallGroups(Result):
     """All groups in the order of their names; also by iteration. ``spread`` is the mean of τ."""
 
     groups: tuple[SmallGroup, ...]
@@ -55,11 +57,7 @@ class SmallGroups:
     def __iter__(self) -> Any:
         return iter(self.groups)
 
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a group; those with fewer than five accounts without their numbers."""
+    def _table(self) -> pd.DataFrame:
         import pandas as pd
 
         return pd.DataFrame(self.to_dict()["groups"])
@@ -70,9 +68,7 @@ class SmallGroups:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the funnel: ended over expected by size, with the limits of chance."""
-        from leadsignal.cohorts.plots import funnel_picture
-
-        return funnel_picture(self, ax)
+        return funnel_picture(self._table(), ax)
 
     def __repr__(self) -> str:
         lines = [

@@ -36,7 +36,7 @@ def forest(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
         color=COLOURS[0], ecolor=COLOURS[0], elinewidth=1.6, capsize=0,
     )  # fmt: skip
     axes.set_xscale("log")
-    _plain_log_ticks(axes, float(lower.min()), float(upper.max()))
+    plain_log_ticks(axes, float(lower.min()), float(upper.max()))
     axes.set_yticks(y, [str(name) for name in summary.index])
     axes.set_ylim(len(summary) - 0.5, -0.5)
     for position, (value, low, high) in enumerate(zip(ratio, lower, upper, strict=True)):
@@ -206,7 +206,7 @@ def tidy(axes: Axes) -> None:
     axes.spines["right"].set_visible(False)
 
 
-def _plain_log_ticks(axes: Axes, low: float, high: float) -> None:
+def plain_log_ticks(axes: Axes, low: float, high: float) -> None:
     """Label a logarithmic axis with plain numbers, few enough not to collide."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
