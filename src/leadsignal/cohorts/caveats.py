@@ -139,7 +139,7 @@ def _crossing(design: Design, groups: Mapping[Any, Any]) -> Iterator[str]:
             continue
         last = min(curves.until, curves.seen_until, design.horizon)
         gaps = []
-        for day in np.linspace(curves.followed.origin, last, 9)[1:]:
+        for day in np.linspace(curves.intervals.origin, last, 9)[1:]:
             both = curves.retention(float(day))
             gap = both[k] - both[0]
             gaps.append(gap.value / gap.std_err if gap.std_err > 0 else 0.0)

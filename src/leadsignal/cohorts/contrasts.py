@@ -28,7 +28,7 @@ class Cohort:
     the others times the hazard ratio that the verdict quotes; of many small groups, that of all
     accounts times ended over expected. None where there is no ratio. ``retention_12m``,
     ``retention_24m`` and ``median_days`` are read from the method named by ``curve``; None where it
-    does not reach.
+    does not go that far.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Cohort:
 
     @property
     def suppressed(self) -> bool:
-        """Whether it has too few accounts to be shown."""
+        """Whether the cohort has too few accounts for its numbers to be published."""
         return self.accounts < MIN_ACCOUNTS
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Contrast:
     ``rmst_days`` and ``rmst_ratio`` are the difference and the ratio of mean days not lost to
     churn between ``origin`` and ``horizon`` (days since time zero). ``shrinkage`` is the naive
     ratio over this one's, on the quantity ``shrinkage_of``. ``e_value`` is that of the hazard ratio
-    and of its limit. ``accounts`` and ``ended`` count the cohort and what it is held against, in a
+    and of its limit. ``accounts`` and ``ended`` count the cohort and its reference, in a
     target trial after day L, where the clones have parted.
     """
 
@@ -104,7 +104,7 @@ class Contrast:
 
     @property
     def suppressed(self) -> bool:
-        """Whether one of the two cells has too few accounts to be shown."""
+        """Whether a cohort has too few accounts for its numbers to be published."""
         return min(self.accounts) < MIN_ACCOUNTS
 
     @property

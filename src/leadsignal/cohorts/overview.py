@@ -52,7 +52,7 @@ def compare_cohorts(
     attributes or columns of the start; what came later only if also named in ``mediators``.
     ``landmark``
     (default: 90d, for plans 30d, for results 180d, for contract changes 365d, for a process its
-    milestone) and ``horizon`` are durations. ``today`` holds what is made already. Raises
+    milestone) and ``horizon`` are durations. ``today`` is reused if it is given. Raises
     OptionError for names that are not there and ModelError where there is only one cohort.
 
     >>> import leadsignal as ls
@@ -176,21 +176,23 @@ def compare_all(
     True
     """
     shared = AsOfContext.of(tables, analysis, today)
-    made, left_out = [], []
+    comparisons, left_out = [], []
     for name in comparison_names(tables, analysis):
         try:
             others = [column for column in adjust if column != name.removeprefix("attribute:")]
-            made.append(
+            comparisons.append(
                 compare_cohorts(tables, name, analysis, methods=methods, adjust=others,
                                 landmark=landmark, horizon=horizon, today=shared)
             )  # fmt: skip
         except ModelError as error:
             left_out.append(str(error))
             continue
-        if not made[-1].contrasts:
-            held = len(made[-1].cohorts)
-            left_out.append(f"{name}: {held} values, compared by shrunken rates in its own result")
-    return Overview(_lines(made), tuple(made), tuple(left_out))
+        if not comparisons[-1].contrasts:
+            values = len(comparisons[-1].cohorts)
+            left_out.append(
+                f"{name}: {values} values, compared by shrunken rates in its own result"
+            )
+    return Overview(_lines(comparisons), tuple(comparisons), tuple(left_out))
 
 
 def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:
@@ -233,10 +235,10 @@ def process_effect(
 ) -> Estimate | None:
     """Return the corrected hazard ratio of having adopted a process, or None.
 
-    Counted day by day, both ways (a lapse ends adoption), until the end was known; adopted or not
-    is read ``lag`` earlier, if one is given. None where the tables cannot say. ``today`` holds what
-    is made already. Raises OptionError for a process that the analysis does not name. Whether it is
-    to be told is for the caller to say: `scores.proven_effects` asks for more.
+    Adoption is time-dependent, both ways (a lapse ends it), until the end was known; adopted or not
+    is read ``lag`` earlier, if one is given. None where the tables cannot say. ``today`` is reused
+    if it is given. Raises OptionError for a process that the analysis does not name. Whether it
+    is proven is decided elsewhere (`scores.proven_effects`).
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())

@@ -1,4 +1,4 @@
-"""Churn rates that can be held side by side: each at the same tenure."""
+"""Comparable churn rates: each at the same tenure."""
 
 from __future__ import annotations
 

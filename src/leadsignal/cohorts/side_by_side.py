@@ -42,10 +42,12 @@ from leadsignal.survival.inputs import Floats
 from leadsignal.survival.rank_tests import logrank
 
 HORIZONS = (730, 547, 365, 182, 91)
+"""Days to which restricted means are computed; the first that all methods support is used."""
 YEAR, TWO_YEARS = 365, 730
 MEDIATED = ("time_dependent", "landmark", "target_trial")
-MANY = 6
-"""A property with more values than this is compared by shrunken rates, not one by one."""
+"""Methods that can adjust for dated covariates."""
+MAX_LEVELS = 6
+"""Number of values up to which a property is compared value by value, not by shrunken rates."""
 
 
 def compare_dated(
@@ -76,7 +78,7 @@ def compare_dated(
     X = columns_of(values)[0] if adjust else None
     if X is not None and not X.size:
         X = np.zeros((len(cohorts), 0))
-    if len(cohorts.levels) > MANY:
+    if len(cohorts.levels) > MAX_LEVELS:
         chosen = ()
     design = Design(
         cohorts, chosen, tuple(adjust), X, later, _landmark(cohorts, landmark), 0.0, level
@@ -114,10 +116,10 @@ def _methods(cohorts: DatedCohorts, methods: Sequence[str] | None) -> tuple[str,
             f"{', '.join(map(repr, unknown))} is not a method", f"Choose from {', '.join(METHODS)}"
         )
     if cohorts.since_the_start:
-        # No time before an event can be misplaced: day by day is all there is to do.
+        # There is no time before an event, so all methods give the same.
         return ("time_dependent",)
-    asked = METHODS if methods is None else tuple(methods)
-    return tuple(m for m in METHODS if m in asked or m == "naive")
+    requested = METHODS if methods is None else tuple(methods)
+    return tuple(m for m in METHODS if m in requested or m == "naive")
 
 
 def _landmark(cohorts: DatedCohorts, landmark: int | None) -> int:
@@ -166,8 +168,8 @@ def _refuse_unknown_states(cohorts: DatedCohorts, name: str) -> None:
     if len(cohorts.dated_covariates[name]) != len(cohorts):
         raise OptionError(f"{name} is not of the same accounts", "Give its state of each account")
     rows = follow_in_time(cohorts)
-    held, _ = with_states_of(rows, cohorts.dated_covariates[name])
-    lost = (rows.stop - rows.start).sum() - (held.stop - held.start).sum()
+    known, _ = with_states_of(rows, cohorts.dated_covariates[name])
+    lost = (rows.stop - rows.start).sum() - (known.stop - known.start).sum()
     if lost > 1e-6:
         raise OptionError(
             f"{name} has no state on {lost:,.0f} account-days at risk",
@@ -189,7 +191,7 @@ def _with_horizon(
             for adjusted in (False, True) if design.X is not None else (False,):
                 if adjusted and design.mediators and method not in MEDIATED:
                     notes.append(
-                        f"{method} cannot hold {', '.join(design.mediators)}: it adjusts for"
+                        f"{method} cannot adjust for {', '.join(design.mediators)}: it uses"
                         " values of the start; not adjusted"
                     )
                     continue
@@ -202,12 +204,16 @@ def _with_horizon(
                     notes.append(f"{method}, {design.cohorts.levels[k]}: {error}")
     # The naive groups do not decide: whoever stays long is hardly ever left in the first.
     until = [
-        held.until for (m, _, _), (held, _) in groups.items() if m != "naive" and held.has_days
+        curves.until
+        for (m, _, _), (curves, _) in groups.items()
+        if m != "naive" and curves.has_days
     ]
-    reach = min(*until, float(design.cohorts.stop.max())) if until else 0.0
-    origin = max((held.followed.origin for held, _ in groups.values()), default=0.0)
-    supported = [day for day in HORIZONS if origin < day <= reach]
-    best = float(horizon or (supported[0] if supported else max(np.floor(reach), origin + 1)))
+    supported_until = min(*until, float(design.cohorts.stop.max())) if until else 0.0
+    origin = max((curves.intervals.origin for curves, _ in groups.values()), default=0.0)
+    supported = [day for day in HORIZONS if origin < day <= supported_until]
+    best = float(
+        horizon or (supported[0] if supported else max(np.floor(supported_until), origin + 1))
+    )
     return replace(design, horizon=best), groups, notes
 
 
@@ -240,7 +246,7 @@ def _follow(
 def _at_landmark(design: Design) -> list[Floats]:
     """Return the mediators' states on the day of the landmark, as columns of the accounts."""
     dated = [design.cohorts.dated_covariates[name] for name in design.mediators]
-    states = [held.state_at(design.landmark) for held in dated]
+    states = [one.state_at(design.landmark) for one in dated]
     return [columns_of({"state": state.astype(str)})[0] for state in states]
 
 
@@ -256,9 +262,9 @@ def _contrasts(
     design: Design, groups: dict[Key, tuple[Groups, Weighting | None]]
 ) -> tuple[list[Contrast], list[str]]:
     found, notes = [], []
-    for (method, k, adjusted), (held, weighting) in groups.items():
+    for (method, k, adjusted), (curves, weighting) in groups.items():
         try:
-            found.append(_contrast(design, method, k, adjusted, held, weighting))
+            found.append(_contrast(design, method, k, adjusted, curves, weighting))
         except ModelError as error:
             notes.append(f"{method}, {design.cohorts.levels[k]}: {error}")
     return found, notes
@@ -273,7 +279,7 @@ def _contrast(
     weighting: Weighting | None,
 ) -> Contrast:
     cohorts, level = design.cohorts, design.level
-    rows = groups.followed
+    rows = groups.intervals
     counted = rows if weighting is None else rows.where(rows.stop > design.landmark)
     bare = Contrast(
         cohorts.levels[k], cohorts.levels[0], method, design.adjust if adjusted else (),
@@ -351,18 +357,18 @@ def _days(design: Design, groups: Groups) -> dict[int, ClusteredEstimate] | None
 def _mean_days(groups: Groups, horizon: float) -> dict[int, ClusteredEstimate] | None:
     try:
         return groups.mean_days(horizon)
-    except OptionError:  # a group was not followed so far; None says so
+    except OptionError:  # a group was not observed until the horizon
         return None
 
 
 def _retention(groups: Groups, k: int, day: int, level: float) -> tuple[Estimate, Estimate] | None:
-    if not groups.has_days or day <= groups.followed.origin:
+    if not groups.has_days or day <= groups.intervals.origin:
         return None
     try:
         both = groups.retention(day)
     except OptionError:
         return None
-    rows = groups.followed
+    rows = groups.intervals
     inside, outside = (_share(both[g], rows.of((g,)), level) for g in (k, 0))
     return inside, outside
 
@@ -398,8 +404,8 @@ def _shrinkage(
     if days is None:
         return None, ""
     # The accounts, and the days, that the corrected ones have.
-    there = np.isin(naive.account, groups.followed.account)
-    other = groups_of(naive.where(there).since(groups.followed.origin), cohorts, k)
+    there = np.isin(naive.account, groups.intervals.account)
+    other = groups_of(naive.where(there).since(groups.intervals.origin), cohorts, k)
     wrong_days = _mean_days(other, design.horizon) if other.churned else None
     if wrong_days is None or len(wrong_days) < 2:
         return None, ""
@@ -414,9 +420,11 @@ def _curve_of(
     two = len(design.cohorts.levels) == 2
     order = ("target_trial", "landmark") if two else ("landmark",)
     for method in ("time_dependent",) if design.cohorts.since_the_start else order:
-        held = {k: g for (m, k, adjusted), (g, _) in groups.items() if m == method and not adjusted}
-        if held:
-            return method, held
+        by_level = {
+            k: g for (m, k, adjusted), (g, _) in groups.items() if m == method and not adjusted
+        }
+        if by_level:
+            return method, by_level
     return "none", {}
 
 
@@ -427,10 +435,10 @@ def _cohort(
     mine = cohorts.row_state == k
     days = float((cohorts.row_stop - cohorts.row_start)[mine].sum())
     ended = int((cohorts.row_cause[mine] == CHURN).sum())
-    method, held = curve
-    groups = held.get(k) or next(iter(held.values()), None)
-    read = groups is not None and groups.churned and (k == 0 or k in held)
-    median = median_day(groups.followed, k) if groups is not None and read else float("inf")
+    method, by_level = curve
+    groups = by_level.get(k) or next(iter(by_level.values()), None)
+    read = groups is not None and groups.churned and (k == 0 or k in by_level)
+    median = median_day(groups.intervals, k) if groups is not None and read else float("inf")
     return Cohort(
         cohorts.levels[k],
         distinct(cohorts.row_account[mine]),
@@ -452,7 +460,7 @@ def _at(groups: Groups, k: int, day: int, level: float) -> Estimate | None:
 
 def _small_groups(cohorts: DatedCohorts, X: Floats | None) -> SmallGroups | None:
     levels = len(cohorts.levels)
-    if levels <= 2 or not (cohorts.since_the_start or levels > MANY):
+    if levels <= 2 or not (cohorts.since_the_start or levels > MAX_LEVELS):
         return None
     ended = np.bincount(cohorts.row_state, weights=cohorts.row_cause == CHURN, minlength=levels)
     accounts = [distinct(cohorts.row_account[cohorts.row_state == k]) for k in range(levels)]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SUPPRESSED = 5
+"""Numbers of groups with fewer accounts are suppressed."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,12 @@ def shrink(
     >>> 1 < few.rate < few.raw
     True
     """
-    door = ArrayValidator("shrink", len(names))
-    N, E = door.numbers("ended", ended), door.numbers("expected", expected)
+    validator = ArrayValidator("shrink", len(names))
+    N, E = validator.numbers("ended", ended), validator.numbers("expected", expected)
     if (N < 0).any() or (E < 0).any():
-        door.refuse("ended or expected is negative; both are counts")
-    door.level(level)
-    door.close()
+        validator.refuse("ended or expected is negative; both are counts")
+    validator.level(level)
+    validator.close()
     counts = accounts if accounts is not None else [SUPPRESSED] * len(N)
     shrunken = shrunken_rates(N, E, level)
     raw = np.divide(N, E, out=np.full(len(N), np.nan), where=E > 0)
@@ -133,9 +134,9 @@ def shrink(
 
 
 def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:
-    """Return the ends each level is expected to have (k), from tenure and ``X`` without the level.
+    """Return the expected churns of each level (k), from tenure and ``X`` without the level.
 
-    Their sum is the number of ends: the martingale form of Cox's model, of Nelson-Aalen without
+    Their sum is the number of churns: the martingale form of Cox's model, of Nelson-Aalen without
     covariates.
     """
     event, start, stop = cohorts.row_cause == CHURN, cohorts.row_start, cohorts.row_stop

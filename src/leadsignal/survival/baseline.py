@@ -177,14 +177,14 @@ class Baseline:
     def _checked(
         self, X: ArrayLike, start: ArrayLike, stop: ArrayLike, level: float
     ) -> tuple[Floats, Floats, Floats]:
-        door = ArrayValidator("along", length_of("along", "stop", stop))
-        stops, starts = door.times(stop, start)
-        paths = door.matrix("X", X, self.names).astype(np.float64, copy=False)
-        door.no_gaps(paths, self.names)
+        validator = ArrayValidator("along", length_of("along", "stop", stop))
+        stops, starts = validator.times(stop, start)
+        paths = validator.matrix("X", X, self.names).astype(np.float64, copy=False)
+        validator.no_gaps(paths, self.names)
         if starts is not None and (starts[1:] < stops[:-1]).any():
-            door.refuse("intervals overlap or are out of order; sort them by start")
-        door.level(level)
-        door.close()
+            validator.refuse("intervals overlap or are out of order; sort them by start")
+        validator.level(level)
+        validator.close()
         return paths, np.zeros(0) if starts is None else starts, stops
 
 

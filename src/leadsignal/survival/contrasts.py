@@ -97,9 +97,9 @@ def _with_steps(call: str, curves: Curves | Curve) -> Curves:
 
 def _moment(call: str, name: str, time: float, steps: Steps) -> float:
     """Return a finite time, made equal to the observed one that it equals up to rounding."""
-    door = ArrayValidator(call)
-    moment = door.number(name, time, "a finite time within what was observed")
-    door.close()
+    validator = ArrayValidator(call)
+    moment = validator.number(name, time, "a finite time within what was observed")
+    validator.close()
     return float(snapped(np.array(moment), np.concatenate((steps.time, steps.last))))
 
 

@@ -76,9 +76,9 @@ class CoxFit(CoxEstimate):
         """Return the summary with intervals of ``level``."""
         import pandas as pd
 
-        door = ArrayValidator("summary_at")
-        door.level(level)
-        door.close()
+        validator = ArrayValidator("summary_at")
+        validator.level(level)
+        validator.close()
         se = self.se if self.robust_se is None else self.robust_se
         reach = normal_quantile(level) * se
         z = self.coef / se
@@ -105,10 +105,10 @@ class CoxFit(CoxEstimate):
 
     def linear_predictor(self, X: ArrayLike) -> Floats:
         """Return X @ coef (m) for rows X (m × p)."""
-        door = ArrayValidator("linear_predictor")
-        values = door.matrix("X", X, self.names)
-        door.no_gaps(values, self.names)
-        door.close()
+        validator = ArrayValidator("linear_predictor")
+        values = validator.matrix("X", X, self.names)
+        validator.no_gaps(values, self.names)
+        validator.close()
         eta: Floats = values @ self.coef
         return eta
 
@@ -280,18 +280,18 @@ def _checked(
     names: Sequence[str] | None,
 ) -> tuple[CoxRows, Floats, tuple[str, ...]]:
     rows = length_of("fit_cox", "stop", stop)
-    door = ArrayValidator("fit_cox", rows)
-    stops, starts = door.times(stop, start)
-    events = door.flags("event", event)
-    case_weights = door.weights(weights)
-    offsets = None if offset is None else door.numbers("offset", offset)
-    stratum, clusters = door.labels("strata", strata), door.labels("cluster", cluster)
-    door.one_of("ties", ties, TIES)
-    matrix = door.matrix("X", X)
-    named = door.names("names", names, matrix.shape[1])
-    ridges = _ridges(door, ridge, matrix.shape[1])
-    door.no_gaps(matrix, named)
-    door.close()
+    validator = ArrayValidator("fit_cox", rows)
+    stops, starts = validator.times(stop, start)
+    events = validator.flags("event", event)
+    case_weights = validator.weights(weights)
+    offsets = None if offset is None else validator.numbers("offset", offset)
+    stratum, clusters = validator.labels("strata", strata), validator.labels("cluster", cluster)
+    validator.one_of("ties", ties, TIES)
+    matrix = validator.matrix("X", X)
+    named = validator.names("names", names, matrix.shape[1])
+    ridges = _ridges(validator, ridge, matrix.shape[1])
+    validator.no_gaps(matrix, named)
+    validator.close()
     events = events & (case_weights > 0)
     if not events.any():
         raise ModelError("fit_cox: no row has an event, so nothing can be estimated")
@@ -304,13 +304,13 @@ def _checked(
     return kept, ridges, named
 
 
-def _ridges(door: ArrayValidator, ridge: ArrayLike, columns: int) -> Floats:
-    values = door.floats("ridge", ridge)
+def _ridges(validator: ArrayValidator, ridge: ArrayLike, columns: int) -> Floats:
+    values = validator.floats("ridge", ridge)
     if values is None:
         return np.zeros(columns)
     if values.shape not in ((), (columns,)):
-        door.refuse(f"ridge has shape {values.shape}; it must be one number or ({columns},)")
+        validator.refuse(f"ridge has shape {values.shape}; it must be one number or ({columns},)")
         return np.zeros(columns)
     if not (np.isfinite(values).all() and (values >= 0).all()):
-        door.refuse("ridge is negative, NaN or infinite; a penalty is 0 or more")
+        validator.refuse("ridge is negative, NaN or infinite; a penalty is 0 or more")
     return np.broadcast_to(values, (columns,)).astype(np.float64)

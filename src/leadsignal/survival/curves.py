@@ -64,9 +64,9 @@ class Curve:
 
     def at(self, times: ArrayLike) -> Floats:
         """Return the curve's value at ``times``; NaN after the group's last observed time."""
-        door = ArrayValidator("at")
-        given = door.floats("times", times)
-        door.close()
+        validator = ArrayValidator("at")
+        given = validator.floats("times", times)
+        validator.close()
         asked = snapped(np.zeros(0) if given is None else given, np.append(self.time, self.last))
         steps = np.concatenate(([self.first_value], self.estimate))
         values = steps[np.searchsorted(self.time, asked, side="right")]
@@ -85,9 +85,9 @@ class Curve:
         """
         if self.quantity != "survival":
             raise OptionError(f"quantiles are of survival; this curve is the {self.quantity}")
-        door = ArrayValidator("quantile")
-        door.number("share", share, "a number between 0 and 1", lambda value: 0 < value < 1)
-        door.close()
+        validator = ArrayValidator("quantile")
+        validator.number("share", share, "a number between 0 and 1", lambda value: 0 < value < 1)
+        validator.close()
         estimate, *limits = (
             self._falls_to(values, 1 - share) for values in (self.estimate, self.lower, self.upper)
         )
@@ -371,13 +371,13 @@ def simon_makuch(
     >>> curves.of("no").estimate, curves.of("yes").estimate
     (array([0.]), array([0.5, 0. ]))
     """
-    door = ArrayValidator("simon_makuch", length_of("simon_makuch", "stop", stop))
-    stops, starts = door.times(stop, start)
-    events, states = door.flags("event", event), door.labels("state", state)
-    clusters = door.labels("cluster", cluster)
-    door.count("at_least", at_least)
-    door.level(level)
-    door.close()
+    validator = ArrayValidator("simon_makuch", length_of("simon_makuch", "stop", stop))
+    stops, starts = validator.times(stop, start)
+    events, states = validator.flags("event", event), validator.labels("state", state)
+    clusters = validator.labels("cluster", cluster)
+    validator.count("at_least", at_least)
+    validator.level(level)
+    validator.close()
     if starts is None or states is None:
         raise OptionError("simon_makuch needs start and state: a state that changes over time")
     origin = max(
@@ -419,15 +419,19 @@ def _steps(
     level: float,
     scale: str = "log",
 ) -> Steps:
-    door = ArrayValidator(call, length_of(call, "stop", stop))
-    stops, starts = door.times(stop, start)
-    causes = door.causes("cause", cause) if call == "aalen_johansen" else door.flags("event", cause)
-    case_weights = door.weights(weights)
-    groups = door.labels("group", group) or one_label(door.rows)
-    clusters = door.labels("cluster", cluster)
-    door.level(level)
-    door.one_of("scale", scale, SCALES)
-    door.close()
+    validator = ArrayValidator(call, length_of(call, "stop", stop))
+    stops, starts = validator.times(stop, start)
+    causes = (
+        validator.causes("cause", cause)
+        if call == "aalen_johansen"
+        else validator.flags("event", cause)
+    )
+    case_weights = validator.weights(weights)
+    groups = validator.labels("group", group) or one_label(validator.rows)
+    clusters = validator.labels("cluster", cluster)
+    validator.level(level)
+    validator.one_of("scale", scale, SCALES)
+    validator.close()
     codes: Ints = np.where(case_weights > 0, causes, 0).astype(np.intp)
     origin = 0.0 if starts is None else float(starts.min())
     return Steps.of(stops, codes, starts, case_weights, groups, clusters, min(origin, stops.min()))

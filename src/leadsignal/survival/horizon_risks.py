@@ -197,7 +197,7 @@ def dynamic_auc(
     """
     rows = _Rows.of("dynamic_auc", stop, event, cluster, times, level)
     scores = rows.by_time("score", score)
-    rows.door.close()
+    rows.validator.close()
     found = np.empty((3, len(rows.times)))
     ordered = None
     for k, horizon in enumerate(rows.times):
@@ -229,7 +229,7 @@ def brier(
     """
     rows = _Rows.of("brier", stop, event, cluster, times, level)
     risks = rows.risks(risk)
-    rows.door.close()
+    rows.validator.close()
     width = _trapezoid(rows.times)
     score, error, no_skill = (np.empty(len(rows.times)) for _ in range(3))
     along = np.zeros(len(rows.stop))
@@ -275,10 +275,10 @@ def calibration(
     """
     rows = _Rows.of("calibration", stop, event, cluster, horizon, level)
     if len(rows.times) > 1:
-        rows.door.refuse(f"horizon holds {len(rows.times)} numbers; pass one")
+        rows.validator.refuse(f"horizon holds {len(rows.times)} numbers; pass one")
     risks = rows.risks(risk)[:, 0]
-    groups_wanted = rows.door.count("bins", bins)
-    rows.door.close()
+    groups_wanted = rows.validator.count("bins", bins)
+    rows.validator.close()
     horizon = float(rows.times[0])
     weight, case = rows.censoring.by(horizon), rows.cases(horizon)
     observed = float(weight @ case / weight.sum())
@@ -310,7 +310,7 @@ class _Rows:
     ``times`` are the horizons ``given``, each made equal to the stop that it equals up to rounding.
     """
 
-    door: ArrayValidator
+    validator: ArrayValidator
     stop: Floats
     cause: Ints
     cluster: Labels | None
@@ -328,22 +328,24 @@ class _Rows:
         times: ArrayLike,
         level: float,
     ) -> _Rows:
-        door = ArrayValidator(call, length_of(call, "stop", stop))
-        (stops, _), causes = door.times(stop), door.causes("event", event)
-        if not door.faults and (stops < 0).any():
-            door.refuse("stop is negative; it is how long a row was followed")
-        labels = door.labels("cluster", cluster)
-        known = not door.faults
-        given = door.rising("the horizons", times)
+        validator = ArrayValidator(call, length_of(call, "stop", stop))
+        (stops, _), causes = validator.times(stop), validator.causes("event", event)
+        if not validator.faults and (stops < 0).any():
+            validator.refuse("stop is negative; it is how long a row was followed")
+        labels = validator.labels("cluster", cluster)
+        known = not validator.faults
+        given = validator.rising("the horizons", times)
         horizons = snapped(given, stops) if known else given
         if known and horizons[-1] >= stops.max():
-            door.refuse(
+            validator.refuse(
                 f"horizon {horizons[-1]:g} is not before the last observed time, {stops.max():g}"
             )
-        door.level(level)
-        if door.faults:
+        validator.level(level)
+        if validator.faults:
             stops = np.nan_to_num(stops)
-        return cls(door, stops, causes, labels, given, horizons, Censoring.of(stops, causes == 0))
+        return cls(
+            validator, stops, causes, labels, given, horizons, Censoring.of(stops, causes == 0)
+        )
 
     def reordered(self, order: Ints) -> _Rows:
         """Return the same rows in another order."""
@@ -358,28 +360,28 @@ class _Rows:
 
     def by_time(self, name: str, given: ArrayLike) -> Floats:
         """Return a value a row (n × 1) or a value a row and horizon (n × k)."""
-        values = self.door.floats(name, given)
+        values = self.validator.floats(name, given)
         allowed = ((len(self.stop),), (len(self.stop), len(self.times)))
         if values is None:
             return np.zeros((len(self.stop), len(self.times)))
         if values.shape not in allowed:
-            self.door.refuse(
+            self.validator.refuse(
                 f"{name} has shape {values.shape}; it must be one of {allowed[0]}, {allowed[1]}"
             )
             return np.zeros((len(self.stop), len(self.times)))
         if not np.isfinite(values).all():
-            self.door.refuse(f"{name} holds NaN or infinite values")
+            self.validator.refuse(f"{name} holds NaN or infinite values")
         return values.reshape(len(self.stop), -1)
 
     def risks(self, given: ArrayLike) -> Floats:
         """Return risks (n × k) between 0 and 1."""
         values = self.by_time("risk", given)
         if values.shape[1] != len(self.times):
-            self.door.refuse(
+            self.validator.refuse(
                 f"risk has one column; with {len(self.times)} horizons it needs one a horizon"
             )
         if ((values < 0) | (values > 1)).any():
-            self.door.refuse("risk has values outside 0 to 1; pass probabilities of an end")
+            self.validator.refuse("risk has values outside 0 to 1; pass probabilities of an end")
         return values
 
     def cases(self, horizon: float) -> Floats:

@@ -1,4 +1,4 @@
-"""Check arrays at the door: every fault of a call at once, then they are trusted.
+"""Check arrays at the validator: every fault of a call at once, then they are trusted.
 
 Times that are equal up to rounding are made equal here too, once for all estimators.
 """

@@ -130,19 +130,19 @@ def concordance(
     >>> concordance([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1])
     concordance 0.8000 (95% 0.2475 to 0.9799), 5 pairs
     """
-    door = ArrayValidator("concordance", length_of("concordance", "stop", stop))
-    (stops, starts), events = door.times(stop, start), door.flags("event", event)
-    scores = door.numbers("score", score)
-    case_weights = door.weights(weights)
-    stratum, clusters = door.labels("strata", strata), door.labels("cluster", cluster)
-    door.one_of("censoring", censoring, ("none", "inverse"))
-    door.level(level)
+    validator = ArrayValidator("concordance", length_of("concordance", "stop", stop))
+    (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
+    scores = validator.numbers("score", score)
+    case_weights = validator.weights(weights)
+    stratum, clusters = validator.labels("strata", strata), validator.labels("cluster", cluster)
+    validator.one_of("censoring", censoring, ("none", "inverse"))
+    validator.level(level)
     if horizon is not None:
-        door.number("horizon", horizon, "a finite number, or None for all events")
+        validator.number("horizon", horizon, "a finite number, or None for all events")
     inverse = isinstance(censoring, str) and censoring == "inverse"
     if inverse and start is not None:
-        door.refuse('censoring="inverse" is for rows without start; leave one of the two out')
-    door.close()
+        validator.refuse('censoring="inverse" is for rows without start; leave one of the two out')
+    validator.close()
     event_weights = case_weights
     if inverse:
         event_weights = case_weights / Censoring.of(stops, ~events).own ** 2
@@ -173,13 +173,13 @@ def incident_auc(
     >>> incident_auc([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1], [0, 1, 2]).auc
     array([1. , 0.5])
     """
-    door = ArrayValidator("incident_auc", length_of("incident_auc", "stop", stop))
-    (stops, starts), events = door.times(stop, start), door.flags("event", event)
-    scores = door.numbers("score", score)
-    clusters = door.labels("cluster", cluster)
-    edges = door.rising("times", times, 2)
-    door.level(level)
-    door.close()
+    validator = ArrayValidator("incident_auc", length_of("incident_auc", "stop", stop))
+    (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
+    scores = validator.numbers("score", score)
+    clusters = validator.labels("cluster", cluster)
+    edges = validator.rising("times", times, 2)
+    validator.level(level)
+    validator.close()
     inside = snapped(edges, np.concatenate((stops, [] if starts is None else starts)))
     found = [
         _in_interval(stops, events, starts, scores, clusters, interval, level)

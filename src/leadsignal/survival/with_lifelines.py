@@ -153,11 +153,11 @@ def plot_kaplan_meier(
     import matplotlib.pyplot as plt
     from lifelines import KaplanMeierFitter
 
-    door = ArrayValidator("plot_kaplan_meier", length_of("plot_kaplan_meier", "stop", stop))
-    (stops, starts), events = door.times(stop, start), door.flags("event", event)
-    case_weights = door.weights(weights)
-    groups = door.labels("group", group) or one_label(door.rows)
-    door.close()
+    validator = ArrayValidator("plot_kaplan_meier", length_of("plot_kaplan_meier", "stop", stop))
+    (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
+    case_weights = validator.weights(weights)
+    groups = validator.labels("group", group) or one_label(validator.rows)
+    validator.close()
     axes: Axes = ax if ax is not None else plt.subplots(layout="constrained")[1]
     for code, name in enumerate(groups.names):
         mine = groups.codes == code
@@ -200,17 +200,17 @@ def fit_aft(
     import lifelines
     import pandas as pd
 
-    door = ArrayValidator("fit_aft", length_of("fit_aft", "stop", stop))
-    (stops, starts), events = door.times(stop, start), door.flags("event", event)
-    case_weights = door.weights(weights)
-    if not door.faults and (stops <= 0).any():
-        door.refuse("stop must be above 0; an accelerated failure time has no time 0")
-    matrix = door.matrix("X", X).astype(np.float64, copy=False)
-    named = door.names("names", names, matrix.shape[1])
-    door.no_gaps(matrix, named)
-    door.number("ridge", ridge, "0 or more", lambda value: value >= 0)
-    door.one_of("model", model, AFT_MODELS)
-    door.close()
+    validator = ArrayValidator("fit_aft", length_of("fit_aft", "stop", stop))
+    (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
+    case_weights = validator.weights(weights)
+    if not validator.faults and (stops <= 0).any():
+        validator.refuse("stop must be above 0; an accelerated failure time has no time 0")
+    matrix = validator.matrix("X", X).astype(np.float64, copy=False)
+    named = validator.names("names", names, matrix.shape[1])
+    validator.no_gaps(matrix, named)
+    validator.number("ridge", ridge, "0 or more", lambda value: value >= 0)
+    validator.one_of("model", model, AFT_MODELS)
+    validator.close()
     kinds = {
         "weibull": "WeibullAFT",
         "log-normal": "LogNormalAFT",
