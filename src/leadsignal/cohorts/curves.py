@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.measures import last_day_with
 from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time
-from leadsignal.cohorts.small_groups import SUPPRESSED
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival.curves import Curves, kaplan_meier, simon_makuch
 
@@ -53,7 +53,7 @@ def _while_populated(rows: RiskIntervals) -> RiskIntervals:
     last = np.full(int(rows.group.max()) + 1, np.inf)
     for group in np.unique(rows.group):
         mine = rows.group == group
-        last[group] = last_day_with(SUPPRESSED, rows.start[mine], rows.stop[mine])
+        last[group] = last_day_with(MIN_ACCOUNTS, rows.start[mine], rows.stop[mine])
         if not np.isfinite(last[group]):
             last[group] = rows.stop[mine].max()
     until = last[rows.group]

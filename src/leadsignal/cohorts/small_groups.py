@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.plots import funnel_picture
 from leadsignal.results import Result
@@ -23,9 +24,6 @@ from leadsignal.survival.inputs import ArrayValidator, Floats
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-SUPPRESSED = 5
-"""Numbers of groups with fewer accounts are suppressed."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,8 @@ class SmallGroups(Result):
             f" between groups {self.spread:.2f})"
         ]
         for g in self.groups:
-            if g.accounts < SUPPRESSED:
-                lines.append(f"  {g.name}: fewer than {SUPPRESSED} accounts")
+            if g.accounts < MIN_ACCOUNTS:
+                lines.append(f"  {g.name}: fewer than {MIN_ACCOUNTS} accounts")
                 continue
             lines.append(
                 f"  {g.name}: {g.rate:.2f} ({g.low:.2f} to {g.high:.2f}), {g.ended} ended of"
@@ -88,7 +86,7 @@ class SmallGroups(Result):
 
 
 def _plain(group: SmallGroup) -> dict[str, Any]:
-    plain: dict[str, Any] = {**group.__dict__, "suppressed": group.accounts < SUPPRESSED}
+    plain: dict[str, Any] = {**group.__dict__, "suppressed": group.accounts < MIN_ACCOUNTS}
     if plain["suppressed"]:
         plain |= {key: None for key in plain if key not in ("name", "suppressed")}
     if plain["raw"] is not None and not np.isfinite(plain["raw"]):
@@ -118,7 +116,7 @@ def shrink(
         validator.refuse("ended or expected is negative; both are counts")
     validator.level(level)
     validator.close()
-    counts = accounts if accounts is not None else [SUPPRESSED] * len(N)
+    counts = accounts if accounts is not None else [MIN_ACCOUNTS] * len(N)
     shrunken = shrunken_rates(N, E, level)
     raw = np.divide(N, E, out=np.full(len(N), np.nan), where=E > 0)
     columns = (N.astype(int), E, raw, shrunken.rate, shrunken.low, shrunken.high)

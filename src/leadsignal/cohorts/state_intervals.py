@@ -147,13 +147,13 @@ def _by_account(ids: NDArray[Any], places: Ints) -> list[tuple[object, int]]:
     first: dict[object, int] = {}
     for place in places.tolist():
         first.setdefault(ids[[place]].tolist()[0], place)
-        if len(first) == SHOWN:
+        if len(first) == MAX_NAMED:
             break
     return list(first.items())
 
 
-SHOWN = 5
-"""How many accounts a message names for one kind of fault."""
+MAX_NAMED = 5
+"""Number of accounts that a message names for one kind of fault."""
 
 
 def _refuse_rows(validator: ArrayValidator, wrong: Bools, what: str) -> None:

@@ -210,8 +210,8 @@ class PathPrediction:
     @property
     def upper(self) -> Floats:
         """Upper limit of survival (m), at most 1."""
-        reach = normal_quantile(self.level) * self.std_err
-        return np.exp(-np.maximum(self.cumulative_hazard - reach, 0.0))
+        margin = normal_quantile(self.level) * self.std_err
+        return np.exp(-np.maximum(self.cumulative_hazard - margin, 0.0))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a time: survival, lower, upper, cumulative_hazard, std_err."""

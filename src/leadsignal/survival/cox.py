@@ -1,6 +1,6 @@
-"""Cox regression on start/stop rows: fit, tests, summary, and the way to what follows a fit.
+"""Cox regression on start/stop rows: fit, tests, summary, and methods for what follows a fit.
 
-The likelihood stands in ``partial_likelihood``, its maximum in ``newton``, residuals in
+The likelihood is in ``partial_likelihood``, its maximum in ``newton``, residuals in
 ``residuals``, the baseline and predictions in ``baseline``, the proportional-hazards test in
 ``proportionality`` and the comparison with lifelines in ``with_lifelines``.
 """
@@ -80,7 +80,7 @@ class CoxFit(CoxEstimate):
         validator.level(level)
         validator.close()
         se = self.se if self.robust_se is None else self.robust_se
-        reach = normal_quantile(level) * se
+        margin = normal_quantile(level) * se
         z = self.coef / se
         p = two_sided_p(z)
         with np.errstate(divide="ignore"):
@@ -91,10 +91,10 @@ class CoxFit(CoxEstimate):
                 "coef": self.coef,
                 "exp(coef)": exp_of(self.coef),
                 "se(coef)": se,
-                f"coef lower {label}": self.coef - reach,
-                f"coef upper {label}": self.coef + reach,
-                f"exp(coef) lower {label}": exp_of(self.coef - reach),
-                f"exp(coef) upper {label}": exp_of(self.coef + reach),
+                f"coef lower {label}": self.coef - margin,
+                f"coef upper {label}": self.coef + margin,
+                f"exp(coef) lower {label}": exp_of(self.coef - margin),
+                f"exp(coef) upper {label}": exp_of(self.coef + margin),
                 "cmp to": np.zeros(len(self.coef)),
                 "z": z,
                 "p": p,

@@ -37,7 +37,7 @@ class CoxEstimate:
     (p × p), the inverse (penalised) information, and ``se``, its errors; ``robust_cov`` and
     ``robust_se``, the cluster sandwich, None without clusters; ``loglik`` and ``loglik_null``, the
     partial log-likelihood (without penalty) at ``coef`` and at zero; ``ridge`` (p); ``ties``;
-    ``evaluations`` of the likelihood that the fit took; ``rows``, the data it stands on.
+    ``evaluations`` of the likelihood that the fit took; ``rows``, the data.
     """
 
     names: tuple[str, ...]
@@ -82,5 +82,5 @@ class CoxEstimate:
 
     @cached_property
     def terms(self) -> GroupTerms | RiskSetTerms:
-        """Risk-set sums at ``coef``, which residuals and baseline are made of."""
+        """Risk-set sums at ``coef``, for residuals and the baseline."""
         return self.rows.likelihood.terms(self.coef)

@@ -38,7 +38,7 @@ SCALES = ("log", "log-log", "plain")
 class Curve:
     """One step curve: it has its first value from ``origin`` on and steps at each ``time``.
 
-    Attributes: ``group``; ``cause`` (0: still here, so survival); ``quantity``, what is drawn;
+    Attributes: ``group``; ``cause`` (0: still here, so survival); ``quantity``, its name;
     ``time`` (m) of events; ``at_risk`` and ``events`` there (m, weighted; of any cause for
     survival); ``estimate``, ``std_err``, ``lower``, ``upper`` (m); ``origin`` and ``last``, between
     which the group was observed.
@@ -67,11 +67,13 @@ class Curve:
         validator = ArrayValidator("at")
         given = validator.floats("times", times)
         validator.close()
-        asked = snapped(np.zeros(0) if given is None else given, np.append(self.time, self.last))
+        requested = snapped(
+            np.zeros(0) if given is None else given, np.append(self.time, self.last)
+        )
         steps = np.concatenate(([self.first_value], self.estimate))
-        values = steps[np.searchsorted(self.time, asked, side="right")]
+        values = steps[np.searchsorted(self.time, requested, side="right")]
         ended = self.quantity == "survival" and steps[-1] == 0
-        unknown = np.isnan(asked) if ended else ~(asked <= self.last)
+        unknown = np.isnan(requested) if ended else ~(requested <= self.last)
         return np.where(unknown, np.nan, values)
 
     def quantile(self, share: float = 0.5) -> Quantile:
@@ -148,7 +150,7 @@ class Curves:
     """The curves of all groups (and causes), in order; also by position or by iteration.
 
     Attributes: ``curves``; ``level`` of the intervals; ``steps``, what estimates at a time,
-    restricted means and their contrasts are made of.
+    restricted means and their contrasts are computed from.
     """
 
     curves: tuple[Curve, ...]
@@ -363,7 +365,7 @@ def simon_makuch(
     Simon & Makuch (1984): a row counts at risk in the ``state`` (n) it is in, so that time before
     a change belongs to the state held then. Curves begin, at 1, at the first time from which
     every state has had ``at_least`` rows at risk once. They describe groups in motion, no group
-    of accounts that could be followed. Raises OptionError where a state never reaches
+    of accounts that stay together. Raises OptionError where a state never reaches
     ``at_least``; other arguments and faults as in ``kaplan_meier``.
 
     >>> curves = simon_makuch([1, 3, 2, 4], [0, 1, 1, 1], ["no", "yes", "no", "yes"],
@@ -395,7 +397,7 @@ def simon_makuch(
 
 
 def _populated_from(start: Floats, stop: Floats, at_least: int, name: object) -> float:
-    """Return the first time from which at least so many rows are at risk."""
+    """Return the first time from which ``at_least`` rows are at risk."""
     order = np.argsort(np.concatenate((stop, start)), kind="stable")
     time = np.concatenate((stop, start))[order]
     count = np.cumsum(np.repeat([-1, 1], len(start))[order])
@@ -461,13 +463,13 @@ def _survival_curves(steps: Steps, scale: str, level: float, bands: bool = True)
 
 def _limits(estimate: Floats, error: Floats, scale: str, level: float) -> tuple[Floats, Floats]:
     """Return limits of probabilities; where the estimate is 0 or 1 there is no error to go by."""
-    reach = normal_quantile(level)
+    margin = normal_quantile(level)
     if scale == "plain":
-        lower, upper = estimate - reach * error, estimate + reach * error
+        lower, upper = estimate - margin * error, estimate + margin * error
         return np.clip(lower, 0, 1), np.clip(upper, 0, 1)
     inside = (estimate > 0) & (estimate < 1)
     safe = np.where(inside, estimate, 0.5)
-    relative = np.where(inside, reach * error / safe, 0.0)
+    relative = np.where(inside, margin * error / safe, 0.0)
     if scale == "log":
         lower, upper = safe * np.exp(-relative), np.minimum(safe * np.exp(relative), 1)
     else:

@@ -1,10 +1,10 @@
-"""Judging risks within a horizon: cumulative/dynamic AUC, Brier score, calibration.
+"""Evaluation of risks within a horizon: cumulative/dynamic AUC, Brier score, calibration.
 
 A row is a case at a horizon when it has ended by cause 1 by then. Everyone else known at the
 horizon is a control: those still there and, as they did not end by cause 1, those ended by other
-causes (Blanche, Dartigues & Jacqmin-Gadda 2013, second definition). Rows censored before it stand
-aside, and the others make up for them with weights (``censoring``). Errors are sums of influence
-by account, the estimation of the weights included.
+causes (Blanche, Dartigues & Jacqmin-Gadda 2013, second definition). Rows censored before it are
+left out, and the others are weighted to represent them (``censoring``). Errors are sums of
+influence by account, the estimation of the weights included.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-LEAST_INFORMATION = 1e-3
+MIN_INFORMATION = 1e-3
 """Below this Σ w p (1 − p), moved risks are as good as 0 or 1 and no coefficient is determined:
 risks of 0 came true, or of 1 did not."""
 
-NEAREST = 1e-12  # risks of 0 and 1 are taken as this far from them on the logit scale
+CLIP = 1e-12
+"""Distance from 0 and 1 to which risks are clipped before the logit."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,12 +127,12 @@ class Calibration:
     """Whether risks within ``horizon`` come true.
 
     Attributes: ``slope`` and ``intercept``, each (estimate, lower, upper): of logit(observed) on
-    logit(risk), 1 being right, and of the same with the slope held at 1, 0 being right. The slope
+    logit(risk), 1 being right, and of the same with the slope fixed at 1, 0 being right. The slope
     is missing (NaN) where the risks are all equal or tell all cases from all others, so that no
     finite slope is the best, and the intercept where risks of 0 or 1 were wrong
     and no others weigh against them;
     ``observed`` and ``predicted``, the mean share and risk; ``bins``, one row a group of rows of
-    like risk: rows, risk, observed, lower, upper.
+    similar risk: rows, risk, observed, lower, upper.
     """
 
     horizon: float
@@ -148,11 +149,11 @@ class Calibration:
 
     @property
     def bins(self) -> pd.DataFrame:
-        """One row a group of rows of like risk."""
+        """One row a group of rows of similar risk."""
         return self.to_frame()
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a group of like risk: rows, risk, observed, lower, upper."""
+        """Return one row a group of similar risk: rows, risk, observed, lower, upper."""
         frame = _frame(self, ("rows", "risk", "share", "lower", "upper"))
         return frame.rename(columns={"share": "observed"})
 
@@ -243,11 +244,11 @@ def brier(
         along += width[k] * influence
         share = float(weight @ case / weight.sum())
         no_skill[k] = float(weight @ (case - share) ** 2) / len(loss)
-    reach = normal_quantile(level) * error
+    margin = normal_quantile(level) * error
     # No loss exceeds 1; their mean can, as the weights need not add up to n.
-    upper = np.minimum(score + reach, np.maximum(score, 1))
+    upper = np.minimum(score + margin, np.maximum(score, 1))
     return BrierScore(
-        rows.given, score, error, np.maximum(score - reach, 0), upper, no_skill,
+        rows.given, score, error, np.maximum(score - margin, 0), upper, no_skill,
         float(width @ score), rows.std_err(along), level,
     )  # fmt: skip
 
@@ -277,25 +278,25 @@ def calibration(
     if len(rows.times) > 1:
         rows.validator.refuse(f"horizon holds {len(rows.times)} numbers; pass one")
     risks = rows.risks(risk)[:, 0]
-    groups_wanted = rows.validator.count("bins", bins)
+    group_count = rows.validator.count("bins", bins)
     rows.validator.close()
     horizon = float(rows.times[0])
     weight, case = rows.censoring.by(horizon), rows.cases(horizon)
     observed = float(weight @ case / weight.sum())
     if observed == 0:
         raise ModelError(f"calibration: there are no cases by {horizon:g}; choose a later horizon")
-    z = logit(np.clip(risks, NEAREST, 1 - NEAREST))
+    z = logit(np.clip(risks, CLIP, 1 - CLIP))
     ones = np.ones((len(z), 1))
     free = (np.nan, np.nan)
     if _has_slope(z[weight > 0], case[weight > 0]):
         free = _logistic(rows, horizon, weight, case, np.column_stack((ones, z)), 0 * z)
-    held = _logistic(rows, horizon, weight, case, ones, z)
-    reach = normal_quantile(level)
-    groups = _bins(rows, horizon, weight, case, risks, int(groups_wanted), level)
+    fixed = _logistic(rows, horizon, weight, case, ones, z)
+    margin = normal_quantile(level)
+    groups = _bins(rows, horizon, weight, case, risks, int(group_count), level)
     return Calibration(
         float(rows.given[0]),
-        (free[0], free[0] - reach * free[1], free[0] + reach * free[1]),
-        (held[0], held[0] - reach * held[1], held[0] + reach * held[1]),
+        (free[0], free[0] - margin * free[1], free[0] + margin * free[1]),
+        (fixed[0], fixed[0] - margin * fixed[1], fixed[0] + margin * fixed[1]),
         observed,
         float(weight @ risks / weight.sum()),
         *groups,
@@ -478,7 +479,7 @@ def _logistic(
             break
     else:
         return float("nan"), float("nan")
-    if bread[0, 0] < LEAST_INFORMATION:
+    if bread[0, 0] < MIN_INFORMATION:
         return float("nan"), float("nan")
     moved = (Z * (weight * (case - expit(offset + Z @ coef)))[:, None]) @ np.linalg.pinv(bread)[-1]
     return float(coef[-1]), rows.std_err(moved + rows.censoring.influence(horizon, moved))
@@ -487,7 +488,7 @@ def _logistic(
 def _bins(
     rows: _Rows, horizon: float, weight: Floats, case: Floats, risk: Floats, bins: int, level: float
 ) -> tuple[Ints, Floats, Floats, Floats, Floats]:
-    """Return size, mean risk, observed share and its limits for groups of like risk."""
+    """Return size, mean risk, observed share and its limits for groups of similar risk."""
     edges = np.unique(np.quantile(risk, np.arange(1, bins) / bins))
     place = np.unique(np.searchsorted(edges, risk, side="left"), return_inverse=True)[1]
     found = []

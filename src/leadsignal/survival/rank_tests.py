@@ -128,15 +128,15 @@ def _compare(
     share = Y / at_risk[:, None]
     observed, expected = W @ N, (W * events) @ share
     # Hypergeometric: the last one at risk cannot vary.
-    alone = at_risk <= 1
+    single = at_risk <= 1
     mixed = (ROUNDING * at_risk[:, None] < Y).sum(axis=1) > 1
-    if mixed.any() and alone[mixed].all():
+    if mixed.any() and single[mixed].all():
         raise ModelError(
             "logrank: where several groups are at risk at an event, their weights add up to 1 or "
             "less; weights count as copies of a row, so scale them to a mean of 1"
         )
     factor = np.where(
-        alone, 0.0, W**2 * events * (at_risk - events) / np.where(alone, 1, at_risk - 1)
+        single, 0.0, W**2 * events * (at_risk - events) / np.where(single, 1, at_risk - 1)
     )
     cov = np.diag(factor @ share) - (share * factor[:, None]).T @ share
     # Of one group at risk at a time, what is left of factor · (share − share²) is rounding.

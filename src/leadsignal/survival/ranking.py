@@ -123,7 +123,7 @@ def concordance(
     An event at t is compared with every other row at risk at t (of its stratum) that has no event
     at t; ties in score count half (Harrell 1982, Therneau & Watson 2015). For risks within a
     ``horizon``, only events until then count; ``censoring="inverse"`` weights an event by
-    1/G(t−)², so that the value does not depend on how long rows were followed (Uno 2011); not with
+    1/G(t−)², so that the value does not depend on how long rows were observed (Uno 2011); not with
     ``start``. Errors are the infinitesimal jackknife's, by ``cluster`` (n) where given.
     O(n log n). Raises OptionError with every fault of the arrays, and ModelError without pairs.
 
@@ -284,8 +284,8 @@ class _Pairs:
     def _everywhere(self, rows: Ints, query: NDArray[np.int32]) -> tuple[Floats, Floats]:
         """The same for rows that were there from the beginning: a histogram is enough."""
         weight = None if self.plain else self.weights[rows]
-        held = sums_by_code(self.rank[rows].astype(np.intp), weight, int(self.rank.max()) + 1)
-        running = from_the_first(held)
+        by_rank = sums_by_code(self.rank[rows].astype(np.intp), weight, int(self.rank.max()) + 1)
+        running = from_the_first(by_rank)
         return running[query], running[query + 1] - running[query]
 
     def _of_rows(self, event_weight: Floats, estimate: float) -> Floats:

@@ -97,7 +97,7 @@ class Steps:
 
     @cached_property
     def unseen_from(self) -> Floats:
-        """From when on each group's curve stands on nobody (k); infinite where it never does.
+        """Time from which each group has a gap with nobody at risk (k); infinite without a gap.
 
         That is where the last one at risk has left while others enter later: what happened in
         between, and with it every later value, is not known.

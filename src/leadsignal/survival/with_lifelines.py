@@ -126,7 +126,7 @@ def cross_check(fit: CoxEstimate) -> CrossCheck:
         lifelines_se=theirs.standard_errors_[names].to_numpy(),
         loglik=fit.loglik - 0.5 * float(fit.ridge @ fit.coef**2),
         lifelines_loglik=float(theirs.log_likelihood_),
-        # What pandas will change one day is no statement about the fit.
+        # Deprecations in pandas say nothing about the fit.
         warnings=tuple(
             str(warning.message)
             for warning in caught
@@ -229,7 +229,7 @@ def fit_aft(
 
 
 def _frame(fit: CoxEstimate) -> pd.DataFrame:
-    """Return the fit's rows of positive weight, as lifelines wants them."""
+    """Return the fit's rows of positive weight, as lifelines expects them."""
     import pandas as pd
 
     rows = fit.rows
