@@ -14,11 +14,12 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated, shrink
+from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated
 from leadsignal.cohorts.confounding import e_value
 from leadsignal.cohorts.export import safe_frame
 from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
+from leadsignal.cohorts.small_groups import shrink
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.stats.multiple_testing import holm

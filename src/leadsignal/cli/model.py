@@ -125,7 +125,7 @@ def _fit(options: argparse.Namespace) -> int:
             ]
         ),
     )
-    told = {
+    content = {
         "model": str(options.out),
         "rows": model.rows_,
         "events": model.events_,
@@ -133,7 +133,7 @@ def _fit(options: argparse.Namespace) -> int:
         "version": model.version_,
         "feeds": [feed.to_dict() for feed in late],
     }
-    return done(options, told, IN_PART if late else 0)
+    return done(options, content, IN_PART if late else 0)
 
 
 def _tell(options: argparse.Namespace, told: Any) -> None:
@@ -257,12 +257,12 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
         say(options, one)
     _tell_hindsight(options, model, [one.scores for one in dates if one.scores is not None])
     newest = dates[-1]
-    told = {"scores": str(options.out), "dates": [one.to_dict() for one in dates]}
+    content = {"scores": str(options.out), "dates": [one.to_dict() for one in dates]}
     if newest.scores is not None:
-        code = _told_scores(options, newest.scores, told)
+        code = _told_scores(options, newest.scores, content)
         return max(code, IN_PART if in_part else 0)
     _write_csv(options, newest)
-    return done(options, told, IN_PART if in_part else 0)
+    return done(options, content, IN_PART if in_part else 0)
 
 
 def _write_csv(options: argparse.Namespace, newest: DateScored) -> None:

@@ -80,11 +80,11 @@ class SparkTables:
 
     def attribute_values(self, attribute: str) -> frozenset[str]:
         """Return the values of an attribute of accounts, at the start or later."""
-        held = self.values("accounts", attribute)
+        values = self.values("accounts", attribute)
         if "account_changes" not in self.names or "value" not in self.columns("account_changes"):
-            return held
+            return values
         later = f"attribute = {SPARK.literal(attribute)}"
-        return held | _texts(self._frames["account_changes"].where(later), "value")
+        return values | _texts(self._frames["account_changes"].where(later), "value")
 
     def history(self, name: str) -> DataFrame:
         """Return a table's rows and versions, cut at ``as_of_date`` as `Tables.history` cuts."""
@@ -369,12 +369,12 @@ def _unknown_attributes(
 ) -> list[Fault]:
     if "accounts" not in taken or "account_changes" in taken:
         return []
-    held = taken["accounts"][0]
+    frame = taken["accounts"][0]
     problem = "is declared as an attribute but is no column of accounts"
     return [
         Fault(None, "accounts", None, name, None, problem, "Correct its name, or leave it out.")
         for name in project.tables.get("accounts", TableSource()).attributes
-        if name not in (*held.columns, *held.extras)
+        if name not in (*frame.columns, *frame.extras)
     ]
 
 

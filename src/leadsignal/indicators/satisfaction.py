@@ -23,9 +23,9 @@ says what it was worth.""",
 
 def declare(given: Given) -> list[Indicator]:
     """Latest survey; flags open and raised; latest health score and band."""
-    made: list[Indicator] = []
+    indicators: list[Indicator] = []
     if given.has("surveys"):
-        made += [
+        indicators += [
             Indicator(
                 "survey_score",
                 SATISFACTION,
@@ -44,7 +44,7 @@ def declare(given: Given) -> list[Indicator]:
             ),
         ]
     if given.has("flags"):
-        made += [
+        indicators += [
             Indicator(
                 "flags_open",
                 FLAGS,
@@ -63,7 +63,7 @@ def declare(given: Given) -> list[Indicator]:
             ),
         ]
     if given.has("health_scores"):
-        made.append(
+        indicators.append(
             Indicator(
                 "health_score",
                 HEALTH,
@@ -74,7 +74,7 @@ def declare(given: Given) -> list[Indicator]:
             )
         )
     if given.has("health_scores", "band"):
-        made.append(
+        indicators.append(
             Indicator(
                 "health_band",
                 HEALTH,
@@ -85,4 +85,4 @@ def declare(given: Given) -> list[Indicator]:
                 kind="category",
             )
         )
-    return made
+    return indicators

@@ -15,8 +15,8 @@ from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted
 
 ACCOUNTS_NOW = "accounts_now"
-MOST_LISTED = 4
-MOST_SHOWN = 40
+MAX_LISTED = 4
+MAX_SHOWN = 40
 """So many characters of a cell are shown: enough to find it."""
 
 
@@ -123,7 +123,7 @@ def _shown(loaded: Loaded, name: str, value: str | None) -> str | None:
     column = loaded.table.by_column.get(name)
     if value is None or (column is not None and column.kind == "text" and not column.allowed):
         return None
-    return value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}…"
+    return value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
 
 
 def _remedy(check: Check, loaded: Loaded, value: str | None, told: str | None) -> str:
@@ -190,8 +190,8 @@ def _how_numbers_are_written(intake: Intake, loaded: Loaded) -> str:
     table = loaded.table.name
     sign = intake.source(table).spelling.decimal
     if sign:
-        shown = "1.234,50" if sign == "," else "1,234.50"
-        return f"Write it as {shown}, as [tables.{table}] says, without a unit but a currency."
+        example = "1.234,50" if sign == "," else "1,234.50"
+        return f"Write it as {example}, as [tables.{table}] says, without a unit but a currency."
     return (
         "Write it with a point and no separators or units, as in 1234.5; leave the cell empty "
         "where there is none. Where all are written alike, say how under "
@@ -262,16 +262,16 @@ def _currency_checks(intake: Intake, loaded: Loaded, amount: Column) -> Iterator
     if loaded.currency:
         ways.append((loaded.currency, f"upper(nullif(trim(t.{quoted(loaded.currency)}), ''))"))
     for column, currency in ways:
-        held = f"{currency} IS NOT NULL AND t.{quoted(amount.name)} IS NOT NULL"
+        condition = f"{currency} IS NOT NULL AND t.{quoted(amount.name)} IS NOT NULL"
         found = intake.store.query(
-            f"SELECT {currency}, count(*) AS n FROM {loaded.table.name} t WHERE {held} "
+            f"SELECT {currency}, count(*) AS n FROM {loaded.table.name} t WHERE {condition} "
             "GROUP BY 1 ORDER BY n DESC, 1"
         )
         if len(found) > 1:
-            listed = ", ".join(f"{name} in {count:,} rows" for name, count in found[:MOST_LISTED])
+            listed = ", ".join(f"{name} in {count:,} rows" for name, count in found[:MAX_LISTED])
             yield Check(
                 column,
-                f"{held} AND {currency} <> {literal(found[0][0])}",
+                f"{condition} AND {currency} <> {literal(found[0][0])}",
                 f"amounts are in {len(found)} currencies ({listed}), and {amount.name} is summed",
                 f"Convert all to one currency before the export; if {amount.name} is converted "
                 "already, take the currencies out",

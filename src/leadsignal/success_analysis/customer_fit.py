@@ -24,6 +24,7 @@ from leadsignal.cohorts.small_groups import expected_ends, shrink
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.success_analysis.plots import plot_customer_fit
 from leadsignal.success_analysis.successful import plain_rows
 from leadsignal.survival.curves import aalen_johansen
 from leadsignal.tables import Tables
@@ -112,9 +113,7 @@ class CustomerFit:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw churn and success of each value with intervals, best first; return the Axes."""
-        from leadsignal.success_analysis.plots import fit_picture
-
-        return fit_picture(self, ax)
+        return plot_customer_fit(self.frame, self.level, ax)
 
 
 def _told(row: dict[str, Any]) -> str:
