@@ -1,4 +1,4 @@
-"""Test of proportional hazards: does a coefficient change with (a function of) time?
+"""Test of proportional hazards: whether a coefficient changes with (a function of) time.
 
 Grambsch & Therneau (1994), as an exact score test of x · (g(t) − ḡ) added to each column: with
 V_g a group's part of the information, the added columns have information Σ g² V_g and covariance

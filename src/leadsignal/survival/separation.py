@@ -1,4 +1,4 @@
-"""Does the partial likelihood have a maximum, or does it rise for ever along some direction?
+"""Whether the partial likelihood has a maximum, or rises for ever along some direction.
 
 It rises for ever along d exactly where x·d of every event is the largest in its risk set (equal
 values allowed), and larger than some other in at least one of them (Albert & Anderson 1984 for
