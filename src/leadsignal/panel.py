@@ -355,7 +355,7 @@ def sample_panel(
     [1.0, 5.0]
     """
     if not 0 < share <= 1:
-        raise OptionError(f"share = {share!r} must lie above 0, and be at most 1", "Say 0.1")
+        raise OptionError(f"share = {share!r} must be above 0 and at most 1", "Say 0.1")
     step = tables.project.every if every is None else days_in(every)
     ahead = tables.project.horizon if horizon is None else days_in(horizon)
     analysis = analysis or SuccessAnalysis(())

@@ -20,7 +20,7 @@ from leadsignal.files.outputs import COMPARISON
 def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
     compare = new_command(
-        commands, "compare", _compare, "compare cohorts, naive beside corrected",
+        commands, "compare", _compare, "compare cohorts by naive and corrected methods",
         outputs=writes(out=COMPARISON),
     )  # fmt: skip
     compare.add_argument("--by", required=True, metavar="NAME|all", help="measured, complained, …")

@@ -54,7 +54,7 @@ def add_commands(commands: Any) -> None:
         help="score this date anew though it is there (FOLDER)",
     )
     score.add_argument(
-        "--holdout", type=float, metavar="0.1", help="share drawn by lot, not to be acted on"
+        "--holdout", type=float, metavar="0.1", help="share of accounts to hold out at random"
     )
     score.add_argument("--csv", type=Path, metavar="FILE", help="the newest scores for people, too")
     score.add_argument("--to-table", metavar="NAME", help="a table of a database, as crm.scores")
@@ -172,7 +172,7 @@ def _place(options: argparse.Namespace) -> Path:
     if options.out is not None:
         if options.record:
             raise OptionError(
-                "--record is for runs without --out: else the record lies beside the output",
+                "--record is for runs without --out: otherwise the record is next to the output",
                 "Leave --record out",
             )
         _check_out(options)

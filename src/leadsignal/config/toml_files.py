@@ -146,7 +146,7 @@ class Settings:
         except tomllib.TOMLDecodeError as error:
             return cls(file, {}, {}, [_syntax_fault(error, text, file)])
         except RecursionError:
-            remedy = "Write it without so many brackets in each other."
+            remedy = "Write it with fewer nested brackets."
             return cls(file, {}, {}, [Fault(file, None, None, None, None, "too deep", remedy)])
 
     def line(self, path: Path) -> int | None:
@@ -207,7 +207,7 @@ def _syntax_fault(error: tomllib.TOMLDecodeError, text: str, file: str | None) -
     value = lines[line - 1].strip()[:MAX_SHOWN] if 0 < line <= len(lines) else None
     if value and ("://" in value or any(word in value.lower() for word in SECRET_WORDS)):
         value = None  # A line that cannot be read may hold a password in any form.
-    remedy = 'Correct the line; texts stand in quotes, as in key = "value".'
+    remedy = 'Correct the line; texts are in quotes, as in key = "value".'
     return Fault(file, None, line, None, value or None, f"is not valid TOML: {said}", remedy)
 
 

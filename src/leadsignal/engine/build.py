@@ -249,11 +249,11 @@ def _select(recipe: Recipe, columns: Mapping[Measure, str], made: Sequence[str])
 
 
 def sampled(select: str, share: float, horizon: int, seed: int) -> str:
-    """SQL: of a panel's rows those from which an end is seen within ``horizon``, and a share of
-    the others, with their weights.
+    """Return SQL for a sample of a panel's rows, with their weights.
 
-    Whether a row is drawn depends on its account, its day and the seed alone: on neither the
-    engine nor the order of rows.
+    The sample holds every row that is followed by an end within ``horizon`` days, and a ``share``
+    of the others. Whether a row is in it depends only on its account, its day and the seed, not
+    on the engine or on the order of rows.
     """
     below = f"{min(int(share * 16**8), 16**8 - 1):08x}"
     drawn = f"md5('{seed} ' || account_id || ' ' || CAST(snapshot_on AS STRING))"

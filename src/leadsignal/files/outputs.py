@@ -178,7 +178,7 @@ def check_distinct(paths: Iterable[str | Path]) -> None:
     for place, given in seen.items():
         for other in seen.keys() & set(place.parents):
             if (other / "model.json").exists() or not other.is_dir():
-                raise OptionError(f"{shown(given)} lies in the output {shown(seen[other])}",
+                raise OptionError(f"{shown(given)} is in the output {shown(seen[other])}",
                                   ELSEWHERE)  # fmt: skip
 
 
@@ -293,9 +293,9 @@ def _refuse_inputs(given: Path, place: Path, kind: FileKind | None, inputs: Iter
     # A model with one more file can no longer be read, a date's scores not be written anew.
     for parent in (place.parent, *place.parent.parents[:1]):
         if (parent / "model.json").is_file() and (parent / "churn.skops").is_file():
-            raise OptionError(f"{shown(given)} lies in a model's folder", ELSEWHERE)
+            raise OptionError(f"{shown(given)} is in a model's folder", ELSEWHERE)
     if place.parent.name.startswith("snapshot_on="):
-        raise OptionError(f"{shown(given)} lies in the folder of a date's scores", ELSEWHERE)
+        raise OptionError(f"{shown(given)} is in the folder of a date's scores", ELSEWHERE)
 
 
 def _refuse_input(given: Path, path: Path, kind: FileKind | None, noted: Inputs) -> None:

@@ -110,7 +110,7 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         said = os.strerror(error.errno) if error.errno else type(error).__name__
-        remedy = f"{remedy_for(error.errno)}; what was there before is as it was"
+        remedy = f"{remedy_for(error.errno)}; the previous content is unchanged"
         raise WriteError(f"cannot write {path}: {said}", remedy) from error
 
 

@@ -50,7 +50,7 @@ def declare(given: Given) -> list[Indicator]:
                 FLAGS,
                 "lagging",
                 "flags",
-                "at-risk flags that stand now",
+                "open at-risk flags",
                 Standing("flags", "flagged_on", "cleared_on"),
             ),
             Indicator(

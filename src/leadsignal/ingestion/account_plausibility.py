@@ -188,7 +188,7 @@ def _leaks(door: TableReader, as_of: date) -> Iterator[str]:
             )
         elif (auc := _auc(door, cell, number, ended, started)) > SEPARATES:
             yield (
-                f"{what} alone tells ended accounts from the others (AUC {auc:.2f}): "
+                f"{what} alone separates ended accounts from the others (AUC {auc:.2f}): "
                 "make sure that it held at the start"
             )
 

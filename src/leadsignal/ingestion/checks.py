@@ -156,7 +156,7 @@ def _time_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Che
     yield Check(
         column.name,
         f"{given} IS NOT NULL AND {shaped}",
-        f"there is no such date, or it lies outside {early} to {late}",
+        f"there is no such date, or it is outside {early} to {late}",
         "Correct the date; leave the cell empty for what has not happened.",
         given,
     )
@@ -236,7 +236,7 @@ def _number_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
     if column.limit is None:
         return
     cell = f"t.{quoted(column.name)}"
-    remedy = f"It must lie below {column.limit:,}: correct it, or count in a larger unit."
+    remedy = f"It must be below {column.limit:,}: correct it, or count in a larger unit."
     large = f"abs({cell}) >= {column.limit}"
     yield Check(column.name, large, "is too large", remedy)
     if column.kind == "decimal":
@@ -309,7 +309,7 @@ def _attribute_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
                 f"{cell} IS NOT NULL AND NOT "
                 f"coalesce(abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}, false)",
                 "is not a number",
-                'Correct it (numbers lie below 1e15), or declare the attribute as "text".',
+                'Correct it (numbers are below 1e15), or declare the attribute as "text".',
             )
 
 
@@ -319,7 +319,7 @@ def _order_checks(loaded: Loaded) -> Iterator[Check]:
             yield Check(
                 later,
                 f"t.{later} < t.{earlier}",
-                f"lies before {earlier}",
+                f"is before {earlier}",
                 "Correct one of the two dates",
                 told=f"concat('{earlier} is ', t.{earlier})",
             )
@@ -348,14 +348,14 @@ def _account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Ite
     yield Check(
         loaded.table.time,
         early,
-        "lies before the account's start",
+        "is before the account's start",
         "Correct the date, or the account's started_on",
         told="concat('account ', t.account_id, ' starts on ', a.started_on)",
     )
     yield Check(
         loaded.table.time,
         late,
-        "lies after the account's end",
+        "is after the account's end",
         "Correct the date, or the account's ended_on",
         told="concat('account ', t.account_id, ' ends on ', a.ended_on)",
     )
@@ -430,7 +430,7 @@ def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]
         if key == "account_id":
             remedy += " Where a row is a contract, make one of each account's: docs/tables.md."
         if repeated:
-            yield Check(key, "", "stands in an earlier row too", remedy), repeated
+            yield Check(key, "", "appears in an earlier row too", remedy), repeated
     if versions and table.key != "account_id" and (moved := _changed_hands(intake, loaded)):
         remedy = "Give each account's rows their own key."
         yield Check(str(table.key), "", "belongs to another account too", remedy), moved

@@ -368,7 +368,7 @@ def _in_folder_names(part: Part, file: Path) -> Iterator[Fault]:
     for name in file.parts[:-1]:
         column, sign, _ = name.partition("=")
         if sign and column in BY_NAME[part.table].by_column and column not in part.columns:
-            problem = "its values stand in the names of folders, which are not read"
+            problem = "its values are in the names of folders, which are not read"
             remedy = "Write the column into the files too."
             yield Fault(part.file, part.table, None, column, name, problem, remedy)
 

@@ -378,11 +378,9 @@ def _of_paces(feeds: Collection[FeedHealth], every: int) -> list[str]:
     never = [one.table for one in feeds if one.told_after is None and one.state == "too young"]
     notes = []
     if late_tables:
-        notes.append(
-            f"records come seldom: a silence is told once it lasts {', '.join(late_tables)}"
-        )
+        notes.append(f"records are rare: silence is reported after {', '.join(late_tables)}")
     if never:
-        notes.append(f"too few records yet to tell a silence: {', '.join(never)}")
+        notes.append(f"too few records to recognise silence: {', '.join(never)}")
     return notes
 
 

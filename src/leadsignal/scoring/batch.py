@@ -119,7 +119,7 @@ def score_into(
     dates = sorted({*dates_to_score(tables.as_of_date, tables.project.every, since), *named})
     later = [day for day in dates if day > tables.as_of_date]
     if later:
-        raise OptionError(f"{later[0]} lies after as_of {tables.as_of_date}", "Give a later as_of")
+        raise OptionError(f"{later[0]} is after as_of {tables.as_of_date}", "Give a later as_of")
     folder = Path(folder)
     _make(folder)
     done = tuple(

@@ -111,7 +111,7 @@ class Scores:
         if self.notice_given:
             lines.append(f"{self.notice_given:,} more have given notice and are not scored")
         if HELD_OUT in self.frame:
-            lines.append(f"{self.frame[HELD_OUT].sum():,} are held out: nobody acts on them")
+            lines.append(f"{self.frame[HELD_OUT].sum():,} are held out and must not be contacted")
         lines += [str(feed) for feed in self.feeds]
         if self.clipped:
             most = [f"{name} ({count:,})" for name, count in self.clipped.items()][:REASONS]

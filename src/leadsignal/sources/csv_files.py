@@ -44,7 +44,7 @@ class CsvFile:
     ragged: list[tuple[int, int]] = field(default_factory=list)
 
     def read(self) -> Any:
-        """Return an Arrow stream of the rows, every cell as text, columns named c0, c1, …"""
+        """Return an Arrow stream of the rows, every cell as text; columns are c0, c1, …."""
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
