@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from leadsignal.errors import ModelError
+from leadsignal.results import Result
 from leadsignal.stats.normal import normal_quantile, two_sided_p
 from leadsignal.survival.baseline import Baseline, baseline_of, exp_of
 from leadsignal.survival.cox_estimate import CoxEstimate, CoxRows
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 TIES = ("efron", "breslow")
 
 
-class CoxFit(CoxEstimate):
+class CoxFit(CoxEstimate, Result):
     """A fitted Cox model.
 
     Attributes are those of `CoxEstimate`: ``names``, ``coef``, ``cov``, ``robust_cov``, ``loglik``
@@ -134,8 +135,7 @@ class CoxFit(CoxEstimate):
         """Draw hazard ratios with intervals (a forest plot) and return the Axes."""
         return forest(self.summary_at(level), ax)
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return ``summary``."""
+    def _table(self) -> pd.DataFrame:
         return self.summary
 
     def to_dict(self) -> dict[str, object]:

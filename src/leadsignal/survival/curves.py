@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
 from leadsignal.stats.normal import normal_quantile
+from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Floats,
@@ -35,7 +36,7 @@ SCALES = ("log", "log-log", "plain")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Curve:
+class Curve(ArrayResult):
     """One step curve: it has its first value from ``origin`` on and steps at each ``time``.
 
     Attributes: ``group``; ``cause`` (0: still here, so survival); ``quantity``, its name;
@@ -43,6 +44,8 @@ class Curve:
     survival); ``estimate``, ``std_err``, ``lower``, ``upper`` (m); ``origin`` and ``last``, between
     which the group was observed.
     """
+
+    COLUMNS = ("time", "at_risk", "events", "estimate", "std_err", "lower", "upper")
 
     group: object
     cause: int
@@ -95,13 +98,6 @@ class Curve:
         )
         lower, upper = (np.nan if limit == np.inf else limit for limit in limits)
         return Quantile(self.group, share, estimate, lower, upper)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a step."""
-        import pandas as pd
-
-        columns = ("time", "at_risk", "events", "estimate", "std_err", "lower", "upper")
-        return pd.DataFrame({name: getattr(self, name) for name in columns})
 
     def _falls_to(self, values: Floats, level: float) -> float:
         close = 1e-9

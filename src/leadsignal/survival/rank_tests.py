@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import ModelError
+from leadsignal.results import Result
 from leadsignal.stats.normal import ROUNDING, without_rounding
 from leadsignal.survival.estimates import ChiSquare
 from leadsignal.survival.inputs import ArrayValidator, Floats, Labels, length_of, one_label
@@ -21,7 +22,7 @@ KINDS = ("log-rank", "gehan", "tarone-ware", "fleming-harrington")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LogRank:
+class LogRank(Result):
     """A comparison of groups: ``test``, and by group (k) ``observed`` and ``expected`` events.
 
     Both are weighted as the ``kind`` says; ``cov`` (k × k) is that of observed − expected.
@@ -44,7 +45,7 @@ class LogRank:
         """The p-value."""
         return self.test.p
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row a group: observed and expected."""
         import pandas as pd
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError
 from leadsignal.stats.proportions import logit_limits
+from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.dominance import count_below_and_equal, ranks_among
 from leadsignal.survival.inputs import (
@@ -28,7 +29,6 @@ from leadsignal.survival.plots import auc_over_time
 from leadsignal.survival.risk_sets import RiskSets, from_the_first
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 
@@ -61,12 +61,14 @@ class Concordance:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class IncidentAuc:
+class IncidentAuc(ArrayResult):
     """Ranking of those with an event in each interval against those still at risk then.
 
     Attributes: ``begin``, ``end`` (k) of the intervals (begin, end]; ``auc``, ``std_err``,
     ``lower``, ``upper`` and ``events`` (k), NaN where an interval has no comparable event.
     """
+
+    COLUMNS = ("begin", "end", "auc", "std_err", "lower", "upper", "events")
 
     begin: Floats
     end: Floats
@@ -76,19 +78,6 @@ class IncidentAuc:
     upper: Floats
     events: Ints
     level: float
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row an interval."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            {name: value for name, value in self.__dict__.items() if name != "level"}
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the AUC by interval as a plain dictionary, ready for JSON."""
-        lists = {name: column.tolist() for name, column in self.to_frame().items()}
-        return {"level": self.level, **{str(name): values for name, values in lists.items()}}
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the AUC by interval with intervals; return the Axes."""
