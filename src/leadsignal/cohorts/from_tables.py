@@ -52,14 +52,41 @@ def dated_cohorts(
     lag: int = 0,
     today: AsOfContext | None = None,
 ) -> DatedCohorts:
-    """Return the cohorts of a ready comparison, of an attribute, or of a frame of dated events.
+    """Return the dated cohorts of a comparison.
 
-    An account is at risk from its start, or from the first day on which its state is known, up to
-    the day its end was known, as_of, or the day through which the table of events is complete. It
-    is in the state of ``lag`` days before. ``today`` is reused if it is given. Raises OptionError
-    where ``by`` is none of these, TablesError for faults of a frame, which is checked as tables
-    are, and ModelError where there is only one cohort.
+    An account is at risk from its start, or from the first day on which its cohort is known, until
+    its end was known, the as-of date, or the day through which the events are complete.
 
+    Parameters
+    ----------
+    tables : Tables
+        The tables.
+    by : str or DataFrame
+        As in `compare_cohorts`.
+    analysis : SuccessAnalysis, optional
+        The success analysis, whose processes are comparisons.
+    dated_covariates : tuple of str, default ()
+        Other comparisons whose states are covariates.
+    lag : int, default 0
+        Number of days by which the state is measured earlier.
+    today : AsOfContext, optional
+        Intermediate results to reuse.
+
+    Returns
+    -------
+    DatedCohorts
+
+    Raises
+    ------
+    OptionError
+        If ``by`` is no comparison.
+    TablesError
+        For faults of a frame, which is checked as tables are.
+    ModelError
+        If there is only one cohort.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> dated_cohorts(ls.read_tables(ls.sample_folder()), "measured").levels
     ('unmeasured', 'measured')

@@ -60,12 +60,32 @@ def compare_dated(
     horizon: int | None = None,
     level: float = 0.95,
 ) -> Comparison:
-    """Compare cohorts that are at hand; ``compare_cohorts`` makes them from tables.
+    """Compare cohorts that exist already; `compare_cohorts` takes them from tables.
 
-    ``landmark`` and ``horizon`` are days; the longest horizon of 24, 18, 12, 6 or 3 months that all
-    methods support is taken where none is given. Raises OptionError for unknown methods and for
-    covariates that are not there or that the event may have changed.
+    Parameters
+    ----------
+    cohorts : DatedCohorts
+        The cohorts.
+    methods, adjust, mediators, level
+        As in `compare_cohorts`.
+    landmark : int, optional
+        Day of the landmark. Default: that of the cohorts.
+    horizon : int, optional
+        Last day of the restricted means. Default: the longest of 24, 18, 12, 6 and 3 months that
+        all methods support.
 
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    OptionError
+        For unknown methods, and for covariates that are missing or that may be effects of the
+        comparison.
+
+    Examples
+    --------
     >>> rng = np.random.default_rng(0)
     >>> event, end = rng.integers(1, 900, 300), rng.integers(30, 900, 300)
     >>> cohorts = DatedCohorts.from_changes("measured", ["unmeasured", "measured"], np.arange(300),
