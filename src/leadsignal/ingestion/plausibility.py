@@ -77,9 +77,9 @@ def _late(reader: TableReader, loaded: Loaded, as_of: date) -> Iterator[str]:
     if not health.stopped or health.last_record is None:
         return
     yield (
-        f"its last record is of {health.last_record}, {(as_of - health.last_record).days} days before"
-        f" {as_of}; usually they follow within {count_of(health.usual_days or 0, 'day')}. If the feed"
-        " ended, set complete_through"
+        f"its last record is of {health.last_record},"
+        f" {(as_of - health.last_record).days} days before {as_of}; usually they follow within"
+        f" {count_of(health.usual_days or 0, 'day')}. If the feed ended, set complete_through"
     )
 
 

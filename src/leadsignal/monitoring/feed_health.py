@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 def assess_feeds(
     tables: Tables, *, chance: float | None = None, known: Collection[str] = ()
 ) -> tuple[FeedHealth, ...]:
-    """Return the feed health of each table of events at the tables' as_of, in the order of the tables.
+    """Return the health of each table of events at the tables' as_of, in the order of the tables.
 
     ``chance`` is the probability at which a silence of independent records counts as broken
     (default: that of a weekly run with one false alarm a year, as scoring takes it); ``known``
     names tables that were there in past runs: one that is not any more is missing.
 
     >>> import leadsignal as ls
-    >>> [health.table for health in assess_feeds(ls.read_tables(ls.sample_folder())) if health.broken]
+    >>> feeds = assess_feeds(ls.read_tables(ls.sample_folder()))
+    >>> [health.table for health in feeds if health.broken]
     []
     """
     names = [name for name in tables.names if name != "accounts"]
