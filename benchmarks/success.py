@@ -51,15 +51,15 @@ def of_successful(simulation: ls.datasets.Simulation) -> dict[str, float]:
         "true_best": everyone["true"].nlargest(size).mean(),
         "true_all": everyone["true"].mean(),
     }
-    for yardstick in found.yardsticks:
-        chosen = yardstick.frame.loc[yardstick.frame["chosen"], "account_id"]
-        name = yardstick.name
+    for criterion in found.criteria:
+        chosen = criterion.frame.loc[criterion.frame["chosen"], "account_id"]
+        name = criterion.name
         got[f"true_{name}"] = everyone.loc[everyone["account_id"].isin(chosen), "true"].mean()
-        got[f"overlap_{name}"] = yardstick.overlap / yardstick.size
-        got[f"by_chance_{name}"] = yardstick.by_chance / yardstick.size
-        got[f"miss_{name}"] = yardstick.miss.estimate
-        got["miss_all"] = yardstick.miss_all.estimate
-        got[f"correlation_{name}"] = yardstick.correlation
+        got[f"overlap_{name}"] = criterion.overlap / criterion.size
+        got[f"by_chance_{name}"] = criterion.by_chance / criterion.size
+        got[f"miss_{name}"] = criterion.miss.estimate
+        got["miss_all"] = criterion.miss_all.estimate
+        got[f"correlation_{name}"] = criterion.correlation
     later = ls.success_analysis.later_retention(tables, analysis).frame.set_index("list")["stayed"]
     return got | {f"stayed_{name}": float(value) for name, value in later.items()}
 

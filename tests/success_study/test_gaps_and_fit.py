@@ -78,7 +78,7 @@ def test_gaps_need_processes_and_say_what_is_missing(simulation: ls.datasets.Sim
         in ls.success_analysis.find_success_gaps(tables, analysis).notes[0]
     )
     few = ls.success_analysis.find_success_gaps(tables.as_of("2021-06-01"), analysis)
-    assert "what sets them apart is not told" in few.notes[-1]
+    assert "no comparison of what sets them apart" in few.notes[-1]
     with pytest.raises(ls.ModelError, match="nothing to draw"):
         few.plot()
 
@@ -110,7 +110,7 @@ def test_a_discount_is_no_reason_to_stay() -> None:
 def test_where_reasons_do_nothing_none_is_told() -> None:
     fit = reasons(0.0, seed=2, accounts=800)
     assert fit.reasons_to_stay == fit.no_reasons_to_stay == ()
-    assert "no value is told from the average" in fit.notes[-1]
+    assert "no value differs from the average" in fit.notes[-1]
 
 
 def hand_made() -> ls.Tables:
@@ -170,4 +170,4 @@ def test_fit_of_all_attributes_and_what_is_refused() -> None:
     bare = ls.read_tables({"accounts": accounts}, attributes=["kind"], as_of="2024-02-01")
     alone = ls.success_analysis.fit_by(bare, "kind")
     assert "success" not in alone.frame
-    assert "success is not told" in alone.notes[0]
+    assert "success is unknown" in alone.notes[0]

@@ -132,7 +132,7 @@ def test_satisfaction_and_usage_have_no_say(
     tables = ls.read_tables(frames_of(business), as_of=business.as_of_date, attributes=attributes)
     bare = ls.success_analysis.most_successful(tables, business_analysis)
     assert bare.accounts == found.accounts
-    assert bare.yardsticks == ()
+    assert bare.criteria == ()
     assert {"there is no table surveys", "there is no table usage"} <= set(bare.notes)
 
 
@@ -177,7 +177,7 @@ def test_happiest_by_hand() -> None:
         tables_of(values, surveys=surveys, usage=usage), at_least=5
     )
     assert found.accounts[:2] == ("a00", "a01")
-    happiest, heaviest = found.yardsticks
+    happiest, heaviest = found.criteria
     assert (happiest.among, happiest.size, happiest.overlap, happiest.by_chance) == (20, 5, 0, 1.25)
     assert (happiest.miss.count, happiest.miss.of) == (5, 5)
     assert (happiest.miss_all.count, happiest.miss_all.of) == (9, 20)
@@ -223,8 +223,8 @@ def test_what_became_of_them(business: ls.Tables, business_analysis: ls.SuccessA
 def test_pictures(business: ls.Tables, business_analysis: ls.SuccessAnalysis) -> None:
     found = ls.success_analysis.most_successful(business, business_analysis)
     assert len(found.plot().get_yticklabels()) == min(len(found), 25)
-    axes = found.plot_yardstick("happiest")
+    axes = found.plot_criterion("happiest")
     assert "of the happiest miss their target" in axes.get_title(loc="left")
     with pytest.raises(ls.OptionError, match="'loudest' was not compared"):
-        found.plot_yardstick("loudest")
+        found.plot_criterion("loudest")
     plt.close("all")

@@ -86,7 +86,7 @@ def _successful(chosen: SuccessfulAccounts) -> dict[str, Any]:
         "accounts": len(chosen),
         "steps": dict(chosen.steps),
         "rows": json_rows(chosen.frame[kept].head(MAX_ROWS)),
-        "yardsticks": [one.to_dict() for one in chosen.yardsticks if one.size],
+        "criteria": [one.to_dict() for one in chosen.criteria if one.size],
     }
 
 

@@ -304,7 +304,7 @@ def _successful(summary: Summary) -> Html:
     beside = [
         tag("li", f"Of the {one['size']} {one['name']} ({one['by']}), {_are(one['overlap'])} among"
             f" the {one['size']} best by results; chance gives {one['overlap_by_chance']:.1f}.")
-        for one in successful["yardsticks"]
+        for one in successful["criteria"]
     ]  # fmt: skip
     rows = [
         (of["account_id"], f"{number(of['value'])}, target {number(of['target'])}",

@@ -322,7 +322,7 @@ class SuccessfulSummary(TypedDict):
 
     accounts: int
     rows: list[SuccessfulRow]
-    yardsticks: list[CriterionSummary]
+    criteria: list[CriterionSummary]
 
 
 class GapRow(TypedDict):

@@ -1,4 +1,4 @@
-"""Other ways to choose whom to learn from, the happiest and the heaviest users, held to results."""
+"""Other criteria for selecting accounts, satisfaction and usage, compared with results."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.results import Result
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.stats.proportions import Share
 
 if TYPE_CHECKING:
     import pandas as pd
 
-YARDSTICKS = {"happiest": "latest survey score of the last year", "heaviest": "usage of 84 days"}
+CRITERIA = {"happiest": "latest survey score of the last year", "heaviest": "usage of 84 days"}
 TENTH = 0.1
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class SelectionCriterion:
-    """A list made by another yardstick, beside the one by results, among the same accounts.
+class SelectionCriterion(Result):
+    """Accounts selected by another criterion, compared with the selection by results.
 
-    Of ``among`` accounts with a current result that have this yardstick too, the ``size`` best by
-    each; ``overlap`` counts those on both, ``by_chance`` how many two random lists would share.
-    ``miss`` is the share of this list that misses its target, ``miss_all`` that of all.
-    ``correlation`` is Spearman's, of the yardstick with the distance of the last three results to
+    Of ``among`` accounts with a current result and a value of this criterion, each criterion
+    selects the ``size`` best; ``overlap`` counts those in both, ``by_chance`` the number that two
+    random selections would share. ``miss`` is the share of this selection that misses its target,
+    ``miss_all`` that of all.
+    ``correlation`` is Spearman's, of the criterion with the distance of the last three results to
     their target (``mean_gap``), ``low`` to ``high``. ``frame`` has account_id, value, mean_gap,
     chosen (by this), successful (by results), on_target.
     """
@@ -41,24 +43,20 @@ class SelectionCriterion:
 
     @property
     def among(self) -> int:
-        """How many accounts have both."""
+        """Number of accounts with both values."""
         return len(self.frame)
 
     @property
     def size(self) -> int:
-        """How long the lists are."""
+        """Number of accounts that each criterion selects."""
         return int(self.frame["chosen"].sum())
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison, ready for JSON."""
         numbers = {"correlation": self.correlation, "low": self.low, "high": self.high}
         return {
             "name": self.name,
-            "by": YARDSTICKS[self.name],
+            "by": CRITERIA[self.name],
             "among": self.among,
             "size": self.size,
             "overlap": self.overlap,
@@ -72,19 +70,19 @@ class SelectionCriterion:
         if not self.size:
             return f"{self.name}: no account has both a result and this"
         return (
-            f"{self.name}, by {YARDSTICKS[self.name]}: {self.overlap} of the best {self.size} are"
+            f"{self.name}, by {CRITERIA[self.name]}: {self.overlap} of the best {self.size} are"
             f" also among the {self.size} best by results (by chance {self.by_chance:.1f});"
             f" {self.miss} miss their target, of all {self.miss_all}; correlation"
             f" {self.correlation:.2f} ({self.low:.2f} to {self.high:.2f})"
         )
 
 
-def hold_against(everyone: pd.DataFrame, name: str, at_least: int = 10) -> SelectionCriterion:
-    """Return the list by a yardstick beside the list by results.
+def compare_criterion(everyone: pd.DataFrame, name: str, at_least: int = 10) -> SelectionCriterion:
+    """Compare the selection by another criterion with the selection by results.
 
     ``everyone`` has account_id, mean_gap, on_target, score (missing where it does not qualify) and
-    a column of the yardstick's name. Lists hold the best tenth, ``at_least`` so many, and at most
-    half of the accounts.
+    a column with the name of the criterion. A selection is the best tenth, at least ``at_least``
+    accounts and at most half of them.
     """
     frame = everyone[everyone[name].notna() & everyone["on_target"].notna()]
     frame = frame.sort_values("account_id", ignore_index=True)
@@ -92,13 +90,13 @@ def hold_against(everyone: pd.DataFrame, name: str, at_least: int = 10) -> Selec
     chosen = best(frame[name], size)
     good = best(frame["score"], size)
     on = frame["on_target"].eq(True).to_numpy()
-    told = frame[["account_id", "mean_gap"]].assign(
+    compared = frame[["account_id", "mean_gap"]].assign(
         value=frame[name], chosen=chosen, successful=good, on_target=on
     )
-    rho, low, high = spearman(told["value"].to_numpy(), told["mean_gap"].to_numpy())
+    rho, low, high = spearman(compared["value"].to_numpy(), compared["mean_gap"].to_numpy())
     expected = chosen.sum() * good.sum() / len(frame) if len(frame) else 0.0
     return SelectionCriterion(
-        name, told, int((chosen & good).sum()), float(expected),
+        name, compared, int((chosen & good).sum()), float(expected),
         Share(int((chosen & ~on).sum()), int(chosen.sum())), Share(int((~on).sum()), len(on)),
         rho, low, high,
     )  # fmt: skip

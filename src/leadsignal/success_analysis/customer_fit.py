@@ -1,7 +1,7 @@
-"""Fit: who stays and who reaches results, by why they bought and by what they are.
+"""Customer fit: churn and success by reason to buy and by attribute.
 
-A reason to buy is a reason to stay where those who gave it leave less often than others as long
-with the vendor; a discount or a passing need brings customers and does not keep them.
+A reason to buy is a reason to stay if customers who gave it leave less often than others of similar
+tenure; a discount or a temporary need attracts customers and does not keep them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from leadsignal.cohorts.small_groups import expected_ends, shrink
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.results import Result
 from leadsignal.success_analysis.plots import plot_customer_fit
 from leadsignal.success_analysis.successful import plain_rows
 from leadsignal.survival.curves import aalen_johansen
@@ -39,13 +40,13 @@ REASON = "purchase_reason"
 YEAR = 365
 STAYS, LEAVES, OPEN, FEW = "stays longer", "leaves sooner", "not decided", "too few"
 KEEPS, NOT_KEEPING = "also a reason to stay", "no reason to stay"
-MOST_VALUES = 12
-"""An attribute of text with more values is taken only where it is named."""
+MAX_VALUES = 12
+"""Number of values up to which text attributes are included by default."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class CustomerFit:
-    """Retention and results by attribute and value, drawn towards the attribute's average.
+class CustomerFit(Result):
+    """Retention and results by value of attributes, shrunken towards the attribute's average.
 
     ``frame`` has one row a value: ``attribute``, ``value``, ``accounts``, ``churned`` and
     ``expected`` (from tenure, and what was adjusted for), ``churn`` (relative to the average of 1,
@@ -77,10 +78,6 @@ class CustomerFit:
         """The values whose interval lies above it: they bring customers and do not keep them."""
         return self.values(LEAVES)
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
-
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, ready for JSON."""
         return {
@@ -93,23 +90,24 @@ class CustomerFit:
         }
 
     def __repr__(self) -> str:
-        alike = ", ".join(("tenure", *self.adjusted_for))
+        adjusted = ", ".join(("tenure", *self.adjusted_for))
         lines = [
             f"Churn and success by {', '.join(self.by)}, relative to the average of 1, among"
-            f" customers alike in {alike} ({self.level:.0%} intervals, shrunken); churn counts from"
-            " the day it was known"
+            f" customers alike in {adjusted} ({self.level:.0%} intervals, shrunken); churn counts"
+            " from the day it was known"
         ]
         for record in self.frame.to_dict("records"):
             row = {str(name): value for name, value in record.items()}
             name = f"{row['attribute']} {row['value']}" if len(self.by) > 1 else row["value"]
             few = f"fewer than {MIN_ACCOUNTS} accounts"
-            told = few if row["verdict"] == FEW else f"{_told(row)}; {_word(row)}"
-            lines.append(f"  {name}: {told}")
+            text = few if row["verdict"] == FEW else f"{_told(row)}; {_word(row)}"
+            lines.append(f"  {name}: {text}")
         return "\n".join([*lines, *self.notes])
 
-    def _repr_html_(self) -> str:
-        shown = [c for c in self.frame if c not in ("raw", "expected", "expected_reached")]
-        return str(self.frame[shown].round(3).to_html(index=False))
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.frame.drop(
+            columns=["raw", "expected", "expected_reached"], errors="ignore"
+        ).round(3)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw churn and success of each value with intervals, best first; return the Axes."""
@@ -117,14 +115,14 @@ class CustomerFit:
 
 
 def _told(row: dict[str, Any]) -> str:
-    told = (
+    text = (
         f"churn {row['churn']:.2f} ({row['churn_low']:.2f} to {row['churn_high']:.2f}),"
         f" {row['churned']:.0f} of {row['accounts']:.0f} accounts"
     )
     if row.get("success") is not None and np.isfinite(row.get("success", np.nan)):
         limits = f"{row['success_low']:.2f} to {row['success_high']:.2f}"
-        told += f"; success {row['success']:.2f} ({limits})"
-    return told
+        text += f"; success {row['success']:.2f} ({limits})"
+    return text
 
 
 def _word(row: dict[str, Any]) -> str:
@@ -172,8 +170,8 @@ def fit_by(
     """Return churn and success by the values of attributes, shrunken, with intervals.
 
     ``by`` names declared attributes; by default all numbers, and texts of at most twelve values.
-    Numbers are cut in thirds. ``adjust`` names attributes in which customers are held alike.
-    ``today`` holds what is made already. Raises OptionError for attributes that are not declared
+    Numbers are cut in thirds. ``adjust`` names attributes to adjust for. ``today`` has
+    results that exist already. Raises OptionError for attributes that are not declared
     and ModelError where none has two values.
 
     >>> import leadsignal as ls
@@ -184,12 +182,12 @@ def fit_by(
     import pandas as pd
 
     names = _names(tables, by, tuple(adjust))
-    held = AsOfContext.of(tables, analysis, today)
-    first, notes = _first_on_target(held)
+    context = AsOfContext.of(tables, analysis, today)
+    first, notes = _first_on_target(context)
     frames = []
     for name in names:
         try:
-            cohorts = dated_cohorts(tables, name, analysis, today=held)
+            cohorts = dated_cohorts(tables, name, analysis, today=context)
         except ModelError:
             notes.append(f"{name} has one value only; left out")
             continue
@@ -198,7 +196,7 @@ def fit_by(
         raise ModelError("no attribute has two values", "Name another in by=")
     frame = pd.concat(frames, ignore_index=True)
     if not frame["verdict"].isin([STAYS, LEAVES]).any():
-        notes.append("no value is told from the average: the differences may be chance")
+        notes.append("no value differs from the average beyond chance")
     return CustomerFit(frame, names, tuple(adjust), tuple(notes), level, tables.as_of_date)
 
 
@@ -210,7 +208,7 @@ def _names(
         names = tuple(
             name
             for name, kind in tables.attributes.items()
-            if name not in adjust and (kind == "number" or accounts[name].nunique() <= MOST_VALUES)
+            if name not in adjust and (kind == "number" or accounts[name].nunique() <= MAX_VALUES)
         )
     else:
         names = (by,) if isinstance(by, str) else tuple(by)
@@ -230,7 +228,7 @@ def _first_on_target(today: AsOfContext) -> tuple[pd.Series[Any] | None, list[st
     try:
         rows = today.results
     except OptionError:
-        return None, ["there are no results against targets: success is not told"]
+        return None, ["there are no results against targets: success is unknown"]
     on = rows[rows["on_target"].eq(True)]
     return on.groupby("account_id")["measured_on"].min(), []
 
@@ -351,6 +349,6 @@ def _success(reaching: DatedCohorts, adjust: tuple[str, ...], level: float) -> p
             "success_low": group.low, "success_high": group.high, "reached_12m": chance,
             "reached_low": low, "reached_high": high,
         }  # fmt: skip
-        told = {key: np.nan if few else value for key, value in numbers.items()}
-        rows.append({"value": group.name, "measured_from_start": group.accounts, **told})
+        known = {key: np.nan if few else value for key, value in numbers.items()}
+        rows.append({"value": group.name, "measured_from_start": group.accounts, **known})
     return pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""Success gaps: accounts that do everything right and still miss their target."""
+"""Success gaps: accounts that adopted every process and still miss their target."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.result_status import TOGETHER
-from leadsignal.results import to_html
+from leadsignal.results import Result
 from leadsignal.stats.multiple_testing import holm
 from leadsignal.stats.proportions import Share
 from leadsignal.stats.row_estimates import auc_of
 from leadsignal.success_analysis.plots import plot_gap_differences
-from leadsignal.success_analysis.successful import plain_rows, standing_now
+from leadsignal.success_analysis.successful import current_status, plain_rows
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 GAP, REACHED, NEAR = "gap", "reached", "too near to tell"
 ONE_SIDED = 1.645
-FEWEST = 3
-"""A value held by fewer accounts sets nobody apart; with fewer on a side nothing is told."""
+MIN_ACCOUNTS = 3
+"""Minimum number of accounts with a value, and in each group, for a comparison."""
 ALPHA = 0.05
-NOT_ASKED = ("results", "processes", "usage", "satisfaction", "flags", "health")
-"""Families that say again what the two groups were made of, or that come after it."""
+NOT_COMPARED = ("results", "processes", "usage", "satisfaction", "flags", "health")
+"""Families that define the two groups, or that follow from them."""
 COLUMNS = (
     "account_id", "customer_id", "metric", "value", "target", "mean_gap", "results", "trend",
     "off_since", "processes", "adopted_days", "usage_to_best", "tenure_days",
@@ -42,7 +42,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class SuccessGaps:
+class SuccessGaps(Result):
     """Accounts that use the product, have adopted the processes, and miss their target.
 
     ``frame`` has one row an account, the widest gap first: metric, value and target of the latest
@@ -64,9 +64,6 @@ class SuccessGaps:
     notes: tuple[str, ...]
     as_of_date: date
 
-    def __len__(self) -> int:
-        return len(self.frame)
-
     @property
     def share(self) -> Share:
         """The share of those that do everything right and still miss their target."""
@@ -76,10 +73,6 @@ class SuccessGaps:
     def sets_apart(self) -> pd.DataFrame:
         """The rows of ``apart`` that chance does not explain, at 5 % over all of them."""
         return self.apart[self.apart["p_holm"] < ALPHA]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows, one an account with a gap."""
-        return self.frame.copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Return accounts, counts and what sets them apart, ready for JSON."""
@@ -94,21 +87,20 @@ class SuccessGaps:
         }
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{count:,} {what}" for what, count in self.steps.items())
+        text = ", ".join(f"{count:,} {what}" for what, count in self.steps.items())
         lines = [
             f"{len(self)} success gaps on {self.as_of_date}: {self.share} of {len(self.judged)}"
-            f" that use the product and have adopted the processes miss their target ({told})"
+            f" that use the product and have adopted the processes miss their target ({text})"
         ]
         for row in self.sets_apart.to_dict("records"):
-            told = _told({str(name): value for name, value in row.items()})
-            lines.append(f"  {told}, p = {row['p_holm']:.2g} of all")
+            text = _told({str(name): value for name, value in row.items()})
+            lines.append(f"  {text}, p = {row['p_holm']:.2g} of all")
         if not len(self.sets_apart) and len(self.apart):
             lines.append("  nothing sets them apart that chance would not explain")
         return "\n".join([*lines, *self.notes])
 
-    def _repr_html_(self) -> str:
-        columns = ["account_id", "value", "target", "mean_gap", "trend", "off_since"]
-        return to_html(repr(self), self.frame[columns], max_rows=None)
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.frame[["account_id", "value", "target", "mean_gap", "trend", "off_since"]]
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw what sets them apart, the surest first; return the Axes."""
@@ -139,11 +131,11 @@ def find_success_gaps(
 ) -> SuccessGaps:
     """Return the accounts that do what successful ones do and still miss their target.
 
-    Asked are active accounts without notice and with a result no older than ``current``, whose
+    Considered are active accounts without notice and with a result no older than ``current``, whose
     usage is not low, and which have had every process that is meant for them adopted for
     ``settled``. Those whose last three results miss the target on average, by more than chance
     explains (one-sided, 95 %, from how results of one account differ from one to the next), have a
-    gap. ``today`` holds what is made already. Raises OptionError where the analysis names no
+    gap. ``today`` has results that exist already. Raises OptionError where the analysis names no
     process, or the tables hold no results with targets.
 
     >>> import leadsignal as ls
@@ -158,9 +150,9 @@ def find_success_gaps(
             "a success gap is what the essential processes leave open, and none is named",
             "Give an analysis with processes",
         )
-    held = AsOfContext.of(tables, analysis, today)
-    standing = standing_now(held, days_in(current))
-    now, steps = standing.frame, standing.steps
+    context = AsOfContext.of(tables, analysis, today)
+    status = current_status(context, days_in(current))
+    now, steps = status.frame, status.steps
     notes = []
     if "usage_low" in now:
         now = now[now["usage_low"] == 0]
@@ -170,20 +162,22 @@ def find_success_gaps(
     now = now.assign(adopted_days=_all_adopted(now, [p.name for p in analysis.processes]))
     now = now[now["adopted_days"] >= days_in(settled)]
     steps["adopted every process"] = len(now)
-    judged = now[now["on_target"].notna()].copy()
-    rows = held.results
+    evaluated = now[now["on_target"].notna()].copy()
+    rows = context.results
     margin = _margin(rows)
-    near = judged["mean_gap"] > -margin
-    judged["group"] = np.select([judged["on_target"].eq(True), near], [REACHED, NEAR], GAP)
-    steps["miss their target"] = int(judged["group"].eq(GAP).sum())
-    judged["off_since"] = judged["account_id"].map(_off_since(rows))
-    judged = judged.sort_values(["mean_gap", "account_id"], ignore_index=True)
-    apart = _apart(judged, standing.indicators, tables)
+    near = evaluated["mean_gap"] > -margin
+    evaluated["group"] = np.select([evaluated["on_target"].eq(True), near], [REACHED, NEAR], GAP)
+    steps["miss their target"] = int(evaluated["group"].eq(GAP).sum())
+    evaluated["off_since"] = evaluated["account_id"].map(_off_since(rows))
+    evaluated = evaluated.sort_values(["mean_gap", "account_id"], ignore_index=True)
+    apart = _apart(evaluated, status.indicators, tables)
     if not len(apart):
-        notes.append(f"fewer than {FEWEST} accounts on a side: what sets them apart is not told")
-    frame = judged[judged["group"] == GAP].reset_index(drop=True)
+        notes.append(
+            f"fewer than {MIN_ACCOUNTS} accounts on a side: no comparison of what sets them apart"
+        )
+    frame = evaluated[evaluated["group"] == GAP].reset_index(drop=True)
     columns = [name for name in COLUMNS if name in frame]
-    return SuccessGaps(frame[columns], apart, judged, steps, margin, tuple(notes),
+    return SuccessGaps(frame[columns], apart, evaluated, steps, margin, tuple(notes),
                        tables.as_of_date)  # fmt: skip
 
 
@@ -217,16 +211,18 @@ def _off_since(rows: pd.DataFrame) -> pd.Series[Any]:
     return first
 
 
-def _apart(judged: pd.DataFrame, indicators: tuple[Indicator, ...], tables: Tables) -> pd.DataFrame:
+def _apart(
+    evaluated: pd.DataFrame, indicators: tuple[Indicator, ...], tables: Tables
+) -> pd.DataFrame:
     """Return what differs between the two groups, tested one by one and corrected together."""
     import pandas as pd
 
-    judged = judged[judged["group"] != NEAR]
-    gap = judged["group"].eq(GAP).to_numpy()
-    if min(gap.sum(), (~gap).sum()) < FEWEST:
+    evaluated = evaluated[evaluated["group"] != NEAR]
+    gap = evaluated["group"].eq(GAP).to_numpy()
+    if min(gap.sum(), (~gap).sum()) < MIN_ACCOUNTS:
         return pd.DataFrame(columns=["what", "value", "p", "p_holm"])
-    rows = [row for row in _values(judged, gap, tables) if row]
-    rows += [row for row in _numbers(judged, gap, indicators, tables) if row]
+    rows = [row for row in _values(evaluated, gap, tables) if row]
+    rows += [row for row in _numbers(evaluated, gap, indicators, tables) if row]
     apart = pd.DataFrame(rows)
     apart["p_holm"] = holm(apart["p"].to_numpy(dtype=float))
     return apart.sort_values(["p", "what", "value"], ascending=[True, True, False]).reset_index(
@@ -234,18 +230,18 @@ def _apart(judged: pd.DataFrame, indicators: tuple[Indicator, ...], tables: Tabl
     )
 
 
-def _values(judged: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[str, Any]]:
+def _values(evaluated: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[str, Any]]:
     """Yield a row a value of each text attribute: Fisher's exact test of having it."""
     from scipy.stats import fisher_exact
 
     for name, kind in tables.attributes.items():
         if kind != "text":
             continue
-        given = judged[name].astype(object).where(judged[name].notna(), "not given")
+        given = evaluated[name].astype(object).where(evaluated[name].notna(), "not given")
         counts = given.value_counts()
         # Of two values the one says what the other does: the rarer is told.
         for value, count in (counts[1:] if len(counts) == 2 else counts).items():
-            if not FEWEST <= count <= len(given) - 1:
+            if not MIN_ACCOUNTS <= count <= len(given) - 1:
                 continue
             has = given.to_numpy() == value
             a, b = int((has & gap).sum()), int((has & ~gap).sum())
@@ -258,20 +254,20 @@ def _values(judged: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[str
 
 
 def _numbers(
-    judged: pd.DataFrame, gap: Any, indicators: tuple[Indicator, ...], tables: Tables
+    evaluated: pd.DataFrame, gap: Any, indicators: tuple[Indicator, ...], tables: Tables
 ) -> Iterator[dict[str, Any]]:
     """Yield a row a number known of the account: attributes and indicators of other families."""
     from scipy.stats import mannwhitneyu
 
-    names = [i.name for i in indicators if i.kind != "category" and i.family not in NOT_ASKED]
+    names = [i.name for i in indicators if i.kind != "category" and i.family not in NOT_COMPARED]
     names += [name for name, kind in tables.attributes.items() if kind == "number"]
     for name in dict.fromkeys(names):
-        if name not in judged or judged[name].dtype == object:
+        if name not in evaluated or evaluated[name].dtype == object:
             continue
-        x = judged[name].to_numpy(dtype=float)
+        x = evaluated[name].to_numpy(dtype=float)
         known = np.isfinite(x)
         yes, no = x[known & gap], x[known & ~gap]
-        if min(len(yes), len(no)) < FEWEST or len(set(x[known])) < 2:
+        if min(len(yes), len(no)) < MIN_ACCOUNTS or len(set(x[known])) < 2:
             continue
         auc = auc_of(gap[known], x[known])
         low, high = auc.interval(np.arange(known.sum()))

@@ -1,4 +1,4 @@
-"""What became of the lists: whom each yardstick would have chosen then, and who stayed."""
+"""Later retention of the accounts that each criterion would have selected on past dates."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
-from leadsignal.results import or_dash
+from leadsignal.results import Result, or_dash
 from leadsignal.stats.row_estimates import mean_of
-from leadsignal.success_analysis.criteria import YARDSTICKS, best
+from leadsignal.success_analysis.criteria import CRITERIA, best
 from leadsignal.success_analysis.plots import plot_later_retention
 from leadsignal.success_analysis.successful import most_successful, plain_rows
 from leadsignal.tables import Tables
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 SUCCESSFUL, EVERYONE = "successful", "everyone"
 RESULT_TABLE_DAYS = 270
-"""Until so long after the first result hardly anybody can have held a target for 90 days."""
+"""Days after the first result until which hardly any account can have met its target for long."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class LaterRetention:
+class LaterRetention(Result):
     """How many of each list stayed ``follow_days`` later, over all replayed ``dates``.
 
     ``frame`` has a row a list (successful, happiest, heaviest, everyone): ``chosen`` accounts (one
@@ -44,10 +44,6 @@ class LaterRetention:
     rows: pd.DataFrame
     dates: tuple[date, ...]
     follow_days: int
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows, one a list."""
-        return self.frame.copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the lists, ready for JSON."""
@@ -69,9 +65,6 @@ class LaterRetention:
                 f" {row['chosen']:,}{'' if row['list'] == SUCCESSFUL else gap}"
             )
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return str(self.frame.round(3).to_html(index=False))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the share that stayed, a line a list; return the Axes."""
@@ -118,7 +111,7 @@ def later_retention(
             "Follow them for a shorter time, or wait until results have been measured for longer",
         )
     rows = _with_outcome(pd.concat(parts, ignore_index=True), tables, days)
-    lists = [name for name in (SUCCESSFUL, *YARDSTICKS, EVERYONE) if name in rows]
+    lists = [name for name in (SUCCESSFUL, *CRITERIA, EVERYONE) if name in rows]
     used = tuple(sorted(day.date() for day in rows["date"].unique()))
     return LaterRetention(_shares(rows, lists), rows, used, days)
 
@@ -139,7 +132,7 @@ def _replayed(tables: Tables, analysis: SuccessAnalysis | None, at_least: int) -
     if len(chosen) < at_least:
         return None
     everyone, size = chosen.everyone, len(chosen)
-    names = [name for name in YARDSTICKS if name in everyone]
+    names = [name for name in CRITERIA if name in everyone]
     among = everyone[everyone[names].notna().all(axis=1)] if names else everyone
     among = among.sort_values("account_id", ignore_index=True)
     lists = {SUCCESSFUL: best(among["score"], size)}
@@ -166,15 +159,15 @@ def _shares(rows: pd.DataFrame, lists: list[str]) -> pd.DataFrame:
     cluster = pd.factorize(rows["customer_id"])[0].astype(np.int64)
     stayed = rows["stayed"].to_numpy(dtype=float)
     means = {name: mean_of(stayed, rows[name].to_numpy(dtype=float)) for name in lists}
-    made = []
+    shares = []
     for name, mean in means.items():
         low, high = mean.interval(cluster)
         less = mean - means[SUCCESSFUL]
         less_low, less_high = less.interval(cluster)
-        made.append(
+        shares.append(
             {"list": name, "chosen": int(rows[name].sum()),
              "customers": int(rows.loc[rows[name], "customer_id"].nunique()),
              "stayed": mean.estimate, "low": low, "high": high, "less": less.estimate,
              "less_low": less_low, "less_high": less_high}
         )  # fmt: skip
-    return pd.DataFrame(made)
+    return pd.DataFrame(shares)

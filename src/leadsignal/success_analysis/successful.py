@@ -1,4 +1,4 @@
-"""Who is successful: by measured results against target, never by satisfaction or usage."""
+"""Selection of successful accounts, by results relative to target."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
-from leadsignal.success_analysis.criteria import YARDSTICKS, SelectionCriterion, hold_against
-from leadsignal.success_analysis.plots import plot_criterion, plot_successful
+from leadsignal.results import Result
+from leadsignal.success_analysis.criteria import CRITERIA, SelectionCriterion, compare_criterion
+from leadsignal.success_analysis.plots import plot_criterion as draw_criterion
+from leadsignal.success_analysis.plots import plot_successful
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class SuccessfulAccounts:
+class SuccessfulAccounts(Result):
     """The most successful accounts, best first, each with its evidence.
 
     ``frame`` has one row a chosen account: account_id, customer_id, metric, value and target of the
@@ -41,29 +43,22 @@ class SuccessfulAccounts:
     ``held_days``, ``slope`` of that distance in 90 days with its limits and ``trend``,
     ``processes`` adopted, ``tenure_days``, ``score`` (0 to 1). ``everyone`` has the same of all
     accounts with a current result, and why each is not among them (``left_out``).
-    ``steps`` counts how many accounts were left after each condition. ``yardsticks`` hold the list
-    against the happiest and the heaviest users.
+    ``steps`` counts how many accounts were left after each condition. ``criteria`` compare the
+    selection with the happiest and the heaviest users.
     """
 
     frame: pd.DataFrame
     everyone: pd.DataFrame
     steps: Mapping[str, int]
-    yardsticks: tuple[SelectionCriterion, ...]
+    criteria: tuple[SelectionCriterion, ...]
     notes: tuple[str, ...]
     at_least: int
     as_of_date: date
-
-    def __len__(self) -> int:
-        return len(self.frame)
 
     @property
     def accounts(self) -> tuple[str, ...]:
         """The ids of the chosen accounts, best first."""
         return tuple(self.frame["account_id"])
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Return accounts, counts and comparisons, ready for JSON."""
@@ -71,13 +66,13 @@ class SuccessfulAccounts:
             "as_of": self.as_of_date.isoformat(),
             "accounts": plain_rows(self.frame),
             "steps": dict(self.steps),
-            "yardsticks": [yardstick.to_dict() for yardstick in self.yardsticks],
+            "criteria": [criterion.to_dict() for criterion in self.criteria],
             "notes": list(self.notes),
         }
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{count:,} {what}" for what, count in self.steps.items())
-        lines = [f"The {len(self)} most successful accounts on {self.as_of_date} ({told}):"]
+        text = ", ".join(f"{count:,} {what}" for what, count in self.steps.items())
+        lines = [f"The {len(self)} most successful accounts on {self.as_of_date} ({text}):"]
         for row in self.frame.head(10).to_dict("records"):
             lines.append(
                 f"  {row['account_id']}: {row['metric'] or 'result'} {row['value']:g}, target"
@@ -85,26 +80,22 @@ class SuccessfulAccounts:
             )
         if len(self) > 10:
             lines.append(f"  … and {len(self) - 10} more")
-        return "\n".join([*lines, *map(str, self.yardsticks), *self.notes])
+        return "\n".join([*lines, *map(str, self.criteria), *self.notes])
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        shown = self.frame[["account_id", "metric", "value", "target", "since", "trend"]]
-        below = "<br>".join(escape(str(one)) for one in (*self.yardsticks, *self.notes))
-        return f"{shown.to_html(index=False)}<p>{below}</p>"
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.frame[["account_id", "metric", "value", "target", "since", "trend"]]
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw how far beyond target the chosen are, and since when; return the Axes."""
         return plot_successful(self.frame, self.as_of_date, ax)
 
-    def plot_yardstick(self, name: str = "happiest", ax: Axes | None = None) -> Axes:
+    def plot_criterion(self, name: str = "happiest", ax: Axes | None = None) -> Axes:
         """Draw results against satisfaction or usage, a point an account; return the Axes."""
-        found = [yardstick for yardstick in self.yardsticks if yardstick.name == name]
+        found = [criterion for criterion in self.criteria if criterion.name == name]
         if not found:
-            held = ", ".join(yardstick.name for yardstick in self.yardsticks) or "none"
-            raise OptionError(f"{name!r} was not compared", f"Compared here: {held}")
-        return plot_criterion(found[0], ax)
+            compared = ", ".join(criterion.name for criterion in self.criteria) or "none"
+            raise OptionError(f"{name!r} was not compared", f"Compared here: {compared}")
+        return draw_criterion(found[0], ax)
 
 
 @checked
@@ -119,12 +110,12 @@ def most_successful(
 ) -> SuccessfulAccounts:
     """Return the accounts that reach their target, have held it, and are not falling back.
 
-    Of the active accounts without notice, those are asked whose latest result is no older than
+    Of the active accounts without notice, those are considered whose latest result is no older than
     ``current``, whose last three results are on target on average and have been so for ``held``,
     and whose trend over the last year is not falling. They are ranked by the mean of three ranks:
     their distance to target over the last year, how long they have held it, and the trend. The
-    best tenth of the accounts with a current result are chosen, and ``at_least`` so many where they
-    qualify. Satisfaction and usage play no part. ``today`` holds what is made already. Raises
+    best tenth of the accounts with a current result are chosen, and at least ``at_least`` if enough
+    qualify. Satisfaction and usage play no part. ``today`` has results that exist already. Raises
     OptionError where there are no results with targets.
 
     >>> import leadsignal as ls
@@ -135,7 +126,7 @@ def most_successful(
     """
     if at_least < 1:
         raise OptionError("at_least must be 1 or more", "Interview ten accounts, if you can")
-    now = standing_now(AsOfContext.of(tables, analysis, today), days_in(current))
+    now = current_status(AsOfContext.of(tables, analysis, today), days_in(current))
     everyone, steps = now.frame, now.steps
     enough = days_in(held)
     reasons = {
@@ -155,7 +146,7 @@ def most_successful(
         frame[list(COLUMNS)],
         everyone.reset_index(drop=True),
         steps,
-        tuple(hold_against(everyone, name, at_least) for name in YARDSTICKS if name in everyone),
+        tuple(compare_criterion(everyone, name, at_least) for name in CRITERIA if name in everyone),
         _notes(tables, everyone, steps, len(frame), at_least),
         at_least,
         tables.as_of_date,
@@ -196,7 +187,7 @@ class ResultStatus:
     indicators: tuple[Indicator, ...]
 
 
-def standing_now(today: AsOfContext, current: int) -> ResultStatus:
+def current_status(today: AsOfContext, current: int) -> ResultStatus:
     """Return the active accounts without notice whose result is no older than ``current`` days."""
     held, panel = today.standings, today.snapshot
     now = panel.frame
@@ -215,23 +206,23 @@ def _adopted(now: pd.DataFrame, names: list[str]) -> pd.Series[Any]:
     """Return the names of the processes that each account has adopted, as tuples."""
     import pandas as pd
 
-    held = [name for name in names if f"{name}_state" in now]
-    states = now[[f"{name}_state" for name in held]].to_numpy(dtype=object) == "adopted"
-    listed = [tuple(name for name, yes in zip(held, row, strict=True) if yes) for row in states]
+    known = [name for name in names if f"{name}_state" in now]
+    states = now[[f"{name}_state" for name in known]].to_numpy(dtype=object) == "adopted"
+    listed = [tuple(name for name, yes in zip(known, row, strict=True) if yes) for row in states]
     return pd.Series(listed, index=now.index, dtype=object)
 
 
 def _others_choice(now: pd.DataFrame) -> dict[str, Any]:
-    """Return the columns by which the happiest and the heaviest users are chosen."""
-    made = {}
+    """Return the columns of the other selection criteria."""
+    choices = {}
     if "survey_score" in now:
-        made["happiest"] = now["survey_score"].where(now["survey_days_since"] <= 365)
+        choices["happiest"] = now["survey_score"].where(now["survey_days_since"] <= 365)
     if "usage_amount" in now:
         share = now["usage_share_of_quarter"]
         amount = now["usage_amount"]
         # No usage in the quarter has no share; otherwise a missing share is one not known.
-        made["heaviest"] = (amount / share).where(share > 0, amount.where(amount == 0))
-    return made
+        choices["heaviest"] = (amount / share).where(share > 0, amount.where(amount == 0))
+    return choices
 
 
 def _score(fit: pd.DataFrame) -> pd.Series[Any]:
@@ -257,7 +248,9 @@ def _notes(
             " with others"
         )
     if len(set(everyone["metric"])) > 1:
-        notes.append("accounts are measured by different metrics; each is held to its own target")
+        notes.append(
+            "accounts are measured by different metrics; each is compared with its own target"
+        )
     if not any(everyone["processes"].map(len)) and len(everyone):
         notes.append("no account has adopted a process of the analysis, or there is none")
     notes += [f"there is no table {name}" for name in ("surveys", "usage")

@@ -76,12 +76,12 @@ class KnownBefore:
 
     def at(self, day: Ints, started: Floats) -> Bools:
         """Return whether it can be told on these days, of accounts that started then."""
-        told: Bools = (started >= self.since) | (day >= self.since + self.reach)
-        return told if self.until is None else told & (day <= self.until)
+        known: Bools = (started >= self.since) | (day >= self.since + self.reach)
+        return known if self.until is None else known & (day <= self.until)
 
 
 def rows_at_risk(
-    panel: Panel, warning_time: int, told: KnownBefore, *, match: Sequence[str] = ()
+    panel: Panel, warning_time: int, known_before: KnownBefore, *, match: Sequence[str] = ()
 ) -> AtRisk:
     """Return the rows of ``panel`` whose accounts are still at risk a warning time later.
 
@@ -100,7 +100,7 @@ def rows_at_risk(
     follow = np.where(np.isnan(known), frame["days_observed"].to_numpy(dtype=float), known)
     left = follow - warning_time
     churns = ~np.isnan(known) & ~frame["end_cause"].isin(panel.project.not_churn).to_numpy()
-    kept = np.flatnonzero((left > 0) & told.at(day, day - tenure) & (length > 0))
+    kept = np.flatnonzero((left > 0) & known_before.at(day, day - tenure) & (length > 0))
     rows = frame.iloc[kept]
     matrix, names = _adjusters(panel, rows, (*MATCHED, *match))
     start = tenure[kept] + warning_time
@@ -170,7 +170,7 @@ def _plain(values: pd.Series[Any], kind: str, *, log: bool) -> np.ndarray:
     if kind == "category":
         return values.astype(object).to_numpy()
     numbers = values.to_numpy(dtype=float, na_value=np.nan)
-    told = numbers[~np.isnan(numbers)]
-    skewed = len(told) > 0 and told.min() >= 0 and skewness(told) > SKEWED
+    known = numbers[~np.isnan(numbers)]
+    skewed = len(known) > 0 and known.min() >= 0 and skewness(known) > SKEWED
     # Counts, amounts and sizes act by their ratio; an attribute may also be below zero.
     return np.log1p(np.maximum(numbers, 0)) if log or skewed else numbers

@@ -1,4 +1,4 @@
-"""What speaks for each candidate, given the processes named before, and how much of it is chance.
+"""Evidence for each candidate, given the processes named before, and its p-value.
 
 Three questions. Do accounts that had adopted it a warning time ago leave less (matched risk sets)?
 Do those that had adopted it at any time by then, even if they have dropped it since, leave less?

@@ -13,7 +13,7 @@ import numpy as np
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
 from leadsignal.panel import Panel
-from leadsignal.results import to_html
+from leadsignal.results import Result
 from leadsignal.success_analysis.discovery.at_risk import in_order
 from leadsignal.success_analysis.discovery.estimates import ENOUGH_ACCOUNTS
 from leadsignal.success_analysis.discovery.events import Events
@@ -53,7 +53,7 @@ class Tried:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Discovery:
+class Discovery(Result):
     """The verdict on every behaviour, and the processes that are named.
 
     ``frame`` has one row a behaviour under its best definition: behavior, at_least, by_users,
@@ -119,10 +119,6 @@ class Discovery:
             part.write_text(self.to_toml(), encoding="utf-8")
         return Path(path)
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the verdicts."""
-        return self.frame.copy()
-
     def to_dict(self) -> dict[str, Any]:
         """Return verdicts and what was compared, ready for JSON; what cannot be said is None."""
         return {
@@ -153,8 +149,8 @@ class Discovery:
         with whole_file(path, PICTURE, force=force) as part:
             kind = Path(path).suffix[1:] or "png"
             # The words beside the axes would be cut off otherwise.
-            told = {"Title": "leadsignal discover"}
-            figure.savefig(part, format=kind, bbox_inches="tight", dpi=110, metadata=told)
+            metadata = {"Title": "leadsignal discover"}
+            figure.savefig(part, format=kind, bbox_inches="tight", dpi=110, metadata=metadata)
         plt.close(figure)
         return Path(path)
 
@@ -178,14 +174,14 @@ class Discovery:
             lines.append(f"{verdict}: {', '.join(of['behavior'])}")
         return "\n".join([*lines, *self.notes])
 
-    def _repr_html_(self) -> str:
-        return to_html(repr(self), self.frame.round(3), max_rows=None)
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.frame.round(3)
 
 
 def findings(
     panel: Panel,
     exposures: Exposures,
-    judged: Sequence[RatedCandidate],
+    rated: Sequence[RatedCandidate],
     first: Evidence,
     rules: Rules,
     warning_time: int,
@@ -196,7 +192,7 @@ def findings(
     """Put the verdicts together."""
     import pandas as pd
 
-    frame = pd.DataFrame([_row(one) for one in judged])
+    frame = pd.DataFrame([_row(one) for one in rated])
     at_risk, measured = exposures.at_risk, exposures.measured
     accounts = len(np.unique(at_risk.account))
     counts = Tried(
@@ -215,7 +211,7 @@ def findings(
         frame, _grid(first, exposures), (), counts, rules, warning_time,
         cross_fitted=accounts >= ENOUGH_ACCOUNTS,
     )  # fmt: skip
-    named = [one for one in judged if one.verdict == ESSENTIAL]
+    named = [one for one in rated if one.verdict == ESSENTIAL]
     processes = [_process(one, exposures, panel, found) for one in named]
     return replace(found, processes=tuple(_apart(processes)))
 

@@ -17,9 +17,9 @@ from leadsignal.success_analysis.discovery.at_risk import AtRisk
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
-MOST_CONTROLS = 50
+MAX_CONTROLS = 50
 """More controls of one end than this make its comparison hardly sharper (1 part in 50)."""
-LEAST_INFORMATION = 0.5
+MIN_INFORMATION = 0.5
 """Below it a state varies within about two sets only, and nothing can be said of it."""
 RIDGE = 1.0
 """Holds adjusters that barely vary; worth one unit of information each, of hundreds."""
@@ -67,8 +67,8 @@ def matched_sets(at_risk: AtRisk, *, seed: int) -> MatchedSets:
             near = slice(*np.searchsorted(start, (time - longest, time)))
             others = mine[near][stop[near] >= time]
             others = others[at_risk.cluster[others] != at_risk.cluster[case]]
-            if len(others) > MOST_CONTROLS:
-                others = rng.choice(others, MOST_CONTROLS, replace=False)
+            if len(others) > MAX_CONTROLS:
+                others = rng.choice(others, MAX_CONTROLS, replace=False)
             if len(others):
                 members += [np.array([case]), others]
                 sizes.append(len(others) + 1)
@@ -110,14 +110,14 @@ class Scores:
         """
         score, information = self.totals(weights)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(information > LEAST_INFORMATION, -score / np.sqrt(information), 0.0)
+            return np.where(information > MIN_INFORMATION, -score / np.sqrt(information), 0.0)
 
     def ratio(self) -> Floats:
         """Return the hazard ratio of each candidate after one step from no effect."""
         score, information = self.totals()
         # Where a state hardly varies within sets, one step says nothing.
-        told = information > LEAST_INFORMATION
-        step = np.divide(score, information, out=np.full_like(score, np.nan), where=told)
+        known = information > MIN_INFORMATION
+        step = np.divide(score, information, out=np.full_like(score, np.nan), where=known)
         return np.exp(step)
 
     def totals(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
@@ -136,8 +136,8 @@ class Scores:
             total += self.members[first:after][np.minimum(drawn, after - first - 1)]
         information = self.information.sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            told = information > LEAST_INFORMATION
-            z = np.where(told, -total / np.sqrt(information), -np.inf)
+            known = information > MIN_INFORMATION
+            z = np.where(known, -total / np.sqrt(information), -np.inf)
         return np.asarray(z.max(axis=1), dtype=np.float64)
 
 

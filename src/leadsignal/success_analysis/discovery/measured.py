@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 CANDIDATES_AT_ONCE = 64
-LEAST_ACCOUNTS = 30
+MIN_ACCOUNTS = 30
 """With fewer accounts that measured twice or more, results are not judged."""
 
 
@@ -67,7 +67,7 @@ def measured_results(
     frame = _with_earlier(frame, panel, warning_time)
     frame["group"] = frame.groupby(["account", "metric"]).ngroup()
     frame = frame[frame.groupby("group")["value"].transform("size") >= 2]
-    if frame["account"].nunique() < LEAST_ACCOUNTS:
+    if frame["account"].nunique() < MIN_ACCOUNTS:
         return None
     group = pd.factorize(frame["group"])[0].astype(np.int64)
     Z, _ = columns_of({name: frame[name].to_numpy(dtype=float) for name in _adjusted(panel)})

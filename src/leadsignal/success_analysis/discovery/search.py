@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 Progress = Callable[[int, int], None]
-LEAST_ENDS = 20
-LEAST_EXPECTED = 10.0
-"""A definition is tried where at least so many ends are expected on either side of it."""
+MIN_CHURNS = 20
+"""Minimum number of churn events for a discovery."""
+MIN_EXPECTED = 10.0
+"""Minimum number of churn events expected among accounts that meet a definition and others."""
 COMMON = 0.03
 """And where at least this share of the rows at risk lies on either side."""
 
@@ -84,9 +85,9 @@ def discover_processes(
     exposures, events, tried = _exposures(tables, panel, grid, time, rules, match)
     steps.total = 5 + rules.most + len(exposures.behaviors)
     steps.tick()
-    judged, first = name_processes(exposures, rules, steps.tick)
+    rated, first = name_processes(exposures, rules, steps.tick)
     steps.finish()
-    return findings(panel, exposures, judged, first, rules, time, tried=tried, events=events)
+    return findings(panel, exposures, rated, first, rules, time, tried=tried, events=events)
 
 
 def _rules(level: float, floor: float, most: int, draws: int, seed: int) -> Rules:
@@ -134,16 +135,16 @@ def _exposures(
     account, accounts, day = whose(frame)
     events = read_events(tables, accounts)
     whole = tables.coverage["behaviors"]
-    told = KnownBefore(
+    known_before = KnownBefore(
         0 if whole.complete_from is None else day_number(whole.complete_from),
         grid.longest,
         None if whole.complete_through is None else day_number(whole.complete_through) + 1,
     )
-    at_risk = rows_at_risk(panel, warning_time, told, match=match)
-    if at_risk.event.sum() < LEAST_ENDS:
+    at_risk = rows_at_risk(panel, warning_time, known_before, match=match)
+    if at_risk.event.sum() < MIN_CHURNS:
         raise ModelError(
             f"only {int(at_risk.event.sum())} ends lie {warning_time} days after something was"
-            f" known of their account; {LEAST_ENDS} are the least",
+            f" known of their account; at least {MIN_CHURNS} are needed",
             "Give more accounts, a longer history or a shorter warning_time",
         )
     users = "user_id" in tables.columns("behaviors")
@@ -157,7 +158,7 @@ def _exposures(
         )
     states = states[:, kept]
     sets = matched_sets(at_risk, seed=rules.seed)
-    if len(sets) < LEAST_ENDS:
+    if len(sets) < MIN_CHURNS:
         raise ModelError(
             f"only {len(sets)} of {int(at_risk.event.sum())} ends find an account of the same"
             " tenure, term and matched columns",
@@ -179,7 +180,7 @@ def _worth_trying(states: Bools, at_risk: AtRisk) -> Ints:
     rows = states[at_risk.row]
     share = rows.mean(axis=0)
     expected = np.minimum(share, 1 - share) * at_risk.event.sum()
-    varied = np.flatnonzero((np.minimum(share, 1 - share) >= COMMON) & (expected >= LEAST_EXPECTED))
+    varied = np.flatnonzero((np.minimum(share, 1 - share) >= COMMON) & (expected >= MIN_EXPECTED))
     first: dict[bytes, int] = {}
     for n in varied.tolist():
         first.setdefault(np.packbits(states[:, n]).tobytes(), n)

@@ -144,20 +144,20 @@ def name_processes(
         evidence = search.evidence(left, chances, len(named))
         first = first or evidence
         tick()
-        asked = [b for b in left if b not in refused] if len(named) < rules.most else []
-        n = _next(search, evidence, chances, asked, at, refused)
+        open_behaviors = [b for b in left if b not in refused] if len(named) < rules.most else []
+        n = _next(search, evidence, chances, open_behaviors, at, refused)
         if n is None:
             break
         place = int(evidence.place[n])
         named[search.behavior(place)] = place, float(evidence.p[n])
         if not set(exposures.behaviors) - set(named):
             break
-    judged = []
+    rated = []
     for behavior in exposures.behaviors:
-        judged.append(_judge(search, evidence, chances, behavior, named, refused))
+        rated.append(_judge(search, evidence, chances, behavior, named, refused))
         tick()
-    judged.sort(key=lambda one: (one.verdict != ESSENTIAL, one.p, one.ratio.estimate))
-    return judged, first
+    rated.sort(key=lambda one: (one.verdict != ESSENTIAL, one.p, one.ratio.estimate))
+    return rated, first
 
 
 def _next(

@@ -59,7 +59,7 @@ def _plain(text: str) -> str:
 
 
 def count_texts(
-    kind: str, given: Sequence[tuple[Interview, str, int]], asked: int
+    kind: str, given: Sequence[tuple[Interview, str, int]], interviews_count: int
 ) -> tuple[Agreement, ...]:
     """Return the texts with those of nearly the same words together."""
     groups: list[tuple[str, list[tuple[Interview, str, int]]]] = []
@@ -71,58 +71,60 @@ def count_texts(
                 break
         else:
             groups.append((plain, [one]))
-    made = []
+    agreements = []
     for _, members in groups:
         text = Counter(text for _, text, _ in members).most_common(1)[0][0]
         accounts = tuple(dict.fromkeys(one.account_id for one, _, _ in members))
         places = tuple(f"{one.file}:{line}" for one, _, line in members)
-        made.append(Agreement(kind, text, accounts, asked, places))
-    return tuple(sorted(made, key=lambda a: (-len(a.accounts), a.text)))
+        agreements.append(Agreement(kind, text, accounts, interviews_count, places))
+    return tuple(sorted(agreements, key=lambda a: (-len(a.accounts), a.text)))
 
 
 def count_processes(interviews: Sequence[Interview]) -> tuple[Agreement, ...]:
     """Return the processes with those of the same behaviours together, under names of their own."""
-    told: dict[tuple[str, ...], list[tuple[Interview, ToldProcess]]] = {}
+    answers: dict[tuple[str, ...], list[tuple[Interview, ToldProcess]]] = {}
     for one in interviews:
         for process in one.processes:
-            told.setdefault(tuple(sorted(process.behaviors)), []).append((one, process))
-    made = []
-    for key, members in told.items():
+            answers.setdefault(tuple(sorted(process.behaviors)), []).append((one, process))
+    agreements = []
+    for key, members in answers.items():
         middle = _middle(key, [p for _, p in members])
         accounts = tuple(dict.fromkeys(one.account_id for one, _ in members))
         places = tuple(f"{one.file}:{p.line}" for one, p in members)
-        made.append(Agreement("process", middle.name, accounts, len(interviews), places, middle))
-    made.sort(key=lambda a: (-len(a.accounts), a.text))
-    return with_own_names(made)
+        agreements.append(
+            Agreement("process", middle.name, accounts, len(interviews), places, middle)
+        )
+    agreements.sort(key=lambda a: (-len(a.accounts), a.text))
+    return with_own_names(agreements)
 
 
 def with_own_names(answers: Sequence[Agreement]) -> tuple[Agreement, ...]:
     """Return the processes with no name given twice."""
     used: set[str] = set()
-    made = []
+    renamed = []
     for answer in answers:
         name, number = answer.text, 2
         while name in used:
             name, number = f"{answer.text}_{number}", number + 1
         used.add(name)
         process = None if answer.process is None else replace(answer.process, name=name)
-        made.append(replace(answer, text=name, process=process))
-    return tuple(made)
+        renamed.append(replace(answer, text=name, process=process))
+    return tuple(renamed)
 
 
-def _middle(behaviors: tuple[str, ...], told: Sequence[ToldProcess]) -> Process:
+def _middle(behaviors: tuple[str, ...], answers: Sequence[ToldProcess]) -> Process:
     """Return one process in the middle of what was told: the usual window, the middle rate in it.
 
     "4 in 30 days" and "8 in 60 days" say the same.
     """
-    counts = Counter(process.within for process in told)
+    counts = Counter(process.within for process in answers)
     within = min(counts, key=lambda days: (-counts[days], days))
-    rate = median_low(process.at_least * within / process.within for process in told)
+    rate = median_low(process.at_least * within / process.within for process in answers)
     at_least = max(1, round(rate)) if rate >= 1 else rate
-    users = median_low(process.by_users for process in told)
-    due = [process.adopt_by for process in told if process.adopt_by]
-    names = Counter(slug(process.name) for process in told if slug(process.name))
-    reasons = Counter(process.why for process in told if process.why)
+    users = median_low(process.by_users for process in answers)
+    due = [process.adopt_by for process in answers if process.adopt_by]
+    names = Counter(slug(process.name) for process in answers if slug(process.name))
+    reasons = Counter(process.why for process in answers if process.why)
     return Process(
         name=names.most_common(1)[0][0] if names else slug(behaviors[0]) or "process",
         behaviors=behaviors,
@@ -130,7 +132,7 @@ def _middle(behaviors: tuple[str, ...], told: Sequence[ToldProcess]) -> Process:
         within=within,
         why=reasons.most_common(1)[0][0] if reasons else "",
         by_users=max(1, min(users, int(at_least))),
-        sustained_for=median_low(process.sustained_for for process in told),
+        sustained_for=median_low(process.sustained_for for process in answers),
         adopt_by=median_low(due) if due else None,
     )
 

@@ -16,7 +16,7 @@ from leadsignal.errors import Fault, InputError, OptionError
 from leadsignal.results import to_html
 from leadsignal.success_analysis.interviews.form import (
     BEGIN,
-    MOST,
+    MAX_ITEMS,
     PROCESS,
     PROCESS_FIELDS,
     QUESTIONS,
@@ -126,7 +126,7 @@ class Interviews:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answers as plain dictionaries, ready for JSON."""
-        told = [
+        answers = [
             {
                 **{key: value for key, value in vars(one).items() if key != "lines"},
                 "traits": list(one.traits),
@@ -137,7 +137,7 @@ class Interviews:
             }
             for one in self.interviews
         ]
-        return {"interviews": told, "unfilled": list(self.unfilled)}
+        return {"interviews": answers, "unfilled": list(self.unfilled)}
 
     def _repr_html_(self) -> str:
         frame = self.to_frame()
@@ -169,8 +169,8 @@ def read_interviews(folder: str | Path) -> Interviews:
             faults.append(_fault(one.file, 1, None, problem, "Keep one of the two."))
     if faults:
         raise InterviewError(sorted(faults, key=lambda fault: (fault.file or "", fault.line or 0)))
-    held = tuple(one for one in read if one.filled)
-    return Interviews(held, tuple(one.file for one in read if not one.filled))
+    filled = tuple(one for one in read if one.filled)
+    return Interviews(filled, tuple(one.file for one in read if not one.filled))
 
 
 def _fault(file: str, line: int | None, label: str | None, problem: str, remedy: str) -> Fault:
@@ -231,8 +231,8 @@ class _Brief:
             return None
         # Not splitlines: editors count no line at a form feed or a line separator.
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        told = read_header(lines[0])
-        if told is None:
+        header = read_header(lines[0])
+        if header is None:
             remedy = "Put the first line back as the kit wrote it, or move the file elsewhere."
             self.fault(1, "does not begin as a brief does", remedy)
             return None
@@ -243,7 +243,7 @@ class _Brief:
             return None
         for number, line in enumerate(lines[starts[0] + 1 :], starts[0] + 2):
             self._line(number, _COMMENT.sub("", line).rstrip())
-        return self._made(str(told["account_id"]))
+        return self._made(str(header["account_id"]))
 
     def _line(self, number: int, line: str) -> None:
         heading, entry = _HEADING.fullmatch(line), _FIELD.fullmatch(line)
@@ -267,14 +267,14 @@ class _Brief:
         """Begin a question or a process."""
         self.now, self.skipping = None, False
         process = _PROCESS.fullmatch(title)
-        if process and 1 <= int(process[1]) <= MOST and int(process[1]) not in self.processes:
+        if process and 1 <= int(process[1]) <= MAX_ITEMS and int(process[1]) not in self.processes:
             self.fields, self.into = _OF_PROCESS, {}
             self.processes[int(process[1])] = (number, self.into)
             return
         self.skipping = True
         if process:
-            remedy = f"Name the {MOST} that matter most, each once: a list is not an answer."
-            self.fault(number, f"is not one of {PROCESS} 1 to {MOST}", remedy)
+            remedy = f"Name the {MAX_ITEMS} that matter most, each once."
+            self.fault(number, f"is not one of {PROCESS} 1 to {MAX_ITEMS}", remedy)
         elif title.casefold() in _BY_LABEL:
             self.fields, self.into, self.skipping = _BY_LABEL[title.casefold()], self.said, False
         else:
@@ -289,9 +289,9 @@ class _Brief:
     def _made(self, account_id: str) -> Interview:
         fields = [f for question in QUESTIONS for f in question.fields]
         values, lines = self._values(fields, self.said)
-        if len(values.get("traits", ())) > MOST:
-            remedy = f"Keep the {MOST} that matter most: a list is not an answer."
-            self.fault(lines["traits"], f"more than {MOST} are named", remedy, "Traits")
+        if len(values.get("traits", ())) > MAX_ITEMS:
+            remedy = f"Keep the {MAX_ITEMS} that matter most."
+            self.fault(lines["traits"], f"more than {MAX_ITEMS} are named", remedy, "Traits")
         told = [self._process(line, said) for _, (line, said) in sorted(self.processes.items())]
         for private in TALK.fields:
             values.pop(private.key, None)

@@ -37,36 +37,36 @@ class History:
     def _frame(self, name: str, accounts: tuple[str, ...]) -> pd.DataFrame | None:
         return _of(self.tables.frame(name), accounts) if name in self.tables.names else None
 
-    def page(self, account: str, standing: dict[str, Any]) -> str:
+    def page(self, account: str, status: dict[str, Any]) -> str:
         """Return the brief of an account as Markdown, form included."""
         parts = [header(account, str(self.as_of)), f"# {markdown(account)}", ""]
         parts += self._who(account)
-        told: tuple[tuple[str, Callable[[], Iterator[str]]], ...] = (
-            ("Results against target", lambda: self._results(account, standing)),
+        sections: tuple[tuple[str, Callable[[], Iterator[str]]], ...] = (
+            ("Results against target", lambda: self._results(account, status)),
             ("Processes", lambda: self._processes(account)),
             (f"What they do, last {RECENT} days", lambda: self._doings(account)),
             ("Contract", lambda: self._contract(account)),
             ("Tickets", lambda: self._tickets(account)),
         )
-        for title, lines in told:
+        for title, lines in sections:
             parts += ["", f"**{title}**", "", *lines()]
         return "\n".join([*parts, "", blank_form()])
 
     def _who(self, account: str) -> Iterator[str]:
         row = self.accounts.loc[account]
         since, days = row["started_on"], (self.tables.as_of_date - row["started_on"].date()).days
-        told = [f"Customer since {since:%Y-%m-%d} ({days:,} days)"]
+        lines = [f"Customer since {since:%Y-%m-%d} ({days:,} days)"]
         if _given(row["term_months"]):
-            told.append(f"{row['term_months']:g} months' term")
+            lines.append(f"{row['term_months']:g} months' term")
         if _given(row["arr"]):
-            told.append(f"ARR {row['arr']:,.0f} at the start")
+            lines.append(f"ARR {row['arr']:,.0f} at the start")
         for name in self.tables.attributes:
             value = row[name]
             if _given(value):
-                told.append(f"{markdown(name)} {_number(value)}")
-        yield " · ".join(told) + f" · as of {self.as_of}"
+                lines.append(f"{markdown(name)} {_number(value)}")
+        yield " · ".join(lines) + f" · as of {self.as_of}"
 
-    def _results(self, account: str, standing: dict[str, Any]) -> Iterator[str]:
+    def _results(self, account: str, status: dict[str, Any]) -> Iterator[str]:
         import pandas as pd
 
         rows = self.results[self.results["account_id"] == account]
@@ -74,9 +74,9 @@ class History:
             yield "None measured."
             return
         better = "higher" if bool(rows["higher_is_better"].iloc[-1]) else "lower"
-        since = standing.get("since")
-        held = f"; on target since {since:%Y-%m-%d}" if _given(since) else ""
-        yield f"{markdown(rows['metric'].iloc[-1] or 'Result')}, {better} is better{held}"
+        since = status.get("since")
+        on_target = f"; on target since {since:%Y-%m-%d}" if _given(since) else ""
+        yield f"{markdown(rows['metric'].iloc[-1] or 'Result')}, {better} is better{on_target}"
         yield ""
         yield "| quarter | results | mean | target | |"
         yield "|---|---|---|---|---|"
@@ -94,11 +94,11 @@ class History:
         rows = self.episodes[self.episodes["account_id"] == account]
         for name in self.processes:
             own = rows[rows["process"] == name]
-            told = [
+            lines = [
                 f"{adopted:%Y-%m-%d} to {f'{lapsed:%Y-%m-%d}' if _given(lapsed) else 'now'}"
                 for adopted, lapsed in zip(own["adopted_on"], own["lapsed_on"], strict=True)
             ][-3:]
-            yield f"- {markdown(name)}: {'adopted ' + ', '.join(told) if told else 'not adopted'}"
+            yield f"- {markdown(name)}: {'adopted ' + ', '.join(lines) if lines else 'not adopted'}"
 
     def _doings(self, account: str) -> Iterator[str]:
         if self.behaviors is None:

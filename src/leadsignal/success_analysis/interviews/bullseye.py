@@ -13,7 +13,7 @@ from leadsignal.config.success import Bullseye, Process, SuccessAnalysis
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import BULLSEYE
 from leadsignal.files.writing import whole_file
-from leadsignal.success_analysis.interviews.form import MOST, markdown, one_line
+from leadsignal.success_analysis.interviews.form import MAX_ITEMS, markdown, one_line
 from leadsignal.success_analysis.interviews.plots import plot_bullseye
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def bullseye_page(analysis: SuccessAnalysis) -> BullseyePage:
     """Return the one-page bullseye of a Success Analysis, a ring for each segment it tells apart.
 
     Raises OptionError, with everything that is wrong, where an element is missing or where there
-    are more than three traits or processes: a list is not an answer.
+    are more than three traits or processes.
 
     >>> import leadsignal as ls
     >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
@@ -129,13 +129,13 @@ def _rings(analysis: SuccessAnalysis) -> Iterator[Ring]:
         yield Ring("", analysis.bullseye, analysis.processes)
         return
     single = {  # an account for each combination that is named
-        tuple((name, value) for name, value in zip(asked, values, strict=True)): None
-        for asked in apart
-        for values in _combinations(list(asked.values()))
+        tuple((name, value) for name, value in zip(attributes_named, values, strict=True)): None
+        for attributes_named in apart
+        for values in _combinations(list(attributes_named.values()))
     }
-    for told in single:
-        attributes = dict(told)
-        whose = ", ".join(f"{name} {value}" for name, value in told)
+    for combination in single:
+        attributes = dict(combination)
+        whose = ", ".join(f"{name} {value}" for name, value in combination)
         yield Ring(whose, analysis.bullseye_of(attributes), analysis.processes_of(attributes))
 
 
@@ -154,8 +154,8 @@ def _problems(ring: Ring) -> Iterator[str]:
     if not ring.processes:
         yield f"there is no essential process{of}"
     for what, count in (("traits", len(ring.bullseye.traits)), ("processes", len(ring.processes))):
-        if count > MOST:
-            yield f"{count} {what}{of}, where {MOST} may be: a list is not an answer"
+        if count > MAX_ITEMS:
+            yield f"{count} {what}{of}, where at most {MAX_ITEMS} are allowed"
 
 
 def _rows(ring: Ring) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What the interviews agree on, made into a Success Analysis; a list is refused."""
+"""The answers that interviews agree on, as a success analysis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from leadsignal.success_analysis.interviews.agreement import (
     with_own_names,
 )
 from leadsignal.success_analysis.interviews.answers import Interview, Interviews
-from leadsignal.success_analysis.interviews.form import MOST
+from leadsignal.success_analysis.interviews.form import MAX_ITEMS
 from leadsignal.success_analysis.interviews.plots import plot_agreement
 from leadsignal.targets import attributes_on
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from leadsignal.tables import Tables
 
-FEWEST = 3
-"""A segment with fewer interviews has no answer of its own."""
+MIN_INTERVIEWS = 3
+"""Minimum number of interviews of a segment with answers of its own."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,8 +74,8 @@ class Distilled:
         """Return the Success Analysis of what is agreed; arguments choose instead.
 
         ``processes`` names some of the candidates. Raises OptionError where more than one
-        objective or measure, or more than three traits or processes are left, for a list is not
-        an answer, and ModelError where no process is.
+        objective or measure, or more than three traits or processes are left, and
+        ModelError where no process is.
         """
         if self.groups and processes is None:
             return _by_group(self, objective, success_metric, traits, tracking or Tracking())
@@ -194,8 +194,10 @@ def distil(
 
 
 def _counted(interviews: Sequence[Interview], agree: float) -> Distilled:
-    def said(kind: str, told: Callable[[Interview], Iterable[str]], key: str) -> Any:
-        given = [(one, text, one.lines.get(key, 0)) for one in interviews for text in told(one)]
+    def said(kind: str, answers_of: Callable[[Interview], Iterable[str]], key: str) -> Any:
+        given = [
+            (one, text, one.lines.get(key, 0)) for one in interviews for text in answers_of(one)
+        ]
         return count_texts(kind, given, len(interviews))
 
     return Distilled(
@@ -238,20 +240,22 @@ def _grouped(
     parts: dict[str, list[Interview]] = {}
     strangers = 0
     for one in interviews:
-        held = value.get(one.account_id)
-        if isinstance(held, str) and held:
-            parts.setdefault(held, []).append(one)
+        segment = value.get(one.account_id)
+        if isinstance(segment, str) and segment:
+            parts.setdefault(segment, []).append(one)
         else:
             strangers += 1
     notes = [f"{strangers} interviews have no {by}; they count in the whole"] if strangers else []
     notes += [
         f"{by} {name}: {len(part)} interviews, too few for an answer of its own"
         for name, part in sorted(parts.items())
-        if len(part) < FEWEST
+        if len(part) < MIN_INTERVIEWS
     ]
-    large = {name: part for name, part in sorted(parts.items()) if len(part) >= FEWEST}
+    large = {name: part for name, part in sorted(parts.items()) if len(part) >= MIN_INTERVIEWS}
     if len(large) < 2:
-        notes.append(f"fewer than two values of {by} have {FEWEST} interviews; not told apart")
+        notes.append(
+            f"fewer than two values of {by} have {MIN_INTERVIEWS} interviews: no comparison"
+        )
         return {}, notes
     return {name: _counted(part, agree) for name, part in large.items()}, notes
 
@@ -304,13 +308,13 @@ def _refuse_lists(chosen: Mapping[str, _Chosen], agree: float) -> None:
     problems = []
     for where, one in chosen.items():
         for what, count in one.counts.items():
-            allowed = MOST if what in ("traits", "processes") else 1
+            allowed = MAX_ITEMS if what in ("traits", "processes") else 1
             if count > allowed:
                 place = f" of {where}" if where else ""
                 problems.append(f"{count} {what}{place} are left, {allowed} may be")
     if problems:
         raise OptionError(
-            f"a list is not an answer: {'; '.join(problems)}",
+            f"too many answers: {'; '.join(problems)}",
             f"Raise agree above {agree:g}, or choose by objective=, success_metric=, traits=,"
             " processes=",
         )
@@ -363,7 +367,7 @@ def _merged(found: Distilled, chosen: Mapping[str, _Chosen], by: str) -> tuple[P
     Its numbers are the middle of all interviews where it is for all, else each segment's own.
     """
     whole = {a.process.behaviors: a.process for a in found.processes if a.process is not None}
-    made: list[Process] = []
+    merged: list[Process] = []
     for behaviors, process in whole.items():
         named = {
             name: p
@@ -372,16 +376,16 @@ def _merged(found: Distilled, chosen: Mapping[str, _Chosen], by: str) -> tuple[P
             if p.behaviors == behaviors
         }
         if len(named) == len(chosen):
-            made.append(process)
+            merged.append(process)
             continue
-        alike: list[tuple[Process, list[str]]] = []
+        distinct: list[tuple[Process, list[str]]] = []
         for name, one in named.items():
-            told = replace(one, name=process.name)
-            same = [names for other, names in alike if other == told]
+            renamed = replace(one, name=process.name)
+            same = [names for other, names in distinct if other == renamed]
             if same:
                 same[0].append(name)
             else:
-                alike.append((told, [name]))
-        made += [replace(p, applies_to={by: tuple(names)}) for p, names in alike]
-    listed = [Agreement("process", p.name, (), 0, (), p) for p in made]
+                distinct.append((renamed, [name]))
+        merged += [replace(p, applies_to={by: tuple(names)}) for p, names in distinct]
+    listed = [Agreement("process", p.name, (), 0, (), p) for p in merged]
     return tuple(answer.process for answer in with_own_names(listed) if answer.process is not None)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MOST = 3
-"""Traits and processes that an answer may name: a list is not an answer."""
+MAX_ITEMS = 3
+"""Maximum number of traits and of processes in an answer."""
 VERSION = 1
 BEGIN = "<!-- answers: write below, after the colons; leave the labels as they are -->"
 _HEADER = re.compile(r"<!-- leadsignal interview (\{.*\}) -->\s*")
@@ -61,7 +61,7 @@ QUESTIONS = (
         "3. What did they do to make it so?",
         (
             FormField("how", "In their words", prose=True),
-            FormField("traits", "Traits", f"what they are, at most {MOST}, separated by ;"),
+            FormField("traits", "Traits", f"what they are, at most {MAX_ITEMS}, separated by ;"),
         ),
     ),
 )
@@ -84,9 +84,9 @@ def header(account_id: str, as_of: str) -> str:
     >>> header("A-1", "2025-01-01")[:44]
     '<!-- leadsignal interview {"version": 1, "ac'
     """
-    told = json.dumps({"version": VERSION, "account_id": account_id, "as_of": as_of})
-    told = told.replace("--", "-\\u002d").replace("<", "\\u003c").replace(">", "\\u003e")
-    return f"<!-- leadsignal interview {told} -->"
+    text = json.dumps({"version": VERSION, "account_id": account_id, "as_of": as_of})
+    text = text.replace("--", "-\\u002d").replace("<", "\\u003c").replace(">", "\\u003e")
+    return f"<!-- leadsignal interview {text} -->"
 
 
 def read_header(line: str) -> Mapping[str, Any] | None:
@@ -97,12 +97,12 @@ def read_header(line: str) -> Mapping[str, Any] | None:
     """
     found = _HEADER.fullmatch(line)
     try:
-        told = json.loads(found[1]) if found else None
+        header = json.loads(found[1]) if found else None
     except ValueError:
         return None
-    if not isinstance(told, dict) or told.get("version") != VERSION:
+    if not isinstance(header, dict) or header.get("version") != VERSION:
         return None
-    return told if isinstance(told.get("account_id"), str) else None
+    return header if isinstance(header.get("account_id"), str) else None
 
 
 def blank_form() -> str:
@@ -110,7 +110,7 @@ def blank_form() -> str:
     lines = [BEGIN, ""]
     for question in QUESTIONS:
         lines += [f"## {question.title}", "", *map(_line, question.fields), ""]
-    for number in range(1, MOST + 1):
+    for number in range(1, MAX_ITEMS + 1):
         lines += [f"### {PROCESS} {number}", "", *map(_line, PROCESS_FIELDS), ""]
     return "\n".join(lines)
 

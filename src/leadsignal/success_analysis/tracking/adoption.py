@@ -20,7 +20,7 @@ from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
-from leadsignal.results import or_dash, to_html
+from leadsignal.results import Result, or_dash
 from leadsignal.survival.curves import Curves, aalen_johansen
 from leadsignal.survival.plots import COLOURS, GREY, STYLES
 
@@ -47,7 +47,7 @@ OUTCOME_COLOURS = {
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Adoption:
+class Adoption(Result):
     """Adoption by process and the quarter in which accounts started, one row each.
 
     Of the ``accounts`` each is one of: ``by_milestone`` adopted, ``later`` adopted, ``left``
@@ -61,10 +61,6 @@ class Adoption:
 
     frame: pd.DataFrame
     left_out: int
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
 
     def total(self) -> pd.DataFrame:
         """Return the same by process, over all quarters."""
@@ -115,12 +111,12 @@ class Adoption:
             lines.append(f"{self.left_out:,} accounts started before the tables are complete")
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        return to_html(repr(self), self.frame.tail(12).round(3), max_rows=None)
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.frame.tail(10).round(3)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class AdoptionCurves:
+class AdoptionCurves(Result):
     """How long adoption takes: the probability of having adopted by each day since the start.
 
     Leaving before adopting competes. ``frame`` has, by group (a process, or a process and a value
@@ -134,10 +130,6 @@ class AdoptionCurves:
     milestones: dict[str, int]
     half_by: dict[str, float]
     left_out: int
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, ready for JSON; half_by None where half never had."""
@@ -187,8 +179,8 @@ class AdoptionCurves:
             lines.append(f"  {group}: {told}")
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        return to_html(repr(self), self.frame.round(3), max_rows=None)
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.frame.round(3)
 
 
 @checked

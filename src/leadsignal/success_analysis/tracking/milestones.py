@@ -23,6 +23,7 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
+from leadsignal.results import Result
 from leadsignal.sources.parts import literal
 from leadsignal.stats.proportions import wilson_limits
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 Days = NDArray[np.int64]
 
-FEWEST = 20
+MIN_SIMILAR = 20
 """A share of fewer past accounts says little, and is not given."""
 
 NEARBY = (0, -7, 7, -14, 14, -21, 21, -28, 28)
@@ -45,7 +46,7 @@ STAGES = ("no events", "some events", "enough now", "enough in every window")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class MilestoneCalendar:
+class MilestoneCalendar(Result):
     """Milestones that fall due within ``ahead`` days, the next first; one row an account, process.
 
     ``frame``: account_id, process, due_on, days_left; ``events`` of ``at_least`` and ``users`` of
@@ -65,10 +66,6 @@ class MilestoneCalendar:
     def will_miss(self) -> pd.DataFrame:
         """Rows that cannot be met any more, or of which most past accounts missed (high < 0.5)."""
         return self.frame[~self.frame["can_be_met"] | (self.frame["high"] < 0.5)]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, ready for JSON."""
@@ -127,11 +124,8 @@ class MilestoneCalendar:
             )
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        shown = self.frame.head(10).round(2)
-        return f"<p>{escape(repr(self).splitlines()[0])}</p>{shown.to_html(index=False)}"
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.frame.round(2)
 
 
 def _told(row: dict[Any, Any]) -> str:
@@ -208,10 +202,10 @@ def milestone_calendar(
     if not due:
         raise OptionError("no process has a milestone", "Add adopt_by to a [[process]]")
     reach = days_in(ahead)
-    held = AsOfContext.of(tables, analysis, today)
-    now = held.snapshot.frame
+    context = AsOfContext.of(tables, analysis, today)
+    now = context.snapshot.frame
     now = now[~now["notice_given"]].reset_index(drop=True)
-    episodes, accounts = held.episodes, held.attributes.reset_index()
+    episodes, accounts = context.episodes, context.attributes.reset_index()
     frames = [_due_soon(tables, process, now, accounts, episodes, reach) for process in due]
     frame = pd.concat(frames, ignore_index=True)
     frame = frame.sort_values(["due_on", "account_id", "process"], ignore_index=True)
@@ -369,13 +363,13 @@ def _needed(events: _Events, account: int, today: int, left: int) -> tuple[float
 def _stage(events: _Events, account: Days, day: Days) -> Days:
     """Return the stage (a position in STAGES) of accounts on days: what their windows hold."""
     process = events.process
-    held = [
+    counts = [
         events.between(account, day - (k + 1) * process.within, day - k * process.within)
         for k in range(process.sustained_for)
     ]
-    enough = [quantity >= process.at_least for quantity in held]
+    enough = [quantity >= process.at_least for quantity in counts]
     every = np.logical_and.reduce(enough)
-    return np.select([every, enough[0], held[0] > 0], [3, 2, 1], default=0).astype(np.int64)
+    return np.select([every, enough[0], counts[0] > 0], [3, 2, 1], default=0).astype(np.int64)
 
 
 def _chances(
@@ -390,16 +384,16 @@ def _chances(
     """Return past, chance, low, high for each pair of days left and stage."""
     past = _past(tables, process, accounts, episodes)
     seen: dict[int, tuple[Days, Days]] = {}
-    made = np.full((len(left), 4), np.nan)
-    made[:, 0] = 0
+    chances = np.full((len(left), 4), np.nan)
+    chances[:, 0] = 0
     for days_left, code in sorted({(int(d), int(c)) for d, c in zip(left, stage, strict=True)}):
-        alike = _alike(past, events, seen, days_left, code)
-        if len(alike) >= FEWEST:
-            success = int(past.made[alike].sum())
+        similar = _alike(past, events, seen, days_left, code)
+        if len(similar) >= MIN_SIMILAR:
+            success = int(past.made[similar].sum())
             mine = (left == days_left) & (stage == code)
-            share = success / len(alike)
-            made[mine] = (len(alike), share, *wilson_limits(share, len(alike)))
-    return made
+            share = success / len(similar)
+            chances[mine] = (len(similar), share, *wilson_limits(share, len(similar)))
+    return chances
 
 
 def _alike(
@@ -409,7 +403,7 @@ def _alike(
 
     With as many days left; while they are too few, with up to four weeks more or less.
     """
-    alike = np.zeros(0, dtype=np.int64)
+    similar = np.zeros(0, dtype=np.int64)
     for off in NEARBY:
         on = days_left + off
         if not 1 <= on < (events.process.adopt_by or 0):
@@ -418,10 +412,10 @@ def _alike(
             there = np.flatnonzero(past.there(on)).astype(np.int64)
             seen[on] = there, _stage(events, past.place[there], past.due[there] - on)
         there, codes = seen[on]
-        alike = np.union1d(alike, there[codes == code])
-        if len(alike) >= FEWEST:
+        similar = np.union1d(similar, there[codes == code])
+        if len(similar) >= MIN_SIMILAR:
             break
-    return alike
+    return similar
 
 
 @dataclass(frozen=True, eq=False)

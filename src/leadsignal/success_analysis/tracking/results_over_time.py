@@ -15,7 +15,7 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.panel import adoption_episodes
-from leadsignal.results import to_html
+from leadsignal.results import Result
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.plots import COLOURS, GREY
 from leadsignal.targets import own_results
@@ -31,7 +31,7 @@ DRAWS = 400
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class ResultHistory:
+class ResultHistory(Result):
     """One row an account and calendar period in which it was measured.
 
     ``frame``: account_id, period (its first day), ``results`` measured, ``value`` their mean,
@@ -56,10 +56,6 @@ class ResultHistory:
             accounts=("account_id", "nunique"), results=("results", "sum"), gap=("gap", "mean"),
             met=("met", "mean"), shown=("shown", "sum"),
         )  # fmt: skip
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, ready for JSON."""
@@ -96,11 +92,8 @@ class ResultHistory:
             lines.append(f"  {row['period']:%Y-%m-%d}: {row['accounts']:,} accounts measured{met}")
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        head = escape(repr(self).splitlines()[0])
-        return f"<p>{head}</p>{self.total().tail(12).round(3).to_html(index=False)}"
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.total().tail(10).round(3)
 
 
 @dataclass(frozen=True)
@@ -124,7 +117,7 @@ class Change:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class ResultsAroundAdoption:
+class ResultsAroundAdoption(Result):
     """Results in periods of ``every`` days before and after the first adoption of each process.
 
     ``frame``: process, period (-1 is the last before, 0 the first after), accounts measured in it,
@@ -137,10 +130,6 @@ class ResultsAroundAdoption:
     changes: tuple[Change, ...]
     every: int
     unit: str
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Return curves and changes, ready for JSON."""
@@ -183,8 +172,8 @@ class ResultsAroundAdoption:
             lines.append(told)
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        return to_html(repr(self), self.frame.round(3), max_rows=None)
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.frame.round(3)
 
 
 @checked

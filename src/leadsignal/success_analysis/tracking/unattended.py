@@ -14,6 +14,7 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.panel import Panel
+from leadsignal.results import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,7 @@ RECENT = 90
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class UnattendedAccounts:
+class UnattendedAccounts(Result):
     """Active accounts with at least one reason, those with the most first, then by revenue.
 
     ``frame``: account_id, started_on, arr, ``count`` of reasons, ``reasons`` as text, and a column
@@ -41,10 +42,6 @@ class UnattendedAccounts:
     active: int
     asked: tuple[str, ...]
     as_of_date: date
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
 
     def counts(self) -> dict[str, int]:
         """Return how many accounts have each reason."""
@@ -79,16 +76,13 @@ class UnattendedAccounts:
         return axes
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{count:,} {reason}" for reason, count in self.counts().items())
-        lines = [f"{len(self.frame):,} of {self.active:,} active accounts are red: {told}"]
+        text = ", ".join(f"{count:,} {reason}" for reason, count in self.counts().items())
+        lines = [f"{len(self.frame):,} of {self.active:,} active accounts are unattended: {text}"]
         lines += [f"  {row.account_id}: {row.reasons}" for row in self.frame.head(5).itertuples()]
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        shown = self.frame[["account_id", "started_on", "arr", "reasons"]].head(10)
-        return f"<p>{escape(repr(self).splitlines()[0])}</p>{shown.to_html(index=False)}"
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.frame[["account_id", "started_on", "arr", "reasons"]]
 
 
 @checked
@@ -120,7 +114,9 @@ def unattended_accounts(
     panel = AsOfContext.of(tables, analysis, today).snapshot
     rows = panel.frame[~panel.frame["notice_given"]].reset_index(drop=True)
     found = {
-        reason: held for reason, held in _reasons(panel, rows, wait).items() if held is not None
+        reason: applies
+        for reason, applies in _reasons(panel, rows, wait).items()
+        if applies is not None
     }
     if not found:
         raise OptionError(
@@ -129,7 +125,10 @@ def unattended_accounts(
         )
     old = rows["start"] >= wait
     listed = pd.DataFrame(
-        {reason: (held & old).mask(held.isna()).astype("boolean") for reason, held in found.items()}
+        {
+            reason: (applies & old).mask(applies.isna()).astype("boolean")
+            for reason, applies in found.items()
+        }
     )
     is_red = listed.fillna(False)
     frame = pd.DataFrame(
