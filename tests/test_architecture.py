@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("result_status",),
     ("as_of_context",),
     ("survival",),
-    ("lifetimes", "model", "cohorts"),
+    ("model", "cohorts"),
     ("churn",),
     ("success_analysis",),
     ("evaluation",),

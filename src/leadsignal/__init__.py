@@ -60,11 +60,6 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.evaluation.health_score import audit_health as audit_health
     from leadsignal.evaluation.tuning import Tuning as Tuning
     from leadsignal.evaluation.tuning import tune_model as tune_model
-    from leadsignal.lifetimes.foresight import TotalsWarning as TotalsWarning
-    from leadsignal.lifetimes.lifetime_model import LifetimeForecast as LifetimeForecast
-    from leadsignal.lifetimes.lifetime_model import LifetimeModel as LifetimeModel
-    from leadsignal.lifetimes.totals import CustomerTotals as CustomerTotals
-    from leadsignal.lifetimes.totals import read_totals as read_totals
     from leadsignal.model.adoption_risk import risk_if_adopted as risk_if_adopted
     from leadsignal.model.bands import RiskBands as RiskBands
     from leadsignal.model.bands import risk_bands as risk_bands
@@ -79,6 +74,11 @@ if TYPE_CHECKING:  # `as` says that a name is handed on
     from leadsignal.model.explanation import Importance as Importance
     from leadsignal.model.explanation import explain_account as explain_account
     from leadsignal.model.explanation import subject_importance as subject_importance
+    from leadsignal.model.one_row.customer_totals import CustomerTotals as CustomerTotals
+    from leadsignal.model.one_row.customer_totals import read_totals as read_totals
+    from leadsignal.model.one_row.lifetime_model import LifetimeForecast as LifetimeForecast
+    from leadsignal.model.one_row.lifetime_model import LifetimeModel as LifetimeModel
+    from leadsignal.model.one_row.totals_warning import TotalsWarning as TotalsWarning
     from leadsignal.model.persistence.saved_models import load_model as load_model
     from leadsignal.model.persistence.saved_models import save_model as save_model
     from leadsignal.monitoring.monitor import Finding as Finding
@@ -210,9 +210,9 @@ _HOMES = {
         "read_interviews",
         "write_interview_kit",
     ),
-    "lifetimes.foresight": ("TotalsWarning",),
-    "lifetimes.lifetime_model": ("LifetimeForecast", "LifetimeModel"),
-    "lifetimes.totals": ("CustomerTotals", "read_totals"),
+    "model.one_row.totals_warning": ("TotalsWarning",),
+    "model.one_row.lifetime_model": ("LifetimeForecast", "LifetimeModel"),
+    "model.one_row.customer_totals": ("CustomerTotals", "read_totals"),
     "model.adoption_risk": ("risk_if_adopted",),
     "model.bands": ("RiskBands", "risk_bands"),
     "model.churn_model": ("ChurnModel", "Forecast"),

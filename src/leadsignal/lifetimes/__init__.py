@@ -1,1 +1,0 @@
-"""How long customers stay, from one row a customer."""
