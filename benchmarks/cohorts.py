@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal.cohorts.clustered_estimates import ClusteredEstimate, Number
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.measures import groups_of, hazard_ratio
@@ -35,6 +34,7 @@ from leadsignal.cohorts.risk_intervals import (
 from leadsignal.cohorts.small_groups import shrink
 from leadsignal.cohorts.trial import clone_and_weight
 from leadsignal.errors import ModelError
+from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.survival import logrank
 
 LANDMARK, HORIZON, LONGEST = 90, 730, 1460
@@ -132,7 +132,7 @@ Interval = tuple[float, float, float]
 
 def interval(value: ClusteredEstimate) -> Interval:
     """Return estimate and limits."""
-    number = value.number()
+    number = value.estimate()
     return number.estimate, number.low, number.high
 
 
@@ -275,7 +275,7 @@ def few_churns(n: int, share: float, rng: np.random.Generator) -> DatedCohorts:
 
 def with_few_churns(
     n: int, share: float, seed: tuple[int, ...], runs: int
-) -> list[tuple[int, Number]]:
+) -> list[tuple[int, Estimate]]:
     """Return churns and hazard ratio of each draw that has one: none if all churns are alike."""
     found = []
     for run in range(runs):
@@ -362,7 +362,7 @@ def timing(accounts: int) -> None:
     tables = ls.read_tables(frames, attributes=["sales_rep", "purchase_reason"], as_of="2023-12-30")
     analysis = ls.SuccessAnalysis.from_toml(ANALYSIS)
     began, busy = time.perf_counter(), time.process_time()
-    for name in ls.comparison_names(tables, analysis):
+    for name in ls.cohorts.comparison_names(tables, analysis):
         start = time.perf_counter()
         ls.compare_cohorts(tables, name, analysis)
         print(f"  {name}: {time.perf_counter() - start:.1f} s", flush=True)

@@ -33,17 +33,17 @@ TABLES = ("accounts", "behaviors", "usage", "results")
 ATTRIBUTES = ("segment", "industry", "region", "employees", "close_owner", "purchase_reason")
 
 
-def tables_of(simulation: ls.Simulation) -> ls.Tables:
+def tables_of(simulation: ls.datasets.Simulation) -> ls.Tables:
     """What discovery reads of a simulation."""
     frames = {name: simulation.tables[name] for name in TABLES}
     return ls.read_tables(frames, as_of=simulation.as_of, attributes=ATTRIBUTES)
 
 
-def kappa(truth: ls.Simulation, tables: ls.Tables, found: ls.Discovery) -> list[float]:
+def kappa(truth: ls.datasets.Simulation, tables: ls.Tables, found: ls.Discovery) -> list[float]:
     """Cohen's kappa of adopted or not, for each planted process that was named."""
     ids = pd.Index(tables.frame("accounts")["account_id"])
     analysis = found.analysis()
-    mine = ls.adoption_episodes(tables, analysis)
+    mine = ls.panel.adoption_episodes(tables, analysis)
     seen = _days(tables, ids, found.warning_time)
     kappas = []
     for planted in PROCESSES:
@@ -135,7 +135,7 @@ ORDER = ("order_share", "order_share_low", "order_forward_low", "order_verdict")
 
 def order_found(tables: ls.Tables, found: ls.Discovery) -> dict[str, object]:
     """What the law plants: adoption first, then results that meet their target."""
-    pairs = ls.order_in_time(ls.build_panel(tables, found.analysis())).pairs
+    pairs = ls.evaluation.order_in_time(ls.build_panel(tables, found.analysis())).pairs
     row = pairs[(pairs["first"] == "adoption") & (pairs["second"] == "result met")].iloc[0]
     numbers = [round(float(row[c]), 3) for c in ("share", "share_low", "forward_low")]
     return dict(zip(ORDER, [*numbers, row["verdict"]], strict=True))
@@ -196,7 +196,7 @@ def gaps_found(seed: int, accounts: int) -> dict[str, object]:
     """Who is listed as a success gap, of those in whom the law plants one."""
     simulation = ls.simulate(accounts, seed=seed)
     analysis = ls.SuccessAnalysis.from_toml(simulation.analysis_toml)
-    gaps = ls.find_success_gaps(tables_of(simulation), analysis)
+    gaps = ls.success_analysis.find_success_gaps(tables_of(simulation), analysis)
     who = simulation.truth.who
     planted = dict(zip(who.account_id, (who.owner == 1) & (who.gap < 0.7), strict=True))
     judged = gaps.judged["account_id"].map(planted).astype(bool)

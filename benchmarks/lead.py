@@ -32,7 +32,7 @@ HORIZON = 180
 METHODS = ("random", "usage", "context", "leading")
 
 
-def panel_of(simulation: ls.Simulation) -> ls.Panel:
+def panel_of(simulation: ls.datasets.Simulation) -> ls.Panel:
     with tempfile.TemporaryDirectory() as folder:
         simulation.write(folder)
         tables = ls.read_tables(folder)
@@ -40,7 +40,7 @@ def panel_of(simulation: ls.Simulation) -> ls.Panel:
         return ls.build_panel(tables, analysis)
 
 
-def oracle(simulation: ls.Simulation, panel: ls.Panel) -> pd.DataFrame:
+def oracle(simulation: ls.datasets.Simulation, panel: ls.Panel) -> pd.DataFrame:
     """The true risk of every row that may be judged."""
     grid = on_grid(panel)[["account_id", "snapshot_on"]]
     last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=HORIZON)

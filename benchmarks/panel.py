@@ -80,7 +80,7 @@ def work(job: str, folder: str) -> dict[str, float]:
         if job == "panel":
             rows = len(ls.build_panel(tables, every="7d").frame)
         if job == "episodes":
-            rows = len(ls.adoption_episodes(tables, ls.SuccessAnalysis.from_toml(ANALYSIS)))
+            rows = len(ls.panel.adoption_episodes(tables, ls.SuccessAnalysis.from_toml(ANALYSIS)))
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "rows": rows,

@@ -73,7 +73,7 @@ def measure(project: Path, out: Path, options: argparse.Namespace) -> None:
                     print(f"  {name}: {error}")
     began = time.perf_counter()
     with timed("findings"):
-        found = ls.gather_findings(tables, panel)
+        found = ls.report.gather_findings(tables, panel)
     with timed("page"):
         ls.write_report(out, panel, backtest, scores, found)
     seconds, size = time.perf_counter() - began, out.stat().st_size / 1e6

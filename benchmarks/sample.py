@@ -72,7 +72,7 @@ def main() -> None:
               f" {'apart':>9} {'anew':>9} {'AUC':>8} {'sample':>8}")  # fmt: skip
         for share in (0.3, 0.1):
             samples = [
-                ls.sample_panel(tables, analysis, share=share, seed=seed)
+                ls.panel.sample_panel(tables, analysis, share=share, seed=seed)
                 for seed in range(options.samples)
             ]
             for estimator in ("logistic", "boosting"):

@@ -106,7 +106,7 @@ def work(job: str, folder: Path, model: Path, engine: str) -> dict[str, float]:
 
         panel = build_snapshot(tables, analysis)
         done["panel_s"] = time.perf_counter() - read
-        scores = ls.score_panel(ls.load_model(model), panel)
+        scores = ls.scoring.score_panel(ls.load_model(model), panel)
         write_scores(scores, out)
         done["rows"] = len(scores.frame)
     if job != "read" and engine == "spark":
@@ -125,7 +125,7 @@ def on_spark(job: str, tables: object, analysis: object, model: Path, out: Path)
         .config("spark.ui.enabled", "false").config("spark.buffer.pageSize", "2m")
         .config("spark.sql.shuffle.partitions", "32").getOrCreate()
     )  # fmt: skip
-    with ls.build_spark_panel(
+    with ls.spark.build_spark_panel(
         tables, analysis, only_as_of=job == "scores", session=session
     ) as panel:
         if job == "panel":

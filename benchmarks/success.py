@@ -27,22 +27,22 @@ LIKE_RESULTS = (11.5, 7.5)
 """Days to close at no success, and how many fewer at full success (datasets/records.py)."""
 
 
-def read(simulation: ls.Simulation) -> ls.Tables:
+def read(simulation: ls.datasets.Simulation) -> ls.Tables:
     with tempfile.TemporaryDirectory() as folder:
         return ls.read_tables(simulation.write(folder))
 
 
-def true_gap(simulation: ls.Simulation, accounts: pd.DataFrame) -> np.ndarray:
+def true_gap(simulation: ls.datasets.Simulation, accounts: pd.DataFrame) -> np.ndarray:
     """True distance to target of account_id and target, as a share of the target."""
     last = simulation.truth.practices.groupby("account_id")["success"].last()
     days = LIKE_RESULTS[0] - LIKE_RESULTS[1] * last.reindex(accounts["account_id"]).to_numpy()
     return ((accounts["target"] - days) / accounts["target"]).to_numpy()
 
 
-def of_successful(simulation: ls.Simulation) -> dict[str, float]:
+def of_successful(simulation: ls.datasets.Simulation) -> dict[str, float]:
     tables = read(simulation)
     analysis = ls.SuccessAnalysis.from_toml(simulation.analysis_toml)
-    found = ls.most_successful(tables, analysis)
+    found = ls.success_analysis.most_successful(tables, analysis)
     everyone = found.everyone.assign(true=lambda f: true_gap(simulation, f))
     size = len(found)
     got = {
@@ -60,14 +60,14 @@ def of_successful(simulation: ls.Simulation) -> dict[str, float]:
         got[f"miss_{name}"] = yardstick.miss.estimate
         got["miss_all"] = yardstick.miss_all.estimate
         got[f"correlation_{name}"] = yardstick.correlation
-    later = ls.later_retention(tables, analysis).frame.set_index("list")["stayed"]
+    later = ls.success_analysis.later_retention(tables, analysis).frame.set_index("list")["stayed"]
     return got | {f"stayed_{name}": float(value) for name, value in later.items()}
 
 
-def of_gaps(simulation: ls.Simulation) -> dict[str, float]:
+def of_gaps(simulation: ls.datasets.Simulation) -> dict[str, float]:
     tables = read(simulation)
     analysis = ls.SuccessAnalysis.from_toml(simulation.analysis_toml)
-    found = ls.find_success_gaps(tables, analysis)
+    found = ls.success_analysis.find_success_gaps(tables, analysis)
     who = simulation.truth.who
     planted = pd.Series((who.owner == 1) & (who.gap < 0.7), index=who.account_id)
     judged = planted.reindex(found.judged["account_id"]).to_numpy(dtype=bool)
@@ -92,7 +92,9 @@ def of_fit(seed: int, accounts: int) -> list[pd.DataFrame]:
             {"accounts": simulation.tables["accounts"]},
             attributes=["purchase_reason"], as_of=simulation.as_of,
         )  # fmt: skip
-        frames.append(ls.reasons_to_buy(tables).frame.assign(effect=effect, seed=seed))
+        frames.append(
+            ls.success_analysis.reasons_to_buy(tables).frame.assign(effect=effect, seed=seed)
+        )
     return frames
 
 

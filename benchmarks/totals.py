@@ -25,7 +25,7 @@ from leadsignal.survival import brier, concordance, fit_aft, fit_cox, kaplan_mei
 
 SAAS = Path(__file__).parents[1] / "tests" / "reference" / "saas_churn.csv"
 TELCO = Path(__file__).parents[2] / "shared" / "reference" / "telco.csv"
-MODELS = {name: ls.LifetimeModel(estimator=name) for name in CUSTOMER_LEARNERS}
+MODELS = {name: ls.model.LifetimeModel(estimator=name) for name in CUSTOMER_LEARNERS}
 MONTHS = np.arange(1.0, 12.0)
 MIN_C, MAX_BRIER = 0.87, 0.06
 
@@ -50,7 +50,7 @@ def cross_validated(totals, repeats, seed):
 
 
 def saas(repeats, seed):
-    totals = ls.read_totals(SAAS, tenure="months_active")
+    totals = ls.model.read_totals(SAAS, tenure="months_active")
     began = time.process_time()
     found = cross_validated(totals, repeats, seed)
     print(f"saas_churn.csv, {repeats} × 5 folds, {time.process_time() - began:.0f} s CPU")
@@ -74,7 +74,7 @@ def yes(totals, **values):
 
 def telco():
     """Month-to-month contracts with internet: the subset of the published analysis."""
-    totals = ls.read_totals(TELCO, churned="Churn", id="customerID")
+    totals = ls.model.read_totals(TELCO, churned="Churn", id="customerID")
     columns = totals.columns
     kept = (columns["Contract"] == "Month-to-month") & (columns["InternetService"] != "No")
     totals = totals.where(kept.to_numpy())
@@ -118,7 +118,7 @@ def totals_effect():
     effect_of("simulated", known, new)
     hazard = -np.log(true_survival(new.current(), 1))
     print(f"  {'the truth':<16}{'':>8}{-np.expm1(-12 * hazard).mean():>8.4f}")
-    totals = ls.read_totals(TELCO, churned="Churn", id="customerID") if TELCO.exists() else None
+    totals = ls.model.read_totals(TELCO, churned="Churn", id="customerID") if TELCO.exists() else None
     if totals is not None:
         test = np.random.default_rng(0).random(len(totals)) < 0.25
         effect_of("telco.csv", totals.where(~test), totals.where(test))
@@ -128,14 +128,14 @@ def totals_effect():
 def with_paid(totals, seed):
     price = np.random.default_rng(seed).uniform(10, 100, len(totals))
     columns = totals.columns.assign(price=price, paid=price * totals.tenure)
-    return ls.CustomerTotals(totals.customer_id, totals.tenure, totals.churned, columns)
+    return ls.model.CustomerTotals(totals.customer_id, totals.tenure, totals.churned, columns)
 
 
 def effect_of(what, training, test):
     print(f"{what}, logistic hazards, columns that look like totals read or left out:")
     print("C-index of held-out customers, mean risk of current customers within 12 months")
     for name in ("read", "leave out"):
-        model = ls.LifetimeModel(estimator="logistic", totals=name).fit(training)
+        model = ls.model.LifetimeModel(estimator="logistic", totals=name).fit(training)
         c = concordance(test.tenure, test.churned, -model.from_start(test).expected).estimate
         print(f"  {name:<16}{c:>8.4f}{model.predict(test.current()).risk.mean():>8.4f}")
 

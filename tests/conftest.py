@@ -56,13 +56,13 @@ def postgres() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def business_results(
     business: ls.Tables, business_panel: ls.Panel, business_model: ls.ChurnModel
-) -> tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]:
+) -> tuple[ls.Panel, ls.Backtest, ls.Scores, ls.report.Findings]:
     """What a report is made of."""
     methods = ["random", "usage", "context", "all"]
     backtest = ls.run_backtest(business_panel, origins=1, estimator="logistic", methods=methods)
     scores = ls.score_accounts(business_model, business)
     audit = ls.audit_indicators(business_panel, resamples=50)
-    found = ls.gather_findings(business, business_panel, audit=audit)
+    found = ls.report.gather_findings(business, business_panel, audit=audit)
     return business_panel, backtest, scores, found
 
 

@@ -262,6 +262,8 @@ def _episodes_until(seen: Seen, t: date, moved: set[str]) -> set[tuple[Any, ...]
 def as_bytes(frame: pd.DataFrame) -> bytes:
     """A frame as Arrow writes it: equal bytes, equal frame, types and missing values included."""
     table = pa.Table.from_pandas(frame.reset_index(drop=True), preserve_index=False)
+    # pandas 3 leaves in unused bits of Arrow's columns what was there before; a copy has none.
+    table = table.take(pa.array(range(len(table)), pa.int64()))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())

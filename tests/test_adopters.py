@@ -23,7 +23,7 @@ def test_it_is_the_risk_of_the_row_with_the_adopters_values(
     rows = rows.reset_index(drop=True)
     adopted = rows[rows[f"{process}_state"] == "adopted"]
     assert adopted["account_id"].nunique() >= LEAST_ADOPTERS
-    risk = ls.risk_if_adopted(business_model, rows, process, alike=("term_months",))
+    risk = ls.model.risk_if_adopted(business_model, rows, process, alike=("term_months",))
     place = int(np.flatnonzero(rows[f"{process}_state"] == "overdue")[0])
     row = rows.iloc[[place]].copy()
     for name in business_model.features_.names:
@@ -38,16 +38,16 @@ def test_adopters_and_contexts_without_support_have_none(
 ) -> None:
     rows = business_panel.current()
     state = rows[f"{process}_state"].to_numpy(dtype=object)
-    risk = ls.risk_if_adopted(business_model, rows, process, alike=("term_months",))
+    risk = ls.model.risk_if_adopted(business_model, rows, process, alike=("term_months",))
     assert np.isnan(risk[state == "adopted"]).all()
     some = rows[rows[f"{process}_state"] == "adopted"]["account_id"].head(LEAST_ADOPTERS - 1)
     few = rows[rows["account_id"].isin(some)]
     among = pd.concat([few, rows[rows[f"{process}_state"] != "adopted"]])
-    assert np.isnan(ls.risk_if_adopted(business_model, rows, process, among=among)).all()
+    assert np.isnan(ls.model.risk_if_adopted(business_model, rows, process, among=among)).all()
 
 
 def test_an_unknown_process_is_refused(
     business_model: ls.ChurnModel, business_panel: ls.Panel, process: str
 ) -> None:
     with pytest.raises(ls.OptionError, match=process):
-        ls.risk_if_adopted(business_model, business_panel.current(), "secret_ritual")
+        ls.model.risk_if_adopted(business_model, business_panel.current(), "secret_ritual")

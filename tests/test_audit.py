@@ -13,7 +13,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.evaluation.matched_sets import TENURE_WITHIN, MatchedSets, match_ends
-from leadsignal.survival.estimates import holm
+from leadsignal.stats.multiple_testing import holm
 
 
 @pytest.fixture(scope="module")

@@ -24,19 +24,19 @@ KEYS = {
 
 
 @pytest.fixture(scope="module")
-def simulation() -> ls.Simulation:
+def simulation() -> ls.datasets.Simulation:
     return ls.simulate(500, seed=41, days=1200, noise_rate=0.25)
 
 
 @pytest.fixture(scope="module")
-def panel(simulation: ls.Simulation, tmp_path_factory: pytest.TempPathFactory) -> ls.Panel:
+def panel(simulation: ls.datasets.Simulation, tmp_path_factory: pytest.TempPathFactory) -> ls.Panel:
     folder = simulation.write(tmp_path_factory.mktemp("lead"))
     analysis = ls.read_success_analysis(folder / "success.toml")
     return ls.build_panel(ls.read_tables(folder), analysis)
 
 
 @pytest.fixture(scope="module")
-def oracle(simulation: ls.Simulation, panel: ls.Panel) -> pd.DataFrame:
+def oracle(simulation: ls.datasets.Simulation, panel: ls.Panel) -> pd.DataFrame:
     grid = on_grid(panel)[["account_id", "snapshot_on"]]
     grid = grid[grid["snapshot_on"] < pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=180)]
     return grid.assign(risk=simulation.truth.oracle_risk(grid, 180, draws=32))

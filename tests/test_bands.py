@@ -12,7 +12,7 @@ from leadsignal.model.bands import _resampled
 def test_bands_hold_the_risk_evenly(business_panel: ls.Panel) -> None:
     model = ls.ChurnModel(estimator="cox").fit(business_panel)
     rows = business_panel.current()
-    bands = ls.risk_bands(model, business_panel, rows, resamples=10)
+    bands = ls.model.risk_bands(model, business_panel, rows, resamples=10)
     assert (bands.low < bands.risk).all()
     assert (bands.risk < bands.high).all()
     assert bands.to_frame()["account_id"].tolist() == rows["account_id"].tolist()
@@ -37,4 +37,4 @@ def test_too_few_resamples_are_refused(
     business_model: ls.ChurnModel, business_panel: ls.Panel
 ) -> None:
     with pytest.raises(ls.OptionError, match="at least 10"):
-        ls.risk_bands(business_model, business_panel, business_panel.current(), resamples=3)
+        ls.model.risk_bands(business_model, business_panel, business_panel.current(), resamples=3)

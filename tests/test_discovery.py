@@ -83,7 +83,7 @@ def test_states_agree_with_the_episodes_of_the_engine(world: str) -> None:
     assert compared.sum() > 1000
     for n, candidate in enumerate(candidates):
         analysis = ls.SuccessAnalysis((candidate.as_process(),))
-        there = stands(ls.adoption_episodes(tables, analysis), accounts, account, day)
+        there = stands(ls.panel.adoption_episodes(tables, analysis), accounts, account, day)
         assert 0 < there[compared].mean() < 1
         np.testing.assert_array_equal(states[compared, n], there[compared])
 

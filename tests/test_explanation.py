@@ -41,7 +41,7 @@ def test_importance_is_the_mean_size_of_the_shares(
 ) -> None:
     rows = business_panel.current()
     shares = business_model.reasons(rows)
-    table = ls.subject_importance(business_model, rows).to_frame().set_index("subject")
+    table = ls.model.subject_importance(business_model, rows).to_frame().set_index("subject")
     assert table["mean_share"].is_monotonic_decreasing
     for subject in shares:
         assert table.loc[subject, "mean_share"] == pytest.approx(shares[subject].abs().mean())
@@ -52,7 +52,7 @@ def test_both_can_be_drawn(business_model: ls.ChurnModel, business_panel: ls.Pan
     told = ls.explain_account(business_model, rows, rows["account_id"].iloc[0])
     bars = [bar.get_width() for bar in told.plot().patches]
     assert np.allclose(bars, told.table["share"].iloc[::-1])
-    assert ls.subject_importance(business_model, rows).plot().patches
+    assert ls.model.subject_importance(business_model, rows).plot().patches
     plt.close("all")
 
 

@@ -14,8 +14,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.report.account import Review, Risk
 from leadsignal.report.account.for_customer import FACTS, ROWS, for_customer
+from leadsignal.report.account.review import Review, Risk
 from leadsignal.report.html import day_text
 from leadsignal.schema import TABLES, Column, Table
 
@@ -113,7 +113,7 @@ def shown_in(page: str, table: Table, column: Column) -> bool:
 
 
 def test_only_what_is_allowed_reaches_the_page(review: Review) -> None:
-    page = plain(ls.review_page(review, for_customer=True))
+    page = plain(ls.report.review_page(review, for_customer=True))
     seen = {
         (table.name, column.name)
         for table, column in COLUMNS
@@ -136,7 +136,7 @@ def test_only_what_is_allowed_reaches_the_page(review: Review) -> None:
 
 def test_inside_all_of_it_is_there(review: Review) -> None:
     """The marks would be seen: the page for the vendor shows what the other leaves out."""
-    page = plain(ls.review_page(review))
+    page = plain(ls.report.review_page(review))
     for told in ("MARKsegment", "91731", "MARKreason", "MARKmodel", "MARKstep one",
                  "MARKticketsseverity"):  # fmt: skip
         assert told in page, told

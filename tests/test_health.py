@@ -39,7 +39,7 @@ def panel() -> ls.Panel:
 
 
 def test_green_churners_turns_and_false_alarms(panel: ls.Panel) -> None:
-    audit = ls.audit_health(panel)
+    audit = ls.evaluation.audit_health(panel)
     assert audit is not None
     assert audit.churned == 2
     # Day 310 is 90 days before: a is red since day 301, b green; at the last snapshot b is yellow.
@@ -56,4 +56,4 @@ def test_green_churners_turns_and_false_alarms(panel: ls.Panel) -> None:
 def test_without_bands_there_is_nothing_to_judge() -> None:
     accounts = pd.DataFrame({"account_id": ["a"], "started_on": [day(0)]})
     panel = ls.build_panel(ls.read_tables({"accounts": accounts}, as_of=day(100)))
-    assert ls.audit_health(panel) is None
+    assert ls.evaluation.audit_health(panel) is None

@@ -29,7 +29,9 @@ FOUR = [
 
 def test_four_accounts_by_hand() -> None:
     # At 20 one of 4 leaves, at 30 one of 3 of the 3/4 still there, at 40 one of 2 of 2/4.
-    result = ls.cumulative_incidence(panel(FOUR, not_churn=("completed",)), horizons=["25d", "60d"])
+    result = ls.model.cumulative_incidence(
+        panel(FOUR, not_churn=("completed",)), horizons=["25d", "60d"]
+    )
     table = result.to_frame().set_index(["cause", "days"])
     assert table.loc[("churn", 25), "estimate"] == pytest.approx(1 / 4)
     assert table.loc[("acquired", 25), "estimate"] == 0
@@ -42,7 +44,7 @@ def test_four_accounts_by_hand() -> None:
 
 
 def test_an_account_counts_in_the_group_it_began_in() -> None:
-    table = ls.cumulative_incidence(panel(FOUR), by="size", horizons=["60d"]).to_frame()
+    table = ls.model.cumulative_incidence(panel(FOUR), by="size", horizons=["60d"]).to_frame()
     total = table[table["cause"] == "all churn"].set_index("group")
     assert total.loc["l", "at_risk"] == 1
     # The two of s have both ended by 30: nothing is to be seen after, and nothing can change.
@@ -51,21 +53,21 @@ def test_an_account_counts_in_the_group_it_began_in() -> None:
 
 def test_late_entry_is_not_time_survived() -> None:
     late = [("a", 0, 20, "churn", "s"), ("b", 30, 40, "churn", "s"), ("c", 0, 50, "", "s")]
-    table = ls.cumulative_incidence(panel(late), horizons=["25d", "45d"]).to_frame()
+    table = ls.model.cumulative_incidence(panel(late), horizons=["25d", "45d"]).to_frame()
     churn = table[table["cause"] == "churn"].set_index("days")["estimate"]
     assert churn[25] == pytest.approx(1 / 2)
     assert churn[45] == pytest.approx(1 / 2 + 1 / 2 * 1 / 2)
 
 
 def test_beyond_what_was_followed_there_is_no_value() -> None:
-    table = ls.cumulative_incidence(panel(FOUR), horizons=["100d"]).to_frame()
+    table = ls.model.cumulative_incidence(panel(FOUR), horizons=["100d"]).to_frame()
     assert table["estimate"].isna().all()
-    data = ls.cumulative_incidence(panel(FOUR), horizons=["100d"]).to_dict()
+    data = ls.model.cumulative_incidence(panel(FOUR), horizons=["100d"]).to_dict()
     assert json.loads(json.dumps(data))["incidence"][0]["estimate"] is None
 
 
 def test_causes_add_up_to_all_churn(business_panel: ls.Panel) -> None:
-    result = ls.cumulative_incidence(business_panel)
+    result = ls.model.cumulative_incidence(business_panel)
     sums = result.to_frame().groupby(["days", result.table["cause"] == "all churn"])["estimate"]
     parts = sums.sum().unstack()
     np.testing.assert_allclose(parts[False], parts[True], atol=1e-12)
@@ -76,7 +78,7 @@ def test_causes_add_up_to_all_churn(business_panel: ls.Panel) -> None:
 def test_the_picture_names_the_causes(business_panel: ls.Panel) -> None:
     import matplotlib.pyplot as plt
 
-    axes = ls.cumulative_incidence(business_panel, by="segment").plot()
+    axes = ls.model.cumulative_incidence(business_panel, by="segment").plot()
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert "small: churn" in labels
     plt.close(axes.figure)
@@ -84,6 +86,6 @@ def test_the_picture_names_the_causes(business_panel: ls.Panel) -> None:
 
 def test_wrong_questions_are_refused() -> None:
     with pytest.raises(ls.errors.OptionError, match="Choose one of size"):
-        ls.cumulative_incidence(panel(FOUR), by="cause")
+        ls.model.cumulative_incidence(panel(FOUR), by="cause")
     with pytest.raises(ls.errors.ModelError, match="no account"):
-        ls.cumulative_incidence(panel([("a", 0, 10, "", "s")]))
+        ls.model.cumulative_incidence(panel([("a", 0, 10, "", "s")]))

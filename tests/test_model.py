@@ -22,6 +22,9 @@ def test_it_keeps_to_scikit_learns_conventions(business_model: ls.ChurnModel) ->
     assert fresh.get_params() == business_model.get_params()
     assert not hasattr(fresh, "hazards_")
     assert fresh.set_params(estimator="logistic").estimator == "logistic"
+    assert repr(fresh) == "ChurnModel(estimator='logistic')"
+    with pytest.raises(ls.OptionError, match=r"has no parameter horizons.*horizon, step"):
+        fresh.set_params(horizons="90d")
 
 
 def test_an_unfitted_model_does_not_predict(business_panel: ls.Panel) -> None:

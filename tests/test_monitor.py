@@ -30,7 +30,7 @@ from leadsignal.monitoring.realised import (
 from leadsignal.monitoring.shifts import find_shifts, levels_of
 from leadsignal.scoring.batch import tables_of_runs
 from leadsignal.scoring.holdout import check_contacts
-from leadsignal.success_analysis.proportions import Share
+from leadsignal.stats.proportions import Share
 
 MONDAY = date(2023, 1, 2)
 WORKDAYS = np.tile([9.0, 10, 11, 10, 9, 0, 0], 104)
@@ -282,14 +282,14 @@ def test_outliers_do_not_move_a_level() -> None:
 
 def test_the_hold_out_is_the_same_everywhere_and_of_the_share_asked_for() -> None:
     ids = [f"a{number}" for number in range(20_000)]
-    drawn = ls.hold_out(ids, 0.1)
+    drawn = ls.scoring.hold_out(ids, 0.1)
     assert abs(drawn.mean() - 0.1) < 0.01
-    assert (ls.hold_out(ids[::-1], 0.1)[::-1] == drawn).all()
-    assert (ls.hold_out(ids, 0.2) >= drawn).all()
-    other = ls.hold_out(ids, 0.1, seed=1)
+    assert (ls.scoring.hold_out(ids[::-1], 0.1)[::-1] == drawn).all()
+    assert (ls.scoring.hold_out(ids, 0.2) >= drawn).all()
+    other = ls.scoring.hold_out(ids, 0.1, seed=1)
     assert abs((drawn & other).mean() - 0.01) < 0.004
     with pytest.raises(OptionError, match="between 0 and"):
-        ls.hold_out(ids, 0.9)
+        ls.scoring.hold_out(ids, 0.9)
 
 
 def test_scores_record_who_is_held_out(
@@ -300,15 +300,17 @@ def test_scores_record_who_is_held_out(
     scores = ls.score_accounts(business_model, business, holdout=0.2, effects={})
     frame = scores.to_frame()
     pd.testing.assert_frame_equal(frame.drop(columns="held_out"), plain)
-    assert (frame["held_out"] == ls.hold_out(frame["account_id"], 0.2)).all()
+    assert (frame["held_out"] == ls.scoring.hold_out(frame["account_id"], 0.2)).all()
     assert scores.to_dict()["held_out"] == frame["held_out"].sum() > 0
     assert "are held out" in repr(scores)
-    of_panel = ls.score_panel(business_model, business_panel, holdout=0.2)
+    of_panel = ls.scoring.score_panel(business_model, business_panel, holdout=0.2)
     pd.testing.assert_frame_equal(of_panel.to_frame(), frame)
-    assert "held_out" not in ls.score_panel(business_model, business_panel).to_frame()
+    assert "held_out" not in ls.scoring.score_panel(business_model, business_panel).to_frame()
     project = business_panel.project.replace(holdout=0.3)
-    drawn = ls.score_panel(business_model, replace(business_panel, project=project)).to_frame()
-    assert (drawn["held_out"] == ls.hold_out(drawn["account_id"], 0.3)).all()
+    drawn = ls.scoring.score_panel(
+        business_model, replace(business_panel, project=project)
+    ).to_frame()
+    assert (drawn["held_out"] == ls.scoring.hold_out(drawn["account_id"], 0.3)).all()
     with pytest.raises(OptionError, match="holdout"):
         ls.Project().replace(holdout=0.7)
 
@@ -400,16 +402,16 @@ def test_contacts_name_every_fault(tmp_path: Path) -> None:
     log = tmp_path / "contacts.csv"
     log.write_text("account_id,contacted_on\na,2024-01-01\n,2024-01-02\nb,soon\n")
     with pytest.raises(InputError) as caught:
-        ls.read_contacts(log)
+        ls.scoring.read_contacts(log)
     assert [(fault.line, fault.column) for fault in caught.value.faults] == [
         (3, "account_id"),
         (4, "contacted_on"),
     ]
     log.write_text("account,day\na,2024-01-01\n")
     with pytest.raises(InputError, match="no column account_id and no contacted_on"):
-        ls.read_contacts(log)
+        ls.scoring.read_contacts(log)
     with pytest.raises(OptionError, match="no file"):
-        ls.read_contacts(tmp_path / "none.csv")
+        ls.scoring.read_contacts(tmp_path / "none.csv")
 
 
 @pytest.fixture(scope="module")
@@ -521,7 +523,7 @@ def test_what_does_not_fit_is_refused_all_at_once(
 def test_a_held_out_account_that_is_contacted_spoils_the_hold_out(
     weekly: ls.Panel, business: ls.Tables, scored: pd.DataFrame
 ) -> None:
-    held = scored.assign(held_out=ls.hold_out(scored["account_id"], 0.3))
+    held = scored.assign(held_out=ls.scoring.hold_out(scored["account_id"], 0.3))
     first = held[held["alert"]].groupby("account_id").head(1)
     contacts = first[["account_id"]].assign(contacted_on=first["snapshot_on"])
     found = ls.monitor_scores(weekly, business, held, contacts=contacts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, is_dataclass
 from datetime import date
 from html.parser import HTMLParser
@@ -18,7 +19,11 @@ from leadsignal.panel import build_snapshot
 from leadsignal.results import MAX_ROWS, to_html
 from leadsignal.scoring.batch import DateScored
 
-Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]
+sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "make"))
+import reference
+
+PUBLIC = reference.public_names()
+Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.report.Findings]
 ATTACK = "<script>alert(1)</script>"
 
 NOT_RESULTS = {
@@ -30,9 +35,7 @@ NOT_RESULTS = {
 
 
 def public_results() -> list[str]:
-    return [
-        name for name in ls.__all__ if is_dataclass(getattr(ls, name)) and name not in NOT_RESULTS
-    ]
+    return [name for name in PUBLIC if is_dataclass(PUBLIC[name]) and name not in NOT_RESULTS]
 
 
 def is_generated(kind: type) -> bool:
@@ -52,13 +55,13 @@ def test_the_check_knows_a_generated_repr() -> None:
 
 @pytest.mark.parametrize("name", public_results())
 def test_every_public_result_is_shown_as_people_read_it(name: str) -> None:
-    kind = getattr(ls, name)
+    kind = PUBLIC[name]
     assert not is_generated(kind), f"{name}: write a __repr__ of a few lines"
     assert hasattr(kind, "_repr_html_"), f"{name}: write a _repr_html_ (files/notebook.py)"
 
 
 def test_what_is_left_out_is_there() -> None:
-    assert set(NOT_RESULTS) <= set(ls.__all__)
+    assert set(NOT_RESULTS) <= set(PUBLIC)
 
 
 class Words(HTMLParser):
@@ -94,7 +97,7 @@ def made(business_results: Results, business: ls.Tables) -> dict[str, Any]:
     """Results of which none had a readable look before, made from a small business."""
     panel, backtest, scores, found = business_results
     model = ls.ChurnModel("180d", estimator="logistic").fit(panel)
-    totals = ls.read_totals(
+    totals = ls.model.read_totals(
         pd.DataFrame({"tenure": np.arange(60) % 24 + 1, "churned": np.arange(60) % 2,
                       "logins": np.arange(60) * 3})
     )  # fmt: skip
@@ -106,7 +109,7 @@ def made(business_results: Results, business: ls.Tables) -> dict[str, Any]:
         "overview": found.cohorts,
         "health": found.audit.health if found.audit else None,
         "forecast": model.predict(panel.current()),
-        "cohorts": ls.dated_cohorts(business, "measured"),
+        "cohorts": ls.cohorts.dated_cohorts(business, "measured"),
         "today": ls.AsOfContext(business, panel.analysis),
         "totals": totals,
         "warning": totals.warning,
@@ -146,19 +149,19 @@ def test_what_is_shared_gives_the_same_results(
 ) -> None:
     analysis = business_panel.analysis
     today = ls.AsOfContext(business, analysis, business_panel)
-    pd.testing.assert_frame_equal(today.episodes, ls.adoption_episodes(business, analysis))
+    pd.testing.assert_frame_equal(today.episodes, ls.panel.adoption_episodes(business, analysis))
     # A snapshot knows the episodes of the accounts that are there, and would pass them for all.
     assert build_snapshot(business, analysis).episodes is None
     assert business_panel.as_of("2023-01-02").episodes is None
     alone = build_snapshot(business, analysis).frame
     pd.testing.assert_frame_equal(today.snapshot.frame, alone, check_dtype=False)
     for make in (
-        ls.unattended_accounts,
-        ls.milestone_calendar,
-        ls.adoption_table,
-        ls.most_successful,
-        ls.find_success_gaps,
-        ls.reasons_to_buy,
+        ls.success_analysis.unattended_accounts,
+        ls.success_analysis.milestone_calendar,
+        ls.success_analysis.adoption_table,
+        ls.success_analysis.most_successful,
+        ls.success_analysis.find_success_gaps,
+        ls.success_analysis.reasons_to_buy,
     ):
         assert make(business, analysis, today=today).to_dict() == make(business, analysis).to_dict()
     scored = [ls.score_accounts(business_model, business, today=one) for one in (today, None)]
@@ -173,6 +176,6 @@ def test_today_is_made_once_and_is_of_one_day(business: ls.Tables) -> None:
     assert repr(today).endswith("made and kept: snapshot")
     earlier = business.as_of("2022-01-01")
     with pytest.raises(ls.OptionError, match="of other tables"):
-        ls.unattended_accounts(earlier, analysis, today=today)
+        ls.success_analysis.unattended_accounts(earlier, analysis, today=today)
     with pytest.raises(ls.OptionError, match="the panel ends at"):
         ls.AsOfContext(earlier, analysis, today.snapshot)

@@ -44,7 +44,9 @@ def test_where_it_is_not_recorded_no_number_is_told(benchmark: ModuleType, seed:
     assert reading.covered == (False, False)
     assert reading.quoted == 0
     process = today.analysis.processes[1].name
-    earlier = ls.process_effect(today.tables, today.analysis, process, lag="90d", today=today)
+    earlier = ls.cohorts.process_effect(
+        today.tables, today.analysis, process, lag="90d", today=today
+    )
     assert earlier is not None
     assert not earlier.excludes(1.0)
 

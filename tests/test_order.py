@@ -33,7 +33,7 @@ def planted(panel: ls.Panel, seed: int, raised: float) -> ls.Panel:
 
 
 def test_a_planted_order_is_found_in_its_direction(business_panel: ls.Panel) -> None:
-    row = ls.order_in_time(planted(business_panel, 0, 4.0)).pairs.iloc[0]
+    row = ls.evaluation.order_in_time(planted(business_panel, 0, 4.0)).pairs.iloc[0]
     assert (row["first"], row["second"]) == ("result met", "usage grown")
     assert row["verdict"] == "result met comes before usage grown"
     assert row["forward_low"] < 4 < row["forward_high"] * 1.3
@@ -43,14 +43,14 @@ def test_a_planted_order_is_found_in_its_direction(business_panel: ls.Panel) -> 
 def test_no_order_is_not_found(business_panel: ls.Panel) -> None:
     # Each of 20 seeds may err in either direction with 2.5 %: 1 expected, 4 is beyond 98 %.
     told = [
-        ls.order_in_time(planted(business_panel, seed, 1.0)).pairs["verdict"].iloc[0]
+        ls.evaluation.order_in_time(planted(business_panel, seed, 1.0)).pairs["verdict"].iloc[0]
         for seed in range(20)
     ]
     assert sum(one != "cannot be told" for one in told) <= 4
 
 
 def test_times_and_pairs_of_the_business(business_panel: ls.Panel) -> None:
-    order = ls.order_in_time(business_panel)
+    order = ls.evaluation.order_in_time(business_panel)
     assert order.times["milestone"].tolist() == [
         "adoption", "result met", "usage grown", "expansion", "renewal",
     ]  # fmt: skip
@@ -68,4 +68,4 @@ def test_times_and_pairs_of_the_business(business_panel: ls.Panel) -> None:
 def test_one_milestone_alone_has_no_order(business_panel: ls.Panel) -> None:
     frame = business_panel.frame[["account_id", "customer_id", "snapshot_on", "start", "stop"]]
     with pytest.raises(ls.ModelError, match="fewer than two milestones"):
-        ls.order_in_time(replace(business_panel, frame=frame, indicators=()))
+        ls.evaluation.order_in_time(replace(business_panel, frame=frame, indicators=()))

@@ -9,10 +9,13 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -71,6 +74,61 @@ def test_the_wheel_runs_away_from_its_repository(unpacked: Path, tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "panel.parquet").exists()
+
+
+HEAVY = {
+    "duckdb", "lifelines", "matplotlib", "pandas", "pyarrow", "scipy", "skops", "sklearn",
+    "threadpoolctl",
+}  # fmt: skip
+
+
+def test_the_import_of_a_model_loads_no_heavy_library() -> None:
+    code = "import sys; from leadsignal import ChurnModel; ChurnModel(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "leadsignal.model.churn_model" in loaded
+    assert HEAVY & loaded == set()
+
+
+def pinned(name: str) -> dict[str, list[str]]:
+    """Return the versions of each package in a file of pins; there are two where Python decides."""
+    found: dict[str, list[str]] = {}
+    for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+        if "==" in line and not line.startswith("#"):
+            package, version = line.partition(";")[0].split("==")
+            found.setdefault(package.strip(), []).append(version.strip())
+    return found
+
+
+def declared() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [Requirement(text) for text in project["dependencies"]]
+
+
+def test_the_oldest_versions_tried_are_the_lowest_declared() -> None:
+    oldest = pinned("requirements-oldest.txt")
+    lowest = {
+        requirement.name: [Version(one.version) for one in requirement.specifier if ">" in str(one)]
+        for requirement in declared()
+    }
+    assert lowest == {name: [Version(*oldest[name])] for name in lowest}
+
+
+@pytest.mark.parametrize("name", ["", "-oldest", "-newest"])
+def test_what_is_pinned_is_what_is_declared(name: str) -> None:
+    versions = pinned(f"requirements{name}.txt")
+    assert [
+        f"{requirement.name} {version}"
+        for requirement in declared()
+        for version in versions[requirement.name]
+        if version not in requirement.specifier
+    ] == []
+
+
+def test_the_core_of_the_suite_exists() -> None:
+    lines = (ROOT / ".ci" / "core").read_text(encoding="utf-8").splitlines()
+    paths = [line.partition("::")[0] for line in lines if not line.startswith("#")]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_the_citation_names_this_version() -> None:

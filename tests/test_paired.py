@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from leadsignal.stats.row_estimates import auc_of, mean_of
 from leadsignal.survival.metrics import dynamic_auc
-from leadsignal.survival.paired import auc_of, mean_of
 
 
 def test_auc_by_hand() -> None:

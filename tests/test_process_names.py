@@ -62,7 +62,7 @@ def _changed(indicators: list[Indicator], process: str) -> set[str]:
     rows.loc[adopters, [n for n in names if n not in levels]] = 5.0
     rows["account_id"] = [f"A-{k}" for k in range(len(rows))]
     before = model.features_.matrix(rows)[-1]
-    ls.risk_if_adopted(model, rows, process, alike=())
+    ls.model.risk_if_adopted(model, rows, process, alike=())
     (after,) = model.hazards_.read  # type: ignore[attr-defined]
     return {name for name, a, b in zip(names, before, after[0], strict=True) if a != b}
 

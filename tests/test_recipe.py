@@ -81,13 +81,13 @@ def test_a_report_says_when_the_backtest_is_of_another_model(
     short_model: ls.ChurnModel, business_model: ls.ChurnModel,
 ) -> None:  # fmt: skip
     own = ls.score_accounts(short_model, business, effects={})
-    summary = ls.summarise(business_panel, of_model, own)
+    summary = ls.report.summarise(business_panel, of_model, own)
     assert summary["catch"]["unlike_scores"] == []
-    assert "Not the model of the scores" not in ls.report_page(summary)
+    assert "Not the model of the scores" not in ls.report.report_page(summary)
 
     other = ls.score_accounts(business_model, business, effects={}, capacity=0.05)
-    summary = ls.summarise(business_panel, of_model, other)
-    page = ls.report_page(summary)
+    summary = ls.report.summarise(business_panel, of_model, other)
+    page = ls.report.report_page(summary)
     told = (
         "Not the model of the scores: this backtest has estimator logistic instead of ensemble,"
         " horizon 90 days instead of 180 days, step 45 days instead of 30 days, 10 % alerted"
@@ -156,11 +156,11 @@ def test_two_analyses_are_refused(
         "review of scores": lambda: ls.review_account(
             business, account, other_analysis, scores=scores
         ),
-        "scores of a panel": lambda: ls.score_panel(business_model, panel),
+        "scores of a panel": lambda: ls.scoring.score_panel(business_model, panel),
         "scores of a day": lambda: ls.score_accounts(
             business_model, business, today=AsOfContext(business, other_analysis)
         ),
-        "report": lambda: ls.summarise(panel, scores=scores),
+        "report": lambda: ls.report.summarise(panel, scores=scores),
         "backtest": lambda: ls.run_backtest(panel, model=business_model),
     }
     for attempt in attempts.values():
@@ -176,7 +176,7 @@ def test_scores_of_another_day_are_no_part_of_a_report(
     scores = business_results[2]
     assert isinstance(scores, ls.Scores)
     with pytest.raises(OptionError, match="the scores are of"):
-        ls.summarise(business_panel.as_of("2022-01-01"), scores=scores)
+        ls.report.summarise(business_panel.as_of("2022-01-01"), scores=scores)
 
 
 def test_without_an_analysis_that_of_the_scores_is_taken(

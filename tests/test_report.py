@@ -37,17 +37,17 @@ from leadsignal.report.wording import (
 from leadsignal.scoring.scores import open_steps
 
 ATTACK = '<script>alert("x")</script>'
-Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]
+Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.report.Findings]
 
 
 @pytest.fixture(scope="module")
 def summary(business_results: Results) -> dict[str, Any]:
-    return ls.summarise(*business_results)
+    return ls.report.summarise(*business_results)
 
 
 @pytest.fixture(scope="module")
 def page(summary: dict[str, Any]) -> str:
-    return ls.report_page(summary)
+    return ls.report.report_page(summary)
 
 
 def words_of(page: str) -> str:
@@ -114,12 +114,12 @@ def test_gathering_says_what_cannot_be_made(business: ls.Tables) -> None:
     tables = ls.read_tables({"accounts": business.frame("accounts")[["account_id", "started_on",
                              "ended_on"]].astype("string")}, as_of="2024-01-01")  # fmt: skip
     panel = ls.build_panel(tables)
-    found = ls.gather_findings(tables, panel)
+    found = ls.report.gather_findings(tables, panel)
     assert {"adoption", "milestones", "successful", "gaps", "red"} <= found.missing.keys()
-    assert set(found.there) | set(found.missing) == set(ls.Findings.names())
+    assert set(found.there) | set(found.missing) == set(ls.report.Findings.names())
     assert found.retention is not None
     with pytest.raises(TypeError, match="audits is no result of a report"):
-        ls.gather_findings(tables, panel, audits=None)
+        ls.report.gather_findings(tables, panel, audits=None)
 
 
 def test_few_accounts_are_listed_of_many(business_results: Results, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_few_accounts_are_listed_of_many(business_results: Results, tmp_path: Pa
     many = many.sort_values(["risk", "account_id"], ascending=[False, True], ignore_index=True)
     many["alert"] = np.arange(len(many)) < MOST_LISTED + 7
     big = replace(scores, frame=many)
-    accounts = ls.summarise(panel, backtest, big, found)["accounts"]
+    accounts = ls.report.summarise(panel, backtest, big, found)["accounts"]
     assert len(accounts["rows"]) == accounts["listed"] == MOST_LISTED
     assert accounts["alerts_not_listed"] == 7
     ls.write_report(tmp_path / "churn.html", panel, backtest, big, found)
@@ -143,7 +143,7 @@ def test_few_accounts_are_listed_of_many(business_results: Results, tmp_path: Pa
 
 
 def test_equal_input_gives_equal_bytes(business_results: Results, page: str) -> None:
-    again = ls.report_page(json.loads(json.dumps(ls.summarise(*business_results))))
+    again = ls.report.report_page(json.loads(json.dumps(ls.report.summarise(*business_results))))
     assert again == page
 
 
@@ -163,7 +163,7 @@ def test_a_feed_that_has_not_come_is_told_with_the_calls(summary: dict[str, Any]
     changed = copy.deepcopy(summary)
     assert summary["accounts"]["without"] == []
     changed["accounts"]["without"] = ["tickets is missing: 4 indicators count as unknown"]
-    words = words_of(ls.report_page(changed))
+    words = words_of(ls.report.report_page(changed))
     told = "Scored without all tables: tickets is missing: 4 indicators count as unknown."
     assert words.index("Who to call") < words.index(told) < words.index("The 8 riskiest")
 
@@ -172,7 +172,7 @@ def test_a_feed_that_has_not_come_is_told_with_the_calls(summary: dict[str, Any]
 def test_it_says_whether_alerts_beat_context(summary: dict[str, Any], proven: bool) -> None:
     changed = copy.deepcopy(summary)
     changed["catch"]["beats_context"] = proven
-    assert ("Not proven to be more" in ls.report_page(changed)) is not proven
+    assert ("Not proven to be more" in ls.report.report_page(changed)) is not proven
 
 
 def test_the_page_allows_its_own_style_and_script_and_nothing_else(page: str) -> None:
@@ -233,7 +233,7 @@ def attacked(held: Any, key: str = "") -> Any:
 
 
 def test_names_stay_text_everywhere(summary: dict[str, Any]) -> None:
-    page = ls.report_page(attacked(summary))
+    page = ls.report.report_page(attacked(summary))
     assert page.count("<script>") == 1
     assert page.count("&lt;script&gt;") > 500
     read = Balance()
@@ -242,7 +242,7 @@ def test_names_stay_text_everywhere(summary: dict[str, Any]) -> None:
 
 
 def test_sections_without_results_say_so_in_a_line(business_panel: ls.Panel) -> None:
-    page = ls.report_page(ls.summarise(business_panel))
+    page = ls.report.report_page(ls.report.summarise(business_panel))
     words = words_of(page)
     for name in SECTIONS.values():
         assert name in words
@@ -281,7 +281,7 @@ def test_what_has_nothing_to_show_makes_no_trouble(
     for name in path[:-1]:
         held = held[name]
     held[path[-1]] = value
-    words = words_of(ls.report_page(changed))
+    words = words_of(ls.report.report_page(changed))
     assert re.search(r"\bnan\b|\bNone\b", words) is None
 
 
@@ -337,13 +337,13 @@ def test_reasons_of_scores_are_read(business_results: Results) -> None:
 def test_the_proof_is_read_from_the_step_as_it_is_written(
     business_analysis: ls.SuccessAnalysis,
 ) -> None:
-    from leadsignal.cohorts.clustered_estimates import Number
+    from leadsignal.stats.estimates import Estimate
 
     process = business_analysis.processes[0]
     row = {"snapshot_on": pd.Timestamp("2024-01-01")}
     for one in business_analysis.processes:
         row |= {f"{one.name}_state": "overdue", f"{one.name}_days_in_state": 5}
-    steps = open_steps(row, (process,), {process.name: Number(0.41, 0.27, 0.61, 0.001)})
+    steps = open_steps(row, (process,), {process.name: Estimate(0.41, 0.27, 0.61, 0.001)})
     told = "accounts that practise it leave 59 % less often (39 to 73 %), 90 days later"
     assert proof_text(steps[0][1]) == told
     assert proof_text(open_steps(row, (process,), {})[0][1]) == ""
@@ -352,14 +352,14 @@ def test_the_proof_is_read_from_the_step_as_it_is_written(
 def test_a_process_has_one_effect_on_the_page_or_says_why_there_are_two(
     business_results: Results, business_analysis: ls.SuccessAnalysis
 ) -> None:
-    from leadsignal.cohorts.clustered_estimates import Number
+    from leadsignal.stats.estimates import Estimate
 
     panel, backtest, scores, found = business_results
     effects = {
-        one.name: Number(0.4149, 0.2749, 0.6051, 1e-5) for one in business_analysis.processes
+        one.name: Estimate(0.4149, 0.2749, 0.6051, 1e-5) for one in business_analysis.processes
     }
-    summary = ls.summarise(panel, backtest, replace(scores, effects=effects), found)
-    words = words_of(ls.report_page(summary))
+    summary = ls.report.summarise(panel, backtest, replace(scores, effects=effects), found)
+    words = words_of(ls.report.report_page(summary))
     told = "ccounts that practise it leave 59 % less often (39 to 73 %), 90 days later"
     called = {row["open_processes"].partition(" (")[0] for row in summary["calls"]} - {""}
     assert called
@@ -371,9 +371,9 @@ def test_a_process_has_one_effect_on_the_page_or_says_why_there_are_two(
         here = how_often(by_day[name])
         assert f"{name.replace('_', ' ')} {here} here and 59 % less often there" in words
 
-    without = ls.summarise(panel, backtest, replace(scores, effects={}), found)
+    without = ls.report.summarise(panel, backtest, replace(scores, effects={}), found)
     assert without["effects"] == {}
-    words = words_of(ls.report_page(without))
+    words = words_of(ls.report.report_page(without))
     assert "among accounts of like attributes" not in words
     holds = [one for one in effects if f"Leave {how_often(by_day[one])} (" in words]
     assert len(holds) == words.count(", counted day by day") > 0
@@ -450,7 +450,7 @@ def test_the_command_writes_report_and_summary(
     summary = json.loads(told.read_text())
     assert summary["report"] == str(out)
     assert summary["missing"] == {}
-    assert out.read_text() == ls.report_page(summary)
+    assert out.read_text() == ls.report.report_page(summary)
 
 
 def test_what_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import leadsignal as ls
 from in_browser import WIDTHS, axe_violations, open_page, visit
 
 ATTACK = '<script>alert("x")</script>'
-Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]
+Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.report.Findings]
 
 
 @pytest.fixture(scope="module")

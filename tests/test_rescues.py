@@ -25,7 +25,7 @@ def tables_of(as_of: str) -> ls.Tables:
 
 def outcomes(as_of: str) -> dict[str, str]:
     tables = tables_of(as_of)
-    frame = ls.find_rescues(tables, ls.build_panel(tables)).frame
+    frame = ls.churn.find_rescues(tables, ls.build_panel(tables)).frame
     return dict(zip(frame["account_id"], frame["outcome"], strict=True))
 
 
@@ -45,7 +45,7 @@ def test_what_has_not_come_yet_is_not_known() -> None:
 
 def test_shares_and_printing() -> None:
     tables = tables_of("2022-06-01")
-    rescues = ls.find_rescues(tables, ls.build_panel(tables))
+    rescues = ls.churn.find_rescues(tables, ls.build_panel(tables))
     share, low, high = rescues.stayed()
     assert share == 0.4
     assert 0 <= low < share < high <= 1
@@ -61,7 +61,7 @@ def test_without_flags_it_is_refused() -> None:
         as_of="2021-01-01",
     )
     with pytest.raises(ls.OptionError, match="no table flags"):
-        ls.find_rescues(tables, ls.build_panel(tables))
+        ls.churn.find_rescues(tables, ls.build_panel(tables))
 
 
 def test_without_terms_there_is_no_renewal() -> None:
@@ -70,5 +70,5 @@ def test_without_terms_there_is_no_renewal() -> None:
         {"account_id": ["a"], "flagged_on": ["2020-02-01"], "cleared_on": ["2020-03-01"]}
     )
     tables = ls.read_tables({"accounts": accounts, "flags": flags}, as_of="2021-01-01")
-    rescues = ls.find_rescues(tables, ls.build_panel(tables))
+    rescues = ls.churn.find_rescues(tables, ls.build_panel(tables))
     assert rescues.frame["outcome"].tolist() == ["no renewal date"]

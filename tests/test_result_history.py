@@ -49,7 +49,9 @@ def business_with(effect: float, trend: float, accounts: int = 120) -> ls.Tables
 
 @pytest.mark.parametrize("effect", [0.0, 0.3])
 def test_the_difference_is_the_effect_and_not_the_trend(effect: float) -> None:
-    around = ls.results_around_adoption(business_with(effect, trend=0.001), ANALYSIS)
+    around = ls.success_analysis.results_around_adoption(
+        business_with(effect, trend=0.001), ANALYSIS
+    )
     (change,) = around.changes
     assert change.accounts == 60
     assert change.difference == pytest.approx(effect, abs=0.03)
@@ -81,16 +83,16 @@ def test_results_by_period_against_the_target() -> None:
         },
         as_of="2024-03-01",
     )
-    history = ls.result_history(tables, ANALYSIS)
+    history = ls.success_analysis.result_history(tables, ANALYSIS)
     rows = history.of("a")
     assert list(rows["value"]) == [7, 4]
     assert list(rows["gap"]) == pytest.approx([-0.4, 0.2])
     assert list(rows["met"]) == [0, 1]
     assert list(rows["shown"]) == [1, 0]
-    assert len(ls.result_history(tables, ANALYSIS, every="week").frame) == 3
-    assert len(ls.result_history(tables, ANALYSIS, every="quarter").frame) == 1
+    assert len(ls.success_analysis.result_history(tables, ANALYSIS, every="week").frame) == 3
+    assert len(ls.success_analysis.result_history(tables, ANALYSIS, every="quarter").frame) == 1
     with pytest.raises(OptionError, match="no period of results"):
-        ls.result_history(tables, ANALYSIS, every="fortnight")
+        ls.success_analysis.result_history(tables, ANALYSIS, every="fortnight")
     with pytest.raises(OptionError, match="has no results"):
         history.of("b")
     history.plot("a")
@@ -100,8 +102,8 @@ def test_they_print_draw_and_go_to_json(
     business: ls.Tables, business_analysis: ls.SuccessAnalysis
 ) -> None:
     for made in (
-        ls.result_history(business, business_analysis),
-        ls.results_around_adoption(business, business_analysis),
+        ls.success_analysis.result_history(business, business_analysis),
+        ls.success_analysis.results_around_adoption(business, business_analysis),
     ):
         assert json.loads(json.dumps(made.to_dict(), allow_nan=False))
         assert made.plot().get_title("left")
@@ -112,4 +114,6 @@ def test_they_print_draw_and_go_to_json(
 def test_results_are_needed() -> None:
     accounts = pd.DataFrame({"account_id": ["a"], "started_on": ["2024-01-01"]})
     with pytest.raises(OptionError, match="no table of results"):
-        ls.result_history(ls.read_tables({"accounts": accounts}, as_of="2024-03-01"))
+        ls.success_analysis.result_history(
+            ls.read_tables({"accounts": accounts}, as_of="2024-03-01")
+        )

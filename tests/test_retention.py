@@ -42,7 +42,7 @@ def tables_of(**more: Any) -> ls.Tables:
 
 
 def test_a_quarter_by_hand() -> None:
-    second = ls.retention_table(tables_of()).total().iloc[1]
+    second = ls.churn.retention_table(tables_of()).total().iloc[1]
     # There on 1 April: a, b, c, d = 100 + 200 + 300 + 400. c churned, d completed.
     assert (second["accounts"], second["stayed"], second["new"]) == (4, 2, 1)
     assert (second["churned"], second["other_ended"], second["came_and_went"]) == (1, 1, 1)
@@ -58,16 +58,18 @@ def test_a_quarter_by_hand() -> None:
 
 
 def test_cohorts_by_attribute_and_by_start() -> None:
-    by_kind = ls.retention_table(tables_of(), by="kind").frame.set_index(["cohort", "quarter"])
+    by_kind = ls.churn.retention_table(tables_of(), by="kind").frame.set_index(
+        ["cohort", "quarter"]
+    )
     assert by_kind.loc[("y", pd.Period("2023Q2")), "logo"] == 0
     assert by_kind.loc[("x", pd.Period("2023Q2")), "logo"] == 1
-    by_start = ls.retention_table(tables_of()).frame
+    by_start = ls.churn.retention_table(tables_of()).frame
     assert set(by_start["cohort"]) == {"2023Q1", "2023Q2"}
 
 
 @pytest.mark.parametrize("by", ["start_quarter", "segment"])
 def test_movements_reconcile(business: ls.Tables, by: str) -> None:
-    total = ls.retention_table(business, by=by).total()
+    total = ls.churn.retention_table(business, by=by).total()
     moved = (
         total["opening_arr"] + total["new_arr"] + total["expansion_arr"] - total["reduction_arr"]
         - total["churned_arr"] - total["other_ended_arr"]
@@ -81,13 +83,13 @@ def test_movements_reconcile(business: ls.Tables, by: str) -> None:
 
 def test_what_is_not_there_is_refused(business: ls.Tables) -> None:
     with pytest.raises(ls.OptionError, match="'colour' is no cohort"):
-        ls.retention_table(business, by="colour")
+        ls.churn.retention_table(business, by="colour")
     with pytest.raises(ls.OptionError, match="no calendar quarter"):
-        ls.retention_table(tables_of().as_of("2023-02-20"))
+        ls.churn.retention_table(tables_of().as_of("2023-02-20"))
 
 
 def test_it_prints_and_becomes_json() -> None:
-    table = ls.retention_table(tables_of())
+    table = ls.churn.retention_table(tables_of())
     assert "2023Q2: 4 accounts, logo 50.0%" in repr(table)
     assert table.to_dict()["rows"][0]["quarter"] == "2023Q1"
     assert "<table" in table._repr_html_()

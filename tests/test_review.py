@@ -14,7 +14,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.errors import OptionError
-from leadsignal.report.account import Risk
+from leadsignal.report.account.review import Risk
 from leadsignal.report.html import tag, text
 
 ATTACK = '<script>alert("x")</script>'
@@ -157,7 +157,7 @@ def test_a_review_of_the_past_knows_only_the_past() -> None:
     assert before.processes[0].state == "pending"
     assert before.missed[0].what == "too late"
     same = ls.review_account(small_tables("2024-02-10"), "a & b", ANALYSIS)
-    assert ls.review_page(before) == ls.review_page(same)
+    assert ls.report.review_page(before) == ls.report.review_page(same)
 
 
 def test_an_ended_account_is_shown_as_it_stood(made: ls.Review) -> None:
@@ -166,7 +166,7 @@ def test_an_ended_account_is_shown_as_it_stood(made: ls.Review) -> None:
     assert [process.state for process in ended.processes] == ["overdue", "overdue"]
     assert ended.next_steps == ended.missed == ()
     assert list(ended.commitments["state"]) == ["open"]
-    assert "The account has ended." in ls.review_page(ended)
+    assert "The account has ended." in ls.report.review_page(ended)
 
 
 def test_an_unknown_account_is_refused_with_near_names() -> None:
@@ -194,7 +194,7 @@ def test_accounts_alone_make_a_page() -> None:
     accounts = pd.DataFrame({"account_id": ["only"], "started_on": ["2024-01-01"]})
     bare = ls.review_account(ls.read_tables({"accounts": accounts}, as_of="2024-03-01"), "only")
     assert bare.standing is None
-    page = ls.review_page(bare)
+    page = ls.report.review_page(bare)
     assert "Nothing has been measured yet" in page
     assert "No plan has been agreed" in page
     bare.plot()
@@ -227,7 +227,7 @@ class Reader(HTMLParser):
 
 
 def test_the_page_is_well_formed_and_asks_for_nothing(made: ls.Review) -> None:
-    reader = Reader(ls.review_page(made))
+    reader = Reader(ls.report.review_page(made))
     assert reader.open == []
     names = {name for name, _ in reader.elements}
     assert not names & {"script", "img", "iframe", "object", "embed", "form"}
@@ -235,14 +235,14 @@ def test_the_page_is_well_formed_and_asks_for_nothing(made: ls.Review) -> None:
              [held.get(key)] if value]  # fmt: skip
     assert links == ["data:,"]
     assert not [held for _, held in reader.elements if "style" in held]
-    assert not re.search(r"@import|url\(", ls.review_page(made))
+    assert not re.search(r"@import|url\(", ls.report.review_page(made))
 
 
 def test_the_policy_allows_the_style_and_nothing_else(made: ls.Review) -> None:
     import base64
     import hashlib
 
-    page = ls.review_page(made)
+    page = ls.report.review_page(made)
     style = page.split("<style>")[1].split("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = next(
@@ -257,7 +257,7 @@ def test_the_policy_allows_the_style_and_nothing_else(made: ls.Review) -> None:
 
 
 def test_names_stay_text() -> None:
-    page = ls.review_page(ls.review_account(small_tables(), ATTACK, ANALYSIS))
+    page = ls.report.review_page(ls.review_account(small_tables(), ATTACK, ANALYSIS))
     assert "<script" not in page
     assert ATTACK in "".join(Reader(page).texts)
 
@@ -270,7 +270,7 @@ def test_equal_reviews_give_equal_bytes(tmp_path: Path, made: ls.Review) -> None
 
 
 def test_ids_are_unique_and_headings_in_order(made: ls.Review) -> None:
-    reader = Reader(ls.review_page(made))
+    reader = Reader(ls.report.review_page(made))
     ids = [held["id"] for _, held in reader.elements if "id" in held]
     assert len(ids) == len(set(ids))
     labels = [held["aria-labelledby"] for _, held in reader.elements if "aria-labelledby" in held]
@@ -285,7 +285,7 @@ def test_what_is_not_for_the_customer_is_left_out(made: ls.Review) -> None:
 
     risk = Risk(0.184, 0.06, 180, 3, 50, ("results: late",), "m1")
     told = replace(made, risk=risk, next_steps=("start x; accounts that practise it leave less",))
-    inside, outside = ls.review_page(told), ls.review_page(told, for_customer=True)
+    inside, outside = ls.report.review_page(told), ls.report.review_page(told, for_customer=True)
     assert "Of 100 accounts like this, about 18 leave within 180 days" in inside
     assert "Accounts that practise it leave less" in inside
     assert not re.search("leave|Risk", outside)

@@ -116,8 +116,8 @@ def test_hostile_strings_do_nothing_in_databases(
         pytest.importorskip("sqlalchemy")
     monkeypatch.chdir(tmp_path)
     url, kept = url.format(tmp_path), hostile_scores.frame["account_id"].tolist()
-    first = ls.write_scores_to(hostile_scores, "scores", url)
-    again = ls.write_scores_to(hostile_scores, "scores", url)
+    first = ls.scoring.write_scores_to(hostile_scores, "scores", url)
+    again = ls.scoring.write_scores_to(hostile_scores, "scores", url)
     assert (first.rows, again.replaced) == (len(kept), len(kept))
     ask, tables = "SELECT account_id, reason_1 FROM scores", "SELECT name FROM sqlite_master"
     if url.startswith("duckdb"):

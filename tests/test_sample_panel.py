@@ -18,7 +18,7 @@ KEYS = ["account_id", "snapshot_on"]
 def drawn(
     business: ls.Tables, analysis: ls.SuccessAnalysis, share: float, seed: int = 0
 ) -> ls.Panel:
-    return ls.sample_panel(business, analysis, share=share, seed=seed)
+    return ls.panel.sample_panel(business, analysis, share=share, seed=seed)
 
 
 def test_all_rows_near_an_end_are_drawn_and_a_share_of_the_others(
@@ -41,7 +41,7 @@ def test_the_draw_depends_on_the_seed_and_on_nothing_else(
     business: ls.Tables, business_analysis: ls.SuccessAnalysis
 ) -> None:
     first = drawn(business, business_analysis, 0.25).frame
-    again = ls.sample_panel(business, share=0.25).frame
+    again = ls.panel.sample_panel(business, share=0.25).frame
     other = drawn(business, business_analysis, 0.25, seed=1).frame
     keys = list(KEY_COLUMNS)
     pd.testing.assert_frame_equal(first[keys], again[keys])
@@ -91,21 +91,21 @@ def changed(panel: ls.Panel, frame: pd.DataFrame) -> ls.Panel:
 @pytest.mark.parametrize("share", [0, -0.1, 1.5])
 def test_a_share_is_a_share(business: ls.Tables, share: float) -> None:
     with pytest.raises(ls.OptionError, match="above 0"):
-        ls.sample_panel(business, share=share)
+        ls.panel.sample_panel(business, share=share)
 
 
 MISREAD: dict[str, Callable[[ls.Tables, ls.Panel], object]] = {
     "backtest": lambda _, panel: ls.run_backtest(panel),
     "audit": lambda _, panel: ls.audit_indicators(panel),
-    "health": lambda _, panel: ls.audit_health(panel),
+    "health": lambda _, panel: ls.evaluation.audit_health(panel),
     "ends": lambda _, panel: ls.churn_events(panel),
-    "rescues": ls.find_rescues,
-    "order": lambda _, panel: ls.order_in_time(panel),
-    "ratios": lambda _, panel: ls.hazard_ratios(panel),
-    "incidence": lambda _, panel: ls.cumulative_incidence(panel),
-    "tuning": lambda _, panel: ls.tune_model(panel, [{}]),
-    "bands": lambda _, panel: ls.risk_bands(ls.ChurnModel(), panel, panel.frame),
-    "scores": lambda _, panel: ls.score_panel(ls.ChurnModel(), panel),
+    "rescues": ls.churn.find_rescues,
+    "order": lambda _, panel: ls.evaluation.order_in_time(panel),
+    "ratios": lambda _, panel: ls.model.hazard_ratios(panel),
+    "incidence": lambda _, panel: ls.model.cumulative_incidence(panel),
+    "tuning": lambda _, panel: ls.evaluation.tune_model(panel, [{}]),
+    "bands": lambda _, panel: ls.model.risk_bands(ls.ChurnModel(), panel, panel.frame),
+    "scores": lambda _, panel: ls.scoring.score_panel(ls.ChurnModel(), panel),
 }
 
 

@@ -84,7 +84,7 @@ def test_a_panel_that_is_there_is_scored_as_the_tables_are(
     business_model: ls.ChurnModel, business: ls.Tables, business_panel: ls.Panel
 ) -> None:
     expected = ls.score_accounts(business_model, business, effects={})
-    found = ls.score_panel(business_model, business_panel)
+    found = ls.scoring.score_panel(business_model, business_panel)
     pd.testing.assert_frame_equal(found.frame, expected.frame)
     assert found.to_dict() == expected.to_dict()
 

@@ -59,7 +59,7 @@ def test_random_tables_give_the_same_panel_and_leave_the_session_as_it_was(spark
     before, views = dict(spark.conf.getAll), global_views(spark)
     case = random_case(0)
     tables = case.read()
-    with ls.build_spark_panel(tables, case.analysis, session=spark) as panel:
+    with ls.spark.build_spark_panel(tables, case.analysis, session=spark) as panel:
         assert panel.frame.sparkSession is spark
         assert "SparkPanel every" in repr(panel)
         assert len(global_views(spark)) > len(views)
@@ -82,7 +82,7 @@ def global_views(spark: Any) -> list[str]:
 def test_random_tables_give_the_same_rows_written_as_parquet(spark: Any, tmp_path: Path) -> None:
     case = random_case(14)
     tables = case.read()
-    with ls.build_spark_panel(tables, case.analysis, session=spark) as panel:
+    with ls.spark.build_spark_panel(tables, case.analysis, session=spark) as panel:
         panel.write(tmp_path / "panel")
         with pytest.raises(Exception, match="already exists"):
             panel.write(tmp_path / "panel")
@@ -109,7 +109,7 @@ def test_tables_that_are_in_spark_give_the_same_rows(spark: Any, tmp_path: Path)
     case = random_case(2)
     tables = case.read()
     frames = in_spark(spark, tables, tmp_path)
-    there = ls.read_spark_tables(frames, project=case.project, as_of=case.as_of)
+    there = ls.spark.read_spark_tables(frames, project=case.project, as_of=case.as_of)
     assert there.coverage == tables.coverage
     assert there.attributes == tables.attributes
     expected = ls.build_panel(tables, case.analysis).frame
@@ -143,7 +143,7 @@ def test_what_is_left_out_and_the_default_day_are_the_same_in_spark(
     assert here.coverage["behaviors"].rows == 2
     for name, frame in frames.items():
         frame.to_parquet(tmp_path / f"{name}.parquet", coerce_timestamps="us")
-    there = ls.read_spark_tables(
+    there = ls.spark.read_spark_tables(
         {name: spark.read.parquet(str(tmp_path / f"{name}.parquet")) for name in frames}
     )
     assert there.as_of_date == here.as_of_date == date(2024, 4, 2)
@@ -168,9 +168,9 @@ def test_faults_of_tables_in_spark_are_told_all_at_once(spark: Any) -> None:
     tickets = spark.sql("SELECT 'b' AS account_id, DATE '2024-01-05' AS opened_at")
     usage = spark.sql("SELECT 'a' AS account_id, '2024-01-05' AS used_on, 1 AS amount")
     with pytest.raises(ls.TablesError, match="type string is not read as used_on"):
-        ls.read_spark_tables({"accounts": accounts, "usage": usage})
+        ls.spark.read_spark_tables({"accounts": accounts, "usage": usage})
     with pytest.raises(ls.TablesError) as told:
-        ls.read_spark_tables({"accounts": accounts, "tickets": tickets})
+        ls.spark.read_spark_tables({"accounts": accounts, "tickets": tickets})
     for problem in ("1 rows: lies before started_on", "1 keys stand in several", "no such account"):
         assert problem in str(told.value)
 
@@ -186,7 +186,7 @@ def test_scores_from_spark_are_those_of_this_machine(spark: Any, tmp_path: Path)
     rows = spark.read.parquet(str(tmp_path / "panel.parquet"))
     held = {each.name: getattr(panel, each.name) for each in fields(panel)}
     del held["episodes"], held["without_rows"]  # Spark keeps neither
-    there = ls.SparkPanel(**{**held, "frame": rows, "_rows": Rows(rows, (), ())})
+    there = ls.spark.SparkPanel(**{**held, "frame": rows, "_rows": Rows(rows, (), ())})
     found = there.score(model).toPandas().set_index("account_id")
     assert sorted(found.index) == sorted(expected.index)
     assert set(found.columns) <= set(expected.columns)
@@ -229,8 +229,8 @@ def test_odd_texts_and_names_stay_what_they_are_and_samples_are_alike(spark: Any
     assert_same(found, ls.build_panel(tables, analysis).frame)
     assert set(found["end_cause"].dropna()) == {ODD, "dear"}
     assert "adopted" in set(found["p_state"])
-    drawn = ls.sample_panel(tables, analysis, share=0.4, horizon="30d", session=spark).frame
-    assert_same(drawn, ls.sample_panel(tables, analysis, share=0.4, horizon="30d").frame)
+    drawn = ls.panel.sample_panel(tables, analysis, share=0.4, horizon="30d", session=spark).frame
+    assert_same(drawn, ls.panel.sample_panel(tables, analysis, share=0.4, horizon="30d").frame)
     assert 0 < len(drawn) < len(found)
 
 

@@ -55,7 +55,9 @@ def answers(tables: ls.Tables, analysis: SuccessAnalysis, account: str) -> dict[
     review = ls.review_account(tables, account, analysis)
     over = results_over_time(tables, analysis)
     mine = over[over["account_id"] == account]
-    history = ls.result_history(tables, analysis, every="week").of(account).iloc[-1]
+    history = (
+        ls.success_analysis.result_history(tables, analysis, every="week").of(account).iloc[-1]
+    )
     changes = status_changes(tables, analysis, days=365)
     changes = changes[changes["on"] < pd.Timestamp(AS_OF)]
     state = changes[changes["account_id"] == account]["state"].iloc[-1]
@@ -155,7 +157,7 @@ def test_a_named_metric_that_was_never_measured_is_not_replaced_by_another() -> 
     tables = read(rows)
     assert ls.review_account(tables, "small", EVERYBODY).standing is None
     assert standings(tables, EVERYBODY).index.tolist() == ["large"]
-    history = ls.result_history(tables, EVERYBODY)
+    history = ls.success_analysis.result_history(tables, EVERYBODY)
     assert set(history.frame["account_id"]) == {"large"}
     panel = ls.build_panel(tables, EVERYBODY).current().set_index("account_id")
     assert panel["result_value"].notna().to_dict() == {"large": True, "small": False}

@@ -25,25 +25,25 @@ ESTIMATORS = tuple(CUSTOMER_LEARNERS)
 
 
 @pytest.fixture(scope="module")
-def known() -> ls.CustomerTotals:
+def known() -> ls.model.CustomerTotals:
     return simulated(1500, seed=1)
 
 
 @pytest.fixture(scope="module")
-def models(known: ls.CustomerTotals) -> dict[str, ls.LifetimeModel]:
-    return {name: ls.LifetimeModel(estimator=name).fit(known) for name in ESTIMATORS}
+def models(known: ls.model.CustomerTotals) -> dict[str, ls.model.LifetimeModel]:
+    return {name: ls.model.LifetimeModel(estimator=name).fit(known) for name in ESTIMATORS}
 
 
 @pytest.fixture(scope="module")
-def saas() -> ls.CustomerTotals:
-    return ls.read_totals(SAAS, tenure="months_active")
+def saas() -> ls.model.CustomerTotals:
+    return ls.model.read_totals(SAAS, tenure="months_active")
 
 
 @pytest.fixture(scope="module")
-def telco() -> ls.CustomerTotals:
+def telco() -> ls.model.CustomerTotals:
     if not TELCO.exists():
         pytest.skip("telco.csv (970 kB) is not in the repository; it lies in ../shared/reference")
-    return ls.read_totals(TELCO, churned="Churn", id="customerID")
+    return ls.model.read_totals(TELCO, churned="Churn", id="customerID")
 
 
 def table(**columns: object) -> pd.DataFrame:
@@ -52,7 +52,7 @@ def table(**columns: object) -> pd.DataFrame:
 
 def faults_of(frame: object, **options: str) -> list[str]:
     with pytest.raises(ls.TablesError) as caught:
-        ls.read_totals(frame, **options)  # type: ignore[arg-type]
+        ls.model.read_totals(frame, **options)  # type: ignore[arg-type]
     return [str(fault) for fault in caught.value.faults]
 
 
@@ -120,12 +120,12 @@ def test_dates_and_names_are_refused() -> None:
     [["Yes", "no", "YES"], [1, 0, 1], [1.0, 0.0, 1.0], [True, False, True], ["t", "F", "1"]],
 )
 def test_churned_is_read_however_it_is_written(flags: list[object]) -> None:
-    totals = ls.read_totals(table().assign(churned=flags))
+    totals = ls.model.read_totals(table().assign(churned=flags))
     assert totals.churned.tolist() == [True, False, True]
 
 
 def test_text_numbers_are_numbers_and_missing_cells_are_missing() -> None:
-    totals = ls.read_totals(
+    totals = ls.model.read_totals(
         table(seats=["5", " ", "7.5 "], plan=["a", "N/A", None], blank=[None] * 3, on=[True] * 3)
     )
     assert totals.columns["seats"].tolist()[::2] == [5.0, 7.5]
@@ -134,16 +134,16 @@ def test_text_numbers_are_numbers_and_missing_cells_are_missing() -> None:
     assert list(totals.customer_id) == [1, 2, 3]
 
 
-def test_files_and_frames_are_read_alike(saas: ls.CustomerTotals, tmp_path: Path) -> None:
-    frame = ls.read_totals(pd.read_csv(SAAS), tenure="months_active")
+def test_files_and_frames_are_read_alike(saas: ls.model.CustomerTotals, tmp_path: Path) -> None:
+    frame = ls.model.read_totals(pd.read_csv(SAAS), tenure="months_active")
     pd.testing.assert_frame_equal(saas.to_frame(), frame.to_frame())
     path = tmp_path / "semicolons.csv"
     pd.read_csv(SAAS).to_csv(path, index=False, sep=";", encoding="utf-8-sig")
-    again = ls.read_totals(path, tenure="months_active")
+    again = ls.model.read_totals(path, tenure="months_active")
     pd.testing.assert_frame_equal(saas.to_frame(), again.to_frame())
 
 
-def test_customers_can_be_chosen(known: ls.CustomerTotals) -> None:
+def test_customers_can_be_chosen(known: ls.model.CustomerTotals) -> None:
     assert len(known.current()) == int((~known.churned).sum())
     assert known.where([2, 0]).customer_id.tolist() == [3, 1]
 
@@ -151,16 +151,16 @@ def test_customers_can_be_chosen(known: ls.CustomerTotals) -> None:
 # The warning.
 
 
-def without(known: ls.CustomerTotals, *names: str) -> ls.CustomerTotals:
+def without(known: ls.model.CustomerTotals, *names: str) -> ls.model.CustomerTotals:
     return replace(known, columns=known.columns.drop(columns=list(names)))
 
 
-def with_columns(known: ls.CustomerTotals, **columns: object) -> ls.CustomerTotals:
+def with_columns(known: ls.model.CustomerTotals, **columns: object) -> ls.model.CustomerTotals:
     frame = known.columns.assign(**columns)
-    return ls.CustomerTotals(known.customer_id, known.tenure, known.churned, frame)
+    return ls.model.CustomerTotals(known.customer_id, known.tenure, known.churned, frame)
 
 
-def test_totals_over_tenure_are_named(known: ls.CustomerTotals) -> None:
+def test_totals_over_tenure_are_named(known: ls.model.CustomerTotals) -> None:
     rng = np.random.default_rng(0)
     price = rng.uniform(1, 100, len(known))
     logins = rng.poisson(5 * known.tenure).astype(float)
@@ -175,38 +175,38 @@ def test_totals_over_tenure_are_named(known: ls.CustomerTotals) -> None:
     assert json.loads(json.dumps(warning.to_dict()))["suspects"][0]["column"] == "paid"
 
 
-def test_rates_are_not_named_and_the_general_warning_stands(known: ls.CustomerTotals) -> None:
+def test_rates_are_not_named_and_the_general_warning_stands(known: ls.model.CustomerTotals) -> None:
     assert known.warning.columns == ()
     assert known.warning.undecided == ()
     assert "no evidence that churn can be foreseen" in str(known.warning)
     assert "no evidence that churn can be foreseen" in repr(known)
 
 
-def test_only_customers_still_there_are_looked_at(known: ls.CustomerTotals) -> None:
+def test_only_customers_still_there_are_looked_at(known: ls.model.CustomerTotals) -> None:
     # Grows with tenure among those who left, where tenure is the outcome; not among the others.
     rng = np.random.default_rng(0)
     of_leavers = np.where(known.churned, known.tenure, rng.normal(size=len(known)))
     assert with_columns(known, of_leavers=of_leavers).warning.columns == ()
 
 
-def test_too_few_customers_leave_it_undecided(known: ls.CustomerTotals) -> None:
+def test_too_few_customers_leave_it_undecided(known: ls.model.CustomerTotals) -> None:
     few = known.where(np.flatnonzero(~known.churned)[:29])
     assert few.warning.undecided == ("x", "noise")
     assert "Could not tell" in str(few.warning)
 
 
-def test_telco_names_its_total(telco: ls.CustomerTotals, saas: ls.CustomerTotals) -> None:
+def test_telco_names_its_total(telco: ls.model.CustomerTotals, saas: ls.model.CustomerTotals) -> None:
     (suspect,) = telco.warning.to_dict()["suspects"]  # type: ignore[misc]
     assert suspect["column"] == "TotalCharges"
     assert suspect["made_of"] == "MonthlyCharges × tenure"
     assert saas.warning.columns == ()
 
 
-def test_a_total_is_left_out_of_the_model_unless_it_is_asked_for(known: ls.CustomerTotals) -> None:
+def test_a_total_is_left_out_of_the_model_unless_it_is_asked_for(known: ls.model.CustomerTotals) -> None:
     price = np.random.default_rng(0).uniform(1, 100, len(known))
     paid = with_columns(known, price=price, paid=price * known.tenure)
-    plain = ls.LifetimeModel(estimator="logistic").fit(paid)
-    reads = ls.LifetimeModel(estimator="logistic", totals="read").fit(paid)
+    plain = ls.model.LifetimeModel(estimator="logistic").fit(paid)
+    reads = ls.model.LifetimeModel(estimator="logistic", totals="read").fit(paid)
     assert plain.left_out_ == ("paid",)
     assert plain.features_.names == ("x", "plan", "noise", "price")
     assert reads.left_out_ == ()
@@ -219,7 +219,7 @@ def test_a_total_is_left_out_of_the_model_unless_it_is_asked_for(known: ls.Custo
 # Known hazards.
 
 
-def test_months_at_risk_are_counted_as_in_kaplan_meier(known: ls.CustomerTotals) -> None:
+def test_months_at_risk_are_counted_as_in_kaplan_meier(known: ls.model.CustomerTotals) -> None:
     rows = customer_steps(known.tenure, known.churned)
     hazard = np.bincount(rows.step, rows.churned) / np.bincount(rows.step, rows.weight)
     curve = kaplan_meier(known.tenure, known.churned)[0]
@@ -238,7 +238,7 @@ def test_an_end_at_tenure_zero_belongs_to_the_first_month() -> None:
     ("name", "off"), [("cox", 0.02), ("logistic", 0.03), ("ensemble", 0.03), ("boosting", 0.07)]
 )
 def test_known_hazards_are_found_again(
-    models: dict[str, ls.LifetimeModel], name: str, off: float
+    models: dict[str, ls.model.LifetimeModel], name: str, off: float
 ) -> None:
     new = simulated(400, seed=2)
     curves = models[name].from_start(new)
@@ -247,7 +247,7 @@ def test_known_hazards_are_found_again(
     assert abs((curves.active - true_survival(new, 24)).mean()) < 0.03
 
 
-def test_a_cox_model_of_the_columns_finds_the_coefficients(known: ls.CustomerTotals) -> None:
+def test_a_cox_model_of_the_columns_finds_the_coefficients(known: ls.model.CustomerTotals) -> None:
     X = pd.get_dummies(known.columns, columns=["plan"], drop_first=True)
     fit = fit_cox(X.astype(float), known.tenure, known.churned)
     assert dict(zip(X.columns, fit.coef, strict=True)) == pytest.approx(
@@ -257,7 +257,7 @@ def test_a_cox_model_of_the_columns_finds_the_coefficients(known: ls.CustomerTot
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_forecasts_are_conditional_on_tenure(
-    models: dict[str, ls.LifetimeModel], known: ls.CustomerTotals, name: str
+    models: dict[str, ls.model.LifetimeModel], known: ls.model.CustomerTotals, name: str
 ) -> None:
     here = known.where(known.tenure == 6)
     forecast, curves = models[name].predict(here), models[name].from_start(here)
@@ -267,11 +267,11 @@ def test_forecasts_are_conditional_on_tenure(
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_curves_never_rise(models: dict[str, ls.LifetimeModel], name: str) -> None:
+def test_curves_never_rise(models: dict[str, ls.model.LifetimeModel], name: str) -> None:
     totals = simulated(100, seed=3)
     wild = totals.columns.assign(x=totals.columns["x"] * 1e6)
     for columns in (totals.columns, wild):
-        given = ls.CustomerTotals(totals.customer_id, totals.tenure, totals.churned, columns)
+        given = ls.model.CustomerTotals(totals.customer_id, totals.tenure, totals.churned, columns)
         for forecast in (models[name].predict(given), models[name].from_start(given)):
             assert np.isfinite(forecast.active).all()
             assert ((forecast.active >= 0) & (forecast.active <= 1)).all()
@@ -280,7 +280,7 @@ def test_curves_never_rise(models: dict[str, ls.LifetimeModel], name: str) -> No
 
 
 def test_past_the_longest_tenure_the_last_hazards_are_carried_on(
-    models: dict[str, ls.LifetimeModel], known: ls.CustomerTotals
+    models: dict[str, ls.model.LifetimeModel], known: ls.model.CustomerTotals
 ) -> None:
     old = known.where(known.tenure >= 23)
     forecast = models["cox"].predict(old)
@@ -290,18 +290,18 @@ def test_past_the_longest_tenure_the_last_hazards_are_carried_on(
     assert "extend past the longest tenure" in repr(forecast)
 
 
-def test_the_unit_and_step_of_time_do_not_matter(known: ls.CustomerTotals) -> None:
-    in_days = ls.CustomerTotals(
+def test_the_unit_and_step_of_time_do_not_matter(known: ls.model.CustomerTotals) -> None:
+    in_days = ls.model.CustomerTotals(
         known.customer_id, known.tenure * 30, known.churned, known.columns, "days"
     )
-    months = ls.LifetimeModel(horizon=6, estimator="logistic").fit(known)
-    days = ls.LifetimeModel(horizon=180, step=30, estimator="logistic").fit(in_days)
+    months = ls.model.LifetimeModel(horizon=6, estimator="logistic").fit(known)
+    days = ls.model.LifetimeModel(horizon=180, step=30, estimator="logistic").fit(in_days)
     assert days.predict(in_days).risk == pytest.approx(months.predict(known).risk, abs=1e-9)
     assert days.predict(in_days).ahead.tolist() == [30, 60, 90, 120, 150, 180]
     with pytest.raises(ls.ModelError, match="tenures are in days"):
         months.predict(in_days)
     with pytest.raises(ls.ModelError, match="720 steps"):
-        ls.LifetimeModel().fit(in_days)
+        ls.model.LifetimeModel().fit(in_days)
 
 
 def test_parts_of_months_count_for_what_was_seen_of_them() -> None:
@@ -322,15 +322,15 @@ def test_missing_values_are_states() -> None:
         x=totals.columns["x"].where(~hidden),
         plan=totals.columns["plan"].where(np.arange(1000) % 9 > 0, None),
     )
-    gaps = ls.CustomerTotals(totals.customer_id, totals.tenure, totals.churned, columns)
+    gaps = ls.model.CustomerTotals(totals.customer_id, totals.tenure, totals.churned, columns)
     for name in ESTIMATORS:
-        model = ls.LifetimeModel(estimator=name).fit(gaps)
+        model = ls.model.LifetimeModel(estimator=name).fit(gaps)
         risk = model.from_start(gaps).churned[:, 5]
         assert risk[hidden].mean() > risk[~hidden].mean() + 0.1
 
 
 def test_values_unseen_in_training_are_counted_and_taken_as_missing(
-    models: dict[str, ls.LifetimeModel], known: ls.CustomerTotals
+    models: dict[str, ls.model.LifetimeModel], known: ls.model.CustomerTotals
 ) -> None:
     some = known.where(range(10))
     missing = with_columns(some, plan=np.full(10, None, dtype=object))
@@ -342,7 +342,7 @@ def test_values_unseen_in_training_are_counted_and_taken_as_missing(
 
 
 def test_other_columns_than_in_training_are_refused(
-    models: dict[str, ls.LifetimeModel], known: ls.CustomerTotals
+    models: dict[str, ls.model.LifetimeModel], known: ls.model.CustomerTotals
 ) -> None:
     with pytest.raises(ls.ModelError, match="plan is missing"):
         models["cox"].predict(without(known, "plan"))
@@ -352,14 +352,14 @@ def test_other_columns_than_in_training_are_refused(
         models["cox"].predict(swapped)
 
 
-def test_columns_of_one_value_are_not_read(known: ls.CustomerTotals) -> None:
+def test_columns_of_one_value_are_not_read(known: ls.model.CustomerTotals) -> None:
     more = with_columns(known, one=1.0, none=np.nan, same="a")
-    model = ls.LifetimeModel(estimator="logistic").fit(more)
+    model = ls.model.LifetimeModel(estimator="logistic").fit(more)
     assert model.features_.names == ("x", "plan", "noise")
 
 
-def test_parameters_are_checked_at_once(known: ls.CustomerTotals) -> None:
-    model = ls.LifetimeModel(horizon="180d", step=0, estimator="forest", totals="x")  # type: ignore[arg-type]
+def test_parameters_are_checked_at_once(known: ls.model.CustomerTotals) -> None:
+    model = ls.model.LifetimeModel(horizon="180d", step=0, estimator="forest", totals="x")  # type: ignore[arg-type]
     with pytest.raises(ls.OptionError) as caught:
         model.fit(known)
     for part in (
@@ -371,15 +371,15 @@ def test_parameters_are_checked_at_once(known: ls.CustomerTotals) -> None:
         assert part in str(caught.value)
 
 
-def test_what_cannot_carry_a_model_is_refused(known: ls.CustomerTotals) -> None:
+def test_what_cannot_carry_a_model_is_refused(known: ls.model.CustomerTotals) -> None:
     with pytest.raises(ls.ModelError, match="holds 0 customers that churned"):
-        ls.LifetimeModel().fit(known.current())
+        ls.model.LifetimeModel().fit(known.current())
     with pytest.raises(ls.ModelError, match="no column that varies"):
-        ls.LifetimeModel().fit(without(known, "x", "plan", "noise"))
+        ls.model.LifetimeModel().fit(without(known, "x", "plan", "noise"))
 
 
 def test_models_clone_keep_and_repeat(
-    models: dict[str, ls.LifetimeModel], known: ls.CustomerTotals
+    models: dict[str, ls.model.LifetimeModel], known: ls.model.CustomerTotals
 ) -> None:
     some = known.where(range(20))
     for model in models.values():
@@ -393,7 +393,7 @@ def test_models_clone_keep_and_repeat(
 
 
 def test_forecasts_are_the_same_for_each_customer_alone(
-    models: dict[str, ls.LifetimeModel], known: ls.CustomerTotals
+    models: dict[str, ls.model.LifetimeModel], known: ls.model.CustomerTotals
 ) -> None:
     for model in models.values():
         together = model.predict(known.where([5, 3, 9])).active
@@ -403,7 +403,7 @@ def test_forecasts_are_the_same_for_each_customer_alone(
 
 
 def test_a_forecast_prints_and_goes_to_frame_and_json(
-    models: dict[str, ls.LifetimeModel], known: ls.CustomerTotals
+    models: dict[str, ls.model.LifetimeModel], known: ls.model.CustomerTotals
 ) -> None:
     forecast = models["cox"].predict(known.current())
     frame = forecast.to_frame()
@@ -430,13 +430,13 @@ def test_the_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(names["forecast"].to_frame()) == 1068  # type: ignore[attr-defined]
 
 
-def test_saas_churn_is_forecast_better_than_by_a_plain_cox(saas: ls.CustomerTotals) -> None:
+def test_saas_churn_is_forecast_better_than_by_a_plain_cox(saas: ls.model.CustomerTotals) -> None:
     """One split; all 5 × 5 are in benchmarks/totals.py."""
     test = np.random.default_rng(0).random(len(saas)) < 0.2
     left_out, months = saas.where(test), np.arange(1.0, 12.0)
     found = {}
     for name in ("ensemble", "boosting", "cox"):
-        curves = ls.LifetimeModel(estimator=name).fit(saas.where(~test))
+        curves = ls.model.LifetimeModel(estimator=name).fit(saas.where(~test))
         forecast = curves.from_start(left_out)
         c = concordance(left_out.tenure, left_out.churned, -forecast.expected).estimate
         risk = forecast.churned[:, :11]
@@ -447,7 +447,7 @@ def test_saas_churn_is_forecast_better_than_by_a_plain_cox(saas: ls.CustomerTota
         assert found["cox"][1] > found[name][1] + 0.02
 
 
-def test_telco_gives_the_published_numbers(telco: ls.CustomerTotals) -> None:
+def test_telco_gives_the_published_numbers(telco: ls.model.CustomerTotals) -> None:
     columns = telco.columns
     kept = (columns["Contract"] == "Month-to-month") & (columns["InternetService"] != "No")
     some = telco.where(kept.to_numpy())
@@ -466,5 +466,5 @@ def test_telco_gives_the_published_numbers(telco: ls.CustomerTotals) -> None:
     assert aft.params_["alpha_", "dsl"] == pytest.approx(0.38, abs=0.005)
 
 
-def yes(totals: ls.CustomerTotals, values: dict[str, str]) -> np.ndarray:
+def yes(totals: ls.model.CustomerTotals, values: dict[str, str]) -> np.ndarray:
     return np.column_stack([totals.columns[k] == v for k, v in values.items()]).astype(float)

@@ -11,7 +11,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.errors import OptionError
-from leadsignal.survival.estimates import wilson_limits
+from leadsignal.stats.proportions import wilson_limits
 
 ANALYSIS = ls.SuccessAnalysis.from_toml("""
 [tracking]
@@ -75,7 +75,7 @@ def five() -> ls.Tables:
 
 
 def test_each_account_is_one_outcome_of_its_quarter(five: ls.Tables) -> None:
-    frame = ls.adoption_table(five, ANALYSIS).frame.set_index("start_quarter")
+    frame = ls.success_analysis.adoption_table(five, ANALYSIS).frame.set_index("start_quarter")
     first = frame.loc["2024Q1"]
     assert list(first[["accounts", "by_milestone", "later", "left", "overdue", "open"]]) == [
         4, 1, 1, 1, 1, 0,
@@ -87,7 +87,7 @@ def test_each_account_is_one_outcome_of_its_quarter(five: ls.Tables) -> None:
 
 
 def test_time_to_adoption_lets_leaving_compete(five: ls.Tables) -> None:
-    curves = ls.adoption_curves(five, ANALYSIS, days=[36, 37, 50, 200])
+    curves = ls.success_analysis.adoption_curves(five, ANALYSIS, days=[36, 37, 50, 200])
     at = curves.frame.set_index("day")
     # At risk on day 37 are all but the young one, which is seen for 30 days; then 3, then 2.
     assert at.loc[36, "adopted"] == 0
@@ -100,16 +100,16 @@ def test_time_to_adoption_lets_leaving_compete(five: ls.Tables) -> None:
 
 def test_accounts_from_before_the_tables_are_left_out_and_counted() -> None:
     tables = given({"old": (-30, None), "new": (1, None)}, {"new": {"closed": EARLY}}, 90)
-    table = ls.adoption_table(tables, ANALYSIS)
+    table = ls.success_analysis.adoption_table(tables, ANALYSIS)
     assert table.left_out == 1
     assert table.frame["accounts"].sum() == 1
 
 
 def test_adoption_needs_a_process(five: ls.Tables) -> None:
     with pytest.raises(OptionError, match="names no process"):
-        ls.adoption_table(five, ls.SuccessAnalysis(()))
+        ls.success_analysis.adoption_table(five, ls.SuccessAnalysis(()))
     with pytest.raises(OptionError, match="no declared text attribute"):
-        ls.adoption_curves(five, ANALYSIS, by="segment")
+        ls.success_analysis.adoption_curves(five, ANALYSIS, by="segment")
 
 
 # Milestones ---------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def due_in_10(closed: list[int]) -> pd.Series:
     """One account, 50 days old, its milestone 10 days ahead; another has adopted."""
     events = {"a": {"closed": closed}, "z": {"closed": EARLY}}
     tables = given({"a": (0, None), "z": (0, None)}, events, 50)
-    return ls.milestone_calendar(tables, ANALYSIS).frame.iloc[0]
+    return ls.success_analysis.milestone_calendar(tables, ANALYSIS).frame.iloc[0]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_what_is_needed_agrees_with_trying_every_day() -> None:
         {name: {"closed": days} for name, days in events.items()},
         50,
     )
-    frame = ls.milestone_calendar(tables, ANALYSIS).frame
+    frame = ls.success_analysis.milestone_calendar(tables, ANALYSIS).frame
     assert len(frame) > 20
     assert 0 < frame["can_be_met"].sum() < len(frame)
     for row in frame.to_dict("records"):
@@ -177,7 +177,7 @@ def test_what_is_needed_agrees_with_trying_every_day() -> None:
 
 
 def test_overdue_ones_stand_apart(five: ls.Tables) -> None:
-    calendar = ls.milestone_calendar(five, ANALYSIS)
+    calendar = ls.success_analysis.milestone_calendar(five, ANALYSIS)
     assert list(calendar.frame["account_id"]) == ["young"]
     assert list(calendar.overdue["account_id"]) == ["never"]
     assert calendar.overdue["days_over"].item() == 120
@@ -189,7 +189,7 @@ def test_a_calendar_needs_milestones(five: ls.Tables) -> None:
         '[[process]]\nname = "p"\nbehavior = "closed"\nat_least = 1\nwithin = "7d"\n'
     )
     with pytest.raises(OptionError, match="no process has a milestone"):
-        ls.milestone_calendar(five, without)
+        ls.success_analysis.milestone_calendar(five, without)
 
 
 def test_chances_come_true(business: ls.Tables, business_analysis: ls.SuccessAnalysis) -> None:
@@ -201,7 +201,9 @@ def test_chances_come_true(business: ls.Tables, business_analysis: ls.SuccessAna
     said, spread, made = 0.0, 0.0, 0
     for back in (150, 250, 350):
         day = business.as_of_date - pd.Timedelta(days=back)
-        frame = ls.milestone_calendar(business.as_of(day), business_analysis, ahead="20w").frame
+        frame = ls.success_analysis.milestone_calendar(
+            business.as_of(day), business_analysis, ahead="20w"
+        ).frame
         frame = frame[frame["chance"].notna()]
         said += frame["chance"].sum()
         # Binomial, and the uncertainty of each chance, taken as common to all rows.
@@ -240,7 +242,7 @@ def test_each_red_account_has_its_reasons() -> None:
         },
         180, plans=plans, results=results,
     )  # fmt: skip
-    red = ls.unattended_accounts(tables, ANALYSIS)
+    red = ls.success_analysis.unattended_accounts(tables, ANALYSIS)
     reasons = dict(zip(red.frame["account_id"], red.frame["reasons"], strict=True))
     assert reasons == {
         "bare": "no plan, nobody measuring, no sponsor contact",
@@ -255,7 +257,7 @@ def test_what_cannot_be_told_is_no_reproach() -> None:
     accounts = pd.DataFrame({"account_id": ["a"], "started_on": [on(0)]})
     tables = ls.read_tables({"accounts": accounts}, as_of=on(300))
     with pytest.raises(OptionError, match="can tell none of"):
-        ls.unattended_accounts(tables)
+        ls.success_analysis.unattended_accounts(tables)
 
 
 @pytest.mark.parametrize("name", ["adoption_table", "adoption_curves", "milestone_calendar",
@@ -263,7 +265,7 @@ def test_what_cannot_be_told_is_no_reproach() -> None:
 def test_they_print_draw_and_go_to_json(
     business: ls.Tables, business_analysis: ls.SuccessAnalysis, name: str
 ) -> None:
-    made = getattr(ls, name)(business, business_analysis)
+    made = getattr(ls.success_analysis, name)(business, business_analysis)
     assert json.loads(json.dumps(made.to_dict(), allow_nan=False))
     assert made.plot().get_title("left")
     assert made.to_frame().equals(made.frame)

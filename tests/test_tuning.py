@@ -25,7 +25,7 @@ def test_a_model_that_reads_more_of_what_matters_wins() -> None:
     simulation = ls.simulate(600, seed=4, world="leading")
     tables = ls.read_tables(simulation.tables)
     panel = ls.build_panel(tables, ls.SuccessAnalysis.from_toml(simulation.analysis_toml))
-    tuning = ls.tune_model(
+    tuning = ls.evaluation.tune_model(
         panel,
         [{"roles": ("lagging",)}, {"roles": ("leading", "lagging", "context")}],
         model=ls.ChurnModel(estimator="cox"),
@@ -41,6 +41,6 @@ def test_a_model_that_reads_more_of_what_matters_wins() -> None:
 
 def test_nothing_to_compare_is_refused(business_panel: ls.Panel) -> None:
     with pytest.raises(ls.OptionError, match="no candidate"):
-        ls.tune_model(business_panel, [])
+        ls.evaluation.tune_model(business_panel, [])
     with pytest.raises(ls.OptionError, match="several horizons"):
-        ls.tune_model(business_panel, [{"horizon": "90d"}, {"horizon": "180d"}])
+        ls.evaluation.tune_model(business_panel, [{"horizon": "90d"}, {"horizon": "180d"}])

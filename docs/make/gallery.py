@@ -58,12 +58,12 @@ class Entry:
 
 
 @cache
-def business(world: str, accounts: int, seed: int, **law: object) -> ls.Simulation:
+def business(world: str, accounts: int, seed: int, **law: object) -> ls.datasets.Simulation:
     """Draw a business once."""
     return ls.simulate(accounts, seed=seed, world=world, **law)
 
 
-def tables_of(simulation: ls.Simulation, **options: object) -> ls.Tables:
+def tables_of(simulation: ls.datasets.Simulation, **options: object) -> ls.Tables:
     """Read a business as it stands on its last day."""
     filled = {name: table for name, table in simulation.tables.items() if len(table)}
     return ls.read_tables(filled, as_of=simulation.as_of, **options)  # type: ignore[arg-type]
@@ -208,7 +208,7 @@ def proof() -> tuple[ls.Backtest, ls.ChurnEvents]:
     return found, ls.churn_events(panel)
 
 
-def horizon_analysis(simulation: ls.Simulation) -> ls.SuccessAnalysis:
+def horizon_analysis(simulation: ls.datasets.Simulation) -> ls.SuccessAnalysis:
     """Return the success analysis of a simulated business."""
     from tempfile import TemporaryDirectory
 
@@ -295,7 +295,7 @@ def leavers_as_if_they_could_still() -> Entry:
     tables = tables_of(simulation)
     analysis = horizon_analysis(simulation)
     process = analysis.processes[0].name
-    first = ls.adoption_episodes(tables, analysis).query("process == @process")
+    first = ls.panel.adoption_episodes(tables, analysis).query("process == @process")
     first = first.groupby("account_id")["adopted_on"].min()
     accounts = lives(tables)
     accounts = accounts[entry(accounts) == 0].set_index("account_id")

@@ -91,7 +91,7 @@ def immortal_time() -> Figure:
     )
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 3.9), layout="constrained")
     naive.plot(left, at_risk=False)
-    curves_of(ls.dated_cohorts(tables, "measured")).plot(right, at_risk=False)
+    curves_of(ls.cohorts.dated_cohorts(tables, "measured")).plot(right, at_risk=False)
     for axes in (left, right):
         axes.set_xlim(0, 900)
         axes.set_ylim(0, 1)
@@ -153,7 +153,7 @@ def competing_ends() -> Figure:
     """Time to adoption with leaving as a competing end, and without."""
     simulation = business("leading", 900, 2)
     tables, analysis = tables_of(simulation), horizon_analysis(simulation)
-    first = ls.adoption_episodes(tables, analysis)
+    first = ls.panel.adoption_episodes(tables, analysis)
     first = first[first["process"] == analysis.processes[0].name]
     first = first.groupby("account_id")["adopted_on"].min()
     accounts = lives(tables)

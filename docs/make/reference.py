@@ -41,12 +41,24 @@ CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
 OTHERS = "Further names"
 
 
+def public_names() -> dict[str, Any]:
+    """Return each public class and function, of the top level and of the public submodules."""
+    found: dict[str, Any] = {}
+    for name in ls.__all__:
+        value = getattr(ls, name)
+        if not inspect.ismodule(value):
+            found[name] = value
+        elif name != "survival":
+            found |= {inner: getattr(value, inner) for inner in value.__all__}
+    return found
+
+
 def chapters() -> dict[str, list[str]]:
     """Return the public names by chapter: that of their module, or else of its package."""
     chapter_of = {module: title for title, (_, modules) in CHAPTERS.items() for module in modules}
     found: dict[str, list[str]] = {title: [] for title in [*CHAPTERS, OTHERS]}
-    for name in ls.__all__:
-        module = getattr(ls, name).__module__.removeprefix("leadsignal.")
+    for name, value in public_names().items():
+        module = value.__module__.removeprefix("leadsignal.")
         while module not in chapter_of and "." in module:
             module = module.rpartition(".")[0]
         found[chapter_of.get(module, OTHERS)].append(name)
@@ -104,7 +116,7 @@ def first_sentence(docstring: str | None) -> str:
 
 def section(name: str) -> Iterator[str]:
     """Return the lines that document a public name."""
-    thing = getattr(ls, name)
+    thing = public_names()[name]
     yield from (f"## {name}", "", "```python")
     is_error = inspect.isclass(thing) and issubclass(thing, Exception)
     yield f"class {name}(Exception)" if is_error else signature(thing, name)

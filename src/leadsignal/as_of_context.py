@@ -33,8 +33,9 @@ class AsOfContext:
     >>> folder = ls.sample_folder()
     >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
     >>> today = Today(tables, analysis)
-    >>> red = ls.unattended_accounts(tables, analysis, today=today)
-    >>> calendar = ls.milestone_calendar(tables, analysis, today=today)  # no snapshot built again
+    >>> red = ls.success_analysis.unattended_accounts(tables, analysis, today=today)
+    >>> # The snapshot is not built again.
+    >>> calendar = ls.success_analysis.milestone_calendar(tables, analysis, today=today)
     """
 
     tables: Tables

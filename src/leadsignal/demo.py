@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.project import read_project
 from leadsignal.config.success import read_success_analysis
-from leadsignal.datasets import sample_folder
+from leadsignal.datasets.sample import sample_folder
 from leadsignal.end_of_risk import known_ends
 from leadsignal.files.outputs import DEMO, MODEL, PANEL, SCORES, check_file, check_folder
 from leadsignal.files.writing import whole_file

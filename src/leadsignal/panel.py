@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.config.project import ENGINES, Engine
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
@@ -35,6 +36,15 @@ from leadsignal.indicators import Indicator
 from leadsignal.results import to_html
 from leadsignal.sources.parts import literal
 from leadsignal.tables import Tables
+
+__all__ = [
+    "Panel",
+    "PanelWritten",
+    "adoption_episodes",
+    "build_panel",
+    "sample_panel",
+    "write_panel",
+]
 
 if TYPE_CHECKING:
     import duckdb
@@ -221,6 +231,7 @@ def _told(held: dict[str, Any], indicators: tuple[Indicator, ...]) -> str:
     )
 
 
+@checked
 def build_panel(
     tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis | None = None,
@@ -249,6 +260,7 @@ def build_panel(
     return _build(tables, analysis, step, only_as_of=False, progress=progress)
 
 
+@checked
 def write_panel(
     tables: Tables,
     analysis: SuccessAnalysis | None,
@@ -317,6 +329,7 @@ def _told_in(progress: Progress | None, number: int, portions: int) -> Progress 
     return lambda done, of: progress(number * of + done, portions * of)
 
 
+@checked
 def sample_panel(
     tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis | None = None,
@@ -337,7 +350,7 @@ def sample_panel(
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
-    >>> sample = ls.sample_panel(tables, share=0.2)
+    >>> sample = ls.panel.sample_panel(tables, share=0.2)
     >>> sorted(sample.frame["sample_weight"].unique().tolist())
     [1.0, 5.0]
     """
@@ -352,6 +365,7 @@ def sample_panel(
     return _build(tables, analysis, step, only_as_of=False, progress=None, draw=draw)
 
 
+@checked
 def build_snapshot(
     tables: Tables, analysis: SuccessAnalysis | None = None, *, progress: Progress | None = None
 ) -> Panel:
@@ -371,6 +385,7 @@ def in_order(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.iloc[order].reset_index(drop=True)
 
 
+@checked
 def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame:
     """Return when each account adopted each process and when it lapsed, to the day.
 

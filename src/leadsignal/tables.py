@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.config.project import Project, TableSource, read_project, settings_file
 from leadsignal.config.toml_files import MOST_NAMES, a_day, one_of
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
@@ -331,6 +332,7 @@ def _cut(column: Column, loaded: Loaded, day: str, d: Dialect) -> str:
     return name
 
 
+@checked
 def read_tables(
     source: str | Path | Mapping[str, Any],
     *,
@@ -366,6 +368,7 @@ def read_tables(
     return _tables(door)
 
 
+@checked
 def check_tables(
     source: str | Path | Mapping[str, Any],
     *,

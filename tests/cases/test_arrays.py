@@ -160,7 +160,7 @@ def test_cohorts_of_a_caller_pass_the_same_door(changed, message):
         "accounts": ["a", "b"], "stop": [40, 90], "cause": [0, 1], "changes": CHANGES, **changed
     }  # fmt: skip
     with pytest.raises(OptionError, match=message):
-        ls.DatedCohorts.from_changes("used", ["no", "yes"], **given)
+        ls.cohorts.DatedCohorts.from_changes("used", ["no", "yes"], **given)
 
 
 def test_counts_that_are_shrunk_are_numbers():

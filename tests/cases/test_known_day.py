@@ -142,21 +142,21 @@ def test_success_after_the_notice_is_not_reached(tables: ls.Tables) -> None:
     stop, cause = by_account(reaching, reaching.stop), by_account(reaching, reaching.cause)
     assert {(stop[name], cause[name]) for name in LEAVERS} == {(NOTICE, OTHER_END)}
     assert {(stop[name], cause[name]) for name in STAYERS} == {(DONE, CHURN)}
-    fit = ls.fit_by(tables, "segment", ANALYSIS).frame.set_index("value")
+    fit = ls.success_analysis.fit_by(tables, "segment", ANALYSIS).frame.set_index("value")
     assert (fit.loc["a", "churned"], fit.loc["b", "churned"]) == (12, 1)
 
 
 def test_adoption_after_the_notice_is_leaving_without(tables: ls.Tables) -> None:
-    total = ls.adoption_table(tables, ANALYSIS).total().iloc[0]
+    total = ls.success_analysis.adoption_table(tables, ANALYSIS).total().iloc[0]
     assert (total["by_milestone"], total["left"], total["later"]) == (12, 14, 0)
-    curves = ls.adoption_curves(tables, ANALYSIS, days=(NOTICE - 1, NOTICE)).curves
+    curves = ls.success_analysis.adoption_curves(tables, ANALYSIS, days=(NOTICE - 1, NOTICE)).curves
     left = curves.of("review", LEFT)
     assert left.time[left.estimate > 0].min() == NOTICE
 
 
 def test_a_past_milestone_was_not_made_after_the_notice(tables: ls.Tables) -> None:
     accounts = tables.frame("accounts")
-    episodes = ls.adoption_episodes(tables, ANALYSIS)
+    episodes = ls.panel.adoption_episodes(tables, ANALYSIS)
     past = _past(tables, PROCESS, accounts, episodes)
     names = accounts["account_id"].to_numpy()[past.place]
     assert set(names[past.made]) == set(STAYERS)
@@ -177,7 +177,9 @@ def test_rows_at_risk_of_a_decision_stop_at_the_notice(panel: ls.Panel) -> None:
 
 
 def test_the_incidence_rises_on_the_day_of_the_notice(panel: ls.Panel) -> None:
-    found = ls.cumulative_incidence(panel, horizons=[f"{NOTICE - 1}d", f"{NOTICE}d", f"{PENDING}d"])
+    found = ls.model.cumulative_incidence(
+        panel, horizons=[f"{NOTICE - 1}d", f"{NOTICE}d", f"{PENDING}d"]
+    )
     table = found.to_frame().set_index(["cause", "days"])["estimate"]
     assert table["all churn", NOTICE - 1] == 0
     assert table["all churn", NOTICE] == pytest.approx(12 / 26)
@@ -197,14 +199,14 @@ def test_discovery_asks_of_the_days_before_the_notice(panel: ls.Panel) -> None:
 
 
 def test_the_order_in_time_ends_at_the_notice(panel: ls.Panel) -> None:
-    times = ls.order_in_time(panel).times.set_index("milestone")
+    times = ls.evaluation.order_in_time(panel).times.set_index("milestone")
     assert times.loc["adoption", "reached"] == 12
     assert times.loc["result met", "reached"] == 12
     # The first snapshot after day 250 is that of day 273. Twelve of the 13 that are without notice
     # then have adopted; with those that have given notice it would be 12 of 26, and no half.
     assert times.loc["adoption", "median_days"] == 273
     after = panel.frame.assign(known_within=panel.frame["ended_within"])
-    late = ls.order_in_time(replace(panel, frame=after)).times.set_index("milestone")
+    late = ls.evaluation.order_in_time(replace(panel, frame=after)).times.set_index("milestone")
     assert late.loc["result met", "reached"] == 24
 
 
@@ -220,7 +222,7 @@ def test_an_alert_is_in_time_before_the_notice(tables: ls.Tables) -> None:
 
 
 def test_figures_by_contract_stay_dated_by_its_end(tables: ls.Tables) -> None:
-    retention = ls.retention_table(tables).total().set_index("quarter")
+    retention = ls.churn.retention_table(tables).total().set_index("quarter")
     third, fourth = retention.loc[pd.Period("2021Q3")], retention.loc[pd.Period("2021Q4")]
     assert (third["churned"], third["stayed"]) == (0, 26)
     assert (fourth["churned"], fourth["other_ended"], fourth["stayed"]) == (12, 1, 13)

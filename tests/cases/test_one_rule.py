@@ -16,7 +16,7 @@ from leadsignal.cohorts.from_tables import dated_cohorts
 from leadsignal.config.project import Project, TableSource
 from leadsignal.config.success import Process, SuccessAnalysis, Tracking
 from leadsignal.files.spreadsheets import safe_frame
-from leadsignal.survival.estimates import holm
+from leadsignal.stats.multiple_testing import holm
 
 START, GROWN, AS_OF = date(2023, 1, 2), date(2023, 7, 3), date(2024, 1, 1)
 CLOSE = Process("close", ("closed",), 1, 30, adopt_by=90, applies_to={"size": ("large",)})
@@ -67,7 +67,7 @@ def test_the_panel_asks_for_a_process_of_the_attributes_of_the_day() -> None:
 
 def test_tracking_and_review_agree_with_the_panel_on_as_of() -> None:
     tables = read()
-    assert ls.adoption_table(tables, ANALYSIS).frame["accounts"].sum() == 2
+    assert ls.success_analysis.adoption_table(tables, ANALYSIS).frame["accounts"].sum() == 2
     for account in ("grows", "shrinks", "large", "small"):
         (process,) = ls.review_account(tables, account, ANALYSIS).processes
         assert (process.state != "not applicable") == (account in MEANT_ON_AS_OF)
@@ -174,7 +174,7 @@ def test_a_process_named_like_a_ready_comparison_hides_none_and_is_not_hidden(na
         ),
     }  # fmt: skip
     tables, analysis = plain("size", name, "other", **extra)
-    assert {name, f"process:{name}", "other"} <= set(ls.comparison_names(tables, analysis))
+    assert {name, f"process:{name}", "other"} <= set(ls.cohorts.comparison_names(tables, analysis))
     mine = dated_cohorts(tables, f"process:{name}", analysis).to_frame()
     assert set(mine[mine["cohort"] == "adopted"]["account_id"]) == {"large"}
     ready = dated_cohorts(tables, name, SuccessAnalysis(analysis.processes[1:])).to_frame()
@@ -189,14 +189,16 @@ def test_a_process_named_like_a_ready_comparison_hides_none_and_is_not_hidden(na
 @pytest.mark.parametrize("name", ["planned", "rescued", "measured"])
 def test_a_process_keeps_its_name_where_no_table_has_the_comparison(name: str) -> None:
     tables, analysis = plain("size", name)
-    assert name in ls.comparison_names(tables, analysis)
+    assert name in ls.cohorts.comparison_names(tables, analysis)
     cohorts = dated_cohorts(tables, name, analysis).to_frame()
     assert set(cohorts[cohorts["cohort"] == "adopted"]["account_id"]) == {"large"}
 
 
 def test_an_attribute_named_like_a_comparison_or_a_process_is_not_hidden() -> None:
     tables, analysis = plain("adopted", "close")
-    assert {"adopted", "attribute:adopted", "close"} <= set(ls.comparison_names(tables, analysis))
+    assert {"adopted", "attribute:adopted", "close"} <= set(
+        ls.cohorts.comparison_names(tables, analysis)
+    )
     assert dated_cohorts(tables, "attribute:adopted", analysis).levels == ("b", "a")
     assert dated_cohorts(tables, "adopted", analysis).levels == ("not adopted", "adopted")
     tables, analysis = plain("close", "close")
@@ -278,4 +280,4 @@ def test_contacts_copied_from_guarded_scores_name_the_same_accounts(
 ) -> None:
     log = pd.DataFrame({"account_id": [account], "contacted_on": ["2024-01-02"]})
     safe_frame(log).to_csv(tmp_path / "log.csv", index=False)
-    assert ls.read_contacts(tmp_path / "log.csv")["account_id"].tolist() == [account]
+    assert ls.scoring.read_contacts(tmp_path / "log.csv")["account_id"].tolist() == [account]

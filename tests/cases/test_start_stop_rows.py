@@ -15,7 +15,7 @@ START = pd.Timestamp("2022-01-03")
 
 def test_a_gap_between_rows_is_time_away() -> None:
     # Account 1: 4 days in care, away for 6, then 5 on its own; account 2: 8 days in care.
-    cohorts = ls.DatedCohorts.from_rows(
+    cohorts = ls.cohorts.DatedCohorts.from_rows(
         "care", ["in care", "alone"], [1, 1, 2], [0, 10, 0], [4, 15, 8], [0, 1, 1], [0, 1, 0]
     )
     days = (cohorts.row_stop - cohorts.row_start)[cohorts.row_state == 0].sum()
@@ -25,14 +25,14 @@ def test_a_gap_between_rows_is_time_away() -> None:
 
 def test_an_end_before_the_last_row_is_refused() -> None:
     with pytest.raises(OptionError, match="account 1 ends on day 4"):
-        ls.DatedCohorts.from_rows(
+        ls.cohorts.DatedCohorts.from_rows(
             "care", ["in care", "alone"], [1, 1, 2], [0, 4, 0], [4, 15, 8], [1, 0, 1], [0, 1, 0]
         )
 
 
 def test_rows_that_overlap_are_refused() -> None:
     with pytest.raises(OptionError, match="account 1 has rows that overlap"):
-        ls.DatedCohorts.from_rows(
+        ls.cohorts.DatedCohorts.from_rows(
             "care", ["in care", "alone"], [1, 1, 2], [0, 2, 0], [4, 15, 8], [0, 1, 1], [0, 1, 0]
         )
 
@@ -58,7 +58,7 @@ def events() -> pd.DataFrame:
 
 
 def rows_of(business: ls.Tables, frame: Any) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in ls.dated_cohorts(business, frame).to_frame().itertuples()]
+    return [tuple(row) for row in ls.cohorts.dated_cohorts(business, frame).to_frame().itertuples()]
 
 
 def test_the_frame_is_read_as_it_stands(business: ls.Tables, events: pd.DataFrame) -> None:
@@ -133,7 +133,7 @@ def test_every_fault_of_the_frame_is_told_at_once(
     events["on"] = events["on"].dt.strftime("%Y-%m-%d")
     events.loc[0, "account_id"], events.loc[1, "on"], events.loc[2, "state"] = "x", "soon", None
     with pytest.raises(TablesError) as caught:
-        ls.dated_cohorts(business, events)
+        ls.cohorts.dated_cohorts(business, events)
     assert {(fault.line, fault.column) for fault in caught.value.faults} == {
         (1, "account_id"), (2, "on"), (3, "state"),
     }  # fmt: skip
@@ -144,7 +144,7 @@ def test_every_fault_of_the_frame_is_told_at_once(
 def test_two_states_on_one_day_are_a_fault(business: ls.Tables, events: pd.DataFrame) -> None:
     both = pd.concat([events.assign(state="a"), events.iloc[:2].assign(state="b")])
     with pytest.raises(TablesError, match=r"2 faults[\s\S]*several states from 2022-01-23 on"):
-        ls.dated_cohorts(business, both)
+        ls.cohorts.dated_cohorts(business, both)
 
 
 def test_the_state_before_may_be_given(business: ls.Tables, events: pd.DataFrame) -> None:

@@ -65,7 +65,7 @@ def test_an_end_on_the_first_day_counts_in_cohorts() -> None:
 
 def test_an_end_on_the_first_day_counts_in_incidence_and_ends() -> None:
     panel = ls.build_panel(read_early())
-    table = ls.cumulative_incidence(panel, by="way", horizons=["28d", "365d"]).to_frame()
+    table = ls.model.cumulative_incidence(panel, by="way", horizons=["28d", "365d"]).to_frame()
     found = table[table["cause"] == "all churn"].set_index(["group", "days"])
     assert found["estimate"].to_dict() == pytest.approx(
         {("mail", 28): 0.3, ("mail", 365): 0.3, ("phone", 28): 0.0, ("phone", 365): 0.2}
@@ -73,7 +73,7 @@ def test_an_end_on_the_first_day_counts_in_incidence_and_ends() -> None:
     assert found["ended"].to_dict() == {
         ("mail", 28): 3, ("mail", 365): 3, ("phone", 28): 0, ("phone", 365): 2
     }  # fmt: skip
-    everybody = ls.cumulative_incidence(panel, horizons=["365d"]).to_frame()
+    everybody = ls.model.cumulative_incidence(panel, horizons=["365d"]).to_frame()
     assert everybody["estimate"].iloc[-1] == pytest.approx(0.25)
     ends = ls.churn_events(panel)
     assert len(ends.frame) == len(ends.churned) == 5
@@ -82,7 +82,7 @@ def test_an_end_on_the_first_day_counts_in_incidence_and_ends() -> None:
 
 
 def test_fit_by_counts_them_too() -> None:
-    frame = ls.fit_by(read_early(), "way").frame.set_index("value")
+    frame = ls.success_analysis.fit_by(read_early(), "way").frame.set_index("value")
     assert frame["accounts"].to_dict() == {"mail": 10, "phone": 10}
     assert frame["churned"].to_dict() == {"mail": 3, "phone": 2}
 
@@ -414,7 +414,7 @@ def test_arr_that_is_known_of_some_accounts_only() -> None:
         """)
     tables = ls.read_tables({"accounts": accounts}, as_of="2023-01-05")
     assert "ARR is known for 2 of 4 accounts, 0 of 2 that left" in told(tables, "ARR")[0]
-    table = ls.retention_table(tables)
+    table = ls.churn.retention_table(tables)
     total = table.total().set_index("quarter")
     assert total.loc["2022Q3", "logo"] == 0.5
     assert np.isnan(total.loc["2022Q3", ["gross", "net"]].astype(float)).all()
@@ -449,7 +449,7 @@ def test_one_convention_for_the_first_day_of_a_quarter() -> None:
         """)
     frames = {"accounts": accounts, "contract_changes": changes}
     tables = ls.read_tables(frames, as_of="2024-07-05")
-    total = ls.retention_table(tables).total().set_index("quarter")
+    total = ls.churn.retention_table(tables).total().set_index("quarter")
     closing, opening = total["closing_arr"], total["opening_arr"]
     assert closing["2023Q4"] == opening["2024Q1"] == 1300.10
     assert closing["2024Q1"] == opening["2024Q2"] == 750.15
@@ -473,7 +473,9 @@ def test_closing_arr_is_arr_on_the_last_day_of_the_quarter() -> None:
             "arr": rng.integers(1, 10**6, 60) / 100,
         }
     )
-    total = ls.retention_table(ls.read_tables({"accounts": accounts}, as_of="2024-01-01")).total()
+    total = ls.churn.retention_table(
+        ls.read_tables({"accounts": accounts}, as_of="2024-01-01")
+    ).total()
     for row in total.itertuples():
         day = pd.Timestamp(row.quarter.end_time.date())
         there = (started <= day) & ~(accounts["ended_on"] <= day)
@@ -559,10 +561,10 @@ def test_names_that_match_nothing_are_faults_that_name_the_closest() -> None:
     assert "Did you mean 'days_to_close'?" in said
     assert "There are big, small" in said
     for ask in (
-        ls.adoption_episodes,
-        ls.most_successful,
-        ls.adoption_table,
-        ls.unattended_accounts,
+        ls.panel.adoption_episodes,
+        ls.success_analysis.most_successful,
+        ls.success_analysis.adoption_table,
+        ls.success_analysis.unattended_accounts,
     ):
         with pytest.raises(SuccessAnalysisError):
             ask(tables, analysis)

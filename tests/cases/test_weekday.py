@@ -108,10 +108,10 @@ def test_no_learner_extrapolates(business_model: ls.ChurnModel, beyond: pd.DataF
 def test_what_is_clipped_is_told(
     business_model: ls.ChurnModel, business_panel: ls.Panel, beyond: pd.DataFrame
 ) -> None:
-    usual = ls.score_panel(business_model, business_panel)
+    usual = ls.scoring.score_panel(business_model, business_panel)
     day = business_panel.current()
     panel = replace(business_panel, frame=beyond, indicators=business_panel.indicators)
-    scores = ls.score_panel(business_model, panel)
+    scores = ls.scoring.score_panel(business_model, panel)
     frame = scores.frame.set_index("account_id")
     first, second = beyond["account_id"].iloc[0], beyond["account_id"].iloc[1]
     told = frame.loc[first, "clipped_indicators"].split("; ")
@@ -148,7 +148,7 @@ def test_monitoring_finds_many_clipped_accounts() -> None:
 
 def test_models_of_totals_clip_too() -> None:
     totals = simulated(300, seed=0)
-    model = ls.LifetimeModel(horizon=3, estimator="logistic").fit(totals)
+    model = ls.model.LifetimeModel(horizon=3, estimator="logistic").fit(totals)
     far = replace(totals, columns=totals.columns.assign(x=1e6))
     nearest = replace(totals, columns=totals.columns.assign(x=totals.columns["x"].max()))
     forecast = model.predict(far)

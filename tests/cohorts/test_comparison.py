@@ -14,13 +14,14 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.cohorts import Comparison, DatedCohorts, Number, compare_dated, shrink
-from leadsignal.cohorts.clustered_estimates import ClusteredEstimate, e_value
+from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated, shrink
+from leadsignal.cohorts.confounding import e_value
 from leadsignal.cohorts.export import safe_frame
 from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.survival.estimates import holm
+from leadsignal.stats.estimates import ClusteredEstimate, Estimate
+from leadsignal.stats.multiple_testing import holm
 
 mpl.use("Agg")
 
@@ -196,7 +197,7 @@ def test_cautions_count_what_they_say() -> None:
 
 def test_e_values_are_those_of_the_paper() -> None:
     # VanderWeele & Ding (2017): a risk ratio of 3.9 has 7.26, its limit 1.8 has 3.0.
-    from leadsignal.cohorts.clustered_estimates import _e_value
+    from leadsignal.cohorts.confounding import _e_value
 
     def hazard_of(risk: float) -> float:
         tried = np.linspace(1, 60, 200_000)
@@ -205,7 +206,7 @@ def test_e_values_are_those_of_the_paper() -> None:
 
     assert _e_value(hazard_of(3.9)) == pytest.approx(7.26, abs=0.01)
     assert _e_value(hazard_of(1.8)) == pytest.approx(3.0, abs=0.01)
-    assert e_value(Number(1.2, 0.8, 1.8, 0.4))[1] == 1.0
+    assert e_value(Estimate(1.2, 0.8, 1.8, 0.4))[1] == 1.0
 
 
 def test_holm_by_hand() -> None:
@@ -216,8 +217,8 @@ def test_holm_by_hand() -> None:
 def test_few_clusters_widen_the_interval() -> None:
     many = ClusteredEstimate(1.0, np.tile([0.1, -0.1], 200))
     few = ClusteredEstimate(1.0, np.array([3.0, *[0.01] * 50]))
-    assert many.freedom > 1000
-    assert few.freedom < 3
+    assert many.df > 1000
+    assert few.df < 3
 
 
 def test_reps_are_drawn_to_the_average() -> None:
@@ -285,7 +286,7 @@ def test_names_that_look_like_formulas_stay_text() -> None:
 def test_every_ready_comparison_runs(
     business: ls.Tables, business_analysis: ls.SuccessAnalysis
 ) -> None:
-    names = ls.comparison_names(business, business_analysis)
+    names = ls.cohorts.comparison_names(business, business_analysis)
     assert {"measured", "results", "complained", "contract", "adopted", "planned", "commitments",
             "satisfied", "rescued", "sponsor_seen", "diary"} <= set(names)  # fmt: skip
     overview = ls.compare_all(business, business_analysis)
@@ -299,11 +300,11 @@ def test_a_process_has_one_corrected_number(
     business: ls.Tables, business_analysis: ls.SuccessAnalysis
 ) -> None:
     name = business_analysis.processes[0].name
-    found = ls.process_effect(business, business_analysis, name)
+    found = ls.cohorts.process_effect(business, business_analysis, name)
     assert found is not None
     assert found.low < found.estimate < found.high
     with pytest.raises(OptionError, match="is not a process"):
-        ls.process_effect(business, business_analysis, "nothing")
+        ls.cohorts.process_effect(business, business_analysis, "nothing")
 
 
 def test_compare_writes_the_contract(

@@ -9,15 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from leadsignal.cohorts import Comparison, Contrast, DatedCohorts, Number, compare_dated
+from leadsignal.cohorts import Comparison, Contrast, DatedCohorts, compare_dated
 from leadsignal.cohorts.wording import naive_beside
+from leadsignal.stats.estimates import Estimate
 
 RATIOS = (0.15, 0.5, 0.8, 0.97, 1.0, 1.03, 1.3, 2.0, 6.0)
 WIDTHS = (0.02, 0.4)
 
 
-def number(ratio: float, width: float) -> Number:
-    return Number(ratio, ratio * np.exp(-width), ratio * np.exp(width), 0.5)
+def number(ratio: float, width: float) -> Estimate:
+    return Estimate(ratio, ratio * np.exp(-width), ratio * np.exp(width), 0.5)
 
 
 GRID = [
@@ -32,7 +33,7 @@ def test_no_statement_contradicts_its_numbers() -> None:
         check_statement(naive, corrected, off_by)
 
 
-def check_statement(naive: Number, corrected: Number, off_by: Number) -> None:
+def check_statement(naive: Estimate, corrected: Estimate, off_by: Estimate) -> None:
     told = naive_beside(naive, corrected, off_by)
     n, c = np.log(naive.estimate), np.log(corrected.estimate)
     opposite, weaker = n * c <= 0, n * c > 0 and abs(c) < abs(n)
@@ -65,7 +66,9 @@ def test_nothing_is_said_of_what_is_no_ratio() -> None:
     assert naive_beside(one, one, None) == ""
 
 
-def contrast(method: str, ratio: Number, off_by: Number | None = None, *adjust: str) -> Contrast:
+def contrast(
+    method: str, ratio: Estimate, off_by: Estimate | None = None, *adjust: str
+) -> Contrast:
     return Contrast(
         "yes", "no", method, adjust, (50, 50), (20, 20), ratio, shrinkage=off_by,
         shrinkage_of="" if off_by is None else "hazard ratio",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -178,3 +179,68 @@ def test_a_signal_ends_a_command_with_one_line(number: int, moment: str, work: P
         assert told["outcome"] == "interrupted"
         assert told["error"]["exit_code"] == 128 + number
         assert f"{recorded} is as it was" in err
+
+
+GRID = ("--every", "84d", "--quiet")
+WRITING: dict[str, tuple[tuple[str, ...], str]] = {
+    "fit": (("fit", "t", *GRID, "--estimator", "logistic", "--out", "out"), "out"),
+    "score": (("score", "t", *GRID, "--model", "m", "--out", "o.csv"), "o.csv"),
+    "report": (
+        ("report", "t", *GRID, "--model", "m", "--origins", "1", "--out", "o.html"),
+        "o.html",
+    ),
+}
+OLD = {"o.csv": "account_id,snapshot_on,risk\n", "o.html": "<!doctype html>style-src 'sha256-"}
+"""What passes for an output of before; the old model is a copy of the one that scores."""
+WAITS = """
+import os, time
+fsync, left = os.fsync, [{count}]
+def waits(handle):
+    left[0] -= 1
+    if not left[0]:
+        os.close(os.open("here", os.O_CREAT))
+        time.sleep(120)
+    fsync(handle)
+os.fsync = waits
+"""
+"""Stops in the middle of the writing: where a part is about to be brought to the disk."""
+
+
+@pytest.mark.parametrize(
+    ("command", "count", "number"),
+    [
+        ("fit", 1, signal.SIGTERM),
+        ("fit", 4, signal.SIGINT),
+        ("score", 1, signal.SIGINT),
+        ("score", 2, signal.SIGTERM),
+        ("report", 1, signal.SIGTERM),
+        ("report", 1, signal.SIGINT),
+    ],
+)
+def test_a_signal_while_an_output_is_written_leaves_the_old_one(
+    command: str, count: int, number: int, small: Path, work: Path
+) -> None:
+    """`benchmarks/kills.py` draws the moments; here each is a step of the writing."""
+    arguments, out = WRITING[command]
+    if command == "fit":
+        shutil.copytree(small / "m", work / out)
+    else:
+        (work / out).write_text(OLD[out])
+    before, here = content(work / out), work / "here"
+    with ending(start(work, *arguments, code=WAITS.format(count=count))) as process:
+        while not here.exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        assert [name for name in os.listdir(work) if name.endswith(".part")]
+        process.send_signal(number)
+        _, err = process.communicate(timeout=LIMIT)
+    here.unlink()
+    assert process.returncode == 128 + number
+    assert err == f"leadsignal {command}: interrupted; {out} is as it was\n"
+    assert content(work / out) == before
+    assert nothing_left(work)
+
+
+def content(path: Path) -> dict[str, bytes]:
+    files = [path] if path.is_file() else path.iterdir()
+    return {file.name: file.read_bytes() for file in files}

@@ -34,7 +34,7 @@ from leadsignal.report import summarise
 from leadsignal.scoring.scores import Scores, write_scores
 
 Write = Callable[[Path], object]
-Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.Findings]
+Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.report.Findings]
 
 
 def unrelated(path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_comparison(
 @pytest.mark.parametrize("ending", [".md", ".html"])
 def test_a_bullseye(ending: str, tmp_path: Path) -> None:
     analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
-    same_kind(tmp_path / f"b{ending}", BULLSEYE, ls.bullseye_page(analysis).write)
+    same_kind(tmp_path / f"b{ending}", BULLSEYE, ls.success_analysis.bullseye_page(analysis).write)
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,7 @@ def test_forecasts_that_are_no_chances_are_refused(
         lambda: without_chances.predict_proba(rows),
         lambda: without_chances.reasons(rows),
         lambda: ls.score_accounts(without_chances, business, effects={}),
-        lambda: ls.score_panel(without_chances, business_panel),
+        lambda: ls.scoring.score_panel(without_chances, business_panel),
         lambda: ls.score_into(without_chances, business, tmp_path / "scores"),
     ):
         with pytest.raises(ls.ModelError, match=told):

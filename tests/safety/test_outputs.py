@@ -361,3 +361,12 @@ def test_a_simulation_replaces_nothing_but_by_force(place: Path) -> None:
     ls.read_tables("new")
     with pytest.raises(ls.OptionError, match="is an input of this run"):
         made.write("new", force=True)
+
+
+def test_what_failed_is_written_over_an_unrelated_file_by_force(place: Path) -> None:
+    unrelated(".json")
+    arguments = ["score", "t", "--model", "nowhere", "--out", "o.csv", "--json", "mine.json"]
+    assert main(arguments) == 2
+    assert Path("mine.json").read_text() == "what somebody wrote\n"
+    assert main([*arguments, "--force"]) == 2
+    assert '"ok": false' in Path("mine.json").read_text()

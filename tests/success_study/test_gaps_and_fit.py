@@ -15,20 +15,24 @@ from leadsignal.config.project import Project, TableSource
 
 
 @pytest.fixture(scope="module")
-def simulation() -> ls.Simulation:
+def simulation() -> ls.datasets.Simulation:
     return ls.simulate(900, seed=3, noise_rate=0.2)
 
 
 @pytest.fixture(scope="module")
-def gaps(simulation: ls.Simulation) -> ls.SuccessGaps:
+def gaps(simulation: ls.datasets.Simulation) -> ls.success_analysis.SuccessGaps:
     tables = ls.read_tables(
         {name: simulation.tables[name] for name in ("accounts", "behaviors", "results", "usage")},
         as_of=simulation.as_of, attributes=["segment", "close_owner", "region"],
     )  # fmt: skip
-    return ls.find_success_gaps(tables, ls.SuccessAnalysis.from_toml(simulation.analysis_toml))
+    return ls.success_analysis.find_success_gaps(
+        tables, ls.SuccessAnalysis.from_toml(simulation.analysis_toml)
+    )
 
 
-def test_planted_gaps_are_found(simulation: ls.Simulation, gaps: ls.SuccessGaps) -> None:
+def test_planted_gaps_are_found(
+    simulation: ls.datasets.Simulation, gaps: ls.success_analysis.SuccessGaps
+) -> None:
     who = simulation.truth.who
     planted = pd.Series((who.owner == 1) & (who.gap < 0.7), index=who.account_id)
     planted = planted.reindex(gaps.judged["account_id"]).to_numpy(dtype=bool)
@@ -43,7 +47,7 @@ def test_planted_gaps_are_found(simulation: ls.Simulation, gaps: ls.SuccessGaps)
     assert set(gaps.sets_apart["what"]) == {"close_owner"}
 
 
-def test_a_gap_has_its_evidence(gaps: ls.SuccessGaps) -> None:
+def test_a_gap_has_its_evidence(gaps: ls.success_analysis.SuccessGaps) -> None:
     assert (gaps.frame["mean_gap"] < -gaps.margin).all()
     assert (gaps.frame["adopted_days"] >= 90).all()
     assert gaps.frame["off_since"].notna().all()
@@ -61,25 +65,28 @@ def test_a_gap_has_its_evidence(gaps: ls.SuccessGaps) -> None:
     plt.close("all")
 
 
-def test_gaps_need_processes_and_say_what_is_missing(simulation: ls.Simulation) -> None:
+def test_gaps_need_processes_and_say_what_is_missing(simulation: ls.datasets.Simulation) -> None:
     tables = ls.read_tables(
         {name: simulation.tables[name] for name in ("accounts", "behaviors", "results")},
         as_of=simulation.as_of,
     )
     with pytest.raises(ls.OptionError, match="none is named"):
-        ls.find_success_gaps(tables, ls.SuccessAnalysis(()))
+        ls.success_analysis.find_success_gaps(tables, ls.SuccessAnalysis(()))
     analysis = ls.SuccessAnalysis.from_toml(simulation.analysis_toml)
-    assert "there is no table usage" in ls.find_success_gaps(tables, analysis).notes[0]
-    few = ls.find_success_gaps(tables.as_of("2021-06-01"), analysis)
+    assert (
+        "there is no table usage"
+        in ls.success_analysis.find_success_gaps(tables, analysis).notes[0]
+    )
+    few = ls.success_analysis.find_success_gaps(tables.as_of("2021-06-01"), analysis)
     assert "what sets them apart is not told" in few.notes[-1]
     with pytest.raises(ls.ModelError, match="nothing to draw"):
         few.plot()
 
 
-def reasons(effect: float, seed: int, accounts: int = 1500) -> ls.CustomerFit:
+def reasons(effect: float, seed: int, accounts: int = 1500) -> ls.success_analysis.CustomerFit:
     simulation = ls.simulate(accounts, seed=seed, reason_effect=effect, noise_rate=0.0)
     tables = {name: simulation.tables[name] for name in ("accounts", "results")}
-    return ls.reasons_to_buy(
+    return ls.success_analysis.reasons_to_buy(
         ls.read_tables(tables, attributes=["purchase_reason"], as_of=simulation.as_of)
     )
 
@@ -132,7 +139,7 @@ def hand_made() -> ls.Tables:
 
 
 def test_fit_counts_by_hand() -> None:
-    frame = ls.fit_by(hand_made(), "kind").frame.set_index("value")
+    frame = ls.success_analysis.fit_by(hand_made(), "kind").frame.set_index("value")
     assert frame["accounts"].to_dict() == {"x": 10, "y": 10}
     assert frame["churned"].to_dict() == {"x": 5, "y": 0}
     # All five ends on day 100, with all 20 at risk: a quarter of each kind was to be expected.
@@ -146,21 +153,21 @@ def test_fit_counts_by_hand() -> None:
 
 def test_fit_of_all_attributes_and_what_is_refused() -> None:
     tables = hand_made()
-    fit = ls.fit_by(tables)
+    fit = ls.success_analysis.fit_by(tables)
     assert fit.by == ("kind", "size")
     assert set(fit.frame["attribute"]) == {"kind", "size"}
     assert len(fit.frame) == 2 + 3
     json.dumps(fit.to_dict())
     assert "kind x: churn" in repr(fit)
-    adjusted = ls.fit_by(tables, "kind", adjust=["size"])
+    adjusted = ls.success_analysis.fit_by(tables, "kind", adjust=["size"])
     assert adjusted.adjusted_for == ("size",)
     assert np.isfinite(adjusted.frame["expected"]).all()
     with pytest.raises(ls.OptionError, match="accounts have no attribute purchase_reason"):
-        ls.reasons_to_buy(tables)
+        ls.success_analysis.reasons_to_buy(tables)
     with pytest.raises(ls.OptionError, match="is what is compared"):
-        ls.fit_by(tables, "kind", adjust=["kind"])
+        ls.success_analysis.fit_by(tables, "kind", adjust=["kind"])
     accounts = tables.frame("accounts")[["account_id", "started_on", "ended_on", "kind"]]
     bare = ls.read_tables({"accounts": accounts}, attributes=["kind"], as_of="2024-02-01")
-    alone = ls.fit_by(bare, "kind")
+    alone = ls.success_analysis.fit_by(bare, "kind")
     assert "success" not in alone.frame
     assert "success is not told" in alone.notes[0]

@@ -57,21 +57,27 @@ def _put(part: str, label: str, answer: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def successful(business: ls.Tables, business_analysis: ls.SuccessAnalysis) -> ls.SuccessfulAccounts:
-    return ls.most_successful(business, business_analysis)
+def successful(
+    business: ls.Tables, business_analysis: ls.SuccessAnalysis
+) -> ls.success_analysis.SuccessfulAccounts:
+    return ls.success_analysis.most_successful(business, business_analysis)
 
 
 @pytest.fixture
 def kit(
-    successful: ls.SuccessfulAccounts,
+    successful: ls.success_analysis.SuccessfulAccounts,
     business: ls.Tables,
     business_analysis: ls.SuccessAnalysis,
     tmp_path: Path,
-) -> ls.InterviewKit:
-    return ls.write_interview_kit(successful, business, tmp_path / "kit", business_analysis)
+) -> ls.success_analysis.InterviewKit:
+    return ls.success_analysis.write_interview_kit(
+        successful, business, tmp_path / "kit", business_analysis
+    )
 
 
-def fill(kit: ls.InterviewKit, n: int, said: dict[str, str], *processes: dict[str, str]) -> Path:
+def fill(
+    kit: ls.success_analysis.InterviewKit, n: int, said: dict[str, str], *processes: dict[str, str]
+) -> Path:
     path = list(kit.files.values())[n]
     path.write_text(filled(path.read_text("utf-8"), said, *processes), encoding="utf-8")
     return path
@@ -86,7 +92,9 @@ WORDS = {
 
 
 def test_a_brief_tells_the_history(
-    kit: ls.InterviewKit, successful: ls.SuccessfulAccounts, business: ls.Tables
+    kit: ls.success_analysis.InterviewKit,
+    successful: ls.success_analysis.SuccessfulAccounts,
+    business: ls.Tables,
 ) -> None:
     assert len(kit) == min(12, len(successful)) >= 10
     assert set(kit.to_frame()["account_id"]) == set(successful.accounts[: len(kit)])
@@ -103,14 +111,14 @@ def test_a_brief_tells_the_history(
 
 
 def test_filled_kit_in_toml_out(
-    kit: ls.InterviewKit, business_analysis: ls.SuccessAnalysis, tmp_path: Path
+    kit: ls.success_analysis.InterviewKit, business_analysis: ls.SuccessAnalysis, tmp_path: Path
 ) -> None:
     for n in range(8):
         fill(kit, n, WORDS, RECONCILE, *([REVIEW] if n < 5 else []))
     fill(kit, 8, {"objective": "Save money"}, REVIEW | {"at_least": "4", "within": "90d"})
-    interviews = ls.read_interviews(kit.folder)
+    interviews = ls.success_analysis.read_interviews(kit.folder)
     assert (len(interviews), len(interviews.unfilled)) == (9, len(kit) - 9)
-    found = ls.distil(interviews)
+    found = ls.success_analysis.distil(interviews)
     assert [(a.text, len(a.accounts)) for a in found.processes] == [
         ("weekly_reconciliation", 8),
         ("close_review_held", 6),
@@ -132,7 +140,7 @@ def test_filled_kit_in_toml_out(
     assert len(found.to_frame()) == len(found.answers)
 
 
-def test_a_list_is_not_an_answer(kit: ls.InterviewKit) -> None:
+def test_a_list_is_not_an_answer(kit: ls.success_analysis.InterviewKit) -> None:
     more = [RECONCILE, REVIEW] + [
         {"behaviors": f"thing_{k}", "at_least": "1", "within": "30d"} for k in range(2)
     ]
@@ -140,7 +148,7 @@ def test_a_list_is_not_an_answer(kit: ls.InterviewKit) -> None:
         said = WORDS | {"traits": f"trait of all; own {n}; tall" if n < 3 else "big; old; new"}
         objective = "Grow the company" if n % 2 else "Close the month in five days"
         fill(kit, n, said | {"objective": objective}, *(more[:3] if n < 2 else more[1:]))
-    found = ls.distil(ls.read_interviews(kit.folder))
+    found = ls.success_analysis.distil(ls.success_analysis.read_interviews(kit.folder))
     with pytest.raises(ls.OptionError, match="a list is not an answer") as caught:
         found.to_analysis()
     assert "2 objectives are left, 1 may be" in str(caught.value)
@@ -175,11 +183,14 @@ SECRET = "Jane Doe of Acme"
     ],
 )
 def test_faults_tell_where_and_never_what(
-    kit: ls.InterviewKit, said: dict[str, str], process: dict[str, str], problem: str
+    kit: ls.success_analysis.InterviewKit,
+    said: dict[str, str],
+    process: dict[str, str],
+    problem: str,
 ) -> None:
     path = fill(kit, 0, {"reason": SECRET, "spoke_with": SECRET} | said, process)
-    with pytest.raises(ls.InterviewError, match=re.escape(problem)) as caught:
-        ls.read_interviews(kit.folder)
+    with pytest.raises(ls.success_analysis.InterviewError, match=re.escape(problem)) as caught:
+        ls.success_analysis.read_interviews(kit.folder)
     assert SECRET not in str(caught.value) + repr([f.to_dict() for f in caught.value.faults])
     fault = caught.value.faults[0]
     assert fault.file == path.name
@@ -203,24 +214,26 @@ def test_faults_tell_where_and_never_what(
         ('"version": 1', '"version": 2', "does not begin as a brief does"),
     ],
 )
-def test_a_damaged_form_is_a_fault(kit: ls.InterviewKit, old: str, new: str, problem: str) -> None:
+def test_a_damaged_form_is_a_fault(
+    kit: ls.success_analysis.InterviewKit, old: str, new: str, problem: str
+) -> None:
     path = next(iter(kit.files.values()))
     text = path.read_text("utf-8")
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(ls.InterviewError, match=problem) as caught:
-        ls.read_interviews(kit.folder)
+    with pytest.raises(ls.success_analysis.InterviewError, match=problem) as caught:
+        ls.success_analysis.read_interviews(kit.folder)
     assert SECRET not in str(caught.value)
 
 
-def test_all_faults_of_all_files_at_once(kit: ls.InterviewKit) -> None:
+def test_all_faults_of_all_files_at_once(kit: ls.success_analysis.InterviewKit) -> None:
     fill(kit, 0, {}, RECONCILE | {"within": "soon", "at_least": "many"})
     fill(kit, 1, {}, {"why": "because"})
     paths = list(kit.files.values())
     paths[2].write_bytes(paths[3].read_bytes())
     paths[4].write_bytes(b"\xff\xfe")
-    with pytest.raises(ls.InterviewError) as caught:
-        ls.read_interviews(kit.folder)
+    with pytest.raises(ls.success_analysis.InterviewError) as caught:
+        ls.success_analysis.read_interviews(kit.folder)
     told = {(fault.file, fault.problem) for fault in caught.value.faults}
     assert len([f for f, _ in told if f == paths[0].name]) == 2
     assert (paths[3].name, f"is of the same account as {paths[2].name}") in told
@@ -228,14 +241,16 @@ def test_all_faults_of_all_files_at_once(kit: ls.InterviewKit) -> None:
     assert len(caught.value.faults) == 2 + 3 + 1 + 1
 
 
-def test_answers_as_people_write_them(kit: ls.InterviewKit) -> None:
+def test_answers_as_people_write_them(kit: ls.success_analysis.InterviewKit) -> None:
     path = fill(kit, 0, {"reason": 'The auditor.\n  And the CFO: "now".\n- then: more'}, RECONCILE)
     text = path.read_text("utf-8").replace("- Within:", "* **within**:").replace("\n", "\r\n")
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
-    one = next(iter(ls.read_interviews(kit.folder)))
+    one = next(iter(ls.success_analysis.read_interviews(kit.folder)))
     assert one.reason == 'The auditor. And the CFO: "now". - then: more'
     assert one.processes[0].within == 30
-    assert "auditor" not in repr(one) + repr(one.processes) + repr(ls.read_interviews(kit.folder))
+    assert "auditor" not in repr(one) + repr(one.processes) + repr(
+        ls.success_analysis.read_interviews(kit.folder)
+    )
     assert not hasattr(one, "spoke_with")
 
 
@@ -265,8 +280,8 @@ def hostile_tables() -> ls.Tables:
 
 def test_hostile_tables_stay_text(tmp_path: Path) -> None:
     tables = hostile_tables()
-    found = ls.most_successful(tables, at_least=1)
-    kit = ls.write_interview_kit(found, tables, tmp_path / "kit")
+    found = ls.success_analysis.most_successful(tables, at_least=1)
+    kit = ls.success_analysis.write_interview_kit(found, tables, tmp_path / "kit")
     (path,) = kit.files.values()
     assert path.parent == kit.folder
     assert re.fullmatch(r"01-[A-Za-z0-9-]+\.md", path.name)
@@ -278,9 +293,11 @@ def test_hostile_tables_stay_text(tmp_path: Path) -> None:
                     "tr", "/tr", "th", "/th", "td", "/td"}  # fmt: skip
     assert rendered.count("<h2>") == len(QUESTIONS)
     fill(kit, 0, {"objective": HOSTILE.replace("\n", " ")}, RECONCILE | {"why": '""" [x] = 1'})
-    (one,) = ls.read_interviews(kit.folder)
+    (one,) = ls.success_analysis.read_interviews(kit.folder)
     assert one.account_id == HOSTILE
-    analysis = ls.distil(ls.read_interviews(kit.folder)).write(tmp_path / "success.toml")
+    analysis = ls.success_analysis.distil(ls.success_analysis.read_interviews(kit.folder)).write(
+        tmp_path / "success.toml"
+    )
     assert ls.read_success_analysis(tmp_path / "success.toml") == analysis
     assert [process.name for process in analysis.processes] == ["weekly_reconciliation"]
 
@@ -313,19 +330,23 @@ def test_any_answer_reads_back_from_toml(
         header("a", "2024-01-01") + "\n" + blank_form(), {"objective": objective}, process
     )
     (place / "a.md").write_text(text, encoding="utf-8", newline="\n")
-    analysis = ls.distil(ls.read_interviews(place)).write(place / "success.toml")
+    analysis = ls.success_analysis.distil(ls.success_analysis.read_interviews(place)).write(
+        place / "success.toml"
+    )
     assert ls.read_success_analysis(place / "success.toml") == analysis
     assert (analysis.processes[0].at_least, analysis.processes[0].within) == (at_least, days)
 
 
-def test_segments_get_their_own(kit: ls.InterviewKit, business: ls.Tables) -> None:
+def test_segments_get_their_own(kit: ls.success_analysis.InterviewKit, business: ls.Tables) -> None:
     segment = business.frame("accounts").set_index("account_id")["segment"]
     for n, account in enumerate(kit.files):
         small = segment[account] == "small"
         said = WORDS if small else WORDS | {"objective": "One calendar for every entity"}
         fill(kit, n, said, RECONCILE, *([] if small else [REVIEW]))
     counts = segment[list(kit.files)].value_counts()
-    found = ls.distil(ls.read_interviews(kit.folder), business, by="segment")
+    found = ls.success_analysis.distil(
+        ls.success_analysis.read_interviews(kit.folder), business, by="segment"
+    )
     assert set(found.groups) == set(counts[counts >= 3].index)
     assert {"small"} < set(found.groups)
     analysis = found.to_analysis()
@@ -334,31 +355,38 @@ def test_segments_get_their_own(kit: ls.InterviewKit, business: ls.Tables) -> No
     assert set(own.applies_to["segment"]) == set(found.groups) - {"small"}
     assert analysis.bullseye_of({"segment": "small"}).objective == WORDS["objective"]
     assert ls.SuccessAnalysis.from_toml(analysis.to_toml()) == analysis
-    pages = ls.bullseye_page(analysis)
+    pages = ls.success_analysis.bullseye_page(analysis)
     assert {len(ring.processes) for ring in pages.rings} == {1, 2}
     assert len(ls.build_panel(business, analysis).frame)
 
 
-def test_behaviours_that_do_not_occur_are_noted(kit: ls.InterviewKit, business: ls.Tables) -> None:
+def test_behaviours_that_do_not_occur_are_noted(
+    kit: ls.success_analysis.InterviewKit, business: ls.Tables
+) -> None:
     fill(kit, 0, {}, RECONCILE, {"behaviors": SECRET, "at_least": "1", "within": "30d"})
-    found = ls.distil(ls.read_interviews(kit.folder), business)
+    found = ls.success_analysis.distil(ls.success_analysis.read_interviews(kit.folder), business)
     (note,) = [n for n in found.notes if "does not hold" in n]
     assert SECRET not in note
     assert note.startswith(next(iter(kit.files.values())).name + ":")
 
 
 def test_nothing_is_overwritten(
-    kit: ls.InterviewKit, successful: ls.SuccessfulAccounts, business: ls.Tables, tmp_path: Path
+    kit: ls.success_analysis.InterviewKit,
+    successful: ls.success_analysis.SuccessfulAccounts,
+    business: ls.Tables,
+    tmp_path: Path,
 ) -> None:
     with pytest.raises(ls.OptionError, match="may hold answers"):
-        ls.write_interview_kit(successful, business, kit.folder)
+        ls.success_analysis.write_interview_kit(successful, business, kit.folder)
     with pytest.raises(ls.OptionError, match="as of"):
-        ls.write_interview_kit(successful, business.as_of("2023-01-01"), tmp_path / "other")
+        ls.success_analysis.write_interview_kit(
+            successful, business.as_of("2023-01-01"), tmp_path / "other"
+        )
     with pytest.raises(ls.OptionError, match="no interview has answers"):
-        ls.distil(ls.read_interviews(kit.folder))
+        ls.success_analysis.distil(ls.success_analysis.read_interviews(kit.folder))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ls.OptionError, match="there is no brief"):
-        ls.read_interviews(tmp_path / "empty")
+        ls.success_analysis.read_interviews(tmp_path / "empty")
 
 
 BULLSEYE = '[bullseye]\nobjective = "{o}"\nsuccess_metric = "days"\ntraits = {t}\n'
@@ -372,15 +400,15 @@ def page_of(objective: str = "Close fast", traits: Any = ("a",)) -> ls.SuccessAn
 
 def test_the_page_refuses_a_list_and_what_is_missing() -> None:
     with pytest.raises(ls.OptionError, match="4 traits, where 3 may be: a list is not an answer"):
-        ls.bullseye_page(page_of(traits=["a", "b", "c", "d"]))
+        ls.success_analysis.bullseye_page(page_of(traits=["a", "b", "c", "d"]))
     with pytest.raises(ls.OptionError, match="no objective; there is no measure of success"):
-        ls.bullseye_page(ls.SuccessAnalysis.from_toml(PROCESS))
+        ls.success_analysis.bullseye_page(ls.SuccessAnalysis.from_toml(PROCESS))
 
 
 def test_the_page_is_written_and_drawn(tmp_path: Path) -> None:
     import matplotlib.pyplot as plt
 
-    page = ls.bullseye_page(page_of("<script> & *more* $x^2$"))
+    page = ls.success_analysis.bullseye_page(page_of("<script> & *more* $x^2$"))
     page.write(tmp_path / "page.html")
     page.write(tmp_path / "page.md")
     assert "<script>" not in (tmp_path / "page.html").read_text("utf-8")
@@ -396,11 +424,11 @@ def test_the_page_is_written_and_drawn(tmp_path: Path) -> None:
         page.write(tmp_path / "page.pdf")
 
 
-def test_agreement_is_drawn(kit: ls.InterviewKit) -> None:
+def test_agreement_is_drawn(kit: ls.success_analysis.InterviewKit) -> None:
     import matplotlib.pyplot as plt
 
     fill(kit, 0, WORDS | {"objective": "$broken_{"}, RECONCILE)
-    axes = ls.distil(ls.read_interviews(kit.folder)).plot()
+    axes = ls.success_analysis.distil(ls.success_analysis.read_interviews(kit.folder)).plot()
     axes.figure.canvas.draw()  # type: ignore[union-attr]
     assert len(axes.patches) == 5
     plt.close("all")

@@ -13,8 +13,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.result_status import results_over_time, standings
+from leadsignal.stats.proportions import Share
 from leadsignal.success_analysis.criteria import best, spearman
-from leadsignal.success_analysis.proportions import Share
 
 
 def tables_of(
@@ -88,7 +88,7 @@ def test_each_segment_is_held_to_its_own_metric() -> None:
 def test_the_list_has_its_evidence(
     business: ls.Tables, business_analysis: ls.SuccessAnalysis
 ) -> None:
-    found = ls.most_successful(business, business_analysis)
+    found = ls.success_analysis.most_successful(business, business_analysis)
     frame = found.frame
     assert len(found) >= 10
     assert (frame["mean_gap"] >= 0).all()
@@ -127,10 +127,10 @@ def frames_of(tables: ls.Tables) -> dict[str, pd.DataFrame]:
 def test_satisfaction_and_usage_have_no_say(
     business: ls.Tables, business_analysis: ls.SuccessAnalysis
 ) -> None:
-    found = ls.most_successful(business, business_analysis)
+    found = ls.success_analysis.most_successful(business, business_analysis)
     attributes = dict(business.attributes)
     tables = ls.read_tables(frames_of(business), as_of=business.as_of_date, attributes=attributes)
-    bare = ls.most_successful(tables, business_analysis)
+    bare = ls.success_analysis.most_successful(tables, business_analysis)
     assert bare.accounts == found.accounts
     assert bare.yardsticks == ()
     assert {"there is no table surveys", "there is no table usage"} <= set(bare.notes)
@@ -138,7 +138,7 @@ def test_satisfaction_and_usage_have_no_say(
 
 def test_the_future_has_no_say(business: ls.Tables, business_analysis: ls.SuccessAnalysis) -> None:
     then = date(2023, 6, 1)
-    found = ls.most_successful(business.as_of(then), business_analysis)
+    found = ls.success_analysis.most_successful(business.as_of(then), business_analysis)
     frames = frames_of(business)
     later = frames["results"]["measured_on"] >= pd.Timestamp(then)
     assert later.sum() > 100
@@ -147,20 +147,20 @@ def test_the_future_has_no_say(business: ls.Tables, business_analysis: ls.Succes
         frames["accounts"]["ended_on"] < pd.Timestamp(then), pd.NaT
     )
     changed = ls.read_tables(frames, as_of=then, attributes=dict(business.attributes))
-    again = ls.most_successful(changed, business_analysis)
+    again = ls.success_analysis.most_successful(changed, business_analysis)
     assert again.accounts == found.accounts
     pd.testing.assert_frame_equal(again.frame, found.frame, check_dtype=False)
 
 
 def test_fewer_than_ten_is_said() -> None:
-    found = ls.most_successful(
+    found = ls.success_analysis.most_successful(
         tables_of({name: [5.0] * 10 for name in "abc"} | {"d": [7.0] * 10, "e": [7.0]})
     )
     assert found.accounts == ("a", "b", "c")
     assert "fewer than 10: 4 accounts have a current result" in found.notes[0]
     assert "1 below target" in found.notes[0]
     with pytest.raises(ls.OptionError, match="with its column target"):
-        ls.most_successful(ls.read_tables({"accounts": pd.DataFrame(
+        ls.success_analysis.most_successful(ls.read_tables({"accounts": pd.DataFrame(
             {"account_id": ["a"], "started_on": ["2023-01-01"]})}, as_of="2023-02-01"))  # fmt: skip
 
 
@@ -173,7 +173,9 @@ def test_happiest_by_hand() -> None:
         pd.DataFrame({"account_id": names, "used_on": day, "amount": range(20, 0, -1)})
         for day in pd.date_range("2023-01-10", "2023-11-28", freq="7D")
     )
-    found = ls.most_successful(tables_of(values, surveys=surveys, usage=usage), at_least=5)
+    found = ls.success_analysis.most_successful(
+        tables_of(values, surveys=surveys, usage=usage), at_least=5
+    )
     assert found.accounts[:2] == ("a00", "a01")
     happiest, heaviest = found.yardsticks
     assert (happiest.among, happiest.size, happiest.overlap, happiest.by_chance) == (20, 5, 0, 1.25)
@@ -199,7 +201,9 @@ def test_small_numbers() -> None:
 
 
 def test_what_became_of_them(business: ls.Tables, business_analysis: ls.SuccessAnalysis) -> None:
-    later = ls.later_retention(business, business_analysis, follow="182d", every="182d", at_least=5)
+    later = ls.success_analysis.later_retention(
+        business, business_analysis, follow="182d", every="182d", at_least=5
+    )
     frame = later.frame.set_index("list")
     rows = later.rows
     assert list(frame.index) == ["successful", "happiest", "heaviest", "everyone"]
@@ -213,11 +217,11 @@ def test_what_became_of_them(business: ls.Tables, business_analysis: ls.SuccessA
     assert (frame["stayed"] <= frame["high"]).all()
     json.dumps(later.to_dict())
     with pytest.raises(ls.ModelError, match="no date"):
-        ls.later_retention(business, business_analysis, follow="1100d")
+        ls.success_analysis.later_retention(business, business_analysis, follow="1100d")
 
 
 def test_pictures(business: ls.Tables, business_analysis: ls.SuccessAnalysis) -> None:
-    found = ls.most_successful(business, business_analysis)
+    found = ls.success_analysis.most_successful(business, business_analysis)
     assert len(found.plot().get_yticklabels()) == min(len(found), 25)
     axes = found.plot_yardstick("happiest")
     assert "of the happiest miss their target" in axes.get_title(loc="left")

@@ -166,7 +166,7 @@ def test_contrasts_use_the_joint_covariance():
     ratio = paired.ratio("b", "a")
     gradient = np.array([-1 / paired.estimate[0], 1 / paired.estimate[1]])
     assert ratio.std_err == pytest.approx(np.sqrt(gradient @ paired.cov @ gradient))
-    assert ratio.lower * ratio.upper == pytest.approx(ratio.estimate**2)
+    assert ratio.low * ratio.high == pytest.approx(ratio.estimate**2)
     assert paired.difference("a", "b").estimate == -difference.estimate
 
 

@@ -9,8 +9,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from leadsignal.cohorts.clustered_estimates import ClusteredEstimate
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.stats.estimates import ClusteredEstimate
+from leadsignal.stats.proportions import logit_limits
+from leadsignal.stats.row_estimates import auc_of, mean_of
 from leadsignal.survival import (
     aalen_johansen,
     brier,
@@ -25,8 +27,6 @@ from leadsignal.survival import (
     probability_at,
     restricted_mean,
 )
-from leadsignal.survival.estimates import share_limits
-from leadsignal.survival.paired import auc_of, mean_of
 
 
 def tiny(seed):
@@ -65,13 +65,13 @@ def contrasts(found, low, high):
     within(found.lower, found.upper, low, high, found.estimate)
     for one, other in pairwise(found.groups):
         difference = found.difference(other, one)
-        within(difference.lower, difference.upper, low - high, high - low, difference.estimate)
+        within(difference.low, difference.high, low - high, high - low, difference.estimate)
         try:
             ratio = found.ratio(other, one)
         except OptionError:
             continue
-        within(ratio.lower, ratio.upper, 0, np.inf, ratio.estimate)
-        assert not ratio.lower <= 0 < ratio.std_err < 300
+        within(ratio.low, ratio.high, 0, np.inf, ratio.estimate)
+        assert not ratio.low <= 0 < ratio.std_err < 300
 
 
 def test_numbers_of_curves_and_their_contrasts():
@@ -148,10 +148,10 @@ def test_one_cluster_says_nothing_of_the_spread_between_clusters():
 
 
 def test_shares_on_the_logit_scale_agree_with_the_plain_interval_in_large_samples():
-    lower, upper = share_limits(0.6, 0.001, 0.95)
+    lower, upper = logit_limits(0.6, 0.001, 0.95)
     assert [lower, upper] == pytest.approx([0.6 - 0.00196, 0.6 + 0.00196], abs=1e-5)
-    assert [float(x) for x in share_limits(1.0, 0.0, 0.95)] == [1, 1]
-    assert np.isnan(share_limits(np.nan, 0.1, 0.95)).all()
+    assert [float(x) for x in logit_limits(1.0, 0.0, 0.95)] == [1, 1]
+    assert np.isnan(logit_limits(np.nan, 0.1, 0.95)).all()
 
 
 def test_intervals_of_small_samples_cover_the_auc():
@@ -188,14 +188,14 @@ def test_a_contrast_at_rounding_level_is_zero(number):
     assert found.estimate[0] == pytest.approx(found.estimate[1], rel=1e-12)
     for contrast, none in ((found.difference("b", "a"), 0.0), (found.ratio("b", "a"), 1.0)):
         assert (contrast.estimate, contrast.std_err, contrast.p) == (none, 0.0, 1.0)
-        assert contrast.lower == contrast.upper == none
+        assert contrast.low == contrast.high == none
 
 
 def test_groups_that_differ_without_any_variance_are_not_tested():
     found = restricted_mean(kaplan_meier([5, 5, 7, 7], [1] * 4, group=list("aabb")), 7)
     difference = found.difference("b", "a")
     assert difference.estimate == 2
-    assert np.isnan([difference.p, difference.lower, difference.upper]).all()
+    assert np.isnan([difference.p, difference.low, difference.high]).all()
     assert np.isnan(found.ratio("b", "a").p)
 
 
@@ -227,11 +227,11 @@ def test_cohort_differences_at_rounding_level_are_zero():
     influence = np.random.default_rng(7).normal(size=50) / 50
     one = ClusteredEstimate(0.1 + 0.2, influence)
     other = ClusteredEstimate(0.3, influence * (1 + 1e-15))
-    number = (one - other).number()
+    number = (one - other).estimate()
     assert (number.estimate, number.low, number.high, number.p) == (0, 0, 0, 1)
     apart = ClusteredEstimate(3.0, np.zeros(4)) - ClusteredEstimate(1.0, np.zeros(4))
-    assert np.isnan(apart.number().p)
-    assert (one.number(bounds=(0.25, 0.31)).low, one.number(bounds=(0.25, 0.31)).high) == (
+    assert np.isnan(apart.estimate().p)
+    assert (one.estimate(bounds=(0.25, 0.31)).low, one.estimate(bounds=(0.25, 0.31)).high) == (
         0.25,
         0.31,
     )

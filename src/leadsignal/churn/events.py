@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.durations import Duration, days_in
 from leadsignal.panel import Panel
 from leadsignal.results import to_html
@@ -119,6 +120,7 @@ class ChurnEvents:
         return to_html(repr(self), self.frame)
 
 
+@checked
 def churn_events(panel: Panel, *, warning_time: Duration | None = None) -> ChurnEvents:
     """Return the ended accounts of a panel, each with its usage drop and whether it was expected.
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.panel import Panel
 from leadsignal.results import to_html
-from leadsignal.survival.paired import mean_of
+from leadsignal.stats.row_estimates import mean_of
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Rescues:
         return to_html(repr(self), self.frame)
 
 
+@checked
 def find_rescues(tables: Tables, panel: Panel) -> Rescues:
     """Return what became of each account whose flag was cleared, at its second renewal after.
 
@@ -86,7 +88,8 @@ def find_rescues(tables: Tables, panel: Panel) -> Rescues:
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
-    >>> ls.find_rescues(tables, ls.build_panel(tables)).frame["cleared_on"].isna().any().item()
+    >>> rescues = find_rescues(tables, ls.build_panel(tables))
+    >>> rescues["cleared_on"].isna().any().item()
     False
     """
     import pandas as pd

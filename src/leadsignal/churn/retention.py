@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
@@ -95,6 +96,7 @@ class Retention:
         )
 
 
+@checked
 def retention_table(tables: Tables, *, by: str = START) -> Retention:
     """Return retention by calendar quarter and cohort, whole quarters only.
 
@@ -104,7 +106,7 @@ def retention_table(tables: Tables, *, by: str = START) -> Retention:
     left out. Raises OptionError for a cohort that is not there, or where no quarter is whole.
 
     >>> import leadsignal as ls
-    >>> table = ls.retention_table(ls.read_tables(ls.sample_folder()))
+    >>> table = ls.churn.retention_table(ls.read_tables(ls.sample_folder()))
     >>> bool((table.total()["net"] >= table.total()["gross"] - 1e-12).all())
     True
     """

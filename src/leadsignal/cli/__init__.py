@@ -117,7 +117,7 @@ def _report(error: LeadsignalError, options: argparse.Namespace) -> int:
         told = {"ok": False, "error": str(error), "faults": faults}
         # Where the JSON itself may not be written, the line above has to do.
         with suppress(OptionError, WriteError):
-            write_json(told, options.json)
+            write_json(told, options.json, force=options.force)
     return error.exit_code
 
 

@@ -36,7 +36,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from leadsignal.cohorts import compare_all, compare_cohorts
+    from leadsignal.cohorts.overview import compare_all, compare_cohorts
     from leadsignal.errors import OptionError
 
     project = read_options(options)

@@ -33,7 +33,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _discover(options: argparse.Namespace) -> int:
-    from leadsignal.success_analysis.discovery import discover_processes
+    from leadsignal.success_analysis.discovery.search import discover_processes
 
     tables = read_given_tables(options, read_options(options))
     with progress_bar(options, "discover") as progress:

@@ -42,8 +42,9 @@ def _report(options: argparse.Namespace) -> int:
 
     from leadsignal.files.writing import whole_file
     from leadsignal.model.persistence.saved_models import load_model
-    from leadsignal.report import gather_findings, report_page, summarise
-    from leadsignal.report.churn_page import checked_path
+    from leadsignal.report.churn_page import checked_path, report_page
+    from leadsignal.report.findings import gather_findings
+    from leadsignal.report.summary import summarise
 
     path = checked_path(
         options.out, force=options.force

@@ -30,9 +30,9 @@ def add_commands(commands: Any) -> None:
 
 def _review(options: argparse.Namespace) -> int:
     from leadsignal.model.persistence.saved_models import load_model
-    from leadsignal.report import write_review
-    from leadsignal.report.account import review_account
     from leadsignal.report.account.for_customer import for_customer
+    from leadsignal.report.account.reading import review_account
+    from leadsignal.report.account_page import write_review
 
     model = load_model(options.model) if options.model else None
     project = read_options(options)

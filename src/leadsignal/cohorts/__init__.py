@@ -1,32 +1,6 @@
 """Cohort comparisons that stay true: the naive number, the corrected ones, and the difference."""
 
-from leadsignal.cohorts.clustered_estimates import Number
-from leadsignal.cohorts.comparison import Cohort, Comparison, Contrast
-from leadsignal.cohorts.dated import DatedCohorts
-from leadsignal.cohorts.from_tables import dated_cohorts
-from leadsignal.cohorts.overview import (
-    Overview,
-    compare_all,
-    compare_cohorts,
-    comparison_names,
-    process_effect,
-)
-from leadsignal.cohorts.side_by_side import compare_dated
-from leadsignal.cohorts.small_groups import SmallGroups, shrink
+import lazy_loader
 
-__all__ = [
-    "Cohort",
-    "Comparison",
-    "Contrast",
-    "DatedCohorts",
-    "Number",
-    "Overview",
-    "SmallGroups",
-    "compare_all",
-    "compare_cohorts",
-    "compare_dated",
-    "comparison_names",
-    "dated_cohorts",
-    "process_effect",
-    "shrink",
-]
+# Names are listed in __init__.pyi, which type checkers read too, and imported when first used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

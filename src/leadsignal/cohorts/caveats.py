@@ -14,7 +14,7 @@ from leadsignal.cohorts.dated import CHURN
 from leadsignal.cohorts.measures import hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_in_time
 from leadsignal.errors import ModelError
-from leadsignal.survival.estimates import holm
+from leadsignal.stats.multiple_testing import holm
 
 if TYPE_CHECKING:
     from leadsignal.cohorts.side_by_side import Question

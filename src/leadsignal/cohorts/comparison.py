@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.small_groups import SmallGroups
+from leadsignal.stats.estimates import Estimate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +43,8 @@ class Cohort:
     account_days: float
     ended: int
     rate: float | None
-    retention_12m: Number | None
-    retention_24m: Number | None
+    retention_12m: Estimate | None
+    retention_24m: Estimate | None
     median_days: float | None
     curve: str
     days_before: float
@@ -74,7 +74,7 @@ class Cohort:
         return plain
 
 
-def _value(number: Number | None) -> float | None:
+def _value(number: Estimate | None) -> float | None:
     return None if number is None else number.estimate
 
 
@@ -95,13 +95,13 @@ class Contrast:
     adjusted_for: tuple[str, ...]
     accounts: tuple[int, int]
     ended: tuple[int, int]
-    hazard_ratio: Number | None = None
-    rmst_days: Number | None = None
-    rmst_ratio: Number | None = None
-    retention_12m: tuple[Number, Number] | None = None
-    retention_24m: tuple[Number, Number] | None = None
+    hazard_ratio: Estimate | None = None
+    rmst_days: Estimate | None = None
+    rmst_ratio: Estimate | None = None
+    retention_12m: tuple[Estimate, Estimate] | None = None
+    retention_24m: tuple[Estimate, Estimate] | None = None
     e_value: tuple[float, float] | None = None
-    shrinkage: Number | None = None
+    shrinkage: Estimate | None = None
     shrinkage_of: str = ""
     log_rank_p: float | None = None
     origin: float = 0.0

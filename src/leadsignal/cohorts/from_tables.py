@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.named_comparisons import (
@@ -41,6 +42,7 @@ class Accounts:
     covariates: dict[str, NDArray[Any]]
 
 
+@checked
 def dated_cohorts(
     tables: Tables,
     by: str | pd.DataFrame,

@@ -15,7 +15,8 @@ import numpy as np
 
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.risk_intervals import RiskIntervals, with_states_of
-from leadsignal.survival import fit_cox, kaplan_meier
+from leadsignal.survival.cox import fit_cox
+from leadsignal.survival.curves import kaplan_meier
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leadsignal.cohorts.clustered_estimates import ClusteredEstimate
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.risk_intervals import RiskIntervals
 from leadsignal.errors import OptionError
-from leadsignal.survival import CoxFit, aalen_johansen, fit_cox, probability_at, restricted_mean
-from leadsignal.survival.curves import Curves
+from leadsignal.stats.estimates import ClusteredEstimate
+from leadsignal.survival.cox import CoxFit, fit_cox
+from leadsignal.survival.curves import Curves, aalen_johansen, probability_at, restricted_mean
 from leadsignal.survival.estimates import Estimates
 from leadsignal.survival.inputs import Floats, Ints
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.comparison import Comparison, Contrast, best_of
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.named_comparisons import ready_comparisons
@@ -18,7 +18,8 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.results import to_html
-from leadsignal.survival.estimates import holm
+from leadsignal.stats.estimates import Estimate
+from leadsignal.stats.multiple_testing import holm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 
+@checked
 def compare_cohorts(
     tables: Tables,
     by: str | pd.DataFrame = "measured",
@@ -69,6 +71,7 @@ def compare_cohorts(
     )
 
 
+@checked
 def comparison_names(tables: Tables, analysis: SuccessAnalysis | None = None) -> tuple[str, ...]:
     """Return the ready comparisons that these tables have the columns for."""
     return tuple(ready_comparisons(tables, analysis or SuccessAnalysis(())))
@@ -81,8 +84,8 @@ class Line:
     by: str
     cohort: str
     against: str
-    naive: Number | None
-    corrected: Number
+    naive: Estimate | None
+    corrected: Estimate
     method: str
     p_holm: float
 
@@ -157,6 +160,7 @@ class Overview:
         return to_html(head, frame[columns].round(3) if len(frame) else None)
 
 
+@checked
 def compare_all(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,
@@ -214,12 +218,13 @@ def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _ratio(contrast: Contrast) -> Number:
+def _ratio(contrast: Contrast) -> Estimate:
     if contrast.hazard_ratio is None:
         raise ModelError(f"{contrast.cohort}: no hazard ratio")
     return contrast.hazard_ratio
 
 
+@checked
 def process_effect(
     tables: Tables,
     analysis: SuccessAnalysis,
@@ -228,7 +233,7 @@ def process_effect(
     adjust: Sequence[str] = (),
     lag: Duration | None = None,
     today: AsOfContext | None = None,
-) -> Number | None:
+) -> Estimate | None:
     """Return the corrected hazard ratio of having adopted a process, or None.
 
     Counted day by day, both ways (a lapse ends adoption), until the end was known; adopted or not

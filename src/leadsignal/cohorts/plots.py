@@ -13,8 +13,7 @@ from leadsignal.cohorts.measures import last_day_with
 from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time
 from leadsignal.cohorts.small_groups import SUPPRESSED, SmallGroups
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.survival import kaplan_meier, simon_makuch
-from leadsignal.survival.curves import Curves
+from leadsignal.survival.curves import Curves, kaplan_meier, simon_makuch
 from leadsignal.survival.plots import COLOURS, GREY
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.comparison import Comparison, Contrast
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.side_by_side import compare_dated
 from leadsignal.errors import ModelError
+from leadsignal.stats.estimates import Estimate
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def bootstrapped(comparison: Comparison, times: int, seed: int) -> pd.DataFrame:
 
 
 def _beside(
-    c: Contrast, name: str, number: Number, values: Floats, level: float
+    c: Contrast, name: str, number: Estimate, values: Floats, level: float
 ) -> dict[str, object]:
     values = values[np.isfinite(values)]
     low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.arguments import checked
 from leadsignal.cohorts.caveats import cautions_of
-from leadsignal.cohorts.clustered_estimates import ClusteredEstimate, Number, e_value
 from leadsignal.cohorts.comparison import Cohort, Comparison, Contrast
+from leadsignal.cohorts.confounding import e_value
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.measures import (
@@ -33,8 +34,9 @@ from leadsignal.cohorts.risk_intervals import (
 from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
 from leadsignal.cohorts.trial import Weighting, clone_and_weight
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.survival import logrank
-from leadsignal.survival.estimates import without_rounding
+from leadsignal.stats.estimates import ClusteredEstimate, Estimate
+from leadsignal.stats.normal import without_rounding
+from leadsignal.survival.curves import logrank
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Question:
     level: float
 
 
+@checked
 def compare_dated(
     cohorts: DatedCohorts,
     *,
@@ -295,7 +298,7 @@ def _contrast(
         bare,
         hazard_ratio=ratio,
         e_value=e_value(ratio),
-        rmst_days=None if days is None else (days[k] - days[0]).number(level, (-span, span)),
+        rmst_days=None if days is None else (days[k] - days[0]).estimate(level, (-span, span)),
         rmst_ratio=None if days is None else (days[k].log() - days[0].log()).ratio(level),
         retention_12m=_retention(groups, k, YEAR, level),
         retention_24m=_retention(groups, k, TWO_YEARS, level),
@@ -362,7 +365,7 @@ def _mean_days(groups: Groups, horizon: float) -> dict[int, ClusteredEstimate] |
         return None
 
 
-def _retention(groups: Groups, k: int, day: int, level: float) -> tuple[Number, Number] | None:
+def _retention(groups: Groups, k: int, day: int, level: float) -> tuple[Estimate, Estimate] | None:
     if not groups.has_days or day <= groups.followed.origin:
         return None
     try:
@@ -374,24 +377,24 @@ def _retention(groups: Groups, k: int, day: int, level: float) -> tuple[Number, 
     return inside, outside
 
 
-def _share(share: ClusteredEstimate, rows: RiskIntervals, level: float) -> Number:
+def _share(share: ClusteredEstimate, rows: RiskIntervals, level: float) -> Estimate:
     """Return a share with its interval; of 0 or 1 in n accounts the exact one.
 
     With no end in n accounts the limit is (α/2)^(1/n), with nobody left 1 less that (Clopper &
     Pearson 1934).
     """
     if without_rounding(share.std_err, 1.0) > 0:
-        return share.number(level, (0.0, 1.0))
+        return share.estimate(level, (0.0, 1.0))
     far = (0.5 - level / 2) ** (1 / distinct(rows.account))
     if share.value < 0.5:
-        return Number(0.0, 0.0, 1 - far, 1.0)
-    return Number(1.0, far, 1.0, 1.0)
+        return Estimate(0.0, 0.0, 1 - far, 1.0)
+    return Estimate(1.0, far, 1.0, 1.0)
 
 
 def _shrinkage(
     question: Question, method: str, k: int, log_ratio: ClusteredEstimate,
     days: dict[int, ClusteredEstimate] | None, groups: Groups,
-) -> tuple[Number | None, str]:  # fmt: skip
+) -> tuple[Estimate | None, str]:  # fmt: skip
     """Return the naive ratio over the corrected one: both of hazards, or both of mean days."""
     if method == "naive" or question.cohorts.since_the_start:
         return None, ""
@@ -452,7 +455,7 @@ def _cohort(
     )
 
 
-def _at(groups: Groups, k: int, day: int, level: float) -> Number | None:
+def _at(groups: Groups, k: int, day: int, level: float) -> Estimate | None:
     pair = _retention(groups, groups.level, day, level)
     return None if pair is None else pair[0 if k == groups.level else 1]
 

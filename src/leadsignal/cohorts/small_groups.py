@@ -1,9 +1,6 @@
-"""Small groups, such as sales reps and reasons to buy: rates drawn towards the average.
+"""Churn rates of small groups, such as sales reps and reasons to buy, shrunk to the average.
 
-A group's ends are Poisson with mean θ·E, E those expected from its accounts' context without the
-group; θ is gamma with mean 1 and variance τ². The spread τ is not known: it is integrated over,
-with weights from what all groups say of it (their negative binomial likelihoods, Clayton & Kaldor
-1987) and a half-normal prior of scale 0.5, so that an interval never pretends to know it.
+The expected churns of a group come from the context of its accounts, without the group.
 """
 
 from __future__ import annotations
@@ -14,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammainc, gammaln
 
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.survival import fit_cox, nelson_aalen
+from leadsignal.stats.shrinkage import shrunken_rates
+from leadsignal.survival.cox import fit_cox
+from leadsignal.survival.curves import nelson_aalen
 from leadsignal.survival.inputs import ArrayValidator, Floats
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-SPREADS = np.linspace(0.01, 2.0, 120)
-SPREAD_SCALE = 0.5
 SUPPRESSED = 5
 
 
@@ -125,47 +121,19 @@ def shrink(
         door.refuse("ended or expected is negative; both are counts")
     door.level(level)
     door.close()
-    shape = 1 / SPREADS**2
-    log_weight = -0.5 * (SPREADS / SPREAD_SCALE) ** 2 + _log_likelihood(N, E, shape)
-    weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
     counts = accounts if accounts is not None else [SUPPRESSED] * len(N)
-    made = []
-    for k, name in enumerate(names):
-        a, b = shape + N[k], shape + E[k]
-        low, high = (_quantile(q, a, b, weight) for q in (0.5 - level / 2, 0.5 + level / 2))
-        made.append(
-            SmallGroup(
-                str(name), int(counts[k]), int(N[k]), float(E[k]),
-                float(N[k] / E[k]) if E[k] > 0 else float("nan"), float(weight @ (a / b)),
-                low, high, _below(1.0, a, b, weight),
-            )
-        )  # fmt: skip
-    return SmallGroups(tuple(made), float(weight @ SPREADS), level)
-
-
-def _log_likelihood(N: Floats, E: Floats, shape: Floats) -> Floats:
-    """Return the negative binomial log-likelihood of all groups at each shape 1/τ²."""
-    a = shape[:, None]
-    each = (
-        gammaln(a + N) - gammaln(a) - gammaln(N + 1)
-        + a * np.log(a / (a + E)) + N * np.log(np.maximum(E, 1e-12) / (a + E))
-    )  # fmt: skip
-    total: Floats = each.sum(axis=1)
-    return total
-
-
-def _below(x: float, a: Floats, b: Floats, weight: Floats) -> float:
-    return float(weight @ gammainc(a, b * x))
-
-
-def _quantile(q: float, a: Floats, b: Floats, weight: Floats) -> float:
-    """Return a quantile of the mixture of gammas, by bisection."""
-    low, high = 0.0, float((a / b + 12 * np.sqrt(a) / b).max())
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _below(middle, a, b, weight) < q else (low, middle)
-    return (low + high) / 2
+    shrunken = shrunken_rates(N, E, level)
+    raw = np.divide(N, E, out=np.full(len(N), np.nan), where=E > 0)
+    columns = (N.astype(int), E, raw, shrunken.rate, shrunken.low, shrunken.high)
+    rows = zip(*(c.tolist() for c in (*columns, shrunken.below_average)), strict=True)
+    return SmallGroups(
+        tuple(
+            SmallGroup(str(name), int(count), *row)
+            for name, count, row in zip(names, counts, rows, strict=True)
+        ),
+        shrunken.spread,
+        level,
+    )
 
 
 def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:

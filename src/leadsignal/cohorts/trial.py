@@ -25,7 +25,8 @@ from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.histories import HistoryWeights, weights_from_history
 from leadsignal.cohorts.risk_intervals import RiskIntervals
 from leadsignal.errors import ModelError
-from leadsignal.survival import fit_cox, kaplan_meier
+from leadsignal.survival.cox import fit_cox
+from leadsignal.survival.curves import kaplan_meier
 from leadsignal.survival.inputs import Floats, Ints
 
 PIECES = 13

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.cohorts.clustered_estimates import Number
 from leadsignal.cohorts.comparison import CORRECTED, FEWEST, TITLES, Comparison, Contrast, best_of
+from leadsignal.stats.estimates import Estimate
 
 if TYPE_CHECKING:
     from leadsignal.cohorts.comparison import Cohort
@@ -27,7 +27,7 @@ def verdict_of(comparison: Comparison) -> str:
     return "\n".join(said)
 
 
-def _said(comparison: Comparison, best: Contrast, ratio: Number) -> str:
+def _said(comparison: Comparison, best: Contrast, ratio: Estimate) -> str:
     how = "" if not best.adjusted_for else f", adjusted for {', '.join(best.adjusted_for)}"
     told = f"{best.cohort} against {best.against}: churn at {ratio} times the rate{how}"
     other = _opposite(comparison, best, ratio)
@@ -44,7 +44,7 @@ def _said(comparison: Comparison, best: Contrast, ratio: Number) -> str:
     return f"{told} {naive_beside(naive.hazard_ratio, raw.hazard_ratio, raw.shrinkage)}".rstrip()
 
 
-def _opposite(comparison: Comparison, best: Contrast, ratio: Number) -> Contrast | None:
+def _opposite(comparison: Comparison, best: Contrast, ratio: Estimate) -> Contrast | None:
     """Return a corrected contrast that proves the other direction, or None."""
     proven = [
         (c, c.hazard_ratio.estimate < 1)
@@ -58,7 +58,7 @@ def _opposite(comparison: Comparison, best: Contrast, ratio: Number) -> Contrast
     return next((c for c, other in proven if ratio.excludes(1.0) and other != fewer), None)
 
 
-def _finding(ratio: Number, other: Contrast | None) -> str:
+def _finding(ratio: Estimate, other: Contrast | None) -> str:
     if not ratio.excludes(1.0):
         return ", which no difference would also give"
     if other is not None:
@@ -67,7 +67,7 @@ def _finding(ratio: Number, other: Contrast | None) -> str:
     return ", fewer leave" if ratio.estimate < 1 else ", more leave"
 
 
-def naive_beside(naive: Number, corrected: Number, off_by: Number | None) -> str:
+def naive_beside(naive: Estimate, corrected: Estimate, off_by: Estimate | None) -> str:
     """Return what the naive hazard ratio owes to the way of counting, from the numbers alone.
 
     ``off_by`` is naive over corrected. Immortal time can only make a ratio smaller: days in which
@@ -94,7 +94,7 @@ def naive_beside(naive: Number, corrected: Number, off_by: Number | None) -> str
     return f"{_percent(1 - c / n)} of it is an artefact of {cause}: {factor}{left}."
 
 
-def _are_ratios(*numbers: Number) -> bool:
+def _are_ratios(*numbers: Estimate) -> bool:
     """Whether there is a finite ratio with an interval in each."""
     return all(
         0 < n.estimate < np.inf and not np.isnan(n.low) and not np.isnan(n.high) for n in numbers
@@ -162,5 +162,5 @@ def _contrast_lines(comparison: Comparison) -> list[str]:
     ]
 
 
-def _shown(number: Number | None) -> str:
+def _shown(number: Estimate | None) -> str:
     return "" if number is None else str(number)

@@ -7,9 +7,7 @@ which means nothing. What a company would have recorded of all this becomes the 
 the rest is `Truth`. `docs/simulator.md` states the law.
 """
 
-from leadsignal.datasets.law import WORLDS, Law
-from leadsignal.datasets.oracle import Truth
-from leadsignal.datasets.sample import sample_folder, write_sample
-from leadsignal.datasets.simulation import Simulation, simulate
+import lazy_loader
 
-__all__ = ["WORLDS", "Law", "Simulation", "Truth", "sample_folder", "simulate", "write_sample"]
+# Names are listed in __init__.pyi, which type checkers read too, and imported when first used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.config.project import Project, TableSource
 from leadsignal.config.toml_files import a_day, one_of
 from leadsignal.errors import Fault, TablesError
@@ -111,6 +112,7 @@ class SparkTables:
         return to_html(repr(self))
 
 
+@checked
 def read_spark_tables(
     frames: Mapping[str, DataFrame],
     *,

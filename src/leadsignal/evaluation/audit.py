@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtr
 
+from leadsignal.arguments import checked
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.evaluation.health_score import HealthAudit, audit_health
@@ -22,7 +23,8 @@ from leadsignal.evaluation.matched_sets import MatchedSets, match_ends
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
-from leadsignal.survival.estimates import holm, normal_quantile, without_rounding
+from leadsignal.stats.multiple_testing import holm
+from leadsignal.stats.normal import normal_quantile, without_rounding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,6 +131,7 @@ class Audit:
         return f"<p>{head}</p>{self.frame.round(3).to_html(index=False)}"
 
 
+@checked
 def audit_indicators(
     panel: Panel,
     *,

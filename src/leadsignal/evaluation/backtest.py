@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.churn.events import UNEXPECTED, ChurnEvents, churn_events
 from leadsignal.config.toml_files import one_of
 from leadsignal.durations import Duration, days_in
@@ -178,6 +179,7 @@ class Backtest:
         return to_html(told, frame.round(3).reset_index(), max_rows=None)
 
 
+@checked
 def run_backtest(
     panel: Panel,
     *,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.evaluation.alerts import EvaluableChurns, EvaluationRows
-from leadsignal.survival.paired import auc_of, mean_of
+from leadsignal.stats.row_estimates import auc_of, mean_of
 
 if TYPE_CHECKING:
     import pandas as pd

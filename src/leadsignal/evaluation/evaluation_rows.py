@@ -20,8 +20,8 @@ from leadsignal.evaluation.alerts import (
     raise_alerts,
 )
 from leadsignal.evaluation.methods import Ranked
+from leadsignal.stats.row_estimates import RowEstimate, auc_of, mean_of
 from leadsignal.survival.metrics import Calibration, brier, calibration, concordance, dynamic_auc
-from leadsignal.survival.paired import Influence, auc_of, mean_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,15 +93,15 @@ class MethodEvaluation:
         episodes = find_episodes(stage, alerted)
         return cls(ranked, alerted, episodes, catch(stage, episodes, ends))
 
-    def auc(self, stage: EvaluationRows) -> Influence:
+    def auc(self, stage: EvaluationRows) -> RowEstimate:
         """Return the AUC of the ranking, missing risks the lowest."""
         return auc_of(stage.churned, _known(self.ranked.risk))
 
-    def caught(self) -> Influence:
+    def caught(self) -> RowEstimate:
         """Return the share of churners caught in time, expected or not."""
         return mean_of(self.catches.in_time.astype(np.float64))
 
-    def unexpected_caught(self, ends: EvaluableChurns) -> Influence:
+    def unexpected_caught(self, ends: EvaluableChurns) -> RowEstimate:
         """Return the share of unexpected churners caught in time."""
         return mean_of(np.where(ends.unexpected, self.catches.in_time, np.nan))
 
@@ -169,7 +169,7 @@ def _caught(one: MethodEvaluation, ends: EvaluableChurns) -> dict[str, float]:
     }
 
 
-def _share(name: str, share: Influence, ends: EvaluableChurns) -> dict[str, float]:
+def _share(name: str, share: RowEstimate, ends: EvaluableChurns) -> dict[str, float]:
     return _named(name, (share.estimate, *share.interval(ends.customer)))
 
 

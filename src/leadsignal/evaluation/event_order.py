@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.end_of_risk import at_risk
 from leadsignal.errors import LeadsignalError, ModelError
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
+from leadsignal.stats.normal import normal_quantile
+from leadsignal.stats.row_estimates import mean_of
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.curves import kaplan_meier
-from leadsignal.survival.estimates import normal_quantile
-from leadsignal.survival.paired import mean_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,6 +85,7 @@ class OrderInTime:
         return f"{times}{pairs}"
 
 
+@checked
 def order_in_time(panel: Panel) -> OrderInTime:
     """Return which milestones come before which, and how long each takes from the start.
 
@@ -94,7 +96,7 @@ def order_in_time(panel: Panel) -> OrderInTime:
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
-    >>> ls.order_in_time(ls.build_panel(tables)).times["milestone"].tolist()
+    >>> ls.evaluation.order_in_time(ls.build_panel(tables)).times["milestone"].tolist()
     ['result met', 'usage grown', 'expansion', 'renewal']
     """
     panel.refuse_sample("the order in time")

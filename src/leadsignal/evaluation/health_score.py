@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.churn.events import RED, WARN_BY, churn_events
 from leadsignal.durations import Duration, days_in
 from leadsignal.evaluation.alerts import find_episodes, on_grid, set_stage
 from leadsignal.panel import Panel
 from leadsignal.results import to_html
-from leadsignal.survival.paired import mean_of
+from leadsignal.stats.row_estimates import mean_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +96,7 @@ class HealthAudit:
         return to_html(repr(self), self.bands.rename_axis("band").reset_index())
 
 
+@checked
 def audit_health(panel: Panel, *, warning_time: Duration | None = None) -> HealthAudit | None:
     """Judge the bands of the user's health score; None where the tables have no bands.
 
@@ -102,7 +104,7 @@ def audit_health(panel: Panel, *, warning_time: Duration | None = None) -> Healt
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
-    >>> ls.audit_health(panel).warning_time
+    >>> ls.evaluation.audit_health(panel).warning_time
     90
     """
     panel.refuse_sample("an audit of health scores")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
+from leadsignal.arguments import checked
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.evaluation.methods import cut_offs, thinned
 from leadsignal.model.churn_model import ChurnModel, churned_within
-from leadsignal.survival.paired import mean_of
+from leadsignal.stats.row_estimates import mean_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,7 @@ class Tuning:
         return self.table.to_html(index=False, float_format="{:.4f}".format)
 
 
+@checked
 def tune_model(
     panel: Panel,
     candidates: Sequence[Mapping[str, Any]],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.indicators.processes import FAMILY, process_columns
 from leadsignal.model.shapley import typical_row
@@ -23,6 +24,7 @@ ALIKE = ("term_months", "segment")
 """Accounts are of one context where these agree, as far as the model reads them."""
 
 
+@checked
 def risk_if_adopted(
     model: ChurnModel,
     rows: pd.DataFrame,
@@ -46,7 +48,7 @@ def risk_if_adopted(
     >>> panel = ls.build_panel(tables, analysis)
     >>> model = ls.ChurnModel(estimator="logistic").fit(panel)
     >>> rows = panel.current()
-    >>> risk = ls.risk_if_adopted(model, rows, analysis.processes[0].name)
+    >>> risk = ls.model.risk_if_adopted(model, rows, analysis.processes[0].name)
     >>> risk.shape == (len(rows),)
     True
     """

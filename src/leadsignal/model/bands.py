@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
 
+from leadsignal.arguments import checked
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.stacked_model import log_odds
 
@@ -87,6 +88,7 @@ class RiskBands:
         return axes
 
 
+@checked
 def risk_bands(
     model: ChurnModel,
     panel: Panel,
@@ -104,7 +106,7 @@ def risk_bands(
     together). ``panel`` is the one the model was fitted on. Raises OptionError for fewer than 10
     resamples, a level outside (0, 1), or a panel that is a sample of its rows.
     """
-    from leadsignal.survival.estimates import normal_quantile
+    from leadsignal.stats.normal import normal_quantile
 
     panel.refuse_sample("a risk band")
     if resamples < LEAST_RESAMPLES or not 0 < level < 1:

@@ -10,7 +10,6 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, check_is_fitted
 
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
@@ -18,6 +17,7 @@ from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.model.coalitions import coalition_risks
+from leadsignal.model.estimator_base import EstimatorBase
 from leadsignal.model.features import Features
 from leadsignal.model.persistence.recipe import Recipe
 from leadsignal.model.person_period import step_ends
@@ -86,7 +86,7 @@ class Forecast:
         return to_html(repr(self), self.to_frame().round(3))
 
 
-class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class ChurnModel(EstimatorBase):
     """Discrete-time hazards of churn over a horizon, fitted on the rows of a panel.
 
     ``horizon`` and ``step`` are durations; ``roles`` says which indicators may be read.
@@ -210,7 +210,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     @property
     def recipe(self) -> Recipe:
         """The settings of the fitted model and what it reads."""
-        check_is_fitted(self, "hazards_")
+        self._check_is_fitted("hazards_")
         return self.recipe_of(self.features_.names, self.analysis_)
 
     def recipe_of(self, indicators: Iterable[str], analysis: SuccessAnalysis) -> Recipe:
@@ -223,7 +223,7 @@ class ChurnModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
         Raises ModelError where the rows lack indicators that the model reads.
         """
-        check_is_fitted(self, "hazards_")
+        self._check_is_fitted("hazards_")
         frame = rows.frame if isinstance(rows, Panel) else rows
         churned, active = self.hazards_.curves(self.features_.matrix(frame))
         return Forecast(

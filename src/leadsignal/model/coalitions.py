@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit
 
 from leadsignal.model.learners import Boosting, Logistic, one_thread
 from leadsignal.model.person_period import design
@@ -91,6 +90,8 @@ def _risks(
     hazards: Hazards, matrix: Floats, reference: Floats, columns: Ints, count: int
 ) -> Floats:
     """Return the risks of a few rows, shape (2 ** count, rows)."""
+    from scipy.special import expit
+
     own = _stacked(hazards, matrix)
     others = _stacked(hazards, np.broadcast_to(reference, matrix.shape))
     shape = (2**count, len(matrix), len(hazards.ends))

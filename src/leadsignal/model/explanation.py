@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.phrases import of_hundred
 
@@ -140,6 +141,7 @@ class Importance:
         return axes
 
 
+@checked
 def explain_account(
     model: ChurnModel, rows: pd.DataFrame, account_id: str, *, against: pd.DataFrame | None = None
 ) -> Explanation:
@@ -203,6 +205,7 @@ def _clipped(model: ChurnModel, row: pd.DataFrame) -> dict[str, float]:
     return {features.names[place]: float(read[place]) for place in places}
 
 
+@checked
 def subject_importance(
     model: ChurnModel, rows: pd.DataFrame, *, against: pd.DataFrame | None = None
 ) -> Importance:

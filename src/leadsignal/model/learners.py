@@ -15,14 +15,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
-from leadsignal.model.encoding import IndicatorEncoder
 from leadsignal.model.person_period import Layout
 from leadsignal.model.trees import tree_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from threadpoolctl import ThreadpoolController
 
     Floats = NDArray[np.float64]
 
@@ -40,6 +39,7 @@ NEAREST = 1e-7
 def _controller() -> ThreadpoolController:
     """Return what is known of the thread pools; looking for them anew takes milliseconds."""
     import sklearn.ensemble  # noqa: F401  # loads the pools
+    from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
 
@@ -153,6 +153,8 @@ class LinearColumns:
 
     def fit(self, rows: Floats) -> Floats:
         """Learn the scales; return timing and indicators, shape (n, columns)."""
+        from leadsignal.model.encoding import IndicatorEncoder
+
         self.encoder = IndicatorEncoder(self.layout.is_category[self.how])
         if self.how.any():
             self.encoder.fit(rows[:, self.how])
@@ -252,7 +254,7 @@ class LandmarkCox:
 
     def fit(self, training: TrainingData) -> LandmarkCox:
         """Learn the hazard of a day."""
-        from leadsignal.survival import fit_cox
+        from leadsignal.survival.cox import fit_cox
 
         columns = self.columns.fit(training.rows)
         ridge = np.full(columns.shape[1], self.ridge * training.overlap)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.special import expit, logit
 
 from leadsignal.errors import ModelError
 from leadsignal.model.learners import (
@@ -54,6 +53,8 @@ class StackedModel:
 
     def probability(self, rows: Floats) -> Floats:
         """Return the chance of ending in each row, shape (n,)."""
+        from scipy.special import expit
+
         score = np.full(len(rows), self.intercept)
         for member, weight in zip(self.members, self.weights, strict=True):
             if weight:
@@ -325,6 +326,8 @@ def _posterior_mode(
     columns: Floats, ended: NDArray[np.bool_], weight: Floats, prior: Floats, penalty: Floats
 ) -> Floats:
     """Return the mode of a logistic regression's posterior under a normal prior, by Newton."""
+    from scipy.special import expit
+
     found = prior.copy()
     for _ in range(50):
         chance = expit(columns @ found)
@@ -339,5 +342,7 @@ def _posterior_mode(
 
 def log_odds(risk: Floats) -> Floats:
     """Return the log-odds of risks (n,), of 0 and 1 as of the nearest that have any."""
+    from scipy.special import logit
+
     odds: Floats = logit(np.clip(risk, MIN_RISK, 1 - MIN_RISK))
     return odds

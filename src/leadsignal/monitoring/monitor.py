@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.evaluation.alerts import on_grid
 from leadsignal.files.records import json_rows
@@ -29,7 +30,7 @@ from leadsignal.monitoring.shifts import Levels, RatedShift, Shift, find_shifts,
 from leadsignal.results import to_html
 from leadsignal.scoring.holdout import HELD_OUT, check_contacts
 from leadsignal.scoring.scores import CLIPPED, CLIPPED_INDICATORS
-from leadsignal.survival.estimates import normal_quantile
+from leadsignal.stats.normal import normal_quantile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,6 +155,7 @@ class Monitoring:
         return to_html(repr(self), None if self.ok else self.to_frame(), max_rows=None)
 
 
+@checked
 def monitor_scores(
     panel: Panel,
     tables: Tables,

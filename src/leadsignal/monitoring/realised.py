@@ -13,9 +13,9 @@ from scipy.special import bdtr
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
 from leadsignal.scoring.holdout import HELD_OUT
-from leadsignal.success_analysis.proportions import Share
+from leadsignal.stats.proportions import Share
+from leadsignal.stats.row_estimates import mean_of
 from leadsignal.survival.metrics import calibration
-from leadsignal.survival.paired import mean_of
 
 if TYPE_CHECKING:
     import pandas as pd

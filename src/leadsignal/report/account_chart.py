@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from leadsignal.files.records import plain_row
-from leadsignal.report.account import Review
-from leadsignal.report.account.review import DONE, DONE_LATE, LATE
+from leadsignal.report.account.review import DONE, DONE_LATE, LATE, Review
 from leadsignal.report.charts import Bar, Lane, Mark, Point, Series
 from leadsignal.report.html import day_text, number
 

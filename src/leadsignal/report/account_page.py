@@ -7,13 +7,21 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE
 from leadsignal.files.records import plain_row
 from leadsignal.files.writing import whole_file
-from leadsignal.report.account import AccountStatus, ProcessReview, Review
 from leadsignal.report.account.for_customer import for_customer as allowed
-from leadsignal.report.account.review import DONE, DONE_LATE, LATE, OPEN
+from leadsignal.report.account.review import (
+    DONE,
+    DONE_LATE,
+    LATE,
+    OPEN,
+    AccountStatus,
+    ProcessReview,
+    Review,
+)
 from leadsignal.report.account_chart import lanes_of, marks_used, series_of
 from leadsignal.report.charts import NARROW, WIDE, key, timeline
 from leadsignal.report.html import (
@@ -38,6 +46,7 @@ STATE_KINDS = {
 }  # fmt: skip
 
 
+@checked
 def write_review(
     made: Review, file: str | Path, *, for_customer: bool = False, force: bool = False
 ) -> None:
@@ -60,6 +69,7 @@ def write_review(
         part.write_text(review_page(made, for_customer=for_customer), encoding="utf-8")
 
 
+@checked
 def review_page(made: Review, *, for_customer: bool = False) -> str:
     """Return the page as text: equal reviews give equal bytes."""
     made = allowed(made) if for_customer else made

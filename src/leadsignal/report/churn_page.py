@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE, check_file
 from leadsignal.files.writing import whole_file
@@ -50,6 +51,7 @@ SECTIONS = {
 Summary = Mapping[str, Any]
 
 
+@checked
 def write_report(
     file: str | Path,
     panel: Panel,

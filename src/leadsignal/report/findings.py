@@ -7,14 +7,15 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.errors import LeadsignalError
 from leadsignal.results import to_html
 
 if TYPE_CHECKING:
     from leadsignal.churn.retention import Retention
-    from leadsignal.cohorts import Overview
+    from leadsignal.cohorts.overview import Overview
     from leadsignal.evaluation.audit import Audit
-    from leadsignal.model.effects import HazardRatios
+    from leadsignal.model.effects.results import HazardRatios
     from leadsignal.panel import Panel
     from leadsignal.success_analysis.customer_fit import CustomerFit
     from leadsignal.success_analysis.gaps import SuccessGaps
@@ -72,6 +73,7 @@ class Findings:
         return to_html(repr(self))
 
 
+@checked
 def gather_findings(
     tables: Tables, panel: Panel, *, progress: Progress | None = None, **given: Any
 ) -> Findings:
@@ -84,7 +86,7 @@ def gather_findings(
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> panel = ls.build_panel(tables, ls.read_success_analysis(ls.sample_folder()))
     >>> audit = ls.audit_indicators(panel, resamples=50)
-    >>> "adoption" in ls.gather_findings(tables, panel, audit=audit).there
+    >>> "adoption" in ls.report.gather_findings(tables, panel, audit=audit).there
     True
     """
     unknown = [name for name in given if name not in Findings.names()]
@@ -139,9 +141,9 @@ def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
     """Return, by name, what makes each result; imported late, for most are not always asked."""
     from leadsignal.as_of_context import AsOfContext
     from leadsignal.churn.retention import retention_table
-    from leadsignal.cohorts import compare_all
+    from leadsignal.cohorts.overview import compare_all
     from leadsignal.evaluation.audit import audit_indicators
-    from leadsignal.model.effects import hazard_ratios
+    from leadsignal.model.effects.ratios import hazard_ratios
     from leadsignal.success_analysis.customer_fit import reasons_to_buy
     from leadsignal.success_analysis.gaps import find_success_gaps
     from leadsignal.success_analysis.successful import most_successful

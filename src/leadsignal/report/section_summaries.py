@@ -10,9 +10,10 @@ from leadsignal.report.wording import by_name, indicator_text
 
 if TYPE_CHECKING:
     from leadsignal.churn.retention import Retention
-    from leadsignal.cohorts import Comparison, Overview
+    from leadsignal.cohorts.comparison import Comparison
+    from leadsignal.cohorts.overview import Overview
     from leadsignal.evaluation.audit import Audit
-    from leadsignal.model.effects import HazardRatios
+    from leadsignal.model.effects.results import HazardRatios
     from leadsignal.panel import Panel
     from leadsignal.report.findings import Findings
     from leadsignal.success_analysis.customer_fit import CustomerFit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.churn.events import SIGNALLED, UNEXPECTED, ChurnEvents, churn_events
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
@@ -14,7 +15,7 @@ from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
 from leadsignal.report.wording import by_name, evidence
 from leadsignal.scoring.scores import LAG, effect_text
-from leadsignal.success_analysis.proportions import Share
+from leadsignal.stats.proportions import Share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ MOST_CALLS = 8
 NOT_GIVEN = "not given to this report"
 
 
+@checked
 def summarise(
     panel: Panel,
     backtest: Backtest | None = None,

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from leadsignal.arguments import checked
 from leadsignal.config.toml_files import a_day
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import (
@@ -96,6 +97,7 @@ def dates_to_score(as_of: date, every: int, since: date | str | None = None) -> 
     return [*(first + timedelta(days=day) for day in days), as_of]
 
 
+@checked
 def score_into(
     model: ChurnModel,
     tables: Tables,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts import process_effect
+from leadsignal.cohorts.overview import process_effect
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import SCORES
@@ -35,9 +36,9 @@ from leadsignal.scoring.last_known import hold_late
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.cohorts.clustered_estimates import Number
     from leadsignal.config.success import Process, SuccessAnalysis
     from leadsignal.model.churn_model import ChurnModel
+    from leadsignal.stats.estimates import Estimate
     from leadsignal.tables import Tables
 
 REASONS = 3
@@ -94,7 +95,7 @@ class Scores:
     feeds: tuple[Feed, ...] = ()
     capacity: float | None = None
     typical_risk: float | None = None
-    effects: Mapping[str, Number] = field(default_factory=dict)
+    effects: Mapping[str, Estimate] = field(default_factory=dict)
     recipe: Recipe | None = None
     clipped: dict[str, int] = field(default_factory=dict)
 
@@ -159,6 +160,7 @@ class Scores:
         }
 
 
+@checked
 def score_accounts(
     model: ChurnModel,
     tables: Tables,
@@ -166,7 +168,7 @@ def score_accounts(
     as_of: date | str | None = None,
     capacity: float | None = None,
     holdout: float | None = None,
-    effects: Mapping[str, Number] | None = None,
+    effects: Mapping[str, Estimate] | None = None,
     today: AsOfContext | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
@@ -201,13 +203,14 @@ def score_accounts(
     return _scores(model, panel, rows, capacity, effects, feeds, holdout)
 
 
+@checked
 def score_panel(
     model: ChurnModel,
     panel: Panel,
     *,
     capacity: float | None = None,
     holdout: float | None = None,
-    effects: Mapping[str, Number] | None = None,
+    effects: Mapping[str, Estimate] | None = None,
 ) -> Scores:
     """Score the rows of a panel that stand on its as_of date, as `score_accounts` does.
 
@@ -235,7 +238,7 @@ def _scores(
     panel: Panel,
     rows: pd.DataFrame,
     capacity: float | None,
-    effects: Mapping[str, Number],
+    effects: Mapping[str, Estimate],
     feeds: tuple[Feed, ...],
     holdout: float | None = None,
 ) -> Scores:
@@ -272,7 +275,7 @@ def _clipped_accounts(model: ChurnModel, rows: pd.DataFrame) -> dict[str, int]:
 
 def proven_effects(
     tables: Tables, analysis: SuccessAnalysis, today: AsOfContext | None = None
-) -> dict[str, Number]:
+) -> dict[str, Estimate]:
     """Return the hazard ratio of each process that is proven: those who had it ``LAG`` before.
 
     Adopted against not, day by day until the end was known, adjusted for the attributes that have
@@ -285,7 +288,7 @@ def proven_effects(
         dated = set(tables.frame("account_changes")["attribute"])
     fixed = [name for name in tables.attributes if name not in dated]
 
-    def found(name: str, lag: Duration | None) -> Number | None:
+    def found(name: str, lag: Duration | None) -> Estimate | None:
         return process_effect(tables, analysis, name, adjust=fixed, lag=lag, today=shared)
 
     proven = {}
@@ -296,7 +299,7 @@ def proven_effects(
     return proven
 
 
-def _proven(effect: Number | None) -> bool:
+def _proven(effect: Estimate | None) -> bool:
     if effect is None:
         return False
     # What is told of each process, every week, is asked more than what is looked at once.
@@ -308,7 +311,7 @@ def score_rows(
     rows: pd.DataFrame,
     processes: tuple[Process, ...],
     capacity: float,
-    effects: Mapping[str, Number],
+    effects: Mapping[str, Estimate],
 ) -> pd.DataFrame:
     """Return the scored panel rows, the riskiest first; equal risks in the order of account_id."""
     frame = _forecast(model, rows)
@@ -374,7 +377,7 @@ def _reasons(
 
 
 def open_steps(
-    row: Mapping[Any, Any], processes: tuple[Process, ...], effects: Mapping[str, Number]
+    row: Mapping[Any, Any], processes: tuple[Process, ...], effects: Mapping[str, Estimate]
 ) -> list[tuple[str, str]]:
     """Return one row's open processes with what to do about each, the first to do first."""
     import pandas as pd
@@ -387,7 +390,7 @@ def open_steps(
 
 
 def _steps(
-    rows: pd.DataFrame, processes: tuple[Process, ...], effects: Mapping[str, Number]
+    rows: pd.DataFrame, processes: tuple[Process, ...], effects: Mapping[str, Estimate]
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return each row's open processes, and what to do first.
 
@@ -415,7 +418,7 @@ def _steps(
 
 
 def _open(
-    rows: pd.DataFrame, process: Process, effect: Number | None
+    rows: pd.DataFrame, process: Process, effect: Estimate | None
 ) -> tuple[list[_Step], np.ndarray[Any, Any]]:
     """Return the steps of a process where it is open, and each row's place among them, else -1."""
     import pandas as pd
@@ -434,14 +437,14 @@ def _open(
     return made, place
 
 
-def _step(process: Process, state: str, days: int, day: date, effect: Number | None) -> _Step:
+def _step(process: Process, state: str, days: int, day: date, effect: Estimate | None) -> _Step:
     advice = _advice(process, state, day - timedelta(days=days))
     if effect is not None:
         advice += f"; {effect_text(effect)}"
     return effect is None, OPEN.index(state), -days, f"{process.name} ({state})", advice
 
 
-def effect_text(effect: Number) -> str:
+def effect_text(effect: Estimate) -> str:
     """Return what is proven of those that practise a process, as it is told everywhere."""
     return (
         f"accounts that practise it leave {effect.estimate:.2f} times as often"

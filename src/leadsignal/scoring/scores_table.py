@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.config.credentials import Access, Source, open_source
 from leadsignal.config.sources import a_table_name
 from leadsignal.errors import BusyError, OptionError, SourceError
@@ -55,6 +56,7 @@ class ScoresWritten:
         return to_html(str(self))
 
 
+@checked
 def write_scores_to(
     scores: Scores, table: str | tuple[str, ...], source: Source | str
 ) -> ScoresWritten:

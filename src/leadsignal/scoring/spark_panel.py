@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.engine.spark import Rows, TablesInSpark, panel_rows, spark_session
@@ -116,6 +117,7 @@ class SparkPanel:
         }
 
 
+@checked
 def build_spark_panel(
     tables: Tables | TablesInSpark,
     analysis: SuccessAnalysis | None = None,

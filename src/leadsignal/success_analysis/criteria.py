@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.success_analysis.proportions import Share
-from leadsignal.survival.estimates import normal_quantile
+from leadsignal.stats.normal import normal_quantile
+from leadsignal.stats.proportions import Share
 
 if TYPE_CHECKING:
     import pandas as pd

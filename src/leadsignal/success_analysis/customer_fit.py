@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts import DatedCohorts, dated_cohorts, shrink
 from leadsignal.cohorts.covariates import columns_of
-from leadsignal.cohorts.dated import CHURN, OTHER_END
-from leadsignal.cohorts.small_groups import SUPPRESSED, expected_ends
+from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
+from leadsignal.cohorts.from_tables import dated_cohorts
+from leadsignal.cohorts.small_groups import SUPPRESSED, expected_ends, shrink
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.success_analysis.successful import plain_rows
-from leadsignal.survival import aalen_johansen
+from leadsignal.survival.curves import aalen_johansen
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def _word(row: dict[str, Any]) -> str:
     return {STAYS: KEEPS, LEAVES: NOT_KEEPING}.get(row["verdict"], str(row["verdict"]))
 
 
+@checked
 def reasons_to_buy(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,
@@ -145,7 +147,7 @@ def reasons_to_buy(
     ``by`` is the attribute that holds the reason; otherwise as ``fit_by``.
 
     >>> import leadsignal as ls
-    >>> fit = ls.reasons_to_buy(ls.read_tables(ls.sample_folder()))
+    >>> fit = ls.success_analysis.reasons_to_buy(ls.read_tables(ls.sample_folder()))
     >>> fit.no_reasons_to_stay
     ()
     """
@@ -157,6 +159,7 @@ def reasons_to_buy(
     return fit_by(tables, by, analysis, adjust=adjust, today=today)
 
 
+@checked
 def fit_by(
     tables: Tables,
     by: str | Sequence[str] | None = None,
@@ -174,7 +177,7 @@ def fit_by(
     and ModelError where none has two values.
 
     >>> import leadsignal as ls
-    >>> fit = ls.fit_by(ls.read_tables(ls.sample_folder()), "segment")
+    >>> fit = ls.success_analysis.fit_by(ls.read_tables(ls.sample_folder()), "segment")
     >>> sorted(fit.frame["value"])
     ['enterprise', 'mid', 'small']
     """

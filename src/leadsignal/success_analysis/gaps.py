@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
@@ -16,10 +17,10 @@ from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.result_status import TOGETHER
 from leadsignal.results import to_html
-from leadsignal.success_analysis.proportions import Share
+from leadsignal.stats.multiple_testing import holm
+from leadsignal.stats.proportions import Share
+from leadsignal.stats.row_estimates import auc_of
 from leadsignal.success_analysis.successful import plain_rows, standing_now
-from leadsignal.survival.estimates import holm
-from leadsignal.survival.paired import auc_of
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def _told(row: Mapping[str, Any]) -> str:
     )
 
 
+@checked
 def find_success_gaps(
     tables: Tables,
     analysis: SuccessAnalysis,
@@ -148,7 +150,7 @@ def find_success_gaps(
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
-    >>> gaps = ls.find_success_gaps(tables, analysis)
+    >>> gaps = ls.success_analysis.find_success_gaps(tables, analysis)
     >>> gaps.share, gaps.apart["value"][0]
     (5% (2% to 14%), 'shared')
     """

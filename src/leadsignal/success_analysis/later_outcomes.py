@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
 from leadsignal.results import or_dash
+from leadsignal.stats.row_estimates import mean_of
 from leadsignal.success_analysis.criteria import YARDSTICKS, best
 from leadsignal.success_analysis.successful import most_successful, plain_rows
-from leadsignal.survival.paired import mean_of
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class LaterRetention:
         return later_picture(self, ax)
 
 
+@checked
 def later_retention(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,

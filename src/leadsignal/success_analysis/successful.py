@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
@@ -109,6 +110,7 @@ class SuccessfulAccounts:
         return yardstick_picture(found[0], ax)
 
 
+@checked
 def most_successful(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,
@@ -131,7 +133,7 @@ def most_successful(
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
-    >>> len(ls.most_successful(tables, analysis)) >= 10
+    >>> len(ls.success_analysis.most_successful(tables, analysis)) >= 10
     True
     """
     if at_least < 1:

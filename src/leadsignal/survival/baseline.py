@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
-from leadsignal.survival.estimates import normal_quantile
+from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Floats,

@@ -17,9 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from leadsignal.errors import ModelError
+from leadsignal.stats.normal import normal_quantile, two_sided_p
 from leadsignal.survival.baseline import Baseline, baseline_of, exp_of
 from leadsignal.survival.by_risk_set import RiskSetTerms
-from leadsignal.survival.estimates import ChiSquare, normal_quantile, two_sided_p
+from leadsignal.survival.estimates import ChiSquare
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Labels, length_of, one_label
 from leadsignal.survival.newton import Maximum, maximise
 from leadsignal.survival.partial_likelihood import GroupTerms, PartialLikelihood

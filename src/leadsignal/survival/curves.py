@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
+from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.contrasts import Steps, probability_at, restricted_mean, variance_at_steps
-from leadsignal.survival.estimates import normal_quantile
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Floats,

@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from leadsignal.errors import ModelError
+from leadsignal.stats.normal import ROUNDING, normal_quantile
+from leadsignal.stats.proportions import logit_limits, wilson_limits
 from leadsignal.survival.censoring import Censoring
-from leadsignal.survival.estimates import ROUNDING, normal_quantile, share_limits, wilson_limits
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Floats,
@@ -208,7 +209,7 @@ def dynamic_auc(
         if ordered is None or scores.shape[1] > 1:
             ordered = _Ordered.of(rows, scores[:, min(k, scores.shape[1] - 1)])
         found[:, k] = ordered.auc(float(horizon))
-    lower, upper = share_limits(found[0], found[1], level)
+    lower, upper = logit_limits(found[0], found[1], level)
     cases = found[2].astype(np.intp)
     return DynamicAuc(rows.given, found[0], found[1], lower, upper, cases, level)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.survival.estimates import normal_quantile
+from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import ModelError
-from leadsignal.survival.estimates import ROUNDING, ChiSquare, without_rounding
+from leadsignal.stats.normal import ROUNDING, without_rounding
+from leadsignal.survival.estimates import ChiSquare
 from leadsignal.survival.inputs import ArrayValidator, Floats, Labels, length_of, one_label
 from leadsignal.survival.risk_sets import RiskSets
 

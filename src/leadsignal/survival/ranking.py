@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError
+from leadsignal.stats.proportions import logit_limits
 from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.dominance import count_below_and_equal, ranks_among
-from leadsignal.survival.estimates import share_limits
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Bools,
@@ -242,7 +242,7 @@ class _Pairs:
         if cluster is not None:
             influence = sums_by_label(cluster, influence)
         error = float(np.sqrt(influence @ influence))
-        lower, upper = share_limits(estimate, error, level)
+        lower, upper = logit_limits(estimate, error, level)
         return Concordance(
             estimate, error, float(lower), float(upper),
             concordant, total - concordant - ties, ties, level,

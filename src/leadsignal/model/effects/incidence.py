@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.durations import days_in
 from leadsignal.end_of_risk import at_risk
 from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.effects.results import records
-from leadsignal.survival import Curves, aalen_johansen
+from leadsignal.survival.curves import Curves, aalen_johansen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +83,7 @@ class CumulativeIncidence:
         return f"<p><b>Probability of an end by cause, on the day it was known</b></p>{table}"
 
 
+@checked
 def cumulative_incidence(
     panel: Panel,
     *,
@@ -101,7 +103,7 @@ def cumulative_incidence(
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
-    >>> ls.cumulative_incidence(panel, horizons=["365d"]).to_frame()["cause"].iloc[-1]
+    >>> ls.model.cumulative_incidence(panel, horizons=["365d"]).to_frame()["cause"].iloc[-1]
     'all churn'
     """
     panel.refuse_sample("a cumulative incidence")

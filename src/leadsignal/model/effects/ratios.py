@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.effects.choice import one_of_each
 from leadsignal.model.effects.collinearity import without_collinear
@@ -17,7 +18,7 @@ from leadsignal.model.effects.results import HazardRatios, table_of
 from leadsignal.model.effects.segments import by_segment
 from leadsignal.model.effects.standard_errors import with_careful_errors
 from leadsignal.model.effects.tenure import by_thirds, proportionality_table
-from leadsignal.survival import CoxFit, fit_cox
+from leadsignal.survival.cox import CoxFit, fit_cox
 from leadsignal.survival.inputs import Bools, Labels
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Design:
         return with_careful_errors(fit)
 
 
+@checked
 def hazard_ratios(
     panel: Panel,
     *,
@@ -86,7 +88,7 @@ def hazard_ratios(
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
-    >>> ratios = ls.hazard_ratios(panel, indicators=["tickets_open", "segment"])
+    >>> ratios = ls.model.hazard_ratios(panel, indicators=["tickets_open", "segment"])
     >>> ratios.to_frame()[["exp(coef)", "step", "reference"]].shape
     (3, 3)
     """

@@ -11,7 +11,7 @@ import numpy as np
 
 from leadsignal.model.effects.columns import Column, LeftOut
 from leadsignal.model.effects.cox_design import CoxDesign
-from leadsignal.survival import CoxFit
+from leadsignal.survival.cox import CoxFit
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +9,9 @@ import numpy as np
 from leadsignal.errors import ModelError
 from leadsignal.model.effects.columns import NO_VALUE
 from leadsignal.model.effects.standard_errors import with_careful_errors
-from leadsignal.survival import fit_cox
-from leadsignal.survival.estimates import normal_quantile
+from leadsignal.stats.normal import normal_quantile
+from leadsignal.stats.shrinkage import shrunken_means
+from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Bools, Floats
 
 if TYPE_CHECKING:
@@ -24,56 +24,6 @@ LEAST_CHURNS = 5
 """A segment with fewer churns takes no part: its error would itself be a guess."""
 RIDGE = 0.1
 """Of a segment's own coefficients: it only keeps them finite; the shrinking comes after."""
-
-
-SPREADS = np.linspace(0.0, 4.0, 201)
-"""Standard deviations between segments, of log hazard ratios, that are averaged over."""
-PRIOR_SPREAD = 1.0
-"""Scale of their half-normal prior, weakly informative (Röver et al. 2021): two segments in three
-within a factor of e of the mean, and more where the data say so."""
-
-
-@dataclass(frozen=True, eq=False)
-class Shrunk:
-    """Estimates (k) drawn towards their ``mean``: ``estimate``, ``std_err``, and ``spread``.
-
-    ``spread`` is the standard deviation of the true values between groups, its posterior mean.
-    """
-
-    estimate: Floats
-    std_err: Floats
-    mean: float
-    spread: float
-
-
-def shrunk(estimate: Floats, std_err: Floats) -> Shrunk:
-    """Return estimates of k true values, normal around a common mean, with honest errors.
-
-    For one spread between groups this is the usual empirical Bayes (Morris 1983), with the error of
-    the mean; spreads are weighted by their restricted likelihood (DerSimonian & Laird 1986, §2)
-    and a half-normal prior. One estimated spread instead (Paule & Mandel 1982) left intervals of
-    three groups at 88 % where 95 % was stated. NaN (nothing known) goes to the mean.
-
-    >>> shrunk(np.array([0.0, 1.0]), np.array([1.0, 1.0])).estimate.round(2)
-    array([0.35, 0.65])
-    """
-    known = np.isfinite(estimate)
-    theta, noise = np.where(known, estimate, 0.0), np.where(known, std_err, np.inf) ** 2
-    between = SPREADS[:, None] ** 2
-    weight = 1 / (noise + between)
-    total = weight.sum(axis=1)
-    mean = weight @ theta / total
-    away = np.where(known, theta - mean[:, None], 0.0)
-    fit = np.log(weight[:, known]).sum(axis=1) - (weight * away**2).sum(axis=1) - np.log(total)
-    plausible = np.exp((fit - fit.max()) / 2 - (SPREADS / PRIOR_SPREAD) ** 2 / 2)
-    plausible /= plausible.sum()
-    keep = between * weight
-    drawn = mean[:, None] + keep * away
-    own = np.where(known, keep * np.where(known, noise, 0.0), between)
-    variance = own + np.where(known, 1 - keep, 1.0) ** 2 / total[:, None]
-    centre = plausible @ drawn
-    error = np.sqrt(plausible @ (variance + (drawn - centre) ** 2))
-    return Shrunk(centre, error, float(plausible @ mean), float(plausible @ SPREADS))
 
 
 def by_segment(design: Design, by: str, level: float) -> pd.DataFrame:
@@ -119,7 +69,7 @@ def _of_indicator(
     for j, column in enumerate(own):
         if not column.shown or np.isfinite(theta[j]).sum() < 2:
             continue
-        drawn = shrunk(theta[j], error[j])
+        drawn = shrunken_means(theta[j], error[j])
         reach = normal_quantile(level) * drawn.std_err
         label = f"{100 * level:g}%"
         frames.append(

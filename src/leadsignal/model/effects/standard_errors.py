@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from leadsignal.survival import CoxFit
+from leadsignal.survival.cox import CoxFit
 
 
 def with_careful_errors(fit: CoxFit) -> CoxFit:

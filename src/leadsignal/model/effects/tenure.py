@@ -9,8 +9,9 @@ import numpy as np
 
 from leadsignal.model.effects.columns import Column
 from leadsignal.model.effects.standard_errors import with_careful_errors
-from leadsignal.survival import CoxFit, fit_cox
-from leadsignal.survival.estimates import holm, normal_quantile, two_sided_p
+from leadsignal.stats.multiple_testing import holm
+from leadsignal.stats.normal import normal_quantile, two_sided_p
+from leadsignal.survival.cox import CoxFit, fit_cox
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:

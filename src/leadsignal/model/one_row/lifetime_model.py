@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, check_is_fitted
 
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.model.estimator_base import EstimatorBase
 from leadsignal.model.features import Features
 from leadsignal.model.learners import CUSTOMER_LEARNERS
 from leadsignal.model.one_row.customer_totals import CustomerTotals
@@ -122,7 +122,7 @@ class LifetimeForecast(Result):
         return "\n".join([*lines, str(self.warning)])
 
 
-class LifetimeModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class LifetimeModel(EstimatorBase):
     """Discrete-time hazards of churn since the start, fitted on one row per customer.
 
     Parameters
@@ -202,7 +202,7 @@ class LifetimeModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
     def from_start(self, totals: CustomerTotals) -> LifetimeForecast:
         """Return survival curves from tenure 0 to the longest tenure of training."""
-        check_is_fitted(self, "hazards_")
+        self._check_is_fitted("hazards_")
         ahead: Floats = self.hazards_.ends.astype(np.float64) * self.step
         return self._forecast(totals, np.zeros(len(totals)), ahead)
 
@@ -212,7 +212,7 @@ class LifetimeModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         return np.column_stack([1 - risk, risk])
 
     def _forecast(self, totals: CustomerTotals, begin: Floats, ahead: Floats) -> LifetimeForecast:
-        check_is_fitted(self, "hazards_")
+        self._check_is_fitted("hazards_")
         self._check_table(totals)
         columns, features = totals.columns, self.features_
         hazard, _ = self.hazards_.step_hazards(features.matrix(columns))

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import LeadsignalError, ModelError, NoModelError, quiet
 from leadsignal.files.outputs import MODEL, check_folder
@@ -47,6 +48,7 @@ PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".pt", ".npy")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".zst")
 
 
+@checked
 def save_model(model: ChurnModel, folder: str | Path) -> Path:
     """Write a fitted model as a folder, whole or not at all; one that is there is replaced.
 

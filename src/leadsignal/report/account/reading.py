@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import OptionError
@@ -50,6 +51,7 @@ HISTORY = {
 """The tables of which a review shows rows, and the day that orders them."""
 
 
+@checked
 def review_account(
     tables: Tables,
     account: str,

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leadsignal.stats.normal import normal_quantile
 from leadsignal.success_analysis.discovery.evidence import Evidence, Exposures
 from leadsignal.success_analysis.discovery.matched import LIGHT_RIDGE, RIDGE
 from leadsignal.survival.cox import fit_cox
-from leadsignal.survival.estimates import normal_quantile
 from leadsignal.survival.inputs import Floats, Ints
 
 FOLDS = 5

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.dialect import day_number
@@ -40,6 +41,7 @@ COMMON = 0.03
 """And where at least this share of the rows at risk lies on either side."""
 
 
+@checked
 def discover_processes(
     tables: Tables,
     *,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from leadsignal.stats.normal import normal_quantile
 from leadsignal.success_analysis.discovery.candidates import Candidate
 from leadsignal.success_analysis.discovery.estimates import Ratio, crossed, folds_of, hazard_ratio
 from leadsignal.success_analysis.discovery.evidence import (
@@ -18,7 +19,6 @@ from leadsignal.success_analysis.discovery.evidence import (
     stays_if_ever,
 )
 from leadsignal.success_analysis.discovery.matched import Chances, chances_of
-from leadsignal.survival.estimates import normal_quantile
 from leadsignal.survival.inputs import Floats
 
 ESSENTIAL = "essential"

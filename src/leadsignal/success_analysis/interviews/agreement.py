@@ -12,8 +12,8 @@ from statistics import median_low
 from typing import Any
 
 from leadsignal.config.success import Process
+from leadsignal.stats.proportions import Share
 from leadsignal.success_analysis.interviews.answers import Interview, ToldProcess
-from leadsignal.success_analysis.proportions import Share
 
 ALIKE = 0.8
 """Texts whose letters agree in this share say the same."""

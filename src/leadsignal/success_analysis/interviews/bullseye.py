@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.config.success import Bullseye, Process, SuccessAnalysis
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import BULLSEYE
@@ -95,6 +96,7 @@ class BullseyePage:
         return "\n".join(_html(ring) for ring in self.rings)
 
 
+@checked
 def bullseye_page(analysis: SuccessAnalysis) -> BullseyePage:
     """Return the one-page bullseye of a Success Analysis, a ring for each segment it tells apart.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
@@ -150,6 +151,7 @@ class Distilled:
         return str(self.to_frame().to_html(index=False))
 
 
+@checked
 def distil(
     interviews: Interviews,
     tables: Tables | None = None,
@@ -165,8 +167,8 @@ def distil(
     attribute is not there.
 
     >>> import leadsignal as ls
-    >>> told = ls.Interviews((Interview("a.md", "a", objective="Close faster"),), ())
-    >>> distil(told)
+    >>> interview = Interview("a.md", "a", objective="Close faster")
+    >>> distil(ls.success_analysis.Interviews((interview,), ()))
     1 interviews; agreed is what 50% of them say
       * objective: Close faster: 1 of 1
     fewer than 10 interviews: ask more accounts before you rely on it

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import KIT
@@ -35,8 +36,8 @@ Write after the colons; longer answers may go on below, indented. Leave labels a
 are, leave empty what was not said, delete nothing. An account that could not be asked stays empty.
 
 ```python
-interviews = ls.read_interviews("this folder")
-ls.distil(interviews).write("success.toml")
+interviews = ls.success_analysis.read_interviews("this folder")
+ls.success_analysis.distil(interviews).write("success.toml")
 ```
 """
 
@@ -70,6 +71,7 @@ class InterviewKit:
         return to_html(repr(self), self.to_frame())
 
 
+@checked
 def write_interview_kit(
     successful: SuccessfulAccounts,
     tables: Tables,
@@ -87,7 +89,7 @@ def write_interview_kit(
 
     >>> import leadsignal as ls, tempfile
     >>> tables = ls.read_tables(ls.sample_folder())
-    >>> found = ls.most_successful(tables)
+    >>> found = ls.success_analysis.most_successful(tables)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     len(write_interview_kit(found, tables, folder, at_most=2))
     2

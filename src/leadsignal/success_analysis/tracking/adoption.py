@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis, applies_to_rows
 from leadsignal.config.toml_files import one_of
@@ -20,8 +21,7 @@ from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.results import or_dash, to_html
-from leadsignal.survival import aalen_johansen
-from leadsignal.survival.curves import Curves
+from leadsignal.survival.curves import Curves, aalen_johansen
 from leadsignal.survival.plots import COLOURS, GREY, STYLES
 
 if TYPE_CHECKING:
@@ -191,6 +191,7 @@ class AdoptionCurves:
         return to_html(repr(self), self.frame.round(3), max_rows=None)
 
 
+@checked
 def adoption_table(
     tables: Tables, analysis: SuccessAnalysis, *, today: AsOfContext | None = None
 ) -> Adoption:
@@ -203,7 +204,7 @@ def adoption_table(
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
     >>> analysis = ls.read_success_analysis(folder)
-    >>> frame = ls.adoption_table(ls.read_tables(folder), analysis).frame
+    >>> frame = ls.success_analysis.adoption_table(ls.read_tables(folder), analysis).frame
     >>> bool((frame[["by_milestone", "later", "left", "overdue", "open"]].sum(axis=1)
     ...       == frame["accounts"]).all())
     True
@@ -227,6 +228,7 @@ def adoption_table(
     return Adoption(pd.DataFrame(_with_shares(counted, due)), left_out)
 
 
+@checked
 def adoption_curves(
     tables: Tables,
     analysis: SuccessAnalysis,
@@ -242,7 +244,8 @@ def adoption_curves(
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
-    >>> curves = ls.adoption_curves(ls.read_tables(folder), ls.read_success_analysis(folder))
+    >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
+    >>> curves = adoption_curves(tables, analysis)
     >>> sorted(curves.milestones)
     ['monthly_close_review', 'weekly_reconciliation']
     """

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis, applies_to_rows
 from leadsignal.durations import Duration, days_in
@@ -23,7 +24,7 @@ from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.sources.parts import literal
-from leadsignal.survival.estimates import wilson_limits
+from leadsignal.stats.proportions import wilson_limits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,6 +178,7 @@ SPAN = 1_000_000
 """More days than any history has: account and day make one sorted number."""
 
 
+@checked
 def milestone_calendar(
     tables: Tables,
     analysis: SuccessAnalysis,
@@ -195,7 +197,8 @@ def milestone_calendar(
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
-    >>> calendar = ls.milestone_calendar(ls.read_tables(folder), ls.read_success_analysis(folder))
+    >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
+    >>> calendar = milestone_calendar(tables, analysis)
     >>> bool(calendar.frame["due_on"].is_monotonic_increasing)
     True
     """

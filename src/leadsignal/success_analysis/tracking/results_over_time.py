@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.durations import Duration, days_in
@@ -15,7 +16,7 @@ from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.panel import adoption_episodes
 from leadsignal.results import to_html
-from leadsignal.survival.estimates import normal_quantile
+from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.plots import COLOURS, GREY
 from leadsignal.targets import own_results
 
@@ -186,6 +187,7 @@ class ResultsAroundAdoption:
         return to_html(repr(self), self.frame.round(3), max_rows=None)
 
 
+@checked
 def result_history(
     tables: Tables, analysis: SuccessAnalysis | None = None, *, every: str = "month"
 ) -> ResultHistory:
@@ -195,7 +197,7 @@ def result_history(
     results, or for another period.
 
     >>> import leadsignal as ls
-    >>> history = ls.result_history(ls.read_tables(ls.sample_folder()), every="quarter")
+    >>> history = result_history(ls.read_tables(ls.sample_folder()), every="quarter")
     >>> bool((history.frame["results"] >= 1).all())
     True
     """
@@ -210,6 +212,7 @@ def result_history(
     return ResultHistory(frame, every, metric)
 
 
+@checked
 def results_around_adoption(
     tables: Tables,
     analysis: SuccessAnalysis,
@@ -229,7 +232,7 @@ def results_around_adoption(
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
     >>> analysis = ls.read_success_analysis(folder)
-    >>> around = ls.results_around_adoption(ls.read_tables(folder), analysis)
+    >>> around = ls.success_analysis.results_around_adoption(ls.read_tables(folder), analysis)
     >>> [change.process for change in around.changes]
     ['weekly_reconciliation', 'monthly_close_review']
     """

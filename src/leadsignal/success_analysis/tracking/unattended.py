@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
@@ -90,6 +91,7 @@ class UnattendedAccounts:
         return f"<p>{escape(repr(self).splitlines()[0])}</p>{shown.to_html(index=False)}"
 
 
+@checked
 def unattended_accounts(
     tables: Tables,
     analysis: SuccessAnalysis | None = None,
@@ -108,7 +110,8 @@ def unattended_accounts(
 
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
-    >>> ls.unattended_accounts(ls.read_tables(folder), ls.read_success_analysis(folder)).asked
+    >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
+    >>> unattended_accounts(tables, analysis).asked
     ('no plan', 'nobody measuring', 'no sponsor contact')
     """
     import pandas as pd

@@ -1,0 +1,121 @@
+"""Arguments of another kind than a function takes: refused by name, with what to give instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from typing import ParamSpec, TypeVar
+
+from leadsignal.errors import ModelError, OptionError, quiet
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+SOURCES = {
+    "AsOfContext": "AsOfContext(tables, analysis)",
+    "Backtest": "run_backtest(panel)",
+    "ChurnModel": "ChurnModel().fit(panel) or load_model(folder)",
+    "DatedCohorts": "cohorts.dated_cohorts(tables, by)",
+    "Findings": "report.gather_findings(panel)",
+    "Interviews": "success_analysis.read_interviews(folder)",
+    "Panel": "build_panel(tables, analysis)",
+    "Project": "read_project(folder)",
+    "Review": "review_account(tables, account_id)",
+    "Scores": "score_accounts(model, tables)",
+    "SuccessAnalysis": "read_success_analysis(file)",
+    "SuccessfulAccounts": "success_analysis.most_successful(tables, analysis)",
+    "Tables": "read_tables(folder)",
+    "TablesInSpark": "spark.read_spark_tables(frames)",
+}
+"""Our own classes that functions take, and the call that returns one."""
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function refuse arguments that are not of the classes in its annotations.
+
+    Only parameters whose annotation names nothing but classes of `SOURCES` (and None) are checked,
+    by the name of the class, so that nothing is imported for it. All faults are named at once.
+
+    Parameters
+    ----------
+    function : callable
+        A public function, whose annotations are text (``from __future__ import annotations``).
+
+    Returns
+    -------
+    callable
+        The function, which raises OptionError for arguments of another kind and ModelError for a
+        model that is not fitted.
+
+    Examples
+    --------
+    >>> @checked
+    ... def count(tables: Tables) -> int:
+    ...     return 1
+    >>> count("data")
+    Traceback (most recent call last):
+    ...
+    leadsignal.errors.OptionError: count: tables is a str ('data'), not Tables. Give what \
+read_tables(folder) returns.
+    """
+    shape = signature(function)
+    expected = {
+        name: kinds
+        for name, parameter in shape.parameters.items()
+        if (kinds := _classes(parameter.annotation))
+    }
+
+    # An optional model gives settings, as for a backtest, and need not be fitted.
+    fitted = [name for name, kinds in expected.items() if kinds == ("ChurnModel",)]
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            given = shape.bind(*args, **kwargs).arguments
+        except TypeError:
+            return function(*args, **kwargs)  # Python says which argument is missing or unknown.
+        wrong = [
+            name for name in expected if name in given and not _is_one(given[name], expected[name])
+        ]
+        if wrong:
+            raise OptionError(
+                f"{function.__name__}: "
+                + "; ".join(_problem(name, given[name], expected[name]) for name in wrong),
+                "; ".join(dict.fromkeys(_remedy(expected[name]) for name in wrong)),
+            )
+        for name in fitted:
+            if not hasattr(given[name], "hazards_"):
+                problem = f"{function.__name__}: {name} is not fitted"
+                raise ModelError(problem, f"Call {name}.fit(panel) first")
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _classes(annotation: object) -> tuple[str, ...]:
+    """Return the names of an annotation if all are ours (or None), else nothing."""
+    names = tuple(part.strip() for part in str(annotation).split("|"))
+    return names if all(name in SOURCES or name == "None" for name in names) else ()
+
+
+def _is_one(value: object, kinds: tuple[str, ...]) -> bool:
+    if value is None:
+        return "None" in kinds
+    return any(kind.__name__ in kinds for kind in type(value).__mro__)
+
+
+def _problem(name: str, value: object, kinds: tuple[str, ...]) -> str:
+    given = f"a {type(value).__name__}"
+    if isinstance(value, type):
+        given = f"the class {value.__name__}"
+    elif isinstance(value, str | int | float):
+        given += f" ({quiet(repr(value), 60)})"
+    elif value is None:
+        given = "None"
+    return f"{name} is {given}, not {' or '.join(kind for kind in kinds if kind != 'None')}"
+
+
+def _remedy(kinds: tuple[str, ...]) -> str:
+    calls = " or ".join(SOURCES[kind] for kind in kinds if kind != "None")
+    return f"Give what {calls} returns"

@@ -1,0 +1,10 @@
+from .audit import Audit as Audit
+from .audit import audit_indicators as audit_indicators
+from .backtest import Backtest as Backtest
+from .backtest import run_backtest as run_backtest
+from .event_order import OrderInTime as OrderInTime
+from .event_order import order_in_time as order_in_time
+from .health_score import HealthAudit as HealthAudit
+from .health_score import audit_health as audit_health
+from .tuning import Tuning as Tuning
+from .tuning import tune_model as tune_model

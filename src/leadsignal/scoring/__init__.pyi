@@ -1,0 +1,9 @@
+from .batch import read_scores as read_scores
+from .batch import score_into as score_into
+from .holdout import hold_out as hold_out
+from .holdout import read_contacts as read_contacts
+from .scores import Scores as Scores
+from .scores import score_accounts as score_accounts
+from .scores import score_panel as score_panel
+from .scores_table import ScoresWritten as ScoresWritten
+from .scores_table import write_scores_to as write_scores_to

@@ -1,0 +1,6 @@
+"""Panels of tables that are on Apache Spark already."""
+
+from leadsignal.engine.spark_tables import SparkTables, read_spark_tables
+from leadsignal.scoring.spark_panel import SparkPanel, build_spark_panel
+
+__all__ = ["SparkPanel", "SparkTables", "build_spark_panel", "read_spark_tables"]

@@ -1,0 +1,10 @@
+from .estimates import ClusteredEstimate as ClusteredEstimate
+from .estimates import Estimate as Estimate
+from .multiple_testing import holm as holm
+from .proportions import Share as Share
+from .proportions import wilson_limits as wilson_limits
+from .row_estimates import RowEstimate as RowEstimate
+from .row_estimates import auc_of as auc_of
+from .row_estimates import mean_of as mean_of
+from .shrinkage import shrunken_means as shrunken_means
+from .shrinkage import shrunken_rates as shrunken_rates

@@ -1,0 +1,160 @@
+"""Estimates with intervals, and estimates whose influence by cluster allows exact differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from leadsignal.errors import OptionError
+from leadsignal.stats.normal import Floats, p_value, without_rounding
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate with its interval and p-value.
+
+    Parameters
+    ----------
+    estimate : float
+        The point estimate.
+    low, high : float
+        Limits of the interval.
+    p : float
+        Two-sided p-value of no effect.
+    std_err : float, default NaN
+        Standard error, of the logarithm if ``log``; NaN if the interval was not made from one.
+    df : float, default NaN
+        Degrees of freedom of Student's t for the interval; infinite for the normal distribution.
+    log : bool, default False
+        Whether the interval is symmetric on the logarithmic scale.
+    bounds : tuple of float
+        Range of the quantity, which the limits do not leave.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    p: float
+    std_err: float = field(default=np.nan, repr=False, compare=False)
+    df: float = field(default=np.nan, repr=False, compare=False)
+    log: bool = field(default=False, repr=False, compare=False)
+    bounds: tuple[float, float] = field(default=(-np.inf, np.inf), repr=False, compare=False)
+
+    def at(self, level: float) -> Self:
+        """Return the estimate with the interval of another confidence level.
+
+        Raises
+        ------
+        OptionError
+            If the estimate has no standard error.
+
+        Examples
+        --------
+        >>> ratio = ClusteredEstimate(1.0, np.array([0.5, -0.5])).ratio(0.95)
+        >>> ratio.at(0.95) == ratio, ratio.at(0.99).low < ratio.low
+        (True, True)
+        """
+        if np.isnan(self.std_err):
+            raise OptionError(
+                "the estimate has no standard error", "Pass the level where it is computed"
+            )
+        with np.errstate(over="ignore", divide="ignore"):
+            centre = np.log(self.estimate) if self.log else self.estimate
+            low, high = _limits(float(centre), self.std_err, self.df, level)
+            if self.log:
+                low, high = float(np.exp(low)), float(np.exp(high))
+        return replace(self, low=max(low, self.bounds[0]), high=min(high, self.bounds[1]))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return estimate, low and high, ready for JSON; None for what is not finite."""
+        plain = {"estimate": self.estimate, "low": self.low, "high": self.high}
+        return {name: value if np.isfinite(value) else None for name, value in plain.items()}
+
+    def excludes(self, value: float) -> bool:
+        """Whether ``value`` lies outside the interval."""
+        return not self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.estimate:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+@dataclass(frozen=True, eq=False)
+class ClusteredEstimate:
+    """A value with the influence of each cluster on it.
+
+    Differences of such values keep their joint error. The squared standard error is the sum of the
+    squared influences (infinitesimal jackknife), times C/(C − 1). That sum is uncertain if a few
+    clusters dominate it, so intervals use Student's t with the degrees of freedom that match its
+    variance (Satterthwaite 1946): 2 (Σφ²)² / (Σφ⁴ − (Σφ²)²/C).
+
+    Parameters
+    ----------
+    value : float
+        The point estimate.
+    influence : ndarray of shape (clusters,)
+        Influence of each cluster.
+    """
+
+    value: float
+    influence: Floats
+
+    @property
+    def std_err(self) -> float:
+        """Standard error by cluster."""
+        touched = max(2, int(np.count_nonzero(self.influence)))
+        square = float(self.influence @ self.influence)
+        return float(np.sqrt(square * touched / (touched - 1)))
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the standard error."""
+        square = self.influence[self.influence != 0] ** 2
+        total = float(square.sum())
+        if not total:
+            return 1.0
+        spread = float(square @ square) / total**2 - 1 / len(square)
+        return float(max(1.0, min(2 / spread, 1e6))) if spread > 0 else 1e6
+
+    def __sub__(self, other: ClusteredEstimate) -> ClusteredEstimate:
+        scales = (self.value, other.value, self.std_err, other.std_err)
+        return ClusteredEstimate(
+            float(without_rounding(self.value - other.value, *scales)),
+            without_rounding(self.influence - other.influence, self.influence, other.influence),
+        )
+
+    def log(self) -> ClusteredEstimate:
+        """Return the logarithm, by the delta method."""
+        return ClusteredEstimate(float(np.log(self.value)), self.influence / self.value)
+
+    def estimate(
+        self, level: float = 0.95, bounds: tuple[float, float] = (-np.inf, np.inf)
+    ) -> Estimate:
+        """Return the value with its interval, which stays within ``bounds``."""
+        low, high = _limits(self.value, self.std_err, self.df, level)
+        low, high = max(low, bounds[0]), min(high, bounds[1])
+        return Estimate(
+            self.value, low, high, self._p, self.std_err, self.df, log=False, bounds=bounds
+        )
+
+    def ratio(self, level: float = 0.95) -> Estimate:
+        """Return the exponential of the value, which is a logarithm, with its interval."""
+        limits = _limits(self.value, self.std_err, self.df, level)
+        with np.errstate(over="ignore"):
+            ratio, low, high = (float(np.exp(log)) for log in (self.value, *limits))
+        return Estimate(ratio, low, high, self._p, self.std_err, self.df, log=True)
+
+    @property
+    def _p(self) -> float:
+        error = self.std_err
+        if error > 0:
+            return float(2 * stdtr(self.df, -abs(self.value) / error))
+        return p_value(self.value, error)
+
+
+def _limits(centre: float, std_err: float, df: float, level: float) -> tuple[float, float]:
+    """Return the limits of Student's interval."""
+    margin = float(stdtrit(df, 0.5 + level / 2)) * std_err
+    return centre - margin, centre + margin

@@ -1,0 +1,61 @@
+"""Quantiles and p-values of the normal distribution, and differences free of rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, ndtri
+
+Floats = NDArray[np.float64]
+
+ROUNDING = 1e-10
+"""Differences below this fraction of the numbers that they are made of count as zero."""
+
+
+def normal_quantile(level: float) -> float:
+    """Return the number of standard errors on each side of a two-sided interval of ``level``.
+
+    Examples
+    --------
+    >>> round(normal_quantile(0.95), 2)
+    1.96
+    """
+    return float(ndtri(0.5 + level / 2))
+
+
+def two_sided_p(z: ArrayLike) -> Floats:
+    """Return the two-sided p-value of standard normal ``z``."""
+    p: Floats = 2.0 * ndtr(-np.abs(np.asarray(z, dtype=np.float64)))
+    return p
+
+
+def p_value(estimate: float, std_err: float) -> float:
+    """Return the two-sided p-value of an estimate; NaN of a difference without a standard error."""
+    if std_err > 0:
+        return float(two_sided_p(estimate / std_err))
+    return 1.0 if estimate == 0 and std_err == 0 else float("nan")
+
+
+def without_rounding(difference: ArrayLike, *scales: ArrayLike) -> Floats:
+    """Return ``difference``, but 0 where it is only the rounding error of numbers of that size.
+
+    Parameters
+    ----------
+    difference : array_like
+        The difference of numbers.
+    *scales : array_like
+        The numbers, or others of their size.
+
+    Returns
+    -------
+    ndarray
+        The difference, with 0 in place of rounding errors.
+
+    Examples
+    --------
+    >>> float(without_rounding(0.1 + 0.2 - 0.3, 0.3))
+    0.0
+    """
+    size = max(float(np.max(np.abs(scale), initial=0.0)) for scale in scales)
+    value = np.asarray(difference, dtype=np.float64)
+    return np.where(np.abs(value) <= ROUNDING * size, 0.0, value)

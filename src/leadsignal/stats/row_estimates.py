@@ -1,0 +1,141 @@
+"""Means and AUCs of rows with intervals by customer, and differences of them on the same rows.
+
+Each estimate keeps the influence of every row. The influence on a difference is the difference of
+the influences; it is summed by customer before it is squared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leadsignal.stats.normal import Floats, normal_quantile, without_rounding
+from leadsignal.stats.proportions import logit_limits
+
+
+@dataclass(frozen=True, eq=False)
+class RowEstimate:
+    """An estimate with the influence of each row on it.
+
+    Parameters
+    ----------
+    estimate : float
+        The point estimate.
+    influence : ndarray of shape (n,)
+        Influence of each row.
+    bounds : tuple of float
+        Range of the quantity.
+    counted : ndarray of bool, optional
+        For a proportion of rows, the rows that it is a proportion of.
+    """
+
+    estimate: float
+    influence: Floats
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+    counted: NDArray[np.bool_] | None = None
+
+    def __sub__(self, other: RowEstimate) -> RowEstimate:
+        (low, high), (lowest, highest) = self.bounds, other.bounds
+        return RowEstimate(
+            float(without_rounding(self.estimate - other.estimate, self.estimate, other.estimate)),
+            without_rounding(self.influence - other.influence, self.influence, other.influence),
+            (low - highest, high - lowest),
+        )
+
+    def interval(self, cluster: NDArray[np.int64], level: float = 0.95) -> tuple[float, float]:
+        """Return the limits of the interval, which lie within ``bounds``.
+
+        Proportions and AUCs have limits on the logit scale. A proportion of rows that is 0 or 1
+        has the rule of three of its C clusters: the other limit is 1 − (1 − level)^(1/C) away. An
+        estimate that rests on one cluster has ``bounds`` as its limits.
+
+        Parameters
+        ----------
+        cluster : ndarray of int, shape (n,)
+            Cluster of each row, numbered from 0.
+        level : float, default 0.95
+            Confidence level.
+
+        Returns
+        -------
+        tuple of float
+            Lower and upper limit.
+        """
+        if self.counted is not None and self.estimate in (0.0, 1.0):
+            clusters = _distinct(cluster[self.counted])
+            distance = 1 - (1 - level) ** (1 / clusters)
+            return (0.0, distance) if self.estimate == 0 else (1 - distance, 1.0)
+        if _distinct(cluster[self.influence != 0]) == 1:
+            return self.bounds
+        if self.bounds != (0.0, 1.0):
+            margin = normal_quantile(level) * self.std_err(cluster)
+            low, high = self.bounds
+            return max(self.estimate - margin, low), min(self.estimate + margin, high)
+        lower, upper = logit_limits(self.estimate, self.std_err(cluster), level)
+        return float(lower), float(upper)
+
+    def std_err(self, cluster: NDArray[np.int64]) -> float:
+        """Return the standard error by cluster; NaN if the estimate rests on one cluster."""
+        if not len(cluster) or _distinct(cluster[self.influence != 0]) == 1:
+            return float("nan")
+        sums = np.bincount(cluster, weights=self.influence)
+        return float(np.sqrt(sums @ sums))
+
+
+def _distinct(cluster: NDArray[np.int64]) -> int:
+    return int(np.count_nonzero(np.bincount(cluster))) if len(cluster) else 0
+
+
+def mean_of(values: Floats, weight: Floats | None = None) -> RowEstimate:
+    """Return the (weighted) mean of ``values``, without rows in which either is NaN.
+
+    The mean of zeros and ones is a proportion.
+
+    Examples
+    --------
+    >>> mean_of(np.array([1.0, 0.0, 1.0, np.nan])).estimate
+    0.6666666666666666
+    """
+    weights = np.ones(len(values)) if weight is None else weight
+    weights = np.where(np.isnan(values) | np.isnan(weights), 0.0, weights)
+    total = weights.sum()
+    if total <= 0:
+        return RowEstimate(float("nan"), np.zeros(len(values)))
+    estimate = float(np.nansum(weights * np.nan_to_num(values)) / total)
+    influence = weights * (np.nan_to_num(values) - estimate) / total
+    counted = weights > 0
+    if not np.isin(values[counted], (0.0, 1.0)).all():
+        return RowEstimate(estimate, influence)
+    return RowEstimate(min(estimate, 1.0), influence, (0.0, 1.0), counted)
+
+
+def auc_of(case: NDArray[np.bool_], score: Floats) -> RowEstimate:
+    """Return the area under the ROC curve of ``score`` (DeLong, DeLong & Clarke-Pearson 1988).
+
+    That is the proportion of pairs of a case and another row in which the case has the higher
+    score; ties count half. The estimate is NaN without cases or without other rows.
+
+    Examples
+    --------
+    >>> auc_of(np.array([True, False, True, False]), np.array([0.9, 0.2, 0.4, 0.4])).estimate
+    0.875
+    """
+    cases, others = np.sort(score[case]), np.sort(score[~case])
+    if not len(cases) or not len(others):
+        return RowEstimate(float("nan"), np.zeros(len(score)), (0.0, 1.0))
+    above_others = _below_or_half(others, score)
+    under_cases = 1 - _below_or_half(cases, score)
+    estimate = float(above_others[case].mean())
+    part = np.where(
+        case, (above_others - estimate) / len(cases), (under_cases - estimate) / len(others)
+    )
+    return RowEstimate(estimate, part, (0.0, 1.0))
+
+
+def _below_or_half(ordered: Floats, score: Floats) -> Floats:
+    """Return the proportion of ``ordered`` below each score; ties count half."""
+    below = np.searchsorted(ordered, score, side="left")
+    upto = np.searchsorted(ordered, score, side="right")
+    return np.asarray((below + upto) / 2 / len(ordered))
