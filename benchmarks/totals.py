@@ -118,7 +118,9 @@ def totals_effect():
     effect_of("simulated", known, new)
     hazard = -np.log(true_survival(new.current(), 1))
     print(f"  {'the truth':<16}{'':>8}{-np.expm1(-12 * hazard).mean():>8.4f}")
-    totals = ls.model.read_totals(TELCO, churned="Churn", id="customerID") if TELCO.exists() else None
+    totals = (
+        ls.model.read_totals(TELCO, churned="Churn", id="customerID") if TELCO.exists() else None
+    )
     if totals is not None:
         test = np.random.default_rng(0).random(len(totals)) < 0.25
         effect_of("telco.csv", totals.where(~test), totals.where(test))

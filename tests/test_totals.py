@@ -195,14 +195,18 @@ def test_too_few_customers_leave_it_undecided(known: ls.model.CustomerTotals) ->
     assert "Could not tell" in str(few.warning)
 
 
-def test_telco_names_its_total(telco: ls.model.CustomerTotals, saas: ls.model.CustomerTotals) -> None:
+def test_telco_names_its_total(
+    telco: ls.model.CustomerTotals, saas: ls.model.CustomerTotals
+) -> None:
     (suspect,) = telco.warning.to_dict()["suspects"]  # type: ignore[misc]
     assert suspect["column"] == "TotalCharges"
     assert suspect["made_of"] == "MonthlyCharges × tenure"
     assert saas.warning.columns == ()
 
 
-def test_a_total_is_left_out_of_the_model_unless_it_is_asked_for(known: ls.model.CustomerTotals) -> None:
+def test_a_total_is_left_out_of_the_model_unless_it_is_asked_for(
+    known: ls.model.CustomerTotals,
+) -> None:
     price = np.random.default_rng(0).uniform(1, 100, len(known))
     paid = with_columns(known, price=price, paid=price * known.tenure)
     plain = ls.model.LifetimeModel(estimator="logistic").fit(paid)
