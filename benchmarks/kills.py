@@ -20,6 +20,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from itertools import product
 from pathlib import Path
@@ -98,6 +99,8 @@ class Killer:
                 sys.settrace(_tracer(left, self.signal))
             code = command_line(self.arguments)
         finally:
+            if sys.exc_info()[0] is not None:
+                traceback.print_exc()
             sys.settrace(None)
             # Not os._exit alone: the temporary files go with the process's own clean end.
             import weakref

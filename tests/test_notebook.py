@@ -29,6 +29,8 @@ ATTACK = "<script>alert(1)</script>"
 NOT_RESULTS = {
     "Fault": "a line of a list, told by the error or the report that holds it",
     "Finding": "a line of Monitoring, which shows them as a table",
+    "Law": "the parameters of a simulation",
+    "Truth": "arrays that only the simulator knows",
     "Project": "settings; its repr names each of them as it is written",
     "Source": "settings; its repr names each of them as it is written",
 }

@@ -187,7 +187,11 @@ def test_it_prints_and_goes_to_json(made: ls.Review) -> None:
 def test_a_picture_of_it(made: ls.Review) -> None:
     axes = made.plot()
     assert axes.get_title("left") == "a & b: days (lower is better), and what happened"
-    assert {text.get_text() for text in axes.texts} >= {"plan", "weekly close", "commitments"}
+    assert {text.get_text() for text in axes.texts} >= {
+        "success plan",
+        "weekly close",
+        "customer commitments",
+    }
 
 
 def test_accounts_alone_make_a_page() -> None:

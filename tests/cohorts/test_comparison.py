@@ -14,11 +14,12 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated, shrink
+from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated
 from leadsignal.cohorts.confounding import e_value
 from leadsignal.cohorts.export import safe_frame
 from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
+from leadsignal.cohorts.small_groups import shrink
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.stats.multiple_testing import holm
@@ -170,7 +171,7 @@ def test_a_covariate_the_event_may_change_is_refused(business: ls.Tables) -> Non
     )
     assert named.contrast("time_dependent", adjusted=True) is not None
     assert named.contrast("landmark", adjusted=True) is not None
-    assert any("naive cannot hold complained" in c for c in named.cautions)
+    assert any("naive cannot adjust for complained" in c for c in named.cautions)
     trial = ls.compare_cohorts(
         business, "measured", adjust=["complained"], methods=["target_trial"]
     )

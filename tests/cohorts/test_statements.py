@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from leadsignal.cohorts import Comparison, Contrast, DatedCohorts, compare_dated
+from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated
+from leadsignal.cohorts.contrasts import Contrast
 from leadsignal.cohorts.wording import naive_beside
 from leadsignal.stats.estimates import Estimate
 

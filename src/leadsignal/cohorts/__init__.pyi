@@ -1,6 +1,4 @@
-from .comparison import Cohort as Cohort
 from .comparison import Comparison as Comparison
-from .comparison import Contrast as Contrast
 from .dated import DatedCohorts as DatedCohorts
 from .from_tables import dated_cohorts as dated_cohorts
 from .overview import Overview as Overview
@@ -9,5 +7,3 @@ from .overview import compare_cohorts as compare_cohorts
 from .overview import comparison_names as comparison_names
 from .overview import process_effect as process_effect
 from .side_by_side import compare_dated as compare_dated
-from .small_groups import SmallGroups as SmallGroups
-from .small_groups import shrink as shrink

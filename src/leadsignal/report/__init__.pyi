@@ -1,9 +1,9 @@
+from .account.parts import AccountStatus as AccountStatus
+from .account.parts import Missed as Missed
+from .account.parts import ProcessReview as ProcessReview
+from .account.parts import Risk as Risk
 from .account.reading import review_account as review_account
-from .account.review import AccountStatus as AccountStatus
-from .account.review import Missed as Missed
-from .account.review import ProcessReview as ProcessReview
 from .account.review import Review as Review
-from .account.review import Risk as Risk
 from .account_page import review_page as review_page
 from .account_page import write_review as write_review
 from .churn_page import report_page as report_page

@@ -13,16 +13,16 @@ from leadsignal.files.outputs import PAGE
 from leadsignal.files.records import plain_row
 from leadsignal.files.writing import whole_file
 from leadsignal.report.account.for_customer import for_customer as allowed
-from leadsignal.report.account.review import (
+from leadsignal.report.account.parts import (
     DONE,
     DONE_LATE,
     LATE,
     OPEN,
     AccountStatus,
     ProcessReview,
-    Review,
 )
-from leadsignal.report.account_chart import lanes_of, marks_used, series_of
+from leadsignal.report.account.review import Review
+from leadsignal.report.account.timeline import marks_used
 from leadsignal.report.charts import NARROW, WIDE, key, timeline
 from leadsignal.report.html import (
     Html,
@@ -219,7 +219,7 @@ def _against(standing: AccountStatus) -> Html:
 
 
 def _figure(made: Review) -> Html:
-    lanes, series = lanes_of(made), series_of(made)
+    lanes, series = made.lanes(), made.series()
     if series is None and not lanes:
         return Html("")
     title = f"Results and events of {made.account_id} over time"

@@ -56,14 +56,14 @@ OPEN = ("overdue", "lapsed", "pending")
 """States in which something is left to do about a process, the most urgent first."""
 _Step = tuple[bool, int, int, str, str]
 """What it is sorted by (no proven effect, urgency, minus the days), what is open, what to do."""
-LEAST_PART = 0.05
+MIN_PART = 0.05
 """What raises the log-odds by less is no reason."""
 
-LEAST_EXPLAINED, MOST_EXPLAINED = 1_000, 5_000
+MIN_EXPLAINED, MAX_EXPLAINED = 1_000, 5_000
 """Reasons are given for the alerted accounts, and at least and at most for so many, the riskiest;
 the others are fine without."""
 
-MOST_DAYS = 1_000_000
+MAX_DAYS = 1_000_000
 """No state lasts so many days."""
 
 ROWS_AT_ONCE = 100_000
@@ -118,7 +118,7 @@ class Scores:
         if self.notice_given:
             lines.append(f"{self.notice_given:,} more have given notice and are not scored")
         if HELD_OUT in self.frame:
-            lines.append(f"{self.frame[HELD_OUT].sum():,} are held out: nobody acts on them")
+            lines.append(f"{self.frame[HELD_OUT].sum():,} are held out and must not be contacted")
         lines += [str(feed) for feed in self.feeds]
         if self.clipped:
             most = [f"{name} ({count:,})" for name, count in self.clipped.items()][:REASONS]
@@ -133,9 +133,9 @@ class Scores:
     def _repr_html_(self) -> str:
         from html import escape
 
-        shown = self.frame.head(10)
+        rows = self.frame.head(10)
         head = escape(repr(self).splitlines()[0])
-        return f"<p>{head}</p>{shown.to_html(index=False, float_format='{:.3f}'.format)}"
+        return f"<p>{head}</p>{rows.to_html(index=False, float_format='{:.3f}'.format)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the scores hold in numbers, ready for JSON."""
@@ -318,7 +318,7 @@ def score_rows(
     arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
     frame["expected_arr_loss"] = frame["risk"] * arr
     alerts = max(1, round(capacity * len(frame)))
-    explained = min(max(alerts, LEAST_EXPLAINED), MOST_EXPLAINED)
+    explained = min(max(alerts, MIN_EXPLAINED), MAX_EXPLAINED)
     riskiest = np.lexsort((frame["account_id"].to_numpy(dtype=str), -frame["risk"]))
     for rank, texts in enumerate(_reasons(model, rows, np.sort(riskiest[:explained])), start=1):
         frame[f"reason_{rank}"] = texts
@@ -335,10 +335,10 @@ def score_rows(
 def _named(model: ChurnModel, beyond: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the names of the indicators that are marked in each row, as text."""
     names = np.array(model.features_.names, dtype=object)
-    told = np.full(len(beyond), "", dtype=object)
+    texts = np.full(len(beyond), "", dtype=object)
     for row in np.flatnonzero(beyond.any(axis=1)):
-        told[row] = "; ".join(names[beyond[row]])
-    return told
+        texts[row] = "; ".join(names[beyond[row]])
+    return texts
 
 
 def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
@@ -367,12 +367,12 @@ def _reasons(
     shares = model.reasons(told_rows, against=others)
     raised = shares.to_numpy()
     order = np.argsort(-raised, axis=1, kind="stable")[:, :REASONS]
-    told = [tell_subject(model, told_rows, others, subject) for subject in shares.columns]
+    reasons = [tell_subject(model, told_rows, others, subject) for subject in shares.columns]
     ranked = [np.full(len(rows), "", dtype=object) for _ in range(REASONS)]
     for number, row in enumerate(explained):
         for rank, column in enumerate(order[number]):
-            if raised[number, column] >= LEAST_PART:
-                ranked[rank][row] = f"{shares.columns[column]}: {told[column][number]}"
+            if raised[number, column] >= MIN_PART:
+                ranked[rank][row] = f"{shares.columns[column]}: {reasons[column][number]}"
     return ranked
 
 
@@ -430,11 +430,13 @@ def _open(
     place = np.full(len(rows), -1)
     is_open = np.flatnonzero(state >= 0)
     waited = days[is_open].astype(np.int64)
-    key = (dates[is_open].astype(np.int64) * MOST_DAYS + waited) * len(OPEN) + state[is_open]
+    key = (dates[is_open].astype(np.int64) * MAX_DAYS + waited) * len(OPEN) + state[is_open]
     place[is_open], _ = pd.factorize(key)
     first = is_open[np.unique(place[is_open], return_index=True)[1]]
-    made = [_step(process, states[row], int(days[row]), dates[row].item(), effect) for row in first]
-    return made, place
+    steps = [
+        _step(process, states[row], int(days[row]), dates[row].item(), effect) for row in first
+    ]
+    return steps, place
 
 
 def _step(process: Process, state: str, days: int, day: date, effect: Estimate | None) -> _Step:

@@ -5,8 +5,6 @@ from .discovery.findings import Discovery as Discovery
 from .discovery.search import discover_processes as discover_processes
 from .gaps import SuccessGaps as SuccessGaps
 from .gaps import find_success_gaps as find_success_gaps
-from .interviews.agreement import Agreement as Agreement
-from .interviews.answers import Interview as Interview
 from .interviews.answers import InterviewError as InterviewError
 from .interviews.answers import Interviews as Interviews
 from .interviews.answers import read_interviews as read_interviews

@@ -20,6 +20,7 @@ from leadsignal.results import to_html
 from leadsignal.stats.multiple_testing import holm
 from leadsignal.stats.proportions import Share
 from leadsignal.stats.row_estimates import auc_of
+from leadsignal.success_analysis.plots import plot_gap_differences
 from leadsignal.success_analysis.successful import plain_rows, standing_now
 from leadsignal.tables import Tables
 
@@ -111,9 +112,7 @@ class SuccessGaps:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw what sets them apart, the surest first; return the Axes."""
-        from leadsignal.success_analysis.plots import apart_picture
-
-        return apart_picture(self, ax)
+        return plot_gap_differences(self.apart, len(self), ax)
 
 
 def _told(row: Mapping[str, Any]) -> str:

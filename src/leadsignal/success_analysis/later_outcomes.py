@@ -17,6 +17,7 @@ from leadsignal.errors import ModelError
 from leadsignal.results import or_dash
 from leadsignal.stats.row_estimates import mean_of
 from leadsignal.success_analysis.criteria import YARDSTICKS, best
+from leadsignal.success_analysis.plots import plot_later_retention
 from leadsignal.success_analysis.successful import most_successful, plain_rows
 from leadsignal.tables import Tables
 
@@ -74,9 +75,7 @@ class LaterRetention:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the share that stayed, a line a list; return the Axes."""
-        from leadsignal.success_analysis.plots import later_picture
-
-        return later_picture(self, ax)
+        return plot_later_retention(self.frame, len(self.dates), self.follow_days, ax)
 
 
 @checked

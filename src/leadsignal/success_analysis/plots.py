@@ -1,4 +1,4 @@
-"""Pictures of who is successful, of what misleads, of gaps and of fit: Axes in, Axes out."""
+"""Plots of successful accounts, other selection criteria, success gaps and customer fit."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from leadsignal.errors import ModelError
 from leadsignal.survival.plots import COLOURS, GREY
 
 if TYPE_CHECKING:
+    from datetime import date
+
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from leadsignal.success_analysis.criteria import SelectionCriterion
-    from leadsignal.success_analysis.customer_fit import CustomerFit
-    from leadsignal.success_analysis.gaps import SuccessGaps
-    from leadsignal.success_analysis.later_outcomes import LaterRetention
-    from leadsignal.success_analysis.successful import SuccessfulAccounts
 
 FAINT = "#CCCCCC"
-MOST_ROWS = 25
+MAX_ROWS = 25
+"""Number of accounts that are drawn; further ones are in the frame."""
 AXIS_NAMES = {"happiest": "latest survey score", "heaviest": "usage in the last 84 days"}
 
 
@@ -39,9 +39,9 @@ def percent(axis: Any) -> None:
     axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
-def successful_picture(found: SuccessfulAccounts, ax: Axes | None = None) -> Axes:
-    """Draw each chosen account: distance to target over the last year, and since when it holds."""
-    rows = found.frame.head(MOST_ROWS)
+def plot_successful(chosen: pd.DataFrame, as_of: date, ax: Axes | None = None) -> Axes:
+    """Draw each chosen account's distance to target, and since when it has been on target."""
+    rows = chosen.head(MAX_ROWS)
     axes = axes_of(ax, (8.0, 1.5 + 0.27 * max(len(rows), 3)))
     y = np.arange(len(rows))
     axes.axvline(0, color=GREY, linewidth=1)
@@ -50,16 +50,16 @@ def successful_picture(found: SuccessfulAccounts, ax: Axes | None = None) -> Axe
     axes.scatter(rows["mean_gap"], y, s=34, facecolor="white", edgecolor=COLOURS[1], linewidth=1.5,
                  zorder=3, label="last three results")  # fmt: skip
     for place, row in enumerate(rows.to_dict("records")):
-        told = f"since {row['since']:%b %Y}, {row['trend']}"
-        axes.annotate(told, (1.02, place), xycoords=("axes fraction", "data"), va="center",
+        text = f"since {row['since']:%b %Y}, {row['trend']}"
+        axes.annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center",
                       fontsize=8.5)  # fmt: skip
     axes.set_yticks(y, list(rows["account_id"].map(_literal)))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("beyond target, as a share of it")
     percent(axes.xaxis)
     axes.tick_params(axis="y", length=0)
-    more = f", the first {MOST_ROWS}" if len(found) > MOST_ROWS else ""
-    axes.set_title(f"{len(found)} most successful accounts, {found.as_of_date}{more}", loc="left",
+    more = f", the first {MAX_ROWS}" if len(chosen) > MAX_ROWS else ""
+    axes.set_title(f"{len(chosen)} most successful accounts, {as_of}{more}", loc="left",
                    fontsize=11, pad=22)  # fmt: skip
     axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
                 borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
@@ -71,13 +71,13 @@ def _literal(text: object) -> str:
     return str(text).replace("$", r"\$")
 
 
-def yardstick_picture(yardstick: SelectionCriterion, ax: Axes | None = None) -> Axes:
-    """Draw results against another yardstick; those it chose filled, those below target crossed."""
-    frame = yardstick.frame
+def plot_criterion(criterion: SelectionCriterion, ax: Axes | None = None) -> Axes:
+    """Draw results against another selection criterion, and which accounts each chooses."""
+    frame = criterion.frame
     axes = axes_of(ax, (7.4, 4.8))
     axes.axhline(0, color=GREY, linewidth=1)
     x = frame["value"].to_numpy(dtype=float)
-    if yardstick.name == "happiest":  # scores are few whole numbers: points apart, in a fixed way
+    if criterion.name == "happiest":  # scores are few whole numbers: points apart, in a fixed way
         x = x + 0.55 * (np.argsort(np.argsort(frame["account_id"])) % 11 / 10 - 0.5)
     parts: list[tuple[Any, dict[str, Any], str]] = [
         (~frame["chosen"], {"facecolor": FAINT, "edgecolor": "none", "s": 20}, "other accounts"),
@@ -91,12 +91,12 @@ def yardstick_picture(yardstick: SelectionCriterion, ax: Axes | None = None) -> 
     good = frame["successful"].to_numpy()
     axes.scatter(x[good], frame.loc[good, "mean_gap"], s=95, facecolor="none", edgecolor=COLOURS[2],
                  linewidth=1.4, label="best by results", zorder=3)  # fmt: skip
-    axes.set(xlabel=AXIS_NAMES[yardstick.name], ylabel="beyond target, last three results")
+    axes.set(xlabel=AXIS_NAMES[criterion.name], ylabel="beyond target, last three results")
     percent(axes.yaxis)
-    low, high = yardstick.miss.interval
+    low, high = criterion.miss.interval
     axes.set_title(
-        f"{yardstick.miss.estimate:.0%} ({low:.0%} to {high:.0%}) of the {yardstick.name} miss"
-        f" their target;\n{yardstick.miss_all.estimate:.0%} of all {yardstick.among}",
+        f"{criterion.miss.estimate:.0%} ({low:.0%} to {high:.0%}) of the {criterion.name} miss"
+        f" their target;\n{criterion.miss_all.estimate:.0%} of all {criterion.among}",
         loc="left", fontsize=11,
     )  # fmt: skip
     axes.legend(frameon=False, fontsize=8.5, ncols=4, loc="upper left", columnspacing=0.9,
@@ -104,14 +104,15 @@ def yardstick_picture(yardstick: SelectionCriterion, ax: Axes | None = None) -> 
     return axes
 
 
-def later_picture(later: LaterRetention, ax: Axes | None = None) -> Axes:
+def plot_later_retention(
+    rows: pd.DataFrame, dates: int, follow_days: int, ax: Axes | None = None
+) -> Axes:
     """Draw the share of each list that stayed, with intervals."""
-    rows = later.frame
     axes = axes_of(ax, (7.0, 2.6))
     _marks(axes, rows["stayed"], rows["low"], rows["high"], list(rows["list"]))
     percent(axes.xaxis)
-    axes.set_xlabel(f"contract not ended {later.follow_days} days later")
-    axes.set_title(f"Chosen on {len(later.dates)} past dates", loc="left", fontsize=11)
+    axes.set_xlabel(f"contract not ended {follow_days} days later")
+    axes.set_title(f"Chosen on {dates} past dates", loc="left", fontsize=11)
     for place, row in enumerate(rows.to_dict("records")):
         axes.annotate(f"{row['stayed']:.0%} of {row['chosen']}", (1.02, place), fontsize=9,
                       xycoords=("axes fraction", "data"), va="center")  # fmt: skip
@@ -131,18 +132,14 @@ def _marks(axes: Axes, estimate: Any, low: Any, high: Any, names: list[str]) -> 
     axes.spines["left"].set_visible(False)
 
 
-def apart_picture(gaps: SuccessGaps, ax: Axes | None = None) -> Axes:
-    """Draw the values and numbers that differ most between gaps and those on target.
-
-    Values show the share that has them in each group, numbers the chance that an account with a
-    gap has the higher one, less a half.
-    """
-    if not len(gaps.apart):
+def plot_gap_differences(apart: pd.DataFrame, gaps: int, ax: Axes | None = None) -> Axes:
+    """Draw the share that has each value, among accounts with a gap and those on target."""
+    if not len(apart):
         raise ModelError(
             "there is nothing to draw: too few accounts with a gap, or without",
             "Look at the accounts themselves in frame",
         )
-    rows = gaps.apart[gaps.apart["value"] != ""].head(8)
+    rows = apart[apart["value"] != ""].head(8)
     axes = axes_of(ax, (8.2, 1.7 + 0.42 * len(rows)))
     y = np.arange(len(rows))
     axes.hlines(y, rows["reached_share"], rows["gap_share"], color=FAINT, linewidth=2.5, zorder=1)
@@ -156,23 +153,23 @@ def apart_picture(gaps: SuccessGaps, ax: Axes | None = None) -> Axes:
     for label, yes in zip(axes.get_yticklabels(), sure, strict=True):
         label.set_fontweight("bold" if yes else "normal")
     for place, p in enumerate(rows["p_holm"]):
-        told = "p < 0.001" if p < 0.001 else f"p = {min(p, 1.0):.2g}"
-        axes.annotate(told, (1.02, place), xycoords=("axes fraction", "data"), va="center",
+        text = "p < 0.001" if p < 0.001 else f"p = {min(p, 1.0):.2g}"
+        axes.annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center",
                       fontsize=8.5)  # fmt: skip
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(-0.03, 1.03)
     percent(axes.xaxis)
     axes.set_xlabel("share of the group (p corrected for all that was compared)")
-    axes.set_title(f"What sets {len(gaps)} success gaps apart", loc="left", fontsize=11, pad=22)
+    axes.set_title(f"What sets {gaps} success gaps apart", loc="left", fontsize=11, pad=22)
     axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
                 borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
     axes.tick_params(axis="y", length=0)
     return axes
 
 
-def fit_picture(fit: CustomerFit, ax: Axes | None = None) -> Axes:
-    """Draw churn of each value against the average, and how often it gets on target."""
-    rows = fit.frame[fit.frame["churn"].notna()].reset_index(drop=True)
+def plot_customer_fit(frame: pd.DataFrame, level: float, ax: Axes | None = None) -> Axes:
+    """Draw churn of each value relative to the average, and how often it gets on target."""
+    rows = frame[frame["churn"].notna()].reset_index(drop=True)
     axes = axes_of(ax, (8.6, 1.7 + 0.42 * len(rows)))
     y = np.arange(len(rows), dtype=float)
     axes.axvline(1, color=GREY, linewidth=1, linestyle="--", zorder=0)
@@ -192,7 +189,7 @@ def fit_picture(fit: CustomerFit, ax: Axes | None = None) -> Axes:
             label="getting on target (above 1: more often)",
         )  # fmt: skip
     axes.plot([], [], "s", color=GREY, label="churn (below 1: fewer leave)")
-    several = len(fit.by) > 1
+    several = len(set(frame["attribute"])) > 1
     names = [
         f"{_literal(row['attribute'])}: {_literal(row['value'])}" if several
         else _literal(row["value"]) for row in rows.to_dict("records")
@@ -200,7 +197,7 @@ def fit_picture(fit: CustomerFit, ax: Axes | None = None) -> Axes:
     axes.set_yticks(y, names)
     axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"relative to the average, {fit.level:.0%} interval, shrunken")
+    axes.set_xlabel(f"relative to the average, {level:.0%} interval, shrunken")
     axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
                 borderaxespad=0.1, handletextpad=0.2)  # fmt: skip
     axes.spines["left"].set_visible(False)

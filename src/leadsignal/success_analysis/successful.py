@@ -16,6 +16,7 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.success_analysis.criteria import YARDSTICKS, SelectionCriterion, hold_against
+from leadsignal.success_analysis.plots import plot_criterion, plot_successful
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -95,19 +96,15 @@ class SuccessfulAccounts:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw how far beyond target the chosen are, and since when; return the Axes."""
-        from leadsignal.success_analysis.plots import successful_picture
-
-        return successful_picture(self, ax)
+        return plot_successful(self.frame, self.as_of_date, ax)
 
     def plot_yardstick(self, name: str = "happiest", ax: Axes | None = None) -> Axes:
         """Draw results against satisfaction or usage, a point an account; return the Axes."""
-        from leadsignal.success_analysis.plots import yardstick_picture
-
         found = [yardstick for yardstick in self.yardsticks if yardstick.name == name]
         if not found:
             held = ", ".join(yardstick.name for yardstick in self.yardsticks) or "none"
             raise OptionError(f"{name!r} was not compared", f"Compared here: {held}")
-        return yardstick_picture(found[0], ax)
+        return plot_criterion(found[0], ax)
 
 
 @checked

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.survival.cox_estimate import CoxEstimate
 from leadsignal.survival.inputs import Floats, Ints
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from leadsignal.survival.cox import CoxFit
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,7 +61,7 @@ class Residuals:
         )
 
 
-def residuals_of(fit: CoxFit) -> Residuals:
+def residuals_of(fit: CoxEstimate) -> Residuals:
     """Return the residuals of a fit."""
     likelihood, terms = fit.rows.likelihood, fit.terms
     sets = likelihood.sets

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from leadsignal.report.account.review import ProcessReview, Review
+from leadsignal.report.account.parts import ProcessReview
+from leadsignal.report.account.review import Review
 
 if TYPE_CHECKING:
     import pandas as pd

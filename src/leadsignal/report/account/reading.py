@@ -14,16 +14,16 @@ from leadsignal.errors import OptionError
 from leadsignal.files.records import plain_row
 from leadsignal.model.persistence.recipe import refuse_other_analysis
 from leadsignal.panel import Panel, adoption_episodes, build_snapshot
-from leadsignal.report.account.review import (
+from leadsignal.report.account.parts import (
     DONE,
     DONE_LATE,
     LATE,
     OPEN,
     AccountStatus,
     ProcessReview,
-    Review,
     Risk,
 )
+from leadsignal.report.account.review import Review
 from leadsignal.report.account.steps import find_missed, next_steps
 from leadsignal.schema import BY_NAME
 from leadsignal.scoring.scores import REASONS, score_accounts

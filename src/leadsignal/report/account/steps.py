@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.report.account.review import LATE, Missed, Review
+from leadsignal.report.account.parts import LATE, Missed
+from leadsignal.report.account.review import Review
 from leadsignal.scoring.scores import open_steps
 
 FRESH = 90

@@ -18,6 +18,7 @@ from leadsignal.success_analysis.discovery.at_risk import in_order
 from leadsignal.success_analysis.discovery.estimates import ENOUGH_ACCOUNTS
 from leadsignal.success_analysis.discovery.events import Events
 from leadsignal.success_analysis.discovery.evidence import Evidence, Exposures
+from leadsignal.success_analysis.discovery.plots import plot_ratios
 from leadsignal.success_analysis.discovery.selection import ESSENTIAL, RatedCandidate, Rules
 
 if TYPE_CHECKING:
@@ -139,9 +140,7 @@ class Discovery:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw hazard ratios with intervals, the named in colour, the others grey."""
-        from leadsignal.success_analysis.discovery.plots import ratios_by_behavior
-
-        return ratios_by_behavior(self, ax)
+        return plot_ratios(self.frame, self.rules.floor, self.warning_time, ax)
 
     def draw(self, path: str | Path, *, force: bool = False) -> Path:
         """Draw ``plot`` into a picture file (.png, .svg, .pdf); return its path."""

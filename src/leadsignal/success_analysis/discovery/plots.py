@@ -1,4 +1,4 @@
-"""The picture of a discovery: Axes in, Axes out."""
+"""Plot of a discovery: the hazard ratio of each behaviour."""
 
 from __future__ import annotations
 
@@ -12,29 +12,32 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.success_analysis.discovery.findings import Discovery
-
-SHOWN = 20
-"""More behaviours than this are read from the frame."""
+MAX_ROWS = 20
+"""Number of behaviours that are drawn; further ones are in the frame."""
 
 
-def ratios_by_behavior(found: Discovery, ax: Axes | None = None) -> Axes:
-    """Draw each behaviour's hazard ratio with its interval; what is named stands in colour."""
+def plot_ratios(
+    frame: pd.DataFrame, floor: float, warning_time: int, ax: Axes | None = None
+) -> Axes:
+    """Draw each behaviour's hazard ratio with its interval, essential processes in colour.
+
+    ``floor`` is the hazard ratio above which no behaviour is an essential process.
+    """
     import matplotlib.pyplot as plt
 
-    rows = found.frame.head(SHOWN)
+    rows = frame.head(MAX_ROWS)
     if ax is None:
         ax = plt.subplots(figsize=(9.6, 1.5 + 0.46 * len(rows)), layout="constrained")[1]
     ax.axvline(1, color=GREY, linewidth=1, zorder=0)
-    ax.axvline(found.rules.floor, color=GREY, linewidth=1, linestyle=":", zorder=0)
-    low, high = _limits(rows, found.rules.floor)
+    ax.axvline(floor, color=GREY, linewidth=1, linestyle=":", zorder=0)
+    low, high = _limits(rows, floor)
     for place, (_, row) in enumerate(rows.iterrows()):
         colour = COLOURS[0] if row["essential"] else GREY
-        shown = np.clip([row["low"], row["high"]], low, high)
-        ax.plot(shown, [place, place], color=colour, linewidth=2.4 if row["essential"] else 1.3)
+        limits = np.clip([row["low"], row["high"]], low, high)
+        ax.plot(limits, [place, place], color=colour, linewidth=2.4 if row["essential"] else 1.3)
         ax.plot(np.clip(row["hazard_ratio"], low, high), place, "o", color=colour, markersize=6)
         ax.annotate(
-            _told(row), (1.01, place), xycoords=("axes fraction", "data"), va="center",
+            _evidence(row), (1.01, place), xycoords=("axes fraction", "data"), va="center",
             fontsize=8.5, color="black" if row["essential"] else GREY, annotation_clip=False,
         )  # fmt: skip
     ax.set_xscale("log")
@@ -45,8 +48,8 @@ def ratios_by_behavior(found: Discovery, ax: Axes | None = None) -> Axes:
     ax.set_yticks(np.arange(len(rows)), [_defined(row) for _, row in rows.iterrows()], fontsize=8.5)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xlabel(
-        f"hazard ratio of leaving, adopted {found.warning_time} days before against not, with 95 %"
-        f" interval\n(dotted: {found.rules.floor:g}, the weakest that is named)"
+        f"hazard ratio of leaving, adopted {warning_time} days before against not, with 95 %"
+        f" interval\n(dotted: {floor:g}, the weakest that is named)"
     )
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
@@ -67,7 +70,7 @@ def _defined(row: pd.Series[Any]) -> str:
     return f"{row['behavior']}\n{row['at_least']}{users} in {row['within_days']} d{again}"
 
 
-def _told(row: pd.Series[Any]) -> str:
+def _evidence(row: pd.Series[Any]) -> str:
     effect = float(row["result_effect"])
     results = "" if np.isnan(effect) else f"; results {effect:+.2f} SD"
     ratio = float(row["hazard_ratio"])

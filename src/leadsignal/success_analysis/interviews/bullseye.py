@@ -14,6 +14,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import BULLSEYE
 from leadsignal.files.writing import whole_file
 from leadsignal.success_analysis.interviews.form import MOST, markdown, one_line
+from leadsignal.success_analysis.interviews.plots import plot_bullseye
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,13 +81,13 @@ class BullseyePage:
 
     def plot(self, ax: Axes | None = None, *, whose: str | None = None) -> Axes:
         """Draw the rings of one bullseye, the first if none is named; return the Axes."""
-        from leadsignal.success_analysis.interviews.plots import bullseye_picture
-
         named = [ring for ring in self.rings if whose in (None, ring.whose)]
         if not named:
             known = ", ".join(ring.whose or "everybody" for ring in self.rings)
             raise OptionError("there is no such bullseye", f"Choose from {known}")
-        return bullseye_picture(named[0], ax)
+        ring = named[0]
+        processes = [(title_of(process), rule_of(process)) for process in ring.processes]
+        return plot_bullseye(ring.bullseye, processes, ring.whose, ax)
 
     def __repr__(self) -> str:
         rows = [(ring.whose, *row) for ring in self.rings for row in _rows(ring)]

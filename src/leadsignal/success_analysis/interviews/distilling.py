@@ -21,6 +21,7 @@ from leadsignal.success_analysis.interviews.agreement import (
 )
 from leadsignal.success_analysis.interviews.answers import Interview, Interviews
 from leadsignal.success_analysis.interviews.form import MOST
+from leadsignal.success_analysis.interviews.plots import plot_agreement
 from leadsignal.targets import attributes_on
 
 if TYPE_CHECKING:
@@ -135,9 +136,8 @@ class Distilled:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw how many accounts gave each answer; return the Axes."""
-        from leadsignal.success_analysis.interviews.plots import agreement_picture
-
-        return agreement_picture(self, ax)
+        kinds = (self.objectives, self.success_metrics, self.traits, self.processes)
+        return plot_agreement(kinds, self.asked, self.agree, ax)
 
     def __repr__(self) -> str:
         agreed = {id(answer) for answer in self.agreed(self.answers)}

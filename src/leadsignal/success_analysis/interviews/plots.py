@@ -1,14 +1,15 @@
-"""Pictures of interviews: what was agreed, and the bullseye itself. Axes in, Axes out."""
+"""Plots of interviews: how many accounts gave each answer, and the bullseye."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.success_analysis.interviews.bullseye import Ring, rule_of, title_of
-from leadsignal.success_analysis.interviews.distilling import Distilled
+from leadsignal.config.success import Bullseye
+from leadsignal.success_analysis.interviews.agreement import Agreement
 from leadsignal.success_analysis.interviews.form import one_line
 from leadsignal.survival.plots import COLOURS, GREY
 
@@ -16,41 +17,44 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KINDS = {"objective": 2, "success_metric": 4, "trait": 3, "process": 0}
-MOST_OF_A_KIND = 6
+MAX_OF_A_KIND = 6
+"""Number of answers of each kind that are drawn."""
 WIDTH = 44
+"""Number of characters at which a label is wrapped."""
 
 
-def _shown(text: str, width: int = WIDTH) -> str:
-    """Return a text in lines, as it stands: no dollar begins a formula."""
+def _wrapped(text: str, width: int = WIDTH) -> str:
+    """Return a text in lines; a dollar sign does not begin a formula."""
     return "\n".join(textwrap.wrap(one_line(text).replace("$", r"\$"), width))
 
 
-def agreement_picture(found: Distilled, ax: Axes | None = None) -> Axes:
-    """Draw how many accounts gave each answer, kind by kind, with the line that counts."""
+def plot_agreement(
+    kinds: Sequence[Sequence[Agreement]], interviews: int, agree: float, ax: Axes | None = None
+) -> Axes:
+    """Draw how many accounts gave each answer, kind by kind, and the share that is required."""
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
-    kinds = (found.objectives, found.success_metrics, found.traits, found.processes)
-    answers = [answer for kind in kinds for answer in kind[:MOST_OF_A_KIND]]
-    labels = [_shown(answer.text) for answer in answers]
+    answers = [answer for kind in kinds for answer in kind[:MAX_OF_A_KIND]]
+    labels = [_wrapped(answer.text) for answer in answers]
     tall = 0.16 * sum(label.count("\n") + 1 for label in labels) + 0.14 * len(labels)
     axes = ax or plt.subplots(figsize=(8.0, 1.6 + tall), layout="constrained")[1]
     y = np.arange(len(answers))
     for kind, colour in KINDS.items():
-        mine = [n for n, answer in enumerate(answers) if answer.kind == kind]
-        counts = [len(answers[n].accounts) for n in mine]
-        axes.barh(y[mine], counts, color=COLOURS[colour], height=0.62,
+        places = [n for n, answer in enumerate(answers) if answer.kind == kind]
+        counts = [len(answers[n].accounts) for n in places]
+        axes.barh(y[places], counts, color=COLOURS[colour], height=0.62,
                   label=kind.replace("_", " "))  # fmt: skip
-    line = found.agree * found.asked
+    line = agree * interviews
     axes.axvline(line, color=GREY, linestyle="--", linewidth=1.2)
-    axes.annotate(f"{found.agree:.0%}", (line, 1), (3, -2), xycoords=("data", "axes fraction"),
+    axes.annotate(f"{agree:.0%}", (line, 1), (3, -2), xycoords=("data", "axes fraction"),
                   textcoords="offset points", color=GREY, fontsize=8.5, va="top")  # fmt: skip
     axes.set_yticks(y, labels, fontsize=9)
     axes.set_ylim(len(answers) - 0.4, -0.6)
-    axes.set_xlim(0, found.asked)
+    axes.set_xlim(0, interviews)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel(f"accounts that say so, of {found.asked} interviewed")
-    axes.set_title(f"What {found.asked} interviews say", loc="left", fontsize=11, pad=24)
+    axes.set_xlabel(f"accounts that say so, of {interviews} interviewed")
+    axes.set_title(f"What {interviews} interviews say", loc="left", fontsize=11, pad=24)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.legend(frameon=False, fontsize=9, ncols=4, loc="lower left", bbox_to_anchor=(0, 1),
@@ -58,8 +62,16 @@ def agreement_picture(found: Distilled, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def bullseye_picture(ring: Ring, ax: Axes | None = None) -> Axes:
-    """Draw the rings with the objective in the middle, and their words beside them."""
+def plot_bullseye(
+    bullseye: Bullseye,
+    processes: Sequence[tuple[str, str]],
+    whose: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the rings of a bullseye with their texts beside them.
+
+    ``processes`` holds the title and the rule of each; ``whose`` names the accounts.
+    """
     import matplotlib.pyplot as plt
     from matplotlib.patches import Circle
 
@@ -71,10 +83,10 @@ def bullseye_picture(ring: Ring, ax: Axes | None = None) -> Axes:
     for radius, fill in zip((1.0, 0.75, 0.5, 0.25), fills, strict=True):
         axes.add_patch(Circle((0, 0), radius, facecolor=fill, edgecolor="white", linewidth=2))
     elements = (
-        ("Objective", [_shown(ring.bullseye.objective, 52)], (0.06, 0.1)),
-        ("Measure of success", [_shown(ring.bullseye.success_metric, 52)], (0.33, 0.18)),
-        ("Essential processes", _process_lines(ring), (0.62, 0.0)),
-        ("Who succeeds", [_shown(trait, 52) for trait in ring.bullseye.traits], (0.75, -0.45)),
+        ("Objective", [_wrapped(bullseye.objective, 52)], (0.06, 0.1)),
+        ("Measure of success", [_wrapped(bullseye.success_metric, 52)], (0.33, 0.18)),
+        ("Essential processes", _process_lines(processes), (0.62, 0.0)),
+        ("Who succeeds", [_wrapped(trait, 52) for trait in bullseye.traits], (0.75, -0.45)),
     )
     top = 1.08
     for title, lines, point in elements:
@@ -88,14 +100,14 @@ def bullseye_picture(ring: Ring, ax: Axes | None = None) -> Axes:
         body = "\n".join(lines)
         axes.text(1.22, top - 0.1, body, fontsize=10, va="top", linespacing=1.25)
         top -= 0.24 + 0.098 * (body.count("\n") + 1)
-    if ring.whose:
-        axes.text(0, -1.1, _shown(ring.whose), ha="center", va="top", fontsize=10, color=GREY)
+    if whose:
+        axes.text(0, -1.1, _wrapped(whose), ha="center", va="top", fontsize=10, color=GREY)
     return axes
 
 
-def _process_lines(ring: Ring) -> list[str]:
+def _process_lines(processes: Sequence[tuple[str, str]]) -> list[str]:
     lines = []
-    for process in ring.processes:
-        lines.append(_shown(title_of(process), 52))
-        lines += [f"   {line}" for line in _shown(rule_of(process), 50).splitlines()]
+    for title, rule in processes:
+        lines.append(_wrapped(title, 52))
+        lines += [f"   {line}" for line in _wrapped(rule, 50).splitlines()]
     return lines
