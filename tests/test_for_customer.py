@@ -18,6 +18,7 @@ from leadsignal.report.account.for_customer import FACTS, ROWS, for_customer
 from leadsignal.report.account.review import Review, Risk
 from leadsignal.report.html import day_text
 from leadsignal.schema import TABLES, Column, Table
+from leadsignal.scoring.next_steps import NextStep
 
 FIRST = date(2023, 1, 2)
 ACTIVE, ENDED = "ACTIVE-9", "ENDED-9"
@@ -89,7 +90,7 @@ def marked_tables() -> ls.Tables:
 def review(request: pytest.FixtureRequest) -> Review:
     made = ls.review_account(marked_tables(), request.param, ANALYSIS)
     risk = Risk(0.1847, 0.0613, 180, 3, 50, ("MARKreason",), "MARKmodel")
-    return replace(made, risk=risk, next_steps=("MARKstep one", "MARKstep two"))
+    return replace(made, risk=risk, steps=(NextStep("MARKstep one"), NextStep("MARKstep two")))
 
 
 def plain(page: str) -> str:
@@ -151,7 +152,7 @@ def test_every_column_of_a_frame_is_allowed_or_empty(review: Review) -> None:
         assert filled <= set(columns)
     rest = {one.name for one in fields(Review)} - {*ROWS, "facts"}
     told = {name for name in rest if getattr(shown, name)}
-    assert told <= {"account_id", "as_of_date", "standing", "processes", "missed"}
+    assert told <= {"account_id", "as_of_date", "status", "processes", "missed"}
 
 
 def test_the_command_says_no_more_in_json(

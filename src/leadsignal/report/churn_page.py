@@ -1,32 +1,38 @@
-"""The report: one self-contained HTML for those who lead customer success."""
+"""The report: one self-contained HTML page for those who lead customer success."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE, check_file
 from leadsignal.files.writing import whole_file
-from leadsignal.report.account_list import account_list
-from leadsignal.report.account_page import name_text, sentence
+from leadsignal.report.account_list import account_list, next_step_words
 from leadsignal.report.cohort_sections import cohort_section, reason_section
 from leadsignal.report.evaluation_sections import audit_section, backtest_section, unlike_line
 from leadsignal.report.html import Html, day_text, join, number, page, section, table, tag
 from leadsignal.report.method_section import method_section
 from leadsignal.report.success_sections import churn_section, success_section
 from leadsignal.report.summary import summarise
+from leadsignal.report.summary_types import (
+    AccountRow,
+    CatchSummary,
+    EffectSummary,
+    PanelSummary,
+    Summary,
+)
 from leadsignal.report.wording import (
+    effect_words,
     interval_text,
     method_words,
+    name_text,
     of_hundred,
     profile_words,
-    proof_text,
     share_text,
     span,
 )
@@ -40,15 +46,13 @@ if TYPE_CHECKING:
 SECTIONS = {
     "churn": "Churn, expected or not",
     "success": "Success analysis and adoption",
-    "audit": "Which indicators speak early",
+    "audit": "Leading and lagging indicators",
     "backtest": "What past alerts would have caught",
-    "cohorts": "Cohorts: the usual chart beside the corrected one",
+    "cohorts": "Cohorts: the usual and the corrected chart",
     "reasons": "Reasons to buy",
     "accounts": "All accounts",
     "method": "Method and caveats",
 }
-
-Summary = Mapping[str, Any]
 
 
 @checked
@@ -61,24 +65,45 @@ def write_report(
     *,
     force: bool = False,
 ) -> None:
-    """Write the report as one HTML file, whole or not at all.
+    """Write the report as one self-contained HTML file.
 
-    ``findings`` come from ``gather_findings``; a section whose result is missing says so in one
-    line. Equal input gives equal bytes. Raises OptionError where ``file`` does not end in .html,
-    its folder is not there, or it is there and no page of ours (``force`` replaces it).
+    Equal input gives equal bytes. The file is written whole or not at all.
 
+    Parameters
+    ----------
+    file : str or Path
+        A name that ends in ``.html``.
+    panel : Panel
+        The panel.
+    backtest : Backtest, optional
+        Backtest of the alerts.
+    scores : Scores, optional
+        Scores of the panel's last day.
+    findings : Findings, optional
+        Results of `gather_findings`; a section whose result is missing says so in one line.
+    force : bool, default False
+        Replace a file that is not a page of leadsignal.
+
+    Raises
+    ------
+    OptionError
+        If the name does not end in ``.html``, there is no such folder, or the file exists and is
+        not a page of leadsignal.
+
+    Examples
+    --------
     >>> import tempfile, leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
     >>> ls.write_report(tempfile.gettempdir() + "/churn.html", panel)
     """
     path = checked_path(file, force=force)
-    made = report_page(summarise(panel, backtest, scores, findings))
+    text = report_page(summarise(panel, backtest, scores, findings))
     with whole_file(path, PAGE, force=force) as part:
-        part.write_text(made, encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
 
 
 def checked_path(file: str | Path, *, force: bool = False) -> Path:
-    """Return where the report goes, before any work; raises OptionError as ``write_report``."""
+    """Return the path of the report; raises OptionError as ``write_report`` does."""
     path = Path(file)
     if path.suffix not in (".html", ".htm"):
         raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
@@ -115,8 +140,8 @@ def report_page(summary: Summary) -> str:
 @cache
 def _script() -> str:
     """Return the script that sorts and filters the list of accounts; nothing else needs one."""
-    held = files("leadsignal.report").joinpath("account_list.js").read_text(encoding="utf-8")
-    return "\n".join(line.strip() for line in held.splitlines() if line.strip())
+    found = files("leadsignal.report").joinpath("account_list.js").read_text(encoding="utf-8")
+    return "\n".join(line.strip() for line in found.splitlines() if line.strip())
 
 
 def _as_of(summary: Summary) -> str:
@@ -131,15 +156,15 @@ def _header(summary: Summary) -> Html:
     ]
     if summary["accounts"]:
         facts.insert(1, ("Alerted now", number(summary["accounts"]["alerts"])))
-    pairs = [tag("div", tag("dt", what), tag("dd", told)) for what, told in facts]
+    pairs = [tag("div", tag("dt", what), tag("dd", text)) for what, text in facts]
     stand = tag("p", f"As of {_as_of(summary)}", class_="soft")
     top = tag("div", tag("h1", "Churn report"), stand, class_="top")
     return tag("header", top, tag("dl", *pairs, class_="facts"))
 
 
 def _active(summary: Summary) -> str:
-    told, on_notice = f"{summary['panel']['active']:,}", summary["panel"]["on_notice"]
-    return f"{told} ({on_notice:,} more have given notice)" if on_notice else told
+    text, on_notice = f"{summary['panel']['active']:,}", summary["panel"]["on_notice"]
+    return f"{text} ({on_notice:,} more have given notice)" if on_notice else text
 
 
 def _contents() -> Html:
@@ -155,8 +180,8 @@ def _first_screen(summary: Summary) -> Html:
     return join([section("glance", "At a glance", answers), _calls(summary)])
 
 
-def _answer(question: str, answer: object, *told: object) -> Html:
-    small = [tag("small", part) for part in told if part]
+def _answer(question: str, answer: object, *items: object) -> Html:
+    small = [tag("small", part) for part in items if part]
     return tag("div", tag("dt", question), tag("dd", tag("strong", answer), *small))
 
 
@@ -179,7 +204,7 @@ def _unexpected(summary: Summary) -> Html:
         f"{share['count']:,} of {share['of']:,}",
         f"churned accounts ({interval_text(share['low'], share['high'])}) stood without a warning"
         f" {early} before they were known to leave: {_listed(churn['warnings'])}.{lost}",
-        f"{others:,} more were too young or cannot be told." if others else "",
+        f"{others:,} more were too young, or unknown." if others else "",
     )
 
 
@@ -194,33 +219,33 @@ def _caught(summary: Summary) -> Html:
     if catch is None:
         return _answer(question, "Not known", f"Backtest: {summary['missing']['backtest']}.")
     what = "unexpected churns" if catch["of"] == "unexpected" else "churns"
-    told = (
+    text = (
         f"{what} in the backtest: {catch['caught']:,} of {catch['ends']:,}"
         f" ({interval_text(catch['low'], catch['high'])}) stood on the list"
         f" {span(catch['warning_time_days'])} before."
     )
     return _answer(
-        question, f"{of_hundred(catch['share'])} of 100", told, _against(summary), _honest(summary),
-        unlike_line(summary),
+        question, f"{of_hundred(catch['share'])} of 100", text, _against(catch, summary["panel"]),
+        _honest(catch, summary["panel"]), unlike_line(catch),
     )  # fmt: skip
 
 
-def _against(summary: Summary) -> str:
+def _against(catch: CatchSummary, panel: PanelSummary) -> str:
     others = [
-        f"{method_words(name, summary['panel'])} {of_hundred(share)}"
-        for name, share in summary["catch"]["baselines"].items()
+        f"{method_words(name, panel)} {of_hundred(share)}"
+        for name, share in catch["baselines"].items()
     ]
     return f"As long a list by {', by '.join(others)}." if others else ""
 
 
-def _honest(summary: Summary) -> Html | str:
-    catch, profile = summary["catch"], profile_words(summary["panel"])
+def _honest(catch: CatchSummary, panel: PanelSummary) -> Html | str:
+    profile = profile_words(panel)
     if catch["beats_context"] is None:
         return ""
     if catch["beats_context"]:
         return f"More than {profile} alone catch, beyond chance."
-    told = f"Not proven to be more than {profile} alone catch."
-    return tag("b", told, class_="warn")
+    text = f"Not proven to be more than {profile} alone catch."
+    return tag("b", text, class_="warn")
 
 
 def _early(summary: Summary) -> Html:
@@ -228,7 +253,7 @@ def _early(summary: Summary) -> Html:
     if catch is None:
         return _answer(question, "Not known", "Only a backtest can say.")
     if catch["lead_days"] is None:
-        return _answer(question, "Not known", "The alerts caught none in time.")
+        return _answer(question, "Not known", "The alerts caught none that early.")
     start = catch["head_start_days"]
     before = (
         f"Until usage dropped, or the end was known where it never did: {_days(start)}."
@@ -245,7 +270,7 @@ def _early(summary: Summary) -> Html:
         if catch["lead_days"] >= catch["horizon_days"]
         else "",
         before,
-        f"The other {missed:,} were not caught in time." if missed else "",
+        f"The other {missed:,} were not alerted that early." if missed else "",
     )
 
 
@@ -259,33 +284,32 @@ def _days(value: float) -> str:
 
 def _calls(summary: Summary) -> Html:
     title = "Who to call this week, and about what"
-    calls = summary["calls"]
-    if calls is None:
+    calls, accounts = summary["calls"], summary["accounts"]
+    if calls is None or accounts is None:
         why = f"Not known: scores were {summary['missing']['scores']}."
         return section("calls", title, tag("p", why), class_="calls")
     horizon = span(summary["horizon_days"])
     has_revenue = summary["panel"]["has_arr"]
     rows = [_call(row)[: None if has_revenue else -1] for row in calls]
-    alerts = summary["accounts"]["alerts"]
+    alerts = accounts["alerts"]
     head = ("Account", f"Of 100 like it, leave within {horizon}", "Call about", "Evidence",
             *(["Revenue at risk"] if has_revenue else []))  # fmt: skip
     caption = f"The {len(calls)} riskiest of {alerts:,} alerted accounts"
     listed = table(head, rows, caption, class_="cards calls-table")
-    late = _without(summary["accounts"]["without"])
-    return section("calls", title, late, listed, _proofs(summary), class_="calls")
+    late = _without(accounts["without"])
+    return section("calls", title, late, listed, _proofs(calls, summary["effects"]), class_="calls")
 
 
 def _without(feeds: list[str]) -> Html | str:
-    """Return what the scores were made without: a table that has not come as it should."""
+    """Return a warning for tables that were missing, empty or late in scoring."""
     if not feeds:
         return ""
-    told = "; ".join(name_text(feed) for feed in feeds)
-    return tag("p", tag("b", "Scored without all tables: ", class_="warn"), f"{told}.")
+    text = "; ".join(name_text(feed) for feed in feeds)
+    return tag("p", tag("b", "Scored without all tables: ", class_="warn"), f"{text}.")
 
 
-def _call(row: Summary) -> tuple[object, ...]:
-    step = sentence(row["next_step"].partition("; ")[0]) if row["next_step"] else ""
-    about = step or "All processes are adopted: ask for the latest result"
+def _call(row: AccountRow) -> tuple[object, ...]:
+    about = next_step_words(row) or "All processes are adopted: ask for the latest result"
     evidence = tag("ul", *(tag("li", reason) for reason in row["reasons"][:2]), class_="plain")
     loss = row["expected_arr_loss"]
     return (
@@ -297,21 +321,21 @@ def _call(row: Summary) -> tuple[object, ...]:
     )
 
 
-def _proofs(summary: Summary) -> Html:
-    """Return, once a process, what is proven of those that practise it."""
+def _proofs(calls: list[AccountRow], effects: dict[str, EffectSummary]) -> Html:
+    """Return the proven effect of each process that the calls are about, once."""
     proven: dict[str, str] = {}
-    for row in summary["calls"]:
-        process = row["open_processes"].partition(" (")[0]
-        if process in summary["effects"]:
-            proven[process] = proof_text(summary["effects"][process]["text"])
+    for row in calls:
+        process = row["open_processes"][0]["process"] if row["open_processes"] else ""
+        if process in effects:
+            proven[process] = effect_words(effects[process], effects[process]["lag_days"])
     if not proven:
         return Html("")
-    parts = [f"{name_text(name)}: {told}" for name, told in proven.items()]
+    parts = [f"{name_text(name)}: {text}" for name, text in proven.items()]
     words = "; ".join(parts)
     return tag(
-        "p", f"Why these processes: {words}. Counted day by day, so that time before adoption does"
-        " not flatter it, and among accounts of like attributes; it shows who leaves, not what"
-        " adopting will do.", class_="small soft",
+        "p", f"Why these processes: {words}. The comparison is time-dependent, so that immortal"
+        " time does not bias it, and among accounts with similar attributes; it shows who"
+        " leaves, not what adopting will do.", class_="small soft",
     )  # fmt: skip
 
 

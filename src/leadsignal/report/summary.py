@@ -1,4 +1,4 @@
-"""Everything a report says, as one plain dictionary: numbers and names, no sentence, no markup."""
+"""Everything a report shows as typed, plain data: numbers and names, without markup."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from leadsignal.model.persistence.recipe import refuse_other_analysis
 from leadsignal.phrases import share_text
 from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
+from leadsignal.report.summary_types import Summary
 from leadsignal.report.wording import by_name, evidence
-from leadsignal.scoring.scores import LAG, effect_text
+from leadsignal.scoring.next_steps import LAG
 from leadsignal.stats.proportions import Share
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from leadsignal.panel import Panel
     from leadsignal.scoring.scores import Scores
 
-MOST_LISTED = 2_000
-"""So many accounts are listed, the riskiest; alerts go to the riskiest, so theirs come first."""
+MAX_LISTED = 2_000
+"""Number of accounts that are listed, the highest risks first."""
 
-MOST_CALLS = 8
-"""So many calls stand on the first screen."""
+MAX_CALLS = 8
+"""Number of calls on the first screen."""
 
 NOT_GIVEN = "not given to this report"
 
@@ -39,13 +40,32 @@ def summarise(
     backtest: Backtest | None = None,
     scores: Scores | None = None,
     findings: Findings | None = None,
-) -> dict[str, Any]:
-    """Return what a report shows, ready for JSON; a part that is missing is None.
+) -> Summary:
+    """Return what a report shows, ready for JSON.
 
-    ``missing`` says why, by part: backtest, scores and the names of ``Findings``. Raises
-    OptionError where the scores are of another day than the panel, or their model of another
-    success analysis.
+    Parameters
+    ----------
+    panel : Panel
+        The panel.
+    backtest : Backtest, optional
+        Backtest of the alerts.
+    scores : Scores, optional
+        Scores of the panel's last day.
+    findings : Findings, optional
+        Results of `gather_findings`.
 
+    Returns
+    -------
+    Summary
+        Sections by name, None if the result is missing; ``missing`` gives the reasons.
+
+    Raises
+    ------
+    OptionError
+        If the scores are of another day than the panel, or of another success analysis.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
     >>> summary = summarise(panel)
@@ -74,7 +94,7 @@ def summarise(
         **section_summaries(panel, found),
         "missing": {name: reason for name, reason in why.items() if name not in there},
     }
-    ready: dict[str, Any] = json_ready(summary)
+    ready: Summary = json_ready(summary)
     return ready
 
 
@@ -89,7 +109,7 @@ def _refuse_others(panel: Panel, scores: Scores) -> None:
 
 
 def _capacity(panel: Panel, backtest: Backtest | None, scores: Scores | None) -> float:
-    """Return the share that is alerted: of the scores, else of the backtest, else planned."""
+    """Return the share of accounts to alert: of the scores, the backtest or the project."""
     if scores is not None and scores.capacity is not None:
         return scores.capacity
     return backtest.capacity if backtest else panel.project.capacity
@@ -114,14 +134,14 @@ def _panel(panel: Panel) -> dict[str, Any]:
 
 
 def _churn(ends: ChurnEvents) -> dict[str, Any]:
-    told = ends.to_dict()
-    counts = told["by_verdict"]
+    plain = ends.to_dict()
+    counts = plain["by_verdict"]
     tellable = counts[SIGNALLED] + counts[UNEXPECTED]
-    arr = told["arr_by_verdict"]
+    arr = plain["arr_by_verdict"]
     judged_arr = arr[SIGNALLED] + arr[UNEXPECTED]
     churned = ends.churned
     return {
-        **told,
+        **plain,
         "unexpected": Share(counts[UNEXPECTED], tellable).to_dict(),
         "unexpected_arr_share": arr[UNEXPECTED] / judged_arr if judged_arr else None,
         "first_known": churned["known_on"].min() if len(churned) else None,
@@ -149,18 +169,18 @@ def _quarters(ends: ChurnEvents) -> list[dict[str, Any]]:
 
 
 def _unlike(backtest: Backtest, scores: Scores | None) -> list[str]:
-    """Return in what the backtest's alerts were raised otherwise than those of the scores."""
+    """Return how the alerts of the backtest differ from those of the scores."""
     if scores is None:
         return []
-    told: list[str] = []
+    items: list[str] = []
     if scores.recipe is not None and backtest.recipe is not None:
-        told += scores.recipe.differences(backtest.recipe)
+        items += scores.recipe.differences(backtest.recipe)
     elif scores.horizon != backtest.horizon:
-        told.append(f"horizon {backtest.horizon} days instead of {scores.horizon} days")
+        items.append(f"horizon {backtest.horizon} days instead of {scores.horizon} days")
     share = scores.capacity
     if share is not None and share != backtest.capacity:
-        told.append(f"{share_text(backtest.capacity)} alerted instead of {share_text(share)}")
-    return told
+        items.append(f"{share_text(backtest.capacity)} alerted instead of {share_text(share)}")
+    return items
 
 
 def _catch(backtest: Backtest, scores: Scores | None) -> dict[str, Any]:
@@ -194,10 +214,10 @@ def _catch(backtest: Backtest, scores: Scores | None) -> dict[str, Any]:
 
 
 def _backtest(backtest: Backtest) -> dict[str, Any]:
-    told = backtest.to_dict()
+    plain = backtest.to_dict()
     headline = backtest.headline
     methods = []
-    for name, one in told["models"].items():
+    for name, one in plain["models"].items():
         caught = backtest.caught(name)
         methods.append(
             {
@@ -215,11 +235,11 @@ def _backtest(backtest: Backtest) -> dict[str, Any]:
             }
         )  # fmt: skip
     return {
-        **{key: told[key] for key in ("horizon_days", "warning_time_days", "capacity", "cutoffs",
-                                      "counts", "left_out", "groups")},
+        **{key: plain[key] for key in ("horizon_days", "warning_time_days", "capacity", "cutoffs",
+                                       "counts", "left_out", "groups")},
         "headline": headline,
         "alerting": backtest.alerting,
-        "recipe": told["recipe"],
+        "recipe": plain["recipe"],
         "methods": methods,
         "calibration": _calibration(backtest),
     }  # fmt: skip
@@ -234,15 +254,15 @@ def _calibration(backtest: Backtest) -> list[dict[str, Any]]:
 
 
 def _calls(panel: Panel, scores: Scores) -> list[dict[str, Any]]:
-    """Return whom to call: the riskiest of the alerted."""
-    frame = scores.frame[scores.frame["alert"]].head(MOST_CALLS)
-    return _rows(panel, frame)
+    """Return whom to call: the highest risks among the alerted accounts."""
+    frame = scores.frame[scores.frame["alert"]].head(MAX_CALLS)
+    return _rows(panel, scores, frame)
 
 
 def _effects(scores: Scores) -> dict[str, dict[str, Any]]:
-    """Return, by process, the effect that is told with next steps, in numbers and as text."""
+    """Return the proven effect of each process."""
     return {
-        name: {**effect.to_dict(), "lag_days": days_in(LAG), "text": effect_text(effect)}
+        name: {**effect.to_dict(), "lag_days": days_in(LAG)}
         for name, effect in scores.effects.items()
     }
 
@@ -252,18 +272,20 @@ def _accounts(panel: Panel, scores: Scores) -> dict[str, Any]:
     alerts = int(frame["alert"].sum())
     return {
         **scores.to_dict(),
-        "listed": min(len(frame), MOST_LISTED),
+        "listed": min(len(frame), MAX_LISTED),
         "without": [str(feed) for feed in scores.feeds],
-        "alerts_not_listed": max(0, alerts - MOST_LISTED),
-        "rows": _rows(panel, frame.head(MOST_LISTED)),
+        "alerts_not_listed": max(0, alerts - MAX_LISTED),
+        "rows": _rows(panel, scores, frame.head(MAX_LISTED)),
     }
 
 
-def _rows(panel: Panel, frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _rows(panel: Panel, scores: Scores, frame: pd.DataFrame) -> list[dict[str, Any]]:
     indicators = by_name(panel.indicators)
-    kept = ["account_id", "risk", "expected_arr_loss", "alert", "open_processes", "next_step"]
+    kept = ["account_id", "risk", "expected_arr_loss", "alert"]
     rows: list[dict[str, Any]] = json_rows(frame[kept])
-    told = zip(*(frame[f"reason_{rank}"].fillna("") for rank in (1, 2, 3)), strict=True)
-    for row, reasons in zip(rows, told, strict=True):
-        row["reasons"] = evidence(filter(None, reasons), indicators)
+    for row in rows:
+        steps = scores.steps.of(row["account_id"])
+        row["open_processes"] = [{"process": s.process, "state": s.state} for s in steps]
+        row["next_step"] = {"text": steps[0].text, "day": steps[0].day} if steps else None
+        row["reasons"] = evidence(scores.reasons.get(row["account_id"], ()), indicators)
     return rows

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
 from leadsignal.stats.normal import normal_quantile
+from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.cox_estimate import CoxEstimate
 from leadsignal.survival.inputs import (
     ArrayValidator,
@@ -33,7 +34,7 @@ CERTAIN = 300.0  # logarithm of a hazard that nobody survives, and whose square 
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Baseline:
+class Baseline(ArrayResult):
     """Baseline hazard of each stratum.
 
     Attributes: ``names`` (p) and ``coef`` of the model, ``cov``, the covariance of coef (robust
@@ -123,7 +124,7 @@ class Baseline:
         variance = np.cumsum(own) + np.einsum("ij,jk,ik->i", slope, self.cov, slope)
         return PathPrediction(stops, np.cumsum(hazard), np.sqrt(variance), level)
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row an event time and stratum: hazard and cumulative hazard."""
         import pandas as pd
 
@@ -189,8 +190,10 @@ class Baseline:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PathPrediction:
+class PathPrediction(ArrayResult):
     """Survival along a path: ``time`` (m), ``cumulative_hazard`` and its ``std_err`` (m)."""
+
+    COLUMNS = ("time", "survival", "lower", "upper", "cumulative_hazard", "std_err")
 
     time: Floats
     cumulative_hazard: Floats
@@ -213,16 +216,9 @@ class PathPrediction:
         margin = normal_quantile(self.level) * self.std_err
         return np.exp(-np.maximum(self.cumulative_hazard - margin, 0.0))
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a time: survival, lower, upper, cumulative_hazard, std_err."""
-        import pandas as pd
-
-        columns = ("time", "survival", "lower", "upper", "cumulative_hazard", "std_err")
-        return pd.DataFrame({name: getattr(self, name) for name in columns})
-
     def to_dict(self) -> dict[str, object]:
         """Return the prediction as a plain dictionary, ready for JSON."""
-        return {str(name): column.tolist() for name, column in self.to_frame().items()}
+        return {name: getattr(self, name).tolist() for name in self.COLUMNS}
 
     def __repr__(self) -> str:
         return (

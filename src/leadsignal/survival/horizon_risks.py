@@ -19,6 +19,7 @@ from scipy.special import expit, logit
 from leadsignal.errors import ModelError
 from leadsignal.stats.normal import ROUNDING, normal_quantile
 from leadsignal.stats.proportions import logit_limits, wilson_limits
+from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.inputs import (
     ArrayValidator,
@@ -45,12 +46,14 @@ CLIP = 1e-12
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DynamicAuc:
+class DynamicAuc(ArrayResult):
     """Cumulative/dynamic AUC at each horizon.
 
     Attributes: ``times`` (k), the horizons; ``auc``, ``std_err``, ``lower``, ``upper`` (k), NaN
     where there is no case or no control; ``cases`` (k), their number; ``level``.
     """
+
+    COLUMNS = ("times", "auc", "std_err", "lower", "upper", "cases")
 
     times: Floats
     auc: Floats
@@ -59,14 +62,6 @@ class DynamicAuc:
     upper: Floats
     cases: Ints
     level: float
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a horizon."""
-        return _frame(self, ("times", "auc", "std_err", "lower", "upper", "cases"))
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the AUC as a plain dictionary, ready for JSON."""
-        return _plain(self)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the AUC over horizons with intervals; return the Axes."""
@@ -78,13 +73,15 @@ class DynamicAuc:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BrierScore:
+class BrierScore(ArrayResult):
     """Mean squared error of risks at each horizon, and over horizons.
 
     Attributes: ``times`` (k); ``score``, ``std_err``, ``lower``, ``upper`` (k); ``no_skill`` (k),
     the score of giving everyone the observed share; ``integrated``, the mean of ``score`` over the
     span of times (trapezoids; the score itself for one horizon), with ``integrated_std_err``.
     """
+
+    COLUMNS = ("times", "score", "std_err", "lower", "upper", "no_skill", "skill")
 
     times: Floats
     score: Floats
@@ -105,17 +102,9 @@ class BrierScore:
         known = self.no_skill > 0
         return np.where(known, 1 - self.score / np.where(known, self.no_skill, 1.0), np.nan)
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a horizon."""
-        return _frame(self, ("times", "score", "std_err", "lower", "upper", "no_skill", "skill"))
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the scores as a plain dictionary, ready for JSON."""
-        return _plain(self)
-
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the score over horizons beside that of no skill; return the Axes."""
-        return brier_over_time(self.to_frame(), ax)
+        return brier_over_time(self._table(), ax)
 
     def __repr__(self) -> str:
         lines = _listing("Brier score", self.times, self.score, self.lower, self.upper)
@@ -123,7 +112,7 @@ class BrierScore:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Calibration:
+class Calibration(ArrayResult):
     """Whether risks within ``horizon`` come true.
 
     Attributes: ``slope`` and ``intercept``, each (estimate, lower, upper): of logit(observed) on
@@ -134,6 +123,8 @@ class Calibration:
     ``observed`` and ``predicted``, the mean share and risk; ``bins``, one row a group of rows of
     similar risk: rows, risk, observed, lower, upper.
     """
+
+    COLUMNS = ("rows", "risk", "share", "lower", "upper")
 
     horizon: float
     slope: tuple[float, float, float]
@@ -152,18 +143,12 @@ class Calibration:
         """One row a group of rows of similar risk."""
         return self.to_frame()
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a group of similar risk: rows, risk, observed, lower, upper."""
-        frame = _frame(self, ("rows", "risk", "share", "lower", "upper"))
-        return frame.rename(columns={"share": "observed"})
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the calibration as a plain dictionary, ready for JSON."""
-        return _plain(self)
+    def _table(self) -> pd.DataFrame:
+        return super()._table().rename(columns={"share": "observed"})
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw observed shares against risks by group, with intervals; return the Axes."""
-        return calibration_plot(self.to_frame(), self.horizon, self.slope[0], self.intercept[0], ax)
+        return calibration_plot(self._table(), self.horizon, self.slope[0], self.intercept[0], ax)
 
     def __repr__(self) -> str:
         slope, intercept = (
@@ -185,14 +170,38 @@ def dynamic_auc(
     cluster: ArrayLike | None = None,
     level: float = 0.95,
 ) -> DynamicAuc:
-    """Return, at each horizon, how well a score tells who will have ended from who will not.
+    """Return the cumulative/dynamic AUC at each horizon (Uno et al. 2007, Hung & Chiang 2010).
 
-    ``stop`` (n), how long each row was followed from its own zero; ``event`` (n), 1 for the end
-    that is predicted, 0 for censored, 2, 3, … for other ends, which are controls; ``score`` (n),
-    or (n × k) where it changes with the horizon; ``times`` (k). Uno et al. (2007), Hung & Chiang
-    (2010), ties counting half; the score is sorted once. Raises OptionError with every fault of the
-    arrays, and ModelError where everyone is censored by a horizon.
+    Ties in score count half.
 
+    Parameters
+    ----------
+    stop : array_like of shape (n,)
+        How long each row was observed from its own origin.
+    event : array_like of shape (n,)
+        1 for the predicted end, 0 for censored rows, 2, 3, … for other ends, which are controls.
+    score : array_like of shape (n,) or (n, k)
+        Score of each row, at each horizon if it changes.
+    times : array_like of shape (k,)
+        Horizons.
+    cluster : array_like of shape (n,), optional
+        Labels of independent units.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    DynamicAuc
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+    ModelError
+        If every row is censored by a horizon.
+
+    Examples
+    --------
     >>> dynamic_auc([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], [1.5, 2.5]).auc
     array([1.  , 0.75])
     """
@@ -219,12 +228,32 @@ def brier(
     cluster: ArrayLike | None = None,
     level: float = 0.95,
 ) -> BrierScore:
-    """Return the mean squared error of risks of an end by cause 1 within each horizon.
+    """Return the mean squared error of risks within each horizon (Graf et al. 1999).
 
-    ``risk`` (n × k), between 0 and 1, one column a horizon; (n) for a single one; ``times`` (k,
-    rising). Graf et al. (1999), other ends counting as 0. Other arguments and faults as in
-    ``dynamic_auc``.
+    Other ends count as 0.
 
+    Parameters
+    ----------
+    stop, event, cluster, level
+        As in `dynamic_auc`.
+    risk : array_like of shape (n,) or (n, k)
+        Risks of an end by cause 1, between 0 and 1, one column a horizon.
+    times : array_like of shape (k,)
+        Rising horizons.
+
+    Returns
+    -------
+    BrierScore
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+    ModelError
+        If every row is censored by a horizon.
+
+    Examples
+    --------
     >>> brier([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], 2.5).score
     array([0.205])
     """
@@ -263,13 +292,35 @@ def calibration(
     bins: int = 10,
     level: float = 0.95,
 ) -> Calibration:
-    """Return whether risks (n) of an end by cause 1 within ``horizon`` come true.
+    """Return whether risks of an end by cause 1 within a horizon come true.
 
-    Slope and intercept of Cox (1958) from weighted logistic regression with errors by cluster;
-    ``bins`` groups of equal size by risk, ties kept together, with Wilson's (1927) intervals at the
-    number of rows that the weighted share is worth. Other arguments and faults as in
-    ``dynamic_auc``; raises ModelError where there is no case by ``horizon``.
+    Slope and intercept (Cox 1958) come from weighted logistic regression with errors by cluster.
+    Groups have Wilson's (1927) intervals at the effective number of rows.
 
+    Parameters
+    ----------
+    stop, event, cluster, level
+        As in `dynamic_auc`.
+    risk : array_like of shape (n,)
+        Risks, between 0 and 1.
+    horizon : float
+        The horizon.
+    bins : int, default 10
+        Number of groups of equal size by risk; ties stay together.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+    ModelError
+        If there is no case by ``horizon``.
+
+    Examples
+    --------
     >>> calibration([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], 2.5, bins=2)
     calibration within 2.5: slope 0.799 (-0.158 to 1.755), intercept 0.642 (-2.019 to 3.303),
     observed 0.5000, predicted 0.4000
@@ -507,19 +558,6 @@ def _bins(
         found.append((int(inside.sum()), float(own @ risk / own.sum()), share, *limits))
     columns = np.array(found, dtype=np.float64).T
     return (columns[0].astype(np.intp), columns[1], columns[2], columns[3], columns[4])
-
-
-def _frame(result: object, columns: tuple[str, ...]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame({name: getattr(result, name) for name in columns})
-
-
-def _plain(result: object) -> dict[str, object]:
-    return {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in result.__dict__.items()
-    }
 
 
 def _listing(title: str, times: Floats, values: Floats, lower: Floats, upper: Floats) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.errors import OptionError
+from leadsignal.results import Result
 from leadsignal.survival.cox_estimate import CoxEstimate
 from leadsignal.survival.estimates import ChiSquare
 from leadsignal.survival.inputs import Floats, Labels
@@ -28,7 +29,7 @@ TRANSFORMS = ("km", "rank", "identity", "log")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ProportionalityTest:
+class ProportionalityTest(Result):
     """A test a term and one of all together.
 
     Attributes: ``transform`` of time; ``tests``, one a term; ``overall``; ``time``,
@@ -45,7 +46,7 @@ class ProportionalityTest:
     transformed: Floats
     scaled_schoenfeld: Floats
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row a term and a last one, ``GLOBAL``: chisq, df, p."""
         import pandas as pd
 

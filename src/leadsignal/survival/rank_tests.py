@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import ModelError
+from leadsignal.results import Result
 from leadsignal.stats.normal import ROUNDING, without_rounding
 from leadsignal.survival.estimates import ChiSquare
 from leadsignal.survival.inputs import ArrayValidator, Floats, Labels, length_of, one_label
@@ -21,7 +22,7 @@ KINDS = ("log-rank", "gehan", "tarone-ware", "fleming-harrington")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LogRank:
+class LogRank(Result):
     """A comparison of groups: ``test``, and by group (k) ``observed`` and ``expected`` events.
 
     Both are weighted as the ``kind`` says; ``cov`` (k × k) is that of observed − expected.
@@ -44,7 +45,7 @@ class LogRank:
         """The p-value."""
         return self.test.p
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row a group: observed and expected."""
         import pandas as pd
 
@@ -84,15 +85,37 @@ def logrank(
     rho: float = 1.0,
     gamma: float = 0.0,
 ) -> LogRank:
-    """Test whether the hazard is the same in all groups, rows being at risk on (start, stop].
+    """Test whether the hazard is the same in all groups.
 
-    ``kind`` weights the times: ``"log-rank"`` 1 (Mantel 1966), ``"gehan"`` the number at risk
-    (Gehan 1965), ``"tarone-ware"`` its root (Tarone & Ware 1977), ``"fleming-harrington"``
-    S(t−)^rho (1 − S(t−))^gamma with the pooled Kaplan-Meier S of the stratum (Harrington &
-    Fleming 1982). ``weights`` (n) count as copies of a row. ``strata`` (n) are summed over. Raises
-    OptionError with every fault of the arrays and ModelError where no event can tell the groups
-    apart.
+    Parameters
+    ----------
+    stop, event, start, weights
+        As in `kaplan_meier`.
+    group : array_like of shape (n,)
+        Labels of the groups.
+    strata : array_like of shape (n,), optional
+        Labels of strata within which groups are compared.
+    kind : str, default "log-rank"
+        Weights of the times: ``"log-rank"`` 1 (Mantel 1966), ``"gehan"`` the number at risk (Gehan
+        1965), ``"tarone-ware"`` its square root (Tarone & Ware 1977), ``"fleming-harrington"``
+        S(t−)^rho (1 − S(t−))^gamma with the pooled Kaplan-Meier S of the stratum (Harrington &
+        Fleming 1982).
+    rho, gamma : float, default 1 and 0
+        Exponents of Fleming and Harrington's weights.
 
+    Returns
+    -------
+    LogRank
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+    ModelError
+        If no event distinguishes the groups.
+
+    Examples
+    --------
     >>> logrank([1, 2, 3, 4], [1, 1, 1, 1], ["a", "a", "b", "b"])
     log-rank: chi-square 2.882 on 1 df, p = 0.0896
       a: 2 observed, 0.833333 expected

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError
 from leadsignal.stats.proportions import logit_limits
+from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.dominance import count_below_and_equal, ranks_among
 from leadsignal.survival.inputs import (
@@ -28,7 +29,6 @@ from leadsignal.survival.plots import auc_over_time
 from leadsignal.survival.risk_sets import RiskSets, from_the_first
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 
@@ -61,12 +61,14 @@ class Concordance:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class IncidentAuc:
+class IncidentAuc(ArrayResult):
     """Ranking of those with an event in each interval against those still at risk then.
 
     Attributes: ``begin``, ``end`` (k) of the intervals (begin, end]; ``auc``, ``std_err``,
     ``lower``, ``upper`` and ``events`` (k), NaN where an interval has no comparable event.
     """
+
+    COLUMNS = ("begin", "end", "auc", "std_err", "lower", "upper", "events")
 
     begin: Floats
     end: Floats
@@ -76,19 +78,6 @@ class IncidentAuc:
     upper: Floats
     events: Ints
     level: float
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row an interval."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            {name: value for name, value in self.__dict__.items() if name != "level"}
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the AUC by interval as a plain dictionary, ready for JSON."""
-        lists = {name: column.tolist() for name, column in self.to_frame().items()}
-        return {"level": self.level, **{str(name): values for name, values in lists.items()}}
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the AUC by interval with intervals; return the Axes."""
@@ -163,13 +152,35 @@ def incident_auc(
     cluster: ArrayLike | None = None,
     level: float = 0.95,
 ) -> IncidentAuc:
-    """Return the incident/dynamic AUC in the intervals between ``times`` (k + 1, rising).
+    """Return the incident/dynamic AUC in the intervals between ``times`` (Heagerty & Zheng 2005).
 
-    In each interval (begin, end]: of pairs of a row with an event at t in it and a row at risk at
-    t without one, the share in which the event has the higher score (Heagerty & Zheng 2005, as
-    concordance within the interval, without a model). Intervals by cluster. Raises OptionError
-    with every fault of the arrays.
+    In each interval (begin, end] it is the proportion of pairs in which a row with an event has a
+    higher score than a row at risk at that time without one.
 
+    Parameters
+    ----------
+    stop, event, start
+        As in `kaplan_meier`.
+    score : array_like of shape (n,)
+        Score of each row; higher means sooner.
+    times : array_like of shape (k + 1,)
+        Rising limits of the intervals.
+    cluster : array_like of shape (n,), optional
+        Labels of independent units.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    IncidentAuc
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+
+    Examples
+    --------
     >>> incident_auc([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1], [0, 1, 2]).auc
     array([1. , 0.5])
     """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.cox_estimate import CoxEstimate
 from leadsignal.survival.inputs import Floats, Ints
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Residuals:
+class Residuals(ArrayResult):
     """Residuals of a Cox fit.
 
     Attributes: ``names`` (p); ``martingale`` (n), events minus expected events of each row;
@@ -38,7 +39,7 @@ class Residuals:
     event_time: Floats
     event_weight: Floats
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row an event: time and scaled Schoenfeld residuals by column."""
         import pandas as pd
 
@@ -46,13 +47,6 @@ class Residuals:
         frame.insert(0, "row", self.event_row)
         frame.insert(1, "time", self.event_time)
         return frame
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the residuals as plain lists, ready for JSON."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value.tolist()
-            for name, value in self.__dict__.items()
-        }
 
     def __repr__(self) -> str:
         return (

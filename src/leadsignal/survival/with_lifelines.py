@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
+from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.cox_estimate import CoxEstimate
 from leadsignal.survival.curves import kaplan_meier
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, length_of, one_label
@@ -24,7 +25,7 @@ AFT_MODELS = ("weibull", "log-normal", "log-logistic")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CrossCheck:
+class CrossCheck(ArrayResult):
     """Our fit beside lifelines' on the same rows.
 
     Attributes: ``names``; ``coef``, ``lifelines_coef``, ``se``, ``lifelines_se`` (p; errors not
@@ -56,7 +57,7 @@ class CrossCheck:
         """Whether nothing differs by more than ``tolerance``."""
         return self.largest_difference <= tolerance
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row a column: both coefficients and both errors."""
         import pandas as pd
 
@@ -65,13 +66,6 @@ class CrossCheck:
             {name: getattr(self, name) for name in columns},
             index=pd.Index(self.names, name="covariate"),
         )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the comparison as a plain dictionary, ready for JSON."""
-        return {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in self.__dict__.items()
-        }
 
     def __repr__(self) -> str:
         return (

@@ -19,6 +19,7 @@ from leadsignal.report.account.plots import plot_timeline
 from leadsignal.report.account.timeline import event_lanes, result_series
 from leadsignal.report.charts import Lane, Series
 from leadsignal.results import Result
+from leadsignal.scoring.next_steps import NextStep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,7 @@ class Review(Result):
     ``attributes`` those declared; the frames are ``plans``, ``results``, ``commitments`` (with
     ``state``), ``tickets``, ``contract_changes`` and ``episodes`` of adoption; ``contacts`` has the
     last day of each tracked kind of contact; ``missed`` lists what needs a new date and
-    ``next_steps`` what to agree on, the most important first.
+    ``steps`` what to agree on, the most important first.
     """
 
     account_id: str
@@ -46,7 +47,7 @@ class Review(Result):
     objective: str
     plans: pd.DataFrame
     results: pd.DataFrame
-    standing: AccountStatus | None
+    status: AccountStatus | None
     processes: tuple[ProcessReview, ...]
     episodes: pd.DataFrame
     commitments: pd.DataFrame
@@ -54,8 +55,13 @@ class Review(Result):
     contract_changes: pd.DataFrame
     contacts: Mapping[str, date | None]
     missed: tuple[Missed, ...]
-    next_steps: tuple[str, ...]
+    steps: tuple[NextStep, ...]
     risk: Risk | None = None
+
+    @property
+    def next_steps(self) -> tuple[str, ...]:
+        """What to agree on, as text."""
+        return tuple(map(str, self.steps))
 
     @property
     def plan(self) -> Mapping[str, Any] | None:
@@ -86,7 +92,7 @@ class Review(Result):
 
     def series(self) -> Series | None:
         """Return the results with their target over time; None without results."""
-        return None if self.standing is None else result_series(self.results, self.standing)
+        return None if self.status is None else result_series(self.results, self.status)
 
     def lanes(self) -> list[Lane]:
         """Return plans, processes, commitments, tickets and contract changes on a time axis."""
@@ -101,7 +107,7 @@ class Review(Result):
             **self.facts,
             "attributes": dict(self.attributes),
             "objective": self.objective,
-            "standing": asdict(self.standing) if self.standing else None,
+            "status": asdict(self.status) if self.status else None,
             "processes": [
                 {**asdict(process), "milestone_met": process.milestone_met}
                 for process in self.processes
@@ -152,17 +158,17 @@ def _events(review: Review) -> Iterator[tuple[date, str, str, str]]:
 
 
 def _lines(review: Review) -> Iterator[str]:
-    facts, standing, plan = review.facts, review.standing, review.plan
+    facts, status, plan = review.facts, review.status, review.plan
     ended = f", ended {facts['ended_on']}" if facts["ended_on"] else ""
     yield f"{review.account_id} on {review.as_of_date}: customer since {facts['started_on']}{ended}"
     if plan:
         yield f"  plan: {plan['objective']}" + (f" by {plan['target_on']}" if plan["target_on"]
                                                 else "")  # fmt: skip
-    if standing:
-        target = "" if standing.target is None else f", target {standing.target:g}"
-        if standing.met_on not in (None, standing.latest_on):
-            target += f" {'met' if standing.met else 'missed'} on {standing.met_on}"
-        yield f"  {standing.metric}: {standing.latest:g} on {standing.latest_on}{target}"
+    if status:
+        target = "" if status.target is None else f", target {status.target:g}"
+        if status.met_on not in (None, status.latest_on):
+            target += f" {'met' if status.met else 'missed'} on {status.met_on}"
+        yield f"  {status.metric}: {status.latest:g} on {status.latest_on}{target}"
     for process in review.processes:
         since = f" since {process.since}" if process.since else ""
         yield f"  {process.name}: {process.state}{since}"
