@@ -57,9 +57,9 @@ class Backtest:
 
     ``methods`` holds a ``MethodResult`` by name; ``differences`` each method against context with
     paired intervals by customer; ``by_group`` the same measures by segment, and for accounts with
-    and without a renewal inside the horizon; ``ends`` one row a judged end and method; ``alerts``
-    one row a judged account and snapshot, with each method's risk and alert. ``left_out`` says why
-    a method could not be run. Durations are in days. ``alerting`` is the method whose alerts a
+    and without a renewal inside the horizon; ``ends`` one row per evaluated end and method;
+    ``alerts`` one row per evaluated account and snapshot, with each method's risk and
+    alert. ``left_out`` says why a method could not be run. Durations are in days. ``alerting`` is the method whose alerts a
     team would get (of a given model its own, else of the one that reads most), ``recipe`` how its
     model is made, ``model_version`` that of a given model.
     """
@@ -239,7 +239,7 @@ def run_backtest(
     """Replay the past: fit at ``origins`` cut-offs, alert at each snapshot after, judge the alerts.
 
     At each cut-off a model learns from ``panel.as_of(cut)`` and ranks the accounts at the
-    snapshots up to the next one; every judged row has been followed for the whole ``horizon``.
+    snapshots up to the next one; every evaluated row has been followed for the whole ``horizon``.
     All methods alert the same number, ``capacity`` of those active. With a fitted ``model`` all
     models have its settings (estimator, horizon, step, random state), and one method reads what it
     reads: ``alerting`` says which. Without, ``estimator`` is "ensemble". ``segment`` names a
@@ -269,7 +269,7 @@ def run_backtest(
     ends = judge_ends(stage, panel, found)
     if not len(ends.frame):
         raise ModelError(
-            f"no account churned whose alert could be judged from {cuts[0]} on",
+            f"no account churned whose alert could be evaluated from {cuts[0]} on",
             "Give a longer history or a shorter horizon, and check not_churn in leadsignal.toml",
         )
     ranked = [
@@ -277,10 +277,10 @@ def run_backtest(
         *fitted(stage, cuts, to_fit.models, progress),
         *given(stage, extra or {}),
     ]
-    judged = {one.name: MethodEvaluation.of(one, stage, ends, share) for one in ranked}
-    made = _result(panel, stage, ends, judged, found, share, cuts, left_out, segment)
+    evaluated = {one.name: MethodEvaluation.of(one, stage, ends, share) for one in ranked}
+    made = _result(panel, stage, ends, evaluated, found, share, cuts, left_out, segment)
     version = "" if model is None else model.version_
-    alerting = to_fit.alerting or next(iter(judged))
+    alerting = to_fit.alerting or next(iter(evaluated))
     return replace(made, alerting=alerting, recipe=to_fit.recipe, model_version=version)
 
 
@@ -323,7 +323,7 @@ def _result(
     panel: Panel,
     stage: EvaluationRows,
     ends: EvaluableChurns,
-    judged: Mapping[str, MethodEvaluation],
+    evaluated: Mapping[str, MethodEvaluation],
     found: ChurnEvents,
     capacity: float,
     cuts: Sequence[date],
@@ -332,14 +332,14 @@ def _result(
 ) -> Backtest:
     calibrations = {
         name: calibrate(one, stage)
-        for name, one in judged.items()
+        for name, one in evaluated.items()
         if one.ranked.is_probability and stage.churned.any()
     }
     results = {
         name: measure_random(_draw(stage), stage, ends, capacity)
         if name == "random"
         else measure(one, stage, ends, calibrations.get(name))
-        for name, one in judged.items()
+        for name, one in evaluated.items()
     }
     return Backtest(
         stage.horizon,
@@ -347,10 +347,10 @@ def _result(
         capacity,
         tuple(cuts),
         results,
-        _differences(judged, stage, ends),
-        by_group(panel, stage, ends, judged, segment),
-        _ends_frame(ends, judged),
-        _alerts_frame(stage, judged),
+        _differences(evaluated, stage, ends),
+        by_group(panel, stage, ends, evaluated, segment),
+        _ends_frame(ends, evaluated),
+        _alerts_frame(stage, evaluated),
         calibrations,
         left_out,
         _counts(stage, ends, found),
@@ -374,18 +374,18 @@ def _counts(stage: EvaluationRows, ends: EvaluableChurns, found: ChurnEvents) ->
 
 
 def _differences(
-    judged: Mapping[str, MethodEvaluation], stage: EvaluationRows, ends: EvaluableChurns
+    evaluated: Mapping[str, MethodEvaluation], stage: EvaluationRows, ends: EvaluableChurns
 ) -> pd.DataFrame:
     """Return each method less context, with 95 % intervals, from the same rows and ends."""
     import pandas as pd
 
     columns = ["method", "against", "measure", "difference", "low", "high"]
-    if BASELINE not in judged:
+    if BASELINE not in evaluated:
         return pd.DataFrame(columns=columns)
     made = []
-    base = judged[BASELINE]
+    base = evaluated[BASELINE]
     base_auc, base_catch = base.auc(stage), base.unexpected_caught(ends)
-    for name, one in judged.items():
+    for name, one in evaluated.items():
         if name == BASELINE:
             continue
         for what, difference, cluster in (
@@ -398,7 +398,7 @@ def _differences(
     return pd.DataFrame(made, columns=columns)
 
 
-def _ends_frame(ends: EvaluableChurns, judged: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
+def _ends_frame(ends: EvaluableChurns, evaluated: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
     import pandas as pd
 
     parts = [
@@ -409,14 +409,14 @@ def _ends_frame(ends: EvaluableChurns, judged: Mapping[str, MethodEvaluation]) -
             lead_days=one.catches.lead,
             head_start_days=one.catches.head_start,
         )
-        for name, one in judged.items()
+        for name, one in evaluated.items()
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def _alerts_frame(stage: EvaluationRows, judged: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
+def _alerts_frame(stage: EvaluationRows, evaluated: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
     frame = stage.rows[["account_id", "snapshot_on"]].copy()
-    for name, one in judged.items():
+    for name, one in evaluated.items():
         frame[f"{name}_risk"] = one.ranked.risk
         frame[f"{name}_alert"] = one.alerted
     return frame

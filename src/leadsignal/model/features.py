@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from leadsignal.panel import Panel
 
-MOST_LEVELS = 100
+MAX_LEVELS = 100
 """Rarer values of a category beyond this many count as missing; boosting allows 255."""
 
 DAYS_PER_MONTH = 365.25 / 12
@@ -55,7 +55,7 @@ class Features:
         """Learn the values of categories and the ranges of numbers that ``rows`` have."""
         names = [name for name in names if rows[name].notna().any()]
         levels = {
-            name: tuple(sorted(rows[name].value_counts().index[:MOST_LEVELS]))
+            name: tuple(sorted(rows[name].value_counts().index[:MAX_LEVELS]))
             for name in names
             if name in categories
         }

@@ -30,7 +30,7 @@ RIDGE = 600.0
 TIMING_RIDGE = 3.0
 RENEWAL_EDGES = (15, 30, 45, 60, 75, 90, 120, 150, 240)
 """Days to renewal at the snapshot are told apart at these: notice is given between."""
-LEAST_TERM = 3
+MIN_TERM = 3
 """Contracts that run for fewer months renew all the time."""
 NEAREST = 1e-7
 
@@ -211,7 +211,7 @@ class LinearColumns:
         edges = [edge for edge in RENEWAL_EDGES if edge < self.layout.ends[-1]]
         now, term = self._column(rows, "days_to_renewal_now"), self._column(rows, "term_months")
         renews = self._column(rows, "renews") == 1
-        always = np.isnan(now) | (term < LEAST_TERM)
+        always = np.isnan(now) | (term < MIN_TERM)
         stretch = np.digitize(np.nan_to_num(now), edges)
         cell = np.where(renews, steps + stretch, steps + len(edges) + 1 + step)
         cell = np.where(always, step, cell)

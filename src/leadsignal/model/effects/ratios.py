@@ -90,8 +90,8 @@ def hazard_ratios(
 def _designed(
     decisions: CoxDesign, chosen: list[Indicator], strata: tuple[str, ...], ridge: float
 ) -> tuple[Design, list[LeftOut]]:
-    coder = DesignEncoder(decisions)
-    coded = [part for indicator in chosen for part in coder.code(indicator)]
+    encoder = DesignEncoder(decisions)
+    coded = [part for indicator in chosen for part in encoder.code(indicator)]
     columns = [part for part in coded if isinstance(part, Column)]
     left_out = [part for part in coded if isinstance(part, LeftOut)]
     stratum = _stratum(decisions, strata)
