@@ -58,9 +58,10 @@ class Backtest:
     ``methods`` holds a ``MethodResult`` by name; ``differences`` each method against context with
     paired intervals by customer; ``by_group`` the same measures by segment, and for accounts with
     and without a renewal inside the horizon; ``ends`` one row per evaluated end and method;
-    ``alerts`` one row per evaluated account and snapshot, with each method's risk and
-    alert. ``left_out`` says why a method could not be run. Durations are in days. ``alerting`` is the method whose alerts a
-    team would get (of a given model its own, else of the one that reads most), ``recipe`` how its
+    ``alerts`` one row per evaluated account and snapshot, with each method's risk and alert.
+    ``left_out`` says why a method could not be run. Durations are in days. ``alerting`` is the
+    method whose alerts a team would get (of a given model its own, else of the one that reads
+    most), ``recipe`` how its
     model is made, ``model_version`` that of a given model.
     """
 
