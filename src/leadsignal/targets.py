@@ -279,8 +279,10 @@ def status_changes(
     spells["begin"] = spells["since"] - pd.Timedelta(days=1)
     first = ~spells.duplicated("account_id")
     # What an account measured before anything was known of it is of the metric it began with.
-    spells.loc[first, "begin"] = pd.Timestamp.min
-    spells["until"] = spells.groupby("account_id")["begin"].shift(-1).fillna(pd.Timestamp.max)
+    # Whole days are exact in every unit of time that pandas may have chosen for a column.
+    earliest, latest = pd.Timestamp.min.ceil("D"), pd.Timestamp.max.floor("D")
+    spells.loc[first, "begin"] = earliest
+    spells["until"] = spells.groupby("account_id")["begin"].shift(-1).fillna(latest)
     held = rows.merge(spells, on=["account_id", "metric"])
     held["end"] = held["day"] + pd.Timedelta(days=days)
     held["on"] = held["known"].where(held["known"] > held["begin"], held["begin"])
@@ -288,7 +290,7 @@ def status_changes(
     # In the order of days, the best of each last: of what stood when the metric changed the newest.
     held = newest_known(held, ["account_id", "begin"])
     held["state"] = 1 + held["met"].astype(bool).astype(int)
-    following = held.groupby(["account_id", "begin"])["on"].shift(-1).fillna(pd.Timestamp.max)
+    following = held.groupby(["account_id", "begin"])["on"].shift(-1).fillna(latest)
     lapses = (following > held["end"]) & (held["end"] < held["until"])
     lapsed = held.loc[lapses, ["account_id", "end"]].rename(columns={"end": "on"})
     turned = spells.loc[~first, ["account_id", "begin"]].rename(columns={"begin": "on"})
