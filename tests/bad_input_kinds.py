@@ -362,17 +362,17 @@ kind(
 kind(
     "end before start",
     swap("accounts.csv", "2023-08-01", "2022-08-01"),
-    r"accounts\.csv:3: ended_on: lies before started_on \(given: '2022-08-01'\).*2023-02-01",
+    r"accounts\.csv:3: ended_on: is before started_on \(given: '2022-08-01'\).*2023-02-01",
 )
 kind(
     "closed before opened",
     swap("tickets.csv", "2023-03-04", "2023-02-04"),
-    r"tickets\.csv:2: closed_at: lies before opened_at \(given: '2023-02-04'\).*2023-03-01",
+    r"tickets\.csv:2: closed_at: is before opened_at \(given: '2023-02-04'\).*2023-03-01",
 )
 kind(
     "account twice",
     add("accounts.csv", "A1,2023-05-01,,,mid\n"),
-    r"accounts\.csv:5: account_id: stands in an earlier row too \(given: 'A1'\)",
+    r"accounts\.csv:5: account_id: appears in an earlier row too \(given: 'A1'\)",
 )
 kind(
     "unknown account",
@@ -385,7 +385,7 @@ kind(
         add("behaviors.csv", "A3,2023-02-28,close,u1,1\n"),
         add("leadsignal.toml", '[tables.behaviors]\noutside = "fault"\n'),
     ),
-    r"behaviors\.csv:7: occurred_at: lies before the account's start \(given: '2023-02-28'\)"
+    r"behaviors\.csv:7: occurred_at: is before the account's start \(given: '2023-02-28'\)"
     r".*A3 starts on 2023-03-01",
 )
 kind(
@@ -394,13 +394,13 @@ kind(
         add("behaviors.csv", "A2,2023-08-02,close,u1,1\n"),
         add("leadsignal.toml", '[tables.behaviors]\noutside = "fault"\n'),
     ),
-    r"behaviors\.csv:7: occurred_at: lies after the account's end \(given: '2023-08-02'\)"
+    r"behaviors\.csv:7: occurred_at: is after the account's end \(given: '2023-08-02'\)"
     r".*A2 ends on 2023-08-01",
 )
 kind(
     "ticket twice",
     add("tickets.csv", "A1,2023-05-01,T1,low,\n"),
-    r"tickets\.csv:4: ticket_id: stands in an earlier row too \(given: 'T1'\)",
+    r"tickets\.csv:4: ticket_id: appears in an earlier row too \(given: 'T1'\)",
 )
 kind(
     "row repeated",

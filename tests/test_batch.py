@@ -236,7 +236,7 @@ def test_dates_that_cannot_be_scored_do_not_stop_the_others(
     ("more", "told"),
     [
         (["--since", "2030-01-01"], "after as_of"),
-        (["--replace", "2030-01-01"], "lies after as_of"),
+        (["--replace", "2030-01-01"], "is after as_of"),
         (["--csv", "today.txt"], "does not end in .csv"),
     ],
 )

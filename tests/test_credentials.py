@@ -189,7 +189,7 @@ def test_a_file_inside_the_project_is_refused(place: str, tmp_path: Path) -> Non
     (folder / "link.toml").symlink_to(tmp_path / "outside.toml")
     (tmp_path / "alias").symlink_to(folder)
     for project in (folder, tmp_path / "alias"):
-        with pytest.raises(ProjectError, match="lies inside the project's folder") as caught:
+        with pytest.raises(ProjectError, match="is inside the project's folder") as caught:
             read_project(project)
         assert "hunter2" not in str(caught.value)
 

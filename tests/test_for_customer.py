@@ -18,6 +18,7 @@ from leadsignal.report.account.for_customer import FACTS, ROWS, for_customer
 from leadsignal.report.account.review import Review, Risk
 from leadsignal.report.html import day_text
 from leadsignal.schema import TABLES, Column, Table
+from leadsignal.scoring.next_steps import NextStep
 
 FIRST = date(2023, 1, 2)
 ACTIVE, ENDED = "ACTIVE-9", "ENDED-9"
@@ -89,7 +90,7 @@ def marked_tables() -> ls.Tables:
 def review(request: pytest.FixtureRequest) -> Review:
     made = ls.review_account(marked_tables(), request.param, ANALYSIS)
     risk = Risk(0.1847, 0.0613, 180, 3, 50, ("MARKreason",), "MARKmodel")
-    return replace(made, risk=risk, next_steps=("MARKstep one", "MARKstep two"))
+    return replace(made, risk=risk, steps=(NextStep("MARKstep one"), NextStep("MARKstep two")))
 
 
 def plain(page: str) -> str:

@@ -18,7 +18,7 @@ from leadsignal.errors import InputError, OptionError
 from leadsignal.evaluation.alerts import on_grid
 from leadsignal.ingestion.feed_health import FeedHealth, judge_pace, told_after
 from leadsignal.monitoring.calendar_phase import find_comparable
-from leadsignal.monitoring.monitor import LEAST_SHIFT, _of_outcomes
+from leadsignal.monitoring.monitor import MIN_SHIFT, _of_outcomes
 from leadsignal.monitoring.realised import (
     Realised,
     alert_volume,
@@ -176,7 +176,7 @@ def noise(runs: int = 150, accounts: int = 300, seed: int = 0, columns: int = 20
 
 def shifts_at(rows: pd.DataFrame, run: int, **more: int) -> list[str]:
     names = [name for name in rows if name != "snapshot_on"]
-    judged = find_shifts(levels_of(rows, names, 7), run, alarms=A_RUN, least=LEAST_SHIFT, **more)
+    judged = find_shifts(levels_of(rows, names, 7), run, alarms=A_RUN, least=MIN_SHIFT, **more)
     return [str(shift.series) for shift in judged.shifts]
 
 
@@ -186,7 +186,7 @@ def test_what_does_not_change_is_not_found_and_half_a_standard_deviation_is() ->
     assert [
         shift
         for run in range(60, 150)
-        for shift in find_shifts(levels, run, alarms=A_RUN, least=LEAST_SHIFT).shifts
+        for shift in find_shifts(levels, run, alarms=A_RUN, least=MIN_SHIFT).shifts
     ] == []
     late = (rows["snapshot_on"] >= levels.days[120]).to_numpy()
     moved = rows.assign(x3=rows["x3"] + 0.5 * late * rows["x3"].std())
@@ -217,7 +217,7 @@ def test_a_level_that_swings_with_the_calendar_is_compared_with_its_own_phase(
 
     def found(rows: pd.DataFrame, runs: range) -> list[int]:
         levels = levels_of(rows, ["x0"], 7)
-        law = {"alarms": A_RUN, "least": LEAST_SHIFT, "rooms": 100}
+        law = {"alarms": A_RUN, "least": MIN_SHIFT, "rooms": 100}
         return [run for run in runs if find_shifts(levels, run, **law).shifts]  # type: ignore[arg-type]
 
     def named() -> int:
@@ -452,7 +452,7 @@ def test_a_stable_business_is_quiet(
 def test_the_seeded_slice_of_the_benchmark_is_quiet(weekly: ls.Panel) -> None:
     levels = levels_of(on_grid(weekly), weekly.names(), 7)
     runs = range(len(levels.days) - 52, len(levels.days))
-    judged = [find_shifts(levels, run, alarms=A_RUN, least=LEAST_SHIFT) for run in runs]
+    judged = [find_shifts(levels, run, alarms=A_RUN, least=MIN_SHIFT) for run in runs]
     assert sum(bool(one.shifts) for one in judged) <= 1
     assert judged[-1].judged.sum() > 60
 

@@ -99,14 +99,14 @@ def test_words_name_the_process_and_not_what_is_left_of_a_column(process: str) -
     indicators = {i.name: i for i in _declared(process)}
     words = process.replace("_", " ")
     assert indicator_text(f"{process}_state", indicators) == f"state of {words}"
-    assert reason_text(f"processes: {process}_state lapsed", indicators) == f"{words} lapsed"
-    days = reason_text(f"processes: {process}_days_in_state 40", indicators)
+    assert reason_text(f"{process}_state", "lapsed", indicators) == f"{words} lapsed"
+    days = reason_text(f"{process}_days_in_state", 40.0, indicators)
     assert days == f"{words}: no change for 40 days"
 
 
 def test_an_attribute_called_usage_low_is_told_as_it_is() -> None:
     indicators = {i.name: i for i in _declared("alpha", attributes=("usage_low",))}
-    assert reason_text("context: usage_low often", indicators) == "usage low often"
+    assert reason_text("usage_low", "often", indicators) == "usage low often"
 
 
 def test_discovered_names_stay_apart_from_names_that_look_numbered() -> None:

@@ -11,7 +11,8 @@ from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import numpy as np
 import pandas as pd
@@ -25,16 +26,18 @@ from leadsignal.indicators.declare import Attribute
 from leadsignal.report.bar_charts import Axis, Estimate, Part, Row, Stack, both, ranges, stacks
 from leadsignal.report.churn_page import SECTIONS
 from leadsignal.report.summary import MOST_CALLS, MOST_LISTED
+from leadsignal.report.summary_types import Summary
 from leadsignal.report.wording import (
     by_name,
+    effect_words,
     evidence,
     how_often,
     how_often_between,
     of_hundred,
-    proof_text,
     reason_text,
 )
-from leadsignal.scoring.scores import open_steps
+from leadsignal.scoring.next_steps import account_steps
+from leadsignal.scoring.reasons import Reason
 
 ATTACK = '<script>alert("x")</script>'
 Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.report.Findings]
@@ -61,6 +64,37 @@ def words_of(page: str) -> str:
 
 def test_the_summary_is_plain_json(summary: dict[str, Any]) -> None:
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def faults(value: Any, kind: Any, place: str) -> list[str]:
+    """Return where a value is not of a declared type."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        (rest,) = [one for one in inner if one is not type(None)]
+        return [] if value is None else faults(value, rest, place)
+    if origin is list:
+        return [fault for one in value or () for fault in faults(one, inner[0], f"{place}[]")]
+    if origin is dict:
+        return [fault for one in value.values() for fault in faults(one, inner[1], f"{place}{{}}")]
+    if is_typeddict(kind):
+        if not isinstance(value, dict):
+            return [f"{place} is {type(value)}"]
+        hints = get_type_hints(kind)
+        missing = [f"{place}.{name} is missing" for name in hints if name not in value]
+        there = [(name, one) for name, one in hints.items() if name in value]
+        return missing + [
+            fault for name, one in there for fault in faults(value[name], one, f"{place}.{name}")
+        ]
+    allowed = (int, float) if kind is float else kind
+    right = isinstance(value, allowed) and (kind is bool or not isinstance(value, bool))
+    return [] if right else [f"{place} is {type(value)}, not {kind}"]
+
+
+def test_the_summary_has_the_declared_types(
+    summary: dict[str, Any], business_panel: ls.Panel
+) -> None:
+    assert sorted(set(faults(summary, Summary, ""))) == []
+    assert set(faults(ls.report.summarise(business_panel), Summary, "")) == set()
 
 
 def test_nothing_is_missing_where_all_is_given(summary: dict[str, Any]) -> None:
@@ -224,7 +258,7 @@ def test_every_tag_is_closed_in_turn(page: str) -> None:
 def attacked(held: Any, key: str = "") -> Any:
     """Return a summary in which every text that comes from data is an attack."""
     ours = {"as_of", "first", "first_known", "verdict", "quarter", "family", "due_on", "since",
-            "off_since", "headline", "trend", "cutoffs", "of", "method"}  # fmt: skip
+            "off_since", "headline", "trend", "cutoffs", "of", "method", "day"}  # fmt: skip
     if isinstance(held, dict):
         return {name: attacked(value, name) for name, value in held.items()}
     if isinstance(held, list):
@@ -303,17 +337,16 @@ def test_a_report_goes_to_html_only(business_panel: ls.Panel, tmp_path: Path) ->
 def test_each_indicator_is_told_in_words(business_panel: ls.Panel) -> None:
     indicators = by_name(business_panel.indicators)
     for name, indicator in indicators.items():
-        value = {"state": "overdue", "as given": "North", "band": "red"}.get(indicator.unit, "1")
-        told = reason_text(f"subject: {name} {value}", indicators)
-        assert "_" not in told
-        assert not told.startswith("subject")
-    assert reason_text("tickets: tickets_open 3", indicators) == "tickets open now: 3"
-    told = reason_text("results: result_days_since 34", indicators)
-    assert told == "34 days since the latest result"
-    gap = reason_text("results: result_gap -0.141", indicators)
+        value = {"state": "overdue", "as given": "North", "band": "red"}.get(indicator.unit, 1.0)
+        words = reason_text(name, value, indicators)
+        assert "_" not in words
+    assert reason_text("tickets_open", 3.0, indicators) == "tickets open now: 3"
+    days = reason_text("result_days_since", 34.0, indicators)
+    assert days == "34 days since the latest result"
+    gap = reason_text("result_gap", -0.141, indicators)
     assert gap == "the latest result is 14 % short of its target"
-    assert reason_text("results: result_gap 0.2", indicators).endswith("20 % beyond its target")
-    missing = reason_text("results: result_value result_value missing", indicators)
+    assert reason_text("result_gap", 0.2, indicators).endswith("20 % beyond its target")
+    missing = reason_text("result_value", None, indicators)
     assert missing == "the latest result: none known"
 
 
@@ -321,32 +354,54 @@ def test_what_an_account_is_is_no_evidence(business_panel: ls.Panel) -> None:
     indicators = by_name(business_panel.indicators)
     attributes = [n for n, i in indicators.items() if isinstance(i.rule, Attribute)]
     assert "sales_rep" in attributes
-    told = [f"attributes: {name} Leila Haddad" for name in attributes]
-    assert evidence([*told, "tickets: tickets_open 3"], indicators) == ["tickets open now: 3"]
+    reasons = [Reason("attributes", name, "Leila Haddad", 0.3) for name in attributes]
+    reasons.append(Reason("tickets", "tickets_open", 3.0, 0.2))
+    assert evidence(reasons, indicators) == ["tickets open now: 3"]
 
 
-def test_reasons_of_scores_are_read(business_results: Results) -> None:
+def test_reasons_of_scores_are_told_in_words(business_results: Results) -> None:
     panel, _, scores, _ = business_results
     indicators = by_name(panel.indicators)
-    names = set(indicators)
-    for reason in scores.frame["reason_1"]:
-        if reason:
-            assert not any(name in reason_text(reason, indicators) for name in names if "_" in name)
+    names = {name for name in indicators if "_" in name}
+    assert any(scores.reasons.values())
+    for reasons in scores.reasons.values():
+        for words in evidence(reasons, indicators):
+            assert not any(name in words for name in names)
 
 
-def test_the_proof_is_read_from_the_step_as_it_is_written(
+def test_columns_of_reasons_and_steps_are_their_text(business_results: Results) -> None:
+    scores = business_results[2]
+    for row in scores.frame.to_dict("records"):
+        reasons = [row[f"reason_{rank}"] for rank in (1, 2, 3) if row[f"reason_{rank}"]]
+        assert reasons == list(map(str, scores.reasons.get(row["account_id"], ())))
+        steps = scores.steps.of(row["account_id"])
+        assert row["next_step"] == (str(steps[0]) if steps else "")
+        listed = "; ".join(f"{step.process} ({step.state})" for step in steps)
+        assert row["open_processes"] == listed
+
+
+def test_a_step_has_the_effect_that_its_text_tells(
     business_analysis: ls.SuccessAnalysis,
 ) -> None:
     from leadsignal.stats.estimates import Estimate
 
     process = business_analysis.processes[0]
-    row = {"snapshot_on": pd.Timestamp("2024-01-01")}
+    row: dict[str, Any] = {"account_id": "a", "snapshot_on": pd.Timestamp("2024-01-01")}
     for one in business_analysis.processes:
         row |= {f"{one.name}_state": "overdue", f"{one.name}_days_in_state": 5}
-    steps = open_steps(row, (process,), {process.name: Estimate(0.41, 0.27, 0.61, 0.001)})
-    told = "accounts that practise it leave 59 % less often (39 to 73 %), 90 days later"
-    assert proof_text(steps[0][1]) == told
-    assert proof_text(open_steps(row, (process,), {})[0][1]) == ""
+    effect = Estimate(0.41, 0.27, 0.61, 0.001)
+    (step,) = account_steps(pd.DataFrame([row]), (process,), {process.name: effect}).of("a")
+    assert (step.process, step.state, step.days, step.effect) == (
+        process.name,
+        "overdue",
+        5,
+        effect,
+    )
+    ratio = {"estimate": 0.41, "low": 0.27, "high": 0.61}
+    words = "accounts that practise it leave 59 % less often (39 to 73 %), 90 days later"
+    assert effect_words(ratio, 90) == words
+    (bare,) = account_steps(pd.DataFrame([row]), (process,), {}).of("a")
+    assert str(bare) == step.advice == f"start {process.name}: it was due on 2023-12-27"
 
 
 def test_a_process_has_one_effect_on_the_page_or_says_why_there_are_two(
@@ -361,7 +416,7 @@ def test_a_process_has_one_effect_on_the_page_or_says_why_there_are_two(
     summary = ls.report.summarise(panel, backtest, replace(scores, effects=effects), found)
     words = words_of(ls.report.report_page(summary))
     told = "ccounts that practise it leave 59 % less often (39 to 73 %), 90 days later"
-    called = {row["open_processes"].partition(" (")[0] for row in summary["calls"]} - {""}
+    called = {row["open_processes"][0]["process"] for row in summary["calls"] if row["next_step"]}
     assert called
     assert words.count(f"A{told}, among accounts of like attributes") == len(effects)
     assert words.count(f": a{told}") == len(called)

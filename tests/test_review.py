@@ -287,11 +287,15 @@ def test_ids_are_unique_and_headings_in_order(made: ls.Review) -> None:
 def test_what_is_not_for_the_customer_is_left_out(made: ls.Review) -> None:
     from dataclasses import replace
 
+    from leadsignal.scoring.next_steps import NextStep
+    from leadsignal.stats.estimates import Estimate
+
     risk = Risk(0.184, 0.06, 180, 3, 50, ("results: late",), "m1")
-    told = replace(made, risk=risk, next_steps=("start x; accounts that practise it leave less",))
+    effect = Estimate(0.41, 0.27, 0.61, 0.001)
+    told = replace(made, risk=risk, steps=(NextStep("start x", process="x", effect=effect),))
     inside, outside = ls.report.review_page(told), ls.report.review_page(told, for_customer=True)
     assert "Of 100 accounts like this, about 18 leave within 180 days" in inside
-    assert "Accounts that practise it leave less" in inside
+    assert "Accounts that practise it leave 59 % less often" in inside
     assert not re.search("leave|Risk", outside)
 
 

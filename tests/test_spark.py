@@ -171,7 +171,7 @@ def test_faults_of_tables_in_spark_are_told_all_at_once(spark: Any) -> None:
         ls.spark.read_spark_tables({"accounts": accounts, "usage": usage})
     with pytest.raises(ls.TablesError) as told:
         ls.spark.read_spark_tables({"accounts": accounts, "tickets": tickets})
-    for problem in ("1 rows: lies before started_on", "1 keys stand in several", "no such account"):
+    for problem in ("1 rows: is before started_on", "1 keys appear in several", "no such account"):
         assert problem in str(told.value)
 
 

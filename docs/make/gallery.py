@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 import leadsignal as ls
-from leadsignal.cohorts.small_groups import SUPPRESSED
+from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
 from leadsignal.survival import aalen_johansen, kaplan_meier
 
 INTRO = """\
@@ -272,10 +272,10 @@ def the_league_table() -> Entry:
     simulation = business("no_effect", 900, 6, rep_effect=0.0)
     tables = tables_of(simulation, attributes=["segment", "sales_rep"])
     accounts = lives(tables).groupby("sales_rep")["ended"].agg(["size", "mean"])
-    accounts = accounts[accounts["size"] >= SUPPRESSED]
+    accounts = accounts[accounts["size"] >= MIN_ACCOUNTS]
     groups = ls.compare_cohorts(tables, by="sales_rep", adjust=["segment"]).groups
     assert groups is not None
-    rates = [group.rate for group in groups if group.accounts >= SUPPRESSED]
+    rates = [group.rate for group in groups if group.accounts >= MIN_ACCOUNTS]
     return Entry(
         "The league table of sales reps",
         f"Churn by rep, sorted. {len(accounts)} reps; who sells makes **no** difference here.",

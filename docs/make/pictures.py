@@ -25,7 +25,7 @@ from matplotlib.ticker import PercentFormatter
 sys.path.insert(0, str(Path(__file__).parent))
 import leadsignal as ls
 from gallery import business, entry, horizon_analysis, lives, tables_of
-from leadsignal.cohorts.plots import curves_of
+from leadsignal.cohorts.curves import curves_of
 from leadsignal.survival import aalen_johansen, kaplan_meier
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"

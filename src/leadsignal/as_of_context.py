@@ -65,10 +65,10 @@ class AsOfContext:
 
         Raises OptionError where ``today`` is of other tables or of another analysis.
         """
-        asked = analysis or SuccessAnalysis(())
+        requested = analysis or SuccessAnalysis(())
         if today is None:
-            return cls(tables, asked)
-        if today.tables is not tables or today.analysis != asked:
+            return cls(tables, requested)
+        if today.tables is not tables or today.analysis != requested:
             raise OptionError(
                 "today= is of other tables or of another analysis", "Give Today(tables, analysis)"
             )
@@ -109,11 +109,11 @@ class AsOfContext:
         return standings(self.tables, self.analysis, rows=self.results)
 
     def __repr__(self) -> str:
-        made = [name for name in ("snapshot", "episodes", "accounts", "attributes", "results",
+        built = [name for name in ("snapshot", "episodes", "accounts", "attributes", "results",
                              "standings")
                 if name in self.__dict__]  # fmt: skip
-        told = ", ".join(made) or "nothing yet"
-        return f"Today, {self.tables.as_of_date}: made and kept: {told}"
+        names = ", ".join(built) or "nothing yet"
+        return f"Today, {self.tables.as_of_date}: made and kept: {names}"
 
     def _repr_html_(self) -> str:
         return to_html(repr(self))

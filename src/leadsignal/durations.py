@@ -14,7 +14,7 @@ UNITS = {
     "year": 365.25, "years": 365.25,
 }  # fmt: skip
 """Days in each unit; a month and a year are those of the Julian calendar, on average."""
-LONGEST = 36_525
+MAX_DAYS_IN_DURATION = 36_525
 
 Duration = str | int | timedelta
 """A text with a unit, a whole number of days, or a timedelta (also pandas') of whole days."""
@@ -46,7 +46,7 @@ def days_in(duration: Duration) -> int:
     (28, 183, 180)
     """
     days = _days(duration)
-    if not 1 <= days <= LONGEST:
+    if not 1 <= days <= MAX_DAYS_IN_DURATION:
         raise OptionError(
             f"{duration!r} is not a duration",
             'Write a number and its unit, as in "28d", "4w" or "6 months", or a number of days;'

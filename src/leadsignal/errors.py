@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 EXIT_CODES = {
     0: ("done", "go on"),
     1: ("a bug", "report it"),
-    2: ("bad input or usage, or the disk refused", "call somebody"),
-    3: ("model and data do not fit", "call somebody; the old output stands"),
-    4: ("done in part (monitor: there are findings)", "go on, and tell the owner of the data"),
+    2: ("bad input or usage, or the disk refused", "alert an operator"),
+    3: ("model and data do not fit", "alert an operator; the previous output is unchanged"),
+    4: ("done in part (monitor: there are findings)", "continue, and inform the owner of the data"),
     5: ("another run is writing the same output", "try again later"),
-    130: ("interrupted by Ctrl-C (SIGINT); the old output stands", "run it again"),
-    143: ("interrupted by SIGTERM; the old output stands", "run it again"),
+    130: ("interrupted by Ctrl-C (SIGINT); the previous output is unchanged", "run it again"),
+    143: ("interrupted by SIGTERM; the previous output is unchanged", "run it again"),
 }
 """What the exit code of a command means, and what a scheduler should do."""
 
@@ -140,7 +140,7 @@ class OptionError(RefusalError, ValueError):
 
 
 class WriteError(RefusalError):
-    """The disk refused what was to be written; what was there before is as it was."""
+    """The disk refused what was to be written; the previous content is unchanged."""
 
 
 class BusyError(RefusalError):

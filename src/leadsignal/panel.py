@@ -201,8 +201,8 @@ class PanelWritten:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        told = _told(self.to_dict(), self.indicators)
-        return "\n".join([told, *self.notes, f"written to {self.path}"])
+        text = _told(self.to_dict(), self.indicators)
+        return "\n".join([text, *self.notes, f"written to {self.path}"])
 
     def __repr__(self) -> str:
         return str(self)
@@ -294,8 +294,8 @@ def write_panel(
         written = []
         for number, portion in enumerate(portions):
             written.append(folder / f"{number}.parquet" if len(portions) > 1 else part)
-            told = _told_in(progress, number, len(portions))
-            _write_portion(tables.connection, portion, written[-1], told)
+            report = _told_in(progress, number, len(portions))
+            _write_portion(tables.connection, portion, written[-1], report)
         cursor = tables.connection.cursor()
         if len(portions) > 1:
             listed = ", ".join(literal(str(file)) for file in written)
@@ -355,7 +355,7 @@ def sample_panel(
     [1.0, 5.0]
     """
     if not 0 < share <= 1:
-        raise OptionError(f"share = {share!r} must lie above 0, and be at most 1", "Say 0.1")
+        raise OptionError(f"share = {share!r} must be above 0 and at most 1", "Say 0.1")
     step = tables.project.every if every is None else days_in(every)
     ahead = tables.project.horizon if horizon is None else days_in(horizon)
     analysis = analysis or SuccessAnalysis(())

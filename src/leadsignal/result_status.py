@@ -80,12 +80,12 @@ def standings(
     rows = rows.assign(age=(as_of - pd.to_datetime(rows["measured_on"])).dt.days)
     last = rows.groupby("account_id").tail(1).set_index("account_id")
     lately = rows[rows["age"] <= YEAR]
-    held = last.rename(columns={"age": "days_old"}).drop(columns=["gap"])
-    held["results"] = lately.groupby("account_id").size().reindex(held.index, fill_value=0)
-    held["level"] = lately.groupby("account_id")["gap"].mean().reindex(held.index)
-    held["since"] = _since(rows).reindex(held.index)
-    held["held_days"] = (as_of - held["since"]).dt.days
-    return held.join(_slopes(lately)).assign(trend=lambda f: _trend(f)).sort_index()
+    latest = last.rename(columns={"age": "days_old"}).drop(columns=["gap"])
+    latest["results"] = lately.groupby("account_id").size().reindex(latest.index, fill_value=0)
+    latest["level"] = lately.groupby("account_id")["gap"].mean().reindex(latest.index)
+    latest["since"] = _since(rows).reindex(latest.index)
+    latest["held_days"] = (as_of - latest["since"]).dt.days
+    return latest.join(_slopes(lately)).assign(trend=lambda f: _trend(f)).sort_index()
 
 
 def _since(rows: pd.DataFrame) -> pd.Series[Any]:
@@ -110,8 +110,8 @@ def _slopes(rows: pd.DataFrame) -> pd.DataFrame:
     sums = pd.DataFrame({"xx": x * x, "xy": x * y, "yy": y * y}).groupby(account).sum()
     n = known.groupby("account_id").size()
     span = known.groupby("account_id")["age"].agg(lambda ages: ages.max() - ages.min())
-    told = (n >= TREND_RESULTS) & (span >= TREND_DAYS)
-    slope = (sums["xy"] / sums["xx"].where(sums["xx"] > 0)).where(told)
+    enough = (n >= TREND_RESULTS) & (span >= TREND_DAYS)
+    slope = (sums["xy"] / sums["xx"].where(sums["xx"] > 0)).where(enough)
     rest = (sums["yy"] - slope * sums["xy"]).clip(lower=0) / (n - 2)
     reach = np.sqrt(rest / sums["xx"]) * stdtrit(np.maximum(n - 2, 1), 0.975)
     return pd.DataFrame({"slope": slope, "slope_low": slope - reach, "slope_high": slope + reach})

@@ -78,7 +78,8 @@ class Result:
         return table[column].copy()
 
     def _repr_html_(self) -> str:
-        return to_html(repr(self), self._notebook_table())
+        table = self._notebook_table()
+        return to_html(repr(self), None if table is None else _with_index(table))
 
     def write(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the table to a file whose ending names its format.
@@ -108,8 +109,13 @@ class Result:
         if not force and check_file(place).exists():
             raise OptionError(f"{quoted(str(path))} exists", "Use another name, or force=True")
         with whole_file(place, force=force) as part:
-            _write(self._table(), part, ending)
+            _write(_with_index(self._table()), part, ending)
         return place
+
+
+def _with_index(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with a named index, such as covariates, as its first column."""
+    return table.reset_index() if table.index.name else table
 
 
 def _write(table: pd.DataFrame, part: Path, ending: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked
 from leadsignal.config.project import Project, TableSource, read_project, settings_file
-from leadsignal.config.toml_files import MOST_NAMES, a_day, one_of
+from leadsignal.config.toml_files import MAX_NAMES, a_day, one_of
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
 from leadsignal.ingestion.added_frames import read_beside
 from leadsignal.ingestion.cells import sql_type
@@ -74,18 +74,20 @@ class CheckReport:
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {count:,}" for name, count in self.tables.items())
-        told = [f"  {fault}" for fault in list_faults(self.faults, self.more)]
-        told += [f"  dropped {count:,} rows of {name}" for name, count in self.dropped_rows.items()]
-        told += [f"  warning: {notice}" for notice in self.warnings]
-        told += [f"  {line}" for line in self.told_not_read()]
+        lines = [f"  {fault}" for fault in list_faults(self.faults, self.more)]
+        lines += [
+            f"  dropped {count:,} rows of {name}" for name, count in self.dropped_rows.items()
+        ]
+        lines += [f"  warning: {notice}" for notice in self.warnings]
+        lines += [f"  {line}" for line in self.told_not_read()]
         verdict = "no faults" if self.ok else f"{self.count:,} fault{'s' * (self.count > 1)}"
-        return "\n".join([f"Checked rows: {rows or 'none'}; {verdict}", *told])
+        return "\n".join([f"Checked rows: {rows or 'none'}; {verdict}", *lines])
 
     def told_not_read(self) -> list[str]:
         """Return one line that names what was not read, or none; of many names, the first."""
         if not self.not_read:
             return []
-        names = self.not_read[:MOST_NAMES]
+        names = self.not_read[:MAX_NAMES]
         more = len(self.not_read) - len(names)
         return [f"not read: {', '.join(names)}{f' and {more:,} more' if more else ''}"]
 
@@ -258,8 +260,8 @@ class Tables:
             for name, held in self.coverage.items()
         )
         head = "<tr><th>table</th><th>rows</th><th>complete from</th><th>through</th></tr>"
-        told = html.escape(self.told_hidden())
-        below = f"<tfoot><tr><td colspan=4>{told}</td></tr></tfoot>" if told else ""
+        hidden = html.escape(self.told_hidden())
+        below = f"<tfoot><tr><td colspan=4>{hidden}</td></tr></tfoot>" if hidden else ""
         title = f"<caption>Tables as of {self.as_of_date}</caption>"
         return f"<table>{title}{head}{rows}{below}</table>"
 
@@ -307,12 +309,12 @@ def cut_at(
 
 def _only_dated(accounts: Loaded, attributes: Mapping[str, AttributeKind], d: Dialect) -> list[str]:
     """Return empty columns for attributes of which only account_changes tells."""
-    held = {*accounts.table.by_column, *accounts.extras}
+    columns = {*accounts.table.by_column, *accounts.extras}
     kinds = {"number": "DOUBLE", "text": d.typed("VARCHAR")}
     return [
         f"CAST(NULL AS {kinds[kind]}) AS {d.quoted(attribute)}"
         for attribute, kind in attributes.items()
-        if attribute not in held
+        if attribute not in columns
     ]
 
 

@@ -118,10 +118,10 @@ def _judged(tables: Tables, account: str | None = None) -> pd.DataFrame:
     import pandas as pd
 
     columns = {"beyond": BEYOND, "gap": SHARE, **{c: ROW_COLUMNS[c] for c in ("better", "met")}}
-    made = ", ".join(f"{rule} AS {quoted(name)}" for name, rule in columns.items())
+    columns_sql = ", ".join(f"{rule} AS {quoted(name)}" for name, rule in columns.items())
     rows = _query(
         tables,
-        f"SELECT *, {made} FROM ({tables.sql('results')}) AS r{_only(account)}"
+        f"SELECT *, {columns_sql} FROM ({tables.sql('results')}) AS r{_only(account)}"
         " ORDER BY account_id, measured_on,"
         " beyond NULLS FIRST, better, value, target, shown_on, metric",
     )
@@ -140,16 +140,16 @@ def own_metrics(
     """
     import pandas as pd
 
-    asked, only = analysis or SuccessAnalysis(()), _only(account)
-    if not names_metrics(tables.columns("results"), asked):
-        asked = SuccessAnalysis(())
+    analysis_used, only = analysis or SuccessAnalysis(()), _only(account)
+    if not names_metrics(tables.columns("results"), analysis_used):
+        analysis_used = SuccessAnalysis(())
     events: list[_Event] = []
-    if asked.success_metrics:
-        used = {name for segment in asked.segments for name in segment.applies_to}
+    if analysis_used.success_metrics:
+        used = {name for segment in analysis_used.segments for name in segment.applies_to}
         events += _facts(tables, sorted(used), only)
-    if not asked.bullseye.success_metric:
+    if not analysis_used.bullseye.success_metric:
         events += _measured(tables, only)
-    rows = _turns(events, lambda values, counts: metric_on(values, counts, asked))
+    rows = _turns(events, lambda values, counts: metric_on(values, counts, analysis_used))
     frame = pd.DataFrame(rows, columns=["account_id", "since", "metric"], dtype=object)
     return frame.assign(since=pd.to_datetime(frame["since"]))
 
@@ -283,19 +283,19 @@ def status_changes(
     earliest, latest = pd.Timestamp.min.ceil("D"), pd.Timestamp.max.floor("D")
     spells.loc[first, "begin"] = earliest
     spells["until"] = spells.groupby("account_id")["begin"].shift(-1).fillna(latest)
-    held = rows.merge(spells, on=["account_id", "metric"])
-    held["end"] = held["day"] + pd.Timedelta(days=days)
-    held["on"] = held["known"].where(held["known"] > held["begin"], held["begin"])
-    held = held[(held["known"] < held["until"]) & (held["end"] > held["on"])]
+    spans = rows.merge(spells, on=["account_id", "metric"])
+    spans["end"] = spans["day"] + pd.Timedelta(days=days)
+    spans["on"] = spans["known"].where(spans["known"] > spans["begin"], spans["begin"])
+    spans = spans[(spans["known"] < spans["until"]) & (spans["end"] > spans["on"])]
     # In the order of days, the best of each last: of what stood when the metric changed the newest.
-    held = newest_known(held, ["account_id", "begin"])
-    held["state"] = 1 + held["met"].astype(bool).astype(int)
-    following = held.groupby(["account_id", "begin"])["on"].shift(-1).fillna(latest)
-    lapses = (following > held["end"]) & (held["end"] < held["until"])
-    lapsed = held.loc[lapses, ["account_id", "end"]].rename(columns={"end": "on"})
+    spans = newest_known(spans, ["account_id", "begin"])
+    spans["state"] = 1 + spans["met"].astype(bool).astype(int)
+    following = spans.groupby(["account_id", "begin"])["on"].shift(-1).fillna(latest)
+    lapses = (following > spans["end"]) & (spans["end"] < spans["until"])
+    lapsed = spans.loc[lapses, ["account_id", "end"]].rename(columns={"end": "on"})
     turned = spells.loc[~first, ["account_id", "begin"]].rename(columns={"begin": "on"})
     none = pd.concat([turned, lapsed]).assign(state=0)
-    both = pd.concat([none, held[["account_id", "on", "state"]]], ignore_index=True)
+    both = pd.concat([none, spans[["account_id", "on", "state"]]], ignore_index=True)
     both = both.drop_duplicates(["account_id", "on"], keep="last")
     return both.sort_values(["account_id", "on"], ignore_index=True)
 

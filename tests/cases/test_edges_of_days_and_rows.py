@@ -45,7 +45,7 @@ LEAST = [(t, c) for t in TABLES for c in t.columns if c.minimum is not None]
 def test_two_dates_may_be_of_one_day(table: Table, earlier: str, later: str) -> None:
     assert faults_of(table, row_of(table, **{earlier: DAY, later: DAY})) == []
     before = {earlier: DAY, later: DAY - timedelta(days=1)}
-    assert faults_of(table, row_of(table, **before)) == [f"lies before {earlier}"]
+    assert faults_of(table, row_of(table, **before)) == [f"is before {earlier}"]
 
 
 @pytest.mark.parametrize(("table", "column"), LEAST)

@@ -21,6 +21,7 @@ from leadsignal.panel import build_snapshot
 from leadsignal.schema import BY_NAME
 from leadsignal.scoring.feeds import Feed
 from leadsignal.scoring.last_known import hold_late
+from leadsignal.scoring.next_steps import account_steps
 from leadsignal.scoring.scores import score_rows
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "weekday.py"
@@ -167,7 +168,8 @@ def test_scored_rows_say_nothing_where_nothing_is_clipped(
 ) -> None:
     frame = business_panel.frame
     seen = frame[frame["snapshot_on"] < pd.Timestamp(business_panel.as_of_date)]
-    scored = score_rows(business_model, seen[~seen["notice_given"]].head(50), (), 0.1, {})
+    rows = seen[~seen["notice_given"]].head(50)
+    scored, _ = score_rows(business_model, rows, 0.1, account_steps(rows, (), {}))
     assert (scored["clipped"] == 0).all()
     assert (scored["clipped_indicators"] == "").all()
 

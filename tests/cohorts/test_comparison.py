@@ -171,7 +171,7 @@ def test_a_covariate_the_event_may_change_is_refused(business: ls.Tables) -> Non
     )
     assert named.contrast("time_dependent", adjusted=True) is not None
     assert named.contrast("landmark", adjusted=True) is not None
-    assert any("naive cannot hold complained" in c for c in named.cautions)
+    assert any("naive cannot adjust for complained" in c for c in named.cautions)
     trial = ls.compare_cohorts(
         business, "measured", adjust=["complained"], methods=["target_trial"]
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated
-from leadsignal.cohorts.comparison import Contrast
+from leadsignal.cohorts.contrasts import Contrast
 from leadsignal.cohorts.wording import naive_beside
 from leadsignal.stats.estimates import Estimate
 

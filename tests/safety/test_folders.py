@@ -64,7 +64,7 @@ def test_a_folder_in_a_folder_of_parts_is_read_once(folder: Path) -> None:
 def test_a_column_that_stands_in_the_names_of_folders_alone_is_a_fault(folder: Path) -> None:
     spark_folder(folder / "usage" / "series=api", "csv")
     (fault, _) = ls.check_tables(folder).faults
-    assert "series: its values stand in the names of folders" in str(fault)
+    assert "series: its values are in the names of folders" in str(fault)
 
 
 def special(path: Path, what: str) -> None:

@@ -178,7 +178,7 @@ def test_a_signal_ends_a_command_with_one_line(number: int, moment: str, work: P
         told = json.loads((work / f"{recorded}.run.json").read_text())
         assert told["outcome"] == "interrupted"
         assert told["error"]["exit_code"] == 128 + number
-        assert f"{recorded} is as it was" in err
+        assert f"{recorded} is unchanged" in err
 
 
 GRID = ("--every", "84d", "--quiet")
@@ -236,7 +236,7 @@ def test_a_signal_while_an_output_is_written_leaves_the_old_one(
         _, err = process.communicate(timeout=LIMIT)
     here.unlink()
     assert process.returncode == 128 + number
-    assert err == f"leadsignal {command}: interrupted; {out} is as it was\n"
+    assert err == f"leadsignal {command}: interrupted; {out} is unchanged\n"
     assert content(work / out) == before
     assert nothing_left(work)
 

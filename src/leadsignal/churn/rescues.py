@@ -25,9 +25,14 @@ OUTCOMES = (STAYED, LEFT_FIRST, LEFT_SECOND, NOT_YET, NO_TERM)
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Rescues:
-    """One row a cleared flag: account_id, customer_id, flagged_on, cleared_on, first_renewal,
-    second_renewal (the two renewals after the clearing, as the contract then stood), ended_on,
-    flagged_again, outcome.
+    """Accounts whose flag was cleared, and what happened at their next two renewals.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        One row per cleared flag: account_id, customer_id, flagged_on, cleared_on, first_renewal
+        and second_renewal (the next two renewals under the contract of that day), ended_on,
+        flagged_again, outcome.
     """
 
     frame: pd.DataFrame

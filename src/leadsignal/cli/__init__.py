@@ -114,19 +114,19 @@ def _report(error: LeadsignalError, options: argparse.Namespace) -> int:
     warn(f"leadsignal {options.command}: {error}")
     if options.json and not isinstance(error, WriteError):
         faults = [f.to_dict() for f in error.faults] if isinstance(error, InputError) else []
-        told = {"ok": False, "error": str(error), "faults": faults}
+        content = {"ok": False, "error": str(error), "faults": faults}
         # Where the JSON itself may not be written, the line above has to do.
         with suppress(OptionError, WriteError):
-            write_json(told, options.json, force=options.force)
+            write_json(content, options.json, force=options.force)
     return error.exit_code
 
 
 def _interrupted(options: argparse.Namespace, before: Mapping[Path, object]) -> int:
     after = standing(options) if before else {}
-    told = [
+    lines = [
         f"{path} is {'as it was' if after.get(path) == mark else 'written'}"
         for path, mark in before.items()
         if path.name and not path.name.endswith(".run.json")
     ]
-    warn(f"leadsignal {options.command}: {'; '.join(['interrupted', *told])}")
+    warn(f"leadsignal {options.command}: {'; '.join(['interrupted', *lines])}")
     return 128 + (came() or SIGNALS[0])

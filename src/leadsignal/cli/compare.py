@@ -20,7 +20,7 @@ from leadsignal.files.outputs import COMPARISON
 def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
     compare = new_command(
-        commands, "compare", _compare, "compare cohorts, naive beside corrected",
+        commands, "compare", _compare, "compare cohorts by naive and corrected methods",
         outputs=writes(out=COMPARISON),
     )  # fmt: skip
     compare.add_argument("--by", required=True, metavar="NAME|all", help="measured, complained, …")
@@ -41,15 +41,15 @@ def _compare(options: argparse.Namespace) -> int:
 
     project = read_options(options)
     tables, analysis = read_given_tables(options, project), read_analysis(project)
-    asked = {"methods": options.method, "adjust": options.adjust,
+    requested = {"methods": options.method, "adjust": options.adjust,
              "landmark": options.landmark, "horizon": options.until}  # fmt: skip
     if options.by == "all":
         if options.out:
             raise OptionError("--out writes one comparison", "Name it in --by, or use --json")
-        overview = compare_all(tables, analysis, **asked)
+        overview = compare_all(tables, analysis, **requested)
         say(options, overview)
         return done(options, overview.to_dict())
-    comparison = compare_cohorts(tables, options.by, analysis, **asked)
+    comparison = compare_cohorts(tables, options.by, analysis, **requested)
     if options.out:
         comparison.write(options.out, force=options.force)
     say(options, comparison)

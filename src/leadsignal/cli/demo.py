@@ -26,6 +26,6 @@ def _demo(options: argparse.Namespace) -> int:
     from leadsignal.demo import run_demo
 
     with progress_bar(options, "demo") as progress:
-        told = run_demo(options.out, progress, force=options.force)
-    say(options, told)
-    return done(options, told.to_dict())
+        result = run_demo(options.out, progress, force=options.force)
+    say(options, result)
+    return done(options, result.to_dict())

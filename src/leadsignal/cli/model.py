@@ -54,7 +54,7 @@ def add_commands(commands: Any) -> None:
         help="score this date anew though it is there (FOLDER)",
     )
     score.add_argument(
-        "--holdout", type=float, metavar="0.1", help="share drawn by lot, not to be acted on"
+        "--holdout", type=float, metavar="0.1", help="share of accounts to hold out at random"
     )
     score.add_argument("--csv", type=Path, metavar="FILE", help="the newest scores for people, too")
     score.add_argument("--to-table", metavar="NAME", help="a table of a database, as crm.scores")
@@ -125,7 +125,7 @@ def _fit(options: argparse.Namespace) -> int:
             ]
         ),
     )
-    told = {
+    content = {
         "model": str(options.out),
         "rows": model.rows_,
         "events": model.events_,
@@ -133,7 +133,7 @@ def _fit(options: argparse.Namespace) -> int:
         "version": model.version_,
         "feeds": [feed.to_dict() for feed in late],
     }
-    return done(options, told, IN_PART if late else 0)
+    return done(options, content, IN_PART if late else 0)
 
 
 def _tell(options: argparse.Namespace, told: Any) -> None:
@@ -172,7 +172,7 @@ def _place(options: argparse.Namespace) -> Path:
     if options.out is not None:
         if options.record:
             raise OptionError(
-                "--record is for runs without --out: else the record lies beside the output",
+                "--record is for runs without --out: otherwise the record is next to the output",
                 "Leave --record out",
             )
         _check_out(options)
@@ -257,12 +257,12 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
         say(options, one)
     _tell_hindsight(options, model, [one.scores for one in dates if one.scores is not None])
     newest = dates[-1]
-    told = {"scores": str(options.out), "dates": [one.to_dict() for one in dates]}
+    content = {"scores": str(options.out), "dates": [one.to_dict() for one in dates]}
     if newest.scores is not None:
-        code = _told_scores(options, newest.scores, told)
+        code = _told_scores(options, newest.scores, content)
         return max(code, IN_PART if in_part else 0)
     _write_csv(options, newest)
-    return done(options, told, IN_PART if in_part else 0)
+    return done(options, content, IN_PART if in_part else 0)
 
 
 def _write_csv(options: argparse.Namespace, newest: DateScored) -> None:

@@ -67,8 +67,8 @@ def _mark(path: Path) -> object:
         inside = sorted(os.listdir(path)) if os.path.isdir(path) else []
     except OSError:
         return None
-    held = [(name, os.stat(path / name).st_ino) for name in inside if name[0] != "."]
-    return found.st_ino, held
+    entries = [(name, os.stat(path / name).st_ino) for name in inside if name[0] != "."]
+    return found.st_ino, entries
 
 
 def _note_projects_around(paths: Iterable[Path]) -> None:

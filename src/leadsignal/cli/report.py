@@ -64,8 +64,8 @@ def _report(options: argparse.Namespace) -> int:
         say(options, f"not in the report: {name}: {why}")
     say(options, f"written to {options.out}")
     in_part = missing or (scores is not None and scores.feeds)
-    told = {**summary, "report": str(options.out)}
-    return done(options, told, DONE_IN_PART if in_part else 0)
+    content = {**summary, "report": str(options.out)}
+    return done(options, content, DONE_IN_PART if in_part else 0)
 
 
 def _backtest(

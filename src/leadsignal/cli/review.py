@@ -37,9 +37,9 @@ def _review(options: argparse.Namespace) -> int:
     model = load_model(options.model) if options.model else None
     project = read_options(options)
     tables, analysis = read_given_tables(options, project), read_analysis(project)
-    made = review_account(tables, options.account, analysis, model=model)
+    review = review_account(tables, options.account, analysis, model=model)
     if options.for_customer:
-        made = for_customer(made)  # The printout and the JSON may be passed on as well.
-    write_review(made, options.out, for_customer=options.for_customer, force=options.force)
-    say(options, f"{made}\nwritten to {options.out}")
-    return done(options, {**made.to_dict(), "review": str(options.out)})
+        review = for_customer(review)  # The printout and the JSON may be passed on as well.
+    write_review(review, options.out, for_customer=options.for_customer, force=options.force)
+    say(options, f"{review}\nwritten to {options.out}")
+    return done(options, {**review.to_dict(), "review": str(options.out)})

@@ -1,6 +1,6 @@
 """Whether accounts in two states differ in what was known at their start, at equal tenure.
 
-Accounts in a state are held against others of the same tenure: at the tenure t of each churn let z
+Accounts in a state are compared with others of the same tenure: at the tenure t of each churn let z
 be 1 for those at risk in the state, 0 for those in the first, and x a covariate. The sum of
 (z − z̄_t)(x − x̄_t) over all t and those at risk is the covariance through which x distorts Cox's
 coefficient of z. It has mean 0 where the change of state does not depend on x, however long
@@ -52,14 +52,19 @@ def gap_at_equal_tenure(
     z_mean, x_mean = at_risk(z[:, None]) / count, at_risk(X) / count
     weight = churns[:, None].astype(np.float64)
 
-    def passed(what: Floats) -> Floats:
-        """Return the weighted sum of what is told at each time over the times of a row."""
+    def sum_over_rows(what: Floats) -> Floats:
+        """Return the weighted sum over the times of each row."""
         steps = np.vstack((np.zeros((1, what.shape[1])), np.cumsum(weight * what, axis=0)))
         total: Floats = steps[last] - steps[first]
         return total
 
     ones, z = np.ones_like(count), z[:, None]
-    each = z * X * passed(ones) - z * passed(x_mean) - X * passed(z_mean) + passed(z_mean * x_mean)
+    each = (
+        z * X * sum_over_rows(ones)
+        - z * sum_over_rows(x_mean)
+        - X * sum_over_rows(z_mean)
+        + sum_over_rows(z_mean * x_mean)
+    )
     spread_z = float((weight * count * z_mean * (1 - z_mean)).sum())
     if spread_z <= 0:
         return Gap(0.0, 1.0)

@@ -1,70 +1,76 @@
-"""What to beware of, in plain words: each caution is a sentence that stands on a number."""
+"""Cautions: sentences on what limits the conclusions, each with its number."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from leadsignal.cohorts.balance import gap_at_equal_tenure
-from leadsignal.cohorts.comparison import FEWEST, Contrast
+from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, TITLES, Contrast
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN
+from leadsignal.cohorts.design import Design
 from leadsignal.cohorts.measures import hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_in_time
 from leadsignal.errors import ModelError
 from leadsignal.stats.multiple_testing import holm
 
-if TYPE_CHECKING:
-    from leadsignal.cohorts.side_by_side import Question
+MIN_CHURNS = 10
+"""With fewer churns in a cohort, a contrast has a caution."""
+MIN_RELIABLE = 20
+"""With fewer accounts in a cohort (after weighting, too), a contrast has a caution."""
+MAX_WEIGHT = 10.0
+"""Highest weight, in multiples of the mean, without a caution that the groups hardly overlap."""
+MIN_DIFFERENCE, MAX_P = 0.1, 0.05
+"""A covariate differs between cohorts beyond this standardised difference and below this p."""
+CROSSING = 1.0
+"""Curves cross if they differ by more than this number of standard errors in both directions."""
 
-FEW_ENDS = 10
-FEW_ACCOUNTS = 20
-HEAVY = 10.0
-"""A weight so many times the mean says that the groups hardly overlap."""
-APART, BY_CHANCE = 0.1, 0.05
-"""A covariate differs between cohorts by a larger standardised difference and a smaller p."""
-Held = Mapping[Any, Any]
 
-
-def cautions_of(question: Question, contrasts: Sequence[Contrast], groups: Held) -> tuple[str, ...]:
-    """Return every caution that the cohorts, the contrasts and their curves give cause for."""
+def cautions_of(
+    design: Design, contrasts: Sequence[Contrast], groups: Mapping[Any, Any]
+) -> tuple[str, ...]:
+    """Return the cautions that follow from the cohorts, the contrasts and their curves."""
     found = [
-        *_days_before(question),
+        *_days_before(design),
         *_small(contrasts),
         *_artefacts(contrasts),
-        *_unreached(question, contrasts),
-        *_dropped(question),
+        *_unreached(design, contrasts),
+        *_dropped(design),
         *_overlap(contrasts),
-        *_crossing(question, groups),
-        *_moved(question, contrasts),
-        *_unadjusted(question),
+        *_crossing(design, groups),
+        *_moved(design, contrasts),
+        *_unadjusted(design),
     ]
     return tuple(dict.fromkeys(found))
 
 
-def _days_before(question: Question) -> Iterator[str]:
-    cohorts = question.cohorts
-    if "naive" not in question.methods:
+def _days_before(design: Design) -> Iterator[str]:
+    cohorts = design.cohorts
+    if "naive" not in design.methods:
         return
     for k in range(1, len(cohorts.levels)):
         if (before := cohorts.share_before(k)) > 0:
             yield (
-                f"{before:.0%} of the days of accounts ever {cohorts.levels[k]} were lived"
-                f" before they were: the naive chart counts these as {cohorts.levels[k]}, though"
-                " nobody can leave in them and still become so"
+                f"{before:.0%} of the days of accounts ever {cohorts.levels[k]} lie"
+                f" before that: the naive chart counts them as {cohorts.levels[k]}, though nobody"
+                " can leave in them and still become so"
             )
 
 
 def _small(contrasts: Sequence[Contrast]) -> Iterator[str]:
     for c in contrasts:
         if c.suppressed:
-            yield f"{c.cohort}, {c.method}: a cell holds fewer than {FEWEST} accounts; suppressed"
-        elif min(c.accounts) < FEW_ACCOUNTS or min(c.ended) < FEW_ENDS:
+            yield (
+                f"{c.cohort}, {c.method}: fewer than {MIN_ACCOUNTS} accounts on one side;"
+                " suppressed"
+            )
+        elif min(c.accounts) < MIN_RELIABLE or min(c.ended) < MIN_CHURNS:
             yield (
                 f"{c.cohort}, {c.method}: {c.accounts[0]:,} accounts with {c.ended[0]:,} churns"
-                f" against {c.accounts[1]:,} with {c.ended[1]:,}; too few to lean on"
+                f" against {c.accounts[1]:,} with {c.ended[1]:,}; too few for a reliable ratio"
             )
 
 
@@ -72,26 +78,24 @@ def _artefacts(contrasts: Sequence[Contrast]) -> Iterator[str]:
     for c in contrasts:
         if c.shrinkage is None or c.adjusted_for or c.method == "naive":
             continue
-        told = (
-            f"{c.cohort}: against {c.method.replace('_', ' ')} the naive ratio of {c.shrinkage_of}"
-            f" is off by a factor of {c.shrinkage}"
-        )
-        yield told + ("" if c.shrinkage.excludes(1.0) else "; chance alone could do that")
+        name = "hazard ratio" if c.shrinkage_of == "hazard ratio" else "ratio of mean days"
+        text = f"{c.cohort}: the naive {name} is the {TITLES[c.method]} one times {c.shrinkage}"
+        yield text + ("" if c.shrinkage.excludes(1.0) else "; chance alone could do that")
 
 
-def _unreached(question: Question, contrasts: Sequence[Contrast]) -> Iterator[str]:
+def _unreached(design: Design, contrasts: Sequence[Contrast]) -> Iterator[str]:
     for c in contrasts:
-        counted = c.method != "time_dependent" or question.cohorts.since_the_start
+        counted = c.method != "time_dependent" or design.cohorts.since_the_start
         if counted and c.hazard_ratio is not None and c.rmst_days is None:
             yield (
-                f"{c.cohort}, {c.method}: not followed until day {question.horizon:g}, so that no"
-                " mean days are told; choose an earlier horizon"
+                f"{c.cohort}, {c.method}: not followed until day {design.horizon:g}, so that"
+                " mean days are missing; choose an earlier horizon"
             )
 
 
-def _dropped(question: Question) -> Iterator[str]:
-    cohorts, day = question.cohorts, question.landmark
-    if "landmark" in question.methods:
+def _dropped(design: Design) -> Iterator[str]:
+    cohorts, day = design.cohorts, design.landmark
+    if "landmark" in design.methods:
         ended = int(((cohorts.stop <= day) & (cohorts.cause > 0)).sum())
         recent = int(((cohorts.stop <= day) & (cohorts.cause == 0)).sum())
         late = int(((cohorts.entry > day) & (cohorts.stop > day)).sum())
@@ -104,7 +108,7 @@ def _dropped(question: Question) -> Iterator[str]:
                 f" {late:,} are seen from later on only"
                 + (f", {away:,} were away on that day" if away else "")
             )
-    if "target_trial" not in question.methods:
+    if "target_trial" not in design.methods:
         return
     if late := int((cohorts.entry > 0).sum()):
         yield f"the target trial leaves out {late:,} accounts that are not seen from day 0"
@@ -116,47 +120,47 @@ def _overlap(contrasts: Sequence[Contrast]) -> Iterator[str]:
     for c in contrasts:
         if c.highest_weight is None or c.effective is None:
             continue
-        if max(c.highest_weight) > HEAVY:
+        if max(c.highest_weight) > MAX_WEIGHT:
             yield (
-                f"{c.cohort}, {c.method}: the heaviest account weighs {max(c.highest_weight):.0f}"
-                " times the mean: for some accounts there is hardly anyone alike in the other group"
+                f"{c.cohort}, {c.method}: the highest weight is {max(c.highest_weight):.0f} times"
+                " the mean: some accounts have hardly any counterpart in the other group"
             )
-        if min(c.effective) < FEW_ACCOUNTS:
+        if min(c.effective) < MIN_RELIABLE:
             yield (
                 f"{c.cohort}, {c.method}: after weighting, the groups are worth"
                 f" {c.effective[1]:.0f} and {c.effective[0]:.0f} accounts"
             )
 
 
-def _crossing(question: Question, groups: Held) -> Iterator[str]:
-    """Say where curves cross: apart by more than a standard error in both directions."""
-    for (method, k, adjusted), (held, _) in groups.items():
-        if adjusted or method != "landmark" or not held.churned:
+def _crossing(design: Design, groups: Mapping[Any, Any]) -> Iterator[str]:
+    """Return where curves cross."""
+    for (method, k, adjusted), (curves, _) in groups.items():
+        if adjusted or method != "landmark" or not curves.churned:
             continue
-        last = min(held.until, held.seen_until, question.horizon)
+        last = min(curves.until, curves.seen_until, design.horizon)
         gaps = []
-        for day in np.linspace(held.followed.origin, last, 9)[1:]:
-            both = held.retention(float(day))
+        for day in np.linspace(curves.intervals.origin, last, 9)[1:]:
+            both = curves.retention(float(day))
             gap = both[k] - both[0]
             gaps.append(gap.value / gap.std_err if gap.std_err > 0 else 0.0)
-        if gaps and min(gaps) < -1 and max(gaps) > 1:
+        if gaps and min(gaps) < -CROSSING and max(gaps) > CROSSING:
             yield (
-                f"{question.cohorts.levels[k]}, {method}: the curves cross; one ratio does not"
-                " describe them, read the picture"
+                f"{design.cohorts.levels[k]}, {method}: the curves cross, so one ratio does not"
+                " describe them; look at the plot"
             )
 
 
-def _moved(question: Question, contrasts: Sequence[Contrast]) -> Iterator[str]:
-    """Say which covariate moved the hazard ratio, each taken alone."""
-    cohorts = question.cohorts
-    if question.X is None or "time_dependent" not in question.methods:
+def _moved(design: Design, contrasts: Sequence[Contrast]) -> Iterator[str]:
+    """Return the covariate that alone moves the hazard ratio most."""
+    cohorts = design.cohorts
+    if design.X is None or "time_dependent" not in design.methods:
         return
     raw = {c.cohort: c for c in contrasts if c.method == "time_dependent" and not c.adjusted_for}
     for k in range(1, len(cohorts.levels)):
         before = raw.get(cohorts.levels[k])
         if before is None or before.hazard_ratio is None:
             continue
-        moves = dict(_moves(question, k, before.hazard_ratio.estimate))
+        moves = dict(_moves(design, k, before.hazard_ratio.estimate))
         if moves:
             name = max(moves, key=lambda n: abs(np.log(moves[n])))
             yield (
@@ -165,35 +169,35 @@ def _moved(question: Question, contrasts: Sequence[Contrast]) -> Iterator[str]:
             )
 
 
-def _moves(question: Question, k: int, raw: float) -> Iterator[tuple[str, float]]:
-    rows = follow_in_time(question.cohorts).of((0, k))
-    for name in question.adjust:
-        if name not in question.cohorts.covariates:
+def _moves(design: Design, k: int, raw: float) -> Iterator[tuple[str, float]]:
+    rows = follow_in_time(design.cohorts).of((0, k))
+    for name in design.adjust:
+        if name not in design.cohorts.covariates:
             continue
-        X = columns_of({name: question.cohorts.covariates[name]})[0][rows.account]
+        X = columns_of({name: design.cohorts.covariates[name]})[0][rows.account]
         try:
-            ratio, _ = hazard_ratio(rows, question.cohorts, k, X)
+            ratio, _ = hazard_ratio(rows, design.cohorts, k, X)
         except ModelError:
             continue
         yield name, float(np.exp(ratio.value) / raw)
 
 
-def _unadjusted(question: Question) -> Iterator[str]:
-    cohorts = question.cohorts
+def _unadjusted(design: Design) -> Iterator[str]:
+    cohorts = design.cohorts
     if (cohorts.cause == CHURN).sum() == 0:
-        yield "nobody churned: there is nothing to compare"
-    if apart := _apart(question):
+        yield "nobody churned, so there is nothing to compare"
+    if apart := _apart(design):
         yield f"cohorts differ at the start in {', '.join(apart)}, which is not adjusted for"
     yield (
-        "what nobody wrote down is not adjusted for: the E-value says how strong it would have to"
-        " be"
+        "unmeasured confounders are not adjusted for: the E-value says how strong one would have"
+        " to be"
     )
 
 
-def _apart(question: Question) -> list[str]:
+def _apart(design: Design) -> list[str]:
     """Return the covariates not adjusted for in which states differ by more than chance."""
-    cohorts = question.cohorts
-    left = [name for name in cohorts.covariates if name not in question.adjust]
+    cohorts = design.cohorts
+    left = [name for name in cohorts.covariates if name not in design.adjust]
     gaps = []
     for k in range(1, len(cohorts.levels)):
         rows = follow_in_time(cohorts).of((0, k))
@@ -202,6 +206,8 @@ def _apart(question: Question) -> list[str]:
         ]
     p = holm(np.array([gap.p for _, gap in gaps])).tolist()
     apart = {
-        name for (name, gap), q in zip(gaps, p, strict=True) if q < BY_CHANCE and gap.size > APART
+        name
+        for (name, gap), q in zip(gaps, p, strict=True)
+        if q < MAX_P and gap.size > MIN_DIFFERENCE
     }
     return [name for name in left if name in apart]

@@ -1,186 +1,58 @@
-"""What a comparison gives back: cohorts, contrasts side by side, what to beware of."""
+"""The result of a comparison of cohorts: numbers, findings, cautions, files and plots."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from leadsignal.cohorts.contrasts import TITLES, Cohort, Contrast, find_contrast
+from leadsignal.cohorts.curves import curves_of
 from leadsignal.cohorts.dated import DatedCohorts
+from leadsignal.cohorts.export import frame_of, html_of, markdown_of, write_table
+from leadsignal.cohorts.plots import forest_picture, label_curves
+from leadsignal.cohorts.resampling import bootstrapped
 from leadsignal.cohorts.small_groups import SmallGroups
-from leadsignal.stats.estimates import Estimate
+from leadsignal.cohorts.wording import cohort_line, contrast_lines, verdict_of
+from leadsignal.results import Result
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-FEWEST = 5
-"""Cells of fewer accounts are suppressed."""
-TITLES = {
-    "naive": "naive",
-    "time_dependent": "counted day by day",
-    "landmark": "from a landmark",
-    "target_trial": "target trial",
-}
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """One cohort: ``accounts`` ever in it, ``account_days`` in it, those ``ended`` (churned) in it.
-
-    ``rate`` is churns per 1,000 account-months at the tenure of the first cohort: its own rate, for
-    the others times the hazard ratio that the verdict quotes; of many small groups, that of all
-    accounts times ended over expected. None where there is no ratio. ``retention_12m``,
-    ``retention_24m`` and ``median_days`` are read from the method named by ``curve``; None where it
-    does not reach.
-    """
-
-    name: str
-    accounts: int
-    account_days: float
-    ended: int
-    rate: float | None
-    retention_12m: Estimate | None
-    retention_24m: Estimate | None
-    median_days: float | None
-    curve: str
-    days_before: float
-
-    @property
-    def suppressed(self) -> bool:
-        """Whether it has too few accounts to be shown."""
-        return self.accounts < FEWEST
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the cohort as a plain dictionary; a suppressed one without its numbers."""
-        plain: dict[str, Any] = {
-            "name": self.name,
-            "accounts": self.accounts,
-            "account_days": self.account_days,
-            "ended": self.ended,
-            "churn_per_1000_account_months": self.rate,
-            "retention_12m": _value(self.retention_12m),
-            "retention_24m": _value(self.retention_24m),
-            "median_days": self.median_days,
-            "read_from": self.curve,
-            "days_before_event": self.days_before,
-            "suppressed": self.suppressed,
-        }
-        if self.suppressed:
-            plain |= {key: None for key in plain if key not in ("name", "suppressed", "read_from")}
-        return plain
-
-
-def _value(number: Estimate | None) -> float | None:
-    return None if number is None else number.estimate
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One cohort against another by one method; None where the data do not give the number.
-
-    ``rmst_days`` and ``rmst_ratio`` are the difference and the ratio of mean days not lost to
-    churn between ``origin`` and ``horizon`` (days since time zero). ``shrinkage`` is the naive
-    ratio over this one's, on the quantity ``shrinkage_of``. ``e_value`` is that of the hazard ratio
-    and of its limit. ``accounts`` and ``ended`` count the cohort and what it is held against, in a
-    target trial after day L, where the clones have parted.
-    """
-
-    cohort: str
-    against: str
-    method: str
-    adjusted_for: tuple[str, ...]
-    accounts: tuple[int, int]
-    ended: tuple[int, int]
-    hazard_ratio: Estimate | None = None
-    rmst_days: Estimate | None = None
-    rmst_ratio: Estimate | None = None
-    retention_12m: tuple[Estimate, Estimate] | None = None
-    retention_24m: tuple[Estimate, Estimate] | None = None
-    e_value: tuple[float, float] | None = None
-    shrinkage: Estimate | None = None
-    shrinkage_of: str = ""
-    log_rank_p: float | None = None
-    origin: float = 0.0
-    horizon: float | None = None
-    effective: tuple[float, float] | None = None
-    highest_weight: tuple[float, float] | None = None
-
-    @property
-    def suppressed(self) -> bool:
-        """Whether one of the two cells has too few accounts to be shown."""
-        return min(self.accounts) < FEWEST
-
-    @property
-    def artefact(self) -> bool:
-        """Whether the naive chart shows more than this one, or the opposite, beyond chance."""
-        corrected = self.hazard_ratio if self.shrinkage_of == "hazard ratio" else self.rmst_ratio
-        if self.shrinkage is None or corrected is None or not self.shrinkage.excludes(1.0):
-            return False
-        c, n = np.log(corrected.estimate), np.log(corrected.estimate * self.shrinkage.estimate)
-        return bool(n * c <= 0 or abs(c) < abs(n))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the contrast as a plain dictionary, ready for JSON."""
-        numbers = ("hazard_ratio", "rmst_days", "rmst_ratio", "shrinkage")
-        plain: dict[str, Any] = {
-            "cohort": self.cohort,
-            "against": self.against,
-            "method": self.method,
-            "adjusted_for": list(self.adjusted_for),
-            "accounts": None if self.suppressed else list(self.accounts),
-            "ended": None if self.suppressed else list(self.ended),
-            "suppressed": self.suppressed,
-        }
-        for name in numbers:
-            number = getattr(self, name)
-            plain[name] = None if number is None else number.to_dict()
-        for name in ("retention_12m", "retention_24m"):
-            pair = getattr(self, name)
-            plain[name] = None if pair is None else [number.to_dict() for number in pair]
-        ratio = self.hazard_ratio
-        plain["p"] = None if ratio is None else ratio.p
-        plain["e_value"] = None if self.e_value is None else list(map(_finite, self.e_value))
-        plain |= {
-            "shrinkage_of": self.shrinkage_of or None,
-            "artefact": self.artefact,
-            "log_rank_p": self.log_rank_p,
-            "from_day": self.origin,
-            "horizon_days": self.horizon,
-            "effective_accounts": self.effective and list(self.effective),
-            "highest_weight": self.highest_weight and list(self.highest_weight),
-        }
-        return plain
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
-CORRECTED = ("time_dependent", "target_trial", "landmark")
-
-
-def best_of(contrasts: Sequence[Contrast], cohort: str) -> Contrast | None:
-    """Return the corrected contrast to quote: day by day if there, adjusted if there."""
-    for method in CORRECTED:
-        for adjusted in (True, False):
-            for found in contrasts:
-                asked = (found.method, found.cohort) == (method, cohort)
-                if asked and bool(found.adjusted_for) == adjusted:
-                    return found
-    return None
+MAX_COHORTS = 12
+"""Number of cohorts that a printed comparison lists."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Comparison:
-    """Cohorts compared: the naive number beside the corrected ones, with intervals.
+class Comparison(Result):
+    """A comparison of cohorts: the naive numbers beside the corrected ones, with intervals.
 
-    ``cohorts`` and ``contrasts`` hold the numbers, ``cautions`` what to beware of, ``groups`` the
-    shrunken rates of small groups (reps, reasons) where the property has many values; ``dated``,
-    the data they stand on; ``landmark`` and ``horizon`` in days since ``dated.since``.
+    Parameters
+    ----------
+    by : str
+        Name of the comparison.
+    cohorts : tuple of Cohort
+        Numbers of each cohort.
+    contrasts : tuple of Contrast
+        Numbers of each method and pair of cohorts.
+    cautions : tuple of str
+        What limits the conclusions.
+    landmark : int
+        Day of the landmark and the target trial, since ``dated.since``.
+    horizon : float
+        Last day of the restricted means, since ``dated.since``.
+    level : float
+        Confidence level of the intervals.
+    adjusted_for : tuple of str
+        Names of the covariates of the adjusted contrasts.
+    groups : SmallGroups or None
+        Shrunken rates, if the property has many values (sales reps, reasons to buy).
+    dated : DatedCohorts
+        The data.
+    recompute : callable
+        Function that computes the contrasts of other data in the same way.
     """
 
     by: str
@@ -193,29 +65,21 @@ class Comparison:
     adjusted_for: tuple[str, ...]
     groups: SmallGroups | None
     dated: DatedCohorts = field(compare=False)
+    recompute: Callable[[DatedCohorts], tuple[Contrast, ...]] = field(compare=False)
 
     def contrast(
         self, method: str, cohort: str | None = None, *, adjusted: bool = False
     ) -> Contrast | None:
         """Return the contrast of a method (of the first cohort, if none is named), or None."""
-        for found in self.contrasts:
-            asked = found.method == method and cohort in (None, found.cohort)
-            if asked and bool(found.adjusted_for) == adjusted:
-                return found
-        return None
+        return find_contrast(self.contrasts, method, cohort, adjusted=adjusted)
 
     @property
     def verdict(self) -> str:
-        """What may be said, in a paragraph a cohort."""
-        from leadsignal.cohorts.wording import verdict_of
+        """The findings, in a paragraph a cohort."""
+        return verdict_of(self.contrasts)
 
-        return verdict_of(self)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a contrast; suppressed ones without their numbers."""
-        from leadsignal.cohorts.export import frame_of
-
-        return frame_of(self)
+    def _table(self) -> pd.DataFrame:
+        return frame_of(self.contrasts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain dictionaries, ready for JSON."""
@@ -234,49 +98,80 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """Return the table of contrasts as Markdown, with the verdict."""
-        from leadsignal.cohorts.export import markdown_of
-
-        return markdown_of(self)
+        return markdown_of(self.contrasts, self.verdict, self.cautions)
 
     def to_html(self) -> str:
         """Return the table of contrasts as HTML, with the verdict."""
-        from leadsignal.cohorts.export import html_of
+        caption = f"Cohorts by {self.by}, until the end was known"
+        return html_of(caption, self.contrasts, self.verdict, self.cautions)
 
-        return html_of(self)
+    def write(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the table to a file whose ending names its format.
 
-    def write(self, path: str | Path, *, force: bool = False) -> None:
-        """Write the table as ``.md``, ``.html``, ``.csv`` or ``.xlsx``, whole or not at all.
+        Parameters
+        ----------
+        path : str or Path
+            A name that ends in ``.md``, ``.html``, ``.csv`` or ``.xlsx``. Texts that a spreadsheet
+            would run as formulas are written as text.
+        force : bool, default False
+            Replace a file that is no comparison.
 
-        Text that a spreadsheet would take for a formula is written as text. Raises OptionError
-        for another ending, where openpyxl is missing for ``.xlsx``, and where a file is that is
-        no comparison (``force`` replaces it).
+        Returns
+        -------
+        Path
+            Where the table is.
+
+        Raises
+        ------
+        OptionError
+            For another ending, for ``.xlsx`` without openpyxl, and for a file that is no
+            comparison and not to be replaced.
         """
-        from leadsignal.cohorts.export import write_table
-
-        write_table(self, path, force=force)
+        return write_table(self.to_frame(), self.to_markdown(), self.to_html(), path, force=force)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the curves with intervals and the numbers at risk; return the Axes."""
-        from leadsignal.cohorts.plots import curves_picture
-
-        return curves_picture(self, ax)
+        curves = curves_of(self.dated)
+        title = f"By {self.by.replace('_', ' ')}"
+        if not self.dated.since_the_start:
+            title += f", each day in the cohort held then (from day {curves[0].origin:g})"
+        return label_curves(curves.plot(ax), self.dated.since, title)
 
     def plot_forest(self, ax: Axes | None = None) -> Axes:
         """Draw naive and corrected ratios of each cohort in one row; return the Axes."""
-        from leadsignal.cohorts.plots import forest_picture
-
-        return forest_picture(self, ax)
+        return forest_picture(self.by, self._table(), TITLES, self.level, ax)
 
     def bootstrap(self, times: int = 200, *, seed: int = 0) -> pd.DataFrame:
-        """Return percentile intervals from resampled clusters, beside the influence functions'."""
-        from leadsignal.cohorts.resampling import bootstrapped
+        """Return percentile intervals from resampled clusters, beside those of the influence.
 
-        return bootstrapped(self, times, seed)
+        Parameters
+        ----------
+        times : int, default 200
+            Number of resamples.
+        seed : int, default 0
+            Seed of the random numbers.
+
+        Returns
+        -------
+        DataFrame
+            One row a contrast and quantity.
+        """
+        return bootstrapped(self.dated, self.contrasts, self.recompute, times, seed, self.level)
 
     def __repr__(self) -> str:
-        from leadsignal.cohorts.wording import printed
-
-        return printed(self)
+        lines = [f"Cohorts by {self.by}, until the end was known"]
+        if self.contrasts:
+            lines[0] += (
+                f": landmark day {self.landmark}, horizon {self.horizon:g} days since"
+                f" {self.dated.since}"
+            )
+        first = self.cohorts[0].name if self.contrasts else None
+        lines += [cohort_line(cohort, first) for cohort in self.cohorts[:MAX_COHORTS]]
+        if self.contrasts:
+            lines += ["", *contrast_lines(self.contrasts)]
+        if self.groups is not None:
+            lines += ["", repr(self.groups)]
+        return "\n".join([*lines, "", self.verdict, "", *(f"- {c}" for c in self.cautions)])
 
     def _repr_html_(self) -> str:
         return self.to_html()

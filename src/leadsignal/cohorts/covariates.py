@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from leadsignal.survival.inputs import Floats
 
 KNOTS = 5
-FEWEST = 10
-"""A value held by fewer accounts is pooled with the others like it."""
+"""Number of knots of the splines."""
+MIN_ACCOUNTS = 10
+"""Values of fewer accounts are pooled."""
 
 
 def columns_of(covariates: Mapping[str, NDArray[Any]]) -> tuple[Floats, tuple[str, ...]]:
@@ -40,7 +41,7 @@ def _spline(values: NDArray[Any]) -> Floats:
         for knot in knots[:-2]:
             tail = _cube(z - before) * (last - knot) - _cube(z - last) * (before - knot)
             columns.append((_cube(z - knot) - tail / (last - before)) / (last - knots[0]) ** 2)
-    if known.sum() <= len(x) - FEWEST:
+    if known.sum() <= len(x) - MIN_ACCOUNTS:
         columns.append((~known).astype(np.float64))
     return np.column_stack(columns)
 
@@ -53,10 +54,10 @@ def _cube(x: Floats) -> Floats:
 def _indicators(values: NDArray[Any]) -> Floats:
     text = np.array(["" if v is None or v != v else str(v) for v in values.tolist()])
     names, codes, counts = np.unique(text, return_inverse=True, return_counts=True)
-    often = np.flatnonzero(counts >= FEWEST)
+    often = np.flatnonzero(counts >= MIN_ACCOUNTS)
     base = often[np.argmax(counts[often])] if len(often) else -1
     listed = [code for code in often.tolist() if code != base]
-    if (rest := counts[counts < FEWEST].sum()) > 0 and rest >= FEWEST:
+    if (rest := counts[counts < MIN_ACCOUNTS].sum()) > 0 and rest >= MIN_ACCOUNTS:
         codes = np.where(np.isin(codes, often), codes, len(names))
         listed.append(len(names))
     columns: Floats = (codes[:, None] == np.array(listed, dtype=int)).astype(np.float64)

@@ -23,24 +23,25 @@ from leadsignal.cohorts.state_intervals import (
     stretches_between,
 )
 from leadsignal.errors import ModelError
-from leadsignal.results import to_html
+from leadsignal.results import Result
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CHURN, OTHER_END = 1, 2
+"""Codes of how an account ends; 0 is an account that is still here."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class DatedCohorts:
+class DatedCohorts(Result):
     """Accounts and the cohort each belongs to over time.
 
-    Attributes: ``name`` of the comparison; ``levels``, the cohorts, of which the first is what
-    others are held against; of the n accounts ``accounts`` (ids), ``cluster`` (0, 1, …: accounts of
+    Attributes: ``name`` of the comparison; ``levels``, the cohorts, of which the first is
+    the reference; of the n accounts ``accounts`` (ids), ``cluster`` (0, 1, …: accounts of
     one customer share one), ``entry`` and ``stop`` (days since time zero), ``cause`` (0 still here,
-    1 churn, 2 an end that is no churn); of the m stretches ``row_account``, ``row_start``,
-    ``row_stop``, ``row_state``; days between an account's stretches are time away. Further
+    1 churn, 2 an end that is no churn); of the m intervals ``row_account``, ``row_start``,
+    ``row_stop``, ``row_state``; days between an account's intervals are time away. Further
     ``covariates``, values at time zero by name (n each); ``dated_covariates``, the states of other
     comparisons over time; ``since``, what time zero is; ``landmark`` (days) by default; ``notes``,
     who was left out and why.
@@ -141,11 +142,11 @@ class DatedCohorts:
         cluster: ArrayLike | None,
         more: Mapping[str, Any],
     ) -> DatedCohorts:
-        door = ArrayValidator("DatedCohorts", len(ids))
-        clusters = door.labels("accounts", ids)
+        validator = ArrayValidator("DatedCohorts", len(ids))
+        clusters = validator.labels("accounts", ids)
         if cluster is not None:
-            clusters = door.labels("cluster", cluster)
-        door.close()
+            clusters = validator.labels("cluster", cluster)
+        validator.close()
         codes = np.arange(len(ids)) if clusters is None else clusters.codes
         cohorts = cls(
             name, tuple(levels), ids, codes, entry, stop, cause, rows.account,
@@ -158,15 +159,15 @@ class DatedCohorts:
 
     @property
     def row_cause(self) -> Ints:
-        """How each stretch ends (m): the account's end in its last one, 0 before."""
+        """How each interval ends (m): the end of the account in its last one, 0 before."""
         last = self.row_stop == self.stop[self.row_account]
         return np.where(last, self.cause[self.row_account], 0)
 
     @property
     def since_the_start(self) -> bool:
         """Whether no account changes its cohort: a property that needs no date."""
-        held = np.unique(self.row_account * len(self.levels) + self.row_state)
-        return len(held) == len(self.accounts)
+        pairs = np.unique(self.row_account * len(self.levels) + self.row_state)
+        return len(pairs) == len(self.accounts)
 
     def spells(self) -> tuple[Ints, Floats, Floats]:
         """Return account, start and stop of each time at risk, in whatever state.
@@ -264,8 +265,8 @@ class DatedCohorts:
         levels = tuple(self.levels[k] for k in present)
         return replace(self, levels=levels, row_state=place)
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a stretch: account_id, start, stop (days), cohort, cause of its end."""
+    def _table(self) -> pd.DataFrame:
+        """Return one row an interval: account_id, start, stop (days), cohort, cause of its end."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -288,6 +289,3 @@ class DatedCohorts:
                 f" {days[mine].sum():,.0f} account-days, {(cause[mine] == CHURN).sum():,} churns"
             )
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return to_html(repr(self), self.to_frame())

@@ -1,12 +1,14 @@
-"""Tables to paste: Markdown, HTML, CSV and XLSX, each number with its interval."""
+"""Comparisons as Markdown, HTML, CSV and XLSX, each number with its interval."""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cohorts.comparison import FEWEST, TITLES, Comparison, Contrast
+from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, TITLES, Contrast
+from leadsignal.cohorts.wording import QUANTITIES, numbers_of
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import COMPARISON
 from leadsignal.files.spreadsheets import safe_frame, safe_text
@@ -16,24 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ENDINGS = (".md", ".html", ".csv", ".xlsx")
-HEAD = (
-    "cohort",
-    "against",
-    "method",
-    "adjusted for",
-    "accounts",
-    "churn ratio",
-    "mean days more",
-    "times as long",
-    "naive off by",
-)
+HEAD = ("cohort", "against", "method", "adjusted for", "accounts", *QUANTITIES)
 
 
-def frame_of(comparison: Comparison) -> pd.DataFrame:
+def frame_of(contrasts: Sequence[Contrast]) -> pd.DataFrame:
     """Return one row a contrast, each limit in its own column."""
     import pandas as pd
 
-    return pd.DataFrame([_row(contrast) for contrast in comparison.contrasts])
+    return pd.DataFrame([_row(contrast) for contrast in contrasts])
 
 
 def _row(contrast: Contrast) -> dict[str, Any]:
@@ -57,29 +49,26 @@ def _row(contrast: Contrast) -> dict[str, Any]:
     return row
 
 
-def _cells(comparison: Comparison) -> list[tuple[str, ...]]:
+def _cells(contrasts: Sequence[Contrast]) -> list[tuple[str, ...]]:
     rows = []
-    for c in comparison.contrasts:
-        numbers = (c.hazard_ratio, c.rmst_days, c.rmst_ratio, c.shrinkage)
-        if c.suppressed:
-            told = (f"fewer than {FEWEST}", *[""] * 4)
-        else:
-            told = (f"{c.accounts[0]:,} / {c.accounts[1]:,}",
-                    *("" if n is None else str(n) for n in numbers))  # fmt: skip
+    for c in contrasts:
+        cells = [f"fewer than {MIN_ACCOUNTS}", *[""] * len(QUANTITIES)]
+        if not c.suppressed:
+            cells = [f"{c.accounts[0]:,} / {c.accounts[1]:,}", *numbers_of(c)]
         # A table that is pasted into a spreadsheet is read like a file.
         names = map(safe_text, (c.cohort, c.against, TITLES[c.method], ", ".join(c.adjusted_for)))
-        rows.append((*names, *told))
+        rows.append((*names, *cells))
     return rows
 
 
-def markdown_of(comparison: Comparison) -> str:
+def markdown_of(contrasts: Sequence[Contrast], verdict: str, cautions: Sequence[str]) -> str:
     """Return the contrasts as a Markdown table, then verdict and cautions."""
     lines = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
-    for row in _cells(comparison):
+    for row in _cells(contrasts):
         lines.append("| " + " | ".join(_escaped(cell) for cell in row) + " |")
-    notes = [f"- {_escaped(caution)}" for caution in comparison.cautions]
-    verdict = [_escaped(line) for line in comparison.verdict.splitlines()]
-    return "\n".join([*lines, "", *verdict, "", *notes]) + "\n"
+    notes = [f"- {_escaped(caution)}" for caution in cautions]
+    paragraphs = [_escaped(line) for line in verdict.splitlines()]
+    return "\n".join([*lines, "", *paragraphs, "", *notes]) + "\n"
 
 
 def _escaped(text: str) -> str:
@@ -88,38 +77,40 @@ def _escaped(text: str) -> str:
     return text.replace("\n", " ")
 
 
-def html_of(comparison: Comparison) -> str:
+def html_of(
+    caption: str, contrasts: Sequence[Contrast], verdict: str, cautions: Sequence[str]
+) -> str:
     """Return the contrasts as an HTML table, then verdict and cautions."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in HEAD)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in _cells(comparison)
+        for row in _cells(contrasts)
     )
-    cautions = "".join(f"<li>{html.escape(caution)}</li>" for caution in comparison.cautions)
-    caption = f"Cohorts by {html.escape(comparison.by)}, until the end was known"
+    items = "".join(f"<li>{html.escape(caution)}</li>" for caution in cautions)
     return (
-        f"<table><caption>{caption}</caption>"
+        f"<table><caption>{html.escape(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        f"<p>{html.escape(comparison.verdict)}</p><ul>{cautions}</ul>"
+        f"<p>{html.escape(verdict)}</p><ul>{items}</ul>"
     )
 
 
-def write_table(comparison: Comparison, path: str | Path, *, force: bool = False) -> None:
-    """Write the table in the form that the ending names."""
-    ending = Path(path).suffix.lower()
+def write_table(
+    frame: pd.DataFrame, markdown: str, page: str, path: str | Path, *, force: bool = False
+) -> Path:
+    """Write a comparison in the format that the ending names: the frame, Markdown or HTML."""
+    place, ending = Path(path), Path(path).suffix.lower()
     if ending not in ENDINGS:
         raise OptionError(f"{path} ends in {ending or 'nothing'}", f"Write to {', '.join(ENDINGS)}")
     if ending == ".xlsx":
         _require_openpyxl()
-    with whole_file(path, COMPARISON, force=force) as part:
-        if ending == ".md":
-            part.write_text(markdown_of(comparison), encoding="utf-8")
-        elif ending == ".html":
-            part.write_text(html_of(comparison), encoding="utf-8")
-        elif ending == ".csv":
-            safe_frame(frame_of(comparison)).to_csv(part, index=False, lineterminator="\n")
+    with whole_file(place, COMPARISON, force=force) as part:
+        if ending == ".csv":
+            safe_frame(frame).to_csv(part, index=False, lineterminator="\n")
+        elif ending == ".xlsx":
+            _write_xlsx(frame, part)
         else:
-            _write_xlsx(frame_of(comparison), part)
+            part.write_text(markdown if ending == ".md" else page, encoding="utf-8")
+    return place
 
 
 def _require_openpyxl() -> None:

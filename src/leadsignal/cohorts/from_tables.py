@@ -56,7 +56,7 @@ def dated_cohorts(
 
     An account is at risk from its start, or from the first day on which its state is known, up to
     the day its end was known, as_of, or the day through which the table of events is complete. It
-    is in the state of ``lag`` days before. ``today`` holds what is made already. Raises OptionError
+    is in the state of ``lag`` days before. ``today`` is reused if it is given. Raises OptionError
     where ``by`` is none of these, TablesError for faults of a frame, which is checked as tables
     are, and ModelError where there is only one cohort.
 
@@ -64,12 +64,12 @@ def dated_cohorts(
     >>> dated_cohorts(ls.read_tables(ls.sample_folder()), "measured").levels
     ('unmeasured', 'measured')
     """
-    held = AsOfContext.of(tables, analysis, today)
+    context = AsOfContext.of(tables, analysis, today)
     name = by if isinstance(by, str) else "event"
-    changes = changes_of(held, by) if isinstance(by, str) else changes_from_frame(tables, by)
+    changes = changes_of(context, by) if isinstance(by, str) else changes_from_frame(tables, by)
     changes = changes.later(lag)
     zero = _flags(tables) if name == "rescued" and "flags" in tables.names else None
-    return _dated(held, name, changes, zero, dated_covariates)
+    return _dated(context, name, changes, zero, dated_covariates)
 
 
 def _dated(
@@ -104,31 +104,34 @@ def _dated(
 def _with_dated(
     cohorts: DatedCohorts, today: AsOfContext, accounts: Accounts, names: tuple[str, ...]
 ) -> DatedCohorts:
-    held = {}
+    dated = {}
     for name in names:
         changes = changes_of(today, name)
         position, day = _placed(accounts, changes.frame)
         kept = position >= 0
-        held[name] = DatedCohorts.from_changes(
+        dated[name] = DatedCohorts.from_changes(
             name, changes.levels, accounts.ids, accounts.stop, accounts.cause,
             (position[kept], day[kept], changes.frame["state"].to_numpy()[kept]),
             entry=accounts.entry, cluster=accounts.cluster,
         )  # fmt: skip
-    return replace(cohorts, dated_covariates=held)
+    return replace(cohorts, dated_covariates=dated)
 
 
 def is_dated(tables: Tables, analysis: SuccessAnalysis | None, name: str) -> bool:
     """Whether a name is a comparison with dates rather than a value at the start."""
-    made = ready_comparisons(tables, analysis or SuccessAnalysis(()))
-    return name in made and name not in tables.attributes
+    ready = ready_comparisons(tables, analysis or SuccessAnalysis(()))
+    return name in ready and name not in tables.attributes
 
 
 def _placed(accounts: Accounts, frame: pd.DataFrame) -> tuple[Ints, Floats]:
     """Return for each change the position of its account (−1: none) and its day since zero."""
     order = np.argsort(accounts.ids, kind="stable")
-    sorted_ids, wanted = accounts.ids[order], frame["account_id"].to_numpy(dtype=object).astype(str)
-    place = np.minimum(np.searchsorted(sorted_ids, wanted), len(sorted_ids) - 1)
-    found = sorted_ids[place] == wanted
+    sorted_ids, requested = (
+        accounts.ids[order],
+        frame["account_id"].to_numpy(dtype=object).astype(str),
+    )
+    place = np.minimum(np.searchsorted(sorted_ids, requested), len(sorted_ids) - 1)
+    found = sorted_ids[place] == requested
     position = np.where(found, order[place], -1)
     on = _days(frame["on"])
     return position, on - accounts.started[np.maximum(position, 0)]
@@ -184,16 +187,16 @@ def _accounts(
         stop = np.where(at_once, started + HALF_A_DAY, stop)
         notes.append(
             f"{at_once.sum():,} account{'' if at_once.sum() == 1 else 's'} ended on the day of the"
-            " start: counted as ends just after it"
+            " start: counted as ending just after it"
         )
     known &= stop > first
     clusters = frame["customer_id"].where(frame["customer_id"].notna(), frame["account_id"])
-    followed = Accounts(
+    at_risk = Accounts(
         ids[known], clusters.to_numpy(dtype=object).astype(str)[known], started[known],
         (first - started)[known], (stop - started)[known], cause[known],
         _covariates(tables, frame, known),
     )  # fmt: skip
-    return followed, notes
+    return at_risk, notes
 
 
 def _known(

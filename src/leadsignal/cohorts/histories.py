@@ -47,7 +47,10 @@ def weights_from_history(
     """Return the weights of the accounts ``seen``, whose event by ``day`` is ``event``."""
     paths = _paths(cohorts, seen, event, day, X, history)
     last = np.nextafter(cuts, -np.inf)
-    before, at_day = np.exp(-paths.lived(last)), np.exp(-paths.lived(np.array([day]))[:, 0])
+    before, at_day = (
+        np.exp(-paths.cumulative_hazard(last)),
+        np.exp(-paths.cumulative_hazard(np.array([day]))[:, 0]),
+    )
     until = np.minimum(np.minimum(event, cohorts.stop[seen]), day)
     F = _all_by(until, event)
     whole = max(float(F(np.array([day]))[0]), 1e-9)
@@ -75,10 +78,10 @@ class _Paths:
     def cumulative(self, moments: Floats) -> Floats:
         """Return the cumulative baseline hazard at each moment."""
         steps = np.concatenate(([0.0], self.hazard))
-        held: Floats = steps[np.searchsorted(self.time, moments, side="right")]
-        return held
+        values: Floats = steps[np.searchsorted(self.time, moments, side="right")]
+        return values
 
-    def lived(self, moments: Floats) -> Floats:
+    def cumulative_hazard(self, moments: Floats) -> Floats:
         """Return Λ of every account at each moment (n × k), counted along its path."""
         total = np.zeros((self.accounts, len(moments)))
         for column, moment in enumerate(moments):
@@ -90,12 +93,11 @@ class _Paths:
     def density(self) -> Floats:
         """Return ΔH(s) e^{xβ} G(s−) of each event, in the order of the rows."""
         last = np.nextafter(self.stop, -np.inf)
-        lived = self.risk * (self.cumulative(last) - self.cumulative(self.start))
-        whole = np.bincount(self.account, lived, self.accounts)
-        # A row that ends without the event was lived through to its end.
-        ends = self.risk * (self.cumulative(self.stop) - self.cumulative(last)) * ~self.happened
-        whole += np.bincount(self.account, ends, self.accounts)
+        before = self.risk * (self.cumulative(last) - self.cumulative(self.start))
+        whole = np.bincount(self.account, before, self.accounts)
+        # A row without the event contributes its hazard up to and including its end.
         step = self.cumulative(self.stop) - self.cumulative(last)
+        whole += np.bincount(self.account, self.risk * step * ~self.happened, self.accounts)
         seen = self.happened
         found: Floats = step[seen] * self.risk[seen] * np.exp(-whole[self.account[seen]])
         return found
@@ -117,12 +119,12 @@ def _paths(
         "target_trial", seen[lasts], zero, until[lasts], (event <= until)[lasts].astype(np.intp),
         zero.astype(np.intp), zero + 1, 0.0,
     )  # fmt: skip
-    for held in history:
-        rows, _ = with_states_of(rows, held)
+    for states in history:
+        rows, _ = with_states_of(rows, states)
     blocks = [] if X is None else [X[rows.account]]
-    for held in history:
-        rows, state = with_states_of(rows, held)
-        blocks.append((state[:, None] == np.arange(1, len(held.levels))).astype(np.float64))
+    for states in history:
+        rows, state = with_states_of(rows, states)
+        blocks.append((state[:, None] == np.arange(1, len(states.levels))).astype(np.float64))
     columns, happened = np.hstack(blocks), rows.cause == 1
     fit = fit_cox(columns, rows.stop, happened, start=rows.start, ridge=1e-6 * len(seen))
     baseline = fit.baseline()
@@ -144,7 +146,9 @@ def _all_by(until: Floats, event: Floats) -> Callable[[Floats], Floats]:
     left = np.concatenate(([1.0], curve.estimate))
 
     def by(moments: Floats) -> Floats:
-        held: Floats = 1 - (1 - share) * left[np.searchsorted(curve.time, moments, side="right")]
-        return held
+        share_by: Floats = (
+            1 - (1 - share) * left[np.searchsorted(curve.time, moments, side="right")]
+        )
+        return share_by
 
     return by

@@ -1,4 +1,4 @@
-"""What is measured on followed rows, with influence: hazard ratios, retention, restricted means.
+"""Hazard ratios, retention and restricted means of risk intervals, with their influence.
 
 Ends that are no churn compete: retention at a day is 1 − P(churn by then), and the restricted mean
 the days until the horizon that are not lost to churn. Without such ends both are Kaplan-Meier's.
@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
+from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.risk_intervals import RiskIntervals
 from leadsignal.errors import OptionError
 from leadsignal.stats.estimates import ClusteredEstimate
+from leadsignal.survival.contrasts import probability_at, restricted_mean
 from leadsignal.survival.cox import CoxFit, fit_cox
-from leadsignal.survival.curves import Curves, aalen_johansen, probability_at, restricted_mean
+from leadsignal.survival.curves import Curves, aalen_johansen
 from leadsignal.survival.estimates import Estimates
 from leadsignal.survival.inputs import Floats, Ints
 
-LEFT = 10
-"""A curve is read as far as so many rows are at risk."""
+MIN_AT_RISK = 10
+"""Number of rows at risk up to which a curve is read."""
 
 
 def distinct(codes: Ints) -> int:
@@ -35,21 +36,21 @@ def clusters_of(cohorts: DatedCohorts) -> int:
 
 
 def hazard_ratio(
-    followed: RiskIntervals, cohorts: DatedCohorts, level: int, X: Floats | None = None
+    intervals: RiskIntervals, cohorts: DatedCohorts, level: int, X: Floats | None = None
 ) -> tuple[ClusteredEstimate, CoxFit]:
     """Return the logarithm of the hazard ratio of ``level`` against the first, and its fit.
 
     Cox on (start, stop] with Efron's ties; every other level has its column, ``X`` (rows × p) are
     covariates of the rows.
     """
-    others = [k for k in np.unique(followed.group).tolist() if k != 0]
-    columns = (followed.group[:, None] == np.array(others)).astype(np.float64)
+    others = [k for k in np.unique(intervals.group).tolist() if k != 0]
+    columns = (intervals.group[:, None] == np.array(others)).astype(np.float64)
     if X is not None and X.size:
         columns = np.hstack((columns, X))
-    cluster = cohorts.cluster[followed.account]
+    cluster = cohorts.cluster[intervals.account]
     fit = fit_cox(
-        columns, followed.stop, followed.cause == CHURN, start=followed.start,
-        weights=followed.weight, cluster=cluster, ridge=_slight(columns, len(others)),
+        columns, intervals.stop, intervals.cause == CHURN, start=intervals.start,
+        weights=intervals.weight, cluster=cluster, ridge=_slight(columns, len(others)),
     )  # fmt: skip
     place = others.index(level)
     influence = np.zeros(clusters_of(cohorts))
@@ -68,9 +69,9 @@ def _slight(columns: Floats, levels: int) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """The curves of two groups (0 and ``level``) of followed rows, ready to be read."""
+    """The curves of two groups (0 and ``level``) of risk intervals."""
 
-    followed: RiskIntervals
+    intervals: RiskIntervals
     curves: Curves
     cluster: Ints
     clusters: int
@@ -81,8 +82,8 @@ class Groups:
     @property
     def until(self) -> float:
         """The last day on which both groups have ten rows at risk; a smaller group has no say."""
-        rows = [self.followed.of((group,)) for group in (0, self.level)]
-        return min(last_day_with(LEFT, held.start, held.stop) for held in rows)
+        rows = [self.intervals.of((group,)) for group in (0, self.level)]
+        return min(last_day_with(MIN_AT_RISK, one.start, one.stop) for one in rows)
 
     @property
     def seen_until(self) -> float:
@@ -117,9 +118,9 @@ class Groups:
         return found
 
 
-def groups_of(followed: RiskIntervals, cohorts: DatedCohorts, level: int) -> Groups:
+def groups_of(intervals: RiskIntervals, cohorts: DatedCohorts, level: int) -> Groups:
     """Return the curves of ``level`` and of the first group, errors by cluster."""
-    rows = followed.of((0, level))
+    rows = intervals.of((0, level))
     cluster = cohorts.cluster[rows.account]
     curves = aalen_johansen(
         rows.stop, rows.cause, start=rows.start, weights=rows.weight, group=rows.group,
@@ -130,9 +131,9 @@ def groups_of(followed: RiskIntervals, cohorts: DatedCohorts, level: int) -> Gro
     return Groups(rows, curves, there, clusters_of(cohorts), level, has_days)
 
 
-def median_day(followed: RiskIntervals, group: int) -> float:
+def median_day(intervals: RiskIntervals, group: int) -> float:
     """Return the first day by which half of a group has churned; infinite if it never has."""
-    rows = followed.of((group,))
+    rows = intervals.of((group,))
     if not (rows.cause == CHURN).any():
         return float("inf")
     curve = aalen_johansen(
@@ -143,19 +144,13 @@ def median_day(followed: RiskIntervals, group: int) -> float:
 
 
 def last_day_with(rows: int, start: Floats, stop: Floats) -> float:
-    """Return the last day on which so many rows are at risk; infinite if there is none."""
+    """Return the last day on which this number of rows is at risk; infinite if there is none."""
     stops = np.sort(stop)
     there = np.searchsorted(np.sort(start), stops) - np.searchsorted(stops, stops)
     enough = np.flatnonzero(there >= rows)
     return float(stops[enough[-1]]) if len(enough) else float("inf")
 
 
-def rate(days: float, ends: float) -> float:
+def rate(days: float, churns: float) -> float:
     """Return churns per 1,000 account-months (of 365.25/12 days)."""
-    return float(1000 * ends / (days / (365.25 / 12))) if days > 0 else float("nan")
-
-
-__all__ = [
-    "OTHER_END", "Groups", "clusters_of", "distinct", "groups_of", "hazard_ratio", "last_day_with",
-    "median_day", "rate",
-]  # fmt: skip
+    return float(1000 * churns / (days / (365.25 / 12))) if days > 0 else float("nan")

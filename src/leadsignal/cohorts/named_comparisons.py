@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 RESULT_DAYS, KEPT_DAYS, DIARY_DAYS, SURVEY_DAYS = 90, 180, 90, 365
+"""Days for which a result, a commitment, a diary entry and a survey count."""
 BEFORE, NOT_MEANT = "before", "not meant for it"
 GIVEN = Table(
     "by_frame",
@@ -47,8 +48,8 @@ class Changes:
 
     ``table`` is where they come from and ``window`` the days it takes until a state is known;
     ``for_good`` says that a state once reached stays, so that what happened before the table is
-    complete matters for ever. ``landmark`` is the day at which the question is usually asked,
-    ``away`` the level in which it is not asked of an account.
+    complete matters for ever. ``landmark`` is the default day of the landmark, ``away`` the level
+    whose time counts as time away.
     """
 
     levels: tuple[str, ...]
@@ -61,7 +62,7 @@ class Changes:
     away: str | None = None
 
     def later(self, days: int) -> Changes:
-        """Return the changes so many days later, so that an account is in the state it had then."""
+        """Return the changes shifted by ``days``: accounts are in the state of ``days`` before."""
         import pandas as pd
 
         if not days:
@@ -75,33 +76,33 @@ Maker = Callable[[AsOfContext], Changes]
 
 def ready_comparisons(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
     """Return, by name, the ready comparisons that these tables have the columns for."""
-    made: dict[str, Maker] = {}
+    ready: dict[str, Maker] = {}
     if "results" in tables.names:
-        made["measured"] = partial(_first, "results", "measured_on", "unmeasured", "measured")
+        ready["measured"] = partial(_first, "results", "measured_on", "unmeasured", "measured")
         if "shown_on" in tables.columns("results"):
-            made["shown"] = partial(_first, "results", "shown_on", "not shown", "shown")
+            ready["shown"] = partial(_first, "results", "shown_on", "not shown", "shown")
         if "target" in tables.columns("results"):
-            made["results"] = _results
+            ready["results"] = _results
     if "tickets" in tables.names:
-        made["complained"] = partial(_first, "tickets", "opened_at", "no ticket", "complained")
+        ready["complained"] = partial(_first, "tickets", "opened_at", "no ticket", "complained")
     if "contract_changes" in tables.names:
-        made["contract"] = _contract
-    made |= _tracked(tables, analysis)
+        ready["contract"] = _contract
+    ready |= _tracked(tables, analysis)
     if "plans" in tables.names:
-        made["planned"] = partial(_first, "plans", "agreed_on", "no plan", "planned", landmark=30)
+        ready["planned"] = partial(_first, "plans", "agreed_on", "no plan", "planned", landmark=30)
     if "commitments" in tables.names and "completed_on" in tables.columns("commitments"):
-        made["commitments"] = partial(_commitments, None)
+        ready["commitments"] = partial(_commitments, None)
         for owner in ("customer", "vendor"):
-            made[f"{owner}_commitments"] = partial(_commitments, owner)
+            ready[f"{owner}_commitments"] = partial(_commitments, owner)
     if "surveys" in tables.names:
-        made["satisfied"] = _satisfied
+        ready["satisfied"] = _satisfied
     if "flags" in tables.names:
-        made["rescued"] = partial(_first, "flags", "cleared_on", "flagged", "rescued")
-    made |= {_free(a, "attribute", made): partial(_attribute, a) for a in tables.attributes}
-    processes = analysis.processes if "adopted" in made else ()
-    adopted = {_free(p.name, "process", made): partial(_adopted, p.name) for p in processes}
+        ready["rescued"] = partial(_first, "flags", "cleared_on", "flagged", "rescued")
+    ready |= {_free(a, "attribute", ready): partial(_attribute, a) for a in tables.attributes}
+    processes = analysis.processes if "adopted" in ready else ()
+    adopted = {_free(p.name, "process", ready): partial(_adopted, p.name) for p in processes}
     listed = [
-        {name: maker} | (adopted if name == "adopted" else {}) for name, maker in made.items()
+        {name: maker} | (adopted if name == "adopted" else {}) for name, maker in ready.items()
     ]
     return {name: maker for part in listed for name, maker in part.items()}
 
@@ -112,24 +113,24 @@ def _free(name: str, kind: str, taken: Mapping[str, Maker]) -> str:
 
 
 def _tracked(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
-    made: dict[str, Maker] = {}
+    ready: dict[str, Maker] = {}
     if "behaviors" not in tables.names:
-        return made
+        return ready
     if analysis.processes:
-        made["adopted"] = partial(_adopted, None)
+        ready["adopted"] = partial(_adopted, None)
     tracking = analysis.tracking
     for name, behaviors, without in (
         ("sponsor_seen", tracking.sponsor, "sponsor not seen"),
         ("handed_off", tracking.handoff, "not handed off"),
     ):
         if behaviors:
-            made[name] = partial(
+            ready[name] = partial(
                 _first, "behaviors", "occurred_at", without, name.replace("_", " "),
                 where=_among("behavior", behaviors),
             )  # fmt: skip
     if tracking.diary:
-        made["diary"] = partial(_diary, tracking.diary)
-    return made
+        ready["diary"] = partial(_diary, tracking.diary)
+    return ready
 
 
 def changes_of(today: AsOfContext, by: str) -> Changes:
@@ -138,11 +139,15 @@ def changes_of(today: AsOfContext, by: str) -> Changes:
     ``behavior:NAME`` is the first event of any behaviour; ``process:NAME`` and ``attribute:NAME``
     say which is meant where a process or an attribute has the name of another comparison.
     """
-    tables, made = today.tables, ready_comparisons(today.tables, today.analysis)
-    if by in made:
-        return made[by](today)
+    tables, ready = today.tables, ready_comparisons(today.tables, today.analysis)
+    if by in ready:
+        return ready[by](today)
     kind, _, of = by.partition(":")
-    if kind == "process" and "adopted" in made and of in [p.name for p in today.analysis.processes]:
+    if (
+        kind == "process"
+        and "adopted" in ready
+        and of in [p.name for p in today.analysis.processes]
+    ):
         return _adopted(of, today)
     if kind == "attribute" and of in tables.attributes:
         return _attribute(of, today)
@@ -160,7 +165,7 @@ def changes_of(today: AsOfContext, by: str) -> Changes:
             f"{by} is a column of accounts that is not declared as an attribute",
             "Declare it in leadsignal.toml, if its values have not changed since the start",
         )
-    names = ", ".join([*made, "behavior:NAME"])
+    names = ", ".join([*ready, "behavior:NAME"])
     raise OptionError(
         f"there is no comparison by {by!r}",
         f"Choose from {names}, or give a frame of account_id, on, state",
@@ -222,7 +227,7 @@ def _first(
     *, where: str = "TRUE", landmark: int = 90,
 ) -> Changes:  # fmt: skip
     tables = today.tables
-    # Of a row with versions the first that told of the event counts.
+    # Of a row with versions, the first that contains the event counts.
     frame = _query(
         tables,
         f'SELECT account_id, CAST(min({_known(day)}) AS DATE) AS "on", 1 AS state'
@@ -366,11 +371,11 @@ def _turns_of(process: Process, today: AsOfContext) -> pd.DataFrame:
     meant = f"meant {process.name}"
     if not process.applies_to:
         return turns.assign(**{meant: 1})
-    held = attributes_over_time(
+    values = attributes_over_time(
         today.tables, sorted(process.applies_to), partial(applies, process.applies_to)
     )
-    held = held.assign(**{meant: held.pop("value").astype(int)})
-    return pd.concat([turns, held], ignore_index=True)
+    values = values.assign(**{meant: values.pop("value").astype(int)})
+    return pd.concat([turns, values], ignore_index=True)
 
 
 def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:

@@ -10,14 +10,16 @@ import numpy as np
 
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts.comparison import Comparison, Contrast, best_of
+from leadsignal.cohorts.comparison import Comparison
+from leadsignal.cohorts.contrasts import Contrast, best_of, cohorts_of
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.named_comparisons import ready_comparisons
 from leadsignal.cohorts.side_by_side import compare_dated
+from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.results import to_html
+from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.multiple_testing import holm
 
@@ -50,7 +52,7 @@ def compare_cohorts(
     attributes or columns of the start; what came later only if also named in ``mediators``.
     ``landmark``
     (default: 90d, for plans 30d, for results 180d, for contract changes 365d, for a process its
-    milestone) and ``horizon`` are durations. ``today`` holds what is made already. Raises
+    milestone) and ``horizon`` are durations. ``today`` is reused if it is given. Raises
     OptionError for names that are not there and ModelError where there is only one cohort.
 
     >>> import leadsignal as ls
@@ -104,7 +106,7 @@ class Line:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Overview:
+class Overview(Result):
     """All ready comparisons: a line a cohort, p-values corrected for their number (Holm).
 
     ``comparisons`` are whole; ``left_out`` says which had nothing to compare, and why.
@@ -114,8 +116,7 @@ class Overview:
     comparisons: tuple[Comparison, ...]
     left_out: tuple[str, ...]
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a line."""
+    def _table(self) -> pd.DataFrame:
         import pandas as pd
 
         rows = []
@@ -144,13 +145,9 @@ class Overview:
             naive = "" if line.naive is None else str(line.naive)
             p = f"{line.p_holm:.3f}"
             rows.append((line.by, line.cohort, line.against, naive, str(line.corrected), p))
-        widths = [max(len(row[j]) for row in rows) for j in range(len(rows[0]))]
-        head = f"Churn ratio of {len(self.lines)} cohorts; p-values corrected for their number"
-        lines = [
-            "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([head, *lines, *(f"left out: {why}" for why in self.left_out)])
+        head = f"Hazard ratios of {len(self.lines)} cohorts; p-values corrected for their number"
+        left_out = [f"left out: {reason}" for reason in self.left_out]
+        return "\n".join([head, *aligned(rows), *left_out])
 
     def _repr_html_(self) -> str:
         columns = ["by", "cohort", "against", "naive_estimate", "hazard_ratio_estimate",
@@ -179,28 +176,30 @@ def compare_all(
     True
     """
     shared = AsOfContext.of(tables, analysis, today)
-    made, left_out = [], []
+    comparisons, left_out = [], []
     for name in comparison_names(tables, analysis):
         try:
             others = [column for column in adjust if column != name.removeprefix("attribute:")]
-            made.append(
+            comparisons.append(
                 compare_cohorts(tables, name, analysis, methods=methods, adjust=others,
                                 landmark=landmark, horizon=horizon, today=shared)
             )  # fmt: skip
         except ModelError as error:
             left_out.append(str(error))
             continue
-        if not made[-1].contrasts:
-            held = len(made[-1].cohorts)
-            left_out.append(f"{name}: {held} values, compared by shrunken rates in its own result")
-    return Overview(_lines(made), tuple(made), tuple(left_out))
+        if not comparisons[-1].contrasts:
+            values = len(comparisons[-1].cohorts)
+            left_out.append(
+                f"{name}: {values} values, compared by shrunken rates in its own result"
+            )
+    return Overview(_lines(comparisons), tuple(comparisons), tuple(left_out))
 
 
 def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:
     quoted = [
         (comparison, best)
         for comparison in comparisons
-        for cohort in dict.fromkeys(c.cohort for c in comparison.contrasts)
+        for cohort in cohorts_of(comparison.contrasts)
         if (best := best_of(comparison.contrasts, cohort)) is not None
         and best.hazard_ratio is not None
     ]
@@ -236,10 +235,10 @@ def process_effect(
 ) -> Estimate | None:
     """Return the corrected hazard ratio of having adopted a process, or None.
 
-    Counted day by day, both ways (a lapse ends adoption), until the end was known; adopted or not
-    is read ``lag`` earlier, if one is given. None where the tables cannot say. ``today`` holds what
-    is made already. Raises OptionError for a process that the analysis does not name. Whether it is
-    to be told is for the caller to say: `scores.proven_effects` asks for more.
+    Adoption is time-dependent, both ways (a lapse ends it), until the end was known; adopted or not
+    is read ``lag`` earlier, if one is given. None where the tables cannot say. ``today`` is reused
+    if it is given. Raises OptionError for a process that the analysis does not name. Whether it
+    is proven is decided elsewhere (`scores.proven_effects`).
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())

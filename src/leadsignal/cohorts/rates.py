@@ -1,4 +1,4 @@
-"""Churn rates that can be held side by side: each at the same tenure."""
+"""Comparable churn rates: each at the same tenure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from leadsignal.cohorts.comparison import Contrast, best_of
+from leadsignal.cohorts.contrasts import Contrast, best_of
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.measures import rate
 from leadsignal.cohorts.small_groups import SmallGroups

@@ -1,16 +1,15 @@
-"""The bootstrap as a check: clusters drawn with replacement, everything computed anew."""
+"""Bootstrap of a comparison: clusters resampled with replacement, everything recomputed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.cohorts.comparison import Comparison, Contrast
+from leadsignal.cohorts.contrasts import Contrast
 from leadsignal.cohorts.dated import DatedCohorts
-from leadsignal.cohorts.side_by_side import compare_dated
 from leadsignal.errors import ModelError
 from leadsignal.stats.estimates import Estimate
 from leadsignal.survival.inputs import Floats
@@ -19,34 +18,40 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def bootstrapped(comparison: Comparison, times: int, seed: int) -> pd.DataFrame:
-    """Return percentile intervals from ``times`` draws of clusters with replacement."""
+def bootstrapped(
+    cohorts: DatedCohorts,
+    contrasts: Sequence[Contrast],
+    recompute: Callable[[DatedCohorts], tuple[Contrast, ...]],
+    times: int,
+    seed: int,
+    level: float,
+) -> pd.DataFrame:
+    """Return percentile intervals of the contrasts from ``times`` resamples of clusters."""
     import pandas as pd
 
     rng = np.random.default_rng(seed)
-    drawn: dict[tuple[str, str, bool], list[tuple[float, float]]] = {}
-    methods = tuple(dict.fromkeys(contrast.method for contrast in comparison.contrasts))
-    for again in _resamples(comparison.dated, times, rng):
+    resampled: dict[tuple[str, str, bool], list[tuple[float, float]]] = {}
+    for sample in _resamples(cohorts, times, rng):
         try:
-            once = compare_dated(
-                again, methods=methods, adjust=comparison.adjusted_for,
-                landmark=comparison.landmark, horizon=int(comparison.horizon),
-            )  # fmt: skip
-        except ModelError:  # a draw without one of the cohorts says nothing
+            again = recompute(sample)
+        except ModelError:  # a sample without one of the cohorts has no contrast
             continue
-        for c in once.contrasts:
+        for c in again:
             if c.hazard_ratio is not None:
-                gap = np.nan if c.rmst_days is None else c.rmst_days.estimate
-                key = (c.cohort, c.method, bool(c.adjusted_for))
-                drawn.setdefault(key, []).append((c.hazard_ratio.estimate, gap))
+                days = np.nan if c.rmst_days is None else c.rmst_days.estimate
+                resampled.setdefault(_key(c), []).append((c.hazard_ratio.estimate, days))
     rows = []
-    for c in comparison.contrasts:
-        values = np.array(drawn.get((c.cohort, c.method, bool(c.adjusted_for)), [(np.nan, np.nan)]))
+    for c in contrasts:
+        values = np.array(resampled.get(_key(c), [(np.nan, np.nan)]))
         for place, name in enumerate(("hazard_ratio", "rmst_days")):
             number = getattr(c, name)
             if number is not None:
-                rows.append(_beside(c, name, number, values[:, place], comparison.level))
+                rows.append(_beside(c, name, number, values[:, place], level))
     return pd.DataFrame(rows)
+
+
+def _key(contrast: Contrast) -> tuple[str, str, bool]:
+    return contrast.cohort, contrast.method, bool(contrast.adjusted_for)
 
 
 def _beside(

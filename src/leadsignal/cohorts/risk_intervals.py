@@ -1,4 +1,4 @@
-"""Who is followed, from when, in which group: one answer a method.
+"""Who is at risk, from when, in which group, by method.
 
 ``naive`` gives an account's whole time to the cohort it ends up in; ``time_dependent`` splits it at
 the event; ``landmark`` takes those there at day L by their state then; ``target_trial`` clones
@@ -59,7 +59,7 @@ class RiskIntervals:
 
 
 def follow_naively(cohorts: DatedCohorts) -> RiskIntervals:
-    """Follow each account from time zero in the cohort it ends up in: wrong, to be seen through.
+    """Follow each account from time zero in the cohort it ends up in, which is biased.
 
     Of two levels, the second once an account was ever in it; of more, the last it was in.
     """
@@ -73,7 +73,7 @@ def follow_naively(cohorts: DatedCohorts) -> RiskIntervals:
 
 
 def follow_in_time(cohorts: DatedCohorts) -> RiskIntervals:
-    """Follow each account in the cohort it is in, day by day."""
+    """Follow each account in its time-dependent cohort."""
     return RiskIntervals(
         "time_dependent", cohorts.row_account, cohorts.row_start, cohorts.row_stop,
         cohorts.row_cause, cohorts.row_state, np.ones(len(cohorts.row_account)), 0.0,
@@ -100,7 +100,7 @@ def with_states_of(rows: RiskIntervals, other: DatedCohorts) -> tuple[RiskInterv
 
 
 def _overlapping(rows: RiskIntervals, other: DatedCohorts) -> Ints:
-    """Return every pair of a row and a stretch of ``other`` of the same account."""
+    """Return every pair of a row and an interval of ``other`` of the same account."""
     order = np.argsort(other.row_account, kind="stable")
     first = np.searchsorted(other.row_account[order], np.arange(len(other) + 1))
     count = (first[1:] - first[:-1])[rows.account]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leadsignal.arguments import checked
 from leadsignal.cohorts.caveats import cautions_of
-from leadsignal.cohorts.comparison import Cohort, Comparison, Contrast
+from leadsignal.cohorts.comparison import Comparison
 from leadsignal.cohorts.confounding import e_value
+from leadsignal.cohorts.contrasts import Cohort, Contrast
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
+from leadsignal.cohorts.design import Design
 from leadsignal.cohorts.measures import (
     Groups,
     distinct,
@@ -36,34 +38,18 @@ from leadsignal.cohorts.trial import Weighting, clone_and_weight
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.stats.normal import without_rounding
-from leadsignal.survival.curves import logrank
 from leadsignal.survival.inputs import Floats
-
-if TYPE_CHECKING:
-    pass
+from leadsignal.survival.rank_tests import logrank
 
 HORIZONS = (730, 547, 365, 182, 91)
+"""Days to which restricted means are computed; the first that all methods support is used."""
 YEAR, TWO_YEARS = 365, 730
 MEDIATED = ("time_dependent", "landmark", "target_trial")
-MANY = 6
-"""A property with more values than this is compared by shrunken rates, not one by one."""
+"""Methods that can adjust for dated covariates."""
+MAX_LEVELS = 6
+"""Number of values up to which a property is compared value by value, not by shrunken rates."""
 
 
-@dataclass(frozen=True, eq=False)
-class Question:
-    """What is asked of the cohorts: methods, covariates, days."""
-
-    cohorts: DatedCohorts
-    methods: tuple[str, ...]
-    adjust: tuple[str, ...]
-    X: Floats | None
-    mediators: tuple[str, ...]
-    landmark: int
-    horizon: float
-    level: float
-
-
-@checked
 def compare_dated(
     cohorts: DatedCohorts,
     *,
@@ -92,27 +78,35 @@ def compare_dated(
     X = columns_of(values)[0] if adjust else None
     if X is not None and not X.size:
         X = np.zeros((len(cohorts), 0))
-    if len(cohorts.levels) > MANY:
+    if len(cohorts.levels) > MAX_LEVELS:
         chosen = ()
-    question = Question(
+    design = Design(
         cohorts, chosen, tuple(adjust), X, later, _landmark(cohorts, landmark), 0.0, level
     )
-    question, groups, notes = _with_horizon(question, horizon)
-    contrasts, more = _contrasts(question, groups)
-    curve, small = _curve_of(question, groups), _small_groups(cohorts, X)
+    design, groups, notes = _with_horizon(design, horizon)
+    contrasts, more = _contrasts(design, groups)
+    curve, small = _curve_of(design, groups), _small_groups(cohorts, X)
     rates = rates_at_equal_tenure(cohorts, contrasts, small)
     return Comparison(
         cohorts.name,
-        tuple(_cohort(question, k, curve, rates[k]) for k in range(len(cohorts.levels))),
+        tuple(_cohort(design, k, curve, rates[k]) for k in range(len(cohorts.levels))),
         tuple(contrasts),
-        (*cohorts.notes, *notes, *more, *cautions_of(question, contrasts, groups)),
-        question.landmark,
-        question.horizon,
+        (*cohorts.notes, *notes, *more, *cautions_of(design, contrasts, groups)),
+        design.landmark,
+        design.horizon,
         level,
         tuple(adjust),
         small,
         cohorts,
-    )
+        partial(
+            _contrasts_of, methods=chosen, adjust=tuple(adjust), landmark=design.landmark,
+            horizon=int(design.horizon),
+        ),
+    )  # fmt: skip
+
+
+def _contrasts_of(cohorts: DatedCohorts, **options: Any) -> tuple[Contrast, ...]:
+    return compare_dated(cohorts, **options).contrasts
 
 
 def _methods(cohorts: DatedCohorts, methods: Sequence[str] | None) -> tuple[str, ...]:
@@ -122,10 +116,10 @@ def _methods(cohorts: DatedCohorts, methods: Sequence[str] | None) -> tuple[str,
             f"{', '.join(map(repr, unknown))} is not a method", f"Choose from {', '.join(METHODS)}"
         )
     if cohorts.since_the_start:
-        # No time before an event can be misplaced: day by day is all there is to do.
+        # There is no time before an event, so all methods give the same.
         return ("time_dependent",)
-    asked = METHODS if methods is None else tuple(methods)
-    return tuple(m for m in METHODS if m in asked or m == "naive")
+    requested = METHODS if methods is None else tuple(methods)
+    return tuple(m for m in METHODS if m in requested or m == "naive")
 
 
 def _landmark(cohorts: DatedCohorts, landmark: int | None) -> int:
@@ -174,8 +168,8 @@ def _refuse_unknown_states(cohorts: DatedCohorts, name: str) -> None:
     if len(cohorts.dated_covariates[name]) != len(cohorts):
         raise OptionError(f"{name} is not of the same accounts", "Give its state of each account")
     rows = follow_in_time(cohorts)
-    held, _ = with_states_of(rows, cohorts.dated_covariates[name])
-    lost = (rows.stop - rows.start).sum() - (held.stop - held.start).sum()
+    known, _ = with_states_of(rows, cohorts.dated_covariates[name])
+    lost = (rows.stop - rows.start).sum() - (known.stop - known.start).sum()
     if lost > 1e-6:
         raise OptionError(
             f"{name} has no state on {lost:,.0f} account-days at risk",
@@ -187,46 +181,50 @@ Key = tuple[str, int, bool]
 
 
 def _with_horizon(
-    question: Question, horizon: int | None
-) -> tuple[Question, dict[Key, tuple[Groups, Weighting | None]], list[str]]:
+    design: Design, horizon: int | None
+) -> tuple[Design, dict[Key, tuple[Groups, Weighting | None]], list[str]]:
     """Follow every method's groups, and find the horizon that they all support."""
     groups: dict[Key, tuple[Groups, Weighting | None]] = {}
     notes = []
-    for k in range(1, len(question.cohorts.levels)):
-        for method in question.methods:
-            for adjusted in (False, True) if question.X is not None else (False,):
-                if adjusted and question.mediators and method not in MEDIATED:
+    for k in range(1, len(design.cohorts.levels)):
+        for method in design.methods:
+            for adjusted in (False, True) if design.X is not None else (False,):
+                if adjusted and design.mediators and method not in MEDIATED:
                     notes.append(
-                        f"{method} cannot hold {', '.join(question.mediators)}: it adjusts for"
+                        f"{method} cannot adjust for {', '.join(design.mediators)}: it uses"
                         " values of the start; not adjusted"
                     )
                     continue
                 try:
-                    rows, weighting = _follow(question, method, k, adjusted)
+                    rows, weighting = _follow(design, method, k, adjusted)
                     groups[method, k, adjusted] = (
-                        groups_of(rows, question.cohorts, k), weighting,
+                        groups_of(rows, design.cohorts, k), weighting,
                     )  # fmt: skip
                 except (ModelError, OptionError) as error:
-                    notes.append(f"{method}, {question.cohorts.levels[k]}: {error}")
+                    notes.append(f"{method}, {design.cohorts.levels[k]}: {error}")
     # The naive groups do not decide: whoever stays long is hardly ever left in the first.
     until = [
-        held.until for (m, _, _), (held, _) in groups.items() if m != "naive" and held.has_days
+        curves.until
+        for (m, _, _), (curves, _) in groups.items()
+        if m != "naive" and curves.has_days
     ]
-    reach = min(*until, float(question.cohorts.stop.max())) if until else 0.0
-    origin = max((held.followed.origin for held, _ in groups.values()), default=0.0)
-    supported = [day for day in HORIZONS if origin < day <= reach]
-    best = float(horizon or (supported[0] if supported else max(np.floor(reach), origin + 1)))
-    return replace(question, horizon=best), groups, notes
+    supported_until = min(*until, float(design.cohorts.stop.max())) if until else 0.0
+    origin = max((curves.intervals.origin for curves, _ in groups.values()), default=0.0)
+    supported = [day for day in HORIZONS if origin < day <= supported_until]
+    best = float(
+        horizon or (supported[0] if supported else max(np.floor(supported_until), origin + 1))
+    )
+    return replace(design, horizon=best), groups, notes
 
 
 def _follow(
-    question: Question, method: str, k: int, adjusted: bool
+    design: Design, method: str, k: int, adjusted: bool
 ) -> tuple[RiskIntervals, Weighting | None]:
     """Return the rows of one method for level ``k`` against the first, weighted if adjusted."""
-    cohorts, X = question.cohorts, question.X if adjusted else None
+    cohorts, X = design.cohorts, design.X if adjusted else None
     if method == "target_trial":
-        history = [cohorts.dated_covariates[name] for name in question.mediators]
-        return clone_and_weight(cohorts, k, question.landmark, X, history if X is not None else ())
+        history = [cohorts.dated_covariates[name] for name in design.mediators]
+        return clone_and_weight(cohorts, k, design.landmark, X, history if X is not None else ())
     if method == "time_dependent" and not cohorts.since_the_start:
         return follow_in_time(cohorts).of((0, k)), None
     if method == "time_dependent":
@@ -234,21 +232,21 @@ def _follow(
     elif method == "naive":
         rows = follow_naively(cohorts)
     else:
-        rows = follow_from_landmark(cohorts, question.landmark)
+        rows = follow_from_landmark(cohorts, design.landmark)
     rows = rows.of((0, k))
     if len(np.unique(rows.group)) < 2:
         raise ModelError("one of the two cohorts has no accounts here")
     if X is None:
         return rows, None
     if method == "landmark":
-        X = np.hstack((X, *_at_landmark(question)))
+        X = np.hstack((X, *_at_landmark(design)))
     return _balanced(rows, X, k), None
 
 
-def _at_landmark(question: Question) -> list[Floats]:
+def _at_landmark(design: Design) -> list[Floats]:
     """Return the mediators' states on the day of the landmark, as columns of the accounts."""
-    dated = [question.cohorts.dated_covariates[name] for name in question.mediators]
-    states = [held.state_at(question.landmark) for held in dated]
+    dated = [design.cohorts.dated_covariates[name] for name in design.mediators]
+    states = [one.state_at(design.landmark) for one in dated]
     return [columns_of({"state": state.astype(str)})[0] for state in states]
 
 
@@ -261,39 +259,39 @@ def _balanced(rows: RiskIntervals, X: Floats, k: int) -> RiskIntervals:
 
 
 def _contrasts(
-    question: Question, groups: dict[Key, tuple[Groups, Weighting | None]]
+    design: Design, groups: dict[Key, tuple[Groups, Weighting | None]]
 ) -> tuple[list[Contrast], list[str]]:
     found, notes = [], []
-    for (method, k, adjusted), (held, weighting) in groups.items():
+    for (method, k, adjusted), (curves, weighting) in groups.items():
         try:
-            found.append(_contrast(question, method, k, adjusted, held, weighting))
+            found.append(_contrast(design, method, k, adjusted, curves, weighting))
         except ModelError as error:
-            notes.append(f"{method}, {question.cohorts.levels[k]}: {error}")
+            notes.append(f"{method}, {design.cohorts.levels[k]}: {error}")
     return found, notes
 
 
 def _contrast(
-    question: Question,
+    design: Design,
     method: str,
     k: int,
     adjusted: bool,
     groups: Groups,
     weighting: Weighting | None,
 ) -> Contrast:
-    cohorts, level = question.cohorts, question.level
-    rows = groups.followed
-    counted = rows if weighting is None else rows.where(rows.stop > question.landmark)
+    cohorts, level = design.cohorts, design.level
+    rows = groups.intervals
+    counted = rows if weighting is None else rows.where(rows.stop > design.landmark)
     bare = Contrast(
-        cohorts.levels[k], cohorts.levels[0], method, question.adjust if adjusted else (),
+        cohorts.levels[k], cohorts.levels[0], method, design.adjust if adjusted else (),
         _count(counted, k), _ends(counted, k), origin=rows.origin,
     )  # fmt: skip
     if bare.suppressed or not groups.churned:
         return bare
-    log_ratio = _log_ratio(question, method, k, rows, adjusted)
+    log_ratio = _log_ratio(design, method, k, rows, adjusted)
     ratio = log_ratio.ratio(level)
-    days = _days(question, groups)
-    shrinkage, of = _shrinkage(question, method, k, log_ratio, days, groups)
-    span = question.horizon - groups.curves.steps.origin
+    days = _days(design, groups)
+    shrinkage, of = _shrinkage(design, method, k, log_ratio, days, groups)
+    span = design.horizon - groups.curves.steps.origin
     return replace(
         bare,
         hazard_ratio=ratio,
@@ -305,33 +303,31 @@ def _contrast(
         shrinkage=shrinkage,
         shrinkage_of=of,
         log_rank_p=_log_rank(rows) if method == "time_dependent" and not adjusted else None,
-        horizon=None if days is None else question.horizon,
+        horizon=None if days is None else design.horizon,
         effective=None if weighting is None else weighting.effective,
         highest_weight=None if weighting is None else weighting.highest,
     )
 
 
 def _log_ratio(
-    question: Question, method: str, k: int, rows: RiskIntervals, adjusted: bool
+    design: Design, method: str, k: int, rows: RiskIntervals, adjusted: bool
 ) -> ClusteredEstimate:
     """Return the log hazard ratio: by weights in a trial, by columns of the fit elsewhere."""
     if method == "target_trial":
-        return hazard_ratio(rows, question.cohorts, k)[0]
+        return hazard_ratio(rows, design.cohorts, k)[0]
     rows = rows.weighted(np.ones(len(rows.weight)))
-    if not adjusted or question.X is None:
-        return hazard_ratio(rows, question.cohorts, k)[0]
+    if not adjusted or design.X is None:
+        return hazard_ratio(rows, design.cohorts, k)[0]
     if method == "landmark":
-        X = np.hstack((question.X, *_at_landmark(question)))[rows.account]
-        return hazard_ratio(rows, question.cohorts, k, X)[0]
+        X = np.hstack((design.X, *_at_landmark(design)))[rows.account]
+        return hazard_ratio(rows, design.cohorts, k, X)[0]
     blocks = []
-    for name in question.mediators:
-        rows, _ = with_states_of(rows, question.cohorts.dated_covariates[name])
-    for name in question.mediators:  # all splits made, each state has its column in every row
-        rows, state = with_states_of(rows, question.cohorts.dated_covariates[name])
+    for name in design.mediators:
+        rows, _ = with_states_of(rows, design.cohorts.dated_covariates[name])
+    for name in design.mediators:  # all splits made, each state has its column in every row
+        rows, state = with_states_of(rows, design.cohorts.dated_covariates[name])
         blocks.append((state[:, None] == np.arange(1, state.max() + 1)).astype(np.float64))
-    return hazard_ratio(rows, question.cohorts, k, np.hstack((question.X[rows.account], *blocks)))[
-        0
-    ]
+    return hazard_ratio(rows, design.cohorts, k, np.hstack((design.X[rows.account], *blocks)))[0]
 
 
 def _count(rows: RiskIntervals, k: int) -> tuple[int, int]:
@@ -354,25 +350,25 @@ def _log_rank(rows: RiskIntervals) -> float | None:
         return None
 
 
-def _days(question: Question, groups: Groups) -> dict[int, ClusteredEstimate] | None:
-    return _mean_days(groups, question.horizon) if groups.has_days else None
+def _days(design: Design, groups: Groups) -> dict[int, ClusteredEstimate] | None:
+    return _mean_days(groups, design.horizon) if groups.has_days else None
 
 
 def _mean_days(groups: Groups, horizon: float) -> dict[int, ClusteredEstimate] | None:
     try:
         return groups.mean_days(horizon)
-    except OptionError:  # a group was not followed so far; None says so
+    except OptionError:  # a group was not observed until the horizon
         return None
 
 
 def _retention(groups: Groups, k: int, day: int, level: float) -> tuple[Estimate, Estimate] | None:
-    if not groups.has_days or day <= groups.followed.origin:
+    if not groups.has_days or day <= groups.intervals.origin:
         return None
     try:
         both = groups.retention(day)
     except OptionError:
         return None
-    rows = groups.followed
+    rows = groups.intervals
     inside, outside = (_share(both[g], rows.of((g,)), level) for g in (k, 0))
     return inside, outside
 
@@ -392,63 +388,65 @@ def _share(share: ClusteredEstimate, rows: RiskIntervals, level: float) -> Estim
 
 
 def _shrinkage(
-    question: Question, method: str, k: int, log_ratio: ClusteredEstimate,
+    design: Design, method: str, k: int, log_ratio: ClusteredEstimate,
     days: dict[int, ClusteredEstimate] | None, groups: Groups,
 ) -> tuple[Estimate | None, str]:  # fmt: skip
     """Return the naive ratio over the corrected one: both of hazards, or both of mean days."""
-    if method == "naive" or question.cohorts.since_the_start:
+    if method == "naive" or design.cohorts.since_the_start:
         return None, ""
-    cohorts = question.cohorts
+    cohorts = design.cohorts
     naive = follow_naively(cohorts.until_away() if method == "target_trial" else cohorts).of((0, k))
     if len(np.unique(naive.group)) < 2:
         return None, ""
     if method == "time_dependent":
         wrong, _ = hazard_ratio(naive, cohorts, k)
-        return (wrong - log_ratio).ratio(question.level), "hazard ratio"
+        return (wrong - log_ratio).ratio(design.level), "hazard ratio"
     if days is None:
         return None, ""
     # The accounts, and the days, that the corrected ones have.
-    there = np.isin(naive.account, groups.followed.account)
-    other = groups_of(naive.where(there).since(groups.followed.origin), cohorts, k)
-    wrong_days = _mean_days(other, question.horizon) if other.churned else None
+    there = np.isin(naive.account, groups.intervals.account)
+    other = groups_of(naive.where(there).since(groups.intervals.origin), cohorts, k)
+    wrong_days = _mean_days(other, design.horizon) if other.churned else None
     if wrong_days is None or len(wrong_days) < 2:
         return None, ""
     gap = (wrong_days[k].log() - wrong_days[0].log()) - (days[k].log() - days[0].log())
-    return gap.ratio(question.level), "mean days"
+    return gap.ratio(design.level), "mean days"
 
 
 def _curve_of(
-    question: Question, groups: Mapping[Key, tuple[Groups, Weighting | None]]
+    design: Design, groups: Mapping[Key, tuple[Groups, Weighting | None]]
 ) -> tuple[str, dict[int, Groups]]:
     """Return the method that curves and retention are read from, with its groups by level."""
-    two = len(question.cohorts.levels) == 2
+    two = len(design.cohorts.levels) == 2
     order = ("target_trial", "landmark") if two else ("landmark",)
-    for method in ("time_dependent",) if question.cohorts.since_the_start else order:
-        held = {k: g for (m, k, adjusted), (g, _) in groups.items() if m == method and not adjusted}
-        if held:
-            return method, held
+    for method in ("time_dependent",) if design.cohorts.since_the_start else order:
+        by_level = {
+            k: g for (m, k, adjusted), (g, _) in groups.items() if m == method and not adjusted
+        }
+        if by_level:
+            return method, by_level
     return "none", {}
 
 
 def _cohort(
-    question: Question, k: int, curve: tuple[str, dict[int, Groups]], rate: float | None
+    design: Design, k: int, curve: tuple[str, dict[int, Groups]], rate: float | None
 ) -> Cohort:
-    cohorts = question.cohorts
+    cohorts = design.cohorts
     mine = cohorts.row_state == k
     days = float((cohorts.row_stop - cohorts.row_start)[mine].sum())
     ended = int((cohorts.row_cause[mine] == CHURN).sum())
-    method, held = curve
-    groups = held.get(k) or next(iter(held.values()), None)
-    read = groups is not None and groups.churned and (k == 0 or k in held)
-    median = median_day(groups.followed, k) if groups is not None and read else float("inf")
+    method, by_level = curve
+    groups = by_level.get(k) or next(iter(by_level.values()), None)
+    read = groups is not None and groups.churned and (k == 0 or k in by_level)
+    median = median_day(groups.intervals, k) if groups is not None and read else float("inf")
     return Cohort(
         cohorts.levels[k],
         distinct(cohorts.row_account[mine]),
         days,
         ended,
         rate,
-        _at(groups, k, YEAR, question.level) if read and groups is not None else None,
-        _at(groups, k, TWO_YEARS, question.level) if read and groups is not None else None,
+        _at(groups, k, YEAR, design.level) if read and groups is not None else None,
+        _at(groups, k, TWO_YEARS, design.level) if read and groups is not None else None,
         median if np.isfinite(median) else None,
         method,
         cohorts.share_before(k),
@@ -462,12 +460,9 @@ def _at(groups: Groups, k: int, day: int, level: float) -> Estimate | None:
 
 def _small_groups(cohorts: DatedCohorts, X: Floats | None) -> SmallGroups | None:
     levels = len(cohorts.levels)
-    if levels <= 2 or not (cohorts.since_the_start or levels > MANY):
+    if levels <= 2 or not (cohorts.since_the_start or levels > MAX_LEVELS):
         return None
     ended = np.bincount(cohorts.row_state, weights=cohorts.row_cause == CHURN, minlength=levels)
     accounts = [distinct(cohorts.row_account[cohorts.row_state == k]) for k in range(levels)]
     expected = expected_ends(cohorts, X)
     return shrink(cohorts.levels, ended.astype(int), expected, accounts=accounts)
-
-
-__all__ = ["compare_dated"]

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
+from leadsignal.cohorts.plots import funnel_picture
+from leadsignal.results import Result
 from leadsignal.stats.shrinkage import shrunken_rates
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.curves import nelson_aalen
@@ -21,8 +24,6 @@ from leadsignal.survival.inputs import ArrayValidator, Floats
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-SUPPRESSED = 5
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class SmallGroup:
 
 
 @dataclass(frozen=True, repr=False)
-class SmallGroups:
+class SmallGroups(Result):
     """All groups in the order of their names; also by iteration. ``spread`` is the mean of τ."""
 
     groups: tuple[SmallGroup, ...]
@@ -55,11 +56,7 @@ class SmallGroups:
     def __iter__(self) -> Any:
         return iter(self.groups)
 
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a group; those with fewer than five accounts without their numbers."""
+    def _table(self) -> pd.DataFrame:
         import pandas as pd
 
         return pd.DataFrame(self.to_dict()["groups"])
@@ -70,9 +67,7 @@ class SmallGroups:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the funnel: ended over expected by size, with the limits of chance."""
-        from leadsignal.cohorts.plots import funnel_picture
-
-        return funnel_picture(self, ax)
+        return funnel_picture(self._table(), ax)
 
     def __repr__(self) -> str:
         lines = [
@@ -80,8 +75,8 @@ class SmallGroups:
             f" between groups {self.spread:.2f})"
         ]
         for g in self.groups:
-            if g.accounts < SUPPRESSED:
-                lines.append(f"  {g.name}: fewer than {SUPPRESSED} accounts")
+            if g.accounts < MIN_ACCOUNTS:
+                lines.append(f"  {g.name}: fewer than {MIN_ACCOUNTS} accounts")
                 continue
             lines.append(
                 f"  {g.name}: {g.rate:.2f} ({g.low:.2f} to {g.high:.2f}), {g.ended} ended of"
@@ -91,7 +86,7 @@ class SmallGroups:
 
 
 def _plain(group: SmallGroup) -> dict[str, Any]:
-    plain: dict[str, Any] = {**group.__dict__, "suppressed": group.accounts < SUPPRESSED}
+    plain: dict[str, Any] = {**group.__dict__, "suppressed": group.accounts < MIN_ACCOUNTS}
     if plain["suppressed"]:
         plain |= {key: None for key in plain if key not in ("name", "suppressed")}
     if plain["raw"] is not None and not np.isfinite(plain["raw"]):
@@ -115,13 +110,13 @@ def shrink(
     >>> 1 < few.rate < few.raw
     True
     """
-    door = ArrayValidator("shrink", len(names))
-    N, E = door.numbers("ended", ended), door.numbers("expected", expected)
+    validator = ArrayValidator("shrink", len(names))
+    N, E = validator.numbers("ended", ended), validator.numbers("expected", expected)
     if (N < 0).any() or (E < 0).any():
-        door.refuse("ended or expected is negative; both are counts")
-    door.level(level)
-    door.close()
-    counts = accounts if accounts is not None else [SUPPRESSED] * len(N)
+        validator.refuse("ended or expected is negative; both are counts")
+    validator.level(level)
+    validator.close()
+    counts = accounts if accounts is not None else [MIN_ACCOUNTS] * len(N)
     shrunken = shrunken_rates(N, E, level)
     raw = np.divide(N, E, out=np.full(len(N), np.nan), where=E > 0)
     columns = (N.astype(int), E, raw, shrunken.rate, shrunken.low, shrunken.high)
@@ -137,9 +132,9 @@ def shrink(
 
 
 def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:
-    """Return the ends each level is expected to have (k), from tenure and ``X`` without the level.
+    """Return the expected churns of each level (k), from tenure and ``X`` without the level.
 
-    Their sum is the number of ends: the martingale form of Cox's model, of Nelson-Aalen without
+    Their sum is the number of churns: the martingale form of Cox's model, of Nelson-Aalen without
     covariates.
     """
     event, start, stop = cohorts.row_cause == CHURN, cohorts.row_start, cohorts.row_stop

@@ -1,4 +1,4 @@
-"""Rows at risk on (start, stop] in a state: made from dated changes, or checked as a caller's."""
+"""Rows at risk on (start, stop] in a state: from dated changes, or as given by a caller."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def joined(account: Ints, start: Floats, stop: Floats, state: Ints) -> StateInte
 def stretches_between(
     entry: Floats, stop: Floats, account: Ints, day: Floats, state: Ints
 ) -> StateIntervals:
-    """Return the stretches between changes, cut to the time at risk, all accounts from state 0."""
+    """Return the intervals between changes, cut to the time at risk, all accounts from state 0."""
     n = len(entry)
     who = np.concatenate((np.arange(n), account))
     since = np.concatenate((np.full(n, -np.inf), day))
@@ -55,21 +55,23 @@ def checked_accounts(
     ids: NDArray[Any], entry: ArrayLike | None, stop: ArrayLike, cause: ArrayLike
 ) -> tuple[Floats, Floats, Ints]:
     """Return entry, stop and cause of accounts; raises OptionError where one has no time."""
-    door = ArrayValidator("DatedCohorts.from_changes", len(ids))
-    stops, causes = door.numbers("stop", stop), _causes(door, cause)
-    entries = np.zeros(len(ids)) if entry is None else door.numbers("entry", entry)
-    if len(short := np.flatnonzero(~(stops > entries))) and not door.faults:
-        door.refuse(
+    validator = ArrayValidator("DatedCohorts.from_changes", len(ids))
+    stops, causes = validator.numbers("stop", stop), _causes(validator, cause)
+    entries = np.zeros(len(ids)) if entry is None else validator.numbers("entry", entry)
+    if len(short := np.flatnonzero(~(stops > entries))) and not validator.faults:
+        validator.refuse(
             f"{len(short)} accounts have no time at risk, the first {ids[short].tolist()[0]!r};"
             " leave out accounts that end on the day they enter"
         )
-    door.close()
+    validator.close()
     return entries, stops, causes
 
 
-def _causes(door: ArrayValidator, cause: ArrayLike) -> Ints:
-    causes = door.causes("cause", cause)
-    _refuse_rows(door, causes > CAUSES, "cause is none of 0 (here), 1 (churn), 2 (another end)")
+def _causes(validator: ArrayValidator, cause: ArrayLike) -> Ints:
+    causes = validator.causes("cause", cause)
+    _refuse_rows(
+        validator, causes > CAUSES, "cause is none of 0 (here), 1 (churn), 2 (another end)"
+    )
     return causes
 
 
@@ -78,13 +80,15 @@ def checked_changes(
 ) -> tuple[Ints, Floats, Ints]:
     """Return changes (position of the account, day, state); raises OptionError for what is none."""
     call, (account, day, state) = "DatedCohorts.from_changes", changes
-    door = ArrayValidator(call, len(np.asarray(account)))
-    position, states = door.causes("account", account), door.causes("state", state)
-    days = door.numbers("day", day, finite=False)
-    _refuse_rows(door, np.isnan(days), "day is NaN")
-    _refuse_rows(door, position >= accounts, f"account is not a position among {accounts:,}")
-    _refuse_rows(door, states >= len(levels), f"state is not a position in levels {tuple(levels)}")
-    door.close()
+    validator = ArrayValidator(call, len(np.asarray(account)))
+    position, states = validator.causes("account", account), validator.causes("state", state)
+    days = validator.numbers("day", day, finite=False)
+    _refuse_rows(validator, np.isnan(days), "day is NaN")
+    _refuse_rows(validator, position >= accounts, f"account is not a position among {accounts:,}")
+    _refuse_rows(
+        validator, states >= len(levels), f"state is not a position in levels {tuple(levels)}"
+    )
+    validator.close()
     return position, days, states
 
 
@@ -102,19 +106,21 @@ def checked_rows(
     last row, and values that are none.
     """
     call = "DatedCohorts.from_rows"
-    door = ArrayValidator(call, length_of(call, "account", account))
-    labels = door.labels("account", account)
-    stops, starts = door.times(stop, start)
-    causes, states = _causes(door, cause), door.causes("state", state)
-    _refuse_rows(door, states >= len(levels), f"state is not a position in levels {tuple(levels)}")
-    door.close()
+    validator = ArrayValidator(call, length_of(call, "account", account))
+    labels = validator.labels("account", account)
+    stops, starts = validator.times(stop, start)
+    causes, states = _causes(validator, cause), validator.causes("state", state)
+    _refuse_rows(
+        validator, states >= len(levels), f"state is not a position in levels {tuple(levels)}"
+    )
+    validator.close()
     if labels is None or starts is None:
         raise OptionError(f"{call} needs account and start", "Give both, one value a row")
     order = np.lexsort((starts, labels.codes))
     rows = StateIntervals(labels.codes[order], starts[order], stops[order], states[order])
     again = np.append(False, rows.account[1:] == rows.account[:-1])
-    _refuse_order(door, rows, causes[order], again, np.asarray(account)[order])
-    door.close()
+    _refuse_order(validator, rows, causes[order], again, np.asarray(account)[order])
+    validator.close()
     ends = np.zeros(len(labels), dtype=np.intp)
     np.maximum.at(ends, labels.codes, causes)
     ids = np.array(labels.names, dtype=np.asarray(account).dtype)
@@ -122,15 +128,15 @@ def checked_rows(
 
 
 def _refuse_order(
-    door: ArrayValidator, rows: StateIntervals, causes: Ints, again: Bools, ids: NDArray[Any]
+    validator: ArrayValidator, rows: StateIntervals, causes: Ints, again: Bools, ids: NDArray[Any]
 ) -> None:
     overlap = np.flatnonzero(again[1:] & (rows.start[1:] < rows.stop[:-1]))
     for name, place in _by_account(ids, overlap):
         spans = " and ".join(f"({rows.start[k]:g}, {rows.stop[k]:g}]" for k in (place, place + 1))
-        door.refuse(f"account {name!r} has rows that overlap: {spans}; give each day once")
+        validator.refuse(f"account {name!r} has rows that overlap: {spans}; give each day once")
     early = np.flatnonzero(again[1:] & (causes[:-1] > 0))
     for name, place in _by_account(ids, early):
-        door.refuse(
+        validator.refuse(
             f"account {name!r} ends on day {rows.stop[place]:g} (cause {causes[place]}) and has"
             " later rows; an end belongs into the last row, and who comes back is a new account"
         )
@@ -141,16 +147,16 @@ def _by_account(ids: NDArray[Any], places: Ints) -> list[tuple[object, int]]:
     first: dict[object, int] = {}
     for place in places.tolist():
         first.setdefault(ids[[place]].tolist()[0], place)
-        if len(first) == SHOWN:
+        if len(first) == MAX_NAMED:
             break
     return list(first.items())
 
 
-SHOWN = 5
-"""How many accounts a message names for one kind of fault."""
+MAX_NAMED = 5
+"""Number of accounts that a message names for one kind of fault."""
 
 
-def _refuse_rows(door: ArrayValidator, wrong: Bools, what: str) -> None:
+def _refuse_rows(validator: ArrayValidator, wrong: Bools, what: str) -> None:
     if count := int(np.count_nonzero(wrong)):
         rows = f"{count} row{'' if count == 1 else 's'}"
-        door.refuse(f"{what} in {rows} (first: row {int(np.argmax(wrong))}, counted from 0)")
+        validator.refuse(f"{what} in {rows} (first: row {int(np.argmax(wrong))}, counted from 0)")

@@ -30,7 +30,7 @@ from leadsignal.survival.curves import kaplan_meier
 from leadsignal.survival.inputs import Floats, Ints
 
 PIECES = 13
-"""Before L weights change at the days of ends; at so many of them if there are more."""
+"""Maximum number of days before L at which weights change; they are days on which accounts end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,23 +70,23 @@ def clone_and_weight(
     event = np.where(first <= day, np.maximum(first, 0.0), np.inf)
     _refuse_one_arm(cohorts, level, day, event, stop)
     cuts = _cuts(stop, cause, day)
-    held = (
+    weights = (
         weights_from_history(cohorts, seen, event, day, cuts, X, history)
         if history
         else _weights(cuts, event, stop, day, None if X is None else X[seen])
     )
     until = np.minimum(event, stop)  # until then a clone is without its event
     parts = [
-        _waiting(seen, until, stop, cause, day, cuts, held.without, 0),
-        _after_without(seen, event, stop, cause, day, held.after),
-        _waiting(seen, until, stop, cause, day, cuts, held.waiting, level),
-        _with_event(seen, event, stop, cause, held.started, level),
+        _waiting(seen, until, stop, cause, day, cuts, weights.without, 0),
+        _after_without(seen, event, stop, cause, day, weights.after),
+        _waiting(seen, until, stop, cause, day, cuts, weights.waiting, level),
+        _with_event(seen, event, stop, cause, weights.started, level),
     ]
     account, start, end, ended, group, weight = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
     clones = RiskIntervals("target_trial", account, start, end, ended, group, weight, 0.0)
-    weighting = _diagnosed(clones.where(clones.stop > day), level, held.by_day, event)
+    weighting = _diagnosed(clones.where(clones.stop > day), level, weights.by_day, event)
     return clones.where(clones.weight > 0), weighting
 
 

@@ -164,23 +164,23 @@ def open_source(source: Source) -> Access:
 
     Raises SourceError where something is missing; it names variables and files, never values.
     """
-    held = _held(source)
-    url = _variable(source, source.url_env) or held.get("url") or source.url
+    credentials = _held(source)
+    url = _variable(source, source.url_env) or credentials.get("url") or source.url
     if url is None:
         raise SourceError(f"source {source.name!r} has no url", "Give url, or url_env")
     where = f"${source.url_env}" if source.url_env else "the credentials file"
     if not _URL.match(url):
         problem = f"what {where} holds for source {source.name!r} is not a URL"
         raise SourceError(problem, "Write it as postgresql://user@host:5432/database")
-    user = _variable(source, source.user_env) or held.get("user")
-    password = _variable(source, source.password_env) or held.get("password")
+    user = _variable(source, source.user_env) or credentials.get("user")
+    password = _variable(source, source.password_env) or credentials.get("password")
     if _is_ambiguous(url):
         problem = f"the URL of source {source.name!r} has an @, /, ? or # in its password"
         raise SourceError(problem, "Write them as %40, %2F, %3F and %23, or use password_env")
     secrets = [password] if password else []
-    options: dict[str, Any] = {**source.options, **held.get("options", {})}
+    options: dict[str, Any] = {**source.options, **credentials.get("options", {})}
     secrets += [str(value) for name, value in options.items() if is_secret_name(name)]
-    secrets += [str(value) for value in held.get("options", {}).values()]
+    secrets += [str(value) for value in credentials.get("options", {}).values()]
     try:
         refuse_unknown(url, source.driver, options)
     except OptionError as error:
@@ -219,23 +219,23 @@ def _held(source: Source) -> dict[str, Any]:
 
     if source.credentials is None:
         return {}
-    shown = f"the credentials file {source.credentials} of source {source.name!r}"
+    place = f"the credentials file {source.credentials} of source {source.name!r}"
     if not source.credentials.is_file():
-        raise SourceError(f"{shown} is not a file", "Correct the path")
+        raise SourceError(f"{place} is not a file", "Correct the path")
     try:
-        held = tomllib.loads(source.credentials.read_text(encoding="utf-8"))
+        content = tomllib.loads(source.credentials.read_text(encoding="utf-8"))
     except OSError:
-        raise SourceError(f"{shown} cannot be read", "Correct the path, or its owner") from None
+        raise SourceError(f"{place} cannot be read", "Correct the path, or its owner") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         remedy = 'Write password = "…" in it, and nothing else that is not TOML'
-        raise SourceError(f"{shown} is not valid TOML", remedy) from None
-    texts_held = all(isinstance(held.get(name, ""), str) for name in ("url", "user", "password"))
-    if set(held) - {"url", "user", "password", "options"} or not (
-        texts_held and isinstance(held.get("options", {}), dict)
+        raise SourceError(f"{place} is not valid TOML", remedy) from None
+    texts_held = all(isinstance(content.get(name, ""), str) for name in ("url", "user", "password"))
+    if set(content) - {"url", "user", "password", "options"} or not (
+        texts_held and isinstance(content.get("options", {}), dict)
     ):
         remedy = "It may hold the texts url, user and password, and a section [options]"
-        raise SourceError(f"{shown} holds something else", remedy)
-    return held
+        raise SourceError(f"{place} holds something else", remedy)
+    return content
 
 
 def secrets_of(url: str) -> tuple[str, ...]:

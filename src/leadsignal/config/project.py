@@ -383,7 +383,7 @@ def _take_table(
     names, kinds = _take_attributes(settings, (*path, "attributes"), section.get("attributes", ()))
     first, last = taken.get("complete_from"), taken.get("complete_through")
     if first and last and last < first:
-        settings.fault((*path, "complete_through"), "lies before complete_from", "Correct one")
+        settings.fault((*path, "complete_through"), "is before complete_from", "Correct one")
     _settle_source(settings, name, section, taken, sources)
     return TableSource(
         columns=columns, attributes=names, attribute_kinds=kinds, spelling=spelling, **taken

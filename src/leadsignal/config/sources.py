@@ -77,7 +77,7 @@ def _refuse_inside(settings: Settings, path: tuple[str, ...], file: Path, folder
     around = {*file.resolve().parents, *Path(os.path.abspath(file)).parents}
     if around & {folder.resolve(), Path(os.path.abspath(folder))}:
         remedy = "Move it outside, as to ~/.config/leadsignal/, and correct the path"
-        settings.fault(path, "lies inside the project's folder", remedy, str(file))
+        settings.fault(path, "is inside the project's folder", remedy, str(file))
     elif not file.is_file():
         settings.fault(path, "no such file", "Correct the path", str(file))
 

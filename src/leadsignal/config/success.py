@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-MOST_PROCESSES = 3
+MAX_PROCESSES = 3
 
 
 @dataclass(frozen=True)
@@ -152,18 +152,18 @@ class SuccessAnalysis:
         ('process close has other rules',)
         """
         mine, theirs = ({p.name: replace(p, why="") for p in of.processes} for of in (self, other))
-        told = [f"process {name} is missing" for name in mine if name not in theirs]
-        told += [f"process {name} is new" for name in theirs if name not in mine]
-        told += [
+        changes = [f"process {name} is missing" for name in mine if name not in theirs]
+        changes += [f"process {name} is new" for name in theirs if name not in mine]
+        changes += [
             f"process {name} has other rules"
             for name in mine
             if name in theirs and mine[name] != theirs[name]
         ]
         if _metrics(self) != _metrics(other):
-            told.append("success metrics differ")
+            changes.append("success metrics differ")
         if self.tracking != other.tracking:
-            told.append("tracked behaviours differ")
-        return tuple(told)
+            changes.append("tracked behaviours differ")
+        return tuple(changes)
 
     def __repr__(self) -> str:
         lines = [self.bullseye.objective] if self.bullseye.objective else []
@@ -317,12 +317,12 @@ def _sections(settings: Settings, top: Mapping[str, Any], name: str) -> list[Any
 def _check_number(settings: Settings, processes: list[Process | None]) -> None:
     """Refuse more processes than an account can have in view; segments may have their own."""
     placed = [(index, p) for index, p in enumerate(processes) if p is not None]
-    for chosen in combinations(placed, MOST_PROCESSES + 1):
+    for chosen in combinations(placed, MAX_PROCESSES + 1):
         if _meet([process.applies_to for _, process in chosen]):
             settings.fault(
                 ("process", chosen[-1][0]),
                 f"{len(chosen)} processes for the same accounts are too many",
-                f"Keep the {MOST_PROCESSES} that matter most, or say what each applies_to",
+                f"Keep the {MAX_PROCESSES} that matter most, or say what each applies_to",
             )
             return
 

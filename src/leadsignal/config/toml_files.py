@@ -25,9 +25,9 @@ _HEADER = re.compile(r"^\s*(\[\[?)\s*(.+?)\s*\]\]?\s*(#.*)?$")
 _NAME = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 
-MOST_SHOWN = 80
+MAX_SHOWN = 80
 """So many characters of a line or a value are shown."""
-MOST_NAMES = 50
+MAX_NAMES = 50
 LARGEST = 1_000_000
 """Bytes that a settings file may have."""
 
@@ -61,11 +61,11 @@ def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 def one_of(names: Iterable[str], given: str) -> str:
     """Return a remedy that names the nearest of ``names``, and all of them."""
-    names = [name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}…" for name in names]
-    meant = near(given[:MOST_SHOWN], names)
+    names = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…" for name in names]
+    meant = near(given[:MAX_SHOWN], names)
     hint = f"Did you mean {meant!r}? " if meant else ""
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return f"{hint}Allowed: {', '.join(names[:MOST_NAMES])}{more}"
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return f"{hint}Allowed: {', '.join(names[:MAX_NAMES])}{more}"
 
 
 def a_text(value: object) -> str:
@@ -146,7 +146,7 @@ class Settings:
         except tomllib.TOMLDecodeError as error:
             return cls(file, {}, {}, [_syntax_fault(error, text, file)])
         except RecursionError:
-            remedy = "Write it without so many brackets in each other."
+            remedy = "Write it with fewer nested brackets."
             return cls(file, {}, {}, [Fault(file, None, None, None, None, "too deep", remedy)])
 
     def line(self, path: Path) -> int | None:
@@ -204,10 +204,10 @@ def _syntax_fault(error: tomllib.TOMLDecodeError, text: str, file: str | None) -
     at = re.search(r"at line (\d+)", str(error))
     line = int(at[1]) if at else text.count("\n") + 1
     lines = text.splitlines()
-    value = lines[line - 1].strip()[:MOST_SHOWN] if 0 < line <= len(lines) else None
+    value = lines[line - 1].strip()[:MAX_SHOWN] if 0 < line <= len(lines) else None
     if value and ("://" in value or any(word in value.lower() for word in SECRET_WORDS)):
         value = None  # A line that cannot be read may hold a password in any form.
-    remedy = 'Correct the line; texts stand in quotes, as in key = "value".'
+    remedy = 'Correct the line; texts are in quotes, as in key = "value".'
     return Fault(file, None, line, None, value or None, f"is not valid TOML: {said}", remedy)
 
 

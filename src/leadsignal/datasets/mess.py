@@ -75,13 +75,13 @@ def _moved(frame: pd.DataFrame, seed: int, period: Period) -> pd.DataFrame:
     u = _uniforms(frame, seed, 9)
     done = frame["completed_on"].fillna(pd.Timestamp.max.normalize())
     moved = (u[:, 0] < 0.33) & (done > frame["due_on"]).to_numpy()
-    told = frame["due_on"] - (1 + np.floor(4 * u[:, 1])).astype(np.int64) * _DAY
-    told = told.where(told > frame["agreed_on"], frame["agreed_on"])
-    moved &= (told < _moment(period.as_of)).to_numpy()
+    due = frame["due_on"] - (1 + np.floor(4 * u[:, 1])).astype(np.int64) * _DAY
+    due = due.where(due > frame["agreed_on"], frame["agreed_on"])
+    moved &= (due < _moment(period.as_of)).to_numpy()
     morning, noon = pd.Timedelta(hours=9), pd.Timedelta(hours=12)
     first = frame.assign(recorded_at=frame["agreed_on"] + morning)
     first["completed_on"] = first["completed_on"].where(~moved)
-    second = frame[moved].assign(recorded_at=(told + noon)[moved])
+    second = frame[moved].assign(recorded_at=(due + noon)[moved])
     second["due_on"] += (10 + np.floor(20 * u[moved, 1])).astype(np.int64) * _DAY
     both = pd.concat([first, second], ignore_index=True)
     return both.sort_values(

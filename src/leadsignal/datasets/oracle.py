@@ -178,7 +178,7 @@ class Truth:
         number = pd.to_datetime(day).to_numpy().astype("datetime64[D]").astype(np.int64)
         outside = (number < self.who.start[row]) | (number > self.as_of)
         if outside.any():
-            raise ValueError("a day lies before the account's start or after as_of")
+            raise ValueError("a day is before the account's start or after as_of")
         return row, number
 
     def _futures(self, horizon_days: int, draws: int) -> list[dict[str, Array]]:

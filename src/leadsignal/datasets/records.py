@@ -85,8 +85,8 @@ def _behavior_counts(history: History, law: Law) -> Array:
     )
     first_monday = (history.mondays.astype("datetime64[D]") - _month(history)).astype(int) < 7
     guests = 2 + np.floor(2 * u["review_size"]).astype(np.int64)
-    held = np.where(state.practise1, u["review"] < 0.985 * slow, u["review"] < 0.06 * left)
-    counts[:, :, 1] = np.where(held & first_monday, guests, 0)
+    completed = np.where(state.practise1, u["review"] < 0.985 * slow, u["review"] < 0.06 * left)
+    counts[:, :, 1] = np.where(completed & first_monday, guests, 0)
     meeting = np.exp(0.3 * history.who.readiness)[:, None]
     counts[:, :, 2] = poisson(u["sponsor"], 0.10 * meeting * slow)
     counts[:, :, 3] = poisson(u["diary"], 0.16 * meeting * busy * slow)

@@ -60,12 +60,12 @@ class Simulation:
             if len(table) or os.path.lexists(place / f"{name}.csv")
         }
         texts |= {"success.toml": self.analysis_toml, "leadsignal.toml": self.project_toml}
-        made = {place / name: text.encode() for name, text in texts.items()}
-        new = [file for file, content in made.items() if not _holds(file, content)]
+        contents = {place / name: text.encode() for name, text in texts.items()}
+        new = [file for file, content in contents.items() if not _holds(file, content)]
         if new:
             with whole_files(new, [SIMULATED] * len(new), force=force) as parts:
                 for part, file in zip(parts, new, strict=True):
-                    part.write_bytes(made[file])
+                    part.write_bytes(contents[file])
         return place
 
     def _repr_html_(self) -> str:

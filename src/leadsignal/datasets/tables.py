@@ -135,8 +135,8 @@ def _accounts(history: History, law: Law, period: Period) -> pd.DataFrame:
 
     who = history.who
     ended = np.where(history.ended < period.as_of, history.ended, NEVER)
-    told = (history.known < period.as_of) & law.notice_recorded
-    known = np.where(told, history.known, NEVER)
+    recorded = (history.known < period.as_of) & law.notice_recorded
+    known = np.where(recorded, history.known, NEVER)
     reason = _names((*REASONS_TO_LEAVE, "completed"), history.reason)
     return pd.DataFrame(
         {

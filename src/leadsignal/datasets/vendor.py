@@ -34,8 +34,8 @@ def health_scores(history: History, ratio: Array) -> Columns:
 
 def surveys(history: History) -> Columns:
     """Return answers to quarterly surveys: charm and calm, hardly success."""
-    asked = (history.first_week + np.arange(history.activity.shape[1])) % 13 == 0
-    row, week = np.nonzero(asked & (history.u["survey"] < 0.42))
+    surveyed = (history.first_week + np.arange(history.activity.shape[1])) % 13 == 0
+    row, week = np.nonzero(surveyed & (history.u["survey"] < 0.42))
     answer = 7.4 + 1.1 * history.who.charm[row] + 0.5 * history.who.activity[row]
     answer += 1.2 * normal(history.u["survey_score"][row, week])
     answer -= 1.0 * history.state.trouble[row, week]

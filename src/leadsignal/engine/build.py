@@ -103,39 +103,39 @@ def episode_steps(recipe: Recipe) -> list[Step]:
 
 def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
     """Return the steps in their order, and the SELECT of the panel's rows, in no order."""
-    wanted = _wanted(recipe)
+    needed = _wanted(recipe)
     steps = [
         *spine_steps(recipe.grid, recipe.accounts, recipe.attributes),
         grid_step(recipe.grid),
     ]
     columns: dict[Measure, str] = {
         measure: f"m{number}"
-        for number, measure in enumerate(m for m in wanted if not isinstance(m, DaysInState))
+        for number, measure in enumerate(m for m in needed if not isinstance(m, DaysInState))
     }
-    made: list[str] = []
+    created: list[str] = []
     if recipe.accounts.versioned:
         steps.append(facts_step(recipe.grid, recipe.attributes))
-        made.append("facts")
+        created.append("facts")
     for table, source in recipe.sources.items():
         here = [m for m in columns if getattr(m, "table", None) == table]
         if table == "results":
             continue
         table_steps, tables = _table_steps(source, recipe.grid, here, columns)
         steps += table_steps
-        made += tables
+        created += tables
     if mine := [m for m in columns if getattr(m, "table", None) == "results"]:
-        steps += _results_steps(recipe, mine, columns, made)
-        made.append("own_results")
+        steps += _results_steps(recipe, mine, columns, created)
+        created.append("own_results")
     if any(isinstance(m, ProcessState) for m in columns):
         steps += episode_steps(recipe)
         steps.append(_last_episode_step(recipe, columns))
-        made.append("last_episodes")
+        created.append("last_episodes")
     for number, measure in enumerate(m for m in columns if isinstance(m, UsageToBest)):
-        made.append(f"usage_best_{number}")
+        created.append(f"usage_best_{number}")
         steps += best_usage_steps(
-            recipe.sources["usage"], recipe.grid, measure, columns[measure], made[-1]
+            recipe.sources["usage"], recipe.grid, measure, columns[measure], created[-1]
         )
-    return steps, _select(recipe, columns, made)
+    return steps, _select(recipe, columns, created)
 
 
 def _results_steps(
@@ -158,9 +158,9 @@ def _wanted(recipe: Recipe) -> list[Measure]:
     has_changes = "contract_changes" in recipe.sources
     rules = [Fact("arr"), *(indicator.rule for indicator in recipe.indicators)]
     dated = "account_changes" in recipe.sources
-    asked = [one.applies_to for one in recipe.metrics.segments]
-    asked += [one.applies_to for one in recipe.processes]
-    named = {name for applies_to in asked for name in applies_to}
+    conditions = [one.applies_to for one in recipe.metrics.segments]
+    conditions += [one.applies_to for one in recipe.processes]
+    named = {name for applies_to in conditions for name in applies_to}
     rules += [Attribute(name, dated) for name in sorted(named)]
     wanted = (measure for rule in rules for measure in measures(rule))
     return list(dict.fromkeys(made for m in wanted for made in needed(m, has_changes)))
@@ -182,15 +182,15 @@ def _table_steps(
         steps.append(rows_step(source, grid, [*counts, *users]))
     if counts:
         steps.append(counts_step(source, grid, counts, [columns[m] for m in counts]))
-    made = [f"counts_{source.name}"] if counts else []
+    names = [f"counts_{source.name}"] if counts else []
     for number, (_, group) in enumerate(_by(users, lambda m: (m.day, m.where))):
         users_name = f"users_{source.name}_{number}"
         steps += users_steps(source, grid, group, [columns[m] for m in group], users_name)
-        made.append(users_name)
+        names.append(users_name)
     if latest:
         steps.append(latest_step(source, grid, latest, [columns[m] for m in latest]))
-        made.append(f"latest_{source.name}")
-    return steps, made
+        names.append(f"latest_{source.name}")
+    return steps, names
 
 
 def _by(
@@ -249,11 +249,11 @@ def _select(recipe: Recipe, columns: Mapping[Measure, str], made: Sequence[str])
 
 
 def sampled(select: str, share: float, horizon: int, seed: int) -> str:
-    """SQL: of a panel's rows those from which an end is seen within ``horizon``, and a share of
-    the others, with their weights.
+    """Return SQL for a sample of a panel's rows, with their weights.
 
-    Whether a row is drawn depends on its account, its day and the seed alone: on neither the
-    engine nor the order of rows.
+    The sample holds every row that is followed by an end within ``horizon`` days, and a ``share``
+    of the others. Whether a row is in it depends only on its account, its day and the seed, not
+    on the engine or on the order of rows.
     """
     below = f"{min(int(share * 16**8), 16**8 - 1):08x}"
     drawn = f"md5('{seed} ' || account_id || ' ' || CAST(snapshot_on AS STRING))"

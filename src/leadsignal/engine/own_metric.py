@@ -73,18 +73,18 @@ def named_metric_step(
 
 def own_metric_step(made: Sequence[str], columns: Mapping[Measure, str]) -> Step:
     """Take the measures of the metric that is the account's own at each snapshot."""
-    shown = {m: c for m, c in columns.items() if m not in (TOLD, COUNTED)}
+    visible = {m: c for m, c in columns.items() if m not in (TOLD, COUNTED)}
     joins = " ".join(
         f"JOIN {table} AS {table}_of ON {table}_of.account_no = s.account_no AND {table}_of.t = n.t"
         for table in made
     )
     order = f"{columns[TOLD]} DESC, {columns[COUNTED]} DESC, metric_name"
-    listed = "".join(f", {column}" for column in shown.values())
+    listed = "".join(f", {column}" for column in visible.values())
     kept = "".join(
         f", {column}"
         if isinstance(measure, Latest | DaysSince | DaysSinceBest)
         else f", COALESCE({column}, 0) AS {column}"
-        for measure, column in shown.items()
+        for measure, column in visible.items()
     )
     return Step(
         "own_results",

@@ -80,11 +80,11 @@ class SparkTables:
 
     def attribute_values(self, attribute: str) -> frozenset[str]:
         """Return the values of an attribute of accounts, at the start or later."""
-        held = self.values("accounts", attribute)
+        values = self.values("accounts", attribute)
         if "account_changes" not in self.names or "value" not in self.columns("account_changes"):
-            return held
+            return values
         later = f"attribute = {SPARK.literal(attribute)}"
-        return held | _texts(self._frames["account_changes"].where(later), "value")
+        return values | _texts(self._frames["account_changes"].where(later), "value")
 
     def history(self, name: str) -> DataFrame:
         """Return a table's rows and versions, cut at ``as_of_date`` as `Tables.history` cuts."""
@@ -221,14 +221,14 @@ def _rules(loaded: Loaded) -> Iterator[Rule]:
             yield Rule(name, f"{cell} IS NULL", "is empty", f"Give {column.meaning}.")
         if column.kind in ("day", "moment"):
             within = f"{cell} BETWEEN DATE '{FIRST_DAY}' AND DATE '{LAST_DAY}'"
-            years = f"lies outside {FIRST_DAY[:4]} to {LAST_DAY[:4]}"
+            years = f"is outside {FIRST_DAY[:4]} to {LAST_DAY[:4]}"
             yield Rule(name, f"NOT {within}", years, "Correct it, or leave it empty.")
         if column.kind == "number":
             finite = f"isnan({cell}) OR abs({cell}) = double('inf')"
             yield Rule(name, finite, "is not a number", "Leave it empty where there is none.")
         if column.limit is not None:
             most = _most(column) if column.kind == "decimal" else f"{column.limit}"
-            remedy = f"It must lie below {column.limit:,}: correct it, or count in a larger unit."
+            remedy = f"It must be below {column.limit:,}: correct it, or count in a larger unit."
             yield Rule(name, f"abs({cell}) >= {most}", "is too large", remedy)
         if column.allowed:
             allowed = ", ".join(map(SPARK.literal, column.allowed))
@@ -240,7 +240,7 @@ def _rules(loaded: Loaded) -> Iterator[Rule]:
     for earlier, later in loaded.table.ordered:
         if {earlier, later} <= set(loaded.columns):
             before = f"t.{later} < t.{earlier}"
-            yield Rule(later, before, f"lies before {earlier}", "Correct one of the two dates.")
+            yield Rule(later, before, f"is before {earlier}", "Correct one of the two dates.")
 
 
 def _account_rules(loaded: Loaded, outside_is_fault: bool) -> Iterator[Rule]:
@@ -250,8 +250,8 @@ def _account_rules(loaded: Loaded, outside_is_fault: bool) -> Iterator[Rule]:
         return
     early, late = outside_life(loaded.table.time)
     remedy = "Correct the date, or the account's."
-    yield Rule(loaded.table.time, early, "lies before the account's start", remedy)
-    yield Rule(loaded.table.time, late, "lies after the account's end", remedy)
+    yield Rule(loaded.table.time, early, "is before the account's start", remedy)
+    yield Rule(loaded.table.time, late, "is after the account's end", remedy)
 
 
 def _faults(project: Project, loaded: Loaded, rows: Mapping[str, DataFrame]) -> Iterator[Fault]:
@@ -335,7 +335,7 @@ def _repeats(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
     if key and not recorded:
         twice = frame.where(f"{key} IS NOT NULL").groupBy(key).count().where("count > 1").count()
         remedy = "Give each its own; for versions of a row, add recorded_at to the table."
-        yield from fault(key, twice, "keys stand in several rows", remedy)
+        yield from fault(key, twice, "keys appear in several rows", remedy)
     if key and recorded and key != "account_id":
         owners = frame.where(f"{key} IS NOT NULL").select(key, "account_id").distinct()
         moved = owners.groupBy(key).count().where("count > 1").count()
@@ -369,12 +369,12 @@ def _unknown_attributes(
 ) -> list[Fault]:
     if "accounts" not in taken or "account_changes" in taken:
         return []
-    held = taken["accounts"][0]
+    frame = taken["accounts"][0]
     problem = "is declared as an attribute but is no column of accounts"
     return [
         Fault(None, "accounts", None, name, None, problem, "Correct its name, or leave it out.")
         for name in project.tables.get("accounts", TableSource()).attributes
-        if name not in (*held.columns, *held.extras)
+        if name not in (*frame.columns, *frame.extras)
     ]
 
 

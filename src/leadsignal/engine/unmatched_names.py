@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 ALIKE = 0.85
 """From how much likeness on a name of several, of which others occur, is taken for misspelt."""
-MOST_SHOWN = 8
+MAX_SHOWN = 8
 
 Found = Iterator[tuple[str, str, str, frozenset[str]]]
 """Where a name stands, the name, what it should be a value of, and the values there are."""
@@ -48,10 +48,10 @@ def refuse_unknown_names(tables: CheckedTables, analysis: SuccessAnalysis) -> No
 
 def _remedy(name: str, held: frozenset[str]) -> str:
     meant = near(name, sorted(held))
-    shown = ", ".join(sorted(held)[:MOST_SHOWN])
-    more = f" and {len(held) - MOST_SHOWN} more" if len(held) > MOST_SHOWN else ""
+    listed = ", ".join(sorted(held)[:MAX_SHOWN])
+    more = f" and {len(held) - MAX_SHOWN} more" if len(held) > MAX_SHOWN else ""
     hint = f"Did you mean {meant!r}? " if meant else ""
-    return f"{hint}There are {shown}{more}." if held else "Correct it, or leave it out."
+    return f"{hint}There are {listed}{more}." if held else "Correct it, or leave it out."
 
 
 def _unmatched(names: Iterable[str], held: frozenset[str], optional: bool = False) -> list[str]:
@@ -68,13 +68,13 @@ def _behaviors(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
     tracking = {f"[tracking] {key}": names for key, names in vars(analysis.tracking).items()}
     if not analysis.processes and not any(tracking.values()):
         return
-    held = tables.values("behaviors", "behavior")
+    known = tables.values("behaviors", "behavior")
     for process in analysis.processes:
-        for name in _unmatched(process.behaviors, held):
-            yield f"process {process.name}", name, "behaviors.behavior", held
+        for name in _unmatched(process.behaviors, known):
+            yield f"process {process.name}", name, "behaviors.behavior", known
     for where, names in tracking.items():
-        for name in _unmatched(names, held, optional=True):
-            yield where, name, "behaviors.behavior", held
+        for name in _unmatched(names, known, optional=True):
+            yield where, name, "behaviors.behavior", known
 
 
 def _metrics(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
@@ -82,18 +82,18 @@ def _metrics(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
         return
     if "metric" not in tables.columns("results"):
         return
-    held = tables.values("results", "metric")
-    for name in analysis.success_metrics if held else ():
-        if name not in held:
-            yield "success_metric", name, "results.metric", held
+    known = tables.values("results", "metric")
+    for name in analysis.success_metrics if known else ():
+        if name not in known:
+            yield "success_metric", name, "results.metric", known
 
 
 def _applies_to(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
-    asked = [(f"process {process.name}", process.applies_to) for process in analysis.processes]
-    asked += [("segment", segment.applies_to) for segment in analysis.segments]
+    conditions = [(f"process {process.name}", process.applies_to) for process in analysis.processes]
+    conditions += [("segment", segment.applies_to) for segment in analysis.segments]
     values: Callable[[str], frozenset[str]] = tables.attribute_values
-    for where, applies_to in asked:
+    for where, applies_to in conditions:
         for attribute, names in applies_to.items():
-            held = values(attribute)
-            for name in _unmatched(names, held):
-                yield f"{where}: applies_to {attribute}", name, f"accounts.{attribute}", held
+            known = values(attribute)
+            for name in _unmatched(names, known):
+                yield f"{where}: applies_to {attribute}", name, f"accounts.{attribute}", known

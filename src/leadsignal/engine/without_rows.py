@@ -65,6 +65,6 @@ def told_without_rows(rows: pd.DataFrame | None) -> tuple[str, ...]:
         return ()
     at_once = int(rows[AT_ONCE].sum())
     others = len(rows) - at_once
-    told = [f"{at_once:,} that ended on the day of the start"] if at_once else []
-    told += [f"{others:,} that had ended before they were first seen"] if others else []
-    return (f"Without a row, and no use to a model: accounts, {' and '.join(told)}",)
+    counts = [f"{at_once:,} that ended on the day of the start"] if at_once else []
+    counts += [f"{others:,} that had ended before they were first seen"] if others else []
+    return (f"Without a row, and no use to a model: accounts, {' and '.join(counts)}",)

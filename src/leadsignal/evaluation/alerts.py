@@ -244,7 +244,9 @@ def _caught(
 
 
 def came_true(stage: EvaluationRows, episodes: Episodes) -> tuple[Bools, Bools]:
-    """Return, for each episode, whether churn came within the horizon of its first snapshot, and
-    whether it came within the horizon of its last.
+    """Return whether churn followed within the horizon, once for each end of an episode.
+
+    The first array counts the horizon from the first snapshot of each episode, the second from
+    its last.
     """
     return stage.churned[episodes.first], stage.churned[episodes.last]

@@ -19,7 +19,7 @@ from leadsignal.errors import OptionError
 
 LOOKED_AT = 65_536
 """Bytes at the start of a file, and at its end, that are looked at."""
-MOST_SHOWN = 200
+MAX_SHOWN = 200
 ELSEWHERE = "Write somewhere else"
 FORCE = "Write somewhere else, or give --force (in Python: force=True) to replace it"
 DEVICES = ("/dev", "/proc", "/sys")
@@ -178,30 +178,30 @@ def check_distinct(paths: Iterable[str | Path]) -> None:
     for place, given in seen.items():
         for other in seen.keys() & set(place.parents):
             if (other / "model.json").exists() or not other.is_dir():
-                raise OptionError(f"{shown(given)} lies in the output {shown(seen[other])}",
+                raise OptionError(f"{shown(given)} is in the output {shown(seen[other])}",
                                   ELSEWHERE)  # fmt: skip
 
 
 def shown(path: str | Path) -> str:
     """Return a path as messages show it: in quotes, with no control characters, not too long."""
     text = repr(str(path))
-    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 2]}…{text[0]}"
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 2]}…{text[0]}"
 
 
 def is_ours(path: Path, kind: FileKind) -> bool:
     """Return whether a regular file is empty, or looks like one that we wrote of this kind."""
     with open(path, "rb") as file:
-        held = file.read(LOOKED_AT)
+        content = file.read(LOOKED_AT)
         size = os.fstat(file.fileno()).st_size
         # The footer of Parquet.
         file.seek(max(LOOKED_AT, size - 16 * LOOKED_AT))
-        held += file.read(16 * LOOKED_AT)
+        content += file.read(16 * LOOKED_AT)
     if not size:
         return True
     if path.suffix.lower() == ".xlsx":
-        held += _words_of_workbook(path)
+        content += _words_of_workbook(path)
     marks = kind.marks.get(path.suffix.lower(), kind.marks.get(""))
-    return marks is not None and all(re.search(mark, held) for mark in marks)
+    return marks is not None and all(re.search(mark, content) for mark in marks)
 
 
 def _words_of_workbook(path: Path) -> bytes:
@@ -293,9 +293,9 @@ def _refuse_inputs(given: Path, place: Path, kind: FileKind | None, inputs: Iter
     # A model with one more file can no longer be read, a date's scores not be written anew.
     for parent in (place.parent, *place.parent.parents[:1]):
         if (parent / "model.json").is_file() and (parent / "churn.skops").is_file():
-            raise OptionError(f"{shown(given)} lies in a model's folder", ELSEWHERE)
+            raise OptionError(f"{shown(given)} is in a model's folder", ELSEWHERE)
     if place.parent.name.startswith("snapshot_on="):
-        raise OptionError(f"{shown(given)} lies in the folder of a date's scores", ELSEWHERE)
+        raise OptionError(f"{shown(given)} is in the folder of a date's scores", ELSEWHERE)
 
 
 def _refuse_input(given: Path, path: Path, kind: FileKind | None, noted: Inputs) -> None:
@@ -313,18 +313,18 @@ def _refuse_input(given: Path, path: Path, kind: FileKind | None, noted: Inputs)
 
 
 def _check_held(given: Path, place: Path, kind: FolderKind) -> None:
-    held = sorted(os.scandir(place), key=lambda entry: entry.name)
-    if not held:
+    entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+    if not entries:
         return
-    ours = [entry for entry in held if re.fullmatch(kind.names, entry.name)]
-    others = [entry.name for entry in held if entry not in ours]
+    ours = [entry for entry in entries if re.fullmatch(kind.names, entry.name)]
+    others = [entry.name for entry in entries if entry not in ours]
     if kind.alone:
         others += [e.name for e in ours if not e.is_file(follow_symlinks=False)]
     missing = kind.needed and kind.needed not in [entry.name for entry in ours]
     if not ours or missing or (kind.mark and not _is_marked(place / kind.needed, kind.mark)):
         raise OptionError(
             f"{shown(given)} is not empty, and is not {kind.what}"
-            f" (it holds {shown((others or [held[0].name])[0])})",
+            f" (it holds {shown((others or [entries[0].name])[0])})",
             "Name a new folder",
         )
     if kind.alone and others:

@@ -55,8 +55,8 @@ def whole_files(
     Only a kill between two renames can leave some new and some old.
     """
     check_distinct(paths)
-    asked = zip_longest(paths, kinds[: len(paths)])
-    places = [check_file(path, kind, force=force) for path, kind in asked]
+    requested = zip_longest(paths, kinds[: len(paths)])
+    places = [check_file(path, kind, force=force) for path, kind in requested]
     with ExitStack() as stack:
         parts = tuple(stack.enter_context(_part(path, folder=False)) for path in places)
         with _told(places[0]):
@@ -110,8 +110,8 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         said = os.strerror(error.errno) if error.errno else type(error).__name__
-        told = f"{remedy_for(error.errno)}; what was there before is as it was"
-        raise WriteError(f"cannot write {path}: {said}", told) from error
+        remedy = f"{remedy_for(error.errno)}; the previous content is unchanged"
+        raise WriteError(f"cannot write {path}: {said}", remedy) from error
 
 
 def remedy_for(number: int | None) -> str:

@@ -18,10 +18,10 @@ def declare(given: Given) -> list[Indicator]:
     """Events and distinct users in 30 and 90 days."""
     if not given.has("behaviors"):
         return []
-    made = []
+    indicators = []
     for days in (30, 90):
         events = Trailing("behaviors", "occurred_at", days, total="quantity")
-        made.append(
+        indicators.append(
             Indicator(
                 f"activity_events_{days}d",
                 FAMILY,
@@ -33,7 +33,7 @@ def declare(given: Given) -> list[Indicator]:
         )
         if given.has("behaviors", "user_id"):
             users = Trailing("behaviors", "occurred_at", days, users=True)
-            made.append(
+            indicators.append(
                 Indicator(
                     f"activity_users_{days}d",
                     FAMILY,
@@ -43,4 +43,4 @@ def declare(given: Given) -> list[Indicator]:
                     users,
                 )
             )
-    return made
+    return indicators

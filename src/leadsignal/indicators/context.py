@@ -19,13 +19,13 @@ ROW_COLUMNS = {"held": "COALESCE(value, '')"}
 
 def declare(given: Given) -> list[Indicator]:
     """Tenure; term and renewal where terms are known; ARR and attributes where declared."""
-    made = [
+    indicators = [
         Indicator(
             "tenure_days", FAMILY, "context", "days", "days since the start", Fact("tenure_days")
         )
     ]
     if given.has("accounts", "term_months") or given.has("contract_changes", "term_months"):
-        made += [
+        indicators += [
             Indicator(
                 "term_months",
                 FAMILY,
@@ -44,13 +44,13 @@ def declare(given: Given) -> list[Indicator]:
             ),
         ]
     if "arr" in given.attributes:
-        made.append(
+        indicators.append(
             Indicator(
                 "arr_now", FAMILY, "context", "currency", "annual recurring revenue", Fact("arr")
             )
         )
     facts = ("arr", "term_months")
-    return made + [_attribute(given, name) for name in given.attributes if name not in facts]
+    return indicators + [_attribute(given, name) for name in given.attributes if name not in facts]
 
 
 def _attribute(given: Given, name: str) -> Indicator:

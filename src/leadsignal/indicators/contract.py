@@ -17,10 +17,10 @@ def declare(given: Given) -> list[Indicator]:
     """Expansions and reductions of the last year, and what they came to."""
     if not given.has("contract_changes"):
         return []
-    made = []
+    indicators = []
     for kind in ("expansion", "reduction"):
         where = (("kind", (kind,)),)
-        made += [
+        indicators += [
             Indicator(
                 f"contract_{kind}s_365d",
                 FAMILY,
@@ -40,7 +40,7 @@ def declare(given: Given) -> list[Indicator]:
         ]
     if given.has("contract_changes", "arr_delta") and given.has("accounts", "arr"):
         change = Trailing("contract_changes", "changed_at", 365, total="arr_delta")
-        made.append(
+        indicators.append(
             Indicator(
                 "contract_arr_change_365d",
                 FAMILY,
@@ -50,4 +50,4 @@ def declare(given: Given) -> list[Indicator]:
                 Ratio(change, Fact("arr")),
             )
         )
-    return made
+    return indicators

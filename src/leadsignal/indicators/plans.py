@@ -27,15 +27,15 @@ ROW_COLUMNS = {
 
 def declare(given: Given) -> list[Indicator]:
     """Open and overdue plans; open, overdue and kept commitments by owner."""
-    made = _plans(given) if given.has("plans") else []
+    indicators = _plans(given) if given.has("plans") else []
     if given.has("commitments", "completed_on"):
         for owner in ("customer", "vendor"):
-            made += _commitments(owner)
-    return made
+            indicators += _commitments(owner)
+    return indicators
 
 
 def _plans(given: Given) -> list[Indicator]:
-    made = [
+    indicators = [
         Indicator(
             "plans_open",
             PLANS,
@@ -46,7 +46,7 @@ def _plans(given: Given) -> list[Indicator]:
         )
     ]
     if given.has("plans", "target_on"):
-        made.append(
+        indicators.append(
             Indicator(
                 "plans_overdue",
                 PLANS,
@@ -56,7 +56,7 @@ def _plans(given: Given) -> list[Indicator]:
                 Standing("plans", "target_on", "closed_on"),
             )
         )
-    return made
+    return indicators
 
 
 def _commitments(owner: str) -> list[Indicator]:

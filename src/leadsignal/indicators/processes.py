@@ -51,7 +51,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
     state, days_in_state, quantity, days_since, people = process_columns(name)
     where = (("behavior", process.behaviors),)
     events = Trailing("behaviors", "occurred_at", window, where, total="quantity")
-    made = [
+    indicators = [
         Indicator(
             state,
             FAMILY,
@@ -90,7 +90,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
     ]
     if given.has("behaviors", "user_id"):
         users = Trailing("behaviors", "occurred_at", window, where, users=True)
-        made.append(
+        indicators.append(
             Indicator(
                 people,
                 FAMILY,
@@ -101,4 +101,4 @@ def _of(process: Process, given: Given) -> list[Indicator]:
                 helps=1,
             )
         )
-    return made
+    return indicators

@@ -33,7 +33,7 @@ def declare(given: Given) -> list[Indicator]:
     if not given.has("results"):
         return []
     where = OWN
-    made = [
+    indicators = [
         Indicator(
             "result_value",
             FAMILY,
@@ -59,12 +59,12 @@ def declare(given: Given) -> list[Indicator]:
             Trailing("results", "measured_on", 90, where),
         ),
     ]
-    made += _velocity(where)
+    indicators += _velocity(where)
     if given.has("results", "target"):
-        made += _against_target(where)
+        indicators += _against_target(where)
     if given.has("results", "shown_on"):
-        made += _shown(where)
-    return made
+        indicators += _shown(where)
+    return indicators
 
 
 def _velocity(where: Where) -> list[Indicator]:
@@ -112,7 +112,7 @@ def _shown(where: Where) -> list[Indicator]:
 
 
 def _against_target(where: Where) -> list[Indicator]:
-    told = (*where, ("met", ("yes", "no")))
+    conditions = (*where, ("met", ("yes", "no")))
     measured = (*where, ("gap_known", ("yes",)))
     met = (*where, ("met", ("yes",)))
 
@@ -157,7 +157,7 @@ def _against_target(where: Where) -> list[Indicator]:
             "share of the last 365 days' results that met their target",
             Ratio(
                 Trailing("results", "measured_on", 365, met),
-                Trailing("results", "measured_on", 365, told),
+                Trailing("results", "measured_on", 365, conditions),
             ),
             helps=1,
         ),

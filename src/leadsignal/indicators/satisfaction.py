@@ -23,9 +23,9 @@ says what it was worth.""",
 
 def declare(given: Given) -> list[Indicator]:
     """Latest survey; flags open and raised; latest health score and band."""
-    made: list[Indicator] = []
+    indicators: list[Indicator] = []
     if given.has("surveys"):
-        made += [
+        indicators += [
             Indicator(
                 "survey_score",
                 SATISFACTION,
@@ -44,13 +44,13 @@ def declare(given: Given) -> list[Indicator]:
             ),
         ]
     if given.has("flags"):
-        made += [
+        indicators += [
             Indicator(
                 "flags_open",
                 FLAGS,
                 "lagging",
                 "flags",
-                "at-risk flags that stand now",
+                "open at-risk flags",
                 Standing("flags", "flagged_on", "cleared_on"),
             ),
             Indicator(
@@ -63,7 +63,7 @@ def declare(given: Given) -> list[Indicator]:
             ),
         ]
     if given.has("health_scores"):
-        made.append(
+        indicators.append(
             Indicator(
                 "health_score",
                 HEALTH,
@@ -74,7 +74,7 @@ def declare(given: Given) -> list[Indicator]:
             )
         )
     if given.has("health_scores", "band"):
-        made.append(
+        indicators.append(
             Indicator(
                 "health_band",
                 HEALTH,
@@ -85,4 +85,4 @@ def declare(given: Given) -> list[Indicator]:
                 kind="category",
             )
         )
-    return made
+    return indicators

@@ -17,7 +17,7 @@ def declare(given: Given) -> list[Indicator]:
     """Tickets opened lately, and open now."""
     if not given.has("tickets"):
         return []
-    made = [
+    indicators = [
         Indicator(
             f"tickets_opened_{days}d",
             FAMILY,
@@ -29,7 +29,7 @@ def declare(given: Given) -> list[Indicator]:
         for days in (30, 90, 365)
     ]
     if given.has("tickets", "closed_at"):
-        made.append(
+        indicators.append(
             Indicator(
                 "tickets_open",
                 FAMILY,
@@ -39,4 +39,4 @@ def declare(given: Given) -> list[Indicator]:
                 Standing("tickets", "opened_at", "closed_at"),
             )
         )
-    return made
+    return indicators

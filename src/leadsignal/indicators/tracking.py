@@ -19,14 +19,14 @@ def declare(given: Given) -> list[Indicator]:
     if not given.has("behaviors"):
         return []
     tracking = given.analysis.tracking
-    made = []
+    indicators = []
     for kind in ("sponsor", "handoff", "diary"):
         behaviors = getattr(tracking, kind)
         if not behaviors:
             continue
         where = (("behavior", behaviors),)
         what = " or ".join(behaviors)
-        made += [
+        indicators += [
             Indicator(
                 f"{kind}_days_since",
                 FAMILY,
@@ -44,4 +44,4 @@ def declare(given: Given) -> list[Indicator]:
                 Trailing("behaviors", "occurred_at", 90, where, total="quantity"),
             ),
         ]
-    return made
+    return indicators

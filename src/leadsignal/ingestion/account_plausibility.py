@@ -11,9 +11,9 @@ from leadsignal.sources.parts import quoted
 if TYPE_CHECKING:
     from leadsignal.ingestion.table_reader import TableReader
 
-SEPARATES, FEWEST = 0.9, 20
+SEPARATES, MIN_ACCOUNTS = 0.9, 20
 """A column leaks from this AUC on; with fewer ends, or accounts left, nothing is said."""
-PILED, LEAST_PILED = 0.5, 3
+PILED, MIN_PILED = 0.5, 3
 """Ends pile up where more than this share of them, and at least so many, are of one day."""
 MISSED = 5.0
 """So many ends must be expected before the first one for their absence to be odd (p < 0.01)."""
@@ -81,7 +81,7 @@ def _piled(door: TableReader, as_of: date) -> Iterator[str]:
         f"SELECT ended_on, count(*) AS n FROM {_started(door, as_of)} WHERE {_ended(as_of)} "
         "GROUP BY 1 ORDER BY n DESC, ended_on DESC LIMIT 1"
     )
-    if alike >= LEAST_PILED and alike > PILED * ends:
+    if alike >= MIN_PILED and alike > PILED * ends:
         yield (
             f"{alike:,} of {count_of(ends, 'end')} ({alike / ends:.0%}) are of {day}: if that is "
             "the day of the export and these accounts are still customers, leave their ended_on "
@@ -171,7 +171,7 @@ def _leaks(door: TableReader, as_of: date) -> Iterator[str]:
         f"SELECT count(*) FILTER (WHERE {ended}), count(*) FILTER (WHERE NOT {ended}) "
         f"FROM {started}"
     )
-    if min(ends, left) < FEWEST:
+    if min(ends, left) < MIN_ACCOUNTS:
         return
     for name, number in _columns_to_judge(door):
         what = f"attribute {name!r}" if name in door.attributes else f"column {name!r}"
@@ -188,18 +188,18 @@ def _leaks(door: TableReader, as_of: date) -> Iterator[str]:
             )
         elif (auc := _auc(door, cell, number, ended, started)) > SEPARATES:
             yield (
-                f"{what} alone tells ended accounts from the others (AUC {auc:.2f}): "
+                f"{what} alone separates ended accounts from the others (AUC {auc:.2f}): "
                 "make sure that it held at the start"
             )
 
 
 def _columns_to_judge(door: TableReader) -> Iterator[tuple[str, bool]]:
     """Yield each column that may hold today's values, and whether it is a number."""
-    held = door.loaded["accounts"].columns
+    columns = door.loaded["accounts"].columns
     for name, kind in door.attributes.items():
         yield name, kind == "number"
     for name in BUILT_IN:
-        if name in held and name not in door.attributes:
+        if name in columns and name not in door.attributes:
             yield name, name != "customer_id"
 
 

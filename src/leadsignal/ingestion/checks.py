@@ -15,8 +15,8 @@ from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted
 
 ACCOUNTS_NOW = "accounts_now"
-MOST_LISTED = 4
-MOST_SHOWN = 40
+MAX_LISTED = 4
+MAX_SHOWN = 40
 """So many characters of a cell are shown: enough to find it."""
 
 
@@ -123,7 +123,7 @@ def _shown(loaded: Loaded, name: str, value: str | None) -> str | None:
     column = loaded.table.by_column.get(name)
     if value is None or (column is not None and column.kind == "text" and not column.allowed):
         return None
-    return value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}…"
+    return value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
 
 
 def _remedy(check: Check, loaded: Loaded, value: str | None, told: str | None) -> str:
@@ -156,7 +156,7 @@ def _time_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Che
     yield Check(
         column.name,
         f"{given} IS NOT NULL AND {shaped}",
-        f"there is no such date, or it lies outside {early} to {late}",
+        f"there is no such date, or it is outside {early} to {late}",
         "Correct the date; leave the cell empty for what has not happened.",
         given,
     )
@@ -190,8 +190,8 @@ def _how_numbers_are_written(intake: Intake, loaded: Loaded) -> str:
     table = loaded.table.name
     sign = intake.source(table).spelling.decimal
     if sign:
-        shown = "1.234,50" if sign == "," else "1,234.50"
-        return f"Write it as {shown}, as [tables.{table}] says, without a unit but a currency."
+        example = "1.234,50" if sign == "," else "1,234.50"
+        return f"Write it as {example}, as [tables.{table}] says, without a unit but a currency."
     return (
         "Write it with a point and no separators or units, as in 1234.5; leave the cell empty "
         "where there is none. Where all are written alike, say how under "
@@ -236,7 +236,7 @@ def _number_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
     if column.limit is None:
         return
     cell = f"t.{quoted(column.name)}"
-    remedy = f"It must lie below {column.limit:,}: correct it, or count in a larger unit."
+    remedy = f"It must be below {column.limit:,}: correct it, or count in a larger unit."
     large = f"abs({cell}) >= {column.limit}"
     yield Check(column.name, large, "is too large", remedy)
     if column.kind == "decimal":
@@ -262,16 +262,16 @@ def _currency_checks(intake: Intake, loaded: Loaded, amount: Column) -> Iterator
     if loaded.currency:
         ways.append((loaded.currency, f"upper(nullif(trim(t.{quoted(loaded.currency)}), ''))"))
     for column, currency in ways:
-        held = f"{currency} IS NOT NULL AND t.{quoted(amount.name)} IS NOT NULL"
+        condition = f"{currency} IS NOT NULL AND t.{quoted(amount.name)} IS NOT NULL"
         found = intake.store.query(
-            f"SELECT {currency}, count(*) AS n FROM {loaded.table.name} t WHERE {held} "
+            f"SELECT {currency}, count(*) AS n FROM {loaded.table.name} t WHERE {condition} "
             "GROUP BY 1 ORDER BY n DESC, 1"
         )
         if len(found) > 1:
-            listed = ", ".join(f"{name} in {count:,} rows" for name, count in found[:MOST_LISTED])
+            listed = ", ".join(f"{name} in {count:,} rows" for name, count in found[:MAX_LISTED])
             yield Check(
                 column,
-                f"{held} AND {currency} <> {literal(found[0][0])}",
+                f"{condition} AND {currency} <> {literal(found[0][0])}",
                 f"amounts are in {len(found)} currencies ({listed}), and {amount.name} is summed",
                 f"Convert all to one currency before the export; if {amount.name} is converted "
                 "already, take the currencies out",
@@ -309,7 +309,7 @@ def _attribute_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
                 f"{cell} IS NOT NULL AND NOT "
                 f"coalesce(abs(TRY_CAST({cell} AS DOUBLE)) < {LARGEST_NUMBER}, false)",
                 "is not a number",
-                'Correct it (numbers lie below 1e15), or declare the attribute as "text".',
+                'Correct it (numbers are below 1e15), or declare the attribute as "text".',
             )
 
 
@@ -319,7 +319,7 @@ def _order_checks(loaded: Loaded) -> Iterator[Check]:
             yield Check(
                 later,
                 f"t.{later} < t.{earlier}",
-                f"lies before {earlier}",
+                f"is before {earlier}",
                 "Correct one of the two dates",
                 told=f"concat('{earlier} is ', t.{earlier})",
             )
@@ -348,14 +348,14 @@ def _account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Ite
     yield Check(
         loaded.table.time,
         early,
-        "lies before the account's start",
+        "is before the account's start",
         "Correct the date, or the account's started_on",
         told="concat('account ', t.account_id, ' starts on ', a.started_on)",
     )
     yield Check(
         loaded.table.time,
         late,
-        "lies after the account's end",
+        "is after the account's end",
         "Correct the date, or the account's ended_on",
         told="concat('account ', t.account_id, ' ends on ', a.ended_on)",
     )
@@ -430,7 +430,7 @@ def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]
         if key == "account_id":
             remedy += " Where a row is a contract, make one of each account's: docs/tables.md."
         if repeated:
-            yield Check(key, "", "stands in an earlier row too", remedy), repeated
+            yield Check(key, "", "appears in an earlier row too", remedy), repeated
     if versions and table.key != "account_id" and (moved := _changed_hands(intake, loaded)):
         remedy = "Give each account's rows their own key."
         yield Check(str(table.key), "", "belongs to another account too", remedy), moved

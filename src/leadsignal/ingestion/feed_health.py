@@ -20,16 +20,16 @@ TRAILING, WIDER, FEW = 84, 168, 30
 too, where they hold fewer records than so many."""
 SETTLING = 28
 """The first days of a table, of which nothing is expected."""
-LEAST_DAYS, LEAST_DAYS_WITH_ROWS = 91, 20
+MIN_DAYS, MIN_DAYS_WITH_ROWS = 91, 20
 """A table with fewer, or fewer that have records, has no pace yet."""
-RECENT, LEAST_SILENT = 400, 3
+RECENT, MIN_SILENT = 400, 3
 """A silence is longer in days than usual in the last so many, and no fewer than so many: loads
 often come a day or two late."""
 YEAR, AROUND = 364, 10
 """The same season a year before: so many days back, give or take."""
 MUCH_LONGER, LONGER = 1.5, 1.15
 """How much longer a silence must be than has been usual; the lesser, where it lasts on."""
-WAVE, LEAST_WAVES, MOST_WAVES, REGULAR = 6, 6, 24, 1.35
+WAVE, MIN_WAVES, MAX_WAVES, REGULAR = 6, 6, 24, 1.35
 """Records come in waves where a silence of so many days lies between them, and regularly where at
 least so many silences (at most so many are remembered) say when the next is due: within that much
 of their mean."""
@@ -37,7 +37,7 @@ SLOWER = 5
 """A table too young to have a pace is silent after so many times its usual gap."""
 FEEDS = 0.25
 """The part of all false alarms that feeds may raise."""
-MOST_SILENT = 800
+MAX_SILENT = 800
 """Nobody asks whether a silence would be told later than after so many days."""
 THIN_DAYS, THIN_RECORDS, THINNER = 14, 20, 0.5
 """A feed is thin when two weeks that should bring 20 records bring half of the least seen."""
@@ -72,7 +72,7 @@ class FeedHealth:
     @property
     def settled(self) -> bool:
         """Whether there are days with records enough that its indicators have settled."""
-        return self.state != "too young" and self.days_with_records >= LEAST_DAYS_WITH_ROWS
+        return self.state != "too young" and self.days_with_records >= MIN_DAYS_WITH_ROWS
 
     @property
     def broken(self) -> bool:
@@ -150,8 +150,8 @@ def _judged(
 ) -> FeedHealth:
     last, silent = first + timedelta(days=int(days[-1])), len(counts) - 1 - int(days[-1])
     due = _wave_due(days, len(counts), chance)
-    few = len(days) < LEAST_DAYS_WITH_ROWS and due == np.inf
-    if len(counts) < LEAST_DAYS or few:
+    few = len(days) < MIN_DAYS_WITH_ROWS and due == np.inf
+    if len(counts) < MIN_DAYS or few:
         due_since = float(counts.sum()) / (int(days[-1]) + 1) * silent
         odd = _is_odd(days, silent)
         return FeedHealth(
@@ -202,7 +202,7 @@ def told_after(first: date, counts: Floats, chance: float) -> int | None:
     def told(silent: int) -> bool:
         return judge_pace("", first, np.concatenate([upto, np.zeros(silent)]), chance).broken
 
-    short, long = 0, MOST_SILENT
+    short, long = 0, MAX_SILENT
     if judge_pace("", first, counts, chance).state == "too young" or not told(long):
         return None
     while long - short > 1:
@@ -231,10 +231,10 @@ def _wave_due(days: NDArray[np.int64], length: int, chance: float) -> float:
     from scipy.special import stdtrit
 
     silences = np.diff(days) - 1
-    if len(silences) < LEAST_WAVES:
+    if len(silences) < MIN_WAVES:
         return np.inf
-    between = silences[silences >= max(WAVE, np.sort(silences)[-2] / 2)][-MOST_WAVES:].astype(float)
-    if len(between) < LEAST_WAVES:
+    between = silences[silences >= max(WAVE, np.sort(silences)[-2] / 2)][-MAX_WAVES:].astype(float)
+    if len(between) < MIN_WAVES:
         return np.inf
 
     def bound(held: Floats) -> float:
@@ -306,7 +306,7 @@ def _in_season(days: NDArray[np.int64], gaps: Floats, length: int) -> float:
 def _longest_in_days(days: NDArray[np.int64]) -> int:
     recent = days[days > int(days[-1]) - RECENT]
     gaps = np.sort(np.diff(recent) - 1)
-    return max(int(gaps[-2]) if len(gaps) > 1 else 0, LEAST_SILENT - 1)
+    return max(int(gaps[-2]) if len(gaps) > 1 else 0, MIN_SILENT - 1)
 
 
 def _thinness(counts: Floats, expected: Floats) -> tuple[float, float]:

@@ -25,7 +25,7 @@ from leadsignal.sources.parquet_files import open_parquet
 from leadsignal.sources.parts import Part, UnreadableError
 
 MISSPELT, ALIKE = 0.85, 0.72
-MOST_OFFERED = 8
+MAX_OFFERED = 8
 """From how much likeness on an unknown column is taken for a misspelling, or asked about."""
 CURRENCIES = ("currency", "currencycode", "currencyisocode", "arrcurrency")
 """What a column is called that names the currency of a row, in small letters alone."""
@@ -119,7 +119,7 @@ class Intake:
         remedy = "Add accounts.csv or accounts.parquet: it is the one table that is needed."
         if folder and (unread := unread_files(self.project)):
             remedy += (
-                f" No table is read from {', '.join(unread[:MOST_OFFERED])}: if one of them holds "
+                f" No table is read from {', '.join(unread[:MAX_OFFERED])}: if one of them holds "
                 "the accounts, say so under [tables.accounts] of leadsignal.toml, as in "
                 f'path = "{unread[0]}".'
             )
@@ -213,8 +213,8 @@ class Intake:
             return []
         if database.file is not None:
             self.read.add(database.file)
-        asked = Asked(source.table, source.query)
-        return list(self._opened(lambda: open_rows(table, asked, database)))
+        request = Asked(source.table, source.query)
+        return list(self._opened(lambda: open_rows(table, request, database)))
 
     def _opened(self, opening: Any) -> Iterator[Part]:
         try:
@@ -368,7 +368,7 @@ def _in_folder_names(part: Part, file: Path) -> Iterator[Fault]:
     for name in file.parts[:-1]:
         column, sign, _ = name.partition("=")
         if sign and column in BY_NAME[part.table].by_column and column not in part.columns:
-            problem = "its values stand in the names of folders, which are not read"
+            problem = "its values are in the names of folders, which are not read"
             remedy = "Write the column into the files too."
             yield Fault(part.file, part.table, None, column, name, problem, remedy)
 
@@ -382,8 +382,8 @@ def _extras(parts: list[Part], taken: list[set[str]], attributes: tuple[str, ...
     extras: dict[str, str] = {}
     for part, theirs in zip(parts, taken, strict=True):
         for name in part.columns:
-            wanted = not part.on_demand or name in attributes
-            if wanted and name not in theirs and name and name.lower() not in own:
+            needed = not part.on_demand or name in attributes
+            if needed and name not in theirs and name and name.lower() not in own:
                 extras.setdefault(name.lower(), name)
     return sorted(extras.values())
 
@@ -448,8 +448,8 @@ def _missing(table: Table, part: Part, column: Column, others: list[str]) -> Fau
     mapping = f'columns = {{ {column.name} = "{meant or "their name"}" }}'
     remedy = f"Add it ({column.meaning}), or map it under [tables.{table.name}]: {mapping}."
     if not meant and others:
-        listed = ", ".join(map(repr, others[:MOST_OFFERED]))
-        remedy += f" Not read so far: {listed}{', …' if len(others) > MOST_OFFERED else ''}."
+        listed = ", ".join(map(repr, others[:MAX_OFFERED]))
+        remedy += f" Not read so far: {listed}{', …' if len(others) > MAX_OFFERED else ''}."
     problem = f"the column is missing{f'; is it {meant!r}?' if meant else ''}"
     return Fault(part.file, table.name, part.header_line, column.name, None, problem, remedy)
 

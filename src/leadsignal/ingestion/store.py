@@ -87,12 +87,12 @@ class Store:
         self, table: str, column: str, where: tuple[str, str] | None = None
     ) -> frozenset[str]:
         """Return the texts in a column, of the rows of one kind if ``where`` names it; kept."""
-        asked = (table, column, where)
-        if asked not in self._values:
+        key = (table, column, where)
+        if key not in self._values:
             only = f" WHERE {quoted(where[0])} = {literal(where[1])}" if where else ""
             found = self.query(f"SELECT DISTINCT {quoted(column)} FROM {table}{only}")
-            self._values[asked] = frozenset(str(text) for (text,) in found if text is not None)
-        return self._values[asked]
+            self._values[key] = frozenset(str(text) for (text,) in found if text is not None)
+        return self._values[key]
 
     def run(self, sql: str) -> None:
         """Run a statement."""

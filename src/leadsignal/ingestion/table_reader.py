@@ -206,12 +206,12 @@ def fact_days(loaded: Loaded, today: date) -> list[str]:
 
     An account's dates after ``today`` are plans; its end is a fact on the day it became known.
     """
-    held = loaded.columns
-    recorded = ["CAST(recorded_at AS DATE)"] if "recorded_at" in held else []
+    columns = loaded.columns
+    recorded = ["CAST(recorded_at AS DATE)"] if "recorded_at" in columns else []
     if loaded.table.name != "accounts":
         return [loaded.table.time, *recorded]
-    told = [name for name in ("end_known_on", "ended_on") if name in held]
-    dated = ["started_on", *([f"coalesce({', '.join(told)})"] if told else [])]
+    dates = [name for name in ("end_known_on", "ended_on") if name in columns]
+    dated = ["started_on", *([f"coalesce({', '.join(dates)})"] if dates else [])]
     return [f"CASE WHEN {day} <= DATE '{today}' THEN {day} END" for day in dated] + recorded
 
 

@@ -166,7 +166,10 @@ def explain_account(
     others = compared_with(rows[rows["snapshot_on"] == day]) if against is None else against
     shares = model.reasons(mine, against=others)
     share = shares.iloc[0].to_numpy()
-    told = [tell_subject(model, mine, others, str(subject))[0] for subject in shares.columns]
+    told = [
+        value_text(*telling_values(model, mine, others, str(subject))[0])
+        for subject in shares.columns
+    ]
     risk = float(model.predict(mine).risk[0])
     order = np.argsort(-np.abs(share), kind="stable")
     return Explanation(
@@ -254,15 +257,15 @@ def _bars(labels: list[str], sizes: np.ndarray[Any, Any], title: str, ax: Axes |
     return axes
 
 
-def tell_subject(
+def telling_values(
     model: ChurnModel, rows: pd.DataFrame, others: pd.DataFrame, subject: str
-) -> list[str]:
-    """Return, for each row, the subject's indicator that differs most from the others."""
+) -> list[tuple[str, Any]]:
+    """Return each row's indicator of the subject that differs most from others, and its value."""
     names = [name for name in model.features_.names if model.subject(name) == subject]
     distance = np.column_stack([_distance(model, rows[name], others[name]) for name in names])
     held = [rows[name].to_list() for name in names]
     return [
-        _shown(held[column][row], names[column])
+        (names[column], _known(held[column][row]))
         for row, column in enumerate(distance.argmax(axis=1))
     ]
 
@@ -285,7 +288,13 @@ def _distance(
     return np.where(np.isnan(given), 1 - missing, np.abs(2 * np.minimum(middle, 1) - 1))
 
 
-def _shown(value: Any, name: str) -> str:
-    if value is None or value != value:
+def _known(value: Any) -> Any:
+    """Return a value, None if it is missing."""
+    return None if value is None or value != value else value
+
+
+def value_text(name: str, value: Any) -> str:
+    """Return the value of an indicator as text."""
+    if value is None:
         return f"{name} missing"
     return f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"

@@ -71,9 +71,18 @@ def _with_values(rows: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What is learned from: ``rows`` (n, columns), whether each ``ended`` (n,), its ``weight``
-    (n,), the days ahead on which its time at risk begins and stops (n,), and in how many rows
-    one end is seen (``overlap``).
+    """Person-period rows that a learner is fitted on.
+
+    Attributes
+    ----------
+    rows : array of shape (n, columns)
+        The design.
+    ended, weight : arrays of shape (n,)
+        Whether each row ended, and its weight.
+    start, stop : arrays of shape (n,)
+        Days ahead on which its time at risk begins and stops.
+    overlap : float
+        Number of rows in which one end is seen, on average.
     """
 
     rows: Floats

@@ -25,7 +25,7 @@ EXPLAINED, LONGER_EXPLAINED = 0.75, 0.5
 """A level swings with a cycle whose phase leaves less than this share of its changes' squares
 unexplained (chance leaves all of it, and more); a longer cycle must leave less than that share of
 what the shorter one leaves."""
-LEAST_ALIKE = 3
+MIN_ALIKE = 3
 """Changes with fewer others of their phase do not help to tell."""
 
 
@@ -89,11 +89,11 @@ def _unexplained(past: Floats, known: NDArray[np.bool_], alike: NDArray[np.bool_
     """
     others = (alike & ~np.eye(len(alike), dtype=bool)).astype(float)
     filled = np.where(known, past, 0.0)
-    held = known @ others
-    told = known & (held >= LEAST_ALIKE)
+    comparable = known @ others
+    enough = known & (comparable >= MIN_ALIKE)
     mean = filled.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    by_phase = np.where(told, past - (filled @ others) / np.maximum(held, 1), 0.0)
-    at_all = np.where(told, past - mean[:, None], 0.0)
+    by_phase = np.where(enough, past - (filled @ others) / np.maximum(comparable, 1), 0.0)
+    at_all = np.where(enough, past - mean[:, None], 0.0)
     squares = (at_all**2).sum(axis=1)
     share: Floats = np.where(
         squares > 0, (by_phase**2).sum(axis=1) / np.where(squares > 0, squares, 1.0), 1.0

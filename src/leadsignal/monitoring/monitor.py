@@ -41,15 +41,15 @@ if TYPE_CHECKING:
 
 INDICATORS, SCORES, OUTCOMES = 0.5, 0.125, 0.125
 """How the false alarms that are allowed are shared out."""
-LEAST_SHIFT = 0.25
+MIN_SHIFT = 0.25
 """A change of fewer standard deviations between accounts is no finding."""
-LEAST_RATIO = 1.25
+MIN_RATIO = 1.25
 """Observed churns below or above the expected by less than this factor are no finding."""
-LEAST_EXPECTED = 10
+MIN_EXPECTED = 10
 """Fewer expected churns judge nothing."""
-MOST_CONTACTED = 0.1
+MAX_CONTACTED = 0.1
 """More of the accounts held out may not be contacted, or the hold-out tells nothing."""
-MOST_CLIPPED = 0.1
+MAX_CLIPPED = 0.1
 """More of the accounts may not have values that the model has never seen."""
 NEEDED = ("account_id", "snapshot_on", "risk", "alert", "model_version")
 SHOWN = 12
@@ -189,7 +189,7 @@ def monitor_scores(
     feeds = feed_paces(tables, chance=chance, known=known_tables)
     names = _followed(panel, feeds)
     levels = levels_of(on_grid(panel), names, panel.every)
-    drift = find_shifts(levels, len(levels.days) - 1, alarms=INDICATORS * a_run, least=LEAST_SHIFT)
+    drift = find_shifts(levels, len(levels.days) - 1, alarms=INDICATORS * a_run, least=MIN_SHIFT)
     outcomes = find_outcomes(tables, scores)
     realised = judge_outcomes(outcomes, tables.project.warning_time)
     volume, arms = alert_volume(scores), judge_arms(outcomes, contacts)
@@ -291,7 +291,7 @@ def _of_scores(
     )
     eras = {day: versions[pd.Timestamp(day)] for day in np.unique(rows["snapshot_on"].to_numpy())}
     levels = levels_of(rows, ["risk", "alert", "new_alert"], every, eras)
-    judged = find_shifts(levels, len(levels.days) - 1, alarms=alarms, least=LEAST_SHIFT)
+    judged = find_shifts(levels, len(levels.days) - 1, alarms=alarms, least=MIN_SHIFT)
     kinds: dict[str, Kind] = {"risk": "score", "alert": "alerts", "new_alert": "alerts"}
     return [_of_shift(kinds[one.series.indicator], one, every) for one in judged.shifts]
 
@@ -310,35 +310,35 @@ def _of_clipped(scores: pd.DataFrame) -> list[Finding]:
         return []
     last = scores[scores["snapshot_on"] == scores["snapshot_on"].max()]
     many = int((last[CLIPPED] > 0).sum())
-    if many <= MOST_CLIPPED * len(last):
+    if many <= MAX_CLIPPED * len(last):
         return []
     listed = last[CLIPPED_INDICATORS].fillna("") if CLIPPED_INDICATORS in last else []
     named = Counter(name for text in listed for name in text.split("; ") if name)
     most = sorted(named.items(), key=lambda one: (-one[1], one[0]))[:3]
-    told = ", ".join(f"{name} ({count:,})" for name, count in most)
+    names = ", ".join(f"{name} ({count:,})" for name, count in most)
     message = (
         f"{many:,} of {len(last):,} accounts have values beyond those that the model was fitted on"
-        f"{f', most often of {told}' if told else ''}; they count as the nearest. Fit the model"
+        f"{f', most often of {names}' if names else ''}; they count as the nearest. Fit the model"
         " again"
     )
     subject = most[0][0] if most else CLIPPED
-    return [Finding("clipped", subject, message, many / len(last), MOST_CLIPPED)]
+    return [Finding("clipped", subject, message, many / len(last), MAX_CLIPPED)]
 
 
 def _of_outcomes(realised: Collection[Realised], alarms: float) -> list[Finding]:
     """Judge those held out, where they are enough: acting on the others changes what comes."""
-    enough = [one for one in realised if one.expected >= LEAST_EXPECTED]
+    enough = [one for one in realised if one.expected >= MIN_EXPECTED]
     found: list[Finding] = []
     for one in enough[-1:]:
         reach = normal_quantile(1 - alarms / 2) * one.std_err
         apart = abs(one.observed - one.expected) > reach
-        if apart and not 1 / LEAST_RATIO < one.ratio < LEAST_RATIO:
+        if apart and not 1 / MIN_RATIO < one.ratio < MIN_RATIO:
             message = (
                 f"{one.observed:,} churns where {one.expected:,.1f} were expected"
                 f" ({one.arm} accounts, {one.runs} runs); {reach:,.0f} apart would be chance"
             )
             found.append(Finding("calibration", one.arm, message, one.observed, one.expected))
-        if one.caught.of >= LEAST_EXPECTED and one.chance_of_catch() < alarms / 2:
+        if one.caught.of >= MIN_EXPECTED and one.chance_of_catch() < alarms / 2:
             message = (
                 f"{one.caught!r} of the churners were alerted in time; alerts drawn by lot would"
                 f" have caught {one.alert_share:.0%}"
@@ -349,7 +349,7 @@ def _of_outcomes(realised: Collection[Realised], alarms: float) -> list[Finding]
 
 def _of_arms(arms: Arms | None) -> list[Finding]:
     met = None if arms is None else arms.contacted_though_held_out
-    if met is None or not met.of or met.estimate <= MOST_CONTACTED:
+    if met is None or not met.of or met.estimate <= MAX_CONTACTED:
         return []
     message = f"{met.count:,} of {met.of:,} alerted accounts held out were contacted all the same"
     return [Finding("holdout", HELD_OUT, message, met.estimate, 0.0)]
@@ -374,13 +374,13 @@ def _drift_frame(levels: Levels, drift: RatedShift) -> pd.DataFrame:
 def _of_paces(feeds: Collection[FeedHealth], every: int) -> list[str]:
     """Say by when a stop would be told, where that takes longer than two runs."""
     late = [one for one in feeds if one.told_after and one.told_after > 2 * every]
-    told = [f"{one.table} {one.told_after} days" for one in late if not one.broken]
+    late_tables = [f"{one.table} {one.told_after} days" for one in late if not one.broken]
     never = [one.table for one in feeds if one.told_after is None and one.state == "too young"]
     notes = []
-    if told:
-        notes.append(f"records come seldom: a silence is told once it lasts {', '.join(told)}")
+    if late_tables:
+        notes.append(f"records are rare: silence is reported after {', '.join(late_tables)}")
     if never:
-        notes.append(f"too few records yet to tell a silence: {', '.join(never)}")
+        notes.append(f"too few records to recognise silence: {', '.join(never)}")
     return notes
 
 

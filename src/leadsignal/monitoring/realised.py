@@ -110,15 +110,15 @@ class Arms:
     contacted_though_held_out: Share | None
 
     def __str__(self) -> str:
-        told = (
+        text = (
             f"hold-out: {self.held_out!r} of {self.held_out.of:,} alerted accounts held out"
             f" churned, {self.acted_on!r} of {self.acted_on.of:,} others: {self.difference:+.0%}"
             f" ({self.low:+.0%} to {self.high:+.0%})"
         )
         if self.contacted is None or self.contacted_though_held_out is None:
-            return f"{told}; nobody says who was contacted"
+            return f"{text}; nobody says who was contacted"
         return (
-            f"{told}; contacted were {self.contacted.count:,} of the others and"
+            f"{text}; contacted were {self.contacted.count:,} of the others and"
             f" {self.contacted_though_held_out.count:,} held out"
         )
 
@@ -130,9 +130,9 @@ class Arms:
             "contacted": self.contacted,
             "contacted_though_held_out": self.contacted_though_held_out,
         }
-        told = {name: None if one is None else one.to_dict() for name, one in shares.items()}
+        content = {name: None if one is None else one.to_dict() for name, one in shares.items()}
         difference = {"estimate": self.difference, "low": self.low, "high": self.high}
-        return {**told, "difference": difference if self.held_out.of else None}
+        return {**content, "difference": difference if self.held_out.of else None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +179,8 @@ def find_outcomes(tables: Tables, scores: pd.DataFrame) -> Outcomes:
     frame["within"] = (frame["ended_on"] - frame["snapshot_on"]).dt.days
     frame["churned"] = (frame["within"] <= horizon) & frame["is_churn"]
     frame["passed"] = frame["snapshot_on"] + pd.Timedelta(days=horizon) < today
-    held = frame[HELD_OUT].eq(True) if HELD_OUT in frame else False
-    frame["arm"] = np.where(held, "held out", "acted on")
+    held_out = frame[HELD_OUT].eq(True) if HELD_OUT in frame else False
+    frame["arm"] = np.where(held_out, "held out", "acted on")
     return Outcomes(frame, horizon, tables.as_of_date, len(scores) - len(frame))
 
 
@@ -290,13 +290,17 @@ def judge_arms(outcomes: Outcomes, contacts: pd.DataFrame | None) -> Arms | None
     alerts = frame[frame["alert"].astype(bool) & frame[HELD_OUT].notna()]
     first = alerts.sort_values("snapshot_on").groupby("account_id", sort=True).head(1)
     first = first[first["passed"]]
-    held = (first["arm"] == "held out").to_numpy(dtype=bool)
+    in_holdout = (first["arm"] == "held out").to_numpy(dtype=bool)
     churned = first["churned"].to_numpy(dtype=bool)
-    one, other = (Share(int(churned[mine].sum()), int(mine.sum())) for mine in (held, ~held))
+    one, other = (
+        Share(int(churned[mine].sum()), int(mine.sum())) for mine in (in_holdout, ~in_holdout)
+    )
     shares: list[Share | None] = [None, None]
     if contacts is not None:
         met = _contacted(first, contacts, outcomes.horizon)
-        shares = [Share(int(met[mine].sum()), int(mine.sum())) for mine in (~held, held)]
+        shares = [
+            Share(int(met[mine].sum()), int(mine.sum())) for mine in (~in_holdout, in_holdout)
+        ]
     return Arms(one, other, *difference_of(one, other), shares[0], shares[1])
 
 

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 LAGS = (1, 4, 13)
 """Runs over which a change is looked for: a jump, a month's, and at weekly runs a quarter's."""
-LEAST_PAST, LEAST_CHANGES = 26, 8
+MIN_PAST, MIN_CHANGES = 26, 8
 """A level whose past holds fewer changes, or fewer that do not overlap, is not judged."""
 MEMORY = 104
 """Past changes that are remembered."""
-LEAST_KNOWN = 20
+MIN_KNOWN = 20
 """A level of fewer known values is none."""
 KNOWN_APART = 0.1
 """Levels whose shares of known values differ by more are not compared: the accounts differ."""
-LEAST_SPREAD, LEAST_SHARE_SPREAD = 0.05, 0.2
+MIN_SPREAD, MIN_SHARE_SPREAD = 0.05, 0.2
 """Changes are told in standard deviations, of ranks and of shares; none counts as smaller."""
-MOST_LEVELS = 10
+MAX_LEVELS = 10
 YEAR_DAYS, AROUND_RUNS = 364, 3
 LARGER = 1.25
 """How much larger than what was seen before a change must be."""
@@ -147,16 +147,16 @@ def _levels(
     found = [(Series(name, "missing"), _of_share(1 - share_known, missing), share_known)]
     if missing.all():
         return found
-    shown = np.where(known >= LEAST_KNOWN, 1.0, np.nan)
+    visible = np.where(known >= MIN_KNOWN, 1.0, np.nan)
     if values.dtype.kind in "biuf" or _is_number(values):
         ranks, spread = _ranks(values[~missing].to_numpy(dtype=float))
         sums = np.bincount(run[~missing], weights=ranks, minlength=runs)
-        level = shown * sums / np.maximum(known, 1) / spread
+        level = visible * sums / np.maximum(known, 1) / spread
         return [*found, (Series(name), level, share_known)]
-    for value in values.value_counts().index[:MOST_LEVELS]:
+    for value in values.value_counts().index[:MAX_LEVELS]:
         mine = (values == value).fillna(False).to_numpy(dtype=bool)
         share = np.bincount(run[mine], minlength=runs) / np.maximum(known, 1)
-        level = shown * _of_share(share, mine)
+        level = visible * _of_share(share, mine)
         found.append((Series(name, "share", str(value)), level, share_known))
     return found
 
@@ -169,7 +169,7 @@ def _is_number(values: pd.Series[Any]) -> bool:
 
 def _of_share(share: Floats, mine: NDArray[np.bool_]) -> Floats:
     p = float(mine.mean())
-    return share / max(float(np.sqrt(p * (1 - p))), LEAST_SHARE_SPREAD)
+    return share / max(float(np.sqrt(p * (1 - p))), MIN_SHARE_SPREAD)
 
 
 def _ranks(values: Floats) -> tuple[Floats, float]:
@@ -177,7 +177,7 @@ def _ranks(values: Floats) -> tuple[Floats, float]:
     ordered = np.sort(values)
     below, upto = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
     ranks: Floats = (below + upto) / (2 * len(values))
-    return ranks, max(float(ranks.std()), LEAST_SPREAD)
+    return ranks, max(float(ranks.std()), MIN_SPREAD)
 
 
 def find_shifts(
@@ -197,7 +197,7 @@ def find_shifts(
     chance = alarms / max((rooms or len(levels.series)) * len(LAGS), 1)
     best: dict[int, Shift] = {}
     judged = np.zeros(len(levels.series), dtype=bool)
-    shown = np.full((2, len(levels.series)), np.nan)
+    values = np.full((2, len(levels.series)), np.nan)
     for lag in LAGS:
         if at < 2 * lag:
             continue
@@ -205,7 +205,7 @@ def find_shifts(
         reach = np.maximum(least, np.maximum(past.limit * past.spread, past.ceiling))
         judged |= ~np.isnan(past.limit)
         if lag == LAGS[0]:
-            shown = np.array([past.now - past.usual, reach])
+            values = np.array([past.now - past.usual, reach])
         for row in np.flatnonzero(np.abs(past.now - past.usual) > reach).tolist():
             if levels.series[row].kind == "missing" and past.now[row] < 0:
                 continue
@@ -213,7 +213,7 @@ def find_shifts(
             if row not in best or shift.beyond > best[row].beyond:
                 best[row] = shift
     found = sorted(best.values(), key=lambda one: (-one.beyond, str(one.series)))
-    return RatedShift(tuple(found), judged, shown[0], shown[1])
+    return RatedShift(tuple(found), judged, values[0], values[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +239,7 @@ class _Past:
         usual = filled.sum(axis=1) / np.maximum(count, 1)
         squares = np.where(known, (filled - usual[:, None]) ** 2, 0.0).sum(axis=1)
         spread = np.sqrt(squares / np.maximum(count - 1, 1) * (1 + 1 / np.maximum(free, 1)))
-        enough = ((count >= LEAST_PAST) | compared.by_phase) & (free >= LEAST_CHANGES)
+        enough = ((count >= MIN_PAST) | compared.by_phase) & (free >= MIN_CHANGES)
         overlap = np.ceil(compared.overlap).astype(int)
         apart = np.where(known, filled - usual[:, None], np.nan)
         degrees = np.minimum(free - 1, _tail(apart, overlap))

@@ -1,54 +1,52 @@
-"""The list of accounts: complete without a script; with it, it sorts and filters."""
+"""The list of accounts, which a script sorts and filters; it is complete without the script."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from datetime import date
 
-from leadsignal.report.account_page import name_text, sentence
 from leadsignal.report.html import Html, join, section, tag
-from leadsignal.report.wording import of_hundred, share_text, span
+from leadsignal.report.summary_types import AccountRow, AccountsSummary, OpenProcess, Summary
+from leadsignal.report.wording import name_text, of_hundred, share_text, span, step_words
 
 PRINTED = 60
-"""The style prints so many rows."""
+"""Number of rows that the style sheet prints."""
 
 
-def account_list(title: str, summary: Mapping[str, Any]) -> Html:
-    """Return the section of all accounts, or of as many as are listed."""
+def account_list(title: str, summary: Summary) -> Html:
+    """Return the section that lists accounts, the highest risk first."""
     accounts = summary["accounts"]
     if accounts is None:
         why = f"Not in this report: scores were {summary['missing']['scores']}."
         return section("accounts", title, tag("p", why))
     return section(
-        "accounts", title, _told(summary), _tools(summary), _table(summary),
+        "accounts", title, _counts(summary, accounts), _tools(summary, accounts),
+        _table(summary, accounts),
         tag("p", tag("button", "Show more", type="button", id="account-more", hidden=True)),
     )  # fmt: skip
 
 
-def _told(summary: Mapping[str, Any]) -> Html:
-    accounts = summary["accounts"]
-    told = (
+def _counts(summary: Summary, accounts: AccountsSummary) -> Html:
+    text = (
         f"{accounts['accounts']:,} active accounts, of which about"
         f" {accounts['expected_churns']:,.0f} leave within {span(summary['horizon_days'])};"
         f" {accounts['alerts']:,} are alerted, the {share_text(summary['capacity'])} riskiest."
     )
     if accounts["notice_given"]:
-        told += f" {accounts['notice_given']:,} more have given notice and are not scored."
+        text += f" {accounts['notice_given']:,} more have given notice and are not scored."
     if accounts["listed"] < accounts["accounts"]:
-        told += (
+        text += (
             f" Listed are the {accounts['listed']:,} riskiest; the others are in the scores"
             " (leadsignal score)."
         )
     if accounts["alerts_not_listed"]:
-        told += f" {accounts['alerts_not_listed']:,} alerted accounts are among those not listed."
+        text += f" {accounts['alerts_not_listed']:,} alerted accounts are among those not listed."
     printed = tag("p", f"Printed are at most {PRINTED} of them.", class_="small printed")
-    return join([tag("p", told), printed if accounts["listed"] > PRINTED else ""])
+    return join([tag("p", text), printed if accounts["listed"] > PRINTED else ""])
 
 
-def _tools(summary: Mapping[str, Any]) -> Html:
-    """Return what the script works with; hidden until it runs."""
-    rows = summary["accounts"]["rows"]
-    names = sorted({part.partition(" (")[0] for row in rows for part in _open(row)})
+def _tools(summary: Summary, accounts: AccountsSummary) -> Html:
+    """Return the controls of the script; they are hidden until it runs."""
+    names = sorted({part["process"] for row in accounts["rows"] for part in row["open_processes"]})
     processes = [tag("option", name_text(name), value=name_text(name)) for name in names]
     order = [tag("option", name, value=place) for place, name in enumerate(_heads(summary))]
     return tag(
@@ -66,17 +64,17 @@ def _tools(summary: Mapping[str, Any]) -> Html:
 REVENUE = "Revenue at risk"
 
 
-def _heads(summary: Mapping[str, Any]) -> tuple[str, ...]:
+def _heads(summary: Summary) -> tuple[str, ...]:
     heads = ("Account", "Leave, of 100 like it", REVENUE, "Alert", "Open processes",
              "Next step", "What raises it most")  # fmt: skip
     return tuple(head for head in heads if head != REVENUE or summary["panel"]["has_arr"])
 
 
-def _table(summary: Mapping[str, Any]) -> Html:
+def _table(summary: Summary, accounts: AccountsSummary) -> Html:
     horizon = span(summary["horizon_days"])
     heads = _heads(summary)
     head = [tag("th", name, scope="col", data_number=name in (heads[1], REVENUE)) for name in heads]
-    rows = [_row(row, heads) for row in summary["accounts"]["rows"]]
+    rows = [_row(row, heads) for row in accounts["rows"]]
     caption = f"Accounts, the riskiest first; risk is of churn within {horizon}"
     return tag(
         "table", tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", *rows),
@@ -84,28 +82,35 @@ def _table(summary: Mapping[str, Any]) -> Html:
     )  # fmt: skip
 
 
-def _row(row: Mapping[str, Any], heads: tuple[str, ...]) -> Html:
+def _row(row: AccountRow, heads: tuple[str, ...]) -> Html:
     loss = row["expected_arr_loss"]
-    step = sentence(row["next_step"].partition("; ")[0]) if row["next_step"] else ""
-    # Sorted by the risk itself: "about 18" stands for many.
+    # data-value holds the risk itself, because many accounts share "about 18".
     cells = [
         (of_hundred(row["risk"]), f"{row['risk']:.5f}"),
         ("" if loss is None else f"{loss:,.0f}", f"{-1 if loss is None else loss:.0f}"),
         ("alert" if row["alert"] else "", None),
-        (", ".join(name_text(part) for part in _open(row)), None),
-        (step, None),
+        (", ".join(map(_state, row["open_processes"])), None),
+        (next_step_words(row), None),
         (row["reasons"][0] if row["reasons"] else "", None),
     ]
     if REVENUE not in heads:
         cells.pop(1)
-    told = [
+    columns = [
         tag("td", words, data_value=value, data_label=head,
             data_open="1" if head == "Open processes" else None)
         for head, (words, value) in zip(heads[1:], cells, strict=True)
     ]  # fmt: skip
     name = tag("th", row["account_id"], scope="row")
-    return tag("tr", name, *told, data_alert="1" if row["alert"] else None)
+    return tag("tr", name, *columns, data_alert="1" if row["alert"] else None)
 
 
-def _open(row: Mapping[str, Any]) -> list[str]:
-    return [part for part in row["open_processes"].split("; ") if part]
+def _state(part: OpenProcess) -> str:
+    return f"{name_text(part['process'])} ({part['state']})"
+
+
+def next_step_words(row: AccountRow) -> str:
+    """Return the next step of an account as a sentence; empty if there is none."""
+    step = row["next_step"]
+    if step is None:
+        return ""
+    return step_words(step["text"], date.fromisoformat(step["day"]) if step["day"] else None)

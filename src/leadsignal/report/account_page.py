@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from leadsignal.arguments import checked
+from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE
 from leadsignal.files.records import plain_row
@@ -35,10 +35,11 @@ from leadsignal.report.html import (
     table,
     tag,
 )
-from leadsignal.report.wording import proof_text, share_text
+from leadsignal.report.wording import effect_words, name_text, sentence, share_text, step_words
+from leadsignal.scoring.next_steps import LAG
 
-MOST_ROWS = 4
-"""So many commitments, and so many missed dates, fit on the sheet; the others are counted."""
+MAX_ROWS = 4
+"""Number of commitments and of missed dates that are printed; the others are counted."""
 
 STATE_KINDS = {
     "adopted": "good", "lapsed": "bad", "overdue": "bad", "pending": "", "unknown": "soft",
@@ -89,15 +90,6 @@ def review_page(made: Review, *, for_customer: bool = False) -> str:
     )
 
 
-def name_text(name: str) -> str:
-    """Return a name of a column or process as words.
-
-    >>> name_text("weekly_reconciliation")
-    'weekly reconciliation'
-    """
-    return name.replace("_", " ")
-
-
 def _header(made: Review) -> Html:
     facts = [
         ("Customer since", day(made.facts["started_on"])),
@@ -127,34 +119,22 @@ def _renewal(made: Review) -> Html:
 
 
 def _next(made: Review) -> Html:
-    if not made.next_steps:
-        told = (
+    if not made.steps:
+        text = (
             "The account has ended." if made.facts["ended_on"] else "Nothing is open: keep going."
         )
-        return section("next", "Next step", tag("p", told), class_="next")
-    first, *others = made.next_steps[:4]
-    # What follows the semicolon is how often others leave.
-    head, _, proof = first.partition("; ")
-    lead = [tag("p", sentence(head), class_="first")]
-    if proof:
-        lead.append(tag("p", sentence(proof_text(proof) or proof), class_="small soft"))
-    after = tag("ol", *(tag("li", sentence(step.partition("; ")[0])) for step in others), start=2)
-    return section("next", "Next step to agree on", *lead, after if others else "", class_="next")
-
-
-def sentence(told: str) -> str:
-    """Return a step with its dates and names as people read them, beginning with a capital.
-
-    >>> sentence("start weekly_close: it was due on 2023-08-02")
-    'Start weekly close: it was due on 2 Aug 2023'
-    """
-    import re
-
-    def dated(match: re.Match[str]) -> str:
-        return day_text(date.fromisoformat(match.group()))
-
-    words = name_text(re.sub(r"\b\d{4}-\d{2}-\d{2}\b", dated, told))
-    return words[:1].upper() + words[1:]
+        return section("next", "Next step", tag("p", text), class_="next")
+    first, *others = made.steps[:4]
+    lead = [tag("p", step_words(first.text, first.day), class_="first")]
+    if first.effect is not None:
+        ratio = first.effect
+        effect = effect_words(
+            {"estimate": ratio.estimate, "low": ratio.low, "high": ratio.high}, days_in(LAG)
+        )
+        lead.append(tag("p", sentence(effect), class_="small soft"))
+    items = [tag("li", step_words(step.text, step.day)) for step in others]
+    after = tag("ol", *items, start=2) if items else ""
+    return section("next", "Next step to agree on", *lead, after, class_="next")
 
 
 # Results ------------------------------------------------------------------------------------------
@@ -392,8 +372,8 @@ def _missed(made: Review) -> Html:
          f"{missed.days} days ago", class_="note")]), tag("span", "…………", class_="soft"))
         for missed in made.missed
     ]  # fmt: skip
-    head, left = ("What", "Who", "Was due", "New date"), len(rows) - MOST_ROWS
-    listed = table(head, rows[:MOST_ROWS], "To be agreed anew, or dropped", class_="cards")
+    head, left = ("What", "Who", "Was due", "New date"), len(rows) - MAX_ROWS
+    listed = table(head, rows[:MAX_ROWS], "To be agreed anew, or dropped", class_="cards")
     more = [
         tag("p", f"and {left} more", class_="small soft"),
         tag("details", tag("summary", f"All {len(rows)} that were missed"),
@@ -420,12 +400,12 @@ def _commitments(made: Review) -> Html:
         for row in map(plain_row, shown.to_dict("records"))
     ]  # fmt: skip
     head = ("What", "Who", "Due", "State")
-    listed = table(head, rows[:MOST_ROWS], "Open and lately done", class_="cards")
+    listed = table(head, rows[:MAX_ROWS], "Open and lately done", class_="cards")
     every = table(head, rows, "All of these, the last due first", class_="cards")
     details = tag("details", tag("summary", f"All {len(rows)} of these"), every)
     return section(
         "commitments", "Commitments of both sides", _kept(made), listed if rows else "",
-        details if len(rows) > MOST_ROWS else "",
+        details if len(rows) > MAX_ROWS else "",
     )  # fmt: skip
 
 

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE, check_file
 from leadsignal.files.writing import whole_file
-from leadsignal.report.account_list import account_list
-from leadsignal.report.account_page import name_text, sentence
+from leadsignal.report.account_list import account_list, next_step_words
 from leadsignal.report.cohort_sections import cohort_section, reason_section
 from leadsignal.report.evaluation_sections import audit_section, backtest_section, unlike_line
 from leadsignal.report.html import Html, day_text, join, number, page, section, table, tag
 from leadsignal.report.method_section import method_section
 from leadsignal.report.success_sections import churn_section, success_section
 from leadsignal.report.summary import summarise
+from leadsignal.report.summary_types import (
+    AccountRow,
+    CatchSummary,
+    EffectSummary,
+    PanelSummary,
+    Summary,
+)
 from leadsignal.report.wording import (
+    effect_words,
     interval_text,
     method_words,
+    name_text,
     of_hundred,
     profile_words,
-    proof_text,
     share_text,
     span,
 )
@@ -47,8 +53,6 @@ SECTIONS = {
     "accounts": "All accounts",
     "method": "Method and caveats",
 }
-
-Summary = Mapping[str, Any]
 
 
 @checked
@@ -200,21 +204,21 @@ def _caught(summary: Summary) -> Html:
         f" {span(catch['warning_time_days'])} before."
     )
     return _answer(
-        question, f"{of_hundred(catch['share'])} of 100", told, _against(summary), _honest(summary),
-        unlike_line(summary),
+        question, f"{of_hundred(catch['share'])} of 100", told, _against(catch, summary["panel"]),
+        _honest(catch, summary["panel"]), unlike_line(catch),
     )  # fmt: skip
 
 
-def _against(summary: Summary) -> str:
+def _against(catch: CatchSummary, panel: PanelSummary) -> str:
     others = [
-        f"{method_words(name, summary['panel'])} {of_hundred(share)}"
-        for name, share in summary["catch"]["baselines"].items()
+        f"{method_words(name, panel)} {of_hundred(share)}"
+        for name, share in catch["baselines"].items()
     ]
     return f"As long a list by {', by '.join(others)}." if others else ""
 
 
-def _honest(summary: Summary) -> Html | str:
-    catch, profile = summary["catch"], profile_words(summary["panel"])
+def _honest(catch: CatchSummary, panel: PanelSummary) -> Html | str:
+    profile = profile_words(panel)
     if catch["beats_context"] is None:
         return ""
     if catch["beats_context"]:
@@ -259,20 +263,20 @@ def _days(value: float) -> str:
 
 def _calls(summary: Summary) -> Html:
     title = "Who to call this week, and about what"
-    calls = summary["calls"]
-    if calls is None:
+    calls, accounts = summary["calls"], summary["accounts"]
+    if calls is None or accounts is None:
         why = f"Not known: scores were {summary['missing']['scores']}."
         return section("calls", title, tag("p", why), class_="calls")
     horizon = span(summary["horizon_days"])
     has_revenue = summary["panel"]["has_arr"]
     rows = [_call(row)[: None if has_revenue else -1] for row in calls]
-    alerts = summary["accounts"]["alerts"]
+    alerts = accounts["alerts"]
     head = ("Account", f"Of 100 like it, leave within {horizon}", "Call about", "Evidence",
             *(["Revenue at risk"] if has_revenue else []))  # fmt: skip
     caption = f"The {len(calls)} riskiest of {alerts:,} alerted accounts"
     listed = table(head, rows, caption, class_="cards calls-table")
-    late = _without(summary["accounts"]["without"])
-    return section("calls", title, late, listed, _proofs(summary), class_="calls")
+    late = _without(accounts["without"])
+    return section("calls", title, late, listed, _proofs(calls, summary["effects"]), class_="calls")
 
 
 def _without(feeds: list[str]) -> Html | str:
@@ -283,9 +287,8 @@ def _without(feeds: list[str]) -> Html | str:
     return tag("p", tag("b", "Scored without all tables: ", class_="warn"), f"{told}.")
 
 
-def _call(row: Summary) -> tuple[object, ...]:
-    step = sentence(row["next_step"].partition("; ")[0]) if row["next_step"] else ""
-    about = step or "All processes are adopted: ask for the latest result"
+def _call(row: AccountRow) -> tuple[object, ...]:
+    about = next_step_words(row) or "All processes are adopted: ask for the latest result"
     evidence = tag("ul", *(tag("li", reason) for reason in row["reasons"][:2]), class_="plain")
     loss = row["expected_arr_loss"]
     return (
@@ -297,13 +300,13 @@ def _call(row: Summary) -> tuple[object, ...]:
     )
 
 
-def _proofs(summary: Summary) -> Html:
-    """Return, once a process, what is proven of those that practise it."""
+def _proofs(calls: list[AccountRow], effects: dict[str, EffectSummary]) -> Html:
+    """Return the proven effect of each process that the calls are about, once."""
     proven: dict[str, str] = {}
-    for row in summary["calls"]:
-        process = row["open_processes"].partition(" (")[0]
-        if process in summary["effects"]:
-            proven[process] = proof_text(summary["effects"][process]["text"])
+    for row in calls:
+        process = row["open_processes"][0]["process"] if row["open_processes"] else ""
+        if process in effects:
+            proven[process] = effect_words(effects[process], effects[process]["lag_days"])
     if not proven:
         return Html("")
     parts = [f"{name_text(name)}: {told}" for name, told in proven.items()]

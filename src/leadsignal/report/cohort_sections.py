@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from leadsignal.report.account_page import name_text
 from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
 from leadsignal.report.charts import key
 from leadsignal.report.html import Html, figure, folded, join, section, table, tag
 from leadsignal.report.section_summaries import ARTEFACT, HOLDS
-from leadsignal.report.success_sections import limits_text, missing_line
-from leadsignal.report.wording import how_often, how_often_between
+from leadsignal.report.success_sections import estimate_of, limits_text, missing_line
+from leadsignal.report.summary_types import (
+    CohortLine,
+    CohortsSummary,
+    EffectSummary,
+    RatioSummary,
+    ReasonRow,
+    Summary,
+)
+from leadsignal.report.wording import how_often, how_often_between, name_text
 
-Summary = Mapping[str, Any]
-Rows = Sequence[Mapping[str, Any]]
+Lines = Sequence[CohortLine]
+NaiveLines = Sequence[tuple[CohortLine, RatioSummary]]
+"""Comparisons with the ratio of the usual chart."""
 
 RATIO_TICKS = ((0.05, "1/20"), (0.1, "1/10"), (0.25, "a quarter"), (0.5, "half"),
                (1.0, "as often"), (2.0, "twice"), (4.0, "4 times"))  # fmt: skip
@@ -29,17 +36,17 @@ def cohort_section(title: str, summary: Summary) -> Html:
     if held is None:
         return section("cohorts", title, missing_line(summary, "cohorts"))
     lines = [line for line in held["lines"] if line["hazard_ratio"]["estimate"]]
-    dated = [line for line in lines if line["naive"] is not None]
-    fooled = [line for line in dated if line["verdict"] == ARTEFACT]
+    dated = [(line, line["naive"]) for line in lines if line["naive"] is not None]
+    artefacts = [(line, naive) for line, naive in dated if line["verdict"] == ARTEFACT]
     holds = [line for line in lines if line["verdict"] == HOLDS]
     return section(
-        "cohorts", title, tag("p", _fooled(len(fooled), len(dated))) if dated else "",
-        _example(fooled), _forest(dated[:24]), _holding(holds, len(lines)),
+        "cohorts", title, tag("p", _distorted(len(artefacts), len(dated))) if dated else "",
+        _example(artefacts), _forest(dated[:24]), _holding(holds, len(lines)),
         _two_estimates(lines, summary["effects"]), _lines(lines), _left_out(held),
     )  # fmt: skip
 
 
-def _fooled(count: int, of: int) -> str:
+def _distorted(count: int, of: int) -> str:
     if not count:
         return (
             f"In none of {of} comparisons is the usual chart's difference made by the counting"
@@ -51,7 +58,7 @@ def _fooled(count: int, of: int) -> str:
     )
 
 
-def _holding(holds: Rows, of: int) -> Html:
+def _holding(holds: Lines, of: int) -> Html:
     if not holds:
         return tag("p", f"No difference holds once corrected for {of} comparisons.")
     told = [tag("li", _held(line)) for line in holds]
@@ -59,17 +66,17 @@ def _holding(holds: Rows, of: int) -> Html:
     return join([head, tag("ul", *told)])
 
 
-def _held(line: Summary) -> str:
-    often = how_often(line["hazard_ratio"]["estimate"])
+def _held(line: CohortLine) -> str:
+    often = how_often(estimate_of(line["hazard_ratio"]))
     beside = "as" if often.endswith("as often") else "than"
     return f"{_cohort(line)}: leave {often} {beside} {name_text(line['against'])}"
 
 
-def _two_estimates(lines: Rows, effects: Mapping[str, Summary]) -> Html | str:
+def _two_estimates(lines: Lines, effects: Mapping[str, EffectSummary]) -> Html | str:
     """Return, for each process whose effect is told elsewhere on the page, why it differs here."""
     told = [
-        f"{name_text(line['by'])} {how_often(line['hazard_ratio']['estimate'])} here and"
-        f" {how_often(effects[line['by']]['estimate'])} there"
+        f"{name_text(line['by'])} {how_often(estimate_of(line['hazard_ratio']))} here and"
+        f" {how_often(estimate_of(effects[line['by']]))} there"
         for line in lines
         if line["by"] in effects
     ]
@@ -84,7 +91,7 @@ def _two_estimates(lines: Rows, effects: Mapping[str, Summary]) -> Html | str:
     )  # fmt: skip
 
 
-def _left_out(held: Summary) -> Html | str:
+def _left_out(held: CohortsSummary) -> Html | str:
     told = []
     if many := [name_text(name) for name in held["many_values"]]:
         told.append(f"Not compared one by one, for they have too many values: {', '.join(many)}.")
@@ -93,40 +100,45 @@ def _left_out(held: Summary) -> Html | str:
     return tag("p", " ".join(told), class_="small soft") if told else ""
 
 
-def _cohort(line: Summary) -> str:
+def _cohort(line: CohortLine) -> str:
     by, cohort = name_text(line["by"]), name_text(line["cohort"])
     return cohort if by == cohort else f"{by}, {cohort}"
 
 
-def _example(fooled: Rows) -> Html | str:
-    if not fooled:
+def _example(artefacts: NaiveLines) -> Html | str:
+    if not artefacts:
         return ""
-    line = next((one for one in fooled if one["by"] == "measured"), fooled[0])
-    usual, corrected = line["naive"]["estimate"], line["hazard_ratio"]
-    right = how_often(corrected["estimate"])
+    line, usual = next((pair for pair in artefacts if pair[0]["by"] == "measured"), artefacts[0])
+    corrected = line["hazard_ratio"]
+    right = how_often(estimate_of(corrected))
     told = (
         f"For example {_cohort(line)} against {line['against']}: the usual chart says they leave"
-        f" {how_often(usual)}; counted day by day {right}, and anything from"
+        f" {how_often(estimate_of(usual))}; counted day by day {right}, and anything from"
         f" {how_often_between(corrected['low'], corrected['high'])} fits the data."
     )
     return tag("p", told)
 
 
-def _forest(lines: Rows) -> Html | str:
+def _forest(lines: NaiveLines) -> Html | str:
     if not lines:
         return ""
     rows = []
-    for line in lines:
-        usual, corrected = line["naive"], line["hazard_ratio"]
+    for line, usual in lines:
+        corrected = line["hazard_ratio"]
         marks = [
-            Estimate(usual["estimate"] or 1.0, None, None, "dot", "plain hollow",
+            Estimate(estimate_of(usual), None, None, "dot", "plain hollow",
                      f"the usual chart: {_ratio(usual)}"),
-            Estimate(corrected["estimate"], corrected["low"], corrected["high"], "diamond",
+            Estimate(estimate_of(corrected), corrected["low"], corrected["high"], "diamond",
                      "accent", f"corrected: {_ratio(corrected)}"),
         ]  # fmt: skip
         rows.append(Row(f"{_cohort(line)} / {line['against']}", marks, line["verdict"]))
-    every = [of[end] for line in lines for of in (line["naive"], line["hazard_ratio"])
-             for end in ("estimate", "low", "high") if of[end]]  # fmt: skip
+    every = [
+        value
+        for line, usual in lines
+        for ratio in (usual, line["hazard_ratio"])
+        for value in (ratio["estimate"], ratio["low"], ratio["high"])
+        if value
+    ]
     low, high = max(0.02, min(every) * 0.9), min(8.0, max(every) * 1.1)
     ticks = [tick for tick in RATIO_TICKS if low <= tick[0] <= high]
     axis = Axis(min(low, 0.9), max(high, 1.1), ticks, 1.0, logarithmic=True)
@@ -142,11 +154,11 @@ def _p(p: float) -> str:
     return "below 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _ratio(of: Summary) -> str:
+def _ratio(of: RatioSummary) -> str:
     return "–" if of["estimate"] is None else f"{of['estimate']:.2f}"
 
 
-def _lines(lines: Rows) -> Html:
+def _lines(lines: Lines) -> Html:
     rows = [
         (_cohort(line), name_text(line["against"]),
          "" if line["naive"] is None else _ratio(line["naive"]), _ratio(line["hazard_ratio"]),
@@ -181,16 +193,16 @@ def reason_section(title: str, summary: Summary) -> Html:
     return section("reasons", title, *(tag("p", one) for one in told if one), _reasons(known))
 
 
-def _reasons(known: Rows) -> Html:
+def _reasons(known: Sequence[ReasonRow]) -> Html:
     rows = [
         Row(str(of["value"]),
-            [Estimate(of["churn"], of["churn_low"], of["churn_high"], "diamond", "accent",
-                      f"leave {how_often(of['churn'])}")],
+            [Estimate(churn, of["churn_low"], of["churn_high"], "diamond", "accent",
+                      f"leave {how_often(churn)}")],
             f"{of['churned']:.0f} of {of['accounts']:.0f} left")
-        for of in known
+        for of in known if (churn := of["churn"]) is not None
     ]  # fmt: skip
-    lows = [of["churn_low"] for of in known] + [0.5]
-    highs = [of["churn_high"] for of in known] + [2.0]
+    lows = [0.5, *(low for of in known if (low := of["churn_low"]) is not None)]
+    highs = [2.0, *(high for of in known if (high := of["churn_high"]) is not None)]
     ticks = [tick for tick in RATIO_TICKS if min(lows) * 0.9 <= tick[0] <= max(highs) * 1.1]
     axis = Axis(min(lows) * 0.9, max(highs) * 1.1, ticks, 1.0, logarithmic=True)
     title = "How often they leave, against the average of customers as long with us"

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from leadsignal.report.account_page import name_text, sentence
 from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
 from leadsignal.report.charts import key
 from leadsignal.report.html import Html, figure, folded, join, number, section, table, tag
 from leadsignal.report.success_sections import missing_line
+from leadsignal.report.summary_types import (
+    AuditSummary,
+    BacktestSummary,
+    CatchSummary,
+    HazardRatioRow,
+    IndicatorRow,
+    MethodRow,
+    PanelSummary,
+    Summary,
+)
 from leadsignal.report.wording import (
     estimator_words,
     how_often,
@@ -17,15 +25,13 @@ from leadsignal.report.wording import (
     interval_text,
     listed,
     method_words,
+    name_text,
     of_hundred,
     profile_words,
+    sentence,
     share_text,
     span,
 )
-
-Summary = Mapping[str, Any]
-Rows = Sequence[Mapping[str, Any]]
-
 
 WIDEST = 20
 """A ratio whose limits lie so many times apart is told in the list of all, not before it."""
@@ -49,14 +55,14 @@ def audit_section(title: str, summary: Summary) -> Html:
         usage = "No decline of usage before the end was found."
     shown = [row for row in audit["indicators"] if row["auc"] is not None]
     decided = [row for row in shown if row["verdict"] in ("leading", "lagging")]
-    strongest = sorted(shown, key=lambda row: (-abs(row["auc"] - 0.5), row["name"]))
+    strongest = sorted(shown, key=lambda row: (-abs((row["auc"] or 0.0) - 0.5), row["name"]))
     picked = (decided + [row for row in strongest if row not in decided])[:14]
     return section("audit", title, tag("p", told), tag("p", usage) if usage else "",
                    _audit_picture(picked, early), _health(audit), _verdicts(audit["indicators"]),
                    _drivers(summary))  # fmt: skip
 
 
-def _counted(counts: Summary, early: str, ends: int) -> str:
+def _counted(counts: Mapping[str, int], early: str, ends: int) -> str:
     """Return how many indicators have each verdict; of verdicts that none has, only leading."""
     told = (
         ("leading", "is", f"proven to speak {early} before the end"),
@@ -77,11 +83,12 @@ def _counted(counts: Summary, early: str, ends: int) -> str:
     return listed(parts)
 
 
-def _audit_picture(rows: Rows, early: str) -> Html:
+def _audit_picture(rows: Sequence[IndicatorRow], early: str) -> Html:
     drawn = []
     for of in rows:
-        marks = [Estimate(of["auc"], of["low"], of["high"], "diamond", "accent",
-                          f"{early} before: {of['auc']:.2f}")]  # fmt: skip
+        auc = of["auc"] or 0.0
+        marks = [Estimate(auc, of["low"], of["high"], "diamond", "accent",
+                          f"{early} before: {auc:.2f}")]  # fmt: skip
         if of["auc_last"] is not None:
             marks.append(Estimate(of["auc_last"], None, None, "dot", "plain hollow",
                                   f"at the last look: {of['auc_last']:.2f}"))  # fmt: skip
@@ -95,7 +102,7 @@ def _audit_picture(rows: Rows, early: str) -> Html:
     return figure(title, both(ranges, drawn, axis, title=title, told=told), legend)
 
 
-def _health(audit: Summary) -> Html | str:
+def _health(audit: AuditSummary) -> Html | str:
     held = audit["health"]
     if not held or not held["churned"]:
         return ""
@@ -113,7 +120,7 @@ def _health(audit: Summary) -> Html | str:
     return tag("p", told)
 
 
-def _verdicts(rows: Rows) -> Html:
+def _verdicts(rows: Sequence[IndicatorRow]) -> Html:
     told = [
         (of["words"], of["family"], of["verdict"],
          ("number", "" if of["auc"] is None else f"{of['auc']:.2f}"),
@@ -151,12 +158,12 @@ def _drivers(summary: Summary) -> Html:
                  folded(f"All {len(rows)} ratios", join([shown, notes]))])  # fmt: skip
 
 
-def _compared(of: Summary) -> str:
+def _compared(of: HazardRatioRow) -> str:
     words = of["words"].removeprefix("state of ")
     return f"{words}: {of['step']} against {of['reference']}"
 
 
-def _driver(of: Summary) -> str:
+def _driver(of: HazardRatioRow) -> str:
     return (
         f"{_compared(of)}: leave {how_often(of['ratio'])}"
         f" ({how_often_between(of['low'], of['high'])})"
@@ -180,7 +187,7 @@ def backtest_section(title: str, summary: Summary) -> Html:
         f" {what} stood on the list {early} before they were known."
         f"{_whose(held, summary['panel'])}"
     )
-    panel, unlike = summary["panel"], unlike_line(summary)
+    panel, unlike = summary["panel"], unlike_line(summary["catch"])
     behind = [method_words(one["name"], panel) for one in held["methods"]
               if one["name"] not in ("random", "context") and not one["beats_context"]]  # fmt: skip
     weak = (
@@ -196,16 +203,16 @@ def backtest_section(title: str, summary: Summary) -> Html:
     )  # fmt: skip
 
 
-def unlike_line(summary: Summary) -> Html | str:
-    """Return that the backtest is not that of the model which scores, where it is not."""
-    unlike = summary["catch"]["unlike_scores"]
+def unlike_line(catch: CatchSummary | None) -> Html | str:
+    """Return a warning if the backtest is of another model than the scores."""
+    unlike = catch["unlike_scores"] if catch else []
     if not unlike:
         return ""
     told = f"Not the model of the scores: this backtest has {', '.join(unlike)}."
     return tag("b", told, class_="warn")
 
 
-def _whose(held: Summary, panel: Summary) -> str:
+def _whose(held: BacktestSummary, panel: PanelSummary) -> str:
     """Return which model was backtested, and which of the methods raises the alerts."""
     if held["recipe"] is None:
         return ""
@@ -216,7 +223,7 @@ def _whose(held: Summary, panel: Summary) -> str:
     )
 
 
-def _catches(methods: Rows, what: str, panel: Summary) -> Html:
+def _catches(methods: Sequence[MethodRow], what: str, panel: PanelSummary) -> Html:
     rows = []
     for one in methods:
         name = one["name"]
@@ -235,7 +242,7 @@ def _catches(methods: Rows, what: str, panel: Summary) -> Html:
     return figure(title, both(ranges, rows, axis, title=title, told=told))
 
 
-def _methods(methods: Rows, panel: Summary) -> Html:
+def _methods(methods: Sequence[MethodRow], panel: PanelSummary) -> Html:
     head = ("Alerts chosen by", "Caught in time", "95 %", "Known before (median of caught)",
             "Alerts that came true", "New alerts a month", "Puts leavers first (AUC)")  # fmt: skip
     rows = [
@@ -254,7 +261,7 @@ def _days(value: float | None) -> str:
     return "–" if value is None else f"{int(value + 0.5):,} days"
 
 
-def _come_true(held: Summary) -> Html:
+def _come_true(held: BacktestSummary) -> Html:
     rows = [
         (f"{of_hundred(of['risk'])} of 100", ("number", number(of["rows"])),
          f"{of_hundred(of['observed'])} of 100", interval_text(of["lower"], of["upper"]))

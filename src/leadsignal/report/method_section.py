@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
-from typing import Any
 
 from leadsignal.report.html import Html, day_text, number, section, tag
+from leadsignal.report.summary_types import Summary
 from leadsignal.report.wording import profile_words, share_text, span
 
 
-def method_section(title: str, summary: Mapping[str, Any]) -> Html:
+def method_section(title: str, summary: Summary) -> Html:
     """Return how the numbers were made, what they do not say, and what is missing."""
     return section(
         "method", title, tag("h3", "How the numbers were made"), _items(_made(summary)),
@@ -22,7 +21,7 @@ def _items(told: list[str]) -> Html:
     return tag("ul", *(tag("li", one) for one in told))
 
 
-def _made(summary: Mapping[str, Any]) -> list[str]:
+def _made(summary: Summary) -> list[str]:
     panel, early = summary["panel"], span(summary["warning_time_days"])
     first = panel["first"]
     since = f" from {day_text(date.fromisoformat(first))}" if first else ""
@@ -72,7 +71,7 @@ def _unexpected(warnings: list[str], early: str) -> str:
     )
 
 
-def _not_said(summary: Mapping[str, Any]) -> list[str]:
+def _not_said(summary: Summary) -> list[str]:
     return [
         "“Of 100 accounts like this, about 18 leave” is a count of accounts alike, not the fate"
         " of one. Most alerted accounts stay, and most who are called would have stayed.",
@@ -85,7 +84,7 @@ def _not_said(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _missing(summary: Mapping[str, Any]) -> Html | str:
+def _missing(summary: Summary) -> Html | str:
     missing = summary["missing"]
     if not missing:
         return ""

@@ -2,51 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Literal
 
-from leadsignal.report.account_page import name_text
 from leadsignal.report.bar_charts import Part, Stack, both, stack_key, stacks
 from leadsignal.report.html import Html, day, figure, folded, join, number, section, table, tag
 from leadsignal.report.section_summaries import HOLDS, PERHAPS
+from leadsignal.report.summary_types import (
+    AdoptionRow,
+    AnalysisSummary,
+    ChurnSummary,
+    CohortLine,
+    EffectSummary,
+    MilestoneRow,
+    Outcome,
+    ProcessSummary,
+    QuarterCount,
+    QuarterRow,
+    RatioSummary,
+    RetentionShare,
+    Summary,
+)
 from leadsignal.report.wording import (
+    effect_words,
     how_often,
     how_often_between,
+    name_text,
     of_hundred,
-    proof_text,
+    sentence,
     share_text,
     span,
 )
 
-Summary = Mapping[str, Any]
-Rows = Sequence[Mapping[str, Any]]
+Section = Literal[
+    "retention", "adoption", "milestones", "red", "successful", "gaps", "audit", "cohorts",
+    "reasons", "ratios", "backtest",
+]  # fmt: skip
+"""Names of the parts of a summary that may be missing."""
 
-VERDICTS = (
-    (("unexpected",), "unexpected", "bad"), (("signalled",), "a warning stood", "good"),
-    (("too young", "cannot be told"), "too young, or cannot be told", "dim"),
+VERDICTS: tuple[tuple[tuple[QuarterCount, ...], str, str], ...] = (
+    (("unexpected_accounts",), "unexpected", "bad"),
+    (("signalled_accounts",), "a warning stood", "good"),
+    (("too_young_accounts", "cannot_be_told_accounts"), "too young, or cannot be told", "dim"),
 )  # fmt: skip
-OUTCOMES = (
+OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
     ("by_milestone", "by the milestone", "good"), ("later", "later", "fair"),
     ("overdue", "overdue", "late"), ("left", "left without", "bad"), ("open", "not yet due", "dim"),
 )  # fmt: skip
 
 
-def missing_line(summary: Summary, name: str) -> Html:
+def missing_line(summary: Summary, name: Section) -> Html:
     """Return the line that stands where a result is missing, with the reason."""
     why = summary["missing"][name].removesuffix(".")
     return tag("p", f"{name.capitalize()}: not in this report ({why}).", class_="small soft")
 
 
-def limits_text(ratio: Mapping[str, float | None]) -> str:
+def limits_text(ratio: RatioSummary) -> str:
     """Return the interval of a ratio.
 
-    >>> limits_text({"low": 0.27, "high": 0.613})
+    >>> limits_text({"estimate": 0.41, "low": 0.27, "high": 0.613})
     '0.27 to 0.61'
     """
     if ratio["low"] is None or ratio["high"] is None:
         return "no limit"
     return f"{ratio['low']:.2f} to {ratio['high']:.2f}"
+
+
+def estimate_of(ratio: RatioSummary) -> float:
+    """Return the estimate of a ratio; 1 if it is not finite."""
+    return ratio["estimate"] or 1.0
 
 
 def _day(value: str | None) -> Html:
@@ -69,7 +93,7 @@ def churn_section(title: str, summary: Summary) -> Html:
                    )  # fmt: skip
 
 
-def _quarters(churn: Summary) -> Html:
+def _quarters(churn: ChurnSummary) -> Html:
     rows = [Stack(_quarter(of["quarter"]), _verdicts(of, bool(churn["warnings"])))
             for of in churn["quarters"]]  # fmt: skip
     told = "; ".join(
@@ -82,12 +106,9 @@ def _quarters(churn: Summary) -> Html:
     return figure(title, drawn, legend if churn["warnings"] else "")
 
 
-def _verdicts(quarter: Summary, told: bool) -> list[Part]:
+def _verdicts(quarter: QuarterRow, told: bool) -> list[Part]:
     """Return a quarter's churns by verdict; all in one where none can be told."""
-    counts = [
-        sum(quarter[f"{name.replace(' ', '_')}_accounts"] for name in names)
-        for names, _, _ in VERDICTS
-    ]
+    counts = [sum(quarter[name] for name in names) for names, _, _ in VERDICTS]
     if not told:
         return [Part(sum(counts), "dim", "churned")]
     return [Part(count, kind, words)
@@ -115,7 +136,7 @@ def _retention(summary: Summary) -> Html:
         return missing_line(summary, "retention")
     if not rows:
         return tag("p", "Retention: no account was there at the beginning of a whole quarter.")
-    shares = [("Stayed", "logo"), ("Churned", "churned_share")]
+    shares: list[tuple[str, RetentionShare]] = [("Stayed", "logo"), ("Churned", "churned_share")]
     if any(of["other_ended"] for of in rows):
         shares.append(("Ended otherwise", "other_share"))
     if summary["panel"]["has_arr"]:
@@ -141,7 +162,7 @@ def success_section(title: str, summary: Summary) -> Html:
     )  # fmt: skip
 
 
-def _bullseye(analysis: Summary) -> Html:
+def _bullseye(analysis: AnalysisSummary) -> Html:
     held = analysis["bullseye"]
     facts = [
         ("Customers want", held["objective"]),
@@ -171,7 +192,7 @@ def _processes(summary: Summary) -> Html:
     return table(head, rows, "Essential processes", class_="cards")
 
 
-def _definition(one: Summary) -> str:
+def _definition(one: ProcessSummary) -> str:
     users = f" by {one['by_users']} users" if one["by_users"] > 1 else ""
     again = f", {one['sustained_for']} times in a row" if one["sustained_for"] > 1 else ""
     due = f"; due by day {one['adopt_by']}" if one["adopt_by"] else ""
@@ -179,14 +200,14 @@ def _definition(one: Summary) -> str:
     return f"{one['at_least']:g} × {events}{users} in {one['within']} days{again}{due}"
 
 
-def _effect(proven: Summary | None, by_day: Summary | None) -> str:
+def _effect(proven: EffectSummary | None, by_day: CohortLine | None) -> str:
     """Return how often those leave that practise a process, and by which estimate.
 
     What the next steps tell comes first, so that the page has one number for it.
     """
     if proven is not None:
-        told = proof_text(proven["text"])
-        return f"{told[:1].upper()}{told[1:]}, among accounts of like attributes"
+        words = effect_words(proven, proven["lag_days"])
+        return f"{sentence(words)}, among accounts of like attributes"
     if by_day is None:
         return ""
     ratio = by_day["hazard_ratio"]
@@ -194,7 +215,7 @@ def _effect(proven: Summary | None, by_day: Summary | None) -> str:
         return "No difference is proven"
     chance = "; may be chance" if by_day["verdict"] == PERHAPS else ""
     between = how_often_between(ratio["low"], ratio["high"])
-    return f"Leave {how_often(ratio['estimate'])} ({between}), counted day by day{chance}"
+    return f"Leave {how_often(estimate_of(ratio))} ({between}), counted day by day{chance}"
 
 
 def _adoption(summary: Summary) -> Html:
@@ -223,7 +244,7 @@ def _adoption(summary: Summary) -> Html:
     return join([tag("h3", "Adoption"), tag("ul", *said), drawn])
 
 
-def _in_time(of: Summary) -> str:
+def _in_time(of: AdoptionRow) -> str:
     share = of["share_by_milestone"]
     return "" if share is None else f", {share_text(share)} by the milestone"
 
@@ -249,7 +270,7 @@ def _milestones(summary: Summary) -> Html:
     return tag("div", tag("h3", "Milestones"), tag("p", told), shown)
 
 
-def _chance(of: Summary) -> str:
+def _chance(of: MilestoneRow) -> str:
     if not of["can_be_met"]:
         return "cannot be met any more"
     if of["chance"] is None:

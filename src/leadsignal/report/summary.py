@@ -13,8 +13,9 @@ from leadsignal.model.persistence.recipe import refuse_other_analysis
 from leadsignal.phrases import share_text
 from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
+from leadsignal.report.summary_types import Summary
 from leadsignal.report.wording import by_name, evidence
-from leadsignal.scoring.scores import LAG, effect_text
+from leadsignal.scoring.next_steps import LAG
 from leadsignal.stats.proportions import Share
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def summarise(
     backtest: Backtest | None = None,
     scores: Scores | None = None,
     findings: Findings | None = None,
-) -> dict[str, Any]:
+) -> Summary:
     """Return what a report shows, ready for JSON; a part that is missing is None.
 
     ``missing`` says why, by part: backtest, scores and the names of ``Findings``. Raises
@@ -74,7 +75,7 @@ def summarise(
         **section_summaries(panel, found),
         "missing": {name: reason for name, reason in why.items() if name not in there},
     }
-    ready: dict[str, Any] = json_ready(summary)
+    ready: Summary = json_ready(summary)
     return ready
 
 
@@ -236,13 +237,13 @@ def _calibration(backtest: Backtest) -> list[dict[str, Any]]:
 def _calls(panel: Panel, scores: Scores) -> list[dict[str, Any]]:
     """Return whom to call: the riskiest of the alerted."""
     frame = scores.frame[scores.frame["alert"]].head(MOST_CALLS)
-    return _rows(panel, frame)
+    return _rows(panel, scores, frame)
 
 
 def _effects(scores: Scores) -> dict[str, dict[str, Any]]:
-    """Return, by process, the effect that is told with next steps, in numbers and as text."""
+    """Return the proven effect of each process."""
     return {
-        name: {**effect.to_dict(), "lag_days": days_in(LAG), "text": effect_text(effect)}
+        name: {**effect.to_dict(), "lag_days": days_in(LAG)}
         for name, effect in scores.effects.items()
     }
 
@@ -255,15 +256,17 @@ def _accounts(panel: Panel, scores: Scores) -> dict[str, Any]:
         "listed": min(len(frame), MOST_LISTED),
         "without": [str(feed) for feed in scores.feeds],
         "alerts_not_listed": max(0, alerts - MOST_LISTED),
-        "rows": _rows(panel, frame.head(MOST_LISTED)),
+        "rows": _rows(panel, scores, frame.head(MOST_LISTED)),
     }
 
 
-def _rows(panel: Panel, frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _rows(panel: Panel, scores: Scores, frame: pd.DataFrame) -> list[dict[str, Any]]:
     indicators = by_name(panel.indicators)
-    kept = ["account_id", "risk", "expected_arr_loss", "alert", "open_processes", "next_step"]
+    kept = ["account_id", "risk", "expected_arr_loss", "alert"]
     rows: list[dict[str, Any]] = json_rows(frame[kept])
-    told = zip(*(frame[f"reason_{rank}"].fillna("") for rank in (1, 2, 3)), strict=True)
-    for row, reasons in zip(rows, told, strict=True):
-        row["reasons"] = evidence(filter(None, reasons), indicators)
+    for row in rows:
+        steps = scores.steps.of(row["account_id"])
+        row["open_processes"] = [{"process": s.process, "state": s.state} for s in steps]
+        row["next_step"] = {"text": steps[0].text, "day": steps[0].day} if steps else None
+        row["reasons"] = evidence(scores.reasons.get(row["account_id"], ()), indicators)
     return rows

@@ -1,20 +1,25 @@
-"""Numbers and reasons in the words of the people who act on them."""
+"""Numbers, reasons and next steps in words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.indicators.declare import Attribute, DaysInState, ProcessState
+from leadsignal.model.explanation import value_text
 from leadsignal.phrases import how_often as how_often
 from leadsignal.phrases import how_often_between as how_often_between
 from leadsignal.phrases import interval_text as interval_text
 from leadsignal.phrases import of_hundred as of_hundred
 from leadsignal.phrases import share_text as share_text
+from leadsignal.report.html import day_text
 
 if TYPE_CHECKING:
     from leadsignal.indicators import Indicator
+    from leadsignal.report.summary_types import PanelSummary, RatioSummary
+    from leadsignal.scoring.reasons import Reason
 
 SPANS = {
     7: "a week", 14: "two weeks", 21: "three weeks", 28: "four weeks", 30: "one month",
@@ -30,7 +35,7 @@ METHODS = {
     "all": "all indicators",
     "model": "what the model reads",
 }
-"""What each method of a backtest goes by; models read the profile as well."""
+"""Names of the methods of a backtest; models read the profile as well."""
 
 ESTIMATORS = {
     "ensemble": "an ensemble of boosting and logistic regression",
@@ -54,12 +59,10 @@ RESULTS = {
     "result_gap_change": ("results fell: {} of the target below those of the last 270 days",
                           "results rose: {} of the target above those of the last 270 days"),
 }  # fmt: skip
-"""How distances to a target read, below zero and above."""
-
-_PROOF = re.compile(r"([^;]+) leave ([\d.]+) times as often \(([\d.]+) to ([\d.]+)\)([^;]*)")
+"""Wording of distances to a target, below zero and above."""
 
 
-def profile_words(panel: Mapping[str, Any]) -> str:
+def profile_words(panel: PanelSummary) -> str:
     """Return what context is among these tables; not all have contracts.
 
     >>> profile_words({"has_contract": False})
@@ -68,15 +71,15 @@ def profile_words(panel: Mapping[str, Any]) -> str:
     return "contract and firm" if panel["has_contract"] else "tenure and profile"
 
 
-def method_words(name: str, panel: Mapping[str, Any]) -> str:
+def method_words(name: str, panel: PanelSummary) -> str:
     """Return what a method of a backtest goes by, of a summary's ``panel``."""
     if name == "context":
         return f"{profile_words(panel)} only"
     if name == "lagging":
-        told = [family for family in panel["lagging"] if family in LAGGING]
-        # Where usage is recorded, activity is told with it.
-        without = "activity" if "usage" in told else ""
-        return listed([LAGGING[family] for family in told if family != without] or ["the past"])
+        families = [family for family in panel["lagging"] if family in LAGGING]
+        # Usage covers activity if both are recorded.
+        without = "activity" if "usage" in families else ""
+        return listed([LAGGING[family] for family in families if family != without] or ["the past"])
     return METHODS.get(name, name)
 
 
@@ -103,17 +106,43 @@ def span(days: int) -> str:
     return SPANS.get(days, f"{days} days")
 
 
-def proof_text(step: str) -> str:
-    """Return the proven effect that a next step tells, in words; empty where it tells none.
+def effect_words(effect: RatioSummary, lag_days: int) -> str:
+    """Return the proven effect of a process in words.
 
-    >>> proof_text("go; accounts that practise it leave 0.41 times as often (0.27 to 0.61), soon")
-    'accounts that practise it leave 59 % less often (39 to 73 %), soon'
+    >>> effect_words({"estimate": 0.41, "low": 0.27, "high": 0.61}, 90)
+    'accounts that practise it leave 59 % less often (39 to 73 %), 90 days later'
     """
-    found = _PROOF.search(step)
-    if found is None:
-        return ""
-    ratio, low, high = (float(part) for part in found.groups()[1:4])
-    return f"{found[1].strip()} leave {how_often(ratio)} ({how_often_between(low, high)}){found[5]}"
+    often = how_often(effect["estimate"] or 1.0)
+    between = how_often_between(effect["low"], effect["high"])
+    return f"accounts that practise it leave {often} ({between}), {lag_days} days later"
+
+
+def name_text(name: str) -> str:
+    """Return a name of a column or process as words.
+
+    >>> name_text("weekly_reconciliation")
+    'weekly reconciliation'
+    """
+    return name.replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """Return a text with names as words, beginning with a capital.
+
+    >>> sentence("start weekly_close")
+    'Start weekly close'
+    """
+    words = name_text(text)
+    return words[:1].upper() + words[1:]
+
+
+def step_words(text: str, day: date | None) -> str:
+    """Return a next step as a sentence that ends with its day.
+
+    >>> step_words("start weekly_close: it was due on", date(2023, 8, 2))
+    'Start weekly close: it was due on 2 Aug 2023'
+    """
+    return sentence(text) if day is None else f"{sentence(text)} {day_text(day)}"
 
 
 def by_name(indicators: Iterable[Indicator]) -> dict[str, Indicator]:
@@ -122,66 +151,56 @@ def by_name(indicators: Iterable[Indicator]) -> dict[str, Indicator]:
     return {name: held[name] for name in sorted(held, key=len, reverse=True)}
 
 
-def reason_text(reason: str, indicators: Mapping[str, Indicator]) -> str:
-    """Return a reason of the scores as a phrase: what is counted, and how much it is.
+def reason_text(name: str, value: Any, indicators: Mapping[str, Indicator]) -> str:
+    """Return the value of an indicator as a phrase: what it measures, and how much it is.
 
-    A reason of an indicator that is not among them stays as it is, without underscores.
+    ``value`` is None if it is missing. The name of an unknown indicator is written as words.
     """
-    return _told(*_reason_parts(reason, indicators))
+    if name not in indicators:
+        return name_text(value_text(name, value))
+    return _phrase(indicators[name], value)
 
 
-def evidence(reasons: Iterable[str], indicators: Mapping[str, Indicator]) -> list[str]:
-    """Return reasons as phrases, but those that are attributes of the account.
+def evidence(reasons: Iterable[Reason], indicators: Mapping[str, Indicator]) -> list[str]:
+    """Return reasons as phrases, without those that are attributes of the account.
 
     A sales rep or a segment is nothing to call about, and may be a person's name.
     """
-    parts = [_reason_parts(reason, indicators) for reason in reasons]
-    return [_told(indicator, told) for indicator, told in parts if not _is_attribute(indicator)]
-
-
-def _told(indicator: Indicator | None, told: str) -> str:
-    return told.replace("_", " ") if indicator is None else _phrase(indicator, told)
+    return [
+        reason_text(reason.indicator, reason.value, indicators)
+        for reason in reasons
+        if not _is_attribute(indicators.get(reason.indicator))
+    ]
 
 
 def _is_attribute(indicator: Indicator | None) -> bool:
     return indicator is not None and isinstance(indicator.rule, Attribute)
 
 
-def _reason_parts(reason: str, indicators: Mapping[str, Indicator]) -> tuple[Indicator | None, str]:
-    """Return the indicator of a reason, None where there is no such, and what is told of it."""
-    told = reason.partition(": ")[2] or reason
-    for name, indicator in indicators.items():
-        if told.startswith(f"{name} "):
-            return indicator, told[len(name) + 1 :]
-    return None, told
-
-
-def _phrase(indicator: Indicator, value: str) -> str:
+def _phrase(indicator: Indicator, value: Any) -> str:
+    text = value_text("", value).strip()
     if isinstance(indicator.rule, ProcessState):
-        return f"{indicator.rule.process.replace('_', ' ')} {value}"
+        return f"{name_text(indicator.rule.process)} {text}"
     if indicator.unit == "as given":
-        return f"{indicator.name.replace('_', ' ')} {value}"
+        return f"{name_text(indicator.name)} {text}"
+    meaning = meaning_text(indicator)
+    if value is None:
+        return f"{meaning}: none known"
     if indicator.name == "usage_low":
-        return "usage is low" if float(value) else "usage is not low"
+        return "usage is low" if value else "usage is not low"
     if isinstance(indicator.rule, DaysInState):
-        process = indicator.rule.process.replace("_", " ")
-        return f"{process}: no change for {value} days"
-    told = meaning_text(indicator)
-    if value.endswith("missing"):
-        return f"{told}: none known"
+        return f"{name_text(indicator.rule.process)}: no change for {text} days"
     if indicator.name in RESULTS:
         below, above = RESULTS[indicator.name]
-        share = float(value.replace(",", ""))
-        return (below if share < 0 else above).format(share_text(abs(share)))
+        return (below if value < 0 else above).format(share_text(abs(value)))
     if indicator.unit.startswith("share"):
-        return f"{told}: {_percent(value)}"
-    count = value.removesuffix(".0")
-    if told.startswith("days since"):
-        return f"{count} {told}"
-    if told.startswith("quantity of "):
-        what = told.removeprefix("quantity of ").removeprefix("all ")
-        return f"no {what}" if count == "0" else f"{count} × {what}"
-    return f"{told}: {count}"
+        return f"{meaning}: {_percent(value)}"
+    if meaning.startswith("days since"):
+        return f"{text} {meaning}"
+    if meaning.startswith("quantity of "):
+        what = meaning.removeprefix("quantity of ").removeprefix("all ")
+        return f"no {what}" if text == "0" else f"{text} × {what}"
+    return f"{meaning}: {text}"
 
 
 def meaning_text(indicator: Indicator) -> str:
@@ -189,9 +208,8 @@ def meaning_text(indicator: Indicator) -> str:
     return re.split("[;:]", indicator.meaning)[0].replace("_", " ")
 
 
-def _percent(value: str) -> str:
-    number = float(value.replace(",", ""))
-    return f"{number * 100:.0f} %".replace("-", "\N{MINUS SIGN}")
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %".replace("-", "\N{MINUS SIGN}")
 
 
 def indicator_text(name: Any, indicators: Mapping[str, Indicator]) -> str:

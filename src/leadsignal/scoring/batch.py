@@ -57,15 +57,15 @@ class DateScored:
         return self.outcome == "not scored" or bool(self.scores and self.scores.feeds)
 
     def __str__(self) -> str:
-        told = f"{self.snapshot_on}: {self.outcome}"
+        text = f"{self.snapshot_on}: {self.outcome}"
         if self.scores is not None:
-            told += f", {len(self.scores.frame):,} accounts"
-        return f"{told}; {self.problem}" if self.problem else told
+            text += f", {len(self.scores.frame):,} accounts"
+        return f"{text}; {self.problem}" if self.problem else text
 
     def to_dict(self) -> dict[str, Any]:
         """Return counts, and never an account, ready for JSON."""
-        told = {"snapshot_on": self.snapshot_on.isoformat(), "outcome": self.outcome}
-        return {**told, **counts(self.scores)} if self.scores else told
+        content = {"snapshot_on": self.snapshot_on.isoformat(), "outcome": self.outcome}
+        return {**content, **counts(self.scores)} if self.scores else content
 
     def __repr__(self) -> str:
         return str(self)
@@ -76,9 +76,9 @@ class DateScored:
 
 def counts(scores: Scores) -> dict[str, Any]:
     """Return what a run record says of scores."""
-    held = scores.to_dict()
-    told = ("accounts", "alerts", "notice_given", "held_out", "feeds")
-    return {key: held[key] for key in (*told, "accounts_clipped", "clipped", "hindsight")}
+    content = scores.to_dict()
+    keys = ("accounts", "alerts", "notice_given", "held_out", "feeds")
+    return {key: content[key] for key in (*keys, "accounts_clipped", "clipped", "hindsight")}
 
 
 def dates_to_score(as_of: date, every: int, since: date | str | None = None) -> list[date]:
@@ -119,7 +119,7 @@ def score_into(
     dates = sorted({*dates_to_score(tables.as_of_date, tables.project.every, since), *named})
     later = [day for day in dates if day > tables.as_of_date]
     if later:
-        raise OptionError(f"{later[0]} lies after as_of {tables.as_of_date}", "Give a later as_of")
+        raise OptionError(f"{later[0]} is after as_of {tables.as_of_date}", "Give a later as_of")
     folder = Path(folder)
     _make(folder)
     done = tuple(

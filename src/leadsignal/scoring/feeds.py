@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.tables import Tables
 
-MOST_UNKNOWN = 0.5
+MAX_UNKNOWN = 0.5
 """No scores are made where more than this share of the model's indicators has no feed."""
 
-MOST_LATE = 14
+MAX_LATE = 14
 """So many days after its next record was due, what a table told last is no news of today."""
 
 
@@ -60,8 +60,8 @@ class Feed:
     def to_dict(self) -> dict[str, Any]:
         """Return it as a plain dictionary, ready for JSON."""
         days = ("last_record", "as_it_stood_on")
-        told = asdict(self)
-        return {**told, **{day: told[day] and told[day].isoformat() for day in days}}
+        content = asdict(self)
+        return {**content, **{day: content[day] and content[day].isoformat() for day in days}}
 
 
 def find_feeds(model: ChurnModel, tables: Tables) -> tuple[Feed, ...]:
@@ -102,7 +102,7 @@ def _late(pace: FeedHealth, count: int) -> Feed | None:
 def _held(late: Feed) -> Feed:
     """Return a late feed as it stood, unless it has been due for too long."""
     last, silent, usual = late.last_record, late.silent_days or 0, late.usual_gap_days or 1
-    if last is None or silent - (usual - 1) > MOST_LATE:
+    if last is None or silent - (usual - 1) > MAX_LATE:
         return late
     return replace(late, as_it_stood_on=last + timedelta(days=1))
 
@@ -151,16 +151,16 @@ def _refuse_blindness(model: ChurnModel, feeds: tuple[Feed, ...]) -> None:
     gone = {feed.table for feed in feeds if feed.state == "missing"}
     lost = unknown_indicators(model, feeds)
     total = len(model.features_.names)
-    told = ", ".join(sorted(gone))
+    names = ", ".join(sorted(gone))
     if "behaviors" in gone and model.analysis_.processes:
         raise ModelError(
             "the model reads essential processes, and there is no table behaviors",
             "Give the tables that the model was fitted with, or fit the model again",
         )
-    if len(lost) > MOST_UNKNOWN * total:
+    if len(lost) > MAX_UNKNOWN * total:
         raise ModelError(
             f"the model needs indicators that the panel does not have: {len(lost)} of {total}, of"
-            f" the tables {told}",
+            f" the tables {names}",
             "Give the tables that the model was fitted with, or fit the model again",
         )
 

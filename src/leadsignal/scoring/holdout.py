@@ -58,8 +58,8 @@ def read_contacts(path: str | Path) -> pd.DataFrame:
     frame = plain_frame(frame)
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
-        told = "Name the columns account_id and contacted_on."
-        raise _refused(path, f"has no column {' and no '.join(missing)}", told)
+        remedy = "Name the columns account_id and contacted_on."
+        raise _refused(path, f"has no column {' and no '.join(missing)}", remedy)
     return check_contacts(frame, path.name)
 
 

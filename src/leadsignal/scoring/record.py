@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Outcome = Literal["done", "done in part", "failed", "interrupted"]
 ENDING = ".run.json"
-MOST_NAMED = 120
+MAX_NAMED = 120
 """Characters of a table's name in a path; folders hold names of 255 bytes."""
 
 
@@ -138,7 +138,7 @@ def table_place(model: str | Path, source: str, table: str) -> Path:
     'models/current.crm.analytics.scores'
     """
     model = Path(model)
-    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{source}.{table}")[:MOST_NAMED]
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", f"{source}.{table}")[:MAX_NAMED]
     return model.with_name(f"{model.name}.{name}")
 
 

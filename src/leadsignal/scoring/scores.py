@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,12 @@ import numpy as np
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.overview import process_effect
-from leadsignal.durations import Duration, days_in
+from leadsignal.durations import Duration
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import SCORES
 from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.files.writing import whole_file
-from leadsignal.model.explanation import compared_with, tell_subject
+from leadsignal.model.explanation import compared_with
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot
 from leadsignal.scoring.feeds import (
@@ -32,42 +32,31 @@ from leadsignal.scoring.feeds import (
 from leadsignal.scoring.hindsight import HINDSIGHT, in_hindsight
 from leadsignal.scoring.holdout import HELD_OUT, hold_out
 from leadsignal.scoring.last_known import hold_late
+from leadsignal.scoring.next_steps import LAG, AccountSteps, account_steps
+from leadsignal.scoring.reasons import REASONS, Reason, account_reasons
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.config.success import Process, SuccessAnalysis
+    from leadsignal.config.success import SuccessAnalysis
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.stats.estimates import Estimate
     from leadsignal.tables import Tables
 
-REASONS = 3
 CLIPPED, CLIPPED_INDICATORS = "clipped", "clipped_indicators"
 TEXTS = ("account_id", "open_processes", "next_step", "model_version", CLIPPED_INDICATORS,
          *(f"reason_{rank}" for rank in range(1, REASONS + 1)))  # fmt: skip
 """The columns of scores that hold texts, whatever these look like."""
 PROVEN_AT = 0.99
 """An effect is told where the interval of this level excludes none."""
-LAG = "90d"
-"""So long before a day adoption is read for what is told of a process."""
 OTHER_LAGS = ("60d", "30d", None)
 """What is told holds at these as well."""
-OPEN = ("overdue", "lapsed", "pending")
-"""States in which something is left to do about a process, the most urgent first."""
-_Step = tuple[bool, int, int, str, str]
-"""What it is sorted by (no proven effect, urgency, minus the days), what is open, what to do."""
-LEAST_PART = 0.05
-"""What raises the log-odds by less is no reason."""
-
-LEAST_EXPLAINED, MOST_EXPLAINED = 1_000, 5_000
-"""Reasons are given for the alerted accounts, and at least and at most for so many, the riskiest;
-the others are fine without."""
-
-MOST_DAYS = 1_000_000
-"""No state lasts so many days."""
+MIN_EXPLAINED, MAX_EXPLAINED = 1_000, 5_000
+"""Minimum and maximum number of accounts with reasons, the highest risks; all alerted ones have
+them up to the maximum."""
 
 ROWS_AT_ONCE = 100_000
-"""So many accounts are forecast in one go."""
+"""Number of accounts that are predicted at once."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -84,6 +73,8 @@ class Scores:
     indicator: it counts as the nearest that was (the columns ``clipped``, how many of an
     account's, and ``clipped_indicators``). ``hindsight`` says whether the model was trained through
     a later day than the one that is scored, as the column of that name does.
+    ``reasons`` and ``steps`` hold, by account, the data of which the columns ``reason_1`` and so
+    on, ``open_processes`` and ``next_step`` are the text.
     """
 
     frame: pd.DataFrame
@@ -98,6 +89,8 @@ class Scores:
     effects: Mapping[str, Estimate] = field(default_factory=dict)
     recipe: Recipe | None = None
     clipped: dict[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
+    steps: AccountSteps = field(default_factory=lambda: AccountSteps(np.array([])))
 
     @property
     def hindsight(self) -> bool:
@@ -118,7 +111,7 @@ class Scores:
         if self.notice_given:
             lines.append(f"{self.notice_given:,} more have given notice and are not scored")
         if HELD_OUT in self.frame:
-            lines.append(f"{self.frame[HELD_OUT].sum():,} are held out: nobody acts on them")
+            lines.append(f"{self.frame[HELD_OUT].sum():,} are held out and must not be contacted")
         lines += [str(feed) for feed in self.feeds]
         if self.clipped:
             most = [f"{name} ({count:,})" for name, count in self.clipped.items()][:REASONS]
@@ -133,9 +126,9 @@ class Scores:
     def _repr_html_(self) -> str:
         from html import escape
 
-        shown = self.frame.head(10)
+        rows = self.frame.head(10)
         head = escape(repr(self).splitlines()[0])
-        return f"<p>{head}</p>{shown.to_html(index=False, float_format='{:.3f}'.format)}"
+        return f"<p>{head}</p>{rows.to_html(index=False, float_format='{:.3f}'.format)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the scores hold in numbers, ready for JSON."""
@@ -245,7 +238,8 @@ def _scores(
     given_notice = len(panel.current()) - len(rows)
     rows = with_unknown(rows, unknown_indicators(model, feeds))
     share = panel.project.capacity if capacity is None else capacity
-    frame = score_rows(model, rows, panel.analysis.processes, share, effects)
+    steps = account_steps(rows, panel.analysis.processes, effects)
+    frame, reasons = score_rows(model, rows, share, steps)
     held = panel.project.holdout if holdout is None else holdout
     if held:
         drawn = hold_out(frame["account_id"], held, panel.project.holdout_seed)
@@ -263,6 +257,8 @@ def _scores(
         effects,
         model.recipe,
         _clipped_accounts(model, rows),
+        reasons,
+        steps,
     )
 
 
@@ -309,36 +305,41 @@ def _proven(effect: Estimate | None) -> bool:
 def score_rows(
     model: ChurnModel,
     rows: pd.DataFrame,
-    processes: tuple[Process, ...],
     capacity: float,
-    effects: Mapping[str, Estimate],
-) -> pd.DataFrame:
-    """Return the scored panel rows, the riskiest first; equal risks in the order of account_id."""
+    steps: AccountSteps,
+) -> tuple[pd.DataFrame, Mapping[str, tuple[Reason, ...]]]:
+    """Return the scored panel rows with the reasons of those explained.
+
+    The highest risk comes first; equal risks are in the order of account_id.
+    """
     frame = _forecast(model, rows)
     arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
     frame["expected_arr_loss"] = frame["risk"] * arr
     alerts = max(1, round(capacity * len(frame)))
-    explained = min(max(alerts, LEAST_EXPLAINED), MOST_EXPLAINED)
+    explained = min(max(alerts, MIN_EXPLAINED), MAX_EXPLAINED)
     riskiest = np.lexsort((frame["account_id"].to_numpy(dtype=str), -frame["risk"]))
-    for rank, texts in enumerate(_reasons(model, rows, np.sort(riskiest[:explained])), start=1):
-        frame[f"reason_{rank}"] = texts
+    explained_rows = rows.iloc[np.sort(riskiest[:explained])]
+    reasons = account_reasons(model, explained_rows, compared_with(rows))
+    for rank in range(REASONS):
+        texts = {name: str(listed[rank]) for name, listed in reasons.items() if rank < len(listed)}
+        frame[f"reason_{rank + 1}"] = frame["account_id"].map(texts).fillna("").astype(object)
     beyond = model.features_.clipped(rows)
     frame[CLIPPED], frame[CLIPPED_INDICATORS] = beyond.sum(axis=1), _named(model, beyond)
-    frame["open_processes"], frame["next_step"] = _steps(rows, processes, effects)
+    frame["open_processes"], frame["next_step"] = steps.texts()
     frame["model_version"] = model.version_
     frame[HINDSIGHT] = in_hindsight(frame["snapshot_on"], model.trained_through_)
     frame = frame.iloc[riskiest].reset_index(drop=True)
     frame["alert"] = np.arange(len(frame)) < alerts
-    return frame[_columns(frame)]
+    return frame[_columns(frame)], reasons
 
 
 def _named(model: ChurnModel, beyond: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the names of the indicators that are marked in each row, as text."""
     names = np.array(model.features_.names, dtype=object)
-    told = np.full(len(beyond), "", dtype=object)
+    texts = np.full(len(beyond), "", dtype=object)
     for row in np.flatnonzero(beyond.any(axis=1)):
-        told[row] = "; ".join(names[beyond[row]])
-    return told
+        texts[row] = "; ".join(names[beyond[row]])
+    return texts
 
 
 def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
@@ -356,110 +357,6 @@ def _columns(frame: pd.DataFrame) -> list[str]:
     middle = ["expected_arr_loss", "alert", *reasons]
     first = [c for c in frame.columns if c not in {*last, *middle}]
     return [*first, *middle, *last]
-
-
-def _reasons(
-    model: ChurnModel, rows: pd.DataFrame, explained: np.ndarray[Any, Any]
-) -> list[np.ndarray[Any, Any]]:
-    """Return the subjects that raise each explained account's risk most, as text, by rank."""
-    others = compared_with(rows)
-    told_rows = rows.iloc[explained]
-    shares = model.reasons(told_rows, against=others)
-    raised = shares.to_numpy()
-    order = np.argsort(-raised, axis=1, kind="stable")[:, :REASONS]
-    told = [tell_subject(model, told_rows, others, subject) for subject in shares.columns]
-    ranked = [np.full(len(rows), "", dtype=object) for _ in range(REASONS)]
-    for number, row in enumerate(explained):
-        for rank, column in enumerate(order[number]):
-            if raised[number, column] >= LEAST_PART:
-                ranked[rank][row] = f"{shares.columns[column]}: {told[column][number]}"
-    return ranked
-
-
-def open_steps(
-    row: Mapping[Any, Any], processes: tuple[Process, ...], effects: Mapping[str, Estimate]
-) -> list[tuple[str, str]]:
-    """Return one row's open processes with what to do about each, the first to do first."""
-    import pandas as pd
-
-    rows = pd.DataFrame([dict(row)])
-    steps = [
-        step for process in processes for step in _open(rows, process, effects.get(process.name))[0]
-    ]
-    return [(what, advice) for *_, what, advice in sorted(steps)]
-
-
-def _steps(
-    rows: pd.DataFrame, processes: tuple[Process, ...], effects: Mapping[str, Estimate]
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return each row's open processes, and what to do first.
-
-    Those with a proven effect come first, and it is told; then overdue ones before lapsed before
-    pending, and of several in one state the one that has waited longest.
-    """
-    import pandas as pd
-
-    opened = [_open(rows, process, effects.get(process.name)) for process in processes]
-    every = sorted({step for steps, _ in opened for step in steps})
-    rank = {step: place for place, step in enumerate(every)}
-    none = len(every)
-    ranks = [np.array([*(rank[step] for step in steps), none])[place] for steps, place in opened]
-    in_order = np.sort(np.column_stack([*ranks, np.full(len(rows), none)]), axis=1)
-    # Rows with the same processes open, in the same order, share one text.
-    names = [*(what for *_, what, _ in every), ""]
-    label = pd.factorize(np.array(names, dtype=object))[0]
-    alike = np.zeros(len(rows), dtype=np.int64)
-    for column in in_order.T:
-        alike = pd.factorize(alike * (label.max() + 1) + label[column])[0]
-    first = np.unique(alike, return_index=True)[1]
-    texts = ["; ".join(names[place] for place in in_order[row] if place != none) for row in first]
-    advice = np.array([*(step[4] for step in every), ""], dtype=object)
-    return np.array(texts, dtype=object)[alike], advice[in_order[:, 0]]
-
-
-def _open(
-    rows: pd.DataFrame, process: Process, effect: Estimate | None
-) -> tuple[list[_Step], np.ndarray[Any, Any]]:
-    """Return the steps of a process where it is open, and each row's place among them, else -1."""
-    import pandas as pd
-
-    states = rows[f"{process.name}_state"].to_numpy(dtype=object)
-    state = pd.Index(OPEN).get_indexer(pd.Index(states))
-    days = rows[f"{process.name}_days_in_state"].to_numpy(dtype=float, na_value=np.nan)
-    dates = rows["snapshot_on"].to_numpy().astype("datetime64[D]")
-    place = np.full(len(rows), -1)
-    is_open = np.flatnonzero(state >= 0)
-    waited = days[is_open].astype(np.int64)
-    key = (dates[is_open].astype(np.int64) * MOST_DAYS + waited) * len(OPEN) + state[is_open]
-    place[is_open], _ = pd.factorize(key)
-    first = is_open[np.unique(place[is_open], return_index=True)[1]]
-    made = [_step(process, states[row], int(days[row]), dates[row].item(), effect) for row in first]
-    return made, place
-
-
-def _step(process: Process, state: str, days: int, day: date, effect: Estimate | None) -> _Step:
-    advice = _advice(process, state, day - timedelta(days=days))
-    if effect is not None:
-        advice += f"; {effect_text(effect)}"
-    return effect is None, OPEN.index(state), -days, f"{process.name} ({state})", advice
-
-
-def effect_text(effect: Estimate) -> str:
-    """Return what is proven of those that practise a process, as it is told everywhere."""
-    return (
-        f"accounts that practise it leave {effect.estimate:.2f} times as often"
-        f" ({effect.low:.2f} to {effect.high:.2f}), {days_in(LAG)} days later"
-    )
-
-
-def _advice(process: Process, state: str, since: date) -> str:
-    if state == "overdue":
-        return f"start {process.name}: it was due on {since}"
-    if state == "lapsed":
-        return f"resume {process.name}: it lapsed on {since}"
-    if process.adopt_by is None:
-        return f"start {process.name}"
-    return f"adopt {process.name} by {since + timedelta(days=process.adopt_by)}"
 
 
 def write_scores(scores: Scores, path: str | Path, *, force: bool = False) -> None:

@@ -177,12 +177,12 @@ def _forecast(batch: pa.RecordBatch, model: ChurnModel) -> Iterator[pa.RecordBat
         rows = batch.slice(begin, ROWS_AT_ONCE).to_pandas(
             date_as_object=False, coerce_temporal_nanoseconds=True
         )
-        made = model.predict(rows).to_frame()
-        made["expected_arr_loss"] = made["risk"] * rows["arr"].to_numpy(
+        forecast = model.predict(rows).to_frame()
+        forecast["expected_arr_loss"] = forecast["risk"] * rows["arr"].to_numpy(
             dtype=float, na_value=np.nan
         )
-        made["clipped"] = model.features_.clipped(rows).sum(axis=1)
-        made["model_version"] = model.version_
-        made[HINDSIGHT] = in_hindsight(made["snapshot_on"], model.trained_through_)
-        made["snapshot_on"] = made["snapshot_on"].dt.date
-        yield pa.RecordBatch.from_pandas(made, preserve_index=False)
+        forecast["clipped"] = model.features_.clipped(rows).sum(axis=1)
+        forecast["model_version"] = model.version_
+        forecast[HINDSIGHT] = in_hindsight(forecast["snapshot_on"], model.trained_through_)
+        forecast["snapshot_on"] = forecast["snapshot_on"].dt.date
+        yield pa.RecordBatch.from_pandas(forecast, preserve_index=False)

@@ -17,7 +17,7 @@ from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import Part, UnreadableError, refuse_too_wide
 
 BLOCK = 1 << 22
-LONGEST_HEADER = 1_000_000
+MAX_HEADER = 1_000_000
 HELD = 10_000
 """Of one kind of fault, so many are held; the others are counted."""
 DELIMITERS = (",", ";", "\t", "|")
@@ -44,7 +44,7 @@ class CsvFile:
     ragged: list[tuple[int, int]] = field(default_factory=list)
 
     def read(self) -> Any:
-        """Return an Arrow stream of the rows, every cell as text, columns named c0, c1, …"""
+        """Return an Arrow stream of the rows, every cell as text; columns are c0, c1, …."""
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
@@ -80,8 +80,8 @@ class CsvFile:
         Raises UnreadableError where a quote is never closed: it swallows the rest of the file.
         """
         self._refuse_unclosed_quote()
-        held = self.ragged[:HELD]
-        lines = self._physical([record for record, _ in held])
+        ragged = self.ragged[:HELD]
+        lines = self._physical([record for record, _ in ragged])
         expected = len(self.header)
         return [
             Fault(
@@ -93,8 +93,8 @@ class CsvFile:
                 f"the row does not have {expected} cells",
                 f"Bring it to {expected} cells; put quotes around a cell with {self.delimiter!r}.",
             )
-            for line, (_, cells) in zip(lines, held, strict=True)
-        ], len(self.ragged) - len(held)
+            for line, (_, cells) in zip(lines, ragged, strict=True)
+        ], len(self.ragged) - len(ragged)
 
     def lines(self, rows: list[int]) -> list[int]:
         """Return the physical lines of rows, which are counted from 0 without ragged ones."""
@@ -119,13 +119,13 @@ class CsvFile:
             )
 
     def _physical(self, records: list[int]) -> list[int]:
-        wanted = sorted(set(records))
+        requested = sorted(set(records))
         found: dict[int, int] = {}
         position = 0
         for record, line in enumerate(_record_lines(self._text(), self.delimiter)):
-            if position == len(wanted):
+            if position == len(requested):
                 break
-            if record == wanted[position]:
+            if record == requested[position]:
                 found[record] = line
                 position += 1
         return [found.get(record, record + self.header_lines) for record in records]
@@ -251,9 +251,9 @@ def _header(
     """Return the delimiter, the column names, and how many physical lines the header takes."""
     try:
         first, lines = _first_record(path, encoding)
-        if len(first) >= LONGEST_HEADER:
+        if len(first) >= MAX_HEADER:
             remedy = "Export it again, with the column names in the first line."
-            problem = f"the header is longer than {LONGEST_HEADER:,} characters"
+            problem = f"the header is longer than {MAX_HEADER:,} characters"
             raise _unreadable(table, shown, problem, remedy, 1)
     except (UnicodeError, LookupError):
         raise _unreadable(
@@ -282,12 +282,12 @@ def _first_record(path: Path, encoding: str) -> tuple[str, int]:
     record = ""
     with path.open(encoding=encoding, newline=None) as file:
         number = 0
-        lines = iter(lambda: file.readline(LONGEST_HEADER), "")
+        lines = iter(lambda: file.readline(MAX_HEADER), "")
         for number, line in enumerate(lines, 1):
             record += line if record or line.strip() else ""
             if record and record.count('"') % 2 == 0:
                 break
-            if number > 1000 or len(record) > LONGEST_HEADER:
+            if number > 1000 or len(record) > MAX_HEADER:
                 break
     return record.rstrip("\n"), number
 

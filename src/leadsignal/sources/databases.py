@@ -161,8 +161,8 @@ def open_rows(table: str, asked: Asked, database: Database) -> Part:
         schema = pa.schema(
             [pa.field(columns[name], schema.field(i).type) for i, name in enumerate(asked_for)]
         )
-        told = _telling(batches, schema, failed, lambda e: _fault(table, database, e, asked))
-        return pa.RecordBatchReader.from_batches(schema, told)
+        rows = _telling(batches, schema, failed, lambda e: _fault(table, database, e, asked))
+        return pa.RecordBatchReader.from_batches(schema, rows)
 
     def faults() -> tuple[list[Fault], int]:
         if failed:
@@ -265,8 +265,8 @@ def refusal(
         problem = "has no such table for {asked}"
     if "has no" in problem and "table" in problem and database is not None:
         remedy = _meant(database, asked, said) or remedy
-    told = problem.format(asked=asked or "this", doing=doing)
-    refused = SourceError(f"source {access.name!r} {told}", remedy)
+    message = problem.format(asked=asked or "this", doing=doing)
+    refused = SourceError(f"source {access.name!r} {message}", remedy)
     refused.said = said or type(error).__name__
     return refused
 

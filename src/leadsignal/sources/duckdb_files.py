@@ -35,7 +35,7 @@ _ACTS = re.compile(
     re.IGNORECASE,
 )
 """Functions that read this process's memory, keep something, or run another query."""
-MOST_FILES = 10_000
+MAX_FILES = 10_000
 """A query reads files of a project's folder only where it holds no more than these."""
 
 
@@ -122,7 +122,7 @@ def _holds_plain_files(folder: Path) -> bool:
         for name in [*folders, *files]:
             seen += 1
             mode = os.lstat(os.path.join(where, name)).st_mode
-            if seen > MOST_FILES or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            if seen > MAX_FILES or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 return False
     return True
 

@@ -158,8 +158,8 @@ def once_each(files: Iterable[Path]) -> list[Path]:
     kept: dict[object, Path] = {}
     for file in files:
         try:
-            held = file.stat()
-            kept.setdefault((held.st_dev, held.st_ino), file)
+            status = file.stat()
+            kept.setdefault((status.st_dev, status.st_ino), file)
         except (OSError, ValueError):
             kept[file] = file
     return list(kept.values())

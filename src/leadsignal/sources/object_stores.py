@@ -87,9 +87,9 @@ class ObjectStores:
         """Return what in a folder is called after a table: files, and folders of parts."""
         files, root = _open(access, access.url)
         names = [PurePosixPath(str(path).rstrip("/")).name for path in files.ls(root, detail=False)]
-        wanted = {*conventional_names(), *(table.name for table in TABLES)}
-        self.not_read = sorted(quiet(name) for name in names if name and name not in wanted)
-        return [name for name in names if name in wanted]
+        expected = {*conventional_names(), *(table.name for table in TABLES)}
+        self.not_read = sorted(quiet(name) for name in names if name and name not in expected)
+        return [name for name in names if name in expected]
 
     def _copy(self, table: str, access: Access, given: str) -> Located:
         url = given
@@ -133,8 +133,8 @@ class ObjectStores:
                 raise UnreadableError(fault) from None
             said = access.hide(" ".join(str(error).split()))[:200] or type(error).__name__
             given = None if isinstance(error, FileNotFoundError) else said
-            shown = hide_secrets(access.url, access.secrets)
-            fault = Fault(shown, table, None, None, given, problem, remedy)
+            address = hide_secrets(access.url, access.secrets)
+            fault = Fault(address, table, None, None, given, problem, remedy)
         raise UnreadableError(fault)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-MOST_ROWS_PER_BYTE = 200
+MAX_ROWS_PER_BYTE = 200
 """Rows that differ take more room than this, however well they are packed."""
 
 
@@ -39,9 +39,9 @@ def open_parquet(table: str, file: Path, shown: str, connection: duckdb.DuckDBPy
 
 def _refuse_bomb(table: str, file: Path, shown: str, connection: duckdb.DuckDBPyConnection) -> int:
     """Refuse a file that says it holds more rows than bytes can; return how many it holds."""
-    told = f"SELECT sum(num_rows) FROM parquet_file_metadata({exactly(str(file))})"
-    ((rows,),) = connection.execute(told).fetchall()
-    if rows and int(rows) > MOST_ROWS_PER_BYTE * file.stat().st_size:
+    query = f"SELECT sum(num_rows) FROM parquet_file_metadata({exactly(str(file))})"
+    ((rows,),) = connection.execute(query).fetchall()
+    if rows and int(rows) > MAX_ROWS_PER_BYTE * file.stat().st_size:
         problem = f"says it holds {int(rows):,} rows in {file.stat().st_size:,} bytes"
         raise UnreadableError(Fault(shown, table, None, None, None, problem, "Export it again."))
     return int(rows or 0)

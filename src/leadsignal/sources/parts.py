@@ -9,7 +9,7 @@ from typing import Any
 
 from leadsignal.errors import Fault
 
-MOST_COLUMNS = 2_000
+MAX_COLUMNS = 2_000
 """A table with more columns is taken for something else."""
 
 
@@ -53,8 +53,8 @@ class Part:
 
 def refuse_too_wide(table: str, file: str, columns: int) -> None:
     """Raise UnreadableError for a file with more than 2,000 columns."""
-    if columns > MOST_COLUMNS:
-        problem = f"has {columns:,} columns; at most {MOST_COLUMNS:,} are read"
+    if columns > MAX_COLUMNS:
+        problem = f"has {columns:,} columns; at most {MAX_COLUMNS:,} are read"
         fault = Fault(file, table, None, None, None, problem, "Export only the columns needed.")
         raise UnreadableError(fault)
 

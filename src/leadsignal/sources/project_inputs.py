@@ -77,9 +77,9 @@ def _of_source(source: Source) -> Iterator[Path]:
 def _paths_in(given: object) -> list[Path]:
     """Return the paths among what the user named: of tables by name, or of one folder or file."""
     if isinstance(given, Mapping):
-        held: Mapping[Any, Any] = given
+        content: Mapping[Any, Any] = given
         return [
-            Path(one) for one in held.values() if isinstance(one, str | Path) and not is_url(one)
+            Path(one) for one in content.values() if isinstance(one, str | Path) and not is_url(one)
         ]
     if isinstance(given, str | Path) and Path(given).suffix == ".toml":
         return [Path(given)]

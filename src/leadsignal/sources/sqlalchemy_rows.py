@@ -1,5 +1,4 @@
-"""Any database that SQLAlchemy knows: rows fetched in batches, each cell as the text it would be
-in a CSV file."""
+"""Any database that SQLAlchemy knows: rows in batches, each cell as its text in a CSV file."""
 
 from __future__ import annotations
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
+from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.from_tables import dated_cohorts
-from leadsignal.cohorts.small_groups import SUPPRESSED, expected_ends, shrink
+from leadsignal.cohorts.small_groups import expected_ends, shrink
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
@@ -101,7 +102,7 @@ class CustomerFit:
         for record in self.frame.to_dict("records"):
             row = {str(name): value for name, value in record.items()}
             name = f"{row['attribute']} {row['value']}" if len(self.by) > 1 else row["value"]
-            few = f"fewer than {SUPPRESSED} accounts"
+            few = f"fewer than {MIN_ACCOUNTS} accounts"
             told = few if row["verdict"] == FEW else f"{_told(row)}; {_word(row)}"
             lines.append(f"  {name}: {told}")
         return "\n".join([*lines, *self.notes])
@@ -249,7 +250,7 @@ def _of_attribute(
     kept = _probability(cohorts)
     rows = []
     for k, group in enumerate(churn):
-        few = group.accounts < SUPPRESSED
+        few = group.accounts < MIN_ACCOUNTS
         verdict = STAYS if group.high < 1 else LEAVES if group.low > 1 else OPEN
         kept_12m = [1 - p for p in (kept[k][0], kept[k][2], kept[k][1])]
         rows.append(
@@ -287,7 +288,7 @@ def _probability(cohorts: DatedCohorts) -> list[tuple[float, float, float]]:
     for k in range(len(cohorts.levels)):
         mine = cohorts.row_state == k
         young = mine & (cohorts.row_start <= YEAR) & (cohorts.row_stop > cohorts.row_start)
-        if young.sum() < SUPPRESSED or not (causes[mine] == CHURN).any():
+        if young.sum() < MIN_ACCOUNTS or not (causes[mine] == CHURN).any():
             found.append((np.nan, np.nan, np.nan))
             continue  # there is no curve of an end that nobody has had
         curves = aalen_johansen(
@@ -344,7 +345,7 @@ def _success(reaching: DatedCohorts, adjust: tuple[str, ...], level: float) -> p
     rows = []
     chances = _probability(reaching)
     for group, (chance, low, high) in zip(_relative(reaching, adjust, level), chances, strict=True):
-        few = group.accounts < SUPPRESSED
+        few = group.accounts < MIN_ACCOUNTS
         numbers = {
             "reached": group.ended, "expected_reached": group.expected, "success": group.rate,
             "success_low": group.low, "success_high": group.high, "reached_12m": chance,

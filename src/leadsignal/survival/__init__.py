@@ -1,7 +1,7 @@
-"""Survival analysis on arrays: Cox regression, curves, and the judging of predictions.
+"""Survival analysis on arrays: Cox regression, curves, and the evaluation of predictions.
 
-Arrays in, small frozen results out; every result has ``to_dict`` and most ``to_frame`` and
-``plot``. What differs from the textbook stands in ``docs/survival.md``.
+Functions take arrays and return small frozen results with ``to_dict``, and most with ``to_frame``
+and ``plot``. ``docs/survival.md`` describes what differs from the textbook.
 """
 
 import lazy_loader

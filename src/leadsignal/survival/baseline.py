@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
 from leadsignal.stats.normal import normal_quantile
+from leadsignal.survival.array_results import ArrayResult
+from leadsignal.survival.cox_estimate import CoxEstimate
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Floats,
@@ -22,18 +24,17 @@ from leadsignal.survival.inputs import (
     snapped,
     sums_by_code,
 )
+from leadsignal.survival.plots import StepLine, step_lines
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.survival.cox import CoxFit
-
 CERTAIN = 300.0  # logarithm of a hazard that nobody survives, and whose square is still a number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Baseline:
+class Baseline(ArrayResult):
     """Baseline hazard of each stratum.
 
     Attributes: ``names`` (p) and ``coef`` of the model, ``cov``, the covariance of coef (robust
@@ -123,7 +124,7 @@ class Baseline:
         variance = np.cumsum(own) + np.einsum("ij,jk,ik->i", slope, self.cov, slope)
         return PathPrediction(stops, np.cumsum(hazard), np.sqrt(variance), level)
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row an event time and stratum: hazard and cumulative hazard."""
         import pandas as pd
 
@@ -151,9 +152,11 @@ class Baseline:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the cumulative baseline hazard by stratum and return the Axes."""
-        from leadsignal.survival.plots import baseline_hazard
-
-        return baseline_hazard(self, ax)
+        lines = [
+            StepLine(str(stratum), *self.cumulative(stratum), colour=k, style=k)
+            for k, stratum in enumerate(self.strata)
+        ]
+        return step_lines(lines, "cumulative baseline hazard", ax, title="stratum")
 
     def __repr__(self) -> str:
         return (
@@ -175,20 +178,22 @@ class Baseline:
     def _checked(
         self, X: ArrayLike, start: ArrayLike, stop: ArrayLike, level: float
     ) -> tuple[Floats, Floats, Floats]:
-        door = ArrayValidator("along", length_of("along", "stop", stop))
-        stops, starts = door.times(stop, start)
-        paths = door.matrix("X", X, self.names).astype(np.float64, copy=False)
-        door.no_gaps(paths, self.names)
+        validator = ArrayValidator("along", length_of("along", "stop", stop))
+        stops, starts = validator.times(stop, start)
+        paths = validator.matrix("X", X, self.names).astype(np.float64, copy=False)
+        validator.no_gaps(paths, self.names)
         if starts is not None and (starts[1:] < stops[:-1]).any():
-            door.refuse("intervals overlap or are out of order; sort them by start")
-        door.level(level)
-        door.close()
+            validator.refuse("intervals overlap or are out of order; sort them by start")
+        validator.level(level)
+        validator.close()
         return paths, np.zeros(0) if starts is None else starts, stops
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PathPrediction:
+class PathPrediction(ArrayResult):
     """Survival along a path: ``time`` (m), ``cumulative_hazard`` and its ``std_err`` (m)."""
+
+    COLUMNS = ("time", "survival", "lower", "upper", "cumulative_hazard", "std_err")
 
     time: Floats
     cumulative_hazard: Floats
@@ -208,19 +213,12 @@ class PathPrediction:
     @property
     def upper(self) -> Floats:
         """Upper limit of survival (m), at most 1."""
-        reach = normal_quantile(self.level) * self.std_err
-        return np.exp(-np.maximum(self.cumulative_hazard - reach, 0.0))
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a time: survival, lower, upper, cumulative_hazard, std_err."""
-        import pandas as pd
-
-        columns = ("time", "survival", "lower", "upper", "cumulative_hazard", "std_err")
-        return pd.DataFrame({name: getattr(self, name) for name in columns})
+        margin = normal_quantile(self.level) * self.std_err
+        return np.exp(-np.maximum(self.cumulative_hazard - margin, 0.0))
 
     def to_dict(self) -> dict[str, object]:
         """Return the prediction as a plain dictionary, ready for JSON."""
-        return {str(name): column.tolist() for name, column in self.to_frame().items()}
+        return {name: getattr(self, name).tolist() for name in self.COLUMNS}
 
     def __repr__(self) -> str:
         return (
@@ -229,7 +227,7 @@ class PathPrediction:
         )
 
 
-def baseline_of(fit: CoxFit) -> Baseline:
+def baseline_of(fit: CoxEstimate) -> Baseline:
     """Return the baseline of a fit."""
     likelihood, terms, sets = fit.rows.likelihood, fit.terms, fit.rows.likelihood.sets
     centre = np.zeros(len(fit.coef)) if likelihood.centre is None else likelihood.centre

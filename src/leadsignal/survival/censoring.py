@@ -36,7 +36,7 @@ class Censoring:
 
     @classmethod
     def of(cls, stop: Floats, censored: Bools) -> Censoring:
-        """Estimate G from rows followed until ``stop``."""
+        """Estimate G from rows observed until ``stop``."""
         order = np.argsort(stop)
         ordered, leaving = stop[order], censored[order]
         run = np.cumsum(np.concatenate(([0], ordered[1:] != ordered[:-1])))

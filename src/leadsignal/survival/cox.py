@@ -1,6 +1,6 @@
-"""Cox regression on start/stop rows: fit, tests, summary, and the way to what follows a fit.
+"""Cox regression on start/stop rows: fit, tests, summary, and methods for what follows a fit.
 
-The likelihood stands in ``partial_likelihood``, its maximum in ``newton``, residuals in
+The likelihood is in ``partial_likelihood``, its maximum in ``newton``, residuals in
 ``residuals``, the baseline and predictions in ``baseline``, the proportional-hazards test in
 ``proportionality`` and the comparison with lifelines in ``with_lifelines``.
 """
@@ -8,110 +8,46 @@ The likelihood stands in ``partial_likelihood``, its maximum in ``newton``, resi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from leadsignal.errors import ModelError
+from leadsignal.results import Result
 from leadsignal.stats.normal import normal_quantile, two_sided_p
 from leadsignal.survival.baseline import Baseline, baseline_of, exp_of
-from leadsignal.survival.by_risk_set import RiskSetTerms
+from leadsignal.survival.cox_estimate import CoxEstimate, CoxRows
 from leadsignal.survival.estimates import ChiSquare
-from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Labels, length_of, one_label
+from leadsignal.survival.inputs import ArrayValidator, Floats, length_of, one_label
 from leadsignal.survival.newton import Maximum, maximise
-from leadsignal.survival.partial_likelihood import GroupTerms, PartialLikelihood
+from leadsignal.survival.partial_likelihood import PartialLikelihood
+from leadsignal.survival.plots import forest
 from leadsignal.survival.proportionality import ProportionalityTest, proportionality_of
 from leadsignal.survival.residuals import Residuals, residuals_of
 from leadsignal.survival.risk_sets import RiskSets
+from leadsignal.survival.with_lifelines import CrossCheck, cross_check
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.survival.with_lifelines import CrossCheck
-
 TIES = ("efron", "breslow")
 
 
-@dataclass(frozen=True, eq=False)
-class CoxRows:
-    """The checked rows of a fit, kept (not copied) for residuals, baseline and tests."""
-
-    X: NDArray[Any]
-    start: Floats | None
-    stop: Floats
-    event: Bools
-    weights: Floats
-    offset: Floats | None
-    strata: Labels
-    cluster: Labels | None
-    likelihood: PartialLikelihood
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class CoxFit:
+class CoxFit(CoxEstimate, Result):
     """A fitted Cox model.
 
-    Attributes: ``names`` (p) of the columns; ``coef`` (p), log hazard ratios a unit; ``cov``
-    (p × p), the inverse (penalised) information, and ``se``, its errors; ``robust_cov`` and
-    ``robust_se``, the cluster sandwich, None without clusters; ``loglik`` and ``loglik_null``, the
-    partial log-likelihood (without penalty) at ``coef`` and at zero; ``ridge`` (p); ``ties``;
-    ``evaluations`` of the likelihood that the fit took; ``rows``, the data it stands on.
+    Attributes are those of `CoxEstimate`: ``names``, ``coef``, ``cov``, ``robust_cov``, ``loglik``
+    and others.
     """
-
-    names: tuple[str, ...]
-    coef: Floats
-    cov: Floats
-    robust_cov: Floats | None
-    loglik: float
-    loglik_null: float
-    ridge: Floats
-    ties: str
-    evaluations: int
-    score_statistic: float
-    rows: CoxRows
-
-    @property
-    def se(self) -> Floats:
-        """Model-based standard errors (p)."""
-        return np.sqrt(np.diag(self.cov))
-
-    @property
-    def robust_se(self) -> Floats | None:
-        """Cluster-robust standard errors (p), None without clusters."""
-        return None if self.robust_cov is None else np.sqrt(np.diag(self.robust_cov))
-
-    @property
-    def influence(self) -> Floats | None:
-        """What each cluster adds to the coefficients (clusters × p), None without clusters."""
-        if self.rows.cluster is None:
-            return None
-        scores: Floats = self.rows.likelihood.cluster_scores(self.terms, self.rows.cluster)
-        return scores @ self.cov
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return len(self.rows.stop)
-
-    @property
-    def n_events(self) -> int:
-        """Number of events."""
-        return len(self.rows.likelihood.sets.events)
 
     @property
     def hazard_ratios(self) -> Floats:
         """exp(coef) (p); infinite where a coefficient of a tiny unit is beyond all numbers."""
         return exp_of(self.coef)
-
-    @cached_property
-    def terms(self) -> GroupTerms | RiskSetTerms:
-        """Risk-set sums at ``coef``, which residuals and baseline are made of."""
-        return self.rows.likelihood.terms(self.coef)
 
     @property
     def likelihood_ratio_test(self) -> ChiSquare:
@@ -141,11 +77,11 @@ class CoxFit:
         """Return the summary with intervals of ``level``."""
         import pandas as pd
 
-        door = ArrayValidator("summary_at")
-        door.level(level)
-        door.close()
+        validator = ArrayValidator("summary_at")
+        validator.level(level)
+        validator.close()
         se = self.se if self.robust_se is None else self.robust_se
-        reach = normal_quantile(level) * se
+        margin = normal_quantile(level) * se
         z = self.coef / se
         p = two_sided_p(z)
         with np.errstate(divide="ignore"):
@@ -156,10 +92,10 @@ class CoxFit:
                 "coef": self.coef,
                 "exp(coef)": exp_of(self.coef),
                 "se(coef)": se,
-                f"coef lower {label}": self.coef - reach,
-                f"coef upper {label}": self.coef + reach,
-                f"exp(coef) lower {label}": exp_of(self.coef - reach),
-                f"exp(coef) upper {label}": exp_of(self.coef + reach),
+                f"coef lower {label}": self.coef - margin,
+                f"coef upper {label}": self.coef + margin,
+                f"exp(coef) lower {label}": exp_of(self.coef - margin),
+                f"exp(coef) upper {label}": exp_of(self.coef + margin),
                 "cmp to": np.zeros(len(self.coef)),
                 "z": z,
                 "p": p,
@@ -170,10 +106,10 @@ class CoxFit:
 
     def linear_predictor(self, X: ArrayLike) -> Floats:
         """Return X @ coef (m) for rows X (m × p)."""
-        door = ArrayValidator("linear_predictor")
-        values = door.matrix("X", X, self.names)
-        door.no_gaps(values, self.names)
-        door.close()
+        validator = ArrayValidator("linear_predictor")
+        values = validator.matrix("X", X, self.names)
+        validator.no_gaps(values, self.names)
+        validator.close()
         eta: Floats = values @ self.coef
         return eta
 
@@ -193,18 +129,13 @@ class CoxFit:
 
     def cross_check(self) -> CrossCheck:
         """Fit the same rows with ``lifelines.CoxTimeVaryingFitter`` and compare."""
-        from leadsignal.survival.with_lifelines import cross_check
-
         return cross_check(self)
 
     def plot(self, ax: Axes | None = None, *, level: float = 0.95) -> Axes:
         """Draw hazard ratios with intervals (a forest plot) and return the Axes."""
-        from leadsignal.survival.plots import forest
-
         return forest(self.summary_at(level), ax)
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return ``summary``."""
+    def _table(self) -> pd.DataFrame:
         return self.summary
 
     def to_dict(self) -> dict[str, object]:
@@ -302,11 +233,7 @@ def fit_cox(
     influence = fit.influence
     if influence is None:
         return fit
-    return CoxFit(**{**_fields(fit), "robust_cov": influence.T @ influence})
-
-
-def _fields(fit: CoxFit) -> dict[str, Any]:
-    return {name: getattr(fit, name) for name in fit.__dataclass_fields__}
+    return replace(fit, robust_cov=influence.T @ influence)
 
 
 def _score_statistic(best: Maximum) -> float:
@@ -353,18 +280,18 @@ def _checked(
     names: Sequence[str] | None,
 ) -> tuple[CoxRows, Floats, tuple[str, ...]]:
     rows = length_of("fit_cox", "stop", stop)
-    door = ArrayValidator("fit_cox", rows)
-    stops, starts = door.times(stop, start)
-    events = door.flags("event", event)
-    case_weights = door.weights(weights)
-    offsets = None if offset is None else door.numbers("offset", offset)
-    stratum, clusters = door.labels("strata", strata), door.labels("cluster", cluster)
-    door.one_of("ties", ties, TIES)
-    matrix = door.matrix("X", X)
-    named = door.names("names", names, matrix.shape[1])
-    ridges = _ridges(door, ridge, matrix.shape[1])
-    door.no_gaps(matrix, named)
-    door.close()
+    validator = ArrayValidator("fit_cox", rows)
+    stops, starts = validator.times(stop, start)
+    events = validator.flags("event", event)
+    case_weights = validator.weights(weights)
+    offsets = None if offset is None else validator.numbers("offset", offset)
+    stratum, clusters = validator.labels("strata", strata), validator.labels("cluster", cluster)
+    validator.one_of("ties", ties, TIES)
+    matrix = validator.matrix("X", X)
+    named = validator.names("names", names, matrix.shape[1])
+    ridges = _ridges(validator, ridge, matrix.shape[1])
+    validator.no_gaps(matrix, named)
+    validator.close()
     events = events & (case_weights > 0)
     if not events.any():
         raise ModelError("fit_cox: no row has an event, so nothing can be estimated")
@@ -377,13 +304,13 @@ def _checked(
     return kept, ridges, named
 
 
-def _ridges(door: ArrayValidator, ridge: ArrayLike, columns: int) -> Floats:
-    values = door.floats("ridge", ridge)
+def _ridges(validator: ArrayValidator, ridge: ArrayLike, columns: int) -> Floats:
+    values = validator.floats("ridge", ridge)
     if values is None:
         return np.zeros(columns)
     if values.shape not in ((), (columns,)):
-        door.refuse(f"ridge has shape {values.shape}; it must be one number or ({columns},)")
+        validator.refuse(f"ridge has shape {values.shape}; it must be one number or ({columns},)")
         return np.zeros(columns)
     if not (np.isfinite(values).all() and (values >= 0).all()):
-        door.refuse("ridge is negative, NaN or infinite; a penalty is 0 or more")
+        validator.refuse("ridge is negative, NaN or infinite; a penalty is 0 or more")
     return np.broadcast_to(values, (columns,)).astype(np.float64)

@@ -1,9 +1,7 @@
 """Curves over time: Kaplan-Meier, Nelson-Aalen, Aalen-Johansen, Simon-Makuch.
 
 All four are steps of one product over event times. With Y at risk, N_j events of cause j and
-N = Σ N_j at each time, S(t) = Π (1 − N/Y) and F_k(t) = Σ S(s−) N_k(s)/Y(s). Restricted means,
-values at a time, and contrasts of both stand in ``contrasts``, the log-rank test in ``rank_tests``;
-their entry points are here too.
+N = Σ N_j at each time, S(t) = Π (1 − N/Y) and F_k(t) = Σ S(s−) N_k(s)/Y(s).
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
 from leadsignal.stats.normal import normal_quantile
-from leadsignal.survival.contrasts import Steps, probability_at, restricted_mean, variance_at_steps
+from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.inputs import (
     ArrayValidator,
     Floats,
@@ -27,37 +25,27 @@ from leadsignal.survival.inputs import (
     one_label,
     snapped,
 )
-from leadsignal.survival.rank_tests import LogRank, logrank
+from leadsignal.survival.plots import StepLine, numbers_at_risk, step_lines
+from leadsignal.survival.steps import Steps, variance_at_steps
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = [
-    "Curve",
-    "Curves",
-    "LogRank",
-    "aalen_johansen",
-    "kaplan_meier",
-    "logrank",
-    "nelson_aalen",
-    "probability_at",
-    "restricted_mean",
-    "simon_makuch",
-]
-
 SCALES = ("log", "log-log", "plain")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Curve:
+class Curve(ArrayResult):
     """One step curve: it has its first value from ``origin`` on and steps at each ``time``.
 
-    Attributes: ``group``; ``cause`` (0: still here, so survival); ``quantity``, what is drawn;
+    Attributes: ``group``; ``cause`` (0: still here, so survival); ``quantity``, its name;
     ``time`` (m) of events; ``at_risk`` and ``events`` there (m, weighted; of any cause for
     survival); ``estimate``, ``std_err``, ``lower``, ``upper`` (m); ``origin`` and ``last``, between
     which the group was observed.
     """
+
+    COLUMNS = ("time", "at_risk", "events", "estimate", "std_err", "lower", "upper")
 
     group: object
     cause: int
@@ -79,14 +67,16 @@ class Curve:
 
     def at(self, times: ArrayLike) -> Floats:
         """Return the curve's value at ``times``; NaN after the group's last observed time."""
-        door = ArrayValidator("at")
-        given = door.floats("times", times)
-        door.close()
-        asked = snapped(np.zeros(0) if given is None else given, np.append(self.time, self.last))
+        validator = ArrayValidator("at")
+        given = validator.floats("times", times)
+        validator.close()
+        requested = snapped(
+            np.zeros(0) if given is None else given, np.append(self.time, self.last)
+        )
         steps = np.concatenate(([self.first_value], self.estimate))
-        values = steps[np.searchsorted(self.time, asked, side="right")]
+        values = steps[np.searchsorted(self.time, requested, side="right")]
         ended = self.quantity == "survival" and steps[-1] == 0
-        unknown = np.isnan(asked) if ended else ~(asked <= self.last)
+        unknown = np.isnan(requested) if ended else ~(requested <= self.last)
         return np.where(unknown, np.nan, values)
 
     def quantile(self, share: float = 0.5) -> Quantile:
@@ -100,21 +90,14 @@ class Curve:
         """
         if self.quantity != "survival":
             raise OptionError(f"quantiles are of survival; this curve is the {self.quantity}")
-        door = ArrayValidator("quantile")
-        door.number("share", share, "a number between 0 and 1", lambda value: 0 < value < 1)
-        door.close()
+        validator = ArrayValidator("quantile")
+        validator.number("share", share, "a number between 0 and 1", lambda value: 0 < value < 1)
+        validator.close()
         estimate, *limits = (
             self._falls_to(values, 1 - share) for values in (self.estimate, self.lower, self.upper)
         )
         lower, upper = (np.nan if limit == np.inf else limit for limit in limits)
         return Quantile(self.group, share, estimate, lower, upper)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a step."""
-        import pandas as pd
-
-        columns = ("time", "at_risk", "events", "estimate", "std_err", "lower", "upper")
-        return pd.DataFrame({name: getattr(self, name) for name in columns})
 
     def _falls_to(self, values: Floats, level: float) -> float:
         close = 1e-9
@@ -163,7 +146,7 @@ class Curves:
     """The curves of all groups (and causes), in order; also by position or by iteration.
 
     Attributes: ``curves``; ``level`` of the intervals; ``steps``, what estimates at a time,
-    restricted means and their contrasts are made of.
+    restricted means and their contrasts are computed from.
     """
 
     curves: tuple[Curve, ...]
@@ -224,12 +207,40 @@ class Curves:
 
     def plot(self, ax: Axes | None = None, *, at_risk: bool = True) -> Axes:
         """Draw the curves with intervals, with the numbers at risk below; return the Axes."""
-        from leadsignal.survival.plots import step_curves
-
-        return step_curves(self, ax, at_risk=at_risk)
+        groups = list(dict.fromkeys(curve.group for curve in self.curves))
+        causes = list(dict.fromkeys(curve.cause for curve in self.curves))
+        lines = [_line(curve, groups, causes) for curve in self.curves]
+        quantity = self.curves[0].quantity if len(causes) == 1 else "probability"
+        top = None if quantity == "cumulative hazard" else 1.02
+        axes = step_lines(lines, quantity, ax, origin=self.curves[0].origin, top=top)
+        if at_risk:
+            numbers_at_risk(axes, self.steps.at_risk_by_group())
+        return axes
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self.curves))
+
+
+def _line(curve: Curve, groups: list[object], causes: list[int]) -> StepLine:
+    """Return a curve as it is drawn: from its origin to its last time."""
+    several_groups, several_causes = len(groups) > 1, len(causes) > 1
+    parts = [str(curve.group)] if several_groups else []
+    if several_causes:
+        parts.append("still here" if curve.cause == 0 else f"cause {curve.cause}")
+    group, cause = groups.index(curve.group), causes.index(curve.cause)
+    first = curve.first_value
+    value, lower, upper = (
+        np.concatenate(([first], values, values[-1:] if len(values) else [first]))
+        for values in (curve.estimate, curve.lower, curve.upper)
+    )
+    return StepLine(
+        ", ".join(parts) or curve.quantity,
+        np.concatenate(([curve.origin], curve.time, [max(curve.last, curve.origin)])),
+        value,
+        (lower, upper),
+        colour=group if several_groups else cause,
+        style=cause if several_causes else group,
+    )
 
 
 def kaplan_meier(
@@ -350,7 +361,7 @@ def simon_makuch(
     Simon & Makuch (1984): a row counts at risk in the ``state`` (n) it is in, so that time before
     a change belongs to the state held then. Curves begin, at 1, at the first time from which
     every state has had ``at_least`` rows at risk once. They describe groups in motion, no group
-    of accounts that could be followed. Raises OptionError where a state never reaches
+    of accounts that stay together. Raises OptionError where a state never reaches
     ``at_least``; other arguments and faults as in ``kaplan_meier``.
 
     >>> curves = simon_makuch([1, 3, 2, 4], [0, 1, 1, 1], ["no", "yes", "no", "yes"],
@@ -358,13 +369,13 @@ def simon_makuch(
     >>> curves.of("no").estimate, curves.of("yes").estimate
     (array([0.]), array([0.5, 0. ]))
     """
-    door = ArrayValidator("simon_makuch", length_of("simon_makuch", "stop", stop))
-    stops, starts = door.times(stop, start)
-    events, states = door.flags("event", event), door.labels("state", state)
-    clusters = door.labels("cluster", cluster)
-    door.count("at_least", at_least)
-    door.level(level)
-    door.close()
+    validator = ArrayValidator("simon_makuch", length_of("simon_makuch", "stop", stop))
+    stops, starts = validator.times(stop, start)
+    events, states = validator.flags("event", event), validator.labels("state", state)
+    clusters = validator.labels("cluster", cluster)
+    validator.count("at_least", at_least)
+    validator.level(level)
+    validator.close()
     if starts is None or states is None:
         raise OptionError("simon_makuch needs start and state: a state that changes over time")
     origin = max(
@@ -382,7 +393,7 @@ def simon_makuch(
 
 
 def _populated_from(start: Floats, stop: Floats, at_least: int, name: object) -> float:
-    """Return the first time from which at least so many rows are at risk."""
+    """Return the first time from which ``at_least`` rows are at risk."""
     order = np.argsort(np.concatenate((stop, start)), kind="stable")
     time = np.concatenate((stop, start))[order]
     count = np.cumsum(np.repeat([-1, 1], len(start))[order])
@@ -406,15 +417,19 @@ def _steps(
     level: float,
     scale: str = "log",
 ) -> Steps:
-    door = ArrayValidator(call, length_of(call, "stop", stop))
-    stops, starts = door.times(stop, start)
-    causes = door.causes("cause", cause) if call == "aalen_johansen" else door.flags("event", cause)
-    case_weights = door.weights(weights)
-    groups = door.labels("group", group) or one_label(door.rows)
-    clusters = door.labels("cluster", cluster)
-    door.level(level)
-    door.one_of("scale", scale, SCALES)
-    door.close()
+    validator = ArrayValidator(call, length_of(call, "stop", stop))
+    stops, starts = validator.times(stop, start)
+    causes = (
+        validator.causes("cause", cause)
+        if call == "aalen_johansen"
+        else validator.flags("event", cause)
+    )
+    case_weights = validator.weights(weights)
+    groups = validator.labels("group", group) or one_label(validator.rows)
+    clusters = validator.labels("cluster", cluster)
+    validator.level(level)
+    validator.one_of("scale", scale, SCALES)
+    validator.close()
     codes: Ints = np.where(case_weights > 0, causes, 0).astype(np.intp)
     origin = 0.0 if starts is None else float(starts.min())
     return Steps.of(stops, codes, starts, case_weights, groups, clusters, min(origin, stops.min()))
@@ -444,13 +459,13 @@ def _survival_curves(steps: Steps, scale: str, level: float, bands: bool = True)
 
 def _limits(estimate: Floats, error: Floats, scale: str, level: float) -> tuple[Floats, Floats]:
     """Return limits of probabilities; where the estimate is 0 or 1 there is no error to go by."""
-    reach = normal_quantile(level)
+    margin = normal_quantile(level)
     if scale == "plain":
-        lower, upper = estimate - reach * error, estimate + reach * error
+        lower, upper = estimate - margin * error, estimate + margin * error
         return np.clip(lower, 0, 1), np.clip(upper, 0, 1)
     inside = (estimate > 0) & (estimate < 1)
     safe = np.where(inside, estimate, 0.5)
-    relative = np.where(inside, reach * error / safe, 0.0)
+    relative = np.where(inside, margin * error / safe, 0.0)
     if scale == "log":
         lower, upper = safe * np.exp(-relative), np.minimum(safe * np.exp(relative), 1)
     else:

@@ -40,16 +40,16 @@ def count_below_and_equal(
         ones = (rank >> bit) & 1
         zero = ones == 0
         zeros = _count(zero)
-        asked = ((query >> bit) & 1).astype(bool)
+        bit_set = ((query >> bit) & 1).astype(bool)
         zeros_left, zeros_right = zeros[left], zeros[right]
         if weight is None:
-            below += asked * (zeros_right - zeros_left)
+            below += bit_set * (zeros_right - zeros_left)
         else:
             total = from_the_first(np.where(zero, weight, 0.0))
-            below += asked * (total[right] - total[left])
+            below += bit_set * (total[right] - total[left])
         count = zeros[-1]
-        left = np.where(asked, count + left - zeros_left, zeros_left)
-        right = np.where(asked, count + right - zeros_right, zeros_right)
+        left = np.where(bit_set, count + left - zeros_left, zeros_left)
+        right = np.where(bit_set, count + right - zeros_right, zeros_right)
         one = ~zero
         rank = np.concatenate((rank[zero], rank[one]))
         if weight is not None:

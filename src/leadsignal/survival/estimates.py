@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from leadsignal.errors import OptionError
+from leadsignal.results import Result
 from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.normal import normal_quantile, p_value, without_rounding
 from leadsignal.survival.inputs import Floats
@@ -75,7 +76,7 @@ class Contrast(Estimate):
 
 
 @dataclass(frozen=True, eq=False)
-class Estimates:
+class Estimates(Result):
     """One number a group with a joint covariance, so that groups can be contrasted.
 
     Attributes: ``what`` is estimated; ``groups`` (k); ``estimate`` (k); ``cov`` (k × k), with
@@ -152,7 +153,7 @@ class Estimates:
             level=self.level,
         )  # fmt: skip
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row a group: estimate, std_err, lower, upper."""
         import pandas as pd
 

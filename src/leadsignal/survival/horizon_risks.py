@@ -1,10 +1,10 @@
-"""Judging risks within a horizon: cumulative/dynamic AUC, Brier score, calibration.
+"""Evaluation of risks within a horizon: cumulative/dynamic AUC, Brier score, calibration.
 
 A row is a case at a horizon when it has ended by cause 1 by then. Everyone else known at the
 horizon is a control: those still there and, as they did not end by cause 1, those ended by other
-causes (Blanche, Dartigues & Jacqmin-Gadda 2013, second definition). Rows censored before it stand
-aside, and the others make up for them with weights (``censoring``). Errors are sums of influence
-by account, the estimation of the weights included.
+causes (Blanche, Dartigues & Jacqmin-Gadda 2013, second definition). Rows censored before it are
+left out, and the others are weighted to represent them (``censoring``). Errors are sums of
+influence by account, the estimation of the weights included.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scipy.special import expit, logit
 from leadsignal.errors import ModelError
 from leadsignal.stats.normal import ROUNDING, normal_quantile
 from leadsignal.stats.proportions import logit_limits, wilson_limits
+from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.inputs import (
     ArrayValidator,
@@ -29,26 +30,30 @@ from leadsignal.survival.inputs import (
     snapped,
     sums_by_label,
 )
+from leadsignal.survival.plots import auc_over_time, brier_over_time, calibration_plot
 from leadsignal.survival.risk_sets import from_the_first
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-LEAST_INFORMATION = 1e-3
+MIN_INFORMATION = 1e-3
 """Below this Σ w p (1 − p), moved risks are as good as 0 or 1 and no coefficient is determined:
 risks of 0 came true, or of 1 did not."""
 
-NEAREST = 1e-12  # risks of 0 and 1 are taken as this far from them on the logit scale
+CLIP = 1e-12
+"""Distance from 0 and 1 to which risks are clipped before the logit."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DynamicAuc:
+class DynamicAuc(ArrayResult):
     """Cumulative/dynamic AUC at each horizon.
 
     Attributes: ``times`` (k), the horizons; ``auc``, ``std_err``, ``lower``, ``upper`` (k), NaN
     where there is no case or no control; ``cases`` (k), their number; ``level``.
     """
+
+    COLUMNS = ("times", "auc", "std_err", "lower", "upper", "cases")
 
     times: Floats
     auc: Floats
@@ -58,18 +63,8 @@ class DynamicAuc:
     cases: Ints
     level: float
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a horizon."""
-        return _frame(self, ("times", "auc", "std_err", "lower", "upper", "cases"))
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the AUC as a plain dictionary, ready for JSON."""
-        return _plain(self)
-
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the AUC over horizons with intervals; return the Axes."""
-        from leadsignal.survival.plots import auc_over_time
-
         label = "cumulative/dynamic AUC"
         return auc_over_time(self.times, self.auc, self.lower, self.upper, label, ax)
 
@@ -78,13 +73,15 @@ class DynamicAuc:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BrierScore:
+class BrierScore(ArrayResult):
     """Mean squared error of risks at each horizon, and over horizons.
 
     Attributes: ``times`` (k); ``score``, ``std_err``, ``lower``, ``upper`` (k); ``no_skill`` (k),
     the score of giving everyone the observed share; ``integrated``, the mean of ``score`` over the
     span of times (trapezoids; the score itself for one horizon), with ``integrated_std_err``.
     """
+
+    COLUMNS = ("times", "score", "std_err", "lower", "upper", "no_skill", "skill")
 
     times: Floats
     score: Floats
@@ -105,19 +102,9 @@ class BrierScore:
         known = self.no_skill > 0
         return np.where(known, 1 - self.score / np.where(known, self.no_skill, 1.0), np.nan)
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a horizon."""
-        return _frame(self, ("times", "score", "std_err", "lower", "upper", "no_skill", "skill"))
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the scores as a plain dictionary, ready for JSON."""
-        return _plain(self)
-
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the score over horizons beside that of no skill; return the Axes."""
-        from leadsignal.survival.plots import brier_over_time
-
-        return brier_over_time(self, ax)
+        return brier_over_time(self._table(), ax)
 
     def __repr__(self) -> str:
         lines = _listing("Brier score", self.times, self.score, self.lower, self.upper)
@@ -125,17 +112,19 @@ class BrierScore:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Calibration:
+class Calibration(ArrayResult):
     """Whether risks within ``horizon`` come true.
 
     Attributes: ``slope`` and ``intercept``, each (estimate, lower, upper): of logit(observed) on
-    logit(risk), 1 being right, and of the same with the slope held at 1, 0 being right. The slope
+    logit(risk), 1 being right, and of the same with the slope fixed at 1, 0 being right. The slope
     is missing (NaN) where the risks are all equal or tell all cases from all others, so that no
     finite slope is the best, and the intercept where risks of 0 or 1 were wrong
     and no others weigh against them;
     ``observed`` and ``predicted``, the mean share and risk; ``bins``, one row a group of rows of
-    like risk: rows, risk, observed, lower, upper.
+    similar risk: rows, risk, observed, lower, upper.
     """
+
+    COLUMNS = ("rows", "risk", "share", "lower", "upper")
 
     horizon: float
     slope: tuple[float, float, float]
@@ -151,23 +140,15 @@ class Calibration:
 
     @property
     def bins(self) -> pd.DataFrame:
-        """One row a group of rows of like risk."""
+        """One row a group of rows of similar risk."""
         return self.to_frame()
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row a group of like risk: rows, risk, observed, lower, upper."""
-        frame = _frame(self, ("rows", "risk", "share", "lower", "upper"))
-        return frame.rename(columns={"share": "observed"})
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the calibration as a plain dictionary, ready for JSON."""
-        return _plain(self)
+    def _table(self) -> pd.DataFrame:
+        return super()._table().rename(columns={"share": "observed"})
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw observed shares against risks by group, with intervals; return the Axes."""
-        from leadsignal.survival.plots import calibration_plot
-
-        return calibration_plot(self, ax)
+        return calibration_plot(self._table(), self.horizon, self.slope[0], self.intercept[0], ax)
 
     def __repr__(self) -> str:
         slope, intercept = (
@@ -202,7 +183,7 @@ def dynamic_auc(
     """
     rows = _Rows.of("dynamic_auc", stop, event, cluster, times, level)
     scores = rows.by_time("score", score)
-    rows.door.close()
+    rows.validator.close()
     found = np.empty((3, len(rows.times)))
     ordered = None
     for k, horizon in enumerate(rows.times):
@@ -234,7 +215,7 @@ def brier(
     """
     rows = _Rows.of("brier", stop, event, cluster, times, level)
     risks = rows.risks(risk)
-    rows.door.close()
+    rows.validator.close()
     width = _trapezoid(rows.times)
     score, error, no_skill = (np.empty(len(rows.times)) for _ in range(3))
     along = np.zeros(len(rows.stop))
@@ -248,11 +229,11 @@ def brier(
         along += width[k] * influence
         share = float(weight @ case / weight.sum())
         no_skill[k] = float(weight @ (case - share) ** 2) / len(loss)
-    reach = normal_quantile(level) * error
+    margin = normal_quantile(level) * error
     # No loss exceeds 1; their mean can, as the weights need not add up to n.
-    upper = np.minimum(score + reach, np.maximum(score, 1))
+    upper = np.minimum(score + margin, np.maximum(score, 1))
     return BrierScore(
-        rows.given, score, error, np.maximum(score - reach, 0), upper, no_skill,
+        rows.given, score, error, np.maximum(score - margin, 0), upper, no_skill,
         float(width @ score), rows.std_err(along), level,
     )  # fmt: skip
 
@@ -280,27 +261,27 @@ def calibration(
     """
     rows = _Rows.of("calibration", stop, event, cluster, horizon, level)
     if len(rows.times) > 1:
-        rows.door.refuse(f"horizon holds {len(rows.times)} numbers; pass one")
+        rows.validator.refuse(f"horizon holds {len(rows.times)} numbers; pass one")
     risks = rows.risks(risk)[:, 0]
-    groups_wanted = rows.door.count("bins", bins)
-    rows.door.close()
+    group_count = rows.validator.count("bins", bins)
+    rows.validator.close()
     horizon = float(rows.times[0])
     weight, case = rows.censoring.by(horizon), rows.cases(horizon)
     observed = float(weight @ case / weight.sum())
     if observed == 0:
         raise ModelError(f"calibration: there are no cases by {horizon:g}; choose a later horizon")
-    z = logit(np.clip(risks, NEAREST, 1 - NEAREST))
+    z = logit(np.clip(risks, CLIP, 1 - CLIP))
     ones = np.ones((len(z), 1))
     free = (np.nan, np.nan)
     if _has_slope(z[weight > 0], case[weight > 0]):
         free = _logistic(rows, horizon, weight, case, np.column_stack((ones, z)), 0 * z)
-    held = _logistic(rows, horizon, weight, case, ones, z)
-    reach = normal_quantile(level)
-    groups = _bins(rows, horizon, weight, case, risks, int(groups_wanted), level)
+    fixed = _logistic(rows, horizon, weight, case, ones, z)
+    margin = normal_quantile(level)
+    groups = _bins(rows, horizon, weight, case, risks, int(group_count), level)
     return Calibration(
         float(rows.given[0]),
-        (free[0], free[0] - reach * free[1], free[0] + reach * free[1]),
-        (held[0], held[0] - reach * held[1], held[0] + reach * held[1]),
+        (free[0], free[0] - margin * free[1], free[0] + margin * free[1]),
+        (fixed[0], fixed[0] - margin * fixed[1], fixed[0] + margin * fixed[1]),
         observed,
         float(weight @ risks / weight.sum()),
         *groups,
@@ -315,7 +296,7 @@ class _Rows:
     ``times`` are the horizons ``given``, each made equal to the stop that it equals up to rounding.
     """
 
-    door: ArrayValidator
+    validator: ArrayValidator
     stop: Floats
     cause: Ints
     cluster: Labels | None
@@ -333,22 +314,24 @@ class _Rows:
         times: ArrayLike,
         level: float,
     ) -> _Rows:
-        door = ArrayValidator(call, length_of(call, "stop", stop))
-        (stops, _), causes = door.times(stop), door.causes("event", event)
-        if not door.faults and (stops < 0).any():
-            door.refuse("stop is negative; it is how long a row was followed")
-        labels = door.labels("cluster", cluster)
-        known = not door.faults
-        given = door.rising("the horizons", times)
+        validator = ArrayValidator(call, length_of(call, "stop", stop))
+        (stops, _), causes = validator.times(stop), validator.causes("event", event)
+        if not validator.faults and (stops < 0).any():
+            validator.refuse("stop is negative; it is how long a row was followed")
+        labels = validator.labels("cluster", cluster)
+        known = not validator.faults
+        given = validator.rising("the horizons", times)
         horizons = snapped(given, stops) if known else given
         if known and horizons[-1] >= stops.max():
-            door.refuse(
+            validator.refuse(
                 f"horizon {horizons[-1]:g} is not before the last observed time, {stops.max():g}"
             )
-        door.level(level)
-        if door.faults:
+        validator.level(level)
+        if validator.faults:
             stops = np.nan_to_num(stops)
-        return cls(door, stops, causes, labels, given, horizons, Censoring.of(stops, causes == 0))
+        return cls(
+            validator, stops, causes, labels, given, horizons, Censoring.of(stops, causes == 0)
+        )
 
     def reordered(self, order: Ints) -> _Rows:
         """Return the same rows in another order."""
@@ -363,28 +346,28 @@ class _Rows:
 
     def by_time(self, name: str, given: ArrayLike) -> Floats:
         """Return a value a row (n × 1) or a value a row and horizon (n × k)."""
-        values = self.door.floats(name, given)
+        values = self.validator.floats(name, given)
         allowed = ((len(self.stop),), (len(self.stop), len(self.times)))
         if values is None:
             return np.zeros((len(self.stop), len(self.times)))
         if values.shape not in allowed:
-            self.door.refuse(
+            self.validator.refuse(
                 f"{name} has shape {values.shape}; it must be one of {allowed[0]}, {allowed[1]}"
             )
             return np.zeros((len(self.stop), len(self.times)))
         if not np.isfinite(values).all():
-            self.door.refuse(f"{name} holds NaN or infinite values")
+            self.validator.refuse(f"{name} holds NaN or infinite values")
         return values.reshape(len(self.stop), -1)
 
     def risks(self, given: ArrayLike) -> Floats:
         """Return risks (n × k) between 0 and 1."""
         values = self.by_time("risk", given)
         if values.shape[1] != len(self.times):
-            self.door.refuse(
+            self.validator.refuse(
                 f"risk has one column; with {len(self.times)} horizons it needs one a horizon"
             )
         if ((values < 0) | (values > 1)).any():
-            self.door.refuse("risk has values outside 0 to 1; pass probabilities of an end")
+            self.validator.refuse("risk has values outside 0 to 1; pass probabilities of an end")
         return values
 
     def cases(self, horizon: float) -> Floats:
@@ -481,7 +464,7 @@ def _logistic(
             break
     else:
         return float("nan"), float("nan")
-    if bread[0, 0] < LEAST_INFORMATION:
+    if bread[0, 0] < MIN_INFORMATION:
         return float("nan"), float("nan")
     moved = (Z * (weight * (case - expit(offset + Z @ coef)))[:, None]) @ np.linalg.pinv(bread)[-1]
     return float(coef[-1]), rows.std_err(moved + rows.censoring.influence(horizon, moved))
@@ -490,7 +473,7 @@ def _logistic(
 def _bins(
     rows: _Rows, horizon: float, weight: Floats, case: Floats, risk: Floats, bins: int, level: float
 ) -> tuple[Ints, Floats, Floats, Floats, Floats]:
-    """Return size, mean risk, observed share and its limits for groups of like risk."""
+    """Return size, mean risk, observed share and its limits for groups of similar risk."""
     edges = np.unique(np.quantile(risk, np.arange(1, bins) / bins))
     place = np.unique(np.searchsorted(edges, risk, side="left"), return_inverse=True)[1]
     found = []
@@ -509,19 +492,6 @@ def _bins(
         found.append((int(inside.sum()), float(own @ risk / own.sum()), share, *limits))
     columns = np.array(found, dtype=np.float64).T
     return (columns[0].astype(np.intp), columns[1], columns[2], columns[3], columns[4])
-
-
-def _frame(result: object, columns: tuple[str, ...]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame({name: getattr(result, name) for name in columns})
-
-
-def _plain(result: object) -> dict[str, object]:
-    return {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in result.__dict__.items()
-    }
 
 
 def _listing(title: str, times: Floats, values: Floats, lower: Floats, upper: Floats) -> str:

@@ -1,4 +1,4 @@
-"""Check arrays at the door: every fault of a call at once, then they are trusted.
+"""Check arrays at the validator: every fault of a call at once, then they are trusted.
 
 Times that are equal up to rounding are made equal here too, once for all estimators.
 """
@@ -25,7 +25,7 @@ TIE = 2.0**-26
 """Times closer than this, absolutely or relative to their mean, are one time (R's ``timefix``)."""
 
 LARGEST_CODE = 2**31
-"""Cause codes above this are taken for a mistake."""
+"""Cause codes above this are refused as mistakes."""
 
 DURATIONS = "durations; divide them by a unit, for example pd.Timedelta(days=1)"
 DATES = "dates; subtract the start and divide by a unit, for example pd.Timedelta(days=1)"
@@ -323,7 +323,7 @@ def same_times(*times: Floats) -> tuple[Floats, ...]:
 
     Distinct times are joined while the gap to the one before is at most 2⁻²⁶ (the root of the
     machine's precision), absolutely or relative to the mean of the distinct times; the first of
-    the joined ones stands for all.
+    the joined ones replaces them all.
 
     >>> same_times(np.array([0.1 + 0.2, 0.3, 0.5]))[0]
     array([0.3, 0.3, 0.5])
@@ -342,19 +342,21 @@ def same_times(*times: Floats) -> tuple[Floats, ...]:
     return tuple(np.split(together, np.cumsum([len(one) for one in times])[:-1]))
 
 
-def snapped(asked: Floats, times: Floats) -> Floats:
-    """Return ``asked``, where each that equals one of ``times`` up to rounding is that one.
+def snapped(requested: Floats, times: Floats) -> Floats:
+    """Return ``requested``, where each that equals one of ``times`` up to rounding is that one.
 
     >>> snapped(np.array([0.3, 0.4]), np.array([0.1 + 0.2])) == 0.1 + 0.2
     array([ True, False])
     """
-    if not len(times) or (_whole(asked) and _whole(times)):
-        return asked
+    if not len(times) or (_whole(requested) and _whole(times)):
+        return requested
     distinct = np.unique(times)
-    at = np.searchsorted(distinct, asked)
+    at = np.searchsorted(distinct, requested)
     below, above = distinct[np.maximum(at - 1, 0)], distinct[np.minimum(at, len(distinct) - 1)]
-    nearest = np.where(np.abs(asked - below) <= np.abs(above - asked), below, above)
-    close: Floats = np.where(np.abs(nearest - asked) <= _tolerance(distinct), nearest, asked)
+    nearest = np.where(np.abs(requested - below) <= np.abs(above - requested), below, above)
+    close: Floats = np.where(
+        np.abs(nearest - requested) <= _tolerance(distinct), nearest, requested
+    )
     return close
 
 
@@ -390,8 +392,8 @@ class Labels:
 def _distinct(values: NDArray[Any]) -> tuple[tuple[object, ...], Ints]:
     """Return the sorted distinct values and the place of each value among them.
 
-    Objects are told apart by their hash: sorting them needs an order that is total, which the same
-    label twice does not promise. Dates become timestamps, not their count of nanoseconds.
+    Objects are distinguished by their hash: sorting them needs a total order, which the same label
+    twice does not guarantee. Dates become timestamps, not their count of nanoseconds.
     """
     if values.dtype.kind not in "OmMT":
         names, codes = np.unique(values, return_inverse=True)

@@ -1,6 +1,6 @@
-"""Judging predictions: how they rank, how far off they are, whether they come true.
+"""Metrics of predictions: ranking, errors, and whether risks come true.
 
-``ranking`` holds what compares rows in pairs over time, ``horizon_risks`` what judges risks within
+``ranking`` compares rows in pairs over time, ``horizon_risks`` evaluates risks within
 a horizon; both are O(n log n) and give intervals by account.
 """
 

@@ -15,17 +15,17 @@ from leadsignal.survival.partial_likelihood import Evaluation, PartialLikelihood
 from leadsignal.survival.risk_sets import RiskSets
 from leadsignal.survival.separation import Separation
 
-MOST_STEPS = 200
-MOST_CUTS = 60  # each makes a step that led down shorter by a factor of 2 to 10
+MAX_STEPS = 200  # of Newton's method
+MAX_HALVINGS = 60  # of a step that decreased the likelihood; each divides it by 2 to 10
 # A Newton step of δ standard errors changes the information by about δ/√events of itself.
 PRECISION = 1e-9
 ROUNDING = 1e-13  # of the log-likelihood and of the number of events: no rise or fall
-COARSE = 100  # times the rounding: what a sum of many terms may be off by, at worst
+COARSE = 100  # times the rounding: the largest error of a sum of many terms
 ENOUGH_RISE = 1e-4  # of the rise that the slope promises
-LATE = 20  # steps after which it is asked whether a maximum exists, whatever they look like
-FADED = 1e-6  # of the information at zero, at a maximum that must be shown to be one
-SAMPLE_FROM = 40_000  # rows from which a fit on a sample of them finds the way faster
-SAMPLE_SHARE = 16
+LATE = 20  # steps after which the existence of a maximum is tested in any case
+FADED = 1e-6  # of the information at zero; with less, the existence of a maximum is tested
+SAMPLE_FROM = 40_000  # rows from which starting values from a sample save time
+SAMPLE_SHARE = 16  # one row in this many is in the sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class _Search:
         if begin.any():
             self._try(begin)
         before = np.inf
-        for number in range(MOST_STEPS):
+        for number in range(MAX_STEPS):
             step = self._step()
             rise = max(0.0, float(self._score() @ step))
             decrement, size = float(np.sqrt(rise)), float((np.abs(step) * self.unit).max())
@@ -117,7 +117,7 @@ class _Search:
         ``rise`` is the slope along the step. False where no part of it leads up.
         """
         start, height, part = self.now.coef, self._height(self.now), 1.0
-        for _ in range(MOST_CUTS):
+        for _ in range(MAX_HALVINGS):
             candidate = self.likelihood.evaluate(start + part * step)
             self.evaluations += 1
             gained = self._height(candidate) - height
@@ -125,7 +125,7 @@ class _Search:
             if candidate.usable and (enough or self._levelled(candidate, step, part, rise, gained)):
                 self.now = candidate
                 return True
-            # The top of the parabola through what is known, held within bounds.
+            # The top of the parabola through what is known, kept within bounds.
             short = part * rise - gained
             top = part * rise / (2 * short) if candidate.usable and short > 0 else 0.0
             part *= min(0.5, max(0.1, top))
@@ -177,7 +177,7 @@ class _Search:
         return bool((left & (self.ridge == 0)).any())
 
     def _refuse_separation(self, step: Floats) -> None:
-        """Raise where the likelihood rises for ever along some direction; asked once a fit."""
+        """Raise where the likelihood rises for ever along some direction; tested once a fit."""
         if self.exists:
             return
         free = np.flatnonzero(self.ridge == 0)

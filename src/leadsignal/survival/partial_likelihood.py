@@ -32,11 +32,11 @@ from leadsignal.survival.risk_sets import RiskSets, from_the_first, from_the_las
 BLOCK = 8192  # rows; 8,192 × 20 doubles are 1.3 MB, which stay in a second-level cache
 OFF_CENTRE = 30.0  # mean over deviation; beyond it, centring is worth its copy of each block
 EPS = float(np.finfo(np.float64).eps)
-MOST_LOST = 1e-10  # error of a coefficient, in standard errors, that rounding may cause
+MAX_ROUNDING_ERROR = 1e-10  # error of a coefficient, in standard errors, that rounding may cause
 RANGE = 1e100  # risk sums beyond it (or below its inverse) are near those whose square overflows
-LEAST_LEFT = 1e-5  # of the sum of squares, left after the risk-set means are taken off
+MIN_VARIANCE_LEFT = 1e-5  # of the sum of squares, left after the risk-set means are taken off
 RIDGE_TELLS = 1e4  # times the ridge: so much less may be left of what a penalty determines
-LEAST_SPREAD = 1e-12  # deviation within risk sets, relative to the values, of a column that varies
+MIN_SPREAD = 1e-12  # deviation within risk sets, relative to the values, of a column that varies
 Matrix = NDArray[Any]
 
 
@@ -196,7 +196,7 @@ class PartialLikelihood:
         """Return the information, None where the subtraction leaves too few digits of it."""
         gram = self._gram(terms)
         information: Floats = gram - self._group_part(terms)
-        left = np.diag(information) + RIDGE_TELLS * self.ridge >= LEAST_LEFT * np.diag(gram)
+        left = np.diag(information) + RIDGE_TELLS * self.ridge >= MIN_VARIANCE_LEFT * np.diag(gram)
         return information if bool(left.all()) else None
 
     def _gram(self, terms: GroupTerms, group_weights: Floats | None = None) -> Floats:
@@ -224,7 +224,7 @@ class PartialLikelihood:
         """First pass: risks, their sums over risk sets and the log-likelihood."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             terms = self._terms_of_all(coef)
-        return terms if terms.lost <= MOST_LOST else self.terms_by_risk_set(coef)
+        return terms if terms.lost <= MAX_ROUNDING_ERROR else self.terms_by_risk_set(coef)
 
     def terms_by_risk_set(self, coef: Floats) -> RiskSetTerms:
         """Return the same with linear predictors centred in each risk set."""
@@ -266,7 +266,7 @@ class PartialLikelihood:
     def _constant(self) -> Floats:
         """Information of a column that varies within risk sets by rounding alone."""
         kind = self.X.dtype if self.X.dtype.kind == "f" else np.dtype(np.float64)
-        least = max(LEAST_SPREAD, 20 * float(np.finfo(kind).eps))
+        least = max(MIN_SPREAD, 20 * float(np.finfo(kind).eps))
         square = np.asarray(self.X[self.sets.events], dtype=np.float64) ** 2
         if self.centre is not None:
             square += self.centre**2

@@ -1,10 +1,9 @@
-"""Pictures of results: Axes in, Axes out, in colours and line styles that everyone can tell apart.
-
-Each draws numbers that its result also gives as a frame.
-"""
+"""Plots of arrays and frames; colours and line styles are distinguishable without colour vision."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +14,6 @@ from leadsignal.survival.inputs import Floats
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-    from leadsignal.survival.baseline import Baseline
-    from leadsignal.survival.curves import Curve, Curves
-    from leadsignal.survival.horizon_risks import BrierScore, Calibration
-    from leadsignal.survival.proportionality import ProportionalityTest
 
 # Okabe & Ito (2008), without yellow, which is too pale for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -42,7 +36,7 @@ def forest(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
         color=COLOURS[0], ecolor=COLOURS[0], elinewidth=1.6, capsize=0,
     )  # fmt: skip
     axes.set_xscale("log")
-    _plain_log_ticks(axes, float(lower.min()), float(upper.max()))
+    plain_log_ticks(axes, float(lower.min()), float(upper.max()))
     axes.set_yticks(y, [str(name) for name in summary.index])
     axes.set_ylim(len(summary) - 0.5, -0.5)
     for position, (value, low, high) in enumerate(zip(ratio, lower, upper, strict=True)):
@@ -58,74 +52,79 @@ def forest(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def step_curves(curves: Curves, ax: Axes | None = None, *, at_risk: bool = True) -> Axes:
-    """Draw curves as steps with intervals, and the numbers at risk below."""
+@dataclass(frozen=True, eq=False)
+class StepLine:
+    """A step curve of a picture.
+
+    Parameters
+    ----------
+    label : str
+        Name in the legend.
+    time, value : ndarray of shape (m,)
+        Times and the values from each of them on.
+    limits : tuple of ndarray, optional
+        Lower and upper limits of the values.
+    colour, style : int
+        Positions in `COLOURS` and `STYLES`.
+    """
+
+    label: str
+    time: Floats
+    value: Floats
+    limits: tuple[Floats, Floats] | None = None
+    colour: int = 0
+    style: int = 0
+
+
+def step_lines(
+    lines: Sequence[StepLine],
+    ylabel: str,
+    ax: Axes | None = None,
+    *,
+    origin: float | None = None,
+    top: float | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw step curves with their intervals; ``title`` is that of the legend."""
     axes = axes_of(ax, (7.2, 4.6))
-    groups = list(dict.fromkeys(curve.group for curve in curves))
-    causes = list(dict.fromkeys(curve.cause for curve in curves))
-    for curve in curves:
-        place = groups.index(curve.group)
-        colour = COLOURS[(place if len(groups) > 1 else causes.index(curve.cause)) % len(COLOURS)]
-        style = STYLES[(causes.index(curve.cause) if len(causes) > 1 else place) % len(STYLES)]
-        time, estimate, lower, upper = _as_steps(curve)
+    for line in lines:
+        colour = COLOURS[line.colour % len(COLOURS)]
         axes.step(
-            time, estimate, where="post", color=colour, linestyle=style, linewidth=1.8,
-            label=_label(curve, len(groups), len(causes)),
+            line.time, line.value, where="post", color=colour, label=line.label, linewidth=1.8,
+            linestyle=STYLES[line.style % len(STYLES)],
         )  # fmt: skip
-        axes.fill_between(time, lower, upper, step="post", color=colour, alpha=0.15, linewidth=0)
-    quantity = curves[0].quantity if len(causes) == 1 else "probability"
-    axes.set(xlabel="time", ylabel=quantity, xlim=(curves[0].origin, None))
-    if quantity != "cumulative hazard":
-        axes.set_ylim(0, 1.02)
-    if len(curves) > 1:
-        axes.legend(frameon=False)
-    tidy(axes)
-    if at_risk:
-        numbers_at_risk(axes, curves)
-    return axes
-
-
-def baseline_hazard(baseline: Baseline, ax: Axes | None = None) -> Axes:
-    """Draw the cumulative baseline hazard by stratum."""
-    axes = axes_of(ax, (7.2, 4.4))
-    for place, stratum in enumerate(baseline.strata):
-        time, hazard = baseline.cumulative(stratum)
-        axes.step(
-            time, hazard, where="post", color=COLOURS[place % len(COLOURS)],
-            linestyle=STYLES[place % len(STYLES)], label=str(stratum), linewidth=1.8,
-        )  # fmt: skip
-    axes.set(xlabel="time", ylabel="cumulative baseline hazard")
-    axes.set_ylim(bottom=0)
-    if len(baseline.strata) > 1:
-        axes.legend(frameon=False, title="stratum")
+        if line.limits is not None:
+            axes.fill_between(
+                line.time, *line.limits, step="post", color=colour, alpha=0.15, linewidth=0
+            )
+    axes.set(xlabel="time", ylabel=ylabel)
+    if origin is not None:
+        axes.set_xlim(origin, None)
+    axes.set_ylim(0, top)
+    if len(lines) > 1:
+        axes.legend(frameon=False, title=title)
     tidy(axes)
     return axes
 
 
-def coefficient_over_time(test: ProportionalityTest, name: str, ax: Axes | None = None) -> Axes:
-    """Draw scaled Schoenfeld residuals of one column, their running mean and the coefficient."""
+def coefficient_over_time(
+    time: Floats, residual: Floats, coef: float, name: str, ax: Axes | None = None
+) -> Axes:
+    """Draw scaled Schoenfeld residuals of a column, their running mean and the coefficient."""
     axes = axes_of(ax, (7.2, 4.4))
-    column = test.names.index(name)
-    order = np.argsort(test.time, kind="stable")
-    time, residual = test.time[order], test.scaled_schoenfeld[order, column]
+    order = np.argsort(time, kind="stable")
+    time, residual = time[order], residual[order]
     axes.scatter(time, residual, s=14, color=GREY, alpha=0.5, linewidths=0, label="events")
     middle, smooth, error = _running_mean(time, residual)
     axes.plot(middle, smooth, color=COLOURS[0], linewidth=2, label="coefficient, smoothed")
-    reach = normal_quantile(0.95) * error
+    margin = normal_quantile(0.95) * error
     axes.fill_between(
-        middle, smooth - reach, smooth + reach, color=COLOURS[0], alpha=0.18,
-        linewidth=0,
-    )  # fmt: skip
-    axes.axhline(
-        test.coef[column],
-        color=COLOURS[1],
-        linestyle="--",
-        linewidth=1.5,
-        label="coefficient, fitted",
+        middle, smooth - margin, smooth + margin, color=COLOURS[0], alpha=0.18, linewidth=0
     )
+    axes.axhline(coef, color=COLOURS[1], linestyle="--", linewidth=1.5, label="coefficient, fitted")
     low, high = np.quantile(residual, (0.01, 0.99))
-    margin = 0.15 * (high - low) + 1e-9
-    axes.set(xlabel="time", ylabel=f"coefficient of {name}", ylim=(low - margin, high + margin))
+    space = 0.15 * (high - low) + 1e-9
+    axes.set(xlabel="time", ylabel=f"coefficient of {name}", ylim=(low - space, high + space))
     axes.legend(frameon=False)
     tidy(axes)
     return axes
@@ -149,21 +148,18 @@ def auc_over_time(
     return axes
 
 
-def brier_over_time(result: BrierScore, ax: Axes | None = None) -> Axes:
+def brier_over_time(scores: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the Brier score over horizons beside that of giving everyone the observed share."""
     axes = axes_of(ax, (7.2, 4.2))
+    times = scores["times"]
     axes.fill_between(
-        result.times, result.lower, result.upper, color=COLOURS[0], alpha=0.18, linewidth=0
+        times, scores["lower"], scores["upper"], color=COLOURS[0], alpha=0.18, linewidth=0
     )
     axes.plot(
-        result.times, result.score, color=COLOURS[0], marker="o", markersize=4, label="these risks"
+        times, scores["score"], color=COLOURS[0], marker="o", markersize=4, label="these risks"
     )
     axes.plot(
-        result.times,
-        result.no_skill,
-        color=GREY,
-        linestyle="--",
-        label="the observed share for all",
+        times, scores["no_skill"], color=GREY, linestyle="--", label="the observed share for all"
     )
     axes.set(xlabel="time", ylabel="Brier score")
     axes.set_ylim(bottom=0)
@@ -172,24 +168,24 @@ def brier_over_time(result: BrierScore, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def calibration_plot(result: Calibration, ax: Axes | None = None) -> Axes:
-    """Draw observed shares against risks by group of like risk, with intervals."""
+def calibration_plot(
+    bins: pd.DataFrame, horizon: float, slope: float, intercept: float, ax: Axes | None = None
+) -> Axes:
+    """Draw observed shares against risks by group of similar risk, with intervals."""
     axes = axes_of(ax, (5.2, 5.2))
-    end = 1.05 * float(np.nanmax(np.concatenate((result.risk, result.upper))))
-    end = min(1.0, end)
+    risk, share = bins["risk"].to_numpy(), bins["observed"].to_numpy()
+    lower, upper = bins["lower"].to_numpy(), bins["upper"].to_numpy()
+    end = min(1.0, 1.05 * float(np.nanmax(np.concatenate((risk, upper)))))
     axes.plot([0, end], [0, end], color=GREY, linestyle="--", linewidth=1, label="risks come true")
-    below, above = result.share - result.lower, result.upper - result.share
     axes.errorbar(
-        result.risk, result.share, yerr=np.maximum(np.vstack((below, above)), 0), fmt="o",
-        color=COLOURS[0], markersize=5, elinewidth=1.4, label="groups of like risk",
+        risk, share, yerr=np.maximum(np.vstack((share - lower, upper - share)), 0), fmt="o",
+        color=COLOURS[0], markersize=5, elinewidth=1.4, label="groups of similar risk",
     )  # fmt: skip
     axes.set(
-        xlabel=f"risk within {result.horizon:g}", ylabel="observed share", xlim=(0, end),
-        ylim=(0, end), aspect="equal",
+        xlabel=f"risk within {horizon:g}", ylabel="observed share", xlim=(0, end), ylim=(0, end),
+        aspect="equal",
     )  # fmt: skip
-    axes.set_title(
-        f"slope {result.slope[0]:.2f}, intercept {result.intercept[0]:.2f}", fontsize=10, loc="left"
-    )
+    axes.set_title(f"slope {slope:.2f}, intercept {intercept:.2f}", fontsize=10, loc="left")
     axes.legend(frameon=False, loc="upper left")
     tidy(axes)
     return axes
@@ -210,7 +206,7 @@ def tidy(axes: Axes) -> None:
     axes.spines["right"].set_visible(False)
 
 
-def _plain_log_ticks(axes: Axes, low: float, high: float) -> None:
+def plain_log_ticks(axes: Axes, low: float, high: float) -> None:
     """Label a logarithmic axis with plain numbers, few enough not to collide."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -231,27 +227,11 @@ def _plain_log_ticks(axes: Axes, low: float, high: float) -> None:
     axes.set_xlim(low * 0.93, high * 1.07)
 
 
-def _as_steps(curve: Curve) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return the curve from its origin to its last time, the limits carried forward."""
-    first = curve.first_value
-    columns = [
-        np.concatenate(([first], values, values[-1:] if len(values) else [first]))
-        for values in (curve.estimate, curve.lower, curve.upper)
-    ]
-    time = np.concatenate(([curve.origin], curve.time, [max(curve.last, curve.origin)]))
-    return time, columns[0], columns[1], columns[2]
+def numbers_at_risk(axes: Axes, counts: Mapping[str, Callable[[Floats], Floats]]) -> None:
+    """Write, under each tick, how many of each group are at risk just after that time.
 
-
-def _label(curve: Curve, groups: int, causes: int) -> str:
-    parts = [] if groups == 1 else [str(curve.group)]
-    if causes > 1:
-        parts.append("still here" if curve.cause == 0 else f"cause {curve.cause}")
-    return ", ".join(parts) or curve.quantity
-
-
-def numbers_at_risk(axes: Axes, curves: Curves) -> None:
-    """Write, under each tick, how many of each group were at risk just after that time."""
-    groups = list(dict.fromkeys(curve.group for curve in curves))
+    ``counts`` gives, by group, the function of time that counts them.
+    """
     low, high = axes.get_xlim()
     ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
     axes.set_xticks(ticks)
@@ -260,15 +240,15 @@ def numbers_at_risk(axes: Axes, curves: Curves) -> None:
         "at risk", (0, 0), xycoords="axes fraction", xytext=(-24, -44), textcoords="offset points",
         ha="right", fontsize=9, color=GREY,
     )  # fmt: skip
-    for line, group in enumerate(groups):
-        drop = -44 - 13 * (line + 1 if len(groups) > 1 else 0)
-        colour = COLOURS[line % len(COLOURS)] if len(groups) > 1 else "black"
-        if len(groups) > 1:
+    for line, (group, count_at) in enumerate(counts.items()):
+        drop = -44 - 13 * (line + 1 if len(counts) > 1 else 0)
+        colour = COLOURS[line % len(COLOURS)] if len(counts) > 1 else "black"
+        if len(counts) > 1:
             axes.annotate(
-                str(group), (0, 0), xycoords="axes fraction", xytext=(-24, drop), ha="right",
+                group, (0, 0), xycoords="axes fraction", xytext=(-24, drop), ha="right",
                 textcoords="offset points", fontsize=9, color=colour,
             )  # fmt: skip
-        for tick, count in zip(ticks, curves.steps.at_risk_at(group, np.array(ticks)), strict=True):
+        for tick, count in zip(ticks, count_at(np.array(ticks)), strict=True):
             axes.annotate(
                 f"{count:,.0f}", (tick, 0), xycoords=("data", "axes fraction"), xytext=(0, drop),
                 textcoords="offset points", ha="center", fontsize=9, color=colour,

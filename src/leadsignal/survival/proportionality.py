@@ -1,4 +1,4 @@
-"""Test of proportional hazards: does a coefficient change with (a function of) time?
+"""Test of proportional hazards: whether a coefficient changes with (a function of) time.
 
 Grambsch & Therneau (1994), as an exact score test of x · (g(t) − ḡ) added to each column: with
 V_g a group's part of the information, the added columns have information Σ g² V_g and covariance
@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.errors import OptionError
+from leadsignal.results import Result
+from leadsignal.survival.cox_estimate import CoxEstimate
 from leadsignal.survival.estimates import ChiSquare
 from leadsignal.survival.inputs import Floats, Labels
+from leadsignal.survival.plots import coefficient_over_time
 from leadsignal.survival.risk_sets import RiskSets
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.survival.cox import CoxFit
-
 TRANSFORMS = ("km", "rank", "identity", "log")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ProportionalityTest:
+class ProportionalityTest(Result):
     """A test a term and one of all together.
 
     Attributes: ``transform`` of time; ``tests``, one a term; ``overall``; ``time``,
@@ -45,7 +46,7 @@ class ProportionalityTest:
     transformed: Floats
     scaled_schoenfeld: Floats
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row a term and a last one, ``GLOBAL``: chisq, df, p."""
         import pandas as pd
 
@@ -69,11 +70,11 @@ class ProportionalityTest:
 
     def plot(self, name: str, ax: Axes | None = None) -> Axes:
         """Draw how the coefficient of column ``name`` moves over time; return the Axes."""
-        from leadsignal.survival.plots import coefficient_over_time
-
         if name not in self.names:
             raise OptionError(f"no column {name!r}; there are {', '.join(map(repr, self.names))}")
-        return coefficient_over_time(self, name, ax)
+        column = self.names.index(name)
+        residual, coef = self.scaled_schoenfeld[:, column], float(self.coef[column])
+        return coefficient_over_time(self.time, residual, coef, name, ax)
 
     def __repr__(self) -> str:
         lines = "\n".join(f"  {test!r}" for test in (*self.tests, self.overall))
@@ -81,7 +82,7 @@ class ProportionalityTest:
 
 
 def proportionality_of(
-    fit: CoxFit, transform: str = "km", terms: Sequence[object] | None = None
+    fit: CoxEstimate, transform: str = "km", terms: Sequence[object] | None = None
 ) -> ProportionalityTest:
     """Test whether hazard ratios are constant over time.
 
@@ -130,7 +131,7 @@ def _score_test(name: str, information: Floats, score: Floats, columns: np.ndarr
     return ChiSquare.of(name, float(u * scale @ solved), len(columns))
 
 
-def _terms(fit: CoxFit, terms: Sequence[object] | None) -> Labels:
+def _terms(fit: CoxEstimate, terms: Sequence[object] | None) -> Labels:
     listed = isinstance(terms, str) or not hasattr(terms, "__iter__")
     labels = fit.names if terms is None else () if listed else tuple(terms)
     if len(labels) != len(fit.names):
@@ -139,7 +140,7 @@ def _terms(fit: CoxFit, terms: Sequence[object] | None) -> Labels:
     return Labels(tuple(order), np.array([order.index(label) for label in labels], dtype=np.intp))
 
 
-def _transformed(fit: CoxFit, transform: str) -> Floats:
+def _transformed(fit: CoxEstimate, transform: str) -> Floats:
     """Return g at the time of each event group."""
     if not isinstance(transform, str) or transform not in TRANSFORMS:
         allowed = ", ".join(map(repr, TRANSFORMS))
@@ -156,7 +157,7 @@ def _transformed(fit: CoxFit, transform: str) -> Floats:
     return _failed_before(fit)
 
 
-def _mid_ranks(fit: CoxFit) -> Floats:
+def _mid_ranks(fit: CoxEstimate) -> Floats:
     """Return the mean rank of each group's time among the stops of all rows, as R does."""
     stops, time = np.sort(fit.rows.stop), fit.rows.likelihood.sets.time
     before, through = (np.searchsorted(stops, time, side=side) for side in ("left", "right"))
@@ -164,7 +165,7 @@ def _mid_ranks(fit: CoxFit) -> Floats:
     return ranks
 
 
-def _failed_before(fit: CoxFit) -> Floats:
+def _failed_before(fit: CoxEstimate) -> Floats:
     """Return 1 − Kaplan-Meier just before each group's time, strata and weights aside."""
     rows = fit.rows
     pooled = RiskSets.of(rows.stop, rows.event, rows.start)

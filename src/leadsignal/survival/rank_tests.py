@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import ModelError
+from leadsignal.results import Result
 from leadsignal.stats.normal import ROUNDING, without_rounding
 from leadsignal.survival.estimates import ChiSquare
 from leadsignal.survival.inputs import ArrayValidator, Floats, Labels, length_of, one_label
@@ -21,7 +22,7 @@ KINDS = ("log-rank", "gehan", "tarone-ware", "fleming-harrington")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LogRank:
+class LogRank(Result):
     """A comparison of groups: ``test``, and by group (k) ``observed`` and ``expected`` events.
 
     Both are weighted as the ``kind`` says; ``cov`` (k × k) is that of observed − expected.
@@ -44,7 +45,7 @@ class LogRank:
         """The p-value."""
         return self.test.p
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row a group: observed and expected."""
         import pandas as pd
 
@@ -98,19 +99,21 @@ def logrank(
       a: 2 observed, 0.833333 expected
       b: 2 observed, 3.16667 expected
     """
-    door = ArrayValidator("logrank", length_of("logrank", "stop", stop))
-    (stops, starts), events = door.times(stop, start), door.flags("event", event)
-    case_weights = door.weights(weights)
-    groups, stratum = door.labels("group", group), door.labels("strata", strata)
-    door.one_of("kind", kind, KINDS)
-    door.number("rho", rho, "a finite number of 0 or more", lambda value: value >= 0)
-    door.number("gamma", gamma, "a finite number of 0 or more", lambda value: value >= 0)
+    validator = ArrayValidator("logrank", length_of("logrank", "stop", stop))
+    (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
+    case_weights = validator.weights(weights)
+    groups, stratum = validator.labels("group", group), validator.labels("strata", strata)
+    validator.one_of("kind", kind, KINDS)
+    validator.number("rho", rho, "a finite number of 0 or more", lambda value: value >= 0)
+    validator.number("gamma", gamma, "a finite number of 0 or more", lambda value: value >= 0)
     if group is None:
-        door.refuse("group is None; it must be (rows,), one label a row")
+        validator.refuse("group is None; it must be (rows,), one label a row")
     if groups is not None and len(groups) < 2:
-        door.refuse(f"group has the one label {groups.names[0]!r}; a comparison needs two or more")
-    door.close()
-    groups = groups or one_label(door.rows)
+        validator.refuse(
+            f"group has the one label {groups.names[0]!r}; a comparison needs two or more"
+        )
+    validator.close()
+    groups = groups or one_label(validator.rows)
     sets = RiskSets.of(stops, events & (case_weights > 0), starts, stratum)
     return _compare(sets, groups, case_weights, kind, rho, gamma)
 
@@ -126,15 +129,15 @@ def _compare(
     share = Y / at_risk[:, None]
     observed, expected = W @ N, (W * events) @ share
     # Hypergeometric: the last one at risk cannot vary.
-    alone = at_risk <= 1
+    single = at_risk <= 1
     mixed = (ROUNDING * at_risk[:, None] < Y).sum(axis=1) > 1
-    if mixed.any() and alone[mixed].all():
+    if mixed.any() and single[mixed].all():
         raise ModelError(
             "logrank: where several groups are at risk at an event, their weights add up to 1 or "
             "less; weights count as copies of a row, so scale them to a mean of 1"
         )
     factor = np.where(
-        alone, 0.0, W**2 * events * (at_risk - events) / np.where(alone, 1, at_risk - 1)
+        single, 0.0, W**2 * events * (at_risk - events) / np.where(single, 1, at_risk - 1)
     )
     cov = np.diag(factor @ share) - (share * factor[:, None]).T @ share
     # Of one group at risk at a time, what is left of factor · (share − share²) is rounding.

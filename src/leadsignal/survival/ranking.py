@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import ModelError
 from leadsignal.stats.proportions import logit_limits
+from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.censoring import Censoring
 from leadsignal.survival.dominance import count_below_and_equal, ranks_among
 from leadsignal.survival.inputs import (
@@ -24,10 +25,10 @@ from leadsignal.survival.inputs import (
     sums_by_code,
     sums_by_label,
 )
+from leadsignal.survival.plots import auc_over_time
 from leadsignal.survival.risk_sets import RiskSets, from_the_first
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 
@@ -60,12 +61,14 @@ class Concordance:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class IncidentAuc:
+class IncidentAuc(ArrayResult):
     """Ranking of those with an event in each interval against those still at risk then.
 
     Attributes: ``begin``, ``end`` (k) of the intervals (begin, end]; ``auc``, ``std_err``,
     ``lower``, ``upper`` and ``events`` (k), NaN where an interval has no comparable event.
     """
+
+    COLUMNS = ("begin", "end", "auc", "std_err", "lower", "upper", "events")
 
     begin: Floats
     end: Floats
@@ -76,23 +79,8 @@ class IncidentAuc:
     events: Ints
     level: float
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row an interval."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            {name: value for name, value in self.__dict__.items() if name != "level"}
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the AUC by interval as a plain dictionary, ready for JSON."""
-        lists = {name: column.tolist() for name, column in self.to_frame().items()}
-        return {"level": self.level, **{str(name): values for name, values in lists.items()}}
-
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the AUC by interval with intervals; return the Axes."""
-        from leadsignal.survival.plots import auc_over_time
-
         middle = (self.begin + self.end) / 2
         return auc_over_time(middle, self.auc, self.lower, self.upper, "incident/dynamic AUC", ax)
 
@@ -124,26 +112,26 @@ def concordance(
     An event at t is compared with every other row at risk at t (of its stratum) that has no event
     at t; ties in score count half (Harrell 1982, Therneau & Watson 2015). For risks within a
     ``horizon``, only events until then count; ``censoring="inverse"`` weights an event by
-    1/G(t−)², so that the value does not depend on how long rows were followed (Uno 2011); not with
+    1/G(t−)², so that the value does not depend on how long rows were observed (Uno 2011); not with
     ``start``. Errors are the infinitesimal jackknife's, by ``cluster`` (n) where given.
     O(n log n). Raises OptionError with every fault of the arrays, and ModelError without pairs.
 
     >>> concordance([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1])
     concordance 0.8000 (95% 0.2475 to 0.9799), 5 pairs
     """
-    door = ArrayValidator("concordance", length_of("concordance", "stop", stop))
-    (stops, starts), events = door.times(stop, start), door.flags("event", event)
-    scores = door.numbers("score", score)
-    case_weights = door.weights(weights)
-    stratum, clusters = door.labels("strata", strata), door.labels("cluster", cluster)
-    door.one_of("censoring", censoring, ("none", "inverse"))
-    door.level(level)
+    validator = ArrayValidator("concordance", length_of("concordance", "stop", stop))
+    (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
+    scores = validator.numbers("score", score)
+    case_weights = validator.weights(weights)
+    stratum, clusters = validator.labels("strata", strata), validator.labels("cluster", cluster)
+    validator.one_of("censoring", censoring, ("none", "inverse"))
+    validator.level(level)
     if horizon is not None:
-        door.number("horizon", horizon, "a finite number, or None for all events")
+        validator.number("horizon", horizon, "a finite number, or None for all events")
     inverse = isinstance(censoring, str) and censoring == "inverse"
     if inverse and start is not None:
-        door.refuse('censoring="inverse" is for rows without start; leave one of the two out')
-    door.close()
+        validator.refuse('censoring="inverse" is for rows without start; leave one of the two out')
+    validator.close()
     event_weights = case_weights
     if inverse:
         event_weights = case_weights / Censoring.of(stops, ~events).own ** 2
@@ -174,13 +162,13 @@ def incident_auc(
     >>> incident_auc([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1], [0, 1, 2]).auc
     array([1. , 0.5])
     """
-    door = ArrayValidator("incident_auc", length_of("incident_auc", "stop", stop))
-    (stops, starts), events = door.times(stop, start), door.flags("event", event)
-    scores = door.numbers("score", score)
-    clusters = door.labels("cluster", cluster)
-    edges = door.rising("times", times, 2)
-    door.level(level)
-    door.close()
+    validator = ArrayValidator("incident_auc", length_of("incident_auc", "stop", stop))
+    (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
+    scores = validator.numbers("score", score)
+    clusters = validator.labels("cluster", cluster)
+    edges = validator.rising("times", times, 2)
+    validator.level(level)
+    validator.close()
     inside = snapped(edges, np.concatenate((stops, [] if starts is None else starts)))
     found = [
         _in_interval(stops, events, starts, scores, clusters, interval, level)
@@ -285,8 +273,8 @@ class _Pairs:
     def _everywhere(self, rows: Ints, query: NDArray[np.int32]) -> tuple[Floats, Floats]:
         """The same for rows that were there from the beginning: a histogram is enough."""
         weight = None if self.plain else self.weights[rows]
-        held = sums_by_code(self.rank[rows].astype(np.intp), weight, int(self.rank.max()) + 1)
-        running = from_the_first(held)
+        by_rank = sums_by_code(self.rank[rows].astype(np.intp), weight, int(self.rank.max()) + 1)
+        running = from_the_first(by_rank)
         return running[query], running[query + 1] - running[query]
 
     def _of_rows(self, event_weight: Floats, estimate: float) -> Floats:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from leadsignal.survival.array_results import ArrayResult
+from leadsignal.survival.cox_estimate import CoxEstimate
 from leadsignal.survival.inputs import Floats, Ints
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.survival.cox import CoxFit
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Residuals:
+class Residuals(ArrayResult):
     """Residuals of a Cox fit.
 
     Attributes: ``names`` (p); ``martingale`` (n), events minus expected events of each row;
@@ -39,7 +39,7 @@ class Residuals:
     event_time: Floats
     event_weight: Floats
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row an event: time and scaled Schoenfeld residuals by column."""
         import pandas as pd
 
@@ -48,13 +48,6 @@ class Residuals:
         frame.insert(1, "time", self.event_time)
         return frame
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the residuals as plain lists, ready for JSON."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value.tolist()
-            for name, value in self.__dict__.items()
-        }
-
     def __repr__(self) -> str:
         return (
             f"Cox residuals: {len(self.martingale):,} rows, {len(self.event_row):,} events, "
@@ -62,7 +55,7 @@ class Residuals:
         )
 
 
-def residuals_of(fit: CoxFit) -> Residuals:
+def residuals_of(fit: CoxEstimate) -> Residuals:
     """Return the residuals of a fit."""
     likelihood, terms = fit.rows.likelihood, fit.terms
     sets = likelihood.sets

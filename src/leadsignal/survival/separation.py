@@ -1,4 +1,4 @@
-"""Does the partial likelihood have a maximum, or does it rise for ever along some direction?
+"""Whether the partial likelihood has a maximum, or rises for ever along some direction.
 
 It rises for ever along d exactly where x·d of every event is the largest in its risk set (equal
 values allowed), and larger than some other in at least one of them (Albert & Anderson 1984 for
@@ -18,9 +18,9 @@ from leadsignal.survival.inputs import Floats, Ints
 from leadsignal.survival.partial_likelihood import PartialLikelihood
 
 EQUAL = 1e-12  # values of x·d this close, relative to what they are sums of, count as equal
-MOST_ROUNDS = 60
-MOST_CONDITIONS = 1_000  # that one round adds
-LEAST_PART = 1e-6  # of the largest part of a direction; a smaller one is rounding
+MAX_ROUNDS = 60  # of adding conditions
+MAX_CONDITIONS = 1_000  # that one round adds
+MIN_PART = 1e-6  # of the largest part of a direction; a smaller one is rounding
 STANDS_OUT = 0.2  # of the largest coefficient, of those that may have run off
 
 
@@ -82,7 +82,7 @@ class Separation:
         short, ahead = value[best] - value[first], value[first] - value[least]
         equal = [EQUAL * self._size(direction, first, other) for other in (best, least)]
         broken = np.flatnonzero(short > equal[0])
-        worst = broken[np.argsort(-short[broken], kind="stable")[:MOST_CONDITIONS]]
+        worst = broken[np.argsort(-short[broken], kind="stable")[:MAX_CONDITIONS]]
         separates = not len(broken) and bool((ahead > equal[1]).any())
         return Ranking(separates, self.Z[first[worst]] - self.Z[best[worst]])
 
@@ -103,7 +103,7 @@ class Separation:
         conditions = np.zeros((0, len(columns)))
         trial = np.zeros(len(self.scale))
         trial[columns] = np.sign(rise) * scale
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             ranking = self.ranking(trial)
             if ranking.separates:
                 return trial
@@ -114,7 +114,7 @@ class Separation:
             conditions = np.vstack((conditions, more))
             solved = linprog(-rise / np.abs(rise).max(), -conditions, np.zeros(len(conditions)),
                              bounds=(-1, 1))  # fmt: skip
-            if solved.x is None or np.abs(solved.x).max() < LEAST_PART:
+            if solved.x is None or np.abs(solved.x).max() < MIN_PART:
                 return None
             trial[columns] = _polished(solved.x, conditions) * scale
         return None
@@ -122,9 +122,9 @@ class Separation:
 
 def _polished(direction: Floats, conditions: Floats) -> Floats:
     """Return the direction moved onto the conditions that the solver meets by its tolerance."""
-    direction = np.where(np.abs(direction) < LEAST_PART * np.abs(direction).max(), 0.0, direction)
+    direction = np.where(np.abs(direction) < MIN_PART * np.abs(direction).max(), 0.0, direction)
     parts = np.flatnonzero(direction)
-    tight = conditions[np.abs(conditions @ direction) < LEAST_PART][:, parts]
+    tight = conditions[np.abs(conditions @ direction) < MIN_PART][:, parts]
     polished = direction.copy()
     if len(tight):
         polished[parts] -= np.linalg.lstsq(tight, tight @ direction[parts], rcond=1e-9)[0]

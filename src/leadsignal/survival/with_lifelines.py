@@ -11,19 +11,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
+from leadsignal.survival.array_results import ArrayResult
+from leadsignal.survival.cox_estimate import CoxEstimate
+from leadsignal.survival.curves import kaplan_meier
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, length_of, one_label
+from leadsignal.survival.plots import COLOURS, numbers_at_risk
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.survival.cox import CoxFit
-
 AFT_MODELS = ("weibull", "log-normal", "log-logistic")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CrossCheck:
+class CrossCheck(ArrayResult):
     """Our fit beside lifelines' on the same rows.
 
     Attributes: ``names``; ``coef``, ``lifelines_coef``, ``se``, ``lifelines_se`` (p; errors not
@@ -55,7 +57,7 @@ class CrossCheck:
         """Whether nothing differs by more than ``tolerance``."""
         return self.largest_difference <= tolerance
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row a column: both coefficients and both errors."""
         import pandas as pd
 
@@ -65,13 +67,6 @@ class CrossCheck:
             index=pd.Index(self.names, name="covariate"),
         )
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the comparison as a plain dictionary, ready for JSON."""
-        return {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in self.__dict__.items()
-        }
-
     def __repr__(self) -> str:
         return (
             f"largest difference from lifelines: {self.largest_difference:.1e}; "
@@ -79,7 +74,7 @@ class CrossCheck:
         )
 
 
-def cross_check(fit: CoxFit) -> CrossCheck:
+def cross_check(fit: CoxEstimate) -> CrossCheck:
     """Fit the rows of ``fit`` with ``lifelines.CoxTimeVaryingFitter`` and compare.
 
     Its cost grows with rows times distinct event times. Raises OptionError for what lifelines
@@ -125,7 +120,7 @@ def cross_check(fit: CoxFit) -> CrossCheck:
         lifelines_se=theirs.standard_errors_[names].to_numpy(),
         loglik=fit.loglik - 0.5 * float(fit.ridge @ fit.coef**2),
         lifelines_loglik=float(theirs.log_likelihood_),
-        # What pandas will change one day is no statement about the fit.
+        # Deprecations in pandas say nothing about the fit.
         warnings=tuple(
             str(warning.message)
             for warning in caught
@@ -152,14 +147,11 @@ def plot_kaplan_meier(
     import matplotlib.pyplot as plt
     from lifelines import KaplanMeierFitter
 
-    from leadsignal.survival.curves import kaplan_meier
-    from leadsignal.survival.plots import COLOURS, numbers_at_risk
-
-    door = ArrayValidator("plot_kaplan_meier", length_of("plot_kaplan_meier", "stop", stop))
-    (stops, starts), events = door.times(stop, start), door.flags("event", event)
-    case_weights = door.weights(weights)
-    groups = door.labels("group", group) or one_label(door.rows)
-    door.close()
+    validator = ArrayValidator("plot_kaplan_meier", length_of("plot_kaplan_meier", "stop", stop))
+    (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
+    case_weights = validator.weights(weights)
+    groups = validator.labels("group", group) or one_label(validator.rows)
+    validator.close()
     axes: Axes = ax if ax is not None else plt.subplots(layout="constrained")[1]
     for code, name in enumerate(groups.names):
         mine = groups.codes == code
@@ -173,7 +165,8 @@ def plot_kaplan_meier(
         fitter.plot_survival_function(ax=axes, color=COLOURS[code % len(COLOURS)])
     axes.set(xlabel="time", ylabel="survival", ylim=(0, 1.02))
     if at_risk:
-        numbers_at_risk(axes, kaplan_meier(stop, event, start=start, weights=weights, group=group))
+        curves = kaplan_meier(stop, event, start=start, weights=weights, group=group)
+        numbers_at_risk(axes, curves.steps.at_risk_by_group())
     return axes
 
 
@@ -201,17 +194,17 @@ def fit_aft(
     import lifelines
     import pandas as pd
 
-    door = ArrayValidator("fit_aft", length_of("fit_aft", "stop", stop))
-    (stops, starts), events = door.times(stop, start), door.flags("event", event)
-    case_weights = door.weights(weights)
-    if not door.faults and (stops <= 0).any():
-        door.refuse("stop must be above 0; an accelerated failure time has no time 0")
-    matrix = door.matrix("X", X).astype(np.float64, copy=False)
-    named = door.names("names", names, matrix.shape[1])
-    door.no_gaps(matrix, named)
-    door.number("ridge", ridge, "0 or more", lambda value: value >= 0)
-    door.one_of("model", model, AFT_MODELS)
-    door.close()
+    validator = ArrayValidator("fit_aft", length_of("fit_aft", "stop", stop))
+    (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
+    case_weights = validator.weights(weights)
+    if not validator.faults and (stops <= 0).any():
+        validator.refuse("stop must be above 0; an accelerated failure time has no time 0")
+    matrix = validator.matrix("X", X).astype(np.float64, copy=False)
+    named = validator.names("names", names, matrix.shape[1])
+    validator.no_gaps(matrix, named)
+    validator.number("ridge", ridge, "0 or more", lambda value: value >= 0)
+    validator.one_of("model", model, AFT_MODELS)
+    validator.close()
     kinds = {
         "weibull": "WeibullAFT",
         "log-normal": "LogNormalAFT",
@@ -229,8 +222,8 @@ def fit_aft(
     return fitter.fit(frame, "__stop", "__event", fit_options=precise, **columns)
 
 
-def _frame(fit: CoxFit) -> pd.DataFrame:
-    """Return the fit's rows of positive weight, as lifelines wants them."""
+def _frame(fit: CoxEstimate) -> pd.DataFrame:
+    """Return the fit's rows of positive weight, as lifelines expects them."""
     import pandas as pd
 
     rows = fit.rows

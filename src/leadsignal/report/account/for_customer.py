@@ -54,7 +54,7 @@ def for_customer(made: Review) -> Review:
         processes=tuple(_process(process) for process in made.processes),
         contacts={},
         missed=made.missed,
-        next_steps=(),
+        steps=(),
         risk=None,
         **frames,
     )

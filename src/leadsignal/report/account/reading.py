@@ -12,6 +12,7 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import OptionError
 from leadsignal.files.records import plain_row
+from leadsignal.model.explanation import value_text
 from leadsignal.model.persistence.recipe import refuse_other_analysis
 from leadsignal.panel import Panel, adoption_episodes, build_snapshot
 from leadsignal.report.account.parts import (
@@ -26,7 +27,7 @@ from leadsignal.report.account.parts import (
 from leadsignal.report.account.review import Review
 from leadsignal.report.account.steps import find_missed, next_steps
 from leadsignal.schema import BY_NAME
-from leadsignal.scoring.scores import REASONS, score_accounts
+from leadsignal.scoring.scores import score_accounts
 from leadsignal.sources.parts import literal
 from leadsignal.targets import own_results
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from leadsignal.config.success import Process
     from leadsignal.model.churn_model import ChurnModel
+    from leadsignal.scoring.reasons import Reason
     from leadsignal.scoring.scores import Scores
     from leadsignal.tables import Tables
 
@@ -91,8 +93,8 @@ def review_account(
         scores = score_accounts(model, tables)
     made = _assembled(tables, account, analysis, row, now)
     risk = _risk(scores, account, panel) if scores is not None else None
-    advised = _advised(scores, account) if scores is not None else ""
-    return replace(made, risk=risk, next_steps=next_steps(made, now, analysis, advised))
+    effects = scores.effects if scores is not None else {}
+    return replace(made, risk=risk, steps=next_steps(made, now, analysis, effects))
 
 
 def _one_analysis(
@@ -316,28 +318,21 @@ def _risk(scores: Scores, account: str, panel: Panel) -> Risk | None:
         return None
     row = mine.iloc[0]
     meanings = {indicator.name: indicator.meaning for indicator in panel.indicators}
-    told = [row[f"reason_{rank}"] for rank in range(1, REASONS + 1)]
     return Risk(
         float(row["risk"]),
         scores.typical_risk,
         scores.horizon,
         int((frame["risk"] > row["risk"]).sum()) + 1,
         len(frame),
-        tuple(_reason(reason, meanings) for reason in told if reason),
+        tuple(_reason(reason, meanings) for reason in scores.reasons.get(account, ())),
         scores.model_version,
     )
 
 
-def _reason(reason: str, meanings: Mapping[str, str]) -> str:
-    """Return a reason of the scores with the indicator's meaning in place of its name."""
-    subject, _, told = reason.partition(": ")
-    name, _, value = told.partition(" ")
+def _reason(reason: Reason, meanings: Mapping[str, str]) -> str:
+    """Return a reason with the indicator's meaning in place of its name."""
+    name, value = reason.indicator, reason.value
     if name not in meanings:
-        return reason
-    value = "not known" if value == "missing" else value
-    return f"{subject.replace('_', ' ')}: {meanings[name]} ({value})"
-
-
-def _advised(scores: Scores, account: str) -> str:
-    mine = scores.frame.loc[scores.frame["account_id"] == account, "next_step"]
-    return str(mine.iloc[0]) if len(mine) else ""
+        return str(reason)
+    text = "not known" if value is None else value_text("", value).strip()
+    return f"{reason.subject.replace('_', ' ')}: {meanings[name]} ({text})"

@@ -19,6 +19,7 @@ from leadsignal.report.account.plots import plot_timeline
 from leadsignal.report.account.timeline import event_lanes, result_series
 from leadsignal.report.charts import Lane, Series
 from leadsignal.results import Result
+from leadsignal.scoring.next_steps import NextStep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,7 @@ class Review(Result):
     ``attributes`` those declared; the frames are ``plans``, ``results``, ``commitments`` (with
     ``state``), ``tickets``, ``contract_changes`` and ``episodes`` of adoption; ``contacts`` has the
     last day of each tracked kind of contact; ``missed`` lists what needs a new date and
-    ``next_steps`` what to agree on, the most important first.
+    ``steps`` what to agree on, the most important first.
     """
 
     account_id: str
@@ -54,8 +55,13 @@ class Review(Result):
     contract_changes: pd.DataFrame
     contacts: Mapping[str, date | None]
     missed: tuple[Missed, ...]
-    next_steps: tuple[str, ...]
+    steps: tuple[NextStep, ...]
     risk: Risk | None = None
+
+    @property
+    def next_steps(self) -> tuple[str, ...]:
+        """What to agree on, as text."""
+        return tuple(map(str, self.steps))
 
     @property
     def plan(self) -> Mapping[str, Any] | None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.report.account.parts import LATE, Missed
 from leadsignal.report.account.review import Review
-from leadsignal.scoring.scores import open_steps
+from leadsignal.scoring.next_steps import NextStep, account_steps
+
+if TYPE_CHECKING:
+    from leadsignal.stats.estimates import Estimate
 
 FRESH = 90
-"""A result older than so many days no longer says how things stand."""
+"""Days after which a result has to be measured again."""
 
 
 def find_missed(made: Review) -> Iterator[Missed]:
-    """Yield what needs a new date, the longest due first within its kind."""
+    """Yield what needs a new date: plan, processes, commitments."""
     if made.facts["ended_on"]:
         return
     as_of, plan, standing = made.as_of_date, made.plan, made.standing
@@ -34,27 +37,38 @@ def find_missed(made: Review) -> Iterator[Missed]:
 
 
 def next_steps(
-    made: Review, now: Mapping[str, Any], analysis: SuccessAnalysis, advised: str
-) -> tuple[str, ...]:
-    """Return what to agree on, the first first: plan, process, new dates, measuring, showing."""
+    made: Review,
+    now: Mapping[str, Any],
+    analysis: SuccessAnalysis,
+    effects: Mapping[str, Estimate],
+) -> tuple[NextStep, ...]:
+    """Return what to agree on, the most important first.
+
+    The order is notice, plan, processes, new dates, measuring, showing results.
+    """
     facts, plan, standing, as_of = made.facts, made.plan, made.standing, made.as_of_date
     if facts["ended_on"]:
         return ()
     steps = []
     if facts["notice_on"]:
-        steps.append(f"talk about the notice given on {facts['notice_on']}")
+        steps.append(NextStep("talk about the notice given on", facts["notice_on"]))
     if plan is None or plan["closed_on"] is not None:
-        steps.append("agree a success plan: objective, metric, target, date, sponsor")
-    processes = [step for _, step in open_steps(now, analysis.processes, {})] if now else []
-    steps += [advised, *processes[1:]] if advised else processes
+        steps.append(NextStep("agree a success plan: objective, metric, target, date, sponsor"))
+    if now:
+        import pandas as pd
+
+        rows = pd.DataFrame([dict(now)])
+        steps += account_steps(rows, analysis.processes, effects).of(made.account_id)
     if made.missed:
-        many = len(made.missed)
-        steps.append(f"agree new dates for {many} missed {'items' if many > 1 else 'item'}")
+        count = len(made.missed)
+        items = "items" if count > 1 else "item"
+        steps.append(NextStep(f"agree new dates for {count} missed {items}"))
     metric = analysis.bullseye_of(made.attributes).success_metric or "the result"
     if standing is None:
-        steps.append(f"measure {metric}: there is no result yet")
+        steps.append(NextStep(f"measure {metric}: there is no result yet"))
     elif (as_of - standing.latest_on).days > FRESH:
-        steps.append(f"measure {metric} again: the latest result is of {standing.latest_on}")
+        text = f"measure {metric} again: the latest result is of"
+        steps.append(NextStep(text, standing.latest_on))
     elif standing.shown_on is None or standing.shown_on < standing.latest_on:
-        steps.append(f"show the latest {metric} to the customer")
-    return tuple(dict.fromkeys(steps))
+        steps.append(NextStep(f"show the latest {metric} to the customer"))
+    return tuple(steps)

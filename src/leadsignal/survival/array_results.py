@@ -1,0 +1,33 @@
+"""The base class of results that hold arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from leadsignal.results import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ArrayResult(Result):
+    """Base class of dataclasses whose arrays of one length are the columns of a table.
+
+    A subclass names these columns in ``COLUMNS``, or overrides `_table`.
+    """
+
+    COLUMNS: ClassVar[tuple[str, ...]] = ()
+
+    def _table(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame({name: getattr(self, name) for name in self.COLUMNS})
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as a plain dictionary, ready for JSON."""
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in self.__dict__.items()
+        }
