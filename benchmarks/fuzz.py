@@ -130,7 +130,9 @@ def misplace(folder: Path, draw: random.Random) -> None:
         place = folder / draw.choice(("", "", "usage", "tickets.parquet", "usage/a=1", ".hidden"))
         with suppress(OSError):
             place.mkdir(parents=True, exist_ok=True)
-            put(place / (draw.choice(("", "", "", "_", ".", "[*]")) + table + ending), draw)
+            path = place / (draw.choice(("", "", "", "_", ".", "[*]")) + table + ending)
+            if not os.path.lexists(path):  # Writing into a pipe that is there would wait for ever.
+                put(path, draw)
 
 
 def put(path: Path, draw: random.Random) -> None:
@@ -234,6 +236,8 @@ def fuzz(folder: Path, files: int, seed: int) -> tuple[Counter[str], list[str], 
         read(folder)
     began = memory()
     for number in range(files):
+        if number % 2_000 == 0:
+            print(f"{number:,} files, {len(broken)} broken", file=sys.stderr, flush=True)
         draw = random.Random(f"{seed} {number}")
         kind, name, read = TARGETS[number % len(TARGETS)]
         kind = kind if number % 5 else "folder"

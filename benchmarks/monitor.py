@@ -29,7 +29,7 @@ import pandas as pd
 
 import leadsignal as ls
 from leadsignal.evaluation.alerts import on_grid
-from leadsignal.ingestion.feed_health import judge_pace, told_after
+from leadsignal.ingestion.feed_health import assess_feed, told_after
 from leadsignal.monitoring import monitor as m
 from leadsignal.monitoring.realised import alert_volume, find_outcomes, judge_outcomes
 from leadsignal.monitoring.shifts import Levels, find_shifts, levels_of
@@ -83,7 +83,7 @@ def find(of: Business, at: int) -> list[str]:
     day = pd.Timestamp(of.levels.days[at])
     tables = of.tables.as_of(day.date())
     paces = [
-        judge_pace(name, first, counts[: (day.date() - first).days], _chance(of))
+        assess_feed(name, first, counts[: (day.date() - first).days], _chance(of))
         for name, (first, counts) in of.counts.items()
         if first < day.date()
     ]
@@ -158,7 +158,7 @@ def stopped(of: Business, name: str, day: int) -> tuple[int, bool] | None:
         if upto > len(cut):
             return None
         due = stated is not None and upto - 1 - last - WEEK >= stated
-        if judge_pace(name, first, cut[:upto], _chance(of)).broken:
+        if assess_feed(name, first, cut[:upto], _chance(of)).broken:
             return number + 1, stated is not None and not due
     return 99, False
 

@@ -162,7 +162,10 @@ class Place:
     def _keep(self, case: Case, written: str) -> None:
         for beside in ("", ".run.json" if self._recorded(case) else ""):
             source, to = Path(written + beside), Path(f"{self._kept(case)}{beside}")
-            shutil.copytree(source, to) if source.is_dir() else shutil.copy(source, to)
+            if source.is_dir():
+                shutil.copytree(source, to, dirs_exist_ok=True)
+            else:
+                shutil.copy(source, to)
 
     def _earlier(self, case: Case, name: str) -> None:
         if not self._kept(case).exists():

@@ -21,7 +21,7 @@ import pandas as pd
 
 import leadsignal as ls
 from leadsignal.ingestion.feed_health import FeedHealth
-from leadsignal.monitoring.feed_health import feed_paces
+from leadsignal.monitoring.feed_health import assess_feeds
 from leadsignal.panel import build_snapshot
 from leadsignal.schema import BY_NAME
 
@@ -138,7 +138,7 @@ def late_feeds(estimator: str) -> Iterator[tuple[FeedHealth, int, float, bool]]:
             )
             scores = ls.score_accounts(model, late, effects={})
             told = name in [feed.table for feed in scores.feeds]
-            pace = next(pace for pace in feed_paces(late) if pace.table == name)
+            pace = next(pace for pace in assess_feeds(late) if pace.table == name)
             yield pace, lag, float(scores.frame["risk"].sum() / usual - 1), told
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.ingestion.feed_health import chance_of_silence, judge_pace
-from leadsignal.monitoring.feed_health import feed_paces
+from leadsignal.ingestion.feed_health import assess_feed, chance_of_silence
+from leadsignal.monitoring.feed_health import assess_feeds
 from leadsignal.scoring.feeds import _feed, without_late_days, without_late_feeds
 
 FIRST = date(2023, 1, 2)
@@ -47,10 +47,10 @@ def test_check_fit_scoring_and_monitoring_agree() -> None:
     for seed in range(40):
         counts = random_counts(seed)
         tables = tables_of(counts)
-        (pace,) = feed_paces(tables)
+        (pace,) = assess_feeds(tables)
         _, late = without_late_feeds(tables)
         noticed = [str(notice) for notice in tables.warnings if "last record" in str(notice)]
-        by_hand = judge_pace("tickets", FIRST, counts, chance_of_silence(1))
+        by_hand = assess_feed("tickets", FIRST, counts, chance_of_silence(1))
         assert pace.state == by_hand.state, seed
         assert pace.stopped == pace.broken == by_hand.stopped or pace.state == "thin", seed
         assert [feed.table for feed in late] == (["tickets"] if pace.stopped else [])
@@ -67,7 +67,7 @@ def test_check_fit_scoring_and_monitoring_agree() -> None:
 @pytest.mark.parametrize(("silent", "stopped"), [(13, False), (14, True)])
 def test_a_young_daily_table_has_stopped_after_two_weeks(silent: int, stopped: bool) -> None:
     counts = np.append(np.ones(10), np.zeros(silent))
-    assert judge_pace("tickets", FIRST, counts, 5e-4).stopped is stopped
+    assert assess_feed("tickets", FIRST, counts, 5e-4).stopped is stopped
 
 
 @pytest.mark.parametrize(("silent", "stopped"), [(50, False), (51, True)])
@@ -76,14 +76,14 @@ def test_a_sparse_table_has_stopped_after_five_of_its_usual_gaps(
 ) -> None:
     counts = np.zeros(81)
     counts[::10] = 1
-    pace = judge_pace("tickets", FIRST, np.append(counts, np.zeros(silent)), 5e-4)
+    pace = assess_feed("tickets", FIRST, np.append(counts, np.zeros(silent)), 5e-4)
     assert (pace.stopped, pace.usual_days, pace.state) == (stopped, 10, "too young")
 
 
 def test_five_days_with_records_are_needed_to_miss_the_next() -> None:
     for days, stopped in ((4, False), (5, True)):
         counts = np.append(np.ones(days), np.zeros(60))
-        assert judge_pace("tickets", FIRST, counts, 5e-4).stopped is stopped
+        assert assess_feed("tickets", FIRST, counts, 5e-4).stopped is stopped
 
 
 def test_a_late_feed_is_unknown_in_a_fit() -> None:

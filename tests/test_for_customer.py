@@ -152,7 +152,7 @@ def test_every_column_of_a_frame_is_allowed_or_empty(review: Review) -> None:
         assert filled <= set(columns)
     rest = {one.name for one in fields(Review)} - {*ROWS, "facts"}
     told = {name for name in rest if getattr(shown, name)}
-    assert told <= {"account_id", "as_of_date", "standing", "processes", "missed"}
+    assert told <= {"account_id", "as_of_date", "status", "processes", "missed"}
 
 
 def test_the_command_says_no_more_in_json(

@@ -16,7 +16,7 @@ import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.errors import InputError, OptionError
 from leadsignal.evaluation.alerts import on_grid
-from leadsignal.ingestion.feed_health import FeedHealth, judge_pace, told_after
+from leadsignal.ingestion.feed_health import FeedHealth, assess_feed, told_after
 from leadsignal.monitoring.calendar_phase import find_comparable
 from leadsignal.monitoring.monitor import MIN_SHIFT, _of_outcomes
 from leadsignal.monitoring.realised import (
@@ -38,7 +38,7 @@ A_RUN = 0.5 * 7 / 365.25
 
 
 def judge(counts: np.ndarray) -> FeedHealth:
-    return judge_pace("tickets", MONDAY, counts, chance=4e-4)
+    return assess_feed("tickets", MONDAY, counts, chance=4e-4)
 
 
 def silent(counts: np.ndarray, days: int) -> np.ndarray:

@@ -25,7 +25,7 @@ from leadsignal.errors import OptionError
 from leadsignal.indicators.declare import Attribute
 from leadsignal.report.bar_charts import Axis, Estimate, Part, Row, Stack, both, ranges, stacks
 from leadsignal.report.churn_page import SECTIONS
-from leadsignal.report.summary import MOST_CALLS, MOST_LISTED
+from leadsignal.report.summary import MAX_CALLS, MAX_LISTED
 from leadsignal.report.summary_types import Summary
 from leadsignal.report.wording import (
     by_name,
@@ -126,7 +126,7 @@ def test_the_catch_and_its_lead_are_of_the_same_ends(
 
 def test_calls_are_the_riskiest_alerted(summary: dict[str, Any], business_results: Results) -> None:
     frame = business_results[2].frame
-    expected = frame[frame["alert"]].nlargest(MOST_CALLS, "risk")["account_id"]
+    expected = frame[frame["alert"]].nlargest(MAX_CALLS, "risk")["account_id"]
     assert [row["account_id"] for row in summary["calls"]] == list(expected)
 
 
@@ -161,15 +161,15 @@ def test_few_accounts_are_listed_of_many(business_results: Results, tmp_path: Pa
     many = pd.concat([scores.frame] * 40, ignore_index=True).head(20_000)
     many["account_id"] = [f"N-{n:06d}" for n in range(len(many))]
     many = many.sort_values(["risk", "account_id"], ascending=[False, True], ignore_index=True)
-    many["alert"] = np.arange(len(many)) < MOST_LISTED + 7
+    many["alert"] = np.arange(len(many)) < MAX_LISTED + 7
     big = replace(scores, frame=many)
     accounts = ls.report.summarise(panel, backtest, big, found)["accounts"]
-    assert len(accounts["rows"]) == accounts["listed"] == MOST_LISTED
+    assert len(accounts["rows"]) == accounts["listed"] == MAX_LISTED
     assert accounts["alerts_not_listed"] == 7
     ls.write_report(tmp_path / "churn.html", panel, backtest, big, found)
     text = (tmp_path / "churn.html").read_text()
     assert len(text) < 5_000_000
-    assert f"Listed are the {MOST_LISTED:,} riskiest" in text
+    assert f"Listed are the {MAX_LISTED:,} riskiest" in text
     assert "7 alerted accounts are among those not listed" in text
 
 
@@ -418,9 +418,9 @@ def test_a_process_has_one_effect_on_the_page_or_says_why_there_are_two(
     told = "ccounts that practise it leave 59 % less often (39 to 73 %), 90 days later"
     called = {row["open_processes"][0]["process"] for row in summary["calls"] if row["next_step"]}
     assert called
-    assert words.count(f"A{told}, among accounts of like attributes") == len(effects)
+    assert words.count(f"A{told}, among accounts with similar attributes") == len(effects)
     assert words.count(f": a{told}") == len(called)
-    assert "compares accounts of like attributes, 90 days later" in words
+    assert "compare accounts with similar attributes, 90 days later" in words
     by_day = {line["by"]: line["hazard_ratio"]["estimate"] for line in summary["cohorts"]["lines"]}
     for name in effects:
         here = how_often(by_day[name])
@@ -429,9 +429,9 @@ def test_a_process_has_one_effect_on_the_page_or_says_why_there_are_two(
     without = ls.report.summarise(panel, backtest, replace(scores, effects={}), found)
     assert without["effects"] == {}
     words = words_of(ls.report.report_page(without))
-    assert "among accounts of like attributes" not in words
+    assert "among accounts with similar attributes" not in words
     holds = [one for one in effects if f"Leave {how_often(by_day[one])} (" in words]
-    assert len(holds) == words.count(", counted day by day") > 0
+    assert len(holds) == words.count(", in the time-dependent comparison") > 0
 
 
 def test_percent_and_ratio_are_of_one_rounding() -> None:
@@ -473,7 +473,7 @@ def test_ratios_are_never_told_the_wrong_way_round() -> None:
 def test_charts_stay_inside_and_say_what_they_show() -> None:
     marks = [Estimate(0.001, 0.0, 1e9, "dot", "plain", "far out")]
     axis = Axis(0.1, 10.0, ((0.1, "a"), (1.0, "b"), (10.0, "c")), 1.0, logarithmic=True)
-    drawn = both(ranges, [Row("a row", marks)], axis, title="What", told="a row: far out")
+    drawn = both(ranges, [Row("a row", marks)], axis, title="What", description="a row: far out")
     assert drawn.count('role="img"') == 2
     assert drawn.count("What. a row: far out") == 2
     for view, lines in re.findall(r'viewBox="0 0 (\d+) [\d.]+".*?(<line.*?)</svg>', drawn):
@@ -484,7 +484,7 @@ def test_charts_stay_inside_and_say_what_they_show() -> None:
 
 def test_stacks_are_as_long_as_their_counts() -> None:
     rows = [Stack("a", [Part(30, "bad", "x"), Part(10, "good", "y")]), Stack("b", [])]
-    drawn = stacks(rows, title="t", told="u")
+    drawn = stacks(rows, title="t", description="u")
     wide = [float(w) for w in re.findall(r'<rect[^>]* width="([\d.]+)"', drawn)]
     assert wide[0] == pytest.approx(3 * wide[1], rel=0.02)
     assert ">40<" in drawn

@@ -106,7 +106,7 @@ def made() -> ls.Review:
 
 
 def test_results_are_held_against_the_target(made: ls.Review) -> None:
-    standing = made.standing
+    standing = made.status
     assert standing is not None
     assert (standing.first, standing.best, standing.latest) == (9, 5, 7)
     assert (standing.best_on, standing.days_since_best) == (date(2024, 3, 1), 92)
@@ -176,7 +176,7 @@ def test_an_unknown_account_is_refused_with_near_names() -> None:
 
 def test_it_prints_and_goes_to_json(made: ls.Review) -> None:
     told = json.loads(json.dumps(made.to_dict()))
-    assert told["standing"]["latest"] == 7
+    assert told["status"]["latest"] == 7
     assert told["commitments"][0]["state"] == "done"
     assert told["missed"][0]["due_on"] == "2024-05-01"
     assert "next step: start monthly_review" in repr(made)
@@ -197,7 +197,7 @@ def test_a_picture_of_it(made: ls.Review) -> None:
 def test_accounts_alone_make_a_page() -> None:
     accounts = pd.DataFrame({"account_id": ["only"], "started_on": ["2024-01-01"]})
     bare = ls.review_account(ls.read_tables({"accounts": accounts}, as_of="2024-03-01"), "only")
-    assert bare.standing is None
+    assert bare.status is None
     page = ls.report.review_page(bare)
     assert "Nothing has been measured yet" in page
     assert "No plan has been agreed" in page

@@ -61,10 +61,10 @@ def answers(tables: ls.Tables, analysis: SuccessAnalysis, account: str) -> dict[
     changes = status_changes(tables, analysis, days=365)
     changes = changes[changes["on"] < pd.Timestamp(AS_OF)]
     state = changes[changes["account_id"] == account]["state"].iloc[-1]
-    assert review.standing is not None
+    assert review.status is not None
     return {
         "panel": bool(now["result_gap"] >= 0),
-        "review": review.standing.met,
+        "review": review.status.met,
         "standing": bool(mine["gap"].iloc[-1] >= 0),
         "history": bool(history["met"]),
         "cohort": bool(state == 2),
@@ -87,7 +87,7 @@ def test_a_segment_with_a_metric_of_its_own_is_judged_by_it_everywhere() -> None
         assert set(answers(tables, OWN_METRIC, account).values()) == {True}, account
     held = standings(tables, OWN_METRIC)
     assert held["metric"].to_dict() == {"small": "speed", "large": "cost"}
-    assert ls.review_account(tables, "large", OWN_METRIC).standing.metric == "cost"
+    assert ls.review_account(tables, "large", OWN_METRIC).status.metric == "cost"
     assert ls.review_account(tables, "large", OWN_METRIC).objective == "all"
     # With everybody's metric the large account has not met its target, and all say so.
     assert set(answers(tables, EVERYBODY, "large").values()) == {False}
@@ -128,7 +128,7 @@ def test_the_best_of_a_day_counts_and_the_rest_stays_with_its_row() -> None:
     rows = [result("small", "08-01", 9), result("small", "08-01", 11), result("small", "08-01", 8)]
     tables = read(rows)
     assert set(answers(tables, EVERYBODY, "small").values()) - {False} == {True}
-    assert ls.review_account(tables, "small", EVERYBODY).standing.latest == 11
+    assert ls.review_account(tables, "small", EVERYBODY).status.latest == 11
     assert standings(tables)["value"].tolist() == [11]
     panel = ls.build_panel(tables, EVERYBODY).current().set_index("account_id")
     assert panel.loc["small", "results_met_365d"] == pytest.approx(1 / 3)
@@ -148,14 +148,14 @@ def test_a_result_without_a_target_leaves_the_status_as_it_was() -> None:
     assert standings(tables)["value"].tolist() == [11]
     panel = ls.build_panel(tables).current().set_index("account_id")
     assert panel.loc["small", "result_gap"] == pytest.approx(0.1)
-    standing = ls.review_account(tables, "small").standing
+    standing = ls.review_account(tables, "small").status
     assert (standing.latest, standing.met, standing.met_on) == (1, True, date(2024, 7, 1))
 
 
 def test_a_named_metric_that_was_never_measured_is_not_replaced_by_another() -> None:
     rows = [result("small", "08-01", 12, "cost"), result("large", "08-01", 12, "speed")]
     tables = read(rows)
-    assert ls.review_account(tables, "small", EVERYBODY).standing is None
+    assert ls.review_account(tables, "small", EVERYBODY).status is None
     assert standings(tables, EVERYBODY).index.tolist() == ["large"]
     history = ls.success_analysis.result_history(tables, EVERYBODY)
     assert set(history.frame["account_id"]) == {"large"}

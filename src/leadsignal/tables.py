@@ -358,16 +358,16 @@ def read_tables(
     Tables as of 2024-03-01
       accounts: 1 rows
     """
-    door = _read(
+    reader = _read(
         source,
         project,
         {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
         {"attributes": attributes, "columns": columns},
         drop_bad_rows,
     )
-    if door.faults:
-        raise TablesError(door.faults, door.more)
-    return _tables(door)
+    if reader.faults:
+        raise TablesError(reader.faults, reader.more)
+    return _tables(reader)
 
 
 @checked
@@ -391,14 +391,14 @@ def check_tables(
     >>> check_tables({"accounts": pd.DataFrame({"account_id": ["a"]})}).ok
     False
     """
-    door = _read(
+    reader = _read(
         source,
         project,
         {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
         {"attributes": attributes, "columns": columns},
         drop_bad_rows,
     )
-    return _checked(door)[0]
+    return _checked(reader)[0]
 
 
 def check_and_read(
@@ -410,18 +410,18 @@ def check_and_read(
     )
 
 
-def _checked(door: TableReader) -> tuple[CheckReport, Tables | None]:
-    if not door.faults:
-        tables = _tables(door)
+def _checked(reader: TableReader) -> tuple[CheckReport, Tables | None]:
+    if not reader.faults:
+        tables = _tables(reader)
         return tables.report(), tables
     report = CheckReport(
-        door.rows_read,
-        tuple(door.faults),
-        door.more,
-        tuple(Notice(table, message) for table, message in door.intake.notices),
-        tuple(door.dropped),
-        door.dropped_rows,
-        not_read=door.not_read,
+        reader.rows_read,
+        tuple(reader.faults),
+        reader.more,
+        tuple(Notice(table, message) for table, message in reader.intake.notices),
+        tuple(reader.dropped),
+        reader.dropped_rows,
+        not_read=reader.not_read,
     )
     return report, None
 
@@ -436,25 +436,25 @@ def _read(
     project, frames = _project_of(source, project)
     project = with_options(project.replace(**options), **naming)
     note_project(project, source)
-    door = TableReader(project, drop_bad_rows)
-    door.read(frames, settings_file(source) if isinstance(source, str | Path) else None)
-    return door
+    reader = TableReader(project, drop_bad_rows)
+    reader.read(frames, settings_file(source) if isinstance(source, str | Path) else None)
+    return reader
 
 
-def _tables(door: TableReader) -> Tables:
-    as_of = door.project.as_of or door.latest() or date.max
+def _tables(reader: TableReader) -> Tables:
+    as_of = reader.project.as_of or reader.latest() or date.max
     return Tables(
-        door.project,
+        reader.project,
         as_of,
-        tuple(door.loaded),
-        door.attributes,
-        tuple(door.dropped),
-        find_notices(door, as_of),
-        door.rows_read,
-        door.dropped_rows,
-        door.store,
-        door.loaded,
-        door.not_read,
+        tuple(reader.loaded),
+        reader.attributes,
+        tuple(reader.dropped),
+        find_notices(reader, as_of),
+        reader.rows_read,
+        reader.dropped_rows,
+        reader.store,
+        reader.loaded,
+        reader.not_read,
     )
 
 

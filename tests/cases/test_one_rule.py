@@ -110,7 +110,7 @@ def test_value_and_distance_of_a_day_are_those_of_its_best_result(
     for tables in (results(*rows), results(*rows[::-1])):
         now = ls.build_panel(tables, ANALYSIS).current().set_index("account_id").loc["large"]
         assert now["result_value"] == best
-        standing = ls.review_account(tables, "large", ANALYSIS).standing
+        standing = ls.review_account(tables, "large", ANALYSIS).status
         assert standing is not None
         assert standing.latest == best
         if target:
@@ -125,7 +125,7 @@ def test_of_results_with_targets_of_their_own_the_one_that_goes_farthest_counts(
     )  # fmt: skip
     now = ls.build_panel(tables, ANALYSIS).current().set_index("account_id").loc["large"]
     assert (now["result_value"], now["result_gap"]) == (12.0, pytest.approx(0.2))
-    standing = ls.review_account(tables, "large", ANALYSIS).standing
+    standing = ls.review_account(tables, "large", ANALYSIS).status
     assert standing is not None
     assert (standing.latest, standing.met) == (12.0, True)
 
@@ -137,7 +137,7 @@ def test_a_latest_result_without_a_target_leaves_the_answer_of_the_one_before() 
             {"value": 1.0, "target": None, "measured_on": date(2023, 8, 1)},
         )
         review = ls.review_account(tables, "large", ANALYSIS)
-        standing = review.standing
+        standing = review.status
         assert standing is not None
         assert (standing.latest, standing.target, standing.met) == (1.0, 10.0, met)
         assert standing.met_on == RESULTS["measured_on"]

@@ -136,7 +136,7 @@ class Contrast:
             plain[name] = None if pair is None else [number.to_dict() for number in pair]
         ratio = self.hazard_ratio
         plain["p"] = None if ratio is None else ratio.p
-        plain["e_value"] = None if self.e_value is None else list(map(_finite, self.e_value))
+        plain["e_value"] = None if self.e_value is None else list(map(finite_or_none, self.e_value))
         plain |= {
             "shrinkage_of": self.shrinkage_of or None,
             "artefact": self.artefact,
@@ -149,7 +149,8 @@ class Contrast:
         return plain
 
 
-def _finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
+    """Return a number for JSON, None in place of an infinite or missing one."""
     return value if np.isfinite(value) else None
 
 

@@ -20,6 +20,7 @@ from leadsignal.cohorts.state_intervals import (
     checked_changes,
     checked_rows,
     joined,
+    rows_of,
     stretches_between,
 )
 from leadsignal.errors import ModelError
@@ -124,9 +125,7 @@ class DatedCohorts(Result):
           yes: 1 accounts, 3 account-days, 1 churns
         """
         ids, ends, rows = checked_rows(levels, account, start, stop, cause, state)
-        entry, last = np.full(len(ids), np.inf), np.full(len(ids), -np.inf)
-        np.minimum.at(entry, rows.account, rows.start)
-        np.maximum.at(last, rows.account, rows.stop)
+        entry, last = _spans(len(ids), rows.account, rows.start, rows.stop)
         return cls._of(name, levels, ids, entry, last, ends, rows, cluster, more)
 
     @classmethod
@@ -185,15 +184,7 @@ class DatedCohorts(Result):
         last = np.full(len(self), np.inf)
         np.minimum.at(last, account, stop)
         kept = self.row_stop <= last[self.row_account]
-        if kept.all():
-            return self
-        return replace(
-            self,
-            stop=last,
-            cause=np.where(last == self.stop, self.cause, 0),
-            row_account=self.row_account[kept], row_start=self.row_start[kept],
-            row_stop=self.row_stop[kept], row_state=self.row_state[kept],
-        )  # fmt: skip
+        return self if kept.all() else self._limited(kept, self.entry, last)
 
     def without(self, level: str) -> DatedCohorts:
         """Return the cohorts with the time in a level as time away, without who was in no other.
@@ -203,15 +194,18 @@ class DatedCohorts(Result):
         if level not in self.levels:
             return self
         kept = self.row_state != self.levels.index(level)
-        account, start, stop = self.row_account[kept], self.row_start[kept], self.row_stop[kept]
-        entry, last = np.full(len(self), np.inf), np.full(len(self), -np.inf)
-        np.minimum.at(entry, account, start)
-        np.maximum.at(last, account, stop)
-        there = replace(
-            self, entry=entry, stop=last, cause=np.where(last == self.stop, self.cause, 0),
-            row_account=account, row_start=start, row_stop=stop, row_state=self.row_state[kept],
+        entry, last = _spans(
+            len(self), self.row_account[kept], self.row_start[kept], self.row_stop[kept]
+        )
+        return self._limited(kept, entry, last).chosen(np.isfinite(entry)).with_levels_present()
+
+    def _limited(self, kept: Bools, entry: Floats, stop: Floats) -> DatedCohorts:
+        """Return the cohorts with some of their rows, each account at risk on (entry, stop]."""
+        return replace(
+            self, entry=entry, stop=stop, cause=np.where(stop == self.stop, self.cause, 0),
+            row_account=self.row_account[kept], row_start=self.row_start[kept],
+            row_stop=self.row_stop[kept], row_state=self.row_state[kept],
         )  # fmt: skip
-        return there.chosen(np.isfinite(entry)).with_levels_present()
 
     def share_before(self, level: int) -> float:
         """Return the share of the days at risk of accounts ever in a level that lie before it."""
@@ -236,12 +230,8 @@ class DatedCohorts(Result):
 
     def chosen(self, which: Ints | Bools) -> DatedCohorts:
         """Return the cohorts of some accounts; a position given twice is two accounts."""
-        picked = np.flatnonzero(which) if which.dtype == np.bool_ else which
-        order = np.argsort(self.row_account, kind="stable")
-        first = np.searchsorted(self.row_account[order], np.arange(len(self) + 1))
-        count = (first[1:] - first[:-1])[picked]
-        ahead = np.repeat(np.cumsum(count) - count, count)
-        rows = order[np.repeat(first[picked], count) + np.arange(count.sum()) - ahead]
+        picked = np.flatnonzero(which) if which.dtype == np.bool_ else which.astype(np.intp)
+        rows, count = rows_of(self.row_account, len(self), picked)
         return replace(
             self,
             accounts=self.accounts[picked], cluster=self.cluster[picked], entry=self.entry[picked],
@@ -289,3 +279,11 @@ class DatedCohorts(Result):
                 f" {days[mine].sum():,.0f} account-days, {(cause[mine] == CHURN).sum():,} churns"
             )
         return "\n".join(lines)
+
+
+def _spans(accounts: int, account: Ints, start: Floats, stop: Floats) -> tuple[Floats, Floats]:
+    """Return the first start and the last stop of each account; infinite without rows."""
+    first, last = np.full(accounts, np.inf), np.full(accounts, -np.inf)
+    np.minimum.at(first, account, start)
+    np.maximum.at(last, account, stop)
+    return first, last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,14 +52,41 @@ def dated_cohorts(
     lag: int = 0,
     today: AsOfContext | None = None,
 ) -> DatedCohorts:
-    """Return the cohorts of a ready comparison, of an attribute, or of a frame of dated events.
+    """Return the dated cohorts of a comparison.
 
-    An account is at risk from its start, or from the first day on which its state is known, up to
-    the day its end was known, as_of, or the day through which the table of events is complete. It
-    is in the state of ``lag`` days before. ``today`` is reused if it is given. Raises OptionError
-    where ``by`` is none of these, TablesError for faults of a frame, which is checked as tables
-    are, and ModelError where there is only one cohort.
+    An account is at risk from its start, or from the first day on which its cohort is known, until
+    its end was known, the as-of date, or the day through which the events are complete.
 
+    Parameters
+    ----------
+    tables : Tables
+        The tables.
+    by : str or DataFrame
+        As in `compare_cohorts`.
+    analysis : SuccessAnalysis, optional
+        The success analysis, whose processes are comparisons.
+    dated_covariates : tuple of str, default ()
+        Other comparisons whose states are covariates.
+    lag : int, default 0
+        Number of days by which the state is measured earlier.
+    today : AsOfContext, optional
+        Intermediate results to reuse.
+
+    Returns
+    -------
+    DatedCohorts
+
+    Raises
+    ------
+    OptionError
+        If ``by`` is no comparison.
+    TablesError
+        For faults of a frame, which is checked as tables are.
+    ModelError
+        If there is only one cohort.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> dated_cohorts(ls.read_tables(ls.sample_folder()), "measured").levels
     ('unmeasured', 'measured')
@@ -84,37 +111,29 @@ def _dated(
         raise ModelError(
             f"{name}: no account is seen from when its state is known", "; ".join(notes)
         )
-    position, day = _placed(accounts, changes.frame)
-    kept = position >= 0
     own = name.removeprefix("attribute:")
-    since = "the flag" if zero is not None else "the start"
-    cohorts = DatedCohorts.from_changes(
-        name, changes.levels, accounts.ids, accounts.stop, accounts.cause,
-        (position[kept], day[kept], changes.frame["state"].to_numpy()[kept]),
-        entry=accounts.entry, cluster=accounts.cluster,
+    cohorts = _in_cohorts(
+        accounts, name, changes,
         covariates={k: v for k, v in accounts.covariates.items() if k != own},
-        since=since, landmark=changes.landmark,
+        dated_covariates={
+            other: _in_cohorts(accounts, other, changes_of(today, other))
+            for other in dated_covariates
+        },
+        since="the flag" if zero is not None else "the start", landmark=changes.landmark,
         notes=(*([changes.meaning] if changes.meaning else []), *notes),
     )  # fmt: skip
-    if dated_covariates:
-        cohorts = _with_dated(cohorts, today, accounts, dated_covariates)
     return cohorts.without(changes.away) if changes.away else cohorts
 
 
-def _with_dated(
-    cohorts: DatedCohorts, today: AsOfContext, accounts: Accounts, names: tuple[str, ...]
-) -> DatedCohorts:
-    dated = {}
-    for name in names:
-        changes = changes_of(today, name)
-        position, day = _placed(accounts, changes.frame)
-        kept = position >= 0
-        dated[name] = DatedCohorts.from_changes(
-            name, changes.levels, accounts.ids, accounts.stop, accounts.cause,
-            (position[kept], day[kept], changes.frame["state"].to_numpy()[kept]),
-            entry=accounts.entry, cluster=accounts.cluster,
-        )  # fmt: skip
-    return replace(cohorts, dated_covariates=dated)
+def _in_cohorts(accounts: Accounts, name: str, changes: Changes, **more: Any) -> DatedCohorts:
+    """Return the accounts in the cohorts that the changes put them in."""
+    position, day = _placed(accounts, changes.frame)
+    kept = position >= 0
+    return DatedCohorts.from_changes(
+        name, changes.levels, accounts.ids, accounts.stop, accounts.cause,
+        (position[kept], day[kept], changes.frame["state"].to_numpy()[kept]),
+        entry=accounts.entry, cluster=accounts.cluster, **more,
+    )  # fmt: skip
 
 
 def is_dated(tables: Tables, analysis: SuccessAnalysis | None, name: str) -> bool:

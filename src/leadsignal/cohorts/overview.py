@@ -43,18 +43,47 @@ def compare_cohorts(
     level: float = 0.95,
     today: AsOfContext | None = None,
 ) -> Comparison:
-    """Compare cohorts of accounts, the naive way beside corrected ones.
+    """Compare cohorts of accounts by naive and corrected methods.
 
-    ``by`` is a ready comparison (``comparison_names`` lists them), a declared attribute,
-    ``"behavior:NAME"``, ``"process:NAME"`` or ``"attribute:NAME"`` where one of these has the name
-    of another comparison, or a frame of account_id, on and, if there are several, state.
-    ``methods`` are among naive, time_dependent, landmark and target_trial. ``adjust`` names
-    attributes or columns of the start; what came later only if also named in ``mediators``.
-    ``landmark``
-    (default: 90d, for plans 30d, for results 180d, for contract changes 365d, for a process its
-    milestone) and ``horizon`` are durations. ``today`` is reused if it is given. Raises
-    OptionError for names that are not there and ModelError where there is only one cohort.
+    Parameters
+    ----------
+    tables : Tables
+        The tables.
+    by : str or DataFrame, default "measured"
+        A ready comparison (see `comparison_names`), an attribute, ``"behavior:NAME"``, or
+        ``"process:NAME"`` or ``"attribute:NAME"`` if another comparison has the same name. A frame
+        has the columns account_id, on and, for several cohorts, state.
+    analysis : SuccessAnalysis, optional
+        The success analysis, whose processes are comparisons.
+    methods : sequence of str, optional
+        Some of naive, time_dependent, landmark and target_trial. Default: all.
+    adjust : sequence of str, default ()
+        Attributes, or columns of accounts, to adjust for.
+    mediators : sequence of str, default ()
+        Those of ``adjust`` that come after the start and may be effects of the comparison.
+    landmark : str, optional
+        Duration until the landmark. Default: 90d; 30d for plans, 180d for results, 365d for
+        contract changes, and the milestone for a process.
+    horizon : str, int or Timedelta, optional
+        Duration of the restricted means. Default: the longest that all methods support.
+    level : float, default 0.95
+        Confidence level.
+    today : AsOfContext, optional
+        Intermediate results to reuse.
 
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    OptionError
+        For names that do not exist.
+    ModelError
+        If there is only one cohort.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> comparison = compare_cohorts(ls.read_tables(ls.sample_folder()), by="measured")
     >>> comparison.contrast("naive").artefact, comparison.contrast("time_dependent").artefact
@@ -168,8 +197,23 @@ def compare_all(
     horizon: Duration | None = None,
     today: AsOfContext | None = None,
 ) -> Overview:
-    """Make every ready comparison and correct for their number; options as in compare_cohorts.
+    """Compute every ready comparison, with p-values corrected for their number.
 
+    Parameters
+    ----------
+    tables : Tables
+        The tables.
+    analysis : SuccessAnalysis, optional
+        The success analysis, whose processes are comparisons.
+    methods, adjust, landmark, horizon, today
+        As in `compare_cohorts`.
+
+    Returns
+    -------
+    Overview
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> overview = compare_all(ls.read_tables(ls.sample_folder()))
     >>> {"measured", "contract", "rescued"} <= {line.by for line in overview.lines}
@@ -233,13 +277,37 @@ def process_effect(
     lag: Duration | None = None,
     today: AsOfContext | None = None,
 ) -> Estimate | None:
-    """Return the corrected hazard ratio of having adopted a process, or None.
+    """Return the corrected hazard ratio of having adopted a process.
 
-    Adoption is time-dependent, both ways (a lapse ends it), until the end was known; adopted or not
-    is read ``lag`` earlier, if one is given. None where the tables cannot say. ``today`` is reused
-    if it is given. Raises OptionError for a process that the analysis does not name. Whether it
-    is proven is decided elsewhere (`scores.proven_effects`).
+    Adoption is time-dependent, and a lapse ends it. Accounts are at risk until their end was known.
 
+    Parameters
+    ----------
+    tables : Tables
+        The tables.
+    analysis : SuccessAnalysis
+        The success analysis that defines the process.
+    process : str
+        Name of the process.
+    adjust : sequence of str, default ()
+        Attributes, or columns of accounts, to adjust for.
+    lag : str, int or Timedelta, optional
+        Duration by which adoption is measured earlier. Default: none.
+    today : AsOfContext, optional
+        Intermediate results to reuse.
+
+    Returns
+    -------
+    Estimate or None
+        The hazard ratio; None if the tables do not determine it.
+
+    Raises
+    ------
+    OptionError
+        For a process that the analysis does not define.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")

@@ -106,7 +106,7 @@ class Audit:
         """Draw the AUC by days before the end, one line an indicator, families in colour."""
         from leadsignal.evaluation.plots import audit_curves
 
-        return audit_curves(self, ax)
+        return audit_curves(self.frame, self.curves, self.warning_time, ax)
 
     def __repr__(self) -> str:
         lines = [

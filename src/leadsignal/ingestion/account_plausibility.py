@@ -32,23 +32,23 @@ def count_of(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def about_accounts(door: TableReader, as_of: date) -> Iterator[str]:
+def about_accounts(reader: TableReader, as_of: date) -> Iterator[str]:
     """Yield the remarks on accounts, each as it was last recorded."""
-    columns = door.loaded["accounts"].columns
+    columns = reader.loaded["accounts"].columns
     if "ended_on" not in columns:
         yield "there is no column ended_on: all accounts count as active"
-        yield from _arr_known(door, as_of)
+        yield from _arr_known(reader, as_of)
         return
-    yield from _zero_days(door, as_of)
-    piled = list(_piled(door, as_of))
-    yield from piled or _survivors(door, as_of)
-    yield from _arr_known(door, as_of)
-    yield from _leaks(door, as_of)
+    yield from _zero_days(reader, as_of)
+    piled = list(_piled(reader, as_of))
+    yield from piled or _survivors(reader, as_of)
+    yield from _arr_known(reader, as_of)
+    yield from _leaks(reader, as_of)
 
 
-def _started(door: TableReader, as_of: date) -> str:
+def _started(reader: TableReader, as_of: date) -> str:
     """SQL: the accounts that had started before ``as_of``, each as it was last recorded."""
-    newest = " AND superseded_on IS NULL" if door.loaded["accounts"].has_versions else ""
+    newest = " AND superseded_on IS NULL" if reader.loaded["accounts"].has_versions else ""
     return f"(SELECT * FROM accounts WHERE started_on < DATE '{as_of}'{newest})"
 
 
@@ -56,9 +56,9 @@ def _ended(as_of: date) -> str:
     return f"coalesce(ended_on < DATE '{as_of}', false)"
 
 
-def _zero_days(door: TableReader, as_of: date) -> Iterator[str]:
-    ((zero,),) = door.store.query(
-        f"SELECT count(*) FROM {_started(door, as_of)} WHERE {_ended(as_of)} "
+def _zero_days(reader: TableReader, as_of: date) -> Iterator[str]:
+    ((zero,),) = reader.store.query(
+        f"SELECT count(*) FROM {_started(reader, as_of)} WHERE {_ended(as_of)} "
         "AND ended_on = started_on"
     )
     if zero:
@@ -69,16 +69,16 @@ def _zero_days(door: TableReader, as_of: date) -> Iterator[str]:
         )
 
 
-def _piled(door: TableReader, as_of: date) -> Iterator[str]:
+def _piled(reader: TableReader, as_of: date) -> Iterator[str]:
     """Find ends that are of one day: an export fills its own day in, or a system was cleaned."""
-    ((ends, active),) = door.store.query(
+    ((ends, active),) = reader.store.query(
         f"SELECT count(*) FILTER (WHERE {_ended(as_of)}), "
-        f"count(*) FILTER (WHERE NOT {_ended(as_of)}) FROM {_started(door, as_of)}"
+        f"count(*) FILTER (WHERE NOT {_ended(as_of)}) FROM {_started(reader, as_of)}"
     )
     if not ends:
         return
-    ((day, alike),) = door.store.query(
-        f"SELECT ended_on, count(*) AS n FROM {_started(door, as_of)} WHERE {_ended(as_of)} "
+    ((day, alike),) = reader.store.query(
+        f"SELECT ended_on, count(*) AS n FROM {_started(reader, as_of)} WHERE {_ended(as_of)} "
         "GROUP BY 1 ORDER BY n DESC, ended_on DESC LIMIT 1"
     )
     if alike >= MIN_PILED and alike > PILED * ends:
@@ -94,7 +94,7 @@ def _piled(door: TableReader, as_of: date) -> Iterator[str]:
         )
 
 
-def _survivors(door: TableReader, as_of: date) -> Iterator[str]:
+def _survivors(reader: TableReader, as_of: date) -> Iterator[str]:
     """Find a list that holds of early accounts only those that survived.
 
     Before the first end, as many ends are expected as the rates after it give, by tenure.
@@ -102,11 +102,11 @@ def _survivors(door: TableReader, as_of: date) -> Iterator[str]:
     import numpy as np
     import pandas as pd
 
-    source = door.project.tables.get("accounts")
+    source = reader.project.tables.get("accounts")
     begin = source.complete_from if source and source.complete_from else date.min
-    rows = door.store.query(
+    rows = reader.store.query(
         f"SELECT started_on, CASE WHEN {_ended(as_of)} THEN ended_on END, count(*) "
-        f"FROM {_started(door, as_of)} GROUP BY ALL"
+        f"FROM {_started(reader, as_of)} GROUP BY ALL"
     )
     ends = [ended for _, ended, _ in rows if ended is not None and ended > begin]
     if not ends:
@@ -147,14 +147,14 @@ def _expected_before(
     return float(expected)
 
 
-def _arr_known(door: TableReader, as_of: date) -> Iterator[str]:
-    columns = door.loaded["accounts"].columns
+def _arr_known(reader: TableReader, as_of: date) -> Iterator[str]:
+    columns = reader.loaded["accounts"].columns
     if "arr" not in columns:
         return
     ended = _ended(as_of) if "ended_on" in columns else "false"
-    ((held, known, left, known_left),) = door.store.query(
+    ((held, known, left, known_left),) = reader.store.query(
         f"SELECT count(*), count(arr), count(*) FILTER (WHERE {ended}), "
-        f"count(arr) FILTER (WHERE {ended}) FROM {_started(door, as_of)}"
+        f"count(arr) FILTER (WHERE {ended}) FROM {_started(reader, as_of)}"
     )
     if known < held:
         yield (
@@ -164,20 +164,20 @@ def _arr_known(door: TableReader, as_of: date) -> Iterator[str]:
         )
 
 
-def _leaks(door: TableReader, as_of: date) -> Iterator[str]:
+def _leaks(reader: TableReader, as_of: date) -> Iterator[str]:
     """Find columns that give ends away: declared attributes, and those of the schema."""
-    ended, started = _ended(as_of), _started(door, as_of)
-    ((ends, left),) = door.store.query(
+    ended, started = _ended(as_of), _started(reader, as_of)
+    ((ends, left),) = reader.store.query(
         f"SELECT count(*) FILTER (WHERE {ended}), count(*) FILTER (WHERE NOT {ended}) "
         f"FROM {started}"
     )
     if min(ends, left) < MIN_ACCOUNTS:
         return
-    for name, number in _columns_to_judge(door):
-        what = f"attribute {name!r}" if name in door.attributes else f"column {name!r}"
+    for name, number in _columns_to_judge(reader):
+        what = f"attribute {name!r}" if name in reader.attributes else f"column {name!r}"
         cell = f"TRY_CAST({quoted(name)} AS DOUBLE)" if number else quoted(name)
         blank = f"({cell} IS NULL{f' OR {cell} = 0' if number else ''})"
-        ((gone, there),) = door.store.query(
+        ((gone, there),) = reader.store.query(
             f"SELECT avg({blank}::INT) FILTER (WHERE {ended}), "
             f"avg({blank}::INT) FILTER (WHERE NOT {ended}) FROM {started}"
         )
@@ -186,24 +186,24 @@ def _leaks(door: TableReader, as_of: date) -> Iterator[str]:
                 f"{what} is empty or zero for {gone:.0%} of ended accounts and "
                 f"{there:.0%} of the others: it holds today's values and gives ends away"
             )
-        elif (auc := _auc(door, cell, number, ended, started)) > SEPARATES:
+        elif (auc := _auc(reader, cell, number, ended, started)) > SEPARATES:
             yield (
                 f"{what} alone separates ended accounts from the others (AUC {auc:.2f}): "
                 "make sure that it held at the start"
             )
 
 
-def _columns_to_judge(door: TableReader) -> Iterator[tuple[str, bool]]:
+def _columns_to_judge(reader: TableReader) -> Iterator[tuple[str, bool]]:
     """Yield each column that may hold today's values, and whether it is a number."""
-    columns = door.loaded["accounts"].columns
-    for name, kind in door.attributes.items():
+    columns = reader.loaded["accounts"].columns
+    for name, kind in reader.attributes.items():
         yield name, kind == "number"
     for name in BUILT_IN:
-        if name in columns and name not in door.attributes:
+        if name in columns and name not in reader.attributes:
             yield name, name != "customer_id"
 
 
-def _auc(door: TableReader, cell: str, number: bool, ended: str, started: str) -> float:
+def _auc(reader: TableReader, cell: str, number: bool, ended: str, started: str) -> float:
     """Return the AUC by which an attribute separates past ends, whatever its direction.
 
     Texts are ranked by the rate of ends among the *other* accounts of their level, so that a
@@ -215,7 +215,7 @@ def _auc(door: TableReader, cell: str, number: bool, ended: str, started: str) -
         f"nullif(count(*) OVER {level} - 1, 0), avg(ended::INT) OVER ())"
     )
     score = f"coalesce({cell}, -1e300)" if number else others
-    ((area,),) = door.store.query(
+    ((area,),) = reader.store.query(
         f"WITH seen AS (SELECT *, {ended} AS ended FROM {started}), "
         f"scored AS (SELECT ended, {score} AS score FROM seen), "
         "levels AS (SELECT score, count(*) FILTER (WHERE ended) AS e, "

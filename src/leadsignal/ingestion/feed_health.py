@@ -1,4 +1,4 @@
-"""The pace of a table: whether its records still come as they use to. The one rule for that."""
+"""Feed health: whether the records of a table still arrive at their usual rate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ too, where they hold fewer records than so many."""
 SETTLING = 28
 """The first days of a table, of which nothing is expected."""
 MIN_DAYS, MIN_DAYS_WITH_ROWS = 91, 20
-"""A table with fewer, or fewer that have records, has no pace yet."""
+"""A table with fewer, or fewer that have records, has no usual rate yet."""
 RECENT, MIN_SILENT = 400, 3
 """A silence is longer in days than usual in the last so many, and no fewer than so many: loads
 often come a day or two late."""
@@ -34,7 +34,7 @@ WAVE, MIN_WAVES, MAX_WAVES, REGULAR = 6, 6, 24, 1.35
 least so many silences (at most so many are remembered) say when the next is due: within that much
 of their mean."""
 SLOWER = 5
-"""A table too young to have a pace is silent after so many times its usual gap."""
+"""A table too young to have a usual rate is silent after so many times its usual gap."""
 FEEDS = 0.25
 """The part of all false alarms that feeds may raise."""
 MAX_SILENT = 800
@@ -53,8 +53,8 @@ class FeedHealth:
     ``bound`` is how many may fail to come before it is a broken feed. ``share`` is what the last
     14 days brought of what was expected of them. A silence is told once it is ``told_after`` days
     long; None where that cannot be said. ``usual_days`` is the gap between days with records that
-    95 % of the gaps keep to. ``stopped`` says whether the table has fallen silent: by its pace, or,
-    where it is too young to have one, by its usual gap.
+    95 % of the gaps keep to. ``stopped`` says whether the table has fallen silent: by its usual
+    rate, or, if it is too young to have one, by its usual gap.
     """
 
     table: str
@@ -127,7 +127,7 @@ def daily_counts(rows: Sequence[tuple[date, int]], as_of: date) -> tuple[date | 
     return first, counts
 
 
-def judge_pace(table: str, first: date, counts: Floats, chance: float) -> FeedHealth:
+def assess_feed(table: str, first: date, counts: Floats, chance: float) -> FeedHealth:
     """Return how a table stands after the last of its days.
 
     Silence is measured in records that should have come, from the mean of the days before it began
@@ -135,9 +135,9 @@ def judge_pace(table: str, first: date, counts: Floats, chance: float) -> FeedHe
     ``chance``, when it is also half as long again as usual, or 15 % longer and that bound more.
     Usual is the second longest silence so far (the longest may have been an outage), or the longest
     in this season a year before. It is also longer in days than any but one of the last year: a
-    pace that grows makes a month heavier, and not longer. Records that come in regular waves are
-    missed when the next wave is overdue. A table too young to have a pace is silent after 5 times
-    the gap that 95 % of its gaps keep to, and after 14 days.
+    rate that grows makes a month heavier, and not longer. Records that come in regular waves are
+    missed when the next wave is overdue. A table too young to have a usual rate is silent after
+    5 times the gap that 95 % of its gaps keep to, and after 14 days.
     """
     days = np.flatnonzero(counts)
     if not len(days):
@@ -181,7 +181,7 @@ def _usual_days(days: NDArray[np.int64]) -> int | None:
 
 
 def _is_odd(days: NDArray[np.int64], silent: int) -> bool:
-    """Whether a table without a pace, but with five days of records, has been silent too long."""
+    """Whether a table without a usual rate, but with 5 days of records, is silent too long."""
     usual = _usual_days(days)
     if usual is None or len(days) < 5:
         return False
@@ -192,7 +192,7 @@ def told_after(first: date, counts: Floats, chance: float) -> int | None:
     """Return how long a silence after the table's last record must be, in days, to be told.
 
     A weekly run can know of a stop only when enough records have failed to come. None where the
-    table has no pace.
+    table has no usual rate.
     """
     days = np.flatnonzero(counts)
     if not len(days):
@@ -200,10 +200,10 @@ def told_after(first: date, counts: Floats, chance: float) -> int | None:
     upto = counts[: int(days[-1]) + 1]
 
     def told(silent: int) -> bool:
-        return judge_pace("", first, np.concatenate([upto, np.zeros(silent)]), chance).broken
+        return assess_feed("", first, np.concatenate([upto, np.zeros(silent)]), chance).broken
 
     short, long = 0, MAX_SILENT
-    if judge_pace("", first, counts, chance).state == "too young" or not told(long):
+    if assess_feed("", first, counts, chance).state == "too young" or not told(long):
         return None
     while long - short > 1:
         middle = (short + long) // 2
@@ -214,7 +214,7 @@ def told_after(first: date, counts: Floats, chance: float) -> int | None:
 def _chancy(held: float, chance: float) -> float:
     """Return how many records an independent feed leaves out with probability ``chance``.
 
-    The pace itself was counted on so many records ``held``: gamma-Poisson, and the logarithm of
+    The rate itself was estimated on so many records ``held``: gamma-Poisson, and the logarithm of
     1 / ``chance`` where they are many.
     """
     held = max(held, 1.0)

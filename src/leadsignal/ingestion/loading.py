@@ -1,4 +1,4 @@
-"""Through the door: each source opened, its columns matched with the schema, its rows stored."""
+"""Loading: each source is opened, its columns are matched with the schema, its rows are stored."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Loaded:
 
 @dataclass
 class Intake:
-    """What came through the door so far: tables, faults by kind, remarks."""
+    """Tables, faults by kind and remarks of what has been read so far."""
 
     project: Project
     store: Store

@@ -34,59 +34,63 @@ class Notice:
         return asdict(self)
 
 
-def find_notices(door: TableReader, as_of: date) -> tuple[Notice, ...]:
+def find_notices(reader: TableReader, as_of: date) -> tuple[Notice, ...]:
     """Return the remarks on the tables that were read, in the order of the tables."""
-    found = [Notice(table, message) for table, message in door.intake.notices]
-    for name, loaded in door.loaded.items():
+    found = [Notice(table, message) for table, message in reader.intake.notices]
+    for name, loaded in reader.loaded.items():
         accounts = name == "accounts"
-        about = about_accounts(door, as_of) if accounts else _about_events(door, loaded, as_of)
-        found += [Notice(name, message) for message in hidden_rows(door.store.query, loaded, as_of)]
+        about = about_accounts(reader, as_of) if accounts else _about_events(reader, loaded, as_of)
+        found += [
+            Notice(name, message) for message in hidden_rows(reader.store.query, loaded, as_of)
+        ]
         found += [Notice(name, message) for message in about]
     return tuple(found)
 
 
-def _about_events(door: TableReader, loaded: Loaded, as_of: date) -> Iterator[str]:
-    if not door.store.query(f"SELECT 1 FROM {loaded.table.name} LIMIT 1"):
+def _about_events(reader: TableReader, loaded: Loaded, as_of: date) -> Iterator[str]:
+    if not reader.store.query(f"SELECT 1 FROM {loaded.table.name} LIMIT 1"):
         yield "is there but holds no rows"
         return
-    yield from _late(door, loaded, as_of)
-    yield from _repeated(door, loaded)
+    yield from _late(reader, loaded, as_of)
+    yield from _repeated(reader, loaded)
     if loaded.table.name == "usage" and "series" in loaded.columns:
-        yield from _about_series(door)
+        yield from _about_series(reader)
 
 
-def _late(door: TableReader, loaded: Loaded, as_of: date) -> Iterator[str]:
+def _late(reader: TableReader, loaded: Loaded, as_of: date) -> Iterator[str]:
     """Say where the table has fallen silent, by the rule of monitoring and scoring."""
-    source = door.project.tables.get(loaded.table.name)
+    source = reader.project.tables.get(loaded.table.name)
     if source and source.complete_through:
         return
-    rows = door.store.query(
+    rows = reader.store.query(
         f"SELECT CAST({loaded.known_on} AS DATE) AS day, count(*) FROM {loaded.table.name}"
         f" WHERE {loaded.known_on} < DATE '{as_of}' GROUP BY day ORDER BY day"
     )
-    from leadsignal.ingestion.feed_health import chance_of_silence, daily_counts, judge_pace
+    from leadsignal.ingestion.feed_health import assess_feed, chance_of_silence, daily_counts
 
     first, counts = daily_counts(rows, as_of)
     if first is None:
         return
-    pace = judge_pace(loaded.table.name, first, counts, chance_of_silence(len(door.loaded) - 1))
-    if not pace.stopped or pace.last_record is None:
+    health = assess_feed(
+        loaded.table.name, first, counts, chance_of_silence(len(reader.loaded) - 1)
+    )
+    if not health.stopped or health.last_record is None:
         return
     yield (
-        f"its last record is of {pace.last_record}, {(as_of - pace.last_record).days} days before"
-        f" {as_of}; usually they follow within {count_of(pace.usual_days or 0, 'day')}. If the feed"
-        " ended, set complete_through"
+        f"its last record is of {health.last_record},"
+        f" {(as_of - health.last_record).days} days before {as_of}; usually they follow within"
+        f" {count_of(health.usual_days or 0, 'day')}. If the feed ended, set complete_through"
     )
 
 
-def _repeated(door: TableReader, loaded: Loaded) -> Iterator[str]:
+def _repeated(reader: TableReader, loaded: Loaded) -> Iterator[str]:
     if loaded.table.repeats != "warning" or loaded.has_versions:
         return
     listed = ", ".join(map(quoted, loaded.columns))
     sampled = loaded.rows >= SAMPLED
     # 29 is prime to weeks and close to no month: the sample holds every weekday and month day.
     where = f"WHERE ({loaded.table.time} - DATE '1970-01-05') % 29 = 0" if sampled else ""
-    ((rows, groups),) = door.store.query(
+    ((rows, groups),) = reader.store.query(
         f"SELECT sum(n), count(*) FROM (SELECT count(*) AS n FROM {loaded.table.name} {where} "
         f"GROUP BY {listed} HAVING count(*) > 1)"
     )
@@ -99,9 +103,9 @@ def _repeated(door: TableReader, loaded: Loaded) -> Iterator[str]:
         )
 
 
-def _about_series(door: TableReader) -> Iterator[str]:
-    named = door.project.usage_low.series
-    counted = door.store.query("SELECT series, count(*) FROM usage GROUP BY ALL ORDER BY ALL")
+def _about_series(reader: TableReader) -> Iterator[str]:
+    named = reader.project.usage_low.series
+    counted = reader.store.query("SELECT series, count(*) FROM usage GROUP BY ALL ORDER BY ALL")
     rows = {series: int(count) for series, count in counted}
     if not named and len(rows) > 1:
         yield (

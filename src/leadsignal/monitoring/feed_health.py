@@ -1,4 +1,4 @@
-"""The pace of all tables on one day, as monitoring looks at it."""
+"""Feed health of all tables on one day, as monitoring reads it."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence, judge_pace, told_after
+from leadsignal.ingestion.feed_health import FeedHealth, assess_feed, chance_of_silence, told_after
 from leadsignal.scoring.feeds import daily_records
 
 if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 
-def feed_paces(
+def assess_feeds(
     tables: Tables, *, chance: float | None = None, known: Collection[str] = ()
 ) -> tuple[FeedHealth, ...]:
-    """Return the pace of each table of events at the tables' as_of, in the order of the tables.
+    """Return the health of each table of events at the tables' as_of, in the order of the tables.
 
     ``chance`` is the probability at which a silence of independent records counts as broken
     (default: that of a weekly run with one false alarm a year, as scoring takes it); ``known``
     names tables that were there in past runs: one that is not any more is missing.
 
     >>> import leadsignal as ls
-    >>> [pace.table for pace in feed_paces(ls.read_tables(ls.sample_folder())) if pace.broken]
+    >>> feeds = assess_feeds(ls.read_tables(ls.sample_folder()))
+    >>> [health.table for health in feeds if health.broken]
     []
     """
     names = [name for name in tables.names if name != "accounts"]
     chance = chance_of_silence(len(names)) if chance is None else chance
-    paces = [_pace(tables, name, chance) for name in names]
+    healths = [_pace(tables, name, chance) for name in names]
     gone = sorted(set(known) - set(tables.names))
-    return (*paces, *(FeedHealth(name, "missing") for name in gone))
+    return (*healths, *(FeedHealth(name, "missing") for name in gone))
 
 
 def _pace(tables: Tables, name: str, chance: float) -> FeedHealth:
@@ -40,5 +41,5 @@ def _pace(tables: Tables, name: str, chance: float) -> FeedHealth:
     first, counts = daily_records(tables, name)
     if first is None:
         return FeedHealth(name, "empty")
-    pace = judge_pace(name, first, counts, chance)
-    return replace(pace, told_after=told_after(first, counts, chance))
+    health = assess_feed(name, first, counts, chance)
+    return replace(health, told_after=told_after(first, counts, chance))

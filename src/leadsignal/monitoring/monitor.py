@@ -16,7 +16,7 @@ from leadsignal.evaluation.alerts import on_grid
 from leadsignal.files.records import json_rows
 from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence
 from leadsignal.model.provenance import tables_of
-from leadsignal.monitoring.feed_health import feed_paces
+from leadsignal.monitoring.feed_health import assess_feeds
 from leadsignal.monitoring.realised import (
     Arms,
     Outcomes,
@@ -85,7 +85,7 @@ class Monitoring:
     """What stands out on ``as_of_date``, and the figures behind it.
 
     ``findings`` are few by design: at weekly runs of a stable business at most one false one a
-    year is expected. ``feeds``: the pace of each table. ``drift``: a row an indicator series:
+    year is expected. ``feeds``: the health of each table. ``drift``: a row an indicator series:
     change since the last run beyond the usual, the ``reach`` it stayed within, whether it was
     judged, whether it was found. ``alerts``: a row a run of the scores. ``realised``: what came of
     scores whose horizon has passed, of all accounts and of those held out. ``arms``: the hold-out.
@@ -119,7 +119,7 @@ class Monitoring:
             "ok": self.ok,
             "as_of": self.as_of_date.isoformat(),
             "findings": [one.to_dict() for one in self.findings],
-            "feeds": [pace.to_dict() for pace in self.feeds],
+            "feeds": [health.to_dict() for health in self.feeds],
             "drift": json_rows(self.drift),
             "alerts": json_rows(self.alerts),
             "realised": [one.to_dict() for one in self.realised],
@@ -186,7 +186,7 @@ def monitor_scores(
     contacts = None if contacts is None else check_contacts(contacts)
     a_run = false_alarms * panel.every / 365.25
     chance = chance_of_silence(len(tables.names) - 1, false_alarms=false_alarms, every=panel.every)
-    feeds = feed_paces(tables, chance=chance, known=known_tables)
+    feeds = assess_feeds(tables, chance=chance, known=known_tables)
     names = _followed(panel, feeds)
     levels = levels_of(on_grid(panel), names, panel.every)
     drift = find_shifts(levels, len(levels.days) - 1, alarms=INDICATORS * a_run, least=MIN_SHIFT)
@@ -195,7 +195,7 @@ def monitor_scores(
     volume, arms = alert_volume(scores), judge_arms(outcomes, contacts)
     clipped, off_grid = _of_clipped(scores), not _on_weekday_of(scores, levels)
     findings = [
-        *(_of_feed(pace) for pace in feeds if pace.broken),
+        *(_of_feed(health) for health in feeds if health.broken),
         *(_of_shift("indicator", shift, panel.every) for shift in drift.shifts),
         *_of_scores(scores, volume, panel.every, SCORES * a_run),
         *([] if off_grid else clipped),
@@ -252,16 +252,16 @@ def _before(scores: pd.DataFrame, as_of: date) -> pd.DataFrame:
 def _followed(panel: Panel, feeds: Collection[FeedHealth]) -> list[str]:
     """Return the indicators to follow: not those of a broken feed, which is named itself.
 
-    Nor those of a feed too young to have a pace, whose indicators have not settled.
+    Nor those of a feed too young to have a usual rate, whose indicators have not settled.
     """
-    aside = {pace.table for pace in feeds if pace.broken or not pace.settled}
+    aside = {health.table for health in feeds if health.broken or not health.settled}
     return [one.name for one in panel.indicators if not aside.intersection(tables_of(one))]
 
 
-def _of_feed(pace: FeedHealth) -> Finding:
-    value = pace.share if pace.state == "thin" else 0.0
-    expected = 1.0 if pace.state == "thin" else pace.expected
-    return Finding("feed", pace.table, str(pace), value, expected)
+def _of_feed(health: FeedHealth) -> Finding:
+    value = health.share if health.state == "thin" else 0.0
+    expected = 1.0 if health.state == "thin" else health.expected
+    return Finding("feed", health.table, str(health), value, expected)
 
 
 def _of_shift(kind: Kind, shift: Shift, every: int) -> Finding:

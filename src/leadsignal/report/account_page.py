@@ -1,4 +1,4 @@
-"""The page of one account: a review as HTML that prints on one sheet of A4."""
+"""The page of one account: a review as HTML that prints on one A4 sheet."""
 
 from __future__ import annotations
 
@@ -49,16 +49,29 @@ STATE_KINDS = {
 
 @checked
 def write_review(
-    made: Review, file: str | Path, *, for_customer: bool = False, force: bool = False
+    review: Review, file: str | Path, *, for_customer: bool = False, force: bool = False
 ) -> None:
-    """Write a review as one HTML file, whole or not at all.
+    """Write a review as one self-contained HTML file, whole or not at all.
 
-    ``for_customer`` shows what the customer may see and nothing else: plan, results, processes and
-    commitments (`leadsignal.report.account.for_customer` lists the columns).
+    Parameters
+    ----------
+    review : Review
+        The review.
+    file : str or Path
+        A name that ends in ``.html``.
+    for_customer : bool, default False
+        Show only what the customer may see: plan, results, processes and commitments.
+    force : bool, default False
+        Replace a file that is not a page of leadsignal.
 
-    Raises OptionError where ``file`` does not end in .html, its folder is not there, or it is
-    there and no page of ours (``force`` replaces it).
+    Raises
+    ------
+    OptionError
+        If the name does not end in ``.html``, there is no such folder, or the file exists and is
+        not a page of leadsignal.
 
+    Examples
+    --------
     >>> import tempfile, leadsignal as ls
     >>> review = ls.review_account(ls.read_tables(ls.sample_folder()), "A-10001")
     >>> ls.write_review(review, tempfile.gettempdir() + "/review.html")
@@ -67,43 +80,46 @@ def write_review(
     if path.suffix not in (".html", ".htm"):
         raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
     with whole_file(path, PAGE, force=force) as part:
-        part.write_text(review_page(made, for_customer=for_customer), encoding="utf-8")
+        part.write_text(review_page(review, for_customer=for_customer), encoding="utf-8")
 
 
 @checked
-def review_page(made: Review, *, for_customer: bool = False) -> str:
-    """Return the page as text: equal reviews give equal bytes."""
-    made = allowed(made) if for_customer else made
-    left = join([_plan(made), _processes(made), _risk(made)])
-    right = join([_missed(made), _commitments(made)])
+def review_page(review: Review, *, for_customer: bool = False) -> str:
+    """Return the page as text; equal reviews give equal bytes."""
+    review = allowed(review) if for_customer else review
+    left = join([_plan(review), _processes(review), _risk(review)])
+    right = join([_missed(review), _commitments(review)])
     return page(
-        f"Account review: {made.account_id}",
-        _header(made),
+        f"Account review: {review.account_id}",
+        _header(review),
         tag(
             "main",
-            "" if for_customer else _next(made),
-            _results(made, for_customer),
+            "" if for_customer else _next(review),
+            _results(review, for_customer),
             tag("div", tag("div", left), tag("div", right), class_="columns"),
         ),
-        _footer(made),
-        description=f"Account review of {made.account_id} as of {made.as_of_date}",
+        _footer(review),
+        description=f"Account review of {review.account_id} as of {review.as_of_date}",
     )
 
 
-def _header(made: Review) -> Html:
+def _header(review: Review) -> Html:
     facts = [
-        ("Customer since", day(made.facts["started_on"])),
-        ("Ended", day(made.facts["ended_on"])),
-        ("Reason", made.facts["end_reason"]),
-        ("Notice given", day(made.facts["notice_on"])),
-        ("Annual revenue", number(made.facts["arr"], 6)),
-        ("Renewal", _renewal(made)),
-        *((name_text(name).capitalize(), _cell(value)) for name, value in made.attributes.items()),
+        ("Customer since", day(review.facts["started_on"])),
+        ("Ended", day(review.facts["ended_on"])),
+        ("Reason", review.facts["end_reason"]),
+        ("Notice given", day(review.facts["notice_on"])),
+        ("Annual revenue", number(review.facts["arr"], 6)),
+        ("Renewal", _renewal(review)),
+        *(
+            (name_text(name).capitalize(), _cell(value))
+            for name, value in review.attributes.items()
+        ),
     ]
-    pairs = [tag("div", tag("dt", what), tag("dd", told)) for what, told in facts if told]
+    pairs = [tag("div", tag("dt", what), tag("dd", text)) for what, text in facts if text]
     kept = pairs[:8]
-    stand = tag("p", "Account review, as of ", day(made.as_of_date), class_="soft")
-    top = tag("div", tag("h1", made.account_id), stand, class_="top")
+    stand = tag("p", "Account review, as of ", day(review.as_of_date), class_="soft")
+    top = tag("div", tag("h1", review.account_id), stand, class_="top")
     return tag("header", top, tag("dl", *kept, class_="facts"))
 
 
@@ -111,20 +127,20 @@ def _cell(value: object) -> str:
     return number(value, 6) if isinstance(value, float) else ("" if value is None else str(value))
 
 
-def _renewal(made: Review) -> Html:
-    on = made.facts["renewal_on"]
+def _renewal(review: Review) -> Html:
+    on = review.facts["renewal_on"]
     if on is None:
         return Html("")
-    return join([day(on), f" (in {(on - made.as_of_date).days} days)"])
+    return join([day(on), f" (in {(on - review.as_of_date).days} days)"])
 
 
-def _next(made: Review) -> Html:
-    if not made.steps:
+def _next(review: Review) -> Html:
+    if not review.steps:
         text = (
-            "The account has ended." if made.facts["ended_on"] else "Nothing is open: keep going."
+            "The account has ended." if review.facts["ended_on"] else "Nothing is open: keep going."
         )
         return section("next", "Next step", tag("p", text), class_="next")
-    first, *others = made.steps[:4]
+    first, *others = review.steps[:4]
     lead = [tag("p", step_words(first.text, first.day), class_="first")]
     if first.effect is not None:
         ratio = first.effect
@@ -140,99 +156,99 @@ def _next(made: Review) -> Html:
 # Results ------------------------------------------------------------------------------------------
 
 
-def _results(made: Review, for_customer: bool) -> Html:
-    standing = made.standing
+def _results(review: Review, for_customer: bool) -> Html:
+    status = review.status
     tiles = tag("p", "Nothing has been measured yet.")
-    if standing:
+    if status:
         # How many results were shown is about the vendor's work.
-        tiles = _tiles([*_measured(standing), *([] if for_customer else [_shown(standing)])])
-    listed = _results_table(made, for_customer)
-    return section("results", "Results so far", tiles, _figure(made), listed)
+        tiles = _tiles([*_measured(status), *([] if for_customer else [_presented(status)])])
+    listed = _results_table(review, for_customer)
+    return section("results", "Results so far", tiles, _figure(review), listed)
 
 
 Tile = tuple[str, object, object]
 
 
-def _measured(standing: AccountStatus) -> list[Tile]:
+def _measured(status: AccountStatus) -> list[Tile]:
     return [
         (
-            f"Latest {name_text(standing.metric)}",
-            number(standing.latest),
-            _against(standing),
+            f"Latest {name_text(status.metric)}",
+            number(status.latest),
+            _against(status),
         ),
-        ("Since the start", number(standing.latest - standing.first) or "0", join([
-            f"was {number(standing.first)} on ", day(standing.first_on)])),
-        ("Best so far", number(standing.best), join([
-            day(standing.best_on), f", {standing.days_since_best} days ago"])),
-        ("Target met, last year", "no target" if standing.met_share is None
-         else share_text(standing.met_share), "of the results measured"),
+        ("Since the start", number(status.latest - status.first) or "0", join([
+            f"was {number(status.first)} on ", day(status.first_on)])),
+        ("Best so far", number(status.best), join([
+            day(status.best_on), f", {status.days_since_best} days ago"])),
+        ("Target met, last year", "no target" if status.met_share is None
+         else share_text(status.met_share), "of the results measured"),
     ]  # fmt: skip
 
 
-def _shown(standing: AccountStatus) -> Tile:
-    count = f"{standing.measured - standing.not_shown} of {standing.measured}"
-    last = join(["last on ", day(standing.shown_on)]) if standing.shown_on else "never"
+def _presented(status: AccountStatus) -> Tile:
+    count = f"{status.measured - status.not_shown} of {status.measured}"
+    last = join(["last on ", day(status.shown_on)]) if status.shown_on else "never"
     return "Shown to the customer", count, last
 
 
 def _tiles(tiles: Sequence[Tile]) -> Html:
     return tag(
         "dl",
-        *(tag("div", tag("dt", what), tag("dd", told, tag("small", note)))
-          for what, told, note in tiles),
+        *(tag("div", tag("dt", what), tag("dd", text, tag("small", note)))
+          for what, text, note in tiles),
         class_="tiles",
     )  # fmt: skip
 
 
-def _against(standing: AccountStatus) -> Html:
-    if standing.target is None or standing.met is None:
-        return join(["no target, ", day(standing.latest_on)])
-    word, kind = ("target met", "good") if standing.met else ("target missed", "bad")
-    wanted = "at least" if standing.higher_is_better else "at most"
-    on = standing.met_on or standing.latest_on
-    without = [] if on == standing.latest_on else [
-        "; no target, ", day(standing.latest_on)]  # fmt: skip
+def _against(status: AccountStatus) -> Html:
+    if status.target is None or status.met is None:
+        return join(["no target, ", day(status.latest_on)])
+    word, kind = ("target met", "good") if status.met else ("target missed", "bad")
+    required = "at least" if status.higher_is_better else "at most"
+    on = status.met_on or status.latest_on
+    without = [] if on == status.latest_on else [
+        "; no target, ", day(status.latest_on)]  # fmt: skip
     return join([
-        tag("span", word, class_=kind), f": {wanted} {number(standing.target)}, ", day(on),
+        tag("span", word, class_=kind), f": {required} {number(status.target)}, ", day(on),
         *without,
     ])  # fmt: skip
 
 
-def _figure(made: Review) -> Html:
-    lanes, series = made.lanes(), made.series()
+def _figure(review: Review) -> Html:
+    lanes, series = review.lanes(), review.series()
     if series is None and not lanes:
         return Html("")
-    title = f"Results and events of {made.account_id} over time"
-    told = _described(made)
-    first, last = made.facts["started_on"], made.last_day
+    title = f"Results and events of {review.account_id} over time"
+    description = _described(review)
+    first, last = review.facts["started_on"], review.last_day
     drawn = [
-        timeline(series, lanes, first, last, title=title, told=told, width=width)
+        timeline(series, lanes, first, last, title=title, description=description, width=width)
         for width in (WIDE, NARROW)
     ]
     caption = tag("figcaption", "Results against target, and what happened, on one time axis")
     return tag("figure", caption, *drawn, key(marks_used(series, lanes)))
 
 
-def _described(made: Review) -> str:
-    """Return what the picture shows, for those who do not see it."""
-    parts, standing = [], made.standing
-    if standing:
+def _described(review: Review) -> str:
+    """Return a description of the chart for screen readers."""
+    parts, status = [], review.status
+    if status:
         parts.append(
-            f"{name_text(standing.metric)} went from {number(standing.first)} on"
-            f" {day_text(standing.first_on)} to {number(standing.latest)} on"
-            f" {day_text(standing.latest_on)} over {standing.measured} results"
+            f"{name_text(status.metric)} went from {number(status.first)} on"
+            f" {day_text(status.first_on)} to {number(status.latest)} on"
+            f" {day_text(status.latest_on)} over {status.measured} results"
         )
-    for process in made.processes:
+    for process in review.processes:
         since = f" since {day_text(process.since)}" if process.since else ""
         parts.append(f"{name_text(process.name)} is {process.state}{since}")
-    for rows, what in ((made.tickets, "tickets"), (made.contract_changes, "contract changes")):
+    for rows, what in ((review.tickets, "tickets"), (review.contract_changes, "contract changes")):
         if len(rows):
             parts.append(f"{len(rows)} {what}")
     return "; ".join(parts) + ". The numbers stand in the tables of this page."
 
 
-def _results_table(made: Review, for_customer: bool) -> Html:
-    if not len(made.results):
+def _results_table(review: Review, for_customer: bool) -> Html:
+    if not len(review.results):
         return Html("")
     rows = [
         (
@@ -242,9 +258,9 @@ def _results_table(made: Review, for_customer: bool) -> Html:
             {True: "yes", False: "no", None: ""}[row["met"]],
             *(() if for_customer else (day(row["shown_on"]),)),
         )
-        for row in map(plain_row, made.results.iloc[::-1].to_dict("records"))
+        for row in map(plain_row, review.results.iloc[::-1].to_dict("records"))
     ]
-    metric = name_text(made.standing.metric if made.standing else "result")
+    metric = name_text(review.status.metric if review.status else "result")
     head = ["Measured", metric.capitalize(), "Target", "Met", *([] if for_customer else ["Shown"])]
     listed = table(head, rows, f"{metric}, the latest first")
     return tag("details", tag("summary", "All results as a table"), tag("div", listed,
@@ -254,8 +270,8 @@ def _results_table(made: Review, for_customer: bool) -> Html:
 # Plan and processes -------------------------------------------------------------------------------
 
 
-def _plan(made: Review) -> Html:
-    plan = made.plan
+def _plan(review: Review) -> Html:
+    plan = review.plan
     if plan is None:
         return section("plan", "Success plan", tag("p", "No plan has been agreed.", class_="bad"))
     target = number(plan["target"])
@@ -264,48 +280,48 @@ def _plan(made: Review) -> Html:
         ("Measured by", join([name_text(plan["metric"] or ""), f", target {target}"])
          if target else name_text(plan["metric"] or "")),
         ("Agreed", day(plan["agreed_on"])),
-        ("To be reached by", _target_on(made, plan)),
+        ("To be reached by", _target_on(review, plan)),
         ("Closed", day(plan["closed_on"])),
         ("Sponsor", plan["sponsor"]),
-        *_roles(made),
+        *_roles(review),
         ("Next phase", plan["next_phase"]),
     ]  # fmt: skip
-    pairs = [piece for what, told in rows if told
-             for piece in (tag("dt", what), tag("dd", told))]  # fmt: skip
+    pairs = [piece for what, text in rows if text
+             for piece in (tag("dt", what), tag("dd", text))]  # fmt: skip
     title = "Success plan" if plan["closed_on"] is None else "Success plan (closed)"
     return section("plan", title, tag("dl", *pairs, class_="plan"))
 
 
-def _target_on(made: Review, plan: Any) -> Html:
+def _target_on(review: Review, plan: Any) -> Html:
     on = plan["target_on"]
     if on is None:
         return Html("")
-    left = (on - made.as_of_date).days
-    if plan["closed_on"] or made.facts["ended_on"]:
+    left = (on - review.as_of_date).days
+    if plan["closed_on"] or review.facts["ended_on"]:
         return day(on)
     if left < 0:
         return join([day(on), " ", tag("span", f"{-left} days ago", class_="bad state")])
     return join([day(on), f" (in {left} days)"])
 
 
-def _roles(made: Review) -> Iterator[tuple[str, object]]:
-    """Yield who was last in contact, as far as the analysis tracks it."""
+def _roles(review: Review) -> Iterator[tuple[str, object]]:
+    """Yield the last day of each kind of contact that the analysis tracks."""
     titles = {"sponsor": "Sponsor last met", "handoff": "Handed over", "diary": "Diary last kept"}
-    for kind, last in made.contacts.items():
+    for kind, last in review.contacts.items():
         yield titles[kind], day(last) if last else "never"
 
 
-def _processes(made: Review) -> Html:
-    if not made.processes:
+def _processes(review: Review) -> Html:
+    if not review.processes:
         return Html("")
-    metric = name_text(made.standing.metric) if made.standing else ""
+    metric = name_text(review.status.metric) if review.status else ""
     head = ["Process", "State", "Milestone"]
     around = any(process.before is not None or process.after is not None
-                 for process in made.processes)  # fmt: skip
+                 for process in review.processes)  # fmt: skip
     if around:
         head.append(f"{metric.capitalize()} before and after")
     rows = []
-    for process in made.processes:
+    for process in review.processes:
         cells: list[object] = [
             join([name_text(process.name), tag("span", _needs(process), class_="note")]),
             _state(process),
@@ -364,13 +380,13 @@ def _around(process: ProcessReview) -> Html:
 # Commitments --------------------------------------------------------------------------------------
 
 
-def _missed(made: Review) -> Html:
-    if not made.missed:
+def _missed(review: Review) -> Html:
+    if not review.missed:
         return Html("")
     rows = [
         (sentence(missed.what), missed.owner, join([day(missed.due_on), tag("span",
          f"{missed.days} days ago", class_="note")]), tag("span", "…………", class_="soft"))
-        for missed in made.missed
+        for missed in review.missed
     ]  # fmt: skip
     head, left = ("What", "Who", "Was due", "New date"), len(rows) - MAX_ROWS
     listed = table(head, rows[:MAX_ROWS], "To be agreed anew, or dropped", class_="cards")
@@ -382,13 +398,13 @@ def _missed(made: Review) -> Html:
     return section("missed", "Missed, needs a new date", listed, *(more if left > 0 else ()))
 
 
-def _commitments(made: Review) -> Html:
-    frame = made.commitments
+def _commitments(review: Review) -> Html:
+    frame = review.commitments
     if not len(frame):
         return section("commitments", "Commitments", tag("p", "None has been recorded."))
     recent = frame.sort_values(["due_on", "action"], ascending=[False, True], kind="stable")
     # The late ones stand among what was missed; of an ended account nothing needs a new date.
-    shown = recent[(recent["state"] != LATE) | (made.facts["ended_on"] is not None)]
+    others = recent[(recent["state"] != LATE) | (review.facts["ended_on"] is not None)]
     rows = [
         (
             row["action"],
@@ -397,36 +413,36 @@ def _commitments(made: Review) -> Html:
             join([tag("span", row["state"], class_=f"state {STATE_KINDS[row['state']]}".strip()),
                   join([" ", day(row["completed_on"])]) if row["completed_on"] else ""]),
         )
-        for row in map(plain_row, shown.to_dict("records"))
+        for row in map(plain_row, others.to_dict("records"))
     ]  # fmt: skip
     head = ("What", "Who", "Due", "State")
     listed = table(head, rows[:MAX_ROWS], "Open and lately done", class_="cards")
     every = table(head, rows, "All of these, the last due first", class_="cards")
     details = tag("details", tag("summary", f"All {len(rows)} of these"), every)
     return section(
-        "commitments", "Commitments of both sides", _kept(made), listed if rows else "",
-        details if len(rows) > MAX_ROWS else "",
+        "commitments", "Commitments of both sides", _counts_by_owner(review),
+        listed if rows else "", details if len(rows) > MAX_ROWS else "",
     )  # fmt: skip
 
 
-def _kept(made: Review) -> Html:
-    frame, told = made.commitments, []
+def _counts_by_owner(review: Review) -> Html:
+    frame, lines = review.commitments, []
     for owner in ("customer", "vendor"):
         mine = frame[frame["owner"] == owner]
         if len(mine):
             count = {state: int((mine["state"] == state).sum()) for state in STATE_KINDS}
-            told.append(
+            lines.append(
                 f"{owner.capitalize()}: {count[DONE]} done in time, {count[DONE_LATE]} done late,"
                 f" {count[LATE]} not done in time and still open, {count[OPEN]} not yet due"
             )
-    return join([tag("p", line, class_="small") for line in told])
+    return join([tag("p", line, class_="small") for line in lines])
 
 
 # Risk and footer ----------------------------------------------------------------------------------
 
 
-def _risk(made: Review) -> Html:
-    risk = made.risk
+def _risk(review: Review) -> Html:
+    risk = review.risk
     if risk is None:
         return Html("")
     reasons: Sequence[str] = risk.reasons
@@ -436,8 +452,8 @@ def _risk(made: Review) -> Html:
                     listed if reasons else "")  # fmt: skip
 
 
-def _footer(made: Review) -> Html:
-    model = f" Model {made.risk.model_version}." if made.risk else ""
+def _footer(review: Review) -> Html:
+    model = f" Model {review.risk.model_version}." if review.risk else ""
     return tag("footer", tag("p",
-        f"What was known at midnight of {day_text(made.as_of_date)}, and nothing later. Before and"
-        " after shows what went together, not what caused what." + model))  # fmt: skip
+        f"What was known at midnight of {day_text(review.as_of_date)}, and nothing later. Before"
+        " and after shows what went together, not what caused what." + model))  # fmt: skip

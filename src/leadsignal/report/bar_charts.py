@@ -19,7 +19,7 @@ class Estimate:
     high: float | None
     shape: str
     kind: str
-    told: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Axis:
 
     def at(self, value: float) -> float:
         """Return a value on the axis, held inside its limits."""
-        held = min(max(value, self.low), self.high)
-        return log(held) if self.logarithmic else held
+        found = min(max(value, self.low), self.high)
+        return log(found) if self.logarithmic else found
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Part:
 
     count: float
     kind: str
-    told: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ def both(draw: Callable[..., Html], *given: object, **named: object) -> Html:
     return join([draw(*given, **named, width=WIDE), draw(*given, **named, width=NARROW)])
 
 
-def ranges(rows: Sequence[Row], axis: Axis, *, title: str, told: str, width: int = WIDE) -> Html:
+def ranges(
+    rows: Sequence[Row], axis: Axis, *, title: str, description: str, width: int = WIDE
+) -> Html:
     """Return estimates with their intervals, a row each, against the axis' line."""
     narrow = width <= NARROW
     gutter, margin = (8, 8) if narrow else (300, 120)
@@ -82,16 +84,16 @@ def ranges(rows: Sequence[Row], axis: Axis, *, title: str, told: str, width: int
         parts += _labels(row.label, row.note, top, width, gutter, narrow)
         parts += _estimates(row.estimates, axis, x, top + (24 if narrow else 30) / 2)
     kind = "narrow" if narrow else "wide"
-    return svg(width, height, *parts, title=title, told=told, kind=kind)
+    return svg(width, height, *parts, title=title, description=description, kind=kind)
 
 
 def _grid(axis: Axis, x: Scale, bottom: float) -> Iterator[Html]:
-    told = _roomy(axis, x)
+    text = _roomy(axis, x)
     for value, words in axis.ticks:
         at = x(axis.at(value))
         kind = "reference" if value == axis.line else "grid"
         yield tag("line", x1=at, x2=at, y1=0, y2=bottom, class_=kind)
-        if value in told:
+        if value in text:
             place = _anchor(at, x)
             yield tag("text", words, x=at, y=bottom + 16, class_=f"tick {place}")
 
@@ -121,13 +123,13 @@ def _labels(
     most = 44 if narrow else 46
     if narrow and note:
         most -= len(note) - 4
-    shown = label if len(label) <= most else label[: most - 1] + "…"
+    visible = label if len(label) <= most else label[: most - 1] + "…"
     y = top - 8 if narrow else top + 19
     if narrow:
-        yield tag("text", shown, x=0, y=y, class_="label halo2")
+        yield tag("text", visible, x=0, y=y, class_="label halo2")
         yield tag("text", note, x=width, y=y, class_="tick end halo2")
     else:
-        yield tag("text", shown, x=gutter - 14, y=y, class_="label end")
+        yield tag("text", visible, x=gutter - 14, y=y, class_="label end")
         yield tag("text", note, x=width, y=y, class_="tick end")
 
 
@@ -139,10 +141,10 @@ def _estimates(
         if one.low is not None and one.high is not None:
             low, high = x(axis.at(one.low)), x(axis.at(one.high))
             yield tag("line", x1=low, x2=high, y1=y, y2=y, class_=f"range {one.kind}")
-        yield shape(one.shape, one.kind, x(axis.at(one.value)), y, one.told)
+        yield shape(one.shape, one.kind, x(axis.at(one.value)), y, one.text)
 
 
-def stacks(rows: Sequence[Stack], *, title: str, told: str, width: int = WIDE) -> Html:
+def stacks(rows: Sequence[Stack], *, title: str, description: str, width: int = WIDE) -> Html:
     """Return counts in parts, a bar a row, all on one scale; each count that fits is written."""
     narrow = width <= NARROW
     gutter = 0 if narrow else 190
@@ -158,7 +160,7 @@ def stacks(rows: Sequence[Stack], *, title: str, told: str, width: int = WIDE) -
             parts.append(tag("text", row.label, x=gutter - 12, y=top + 16, class_="label end"))
         parts += _parts(row.parts, x, top)
     kind = "narrow" if narrow else "wide"
-    return svg(width, step * len(rows) + 6, *parts, title=title, told=told, kind=kind)
+    return svg(width, step * len(rows) + 6, *parts, title=title, description=description, kind=kind)
 
 
 def _parts(parts: Sequence[Part], x: Scale, top: float) -> Iterator[Html]:
@@ -167,7 +169,7 @@ def _parts(parts: Sequence[Part], x: Scale, top: float) -> Iterator[Html]:
         left, right = x(begin), x(begin + part.count)
         begin += part.count
         wide = round(max(right - left - 1.5, 1), 1)
-        yield tag("rect", tag("title", part.told), x=left, y=top, width=wide, height=22,
+        yield tag("rect", tag("title", part.text), x=left, y=top, width=wide, height=22,
                   class_=f"bar {part.kind}")  # fmt: skip
         words = f"{part.count:,.0f}"
         if len(there) > 1 and wide > 9 * len(words):  # of a single part the total says it

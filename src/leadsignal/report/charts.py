@@ -34,12 +34,12 @@ class Scale:
 
 @dataclass(frozen=True)
 class Point:
-    """One value of a series: its day, whether it is good (None: not known), and its story."""
+    """One value of a series: its day, whether it is good (None if unknown) and its tooltip."""
 
     on: date
     value: float
     good: bool | None
-    told: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Bar:
     since: date
     until: date
     kind: str
-    told: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Mark:
     on: date
     shape: str
     kind: str
-    told: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ SHAPES = {
 """Marks that differ by shape, not by colour alone."""
 
 
-def shape(name: str, kind: str, x: float, y: float, told: str = "") -> Html:
-    """Return a mark at a place; ``told`` shows when pointed at."""
-    title = tag("title", told) if told else ""
+def shape(name: str, kind: str, x: float, y: float, text: str = "") -> Html:
+    """Return a mark at a place; ``text`` is its tooltip."""
+    title = tag("title", text) if text else ""
     return tag(
         "path", title, d=SHAPES[name], transform=f"translate({x:g} {y:g})", class_=f"mark {kind}"
     )
@@ -115,16 +115,19 @@ def key(shapes: Sequence[tuple[str, str, str]]) -> Html:
     return tag("ul", *items, class_="key")
 
 
-def svg(width: float, height: float, *children: object, title: str, told: str, kind: str) -> Html:
+def svg(
+    width: float, height: float, *children: object, title: str, description: str, kind: str
+) -> Html:
     """Return a drawing that scales with its place and says in words what it shows."""
     return tag(
         "svg", *children, viewBox=f"0 0 {width:g} {height:g}", role="img",
-        aria_label=f"{title}. {told}", class_=f"chart {kind}", preserveAspectRatio="xMinYMin meet",
+        aria_label=f"{title}. {description}", class_=f"chart {kind}",
+        preserveAspectRatio="xMinYMin meet",
     )  # fmt: skip
 
 
 def value_ticks(low: float, high: float, most: int = 4) -> list[float]:
-    """Return round values between low and high, at most so many and one.
+    """Return round values between low and high, at most ``most`` and one.
 
     >>> value_ticks(3.5, 9.8)
     [4.0, 6.0, 8.0]
@@ -159,7 +162,7 @@ def timeline(
     last: date,
     *,
     title: str,
-    told: str,
+    description: str,
     width: int = WIDE,
 ) -> Html:
     """Return a series over lanes on one time axis, drawn for a width."""
@@ -177,7 +180,7 @@ def timeline(
         middle = lanes_from + step * n + step / 2
         parts += _drawn_lane(lane, x, middle + (7 if narrow else 0), gutter, narrow, width)
     kind = "narrow" if narrow else "wide"
-    return svg(width, height, *parts, title=title, told=told, kind=kind)
+    return svg(width, height, *parts, title=title, description=description, kind=kind)
 
 
 def _months(
@@ -209,21 +212,21 @@ def _drawn_series(
     yield tag("polyline", points=line, class_="line")
     for point in series.points:
         kind = {True: "good", False: "bad hollow", None: "plain"}[point.good]
-        yield shape("dot", kind, x(point.on.toordinal()), y(point.value), point.told)
+        yield shape("dot", kind, x(point.on.toordinal()), y(point.value), point.text)
 
 
 def _drawn_target(targets: Sequence[tuple[date, float]], x: Scale, y: Scale) -> Iterator[Html]:
     """Draw the target as steps, with its last value written at the left."""
     if not targets:
         return
-    path, held = [], None
+    path, found = [], None
     for on, value in targets:
         at = x(on.toordinal())
-        if held is None:
+        if found is None:
             path.append(f"M{x.start:g},{y(value):g}")
-        elif value != held:
+        elif value != found:
             path.append(f"H{at:g}V{y(value):g}")
-        held = value
+        found = value
     path.append(f"H{x.end:g}")
     yield tag("path", d="".join(path), class_="target")
     last = targets[-1][1]
@@ -242,9 +245,9 @@ def _drawn_lane(
     yield tag("line", x1=x.start, x2=x.end, y1=y, y2=y, class_="lane")
     for bar in lane.bars:
         left, right = x(bar.since.toordinal()), x(bar.until.toordinal())
-        span = f"{bar.told}, {day_text(bar.since)} to {day_text(bar.until)}"
+        span = f"{bar.text}, {day_text(bar.since)} to {day_text(bar.until)}"
         wide = round(max(right - left, 2), 1)
         yield tag("rect", tag("title", span), x=left, y=y - 5, width=wide, height=10, rx=2,
                   class_=f"bar {bar.kind}")  # fmt: skip
     for mark in lane.marks:
-        yield shape(mark.shape, mark.kind, x(mark.on.toordinal()), y, mark.told)
+        yield shape(mark.shape, mark.kind, x(mark.on.toordinal()), y, mark.text)

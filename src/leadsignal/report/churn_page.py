@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML for those who lead customer success."""
+"""The report: one self-contained HTML page for those who lead customer success."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 SECTIONS = {
     "churn": "Churn, expected or not",
     "success": "Success analysis and adoption",
-    "audit": "Which indicators speak early",
+    "audit": "Leading and lagging indicators",
     "backtest": "What past alerts would have caught",
-    "cohorts": "Cohorts: the usual chart beside the corrected one",
+    "cohorts": "Cohorts: the usual and the corrected chart",
     "reasons": "Reasons to buy",
     "accounts": "All accounts",
     "method": "Method and caveats",
@@ -65,24 +65,45 @@ def write_report(
     *,
     force: bool = False,
 ) -> None:
-    """Write the report as one HTML file, whole or not at all.
+    """Write the report as one self-contained HTML file.
 
-    ``findings`` come from ``gather_findings``; a section whose result is missing says so in one
-    line. Equal input gives equal bytes. Raises OptionError where ``file`` does not end in .html,
-    its folder is not there, or it is there and no page of ours (``force`` replaces it).
+    Equal input gives equal bytes. The file is written whole or not at all.
 
+    Parameters
+    ----------
+    file : str or Path
+        A name that ends in ``.html``.
+    panel : Panel
+        The panel.
+    backtest : Backtest, optional
+        Backtest of the alerts.
+    scores : Scores, optional
+        Scores of the panel's last day.
+    findings : Findings, optional
+        Results of `gather_findings`; a section whose result is missing says so in one line.
+    force : bool, default False
+        Replace a file that is not a page of leadsignal.
+
+    Raises
+    ------
+    OptionError
+        If the name does not end in ``.html``, there is no such folder, or the file exists and is
+        not a page of leadsignal.
+
+    Examples
+    --------
     >>> import tempfile, leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
     >>> ls.write_report(tempfile.gettempdir() + "/churn.html", panel)
     """
     path = checked_path(file, force=force)
-    made = report_page(summarise(panel, backtest, scores, findings))
+    text = report_page(summarise(panel, backtest, scores, findings))
     with whole_file(path, PAGE, force=force) as part:
-        part.write_text(made, encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
 
 
 def checked_path(file: str | Path, *, force: bool = False) -> Path:
-    """Return where the report goes, before any work; raises OptionError as ``write_report``."""
+    """Return the path of the report; raises OptionError as ``write_report`` does."""
     path = Path(file)
     if path.suffix not in (".html", ".htm"):
         raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
@@ -119,8 +140,8 @@ def report_page(summary: Summary) -> str:
 @cache
 def _script() -> str:
     """Return the script that sorts and filters the list of accounts; nothing else needs one."""
-    held = files("leadsignal.report").joinpath("account_list.js").read_text(encoding="utf-8")
-    return "\n".join(line.strip() for line in held.splitlines() if line.strip())
+    found = files("leadsignal.report").joinpath("account_list.js").read_text(encoding="utf-8")
+    return "\n".join(line.strip() for line in found.splitlines() if line.strip())
 
 
 def _as_of(summary: Summary) -> str:
@@ -135,15 +156,15 @@ def _header(summary: Summary) -> Html:
     ]
     if summary["accounts"]:
         facts.insert(1, ("Alerted now", number(summary["accounts"]["alerts"])))
-    pairs = [tag("div", tag("dt", what), tag("dd", told)) for what, told in facts]
+    pairs = [tag("div", tag("dt", what), tag("dd", text)) for what, text in facts]
     stand = tag("p", f"As of {_as_of(summary)}", class_="soft")
     top = tag("div", tag("h1", "Churn report"), stand, class_="top")
     return tag("header", top, tag("dl", *pairs, class_="facts"))
 
 
 def _active(summary: Summary) -> str:
-    told, on_notice = f"{summary['panel']['active']:,}", summary["panel"]["on_notice"]
-    return f"{told} ({on_notice:,} more have given notice)" if on_notice else told
+    text, on_notice = f"{summary['panel']['active']:,}", summary["panel"]["on_notice"]
+    return f"{text} ({on_notice:,} more have given notice)" if on_notice else text
 
 
 def _contents() -> Html:
@@ -159,8 +180,8 @@ def _first_screen(summary: Summary) -> Html:
     return join([section("glance", "At a glance", answers), _calls(summary)])
 
 
-def _answer(question: str, answer: object, *told: object) -> Html:
-    small = [tag("small", part) for part in told if part]
+def _answer(question: str, answer: object, *items: object) -> Html:
+    small = [tag("small", part) for part in items if part]
     return tag("div", tag("dt", question), tag("dd", tag("strong", answer), *small))
 
 
@@ -183,7 +204,7 @@ def _unexpected(summary: Summary) -> Html:
         f"{share['count']:,} of {share['of']:,}",
         f"churned accounts ({interval_text(share['low'], share['high'])}) stood without a warning"
         f" {early} before they were known to leave: {_listed(churn['warnings'])}.{lost}",
-        f"{others:,} more were too young or cannot be told." if others else "",
+        f"{others:,} more were too young, or unknown." if others else "",
     )
 
 
@@ -198,13 +219,13 @@ def _caught(summary: Summary) -> Html:
     if catch is None:
         return _answer(question, "Not known", f"Backtest: {summary['missing']['backtest']}.")
     what = "unexpected churns" if catch["of"] == "unexpected" else "churns"
-    told = (
+    text = (
         f"{what} in the backtest: {catch['caught']:,} of {catch['ends']:,}"
         f" ({interval_text(catch['low'], catch['high'])}) stood on the list"
         f" {span(catch['warning_time_days'])} before."
     )
     return _answer(
-        question, f"{of_hundred(catch['share'])} of 100", told, _against(catch, summary["panel"]),
+        question, f"{of_hundred(catch['share'])} of 100", text, _against(catch, summary["panel"]),
         _honest(catch, summary["panel"]), unlike_line(catch),
     )  # fmt: skip
 
@@ -223,8 +244,8 @@ def _honest(catch: CatchSummary, panel: PanelSummary) -> Html | str:
         return ""
     if catch["beats_context"]:
         return f"More than {profile} alone catch, beyond chance."
-    told = f"Not proven to be more than {profile} alone catch."
-    return tag("b", told, class_="warn")
+    text = f"Not proven to be more than {profile} alone catch."
+    return tag("b", text, class_="warn")
 
 
 def _early(summary: Summary) -> Html:
@@ -232,7 +253,7 @@ def _early(summary: Summary) -> Html:
     if catch is None:
         return _answer(question, "Not known", "Only a backtest can say.")
     if catch["lead_days"] is None:
-        return _answer(question, "Not known", "The alerts caught none in time.")
+        return _answer(question, "Not known", "The alerts caught none that early.")
     start = catch["head_start_days"]
     before = (
         f"Until usage dropped, or the end was known where it never did: {_days(start)}."
@@ -249,7 +270,7 @@ def _early(summary: Summary) -> Html:
         if catch["lead_days"] >= catch["horizon_days"]
         else "",
         before,
-        f"The other {missed:,} were not caught in time." if missed else "",
+        f"The other {missed:,} were not alerted that early." if missed else "",
     )
 
 
@@ -280,11 +301,11 @@ def _calls(summary: Summary) -> Html:
 
 
 def _without(feeds: list[str]) -> Html | str:
-    """Return what the scores were made without: a table that has not come as it should."""
+    """Return a warning for tables that were missing, empty or late in scoring."""
     if not feeds:
         return ""
-    told = "; ".join(name_text(feed) for feed in feeds)
-    return tag("p", tag("b", "Scored without all tables: ", class_="warn"), f"{told}.")
+    text = "; ".join(name_text(feed) for feed in feeds)
+    return tag("p", tag("b", "Scored without all tables: ", class_="warn"), f"{text}.")
 
 
 def _call(row: AccountRow) -> tuple[object, ...]:
@@ -309,12 +330,12 @@ def _proofs(calls: list[AccountRow], effects: dict[str, EffectSummary]) -> Html:
             proven[process] = effect_words(effects[process], effects[process]["lag_days"])
     if not proven:
         return Html("")
-    parts = [f"{name_text(name)}: {told}" for name, told in proven.items()]
+    parts = [f"{name_text(name)}: {text}" for name, text in proven.items()]
     words = "; ".join(parts)
     return tag(
-        "p", f"Why these processes: {words}. Counted day by day, so that time before adoption does"
-        " not flatter it, and among accounts of like attributes; it shows who leaves, not what"
-        " adopting will do.", class_="small soft",
+        "p", f"Why these processes: {words}. The comparison is time-dependent, so that immortal"
+        " time does not bias it, and among accounts with similar attributes; it shows who"
+        " leaves, not what adopting will do.", class_="small soft",
     )  # fmt: skip
 
 

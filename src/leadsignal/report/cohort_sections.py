@@ -1,4 +1,4 @@
-"""Cohorts in the report, the usual number beside the corrected one; reasons to buy."""
+"""Cohorts in the report, with the usual and the corrected number; reasons to buy."""
 
 from __future__ import annotations
 
@@ -31,73 +31,73 @@ RATIO_TICKS = ((0.05, "1/20"), (0.1, "1/10"), (0.25, "a quarter"), (0.5, "half")
 
 
 def cohort_section(title: str, summary: Summary) -> Html:
-    """Return every cohort comparison, the usual number beside the corrected one."""
-    held = summary["cohorts"]
-    if held is None:
+    """Return every cohort comparison, with the usual and the corrected number."""
+    cohorts = summary["cohorts"]
+    if cohorts is None:
         return section("cohorts", title, missing_line(summary, "cohorts"))
-    lines = [line for line in held["lines"] if line["hazard_ratio"]["estimate"]]
+    lines = [line for line in cohorts["lines"] if line["hazard_ratio"]["estimate"]]
     dated = [(line, line["naive"]) for line in lines if line["naive"] is not None]
     artefacts = [(line, naive) for line, naive in dated if line["verdict"] == ARTEFACT]
     holds = [line for line in lines if line["verdict"] == HOLDS]
     return section(
         "cohorts", title, tag("p", _distorted(len(artefacts), len(dated))) if dated else "",
         _example(artefacts), _forest(dated[:24]), _holding(holds, len(lines)),
-        _two_estimates(lines, summary["effects"]), _lines(lines), _left_out(held),
+        _two_estimates(lines, summary["effects"]), _lines(lines), _left_out(cohorts),
     )  # fmt: skip
 
 
 def _distorted(count: int, of: int) -> str:
     if not count:
         return (
-            f"In none of {of} comparisons is the usual chart's difference made by the counting"
-            " alone; how large it is, only the corrected mark says."
+            f"In none of {of} comparisons is the usual chart's difference caused by immortal"
+            " time alone; only the corrected mark says how large it is."
         )
     return (
-        f"In {count} of {of} comparisons the usual chart shows a difference that is made by the"
-        " counting; counted day by day, none is proven."
+        f"In {count} of {of} comparisons the usual chart shows a difference that is caused by"
+        " immortal time: in the time-dependent comparison, none is proven."
     )
 
 
 def _holding(holds: Lines, of: int) -> Html:
     if not holds:
         return tag("p", f"No difference holds once corrected for {of} comparisons.")
-    told = [tag("li", _held(line)) for line in holds]
+    items = [tag("li", _difference(line)) for line in holds]
     head = tag("p", f"Differences that hold, corrected for {of} comparisons:")
-    return join([head, tag("ul", *told)])
+    return join([head, tag("ul", *items)])
 
 
-def _held(line: CohortLine) -> str:
+def _difference(line: CohortLine) -> str:
     often = how_often(estimate_of(line["hazard_ratio"]))
     beside = "as" if often.endswith("as often") else "than"
     return f"{_cohort(line)}: leave {often} {beside} {name_text(line['against'])}"
 
 
 def _two_estimates(lines: Lines, effects: Mapping[str, EffectSummary]) -> Html | str:
-    """Return, for each process whose effect is told elsewhere on the page, why it differs here."""
-    told = [
+    """Return why a process has another effect here than elsewhere on the page."""
+    items = [
         f"{name_text(line['by'])} {how_often(estimate_of(line['hazard_ratio']))} here and"
         f" {how_often(estimate_of(effects[line['by']]))} there"
         for line in lines
         if line["by"] in effects
     ]
-    if not told:
+    if not items:
         return ""
     lag = next(iter(effects.values()))["lag_days"]
     return tag(
-        "p", "Accounts are counted day by day here, and not adjusted for what they are; what is"
-        " told with the essential processes and the calls compares accounts of like attributes,"
+        "p", "The comparisons here are time-dependent and not adjusted for attributes; the effects"
+        " beside the essential processes and the calls compare accounts with similar attributes,"
         f" {lag} days later."
-        f" So those that practise it leave: {'; '.join(told)}.", class_="small soft",
+        f" So those that practise it leave: {'; '.join(items)}.", class_="small soft",
     )  # fmt: skip
 
 
-def _left_out(held: CohortsSummary) -> Html | str:
-    told = []
-    if many := [name_text(name) for name in held["many_values"]]:
-        told.append(f"Not compared one by one, for they have too many values: {', '.join(many)}.")
-    if held["left_out"]:
-        told.append(f"Left out: {'; '.join(name_text(why) for why in held['left_out'])}.")
-    return tag("p", " ".join(told), class_="small soft") if told else ""
+def _left_out(found: CohortsSummary) -> Html | str:
+    items = []
+    if many := [name_text(name) for name in found["many_values"]]:
+        items.append(f"Not compared, with too many values: {', '.join(many)}.")
+    if found["left_out"]:
+        items.append(f"Left out: {'; '.join(name_text(why) for why in found['left_out'])}.")
+    return tag("p", " ".join(items), class_="small soft") if items else ""
 
 
 def _cohort(line: CohortLine) -> str:
@@ -111,12 +111,13 @@ def _example(artefacts: NaiveLines) -> Html | str:
     line, usual = next((pair for pair in artefacts if pair[0]["by"] == "measured"), artefacts[0])
     corrected = line["hazard_ratio"]
     right = how_often(estimate_of(corrected))
-    told = (
+    text = (
         f"For example {_cohort(line)} against {line['against']}: the usual chart says they leave"
-        f" {how_often(estimate_of(usual))}; counted day by day {right}, and anything from"
+        f" {how_often(estimate_of(usual))}; in the time-dependent comparison it is {right},"
+        " and anything from"
         f" {how_often_between(corrected['low'], corrected['high'])} fits the data."
     )
-    return tag("p", told)
+    return tag("p", text)
 
 
 def _forest(lines: NaiveLines) -> Html | str:
@@ -143,11 +144,12 @@ def _forest(lines: NaiveLines) -> Html | str:
     ticks = [tick for tick in RATIO_TICKS if low <= tick[0] <= high]
     axis = Axis(min(low, 0.9), max(high, 1.1), ticks, 1.0, logarithmic=True)
     title = "How often each cohort leaves, against the other"
-    told = "; ".join(f"{row.label}: {row.estimates[0].told}, {row.estimates[1].told}, {row.note}"
-                     for row in rows)  # fmt: skip
+    description = "; ".join(
+        f"{row.label}: {row.estimates[0].text}, {row.estimates[1].text}, {row.note}" for row in rows
+    )
     legend = key([("dot", "plain hollow", "the usual chart"),
-                  ("diamond", "accent", "counted day by day, with its 95 % interval")])  # fmt: skip
-    return figure(title, both(ranges, rows, axis, title=title, told=told), legend)
+                  ("diamond", "accent", "time-dependent, with its 95 % interval")])  # fmt: skip
+    return figure(title, both(ranges, rows, axis, title=title, description=description), legend)
 
 
 def _p(p: float) -> str:
@@ -166,11 +168,11 @@ def _lines(lines: Lines) -> Html:
          _p(line["p_holm"]), line["verdict"])
         for line in lines
     ]  # fmt: skip
-    head = ("Cohort", "Against", "Usual chart: times as often", "Corrected: times as often", "95 %",
+    head = ("Cohort", "Against", "Usual chart: hazard ratio", "Corrected: hazard ratio", "95 %",
             "P of all", "Verdict")  # fmt: skip
     return folded(f"All {len(rows)} comparisons", table(head, rows, "Holds: beyond chance once"
                   " corrected for all. May be chance: only by itself. Artefact: the usual chart's"
-                  " difference is made by the counting.", class_="cards"))  # fmt: skip
+                  " difference is caused by immortal time.", class_="cards"))  # fmt: skip
 
 
 # Reasons ------------------------------------------------------------------------------------------
@@ -178,19 +180,18 @@ def _lines(lines: Lines) -> Html:
 
 def reason_section(title: str, summary: Summary) -> Html:
     """Return which reasons to buy are reasons to stay."""
-    held = summary["reasons"]
-    if held is None:
+    reasons = summary["reasons"]
+    if reasons is None:
         return section("reasons", title, missing_line(summary, "reasons"))
-    known = [of for of in held["rows"] if of["churn"] is not None]
+    known = [of for of in reasons["rows"] if of["churn"] is not None]
     stays = [of["value"] for of in known if of["verdict"] == "stays longer"]
     leaves = [of["value"] for of in known if of["verdict"] == "leaves sooner"]
-    told = [
+    items = [
         f"Also reasons to stay: {', '.join(stays)}." if stays else "",
         f"No reasons to stay: {', '.join(leaves)}." if leaves else "",
-        "" if stays or leaves else "No reason to buy is told from the average: the differences may"
-        " be chance.",
+        "" if stays or leaves else "No reason to buy differs from the average beyond chance.",
     ]  # fmt: skip
-    return section("reasons", title, *(tag("p", one) for one in told if one), _reasons(known))
+    return section("reasons", title, *(tag("p", one) for one in items if one), _reasons(known))
 
 
 def _reasons(known: Sequence[ReasonRow]) -> Html:
@@ -205,6 +206,6 @@ def _reasons(known: Sequence[ReasonRow]) -> Html:
     highs = [2.0, *(high for of in known if (high := of["churn_high"]) is not None)]
     ticks = [tick for tick in RATIO_TICKS if min(lows) * 0.9 <= tick[0] <= max(highs) * 1.1]
     axis = Axis(min(lows) * 0.9, max(highs) * 1.1, ticks, 1.0, logarithmic=True)
-    title = "How often they leave, against the average of customers as long with us"
-    told = "; ".join(f"{row.label}: {row.estimates[0].told}" for row in rows)
-    return figure(title, both(ranges, rows, axis, title=title, told=told))
+    title = "How often they leave, relative to the average of customers of similar tenure"
+    description = "; ".join(f"{row.label}: {row.estimates[0].text}" for row in rows)
+    return figure(title, both(ranges, rows, axis, title=title, description=description))

@@ -1,4 +1,4 @@
-"""The proof in the report: which indicators speak early, what past alerts would have caught."""
+"""Evaluation in the report: leading and lagging indicators, and the backtest of the alerts."""
 
 from __future__ import annotations
 
@@ -33,51 +33,51 @@ from leadsignal.report.wording import (
     span,
 )
 
-WIDEST = 20
-"""A ratio whose limits lie so many times apart is told in the list of all, not before it."""
+MAX_WIDTH = 20
+"""Ratio of the limits of an interval from which on a hazard ratio is listed in the table only."""
 
 
 # Audit --------------------------------------------------------------------------------------------
 
 
 def audit_section(title: str, summary: Summary) -> Html:
-    """Return the verdicts on the indicators, and what goes with leaving."""
+    """Return the verdicts on the indicators, and the hazard ratios."""
     audit = summary["audit"]
     if audit is None:
         return section("audit", title, missing_line(summary, "audit"), _drivers(summary))
     counts, early = audit["counts"], span(audit["warning_time_days"])
-    told = (
+    text = (
         f"Of {len(audit['indicators'])} indicators, all but {profile_words(summary['panel'])},"
         f" {_counted(counts, early, audit['ends'])}."
     )
     usage = ""
     if audit["usage_declines"] is False:
         usage = "No decline of usage before the end was found."
-    shown = [row for row in audit["indicators"] if row["auc"] is not None]
-    decided = [row for row in shown if row["verdict"] in ("leading", "lagging")]
-    strongest = sorted(shown, key=lambda row: (-abs((row["auc"] or 0.0) - 0.5), row["name"]))
+    visible = [row for row in audit["indicators"] if row["auc"] is not None]
+    decided = [row for row in visible if row["verdict"] in ("leading", "lagging")]
+    strongest = sorted(visible, key=lambda row: (-abs((row["auc"] or 0.0) - 0.5), row["name"]))
     picked = (decided + [row for row in strongest if row not in decided])[:14]
-    return section("audit", title, tag("p", told), tag("p", usage) if usage else "",
+    return section("audit", title, tag("p", text), tag("p", usage) if usage else "",
                    _audit_picture(picked, early), _health(audit), _verdicts(audit["indicators"]),
                    _drivers(summary))  # fmt: skip
 
 
 def _counted(counts: Mapping[str, int], early: str, ends: int) -> str:
     """Return how many indicators have each verdict; of verdicts that none has, only leading."""
-    told = (
-        ("leading", "is", f"proven to speak {early} before the end"),
-        ("lagging", "speaks", "only near it"),
-        ("neither", "says", "nothing that matters"),
+    text = (
+        ("leading", "is", f"leading: proven {early} before the end"),
+        ("lagging", "is", "lagging: only near it"),
+        ("neither", "is", "neither, with a difference that is too small to matter"),
         (
             "undecided",
             "cannot",
             f"be decided with the {ends:,} churned accounts that found a match",
         ),
     )
-    many = {"is": "are", "speaks": "speak", "says": "say"}
+    many = {"is": "are"}
     parts = [
         f"{counts[name] or 'none'} {verb if counts[name] < 2 else many.get(verb, verb)} {words}"
-        for name, verb, words in told
+        for name, verb, words in text
         if counts[name] or name == "leading"
     ]
     return listed(parts)
@@ -96,66 +96,78 @@ def _audit_picture(rows: Sequence[IndicatorRow], early: str) -> Html:
     axis = Axis(0.0, 1.0, ((0.0, "always lower"), (0.25, "1 in 4"), (0.5, "no difference"),
                            (0.75, "3 in 4"), (1.0, "always higher")), 0.5)  # fmt: skip
     title = "How often the account that left had the higher value than one like it that stayed"
-    told = "; ".join(f"{row.label} {row.estimates[0].value:.2f}, {row.note}" for row in drawn)
+    description = "; ".join(
+        f"{row.label} {row.estimates[0].value:.2f}, {row.note}" for row in drawn
+    )
     legend = key([("diamond", "accent", f"{early} before, with its 95 % interval"),
                   ("dot", "plain hollow", "at the last look before the end")])  # fmt: skip
-    return figure(title, both(ranges, drawn, axis, title=title, told=told), legend)
+    return figure(title, both(ranges, drawn, axis, title=title, description=description), legend)
 
 
 def _health(audit: AuditSummary) -> Html | str:
-    held = audit["health"]
-    if not held or not held["churned"]:
+    health = audit["health"]
+    if not health or not health["churned"]:
         return ""
-    told = (
-        f"Your health score: of {held['churned']:,} churned accounts that were customers"
+    text = (
+        f"Your health score: of {health['churned']:,} churned accounts that were customers"
         f" {span(audit['warning_time_days'])} before they were known to leave,"
-        f" {held['green_at_warning_time']:,} were green then, {held['green_at_last']:,} still at"
-        " the last look."
+        f" {health['green_at_warning_time']:,} were green then, {health['green_at_last']:,} still"
+        " at the last look."
     )
-    if held["false_alarms"] is not None:
-        told += (
-            f" It turned red {held['red_episodes']:,} times;"
-            f" {of_hundred(held['false_alarms'])} of 100 times no churn followed."
+    if health["false_alarms"] is not None:
+        text += (
+            f" It turned red {health['red_episodes']:,} times;"
+            f" {of_hundred(health['false_alarms'])} of 100 times no churn followed."
         )
-    return tag("p", told)
+    return tag("p", text)
 
 
 def _verdicts(rows: Sequence[IndicatorRow]) -> Html:
-    told = [
+    items = [
         (of["words"], of["family"], of["verdict"],
          ("number", "" if of["auc"] is None else f"{of['auc']:.2f}"),
          "" if of["auc"] is None or of["low"] is None else f"{of['low']:.2f} to {of['high']:.2f}",
          ("number", number(of.get("ends_to_decide"))))
         for of in rows
     ]  # fmt: skip
-    head = ("Indicator", "Family", "Verdict", "Higher how often", "95 %", "Ends that would decide")
-    shown = table(head, told, "1 is always higher before an end, 0 always lower, 0.5 says nothing",
-                   class_="cards")  # fmt: skip
-    return folded(f"All {len(told)} indicators", shown)
+    head = (
+        "Indicator",
+        "Family",
+        "Verdict",
+        "Higher how often",
+        "95 %",
+        "Churns that would decide",
+    )
+    caption = "1 is always higher before churn, 0 always lower, 0.5 is no difference"
+    listing = table(head, items, caption, class_="cards")
+    return folded(f"All {len(items)} indicators", listing)
 
 
 def _drivers(summary: Summary) -> Html:
-    held = summary["ratios"]
-    if held is None:
+    ratios = summary["ratios"]
+    if ratios is None:
         return missing_line(summary, "ratios")
-    sure = [of for of in held["rows"]
-            if (of["low"] > 1 or of["high"] < 1) and of["high"] < WIDEST * of["low"]]  # fmt: skip
-    told = [tag("li", _driver(of)) for of in sure[:8]]
-    said = tag("ul", *told) if told else tag("p", "No indicator is told from chance.")
+    sure = [
+        of
+        for of in ratios["rows"]
+        if (of["low"] > 1 or of["high"] < 1) and of["high"] < MAX_WIDTH * of["low"]
+    ]
+    items = [tag("li", _driver(of)) for of in sure[:8]]
+    summary_list = tag("ul", *items) if items else tag("p", "No indicator differs from chance.")
     rows = [
         (_compared(of), ("number", f"{of['ratio']:.2f}"),
          f"{of['low']:.2f} to {of['high']:.2f}")
-        for of in held["rows"]
+        for of in ratios["rows"]
     ]  # fmt: skip
-    shown = table(("Compared", "Times as often", "95 %"), rows,
-                   "Churn, all other indicators held equal", class_="cards")  # fmt: skip
+    listing = table(("Compared", "Hazard ratio", "95 %"), rows,
+                   "Churn, all other indicators equal", class_="cards")  # fmt: skip
     notes = (
-        tag("p", " ".join(f"{sentence(note)}." for note in held["notes"]), class_="small soft")
-        if held["notes"]
+        tag("p", " ".join(f"{sentence(note)}." for note in ratios["notes"]), class_="small soft")
+        if ratios["notes"]
         else ""
     )
-    return join([tag("h3", "What goes with leaving, all else equal"), said,
-                 folded(f"All {len(rows)} ratios", join([shown, notes]))])  # fmt: skip
+    return join([tag("h3", "What goes with leaving, all else equal"), summary_list,
+                 folded(f"All {len(rows)} ratios", join([listing, notes]))])  # fmt: skip
 
 
 def _compared(of: HazardRatioRow) -> str:
@@ -174,32 +186,33 @@ def _driver(of: HazardRatioRow) -> str:
 
 
 def backtest_section(title: str, summary: Summary) -> Html:
-    """Return what each way to choose accounts would have caught, at equal alerts."""
-    held = summary["backtest"]
-    if held is None:
+    """Return what each method would have caught with equal numbers of alerts."""
+    backtest = summary["backtest"]
+    if backtest is None:
         return section("backtest", title, missing_line(summary, "backtest"))
-    counts, early = held["counts"], span(held["warning_time_days"])
-    what = "unexpected churns" if held["headline"].startswith("unexpected") else "churns"
+    counts, early = backtest["counts"], span(backtest["warning_time_days"])
+    what = "unexpected churns" if backtest["headline"].startswith("unexpected") else "churns"
     ends = counts["unexpected"] if what != "churns" else counts["ends"]
-    told = (
-        f"Each way to choose alerts the {share_text(held['capacity'])} riskiest of the active"
+    text = (
+        f"Each way to choose alerts the {share_text(backtest['capacity'])} riskiest of the active"
         f" accounts at {counts['snapshots']} past dates. The marks say how many of the {ends:,}"
         f" {what} stood on the list {early} before they were known."
-        f"{_whose(held, summary['panel'])}"
+        f"{_whose(backtest, summary['panel'])}"
     )
     panel, unlike = summary["panel"], unlike_line(summary["catch"])
-    behind = [method_words(one["name"], panel) for one in held["methods"]
+    behind = [method_words(one["name"], panel) for one in backtest["methods"]
               if one["name"] not in ("random", "context") and not one["beats_context"]]  # fmt: skip
     weak = (
         tag("p", tag("b", f"Not proven to beat {profile_words(panel)} alone: "),
             "; ".join(behind) + ".") if behind else ""
     )  # fmt: skip
     left = [tag("li", f"{method_words(name, panel)}: left out, {why}")
-            for name, why in held["left_out"].items()]  # fmt: skip
+            for name, why in backtest["left_out"].items()]  # fmt: skip
     return section(
-        "backtest", title, tag("p", told), tag("p", unlike) if unlike else "",
-        _catches(held["methods"], what, panel), weak,
-        _methods(held["methods"], panel), tag("ul", *left) if left else "", _come_true(held),
+        "backtest", title, tag("p", text), tag("p", unlike) if unlike else "",
+        _catches(backtest["methods"], what, early, panel), weak,
+        _methods(backtest["methods"], early, panel), tag("ul", *left) if left else "",
+        _come_true(backtest),
     )  # fmt: skip
 
 
@@ -208,42 +221,42 @@ def unlike_line(catch: CatchSummary | None) -> Html | str:
     unlike = catch["unlike_scores"] if catch else []
     if not unlike:
         return ""
-    told = f"Not the model of the scores: this backtest has {', '.join(unlike)}."
-    return tag("b", told, class_="warn")
+    text = f"Not the model of the scores: this backtest has {', '.join(unlike)}."
+    return tag("b", text, class_="warn")
 
 
-def _whose(held: BacktestSummary, panel: PanelSummary) -> str:
-    """Return which model was backtested, and which of the methods raises the alerts."""
-    if held["recipe"] is None:
+def _whose(found: BacktestSummary, panel: PanelSummary) -> str:
+    """Return which model was backtested, and which method raises the alerts."""
+    if found["recipe"] is None:
         return ""
     return (
-        f" Models are fitted as {estimator_words(held['recipe']['estimator'])}, looking"
-        f" {span(held['horizon_days'])} ahead; the alerts of this report are chosen by"
-        f" {method_words(held['alerting'], panel)}."
+        f" Models are fitted as {estimator_words(found['recipe']['estimator'])}, looking"
+        f" {span(found['horizon_days'])} ahead; the alerts of this report are chosen by"
+        f" {method_words(found['alerting'], panel)}."
     )
 
 
-def _catches(methods: Sequence[MethodRow], what: str, panel: PanelSummary) -> Html:
+def _catches(methods: Sequence[MethodRow], what: str, early: str, panel: PanelSummary) -> Html:
     rows = []
     for one in methods:
         name = one["name"]
         kind = "accent" if name in ("leading", "all", "model") else "plain"
-        told = f"{share_text(one['share'])} ({interval_text(one['low'], one['high'])})"
+        description = f"{share_text(one['share'])} ({interval_text(one['low'], one['high'])})"
         shape = "diamond" if kind == "accent" else "dot"
-        mark = Estimate(one["share"] or 0.0, one["low"], one["high"], shape, kind, told)
+        mark = Estimate(one["share"] or 0.0, one["low"], one["high"], shape, kind, description)
         rows.append(Row(method_words(name, panel), [mark], share_text(one["share"])))
     top = max([one["high"] or 0 for one in methods] + [0.2])
     high = min(1.0, (int(top * 10) + 1) / 10)
     count = round(high * 10)
     step = 1 if count <= 5 else 2
     axis = Axis(0.0, high, [(n / 10, f"{n * 10} %") for n in range(0, count + 1, step)], 0.0)
-    title = f"Share of {what} caught in time, with 95 % intervals"
-    told = "; ".join(f"{row.label} {row.estimates[0].told}" for row in rows)
-    return figure(title, both(ranges, rows, axis, title=title, told=told))
+    title = f"Share of {what} caught {early} before, with 95 % intervals"
+    description = "; ".join(f"{row.label} {row.estimates[0].text}" for row in rows)
+    return figure(title, both(ranges, rows, axis, title=title, description=description))
 
 
-def _methods(methods: Sequence[MethodRow], panel: PanelSummary) -> Html:
-    head = ("Alerts chosen by", "Caught in time", "95 %", "Known before (median of caught)",
+def _methods(methods: Sequence[MethodRow], early: str, panel: PanelSummary) -> Html:
+    head = ("Alerts chosen by", f"Caught {early} before", "95 %", "Known before (median of caught)",
             "Alerts that came true", "New alerts a month", "Puts leavers first (AUC)")  # fmt: skip
     rows = [
         (method_words(one["name"], panel), ("number", share_text(one["share"])),
@@ -261,14 +274,14 @@ def _days(value: float | None) -> str:
     return "–" if value is None else f"{int(value + 0.5):,} days"
 
 
-def _come_true(held: BacktestSummary) -> Html:
+def _come_true(found: BacktestSummary) -> Html:
     rows = [
         (f"{of_hundred(of['risk'])} of 100", ("number", number(of["rows"])),
          f"{of_hundred(of['observed'])} of 100", interval_text(of["lower"], of["upper"]))
-        for of in held["calibration"]
+        for of in found["calibration"]
     ]  # fmt: skip
     if not rows:
         return Html("")
     head = ("Said to leave", "Times said", "Did leave", "95 %")
     return folded("Did the risks come true?", table(head, rows, "Risks said in the backtest, and"
-                  f" what came within {span(held['horizon_days'])}", class_="cards"))  # fmt: skip
+                  f" what came within {span(found['horizon_days'])}", class_="cards"))  # fmt: skip

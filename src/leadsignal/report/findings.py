@@ -1,4 +1,4 @@
-"""What a report shows beside the panel, the backtest and the scores, made from the tables."""
+"""Results that a report shows in addition to the panel, the backtest and the scores."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 METHODS = ("naive", "time_dependent", "landmark")
-"""How cohorts are compared for a report; a target trial of each would take minutes."""
+"""Methods of the cohort comparisons; a target trial of each cohort would take minutes."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Findings:
-    """Results for the sections of a report, each None where there is none.
+    """Results for the sections of a report; None if a result is missing.
 
-    ``missing`` says why, by name. The report leaves such a section to one line.
+    ``missing`` gives the reason by name. The report shows one line for such a section.
     """
 
     audit: Audit | None = None
@@ -62,8 +62,8 @@ class Findings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every result that there is as its own dictionary, ready for JSON."""
-        held = {name: getattr(self, name).to_dict() for name in self.there}
-        return {**held, "missing": dict(self.missing)}
+        found = {name: getattr(self, name).to_dict() for name in self.there}
+        return {**found, "missing": dict(self.missing)}
 
     def __repr__(self) -> str:
         lines = [f"Findings: {', '.join(self.there) or 'none'}"]
@@ -77,11 +77,31 @@ class Findings:
 def gather_findings(
     tables: Tables, panel: Panel, *, progress: Progress | None = None, **given: Any
 ) -> Findings:
-    """Make what the sections of a report stand on; ``panel`` is that of the tables.
+    """Compute the results that the sections of a report show.
 
-    Results that are there already can be ``given`` by name, as in ``audit=audit``. What the tables
-    cannot say is left out, with the reason in ``missing``. Raises TypeError for another name.
+    Parameters
+    ----------
+    tables : Tables
+        The tables.
+    panel : Panel
+        The panel of these tables.
+    progress : callable, optional
+        Called with the number of results that are computed, and their total.
+    **given
+        Results that exist already, by name, as in ``audit=audit``.
 
+    Returns
+    -------
+    Findings
+        The results; those that the tables do not allow are None, with the reason in ``missing``.
+
+    Raises
+    ------
+    TypeError
+        For a name that is no result of a report.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> panel = ls.build_panel(tables, ls.read_success_analysis(ls.sample_folder()))
@@ -98,47 +118,47 @@ def gather_findings(
         for name, make in _makers(tables, panel).items()
         if given.get(name) is None
     }  # fmt: skip
-    made, missing = dict(given), {}
-    for number, (name, result) in enumerate(_all_made(makers), start=1):
+    results, missing = dict(given), {}
+    for number, (name, result) in enumerate(_results(makers), start=1):
         if isinstance(result, LeadsignalError):
             missing[name] = str(result)
         else:
-            made[name] = result
+            results[name] = result
         if progress:
             progress(number, len(makers))
-    told = {name: missing[name] for name in makers if name in missing}
-    return Findings(**made, missing=told)
+    reasons = {name: missing[name] for name in makers if name in missing}
+    return Findings(**results, missing=reasons)
 
 
 OF_PANEL = ("audit", "ratios")
-"""Results that read the panel only, so that they can be made beside those of the tables."""
+"""Results of the panel, which are computed in parallel with those of the tables."""
 
 
-def _all_made(makers: Mapping[str, Callable[[], Any]]) -> Iterator[tuple[str, Any]]:
-    """Yield each result as it comes, or the LeadsignalError that there is instead of it.
+def _results(makers: Mapping[str, Callable[[], Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield each result when it is computed, or the LeadsignalError raised instead.
 
-    Those of the panel and those of the tables go on side by side where there are two cores. Each
-    is held to one thread of its own: sums then have one order, and one last digit.
+    Results of the panel and of the tables are computed in parallel if there are two cores. Each
+    uses one thread, so that sums have one order and the same last digit.
     """
     from leadsignal.model.learners import one_thread
     from leadsignal.model.trees import threads
 
     with one_thread(), ThreadPoolExecutor(1) as of_panel, ThreadPoolExecutor(1) as of_tables:
-        made = {}
+        text = {}
         for name, make in makers.items():
             aside = name in OF_PANEL and threads() > 1
-            made[(of_panel if aside else of_tables).submit(make)] = name
+            text[(of_panel if aside else of_tables).submit(make)] = name
         try:
-            for one in as_completed(made):
+            for one in as_completed(text):
                 error = one.exception()
-                yield made[one], error if isinstance(error, LeadsignalError) else one.result()
+                yield text[one], error if isinstance(error, LeadsignalError) else one.result()
         finally:
-            for one in made:
+            for one in text:
                 one.cancel()
 
 
 def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
-    """Return, by name, what makes each result; imported late, for most are not always asked."""
+    """Return the function that computes each result; imports are local because few are needed."""
     from leadsignal.as_of_context import AsOfContext
     from leadsignal.churn.retention import retention_table
     from leadsignal.cohorts.overview import compare_all

@@ -79,8 +79,8 @@ def day(value: date | None, *, year: bool = True) -> Html:
 
 def day_text(value: date, *, year: bool = True) -> str:
     """Return a date as plain text, the same under every locale."""
-    shown = f"{value.day} {MONTHS[value.month - 1]}"
-    return f"{shown} {value.year}" if year else shown
+    visible = f"{value.day} {MONTHS[value.month - 1]}"
+    return f"{visible} {value.year}" if year else visible
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -103,13 +103,13 @@ def table(
 
     A cell is a value, or a pair of a class and a value.
     """
-    held = list(rows)
+    found = list(rows)
     # A heading stands over its column: at the right over numbers.
-    kinds = [cell[0] if isinstance(cell, tuple) else None for cell in held[0]] if held else []
+    kinds = [cell[0] if isinstance(cell, tuple) else None for cell in found[0]] if found else []
     kinds += [None] * (len(head) - len(kinds))
     titled = zip(head, kinds, strict=True)
     columns = tag("tr", *(tag("th", name, scope="col", class_=kind) for name, kind in titled))
-    body = [tag("tr", *(_cell(cell, n, head[n]) for n, cell in enumerate(row))) for row in held]
+    body = [tag("tr", *(_cell(cell, n, head[n]) for n, cell in enumerate(row))) for row in found]
     return tag(
         "table", tag("caption", caption), tag("thead", columns), tag("tbody", *body), **attributes
     )
@@ -142,9 +142,9 @@ def figure(title: object, drawn: Html, *below: object) -> Html:
     return tag("figure", tag("figcaption", title), drawn, *below)
 
 
-def folded(title: object, *held: object) -> Html:
+def folded(title: object, *found: object) -> Html:
     """Return what opens on demand."""
-    return tag("details", tag("summary", title), *held)
+    return tag("details", tag("summary", title), *found)
 
 
 def page(title: str, *body: object, description: str = "", kind: str = "", script: str = "") -> str:
@@ -171,10 +171,10 @@ def page(title: str, *body: object, description: str = "", kind: str = "", scrip
         Html(f"<style>{sheet}</style>"),
     ]
     last = Html(f"<script>{script}</script>") if script else ""
-    held = tag("body", *body, last, class_=kind or None)
-    whole = tag("html", "\n", tag("head", *head), "\n", held, "\n", lang="en")
+    found = tag("body", *body, last, class_=kind or None)
+    whole = tag("html", "\n", tag("head", *head), "\n", found, "\n", lang="en")
     return f"<!doctype html>\n{whole}\n"
 
 
-def _digest(held: str) -> str:
-    return base64.b64encode(hashlib.sha256(held.encode()).digest()).decode()
+def _digest(found: str) -> str:
+    return base64.b64encode(hashlib.sha256(found.encode()).digest()).decode()

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from leadsignal.success_analysis.tracking.milestones import MilestoneCalendar
     from leadsignal.success_analysis.tracking.unattended import UnattendedAccounts
 
-MOST_ROWS = 12
-"""Lists of accounts inside a section stop here; the whole is in the result's own table."""
+MAX_ROWS = 12
+"""Number of accounts that a section lists; the table of the result has all."""
 
 HOLDS, PERHAPS, ARTEFACT, UNPROVEN = "holds", "may be chance", "artefact", "not proven"
 SURE = 0.05
@@ -72,7 +72,7 @@ def _milestones(calendar: MilestoneCalendar) -> dict[str, Any]:
         "will_miss": len(calendar.will_miss),
         "out_of_reach": int((~due["can_be_met"].astype(bool)).sum()),
         "overdue": len(calendar.overdue),
-        "next": json_rows(due[kept].head(MOST_ROWS)),
+        "next": json_rows(due[kept].head(MAX_ROWS)),
     }
 
 
@@ -85,7 +85,7 @@ def _successful(chosen: SuccessfulAccounts) -> dict[str, Any]:
     return {
         "accounts": len(chosen),
         "steps": dict(chosen.steps),
-        "rows": json_rows(chosen.frame[kept].head(MOST_ROWS)),
+        "rows": json_rows(chosen.frame[kept].head(MAX_ROWS)),
         "yardsticks": [one.to_dict() for one in chosen.yardsticks if one.size],
     }
 
@@ -97,7 +97,7 @@ def _gaps(gaps: SuccessGaps) -> dict[str, Any]:
         "judged": len(gaps.judged),
         "share": gaps.share.to_dict(),
         "steps": dict(gaps.steps),
-        "rows": json_rows(gaps.frame[kept].head(MOST_ROWS)),
+        "rows": json_rows(gaps.frame[kept].head(MAX_ROWS)),
         "apart": json_rows(gaps.sets_apart),
     }
 
@@ -153,18 +153,18 @@ def low_side(row: dict[str, Any]) -> float:
 
 
 def _cohorts(overview: Overview) -> dict[str, Any]:
-    made = {comparison.by: comparison for comparison in overview.comparisons}
-    bare = [by for by, comparison in made.items() if not comparison.contrasts]
+    review = {comparison.by: comparison for comparison in overview.comparisons}
+    bare = [by for by, comparison in review.items() if not comparison.contrasts]
     lines = []
     for line in overview.lines:
         plain = line.to_dict()
-        artefact = _is_artefact(made.get(line.by), line.cohort, line.method)
+        artefact = _is_artefact(review.get(line.by), line.cohort, line.method)
         lines.append({**plain, "artefact": artefact, "verdict": _verdict(plain, artefact)})
     return {
         "lines": lines,
         "many_values": bare,
         "left_out": [why for why in overview.left_out if why.partition(":")[0] not in bare],
-        "cautions": {by: list(comparison.cautions) for by, comparison in made.items()},
+        "cautions": {by: list(comparison.cautions) for by, comparison in review.items()},
     }
 
 

@@ -85,10 +85,10 @@ def churn_section(title: str, summary: Summary) -> Html:
     churn = summary["churn"]
     if not churn["churned"]:
         return section("churn", title, tag("p", "No account has churned."))
-    told = f"{churn['churned']:,} accounts have churned"
+    text = f"{churn['churned']:,} accounts have churned"
     if "low usage" in churn["warnings"]:
-        told += f"; usage had dropped before {churn['with_usage_drop']:,} of them"
-    return section("churn", title, tag("p", f"{told}."), _quarters(churn),
+        text += f"; usage had dropped before {churn['with_usage_drop']:,} of them"
+    return section("churn", title, tag("p", f"{text}."), _quarters(churn),
                    tag("div", _causes(summary), _retention(summary), class_="columns"),
                    )  # fmt: skip
 
@@ -96,20 +96,20 @@ def churn_section(title: str, summary: Summary) -> Html:
 def _quarters(churn: ChurnSummary) -> Html:
     rows = [Stack(_quarter(of["quarter"]), _verdicts(of, bool(churn["warnings"])))
             for of in churn["quarters"]]  # fmt: skip
-    told = "; ".join(
-        f"{row.label}: " + ", ".join(f"{p.count:.0f} {p.told}" for p in row.parts if p.count)
+    description = "; ".join(
+        f"{row.label}: " + ", ".join(f"{p.count:.0f} {p.text}" for p in row.parts if p.count)
         for row in rows
     )
     title = "Churned accounts by the quarter in which their end became known"
     legend = stack_key([(kind, words) for _, words, kind in VERDICTS])
-    drawn = both(stacks, rows, title=title, told=told)
+    drawn = both(stacks, rows, title=title, description=description)
     return figure(title, drawn, legend if churn["warnings"] else "")
 
 
-def _verdicts(quarter: QuarterRow, told: bool) -> list[Part]:
-    """Return a quarter's churns by verdict; all in one where none can be told."""
+def _verdicts(quarter: QuarterRow, items: bool) -> list[Part]:
+    """Return a quarter's churned accounts by verdict; undivided without warnings to go by."""
     counts = [sum(quarter[name] for name in names) for names, _, _ in VERDICTS]
-    if not told:
+    if not items:
         return [Part(sum(counts), "dim", "churned")]
     return [Part(count, kind, words)
             for count, (_, words, kind) in zip(counts, VERDICTS, strict=True)]  # fmt: skip
@@ -141,13 +141,13 @@ def _retention(summary: Summary) -> Html:
         shares.append(("Ended otherwise", "other_share"))
     if summary["panel"]["has_arr"]:
         shares += [("Revenue kept", "gross"), ("With expansion", "net")]
-    told = [
+    items = [
         (_quarter(of["quarter"]), ("number", number(of["accounts"])),
          *(("number", share_text(of[name])) for _, name in shares))
         for of in rows
     ]  # fmt: skip
     head = ("Quarter", "Accounts at its start", *(name for name, _ in shares))
-    return table(head, told, "Retention by quarter, by the end of the contract", class_="cards")
+    return table(head, items, "Retention by quarter, by the end of the contract", class_="cards")
 
 
 # Success ------------------------------------------------------------------------------------------
@@ -157,19 +157,19 @@ def success_section(title: str, summary: Summary) -> Html:
     """Return the bullseye, the processes and who adopts them, who succeeds and who does not."""
     return section(
         "success", title, _bullseye(summary["analysis"]), _processes(summary), _adoption(summary),
-        tag("div", _milestones(summary), _red(summary), class_="columns"),
+        tag("div", _milestones(summary), _unattended(summary), class_="columns"),
         tag("div", _successful(summary), _gaps(summary), class_="columns"),
     )  # fmt: skip
 
 
 def _bullseye(analysis: AnalysisSummary) -> Html:
-    held = analysis["bullseye"]
+    bullseye = analysis["bullseye"]
     facts = [
-        ("Customers want", held["objective"]),
-        ("They measure", name_text(held["success_metric"])),
-        ("They share", ", ".join(held["traits"])),
+        ("Customers want", bullseye["objective"]),
+        ("They measure", name_text(bullseye["success_metric"])),
+        ("They share", ", ".join(bullseye["traits"])),
     ]
-    pairs = [part for what, told in facts if told for part in (tag("dt", what), tag("dd", told))]
+    pairs = [part for what, text in facts if text for part in (tag("dt", what), tag("dd", text))]
     return tag("dl", *pairs, class_="plan") if pairs else Html("")
 
 
@@ -201,13 +201,13 @@ def _definition(one: ProcessSummary) -> str:
 
 
 def _effect(proven: EffectSummary | None, by_day: CohortLine | None) -> str:
-    """Return how often those leave that practise a process, and by which estimate.
+    """Return how often accounts that practise a process leave, and by which estimate.
 
-    What the next steps tell comes first, so that the page has one number for it.
+    The proven effect of the next steps comes first, so that the page has one number for it.
     """
     if proven is not None:
         words = effect_words(proven, proven["lag_days"])
-        return f"{sentence(words)}, among accounts of like attributes"
+        return f"{sentence(words)}, among accounts with similar attributes"
     if by_day is None:
         return ""
     ratio = by_day["hazard_ratio"]
@@ -215,7 +215,8 @@ def _effect(proven: EffectSummary | None, by_day: CohortLine | None) -> str:
         return "No difference is proven"
     chance = "; may be chance" if by_day["verdict"] == PERHAPS else ""
     between = how_often_between(ratio["low"], ratio["high"])
-    return f"Leave {how_often(estimate_of(ratio))} ({between}), counted day by day{chance}"
+    often = how_often(estimate_of(ratio))
+    return f"Leave {often} ({between}), in the time-dependent comparison{chance}"
 
 
 def _adoption(summary: Summary) -> Html:
@@ -227,8 +228,10 @@ def _adoption(summary: Summary) -> Html:
                                          for c, words, kind in OUTCOMES])
         for of in adoption["processes"]
     ]  # fmt: skip
-    told = "; ".join(f"{row.label}: " + ", ".join(part.told for part in row.parts) for row in rows)
-    said = [
+    description = "; ".join(
+        f"{row.label}: " + ", ".join(part.text for part in row.parts) for row in rows
+    )
+    listing = [
         tag("li", f"{name_text(of['process'])}: {share_text(of['share_ever'])} have adopted it so"
             f" far{_in_time(of)}.")
         for of in adoption["processes"]
@@ -240,8 +243,10 @@ def _adoption(summary: Summary) -> Html:
         " out." if adoption["left_out"] else ""
     )  # fmt: skip
     title = "What became of each account's adoption"
-    drawn = figure(title + "." + left, both(stacks, rows, title=title, told=told), legend)
-    return join([tag("h3", "Adoption"), tag("ul", *said), drawn])
+    drawn = figure(
+        title + "." + left, both(stacks, rows, title=title, description=description), legend
+    )
+    return join([tag("h3", "Adoption"), tag("ul", *listing), drawn])
 
 
 def _in_time(of: AdoptionRow) -> str:
@@ -250,24 +255,24 @@ def _in_time(of: AdoptionRow) -> str:
 
 
 def _milestones(summary: Summary) -> Html:
-    held = summary["milestones"]
-    if held is None:
+    milestones = summary["milestones"]
+    if milestones is None:
         return missing_line(summary, "milestones")
-    told = f"No milestone falls due within {span(held['ahead_days'])}."
-    if held["due"]:
-        told = (
-            f"{held['due']:,} milestones fall due within {span(held['ahead_days'])};"
-            f" {held['will_miss']:,} will be missed as things stand, {held['out_of_reach']:,} of"
-            " them whatever happens."
+    text = f"No milestone falls due within {span(milestones['ahead_days'])}."
+    if milestones["due"]:
+        text = (
+            f"{milestones['due']:,} milestones fall due within {span(milestones['ahead_days'])};"
+            f" {milestones['will_miss']:,} will be missed as things are,"
+            f" {milestones['out_of_reach']:,} of them whatever happens."
         )
-    told += f" {held['overdue']:,} are overdue."
+    text += f" {milestones['overdue']:,} are overdue."
     rows = [
         (of["account_id"], name_text(of["process"]), _day(of["due_on"]), _chance(of))
-        for of in held["next"]
+        for of in milestones["next"]
     ]
     listed = table(("Account", "Process", "Due", "Chance"), rows, "The next", class_="cards")
-    shown = folded(f"The next {len(rows)}", listed) if rows else ""
-    return tag("div", tag("h3", "Milestones"), tag("p", told), shown)
+    details = folded(f"The next {len(rows)}", listed) if rows else ""
+    return tag("div", tag("h3", "Milestones"), tag("p", text), details)
 
 
 def _chance(of: MilestoneRow) -> str:
@@ -278,37 +283,38 @@ def _chance(of: MilestoneRow) -> str:
     return f"of 100 that stood there, {of_hundred(of['chance'])} made it"
 
 
-def _red(summary: Summary) -> Html:
-    held = summary["red"]
-    if held is None:
+def _unattended(summary: Summary) -> Html:
+    unattended = summary["red"]
+    if unattended is None:
         return missing_line(summary, "red")
-    told = f"{held['red']:,} of {held['active']:,} active accounts have at least one gap in care:"
-    items = [tag("li", f"{count:,}: {reason}") for reason, count in held["reasons"].items()]
-    return tag("div", tag("h3", "Gaps in care"), tag("p", told), tag("ul", *items))
+    count, active = unattended["red"], unattended["active"]
+    text = f"{count:,} of {active:,} active accounts are unattended for at least one reason:"
+    items = [tag("li", f"{count:,}: {reason}") for reason, count in unattended["reasons"].items()]
+    return tag("div", tag("h3", "Unattended accounts"), tag("p", text), tag("ul", *items))
 
 
 def _successful(summary: Summary) -> Html:
-    held = summary["successful"]
-    if held is None:
+    successful = summary["successful"]
+    if successful is None:
         return missing_line(summary, "successful")
-    told = (
-        f"{held['accounts']:,} accounts reach their target, have held it and are not falling back:"
-        " the ones to learn from."
+    text = (
+        f"{successful['accounts']:,} accounts reach their target, have held it and are not falling"
+        " back: the ones to learn from."
     )
     beside = [
         tag("li", f"Of the {one['size']} {one['name']} ({one['by']}), {_are(one['overlap'])} among"
             f" the {one['size']} best by results; chance gives {one['overlap_by_chance']:.1f}.")
-        for one in held["yardsticks"]
+        for one in successful["yardsticks"]
     ]  # fmt: skip
     rows = [
         (of["account_id"], f"{number(of['value'])}, target {number(of['target'])}",
          _day(of["since"]), of["trend"])
-        for of in held["rows"]
+        for of in successful["rows"]
     ]  # fmt: skip
     listed = table(("Account", "Result", "On target since", "Trend"), rows, "The best by results",
                    class_="cards")  # fmt: skip
-    shown = folded(f"The first {len(rows)}", listed) if rows else ""
-    return tag("div", tag("h3", "The most successful"), tag("p", told), tag("ul", *beside), shown)
+    details = folded(f"The first {len(rows)}", listed) if rows else ""
+    return tag("div", tag("h3", "The most successful"), tag("p", text), tag("ul", *beside), details)
 
 
 def _are(count: int) -> str:
@@ -316,26 +322,26 @@ def _are(count: int) -> str:
 
 
 def _gaps(summary: Summary) -> Html:
-    held = summary["gaps"]
-    if held is None:
+    gaps = summary["gaps"]
+    if gaps is None:
         return missing_line(summary, "gaps")
-    using = "use the product well and " if "use the product well" in held["steps"] else ""
-    whom = f"{held['judged']:,} accounts that {using}have adopted every process"
-    told = f"{held['accounts']:,} of {whom} still miss their target."
-    if not held["accounts"]:
-        told = f"Of {whom}, none misses its target."
+    using = "use the product well and " if "use the product well" in gaps["steps"] else ""
+    whom = f"{gaps['judged']:,} accounts that {using}have adopted every process"
+    text = f"{gaps['accounts']:,} of {whom} still miss their target."
+    if not gaps["accounts"]:
+        text = f"Of {whom}, none misses its target."
     apart = [
         tag("li", f"{name_text(of['what'])} {of['value']}: {share_text(of['gap_share'])} of them,"
             f" {share_text(of['reached_share'])} of those on target")
-        for of in held["apart"] if of["value"]
+        for of in gaps["apart"] if of["value"]
     ]  # fmt: skip
     rows = [
         (of["account_id"], f"{number(of['value'])}, target {number(of['target'])}",
          _day(of["off_since"]), of["trend"])
-        for of in held["rows"]
+        for of in gaps["rows"]
     ]  # fmt: skip
     listed = table(("Account", "Result", "Off target since", "Trend"), rows, "Success gaps",
                    class_="cards")  # fmt: skip
     why = join([tag("p", "What sets them apart:"), tag("ul", *apart)]) if apart else ""
-    return tag("div", tag("h3", "Everything right, and no result"), tag("p", told), why,
+    return tag("div", tag("h3", "Everything right, and no result"), tag("p", text), why,
                folded(f"The first {len(rows)}", listed) if rows else "")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Everything a report says, as one plain dictionary: numbers and names, no sentence, no markup."""
+"""Everything a report shows as typed, plain data: numbers and names, without markup."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from leadsignal.panel import Panel
     from leadsignal.scoring.scores import Scores
 
-MOST_LISTED = 2_000
-"""So many accounts are listed, the riskiest; alerts go to the riskiest, so theirs come first."""
+MAX_LISTED = 2_000
+"""Number of accounts that are listed, the highest risks first."""
 
-MOST_CALLS = 8
-"""So many calls stand on the first screen."""
+MAX_CALLS = 8
+"""Number of calls on the first screen."""
 
 NOT_GIVEN = "not given to this report"
 
@@ -41,12 +41,31 @@ def summarise(
     scores: Scores | None = None,
     findings: Findings | None = None,
 ) -> Summary:
-    """Return what a report shows, ready for JSON; a part that is missing is None.
+    """Return what a report shows, ready for JSON.
 
-    ``missing`` says why, by part: backtest, scores and the names of ``Findings``. Raises
-    OptionError where the scores are of another day than the panel, or their model of another
-    success analysis.
+    Parameters
+    ----------
+    panel : Panel
+        The panel.
+    backtest : Backtest, optional
+        Backtest of the alerts.
+    scores : Scores, optional
+        Scores of the panel's last day.
+    findings : Findings, optional
+        Results of `gather_findings`.
 
+    Returns
+    -------
+    Summary
+        Sections by name, None if the result is missing; ``missing`` gives the reasons.
+
+    Raises
+    ------
+    OptionError
+        If the scores are of another day than the panel, or of another success analysis.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
     >>> summary = summarise(panel)
@@ -90,7 +109,7 @@ def _refuse_others(panel: Panel, scores: Scores) -> None:
 
 
 def _capacity(panel: Panel, backtest: Backtest | None, scores: Scores | None) -> float:
-    """Return the share that is alerted: of the scores, else of the backtest, else planned."""
+    """Return the share of accounts to alert: of the scores, the backtest or the project."""
     if scores is not None and scores.capacity is not None:
         return scores.capacity
     return backtest.capacity if backtest else panel.project.capacity
@@ -115,14 +134,14 @@ def _panel(panel: Panel) -> dict[str, Any]:
 
 
 def _churn(ends: ChurnEvents) -> dict[str, Any]:
-    told = ends.to_dict()
-    counts = told["by_verdict"]
+    plain = ends.to_dict()
+    counts = plain["by_verdict"]
     tellable = counts[SIGNALLED] + counts[UNEXPECTED]
-    arr = told["arr_by_verdict"]
+    arr = plain["arr_by_verdict"]
     judged_arr = arr[SIGNALLED] + arr[UNEXPECTED]
     churned = ends.churned
     return {
-        **told,
+        **plain,
         "unexpected": Share(counts[UNEXPECTED], tellable).to_dict(),
         "unexpected_arr_share": arr[UNEXPECTED] / judged_arr if judged_arr else None,
         "first_known": churned["known_on"].min() if len(churned) else None,
@@ -150,18 +169,18 @@ def _quarters(ends: ChurnEvents) -> list[dict[str, Any]]:
 
 
 def _unlike(backtest: Backtest, scores: Scores | None) -> list[str]:
-    """Return in what the backtest's alerts were raised otherwise than those of the scores."""
+    """Return how the alerts of the backtest differ from those of the scores."""
     if scores is None:
         return []
-    told: list[str] = []
+    items: list[str] = []
     if scores.recipe is not None and backtest.recipe is not None:
-        told += scores.recipe.differences(backtest.recipe)
+        items += scores.recipe.differences(backtest.recipe)
     elif scores.horizon != backtest.horizon:
-        told.append(f"horizon {backtest.horizon} days instead of {scores.horizon} days")
+        items.append(f"horizon {backtest.horizon} days instead of {scores.horizon} days")
     share = scores.capacity
     if share is not None and share != backtest.capacity:
-        told.append(f"{share_text(backtest.capacity)} alerted instead of {share_text(share)}")
-    return told
+        items.append(f"{share_text(backtest.capacity)} alerted instead of {share_text(share)}")
+    return items
 
 
 def _catch(backtest: Backtest, scores: Scores | None) -> dict[str, Any]:
@@ -195,10 +214,10 @@ def _catch(backtest: Backtest, scores: Scores | None) -> dict[str, Any]:
 
 
 def _backtest(backtest: Backtest) -> dict[str, Any]:
-    told = backtest.to_dict()
+    plain = backtest.to_dict()
     headline = backtest.headline
     methods = []
-    for name, one in told["models"].items():
+    for name, one in plain["models"].items():
         caught = backtest.caught(name)
         methods.append(
             {
@@ -216,11 +235,11 @@ def _backtest(backtest: Backtest) -> dict[str, Any]:
             }
         )  # fmt: skip
     return {
-        **{key: told[key] for key in ("horizon_days", "warning_time_days", "capacity", "cutoffs",
-                                      "counts", "left_out", "groups")},
+        **{key: plain[key] for key in ("horizon_days", "warning_time_days", "capacity", "cutoffs",
+                                       "counts", "left_out", "groups")},
         "headline": headline,
         "alerting": backtest.alerting,
-        "recipe": told["recipe"],
+        "recipe": plain["recipe"],
         "methods": methods,
         "calibration": _calibration(backtest),
     }  # fmt: skip
@@ -235,8 +254,8 @@ def _calibration(backtest: Backtest) -> list[dict[str, Any]]:
 
 
 def _calls(panel: Panel, scores: Scores) -> list[dict[str, Any]]:
-    """Return whom to call: the riskiest of the alerted."""
-    frame = scores.frame[scores.frame["alert"]].head(MOST_CALLS)
+    """Return whom to call: the highest risks among the alerted accounts."""
+    frame = scores.frame[scores.frame["alert"]].head(MAX_CALLS)
     return _rows(panel, scores, frame)
 
 
@@ -253,10 +272,10 @@ def _accounts(panel: Panel, scores: Scores) -> dict[str, Any]:
     alerts = int(frame["alert"].sum())
     return {
         **scores.to_dict(),
-        "listed": min(len(frame), MOST_LISTED),
+        "listed": min(len(frame), MAX_LISTED),
         "without": [str(feed) for feed in scores.feeds],
-        "alerts_not_listed": max(0, alerts - MOST_LISTED),
-        "rows": _rows(panel, scores, frame.head(MOST_LISTED)),
+        "alerts_not_listed": max(0, alerts - MAX_LISTED),
+        "rows": _rows(panel, scores, frame.head(MAX_LISTED)),
     }
 
 

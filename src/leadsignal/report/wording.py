@@ -63,7 +63,7 @@ RESULTS = {
 
 
 def profile_words(panel: PanelSummary) -> str:
-    """Return what context is among these tables; not all have contracts.
+    """Return what the context of an account consists of; not all tables have contracts.
 
     >>> profile_words({"has_contract": False})
     'tenure and profile'
@@ -72,7 +72,7 @@ def profile_words(panel: PanelSummary) -> str:
 
 
 def method_words(name: str, panel: PanelSummary) -> str:
-    """Return what a method of a backtest goes by, of a summary's ``panel``."""
+    """Return the name of a method of a backtest; ``panel`` is that of a summary."""
     if name == "context":
         return f"{profile_words(panel)} only"
     if name == "lagging":
@@ -84,7 +84,7 @@ def method_words(name: str, panel: PanelSummary) -> str:
 
 
 def estimator_words(name: str) -> str:
-    """Return what an estimator goes by."""
+    """Return the name of an estimator."""
     return ESTIMATORS.get(name, name)
 
 
@@ -147,8 +147,8 @@ def step_words(text: str, day: date | None) -> str:
 
 def by_name(indicators: Iterable[Indicator]) -> dict[str, Indicator]:
     """Return indicators by name, the longest name first, so that no name hides a longer one."""
-    held = {indicator.name: indicator for indicator in indicators}
-    return {name: held[name] for name in sorted(held, key=len, reverse=True)}
+    found = {indicator.name: indicator for indicator in indicators}
+    return {name: found[name] for name in sorted(found, key=len, reverse=True)}
 
 
 def reason_text(name: str, value: Any, indicators: Mapping[str, Indicator]) -> str:

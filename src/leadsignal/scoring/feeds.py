@@ -7,7 +7,12 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from leadsignal.errors import ModelError
-from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence, daily_counts, judge_pace
+from leadsignal.ingestion.feed_health import (
+    FeedHealth,
+    assess_feed,
+    chance_of_silence,
+    daily_counts,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,18 +90,18 @@ def _feed(tables: Tables, table: str, count: int) -> Feed | None:
         return Feed(table, "missing", None, None, count)
     if table == "accounts" or _ended(tables, table):
         return None
-    pace = _pace(tables, table)
-    if pace.state == "empty":
+    health = _pace(tables, table)
+    if health.state == "empty":
         return Feed(table, "empty", None, None, count)
-    late = _late(pace, count)
+    late = _late(health, count)
     return late and _held(late)
 
 
-def _late(pace: FeedHealth, count: int) -> Feed | None:
-    if not pace.stopped:
+def _late(health: FeedHealth, count: int) -> Feed | None:
+    if not health.stopped:
         return None
-    silent = pace.silent_days
-    return Feed(pace.table, "late", pace.last_record, pace.usual_days, count, silent)
+    silent = health.silent_days
+    return Feed(health.table, "late", health.last_record, health.usual_days, count, silent)
 
 
 def _held(late: Feed) -> Feed:
@@ -113,11 +118,11 @@ def _ended(tables: Tables, table: str) -> bool:
 
 
 def _pace(tables: Tables, table: str) -> FeedHealth:
-    """Return the pace of a table as a weekly run of monitoring judges it."""
+    """Return the feed health of a table as a weekly run of monitoring judges it."""
     first, counts = daily_records(tables, table)
     if first is None:
         return FeedHealth(table, "empty")
-    return judge_pace(table, first, counts, chance_of_silence(len(tables.names) - 1))
+    return assess_feed(table, first, counts, chance_of_silence(len(tables.names) - 1))
 
 
 def daily_records(tables: Tables, name: str) -> tuple[date | None, NDArray[np.float64]]:

@@ -16,12 +16,31 @@ from leadsignal.survival.steps import Steps, parts_of_sensitivity
 
 
 def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> Estimates:
-    """Return each group's survival at ``time``, or its probability of an end by ``cause``.
+    """Return each group's survival at a time, or its probability of an end by a cause.
 
-    With a joint covariance, so that ``difference`` and ``ratio`` of groups have intervals: by
-    cluster (influence functions) where the curves were made with clusters, by Greenwood's variance
-    otherwise. Raises OptionError where a group was not observed until ``time``.
+    The joint covariance gives `Estimates.difference` and `Estimates.ratio` their intervals: from
+    influence functions for curves with clusters, by Greenwood's variance otherwise.
 
+    Parameters
+    ----------
+    curves : Curves
+        Curves of `kaplan_meier` or `aalen_johansen`.
+    time : float
+        The time.
+    cause : int, optional
+        The cause. Default: survival.
+
+    Returns
+    -------
+    Estimates
+
+    Raises
+    ------
+    OptionError
+        If a group was not observed until ``time``.
+
+    Examples
+    --------
     >>> from leadsignal.survival import kaplan_meier
     >>> curves = kaplan_meier([1, 2, 3, 4, 2, 4, 5, 6], [1, 1, 1, 0, 1, 0, 1, 0],
     ...                       group=list("aaaabbbb"))
@@ -45,13 +64,32 @@ def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> 
 
 
 def restricted_mean(curve: Curves | Curve, tau: float, *, cause: int | None = None) -> Estimates:
-    """Return each group's mean time until ``tau``, counted from the curves' origin.
+    """Return each group's mean time until ``tau``, counted from the origin of the curves.
 
-    The area under survival (Irwin 1949), or, with ``cause``, under that cause's probability: the
-    mean time lost to it before ``tau`` (Andersen 2013). The variance is that of the estimate,
-    Σ R(s)² N/(Y (Y − N)) with R(s) the area from s to ``tau``, by cluster where the curves were
-    made with clusters. Raises OptionError where a group was not observed until ``tau``.
+    That is the area under survival (Irwin 1949) or, with ``cause``, under the probability of that
+    cause: the mean time lost to it before ``tau`` (Andersen 2013). The variance is
+    Σ R(s)² N/(Y (Y − N)) with R(s) the area from s to ``tau``, or by cluster.
 
+    Parameters
+    ----------
+    curve : Curves
+        Curves of `kaplan_meier` or `aalen_johansen`.
+    tau : float
+        Upper limit of time.
+    cause : int, optional
+        The cause. Default: survival.
+
+    Returns
+    -------
+    Estimates
+
+    Raises
+    ------
+    OptionError
+        If a group was not observed until ``tau``.
+
+    Examples
+    --------
     >>> from leadsignal.survival import kaplan_meier
     >>> restricted_mean(kaplan_meier([1, 2, 2, 3], [1, 1, 0, 1]), 3)
     mean time until 3 (95% intervals)

@@ -196,17 +196,46 @@ def fit_cox(
 ) -> CoxFit:
     """Fit Cox's (1972) model to rows at risk on (start, stop].
 
-    Parameters: ``X`` (n × p) of any numeric type, read in place; ``stop`` (n) and ``start`` (n,
-    None: at risk from the beginning), in one unit of time; ``event`` (n), whether the row ends
-    with one; ``weights`` (n), 0 or more, a row of weight 0 counting as absent; ``strata`` and
-    ``cluster`` (n), labels; ``ties``, ``"efron"`` (1977) or ``"breslow"`` (1974); ``ridge``, one
-    penalty or one a column, taken off the log-likelihood as ½ ridge β² in the units of X;
-    ``offset`` (n), added to the linear predictor; ``names`` (p).
+    Counting-process form after Andersen & Gill (1982), cluster sandwich after Lin & Wei (1989).
 
-    Raises OptionError with every fault of the arrays, and ModelError where there is no event or a
-    column is constant, collinear or separates the events. Andersen & Gill (1982) for the
-    counting-process form, Lin & Wei (1989) for the cluster sandwich.
+    Parameters
+    ----------
+    X : array_like of shape (n, p)
+        Covariates of any numeric type; not copied.
+    stop : array_like of shape (n,)
+        Time at which each row leaves.
+    event : array_like of shape (n,)
+        Whether each row ends with the event.
+    start : array_like of shape (n,), optional
+        Time from which each row is at risk. Default: the beginning.
+    weights : array_like of shape (n,), optional
+        Case weights of 0 or more; a row of weight 0 counts as absent. Default: 1.
+    strata : array_like of shape (n,), optional
+        Labels of groups with their own baseline hazard.
+    cluster : array_like of shape (n,), optional
+        Labels of independent units, for robust standard errors.
+    ties : {"efron", "breslow"}, default "efron"
+        Approximation for tied events.
+    ridge : float or array_like of shape (p,), default 0
+        Penalty ½ ridge β², in the units of X, subtracted from the log-likelihood.
+    offset : array_like of shape (n,), optional
+        Added to the linear predictor.
+    names : sequence of str, optional
+        Names of the columns. Default: x0, x1, …
 
+    Returns
+    -------
+    CoxFit
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+    ModelError
+        If there is no event, or if a column is constant, collinear or separates the events.
+
+    Examples
+    --------
     >>> fit = fit_cox([[0.0], [1.0], [0.0], [1.0]], [1, 2, 3, 4], [1, 1, 1, 0], names=["used"])
     >>> round(float(fit.coef[0]), 4), round(fit.loglik, 4)
     (-0.9406, -2.87)

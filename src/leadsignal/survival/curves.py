@@ -254,14 +254,41 @@ def kaplan_meier(
     scale: str = "log",
     level: float = 0.95,
 ) -> Curves:
-    """Return survival curves for rows at risk on (start, stop], one a group.
+    """Return survival curves, one a group (Kaplan & Meier 1958).
 
-    Kaplan & Meier (1958) with Greenwood's variance; ``weights`` (n) count as copies of a row,
-    unless ``cluster`` (n) is given: then rows of one label are one independent unit, in one group
-    or across groups, and errors come from influence functions. ``scale`` of the intervals:
-    ``"log"``, ``"log-log"`` or ``"plain"``. A group whose everyone at risk has the event at an
-    early time stays at 0 from there. Raises OptionError with every fault of the arrays.
+    Rows are at risk on (start, stop]. Variances are Greenwood's, or from influence functions with
+    ``cluster``. A group in which everyone at risk has the event stays at 0 from then on.
 
+    Parameters
+    ----------
+    stop : array_like of shape (n,)
+        Time at which each row leaves.
+    event : array_like of shape (n,)
+        Whether each row ends with the event.
+    start : array_like of shape (n,), optional
+        Time from which each row is at risk. Default: the beginning.
+    weights : array_like of shape (n,), optional
+        Case weights; a weight counts as copies of a row. Default: 1.
+    group : array_like of shape (n,), optional
+        Labels of the groups. Default: one group.
+    cluster : array_like of shape (n,), optional
+        Labels of independent units, for errors from influence functions.
+    scale : {"log", "log-log", "plain"}, default "log"
+        Scale of the intervals.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    Curves
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+
+    Examples
+    --------
     >>> curves = kaplan_meier([1, 2, 2, 3], [1, 1, 0, 1])
     >>> curves[0].estimate
     array([0.75, 0.5 , 0.  ])
@@ -281,8 +308,22 @@ def nelson_aalen(
 ) -> Curves:
     """Return cumulative hazards Σ N/Y, one a group, with variance Σ N/Y² (Aalen 1978).
 
-    Arguments and faults as in ``kaplan_meier``; intervals on the logarithmic scale.
+    Parameters
+    ----------
+    stop, event, start, weights, group, level
+        As in `kaplan_meier`. Intervals are on the logarithmic scale.
 
+    Returns
+    -------
+    Curves
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+
+    Examples
+    --------
     >>> nelson_aalen([1, 2, 2, 3], [1, 1, 0, 1])[0].estimate.round(4)
     array([0.25  , 0.5833, 1.5833])
     """
@@ -313,15 +354,33 @@ def aalen_johansen(
     level: float = 0.95,
     bands: bool = True,
 ) -> Curves:
-    """Return the probability of an end by each cause, where ends compete.
+    """Return the probability of an end by each cause, where causes compete (Aalen & Johansen 1978).
 
-    ``cause`` (n): 0 for rows that do not end, 1, 2, … for the kinds of end. One curve a group and
-    cause, after one of survival (cause 0); at each time they add up to 1, ties of causes included.
-    Aalen & Johansen (1978); variances of multinomial steps (``docs/survival.md``), equal to the
-    infinitesimal jackknife; intervals on the scale log(−log). ``bands=False`` leaves the errors of
-    every step out (NaN), which with clusters is nearly all of the work; values at a time and
-    restricted means have theirs all the same. Other arguments and faults as in ``kaplan_meier``.
+    There is one curve a group and cause, after one of survival (cause 0); at each time they add up
+    to 1, ties of causes included. Variances are those of multinomial steps (``docs/survival.md``),
+    equal to the infinitesimal jackknife. Intervals are on the scale log(−log).
 
+    Parameters
+    ----------
+    stop, start, weights, group, cluster, level
+        As in `kaplan_meier`.
+    cause : array_like of shape (n,)
+        0 for rows that do not end; 1, 2, … for the kinds of end.
+    bands : bool, default True
+        Compute the errors of every step, which is most of the work with clusters. Values at a time
+        and restricted means have errors in any case.
+
+    Returns
+    -------
+    Curves
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+
+    Examples
+    --------
     >>> curves = aalen_johansen([1, 2, 2, 3], [1, 2, 1, 0])
     >>> curves.of("all", 1).estimate, curves.of("all", 2).estimate
     (array([0.25, 0.5 ]), array([0.  , 0.25]))
@@ -356,14 +415,34 @@ def simon_makuch(
     at_least: int = 10,
     level: float = 0.95,
 ) -> Curves:
-    """Return survival by a state that changes over time, from when each state is populated.
+    """Return survival by a state that changes over time (Simon & Makuch 1984).
 
-    Simon & Makuch (1984): a row counts at risk in the ``state`` (n) it is in, so that time before
-    a change belongs to the state held then. Curves begin, at 1, at the first time from which
-    every state has had ``at_least`` rows at risk once. They describe groups in motion, no group
-    of accounts that stay together. Raises OptionError where a state never reaches
-    ``at_least``; other arguments and faults as in ``kaplan_meier``.
+    A row is at risk in its state, so time before a change belongs to the state of that time. Curves
+    begin, at 1, at the first time from which every state has had ``at_least`` rows at risk. They
+    describe changing groups, not a group of accounts that stay together.
 
+    Parameters
+    ----------
+    stop, event, cluster, level
+        As in `kaplan_meier`.
+    state : array_like of shape (n,)
+        State of each row.
+    start : array_like of shape (n,)
+        Time from which each row is at risk.
+    at_least : int, default 10
+        Number of rows at risk from which curves begin.
+
+    Returns
+    -------
+    Curves
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays, and if a state never has ``at_least`` rows at risk.
+
+    Examples
+    --------
     >>> curves = simon_makuch([1, 3, 2, 4], [0, 1, 1, 1], ["no", "yes", "no", "yes"],
     ...                       start=[0, 1, 0, 0], at_least=1)
     >>> curves.of("no").estimate, curves.of("yes").estimate

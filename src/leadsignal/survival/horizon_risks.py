@@ -170,14 +170,38 @@ def dynamic_auc(
     cluster: ArrayLike | None = None,
     level: float = 0.95,
 ) -> DynamicAuc:
-    """Return, at each horizon, how well a score tells who will have ended from who will not.
+    """Return the cumulative/dynamic AUC at each horizon (Uno et al. 2007, Hung & Chiang 2010).
 
-    ``stop`` (n), how long each row was followed from its own zero; ``event`` (n), 1 for the end
-    that is predicted, 0 for censored, 2, 3, … for other ends, which are controls; ``score`` (n),
-    or (n × k) where it changes with the horizon; ``times`` (k). Uno et al. (2007), Hung & Chiang
-    (2010), ties counting half; the score is sorted once. Raises OptionError with every fault of the
-    arrays, and ModelError where everyone is censored by a horizon.
+    Ties in score count half.
 
+    Parameters
+    ----------
+    stop : array_like of shape (n,)
+        How long each row was observed from its own origin.
+    event : array_like of shape (n,)
+        1 for the predicted end, 0 for censored rows, 2, 3, … for other ends, which are controls.
+    score : array_like of shape (n,) or (n, k)
+        Score of each row, at each horizon if it changes.
+    times : array_like of shape (k,)
+        Horizons.
+    cluster : array_like of shape (n,), optional
+        Labels of independent units.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    DynamicAuc
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+    ModelError
+        If every row is censored by a horizon.
+
+    Examples
+    --------
     >>> dynamic_auc([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], [1.5, 2.5]).auc
     array([1.  , 0.75])
     """
@@ -204,12 +228,32 @@ def brier(
     cluster: ArrayLike | None = None,
     level: float = 0.95,
 ) -> BrierScore:
-    """Return the mean squared error of risks of an end by cause 1 within each horizon.
+    """Return the mean squared error of risks within each horizon (Graf et al. 1999).
 
-    ``risk`` (n × k), between 0 and 1, one column a horizon; (n) for a single one; ``times`` (k,
-    rising). Graf et al. (1999), other ends counting as 0. Other arguments and faults as in
-    ``dynamic_auc``.
+    Other ends count as 0.
 
+    Parameters
+    ----------
+    stop, event, cluster, level
+        As in `dynamic_auc`.
+    risk : array_like of shape (n,) or (n, k)
+        Risks of an end by cause 1, between 0 and 1, one column a horizon.
+    times : array_like of shape (k,)
+        Rising horizons.
+
+    Returns
+    -------
+    BrierScore
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+    ModelError
+        If every row is censored by a horizon.
+
+    Examples
+    --------
     >>> brier([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], 2.5).score
     array([0.205])
     """
@@ -248,13 +292,35 @@ def calibration(
     bins: int = 10,
     level: float = 0.95,
 ) -> Calibration:
-    """Return whether risks (n) of an end by cause 1 within ``horizon`` come true.
+    """Return whether risks of an end by cause 1 within a horizon come true.
 
-    Slope and intercept of Cox (1958) from weighted logistic regression with errors by cluster;
-    ``bins`` groups of equal size by risk, ties kept together, with Wilson's (1927) intervals at the
-    number of rows that the weighted share is worth. Other arguments and faults as in
-    ``dynamic_auc``; raises ModelError where there is no case by ``horizon``.
+    Slope and intercept (Cox 1958) come from weighted logistic regression with errors by cluster.
+    Groups have Wilson's (1927) intervals at the effective number of rows.
 
+    Parameters
+    ----------
+    stop, event, cluster, level
+        As in `dynamic_auc`.
+    risk : array_like of shape (n,)
+        Risks, between 0 and 1.
+    horizon : float
+        The horizon.
+    bins : int, default 10
+        Number of groups of equal size by risk; ties stay together.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+    ModelError
+        If there is no case by ``horizon``.
+
+    Examples
+    --------
     >>> calibration([1, 2, 3, 4], [1, 1, 0, 0], [0.9, 0.2, 0.4, 0.1], 2.5, bins=2)
     calibration within 2.5: slope 0.799 (-0.158 to 1.755), intercept 0.642 (-2.019 to 3.303),
     observed 0.5000, predicted 0.4000

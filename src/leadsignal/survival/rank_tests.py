@@ -85,15 +85,37 @@ def logrank(
     rho: float = 1.0,
     gamma: float = 0.0,
 ) -> LogRank:
-    """Test whether the hazard is the same in all groups, rows being at risk on (start, stop].
+    """Test whether the hazard is the same in all groups.
 
-    ``kind`` weights the times: ``"log-rank"`` 1 (Mantel 1966), ``"gehan"`` the number at risk
-    (Gehan 1965), ``"tarone-ware"`` its root (Tarone & Ware 1977), ``"fleming-harrington"``
-    S(t−)^rho (1 − S(t−))^gamma with the pooled Kaplan-Meier S of the stratum (Harrington &
-    Fleming 1982). ``weights`` (n) count as copies of a row. ``strata`` (n) are summed over. Raises
-    OptionError with every fault of the arrays and ModelError where no event can tell the groups
-    apart.
+    Parameters
+    ----------
+    stop, event, start, weights
+        As in `kaplan_meier`.
+    group : array_like of shape (n,)
+        Labels of the groups.
+    strata : array_like of shape (n,), optional
+        Labels of strata within which groups are compared.
+    kind : str, default "log-rank"
+        Weights of the times: ``"log-rank"`` 1 (Mantel 1966), ``"gehan"`` the number at risk (Gehan
+        1965), ``"tarone-ware"`` its square root (Tarone & Ware 1977), ``"fleming-harrington"``
+        S(t−)^rho (1 − S(t−))^gamma with the pooled Kaplan-Meier S of the stratum (Harrington &
+        Fleming 1982).
+    rho, gamma : float, default 1 and 0
+        Exponents of Fleming and Harrington's weights.
 
+    Returns
+    -------
+    LogRank
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+    ModelError
+        If no event distinguishes the groups.
+
+    Examples
+    --------
     >>> logrank([1, 2, 3, 4], [1, 1, 1, 1], ["a", "a", "b", "b"])
     log-rank: chi-square 2.882 on 1 df, p = 0.0896
       a: 2 observed, 0.833333 expected

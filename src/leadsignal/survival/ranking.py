@@ -152,13 +152,35 @@ def incident_auc(
     cluster: ArrayLike | None = None,
     level: float = 0.95,
 ) -> IncidentAuc:
-    """Return the incident/dynamic AUC in the intervals between ``times`` (k + 1, rising).
+    """Return the incident/dynamic AUC in the intervals between ``times`` (Heagerty & Zheng 2005).
 
-    In each interval (begin, end]: of pairs of a row with an event at t in it and a row at risk at
-    t without one, the share in which the event has the higher score (Heagerty & Zheng 2005, as
-    concordance within the interval, without a model). Intervals by cluster. Raises OptionError
-    with every fault of the arrays.
+    In each interval (begin, end] it is the proportion of pairs in which a row with an event has a
+    higher score than a row at risk at that time without one.
 
+    Parameters
+    ----------
+    stop, event, start
+        As in `kaplan_meier`.
+    score : array_like of shape (n,)
+        Score of each row; higher means sooner.
+    times : array_like of shape (k + 1,)
+        Rising limits of the intervals.
+    cluster : array_like of shape (n,), optional
+        Labels of independent units.
+    level : float, default 0.95
+        Confidence level.
+
+    Returns
+    -------
+    IncidentAuc
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+
+    Examples
+    --------
     >>> incident_auc([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1], [0, 1, 2]).auc
     array([1. , 0.5])
     """

@@ -1,6 +1,6 @@
-"""What of a review the customer may see, as a list of what is allowed: nothing else is shown.
+"""The part of a review that the customer may see.
 
-A column, fact or attribute that is added later stays out until it is named here.
+Only what is listed here is included: columns, facts and attributes that are added later stay out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FACTS = ("started_on", "ended_on")
-"""Facts of the account: since when, and until when, it is a customer."""
+"""Facts of the account that are included."""
 
 ROWS: Mapping[str, Sequence[str]] = {
     "plans": ("agreed_on", "objective", "metric", "target", "target_on", "sponsor", "next_phase",
@@ -28,10 +28,10 @@ ROWS: Mapping[str, Sequence[str]] = {
     "tickets": (),
     "contract_changes": (),
 }  # fmt: skip
-"""Columns by frame; of a frame without any, no row is shown."""
+"""Columns that are included, by frame; frames without columns are empty."""
 
 
-def for_customer(made: Review) -> Review:
+def for_customer(review: Review) -> Review:
     """Return what the customer may see of a review: plan, results, processes and commitments.
 
     Left out are risk, next steps, revenue, term, renewal, notice, the reason for an end, all
@@ -39,21 +39,21 @@ def for_customer(made: Review) -> Review:
 
     >>> import leadsignal as ls
     >>> review = ls.review_account(ls.read_tables(ls.sample_folder()), "A-10001")
-    >>> shown = for_customer(review)
-    >>> shown.facts["arr"], dict(shown.attributes), shown.standing.latest
+    >>> visible = for_customer(review)
+    >>> visible.facts["arr"], dict(visible.attributes), visible.status.latest
     (None, {}, 7.5)
     """
-    frames = {name: _only(getattr(made, name), columns) for name, columns in ROWS.items()}
+    frames = {name: _only(getattr(review, name), columns) for name, columns in ROWS.items()}
     return Review(
-        account_id=made.account_id,
-        as_of_date=made.as_of_date,
-        facts={name: value if name in FACTS else None for name, value in made.facts.items()},
+        account_id=review.account_id,
+        as_of_date=review.as_of_date,
+        facts={name: value if name in FACTS else None for name, value in review.facts.items()},
         attributes={},
         objective="",
-        standing=made.standing and replace(made.standing, not_shown=0, shown_on=None),
-        processes=tuple(_process(process) for process in made.processes),
+        status=review.status and replace(review.status, not_shown=0, shown_on=None),
+        processes=tuple(_process(process) for process in review.processes),
         contacts={},
-        missed=made.missed,
+        missed=review.missed,
         steps=(),
         risk=None,
         **frames,

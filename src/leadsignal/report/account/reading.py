@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from leadsignal.scoring.scores import Scores
     from leadsignal.tables import Tables
 
-AROUND = 90
-"""Results of so many days before and after an adoption are held against each other."""
+WINDOW = 90
+"""Days before and after an adoption over which results are averaged."""
 
 HISTORY = {
     "plans": "agreed_on",
@@ -50,7 +50,7 @@ HISTORY = {
     "tickets": "opened_at",
     "contract_changes": "changed_at",
 }
-"""The tables of which a review shows rows, and the day that orders them."""
+"""Tables whose rows a review holds, and the day that orders them."""
 
 
 @checked
@@ -65,14 +65,37 @@ def review_account(
 ) -> Review:
     """Return one account as it was known on ``as_of`` (default: the tables').
 
-    With ``model``, or ``scores`` of that day, it has a risk; without ``analysis`` the model's is
-    taken, or there are no processes. Raises OptionError for an account that is not there, with
-    the nearest names, for scores of another day, and for a model or scores whose success analysis
-    is not ``analysis``: processes and next step would be of two analyses.
+    Parameters
+    ----------
+    tables : Tables
+        The tables.
+    account : str
+        Its account_id.
+    analysis : SuccessAnalysis, optional
+        Essential processes; by default those of the model or the scores.
+    model : ChurnModel, optional
+        Model that predicts the risk.
+    scores : Scores, optional
+        Scores of the same day, instead of a model.
+    as_of : date or str, optional
+        Day of the review; by default that of the tables.
 
+    Returns
+    -------
+    Review
+        What was known of the account on that day.
+
+    Raises
+    ------
+    OptionError
+        If there is no such account, the scores are of another day, or the model or the scores have
+        another success analysis.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
-    >>> ls.review_account(tables, "A-10001").standing.latest
+    >>> ls.review_account(tables, "A-10001").status.latest
     7.5
     """
     tables = tables if as_of is None else tables.as_of(as_of)
@@ -91,10 +114,10 @@ def review_account(
     now: dict[Any, Any] = found.iloc[0].to_dict() if len(found) else {}
     if model is not None and scores is None and ended is None:
         scores = score_accounts(model, tables)
-    made = _assembled(tables, account, analysis, row, now)
+    review = _assembled(tables, account, analysis, row, now)
     risk = _risk(scores, account, panel) if scores is not None else None
     effects = scores.effects if scores is not None else {}
-    return replace(made, risk=risk, steps=next_steps(made, now, analysis, effects))
+    return replace(review, risk=risk, steps=next_steps(review, now, analysis, effects))
 
 
 def _one_analysis(
@@ -162,7 +185,7 @@ def _assembled(
 ) -> Review:
     ended = row["ended_on"]
     then = tables if ended is None else tables.as_of(ended)
-    held = {name: _rows(then, name, account) for name in HISTORY if name != "results"}
+    found = {name: _rows(then, name, account) for name in HISTORY if name != "results"}
     results = _own_results(then, account, analysis)
     episodes = adoption_episodes(then, analysis)
     episodes = episodes[episodes["account_id"] == account].reset_index(drop=True)
@@ -171,25 +194,25 @@ def _assembled(
     )
     held_now = plain_row(now) if now else row
     attributes = {name: held_now.get(name) for name in tables.attributes}
-    made = Review(
+    review = Review(
         account,
         tables.as_of_date,
         _facts(row, now),
         attributes,
         analysis.bullseye_of(attributes).objective,
-        held["plans"],
+        found["plans"],
         results,
-        _standing(results, then.as_of_date),
+        _status(results, then.as_of_date),
         processes,
         episodes,
-        _with_state(held["commitments"], then.as_of_date),
-        held["tickets"],
-        held["contract_changes"],
+        _with_state(found["commitments"], then.as_of_date),
+        found["tickets"],
+        found["contract_changes"],
         _contacts(then, account, analysis),
         (),
         (),
     )
-    return replace(made, missed=tuple(find_missed(made)))
+    return replace(review, missed=tuple(find_missed(review)))
 
 
 def _facts(row: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,7 +241,7 @@ def _own_results(tables: Tables, account: str, analysis: SuccessAnalysis) -> pd.
     return rows.drop(columns=computed, errors="ignore")
 
 
-def _standing(results: pd.DataFrame, as_of: date) -> AccountStatus | None:
+def _status(results: pd.DataFrame, as_of: date) -> AccountStatus | None:
     import pandas as pd
 
     if not len(results):
@@ -228,10 +251,10 @@ def _standing(results: pd.DataFrame, as_of: date) -> AccountStatus | None:
     # Of equally good results the latest: it shows that the value still holds.
     best = plain_row(results[(sign * results["value"]) == (sign * results["value"]).max()].iloc[-1])
     year = results[results["measured_on"] >= pd.Timestamp(as_of) - pd.Timedelta(days=365)]
-    told, judged = year["met"].dropna(), results[results["met"].notna()]
+    known, evaluated = year["met"].dropna(), results[results["met"].notna()]
     # A result without a target says nothing of the target: the one before it stands.
-    held: dict[str, Any] = plain_row(judged.iloc[-1].to_dict()) if len(judged) else {}
-    shown = results["shown_on"].dropna()
+    last: dict[str, Any] = plain_row(evaluated.iloc[-1].to_dict()) if len(evaluated) else {}
+    shown_on = results["shown_on"].dropna()
     return AccountStatus(
         latest["metric"] or "result",
         len(results),
@@ -241,14 +264,14 @@ def _standing(results: pd.DataFrame, as_of: date) -> AccountStatus | None:
         best["measured_on"],
         latest["value"],
         latest["measured_on"],
-        held.get("target"),
+        last.get("target"),
         bool(latest["higher_is_better"]),
-        held.get("met"),
-        float(told.astype(float).mean()) if len(told) else None,
+        last.get("met"),
+        float(known.astype(float).mean()) if len(known) else None,
         (as_of - best["measured_on"]).days,
         int(results["shown_on"].isna().sum()),
-        shown.max().date() if len(shown) else None,
-        held.get("measured_on"),
+        shown_on.max().date() if len(shown_on) else None,
+        last.get("measured_on"),
     )
 
 
@@ -269,20 +292,20 @@ def _process_review(
     due = None
     if process.adopt_by is not None:
         due = row["started_on"] + timedelta(days=process.adopt_by)
-    before = _mean_result(results, first, -AROUND) if first else None
-    after = _mean_result(results, first, AROUND) if first else None
+    before = _mean_result(results, first, -WINDOW) if first else None
+    after = _mean_result(results, first, WINDOW) if first else None
     return ProcessReview(
         name, process.why, str(process).partition(": ")[2].partition(";")[0], state, since, due,
         first, now.get(f"{name}_events"), now.get(f"{name}_users"), before, after,
     )  # fmt: skip
 
 
-def _mean_result(results: pd.DataFrame, day: date, reach: int) -> float | None:
-    """Return the mean result of the days before (reach < 0) or from a day on; None without."""
+def _mean_result(results: pd.DataFrame, day: date, days: int) -> float | None:
+    """Return the mean result of the days before (days < 0) or from a day on; None without any."""
     import pandas as pd
 
     passed = (results["measured_on"] - pd.Timestamp(day)).dt.days
-    inside = (passed < 0) & (passed >= reach) if reach < 0 else (passed >= 0) & (passed < reach)
+    inside = (passed < 0) & (passed >= days) if days < 0 else (passed >= 0) & (passed < days)
     return float(results.loc[inside, "value"].mean()) if inside.any() else None
 
 

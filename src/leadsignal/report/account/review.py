@@ -47,7 +47,7 @@ class Review(Result):
     objective: str
     plans: pd.DataFrame
     results: pd.DataFrame
-    standing: AccountStatus | None
+    status: AccountStatus | None
     processes: tuple[ProcessReview, ...]
     episodes: pd.DataFrame
     commitments: pd.DataFrame
@@ -92,7 +92,7 @@ class Review(Result):
 
     def series(self) -> Series | None:
         """Return the results with their target over time; None without results."""
-        return None if self.standing is None else result_series(self.results, self.standing)
+        return None if self.status is None else result_series(self.results, self.status)
 
     def lanes(self) -> list[Lane]:
         """Return plans, processes, commitments, tickets and contract changes on a time axis."""
@@ -107,7 +107,7 @@ class Review(Result):
             **self.facts,
             "attributes": dict(self.attributes),
             "objective": self.objective,
-            "standing": asdict(self.standing) if self.standing else None,
+            "status": asdict(self.status) if self.status else None,
             "processes": [
                 {**asdict(process), "milestone_met": process.milestone_met}
                 for process in self.processes
@@ -158,17 +158,17 @@ def _events(review: Review) -> Iterator[tuple[date, str, str, str]]:
 
 
 def _lines(review: Review) -> Iterator[str]:
-    facts, standing, plan = review.facts, review.standing, review.plan
+    facts, status, plan = review.facts, review.status, review.plan
     ended = f", ended {facts['ended_on']}" if facts["ended_on"] else ""
     yield f"{review.account_id} on {review.as_of_date}: customer since {facts['started_on']}{ended}"
     if plan:
         yield f"  plan: {plan['objective']}" + (f" by {plan['target_on']}" if plan["target_on"]
                                                 else "")  # fmt: skip
-    if standing:
-        target = "" if standing.target is None else f", target {standing.target:g}"
-        if standing.met_on not in (None, standing.latest_on):
-            target += f" {'met' if standing.met else 'missed'} on {standing.met_on}"
-        yield f"  {standing.metric}: {standing.latest:g} on {standing.latest_on}{target}"
+    if status:
+        target = "" if status.target is None else f", target {status.target:g}"
+        if status.met_on not in (None, status.latest_on):
+            target += f" {'met' if status.met else 'missed'} on {status.met_on}"
+        yield f"  {status.metric}: {status.latest:g} on {status.latest_on}{target}"
     for process in review.processes:
         since = f" since {process.since}" if process.since else ""
         yield f"  {process.name}: {process.state}{since}"

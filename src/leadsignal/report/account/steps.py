@@ -17,27 +17,27 @@ FRESH = 90
 """Days after which a result has to be measured again."""
 
 
-def find_missed(made: Review) -> Iterator[Missed]:
+def find_missed(review: Review) -> Iterator[Missed]:
     """Yield what needs a new date: plan, processes, commitments."""
-    if made.facts["ended_on"]:
+    if review.facts["ended_on"]:
         return
-    as_of, plan, standing = made.as_of_date, made.plan, made.standing
-    reached = standing is not None and standing.met
+    as_of, plan, status = review.as_of_date, review.plan, review.status
+    reached = status is not None and status.met
     if plan and plan["closed_on"] is None and plan["target_on"] and not reached:
         days = (as_of - plan["target_on"]).days
         if days > 0:
             yield Missed(f"plan: {plan['objective']}", "both", plan["target_on"], days)
-    for process in made.processes:
+    for process in review.processes:
         if process.state == "overdue" and process.due_on:
             days = (as_of - process.due_on).days
             yield Missed(f"adopt {process.name}", "customer", process.due_on, days)
-    late = made.commitments[made.commitments["state"] == LATE]
+    late = review.commitments[review.commitments["state"] == LATE]
     for row in late.to_dict("records"):
         yield Missed(row["action"], row["owner"], row["due_on"].date(), row["days_after_due"])
 
 
 def next_steps(
-    made: Review,
+    review: Review,
     now: Mapping[str, Any],
     analysis: SuccessAnalysis,
     effects: Mapping[str, Estimate],
@@ -46,7 +46,7 @@ def next_steps(
 
     The order is notice, plan, processes, new dates, measuring, showing results.
     """
-    facts, plan, standing, as_of = made.facts, made.plan, made.standing, made.as_of_date
+    facts, plan, status, as_of = review.facts, review.plan, review.status, review.as_of_date
     if facts["ended_on"]:
         return ()
     steps = []
@@ -58,17 +58,17 @@ def next_steps(
         import pandas as pd
 
         rows = pd.DataFrame([dict(now)])
-        steps += account_steps(rows, analysis.processes, effects).of(made.account_id)
-    if made.missed:
-        count = len(made.missed)
+        steps += account_steps(rows, analysis.processes, effects).of(review.account_id)
+    if review.missed:
+        count = len(review.missed)
         items = "items" if count > 1 else "item"
         steps.append(NextStep(f"agree new dates for {count} missed {items}"))
-    metric = analysis.bullseye_of(made.attributes).success_metric or "the result"
-    if standing is None:
+    metric = analysis.bullseye_of(review.attributes).success_metric or "the result"
+    if status is None:
         steps.append(NextStep(f"measure {metric}: there is no result yet"))
-    elif (as_of - standing.latest_on).days > FRESH:
+    elif (as_of - status.latest_on).days > FRESH:
         text = f"measure {metric} again: the latest result is of"
-        steps.append(NextStep(text, standing.latest_on))
-    elif standing.shown_on is None or standing.shown_on < standing.latest_on:
+        steps.append(NextStep(text, status.latest_on))
+    elif status.shown_on is None or status.shown_on < status.latest_on:
         steps.append(NextStep(f"show the latest {metric} to the customer"))
     return tuple(steps)
