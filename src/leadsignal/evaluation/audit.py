@@ -106,7 +106,7 @@ class Audit:
         """Draw the AUC by days before the end, one line an indicator, families in colour."""
         from leadsignal.evaluation.plots import audit_curves
 
-        return audit_curves(self, ax)
+        return audit_curves(self.frame, self.curves, self.warning_time, ax)
 
     def __repr__(self) -> str:
         lines = [
@@ -344,7 +344,7 @@ def _verdicts(
     leads = (p_holm < 1 - LEVEL) & (early.ends >= LEAST_ENDS)
     seen_last = np.abs(last.auc - 0.5) > reach * last.std_err
     lags = seen_last & (frame["rise_low"].to_numpy() > 0) & (last.ends >= LEAST_ENDS)
-    nothing = _says_nothing(curves).reindex(frame["name"]).fillna(False).to_numpy(dtype=bool)
+    nothing = _says_nothing(curves).reindex(frame["name"]).eq(True).to_numpy()
     verdict = np.select([leads, lags, nothing], [LEADING, LAGGING, NEITHER], default=UNDECIDED)
     needed = _ends_to_decide(away, early, len(indicators), curves, list(frame["name"]))
     frame["ends_to_decide"] = np.where(verdict == UNDECIDED, needed, np.nan)

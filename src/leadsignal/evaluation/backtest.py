@@ -124,23 +124,65 @@ class Backtest:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the share of unexpected churners that each method caught in time."""
+        import pandas as pd
+
         from leadsignal.evaluation.plots import catch_by_method
 
-        return catch_by_method(self, ax)
+        recall = pd.DataFrame(
+            {
+                name: {
+                    "share": getattr(method, self.headline),
+                    "low": getattr(method, f"{self.headline}_low"),
+                    "high": getattr(method, f"{self.headline}_high"),
+                    "beats_context": self.beats_context(name),
+                }
+                for name, method in self.methods.items()
+            }
+        ).T
+        whom = "unexpected churners" if self.counts["unexpected"] else "churners"
+        title = f"Recall {self.warning_time} days before churn was known, by method"
+        label = (
+            f"{whom} alerted {self.warning_time} days before, {self.capacity:.0%} of accounts"
+            " alerted\n(blue: more than context alone, beyond chance)"
+        )
+        return catch_by_method(recall, title, label, ax)
 
     def plot_head_start(self, ax: Axes | None = None) -> Axes:
-        """Draw how many churners each method had caught so many days before usage dropped."""
+        """Draw the share of churners that each method alerted N days before usage dropped."""
         from leadsignal.evaluation.plots import head_starts
 
-        return head_starts(self, ax)
+        days = {
+            name: self.ends.loc[self.ends["method"] == name, "head_start_days"].dropna().to_numpy()
+            for name in self.methods
+        }
+        return head_starts(days, self.horizon, ax)
 
     def plot_account(
         self, account_id: str, method: str = "leading", ax: Axes | None = None
     ) -> Axes:
-        """Draw one account's risk by snapshot, its alerts, usage drop and end."""
+        """Draw one account's rank by snapshot with its alerts, usage drop and churn."""
         from leadsignal.evaluation.plots import account_history
 
-        return account_history(self, account_id, method, ax)
+        if method not in self.methods:
+            raise OptionError(f"{method!r} was not run", one_of(self.methods, method))
+        rank = self.alerts.groupby("snapshot_on")[f"{method}_risk"].rank(pct=True)
+        alerts = self.alerts.assign(rank=rank, alerted=self.alerts[f"{method}_alert"])
+        alerts = alerts[alerts["account_id"] == account_id]
+        if not len(alerts):
+            raise OptionError(
+                f"account {account_id!r} was not evaluated", "Choose one of backtest.alerts"
+            )
+        churn = self.ends[(self.ends["account_id"] == account_id) & (self.ends["method"] == method)]
+        dates = [
+            (churn[column].iloc[0], label, style)
+            for column, label, style in (
+                ("usage_drop_on", "usage drops", "--"),
+                ("known_on", "churn known", ":"),
+                ("ended_on", "end", "-"),
+            )
+            if churn[column].notna().any()
+        ]
+        return account_history(account_id, alerts, dates, ax)
 
     def __repr__(self) -> str:
         counts = self.counts

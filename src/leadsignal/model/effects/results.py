@@ -70,7 +70,7 @@ class HazardRatios:
         """Draw the ratios with intervals by family (a forest plot) and return the Axes."""
         from leadsignal.model.effects.plots import forest_by_family
 
-        return forest_by_family(self, ax)
+        return forest_by_family(self.table, self.title, ax)
 
     @property
     def title(self) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from leadsignal.model.effects.ratios import Design
+    from leadsignal.model.effects.design import Design
 
 LEAST_CHURNS = 5
 """A segment with fewer churns takes no part: its error would itself be a guess."""

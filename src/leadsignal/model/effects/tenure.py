@@ -17,7 +17,7 @@ from leadsignal.survival.inputs import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.model.effects.ratios import Design
+    from leadsignal.model.effects.design import Design
 
 SIGNIFICANT = 0.05
 
