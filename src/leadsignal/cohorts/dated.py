@@ -36,16 +36,36 @@ CHURN, OTHER_END = 1, 2
 
 @dataclass(frozen=True, repr=False, eq=False)
 class DatedCohorts(Result):
-    """Accounts and the cohort each belongs to over time.
+    """Accounts and the cohort of each over time.
 
-    Attributes: ``name`` of the comparison; ``levels``, the cohorts, of which the first is
-    the reference; of the n accounts ``accounts`` (ids), ``cluster`` (0, 1, …: accounts of
-    one customer share one), ``entry`` and ``stop`` (days since time zero), ``cause`` (0 still here,
-    1 churn, 2 an end that is no churn); of the m intervals ``row_account``, ``row_start``,
-    ``row_stop``, ``row_state``; days between an account's intervals are time away. Further
-    ``covariates``, values at time zero by name (n each); ``dated_covariates``, the states of other
-    comparisons over time; ``since``, what time zero is; ``landmark`` (days) by default; ``notes``,
-    who was left out and why.
+    Days that lie between two intervals of an account are time away.
+
+    Parameters
+    ----------
+    name : str
+        Name of the comparison.
+    levels : tuple of str
+        Names of the cohorts; the first is the reference.
+    accounts : ndarray of shape (n,)
+        Ids of the accounts.
+    cluster : ndarray of int, shape (n,)
+        Numbers of the customers, from 0.
+    entry, stop : ndarray of shape (n,)
+        First and last day at risk, since time zero.
+    cause : ndarray of int, shape (n,)
+        How the account ends: 0 still here, 1 churn, 2 another end.
+    row_account, row_start, row_stop, row_state : ndarray of shape (m,)
+        Position of the account, first and last day, and position of the level of each interval.
+    covariates : dict
+        Values at time zero, by name.
+    dated_covariates : dict of DatedCohorts
+        States over time of other comparisons, by name.
+    since : str, default "the start"
+        Name of time zero.
+    landmark : int, default 90
+        Default day of the landmark.
+    notes : tuple of str
+        Which accounts were left out, and why.
     """
 
     name: str
@@ -79,11 +99,39 @@ class DatedCohorts(Result):
         cluster: ArrayLike | None = None,
         **more: Any,
     ) -> DatedCohorts:
-        """Return cohorts from dated changes: position of the account, day, new state.
+        """Return cohorts from dated changes of state.
 
-        Every account begins in state 0. Days count from time zero. Changes before ``entry`` say
-        which state the account enters with. Raises OptionError where an account has no time.
+        Every account begins in state 0. Days count from time zero. Changes before ``entry``
+        determine the state at entry.
 
+        Parameters
+        ----------
+        name : str
+            Name of the comparison.
+        levels : sequence of str
+            Names of the cohorts; the first is the reference.
+        accounts, stop, cause : array_like of shape (n,)
+            Ids, last days at risk, and how each account ends: 0 still here, 1 churn, 2 another end.
+        changes : tuple of array_like
+            Position of the account, day and new state of each change.
+        entry : array_like of shape (n,), optional
+            First days at risk. Default: 0.
+        cluster : array_like of shape (n,), optional
+            Customers. Default: each account is one.
+        **more
+            Further fields, such as ``covariates``.
+
+        Returns
+        -------
+        DatedCohorts
+
+        Raises
+        ------
+        OptionError
+            With every fault of the arrays, such as an account without time at risk.
+
+        Examples
+        --------
         >>> DatedCohorts.from_changes(
         ...     "measured", ["unmeasured", "measured"], ["a", "b"], [400, 90], [0, 1],
         ...     ([0], [100], [1]))
@@ -110,14 +158,40 @@ class DatedCohorts(Result):
         cluster: ArrayLike | None = None,
         **more: Any,
     ) -> DatedCohorts:
-        """Return cohorts from rows at risk on (start, stop] in a state (position in ``levels``).
+        """Return cohorts from rows at risk on (start, stop] in a state.
 
-        Rows may come in any order. Time between two rows of an account is time away: it is not at
-        risk then. ``cause`` says how the account's last row ends, 0 in the others. ``cluster`` and
-        ``covariates`` hold one value an account, in the order of the sorted ids. Raises
-        OptionError, with every fault, for rows that overlap or do not last, for an end before an
-        account's last row, and for values that are missing.
+        Rows may come in any order. Time between two rows of an account is time away.
 
+        Parameters
+        ----------
+        name : str
+            Name of the comparison.
+        levels : sequence of str
+            Names of the cohorts; the first is the reference.
+        account, start, stop : array_like of shape (m,)
+            Id of the account, first and last day of each row.
+        cause : array_like of shape (m,)
+            How the last row of an account ends: 0 still here, 1 churn, 2 another end; 0 in other
+            rows.
+        state : array_like of shape (m,)
+            Position in ``levels``.
+        cluster : array_like of shape (n,), optional
+            Customers of the accounts, in the order of the sorted ids. Default: each account is one.
+        **more
+            Further fields, such as ``covariates``, in the order of the sorted ids.
+
+        Returns
+        -------
+        DatedCohorts
+
+        Raises
+        ------
+        OptionError
+            With every fault: rows that overlap or do not last, an end before the last row of an
+            account, and missing values.
+
+        Examples
+        --------
         >>> DatedCohorts.from_rows("treated", ["no", "yes"], [1, 1, 2], [0, 9, 0], [5, 12, 7],
         ...                        [0, 1, 1], [0, 1, 0])
         treated: 2 accounts, 2 churns

@@ -344,7 +344,7 @@ def _verdicts(
     leads = (p_holm < 1 - LEVEL) & (early.ends >= MIN_EVENTS)
     seen_last = np.abs(last.auc - 0.5) > reach * last.std_err
     lags = seen_last & (frame["rise_low"].to_numpy() > 0) & (last.ends >= MIN_EVENTS)
-    nothing = _says_nothing(curves).reindex(frame["name"]).fillna(False).to_numpy(dtype=bool)
+    nothing = _says_nothing(curves).reindex(frame["name"]).eq(True).to_numpy()
     verdict = np.select([leads, lags, nothing], [LEADING, LAGGING, NEITHER], default=UNDECIDED)
     needed = _ends_to_decide(away, early, len(indicators), curves, list(frame["name"]))
     frame["ends_to_decide"] = np.where(verdict == UNDECIDED, needed, np.nan)
