@@ -8,7 +8,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.indicators.processes import process_columns
-from leadsignal.model.adoption_risk import LEAST_ADOPTERS
+from leadsignal.model.adoption_risk import MIN_ADOPTERS
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def test_it_is_the_risk_of_the_row_with_the_adopters_values(
     rows = business_panel.frame[business_panel.frame["term_months"] == 12].tail(2000)
     rows = rows.reset_index(drop=True)
     adopted = rows[rows[f"{process}_state"] == "adopted"]
-    assert adopted["account_id"].nunique() >= LEAST_ADOPTERS
+    assert adopted["account_id"].nunique() >= MIN_ADOPTERS
     risk = ls.model.risk_if_adopted(business_model, rows, process, alike=("term_months",))
     place = int(np.flatnonzero(rows[f"{process}_state"] == "overdue")[0])
     row = rows.iloc[[place]].copy()
@@ -40,7 +40,7 @@ def test_adopters_and_contexts_without_support_have_none(
     state = rows[f"{process}_state"].to_numpy(dtype=object)
     risk = ls.model.risk_if_adopted(business_model, rows, process, alike=("term_months",))
     assert np.isnan(risk[state == "adopted"]).all()
-    some = rows[rows[f"{process}_state"] == "adopted"]["account_id"].head(LEAST_ADOPTERS - 1)
+    some = rows[rows[f"{process}_state"] == "adopted"]["account_id"].head(MIN_ADOPTERS - 1)
     few = rows[rows["account_id"].isin(some)]
     among = pd.concat([few, rows[rows[f"{process}_state"] != "adopted"]])
     assert np.isnan(ls.model.risk_if_adopted(business_model, rows, process, among=among)).all()

@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("as_of_context",),
     ("stats",),
     ("survival",),
-    ("lifetimes", "model", "cohorts"),
+    ("model", "cohorts"),
     ("churn",),
     ("success_analysis",),
     ("evaluation",),

@@ -143,7 +143,7 @@ def test_pictures(backtest: ls.Backtest) -> None:
     assert axes.get_title(loc="left") == account
     with pytest.raises(ls.OptionError, match="was not run"):
         backtest.plot_account(account, "oracel")
-    with pytest.raises(ls.OptionError, match="was not judged"):
+    with pytest.raises(ls.OptionError, match="was not evaluated"):
         backtest.plot_account("nobody")
     plt.close("all")
     assert "<table" in backtest._repr_html_()

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.lifetimes.foresight import Suspect, TotalsWarning
+from leadsignal.model.one_row.totals_warning import TotalsWarning
 from leadsignal.panel import build_snapshot
 from leadsignal.results import MAX_ROWS, to_html
 from leadsignal.scoring.batch import DateScored
@@ -99,7 +99,7 @@ def made(business_results: Results, business: ls.Tables) -> dict[str, Any]:
     """Results of which none had a readable look before, made from a small business."""
     panel, backtest, scores, found = business_results
     model = ls.ChurnModel("180d", estimator="logistic").fit(panel)
-    totals = ls.lifetimes.read_totals(
+    totals = ls.model.read_totals(
         pd.DataFrame({"tenure": np.arange(60) % 24 + 1, "churned": np.arange(60) % 2,
                       "logins": np.arange(60) * 3})
     )  # fmt: skip
@@ -140,7 +140,8 @@ def test_a_date_and_a_warning_read_as_a_sentence(business_results: Results) -> N
     failed = DateScored(date(2024, 1, 1), "not scored", Path("x"), problem="no <accounts>")
     assert repr(failed) == "2024-01-01: not scored; no <accounts>"
     assert "&lt;accounts&gt;" in failed._repr_html_()
-    warning = TotalsWarning((Suspect("logins", 0.9, 40, "tenure"),), ())
+    suspect = {"column": "logins", "correlation": 0.9, "customers": 40, "made_of": "tenure"}
+    warning = TotalsWarning(pd.DataFrame([suspect]), ())
     assert repr(warning) == str(warning)
     assert "logins: rank correlation with tenure +0.90" in read(warning._repr_html_()).text
 

@@ -13,7 +13,7 @@ from leadsignal.config.project import UsageLow
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.indicators import Indicator, declare_indicators
 from leadsignal.indicators.declare import Given
-from leadsignal.model.adoption_risk import LEAST_ADOPTERS
+from leadsignal.model.adoption_risk import MIN_ADOPTERS
 from leadsignal.model.effects.choice import one_of_each
 from leadsignal.model.features import Features
 from leadsignal.report.wording import indicator_text, reason_text
@@ -55,7 +55,7 @@ def _changed(indicators: list[Indicator], process: str) -> set[str]:
     model.families_ = {i.name: i.family for i in indicators}
     model.analysis_ = _analysis(*NAMES)
     model.hazards_ = FirstColumns()  # type: ignore[assignment]
-    adopters = LEAST_ADOPTERS + 1
+    adopters = MIN_ADOPTERS + 1
     rows = pd.DataFrame({n: np.ones(adopters + 1) for n in names if n not in levels})
     for name in levels:
         rows[name] = ["adopted"] * adopters + ["pending"]

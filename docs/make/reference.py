@@ -19,7 +19,7 @@ import leadsignal as ls
 CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Tables and projects": (
         "tables.md",
-        ("tables", "config.project", "config.credentials", "lifetimes", "engine.spark_tables"),
+        ("tables", "config.project", "config.credentials", "model.one_row", "engine.spark_tables"),
     ),
     "Why customers stay": ("success-study.md", ("success_analysis", "config.success")),
     "Discovery": ("discovery.md", ("success_analysis.discovery",)),

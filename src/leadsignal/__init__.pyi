@@ -3,7 +3,6 @@ from . import cohorts as cohorts
 from . import config as config
 from . import datasets as datasets
 from . import evaluation as evaluation
-from . import lifetimes as lifetimes
 from . import model as model
 from . import monitoring as monitoring
 from . import panel as panel

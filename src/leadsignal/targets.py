@@ -279,8 +279,10 @@ def status_changes(
     spells["begin"] = spells["since"] - pd.Timedelta(days=1)
     first = ~spells.duplicated("account_id")
     # What an account measured before anything was known of it is of the metric it began with.
-    spells.loc[first, "begin"] = pd.Timestamp.min
-    spells["until"] = spells.groupby("account_id")["begin"].shift(-1).fillna(pd.Timestamp.max)
+    # Whole days are exact in every unit of time that pandas may have chosen for a column.
+    earliest, latest = pd.Timestamp.min.ceil("D"), pd.Timestamp.max.floor("D")
+    spells.loc[first, "begin"] = earliest
+    spells["until"] = spells.groupby("account_id")["begin"].shift(-1).fillna(latest)
     spans = rows.merge(spells, on=["account_id", "metric"])
     spans["end"] = spans["day"] + pd.Timedelta(days=days)
     spans["on"] = spans["known"].where(spans["known"] > spans["begin"], spans["begin"])
@@ -288,7 +290,7 @@ def status_changes(
     # In the order of days, the best of each last: of what stood when the metric changed the newest.
     spans = newest_known(spans, ["account_id", "begin"])
     spans["state"] = 1 + spans["met"].astype(bool).astype(int)
-    following = spans.groupby(["account_id", "begin"])["on"].shift(-1).fillna(pd.Timestamp.max)
+    following = spans.groupby(["account_id", "begin"])["on"].shift(-1).fillna(latest)
     lapses = (following > spans["end"]) & (spans["end"] < spans["until"])
     lapsed = spans.loc[lapses, ["account_id", "end"]].rename(columns={"end": "on"})
     turned = spells.loc[~first, ["account_id", "begin"]].rename(columns={"begin": "on"})

@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.lifetimes.coding import Coding
-from leadsignal.lifetimes.lifetime_model import simulated
+from leadsignal.datasets.lifetimes import simulated
 from leadsignal.model.features import Features
 from leadsignal.monitoring.monitor import _of_clipped
 from leadsignal.panel import build_snapshot
@@ -149,12 +148,8 @@ def test_monitoring_finds_many_clipped_accounts() -> None:
 
 
 def test_models_of_totals_clip_too() -> None:
-    coding = Coding.learn(pd.DataFrame({"seats": [1.0, 3.0, 9.0], "plan": ["a", "b", "a"]}))
-    given = pd.DataFrame({"seats": [0.0, 3.0, 500.0], "plan": ["a", "b", "a"]})
-    assert coding.matrix(given)[:, 0].tolist() == [1.0, 3.0, 9.0]
-    assert coding.clipped(given) == {"seats": 2}
     totals = simulated(300, seed=0)
-    model = ls.lifetimes.LifetimeModel(horizon=3, estimator="logistic").fit(totals)
+    model = ls.model.LifetimeModel(horizon=3, estimator="logistic").fit(totals)
     far = replace(totals, columns=totals.columns.assign(x=1e6))
     nearest = replace(totals, columns=totals.columns.assign(x=totals.columns["x"].max()))
     forecast = model.predict(far)

@@ -22,13 +22,30 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Cohort:
-    """One cohort: ``accounts`` ever in it, ``account_days`` in it, those ``ended`` (churned) in it.
+    """Numbers of one cohort.
 
-    ``rate`` is churns per 1,000 account-months at the tenure of the first cohort: its own rate, for
-    the others times the hazard ratio that the verdict quotes; of many small groups, that of all
-    accounts times ended over expected. None where there is no ratio. ``retention_12m``,
-    ``retention_24m`` and ``median_days`` are read from the method named by ``curve``; None where it
-    does not go that far.
+    Parameters
+    ----------
+    name : str
+        Name of the cohort.
+    accounts : int
+        Number of accounts that were ever in it.
+    account_days : float
+        Days that accounts were in it.
+    ended : int
+        Number of accounts that churned in it.
+    rate : float or None
+        Churns per 1,000 account-months at the tenure of the first cohort: its own rate, times the
+        hazard ratio that the verdict quotes for the others. For many small groups, the rate of all
+        accounts times observed over expected churns. None without a ratio.
+    retention_12m, retention_24m : Estimate or None
+        Retention by the method ``curve``; None if it does not go that far.
+    median_days : float or None
+        Day by which half of the accounts have churned, by the method ``curve``.
+    curve : str
+        Method of retention and median.
+    days_before : float
+        Share of the days of its accounts that lie before they were in the cohort.
     """
 
     name: str
@@ -73,13 +90,36 @@ def _value(number: Estimate | None) -> float | None:
 
 @dataclass(frozen=True)
 class Contrast:
-    """One cohort against another by one method; None where the data do not give the number.
+    """Numbers of one cohort against another by one method; None if the data do not determine them.
 
-    ``rmst_days`` and ``rmst_ratio`` are the difference and the ratio of mean days not lost to
-    churn between ``origin`` and ``horizon`` (days since time zero). ``shrinkage`` is the naive
-    ratio over this one's, on the quantity ``shrinkage_of``. ``e_value`` is that of the hazard ratio
-    and of its limit. ``accounts`` and ``ended`` count the cohort and its reference, in a
-    target trial after day L, where the clones have parted.
+    Parameters
+    ----------
+    cohort, against : str
+        The cohort and its reference.
+    method : str
+        The method.
+    adjusted_for : tuple of str
+        Names of the covariates.
+    accounts, ended : tuple of int
+        Accounts and churns of both; in a target trial after the landmark, where the clones differ.
+    hazard_ratio : Estimate or None
+        Ratio of the churn hazards.
+    rmst_days, rmst_ratio : Estimate or None
+        Difference and ratio of mean days not lost to churn between ``origin`` and ``horizon``.
+    retention_12m, retention_24m : tuple of Estimate or None
+        Retention of both.
+    e_value : tuple of float or None
+        E-values of the hazard ratio and of its limit nearer to 1.
+    shrinkage : Estimate or None
+        Immortal-time bias: the naive ratio over this one.
+    shrinkage_of : str
+        Quantity of ``shrinkage``.
+    log_rank_p : float or None
+        P-value of the log-rank test.
+    origin, horizon : float
+        Days, since time zero, between which mean days are computed.
+    effective, highest_weight : tuple of float or None
+        In a weighted method, the effective number of accounts and the highest weight over the mean.
     """
 
     cohort: str
@@ -136,7 +176,7 @@ class Contrast:
             plain[name] = None if pair is None else [number.to_dict() for number in pair]
         ratio = self.hazard_ratio
         plain["p"] = None if ratio is None else ratio.p
-        plain["e_value"] = None if self.e_value is None else list(map(_finite, self.e_value))
+        plain["e_value"] = None if self.e_value is None else list(map(finite_or_none, self.e_value))
         plain |= {
             "shrinkage_of": self.shrinkage_of or None,
             "artefact": self.artefact,
@@ -149,7 +189,8 @@ class Contrast:
         return plain
 
 
-def _finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
+    """Return a number for JSON, None in place of an infinite or missing one."""
     return value if np.isfinite(value) else None
 
 

@@ -20,6 +20,7 @@ from leadsignal.cohorts.state_intervals import (
     checked_changes,
     checked_rows,
     joined,
+    rows_of,
     stretches_between,
 )
 from leadsignal.errors import ModelError
@@ -35,16 +36,36 @@ CHURN, OTHER_END = 1, 2
 
 @dataclass(frozen=True, repr=False, eq=False)
 class DatedCohorts(Result):
-    """Accounts and the cohort each belongs to over time.
+    """Accounts and the cohort of each over time.
 
-    Attributes: ``name`` of the comparison; ``levels``, the cohorts, of which the first is
-    the reference; of the n accounts ``accounts`` (ids), ``cluster`` (0, 1, …: accounts of
-    one customer share one), ``entry`` and ``stop`` (days since time zero), ``cause`` (0 still here,
-    1 churn, 2 an end that is no churn); of the m intervals ``row_account``, ``row_start``,
-    ``row_stop``, ``row_state``; days between an account's intervals are time away. Further
-    ``covariates``, values at time zero by name (n each); ``dated_covariates``, the states of other
-    comparisons over time; ``since``, what time zero is; ``landmark`` (days) by default; ``notes``,
-    who was left out and why.
+    Days that lie between two intervals of an account are time away.
+
+    Parameters
+    ----------
+    name : str
+        Name of the comparison.
+    levels : tuple of str
+        Names of the cohorts; the first is the reference.
+    accounts : ndarray of shape (n,)
+        Ids of the accounts.
+    cluster : ndarray of int, shape (n,)
+        Numbers of the customers, from 0.
+    entry, stop : ndarray of shape (n,)
+        First and last day at risk, since time zero.
+    cause : ndarray of int, shape (n,)
+        How the account ends: 0 still here, 1 churn, 2 another end.
+    row_account, row_start, row_stop, row_state : ndarray of shape (m,)
+        Position of the account, first and last day, and position of the level of each interval.
+    covariates : dict
+        Values at time zero, by name.
+    dated_covariates : dict of DatedCohorts
+        States over time of other comparisons, by name.
+    since : str, default "the start"
+        Name of time zero.
+    landmark : int, default 90
+        Default day of the landmark.
+    notes : tuple of str
+        Which accounts were left out, and why.
     """
 
     name: str
@@ -78,11 +99,39 @@ class DatedCohorts(Result):
         cluster: ArrayLike | None = None,
         **more: Any,
     ) -> DatedCohorts:
-        """Return cohorts from dated changes: position of the account, day, new state.
+        """Return cohorts from dated changes of state.
 
-        Every account begins in state 0. Days count from time zero. Changes before ``entry`` say
-        which state the account enters with. Raises OptionError where an account has no time.
+        Every account begins in state 0. Days count from time zero. Changes before ``entry``
+        determine the state at entry.
 
+        Parameters
+        ----------
+        name : str
+            Name of the comparison.
+        levels : sequence of str
+            Names of the cohorts; the first is the reference.
+        accounts, stop, cause : array_like of shape (n,)
+            Ids, last days at risk, and how each account ends: 0 still here, 1 churn, 2 another end.
+        changes : tuple of array_like
+            Position of the account, day and new state of each change.
+        entry : array_like of shape (n,), optional
+            First days at risk. Default: 0.
+        cluster : array_like of shape (n,), optional
+            Customers. Default: each account is one.
+        **more
+            Further fields, such as ``covariates``.
+
+        Returns
+        -------
+        DatedCohorts
+
+        Raises
+        ------
+        OptionError
+            With every fault of the arrays, such as an account without time at risk.
+
+        Examples
+        --------
         >>> DatedCohorts.from_changes(
         ...     "measured", ["unmeasured", "measured"], ["a", "b"], [400, 90], [0, 1],
         ...     ([0], [100], [1]))
@@ -109,14 +158,40 @@ class DatedCohorts(Result):
         cluster: ArrayLike | None = None,
         **more: Any,
     ) -> DatedCohorts:
-        """Return cohorts from rows at risk on (start, stop] in a state (position in ``levels``).
+        """Return cohorts from rows at risk on (start, stop] in a state.
 
-        Rows may come in any order. Time between two rows of an account is time away: it is not at
-        risk then. ``cause`` says how the account's last row ends, 0 in the others. ``cluster`` and
-        ``covariates`` hold one value an account, in the order of the sorted ids. Raises
-        OptionError, with every fault, for rows that overlap or do not last, for an end before an
-        account's last row, and for values that are missing.
+        Rows may come in any order. Time between two rows of an account is time away.
 
+        Parameters
+        ----------
+        name : str
+            Name of the comparison.
+        levels : sequence of str
+            Names of the cohorts; the first is the reference.
+        account, start, stop : array_like of shape (m,)
+            Id of the account, first and last day of each row.
+        cause : array_like of shape (m,)
+            How the last row of an account ends: 0 still here, 1 churn, 2 another end; 0 in other
+            rows.
+        state : array_like of shape (m,)
+            Position in ``levels``.
+        cluster : array_like of shape (n,), optional
+            Customers of the accounts, in the order of the sorted ids. Default: each account is one.
+        **more
+            Further fields, such as ``covariates``, in the order of the sorted ids.
+
+        Returns
+        -------
+        DatedCohorts
+
+        Raises
+        ------
+        OptionError
+            With every fault: rows that overlap or do not last, an end before the last row of an
+            account, and missing values.
+
+        Examples
+        --------
         >>> DatedCohorts.from_rows("treated", ["no", "yes"], [1, 1, 2], [0, 9, 0], [5, 12, 7],
         ...                        [0, 1, 1], [0, 1, 0])
         treated: 2 accounts, 2 churns
@@ -124,9 +199,7 @@ class DatedCohorts(Result):
           yes: 1 accounts, 3 account-days, 1 churns
         """
         ids, ends, rows = checked_rows(levels, account, start, stop, cause, state)
-        entry, last = np.full(len(ids), np.inf), np.full(len(ids), -np.inf)
-        np.minimum.at(entry, rows.account, rows.start)
-        np.maximum.at(last, rows.account, rows.stop)
+        entry, last = _spans(len(ids), rows.account, rows.start, rows.stop)
         return cls._of(name, levels, ids, entry, last, ends, rows, cluster, more)
 
     @classmethod
@@ -185,15 +258,7 @@ class DatedCohorts(Result):
         last = np.full(len(self), np.inf)
         np.minimum.at(last, account, stop)
         kept = self.row_stop <= last[self.row_account]
-        if kept.all():
-            return self
-        return replace(
-            self,
-            stop=last,
-            cause=np.where(last == self.stop, self.cause, 0),
-            row_account=self.row_account[kept], row_start=self.row_start[kept],
-            row_stop=self.row_stop[kept], row_state=self.row_state[kept],
-        )  # fmt: skip
+        return self if kept.all() else self._limited(kept, self.entry, last)
 
     def without(self, level: str) -> DatedCohorts:
         """Return the cohorts with the time in a level as time away, without who was in no other.
@@ -203,15 +268,18 @@ class DatedCohorts(Result):
         if level not in self.levels:
             return self
         kept = self.row_state != self.levels.index(level)
-        account, start, stop = self.row_account[kept], self.row_start[kept], self.row_stop[kept]
-        entry, last = np.full(len(self), np.inf), np.full(len(self), -np.inf)
-        np.minimum.at(entry, account, start)
-        np.maximum.at(last, account, stop)
-        there = replace(
-            self, entry=entry, stop=last, cause=np.where(last == self.stop, self.cause, 0),
-            row_account=account, row_start=start, row_stop=stop, row_state=self.row_state[kept],
+        entry, last = _spans(
+            len(self), self.row_account[kept], self.row_start[kept], self.row_stop[kept]
+        )
+        return self._limited(kept, entry, last).chosen(np.isfinite(entry)).with_levels_present()
+
+    def _limited(self, kept: Bools, entry: Floats, stop: Floats) -> DatedCohorts:
+        """Return the cohorts with some of their rows, each account at risk on (entry, stop]."""
+        return replace(
+            self, entry=entry, stop=stop, cause=np.where(stop == self.stop, self.cause, 0),
+            row_account=self.row_account[kept], row_start=self.row_start[kept],
+            row_stop=self.row_stop[kept], row_state=self.row_state[kept],
         )  # fmt: skip
-        return there.chosen(np.isfinite(entry)).with_levels_present()
 
     def share_before(self, level: int) -> float:
         """Return the share of the days at risk of accounts ever in a level that lie before it."""
@@ -236,12 +304,8 @@ class DatedCohorts(Result):
 
     def chosen(self, which: Ints | Bools) -> DatedCohorts:
         """Return the cohorts of some accounts; a position given twice is two accounts."""
-        picked = np.flatnonzero(which) if which.dtype == np.bool_ else which
-        order = np.argsort(self.row_account, kind="stable")
-        first = np.searchsorted(self.row_account[order], np.arange(len(self) + 1))
-        count = (first[1:] - first[:-1])[picked]
-        ahead = np.repeat(np.cumsum(count) - count, count)
-        rows = order[np.repeat(first[picked], count) + np.arange(count.sum()) - ahead]
+        picked = np.flatnonzero(which) if which.dtype == np.bool_ else which.astype(np.intp)
+        rows, count = rows_of(self.row_account, len(self), picked)
         return replace(
             self,
             accounts=self.accounts[picked], cluster=self.cluster[picked], entry=self.entry[picked],
@@ -289,3 +353,11 @@ class DatedCohorts(Result):
                 f" {days[mine].sum():,.0f} account-days, {(cause[mine] == CHURN).sum():,} churns"
             )
         return "\n".join(lines)
+
+
+def _spans(accounts: int, account: Ints, start: Floats, stop: Floats) -> tuple[Floats, Floats]:
+    """Return the first start and the last stop of each account; infinite without rows."""
+    first, last = np.full(accounts, np.inf), np.full(accounts, -np.inf)
+    np.minimum.at(first, account, start)
+    np.maximum.at(last, account, stop)
+    return first, last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,37 +111,29 @@ def _dated(
         raise ModelError(
             f"{name}: no account is seen from when its state is known", "; ".join(notes)
         )
-    position, day = _placed(accounts, changes.frame)
-    kept = position >= 0
     own = name.removeprefix("attribute:")
-    since = "the flag" if zero is not None else "the start"
-    cohorts = DatedCohorts.from_changes(
-        name, changes.levels, accounts.ids, accounts.stop, accounts.cause,
-        (position[kept], day[kept], changes.frame["state"].to_numpy()[kept]),
-        entry=accounts.entry, cluster=accounts.cluster,
+    cohorts = _in_cohorts(
+        accounts, name, changes,
         covariates={k: v for k, v in accounts.covariates.items() if k != own},
-        since=since, landmark=changes.landmark,
+        dated_covariates={
+            other: _in_cohorts(accounts, other, changes_of(today, other))
+            for other in dated_covariates
+        },
+        since="the flag" if zero is not None else "the start", landmark=changes.landmark,
         notes=(*([changes.meaning] if changes.meaning else []), *notes),
     )  # fmt: skip
-    if dated_covariates:
-        cohorts = _with_dated(cohorts, today, accounts, dated_covariates)
     return cohorts.without(changes.away) if changes.away else cohorts
 
 
-def _with_dated(
-    cohorts: DatedCohorts, today: AsOfContext, accounts: Accounts, names: tuple[str, ...]
-) -> DatedCohorts:
-    dated = {}
-    for name in names:
-        changes = changes_of(today, name)
-        position, day = _placed(accounts, changes.frame)
-        kept = position >= 0
-        dated[name] = DatedCohorts.from_changes(
-            name, changes.levels, accounts.ids, accounts.stop, accounts.cause,
-            (position[kept], day[kept], changes.frame["state"].to_numpy()[kept]),
-            entry=accounts.entry, cluster=accounts.cluster,
-        )  # fmt: skip
-    return replace(cohorts, dated_covariates=dated)
+def _in_cohorts(accounts: Accounts, name: str, changes: Changes, **more: Any) -> DatedCohorts:
+    """Return the accounts in the cohorts that the changes put them in."""
+    position, day = _placed(accounts, changes.frame)
+    kept = position >= 0
+    return DatedCohorts.from_changes(
+        name, changes.levels, accounts.ids, accounts.stop, accounts.cause,
+        (position[kept], day[kept], changes.frame["state"].to_numpy()[kept]),
+        entry=accounts.entry, cluster=accounts.cluster, **more,
+    )  # fmt: skip
 
 
 def is_dated(tables: Tables, analysis: SuccessAnalysis | None, name: str) -> bool:

@@ -335,7 +335,12 @@ def _adopted(name: str | None, today: AsOfContext) -> Changes:
     since = turns.groupby("account_id")
     adopted, meant = np.zeros(len(turns), dtype=bool), np.zeros(len(turns), dtype=bool)
     for process in chosen:
-        mine = since[f"meant {process.name}"].ffill().fillna(not process.applies_to).astype(bool)
+        mine = (
+            since[f"meant {process.name}"]
+            .ffill()
+            .fillna(float(not process.applies_to))
+            .astype(bool)
+        )
         meant |= mine.to_numpy()
         adopted |= (mine & (since[process.name].ffill().fillna(0) > 0)).to_numpy()
     state = np.where(meant, adopted.astype(int), 2)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from leadsignal.cohorts.contrasts import Contrast, best_of
+from leadsignal.cohorts.contrasts import Contrast, best_of, finite_or_none
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.measures import rate
 from leadsignal.cohorts.small_groups import SmallGroups
@@ -25,11 +25,11 @@ def rates_at_equal_tenure(
     if not contrasts:
         whole = _rate(cohorts, np.ones(len(cohorts.row_state), dtype=bool))
         raw = [np.nan] * len(cohorts.levels) if small is None else [g.raw for g in small]
-        return [_known(whole * ratio) for ratio in raw]
+        return [finite_or_none(whole * ratio) for ratio in raw]
     first = _rate(cohorts, cohorts.row_state == 0)
     ratios = [_ratio(contrasts, name) for name in cohorts.levels[1:]]
     known = first > 0 and any(np.isfinite(ratio) for ratio in ratios)
-    return [_known(first * ratio) if known else None for ratio in (1.0, *ratios)]
+    return [finite_or_none(first * ratio) if known else None for ratio in (1.0, *ratios)]
 
 
 def _rate(cohorts: DatedCohorts, mine: np.ndarray) -> float:
@@ -40,7 +40,3 @@ def _rate(cohorts: DatedCohorts, mine: np.ndarray) -> float:
 def _ratio(contrasts: Sequence[Contrast], cohort: str) -> float:
     best = best_of(contrasts, cohort)
     return np.nan if best is None or best.hazard_ratio is None else best.hazard_ratio.estimate
-
-
-def _known(value: float) -> float | None:
-    return value if np.isfinite(value) else None

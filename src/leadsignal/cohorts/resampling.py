@@ -10,6 +10,7 @@ import numpy as np
 
 from leadsignal.cohorts.contrasts import Contrast
 from leadsignal.cohorts.dated import DatedCohorts
+from leadsignal.cohorts.state_intervals import rows_of
 from leadsignal.errors import ModelError
 from leadsignal.stats.estimates import Estimate
 from leadsignal.survival.inputs import Floats
@@ -69,12 +70,8 @@ def _beside(
 def _resamples(
     cohorts: DatedCohorts, times: int, rng: np.random.Generator
 ) -> Iterator[DatedCohorts]:
-    order = np.argsort(cohorts.cluster, kind="stable")
-    first = np.searchsorted(cohorts.cluster[order], np.arange(cohorts.cluster.max() + 2))
+    clusters = int(cohorts.cluster.max()) + 1
     for _ in range(times):
-        picked = rng.integers(0, len(first) - 1, len(first) - 1)
-        sizes = (first[1:] - first[:-1])[picked]
-        ahead = np.repeat(np.cumsum(sizes) - sizes, sizes)
-        accounts = order[np.repeat(first[picked], sizes) + np.arange(sizes.sum()) - ahead]
-        again = cohorts.chosen(accounts)
-        yield replace(again, cluster=np.repeat(np.arange(len(picked)), sizes))
+        picked = rng.integers(0, clusters, clusters)
+        accounts, sizes = rows_of(cohorts.cluster, clusters, picked)
+        yield replace(cohorts.chosen(accounts), cluster=np.repeat(np.arange(clusters), sizes))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leadsignal.cohorts.dated import DatedCohorts
+from leadsignal.cohorts.state_intervals import rows_of
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
 METHODS = ("naive", "time_dependent", "landmark", "target_trial")
@@ -40,10 +41,8 @@ class RiskIntervals:
 
     def where(self, kept: Bools) -> RiskIntervals:
         """Return some of the rows."""
-        return RiskIntervals(
-            self.method, self.account[kept], self.start[kept], self.stop[kept], self.cause[kept],
-            self.group[kept], self.weight[kept], self.origin,
-        )  # fmt: skip
+        names = ("account", "start", "stop", "cause", "group", "weight")
+        return replace(self, **{name: getattr(self, name)[kept] for name in names})
 
     def since(self, day: float) -> RiskIntervals:
         """Return the rows from a day on."""
@@ -52,10 +51,7 @@ class RiskIntervals:
 
     def weighted(self, weight: Floats) -> RiskIntervals:
         """Return the rows with other weights."""
-        return RiskIntervals(
-            self.method, self.account, self.start, self.stop, self.cause, self.group, weight,
-            self.origin,
-        )  # fmt: skip
+        return replace(self, weight=weight)
 
 
 def follow_naively(cohorts: DatedCohorts) -> RiskIntervals:
@@ -101,12 +97,8 @@ def with_states_of(rows: RiskIntervals, other: DatedCohorts) -> tuple[RiskInterv
 
 def _overlapping(rows: RiskIntervals, other: DatedCohorts) -> Ints:
     """Return every pair of a row and an interval of ``other`` of the same account."""
-    order = np.argsort(other.row_account, kind="stable")
-    first = np.searchsorted(other.row_account[order], np.arange(len(other) + 1))
-    count = (first[1:] - first[:-1])[rows.account]
-    ahead = np.repeat(np.cumsum(count) - count, count)
-    place = np.repeat(first[rows.account], count) + np.arange(count.sum()) - ahead
-    return np.column_stack((np.repeat(np.arange(len(rows.account)), count), order[place]))
+    theirs, count = rows_of(other.row_account, len(other), rows.account)
+    return np.column_stack((np.repeat(np.arange(len(rows.account)), count), theirs))
 
 
 def follow_from_landmark(cohorts: DatedCohorts, day: float) -> RiskIntervals:

@@ -96,13 +96,12 @@ def compare_dated(
     chosen = _methods(cohorts, methods)
     values, later = _adjusting(cohorts, tuple(adjust), tuple(mediators), chosen)
     X = columns_of(values)[0] if adjust else None
+    day = cohorts.landmark if landmark is None else landmark
     if X is not None and not X.size:
         X = np.zeros((len(cohorts), 0))
     if len(cohorts.levels) > MAX_LEVELS:
         chosen = ()
-    design = Design(
-        cohorts, chosen, tuple(adjust), X, later, _landmark(cohorts, landmark), 0.0, level
-    )
+    design = Design(cohorts, chosen, tuple(adjust), X, later, day, 0.0, level)
     design, groups, notes = _with_horizon(design, horizon)
     contrasts, more = _contrasts(design, groups)
     curve, small = _curve_of(design, groups), _small_groups(cohorts, X)
@@ -140,10 +139,6 @@ def _methods(cohorts: DatedCohorts, methods: Sequence[str] | None) -> tuple[str,
         return ("time_dependent",)
     requested = METHODS if methods is None else tuple(methods)
     return tuple(m for m in METHODS if m in requested or m == "naive")
-
-
-def _landmark(cohorts: DatedCohorts, landmark: int | None) -> int:
-    return cohorts.landmark if landmark is None else landmark
 
 
 def _adjusting(
@@ -309,7 +304,7 @@ def _contrast(
         return bare
     log_ratio = _log_ratio(design, method, k, rows, adjusted)
     ratio = log_ratio.ratio(level)
-    days = _days(design, groups)
+    days = _mean_days(groups, design.horizon)
     shrinkage, of = _shrinkage(design, method, k, log_ratio, days, groups)
     span = design.horizon - groups.curves.steps.origin
     return replace(
@@ -370,11 +365,9 @@ def _log_rank(rows: RiskIntervals) -> float | None:
         return None
 
 
-def _days(design: Design, groups: Groups) -> dict[int, ClusteredEstimate] | None:
-    return _mean_days(groups, design.horizon) if groups.has_days else None
-
-
 def _mean_days(groups: Groups, horizon: float) -> dict[int, ClusteredEstimate] | None:
+    if not groups.has_days:
+        return None
     try:
         return groups.mean_days(horizon)
     except OptionError:  # a group was not observed until the horizon

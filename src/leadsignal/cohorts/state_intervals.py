@@ -26,6 +26,19 @@ class StateIntervals:
     state: Ints
 
 
+def rows_of(codes: Ints, size: int, picked: Ints) -> tuple[Ints, Ints]:
+    """Return the rows of each picked code (0 … size-1), one code after the other, and their number.
+
+    >>> rows_of(np.array([1, 0, 1]), 2, np.array([1, 1, 0]))
+    (array([0, 2, 0, 2, 1]), array([2, 2, 1]))
+    """
+    order = np.argsort(codes, kind="stable")
+    first = np.searchsorted(codes[order], np.arange(size + 1))
+    count = (first[1:] - first[:-1])[picked]
+    before = np.repeat(np.cumsum(count) - count, count)
+    return order[np.repeat(first[picked], count) + np.arange(count.sum()) - before], count
+
+
 def joined(account: Ints, start: Floats, stop: Floats, state: Ints) -> StateIntervals:
     """Return ordered rows with neighbours of one state joined where no time lies between them."""
     apart = (account[1:] != account[:-1]) | (start[1:] != stop[:-1]) | (state[1:] != state[:-1])

@@ -29,7 +29,7 @@ NOWHERE = -1
 
 @dataclass(frozen=True, eq=False)
 class EvaluationRows:
-    """The rows that are judged, sorted by account and snapshot, and what came of each.
+    """The rows that are evaluated, sorted by account and snapshot, and what came of each.
 
     ``rows`` are panel rows on the calendar grid of accounts without notice, each followed for the
     whole ``horizon``. ``day``, ``account`` and ``customer`` are numbers; ``stop`` and ``outcome``
@@ -208,9 +208,9 @@ def _last_day(place: Days, day: Days, allowed: Bools, size: int) -> Days:
 
 @dataclass(frozen=True, eq=False)
 class Catches:
-    """What a method's alerts did for each judged end.
+    """What a method's alerts did for each evaluated end.
 
-    ``in_time`` and ``before_drop`` (1, 0, NaN where it cannot be judged); ``lead`` and
+    ``in_time`` and ``before_drop`` (1, 0, NaN where it cannot be evaluated); ``lead`` and
     ``head_start`` in days, capped at the horizon, 0 where not caught.
     """
 
@@ -225,12 +225,12 @@ def catch(stage: EvaluationRows, episodes: Episodes, ends: EvaluableChurns) -> C
     since = np.append(stage.day[episodes.first], 0)  # NOWHERE reads the last
     in_time, lead = _caught(stage, episodes, ends.chance, ends.known, since)
     dropped, head = _caught(stage, episodes, ends.before_drop, ends.drop, since)
-    judged = ends.before_drop >= 0
+    evaluated = ends.before_drop >= 0
     return Catches(
         in_time,
-        np.where(judged, dropped, np.nan),
+        np.where(evaluated, dropped, np.nan),
         lead,
-        np.where(judged, head, np.nan),
+        np.where(evaluated, head, np.nan),
     )
 
 

@@ -41,7 +41,7 @@ NOTHING = 0.55
 """An indicator whose upper bound stays below this says nothing that matters."""
 LEVEL = 0.95
 RESAMPLES = 500
-LEAST_ENDS = 20
+MIN_EVENTS = 20
 BANDS = {"green": 0.0, "yellow": 1.0, "red": 2.0}
 
 Progress = Callable[[int, int], None]
@@ -106,7 +106,7 @@ class Audit:
         """Draw the AUC by days before the end, one line an indicator, families in colour."""
         from leadsignal.evaluation.plots import audit_curves
 
-        return audit_curves(self, ax)
+        return audit_curves(self.frame, self.curves, self.warning_time, ax)
 
     def __repr__(self) -> str:
         lines = [
@@ -285,7 +285,7 @@ def _curves(
     import pandas as pd
 
     there = {lead: compared.sets.rows_at(lead)[0] >= 0 for lead in leads}
-    used = [lead for lead in leads if there[lead].sum() >= LEAST_ENDS] or list(leads[:1])
+    used = [lead for lead in leads if there[lead].sum() >= MIN_EVENTS] or list(leads[:1])
     fixed = there[used[-1]]
     reach, parts = normal_quantile(LEVEL), []
     for number, lead in enumerate(used):
@@ -341,10 +341,10 @@ def _verdicts(
             "ends": early.ends,
         }
     )
-    leads = (p_holm < 1 - LEVEL) & (early.ends >= LEAST_ENDS)
+    leads = (p_holm < 1 - LEVEL) & (early.ends >= MIN_EVENTS)
     seen_last = np.abs(last.auc - 0.5) > reach * last.std_err
-    lags = seen_last & (frame["rise_low"].to_numpy() > 0) & (last.ends >= LEAST_ENDS)
-    nothing = _says_nothing(curves).reindex(frame["name"]).fillna(False).to_numpy(dtype=bool)
+    lags = seen_last & (frame["rise_low"].to_numpy() > 0) & (last.ends >= MIN_EVENTS)
+    nothing = _says_nothing(curves).reindex(frame["name"]).eq(True).to_numpy()
     verdict = np.select([leads, lags, nothing], [LEADING, LAGGING, NEITHER], default=UNDECIDED)
     needed = _ends_to_decide(away, early, len(indicators), curves, list(frame["name"]))
     frame["ends_to_decide"] = np.where(verdict == UNDECIDED, needed, np.nan)
@@ -374,7 +374,7 @@ def _room_below(curves: pd.DataFrame) -> Floats:
 
 def _says_nothing(curves: pd.DataFrame) -> pd.Series[Any]:
     """Return, by indicator, whether at every lead the one-sided bounds stay within 0.45 to 0.55."""
-    known = (curves["ends"] >= LEAST_ENDS).to_numpy()
+    known = (curves["ends"] >= MIN_EVENTS).to_numpy()
     return _by_name(known & (_room_below(curves) > 1), curves["name"]).groupby(level=0).all()
 
 

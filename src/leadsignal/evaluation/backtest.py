@@ -57,10 +57,11 @@ class Backtest:
 
     ``methods`` holds a ``MethodResult`` by name; ``differences`` each method against context with
     paired intervals by customer; ``by_group`` the same measures by segment, and for accounts with
-    and without a renewal inside the horizon; ``ends`` one row a judged end and method; ``alerts``
-    one row a judged account and snapshot, with each method's risk and alert. ``left_out`` says why
-    a method could not be run. Durations are in days. ``alerting`` is the method whose alerts a
-    team would get (of a given model its own, else of the one that reads most), ``recipe`` how its
+    and without a renewal inside the horizon; ``ends`` one row per evaluated end and method;
+    ``alerts`` one row per evaluated account and snapshot, with each method's risk and alert.
+    ``left_out`` says why a method could not be run. Durations are in days. ``alerting`` is the
+    method whose alerts a team would get (of a given model its own, else of the one that reads
+    most), ``recipe`` how its
     model is made, ``model_version`` that of a given model.
     """
 
@@ -124,23 +125,65 @@ class Backtest:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the share of unexpected churners that each method caught in time."""
+        import pandas as pd
+
         from leadsignal.evaluation.plots import catch_by_method
 
-        return catch_by_method(self, ax)
+        recall = pd.DataFrame(
+            {
+                name: {
+                    "share": getattr(method, self.headline),
+                    "low": getattr(method, f"{self.headline}_low"),
+                    "high": getattr(method, f"{self.headline}_high"),
+                    "beats_context": self.beats_context(name),
+                }
+                for name, method in self.methods.items()
+            }
+        ).T
+        whom = "unexpected churners" if self.counts["unexpected"] else "churners"
+        title = f"Recall {self.warning_time} days before churn was known, by method"
+        label = (
+            f"{whom} alerted {self.warning_time} days before, {self.capacity:.0%} of accounts"
+            " alerted\n(blue: more than context alone, beyond chance)"
+        )
+        return catch_by_method(recall, title, label, ax)
 
     def plot_head_start(self, ax: Axes | None = None) -> Axes:
-        """Draw how many churners each method had caught so many days before usage dropped."""
+        """Draw the share of churners that each method alerted N days before usage dropped."""
         from leadsignal.evaluation.plots import head_starts
 
-        return head_starts(self, ax)
+        days = {
+            name: self.ends.loc[self.ends["method"] == name, "head_start_days"].dropna().to_numpy()
+            for name in self.methods
+        }
+        return head_starts(days, self.horizon, ax)
 
     def plot_account(
         self, account_id: str, method: str = "leading", ax: Axes | None = None
     ) -> Axes:
-        """Draw one account's risk by snapshot, its alerts, usage drop and end."""
+        """Draw one account's rank by snapshot with its alerts, usage drop and churn."""
         from leadsignal.evaluation.plots import account_history
 
-        return account_history(self, account_id, method, ax)
+        if method not in self.methods:
+            raise OptionError(f"{method!r} was not run", one_of(self.methods, method))
+        rank = self.alerts.groupby("snapshot_on")[f"{method}_risk"].rank(pct=True)
+        alerts = self.alerts.assign(rank=rank, alerted=self.alerts[f"{method}_alert"])
+        alerts = alerts[alerts["account_id"] == account_id]
+        if not len(alerts):
+            raise OptionError(
+                f"account {account_id!r} was not evaluated", "Choose one of backtest.alerts"
+            )
+        churn = self.ends[(self.ends["account_id"] == account_id) & (self.ends["method"] == method)]
+        dates = [
+            (churn[column].iloc[0], label, style)
+            for column, label, style in (
+                ("usage_drop_on", "usage drops", "--"),
+                ("known_on", "churn known", ":"),
+                ("ended_on", "end", "-"),
+            )
+            if churn[column].notna().any()
+        ]
+        return account_history(account_id, alerts, dates, ax)
 
     def __repr__(self) -> str:
         counts = self.counts
@@ -197,7 +240,7 @@ def run_backtest(
     """Replay the past: fit at ``origins`` cut-offs, alert at each snapshot after, judge the alerts.
 
     At each cut-off a model learns from ``panel.as_of(cut)`` and ranks the accounts at the
-    snapshots up to the next one; every judged row has been followed for the whole ``horizon``.
+    snapshots up to the next one; every evaluated row has been followed for the whole ``horizon``.
     All methods alert the same number, ``capacity`` of those active. With a fitted ``model`` all
     models have its settings (estimator, horizon, step, random state), and one method reads what it
     reads: ``alerting`` says which. Without, ``estimator`` is "ensemble". ``segment`` names a
@@ -227,7 +270,7 @@ def run_backtest(
     ends = judge_ends(stage, panel, found)
     if not len(ends.frame):
         raise ModelError(
-            f"no account churned whose alert could be judged from {cuts[0]} on",
+            f"no account churned whose alert could be evaluated from {cuts[0]} on",
             "Give a longer history or a shorter horizon, and check not_churn in leadsignal.toml",
         )
     ranked = [
@@ -235,10 +278,10 @@ def run_backtest(
         *fitted(stage, cuts, to_fit.models, progress),
         *given(stage, extra or {}),
     ]
-    judged = {one.name: MethodEvaluation.of(one, stage, ends, share) for one in ranked}
-    made = _result(panel, stage, ends, judged, found, share, cuts, left_out, segment)
+    evaluated = {one.name: MethodEvaluation.of(one, stage, ends, share) for one in ranked}
+    made = _result(panel, stage, ends, evaluated, found, share, cuts, left_out, segment)
     version = "" if model is None else model.version_
-    alerting = to_fit.alerting or next(iter(judged))
+    alerting = to_fit.alerting or next(iter(evaluated))
     return replace(made, alerting=alerting, recipe=to_fit.recipe, model_version=version)
 
 
@@ -281,7 +324,7 @@ def _result(
     panel: Panel,
     stage: EvaluationRows,
     ends: EvaluableChurns,
-    judged: Mapping[str, MethodEvaluation],
+    evaluated: Mapping[str, MethodEvaluation],
     found: ChurnEvents,
     capacity: float,
     cuts: Sequence[date],
@@ -290,14 +333,14 @@ def _result(
 ) -> Backtest:
     calibrations = {
         name: calibrate(one, stage)
-        for name, one in judged.items()
+        for name, one in evaluated.items()
         if one.ranked.is_probability and stage.churned.any()
     }
     results = {
         name: measure_random(_draw(stage), stage, ends, capacity)
         if name == "random"
         else measure(one, stage, ends, calibrations.get(name))
-        for name, one in judged.items()
+        for name, one in evaluated.items()
     }
     return Backtest(
         stage.horizon,
@@ -305,10 +348,10 @@ def _result(
         capacity,
         tuple(cuts),
         results,
-        _differences(judged, stage, ends),
-        by_group(panel, stage, ends, judged, segment),
-        _ends_frame(ends, judged),
-        _alerts_frame(stage, judged),
+        _differences(evaluated, stage, ends),
+        by_group(panel, stage, ends, evaluated, segment),
+        _ends_frame(ends, evaluated),
+        _alerts_frame(stage, evaluated),
         calibrations,
         left_out,
         _counts(stage, ends, found),
@@ -332,18 +375,18 @@ def _counts(stage: EvaluationRows, ends: EvaluableChurns, found: ChurnEvents) ->
 
 
 def _differences(
-    judged: Mapping[str, MethodEvaluation], stage: EvaluationRows, ends: EvaluableChurns
+    evaluated: Mapping[str, MethodEvaluation], stage: EvaluationRows, ends: EvaluableChurns
 ) -> pd.DataFrame:
     """Return each method less context, with 95 % intervals, from the same rows and ends."""
     import pandas as pd
 
     columns = ["method", "against", "measure", "difference", "low", "high"]
-    if BASELINE not in judged:
+    if BASELINE not in evaluated:
         return pd.DataFrame(columns=columns)
     made = []
-    base = judged[BASELINE]
+    base = evaluated[BASELINE]
     base_auc, base_catch = base.auc(stage), base.unexpected_caught(ends)
-    for name, one in judged.items():
+    for name, one in evaluated.items():
         if name == BASELINE:
             continue
         for what, difference, cluster in (
@@ -356,7 +399,7 @@ def _differences(
     return pd.DataFrame(made, columns=columns)
 
 
-def _ends_frame(ends: EvaluableChurns, judged: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
+def _ends_frame(ends: EvaluableChurns, evaluated: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
     import pandas as pd
 
     parts = [
@@ -367,14 +410,14 @@ def _ends_frame(ends: EvaluableChurns, judged: Mapping[str, MethodEvaluation]) -
             lead_days=one.catches.lead,
             head_start_days=one.catches.head_start,
         )
-        for name, one in judged.items()
+        for name, one in evaluated.items()
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def _alerts_frame(stage: EvaluationRows, judged: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
+def _alerts_frame(stage: EvaluationRows, evaluated: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
     frame = stage.rows[["account_id", "snapshot_on"]].copy()
-    for name, one in judged.items():
+    for name, one in evaluated.items():
         frame[f"{name}_risk"] = one.ranked.risk
         frame[f"{name}_alert"] = one.alerted
     return frame

@@ -24,7 +24,7 @@ def by_group(
     panel: Panel,
     stage: EvaluationRows,
     ends: EvaluableChurns,
-    judged: Mapping[str, MethodEvaluation],
+    evaluated: Mapping[str, MethodEvaluation],
     segment: str | None,
 ) -> pd.DataFrame:
     """Return one row a method, grouping and value: rows, churned, AUC, capacity, catch.
@@ -36,7 +36,7 @@ def by_group(
     made = [
         {"method": name, "group": group, "value": value, **_of(one, stage, ends, mine)}
         for group, value, mine in _groups(panel, stage, segment)
-        for name, one in judged.items()
+        for name, one in evaluated.items()
     ]
     return pd.DataFrame(made)
 

@@ -1,4 +1,4 @@
-"""One method judged: its alerts, what they caught, and the measures of both."""
+"""One method evaluated: its alerts, what they caught, and the measures of both."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def measure(
     ends: EvaluableChurns,
     calibrated: Calibration | None,
 ) -> MethodResult:
-    """Return all measures of a method on the rows and ends that are judged."""
+    """Return all measures of a method on the rows and ends that are evaluated."""
     slope = calibrated.slope if calibrated else (NAN, NAN, NAN)
     found = {
         **_ranking(one, stage),

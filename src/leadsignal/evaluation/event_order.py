@@ -196,8 +196,8 @@ def _ratio(rows: pd.DataFrame, cause: Floats, event: Floats) -> tuple[float, flo
         return nan
     beta = float(fit.coef[0])
     spread = fit.robust_cov if fit.robust_cov is not None else fit.cov
-    reach = normal_quantile(0.95) * float(np.sqrt(spread[0, 0]))
-    return tuple(float(np.exp(x)) for x in (beta, beta - reach, beta + reach))  # type: ignore[return-value]
+    margin = normal_quantile(0.95) * float(np.sqrt(spread[0, 0]))
+    return tuple(float(np.exp(x)) for x in (beta, beta - margin, beta + margin))  # type: ignore[return-value]
 
 
 def _verdict(a: str, b: str, forward: tuple[float, ...], backward: tuple[float, ...]) -> str:

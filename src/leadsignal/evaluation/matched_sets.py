@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TENURE_WITHIN = 45
 DECILES = 10
-MOST_CONTROLS = 10
+MAX_CONTROLS = 10
 """More controls of one end add little; a random ten are kept."""
 
 
@@ -151,8 +151,8 @@ def _pairs(
         near = near[near != end]
         if not len(near):
             continue
-        if len(near) > MOST_CONTROLS:
-            near = np.sort(rng.choice(near, MOST_CONTROLS, replace=False))
+        if len(near) > MAX_CONTROLS:
+            near = np.sort(rng.choice(near, MAX_CONTROLS, replace=False))
         of.append(np.full(len(near), len(case)))
         case.append(end)
         control.append(near)

@@ -40,7 +40,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """A method's ``risk`` of each judged row, and whether it is a probability."""
+    """A method's ``risk`` of each evaluated row, and whether it is a probability."""
 
     name: str
     risk: Floats
@@ -48,7 +48,7 @@ class Ranked:
 
 
 def cut_offs(panel: Panel, horizon: int, origins: int) -> list[date]:
-    """Return the days on which models are fitted, evenly over the later half of what is judged.
+    """Return the days on which models are fitted, evenly over the later half of what is evaluated.
 
     Raises OptionError where the panel does not reach over a whole horizon after some snapshot.
     """
@@ -175,7 +175,7 @@ def fitted(
     models: Mapping[str, tuple[ChurnModel, Panel]],
     progress: Progress | None,
 ) -> Iterator[Ranked]:
-    """Yield the models: each judged row is scored by a model fitted at the last cut before it.
+    """Yield the models: each evaluated row is scored by a model fitted at the last cut before it.
 
     ``models`` holds, by method, a model to fit and the panel that it reads. Raises ModelError where
     the panel holds too few churns before the first cut.
@@ -221,7 +221,7 @@ def _between(stage: EvaluationRows, cut: date, until: date | None) -> NDArray[np
 def given(stage: EvaluationRows, extra: Mapping[str, pd.DataFrame]) -> Iterator[Ranked]:
     """Yield rankings that the caller brings: frames of account_id, snapshot_on and risk.
 
-    Raises OptionError for a name that is taken, and where judged rows have no risk.
+    Raises OptionError for a name that is taken, and where evaluated rows have no risk.
     """
     import pandas as pd
 
@@ -235,7 +235,7 @@ def given(stage: EvaluationRows, extra: Mapping[str, pd.DataFrame]) -> Iterator[
         )
         if np.isnan(risk).any():
             raise OptionError(
-                f"{name!r} has no risk for {np.isnan(risk).sum():,} of {len(risk):,} judged rows",
-                "Give one row for every account and snapshot that is judged",
+                f"{name!r} has no risk for {np.isnan(risk).sum():,} of {len(risk):,} rows",
+                "Give one row for every account and snapshot that is evaluated",
             )
         yield Ranked(name, risk, bool(((risk >= 0) & (risk <= 1)).all()))

@@ -1,4 +1,4 @@
-"""Which settings of a model foresee best, judged on past folds only."""
+"""Which settings of a model foresee best, evaluated on past folds only."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def tune_model(
     """Compare parameter settings of ``model`` on past folds: later days, accounts not fitted on.
 
     Each fold has a cut-off; a candidate is fitted on what two thirds of the customers showed by
-    then and judged, by log-loss, on the other third's snapshots between this cut-off and the next,
+    then and evaluated, by log-loss, on the other third's snapshots from this cut-off to the next,
     followed for a whole horizon; each third is held out once. Raises OptionError where the panel
     is a sample or too short for the folds, or no candidate is given.
     """

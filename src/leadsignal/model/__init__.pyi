@@ -12,5 +12,10 @@ from .explanation import Explanation as Explanation
 from .explanation import Importance as Importance
 from .explanation import explain_account as explain_account
 from .explanation import subject_importance as subject_importance
+from .one_row.customer_totals import CustomerTotals as CustomerTotals
+from .one_row.customer_totals import read_totals as read_totals
+from .one_row.lifetime_model import LifetimeForecast as LifetimeForecast
+from .one_row.lifetime_model import LifetimeModel as LifetimeModel
+from .one_row.totals_warning import TotalsWarning as TotalsWarning
 from .persistence.saved_models import load_model as load_model
 from .persistence.saved_models import save_model as save_model

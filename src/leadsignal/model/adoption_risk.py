@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from leadsignal.model.churn_model import ChurnModel
 
-LEAST_ADOPTERS = 20
+MIN_ADOPTERS = 20
 """Fewer accounts that have adopted say nothing about others."""
 ALIKE = ("term_months", "segment")
 """Accounts are of one context where these agree, as far as the model reads them."""
@@ -78,7 +78,7 @@ def risk_if_adopted(
     theirs = _codes(others, keys)
     for place, values in enumerate(context):
         like = adopted & (theirs == values).all(axis=1)
-        if among.loc[like, "account_id"].nunique() < LEAST_ADOPTERS:
+        if among.loc[like, "account_id"].nunique() < MIN_ADOPTERS:
             continue
         mine = open_to & (number == place)
         typical = typical_row(others[like][:, columns], model.features_.is_category[columns])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-LEAST_RESAMPLES = 10
+MIN_RESAMPLES = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +109,10 @@ def risk_bands(
     from leadsignal.stats.normal import normal_quantile
 
     panel.refuse_sample("a risk band")
-    if resamples < LEAST_RESAMPLES or not 0 < level < 1:
+    if resamples < MIN_RESAMPLES or not 0 < level < 1:
         raise OptionError(
             f"resamples is {resamples}, level is {level}",
-            f"Give at least {LEAST_RESAMPLES} resamples, and a level between 0 and 1",
+            f"Give at least {MIN_RESAMPLES} resamples, and a level between 0 and 1",
         )
     risk = model.predict(rows).risk
     rng = np.random.default_rng(seed)
@@ -127,13 +127,13 @@ def risk_bands(
         drawn.append(log_odds(refit.predict(rows).risk))
         if progress:
             progress(number + 1, resamples)
-    reach = normal_quantile(level) * np.std(drawn, axis=0, ddof=1)
+    margin = normal_quantile(level) * np.std(drawn, axis=0, ddof=1)
     middle = log_odds(risk)
     return RiskBands(
         rows["account_id"].to_numpy(),
         risk,
-        expit(middle - reach),
-        expit(middle + reach),
+        expit(middle - margin),
+        expit(middle + margin),
         level,
         resamples,
     )

@@ -22,7 +22,7 @@ from leadsignal.model.features import Features
 from leadsignal.model.persistence.recipe import Recipe
 from leadsignal.model.person_period import step_ends
 from leadsignal.model.provenance import Origin
-from leadsignal.model.shapley import MOST_GROUPS, shapley_values, shares_of, typical_row
+from leadsignal.model.shapley import MAX_GROUPS, shapley_values, shares_of, typical_row
 from leadsignal.model.stacked_model import ESTIMATORS, Estimator, Hazards, fit_hazards, log_odds
 from leadsignal.panel import Panel, in_order
 from leadsignal.results import to_html
@@ -41,7 +41,7 @@ SUBJECTS = {
 }
 """Families told under another's name in reasons, so that these are few enough to be exact."""
 
-LEAST_CHURNS = 20
+MIN_CHURNS = 20
 """Fewer churns than this cannot carry a model."""
 
 
@@ -171,7 +171,7 @@ class ChurnModel(EstimatorBase):
         seen = _churned(panel, rows)
         observed = _observed(panel, rows).max() if len(rows) else 0
         churned = seen["account_id"].nunique()
-        if churned < LEAST_CHURNS:
+        if churned < MIN_CHURNS:
             remedy = (
                 "Give a longer history or a later as_of, and check not_churn in leadsignal.toml"
             )
@@ -182,7 +182,7 @@ class ChurnModel(EstimatorBase):
             remedy = ". ".join([remedy, *panel.notes])
             raise ModelError(
                 f"the panel holds {churned} account{'s' * (churned != 1)} that churned before "
-                f"{panel.as_of_date}; a model needs {LEAST_CHURNS}",
+                f"{panel.as_of_date}; a model needs {MIN_CHURNS}",
                 remedy,
             )
         if observed < step:
@@ -277,7 +277,7 @@ class ChurnModel(EstimatorBase):
         subjects = [self.subject(name) for name in self.features_.names]
         names = list(dict.fromkeys(subjects))
         number = np.array([names.index(subject) for subject in subjects], dtype=np.int64)
-        if len(names) <= MOST_GROUPS:
+        if len(names) <= MAX_GROUPS:
             risks = coalition_risks(self.hazards_, matrix, typical, number)
             if risks is not None:
                 return shares_of(log_odds(risks), names)

@@ -43,7 +43,11 @@ def coalition_risks(
     subjects.
     """
     columns = _subjects_of_columns(hazards, subject)
-    blends = [blend for blend in (hazards.churn, hazards.other) if blend is not None]
+    stacked_models = [
+        stacked_model
+        for stacked_model in (hazards.churn, hazards.other)
+        if stacked_model is not None
+    ]
     if columns is None or not len(matrix):
         return None
     count = int(subject.max()) + 1
@@ -55,7 +59,11 @@ def coalition_risks(
             risks[:, part] = _risks(hazards, matrix[part], reference, columns, count)
 
     with one_thread():
-        if any(_walk(m, hazards, matrix) is None for blend in blends for m in blend.members):
+        if any(
+            _walk(m, hazards, matrix) is None
+            for stacked_model in stacked_models
+            for m in stacked_model.members
+        ):
             return None
         by_blocks(fill, len(matrix))
     return risks
@@ -102,14 +110,16 @@ def _risks(
     return curves_of(churn, np.minimum(other, 1 - churn))[0][..., -1]
 
 
-def _scores(blend: StackedModel, own: Floats, others: Floats, columns: Ints, count: int) -> Floats:
-    """Return a blend's log-odds under each coalition, shape (2 ** count, rows)."""
+def _scores(
+    stacked_model: StackedModel, own: Floats, others: Floats, columns: Ints, count: int
+) -> Floats:
+    """Return a stacked model's log-odds under each coalition, shape (2 ** count, rows)."""
     held: dict[tuple[int, ...], Floats] = {}
-    for member, weight in zip(blend.members, blend.weights, strict=True):
+    for member, weight in zip(stacked_model.members, stacked_model.weights, strict=True):
         if weight:
             for read, table in _tables(member, own, others, columns):
                 held[read] = held.get(read, 0.0) + weight * table
-    total = np.full((2**count, len(own)), blend.intercept)
+    total = np.full((2**count, len(own)), stacked_model.intercept)
     for read, table in _merged(held).items():
         total += table[_within(read, tuple(range(count)))]
     return total

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TOLD = 3
 """A sentence names at most so many subjects that raise the risk, and so many that lower it."""
-LEAST_FACTOR = 1.05
+MIN_FACTOR = 1.05
 """Odds multiplied by less, in either direction, are not worth a word."""
 COMPARED = 20_000
 """An account is compared with at most this many others, spread over all."""
@@ -47,8 +47,8 @@ class Explanation:
 
     def sentence(self) -> str:
         """Return the explanation in words."""
-        raises = self.table[self.table["factor"] >= LEAST_FACTOR].head(TOLD)
-        lowers = self.table[self.table["factor"] <= 1 / LEAST_FACTOR].head(TOLD)
+        raises = self.table[self.table["factor"] >= MIN_FACTOR].head(TOLD)
+        lowers = self.table[self.table["factor"] <= 1 / MIN_FACTOR].head(TOLD)
         parts = [
             f"{self.account_id} on {self.snapshot_on:%Y-%m-%d}: of 100 accounts like this,"
             f" {of_hundred(self.risk)} leave within {self.horizon} days; of 100 typical accounts"

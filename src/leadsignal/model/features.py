@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from leadsignal.panel import Panel
 
-MOST_LEVELS = 100
+MAX_LEVELS = 100
 """Rarer values of a category beyond this many count as missing; boosting allows 255."""
 
 DAYS_PER_MONTH = 365.25 / 12
@@ -39,18 +39,27 @@ class Features:
 
     @classmethod
     def learn(cls, panel: Panel, rows: pd.DataFrame, names: Sequence[str]) -> Features:
-        """Learn levels of categories and ranges of numbers from the rows of a fit.
+        """Learn from the panel rows of a fit; indicators that are missing in all are left out."""
+        given = [i for i in panel.indicators if i.name in names]
+        categories = {i.name for i in given if i.kind == "category"}
+        return cls.of(rows, names, categories, {i.name: i.helps for i in given if i.helps})
 
-        An indicator that is missing in all of these rows has nothing to teach and is left out.
-        """
-        kinds = {indicator.name: indicator.kind for indicator in panel.indicators}
+    @classmethod
+    def of(
+        cls,
+        rows: pd.DataFrame,
+        names: Sequence[str],
+        categories: Collection[str],
+        helps: Mapping[str, int] | None = None,
+    ) -> Features:
+        """Learn the values of categories and the ranges of numbers that ``rows`` have."""
         names = [name for name in names if rows[name].notna().any()]
         levels = {
-            name: tuple(sorted(rows[name].value_counts().index[:MOST_LEVELS]))
+            name: tuple(sorted(rows[name].value_counts().index[:MAX_LEVELS]))
             for name in names
-            if kinds[name] == "category"
+            if name in categories
         }
-        helps = {i.name: i.helps for i in panel.indicators if i.name in names and i.helps}
+        helps = {name: sign for name, sign in (helps or {}).items() if name in names}
         numbers = [name for name in names if name not in levels]
         ranges = {name: (float(rows[name].min()), float(rows[name].max())) for name in numbers}
         return cls(tuple(names), levels, helps, ranges)

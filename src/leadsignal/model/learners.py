@@ -30,7 +30,7 @@ RIDGE = 600.0
 TIMING_RIDGE = 3.0
 RENEWAL_EDGES = (15, 30, 45, 60, 75, 90, 120, 150, 240)
 """Days to renewal at the snapshot are told apart at these: notice is given between."""
-LEAST_TERM = 3
+MIN_TERM = 3
 """Contracts that run for fewer months renew all the time."""
 NEAREST = 1e-7
 
@@ -107,20 +107,25 @@ class TrainingData:
 class Boosting:
     """Gradient boosted trees; the hazard moves with an indicator only as the layout's signs say."""
 
+    tree_count = 50
+    leaf_count = 5
+    column_share = 0.2
+    leaf_rows = 300
+
     def __init__(self, layout: Layout, seed: int) -> None:
         self.layout, self.seed = layout, seed
 
-    def fit(self, lesson: TrainingData) -> Boosting:
+    def fit(self, training: TrainingData) -> Boosting:
         """Learn the hazard of a step."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        mean_weight = lesson.weight.mean() if len(lesson.weight) else 1.0
+        mean_weight = training.weight.mean() if len(training.weight) else 1.0
         self.trees = HistGradientBoostingClassifier(
             learning_rate=0.1,
-            max_iter=50,
-            max_leaf_nodes=5,
-            max_features=0.2,
-            min_samples_leaf=max(20, int(300 / mean_weight)),
+            max_iter=self.tree_count,
+            max_leaf_nodes=self.leaf_count,
+            max_features=self.column_share,
+            min_samples_leaf=max(20, int(self.leaf_rows / mean_weight)),
             l2_regularization=10.0,
             categorical_features=self.layout.is_category,
             monotonic_cst=self.layout.signs,
@@ -128,7 +133,9 @@ class Boosting:
             random_state=self.seed,
         )
         with one_thread():
-            self.trees.fit(_with_values(lesson.rows), lesson.ended, sample_weight=lesson.weight)
+            self.trees.fit(
+                _with_values(training.rows), training.ended, sample_weight=training.weight
+            )
         return self
 
     def log_odds(self, rows: Floats) -> Floats:
@@ -204,7 +211,7 @@ class LinearColumns:
         edges = [edge for edge in RENEWAL_EDGES if edge < self.layout.ends[-1]]
         now, term = self._column(rows, "days_to_renewal_now"), self._column(rows, "term_months")
         renews = self._column(rows, "renews") == 1
-        always = np.isnan(now) | (term < LEAST_TERM)
+        always = np.isnan(now) | (term < MIN_TERM)
         stretch = np.digitize(np.nan_to_num(now), edges)
         cell = np.where(renews, steps + stretch, steps + len(edges) + 1 + step)
         cell = np.where(always, step, cell)
@@ -217,21 +224,23 @@ class LinearColumns:
 class Logistic:
     """Ridge logistic regression on `LinearColumns`."""
 
+    ridge = RIDGE
+
     def __init__(self, layout: Layout, seed: int) -> None:
         self.columns = LinearColumns(layout)
 
-    def fit(self, lesson: TrainingData) -> Logistic:
+    def fit(self, training: TrainingData) -> Logistic:
         """Learn the hazard of a step."""
         from sklearn.linear_model import LogisticRegression
 
-        columns = self.columns.fit(lesson.rows)
-        ridge = RIDGE * lesson.overlap
+        columns = self.columns.fit(training.rows)
+        ridge = self.ridge * training.overlap
         # One penalty for all: what is to be penalised less is made larger.
         larger = np.ones(columns.shape[1])
         larger[: self.columns.timing_count] = np.sqrt(ridge / TIMING_RIDGE)
         regression = LogisticRegression(C=1 / ridge, solver="newton-cholesky", max_iter=100)
         with one_thread():
-            regression.fit(columns * larger, lesson.ended, sample_weight=lesson.weight)
+            regression.fit(columns * larger, training.ended, sample_weight=training.weight)
         self.coefficients = regression.coef_[0] * larger
         self.intercept = float(regression.intercept_[0])
         return self
@@ -247,23 +256,25 @@ class LandmarkCox:
     One baseline hazard for all snapshots (van Houwelingen 2007), ridge as in `Logistic`.
     """
 
+    ridge = RIDGE
+
     def __init__(self, layout: Layout, seed: int) -> None:
         self.layout, self.columns = layout, LinearColumns(layout)
 
-    def fit(self, lesson: TrainingData) -> LandmarkCox:
+    def fit(self, training: TrainingData) -> LandmarkCox:
         """Learn the hazard of a day."""
         from leadsignal.survival.cox import fit_cox
 
-        columns = self.columns.fit(lesson.rows)
-        ridge = np.full(columns.shape[1], RIDGE * lesson.overlap)
+        columns = self.columns.fit(training.rows)
+        ridge = np.full(columns.shape[1], self.ridge * training.overlap)
         ridge[: self.columns.timing_count] = TIMING_RIDGE
         with one_thread():
             fit = fit_cox(
                 columns,
-                lesson.stop,
-                lesson.ended,
-                start=lesson.start,
-                weights=lesson.weight,
+                training.stop,
+                training.ended,
+                start=training.start,
+                weights=training.weight,
                 ridge=ridge,
             )
         baseline = fit.baseline()
@@ -285,10 +296,41 @@ class LandmarkCox:
 
 
 Learner = Boosting | Logistic | LandmarkCox
-LEARNERS: Mapping[str, tuple[Callable[[Layout, int], Learner], ...]] = {
+LearnerTypes = tuple[Callable[[Layout, int], Learner], ...]
+LEARNERS: Mapping[str, LearnerTypes] = {
     "ensemble": (Boosting, Logistic),
     "boosting": (Boosting,),
     "logistic": (Logistic,),
     "cox": (LandmarkCox,),
 }
 """What each estimator is made of."""
+
+
+class CustomerBoosting(Boosting):
+    """Boosting with more and larger trees: each churn is seen in one row only."""
+
+    tree_count = 200
+    leaf_count = 8
+    column_share = 0.5
+    leaf_rows = 20
+
+
+class CustomerLogistic(Logistic):
+    """Logistic regression with a small penalty."""
+
+    ridge = 1.0
+
+
+class CustomerCox(LandmarkCox):
+    """Cox's model with a small penalty."""
+
+    ridge = 1.0
+
+
+CUSTOMER_LEARNERS: Mapping[str, LearnerTypes] = {
+    "ensemble": (CustomerBoosting, CustomerLogistic),
+    "boosting": (CustomerBoosting,),
+    "logistic": (CustomerLogistic,),
+    "cox": (CustomerCox,),
+}
+"""Learners of each estimator for data with one row per customer."""

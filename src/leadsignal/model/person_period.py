@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from leadsignal.model.features import Features
 
 
+TINY = 1e-9
+"""Tolerance for tenures that are whole steps."""
+
+
 def step_ends(horizon: int, step: int) -> NDArray[np.int64]:
     """Return the last day of each step: multiples of ``step``, the last one at the horizon.
 
@@ -100,6 +104,25 @@ def stack(
     row, step = np.nonzero(at_risk)
     ended = end[row] <= ends[step]
     return Stacked(row, step, ended & churns[row], ended & ~churns[row], np.ones(len(row)))
+
+
+def customer_steps(tenure: NDArray[np.float64], churned: NDArray[np.bool_]) -> Stacked:
+    """Return the steps in which each customer was at risk; ``tenure`` (n,) is in steps.
+
+    Churned customers were at risk in the whole step of the churn (the first, for tenure 0), others
+    for the observed part of a step. Whole tenures then count as in Kaplan-Meier, others as in the
+    actuarial estimate.
+
+    >>> rows = customer_steps(np.array([2.0, 1.25]), np.array([True, False]))
+    >>> rows.row.tolist(), rows.step.tolist(), rows.churned.tolist(), rows.weight.tolist()
+    ([0, 0, 1, 1], [0, 1, 0, 1], [False, True, False, False], [1.0, 1.0, 1.0, 0.25])
+    """
+    begun = np.maximum(np.ceil(tenure - TINY).astype(np.int64), churned)
+    row = np.repeat(np.arange(len(tenure)), begun)
+    step = np.arange(len(row)) - np.repeat(np.cumsum(begun) - begun, begun)
+    churns = churned[row] & (step == begun[row] - 1)
+    weight = np.where(churned[row], 1.0, np.minimum(tenure[row] - step, 1.0))
+    return Stacked(row, step, churns, np.zeros_like(churns), weight)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from leadsignal.errors import OptionError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOST_GROUPS = 12
+MAX_GROUPS = 12
 ROWS_AT_ONCE = 20_000
 
 
@@ -54,8 +54,8 @@ def shapley_values(
     {'a': array([3.]), 'b': array([3.])}
     """
     names = list(dict.fromkeys(groups.tolist()))
-    if len(names) > MOST_GROUPS:
-        raise OptionError(f"{len(names)} groups are too many", f"Give at most {MOST_GROUPS}")
+    if len(names) > MAX_GROUPS:
+        raise OptionError(f"{len(names)} groups are too many", f"Give at most {MAX_GROUPS}")
     worth = np.empty((2 ** len(names), len(matrix)))
     for begin in range(0, len(matrix), ROWS_AT_ONCE):
         part = slice(begin, begin + ROWS_AT_ONCE)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from leadsignal.errors import ModelError
-from leadsignal.model.learners import LEARNERS, Learner, TrainingData, one_thread
+from leadsignal.model.learners import (
+    LEARNERS,
+    Learner,
+    LearnerTypes,
+    TrainingData,
+    one_thread,
+)
 from leadsignal.model.person_period import Layout, Stacked, design, stack
 from leadsignal.model.trees import by_blocks
 
@@ -23,15 +29,18 @@ if TYPE_CHECKING:
 Estimator = Literal["ensemble", "boosting", "logistic", "cox"]
 ESTIMATORS: tuple[Estimator, ...] = ("ensemble", "boosting", "logistic", "cox")
 
-MOST_ROWS = 200_000
-"""Of more stacked rows, a weighted sample is fitted on."""
-MOST_CROSS_FITTED = 40_000
-"""Calibration is learned from so many rows; more would cost more than they tell."""
+MAX_ROWS = 200_000
+"""Maximum number of stacked rows in a fit; of more, a weighted sample is used."""
+MAX_CROSS_FITTED = 40_000
+"""Maximum number of rows in cross-fitting for calibration; more cost time and add little."""
 FOLDS = 3
+"""Number of folds in cross-fitting."""
 PRIOR_SPREAD = 0.5
-"""How far a member's weight is expected to lie from an equal share."""
-LEAST_SLOPE = 0.05
-NEAREST = 1e-9
+"""Prior standard deviation of a member's weight around an equal share."""
+MIN_SLOPE = 0.05
+"""Smallest weight of a member that is kept."""
+MIN_RISK = 1e-9
+"""Risks are clipped to this distance from 0 and 1 before their logarithms are taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,66 +128,130 @@ def curves_of(churn: Floats, other: Floats) -> tuple[Floats, Floats]:
     return churned, active
 
 
+def cumulative_hazard(chance: Floats, at: Floats) -> Floats:
+    """Return cumulative hazards (n, k) at times ``at`` (n, k) in steps, linear within a step.
+
+    ``chance`` (n, steps) is the probability of churn in each step. After the last step, the mean
+    hazard of the last quarter of steps is used.
+    """
+    steps = chance.shape[1]
+    hazard = -np.log1p(-np.clip(chance, MIN_RISK, 1 - MIN_RISK))
+    total = np.column_stack([np.zeros(len(chance)), np.cumsum(hazard, axis=1)])
+    tail = hazard[:, -max(1, steps // 4) :].mean(axis=1)
+    inside = np.minimum(at, steps)
+    step = np.minimum(inside.astype(np.intp), steps - 1)
+    before, here = (np.take_along_axis(values, step, axis=1) for values in (total, hazard))
+    summed: Floats = before + here * (inside - step) + tail[:, None] * (at - inside)
+    return summed
+
+
 def fit_hazards(
     features: Features,
     matrix: Floats,
     outcome: Mapping[str, NDArray[Any]],
     ends: NDArray[np.int64],
-    kind: Estimator,
+    estimator: Estimator,
     seed: int,
     account: NDArray[np.int64] | None = None,
     weights: Floats | None = None,
 ) -> Hazards:
-    """Fit the hazards on panel rows; ``outcome`` holds the arguments of `stack` but the steps.
+    """Fit hazards on panel rows.
 
-    ``account`` (rows,) are codes: rows of one account stay together where some are held out.
-    ``weights`` (rows,): for how many panel rows each stands, where they are a sample already.
+    Parameters
+    ----------
+    features : Features
+        Names and kinds of the columns of ``matrix``.
+    matrix : array of shape (rows, columns)
+        The panel rows as numbers.
+    outcome : mapping
+        Arguments of `stack` except ``ends``.
+    ends : array of shape (steps,)
+        Last day of each step.
+    estimator : {"ensemble", "boosting", "logistic", "cox"}
+        Which learners are combined.
+    seed : int
+        Random state.
+    account : array of shape (rows,), optional
+        Integer codes; rows of one account are held out together.
+    weights : array of shape (rows,), optional
+        Number of panel rows that each row stands for, if they are a sample already.
+
+    Returns
+    -------
+    Hazards
+        Hazards of churn and, where accounts end otherwise, of other ends.
     """
-    rng = np.random.default_rng(seed)
     stacked = stack(**outcome, ends=ends)
     if weights is not None:
         stacked = replace(stacked, weight=stacked.weight * weights[stacked.row])
-    stacked = stacked.sampled(MOST_ROWS, rng)
+    within = np.asarray(outcome["ended_within"], dtype=float)
+    learners = LEARNERS[estimator]
+    return fit_stacked_rows(features, matrix, stacked, within, ends, learners, seed, account)
+
+
+def fit_stacked_rows(
+    features: Features,
+    matrix: Floats,
+    stacked: Stacked,
+    ended_within: Floats,
+    ends: NDArray[np.int64],
+    learners: LearnerTypes,
+    seed: int,
+    account: NDArray[np.int64] | None = None,
+) -> Hazards:
+    """Fit hazards on rows of ``matrix`` that are stacked by step already.
+
+    ``ended_within`` (rows,) is the time to the end, NaN where none was seen; the other parameters
+    are those of `fit_hazards`.
+    """
+    rng = np.random.default_rng(seed)
+    stacked = stacked.sampled(MAX_ROWS, rng)
     account = np.arange(len(matrix)) if account is None else account
-    task = _Task(features, matrix, outcome, Layout.of(features, ends), account, kind, seed)
-    other = task.blend(stacked, rng, churn=False) if stacked.left.any() else None
-    return Hazards(features, ends, task.blend(stacked, rng, churn=True), other)
+    layout = Layout.of(features, ends)
+    fit = _HazardFit(features, matrix, ended_within, layout, account, learners, seed)
+    other = fit.stacked_model(stacked, rng, churn=False) if stacked.left.any() else None
+    return Hazards(features, ends, fit.stacked_model(stacked, rng, churn=True), other)
 
 
 @dataclass(frozen=True, eq=False)
-class _Task:
-    """What is fitted on what; ``churn`` says whether the hazard is of churn or of other ends."""
+class _HazardFit:
+    """Data and learners of a fit."""
 
     features: Features
     matrix: Floats
-    outcome: Mapping[str, NDArray[Any]]
+    ended_within: Floats
     layout: Layout
     account: NDArray[np.int64]
-    kind: Estimator
+    learners: LearnerTypes
     seed: int
 
-    def blend(self, stacked: Stacked, rng: np.random.Generator, *, churn: bool) -> StackedModel:
-        """Return the learners fitted on all rows, weighted by what they say of held-out ones."""
-        lesson = self.lesson(stacked, churn)
+    def stacked_model(
+        self, stacked: Stacked, rng: np.random.Generator, *, churn: bool
+    ) -> StackedModel:
+        """Return learners fitted on all rows, weighted by their predictions for held-out accounts.
+
+        ``churn`` says whether the hazard is that of churn or that of other ends.
+        """
+        training = self.training_data(stacked, churn)
         members = tuple(
-            kind(self._layout(churn), self.seed).fit(lesson) for kind in LEARNERS[self.kind]
+            learner(self._layout(churn), self.seed).fit(training) for learner in self.learners
         )
-        few = stacked.sampled(MOST_CROSS_FITTED, rng)
-        if few is not stacked:
-            lesson = self.lesson(few, churn)
-        intercept, weights = self.calibrated(lesson, self.account[few.row], churn, rng)
+        sample = stacked.sampled(MAX_CROSS_FITTED, rng)
+        if sample is not stacked:
+            training = self.training_data(sample, churn)
+        intercept, weights = self.calibrated(training, self.account[sample.row], churn, rng)
         return StackedModel(members, weights, intercept)
 
     def _layout(self, churn: bool) -> Layout:
-        """What holds back churn need not hold back other ends."""
+        """Return the layout; signs are those of churn and do not constrain other ends."""
         if churn:
             return self.layout
         return replace(self.layout, signs=np.zeros_like(self.layout.signs))
 
-    def lesson(self, stacked: Stacked, churn: bool) -> TrainingData:
-        """Return the stacked rows as what a learner is given."""
+    def training_data(self, stacked: Stacked, churn: bool) -> TrainingData:
+        """Return the stacked rows as learners read them."""
         ended = stacked.churned if churn else stacked.left
-        within = np.asarray(self.outcome["ended_within"], dtype=float)[stacked.row]
+        within = self.ended_within[stacked.row]
         last = self.layout.ends[stacked.step].astype(float)
         accounts = len(np.unique(self.account[stacked.row[ended]]))
         return TrainingData(
@@ -187,31 +260,30 @@ class _Task:
             stacked.weight,
             self.layout.begins[stacked.step].astype(float),
             np.where(stacked.churned | stacked.left, within, last),
-            # Where no end is seen, none is counted twice.
+            # Without an end, no end is counted twice.
             float(stacked.weight[ended].sum() / max(accounts, 1)) or 1.0,
         )
 
     def calibrated(
         self,
-        lesson: TrainingData,
+        training: TrainingData,
         account: NDArray[np.int64],
         churn: bool,
         rng: np.random.Generator,
     ) -> tuple[float, Floats]:
-        """Return intercept and weights of the members, learned from accounts held out in turn."""
+        """Return intercept and weights of the members, estimated on accounts held out in turn."""
         codes = np.unique(account, return_inverse=True)[1]
         fold = rng.permutation(codes.max() + 1)[codes] % FOLDS
-        kinds = LEARNERS[self.kind]
-        score = np.zeros((len(fold), len(kinds)))
+        score = np.zeros((len(fold), len(self.learners)))
         for number in range(FOLDS):
-            held = fold == number
-            given = lesson.part(~held)
-            if not given.ended.any() or given.ended.all():
-                return 0.0, np.full(len(kinds), 1 / len(kinds))
-            for column, kind in enumerate(kinds):
-                learner = kind(self._layout(churn), self.seed).fit(given)
-                score[held, column] = learner.log_odds(lesson.rows[held])
-        return _calibrate(_on_one_level(score, fold), lesson)
+            held_out = fold == number
+            others = training.part(~held_out)
+            if not others.ended.any() or others.ended.all():
+                return 0.0, np.full(len(self.learners), 1 / len(self.learners))
+            for column, learner in enumerate(self.learners):
+                fitted = learner(self._layout(churn), self.seed).fit(others)
+                score[held_out, column] = fitted.log_odds(training.rows[held_out])
+        return _calibrate(_on_one_level(score, fold), training)
 
 
 def _on_one_level(score: Floats, fold: NDArray[np.int64]) -> Floats:
@@ -225,7 +297,7 @@ def _on_one_level(score: Floats, fold: NDArray[np.int64]) -> Floats:
     return levelled
 
 
-def _calibrate(score: Floats, lesson: TrainingData) -> tuple[float, Floats]:
+def _calibrate(score: Floats, training: TrainingData) -> tuple[float, Floats]:
     """Return intercept and weights (members,) of a logistic regression on held-out log-odds.
 
     Platt's (1999) scaling for one member, Wolpert's (1992) stacking for more. Weights lie around
@@ -235,18 +307,18 @@ def _calibrate(score: Floats, lesson: TrainingData) -> tuple[float, Floats]:
     columns = np.column_stack([np.ones(len(score)), score])
     prior = np.r_[0.0, np.full(members, 1 / members)]
     penalty = np.r_[0.0, np.full(members, PRIOR_SPREAD**-2)]
-    weight = lesson.weight / max(lesson.overlap, 1.0)
+    weight = training.weight / max(training.overlap, 1.0)
     free = np.ones(members + 1, dtype=bool)
-    found = _posterior_mode(columns, lesson.ended, weight, prior, penalty)
+    found = _posterior_mode(columns, training.ended, weight, prior, penalty)
     while (found[1:] < 0).any() and free[1:].sum() > 1:
         free[1:] &= found[1:] > found[1:].min()
         found = np.zeros(members + 1)
         found[free] = _posterior_mode(
-            columns[:, free], lesson.ended, weight, prior[free], penalty[free]
+            columns[:, free], training.ended, weight, prior[free], penalty[free]
         )
-    weights = np.where(free[1:], np.maximum(found[1:], LEAST_SLOPE), 0.0)
+    weights = np.where(free[1:], np.maximum(found[1:], MIN_SLOPE), 0.0)
     fixed = np.column_stack([np.ones(len(score)), score @ weights])
-    level = _posterior_mode(fixed, lesson.ended, weight, np.array([0.0, 1.0]), np.array([0, 1e9]))
+    level = _posterior_mode(fixed, training.ended, weight, np.array([0.0, 1.0]), np.array([0, 1e9]))
     return float(level[0]), weights
 
 
@@ -272,5 +344,5 @@ def log_odds(risk: Floats) -> Floats:
     """Return the log-odds of risks (n,), of 0 and 1 as of the nearest that have any."""
     from scipy.special import logit
 
-    odds: Floats = logit(np.clip(risk, NEAREST, 1 - NEAREST))
+    odds: Floats = logit(np.clip(risk, MIN_RISK, 1 - MIN_RISK))
     return odds

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-BLOCK, LEAST_BLOCK = 1024, 512
+BLOCK, MIN_BLOCK = 1024, 512
 """Rows at once: few enough that they stay in the processor's cache, enough to be worth it."""
 CHECKED = 64
 """Rows that scikit-learn scores too, when an estimator is first met."""
@@ -30,7 +30,7 @@ _WALKS: WeakKeyDictionary[Any, tuple[Any, Walk | None]] = WeakKeyDictionary()
 
 def by_blocks(fill: Callable[[slice], None], rows: int) -> None:
     """Call ``fill`` for blocks of the rows, in as many threads as there may be."""
-    size = max(LEAST_BLOCK, min(BLOCK, -(-rows // threads())))
+    size = max(MIN_BLOCK, min(BLOCK, -(-rows // threads())))
     parts = [slice(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
     if len(parts) == 1 or threads() == 1:
         for part in parts:

@@ -179,7 +179,7 @@ def find_outcomes(tables: Tables, scores: pd.DataFrame) -> Outcomes:
     frame["within"] = (frame["ended_on"] - frame["snapshot_on"]).dt.days
     frame["churned"] = (frame["within"] <= horizon) & frame["is_churn"]
     frame["passed"] = frame["snapshot_on"] + pd.Timedelta(days=horizon) < today
-    held_out = frame[HELD_OUT].fillna(False).astype(bool) if HELD_OUT in frame else False
+    held_out = frame[HELD_OUT].eq(True) if HELD_OUT in frame else False
     frame["arm"] = np.where(held_out, "held out", "acted on")
     return Outcomes(frame, horizon, tables.as_of_date, len(scores) - len(frame))
 

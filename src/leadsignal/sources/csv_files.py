@@ -180,7 +180,8 @@ def open_csv(table: str, path: Path, shown: str, source: TableSource) -> Part:
         notices = (
             f"{shown} is not UTF-8 and was read as {encoding}; set encoding if that is wrong",
         )
-    known = {*BY_NAME[table].by_column, *source.columns.values(), *source.attributes}
+    ours = BY_NAME[table].by_column if table in BY_NAME else ()
+    known = {*ours, *source.columns.values(), *source.attributes}
     delimiter, header, header_lines = _header(table, path, shown, encoding, source, known)
     refuse_too_wide(table, shown, len(header))
     _refuse_bad_header(table, shown, header, known)
@@ -294,11 +295,12 @@ def _first_record(path: Path, encoding: str) -> tuple[str, int]:
 
 def _refuse_bad_header(table: str, shown: str, header: list[str], known: set[str]) -> None:
     if not known.intersection(header) and any(_is_data(name) for name in header):
+        needed = BY_NAME[table].required if table in BY_NAME else sorted(known)
         raise _unreadable(
             table,
             shown,
             "has no header: its first line holds data",
-            f"Write the column names in the first line: {', '.join(BY_NAME[table].required)}.",
+            f"Write the column names in the first line: {', '.join(needed)}.",
             1,
         )
     for name in header:

@@ -12,9 +12,9 @@ from leadsignal.survival.inputs import Floats, Labels
 from leadsignal.survival.partial_likelihood import PartialLikelihood
 from leadsignal.survival.risk_sets import RiskSets
 
-MOST_SHARED = 0.8
+MAX_SHARED = 0.8
 """A column that earlier ones determine to this R² (variance inflation of 5) is left out."""
-LEAST_WITHIN = 0.05
+MIN_WITHIN = 0.05
 """So is one with less than this share of its variance between accounts of equal tenure."""
 
 
@@ -32,11 +32,11 @@ def without_collinear(
     variance = np.diag(information)
     for j, column in enumerate(columns):
         overall = float(column.coded.var()) * decisions.churns
-        if variance[j] <= LEAST_WITHIN * overall:
+        if variance[j] <= MIN_WITHIN * overall:
             left_out.append(LeftOut(column.name, "accounts of equal tenure (and stratum) share it"))
             continue
         share, weights = _told_by(information, kept, j)
-        if share > MOST_SHARED:
+        if share > MAX_SHARED:
             most = [columns[kept[k]].name for k in np.argsort(-weights)[:3] if weights[k] > 0.2]
             reason = f"{share:.1%} of it is told by {', '.join(most) or 'the others together'}"
             left_out.append(LeftOut(column.name, f"collinear: {reason}"))

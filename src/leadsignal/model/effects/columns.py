@@ -15,10 +15,10 @@ from leadsignal.survival.inputs import Bools, Floats
 if TYPE_CHECKING:
     import pandas as pd
 
-LEAST_EXPECTED = 5.0
+MIN_EXPECTED = 5.0
 """A state is rare below this many churns expected of its days at risk; the churns it had do not
 count, for a choice by outcome would bias what is left."""
-LEAST_SHARE = 0.01
+MIN_SHARE = 0.01
 SKEWED = 1.0
 NO_VALUE = "no value"
 RARE = "rarer states"
@@ -82,7 +82,7 @@ class DesignEncoder:
 
     def _why_rare(self, rows: Bools) -> str | None:
         share, expected = float(rows.mean()), self.expected(rows)
-        if share >= LEAST_SHARE and expected >= LEAST_EXPECTED:
+        if share >= MIN_SHARE and expected >= MIN_EXPECTED:
             return None
         return f"{share:.1%} of rows, {expected:.1f} churns expected there"
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from leadsignal.panel import Panel
 
 Causes = str | Sequence[str] | None
-LEAST_CHURNS = 10
+MIN_CHURNS = 10
 """Fewer churns than this say nothing about several indicators at once."""
 
 
@@ -66,11 +66,11 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
     causes = _asked(every, cause, without)
     frame, stop, ended, pending, unseen = _before_known(panel)
     event, churn = (np.isin(ended, list(names)) for names in (causes, every))
-    if event.sum() < LEAST_CHURNS:
+    if event.sum() < MIN_CHURNS:
         named = f" ({', '.join(causes)})" if causes else ""
         raise ModelError(
             f"the panel holds {int(event.sum())} churns{named} before {panel.as_of_date}; "
-            f"hazard ratios need {LEAST_CHURNS}",
+            f"hazard ratios need {MIN_CHURNS}",
             "Give a longer history or a later as_of, or group causes in leadsignal.toml",
         )
     customer = frame["customer_id"].fillna(frame["account_id"]).astype(str)

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.model.effects.results import HazardRatios
-
 FAINT = "#DDDDDD"
+"""Colour of the lines between families."""
 TOTAL = "exp(coef) all churn"
+"""Column with the ratios of all churn."""
 
 
-def forest_by_family(ratios: HazardRatios, ax: Axes | None = None) -> Axes:
-    """Draw one line a covariate with its step and reference, families apart.
+def forest_by_family(ratios: pd.DataFrame, title: str, ax: Axes | None = None) -> Axes:
+    """Draw one line per covariate of the table of `HazardRatios`, grouped by family.
 
-    Beside a cause, the ratios of all churn are hollow points.
+    Where only some causes count, the ratios of all churn are hollow points.
     """
-    table = ratios.table.sort_values(
-        "family", kind="stable", key=lambda names: names.map(_order(list(ratios.table["family"])))
+    table = ratios.sort_values(
+        "family", kind="stable", key=lambda names: names.map(_order(list(ratios["family"])))
     )
     families = list(table["family"])
     labels = [_label(str(name), row) for name, row in table.iterrows()]
@@ -43,7 +43,7 @@ def forest_by_family(ratios: HazardRatios, ax: Axes | None = None) -> Axes:
             family, (0.01, families.index(family) - 0.38), xycoords=("axes fraction", "data"),
             fontsize=8, color="#555555", va="center", style="italic",
         )  # fmt: skip
-    axes.set_title(ratios.title.replace(" (", "\n("), fontsize=10, loc="left")
+    axes.set_title(title.replace(" (", "\n("), fontsize=10, loc="left")
     return axes
 
 

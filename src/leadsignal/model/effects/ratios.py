@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from leadsignal.arguments import checked
 from leadsignal.errors import ModelError, OptionError
@@ -14,12 +11,11 @@ from leadsignal.model.effects.choice import one_of_each
 from leadsignal.model.effects.collinearity import without_collinear
 from leadsignal.model.effects.columns import NO_VALUE, Column, DesignEncoder, LeftOut
 from leadsignal.model.effects.cox_design import Causes, CoxDesign, decisions_of, names_of
+from leadsignal.model.effects.design import Design
 from leadsignal.model.effects.results import HazardRatios, table_of
 from leadsignal.model.effects.segments import by_segment
-from leadsignal.model.effects.standard_errors import with_careful_errors
 from leadsignal.model.effects.tenure import by_thirds, proportionality_table
-from leadsignal.survival.cox import CoxFit, fit_cox
-from leadsignal.survival.inputs import Bools, Labels
+from leadsignal.survival.inputs import Labels
 
 if TYPE_CHECKING:
     from leadsignal.indicators import Indicator
@@ -27,30 +23,6 @@ if TYPE_CHECKING:
 
 ROLES = ("leading", "lagging", "context")
 FEW_CHURNS_A_COLUMN = 5
-
-
-@dataclass(frozen=True, eq=False)
-class Design:
-    """The columns of one model with the rows they stand on, ready to fit."""
-
-    decisions: CoxDesign
-    columns: tuple[Column, ...]
-    strata: Labels | None
-    ridge: float
-
-    def fit(self, event: Bools | None = None) -> CoxFit:
-        """Fit the columns to the ends asked for, or to other ``event`` of the same rows."""
-        fit = fit_cox(
-            np.column_stack([column.coded for column in self.columns]),
-            self.decisions.stop,
-            self.decisions.event if event is None else event,
-            start=self.decisions.start,
-            strata=None if self.strata is None else self.strata.codes,
-            cluster=self.decisions.customer,
-            ridge=self.ridge,
-            names=[column.name for column in self.columns],
-        )
-        return with_careful_errors(fit)
 
 
 @checked
@@ -118,8 +90,8 @@ def hazard_ratios(
 def _designed(
     decisions: CoxDesign, chosen: list[Indicator], strata: tuple[str, ...], ridge: float
 ) -> tuple[Design, list[LeftOut]]:
-    coder = DesignEncoder(decisions)
-    coded = [part for indicator in chosen for part in coder.code(indicator)]
+    encoder = DesignEncoder(decisions)
+    coded = [part for indicator in chosen for part in encoder.code(indicator)]
     columns = [part for part in coded if isinstance(part, Column)]
     left_out = [part for part in coded if isinstance(part, LeftOut)]
     stratum = _stratum(decisions, strata)

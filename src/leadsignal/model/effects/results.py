@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BRIEF = ("family", "exp(coef)", "lower", "upper", "p", "step", "reference")
-MOST_PRINTED = 25
+MAX_PRINTED = 25
 CAUTION = "Ratios describe who leaves; they do not say what a change would do."
 
 
@@ -70,7 +70,7 @@ class HazardRatios:
         """Draw the ratios with intervals by family (a forest plot) and return the Axes."""
         from leadsignal.model.effects.plots import forest_by_family
 
-        return forest_by_family(self, ax)
+        return forest_by_family(self.table, self.title, ax)
 
     @property
     def title(self) -> str:
@@ -106,8 +106,8 @@ class HazardRatios:
         return brief[[*BRIEF[:4], *beside, *BRIEF[4:]]]
 
     def __repr__(self) -> str:
-        table = self._brief().head(MOST_PRINTED).to_string(float_format=lambda x: f"{x:.3g}")
-        more = len(self.table) - MOST_PRINTED
+        table = self._brief().head(MAX_PRINTED).to_string(float_format=lambda x: f"{x:.3g}")
+        more = len(self.table) - MAX_PRINTED
         rest = [f"… and {more} more, see to_frame()"] if more > 0 else []
         return "\n".join([self.title, table, *rest, *self._remarks()])
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from leadsignal.model.effects.ratios import Design
+    from leadsignal.model.effects.design import Design
 
-LEAST_CHURNS = 5
+MIN_CHURNS = 5
 """A segment with fewer churns takes no part: its error would itself be a guess."""
 RIDGE = 0.1
 """Of a segment's own coefficients: it only keeps them finite; the shrinking comes after."""
@@ -34,19 +34,19 @@ def by_segment(design: Design, by: str, level: float) -> pd.DataFrame:
     """
     import pandas as pd
 
-    told = design.decisions.frame[by].fillna(NO_VALUE).astype(str).to_numpy(dtype=str)
-    names, codes = np.unique(told, return_inverse=True)
+    segment_of_row = design.decisions.frame[by].fillna(NO_VALUE).astype(str).to_numpy(dtype=str)
+    names, codes = np.unique(segment_of_row, return_inverse=True)
     churns = np.bincount(codes[design.decisions.event], minlength=len(names))
-    segments = [str(name) for name in names[churns >= LEAST_CHURNS]]
+    segments = [str(name) for name in names[churns >= MIN_CHURNS]]
     if len(segments) < 2:
         raise ModelError(
-            f"{len(segments)} segment of {by} has {LEAST_CHURNS} churns; comparing takes two",
+            f"{len(segments)} segment of {by} has {MIN_CHURNS} churns; comparing takes two",
             "Choose by= with larger segments",
         )
     counts = {str(name): int(count) for name, count in zip(names, churns, strict=True)}
     shown = dict.fromkeys(c.indicator.name for c in design.columns if c.shown)
     frames = [
-        _of_indicator(design, indicator, told, segments, counts, level)
+        _of_indicator(design, indicator, segment_of_row, segments, counts, level)
         for indicator in shown
         if indicator != by
     ]
@@ -56,7 +56,7 @@ def by_segment(design: Design, by: str, level: float) -> pd.DataFrame:
 def _of_indicator(
     design: Design,
     indicator: str,
-    told: NDArray[np.str_],
+    segment_of_row: NDArray[np.str_],
     segments: list[str],
     counts: dict[str, int],
     level: float,
@@ -64,13 +64,13 @@ def _of_indicator(
     import pandas as pd
 
     own = [c for c in design.columns if c.indicator.name == indicator]
-    theta, error = _own_ratios(design, indicator, told, segments)
+    theta, error = _own_ratios(design, indicator, segment_of_row, segments)
     frames = []
     for j, column in enumerate(own):
         if not column.shown or np.isfinite(theta[j]).sum() < 2:
             continue
         drawn = shrunken_means(theta[j], error[j])
-        reach = normal_quantile(level) * drawn.std_err
+        margin = normal_quantile(level) * drawn.std_err
         label = f"{100 * level:g}%"
         frames.append(
             pd.DataFrame(
@@ -81,8 +81,8 @@ def _of_indicator(
                     "exp(coef) own": np.exp(theta[j]),
                     "se(coef) own": error[j],
                     "exp(coef)": np.exp(drawn.estimate),
-                    f"exp(coef) lower {label}": np.exp(drawn.estimate - reach),
-                    f"exp(coef) upper {label}": np.exp(drawn.estimate + reach),
+                    f"exp(coef) lower {label}": np.exp(drawn.estimate - margin),
+                    f"exp(coef) upper {label}": np.exp(drawn.estimate + margin),
                     "mean of segments": np.exp(drawn.mean),
                     "spread": drawn.spread,
                 }
@@ -92,16 +92,16 @@ def _of_indicator(
 
 
 def _own_ratios(
-    design: Design, indicator: str, told: NDArray[np.str_], segments: list[str]
+    design: Design, indicator: str, segment_of_row: NDArray[np.str_], segments: list[str]
 ) -> tuple[Floats, Floats]:
     """Return log hazard ratios and errors (columns × segments), NaN where the data say nothing."""
-    rows = np.isin(told, segments)
+    rows = np.isin(segment_of_row, segments)
     own = [c.coded[rows] for c in design.columns if c.indicator.name == indicator]
     rest = [c.coded[rows] for c in design.columns if c.indicator.name != indicator]
-    members: list[Bools] = [told[rows] == segment for segment in segments]
+    members: list[Bools] = [segment_of_row[rows] == segment for segment in segments]
     split = [np.where(member, values, 0.0) for values in own for member in members]
     ridges = np.repeat([RIDGE, max(design.ridge, 1e-6)], [len(split), len(rest)])
-    strata = told[rows]
+    strata = segment_of_row[rows]
     if design.strata is not None:
         strata = np.char.add(design.strata.codes[rows].astype(str), strata)
     data = design.decisions

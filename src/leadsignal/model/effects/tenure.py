@@ -17,7 +17,7 @@ from leadsignal.survival.inputs import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.model.effects.ratios import Design
+    from leadsignal.model.effects.design import Design
 
 SIGNIFICANT = 0.05
 
@@ -84,7 +84,7 @@ def _by_third(
     places = [(column, part) for column in columns for part in range(len(cuts) + 1)]
     chosen = [fit.names.index(f"{column.name} #{part}") for column, part in places]
     coef, error = fit.coef[chosen], _errors(fit)[chosen]
-    reach, label = normal_quantile(level) * error, f"{100 * level:g}%"
+    margin, label = normal_quantile(level) * error, f"{100 * level:g}%"
     return pd.DataFrame(
         {
             "covariate": [column.name for column, _ in places],
@@ -92,8 +92,8 @@ def _by_third(
             "to_day": [int(edges[part + 1]) for _, part in places],
             "churns": [int(churns[part]) for _, part in places],
             "exp(coef)": np.exp(np.where(np.isnan(error), np.nan, coef)),
-            f"exp(coef) lower {label}": np.exp(coef - reach),
-            f"exp(coef) upper {label}": np.exp(coef + reach),
+            f"exp(coef) lower {label}": np.exp(coef - margin),
+            f"exp(coef) upper {label}": np.exp(coef + margin),
             "p": two_sided_p(coef / error),
         }
     )

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 MOST = 1e100
 """No number of a model is larger: sums and products of those below stay finite."""
-MOST_CODES = 255
+MAX_CODES = 255
 """Codes of one category that boosting can tell apart."""
 
 
-def check_blend(blend: StackedModel, layout: Layout) -> None:
-    """Refuse a blend whose numbers do not fit together, or that reads other columns."""
-    members = len(blend.members)
-    _need(members > 0 and len(blend.weights) == members, "it has other weights")
-    _finite(blend.weights, "the weights")
-    _need((blend.weights >= 0).all(), "a weight is negative")
-    for member in blend.members:
+def check_stacked_model(stacked_model: StackedModel, layout: Layout) -> None:
+    """Refuse a stacked model whose numbers do not fit together, or that reads other columns."""
+    members = len(stacked_model.members)
+    _need(members > 0 and len(stacked_model.weights) == members, "it has other weights")
+    _finite(stacked_model.weights, "the weights")
+    _need((stacked_model.weights >= 0).all(), "a weight is negative")
+    for member in stacked_model.members:
         if isinstance(member, Boosting):
             _check_layout(member.layout, layout)
             _check_boosting(member.trees, layout)
@@ -177,9 +177,7 @@ def _known(encoder: Any, count: int) -> list[NDArray[np.float64]]:
             missing[place] = len(codes) - 1
         codes = codes[~gaps]
         _finite(codes, "categories")
-        _need(
-            len(codes) <= MOST_CODES and (np.diff(codes) > 0).all(), "categories are not in order"
-        )
+        _need(len(codes) <= MAX_CODES and (np.diff(codes) > 0).all(), "categories are not in order")
     _need(encoder._missing_indices == missing, "missing values are others")
     return known
 
@@ -212,7 +210,7 @@ def _check_bins(trees: Any, first: NDArray[np.bool_], known: list[NDArray[np.flo
 def _check_tree(tree: Any, first: NDArray[np.bool_], mapper: Any) -> None:
     """Refuse what is no tree, or reads what is not there: it is walked without looking."""
     nodes, sets = tree.nodes, tree.raw_left_cat_bitsets
-    _need(0 < len(nodes) <= 2 * MOST_CODES, "a tree has other nodes")
+    _need(0 < len(nodes) <= 2 * MAX_CODES, "a tree has other nodes")
     for name in ("is_leaf", "is_categorical", "missing_go_to_left"):
         _need((nodes[name] <= 1).all(), "a tree has other nodes")
     _finite(nodes["value"], "what a tree says")

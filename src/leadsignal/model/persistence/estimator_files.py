@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.errors import ModelError, quiet, quoted
-from leadsignal.model.persistence.estimator_checks import OtherFeaturesError, check_blend
+from leadsignal.model.persistence.estimator_checks import OtherFeaturesError, check_stacked_model
 from leadsignal.model.persistence.estimator_shapes import NODES, check_shape
 from leadsignal.model.persistence.shapes import KINDS, Header, nodes, one_object_an_id
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LARGEST, LARGEST_ARRAY = 100_000_000, 20_000_000
 """Bytes that a file of a model may have, packed or unpacked, and one of its arrays."""
-LARGEST_SCHEMA, MOST_NODES, MOST_FILES = 20_000_000, 500_000, 100_000
+LARGEST_SCHEMA, MAX_NODES, MAX_FILES = 20_000_000, 500_000, 100_000
 """Bytes and parts of the JSON text of an estimator, and its arrays."""
 
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -102,12 +102,14 @@ def estimator_from_bytes(content: bytes, name: str, features: int, layout: Layou
 
     try:
         _check_archive(content, name)
-        blend: StackedModel = loads(_repacked(content, zipfile.ZIP_STORED), trusted=_TRUSTED)
-        check_blend(blend, layout)
+        stacked_model: StackedModel = loads(
+            _repacked(content, zipfile.ZIP_STORED), trusted=_TRUSTED
+        )
+        check_stacked_model(stacked_model, layout)
         # What it says of nothing known: a row as `person_period.design` makes it.
         columns = len(layout.names)
         nothing = np.where(np.arange(columns) == features, 0.0, np.full((2, columns), np.nan))
-        chances = blend.probability(nothing)
+        chances = stacked_model.probability(nothing)
         if chances.shape != (2,) or not np.isfinite(chances).all():
             raise ValueError("it gives no chances")
     except OtherFeaturesError as error:
@@ -120,13 +122,13 @@ def estimator_from_bytes(content: bytes, name: str, features: int, layout: Layou
             f"{name} cannot be read as an estimator ({type(error).__name__}{quiet(told)})",
             "Fit the model again",
         ) from error
-    return blend
+    return stacked_model
 
 
 def _check_archive(content: bytes, name: str) -> None:
     """Refuse an archive that holds anything but what `estimator_to_bytes` writes."""
-    if content.count(b"PK\x01\x02") > MOST_FILES:
-        raise ModelError(f"{name} holds more than {MOST_FILES:,} files")
+    if content.count(b"PK\x01\x02") > MAX_FILES:
+        raise ModelError(f"{name} holds more than {MAX_FILES:,} files")
     with zipfile.ZipFile(io.BytesIO(content)) as packed:
         members = packed.infolist()
         names = [member.filename for member in members]
@@ -155,7 +157,7 @@ def _schema_of(packed: zipfile.ZipFile) -> Any:
     if packed.getinfo(_SCHEMA).file_size > LARGEST_SCHEMA:
         raise ValueError("the schema is too large")
     text = packed.read(_SCHEMA)
-    if text.count(b"{") + text.count(b"[") > MOST_NODES:
+    if text.count(b"{") + text.count(b"[") > MAX_NODES:
         raise ValueError("the schema has too many parts")
     return json.loads(text)
 

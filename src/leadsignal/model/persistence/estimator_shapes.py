@@ -31,9 +31,9 @@ from leadsignal.model.persistence.shapes import (
     whole,
 )
 
-MOST_COLUMNS = 10_003
+MAX_COLUMNS = 10_003
 """Columns of a design: 10,000 indicators, the step, and two of the renewal."""
-MOST_TREES = 1_000
+MAX_TREES = 1_000
 _NODE = (
     "value <f8,count <u4,feature_idx <i8,num_threshold <f8,missing_go_to_left |u1,left <u4,"
     "right <u4,gain <f8,depth <u4,is_leaf |u1,bin_threshold |u1,is_categorical |u1,bitset_idx <u4"
@@ -43,7 +43,7 @@ NODES = str([tuple(field.split()) for field in _NODE.split(",")])
 _CATEGORIES = 256
 
 _NONE, _NO, _YES = only(None), only(False), only(True)
-_COUNT, _COLUMNS, _SEED = whole(0, 2**53), whole(0, MOST_COLUMNS), whole(-(2**63), 2**64)
+_COUNT, _COLUMNS, _SEED = whole(0, 2**53), whole(0, MAX_COLUMNS), whole(-(2**63), 2**64)
 _FLOATS, _MASK = array("<f8", 1), array("|b1", 1)
 _WHOLE_NUMBERS = array("<i8", 1)
 _SCALAR = array("<u8", 0, "numpy.uint64")
@@ -64,7 +64,7 @@ def _sklearn(kind: str, shapes: dict[str, Shape], optional: tuple[str, ...] = ()
 _LAYOUT = an_object(
     "leadsignal.model.person_period.Layout",
     {
-        "names": tuple_of(_NAME, MOST_COLUMNS),
+        "names": tuple_of(_NAME, MAX_COLUMNS),
         "is_category": _MASK,
         "signs": _WHOLE_NUMBERS,
         "ends": _WHOLE_NUMBERS,
@@ -85,8 +85,8 @@ _ENCODER = _sklearn(
         "max_categories": _NONE,
         "_infrequent_enabled": _NO,
         "n_features_in_": _COLUMNS,
-        "categories_": list_of(_FLOATS, MOST_COLUMNS),
-        "_missing_indices": numbered(whole(0, _CATEGORIES), MOST_COLUMNS),
+        "categories_": list_of(_FLOATS, MAX_COLUMNS),
+        "_missing_indices": numbered(whole(0, _CATEGORIES), MAX_COLUMNS),
     },
     ("_infrequent_enabled", "n_features_in_", "categories_", "_missing_indices"),
 )
@@ -124,12 +124,12 @@ _NUMBERS = _sklearn(
     },
     ("n_features_in_",),
 )
-_PLACES = list_of(_COLUMNS, MOST_COLUMNS)
+_PLACES = list_of(_COLUMNS, MAX_COLUMNS)
 _COLUMNS_KEPT = [
     a_tuple(only("encoder"), _ENCODER, _MASK),
     a_tuple(only("numerical"), _NUMBERS, _MASK),
 ]
-_LEFT = list_of(one_of(_NO, _YES, _COLUMNS), MOST_COLUMNS)
+_LEFT = list_of(one_of(_NO, _YES, _COLUMNS), MAX_COLUMNS)
 _LEFT_BEFORE = an_object(
     "sklearn.compose._column_transformer._RemainderColsList",  # before 1.7
     {
@@ -159,7 +159,7 @@ _PREPROCESSOR = _sklearn(
         "_remainder": _REMAINDER,
         "sparse_output_": _NO,
         "transformers_": one_of(a_list(*_COLUMNS_KEPT, _REMAINDER), a_list(*_COLUMNS_KEPT)),
-        "output_indices_": a_dict(dict.fromkeys(_THREE, a_slice(MOST_COLUMNS))),
+        "output_indices_": a_dict(dict.fromkeys(_THREE, a_slice(MAX_COLUMNS))),
     },
     ("force_int_remainder_cols", "_n_features"),
 )
@@ -218,12 +218,12 @@ _BIN_MAPPER = _sklearn(
         "n_bins": only(256),
         "subsample": only(200_000),
         "is_categorical": one_of(_MASK, _NONE),
-        "known_categories": one_of(_NONE, list_of(one_of(_FLOATS, _NONE), MOST_COLUMNS)),
+        "known_categories": one_of(_NONE, list_of(one_of(_FLOATS, _NONE), MAX_COLUMNS)),
         "random_state": one_of(_SCALAR, _SEED),
         "n_threads": whole(1, 10_000),
         "is_categorical_": array("|u1", 1),
         "missing_values_bin_idx_": only(255),
-        "bin_thresholds_": list_of(_FLOATS, MOST_COLUMNS),
+        "bin_thresholds_": list_of(_FLOATS, MAX_COLUMNS),
         "n_bins_non_missing_": array("<u4", 1),
     },
 )
@@ -240,7 +240,7 @@ _TREES = _sklearn(
     {
         "loss": only("log_loss"),
         "learning_rate": only(0.1),
-        "max_iter": whole(1, MOST_TREES),
+        "max_iter": whole(1, MAX_TREES),
         "max_leaf_nodes": whole(2, 255),
         "max_depth": _NONE,
         "min_samples_leaf": _COUNT,
@@ -277,7 +277,7 @@ _TREES = _sklearn(
         "_use_validation_data": only(True, False),
         "_bin_mapper": _BIN_MAPPER,
         "_baseline_prediction": array("<f8", 2),
-        "_predictors": list_of(a_list(_TREE), MOST_TREES),
+        "_predictors": list_of(a_list(_TREE), MAX_TREES),
         "_scorer": _NONE,
         "train_score_": _FLOATS,
         "validation_score_": _FLOATS,
@@ -335,7 +335,7 @@ _OF_ROOT = {"protocol": int, "_skops_version": str}
 
 
 def check_shape(schema: Any, arrays: Any) -> None:
-    """Raise ValueError where a schema is not that of a blend."""
+    """Raise ValueError where a schema is not that of a stacked model."""
     if not isinstance(schema, dict) or any(
         type(schema.get(k)) is not t for k, t in _OF_ROOT.items()
     ):

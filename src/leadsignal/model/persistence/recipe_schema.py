@@ -10,11 +10,11 @@ from typing import Any
 
 from leadsignal.errors import ModelError, is_name, quoted
 from leadsignal.model.churn_model import ChurnModel
-from leadsignal.model.persistence.estimator_checks import MOST_CODES
+from leadsignal.model.persistence.estimator_checks import MAX_CODES
 
 FIT_AGAIN = "Fit the model again"
 LARGEST_NUMBER = 1e300
-MOST_TOML, MOST_DOTS = 200_000, 1_000
+MAX_TOML, MAX_DOTS = 200_000, 1_000
 """Characters of a success analysis, and dots outside its texts: reading many takes for ever."""
 
 
@@ -32,9 +32,9 @@ def _is_text(value: object) -> bool:
 
 def _is_analysis(value: object) -> bool:
     """Whether it is a text that can be read as TOML in no time."""
-    if not isinstance(value, str) or not _is_text(value) or len(value) > MOST_TOML:
+    if not isinstance(value, str) or not _is_text(value) or len(value) > MAX_TOML:
         return False
-    return re.sub(r'"(?:[^"\\\n]|\\.)*"', "", value).count(".") <= MOST_DOTS
+    return re.sub(r'"(?:[^"\\\n]|\\.)*"', "", value).count(".") <= MAX_DOTS
 
 
 def _is_count(value: object) -> bool:
@@ -61,7 +61,7 @@ def _are_levels(value: object) -> bool:
     """Whether these are the values of a category: whatever the data hold, each once."""
     if not isinstance(value, list) or not all(map(_is_text, value)):
         return False
-    return len(set(value)) == len(value) <= MOST_CODES
+    return len(set(value)) == len(value) <= MAX_CODES
 
 
 def _is_steps(value: object) -> bool:
@@ -127,5 +127,5 @@ def check_schema(file: Path, recipe: Mapping[str, Any]) -> None:
     if not wrong and not set(recipe["features"]["names"]) <= set(recipe["families"]):
         wrong = ["families"]
     if wrong or unknown:
-        told = ", ".join([*wrong, *(f"unknown {quoted(key, 40)}" for key in unknown[:5])])
-        raise ModelError(f"{file} does not have the schema of a model: {told}", FIT_AGAIN)
+        message = ", ".join([*wrong, *(f"unknown {quoted(key, 40)}" for key in unknown[:5])])
+        raise ModelError(f"{file} does not have the schema of a model: {message}", FIT_AGAIN)

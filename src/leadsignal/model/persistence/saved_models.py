@@ -156,8 +156,8 @@ def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, byte
         for name in (CHURN, OTHER)
         if name in files
     }
-    for blend in read.values():
-        if tuple(map(type, blend.members)) != LEARNERS[model.estimator]:
+    for stacked_model in read.values():
+        if tuple(map(type, stacked_model.members)) != LEARNERS[model.estimator]:
             raise ValueError("the learners are not those of the estimator")
     model.hazards_ = Hazards(model.features_, ends, read[CHURN], read.get(OTHER))
     model.families_ = recipe["families"]
@@ -224,11 +224,11 @@ def _pickles_in(folder: Path) -> str:
 def _check_entry(entry: os.DirEntry[str]) -> None:
     path, mode = Path(entry.path), entry.stat(follow_symlinks=False).st_mode
     if stat.S_ISLNK(mode):
-        told = f"{quiet(str(path))} is a link; a model's files lie in its folder"
-        raise ModelError(told, FIT_AGAIN)
+        message = f"{quiet(str(path))} is a link; a model's files lie in its folder"
+        raise ModelError(message, FIT_AGAIN)
     if path.suffix in PICKLES:
-        told = f"{quiet(str(path))} is a pickle, which can run code; it is never read"
-        raise ModelError(told, "Remove it")
+        message = f"{quiet(str(path))} is a pickle, which can run code; it is never read"
+        raise ModelError(message, "Remove it")
     if path.name not in FILES:
         raise ModelError(f"{quiet(str(path))} is no file of a model", "Remove it")
     if not stat.S_ISREG(mode):

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-MOST_TEXT = 1000
+MAX_TEXT = 1000
 """Characters of one value: the longest are names."""
 
 
@@ -92,7 +92,7 @@ def value(holds: Callable[[Any], bool]) -> Shape:
     def check(node: Any, at: str, arrays: Arrays) -> None:
         is_value(node, at, arrays)
         text = node["content"]
-        if node["is_json"] is not True or not isinstance(text, str) or len(text) > MOST_TEXT:
+        if node["is_json"] is not True or not isinstance(text, str) or len(text) > MAX_TEXT:
             refuse(at)
         try:
             held = json.loads(text)

@@ -60,7 +60,7 @@ def measured_results(
     number = pd.Index(accounts).get_indexer(pd.Index(found["account_id"]))
     day = found["measured_on"].to_numpy().astype("datetime64[D]").astype(np.int64)
     frame = pd.DataFrame({"account": number, "metric": metric, "on": day})
-    better = np.where(found["higher_is_better"].fillna(True).to_numpy(dtype=bool), 1.0, -1.0)
+    better = np.where(found["higher_is_better"].eq(False), -1.0, 1.0)
     spread = found["value"].astype(float).groupby(metric).transform("std")
     frame["value"] = better * found["value"].astype(float) / spread
     frame = frame[(frame["account"] >= 0) & np.isfinite(frame["value"])]

@@ -1,0 +1,1 @@
+"""Survival of customers from tables with one row per customer and no dates."""

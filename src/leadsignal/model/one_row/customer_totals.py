@@ -1,0 +1,258 @@
+"""Tables with one row per customer: tenure, whether the customer churned, and undated columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from leadsignal.config.project import TableSource
+from leadsignal.errors import Fault, TablesError
+from leadsignal.ingestion.cells import FALSE, LOOKS_LIKE_DATE, TRUE
+from leadsignal.model.one_row.totals_warning import TotalsWarning, find_totals
+from leadsignal.results import Result
+from leadsignal.sources.csv_files import open_csv
+from leadsignal.sources.frames import open_frame
+from leadsignal.sources.parts import Part, UnreadableError
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+TABLE = "totals"
+"""Name of the table in messages."""
+MISSING = ("", "na", "n/a", "nan", "null")
+"""Texts that stand for an empty cell, in any case."""
+MAX_LEVELS = 255
+"""A text column with more values than this names customers instead of describing them."""
+MIN_NUMBERS = 0.9
+"""A column is numeric if at least this share of its cells are numbers."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CustomerTotals(Result):
+    """Validated customers, one per row.
+
+    Attributes
+    ----------
+    customer_id : array of shape (n,)
+    tenure : array of shape (n,)
+        Time in ``unit`` until the customer churned or was last seen.
+    churned : array of shape (n,)
+        Whether the customer churned then.
+    columns : DataFrame
+        Numbers (NaN if missing) and texts (None if missing), n rows.
+    unit : str
+    """
+
+    customer_id: NDArray[Any]
+    tenure: Floats
+    churned: Flags
+    columns: pd.DataFrame
+    unit: str = "months"
+
+    @cached_property
+    def warning(self) -> TotalsWarning:
+        """What this table cannot show, and which columns look like totals over tenure."""
+        return find_totals(self.columns, self.tenure, ~self.churned)
+
+    def where(self, rows: Sequence[bool] | NDArray[Any]) -> CustomerTotals:
+        """Return the customers of a boolean mask (n,) or of positions.
+
+        >>> import pandas as pd
+        >>> totals = read_totals(pd.DataFrame({"tenure": [3, 1, 7], "churned": [1, 0, 0]}))
+        >>> len(totals.where(totals.tenure > 2))
+        2
+        """
+        chosen = np.arange(len(self))[rows]
+        return replace(
+            self,
+            customer_id=self.customer_id[chosen],
+            tenure=self.tenure[chosen],
+            churned=self.churned[chosen],
+            columns=self.columns.iloc[chosen].reset_index(drop=True),
+        )
+
+    def current(self) -> CustomerTotals:
+        """Return the customers that have not churned."""
+        return self.where(~self.churned)
+
+    def _table(self) -> pd.DataFrame:
+        frame = self.columns.copy()
+        for name in ("churned", "tenure", "customer_id"):
+            frame.insert(0, name, getattr(self, name), allow_duplicates=True)
+        return frame
+
+    def __repr__(self) -> str:
+        return (
+            f"{len(self):,} customers, {int(self.churned.sum()):,} churned, "
+            f"{len(self.columns.columns)} columns, tenure in {self.unit}\n{self.warning}"
+        )
+
+
+def read_totals(
+    source: pd.DataFrame | str | Path,
+    *,
+    tenure: str = "tenure",
+    churned: str | None = "churned",
+    id: str | None = None,
+    unit: str = "months",
+) -> CustomerTotals:
+    """Read a table with one row per customer and no dates.
+
+    Columns other than those named are numbers where at least nine in ten cells are numbers, else
+    categories. Empty cells, NA, N/A, NaN and null are missing values.
+
+    Parameters
+    ----------
+    source : DataFrame, str or Path
+        A frame, also one of polars or Arrow, or a CSV file.
+    tenure : str, default "tenure"
+        Column with the time from the start to churn or to the last observation, at least 0.
+    churned : str or None, default "churned"
+        Column with yes/no, true/false or 1/0; None for a table of current customers.
+    id : str, optional
+        Column that identifies customers; by default they are numbered.
+    unit : str, default "months"
+        Unit of tenure.
+
+    Returns
+    -------
+    CustomerTotals
+
+    Raises
+    ------
+    TablesError
+        With every fault of the table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"tenure": [3, 1], "churned": ["Yes", "No"], "seats": ["5", " "]})
+    >>> totals = read_totals(frame)
+    >>> totals.churned.tolist(), totals.columns["seats"].tolist()
+    ([True, False], [5.0, nan])
+    """
+    named = {"tenure": tenure, "churned": churned, "id": id}
+    table = _open(source, {role: name for role, name in named.items() if name is not None})
+    times = table.tenure(tenure)
+    ends = np.zeros(len(times), dtype=bool) if churned is None else table.flags(churned)
+    ids = np.arange(1, len(times) + 1) if id is None else table.ids(id)
+    others = [name for name in table.cells.columns if name not in named.values()]
+    columns = {name: table.column(name) for name in others}
+    if table.faults:
+        raise TablesError(table.faults)
+    return CustomerTotals(ids, times, ends, pd.DataFrame(columns, table.cells.index), unit)
+
+
+def _open(source: Any, named: dict[str, str]) -> _Table:
+    """Return the cells of a file or frame; raises TablesError if the named columns are missing."""
+    try:
+        if isinstance(source, str | Path):
+            path = Path(source)
+            part = open_csv(TABLE, path, path.name, TableSource(columns=named))
+        else:
+            part = open_frame(TABLE, source)
+        cells = part.reader().read_all().to_pandas()
+        ragged, _ = part.faults()
+    except UnreadableError as error:
+        raise TablesError([error.fault]) from None
+    except (OSError, ValueError) as error:
+        problem = f"cannot be read ({error})"
+        fault = Fault(Path(source).name, TABLE, None, None, None, problem, "Export it again.")
+        raise TablesError([fault]) from None
+    table = _Table(part, cells.set_axis(list(part.columns), axis=1), [*ragged])
+    for role, name in named.items():
+        if name not in part.columns:
+            known = f"Its columns are {', '.join(part.columns)}; set {role}=…"
+            table.refuse(name, "there is no such column", known)
+    if not len(cells):
+        table.refuse(None, "there are no rows", "Give one row per customer.")
+    if len(table.faults) > len(ragged):
+        raise TablesError(table.faults)
+    table.cells = table.cells.apply(_without_missing)
+    return table
+
+
+@dataclass
+class _Table:
+    """The cells of a part, None where they are missing, and the faults found so far."""
+
+    part: Part
+    cells: pd.DataFrame
+    faults: list[Fault]
+
+    def refuse(
+        self, column: str | None, problem: str, remedy: str, wrong: Flags | None = None
+    ) -> None:
+        """Add a fault of the table, or one for each row in which ``wrong`` is true."""
+        if wrong is None:
+            self.faults.append(Fault(self.part.file, TABLE, None, column, None, problem, remedy))
+            return
+        rows = np.flatnonzero(wrong).tolist()
+        for row, line in zip(rows, self.part.lines(rows) if rows else [], strict=True):
+            cell = self.cells[column].iloc[row]
+            given = None if pd.isna(cell) else str(cell)
+            self.faults.append(Fault(self.part.file, TABLE, line, column, given, problem, remedy))
+
+    def read(self, name: str) -> tuple[Floats, Flags]:
+        """Return a column as numbers, NaN for other cells, and which cells are not missing."""
+        numbers = pd.to_numeric(self.cells[name], errors="coerce").to_numpy(dtype=float)
+        return numbers, self.cells[name].notna().to_numpy(dtype=bool)
+
+    def tenure(self, name: str) -> Floats:
+        values, given = self.read(name)
+        wrong = given & ~np.isfinite(values)
+        self.refuse(name, "tenure is missing", "Give it, or remove the customer.", ~given)
+        self.refuse(name, "not a number", "Write time since the start as a number.", wrong)
+        self.refuse(name, "tenure is negative", "Correct it: 0 is the start.", values < 0)
+        return values
+
+    def flags(self, name: str) -> Flags:
+        texts = self.cells[name].astype(str).str.lower().str.removesuffix(".0")
+        given, yes = self.read(name)[1], texts.isin(TRUE).to_numpy()
+        wrong, how = given & ~yes & ~texts.isin(FALSE).to_numpy(), "Write yes or no, or 1 or 0."
+        self.refuse(name, "churned is missing", how, ~given)
+        self.refuse(name, "neither yes nor no", how, wrong)
+        return yes
+
+    def ids(self, name: str) -> NDArray[Any]:
+        given, repeated = self.read(name)[1], self.cells[name].astype(str).duplicated().to_numpy()
+        repeated, how = given & repeated, "Keep one row per customer."
+        self.refuse(name, "the customer has no id", "Give it one.", ~given)
+        self.refuse(name, "this customer has a row already", how, repeated)
+        ids: NDArray[Any] = self.cells[name].to_numpy()
+        return ids
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a column as numbers or as texts."""
+        values, given = self.read(name)
+        if (~np.isnan(values)).sum() >= MIN_NUMBERS * given.sum():
+            wrong = given & ~np.isfinite(values)
+            remedy = "Write a number with a decimal point, or leave the cell empty."
+            self.refuse(name, "not a number in a column of numbers", remedy, wrong)
+            return values
+        texts: NDArray[Any] = self.cells[name].astype(str).to_numpy(dtype=object)
+        texts[~given] = None
+        levels = set(texts[given])
+        if all(re.fullmatch(LOOKS_LIKE_DATE, level) for level in levels):
+            remedy = "Remove it; dated events make a better model: read_tables."
+            self.refuse(name, "the column holds dates, which this model cannot read", remedy)
+        elif len(levels) > MAX_LEVELS:
+            problem = f"a text column with {len(levels):,} different values describes nobody"
+            self.refuse(name, problem, "Name it as id=…, group its values, or remove it.")
+        return texts
+
+
+def _without_missing(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return numbers as floats; of other cells, texts without spaces around and None if missing."""
+    if column.dtype.kind in "iufb":
+        return column.astype(float)
+    cells = column.map(lambda cell: cell.strip() if isinstance(cell, str) else cell).astype(object)
+    cells[cells.isna() | cells.astype(str).str.lower().isin(MISSING)] = None
+    return cells
