@@ -50,7 +50,7 @@ def public_names() -> dict[str, Any]:
             found[name] = value
         elif name != "survival":
             found |= {inner: getattr(value, inner) for inner in value.__all__}
-    return found
+    return {name: v for name, v in found.items() if inspect.isclass(v) or inspect.isfunction(v)}
 
 
 def chapters() -> dict[str, list[str]]:

@@ -82,7 +82,7 @@ def _column(series: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     import pyarrow as pa
 
     if series.isna().all():
-        return pa.nulls(len(series))
+        return pa.nulls(len(series), pa.string())
     if series.dtype != object or not _mixes_times(series):
         try:
             return pa.array(series, from_pandas=True)
