@@ -19,7 +19,8 @@ import pytest
 import leadsignal as ls
 from leadsignal.config.credentials import Source
 from leadsignal.config.project import Project, TableSource
-from leadsignal.sources.databases import Asked, Databases, open_rows
+from leadsignal.sources.database import Asked
+from leadsignal.sources.databases import Databases, open_rows
 from leadsignal.sources.parts import UnreadableError, literal, quoted
 from leadsignal.tables import check_tables, read_tables
 from postgres_server import Server

@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from typing import Literal, Protocol
 
-from leadsignal.config.project import Project
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.build import Recipe
+from leadsignal.engine.checked_tables import CheckedTables
 from leadsignal.engine.grid import Grid, Source
 from leadsignal.engine.unmatched_names import refuse_unknown_names
 from leadsignal.errors import OptionError
 from leadsignal.indicators import ROW_COLUMNS, Given, declare_indicators
 from leadsignal.ingestion.dialect import Dialect, DuckDB, day_number
 from leadsignal.schema import BY_NAME
-from leadsignal.tables import Coverage
 from leadsignal.targets import names_metrics
-
-
-class CheckedTables(Protocol):
-    """What a panel needs to know of tables, wherever their rows lie."""
-
-    @property
-    def project(self) -> Project:
-        """The options they were read with."""
-
-    @property
-    def as_of_date(self) -> date:
-        """The day at whose midnight they are known."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The tables there are."""
-
-    @property
-    def attributes(self) -> Mapping[str, Literal["text", "number"]]:
-        """The declared attributes of accounts."""
-
-    @property
-    def coverage(self) -> Mapping[str, Coverage]:
-        """Rows, and the days between which each table is complete."""
-
-    def columns(self, name: str) -> tuple[str, ...]:
-        """Return the columns that a table's source holds."""
-
-    def values(self, table: str, column: str) -> frozenset[str]:
-        """Return the texts in a column of all rows that were read, whenever known."""
-
-    def attribute_values(self, attribute: str) -> frozenset[str]:
-        """Return the values of an attribute of accounts, at the start or later."""
 
 
 def panel_recipe(

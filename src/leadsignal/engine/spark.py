@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.build import Recipe, panel_steps
+from leadsignal.engine.checked_tables import CheckedTables
 from leadsignal.engine.grid import Step
-from leadsignal.engine.recipe import CheckedTables, panel_recipe
+from leadsignal.engine.recipe import panel_recipe
 from leadsignal.errors import OptionError
 from leadsignal.ingestion.dialect import Spark
 from leadsignal.sources.parts import literal

@@ -10,7 +10,7 @@ from leadsignal.errors import Fault, SuccessAnalysisError
 
 if TYPE_CHECKING:
     from leadsignal.config.success import SuccessAnalysis
-    from leadsignal.engine.recipe import CheckedTables
+    from leadsignal.engine.checked_tables import CheckedTables
 
 ALIKE = 0.85
 """From how much likeness on a name of several, of which others occur, is taken for misspelt."""

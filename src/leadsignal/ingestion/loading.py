@@ -17,7 +17,8 @@ from leadsignal.ingestion.store import Store, reading_of
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
 from leadsignal.sources.combined_parts import CombinedParts, alone, in_groups
 from leadsignal.sources.csv_files import open_csv
-from leadsignal.sources.databases import Asked, Databases, open_rows, told_of
+from leadsignal.sources.database import Asked
+from leadsignal.sources.databases import Databases, open_rows, told_of
 from leadsignal.sources.frames import open_frame
 from leadsignal.sources.locate import Located, at_path, locate, not_read, unread_files
 from leadsignal.sources.object_stores import ObjectStores

@@ -12,7 +12,7 @@ from leadsignal.config.sources import a_table_name
 from leadsignal.errors import BusyError, OptionError, SourceError
 from leadsignal.files.locks import lock_wait
 from leadsignal.results import to_html
-from leadsignal.sources.databases import ADBC_DRIVERS, Asked, refusal
+from leadsignal.sources.database import ADBC_DRIVERS, Asked, refusal
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.credentials import Access
 from leadsignal.errors import SourceError
-from leadsignal.sources.databases import INSTALL, Asked, Database
+from leadsignal.sources.database import INSTALL, Asked, Database
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:

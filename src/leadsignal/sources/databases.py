@@ -1,86 +1,21 @@
-"""Tables in databases: one connection a source, its rows in batches, what it says in words."""
+"""Connections to databases: each source is opened once, its rows are read in batches."""
 
 from __future__ import annotations
 
-import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.credentials import Access, Source, named_source, open_source
 from leadsignal.config.drivers import installed_only
-from leadsignal.config.toml_files import near
 from leadsignal.errors import Fault, SourceError
-from leadsignal.sources.parts import Part, UnreadableError, quoted
-from leadsignal.sources.queries import one_select
+from leadsignal.sources.adbc import AdbcDatabase
+from leadsignal.sources.database import ADBC_DRIVERS, Asked, Database, refusal
+from leadsignal.sources.duckdb_files import DuckdbDatabase
+from leadsignal.sources.parts import Part, UnreadableError
+from leadsignal.sources.sqlalchemy_rows import SqlalchemyDatabase
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-BATCH_ROWS = 50_000
-"""Rows a batch, where the driver leaves the choice."""
-INSTALL = 'Install what reads it: python3 -m pip install "leadsignal[databases]"'
-ADBC_DRIVERS = {
-    "postgresql": "adbc_driver_postgresql",
-    "postgres": "adbc_driver_postgresql",
-    "grpc": "adbc_driver_flightsql",
-    "grpc+tls": "adbc_driver_flightsql",
-    "grpc+tcp": "adbc_driver_flightsql",
-}
-"""The ADBC driver of a URL's scheme; another is named by ``driver``, and the rest is SQLAlchemy's.
-"""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The rows wanted from a database: a table, by the parts of its name, or a query."""
-
-    table: tuple[str, ...] | None = None
-    query: str | None = None
-
-    def relation(self) -> str:
-        """Return it as SQL that can stand after FROM; names are quoted."""
-        if self.table is not None:
-            return ".".join(quoted(part) for part in self.table)
-        return f"(\n{self.bare_query()}\n) AS asked"
-
-    def bare_query(self) -> str:
-        """Return the query without the semicolon at its end, and a remark behind that."""
-        return re.sub(r";\s*(--[^\n'\"]*\s*)*\Z", "", self.query or "")
-
-    def __str__(self) -> str:
-        return ".".join(self.table) if self.table else "the query"
-
-
-class Database(ABC):
-    """One open connection, in one read-only transaction where the database has these."""
-
-    access: Access
-    dialect: str = ""
-    file: Path | None = None
-    """The file that holds the database, where it is one."""
-
-    def refuse_writing(self, query: str) -> None:
-        """Raise SourceError where a query is not one SELECT that only reads."""
-        one_select(query, self.dialect)
-
-    @abstractmethod
-    def columns(self, asked: Asked) -> list[str]:
-        """Return the names of the columns, in their order."""
-
-    @abstractmethod
-    def rows(self, asked: Asked, names: list[str]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        """Return the columns named, and their rows in batches."""
-
-    @abstractmethod
-    def tables(self) -> list[str]:
-        """Return the tables there are, with their schema, for "did you mean"."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """End the transaction and the connection."""
 
 
 def open_database(access: Access) -> Database:
@@ -97,15 +32,9 @@ def open_database(access: Access) -> Database:
 
 def _opened(access: Access) -> Database:
     if access.driver or access.scheme in ADBC_DRIVERS:
-        from leadsignal.sources.adbc import AdbcDatabase
-
         return AdbcDatabase(access, access.driver or ADBC_DRIVERS[access.scheme])
     if access.scheme == "duckdb":
-        from leadsignal.sources.duckdb_files import DuckdbDatabase
-
         return DuckdbDatabase(access)
-    from leadsignal.sources.sqlalchemy_rows import SqlalchemyDatabase
-
     return SqlalchemyDatabase(access)
 
 
@@ -200,110 +129,3 @@ def told_of(table: str, refused: SourceError) -> Fault:
 
 
 # What drivers say, in words ----------------------------------------------------------------------
-
-NO_PASSWORD = "no password supplied|authentication failed|access denied|login failed|no pg_hba"
-NOT_REACHED = (
-    "connection refused|could not translate host|timeout expired|timed out|no route to host|"
-    "network is unreachable|can't connect|could not connect|connection reset|failed to resolve"
-)
-LOST = "closed the connection|terminating connection|connection (was )?lost|gone away"
-NO_TABLE = (
-    r"relation .* does not exist|no such table|table with name .* does not exist|"
-    r"table .* doesn't exist|schema .* does not exist|unknown database|catalog .* does not exist|"
-    r"cross-database references"
-)
-NO_COLUMN = (
-    r"column .* does not exist|no such column|referenced column|unknown column|has no column|"
-    r"not found in from clause"
-)
-KINDS: tuple[tuple[str, str, str], ...] = (
-    (NO_PASSWORD, "refuses the user or the password",
-     "Check user_env and password_env, or the credentials file"),
-    (r"database .* does not exist|unknown database", "has no such database",
-     "Correct the last part of its URL"),
-    (NOT_REACHED, "cannot be reached", "Check host and port, and that the database runs"),
-    (LOST, "ended the connection", "Run again; if it ends again, ask who runs the database"),
-    ("bytes cannot be read", "holds bytes, which cannot be read",
-     "Leave the column out, or turn it into text in the query"),
-    ("permission denied|command denied|not authorized|insufficient privilege",
-     "does not allow {asked} to be {doing}",
-     "Ask for the right to it (GRANT)"),
-    ("read-only|readonly|query_only|data-modifying", "may be read but not changed",
-     "A query is one SELECT; write where writing is allowed"),
-    (NO_COLUMN, "has no such column for {asked}", "Correct the name"),
-    (NO_TABLE, "has no table {asked}", "Correct the name"),
-    ("statement timeout|canceling statement|query canceled", "gave up on {asked}",
-     "Ask for fewer rows, or for a longer statement_timeout"),
-    ("database is locked|could not set lock|conflicting lock", "is in use by another program",
-     "End it, or run again later"),
-    ("file is not a database|not a valid duckdb", "is not a database file", "Correct the path"),
-    ("syntax error|parser error|incomplete input", "cannot understand {asked}",
-     "Correct the query; it is one SELECT, in the database's own SQL"),
-    ("can't load plugin|no module named|could not load|could not find driver",
-     "needs a driver that is not installed",
-     "Install the package that its URL names, or correct the URL"),
-)  # fmt: skip
-"""What a message matches, and what is then said of the source, and to do."""
-
-
-def refusal(
-    access: Access,
-    error: BaseException,
-    asked: Asked | None = None,
-    database: Database | None = None,
-    doing: str = "read",
-) -> SourceError:
-    """Return what a driver raised as a SourceError: in words, and without secrets."""
-    said = _short(access.hide(_words(error)))
-    low = said.lower()
-    problem, remedy = f"cannot be {doing}", "The database says why"
-    for pattern, what, to_do in KINDS:
-        if re.search(pattern, low):
-            problem, remedy = what, to_do
-            break
-    if problem.startswith("has no table") and asked and asked.query is not None:
-        problem = "has no such table for {asked}"
-    if "has no" in problem and "table" in problem and database is not None:
-        remedy = _meant(database, asked, said) or remedy
-    message = problem.format(asked=asked or "this", doing=doing)
-    refused = SourceError(f"source {access.name!r} {message}", remedy)
-    refused.said = said or type(error).__name__
-    return refused
-
-
-def _words(error: BaseException) -> object:
-    """Return what the driver said: SQLAlchemy wraps it, and pg8000 says it as a dictionary."""
-    inside = getattr(error, "orig", None) or error
-    fields = inside.args[0] if getattr(inside, "args", ()) else None
-    return fields.get("M", inside) if isinstance(fields, dict) else inside
-
-
-TAIL = r"Query was|\[SQL|LINE \d+|\(Background|DETAIL:|HINT:|CONTEXT:"
-"""From here on a message repeats the query, or shows the row that was refused."""
-
-
-def _short(said: str) -> str:
-    """Return the first sentence of what a driver says: without its own name and our query."""
-    said = re.split(rf"\n+\s*(?:{TAIL})", said)[0]
-    said = re.sub(r"\s*\(Background on this error.*", "", said, flags=re.DOTALL)
-    said = re.sub(r"[.\s]*SQLSTATE: \w+\s*$", "", re.sub(r"\s+", " ", said).strip())
-    said = re.sub(r"^[A-Z_]+: ", "", said)
-    said = re.sub(r"^\[libpq\] (Execution error \[\w+\]: )?", "", said)
-    said = re.sub(r"^Failed to (prepare|execute) query( '[^']*')?: ", "", said)
-    said = re.sub(r"^could not begin COPY: ", "", said)
-    return re.sub(r"^(ERROR|FATAL): +", "", said)[:200].rstrip(". ")
-
-
-def _meant(database: Database, asked: Asked | None, said: str) -> str | None:
-    """Return the table that was meant, if there is one like it."""
-    try:
-        tables = database.tables()
-    except Exception:  # noqa: BLE001
-        return None
-    named = re.search(r"[\"'`: ]([\w.$]+)[\"'`]?( does not exist|!|$)", said)
-    given = ".".join(asked.table) if asked and asked.table else named[1] if named else ""
-    by_name = {name.rpartition(".")[2]: name for name in tables}
-    meant = near(given, tables, 0.7) or by_name.get(
-        near(given.rpartition(".")[2], by_name, 0.7) or ""
-    )
-    return database.access.hide(f"Did you mean {meant!r}?") if meant else None

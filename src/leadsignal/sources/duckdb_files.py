@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.credentials import Access
 from leadsignal.errors import SourceError
-from leadsignal.sources.databases import BATCH_ROWS, Asked, Database, refusal
+from leadsignal.sources.database import BATCH_ROWS, Asked, Database, refusal
 from leadsignal.sources.parts import literal, quoted
 from leadsignal.sources.queries import ONE_SELECT
 

@@ -22,7 +22,8 @@ from leadsignal.config.drivers import installed_only, refuse_unknown
 from leadsignal.config.project import TableSource
 from leadsignal.errors import Fault, OptionError, SourceError, quiet
 from leadsignal.schema import TABLES
-from leadsignal.sources.databases import ADBC_DRIVERS, INSTALL, told_of
+from leadsignal.sources.database import ADBC_DRIVERS, INSTALL
+from leadsignal.sources.databases import told_of
 from leadsignal.sources.locate import (
     HIDDEN,
     SUFFIXES,

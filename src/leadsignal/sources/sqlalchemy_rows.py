@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.credentials import Access
 from leadsignal.errors import SourceError
-from leadsignal.sources.databases import BATCH_ROWS, INSTALL, Asked, Database
+from leadsignal.sources.database import BATCH_ROWS, INSTALL, Asked, Database
 
 if TYPE_CHECKING:
     import pyarrow as pa

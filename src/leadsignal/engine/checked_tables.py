@@ -1,0 +1,43 @@
+"""What a panel needs to know of tables, wherever their rows are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Literal, Protocol
+
+from leadsignal.config.project import Project
+from leadsignal.tables import Coverage
+
+
+class CheckedTables(Protocol):
+    """What a panel needs to know of tables, wherever their rows lie."""
+
+    @property
+    def project(self) -> Project:
+        """The options they were read with."""
+
+    @property
+    def as_of_date(self) -> date:
+        """The day at whose midnight they are known."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tables there are."""
+
+    @property
+    def attributes(self) -> Mapping[str, Literal["text", "number"]]:
+        """The declared attributes of accounts."""
+
+    @property
+    def coverage(self) -> Mapping[str, Coverage]:
+        """Rows, and the days between which each table is complete."""
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Return the columns that a table's source holds."""
+
+    def values(self, table: str, column: str) -> frozenset[str]:
+        """Return the texts in a column of all rows that were read, whenever known."""
+
+    def attribute_values(self, attribute: str) -> frozenset[str]:
+        """Return the values of an attribute of accounts, at the start or later."""
