@@ -95,7 +95,7 @@ def immortal_time() -> Entry:
         "Accounts are sorted by whether they *ever* recorded a result, and their lifetimes compared.",
         f"measured customers stay {longer.estimate:.1f} times as long (of the first"
         f" {found.horizon:.0f} days) and churn {n.estimate:.2f} times as often",
-        f"measuring does nothing in this world; counted day by day the ratio is {h.estimate:.2f}"
+        f"measuring does nothing in this world; the time-dependent hazard ratio is {h.estimate:.2f}"
         f" ({h.low:.2f} to {h.high:.2f})",
         "a measurement programme for every account, justified by a number that the chart makes"
         " out of nothing: nobody can be measured after having left",
@@ -256,13 +256,13 @@ def large_accounts_adopt() -> Entry:
     r, s = a.hazard_ratio, b.hazard_ratio
     return Entry(
         "Adopters churn less",
-        "Accounts that have adopted a process are compared with the others, day by day, so that"
+        "Accounts that have adopted a process are compared with the others by a time-dependent method, so that"
         " time is counted right. Large accounts adopt more and leave less; the process does nothing.",
         f"adopters churn {r.estimate:.2f} times as often ({r.low:.2f} to {r.high:.2f})",
         f"the process does nothing; among accounts of equal size the ratio is {s.estimate:.2f}"
         f" ({s.low:.2f} to {s.high:.2f})",
         "an onboarding rebuilt around a habit of large customers",
-        '`adjust=["employees"]`, values of the start; and what nobody recorded stays unadjusted, so'
+        '`adjust=["employees"]`, values of the start; and unmeasured confounders remain, so'
         " read the E-value ([cohorts](cohorts.md))",
     )
 
@@ -283,7 +283,7 @@ def the_league_table() -> Entry:
         f" {accounts['mean'].max():.0%}",
         f"all reps are equal. Drawn towards the average by what chance allows, their rates lie"
         f" between {min(rates):.2f} and {max(rates):.2f} times what is expected",
-        "a bonus and a dismissal by lot",
+        "a bonus and a dismissal at random",
         "rates of small groups are shrunken, with a funnel of what chance allows"
         " ([cohorts](cohorts.md#the-numbers))",
     )

@@ -63,7 +63,7 @@ def caught() -> Figure:
 
 
 def audit() -> Figure:
-    """Which indicators speak early, which late."""
+    """Leading and lagging indicators."""
     figure, axes = plt.subplots(figsize=(8.2, 4.6), layout="constrained")
     ls.audit_indicators(panel(), resamples=200).plot(axes)
     return figure

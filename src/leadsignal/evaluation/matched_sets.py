@@ -1,7 +1,7 @@
 """Matched sets: each end beside accounts that were there on the same day and alike until then.
 
 A set is an end and the accounts active, without notice, at the last snapshot before the end was
-known, of like tenure, the same term and the same decile of a risk that reads context only. What
+known, of similar tenure, the same term and the same decile of a risk that reads context only. What
 differs between them is then neither age, nor contract, nor what kind of account they are.
 """
 
@@ -93,7 +93,7 @@ def match_ends(panel: Panel, *, seed: int = 0) -> MatchedSets:
     ends = np.flatnonzero(last & churns & ended)
     case, control, of = _pairs(ends, day, stratum, rows["start"].to_numpy(), seed)
     if not len(control):
-        none = "none of the churned accounts has another of like tenure, term and context beside it"
+        none = "no churned account is matched by another of similar tenure, term and context"
         raise ModelError(
             none if len(ends) else "no account has churned",
             "Give more accounts or a longer history"

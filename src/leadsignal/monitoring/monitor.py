@@ -340,7 +340,7 @@ def _of_outcomes(realised: Collection[Realised], alarms: float) -> list[Finding]
             found.append(Finding("calibration", one.arm, message, one.observed, one.expected))
         if one.caught.of >= MIN_EXPECTED and one.chance_of_catch() < alarms / 2:
             message = (
-                f"{one.caught!r} of the churners were alerted in time; alerts drawn by lot would"
+                f"{one.caught!r} of the churners were alerted in time; randomly chosen alerts would"
                 f" have caught {one.alert_share:.0%}"
             )
             found.append(Finding("catch", one.arm, message, one.caught.estimate, one.alert_share))

@@ -69,7 +69,7 @@ class Realised:
         )
 
     def chance_of_catch(self) -> float:
-        """Return how likely so few catches are if the alerts were drawn by lot."""
+        """Return how likely so few catches are if the alerts were random."""
         return float(bdtr(self.caught.count, self.caught.of, self.alert_share))
 
     def to_dict(self) -> dict[str, Any]:

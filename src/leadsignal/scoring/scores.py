@@ -168,7 +168,7 @@ def score_accounts(
     """Score the accounts active on ``as_of`` (default: the tables') that have not given notice.
 
     ``capacity`` is the share of accounts to alert (default: the project's). ``holdout`` is the
-    share of accounts, drawn by lot, that are not to be acted on (default: the project's); where it
+    share of accounts, chosen at random, not to be contacted (default: the project's); where it
     is above 0, a column ``held_out`` records which. ``effects`` are the
     proven effects of processes, told with the next step (default: `proven_effects` of the
     tables). ``today`` holds what is made already of these tables and the model's analysis; it is
@@ -274,7 +274,7 @@ def proven_effects(
 ) -> dict[str, Estimate]:
     """Return the hazard ratio of each process that is proven: those who had it ``LAG`` before.
 
-    Adopted against not, day by day until the end was known, adjusted for the attributes that have
+    Adopted against not, time-dependent until the end was known, adjusted for attributes that have
     no dated changes. It is proven where the 99 % interval lies below 1, at ``LAG`` and at
     each of ``OTHER_LAGS``: customers who have decided to leave stop doing things, and where no
     notice is recorded, nothing else says since when.

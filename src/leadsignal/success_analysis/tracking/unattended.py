@@ -70,7 +70,7 @@ class UnattendedAccounts(Result):
         shares = [f"{n:,} ({n / max(self.active, 1):.0%})" for n in list(counts.values())[::-1]]
         axes.bar_label(bars, labels=shares, padding=4, fontsize=9)
         axes.set_xlim(0, max([*counts.values(), 1]) * 1.25)
-        axes.set_title(f"Red accounts, of {self.active:,} active", loc="left", fontsize=11)
+        axes.set_title(f"Unattended accounts, of {self.active:,} active", loc="left", fontsize=11)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
         return axes
