@@ -443,8 +443,8 @@ kind(
 )
 kind(
     "no duration",
-    put("leadsignal.toml", '[project]\nhorizon = "6 months"\n'),
-    r"leadsignal\.toml:2: project\.horizon: '6 months' is not a duration.*\"28d\"",
+    put("leadsignal.toml", '[project]\nhorizon = "6 moons"\n'),
+    r"leadsignal\.toml:2: project\.horizon: '6 moons' is not a duration.*\"28d\"",
 )
 kind(
     "bare number as duration",

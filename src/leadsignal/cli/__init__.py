@@ -124,7 +124,7 @@ def _report(error: LeadsignalError, options: argparse.Namespace) -> int:
 def _interrupted(options: argparse.Namespace, before: Mapping[Path, object]) -> int:
     after = standing(options) if before else {}
     lines = [
-        f"{path} is {'as it was' if after.get(path) == mark else 'written'}"
+        f"{path} is {'unchanged' if after.get(path) == mark else 'written'}"
         for path, mark in before.items()
         if path.name and not path.name.endswith(".run.json")
     ]

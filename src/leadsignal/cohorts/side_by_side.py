@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.arguments import checked
 from leadsignal.cohorts.caveats import cautions_of
 from leadsignal.cohorts.comparison import Comparison
 from leadsignal.cohorts.confounding import e_value
@@ -50,6 +51,7 @@ MAX_LEVELS = 6
 """Number of values up to which a property is compared value by value, not by shrunken rates."""
 
 
+@checked
 def compare_dated(
     cohorts: DatedCohorts,
     *,
