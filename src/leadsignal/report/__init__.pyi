@@ -1,7 +1,3 @@
-from .account.parts import AccountStatus as AccountStatus
-from .account.parts import Missed as Missed
-from .account.parts import ProcessReview as ProcessReview
-from .account.parts import Risk as Risk
 from .account.reading import review_account as review_account
 from .account.review import Review as Review
 from .account_page import review_page as review_page

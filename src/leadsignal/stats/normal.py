@@ -17,8 +17,8 @@ def normal_quantile(level: float) -> float:
 
     Examples
     --------
-    >>> round(normal_quantile(0.95), 2)
-    1.96
+    >>> round(normal_quantile(0.9), 3)
+    1.645
     """
     return float(ndtri(0.5 + level / 2))
 
