@@ -36,6 +36,7 @@ import pandas as pd
 
 import leadsignal as ls
 from leadsignal.errors import LeadsignalError
+from leadsignal.tables import CheckReport
 
 SLOWEST, MOST_MEMORY = 2.0, 500e6
 SAVED = Path(__file__).parents[1] / "tests" / "saved" / "format-4" / "ensemble"
@@ -160,7 +161,7 @@ def put(path: Path, draw: random.Random) -> None:
         path.write_text(draw.choice((TICKETS, ACCOUNTS, "", PROJECT)))
 
 
-def left_out(folder: Path, report: ls.CheckReport) -> list[str]:
+def left_out(folder: Path, report: CheckReport) -> list[str]:
     """Return what in a folder is neither read, nor named in a fault, nor listed as not read."""
     named = " ".join(f"{fault.file} {fault.table}" for fault in report.faults)
     missing = []
