@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,10 @@ def test_a_share_is_a_share(business: ls.Tables, share: float) -> None:
         ls.panel.sample_panel(business, share=share)
 
 
+def fitted() -> ls.ChurnModel:
+    return ls.load_model(Path(__file__).parent / "saved" / "format-4" / "logistic")
+
+
 MISREAD: dict[str, Callable[[ls.Tables, ls.Panel], object]] = {
     "backtest": lambda _, panel: ls.run_backtest(panel),
     "audit": lambda _, panel: ls.audit_indicators(panel),
@@ -104,8 +109,8 @@ MISREAD: dict[str, Callable[[ls.Tables, ls.Panel], object]] = {
     "ratios": lambda _, panel: ls.model.hazard_ratios(panel),
     "incidence": lambda _, panel: ls.model.cumulative_incidence(panel),
     "tuning": lambda _, panel: ls.evaluation.tune_model(panel, [{}]),
-    "bands": lambda _, panel: ls.model.risk_bands(ls.ChurnModel(), panel, panel.frame),
-    "scores": lambda _, panel: ls.scoring.score_panel(ls.ChurnModel(), panel),
+    "bands": lambda _, panel: ls.model.risk_bands(fitted(), panel, panel.frame),
+    "scores": lambda _, panel: ls.scoring.score_panel(fitted(), panel),
 }
 
 

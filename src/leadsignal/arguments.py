@@ -23,10 +23,10 @@ SOURCES = {
     "Project": "read_project(folder)",
     "Review": "review_account(tables, account_id)",
     "Scores": "score_accounts(model, tables)",
+    "SparkTables": "spark.read_spark_tables(frames)",
     "SuccessAnalysis": "read_success_analysis(file)",
     "SuccessfulAccounts": "success_analysis.most_successful(tables, analysis)",
     "Tables": "read_tables(folder)",
-    "TablesInSpark": "spark.read_spark_tables(frames)",
 }
 """Our own classes that functions take, and the call that returns one."""
 
@@ -95,7 +95,9 @@ read_tables(folder) returns.
 
 def _classes(annotation: object) -> tuple[str, ...]:
     """Return the names of an annotation if all are ours (or None), else nothing."""
-    names = tuple(part.strip() for part in str(annotation).split("|"))
+    # A panel accepts what has the attributes of SparkTables, which is what users are told.
+    text = str(annotation).replace("TablesInSpark", "SparkTables")
+    names = tuple(part.strip() for part in text.split("|"))
     return names if all(name in SOURCES or name == "None" for name in names) else ()
 
 
