@@ -32,7 +32,7 @@ class AsOfContext:
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
     >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
-    >>> today = Today(tables, analysis)
+    >>> today = AsOfContext(tables, analysis)
     >>> red = ls.success_analysis.unattended_accounts(tables, analysis, today=today)
     >>> # The snapshot is not built again.
     >>> calendar = ls.success_analysis.milestone_calendar(tables, analysis, today=today)

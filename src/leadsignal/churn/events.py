@@ -15,7 +15,7 @@ import numpy as np
 from leadsignal.arguments import checked
 from leadsignal.durations import Duration, days_in
 from leadsignal.panel import Panel
-from leadsignal.results import to_html
+from leadsignal.results import Result, to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ WARN_BY = ("usage_low", "flags_open", "health_band")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class ChurnEvents:
+class ChurnEvents(Result):
     """One row an ended account.
 
     ``frame`` has account_id, customer_id, started_on, known_on (the day the end was known),
@@ -76,10 +76,6 @@ class ChurnEvents:
     def _sums(groups: Any) -> pd.DataFrame:
         sums: pd.DataFrame = groups.agg(accounts=("account_id", "size"), arr=("arr", "sum"))
         return sums
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts, ready for JSON."""

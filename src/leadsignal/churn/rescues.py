@@ -10,7 +10,7 @@ import numpy as np
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.panel import Panel
-from leadsignal.results import to_html
+from leadsignal.results import Result, to_html
 from leadsignal.stats.row_estimates import mean_of
 from leadsignal.tables import Tables
 
@@ -24,7 +24,7 @@ OUTCOMES = (STAYED, LEFT_FIRST, LEFT_SECOND, NOT_YET, NO_TERM)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Rescues:
+class Rescues(Result):
     """Accounts whose flag was cleared, and what happened at their next two renewals.
 
     Attributes
@@ -56,10 +56,6 @@ class Rescues:
         share = mean_of(np.asarray(known["outcome"] == STAYED, dtype=np.float64))
         customer = pd.factorize(known["customer_id"])[0].astype(np.int64)
         return share.estimate, *share.interval(customer)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts, ready for JSON."""

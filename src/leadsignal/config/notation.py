@@ -27,7 +27,7 @@ class Notation:
     def order(self) -> tuple[str, ...]:
         """Return the parts of a date in their order, and the sign between them last.
 
-        >>> Spelling(dates="DD.MM.YYYY").order
+        >>> Notation(dates="DD.MM.YYYY").order
         ('DD', 'MM', 'YYYY', '.')
         """
         first, separator, second, third = _ORDER.findall(self.dates or "YYYY-MM-DD")[0]

@@ -22,6 +22,7 @@ from leadsignal.files.writing import whole_file
 from leadsignal.model.explanation import compared_with
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot
+from leadsignal.results import Result
 from leadsignal.scoring.feeds import (
     Feed,
     find_feeds,
@@ -60,7 +61,7 @@ ROWS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Scores:
+class Scores(Result):
     """One row an active account, the riskiest first.
 
     ``notice_given`` counts the accounts left out because their end is already known;
@@ -96,10 +97,6 @@ class Scores:
     def hindsight(self) -> bool:
         """Whether the model had seen what came after the day that is scored."""
         return bool(self.frame[HINDSIGHT].any())
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
 
     def __repr__(self) -> str:
         alerts = int(self.frame["alert"].sum())
