@@ -95,7 +95,7 @@ read_tables(folder) returns.
 
 def _classes(annotation: object) -> tuple[str, ...]:
     """Return the names of an annotation if all are ours (or None), else nothing."""
-    # A panel accepts what has the attributes of SparkTables, which is what users are told.
+    # A panel accepts anything with the attributes of SparkTables, the class that users know.
     text = str(annotation).replace("TablesInSpark", "SparkTables")
     names = tuple(part.strip() for part in text.split("|"))
     return names if all(name in SOURCES or name == "None" for name in names) else ()
