@@ -22,9 +22,9 @@ NO_REASON = "churn"
 """The cause of an end for which no reason is known."""
 
 
-def first_of(ended: str, told: str) -> str:
+def first_of(ended: str, known: str) -> str:
     """Return the day an end became known, as SQL; NULL where none is known."""
-    return f"LEAST(COALESCE({told}, {ended}), COALESCE({ended}, {told}))"
+    return f"LEAST(COALESCE({known}, {ended}), COALESCE({ended}, {known}))"
 
 
 def known_on(accounts: pd.DataFrame) -> pd.Series[Any]:

@@ -238,7 +238,10 @@ def test_ends_that_are_no_churn_are_told_apart() -> None:
 def test_names_that_are_not_there_are_told_what_is() -> None:
     held = tables([("a", 0, 300), ("b", 0, None)], extra={"size": [1, 2]},
                   results=results(("a", 5, 1)))  # fmt: skip
-    with pytest.raises(OptionError, match="Choose from measured, results"):
+    with pytest.raises(
+        OptionError,
+        match=r"'measured'\? Choose from measured, results",
+    ):
         dated_cohorts(held, "mesured")
     with pytest.raises(OptionError, match="not declared as an attribute"):
         dated_cohorts(held, "size")

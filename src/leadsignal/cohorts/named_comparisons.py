@@ -16,6 +16,7 @@ import numpy as np
 
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import Process, SuccessAnalysis, applies
+from leadsignal.config.toml_files import near
 from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.schema import ACCOUNT, Column, Table
 from leadsignal.sources.parts import quoted
@@ -166,9 +167,11 @@ def changes_of(today: AsOfContext, by: str) -> Changes:
             "Declare it in leadsignal.toml, if its values have not changed since the start",
         )
     names = ", ".join([*ready, "behavior:NAME"])
+    meant = near(by, ready)
+    hint = f"Did you mean {meant!r}? " if meant else ""
     raise OptionError(
         f"there is no comparison by {by!r}",
-        f"Choose from {names}, or give a frame of account_id, on, state",
+        f"{hint}Choose from {names}, or give a frame of account_id, on, state",
     )
 
 

@@ -199,15 +199,15 @@ def told_after(first: date, counts: Floats, chance: float) -> int | None:
         return None
     upto = counts[: int(days[-1]) + 1]
 
-    def told(silent: int) -> bool:
+    def is_reported(silent: int) -> bool:
         return assess_feed("", first, np.concatenate([upto, np.zeros(silent)]), chance).broken
 
     short, long = 0, MAX_SILENT
-    if assess_feed("", first, counts, chance).state == "too young" or not told(long):
+    if assess_feed("", first, counts, chance).state == "too young" or not is_reported(long):
         return None
     while long - short > 1:
         middle = (short + long) // 2
-        short, long = (short, middle) if told(middle) else (middle, long)
+        short, long = (short, middle) if is_reported(middle) else (middle, long)
     return long
 
 
