@@ -140,5 +140,5 @@ def test_nobody_alike_is_said(business_panel: ls.Panel) -> None:
     ended = business_panel.frame.loc[business_panel.frame["event"] == 1, "account_id"]
     one = business_panel.frame["account_id"] == ended.iloc[0]
     alone = replace(business_panel, frame=business_panel.frame[one].reset_index(drop=True))
-    with pytest.raises(ls.ModelError, match="like tenure"):
+    with pytest.raises(ls.ModelError, match="similar tenure"):
         ls.audit_indicators(alone)

@@ -111,7 +111,7 @@ class Audit:
     def __repr__(self) -> str:
         lines = [
             f"Audit of {len(self.frame)} indicators on {self.sets:,} ends matched to accounts of"
-            f" like tenure{', term and context' if self.matched_on_risk else ' and term'};"
+            f" similar tenure{', term and context' if self.matched_on_risk else ' and term'};"
             f" {self.unmatched:,} ends found none"
         ]
         for verdict in (LEADING, LAGGING, UNDECIDED, NEITHER):
