@@ -524,3 +524,23 @@ def test_too_few_churns_give_a_report_in_part(
     assert code == 4
     assert "not in the report: backtest:" in capsys.readouterr().out
     assert "Not known" in out.read_text()
+
+
+def test_reasons_and_steps_are_tables(business_results: Results) -> None:
+    scores = business_results[2]
+    reasons = scores.reason_table()
+    assert len(reasons) == sum(map(len, scores.reasons.values()))
+    first = reasons.iloc[0]
+    indicator = {i.name: i for i in business_results[0].indicators}[first["indicator"]]
+    assert first["unit"] == indicator.unit
+    numeric = reasons[reasons["direction"].isin(["above", "below"])]
+    higher = numeric["value"].astype(float) > numeric["reference"].astype(float)
+    assert len(numeric)
+    assert (higher == (numeric["direction"] == "above")).all()
+    assert (reasons["effect"] >= 0.05).all()
+    steps = scores.step_table()
+    named = scores.frame.set_index("account_id")["open_processes"]
+    assert len(steps)
+    assert (steps["rank"] >= 1).all()
+    for account, mine in steps.groupby("account_id"):
+        assert named[account] == "; ".join(mine["process"] + " (" + mine["state"] + ")")

@@ -245,7 +245,7 @@ def test_names_that_are_not_there_are_told_what_is() -> None:
         dated_cohorts(held, "mesured")
     with pytest.raises(OptionError, match="not declared as an attribute"):
         dated_cohorts(held, "size")
-    with pytest.raises(ModelError, match=r"no account is seen|every account is"):
+    with pytest.raises(ModelError, match=r"no account is observed|every account is"):
         dated_cohorts(held, "measured")
 
 

@@ -109,7 +109,8 @@ def _dated(
     accounts, notes = _accounts(today, changes, zero)
     if not len(accounts.ids):
         raise ModelError(
-            f"{name}: no account is seen from when its state is known", "; ".join(notes)
+            f"no account is observed from the day on which its state of {name} is known",
+            "; ".join(notes),
         )
     own = name.removeprefix("attribute:")
     cohorts = _in_cohorts(

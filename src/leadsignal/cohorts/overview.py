@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -138,12 +138,12 @@ class Line:
 class Overview(Result):
     """All ready comparisons: a line a cohort, p-values corrected for their number (Holm).
 
-    ``comparisons`` are whole; ``left_out`` says which had nothing to compare, and why.
+    ``comparisons`` are whole; ``left_out`` maps those that had nothing to compare to the reason.
     """
 
     lines: tuple[Line, ...]
     comparisons: tuple[Comparison, ...]
-    left_out: tuple[str, ...]
+    left_out: Mapping[str, str]
 
     def _table(self) -> pd.DataFrame:
         import pandas as pd
@@ -165,7 +165,7 @@ class Overview(Result):
             "contrasts": [],
             "overview": [line.to_dict() for line in self.lines],
             "comparisons": [comparison.to_dict() for comparison in self.comparisons],
-            "left_out": list(self.left_out),
+            "left_out": dict(self.left_out),
         }
 
     def __repr__(self) -> str:
@@ -175,7 +175,13 @@ class Overview(Result):
             p = f"{line.p_holm:.3f}"
             rows.append((line.by, line.cohort, line.against, naive, str(line.corrected), p))
         head = f"Hazard ratios of {len(self.lines)} cohorts; p-values corrected for their number"
-        left_out = [f"left out: {reason}" for reason in self.left_out]
+        left_out = [f"left out: {by}: {reason}" for by, reason in self.left_out.items()]
+        left_out += [
+            f"not listed: {comparison.by}: {len(comparison.cohorts)} values, compared by shrunken"
+            " rates in its own result"
+            for comparison in self.comparisons
+            if not comparison.contrasts
+        ]
         return "\n".join([head, *aligned(rows), *left_out])
 
     def _repr_html_(self) -> str:
@@ -220,7 +226,8 @@ def compare_all(
     True
     """
     shared = AsOfContext.of(tables, analysis, today)
-    comparisons, left_out = [], []
+    comparisons: list[Comparison] = []
+    left_out: dict[str, str] = {}
     for name in comparison_names(tables, analysis):
         try:
             others = [column for column in adjust if column != name.removeprefix("attribute:")]
@@ -229,14 +236,8 @@ def compare_all(
                                 landmark=landmark, horizon=horizon, today=shared)
             )  # fmt: skip
         except ModelError as error:
-            left_out.append(str(error))
-            continue
-        if not comparisons[-1].contrasts:
-            values = len(comparisons[-1].cohorts)
-            left_out.append(
-                f"{name}: {values} values, compared by shrunken rates in its own result"
-            )
-    return Overview(_lines(comparisons), tuple(comparisons), tuple(left_out))
+            left_out[name] = str(error)
+    return Overview(_lines(comparisons), tuple(comparisons), left_out)
 
 
 def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:

@@ -48,12 +48,22 @@ class Process:
     adopt_by: int | None = None
     applies_to: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def __str__(self) -> str:
+    @property
+    def requirement(self) -> str:
+        """What an account has to do to have adopted the process, as text."""
         users = f" by {self.by_users} users" if self.by_users > 1 else ""
         again = f", {self.sustained_for} times in a row" if self.sustained_for > 1 else ""
-        due = f"; adopted by day {self.adopt_by}" if self.adopt_by else ""
         events = " or ".join(self.behaviors)
-        return f"{self.name}: {self.at_least:g} {events}{users} in {self.within} days{again}{due}"
+        return f"{self.at_least:g} {events}{users} in {self.within} days{again}"
+
+    @property
+    def definition(self) -> str:
+        """The requirement, and by which day of an account it is due."""
+        due = f"; adopted by day {self.adopt_by}" if self.adopt_by else ""
+        return f"{self.requirement}{due}"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.definition}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -286,6 +287,22 @@ def _distance(
     below, upto = (np.searchsorted(known, given, side) for side in ("left", "right"))
     middle = (below + upto + 1) / (2 * len(known))
     return np.where(np.isnan(given), 1 - missing, np.abs(2 * np.minimum(middle, 1) - 1))
+
+
+def typical_values(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
+    """Return the median of each numeric indicator, and the most frequent value of a category."""
+    import pandas as pd
+
+    typical: dict[str, Any] = {}
+    for name in names:
+        known = rows[name].dropna()
+        if not len(known):
+            typical[name] = None
+        elif pd.api.types.is_numeric_dtype(known):
+            typical[name] = float(known.astype(float).median())
+        else:
+            typical[name] = known.mode().iloc[0]
+    return typical
 
 
 def _known(value: Any) -> Any:

@@ -96,7 +96,8 @@ def _left_out(found: CohortsSummary) -> Html | str:
     if many := [name_text(name) for name in found["many_values"]]:
         items.append(f"Not compared, with too many values: {', '.join(many)}.")
     if found["left_out"]:
-        items.append(f"Left out: {'; '.join(name_text(why) for why in found['left_out'])}.")
+        reasons = [f"{by}: {reason}" for by, reason in found["left_out"].items()]
+        items.append(f"Left out: {'; '.join(map(name_text, reasons))}.")
     return tag("p", " ".join(items), class_="small soft") if items else ""
 
 

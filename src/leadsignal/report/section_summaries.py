@@ -163,7 +163,7 @@ def _cohorts(overview: Overview) -> dict[str, Any]:
     return {
         "lines": lines,
         "many_values": bare,
-        "left_out": [why for why in overview.left_out if why.partition(":")[0] not in bare],
+        "left_out": dict(overview.left_out),
         "cautions": {by: list(comparison.cautions) for by, comparison in review.items()},
     }
 

@@ -430,7 +430,7 @@ class CohortsSummary(TypedDict):
 
     lines: list[CohortLine]
     many_values: list[str]
-    left_out: list[str]
+    left_out: dict[str, str]
 
 
 class ReasonRow(TypedDict):

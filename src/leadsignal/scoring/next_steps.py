@@ -26,6 +26,11 @@ MAX_DAYS = 1_000_000
 """Upper limit of the days in a state, which leaves room for the other parts of a key."""
 
 
+COLUMNS = ("account_id", "rank", "process", "state", "days_in_state", "text", "day", "effect",
+           "low", "high")  # fmt: skip
+"""Columns of a table of next steps."""
+
+
 @dataclass(frozen=True)
 class NextStep:
     """One thing to do about an account.
@@ -90,6 +95,19 @@ class AccountSteps:
         if row is None or self.places is None:
             return []
         return [self.distinct[n] for n in self.places[row] if n != len(self.distinct)]
+
+    def table(self) -> pd.DataFrame:
+        """Return the steps as a table, one row per account and open process."""
+        import pandas as pd
+
+        rows = []
+        for account in map(str, self.account_ids):
+            for rank, step in enumerate(self.of(account), 1):
+                ratio = step.effect
+                numbers = (None,) * 3 if ratio is None else (ratio.estimate, ratio.low, ratio.high)
+                rows.append((account, rank, step.process, step.state, step.days, step.text,
+                             step.day, *numbers))  # fmt: skip
+        return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def texts(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Return each account's open processes, and its first step, as text."""

@@ -34,7 +34,7 @@ from leadsignal.scoring.hindsight import HINDSIGHT, in_hindsight
 from leadsignal.scoring.holdout import HELD_OUT, hold_out
 from leadsignal.scoring.last_known import hold_late
 from leadsignal.scoring.next_steps import LAG, AccountSteps, account_steps
-from leadsignal.scoring.reasons import REASONS, Reason, account_reasons
+from leadsignal.scoring.reasons import REASONS, Reason, account_reasons, reason_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,6 +126,28 @@ class Scores(Result):
         rows = self.frame.head(10)
         head = escape(repr(self).splitlines()[0])
         return f"<p>{head}</p>{rows.to_html(index=False, float_format='{:.3f}'.format)}"
+
+    def reason_table(self) -> pd.DataFrame:
+        """Return the reasons as a table, one row per account and reason.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``account_id, rank, subject, indicator, value, unit, reference, direction,
+            effect``; ``effect`` is in log-odds, ``reference`` the typical value of that day.
+        """
+        return reason_table(self.reasons)
+
+    def step_table(self) -> pd.DataFrame:
+        """Return the next steps as a table, one row per account and open process.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``account_id, rank, process, state, days_in_state, text, day, effect, low,
+            high``; ``effect`` is the proven hazard ratio of the process with its interval.
+        """
+        return self.steps.table()
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the scores hold in numbers, ready for JSON."""
@@ -236,7 +258,8 @@ def _scores(
     rows = with_unknown(rows, unknown_indicators(model, feeds))
     share = panel.project.capacity if capacity is None else capacity
     steps = account_steps(rows, panel.analysis.processes, effects)
-    frame, reasons = score_rows(model, rows, share, steps)
+    units = {indicator.name: indicator.unit for indicator in panel.indicators}
+    frame, reasons = score_rows(model, rows, share, steps, units)
     held = panel.project.holdout if holdout is None else holdout
     if held:
         drawn = hold_out(frame["account_id"], held, panel.project.holdout_seed)
@@ -304,10 +327,12 @@ def score_rows(
     rows: pd.DataFrame,
     capacity: float,
     steps: AccountSteps,
+    units: Mapping[str, str] | None = None,
 ) -> tuple[pd.DataFrame, Mapping[str, tuple[Reason, ...]]]:
     """Return the scored panel rows with the reasons of those explained.
 
-    The highest risk comes first; equal risks are in the order of account_id.
+    ``units`` are the units of indicators, which the reasons name. The highest risk comes first;
+    equal risks are in the order of account_id.
     """
     frame = _forecast(model, rows)
     arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
@@ -316,7 +341,7 @@ def score_rows(
     explained = min(max(alerts, MIN_EXPLAINED), MAX_EXPLAINED)
     riskiest = np.lexsort((frame["account_id"].to_numpy(dtype=str), -frame["risk"]))
     explained_rows = rows.iloc[np.sort(riskiest[:explained])]
-    reasons = account_reasons(model, explained_rows, compared_with(rows))
+    reasons = account_reasons(model, explained_rows, compared_with(rows), units)
     for rank in range(REASONS):
         texts = {name: str(listed[rank]) for name, listed in reasons.items() if rank < len(listed)}
         frame[f"reason_{rank + 1}"] = frame["account_id"].map(texts).fillna("").astype(object)

@@ -295,7 +295,7 @@ def _process_review(
     before = _mean_result(results, first, -WINDOW) if first else None
     after = _mean_result(results, first, WINDOW) if first else None
     return ProcessReview(
-        name, process.why, str(process).partition(": ")[2].partition(";")[0], state, since, due,
+        name, process.why, process.requirement, state, since, due,
         first, now.get(f"{name}_events"), now.get(f"{name}_users"), before, after,
     )  # fmt: skip
 

@@ -174,7 +174,7 @@ def title_of(process: Process) -> str:
 
 def rule_of(process: Process) -> str:
     """Return what counts as having adopted a process, and by when."""
-    return one_line(str(process).partition(": ")[2])
+    return one_line(process.definition)
 
 
 def _markdown(ring: Ring) -> Iterator[str]:
