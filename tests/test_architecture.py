@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("targets",),
     ("indicators",),
     ("engine",),
+    ("counting_process",),
     ("panel",),
     ("result_status",),
     ("as_of_context",),

@@ -63,3 +63,20 @@ def at_risk(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[Any]]:
     cause = rows["end_cause"].fillna(NO_REASON).to_numpy(dtype=object)
     ends = (known > 0) & (known <= length)
     return np.fmin(length, known), np.where(ends, cause, "").astype(object)
+
+
+def rows_at_risk(
+    frame: pd.DataFrame,
+) -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[Any]]:
+    """Return the panel rows before the end was known (n), by account and tenure.
+
+    With them: the day of tenure on which each stops, and the cause of the end that stands in the
+    row, "" where there is none. Rows after notice are not among them.
+    """
+    days, cause = at_risk(frame)
+    mine = np.flatnonzero((days > 0) & ~frame["notice_given"].to_numpy(dtype=bool))
+    who = frame[["account_id", "start"]].iloc[mine].reset_index(drop=True)
+    order = mine[who.sort_values(["account_id", "start"], kind="stable").index]
+    # The rows are copied once: a panel has many columns.
+    kept = frame.iloc[order].reset_index(drop=True)
+    return kept, kept["start"].to_numpy(dtype=float) + days[order], cause[order].astype(str)

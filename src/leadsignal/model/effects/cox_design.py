@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.end_of_risk import NO_REASON, at_risk
+from leadsignal.end_of_risk import NO_REASON, rows_at_risk
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival.inputs import Bools, Floats
 
@@ -90,17 +90,11 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
 
 def _before_known(panel: Panel) -> tuple[pd.DataFrame, Floats, NDArray[Any], int, int]:
     """Return the rows at risk in one order, where each stops and by what ("" for nothing)."""
-    days, cause = at_risk(panel.frame)
-    mine = np.flatnonzero((days > 0) & ~panel.frame["notice_given"].to_numpy(dtype=bool))
-    who = panel.frame[["account_id", "start"]].iloc[mine].reset_index(drop=True)
-    order = mine[who.sort_values(["account_id", "start"], kind="stable").index]
-    # The rows are copied once: a panel has many columns.
-    kept = panel.frame.iloc[order].reset_index(drop=True)
+    kept, stop, ended = rows_at_risk(panel.frame)
     known = panel.frame[panel.frame["known_within"].notna()]
     pending = known.loc[known["end_cause"].isna(), "account_id"].nunique()
     unseen = int((~known["account_id"].drop_duplicates().isin(kept["account_id"])).sum())
-    stop = kept["start"].to_numpy(dtype=float) + days[order]
-    return kept, stop, cause[order].astype(str), pending, unseen
+    return kept, stop, ended, pending, unseen
 
 
 def _churn_causes(panel: Panel) -> tuple[str, ...]:
