@@ -56,16 +56,16 @@ def catch(world: str, seed: int, accounts: int) -> dict[str, float]:
     backtest = ls.run_backtest(panel, methods=METHODS, extra={"oracle": oracle(simulation, panel)})
     found = {
         "seed": seed,
-        "ends": backtest.counts["ends"],
+        "churns": backtest.counts["churns"],
         "unexpected": backtest.counts["unexpected"],
         "with_drop": backtest.counts["with_usage_drop"],
         "seconds": time.perf_counter() - began,
     }
     for name, one in backtest.methods.items():
         for measure in (
-            "unexpected_caught_in_time",
-            "caught_in_time",
-            "caught_before_drop",
+            "unexpected_recall_ahead",
+            "recall_ahead",
+            "recall_before_drop",
             "alert_precision",
             "precision_at_capacity",
             "auc",
@@ -78,7 +78,7 @@ def catch(world: str, seed: int, accounts: int) -> dict[str, float]:
 
 def print_catch(rows: list[dict[str, float]]) -> None:
     frame = pd.DataFrame(rows)
-    measure = " unexpected_caught_in_time"
+    measure = " unexpected_recall_ahead"
     methods = [name.removesuffix(measure) for name in frame if name.endswith(measure)]
     table = pd.DataFrame(
         {

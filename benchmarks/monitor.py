@@ -31,7 +31,7 @@ import leadsignal as ls
 from leadsignal.evaluation.alerts import on_grid
 from leadsignal.ingestion.feed_health import assess_feed, told_after
 from leadsignal.monitoring import monitor as m
-from leadsignal.monitoring.realised import alert_volume, find_outcomes, judge_outcomes
+from leadsignal.monitoring.realised import alert_volume, evaluate_outcomes, find_outcomes
 from leadsignal.monitoring.shifts import Levels, find_shifts, levels_of
 from leadsignal.scoring.feeds import daily_records
 
@@ -95,7 +95,7 @@ def find(of: Business, at: int) -> list[str]:
     )
     drift = find_shifts(levels, at, alarms=m.INDICATORS * A_RUN, least=m.LEAST_SHIFT)
     scores = m._before(of.scores, day.date())
-    realised = judge_outcomes(find_outcomes(tables, scores), tables.project.warning_time)
+    realised = evaluate_outcomes(find_outcomes(tables, scores), tables.project.warning_time)
     found = [
         *(m._of_feed(pace) for pace in paces if pace.broken),
         *(m._of_shift("indicator", shift, WEEK) for shift in drift.shifts),

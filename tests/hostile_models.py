@@ -339,12 +339,12 @@ def features_twice(folder: Path) -> None:
 
 @kind("schema of a model: features")
 def helps_too_much(folder: Path) -> None:
-    inside(folder, "features", helps={"tenure_days": 7})
+    inside(folder, "features", expected_sign={"tenure_days": 7})
 
 
 @kind("churn.skops reads other features than its recipe says")
 def fewer_features(folder: Path) -> None:
-    inside(folder, "features", names=["tenure_days"], levels={}, helps={}, ranges={})
+    inside(folder, "features", names=["tenure_days"], levels={}, expected_sign={}, ranges={})
 
 
 @kind("churn.skops reads other features than its recipe says")

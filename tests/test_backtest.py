@@ -17,8 +17,8 @@ from leadsignal.evaluation.methods import cut_offs, thinned
 
 KEYS = {
     "auc", "auc_low", "auc_high", "brier", "calibration_slope", "precision_at_capacity",
-    "recall_at_capacity", "arr_recall_at_capacity", "caught_in_time", "caught_before_drop",
-    "unexpected_caught_in_time", "alert_precision", "distinct_alerted", "median_lead_days",
+    "recall_at_capacity", "arr_recall_at_capacity", "recall_ahead", "recall_before_drop",
+    "unexpected_recall_ahead", "alert_precision", "distinct_alerted", "median_lead_days",
     "median_head_start_days",
 }  # fmt: skip
 
@@ -70,23 +70,23 @@ def test_all_methods_alert_the_same_number(backtest: ls.Backtest) -> None:
 
 def test_what_is_caught_agrees_with_the_rows(backtest: ls.Backtest) -> None:
     for name, one in backtest.methods.items():
-        ends = backtest.ends[backtest.ends["method"] == name]
-        assert len(ends) == backtest.counts["ends"]
+        churns = backtest.churns[backtest.churns["method"] == name]
+        assert len(churns) == backtest.counts["churns"]
         if name == "random":
             continue
-        surprise = ends[ends["verdict"] == "unexpected"]
-        assert one.unexpected_caught_in_time == pytest.approx(surprise["caught_in_time"].mean())
-        assert one.caught_in_time == pytest.approx(ends["caught_in_time"].mean())
-        caught = surprise["caught_in_time"].astype(float)
+        surprise = churns[churns["verdict"] == "unexpected"]
+        assert one.unexpected_recall_ahead == pytest.approx(surprise["recall_ahead"].mean())
+        assert one.recall_ahead == pytest.approx(churns["recall_ahead"].mean())
+        caught = surprise["recall_ahead"].astype(float)
         by_arr = np.average(caught, weights=surprise["arr"])
-        assert one.arr_unexpected_caught_in_time == pytest.approx(by_arr)
-        assert ends["lead_days"].between(0, backtest.horizon).all()
-        assert (ends.loc[~ends["caught_in_time"], "lead_days"] == 0).all()
-        assert (ends.loc[ends["caught_in_time"], "lead_days"] >= backtest.warning_time).all()
+        assert one.arr_unexpected_recall_ahead == pytest.approx(by_arr)
+        assert churns["lead_days"].between(0, backtest.horizon).all()
+        assert (churns.loc[~churns["recall_ahead"], "lead_days"] == 0).all()
+        assert (churns.loc[churns["recall_ahead"], "lead_days"] >= backtest.warning_time).all()
 
 
 def test_leading_indicators_beat_what_is_usual(backtest: ls.Backtest) -> None:
-    share = backtest.to_frame()["unexpected_caught_in_time"]
+    share = backtest.to_frame()["unexpected_recall_ahead"]
     assert share["leading"] > share["context"] > share["random"]
     assert share["leading"] > 2 * share["usage"]
     assert backtest.to_frame()["auc"]["oracle"] == backtest.to_frame()["auc"].max()
@@ -123,10 +123,10 @@ def test_groups_hold_all_rows(backtest: ls.Backtest) -> None:
 
 def test_differences_are_paired(backtest: ls.Backtest) -> None:
     frame = backtest.differences.set_index(["method", "measure"])
-    shares = backtest.to_frame()["unexpected_caught_in_time"]
-    row = frame.loc[("leading", "unexpected_caught_in_time")]
+    shares = backtest.to_frame()["unexpected_recall_ahead"]
+    row = frame.loc[("leading", "unexpected_recall_ahead")]
     assert row["difference"] == pytest.approx(shares["leading"] - shares["context"])
-    ends = "unexpected_caught_in_time"
+    ends = "unexpected_recall_ahead"
     width = sum(
         getattr(backtest.methods[name], f"{ends}_high") - shares[name]
         for name in ("leading", "context")
@@ -136,7 +136,7 @@ def test_differences_are_paired(backtest: ls.Backtest) -> None:
 
 def test_pictures(backtest: ls.Backtest) -> None:
     mpl.use("Agg")
-    account = backtest.ends.loc[backtest.ends["caught_in_time"], "account_id"].iloc[0]
+    account = backtest.churns.loc[backtest.churns["recall_ahead"], "account_id"].iloc[0]
     backtest.plot()
     backtest.plot_head_start()
     axes = backtest.plot_account(account)
@@ -180,8 +180,8 @@ def test_where_unexpected_cannot_be_told_all_churners_decide(panel: ls.Panel) ->
     kept = tuple(one for one in panel.indicators if one.name not in told)
     bare = replace(panel, frame=frame, indicators=kept)
     found = ls.run_backtest(bare, methods=["random", "context"], origins=1, estimator="logistic")
-    assert found.headline == "caught_in_time"
-    assert found.to_dict()["models"]["context"]["unexpected_caught_in_time"] is None
+    assert found.headline == "recall_ahead"
+    assert found.to_dict()["models"]["context"]["unexpected_recall_ahead"] is None
     assert "churners" in repr(found)
     assert "nan" not in repr(found)
 

@@ -14,7 +14,13 @@ import leadsignal as ls
 from leadsignal.churn.events import churn_events
 from leadsignal.config.project import Project, TableSource
 from leadsignal.evaluation import evaluation_rows as judging
-from leadsignal.evaluation.alerts import catch, find_episodes, judge_ends, raise_alerts, set_stage
+from leadsignal.evaluation.alerts import (
+    catch,
+    churns_to_evaluate,
+    find_episodes,
+    raise_alerts,
+    rows_to_evaluate,
+)
 from leadsignal.evaluation.backtest import Backtest
 from leadsignal.evaluation.health_score import audit_health
 from leadsignal.evaluation.matched_sets import MatchedSets
@@ -96,7 +102,7 @@ def test_a_health_score_is_read_at_the_very_day_of_the_warning_time(ended: int, 
 # Alerts -------------------------------------------------------------------------------------------
 
 
-def stage_panel(known: int, as_of: int = 400, ended: int = 240) -> ls.Panel:
+def panel_of_ten(known: int, as_of: int = 400, ended: int = 240) -> ls.Panel:
     """Ten accounts, looked at every 28 days from day 7 (21, 49, …, 161, 189, 217, …); a leaves."""
     accounts = pd.DataFrame({"account_id": list("abcdefghij"), "started_on": day(0), "arr": 100})
     accounts["ended_on"] = [day(ended), *[None] * 9]
@@ -106,24 +112,24 @@ def stage_panel(known: int, as_of: int = 400, ended: int = 240) -> ls.Panel:
 
 
 def rows_of(panel: ls.Panel, first: int, **given: str) -> tuple[Any, Any]:
-    stage = set_stage(panel, day(first), 90)
-    return stage, judge_ends(stage, panel, churn_events(panel, **given))
+    evaluation = rows_to_evaluate(panel, day(first), 90)
+    return evaluation, churns_to_evaluate(evaluation, panel, churn_events(panel, **given))
 
 
-def snapshot(stage: Any, row: int) -> int:
-    return number_of(stage.rows["snapshot_on"].iloc[row])
+def snapshot(evaluation: Any, row: int) -> int:
+    return number_of(evaluation.rows["snapshot_on"].iloc[row])
 
 
 @pytest.mark.parametrize(("known", "at"), [(220, 133), (221, 161)])
 def test_in_time_is_at_the_very_day_of_the_warning_time(known: int, at: int) -> None:
-    stage, ends = rows_of(stage_panel(known), 0)
-    assert snapshot(stage, ends.chance[0]) == at
+    evaluation, ends = rows_of(panel_of_ten(known), 0)
+    assert snapshot(evaluation, ends.chance[0]) == at
 
 
 @pytest.mark.parametrize(("known", "at"), [(217, 189), (218, 217)])
 def test_before_the_end_was_known_is_not_on_that_day(known: int, at: int) -> None:
-    stage, ends = rows_of(stage_panel(known), 0)
-    assert snapshot(stage, ends.before_drop[0]) == at
+    evaluation, ends = rows_of(panel_of_ten(known), 0)
+    assert snapshot(evaluation, ends.before_drop[0]) == at
 
 
 def test_before_the_usage_drop_is_not_at_it() -> None:
@@ -132,70 +138,73 @@ def test_before_the_usage_drop_is_not_at_it() -> None:
     usage = pd.DataFrame({"account_id": "a", "used_on": [day(n) for n in days],
                           "amount": [10.0 if n < 260 else 0.0 for n in days]})  # fmt: skip
     panel = panel_of(500, usage=usage)
-    stage = set_stage(panel, day(0), 30)
-    ends = judge_ends(stage, panel, churn_events(panel))
+    evaluation = rows_to_evaluate(panel, day(0), 30)
+    ends = churns_to_evaluate(evaluation, panel, churn_events(panel))
     drop = number_of(ends.frame["usage_drop_on"].iloc[0])
-    assert snapshot(stage, ends.before_drop[0]) == drop - 7
+    assert snapshot(evaluation, ends.before_drop[0]) == drop - 7
 
 
 def test_the_first_row_is_a_row_like_any_other() -> None:
     # Known on day 184, a warning of 14 days: both are read at day 161, the first that is judged.
-    stage, ends = rows_of(stage_panel(184, ended=194), 161, warning_time="14d")
+    evaluation, ends = rows_of(panel_of_ten(184, ended=194), 161, warning_time="14d")
     assert (list(ends.chance), list(ends.before_drop)) == ([0], [0])
-    alerted = np.arange(len(stage.rows)) == 0
-    caught = catch(stage, find_episodes(stage, alerted), ends)
+    alerted = np.arange(len(evaluation.rows)) == 0
+    caught = catch(evaluation, find_episodes(evaluation, alerted), ends)
     assert (list(caught.in_time), list(caught.before_drop)) == ([True], [1.0])
     assert (list(caught.lead), list(caught.head_start)) == ([23.0], [23.0])
 
 
 @pytest.mark.parametrize(("as_of", "last"), [(363, 245), (364, 273)])
 def test_rows_are_judged_when_the_whole_horizon_lies_before_as_of(as_of: int, last: int) -> None:
-    panel = stage_panel(200, as_of)
-    stage = set_stage(panel, day(161), 90)
-    days = [number_of(when) for when in stage.rows["snapshot_on"]]
+    panel = panel_of_ten(200, as_of)
+    evaluation = rows_to_evaluate(panel, day(161), 90)
+    days = [number_of(when) for when in evaluation.rows["snapshot_on"]]
     assert (min(days), max(days)) == (161, last)
     assert number_of(cut_offs(panel, 90, 100)[-1]) == last
 
 
 @pytest.mark.parametrize(("ended", "outcome"), [(251, 1), (252, 0)])
 def test_an_end_on_the_last_day_of_the_horizon_is_inside(ended: int, outcome: int) -> None:
-    panel = stage_panel(200, ended=ended)
-    stage = set_stage(panel, day(161), 90)
-    assert stage.outcome[0] == outcome  # 90 or 91 days after day 161
-    assert churned_within(panel, stage.rows, 90)[0] == bool(outcome)
+    panel = panel_of_ten(200, ended=ended)
+    evaluation = rows_to_evaluate(panel, day(161), 90)
+    assert evaluation.outcome[0] == outcome  # 90 or 91 days after day 161
+    assert churned_within(panel, evaluation.rows, 90)[0] == bool(outcome)
 
 
 def test_a_row_on_a_cut_off_is_scored_by_the_model_fitted_there() -> None:
-    stage = set_stage(stage_panel(200), day(0), 90)
+    evaluation = rows_to_evaluate(panel_of_ten(200), day(0), 90)
     cut, until = (pd.Timestamp(day(n)).date() for n in (161, 217))
-    days = {snapshot(stage, row) for row in _between(stage, cut, until)}
+    days = {snapshot(evaluation, row) for row in _between(evaluation, cut, until)}
     assert days == {161, 189}
 
 
 def test_the_list_is_as_long_as_allowed() -> None:
-    stage = set_stage(stage_panel(200), day(245), 90)  # Nine accounts are left.
+    evaluation = rows_to_evaluate(panel_of_ten(200), day(245), 90)  # Nine accounts are left.
     for capacity, count in ((1 / 9, 1), (2 / 9, 2)):
-        alerted = raise_alerts(stage, np.arange(len(stage.rows), dtype=float), capacity)
-        assert set(pd.Series(alerted).groupby(stage.day).sum()) == {count}
+        alerted = raise_alerts(evaluation, np.arange(len(evaluation.rows), dtype=float), capacity)
+        assert set(pd.Series(alerted).groupby(evaluation.day).sum()) == {count}
 
 
 def test_alerts_of_the_first_snapshot_are_not_new() -> None:
-    stage, ends = rows_of(stage_panel(221), 0)
-    first = stage.day == stage.day.min()
-    for alerted, new in ((first, 0), (stage.day == stage.day.min() + 28, len(stage.rows[first]))):
-        episodes = find_episodes(stage, alerted)
+    evaluation, ends = rows_of(panel_of_ten(221), 0)
+    first = evaluation.day == evaluation.day.min()
+    for alerted, new in (
+        (first, 0),
+        (evaluation.day == evaluation.day.min() + 28, len(evaluation.rows[first])),
+    ):
+        episodes = find_episodes(evaluation, alerted)
         one = judging.MethodEvaluation(
             Ranked("x", np.zeros(len(first)), False), alerted, episodes,
-            catch(stage, episodes, ends),
+            catch(evaluation, episodes, ends),
         )  # fmt: skip
-        told = judging._episodes(one, stage)
-        assert told["new_alerts_a_month"] * stage.months == pytest.approx(new)
+        told = judging._episodes(one, evaluation)
+        assert told["new_alerts_a_month"] * evaluation.months == pytest.approx(new)
 
 
 @pytest.mark.parametrize(("low", "beats"), [(0.0, False), (1e-6, True)])
 def test_beyond_chance_is_more_than_nothing(low: float, beats: bool) -> None:
-    differences = pd.DataFrame({"method": ["all"], "measure": ["caught_in_time"], "low": [low]})
-    found: Any = SimpleNamespace(differences=differences, headline="caught_in_time")
+    differences = pd.DataFrame({"method": ["all"], "measure": ["recall_ahead"], "low": [low]})
+    found: Any = SimpleNamespace(differences=differences, headline="recall_ahead")
     assert Backtest.beats_context(found, "all") is beats
 
 

@@ -23,9 +23,9 @@ from leadsignal.monitoring.realised import (
     Realised,
     alert_volume,
     difference_of,
+    evaluate_arms,
+    evaluate_outcomes,
     find_outcomes,
-    judge_arms,
-    judge_outcomes,
 )
 from leadsignal.monitoring.shifts import find_shifts, levels_of
 from leadsignal.scoring.batch import tables_of_runs
@@ -345,7 +345,7 @@ def six_scores(day: str) -> pd.DataFrame:
 def test_outcomes_counted_by_hand(six: ls.Tables) -> None:
     scores = pd.concat([six_scores("2024-03-04"), six_scores("2024-07-01").iloc[2:3]])
     outcomes = find_outcomes(six, scores)
-    (everyone, _) = judge_outcomes(outcomes, warning_time=28)
+    (everyone, _) = evaluate_outcomes(outcomes, warning_time=28)
     assert everyone.rows == 6  # the later run's horizon has not passed
     assert everyone.observed == 2  # a and b; c came later, d is no churn
     assert everyone.expected == pytest.approx(2.4)
@@ -368,7 +368,7 @@ def test_results_by_arm_counted_by_hand(six: ls.Tables) -> None:
             }
         )
     )
-    arms = judge_arms(find_outcomes(six, scores), contacts)
+    arms = evaluate_arms(find_outcomes(six, scores), contacts)
     assert arms is not None
     assert (arms.held_out, arms.acted_on) == (Share(1, 2), Share(1, 2))  # a of a, e; b of b, c
     assert arms.difference == 0
@@ -376,7 +376,7 @@ def test_results_by_arm_counted_by_hand(six: ls.Tables) -> None:
     assert arms.contacted == Share(2, 2)
     assert arms.contacted_though_held_out == Share(1, 2)
     assert "contacted were 2 of the others and 1 held out" in str(arms)
-    assert judge_arms(find_outcomes(six, scores.drop(columns="held_out")), None) is None
+    assert evaluate_arms(find_outcomes(six, scores.drop(columns="held_out")), None) is None
 
 
 def test_the_difference_of_shares_is_newcombes() -> None:

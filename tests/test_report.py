@@ -114,11 +114,11 @@ def test_the_catch_and_its_lead_are_of_the_same_ends(
     summary: dict[str, Any], business_results: Results
 ) -> None:
     backtest, catch = business_results[1], summary["catch"]
-    ends = backtest.ends
+    ends = backtest.churns
     mine = ends[(ends["method"] == "all") & (ends["verdict"] == UNEXPECTED)]
-    caught = mine[mine["caught_in_time"].astype(bool)]
+    caught = mine[mine["recall_ahead"].astype(bool)]
     assert catch["method"] == "all"
-    assert (catch["caught"], catch["ends"]) == (len(caught), len(mine))
+    assert (catch["caught"], catch["churns"]) == (len(caught), len(mine))
     assert catch["share"] == pytest.approx(len(caught) / len(mine))
     # Of those caught: over all ends it would be 0 wherever fewer than half are caught.
     assert catch["lead_days"] == caught["lead_days"].median() >= backtest.warning_time
@@ -186,7 +186,7 @@ def test_the_first_screen_answers_the_four_questions(summary: dict[str, Any], pa
     share, catch = summary["churn"]["unexpected"], summary["catch"]
     assert f"How much churn was unexpected {share['count']} of {share['of']}" in words
     assert f"How much of it the alerts catch {of_hundred(catch['share'])} of 100" in words
-    assert f"{catch['caught']} of {catch['ends']}" in words
+    assert f"{catch['caught']} of {catch['churns']}" in words
     assert f"How early {int(catch['lead_days'] + 0.5)} days" in words
     first = words[: words.index("Sections") if "Sections" in words else None]
     assert all(row["account_id"] in first for row in summary["calls"])

@@ -18,7 +18,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.config.credentials import Source
-from leadsignal.files.locks import alone
+from leadsignal.files.locks import exclusive_lock
 from leadsignal.scoring.scores import Scores
 from leadsignal.scoring.scores_table import write_scores_to
 from leadsignal.sources.parts import quoted
@@ -249,7 +249,7 @@ def test_the_command_writes_to_a_table(
     assert record["outcome"] == "done"
     assert {"model", "read", "score", "write"} <= set(record["seconds"])
     assert sorted(path.name for path in tmp_path.glob(".*")) == []  # no lock is left
-    with alone(tmp_path / "model.crm.scores"):
+    with exclusive_lock(tmp_path / "model.crm.scores"):
         assert main([*arguments, "--to-table", "scores"]) == 5
     assert "model.crm.scores is being written by process" in capsys.readouterr().err
     named = [*arguments, "--to-table", "odd.name/../x", "--record", str(tmp_path / "x.run.json")]

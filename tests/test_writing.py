@@ -17,8 +17,8 @@ import pytest
 
 from leadsignal.errors import BusyError, OptionError, WriteError
 from leadsignal.files import writing as writing
-from leadsignal.files.locks import alone, clean_orphans, hold
-from leadsignal.files.writing import restore_folder, whole_file, whole_files, whole_folder
+from leadsignal.files.locks import clean_orphans, exclusive_lock, hold
+from leadsignal.files.writing import atomic_write, restore_folder, whole_files, whole_folder
 
 CALLS = ("open", "fsync", "rename", "replace", "link")
 """The calls to the operating system that writing makes, each of which may fail."""
@@ -62,7 +62,7 @@ def faults(
 
 
 def write_file(place: Path) -> None:
-    with whole_file(place / "out") as part:
+    with atomic_write(place / "out") as part:
         part.write_text("new")
 
 
@@ -128,9 +128,9 @@ def test_a_fault_at_each_call_leaves_what_was_there(
 def test_a_fault_in_the_block_is_told_with_the_place(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("old")
     told = "cannot write .*out: No space left on device. Make room"
-    with pytest.raises(WriteError, match=told), whole_file(tmp_path / "out"):
+    with pytest.raises(WriteError, match=told), atomic_write(tmp_path / "out"):
         raise OSError(errno.ENOSPC, "full")
-    with pytest.raises(ValueError, match="mine"), whole_file(tmp_path / "out"):
+    with pytest.raises(ValueError, match="mine"), atomic_write(tmp_path / "out"):
         raise ValueError("mine")
     assert content(tmp_path) == {"out": "old"}
 
@@ -181,12 +181,12 @@ def test_a_folder_between_two_renames_is_put_back(tmp_path: Path) -> None:
 
 def test_the_loser_is_told_who_writes(tmp_path: Path) -> None:
     with (
-        alone(tmp_path / "out"),
+        exclusive_lock(tmp_path / "out"),
         pytest.raises(BusyError, match=rf"out is being written by process {os.getpid()} on"),
-        alone(tmp_path / "out"),
+        exclusive_lock(tmp_path / "out"),
     ):
         pass
-    with alone(tmp_path / "out"):
+    with exclusive_lock(tmp_path / "out"):
         pass
     assert not list(tmp_path.iterdir())
 
@@ -194,11 +194,11 @@ def test_the_loser_is_told_who_writes(tmp_path: Path) -> None:
 RACER = """
 import sys, time
 from leadsignal.errors import BusyError
-from leadsignal.files.locks import alone
+from leadsignal.files.locks import exclusive_lock
 for place in sys.stdin:
     place = place.strip()
     try:
-        with alone(place):
+        with exclusive_lock(place):
             print("won", flush=True)
             sys.stdin.readline()
     except BusyError as error:

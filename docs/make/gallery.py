@@ -222,7 +222,7 @@ def usage_as_the_alarm() -> Entry:
     """Usage as an early warning."""
     backtest, _ = proof()
     usage, random, leading = (backtest.methods[n] for n in ("usage", "random", "leading"))
-    a, b, c = (m.caught_in_time for m in (usage, random, leading))
+    a, b, c = (m.recall_ahead for m in (usage, random, leading))
     return Entry(
         "Call them when usage drops",
         "Accounts whose usage has fallen the most are called first. In this world usage falls in the"

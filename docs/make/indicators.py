@@ -420,7 +420,7 @@ def section(indicator: Indicator, row: dict[str, Any]) -> str:
             "",
             f"- **Unit:** {indicator.unit}",
             f"- **Counted:** {counted(indicator.rule)}",
-            f"- **Direction:** {HELPS[indicator.helps]}",
+            f"- **Direction:** {HELPS[indicator.expected_sign]}",
             f"- **Empty:** {when_empty(indicator)}",
             f"- **Example:** {shown(row.get(indicator.name))}",
             "",

@@ -72,7 +72,7 @@ def audit() -> Figure:
 def lead() -> Figure:
     """One account: risk, alert, usage drop, notice."""
     found = backtest()
-    rows = found.ends.query("method == 'leading' and caught_in_time and usage_drop_on.notna()")
+    rows = found.churns.query("method == 'leading' and recall_ahead and usage_drop_on.notna()")
     rows = rows[rows["lead_days"] < found.horizon].sort_values("head_start_days", ascending=False)
     figure, axes = plt.subplots(figsize=(8.2, 3.0), layout="constrained")
     found.plot_account(rows["account_id"].iloc[0], ax=axes)

@@ -13,7 +13,7 @@ from leadsignal.config.success import read_success_analysis
 from leadsignal.datasets.sample import sample_folder
 from leadsignal.end_of_risk import known_ends
 from leadsignal.files.outputs import DEMO, MODEL, PANEL, SCORES, check_file, check_folder
-from leadsignal.files.writing import whole_file
+from leadsignal.files.writing import atomic_write
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.persistence.saved_models import save_model
 from leadsignal.panel import Panel, build_panel
@@ -130,7 +130,7 @@ def _churned(tables: Tables) -> pd.Series[str]:
 def _write(folder: Path, panel: Panel, model: ChurnModel, scores: Scores, force: bool) -> None:
     _check(folder, force)
     folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / "panel.parquet", PANEL, force=force) as part:
+    with atomic_write(folder / "panel.parquet", PANEL, force=force) as part:
         panel.frame.to_parquet(part, index=False)
     save_model(model, folder / "model")
     write_scores(scores, folder / "scores.csv", force=force)

@@ -32,7 +32,7 @@ from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
 from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, told_without_rows
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PANEL, check_file
-from leadsignal.files.writing import whole_file
+from leadsignal.files.writing import atomic_write
 from leadsignal.indicators import Indicator
 from leadsignal.results import to_html
 from leadsignal.sources.parts import literal
@@ -335,7 +335,7 @@ def write_panel(
     held = sum(coverage.rows for coverage in tables.coverage.values())
     query = tables.connection.cursor().execute
     portions = portions_of(recipe, -(-held // rows_at_once), lambda sql: query(sql).fetchall())
-    with whole_file(path, PANEL, force=force) as part, tables.scratch() as folder:
+    with atomic_write(path, PANEL, force=force) as part, tables.scratch() as folder:
         written = []
         for number, portion in enumerate(portions):
             written.append(folder / f"{number}.parquet" if len(portions) > 1 else part)

@@ -11,7 +11,7 @@ from leadsignal.config.toml_files import one_of
 from leadsignal.errors import OptionError, quoted
 from leadsignal.files.outputs import check_file
 from leadsignal.files.spreadsheets import safe_frame
-from leadsignal.files.writing import whole_file
+from leadsignal.files.writing import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +108,7 @@ class Result:
             raise OptionError(given, f"Use one of {', '.join(ENDINGS)}")
         if not force and check_file(place).exists():
             raise OptionError(f"{quoted(str(path))} exists", "Use another name, or force=True")
-        with whole_file(place, force=force) as part:
+        with atomic_write(place, force=force) as part:
             _write(_with_index(self._table()), part, ending)
         return place
 

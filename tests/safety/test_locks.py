@@ -15,7 +15,7 @@ import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.config.credentials import Source
 from leadsignal.errors import BusyError
-from leadsignal.files.locks import alone
+from leadsignal.files.locks import exclusive_lock
 from leadsignal.scoring.scores import Scores
 from leadsignal.scoring.scores_table import write_scores_to
 from postgres_server import Server
@@ -117,9 +117,9 @@ def test_a_duckdb_file(tmp_path: Path) -> None:
 
 def test_a_file(tmp_path: Path) -> None:
     place, told = tmp_path / "scores.csv", r"scores\.csv is being written by process"
-    with alone(place), pytest.raises(BusyError, match=told), alone(place):
+    with exclusive_lock(place), pytest.raises(BusyError, match=told), exclusive_lock(place):
         pass
-    with alone(place):
+    with exclusive_lock(place):
         pass
 
 
@@ -129,6 +129,9 @@ def test_a_limit_that_is_no_number(
 ) -> None:
     monkeypatch.setenv("LEADSIGNAL_LOCK_WAIT", given)
     told = "is not a number of seconds"
-    with pytest.raises(ls.OptionError, match=told) as caught, alone(tmp_path / "scores.csv"):
+    with (
+        pytest.raises(ls.OptionError, match=told) as caught,
+        exclusive_lock(tmp_path / "scores.csv"),
+    ):
         pass
     assert len(str(caught.value)) < 200

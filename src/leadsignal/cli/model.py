@@ -90,14 +90,14 @@ def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from leadsignal.files.locks import alone
+    from leadsignal.files.locks import exclusive_lock
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.model.persistence.saved_models import save_model
     from leadsignal.panel import build_panel
     from leadsignal.scoring.feeds import without_late_feeds
     from leadsignal.scoring.record import recorded
 
-    with alone(options.out), recorded("fit", options.out) as record:
+    with exclusive_lock(options.out), recorded("fit", options.out) as record:
         project = read_options(options)
         with record.stage("read"):
             tables, analysis = read_given_tables(options, project), read_analysis(project)
@@ -144,14 +144,14 @@ def _tell(options: argparse.Namespace, told: Any) -> None:
 
 
 def _score(options: argparse.Namespace) -> int:
-    from leadsignal.files.locks import alone
+    from leadsignal.files.locks import exclusive_lock
     from leadsignal.model.persistence.saved_models import load_model
     from leadsignal.scoring.record import recorded
 
     project = read_options(options)
     options.source = _source(options, project)
     place = _place(options)
-    with alone(place), recorded("score", place) as record:
+    with exclusive_lock(place), recorded("score", place) as record:
         with record.stage("model"):
             model = load_model(options.model)
         record.note_model(model)
@@ -267,12 +267,12 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
 
 def _write_csv(options: argparse.Namespace, newest: DateScored) -> None:
     """Write the newest scores for people; from the folder, where they were there already."""
-    from leadsignal.files.writing import whole_file
+    from leadsignal.files.writing import atomic_write
     from leadsignal.scoring.batch import read_scores
     from leadsignal.scoring.scores import write_rows
 
     if options.csv and newest.path.is_file():
-        with whole_file(options.csv, SCORES, force=options.force) as part:
+        with atomic_write(options.csv, SCORES, force=options.force) as part:
             write_rows(read_scores(newest.path), part, ".csv")
 
 

@@ -20,7 +20,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _panel(options: argparse.Namespace) -> int:
-    from leadsignal.files.writing import whole_file
+    from leadsignal.files.writing import atomic_write
     from leadsignal.panel import build_panel, write_panel
 
     project = read_options(options)
@@ -33,7 +33,7 @@ def _panel(options: argparse.Namespace) -> int:
             say(options, written)
             return done(options, {**written.to_dict(), "panel": str(options.out)})
         panel = build_panel(tables, analysis, progress=progress)
-    with whole_file(options.out, PANEL, force=options.force) as part:
+    with atomic_write(options.out, PANEL, force=options.force) as part:
         panel.frame.to_parquet(part, index=False)
     say(options, f"{panel}\nwritten to {options.out}")
     return done(options, {**panel.to_dict(), "panel": str(options.out)})

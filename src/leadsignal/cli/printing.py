@@ -29,13 +29,13 @@ def warn(text: object) -> None:
 def write_json(content: dict[str, Any], path: str, *, force: bool = False) -> None:
     """Write JSON to a file, or to stdout where the path is `-`."""
     from leadsignal.files.outputs import OUTCOME
-    from leadsignal.files.writing import whole_file
+    from leadsignal.files.writing import atomic_write
 
     text = json.dumps(content, indent=2, default=str) + "\n"
     if path == "-":
         _put(text, sys.stdout)
         return
-    with whole_file(path, OUTCOME, force=force) as part:
+    with atomic_write(path, OUTCOME, force=force) as part:
         part.write_text(text, encoding="utf-8")
 
 

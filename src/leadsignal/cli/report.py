@@ -40,7 +40,7 @@ def add_commands(commands: Any) -> None:
 def _report(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from leadsignal.files.writing import whole_file
+    from leadsignal.files.writing import atomic_write
     from leadsignal.model.persistence.saved_models import load_model
     from leadsignal.report.churn_page import checked_path, report_page
     from leadsignal.report.findings import gather_findings
@@ -58,7 +58,7 @@ def _report(options: argparse.Namespace) -> int:
         found = gather_findings(tables, panel, progress=progress)
     found = replace(found, missing={**found.missing, **missing})
     summary = summarise(panel, backtest, scores, found)
-    with whole_file(path, PAGE, force=options.force) as part:
+    with atomic_write(path, PAGE, force=options.force) as part:
         part.write_text(report_page(summary), encoding="utf-8")
     for name, why in summary["missing"].items():
         say(options, f"not in the report: {name}: {why}")

@@ -12,7 +12,7 @@ from leadsignal.cohorts.wording import QUANTITIES, numbers_of
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import COMPARISON
 from leadsignal.files.spreadsheets import safe_frame, safe_text
-from leadsignal.files.writing import whole_file
+from leadsignal.files.writing import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,7 @@ def write_table(
         raise OptionError(f"{path} ends in {ending or 'nothing'}", f"Write to {', '.join(ENDINGS)}")
     if ending == ".xlsx":
         _require_openpyxl()
-    with whole_file(place, COMPARISON, force=force) as part:
+    with atomic_write(place, COMPARISON, force=force) as part:
         if ending == ".csv":
             safe_frame(frame).to_csv(part, index=False, lineterminator="\n")
         elif ending == ".xlsx":

@@ -29,7 +29,7 @@ def best_usage_steps(
     first = f"GREATEST(day + 1, known - {measure.window - 1})"
     last = f"day + {measure.best}"
     by_day = "OVER (PARTITION BY account_no ORDER BY x)"
-    reach = max(measure.within - measure.best - measure.window, 0)
+    lookback = max(measure.within - measure.best - measure.window, 0)
     return [
         Step(
             f"{made}_amounts",
@@ -55,7 +55,7 @@ def best_usage_steps(
             f"  SELECT account_no, t,"
             f"  CAST(SUM(change) {by_day} AS BIGINT) AS standing,"
             f"  MAX(total) OVER (PARTITION BY account_no ORDER BY x"
-            f"   RANGE BETWEEN {reach} PRECEDING AND CURRENT ROW) AS most"
+            f"   RANGE BETWEEN {lookback} PRECEDING AND CURRENT ROW) AS most"
             "  FROM ("
             f"   SELECT account_no, x, change, total, NULL AS t FROM {made}_steps"
             f"   UNION ALL SELECT account_no, last_x, 0, total, NULL FROM {made}_steps"

@@ -1,4 +1,4 @@
-"""Alerts over past dates: who stands on the list, since when, and which ends the list caught.
+"""Alerts over past dates: who stands on the list, since when, and which churns the list caught.
 
 Arrays in, arrays out. Every method is given the same number of alerts at each snapshot.
 """
@@ -65,7 +65,7 @@ def on_grid(panel: Panel) -> pd.DataFrame:
     return rows
 
 
-def set_stage(panel: Panel, first: Any, horizon: int) -> EvaluationRows:
+def rows_to_evaluate(panel: Panel, first: Any, horizon: int) -> EvaluationRows:
     """Return the rows from ``first`` on that have been followed for the whole horizon."""
     import pandas as pd
 
@@ -93,16 +93,16 @@ def _days(dates: Any) -> Days:
     return np.asarray(dates.to_numpy().astype("datetime64[D]").astype(np.int64))
 
 
-def raise_alerts(stage: EvaluationRows, risk: Floats, capacity: float) -> Bools:
+def raise_alerts(evaluation: EvaluationRows, risk: Floats, capacity: float) -> Bools:
     """Return which rows are alerted: at each snapshot the ``capacity`` riskiest, at least one.
 
     Ties are broken by an order of the accounts drawn once, so that no account is favoured and
     none comes and goes. A risk that is missing is the lowest.
     """
     known = np.where(np.isnan(risk), -np.inf, risk)
-    draw = np.random.default_rng(0).permutation(int(stage.account.max(initial=-1)) + 1)
-    order = np.lexsort((draw[stage.account], -known, stage.day))
-    day = stage.day[order]
+    draw = np.random.default_rng(0).permutation(int(evaluation.account.max(initial=-1)) + 1)
+    order = np.lexsort((draw[evaluation.account], -known, evaluation.day))
+    day = evaluation.day[order]
     first = np.flatnonzero(np.append(True, day[1:] != day[:-1]))
     size = np.diff(np.append(first, len(day)))
     place = np.arange(len(day)) - np.repeat(first, size)
@@ -121,10 +121,10 @@ class Episodes:
     of_row: Days
 
 
-def find_episodes(stage: EvaluationRows, alerted: Bools) -> Episodes:
+def find_episodes(evaluation: EvaluationRows, alerted: Bools) -> Episodes:
     """Return the runs of ``alerted`` rows (n) within each account; rows outside have -1."""
-    before = np.append(False, alerted[:-1] & (stage.account[1:] == stage.account[:-1]))
-    after = np.append(alerted[1:] & (stage.account[1:] == stage.account[:-1]), False)
+    before = np.append(False, alerted[:-1] & (evaluation.account[1:] == evaluation.account[:-1]))
+    after = np.append(alerted[1:] & (evaluation.account[1:] == evaluation.account[:-1]), False)
     begins = alerted & ~before
     number = np.cumsum(begins) - 1
     return Episodes(
@@ -171,20 +171,22 @@ class EvaluableChurns:
         return self.frame["arr"].to_numpy(dtype=float, na_value=np.nan)
 
 
-def judge_ends(stage: EvaluationRows, panel: Panel, ends: ChurnEvents) -> EvaluableChurns:
+def churns_to_evaluate(
+    evaluation: EvaluationRows, panel: Panel, churns: ChurnEvents
+) -> EvaluableChurns:
     """Find, for each churned account, the two rows at which it has to be alerted."""
     import pandas as pd
 
-    churned = ends.churned.reset_index(drop=True)
+    churned = churns.churned.reset_index(drop=True)
     known = _days(churned["known_on"])
     drop = np.minimum(_days(churned["usage_drop_on"].fillna(pd.Timestamp.max.floor("D"))), known)
     rows = on_grid(panel)
     rows = rows[rows["account_id"].isin(churned["account_id"])]
     place = pd.Index(churned["account_id"]).get_indexer(rows["account_id"])
     day = _days(rows["snapshot_on"])
-    chance = _last_day(place, day, day <= known[place] - ends.warning_time, len(churned))
+    chance = _last_day(place, day, day <= known[place] - churns.warning_time, len(churned))
     before = _last_day(place, day, day < drop[place], len(churned))
-    where = pd.MultiIndex.from_arrays([stage.rows["account_id"], stage.day])
+    where = pd.MultiIndex.from_arrays([evaluation.rows["account_id"], evaluation.day])
     at = [
         where.get_indexer(pd.MultiIndex.from_arrays([churned["account_id"], when]))
         for when in (chance, before)
@@ -196,7 +198,7 @@ def judge_ends(stage: EvaluationRows, panel: Panel, ends: ChurnEvents) -> Evalua
         at[1][kept],
         known[kept],
         drop[kept],
-        stage.customer[at[0][kept]],
+        evaluation.customer[at[0][kept]],
     )
 
 
@@ -220,12 +222,12 @@ class Catches:
     head_start: Floats
 
 
-def catch(stage: EvaluationRows, episodes: Episodes, ends: EvaluableChurns) -> Catches:
-    """Return which ends the alert episodes caught, and how long before."""
-    since = np.append(stage.day[episodes.first], 0)  # NOWHERE reads the last
-    in_time, lead = _caught(stage, episodes, ends.chance, ends.known, since)
-    dropped, head = _caught(stage, episodes, ends.before_drop, ends.drop, since)
-    evaluated = ends.before_drop >= 0
+def catch(evaluation: EvaluationRows, episodes: Episodes, churns: EvaluableChurns) -> Catches:
+    """Return which churns the alert episodes caught, and how long before."""
+    since = np.append(evaluation.day[episodes.first], 0)  # NOWHERE reads the last
+    in_time, lead = _caught(evaluation, episodes, churns.chance, churns.known, since)
+    dropped, head = _caught(evaluation, episodes, churns.before_drop, churns.drop, since)
+    evaluated = churns.before_drop >= 0
     return Catches(
         in_time,
         np.where(evaluated, dropped, np.nan),
@@ -235,18 +237,18 @@ def catch(stage: EvaluationRows, episodes: Episodes, ends: EvaluableChurns) -> C
 
 
 def _caught(
-    stage: EvaluationRows, episodes: Episodes, at: Days, event: Days, since: Days
+    evaluation: EvaluationRows, episodes: Episodes, at: Days, event: Days, since: Days
 ) -> tuple[Bools, Floats]:
     number = np.where(at >= 0, episodes.of_row[at], NOWHERE)
     caught = number >= 0
-    days = np.minimum(event - since[number], stage.horizon).astype(np.float64)
+    days = np.minimum(event - since[number], evaluation.horizon).astype(np.float64)
     return caught, np.where(caught, days, 0.0)
 
 
-def came_true(stage: EvaluationRows, episodes: Episodes) -> tuple[Bools, Bools]:
+def came_true(evaluation: EvaluationRows, episodes: Episodes) -> tuple[Bools, Bools]:
     """Return whether churn followed within the horizon, once for each end of an episode.
 
     The first array counts the horizon from the first snapshot of each episode, the second from
     its last.
     """
-    return stage.churned[episodes.first], stage.churned[episodes.last]
+    return evaluation.churned[episodes.first], evaluation.churned[episodes.last]

@@ -287,7 +287,7 @@ def _curves(
     there = {lead: compared.sets.rows_at(lead)[0] >= 0 for lead in leads}
     used = [lead for lead in leads if there[lead].sum() >= MIN_EVENTS] or list(leads[:1])
     fixed = there[used[-1]]
-    reach, parts = normal_quantile(LEVEL), []
+    margin, parts = normal_quantile(LEVEL), []
     for number, lead in enumerate(used):
         found = bootstrap.auc(compared.at(lead), fixed)
         parts.append(
@@ -297,8 +297,8 @@ def _curves(
                     "family": [one.family for one in indicators],
                     "lead": lead,
                     "auc": found.auc,
-                    "low": np.maximum(found.auc - reach * found.std_err, 0),
-                    "high": np.minimum(found.auc + reach * found.std_err, 1),
+                    "low": np.maximum(found.auc - margin * found.std_err, 0),
+                    "high": np.minimum(found.auc + margin * found.std_err, 1),
                     "std_err": found.std_err,
                     "ends": found.ends,
                 }
@@ -319,7 +319,7 @@ def _verdicts(
     """Return one row an indicator: by verdict, then the furthest from 0.5 first."""
     import pandas as pd
 
-    reach = normal_quantile(LEVEL)
+    margin = normal_quantile(LEVEL)
     away = np.abs(early.auc - 0.5)
     p = _p(away - (MARGIN - 0.5), early.std_err)
     p_holm = holm(p)
@@ -329,20 +329,20 @@ def _verdicts(
             "family": [one.family for one in indicators],
             "role": [one.role for one in indicators],
             "auc": early.auc,
-            "low": np.maximum(early.auc - reach * early.std_err, 0),
-            "high": np.minimum(early.auc + reach * early.std_err, 1),
+            "low": np.maximum(early.auc - margin * early.std_err, 0),
+            "high": np.minimum(early.auc + margin * early.std_err, 1),
             "p": p,
             "p_holm": p_holm,
             "auc_last": last.auc,
             "rise": rise.auc,
             # Further from 0.5 by 0.5 at most: from 0.5 to 0 or 1.
-            "rise_low": np.maximum(rise.auc - reach * rise.std_err, -0.5),
-            "rise_high": np.minimum(rise.auc + reach * rise.std_err, 0.5),
+            "rise_low": np.maximum(rise.auc - margin * rise.std_err, -0.5),
+            "rise_high": np.minimum(rise.auc + margin * rise.std_err, 0.5),
             "ends": early.ends,
         }
     )
     leads = (p_holm < 1 - LEVEL) & (early.ends >= MIN_EVENTS)
-    seen_last = np.abs(last.auc - 0.5) > reach * last.std_err
+    seen_last = np.abs(last.auc - 0.5) > margin * last.std_err
     lags = seen_last & (frame["rise_low"].to_numpy() > 0) & (last.ends >= MIN_EVENTS)
     nothing = _says_nothing(curves).reindex(frame["name"]).eq(True).to_numpy()
     verdict = np.select([leads, lags, nothing], [LEADING, LAGGING, NEITHER], default=UNDECIDED)
@@ -365,11 +365,11 @@ def _p(beyond: Floats, std_err: Floats) -> Floats:
 
 
 def _room_below(curves: pd.DataFrame) -> Floats:
-    """Return, by row, how far the AUC lies inside 0.45 to 0.55, in one-sided bounds' reach."""
-    reach = normal_quantile(2 * LEVEL - 1) * curves["std_err"]
+    """Return how far each AUC lies inside 0.45 to 0.55, in margins of a one-sided bound."""
+    margin = normal_quantile(2 * LEVEL - 1) * curves["std_err"]
     inside = (NOTHING - 0.5) - (curves["auc"] - 0.5).abs()
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(reach > 0, inside / reach, np.where(inside > 0, np.inf, -np.inf))
+        return np.where(margin > 0, inside / margin, np.where(inside > 0, np.inf, -np.inf))
 
 
 def _says_nothing(curves: pd.DataFrame) -> pd.Series[Any]:

@@ -14,7 +14,12 @@ from leadsignal.churn.events import UNEXPECTED, ChurnEvents, churn_events
 from leadsignal.config.toml_files import one_of
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.evaluation.alerts import EvaluableChurns, EvaluationRows, judge_ends, set_stage
+from leadsignal.evaluation.alerts import (
+    EvaluableChurns,
+    EvaluationRows,
+    churns_to_evaluate,
+    rows_to_evaluate,
+)
 from leadsignal.evaluation.breakdown import by_group
 from leadsignal.evaluation.evaluation_rows import (
     MethodEvaluation,
@@ -57,7 +62,7 @@ class Backtest:
 
     ``methods`` holds a ``MethodResult`` by name; ``differences`` each method against context with
     paired intervals by customer; ``by_group`` the same measures by segment, and for accounts with
-    and without a renewal inside the horizon; ``ends`` one row per evaluated end and method;
+    and without a renewal inside the horizon; ``churns`` one row per evaluated churn and method;
     ``alerts`` one row per evaluated account and snapshot, with each method's risk and alert.
     ``left_out`` says why a method could not be run. Durations are in days. ``alerting`` is the
     method whose alerts a team would get (of a given model its own, else of the one that reads
@@ -72,7 +77,7 @@ class Backtest:
     methods: Mapping[str, MethodResult]
     differences: pd.DataFrame
     by_group: pd.DataFrame
-    ends: pd.DataFrame
+    churns: pd.DataFrame
     alerts: pd.DataFrame
     calibrations: Mapping[str, Any]
     left_out: Mapping[str, str]
@@ -90,7 +95,7 @@ class Backtest:
     @property
     def headline(self) -> str:
         """What decides: unexpected churners caught in time; all, if none can be told."""
-        return "unexpected_caught_in_time" if self.counts["unexpected"] else "caught_in_time"
+        return "unexpected_recall_ahead" if self.counts["unexpected"] else "recall_ahead"
 
     def beats_context(self, method: str) -> bool:
         """Whether the method catches more than context by the headline, beyond chance."""
@@ -100,11 +105,11 @@ class Backtest:
 
     def caught(self, method: str) -> pd.DataFrame:
         """Return the churns that decide and were caught in time: the others have no lead."""
-        ends = self.ends
-        mine = (ends["method"] == method) & ends["caught_in_time"].astype(bool)
+        churns = self.churns
+        mine = (churns["method"] == method) & churns["recall_ahead"].astype(bool)
         if self.headline.startswith("unexpected"):
-            mine &= ends["verdict"] == UNEXPECTED
-        return ends[mine]
+            mine &= churns["verdict"] == UNEXPECTED
+        return churns[mine]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the rows, ready for JSON; what cannot be said is None."""
@@ -153,7 +158,9 @@ class Backtest:
         from leadsignal.evaluation.plots import head_starts
 
         days = {
-            name: self.ends.loc[self.ends["method"] == name, "head_start_days"].dropna().to_numpy()
+            name: self.churns.loc[self.churns["method"] == name, "head_start_days"]
+            .dropna()
+            .to_numpy()
             for name in self.methods
         }
         return head_starts(days, self.horizon, ax)
@@ -173,7 +180,9 @@ class Backtest:
             raise OptionError(
                 f"account {account_id!r} was not evaluated", "Choose one of backtest.alerts"
             )
-        churn = self.ends[(self.ends["account_id"] == account_id) & (self.ends["method"] == method)]
+        churn = self.churns[
+            (self.churns["account_id"] == account_id) & (self.churns["method"] == method)
+        ]
         dates = [
             (churn[column].iloc[0], label, style)
             for column, label, style in (
@@ -189,7 +198,7 @@ class Backtest:
         counts = self.counts
         lines = [
             f"Backtest over {len(self.cutoffs)} cut-offs from {self.cutoffs[0]} to"
-            f" {self.cutoffs[-1]}: {counts['accounts']:,} accounts, {counts['ends']:,} churned,"
+            f" {self.cutoffs[-1]}: {counts['accounts']:,} accounts, {counts['churns']:,} churned,"
             f" {counts['unexpected']:,} of them unexpectedly",
             f"alerted are the {self.capacity:.0%} riskiest at each snapshot;"
             f" in time is {self.warning_time} days before the end was known",
@@ -265,21 +274,21 @@ def run_backtest(
     names = [name for name in methods if name not in left_out]
     to_fit = models_to_fit(panel, names, like, model)
     cuts = cut_offs(panel, days, origins)
-    stage = set_stage(panel, cuts[0], days)
+    evaluation = rows_to_evaluate(panel, cuts[0], days)
     found = churn_events(panel, warning_time=warning_time)
-    ends = judge_ends(stage, panel, found)
-    if not len(ends.frame):
+    churns = churns_to_evaluate(evaluation, panel, found)
+    if not len(churns.frame):
         raise ModelError(
             f"no account churned whose alert could be evaluated from {cuts[0]} on",
             "Give a longer history or a shorter horizon, and check not_churn in leadsignal.toml",
         )
     ranked = [
-        *rules(stage, names, seed=0),
-        *fitted(stage, cuts, to_fit.models, progress),
-        *given(stage, extra or {}),
+        *rules(evaluation, names, seed=0),
+        *fitted(evaluation, cuts, to_fit.models, progress),
+        *given(evaluation, extra or {}),
     ]
-    evaluated = {one.name: MethodEvaluation.of(one, stage, ends, share) for one in ranked}
-    made = _result(panel, stage, ends, evaluated, found, share, cuts, left_out, segment)
+    evaluated = {one.name: MethodEvaluation.of(one, evaluation, churns, share) for one in ranked}
+    made = _result(panel, evaluation, churns, evaluated, found, share, cuts, left_out, segment)
     version = "" if model is None else model.version_
     alerting = to_fit.alerting or next(iter(evaluated))
     return replace(made, alerting=alerting, recipe=to_fit.recipe, model_version=version)
@@ -322,8 +331,8 @@ def _check(
 
 def _result(
     panel: Panel,
-    stage: EvaluationRows,
-    ends: EvaluableChurns,
+    evaluation: EvaluationRows,
+    churns: EvaluableChurns,
     evaluated: Mapping[str, MethodEvaluation],
     found: ChurnEvents,
     capacity: float,
@@ -332,52 +341,54 @@ def _result(
     segment: str | None,
 ) -> Backtest:
     calibrations = {
-        name: calibrate(one, stage)
+        name: calibrate(one, evaluation)
         for name, one in evaluated.items()
-        if one.ranked.is_probability and stage.churned.any()
+        if one.ranked.is_probability and evaluation.churned.any()
     }
     results = {
-        name: measure_random(_draw(stage), stage, ends, capacity)
+        name: measure_random(_draw(evaluation), evaluation, churns, capacity)
         if name == "random"
-        else measure(one, stage, ends, calibrations.get(name))
+        else measure(one, evaluation, churns, calibrations.get(name))
         for name, one in evaluated.items()
     }
     return Backtest(
-        stage.horizon,
+        evaluation.horizon,
         found.warning_time,
         capacity,
         tuple(cuts),
         results,
-        _differences(evaluated, stage, ends),
-        by_group(panel, stage, ends, evaluated, segment),
-        _ends_frame(ends, evaluated),
-        _alerts_frame(stage, evaluated),
+        _differences(evaluated, evaluation, churns),
+        by_group(panel, evaluation, churns, evaluated, segment),
+        _churns_frame(churns, evaluated),
+        _alerts_frame(evaluation, evaluated),
         calibrations,
         left_out,
-        _counts(stage, ends, found),
+        _counts(evaluation, churns, found),
     )
 
 
-def _draw(stage: EvaluationRows) -> Callable[[int], Ranked]:
-    return lambda seed: next(rules(stage, ["random"], seed))
+def _draw(evaluation: EvaluationRows) -> Callable[[int], Ranked]:
+    return lambda seed: next(rules(evaluation, ["random"], seed))
 
 
-def _counts(stage: EvaluationRows, ends: EvaluableChurns, found: ChurnEvents) -> dict[str, int]:
+def _counts(
+    evaluation: EvaluationRows, churns: EvaluableChurns, found: ChurnEvents
+) -> dict[str, int]:
     return {
-        "rows": len(stage.rows),
-        "snapshots": len(np.unique(stage.day)),
-        "accounts": len(np.unique(stage.account)),
-        "ends": len(ends.frame),
-        "unexpected": int(ends.unexpected.sum()),
-        "with_usage_drop": int(ends.frame["usage_drop_on"].notna().sum()),
-        "ends_not_judged": len(found.churned) - len(ends.frame),
+        "rows": len(evaluation.rows),
+        "snapshots": len(np.unique(evaluation.day)),
+        "accounts": len(np.unique(evaluation.account)),
+        "churns": len(churns.frame),
+        "unexpected": int(churns.unexpected.sum()),
+        "with_usage_drop": int(churns.frame["usage_drop_on"].notna().sum()),
+        "churns_not_evaluated": len(found.churned) - len(churns.frame),
     }
 
 
 def _differences(
-    evaluated: Mapping[str, MethodEvaluation], stage: EvaluationRows, ends: EvaluableChurns
+    evaluated: Mapping[str, MethodEvaluation], evaluation: EvaluationRows, churns: EvaluableChurns
 ) -> pd.DataFrame:
-    """Return each method less context, with 95 % intervals, from the same rows and ends."""
+    """Return each method less context, with 95 % intervals, from the same rows and churns."""
     import pandas as pd
 
     columns = ["method", "against", "measure", "difference", "low", "high"]
@@ -385,28 +396,34 @@ def _differences(
         return pd.DataFrame(columns=columns)
     made = []
     base = evaluated[BASELINE]
-    base_auc, base_catch = base.auc(stage), base.unexpected_caught(ends)
+    base_auc, base_catch = base.auc(evaluation), base.unexpected_recall(churns)
     for name, one in evaluated.items():
         if name == BASELINE:
             continue
         for what, difference, cluster in (
-            ("auc", one.auc(stage) - base_auc, stage.customer),
-            ("caught_in_time", one.caught() - base.caught(), ends.customer),
-            ("unexpected_caught_in_time", one.unexpected_caught(ends) - base_catch, ends.customer),
+            ("auc", one.auc(evaluation) - base_auc, evaluation.customer),
+            ("recall_ahead", one.caught() - base.caught(), churns.customer),
+            (
+                "unexpected_recall_ahead",
+                one.unexpected_recall(churns) - base_catch,
+                churns.customer,
+            ),
         ):
             low, high = difference.interval(cluster)
             made.append((name, BASELINE, what, difference.estimate, low, high))
     return pd.DataFrame(made, columns=columns)
 
 
-def _ends_frame(ends: EvaluableChurns, evaluated: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
+def _churns_frame(
+    churns: EvaluableChurns, evaluated: Mapping[str, MethodEvaluation]
+) -> pd.DataFrame:
     import pandas as pd
 
     parts = [
-        ends.frame.assign(
+        churns.frame.assign(
             method=name,
-            caught_in_time=one.catches.in_time,
-            caught_before_drop=one.catches.before_drop,
+            recall_ahead=one.catches.in_time,
+            recall_before_drop=one.catches.before_drop,
             lead_days=one.catches.lead,
             head_start_days=one.catches.head_start,
         )
@@ -415,8 +432,10 @@ def _ends_frame(ends: EvaluableChurns, evaluated: Mapping[str, MethodEvaluation]
     return pd.concat(parts, ignore_index=True)
 
 
-def _alerts_frame(stage: EvaluationRows, evaluated: Mapping[str, MethodEvaluation]) -> pd.DataFrame:
-    frame = stage.rows[["account_id", "snapshot_on"]].copy()
+def _alerts_frame(
+    evaluation: EvaluationRows, evaluated: Mapping[str, MethodEvaluation]
+) -> pd.DataFrame:
+    frame = evaluation.rows[["account_id", "snapshot_on"]].copy()
     for name, one in evaluated.items():
         frame[f"{name}_risk"] = one.ranked.risk
         frame[f"{name}_alert"] = one.alerted

@@ -22,8 +22,8 @@ SEGMENT = "segment"
 
 def by_group(
     panel: Panel,
-    stage: EvaluationRows,
-    ends: EvaluableChurns,
+    evaluation: EvaluationRows,
+    churns: EvaluableChurns,
     evaluated: Mapping[str, MethodEvaluation],
     segment: str | None,
 ) -> pd.DataFrame:
@@ -34,36 +34,39 @@ def by_group(
     import pandas as pd
 
     made = [
-        {"method": name, "group": group, "value": value, **_of(one, stage, ends, mine)}
-        for group, value, mine in _groups(panel, stage, segment)
+        {"method": name, "group": group, "value": value, **_of(one, evaluation, churns, mine)}
+        for group, value, mine in _groups(panel, evaluation, segment)
         for name, one in evaluated.items()
     ]
     return pd.DataFrame(made)
 
 
 def _groups(
-    panel: Panel, stage: EvaluationRows, segment: str | None
+    panel: Panel, evaluation: EvaluationRows, segment: str | None
 ) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     context = panel.names(role="context")
     chosen = segment or (SEGMENT if SEGMENT in context else None)
     if chosen is not None:
-        values = stage.rows[chosen].astype("string").fillna("unknown").to_numpy(dtype=object)
+        values = evaluation.rows[chosen].astype("string").fillna("unknown").to_numpy(dtype=object)
         for value in sorted(set(values)):
             yield chosen, str(value), np.asarray(values == value)
     if "days_to_renewal" in context:
-        left = stage.rows["days_to_renewal"].to_numpy(dtype=float, na_value=np.nan)
-        for value, mine in (("yes", left <= stage.horizon), ("no", left > stage.horizon)):
+        left = evaluation.rows["days_to_renewal"].to_numpy(dtype=float, na_value=np.nan)
+        for value, mine in (("yes", left <= evaluation.horizon), ("no", left > evaluation.horizon)):
             yield "renewal_within_horizon", value, mine
 
 
 def _of(
-    one: MethodEvaluation, stage: EvaluationRows, ends: EvaluableChurns, mine: NDArray[np.bool_]
+    one: MethodEvaluation,
+    evaluation: EvaluationRows,
+    churns: EvaluableChurns,
+    mine: NDArray[np.bool_],
 ) -> dict[str, Any]:
-    risk, churned = one.ranked.risk[mine], stage.churned[mine]
+    risk, churned = one.ranked.risk[mine], evaluation.churned[mine]
     known = np.where(np.isnan(risk), -np.inf, risk)
     auc = auc_of(churned, known)
-    low, high = auc.interval(stage.customer[mine]) if mine.any() else (np.nan, np.nan)
-    of_ends = mine[ends.chance] & ends.unexpected
+    low, high = auc.interval(evaluation.customer[mine]) if mine.any() else (np.nan, np.nan)
+    of_churns = mine[churns.chance] & churns.unexpected
     alerted = one.alerted[mine]
     return {
         "rows": int(mine.sum()),
@@ -73,6 +76,6 @@ def _of(
         "auc_high": high,
         "precision_at_capacity": mean_of(churned[alerted].astype(float)).estimate,
         "recall_at_capacity": mean_of(alerted[churned].astype(float)).estimate,
-        "unexpected": int(of_ends.sum()),
-        "unexpected_caught_in_time": mean_of(one.catches.in_time[of_ends].astype(float)).estimate,
+        "unexpected": int(of_churns.sum()),
+        "unexpected_recall_ahead": mean_of(one.catches.in_time[of_churns].astype(float)).estimate,
     }

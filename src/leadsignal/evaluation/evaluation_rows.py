@@ -58,14 +58,14 @@ class MethodResult:
     precision_at_capacity: float
     recall_at_capacity: float
     arr_recall_at_capacity: float
-    caught_in_time: float
-    caught_in_time_low: float
-    caught_in_time_high: float
-    caught_before_drop: float
-    unexpected_caught_in_time: float
-    unexpected_caught_in_time_low: float
-    unexpected_caught_in_time_high: float
-    arr_unexpected_caught_in_time: float
+    recall_ahead: float
+    recall_ahead_low: float
+    recall_ahead_high: float
+    recall_before_drop: float
+    unexpected_recall_ahead: float
+    unexpected_recall_ahead_low: float
+    unexpected_recall_ahead_high: float
+    arr_unexpected_recall_ahead: float
     alert_precision: float
     alert_precision_standing: float
     distinct_alerted: float
@@ -86,31 +86,35 @@ class MethodEvaluation:
 
     @classmethod
     def of(
-        cls, ranked: Ranked, stage: EvaluationRows, ends: EvaluableChurns, capacity: float
+        cls, ranked: Ranked, evaluation: EvaluationRows, churns: EvaluableChurns, capacity: float
     ) -> MethodEvaluation:
         """Raise the alerts of a ranking, and see what they catch."""
-        alerted = raise_alerts(stage, ranked.risk, capacity)
-        episodes = find_episodes(stage, alerted)
-        return cls(ranked, alerted, episodes, catch(stage, episodes, ends))
+        alerted = raise_alerts(evaluation, ranked.risk, capacity)
+        episodes = find_episodes(evaluation, alerted)
+        return cls(ranked, alerted, episodes, catch(evaluation, episodes, churns))
 
-    def auc(self, stage: EvaluationRows) -> RowEstimate:
+    def auc(self, evaluation: EvaluationRows) -> RowEstimate:
         """Return the AUC of the ranking, missing risks the lowest."""
-        return auc_of(stage.churned, _known(self.ranked.risk))
+        return auc_of(evaluation.churned, _known(self.ranked.risk))
 
     def caught(self) -> RowEstimate:
         """Return the share of churners caught in time, expected or not."""
         return mean_of(self.catches.in_time.astype(np.float64))
 
-    def unexpected_caught(self, ends: EvaluableChurns) -> RowEstimate:
+    def unexpected_recall(self, churns: EvaluableChurns) -> RowEstimate:
         """Return the share of unexpected churners caught in time."""
-        return mean_of(np.where(ends.unexpected, self.catches.in_time, np.nan))
+        return mean_of(np.where(churns.unexpected, self.catches.in_time, np.nan))
 
 
-def calibrate(one: MethodEvaluation, stage: EvaluationRows) -> Calibration | None:
+def calibrate(one: MethodEvaluation, evaluation: EvaluationRows) -> Calibration | None:
     """Return whether the risks come true; None where that cannot be fitted."""
     try:
         return calibration(
-            stage.stop, stage.outcome, one.ranked.risk, stage.horizon, cluster=stage.customer
+            evaluation.stop,
+            evaluation.outcome,
+            one.ranked.risk,
+            evaluation.horizon,
+            cluster=evaluation.customer,
         )
     except ModelError:
         return None
@@ -118,19 +122,19 @@ def calibrate(one: MethodEvaluation, stage: EvaluationRows) -> Calibration | Non
 
 def measure(
     one: MethodEvaluation,
-    stage: EvaluationRows,
-    ends: EvaluableChurns,
+    evaluation: EvaluationRows,
+    churns: EvaluableChurns,
     calibrated: Calibration | None,
 ) -> MethodResult:
-    """Return all measures of a method on the rows and ends that are evaluated."""
+    """Return all measures of a method on the rows and churns that are evaluated."""
     slope = calibrated.slope if calibrated else (NAN, NAN, NAN)
     found = {
-        **_ranking(one, stage),
+        **_ranking(one, evaluation),
         **_named("calibration_slope", slope),
         "calibration_intercept": calibrated.intercept[0] if calibrated else NAN,
-        **_at_capacity(one.alerted.astype(np.float64), stage.churned, stage.arr),
-        **_caught(one, ends),
-        **_episodes(one, stage),
+        **_at_capacity(one.alerted.astype(np.float64), evaluation.churned, evaluation.arr),
+        **_caught(one, churns),
+        **_episodes(one, evaluation),
     }
     return MethodResult(**found)
 
@@ -140,13 +144,19 @@ def _named(name: str, values: tuple[float, float, float]) -> dict[str, float]:
     return {name: estimate, f"{name}_low": low, f"{name}_high": high}
 
 
-def _ranking(one: MethodEvaluation, stage: EvaluationRows) -> dict[str, float]:
-    risk, within = _known(one.ranked.risk), float(stage.horizon)
-    auc = dynamic_auc(stage.stop, stage.outcome, risk, [within], cluster=stage.customer)
-    pairs = concordance(stage.stop, stage.churned, risk, horizon=within, cluster=stage.customer)
+def _ranking(one: MethodEvaluation, evaluation: EvaluationRows) -> dict[str, float]:
+    risk, within = _known(one.ranked.risk), float(evaluation.horizon)
+    auc = dynamic_auc(
+        evaluation.stop, evaluation.outcome, risk, [within], cluster=evaluation.customer
+    )
+    pairs = concordance(
+        evaluation.stop, evaluation.churned, risk, horizon=within, cluster=evaluation.customer
+    )
     score = (NAN, NAN, NAN)
     if one.ranked.is_probability:
-        found = brier(stage.stop, stage.outcome, risk, [within], cluster=stage.customer)
+        found = brier(
+            evaluation.stop, evaluation.outcome, risk, [within], cluster=evaluation.customer
+        )
         score = (found.score[0], found.lower[0], found.upper[0])
     return {
         **_named("auc", (auc.auc[0], auc.lower[0], auc.upper[0])),
@@ -155,22 +165,22 @@ def _ranking(one: MethodEvaluation, stage: EvaluationRows) -> dict[str, float]:
     }
 
 
-def _caught(one: MethodEvaluation, ends: EvaluableChurns) -> dict[str, float]:
-    catches, mine = one.catches, ends.unexpected
-    arr = mean_of(catches.in_time[mine].astype(np.float64), ends.arr[mine])
+def _caught(one: MethodEvaluation, churns: EvaluableChurns) -> dict[str, float]:
+    catches, mine = one.catches, churns.unexpected
+    arr = mean_of(catches.in_time[mine].astype(np.float64), churns.arr[mine])
     head_start = catches.head_start[~np.isnan(catches.head_start)]
     return {
-        **_share("caught_in_time", one.caught(), ends),
-        "caught_before_drop": mean_of(catches.before_drop).estimate,
-        **_share("unexpected_caught_in_time", one.unexpected_caught(ends), ends),
-        "arr_unexpected_caught_in_time": arr.estimate,
+        **_share("recall_ahead", one.caught(), churns),
+        "recall_before_drop": mean_of(catches.before_drop).estimate,
+        **_share("unexpected_recall_ahead", one.unexpected_recall(churns), churns),
+        "arr_unexpected_recall_ahead": arr.estimate,
         "median_lead_days": float(np.median(catches.lead)),
         "median_head_start_days": float(np.median(head_start)) if len(head_start) else NAN,
     }
 
 
-def _share(name: str, share: RowEstimate, ends: EvaluableChurns) -> dict[str, float]:
-    return _named(name, (share.estimate, *share.interval(ends.customer)))
+def _share(name: str, share: RowEstimate, churns: EvaluableChurns) -> dict[str, float]:
+    return _named(name, (share.estimate, *share.interval(churns.customer)))
 
 
 def _at_capacity(
@@ -183,24 +193,34 @@ def _at_capacity(
     }
 
 
-def _episodes(one: MethodEvaluation, stage: EvaluationRows) -> dict[str, float]:
-    right, standing = came_true(stage, one.episodes)
-    began = stage.day[one.episodes.first] > stage.day.min()
+def _episodes(one: MethodEvaluation, evaluation: EvaluationRows) -> dict[str, float]:
+    right, standing = came_true(evaluation, one.episodes)
+    began = evaluation.day[one.episodes.first] > evaluation.day.min()
     return {
         "alert_precision": float(right.mean()),
         "alert_precision_standing": float(standing.mean()),
-        "distinct_alerted": float(len(np.unique(stage.account[one.alerted]))),
+        "distinct_alerted": float(len(np.unique(evaluation.account[one.alerted]))),
         "alert_episodes": float(len(right)),
-        "new_alerts_a_month": float(began.sum() / stage.months),
+        "new_alerts_a_month": float(began.sum() / evaluation.months),
     }
 
 
 def measure_random(
-    draw: Callable[[int], Ranked], stage: EvaluationRows, ends: EvaluableChurns, capacity: float
+    draw: Callable[[int], Ranked],
+    evaluation: EvaluationRows,
+    churns: EvaluableChurns,
+    capacity: float,
 ) -> MethodResult:
     """Return the means over many draws of a random ranking; ``draw`` takes a seed."""
     drawn = [
-        asdict(measure(MethodEvaluation.of(draw(seed), stage, ends, capacity), stage, ends, None))
+        asdict(
+            measure(
+                MethodEvaluation.of(draw(seed), evaluation, churns, capacity),
+                evaluation,
+                churns,
+                None,
+            )
+        )
         for seed in range(DRAWS)
     ]
     return MethodResult(**{key: float(np.mean([one[key] for one in drawn])) for key in drawn[0]})

@@ -10,7 +10,7 @@ import numpy as np
 from leadsignal.arguments import checked
 from leadsignal.churn.events import RED, WARN_BY, churn_events
 from leadsignal.durations import Duration, days_in
-from leadsignal.evaluation.alerts import find_episodes, on_grid, set_stage
+from leadsignal.evaluation.alerts import find_episodes, on_grid, rows_to_evaluate
 from leadsignal.panel import Panel
 from leadsignal.results import to_html
 from leadsignal.stats.row_estimates import mean_of
@@ -144,11 +144,11 @@ def _turned(rows: pd.DataFrame) -> tuple[int, ...]:
 
 
 def _false_alarms(panel: Panel) -> tuple[int, float, float, float]:
-    stage = set_stage(panel, panel.frame["snapshot_on"].min(), panel.project.horizon)
-    red = (_band(stage.rows) == RED).to_numpy(dtype=bool)
-    episodes = find_episodes(stage, red)
+    evaluation = rows_to_evaluate(panel, panel.frame["snapshot_on"].min(), panel.project.horizon)
+    red = (_band(evaluation.rows) == RED).to_numpy(dtype=bool)
+    episodes = find_episodes(evaluation, red)
     if not len(episodes.first):
         return 0, float("nan"), float("nan"), float("nan")
-    wrong = mean_of((~stage.churned[episodes.first]).astype(np.float64))
-    low, high = wrong.interval(stage.customer[episodes.first])
+    wrong = mean_of((~evaluation.churned[episodes.first]).astype(np.float64))
+    low, high = wrong.interval(evaluation.customer[episodes.first])
     return len(episodes.first), wrong.estimate, low, high

@@ -96,9 +96,9 @@ def can_read(panel: Panel, name: str) -> str | None:
     return None
 
 
-def rules(stage: EvaluationRows, names: Sequence[str], seed: int) -> Iterator[Ranked]:
+def rules(evaluation: EvaluationRows, names: Sequence[str], seed: int) -> Iterator[Ranked]:
     """Yield the methods that are not fitted: random, low usage, the user's health score."""
-    rows = stage.rows
+    rows = evaluation.rows
     if "random" in names:
         yield Ranked("random", np.random.default_rng(seed).random(len(rows)), False)
     if "usage" in names:
@@ -170,7 +170,7 @@ def _refuse_missing(panel: Panel, own: Sequence[str]) -> None:
 
 
 def fitted(
-    stage: EvaluationRows,
+    evaluation: EvaluationRows,
     cuts: Sequence[date],
     models: Mapping[str, tuple[ChurnModel, Panel]],
     progress: Progress | None,
@@ -180,14 +180,14 @@ def fitted(
     ``models`` holds, by method, a model to fit and the panel that it reads. Raises ModelError where
     the panel holds too few churns before the first cut.
     """
-    risks = {name: np.full(len(stage.rows), np.nan) for name in models}
+    risks = {name: np.full(len(evaluation.rows), np.nan) for name in models}
     steps = len(cuts) * len(models)
     base = {name: (model, thinned(read)) for name, (model, read) in models.items()}
     for place, cut in enumerate(cuts):
         until = cuts[place + 1] if place + 1 < len(cuts) else None
-        mine = _between(stage, cut, until)
+        mine = _between(evaluation, cut, until)
         for number, (name, (model, read)) in enumerate(base.items()):
-            risks[name][mine] = _predict(_fit(model, read.as_of(cut)), stage.rows, mine)
+            risks[name][mine] = _predict(_fit(model, read.as_of(cut)), evaluation.rows, mine)
             if progress:
                 progress(place * len(models) + number + 1, steps)
     for name in models:
@@ -212,13 +212,13 @@ def _predict(model: ChurnModel, rows: pd.DataFrame, mine: NDArray[np.intp]) -> F
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def _between(stage: EvaluationRows, cut: date, until: date | None) -> NDArray[np.intp]:
+def _between(evaluation: EvaluationRows, cut: date, until: date | None) -> NDArray[np.intp]:
     first = np.datetime64(cut, "D").astype(np.int64)
     last = np.datetime64(until or date.max, "D").astype(np.int64)
-    return np.flatnonzero((stage.day >= first) & (stage.day < last))
+    return np.flatnonzero((evaluation.day >= first) & (evaluation.day < last))
 
 
-def given(stage: EvaluationRows, extra: Mapping[str, pd.DataFrame]) -> Iterator[Ranked]:
+def given(evaluation: EvaluationRows, extra: Mapping[str, pd.DataFrame]) -> Iterator[Ranked]:
     """Yield rankings that the caller brings: frames of account_id, snapshot_on and risk.
 
     Raises OptionError for a name that is taken, and where evaluated rows have no risk.
@@ -231,7 +231,9 @@ def given(stage: EvaluationRows, extra: Mapping[str, pd.DataFrame]) -> Iterator[
         keys = ["account_id", "snapshot_on"]
         known = frame.assign(snapshot_on=pd.to_datetime(frame["snapshot_on"])).set_index(keys)
         risk = (
-            known["risk"].reindex(pd.MultiIndex.from_frame(stage.rows[keys])).to_numpy(dtype=float)
+            known["risk"]
+            .reindex(pd.MultiIndex.from_frame(evaluation.rows[keys]))
+            .to_numpy(dtype=float)
         )
         if np.isnan(risk).any():
             raise OptionError(

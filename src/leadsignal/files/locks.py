@@ -70,7 +70,7 @@ def _clean(path: Path) -> None:
 
 
 @contextmanager
-def alone(path: str | Path) -> Iterator[None]:
+def exclusive_lock(path: str | Path) -> Iterator[None]:
     """Let one process at a time work on ``path``; others are told who does.
 
     The lock lies beside ``path`` and is gone afterwards. Raises BusyError where another process

@@ -34,7 +34,7 @@ PART = ".part"
 
 
 @contextmanager
-def whole_file(
+def atomic_write(
     path: str | Path, kind: FileKind | None = None, *, force: bool = False
 ) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to, and put it in place at the end.

@@ -180,8 +180,8 @@ Rule = Measure | Ratio | Difference | Least | Below
 class Indicator:
     """One column of the panel, declared once.
 
-    ``helps``: 1 where the Success Analysis says that more of it keeps customers, -1 where it says
-    that less does, else 0. A model may not contradict it.
+    ``expected_sign`` is 1 where the Success Analysis says that more of it keeps customers, -1 where
+    it says that less does, else 0. A model may not contradict it.
     """
 
     name: str
@@ -191,7 +191,7 @@ class Indicator:
     meaning: str
     rule: Rule
     kind: Literal["number", "category"] = "number"
-    helps: Literal[-1, 0, 1] = 0
+    expected_sign: Literal[-1, 0, 1] = 0
 
 
 def measures(rule: Rule) -> Iterator[Measure]:

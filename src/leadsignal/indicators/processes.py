@@ -76,7 +76,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
             "events",
             f"quantity of {name} in the last {window} days",
             events,
-            helps=1,
+            expected_sign=1,
         ),
         Indicator(
             days_since,
@@ -85,7 +85,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
             "days",
             f"days since the last event of {name}",
             DaysSince("behaviors", "occurred_at", where),
-            helps=-1,
+            expected_sign=-1,
         ),
     ]
     if given.has("behaviors", "user_id"):
@@ -98,7 +98,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
                 "users",
                 f"users who did {name} in the last {window} days",
                 users,
-                helps=1,
+                expected_sign=1,
             )
         )
     return indicators

@@ -130,7 +130,7 @@ def _against_target(where: Where) -> list[Indicator]:
             "share of target",
             "distance of the latest result to its target; positive is good",
             Latest("results", "measured_on", "gap", where, BEST),
-            helps=1,
+            expected_sign=1,
         ),
         Indicator(
             "result_gap_90d",
@@ -139,7 +139,7 @@ def _against_target(where: Where) -> list[Indicator]:
             "share of target",
             "mean distance to target of the results of the last 90 days",
             mean_gap(90),
-            helps=1,
+            expected_sign=1,
         ),
         Indicator(
             "result_gap_change",
@@ -159,6 +159,6 @@ def _against_target(where: Where) -> list[Indicator]:
                 Trailing("results", "measured_on", 365, met),
                 Trailing("results", "measured_on", 365, conditions),
             ),
-            helps=1,
+            expected_sign=1,
         ),
     ]

@@ -15,7 +15,7 @@ from leadsignal.errors import Fault, FaultKind, OptionError, SourceError
 from leadsignal.ingestion.cells import as_attribute
 from leadsignal.ingestion.store import Store, reading_of
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
-from leadsignal.sources.combined_parts import CombinedParts, alone, in_groups
+from leadsignal.sources.combined_parts import CombinedParts, in_groups, single_part
 from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.database import Asked
 from leadsignal.sources.databases import Databases, open_rows, told_of
@@ -253,7 +253,7 @@ class Intake:
             # Read one by one, they say which of them it is, and what is wrong with it.
             del self.structural[before:], self.faults[faults:]
             loaded.rows, loaded.parts, self.more = 0, [], more
-            self._append_all(loaded, [alone(part) for part in parts], matches)
+            self._append_all(loaded, [single_part(part) for part in parts], matches)
         if len(self.structural) == before:
             self._keep(loaded)
 

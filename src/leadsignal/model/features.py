@@ -34,7 +34,7 @@ class Features:
 
     names: tuple[str, ...]
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    helps: Mapping[str, int] = field(default_factory=dict)
+    expected_sign: Mapping[str, int] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
@@ -42,7 +42,9 @@ class Features:
         """Learn from the panel rows of a fit; indicators that are missing in all are left out."""
         given = [i for i in panel.indicators if i.name in names]
         categories = {i.name for i in given if i.kind == "category"}
-        return cls.of(rows, names, categories, {i.name: i.helps for i in given if i.helps})
+        return cls.of(
+            rows, names, categories, {i.name: i.expected_sign for i in given if i.expected_sign}
+        )
 
     @classmethod
     def of(
@@ -50,7 +52,7 @@ class Features:
         rows: pd.DataFrame,
         names: Sequence[str],
         categories: Collection[str],
-        helps: Mapping[str, int] | None = None,
+        expected_sign: Mapping[str, int] | None = None,
     ) -> Features:
         """Learn the values of categories and the ranges of numbers that ``rows`` have."""
         names = [name for name in names if rows[name].notna().any()]
@@ -59,15 +61,17 @@ class Features:
             for name in names
             if name in categories
         }
-        helps = {name: sign for name, sign in (helps or {}).items() if name in names}
+        expected_sign = {
+            name: sign for name, sign in (expected_sign or {}).items() if name in names
+        }
         numbers = [name for name in names if name not in levels]
         ranges = {name: (float(rows[name].min()), float(rows[name].max())) for name in numbers}
-        return cls(tuple(names), levels, helps, ranges)
+        return cls(tuple(names), levels, expected_sign, ranges)
 
     @property
     def signs(self) -> NDArray[np.int64]:
         """Which way risk may move with each column: -1 only down, 1 only up, 0 either way."""
-        return np.array([-self.helps.get(name, 0) for name in self.names])
+        return np.array([-self.expected_sign.get(name, 0) for name in self.names])
 
     @property
     def is_category(self) -> NDArray[np.bool_]:
@@ -145,7 +149,7 @@ class Features:
         return {
             "names": list(self.names),
             "levels": {name: list(levels) for name, levels in self.levels.items()},
-            "helps": dict(self.helps),
+            "expected_sign": dict(self.expected_sign),
             "ranges": {name: list(ends) for name, ends in self.ranges.items()},
         }
 
@@ -154,7 +158,7 @@ class Features:
         """Read what `to_dict` wrote."""
         levels = {name: tuple(values) for name, values in given["levels"].items()}
         ranges = {name: (float(low), float(high)) for name, (low, high) in given["ranges"].items()}
-        return cls(tuple(given["names"]), levels, given["helps"], ranges)
+        return cls(tuple(given["names"]), levels, given["expected_sign"], ranges)
 
 
 def _numbers(rows: pd.DataFrame, name: str) -> NDArray[np.float64]:

@@ -22,9 +22,9 @@ from leadsignal.monitoring.realised import (
     Outcomes,
     Realised,
     alert_volume,
+    evaluate_arms,
+    evaluate_outcomes,
     find_outcomes,
-    judge_arms,
-    judge_outcomes,
 )
 from leadsignal.monitoring.shifts import Levels, RatedShift, Shift, find_shifts, levels_of
 from leadsignal.results import to_html
@@ -86,7 +86,7 @@ class Monitoring:
 
     ``findings`` are few by design: at weekly runs of a stable business at most one false one a
     year is expected. ``feeds``: the health of each table. ``drift``: a row an indicator series:
-    change since the last run beyond the usual, the ``reach`` it stayed within, whether it was
+    change since the last run beyond the usual, the ``tolerance`` it stayed within, whether it was
     judged, whether it was found. ``alerts``: a row a run of the scores. ``realised``: what came of
     scores whose horizon has passed, of all accounts and of those held out. ``arms``: the hold-out.
     ``notes`` say what could not be judged.
@@ -128,7 +128,7 @@ class Monitoring:
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the changes since the last run that came closest to their reach, or beyond it."""
+        """Draw the changes since the last run that came closest to their tolerance or exceed it."""
         from leadsignal.monitoring.plots import draw_drift
 
         return draw_drift(self.drift, SHOWN, self.as_of_date, ax)
@@ -191,8 +191,8 @@ def monitor_scores(
     levels = levels_of(on_grid(panel), names, panel.every)
     drift = find_shifts(levels, len(levels.days) - 1, alarms=INDICATORS * a_run, least=MIN_SHIFT)
     outcomes = find_outcomes(tables, scores)
-    realised = judge_outcomes(outcomes, tables.project.warning_time)
-    volume, arms = alert_volume(scores), judge_arms(outcomes, contacts)
+    realised = evaluate_outcomes(outcomes, tables.project.warning_time)
+    volume, arms = alert_volume(scores), evaluate_arms(outcomes, contacts)
     clipped, off_grid = _of_clipped(scores), not _on_weekday_of(scores, levels)
     findings = [
         *(_of_feed(health) for health in feeds if health.broken),
@@ -268,7 +268,7 @@ def _of_shift(kind: Kind, shift: Shift, every: int) -> Finding:
     since = f"within {shift.lag * every} days"
     message = (
         f"{shift.series} has moved by {shift.change:+.2f} standard deviations {since}; usual is"
-        f" {shift.usual:+.2f}, and up to {shift.reach:.2f} from it"
+        f" {shift.usual:+.2f}, and up to {shift.tolerance:.2f} from it"
     )
     return Finding(kind, shift.series.indicator, message, shift.change, shift.usual)
 
@@ -330,12 +330,12 @@ def _of_outcomes(realised: Collection[Realised], alarms: float) -> list[Finding]
     enough = [one for one in realised if one.expected >= MIN_EXPECTED]
     found: list[Finding] = []
     for one in enough[-1:]:
-        reach = normal_quantile(1 - alarms / 2) * one.std_err
-        apart = abs(one.observed - one.expected) > reach
+        tolerance = normal_quantile(1 - alarms / 2) * one.std_err
+        apart = abs(one.observed - one.expected) > tolerance
         if apart and not 1 / MIN_RATIO < one.ratio < MIN_RATIO:
             message = (
                 f"{one.observed:,} churns where {one.expected:,.1f} were expected"
-                f" ({one.arm} accounts, {one.runs} runs); {reach:,.0f} apart would be chance"
+                f" ({one.arm} accounts, {one.runs} runs); {tolerance:,.0f} apart would be chance"
             )
             found.append(Finding("calibration", one.arm, message, one.observed, one.expected))
         if one.caught.of >= MIN_EXPECTED and one.chance_of_catch() < alarms / 2:
@@ -364,7 +364,7 @@ def _drift_frame(levels: Levels, drift: RatedShift) -> pd.DataFrame:
             "series": [str(one) for one in levels.series],
             "indicator": [one.indicator for one in levels.series],
             "change": drift.change,
-            "reach": drift.reach,
+            "tolerance": drift.tolerance,
             "judged": drift.judged,
             "found": [one in found for one in levels.series],
         }

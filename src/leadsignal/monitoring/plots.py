@@ -18,15 +18,17 @@ def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = N
 
     from leadsignal.survival.plots import COLOURS, GREY
 
-    rows = drift[drift["change"].notna() & drift["reach"].notna()]
-    order = (rows["change"].abs() / rows["reach"]).sort_values(ascending=False, kind="stable")
+    rows = drift[drift["change"].notna() & drift["tolerance"].notna()]
+    order = (rows["change"].abs() / rows["tolerance"]).sort_values(ascending=False, kind="stable")
     rows = rows.loc[order.index].head(shown)
     size = (7.2, 1.3 + 0.34 * max(len(rows), 1))
     axes = ax if ax is not None else plt.subplots(figsize=size, layout="constrained")[1]
     y = np.arange(len(rows))
-    reach, change = rows["reach"].to_numpy(), rows["change"].to_numpy()
-    axes.barh(y, 2 * reach, left=-reach, height=0.5, color="#E4E8EC", label="within its past")
-    found = rows["found"].to_numpy(dtype=bool) | (np.abs(change) > reach)
+    tolerance, change = rows["tolerance"].to_numpy(), rows["change"].to_numpy()
+    axes.barh(
+        y, 2 * tolerance, left=-tolerance, height=0.5, color="#E4E8EC", label="within its past"
+    )
+    found = rows["found"].to_numpy(dtype=bool) | (np.abs(change) > tolerance)
     for mine, colour, marker, told in (
         (~found, GREY, "o", "change since the last run"),
         (found, COLOURS[1], "D", "finding"),
@@ -36,7 +38,7 @@ def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = N
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
     axes.set_yticks(y, rows["series"])
     axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)
-    widest = max([0.3, *reach, *np.abs(change)])
+    widest = max([0.3, *tolerance, *np.abs(change)])
     axes.set_xlim(-1.08 * widest, 1.08 * widest)
     axes.set_xlabel("change beyond the usual, in standard deviations between accounts")
     axes.set_title(f"Drift on {as_of}", loc="left", fontsize=11)

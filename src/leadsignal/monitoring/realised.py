@@ -184,7 +184,7 @@ def find_outcomes(tables: Tables, scores: pd.DataFrame) -> Outcomes:
     return Outcomes(frame, horizon, tables.as_of_date, len(scores) - len(frame))
 
 
-def judge_outcomes(outcomes: Outcomes, warning_time: int) -> tuple[Realised, ...]:
+def evaluate_outcomes(outcomes: Outcomes, warning_time: int) -> tuple[Realised, ...]:
     """Return expected against observed of all accounts, and of those held out if there are any."""
     frame = outcomes.frame
     arms = ["all", *(["held out"] if (frame["arm"] == "held out").any() else [])]
@@ -278,7 +278,7 @@ def alert_volume(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def judge_arms(outcomes: Outcomes, contacts: pd.DataFrame | None) -> Arms | None:
+def evaluate_arms(outcomes: Outcomes, contacts: pd.DataFrame | None) -> Arms | None:
     """Return the results of the hold-out; None where the scores have none.
 
     One row an account: its first alert whose horizon has passed. A contact counts from that day

@@ -82,19 +82,19 @@ class Shift:
     """One series whose change over ``lag`` runs is beyond its past.
 
     ``change``, the ``usual`` change of its past, and the distance between the two that had to be
-    exceeded, ``reach``, are in standard deviations between accounts.
+    exceeded, ``tolerance``, are in standard deviations between accounts.
     """
 
     series: Series
     lag: int
     change: float
     usual: float
-    reach: float
+    tolerance: float
 
     @property
     def beyond(self) -> float:
-        """By what factor the reach is exceeded."""
-        return abs(self.change - self.usual) / self.reach
+        """By what factor the tolerance is exceeded."""
+        return abs(self.change - self.usual) / self.tolerance
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +102,13 @@ class RatedShift:
     """The shifts at one run, the clearest first.
 
     For each series: whether it was ``judged``, its ``change`` since the last run less the usual
-    one, and the ``reach`` that this would have had to exceed.
+    one, and the ``tolerance`` that this would have had to exceed.
     """
 
     shifts: tuple[Shift, ...]
     judged: NDArray[np.bool_]
     change: Floats
-    reach: Floats
+    tolerance: Floats
 
 
 def levels_of(
@@ -202,14 +202,14 @@ def find_shifts(
         if at < 2 * lag:
             continue
         past = _Past.of(levels, lag, at, chance)
-        reach = np.maximum(least, np.maximum(past.limit * past.spread, past.ceiling))
+        tolerance = np.maximum(least, np.maximum(past.limit * past.spread, past.ceiling))
         judged |= ~np.isnan(past.limit)
         if lag == LAGS[0]:
-            values = np.array([past.now - past.usual, reach])
-        for row in np.flatnonzero(np.abs(past.now - past.usual) > reach).tolist():
+            values = np.array([past.now - past.usual, tolerance])
+        for row in np.flatnonzero(np.abs(past.now - past.usual) > tolerance).tolist():
             if levels.series[row].kind == "missing" and past.now[row] < 0:
                 continue
-            shift = past.shift(levels.series[row], row, float(reach[row]))
+            shift = past.shift(levels.series[row], row, float(tolerance[row]))
             if row not in best or shift.beyond > best[row].beyond:
                 best[row] = shift
     found = sorted(best.values(), key=lambda one: (-one.beyond, str(one.series)))
@@ -256,8 +256,8 @@ class _Past:
             ceiling = np.maximum(ceiling, beyond[:, season].max(axis=1))
         return cls(lag, now, usual, spread, limit, LARGER * ceiling)
 
-    def shift(self, series: Series, row: int, reach: float) -> Shift:
-        return Shift(series, self.lag, float(self.now[row]), float(self.usual[row]), reach)
+    def shift(self, series: Series, row: int, tolerance: float) -> Shift:
+        return Shift(series, self.lag, float(self.now[row]), float(self.usual[row]), tolerance)
 
 
 def _tail(apart: Floats, overlap: NDArray[np.int64]) -> Floats:

@@ -11,7 +11,7 @@ from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE
 from leadsignal.files.records import plain_row
-from leadsignal.files.writing import whole_file
+from leadsignal.files.writing import atomic_write
 from leadsignal.report.account.for_customer import for_customer as allowed
 from leadsignal.report.account.parts import (
     DONE,
@@ -79,7 +79,7 @@ def write_review(
     path = Path(file)
     if path.suffix not in (".html", ".htm"):
         raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
-    with whole_file(path, PAGE, force=force) as part:
+    with atomic_write(path, PAGE, force=force) as part:
         part.write_text(review_page(review, for_customer=for_customer), encoding="utf-8")
 
 

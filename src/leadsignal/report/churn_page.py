@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE, check_file
-from leadsignal.files.writing import whole_file
+from leadsignal.files.writing import atomic_write
 from leadsignal.report.account_list import account_list, next_step_words
 from leadsignal.report.cohort_sections import cohort_section, reason_section
 from leadsignal.report.evaluation_sections import audit_section, backtest_section, unlike_line
@@ -98,7 +98,7 @@ def write_report(
     """
     path = checked_path(file, force=force)
     text = report_page(summarise(panel, backtest, scores, findings))
-    with whole_file(path, PAGE, force=force) as part:
+    with atomic_write(path, PAGE, force=force) as part:
         part.write_text(text, encoding="utf-8")
 
 
@@ -220,7 +220,7 @@ def _caught(summary: Summary) -> Html:
         return _answer(question, "Not known", f"Backtest: {summary['missing']['backtest']}.")
     what = "unexpected churns" if catch["of"] == "unexpected" else "churns"
     text = (
-        f"{what} in the backtest: {catch['caught']:,} of {catch['ends']:,}"
+        f"{what} in the backtest: {catch['caught']:,} of {catch['churns']:,}"
         f" ({interval_text(catch['low'], catch['high'])}) stood on the list"
         f" {span(catch['warning_time_days'])} before."
     )
@@ -260,7 +260,7 @@ def _early(summary: Summary) -> Html:
         if start is not None and start > 0 and "low usage" in summary["churn"]["warnings"]
         else ""
     )
-    missed = catch["ends"] - catch["caught"]
+    missed = catch["churns"] - catch["caught"]
     return _answer(
         question,
         _days(catch["lead_days"]),

@@ -192,10 +192,10 @@ def backtest_section(title: str, summary: Summary) -> Html:
         return section("backtest", title, missing_line(summary, "backtest"))
     counts, early = backtest["counts"], span(backtest["warning_time_days"])
     what = "unexpected churns" if backtest["headline"].startswith("unexpected") else "churns"
-    ends = counts["unexpected"] if what != "churns" else counts["ends"]
+    churns = counts["unexpected"] if what != "churns" else counts["churns"]
     text = (
         f"Each way to choose alerts the {share_text(backtest['capacity'])} riskiest of the active"
-        f" accounts at {counts['snapshots']} past dates. The marks say how many of the {ends:,}"
+        f" accounts at {counts['snapshots']} past dates. The marks say how many of the {churns:,}"
         f" {what} stood on the list {early} before they were known."
         f"{_whose(backtest, summary['panel'])}"
     )

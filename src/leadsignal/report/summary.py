@@ -195,7 +195,7 @@ def _catch(backtest: Backtest, scores: Scores | None) -> dict[str, Any]:
         "recipe": None if backtest.recipe is None else backtest.recipe.to_dict(),
         "unlike_scores": _unlike(backtest, scores),
         "of": "unexpected" if headline.startswith("unexpected") else "all",
-        "ends": backtest.counts["unexpected" if headline.startswith("unexpected") else "ends"],
+        "churns": backtest.counts["unexpected" if headline.startswith("unexpected") else "churns"],
         "caught": len(caught),
         "share": getattr(one, headline),
         "low": getattr(one, f"{headline}_low"),
@@ -228,7 +228,7 @@ def _backtest(backtest: Backtest) -> dict[str, Any]:
                 "lead_days_of_caught": caught["lead_days"].median() if len(caught) else None,
                 "beats_context": backtest.beats_context(name),
                 **{key: one[key] for key in (
-                    "caught_in_time", "alert_precision", "new_alerts_a_month", "distinct_alerted",
+                    "recall_ahead", "alert_precision", "new_alerts_a_month", "distinct_alerted",
                     "auc", "auc_low", "auc_high", "calibration_slope", "calibration_slope_low",
                     "calibration_slope_high",
                 )},

@@ -118,7 +118,7 @@ class CatchSummary(TypedDict):
     warning_time_days: int
     unlike_scores: list[str]
     of: str
-    ends: int
+    churns: int
     caught: int
     share: float | None
     low: float | None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from leadsignal.errors import InputError, LeadsignalError, OptionError
 from leadsignal.files.interruptions import SIGNALS, Interrupted, came
 from leadsignal.files.outputs import RUN_RECORD, shown
-from leadsignal.files.writing import whole_file
+from leadsignal.files.writing import atomic_write
 from leadsignal.model.persistence.saved_models import made_with
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class RunRecord:
 
     def write(self, output: str | Path, outcome: Outcome, *, force: bool = False) -> None:
         """Write the record beside an output, whole or not at all."""
-        with whole_file(self.place(output), RUN_RECORD, force=force) as part:
+        with atomic_write(self.place(output), RUN_RECORD, force=force) as part:
             part.write_text(self.to_json(outcome), encoding="utf-8")
 
 

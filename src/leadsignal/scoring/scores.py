@@ -18,7 +18,7 @@ from leadsignal.durations import Duration
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import SCORES
 from leadsignal.files.spreadsheets import safe_frame
-from leadsignal.files.writing import whole_file
+from leadsignal.files.writing import atomic_write
 from leadsignal.model.explanation import compared_with
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot
@@ -389,7 +389,7 @@ def write_scores(scores: Scores, path: str | Path, *, force: bool = False) -> No
     that holds no scores (``force`` replaces it), and WriteError where the disk refuses.
     """
     check_ending(path)
-    with whole_file(path, SCORES, force=force) as part:
+    with atomic_write(path, SCORES, force=force) as part:
         write_rows(scores.frame, part, Path(path).suffix)
 
 

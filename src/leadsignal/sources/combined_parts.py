@@ -28,7 +28,7 @@ def in_groups(parts: Sequence[Part]) -> list[CombinedParts]:
     return [_together([part for _, part in group]) for _, group in grouped]
 
 
-def alone(part: Part) -> CombinedParts:
+def single_part(part: Part) -> CombinedParts:
     """Return a part as a group of its own."""
     return CombinedParts([part], part)
 
@@ -42,7 +42,7 @@ def _kind(number: int, part: Part) -> object:
 
 def _together(parts: list[Part]) -> CombinedParts:
     if len(parts) == 1:
-        return alone(parts[0])
+        return single_part(parts[0])
     group = CombinedParts(parts, parts[0])
     if parts[0].reader is None:
         group.rows = [part.rows or 0 for part in parts]

@@ -82,10 +82,10 @@ def _are_features(value: object) -> bool:
         and _are_names(value.get("names"))
         and len(set(value["names"])) == len(value["names"]) <= 10_000
         and _is_map(value.get("levels"), _are_levels)
-        and _is_map(value.get("helps"), lambda sign: type(sign) is int and sign in (-1, 1))
+        and _is_map(value.get("expected_sign"), lambda sign: type(sign) is int and sign in (-1, 1))
         and _is_map(value.get("ranges"), _is_range)
-        and set(value) == {"names", "levels", "helps", "ranges"}
-        and set(value["levels"]) | set(value["helps"]) <= set(value["names"])
+        and set(value) == {"names", "levels", "expected_sign", "ranges"}
+        and set(value["levels"]) | set(value["expected_sign"]) <= set(value["names"])
         and set(value["ranges"]) <= set(value["names"]) - set(value["levels"])
     )
 

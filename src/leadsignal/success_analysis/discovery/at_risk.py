@@ -66,17 +66,17 @@ class AtRisk:
 class KnownBefore:
     """From when to when a process can be told.
 
-    From day ``since`` on for accounts that began since, and ``reach`` days later for those that
+    From day ``since`` on for accounts that began since, and ``lookback`` days later for those that
     are older; up to day ``until``, or as_of.
     """
 
     since: int
-    reach: int
+    lookback: int
     until: int | None = None
 
     def at(self, day: Ints, started: Floats) -> Bools:
         """Return whether it can be told on these days, of accounts that started then."""
-        known: Bools = (started >= self.since) | (day >= self.since + self.reach)
+        known: Bools = (started >= self.since) | (day >= self.since + self.lookback)
         return known if self.until is None else known & (day <= self.until)
 
 

@@ -65,5 +65,5 @@ def hazard_ratio(exposures: Exposures, state: Floats, given: Sequence[Floats]) -
         ridge=ridge,
     )
     spread = fit.cov if fit.robust_cov is None else fit.robust_cov
-    beta, reach = float(fit.coef[0]), normal_quantile(0.95) * float(np.sqrt(spread[0, 0]))
-    return Ratio(*(float(np.exp(x)) for x in (beta, beta - reach, beta + reach)))
+    beta, margin = float(fit.coef[0]), normal_quantile(0.95) * float(np.sqrt(spread[0, 0]))
+    return Ratio(*(float(np.exp(x)) for x in (beta, beta - margin, beta + margin)))

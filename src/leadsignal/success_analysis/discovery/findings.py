@@ -112,10 +112,10 @@ class Discovery(Result):
         not write (``force`` replaces it).
         """
         from leadsignal.files.outputs import PROCESSES
-        from leadsignal.files.writing import whole_file
+        from leadsignal.files.writing import atomic_write
 
         self.analysis()
-        with whole_file(path, PROCESSES, force=force) as part:
+        with atomic_write(path, PROCESSES, force=force) as part:
             part.write_text(self.to_toml(), encoding="utf-8")
         return Path(path)
 
@@ -143,10 +143,10 @@ class Discovery(Result):
         import matplotlib.pyplot as plt
 
         from leadsignal.files.outputs import PICTURE
-        from leadsignal.files.writing import whole_file
+        from leadsignal.files.writing import atomic_write
 
         figure = cast("Figure", self.plot().figure)
-        with whole_file(path, PICTURE, force=force) as part:
+        with atomic_write(path, PICTURE, force=force) as part:
             kind = Path(path).suffix[1:] or "png"
             # The words beside the axes would be cut off otherwise.
             metadata = {"Title": "leadsignal discover"}

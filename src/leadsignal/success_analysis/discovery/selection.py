@@ -230,8 +230,8 @@ def _effect(evidence: Evidence, n: int) -> Ratio | None:
     if evidence.rises is None:
         return None
     effect, error = float(evidence.rises.effect[n]), float(evidence.rises.std_err[n])
-    reach = normal_quantile(0.95) * error
-    return Ratio(effect, effect - reach, effect + reach)
+    margin = normal_quantile(0.95) * error
+    return Ratio(effect, effect - margin, effect + margin)
 
 
 def _verdict(evidence: Evidence, n: int, refused: str | None) -> str:

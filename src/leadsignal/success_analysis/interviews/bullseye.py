@@ -12,7 +12,7 @@ from leadsignal.arguments import checked
 from leadsignal.config.success import Bullseye, Process, SuccessAnalysis
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import BULLSEYE
-from leadsignal.files.writing import whole_file
+from leadsignal.files.writing import atomic_write
 from leadsignal.success_analysis.interviews.form import MAX_ITEMS, markdown, one_line
 from leadsignal.success_analysis.interviews.plots import plot_bullseye
 
@@ -54,7 +54,7 @@ class BullseyePage:
         make = kinds.get(Path(path).suffix.lower())
         if make is None:
             raise OptionError(f"{path} does not end in .md or .html", "Choose one of the two")
-        with whole_file(path, BULLSEYE, force=force) as part:
+        with atomic_write(path, BULLSEYE, force=force) as part:
             part.write_text(make(), encoding="utf-8", newline="\n")
 
     def to_dict(self) -> dict[str, Any]:

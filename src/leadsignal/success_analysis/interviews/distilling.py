@@ -12,7 +12,7 @@ from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysi
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import ANALYSIS
-from leadsignal.files.writing import whole_file
+from leadsignal.files.writing import atomic_write
 from leadsignal.success_analysis.interviews.agreement import (
     Agreement,
     count_processes,
@@ -98,7 +98,7 @@ class Distilled:
         One that is there stays, without ``force``: it may hold what somebody wrote.
         """
         analysis = self.to_analysis(**chosen)
-        with whole_file(path, ANALYSIS, force=force) as part:
+        with atomic_write(path, ANALYSIS, force=force) as part:
             part.write_text(analysis.to_toml(), encoding="utf-8", newline="\n")
         return analysis
 
