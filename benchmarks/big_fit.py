@@ -32,13 +32,13 @@ def copied(panel: ls.Panel, rows: int, indicators: int) -> ls.Panel:
     kept = panel.indicators[:indicators]
     dropped = {one.name for one in panel.indicators} - {one.name for one in kept}
     base = panel.frame.drop(columns=list(dropped - {"term_months", "days_to_renewal"}))
-    parts, number = [], 0
-    while sum(map(len, parts)) < rows:
+    parts: list[pd.DataFrame] = []
+    while len(parts) * len(base) < rows:
+        number = len(parts)
         parts.append(base.assign(
             account_id=base["account_id"] + f"-{number}",
             customer_id=base["customer_id"].fillna(base["account_id"]) + f"-{number}",
         ))  # fmt: skip
-        number += 1
     frame = pd.concat(parts, ignore_index=True).iloc[:rows]
     return replace(panel, frame=frame, indicators=kept)
 
@@ -48,9 +48,9 @@ def agreement(panel: ls.Panel) -> None:
     rows = panel.current()
     whole = ls.ChurnModel().fit(panel).predict(rows).risk
     other = ls.ChurnModel(random_state=1).fit(panel).predict(rows).risk
-    most, hazards.MOST_ROWS = hazards.MOST_ROWS, 40_000
+    most, hazards.MAX_ROWS = hazards.MAX_ROWS, 40_000
     sample = ls.ChurnModel().fit(panel).predict(rows).risk
-    hazards.MOST_ROWS = most
+    hazards.MAX_ROWS = most
     for name, risk in (("another random state", other), ("a sample of 40,000 rows", sample)):
         apart = np.abs(np.log(risk / (1 - risk)) - np.log(whole / (1 - whole)))
         print(

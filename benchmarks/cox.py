@@ -22,13 +22,22 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
 
 COLUMNS = 20
+Data = tuple["np.ndarray", "np.ndarray", "np.ndarray", "np.ndarray"]
+Times = list[tuple[float, float]]
+Result = tuple[Times, float, dict[str, Any]]
 TENURES = ("month", "day", "continuous")
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def panel(rows, tenure, seed=0):
+def panel(rows: int, tenure: str, seed: int = 0) -> Data:
     """Accounts of about 12 rows each, tenure of at most 792 days, a third of them churning."""
     import numpy as np
 
@@ -55,7 +64,7 @@ def panel(rows, tenure, seed=0):
     return X, start, stop, event.ravel()
 
 
-def memory(key="VmHWM"):
+def memory(key: str = "VmHWM") -> int:
     """Resident memory of this process in bytes, the peak (VmHWM) or the present (VmRSS)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(key):
@@ -63,17 +72,17 @@ def memory(key="VmHWM"):
     raise RuntimeError("memory is measured on Linux only")
 
 
-def memory_before():
+def memory_before() -> int:
     """Present memory, the peak being counted anew from here."""
     Path("/proc/self/clear_refs").write_text("5")
     return memory("VmRSS")
 
 
-def timed(fit, repeat, warm):
+def timed(fit: Callable[[], Any], repeat: int, warm: bool) -> tuple[Times, Any]:
     """CPU and wall seconds of each of `repeat` calls."""
     if warm:
         fit()
-    found = []
+    found, result = [], None
     for _ in range(repeat):
         cpu, wall = time.process_time(), time.perf_counter()
         result = fit()
@@ -81,18 +90,22 @@ def timed(fit, repeat, warm):
     return found, result
 
 
-def run_ours(data, repeat):
+def run_ours(data: Data, repeat: int) -> Result:
     from leadsignal.survival import fit_cox
 
     X, start, stop, event = data
     before = memory_before()
     found, fit = timed(lambda: fit_cox(X, stop, event, start=start), repeat, True)
-    extra = {"evaluations": fit.evaluations, "loglik": fit.loglik, "events": fit.n_events}
+    extra: dict[str, Any] = {
+        "evaluations": fit.evaluations,
+        "loglik": fit.loglik,
+        "events": fit.n_events,
+    }
     extra["groups"] = len(fit.rows.likelihood.sets)
     return found, (memory() - before) / X.nbytes, extra
 
 
-def run_lifelines(data, repeat):
+def run_lifelines(data: Data, repeat: int) -> Result:
     import pandas as pd
     from lifelines import CoxTimeVaryingFitter
 
@@ -101,7 +114,7 @@ def run_lifelines(data, repeat):
     frame = frame.assign(start=start, stop=stop, event=event)
     before = memory_before()
 
-    def fit():
+    def fit() -> Any:
         return CoxTimeVaryingFitter().fit(
             frame, event_col="event", start_col="start", stop_col="stop"
         )
@@ -135,7 +148,7 @@ cat(shown(whole[1, ]), "|", shown(whole[2, ]), "|", shown(solver[1, ]), "|",
 """
 
 
-def run_r(data, repeat):
+def run_r(data: Data, repeat: int) -> Result:
     import numpy as np
 
     X, start, stop, event = data
@@ -144,18 +157,18 @@ def run_r(data, repeat):
         np.asfortranarray(np.column_stack((X, start, stop, event))).T.tofile(path)
         script = Path(folder) / "fit.R"
         script.write_text(R_SCRIPT)
-        command = ["Rscript", script, path, str(len(X)), str(COLUMNS), str(repeat)]
+        command = ["Rscript", str(script), str(path), str(len(X)), str(COLUMNS), str(repeat)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     parts = [part.split() for part in done.stdout.split("|")]
     cpu, wall, solver_cpu, solver_wall = ([float(value) for value in part] for part in parts[:4])
-    extra = {
+    extra: dict[str, Any] = {
         "loglik": float(parts[5][0]),
         "solver": list(zip(solver_cpu, solver_wall, strict=True)),
     }
     return list(zip(cpu, wall, strict=True)), float(parts[4][0]) / X.nbytes, extra
 
 
-def run_evaluation(data, repeat):
+def run_evaluation(data: Data, repeat: int) -> Result:
     """One evaluation of likelihood, score and information, against two reads of the matrix."""
     import numpy as np
 
@@ -175,11 +188,11 @@ def run_evaluation(data, repeat):
 RUNS = {"ours": run_ours, "lifelines": run_lifelines, "R": run_r, "evaluation": run_evaluation}
 
 
-def median(found):
+def median(found: Times) -> tuple[float, ...]:
     return tuple(statistics.median(column) for column in zip(*found, strict=True))
 
 
-def in_fresh_process(tool, rows, tenure, repeat):
+def in_fresh_process(tool: str, rows: int, tenure: str, repeat: int) -> Any:
     command = [sys.executable, __file__, "--child", tool, "--rows", str(rows)]
     command += ["--tenure", tenure, "--repeat", str(repeat)]
     done = subprocess.run(
@@ -188,9 +201,9 @@ def in_fresh_process(tool, rows, tenure, repeat):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def table(rows, tenure, tools, repeat):
+def table(rows: int, tenure: str, tools: list[str], repeat: int) -> None:
     """Print one line a tool, with its ratio to ours."""
-    ours = None
+    ours: float | None = None
     for tool in tools:
         result = in_fresh_process(tool, rows, tenure, repeat)
         lines = [(tool, median(result["times"]))]
@@ -206,7 +219,7 @@ def table(rows, tenure, tools, repeat):
             )
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

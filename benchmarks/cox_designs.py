@@ -19,11 +19,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from survival.cox_designs import KINDS, check
 
 
-def main():
+def main() -> None:
     designs = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     warnings.simplefilter("error")
-    began, ends = time.perf_counter(), {kind.__name__: Counter() for kind in KINDS}
+    began = time.perf_counter()
+    ends: dict[str, Counter[str]] = {kind.__name__: Counter() for kind in KINDS}
     for case in range(first, first + designs):
         kind = KINDS[case % len(KINDS)].__name__
         try:

@@ -62,7 +62,8 @@ def _number(days: pd.Series) -> np.ndarray:
 
 def _range(tables: ls.Tables) -> tuple[int, int]:
     first = tables.coverage["behaviors"].complete_from
-    return tuple(int(np.datetime64(d).astype(np.int64)) for d in (first, tables.as_of_date))
+    begin, end = (int(np.datetime64(d).astype(np.int64)) for d in (first, tables.as_of_date))
+    return begin, end
 
 
 def _days(tables: ls.Tables, ids: pd.Index, reach: int) -> np.ndarray:
@@ -79,7 +80,7 @@ def _days(tables: ls.Tables, ids: pd.Index, reach: int) -> np.ndarray:
 def _stands(episodes: pd.DataFrame, ids: pd.Index, tables: ls.Tables) -> np.ndarray:
     first, as_of = _range(tables)
     change = np.zeros((len(ids), as_of - first + 1), dtype=np.int32)
-    row = ids.get_indexer(episodes["account_id"])
+    row = ids.get_indexer(pd.Index(episodes["account_id"]))
     begins = np.clip(_number(episodes["adopted_on"]) - first, 0, as_of - first)
     lapsed = episodes["lapsed_on"]
     stops = np.where(lapsed.isna(), as_of, _number(lapsed)) - first

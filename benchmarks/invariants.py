@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from survival.invariants import INVARIANTS, check
 
 
-def main():
+def main() -> None:
     cases = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     began, failed = time.perf_counter(), []
     for case in range(cases):

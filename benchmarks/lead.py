@@ -79,12 +79,13 @@ def catch(world: str, seed: int, accounts: int) -> dict[str, float]:
 def print_catch(rows: list[dict[str, float]]) -> None:
     frame = pd.DataFrame(rows)
     measure = " unexpected_recall_ahead"
-    methods = [name.removesuffix(measure) for name in frame if name.endswith(measure)]
+    columns = [str(column) for column in frame]
+    methods = [name.removesuffix(measure) for name in columns if name.endswith(measure)]
     table = pd.DataFrame(
         {
             name: {
                 column.removeprefix(f"{name} "): frame[column].mean()
-                for column in frame
+                for column in columns
                 if column.startswith(f"{name} ")
             }
             for name in methods

@@ -17,12 +17,21 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    Value = float | list[float]
+    Call = Callable[[], Value]
 
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 HORIZONS = 20
 
 
-def rows_of(rows, seed=0):
+def rows_of(rows: int, seed: int = 0) -> tuple[np.ndarray, ...]:
     """Start/stop rows of 12 an account, with 3 % events, and a score that knows a little."""
     import numpy as np
 
@@ -38,7 +47,7 @@ def rows_of(rows, seed=0):
     return (edges[:, :-1].ravel(), edges[:, 1:].ravel(), event.ravel(), score.ravel(), account)
 
 
-def landmark_rows(rows, seed=0):
+def landmark_rows(rows: int, seed: int = 0) -> tuple[np.ndarray, ...]:
     """One row a snapshot: time to the end, which end, risk; the account of each."""
     import numpy as np
 
@@ -49,13 +58,13 @@ def landmark_rows(rows, seed=0):
     return np.minimum(life, followed), cause, score, np.arange(rows) // 6
 
 
-def horizons():
+def horizons() -> np.ndarray:
     import numpy as np
 
     return np.linspace(0.1, 2.0, HORIZONS)
 
 
-def ours(what, rows):
+def ours(what: str, rows: int) -> Call:
     from leadsignal.survival import metrics
 
     if what.startswith("concordance"):
@@ -68,7 +77,7 @@ def ours(what, rows):
 
     stop, cause, score, account = landmark_rows(rows)
     times, risk = horizons(), 1 - np.exp(-np.exp(score) * 0.5)
-    calls = {
+    calls: dict[str, Call] = {
         "auc": lambda: metrics.dynamic_auc(stop, cause, score, times).auc.tolist(),
         "auc, clustered": lambda: metrics.dynamic_auc(
             stop, cause, score, times, cluster=account
@@ -81,7 +90,7 @@ def ours(what, rows):
     return calls[what]
 
 
-def scikit_survival(what, rows):
+def scikit_survival(what: str, rows: int) -> Call:
     import numpy as np
     from sksurv.metrics import concordance_index_censored, cumulative_dynamic_auc
 
@@ -103,7 +112,7 @@ cat(sprintf("%.6f", t[1, ]), "|", sprintf("%.6f", t[2, ]), "|", sprintf("%.15f",
 """
 
 
-def r_concordance(rows):
+def r_concordance(rows: int) -> dict[str, Any]:
     """R's concordance of start/stop rows."""
     import numpy as np
 
@@ -113,14 +122,17 @@ def r_concordance(rows):
         np.concatenate((start, stop, event.astype(float), score)).tofile(data)
         script.write_text(R_SCRIPT)
         done = subprocess.run(
-            ["Rscript", script, data, str(len(stop))], capture_output=True, text=True, check=True
+            ["Rscript", str(script), str(data), str(len(stop))],
+            capture_output=True,
+            text=True,
+            check=True,
         )
     cpu, wall, value = (part.split() for part in done.stdout.split("|"))
     times = list(zip(map(float, cpu), map(float, wall), strict=True))
     return {"times": times, "value": float(value[0])}
 
 
-def child(tool, what, rows, repeat):
+def child(tool: str, what: str, rows: int, repeat: int) -> dict[str, Any]:
     if tool == "R":
         return r_concordance(rows)
     call = {"ours": ours, "scikit-survival": scikit_survival}[tool](what, rows)
@@ -134,7 +146,7 @@ def child(tool, what, rows, repeat):
     return {"times": times, "value": value}
 
 
-def measured(tool, what, rows, repeat=3):
+def measured(tool: str, what: str, rows: int, repeat: int = 3) -> Any:
     command = [sys.executable, __file__, "--child", tool, what, str(rows), str(repeat)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env={**os.environ, **ONE_THREAD}
@@ -142,27 +154,27 @@ def measured(tool, what, rows, repeat=3):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def line(tool, what, rows, note="", repeat=3):
+def line(tool: str, what: str, rows: int, repeat: int = 3) -> tuple[Value, float]:
     """Print one measurement and return its value."""
     found = measured(tool, what, rows, repeat)
     cpu, wall = (statistics.median(column) for column in zip(*found["times"], strict=True))
-    print(f"{what:<28}{rows:>10,}  {tool:<16}{cpu:>9.3f}{wall:>9.3f}  {note}", flush=True)
+    print(f"{what:<28}{rows:>10,}  {tool:<16}{cpu:>9.3f}{wall:>9.3f}", flush=True)
     return found["value"], cpu
 
 
-def largest_gap(one, other):
-    one, other = ([value] if isinstance(value, float) else value for value in (one, other))
-    return max(abs(a - b) for a, b in zip(one, other, strict=True))
+def largest_gap(one: Value, other: Value) -> float:
+    ours, theirs = ([value] if isinstance(value, float) else value for value in (one, other))
+    return max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
 
 
-def compare(tool, what, theirs, rows):
+def compare(tool: str, what: str, theirs: str, rows: int) -> None:
     mine, ours_cpu = line("ours", what, rows)
     value, cpu = line(tool, theirs, rows, repeat=1)
     print(f"{'':<28}{cpu / ours_cpu:.1f} times ours; largest gap {largest_gap(mine, value):.1e}")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--beside", type=int, default=20_000, help="rows of the comparisons")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)

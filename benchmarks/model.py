@@ -20,6 +20,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 import leadsignal as ls
+from leadsignal.model.stacked_model import Estimator
 from leadsignal.survival.metrics import calibration
 
 HORIZON, HELD_OUT = 180, 540
@@ -33,7 +34,7 @@ def rows_to_judge(panel: ls.Panel, cut: pd.Timestamp) -> pd.DataFrame:
     return frame[judged & ~frame["notice_given"]]
 
 
-def measure(world: str, seed: int, accounts: int, estimator: str) -> dict[str, float]:
+def measure(world: str, seed: int, accounts: int, estimator: Estimator) -> dict[str, float]:
     """Return the figures of one seed."""
     simulation = ls.simulate(accounts, seed=seed, world=world)
     with tempfile.TemporaryDirectory() as folder:

@@ -29,7 +29,7 @@ import pandas as pd
 
 import leadsignal as ls
 from leadsignal.evaluation.alerts import on_grid
-from leadsignal.ingestion.feed_health import assess_feed, told_after
+from leadsignal.ingestion.feed_health import assess_feed, chance_of_silence, told_after
 from leadsignal.monitoring import monitor as m
 from leadsignal.monitoring.realised import alert_volume, evaluate_outcomes, find_outcomes
 from leadsignal.monitoring.shifts import Levels, find_shifts, levels_of
@@ -93,7 +93,7 @@ def find(of: Business, at: int) -> list[str]:
     levels = replace(
         of.levels, series=series, level=of.levels.level[mine], known=of.levels.known[mine]
     )
-    drift = find_shifts(levels, at, alarms=m.INDICATORS * A_RUN, least=m.LEAST_SHIFT)
+    drift = find_shifts(levels, at, alarms=m.INDICATORS * A_RUN, least=m.MIN_SHIFT)
     scores = m._before(of.scores, day.date())
     realised = evaluate_outcomes(find_outcomes(tables, scores), tables.project.warning_time)
     found = [
@@ -106,7 +106,7 @@ def find(of: Business, at: int) -> list[str]:
 
 
 def _chance(of: Business) -> float:
-    return m.FEEDS * A_RUN / max(len(of.tables.names) - 1, 1)
+    return chance_of_silence(len(of.tables.names) - 1, false_alarms=ALARMS, every=WEEK)
 
 
 def honest(of: Business, at: int) -> list[str]:
@@ -130,7 +130,7 @@ def raised(of: Business, name: str, at: int, by: float) -> int:
     levels = levels_of(moved, [name], WEEK)
     for run in (at, at + 1):
         judged = find_shifts(
-            levels, run, alarms=m.INDICATORS * A_RUN, least=m.LEAST_SHIFT,
+            levels, run, alarms=m.INDICATORS * A_RUN, least=m.MIN_SHIFT,
             rooms=len(of.levels.series),
         )  # fmt: skip
         if judged.shifts:
@@ -166,7 +166,7 @@ def stopped(of: Business, name: str, day: int) -> tuple[int, bool] | None:
 def numbers(of: Business) -> list[str]:
     """Indicators that are numbers and not the same for all."""
     frame = of.rows[of.panel.names()]
-    kept = [name for name in frame if pd.api.types.is_numeric_dtype(frame[name])]
+    kept = [str(name) for name in frame if pd.api.types.is_numeric_dtype(frame[name])]
     return [name for name in kept if float(frame[name].astype(float).std()) > 0]
 
 

@@ -16,6 +16,7 @@ import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import leadsignal as ls
 from leadsignal.as_of_context import AsOfContext
@@ -37,9 +38,9 @@ class Reading:
     quoted: int
 
 
-def world(seed: int, accounts: int, *, world: str = "no_effect", **law: object) -> AsOfContext:
+def world(seed: int, accounts: int, *, world: str = "no_effect", **law: Any) -> AsOfContext:
     """Return tables and analysis of a world whose customers stop at a notice of 90 days."""
-    changed = {"notice_days": 90, "stops_at_notice": True, **law}
+    changed: dict[str, Any] = {"notice_days": 90, "stops_at_notice": True, **law}
     simulation = simulate(accounts, seed=seed, world=world, **changed)
     kept = {name: simulation.tables[name] for name in ("accounts", "behaviors", "account_changes")}
     names = [process.behavior for process in PROCESSES]

@@ -22,14 +22,16 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 import leadsignal as ls
+from leadsignal.indicators.declare import Role
 from leadsignal.model.features import Features
+from leadsignal.model.stacked_model import Estimator
 
 PROJECT = Path(__file__).resolve().parents[1] / "examples" / "oulad"
 CUTS = ("2013-12-01", "2014-02-01", "2014-04-01", "2014-10-01")
 """Each fold is judged from one of these to the next."""
 HORIZON = 28
 DRAWS = 200
-EVERYTHING = ("leading", "lagging", "context")
+EVERYTHING: tuple[Role, ...] = ("leading", "lagging", "context")
 
 
 def folds(panel: ls.Panel) -> Iterator[tuple[ls.Panel, pd.DataFrame]]:
@@ -55,10 +57,12 @@ def plain_boosting(past: ls.Panel, rows: pd.DataFrame) -> np.ndarray:
     trees = HistGradientBoostingClassifier(
         categorical_features=features.is_category, random_state=0
     ).fit(features.matrix(known), withdrew(known))
-    return trees.predict_proba(features.matrix(rows))[:, 1]
+    return np.asarray(trees.predict_proba(features.matrix(rows))[:, 1])
 
 
-def fitted(past: ls.Panel, rows: pd.DataFrame, estimator: str, roles: tuple) -> np.ndarray:
+def fitted(
+    past: ls.Panel, rows: pd.DataFrame, estimator: Estimator, roles: tuple[Role, ...]
+) -> np.ndarray:
     """Risks of the library's model."""
     model = ls.ChurnModel("28d", "14d", estimator=estimator, roles=roles).fit(past)
     return model.predict(rows).risk

@@ -19,6 +19,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import leadsignal as ls
 
 EVENTS_EACH = 100
 DAYS = 730
@@ -114,7 +118,9 @@ def work(job: str, folder: Path, model: Path, engine: str) -> dict[str, float]:
     return {**done, "read_s": read - began, "s": time.perf_counter() - read, "gb": peak_gb()}
 
 
-def on_spark(job: str, tables: object, analysis: object, model: Path, out: Path) -> None:
+def on_spark(
+    job: str, tables: ls.Tables, analysis: ls.SuccessAnalysis, model: Path, out: Path
+) -> None:
     """Have a local Spark write the panel, or the scores."""
     from pyspark.sql import SparkSession
 

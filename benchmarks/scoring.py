@@ -13,10 +13,12 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import leadsignal as ls
+from leadsignal.scoring.next_steps import account_steps
 from leadsignal.scoring.scores import score_rows, write_rows
 
 
@@ -50,13 +52,13 @@ def main() -> None:
     processes = panel.analysis.processes
     frame = timed(
         "scores with reasons and next steps",
-        lambda: score_rows(model, rows, processes, 0.1, {}),
+        lambda: score_rows(model, rows, 0.1, account_steps(rows, processes, {}))[0],
         count,
     )
     with tempfile.TemporaryDirectory() as folder:
         for ending in (".parquet", ".csv"):
             file = Path(folder) / f"scores{ending}"
-            timed(f"written as {ending}", lambda f=file: write_rows(frame, f, f.suffix), count)
+            timed(f"written as {ending}", partial(write_rows, frame, file, ending), count)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
         f"most memory: {memory:.1f} GB, of it the panel rows {rows.memory_usage().sum() / 1e9:.1f}"

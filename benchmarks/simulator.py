@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,7 @@ def trailing(grid: pd.DataFrame, table: pd.DataFrame, time: str, days: int) -> n
 
     def code(account: pd.Series, day: pd.Series, shift: int) -> np.ndarray:
         number = (day.to_numpy() - base) // np.timedelta64(1, "D") - shift
-        return ids.get_indexer(account) * 100_000 + number
+        return np.asarray(ids.get_indexer(pd.Index(account)) * 100_000 + number)
 
     events = np.sort(code(table["account_id"], table[time], 0))
     upto = np.searchsorted(events, code(grid["account_id"], grid["snapshot_on"], 0))
@@ -90,7 +91,7 @@ def latest(grid: pd.DataFrame, table: pd.DataFrame, time: str, *columns: str) ->
 
 def adoption(grid: pd.DataFrame, simulation: Simulation) -> pd.DataFrame:
     """Adopted, for how long, since when lapsed; by the definition of the analysis."""
-    out = {}
+    out: dict[str, Any] = {}
     for name, part in simulation.truth.episodes.groupby("process"):
         found = latest(grid, part, "adopted_on", "lapsed_on")
         adopted = found["age"].notna() & ~(found["lapsed_on"] < found["snapshot_on"])
@@ -133,7 +134,7 @@ def usage_state(grid: pd.DataFrame, simulation: Simulation) -> pd.DataFrame:
     )
     wide = table.fillna(0.0).to_numpy()
     total = np.cumsum(np.pad(wide, ((0, 0), (1, 0))), axis=1)
-    row = table.index.get_indexer(grid["account_id"])
+    row = table.index.get_indexer(pd.Index(grid["account_id"]))
     at = np.searchsorted(table.columns.to_numpy(), grid["snapshot_on"].to_numpy())
     begin = np.argmax(table.notna().to_numpy(), axis=1)[row]
     now = (total[row, at] - total[row, at - 4]) / 4
@@ -176,7 +177,8 @@ def both(x: pd.DataFrame, grid: pd.DataFrame) -> np.ndarray:
     y, groups = grid["event"].to_numpy(), grid["customer_id"].to_numpy()
     judged = grid["judged"].to_numpy()
     risks = [cross_fitted(x, y, groups, judged, boost) for boost in (True, False)]
-    return np.mean([np.log(r / (1 - r)) for r in np.clip(risks, 1e-6, 1 - 1e-6)], axis=0)
+    odds = [np.log(r / (1 - r)) for r in np.clip(risks, 1e-6, 1 - 1e-6)]
+    return np.asarray(np.mean(odds, axis=0))
 
 
 def unexpected(grid: pd.DataFrame, simulation: Simulation, low: np.ndarray) -> pd.Series:
@@ -238,7 +240,7 @@ def measure(world: str, seed: int, accounts: int) -> dict[str, float]:
         "context": both(base, grid),
         "leading": both(lead, grid),
         "all": both(pd.concat([lead, usage.astype(float)], axis=1), grid),
-        "usage": usage["low"] - usage["ratio"],
+        "usage": (usage["low"] - usage["ratio"]).to_numpy(),
         "random": rng.random(len(grid)),
     }
     judged = grid["judged"].to_numpy()

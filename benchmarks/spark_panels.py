@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from pyspark.sql import SparkSession
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import pandas as pd
@@ -42,7 +44,7 @@ def main() -> None:
         session.stop()
 
 
-def sample(session: object) -> None:
+def sample(session: SparkSession) -> None:
     """Compare the panels of the sample with its success analysis: all indicators."""
     began = time.perf_counter()
     tables = ls.read_tables(ls.sample_folder())

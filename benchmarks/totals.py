@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 from sklearn.model_selection import RepeatedStratifiedKFold
@@ -21,16 +22,25 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 import leadsignal as ls
 from leadsignal.datasets.lifetimes import simulated, true_survival
 from leadsignal.model.learners import CUSTOMER_LEARNERS
+from leadsignal.model.one_row.customer_totals import CustomerTotals
+from leadsignal.model.one_row.lifetime_model import LifetimeModel
+from leadsignal.model.stacked_model import Estimator
 from leadsignal.survival import brier, concordance, fit_aft, fit_cox, kaplan_meier
 
 SAAS = Path(__file__).parents[1] / "tests" / "reference" / "saas_churn.csv"
 TELCO = Path(__file__).parents[2] / "shared" / "reference" / "telco.csv"
-MODELS = {name: ls.model.LifetimeModel(estimator=name) for name in CUSTOMER_LEARNERS}
+MODELS = {
+    name: ls.model.LifetimeModel(estimator=name)
+    for name in get_args(Estimator)
+    if name in CUSTOMER_LEARNERS
+}
 MONTHS = np.arange(1.0, 12.0)
 MIN_C, MAX_BRIER = 0.87, 0.06
 
 
-def scores_of(model, training, test):
+def scores_of(
+    model: LifetimeModel, training: CustomerTotals, test: CustomerTotals
+) -> tuple[float, float]:
     """C-index and integrated Brier score of a model fitted on one part, on the other."""
     curves = model.fit(training).from_start(test)
     c = concordance(test.tenure, test.churned, -curves.expected).estimate
@@ -39,17 +49,17 @@ def scores_of(model, training, test):
     return c, brier(test.tenure, test.churned, risk, months).integrated
 
 
-def cross_validated(totals, repeats, seed):
+def cross_validated(totals: CustomerTotals, repeats: int, seed: int) -> dict[str, np.ndarray]:
     """Scores of each model (folds × 2), the same folds for all."""
     folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=repeats, random_state=seed)
-    found = {name: [] for name in MODELS}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in MODELS}
     for training, test in folds.split(totals.tenure, totals.churned):
         for name, model in MODELS.items():
             found[name].append(scores_of(model, totals.where(training), totals.where(test)))
     return {name: np.array(scores) for name, scores in found.items()}
 
 
-def saas(repeats, seed):
+def saas(repeats: int, seed: int) -> bool:
     totals = ls.model.read_totals(SAAS, tenure="months_active")
     began = time.process_time()
     found = cross_validated(totals, repeats, seed)
@@ -63,16 +73,16 @@ def saas(repeats, seed):
     c, score = found["ensemble"].mean(axis=0)
     print(f"ensemble: C-index {c:.4f} (required: {MIN_C} or more), ", end="")
     print(f"integrated Brier {score:.4f} (required: {MAX_BRIER} or less)")
-    return c >= MIN_C and score <= MAX_BRIER
+    return bool(c >= MIN_C and score <= MAX_BRIER)
 
 
-def yes(totals, **values):
+def yes(totals: CustomerTotals, **values: str) -> np.ndarray:
     """Zeros and ones: whether columns have given values."""
     columns = [totals.columns[name] == value for name, value in values.items()]
     return np.column_stack(columns).astype(float)
 
 
-def telco():
+def telco() -> bool:
     """Month-to-month contracts with internet: the subset of the published analysis."""
     totals = ls.model.read_totals(TELCO, churned="Churn", id="customerID")
     columns = totals.columns
@@ -94,7 +104,7 @@ def telco():
     return all(round(float(value), 2) == published for value, published in found.values())
 
 
-def log_logistic(totals):
+def log_logistic(totals: CustomerTotals) -> Any:
     """Nine columns; a multiple lines customer pays by bank transfer, by credit card, or else."""
     causes = {"Partner": "Yes", "MultipleLines": "Yes", "InternetService": "DSL"}
     causes |= dict.fromkeys(
@@ -109,7 +119,7 @@ def log_logistic(totals):
     return fit_aft(X, totals.tenure, totals.churned, model="log-logistic", names=names)
 
 
-def totals_effect():
+def totals_effect() -> None:
     """What a total does to a model: C-index and risk of current customers, with and without it.
 
     The true risk is known for simulated customers, whose monthly price has no effect.
@@ -127,23 +137,24 @@ def totals_effect():
         print(totals.warning)
 
 
-def with_paid(totals, seed):
+def with_paid(totals: CustomerTotals, seed: int) -> CustomerTotals:
     price = np.random.default_rng(seed).uniform(10, 100, len(totals))
     columns = totals.columns.assign(price=price, paid=price * totals.tenure)
     return ls.model.CustomerTotals(totals.customer_id, totals.tenure, totals.churned, columns)
 
 
-def effect_of(what, training, test):
+def effect_of(what: str, training: CustomerTotals, test: CustomerTotals) -> None:
     print(f"{what}, logistic hazards, columns that look like totals read or left out:")
     print("C-index of held-out customers, mean risk of current customers within 12 months")
-    for name in ("read", "leave out"):
+    choices: tuple[Literal["read", "leave out"], ...] = ("read", "leave out")
+    for name in choices:
         model = ls.model.LifetimeModel(estimator="logistic", totals=name).fit(training)
         c = concordance(test.tenure, test.churned, -model.from_start(test).expected).estimate
         print(f"  {name:<16}{c:>8.4f}{model.predict(test.current()).risk.mean():>8.4f}")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="of the folds")
     args = parser.parse_args()

@@ -21,11 +21,13 @@ import pandas as pd
 
 import leadsignal as ls
 from leadsignal.ingestion.feed_health import FeedHealth
+from leadsignal.model.stacked_model import Estimator
 from leadsignal.monitoring.feed_health import assess_feeds
 from leadsignal.panel import build_snapshot
 from leadsignal.schema import BY_NAME
 
 WEEKS, FIRST, HORIZON = 160, pd.Timestamp("2022-01-03"), timedelta(days=180)
+LAST = FIRST + pd.Timedelta(weeks=WEEKS)
 SCORED = FIRST + pd.Timedelta(weeks=WEEKS - 26)
 ANALYSIS = """[bullseye]
 objective = "Good reviews"
@@ -53,35 +55,35 @@ def weekly_business(seed: int, pattern: str = "any day", accounts: int = 900) ->
     owner = np.repeat(np.arange(accounts), length)
     week = start[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(length) - length, length)
     amount = rng.gamma(20, 1, len(owner)) * np.where(week >= end[owner] - 3, 0.2, 1)
-    used = _day(week) + _within_week(rng, pattern, owner)
+    used = _days(week) + _within_week(rng, pattern, owner)
     if pattern == "monthly":
-        used = (used.to_period("M") + 1).to_timestamp()
+        used = used.to_period("M").shift(1).to_timestamp()
     usage = pd.DataFrame({"account_id": names[owner], "used_on": used, "amount": amount})
-    usage = usage.groupby(["account_id", "used_on"], as_index=False)["amount"].sum()
+    usage = usage.groupby(["account_id", "used_on"])["amount"].sum().reset_index()
     held = np.repeat(np.arange(len(owner)), rng.poisson(np.where(good, 1.6, 0.4)[owner]))
     behaviors = pd.DataFrame(
         {
             "account_id": names[owner[held]],
-            "occurred_at": _day(week[held]) + pd.to_timedelta(rng.integers(0, 7, len(held)), "D"),
+            "occurred_at": _days(week[held]) + pd.to_timedelta(rng.integers(0, 7, len(held)), "D"),
             "behavior": "review_held",
             "user_id": [f"u{user}" for user in rng.integers(0, 4, len(held))],
         }
     )
-    ended = pd.Series(_day(end)).where(end < WEEKS)
-    known = pd.DataFrame({"account_id": names, "started_on": _day(start), "ended_on": ended})
-    until = known.set_index("account_id")["ended_on"].fillna(_day(WEEKS))
+    ended = pd.Series(_days(end)).where(end < WEEKS)
+    known = pd.DataFrame({"account_id": names, "started_on": _days(start), "ended_on": ended})
+    until = known.set_index("account_id")["ended_on"].fillna(LAST)
     return ls.read_tables(
         {
             "accounts": known,
             "usage": usage[usage["used_on"] < usage["account_id"].map(until)],
             "behaviors": behaviors[behaviors["occurred_at"] < behaviors["account_id"].map(until)],
         },
-        as_of=str(_day(WEEKS).date()),
+        as_of=str(LAST.date()),
     )
 
 
-def _day(week: object) -> pd.DatetimeIndex:
-    return FIRST + pd.to_timedelta(7 * np.asarray(week), unit="D")
+def _days(week: np.ndarray) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex([FIRST]).repeat(len(week)) + pd.to_timedelta(7 * week, unit="D")
 
 
 def _within_week(rng: np.random.Generator, pattern: str, owner: np.ndarray) -> pd.TimedeltaIndex:
@@ -89,7 +91,7 @@ def _within_week(rng: np.random.Generator, pattern: str, owner: np.ndarray) -> p
     return pd.to_timedelta(days.get(pattern, rng.integers(0, 7, len(owner))), unit="D")
 
 
-def fitted(tables: ls.Tables, estimator: str, every: str | None = None) -> ls.ChurnModel:
+def fitted(tables: ls.Tables, estimator: Estimator, every: str | None = None) -> ls.ChurnModel:
     """Return a model of what was known half a year before the end."""
     known = tables.as_of(str(SCORED.date()))
     panel = ls.build_panel(known, ls.SuccessAnalysis.from_toml(ANALYSIS), every=every)
@@ -111,7 +113,8 @@ def came(risks: pd.DataFrame, tables: ls.Tables) -> pd.Series:
     """Return how many of the accounts scored on each day ended within the horizon."""
     ended = tables.frame("accounts").set_index("account_id")["ended_on"]
     within = {
-        day: (ended.reindex(risks[day].dropna().index) <= day + HORIZON).sum() for day in risks
+        day: (ended.reindex(risk.dropna().index) <= pd.Timestamp(str(day)) + HORIZON).sum()
+        for day, risk in risks.items()
     }
     return pd.Series(within)
 
@@ -121,7 +124,7 @@ def spread(sums: pd.Series) -> float:
     return float(sums.max() / sums.min() - 1)
 
 
-def late_feeds(estimator: str) -> Iterator[tuple[FeedHealth, int, float, bool]]:
+def late_feeds(estimator: Estimator) -> Iterator[tuple[FeedHealth, int, float, bool]]:
     """Yield each feed of the sample, how late it is, by how much the sum changes, if reported."""
     folder = ls.sample_folder()
     tables = ls.read_tables(folder)
@@ -157,15 +160,18 @@ def main() -> None:
             print(f"usage {pattern}, seed {seed}")
             for who, rows in (("all", risks), ("same", risks.dropna())):
                 expected, observed = rows.sum(), came(rows, tables)
-                told = "  ".join(f"{day:%a} {expected[day]:.1f}/{observed[day]}" for day in rows)
+                told = "  ".join(
+                    f"{pd.Timestamp(str(day)):%a} {risk:.1f}/{ends}"
+                    for (day, risk), ends in zip(expected.items(), observed, strict=True)
+                )
                 print(
                     f"  {who:4}  {told}  spread {spread(expected):.1%}/{spread(observed):.1%},"
                     f" of expected/came {spread(expected / observed):.1%}",
                     flush=True,
                 )
     if not options.no_feeds:
-        for pace, lag, change, told in late_feeds(options.estimator):
-            said = "reported" if told else "not reported"
+        for pace, lag, change, is_told in late_feeds(options.estimator):
+            said = "reported" if is_told else "not reported"
             silent = f"silent for {pace.silent_days} days, usual gap {pace.usual_days}"
             print(f"{pace.table} {lag} days late: {change:+.1%}, {said} ({silent})", flush=True)
 

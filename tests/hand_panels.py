@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,18 +24,20 @@ def indicator(name: str, kind: str = "number", family: str = "plans") -> Indicat
     return Indicator(name, family, role, "units", f"what {name} is", rule, kind)  # type: ignore[arg-type]
 
 
-def panel_of(frame: pd.DataFrame, *indicators: Indicator, **project: object) -> ls.Panel:
+def panel_of(frame: pd.DataFrame, *indicators: Indicator, **project: Any) -> ls.Panel:
     """A panel of rows that give at least account_id, start, stop, cause ("" for none)."""
     rows = frame.copy()
     cause = rows["cause"].astype(object)
-    rows["cause"] = cause.where(cause != "", None)
+    rows["cause"] = cause.mask(cause == "", None)
     not_churn = project.get("not_churn", ())
     rows["event"] = (rows["cause"].notna() & ~rows["cause"].isin(not_churn)).astype(int)
     rows["snapshot_on"] = FIRST + pd.to_timedelta(rows["start"], unit="D")
-    defaults = {"customer_id": rows["account_id"], "notice_given": False, "arr": 1000.0}
-    for name, value in defaults.items():
-        if name not in rows:
-            rows[name] = value
+    defaults: dict[str, Any] = {
+        "customer_id": rows["account_id"],
+        "notice_given": False,
+        "arr": 1000.0,
+    }
+    rows = rows.assign(**{name: defaults[name] for name in defaults if name not in rows})
     by_account = rows.groupby("account_id")
     rows["end_cause"] = by_account["cause"].transform("last")
     ended = by_account["stop"].transform("max").where(rows["end_cause"].notna())
@@ -70,4 +73,5 @@ def lives(
     rows["cause"] = np.where(ended, rng.choice(causes, len(rows)), "")
     rows.loc[ended, "stop"] = rows["start"] + np.maximum(1, np.ceil(time)).astype(int)
     gone = rows["cause"].ne("").groupby(rows["account_id"]).cumsum().to_numpy()
-    return rows[(gone == 0) | ((gone == 1) & ended)].reset_index(drop=True)
+    kept: pd.DataFrame = rows[(gone == 0) | ((gone == 1) & ended)]
+    return kept.reset_index(drop=True)

@@ -591,7 +591,7 @@ def trees_that_say_nothing(folder: Path) -> None:
 # Objects that no model has, or where no model has them
 
 
-def at(held: dict[str, Any], *path: str | int) -> dict[str, Any]:
+def at(held: Any, *path: str | int) -> Any:
     """Return the node at a path: attributes by name, items by number."""
     for step in path:
         held = held["content"]["content"] if held["__loader__"] == "ObjectNode" else held["content"]

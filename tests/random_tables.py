@@ -315,7 +315,9 @@ def _behavior(rng: Random, shape: Shape, day: date, key: str) -> list[Row]:
     return [row, again] if rng.random() < 0.2 else [row]
 
 
-def _versions(rng: Random, shape: Shape, name: str, row: Row, change: Callable[[Row], Row]) -> Any:
+def _versions(
+    rng: Random, shape: Shape, name: str, row: Row, change: Callable[[Row], Row]
+) -> list[Row]:
     """A row, and later versions of it where the table keeps versions."""
     rows = [row]
     table = BY_NAME[name]
@@ -356,7 +358,7 @@ def _contract_change(rng: Random, shape: Shape, day: date, key: str) -> list[Row
 
 
 def _result(rng: Random, shape: Shape, day: date, key: str) -> list[Row]:
-    row = {
+    row: Row = {
         "measured_on": day,
         "value": rng.choice([0.0, round(rng.uniform(-20, 150), 3)]),
         "metric": rng.choice(["speed", "speed", "cost", "cost", None, "rarely"]),

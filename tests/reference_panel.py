@@ -50,7 +50,8 @@ def recorded_day(row: Row) -> date | None:
 
 def known_on(table: Table, row: Row) -> date:
     """The day on which a row was known: its time, or the day it was recorded if that is later."""
-    return max(row[table.time], recorded_day(row) or row[table.time])
+    happened: date = row[table.time]
+    return max(happened, recorded_day(row) or happened)
 
 
 def moment_of(table: Table, row: Row) -> datetime:
@@ -186,7 +187,8 @@ class Reference:
         recorded = recorded_day(row)
         days = [row["started_on"], *([recorded + DAY] if recorded else [])]
         begun = self.case.project.tables["accounts"].complete_from
-        return max([*days, *([begun] if begun else [])])
+        known: list[date] = [*days, *([begun] if begun else [])]
+        return max(known)
 
     def first_version(self, account: str) -> Row:
         """The version that gives the account its start: the first that may be read."""
@@ -200,7 +202,8 @@ class Reference:
         return at_midnight(BY_NAME["accounts"], readable[-1], t)
 
     def started(self, account: str) -> date:
-        return self.first_version(account)["started_on"]
+        started: date = self.first_version(account)["started_on"]
+        return started
 
     def ending(self, account: str) -> Row:
         """The account as it was last recorded: its end, if that came before as_of."""

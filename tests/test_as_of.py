@@ -63,7 +63,7 @@ def visible(table: Table, rows: list[Row], t: date) -> list[Row]:
             other
             for other in known
             if key is not None
-            and other[table.key] == key
+            and other[str(table.key)] == key
             and order(table, other) > order(table, row)
         ]
         if not later:
@@ -72,8 +72,9 @@ def visible(table: Table, rows: list[Row], t: date) -> list[Row]:
 
 
 def known_on(table: Table, row: Row) -> date:
-    recorded = row["recorded_at"]
-    return max(row[table.time], recorded.date()) if recorded else row[table.time]
+    recorded, happened = row["recorded_at"], row[table.time]
+    known: date = max(happened, recorded.date()) if recorded else happened
+    return known
 
 
 def order(table: Table, row: Row) -> datetime:

@@ -124,7 +124,7 @@ def test_groups_hold_all_rows(backtest: ls.Backtest) -> None:
 def test_differences_are_paired(backtest: ls.Backtest) -> None:
     frame = backtest.differences.set_index(["method", "measure"])
     shares = backtest.to_frame()["unexpected_recall_ahead"]
-    row = frame.loc[("leading", "unexpected_recall_ahead")]
+    row = frame.xs(("leading", "unexpected_recall_ahead"))
     assert row["difference"] == pytest.approx(shares["leading"] - shares["context"])
     ends = "unexpected_recall_ahead"
     width = sum(

@@ -206,7 +206,9 @@ def test_a_late_table_is_unknown_and_not_calm(
     scores = ls.score_accounts(business_model, tables)
     assert [(feed.table, feed.state) for feed in scores.feeds] == [("tickets", "late")]
     assert "tickets is late: its last record is of" in repr(scores)
-    ended = tables.complete_through({"tickets": scores.feeds[0].last_record})
+    last_record = scores.feeds[0].last_record
+    assert last_record is not None
+    ended = tables.complete_through({"tickets": last_record})
     panel = ls.build_panel(ended, business_model.analysis_)
     assert panel.current()["tickets_opened_30d"].isna().all()
     told = ls.score_accounts(business_model, ended)

@@ -40,7 +40,8 @@ def panel_of(ended: int, told: int | None = None, every: int = 7, **frames: Any)
 
 
 def end_of(panel: ls.Panel) -> dict[str, Any]:
-    row = ls.churn_events(panel).frame.iloc[0].to_dict()
+    (found,) = ls.churn_events(panel).frame.head(1).to_dict("records")
+    row = {str(name): value for name, value in found.items()}
     days = {name: (row[name] - START).days for name in row if name.endswith(("_on", "_since"))}
     return {**row, **days}
 

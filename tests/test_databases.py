@@ -328,18 +328,18 @@ def test_a_query_changes_nothing(query: str, postgres: Server, crm: Source, tmp_
     with duckdb.connect(str(tmp_path / "crm.duckdb")) as connection:
         connection.execute(made).fetchall()
         connection.execute(row).fetchall()
-    connection = sqlite3.connect(tmp_path / "crm.db")
-    connection.executescript(f"{made}; {row};")
-    connection.close()
+    lite = sqlite3.connect(tmp_path / "crm.db")
+    lite.executescript(f"{made}; {row};")
+    lite.close()
     for url in ("duckdb:///crm.duckdb", "sqlite:///crm.db"):
         assert faults(of(Source("crm", url, folder=tmp_path), accounts=query))
     assert faults(of(crm, accounts=query))
     assert postgres.query("SELECT count(*) FROM precious") == [(1,)]
     with duckdb.connect(str(tmp_path / "crm.duckdb")) as connection:
         assert connection.execute("SELECT count(*) FROM precious").fetchall() == [(1,)]
-    connection = sqlite3.connect(tmp_path / "crm.db")
-    assert connection.execute("SELECT count(*) FROM precious").fetchall() == [(1,)]
-    connection.close()
+    lite = sqlite3.connect(tmp_path / "crm.db")
+    assert lite.execute("SELECT count(*) FROM precious").fetchall() == [(1,)]
+    lite.close()
 
 
 # Hostile names -----------------------------------------------------------------------------------
@@ -367,10 +367,10 @@ def test_hostile_names_of_schemas_tables_and_columns(
             f"INSERT INTO {nested} {row}",
         ]:
             connection.execute(statement).fetchall()
-    connection = sqlite3.connect(tmp_path / "crm.db")
-    connection.execute(f"CREATE TABLE {quoted(name)} ({', '.join(rows)})")
-    connection.execute(f"INSERT INTO {quoted(name)} {row}")
-    connection.commit()
+    lite = sqlite3.connect(tmp_path / "crm.db")
+    lite.execute(f"CREATE TABLE {quoted(name)} ({', '.join(rows)})")
+    lite.execute(f"INSERT INTO {quoted(name)} {row}")
+    lite.commit()
     connection.close()
     for source, table in [
         (crm, (name, name)),

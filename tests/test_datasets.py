@@ -6,6 +6,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -140,7 +141,7 @@ def test_the_oracle_is_calibrated(world: str) -> None:
     rows = grid(large(world), every=182)
     risk = large(world).truth.oracle_risk(rows, 180)
     assert ((risk >= 0) & (risk <= 1)).all()
-    band = np.minimum((pd.Series(risk).rank(pct=True) * 5).astype(int), 4).to_numpy()
+    band = (pd.Series(risk).rank(pct=True) * 5).astype(int).clip(upper=4).to_numpy()
     for one in range(5):
         here = band == one
         spread = np.sqrt((risk[here] * (1 - risk[here])).sum())
@@ -173,11 +174,11 @@ def test_hazards_add_up_to_the_decisions() -> None:
     assert abs(decided - expected) < 3 * np.sqrt(expected)
 
 
-def oracle_episodes(simulation: Simulation, account: str) -> list[tuple[str, object, object]]:
+def oracle_episodes(simulation: Simulation, account: str) -> list[tuple[Any, Any]]:
     """Adoption of an account counted day by day, as the design has it."""
     events = simulation.tables["behaviors"]
     events = events[(events["account_id"] == account)]
-    own = simulation.tables["accounts"].set_index("account_id").loc[account]
+    own: Any = simulation.tables["accounts"].set_index("account_id").xs(account)
     end = min(pd.Timestamp(simulation.as_of), own["ended_on"])
     end = pd.Timestamp(simulation.as_of) if pd.isna(own["ended_on"]) else end
     found, since = [], None

@@ -78,7 +78,9 @@ def test_states_agree_with_the_episodes_of_the_engine(world: str) -> None:
     ]
     account, accounts, day = whose(in_order(ls.build_panel(tables)))
     states = adoption_states(read_events(tables, accounts), candidates, account, day)
-    known = day_number(tables.coverage["behaviors"].complete_from) + 135
+    complete_from = tables.coverage["behaviors"].complete_from
+    assert complete_from is not None
+    known = day_number(complete_from) + 135
     compared = day >= known
     assert compared.sum() > 1000
     for n, candidate in enumerate(candidates):
@@ -117,7 +119,9 @@ def test_states_by_hand() -> None:
 
 def test_rows_at_risk_read_the_state_a_warning_time_before(leading: ls.Tables) -> None:
     panel = ls.build_panel(leading)
-    begun = day_number(leading.coverage["behaviors"].complete_from)
+    complete_from = leading.coverage["behaviors"].complete_from
+    assert complete_from is not None
+    begun = day_number(complete_from)
     at_risk = rows_at_risk(panel, 90, KnownBefore(begun, 135))
     accounts = leading.frame("accounts").set_index("account_id").loc[at_risk.accounts]
     started = accounts["started_on"].to_numpy().astype("datetime64[D]").astype(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ TRUTH = {"state: lapsed": 0.7, "state: overdue": 1.1}
 SLOPE = 0.4
 
 
-def known_frame(seed: int, accounts: int = 300, **options: object) -> pd.DataFrame:
+def known_frame(seed: int, accounts: int = 300, **options: Any) -> pd.DataFrame:
     """Accounts whose process and load change over time, with known effects."""
     rng = np.random.default_rng(seed)
 
@@ -179,7 +180,7 @@ def test_missing_is_a_state_of_its_own() -> None:
     rng = np.random.default_rng(9)
     frame["load"] = frame["load"].where(rng.random(len(frame)) < 0.7)
     table = ls.model.hazard_ratios(panel_of(frame, STATE, LOAD)).to_frame()
-    assert table.loc["load: no value", "reference"].startswith("the median, ")
+    assert str(table.loc["load: no value", "reference"]).startswith("the median, ")
     assert table.loc["load: no value", "rows"] == frame["load"].isna().sum()
 
 
@@ -263,7 +264,7 @@ def test_a_ratio_that_changes_is_shown_over_tenure() -> None:
 
     def log_hazard(rows: pd.DataFrame) -> np.ndarray:
         sign = np.where(rows["start"] < 140, 1.0, -1.0)
-        return sign * rows["load"].to_numpy() + 0.5 * rows["other"].to_numpy()
+        return np.asarray(sign * rows["load"] + 0.5 * rows["other"])
 
     frame = lives(rng, 500, columns, log_hazard)
     panel = panel_of(frame, LOAD, indicator("other"))
@@ -273,7 +274,7 @@ def test_a_ratio_that_changes_is_shown_over_tenure() -> None:
     assert over is not None
     assert set(over["covariate"]) == {"load"}
     assert over["churns"].sum() == ratios.fit.n_events
-    early, late = np.log(over["exp(coef)"].iloc[[0, -1]]) / quartiles(frame["load"])
+    early, late = np.log(over["exp(coef)"].to_numpy()[[0, -1]]) / quartiles(frame["load"])
     assert early == pytest.approx(1, abs=0.3)
     assert late == pytest.approx(-1, abs=0.4)
     assert "Changes over tenure, see over_tenure: load." in repr(ratios)
@@ -364,10 +365,12 @@ def test_results_print_draw_and_become_json(causes: ls.Panel) -> None:
     labels = [tick.get_text() for tick in axes.get_yticklabels()]
     assert labels[0] == "state: lapsed  against adopted"
     assert len(labels) == len(ratios.table)
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["all churn"]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["all churn"]
     import matplotlib.pyplot as plt
 
-    plt.close(axes.figure)
+    plt.close("all")
 
 
 def test_the_examples_of_the_page_run(business_panel: ls.Panel) -> None:

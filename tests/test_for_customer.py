@@ -15,7 +15,8 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.report.account.for_customer import FACTS, ROWS, for_customer
-from leadsignal.report.account.review import Review, Risk
+from leadsignal.report.account.parts import Risk
+from leadsignal.report.account.review import Review
 from leadsignal.report.html import day_text
 from leadsignal.schema import TABLES, Column, Table
 from leadsignal.scoring.next_steps import NextStep
@@ -71,6 +72,7 @@ def marked_tables() -> ls.Tables:
     frames = {}
     for table in TABLES:
         row = {column.name: mark(table, column) for column in table.columns}
+        rows: list[dict[str, str | None]]
         rows = [{**row, "account_id": account} for account in (ACTIVE, ENDED)]
         for key in filter(None, (table.key if table.key != "account_id" else None,)):
             rows[1][key] = f"{rows[1][key]}2"

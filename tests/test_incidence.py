@@ -79,9 +79,11 @@ def test_the_picture_names_the_causes(business_panel: ls.Panel) -> None:
     import matplotlib.pyplot as plt
 
     axes = ls.model.cumulative_incidence(business_panel, by="segment").plot()
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    legend = axes.get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
     assert "small: churn" in labels
-    plt.close(axes.figure)
+    plt.close("all")
 
 
 def test_wrong_questions_are_refused() -> None:

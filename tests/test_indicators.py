@@ -10,9 +10,9 @@ import pytest
 
 from leadsignal.config.project import UsageLow
 from leadsignal.config.success import Process, SuccessAnalysis
+from leadsignal.engine.build import KEY_COLUMNS
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Given, Indicator, declare_indicators
-from leadsignal.panel import KEY_COLUMNS
 
 DOCS = Path(__file__).parents[1] / "docs"
 

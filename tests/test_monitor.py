@@ -175,7 +175,7 @@ def noise(runs: int = 150, accounts: int = 300, seed: int = 0, columns: int = 20
 
 
 def shifts_at(rows: pd.DataFrame, run: int, **more: int) -> list[str]:
-    names = [name for name in rows if name != "snapshot_on"]
+    names = [str(name) for name in rows if name != "snapshot_on"]
     judged = find_shifts(levels_of(rows, names, 7), run, alarms=A_RUN, least=MIN_SHIFT, **more)
     return [str(shift.series) for shift in judged.shifts]
 

@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_a_strong_effect_is_told(benchmark: ModuleType) -> None:
 
 
 def test_customers_stop_at_their_notice() -> None:
-    options = {"seed": 4, "days": 700, "world": "no_effect", "notice_days": 90}
+    options: dict[str, Any] = {"seed": 4, "days": 700, "world": "no_effect", "notice_days": 90}
     plain, stopped = (ls.simulate(60, stops_at_notice=stops, **options) for stops in (False, True))
     known = dict(zip(stopped.truth.who.account_id, stopped.truth.known, strict=True))
     ended = dict(zip(stopped.truth.who.account_id, stopped.truth.ended, strict=True))
@@ -70,12 +71,12 @@ def test_customers_stop_at_their_notice() -> None:
         assert (day < rows["account_id"].map(known)).all()
         before = plain.tables[table]
         day = before[time].to_numpy().astype("datetime64[D]").astype(np.int64)
-        early = (day < before["account_id"].map(known)).to_numpy()
+        early = day < before["account_id"].map(known).to_numpy()
         assert not early.all()
         assert before[early].reset_index(drop=True).equals(rows)
     usage = stopped.tables["usage"]
     day = usage["used_on"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    after = (day >= usage["account_id"].map(known)).to_numpy()
+    after = day >= usage["account_id"].map(known).to_numpy()
     assert after.any()
     assert (usage["amount"][after] == 0).all()
     assert (usage["amount"][~after] > 0).all()

@@ -61,8 +61,8 @@ def test_the_panel_is_that_of_the_files(memory: Any, tmp_path: Path) -> None:
     given, wanted = read_tables(there), read_tables(tmp_path)
     same(given, wanted)
     analysis = ls.read_success_analysis(there / "success.toml")
-    panels = [ls.build_panel(tables, analysis).frame for tables in (given, wanted)]
-    pd.testing.assert_frame_equal(*panels)
+    one, other = (ls.build_panel(tables, analysis).frame for tables in (given, wanted))
+    pd.testing.assert_frame_equal(one, other)
 
 
 def test_patterns_parts_and_parquet(memory: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -274,10 +275,10 @@ def test_usage_to_best_compares_means() -> None:
     assert column(tables, "usage_low")[21] == 1
 
 
-def usage_of_two(amounts: dict[str, list[float]]) -> dict[str, Any]:
+def usage_of_two(amounts: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     rows = [(day(d), a, name) for name, of in amounts.items() for d, a in enumerate(of)]
     frame = pd.DataFrame(rows, columns=["used_on", "amount", "series"])
-    return frame.assign(account_id="a").to_dict("list")
+    return {str(name): [*values] for name, values in frame.assign(account_id="a").items()}
 
 
 def of_series(usage: dict[str, Any], *series: str) -> Tables:

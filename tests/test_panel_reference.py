@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from futures import as_bytes
+from leadsignal.engine.build import KEY_COLUMNS
 from leadsignal.panel import (
-    KEY_COLUMNS,
     adoption_episodes,
     build_panel,
     build_snapshot,
@@ -36,7 +36,7 @@ def plain(value: Any) -> Any:
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{k: plain(v) for k, v in row.items()} for row in frame.to_dict("records")]
+    return [{str(k): plain(v) for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def differences(

@@ -31,7 +31,7 @@ def test_the_readmes_links_lead_somewhere() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the notebook client itself
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_runs(notebook: Path) -> None:
-    read = nbformat.read(notebook, as_version=4)
+    read = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     assert not any(cell.get("outputs") for cell in read.cells), "clear the outputs before a commit"
     where = {"metadata": {"path": str(notebook.parent)}}
     # No limit of time: a busy machine may take as long as it needs.

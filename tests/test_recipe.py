@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import leadsignal as ls
@@ -82,6 +84,7 @@ def test_a_report_says_when_the_backtest_is_of_another_model(
 ) -> None:  # fmt: skip
     own = ls.score_accounts(short_model, business, effects={})
     summary = ls.report.summarise(business_panel, of_model, own)
+    assert summary["catch"] is not None
     assert summary["catch"]["unlike_scores"] == []
     assert "Not the model of the scores" not in ls.report.report_page(summary)
 
@@ -109,6 +112,7 @@ def test_the_command_backtests_the_model_that_scores(
     summary = json.loads(told.read_text())
     assert summary["horizon_days"] == summary["backtest"]["horizon_days"] == 90
     assert summary["backtest"]["recipe"]["estimator"] == "logistic"
+    assert summary["catch"] is not None
     assert summary["catch"]["unlike_scores"] == []
     for contradiction in (["--estimator", "cox"], ["--horizon", "180d"]):
         for start in (command, ["backtest", str(business_folder), "--quiet"]):
@@ -149,7 +153,7 @@ def test_two_analyses_are_refused(
     scores = business_results[2]
     assert isinstance(scores, ls.Scores)
     account = scores.frame["account_id"].iloc[0]
-    attempts = {
+    attempts: dict[str, Callable[[], object]] = {
         "review of a model": lambda: ls.review_account(
             business, account, other_analysis, model=business_model
         ),
@@ -206,7 +210,7 @@ def test_the_typical_account_has_one_risk(
     typical = business_model.typical_risk(active[~active["notice_given"]])
     assert review.risk is not None
     assert review.risk.typical == scores.typical_risk == told.typical_risk == typical
-    odds = told.risk / (1 - told.risk) / told.table["factor"].prod()
+    odds = told.risk / (1 - told.risk) / np.prod(told.table["factor"])
     assert odds / (1 + odds) == pytest.approx(typical)
     words = told.sentence().split(": ", 1)[1].split(".")[0].lower()
     assert str(review.risk).lower().startswith(words)

@@ -14,7 +14,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.errors import OptionError
-from leadsignal.report.account.review import Risk
+from leadsignal.report.account.parts import Risk
 from leadsignal.report.html import tag, text
 
 ATTACK = '<script>alert("x")</script>'
@@ -164,7 +164,8 @@ def test_an_ended_account_is_shown_as_it_stood(made: ls.Review) -> None:
     ended = ls.review_account(small_tables(), ATTACK, ANALYSIS)
     assert ended.facts["ended_on"] == date(2024, 5, 1)
     assert [process.state for process in ended.processes] == ["overdue", "overdue"]
-    assert ended.next_steps == ended.missed == ()
+    assert ended.next_steps == ()
+    assert ended.missed == ()
     assert list(ended.commitments["state"]) == ["open"]
     assert "The account has ended." in ls.report.review_page(ended)
 

@@ -41,8 +41,8 @@ def hostile(business_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     for file in folder.glob("*.csv"):
         frame = pd.read_csv(file, dtype=str)
         if file.stem == "accounts":
-            more = active.iloc[[row % len(active) for row in range(len(HOSTILE) - len(ids))]]
-            more = frame.set_index("account_id").loc[more].reset_index()
+            again = [row % len(active) for row in range(len(HOSTILE) - len(ids))]
+            more = frame.set_index("account_id").loc[active.to_numpy()[again]].reset_index()
             more["account_id"] = HOSTILE[len(ids) :]
             frame = pd.concat([frame, more], ignore_index=True)
         frame["account_id"] = frame["account_id"].map(lambda name: ids.get(name, name))

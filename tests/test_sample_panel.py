@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.panel import KEY_COLUMNS
+from leadsignal.engine.build import KEY_COLUMNS
 
 KEYS = ["account_id", "snapshot_on"]
 

@@ -63,8 +63,8 @@ def target(
 
     def query(sql: str) -> list[tuple[Any, ...]]:
         if request.param == "duckdb":
-            with duckdb.connect(str(file)) as connection:
-                return connection.execute(sql).fetchall()
+            with duckdb.connect(str(file)) as duck:
+                return duck.execute(sql).fetchall()
         connection = sqlite3.connect(file)
         try:
             return [*connection.execute(sql)]

@@ -28,7 +28,8 @@ def test_they_average_over_all_orders() -> None:
     groups = np.array(["a", "b", "a", "c", "d"])
 
     def value(m: np.ndarray) -> np.ndarray:
-        return np.sin(m[:, 0] * m[:, 1]) + m[:, 2] * m[:, 3] ** 2 - np.tanh(m[:, 4] + m[:, 0])
+        waves = np.sin(m[:, 0] * m[:, 1]) - np.tanh(m[:, 4] + m[:, 0])
+        return np.asarray(waves + m[:, 2] * m[:, 3] ** 2)
 
     totals = {name: np.zeros(4) for name in "abcd"}
     for order in permutations("abcd"):

@@ -135,9 +135,8 @@ def test_what_is_left_out_and_the_default_day_are_the_same_in_spark(
         }
     )
     for frame in (accounts, events):
-        frame[[c for c in frame if c.endswith(("_on", "_at"))]] = frame.filter(
-            regex="_on$|_at$"
-        ).apply(pd.to_datetime)
+        for column in frame.filter(regex="_on$|_at$"):
+            frame[column] = pd.to_datetime(frame[column])
     frames = {"accounts": accounts, "behaviors": events}
     here = ls.read_tables(frames)
     assert here.coverage["behaviors"].rows == 2
@@ -245,7 +244,7 @@ def test_texts_are_numbers_in_both_or_in_neither(spark: Any) -> None:
     found = spark.sql(f"SELECT {Spark().number('x')} AS y FROM VALUES {rows} AS v(x)").toPandas()
     rows = ", ".join(f"({DuckDB().literal(text)})" for text in NUMBERS)
     query = f"SELECT {DuckDB().number('x')} AS y FROM (VALUES {rows}) AS v(x)"
-    expected = duckdb.sql(query).df()
+    expected = duckdb.connect().execute(query).df()
     assert found["y"].tolist() == pytest.approx(expected["y"].tolist(), nan_ok=True)
 
 

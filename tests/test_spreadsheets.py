@@ -74,8 +74,8 @@ def test_frames_are_guarded_in_every_text_column_and_header() -> None:
 def test_scores_and_comparisons_share_the_guard(
     business_model: ls.ChurnModel, business: ls.Tables, tmp_path: Path
 ) -> None:
-    assert scoring.safe_frame is safe_frame
-    assert pasted.safe_frame is safe_frame
+    for writer in (scoring, pasted):
+        assert vars(writer)["safe_frame"] is safe_frame
     found = ls.compare_cohorts(business, "measured", methods=("naive",))
     (first, *rest) = found.contrasts
     odd = replace(found, contrasts=(replace(first, cohort=" =1+1", against="-12"), *rest))

@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 from datetime import date, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from leadsignal.tables import Coverage, check_tables, read_tables
 A = pd.DataFrame({"account_id": ["a", "b"], "started_on": ["2023-01-01", "2023-02-01"]})
 
 
-def behaviors(days: list[Any], **more: Any) -> pd.DataFrame:
+def behaviors(days: Any, **more: Any) -> pd.DataFrame:
     return pd.DataFrame({"account_id": "a", "occurred_at": days, "behavior": "close", **more})
 
 
@@ -137,7 +138,7 @@ def test_memory_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("form", ["pandas", "arrow", "reader", "relation", "categories", "path"])
 def test_frames_of_many_kinds(form: str, tmp_path: Path) -> None:
-    frame = A.assign(seats=[3, None])
+    frame = A.assign(seats=pd.Series([3, None], dtype=object))
     connection = duckdb.connect()
     given: Any = {
         "pandas": frame,
@@ -162,7 +163,7 @@ def test_csv_parquet_parts_and_globs_hold_the_same(tmp_path: Path) -> None:
     write_good(tmp_path)
     expected = rows(read_tables(tmp_path), "behaviors")
     (tmp_path / "behaviors.csv").unlink()
-    frame = pd.read_csv(pd.io.common.StringIO(BEHAVIORS))
+    frame = pd.read_csv(StringIO(BEHAVIORS))
     frame["occurred_at"] = pd.to_datetime(frame["occurred_at"], format="ISO8601")
     parts = tmp_path / "behaviors"
     parts.mkdir()
@@ -375,15 +376,15 @@ def test_a_feed_that_fell_silent() -> None:
 
 
 def test_rows_alike_and_empty_tables() -> None:
-    frames = {"accounts": A, "behaviors": behaviors(["2023-03-01"] * 3), "usage": None}
-    frames["usage"] = pd.DataFrame({"account_id": [], "used_on": [], "amount": []})
+    usage = pd.DataFrame({"account_id": [], "used_on": [], "amount": []})
+    frames = {"accounts": A, "behaviors": behaviors(["2023-03-01"] * 3), "usage": usage}
     told = warnings_of(frames)
     assert "behaviors: 2 rows are like another in every column; all are counted" in told
     assert "usage: is there but holds no rows" in told
 
 
 def test_ends_and_starts_that_are_still_to_come() -> None:
-    accounts = A.assign(ended_on=["2023-07-01", None])
+    accounts = A.assign(ended_on=pd.Series(["2023-07-01", None], dtype=object))
     told = warnings_of({"accounts": accounts}, as_of="2023-01-15")
     assert "accounts: 1 account not yet started on 2023-01-15: left out" in told
     assert "accounts: 1 end on or after 2023-01-15: treated as active" in told

@@ -7,6 +7,7 @@ import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,12 @@ import leadsignal as ls
 from leadsignal.datasets.lifetimes import simulated, true_survival
 from leadsignal.model.learners import CUSTOMER_LEARNERS
 from leadsignal.model.person_period import customer_steps
+from leadsignal.model.stacked_model import Estimator
 from leadsignal.survival import brier, concordance, fit_aft, fit_cox, kaplan_meier
 
 SAAS = Path(__file__).parent / "reference" / "saas_churn.csv"
 TELCO = Path(__file__).parents[2] / "shared" / "reference" / "telco.csv"
-ESTIMATORS = tuple(CUSTOMER_LEARNERS)
+ESTIMATORS: list[Estimator] = [name for name in get_args(Estimator) if name in CUSTOMER_LEARNERS]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def telco() -> ls.model.CustomerTotals:
     return ls.model.read_totals(TELCO, churned="Churn", id="customerID")
 
 
-def table(**columns: object) -> pd.DataFrame:
+def table(**columns: Any) -> pd.DataFrame:
     return pd.DataFrame({"tenure": [1, 2, 3], "churned": [1, 0, 1], **columns})
 
 
@@ -119,7 +121,7 @@ def test_dates_and_names_are_refused() -> None:
     "flags",
     [["Yes", "no", "YES"], [1, 0, 1], [1.0, 0.0, 1.0], [True, False, True], ["t", "F", "1"]],
 )
-def test_churned_is_read_however_it_is_written(flags: list[object]) -> None:
+def test_churned_is_read_however_it_is_written(flags: list[Any]) -> None:
     totals = ls.model.read_totals(table().assign(churned=flags))
     assert totals.churned.tolist() == [True, False, True]
 
@@ -155,7 +157,7 @@ def without(known: ls.model.CustomerTotals, *names: str) -> ls.model.CustomerTot
     return replace(known, columns=known.columns.drop(columns=list(names)))
 
 
-def with_columns(known: ls.model.CustomerTotals, **columns: object) -> ls.model.CustomerTotals:
+def with_columns(known: ls.model.CustomerTotals, **columns: Any) -> ls.model.CustomerTotals:
     frame = known.columns.assign(**columns)
     return ls.model.CustomerTotals(known.customer_id, known.tenure, known.churned, frame)
 
@@ -198,7 +200,7 @@ def test_too_few_customers_leave_it_undecided(known: ls.model.CustomerTotals) ->
 def test_telco_names_its_total(
     telco: ls.model.CustomerTotals, saas: ls.model.CustomerTotals
 ) -> None:
-    (suspect,) = telco.warning.to_dict()["suspects"]  # type: ignore[misc]
+    (suspect,) = cast("list[dict[str, object]]", telco.warning.to_dict()["suspects"])
     assert suspect["column"] == "TotalCharges"
     assert suspect["made_of"] == "MonthlyCharges × tenure"
     assert saas.warning.columns == ()
@@ -324,7 +326,7 @@ def test_missing_values_are_states() -> None:
     hidden = totals.columns["x"] > 0.5  # those who leave soonest are not measured
     columns = totals.columns.assign(
         x=totals.columns["x"].where(~hidden),
-        plan=totals.columns["plan"].where(np.arange(1000) % 9 > 0, None),
+        plan=totals.columns["plan"].mask(np.arange(1000) % 9 == 0, None),
     )
     gaps = ls.model.CustomerTotals(totals.customer_id, totals.tenure, totals.churned, columns)
     for name in ESTIMATORS:

@@ -93,7 +93,7 @@ def test_time_to_adoption_lets_leaving_compete(five: ls.Tables) -> None:
     assert at.loc[36, "adopted"] == 0
     assert at.loc[37, "adopted"] == pytest.approx(1 / 4)
     assert at.loc[50, "left"] == pytest.approx(3 / 4 * 1 / 3)
-    assert np.isnan(at.loc[200, "adopted"])
+    assert np.isnan(at["adopted"][200])
     assert curves.half_by == {"weekly_close": 97.0}
     assert curves.milestones == {"weekly_close": 60}
 
@@ -196,8 +196,8 @@ def test_chances_come_true(business: ls.Tables, business_analysis: ls.SuccessAna
     """Of the milestones of past dates, as many were met as their chances said."""
     from leadsignal.panel import adoption_episodes
 
-    first = adoption_episodes(business, business_analysis)
-    first = first.groupby(["account_id", "process"])["adopted_on"].min()
+    episodes = adoption_episodes(business, business_analysis)
+    first = episodes.groupby(["account_id", "process"])["adopted_on"].min()
     said, spread, made = 0.0, 0.0, 0
     for back in (150, 250, 350):
         day = business.as_of_date - pd.Timedelta(days=back)

@@ -182,11 +182,12 @@ def page(told: dict[str, str]) -> str:
     ]
     for name, parser in parsers.items():
         own = [a for a in options(parser) if named(a) not in names]
+        described = parser.description or ""
         lines += [
             "",
             f"## {name}",
             "",
-            f"{parser.description[:1].upper()}{parser.description[1:]}.",
+            f"{described[:1].upper()}{described[1:]}.",
         ]
         if name in MORE:
             lines += ["", MORE[name]]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,7 @@ class Entry:
 
 
 @cache
-def business(world: str, accounts: int, seed: int, **law: object) -> ls.datasets.Simulation:
+def business(world: str, accounts: int, seed: int, **law: Any) -> ls.datasets.Simulation:
     """Draw a business once."""
     return ls.simulate(accounts, seed=seed, world=world, **law)
 
@@ -127,7 +128,8 @@ def the_leavers_only() -> Entry:
 def entry(accounts: pd.DataFrame) -> pd.Series:
     """Return the tenure at which each account is first seen: 0, or older where data begin later."""
     begin = pd.Timestamp("2021-01-04")
-    return (begin - accounts["started_on"]).dt.days.clip(lower=0)
+    days: pd.Series[Any] = (begin - accounts["started_on"]).dt.days
+    return days.clip(lower=0)
 
 
 def the_survivors() -> Entry:
@@ -295,8 +297,8 @@ def leavers_as_if_they_could_still() -> Entry:
     tables = tables_of(simulation)
     analysis = horizon_analysis(simulation)
     process = analysis.processes[0].name
-    first = ls.panel.adoption_episodes(tables, analysis).query("process == @process")
-    first = first.groupby("account_id")["adopted_on"].min()
+    episodes = ls.panel.adoption_episodes(tables, analysis).query("process == @process")
+    first = episodes.groupby("account_id")["adopted_on"].min()
     accounts = lives(tables)
     accounts = accounts[entry(accounts) == 0].set_index("account_id")
     adopted = (first.reindex(accounts.index) - accounts["started_on"]).dt.days

@@ -327,7 +327,7 @@ def columns_of(measure: Measure) -> Iterator[str]:
     named += ["user_id"] if getattr(measure, "users", False) else []
     for column in filter(None, named):
         for source in INSIDE.get(column, (column,)):
-            yield f"{measure.table}.{source}"  # type: ignore[union-attr]
+            yield f"{measure.table}.{source}"
 
 
 def read_by(indicators: Iterable[Indicator]) -> dict[str, list[str]]:

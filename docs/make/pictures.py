@@ -18,6 +18,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.dates import DateFormatter, YearLocator
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -31,7 +32,7 @@ from leadsignal.survival import aalen_johansen, kaplan_meier
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 
 
-def bare(axes: plt.Axes, title: str) -> None:
+def bare(axes: Axes, title: str) -> None:
     """Leave out what draws nothing, and say what is shown."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title, loc="left", fontsize=11)
@@ -119,8 +120,8 @@ def censoring() -> Figure:
             axes.plot([begin, end], [y, y], color=colour, linewidth=2)
             face = colour if row["ended"] else "white"
             axes.plot([end], [y], marker="o", color=colour, markerfacecolor=face, markersize=6)
-    left.xaxis.set_major_locator(YearLocator())
-    left.xaxis.set_major_formatter(DateFormatter("%Y"))
+    left.xaxis.set_major_locator(YearLocator())  # type: ignore[no-untyped-call]
+    left.xaxis.set_major_formatter(DateFormatter("%Y"))  # type: ignore[no-untyped-call]
     left.set_xlabel("calendar")
     right.set_xlabel("days since the start")
     for axes in (left, right):
@@ -153,9 +154,9 @@ def competing_ends() -> Figure:
     """Time to adoption with leaving as a competing end, and without."""
     simulation = business("leading", 900, 2)
     tables, analysis = tables_of(simulation), horizon_analysis(simulation)
-    first = ls.panel.adoption_episodes(tables, analysis)
-    first = first[first["process"] == analysis.processes[0].name]
-    first = first.groupby("account_id")["adopted_on"].min()
+    episodes = ls.panel.adoption_episodes(tables, analysis)
+    episodes = episodes[episodes["process"] == analysis.processes[0].name]
+    first = episodes.groupby("account_id")["adopted_on"].min()
     accounts = lives(tables)
     accounts = accounts[entry(accounts) == 0].set_index("account_id")
     adopted = (first.reindex(accounts.index) - accounts["started_on"]).dt.days

@@ -44,7 +44,7 @@ OTHERS = "Further names"
 def public_names() -> dict[str, Any]:
     """Return each public class and function, of the top level and of the public submodules."""
     found: dict[str, Any] = {}
-    for name in ls.__all__:
+    for name in dir(ls):
         value = getattr(ls, name)
         if not inspect.ismodule(value):
             found[name] = value

@@ -7,7 +7,7 @@ from leadsignal.errors import ModelError
 from leadsignal.survival import fit_cox
 
 
-def test_a_predictor_that_spans_hundreds_reaches_the_maximum():
+def test_a_predictor_that_spans_hundreds_reaches_the_maximum() -> None:
     """Minus the day of the last login; R's coxph(iter.max=100) and Newton by hand agree."""
     rng = np.random.default_rng(0)
     stop = rng.integers(1, 2000, 200).astype(float)
@@ -20,13 +20,15 @@ def test_a_predictor_that_spans_hundreds_reaches_the_maximum():
 
 
 @pytest.mark.parametrize("rows", [10, 20, 30, 60, 300, 2000])
-def test_a_column_that_orders_all_ends_is_refused_at_every_size(rows):
+def test_a_column_that_orders_all_ends_is_refused_at_every_size(rows: int) -> None:
     stop = np.arange(1, rows + 1.0)
     with pytest.raises(ModelError, match=r"the events are separated: 'x0' \(rising\)"):
         fit_cox(-stop[:, None], stop, np.ones(rows))
 
 
-def days_since(seed, effect, horizon, spread, accounts=100):
+def days_since(
+    seed: int, effect: float, horizon: int, spread: int, accounts: int = 100
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Rows of 28 days with a column that grows by a day a day, and one that is fixed."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -54,7 +56,9 @@ def days_since(seed, effect, horizon, spread, accounts=100):
         (0, 0.035, 1500, 50, 0.03599322, 0.00408797),
     ],
 )
-def test_a_covariate_that_rises_with_tenure(seed, effect, horizon, spread, coef, error):
+def test_a_covariate_that_rises_with_tenure(
+    seed: int, effect: float, horizon: int, spread: int, coef: float, error: float
+) -> None:
     X, start, stop, event = days_since(seed, effect, horizon, spread)
     fit = fit_cox(X, stop, event, start=start)
     assert fit.coef[0] == pytest.approx(coef, rel=5e-7)

@@ -86,11 +86,12 @@ def by_account(cohorts: DatedCohorts, what: np.ndarray) -> dict[str, float]:
 
 def test_an_end_is_known_on_the_day_of_the_notice(tables: ls.Tables) -> None:
     ends = known_ends(tables).set_axis(tables.frame("accounts")["account_id"])
-    assert ends.loc["leaver00"].tolist() == [day(NOTICE), True]
-    assert ends.loc["merged"].tolist() == [day(NOTICE), False]
-    assert ends.loc["pending"].tolist() == [day(PENDING), True]
-    assert ends.loc["stayer00"].isna().tolist() == [True, False]
-    assert not ends.loc["stayer00", "is_churn"]
+    facts = {str(account): [*row] for account, row in zip(ends.index, ends.to_numpy(), strict=True)}
+    assert facts["leaver00"] == [day(NOTICE), True]
+    assert facts["merged"] == [day(NOTICE), False]
+    assert facts["pending"] == [day(PENDING), True]
+    assert [pd.isna(fact) for fact in facts["stayer00"]] == [True, False]
+    assert not facts["stayer00"][1]
 
 
 def test_without_a_notice_the_contract_says_it() -> None:
@@ -223,7 +224,7 @@ def test_an_alert_is_in_time_before_the_notice(tables: ls.Tables) -> None:
 
 def test_figures_by_contract_stay_dated_by_its_end(tables: ls.Tables) -> None:
     retention = ls.churn.retention_table(tables).total().set_index("quarter")
-    third, fourth = retention.loc[pd.Period("2021Q3")], retention.loc[pd.Period("2021Q4")]
+    third, fourth = (retention.xs(pd.Period(name)) for name in ("2021Q3", "2021Q4"))
     assert (third["churned"], third["stayed"]) == (0, 26)
     assert (fourth["churned"], fourth["other_ended"], fourth["stayed"]) == (12, 1, 13)
     rows = pd.DataFrame({"account_id": ["leaver00", "stayer00"], "date": day(NOTICE - 100)})

@@ -209,7 +209,7 @@ def test_an_attribute_named_like_a_comparison_or_a_process_is_not_hidden() -> No
 # An event counts from the day on which it was recorded --------------------------------------------
 
 DAY, RECORDED = date(2023, 3, 1), "2023-05-01 12:00:00"
-LATE = {
+LATE: dict[str, tuple[str, dict[str, Any]]] = {
     "measured": ("results", {"measured_on": DAY, "value": 1.0}),
     "shown": ("results", {"measured_on": DAY, "value": 1.0, "shown_on": DAY}),
     "results": ("results", {"measured_on": DAY, "value": 1.0, "target": 2.0}),
@@ -248,8 +248,10 @@ def test_an_event_counts_from_the_day_on_which_it_was_recorded(by: str, late: bo
 def test_what_is_recorded_after_a_newer_one_changes_nothing(by: str) -> None:
     table, row = LATE[by]
     day = next(name for name in row if name.endswith(("_on", "_at")))
-    worse = {"results": {"value": 9.0}, "satisfied": {"score": 9.0},
-             "contract": {"kind": "reduction"}}[by]  # fmt: skip
+    values: dict[str, dict[str, Any]] = {
+        "results": {"value": 9.0}, "satisfied": {"score": 9.0}, "contract": {"kind": "reduction"},
+    }  # fmt: skip
+    worse = values[by]
     event = pd.DataFrame([
         {"account_id": "large", **row, "recorded_at": RECORDED},
         {"account_id": "large", **row, **worse, day: date(2023, 4, 3),

@@ -137,7 +137,8 @@ def test_monitoring_finds_many_clipped_accounts() -> None:
     scores = pd.DataFrame({"snapshot_on": days, "clipped": [1] * 10 + [2] + [0] * 9})
     scores["clipped_indicators"] = ["usage_amount"] * 10 + ["usage_amount; tenure_days"] + [""] * 9
     assert _of_clipped(scores) == []  # one in ten of the last run; the first is over
-    scores.loc[11, ["clipped", "clipped_indicators"]] = [1, "tenure_days"]
+    scores.loc[11, "clipped"] = 1
+    scores.loc[11, "clipped_indicators"] = "tenure_days"
     (finding,) = _of_clipped(scores)
     assert (finding.kind, finding.subject, finding.value) == ("clipped", "tenure_days", 0.2)
     assert "2 of 10 accounts" in finding.message

@@ -16,11 +16,11 @@ import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.cohorts import Comparison, DatedCohorts, compare_dated
 from leadsignal.cohorts.confounding import e_value
-from leadsignal.cohorts.export import safe_frame
 from leadsignal.cohorts.measures import groups_of, hazard_ratio
 from leadsignal.cohorts.risk_intervals import follow_from_landmark, follow_in_time
 from leadsignal.cohorts.small_groups import shrink
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 from leadsignal.stats.multiple_testing import holm
 
@@ -121,6 +121,7 @@ def test_influence_is_the_leave_one_out_change() -> None:
 
 def test_the_bootstrap_agrees_with_the_influence_functions() -> None:
     frame = compare_dated(drawn(300), methods=["landmark"]).bootstrap(120, seed=2)
+    row: Any
     for row in frame.itertuples():
         if row.method == "landmark":
             width, other = row.high - row.low, row.bootstrap_high - row.bootstrap_low

@@ -1,4 +1,4 @@
-"""A seeded slice of the coverage simulations; ``benchmarks/cohorts.py`` runs all of them."""
+"""A seeded slice of the coverage simulations; ``benchmarks/cohort_coverage.py`` has all."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.ingestion import store
+from leadsignal.model.stacked_model import Estimator
 
 ACCOUNTS = "account_id,started_on,arr\na,2024-01-01,1\nb,2024-02-01,2\n"
 
@@ -142,7 +143,12 @@ def test_many_parts_are_read_as_one(
     write_parts(folder / "usage", ending, 60)
     loads = []
     load = store.Store.load
-    monkeypatch.setattr(store.Store, "load", lambda *given: loads.append(1) or load(*given))
+
+    def counted(*given: Any) -> Any:
+        loads.append(1)
+        return load(*given)
+
+    monkeypatch.setattr(store.Store, "load", counted)
     report = ls.check_tables(folder)
     assert report.tables["usage"] == 120
     assert len(loads) == 2
@@ -192,7 +198,7 @@ def sparse() -> ls.Panel:
 @pytest.mark.parametrize("horizon", ["7d", "30000d"])
 @pytest.mark.parametrize("estimator", ["logistic", "ensemble"])
 def test_a_horizon_that_the_history_cannot_show_is_refused(
-    sparse: ls.Panel, horizon: str, estimator: str
+    sparse: ls.Panel, horizon: str, estimator: Estimator
 ) -> None:
     with pytest.raises(ls.LeadsignalError, match="horizon"):
         ls.ChurnModel(horizon=horizon, estimator=estimator).fit(sparse)

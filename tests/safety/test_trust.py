@@ -69,7 +69,7 @@ def written(options: dict[str, object]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("url", "driver", "options"), [(u, d, {}) for u, d in EVIL_URLS] + EVIL_OPTIONS
+    ("url", "driver", "options"), [*((u, d, {}) for u, d in EVIL_URLS), *EVIL_OPTIONS]
 )
 def test_what_loads_code_is_a_fault_of_the_project_file(
     url: str, driver: str | None, options: dict[str, object], tmp_path: Path

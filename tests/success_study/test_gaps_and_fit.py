@@ -34,8 +34,8 @@ def test_planted_gaps_are_found(
     simulation: ls.datasets.Simulation, gaps: ls.success_analysis.SuccessGaps
 ) -> None:
     who = simulation.truth.who
-    planted = pd.Series((who.owner == 1) & (who.gap < 0.7), index=who.account_id)
-    planted = planted.reindex(gaps.judged["account_id"]).to_numpy(dtype=bool)
+    meant = pd.Series((who.owner == 1) & (who.gap < 0.7), index=who.account_id)
+    planted = meant.reindex(gaps.judged["account_id"]).to_numpy(dtype=bool)
     listed = gaps.judged["group"].eq("gap").to_numpy()
     # benchmarks/success.py lists 95 % of those planted and 1 in 1,000 others. Of eleven, fewer
     # than nine would then be listed one time in 60; of 120 others, three or more one in 3,000.
@@ -148,7 +148,8 @@ def test_fit_counts_by_hand() -> None:
     # a00 to a07 are on target with the third result, on day 90: four of each.
     assert frame["reached"].to_dict() == {"x": 4, "y": 4}
     assert frame["reached_12m"].to_dict() == pytest.approx({"x": 0.4, "y": 0.4})
-    assert frame.loc["x", "churn"] > 1 > frame.loc["y", "churn"]
+    churn = frame["churn"]
+    assert churn["x"] > 1 > churn["y"]
 
 
 def test_fit_of_all_attributes_and_what_is_refused() -> None:

@@ -418,7 +418,7 @@ def test_the_page_is_written_and_drawn(tmp_path: Path) -> None:
         "objective", "measure of success", "trait", "essential process",
     ]  # fmt: skip
     figure = page.plot().figure
-    figure.canvas.draw()  # type: ignore[union-attr]
+    figure.canvas.draw()
     plt.close("all")
     with pytest.raises(ls.OptionError, match="does not end in"):
         page.write(tmp_path / "page.pdf")
@@ -429,6 +429,6 @@ def test_agreement_is_drawn(kit: ls.success_analysis.InterviewKit) -> None:
 
     fill(kit, 0, WORDS | {"objective": "$broken_{"}, RECONCILE)
     axes = ls.success_analysis.distil(ls.success_analysis.read_interviews(kit.folder)).plot()
-    axes.figure.canvas.draw()  # type: ignore[union-attr]
+    axes.figure.canvas.draw()
     assert len(axes.patches) == 5
     plt.close("all")

@@ -3,7 +3,16 @@
 import numpy as np
 
 
-def partial_loglik(X, stop, event, coef, start=None, weights=None, strata=None, ties="efron"):
+def partial_loglik(
+    X: np.ndarray,
+    stop: np.ndarray,
+    event: np.ndarray,
+    coef: np.ndarray,
+    start: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    strata: np.ndarray | None = None,
+    ties: str = "efron",
+) -> float:
     """Cox's partial log-likelihood, one risk set at a time."""
     rows = len(stop)
     start = np.full(rows, -np.inf) if start is None else start
@@ -24,7 +33,14 @@ def partial_loglik(X, stop, event, coef, start=None, weights=None, strata=None, 
     return total
 
 
-def pairs(stop, event, score, start=None, weights=None, strata=None):
+def pairs(
+    stop: np.ndarray,
+    event: np.ndarray,
+    score: np.ndarray,
+    start: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    strata: np.ndarray | None = None,
+) -> np.ndarray:
     """Weights of concordant, discordant and tied pairs, by looking at every pair."""
     rows = len(stop)
     start = np.full(rows, -np.inf) if start is None else start
@@ -40,7 +56,7 @@ def pairs(stop, event, score, start=None, weights=None, strata=None):
     return found
 
 
-def staying(stop, censored):
+def staying(stop: np.ndarray, censored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Kaplan-Meier of staying uncensored just before, and at, each row's stop."""
     before, at = np.ones(len(stop)), np.ones(len(stop))
     for time in np.unique(stop[censored]):
@@ -51,7 +67,7 @@ def staying(stop, censored):
     return before, at
 
 
-def weights_at(stop, cause, horizon):
+def weights_at(stop: np.ndarray, cause: np.ndarray, horizon: float) -> np.ndarray:
     """Inverse probability of censoring weights at a horizon."""
     censored = cause == 0
     before, _ = staying(stop, censored)
@@ -67,7 +83,7 @@ def weights_at(stop, cause, horizon):
     return weights
 
 
-def auc(stop, cause, score, horizon):
+def auc(stop: np.ndarray, cause: np.ndarray, score: np.ndarray, horizon: float) -> float:
     """Cumulative/dynamic AUC over every pair of a case and a control."""
     weights = weights_at(stop, cause, horizon)
     case = (stop <= horizon) & (cause == 1)

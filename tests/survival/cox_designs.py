@@ -4,7 +4,8 @@
 errors and log-likelihood must agree to 1e-7, or the error must be the right one.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from leadsignal.errors import ModelError
 from leadsignal.survival import fit_cox
 
 from .random_panels import random_panel
-from .slow_cox import has_maximum, risk_sets, slow_cox
+from .slow_cox import RiskSet, has_maximum, risk_sets, slow_cox
 
 AGREE = 1e-7
 SIZES = (10, 20, 30, 60, 100, 200, 300, 1_000, 3_000, 10_000)
@@ -32,22 +33,22 @@ class Design:
     offset: np.ndarray | None = None
     ridge: np.ndarray | float = 0.0
     ties: str = "efron"
-    clean: tuple = field(default=())
+    clean: tuple[np.ndarray | None, np.ndarray] | tuple[()] = ()
 
 
-def size(rng, most=10_000):
+def size(rng: np.random.Generator, most: int = 10_000) -> int:
     allowed = [n for n in SIZES if n <= most]
     shares = np.array(SHARES[: len(allowed)])
     return int(rng.choice(allowed, p=shares / shares.sum()))
 
 
-def scaled(rng, X):
+def scaled(rng: np.random.Generator, X: np.ndarray) -> np.ndarray:
     """The columns in units of 1e-6 to 1e6, moved from zero by up to a thousand units."""
     moved = X + rng.choice([0.0, 1.0, 1000.0], X.shape[1])
-    return moved * 10.0 ** rng.uniform(-6, 6, X.shape[1])
+    return np.asarray(moved * 10.0 ** rng.uniform(-6, 6, X.shape[1]))
 
 
-def plain(rng):
+def plain(rng: np.random.Generator) -> Design:
     """Proportional hazards, strong or weak effects, columns of any scale."""
     n, p = size(rng, 300), int(rng.integers(1, 4))
     X = rng.normal(size=(n, p))
@@ -57,7 +58,7 @@ def plain(rng):
     return Design(scaled(rng, X), stop, rng.random(n) < 0.7, ties=_ties(rng))
 
 
-def panel(rng):
+def panel(rng: np.random.Generator) -> Design:
     """Start/stop rows with gaps, ties, weights and strata."""
     rows = random_panel(int(rng.integers(1 << 31)))
     return Design(
@@ -67,7 +68,7 @@ def panel(rng):
     )  # fmt: skip
 
 
-def last_login(rng):
+def last_login(rng: np.random.Generator) -> Design:
     """Minus the day of the last login: nearly minus the end, so that predictors are wide."""
     n = size(rng, 300)
     stop = rng.integers(1, 2000, n).astype(float)
@@ -77,7 +78,7 @@ def last_login(rng):
     return Design(X * 10.0 ** rng.integers(-3, 4), stop, rng.random(n) < 0.7, ties=_ties(rng))
 
 
-def days_since(rng):
+def days_since(rng: np.random.Generator) -> Design:
     """Start/stop rows of 28 days with a column that grows with tenure."""
     horizon, b, sd = rng.integers(800, 1500), rng.uniform(0.01, 0.05), rng.uniform(20, 60)
     rows = []
@@ -96,7 +97,7 @@ def days_since(rng):
     return Design(X * 10.0 ** rng.integers(-3, 4), stop, event == 1, start, strata)
 
 
-def perfect(rng):
+def perfect(rng: np.random.Generator) -> Design:
     """One column orders all ends; sometimes equal values, strata, or a scale."""
     n = size(rng)
     stop = np.arange(1.0, n + 1)
@@ -108,7 +109,7 @@ def perfect(rng):
     return _shuffled(rng, design)
 
 
-def near(rng):
+def near(rng: np.random.Generator) -> Design:
     """The same with a few neighbours changed over: a maximum far out, but finite."""
     n = size(rng)
     stop = np.arange(1.0, n + 1)
@@ -119,7 +120,7 @@ def near(rng):
     return _shuffled(rng, design)
 
 
-def part(rng):
+def part(rng: np.random.Generator) -> Design:
     """A rare state without events among other columns, or a combination that separates."""
     n = size(rng, 100)
     X = rng.normal(size=(n, 3))
@@ -137,7 +138,7 @@ def part(rng):
     return Design(X, stop, event, start, strata, ties=_ties(rng))
 
 
-def penalised(rng):
+def penalised(rng: np.random.Generator) -> Design:
     """Separated or not, a penalty on every column (or all but one) gives a maximum."""
     design = [perfect, near, part, last_login][rng.integers(4)](rng)
     while len(design.stop) > 300:
@@ -150,7 +151,7 @@ def penalised(rng):
     return replace(design, ridge=ridge)
 
 
-def wide_offset(rng):
+def wide_offset(rng: np.random.Generator) -> Design:
     """Offsets that span hundreds, with weights of 0 and entry at different times."""
     n = int(rng.choice([60, 100, 200]))
     entry = rng.integers(0, 5, n).astype(float)
@@ -161,15 +162,16 @@ def wide_offset(rng):
                   offset=offset, ties=_ties(rng))  # fmt: skip
 
 
-def last_bit(rng):
+def last_bit(rng: np.random.Generator) -> Design:
     """Times that differ in the last bit only are one time."""
     design = [plain, panel][rng.integers(2)](rng)
     start, stop = design.start, design.stop
 
-    def noisy(times):
-        return None if times is None else times * (1 + rng.integers(-2, 3, len(times)) * 2.0**-52)
+    def noisy(times: np.ndarray) -> np.ndarray:
+        return np.asarray(times * (1 + rng.integers(-2, 3, len(times)) * 2.0**-52))
 
-    return replace(design, start=noisy(start), stop=noisy(stop), clean=(start, stop))
+    shaken = None if start is None else noisy(start)
+    return replace(design, start=shaken, stop=noisy(stop), clean=(start, stop))
 
 
 KINDS = (
@@ -177,13 +179,13 @@ KINDS = (
 )  # fmt: skip
 
 
-def design_of(case):
+def design_of(case: int) -> tuple[Callable[[np.random.Generator], Design], Design]:
     """Kind and design number `case`."""
     kind = KINDS[case % len(KINDS)]
     return kind, kind(np.random.default_rng(case))
 
 
-def check(case):
+def check(case: int) -> str:
     """Fit design `case` both ways; say how it ended, raising AssertionError where they differ."""
     _, design = design_of(case)
     start, stop = design.clean or (design.start, design.stop)
@@ -215,7 +217,7 @@ def check(case):
     return "agrees"
 
 
-def _right_error(text, X, sets, free):
+def _right_error(text: str, X: np.ndarray, sets: list[RiskSet], free: np.ndarray) -> str:
     if "no row has an event" in text:
         assert not sets
         return "no event"
@@ -232,11 +234,11 @@ def _right_error(text, X, sets, free):
     raise AssertionError(text)
 
 
-def _ties(rng):
+def _ties(rng: np.random.Generator) -> str:
     return "efron" if rng.random() < 0.6 else "breslow"
 
 
-def _shuffled(rng, design):
+def _shuffled(rng: np.random.Generator, design: Design) -> Design:
     order = rng.permutation(len(design.stop))
     return replace(
         design, X=design.X[order], stop=design.stop[order], event=np.asarray(design.event)[order]

@@ -4,6 +4,8 @@ Ties in event times, rows that end where events happen, gaps, late entry, weight
 accounts with several rows; sometimes one row an account, sometimes continuous time.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,16 +26,16 @@ class Panel:
     score: np.ndarray
     ties: str
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> Panel:
         """The panel with these rows, in this order, repeated where they repeat."""
         names = ("X", "start", "stop", "event", "cause", "weights", "strata", "cluster", "score")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
-    def weighted(self, weights):
+    def weighted(self, weights: np.ndarray) -> Panel:
         return replace(self, weights=np.asarray(weights, dtype=float))
 
 
-def random_panel(seed):
+def random_panel(seed: int) -> Panel:
     """One panel a seed, of 30 to 160 rows, with 1 to 4 columns."""
     rng = np.random.default_rng(seed)
     accounts, most = int(rng.integers(25, 70)), int(rng.integers(1, 4))

@@ -7,6 +7,7 @@ largest in its risk set and differs from some other's in at least one of them.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linprog
@@ -28,7 +29,12 @@ class RiskSet:
     is_event: np.ndarray
 
 
-def risk_sets(stop, event, start=None, strata=None):
+def risk_sets(
+    stop: np.ndarray,
+    event: np.ndarray,
+    start: np.ndarray | None = None,
+    strata: np.ndarray | None = None,
+) -> list[RiskSet]:
     stop, event = np.asarray(stop), np.asarray(event, bool)
     start = np.full(len(stop), -np.inf) if start is None else np.asarray(start)
     strata = np.zeros(len(stop)) if strata is None else np.asarray(strata)
@@ -41,7 +47,14 @@ def risk_sets(stop, event, start=None, strata=None):
     return found
 
 
-def evaluate(coef, X, sets, weights, offset, efron):
+def evaluate(
+    coef: np.ndarray,
+    X: np.ndarray,
+    sets: list[RiskSet],
+    weights: np.ndarray,
+    offset: np.ndarray,
+    efron: bool,
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Log-likelihood, score and information at `coef`."""
     p, kind = X.shape[1], X.dtype
     loglik, score, information = kind.type(0), np.zeros(p, kind), np.zeros((p, p), kind)
@@ -70,7 +83,7 @@ def evaluate(coef, X, sets, weights, offset, efron):
     return loglik, score, information
 
 
-def slow_cox(X, sets, **options):
+def slow_cox(X: np.ndarray, sets: list[RiskSet], **options: Any) -> SlowFit:
     """The maximum, of which the caller knows that it exists.
 
     Where the likelihood is so flat that doubles do not settle, long doubles are tried.
@@ -81,7 +94,16 @@ def slow_cox(X, sets, **options):
         return climb(np.asarray(X, np.longdouble), sets, **options)
 
 
-def climb(X, sets, *, weights=None, offset=None, ridge=0.0, efron=True, steps=300):
+def climb(
+    X: np.ndarray,
+    sets: list[RiskSet],
+    *,
+    weights: np.ndarray | None = None,
+    offset: np.ndarray | None = None,
+    ridge: Any = 0.0,
+    efron: bool = True,
+    steps: int = 300,
+) -> SlowFit:
     """Newton's method with halved steps, in the precision of X."""
     kind = X.dtype
     scale = np.abs(X - X.mean(axis=0)).max(axis=0)
@@ -92,7 +114,7 @@ def climb(X, sets, *, weights=None, offset=None, ridge=0.0, efron=True, steps=30
     kept = [RiskSet(s.rows[weights[s.rows] > 0], s.is_event[weights[s.rows] > 0]) for s in sets]
     kept = [s for s in kept if s.is_event.any()]
 
-    def at(coef):
+    def at(coef: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
         loglik, score, information = evaluate(coef, Z, kept, weights, offset, efron)
         height = loglik - penalty @ coef**2 / 2
         return loglik, height, score - penalty * coef, information + np.diag(penalty)
@@ -101,11 +123,11 @@ def climb(X, sets, *, weights=None, offset=None, ridge=0.0, efron=True, steps=30
     now, rounding = at(coef), 1e-14 * np.sqrt(len(kept))
     for number in range(steps):
         step = np.linalg.solve(now[3].astype(float), now[2].astype(float))
-        decrement = np.sqrt(max(0.0, now[2] @ step))
+        decrement = np.sqrt(max(0.0, float(now[2] @ step)))
         if decrement < 1e-6 and np.abs(step).max() <= 1e-10 * max(1.0, np.abs(coef).max()):
             errors = np.sqrt(np.diag(np.linalg.inv(now[3].astype(float))))
-            found = coef / scale, errors / scale
-            return SlowFit(*(part.astype(float) for part in found), float(now[0]), number)
+            found, errors = (coef / scale).astype(float), (errors / scale).astype(float)
+            return SlowFit(found, errors, float(now[0]), number)
         part = 1.0
         while part > 1e-12:
             there = at(coef + part * step)
@@ -116,7 +138,7 @@ def climb(X, sets, *, weights=None, offset=None, ridge=0.0, efron=True, steps=30
     raise ArithmeticError("the slow climb did not settle")
 
 
-def has_maximum(X, sets, free=None):
+def has_maximum(X: np.ndarray, sets: list[RiskSet], free: np.ndarray | None = None) -> bool:
     """Whether the likelihood has a maximum in the columns without a penalty (`free`)."""
     X = np.asarray(X, float)
     free = np.ones(X.shape[1], bool) if free is None else np.asarray(free)
@@ -143,7 +165,7 @@ def has_maximum(X, sets, free=None):
     return bool(solved.fun > -1e-7)
 
 
-def _separates(x, sets):
+def _separates(x: np.ndarray, sets: list[RiskSet]) -> bool:
     strict = False
     for s in sets:
         if x[s.rows][s.is_event].min() < x[s.rows].max():

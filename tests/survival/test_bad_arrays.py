@@ -2,6 +2,8 @@
 
 import datetime
 import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -148,7 +150,7 @@ NO_NUMBER = {
 NO_CHOICE = {"None": None, "a number": 3, "an array": np.array(["log", "log"]), "unknown": "x"}
 NO_HORIZONS = {
     "NaN": [np.nan], "infinity": [1.0, np.inf], "falling": [3.0, 2.0], "text": ["2", "3"],
-    "durations": DAYS[:2], "dates": DATES[:2], "none": [], "masked": np.ma.array([1, 2], mask=1),
+    "durations": DAYS[:2], "dates": DATES[:2], "none": [], "masked": np.ma.array([1, 2], mask=True),
     "matrix": [[1.0, 2.0]], "complex": [1j, 2j],
 }  # fmt: skip
 NO_NAMES = {"text": "ab", "a number": 3, "twice": ["a", "a"], "too few": ["a"]}
@@ -167,7 +169,7 @@ COLUMNS = {
     "a number": 1.0,
     **WRONG_SHAPES,
 }  # fmt: skip
-ROLES = {
+ROLES: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("stop", "event", "cause", "start", "weights", "score", "risk", "offset"),
                     NUMBERS),
     **dict.fromkeys(("group", "strata", "cluster", "state"), NOT_LABELS),
@@ -188,7 +190,7 @@ ROLES = {
 ROLES["curve"] = ROLES["curves"]
 
 
-def role(function, name):
+def role(function: str, name: str) -> dict[str, Any]:
     if function in ("probability_at", "restricted_mean") and name == "cause":
         return ROLES["cause_code"]
     if function == "at":
@@ -198,7 +200,7 @@ def role(function, name):
     return ROLES[name]
 
 
-def every_function():
+def every_function() -> Iterator[Any]:
     for name, arguments in CALLS.items():
         yield name, getattr(survival, name), arguments
     for name, (function, arguments) in METHODS.items():
@@ -213,7 +215,9 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize(("what", "function", "arguments", "name"), ARGUMENTS)
-def test_bad_input_gets_our_error(what, function, arguments, name):
+def test_bad_input_gets_our_error(
+    what: str, function: Callable[..., Any], arguments: dict[str, Any], name: str
+) -> None:
     for kind, bad in role(what, name).items():
         with pytest.raises(OptionError) as caught:
             function(**{**arguments, name: bad})
@@ -221,25 +225,29 @@ def test_bad_input_gets_our_error(what, function, arguments, name):
 
 
 @pytest.mark.parametrize(("what", "function", "arguments"), list(every_function()))
-def test_the_arguments_are_fine_as_they_are(what, function, arguments):
+def test_the_arguments_are_fine_as_they_are(
+    what: str, function: Callable[..., Any], arguments: dict[str, Any]
+) -> None:
     function(**arguments)
 
 
 @pytest.mark.parametrize(("what", "function", "arguments"), list(every_function()))
-def test_no_argument_is_left_out(what, function, arguments):
+def test_no_argument_is_left_out(
+    what: str, function: Callable[..., Any], arguments: dict[str, Any]
+) -> None:
     drawing = {"ax", "at_risk", "bands", "stratum"}
     assert set(inspect.signature(function).parameters) - drawing == set(arguments)
 
 
-def test_no_function_is_left_out():
-    public = {name for name in survival.__all__ if inspect.isfunction(getattr(survival, name))}
+def test_no_function_is_left_out() -> None:
+    public = {name for name in dir(survival) if inspect.isfunction(getattr(survival, name))}
     assert public - {"cross_check"} == (set(CALLS) | set(METHODS)) & public
 
 
-def test_all_faults_of_a_call_are_listed_with_what_to_do():
+def test_all_faults_of_a_call_are_listed_with_what_to_do() -> None:
     with pytest.raises(OptionError) as caught:
         kaplan_meier(
-            DAYS.where(EVENT == 1), np.ma.array(EVENT, mask=EVENT == 0), level=None,
+            DAYS.where(EVENT == 1), np.ma.array(EVENT, mask=EVENT == 0), level=None,  # type: ignore[arg-type]
             group=np.array(["a", None] * 4, dtype=object), weights=list("11111111"),
         )  # fmt: skip
     assert str(caught.value).splitlines() == [
@@ -261,7 +269,7 @@ def test_all_faults_of_a_call_are_listed_with_what_to_do():
         np.ma.array(STOP, mask=False), [np.float64(x) for x in STOP], DAYS / pd.Timedelta(days=1),
     ],
 )  # fmt: skip
-def test_numbers_of_every_type_are_taken(good):
+def test_numbers_of_every_type_are_taken(good: Any) -> None:
     found = kaplan_meier(good, EVENT)[0]
     assert np.array_equal(found.estimate, curves[0].estimate)
 
@@ -278,7 +286,7 @@ def test_numbers_of_every_type_are_taken(good):
         (np.ma.array([1, 2] * 4, mask=False), [1, 2]),
     ],
 )  # fmt: skip
-def test_labels_of_every_type_make_one_group_each(labels, names):
+def test_labels_of_every_type_make_one_group_each(labels: Any, names: Any) -> None:
     found = kaplan_meier(STOP, EVENT, group=labels)
     plain = kaplan_meier(STOP, EVENT, group=[0, 1] * 4)
     assert len(found) == 2

@@ -1,12 +1,14 @@
 """Baseline hazards and survival along a path: against R, and against the definition."""
 
 import json
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from leadsignal.errors import OptionError
-from leadsignal.survival import fit_cox
+from leadsignal.survival import CoxFit, fit_cox
 
 from .conftest import close
 
@@ -15,11 +17,11 @@ PATH = np.array([[2.0, 2, 0, 0], [2, 2, 0, 1], [3, 2, 0, 1]])
 
 
 @pytest.fixture(params=["efron", "breslow"])
-def fit(request, heart):
+def fit(request: pytest.FixtureRequest, heart: pd.DataFrame) -> CoxFit:
     return fit_cox(heart[HEART], heart.stop, heart.event, start=heart.start, ties=request.param)
 
 
-def test_path_agrees_with_r(fit, from_r):
+def test_path_agrees_with_r(fit: CoxFit, from_r: dict[str, Any]) -> None:
     path = fit.baseline().along(PATH, [0, 30, 90], [30, 90, 400])
     numbers = from_r[fit.ties]["path"]
     assert close(path.cumulative_hazard, numbers["cumhaz"])
@@ -29,11 +31,11 @@ def test_path_agrees_with_r(fit, from_r):
     assert close(path.std_err[0], numbers["std_chaz"][0])
 
 
-def test_path_errors_are_those_of_the_delta_method(fit, heart):
+def test_path_errors_are_those_of_the_delta_method(fit: CoxFit, heart: pd.DataFrame) -> None:
     baseline = fit.baseline()
     path = baseline.along(PATH, [0, 30, 90], [30, 90, 400])
 
-    def total(coef):
+    def total(coef: np.ndarray) -> np.ndarray:
         # A huge ridge around `coef` by way of the offset holds the coefficients there.
         moved = fit_cox(
             heart[HEART], heart.stop, heart.event, start=heart.start, ties=fit.ties, ridge=1e14,
@@ -59,7 +61,9 @@ def test_path_errors_are_those_of_the_delta_method(fit, heart):
     assert close(path.std_err, expected, 1e-5)
 
 
-def test_strata_have_their_own_baseline_and_it_agrees_with_r(lung, from_r):
+def test_strata_have_their_own_baseline_and_it_agrees_with_r(
+    lung: pd.DataFrame, from_r: dict[str, Any]
+) -> None:
     for ties in ("efron", "breslow"):
         fit = fit_cox(
             lung[["age", "ph.ecog"]], lung.time, lung.dead, strata=lung.sex, weights=lung.w,
@@ -79,7 +83,7 @@ def test_strata_have_their_own_baseline_and_it_agrees_with_r(lung, from_r):
             assert close(centred, np.array(numbers["base_hazard"])[mine])
 
 
-def test_nelson_aalen_is_the_baseline_without_covariates(lung):
+def test_nelson_aalen_is_the_baseline_without_covariates(lung: pd.DataFrame) -> None:
     fit = fit_cox(lung[["age"]], lung.time, lung.dead, ties="breslow", ridge=1e15)
     time, hazard = fit.baseline().cumulative()
     dead, stop = lung.dead.to_numpy(), lung.time.to_numpy()
@@ -87,19 +91,20 @@ def test_nelson_aalen_is_the_baseline_without_covariates(lung):
     assert close(hazard, by_hand, 1e-9)
 
 
-def test_gaps_in_a_path_carry_no_risk(fit):
+def test_gaps_in_a_path_carry_no_risk(fit: CoxFit) -> None:
     baseline = fit.baseline()
     whole = baseline.along(PATH, [0, 30, 90], [30, 90, 400]).cumulative_hazard
     gap = baseline.along(PATH[[0, 2]], [0, 90], [30, 400]).cumulative_hazard
     assert gap[1] == pytest.approx(whole[2] - (whole[1] - whole[0]))
 
 
-def test_clustered_fits_hand_their_robust_covariance_on(heart):
+def test_clustered_fits_hand_their_robust_covariance_on(heart: pd.DataFrame) -> None:
     fit = fit_cox(heart[HEART], heart.stop, heart.event, start=heart.start, cluster=heart.id)
+    assert fit.robust_cov is not None
     assert np.array_equal(fit.baseline().cov, fit.robust_cov)
 
 
-def test_bad_paths_are_refused(fit, lung):
+def test_bad_paths_are_refused(fit: CoxFit, lung: pd.DataFrame) -> None:
     baseline = fit.baseline()
     with pytest.raises(OptionError, match="intervals overlap"):
         baseline.along(PATH[:2], [0, 10], [20, 40])
@@ -112,7 +117,7 @@ def test_bad_paths_are_refused(fit, lung):
         by_sex.cumulative()
 
 
-def test_baseline_goes_to_frames_and_json(fit):
+def test_baseline_goes_to_frames_and_json(fit: CoxFit) -> None:
     baseline = fit.baseline()
     frame = baseline.to_frame()
     assert list(frame.columns) == ["stratum", "time", "hazard", "cumulative_hazard"]
@@ -120,12 +125,13 @@ def test_baseline_goes_to_frames_and_json(fit):
     assert json.loads(json.dumps(baseline.to_dict()))["time"] == baseline.time.tolist()
     path = baseline.along(PATH, [0, 30, 90], [30, 90, 400])
     assert ((path.lower < path.survival) & (path.survival < path.upper)).all()
-    assert len(path.to_frame()) == len(path.to_dict()["time"]) == 3
+    assert len(path.to_frame()) == 3
+    assert len(cast("list[float]", path.to_dict()["time"])) == 3
     assert repr(path).startswith("Survival along a path: 0.17")
     assert "62 event times in 1 stratum" in repr(baseline)
 
 
-def test_covariates_far_from_zero_can_be_predicted_for(heart):
+def test_covariates_far_from_zero_can_be_predicted_for(heart: pd.DataFrame) -> None:
     X, away = heart[["age", "year"]].to_numpy(float), np.array([-40_000, 60_000])
     plain, far = (
         fit_cox(columns, heart.stop, heart.event, start=heart.start).baseline()

@@ -1,12 +1,21 @@
 """Restricted means and probabilities at a time, their variances and contrasts."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from leadsignal.errors import OptionError
-from leadsignal.survival import aalen_johansen, kaplan_meier, probability_at, restricted_mean
+from leadsignal.survival import (
+    Curves,
+    aalen_johansen,
+    kaplan_meier,
+    probability_at,
+    restricted_mean,
+)
 
 from .conftest import close, table
 
@@ -15,14 +24,16 @@ from .conftest import close, table
     ("case", "options"),
     [("lung", {}), ("weighted", {"weights": "w"})],
 )
-def test_restricted_means_agree_with_r(lung, from_r, case, options):
+def test_restricted_means_agree_with_r(
+    lung: pd.DataFrame, from_r: dict[str, Any], case: str, options: dict[str, Any]
+) -> None:
     options = {key: lung[value] for key, value in options.items()}
     found = restricted_mean(kaplan_meier(lung.time, lung.dead, **options), 500)
     assert close(found.estimate, from_r["curves"][case]["rmean"])
     assert close(found.std_err, from_r["curves"][case]["se_rmean"])
 
 
-def test_restricted_means_of_groups_agree_with_r(given):
+def test_restricted_means_of_groups_agree_with_r(given: dict[str, Any]) -> None:
     # The given table is of all 228 rows, to the last time of each group.
     lung = table("lung")
     for sex, numbers in zip((1, 2), given["lung"]["km_by_sex_median"], strict=True):
@@ -38,15 +49,21 @@ def test_restricted_means_of_groups_agree_with_r(given):
             assert found.std_err[0] == pytest.approx(numbers["se(rmean)"], rel=1e-8)
 
 
-def weighted_value(function, stop, event, weights, **options):
-    return function(kaplan_meier(stop, event, weights=weights, **options)).estimate
+def weighted_value(
+    function: Callable[..., Any],
+    stop: np.ndarray,
+    event: np.ndarray,
+    weights: np.ndarray,
+    **options: Any,
+) -> np.ndarray:
+    return np.asarray(function(kaplan_meier(stop, event, weights=weights, **options)).estimate)
 
 
 @pytest.mark.parametrize(
     "function",
     [lambda curves: restricted_mean(curves, 9.0), lambda curves: probability_at(curves, 6.0)],
 )
-def test_clustered_variance_is_the_infinitesimal_jackknife(function):
+def test_clustered_variance_is_the_infinitesimal_jackknife(function: Callable[..., Any]) -> None:
     # Move every cluster's weight a little, both ways: the derivative is its influence.
     rng = np.random.default_rng(7)
     cluster = rng.integers(0, 12, 60)
@@ -54,7 +71,7 @@ def test_clustered_variance_is_the_infinitesimal_jackknife(function):
     stop = start + rng.integers(1, 12, 60)
     event, group = rng.random(60) < 0.5, rng.integers(0, 2, 60)
     weights = rng.integers(1, 4, 60).astype(float)
-    options = {"start": start, "group": group}
+    options: dict[str, Any] = {"start": start, "group": group}
     found = function(kaplan_meier(stop, event, weights=weights, cluster=cluster, **options))
     influence = []
     for one in range(12):
@@ -62,18 +79,17 @@ def test_clustered_variance_is_the_infinitesimal_jackknife(function):
         up = weighted_value(function, stop, event, weights * (1 + step), **options)
         down = weighted_value(function, stop, event, weights * (1 - step), **options)
         influence.append((up - down) / 2e-5)
-    influence = np.array(influence)
-    assert close(found.cov, influence.T @ influence, 1e-6)
+    assert close(found.cov, np.transpose(influence) @ np.array(influence), 1e-6)
     assert abs(found.cov[0, 1]) > 1e-6
 
 
-def test_clustered_errors_of_competing_ends_are_the_infinitesimal_jackknife():
+def test_clustered_errors_of_competing_ends_are_the_infinitesimal_jackknife() -> None:
     rng = np.random.default_rng(8)
     cluster, stop = rng.integers(0, 10, 50), rng.integers(1, 12, 50)
     cause, weights = rng.integers(0, 3, 50), rng.integers(1, 3, 50).astype(float)
     curves = aalen_johansen(stop, cause, weights=weights, cluster=cluster)
 
-    def moved(size, one):
+    def moved(size: float, one: int) -> Curves:
         changed = weights * (1 + size * (cluster == one))
         return aalen_johansen(stop, cause, weights=changed)
 
@@ -100,7 +116,7 @@ def test_clustered_errors_of_competing_ends_are_the_infinitesimal_jackknife():
         assert lost.std_err[0] == pytest.approx(np.sqrt((by_weight**2).sum()), rel=1e-6)
 
 
-def test_unclustered_errors_equal_those_of_own_row_clusters():
+def test_unclustered_errors_equal_those_of_own_row_clusters() -> None:
     rng = np.random.default_rng(9)
     stop, cause = rng.integers(1, 30, 200), rng.integers(0, 4, 200)
     plain = aalen_johansen(stop, cause)
@@ -120,14 +136,14 @@ def test_unclustered_errors_equal_those_of_own_row_clusters():
             )
 
 
-def test_time_still_here_and_time_lost_add_up_to_tau():
+def test_time_still_here_and_time_lost_add_up_to_tau() -> None:
     frame = table("mgus2_competing")
     curves = aalen_johansen(frame.etime, frame.ev)
     parts = [restricted_mean(curves, 240, cause=cause).estimate[0] for cause in (0, 1, 2)]
     assert sum(parts) == pytest.approx(240, rel=1e-13)
 
 
-def test_restricted_mean_by_hand():
+def test_restricted_mean_by_hand() -> None:
     # Survival 1 on [0, 1), 3/4 on [1, 2), 1/2 on [2, 3): areas 1, 0.75, 0.5.
     found = restricted_mean(kaplan_meier([1, 2, 2, 3], [1, 1, 0, 1]), 3)
     assert found.estimate[0] == 2.25
@@ -135,7 +151,7 @@ def test_restricted_mean_by_hand():
     assert found.std_err[0] ** 2 == pytest.approx(1.5625 / 12 + 0.25 / 6, rel=1e-14)
 
 
-def test_the_interval_covers_as_often_as_it_says():
+def test_the_interval_covers_as_often_as_it_says() -> None:
     # Exponential with mean 1 until tau = 1.5, a third censored: the truth is 1 − exp(−1.5).
     rng = np.random.default_rng(10)
     truth, covered = 1 - np.exp(-1.5), 0
@@ -149,7 +165,7 @@ def test_the_interval_covers_as_often_as_it_says():
     assert 366 <= covered <= 394
 
 
-def test_contrasts_use_the_joint_covariance():
+def test_contrasts_use_the_joint_covariance() -> None:
     rng = np.random.default_rng(12)
     # The same accounts in both groups, twice over: a paired comparison.
     life = rng.exponential(size=300)
@@ -170,7 +186,7 @@ def test_contrasts_use_the_joint_covariance():
     assert paired.difference("a", "b").estimate == -difference.estimate
 
 
-def test_results_and_refusals(lung):
+def test_results_and_refusals(lung: pd.DataFrame) -> None:
     curves = kaplan_meier(lung.time, lung.dead, group=lung.sex)
     found = restricted_mean(curves, 500)
     assert list(found.to_frame().columns) == ["group", "estimate", "std_err", "lower", "upper"]
@@ -192,6 +208,6 @@ def test_results_and_refusals(lung):
         gone.ratio("a", "b")
 
 
-def test_a_group_that_has_died_out_can_be_integrated_further():
+def test_a_group_that_has_died_out_can_be_integrated_further() -> None:
     found = restricted_mean(kaplan_meier([1, 2], [1, 1]), 10)
     assert found.estimate[0] == 1.5

@@ -1,14 +1,16 @@
 """Cox fits against R, against hand-worked cases, and at the edges."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.survival import fit_cox
+from leadsignal.survival import CoxFit, fit_cox
 from leadsignal.survival.partial_likelihood import PartialLikelihood
 
 from .conftest import close, each_close, table
@@ -16,7 +18,7 @@ from .conftest import close, each_close, table
 HEART = ["age", "year", "surgery", "transplant"]
 
 
-def heart_columns(heart, formula):
+def heart_columns(heart: pd.DataFrame, formula: str) -> np.ndarray:
     age, surgery, transplant, year = heart.age, heart.surgery, heart.transplant, heart.year
     columns = {
         "tv_transplant_only": [transplant],
@@ -32,7 +34,7 @@ def heart_columns(heart, formula):
     return np.column_stack(columns[formula])
 
 
-def agrees_with_r(fit, numbers):
+def agrees_with_r(fit: CoxFit, numbers: dict[str, Any]) -> None:
     assert fit.n_events == numbers["nevent"]
     assert close(fit.coef, list(numbers["coef"].values()))
     assert close(fit.se, list(numbers["se"].values()))
@@ -59,21 +61,27 @@ def agrees_with_r(fit, numbers):
         "KP_model_year_surgery",
     ],
 )
-def test_heart_transplants_agree_with_r(heart, given, model, ties):
+def test_heart_transplants_agree_with_r(
+    heart: pd.DataFrame, given: dict[str, Any], model: str, ties: str
+) -> None:
     X = heart_columns(heart, model)
     fit = fit_cox(X, heart.stop, heart.event, start=heart.start, ties=ties)
     agrees_with_r(fit, given["heart"][model][ties])
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
-def test_the_immortal_time_case_agrees_with_r(jasa, given, ties):
+def test_the_immortal_time_case_agrees_with_r(
+    jasa: pd.DataFrame, given: dict[str, Any], ties: str
+) -> None:
     fit = fit_cox(jasa[["ever"]], jasa.futime, jasa.fustat, ties=ties)
     agrees_with_r(fit, given["heart"]["NAIVE_immortal_time_ever_transplant"][ties])
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
 @pytest.mark.parametrize("day", [7, 14, 30, 60, 90])
-def test_landmark_fits_agree_with_r(jasa, given, ties, day):
+def test_landmark_fits_agree_with_r(
+    jasa: pd.DataFrame, given: dict[str, Any], ties: str, day: int
+) -> None:
     there = jasa[jasa.futime > day]
     treated = there["wait.time"].le(day).to_numpy(float)
     numbers = given["heart"]["landmark"][f"day{day}"]
@@ -86,7 +94,9 @@ def test_landmark_fits_agree_with_r(jasa, given, ties, day):
 @pytest.mark.parametrize(
     ("model", "cause"), [("timedep", 2), ("timedep5", 2), ("transplant_as_competing_timedep", 1)]
 )
-def test_pbcseq_agrees_with_r(pbcseq, given, model, cause, ties):
+def test_pbcseq_agrees_with_r(
+    pbcseq: pd.DataFrame, given: dict[str, Any], model: str, cause: int, ties: str
+) -> None:
     X = np.column_stack((np.log(pbcseq.bili), np.log(pbcseq.protime)))
     if model == "timedep5":
         logs = np.log(pbcseq[["bili", "albumin", "protime"]])
@@ -96,7 +106,9 @@ def test_pbcseq_agrees_with_r(pbcseq, given, model, cause, ties):
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
-def test_lung_and_veteran_agree_with_r(lung, veteran, given, ties):
+def test_lung_and_veteran_agree_with_r(
+    lung: pd.DataFrame, veteran: pd.DataFrame, given: dict[str, Any], ties: str
+) -> None:
     fit = fit_cox(lung[["age", "sex", "ph.ecog"]], lung.time, lung.dead, ties=ties)
     agrees_with_r(fit, given["lung"]["fit"][ties])
     kinds = [veteran.celltype == kind for kind in ("smallcell", "adeno", "large")]
@@ -107,13 +119,15 @@ def test_lung_and_veteran_agree_with_r(lung, veteran, given, ties):
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
-def test_saas_churn_agrees_with_r(saas, given, ties):
+def test_saas_churn_agrees_with_r(
+    saas: tuple[pd.DataFrame, pd.DataFrame], given: dict[str, Any], ties: str
+) -> None:
     frame, X = saas
     fit = fit_cox(X, frame.months_active, frame.churned, ties=ties)
     agrees_with_r(fit, given["saas_churn"][f"cox_all_{ties}"])
 
 
-def test_telco_agrees_with_r(telco, given):
+def test_telco_agrees_with_r(telco: pd.DataFrame, given: dict[str, Any]) -> None:
     kept = telco[(telco.Contract == "Month-to-month") & (telco.InternetService != "No")]
     X = np.column_stack(
         [
@@ -127,14 +141,16 @@ def test_telco_agrees_with_r(telco, given):
     agrees_with_r(fit, given["telco"]["databricks_cox_replica_efron"])
 
 
-def test_all_of_telco_agrees_with_r_which_drops_the_same_columns(telco, given):
+def test_all_of_telco_agrees_with_r_which_drops_the_same_columns(
+    telco: pd.DataFrame, given: dict[str, Any]
+) -> None:
     numbers = given["telco"]["cox_full_efron"]
     columns = telco.drop(columns=["customerID", "tenure", "TotalCharges", "Churn"])
     coded = pd.get_dummies(columns, prefix_sep="")[list(numbers["coef"])].astype(float)
     left_out = [name for name, value in numbers["coef"].items() if value == "NA"]
     assert len(left_out) == 3
     with pytest.raises(ModelError) as caught:
-        fit_cox(coded, telco.tenure, telco.Churn == "Yes", names=coded.columns)
+        fit_cox(coded, telco.tenure, telco.Churn == "Yes", names=list(coded.columns))
     for name in left_out:
         assert f"'{name}' repeats 'InternetServiceNo'" in str(caught.value)
     kept = {key: value for key, value in numbers["coef"].items() if key not in left_out}
@@ -144,13 +160,16 @@ def test_all_of_telco_agrees_with_r_which_drops_the_same_columns(telco, given):
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
-def test_robust_errors_strata_weights_and_offset_agree_with_r(heart, pbcseq, lung, from_r, ties):
+def test_robust_errors_strata_weights_and_offset_agree_with_r(
+    heart: pd.DataFrame, pbcseq: pd.DataFrame, lung: pd.DataFrame, from_r: dict[str, Any], ties: str
+) -> None:
     numbers = from_r[ties]
     clustered = fit_cox(
         heart[HEART], heart.stop, heart.event, start=heart.start, cluster=heart.id, ties=ties
     )
     assert close(clustered.robust_cov, numbers["heart"]["var"])
     assert close(clustered.cov, numbers["heart"]["naive_var"])
+    assert clustered.influence is not None
     assert close(clustered.influence.T @ clustered.influence, clustered.robust_cov, 1e-12)
     assert clustered.influence.shape == (heart.id.nunique(), 4)
     X = np.log(pbcseq[["bili", "protime"]])
@@ -176,27 +195,27 @@ def test_robust_errors_strata_weights_and_offset_agree_with_r(heart, pbcseq, lun
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
-def test_ridge_agrees_with_r(lung, from_r, ties):
+def test_ridge_agrees_with_r(lung: pd.DataFrame, from_r: dict[str, Any], ties: str) -> None:
     fit = fit_cox(lung[["age", "ph.ecog"]], lung.time, lung.dead, ridge=5, ties=ties)
     assert close(fit.coef, from_r[ties]["ridge"]["coef"])
     assert close(fit.cov, from_r[ties]["ridge"]["var"])
 
 
-def test_ridge_by_column_is_the_ridge_of_a_scaled_column(lung):
+def test_ridge_by_column_is_the_ridge_of_a_scaled_column(lung: pd.DataFrame) -> None:
     X = lung[["age", "ph.ecog"]].to_numpy(float)
     by_column = fit_cox(X, lung.time, lung.dead, ridge=[50.0, 2.0])
     scaled = fit_cox(X * [0.2, 1.0], lung.time, lung.dead, ridge=2.0)
     assert close(by_column.coef, scaled.coef * [0.2, 1.0], 1e-12)
 
 
-def test_a_large_ridge_takes_the_coefficient_to_zero(lung):
+def test_a_large_ridge_takes_the_coefficient_to_zero(lung: pd.DataFrame) -> None:
     fit = fit_cox(lung[["age", "ph.ecog"]], lung.time, lung.dead, ridge=[0.0, 1e9])
     alone = fit_cox(lung[["age"]], lung.time, lung.dead)
     assert abs(fit.coef[1]) < 1e-6
     assert close(fit.coef[0], alone.coef[0], 1e-6)
 
 
-def test_four_rows_by_hand():
+def test_four_rows_by_hand() -> None:
     # x = 0, 1, 0, 1 with events at 1, 2, 3; with u = exp(coef) the likelihood is
     # 1/(2 + 2u) · u/(1 + 2u) · 1/(1 + u), largest where 2u/(1 + u) + 2u/(1 + 2u) = 1.
     fit = fit_cox([[0], [1], [0], [1]], [1, 2, 3, 4], [1, 1, 1, 0])
@@ -206,7 +225,7 @@ def test_four_rows_by_hand():
     assert fit.loglik_null == pytest.approx(-np.log(4 * 3 * 2), rel=1e-14)
 
 
-def test_two_tied_events_by_hand():
+def test_two_tied_events_by_hand() -> None:
     # Events tied at 1 among x = 1, 0, 0, then one at 2: Efron divides the second tie by S0 − D0/2.
     X, stop, event = [[1], [0], [0], [1]], [1, 1, 2, 2], [1, 1, 1, 0]
     u = np.exp(0.3)
@@ -229,7 +248,9 @@ def test_two_tied_events_by_hand():
         ("mgus2", ["age", "sex", "hgb"]),
     ],
 )
-def test_recurrent_and_competing_data_run_and_agree_with_lifelines(name, columns):
+def test_recurrent_and_competing_data_run_and_agree_with_lifelines(
+    name: str, columns: list[str]
+) -> None:
     frame = table(name).dropna(subset=columns)
     X = frame[columns].apply(
         lambda column: column if column.dtype.kind in "if" else column.factorize()[0]
@@ -244,10 +265,11 @@ def test_recurrent_and_competing_data_run_and_agree_with_lifelines(name, columns
             X[kept], frame[end][kept], event[kept], start=frame[begin][kept], cluster=frame.id[kept]
         )
     assert fit.cross_check().agrees(1e-8)
+    assert fit.robust_se is not None
     assert (fit.robust_se > 0).all()
 
 
-def test_summary_has_the_columns_of_lifelines(heart):
+def test_summary_has_the_columns_of_lifelines(heart: pd.DataFrame) -> None:
     from lifelines import CoxTimeVaryingFitter
 
     frame = heart[["start", "stop", "event", *HEART]]
@@ -258,13 +280,14 @@ def test_summary_has_the_columns_of_lifelines(heart):
     assert np.allclose(ours.to_numpy(), theirs.to_numpy(), rtol=1e-5)
 
 
-def test_summary_uses_robust_errors_where_there_are_clusters(heart):
+def test_summary_uses_robust_errors_where_there_are_clusters(heart: pd.DataFrame) -> None:
     fit = fit_cox(heart[HEART], heart.stop, heart.event, start=heart.start, cluster=heart.id)
+    assert fit.robust_se is not None
     assert np.array_equal(fit.summary["se(coef)"], fit.robust_se)
     assert not np.allclose(fit.robust_se, fit.se)
 
 
-def test_results_print_and_go_to_json(heart):
+def test_results_print_and_go_to_json(heart: pd.DataFrame) -> None:
     fit = fit_cox(
         heart[HEART], heart.stop, heart.event, start=heart.start, names=HEART, cluster=heart.id
     )
@@ -287,20 +310,22 @@ def test_results_print_and_go_to_json(heart):
         lambda X: np.repeat(X, 2, axis=1)[:, ::2],
     ],
 )
-def test_any_layout_of_the_matrix_gives_the_same_fit(veteran, as_given):
+def test_any_layout_of_the_matrix_gives_the_same_fit(
+    veteran: pd.DataFrame, as_given: Callable[..., Any]
+) -> None:
     X = veteran[["trt", "karno", "age"]].to_numpy(float)
     plain = fit_cox(X, veteran.time, veteran.status)
     assert close(fit_cox(as_given(X), veteran.time, veteran.status).coef, plain.coef, 1e-13)
 
 
-def test_whole_numbers_and_truth_values_are_read_as_numbers(veteran):
+def test_whole_numbers_and_truth_values_are_read_as_numbers(veteran: pd.DataFrame) -> None:
     X = np.column_stack((veteran.trt == 2, veteran.karno > 50))
     assert X.dtype == bool
     fit = fit_cox(X, veteran.time, veteran.status)
     assert close(fit.coef, fit_cox(X.astype(float), veteran.time, veteran.status).coef, 1e-14)
 
 
-def test_columns_far_from_zero_lose_no_digits(veteran):
+def test_columns_far_from_zero_lose_no_digits(veteran: pd.DataFrame) -> None:
     X = veteran[["karno", "age"]].to_numpy(float)
     far = X + np.array([1.7e9, -3e7])
     assert close(
@@ -310,7 +335,7 @@ def test_columns_far_from_zero_lose_no_digits(veteran):
     )
 
 
-def test_many_blocks_and_a_start_from_a_sample_reach_the_same_maximum():
+def test_many_blocks_and_a_start_from_a_sample_reach_the_same_maximum() -> None:
     rng = np.random.default_rng(3)
     rows = 48_000
     X = rng.normal(size=(rows, 2))
@@ -328,7 +353,7 @@ def test_many_blocks_and_a_start_from_a_sample_reach_the_same_maximum():
     assert np.abs(at_maximum.score / np.sqrt(np.diag(at_maximum.information))).max() < 1e-9
 
 
-def test_a_row_of_weight_zero_counts_as_absent(lung):
+def test_a_row_of_weight_zero_counts_as_absent(lung: pd.DataFrame) -> None:
     X, half = lung[["age", "ph.ecog"]].to_numpy(float), np.arange(len(lung)) % 2
     weighted = fit_cox(X, lung.time, lung.dead, weights=half)
     kept = half == 1
@@ -339,7 +364,7 @@ def test_a_row_of_weight_zero_counts_as_absent(lung):
     assert np.isfinite(residuals.martingale).all()
 
 
-def test_all_faults_of_the_arrays_are_listed_at_once():
+def test_all_faults_of_the_arrays_are_listed_at_once() -> None:
     X = np.ones((4, 2))
     X[1, 1] = np.nan
     with pytest.raises(OptionError) as caught:
@@ -379,18 +404,18 @@ def test_all_faults_of_the_arrays_are_listed_at_once():
         ({"start": [2, 0, 0]}, "start is not before stop"),
     ],
 )
-def test_bad_arrays_are_refused_by_name(change, message):
+def test_bad_arrays_are_refused_by_name(change: dict[str, Any], message: str) -> None:
     arguments = {"X": [[0.0], [1.0], [0.5]], "stop": [1, 2, 3], "event": [1, 1, 0]}
     with pytest.raises(OptionError, match=message):
         fit_cox(**{**arguments, **change})
 
 
-def test_no_event_is_said():
+def test_no_event_is_said() -> None:
     with pytest.raises(ModelError, match="no row has an event"):
         fit_cox([[0.0], [1.0]], [1, 2], [0, 0])
 
 
-def test_one_event_is_separated_unless_its_row_lies_between_others():
+def test_one_event_is_separated_unless_its_row_lies_between_others() -> None:
     with pytest.raises(ModelError, match=r"'x0' \(rising\) ranks every event first"):
         fit_cox([[3.0], [1.0], [2.0]], [1, 2, 3], [1, 0, 0])
     fit = fit_cox([[2.0], [1.0], [4.0]], [1, 2, 3], [1, 0, 0])
@@ -399,7 +424,7 @@ def test_one_event_is_separated_unless_its_row_lies_between_others():
     assert (2 * u**2 + u + 4 * u**4) / (u**2 + u + u**4) == pytest.approx(2, abs=1e-12)
 
 
-def test_everything_tied_at_one_time():
+def test_everything_tied_at_one_time() -> None:
     X = np.array([[0.0], [1.0], [2.0], [3.0], [0.5]])
     fit = fit_cox(X, [5] * 5, [1, 1, 0, 1, 1], ties="breslow")
     risks = np.exp(X[:, 0] * fit.coef[0])
@@ -408,7 +433,7 @@ def test_everything_tied_at_one_time():
         fit_cox(np.ones((5, 1)), [5] * 5, [1] * 5)
 
 
-def test_constant_and_collinear_columns_are_named(veteran):
+def test_constant_and_collinear_columns_are_named(veteran: pd.DataFrame) -> None:
     karno, age = veteran.karno.to_numpy(float), veteran.age.to_numpy(float)
     X = np.column_stack((karno, np.full(len(karno), 7.0), age, karno + 2 * age, karno))
     with pytest.raises(ModelError) as caught:
@@ -420,7 +445,7 @@ def test_constant_and_collinear_columns_are_named(veteran):
     assert "ridge=" in text
 
 
-def test_a_column_constant_in_every_stratum_is_named(veteran):
+def test_a_column_constant_in_every_stratum_is_named(veteran: pd.DataFrame) -> None:
     with pytest.raises(ModelError, match="'trt' is constant among those at risk"):
         fit_cox(
             veteran[["trt", "karno"]], veteran.time, veteran.status, strata=veteran.trt,
@@ -428,7 +453,7 @@ def test_a_column_constant_in_every_stratum_is_named(veteran):
         )  # fmt: skip
 
 
-def test_ten_identical_columns_are_named_or_share_a_ridge(veteran):
+def test_ten_identical_columns_are_named_or_share_a_ridge(veteran: pd.DataFrame) -> None:
     X = np.repeat(veteran[["karno"]].to_numpy(float), 10, axis=1)
     with pytest.raises(ModelError) as caught:
         fit_cox(X, veteran.time, veteran.status)
@@ -440,7 +465,7 @@ def test_ten_identical_columns_are_named_or_share_a_ridge(veteran):
 
 
 @pytest.mark.parametrize("rows", [200, 100_000])
-def test_separation_is_noticed_and_named(rows):
+def test_separation_is_noticed_and_named(rows: int) -> None:
     rng = np.random.default_rng(5)
     other = rng.normal(size=rows)
     stop = rng.exponential(size=rows)
@@ -453,7 +478,7 @@ def test_separation_is_noticed_and_named(rows):
     assert fit.coef[1] < -1
 
 
-def test_separation_by_two_columns_together_is_named():
+def test_separation_by_two_columns_together_is_named() -> None:
     rng = np.random.default_rng(6)
     X = rng.normal(size=(300, 3))
     event = X[:, 0] + X[:, 1] > 1.5
@@ -464,7 +489,7 @@ def test_separation_by_two_columns_together_is_named():
         fit_cox(X, stop, event)
 
 
-def test_extreme_values_do_not_lead_the_fit_astray(veteran):
+def test_extreme_values_do_not_lead_the_fit_astray(veteran: pd.DataFrame) -> None:
     X = veteran[["karno", "age"]].to_numpy(float)
     X[5, 1] = 1e6
     fit = fit_cox(X, veteran.time, veteran.status)
@@ -472,7 +497,7 @@ def test_extreme_values_do_not_lead_the_fit_astray(veteran):
     assert fit.loglik >= fit.loglik_null
 
 
-def test_rows_at_risk_at_no_event_change_nothing_whatever_they_hold(veteran):
+def test_rows_at_risk_at_no_event_change_nothing_whatever_they_hold(veteran: pd.DataFrame) -> None:
     X, stop = veteran[["karno", "age"]].to_numpy(float), veteran.time.to_numpy(float)
     event = veteran.status.to_numpy() == 1
     plain = fit_cox(X, stop, event, start=np.zeros(len(stop)))
@@ -486,14 +511,14 @@ def test_rows_at_risk_at_no_event_change_nothing_whatever_they_hold(veteran):
     assert np.isfinite(more.residuals().score).all()
 
 
-def test_new_rows_must_have_the_columns_of_the_fit(veteran):
+def test_new_rows_must_have_the_columns_of_the_fit(veteran: pd.DataFrame) -> None:
     fit = fit_cox(veteran[["karno", "age"]], veteran.time, veteran.status, names=["karno", "age"])
     assert fit.linear_predictor([[50, 60]])[0] == pytest.approx(fit.coef @ [50, 60])
     with pytest.raises(OptionError, match=r"must be \(rows, 2\), the columns karno, age"):
         fit.linear_predictor([[50.0]])
 
 
-def test_a_fit_settles_though_heights_are_rounded(monkeypatch):
+def test_a_fit_settles_though_heights_are_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums of many terms are off by more than one rounding; the slope still finds the maximum."""
     draw = np.random.default_rng(4)
     X = draw.normal(size=(400, 3))
@@ -502,7 +527,7 @@ def test_a_fit_settles_though_heights_are_rounded(monkeypatch):
     exact = fit_cox(X, stop, event)
     evaluate, noise = PartialLikelihood.evaluate, np.random.default_rng(0)
 
-    def rough(likelihood, coef):
+    def rough(likelihood: PartialLikelihood, coef: np.ndarray) -> Any:
         found = evaluate(likelihood, coef)
         return replace(found, loglik=found.loglik + 1e-9 * noise.normal())
 

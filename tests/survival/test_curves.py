@@ -1,6 +1,8 @@
 """Curves against R, against lifelines, and by hand."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,14 +14,14 @@ from leadsignal.survival import aalen_johansen, kaplan_meier, nelson_aalen, simo
 from .conftest import close, each_close, table
 
 
-def late_entry(pbcseq):
+def late_entry(pbcseq: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     first = pbcseq.drop_duplicates("id")
     end = pbcseq.groupby("id").tstop.max().reindex(first.id).to_numpy(float)
     late = np.minimum((first.id.to_numpy() % 5) * 50, end - 1)
     return end, first.status.to_numpy() == 2, late
 
 
-def r_curve(numbers):
+def r_curve(numbers: dict[str, Any]) -> pd.DataFrame:
     columns = ["time", "n_risk", "n_event", "surv", "std_err", "lower", "upper"]
     columns += ["cumhaz", "std_chaz"]
     frame = pd.DataFrame({key: numbers[key] for key in columns}).astype(float)
@@ -36,7 +38,9 @@ def r_curve(numbers):
         ("clustered", {"weights": "w", "cluster": "inst"}),
     ],
 )
-def test_kaplan_meier_agrees_with_r(lung, from_r, case, options):
+def test_kaplan_meier_agrees_with_r(
+    lung: pd.DataFrame, from_r: dict[str, Any], case: str, options: dict[str, Any]
+) -> None:
     options = {key: lung.get(value, value) for key, value in options.items()}
     curve = kaplan_meier(lung.time, lung.dead, **options)[0]
     numbers = r_curve(from_r["curves"][case])
@@ -50,7 +54,9 @@ def test_kaplan_meier_agrees_with_r(lung, from_r, case, options):
     assert each_close(curve.upper, numbers.upper)
 
 
-def test_kaplan_meier_with_late_entry_agrees_with_r(pbcseq, from_r):
+def test_kaplan_meier_with_late_entry_agrees_with_r(
+    pbcseq: pd.DataFrame, from_r: dict[str, Any]
+) -> None:
     end, dead, late = late_entry(pbcseq)
     curve = kaplan_meier(end, dead, start=late)[0]
     numbers = r_curve(from_r["curves"]["late_entry"])
@@ -60,7 +66,9 @@ def test_kaplan_meier_with_late_entry_agrees_with_r(pbcseq, from_r):
 
 
 @pytest.mark.parametrize("case", ["lung", "late_entry"])
-def test_nelson_aalen_agrees_with_r(lung, pbcseq, from_r, case):
+def test_nelson_aalen_agrees_with_r(
+    lung: pd.DataFrame, pbcseq: pd.DataFrame, from_r: dict[str, Any], case: str
+) -> None:
     if case == "lung":
         curve = nelson_aalen(lung.time, lung.dead)[0]
     else:
@@ -71,7 +79,9 @@ def test_nelson_aalen_agrees_with_r(lung, pbcseq, from_r, case):
     assert each_close(curve.std_err, numbers.std_chaz)
 
 
-def test_naive_and_simon_makuch_curves_of_the_heart_data_agree_with_r(heart, jasa, given):
+def test_naive_and_simon_makuch_curves_of_the_heart_data_agree_with_r(
+    heart: pd.DataFrame, jasa: pd.DataFrame, given: dict[str, Any]
+) -> None:
     naive = kaplan_meier(jasa.futime, jasa.fustat, group=jasa.ever)
     correct = kaplan_meier(heart.stop, heart.event, start=heart.start, group=heart.transplant)
     for curves, key in (
@@ -92,21 +102,25 @@ def test_naive_and_simon_makuch_curves_of_the_heart_data_agree_with_r(heart, jas
             assert each_close(curve.std_err, error * surv)
 
 
-def test_saas_and_telco_curves_agree(saas, given):
+def test_saas_and_telco_curves_agree(
+    saas: tuple[pd.DataFrame, pd.DataFrame], given: dict[str, Any]
+) -> None:
     frame, _ = saas
     curve = kaplan_meier(frame.months_active, frame.churned)[0]
     numbers = given["saas_churn"]["km"]
     assert close(curve.at(numbers["month"]), numbers["surv"])
 
 
-def test_median_of_telco_is_the_published_one(telco, given):
+def test_median_of_telco_is_the_published_one(telco: pd.DataFrame, given: dict[str, Any]) -> None:
     kept = telco[(telco.Contract == "Month-to-month") & (telco.InternetService != "No")]
     median = kaplan_meier(kept.tenure, kept.Churn == "Yes")[0].quantile(0.5)
     assert median.estimate == given["telco"]["databricks_km_median_months"]
 
 
 @pytest.mark.parametrize("case", ["lung", "lung_loglog", "lung_plain", "late_entry", "clustered"])
-def test_quantiles_agree_with_r(lung, pbcseq, from_r, case):
+def test_quantiles_agree_with_r(
+    lung: pd.DataFrame, pbcseq: pd.DataFrame, from_r: dict[str, Any], case: str
+) -> None:
     if case == "late_entry":
         end, dead, late = late_entry(pbcseq)
         curve = kaplan_meier(end, dead, start=late)[0]
@@ -122,14 +136,16 @@ def test_quantiles_agree_with_r(lung, pbcseq, from_r, case):
         assert [found["estimate"], found["lower"], found["upper"]] == expected
 
 
-def test_a_median_on_a_level_stretch_is_its_middle():
+def test_a_median_on_a_level_stretch_is_its_middle() -> None:
     curve = kaplan_meier([1, 2, 3, 4], [1, 1, 1, 1])[0]
     assert curve.quantile(0.5).estimate == 2.5
     assert curve.quantile(0.3).estimate == 2
     assert kaplan_meier([1, 2, 3, 4], [1, 0, 0, 0])[0].quantile().estimate == np.inf
 
 
-def test_aalen_johansen_with_entry_and_variances_agrees_with_r(pbcseq, from_r):
+def test_aalen_johansen_with_entry_and_variances_agrees_with_r(
+    pbcseq: pd.DataFrame, from_r: dict[str, Any]
+) -> None:
     numbers = from_r["aalen_johansen"]
     states, errors = np.array(numbers["pstate"], float), np.array(numbers["std_err"], float)
     for cluster in (None, pbcseq.id):
@@ -141,7 +157,9 @@ def test_aalen_johansen_with_entry_and_variances_agrees_with_r(pbcseq, from_r):
             assert close(np.concatenate(([0.0], curve.std_err))[at], errors[:, state])
 
 
-def test_aalen_johansen_of_the_baseline_agrees_with_r(pbcseq, given):
+def test_aalen_johansen_of_the_baseline_agrees_with_r(
+    pbcseq: pd.DataFrame, given: dict[str, Any]
+) -> None:
     numbers = given["pbcseq"]["aalen_johansen_baseline"]
     first = pbcseq.drop_duplicates("id")
     curves = aalen_johansen(first.time, first.status)
@@ -151,7 +169,7 @@ def test_aalen_johansen_of_the_baseline_agrees_with_r(pbcseq, given):
         assert close(curve.std_err[at], np.array(numbers["std.err"])[:, state])
 
 
-def test_tied_causes_add_up_exactly():
+def test_tied_causes_add_up_exactly() -> None:
     # Of 4: one end of each cause at 1; of the 2 left one of cause 2 at 2.
     curves = aalen_johansen([1, 1, 2, 3], [1, 2, 2, 0])
     assert curves.of("all", 1).estimate.tolist() == [0.25, 0.25]
@@ -161,27 +179,27 @@ def test_tied_causes_add_up_exactly():
     assert curves.of("all", 1).std_err[1] == pytest.approx(np.sqrt(0.25 * 0.75 / 4), rel=1e-14)
 
 
-def test_competing_data_add_up_and_run():
+def test_competing_data_add_up_and_run() -> None:
     frame = table("mgus2_competing")
     curves = aalen_johansen(frame.etime, frame.ev, group=frame.sex)
     for sex in ("F", "M"):
-        total = sum(curves.of(sex, cause).estimate for cause in (0, 1, 2))
+        total = np.sum([curves.of(sex, cause).estimate for cause in (0, 1, 2)], axis=0)
         assert close(total, np.ones(len(total)), 1e-13)
 
 
-def test_one_cause_is_kaplan_meier_turned_round(lung):
+def test_one_cause_is_kaplan_meier_turned_round(lung: pd.DataFrame) -> None:
     curves = aalen_johansen(lung.time, lung.dead.astype(int))
     survival = kaplan_meier(lung.time, lung.dead)[0]
     assert close(curves.of("all", 1).estimate, 1 - survival.estimate, 1e-12)
     assert close(curves.of("all", 1).std_err, survival.std_err, 1e-12)
 
 
-def test_own_row_clusters_give_greenwood(lung):
+def test_own_row_clusters_give_greenwood(lung: pd.DataFrame) -> None:
     own = kaplan_meier(lung.time, lung.dead, cluster=np.arange(len(lung)))[0]
     assert close(own.std_err, kaplan_meier(lung.time, lung.dead)[0].std_err, 1e-12)
 
 
-def test_kaplan_meier_agrees_with_lifelines_with_entry_and_weights():
+def test_kaplan_meier_agrees_with_lifelines_with_entry_and_weights() -> None:
     from lifelines import KaplanMeierFitter
 
     rng = np.random.default_rng(2)
@@ -193,7 +211,7 @@ def test_kaplan_meier_agrees_with_lifelines_with_entry_and_weights():
     assert close(ours.estimate, theirs.predict(ours.time).to_numpy(), 1e-9)
 
 
-def test_simon_makuch_begins_where_every_state_is_populated(heart):
+def test_simon_makuch_begins_where_every_state_is_populated(heart: pd.DataFrame) -> None:
     whole = kaplan_meier(heart.stop, heart.event, start=heart.start, group=heart.transplant)
     curves = simon_makuch(heart.stop, heart.event, heart.transplant, start=heart.start)
     origin = curves[0].origin
@@ -210,7 +228,7 @@ def test_simon_makuch_begins_where_every_state_is_populated(heart):
         assert close(after.estimate, before.estimate[later] / at_origin, 1e-12)
 
 
-def test_curves_are_found_by_group_and_read_at_times(lung):
+def test_curves_are_found_by_group_and_read_at_times(lung: pd.DataFrame) -> None:
     curves = kaplan_meier(lung.time, lung.dead, group=lung.sex)
     assert [curve.group for curve in curves] == [1, 2]
     men = curves.of(1)
@@ -224,7 +242,7 @@ def test_curves_are_found_by_group_and_read_at_times(lung):
     assert repr(curves).startswith("survival of 1: 111 events")
 
 
-def test_results_go_to_frames_and_json(lung):
+def test_results_go_to_frames_and_json(lung: pd.DataFrame) -> None:
     curves = aalen_johansen(lung.time, lung.dead.astype(int), group=lung.sex)
     frame = curves.to_frame()
     assert set(frame.cause) == {0, 1}
@@ -236,7 +254,7 @@ def test_results_go_to_frames_and_json(lung):
     assert hazards[0].quantity == "cumulative hazard"
 
 
-def test_edges_of_curves():
+def test_edges_of_curves() -> None:
     nobody = kaplan_meier([1, 2, 3], [0, 0, 0])[0]
     assert len(nobody.time) == 0
     assert nobody.at([0, 2.5]).tolist() == [1, 1]
@@ -270,6 +288,6 @@ def test_edges_of_curves():
         ),
     ],
 )
-def test_bad_arrays_are_refused(call, message):
+def test_bad_arrays_are_refused(call: Callable[..., Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         call()

@@ -8,7 +8,7 @@ from leadsignal.survival.dominance import count_below_and_equal, ranks_among
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("weighted", [False, True])
-def test_counts_are_those_of_a_loop(seed, weighted):
+def test_counts_are_those_of_a_loop(seed: int, weighted: bool) -> None:
     rng = np.random.default_rng(seed)
     n, q = int(rng.integers(1, 60)), int(rng.integers(1, 40))
     rank = rng.integers(0, int(rng.integers(1, 40)) + 1, n).astype(np.int32)
@@ -23,12 +23,12 @@ def test_counts_are_those_of_a_loop(seed, weighted):
         assert equal[k] == points[rank[inside] == query[k]].sum()
 
 
-def test_ranks_lie_at_and_between_the_pivots():
+def test_ranks_lie_at_and_between_the_pivots() -> None:
     values = np.array([0.0, 1.0, 1.5, 2.0, 9.0])
     assert ranks_among(values, np.array([1.0, 2.0])).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_one_rank_for_all_needs_no_levels():
+def test_one_rank_for_all_needs_no_levels() -> None:
     rank = np.zeros(4, dtype=np.int32)
     ends = np.array([4]), np.array([0], dtype=np.int32)
     below, equal = count_below_and_equal(rank, None, np.array([1]), *ends)

@@ -1,6 +1,8 @@
 """Dynamic AUC, Brier scores and calibration: against scikit-survival and every pair counted."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from .by_counting import auc, staying, weights_at
 from .conftest import close
 
 
-def sample(seed, rows=200, ties=False, causes=2):
+def sample(
+    seed: int, rows: int = 200, ties: bool = False, causes: int = 2
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     score = rng.normal(size=rows)
     life, followed = rng.exponential(np.exp(-score)), rng.exponential(1.2, size=rows)
@@ -26,12 +30,12 @@ def sample(seed, rows=200, ties=False, causes=2):
     return stop, cause, score
 
 
-def surv(cause, stop):
+def surv(cause: np.ndarray, stop: np.ndarray) -> np.ndarray:
     return np.array(list(zip(cause == 1, stop, strict=True)), dtype=[("e", bool), ("t", float)])
 
 
 @pytest.mark.parametrize("ties", [False, True])
-def test_censoring_weights_are_those_of_a_loop(ties):
+def test_censoring_weights_are_those_of_a_loop(ties: bool) -> None:
     stop, cause, _ = sample(1, ties=ties)
     censoring = Censoring.of(stop, cause == 0)
     assert close(censoring.own, staying(stop, cause == 0)[0], 1e-12)
@@ -41,14 +45,14 @@ def test_censoring_weights_are_those_of_a_loop(ties):
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_auc_is_that_of_every_pair(seed, ties):
+def test_auc_is_that_of_every_pair(seed: int, ties: bool) -> None:
     stop, cause, score = sample(seed, 80, ties)
     times = [0.3, 0.7, 1.1]
     found = dynamic_auc(stop, cause, score, times)
     assert close(found.auc, [auc(stop, cause, score, time) for time in times], 1e-12)
 
 
-def test_auc_and_brier_agree_with_scikit_survival():
+def test_auc_and_brier_agree_with_scikit_survival() -> None:
     from sksurv.metrics import brier_score, cumulative_dynamic_auc, integrated_brier_score
 
     stop, cause, score = sample(2, 400, causes=1)
@@ -61,14 +65,14 @@ def test_auc_and_brier_agree_with_scikit_survival():
     assert ours.integrated == pytest.approx(integrated_brier_score(y, y, 1 - risk, times))
 
 
-def jackknife(function, rows, cluster):
+def jackknife(function: Callable[..., Any], rows: int, cluster: np.ndarray) -> Any:
     """Standard errors from leaving out one cluster at a time, times (k − 1)/√k … to first order."""
     values = np.array([function(cluster != one) for one in np.unique(cluster)])
     count = len(values)
     return np.sqrt((count - 1) / count * ((values - values.mean(axis=0)) ** 2).sum(axis=0))
 
 
-def test_errors_are_near_those_of_the_jackknife_censoring_included():
+def test_errors_are_near_those_of_the_jackknife_censoring_included() -> None:
     stop, cause, score = sample(3, 600, ties=True)
     cluster, times = np.arange(600) // 3, [0.4, 1.0]
     risk = expit(score + 0.2)
@@ -103,7 +107,7 @@ def test_errors_are_near_those_of_the_jackknife_censoring_included():
     assert np.allclose(np.array(halves) / 1.959964, expected, rtol=0.03)
 
 
-def test_ignoring_that_the_weights_are_estimated_would_be_seen():
+def test_ignoring_that_the_weights_are_estimated_would_be_seen() -> None:
     # What is carried through G must change the error, or the test above could not fail.
     stop, cause, _ = sample(3, 600)
     censoring = Censoring.of(stop, cause == 0)
@@ -112,21 +116,21 @@ def test_ignoring_that_the_weights_are_estimated_would_be_seen():
     assert carried.sum() == pytest.approx(0, abs=1e-12)
 
 
-def test_other_ends_count_as_controls():
+def test_other_ends_count_as_controls() -> None:
     # Nobody is censored before 2: row 1 ended by another cause and is a control with risk 0.8.
     stop, cause, risk = [1, 1, 3, 3], [1, 2, 0, 0], [0.9, 0.8, 0.2, 0.1]
     assert dynamic_auc(stop, cause, risk, 2).auc[0] == 1
     assert brier(stop, cause, risk, 2).score[0] == pytest.approx((0.01 + 0.64 + 0.04 + 0.01) / 4)
 
 
-def test_censored_rows_hand_their_weight_on():
+def test_censored_rows_hand_their_weight_on() -> None:
     # One of 4 censored at 1: those still there weigh 4/3, the case at 0.5 weighs 1.
     stop, cause = [0.5, 1, 3, 3, 3], [1, 0, 0, 0, 0]
     weights = Censoring.of(np.array(stop, float), np.array(cause) == 0).by(2.0)
     assert close(weights, [1, 0, 4 / 3, 4 / 3, 4 / 3], 1e-14)
 
 
-def test_calibration_is_weighted_logistic_regression():
+def test_calibration_is_weighted_logistic_regression() -> None:
     from sklearn.linear_model import LogisticRegression
 
     stop, cause, score = sample(4, 500)
@@ -143,7 +147,7 @@ def test_calibration_is_weighted_logistic_regression():
     assert weights @ shifted / weights.sum() == pytest.approx(found.observed, rel=1e-9)
 
 
-def test_true_risks_are_calibrated_and_halved_ones_are_not():
+def test_true_risks_are_calibrated_and_halved_ones_are_not() -> None:
     rng = np.random.default_rng(31)
     score = rng.normal(size=20_000)
     life, followed = rng.exponential(np.exp(-score)), rng.exponential(3.0, size=20_000)
@@ -158,7 +162,7 @@ def test_true_risks_are_calibrated_and_halved_ones_are_not():
     assert (halved.share > halved.risk).all()
 
 
-def test_bins_keep_ties_together_and_cover_everyone():
+def test_bins_keep_ties_together_and_cover_everyone() -> None:
     stop, cause, score = sample(5, 300, ties=True)
     found = calibration(stop, cause, expit(score), 0.8, bins=10)
     assert found.rows.sum() == 300
@@ -170,7 +174,7 @@ def test_bins_keep_ties_together_and_cover_everyone():
     ].all()
 
 
-def test_no_skill_and_skill():
+def test_no_skill_and_skill() -> None:
     stop, cause, score = sample(6, 1000)
     share = (
         weights_at(stop, cause, 0.8)
@@ -182,7 +186,7 @@ def test_no_skill_and_skill():
     assert brier(stop, cause, expit(score - 0.5), 0.8).skill[0] > 0.05
 
 
-def test_scores_that_change_with_the_horizon():
+def test_scores_that_change_with_the_horizon() -> None:
     stop, cause, score = sample(7)
     two = np.column_stack((score, -score))
     found = dynamic_auc(stop, cause, two, [0.4, 0.8]).auc
@@ -191,7 +195,7 @@ def test_scores_that_change_with_the_horizon():
     assert found[1] == pytest.approx(1 - plain[1], rel=1e-12)
 
 
-def test_a_horizon_without_cases_is_unknown():
+def test_a_horizon_without_cases_is_unknown() -> None:
     stop, cause, score = sample(8)
     found = dynamic_auc(stop, cause, score, [stop.min() / 2, 0.8])
     assert np.isnan(found.auc[0])
@@ -199,7 +203,7 @@ def test_a_horizon_without_cases_is_unknown():
     assert 0.5 < found.auc[1] < 1
 
 
-def test_results_go_to_frames_and_json():
+def test_results_go_to_frames_and_json() -> None:
     stop, cause, score = sample(9)
     found = dynamic_auc(stop, cause, score, [0.4, 0.8])
     scored = brier(stop, cause, expit(np.column_stack((score, score))), [0.4, 0.8])
@@ -226,11 +230,11 @@ def test_results_go_to_frames_and_json():
         (lambda s, c, r: dynamic_auc(s, c - 1, r, 0.5), "not a whole number of 0 or more"),
     ],
 )
-def test_bad_arrays_are_refused(call, message):
+def test_bad_arrays_are_refused(call: Callable[..., Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         call(*sample(10))
 
 
-def test_no_cases_cannot_be_calibrated():
+def test_no_cases_cannot_be_calibrated() -> None:
     with pytest.raises(ModelError, match="there are no cases by"):
         calibration([1, 2, 3], [1, 0, 0], [0.1, 0.2, 0.3], 0.5)

@@ -1,6 +1,7 @@
 """Labels and the messages of the door."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,19 +13,19 @@ from leadsignal.survival.inputs import TIE, ArrayValidator, Labels, same_times, 
 @pytest.mark.parametrize(
     "values", [[1, 1, 2, 2, 5], [5, 1, 2, 1, 2], ["b", "a", "a", "c", "b"], [1.5, 1.5, 0.5, 2, 2]]
 )
-def test_labels_are_sorted_codes_whatever_the_order(values):
+def test_labels_are_sorted_codes_whatever_the_order(values: Any) -> None:
     labels = Labels.of(np.array(values))
     assert list(labels.names) == sorted(set(values))
     assert [labels.names[code] for code in labels.codes] == values
 
 
-def test_sums_by_label():
+def test_sums_by_label() -> None:
     labels = Labels.of(np.array([2, 1, 2]))
     assert sums_by_label(labels, np.array([1.0, 2.0, 4.0])).tolist() == [2, 5]
     assert sums_by_label(labels, np.eye(3)).tolist() == [[0, 1, 0], [1, 0, 1]]
 
 
-def test_one_fault_is_said_in_the_singular_and_is_ours():
+def test_one_fault_is_said_in_the_singular_and_is_ours() -> None:
     door = ArrayValidator("fit_cox", 2)
     door.numbers("stop", ["x", "y"])
     with pytest.raises(
@@ -36,7 +37,7 @@ def test_one_fault_is_said_in_the_singular_and_is_ours():
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_times_are_joined_as_a_loop_joins_them(seed):
+def test_times_are_joined_as_a_loop_joins_them(seed: int) -> None:
     rng = np.random.default_rng(seed)
     noise = rng.choice([1e-16, 1e-9, 1.2e-8, 1e-7]) * rng.integers(-2, 3, 12)
     scale = 10.0 ** rng.integers(-1, 6)
@@ -52,7 +53,7 @@ def test_times_are_joined_as_a_loop_joins_them(seed):
     assert found[1].tolist() == [first[time] for time in start.tolist()]
 
 
-def test_whole_numbers_stay_as_they_are():
+def test_whole_numbers_stay_as_they_are() -> None:
     days = np.array([3.0, 1.0, 2.0])
     assert same_times(days)[0] is days
     # Seconds since 1970: 20 of them are below the tolerance, 40 are not.
@@ -60,7 +61,7 @@ def test_whole_numbers_stay_as_they_are():
     assert (same_times(seconds)[0] - 1.7e9).tolist() == [0, 0, 60]
 
 
-def test_a_row_that_lasts_for_rounding_only_is_refused():
+def test_a_row_that_lasts_for_rounding_only_is_refused() -> None:
     door = ArrayValidator("fit_cox", 2)
     door.times([0.1 + 0.2, 1.0], [0.3, 0.0])
     with pytest.raises(OptionError, match="start equals stop up to rounding"):

@@ -10,12 +10,12 @@ SLICE = 240
 
 
 @pytest.mark.parametrize("invariant", range(len(INVARIANTS)), ids=lambda k: INVARIANTS[k].__name__)
-def test_random_panels(invariant):
+def test_random_panels(invariant: int) -> None:
     for case in range(invariant, SLICE, len(INVARIANTS)):
         check(case)
 
 
-def test_most_random_panels_can_be_fitted():
+def test_most_random_panels_can_be_fitted() -> None:
     # Otherwise the cases above would compare nothing with nothing.
     fitted = [cox(random_panel(case)) is not None for case in range(60)]
     assert np.mean(fitted) > 0.9

@@ -1,8 +1,10 @@
 """The proportional-hazards test against R's cox.zph."""
 
 import json
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from leadsignal.errors import OptionError
@@ -15,7 +17,9 @@ HEART = ["age", "year", "surgery", "transplant"]
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
 @pytest.mark.parametrize("transform", ["km", "rank", "identity", "log"])
-def test_every_transform_agrees_with_r(heart, lung, from_r, ties, transform):
+def test_every_transform_agrees_with_r(
+    heart: pd.DataFrame, lung: pd.DataFrame, from_r: dict[str, Any], ties: str, transform: str
+) -> None:
     fit = fit_cox(heart[HEART], heart.stop, heart.event, start=heart.start, ties=ties)
     ours = fit.test_proportionality(transform).to_frame()
     assert close(ours.chisq, from_r[ties]["heart_zph"][transform])
@@ -28,7 +32,9 @@ def test_every_transform_agrees_with_r(heart, lung, from_r, ties, transform):
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
-def test_columns_of_a_factor_are_tested_together(veteran, given, ties):
+def test_columns_of_a_factor_are_tested_together(
+    veteran: pd.DataFrame, given: dict[str, Any], ties: str
+) -> None:
     kinds = [veteran.celltype == kind for kind in ("smallcell", "adeno", "large")]
     rest = [veteran[name] for name in ("karno", "diagtime", "age", "prior")]
     X = np.column_stack([veteran.trt, *kinds, *rest]).astype(float)
@@ -42,7 +48,9 @@ def test_columns_of_a_factor_are_tested_together(veteran, given, ties):
     assert close(table.p, numbers["p"])
 
 
-def test_saas_churn_agrees_with_r(saas, given):
+def test_saas_churn_agrees_with_r(
+    saas: tuple[pd.DataFrame, pd.DataFrame], given: dict[str, Any]
+) -> None:
     frame, X = saas
     fit = fit_cox(X, frame.months_active, frame.churned)
     # Given p-values come from a fit that R stopped at its default precision.
@@ -52,7 +60,7 @@ def test_saas_churn_agrees_with_r(saas, given):
     )
 
 
-def test_a_coefficient_that_moves_is_found_and_one_that_does_not_is_not():
+def test_a_coefficient_that_moves_is_found_and_one_that_does_not_is_not() -> None:
     rng = np.random.default_rng(11)
     X = rng.normal(size=(3000, 2))
     # Hazard 1 until 0.5 with log ratio 1 for x0, then −1; x1 always 0.7.
@@ -64,7 +72,7 @@ def test_a_coefficient_that_moves_is_found_and_one_that_does_not_is_not():
     assert test.tests[1].p > 1e-3
 
 
-def test_results_and_refusals(heart):
+def test_results_and_refusals(heart: pd.DataFrame) -> None:
     fit = fit_cox(heart[HEART], heart.stop, heart.event, start=heart.start, names=HEART)
     test = fit.test_proportionality()
     assert repr(test).splitlines()[0] == "Proportional hazards, time as km"

@@ -1,8 +1,10 @@
 """Log-rank tests against R, against lifelines' weights, and by hand."""
 
 import json
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from leadsignal.errors import ModelError, OptionError
@@ -11,7 +13,9 @@ from leadsignal.survival import fit_cox, logrank
 from .conftest import close, table
 
 
-def test_the_family_agrees_with_r(lung, from_r, given):
+def test_the_family_agrees_with_r(
+    lung: pd.DataFrame, from_r: dict[str, Any], given: dict[str, Any]
+) -> None:
     numbers = from_r["logrank"]
     plain = logrank(lung.time, lung.dead, lung.sex)
     assert close(plain.statistic, numbers["plain"]["chisq"])
@@ -39,7 +43,9 @@ def test_the_family_agrees_with_r(lung, from_r, given):
         ("fleming-harrington", "fleming-harrington", {"rho": 0.5, "gamma": 1.0}),
     ],
 )
-def test_weights_agree_with_lifelines(veteran, kind, theirs, options):
+def test_weights_agree_with_lifelines(
+    veteran: pd.DataFrame, kind: str, theirs: str, options: dict[str, Any]
+) -> None:
     from lifelines.statistics import logrank_test
 
     first = veteran.trt == 1
@@ -53,7 +59,7 @@ def test_weights_agree_with_lifelines(veteran, kind, theirs, options):
     assert close(found.p, expected.p_value)
 
 
-def test_with_entry_it_is_the_score_test_of_a_cox_model_without_ties():
+def test_with_entry_it_is_the_score_test_of_a_cox_model_without_ties() -> None:
     rng = np.random.default_rng(4)
     start = rng.random(150) * 0.5
     stop, group = start + rng.exponential(size=150), rng.integers(0, 2, 150)
@@ -64,7 +70,7 @@ def test_with_entry_it_is_the_score_test_of_a_cox_model_without_ties():
     )
 
 
-def test_weights_count_as_copies():
+def test_weights_count_as_copies() -> None:
     rng = np.random.default_rng(5)
     stop, event, group = rng.integers(1, 9, 40), rng.random(40) < 0.7, rng.integers(0, 3, 40)
     copies = rng.integers(1, 4, 40)
@@ -73,14 +79,14 @@ def test_weights_count_as_copies():
     assert close(once.statistic, logrank(*repeated).statistic, 1e-12)
 
 
-def test_by_hand():
+def test_by_hand() -> None:
     # At 1: 2 of 4 in a, at 2: 1 of 3; then only b. E_a = 1/2 + 1/3, V = 1/4 + 2/9.
     found = logrank([1, 2, 3, 4], [1, 1, 1, 1], ["a", "a", "b", "b"])
     assert found.expected[0] == pytest.approx(5 / 6, rel=1e-15)
     assert found.statistic == pytest.approx((2 - 5 / 6) ** 2 / (1 / 4 + 2 / 9), rel=1e-14)
 
 
-def test_results_and_refusals():
+def test_results_and_refusals() -> None:
     found = logrank([1, 2, 3, 4], [1, 1, 1, 1], ["a", "a", "b", "b"])
     assert list(found.to_frame().columns) == ["group", "observed", "expected"]
     assert json.loads(json.dumps(found.to_dict()))["df"] == 1

@@ -1,8 +1,10 @@
 """Concordance and incident AUC: against R, scikit-survival, and every pair counted."""
 
 import json
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from leadsignal.errors import ModelError, OptionError
@@ -24,7 +26,9 @@ HEART = ["age", "year", "surgery", "transplant"]
         ("horizon", {"horizon": 365}),
     ],
 )
-def test_concordance_and_its_variance_agree_with_r(lung, from_r, case, options):
+def test_concordance_and_its_variance_agree_with_r(
+    lung: pd.DataFrame, from_r: dict[str, Any], case: str, options: dict[str, Any]
+) -> None:
     options = {key: lung.get(value, value) for key, value in options.items()}
     found = concordance(lung.time, lung.dead, lung.age, **options)
     numbers = from_r["concordance"][case]
@@ -35,7 +39,9 @@ def test_concordance_and_its_variance_agree_with_r(lung, from_r, case, options):
 
 
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
-def test_concordance_of_start_stop_rows_agrees_with_r(heart, from_r, given, ties):
+def test_concordance_of_start_stop_rows_agrees_with_r(
+    heart: pd.DataFrame, from_r: dict[str, Any], given: dict[str, Any], ties: str
+) -> None:
     fit = fit_cox(heart[HEART], heart.stop, heart.event, start=heart.start, ties=ties)
     score = fit.linear_predictor(heart[HEART])
     found = concordance(heart.stop, heart.event, score, start=heart.start, cluster=heart.id)
@@ -49,7 +55,9 @@ def test_concordance_of_start_stop_rows_agrees_with_r(heart, from_r, given, ties
     assert close(rows.std_err, plain["concordance_se"])
 
 
-def test_saas_concordance_agrees_with_r(saas, given):
+def test_saas_concordance_agrees_with_r(
+    saas: tuple[pd.DataFrame, pd.DataFrame], given: dict[str, Any]
+) -> None:
     frame, X = saas
     fit = fit_cox(X, frame.months_active, frame.churned)
     found = concordance(frame.months_active, frame.churned, fit.linear_predictor(X))
@@ -58,7 +66,7 @@ def test_saas_concordance_agrees_with_r(saas, given):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_pairs_are_those_of_a_loop(seed):
+def test_pairs_are_those_of_a_loop(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = int(rng.integers(5, 80))
     stop = rng.integers(1, 15, rows).astype(float)
@@ -76,14 +84,14 @@ def test_pairs_are_those_of_a_loop(seed):
     assert found.estimate == pytest.approx((expected[0] + expected[2] / 2) / expected.sum())
 
 
-def test_errors_are_the_infinitesimal_jackknife():
+def test_errors_are_the_infinitesimal_jackknife() -> None:
     rng = np.random.default_rng(21)
     rows, clusters = 60, 9
     stop, event = rng.integers(1, 12, rows).astype(float), rng.random(rows) < 0.6
     start, score = stop - rng.integers(1, 6, rows), rng.integers(0, 9, rows).astype(float)
     cluster, weights = rng.integers(0, clusters, rows), rng.integers(1, 3, rows).astype(float)
 
-    def moved(size, one):
+    def moved(size: float, one: int) -> float:
         changed = weights * (1 + size * (cluster == one))
         return concordance(stop, event, score, start=start, weights=changed).estimate
 
@@ -92,7 +100,7 @@ def test_errors_are_the_infinitesimal_jackknife():
     assert found.std_err == pytest.approx(np.sqrt(influence @ influence), rel=1e-7)
 
 
-def test_uno_agrees_with_scikit_survival():
+def test_uno_agrees_with_scikit_survival() -> None:
     from sksurv.metrics import concordance_index_ipcw
 
     rng = np.random.default_rng(22)
@@ -106,7 +114,7 @@ def test_uno_agrees_with_scikit_survival():
     assert ours.estimate == pytest.approx(theirs, rel=1e-8)
 
 
-def test_by_hand():
+def test_by_hand() -> None:
     # Event at 1 (0.9) beats all three; event at 2 (0.2) loses to 0.4 and beats 0.1.
     found = concordance([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1])
     assert (found.concordant, found.discordant, found.tied) == (4, 1, 0)
@@ -115,7 +123,7 @@ def test_by_hand():
     assert (tied.concordant, tied.discordant, tied.tied) == (0, 1, 1)
 
 
-def test_incident_auc_is_concordance_within_the_interval():
+def test_incident_auc_is_concordance_within_the_interval() -> None:
     rng = np.random.default_rng(23)
     stop = rng.integers(1, 20, 150).astype(float)
     start = stop - rng.integers(1, 10, 150)
@@ -139,7 +147,7 @@ def test_incident_auc_is_concordance_within_the_interval():
     assert whole.std_err[0] == pytest.approx(total.std_err)
 
 
-def test_an_interval_without_events_is_unknown():
+def test_an_interval_without_events_is_unknown() -> None:
     found = incident_auc([1, 2, 3, 4], [1, 1, 0, 1], [4, 3, 2, 1], [0, 2.5, 3.5])
     assert found.auc[0] == 1
     assert np.isnan(found.auc[1])
@@ -148,7 +156,7 @@ def test_an_interval_without_events_is_unknown():
     assert repr(found).startswith("incident/dynamic AUC")
 
 
-def test_refusals_and_printing():
+def test_refusals_and_printing() -> None:
     with pytest.raises(OptionError, match="is for rows without start"):
         concordance([1, 2], [1, 0], [1, 2], start=[0, 0], censoring="inverse")
     with pytest.raises(OptionError, match="censoring is 'ipcw'"):

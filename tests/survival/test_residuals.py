@@ -1,17 +1,21 @@
 """Residuals of Cox fits against R, and the sums they must have."""
 
 import json
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from leadsignal.survival import fit_cox
+from leadsignal.survival import CoxFit, fit_cox
 
 from .conftest import close
 
 
 @pytest.fixture(params=["efron", "breslow"])
-def fits(request, heart, lung, from_r):
+def fits(
+    request: pytest.FixtureRequest, heart: pd.DataFrame, lung: pd.DataFrame, from_r: dict[str, Any]
+) -> tuple[tuple[CoxFit, dict[str, Any]], ...]:
     columns = ["age", "year", "surgery", "transplant"]
     by_id = fit_cox(
         heart[columns], heart.stop, heart.event, start=heart.start, cluster=heart.id,
@@ -25,7 +29,7 @@ def fits(request, heart, lung, from_r):
     return (by_id, numbers["heart"]), (weighted, numbers["lung_strata"])
 
 
-def test_residuals_agree_with_r(fits):
+def test_residuals_agree_with_r(fits: tuple[tuple[CoxFit, dict[str, Any]], ...]) -> None:
     for fit, numbers in fits:
         residuals = fit.residuals()
         assert close(residuals.martingale, numbers["martingale"])
@@ -35,7 +39,9 @@ def test_residuals_agree_with_r(fits):
         assert close(residuals.schoenfeld, numbers["schoenfeld"])
 
 
-def test_residuals_sum_to_zero_at_the_maximum(fits):
+def test_residuals_sum_to_zero_at_the_maximum(
+    fits: tuple[tuple[CoxFit, dict[str, Any]], ...],
+) -> None:
     for fit, _ in fits:
         residuals = fit.residuals()
         scale = np.sqrt(fit.n_events)
@@ -44,7 +50,7 @@ def test_residuals_sum_to_zero_at_the_maximum(fits):
         assert np.abs(residuals.event_weight @ residuals.schoenfeld * fit.se).max() < 1e-9
 
 
-def test_influence_is_about_what_leaving_a_row_out_does(lung):
+def test_influence_is_about_what_leaving_a_row_out_does(lung: pd.DataFrame) -> None:
     X = lung[["age", "ph.ecog"]].to_numpy(float)
     fit = fit_cox(X, lung.time, lung.dead)
     influence = fit.residuals().influence
@@ -54,7 +60,7 @@ def test_influence_is_about_what_leaving_a_row_out_does(lung):
         assert np.abs(fit.coef - without.coef - influence[row]).max() < 0.02 * fit.se.max()
 
 
-def test_scaled_residuals_average_to_the_coefficients(lung):
+def test_scaled_residuals_average_to_the_coefficients(lung: pd.DataFrame) -> None:
     fit = fit_cox(lung[["age", "ph.ecog"]], lung.time, lung.dead, names=["age", "ecog"])
     residuals = fit.residuals()
     assert close(residuals.scaled_schoenfeld.mean(axis=0), fit.coef, 1e-10)

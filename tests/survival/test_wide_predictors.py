@@ -4,25 +4,25 @@ import numpy as np
 import pytest
 
 from leadsignal.errors import ModelError
-from leadsignal.survival import concordance, fit_cox
+from leadsignal.survival import CoxFit, concordance, fit_cox
 from leadsignal.survival.by_risk_set import RiskSetTerms
 from leadsignal.survival.partial_likelihood import GroupTerms, PartialLikelihood
 from leadsignal.survival.risk_sets import RiskSets
 
 from .conftest import close
 from .cox_designs import KINDS, check
-from .random_panels import random_panel
-from .slow_cox import evaluate, risk_sets, slow_cox
+from .random_panels import Panel, random_panel
+from .slow_cox import RiskSet, evaluate, risk_sets, slow_cox
 
 
 @pytest.mark.parametrize("kind", range(len(KINDS)), ids=[kind.__name__ for kind in KINDS])
-def test_random_designs_agree_with_the_slow_climb(kind):
+def test_random_designs_agree_with_the_slow_climb(kind: int) -> None:
     """Eight of each kind; benchmarks/cox_designs.py runs 5,000."""
     for case in range(kind, 8 * len(KINDS), len(KINDS)):
         check(case)
 
 
-def likelihoods(seed):
+def likelihoods(seed: int) -> tuple[Panel, np.ndarray, CoxFit, list[RiskSet]]:
     """A random panel's likelihood, coefficients, and its risk sets for the slow evaluation."""
     panel = random_panel(seed)
     rng = np.random.default_rng(seed)
@@ -36,7 +36,7 @@ def likelihoods(seed):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_both_ways_of_summing_give_the_same_numbers(seed):
+def test_both_ways_of_summing_give_the_same_numbers(seed: int) -> None:
     panel, offset, fit, sets = likelihoods(seed)
     likelihood, coef = fit.rows.likelihood, fit.coef
     quick, exact = likelihood.terms(coef), likelihood.terms_by_risk_set(coef)
@@ -60,7 +60,9 @@ def test_both_ways_of_summing_give_the_same_numbers(seed):
     assert close(exact.weighted_information(g), weighted, 1e-9)
 
 
-def last_login(seed=0, rows=200, spread=5.0):
+def last_login(
+    seed: int = 0, rows: int = 200, spread: float = 5.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Case 01: minus the day of the last login, which spans 800 on the linear predictor."""
     rng = np.random.default_rng(seed)
     stop = rng.integers(1, 2000, rows).astype(float)
@@ -69,14 +71,16 @@ def last_login(seed=0, rows=200, spread=5.0):
 
 
 @pytest.fixture(scope="module")
-def wide():
+def wide() -> tuple[CoxFit, np.ndarray, np.ndarray, np.ndarray]:
     X, stop, event = last_login()
     fit = fit_cox(X, stop, event, cluster=np.arange(len(stop)) // 2)
     assert np.ptp(fit.linear_predictor(X)) > 700
     return fit, X, stop, event
 
 
-def expected_events(fit, X, stop, event):
+def expected_events(
+    fit: CoxFit, X: np.ndarray, stop: np.ndarray, event: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each row's expected events, its part of the score and each event time's log step, slowly."""
     eta, residuals = X @ fit.coef, np.zeros(X.shape)
     expected, steps = np.zeros(len(X)), []
@@ -97,7 +101,9 @@ def expected_events(fit, X, stop, event):
     return expected, residuals, np.array(steps)
 
 
-def test_residuals_and_baseline_are_right_where_risks_leave_the_range_of_numbers(wide):
+def test_residuals_and_baseline_are_right_where_risks_leave_the_range_of_numbers(
+    wide: tuple[CoxFit, np.ndarray, np.ndarray, np.ndarray],
+) -> None:
     fit, X, stop, event = wide
     assert isinstance(fit.terms, RiskSetTerms)
     expected, score, steps = expected_events(fit, X, stop, event)
@@ -111,7 +117,9 @@ def test_residuals_and_baseline_are_right_where_risks_leave_the_range_of_numbers
     assert np.abs(at_zero - steps).max() < 1e-9
 
 
-def test_survival_along_a_path_needs_no_hazard_at_fixed_covariates(wide):
+def test_survival_along_a_path_needs_no_hazard_at_fixed_covariates(
+    wide: tuple[CoxFit, np.ndarray, np.ndarray, np.ndarray],
+) -> None:
     fit, X, stop, event = wide
     baseline = fit.baseline()
     time = np.sort(stop)[[20, 60, 100, 140]]
@@ -134,7 +142,9 @@ def test_survival_along_a_path_needs_no_hazard_at_fixed_covariates(wide):
         assert np.isfinite(prediction.to_frame().to_numpy()).all()
 
 
-def test_what_follows_a_wide_fit_is_finite(wide):
+def test_what_follows_a_wide_fit_is_finite(
+    wide: tuple[CoxFit, np.ndarray, np.ndarray, np.ndarray],
+) -> None:
     fit, X, stop, event = wide
     assert np.isfinite(fit.summary.to_numpy()).all()
     for transform in ("km", "rank", "identity", "log"):
@@ -144,7 +154,7 @@ def test_what_follows_a_wide_fit_is_finite(wide):
     assert 0.5 < concordance(stop, event, score).estimate <= 1
 
 
-def test_the_units_of_a_column_change_nothing_else():
+def test_the_units_of_a_column_change_nothing_else() -> None:
     X, stop, event = last_login(3)
     whole = fit_cox(X, stop, event)
     for unit in (1e-6, 1e-3, 1e6):
@@ -155,7 +165,7 @@ def test_the_units_of_a_column_change_nothing_else():
         assert np.isfinite(fit.summary.z).all()  # exp(coef) of a tiny unit is infinite
 
 
-def test_a_start_far_out_finds_its_way_back():
+def test_a_start_far_out_finds_its_way_back() -> None:
     X, stop, event = last_login()
     fit = fit_cox(X, stop, event)
     # The same rows with an offset that puts zero 40 errors beyond the maximum.
@@ -166,7 +176,7 @@ def test_a_start_far_out_finds_its_way_back():
 
 @pytest.mark.parametrize("rows", [10, 20, 30, 60, 100, 300, 1000, 3000, 10_000])
 @pytest.mark.parametrize("ties", ["efron", "breslow"])
-def test_a_perfect_order_is_separated_at_every_size(rows, ties):
+def test_a_perfect_order_is_separated_at_every_size(rows: int, ties: str) -> None:
     stop = np.arange(1.0, rows + 1)
     with pytest.raises(ModelError, match=r"separated: 'x0' \(falling\) ranks"):
         fit_cox(stop[:, None], stop, np.ones(rows), ties=ties)
@@ -178,7 +188,7 @@ def test_a_perfect_order_is_separated_at_every_size(rows, ties):
 
 
 @pytest.mark.parametrize("rows", [10, 100, 1000, 10_000])
-def test_one_pair_out_of_order_gives_a_maximum(rows):
+def test_one_pair_out_of_order_gives_a_maximum(rows: int) -> None:
     stop = np.arange(1.0, rows + 1)
     x = -stop
     x[[4, 5]] = x[[5, 4]]
@@ -189,7 +199,7 @@ def test_one_pair_out_of_order_gives_a_maximum(rows):
     assert abs(score[0]) * fit.se[0] < 1e-7
 
 
-def test_separation_within_strata_and_with_entry():
+def test_separation_within_strata_and_with_entry() -> None:
     rng = np.random.default_rng(0)
     strata, other = np.repeat([0, 1, 2], 20), rng.normal(size=60)
     stop = np.concatenate([np.arange(5.0, 25), np.arange(9.0, 29), np.arange(2.0, 22)])
@@ -203,7 +213,7 @@ def test_separation_within_strata_and_with_entry():
     assert np.isfinite(fit_cox(X, stop, np.ones(60), start=start, strata=strata).se).all()
 
 
-def test_a_combination_that_separates_is_found_among_columns_of_all_units():
+def test_a_combination_that_separates_is_found_among_columns_of_all_units() -> None:
     rng = np.random.default_rng(2)
     X = rng.normal(size=(80, 4))
     stop = np.argsort(np.argsort(X[:, 0] - 2 * X[:, 2])) + 1.0
@@ -216,7 +226,7 @@ def test_a_combination_that_separates_is_found_among_columns_of_all_units():
     assert np.isfinite(fit.se).all()
 
 
-def test_a_column_that_rises_with_tenure_is_told_from_a_constant_one():
+def test_a_column_that_rises_with_tenure_is_told_from_a_constant_one() -> None:
     rng = np.random.default_rng(4)
     stop = np.arange(1.0, 301)
     start = stop - rng.integers(1, 40, 300)
@@ -232,7 +242,7 @@ def test_a_column_that_rises_with_tenure_is_told_from_a_constant_one():
         fit_cox(np.column_stack((ours, tenure)), np.ceil(stop / 300), np.ones(300), strata=tenure)
 
 
-def test_sums_say_when_they_lose_digits():
+def test_sums_say_when_they_lose_digits() -> None:
     X, stop, event = last_login()
     sets = RiskSets.of(stop, event)
     likelihood = PartialLikelihood(X, sets, np.ones(len(X)), None, True)
@@ -243,7 +253,7 @@ def test_sums_say_when_they_lose_digits():
     assert isinstance(late.terms(np.array([-0.05])), RiskSetTerms)
 
 
-def test_an_offset_that_leaves_one_row_to_a_risk_set_does_not_make_columns_constant():
+def test_an_offset_that_leaves_one_row_to_a_risk_set_does_not_make_columns_constant() -> None:
     rng = np.random.default_rng(0)
     stop = rng.permutation(np.arange(1.0, 41))
     X = rng.normal(size=(40, 2))

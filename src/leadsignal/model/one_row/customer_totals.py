@@ -61,7 +61,7 @@ class CustomerTotals(Result):
         """What this table cannot show, and which columns look like totals over tenure."""
         return find_totals(self.columns, self.tenure, ~self.churned)
 
-    def where(self, rows: Sequence[bool] | NDArray[Any]) -> CustomerTotals:
+    def where(self, rows: Sequence[int] | NDArray[Any]) -> CustomerTotals:
         """Return the customers of a boolean mask (n,) or of positions.
 
         >>> import pandas as pd

@@ -1,8 +1,8 @@
 """Coverage of cohort comparisons where the truth is known, and the time that many accounts take.
 
-    python benchmarks/cohorts.py [--runs 4000] [--seed 0] [--only WORLD]
-    python benchmarks/cohorts.py --few [--runs 1000]
-    python benchmarks/cohorts.py --timing [100000]
+    python benchmarks/cohort_coverage.py [--runs 4000] [--seed 0] [--only WORLD]
+    python benchmarks/cohort_coverage.py --few [--runs 1000]
+    python benchmarks/cohort_coverage.py --timing [100000]
 
 A run draws 400 accounts that start over four years, churn by a smooth hazard or by one of which
 73 % lies in bumps before each renewal, and are measured at a rate of 0.9 a year. Run r of world w
