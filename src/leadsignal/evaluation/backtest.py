@@ -40,8 +40,9 @@ from leadsignal.evaluation.methods import (
     rules,
 )
 from leadsignal.model.churn_model import ChurnModel
+from leadsignal.model.classifier import Classifier, estimator_name, estimator_problem
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis, refuse_other_settings
-from leadsignal.model.stacked_model import ESTIMATORS, Estimator
+from leadsignal.model.stacked_model import Estimator
 from leadsignal.panel import Panel
 from leadsignal.results import or_dash, to_html
 
@@ -240,7 +241,7 @@ def run_backtest(
     capacity: float | None = None,
     origins: int = 6,
     methods: Sequence[str] = METHODS,
-    estimator: Estimator | None = None,
+    estimator: Estimator | Classifier | None = None,
     model: ChurnModel | None = None,
     segment: str | None = None,
     extra: Mapping[str, pd.DataFrame] | None = None,
@@ -295,16 +296,20 @@ def run_backtest(
 
 
 def _settings(
-    panel: Panel, model: ChurnModel | None, horizon: Duration | None, estimator: Estimator | None
+    panel: Panel,
+    model: ChurnModel | None,
+    horizon: Duration | None,
+    estimator: Estimator | Classifier | None,
 ) -> ChurnModel:
     """Return a model with the settings that all have; raises OptionError where two are given."""
-    if estimator is not None and estimator not in ESTIMATORS:
-        raise OptionError(f"estimator is {estimator!r}", one_of(ESTIMATORS, estimator))
+    if estimator is not None and (problem := estimator_problem(estimator)):
+        raise OptionError(problem, "Correct the estimator")
     if model is None:
         days = panel.project.horizon if horizon is None else days_in(horizon)
         return ChurnModel(f"{days}d", estimator=estimator or "ensemble")
     refuse_other_analysis(model.analysis_, panel.analysis, "the panel")
-    refuse_other_settings(model.recipe, horizon, estimator)
+    named = None if estimator is None else estimator_name(estimator)
+    refuse_other_settings(model.recipe, horizon, named)
     return model
 
 

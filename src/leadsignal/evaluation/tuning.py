@@ -14,6 +14,7 @@ from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.evaluation.methods import cut_offs, thinned
 from leadsignal.model.churn_model import ChurnModel, churned_within
+from leadsignal.model.classifier import estimator_name
 from leadsignal.stats.row_estimates import mean_of
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def tune_model(
     table = pd.DataFrame(
         [
             {
-                **candidates[place],
+                **_plain(candidates[place]),
                 "log_loss": float(loss[place].mean()),
                 "behind": float((loss[place] - loss[best]).mean()),
                 "behind_error": mean_of(loss[place] - loss[best]).std_err(codes),
@@ -111,6 +112,14 @@ def tune_model(
         ]
     )
     return Tuning(table, models[best], folds)
+
+
+def _plain(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a setting with classifiers by name, ready for JSON."""
+    return {
+        name: estimator_name(value) if hasattr(value, "get_params") else value
+        for name, value in setting.items()
+    }
 
 
 def _folds(panel: Panel, horizon: int, folds: int) -> Any:

@@ -16,6 +16,7 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.dialect import day_number
+from leadsignal.model.classifier import Classifier, estimator_name, estimator_problem
 from leadsignal.model.coalitions import coalition_risks
 from leadsignal.model.estimator_base import EstimatorBase
 from leadsignal.model.features import Features
@@ -23,7 +24,7 @@ from leadsignal.model.persistence.recipe import Recipe
 from leadsignal.model.person_period import step_ends
 from leadsignal.model.provenance import Origin
 from leadsignal.model.shapley import MAX_GROUPS, shapley_values, shares_of, typical_row
-from leadsignal.model.stacked_model import ESTIMATORS, Estimator, Hazards, fit_hazards, log_odds
+from leadsignal.model.stacked_model import Estimator, Hazards, fit_hazards, log_odds
 from leadsignal.panel import Panel, in_order
 from leadsignal.results import to_html
 
@@ -91,8 +92,9 @@ class ChurnModel(EstimatorBase):
 
     ``horizon`` and ``step`` are durations; ``roles`` says which indicators may be read.
     ``estimator`` is "ensemble" (boosting and logistic regression, weighted by what they say of
-    accounts held out), "boosting", "logistic" or "cox" (a landmark Cox model); all are calibrated
-    on accounts held out. Unknown and missing values are states of their own.
+    accounts held out), "boosting", "logistic", "cox" (a landmark Cox model), or a classifier with
+    ``predict_proba`` that scikit-learn can clone, which learns the hazard of each step; all are
+    calibrated on accounts held out. Unknown and missing values are states of their own.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -106,7 +108,7 @@ class ChurnModel(EstimatorBase):
         self,
         horizon: Duration = "180d",
         step: Duration = "30d",
-        estimator: Estimator = "ensemble",
+        estimator: Estimator | Classifier = "ensemble",
         roles: Iterable[str] = ROLES,
         random_state: int = 0,
     ) -> None:
@@ -119,8 +121,8 @@ class ChurnModel(EstimatorBase):
     def _days(self) -> tuple[int, int]:
         """Return horizon and step in days, after checking all parameters at once."""
         problems = []
-        if self.estimator not in ESTIMATORS:
-            problems.append(f"estimator is {self.estimator!r}; it may be {' or '.join(ESTIMATORS)}")
+        if problem := estimator_problem(self.estimator):
+            problems.append(problem)
         wrong = [role for role in self.roles if role not in ROLES]
         if wrong or not tuple(self.roles):
             problems.append(f"roles are {tuple(self.roles)!r}; they may be of {', '.join(ROLES)}")
@@ -194,7 +196,8 @@ class ChurnModel(EstimatorBase):
     def plain_parameters(self) -> dict[str, Any]:
         """Return the parameters ready for JSON, durations as in ``"180d"``."""
         durations = {name: f"{days_in(getattr(self, name))}d" for name in ("horizon", "step")}
-        return {**self.get_params(), **durations, "roles": list(self.roles)}
+        named = {"estimator": estimator_name(self.estimator), "roles": list(self.roles)}
+        return {**self.get_params(deep=False), **durations, **named}
 
     def _version(self, rows: pd.DataFrame) -> str:
         """Return a short fingerprint of the parameters and the rows that the model has seen."""
@@ -216,7 +219,8 @@ class ChurnModel(EstimatorBase):
     def recipe_of(self, indicators: Iterable[str], analysis: SuccessAnalysis) -> Recipe:
         """Return the settings of a model that reads ``indicators``, fitted or not."""
         read = tuple(sorted(indicators))
-        return Recipe(self.estimator, *self._days(), self.random_state, read, analysis)
+        name = estimator_name(self.estimator)
+        return Recipe(name, *self._days(), self.random_state, read, analysis)
 
     def predict(self, rows: Panel | pd.DataFrame) -> Forecast:
         """Forecast from panel rows, each conditional on being active at its snapshot.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, Self
 
+from leadsignal.config.toml_files import near
 from leadsignal.errors import OptionError
 
 
@@ -23,23 +24,50 @@ class EstimatorBase:
         return {parameter.name: parameter.default for parameter in given}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters and their values; ``deep`` is ignored, as none is an estimator."""
-        return {name: getattr(self, name) for name in sorted(self._defaults())}
+        """Return the parameters and their values.
+
+        With ``deep``, the parameters of a parameter that is an estimator are among them, named as
+        in ``estimator__max_depth``.
+        """
+        given = {name: getattr(self, name) for name in sorted(self._defaults())}
+        inner = {
+            f"{name}__{part}": value
+            for name, one in given.items()
+            if deep and hasattr(one, "get_params") and not isinstance(one, type)
+            for part, value in one.get_params().items()
+        }
+        return given | inner
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name and return the estimator.
 
         Raises OptionError for names that are no parameters.
         """
-        wrong = sorted(params.keys() - self._defaults().keys())
+        own = {name: value for name, value in params.items() if "__" not in name}
+        wrong = sorted(own.keys() - self._defaults().keys())
         if wrong:
+            meant = near(wrong[0], self._defaults())
+            hint = f"Did you mean {meant!r}? " if meant else ""
             raise OptionError(
                 f"{type(self).__name__} has no parameter {', '.join(wrong)}",
-                f"The parameters are {', '.join(self._defaults())}",
+                f"{hint}The parameters are {', '.join(self._defaults())}",
             )
-        for name, value in params.items():
+        for name, value in own.items():
             setattr(self, name, value)
+        for name in params.keys() - own.keys():
+            self._set_inner(name, params[name])
         return self
+
+    def _set_inner(self, name: str, value: Any) -> None:
+        """Set ``estimator__max_depth``, say: the parameter of a parameter."""
+        outer, _, part = name.partition("__")
+        one: Any = getattr(self, outer) if outer in self._defaults() else None
+        if not hasattr(one, "set_params"):
+            raise OptionError(
+                f"{type(self).__name__} has no parameter {name}",
+                f"Names with __ set a parameter of an estimator; {outer} is {one!r}",
+            )
+        one.set_params(**{part: value})
 
     def _check_is_fitted(self, attribute: str) -> None:
         """Raise scikit-learn's NotFittedError where a fit has not set ``attribute``."""

@@ -296,7 +296,7 @@ class LandmarkCox:
 
 
 Learner = Boosting | Logistic | LandmarkCox
-LearnerTypes = tuple[Callable[[Layout, int], Learner], ...]
+LearnerTypes = tuple[Callable[[Layout, int], Any], ...]
 LEARNERS: Mapping[str, LearnerTypes] = {
     "ensemble": (Boosting, Logistic),
     "boosting": (Boosting,),

@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from leadsignal.errors import ModelError
-from leadsignal.model.learners import (
-    LEARNERS,
-    Learner,
-    LearnerTypes,
-    TrainingData,
-    one_thread,
-)
+from leadsignal.model.classifier import Classifier, ClassifierHazard, learners_of
+from leadsignal.model.learners import Learner, LearnerTypes, TrainingData, one_thread
 from leadsignal.model.person_period import Layout, Stacked, design, stack
 from leadsignal.model.trees import by_blocks
 
@@ -47,7 +42,7 @@ MIN_RISK = 1e-9
 class StackedModel:
     """Learners and what their log-odds are multiplied with: intercept + Σ weight · log-odds."""
 
-    members: tuple[Learner, ...]
+    members: tuple[Learner | ClassifierHazard, ...]
     weights: Floats
     intercept: float
 
@@ -150,7 +145,7 @@ def fit_hazards(
     matrix: Floats,
     outcome: Mapping[str, NDArray[Any]],
     ends: NDArray[np.int64],
-    estimator: Estimator,
+    estimator: Estimator | Classifier,
     seed: int,
     account: NDArray[np.int64] | None = None,
     weights: Floats | None = None,
@@ -167,7 +162,7 @@ def fit_hazards(
         Arguments of `stack` except ``ends``.
     ends : array of shape (steps,)
         Last day of each step.
-    estimator : {"ensemble", "boosting", "logistic", "cox"}
+    estimator : {"ensemble", "boosting", "logistic", "cox"} or classifier
         Which learners are combined.
     seed : int
         Random state.
@@ -185,7 +180,7 @@ def fit_hazards(
     if weights is not None:
         stacked = replace(stacked, weight=stacked.weight * weights[stacked.row])
     within = np.asarray(outcome["ended_within"], dtype=float)
-    learners = LEARNERS[estimator]
+    learners = learners_of(estimator)
     return fit_stacked_rows(features, matrix, stacked, within, ends, learners, seed, account)
 
 

@@ -54,8 +54,9 @@ def save_model(model: ChurnModel, folder: str | Path) -> Path:
 
     The same model gives the same bytes. Raises OptionError where the folder holds anything else
     than a model, or what is read, and ModelError where `load_model` would refuse it: an indicator
-    whose name has control characters, say.
+    whose name has control characters, say, or a classifier of another library or of your own.
     """
+    _refuse_classifier(model)
     check_folder(folder, MODEL)
     hazards = model.hazards_
     files = {CHURN: estimator_to_bytes(hazards.churn)}
@@ -75,6 +76,18 @@ def save_model(model: ChurnModel, folder: str | Path) -> Path:
         for name, content in files.items():
             (part / name).write_bytes(content)
     return Path(folder)
+
+
+def _refuse_classifier(model: ChurnModel) -> None:
+    if isinstance(model.estimator, str):
+        return
+    kind = type(model.estimator)
+    raise ModelError(
+        f"a model with estimator {kind.__module__}.{kind.__qualname__} cannot be saved: only the"
+        f" built-in estimators ({', '.join(LEARNERS)}) can be read without running code",
+        "Save the panel (write_panel) and the settings, and fit again where you score, or use a"
+        " built-in estimator",
+    )
 
 
 def _sha256(content: bytes) -> str:
@@ -157,7 +170,7 @@ def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, byte
         if name in files
     }
     for stacked_model in read.values():
-        if tuple(map(type, stacked_model.members)) != LEARNERS[model.estimator]:
+        if tuple(map(type, stacked_model.members)) != LEARNERS[parameters["estimator"]]:
             raise ValueError("the learners are not those of the estimator")
     model.hazards_ = Hazards(model.features_, ends, read[CHURN], read.get(OTHER))
     model.families_ = recipe["families"]

@@ -1,0 +1,137 @@
+"""A classifier of the user's as a learner of hazards: anything with fit and predict_proba."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from leadsignal.config.toml_files import near
+from leadsignal.model.learners import LEARNERS, LearnerTypes, LinearColumns, TrainingData
+from leadsignal.model.person_period import Layout
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+FURTHEST = 7.0
+"""A row's odds of ending differ from those of the mean row by at most exp(7), about 1,100 times.
+
+A forest says 0 where no tree saw an end. Calibration needs finite log-odds."""
+
+
+class Classifier(Protocol):
+    """What `ChurnModel` needs of a classifier; scikit-learn's, LightGBM's and XGBoost's have it."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Learn which rows end: ``y`` is 1 for those that do, else 0."""
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probability of each class, shape (n, 2)."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, by which the classifier is cloned."""
+
+
+class ClassifierHazard:
+    """A clone of a classifier, fitted on `LinearColumns`: numbers without missing values."""
+
+    def __init__(self, template: Classifier, layout: Layout, seed: int) -> None:
+        self.template, self.seed = template, seed
+        self.columns = LinearColumns(layout)
+
+    def fit(self, training: TrainingData) -> ClassifierHazard:
+        """Learn the hazard of a step."""
+        from sklearn.base import clone
+
+        columns = self.columns.fit(training.rows)
+        self.classifier: Any = clone(self.template)
+        _seed(self.classifier, self.seed)
+        weighted = _weight_name(self.classifier)
+        given = {} if weighted is None else {weighted: training.weight}
+        self.classifier.fit(columns, training.ended.astype(int), **given)
+        self.place = list(getattr(self.classifier, "classes_", (0, 1))).index(1)
+        rate = float(np.average(training.ended, weights=training.weight))
+        self.middle = float(_log_odds(np.array([rate]))[0])
+        return self
+
+    def log_odds(self, rows: Floats) -> Floats:
+        """Return the log-odds of ending in each row, shape (n,)."""
+        chance = self.classifier.predict_proba(self.columns.columns(rows))[:, self.place]
+        odds = _log_odds(np.asarray(chance, dtype=np.float64))
+        return np.clip(odds, self.middle - FURTHEST, self.middle + FURTHEST)
+
+
+def _log_odds(chance: Floats) -> Floats:
+    from scipy.special import logit
+
+    with np.errstate(divide="ignore"):
+        odds: Floats = logit(chance)
+    return odds
+
+
+def _seed(classifier: Any, seed: int) -> None:
+    """Set each ``random_state`` that is None, so that the same fit gives the same model."""
+    unset = {
+        name: seed
+        for name, value in classifier.get_params().items()
+        if value is None and name.rpartition("__")[2] == "random_state"
+    }
+    if unset:
+        classifier.set_params(**unset)
+
+
+def _weight_name(classifier: Any) -> str | None:
+    """Return the argument of ``fit`` that takes the weights; None where none does."""
+    from sklearn.utils.validation import has_fit_parameter
+
+    steps = getattr(classifier, "steps", None)
+    if steps:
+        name, last = steps[-1]
+        inner = _weight_name(last)
+        return None if inner is None else f"{name}__{inner}"
+    return "sample_weight" if has_fit_parameter(classifier, "sample_weight") else None
+
+
+def learners_of(estimator: str | Classifier) -> LearnerTypes:
+    """Return the learners of a built-in estimator or of a classifier."""
+    if isinstance(estimator, str):
+        return LEARNERS[estimator]
+    return (partial(ClassifierHazard, estimator),)
+
+
+def estimator_problem(estimator: object) -> str | None:
+    """Return why a model cannot have this estimator; None where it can."""
+    allowed = f"it may be {' or '.join(LEARNERS)}, or a classifier with predict_proba"
+    if isinstance(estimator, str):
+        if estimator in LEARNERS:
+            return None
+        meant = near(estimator, LEARNERS)
+        hint = f"did you mean {meant!r}? " if meant else ""
+        return f"estimator is {estimator!r}; {hint}{allowed}"
+    if isinstance(estimator, type):
+        return f"estimator is the class {estimator.__name__}; give an instance of it"
+    kind = type(estimator).__name__
+    missing = [
+        name
+        for name in ("fit", "predict_proba", "get_params", "set_params")
+        if not callable(getattr(estimator, name, None))
+    ]
+    if missing:
+        return f"estimator is a {kind}, which has no {' or '.join(missing)}; {allowed}"
+    return None
+
+
+def estimator_name(estimator: object) -> str:
+    """Return a built-in estimator's name, or the expression that makes a classifier.
+
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> estimator_name("cox"), estimator_name(GaussianNB())
+    ('cox', 'GaussianNB()')
+    """
+    if isinstance(estimator, str):
+        return estimator
+    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(repr(estimator).split()))
