@@ -29,7 +29,7 @@ import pandas as pd
 
 import leadsignal as ls
 from leadsignal.evaluation.alerts import on_grid
-from leadsignal.ingestion.feed_health import assess_feed, chance_of_silence, told_after
+from leadsignal.ingestion.feed_health import assess_feed, chance_of_silence, detected_after
 from leadsignal.monitoring import monitor as m
 from leadsignal.monitoring.realised import alert_volume, evaluate_outcomes, find_outcomes
 from leadsignal.monitoring.shifts import Levels, find_shifts, levels_of
@@ -149,7 +149,7 @@ def stopped(of: Business, name: str, day: int) -> tuple[int, bool] | None:
     cut = counts.copy()
     cut[day:] = 0
     missed = np.flatnonzero(counts[day:])
-    stated = told_after(first, counts[:day], _chance(of))
+    stated = detected_after(first, counts[:day], _chance(of))
     if not len(missed):
         return None
     last, at = int(np.flatnonzero(cut)[-1]), day + int(missed[0]) + 1

@@ -482,12 +482,12 @@ def estimator_is_a_pickle(folder: Path) -> None:
     seal(folder)
 
 
-@kind("files that an estimator has no need of: '../../canary'")
+@kind("files that an estimator does not need: '../../canary'")
 def archive_that_leaves(folder: Path) -> None:
     repack(folder, lambda members: members.update({"../../canary": b"x"}))
 
 
-@kind("files that an estimator has no need of: '/tmp/canary'")
+@kind("files that an estimator does not need: '/tmp/canary'")
 def archive_with_an_absolute_name(folder: Path) -> None:
     repack(folder, lambda members: members.update({"/tmp/canary": b"x"}))
 
@@ -504,29 +504,29 @@ def archive_bomb(folder: Path) -> None:
     seal(folder)
 
 
-@kind("types that a model has no need of: posix.system")
+@kind("types that a model does not need: posix.system")
 def a_function_of_the_system(folder: Path) -> None:
     schema(folder, lambda held: node("FunctionNode", "posix", "system"))
 
 
-@kind("types that a model has no need of: builtins.eval")
+@kind("types that a model does not need: builtins.eval")
 def a_partial_of_eval(folder: Path) -> None:
     func = node("TypeNode", "builtins", "eval")
     schema(folder, lambda held: node("PartialNode", "functools", "partial", content={"func": func}))
 
 
-@kind("types that a model has no need of: sklearn.compose")
+@kind("types that a model does not need: sklearn.compose")
 def a_method_in_disguise(folder: Path) -> None:
     name = "ColumnTransformer"
     schema(folder, lambda held: node("MethodNode", "sklearn.compose._column_transformer", name))
 
 
-@kind("types that a model has no need of: operator")
+@kind("types that a model does not need: operator")
 def an_operator(folder: Path) -> None:
     schema(folder, lambda held: node("OperatorFuncNode", "operator", "methodcaller"))
 
 
-@kind("types that a model has no need of: sklearn.svm")
+@kind("types that a model does not need: sklearn.svm")
 def another_classifier(folder: Path) -> None:
     schema(folder, lambda held: node("ObjectNode", "sklearn.svm._classes", "SVC"))
 
@@ -656,7 +656,7 @@ def attributes(**held: Any) -> dict[str, Any]:
 
 
 NONE = "cannot be read as an estimator"
-NO_TYPE = "types that a model has no need of"
+NO_TYPE = "types that a model does not need"
 
 
 @kind(NO_TYPE)
@@ -1198,7 +1198,7 @@ def an_archive_of_many_files(folder: Path) -> None:
     seal(folder)
 
 
-@kind("files that an estimator has no need of: 'x\\\\n")
+@kind("files that an estimator does not need: 'x\\\\n")
 def an_archive_that_speaks_to_the_terminal(folder: Path) -> None:
     repack(folder, lambda members: members.update({"x\n\x1b[2J\u202e": b"x"}))
 

@@ -106,7 +106,7 @@ def test_stopped_and_never_seen_again() -> None:
 def test_too_young_to_tell() -> None:
     # Usage is unknown before 84 + 28 = 112 days of history; at day 100 nothing can be said, and
     # an account that lives 80 days has no snapshot 90 days before its end.
-    assert end_of(panel_of(105, usage=weekly([10.0] * 15)))["verdict"] == "cannot be told"
+    assert end_of(panel_of(105, usage=weekly([10.0] * 15)))["verdict"] == "unknown"
     end = end_of(panel_of(80, usage=weekly([10.0] * 11)))
     assert end["verdict"] == "too young"
     assert pd.isna(end["usage_drop_on"])
@@ -157,11 +157,11 @@ def test_warnings_may_take_turns_without_a_break() -> None:
     assert alone["verdict"] == "unexpected"  # 400 - 322 = 78 days
 
 
-def test_without_usage_flags_or_scores_it_cannot_be_told() -> None:
+def test_without_usage_flags_or_scores_it_unknown() -> None:
     ends = ls.churn_events(panel_of(400))
     assert not ends.can_tell
-    assert ends.frame["verdict"].tolist() == ["cannot be told"]
-    assert "cannot be told" in repr(ends)
+    assert ends.frame["verdict"].tolist() == ["unknown"]
+    assert "unknown" in repr(ends)
 
 
 def test_ends_that_are_no_churn_are_counted_and_not_mixed_in() -> None:
@@ -181,7 +181,7 @@ def test_ends_that_are_no_churn_are_counted_and_not_mixed_in() -> None:
     assert ends.to_dict()["churned"] == 1
     quarter = ends.by_quarter()
     assert quarter["accounts"].sum() == 2
-    assert quarter["cannot_be_told_arr"].sum() == 200
+    assert quarter["unknown_arr"].sum() == 200
 
 
 def test_the_quarters_add_up(business_panel: ls.Panel) -> None:

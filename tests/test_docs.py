@@ -126,7 +126,7 @@ def test_the_reference_holds_every_name_once(tmp_path: Path) -> None:
 def test_commands_stand_on_their_page_as_the_parser_has_them() -> None:
     file = DOCS / "commands.md"
     kept = file.read_text(encoding="utf-8")
-    assert kept == commands_page.page(commands_page.told_by(kept)), (
+    assert kept == commands_page.page(commands_page.outputs_of(kept)), (
         "python docs/make/commands.py docs/commands.md"
     )
     for name, parser in commands_page.commands().items():
@@ -136,7 +136,7 @@ def test_commands_stand_on_their_page_as_the_parser_has_them() -> None:
 
 
 def test_every_command_shows_an_example_and_what_it_printed() -> None:
-    told = commands_page.told_by((DOCS / "commands.md").read_text(encoding="utf-8"))
+    told = commands_page.outputs_of((DOCS / "commands.md").read_text(encoding="utf-8"))
     for name in commands_page.commands():
         for example in commands_page.EXAMPLES[name]:
             assert told[example.replace("{out}/", "")].strip(), f"{name}: run it with --run"
@@ -147,7 +147,7 @@ def test_the_example_of_a_command_still_runs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    told = commands_page.told_by((DOCS / "commands.md").read_text(encoding="utf-8"))
+    told = commands_page.outputs_of((DOCS / "commands.md").read_text(encoding="utf-8"))
     for example in commands_page.EXAMPLES[name]:
         assert main(shlex.split(example.format(out=tmp_path))[1:]) == 0
         first = told[example.replace("{out}/", "")].splitlines()[0]

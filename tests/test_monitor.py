@@ -16,7 +16,7 @@ import leadsignal as ls
 from leadsignal.cli import main
 from leadsignal.errors import InputError, OptionError
 from leadsignal.evaluation.alerts import on_grid
-from leadsignal.ingestion.feed_health import FeedHealth, assess_feed, told_after
+from leadsignal.ingestion.feed_health import FeedHealth, assess_feed, detected_after
 from leadsignal.monitoring.calendar_phase import find_comparable
 from leadsignal.monitoring.monitor import MIN_SHIFT, _of_outcomes
 from leadsignal.monitoring.realised import (
@@ -79,7 +79,7 @@ def waves(apart: int, count: int, records: float = 40.0) -> np.ndarray:
 def test_a_feed_that_comes_once_a_quarter_is_broken_days_after_it_was_due() -> None:
     quarterly = waves(91, 8)
     assert judge(silent(quarterly, 92)).state == "on time"
-    told = told_after(MONDAY, quarterly, 4e-4)
+    told = detected_after(MONDAY, quarterly, 4e-4)
     assert told is not None
     assert 93 <= told <= 100
     assert judge(silent(quarterly, told - 1)).state == "on time"
@@ -112,17 +112,17 @@ def test_a_silence_is_told_when_it_was_said_to_be() -> None:
     random = np.random.default_rng(6)
     for rate in (0.15, 0.4, 2.0):
         counts = np.append(random.poisson(rate, 900), 1).astype(float)
-        told = told_after(MONDAY, counts, 4e-4)
+        told = detected_after(MONDAY, counts, 4e-4)
         assert told is not None
         assert not judge(silent(counts, told - 1)).broken
         assert judge(silent(counts, told)).broken
         assert told * rate > -np.log(4e-4) * 0.6  # sooner, chance alone would be told
-    assert told_after(MONDAY, np.ones(30), 4e-4) is None
+    assert detected_after(MONDAY, np.ones(30), 4e-4) is None
 
 
 def test_the_pace_of_the_past_judges_a_silence_and_not_the_silence_itself() -> None:
     rare = np.tile([1.0, 0, 0, 0, 0], 180)
-    told = told_after(MONDAY, rare, 4e-4)
+    told = detected_after(MONDAY, rare, 4e-4)
     assert told is not None
     assert told < 60  # 12 records that should have come
 

@@ -85,7 +85,7 @@ def test_the_list_filters_and_sorts_by_keyboard(
     page.locator("#account-words").focus()
     page.keyboard.type("alert(")
     assert rows(page) == [ATTACK]
-    assert page.locator("#account-told").inner_text().startswith("1 of 1 accounts shown")
+    assert page.locator("#account-count").inner_text().startswith("1 of 1 accounts shown")
     page.keyboard.type("no such account")
     assert rows(page) == []
     page.close()

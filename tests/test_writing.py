@@ -127,7 +127,7 @@ def test_a_fault_at_each_call_leaves_what_was_there(
 
 def test_a_fault_in_the_block_is_told_with_the_place(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("old")
-    told = "cannot write .*out: No space left on device. Make room"
+    told = "cannot write .*out: No space left on device. Free disk space"
     with pytest.raises(WriteError, match=told), atomic_write(tmp_path / "out"):
         raise OSError(errno.ENOSPC, "full")
     with pytest.raises(ValueError, match="mine"), atomic_write(tmp_path / "out"):

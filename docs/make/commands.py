@@ -75,10 +75,10 @@ projects that the process has read.
 
 Ctrl-C and SIGTERM end a command with one line; its temporary files are removed, and where it keeps a run record, that
 says `interrupted`. A reader of its output that goes away (`| head -1`) fails no run. Where another run writes the same output, the
-command ends with exit code 5; `LEADSIGNAL_LOCK_WAIT=600` lets it wait so many seconds before (databases: 60 unless it is
+command ends with exit code 5; `LEADSIGNAL_LOCK_WAIT=600` lets it wait up to 600 seconds first (databases: 60 unless it is
 set)."""
-MOST_LINES, WIDEST = 24, 220
-"""Of what an example prints, so many lines of such a length are shown."""
+MAX_LINES, MAX_WIDTH = 24, 220
+"""Maximum number of lines, and of characters per line, shown of an example's output."""
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -100,19 +100,19 @@ def named(action: argparse.Action) -> str:
         return f"`{action.metavar}`"
     if action.nargs == 0:
         return f"`{action.option_strings[0]}`"
-    wanted = action.metavar or "|".join(map(str, action.choices or ())) or "N"
-    text = f"{action.option_strings[0]} {wanted}"
+    value = action.metavar or "|".join(map(str, action.choices or ())) or "N"
+    text = f"{action.option_strings[0]} {value}"
     return f"`{text}`".replace("|", "\\|")
 
 
 def meaning(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
     """Return what an option does, in the words of --help."""
-    told = (action.help or "").replace("%(default)s", str(action.default))
-    if not told and action.option_strings:
-        told = "needed" if action.required else f"default: {action.default}"
+    text = (action.help or "").replace("%(default)s", str(action.default))
+    if not text and action.option_strings:
+        text = "needed" if action.required else f"default: {action.default}"
     elif action.required and action.option_strings:
-        told = f"{told}; needed"
-    return told.replace("|", "\\|")
+        text = f"{text}; needed"
+    return text.replace("|", "\\|")
 
 
 def shared(parsers: dict[str, argparse.ArgumentParser]) -> list[argparse.Action]:
@@ -130,31 +130,31 @@ def table(actions: list[argparse.Action], parser: argparse.ArgumentParser) -> li
 
 def run(example: str, out: str) -> str:
     """Run an example and return what it prints, the folder and long tails left out."""
-    told = io.StringIO()
+    printed = io.StringIO()
     arguments = shlex.split(example.format(out=out))[1:]
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(io.StringIO()):
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
         code = main(arguments)
     if code:
         raise SystemExit(f"{example} ended with {code}")
-    lines = told.getvalue().replace(f"{out}/", "").rstrip().splitlines()
-    if len(lines) > MOST_LINES:
-        lines = [*lines[:MOST_LINES], f"… {len(lines) - MOST_LINES} more lines"]
+    lines = printed.getvalue().replace(f"{out}/", "").rstrip().splitlines()
+    if len(lines) > MAX_LINES:
+        lines = [*lines[:MAX_LINES], f"… {len(lines) - MAX_LINES} more lines"]
     return "\n".join(shorten(line.rstrip()) for line in lines)
 
 
 def shorten(line: str) -> str:
     """Return a line without its long tail."""
-    return line if len(line) <= WIDEST else f"{line[:WIDEST]}…"
+    return line if len(line) <= MAX_WIDTH else f"{line[:MAX_WIDTH]}…"
 
 
-def told_by(page: str) -> dict[str, str]:
+def outputs_of(page: str) -> dict[str, str]:
     """Return what each example printed when the page was last written."""
     found = re.findall(r"```sh\n(leadsignal .*?)\n```\n\n```text\n(.*?)\n```", page, re.DOTALL)
     return dict(found)
 
 
-def page(told: dict[str, str]) -> str:
-    """Return the page; ``told`` holds what the examples print, by how they are typed."""
+def page(outputs: dict[str, str]) -> str:
+    """Return the page; ``outputs`` holds what the examples print, by how they are typed."""
     parsers = commands()
     common = shared(parsers)
     names = {named(action) for action in common}
@@ -195,27 +195,27 @@ def page(told: dict[str, str]) -> str:
             lines += ["", *table(own, parser)]
         for example in EXAMPLES[name]:
             typed = example.replace("{out}/", "")
-            lines += ["", "```sh", typed, "```", "", "```text", told.get(typed, ""), "```"]
+            lines += ["", "```sh", typed, "```", "", "```text", outputs.get(typed, ""), "```"]
     return "\n".join(lines) + "\n"
 
 
 def run_examples(names: list[str]) -> dict[str, str]:
     """Run examples (all, if none is named) on the sample, one after the other in one folder."""
-    told = {}
+    outputs = {}
     needed = {*names, *({"fit", "score"} if {"score", "monitor"} & set(names) else ())}
     with TemporaryDirectory() as out:
         ready = [name for name in EXAMPLES if name in commands()]
         for name in [name for name in ready if not names or name in needed]:
             for example in EXAMPLES[name]:
-                told[example.replace("{out}/", "")] = run(example, out)
-    return told
+                outputs[example.replace("{out}/", "")] = run(example, out)
+    return outputs
 
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
     os.chdir(ROOT)
     target = Path(sys.argv[1])
-    before = told_by(target.read_text(encoding="utf-8")) if target.exists() else {}
+    before = outputs_of(target.read_text(encoding="utf-8")) if target.exists() else {}
     if "--run" in sys.argv:
         before |= run_examples(sys.argv[sys.argv.index("--run") + 1 :])
     target.write_text(page(before), encoding="utf-8")

@@ -94,8 +94,8 @@ def immortal_time() -> Entry:
     return Entry(
         "Customers who measure stay longer",
         "Accounts are sorted by whether they *ever* recorded a result, and their lifetimes compared.",
-        f"measured customers stay {longer.estimate:.1f} times as long (of the first"
-        f" {found.horizon:.0f} days) and churn {n.estimate:.2f} times as often",
+        f"measured customers stay {longer.estimate - 1:.0%} longer (of the first"
+        f" {found.horizon:.0f} days) and churn {1 - n.estimate:.0%} less often",
         f"measuring does nothing in this world; the time-dependent hazard ratio is {h.estimate:.2f}"
         f" ({h.low:.2f} to {h.high:.2f})",
         "a measurement programme for every account, justified by a number that the chart makes"
@@ -194,7 +194,7 @@ def alerted_at_some_time() -> Entry:
         f"the random list caught {ever:.0%} of {churned} churned accounts, many of them months ahead",
         f"{in_time:.0%} of them were on it at the last date that left 90 days to act",
         "a vendor's tool that does nothing, bought on its catch rate",
-        "caught in time means alerted at that last date, beside a random list of equal length"
+        "count only alerts at that last date, and compare with a random list of equal length"
         " ([before usage drops](before-usage-drops.md#alerts))",
     )
 
@@ -228,7 +228,7 @@ def usage_as_the_alarm() -> Entry:
     return Entry(
         "Call them when usage drops",
         "Accounts whose usage has fallen the most are called first. In this world usage falls in the"
-        " last two to six weeks before the end is told, and in three accounts of ten only.",
+        " last two to six weeks before the end is known, and only in three accounts of ten.",
         "low usage before an end looks like a cause to act on: it *is* lower just before many ends",
         f"a tenth of the accounts called by usage holds {a:.0%} of those who leave, 90 days ahead;"
         f" called at random {b:.0%}, by processes and results {c:.0%}",

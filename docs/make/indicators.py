@@ -77,10 +77,10 @@ each window of 30 days), a success metric, tracking of all three kinds, and one 
 
 A missing value is a state of its own: nothing was seen yet, or the data do not say.
 """
-PREFACE = """A row with `recorded_at` is not known before that moment either. The last so many days end at the
-midnight of the snapshot. Where they reach before the table is complete an indicator is empty, unless the
-account began later, so that its whole life is in the table; a table with `complete_through` says nothing
-after that day."""
+PREFACE = """A row with `recorded_at` is not known before that moment either. A window of the last N days ends at the
+midnight of the snapshot. If it starts before the table is complete, the indicator is empty, unless the
+account started later, so that the table covers its whole life. After its `complete_through`, a table is
+unknown."""
 
 
 def everything() -> tuple[Indicator, ...]:
@@ -115,15 +115,15 @@ def which(where: Where) -> str:
     >>> which((("kind", ("expansion",)),))
     ' with `kind` *expansion*'
     """
-    told = []
+    texts = []
     for column, allowed in where:
         if (column, allowed) == ("met", ("yes",)):
-            told.append("that met their target")
+            texts.append("that met their target")
         elif column in WORDS:
-            told.append(WORDS[column])
+            texts.append(WORDS[column])
         else:
-            told.append(f"with `{column}` {' or '.join(f'*{value}*' for value in allowed)}")
-    return "".join(f" {one}" for one in told)
+            texts.append(f"with `{column}` {' or '.join(f'*{value}*' for value in allowed)}")
+    return "".join(f" {one}" for one in texts)
 
 
 def trailing(rule: Trailing) -> str:
@@ -157,7 +157,7 @@ def state_of(process: Process) -> str:
 
 
 def usage_to_best(rule: UsageToBest) -> str:
-    """Return in words how usage is held against its best stretch."""
+    """Describe how usage is compared with its best stretch."""
     return (
         f"mean daily `amount` of `usage`{which(rule.where)} in the last {rule.window} days, over that of the account's best "
         f"{rule.best} days in a row within the last {rule.within} days, ending at least "
@@ -341,8 +341,8 @@ def read_by(indicators: Iterable[Indicator]) -> dict[str, list[str]]:
     tables = {table.name: list(table.by_column) for table in TABLES}
     tables["accounts"] += sorted(c.split(".")[1] for c in read if c.startswith("accounts.")
                                  and c.split(".")[1] not in tables["accounts"])  # fmt: skip
-    held = {name: [c for c in cs if f"{name}.{c}" in read] for name, cs in tables.items()}
-    return {name: columns for name, columns in held.items() if columns}
+    used = {name: [c for c in cs if f"{name}.{c}" in read] for name, cs in tables.items()}
+    return {name: columns for name, columns in used.items() if columns}
 
 
 def known_when(name: str, columns: Iterable[str]) -> str:

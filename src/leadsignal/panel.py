@@ -29,7 +29,7 @@ from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.portions import portions_of
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
-from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, told_without_rows
+from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, without_rows_notes
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PANEL, check_file
 from leadsignal.files.writing import atomic_write
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 ROWS_AT_ONCE = 10_000_000
-"""Of so many rows of all tables a panel is made at once; that takes about 2 GB."""
+"""Number of rows, over all tables, from which a panel is built at once; takes about 2 GB."""
 Draw = Callable[[str], str]
 """From the SELECT of a panel's rows to that of a sample of them."""
 
@@ -93,7 +93,7 @@ class Panel:
     @property
     def notes(self) -> tuple[str, ...]:
         """Which accounts have no row, in words."""
-        return told_without_rows(self.without_rows)
+        return without_rows_notes(self.without_rows)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the rows."""
@@ -215,7 +215,7 @@ class Panel:
         return counting_process(narrow.frame, read, self.project.not_churn)
 
     def __repr__(self) -> str:
-        return "\n".join([_told(self.to_dict(), self.indicators), *self.notes])
+        return "\n".join([_description(self.to_dict(), self.indicators), *self.notes])
 
     def _repr_html_(self) -> str:
         return to_html(repr(self), self.frame, max_rows=5)
@@ -246,7 +246,7 @@ class PanelWritten:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        text = _told(self.to_dict(), self.indicators)
+        text = _description(self.to_dict(), self.indicators)
         return "\n".join([text, *self.notes, f"written to {self.path}"])
 
     def __repr__(self) -> str:
@@ -267,11 +267,11 @@ class PanelWritten:
         }
 
 
-def _told(held: dict[str, Any], indicators: tuple[Indicator, ...]) -> str:
+def _description(counts: dict[str, Any], indicators: tuple[Indicator, ...]) -> str:
     families = ", ".join(dict.fromkeys(one.family for one in indicators))
     return (
-        f"Panel of {held['rows']:,} rows: {held['accounts']:,} accounts every"
-        f" {held['every_days']} days up to {held['as_of']}, {held['events']:,} churns\n"
+        f"Panel of {counts['rows']:,} rows: {counts['accounts']:,} accounts every"
+        f" {counts['every_days']} days up to {counts['as_of']}, {counts['events']:,} churns\n"
         f"{len(indicators)} indicators: {families}"
     )
 
@@ -332,14 +332,14 @@ def write_panel(
     check_file(path, PANEL, force=force)
     step = tables.project.every if every is None else days_in(every)
     recipe = panel_recipe(tables, analysis or SuccessAnalysis(()), step, tables.history)
-    held = sum(coverage.rows for coverage in tables.coverage.values())
+    rows = sum(coverage.rows for coverage in tables.coverage.values())
     query = tables.connection.cursor().execute
-    portions = portions_of(recipe, -(-held // rows_at_once), lambda sql: query(sql).fetchall())
+    portions = portions_of(recipe, -(-rows // rows_at_once), lambda sql: query(sql).fetchall())
     with atomic_write(path, PANEL, force=force) as part, tables.scratch() as folder:
         written = []
         for number, portion in enumerate(portions):
             written.append(folder / f"{number}.parquet" if len(portions) > 1 else part)
-            report = _told_in(progress, number, len(portions))
+            report = _portion_progress(progress, number, len(portions))
             _write_portion(tables.connection, portion, written[-1], report)
         cursor = tables.connection.cursor()
         if len(portions) > 1:
@@ -352,7 +352,7 @@ def write_panel(
         seen = cursor.execute(ids).df()["account_id"]
     return PanelWritten(
         Path(path), rows, accounts, int(events or 0), tables.as_of_date, step, recipe.indicators,
-        told_without_rows(_without_rows(tables, recipe, seen)),
+        without_rows_notes(_without_rows(tables, recipe, seen)),
     )  # fmt: skip
 
 
@@ -367,8 +367,8 @@ def _write_portion(
         cursor.execute(f"COPY ({select}) TO {literal(str(file))} (FORMAT parquet)").fetchall()
 
 
-def _told_in(progress: Progress | None, number: int, portions: int) -> Progress | None:
-    """Return what tells the progress of one of several portions."""
+def _portion_progress(progress: Progress | None, number: int, portions: int) -> Progress | None:
+    """Return the progress function of one of several portions."""
     if progress is None:
         return None
     return lambda done, of: progress(number * of + done, portions * of)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TOGETHER = 3
-"""Results that are averaged before they are held against the target."""
+"""Number of results that are averaged before they are compared with the target."""
 YEAR = 365
 TREND_RESULTS, TREND_DAYS, PER = 4, 90, 90
-"""A trend is told from so many results over so many days on; it is a change in so many days."""
+"""Minimum number of results, and of days between them, for a trend; a trend is per ``PER`` days."""
 TRENDS = ("rising", "steady", "falling", "not known")
 
 
@@ -117,10 +117,10 @@ def _slopes(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"slope": slope, "slope_low": slope - reach, "slope_high": slope + reach})
 
 
-def _trend(held: pd.DataFrame) -> Any:
-    known = held["slope"].notna()
+def _trend(statuses: pd.DataFrame) -> Any:
+    known = statuses["slope"].notna()
     return np.select(
-        [~known, held["slope_low"] > 0, held["slope_high"] < 0],
+        [~known, statuses["slope_low"] > 0, statuses["slope_high"] < 0],
         ["not known", "rising", "falling"],
         "steady",
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["id", "text", "day", "moment", "number", "decimal", "integer", "boolean"]
-"""How a column is stored once it is through the door.
+"""How a column is stored once it is checked.
 
 ``id`` and ``text`` are text (an id may not be empty); ``day`` is a date (timestamps become local
 days), ``moment`` a local timestamp; ``number`` is a double; ``decimal`` is exact to
@@ -18,8 +18,8 @@ days), ``moment`` a local timestamp; ``number`` is a double; ``decimal`` is exac
 
 
 LARGEST_NUMBER = 10**15
-"""A number is smaller: squares of larger ones cannot be told apart, or are infinite."""
-MOST_MONTHS = 1200
+"""Upper limit of numbers: squares of larger ones lose precision or overflow."""
+MAX_MONTHS = 1200
 """The longest term: a century."""
 
 
@@ -39,7 +39,7 @@ class Column:
     @property
     def limit(self) -> int | None:
         """Below what the size of a value must lie, so that it can be computed with."""
-        months = MOST_MONTHS + 1
+        months = MAX_MONTHS + 1
         return {"decimal": 10**12, "number": LARGEST_NUMBER, "integer": months}.get(self.kind)
 
     @property
@@ -55,7 +55,7 @@ class Column:
 
 @dataclass(frozen=True)
 class SecondDate:
-    """A further date in a row, known only after it has come; ``also`` are told with it."""
+    """A further date in a row, known only once it has come; ``also`` become known with it."""
 
     column: str
     also: tuple[str, ...] = ()
@@ -127,7 +127,7 @@ TABLES: tuple[Table, ...] = (
             _id("account_id", "the account"),
             _day("started_on", "first day as a customer"),
             _day("ended_on", "first day no longer a customer; empty while active", False),
-            _day("end_known_on", "the day the vendor was told of the end", False),
+            _day("end_known_on", "the day the vendor learned of the end", False),
             _text("end_reason", "why it ended, in the user's words"),
             Column("term_months", "integer", "contract term in months", minimum=1),
             Column(

@@ -69,7 +69,7 @@ class CheckReport:
 
     @property
     def count(self) -> int:
-        """How many faults there are, held or not."""
+        """Number of faults, including those that are counted but not listed."""
         return len(self.faults) + sum(self.more.values())
 
     def __repr__(self) -> str:
@@ -79,12 +79,12 @@ class CheckReport:
             f"  dropped {count:,} rows of {name}" for name, count in self.dropped_rows.items()
         ]
         lines += [f"  warning: {notice}" for notice in self.warnings]
-        lines += [f"  {line}" for line in self.told_not_read()]
+        lines += [f"  {line}" for line in self.not_read_lines()]
         verdict = "no faults" if self.ok else f"{self.count:,} fault{'s' * (self.count > 1)}"
         return "\n".join([f"Checked rows: {rows or 'none'}; {verdict}", *lines])
 
-    def told_not_read(self) -> list[str]:
-        """Return one line that names what was not read, or none; of many names, the first."""
+    def not_read_lines(self) -> list[str]:
+        """Return one line with the first names that were not read, or no line."""
         if not self.not_read:
             return []
         names = self.not_read[:MAX_NAMES]
@@ -169,8 +169,8 @@ class Tables:
             for message in hidden_rows(self._store.query, self._table(name), self.as_of_date)
         )
 
-    def told_hidden(self) -> str:
-        """Return in one line what ``hidden`` holds; empty where nothing is hidden."""
+    def hidden_line(self) -> str:
+        """Return ``hidden`` as one line of text, empty if nothing is hidden."""
         return f"hidden: {'; '.join(map(str, self.hidden))}" if self.hidden else ""
 
     def _coverage(self, name: str) -> Coverage:
@@ -247,20 +247,20 @@ class Tables:
 
     def __repr__(self) -> str:
         lines = [f"Tables as of {self.as_of_date}"]
-        for name, held in self.coverage.items():
-            since = f", complete from {held.complete_from}" if held.complete_from else ""
-            until = f" through {held.complete_through}" if held.complete_through else ""
-            lines.append(f"{name}: {held.rows:,} rows{since}{until}")
-        return "\n  ".join([*lines, *([self.told_hidden()] if self.hidden else [])])
+        for name, known in self.coverage.items():
+            since = f", complete from {known.complete_from}" if known.complete_from else ""
+            until = f" through {known.complete_through}" if known.complete_through else ""
+            lines.append(f"{name}: {known.rows:,} rows{since}{until}")
+        return "\n  ".join([*lines, *([self.hidden_line()] if self.hidden else [])])
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{held.rows:,}</td>"
-            f"<td>{held.complete_from or ''}</td><td>{held.complete_through or ''}</td></tr>"
-            for name, held in self.coverage.items()
+            f"<tr><td>{html.escape(name)}</td><td>{known.rows:,}</td>"
+            f"<td>{known.complete_from or ''}</td><td>{known.complete_through or ''}</td></tr>"
+            for name, known in self.coverage.items()
         )
         head = "<tr><th>table</th><th>rows</th><th>complete from</th><th>through</th></tr>"
-        hidden = html.escape(self.told_hidden())
+        hidden = html.escape(self.hidden_line())
         below = f"<tfoot><tr><td colspan=4>{hidden}</td></tr></tfoot>" if hidden else ""
         title = f"<caption>Tables as of {self.as_of_date}</caption>"
         return f"<table>{title}{head}{rows}{below}</table>"
@@ -308,7 +308,7 @@ def cut_at(
 
 
 def _only_dated(accounts: Loaded, attributes: Mapping[str, AttributeKind], d: Dialect) -> list[str]:
-    """Return empty columns for attributes of which only account_changes tells."""
+    """Return empty columns for attributes that occur only in account_changes."""
     columns = {*accounts.table.by_column, *accounts.extras}
     kinds = {"number": "DOUBLE", "text": d.typed("VARCHAR")}
     return [
@@ -319,7 +319,7 @@ def _only_dated(accounts: Loaded, attributes: Mapping[str, AttributeKind], d: Di
 
 
 def _cut(column: Column, loaded: Loaded, day: str, d: Dialect) -> str:
-    """Return the SQL of a column at a day: second dates and what is told with them are cut."""
+    """Return the SQL of a column as of a day: later second dates and their columns are blank."""
     name, kind = d.quoted(column.name), d.typed(sql_type(column))
     if column.name not in loaded.columns:
         default = "NULL" if column.default is None else str(column.default).lower()

@@ -5,7 +5,7 @@ its segment by the attributes known on that day, else everybody's. Where none is
 metric with the most results that have a target by then; of equals the one with the most results,
 then the first by name. A table without a column ``metric`` holds one metric.
 
-**A result.** It is held against the target in its own row, in the direction that is better, and
+**A result.** It is compared with the target in its own row, in the direction that is better, and
 meets it where it is as good or better; a difference at rounding level is none. Without a target it
 says nothing of the target. Of several results of one day the best counts.
 
@@ -58,7 +58,7 @@ ROW_COLUMNS = {
     ),
     # Distance to the target as a share of the target, positive is good, within -10 and 10.
     "gap": f"FLOOR(({SHARE}) * 1000000 + 0.5) / 1000000",
-    # 'yes' where there is a gap: against a target of zero no share can be told.
+    # 'yes' where there is a gap; it is undefined for a target of zero.
     "gap_known": "CASE WHEN target IS NULL OR target = 0 THEN 'no' ELSE 'yes' END",
     # The value, so turned that more is better.
     "better": "CASE WHEN higher_is_better THEN value ELSE -value END",
@@ -126,7 +126,7 @@ def _judged(tables: Tables, account: str | None = None) -> pd.DataFrame:
         " beyond NULLS FIRST, better, value, target, shown_on, metric",
     )
     rows["metric"] = rows["metric"].astype(object).where(rows["metric"].notna(), "")
-    met = [{"yes": True, "no": False}.get(told) for told in rows["met"]]
+    met = [{"yes": True, "no": False}.get(answer) for answer in rows["met"]]
     rows["met"] = pd.Series(met, rows.index, dtype=object)
     return rows
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGNALLED, UNEXPECTED = "signalled", "unexpected"
-TOO_YOUNG, UNTOLD = "too young", "cannot be told"
-VERDICTS = (SIGNALLED, UNEXPECTED, TOO_YOUNG, UNTOLD)
+TOO_YOUNG, UNKNOWN = "too young", "unknown"
+VERDICTS = (SIGNALLED, UNEXPECTED, TOO_YOUNG, UNKNOWN)
 RED = "red"
 WARN_BY = ("usage_low", "flags_open", "health_band")
 """The indicators that warnings are read from."""
@@ -35,8 +35,8 @@ class ChurnEvents(Result):
 
     ``frame`` has account_id, customer_id, started_on, known_on (the day the end was known),
     ended_on, cause, churn, arr, usage_drop_on, warned_since and verdict. ``sources`` names the
-    warnings that the tables can give: low usage, an open flag, a red health score; without any,
-    no end can be called unexpected. ``warning_time`` is in days.
+    warnings that the tables contain: low usage, an open flag, a red health score; without any,
+    no end is unexpected. ``warning_time`` is in days.
     """
 
     frame: pd.DataFrame
@@ -45,7 +45,7 @@ class ChurnEvents(Result):
 
     @property
     def can_tell(self) -> bool:
-        """Whether the tables can say that an end was unexpected."""
+        """Whether the tables contain any warnings, so that an end can be unexpected."""
         return bool(self.sources)
 
     @property
@@ -102,7 +102,9 @@ class ChurnEvents(Result):
                 f"ARR is known for {known:,} of {len(churned):,}; sums leave the others out"
             )
         if not self.can_tell:
-            lines.append("unexpected cannot be told: there is no usage, no flag, no health score")
+            lines.append(
+                "unexpected ends are unknown: there is no usage, no flag and no health score"
+            )
             return "\n".join(lines)
         lines.append(f"warned {self.warning_time} days before by {', '.join(self.sources)}:")
         lines += [
@@ -120,12 +122,12 @@ class ChurnEvents(Result):
 def churn_events(panel: Panel, *, warning_time: Duration | None = None) -> ChurnEvents:
     """Return the ended accounts of a panel, each with its usage drop and whether it was expected.
 
-    The usage drop is the first snapshot of the run of low snapshots that stands at the account's
-    last one. A warning is low usage, an open flag or a red health score. The end is *signalled*
-    if some warning stood at each snapshot from ``warning_time`` (default: the project's) before
-    the end was known until then; *too young* if it had no snapshot that early (accounts
-    that ended on the day of their start have none); it *cannot be told* if nothing could have
-    warned then; otherwise it is *unexpected*.
+    The usage drop is the first snapshot of the run of low-usage snapshots that lasts until the
+    account's last snapshot. A warning is low usage, an open flag or a red health score. An end is
+    *signalled* if at least one warning was active at every snapshot from ``warning_time``
+    (default: the project's) before the end was known. It is *too young* if the account had no
+    snapshot that early (accounts that ended on the day of their start have none), *unknown* if
+    no warning was recorded at that time, and otherwise *unexpected*.
 
     >>> import leadsignal as ls
     >>> ends = ls.churn_events(ls.build_panel(ls.read_tables(ls.sample_folder())))
@@ -141,8 +143,8 @@ def churn_events(panel: Panel, *, warning_time: Duration | None = None) -> Churn
     frame = _accounts(rows, panel)
     low = rows["usage_low"].to_numpy() == 1 if "usage_low" in rows else np.zeros(len(rows), bool)
     frame["usage_drop_on"] = _run_at_the_end(rows, low).reindex(frame["account_id"]).array
-    told = (rows["known_within"] >= 0).to_numpy()
-    since = _run_at_the_end(rows[told], warned[told] == 1)
+    before = (rows["known_within"] >= 0).to_numpy()
+    since = _run_at_the_end(rows[before], warned[before] == 1)
     frame["warned_since"] = since.reindex(frame["account_id"]).array
     frame["verdict"] = _verdicts(frame, rows, warned, time)
     return ChurnEvents(frame, tuple(warnings), time)
@@ -197,12 +199,12 @@ def _warnings(rows: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
 
 
 def _any_known(warnings: Mapping[str, NDArray[np.float64]], rows: int) -> NDArray[np.float64]:
-    """Return 1 where a warning stands, 0 where those that are known do not, NaN if none is."""
+    """Return 1 where a warning is active, 0 where the known ones are not, NaN if none is known."""
     if not warnings:
         return np.full(rows, np.nan)
     each = np.column_stack(list(warnings.values()))
-    stands = np.nansum(each == 1, axis=1) > 0
-    return np.where(np.isnan(each).all(axis=1), np.nan, stands)
+    active = np.nansum(each == 1, axis=1) > 0
+    return np.where(np.isnan(each).all(axis=1), np.nan, active)
 
 
 def _run_at_the_end(rows: pd.DataFrame, on: NDArray[np.bool_]) -> pd.Series[Any]:
@@ -210,8 +212,8 @@ def _run_at_the_end(rows: pd.DataFrame, on: NDArray[np.bool_]) -> pd.Series[Any]
     import pandas as pd
 
     flag = pd.Series(on.astype(np.int8), index=rows.index)[::-1]
-    stands = flag.groupby(rows["account_id"][::-1], sort=False).cummin()[::-1] == 1
-    kept = rows[stands.to_numpy()]
+    unbroken = flag.groupby(rows["account_id"][::-1], sort=False).cummin()[::-1] == 1
+    kept = rows[unbroken.to_numpy()]
     return kept.groupby("account_id", sort=False)["snapshot_on"].min()
 
 
@@ -223,8 +225,8 @@ def _verdicts(
     has_early = frame["account_id"].isin(decisive["account_id"]).to_numpy()
     # Not ``last``, which would pass over unknown values.
     tail = decisive.groupby("account_id", sort=False).tail(1).set_index("account_id")["warned"]
-    tellable = tail.reindex(frame["account_id"]).notna().to_numpy()
-    stood = ((frame["known_on"] - frame["warned_since"]).dt.days >= time).to_numpy()
+    known = tail.reindex(frame["account_id"]).notna().to_numpy()
+    signalled = ((frame["known_on"] - frame["warned_since"]).dt.days >= time).to_numpy()
     return np.select(
-        [stood, ~has_early, ~tellable], [SIGNALLED, TOO_YOUNG, UNTOLD], default=UNEXPECTED
+        [signalled, ~has_early, ~known], [SIGNALLED, TOO_YOUNG, UNKNOWN], default=UNEXPECTED
     )

@@ -67,10 +67,10 @@ class Rescues(Result):
     def __repr__(self) -> str:
         if not len(self.frame):
             return "No flag was cleared"
-        told = ", ".join(f"{count:,} {name}" for name, count in self.counts().items() if count)
+        outcomes = ", ".join(f"{count:,} {name}" for name, count in self.counts().items() if count)
         share, low, high = self.stayed()
         again = int(self.frame["flagged_again"].sum())
-        lines = [f"{len(self.frame):,} flags cleared: {told}; {again:,} flagged again"]
+        lines = [f"{len(self.frame):,} flags cleared: {outcomes}; {again:,} flagged again"]
         if len(self.known):
             lines.append(f"{share:.0%} ({low:.0%} to {high:.0%}) there after the second renewal")
         return "\n".join(lines)

@@ -77,12 +77,12 @@ class Retention:
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        told = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return str(self.total().round(3).to_html(index=False, na_rep="")) + told
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return str(self.total().round(3).to_html(index=False, na_rep="")) + notes
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What ARR is not known, in words: of the last quarter in which some is missing."""
+        """A note on missing ARR, for the last quarter in which some is missing."""
         total = self.total()
         missing = total[total["arr_known"] < total["accounts"]]
         if not len(missing) or not total["arr_known"].any():

@@ -71,5 +71,5 @@ def _check_lines(report: Any) -> Iterator[str]:
         yield f"dropped {rows:,} rows of {table}"
     for notice in report.warnings:
         yield f"warning: {notice}"
-    yield from report.told_not_read()
+    yield from report.not_read_lines()
     yield "no faults" if report.ok else f"{report.count:,} fault{'s' * (report.count > 1)}"

@@ -63,14 +63,14 @@ def read_options(options: argparse.Namespace) -> Project:
 
 
 def read_given_tables(options: argparse.Namespace, project: Project) -> Tables:
-    """Read the tables, and say on stderr what as_of is, what it hides and what was dropped."""
+    """Read the tables; print to stderr the as_of date and which rows are hidden or dropped."""
     from leadsignal.tables import read_tables
 
     tables = read_tables(options.project, project=project, drop_bad_rows=options.drop_bad_rows)
     if not options.quiet:
         warn(f"as of {tables.as_of_date}")
-        if told := tables.told_hidden():
-            warn(told)
+        if line := tables.hidden_line():
+            warn(line)
         for fault in tables.dropped:
             warn(f"dropped {fault}")
         for table, rows in tables.dropped_rows.items():

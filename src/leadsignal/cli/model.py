@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,7 @@ def _fit(options: argparse.Namespace) -> int:
             tables, analysis = read_given_tables(options, project), read_analysis(project)
         record.note_tables(tables)
         tables, late = without_late_feeds(tables)
-        _tell(options, late)
+        _warn(options, late)
         with record.stage("panel"), progress_bar(options, "panel") as progress:
             panel = build_panel(tables, analysis, progress=progress)
         with record.stage("fit"), progress_bar(options, "fitting"):
@@ -136,10 +136,10 @@ def _fit(options: argparse.Namespace) -> int:
     return done(options, content, IN_PART if late else 0)
 
 
-def _tell(options: argparse.Namespace, told: Any) -> None:
-    """Say on stderr what was not as it should be."""
+def _warn(options: argparse.Namespace, warnings: Iterable[object]) -> None:
+    """Print warnings to stderr."""
     if not options.quiet:
-        for line in told:
+        for line in warnings:
             warn(f"leadsignal {options.command}: {line}")
 
 
@@ -165,7 +165,7 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _place(options: argparse.Namespace) -> Path:
-    """Return the output, or what stands for it where scores go to a database only."""
+    """Return the output path, or the path of the run record if scores go to a database only."""
     from leadsignal.errors import OptionError
     from leadsignal.scoring.record import ENDING, table_place
 
@@ -180,7 +180,9 @@ def _place(options: argparse.Namespace) -> Path:
     if options.record is None:
         return table_place(options.model, options.source.name, options.to_table)
     if not options.record.name.endswith(ENDING):
-        raise OptionError(f"--record {options.record} does not end in {ENDING}", "Name it so")
+        raise OptionError(
+            f"--record {options.record} does not end in {ENDING}", f"Use a name ending in {ENDING}"
+        )
     return Path(str(options.record).removesuffix(ENDING))
 
 
@@ -194,18 +196,18 @@ def _score_table(
     with record.stage("score"), progress_bar(options, "scoring") as progress:
         scores = score_accounts(model, tables, progress=progress)
     note_scored(record, scores)
-    _tell_hindsight(options, model, [scores])
+    _warn_of_hindsight(options, model, [scores])
     with record.stage("write"):
-        code = _told_scores(options, scores, {})
+        code = _report_scores(options, scores, {})
     record.write(place, "done in part" if scores.feeds else "done", force=options.force)
     return code
 
 
-def _tell_hindsight(options: argparse.Namespace, model: Any, scored: Sequence[Scores]) -> None:
+def _warn_of_hindsight(options: argparse.Namespace, model: Any, scored: Sequence[Scores]) -> None:
     days = [str(scores.as_of_date) for scores in scored if scores.hindsight]
     if days:
         which = f"{days[0]} to {days[-1]}" if len(days) > 1 else days[0]
-        _tell(options, [f"scores of {which} in hindsight: the model is trained through"
+        _warn(options, [f"scores of {which} in hindsight: the model is trained through"
                         f" {model.trained_through_}"])  # fmt: skip
 
 
@@ -234,8 +236,8 @@ def _score_file(options: argparse.Namespace, model: Any, tables: Any, record: Ru
     with record.stage("score"), progress_bar(options, "scoring") as progress:
         scores = score_accounts(model, tables, progress=progress)
     write_recorded(scores, options.out, record, force=options.force)
-    _tell_hindsight(options, model, [scores])
-    return _told_scores(options, scores, {"scores": str(options.out)})
+    _warn_of_hindsight(options, model, [scores])
+    return _report_scores(options, scores, {"scores": str(options.out)})
 
 
 def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: RunRecord) -> int:
@@ -255,18 +257,18 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
     record.write(options.out, "done in part" if in_part else "done", force=options.force)
     for one in dates:
         say(options, one)
-    _tell_hindsight(options, model, [one.scores for one in dates if one.scores is not None])
+    _warn_of_hindsight(options, model, [one.scores for one in dates if one.scores is not None])
     newest = dates[-1]
     content = {"scores": str(options.out), "dates": [one.to_dict() for one in dates]}
     if newest.scores is not None:
-        code = _told_scores(options, newest.scores, content)
+        code = _report_scores(options, newest.scores, content)
         return max(code, IN_PART if in_part else 0)
     _write_csv(options, newest)
     return done(options, content, IN_PART if in_part else 0)
 
 
 def _write_csv(options: argparse.Namespace, newest: DateScored) -> None:
-    """Write the newest scores for people; from the folder, where they were there already."""
+    """Write the newest scores as CSV, from the folder if they were computed before."""
     from leadsignal.files.writing import atomic_write
     from leadsignal.scoring.batch import read_scores
     from leadsignal.scoring.scores import write_rows
@@ -276,31 +278,31 @@ def _write_csv(options: argparse.Namespace, newest: DateScored) -> None:
             write_rows(read_scores(newest.path), part, ".csv")
 
 
-def _told_scores(options: argparse.Namespace, scores: Scores, told: dict[str, Any]) -> int:
+def _report_scores(options: argparse.Namespace, scores: Scores, content: dict[str, Any]) -> int:
     from leadsignal.scoring.scores import write_scores
     from leadsignal.scoring.scores_table import write_scores_to
 
     if options.csv:
         write_scores(scores, options.csv, force=options.force)
-    _tell(options, scores.feeds)
+    _warn(options, scores.feeds)
     say(options, scores)
     if options.out:
         say(options, f"written to {options.out}")
     if options.source is not None:
         written = write_scores_to(scores, options.to_table, options.source)
         say(options, written)
-        told["scores_table"] = written.to_dict()
-    return done(options, {**scores.to_dict(), **told}, IN_PART if scores.feeds else 0)
+        content["scores_table"] = written.to_dict()
+    return done(options, {**scores.to_dict(), **content}, IN_PART if scores.feeds else 0)
 
 
 def _source(options: argparse.Namespace, project: Project) -> Source | None:
-    """Return the source that --to-table is in, if it is given; refuse what cannot be meant."""
+    """Return the source of --to-table, if given; raise OptionError for impossible options."""
     from leadsignal.config.credentials import open_source
     from leadsignal.config.toml_files import one_of
     from leadsignal.errors import OptionError
 
     if not options.out and not options.to_table:
-        raise OptionError("there is no word of where to write", "Give --out, --to-table, or both")
+        raise OptionError("neither --out nor --to-table is given", "Give one of them, or both")
     if not options.to_table:
         return None
     sources = project.sources
@@ -308,5 +310,5 @@ def _source(options: argparse.Namespace, project: Project) -> Source | None:
     if named not in sources:
         known = one_of(sources, named) if sources else "Add [sources.NAME] to leadsignal.toml"
         raise OptionError(f"--to-source {named!r} is not a source", known)
-    open_source(sources[named])  # A password that is missing is told before the scoring.
+    open_source(sources[named])  # Report a missing password before the scoring.
     return sources[named]

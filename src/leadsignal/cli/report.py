@@ -46,9 +46,8 @@ def _report(options: argparse.Namespace) -> int:
     from leadsignal.report.findings import gather_findings
     from leadsignal.report.summary import summarise
 
-    path = checked_path(
-        options.out, force=options.force
-    )  # What cannot be written is told before the work.
+    # Checked first, so that a path that cannot be written is reported before the work.
+    path = checked_path(options.out, force=options.force)
     model = load_model(options.model) if options.model else None
     tables, panel = build_given_panel(options, model)
     missing: dict[str, str] = {}

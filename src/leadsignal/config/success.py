@@ -149,13 +149,13 @@ class SuccessAnalysis:
         return self.bullseye
 
     def processes_of(self, attributes: Mapping[str, object]) -> tuple[Process, ...]:
-        """Return the processes that are meant for an account with these attributes."""
+        """Return the processes that apply to an account with these attributes."""
         return tuple(p for p in self.processes if applies(p.applies_to, attributes))
 
     def differences(self, other: SuccessAnalysis) -> tuple[str, ...]:
-        """Return in which rules ``other`` differs, in words; empty where it does not.
+        """Describe the rules in which ``other`` differs; return () if none does.
 
-        What is only told (``why``, objectives, traits) is no rule: no number depends on it.
+        Descriptions (``why``, objectives, traits) are ignored: no number depends on them.
 
         >>> one = SuccessAnalysis((Process("close", ("closed",), 4, 30),))
         >>> one.differences(SuccessAnalysis((Process("close", ("closed",), 2, 30),)))

@@ -20,7 +20,7 @@ class Law:
     deviation, ``handoff_effect`` for a quarter after a new sales rep, ``measuring_effect`` from
     the first measured result on. Those that protect are stated as positive numbers.
 
-    ``usage_end`` says what happens between the decision to leave and the day it is told: usage
+    ``usage_end`` says what happens between the decision to leave and its announcement: usage
     stays (``none``), falls in the last two to six weeks for ``fall_share`` of the accounts
     (``late``), falls for months (``slow``), or everything slows for months (``disengagement``).
     ``notice`` comes before the end: by the term, or ``notice_days`` before. With

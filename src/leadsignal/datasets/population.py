@@ -57,15 +57,15 @@ LAGS: dict[str, tuple[int, int]] = {
     "slow": (140, 300),
     "disengagement": (110, 260),
 }
-"""Days from the decision to the day it is told, shortest and longest."""
+"""Days from the decision to the day on which the vendor learns of it: minimum and maximum."""
 
 
 @dataclass(frozen=True)
 class AccountTraits:
     """What is fixed for each account; arrays of shape (accounts,), days counted from 1970-01-01.
 
-    ``lag`` is from the decision to leave to the day the vendor is told, ``notice`` from there to
-    the end. ``start_log_hazard`` holds everything on the log hazard that never changes.
+    ``lag`` runs from the decision to leave to the day on which the vendor learns of it,
+    ``notice`` from there to the end. ``start_log_hazard`` is the constant part of the log hazard.
     """
 
     slot: Array

@@ -63,11 +63,11 @@ KEY_COLUMNS = (
 """The columns that every panel has before its indicators."""
 
 ROW_ORDER = "account_no, t"
-"""In which order the rows of a panel stand: by account_id and day, told in the engine's words."""
+"""SQL: the order of a panel's rows, by account and snapshot."""
 
 
 SAMPLE_WEIGHT = "sample_weight"
-"""For how many rows of the whole panel a row of a sample stands."""
+"""The number of rows of the whole panel that one row of a sample represents."""
 
 
 @dataclass(frozen=True)

@@ -91,11 +91,11 @@ def spine_steps(grid: Grid, accounts: Source, attributes: Iterable[str] = ()) ->
             Step("account_versions", _dated_accounts(grid, accounts, attributes, f", {numbered}"))
         ]
         rows = """
-            SELECT account_id, customer_id, started, entry, ended, told, end_reason
+            SELECT account_id, customer_id, started, entry, ended, end_known, end_reason
             FROM (SELECT account_id, customer_id, started, entry, ROW_NUMBER() OVER (
                   PARTITION BY account_id ORDER BY entry, version_no DESC) AS nth
                   FROM account_versions) AS begun
-            JOIN (SELECT account_id, ended, told, end_reason, ROW_NUMBER() OVER (
+            JOIN (SELECT account_id, ended, end_known, end_reason, ROW_NUMBER() OVER (
                   PARTITION BY account_id ORDER BY version_no DESC) AS nth_last
                   FROM account_versions) AS newest USING (account_id)
             WHERE nth = 1 AND nth_last = 1
@@ -123,7 +123,7 @@ def _dated_accounts(
     return f"""
         SELECT account_id, COALESCE(customer_id, account_id) AS customer_id,
                {d.day("started_on")} AS started, {d.day("ended_on")} AS ended,
-               {d.day("end_known_on")} AS notice, {d.day("end_known_on")} AS told, end_reason,
+               {d.day("end_known_on")} AS notice, {d.day("end_known_on")} AS end_known, end_reason,
                term_months AS first_term, {d.scaled("arr", 2)} AS first_arr,
                GREATEST({", ".join(entries)}) AS entry{own}{added}
         FROM ({accounts.sql}) AS accounts
@@ -186,7 +186,7 @@ def outcome_columns(grid: Grid, causes: Mapping[str, str], not_churn: tuple[str,
         CASE WHEN {over} THEN {named} END AS cause,
         CAST(LEAST(COALESCE(ended, {grid.as_of}), {grid.as_of}) - t AS BIGINT) AS days_observed,
         CAST(ended - t AS BIGINT) AS ended_within,
-        CAST({first_of("ended", "told")} - t AS BIGINT) AS known_within,
+        CAST({first_of("ended", "end_known")} - t AS BIGINT) AS known_within,
         CASE WHEN ended IS NOT NULL THEN {named} END AS end_cause,
         COALESCE(notice < t, FALSE) AS notice_given
     """

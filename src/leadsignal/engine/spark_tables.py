@@ -13,7 +13,7 @@ from leadsignal.config.project import Project, TableSource
 from leadsignal.config.toml_files import a_day, one_of
 from leadsignal.errors import Fault, TablesError
 from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, sql_type
-from leadsignal.ingestion.checks import outside_life, outside_told
+from leadsignal.ingestion.checks import outside_life, outside_message
 from leadsignal.ingestion.dialect import Spark
 from leadsignal.ingestion.loading import Loaded, match_columns, with_options
 from leadsignal.ingestion.plausibility import Notice
@@ -308,7 +308,7 @@ def _leave_out_outside(
     before, after = joined.selectExpr(f"count_if({early})", f"count_if({late})").collect()[0]
     if before or after:
         rows[name] = joined.where(f"NOT coalesce({early} OR {late}, false)").select("t.*")
-        yield Notice(name, outside_told(name, before, after))
+        yield Notice(name, outside_message(name, before, after))
 
 
 def _newest_accounts(accounts: DataFrame) -> DataFrame:

@@ -59,12 +59,12 @@ def accounts_without_rows(
     return pd.DataFrame({**rows, **own}).sort_values("account_id", ignore_index=True)
 
 
-def told_without_rows(rows: pd.DataFrame | None) -> tuple[str, ...]:
-    """Return in words how many accounts a panel has no row of, and why."""
+def without_rows_notes(rows: pd.DataFrame | None) -> tuple[str, ...]:
+    """Describe how many accounts have no row in the panel, and why."""
     if rows is None or not len(rows):
         return ()
     at_once = int(rows[AT_ONCE].sum())
     others = len(rows) - at_once
     counts = [f"{at_once:,} that ended on the day of the start"] if at_once else []
     counts += [f"{others:,} that had ended before they were first seen"] if others else []
-    return (f"Without a row, and no use to a model: accounts, {' and '.join(counts)}",)
+    return (f"Accounts without a row, which no model can use: {' and '.join(counts)}",)

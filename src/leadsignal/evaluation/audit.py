@@ -254,7 +254,7 @@ class Resampling:
 
 @dataclass(frozen=True, eq=False)
 class _Compared:
-    """The pairs of matched sets, compared in each indicator so many days before the end."""
+    """The pairs of matched sets, compared in each indicator a number of days before the end."""
 
     sets: MatchedSets
     values: Sequence[Floats]

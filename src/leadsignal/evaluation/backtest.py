@@ -95,7 +95,7 @@ class Backtest:
 
     @property
     def headline(self) -> str:
-        """What decides: unexpected churners caught in time; all, if none can be told."""
+        """The headline measure: recall of unexpected churns, or of all if none is unexpected."""
         return "unexpected_recall_ahead" if self.counts["unexpected"] else "recall_ahead"
 
     def beats_context(self, method: str) -> bool:
@@ -105,7 +105,7 @@ class Backtest:
         return bool(len(mine)) and bool(mine["low"].iloc[0] > 0)
 
     def caught(self, method: str) -> pd.DataFrame:
-        """Return the churns that decide and were caught in time: the others have no lead."""
+        """Return the alerted churns of the headline measure, with their lead times."""
         churns = self.churns
         mine = (churns["method"] == method) & churns["recall_ahead"].astype(bool)
         if self.headline.startswith("unexpected"):
@@ -130,7 +130,7 @@ class Backtest:
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the share of unexpected churners that each method caught in time."""
+        """Draw the recall of unexpected churns by method, at the warning time."""
         import pandas as pd
 
         from leadsignal.evaluation.plots import catch_by_method
@@ -219,17 +219,17 @@ class Backtest:
         """Return which model the figures belong to."""
         if self.recipe is None:
             return []
-        told = f"models: {self.recipe.estimator}, {self.horizon} days ahead"
+        text = f"models: {self.recipe.estimator}, {self.horizon} days ahead"
         if self.model_version:
-            told += f", as model {self.model_version}; its own alerts are those of {self.alerting}"
-        return [told]
+            text += f", as model {self.model_version}; its own alerts are those of {self.alerting}"
+        return [text]
 
     def _repr_html_(self) -> str:
-        told = "\n".join(repr(self).splitlines()[:2])
+        summary = "\n".join(repr(self).splitlines()[:2])
         measures = [self.headline, "alert_precision", "auc"]
         lead = [self.caught(name)["lead_days"].median() for name in self.methods]
         frame = self.to_frame()[measures].assign(median_lead_days_of_caught=lead)
-        return to_html(told, frame.round(3).reset_index(), max_rows=None)
+        return to_html(summary, frame.round(3).reset_index(), max_rows=None)
 
 
 @checked
@@ -458,10 +458,10 @@ def _line(name: str, one: MethodResult, backtest: Backtest) -> str:
     share, low, high = (getattr(one, backtest.headline + part) for part in ("", "_low", "_high"))
     caught = backtest.caught(name)
     lead, head_start = (_median(caught[column]) for column in ("lead_days", "head_start_days"))
-    told = f"{or_dash(share, '4.0%')} ({or_dash(low, '.0%')} to {or_dash(high, '.0%')})"
+    recall = f"{or_dash(share, '4.0%')} ({or_dash(low, '.0%')} to {or_dash(high, '.0%')})"
     limits = f"{or_dash(one.auc_low, '.3f')} to {or_dash(one.auc_high, '.3f')}"
     return (
-        f"{name:12s} {told}".ljust(37) + f"{or_dash(one.auc, '6.3f')} ({limits})"
+        f"{name:12s} {recall}".ljust(37) + f"{or_dash(one.auc, '6.3f')} ({limits})"
         f" {or_dash(one.alert_precision, '6.0%')} {lead:>10} {head_start:>12}"
     )
 

@@ -98,11 +98,11 @@ class MethodEvaluation:
         return auc_of(evaluation.churned, _known(self.ranked.risk))
 
     def caught(self) -> RowEstimate:
-        """Return the share of churners caught in time, expected or not."""
+        """Return the recall of churns at the warning time, expected or not."""
         return mean_of(self.catches.in_time.astype(np.float64))
 
     def unexpected_recall(self, churns: EvaluableChurns) -> RowEstimate:
-        """Return the share of unexpected churners caught in time."""
+        """Return the recall of unexpected churns at the warning time."""
         return mean_of(np.where(churns.unexpected, self.catches.in_time, np.nan))
 
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 GROWTH = 1.2
 """Usage has grown when its last weeks' mean exceeds the best stretch before by a fifth."""
 LEAST = 20
-"""With fewer accounts that reached the later of two, their order cannot be told."""
-CANNOT = "cannot be told"
+"""Minimum number of accounts that reached the later of two milestones, to determine an order."""
+CANNOT = "undetermined"
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 PARTS = 3
-"""Customers are held out in so many parts, one at a time."""
+"""Number of folds: each holds out the customers of one part."""
 
 
 @dataclass(frozen=True, eq=False)

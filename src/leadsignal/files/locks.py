@@ -71,7 +71,7 @@ def _clean(path: Path) -> None:
 
 @contextmanager
 def exclusive_lock(path: str | Path) -> Iterator[None]:
-    """Let one process at a time work on ``path``; others are told who does.
+    """Let one process at a time work on ``path``; the error of the others names that process.
 
     The lock lies beside ``path`` and is gone afterwards. Raises BusyError where another process
     has it, OptionError where its folder is not there or cannot be written.

@@ -59,9 +59,9 @@ def whole_files(
     places = [check_file(path, kind, force=force) for path, kind in requested]
     with ExitStack() as stack:
         parts = tuple(stack.enter_context(_part(path, folder=False)) for path in places)
-        with _told(places[0]):
+        with _write_errors(places[0]):
             yield parts
-        with _told(places[0]):
+        with _write_errors(places[0]):
             for part in parts:
                 _sync(part)
             _put_all(list(zip(parts, places, strict=True)))
@@ -78,9 +78,9 @@ def whole_folder(path: str | Path, kind: FolderKind | None = None) -> Iterator[P
     # A link to the folder (`current` to the newest model) stays a link.
     path = check_folder(path, kind)
     with _part(path, folder=True) as part:
-        with _told(path):
+        with _write_errors(path):
             yield part
-        with _told(path):
+        with _write_errors(path):
             for inside in sorted(part.rglob("*"), reverse=True):
                 _sync(inside)
             _sync(part)
@@ -104,8 +104,8 @@ def _old_name(path: Path) -> Path:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say as WriteError what the operating system says of writing."""
+def _write_errors(path: Path) -> Iterator[None]:
+    """Raise an error of the operating system as WriteError."""
     try:
         yield
     except OSError as error:
@@ -115,14 +115,14 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def remedy_for(number: int | None) -> str:
-    """Return what to do about an error of the operating system: a full disk is no missing right."""
+    """Return the remedy for an error number of the operating system."""
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "Make room, and run it again"
+        return "Free disk space, and run it again"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "Allow it, or choose another place"
+        return "Grant write permission, or choose another path"
     if number in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR):
         return "Correct the path"
-    return "Look after the disk, and run it again"
+    return "Check the disk, and run it again"
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def _part(path: Path, folder: bool) -> Iterator[Path]:
     clean_orphans(path.parent, f".{path.name}.", PART)
     part, handle = path, -1
     try:
-        with _told(path), uncut():
+        with _write_errors(path), uncut():
             part, handle = _made(path, folder)
         yield part
     finally:

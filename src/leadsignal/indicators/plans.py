@@ -12,8 +12,8 @@ The success plans agreed with the customer: how many are open, how many past the
 An account without a plan has nothing to be late with, which is no good sign: read it beside the
 results.""",
     COMMITMENTS: """\
-Who promised what by when, of both sides. What the vendor leaves undone is told as plainly as
-what the customer does.""",
+Who promised what by when, on both sides. Overdue commitments are counted for the vendor as well
+as for the customer.""",
 }
 """What the pages of the docs say of the families."""
 

@@ -10,7 +10,7 @@ HEALTH = "health"
 ABOUT = {
     SATISFACTION: """\
 What customers answer when asked. Those about to leave often do not answer at all, so the days
-since the last answer are told too.""",
+since the last answer are an indicator too.""",
     FLAGS: """\
 The team's own calls that an account is at risk. A flag is raised by somebody who has seen
 something, so it comes late by nature; it is judged beside the other warnings.""",

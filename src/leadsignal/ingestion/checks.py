@@ -17,15 +17,16 @@ from leadsignal.sources.parts import literal, quoted
 ACCOUNTS_NOW = "accounts_now"
 MAX_LISTED = 4
 MAX_SHOWN = 40
-"""So many characters of a cell are shown: enough to find it."""
+"""Maximum number of characters of a cell in a message."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that may be wrong with a row: a condition in SQL, and what to say of it.
+    """One thing that may be wrong with a row: a condition in SQL, and the message.
 
     In the condition ``t`` is the table and ``a`` the account as it was last recorded. ``value``
-    is the SQL of what was given, if that is not the column; ``told`` of what the remedy adds.
+    is the SQL of the value to show, if that is not the column; ``detail`` is the SQL of a text
+    that is added to the remedy.
     """
 
     column: str
@@ -33,7 +34,7 @@ class Check:
     problem: str
     remedy: str
     value: str | None = None
-    told: str | None = None
+    detail: str | None = None
 
 
 def check_rows(
@@ -42,7 +43,7 @@ def check_rows(
     """Yield, for each check that found something: the rows, their faults, how many more.
 
     ``lost`` are accounts that were dropped: what depends on them goes with them. Without
-    ``every_row`` only the rows of the faults that are held are looked up.
+    ``every_row`` only the rows of the listed faults are looked up.
     """
     if loaded.table.name == "accounts":
         _create_accounts_now(intake, loaded)
@@ -91,13 +92,13 @@ def _found(
     intake: Intake, loaded: Loaded, check: Check, count: int, rows: list[int]
 ) -> tuple[list[int], list[Fault], int]:
     value = check.value or f"t.{quoted(check.column)}"
-    held = rows[:HELD]
-    listed = ", ".join(map(str, held))
+    listed = rows[:HELD]
+    row_ids = ", ".join(map(str, listed))
     values = {
-        row: (given, told)
-        for row, given, told in intake.store.query(
-            f"SELECT t.rowid, CAST({value} AS VARCHAR), {check.told or 'NULL'} "
-            f"FROM {_from(intake, loaded)} WHERE t.rowid IN ({listed})"
+        row: (text, detail)
+        for row, text, detail in intake.store.query(
+            f"SELECT t.rowid, CAST({value} AS VARCHAR), {check.detail or 'NULL'} "
+            f"FROM {_from(intake, loaded)} WHERE t.rowid IN ({row_ids})"
         )
     }
     faults = [
@@ -110,15 +111,15 @@ def _found(
             check.problem,
             _remedy(check, loaded, *values[row]),
         )
-        for row, (file, line) in zip(held, loaded.places(held), strict=True)
+        for row, (file, line) in zip(listed, loaded.places(listed), strict=True)
     ]
     return rows, faults, count - len(faults)
 
 
 def _shown(loaded: Loaded, name: str, value: str | None) -> str | None:
-    """Return what a message may show of a cell: of texts nothing, of others the start.
+    """Return the part of a cell that a message may show: none of a text, else the start.
 
-    Texts hold names and what people said; they do not belong into logs.
+    Texts hold names and personal statements, which do not belong in logs.
     """
     column = loaded.table.by_column.get(name)
     if value is None or (column is not None and column.kind == "text" and not column.allowed):
@@ -126,10 +127,10 @@ def _shown(loaded: Loaded, name: str, value: str | None) -> str | None:
     return value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
 
 
-def _remedy(check: Check, loaded: Loaded, value: str | None, told: str | None) -> str:
+def _remedy(check: Check, loaded: Loaded, value: str | None, detail: str | None) -> str:
     column = loaded.table.by_column.get(check.column)
-    if check.told:
-        return f"{check.remedy}: {told}." if told else f"{check.remedy}."
+    if check.detail:
+        return f"{check.remedy}: {detail}." if detail else f"{check.remedy}."
     if column is None or not column.allowed or value is None:
         return check.remedy
     meant = near(value.strip(), column.allowed)
@@ -276,7 +277,7 @@ def _currency_checks(intake: Intake, loaded: Loaded, amount: Column) -> Iterator
                 f"Convert all to one currency before the export; if {amount.name} is converted "
                 "already, take the currencies out",
                 currency,
-                told="NULL",
+                detail="NULL",
             )
 
 
@@ -321,7 +322,7 @@ def _order_checks(loaded: Loaded) -> Iterator[Check]:
                 f"t.{later} < t.{earlier}",
                 f"is before {earlier}",
                 "Correct one of the two dates",
-                told=f"concat('{earlier} is ', t.{earlier})",
+                detail=f"concat('{earlier} is ', t.{earlier})",
             )
 
 
@@ -340,7 +341,7 @@ def _account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Ite
         f"t.account_id IS NOT NULL AND a.account_id IS NULL AND NOT {gone}",
         "no such account in accounts",
         "Add the account, or correct the id",
-        told=_near_account(),
+        detail=_near_account(),
     )
     if intake.source(loaded.table.name).outside == "exclude":
         return
@@ -350,14 +351,14 @@ def _account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Ite
         early,
         "is before the account's start",
         "Correct the date, or the account's started_on",
-        told="concat('account ', t.account_id, ' starts on ', a.started_on)",
+        detail="concat('account ', t.account_id, ' starts on ', a.started_on)",
     )
     yield Check(
         loaded.table.time,
         late,
         "is after the account's end",
         "Correct the date, or the account's ended_on",
-        told="concat('account ', t.account_id, ' ends on ', a.ended_on)",
+        detail="concat('account ', t.account_id, ' ends on ', a.ended_on)",
     )
 
 
@@ -404,21 +405,21 @@ def leave_out_outside(intake: Intake, loaded: Loaded) -> int:
             f"DELETE FROM {name} AS t USING {ACCOUNTS_NOW} AS a "
             f"WHERE t.account_id = a.account_id AND ({early} OR {late})"
         )
-        intake.notices.append((name, outside_told(name, before, after)))
+        intake.notices.append((name, outside_message(name, before, after)))
     return int(before + after)
 
 
-def outside_told(table: str, before: int, after: int) -> str:
-    """Return in words how many rows are left out since they lie outside their account's life."""
+def outside_message(table: str, before: int, after: int) -> str:
+    """Describe how many rows are left out because they are outside their account's life."""
     rows = f"{before + after:,} row{'' if before + after == 1 else 's'}"
     return (
         f"{rows} left out: {before:,} before the account's start, {after:,} after its end. "
-        f'To have them as faults, say outside = "fault" under [tables.{table}]'
+        f'To treat them as faults, set outside = "fault" under [tables.{table}]'
     )
 
 
 def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]]:
-    """Find keys that stand twice, versions that change hands, and rows that are repeated."""
+    """Find repeated keys, versions that change their account, and repeated rows."""
     table = loaded.table
     keyed = table.key is not None and table.key in loaded.columns
     versions = keyed and "recorded_at" in loaded.columns

@@ -16,45 +16,45 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 TRAILING, WIDER, FEW = 84, 168, 30
-"""Days before a day whose mean, by weekday, is what is expected of it; before a silence the wider,
-too, where they hold fewer records than so many."""
+"""Length in days of the window whose mean, by weekday, is the expected count of the day after it.
+Before a silence, the wider window is used as well if the first has fewer than ``FEW`` records."""
 SETTLING = 28
-"""The first days of a table, of which nothing is expected."""
+"""Number of days at the start of a table for which no records are expected."""
 MIN_DAYS, MIN_DAYS_WITH_ROWS = 91, 20
-"""A table with fewer, or fewer that have records, has no usual rate yet."""
+"""Minimum age of a table in days, and minimum number of days with records, for a usual rate."""
 RECENT, MIN_SILENT = 400, 3
-"""A silence is longer in days than usual in the last so many, and no fewer than so many: loads
-often come a day or two late."""
+"""Window in days of the past silences to compare with, and the shortest silence in days that may be
+unusual: loads often come a day or two late."""
 YEAR, AROUND = 364, 10
-"""The same season a year before: so many days back, give or take."""
+"""Days back to the same season of the previous year, and the tolerance in days."""
 MUCH_LONGER, LONGER = 1.5, 1.15
-"""How much longer a silence must be than has been usual; the lesser, where it lasts on."""
+"""Ratio to the longest usual silence from which a silence is unusual: at once, or if it goes on."""
 WAVE, MIN_WAVES, MAX_WAVES, REGULAR = 6, 6, 24, 1.35
-"""Records come in waves where a silence of so many days lies between them, and regularly where at
-least so many silences (at most so many are remembered) say when the next is due: within that much
-of their mean."""
+"""Records come in waves if silences of at least ``WAVE`` days separate them. Waves are regular if
+the last ``MIN_WAVES`` to ``MAX_WAVES`` silences predict the next within ``REGULAR`` times their
+mean."""
 SLOWER = 5
-"""A table too young to have a usual rate is silent after so many times its usual gap."""
+"""Multiple of its usual gap after which a table too young to have a usual rate is silent."""
 FEEDS = 0.25
-"""The part of all false alarms that feeds may raise."""
+"""Share of all permitted false alarms that is allotted to feeds."""
 MAX_SILENT = 800
-"""Nobody asks whether a silence would be told later than after so many days."""
+"""Longest silence in days that is searched for the time of detection."""
 THIN_DAYS, THIN_RECORDS, THINNER = 14, 20, 0.5
-"""A feed is thin when two weeks that should bring 20 records bring half of the least seen."""
+"""A feed is thin when two weeks in which 20 records are expected bring half of the past minimum."""
 
 State = Literal["on time", "silent", "thin", "empty", "missing", "ended", "too young"]
 
 
 @dataclass(frozen=True)
 class FeedHealth:
-    """How a table's records come, on one day.
+    """Whether the records of a table arrive as usual, on one day.
 
     ``silent_days`` have passed without a record, in which ``expected`` records should have come;
-    ``bound`` is how many may fail to come before it is a broken feed. ``share`` is what the last
-    14 days brought of what was expected of them. A silence is told once it is ``told_after`` days
-    long; None where that cannot be said. ``usual_days`` is the gap between days with records that
-    95 % of the gaps keep to. ``stopped`` says whether the table has fallen silent: by its usual
-    rate, or, if it is too young to have one, by its usual gap.
+    ``bound`` is the number of missing records from which a feed counts as broken. ``share`` is
+    the number of records of the last 14 days over the expected number. A silence is detected
+    once it is ``detected_after`` days long; None if this is unknown. ``usual_days`` is the 95 %
+    quantile of the gaps between days with records. ``stopped`` says whether the table has fallen
+    silent: by its usual rate, or, if it is too young to have one, by its usual gap.
     """
 
     table: str
@@ -64,19 +64,19 @@ class FeedHealth:
     expected: float = 0.0
     bound: float = float("nan")
     share: float = float("nan")
-    told_after: int | None = None
+    detected_after: int | None = None
     days_with_records: int = 0
     usual_days: int | None = None
     stopped: bool = False
 
     @property
     def settled(self) -> bool:
-        """Whether there are days with records enough that its indicators have settled."""
+        """Whether the table has enough days with records for its indicators to be stable."""
         return self.state != "too young" and self.days_with_records >= MIN_DAYS_WITH_ROWS
 
     @property
     def broken(self) -> bool:
-        """Whether it is no calm week but a feed that fails."""
+        """Whether the feed fails, rather than having a quiet week."""
         return self.stopped or self.state in ("thin", "empty", "missing")
 
     def __str__(self) -> str:
@@ -104,8 +104,8 @@ class FeedHealth:
 def chance_of_silence(tables: int, *, false_alarms: float = 1.0, every: int = 7) -> float:
     """Return the probability at which a silence of independent records counts as broken.
 
-    ``false_alarms`` are allowed a year on average, a quarter of them for feeds, in runs ``every``
-    so many days that look at so many ``tables`` of events.
+    ``false_alarms`` is the permitted mean number of false alarms a year, a quarter of them for
+    feeds; runs are ``every`` days apart and check ``tables`` tables of events.
 
     >>> round(chance_of_silence(10), 5)
     0.00048
@@ -128,16 +128,16 @@ def daily_counts(rows: Sequence[tuple[date, int]], as_of: date) -> tuple[date | 
 
 
 def assess_feed(table: str, first: date, counts: Floats, chance: float) -> FeedHealth:
-    """Return how a table stands after the last of its days.
+    """Return the feed health of a table after the last of its days.
 
-    Silence is measured in records that should have come, from the mean of the days before it began
-    and the weekday. It is broken beyond what an independent feed leaves out with probability
-    ``chance``, when it is also half as long again as usual, or 15 % longer and that bound more.
-    Usual is the second longest silence so far (the longest may have been an outage), or the longest
-    in this season a year before. It is also longer in days than any but one of the last year: a
-    rate that grows makes a month heavier, and not longer. Records that come in regular waves are
-    missed when the next wave is overdue. A table too young to have a usual rate is silent after
-    5 times the gap that 95 % of its gaps keep to, and after 14 days.
+    A silence is measured in expected records, from the mean of the days before it and the weekday.
+    The feed is silent if all of the following hold. The silence exceeds what independent records
+    reach with probability ``chance``. It exceeds the usual silence by half, or by 15 % plus that
+    bound; usual is the second longest silence so far (the longest may have been an outage), or the
+    longest in the same season a year before. It is longer in days than all but one silence of the
+    last year, since a growing rate raises the expected records of a month but not its days.
+    Records in regular waves are missed when the next wave is overdue. A table too young to have a
+    usual rate is silent after 5 times the 95 % quantile of its gaps, and at least 14 days.
     """
     days = np.flatnonzero(counts)
     if not len(days):
@@ -158,9 +158,9 @@ def _judged(
             table, "too young", last, silent, due_since, days_with_records=len(days), stopped=odd
         )
     expected = _expected(first, counts)
-    gaps, held = _silences(first, counts, days)
+    gaps, records = _silences(first, counts, days)
     now, usual = float(gaps[-1]), _longest(days, gaps[:-1], len(counts))
-    chancy = _chancy(held, chance)
+    chancy = _chancy(records, chance)
     bound = max(chancy, min(MUCH_LONGER * usual, LONGER * usual + chancy))
     share, least = _thinness(counts, expected)
     state: State = "on time"
@@ -175,7 +175,7 @@ def _judged(
 
 
 def _usual_days(days: NDArray[np.int64]) -> int | None:
-    """Return the gap between days with records that 95 % of the gaps keep to; None for one day."""
+    """Return the 95 % quantile of the gaps between days with records; None for one day."""
     gaps = np.sort(np.diff(days))
     return int(gaps[int(np.ceil(0.95 * len(gaps))) - 1]) if len(gaps) else None
 
@@ -188,11 +188,10 @@ def _is_odd(days: NDArray[np.int64], silent: int) -> bool:
     return silent >= THIN_DAYS and silent > SLOWER * usual
 
 
-def told_after(first: date, counts: Floats, chance: float) -> int | None:
-    """Return how long a silence after the table's last record must be, in days, to be told.
+def detected_after(first: date, counts: Floats, chance: float) -> int | None:
+    """Return after how many days without records a stop of the feed is detected.
 
-    A weekly run can know of a stop only when enough records have failed to come. None where the
-    table has no usual rate.
+    A stop is detected only once enough records are missing. None if the table has no usual rate.
     """
     days = np.flatnonzero(counts)
     if not len(days):
@@ -211,22 +210,22 @@ def told_after(first: date, counts: Floats, chance: float) -> int | None:
     return long
 
 
-def _chancy(held: float, chance: float) -> float:
-    """Return how many records an independent feed leaves out with probability ``chance``.
+def _chancy(records: float, chance: float) -> float:
+    """Return the expected number of records in a silence that has probability ``chance``.
 
-    The rate itself was estimated on so many records ``held``: gamma-Poisson, and the logarithm of
-    1 / ``chance`` where they are many.
+    The rate is estimated from ``records`` records, so the number of missing ones is
+    gamma-Poisson; for many records the result tends to log(1 / ``chance``).
     """
-    held = max(held, 1.0)
-    return float(held * expm1(-log(chance) / held))
+    records = max(records, 1.0)
+    return float(records * expm1(-log(chance) / records))
 
 
 def _wave_due(days: NDArray[np.int64], length: int, chance: float) -> float:
-    """Return how many silent days make the next of regular waves overdue; infinite without waves.
+    """Return after how many silent days the next regular wave is overdue; infinite without waves.
 
-    Beyond Student's bound for one more silence like those between the waves so far. The longest
-    stands aside where it lies beyond that itself (an outage); one in this season a year before
-    does not.
+    This is the upper bound of Student's prediction interval for the next silence. The longest
+    silence is left out if it exceeds the bound of the others (an outage), unless it was in the
+    same season a year before.
     """
     from scipy.special import stdtrit
 
@@ -237,9 +236,9 @@ def _wave_due(days: NDArray[np.int64], length: int, chance: float) -> float:
     if len(between) < MIN_WAVES:
         return np.inf
 
-    def bound(held: Floats) -> float:
-        spread = max(float(held.std(ddof=1)), 1.0) * np.sqrt(1 + 1 / len(held))
-        return float(held.mean() + stdtrit(len(held) - 1, 1 - chance) * spread)
+    def bound(past: Floats) -> float:
+        spread = max(float(past.std(ddof=1)), 1.0) * np.sqrt(1 + 1 / len(past))
+        return float(past.mean() + stdtrit(len(past) - 1, 1 - chance) * spread)
 
     rest = np.sort(between)[:-1]
     due = bound(rest) if between.max() > bound(rest) else bound(between)
@@ -259,7 +258,7 @@ def _by_weekday(first: date, counts: Floats) -> Floats:
 
 
 def _expected(first: date, counts: Floats) -> Floats:
-    """Return what was to be expected of each day: the trailing mean times the weekday's share."""
+    """Return the expected count of each day: the trailing mean times the weekday's share."""
     total = np.concatenate(([0.0], np.cumsum(counts)))
     at = np.arange(len(counts))
     begin = np.maximum(at - TRAILING, 0)
@@ -269,28 +268,29 @@ def _expected(first: date, counts: Floats) -> Floats:
 
 
 def _silences(first: date, counts: Floats, days: NDArray[np.int64]) -> tuple[Floats, float]:
-    """Return how many records should have come after each day with records until the next.
+    """Return the expected records in each silence, and the records behind the last rate.
 
-    The last silence is the present one. The mean is that of the days before the silence began, so
-    that a silence does not lower what is missed: the lower of two means where records are few.
-    With it, how many records the last mean counts.
+    A silence runs from one day with records to the next; the last is the present one. The rate is
+    the mean of the days before the silence, so that the silence does not lower it. Where records
+    are few, it is the lower of two means.
     """
     total = np.concatenate(([0.0], np.cumsum(counts)))
-    held, mean = np.zeros(len(days)), np.full(len(days), np.inf)
+    records, mean = np.zeros(len(days)), np.full(len(days), np.inf)
     for trailing in (TRAILING, WIDER):
         begin = np.maximum(days - trailing, 0)
         came = total[days] - total[begin]
         lower = np.minimum(mean, came / np.maximum(days - begin, 1))
-        mean, held = np.where(held < FEW, lower, mean), np.where(held < FEW, came, held)
+        few = records < FEW
+        mean, records = np.where(few, lower, mean), np.where(few, came, records)
     mean[days < SETTLING] = 0.0
     share = np.concatenate(([0.0], np.cumsum(_by_weekday(first, counts))))
     until = np.append(days[1:], len(counts))
     gaps: Floats = mean * (share[until] - share[days + 1])
-    return gaps, float(held[-1])
+    return gaps, float(records[-1])
 
 
 def _longest(days: NDArray[np.int64], gaps: Floats, length: int) -> float:
-    """Return how long a silence may be by the table's own past, in expected records."""
+    """Return the longest usual silence of the table's past, in expected records."""
     if len(gaps) < 2:
         return 0.0
     return max(float(np.sort(gaps)[-2]), _in_season(days, gaps, length))
@@ -310,9 +310,9 @@ def _longest_in_days(days: NDArray[np.int64]) -> int:
 
 
 def _thinness(counts: Floats, expected: Floats) -> tuple[float, float]:
-    """Return what the last 14 days brought of what was expected, and the least that is usual.
+    """Return the share of the expected records in the last 14 days, and its usual minimum.
 
-    That is the least but for one outage of two weeks, or the least in this season a year before.
+    The minimum leaves out one outage of two weeks, and includes the same season a year before.
     """
     came = np.convolve(counts, np.ones(THIN_DAYS), "valid")
     due = np.convolve(expected, np.ones(THIN_DAYS), "valid")

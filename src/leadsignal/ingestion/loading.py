@@ -18,7 +18,7 @@ from leadsignal.schema import BY_NAME, TABLES, Column, Table
 from leadsignal.sources.combined_parts import CombinedParts, in_groups, single_part
 from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.database import Asked
-from leadsignal.sources.databases import Databases, open_rows, told_of
+from leadsignal.sources.databases import Databases, fault_of, open_rows
 from leadsignal.sources.frames import open_frame
 from leadsignal.sources.locate import Located, at_path, locate, not_read, unread_files
 from leadsignal.sources.object_stores import ObjectStores
@@ -204,11 +204,11 @@ class Intake:
             return []
 
     def _rows(self, table: str, source: TableSource) -> list[Part]:
-        """Open the rows of a database; a source that cannot be reached is told of once."""
+        """Open the rows of a database; report a source that cannot be reached only once."""
         try:
             database = self.databases.get(str(source.source))
         except SourceError as error:
-            self.structural.append(told_of(table, error))
+            self.structural.append(fault_of(table, error))
             return []
         if database is None:
             return []

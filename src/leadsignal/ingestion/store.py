@@ -71,7 +71,7 @@ class Store:
             _remove_folder(self.folder, handle)
             raise
         self.connection.execute("SET TimeZone = 'UTC'")
-        # In Jupyter without ipywidgets there is no bar, and DuckDB refuses to be told so.
+        # In Jupyter without ipywidgets there is no bar, and DuckDB refuses to switch it off.
         with contextlib.suppress(duckdb.InvalidInputException):
             self.connection.execute("SET enable_progress_bar = false")
         self._remove = weakref.finalize(self, _remove, self.connection, self.folder, handle)

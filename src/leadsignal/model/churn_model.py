@@ -40,7 +40,7 @@ SUBJECTS = {
     "flags": "satisfaction",
     "health": "satisfaction",
 }
-"""Families told under another's name in reasons, so that these are few enough to be exact."""
+"""Families that are merged into another in reasons: exact Shapley values allow only a few."""
 
 MIN_CHURNS = 20
 """Fewer churns than this cannot carry a model."""
@@ -244,7 +244,7 @@ class ChurnModel(EstimatorBase):
         return np.column_stack([1 - risk, risk])
 
     def subject(self, indicator: str) -> str:
-        """Return what an indicator is told under in reasons: its family, or a related one."""
+        """Return the subject under which reasons list an indicator: its family or a related one."""
         family = self.families_[indicator]
         return SUBJECTS.get(family, family)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from leadsignal.model.churn_model import ChurnModel
 
 TOLD = 3
-"""A sentence names at most so many subjects that raise the risk, and so many that lower it."""
+"""A sentence names at most this many subjects that raise the risk, and as many that lower it."""
 MIN_FACTOR = 1.05
 """Odds multiplied by less, in either direction, are not worth a word."""
 COMPARED = 20_000
@@ -62,8 +62,10 @@ class Explanation:
         if len(parts) == 1:
             parts.append("Nothing sets it apart from a typical account.")
         if self.clipped:
-            told = ", ".join(f"{name} as {value:,.4g}" for name, value in self.clipped.items())
-            parts.append(f"Beyond what the model was fitted on, so the nearest counts: {told}.")
+            used = ", ".join(f"{name} {value:,.4g}" for name, value in self.clipped.items())
+            parts.append(
+                f"Outside the range of the training data, so the nearest value is used: {used}."
+            )
         return " ".join(parts)
 
     def to_frame(self) -> pd.DataFrame:
@@ -155,8 +157,8 @@ def explain_account(
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
     >>> model = ls.ChurnModel(estimator="logistic").fit(panel)
     >>> current = panel.current()
-    >>> told = ls.explain_account(model, current, current["account_id"].iloc[0])
-    >>> told.sentence().split(":")[1].split(",")[0]
+    >>> explanation = ls.explain_account(model, current, current["account_id"].iloc[0])
+    >>> explanation.sentence().split(":")[1].split(",")[0]
     ' of 100 accounts like this'
     """
     mine = rows[rows["account_id"].astype(str) == str(account_id)]
@@ -167,7 +169,7 @@ def explain_account(
     others = compared_with(rows[rows["snapshot_on"] == day]) if against is None else against
     shares = model.reasons(mine, against=others)
     share = shares.iloc[0].to_numpy()
-    told = [
+    values = [
         value_text(*telling_values(model, mine, others, str(subject))[0])
         for subject in shares.columns
     ]
@@ -184,7 +186,7 @@ def explain_account(
                 "subject": [str(shares.columns[place]) for place in order],
                 "share": share[order],
                 "factor": np.exp(share[order]),
-                "what": [told[place] for place in order],
+                "what": [values[place] for place in order],
             }
         ),
         _clipped(model, mine),

@@ -29,7 +29,7 @@ RIDGE = 600.0
 """Penalty on half the square of each coefficient, for each row in which one end is seen."""
 TIMING_RIDGE = 3.0
 RENEWAL_EDGES = (15, 30, 45, 60, 75, 90, 120, 150, 240)
-"""Days to renewal at the snapshot are told apart at these: notice is given between."""
+"""Edges of the bins of days to renewal: notice is given between these."""
 MIN_TERM = 3
 """Contracts that run for fewer months renew all the time."""
 NEAREST = 1e-7

@@ -26,7 +26,7 @@ EXPLAINED, LONGER_EXPLAINED = 0.75, 0.5
 unexplained (chance leaves all of it, and more); a longer cycle must leave less than that share of
 what the shorter one leaves."""
 MIN_ALIKE = 3
-"""Changes with fewer others of their phase do not help to tell."""
+"""Changes with fewer others of their phase are not used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ def find_comparable(
 
 
 def _alike(days: Sequence[Any], months: int, within: float) -> NDArray[np.bool_]:
-    """Return which pairs of days have the same phase of a cycle of so many months."""
+    """Return which pairs of days have the same phase of a cycle of ``months`` months."""
     dates = np.array(days, dtype="datetime64[D]")
     month = dates.astype("datetime64[M]")
     first = month - (month.astype(int) % months)
@@ -85,7 +85,7 @@ def _alike(days: Sequence[Any], months: int, within: float) -> NDArray[np.bool_]
 def _unexplained(past: Floats, known: NDArray[np.bool_], alike: NDArray[np.bool_]) -> Floats:
     """Return the share of each series' squared changes that others of their phase do not explain.
 
-    Each change is told by the mean of the others of its phase.
+    Each change is predicted by the mean of the others of its phase.
     """
     others = (alike & ~np.eye(len(alike), dtype=bool)).astype(float)
     filled = np.where(known, past, 0.0)

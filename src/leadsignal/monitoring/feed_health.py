@@ -6,7 +6,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from leadsignal.ingestion.feed_health import FeedHealth, assess_feed, chance_of_silence, told_after
+from leadsignal.ingestion.feed_health import (
+    FeedHealth,
+    assess_feed,
+    chance_of_silence,
+    detected_after,
+)
 from leadsignal.scoring.feeds import daily_records
 
 if TYPE_CHECKING:
@@ -42,4 +47,4 @@ def _pace(tables: Tables, name: str, chance: float) -> FeedHealth:
     if first is None:
         return FeedHealth(name, "empty")
     health = assess_feed(name, first, counts, chance)
-    return replace(health, told_after=told_after(first, counts, chance))
+    return replace(health, detected_after=detected_after(first, counts, chance))

@@ -317,8 +317,8 @@ def _of_clipped(scores: pd.DataFrame) -> list[Finding]:
     most = sorted(named.items(), key=lambda one: (-one[1], one[0]))[:3]
     names = ", ".join(f"{name} ({count:,})" for name, count in most)
     message = (
-        f"{many:,} of {len(last):,} accounts have values beyond those that the model was fitted on"
-        f"{f', most often of {names}' if names else ''}; they count as the nearest. Fit the model"
+        f"{many:,} of {len(last):,} accounts have values outside the range of the training data"
+        f"{f', most often of {names}' if names else ''}; the nearest value is used. Fit the model"
         " again"
     )
     subject = most[0][0] if most else CLIPPED
@@ -372,10 +372,10 @@ def _drift_frame(levels: Levels, drift: RatedShift) -> pd.DataFrame:
 
 
 def _of_paces(feeds: Collection[FeedHealth], every: int) -> list[str]:
-    """Say by when a stop would be told, where that takes longer than two runs."""
-    late = [one for one in feeds if one.told_after and one.told_after > 2 * every]
-    late_tables = [f"{one.table} {one.told_after} days" for one in late if not one.broken]
-    never = [one.table for one in feeds if one.told_after is None and one.state == "too young"]
+    """Return notes on feeds of which a stop is detected after more than two runs, or never."""
+    late = [one for one in feeds if one.detected_after and one.detected_after > 2 * every]
+    late_tables = [f"{one.table} {one.detected_after} days" for one in late if not one.broken]
+    never = [one.table for one in feeds if one.detected_after is None and one.state == "too young"]
     notes = []
     if late_tables:
         notes.append(f"records are rare: silence is reported after {', '.join(late_tables)}")

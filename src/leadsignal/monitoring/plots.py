@@ -29,12 +29,12 @@ def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = N
         y, 2 * tolerance, left=-tolerance, height=0.5, color="#E4E8EC", label="within its past"
     )
     found = rows["found"].to_numpy(dtype=bool) | (np.abs(change) > tolerance)
-    for mine, colour, marker, told in (
+    for mine, colour, marker, label in (
         (~found, GREY, "o", "change since the last run"),
         (found, COLOURS[1], "D", "finding"),
     ):
         if mine.any():
-            axes.scatter(change[mine], y[mine], color=colour, marker=marker, label=told, zorder=3)
+            axes.scatter(change[mine], y[mine], color=colour, marker=marker, label=label, zorder=3)
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
     axes.set_yticks(y, rows["series"])
     axes.set_ylim(max(len(rows), 1) - 0.4, -0.6)

@@ -28,7 +28,7 @@ MIN_KNOWN = 20
 KNOWN_APART = 0.1
 """Levels whose shares of known values differ by more are not compared: the accounts differ."""
 MIN_SPREAD, MIN_SHARE_SPREAD = 0.05, 0.2
-"""Changes are told in standard deviations, of ranks and of shares; none counts as smaller."""
+"""Lower limits of the standard deviations, of ranks and of shares, that changes are scaled by."""
 MAX_LEVELS = 10
 YEAR_DAYS, AROUND_RUNS = 364, 3
 LARGER = 1.25
@@ -185,7 +185,7 @@ def find_shifts(
 ) -> RatedShift:
     """Return which series have shifted at run number ``at``, by the runs up to it.
 
-    A change is held against the past changes over as many runs, up to the run at which it began;
+    A change is compared with the past changes over as many runs, up to the run at which it began;
     where the level swings with the month or the quarter, against those of the same phase:
     Student's t with a degree of freedom for each past change that does not overlap, or as many
     as have tails like the past's. The bound is

@@ -10,7 +10,7 @@
   var process = document.getElementById("account-process");
   var alerted = document.getElementById("account-alerted");
   var order = document.getElementById("account-order");
-  var told = document.getElementById("account-told");
+  var countLine = document.getElementById("account-count");
   var more = document.getElementById("account-more");
   var STEP = 50;
   var shown = STEP;
@@ -50,7 +50,7 @@
       else { head.removeAttribute("aria-sort"); }
     });
     var seen = Math.min(shown, kept.length);
-    told.textContent = count(seen) + " of " + count(kept.length) + " accounts shown" +
+    countLine.textContent = count(seen) + " of " + count(kept.length) + " accounts shown" +
       (kept.length < rows.length ? ", chosen from " + count(rows.length) : "");
     more.hidden = seen === kept.length;
     order.value = String(column);

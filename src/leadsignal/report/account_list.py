@@ -56,7 +56,7 @@ def _tools(summary: Summary, accounts: AccountsSummary) -> Html:
             tag("select", tag("option", "any", value=""), *processes, id="account-process")),
         tag("label", "Sort by ", tag("select", *order, id="account-order")),
         tag("label", tag("input", type="checkbox", id="account-alerted"), " Alerted only"),
-        tag("p", id="account-told", role="status", class_="small soft"),
+        tag("p", id="account-count", role="status", class_="small soft"),
         id="account-tools", class_="tools", role="search", aria_label="Accounts", hidden=True,
     )  # fmt: skip
 

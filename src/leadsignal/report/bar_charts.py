@@ -42,7 +42,7 @@ class Axis:
     logarithmic: bool = False
 
     def at(self, value: float) -> float:
-        """Return a value on the axis, held inside its limits."""
+        """Return the position of a value on the axis, clipped to its limits."""
         found = min(max(value, self.low), self.high)
         return log(found) if self.logarithmic else found
 

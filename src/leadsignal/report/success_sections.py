@@ -43,7 +43,7 @@ Section = Literal[
 VERDICTS: tuple[tuple[tuple[QuarterCount, ...], str, str], ...] = (
     (("unexpected_accounts",), "unexpected", "bad"),
     (("signalled_accounts",), "a warning stood", "good"),
-    (("too_young_accounts", "cannot_be_told_accounts"), "too young, or cannot be told", "dim"),
+    (("too_young_accounts", "unknown_accounts"), "too young, or unknown", "dim"),
 )  # fmt: skip
 OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
     ("by_milestone", "by the milestone", "good"), ("later", "later", "fair"),
@@ -298,7 +298,7 @@ def _successful(summary: Summary) -> Html:
     if successful is None:
         return missing_line(summary, "successful")
     text = (
-        f"{successful['accounts']:,} accounts reach their target, have held it and are not falling"
+        f"{successful['accounts']:,} accounts reach their target, have kept it and are not falling"
         " back: the ones to learn from."
     )
     beside = [

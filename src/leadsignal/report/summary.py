@@ -136,13 +136,13 @@ def _panel(panel: Panel) -> dict[str, Any]:
 def _churn(ends: ChurnEvents) -> dict[str, Any]:
     plain = ends.to_dict()
     counts = plain["by_verdict"]
-    tellable = counts[SIGNALLED] + counts[UNEXPECTED]
+    verdicts_known = counts[SIGNALLED] + counts[UNEXPECTED]
     arr = plain["arr_by_verdict"]
     judged_arr = arr[SIGNALLED] + arr[UNEXPECTED]
     churned = ends.churned
     return {
         **plain,
-        "unexpected": Share(counts[UNEXPECTED], tellable).to_dict(),
+        "unexpected": Share(counts[UNEXPECTED], verdicts_known).to_dict(),
         "unexpected_arr_share": arr[UNEXPECTED] / judged_arr if judged_arr else None,
         "first_known": churned["known_on"].min() if len(churned) else None,
         "causes": json_rows(_causes(ends)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 QuarterCount = Literal[
-    "unexpected_accounts", "signalled_accounts", "too_young_accounts", "cannot_be_told_accounts"
+    "unexpected_accounts", "signalled_accounts", "too_young_accounts", "unknown_accounts"
 ]
 """Columns of churned accounts by whether a warning came before."""
 Outcome = Literal["by_milestone", "later", "overdue", "left", "open"]
@@ -70,7 +70,7 @@ class QuarterRow(TypedDict):
     unexpected_accounts: float
     signalled_accounts: float
     too_young_accounts: float
-    cannot_be_told_accounts: float
+    unknown_accounts: float
 
 
 class ChurnSummary(TypedDict):

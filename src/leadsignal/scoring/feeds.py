@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 MAX_UNKNOWN = 0.5
-"""No scores are made where more than this share of the model's indicators has no feed."""
+"""Scoring is refused if more than this share of the model's indicators has no feed."""
 
 MAX_LATE = 14
-"""So many days after its next record was due, what a table told last is no news of today."""
+"""Days after its next record was due from which a table's last state is no longer used."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a late feed told last: its indicators as they stood after its last record."""
+"""Indicators of late feeds, as of the day after the feed's last record."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def hold_late(snapshot: Panel, tables: Tables, feeds: tuple[Feed, ...]) -> Panel:
-    """Return the snapshot in which late feeds say what they said after their last record.
+    """Return the snapshot with the indicators of late feeds as of the day after their last record.
 
     Otherwise days without records would count as days without events, in all accounts at once.
-    Days in a state go on. An account that was not there then keeps what it has.
+    Days in a state go on. An account that did not exist at that time keeps its values.
     """
     late: dict[date, set[str]] = {}
     for feed in feeds:

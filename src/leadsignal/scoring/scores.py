@@ -47,11 +47,11 @@ if TYPE_CHECKING:
 CLIPPED, CLIPPED_INDICATORS = "clipped", "clipped_indicators"
 TEXTS = ("account_id", "open_processes", "next_step", "model_version", CLIPPED_INDICATORS,
          *(f"reason_{rank}" for rank in range(1, REASONS + 1)))  # fmt: skip
-"""The columns of scores that hold texts, whatever these look like."""
+"""The columns of scores that contain text, even where it looks like a number."""
 PROVEN_AT = 0.99
-"""An effect is told where the interval of this level excludes none."""
+"""Level of the interval that must exclude a ratio of 1 before an effect is reported."""
 OTHER_LAGS = ("60d", "30d", None)
-"""What is told holds at these as well."""
+"""A reported effect must also be proven at these lags."""
 MIN_EXPLAINED, MAX_EXPLAINED = 1_000, 5_000
 """Minimum and maximum number of accounts with reasons, the highest risks; all alerted ones have
 them up to the maximum."""
@@ -66,16 +66,16 @@ class Scores(Result):
 
     ``notice_given`` counts the accounts left out because their end is already known;
     ``unseen`` the values of categories that the model had not seen, by indicator; ``feeds`` are
-    the tables that were missing, empty or late: the scores were made without what they say.
-    ``capacity`` is the share that was to be alerted, ``typical_risk`` the risk of the typical
-    account (`ChurnModel.typical_risk`), ``effects`` are those told with the next steps, by process,
-    and ``recipe`` says how the model is made.
-    ``clipped`` counts the accounts whose number lies beyond what the model was fitted on, by
-    indicator: it counts as the nearest that was (the columns ``clipped``, how many of an
-    account's, and ``clipped_indicators``). ``hindsight`` says whether the model was trained through
-    a later day than the one that is scored, as the column of that name does.
-    ``reasons`` and ``steps`` hold, by account, the data of which the columns ``reason_1`` and so
-    on, ``open_processes`` and ``next_step`` are the text.
+    the tables that were missing, empty or late, and are not used in the scores.
+    ``capacity`` is the share of accounts to alert, ``typical_risk`` the risk of the typical
+    account (`ChurnModel.typical_risk`), ``effects`` the effects shown with the next steps, by
+    process, and ``recipe`` the settings of the model.
+    ``clipped`` counts, by indicator, the accounts with a value outside the range of the training
+    data; it is replaced by the nearest value in the range. The column ``clipped`` counts these
+    indicators by account, ``clipped_indicators`` names them. ``hindsight`` says whether the model
+    was trained through a later day than the one that is scored, as does the column of that name.
+    ``reasons`` and ``steps`` hold, by account, the data behind the text columns ``reason_1`` to
+    ``reason_3``, ``open_processes`` and ``next_step``.
     """
 
     frame: pd.DataFrame
@@ -95,7 +95,7 @@ class Scores(Result):
 
     @property
     def hindsight(self) -> bool:
-        """Whether the model had seen what came after the day that is scored."""
+        """Whether the model was trained through a later day than the one that is scored."""
         return bool(self.frame[HINDSIGHT].any())
 
     def __repr__(self) -> str:
@@ -113,8 +113,8 @@ class Scores(Result):
         if self.clipped:
             most = [f"{name} ({count:,})" for name, count in self.clipped.items()][:REASONS]
             lines.append(
-                f"{(self.frame[CLIPPED] > 0).sum():,} accounts have values beyond those that the"
-                f" model was fitted on, which count as the nearest; most of {', '.join(most)}"
+                f"{(self.frame[CLIPPED] > 0).sum():,} accounts have values outside the range of the"
+                f" training data; the nearest value is used. Most often: {', '.join(most)}"
             )
         for _, row in self.frame.head(5).iterrows():
             lines.append(f"  {row['account_id']}  {row['risk']:.0%}  {row['reason_1']}")
@@ -189,7 +189,7 @@ def score_accounts(
     ``capacity`` is the share of accounts to alert (default: the project's). ``holdout`` is the
     share of accounts, chosen at random, not to be contacted (default: the project's); where it
     is above 0, a column ``held_out`` records which. ``effects`` are the
-    proven effects of processes, told with the next step (default: `proven_effects` of the
+    proven effects of processes, shown with the next step (default: `proven_effects` of the
     tables). ``today`` holds what is made already of these tables and the model's analysis; it is
     not used where tables have come late. Raises ModelError where the tables lack what the model
     reads, or no account is active, and OptionError where ``today`` has another analysis.
@@ -224,10 +224,10 @@ def score_panel(
     holdout: float | None = None,
     effects: Mapping[str, Estimate] | None = None,
 ) -> Scores:
-    """Score the rows of a panel that stand on its as_of date, as `score_accounts` does.
+    """Score the rows of a panel on its as_of date, as `score_accounts` does.
 
-    ``capacity`` and ``holdout`` are as there; ``effects`` are told with the next step, if any are
-    given. Feeds that are late are not looked for: the panel is taken as it is. Raises ModelError
+    ``capacity`` and ``holdout`` are as there; ``effects``, if given, are shown with the next
+    step. The panel is used as it is: late feeds are not looked for. Raises ModelError
     where it lacks what the model reads, or no account is active, and OptionError where it is a
     sample of the rows or has another success analysis than the model.
     """
@@ -260,10 +260,10 @@ def _scores(
     steps = account_steps(rows, panel.analysis.processes, effects)
     units = {indicator.name: indicator.unit for indicator in panel.indicators}
     frame, reasons = score_rows(model, rows, share, steps, units)
-    held = panel.project.holdout if holdout is None else holdout
-    if held:
-        drawn = hold_out(frame["account_id"], held, panel.project.holdout_seed)
-        frame.insert(list(frame.columns).index("alert") + 1, HELD_OUT, drawn)
+    holdout = panel.project.holdout if holdout is None else holdout
+    if holdout:
+        held_out = hold_out(frame["account_id"], holdout, panel.project.holdout_seed)
+        frame.insert(list(frame.columns).index("alert") + 1, HELD_OUT, held_out)
     return Scores(
         frame,
         panel.as_of_date,
@@ -283,7 +283,7 @@ def _scores(
 
 
 def _clipped_accounts(model: ChurnModel, rows: pd.DataFrame) -> dict[str, int]:
-    """Count the rows with a value beyond those of the fit, by indicator, the most first."""
+    """Count by indicator, in descending order, the rows outside the range of the training data."""
     counts = model.features_.clipped(rows).sum(axis=0)
     named = zip(model.features_.names, counts.tolist(), strict=True)
     return dict(sorted((one for one in named if one[1]), key=lambda one: (-one[1], one[0])))
@@ -318,7 +318,7 @@ def proven_effects(
 def _proven(effect: Estimate | None) -> bool:
     if effect is None:
         return False
-    # What is told of each process, every week, is asked more than what is looked at once.
+    # Stricter than 95 %: the effect of each process is reported every week.
     return effect.at(PROVEN_AT).high < 1
 
 

@@ -46,9 +46,9 @@ class Databases:
         self.opened: dict[str, Database | None] = {}
 
     def get(self, name: str) -> Database | None:
-        """Return the connection to a source, or None where it could not be had before.
+        """Return the connection to a source, or None if connecting failed before.
 
-        Raises SourceError the first time, so that it is told once and not for each table.
+        Raises SourceError the first time only, so that it is reported once and not per table.
         """
         if name not in self.opened:
             self.opened[name] = None
@@ -103,26 +103,26 @@ def open_rows(table: str, asked: Asked, database: Database) -> Part:
 
 
 def _telling(
-    batches: Iterator[pa.RecordBatch], schema: pa.Schema, failed: list[Fault], tell: Any
+    batches: Iterator[pa.RecordBatch], schema: pa.Schema, failed: list[Fault], to_fault: Any
 ) -> Iterator[pa.RecordBatch]:
-    """Pass batches on; keep what breaks the stream, which the store would tell in its own words."""
+    """Pass batches on, and keep the error that ends the stream as one of our faults."""
     import pyarrow as pa
 
     try:
         for batch in batches:
             yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
     except Exception as error:  # noqa: BLE001
-        failed.append(tell(error))
+        failed.append(to_fault(error))
         raise pa.ArrowInvalid("the rows of a database ended early") from None
 
 
 def _fault(table: str, database: Database, error: BaseException, asked: Asked) -> Fault:
     refused = error if isinstance(error, SourceError) else None
     refused = refused or refusal(database.access, error, asked, database)
-    return told_of(table, refused)
+    return fault_of(table, refused)
 
 
-def told_of(table: str, refused: SourceError) -> Fault:
+def fault_of(table: str, refused: SourceError) -> Fault:
     """Return a SourceError as a fault of a table."""
     remedy = refused.remedy if refused.remedy.endswith("?") else f"{refused.remedy}."
     return Fault(None, table, None, None, refused.said, refused.problem, remedy)

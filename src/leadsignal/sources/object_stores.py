@@ -23,7 +23,7 @@ from leadsignal.config.project import TableSource
 from leadsignal.errors import Fault, OptionError, SourceError, quiet
 from leadsignal.schema import TABLES
 from leadsignal.sources.database import ADBC_DRIVERS, INSTALL
-from leadsignal.sources.databases import told_of
+from leadsignal.sources.databases import fault_of
 from leadsignal.sources.locate import (
     HIDDEN,
     SUFFIXES,
@@ -51,7 +51,7 @@ class ObjectStores:
         try:
             access = self._access(source.source, given)
         except SourceError as error:
-            raise UnreadableError(told_of(table, error)) from None
+            raise UnreadableError(fault_of(table, error)) from None
         found: Located = self._guarded(table, access, lambda: self._copy(table, access, given))
         return found
 

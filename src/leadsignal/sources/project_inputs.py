@@ -49,7 +49,7 @@ def _real(path: Path) -> Path:
 
 
 def _conventional() -> Iterator[str]:
-    """Yield the names that are read in a project's folder without being told."""
+    """Yield the names of files that are read from a project's folder by default."""
     yield from (PROJECT_FILE, ANALYSIS_FILE)
     for table in TABLES:
         yield from (table.name, *(f"{table.name}{suffix}" for suffix in SUFFIXES))

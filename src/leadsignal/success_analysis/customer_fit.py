@@ -100,7 +100,7 @@ class CustomerFit(Result):
             row = {str(name): value for name, value in record.items()}
             name = f"{row['attribute']} {row['value']}" if len(self.by) > 1 else row["value"]
             few = f"fewer than {MIN_ACCOUNTS} accounts"
-            text = few if row["verdict"] == FEW else f"{_told(row)}; {_word(row)}"
+            text = few if row["verdict"] == FEW else f"{_rates(row)}; {_word(row)}"
             lines.append(f"  {name}: {text}")
         return "\n".join([*lines, *self.notes])
 
@@ -114,7 +114,7 @@ class CustomerFit(Result):
         return plot_customer_fit(self.frame, self.level, ax)
 
 
-def _told(row: dict[str, Any]) -> str:
+def _rates(row: dict[str, Any]) -> str:
     text = (
         f"churn {row['churn']:.2f} ({row['churn_low']:.2f} to {row['churn_high']:.2f}),"
         f" {row['churned']:.0f} of {row['accounts']:.0f} accounts"

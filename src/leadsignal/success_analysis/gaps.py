@@ -93,21 +93,21 @@ class SuccessGaps(Result):
             f" that use the product and have adopted the processes miss their target ({text})"
         ]
         for row in self.sets_apart.to_dict("records"):
-            text = _told({str(name): value for name, value in row.items()})
+            text = _difference({str(name): value for name, value in row.items()})
             lines.append(f"  {text}, p = {row['p_holm']:.2g} of all")
         if not len(self.sets_apart) and len(self.apart):
-            lines.append("  nothing sets them apart that chance would not explain")
+            lines.append("  no difference is beyond chance")
         return "\n".join([*lines, *self.notes])
 
     def _notebook_table(self) -> pd.DataFrame:
         return self.frame[["account_id", "value", "target", "mean_gap", "trend", "off_since"]]
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw what sets them apart, the surest first; return the Axes."""
+        """Draw the differences, the smallest p-value first; return the Axes."""
         return plot_gap_differences(self.apart, len(self), ax)
 
 
-def _told(row: Mapping[str, Any]) -> str:
+def _difference(row: Mapping[str, Any]) -> str:
     if row["value"]:
         return (
             f"{row['what']} {row['value']}: {row['gap_share']:.0%} of them,"
@@ -239,7 +239,7 @@ def _values(evaluated: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[
             continue
         given = evaluated[name].astype(object).where(evaluated[name].notna(), "not given")
         counts = given.value_counts()
-        # Of two values the one says what the other does: the rarer is told.
+        # Two values carry the same information: only the rarer is reported.
         for value, count in (counts[1:] if len(counts) == 2 else counts).items():
             if not MIN_ACCOUNTS <= count <= len(given) - 1:
                 continue

@@ -241,11 +241,11 @@ def _notes(
     notes = []
     if chosen < at_least:
         left = everyone["left_out"].value_counts()
-        told = ", ".join(f"{n:,} {why}" for why, n in left.items() if why)
+        reasons = ", ".join(f"{n:,} {why}" for why, n in left.items() if why)
         notes.append(
             f"fewer than {at_least}: {steps['with a current one']:,} accounts have a current"
-            f" result against a target{f' ({told})' if told else ''}; the list is not filled up"
-            " with others"
+            f" result against a target{f' ({reasons})' if reasons else ''}; the list is not"
+            " filled up with others"
         )
     if len(set(everyone["metric"])) > 1:
         notes.append(

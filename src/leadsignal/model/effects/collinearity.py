@@ -1,4 +1,4 @@
-"""Columns that others, or tenure itself, already tell."""
+"""Columns that are explained by other columns, or by tenure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIN_WITHIN = 0.05
 def without_collinear(
     columns: Sequence[Column], decisions: CoxDesign, strata: Labels | None
 ) -> tuple[list[Column], list[LeftOut]]:
-    """Return the columns that tell something of their own, in order, and those left out.
+    """Return the columns that carry information of their own, in order, and those left out.
 
     Judged by the information at ratios of one, that is within risk sets, where a Cox model
     compares; of a collinear set the first stay.
@@ -35,10 +35,11 @@ def without_collinear(
         if variance[j] <= MIN_WITHIN * overall:
             left_out.append(LeftOut(column.name, "accounts of equal tenure (and stratum) share it"))
             continue
-        share, weights = _told_by(information, kept, j)
+        share, weights = _explained_by(information, kept, j)
         if share > MAX_SHARED:
             most = [columns[kept[k]].name for k in np.argsort(-weights)[:3] if weights[k] > 0.2]
-            reason = f"{share:.1%} of it is told by {', '.join(most) or 'the others together'}"
+            by = ", ".join(most) or "the others together"
+            reason = f"{share:.1%} of its variance is explained by {by}"
             left_out.append(LeftOut(column.name, f"collinear: {reason}"))
             continue
         kept.append(j)
@@ -56,8 +57,8 @@ def information_at_one(
     return information
 
 
-def _told_by(information: Floats, kept: list[int], j: int) -> tuple[float, Floats]:
-    """Return the R² of column j on those kept, and how much of it each is worth."""
+def _explained_by(information: Floats, kept: list[int], j: int) -> tuple[float, Floats]:
+    """Return the R² of column j on the kept columns, and the weight of each of these."""
     if not kept:
         return 0.0, np.zeros(0)
     scale = 1 / np.sqrt(np.diag(information)[kept])

@@ -90,12 +90,14 @@ class DesignEncoder:
         known = ~np.isnan(values)
         # Sorted once: what follows asks for many quantiles.
         ordered = np.sort(values[known])
-        told, counts = np.unique(ordered, return_counts=True)
-        usual = told[counts.argmax()]
+        distinct, counts = np.unique(ordered, return_counts=True)
+        usual = distinct[counts.argmax()]
         rare = self._why_rare(known & (values != usual))
         if rare is not None:
             why = f"it is {usual:g} or {NO_VALUE} nearly everywhere (otherwise: {rare})"
-            yield LeftOut(indicator.name, "it is the same everywhere" if len(told) == 1 else why)
+            yield LeftOut(
+                indicator.name, "it is the same everywhere" if len(distinct) == 1 else why
+            )
         else:
             yield scaled(indicator, values, known, ordered)
         yield from self._no_value(indicator, ~known, _middle(ordered))

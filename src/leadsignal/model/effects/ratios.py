@@ -39,7 +39,7 @@ def hazard_ratios(
     level: float = 0.95,
     over_tenure: bool = True,
 ) -> HazardRatios:
-    """Return how the hazard of churn goes with each indicator, the others held equal.
+    """Return the hazard ratio of churn for each indicator, the others held constant.
 
     A Cox model of tenure in days on all rows before notice, an end standing where it became
     known; Efron ties, errors by customer, or of the information
@@ -67,7 +67,7 @@ def hazard_ratios(
     chosen = _chosen(panel, roles, indicators, by, names_of(strata), level, ridge)
     read = [*(one.name for one in chosen), *names_of(strata), *([] if by is None else [by])]
     decisions = decisions_of(panel.narrowed(read), cause, without)
-    chosen, told = one_of_each(chosen) if indicators is None else (chosen, [])
+    chosen, redundant = one_of_each(chosen) if indicators is None else (chosen, [])
     design, left_out = _designed(decisions, chosen, names_of(strata), ridge)
     fit = design.fit()
     proportionality = proportionality_table(fit, design.columns)
@@ -76,7 +76,7 @@ def hazard_ratios(
     return HazardRatios(
         table=table_of(fit, design.columns, decisions, level, total),
         fit=fit,
-        left_out=(*told, *left_out),
+        left_out=(*redundant, *left_out),
         proportionality=proportionality,
         over_tenure=by_thirds(design, changing, level) if changing and over_tenure else None,
         by_segment=None if by is None else by_segment(design, by, level),
@@ -114,8 +114,8 @@ def _designed(
 def _stratum(decisions: CoxDesign, strata: tuple[str, ...]) -> Labels | None:
     if not strata:
         return None
-    told = decisions.frame[list(strata)].astype(object).fillna(NO_VALUE).astype(str)
-    return Labels.of(told.agg(" / ".join, axis=1).to_numpy(dtype=str))
+    values = decisions.frame[list(strata)].astype(object).fillna(NO_VALUE).astype(str)
+    return Labels.of(values.agg(" / ".join, axis=1).to_numpy(dtype=str))
 
 
 def _chosen(

@@ -117,9 +117,9 @@ def estimator_from_bytes(content: bytes, name: str, features: int, layout: Layou
             f"{name} reads other features than its recipe says", "Fit the model again"
         ) from error
     except _FAULTS as error:
-        told = f": {error}" if type(error) is ValueError else ""
+        reason = f": {error}" if type(error) is ValueError else ""
         raise ModelError(
-            f"{name} cannot be read as an estimator ({type(error).__name__}{quiet(told)})",
+            f"{name} cannot be read as an estimator ({type(error).__name__}{quiet(reason)})",
             "Fit the model again",
         ) from error
     return stacked_model
@@ -134,18 +134,18 @@ def _check_archive(content: bytes, name: str) -> None:
         names = [member.filename for member in members]
         strange = [n for n in names if n != _SCHEMA and not re.fullmatch(r"[0-9]{1,40}\.npy", n)]
         if strange or len(set(names)) < len(names):
-            told = ", ".join(quoted(n) for n in strange[:3]) or "a name twice"
-            raise ModelError(f"{name} holds files that an estimator has no need of: {told}")
+            listed = ", ".join(quoted(n) for n in strange[:3]) or "a name twice"
+            raise ModelError(f"{name} holds files that an estimator does not need: {listed}")
         if sum(member.file_size for member in members) > LARGEST:
             raise ModelError(f"{name} unpacks to more than {LARGEST:,} bytes")
-        # The other ways unpack a whole block, however large, whatever is asked for.
+        # Other methods unpack a whole block, however large, even if less is read.
         if any(member.compress_type not in _PACKED for member in members):
             raise ModelError(f"{name} is packed in another way than a model's files")
         schema = _schema_of(packed)
         foreign = sorted({kind for node in nodes(schema) if (kind := _foreign(node))})
         if foreign:
-            told = ", ".join(quiet(kind) for kind in foreign[:5])
-            raise ModelError(f"{name} holds types that a model has no need of: {told}")
+            listed = ", ".join(quiet(kind) for kind in foreign[:5])
+            raise ModelError(f"{name} holds types that a model does not need: {listed}")
         arrays = {n: _header(packed.read(n)) for n in names if n != _SCHEMA}
     check_shape(schema, arrays)
     one_object_an_id(schema)
@@ -163,15 +163,15 @@ def _schema_of(packed: zipfile.ZipFile) -> Any:
 
 
 def _header(content: bytes) -> Header:
-    """Return dtype and shape of the bytes of an array; raises ValueError for anything else."""
+    """Return dtype and shape of an array's bytes; raise ValueError for anything else."""
     found = _HEADER.match(content[:2000])
     if found is None:
         raise ValueError("an array is none")
-    told, simple, fields, shape = found.groups()
+    header_length, simple, fields, shape = found.groups()
     sides = tuple(int(side) for side in re.findall(rb"[0-9]+", shape))
     dtype = (simple or fields).decode("ascii")
     size = _SIZES.get(dtype, 0)
-    whole = found.end() == 10 + int.from_bytes(told, "little")
+    whole = found.end() == 10 + int.from_bytes(header_length, "little")
     length = size * math.prod(sides)
     if not 0 < size <= size + length <= LARGEST_ARRAY:
         raise ValueError("an array has another type, or is too large")

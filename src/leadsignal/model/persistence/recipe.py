@@ -26,13 +26,13 @@ class Recipe:
     analysis: SuccessAnalysis
 
     def differences(self, other: Recipe) -> tuple[str, ...]:
-        """Return in what ``other`` is made differently, in words; empty where it is not.
+        """Describe each setting in which ``other`` differs; return () if none does.
 
         >>> one = Recipe("logistic", 180, 30, 0, ("tenure",), SuccessAnalysis(()))
         >>> one.differences(Recipe("ensemble", 90, 30, 0, ("tenure",), SuccessAnalysis(())))
         ('estimator ensemble instead of logistic', 'horizon 90 days instead of 180 days')
         """
-        told = [
+        texts = [
             f"{name.replace('_', ' ')} {theirs}{unit} instead of {mine}{unit}"
             for name, unit in (("estimator", ""), ("horizon", " days"), ("step", " days"),
                                ("random_state", ""))
@@ -42,8 +42,8 @@ class Recipe:
         if mine != theirs:
             counts = ((len(theirs - mine), "more"), (len(mine - theirs), "fewer"))
             listed = " and ".join(f"{count} {word}" for count, word in counts if count)
-            told.append(f"{listed} indicators")
-        return (*told, *self.analysis.differences(other.analysis))
+            texts.append(f"{listed} indicators")
+        return (*texts, *self.analysis.differences(other.analysis))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings, without the analysis, ready for JSON."""

@@ -64,10 +64,10 @@ class AtRisk:
 
 @dataclass(frozen=True)
 class KnownBefore:
-    """From when to when a process can be told.
+    """The days on which the state of a process is known.
 
-    From day ``since`` on for accounts that began since, and ``lookback`` days later for those that
-    are older; up to day ``until``, or as_of.
+    It is known from day ``since`` for accounts that started since, ``lookback`` days later for
+    older accounts, and until day ``until`` or as_of.
     """
 
     since: int
@@ -75,7 +75,7 @@ class KnownBefore:
     until: int | None = None
 
     def at(self, day: Ints, started: Floats) -> Bools:
-        """Return whether it can be told on these days, of accounts that started then."""
+        """Return whether the state is known on ``day`` for accounts that started on ``started``."""
         known: Bools = (started >= self.since) | (day >= self.since + self.lookback)
         return known if self.until is None else known & (day <= self.until)
 

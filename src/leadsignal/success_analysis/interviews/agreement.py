@@ -13,7 +13,7 @@ from typing import Any
 
 from leadsignal.config.success import Process
 from leadsignal.stats.proportions import Share
-from leadsignal.success_analysis.interviews.answers import Interview, ToldProcess
+from leadsignal.success_analysis.interviews.answers import Interview, StatedProcess
 
 ALIKE = 0.8
 """Texts whose letters agree in this share say the same."""
@@ -23,8 +23,8 @@ ALIKE = 0.8
 class Agreement:
     """One answer and who gave it: ``text`` as most put it, ``accounts``, ``places`` (file:line).
 
-    ``kind`` is objective, success_metric, trait or process; of a process, ``process`` is the
-    candidate block, made of the middle of what was told.
+    ``kind`` is objective, success_metric, trait or process; for a process, ``process`` is the
+    candidate block, the median of the answers.
     """
 
     kind: str
@@ -82,7 +82,7 @@ def count_texts(
 
 def count_processes(interviews: Sequence[Interview]) -> tuple[Agreement, ...]:
     """Return the processes with those of the same behaviours together, under names of their own."""
-    answers: dict[tuple[str, ...], list[tuple[Interview, ToldProcess]]] = {}
+    answers: dict[tuple[str, ...], list[tuple[Interview, StatedProcess]]] = {}
     for one in interviews:
         for process in one.processes:
             answers.setdefault(tuple(sorted(process.behaviors)), []).append((one, process))
@@ -112,8 +112,8 @@ def with_own_names(answers: Sequence[Agreement]) -> tuple[Agreement, ...]:
     return tuple(renamed)
 
 
-def _middle(behaviors: tuple[str, ...], answers: Sequence[ToldProcess]) -> Process:
-    """Return one process in the middle of what was told: the usual window, the middle rate in it.
+def _middle(behaviors: tuple[str, ...], answers: Sequence[StatedProcess]) -> Process:
+    """Return one process from several answers: the usual window and the median rate in it.
 
     "4 in 30 days" and "8 in 60 days" say the same.
     """

@@ -50,8 +50,8 @@ class InterviewError(InputError):
 
 
 @dataclass(frozen=True, repr=False)
-class ToldProcess:
-    """A process as an account told it; ``within`` and ``adopt_by`` are days, ``line`` its place."""
+class StatedProcess:
+    """A process as an account described it; ``within`` and ``adopt_by`` are in days."""
 
     behaviors: tuple[str, ...]
     at_least: int | float
@@ -64,7 +64,7 @@ class ToldProcess:
     adopt_by: int | None = None
 
     def __repr__(self) -> str:
-        return f"ToldProcess(line={self.line})"
+        return f"StatedProcess(line={self.line})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +84,7 @@ class Interview:
     success_metric: str = ""
     how: str = ""
     traits: tuple[str, ...] = ()
-    processes: tuple[ToldProcess, ...] = ()
+    processes: tuple[StatedProcess, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -93,13 +93,13 @@ class Interview:
         return bool(self.lines) or bool(self.processes)
 
     def __repr__(self) -> str:
-        told = f"{len(self.lines)} answers, {len(self.processes)} processes"
-        return f"Interview({self.file}: {told})"
+        counts = f"{len(self.lines)} answers, {len(self.processes)} processes"
+        return f"Interview({self.file}: {counts})"
 
 
 @dataclass(frozen=True, repr=False)
 class Interviews:
-    """The interviews that were held (also by iteration), and the files nobody has filled in."""
+    """The interviews that took place (also by iteration), and the files nobody has filled in."""
 
     interviews: tuple[Interview, ...]
     unfilled: tuple[str, ...]
@@ -292,11 +292,11 @@ class _Brief:
         if len(values.get("traits", ())) > MAX_ITEMS:
             remedy = f"Keep the {MAX_ITEMS} that matter most."
             self.fault(lines["traits"], f"more than {MAX_ITEMS} are named", remedy, "Traits")
-        told = [self._process(line, said) for _, (line, said) in sorted(self.processes.items())]
+        stated = [self._process(line, said) for _, (line, said) in sorted(self.processes.items())]
         for private in TALK.fields:
             values.pop(private.key, None)
             lines.pop(private.key, None)
-        processes = tuple(process for process in told if process is not None)
+        processes = tuple(process for process in stated if process is not None)
         return Interview(self.file, account_id, processes=processes, lines=lines, **values)
 
     def _values(
@@ -318,7 +318,7 @@ class _Brief:
                 self.fault(lines[entry.key], problem or error.problem, remedy, entry.label)
         return values, lines
 
-    def _process(self, line: int, said: dict[str, list[tuple[int, str]]]) -> ToldProcess | None:
+    def _process(self, line: int, said: dict[str, list[tuple[int, str]]]) -> StatedProcess | None:
         values, lines = self._values(list(PROCESS_FIELDS), said)
         if not lines:
             return None
@@ -332,4 +332,4 @@ class _Brief:
             self.fault(lines["by_users"], "is above At least", remedy, labels["by_users"])
         if missing or any(key not in values for key in lines):
             return None
-        return ToldProcess(line=line, **values)
+        return StatedProcess(line=line, **values)

@@ -36,11 +36,11 @@ MIN_INTERVIEWS = 3
 
 @dataclass(frozen=True, repr=False)
 class Distilled:
-    """What interviewed accounts agree on, most agreed first; ``agree`` is the share that counts.
+    """The answers on which interviewed accounts agree, the most frequent first.
 
-    ``objectives``, ``success_metrics``, ``traits`` and ``processes`` hold every answer that was
-    given; those that ``agree`` share are in the analysis. ``groups`` holds the same by value of
-    ``by``, where segments were told apart. ``notes`` says what to look at.
+    ``objectives``, ``success_metrics``, ``traits`` and ``processes`` hold every answer; those
+    given by at least the share ``agree`` of accounts are in the analysis. ``groups`` holds the
+    same by value of ``by``, if segments were distilled separately. ``notes`` says what to check.
     """
 
     objectives: tuple[Agreement, ...]

@@ -167,7 +167,7 @@ class AdoptionCurves(Result):
     def __repr__(self) -> str:
         lines = ["Time to adoption; leaving before it competes, on the day it was known:"]
         for group, half in self.half_by.items():
-            told = f"half by day {half:,.0f}" if np.isfinite(half) else "half never did"
+            text = f"half by day {half:,.0f}" if np.isfinite(half) else "half never did"
             if group in self.milestones:
                 due = self.milestones[group]
                 of = (self.frame["group"] == group) & (self.frame["day"] == due)
@@ -175,8 +175,8 @@ class AdoptionCurves(Result):
                                                        "adopted_high"]].iloc[0]  # fmt: skip
                 if share == share:
                     limits = f"{or_dash(low, '.0%')} to {or_dash(high, '.0%')}"
-                    told += f"; {share:.0%} ({limits}) by the milestone, day {due}"
-            lines.append(f"  {group}: {told}")
+                    text += f"; {share:.0%} ({limits}) by the milestone, day {due}"
+            lines.append(f"  {group}: {text}")
         return "\n".join(lines)
 
     def _notebook_table(self) -> pd.DataFrame:

@@ -120,7 +120,7 @@ class MilestoneCalendar(Result):
         ]
         for row in self.frame.head(5).to_dict("records"):
             lines.append(
-                f"  {row['due_on']:%Y-%m-%d} {row['account_id']} {row['process']}: {_told(row)}"
+                f"  {row['due_on']:%Y-%m-%d} {row['account_id']} {row['process']}: {_outlook(row)}"
             )
         return "\n".join(lines)
 
@@ -128,7 +128,7 @@ class MilestoneCalendar(Result):
         return self.frame.round(2)
 
 
-def _told(row: dict[Any, Any]) -> str:
+def _outlook(row: dict[Any, Any]) -> str:
     if not row["can_be_met"]:
         return "cannot be met any more"
     chance = f"; {row['chance']:.0%} of {row['past']:,} made it from here" if (
@@ -140,7 +140,7 @@ def _told(row: dict[Any, Any]) -> str:
 class _Events:
     """One process's events, in order of account and the day from which each was known.
 
-    ``user`` tells them apart; it is empty where the events of a day stand together.
+    ``user`` is empty where the events of a day are one row.
     """
 
     process: Process

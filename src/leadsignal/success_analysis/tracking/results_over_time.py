@@ -163,13 +163,13 @@ class ResultsAroundAdoption(Result):
     def __repr__(self) -> str:
         lines = [f"Results after adoption less before ({self.unit}):"]
         for change in self.changes:
-            told = f"  {change.process}: {change.change:+.3f} in {change.accounts:,} accounts"
+            line = f"  {change.process}: {change.change:+.3f} in {change.accounts:,} accounts"
             if change.difference is not None:
-                told += (
+                line += (
                     f"; others over the same tenure {change.others:+.3f}, difference"
                     f" {change.difference:+.3f} ({change.low:+.3f} to {change.high:+.3f})"
                 )
-            lines.append(told)
+            lines.append(line)
         return "\n".join(lines)
 
     def _notebook_table(self) -> pd.DataFrame:
