@@ -53,7 +53,7 @@ def backtest() -> ls.Backtest:
 
 
 def caught() -> Figure:
-    """Who is caught in time, by method: the picture of README."""
+    """Draw the recall 90 days ahead by method: the picture of README."""
     figure, axes = plt.subplots(figsize=(8.2, 3.3), layout="constrained")
     backtest().plot(axes)
     axes.set_title(
@@ -100,7 +100,7 @@ def immortal_time() -> Figure:
         axes.set_ylabel("still a customer")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     bare(left, "Sorted by what they ever did: a gap out of nothing")
-    bare(right, "Each day in the cohort held on that day")
+    bare(right, "Each day in the cohort of that day")
     return figure
 
 

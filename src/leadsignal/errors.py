@@ -152,7 +152,7 @@ class BusyError(RefusalError):
 class InputError(LeadsignalError, ValueError):
     """The input has faults: ``faults`` holds them, ``count`` says how many there are.
 
-    The two differ only where a kind of fault is so frequent that not every one is held;
+    The two differ only where a kind of fault is so frequent that not every one is listed;
     ``more`` then counts the others by kind.
     """
 

@@ -69,9 +69,9 @@ def standings(
     Columns: metric, value, target, higher_is_better and measured_on of the latest result;
     ``days_old``; ``results`` and ``level`` (mean gap) of the last 365 days; ``mean_gap`` and
     ``on_target`` of the last three; ``since``, the day from which it has been on target without a
-    break, and ``held_days``; ``slope`` of the gap in 90 days with ``slope_low`` and ``slope_high``
-    (95 %, least squares over the last 365 days), and ``trend`` in a word. ``rows`` are those of
-    ``results_over_time``, where they are made already.
+    break, and ``days_on_target``; ``slope`` of the gap per 90 days with ``slope_low`` and
+    ``slope_high`` (95 %, least squares over the last 365 days), and ``trend`` in a word. ``rows``
+    are those of ``results_over_time``, if they exist already.
     """
     import pandas as pd
 
@@ -84,7 +84,7 @@ def standings(
     latest["results"] = lately.groupby("account_id").size().reindex(latest.index, fill_value=0)
     latest["level"] = lately.groupby("account_id")["gap"].mean().reindex(latest.index)
     latest["since"] = _since(rows).reindex(latest.index)
-    latest["held_days"] = (as_of - latest["since"]).dt.days
+    latest["days_on_target"] = (as_of - latest["since"]).dt.days
     return latest.join(_slopes(lately)).assign(trend=lambda f: _trend(f)).sort_index()
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FARTHEST = 10
-"""A distance to the target counts at most so many targets."""
+"""Upper limit of the distance to the target, as a multiple of the target."""
 FAR = 1e300
 """Farther below its target than any result."""
 ROUNDING = 1e-9
@@ -193,8 +193,8 @@ def _facts(tables: Tables, used: Sequence[str], only: str) -> Iterator[_Event]:
             f" (SELECT * FROM ({tables.sql('account_changes')}) AS c{only}) AS mine"
             f" WHERE attribute IN ({listed})"
         )
-        for account, since, name, *held in _rows(tables, dated):
-            yield account, since, "1 change", (name, tuple(held))
+        for account, since, name, *values in _rows(tables, dated):
+            yield account, since, "1 change", (name, tuple(values))
 
 
 def _measured(tables: Tables, only: str) -> Iterator[_Event]:

@@ -160,7 +160,7 @@ def test_a_past_milestone_was_not_made_after_the_notice(tables: ls.Tables) -> No
     episodes = ls.panel.adoption_episodes(tables, ANALYSIS)
     past = _past(tables, PROCESS, accounts, episodes)
     names = accounts["account_id"].to_numpy()[past.place]
-    assert set(names[past.made]) == set(STAYERS)
+    assert set(names[past.met]) == set(STAYERS)
     # The milestone is day 270: 51 days before they were there, 50 before they had given notice.
     assert set(LEAVERS) <= set(names[past.there(51)])
     assert not set(LEAVERS) & set(names[past.there(50)])

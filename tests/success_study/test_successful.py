@@ -47,7 +47,7 @@ def test_since_when_on_target_by_hand() -> None:
     )
     assert held.loc["a", "since"] == pd.Timestamp("2023-04-10")  # the fourth result
     assert held.loc["b", "since"] == pd.Timestamp("2023-03-11")  # the third
-    assert held.loc["a", "held_days"] == (date(2023, 12, 1) - date(2023, 4, 10)).days
+    assert held.loc["a", "days_on_target"] == (date(2023, 12, 1) - date(2023, 4, 10)).days
     assert held["since"].isna().to_dict() == {"a": False, "b": False, "c": True, "d": True}
     assert held.loc["a", "level"] == pytest.approx(np.mean([-4, -2, 0, 2, 2, 2]) / 6)
     assert (held.loc["a", "trend"], held.loc["d", "trend"]) == ("rising", "not known")
@@ -92,7 +92,7 @@ def test_the_list_has_its_evidence(
     frame = found.frame
     assert len(found) >= 10
     assert (frame["mean_gap"] >= 0).all()
-    assert (frame["held_days"] >= 90).all()
+    assert (frame["days_on_target"] >= 90).all()
     assert not frame["trend"].eq("falling").any()
     assert frame["score"].is_monotonic_decreasing
     accounts = business.frame("accounts").set_index("account_id")

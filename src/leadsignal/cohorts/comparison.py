@@ -134,7 +134,7 @@ class Comparison(Result):
         curves = curves_of(self.dated)
         title = f"By {self.by.replace('_', ' ')}"
         if not self.dated.since_the_start:
-            title += f", each day in the cohort held then (from day {curves[0].origin:g})"
+            title += f", by the cohort on each day (from day {curves[0].origin:g})"
         return label_curves(curves.plot(ax), self.dated.since, title)
 
     def plot_forest(self, ax: Axes | None = None) -> Axes:

@@ -1,9 +1,9 @@
-"""Weights of a trial from history: what an account had gone through up to each day, no further.
+"""Weights of a target trial, from each account's history up to each day.
 
-The hazard of the event is Cox's, with the dated states as they stood before each day, so that along
-account i's path Λ_i(t) = Σ e^{xβ} ΔH and G_i = e^{−Λ_i}. The strategy "by L" keeps the pace of all
-accounts, F from Kaplan-Meier with jumps f: a clone that has its event on day s weighs
-f(s)/F(L) over ΔH(s) e^{xβ} G_i(s−), one still without (F(L) − F(t−))/F(L) over G_i(t−).
+The hazard of the event is Cox's, with the dated states before each day, so that along account i's
+path Λ_i(t) = Σ e^{xβ} ΔH and G_i = e^{−Λ_i}. The strategy "by L" keeps the timing of all accounts,
+F from Kaplan-Meier with jumps f: a clone that has its event on day s weighs f(s)/F(L) over
+ΔH(s) e^{xβ} G_i(s−), one still without (F(L) − F(t−))/F(L) over G_i(t−).
 """
 
 from __future__ import annotations

@@ -5,13 +5,13 @@ probability of E ≤ t were nobody to leave (given its covariates), G = 1 − F.
 
 - *Not by L*: the clone is censored at an event by L. At risk at t ≤ L it weighs 1/G(t−), after L
   1/G(L); whoever starts later stays in.
-- *By L*: the clone is censored at L without an event. The strategy is "an event by day L, at the
-  pace of those who have one by then": density f(s)/F(L). So a clone with its event weighs 1/F(L),
-  and one still without at t ≤ L weighs (F(L) − F(t−)) / (F(L) G(t−)).
+- *By L*: the clone is censored at L without an event. The strategy is "an event by day L, with
+  the timing of those who have one by then": density f(s)/F(L). So a clone with its event weighs
+  1/F(L), and one still without at t ≤ L weighs (F(L) − F(t−)) / (F(L) G(t−)).
 
-Both are ratios of the strategy's density to what was observed (Cain et al. 2010, with that density
-in the place of theirs), and no clone waits with a weight that explodes on the last day. After L
-nobody's event is touched: intention to treat.
+Both are ratios of the strategy's density to the observed density (Cain et al. 2010, who use another
+density), so that no weight explodes on the last day. After L events do not matter: intention to
+treat.
 """
 
 from __future__ import annotations

@@ -39,9 +39,9 @@ Outside = Literal["exclude", "fault"]
 class UsageLow:
     """When usage counts as low: its mean over ``window`` days below ``ratio`` of its best.
 
-    The best is the highest mean over ``best`` days within the last ``within`` days. Of several
-    ``series``, each is held against its own best, and one that is low is enough; without, all
-    rows of usage add up.
+    The best is the highest mean over ``best`` days within the last ``within`` days. With
+    ``series``, each is compared with its own best, and usage is low if any of them is; without,
+    all rows of usage are summed.
     """
 
     window: int = 28

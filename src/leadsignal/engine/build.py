@@ -103,7 +103,7 @@ def episode_steps(recipe: Recipe) -> list[Step]:
 
 def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
     """Return the steps in their order, and the SELECT of the panel's rows, in no order."""
-    needed = _wanted(recipe)
+    needed = _required_measures(recipe)
     steps = [
         *spine_steps(recipe.grid, recipe.accounts, recipe.attributes),
         grid_step(recipe.grid),
@@ -139,13 +139,16 @@ def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
 
 
 def _results_steps(
-    recipe: Recipe, wanted: Sequence[Measure], columns: Mapping[Measure, str], made: Sequence[str]
+    recipe: Recipe,
+    required: Sequence[Measure],
+    columns: Mapping[Measure, str],
+    created: Sequence[str],
 ) -> list[Step]:
     """Return the steps of results: measures by metric, and those of the account's own metric."""
     grid, source = recipe.grid, recipe.sources["results"]
-    names = {**{m: columns[m] for m in wanted}, TOLD: "has_target", COUNTED: "counted"}
+    names = {**{m: columns[m] for m in required}, TOLD: "has_target", COUNTED: "counted"}
     by_metric, tables = _table_steps(source, metric_grid(grid), list(names), names)
-    joined = [table for table in made if table in ("facts", "latest_account_changes")]
+    joined = [table for table in created if table in ("facts", "latest_account_changes")]
     return [
         *metric_spine_steps(source, grid, recipe.metrics),
         *by_metric,
@@ -154,7 +157,7 @@ def _results_steps(
     ]
 
 
-def _wanted(recipe: Recipe) -> list[Measure]:
+def _required_measures(recipe: Recipe) -> list[Measure]:
     has_changes = "contract_changes" in recipe.sources
     rules = [Fact("arr"), *(indicator.rule for indicator in recipe.indicators)]
     dated = "account_changes" in recipe.sources
@@ -162,21 +165,21 @@ def _wanted(recipe: Recipe) -> list[Measure]:
     conditions += [one.applies_to for one in recipe.processes]
     named = {name for applies_to in conditions for name in applies_to}
     rules += [Attribute(name, dated) for name in sorted(named)]
-    wanted = (measure for rule in rules for measure in measures(rule))
-    return list(dict.fromkeys(made for m in wanted for made in needed(m, has_changes)))
+    direct = (measure for rule in rules for measure in measures(rule))
+    return list(dict.fromkeys(one for m in direct for one in needed(m, has_changes)))
 
 
 def _table_steps(
-    source: Source, grid: Grid, wanted: Sequence[Measure], columns: Mapping[Measure, str]
+    source: Source, grid: Grid, required: Sequence[Measure], columns: Mapping[Measure, str]
 ) -> tuple[list[Step], list[str]]:
     """Return the steps of one table, and the names of those that carry measures."""
     counts = [
         m
-        for m in wanted
+        for m in required
         if isinstance(m, Standing | Running) or (isinstance(m, Trailing) and not m.users)
     ]
-    users = [m for m in wanted if isinstance(m, Trailing) and m.users]
-    latest = [m for m in wanted if isinstance(m, Latest | DaysSince | DaysSinceBest)]
+    users = [m for m in required if isinstance(m, Trailing) and m.users]
+    latest = [m for m in required if isinstance(m, Latest | DaysSince | DaysSinceBest)]
     steps: list[Step] = []
     if counts or users:
         steps.append(rows_step(source, grid, [*counts, *users]))

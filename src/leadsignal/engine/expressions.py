@@ -60,14 +60,14 @@ def needed(measure: Measure, has_changes: bool) -> tuple[Measure, ...]:
 
 
 def used_lately(measure: UsageToBest) -> Trailing:
-    """Return the measure of the usage that is held against the best stretch."""
+    """Return the measure of the usage that is compared with the best stretch."""
     return Trailing("usage", "used_on", measure.window, measure.where, total="amount")
 
 
 def dated_attribute(attribute: str) -> Latest:
     """Return the measure of an attribute's latest dated value."""
     where = (("attribute", (attribute,)),)
-    return Latest("account_changes", "changed_on", "held", where)
+    return Latest("account_changes", "changed_on", "value_or_empty", where)
 
 
 @dataclass(frozen=True)

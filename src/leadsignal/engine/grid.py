@@ -36,7 +36,7 @@ class Source:
     decimals: Mapping[str, int] | None = None
 
     def known_before(self, t: str) -> str:
-        """SQL: at ``t`` it is known what the table held: it has begun, and has not yet stopped."""
+        """SQL: whether the table is complete at ``t``."""
         if self.complete_from is None:
             return "FALSE"
         known = f"{t} >= {self.complete_from + self.assumed}"

@@ -69,27 +69,30 @@ def _refuse_without_java() -> None:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Rows:
-    """Rows that Spark will compute: ``frame`` in the caller's session, and what is held for it."""
+    """Rows that Spark computes on demand: ``frame`` in the caller's session.
+
+    ``persisted`` are the intermediate frames kept in memory or on disk until `close`.
+    """
 
     frame: DataFrame
-    held: tuple[DataFrame, ...]
+    persisted: tuple[DataFrame, ...]
     views: tuple[str, ...]
 
     def close(self) -> None:
-        """Let go of what is held in memory and on disk; ``frame`` cannot be read any more."""
-        for frame in self.held:
+        """Free memory and disk; ``frame`` cannot be read afterwards."""
+        for frame in self.persisted:
             frame.unpersist()
         for view in self.views:
             self.frame.sparkSession.catalog.dropGlobalTempView(view)
 
     def to_pandas(self, *order: str) -> pd.DataFrame:
         """Compute the rows and return them on this machine, sorted by some columns."""
-        made: pd.DataFrame = (
+        rows: pd.DataFrame = (
             self.frame.orderBy(*order)
             .toArrow()
             .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
         )
-        return made
+        return rows
 
 
 class TablesInSpark(CheckedTables, Protocol):
@@ -140,19 +143,19 @@ def rows_of(
     for view, frame in read.items():
         frame.createOrReplaceGlobalTempView(f"{name}_{view}")
         own.table(f"{space}.{name}_{view}").createOrReplaceTempView(view)
-    held = []
+    persisted = []
     for step in steps:
-        made = own.sql(step.sql)
+        frame = own.sql(step.sql)
         if _readers(step.name, steps, select) > 1:
-            held.append(made.persist())
-        made.createOrReplaceTempView(step.name)
+            persisted.append(frame.persist())
+        frame.createOrReplaceTempView(step.name)
     own.sql(select).createOrReplaceGlobalTempView(name)
     views = (name, *(f"{name}_{view}" for view in read))
-    return Rows(session.table(f"{space}.{name}"), tuple(held), views)
+    return Rows(session.table(f"{space}.{name}"), tuple(persisted), views)
 
 
 def _readers(name: str, steps: Sequence[Step], select: str) -> int:
-    """Count in how many places a step is read; a text that is spelt like it may add one."""
+    """Count the places that read a step; equal text elsewhere in the SQL may add one."""
     pattern = re.compile(rf"\b{re.escape(name)}\b")
     return sum(len(pattern.findall(sql)) for sql in (*(step.sql for step in steps), select))
 

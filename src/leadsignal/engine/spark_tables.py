@@ -137,7 +137,7 @@ def read_spark_tables(
     faults += _unknown_attributes(taken, project)
     if faults:
         raise TablesError(faults, {})
-    loaded = {name: held for name, (held, _, _) in taken.items()}
+    loaded = {name: table for name, (table, _, _) in taken.items()}
     rows = {name: frame for name, (_, frame, _) in taken.items()}
     found = [fault for name in loaded for fault in _faults(project, loaded[name], rows)]
     if found:
@@ -193,7 +193,7 @@ def _taken(name: str, frame: DataFrame, project: Project) -> tuple[Loaded, DataF
 
 
 def _cell(column: Column, theirs: str, kind: str, zone: str) -> str:
-    cell, wanted = SPARK.quoted(theirs), SPARK.typed(sql_type(column))
+    cell, kind_in_sql = SPARK.quoted(theirs), SPARK.typed(sql_type(column))
     if column.kind in ("day", "moment") and kind == "timestamp":
         local = f"CAST({cell} AS TIMESTAMP_NTZ)"
         cell = f"convert_timezone(current_timezone(), {SPARK.literal(zone)}, {local})"
@@ -206,7 +206,7 @@ def _cell(column: Column, theirs: str, kind: str, zone: str) -> str:
         most = f"CAST({_most(column)} AS DECIMAL(38,{column.decimals + 4}))"
         limited = f"WHEN {cell} > {most} THEN {most} WHEN {cell} < -{most} THEN -{most}"
         cell = f"CASE {limited} ELSE {cell} END"
-    return f"CAST({cell} AS {wanted})"
+    return f"CAST({cell} AS {kind_in_sql})"
 
 
 def _most(column: Column) -> str:
@@ -352,9 +352,9 @@ def _day_after_the_latest(
     for today in (day_of_the_run(project), date.max):
         days = [
             day
-            for name, held in loaded.items()
+            for name, table in loaded.items()
             for day in rows[name]
-            .selectExpr(*[f"max({day})" for day in fact_days(held, today)])
+            .selectExpr(*[f"max({day})" for day in fact_days(table, today)])
             .collect()[0]
             if day is not None
         ]

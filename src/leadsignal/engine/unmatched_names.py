@@ -38,28 +38,28 @@ def refuse_unknown_names(tables: CheckedTables, analysis: SuccessAnalysis) -> No
             where,
             name,
             f"occurs in no row of {column}",
-            _remedy(name, held),
+            _remedy(name, known),
         )
-        for where, name, column, held in found
+        for where, name, column, known in found
     ]
     if faults:
         raise SuccessAnalysisError(faults)
 
 
-def _remedy(name: str, held: frozenset[str]) -> str:
-    meant = near(name, sorted(held))
-    listed = ", ".join(sorted(held)[:MAX_SHOWN])
-    more = f" and {len(held) - MAX_SHOWN} more" if len(held) > MAX_SHOWN else ""
+def _remedy(name: str, known: frozenset[str]) -> str:
+    meant = near(name, sorted(known))
+    listed = ", ".join(sorted(known)[:MAX_SHOWN])
+    more = f" and {len(known) - MAX_SHOWN} more" if len(known) > MAX_SHOWN else ""
     hint = f"Did you mean {meant!r}? " if meant else ""
-    return f"{hint}There are {listed}{more}." if held else "Correct it, or leave it out."
+    return f"{hint}There are {listed}{more}." if known else "Correct it, or leave it out."
 
 
-def _unmatched(names: Iterable[str], held: frozenset[str], optional: bool = False) -> list[str]:
+def _unmatched(names: Iterable[str], known: frozenset[str], optional: bool = False) -> list[str]:
     """Return the names of a group that are wrong: all if none occurs, else those misspelt."""
-    missing = [name for name in names if name not in held]
+    missing = [name for name in names if name not in known]
     if len(missing) == len(tuple(names)) and not optional:
         return missing
-    return [name for name in missing if near(name, sorted(held), ALIKE)]
+    return [name for name in missing if near(name, sorted(known), ALIKE)]
 
 
 def _behaviors(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:

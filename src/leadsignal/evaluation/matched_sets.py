@@ -66,9 +66,9 @@ class MatchedSets:
 
     def _find(self, account: Ints, day: Ints) -> Ints:
         keys = self.account * _SPAN + self.day
-        wanted = account * _SPAN + day
-        place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
-        return np.where(keys[place] == wanted, place, -1)
+        sought = account * _SPAN + day
+        place = np.minimum(np.searchsorted(keys, sought), max(len(keys) - 1, 0))
+        return np.where(keys[place] == sought, place, -1)
 
 
 _SPAN = 1_000_000
@@ -140,9 +140,9 @@ def _pairs(
     rng = np.random.default_rng(seed)
     order = np.lexsort((tenure, stratum))
     key = stratum[order].astype(np.float64) * _SPAN + tenure[order]
-    wanted = stratum[ends].astype(np.float64) * _SPAN + tenure[ends]
-    begin = np.searchsorted(key, wanted - TENURE_WITHIN, side="left")
-    stop = np.searchsorted(key, wanted + TENURE_WITHIN, side="right")
+    position = stratum[ends].astype(np.float64) * _SPAN + tenure[ends]
+    begin = np.searchsorted(key, position - TENURE_WITHIN, side="left")
+    stop = np.searchsorted(key, position + TENURE_WITHIN, side="right")
     case: list[int] = []
     control: list[Ints] = []
     of: list[Ints] = []

@@ -141,6 +141,6 @@ def _folds(panel: Panel, horizon: int, folds: int) -> Any:
     for cut, until in zip(cuts, [*cuts[1:], last.date()], strict=True):
         within = frame["snapshot_on"].between(pd.Timestamp(cut), pd.Timestamp(until))
         within &= (frame["snapshot_on"] <= last) & ~frame["notice_given"]
-        for held in range(PARTS):
-            known = replace(panel, frame=frame[part != held].reset_index(drop=True)).as_of(cut)
-            yield known, frame[within & (part == held)]
+        for fold in range(PARTS):
+            known = replace(panel, frame=frame[part != fold].reset_index(drop=True)).as_of(cut)
+            yield known, frame[within & (part == fold)]

@@ -26,18 +26,18 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _State:
-    """Which signal came, when, and whether it has to wait."""
+    """The signal that came, when it came, and the depth of nested `uncut` blocks."""
 
     def __init__(self) -> None:
         self.came: int | None = None
-        self.at, self.held, self.waits = 0.0, 0, False
+        self.at, self.depth, self.waits = 0.0, 0, False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Raise Interrupted, at once or when the step that must not be cut is done."""
         if self.came is not None and time.monotonic() - self.at < GRACE:
             return
         self.came, self.at = number, time.monotonic()
-        if self.held:
+        if self.depth:
             self.waits = True
             return
         raise Interrupted(number)
@@ -73,15 +73,15 @@ def came() -> int | None:
 
 @contextmanager
 def uncut(at_end: bool = False) -> Iterator[None]:
-    """Let a signal wait until a short step is done: made and noted, or renamed and noted.
+    """Defer signals until a short step is complete.
 
     ``at_end`` is for finalizers, where an exception would be lost: the next such step raises it.
     """
-    _STATE.held += 1
+    _STATE.depth += 1
     try:
         yield
     finally:
-        _STATE.held -= 1
-        if not _STATE.held and _STATE.waits and not at_end:
+        _STATE.depth -= 1
+        if not _STATE.depth and _STATE.waits and not at_end:
             _STATE.waits = False
             raise Interrupted(_STATE.came or signal.SIGINT)

@@ -26,9 +26,9 @@ except ImportError:  # Windows
 
 
 def hold(path: Path) -> int | None:
-    """Lock a file or folder that is there; return what to close to let go, or None if it is held.
+    """Lock a file or folder; return the handle to close, or None if another process has the lock.
 
-    None also where it is no longer there once the lock is had: who cleaned it away held it before.
+    None also if the file is gone once it is locked: another process had the lock and removed it.
     """
     if fcntl is None:
         return os.open(os.devnull, os.O_RDONLY)

@@ -34,8 +34,8 @@ def json_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def json_ready(value: Any) -> Any:
     """Return dictionaries and lists all the way down, days as ISO text."""
     if isinstance(value, Mapping):
-        return {str(name): json_ready(held) for name, held in value.items()}
+        return {str(name): json_ready(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [json_ready(held) for held in value]
+        return [json_ready(item) for item in value]
     plain = _value(value)
     return plain.isoformat() if isinstance(plain, date) else plain

@@ -13,7 +13,7 @@ is what every other list has to beat."""
 }
 """What the pages of the docs say of the family."""
 
-ROW_COLUMNS = {"held": "COALESCE(value, '')"}
+ROW_COLUMNS = {"value_or_empty": "COALESCE(value, '')"}
 """Columns computed in each row of account_changes, as SQL: an empty value is a value, "none"."""
 
 

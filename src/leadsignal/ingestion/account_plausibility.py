@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SEPARATES, MIN_ACCOUNTS = 0.9, 20
 """A column leaks from this AUC on; with fewer ends, or accounts left, nothing is said."""
 PILED, MIN_PILED = 0.5, 3
-"""Ends pile up where more than this share of them, and at least so many, are of one day."""
+"""Minimum share of all ends, and minimum number, on one day for a warning that they pile up."""
 MISSED = 5.0
 """So many ends must be expected before the first one for their absence to be odd (p < 0.01)."""
 TENURE = 91
@@ -152,13 +152,13 @@ def _arr_known(reader: TableReader, as_of: date) -> Iterator[str]:
     if "arr" not in columns:
         return
     ended = _ended(as_of) if "ended_on" in columns else "false"
-    ((held, known, left, known_left),) = reader.store.query(
+    ((accounts, known, left, known_left),) = reader.store.query(
         f"SELECT count(*), count(arr), count(*) FILTER (WHERE {ended}), "
         f"count(arr) FILTER (WHERE {ended}) FROM {_started(reader, as_of)}"
     )
-    if known < held:
+    if known < accounts:
         yield (
-            f"ARR is known for {known:,} of {count_of(held, 'account')}, {known_left:,} of "
+            f"ARR is known for {known:,} of {count_of(accounts, 'account')}, {known_left:,} of "
             f"{left:,} that left: sums of ARR leave the others out, and gross and net retention "
             "are blank where one of them is in the base"
         )
@@ -189,7 +189,7 @@ def _leaks(reader: TableReader, as_of: date) -> Iterator[str]:
         elif (auc := _auc(reader, cell, number, ended, started)) > SEPARATES:
             yield (
                 f"{what} alone separates ended accounts from the others (AUC {auc:.2f}): "
-                "make sure that it held at the start"
+                "make sure that it was true at the start"
             )
 
 

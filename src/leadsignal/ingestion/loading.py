@@ -31,7 +31,7 @@ MAX_OFFERED = 8
 CURRENCIES = ("currency", "currencycode", "currencyisocode", "arrcurrency")
 """What a column is called that names the currency of a row, in small letters alone."""
 LARGE = 500_000_000
-"""From so many bytes of Parquet on, the disk is spared rather than the processor."""
+"""Bytes of Parquet above which files are read in a way that saves disk space, not time."""
 
 
 @dataclass

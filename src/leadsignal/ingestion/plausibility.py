@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from leadsignal.ingestion.table_reader import TableReader
 
 SAMPLED = 2_000_000
-"""From so many rows on, repeats are looked for on a sample of days."""
+"""Number of rows above which repeated rows are searched on a sample of days."""
 
 
 @dataclass(frozen=True)

@@ -114,27 +114,27 @@ def _scores(
     stacked_model: StackedModel, own: Floats, others: Floats, columns: Ints, count: int
 ) -> Floats:
     """Return a stacked model's log-odds under each coalition, shape (2 ** count, rows)."""
-    held: dict[tuple[int, ...], Floats] = {}
+    tables: dict[tuple[int, ...], Floats] = {}
     for member, weight in zip(stacked_model.members, stacked_model.weights, strict=True):
         if weight:
             for read, table in _tables(member, own, others, columns):
-                held[read] = held.get(read, 0.0) + weight * table
+                tables[read] = tables.get(read, 0.0) + weight * table
     total = np.full((2**count, len(own)), stacked_model.intercept)
-    for read, table in _merged(held).items():
+    for read, table in _merged(tables).items():
         total += table[_within(read, tuple(range(count)))]
     return total
 
 
-def _merged(held: dict[tuple[int, ...], Floats]) -> dict[tuple[int, ...], Floats]:
-    """Return the tables with each that reads no more than another added to that one."""
-    made: dict[tuple[int, ...], Floats] = {}
-    for read in sorted(held, key=lambda read: (-len(read), read)):
-        larger = next((other for other in made if set(read) <= set(other)), None)
+def _merged(tables: dict[tuple[int, ...], Floats]) -> dict[tuple[int, ...], Floats]:
+    """Return the tables after adding each to one that reads the same subjects and more."""
+    merged: dict[tuple[int, ...], Floats] = {}
+    for read in sorted(tables, key=lambda read: (-len(read), read)):
+        larger = next((other for other in merged if set(read) <= set(other)), None)
         if larger is None:
-            made[read] = held[read].copy()
+            merged[read] = tables[read].copy()
         else:
-            made[larger] += held[read][_within(read, larger)]
-    return made
+            merged[larger] += tables[read][_within(read, larger)]
+    return merged
 
 
 def _within(read: tuple[int, ...], among: tuple[int, ...]) -> Ints:

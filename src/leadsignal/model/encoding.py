@@ -22,9 +22,9 @@ RARELY = 0.005
 class IndicatorEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # no types there
     """Encode rows (n, columns) of numbers with NaN for missing; a scikit-learn transformer.
 
-    Counts and times enter as log(1 + x); each number is centred, scaled and held within three
-    standard deviations; missing is the mean and a flag. ``categorical_features`` is a mask
-    (columns,) of columns that hold codes: one flag a code seen in fitting, none for others.
+    Counts and times enter as log(1 + x). Each number is centred, scaled and clipped to three
+    standard deviations; a missing one becomes the mean, with a flag. ``categorical_features`` is
+    a mask (columns,) of columns of category codes, which get one flag per code seen in ``fit``.
 
     >>> IndicatorEncoder().fit_transform([[1.0], [3.0], [np.nan]])
     array([[-1.,  0.],

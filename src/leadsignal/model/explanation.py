@@ -266,9 +266,9 @@ def telling_values(
     """Return each row's indicator of the subject that differs most from others, and its value."""
     names = [name for name in model.features_.names if model.subject(name) == subject]
     distance = np.column_stack([_distance(model, rows[name], others[name]) for name in names])
-    held = [rows[name].to_list() for name in names]
+    values = [rows[name].to_list() for name in names]
     return [
-        (names[column], _known(held[column][row]))
+        (names[column], _known(values[column][row]))
         for row, column in enumerate(distance.argmax(axis=1))
     ]
 

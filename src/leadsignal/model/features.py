@@ -81,8 +81,8 @@ class Features:
     def matrix(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         """Return the rows as an array (rows, columns): codes for categories, NaN for missing.
 
-        Numbers are held within the ranges of fitting. Raises ModelError, naming every column that
-        is not there.
+        Numbers are clipped to the range of the training data. Raises ModelError, which names every
+        missing column.
         """
         missing = [name for name in self.names if name not in rows.columns]
         if missing:

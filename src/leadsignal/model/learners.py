@@ -1,9 +1,9 @@
-"""What learns a hazard from stacked rows: boosting, logistic regression, a landmark Cox model.
+"""Learners of the hazard from stacked rows: boosting, logistic regression, a landmark Cox model.
 
 Each is fitted on a design of `stacking` and returns the log-odds of ending in each of its rows.
-An end is seen from each snapshot in the horizon before it, so rows count for less than they are:
-all three are held back accordingly. How much was chosen on simulated seeds that no test uses, by
-log-loss and AUC on later rows.
+A churn event appears in the rows of every snapshot within the horizon before it, so rows are not
+independent and all three learners are regularised more. The strength was chosen on simulated seeds
+that no test uses, by log-loss and AUC on later rows.
 """
 
 from __future__ import annotations
@@ -195,8 +195,8 @@ class LinearColumns:
         when = np.full(self.timing_count, owner[~self.how].max())
         if not self.how.any():
             return when
-        held = self.encoder
-        read = [held.numbers_, held.with_gaps_, held.flags_[:, 0].astype(int)]
+        encoder = self.encoder
+        read = [encoder.numbers_, encoder.with_gaps_, encoder.flags_[:, 0].astype(int)]
         return np.concatenate([when, owner[self.how][np.concatenate(read)]])
 
     def _column(self, rows: Floats, name: str) -> Floats:

@@ -68,13 +68,13 @@ def checked_walk(estimator: Any, rows: Floats) -> Walk | None:
     predictors = getattr(estimator, "_predictors", None)
     if predictors is None or not len(rows):
         return None
-    held = _WALKS.get(estimator)
-    if held is None or held[0] is not predictors:
+    cached = _WALKS.get(estimator)
+    if cached is None or cached[0] is not predictors:
         walk, first = _walk_of(estimator), np.ascontiguousarray(rows[:CHECKED])
         if walk is not None and not np.array_equal(estimator.decision_function(first), walk(first)):
             walk = None
-        _WALKS[estimator] = held = (predictors, walk)
-    return held[1]
+        _WALKS[estimator] = cached = (predictors, walk)
+    return cached[1]
 
 
 def _walk_of(estimator: Any) -> Walk | None:

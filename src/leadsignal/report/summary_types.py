@@ -199,7 +199,7 @@ class AccountRow(TypedDict):
 
 
 class AccountsSummary(TypedDict):
-    """Scored accounts; ``rows`` holds the riskiest."""
+    """Scored accounts; ``rows`` are those of the highest risk."""
 
     accounts: int
     expected_churns: float

@@ -180,8 +180,8 @@ def unknown_indicators(model: ChurnModel, feeds: tuple[Feed, ...]) -> list[str]:
 def without_late_days(tables: Tables, feeds: tuple[Feed, ...]) -> Tables:
     """Return the tables, each that is late and unknown complete only through its last record.
 
-    Others count as they stood (`held.hold_late`): to take away a whole table for a few days of
-    delay moves the risks by more than the delay does.
+    Other late tables keep their last state (`last_known.hold_late`): leaving out a whole table
+    for a few days of delay would change the risks by more than the delay does.
     """
     late = {feed.table: feed.last_record for feed in feeds if feed.is_unknown and feed.last_record}
     return tables.complete_through(late) if late else tables

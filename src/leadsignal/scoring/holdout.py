@@ -89,10 +89,10 @@ def check_contacts(frame: pd.DataFrame, file: str | None = None) -> pd.DataFrame
     ]
     if faults:
         raise InputError(faults)
-    held = pd.DataFrame(
+    contacts = pd.DataFrame(
         {"account_id": frame["account_id"].astype(str), "contacted_on": days.dt.normalize()}
     )
-    return held.sort_values(list(COLUMNS), ignore_index=True)
+    return contacts.sort_values(list(COLUMNS), ignore_index=True)
 
 
 def _cells(column: pd.Series[Any], wrong: NDArray[np.bool_]) -> list[tuple[int, str]]:

@@ -34,8 +34,8 @@ ROWS_AT_ONCE = 50_000
 class SparkPanel:
     """A panel whose rows Spark computes: one row an account and snapshot, in no order.
 
-    ``frame`` is a Spark DataFrame with the columns of ``Panel.frame``. Nothing is computed until
-    rows are asked for; what is then held in memory and on disk is let go of by ``close``.
+    ``frame`` is a Spark DataFrame with the columns of ``Panel.frame``. It is computed when rows
+    are requested; ``close`` frees the memory and disk space that this takes.
     ``columns`` maps the tables behind it to their columns that were read.
     """
 

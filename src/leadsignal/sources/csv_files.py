@@ -19,7 +19,7 @@ from leadsignal.sources.parts import Part, UnreadableError, refuse_too_wide
 BLOCK = 1 << 22
 MAX_HEADER = 1_000_000
 HELD = 10_000
-"""Of one kind of fault, so many are held; the others are counted."""
+"""Maximum number of faults of one kind that are kept; further ones are only counted."""
 DELIMITERS = (",", ";", "\t", "|")
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -195,7 +195,7 @@ def open_csv(table: str, path: Path, shown: str, source: TableSource) -> Part:
         columns,
         reader=file.read,
         header_line=header_lines,
-        # CSV is about three times as long as Parquet.
+        # CSV takes about three times the space of Parquet.
         bytes=path.stat().st_size // 3,
         faults=file.faults,
         lines=file.lines,

@@ -34,7 +34,7 @@ ADBC_DRIVERS = {
 
 @dataclass(frozen=True)
 class Asked:
-    """The rows wanted from a database: a table, by the parts of its name, or a query."""
+    """A request to a database: a table, by the parts of its name, or a query."""
 
     table: tuple[str, ...] | None = None
     query: str | None = None

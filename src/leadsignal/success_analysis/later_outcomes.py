@@ -127,7 +127,7 @@ def _dates(tables: Tables, follow: int, every: int) -> list[date]:
 
 
 def _replayed(tables: Tables, analysis: SuccessAnalysis | None, at_least: int) -> Any:
-    """Return who was on which list then, or None where too few held their target."""
+    """Return which accounts were on which list, or None if too few kept to their target."""
     chosen = most_successful(tables, analysis, at_least=at_least)
     if len(chosen) < at_least:
         return None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TENTH = 0.1
 COLUMNS = (
     "account_id", "customer_id", "metric", "value", "target", "higher_is_better", "measured_on",
-    "results", "level", "mean_gap", "since", "held_days", "slope", "slope_low", "slope_high",
+    "results", "level", "mean_gap", "since", "days_on_target", "slope", "slope_low", "slope_high",
     "trend", "processes", "tenure_days", "score",
 )  # fmt: skip
 
@@ -40,7 +40,7 @@ class SuccessfulAccounts(Result):
     ``frame`` has one row a chosen account: account_id, customer_id, metric, value and target of the
     latest result (``measured_on``), ``results`` in the last year and their mean distance to target
     ``level`` (share of the target, positive is good), ``since`` when it has been on target and
-    ``held_days``, ``slope`` of that distance in 90 days with its limits and ``trend``,
+    ``days_on_target``, ``slope`` of that distance in 90 days with its limits and ``trend``,
     ``processes`` adopted, ``tenure_days``, ``score`` (0 to 1). ``everyone`` has the same of all
     accounts with a current result, and why each is not among them (``left_out``).
     ``steps`` counts how many accounts were left after each condition. ``criteria`` compare the
@@ -104,20 +104,45 @@ def most_successful(
     analysis: SuccessAnalysis | None = None,
     *,
     at_least: int = 10,
-    held: Duration = "90d",
+    on_target_for: Duration = "90d",
     current: Duration = "120d",
     today: AsOfContext | None = None,
 ) -> SuccessfulAccounts:
-    """Return the accounts that reach their target, have held it, and are not falling back.
+    """Return the accounts that are and stay on target and whose results are not falling.
 
-    Of the active accounts without notice, those are considered whose latest result is no older than
-    ``current``, whose last three results are on target on average and have been so for ``held``,
-    and whose trend over the last year is not falling. They are ranked by the mean of three ranks:
-    their distance to target over the last year, how long they have held it, and the trend. The
-    best tenth of the accounts with a current result are chosen, and at least ``at_least`` if enough
-    qualify. Satisfaction and usage play no part. ``today`` has results that exist already. Raises
-    OptionError where there are no results with targets.
+    An active account without notice qualifies if the mean of its last three results is on target,
+    has been so for ``on_target_for``, and the trend over the last year is not falling. Accounts
+    are ranked by the mean of three ranks: mean distance to target over the last year, days on
+    target, and trend. The best tenth of the accounts with a current result are chosen, and at
+    least ``at_least`` if enough qualify. Satisfaction and usage are not considered.
 
+    Parameters
+    ----------
+    tables : Tables
+        Tables with results and targets.
+    analysis : SuccessAnalysis, optional
+        Names the metrics and processes; default: none.
+    at_least : int, default 10
+        Minimum number of accounts to choose, if enough qualify.
+    on_target_for : Duration, default "90d"
+        How long the mean of three results must have been on target.
+    current : Duration, default "120d"
+        Maximum age of the latest result.
+    today : AsOfContext, optional
+        Results already computed from the same tables and analysis.
+
+    Returns
+    -------
+    SuccessfulAccounts
+        The chosen accounts, all that were considered, and the counts of each step.
+
+    Raises
+    ------
+    OptionError
+        If the tables have no results with targets, or ``at_least`` is below 1.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
@@ -128,17 +153,17 @@ def most_successful(
         raise OptionError("at_least must be 1 or more", "Interview ten accounts, if you can")
     now = current_status(AsOfContext.of(tables, analysis, today), days_in(current))
     everyone, steps = now.frame, now.steps
-    enough = days_in(held)
+    enough = days_in(on_target_for)
     reasons = {
         "below target": everyone["on_target"].ne(True),
-        f"on target for less than {enough} days": ~(everyone["held_days"] >= enough),
+        f"on target for less than {enough} days": ~(everyone["days_on_target"] >= enough),
         "falling": everyone["trend"].eq("falling"),
     }
     everyone["left_out"] = np.select(list(reasons.values()), list(reasons), default="")
     fit = everyone["left_out"].eq("")
     everyone["score"] = _score(everyone[fit]).reindex(everyone.index)
     steps["on target"] = int((~reasons["below target"]).sum())
-    steps[f"held {enough} days, not falling"] = int(fit.sum())
+    steps[f"for {enough} days, not falling"] = int(fit.sum())
     count = max(at_least, int(np.ceil(TENTH * len(everyone))))
     ranked = everyone.sort_values(["score", "account_id"], ascending=[False, True])
     frame = ranked[fit.reindex(ranked.index)].head(count).reset_index(drop=True)
@@ -189,11 +214,12 @@ class ResultStatus:
 
 def current_status(today: AsOfContext, current: int) -> ResultStatus:
     """Return the active accounts without notice whose result is no older than ``current`` days."""
-    held, panel = today.standings, today.snapshot
+    statuses, panel = today.standings, today.snapshot
     now = panel.frame
     here = now[~now["notice_given"]].set_index("account_id")
     steps = {"active": len(here)}
-    both = held.drop(columns=held.columns.intersection(here.columns)).join(here, how="inner")
+    own = statuses.drop(columns=statuses.columns.intersection(here.columns))
+    both = own.join(here, how="inner")
     steps["with results against a target"] = len(both)
     both = both[both["days_old"] <= current]
     steps["with a current one"] = len(both)
@@ -229,7 +255,7 @@ def _score(fit: pd.DataFrame) -> pd.Series[Any]:
     """Return the mean of three ranks between 0 and 1; an unknown trend ranks in the middle."""
     ranks = [
         fit[column].rank(pct=True).fillna(0.5)
-        for column in ("level", "held_days", "slope")
+        for column in ("level", "days_on_target", "slope")
     ]  # fmt: skip
     mean: pd.Series[Any] = sum(ranks[1:], start=ranks[0]) / len(ranks)
     return mean

@@ -10,7 +10,7 @@ mean weight of those events and den_k = S0 − (k/d) D0, k = 0 … d−1 (Breslo
     information = X' diag(v) X − Σ_groups [c0 S1 S1' − c1 (S1 D1' + D1 S1') + c2 D1 D1']
 
 ``docs/survival.md`` derives this. One evaluation reads the matrix twice, in blocks that stay in
-the cache; the caller's matrix is never copied as a whole. Where risks span so many orders of
+the cache; the caller's matrix is never copied as a whole. Where risks span too many orders of
 magnitude that these sums would lose digits, ``by_risk_set`` gives the same numbers more slowly.
 """
 

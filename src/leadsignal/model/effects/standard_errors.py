@@ -13,8 +13,8 @@ def with_careful_errors(fit: CoxFit) -> CoxFit:
     """Return the fit with the larger of the sandwich's and the information's error a column.
 
     The sandwich by customer is right with many churns. With a handful it is too small: with 43
-    churns and a state of 8 % of accounts, its 95 % intervals held the truth 83 % of the time, the
-    larger of the two 95 %. Correlations stay those of the sandwich.
+    churns and a state of 8 % of accounts, its 95 % intervals covered the truth 83 % of the time,
+    those of the larger error 95 %. Correlations are those of the sandwich.
     """
     if fit.robust_cov is None:
         return fit

@@ -101,9 +101,9 @@ def _encoded(encoder: Any, coded: NDArray[np.bool_]) -> int:
     _need(_ascending(encoder.numbers_, len(coded)), "the encoder reads other columns")
     _need(not coded[encoder.numbers_].any(), "the encoder reads a category as a number")
     _need(_ascending(encoder.with_gaps_, len(coded)), "the encoder reads other columns")
-    for held in (encoder.logged_, encoder.mean_, encoder.scale_):
-        _need(len(held) == numbers, "the encoder has other scales")
-    # However large, what comes of them is held within three standard deviations.
+    for values in (encoder.logged_, encoder.mean_, encoder.scale_):
+        _need(len(values) == numbers, "the encoder has other scales")
+    # Encoded values are clipped to three standard deviations, however large they are.
     _need(np.isfinite(encoder.mean_).all(), "the means are not finite")
     positive = np.isfinite(encoder.scale_) & (encoder.scale_ > 0)
     _need(positive.all(), "a scale is not positive")
@@ -127,8 +127,8 @@ def _check_boosting(trees: Any, layout: Layout) -> None:
     coded, count = layout.is_category, len(layout.names)
     for read in (trees.n_features_in_, trees._n_features):
         _need(read == count, f"it reads {read} columns instead of {count}")
-    for held in (trees.categorical_features, trees.is_categorical_):
-        _need(held is None or np.array_equal(held, coded), "the mask of categories is another")
+    for mask in (trees.categorical_features, trees.is_categorical_):
+        _need(mask is None or np.array_equal(mask, coded), "the mask of categories is another")
     _need(len(trees.monotonic_cst) == count, "the signs are others")
     _need(np.isin(trees.monotonic_cst, (-1, 0, 1)).all(), "the signs are others")
     _need(trees.classes_.tolist() == [False, True], "it has other classes")
@@ -194,9 +194,9 @@ def _check_bins(trees: Any, first: NDArray[np.bool_], known: list[NDArray[np.flo
     thresholds = mapper.bin_thresholds_
     _need(len(thresholds) == len(mapper.n_bins_non_missing_) == count, "it has other bins")
     _need((mapper.n_bins_non_missing_ <= mapper.n_bins).all(), "it has other bins")
-    held = mapper.known_categories or [None] * count
-    _need(len(held) == count, "it has other categories")
-    for place, (bins, codes) in enumerate(zip(thresholds, held, strict=True)):
+    categories = mapper.known_categories or [None] * count
+    _need(len(categories) == count, "it has other categories")
+    for place, (bins, codes) in enumerate(zip(thresholds, categories, strict=True)):
         _need(np.isfinite(bins).all(), "bins are not finite")
         _need(len(bins) <= mapper.n_bins and (np.diff(bins) >= 0).all(), "bins are not in order")
         _need((codes is not None) == bool(first[place]), "it has other categories")

@@ -48,7 +48,7 @@ _FLOATS, _MASK = array("<f8", 1), array("|b1", 1)
 _WHOLE_NUMBERS = array("<i8", 1)
 _SCALAR = array("<u8", 0, "numpy.uint64")
 _FLOAT_TYPE = typed("TypeNode", "numpy.float64")
-_NAME = value(lambda held: isinstance(held, str) and held.isprintable())
+_NAME = value(lambda item: isinstance(item, str) and item.isprintable())
 _WORDS = number(-1e100, 1e100)
 
 _OF_EVERY = {
@@ -340,4 +340,4 @@ def check_shape(schema: Any, arrays: Any) -> None:
         type(schema.get(k)) is not t for k, t in _OF_ROOT.items()
     ):
         raise ValueError("no schema of skops")
-    _BLEND({key: held for key, held in schema.items() if key not in _OF_ROOT}, "", arrays)
+    _BLEND({key: item for key, item in schema.items() if key not in _OF_ROOT}, "", arrays)

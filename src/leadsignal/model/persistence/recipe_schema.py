@@ -22,7 +22,7 @@ def _is_map(value: object, inside: Callable[[Any], bool] = lambda value: True) -
     """Whether it maps names to what is inside."""
     if not isinstance(value, dict) or not all(map(is_name, value)):
         return False
-    return all(inside(held) for held in value.values())
+    return all(inside(item) for item in value.values())
 
 
 def _is_text(value: object) -> bool:

@@ -189,13 +189,13 @@ def _refuse_orders(analysis: SuccessAnalysis) -> None:
     """Raise ValueError where a text of an analysis holds what a terminal obeys."""
     waiting: list[Any] = [asdict(analysis)]
     while waiting:
-        held = waiting.pop()
-        if isinstance(held, str) and re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", held):
+        item = waiting.pop()
+        if isinstance(item, str) and re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", item):
             raise ValueError("a text of the analysis has control characters")
-        if isinstance(held, Mapping):
-            waiting += [*held, *held.values()]
-        elif isinstance(held, list | tuple):
-            waiting += held
+        if isinstance(item, Mapping):
+            waiting += [*item, *item.values()]
+        elif isinstance(item, list | tuple):
+            waiting += item
 
 
 # Reading the folder
@@ -229,8 +229,8 @@ def _unpack(path: Path) -> str:
 
 
 def _pickles_in(folder: Path) -> str:
-    held = sorted(folder.iterdir()) if folder.is_dir() else []
-    names = [path.name for path in held if path.suffix in PICKLES]
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    names = [path.name for path in files if path.suffix in PICKLES]
     return f"; {quiet(names[0])} is a pickle, which is never read" if names else ""
 
 

@@ -95,10 +95,10 @@ def value(holds: Callable[[Any], bool]) -> Shape:
         if node["is_json"] is not True or not isinstance(text, str) or len(text) > MAX_TEXT:
             refuse(at)
         try:
-            held = json.loads(text)
+            item = json.loads(text)
         except ValueError:
             refuse(at)
-        if not holds(held):
+        if not holds(item):
             refuse(at)
 
     return check
@@ -107,25 +107,25 @@ def value(holds: Callable[[Any], bool]) -> Shape:
 def only(*values: Any) -> Shape:
     """One of these values, of the same type."""
     allowed = {repr(one) for one in values}
-    return value(lambda held: repr(held) in allowed)
+    return value(lambda item: repr(item) in allowed)
 
 
 def whole(low: int, high: int) -> Shape:
     """A whole number of a range."""
-    return value(lambda held: type(held) is int and low <= held <= high)
+    return value(lambda item: type(item) is int and low <= item <= high)
 
 
 def number(low: float, high: float) -> Shape:
     """A number of a range."""
     return value(
-        lambda held: type(held) in (int, float) and math.isfinite(held) and low <= held <= high
+        lambda item: type(item) in (int, float) and math.isfinite(item) and low <= item <= high
     )
 
 
 def text(pattern: str) -> Shape:
     """A text that matches as a whole."""
     compiled = re.compile(pattern)
-    return value(lambda held: isinstance(held, str) and bool(compiled.fullmatch(held)))
+    return value(lambda item: isinstance(item, str) and bool(compiled.fullmatch(item)))
 
 
 def typed(loader: str, kind: str) -> Shape:
@@ -181,8 +181,8 @@ def _alike(shape: Shape, most: int) -> Callable[[list[Any], str, Arrays], None]:
     def check(content: list[Any], at: str, arrays: Arrays) -> None:
         if len(content) > most:
             refuse(at)
-        for number, held in enumerate(content):
-            shape(held, f"{at}[{number}]", arrays)
+        for number, item in enumerate(content):
+            shape(item, f"{at}[{number}]", arrays)
 
     return check
 
@@ -191,8 +191,8 @@ def _each(shapes: tuple[Shape, ...]) -> Callable[[list[Any], str, Arrays], None]
     def check(content: list[Any], at: str, arrays: Arrays) -> None:
         if len(content) != len(shapes):
             refuse(at)
-        for number, (held, shape) in enumerate(zip(content, shapes, strict=True)):
-            shape(held, f"{at}[{number}]", arrays)
+        for number, (item, shape) in enumerate(zip(content, shapes, strict=True)):
+            shape(item, f"{at}[{number}]", arrays)
 
     return check
 
@@ -233,8 +233,8 @@ def a_dict(
         key_types(node["key_types"], f"{at}.keys", arrays)
         if len(node["key_types"]["content"]) != len(content):
             refuse(at)
-        for key, held in content.items():
-            shapes[key](held, f"{at}.{key}" if at else key, arrays)
+        for key, item in content.items():
+            shapes[key](item, f"{at}.{key}" if at else key, arrays)
 
     return check
 
@@ -268,8 +268,8 @@ def parts(shapes: Mapping[str, Shape]) -> Callable[[Any, str, Arrays], None]:
     def check(content: Any, at: str, arrays: Arrays) -> None:
         if not isinstance(content, dict) or set(content) != set(shapes):
             refuse(at)
-        for key, held in content.items():
-            shapes[key](held, f"{at}.{key}", arrays)
+        for key, item in content.items():
+            shapes[key](item, f"{at}.{key}", arrays)
 
     return check
 

@@ -53,8 +53,8 @@ class Candidate:
 def process_name(behavior: str) -> str:
     """Return a name that ``success.toml`` takes: small letters, digits and _.
 
-    >>> process_name("Close review (held)"), process_name("2fa on")
-    ('close_review_held', 'p_2fa_on')
+    >>> process_name("Close review (done)"), process_name("2fa on")
+    ('close_review_done', 'p_2fa_on')
     """
     kept = "".join(c if c.isascii() and c.isalnum() else "_" for c in behavior.lower())
     name = "_".join(part for part in kept.split("_") if part)

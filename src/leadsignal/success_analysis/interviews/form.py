@@ -47,7 +47,7 @@ QUESTIONS = (
         "1. Why did they buy?",
         (
             FormField("reason", "In their words", prose=True),
-            FormField("objective", "Objective", "one line: what they wanted to reach"),
+            FormField("objective", "Objective", "one line: the result they aimed for"),
         ),
     ),
     Question(
@@ -73,7 +73,7 @@ PROCESS_FIELDS = (
     FormField("at_least", "At least", "a number of events"),
     FormField("by_users", "By users", "by how many people; 1 if left empty"),
     FormField("within", "Within", "as in 30d or 4w"),
-    FormField("sustained_for", "Sustained for", "so many times in a row; 1 if left empty"),
+    FormField("sustained_for", "Sustained for", "number of windows in a row; 1 if left empty"),
     FormField("adopt_by", "Adopted by", "day since the start, as in 90d; may stay empty"),
 )
 

@@ -389,7 +389,7 @@ def _chances(
     for days_left, code in sorted({(int(d), int(c)) for d, c in zip(left, stage, strict=True)}):
         similar = _alike(past, events, seen, days_left, code)
         if len(similar) >= MIN_SIMILAR:
-            success = int(past.made[similar].sum())
+            success = int(past.met[similar].sum())
             mine = (left == days_left) & (stage == code)
             share = success / len(similar)
             chances[mine] = (len(similar), share, *wilson_limits(share, len(similar)))
@@ -399,9 +399,9 @@ def _chances(
 def _alike(
     past: _Past, events: _Events, seen: dict[int, tuple[Days, Days]], days_left: int, code: int
 ) -> Days:
-    """Return the past accounts once at a stage, with about so many days left.
+    """Return the past accounts that were at a stage with about ``days_left`` days left.
 
-    With as many days left; while they are too few, with up to four weeks more or less.
+    If these are too few, the number of days left may differ by up to four weeks.
     """
     similar = np.zeros(0, dtype=np.int64)
     for off in NEARBY:
@@ -420,7 +420,7 @@ def _alike(
 
 @dataclass(frozen=True, eq=False)
 class _Past:
-    """Accounts whose milestone has passed: place, due day, first adoption, known end (0: none)."""
+    """Accounts past their milestone: position, due day, first adoption, known end (0: none)."""
 
     place: Days
     due: Days
@@ -428,12 +428,12 @@ class _Past:
     ended: Days
 
     @property
-    def made(self) -> NDArray[np.bool_]:
-        """Who adopted by the milestone."""
+    def met(self) -> NDArray[np.bool_]:
+        """Whether each account adopted by the milestone."""
         return np.asarray((self.adopted > 0) & (self.adopted <= self.due))
 
     def there(self, days_left: int) -> NDArray[np.bool_]:
-        """Return who was there and had not adopted with so many days left."""
+        """Return which accounts were open ``days_left`` days before due: active, not adopted."""
         on = self.due - days_left
         open_still = (self.adopted == 0) | (self.adopted > on)
         return np.asarray(((self.ended == 0) | (self.ended > on)) & open_still)

@@ -214,8 +214,9 @@ def results_around_adoption(
     """Return results in periods of ``every`` before and after each process's first adoption.
 
     The distance to the target is averaged within an account and period, then over accounts; where
-    no result has a target, the value itself, so turned that more is better. Adopters are held
-    against accounts of the same tenure that adopt nothing of it until the last period is over.
+    no result has a target, the value itself is used, with its sign such that more is better.
+    Adopters are compared with accounts of the same tenure that do not adopt the process before
+    the last period is over.
     Raises OptionError without results or processes, ModelError where no adopter was measured.
 
     >>> import leadsignal as ls
@@ -294,8 +295,8 @@ def _change(
     adopted = day.reindex(names).to_numpy(dtype=float)
     who = np.flatnonzero(~np.isnan(adopted))
     spans = (-before * step, after * step)
-    held = _sides(code, what, tenure - adopted[code], spans, len(names))[:, who]
-    changes = held[1] - held[0]
+    means = _sides(code, what, tenure - adopted[code], spans, len(names))[:, who]
+    changes = means[1] - means[0]
     # Tenure to whole steps: accounts alike within a step share their comparison.
     place = (adopted[who] // step).astype(int)
     kept = ~np.isnan(changes)
@@ -316,7 +317,7 @@ def _change(
     low, high = np.nanquantile(differences[1:], (0.025, 0.975)) if known else (None, None)
     return [
         Change(
-            process, int(kept.sum()), float(held[0, kept].mean()), float(held[1, kept].mean()),
+            process, int(kept.sum()), float(means[0, kept].mean()), float(means[1, kept].mean()),
             float(changes[kept].mean()), float(control) if known else None,
             float(differences[0]) if known else None,
             None if low is None else float(low), None if high is None else float(high),
@@ -352,7 +353,7 @@ def _differences(
         mean = np.divide(weights[:, known] @ change[known], weight,
                          out=np.full(len(weights), np.nan), where=weight > 0)  # fmt: skip
         count = weights[:, who[mine]].sum(axis=1)
-        # Adopters of a tenure at which nobody else is left have nothing to be held against.
+        # Adopters of a tenure at which nobody else is left cannot be compared.
         there = np.isfinite(mean)
         total[there] += (weights[:, who[mine]] @ changes[mine] - count * mean)[there]
         control[there] += (count * mean)[there]
