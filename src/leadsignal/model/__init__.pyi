@@ -12,6 +12,7 @@ from .explanation import Explanation as Explanation
 from .explanation import Importance as Importance
 from .explanation import explain_account as explain_account
 from .explanation import subject_importance as subject_importance
+from .model_summary import ModelSummary as ModelSummary
 from .one_row.customer_totals import CustomerTotals as CustomerTotals
 from .one_row.customer_totals import read_totals as read_totals
 from .one_row.lifetime_model import LifetimeForecast as LifetimeForecast

@@ -20,6 +20,7 @@ from leadsignal.model.classifier import Classifier, estimator_name, estimator_pr
 from leadsignal.model.coalitions import coalition_risks
 from leadsignal.model.estimator_base import EstimatorBase
 from leadsignal.model.features import Features
+from leadsignal.model.model_summary import ModelSummary
 from leadsignal.model.persistence.recipe import Recipe
 from leadsignal.model.person_period import step_ends
 from leadsignal.model.provenance import Origin
@@ -27,6 +28,7 @@ from leadsignal.model.shapley import MAX_GROUPS, shapley_values, shares_of, typi
 from leadsignal.model.stacked_model import Estimator, Hazards, fit_hazards, log_odds
 from leadsignal.panel import Panel, in_order
 from leadsignal.results import to_html
+from leadsignal.stats.row_estimates import auc_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +44,7 @@ SUBJECTS = {
 }
 """Families that are merged into another in reasons: exact Shapley values allow only a few."""
 
+NOTHING = (np.nan, np.nan)
 MIN_CHURNS = 20
 """Fewer churns than this cannot carry a model."""
 
@@ -159,6 +162,7 @@ class ChurnModel(EstimatorBase):
         self.analysis_: SuccessAnalysis = panel.analysis
         self.trained_through_: date = panel.as_of_date
         self.rows_ = len(rows)
+        self.accounts_: int | None = int(rows["account_id"].nunique())
         self.events_ = int(_churned(panel, rows)["account_id"].nunique())
         self.version_ = self._version(rows)
         self.origin_ = Origin.of(panel)
@@ -221,6 +225,95 @@ class ChurnModel(EstimatorBase):
         read = tuple(sorted(indicators))
         name = estimator_name(self.estimator)
         return Recipe(name, *self._days(), self.random_state, read, analysis)
+
+    @property
+    def feature_names_in_(self) -> NDArray[Any]:
+        """The indicators that the fitted model reads, in the order in which it reads them."""
+        return np.array(self.features_.names, dtype=object)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of indicators that the fitted model reads."""
+        return len(self.features_.names)
+
+    def score(self, panel: Panel, y: object = None) -> float:
+        """Return the AUC of the risks for churn within the horizon.
+
+        That is the share of pairs of a row whose account churned within the horizon and one whose
+        account did not in which the first has the higher risk (ties count half). Rows count that
+        were followed for a whole horizon, before notice. Only a panel that the model was not
+        fitted on (later snapshots, other accounts) says how well it forecasts; `run_backtest`
+        measures that with intervals.
+
+        Parameters
+        ----------
+        panel : Panel
+            Rows with their outcomes.
+        y : ignored
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        OptionError
+            For a `sample_panel`.
+        ModelError
+            Where no account, or every account, churned within the horizon of these rows.
+        """
+        self._check_is_fitted("hazards_")
+        panel.refuse_sample("a score")
+        rows, horizon = at_risk(panel), int(self.hazards_.ends[-1])
+        rows = rows[_observed(panel, rows) >= horizon]
+        churned = churned_within(panel, rows, horizon)
+        if churned.all() or not churned.any():
+            raise ModelError(
+                f"{churned.sum():,} of {len(rows):,} rows that were followed for {horizon} days"
+                " churned within them; an AUC needs rows that did and rows that did not",
+                "Give a panel with a longer history",
+            )
+        return auc_of(churned, self.predict(rows).risk).estimate
+
+    def summary(self) -> ModelSummary:
+        """Return what the fitted model was trained on, and how well it did on customers held out.
+
+        >>> import leadsignal as ls
+        >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
+        >>> ls.ChurnModel(estimator="logistic", roles=("context",)).fit(panel).summary().tables
+        ('accounts', 'account_changes')
+        """
+        self._check_is_fitted("hazards_")
+        horizon, step = self._days()
+        return ModelSummary(
+            self._indicators(),
+            estimator_name(self.estimator),
+            self.version_,
+            horizon,
+            step,
+            self.trained_through_,
+            self.rows_,
+            self.events_,
+            self.accounts_,
+            self.hazards_.held_out_auc,
+        )
+
+    def _indicators(self) -> pd.DataFrame:
+        """Return one row per indicator that is read: where it is from, and what training saw."""
+        import pandas as pd
+
+        ranges, levels = self.features_.ranges, self.features_.levels
+        return pd.DataFrame(
+            {
+                "indicator": name,
+                "family": self.families_[name],
+                "tables": ", ".join(self.origin_.indicators.get(name, ())),
+                "lowest": ranges.get(name, NOTHING)[0],
+                "highest": ranges.get(name, NOTHING)[1],
+                "states": len(levels[name]) if name in levels else None,
+            }
+            for name in self.features_.names
+        ).astype({"states": "Int64"})
 
     def predict(self, rows: Panel | pd.DataFrame) -> Forecast:
         """Forecast from panel rows, each conditional on being active at its snapshot.

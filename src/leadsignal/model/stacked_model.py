@@ -13,6 +13,7 @@ from leadsignal.model.classifier import Classifier, ClassifierHazard, learners_o
 from leadsignal.model.learners import Learner, LearnerTypes, TrainingData, one_thread
 from leadsignal.model.person_period import Layout, Stacked, design, stack
 from leadsignal.model.trees import by_blocks
+from leadsignal.stats.row_estimates import auc_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,12 +61,16 @@ class StackedModel:
 
 @dataclass(frozen=True, eq=False)
 class Hazards:
-    """Fitted hazards of churn and, where accounts end otherwise, of other ends."""
+    """Fitted hazards of churn and, where accounts end otherwise, of other ends.
+
+    ``held_out_auc`` is that of churn in a step, of customers held out; None where it is not known.
+    """
 
     features: Features
     ends: NDArray[np.int64]
     churn: StackedModel
     other: StackedModel | None
+    held_out_auc: float | None = None
 
     def curves(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Return P(churned by) and P(still active) at each step's end, both (rows, steps).
@@ -204,8 +209,9 @@ def fit_stacked_rows(
     account = np.arange(len(matrix)) if account is None else account
     layout = Layout.of(features, ends)
     fit = _HazardFit(features, matrix, ended_within, layout, account, learners, seed)
-    other = fit.stacked_model(stacked, rng, churn=False) if stacked.left.any() else None
-    return Hazards(features, ends, fit.stacked_model(stacked, rng, churn=True), other)
+    other = fit.stacked_model(stacked, rng, churn=False)[0] if stacked.left.any() else None
+    churn, auc = fit.stacked_model(stacked, rng, churn=True)
+    return Hazards(features, ends, churn, other, auc)
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,9 +228,10 @@ class _HazardFit:
 
     def stacked_model(
         self, stacked: Stacked, rng: np.random.Generator, *, churn: bool
-    ) -> StackedModel:
+    ) -> tuple[StackedModel, float | None]:
         """Return learners fitted on all rows, weighted by their predictions for held-out accounts.
 
+        With them: the AUC of these predictions, None where there are none.
         ``churn`` says whether the hazard is that of churn or that of other ends.
         """
         training = self.training_data(stacked, churn)
@@ -234,8 +241,14 @@ class _HazardFit:
         sample = stacked.sampled(MAX_CROSS_FITTED, rng)
         if sample is not stacked:
             training = self.training_data(sample, churn)
-        intercept, weights = self.calibrated(training, self.account[sample.row], churn, rng)
-        return StackedModel(members, weights, intercept)
+        score = self.held_out(training, self.account[sample.row], churn, rng)
+        if score is None:
+            equal = np.full(len(members), 1 / len(members))
+            return StackedModel(members, equal, 0.0), None
+        intercept, weights = _calibrate(score, training)
+        return StackedModel(members, weights, intercept), _auc_within_steps(
+            score @ weights, training
+        )
 
     def _layout(self, churn: bool) -> Layout:
         """Return the layout; signs are those of churn and do not constrain other ends."""
@@ -259,14 +272,17 @@ class _HazardFit:
             float(stacked.weight[ended].sum() / max(accounts, 1)) or 1.0,
         )
 
-    def calibrated(
+    def held_out(
         self,
         training: TrainingData,
         account: NDArray[np.int64],
         churn: bool,
         rng: np.random.Generator,
-    ) -> tuple[float, Floats]:
-        """Return intercept and weights of the members, estimated on accounts held out in turn."""
+    ) -> Floats | None:
+        """Return the log-odds of each member for accounts held out in turn, (rows, members).
+
+        None where all ends, or all that is no end, are in one fold.
+        """
         codes = np.unique(account, return_inverse=True)[1]
         fold = rng.permutation(codes.max() + 1)[codes] % FOLDS
         score = np.zeros((len(fold), len(self.learners)))
@@ -274,11 +290,25 @@ class _HazardFit:
             held_out = fold == number
             others = training.part(~held_out)
             if not others.ended.any() or others.ended.all():
-                return 0.0, np.full(len(self.learners), 1 / len(self.learners))
+                return None
             for column, learner in enumerate(self.learners):
                 fitted = learner(self._layout(churn), self.seed).fit(others)
                 score[held_out, column] = fitted.log_odds(training.rows[held_out])
-        return _calibrate(_on_one_level(score, fold), training)
+        return _on_one_level(score, fold)
+
+
+def _auc_within_steps(score: Floats, training: TrainingData) -> float | None:
+    """Return the AUC of pairs of rows in the same step, averaged over the ends.
+
+    Across steps, the step alone would tell many rows apart: few accounts end in the first months
+    after a snapshot at which no notice had been given.
+    """
+    steps = [training.start == begin for begin in np.unique(training.start)]
+    both = [rows for rows in steps if 0 < training.ended[rows].sum() < rows.sum()]
+    if not both:
+        return None
+    aucs = [auc_of(training.ended[rows], score[rows]).estimate for rows in both]
+    return float(np.average(aucs, weights=[training.ended[rows].sum() for rows in both]))
 
 
 def _on_one_level(score: Floats, fold: NDArray[np.int64]) -> Floats:

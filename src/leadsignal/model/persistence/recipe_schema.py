@@ -118,12 +118,18 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
     "made_with": lambda value: _is_map(value, is_name),
 }
 """What a recipe holds, and how each part is known to be one."""
+MAY_HOLD: dict[str, Callable[[Any], bool]] = {
+    "accounts": _is_count,
+    "held_out_auc": lambda value: _is_number(value) and 0 <= value <= 1,
+}
+"""What a recipe may hold besides; where it does not, the model's summary says so."""
 
 
 def check_schema(file: Path, recipe: Mapping[str, Any]) -> None:
     """Raise ModelError, naming each part of a recipe that is not as it should be."""
-    unknown = sorted(set(recipe) - set(SCHEMA))
+    unknown = sorted(set(recipe) - set(SCHEMA) - set(MAY_HOLD))
     wrong = [key for key, holds in SCHEMA.items() if key not in recipe or not holds(recipe[key])]
+    wrong += [key for key, holds in MAY_HOLD.items() if key in recipe and not holds(recipe[key])]
     if not wrong and not set(recipe["features"]["names"]) <= set(recipe["families"]):
         wrong = ["families"]
     if wrong or unknown:

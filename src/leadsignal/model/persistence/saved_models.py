@@ -95,7 +95,9 @@ def _sha256(content: bytes) -> str:
 
 
 def _recipe(model: ChurnModel) -> dict[str, Any]:
+    known = {"accounts": model.accounts_, "held_out_auc": model.hazards_.held_out_auc}
     return {
+        **{key: value for key, value in known.items() if value is not None},
         "format": FORMAT,
         "parameters": model.plain_parameters(),
         "features": model.features_.to_dict(),
@@ -172,13 +174,15 @@ def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, byte
     for stacked_model in read.values():
         if tuple(map(type, stacked_model.members)) != LEARNERS[parameters["estimator"]]:
             raise ValueError("the learners are not those of the estimator")
-    model.hazards_ = Hazards(model.features_, ends, read[CHURN], read.get(OTHER))
+    auc = recipe.get("held_out_auc")
+    model.hazards_ = Hazards(model.features_, ends, read[CHURN], read.get(OTHER), auc)
     model.families_ = recipe["families"]
     # A model fitted without an analysis has an empty one, which is no valid file of its own.
     text = recipe["analysis"]
     model.analysis_ = SuccessAnalysis.from_toml(text) if text.strip() else SuccessAnalysis(())
     _refuse_orders(model.analysis_)
     model.trained_through_ = date.fromisoformat(recipe["trained_through"])
+    model.accounts_ = recipe.get("accounts")
     model.rows_, model.events_ = recipe["rows"], recipe["events"]
     model.version_ = recipe["version"]
     model.origin_ = Origin.from_dict(recipe["origin"])

@@ -1,0 +1,84 @@
+"""What a fitted model was trained on, and how well it told accounts apart that were held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.results import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelSummary(Result):
+    """What a fitted model was trained on, and how well it did.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        One row per indicator that the model reads: ``indicator``, ``family``, ``tables``, the
+        ``lowest`` and ``highest`` number seen in training, or the number of ``states``.
+    estimator, version : str
+    horizon, step : int
+        In days.
+    trained_through : date
+        The as-of date of the panel.
+    rows, churned : int
+        Panel rows that were fitted, and accounts among them that churned.
+    accounts : int or None
+        Accounts that were fitted; None where a saved model does not say.
+    held_out_auc : float or None
+        The share of pairs of a row whose account churned in a step of the horizon and one whose
+        account did not, in the same step, in which the first had the higher hazard; both were
+        held out of the fit (three folds by customer). None where it is not known.
+    """
+
+    frame: pd.DataFrame
+    estimator: str
+    version: str
+    horizon: int
+    step: int
+    trained_through: date
+    rows: int
+    churned: int
+    accounts: int | None
+    held_out_auc: float | None
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that the indicators are computed from."""
+        named = [name for text in self.frame["tables"] for name in text.split(", ") if name]
+        return tuple(dict.fromkeys(named))
+
+    def __repr__(self) -> str:
+        accounts = "" if self.accounts is None else f" of {self.accounts:,} accounts"
+        quality = "not known" if self.held_out_auc is None else f"AUC {self.held_out_auc:.3f}"
+        return "\n".join(
+            [
+                f"Churn model {self.version}: {self.estimator}, churn within {self.horizon} days"
+                f" in steps of {self.step} days",
+                f"trained on {self.rows:,} rows{accounts} until {self.trained_through};"
+                f" {self.churned:,} accounts churned",
+                f"reads {len(self)} indicators of the tables {', '.join(self.tables) or '–'}",
+                f"churn in a step, customers held out: {quality} (0.5 is chance)",
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary ready for JSON."""
+        return {
+            "estimator": self.estimator,
+            "version": self.version,
+            "horizon_days": self.horizon,
+            "step_days": self.step,
+            "trained_through": self.trained_through.isoformat(),
+            "rows": self.rows,
+            "accounts": self.accounts,
+            "churned": self.churned,
+            "held_out_auc": self.held_out_auc,
+            "tables": list(self.tables),
+            "indicators": self.frame["indicator"].tolist(),
+        }
