@@ -12,7 +12,7 @@ from leadsignal.config.project import UsageLow
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.build import KEY_COLUMNS
 from leadsignal.errors import OptionError
-from leadsignal.indicators import Given, Indicator, declare_indicators
+from leadsignal.indicators import AvailableData, Indicator, declare_indicators
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -89,7 +89,7 @@ def test_what_a_page_calls_never_empty_is_never_empty_in_the_sample(
 def test_usage_of_several_series_has_words_too() -> None:
     columns = {"accounts": frozenset({"account_id"}), "usage": frozenset({"amount", "series"})}
     low = UsageLow(series=("logins", "exports"))
-    declared = declare_indicators(Given(columns, {}, SuccessAnalysis(()), low))
+    declared = declare_indicators(AvailableData(columns, {}, SuccessAnalysis(()), low))
     usage = [one for one in declared if one.family == "usage"]
     told = " ".join(indicator_pages.counted(one.rule) for one in usage)
     assert "with `series` *logins*" in told
@@ -98,7 +98,7 @@ def test_usage_of_several_series_has_words_too() -> None:
 
 def test_two_indicators_of_one_name_are_refused() -> None:
     analysis = SuccessAnalysis((Process("activity", ("x",), 1, 7), Process("tenure", ("x",), 1, 7)))
-    given = Given(
+    given = AvailableData(
         {"accounts": frozenset(), "behaviors": frozenset()},
         {"tenure_days": "number"},
         analysis,

@@ -12,7 +12,7 @@ import leadsignal as ls
 from leadsignal.config.project import UsageLow
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.indicators import Indicator, declare_indicators
-from leadsignal.indicators.declare import Given
+from leadsignal.indicators.declare import AvailableData
 from leadsignal.model.adoption_risk import MIN_ADOPTERS
 from leadsignal.model.effects.choice import one_of_each
 from leadsignal.model.features import Features
@@ -31,7 +31,7 @@ def _declared(*names: str, users: bool = True, attributes: tuple[str, ...] = ())
     columns["behaviors"] = frozenset({"account_id", "behavior", "occurred_at"})
     columns["behaviors"] |= {"user_id"} if users else set()
     kinds = dict.fromkeys(attributes, "number")
-    given = Given(columns, kinds, _analysis(*names), UsageLow())  # type: ignore[arg-type]
+    given = AvailableData(columns, kinds, _analysis(*names), UsageLow())  # type: ignore[arg-type]
     return list(declare_indicators(given))
 
 

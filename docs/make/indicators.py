@@ -19,7 +19,7 @@ from typing import Any
 import leadsignal as ls
 from leadsignal.config.project import UsageLow
 from leadsignal.config.success import Bullseye, Process, SuccessAnalysis, Tracking
-from leadsignal.indicators import ABOUT, Given, Indicator, declare_indicators
+from leadsignal.indicators import ABOUT, AvailableData, Indicator, declare_indicators
 from leadsignal.indicators.declare import (
     Attribute,
     Below,
@@ -87,7 +87,7 @@ def everything() -> tuple[Indicator, ...]:
     """Return the indicators that all tables with all their columns give."""
     columns = {table.name: frozenset(table.by_column) for table in TABLES}
     attributes = {"arr": "number", "segment": "text"}
-    return declare_indicators(Given(columns, attributes, ANALYSIS, UsageLow()))  # type: ignore[arg-type]
+    return declare_indicators(AvailableData(columns, attributes, ANALYSIS, UsageLow()))  # type: ignore[arg-type]
 
 
 def by_family(indicators: Iterable[Indicator]) -> dict[str, list[Indicator]]:

@@ -72,20 +72,22 @@ read_tables(folder) returns.
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            given = shape.bind(*args, **kwargs).arguments
+            arguments = shape.bind(*args, **kwargs).arguments
         except TypeError:
             return function(*args, **kwargs)  # Python says which argument is missing or unknown.
         wrong = [
-            name for name in expected if name in given and not _is_one(given[name], expected[name])
+            name
+            for name in expected
+            if name in arguments and not _is_one(arguments[name], expected[name])
         ]
         if wrong:
             raise OptionError(
                 f"{function.__name__}: "
-                + "; ".join(_problem(name, given[name], expected[name]) for name in wrong),
+                + "; ".join(_problem(name, arguments[name], expected[name]) for name in wrong),
                 "; ".join(dict.fromkeys(_remedy(expected[name]) for name in wrong)),
             )
         for name in fitted:
-            if not hasattr(given[name], "hazards_"):
+            if not hasattr(arguments[name], "hazards_"):
                 problem = f"{function.__name__}: {name} is not fitted"
                 raise ModelError(problem, f"Call {name}.fit(panel) first")
         return function(*args, **kwargs)
@@ -108,14 +110,14 @@ def _is_one(value: object, kinds: tuple[str, ...]) -> bool:
 
 
 def _problem(name: str, value: object, kinds: tuple[str, ...]) -> str:
-    given = f"a {type(value).__name__}"
+    description = f"a {type(value).__name__}"
     if isinstance(value, type):
-        given = f"the class {value.__name__}"
+        description = f"the class {value.__name__}"
     elif isinstance(value, str | int | float):
-        given += f" ({quiet(repr(value), 60)})"
+        description += f" ({quiet(repr(value), 60)})"
     elif value is None:
-        given = "None"
-    return f"{name} is {given}, not {' or '.join(kind for kind in kinds if kind != 'None')}"
+        description = "None"
+    return f"{name} is {description}, not {' or '.join(kind for kind in kinds if kind != 'None')}"
 
 
 def _remedy(kinds: tuple[str, ...]) -> str:

@@ -58,8 +58,8 @@ def days_in(duration: Duration) -> int:
 def _days(duration: object) -> int:
     """Return the days, and 0 for what is no duration."""
     if isinstance(duration, str):
-        given = re.fullmatch(r"\s*(\d{1,6})\s*([a-z]{1,6})\s*", duration)
-        return round(int(given[1]) * UNITS.get(given[2], 0)) if given else 0
+        match = re.fullmatch(r"\s*(\d{1,6})\s*([a-z]{1,6})\s*", duration)
+        return round(int(match[1]) * UNITS.get(match[2], 0)) if match else 0
     if isinstance(duration, timedelta):
         return duration.days if duration == timedelta(days=duration.days) else 0
     # Also numpy's integers, but no float and no bool.

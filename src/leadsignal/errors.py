@@ -47,9 +47,9 @@ class Fault:
         if self.line is not None:
             place += f":{self.line}"
         parts = [quiet(part) for part in (place, self.column) if part]
-        given = "" if self.value is None else f" (given: {self.value!r})"
-        stop = "" if self.problem.endswith("?") and not given else "."
-        return f"{': '.join([*parts, self.problem])}{given}{stop} {self.remedy}"
+        shown = "" if self.value is None else f" (given: {self.value!r})"
+        stop = "" if self.problem.endswith("?") and not shown else "."
+        return f"{': '.join([*parts, self.problem])}{shown}{stop} {self.remedy}"
 
     @property
     def kind(self) -> FaultKind:

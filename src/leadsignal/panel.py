@@ -465,8 +465,8 @@ def _engine(tables: Tables | TablesInSpark, engine: str | None, session: object)
     if chosen not in ENGINES:
         raise OptionError(f"engine = {chosen!r} is not an engine", one_of(ENGINES, chosen))
     if chosen == "duckdb" and in_spark:
-        given = "a Spark session" if session is not None else "tables that are in Spark"
-        raise OptionError(f"engine = 'duckdb' with {given}", "Leave engine out, or say spark")
+        what = "a Spark session" if session is not None else "tables that are in Spark"
+        raise OptionError(f"engine = 'duckdb' with {what}", "Leave engine out, or say spark")
     return chosen
 
 

@@ -104,8 +104,8 @@ class Result:
         """
         place, ending = Path(path), Path(path).suffix.lower()
         if ending not in ENDINGS:
-            given = f"{quoted(str(path))} ends in {ending or 'nothing'}"
-            raise OptionError(given, f"Use one of {', '.join(ENDINGS)}")
+            problem = f"{quoted(str(path))} ends in {ending or 'nothing'}"
+            raise OptionError(problem, f"Use one of {', '.join(ENDINGS)}")
         if not force and check_file(place).exists():
             raise OptionError(f"{quoted(str(path))} exists", "Use another name, or force=True")
         with atomic_write(place, force=force) as part:

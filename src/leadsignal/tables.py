@@ -139,10 +139,10 @@ class Tables:
 
     def complete_through(self, last: Mapping[str, date]) -> Tables:
         """Return the tables with some of them complete only through a day: after it, unknown."""
-        given = dict(self.project.tables)
+        sources = dict(self.project.tables)
         for name, day in last.items():
-            given[name] = replace(given.get(name, TableSource()), complete_through=day)
-        return replace(self, project=replace(self.project, tables=given))
+            sources[name] = replace(sources.get(name, TableSource()), complete_through=day)
+        return replace(self, project=replace(self.project, tables=sources))
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -176,9 +176,9 @@ class Tables:
     def _coverage(self, name: str) -> Coverage:
         rows = self._store.query(f"SELECT count(*) FROM ({self.sql(name)})")[0][0]
         source = self.project.tables.get(name)
-        given = source.complete_from if source else None
+        stated = source.complete_from if source else None
         assumed = None if name == "accounts" else self._first_known(name)
-        return Coverage(rows, given or assumed, source.complete_through if source else None)
+        return Coverage(rows, stated or assumed, source.complete_through if source else None)
 
     def _first_known(self, name: str) -> date | None:
         first: date | None = self._store.query(f"SELECT min(known_on) FROM ({self.history(name)})")[

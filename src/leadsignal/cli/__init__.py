@@ -54,21 +54,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with interruptible(keep=arguments is None):
         try:
             take_any_letter()
-            given = sys.argv[1:] if arguments is None else list(arguments)
-            return _refuse_bytes(given) or _run(_parser().parse_args(given))
+            words = sys.argv[1:] if arguments is None else list(arguments)
+            return _refuse_bytes(words) or _run(_parser().parse_args(words))
         finally:
             flush_all()
 
 
 def _refuse_bytes(arguments: Sequence[str]) -> int:
     """Return 2 where an argument is no text, as under LC_ALL=C: no engine takes it; else 0."""
-    for given in arguments:
+    for argument in arguments:
         try:
-            given.encode("utf-8")
+            argument.encode("utf-8")
         except UnicodeEncodeError:
             known = sys.getfilesystemencoding()
             warn(
-                f"leadsignal: the argument {given!a} is not text in {known}. Correct it, or"
+                f"leadsignal: the argument {argument!a} is not text in {known}. Correct it, or"
                 " choose a UTF-8 locale (LC_ALL=C.UTF-8)"
             )
             return OptionError.exit_code

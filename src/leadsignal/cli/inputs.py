@@ -58,8 +58,8 @@ def read_options(options: argparse.Namespace) -> Project:
     from leadsignal.config.project import read_project
 
     names = (*PROJECT_OPTIONS, "holdout")  # only score takes the last
-    given = {name: getattr(options, name, None) for name in names}
-    return read_project(options.project).replace(**given)
+    settings = {name: getattr(options, name, None) for name in names}
+    return read_project(options.project).replace(**settings)
 
 
 def read_given_tables(options: argparse.Namespace, project: Project) -> Tables:

@@ -36,7 +36,7 @@ def writes(**kinds: Kind) -> Outputs:
 def check_outputs(options: argparse.Namespace) -> None:
     """Raise OptionError for an output that would destroy what is not ours, or that is an input."""
     _note_project(options)
-    inputs = [Path(given) for name in INPUTS if (given := getattr(options, name, None))]
+    inputs = [Path(option) for name in INPUTS if (option := getattr(options, name, None))]
     files = [path for path in inputs if not os.path.isdir(path)]
     outputs = list(outputs_of(options))
     check_distinct(path for path, _ in outputs)
@@ -84,17 +84,17 @@ def _note_projects_around(paths: Iterable[Path]) -> None:
 def _note_project(options: argparse.Namespace) -> None:
     from leadsignal.config.credentials import is_url
 
-    given = getattr(options, "project", None)
-    if given is not None and not is_url(given):
-        _note(Path(given))
+    folder = getattr(options, "project", None)
+    if folder is not None and not is_url(folder):
+        _note(Path(folder))
 
 
-def _note(given: Path) -> None:
+def _note(folder: Path) -> None:
     from leadsignal.config.project import read_project
     from leadsignal.files.outputs import Inputs, note_inputs
     from leadsignal.sources.project_inputs import note_project
 
     # A project that cannot be read: all of its folder counts as an input until it can.
-    place = Path(os.path.realpath(given))
-    note_inputs(Inputs(folders=frozenset({place})), key=os.path.abspath(given))
-    note_project(read_project(given), given)
+    place = Path(os.path.realpath(folder))
+    note_inputs(Inputs(folders=frozenset({place})), key=os.path.abspath(folder))
+    note_project(read_project(folder), folder)

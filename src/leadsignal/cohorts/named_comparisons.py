@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 RESULT_DAYS, KEPT_DAYS, DIARY_DAYS, SURVEY_DAYS = 90, 180, 90, 365
 """Days for which a result, a commitment, a diary entry and a survey count."""
 BEFORE, NOT_MEANT = "before", "not meant for it"
-GIVEN = Table(
+STATES_TABLE = Table(
     "by_frame",
     "dated events of the caller's own",
     time="on",
@@ -181,7 +181,7 @@ def changes_from_frame(tables: Tables, frame: Any) -> Changes:
     It is read and checked as a table is. A state that is called ``before`` is the one that every
     account begins in. Raises TablesError with every fault.
     """
-    rows = tables.read_beside(GIVEN, frame)
+    rows = tables.read_beside(STATES_TABLE, frame)
     if "state" not in rows:
         return Changes(("before event", "event"), rows.assign(state=1), None)
     _refuse_two_states(rows)
@@ -197,7 +197,7 @@ def _refuse_two_states(rows: pd.DataFrame) -> None:
     first = ~rows.duplicated(["account_id", "on"])
     faults = [
         Fault(
-            None, GIVEN.name, row + 1, "state", account,
+            None, STATES_TABLE.name, row + 1, "state", account,
             f"the account is in several states from {day:%Y-%m-%d} on",
             "Keep the one that it was in at the end of the day.",
         )

@@ -73,9 +73,9 @@ class Access:
         """Return a text without the secrets."""
         return hide_secrets(str(text), (*self.secrets, *_of_environment()))
 
-    def file(self, given: str) -> Path:
+    def file(self, name: str) -> Path:
         """Return the file that a URL such as duckdb:///crm.duckdb names."""
-        path = Path(unquote(given)).expanduser()
+        path = Path(unquote(name)).expanduser()
         return path if path.is_absolute() else (self.folder or Path()) / path
 
 
@@ -254,8 +254,8 @@ def _with_user(url: str, user: str | None, password: str | None) -> str:
     if user is None and password is None:
         return url
     scheme = url.partition("://")[0]
-    given, host, path = _divided(url)
-    old_user, _, old_password = given.partition(":")
+    user_part, host, path = _divided(url)
+    old_user, _, old_password = user_part.partition(":")
     user = quote(user, safe="") if user else old_user
     secret = quote(password, safe="") if password else old_password
     login = f"{user}:{secret}" if secret else user

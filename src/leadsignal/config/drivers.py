@@ -119,13 +119,13 @@ def _refuse_options(url: str, options: Mapping[str, Any], scheme: str, plain: bo
     for name in options:
         if str(name).lower() not in allowed and not (_is_adbc(str(name)) and not of_store):
             raise OptionError(f"option {name!r} is not allowed", f"Allowed: {', '.join(allowed)}")
-    given = [] if of_store else parse_qsl(url.partition("?")[2], keep_blank_values=True)
-    for name, _ in given:
+    query = [] if of_store else parse_qsl(url.partition("?")[2], keep_blank_values=True)
+    for name, _ in query:
         if name.lower() not in allowed and not _is_adbc(name):
             raise OptionError(
                 f"{name!r} in the URL is not allowed", f"Allowed: {', '.join(allowed)}"
             )
-    for name, value in [*given, *options.items()]:
+    for name, value in [*query, *options.items()]:
         if name.lower() == "driver" and not re.fullmatch(
             r"ODBC Driver \d+ for SQL Server", str(value)
         ):

@@ -44,14 +44,14 @@ def a_date_order(value: object) -> str:
     >>> a_date_order("dd.mm.yyyy")
     'DD.MM.YYYY'
     """
-    given = str(value).upper()
-    found = _ORDER.fullmatch(given)
+    order = str(value).upper()
+    found = _ORDER.fullmatch(order)
     if not found or len({found[1], found[3], found[4]}) < 3:
         raise OptionError(
             "is not an order of dates",
             'Write it with DD, MM and YYYY, as "DD.MM.YYYY", "MM/DD/YYYY" or "DD-MM-YYYY"',
         )
-    return given
+    return order
 
 
 def a_decimal_sign(value: object) -> str:
@@ -60,7 +60,7 @@ def a_decimal_sign(value: object) -> str:
     >>> a_decimal_sign("comma"), a_decimal_sign(".")
     (',', '.')
     """
-    given = {"comma": ",", "point": "."}.get(str(value), str(value))
-    if given not in (",", "."):
+    sign = {"comma": ",", "point": "."}.get(str(value), str(value))
+    if sign not in (",", "."):
         raise OptionError("is not a decimal sign", 'Write "," or "."')
-    return given
+    return sign

@@ -163,10 +163,10 @@ def _causes(value: object) -> dict[str, tuple[str, ...]]:
 
 def _delimiter(value: object) -> str:
     named = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-    given = named.get(str(value), value)
-    if given not in named.values():
+    delimiter = named.get(str(value), value)
+    if delimiter not in named.values():
         raise OptionError("is not a delimiter", 'Write one of ",", ";", "\\t" and "|"')
-    return str(given)
+    return str(delimiter)
 
 
 def _encoding(value: object) -> str:
@@ -301,10 +301,10 @@ def _project(settings: Settings, folder: Path) -> Project:
     top = settings.section(
         (), settings.values, ("project", "causes", "usage_low", "sources", "tables")
     )
-    given = settings.section(("project",), top.get("project", {}), OPTIONS)
-    options = settings.take_all(("project",), given, OPTIONS)
+    section = settings.section(("project",), top.get("project", {}), OPTIONS)
+    options = settings.take_all(("project",), section, OPTIONS)
     if "analysis" in options:
-        options["analysis"] = _existing(settings, folder / options["analysis"], given["analysis"])
+        options["analysis"] = _existing(settings, folder / options["analysis"], section["analysis"])
     causes = _take_causes(settings, top.get("causes", {}))
     for path, problem, remedy in _reason_faults(options.get("not_churn", ()), causes):
         settings.fault(path, problem, remedy)
@@ -325,10 +325,10 @@ def _project(settings: Settings, folder: Path) -> Project:
     return Project(folder=folder, **more, **options)
 
 
-def _existing(settings: Settings, path: Path, given: object) -> Path:
+def _existing(settings: Settings, path: Path, value: object) -> Path:
     if not path.is_file():
         settings.fault(
-            ("project", "analysis"), "no such file", "Correct the path, or leave it out", given
+            ("project", "analysis"), "no such file", "Correct the path, or leave it out", value
         )
     return path
 
@@ -367,16 +367,16 @@ def _check_usage_low(settings: Settings, low: UsageLow) -> None:
 def _take_tables(
     settings: Settings, value: object, sources: tuple[str, ...]
 ) -> Iterator[tuple[str, TableSource]]:
-    for name, given in settings.section(("tables",), value, BY_NAME).items():
-        yield name, _take_table(settings, name, given, sources)
+    for name, content in settings.section(("tables",), value, BY_NAME).items():
+        yield name, _take_table(settings, name, content, sources)
 
 
 def _take_table(
-    settings: Settings, name: str, given: object, sources: tuple[str, ...]
+    settings: Settings, name: str, content: object, sources: tuple[str, ...]
 ) -> TableSource:
     path = ("tables", name)
     attributes = ("attributes",) if name == "accounts" else ()
-    section = settings.section(path, given, (*_TABLE, *_SPELLING, "columns", *attributes))
+    section = settings.section(path, content, (*_TABLE, *_SPELLING, "columns", *attributes))
     taken = settings.take_all(path, section, _TABLE)
     spelling = Notation(**settings.take_all(path, section, _SPELLING))
     columns = _take_columns(settings, name, section.get("columns", {}))

@@ -37,13 +37,15 @@ _SOURCE: dict[str, Callable[[Any], Any]] = {
 def take_sources(settings: Settings, value: object, folder: Path) -> dict[str, Source]:
     """Return the sources of a project file; what is wrong becomes faults of the settings."""
     section = settings.section(("sources",), value)
-    return {name: _take_source(settings, name, given, folder) for name, given in section.items()}
+    return {
+        name: _take_source(settings, name, content, folder) for name, content in section.items()
+    }
 
 
-def _take_source(settings: Settings, name: str, given: object, folder: Path) -> Source:
+def _take_source(settings: Settings, name: str, content: object, folder: Path) -> Source:
     path = ("sources", name)
-    given = _without_secrets(settings, path, given)
-    section = settings.section(path, given, (*_SOURCE, "options"))
+    content = _without_secrets(settings, path, content)
+    section = settings.section(path, content, (*_SOURCE, "options"))
     taken = settings.take_all(path, section, _SOURCE)
     secret = secret_in(taken.get("url", ""))
     if secret:
@@ -63,13 +65,15 @@ def _take_source(settings: Settings, name: str, given: object, folder: Path) -> 
     return Source(name=name, options=options, folder=folder, **taken)
 
 
-def _without_secrets(settings: Settings, path: tuple[str, ...], given: object) -> object:
-    if not isinstance(given, dict):
-        return given
-    for key in given:
+def _without_secrets(settings: Settings, path: tuple[str, ...], content: object) -> object:
+    if not isinstance(content, dict):
+        return content
+    for key in content:
         if key not in _SOURCE and is_secret_name(key):
             settings.fault((*path, key), "is a secret", ELSEWHERE)
-    return {key: value for key, value in given.items() if key in _SOURCE or not is_secret_name(key)}
+    return {
+        key: value for key, value in content.items() if key in _SOURCE or not is_secret_name(key)
+    }
 
 
 def _refuse_inside(settings: Settings, path: tuple[str, ...], file: Path, folder: Path) -> None:
@@ -84,12 +88,12 @@ def _refuse_inside(settings: Settings, path: tuple[str, ...], file: Path, folder
 
 def _take_options(settings: Settings, path: tuple[str, ...], value: object) -> dict[str, Any]:
     section = settings.section(path, value)
-    for key, given in section.items():
-        nested = given if isinstance(given, Mapping) else {}
+    for key, content in section.items():
+        nested = content if isinstance(content, Mapping) else {}
         for secret in [name for name in (key, *nested) if is_secret_name(str(name))]:
             settings.fault((*path, key), f"{secret!r} is a secret", ELSEWHERE)
-        if isinstance(given, str) and secret_in(given):
-            settings.fault((*path, key), f"holds {secret_in(given)}", ELSEWHERE)
+        if isinstance(content, str) and secret_in(content):
+            settings.fault((*path, key), f"holds {secret_in(content)}", ELSEWHERE)
     return dict(section)
 
 

@@ -299,10 +299,10 @@ def _analysis(settings: Settings, file: str | None) -> SuccessAnalysis:
     top = settings.section((), settings.values, ("bullseye", "segment", "tracking", "process"))
     bullseye = settings.section(("bullseye",), top.get("bullseye", {}), _BULLSEYE)
     tracking = settings.section(("tracking",), top.get("tracking", {}), _TRACKING)
-    given = _sections(settings, top, "process")
-    if not given and not settings.faults:
+    blocks = _sections(settings, top, "process")
+    if not blocks and not settings.faults:
         settings.fault(("process",), "names no process", "Add a section [[process]]")
-    processes = [_process(settings, index, value) for index, value in enumerate(given)]
+    processes = [_process(settings, index, value) for index, value in enumerate(blocks)]
     _check_number(settings, processes)
     _check_names(settings, processes)
     listed = enumerate(_sections(settings, top, "segment"))
@@ -317,11 +317,11 @@ def _analysis(settings: Settings, file: str | None) -> SuccessAnalysis:
 
 
 def _sections(settings: Settings, top: Mapping[str, Any], name: str) -> list[Any]:
-    given = top.get(name, [])
-    if not isinstance(given, list):
+    blocks = top.get(name, [])
+    if not isinstance(blocks, list):
         settings.fault((name,), "must be a list of sections", f"Write [[{name}]]")
         return []
-    return given
+    return blocks
 
 
 def _check_number(settings: Settings, processes: list[Process | None]) -> None:
@@ -345,10 +345,10 @@ def _meet(asked: list[Mapping[str, tuple[str, ...]]]) -> bool:
     )
 
 
-def _segment(settings: Settings, index: int, given: object) -> Segment | None:
+def _segment(settings: Settings, index: int, content: object) -> Segment | None:
     path = ("segment", index)
-    section = settings.section(path, given, (*_BULLSEYE, "applies_to"))
-    if not isinstance(given, dict):
+    section = settings.section(path, content, (*_BULLSEYE, "applies_to"))
+    if not isinstance(content, dict):
         return None
     applies_to = _applies_to(settings, path, section)
     if not applies_to:
@@ -376,10 +376,10 @@ def _check_names(settings: Settings, processes: list[Process | None]) -> None:
         seen |= {process.name} if process else set()
 
 
-def _process(settings: Settings, index: int, given: object) -> Process | None:
+def _process(settings: Settings, index: int, content: object) -> Process | None:
     path = ("process", index)
-    section = settings.section(path, given, (*_PROCESS, "applies_to"))
-    if not isinstance(given, dict):
+    section = settings.section(path, content, (*_PROCESS, "applies_to"))
+    if not isinstance(content, dict):
         return None
     for key in _REQUIRED:
         if key not in section:

@@ -41,8 +41,8 @@ def read_settings_file(file: pathlib.Path) -> str:
     mode = file.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OptionError("is a pipe or a device, not a file", "Give the file that is meant")
-    with file.open("rb") as given:
-        content = given.read(LARGEST + 1)
+    with file.open("rb") as opened:
+        content = opened.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise OptionError(f"is larger than {LARGEST:,} bytes", "Give the file that is meant")
     return content.decode("utf-8")
@@ -59,10 +59,10 @@ def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     return by_lower[found[0]] if found else None
 
 
-def one_of(names: Iterable[str], given: str) -> str:
+def one_of(names: Iterable[str], unknown: str) -> str:
     """Return a remedy that names the nearest of ``names``, and all of them."""
     names = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…" for name in names]
-    meant = near(given[:MAX_SHOWN], names)
+    meant = near(unknown[:MAX_SHOWN], names)
     hint = f"Did you mean {meant!r}? " if meant else ""
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
     return f"{hint}Allowed: {', '.join(names[:MAX_NAMES])}{more}"
@@ -158,10 +158,10 @@ class Settings:
     def fault(self, path: Path, problem: str, remedy: str, value: object = None) -> None:
         """Note a fault at a key."""
         key = ".".join(str(part) for part in path if not isinstance(part, int))
-        given = None if value is None else _as_written(value)
+        written = None if value is None else _as_written(value)
         remedy = remedy if remedy.endswith((".", "?")) else remedy + "."
         self.faults.append(
-            Fault(self.file, None, self.line(path), key or None, given, problem, remedy)
+            Fault(self.file, None, self.line(path), key or None, written, problem, remedy)
         )
 
     def section(self, path: Path, value: object, allowed: Iterable[str] = ()) -> dict[str, Any]:
@@ -173,7 +173,7 @@ class Settings:
         for key in value:
             if names and key not in names:
                 self.fault((*path, key), "is not a known key", one_of(names, key))
-        return {key: given for key, given in value.items() if not names or key in names}
+        return {key: item for key, item in value.items() if not names or key in names}
 
     def take(self, path: Path, value: object, rule: Callable[[Any], T]) -> T | None:
         """Return what the rule makes of a value; if it refuses, note the fault."""

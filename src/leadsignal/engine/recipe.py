@@ -12,7 +12,7 @@ from leadsignal.engine.checked_tables import CheckedTables
 from leadsignal.engine.grid import Grid, Source
 from leadsignal.engine.unmatched_names import refuse_unknown_names
 from leadsignal.errors import OptionError
-from leadsignal.indicators import ROW_COLUMNS, Given, declare_indicators
+from leadsignal.indicators import ROW_COLUMNS, AvailableData, declare_indicators
 from leadsignal.ingestion.dialect import Dialect, DuckDB, day_number
 from leadsignal.schema import BY_NAME
 from leadsignal.targets import names_metrics
@@ -36,7 +36,7 @@ def panel_recipe(
     dialect = dialect or DuckDB()
     check_fits(tables, analysis)
     project = tables.project
-    given = Given(
+    available = AvailableData(
         {table: frozenset(tables.columns(table)) for table in tables.names},
         tables.attributes,
         analysis,
@@ -46,7 +46,7 @@ def panel_recipe(
         Grid(day_number(tables.as_of_date), every, only_as_of, dialect),
         _source(tables, "accounts", read, dialect),
         {t: _source(tables, t, read, dialect) for t in tables.names if t != "accounts"},
-        declare_indicators(given),
+        declare_indicators(available),
         analysis.processes,
         tables.attributes,
         {reason: cause for cause, reasons in project.causes.items() for reason in reasons},
@@ -70,14 +70,14 @@ def _source(
     if added:
         columns = ", ".join(f"{rule} AS {dialect.quoted(column)}" for column, rule in added.items())
         sql = f"SELECT *, {columns} FROM ({sql}) AS history"
-    recorded, given = "recorded_at" in tables.columns(table), tables.project.tables.get(table)
+    recorded, source = "recorded_at" in tables.columns(table), tables.project.tables.get(table)
     decimals = {column.name: column.decimals for column in declared.columns}
     return Source(
         table,
         sql,
         _number(coverage.complete_from),
         _number(coverage.complete_through),
-        assumed=given is None or given.complete_from is None,
+        assumed=source is None or source.complete_from is None,
         late=recorded,
         versioned=recorded and declared.key is not None,
         decimals={**decimals, **dict.fromkeys(added, 6)},

@@ -37,7 +37,7 @@ PAGE = "2m"
 INSTALL = "Install it with: pip install 'leadsignal[spark]'; it also needs a Java runtime, 17 or 21"
 
 
-def spark_session(given: Any = None) -> SparkSession:
+def spark_session(existing: Any = None) -> SparkSession:
     """Return the given session, else the active one, else a new one on this machine.
 
     Raises OptionError where pyspark is not installed, or the session is of Spark Connect.
@@ -46,7 +46,7 @@ def spark_session(given: Any = None) -> SparkSession:
         from pyspark.sql import SparkSession
     except ImportError:
         raise OptionError("the engine spark needs pyspark, which is not here", INSTALL) from None
-    session = given or SparkSession.getActiveSession()
+    session = existing or SparkSession.getActiveSession()
     if session is None:
         _refuse_without_java()
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -191,18 +191,18 @@ def exported(tables: Tables, session: SparkSession, folder: str | Path) -> dict[
     return frames
 
 
-def staging_folder(session: SparkSession, given: Path | None) -> Path:
-    """Return a fresh folder that Spark can read: below ``given``, or a temporary one.
+def staging_folder(session: SparkSession, parent: Path | None) -> Path:
+    """Return a fresh folder that Spark can read: in ``parent``, or a temporary one.
 
     A temporary one is removed when the process ends. Raises OptionError where Spark runs on other
     machines and no folder is given.
     """
-    if given is None and not str(session.sparkContext.master).startswith("local"):
+    if parent is None and not str(session.sparkContext.master).startswith("local"):
         raise OptionError(
             f"Spark runs on {session.sparkContext.master} and reads the rows from files",
             "Give staging, a folder that this machine and Spark's machines can read",
         )
-    folder = Path(tempfile.mkdtemp(prefix="leadsignal-spark-", dir=given))
-    if given is None:
+    folder = Path(tempfile.mkdtemp(prefix="leadsignal-spark-", dir=parent))
+    if parent is None:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -101,9 +101,9 @@ class SparkTables:
             "count_if(superseded_on IS NULL)", "min(known_on)"
         ).collect()[0]  # fmt: skip
         source = self.project.tables.get(name)
-        given = source.complete_from if source else None
+        stated = source.complete_from if source else None
         assumed = None if name == "accounts" else first
-        return Coverage(rows, given or assumed, source.complete_through if source else None)
+        return Coverage(rows, stated or assumed, source.complete_through if source else None)
 
     def __repr__(self) -> str:
         return f"SparkTables as of {self.as_of_date}: {', '.join(self.names)}"
@@ -386,8 +386,8 @@ def _attribute_kinds(project: Project, types: Mapping[str, str]) -> dict[str, At
         numeric = types.get(name, "").split("(")[0] in NUMBERS
         if name in ours:
             numeric = ours[name].kind in ("number", "decimal", "integer")
-        given = None if name in ours else source.attribute_kinds.get(name)
+        stated = None if name in ours else source.attribute_kinds.get(name)
         kinds[name] = (
-            "number" if (given or ("number" if numeric else "text")) == "number" else "text"
+            "number" if (stated or ("number" if numeric else "text")) == "number" else "text"
         )
     return kinds

@@ -34,8 +34,8 @@ from leadsignal.evaluation.methods import (
     Ranked,
     can_read,
     cut_offs,
+    extra_methods,
     fitted,
-    given,
     models_to_fit,
     rules,
 )
@@ -286,7 +286,7 @@ def run_backtest(
     ranked = [
         *rules(evaluation, names, seed=0),
         *fitted(evaluation, cuts, to_fit.models, progress),
-        *given(evaluation, extra or {}),
+        *extra_methods(evaluation, extra or {}),
     ]
     evaluated = {one.name: MethodEvaluation.of(one, evaluation, churns, share) for one in ranked}
     made = _result(panel, evaluation, churns, evaluated, found, share, cuts, left_out, segment)

@@ -218,7 +218,9 @@ def _between(evaluation: EvaluationRows, cut: date, until: date | None) -> NDArr
     return np.flatnonzero((evaluation.day >= first) & (evaluation.day < last))
 
 
-def given(evaluation: EvaluationRows, extra: Mapping[str, pd.DataFrame]) -> Iterator[Ranked]:
+def extra_methods(
+    evaluation: EvaluationRows, extra: Mapping[str, pd.DataFrame]
+) -> Iterator[Ranked]:
     """Yield rankings that the caller brings: frames of account_id, snapshot_on and risk.
 
     Raises OptionError for a name that is taken, and where evaluated rows have no risk.

@@ -97,13 +97,13 @@ def exclusive_lock(path: str | Path) -> Iterator[None]:
 
 def lock_wait(default: float) -> float:
     """Return for how many seconds a lock is waited for: LEADSIGNAL_LOCK_WAIT, or ``default``."""
-    given = os.environ.get("LEADSIGNAL_LOCK_WAIT", "").strip()
-    if not given:
+    text = os.environ.get("LEADSIGNAL_LOCK_WAIT", "").strip()
+    if not text:
         return default
-    if not re.fullmatch(r"\d{1,6}(\.\d+)?", given):
-        problem = f"LEADSIGNAL_LOCK_WAIT = {given[:40]!r} is not a number of seconds"
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        problem = f"LEADSIGNAL_LOCK_WAIT = {text[:40]!r} is not a number of seconds"
         raise OptionError(problem, "Write 60 for a minute")
-    return float(given)
+    return float(text)
 
 
 def _waited_for(lock: Path, path: Path) -> int:

@@ -125,20 +125,20 @@ def check_file(
     ``force`` replaces a regular file of another kind, but never an input. ``inputs`` are those of
     this run beside its project's. Nothing is opened that could wait.
     """
-    given = Path(path)
-    with _Told(given):
-        place = _followed(given)
-        _refuse_inputs(given, place, kind, inputs)
+    target = Path(path)
+    with _PathErrors(target):
+        place = _followed(target)
+        _refuse_inputs(target, place, kind, inputs)
         mode = _mode(place)
         if mode is None:
-            _check_parent(place, given)
+            _check_parent(place, target)
             return place
         if stat.S_ISDIR(mode):
-            raise OptionError(f"{shown(given)} is a folder", "Name a file")
+            raise OptionError(f"{shown(target)} is a folder", "Name a file")
         if not stat.S_ISREG(mode):
-            raise OptionError(f"{shown(given)} is {_special(mode)}, not a file", ELSEWHERE)
+            raise OptionError(f"{shown(target)} is {_special(mode)}, not a file", ELSEWHERE)
         if kind is not None and not force and not is_ours(place, kind):
-            raise OptionError(f"{shown(given)} is there, and is not {kind.what}", FORCE)
+            raise OptionError(f"{shown(target)} is there, and is not {kind.what}", FORCE)
     return place
 
 
@@ -149,36 +149,36 @@ def check_folder(
 
     What is there must be empty, or one of ours and nothing else; no force changes that.
     """
-    given = Path(path)
-    with _Told(given):
-        place = _followed(given)
-        _refuse_places(given, place)
-        _refuse_inputs(given, place, None, inputs)
+    target = Path(path)
+    with _PathErrors(target):
+        place = _followed(target)
+        _refuse_places(target, place)
+        _refuse_inputs(target, place, None, inputs)
         mode = _mode(place)
         if mode is None:
-            _check_parent(place, given)
+            _check_parent(place, target)
         elif not stat.S_ISDIR(mode):
             what = "a file" if stat.S_ISREG(mode) else _special(mode)
-            raise OptionError(f"{shown(given)} is {what}", "Name a folder")
+            raise OptionError(f"{shown(target)} is {what}", "Name a folder")
         elif kind is not None:
-            _check_held(given, place, kind)
+            _check_held(target, place, kind)
     return place
 
 
 def check_distinct(paths: Iterable[str | Path]) -> None:
     """Refuse outputs of one run that are one file, or of which one lies in another's folder."""
     seen: dict[Path, Path] = {}
-    for given in map(Path, paths):
-        with _Told(given):
-            place = _followed(given)
+    for target in map(Path, paths):
+        with _PathErrors(target):
+            place = _followed(target)
         if place in seen:
-            raise OptionError(f"two outputs are one: {shown(seen[place])} and {shown(given)}",
+            raise OptionError(f"two outputs are one: {shown(seen[place])} and {shown(target)}",
                               "Give each its own")  # fmt: skip
-        seen[place] = given
-    for place, given in seen.items():
+        seen[place] = target
+    for place, target in seen.items():
         for other in seen.keys() & set(place.parents):
             if (other / "model.json").exists() or not other.is_dir():
-                raise OptionError(f"{shown(given)} is in the output {shown(seen[other])}",
+                raise OptionError(f"{shown(target)} is in the output {shown(seen[other])}",
                                   ELSEWHERE)  # fmt: skip
 
 
@@ -217,7 +217,7 @@ def _words_of_workbook(path: Path) -> bytes:
         return b""
 
 
-class _Told:
+class _PathErrors:
     """Say as OptionError what the operating system says of looking at a path."""
 
     def __init__(self, path: Path) -> None:
@@ -265,54 +265,56 @@ def _special(mode: int) -> str:
     return next((what for test, what in kinds if test(mode)), "a device")
 
 
-def _check_parent(place: Path, given: Path) -> None:
+def _check_parent(place: Path, target: Path) -> None:
     if not place.parent.is_dir():
-        through = f", where {shown(given)} leads" if given.is_symlink() else ""
+        through = f", where {shown(target)} leads" if target.is_symlink() else ""
         raise OptionError(
-            f"there is no folder {place.parent if through else given.parent}{through}",
+            f"there is no folder {place.parent if through else target.parent}{through}",
             "Make it, or write somewhere else",
         )
 
 
-def _refuse_places(given: Path, place: Path) -> None:
+def _refuse_places(target: Path, place: Path) -> None:
     """Refuse folders that no output may take the place of, whatever is in them."""
     here = Path(os.path.realpath(os.curdir))
     for what, where in (("the current folder", here), ("the home folder", Path.home())):
         where = Path(os.path.realpath(where))
         if place == where:
-            raise OptionError(f"{shown(given)} is {what}", "Name a new folder")
+            raise OptionError(f"{shown(target)} is {what}", "Name a new folder")
         if place in where.parents:
-            raise OptionError(f"{shown(given)} holds {what}", "Name a new folder")
+            raise OptionError(f"{shown(target)} holds {what}", "Name a new folder")
 
 
-def _refuse_inputs(given: Path, place: Path, kind: FileKind | None, inputs: Iterable[Path]) -> None:
+def _refuse_inputs(
+    target: Path, place: Path, kind: FileKind | None, inputs: Iterable[Path]
+) -> None:
     real = {Path(os.path.realpath(path)) for path in inputs}
     for noted in (*_READ.values(), Inputs(files=frozenset(real))):
-        for path in {place, Path(os.path.abspath(given))}:
-            _refuse_input(given, path, kind, noted)
+        for path in {place, Path(os.path.abspath(target))}:
+            _refuse_input(target, path, kind, noted)
     # A model with one more file can no longer be read, a date's scores not be written anew.
     for parent in (place.parent, *place.parent.parents[:1]):
         if (parent / "model.json").is_file() and (parent / "churn.skops").is_file():
-            raise OptionError(f"{shown(given)} is in a model's folder", ELSEWHERE)
+            raise OptionError(f"{shown(target)} is in a model's folder", ELSEWHERE)
     if place.parent.name.startswith("snapshot_on="):
-        raise OptionError(f"{shown(given)} is in the folder of a date's scores", ELSEWHERE)
+        raise OptionError(f"{shown(target)} is in the folder of a date's scores", ELSEWHERE)
 
 
-def _refuse_input(given: Path, path: Path, kind: FileKind | None, noted: Inputs) -> None:
+def _refuse_input(target: Path, path: Path, kind: FileKind | None, noted: Inputs) -> None:
     around = {path, *path.parents}
     if path in noted.files or noted.folders & around:
-        raise OptionError(f"{shown(given)} is an input of this run", ELSEWHERE)
+        raise OptionError(f"{shown(target)} is an input of this run", ELSEWHERE)
     within = {*noted.files, *noted.folders, *([noted.home] if noted.home else [])}
     if any(path == inside or path in inside.parents for inside in within):
-        raise OptionError(f"{shown(given)} holds what is read", "Name a new folder")
+        raise OptionError(f"{shown(target)} holds what is read", "Name a new folder")
     in_home = noted.home is not None and path.parent == Path(os.path.realpath(noted.home))
     free = kind.reserved if kind else ()
     read_as = in_home and path.name in noted.names and path.name not in free
     if read_as or any(fnmatchcase(str(path), pattern) for pattern in noted.patterns):
-        raise OptionError(f"{shown(given)} would be read as part of the project", ELSEWHERE)
+        raise OptionError(f"{shown(target)} would be read as part of the project", ELSEWHERE)
 
 
-def _check_held(given: Path, place: Path, kind: FolderKind) -> None:
+def _check_held(target: Path, place: Path, kind: FolderKind) -> None:
     entries = sorted(os.scandir(place), key=lambda entry: entry.name)
     if not entries:
         return
@@ -323,13 +325,13 @@ def _check_held(given: Path, place: Path, kind: FolderKind) -> None:
     missing = kind.needed and kind.needed not in [entry.name for entry in ours]
     if not ours or missing or (kind.mark and not _is_marked(place / kind.needed, kind.mark)):
         raise OptionError(
-            f"{shown(given)} is not empty, and is not {kind.what}"
+            f"{shown(target)} is not empty, and is not {kind.what}"
             f" (it holds {shown((others or [entries[0].name])[0])})",
             "Name a new folder",
         )
     if kind.alone and others:
         raise OptionError(
-            f"{shown(given)} holds {shown(others[0])}, which is not of {kind.what}",
+            f"{shown(target)} holds {shown(others[0])}, which is not of {kind.what}",
             "Move it away, or name a new folder",
         )
 

@@ -15,7 +15,7 @@ from leadsignal.indicators import (
     tracking,
     usage,
 )
-from leadsignal.indicators.declare import Given, Indicator
+from leadsignal.indicators.declare import AvailableData, Indicator
 from leadsignal.targets import ROW_COLUMNS as RESULT_COLUMNS
 
 FAMILIES = (
@@ -42,12 +42,12 @@ ROW_COLUMNS = {
 """Columns computed in each row of a table before anything is counted, as SQL."""
 
 
-def declare_indicators(given: Given) -> tuple[Indicator, ...]:
+def declare_indicators(available: AvailableData) -> tuple[Indicator, ...]:
     """Return all indicators that the given tables and analysis support, in the panel's order.
 
     Raises OptionError where two indicators would share a column.
     """
-    declared = tuple(indicator for family in FAMILIES for indicator in family.declare(given))
+    declared = tuple(indicator for family in FAMILIES for indicator in family.declare(available))
     names = [indicator.name for indicator in declared]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -58,4 +58,4 @@ def declare_indicators(given: Given) -> tuple[Indicator, ...]:
     return declared
 
 
-__all__ = ["ABOUT", "FAMILIES", "ROW_COLUMNS", "Given", "Indicator", "declare_indicators"]
+__all__ = ["ABOUT", "FAMILIES", "ROW_COLUMNS", "AvailableData", "Indicator", "declare_indicators"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadsignal.indicators.declare import Given, Indicator, Trailing
+from leadsignal.indicators.declare import AvailableData, Indicator, Trailing
 
 FAMILY = "activity"
 ABOUT = {
@@ -14,9 +14,9 @@ processes."""
 """What the pages of the docs say of the family."""
 
 
-def declare(given: Given) -> list[Indicator]:
+def declare(available: AvailableData) -> list[Indicator]:
     """Events and distinct users in 30 and 90 days."""
-    if not given.has("behaviors"):
+    if not available.has("behaviors"):
         return []
     indicators = []
     for days in (30, 90):
@@ -31,7 +31,7 @@ def declare(given: Given) -> list[Indicator]:
                 events,
             )
         )
-        if given.has("behaviors", "user_id"):
+        if available.has("behaviors", "user_id"):
             users = Trailing("behaviors", "occurred_at", days, users=True)
             indicators.append(
                 Indicator(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadsignal.indicators.declare import Attribute, Fact, Given, Indicator
+from leadsignal.indicators.declare import Attribute, AvailableData, Fact, Indicator
 
 FAMILY = "context"
 ABOUT = {
@@ -17,14 +17,14 @@ ROW_COLUMNS = {"value_or_empty": "COALESCE(value, '')"}
 """Columns computed in each row of account_changes, as SQL: an empty value is a value, "none"."""
 
 
-def declare(given: Given) -> list[Indicator]:
+def declare(available: AvailableData) -> list[Indicator]:
     """Tenure; term and renewal where terms are known; ARR and attributes where declared."""
     indicators = [
         Indicator(
             "tenure_days", FAMILY, "context", "days", "days since the start", Fact("tenure_days")
         )
     ]
-    if given.has("accounts", "term_months") or given.has("contract_changes", "term_months"):
+    if available.has("accounts", "term_months") or available.has("contract_changes", "term_months"):
         indicators += [
             Indicator(
                 "term_months",
@@ -43,18 +43,20 @@ def declare(given: Given) -> list[Indicator]:
                 Fact("days_to_renewal"),
             ),
         ]
-    if "arr" in given.attributes:
+    if "arr" in available.attributes:
         indicators.append(
             Indicator(
                 "arr_now", FAMILY, "context", "currency", "annual recurring revenue", Fact("arr")
             )
         )
     facts = ("arr", "term_months")
-    return indicators + [_attribute(given, name) for name in given.attributes if name not in facts]
+    return indicators + [
+        _attribute(available, name) for name in available.attributes if name not in facts
+    ]
 
 
-def _attribute(given: Given, name: str) -> Indicator:
-    dated = given.has("account_changes")
+def _attribute(available: AvailableData, name: str) -> Indicator:
+    dated = available.has("account_changes")
     return Indicator(
         name,
         FAMILY,
@@ -62,5 +64,5 @@ def _attribute(given: Given, name: str) -> Indicator:
         "as given",
         f"the account's {name}",
         Attribute(name, dated),
-        kind="number" if given.attributes[name] == "number" else "category",
+        kind="number" if available.attributes[name] == "number" else "category",
     )

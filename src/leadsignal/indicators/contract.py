@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadsignal.indicators.declare import DaysSince, Fact, Given, Indicator, Ratio, Trailing
+from leadsignal.indicators.declare import AvailableData, DaysSince, Fact, Indicator, Ratio, Trailing
 
 FAMILY = "contract"
 ABOUT = {
@@ -13,9 +13,9 @@ show later; an expansion is the opposite, unless it was sold too early."""
 """What the pages of the docs say of the family."""
 
 
-def declare(given: Given) -> list[Indicator]:
+def declare(available: AvailableData) -> list[Indicator]:
     """Expansions and reductions of the last year, and what they came to."""
-    if not given.has("contract_changes"):
+    if not available.has("contract_changes"):
         return []
     indicators = []
     for kind in ("expansion", "reduction"):
@@ -38,7 +38,7 @@ def declare(given: Given) -> list[Indicator]:
                 DaysSince("contract_changes", "changed_at", where),
             ),
         ]
-    if given.has("contract_changes", "arr_delta") and given.has("accounts", "arr"):
+    if available.has("contract_changes", "arr_delta") and available.has("accounts", "arr"):
         change = Trailing("contract_changes", "changed_at", 365, total="arr_delta")
         indicators.append(
             Indicator(

@@ -213,7 +213,7 @@ def measures(rule: Rule) -> Iterator[Measure]:
 
 
 @dataclass(frozen=True)
-class Given:
+class AvailableData:
     """What there is to declare indicators from: tables with their columns, analysis, options."""
 
     columns: Mapping[str, frozenset[str]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadsignal.indicators.declare import Given, Indicator, Ratio, Standing, Trailing
+from leadsignal.indicators.declare import AvailableData, Indicator, Ratio, Standing, Trailing
 
 PLANS = "plans"
 COMMITMENTS = "commitments"
@@ -25,16 +25,16 @@ ROW_COLUMNS = {
 """Columns computed in each row of commitments, as SQL: ``kept`` is done by its date."""
 
 
-def declare(given: Given) -> list[Indicator]:
+def declare(available: AvailableData) -> list[Indicator]:
     """Open and overdue plans; open, overdue and kept commitments by owner."""
-    indicators = _plans(given) if given.has("plans") else []
-    if given.has("commitments", "completed_on"):
+    indicators = _plans(available) if available.has("plans") else []
+    if available.has("commitments", "completed_on"):
         for owner in ("customer", "vendor"):
             indicators += _commitments(owner)
     return indicators
 
 
-def _plans(given: Given) -> list[Indicator]:
+def _plans(available: AvailableData) -> list[Indicator]:
     indicators = [
         Indicator(
             "plans_open",
@@ -45,7 +45,7 @@ def _plans(given: Given) -> list[Indicator]:
             Standing("plans", "agreed_on", "closed_on"),
         )
     ]
-    if given.has("plans", "target_on"):
+    if available.has("plans", "target_on"):
         indicators.append(
             Indicator(
                 "plans_overdue",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from leadsignal.config.success import Process
 from leadsignal.indicators.declare import (
+    AvailableData,
     DaysInState,
     DaysSince,
-    Given,
     Indicator,
     ProcessState,
     Trailing,
@@ -39,14 +39,14 @@ def process_columns(process: str) -> tuple[str, ...]:
     return tuple(f"{process}_{part}" for part in PARTS)
 
 
-def declare(given: Given) -> list[Indicator]:
+def declare(available: AvailableData) -> list[Indicator]:
     """Five indicators for each essential process of the Success Analysis."""
-    if not given.has("behaviors"):
+    if not available.has("behaviors"):
         return []
-    return [indicator for p in given.analysis.processes for indicator in _of(p, given)]
+    return [indicator for p in available.analysis.processes for indicator in _of(p, available)]
 
 
-def _of(process: Process, given: Given) -> list[Indicator]:
+def _of(process: Process, available: AvailableData) -> list[Indicator]:
     name, window = process.name, process.within
     state, days_in_state, quantity, days_since, people = process_columns(name)
     where = (("behavior", process.behaviors),)
@@ -88,7 +88,7 @@ def _of(process: Process, given: Given) -> list[Indicator]:
             expected_sign=-1,
         ),
     ]
-    if given.has("behaviors", "user_id"):
+    if available.has("behaviors", "user_id"):
         users = Trailing("behaviors", "occurred_at", window, where, users=True)
         indicators.append(
             Indicator(

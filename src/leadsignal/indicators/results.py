@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from leadsignal.indicators.declare import (
+    AvailableData,
     DaysSince,
     DaysSinceBest,
     Difference,
-    Given,
     Indicator,
     Latest,
     Ratio,
@@ -28,9 +28,9 @@ time since the best result is an indicator too."""
 """What the pages of the docs say of the family."""
 
 
-def declare(given: Given) -> list[Indicator]:
+def declare(available: AvailableData) -> list[Indicator]:
     """Results of the account's own metric."""
-    if not given.has("results"):
+    if not available.has("results"):
         return []
     where = OWN
     indicators = [
@@ -60,9 +60,9 @@ def declare(given: Given) -> list[Indicator]:
         ),
     ]
     indicators += _velocity(where)
-    if given.has("results", "target"):
+    if available.has("results", "target"):
         indicators += _against_target(where)
-    if given.has("results", "shown_on"):
+    if available.has("results", "shown_on"):
         indicators += _shown(where)
     return indicators
 

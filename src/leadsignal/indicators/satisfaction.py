@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from leadsignal.indicators.declare import DaysSince, Given, Indicator, Latest, Standing, Trailing
+from leadsignal.indicators.declare import (
+    AvailableData,
+    DaysSince,
+    Indicator,
+    Latest,
+    Standing,
+    Trailing,
+)
 
 SATISFACTION = "satisfaction"
 FLAGS = "flags"
@@ -21,10 +28,10 @@ says what it was worth.""",
 """What the pages of the docs say of the families."""
 
 
-def declare(given: Given) -> list[Indicator]:
+def declare(available: AvailableData) -> list[Indicator]:
     """Latest survey; flags open and raised; latest health score and band."""
     indicators: list[Indicator] = []
-    if given.has("surveys"):
+    if available.has("surveys"):
         indicators += [
             Indicator(
                 "survey_score",
@@ -43,7 +50,7 @@ def declare(given: Given) -> list[Indicator]:
                 DaysSince("surveys", "answered_on"),
             ),
         ]
-    if given.has("flags"):
+    if available.has("flags"):
         indicators += [
             Indicator(
                 "flags_open",
@@ -62,7 +69,7 @@ def declare(given: Given) -> list[Indicator]:
                 Trailing("flags", "flagged_on", 365),
             ),
         ]
-    if given.has("health_scores"):
+    if available.has("health_scores"):
         indicators.append(
             Indicator(
                 "health_score",
@@ -73,7 +80,7 @@ def declare(given: Given) -> list[Indicator]:
                 Latest("health_scores", "scored_on", "score"),
             )
         )
-    if given.has("health_scores", "band"):
+    if available.has("health_scores", "band"):
         indicators.append(
             Indicator(
                 "health_band",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadsignal.indicators.declare import Given, Indicator, Standing, Trailing
+from leadsignal.indicators.declare import AvailableData, Indicator, Standing, Trailing
 
 FAMILY = "tickets"
 ABOUT = {
@@ -13,9 +13,9 @@ customer in the middle of adopting something asks more, and so does one in troub
 """What the pages of the docs say of the family."""
 
 
-def declare(given: Given) -> list[Indicator]:
+def declare(available: AvailableData) -> list[Indicator]:
     """Tickets opened lately, and open now."""
-    if not given.has("tickets"):
+    if not available.has("tickets"):
         return []
     indicators = [
         Indicator(
@@ -28,7 +28,7 @@ def declare(given: Given) -> list[Indicator]:
         )
         for days in (30, 90, 365)
     ]
-    if given.has("tickets", "closed_at"):
+    if available.has("tickets", "closed_at"):
         indicators.append(
             Indicator(
                 "tickets_open",

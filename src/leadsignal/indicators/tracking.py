@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadsignal.indicators.declare import DaysSince, Given, Indicator, Trailing
+from leadsignal.indicators.declare import AvailableData, DaysSince, Indicator, Trailing
 
 FAMILY = "tracking"
 ABOUT = {
@@ -14,11 +14,11 @@ that it happened; what was said in it is read by nobody."""
 """What the pages of the docs say of the family."""
 
 
-def declare(given: Given) -> list[Indicator]:
+def declare(available: AvailableData) -> list[Indicator]:
     """Days since and count in 90 days for each kind of contact that the analysis tracks."""
-    if not given.has("behaviors"):
+    if not available.has("behaviors"):
         return []
-    tracking = given.analysis.tracking
+    tracking = available.analysis.tracking
     indicators = []
     for kind in ("sponsor", "handoff", "diary"):
         behaviors = getattr(tracking, kind)

@@ -6,9 +6,9 @@ import re
 
 from leadsignal.config.project import UsageLow
 from leadsignal.indicators.declare import (
+    AvailableData,
     Below,
     DaysSince,
-    Given,
     Indicator,
     Least,
     Ratio,
@@ -30,14 +30,14 @@ name, and `usage_to_best` is the lowest of theirs."""
 """What the pages of the docs say of the family."""
 
 
-def declare(given: Given) -> list[Indicator]:
+def declare(available: AvailableData) -> list[Indicator]:
     """Level, level against the account's best stretch, and whether that is low.
 
     Of several series each has its own, and the lowest of them decides.
     """
-    if not given.has("usage"):
+    if not available.has("usage"):
         return []
-    low = given.usage_low
+    low = available.usage_low
     since = _indicator(
         "usage_days_since",
         "days",

@@ -33,13 +33,13 @@ FALSE = ("false", "f", "no", "n", "0")
 class Reading:
     """SQL that reads one column.
 
-    ``value`` is the typed value; ``given`` the text of a cell that could not be read, else NULL;
+    ``value`` is the typed value; ``original`` the text of a cell that could not be read, else NULL;
     ``has_offset`` whether a time came with an offset, NULL for an empty cell; ``currency`` the
     currency that was written with an amount, NULL where none was.
     """
 
     value: str
-    given: str | None = None
+    original: str | None = None
     has_offset: str | None = None
     currency: str | None = None
 
@@ -80,7 +80,7 @@ def _spelt(column: Column, text: str, zone: str, spelling: Notation) -> Reading 
     amount = column.kind == "decimal" and spelling.decimal is not None
     return reading and replace(
         reading,
-        given=_refused(filled, reading.value),
+        original=_refused(filled, reading.value),
         currency=_currency_in(filled) if amount else None,
     )
 
@@ -196,7 +196,7 @@ def _written_time(text: str, kind: str, local: str) -> Reading:
     reading = _within_reach(value, text, kind)
     has_offset = f"CASE WHEN length({text}) <= 10 THEN false ELSE {with_offset} END"
     return Reading(
-        reading.value, reading.given, f"CASE WHEN {text} IS NOT NULL THEN {has_offset} END"
+        reading.value, reading.original, f"CASE WHEN {text} IS NOT NULL THEN {has_offset} END"
     )
 
 

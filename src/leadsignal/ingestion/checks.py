@@ -9,7 +9,7 @@ from leadsignal.config.toml_files import near
 from leadsignal.errors import Fault
 from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE, numbered
 from leadsignal.ingestion.loading import Intake, Loaded
-from leadsignal.ingestion.store import CURRENCY_OF, GIVEN, HAS_OFFSET
+from leadsignal.ingestion.store import CURRENCY_OF, HAS_OFFSET, ORIGINAL
 from leadsignal.schema import BY_NAME, LARGEST_NUMBER, Column
 from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted
@@ -151,22 +151,22 @@ def _cell_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
 
 
 def _time_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
-    given = f"t.{quoted(GIVEN + column.name)}"
-    shaped = f"regexp_full_match({given}, {literal(LOOKS_LIKE_DATE)})"
+    original = f"t.{quoted(ORIGINAL + column.name)}"
+    shaped = f"regexp_full_match({original}, {literal(LOOKS_LIKE_DATE)})"
     early, late = FIRST_DAY[:4], LAST_DAY[:4]
     yield Check(
         column.name,
-        f"{given} IS NOT NULL AND {shaped}",
+        f"{original} IS NOT NULL AND {shaped}",
         f"there is no such date, or it is outside {early} to {late}",
         "Correct the date; leave the cell empty for what has not happened.",
-        given,
+        original,
     )
     yield Check(
         column.name,
-        f"{given} IS NOT NULL AND NOT {shaped}",
+        f"{original} IS NOT NULL AND NOT {shaped}",
         "is not a date",
         _how_dates_are_written(intake, loaded),
-        given,
+        original,
     )
     yield from _offset_checks(intake, loaded, column)
 
@@ -220,19 +220,19 @@ def _offset_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
 
 
 def _number_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
-    given = f"t.{quoted(GIVEN + column.name)}"
-    plain = numbered(given, intake.source(loaded.table.name).spelling)
+    original = f"t.{quoted(ORIGINAL + column.name)}"
+    plain = numbered(original, intake.source(loaded.table.name).spelling)
     number = f"coalesce(isfinite(TRY_CAST({plain} AS DOUBLE)), false)"
     said = {"boolean": "true or false", "integer": "a whole number"}.get(column.kind, "a number")
     how = {"boolean": "Write true or false.", "integer": "Write it without decimals, as in 12."}
     yield Check(
         column.name,
-        f"{given} IS NOT NULL AND NOT {number}"
+        f"{original} IS NOT NULL AND NOT {number}"
         if column.kind == "decimal"
-        else f"{given} IS NOT NULL",
+        else f"{original} IS NOT NULL",
         f"is not {said}",
         how.get(column.kind, _how_numbers_are_written(intake, loaded)),
-        given,
+        original,
     )
     if column.limit is None:
         return
@@ -241,7 +241,9 @@ def _number_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
     large = f"abs({cell}) >= {column.limit}"
     yield Check(column.name, large, "is too large", remedy)
     if column.kind == "decimal":
-        yield Check(column.name, f"{given} IS NOT NULL AND {number}", "is too large", remedy, given)
+        yield Check(
+            column.name, f"{original} IS NOT NULL AND {number}", "is too large", remedy, original
+        )
         yield from _total_checks(intake, loaded, column)
 
 
@@ -285,7 +287,9 @@ def _rule_checks(column: Column) -> Iterator[Check]:
     cell = f"t.{quoted(column.name)}"
     if column.required:
         unread = (
-            "" if column.kind in ("id", "text") else f" AND t.{quoted(GIVEN + column.name)} IS NULL"
+            ""
+            if column.kind in ("id", "text")
+            else f" AND t.{quoted(ORIGINAL + column.name)} IS NULL"
         )
         remedy = f"Give {column.meaning}."
         yield Check(column.name, f"{cell} IS NULL{unread}", "is empty", remedy)

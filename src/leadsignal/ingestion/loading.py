@@ -99,7 +99,7 @@ class Intake:
 
     def load_all(self, frames: Mapping[str, Any] | None) -> None:
         """Load every table of the project's folder, or of the frames and paths given."""
-        sources = self._located() if frames is None else self._given(frames)
+        sources = self._located() if frames is None else self._frame_parts(frames)
         found = set()
         try:
             for table, opened in sources:
@@ -155,7 +155,7 @@ class Intake:
         except UnreadableError as error:
             self.structural.append(error.fault)
 
-    def _given(self, frames: Mapping[str, Any]) -> Iterator[tuple[str, list[Part]]]:
+    def _frame_parts(self, frames: Mapping[str, Any]) -> Iterator[tuple[str, list[Part]]]:
         for name in frames:
             if name not in BY_NAME:
                 remedy = one_of(BY_NAME, str(name))
@@ -317,11 +317,11 @@ class Intake:
                     readings[ours] = reading
             for name in extras:
                 text = Column(name, "text", "an attribute")
-                given = reading_of(text, part, name, types[name], "UTC", spelling)
-                if not isinstance(given, Fault):
-                    readings[name] = as_attribute(given, spelling)
+                attribute = reading_of(text, part, name, types[name], "UTC", spelling)
+                if not isinstance(attribute, Fault):
+                    readings[name] = as_attribute(attribute, spelling)
                 elif name in self.source("accounts").attributes:
-                    self.structural.append(given)
+                    self.structural.append(attribute)
             if not readings:
                 return
             count = self.store.load(part, readings)
@@ -473,9 +473,9 @@ def with_options(
     """
     tables = dict(project.tables)
     for name, mapping in (columns or {}).items():
-        for known, given in [(BY_NAME, name), *((_columns_of(name), ours) for ours in mapping)]:
-            if given not in known:
-                raise OptionError(f"columns: {given!r} is not known", one_of(known, given))
+        for known, option in [(BY_NAME, name), *((_columns_of(name), ours) for ours in mapping)]:
+            if option not in known:
+                raise OptionError(f"columns: {option!r} is not known", one_of(known, option))
         tables[name] = replace(tables.get(name, TableSource()), columns=dict(mapping))
     if attributes is not None:
         kinds = dict(attributes) if isinstance(attributes, Mapping) else {}

@@ -30,7 +30,7 @@ UNPACKED = "8GB"
 """What the rows of all tables may take on the disk, unpacked."""
 WATCH_SECONDS = 0.05
 PREFIX, SUFFIX = "leadsignal-", ".store"
-GIVEN, HAS_OFFSET, CURRENCY_OF = "given ", "offset of ", "currency of "
+ORIGINAL, HAS_OFFSET, CURRENCY_OF = "given ", "offset of ", "currency of "
 """Prefixes of the store's own columns; no column of a schema has a blank in its name."""
 STORED_AS = {
     "id": "text",
@@ -125,7 +125,7 @@ class Store:
         listed = [f"{quoted(name)} {sql_type(table.by_column[name])}" for name in columns]
         for name in columns:
             if table.by_column[name].kind not in ("id", "text"):
-                listed.append(f"{quoted(GIVEN + name)} VARCHAR")
+                listed.append(f"{quoted(ORIGINAL + name)} VARCHAR")
             if table.by_column[name].kind in ("day", "moment"):
                 listed.append(f"{quoted(HAS_OFFSET + name)} BOOLEAN")
             if table.by_column[name].kind == "decimal":
@@ -139,8 +139,8 @@ class Store:
         selected = []
         for name, reading in readings.items():
             selected.append(f"{reading.value} AS {quoted(name)}")
-            if reading.given:
-                selected.append(f"{reading.given} AS {quoted(GIVEN + name)}")
+            if reading.original:
+                selected.append(f"{reading.original} AS {quoted(ORIGINAL + name)}")
             if reading.has_offset:
                 selected.append(f"{reading.has_offset} AS {quoted(HAS_OFFSET + name)}")
             if reading.currency:
@@ -227,10 +227,10 @@ def unpacked_limit() -> int:
 
 def a_size(variable: str, default: str) -> tuple[str, str]:
     """Return the number and the unit of a size that an environment variable holds."""
-    given = os.environ.get(variable, default).strip()
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", given)
+    text = os.environ.get(variable, default).strip()
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", text)
     if not found:
-        raise OptionError(f"{variable} = {given!r} is not a size", "Write 2GB or 800MB")
+        raise OptionError(f"{variable} = {text!r} is not a size", "Write 2GB or 800MB")
     return found[1], found[2]
 
 

@@ -163,9 +163,9 @@ class TableReader:
                     )
                 )
 
-    def _kind(self, name: str, given: str | None) -> AttributeKind:
-        if given is not None:
-            return "number" if given == "number" else "text"
+    def _kind(self, name: str, stated: str | None) -> AttributeKind:
+        if stated is not None:
+            return "number" if stated == "number" else "text"
         cell = quoted(name)
         ((values, numbers),) = self.store.query(
             f"SELECT count({cell}), count(*) FILTER "

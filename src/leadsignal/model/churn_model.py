@@ -208,10 +208,10 @@ class ChurnModel(EstimatorBase):
         import pandas as pd
 
         seen = pd.util.hash_pandas_object(rows, index=False).to_numpy()
-        given = json.dumps(
+        content = json.dumps(
             [self.plain_parameters(), self.trained_through_.isoformat()], sort_keys=True
         )
-        digest = hashlib.sha256(given.encode() + seen.tobytes()).hexdigest()
+        digest = hashlib.sha256(content.encode() + seen.tobytes()).hexdigest()
         return f"{self.trained_through_:%Y%m%d}-{digest[:8]}"
 
     @property

@@ -51,8 +51,8 @@ class ClassifierHazard:
         self.classifier: Any = clone(self.template)
         _seed(self.classifier, self.seed)
         weighted = _weight_name(self.classifier)
-        given = {} if weighted is None else {weighted: training.weight}
-        self.classifier.fit(columns, training.ended.astype(int), **given)
+        weights = {} if weighted is None else {weighted: training.weight}
+        self.classifier.fit(columns, training.ended.astype(int), **weights)
         self.place = list(getattr(self.classifier, "classes_", (0, 1))).index(1)
         rate = float(np.average(training.ended, weights=training.weight))
         self.middle = float(_log_odds(np.array([rate]))[0])

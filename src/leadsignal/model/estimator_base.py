@@ -20,8 +20,8 @@ class EstimatorBase:
 
     @classmethod
     def _defaults(cls) -> dict[str, Any]:
-        given = inspect.signature(cls).parameters.values()
-        return {parameter.name: parameter.default for parameter in given}
+        parameters = inspect.signature(cls).parameters.values()
+        return {parameter.name: parameter.default for parameter in parameters}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters and their values.
@@ -29,14 +29,14 @@ class EstimatorBase:
         With ``deep``, the parameters of a parameter that is an estimator are among them, named as
         in ``estimator__max_depth``.
         """
-        given = {name: getattr(self, name) for name in sorted(self._defaults())}
+        params = {name: getattr(self, name) for name in sorted(self._defaults())}
         inner = {
             f"{name}__{part}": value
-            for name, one in given.items()
+            for name, one in params.items()
             if deep and hasattr(one, "get_params") and not isinstance(one, type)
             for part, value in one.get_params().items()
         }
-        return given | inner
+        return params | inner
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name and return the estimator.

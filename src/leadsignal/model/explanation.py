@@ -280,15 +280,15 @@ def _distance(
     if values.name in model.features_.levels:
         shares = others.value_counts(normalize=True, dropna=False)
         return np.asarray(1 - values.map(shares).fillna(0).to_numpy(dtype=float))
-    given = values.to_numpy(dtype=float, na_value=np.nan)
+    numbers = values.to_numpy(dtype=float, na_value=np.nan)
     known = others.to_numpy(dtype=float, na_value=np.nan)
     missing = float(np.isnan(known).mean())
     known = np.sort(known[~np.isnan(known)])
     if not len(known):
-        return np.where(np.isnan(given), 1 - missing, 1.0)
-    below, upto = (np.searchsorted(known, given, side) for side in ("left", "right"))
+        return np.where(np.isnan(numbers), 1 - missing, 1.0)
+    below, upto = (np.searchsorted(known, numbers, side) for side in ("left", "right"))
     middle = (below + upto + 1) / (2 * len(known))
-    return np.where(np.isnan(given), 1 - missing, np.abs(2 * np.minimum(middle, 1) - 1))
+    return np.where(np.isnan(numbers), 1 - missing, np.abs(2 * np.minimum(middle, 1) - 1))
 
 
 def typical_values(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:

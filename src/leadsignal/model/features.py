@@ -40,10 +40,13 @@ class Features:
     @classmethod
     def learn(cls, panel: Panel, rows: pd.DataFrame, names: Sequence[str]) -> Features:
         """Learn from the panel rows of a fit; indicators that are missing in all are left out."""
-        given = [i for i in panel.indicators if i.name in names]
-        categories = {i.name for i in given if i.kind == "category"}
+        indicators = [i for i in panel.indicators if i.name in names]
+        categories = {i.name for i in indicators if i.kind == "category"}
         return cls.of(
-            rows, names, categories, {i.name: i.expected_sign for i in given if i.expected_sign}
+            rows,
+            names,
+            categories,
+            {i.name: i.expected_sign for i in indicators if i.expected_sign},
         )
 
     @classmethod
@@ -116,8 +119,8 @@ class Features:
         for place, name in enumerate(self.names):
             if name in self.ranges:
                 low, high = self.ranges[name]
-                given = _numbers(rows, name)
-                beyond[:, place] = (given < low) | (given > high)
+                numbers = _numbers(rows, name)
+                beyond[:, place] = (numbers < low) | (numbers > high)
         return beyond
 
     def ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -154,11 +157,13 @@ class Features:
         }
 
     @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> Features:
+    def from_dict(cls, content: Mapping[str, Any]) -> Features:
         """Read what `to_dict` wrote."""
-        levels = {name: tuple(values) for name, values in given["levels"].items()}
-        ranges = {name: (float(low), float(high)) for name, (low, high) in given["ranges"].items()}
-        return cls(tuple(given["names"]), levels, given["expected_sign"], ranges)
+        levels = {name: tuple(values) for name, values in content["levels"].items()}
+        ranges = {
+            name: (float(low), float(high)) for name, (low, high) in content["ranges"].items()
+        }
+        return cls(tuple(content["names"]), levels, content["expected_sign"], ranges)
 
 
 def _numbers(rows: pd.DataFrame, name: str) -> NDArray[np.float64]:

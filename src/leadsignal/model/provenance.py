@@ -59,21 +59,21 @@ class Origin:
         }
 
     @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> Origin:
+    def from_dict(cls, content: Mapping[str, Any]) -> Origin:
         """Read what `to_dict` wrote; raises ValueError or TypeError for anything else."""
-        if set(given) - set(asdict(cls())):
+        if set(content) - set(asdict(cls())):
             raise ValueError("unknown keys")
         lists = {
-            key: {str(name): _texts(values) for name, values in given.get(key, {}).items()}
+            key: {str(name): _texts(values) for name, values in content.get(key, {}).items()}
             for key in ("tables", "indicators")
         }
-        fingerprint = given.get("fingerprint", "")
+        fingerprint = content.get("fingerprint", "")
         if not isinstance(fingerprint, str) or not re.fullmatch("[0-9a-f]{0,64}", fingerprint):
             raise ValueError("the fingerprint is none")
         tables = [name for names in lists["indicators"].values() for name in names]
         if not all(map(is_name, (*lists["tables"], *lists["indicators"], *tables))):
             raise ValueError("a name is none")
-        return cls(**lists, options=dict(given.get("options", {})), fingerprint=fingerprint)
+        return cls(**lists, options=dict(content.get("options", {})), fingerprint=fingerprint)
 
 
 def _texts(values: object) -> tuple[str, ...]:

@@ -46,9 +46,9 @@ def threads() -> int:
     Spark sets OMP_NUM_THREADS to the cores of a task, of which a machine runs many.
     """
     for name in ("LEADSIGNAL_THREADS", "OMP_NUM_THREADS"):
-        given = os.environ.get(name, "")
-        if given.isdigit() and int(given) > 0:
-            return int(given)
+        text = os.environ.get(name, "")
+        if text.isdigit() and int(text) > 0:
+            return int(text)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -121,12 +121,12 @@ def _order_of(estimator: Any) -> tuple[list[int], list[Floats]]:
 
     Its encoder puts the categories first; what it does not know is missing.
     """
-    given = estimator.is_categorical_
-    if given is None:
+    is_category = estimator.is_categorical_
+    if is_category is None:
         return list(range(estimator.n_features_in_)), []
     encoder = estimator._preprocessor.named_transformers_["encoder"]
     known = [np.asarray(values, dtype=np.float64) for values in encoder.categories_]
-    places = np.r_[np.flatnonzero(given), np.flatnonzero(~given)]
+    places = np.r_[np.flatnonzero(is_category), np.flatnonzero(~is_category)]
     return places.tolist(), [values[~np.isnan(values)] for values in known]
 
 
@@ -158,13 +158,13 @@ class Tree:
         node = self.nodes[at]
         if node["is_leaf"]:
             return node["value"]
-        given = column(int(node["feature_idx"]))
+        value = column(int(node["feature_idx"]))
         if "table" in node:
-            left = node["table"][given]
+            left = node["table"][value]
         elif node["missing_go_to_left"]:
-            left = ~(given > node["num_threshold"])
+            left = ~(value > node["num_threshold"])
         else:
-            left = given <= node["num_threshold"]
+            left = value <= node["num_threshold"]
         below, above = (self.values(column, int(node[side])) for side in ("left", "right"))
         return np.where(left, below, above)
 

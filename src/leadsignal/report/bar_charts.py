@@ -64,9 +64,9 @@ class Stack:
     parts: Sequence[Part]
 
 
-def both(draw: Callable[..., Html], *given: object, **named: object) -> Html:
+def both(draw: Callable[..., Html], *args: object, **kwargs: object) -> Html:
     """Return a drawing for wide places and for phones; the page shows one of them."""
-    return join([draw(*given, **named, width=WIDE), draw(*given, **named, width=NARROW)])
+    return join([draw(*args, **kwargs, width=WIDE), draw(*args, **kwargs, width=NARROW)])
 
 
 def ranges(

@@ -75,7 +75,7 @@ class Findings:
 
 @checked
 def gather_findings(
-    tables: Tables, panel: Panel, *, progress: Progress | None = None, **given: Any
+    tables: Tables, panel: Panel, *, progress: Progress | None = None, **ready: Any
 ) -> Findings:
     """Compute the results that the sections of a report show.
 
@@ -109,16 +109,16 @@ def gather_findings(
     >>> "adoption" in ls.report.gather_findings(tables, panel, audit=audit).there
     True
     """
-    unknown = [name for name in given if name not in Findings.names()]
+    unknown = [name for name in ready if name not in Findings.names()]
     if unknown:
         allowed = ", ".join(Findings.names())
         raise TypeError(f"{', '.join(unknown)} is no result of a report; they are {allowed}")
     makers = {
         name: make
         for name, make in _makers(tables, panel).items()
-        if given.get(name) is None
+        if ready.get(name) is None
     }  # fmt: skip
-    results, missing = dict(given), {}
+    results, missing = dict(ready), {}
     for number, (name, result) in enumerate(_results(makers), start=1):
         if isinstance(result, LeadsignalError):
             missing[name] = str(result)

@@ -51,14 +51,14 @@ def tag(name: str, /, *children: object, **attributes: object) -> Html:
     >>> tag("a", "Q&A", class_="link", href="#qa")
     '<a class="link" href="#qa">Q&amp;A</a>'
     """
-    given = "".join(
+    written = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{text(value)}"')
         for key, value in attributes.items()
         if value is not None and value is not False
     )
     if name in VOID:
-        return Html(f"<{name}{given}>")
-    return Html(f"<{name}{given}>{join(children)}</{name}>")
+        return Html(f"<{name}{written}>")
+    return Html(f"<{name}{written}>{join(children)}</{name}>")
 
 
 def join(children: Iterable[object], between: str = "") -> Html:

@@ -182,9 +182,9 @@ def _meant(database: Database, asked: Asked | None, said: str) -> str | None:
     except Exception:  # noqa: BLE001
         return None
     named = re.search(r"[\"'`: ]([\w.$]+)[\"'`]?( does not exist|!|$)", said)
-    given = ".".join(asked.table) if asked and asked.table else named[1] if named else ""
+    requested = ".".join(asked.table) if asked and asked.table else named[1] if named else ""
     by_name = {name.rpartition(".")[2]: name for name in tables}
-    meant = near(given, tables, 0.7) or by_name.get(
-        near(given.rpartition(".")[2], by_name, 0.7) or ""
+    meant = near(requested, tables, 0.7) or by_name.get(
+        near(requested.rpartition(".")[2], by_name, 0.7) or ""
     )
     return database.access.hide(f"Did you mean {meant!r}?") if meant else None

@@ -137,5 +137,5 @@ def refuse_others(access: Access, path: Path) -> None:
 
 def duckdb_path(access: Access) -> Path:
     """Return the file that duckdb:///file.duckdb names; it starts from the project's folder."""
-    given = access.url.partition(":")[2].partition("?")[0]
-    return access.file(given.removeprefix("///") if given.startswith("///") else given)
+    path = access.url.partition(":")[2].partition("?")[0]
+    return access.file(path.removeprefix("///") if path.startswith("///") else path)

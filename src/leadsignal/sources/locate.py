@@ -73,16 +73,16 @@ def _find(project: Project, table: str, folder: Path) -> Located | Fault | None:
     return _conventional(table, folder)
 
 
-def at_path(table: str, folder: Path, given: str | Path) -> Located | Fault:
+def at_path(table: str, folder: Path, name: str | Path) -> Located | Fault:
     """Return the files at a path the user gave: a file, a folder of parts, or a glob."""
-    path = folder / Path(given).expanduser()
-    if any(sign in str(given) for sign in "*?[") and not os.path.lexists(path):
-        return _matching(table, path, str(given))
+    path = folder / Path(name).expanduser()
+    if any(sign in str(name) for sign in "*?[") and not os.path.lexists(path):
+        return _matching(table, path, str(name))
     if path.is_dir():
-        return _of_parts(table, path, str(given))
+        return _of_parts(table, path, str(name))
     if not os.path.lexists(path):
-        return _fault(table, str(given), "no such file", _hint(path))
-    return of_one_format(table, [path], str(given))
+        return _fault(table, str(name), "no such file", _hint(path))
+    return of_one_format(table, [path], str(name))
 
 
 def _matching(table: str, pattern: Path, shown: str) -> Located | Fault:

@@ -47,12 +47,12 @@ class ObjectStores:
 
     def fetch(self, table: str, source: TableSource) -> Located:
         """Copy the files of one table; raises UnreadableError, which holds no secret."""
-        given = str(source.path)
+        path = str(source.path)
         try:
-            access = self._access(source.source, given)
+            access = self._access(source.source, path)
         except SourceError as error:
             raise UnreadableError(fault_of(table, error)) from None
-        found: Located = self._guarded(table, access, lambda: self._copy(table, access, given))
+        found: Located = self._guarded(table, access, lambda: self._copy(table, access, path))
         return found
 
     def fetch_folder(self, url: str) -> Iterator[Located]:
@@ -79,9 +79,9 @@ class ObjectStores:
         """Remove the copies: all that is needed of them is in the store."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _access(self, source: str | None, given: str) -> Access:
+    def _access(self, source: str | None, path: str) -> Access:
         if source is None:
-            return Access("", given, None, {}, secrets_of(given))
+            return Access("", path, None, {}, secrets_of(path))
         return open_source(named_source(self.sources, source))
 
     def _names(self, access: Access) -> list[str]:
@@ -92,12 +92,12 @@ class ObjectStores:
         self.not_read = sorted(quiet(name) for name in names if name and name not in expected)
         return [name for name in names if name in expected]
 
-    def _copy(self, table: str, access: Access, given: str) -> Located:
-        url = given
+    def _copy(self, table: str, access: Access, address: str) -> Located:
+        url = address
         if access.name:
-            url = f"{access.url.rstrip('/')}/{given.lstrip('/')}"
+            url = f"{access.url.rstrip('/')}/{address.lstrip('/')}"
         files, path = _open(access, url)
-        paths, shown = _listed(files, path), access.hide(given)
+        paths, shown = _listed(files, path), access.hide(address)
         if not paths:
             problem, remedy = "no file matches", "Correct the path."
             raise UnreadableError(Fault(shown, table, None, None, None, problem, remedy))
@@ -133,9 +133,9 @@ class ObjectStores:
                 fault = Fault(access.hide(access.url), table, None, None, None, problem, remedy)
                 raise UnreadableError(fault) from None
             said = access.hide(" ".join(str(error).split()))[:200] or type(error).__name__
-            given = None if isinstance(error, FileNotFoundError) else said
+            shown = None if isinstance(error, FileNotFoundError) else said
             address = hide_secrets(access.url, access.secrets)
-            fault = Fault(address, table, None, None, given, problem, remedy)
+            fault = Fault(address, table, None, None, shown, problem, remedy)
         raise UnreadableError(fault)
 
 

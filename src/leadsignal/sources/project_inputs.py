@@ -14,22 +14,22 @@ from leadsignal.schema import TABLES
 from leadsignal.sources.locate import SUFFIXES
 
 
-def note_project(project: Project, given: object = None) -> None:
-    """Note what a project reads; ``given`` is what the user named: a folder, a file, or tables."""
-    note_inputs(inputs_of(project, given), key=_key(project, given))
+def note_project(project: Project, origin: object = None) -> None:
+    """Note what a project reads; ``origin`` is the folder, file or tables of the user."""
+    note_inputs(inputs_of(project, origin), key=_key(project, origin))
 
 
-def _key(project: Project, given: object) -> object:
-    if isinstance(given, str | Path):
-        return os.path.abspath(given)
-    return project.folder or tuple(sorted(map(str, _paths_in(given))))
+def _key(project: Project, origin: object) -> object:
+    if isinstance(origin, str | Path):
+        return os.path.abspath(origin)
+    return project.folder or tuple(sorted(map(str, _paths_in(origin))))
 
 
-def inputs_of(project: Project, given: object = None) -> Inputs:
+def inputs_of(project: Project, origin: object = None) -> Inputs:
     """Return the files and folders that a project reads, whether they are there or not."""
     here = project.folder or Path()
     home = project.folder and Path(os.path.realpath(project.folder))
-    paths = [*_named(project, here), *(path.absolute() for path in _paths_in(given))]
+    paths = [*_named(project, here), *(path.absolute() for path in _paths_in(origin))]
     if project.folder is not None:
         paths += [here / name for name in _conventional() if (here / name).exists()]
     patterns = [str(path) for path in paths if any(sign in str(path) for sign in "*?[")]
@@ -74,13 +74,13 @@ def _of_source(source: Source) -> Iterator[Path]:
         yield (source.folder or Path()) / Path(rest.partition("?")[0]).expanduser()
 
 
-def _paths_in(given: object) -> list[Path]:
+def _paths_in(origin: object) -> list[Path]:
     """Return the paths among what the user named: of tables by name, or of one folder or file."""
-    if isinstance(given, Mapping):
-        content: Mapping[Any, Any] = given
+    if isinstance(origin, Mapping):
+        content: Mapping[Any, Any] = origin
         return [
             Path(one) for one in content.values() if isinstance(one, str | Path) and not is_url(one)
         ]
-    if isinstance(given, str | Path) and Path(given).suffix == ".toml":
-        return [Path(given)]
+    if isinstance(origin, str | Path) and Path(origin).suffix == ".toml":
+        return [Path(origin)]
     return []

@@ -91,8 +91,8 @@ class SqlalchemyDatabase(Database):
             at = list(range(len(names)))
         else:
             found = self.running.pop(asked)
-            given = list(found.keys())
-            at = [given.index(name) for name in names]
+            columns = list(found.keys())
+            at = [columns.index(name) for name in names]
         schema = pa.schema([pa.field(name, pa.string()) for name in names])
         return schema, self._batches(found, at, schema)
 

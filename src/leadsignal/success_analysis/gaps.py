@@ -237,13 +237,13 @@ def _values(evaluated: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[
     for name, kind in tables.attributes.items():
         if kind != "text":
             continue
-        given = evaluated[name].astype(object).where(evaluated[name].notna(), "not given")
-        counts = given.value_counts()
+        values = evaluated[name].astype(object).where(evaluated[name].notna(), "not given")
+        counts = values.value_counts()
         # Two values carry the same information: only the rarer is reported.
         for value, count in (counts[1:] if len(counts) == 2 else counts).items():
-            if not MIN_ACCOUNTS <= count <= len(given) - 1:
+            if not MIN_ACCOUNTS <= count <= len(values) - 1:
                 continue
-            has = given.to_numpy() == value
+            has = values.to_numpy() == value
             a, b = int((has & gap).sum()), int((has & ~gap).sum())
             c, d = int((~has & gap).sum()), int((~has & ~gap).sum())
             yield {

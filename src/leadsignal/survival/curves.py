@@ -68,11 +68,9 @@ class Curve(ArrayResult):
     def at(self, times: ArrayLike) -> Floats:
         """Return the curve's value at ``times``; NaN after the group's last observed time."""
         validator = ArrayValidator("at")
-        given = validator.floats("times", times)
+        raw = validator.floats("times", times)
         validator.close()
-        requested = snapped(
-            np.zeros(0) if given is None else given, np.append(self.time, self.last)
-        )
+        requested = snapped(np.zeros(0) if raw is None else raw, np.append(self.time, self.last))
         steps = np.concatenate(([self.first_value], self.estimate))
         values = steps[np.searchsorted(self.time, requested, side="right")]
         ended = self.quantity == "survival" and steps[-1] == 0

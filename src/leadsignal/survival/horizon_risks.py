@@ -216,7 +216,7 @@ def dynamic_auc(
         found[:, k] = ordered.auc(float(horizon))
     lower, upper = logit_limits(found[0], found[1], level)
     cases = found[2].astype(np.intp)
-    return DynamicAuc(rows.given, found[0], found[1], lower, upper, cases, level)
+    return DynamicAuc(rows.requested, found[0], found[1], lower, upper, cases, level)
 
 
 def brier(
@@ -277,7 +277,7 @@ def brier(
     # No loss exceeds 1; their mean can, as the weights need not add up to n.
     upper = np.minimum(score + margin, np.maximum(score, 1))
     return BrierScore(
-        rows.given, score, error, np.maximum(score - margin, 0), upper, no_skill,
+        rows.requested, score, error, np.maximum(score - margin, 0), upper, no_skill,
         float(width @ score), rows.std_err(along), level,
     )  # fmt: skip
 
@@ -345,7 +345,7 @@ def calibration(
     margin = normal_quantile(level)
     groups = _bins(rows, horizon, weight, case, risks, int(group_count), level)
     return Calibration(
-        float(rows.given[0]),
+        float(rows.requested[0]),
         (free[0], free[0] - margin * free[1], free[0] + margin * free[1]),
         (fixed[0], fixed[0] - margin * fixed[1], fixed[0] + margin * fixed[1]),
         observed,
@@ -359,14 +359,14 @@ def calibration(
 class _Rows:
     """Checked rows of one call: followed until ``stop``, ended by ``cause`` (0: censored).
 
-    ``times`` are the horizons ``given``, each made equal to the stop that it equals up to rounding.
+    ``times`` are the ``requested`` horizons, each set to the stop that it equals up to rounding.
     """
 
     validator: ArrayValidator
     stop: Floats
     cause: Ints
     cluster: Labels | None
-    given: Floats
+    requested: Floats
     times: Floats
     censoring: Censoring
 
@@ -386,8 +386,8 @@ class _Rows:
             validator.refuse("stop is negative; it is how long a row was followed")
         labels = validator.labels("cluster", cluster)
         known = not validator.faults
-        given = validator.rising("the horizons", times)
-        horizons = snapped(given, stops) if known else given
+        requested = validator.rising("the horizons", times)
+        horizons = snapped(requested, stops) if known else requested
         if known and horizons[-1] >= stops.max():
             validator.refuse(
                 f"horizon {horizons[-1]:g} is not before the last observed time, {stops.max():g}"
@@ -396,7 +396,7 @@ class _Rows:
         if validator.faults:
             stops = np.nan_to_num(stops)
         return cls(
-            validator, stops, causes, labels, given, horizons, Censoring.of(stops, causes == 0)
+            validator, stops, causes, labels, requested, horizons, Censoring.of(stops, causes == 0)
         )
 
     def reordered(self, order: Ints) -> _Rows:
@@ -410,9 +410,9 @@ class _Rows:
             censoring=self.censoring.reordered(order),
         )
 
-    def by_time(self, name: str, given: ArrayLike) -> Floats:
+    def by_time(self, name: str, raw: ArrayLike) -> Floats:
         """Return a value a row (n × 1) or a value a row and horizon (n × k)."""
-        values = self.validator.floats(name, given)
+        values = self.validator.floats(name, raw)
         allowed = ((len(self.stop),), (len(self.stop), len(self.times)))
         if values is None:
             return np.zeros((len(self.stop), len(self.times)))
@@ -425,9 +425,9 @@ class _Rows:
             self.validator.refuse(f"{name} holds NaN or infinite values")
         return values.reshape(len(self.stop), -1)
 
-    def risks(self, given: ArrayLike) -> Floats:
+    def risks(self, raw: ArrayLike) -> Floats:
         """Return risks (n × k) between 0 and 1."""
-        values = self.by_time("risk", given)
+        values = self.by_time("risk", raw)
         if values.shape[1] != len(self.times):
             self.validator.refuse(
                 f"risk has one column; with {len(self.times)} horizons it needs one a horizon"

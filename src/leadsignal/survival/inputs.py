@@ -61,25 +61,25 @@ class ArrayValidator:
             head = f"{self.call}: {count} fault{'' if count == 1 else 's'} in the arguments"
             raise OptionError("\n  ".join([f"{head}:", *self.faults]))
 
-    def one_of(self, name: str, given: str, allowed: Sequence[str]) -> None:
+    def one_of(self, name: str, raw: str, allowed: Sequence[str]) -> None:
         """Refuse an option that is not among ``allowed``."""
-        if not isinstance(given, str) or given not in allowed:
-            self.refuse(f"{name} is {given!r}; it must be one of {', '.join(map(repr, allowed))}")
+        if not isinstance(raw, str) or raw not in allowed:
+            self.refuse(f"{name} is {raw!r}; it must be one of {', '.join(map(repr, allowed))}")
 
     def number(
         self,
         name: str,
-        given: Any,
+        raw: Any,
         must_be: str = "a finite number",
         holds: Callable[[float], bool] = np.isfinite,
     ) -> float:
         """Return one finite number for which ``holds`` is true; ``must_be`` says so in words."""
         try:
-            value = as_floats(given)
+            value = as_floats(raw)
         except NotNumbersError:
             value = np.full((), np.nan)
         if value.shape != () or not np.isfinite(value) or not holds(float(value)):
-            self.refuse(f"{name} is {given!r}; it must be {must_be}")
+            self.refuse(f"{name} is {raw!r}; it must be {must_be}")
             return float("nan")
         return float(value)
 
@@ -88,22 +88,22 @@ class ArrayValidator:
         must_be = "a number between 0 and 1, for example 0.95"
         return self.number("level", level, must_be, lambda value: 0 < value < 1)
 
-    def count(self, name: str, given: float) -> float:
+    def count(self, name: str, raw: float) -> float:
         """Return a whole number of 1 or more."""
         whole = "a whole number of 1 or more"
-        return self.number(name, given, whole, lambda value: value >= 1 and value == int(value))
+        return self.number(name, raw, whole, lambda value: value >= 1 and value == int(value))
 
-    def floats(self, name: str, given: ArrayLike) -> Floats | None:
+    def floats(self, name: str, raw: ArrayLike) -> Floats | None:
         """Return numbers of any shape, which may be NaN; None after noting that there are none."""
         try:
-            return as_floats(given)
+            return as_floats(raw)
         except NotNumbersError as fault:
             self.refuse(f"{name} {fault}")
             return None
 
-    def numbers(self, name: str, given: ArrayLike, *, finite: bool = True) -> Floats:
+    def numbers(self, name: str, raw: ArrayLike, *, finite: bool = True) -> Floats:
         """Return a float vector of the right length without NaN or infinity."""
-        values = self.floats(name, given)
+        values = self.floats(name, raw)
         if values is None:
             return np.zeros(self.rows)
         if values.shape != (self.rows,):
@@ -115,9 +115,9 @@ class ArrayValidator:
             self._no_rows_where(~np.isfinite(values), f"{name} is NaN or infinite")
         return values
 
-    def rising(self, name: str, given: ArrayLike, at_least: int = 1) -> Floats:
+    def rising(self, name: str, raw: ArrayLike, at_least: int = 1) -> Floats:
         """Return a vector of ``at_least`` finite numbers, each above the one before."""
-        values = self.floats(name, given)
+        values = self.floats(name, raw)
         if values is None:
             return np.zeros(at_least)
         values = np.atleast_1d(values)
@@ -129,13 +129,13 @@ class ArrayValidator:
         return values
 
     def matrix(
-        self, name: str, given: ArrayLike, columns: Sequence[str] | None = None
+        self, name: str, raw: ArrayLike, columns: Sequence[str] | None = None
     ) -> NDArray[Any]:
         """Return a matrix of any numeric type, not copied: of these ``columns``, or of any."""
         width = "columns" if columns is None else len(columns)
         empty = np.zeros((self.rows or 1, 1 if columns is None else len(columns)))
         try:
-            values = unmasked(given)
+            values = unmasked(raw)
             values = values if values.dtype.kind in "fiub" else as_floats(values)
         except NotNumbersError as fault:
             self.refuse(f"{name} {fault}")
@@ -150,13 +150,13 @@ class ArrayValidator:
             return empty
         return values
 
-    def names(self, name: str, given: Sequence[str] | None, columns: int) -> tuple[str, ...]:
+    def names(self, name: str, raw: Sequence[str] | None, columns: int) -> tuple[str, ...]:
         """Return different names of the columns, x0, x1, … when not given."""
         plain = tuple(f"x{j}" for j in range(columns))
-        if given is None:
+        if raw is None:
             return plain
-        listed = isinstance(given, str) or not hasattr(given, "__iter__")
-        named = () if listed else tuple(str(one) for one in given)
+        listed = isinstance(raw, str) or not hasattr(raw, "__iter__")
+        named = () if listed else tuple(str(one) for one in raw)
         if len(named) == columns == len(set(named)):
             return named
         self.refuse(f"{name} has {len(set(named))} different names; X has {columns} columns")
@@ -174,29 +174,29 @@ class ArrayValidator:
                 rows = f"{wrong} row{'' if wrong == 1 else 's'}"
                 self.refuse(f"X column {name!r} is NaN or infinite in {rows}")
 
-    def flags(self, name: str, given: ArrayLike) -> Bools:
+    def flags(self, name: str, raw: ArrayLike) -> Bools:
         """Return a Boolean vector from True/False or 1/0."""
-        values = self.numbers(name, given)
+        values = self.numbers(name, raw)
         self._no_rows_where(
             (values != 0) & (values != 1) & np.isfinite(values), f"{name} is neither 0 nor 1"
         )
         set_flags: Bools = values == 1
         return set_flags
 
-    def causes(self, name: str, given: ArrayLike) -> Ints:
+    def causes(self, name: str, raw: ArrayLike) -> Ints:
         """Return cause codes: whole numbers, 0 for censored."""
-        values = self.numbers(name, given)
+        values = self.numbers(name, raw)
         codes = (values >= 0) & (values <= LARGEST_CODE) & (values == np.floor(values))
         self._no_rows_where(
             ~codes & np.isfinite(values), f"{name} is not a whole number of 0 or more"
         )
         return np.where(codes, values, 0).astype(np.intp)
 
-    def weights(self, given: ArrayLike | None) -> Floats:
+    def weights(self, raw: ArrayLike | None) -> Floats:
         """Return case weights of 0 or more, all one when not given."""
-        if given is None:
+        if raw is None:
             return np.ones(self.rows)
-        values = self.numbers("weights", given)
+        values = self.numbers("weights", raw)
         self._no_rows_where(values < 0, "weights is negative")
         if not self.faults and not (values > 0).any():
             self.refuse("weights is 0 in every row; a row of weight 0 counts as absent")
@@ -220,12 +220,12 @@ class ArrayValidator:
         self._no_rows_where(starts >= stops, "start equals stop up to rounding (a row must last)")
         return stops, starts
 
-    def labels(self, name: str, given: ArrayLike | None) -> Labels | None:
+    def labels(self, name: str, raw: ArrayLike | None) -> Labels | None:
         """Return labels as codes, sorted by label; None stays None."""
-        if given is None:
+        if raw is None:
             return None
         try:
-            values = unmasked(given)
+            values = unmasked(raw)
         except NotNumbersError as fault:
             self.refuse(f"{name} {fault}")
             return None
@@ -251,13 +251,13 @@ class ArrayValidator:
             self.refuse(f"{what} in {rows} (first: row {int(np.argmax(wrong))}, counted from 0)")
 
 
-def as_floats(given: Any) -> Floats:
+def as_floats(raw: Any) -> Floats:
     """Return numbers of any shape as floats, missing ones as NaN; else raise NotNumbersError.
 
     Text, dates and durations are not numbers: numpy would convert digits in text, and durations to
     nanoseconds or microseconds by their type.
     """
-    values = unmasked(given)
+    values = unmasked(raw)
     if values.dtype.kind in "fiub":
         return values.astype(np.float64, copy=False)
     if values.dtype.kind != "O":
@@ -272,16 +272,16 @@ def as_floats(given: Any) -> Floats:
         raise _not_numbers(OTHER, missing) from None
 
 
-def unmasked(given: Any) -> NDArray[Any]:
-    """Return ``given`` as an array; raise NotNumbersError where some of it is masked."""
-    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
-        mask = np.ma.getmaskarray(given)
+def unmasked(raw: Any) -> NDArray[Any]:
+    """Return ``raw`` as an array; raise NotNumbersError if some of it is masked."""
+    if isinstance(raw, np.ma.MaskedArray) and np.ma.is_masked(raw):
+        mask = np.ma.getmaskarray(raw)
         raise NotNumbersError(
             f"is masked at {int(mask.sum())} of {mask.size} places (first: "
             f"{int(np.argmax(mask.ravel()))}, counted from 0); leave masked rows out"
         )
     try:
-        return np.asarray(given)
+        return np.asarray(raw)
     except (TypeError, ValueError):
         raise NotNumbersError("is no array; its rows differ in length or kind") from None
 
@@ -419,10 +419,10 @@ def one_label(rows: int) -> Labels:
     return Labels(("all",), np.zeros(rows, dtype=np.intp))
 
 
-def length_of(call: str, name: str, given: ArrayLike) -> int:
+def length_of(call: str, name: str, raw: ArrayLike) -> int:
     """Return the number of rows, refusing an empty array and one that is not a vector."""
     try:
-        shape = np.shape(given)
+        shape = np.shape(raw)
     except (TypeError, ValueError):
         raise OptionError(f"{call}: {name} is no vector; its rows differ in length") from None
     if len(shape) != 1 or shape[0] == 0:

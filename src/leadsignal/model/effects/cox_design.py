@@ -119,8 +119,8 @@ def _asked(every: tuple[str, ...], cause: Causes, without: Causes) -> tuple[str,
     return tuple(name for name in every if name not in dropped and (not kept or name in kept))
 
 
-def names_of(given: Causes) -> tuple[str, ...]:
+def names_of(causes: Causes) -> tuple[str, ...]:
     """Return one name or several as a tuple; none for None."""
-    if given is None:
+    if causes is None:
         return ()
-    return (given,) if isinstance(given, str) else tuple(given)
+    return (causes,) if isinstance(causes, str) else tuple(causes)

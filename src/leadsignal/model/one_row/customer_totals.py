@@ -197,8 +197,8 @@ class _Table:
         rows = np.flatnonzero(wrong).tolist()
         for row, line in zip(rows, self.part.lines(rows) if rows else [], strict=True):
             cell = self.cells[column].iloc[row]
-            given = None if pd.isna(cell) else str(cell)
-            self.faults.append(Fault(self.part.file, TABLE, line, column, given, problem, remedy))
+            text = None if pd.isna(cell) else str(cell)
+            self.faults.append(Fault(self.part.file, TABLE, line, column, text, problem, remedy))
 
     def read(self, name: str) -> tuple[Floats, Flags]:
         """Return a column as numbers, NaN for other cells, and which cells are not missing."""
@@ -206,40 +206,40 @@ class _Table:
         return numbers, self.cells[name].notna().to_numpy(dtype=bool)
 
     def tenure(self, name: str) -> Floats:
-        values, given = self.read(name)
-        wrong = given & ~np.isfinite(values)
-        self.refuse(name, "tenure is missing", "Give it, or remove the customer.", ~given)
+        values, present = self.read(name)
+        wrong = present & ~np.isfinite(values)
+        self.refuse(name, "tenure is missing", "Give it, or remove the customer.", ~present)
         self.refuse(name, "not a number", "Write time since the start as a number.", wrong)
         self.refuse(name, "tenure is negative", "Correct it: 0 is the start.", values < 0)
         return values
 
     def flags(self, name: str) -> Flags:
         texts = self.cells[name].astype(str).str.lower().str.removesuffix(".0")
-        given, yes = self.read(name)[1], texts.isin(TRUE).to_numpy()
-        wrong, how = given & ~yes & ~texts.isin(FALSE).to_numpy(), "Write yes or no, or 1 or 0."
-        self.refuse(name, "churned is missing", how, ~given)
+        present, yes = self.read(name)[1], texts.isin(TRUE).to_numpy()
+        wrong, how = present & ~yes & ~texts.isin(FALSE).to_numpy(), "Write yes or no, or 1 or 0."
+        self.refuse(name, "churned is missing", how, ~present)
         self.refuse(name, "neither yes nor no", how, wrong)
         return yes
 
     def ids(self, name: str) -> NDArray[Any]:
-        given, repeated = self.read(name)[1], self.cells[name].astype(str).duplicated().to_numpy()
-        repeated, how = given & repeated, "Keep one row per customer."
-        self.refuse(name, "the customer has no id", "Give it one.", ~given)
+        present, repeated = self.read(name)[1], self.cells[name].astype(str).duplicated().to_numpy()
+        repeated, how = present & repeated, "Keep one row per customer."
+        self.refuse(name, "the customer has no id", "Give it one.", ~present)
         self.refuse(name, "this customer has a row already", how, repeated)
         ids: NDArray[Any] = self.cells[name].to_numpy()
         return ids
 
     def column(self, name: str) -> NDArray[Any]:
         """Return a column as numbers or as texts."""
-        values, given = self.read(name)
-        if (~np.isnan(values)).sum() >= MIN_NUMBERS * given.sum():
-            wrong = given & ~np.isfinite(values)
+        values, present = self.read(name)
+        if (~np.isnan(values)).sum() >= MIN_NUMBERS * present.sum():
+            wrong = present & ~np.isfinite(values)
             remedy = "Write a number with a decimal point, or leave the cell empty."
             self.refuse(name, "not a number in a column of numbers", remedy, wrong)
             return values
         texts: NDArray[Any] = self.cells[name].astype(str).to_numpy(dtype=object)
-        texts[~given] = None
-        levels = set(texts[given])
+        texts[~present] = None
+        levels = set(texts[present])
         if all(re.fullmatch(LOOKS_LIKE_DATE, level) for level in levels):
             remedy = "Remove it; dated events make a better model: read_tables."
             self.refuse(name, "the column holds dates, which this model cannot read", remedy)

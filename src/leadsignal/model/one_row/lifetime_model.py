@@ -258,9 +258,9 @@ class LifetimeModel(EstimatorBase):
             if getattr(self, name) not in values
         ]
         problems += [
-            f"{name} is {given!r}; it must be a number above 0"
-            for name, given in (("horizon", self.horizon), ("step", self.step))
-            if not (isinstance(given, int | float | np.number) and 0 < given < np.inf)
+            f"{name} is {value!r}; it must be a number above 0"
+            for name, value in (("horizon", self.horizon), ("step", self.step))
+            if not (isinstance(value, int | float | np.number) and 0 < value < np.inf)
         ]
         if problems:
             raise OptionError("; ".join(problems), "Correct the model's parameters")

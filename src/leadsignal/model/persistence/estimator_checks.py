@@ -155,8 +155,8 @@ def _check_encoder(preprocessor: Any, coded: NDArray[np.bool_]) -> list[NDArray[
     for mask, right in zip(preprocessor._columns, masks.values(), strict=True):
         _same(mask, right, "the mask of categories")
     ends = {"encoder": (0, count), "numerical": (count, len(coded)), "remainder": (0, 0)}
-    for name, given in preprocessor.output_indices_.items():
-        _need((given.start, given.stop) == ends[name], "the encoder has other columns")
+    for name, part in preprocessor.output_indices_.items():
+        _need((part.start, part.stop) == ends[name], "the encoder has other columns")
     places = preprocessor._transformer_to_input_indices
     for name, mask in masks.items():
         _need(places[name] == np.flatnonzero(mask).tolist(), "the encoder reads other columns")
@@ -187,9 +187,9 @@ def _check_bins(trees: Any, first: NDArray[np.bool_], known: list[NDArray[np.flo
     mapper, count = trees._bin_mapper, len(first)
     remapped = trees._is_categorical_remapped
     _need(remapped is None or np.array_equal(remapped, first), "the mask of categories is another")
-    given = mapper.is_categorical
-    _need(given is None or np.array_equal(given, first), "the mask of categories is another")
-    _need((remapped is None) == (given is None) == (not known), "the mask of categories is another")
+    mask = mapper.is_categorical
+    _need(mask is None or np.array_equal(mask, first), "the mask of categories is another")
+    _need((remapped is None) == (mask is None) == (not known), "the mask of categories is another")
     _same(mapper.is_categorical_, first.astype(np.uint8), "the mask of categories")
     thresholds = mapper.bin_thresholds_
     _need(len(thresholds) == len(mapper.n_bins_non_missing_) == count, "it has other bins")

@@ -63,13 +63,13 @@ def estimator_to_bytes(estimator: Any) -> bytes:
 def _repacked(content: bytes, packed_as: int = zipfile.ZIP_DEFLATED) -> bytes:
     """Return an archive with its objects and files renumbered in order of appearance."""
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as given:
-        schema = json.loads(given.read(_SCHEMA))
+    with zipfile.ZipFile(io.BytesIO(content)) as original:
+        schema = json.loads(original.read(_SCHEMA))
         files = _renumbered(schema)
         with zipfile.ZipFile(out, "w", packed_as) as packed:
             _add(packed, _SCHEMA, json.dumps(schema, separators=(",", ":")).encode())
             for old, new in files.items():
-                _add(packed, new, given.read(old))
+                _add(packed, new, original.read(old))
     return out.getvalue()
 
 

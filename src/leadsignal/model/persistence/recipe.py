@@ -56,9 +56,9 @@ class Recipe:
         }
 
 
-def refuse_other_analysis(trained: SuccessAnalysis, given: SuccessAnalysis, what: str) -> None:
+def refuse_other_analysis(trained: SuccessAnalysis, other: SuccessAnalysis, what: str) -> None:
     """Raise OptionError where ``what`` has another success analysis than the model's own."""
-    differences = trained.differences(given)
+    differences = trained.differences(other)
     if differences:
         raise OptionError(
             f"the model was trained with another success analysis than that of {what}:"

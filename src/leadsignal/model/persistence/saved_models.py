@@ -270,11 +270,11 @@ def _parse(folder: Path, content: bytes) -> dict[str, Any]:
     file = folder / RECIPE
     try:
         recipe: dict[str, Any] = json.loads(content.decode("utf-8"))
-        given = recipe["format"]
+        number = recipe["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ModelError(f"{file} is not readable as a model", FIT_AGAIN) from None
-    if not isinstance(given, int) or isinstance(given, bool) or given != FORMAT:
-        shown = quiet(repr(given), 40)
+    if not isinstance(number, int) or isinstance(number, bool) or number != FORMAT:
+        shown = quiet(repr(number), 40)
         raise ModelError(
             f"{folder} has model format {shown}; this version reads format {FORMAT}",
             "Fit the model again, or use the version that wrote it",

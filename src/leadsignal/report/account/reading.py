@@ -144,14 +144,14 @@ def _account_row(tables: Tables, account: str) -> dict[str, Any]:
     return row
 
 
-def _nearest(names: list[str], given: str) -> str:
+def _nearest(names: list[str], account_id: str) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(given, names, n=5, cutoff=0.5)
+    close = get_close_matches(account_id, names, n=5, cutoff=0.5)
     if close:
         return f"Did you mean {', '.join(close)}?"
     if len(names) <= 10:
-        return one_of(names, given)
+        return one_of(names, account_id)
     return f"There are {len(names):,} accounts, from {names[0]} to {names[-1]}"
 
 

@@ -103,13 +103,13 @@ def definitions_of(
         "by_users": BY_USERS if by_users is None else tuple(by_users),
         "sustained_for": SUSTAINED_FOR if sustained_for is None else tuple(sustained_for),
     }
-    for name, given in (*numbers.items(), ("within", windows)):
-        bad = [one for one in given if isinstance(one, bool) or int(one) != one or one < 1]
-        if bad or not given:
+    for name, values in (*numbers.items(), ("within", windows)):
+        bad = [one for one in values if isinstance(one, bool) or int(one) != one or one < 1]
+        if bad or not values:
             raise OptionError(
-                f"{name} = {list(given)!r}", "Give one or more whole numbers from 1 on"
+                f"{name} = {list(values)!r}", "Give one or more whole numbers from 1 on"
             )
-    sizes = {name: tuple(sorted({int(one) for one in given})) for name, given in numbers.items()}
+    sizes = {name: tuple(sorted({int(one) for one in values})) for name, values in numbers.items()}
     longest = max(int(LONGEST_SPAN * warning_time), min(windows))
     if within is not None or sustained_for is not None:
         longest = max(windows) * max(sizes["sustained_for"])

@@ -49,12 +49,12 @@ def crossed(exposures: Exposures, evidence: Evidence, behavior: str, folds: Ints
     return np.asarray(states, dtype=np.float64)
 
 
-def hazard_ratio(exposures: Exposures, state: Floats, given: Sequence[Floats]) -> Ratio:
+def hazard_ratio(exposures: Exposures, state: Floats, covariates: Sequence[Floats]) -> Ratio:
     """Return the ratio of adopted to not, adjusted, on all rows at risk; errors by customer."""
     at_risk = exposures.at_risk
-    X = np.ascontiguousarray(np.column_stack((state, *given, at_risk.adjusters)))
+    X = np.ascontiguousarray(np.column_stack((state, *covariates, at_risk.adjusters)))
     ridge = np.full(X.shape[1], RIDGE)
-    ridge[: 1 + len(given)] = LIGHT_RIDGE
+    ridge[: 1 + len(covariates)] = LIGHT_RIDGE
     fit = fit_cox(
         X,
         at_risk.stop,

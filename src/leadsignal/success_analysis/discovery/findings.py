@@ -219,13 +219,13 @@ def findings(
 def _apart(processes: Sequence[Process]) -> Iterator[Process]:
     """Yield the processes under different names: two behaviours may differ in case only."""
     taken = {process.name for process in processes}
-    given: set[str] = set()
+    used: set[str] = set()
     for process in processes:
         name, number = process.name, 1
-        while name in given or (number > 1 and name in taken):
+        while name in used or (number > 1 and name in taken):
             number += 1
             name = f"{process.name}_{number}"
-        given.add(name)
+        used.add(name)
         yield replace(process, name=name)
 
 

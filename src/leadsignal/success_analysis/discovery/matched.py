@@ -168,15 +168,15 @@ class Chances:
         return Scores(self.sets, X, self.chance, score, information)
 
 
-def chances_of(sets: MatchedSets, at_risk: AtRisk, given: Floats) -> Chances:
-    """Return the chances by the adjusters and ``given`` (rows × k), states named before."""
-    Z = np.ascontiguousarray(np.column_stack((at_risk.adjusters, given))[sets.row])
+def chances_of(sets: MatchedSets, at_risk: AtRisk, covariates: Floats) -> Chances:
+    """Return the probabilities given the adjusters and ``covariates`` (rows × k)."""
+    Z = np.ascontiguousarray(np.column_stack((at_risk.adjusters, covariates))[sets.row])
     if not Z.shape[1]:
         return Chances(sets, 1 / np.diff(sets.first)[sets.of], Z)
     is_case = np.zeros(len(sets.row), dtype=bool)
     is_case[sets.first[:-1]] = True
     ridge = np.full(Z.shape[1], RIDGE)
-    ridge[Z.shape[1] - given.shape[1] :] = LIGHT_RIDGE
+    ridge[Z.shape[1] - covariates.shape[1] :] = LIGHT_RIDGE
     fit = fit_cox(Z, np.ones(len(Z)), is_case, strata=sets.of, ridge=ridge, ties="breslow")
     eta = Z @ fit.coef
     risk = np.exp(eta - np.maximum.reduceat(eta, sets.first[:-1])[sets.of])

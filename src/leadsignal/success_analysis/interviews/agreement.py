@@ -59,11 +59,11 @@ def _plain(text: str) -> str:
 
 
 def count_texts(
-    kind: str, given: Sequence[tuple[Interview, str, int]], interviews_count: int
+    kind: str, answers: Sequence[tuple[Interview, str, int]], interviews_count: int
 ) -> tuple[Agreement, ...]:
     """Return the texts with those of nearly the same words together."""
     groups: list[tuple[str, list[tuple[Interview, str, int]]]] = []
-    for one in given:
+    for one in answers:
         plain = _plain(one[1])
         for start, members in groups:
             if difflib.SequenceMatcher(None, start, plain, autojunk=False).ratio() >= ALIKE:

@@ -56,13 +56,13 @@ class History:
         row = self.accounts.loc[account]
         since, days = row["started_on"], (self.tables.as_of_date - row["started_on"].date()).days
         lines = [f"Customer since {since:%Y-%m-%d} ({days:,} days)"]
-        if _given(row["term_months"]):
+        if _is_known(row["term_months"]):
             lines.append(f"{row['term_months']:g} months' term")
-        if _given(row["arr"]):
+        if _is_known(row["arr"]):
             lines.append(f"ARR {row['arr']:,.0f} at the start")
         for name in self.tables.attributes:
             value = row[name]
-            if _given(value):
+            if _is_known(value):
                 lines.append(f"{markdown(name)} {_number(value)}")
         yield " · ".join(lines) + f" · as of {self.as_of}"
 
@@ -75,7 +75,7 @@ class History:
             return
         better = "higher" if bool(rows["higher_is_better"].iloc[-1]) else "lower"
         since = status.get("since")
-        on_target = f"; on target since {since:%Y-%m-%d}" if _given(since) else ""
+        on_target = f"; on target since {since:%Y-%m-%d}" if _is_known(since) else ""
         yield f"{markdown(rows['metric'].iloc[-1] or 'Result')}, {better} is better{on_target}"
         yield ""
         yield "| quarter | results | mean | target | |"
@@ -95,7 +95,7 @@ class History:
         for name in self.processes:
             own = rows[rows["process"] == name]
             lines = [
-                f"{adopted:%Y-%m-%d} to {f'{lapsed:%Y-%m-%d}' if _given(lapsed) else 'now'}"
+                f"{adopted:%Y-%m-%d} to {f'{lapsed:%Y-%m-%d}' if _is_known(lapsed) else 'now'}"
                 for adopted, lapsed in zip(own["adopted_on"], own["lapsed_on"], strict=True)
             ][-3:]
             yield f"- {markdown(name)}: {'adopted ' + ', '.join(lines) if lines else 'not adopted'}"
@@ -111,7 +111,7 @@ class History:
         yield "| behaviour | in 30 days | people | usual in 30 days |"
         yield "|---|---|---|---|"
         for row in rows.to_dict("records"):
-            people = f"{row['people']:g}" if _given(row["people"]) else ""
+            people = f"{row['people']:g}" if _is_known(row["people"]) else ""
             yield (
                 f"| {markdown(row['behavior'])} | {row['rate']:.1f} | {people} |"
                 f" {row['usual']:.1f} |"
@@ -124,7 +124,7 @@ class History:
         rows = self.changes[self.changes["account_id"] == account].sort_values("changed_at")
         for row in rows.tail(CHANGES).to_dict("records"):
             delta = row["arr_delta"]
-            money = f", ARR {delta:+,.0f}" if _given(delta) and delta else ""
+            money = f", ARR {delta:+,.0f}" if _is_known(delta) and delta else ""
             yield f"- {row['changed_at']:%Y-%m-%d} {markdown(row['kind'])}{money}"
         if len(rows) > CHANGES:
             yield f"- and {len(rows) - CHANGES} earlier"
@@ -146,7 +146,7 @@ class History:
         return pd.Timestamp(self.as_of)
 
 
-def _given(value: Any) -> bool:
+def _is_known(value: Any) -> bool:
     import pandas as pd
 
     return bool(pd.notna(value))

@@ -195,10 +195,10 @@ def distil(
 
 def _counted(interviews: Sequence[Interview], agree: float) -> Distilled:
     def said(kind: str, answers_of: Callable[[Interview], Iterable[str]], key: str) -> Any:
-        given = [
+        answers = [
             (one, text, one.lines.get(key, 0)) for one in interviews for text in answers_of(one)
         ]
-        return count_texts(kind, given, len(interviews))
+        return count_texts(kind, answers, len(interviews))
 
     return Distilled(
         said("objective", lambda one: [one.objective] if one.objective else [], "objective"),
@@ -276,8 +276,8 @@ def _chosen(
     traits: Sequence[str] | None,
     processes: Sequence[str] | None,
 ) -> _Chosen:
-    def texts(given: str | None, answers: tuple[Agreement, ...]) -> list[str]:
-        return [given] if given is not None else [a.text for a in found.agreed(answers)]
+    def texts(chosen: str | None, answers: tuple[Agreement, ...]) -> list[str]:
+        return [chosen] if chosen is not None else [a.text for a in found.agreed(answers)]
 
     listed = found.agreed(found.processes) if processes is None else _named(found, processes)
     blocks = tuple(answer.process for answer in listed if answer.process is not None)
