@@ -200,7 +200,7 @@ def gaps_found(seed: int, accounts: int) -> dict[str, object]:
     gaps = ls.success_analysis.find_success_gaps(tables_of(simulation), analysis)
     who = simulation.truth.who
     planted = dict(zip(who.account_id, (who.owner == 1) & (who.gap < 0.7), strict=True))
-    judged = gaps.judged["account_id"].map(planted).astype(bool)
+    judged = gaps.eligible["account_id"].map(planted).astype(bool)
     listed = gaps.frame["account_id"].map(planted).astype(bool)
     apart = gaps.sets_apart
     return {

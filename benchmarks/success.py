@@ -70,8 +70,8 @@ def of_gaps(simulation: ls.datasets.Simulation) -> dict[str, float]:
     found = ls.success_analysis.find_success_gaps(tables, analysis)
     who = simulation.truth.who
     planted = pd.Series((who.owner == 1) & (who.gap < 0.7), index=who.account_id)
-    judged = planted.reindex(found.judged["account_id"]).to_numpy(dtype=bool)
-    listed = found.judged["group"].eq("gap").to_numpy()
+    judged = planted.reindex(found.eligible["account_id"]).to_numpy(dtype=bool)
+    listed = found.eligible["group"].eq("gap").to_numpy()
     named = found.sets_apart[["what", "value"]].agg(" ".join, axis=1).tolist()
     return {
         "planted": float(judged.sum()),

@@ -19,7 +19,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.config.credentials import Source
 from leadsignal.config.project import Project, TableSource
-from leadsignal.sources.database import Asked
+from leadsignal.sources.database import RowRequest
 from leadsignal.sources.databases import Databases, open_rows
 from leadsignal.sources.parts import UnreadableError, literal, quoted
 from leadsignal.tables import check_tables, read_tables
@@ -299,10 +299,10 @@ def test_all_tables_are_of_one_moment(postgres: Server, crm: Source) -> None:
     databases = Databases({"crm": crm})
     database = databases.get("crm")
     assert database is not None
-    assert database.columns(Asked(("moving",))) == ["account_id", "started_on"]
+    assert database.columns(RowRequest(("moving",))) == ["account_id", "started_on"]
     postgres.run("INSERT INTO moving_tickets VALUES ('late', '2024-02-01')")
-    part = open_rows("tickets", Asked(("moving_tickets",)), database)
-    part.asked = ("account_id", "opened_at")
+    part = open_rows("tickets", RowRequest(("moving_tickets",)), database)
+    part.requested = ("account_id", "opened_at")
     assert part.reader().read_all().num_rows == 0
     databases.close()
 
@@ -381,12 +381,12 @@ def test_hostile_names_of_schemas_tables_and_columns(
         databases = Databases({"crm": source})
         database = databases.get("crm")
         assert database is not None
-        part = open_rows("accounts", Asked(table), database)
-        part.asked = (name, "started_on")
+        part = open_rows("accounts", RowRequest(table), database)
+        part.requested = (name, "started_on")
         assert list(part.columns) == [name, "started_on"]
         assert part.reader().read_all().column(0).to_pylist() == ["a"]
         with pytest.raises(UnreadableError, match="has no table"):
-            open_rows("accounts", Asked((*table[:-1], f"{name}x")), database)
+            open_rows("accounts", RowRequest((*table[:-1], f"{name}x")), database)
         databases.close()
 
 

@@ -438,7 +438,7 @@ def test_a_stable_business_is_quiet(
     found = ls.monitor_scores(weekly, business, scored)
     assert found.ok, found
     assert found.to_frame().empty
-    assert found.drift["judged"].sum() > 60
+    assert found.drift["assessed"].sum() > 60
     assert {pace.state for pace in found.feeds} <= {"on time", "too young"}
     (realised,) = found.realised
     assert realised.low < realised.expected < realised.high
@@ -454,7 +454,7 @@ def test_the_seeded_slice_of_the_benchmark_is_quiet(weekly: ls.Panel) -> None:
     runs = range(len(levels.days) - 52, len(levels.days))
     judged = [find_shifts(levels, run, alarms=A_RUN, least=MIN_SHIFT) for run in runs]
     assert sum(bool(one.shifts) for one in judged) <= 1
-    assert judged[-1].judged.sum() > 60
+    assert judged[-1].assessed.sum() > 60
 
 
 def test_an_indicator_moved_by_half_a_standard_deviation_is_named(

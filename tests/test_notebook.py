@@ -140,7 +140,7 @@ def test_a_date_and_a_warning_read_as_a_sentence(business_results: Results) -> N
     failed = DateScored(date(2024, 1, 1), "not scored", Path("x"), problem="no <accounts>")
     assert repr(failed) == "2024-01-01: not scored; no <accounts>"
     assert "&lt;accounts&gt;" in failed._repr_html_()
-    suspect = {"column": "logins", "correlation": 0.9, "customers": 40, "made_of": "tenure"}
+    suspect = {"column": "logins", "correlation": 0.9, "customers": 40, "equals": "tenure"}
     warning = TotalsWarning(pd.DataFrame([suspect]), ())
     assert repr(warning) == str(warning)
     assert "logins: rank correlation with tenure +0.90" in read(warning._repr_html_()).text

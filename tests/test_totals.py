@@ -170,7 +170,7 @@ def test_totals_over_tenure_are_named(known: ls.model.CustomerTotals) -> None:
         known, price=price, paid=price * known.tenure, logins=logins, days=30.4 * known.tenure
     ).warning
     assert warning.columns == ("paid", "logins", "days")
-    assert warning["made_of"].tolist()[::2] == ["price × tenure", "30.4 × tenure"]
+    assert warning["equals"].tolist()[::2] == ["price × tenure", "30.4 × tenure"]
     assert "paid: rank correlation with tenure" in str(warning)
     assert "or remove them" in str(warning)
     assert list(warning.to_frame()["column"]) == list(warning.columns)
@@ -202,7 +202,7 @@ def test_telco_names_its_total(
 ) -> None:
     (suspect,) = cast("list[dict[str, object]]", telco.warning.to_dict()["suspects"])
     assert suspect["column"] == "TotalCharges"
-    assert suspect["made_of"] == "MonthlyCharges × tenure"
+    assert suspect["equals"] == "MonthlyCharges × tenure"
     assert saas.warning.columns == ()
 
 

@@ -51,12 +51,12 @@ def chosen(indicators: Iterable[Indicator], names: Iterable[str] | None) -> list
     there = {indicator.name: indicator for indicator in indicators}
     if names is None:
         return list(there.values())
-    asked = list(dict.fromkeys([names] if isinstance(names, str) else names))
-    unknown = [name for name in asked if name not in there]
+    requested = list(dict.fromkeys([names] if isinstance(names, str) else names))
+    unknown = [name for name in requested if name not in there]
     if unknown:
         problem = f"the panel has no indicator {', '.join(map(repr, unknown))}"
         raise OptionError(problem, one_of(there, str(unknown[0])))
-    return [there[name] for name in asked]
+    return [there[name] for name in requested]
 
 
 def _coded(

@@ -85,7 +85,7 @@ class DemoResult:
 def run_demo(
     folder: Path, progress: Callable[[int, int], None], *, force: bool = False
 ) -> DemoResult:
-    """Read the sample, build the panel, fit, score, judge the past; write into ``folder``."""
+    """Read the sample, build the panel, fit, score and check past alerts; write to ``folder``."""
     _check(folder, force)
     sample = sample_folder()
     project = read_project(sample)
@@ -99,14 +99,16 @@ def run_demo(
     scores = score_accounts(model, tables)
     progress(3, 5)
     past = tables.as_of(tables.as_of_date - timedelta(days=project.horizon))
-    judged = _judged(panel.as_of(past.as_of_date), past, horizon, tables)
+    outcomes = _outcomes(panel.as_of(past.as_of_date), past, horizon, tables)
     progress(4, 5)
     _write(folder, panel, model, scores, force)
     progress(5, 5)
-    return DemoResult(scores, panel, past.as_of_date, *judged, folder)
+    return DemoResult(scores, panel, past.as_of_date, *outcomes, folder)
 
 
-def _judged(known: Panel, past: Tables, horizon: str, tables: Tables) -> tuple[int, int, int, int]:
+def _outcomes(
+    known: Panel, past: Tables, horizon: str, tables: Tables
+) -> tuple[int, int, int, int]:
     """Return how many were alerted on a past day and how many left since; the others likewise."""
     model = ChurnModel(horizon=horizon).fit(known)
     frame = score_accounts(model, past, effects={}).frame

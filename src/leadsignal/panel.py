@@ -24,7 +24,7 @@ from leadsignal.engine.build import (
     panel_steps,
     sampled,
 )
-from leadsignal.engine.duckdb import made
+from leadsignal.engine.duckdb import temporary_tables
 from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.portions import portions_of
 from leadsignal.engine.recipe import panel_recipe
@@ -363,7 +363,7 @@ def _write_portion(
     # A moment, as pandas has it; in microseconds, as Spark does not read nanoseconds.
     moment = "CAST(snapshot_on AS TIMESTAMP) AS snapshot_on"
     select = f"SELECT * REPLACE ({moment}) FROM ({select} ORDER BY {ROW_ORDER})"
-    with made(connection, steps, progress) as cursor:
+    with temporary_tables(connection, steps, progress) as cursor:
         cursor.execute(f"COPY ({select}) TO {literal(str(file))} (FORMAT parquet)").fetchall()
 
 
@@ -439,7 +439,7 @@ def adoption_episodes(tables: Tables, analysis: SuccessAnalysis) -> pd.DataFrame
     recipe = panel_recipe(tables, analysis, tables.project.every, tables.history)
     spine = spine_steps(recipe.grid, recipe.accounts)
     steps = [*spine, *episode_steps(recipe)]
-    with made(tables.connection, steps) as cursor:
+    with temporary_tables(tables.connection, steps) as cursor:
         if len(steps) == len(spine):
             cursor.execute(
                 "CREATE TEMP TABLE episodes (account_no INT, process TEXT, adopted INT, lapsed INT)"
@@ -517,7 +517,7 @@ def _build(
     steps, select = panel_steps(recipe)
     order = ROW_ORDER if draw is None else "account_id, snapshot_on"
     select = select if draw is None else draw(select)
-    with made(tables.connection, steps, progress) as cursor:
+    with temporary_tables(tables.connection, steps, progress) as cursor:
         # Arrow first: it shares equal texts, of which a panel has many.
         frame: pd.DataFrame = (
             cursor.sql(f"{select} ORDER BY {order}")

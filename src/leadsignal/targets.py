@@ -108,13 +108,13 @@ def own_results(
     a share of the target, within -10 and 10), ``better`` (the value, more is better) and ``met``
     (None without a target). Of one day the best stands last. ``account`` asks for one only.
     """
-    rows = _judged(tables, account)
+    rows = _with_distances(tables, account)
     own = own_metrics(tables, analysis, account=account)
     last = own.drop_duplicates("account_id", keep="last").set_index("account_id")["metric"]
     return rows[rows["metric"] == rows["account_id"].map(last)].reset_index(drop=True)
 
 
-def _judged(tables: Tables, account: str | None = None) -> pd.DataFrame:
+def _with_distances(tables: Tables, account: str | None = None) -> pd.DataFrame:
     import pandas as pd
 
     columns = {"beyond": BEYOND, "gap": SHARE, **{c: ROW_COLUMNS[c] for c in ("better", "met")}}
@@ -271,7 +271,7 @@ def status_changes(
     """
     import pandas as pd
 
-    rows = _judged(tables)
+    rows = _with_distances(tables)
     rows = rows[rows["met"].notna()].assign(day=lambda f: pd.to_datetime(f["measured_on"]))
     known = pd.to_datetime(rows["known_on"]).dt.normalize()
     rows["known"] = known.where(known > rows["day"], rows["day"])

@@ -42,15 +42,15 @@ def forest_picture(
     ``contrasts`` has one row a contrast; adjusted ones are left out. ``titles`` are the names of
     the methods.
     """
-    drawn = contrasts
+    plotted = contrasts
     if len(contrasts):
-        drawn = contrasts[contrasts["hazard_ratio"].notna() & (contrasts["adjusted_for"] == "")]
-    if not len(drawn):
+        plotted = contrasts[contrasts["hazard_ratio"].notna() & (contrasts["adjusted_for"] == "")]
+    if not len(plotted):
         raise ModelError(f"{by}: there is no ratio to draw", "Plot its groups instead")
-    cohorts, methods = (list(drawn[name].unique()) for name in ("cohort", "method"))
+    cohorts, methods = (list(plotted[name].unique()) for name in ("cohort", "method"))
     ax = axes_of(ax, (7.6, 1.7 + 0.85 * len(cohorts)))
     ax.axvline(1, color=GREY, linewidth=1, linestyle="--", zorder=0)
-    for row in drawn.to_dict("records"):
+    for row in plotted.to_dict("records"):
         method, place = row["method"], methods.index(row["method"])
         y = cohorts.index(row["cohort"]) + (place - (len(methods) - 1) / 2) * 0.17
         colour = GREY if method == "naive" else COLOURS[place % len(COLOURS)]
@@ -63,9 +63,9 @@ def forest_picture(
         text = f"{ratio:.2f} ({low:.2f} to {high:.2f})"
         ax.annotate(text, (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
     ax.set_xscale("log")
-    limits = drawn[["hazard_ratio_low", "hazard_ratio_high"]].clip(*RATIO_LIMITS)
+    limits = plotted[["hazard_ratio_low", "hazard_ratio_high"]].clip(*RATIO_LIMITS)
     plain_log_ticks(ax, min(limits.min().min(), 0.8), max(limits.max().max(), 1.25))
-    against = drawn["against"].iloc[0]
+    against = plotted["against"].iloc[0]
     ax.set_yticks(range(len(cohorts)), [f"{name}\nagainst {against}" for name in cohorts])
     ax.set_ylim(len(cohorts) - 0.45, -0.55)
     ax.set_xlabel(f"hazard ratio, {level:.0%} interval (below 1: fewer leave)")
@@ -89,9 +89,9 @@ def funnel_picture(groups: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     from scipy.special import gammaincinv
 
-    drawn = groups[~groups["suppressed"] & (groups["expected"] > 0)]
+    plotted = groups[~groups["suppressed"] & (groups["expected"] > 0)]
     x, raw, shrunken, low, high = (
-        drawn[name].to_numpy(dtype=float) for name in ("expected", "raw", "rate", "low", "high")
+        plotted[name].to_numpy(dtype=float) for name in ("expected", "raw", "rate", "low", "high")
     )
     ax = axes_of(ax, (7.2, 4.4))
     most = 1.25 * float(x.max(initial=0.0)) or 1.25
@@ -107,7 +107,7 @@ def funnel_picture(groups: pd.DataFrame, ax: Axes | None = None) -> Axes:
                label="observed / expected", zorder=3)  # fmt: skip
     ax.errorbar(x, shrunken, yerr=[shrunken - low, high - shrunken], fmt="s", markersize=4.5,
                 color=COLOURS[0], elinewidth=1.2, label="shrunken", zorder=2)  # fmt: skip
-    _name_outliers(ax, drawn)
+    _name_outliers(ax, plotted)
     top = max(2.2, 1.1 * float(raw.max(initial=0.0)), 1.05 * float(high.max(initial=0.0)))
     ax.set(xlabel="churns expected", ylabel="churn relative to average", ylim=(0, top))
     ax.set_xlim(0, most)

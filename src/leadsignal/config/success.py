@@ -337,11 +337,11 @@ def _check_number(settings: Settings, processes: list[Process | None]) -> None:
             return
 
 
-def _meet(asked: list[Mapping[str, tuple[str, ...]]]) -> bool:
-    """Whether some account may have all that is asked for."""
-    names = {name for one in asked for name in one}
+def _meet(conditions: list[Mapping[str, tuple[str, ...]]]) -> bool:
+    """Whether an account may fulfil all conditions."""
+    names = {name for one in conditions for name in one}
     return all(
-        set.intersection(*(set(one[name]) for one in asked if name in one)) for name in names
+        set.intersection(*(set(one[name]) for one in conditions if name in one)) for name in names
     )
 
 

@@ -159,8 +159,8 @@ def commitments(history: History, law: Law, planned: Columns) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _promises(history: History, made: Array, owner: str, keen: Array) -> Columns:
-    row, week = np.nonzero(made)
+def _promises(history: History, promised: Array, owner: str, keen: Array) -> Columns:
+    row, week = np.nonzero(promised)
     due, kept, late = (history.u[f"{owner}_{part}"][row, week] for part in ("due", "kept", "late"))
     agreed = history.mondays[week] + 1 + (owner == "vendor")
     days = 10 + np.floor(35 * due).astype(int)

@@ -233,14 +233,14 @@ def _writer(recipe: Recipe, columns: Mapping[Measure, str]) -> Expressions:
     )
 
 
-def _select(recipe: Recipe, columns: Mapping[Measure, str], made: Sequence[str]) -> str:
+def _select(recipe: Recipe, columns: Mapping[Measure, str], created: Sequence[str]) -> str:
     d, write = recipe.grid.dialect, _writer(recipe, columns)
     values = [
         f"CAST({write.rule(i.rule)} AS {'DOUBLE' if i.kind == 'number' else 'STRING'})"
         f" AS {d.quoted(i.name)}"
         for i in recipe.indicators
     ]
-    joins = " ".join(f"LEFT JOIN {table} USING (account_no, t)" for table in made)
+    joins = " ".join(f"LEFT JOIN {table} USING (account_no, t)" for table in created)
     outcome = outcome_columns(recipe.grid, recipe.causes, recipe.not_churn)
     arr = f"CAST({write.rule(Fact('arr'))} AS DOUBLE) AS arr"
     keys = ["account_id", "customer_id", f"{d.date('t')} AS snapshot_on", outcome, arr]
@@ -259,10 +259,10 @@ def sampled(select: str, share: float, horizon: int, seed: int) -> str:
     on the engine or on the order of rows.
     """
     below = f"{min(int(share * 16**8), 16**8 - 1):08x}"
-    drawn = f"md5('{seed} ' || account_id || ' ' || CAST(snapshot_on AS STRING))"
+    digest = f"md5('{seed} ' || account_id || ' ' || CAST(snapshot_on AS STRING))"
     seen = f"COALESCE(ended_within <= {horizon}, FALSE)"
     return (
         f"SELECT *, CASE WHEN {seen} THEN CAST(1 AS DOUBLE) ELSE CAST({1 / share!r} AS DOUBLE) END"
         f" AS {SAMPLE_WEIGHT} FROM ({select}) AS panel"
-        f" WHERE {seen} OR SUBSTR({drawn}, 1, 8) < '{below}'"
+        f" WHERE {seen} OR SUBSTR({digest}, 1, 8) < '{below}'"
     )

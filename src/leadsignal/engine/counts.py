@@ -132,7 +132,7 @@ def counts_step(
 
 
 def summed(
-    made: str, rows: str, grid: Grid, deltas: Sequence[_Delta], columns: Sequence[str]
+    name: str, rows: str, grid: Grid, deltas: Sequence[_Delta], columns: Sequence[str]
 ) -> Step:
     """Join the changes, one narrow group for each day they fall on, to the grid and sum along."""
     days = list(dict.fromkeys(delta.day for delta in deltas))
@@ -158,11 +158,11 @@ def summed(
         f"CAST(SUM({' + '.join(terms[column])}) OVER ({along}) AS BIGINT) AS {column}"
         for column in columns
     )
-    return Step(made, f"SELECT account_no, t, {summed_up} FROM {grid.rows} {' '.join(joins)}")
+    return Step(name, f"SELECT account_no, t, {summed_up} FROM {grid.rows} {' '.join(joins)}")
 
 
 def users_steps(
-    source: Source, grid: Grid, measures: Sequence[Trailing], columns: Sequence[str], made: str
+    source: Source, grid: Grid, measures: Sequence[Trailing], columns: Sequence[str], name: str
 ) -> list[Step]:
     """Distinct users in trailing windows, for measures that share ``day`` and ``where``.
 
@@ -173,20 +173,20 @@ def users_steps(
     d = grid.dialect
     day = d.quoted(f"{measures[0].day}_no")
     rows = f"rows_{source.name}"
-    numbered = f"{made}_rows"
+    numbered = f"{name}_rows"
     steps = [
         Step(
-            f"{made}_users",
+            f"{name}_users",
             f"SELECT user_id, {d.number_of('user_id')} AS user_no FROM"
             f" (SELECT DISTINCT user_id FROM {rows} WHERE user_id IS NOT NULL) AS u",
         ),
         Step(
             numbered,
             f"SELECT account_no, first, user_no, {day} AS day, GREATEST({day}, known) + 1 AS begins"
-            f" FROM {rows} JOIN {made}_users USING (user_id)"
+            f" FROM {rows} JOIN {name}_users USING (user_id)"
             f" WHERE {condition(measures[0].where, d)}",
         ),
-        *stays_steps(made, numbered, "account_no, first, user_no", late=source.late),
+        *stays_steps(name, numbered, "account_no, first, user_no", late=source.late),
     ]
     deltas = []
     for index, measure in enumerate(measures):
@@ -196,16 +196,16 @@ def users_steps(
         gone = f"{seen} AND (after IS NULL OR after > day + {measure.window} + 1)"
         deltas.append(_Delta(index, "begins", "1", fresh))
         deltas.append(_Delta(index, f"(day + {measure.window + 1})", "-1", gone))
-    return [*steps, summed(made, f"{made}_stays", grid, deltas, columns)]
+    return [*steps, summed(name, f"{name}_stays", grid, deltas, columns)]
 
 
-def stays_steps(made: str, rows: str, who: str, *, late: bool) -> list[Step]:
+def stays_steps(name: str, rows: str, who: str, *, late: bool) -> list[Step]:
     """Mark for each row whether it extends its user's stay, and its neighbours in that stay."""
     if not late:
         window = f"(PARTITION BY {who} ORDER BY day)"
         return [
             Step(
-                f"{made}_stays",
+                f"{name}_stays",
                 f"SELECT *, TRUE AS extends, LAG(day) OVER {window} AS before,"
                 f" LEAD(begins) OVER {window} AS after FROM {rows}",
             )
@@ -218,12 +218,12 @@ def stays_steps(made: str, rows: str, who: str, *, late: bool) -> list[Step]:
     extending = f"(PARTITION BY {who}, extends ORDER BY begins)"
     return [
         Step(
-            f"{made}_seen",
+            f"{name}_seen",
             f"SELECT *, MAX(day) OVER {earlier} AS before FROM ({together}) AS r",
         ),
         Step(
-            f"{made}_stays",
+            f"{name}_stays",
             f"SELECT *, LEAD(begins) OVER {extending} AS after"
-            f" FROM (SELECT *, COALESCE(day > before, TRUE) AS extends FROM {made}_seen) AS s",
+            f" FROM (SELECT *, COALESCE(day > before, TRUE) AS extends FROM {name}_seen) AS s",
         ),
     ]

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def made(
+def temporary_tables(
     connection: duckdb.DuckDBPyConnection,
     steps: Sequence[Step],
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Make the steps as temporary tables on a cursor of their own, and drop them afterwards."""
+    """Create a temporary table per step on a cursor of its own; drop them at exit."""
     cursor = connection.cursor()
     try:
         for number, step in enumerate(steps):

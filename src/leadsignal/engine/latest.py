@@ -30,9 +30,11 @@ def latest_step(
     along = "PARTITION BY account_no ORDER BY t ROWS UNBOUNDED PRECEDING"
     joins, selected = [], []
     for day in dict.fromkeys(measure.day for measure in measures):
-        group, made = _seen_on(source, grid, day, measures, columns)
+        group, selected_parts = _seen_on(source, grid, day, measures, columns)
         joins.append(f"LEFT JOIN ({group}) AS {d.quoted(f'on_{day}')} USING (account_no, t)")
-        selected += [f"(MAX({column}) OVER ({along})){part} AS {column}" for column, part in made]
+        selected += [
+            f"(MAX({column}) OVER ({along})){part} AS {column}" for column, part in selected_parts
+        ]
     inner = ", ".join(["account_no", "t", *selected])
     return Step(f"latest_{source.name}", f"SELECT {inner} FROM {grid.rows} {' '.join(joins)}")
 
@@ -47,7 +49,7 @@ def _seen_on(
     d = grid.dialect
     number = d.day(d.quoted(day))
     known = f"(GREATEST({number}, {d.day('known_on')}) + 1)"
-    selected, made = [], []
+    selected, parts = [], []
     for measure, column in zip(measures, columns, strict=True):
         if measure.day != day:
             continue
@@ -63,10 +65,10 @@ def _seen_on(
         else:
             value, part, when = number, "", condition(measure.where, d)
         selected.append(f"MAX(CASE WHEN {when} THEN {value} END) AS {column}")
-        made.append((column, part))
+        parts.append((column, part))
     return (
         f"SELECT account_no, {grid.snapshot(known)} AS t, {', '.join(selected)}"
         f" FROM ({source.sql}) AS source JOIN {grid.spine} USING ({grid.key})"
         f" WHERE {number} IS NOT NULL AND {known} <= {grid.as_of} GROUP BY 1, 2",
-        made,
+        parts,
     )

@@ -71,12 +71,12 @@ def named_metric_step(
     )
 
 
-def own_metric_step(made: Sequence[str], columns: Mapping[Measure, str]) -> Step:
+def own_metric_step(tables: Sequence[str], columns: Mapping[Measure, str]) -> Step:
     """Take the measures of the metric that is the account's own at each snapshot."""
     visible = {m: c for m, c in columns.items() if m not in (TOLD, COUNTED)}
     joins = " ".join(
         f"JOIN {table} AS {table}_of ON {table}_of.account_no = s.account_no AND {table}_of.t = n.t"
-        for table in made
+        for table in tables
     )
     order = f"{columns[TOLD]} DESC, {columns[COUNTED]} DESC, metric_name"
     listed = "".join(f", {column}" for column in visible.values())

@@ -22,7 +22,7 @@ def history_start(source: Source) -> str:
 
 
 def best_usage_steps(
-    source: Source, grid: Grid, measure: UsageToBest, column: str, made: str
+    source: Source, grid: Grid, measure: UsageToBest, column: str, name: str
 ) -> list[Step]:
     """Make the total of the best stretch, as a whole number of millionths, in table ``made``."""
     d = grid.dialect
@@ -32,7 +32,7 @@ def best_usage_steps(
     lookback = max(measure.within - measure.best - measure.window, 0)
     return [
         Step(
-            f"{made}_amounts",
+            f"{name}_amounts",
             f"SELECT account_no, {d.day('used_on')} AS day, {d.day('known_on')} AS known,"
             f" {d.scaled('amount', 6)} AS amount"
             f" FROM ({source.sql}) AS source JOIN spine USING (account_id)"
@@ -40,25 +40,25 @@ def best_usage_steps(
             f" AND {condition(measure.where, d)}",
         ),
         Step(
-            f"{made}_steps",
+            f"{name}_steps",
             "SELECT account_no, x, change,"
             f" CAST(SUM(change) {by_day} AS BIGINT) AS total, LEAD(x) {by_day} - 1 AS last_x FROM ("
             "  SELECT account_no, x, CAST(SUM(change) AS BIGINT) AS change FROM ("
-            f"   SELECT account_no, {first} AS x, amount AS change FROM {made}_amounts"
+            f"   SELECT account_no, {first} AS x, amount AS change FROM {name}_amounts"
             f"   WHERE {first} <= {last}"
-            f"   UNION ALL SELECT account_no, {last} + 1, -amount FROM {made}_amounts"
+            f"   UNION ALL SELECT account_no, {last} + 1, -amount FROM {name}_amounts"
             f"   WHERE {first} <= {last}) AS c GROUP BY 1, 2) AS g",
         ),
         Step(
-            made,
+            name,
             f"SELECT account_no, t, GREATEST(COALESCE(most, 0), standing) AS {column} FROM ("
             f"  SELECT account_no, t,"
             f"  CAST(SUM(change) {by_day} AS BIGINT) AS standing,"
             f"  MAX(total) OVER (PARTITION BY account_no ORDER BY x"
             f"   RANGE BETWEEN {lookback} PRECEDING AND CURRENT ROW) AS most"
             "  FROM ("
-            f"   SELECT account_no, x, change, total, NULL AS t FROM {made}_steps"
-            f"   UNION ALL SELECT account_no, last_x, 0, total, NULL FROM {made}_steps"
+            f"   SELECT account_no, x, change, total, NULL AS t FROM {name}_steps"
+            f"   UNION ALL SELECT account_no, last_x, 0, total, NULL FROM {name}_steps"
             "   WHERE last_x IS NOT NULL"
             f"  UNION ALL SELECT account_no, t - {measure.window}, 0, NULL, t FROM grid"
             "  ) AS u) AS w WHERE t IS NOT NULL",

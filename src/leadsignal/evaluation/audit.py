@@ -205,14 +205,14 @@ class Estimates:
 
 @dataclass(frozen=True, eq=False)
 class Resampling:
-    """Weights of pairs: ``own`` (pairs), each set one in all, and ``drawn`` (resamples, pairs).
+    """Weights of pairs: ``own`` (pairs), each set one in all, and ``resampled`` (resamples, pairs).
 
     A resample draws customers with replacement; a pair counts as often as its end's customer times
     its control's.
     """
 
     own: Floats
-    drawn: NDArray[np.float32]
+    resampled: NDArray[np.float32]
     of: Ints
 
     @classmethod
@@ -220,13 +220,13 @@ class Resampling:
         """Draw the customers of matched sets."""
         customers = int(sets.customer.max(initial=0)) + 1
         rng = np.random.default_rng(seed)
-        drawn = rng.multinomial(customers, np.full(customers, 1 / customers), size=resamples)
+        draws = rng.multinomial(customers, np.full(customers, 1 / customers), size=resamples)
         own = 1 / np.bincount(sets.of)[sets.of]
         light = own.astype(np.float32)
         mine, other = sets.customer[sets.case[sets.of]], sets.customer[sets.control]
         pairs = np.empty((resamples, len(own)), dtype=np.float32)
         # Row by row: one resample's customers fit into the processor's cache.
-        for row, times in zip(pairs, drawn.astype(np.float32), strict=True):
+        for row, times in zip(pairs, draws.astype(np.float32), strict=True):
             np.multiply(times[mine], times[other], out=row)
             row *= light
         return cls(own, pairs, sets.of)
@@ -238,11 +238,11 @@ class Resampling:
         with np.errstate(invalid="ignore", divide="ignore"):
             estimate = (self.own @ value) / (self.own @ known)
             light = known.astype(np.float32)
-            drawn = (self.drawn @ value.astype(np.float32)) / (self.drawn @ light)
-        drawn = np.where(np.isfinite(drawn), drawn, estimate)
+            resampled = (self.resampled @ value.astype(np.float32)) / (self.resampled @ light)
+        resampled = np.where(np.isfinite(resampled), resampled, estimate)
         first = np.flatnonzero(np.append(True, self.of[1:] != self.of[:-1]))
         ends = (np.add.reduceat(known, first, axis=0) > 0).sum(axis=0)
-        return Estimates(estimate, drawn.std(axis=0, ddof=1, dtype=np.float64), ends)
+        return Estimates(estimate, resampled.std(axis=0, ddof=1, dtype=np.float64), ends)
 
     def rise(self, last: Floats, early: Floats) -> Estimates:
         """Return how much further from 0.5 the AUC lies at the last snapshot, on the same pairs."""

@@ -289,10 +289,10 @@ def run_backtest(
         *extra_methods(evaluation, extra or {}),
     ]
     evaluated = {one.name: MethodEvaluation.of(one, evaluation, churns, share) for one in ranked}
-    made = _result(panel, evaluation, churns, evaluated, found, share, cuts, left_out, segment)
+    result = _result(panel, evaluation, churns, evaluated, found, share, cuts, left_out, segment)
     version = "" if model is None else model.version_
     alerting = to_fit.alerting or next(iter(evaluated))
-    return replace(made, alerting=alerting, recipe=to_fit.recipe, model_version=version)
+    return replace(result, alerting=alerting, recipe=to_fit.recipe, model_version=version)
 
 
 def _settings(
@@ -399,7 +399,7 @@ def _differences(
     columns = ["method", "against", "measure", "difference", "low", "high"]
     if BASELINE not in evaluated:
         return pd.DataFrame(columns=columns)
-    made = []
+    rows = []
     base = evaluated[BASELINE]
     base_auc, base_catch = base.auc(evaluation), base.unexpected_recall(churns)
     for name, one in evaluated.items():
@@ -415,8 +415,8 @@ def _differences(
             ),
         ):
             low, high = difference.interval(cluster)
-            made.append((name, BASELINE, what, difference.estimate, low, high))
-    return pd.DataFrame(made, columns=columns)
+            rows.append((name, BASELINE, what, difference.estimate, low, high))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _churns_frame(

@@ -29,16 +29,16 @@ def by_group(
 ) -> pd.DataFrame:
     """Return one row a method, grouping and value: rows, churned, AUC, capacity, catch.
 
-    An end belongs to the group of its account at its last chance to be caught.
+    A churn belongs to the group of its account at the last snapshot at which it could be caught.
     """
     import pandas as pd
 
-    made = [
+    rows = [
         {"method": name, "group": group, "value": value, **_of(one, evaluation, churns, mine)}
         for group, value, mine in _groups(panel, evaluation, segment)
         for name, one in evaluated.items()
     ]
-    return pd.DataFrame(made)
+    return pd.DataFrame(rows)
 
 
 def _groups(

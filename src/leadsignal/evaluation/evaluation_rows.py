@@ -212,7 +212,7 @@ def measure_random(
     capacity: float,
 ) -> MethodResult:
     """Return the means over many draws of a random ranking; ``draw`` takes a seed."""
-    drawn = [
+    results = [
         asdict(
             measure(
                 MethodEvaluation.of(draw(seed), evaluation, churns, capacity),
@@ -223,7 +223,9 @@ def measure_random(
         )
         for seed in range(DRAWS)
     ]
-    return MethodResult(**{key: float(np.mean([one[key] for one in drawn])) for key in drawn[0]})
+    return MethodResult(
+        **{key: float(np.mean([one[key] for one in results])) for key in results[0]}
+    )
 
 
 def _known(risk: NDArray[np.float64]) -> NDArray[np.float64]:

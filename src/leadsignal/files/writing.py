@@ -132,7 +132,7 @@ def _part(path: Path, folder: bool) -> Iterator[Path]:
     part, handle = path, -1
     try:
         with _write_errors(path), uncut():
-            part, handle = _made(path, folder)
+            part, handle = _locked_part(path, folder)
         yield part
     finally:
         if handle >= 0:
@@ -141,7 +141,7 @@ def _part(path: Path, folder: bool) -> Iterator[Path]:
                 os.close(handle)
 
 
-def _made(path: Path, folder: bool) -> tuple[Path, int]:
+def _locked_part(path: Path, folder: bool) -> tuple[Path, int]:
     # The modes are what the umask leaves of them: a service may want its output private.
     while True:
         part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")

@@ -142,10 +142,10 @@ def assess_feed(table: str, first: date, counts: Floats, chance: float) -> FeedH
     days = np.flatnonzero(counts)
     if not len(days):
         return FeedHealth(table, "empty")
-    return replace(_judged(table, first, counts, days, chance), usual_days=_usual_days(days))
+    return replace(_assess(table, first, counts, days, chance), usual_days=_usual_days(days))
 
 
-def _judged(
+def _assess(
     table: str, first: date, counts: Floats, days: NDArray[np.int64], chance: float
 ) -> FeedHealth:
     last, silent = first + timedelta(days=int(days[-1])), len(counts) - 1 - int(days[-1])
@@ -316,11 +316,11 @@ def _thinness(counts: Floats, expected: Floats) -> tuple[float, float]:
     """
     came = np.convolve(counts, np.ones(THIN_DAYS), "valid")
     due = np.convolve(expected, np.ones(THIN_DAYS), "valid")
-    judged = np.arange(len(due)) >= SETTLING
-    if not judged[-1] or due[-1] < THIN_RECORDS:
+    settled = np.arange(len(due)) >= SETTLING
+    if not settled[-1] or due[-1] < THIN_RECORDS:
         return float("nan"), float("nan")
     share = came / np.maximum(due, 1e-12)
-    fine = judged & (due >= THIN_RECORDS)
+    fine = settled & (due >= THIN_RECORDS)
     past = np.sort(share[: -2 * THIN_DAYS][fine[: -2 * THIN_DAYS]])
     if len(past) <= 2 * THIN_DAYS:
         return float(share[-1]), float("nan")

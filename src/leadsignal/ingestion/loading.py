@@ -17,7 +17,7 @@ from leadsignal.ingestion.store import Store, reading_of
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
 from leadsignal.sources.combined_parts import CombinedParts, in_groups, single_part
 from leadsignal.sources.csv_files import open_csv
-from leadsignal.sources.database import Asked
+from leadsignal.sources.database import RowRequest
 from leadsignal.sources.databases import Databases, fault_of, open_rows
 from leadsignal.sources.frames import open_frame
 from leadsignal.sources.locate import Located, at_path, locate, not_read, unread_files
@@ -214,7 +214,7 @@ class Intake:
             return []
         if database.file is not None:
             self.read.add(database.file)
-        request = Asked(source.table, source.query)
+        request = RowRequest(source.table, source.query)
         return list(self._opened(lambda: open_rows(table, request, database)))
 
     def _opened(self, opening: Any) -> Iterator[Part]:
@@ -303,7 +303,7 @@ class Intake:
         part = group.whole
         try:
             extras = [name for name in loaded.texts if name in part.columns]
-            part.asked = (*match.values(), *extras)
+            part.requested = (*match.values(), *extras)
             types = self.store.types_of(part)
             readings, spelling = {}, self.source(part.table).spelling
             for ours, theirs in match.items():

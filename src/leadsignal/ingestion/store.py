@@ -111,7 +111,7 @@ class Store:
         if part.reader is not None:
             part.reader = part.reader() if callable(part.reader) else part.reader
             self.connection.register("incoming", part.reader)
-        names = [name for name in part.columns if name in part.asked or not part.on_demand]
+        names = [name for name in part.columns if name in part.requested or not part.on_demand]
         listed = ", ".join(f"{part.columns[name]} AS c{at}" for at, name in enumerate(names))
         described = self.connection.execute(f"DESCRIBE SELECT {listed} FROM {part.relation}")
         return dict(zip(names, (row[1] for row in described.fetchall()), strict=True))

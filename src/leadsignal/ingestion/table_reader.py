@@ -145,8 +145,8 @@ class TableReader:
                 numeric = kind in ("number", "decimal", "integer")
                 self.attributes[name] = "number" if numeric else "text"
             elif self._dated(name):
-                kind_given = source.attribute_kinds.get(name)
-                self.attributes[name] = "number" if kind_given == "number" else "text"
+                stated_kind = source.attribute_kinds.get(name)
+                self.attributes[name] = "number" if stated_kind == "number" else "text"
             else:
                 part = accounts.parts[0][0] if accounts.parts else None
                 offered = part.columns if part and part.on_demand else ()

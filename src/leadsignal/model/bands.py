@@ -116,7 +116,7 @@ def risk_bands(
         )
     risk = model.predict(rows).risk
     rng = np.random.default_rng(seed)
-    drawn: list[Floats] = []
+    resampled: list[Floats] = []
     for number in range(resamples):
         try:
             refit = clone(model).fit(_resampled(panel, rng))
@@ -124,10 +124,10 @@ def risk_bands(
             raise ModelError(
                 f"a resample of the accounts cannot be fitted: {error.problem}", error.remedy
             ) from None
-        drawn.append(log_odds(refit.predict(rows).risk))
+        resampled.append(log_odds(refit.predict(rows).risk))
         if progress:
             progress(number + 1, resamples)
-    margin = normal_quantile(level) * np.std(drawn, axis=0, ddof=1)
+    margin = normal_quantile(level) * np.std(resampled, axis=0, ddof=1)
     middle = log_odds(risk)
     return RiskBands(
         rows["account_id"].to_numpy(),
@@ -140,9 +140,9 @@ def risk_bands(
 
 
 def _resampled(panel: Panel, rng: np.random.Generator) -> Panel:
-    """Return the panel of as many accounts, drawn with replacement.
+    """Return the panel of as many accounts, sampled with replacement.
 
-    Copies are accounts of their own, and of one customer: what is held out holds out all of them.
+    Copies are separate accounts of the same customer, so that they are always in the same fold.
     """
     import pandas as pd
 
@@ -151,7 +151,7 @@ def _resampled(panel: Panel, rng: np.random.Generator) -> Panel:
     copies = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[codes]
     row = np.repeat(np.arange(len(frame)), copies)
     copy = np.arange(len(row)) - np.repeat(np.cumsum(copies) - copies, copies)
-    drawn = frame.iloc[row].reset_index(drop=True)
-    drawn["customer_id"] = drawn["customer_id"].fillna(drawn["account_id"])
-    drawn["account_id"] = drawn["account_id"].astype(str) + "#" + copy.astype(str)
-    return replace(panel, frame=drawn)
+    rows = frame.iloc[row].reset_index(drop=True)
+    rows["customer_id"] = rows["customer_id"].fillna(rows["account_id"])
+    rows["account_id"] = rows["account_id"].astype(str) + "#" + copy.astype(str)
+    return replace(panel, frame=rows)

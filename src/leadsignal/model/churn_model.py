@@ -410,10 +410,10 @@ def _observed(panel: Panel, rows: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _check_horizon(panel: Panel, rows: pd.DataFrame, horizon: int) -> None:
-    """Raise ModelError where the panel cannot show what happens within the horizon.
+    """Raise ModelError if the panel's history is shorter than the horizon.
 
-    Asked once, by the fit: what a model can forecast depends on the history that it was fitted on,
-    and not on how much of it the tables hold that are scored.
+    Checked once, by the fit: the longest possible forecast depends on the history of the training
+    data, not on that of the tables to score.
     """
     observed = int(_observed(panel, rows).max())
     if observed < horizon:

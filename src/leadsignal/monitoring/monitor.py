@@ -134,12 +134,12 @@ class Monitoring:
         return draw_drift(self.drift, SHOWN, self.as_of_date, ax)
 
     def __repr__(self) -> str:
-        judged = int(self.drift["judged"].sum())
+        assessed = int(self.drift["assessed"].sum())
         count = len(self.findings)
         head = "nothing stands out" if self.ok else f"{count} finding{'' if count == 1 else 's'}"
         lines = [
             f"Monitoring on {self.as_of_date}: {head}; {len(self.feeds)} feeds,"
-            f" {judged} of {len(self.drift)} series and {len(self.alerts)} runs looked at"
+            f" {assessed} of {len(self.drift)} series and {len(self.alerts)} runs looked at"
         ]
         lines += [f"  {finding}" for finding in self.findings]
         if len(self.alerts):
@@ -291,9 +291,9 @@ def _of_scores(
     )
     eras = {day: versions[pd.Timestamp(day)] for day in np.unique(rows["snapshot_on"].to_numpy())}
     levels = levels_of(rows, ["risk", "alert", "new_alert"], every, eras)
-    judged = find_shifts(levels, len(levels.days) - 1, alarms=alarms, least=MIN_SHIFT)
+    rated = find_shifts(levels, len(levels.days) - 1, alarms=alarms, least=MIN_SHIFT)
     kinds: dict[str, Kind] = {"risk": "score", "alert": "alerts", "new_alert": "alerts"}
-    return [_of_shift(kinds[one.series.indicator], one, every) for one in judged.shifts]
+    return [_of_shift(kinds[one.series.indicator], one, every) for one in rated.shifts]
 
 
 def _on_weekday_of(scores: pd.DataFrame, levels: Levels) -> bool:
@@ -365,7 +365,7 @@ def _drift_frame(levels: Levels, drift: RatedShift) -> pd.DataFrame:
             "indicator": [one.indicator for one in levels.series],
             "change": drift.change,
             "tolerance": drift.tolerance,
-            "judged": drift.judged,
+            "assessed": drift.assessed,
             "found": [one in found for one in levels.series],
         }
     )
@@ -392,7 +392,7 @@ def _notes(
     contacts: pd.DataFrame | None,
 ) -> list[str]:
     notes = []
-    if not drift.judged.any():
+    if not drift.assessed.any():
         notes.append(f"{len(levels.days)} runs are too few to judge drift")
     if not outcomes.frame["passed"].any():
         notes.append(f"no scores are {outcomes.horizon} days old: nothing has come of them yet")

@@ -106,7 +106,7 @@ class RatedShift:
     """
 
     shifts: tuple[Shift, ...]
-    judged: NDArray[np.bool_]
+    assessed: NDArray[np.bool_]
     change: Floats
     tolerance: Floats
 
@@ -196,14 +196,14 @@ def find_shifts(
     """
     chance = alarms / max((rooms or len(levels.series)) * len(LAGS), 1)
     best: dict[int, Shift] = {}
-    judged = np.zeros(len(levels.series), dtype=bool)
+    assessed = np.zeros(len(levels.series), dtype=bool)
     values = np.full((2, len(levels.series)), np.nan)
     for lag in LAGS:
         if at < 2 * lag:
             continue
         past = _Past.of(levels, lag, at, chance)
         tolerance = np.maximum(least, np.maximum(past.limit * past.spread, past.ceiling))
-        judged |= ~np.isnan(past.limit)
+        assessed |= ~np.isnan(past.limit)
         if lag == LAGS[0]:
             values = np.array([past.now - past.usual, tolerance])
         for row in np.flatnonzero(np.abs(past.now - past.usual) > tolerance).tolist():
@@ -213,7 +213,7 @@ def find_shifts(
             if row not in best or shift.beyond > best[row].beyond:
                 best[row] = shift
     found = sorted(best.values(), key=lambda one: (-one.beyond, str(one.series)))
-    return RatedShift(tuple(found), judged, values[0], values[1])
+    return RatedShift(tuple(found), assessed, values[0], values[1])
 
 
 @dataclass(frozen=True, eq=False)

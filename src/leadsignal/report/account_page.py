@@ -221,12 +221,12 @@ def _figure(review: Review) -> Html:
     title = f"Results and events of {review.account_id} over time"
     description = _described(review)
     first, last = review.facts["started_on"], review.last_day
-    drawn = [
+    charts = [
         timeline(series, lanes, first, last, title=title, description=description, width=width)
         for width in (WIDE, NARROW)
     ]
     caption = tag("figcaption", "Results against target, and what happened, on one time axis")
-    return tag("figure", caption, *drawn, key(marks_used(series, lanes)))
+    return tag("figure", caption, *charts, key(marks_used(series, lanes)))
 
 
 def _described(review: Review) -> str:

@@ -175,10 +175,10 @@ def timeline(
     height = lanes_from + step * len(lanes) + 24
     parts = [*_months(x, first, last, top, height - 22, 4 if narrow else 9)]
     if series:
-        parts += _drawn_series(series, x, Scale(0, 1, top + plot, top), width, narrow)
+        parts += _draw_series(series, x, Scale(0, 1, top + plot, top), width, narrow)
     for n, lane in enumerate(lanes):
         middle = lanes_from + step * n + step / 2
-        parts += _drawn_lane(lane, x, middle + (7 if narrow else 0), gutter, narrow, width)
+        parts += _draw_lane(lane, x, middle + (7 if narrow else 0), gutter, narrow, width)
     kind = "narrow" if narrow else "wide"
     return svg(width, height, *parts, title=title, description=description, kind=kind)
 
@@ -196,7 +196,7 @@ def _months(
             yield tag("text", label, x=at, y=bottom + 15, class_="tick middle")
 
 
-def _drawn_series(
+def _draw_series(
     series: Series, x: Scale, place: Scale, width: int, narrow: bool
 ) -> Iterator[Html]:
     values = [p.value for p in series.points] + [target for _, target in series.targets]
@@ -207,7 +207,7 @@ def _drawn_series(
         yield tag("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid")
         yield tag("text", number(value), x=x.start - 6, y=y(value) + 4, class_="tick end")
     yield tag("text", series.label, x=0, y=12, class_="label strong")
-    yield from _drawn_target(series.targets, x, y)
+    yield from _draw_target(series.targets, x, y)
     line = " ".join(f"{x(p.on.toordinal()):g},{y(p.value):g}" for p in series.points)
     yield tag("polyline", points=line, class_="line")
     for point in series.points:
@@ -215,7 +215,7 @@ def _drawn_series(
         yield shape("dot", kind, x(point.on.toordinal()), y(point.value), point.text)
 
 
-def _drawn_target(targets: Sequence[tuple[date, float]], x: Scale, y: Scale) -> Iterator[Html]:
+def _draw_target(targets: Sequence[tuple[date, float]], x: Scale, y: Scale) -> Iterator[Html]:
     """Draw the target as steps, with its last value written at the left."""
     if not targets:
         return
@@ -233,7 +233,7 @@ def _drawn_target(targets: Sequence[tuple[date, float]], x: Scale, y: Scale) -> 
     yield tag("text", f"target {number(last)}", x=x.start + 4, y=y(last) - 5, class_="tick halo")
 
 
-def _drawn_lane(
+def _draw_lane(
     lane: Lane, x: Scale, y: float, gutter: float, narrow: bool, width: int
 ) -> Iterator[Html]:
     most = 44 if narrow else 22

@@ -84,7 +84,7 @@ def _counted(counts: Mapping[str, int], early: str, ends: int) -> str:
 
 
 def _audit_picture(rows: Sequence[IndicatorRow], early: str) -> Html:
-    drawn = []
+    chart_rows = []
     for of in rows:
         auc = of["auc"] or 0.0
         marks = [Estimate(auc, of["low"], of["high"], "diamond", "accent",
@@ -92,16 +92,18 @@ def _audit_picture(rows: Sequence[IndicatorRow], early: str) -> Html:
         if of["auc_last"] is not None:
             marks.append(Estimate(of["auc_last"], None, None, "dot", "plain hollow",
                                   f"at the last look: {of['auc_last']:.2f}"))  # fmt: skip
-        drawn.append(Row(name_text(of["name"]), marks, of["verdict"]))
+        chart_rows.append(Row(name_text(of["name"]), marks, of["verdict"]))
     axis = Axis(0.0, 1.0, ((0.0, "always lower"), (0.25, "1 in 4"), (0.5, "no difference"),
                            (0.75, "3 in 4"), (1.0, "always higher")), 0.5)  # fmt: skip
     title = "How often the account that left had the higher value than one like it that stayed"
     description = "; ".join(
-        f"{row.label} {row.estimates[0].value:.2f}, {row.note}" for row in drawn
+        f"{row.label} {row.estimates[0].value:.2f}, {row.note}" for row in chart_rows
     )
     legend = key([("diamond", "accent", f"{early} before, with its 95 % interval"),
                   ("dot", "plain hollow", "at the last look before the end")])  # fmt: skip
-    return figure(title, both(ranges, drawn, axis, title=title, description=description), legend)
+    return figure(
+        title, both(ranges, chart_rows, axis, title=title, description=description), legend
+    )
 
 
 def _health(audit: AuditSummary) -> Html | str:

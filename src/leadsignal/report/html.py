@@ -137,9 +137,9 @@ def section(name: str, title: object, *children: object, class_: str | None = No
     return tag("section", head, *children, aria_labelledby=f"{name}-title", class_=class_)
 
 
-def figure(title: object, drawn: Html, *below: object) -> Html:
+def figure(title: object, chart: Html, *below: object) -> Html:
     """Return a picture under the sentence that it shows."""
-    return tag("figure", tag("figcaption", title), drawn, *below)
+    return tag("figure", tag("figcaption", title), chart, *below)
 
 
 def folded(title: object, *found: object) -> Html:

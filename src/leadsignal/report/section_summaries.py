@@ -94,7 +94,7 @@ def _gaps(gaps: SuccessGaps) -> dict[str, Any]:
     kept = ["account_id", "metric", "value", "target", "trend", "off_since"]
     return {
         "accounts": len(gaps),
-        "judged": len(gaps.judged),
+        "eligible": len(gaps.eligible),
         "share": gaps.share.to_dict(),
         "steps": dict(gaps.steps),
         "rows": json_rows(gaps.frame[kept].head(MAX_ROWS)),

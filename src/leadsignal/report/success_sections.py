@@ -102,8 +102,8 @@ def _quarters(churn: ChurnSummary) -> Html:
     )
     title = "Churned accounts by the quarter in which their end became known"
     legend = stack_key([(kind, words) for _, words, kind in VERDICTS])
-    drawn = both(stacks, rows, title=title, description=description)
-    return figure(title, drawn, legend if churn["warnings"] else "")
+    chart = both(stacks, rows, title=title, description=description)
+    return figure(title, chart, legend if churn["warnings"] else "")
 
 
 def _verdicts(quarter: QuarterRow, items: bool) -> list[Part]:
@@ -243,10 +243,10 @@ def _adoption(summary: Summary) -> Html:
         " out." if adoption["left_out"] else ""
     )  # fmt: skip
     title = "What became of each account's adoption"
-    drawn = figure(
+    chart = figure(
         title + "." + left, both(stacks, rows, title=title, description=description), legend
     )
-    return join([tag("h3", "Adoption"), tag("ul", *listing), drawn])
+    return join([tag("h3", "Adoption"), tag("ul", *listing), chart])
 
 
 def _in_time(of: AdoptionRow) -> str:
@@ -326,7 +326,7 @@ def _gaps(summary: Summary) -> Html:
     if gaps is None:
         return missing_line(summary, "gaps")
     using = "use the product well and " if "use the product well" in gaps["steps"] else ""
-    whom = f"{gaps['judged']:,} accounts that {using}have adopted every process"
+    whom = f"{gaps['eligible']:,} accounts that {using}have adopted every process"
     text = f"{gaps['accounts']:,} of {whom} still miss their target."
     if not gaps["accounts"]:
         text = f"Of {whom}, none misses its target."

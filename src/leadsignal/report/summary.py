@@ -138,12 +138,12 @@ def _churn(ends: ChurnEvents) -> dict[str, Any]:
     counts = plain["by_verdict"]
     verdicts_known = counts[SIGNALLED] + counts[UNEXPECTED]
     arr = plain["arr_by_verdict"]
-    judged_arr = arr[SIGNALLED] + arr[UNEXPECTED]
+    known_arr = arr[SIGNALLED] + arr[UNEXPECTED]
     churned = ends.churned
     return {
         **plain,
         "unexpected": Share(counts[UNEXPECTED], verdicts_known).to_dict(),
-        "unexpected_arr_share": arr[UNEXPECTED] / judged_arr if judged_arr else None,
+        "unexpected_arr_share": arr[UNEXPECTED] / known_arr if known_arr else None,
         "first_known": churned["known_on"].min() if len(churned) else None,
         "causes": json_rows(_causes(ends)),
         "quarters": _quarters(ends),

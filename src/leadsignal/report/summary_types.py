@@ -348,7 +348,7 @@ class GapsSummary(TypedDict):
     """Accounts that adopted every process and miss their target."""
 
     accounts: int
-    judged: int
+    eligible: int
     steps: dict[str, int]
     rows: list[GapRow]
     apart: list[DifferenceRow]

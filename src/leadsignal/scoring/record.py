@@ -17,7 +17,7 @@ from leadsignal.errors import InputError, LeadsignalError, OptionError
 from leadsignal.files.interruptions import SIGNALS, Interrupted, came
 from leadsignal.files.outputs import RUN_RECORD, shown
 from leadsignal.files.writing import atomic_write
-from leadsignal.model.persistence.saved_models import made_with
+from leadsignal.model.persistence.saved_models import versions
 
 if TYPE_CHECKING:
     from leadsignal.model.churn_model import ChurnModel
@@ -116,7 +116,7 @@ class RunRecord:
             "model": self.model,
             "dates": self.dates if dates is None else list(dates),
             "error": self.error,
-            "versions": made_with(),
+            "versions": versions(),
         }
 
     def to_json(self, outcome: Outcome, dates: Sequence[dict[str, Any]] | None = None) -> str:

@@ -12,7 +12,7 @@ from leadsignal.config.sources import a_table_name
 from leadsignal.errors import BusyError, OptionError, SourceError
 from leadsignal.files.locks import lock_wait
 from leadsignal.results import to_html
-from leadsignal.sources.database import ADBC_DRIVERS, Asked, refusal
+from leadsignal.sources.database import ADBC_DRIVERS, RowRequest, refusal
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def write_scores_to(
                 f"the table {name} of source {access.name!r} is being written by another",
                 "Try again later, or let it be waited for longer (LEADSIGNAL_LOCK_WAIT=600)",
             ) from None
-        refused = refusal(access, error, Asked(parts), doing="written")
+        refused = refusal(access, error, RowRequest(parts), doing="written")
         said = f" ({refused.said})" if refused.said else ""
         raised = SourceError(f"{refused.problem}{said}", refused.remedy)
     else:

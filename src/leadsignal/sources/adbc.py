@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.credentials import Access
 from leadsignal.errors import SourceError
-from leadsignal.sources.database import INSTALL, Asked, Database
+from leadsignal.sources.database import INSTALL, Database, RowRequest
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
@@ -31,27 +31,29 @@ class AdbcDatabase(Database):
         self.postgres = driver == POSTGRES
         self.dialect = driver.removeprefix("adbc_driver_")
         self.connection = connect(access, driver, autocommit=self.postgres)
-        self.schemas: dict[Asked, Any] = {}
+        self.schemas: dict[RowRequest, Any] = {}
         if self.postgres:
             self._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             self._run("SAVEPOINT reading")
 
-    def columns(self, asked: Asked) -> list[str]:
+    def columns(self, request: RowRequest) -> list[str]:
         """Return the names of the columns; the planner answers without reading a row."""
-        statement = f"SELECT * FROM {asked.relation()} WHERE 1 = 0"
+        statement = f"SELECT * FROM {request.relation()} WHERE 1 = 0"
         self._recover()
-        self.schemas[asked] = self._schema(statement)
-        return list(self.schemas[asked].names)
+        self.schemas[request] = self._schema(statement)
+        return list(self.schemas[request].names)
 
-    def rows(self, asked: Asked, names: list[str]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    def rows(
+        self, request: RowRequest, names: list[str]
+    ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Return the columns named, and their rows as they arrive."""
         import pyarrow as pa
 
         self._recover()
-        schema = self.schemas[asked]
+        schema = self.schemas[request]
         listed = ", ".join(self._reading(schema.field(name)) for name in names)
         cursor = self.connection.cursor()
-        cursor.execute(f"SELECT {listed} FROM {asked.relation()}")
+        cursor.execute(f"SELECT {listed} FROM {request.relation()}")
         reader = cursor.fetch_record_batch()
         plain = pa.schema([pa.field(f.name, _storage(f.type)) for f in reader.schema])
         return plain, self._batches(cursor, reader, plain)

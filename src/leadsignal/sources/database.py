@@ -33,7 +33,7 @@ ADBC_DRIVERS = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class RowRequest:
     """A request to a database: a table, by the parts of its name, or a query."""
 
     table: tuple[str, ...] | None = None
@@ -66,11 +66,13 @@ class Database(ABC):
         one_select(query, self.dialect)
 
     @abstractmethod
-    def columns(self, asked: Asked) -> list[str]:
+    def columns(self, request: RowRequest) -> list[str]:
         """Return the names of the columns, in their order."""
 
     @abstractmethod
-    def rows(self, asked: Asked, names: list[str]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    def rows(
+        self, request: RowRequest, names: list[str]
+    ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Return the columns named, and their rows in batches."""
 
     @abstractmethod
@@ -107,34 +109,34 @@ KINDS: tuple[tuple[str, str, str], ...] = (
     ("bytes cannot be read", "holds bytes, which cannot be read",
      "Leave the column out, or turn it into text in the query"),
     ("permission denied|command denied|not authorized|insufficient privilege",
-     "does not allow {asked} to be {doing}",
+     "does not allow {request} to be {doing}",
      "Ask for the right to it (GRANT)"),
     ("read-only|readonly|query_only|data-modifying", "may be read but not changed",
      "A query is one SELECT; write where writing is allowed"),
-    (NO_COLUMN, "has no such column for {asked}", "Correct the name"),
-    (NO_TABLE, "has no table {asked}", "Correct the name"),
-    ("statement timeout|canceling statement|query canceled", "gave up on {asked}",
+    (NO_COLUMN, "has no such column for {request}", "Correct the name"),
+    (NO_TABLE, "has no table {request}", "Correct the name"),
+    ("statement timeout|canceling statement|query canceled", "gave up on {request}",
      "Ask for fewer rows, or for a longer statement_timeout"),
     ("database is locked|could not set lock|conflicting lock", "is in use by another program",
      "End it, or run again later"),
     ("file is not a database|not a valid duckdb", "is not a database file", "Correct the path"),
-    ("syntax error|parser error|incomplete input", "cannot understand {asked}",
+    ("syntax error|parser error|incomplete input", "cannot understand {request}",
      "Correct the query; it is one SELECT, in the database's own SQL"),
     ("can't load plugin|no module named|could not load|could not find driver",
      "needs a driver that is not installed",
      "Install the package that its URL names, or correct the URL"),
 )  # fmt: skip
-"""What a message matches, and what is then said of the source, and to do."""
+"""Pattern of a driver's message, our problem text, and the remedy."""
 
 
 def refusal(
     access: Access,
     error: BaseException,
-    asked: Asked | None = None,
+    request: RowRequest | None = None,
     database: Database | None = None,
     doing: str = "read",
 ) -> SourceError:
-    """Return what a driver raised as a SourceError: in words, and without secrets."""
+    """Return a driver's exception as a SourceError: in plain words and without secrets."""
     said = _short(access.hide(_words(error)))
     low = said.lower()
     problem, remedy = f"cannot be {doing}", "The database says why"
@@ -142,11 +144,11 @@ def refusal(
         if re.search(pattern, low):
             problem, remedy = what, to_do
             break
-    if problem.startswith("has no table") and asked and asked.query is not None:
-        problem = "has no such table for {asked}"
+    if problem.startswith("has no table") and request and request.query is not None:
+        problem = "has no such table for {request}"
     if "has no" in problem and "table" in problem and database is not None:
-        remedy = _meant(database, asked, said) or remedy
-    message = problem.format(asked=asked or "this", doing=doing)
+        remedy = _meant(database, request, said) or remedy
+    message = problem.format(request=request or "this", doing=doing)
     refused = SourceError(f"source {access.name!r} {message}", remedy)
     refused.said = said or type(error).__name__
     return refused
@@ -175,14 +177,14 @@ def _short(said: str) -> str:
     return re.sub(r"^(ERROR|FATAL): +", "", said)[:200].rstrip(". ")
 
 
-def _meant(database: Database, asked: Asked | None, said: str) -> str | None:
-    """Return the table that was meant, if there is one like it."""
+def _meant(database: Database, request: RowRequest | None, said: str) -> str | None:
+    """Return a hint with the most similar table name, if there is one."""
     try:
         tables = database.tables()
     except Exception:  # noqa: BLE001
         return None
     named = re.search(r"[\"'`: ]([\w.$]+)[\"'`]?( does not exist|!|$)", said)
-    requested = ".".join(asked.table) if asked and asked.table else named[1] if named else ""
+    requested = ".".join(request.table) if request and request.table else named[1] if named else ""
     by_name = {name.rpartition(".")[2]: name for name in tables}
     meant = near(requested, tables, 0.7) or by_name.get(
         near(requested.rpartition(".")[2], by_name, 0.7) or ""

@@ -9,7 +9,7 @@ from leadsignal.config.credentials import Access, Source, named_source, open_sou
 from leadsignal.config.drivers import installed_only
 from leadsignal.errors import Fault, SourceError
 from leadsignal.sources.adbc import AdbcDatabase
-from leadsignal.sources.database import ADBC_DRIVERS, Asked, Database, refusal
+from leadsignal.sources.database import ADBC_DRIVERS, Database, RowRequest, refusal
 from leadsignal.sources.duckdb_files import DuckdbDatabase
 from leadsignal.sources.parts import Part, UnreadableError
 from leadsignal.sources.sqlalchemy_rows import SqlalchemyDatabase
@@ -63,14 +63,14 @@ class Databases:
         self.opened = {}
 
 
-def open_rows(table: str, asked: Asked, database: Database) -> Part:
+def open_rows(table: str, request: RowRequest, database: Database) -> Part:
     """Return a table or a query of a database as a part; raises UnreadableError."""
     try:
-        if asked.query is not None:
-            database.refuse_writing(asked.query)
-        names = database.columns(asked)
+        if request.query is not None:
+            database.refuse_writing(request.query)
+        names = database.columns(request)
     except Exception as error:  # noqa: BLE001
-        raise UnreadableError(_fault(table, database, error, asked)) from None
+        raise UnreadableError(_fault(table, database, error, request)) from None
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         problem, remedy = "the query has this column twice", "Give one of them another name."
@@ -82,15 +82,15 @@ def open_rows(table: str, asked: Asked, database: Database) -> Part:
     def read() -> pa.RecordBatchReader:
         import pyarrow as pa
 
-        asked_for = [name for name in names if name in part.asked]
+        needed = [name for name in names if name in part.requested]
         try:
-            schema, batches = database.rows(asked, asked_for)
+            schema, batches = database.rows(request, needed)
         except Exception as error:  # noqa: BLE001
-            raise UnreadableError(_fault(table, database, error, asked)) from None
+            raise UnreadableError(_fault(table, database, error, request)) from None
         schema = pa.schema(
-            [pa.field(columns[name], schema.field(i).type) for i, name in enumerate(asked_for)]
+            [pa.field(columns[name], schema.field(i).type) for i, name in enumerate(needed)]
         )
-        rows = _telling(batches, schema, failed, lambda e: _fault(table, database, e, asked))
+        rows = _telling(batches, schema, failed, lambda e: _fault(table, database, e, request))
         return pa.RecordBatchReader.from_batches(schema, rows)
 
     def faults() -> tuple[list[Fault], int]:
@@ -116,9 +116,9 @@ def _telling(
         raise pa.ArrowInvalid("the rows of a database ended early") from None
 
 
-def _fault(table: str, database: Database, error: BaseException, asked: Asked) -> Fault:
+def _fault(table: str, database: Database, error: BaseException, request: RowRequest) -> Fault:
     refused = error if isinstance(error, SourceError) else None
-    refused = refused or refusal(database.access, error, asked, database)
+    refused = refused or refusal(database.access, error, request, database)
     return fault_of(table, refused)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.credentials import Access
 from leadsignal.errors import SourceError
-from leadsignal.sources.database import BATCH_ROWS, Asked, Database, refusal
+from leadsignal.sources.database import BATCH_ROWS, Database, RowRequest, refusal
 from leadsignal.sources.parts import literal, quoted
 from leadsignal.sources.queries import ONE_SELECT
 
@@ -76,7 +76,7 @@ class DuckdbDatabase(Database):
         try:
             statements = duckdb.extract_statements(query)
         except duckdb.Error as error:
-            raise refusal(self.access, error, Asked(query=query)) from None
+            raise refusal(self.access, error, RowRequest(query=query)) from None
         if len(statements) != 1:
             raise SourceError("the query is not one statement", ONE_SELECT)
         if statements[0].type != duckdb.StatementType.SELECT:
@@ -85,15 +85,17 @@ class DuckdbDatabase(Database):
         if acts:
             raise SourceError(f"the query calls {acts[1]}", ONE_SELECT)
 
-    def columns(self, asked: Asked) -> list[str]:
+    def columns(self, request: RowRequest) -> list[str]:
         """Return the names of the columns."""
-        cursor = self.connection.execute(f"SELECT * FROM {asked.relation()} WHERE 1 = 0")
+        cursor = self.connection.execute(f"SELECT * FROM {request.relation()} WHERE 1 = 0")
         return [str(column[0]) for column in cursor.description]
 
-    def rows(self, asked: Asked, names: list[str]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    def rows(
+        self, request: RowRequest, names: list[str]
+    ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Return the columns named, and their rows in batches."""
         listed = ", ".join(quoted(name) for name in names)
-        found: Any = self.connection.sql(f"SELECT {listed} FROM {asked.relation()}")
+        found: Any = self.connection.sql(f"SELECT {listed} FROM {request.relation()}")
         # DuckDB 2 has another name for it.
         stream = getattr(found, "to_arrow_reader", None) or found.fetch_arrow_reader
         reader = stream(BATCH_ROWS)

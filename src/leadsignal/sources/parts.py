@@ -25,12 +25,12 @@ class UnreadableError(Exception):
 class Part:
     """One file or frame of a table.
 
-    ``columns`` maps their names to the SQL that reads them from ``relation``; ``reader`` is the
-    Arrow stream to register under that name, where there is one. After the rows are through,
-    ``faults()`` tells of rows that never became rows, and how many more there were; it raises
-    UnreadableError where the whole is not to be trusted. ``lines(rows)`` says where rows stand.
-    Of a Parquet file, ``path`` is the SQL of its name, ``rows`` and ``types`` what it says
-    it holds. Of a part that is read ``on_demand``, only the columns ``asked`` for leave the
+    ``columns`` maps column names to the SQL that reads them from ``relation``; ``reader`` is the
+    Arrow stream to register under that name, if there is one. Once all rows are read, ``faults()``
+    returns the lines that could not be read, and the number of further ones; it raises
+    UnreadableError if the whole file cannot be trusted. ``lines(rows)`` returns the line numbers
+    of rows. For a Parquet file, ``path`` is the SQL of its name, ``rows`` and ``types`` come from
+    its metadata. If a part is read ``on_demand``, only the ``requested`` columns leave the
     database.
     """
 
@@ -48,7 +48,7 @@ class Part:
     path: str = ""
     rows: int | None = None
     types: tuple[str, ...] = ()
-    asked: tuple[str, ...] = ()
+    requested: tuple[str, ...] = ()
 
 
 def refuse_too_wide(table: str, file: str, columns: int) -> None:

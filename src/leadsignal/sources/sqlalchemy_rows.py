@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.credentials import Access
 from leadsignal.errors import SourceError
-from leadsignal.sources.database import BATCH_ROWS, INSTALL, Asked, Database
+from leadsignal.sources.database import BATCH_ROWS, INSTALL, Database, RowRequest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +25,7 @@ class SqlalchemyDatabase(Database):
 
     def __init__(self, access: Access) -> None:
         self.access = access
-        self.running: dict[Asked, Any] = {}
+        self.running: dict[RowRequest, Any] = {}
         self.failed = False
         self.engine = make_engine(access)
         self.dialect = self.engine.dialect.name
@@ -64,33 +64,35 @@ class SqlalchemyDatabase(Database):
         yield
         self.failed = False
 
-    def columns(self, asked: Asked) -> list[str]:
+    def columns(self, request: RowRequest) -> list[str]:
         """Return the names of the columns."""
         with self._recovering():
-            return self._columns(asked)
+            return self._columns(request)
 
-    def _columns(self, asked: Asked) -> list[str]:
-        if asked.table is not None:
-            statement = self._select(asked, ["*"])
+    def _columns(self, request: RowRequest) -> list[str]:
+        if request.table is not None:
+            statement = self._select(request, ["*"])
             with self.connection.execute(statement.where(_never())) as found:
                 return [str(name) for name in found.keys()]  # noqa: SIM118
-        self.running[asked] = self._run(asked)
-        return [str(name) for name in self.running[asked].keys()]  # noqa: SIM118
+        self.running[request] = self._run(request)
+        return [str(name) for name in self.running[request].keys()]  # noqa: SIM118
 
-    def rows(self, asked: Asked, names: list[str]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    def rows(
+        self, request: RowRequest, names: list[str]
+    ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Return the columns named as texts, and their rows in batches.
 
         A query is run as it stands: not every database lets one stand inside another.
         """
         import pyarrow as pa
 
-        if asked.table is not None:
+        if request.table is not None:
             streaming = self.connection.execution_options(stream_results=True)
             with self._recovering():
-                found = streaming.execute(self._select(asked, names))
+                found = streaming.execute(self._select(request, names))
             at = list(range(len(names)))
         else:
-            found = self.running.pop(asked)
+            found = self.running.pop(request)
             columns = list(found.keys())
             at = [columns.index(name) for name in names]
         schema = pa.schema([pa.field(name, pa.string()) for name in names])
@@ -111,18 +113,18 @@ class SqlalchemyDatabase(Database):
         finally:
             found.close()
 
-    def _run(self, asked: Asked) -> Any:
+    def _run(self, request: RowRequest) -> Any:
         options = self.connection.execution_options(stream_results=True, no_parameters=True)
-        return options.exec_driver_sql(asked.bare_query())
+        return options.exec_driver_sql(request.bare_query())
 
-    def _select(self, asked: Asked, names: list[str]) -> Any:
+    def _select(self, request: RowRequest, names: list[str]) -> Any:
         from sqlalchemy import column, literal_column, quoted_name, select
 
         listed: list[Any] = [
             literal_column("*") if name == "*" else column(quoted_name(name, True))
             for name in names
         ]
-        return select(*listed).select_from(from_table(self.engine, asked.table or ()))
+        return select(*listed).select_from(from_table(self.engine, request.table or ()))
 
     def tables(self) -> list[str]:
         """Return the tables of the default schema."""

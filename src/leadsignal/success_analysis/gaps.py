@@ -52,13 +52,13 @@ class SuccessGaps(Result):
     ``apart`` says what sets them apart from those that do the same and reach their target, the
     surest first: ``what`` and ``value``, the share of each group that has it (``gap_share``,
     ``reached_share``) or, of a number, the chance that an account with a gap has the higher one
-    (``auc``, ``low``, ``high``), ``p`` and ``p_holm``, corrected for their number. ``judged`` has
+    (``auc``, ``low``, ``high``), ``p`` and ``p_holm``, corrected for their number. ``eligible`` has
     all accounts of both groups, ``steps`` counts how many were left after each condition.
     """
 
     frame: pd.DataFrame
     apart: pd.DataFrame
-    judged: pd.DataFrame
+    eligible: pd.DataFrame
     steps: Mapping[str, int]
     margin: float
     notes: tuple[str, ...]
@@ -67,7 +67,7 @@ class SuccessGaps(Result):
     @property
     def share(self) -> Share:
         """The share of those that do everything right and still miss their target."""
-        return Share(len(self.frame), len(self.judged))
+        return Share(len(self.frame), len(self.eligible))
 
     @property
     def sets_apart(self) -> pd.DataFrame:
@@ -89,7 +89,7 @@ class SuccessGaps(Result):
     def __repr__(self) -> str:
         text = ", ".join(f"{count:,} {what}" for what, count in self.steps.items())
         lines = [
-            f"{len(self)} success gaps on {self.as_of_date}: {self.share} of {len(self.judged)}"
+            f"{len(self)} success gaps on {self.as_of_date}: {self.share} of {len(self.eligible)}"
             f" that use the product and have adopted the processes miss their target ({text})"
         ]
         for row in self.sets_apart.to_dict("records"):

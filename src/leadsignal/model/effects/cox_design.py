@@ -63,7 +63,7 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
     """
     panel.refuse_sample("a hazard ratio")
     every = _churn_causes(panel)
-    causes = _asked(every, cause, without)
+    causes = _causes_to_keep(every, cause, without)
     frame, stop, ended, pending, unseen = _before_known(panel)
     event, churn = (np.isin(ended, list(names)) for names in (causes, every))
     if event.sum() < MIN_CHURNS:
@@ -105,7 +105,7 @@ def _churn_causes(panel: Panel) -> tuple[str, ...]:
     return tuple(sorted(seen - set(panel.project.not_churn)))
 
 
-def _asked(every: tuple[str, ...], cause: Causes, without: Causes) -> tuple[str, ...]:
+def _causes_to_keep(every: tuple[str, ...], cause: Causes, without: Causes) -> tuple[str, ...]:
     if cause is not None and without is not None:
         raise OptionError("cause and without are both given", "Name the causes to keep, or to drop")
     kept, dropped = names_of(cause), names_of(without)

@@ -144,9 +144,9 @@ def _chosen(
     if problems:
         known = ", ".join(there)
         raise OptionError("; ".join(problems), f"The indicators of this panel are {known}")
-    asked = panel.names() if indicators is None else list(dict.fromkeys(indicators))
+    requested = panel.names() if indicators is None else list(dict.fromkeys(indicators))
     of_role = set(roles) if indicators is None else set(ROLES)
-    return [there[n] for n in asked if n not in strata and there[n].role in of_role]
+    return [there[n] for n in requested if n not in strata and there[n].role in of_role]
 
 
 def _notes(design: Design) -> tuple[str, ...]:

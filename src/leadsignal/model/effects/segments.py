@@ -69,8 +69,8 @@ def _of_indicator(
     for j, column in enumerate(own):
         if not column.shown or np.isfinite(theta[j]).sum() < 2:
             continue
-        drawn = shrunken_means(theta[j], error[j])
-        margin = normal_quantile(level) * drawn.std_err
+        shrunken = shrunken_means(theta[j], error[j])
+        margin = normal_quantile(level) * shrunken.std_err
         label = f"{100 * level:g}%"
         frames.append(
             pd.DataFrame(
@@ -80,11 +80,11 @@ def _of_indicator(
                     "churns": [counts[segment] for segment in segments],
                     "exp(coef) own": np.exp(theta[j]),
                     "se(coef) own": error[j],
-                    "exp(coef)": np.exp(drawn.estimate),
-                    f"exp(coef) lower {label}": np.exp(drawn.estimate - margin),
-                    f"exp(coef) upper {label}": np.exp(drawn.estimate + margin),
-                    "mean of segments": np.exp(drawn.mean),
-                    "spread": drawn.spread,
+                    "exp(coef)": np.exp(shrunken.estimate),
+                    f"exp(coef) lower {label}": np.exp(shrunken.estimate - margin),
+                    f"exp(coef) upper {label}": np.exp(shrunken.estimate + margin),
+                    "mean of segments": np.exp(shrunken.mean),
+                    "spread": shrunken.spread,
                 }
             )
         )

@@ -33,7 +33,7 @@ class TotalsWarning(Result):
     ----------
     frame : DataFrame
         One row per column that looks like a total over tenure: ``column``; ``correlation``,
-        Spearman's (1904) with tenure among ``customers`` who have not churned; ``made_of``, what
+        Spearman's (1904) with tenure among ``customers`` who have not churned; ``equals``, what
         the column equals within 5 %: "tenure", a multiple of it, or another column times tenure.
     undecided : tuple of str
         Numeric columns that are known for too few current customers, or only for customers of one
@@ -53,8 +53,8 @@ class TotalsWarning(Result):
             "Warning: the columns have no dates. They were read when each customer had left or was "
             "last seen, so they are no evidence that churn can be foreseen.",
         ]
-        for column, correlation, _, made_of in self.frame.itertuples(index=False):
-            equals = f", and is about {made_of}" if made_of else ""
+        for column, correlation, _, equals in self.frame.itertuples(index=False):
+            equals = f", and is about {equals}" if equals else ""
             lines.append(f"  {column}: rank correlation with tenure {correlation:+.2f}{equals}")
         if self.columns:
             lines.insert(
@@ -103,14 +103,14 @@ def find_totals(columns: pd.DataFrame, tenure: Floats, current: NDArray[np.bool_
             continue
         values = column.to_numpy()[known]
         correlation = spearmanr(values, time[known])[0] if np.ptp(values) else 0.0
-        made_of = _made_of(str(name), numbers, time)
-        if abs(correlation) >= MIN_CORRELATION or made_of:
-            suspects.append((name, float(correlation), int(known.sum()), made_of))
-    frame = pd.DataFrame(suspects, columns=["column", "correlation", "customers", "made_of"])
+        equals = _equals(str(name), numbers, time)
+        if abs(correlation) >= MIN_CORRELATION or equals:
+            suspects.append((name, float(correlation), int(known.sum()), equals))
+    frame = pd.DataFrame(suspects, columns=["column", "correlation", "customers", "equals"])
     return TotalsWarning(frame, tuple(undecided))
 
 
-def _made_of(name: str, numbers: pd.DataFrame, time: Floats) -> str | None:
+def _equals(name: str, numbers: pd.DataFrame, time: Floats) -> str | None:
     """Return what times tenure equals the column: 1, a number, or another column."""
     values = numbers[name].to_numpy()
     used = (time > 0) & (values != 0) & ~np.isnan(values)

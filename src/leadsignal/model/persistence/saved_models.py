@@ -109,11 +109,11 @@ def _recipe(model: ChurnModel) -> dict[str, Any]:
         "events": model.events_,
         "version": model.version_,
         "origin": model.origin_.to_dict(),
-        "made_with": made_with(),
+        "made_with": versions(),
     }
 
 
-def made_with() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Return the versions of what a model's numbers depend on."""
     import platform
     from importlib.metadata import version

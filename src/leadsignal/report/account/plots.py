@@ -74,9 +74,9 @@ def _draw_series(series: Series, axes: Axes) -> None:
         axes.step([_number(day) for day in days], targets, where="post", color="black",
                   linestyle="--", linewidth=1.2, label="target")  # fmt: skip
     for met, face, label in ((True, GREEN, "met"), (False, "white", "missed")):
-        drawn = [point for point in points if point.good is met]
-        if drawn:
-            axes.scatter([_number(p.on) for p in drawn], [p.value for p in drawn], s=34, zorder=3,
+        shown = [point for point in points if point.good is met]
+        if shown:
+            axes.scatter([_number(p.on) for p in shown], [p.value for p in shown], s=34, zorder=3,
                          label=label, facecolor=face, edgecolor=GREEN if met else RED)  # fmt: skip
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)

@@ -132,8 +132,8 @@ class Scores:
         total = np.zeros((draws, self.members.shape[1]), dtype=np.float32)
         for first, after in zip(self.sets.first[:-1], self.sets.first[1:], strict=True):
             running = np.cumsum(self.chance[first:after])
-            drawn = np.searchsorted(running, rng.random(draws) * running[-1], side="right")
-            total += self.members[first:after][np.minimum(drawn, after - first - 1)]
+            picks = np.searchsorted(running, rng.random(draws) * running[-1], side="right")
+            total += self.members[first:after][np.minimum(picks, after - first - 1)]
         information = self.information.sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             known = information > MIN_INFORMATION

@@ -119,9 +119,9 @@ class Search:
         """Return in which share of resamples of customers the behaviour passes again."""
         customers = int(self.exposures.at_risk.customers.max()) + 1
         rng = np.random.default_rng(self.rules.seed)
-        drawn = rng.multinomial(customers, np.full(customers, 1 / customers), size=RESAMPLES)
+        counts = rng.multinomial(customers, np.full(customers, 1 / customers), size=RESAMPLES)
         mine = evidence.only(self.exposures.of(self.behavior(int(evidence.place[n]))))
-        stay, rise, together = mine.together(drawn.astype(float))
+        stay, rise, together = mine.together(counts.astype(float))
         best, draws = together.argmax(axis=1), np.arange(RESAMPLES)
         return float(evidence.passes(stay[draws, best], rise[draws, best]).mean())
 

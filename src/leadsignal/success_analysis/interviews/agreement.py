@@ -30,14 +30,14 @@ class Agreement:
     kind: str
     text: str
     accounts: tuple[str, ...]
-    asked: int
+    interviewed: int
     places: tuple[str, ...]
     process: Process | None = None
 
     @property
     def share(self) -> Share:
         """The share of the interviewed accounts that gave it."""
-        return Share(len(self.accounts), self.asked)
+        return Share(len(self.accounts), self.interviewed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer, ready for JSON."""
@@ -50,7 +50,7 @@ class Agreement:
         }
 
     def __repr__(self) -> str:
-        return f"{self.kind}: {self.text}: {len(self.accounts)} of {self.asked}"
+        return f"{self.kind}: {self.text}: {len(self.accounts)} of {self.interviewed}"
 
 
 def _plain(text: str) -> str:

@@ -243,7 +243,7 @@ class _Brief:
             return None
         for number, line in enumerate(lines[starts[0] + 1 :], starts[0] + 2):
             self._line(number, _COMMENT.sub("", line).rstrip())
-        return self._made(str(header["account_id"]))
+        return self._interview(str(header["account_id"]))
 
     def _line(self, number: int, line: str) -> None:
         heading, entry = _HEADING.fullmatch(line), _FIELD.fullmatch(line)
@@ -286,7 +286,7 @@ class _Brief:
         self.now = entry
         self.into[entry.key] = [(number, text.strip())]
 
-    def _made(self, account_id: str) -> Interview:
+    def _interview(self, account_id: str) -> Interview:
         fields = [f for question in QUESTIONS for f in question.fields]
         values, lines = self._values(fields, self.said)
         if len(values.get("traits", ())) > MAX_ITEMS:

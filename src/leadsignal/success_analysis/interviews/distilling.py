@@ -47,7 +47,7 @@ class Distilled:
     success_metrics: tuple[Agreement, ...]
     traits: tuple[Agreement, ...]
     processes: tuple[Agreement, ...]
-    asked: int
+    interviewed: int
     agree: float
     notes: tuple[str, ...] = ()
     by: str | None = None
@@ -83,7 +83,7 @@ class Distilled:
         _refuse_lists({"": chosen}, self.agree)
         if not chosen.processes:
             raise ModelError(
-                f"no process is named by {self.agree:.0%} of {self.asked} interviews",
+                f"no process is named by {self.agree:.0%} of {self.interviewed} interviews",
                 "Lower agree, name processes, or ask more accounts",
             )
         return SuccessAnalysis(chosen.processes, chosen.bullseye, tracking or Tracking())
@@ -107,7 +107,7 @@ class Distilled:
         blocks = []
         for answer in self.processes:
             if answer.process is not None:
-                head = f"# {len(answer.accounts)} of {answer.asked} accounts\n"
+                head = f"# {len(answer.accounts)} of {answer.interviewed} accounts\n"
                 blocks.append(head + SuccessAnalysis((answer.process,)).to_toml())
         return "\n".join(blocks)
 
@@ -126,7 +126,7 @@ class Distilled:
     def to_dict(self) -> dict[str, Any]:
         """Return the answers, ready for JSON."""
         return {
-            "interviews": self.asked,
+            "interviews": self.interviewed,
             "agree": self.agree,
             "answers": [answer.to_dict() for answer in self.answers],
             "notes": list(self.notes),
@@ -137,14 +137,14 @@ class Distilled:
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw how many accounts gave each answer; return the Axes."""
         kinds = (self.objectives, self.success_metrics, self.traits, self.processes)
-        return plot_agreement(kinds, self.asked, self.agree, ax)
+        return plot_agreement(kinds, self.interviewed, self.agree, ax)
 
     def __repr__(self) -> str:
         agreed = {id(answer) for answer in self.agreed(self.answers)}
-        lines = [f"{self.asked} interviews; agreed is what {self.agree:.0%} of them say"]
+        lines = [f"{self.interviewed} interviews; agreed is what {self.agree:.0%} of them say"]
         lines += [f"  {'*' if id(one) in agreed else ' '} {one!r}" for one in self.answers]
         for name, group in self.groups.items():
-            lines.append(f"  {self.by} {name}: {group.asked} interviews")
+            lines.append(f"  {self.by} {name}: {group.interviewed} interviews")
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:

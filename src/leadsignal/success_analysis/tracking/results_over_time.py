@@ -308,10 +308,10 @@ def _change(
         sides = _sides(code, what, tenure - middle, spans, len(names))
         still = np.isnan(adopted) | (adopted >= middle + after * step)
         others[int(number)] = np.where(still, sides[1] - sides[0], np.nan)
-    drawn = np.random.default_rng(seed).multinomial(
+    draws = np.random.default_rng(seed).multinomial(
         len(names), np.full(len(names), 1 / len(names)), DRAWS
     )
-    weights = np.vstack((np.ones(len(names), dtype=int), drawn))
+    weights = np.vstack((np.ones(len(names), dtype=int), draws))
     differences, control = _differences(changes, kept, who, place, others, weights)
     known = bool(np.isfinite(differences[0]))
     low, high = np.nanquantile(differences[1:], (0.025, 0.975)) if known else (None, None)

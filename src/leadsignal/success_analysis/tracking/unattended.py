@@ -35,17 +35,17 @@ class UnattendedAccounts(Result):
 
     ``frame``: account_id, started_on, arr, ``count`` of reasons, ``reasons`` as text, and a column
     a reason: True, False, or missing where the tables cannot say. ``active`` counts the accounts
-    looked at; ``asked`` names the reasons that the tables and the analysis can give.
+    looked at; ``checked`` names the reasons that the tables and the analysis allow to check.
     """
 
     frame: pd.DataFrame
     active: int
-    asked: tuple[str, ...]
+    checked: tuple[str, ...]
     as_of_date: date
 
     def counts(self) -> dict[str, int]:
         """Return how many accounts have each reason."""
-        return {reason: int(self.frame[reason].fillna(False).sum()) for reason in self.asked}
+        return {reason: int(self.frame[reason].fillna(False).sum()) for reason in self.checked}
 
     def to_dict(self) -> dict[str, Any]:
         """Return counts and rows, ready for JSON."""
@@ -53,7 +53,7 @@ class UnattendedAccounts(Result):
             "as_of": self.as_of_date.isoformat(),
             "active": self.active,
             "red": len(self.frame),
-            "asked": list(self.asked),
+            "checked": list(self.checked),
             "reasons": self.counts(),
             "accounts": json_rows(self.frame),
         }
@@ -105,7 +105,7 @@ def unattended_accounts(
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
     >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
-    >>> unattended_accounts(tables, analysis).asked
+    >>> unattended_accounts(tables, analysis).checked
     ('no plan', 'nobody measuring', 'no sponsor contact')
     """
     import pandas as pd
