@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leadsignal.arguments import checked
+from leadsignal.churn.plots import retention_picture
 from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
-from leadsignal.results import or_dash
+from leadsignal.results import Result, or_dash
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 START = "start_quarter"
 MOVES = ("new_arr", "expansion_arr", "reduction_arr", "churned_arr", "other_ended_arr")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Retention:
+class Retention(Result):
     """One row a cohort and calendar quarter, from the first quarter in which it was there.
 
     A quarter begins with the accounts and the ARR of the last day before it, and ends with those
@@ -45,10 +46,6 @@ class Retention:
     frame: pd.DataFrame
     by: str
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
-
     def total(self) -> pd.DataFrame:
         """Return the same by quarter, over all cohorts."""
         sums = self.frame.drop(columns=["cohort", "logo", "gross", "net"])
@@ -65,6 +62,20 @@ class Retention:
             ],
         }
 
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the retention of accounts and of revenue by quarter, over all cohorts.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        Axes
+        """
+        return retention_picture(self.total(), ax)
+
     def __repr__(self) -> str:
         last = self.total().tail(4)
         head = f"Retention by {self.by}, by the end of the contract"
@@ -76,9 +87,8 @@ class Retention:
         ]
         return "\n".join([*lines, *self.notes])
 
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return str(self.total().round(3).to_html(index=False, na_rep="")) + notes
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.total().round(3)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from leadsignal.cohorts.comparison import Comparison
 from leadsignal.cohorts.contrasts import Contrast, best_of, cohorts_of
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.named_comparisons import ready_comparisons
+from leadsignal.cohorts.plots import overview_picture
 from leadsignal.cohorts.side_by_side import compare_dated
 from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import SuccessAnalysis
@@ -25,6 +26,7 @@ from leadsignal.stats.multiple_testing import holm
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
     from leadsignal.tables import Tables
 
@@ -167,6 +169,27 @@ class Overview(Result):
             "comparisons": [comparison.to_dict() for comparison in self.comparisons],
             "left_out": dict(self.left_out),
         }
+
+    def plot(self, ax: Axes | None = None, *, cohorts: int = 12) -> Axes:
+        """Draw the hazard ratios of the cohorts, naive and corrected.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+        cohorts : int, default 12
+            Number of cohorts that are drawn, those with the lowest p-values.
+
+        Returns
+        -------
+        Axes
+
+        Raises
+        ------
+        ModelError
+            Where no cohort has a hazard ratio.
+        """
+        return overview_picture(self._table(), cohorts, ax)
 
     def __repr__(self) -> str:
         rows = [("by", "cohort", "against", "naive", "corrected", "p, of all")]

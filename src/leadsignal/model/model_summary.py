@@ -1,4 +1,4 @@
-"""What a fitted model was trained on, and how well it told accounts apart that were held out."""
+"""What a fitted model was trained on, and how well it ranked accounts that were held out."""
 
 from __future__ import annotations
 

@@ -34,10 +34,12 @@ from leadsignal.scoring.hindsight import HINDSIGHT, in_hindsight
 from leadsignal.scoring.holdout import HELD_OUT, hold_out
 from leadsignal.scoring.last_known import hold_late
 from leadsignal.scoring.next_steps import LAG, AccountSteps, account_steps
+from leadsignal.scoring.plots import risk_picture
 from leadsignal.scoring.reasons import REASONS, Reason, account_reasons, reason_table
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
     from leadsignal.config.success import SuccessAnalysis
     from leadsignal.model.churn_model import ChurnModel
@@ -126,6 +128,27 @@ class Scores(Result):
         rows = self.frame.head(10)
         head = escape(repr(self).splitlines()[0])
         return f"<p>{head}</p>{rows.to_html(index=False, float_format='{:.3f}'.format)}"
+
+    def plot(self, ax: Axes | None = None, *, accounts: int = 20) -> Axes:
+        """Draw the riskiest accounts with their risk and first reason.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+        accounts : int, default 20
+            Number of accounts that are drawn.
+
+        Returns
+        -------
+        Axes
+        """
+        alerts, expected = int(self.frame["alert"].sum()), self.frame["risk"].sum()
+        title = (
+            f"{expected:,.0f} of {len(self):,} accounts are expected to churn within"
+            f" {self.horizon} days; {alerts:,} are alerted"
+        )
+        return risk_picture(self.head(accounts), self.horizon, self.typical_risk, title, ax)
 
     def reason_table(self) -> pd.DataFrame:
         """Return the reasons as a table, one row per account and reason.

@@ -212,7 +212,7 @@ def plain_log_ticks(axes: Axes, low: float, high: float) -> None:
 
     low, high = min(low, 0.9), max(high, 1.1)
     decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    steps: tuple[float, ...] = (1, 2, 5) if len(decades) <= 3 else (1,)
+    steps: tuple[float, ...] = (1, 2, 5) if len(decades) <= 3 or high / low < 200 else (1,)
     if high / low < 20:
         steps = (1, 1.5, 2, 3, 5, 7) if high / low > 4 else (1, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
     ticks = [

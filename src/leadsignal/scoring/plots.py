@@ -1,0 +1,68 @@
+"""The picture of scores: the riskiest accounts, and which of them are alerted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadsignal.survival.plots import COLOURS, GREY, axes_of, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+MAX_REASON = 60
+"""Characters of a reason that are shown."""
+
+
+def risk_picture(
+    scores: pd.DataFrame, horizon: int, typical: float | None, title: str, ax: Axes | None = None
+) -> Axes:
+    """Draw the risks of accounts, the highest first, with their value and first reason.
+
+    ``scores`` are rows of `Scores`; ``typical`` is the risk of the typical account.
+    """
+    from matplotlib.ticker import PercentFormatter
+
+    axes = axes_of(ax, (9.2, 1.5 + 0.27 * len(scores)))
+    at, risk = np.arange(len(scores)), scores["risk"].to_numpy(dtype=float)
+    alert = scores["alert"].to_numpy(dtype=bool)
+    for chosen, colour, face, label in (
+        (alert, COLOURS[1], COLOURS[1], "alert"),
+        (~alert, GREY, "white", "no alert"),
+    ):
+        axes.hlines(at[chosen], 0, risk[chosen], color=colour, linewidth=1.6)
+        if chosen.any():
+            axes.plot(
+                risk[chosen], at[chosen], "o", color=colour, markerfacecolor=face, label=label
+            )
+    if typical is not None:
+        label = f"typical account, {typical:.0%}"
+        axes.axvline(typical, color=GREY, linestyle="--", linewidth=1, label=label, zorder=0)
+    reasons = scores["reason_1"].fillna("").astype(str)
+    for place, (value, reason) in enumerate(zip(risk, reasons, strict=True)):
+        axes.annotate(
+            f"{value:.0%}  {_short(reason)}", (value, place), xytext=(8, 0),
+            textcoords="offset points", va="center", fontsize=8.5,
+        )  # fmt: skip
+    axes.set_yticks(at, scores["account_id"].astype(str), fontsize=9)
+    axes.set_ylim(len(scores) - 0.4, -0.6)
+    # The reasons stand right of the risks: they need about as much room.
+    axes.set_xlim(0, 2.1 * float(risk.max(initial=typical or 0.0)) or 1.0)
+    axes.set_xticks([tick for tick in axes.get_xticks() if tick <= min(1.0, 1.05 * risk.max())])
+    axes.spines["bottom"].set_bounds(0, axes.get_xticks()[-1])
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel(f"risk of churn within {horizon} days, and its first reason", loc="left")
+    axes.set_title(title, loc="left", fontsize=11, pad=24)
+    axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    tidy(axes)
+    return axes
+
+
+def _short(reason: str) -> str:
+    """Return a reason with words for names; without its comparison where it is long."""
+    words = reason.replace("_", " ")
+    if len(words) > MAX_REASON:
+        words = words.partition(" (")[0]
+    return words if len(words) <= MAX_REASON else f"{words[: MAX_REASON - 1].rstrip()}…"
