@@ -92,7 +92,7 @@ def test_a_late_feed_is_unknown_in_a_fit() -> None:
         held, (feed,) = without_late_feeds(tables)
         assert (feed.state, feed.silent_days, feed.is_unknown) == ("late", silent, True)
         assert held.coverage["tickets"].complete_through == feed.last_record
-        assert str(feed).endswith("what it would say is unknown")
+        assert str(feed).endswith("its indicators are unknown")
 
 
 @pytest.mark.parametrize(("every", "silent"), [(1, 3), (1, 14), (7, 7), (7, 20)])
@@ -103,9 +103,9 @@ def test_a_feed_is_held_up_to_two_weeks_beyond_its_usual_gap(every: int, silent:
     feed = _feed(tables, "tickets", 4)
     assert feed is not None
     stood = tables.as_of_date - timedelta(days=silent)
-    assert (feed.silent_days, feed.as_it_stood_on, feed.is_unknown) == (silent, stood, False)
-    assert str(feed).endswith(f"it counts as it stood on {stood}")
-    assert feed.to_dict()["as_it_stood_on"] == str(stood)
+    assert (feed.silent_days, feed.state_as_of, feed.is_unknown) == (silent, stood, False)
+    assert str(feed).endswith(f"its state of {stood} is used")
+    assert feed.to_dict()["state_as_of"] == str(stood)
     assert without_late_days(tables, (feed,)) is tables
 
 
@@ -117,7 +117,7 @@ def test_a_feed_is_unknown_after_more(every: int, silent: int) -> None:
     feed = _feed(tables, "tickets", 4)
     assert feed is not None
     assert feed.is_unknown
-    assert feed.to_dict()["as_it_stood_on"] is None
+    assert feed.to_dict()["state_as_of"] is None
     held = without_late_days(tables, (feed,))
     assert held.coverage["tickets"].complete_through == feed.last_record
 

@@ -446,7 +446,7 @@ def test_a_stable_business_is_quiet(
     told = json.loads(json.dumps(found.to_dict()))
     assert told["ok"] is True
     assert told["findings"] == []
-    assert "nothing stands out" in repr(found)
+    assert "no findings" in repr(found)
 
 
 def test_the_seeded_slice_of_the_benchmark_is_quiet(weekly: ls.Panel) -> None:

@@ -3,7 +3,7 @@
 import sys
 
 if __name__ == "__main__":
-    # Python puts the current folder first; what lies beside the tables is not to be imported.
+    # Python puts the current folder first; files next to the tables must not be imported.
     del sys.path[: not sys.flags.safe_path]
     from leadsignal.cli import main
 

@@ -1,6 +1,6 @@
 """When an account's time at risk ends, and by what: the one rule.
 
-It ends on the day the vendor came to know of the end: the notice (``end_known_on``) or the end of
+It ends on the day the vendor learned of the end: the notice (``end_known_on``) or the end of
 the contract (``ended_on``), whichever is first. What a customer does after its notice can no longer
 keep it. A notice whose contract still runs ends the time at risk as well: a churn that is known and
 not over yet. Figures by contract (retention, who was a customer on a day) read ``ended_on``.
@@ -54,7 +54,7 @@ def known_ends(tables: Tables, accounts: pd.DataFrame | None = None) -> pd.DataF
 
 
 def at_risk(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Return of panel rows (n) the days at risk, and the cause of the end that stands in the row.
+    """Return the days at risk of panel rows (n), and the cause of the end in the row.
 
     From the day the end is known on the days are 0 or less; the cause is "" where there is none.
     """
@@ -70,7 +70,7 @@ def rows_at_risk(
 ) -> tuple[pd.DataFrame, NDArray[np.float64], NDArray[Any]]:
     """Return the panel rows before the end was known (n), by account and tenure.
 
-    With them: the day of tenure on which each stops, and the cause of the end that stands in the
+    Also the day of tenure on which each row stops, and the cause of the end in the
     row, "" where there is none. Rows after notice are not among them.
     """
     days, cause = at_risk(frame)

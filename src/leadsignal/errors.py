@@ -28,7 +28,7 @@ FaultKind = tuple[str | None, str | None, str]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with the input: where it stands, what it is, what to do.
+    """One thing wrong with the input: where it is, what it is, and what to do.
 
     ``line`` is the physical line in the file (the header is line 1), or the row number,
     counted from 1, where the source has no lines. Fields that do not apply are None.

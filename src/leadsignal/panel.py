@@ -138,7 +138,7 @@ class Panel:
     def as_of(self, day: date | str) -> Panel:
         """Return the panel as its outcomes were known on ``day``: rows before it, recut.
 
-        Raises OptionError where ``day`` lies after the panel's own as_of.
+        Raises OptionError if ``day`` is after the panel's own as_of.
         """
         import pandas as pd
 
@@ -387,7 +387,7 @@ def sample_panel(
 ) -> Panel:
     """Build a case-cohort sample of the panel, to fit a model where the whole is too large.
 
-    It holds all rows from which an end is seen within ``horizon`` (default: the project's), each
+    It holds all rows with churn within ``horizon`` (default: the project's), each
     with ``sample_weight`` 1, and a ``share`` of the others, each with 1 / share. `ChurnModel.fit`
     reads the weights; what would misread a sample refuses it. The same rows are drawn by DuckDB
     and, with a ``session``, by Spark. Raises OptionError for a share outside (0, 1], and as
@@ -419,7 +419,7 @@ def build_snapshot(
 
 
 def in_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return panel rows by account and snapshot, numbered anew; no copy where they stand so."""
+    """Return panel rows sorted by account and snapshot; no copy if they are sorted already."""
     import numpy as np
     import pandas as pd
 
@@ -493,7 +493,7 @@ def _built_on_spark(
 def _without_rows(
     tables: Tables | TablesInSpark, recipe: Recipe, seen: pd.Series[Any]
 ) -> pd.DataFrame:
-    """Return the accounts that ended before their first snapshot, wherever the tables lie."""
+    """Return the accounts that ended before their first snapshot, with any engine."""
     if isinstance(tables, Tables):
         accounts = tables.frame("accounts")
     else:

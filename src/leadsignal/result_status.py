@@ -1,4 +1,4 @@
-"""Where each account stands: its own results against its own targets, and since when.
+"""The status of each account: its own results against its own targets, and since when.
 
 One result is noisy, so an account is *on target* after a result when the mean of that result and
 the two before it is at the target or beyond it, in the direction that is better.
@@ -42,7 +42,7 @@ def results_over_time(tables: Tables, analysis: SuccessAnalysis | None = None) -
         )
     rows = own_results(tables, analysis)
     rows = rows[rows["target"].notna()]
-    # The best of a day stands last.
+    # The best of a day comes last.
     rows = rows.drop_duplicates(["account_id", "measured_on"], keep="last", ignore_index=True)
     columns = ["account_id", "metric", "measured_on", "value", "target", "higher_is_better", "gap"]
     beyond, rows = rows["beyond"], rows[columns]
@@ -64,7 +64,7 @@ def _rolling(rows: pd.DataFrame, values: Any) -> Any:
 def standings(
     tables: Tables, analysis: SuccessAnalysis | None = None, *, rows: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Return one row an account with results: where it stands at ``as_of_date``, by account_id.
+    """Return the status at ``as_of_date`` of each account with results, one row per account_id.
 
     Columns: metric, value, target, higher_is_better and measured_on of the latest result;
     ``days_old``; ``results`` and ``level`` (mean gap) of the last 365 days; ``mean_gap`` and
@@ -89,13 +89,13 @@ def standings(
 
 
 def _since(rows: pd.DataFrame) -> pd.Series[Any]:
-    """Return the first day of the run on target that still stands, of accounts that have one."""
+    """Return the first day of the current run on target, for accounts that have one."""
     import pandas as pd
 
     on = rows["on_target"].eq(True)
     off_later = (~on)[::-1].groupby(rows["account_id"][::-1]).cumsum()[::-1]
-    standing = rows[on & (off_later == 0)]
-    return pd.to_datetime(standing.groupby("account_id")["measured_on"].min())
+    current_run = rows[on & (off_later == 0)]
+    return pd.to_datetime(current_run.groupby("account_id")["measured_on"].min())
 
 
 def _slopes(rows: pd.DataFrame) -> pd.DataFrame:

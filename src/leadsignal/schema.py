@@ -38,13 +38,13 @@ class Column:
 
     @property
     def limit(self) -> int | None:
-        """Below what the size of a value must lie, so that it can be computed with."""
+        """Upper bound of the absolute value, so that it can be computed with."""
         months = MAX_MONTHS + 1
         return {"decimal": 10**12, "number": LARGEST_NUMBER, "integer": months}.get(self.kind)
 
     @property
     def total_limit(self) -> int | None:
-        """Below what the sizes of all values together must lie, so that their sums are exact."""
+        """Upper bound of the sum of absolute values, so that sums are exact."""
         return 9 * 10 ** (18 - self.decimals) if self.kind == "decimal" else None
 
     @property
@@ -66,9 +66,9 @@ class Table:
     """One table.
 
     ``time`` is the column that says when a row became true. ``key`` names a row; with
-    ``recorded_at``, rows of one key are versions of each other. ``planned`` dates lie in the
+    ``recorded_at``, rows of one key are versions of each other. ``planned`` dates may be in the
     future by nature and do not move the default as_of. ``ordered`` holds pairs of columns of
-    which the second may not lie before the first. ``repeats`` says whether two rows that are
+    which the second may not be before the first. ``repeats`` says whether two rows that are
     alike in every column are a fault or only worth a warning (two tickets on one day are no
     mistake).
     """
@@ -143,7 +143,7 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "behaviors",
-        "key-behaviour events: what the customer does that stands for a way of working",
+        "key-behaviour events: actions of the customer that show a way of working",
         time="occurred_at",
         columns=(
             ACCOUNT,
@@ -276,7 +276,7 @@ TABLES: tuple[Table, ...] = (
         columns=(
             ACCOUNT,
             _day("flagged_on", "when the account was flagged"),
-            _day("cleared_on", "when the flag was cleared; empty while it stands", False),
+            _day("cleared_on", "when the flag was cleared; empty while it is open", False),
             RECORDED,
         ),
         second_dates=(SecondDate("cleared_on"),),

@@ -109,7 +109,7 @@ class CheckReport:
 class Tables:
     """Checked tables as they were known at midnight of ``as_of_date``.
 
-    The rows lie in a store that all Tables of one reading share; passing them on costs nothing.
+    The rows are in a store shared by all Tables of one reading; passing them on costs nothing.
     """
 
     project: Project
@@ -209,7 +209,7 @@ class Tables:
         return tuple(self._table(name).unread)
 
     def sql(self, name: str) -> str:
-        """Return a SELECT of a table's rows as they stood at ``as_of_date``.
+        """Return a SELECT of a table's rows as of ``as_of_date``.
 
         Every column of the schema is there (empty, or at its default, where the source has none),
         then ``known_on``, ``superseded_on`` and, for accounts, the columns beyond the schema.
@@ -226,7 +226,7 @@ class Tables:
         return f"SELECT {', '.join(columns)} FROM {name} WHERE {known}"
 
     def frame(self, name: str) -> pd.DataFrame:
-        """Return a table as it stood at ``as_of_date``, its rows in one order whatever came in."""
+        """Return a table as of ``as_of_date``, its rows in an order independent of the source."""
         frame: pd.DataFrame = (
             self.connection.cursor().execute(f"{self.sql(name)} ORDER BY ALL").df()
         )

@@ -106,7 +106,7 @@ def own_results(
 
     The columns of results, and ``beyond`` (distance to the target, positive is good), ``gap`` (as
     a share of the target, within -10 and 10), ``better`` (the value, more is better) and ``met``
-    (None without a target). Of one day the best stands last. ``account`` asks for one only.
+    (None without a target). The best result of a day comes last. ``account`` selects one account.
     """
     rows = _with_distances(tables, account)
     own = own_metrics(tables, analysis, account=account)
@@ -287,7 +287,7 @@ def status_changes(
     spans["end"] = spans["day"] + pd.Timedelta(days=days)
     spans["on"] = spans["known"].where(spans["known"] > spans["begin"], spans["begin"])
     spans = spans[(spans["known"] < spans["until"]) & (spans["end"] > spans["on"])]
-    # In the order of days, the best of each last: of what stood when the metric changed the newest.
+    # By day, the best of a day last: the newest result known when the metric changed.
     spans = newest_known(spans, ["account_id", "begin"])
     spans["state"] = 1 + spans["met"].astype(bool).astype(int)
     following = spans.groupby(["account_id", "begin"])["on"].shift(-1).fillna(latest)

@@ -235,6 +235,6 @@ def test_a_late_feed_moves_the_sum_little_and_is_told(
         (feed,) = scores.feeds
         assert (feed.table, feed.state) == (table, "late")
         assert f"{table} is late" in repr(scores)
-        assert f"it counts as it stood on {feed.as_it_stood_on}" in repr(scores)
+        assert f"its state of {feed.state_as_of} is used" in repr(scores)
         change = scores.frame["risk"].sum() / usual.frame["risk"].sum() - 1
         assert abs(change) < most, lag

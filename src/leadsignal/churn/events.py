@@ -184,7 +184,7 @@ def _dated(last: pd.DataFrame, not_churn: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _warnings(rows: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
-    """Return each warning that the panel has: 1 where it stands, 0 where not, NaN unknown."""
+    """Return each warning of the panel: 1 where it is active, 0 where not, NaN where unknown."""
     found = {}
     if "usage_low" in rows:
         found["low usage"] = rows["usage_low"].to_numpy(dtype=float, na_value=np.nan)

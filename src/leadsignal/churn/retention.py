@@ -140,7 +140,7 @@ def retention_table(tables: Tables, *, by: str = START) -> Retention:
 
 
 def _quarters(tables: Tables, accounts: pd.DataFrame) -> list[pd.Period]:
-    """Return the quarters that lie whole between the data's begin and as_of, and the one after."""
+    """Return the full quarters between the start of the data and as_of, and the one after."""
     import pandas as pd
 
     since = tables.coverage["accounts"].complete_from

@@ -21,7 +21,7 @@ from leadsignal.cli import (
     report,
     review,
 )
-from leadsignal.cli.outputs import check_outputs, standing
+from leadsignal.cli.outputs import check_outputs, existing_outputs
 from leadsignal.cli.printing import (
     flush_all,
     refused_by_the_machine,
@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
     before: dict[Path, object] = {}
     try:
         check_outputs(options)
-        before = {Path(): None, **standing(options)}
+        before = {Path(): None, **existing_outputs(options)}
         code: int = options.run(options)
     except LeadsignalError as error:
         # Where it is the outputs that are refused, none of them is written.
@@ -122,7 +122,7 @@ def _report(error: LeadsignalError, options: argparse.Namespace) -> int:
 
 
 def _interrupted(options: argparse.Namespace, before: Mapping[Path, object]) -> int:
-    after = standing(options) if before else {}
+    after = existing_outputs(options) if before else {}
     lines = [
         f"{path} is {'unchanged' if after.get(path) == mark else 'written'}"
         for path, mark in before.items()

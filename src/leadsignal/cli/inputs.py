@@ -90,7 +90,7 @@ def build_given_panel(
 ) -> tuple[Tables, Panel]:
     """Read the tables and build their panel.
 
-    With a ``model``, its horizon takes the place of the project's, and its analysis stands in where
+    With a ``model``, its horizon replaces the project's, and its analysis is used if
     the project names none. Raises OptionError where an option contradicts the model.
     """
     from leadsignal.model.persistence.recipe import refuse_other_analysis, refuse_other_settings

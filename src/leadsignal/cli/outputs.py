@@ -56,8 +56,8 @@ def outputs_of(options: argparse.Namespace) -> Iterator[tuple[Path, Kind]]:
         yield Path(options.json), OUTCOME
 
 
-def standing(options: argparse.Namespace) -> dict[Path, object]:
-    """Return what tells for each output whether it has been written since."""
+def existing_outputs(options: argparse.Namespace) -> dict[Path, object]:
+    """Return a mark of each output that changes when it is written."""
     return {path: _mark(path) for path, _ in outputs_of(options)}
 
 
@@ -72,7 +72,7 @@ def _mark(path: Path) -> object:
 
 
 def _note_projects_around(paths: Iterable[Path]) -> None:
-    """Note the projects that outputs would lie in, though this run reads another one or none."""
+    """Note the projects that contain outputs, though this run reads another one or none."""
     for path in paths:
         for place in list(Path(os.path.realpath(path)).parents)[:2]:
             names = ("leadsignal.toml", "accounts.csv", "accounts.parquet")

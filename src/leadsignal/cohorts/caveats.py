@@ -54,7 +54,7 @@ def _days_before(design: Design) -> Iterator[str]:
     for k in range(1, len(cohorts.levels)):
         if (before := cohorts.share_before(k)) > 0:
             yield (
-                f"{before:.0%} of the days of accounts ever {cohorts.levels[k]} lie"
+                f"{before:.0%} of the days of accounts ever {cohorts.levels[k]} are"
                 f" before that: the naive chart counts them as {cohorts.levels[k]}, though nobody"
                 " can leave in them and still become so"
             )

@@ -45,7 +45,7 @@ class Cohort:
     curve : str
         Method of retention and median.
     days_before : float
-        Share of the days of its accounts that lie before they were in the cohort.
+        Share of the days of its accounts before they were in the cohort.
     """
 
     name: str

@@ -38,7 +38,7 @@ CHURN, OTHER_END = 1, 2
 class DatedCohorts(Result):
     """Accounts and the cohort of each over time.
 
-    Days that lie between two intervals of an account are time away.
+    Days between two intervals of an account are time away.
 
     Parameters
     ----------
@@ -282,7 +282,7 @@ class DatedCohorts(Result):
         )  # fmt: skip
 
     def share_before(self, level: int) -> float:
-        """Return the share of the days at risk of accounts ever in a level that lie before it."""
+        """Return, for accounts ever in a level, the share of their days at risk before it."""
         first = self.first_day(level)[self.row_account]
         days = np.where(np.isfinite(first), self.row_stop - self.row_start, 0.0)
         whole = float(days.sum())

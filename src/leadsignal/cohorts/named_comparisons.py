@@ -1,7 +1,7 @@
 """The ready comparisons: for each name, which days of which table change an account's cohort.
 
 A first event moves an account into its cohort for good; a trailing window moves it both ways. All
-read the tables as they stood at ``as_of``, and say from which day on a state is known.
+read the tables as of ``as_of``, and give the day from which a state is known.
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ def _contract(today: AsOfContext) -> Changes:
 def _commitments(owner: str | None, today: AsOfContext) -> Changes:
     """At least half of what fell due in the last 180 days done by its date, or not.
 
-    A due date counts while it stood: one that was moved later was due on its old day until then,
+    A due date counts until it is moved: one that was moved later was due on its old day until then,
     else whoever stays long enough to move a date would never have missed it.
     """
     import pandas as pd
@@ -388,7 +388,7 @@ def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:
     """
     import pandas as pd
 
-    # An event of day d lies in the last `days` days up to midnight of d + days.
+    # An event of day d is in the last `days` days up to midnight of d + days.
     frame = frame.assign(end=frame["day"] + pd.Timedelta(days=days))
     frame = frame[frame["on"] < frame["end"]].sort_values(["account_id", "day"])
     frame = newest_known(frame, ["account_id"])

@@ -149,10 +149,10 @@ def _adjusting(
     mediators: tuple[str, ...],
     methods: tuple[str, ...],
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
-    """Return the covariates of the start, and the later ones that are named mediators.
+    """Return the covariates at the start, and the later ones that are named as mediators.
 
-    Refuses those that the event may have changed. A trial takes only what stood before the event,
-    so that alone it may have them unnamed.
+    Refuses those that the event may have changed, unless the target trial is the only method: it
+    uses only what was recorded before the event.
     """
     before_only = set(methods) <= {"naive", "target_trial"}
     values: dict[str, NDArray[Any]] = {}

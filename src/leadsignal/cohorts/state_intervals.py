@@ -13,7 +13,7 @@ from leadsignal.errors import OptionError
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints, length_of
 
 CAUSES = 2
-"""The highest code of a cause: 0 still here, 1 churn, 2 an end that is no churn."""
+"""The highest code of a cause: 0 still a customer, 1 churn, 2 an end that is no churn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ def rows_of(codes: Ints, size: int, picked: Ints) -> tuple[Ints, Ints]:
 
 
 def joined(account: Ints, start: Floats, stop: Floats, state: Ints) -> StateIntervals:
-    """Return ordered rows with neighbours of one state joined where no time lies between them."""
+    """Return ordered rows, with adjacent rows of one state joined."""
     apart = (account[1:] != account[:-1]) | (start[1:] != stop[:-1]) | (state[1:] != state[:-1])
     first, last = np.append(True, apart), np.append(apart, True)
     return StateIntervals(account[first], start[first], stop[last], state[first])

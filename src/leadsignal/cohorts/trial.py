@@ -59,7 +59,7 @@ def clone_and_weight(
     """Return the clones of both arms (groups 0 and ``level``) with weights, and diagnostics.
 
     ``X`` (n × p) are covariates at time zero for F; without them F is Kaplan-Meier's. ``history``
-    are states over time, of which the weights take what stood before each day. Accounts are
+    are states over time; the weights use those before each day. Accounts are
     followed until they are first away: what they do then is not known. Raises ModelError where no
     account has its event by ``day``, or none is without.
     """

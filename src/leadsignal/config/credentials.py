@@ -65,7 +65,7 @@ class Access:
 
     @property
     def scheme(self) -> str:
-        """What stands before the colon of the URL, in lower case."""
+        """The scheme of the URL, in lower case."""
         found = _URL.match(self.url)
         return found[1].lower() if found else ""
 

@@ -84,7 +84,7 @@ class TableSource:
 class Project:
     """The options of a project and the sources of its tables; durations are in days.
 
-    ``url`` is the folder of tables in an object store, where they lie in one.
+    ``url`` is the folder of the tables in an object store, if they are in one.
 
     >>> Project().replace(horizon="26w").horizon
     182
@@ -341,7 +341,7 @@ def _take_causes(settings: Settings, value: object) -> dict[str, tuple[str, ...]
 def _reason_faults(
     not_churn: tuple[str, ...], causes: Mapping[str, tuple[str, ...]]
 ) -> Iterator[tuple[tuple[str, str], str, str]]:
-    """Yield what is wrong between causes and not_churn: a reason may stand in one place."""
+    """Yield faults between causes and not_churn: a reason may be in one place only."""
     owner: dict[str, str] = {}
     for cause, reasons in causes.items():
         if cause in not_churn:
@@ -441,7 +441,7 @@ def _take_attributes(
         kinds = settings.take_all(path, value, dict.fromkeys(value, _kind))
     for name in names:
         if name in ("account_id", "ended_on", "end_known_on", "end_reason", "recorded_at"):
-            remedy = "Take it out: it is not known before the end, or says nothing"
+            remedy = "Remove it: it is not known before churn, or carries no information"
             settings.fault(path, "cannot be an attribute", remedy, name)
     return names, kinds
 

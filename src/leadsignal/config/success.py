@@ -85,7 +85,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Tracking:
-    """The behaviours that stand for a sponsor, a handoff and a diary."""
+    """The behaviours that record sponsor contact, handoffs and diary entries."""
 
     sponsor: tuple[str, ...] = ()
     handoff: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ _SUCCESS_PULL, _SUCCESS_NOISE = 0.14, 0.03
 
 
 def week_of(day: Array) -> Array:
-    """Return the number of the week, from Monday to Sunday, in which a day lies."""
+    """Return the number of a day's week, from Monday to Sunday."""
     return np.asarray((day - MONDAY) // 7)
 
 
@@ -109,7 +109,7 @@ def log_hazard(law: Law, who: AccountTraits, state: State, tenure_years: Array) 
 def exposure(law: Law, who: AccountTraits, day: Array) -> Array:
     """Return years of hazard from the start up to these days, counting renewals with their weight.
 
-    A share of the hazard lies around the days on which a decision would end with a renewal, in
+    A share of the hazard is around the days on which a decision would end with a renewal, in
     normal bumps; the rest is even. ``who`` and ``day`` are aligned: shape (accounts, days).
     """
     from scipy.special import ndtr

@@ -27,7 +27,7 @@ class Law:
     ``stops_at_notice`` nobody does anything from the day of the notice on: no behaviours, no
     usage, no results. Without ``notice_recorded`` the accounts do not say when notice was given.
     ``size_confounds`` makes large accounts adopt more. ``renewal_peak`` is the share of hazard
-    that lies around renewals. Rates are a year; ``base_rate`` is the hazard of an account in the
+    that is around renewals. Rates are per year; ``base_rate`` is the hazard of an account in the
     middle of everything.
     """
 

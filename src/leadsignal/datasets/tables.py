@@ -96,7 +96,7 @@ def dates(day: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Cut:
-    """Keeps the rows that lie in an account's time and in the data's, by account and day."""
+    """Keeps the rows within an account's life and the data's period, by account and day."""
 
     history: History
     period: Period

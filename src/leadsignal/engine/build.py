@@ -254,7 +254,7 @@ def _select(recipe: Recipe, columns: Mapping[Measure, str], created: Sequence[st
 def sampled(select: str, share: float, horizon: int, seed: int) -> str:
     """Return SQL for a sample of a panel's rows, with their weights.
 
-    The sample holds every row that is followed by an end within ``horizon`` days, and a ``share``
+    The sample holds every row that is followed by churn within ``horizon`` days, and a ``share``
     of the others. Whether a row is in it depends only on its account, its day and the seed, not
     on the engine or on the order of rows.
     """

@@ -11,7 +11,7 @@ from leadsignal.tables import Coverage
 
 
 class CheckedTables(Protocol):
-    """What a panel needs to know of tables, wherever their rows lie."""
+    """What a panel needs to know of tables, wherever their rows are stored."""
 
     @property
     def project(self) -> Project:

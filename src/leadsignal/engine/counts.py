@@ -1,4 +1,4 @@
-"""Counting what stands at each snapshot, by difference arrays.
+"""Counts at each snapshot, by difference arrays.
 
 A row counts on the days from ``first_day`` to ``last_day``. It adds its weight at the first
 snapshot not before ``first_day`` and takes it away at the first snapshot after ``last_day``;

@@ -26,7 +26,7 @@ COUNTED = Running("results", "measured_on", "one")
 
 
 def metric_grid(grid: Grid) -> Grid:
-    """Return the grid on which an account's metrics stand apart."""
+    """Return the grid with one row per account, metric and snapshot."""
     return replace(grid, spine="spine_results", rows="grid_results", key="account_id, metric_name")
 
 

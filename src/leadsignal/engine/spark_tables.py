@@ -324,7 +324,7 @@ def _newest_accounts(accounts: DataFrame) -> DataFrame:
 
 
 def _repeats(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
-    """Yield keys that stand twice, or with two accounts, and rows that are repeated."""
+    """Yield repeated keys, keys of two accounts, and repeated rows."""
     table, recorded = loaded.table, "recorded_at" in loaded.columns
     key = table.key if table.key in loaded.columns else None
 

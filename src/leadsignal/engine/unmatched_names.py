@@ -17,7 +17,7 @@ ALIKE = 0.85
 MAX_SHOWN = 8
 
 Found = Iterator[tuple[str, str, str, frozenset[str]]]
-"""Where a name stands, the name, what it should be a value of, and the values there are."""
+"""Place of a name, the name, the column it should occur in, and the values of that column."""
 
 
 def refuse_unknown_names(tables: CheckedTables, analysis: SuccessAnalysis) -> None:

@@ -1,4 +1,4 @@
-"""Alerts over past dates: who stands on the list, since when, and which churns the list caught.
+"""Alerts over past dates: which accounts are alerted, since when, and which churns that catches.
 
 Arrays in, arrays out. Every method is given the same number of alerts at each snapshot.
 """
@@ -53,7 +53,7 @@ class EvaluationRows:
 
     @property
     def months(self) -> float:
-        """How many months the snapshots stand for."""
+        """Number of months that the snapshots cover."""
         return len(np.unique(self.day)) * self.every / MONTH
 
 
@@ -246,7 +246,7 @@ def _caught(
 
 
 def came_true(evaluation: EvaluationRows, episodes: Episodes) -> tuple[Bools, Bools]:
-    """Return whether churn followed within the horizon, once for each end of an episode.
+    """Return whether churn followed within the horizon, for the start and the end of an episode.
 
     The first array counts the horizon from the first snapshot of each episode, the second from
     its last.

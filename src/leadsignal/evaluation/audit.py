@@ -1,4 +1,4 @@
-"""The audit: how many days before the end each indicator speaks, and so whether it leads or lags.
+"""The audit: how many days before churn each indicator changes, so whether it leads or lags.
 
 In matched sets (``leadsignal.evaluation.matched_sets``) the AUC of an indicator is the probability
 that its value for the account that churned is above that of a similar account on the same day
@@ -49,13 +49,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Audit:
-    """A verdict on each indicator that is not context, and its AUC by days before the end.
+    """A verdict on each indicator that is not context, and its AUC by days before churn.
 
     ``frame`` has, by indicator: name, family, role, verdict; ``auc`` at ``warning_time`` days
     before, with ``low`` and ``high``; ``p`` of not lying beyond 0.53 and ``p_holm``, corrected for
     the number of indicators; ``auc_last`` at the last snapshot, and ``rise`` from the one to the
     other with its paired interval; ``ends``, and ``ends_to_decide`` where undecided. An AUC below
-    0.5 means that low values mark the end. ``curves`` has the AUC by lead on one fixed set of ends.
+    0.5 means that low values precede churn. ``curves`` has the AUC by lead on one set of churns.
     """
 
     frame: pd.DataFrame
@@ -72,7 +72,7 @@ class Audit:
 
     @property
     def usage_declines(self) -> bool | None:
-        """Whether usage marks the end, early or late; None where there is no usage."""
+        """Whether usage changes before churn, early or late; None where there is no usage."""
         usage = self.frame[self.frame["family"] == "usage"]
         return bool(usage["verdict"].isin([LEADING, LAGGING]).any()) if len(usage) else None
 
@@ -103,7 +103,7 @@ class Audit:
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the AUC by days before the end, one line an indicator, families in colour."""
+        """Draw the AUC by days before churn, one line per indicator, families in colour."""
         from leadsignal.evaluation.plots import audit_curves
 
         return audit_curves(self.frame, self.curves, self.warning_time, ax)
@@ -119,7 +119,7 @@ class Audit:
             shown = ", ".join(f"{n} {a:.2f}" for n, a in zip(mine["name"], mine["auc"]))  # noqa: B905
             lines.append(f"{verdict} ({len(mine)}): {shown}" if len(mine) else f"{verdict}: none")
         if self.usage_declines is False:
-            lines.append("no decline of usage before the end was found")
+            lines.append("no decline of usage before churn was found")
         if self.health:
             lines.append(repr(self.health))
         return "\n".join(lines)
@@ -143,7 +143,7 @@ def audit_indicators(
 ) -> Audit:
     """Judge every indicator that is not context: leading, lagging, neither or undecided.
 
-    *Leading*: at ``warning_time`` (default: the project's) its AUC lies beyond 0.53 to either
+    *Leading*: at ``warning_time`` (default: the project's) its AUC is beyond 0.53 to either
     side, one-sided, corrected over indicators (Holm 1979). *Lagging*: not leading, its AUC at the
     last snapshot differs from 0.5 and from that at the warning time, by paired intervals.
     *Neither*: at no lead does the bound reach 0.55. Else *undecided*. ``leads`` are days. Raises
@@ -245,7 +245,7 @@ class Resampling:
         return Estimates(estimate, resampled.std(axis=0, ddof=1, dtype=np.float64), ends)
 
     def rise(self, last: Floats, early: Floats) -> Estimates:
-        """Return how much further from 0.5 the AUC lies at the last snapshot, on the same pairs."""
+        """Return how much further from 0.5 the AUC is at the last snapshot, on the same pairs."""
         both = last - early
         side = np.sign(np.nan_to_num(np.where(np.isnan(both), 0.0, last - 0.5)).T @ self.own)
         found = self.auc(both, np.ones(int(self.of.max()) + 1, dtype=bool))
@@ -260,7 +260,7 @@ class _Compared:
     values: Sequence[Floats]
 
     def at(self, lead: int) -> Floats:
-        """Return (pairs, k): 1 where the end's value is higher, 0.5 equal, 0 lower, NaN unknown."""
+        """Return (pairs, k): 1 if the churned account's value is higher, 0.5 equal, 0 lower."""
         case, control = self.sets.rows_at(lead)
         there = (case[self.sets.of] >= 0) & (control >= 0)
         columns = []
@@ -278,7 +278,7 @@ def _curves(
     leads: Sequence[int],
     progress: Progress | None,
 ) -> pd.DataFrame:
-    """Return the AUC by lead on the ends whose accounts were there at the longest of the leads.
+    """Return the AUC by lead on the churns whose accounts existed at the longest of the leads.
 
     Leads for which fewer than 20 ends were there are left out.
     """
@@ -383,7 +383,7 @@ def _ends_to_decide(
 ) -> Floats:
     """Return how many ends it takes for the estimates, if they stay, to be called one or the other.
 
-    An error falls with the square root of the ends. NaN where no number would decide.
+    The standard error falls with the square root of the churns. NaN where no number would decide.
     """
     strict = normal_quantile(1 - 2 * (1 - LEVEL) / tests)
     beyond = away - (MARGIN - 0.5)

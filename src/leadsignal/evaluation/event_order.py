@@ -121,7 +121,7 @@ def order_in_time(panel: Panel) -> OrderInTime:
 
 
 def _milestones(panel: Panel, rows: pd.DataFrame) -> dict[str, Any]:
-    """Return, by milestone, at which rows it stands."""
+    """Return, by milestone, the rows at which it is reached."""
     states = [one.name for one in panel.indicators if isinstance(one.rule, ProcessState)]
     found: dict[str, Any] = {}
     if states:

@@ -25,7 +25,7 @@ UNSCORED = "no score"
 
 @dataclass(frozen=True, repr=False, eq=False)
 class HealthAudit:
-    """How the user's bands did on churned accounts, as they stood on each past snapshot.
+    """How well the user's bands warned of churn, read as of each past snapshot.
 
     ``bands``: churned accounts by band (rows) at the warning time before the end was known
     (``early``) and at the last snapshot before it (``last``). ``turned``: of those that were not
@@ -100,7 +100,7 @@ class HealthAudit:
 def audit_health(panel: Panel, *, warning_time: Duration | None = None) -> HealthAudit | None:
     """Judge the bands of the user's health score; None where the tables have no bands.
 
-    Bands are read as they stood at each snapshot: a score that was corrected later does not count.
+    Bands are read as of each snapshot: later corrections of a score do not count.
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -138,8 +138,8 @@ def _band(rows: pd.DataFrame) -> pd.Series[Any]:
 def _turned(rows: pd.DataFrame) -> tuple[int, ...]:
     """Return, by account not green at its last row, the days for which it had not been."""
     off = (~rows["band"].isin([GREEN, UNSCORED])).astype(np.int8)[::-1]
-    stands = off.groupby(rows["account_id"][::-1], sort=False).cummin()[::-1] == 1
-    since = rows[stands].groupby("account_id", sort=False)["known_within"].max()
+    unbroken = off.groupby(rows["account_id"][::-1], sort=False).cummin()[::-1] == 1
+    since = rows[unbroken].groupby("account_id", sort=False)["known_within"].max()
     return tuple(int(days) for days in since)
 
 

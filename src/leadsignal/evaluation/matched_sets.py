@@ -1,6 +1,6 @@
-"""Matched sets: each end beside accounts that were there on the same day and alike until then.
+"""Matched sets: each churn with accounts that were active on the same day and similar until then.
 
-A set is an end and the accounts active, without notice, at the last snapshot before the end was
+A set is a churn and accounts that were active, without notice, at the last snapshot before it was
 known, of similar tenure, the same term and the same decile of a risk that reads context only. What
 differs between them is then neither age, nor contract, nor what kind of account they are.
 """
@@ -37,7 +37,7 @@ class MatchedSets:
 
     ``rows`` are panel rows sorted by account and snapshot. ``case`` (sets) and ``control`` (pairs)
     are account numbers, ``of`` (pairs) the set that a control belongs to, ``known`` (sets) the day
-    the end was known. ``without`` counts ends that found no control.
+    the end was known. ``without`` counts churns without a control.
     """
 
     rows: pd.DataFrame

@@ -33,7 +33,7 @@ PARTS = 3
 class Tuning:
     """How each candidate did: ``table`` holds a row a candidate, the best first.
 
-    ``log_loss`` is the mean over account-snapshots of the folds, ``behind`` what it lies above the
+    ``log_loss`` is the mean over account-snapshots of the folds, ``behind`` the difference from the
     best one's and ``behind_error`` that difference's standard error by account. ``best`` is the
     model of the first row, unfitted.
     """

@@ -73,8 +73,8 @@ def _clean(path: Path) -> None:
 def exclusive_lock(path: str | Path) -> Iterator[None]:
     """Let one process at a time work on ``path``; the error of the others names that process.
 
-    The lock lies beside ``path`` and is gone afterwards. Raises BusyError where another process
-    has it, OptionError where its folder is not there or cannot be written.
+    The lock file is next to ``path`` and is removed afterwards. Raises BusyError if another process
+    has the lock, OptionError if the folder does not exist or cannot be written.
     """
     path = Path(path)
     # Of a link, beside what it leads to: whichever name it is called by, it is one output.

@@ -44,7 +44,7 @@ class FolderKind:
     needed: str = ""
     mark: bytes = b""
     alone: bool = True
-    """Whether nothing else may lie in it; where it is only added to, others may."""
+    """Whether the folder may contain nothing else."""
 
 
 _SCORES_CSV = rb'\A(\xef\xbb\xbf)?"?account_id"?,"?snapshot_on"?,"?risk'
@@ -166,7 +166,7 @@ def check_folder(
 
 
 def check_distinct(paths: Iterable[str | Path]) -> None:
-    """Refuse outputs of one run that are one file, or of which one lies in another's folder."""
+    """Refuse outputs of one run that are the same file, or one in the folder of another."""
     seen: dict[Path, Path] = {}
     for target in map(Path, paths):
         with _PathErrors(target):
@@ -210,7 +210,7 @@ def _words_of_workbook(path: Path) -> bytes:
 
     try:
         with ZipFile(path) as book:
-            # Words stand in the cells, or in a list of their own.
+            # Texts are in the cells, or in a list of their own.
             listed = {"xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"} & set(book.namelist())
             return b"\n".join(book.open(name).read(LOOKED_AT) for name in sorted(listed))
     except Exception:  # noqa: BLE001 (whatever is wrong with it, we did not write it)

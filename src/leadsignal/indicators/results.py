@@ -68,7 +68,7 @@ def declare(available: AvailableData) -> list[Indicator]:
 
 
 def _velocity(where: Where) -> list[Indicator]:
-    """A standing value wears off: how long ago the best was, and measuring on without a better."""
+    """Stagnation: days since the best result, and results since then without a better one."""
     best = DaysSinceBest("results", "measured_on", "better", where)
     return [
         Indicator(

@@ -1,4 +1,4 @@
-"""Contact with the sponsor, handoffs and the diary, where behaviours stand for them."""
+"""Sponsor contact, handoffs and diary, if the analysis names the behaviours that record them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from leadsignal.indicators.declare import AvailableData, DaysSince, Indicator, T
 FAMILY = "tracking"
 ABOUT = {
     FAMILY: """\
-Contact with the sponsor, changes of hands and the customer's diary, for those kinds of which
-the Success Analysis says under `[tracking]` which behaviours stand for them. What is counted is
-that it happened; what was said in it is read by nobody."""
+Contact with the sponsor, handoffs and the customer's diary, for those kinds of which
+the Success Analysis names the behaviours under `[tracking]`. Only the events are counted; their
+content is never read."""
 }
 """What the pages of the docs say of the family."""
 

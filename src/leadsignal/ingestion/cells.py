@@ -86,7 +86,7 @@ def _spelt(column: Column, text: str, zone: str, spelling: Notation) -> Reading 
 
 
 def _currency_in(text: str) -> str:
-    """SQL: the currency that stands in a cell, by its three letters where its sign is of one."""
+    """SQL: the currency in a cell, as three letters if its sign is unambiguous."""
     found = f"regexp_extract({text}, {literal(CURRENCY_SIGN)})"
     named = " ".join(f"WHEN {literal(sign)} THEN {literal(n)}" for sign, n in SIGNS.items())
     return f"CASE {found} {named} ELSE nullif({found}, '') END"

@@ -13,7 +13,7 @@ from leadsignal.sources.parts import literal, quoted
 
 EPOCH = date(1970, 1, 1)
 GRID_ORIGIN = (date(1970, 1, 5) - EPOCH).days
-"""The Monday on which every grid of snapshots stands."""
+"""The Monday from which every grid of snapshots is counted."""
 
 _DIGITS = "[0-9](_?[0-9])*"
 NUMBER = (
@@ -84,7 +84,7 @@ class Dialect(Protocol):
         ...
 
     def number_of(self, text: str) -> str:
-        """What stands for a text that occurs once, and sorts like it: the shorter the better."""
+        """A short replacement for a unique text that sorts in the same order."""
         ...
 
 
@@ -174,7 +174,7 @@ class Spark(Dialect):
         return f"CAST({day} AS TIMESTAMP_NTZ)"
 
     def days_from_to(self, first: str, last: str, step: int) -> str:
-        """Explode a sequence; Spark counts down where the last lies before the first."""
+        """Explode a sequence; Spark counts down if the last is before the first."""
         return f"explode(CASE WHEN {first} <= {last} THEN sequence({first}, {last}, {step}) END)"
 
     def add_months(self, day: str, months: str) -> str:

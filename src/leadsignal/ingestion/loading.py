@@ -365,7 +365,7 @@ class Intake:
 
 
 def _in_folder_names(part: Part, file: Path) -> Iterator[Fault]:
-    """Yield faults of columns whose values stand in the names of folders, as in series=api/."""
+    """Yield faults of columns whose values are in folder names, as in series=api/."""
     for name in file.parts[:-1]:
         column, sign, _ = name.partition("=")
         if sign and column in BY_NAME[part.table].by_column and column not in part.columns:

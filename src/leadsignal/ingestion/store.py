@@ -47,8 +47,8 @@ STORED_AS = {
 class Store:
     """One database file with a table for each table that was read.
 
-    Row *n* of a table (its ``rowid``) is the *n*-th row that its sources gave. Beside the values
-    stand, for cells that could not be read, the texts that were given.
+    Row *n* of a table (its ``rowid``) is the *n*-th row of its sources. Extra columns keep the
+    original text of cells that could not be read.
     """
 
     def __init__(self) -> None:

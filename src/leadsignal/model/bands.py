@@ -1,4 +1,4 @@
-"""How far the risks would lie elsewhere had other accounts been seen: bands by resampling."""
+"""Uncertainty of the risks due to the accounts in the training data: bands by resampling."""
 
 from __future__ import annotations
 

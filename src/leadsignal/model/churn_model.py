@@ -419,7 +419,7 @@ def _check_horizon(panel: Panel, rows: pd.DataFrame, horizon: int) -> None:
     if observed < horizon:
         raise ModelError(
             f"the horizon of {horizon} days is longer than the history: the panel's first snapshot "
-            f"lies {observed} days before {panel.as_of_date}",
+            f"is {observed} days before {panel.as_of_date}",
             "Choose a shorter horizon, or give a longer history",
         )
     seen = _churned(panel, rows)["ended_within"].to_numpy(dtype=float, na_value=np.nan)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FURTHEST = 7.0
 """A row's odds of ending differ from those of the mean row by at most exp(7), about 1,100 times.
 
-A forest says 0 where no tree saw an end. Calibration needs finite log-odds."""
+A forest predicts 0 where no tree has an event. Calibration needs finite log-odds."""
 
 
 class Classifier(Protocol):

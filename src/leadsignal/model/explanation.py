@@ -28,13 +28,13 @@ COMPARED = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """One account's risk beside a typical account's, and what lies between.
+    """One account's risk compared with a typical account's, and what makes the difference.
 
     ``table`` has a row a subject, the largest share first: ``share`` of the log-odds, ``factor``
     by which it multiplies the odds, and in ``what`` the account's most unusual indicator of it.
     The product of the factors is the ratio of the two odds. ``typical_risk`` is that of
     `ChurnModel.typical_risk`.
-    ``clipped`` maps indicators whose value lies beyond what the model was fitted on to the
+    ``clipped`` maps indicators whose value is outside the range of the training data to the
     nearest that was, which is read instead.
     """
 
@@ -204,7 +204,7 @@ def compared_with(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _clipped(model: ChurnModel, row: pd.DataFrame) -> dict[str, float]:
-    """Return what is read of a row's values that lie beyond those of the fit."""
+    """Return the values used in place of those outside the range of the training data."""
     features = model.features_
     places = np.flatnonzero(features.clipped(row)[0])
     read = features.matrix(row)[0]

@@ -114,7 +114,7 @@ class Features:
         return {name: count for name, count in counts.items() if count}
 
     def clipped(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
-        """Return where a number lies beyond what fitting has seen, shape (rows, columns)."""
+        """Return which numbers are outside the range of the training data, (rows, columns)."""
         beyond = np.zeros((len(rows), len(self.names)), dtype=bool)
         for place, name in enumerate(self.names):
             if name in self.ranges:

@@ -46,7 +46,7 @@ def step_begins(ends: NDArray[np.int64]) -> NDArray[np.int64]:
 class Stacked:
     """Rows by steps: ``row`` and ``step`` index them; ``churned`` and ``left`` say what came.
 
-    ``weight`` is how many rows each stands for: 1, unless they are a sample.
+    ``weight`` is the number of rows that each represents: 1, unless they are a sample.
     """
 
     row: NDArray[np.int64]
@@ -81,7 +81,7 @@ class Stacked:
 def _draw(
     rows: NDArray[np.int64], most: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], float]:
-    """Return up to ``most`` of the rows and how many rows each stands for."""
+    """Return up to ``most`` of the rows and the number of rows that each represents."""
     if len(rows) <= most:
         return rows, 1.0
     return rng.choice(rows, most, replace=False, shuffle=False), len(rows) / most
@@ -95,7 +95,7 @@ def stack(
 ) -> Stacked:
     """Return the rows by steps that have been observed whole, by an account still there.
 
-    ``ended_within``: days from the snapshot to the end, NaN where none was seen; ``observed``:
+    ``ended_within``: days from the snapshot to the end, NaN if censored; ``observed``:
     days from the snapshot to as_of; ``churns``: the end is churn. All of shape (rows,).
     """
     begins = step_begins(ends)
@@ -176,6 +176,6 @@ def design(
     if renews:
         at = features.names.index("days_to_renewal")
         stacked[:, count + 1] = moved[:, at] < (ends - begins)[step]
-        # As it stands at the snapshot: whoever leaves at a renewal soon has mostly said so already.
+        # As of the snapshot: accounts leaving at a renewal soon have mostly given notice already.
         stacked[:, count + 2] = matrix[row, at]
     return stacked

@@ -174,7 +174,7 @@ def fit_hazards(
     account : array of shape (rows,), optional
         Integer codes; rows of one account are held out together.
     weights : array of shape (rows,), optional
-        Number of panel rows that each row stands for, if they are a sample already.
+        Number of panel rows that each row represents, if they are already a sample.
 
     Returns
     -------
@@ -201,7 +201,7 @@ def fit_stacked_rows(
 ) -> Hazards:
     """Fit hazards on rows of ``matrix`` that are stacked by step already.
 
-    ``ended_within`` (rows,) is the time to the end, NaN where none was seen; the other parameters
+    ``ended_within`` (rows,) is the time to the end, NaN if censored; the other parameters
     are those of `fit_hazards`.
     """
     rng = np.random.default_rng(seed)
@@ -268,7 +268,7 @@ class _HazardFit:
             stacked.weight,
             self.layout.begins[stacked.step].astype(float),
             np.where(stacked.churned | stacked.left, within, last),
-            # Without an end, no end is counted twice.
+            # Without an end, none is counted twice.
             float(stacked.weight[ended].sum() / max(accounts, 1)) or 1.0,
         )
 
@@ -325,7 +325,7 @@ def _on_one_level(score: Floats, fold: NDArray[np.int64]) -> Floats:
 def _calibrate(score: Floats, training: TrainingData) -> tuple[float, Floats]:
     """Return intercept and weights (members,) of a logistic regression on held-out log-odds.
 
-    Platt's (1999) scaling for one member, Wolpert's (1992) stacking for more. Weights lie around
+    Platt's (1999) scaling for one member, Wolpert's (1992) stacking for more. Weights are around
     equal shares before anything is seen; rows that see one end again count as one.
     """
     members = score.shape[1]

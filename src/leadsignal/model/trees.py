@@ -131,7 +131,7 @@ def _order_of(estimator: Any) -> tuple[list[int], list[Floats]]:
 
 
 def _codes(column: Floats, known: Floats) -> NDArray[np.intp]:
-    """Return categories as places among the known; 256 stands for missing and unknown."""
+    """Return categories as places among the known; 256 is missing or unknown."""
     if not len(known):
         return np.full(len(column), 256, dtype=np.intp)
     place = np.minimum(np.searchsorted(known, column), len(known) - 1)

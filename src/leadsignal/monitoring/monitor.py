@@ -82,7 +82,7 @@ class Finding:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Monitoring:
-    """What stands out on ``as_of_date``, and the figures behind it.
+    """Findings on ``as_of_date``, and the figures behind them.
 
     ``findings`` are few by design: at weekly runs of a stable business at most one false one a
     year is expected. ``feeds``: the health of each table. ``drift``: a row an indicator series:
@@ -136,7 +136,7 @@ class Monitoring:
     def __repr__(self) -> str:
         assessed = int(self.drift["assessed"].sum())
         count = len(self.findings)
-        head = "nothing stands out" if self.ok else f"{count} finding{'' if count == 1 else 's'}"
+        head = "no findings" if self.ok else f"{count} finding{'' if count == 1 else 's'}"
         lines = [
             f"Monitoring on {self.as_of_date}: {head}; {len(self.feeds)} feeds,"
             f" {assessed} of {len(self.drift)} series and {len(self.alerts)} runs looked at"
@@ -297,7 +297,7 @@ def _of_scores(
 
 
 def _on_weekday_of(scores: pd.DataFrame, levels: Levels) -> bool:
-    """Whether the last run lies on a weekday of the panel's grid; others are not like it."""
+    """Whether the last run is on the weekday of the panel's grid; others are not comparable."""
     import pandas as pd
 
     days = pd.DatetimeIndex(levels.days)

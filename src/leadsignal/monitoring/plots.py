@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = None) -> Axes:
-    """Draw changes as dots over the stretch they may lie in, the furthest out first."""
+    """Draw changes as dots over their tolerance, the largest first."""
     import matplotlib.pyplot as plt
 
     from leadsignal.survival.plots import COLOURS, GREY

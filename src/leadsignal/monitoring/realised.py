@@ -32,8 +32,8 @@ LATEST_DAYS = 35
 class Realised:
     """Expected against observed churns of the rows whose horizon has passed.
 
-    ``rows`` of ``accounts`` on ``runs`` days. ``low`` and ``high`` bound the churns that the
-    observed ones stand for (95 %, by customer: rows of one account share their fate). ``slope``
+    ``rows`` of ``accounts`` on ``runs`` days. ``low`` and ``high`` are the 95 % interval of the
+    observed churns, with customers as clusters: rows of one account are dependent. ``slope``
     (estimate, low, high) is of logit(observed) on logit(risk), 1 being right; None where it cannot
     be fitted. ``caught`` counts the churners alerted at the last run at least the warning time
     before their end was known, ``alert_share`` the accounts alerted, by which chance would do.

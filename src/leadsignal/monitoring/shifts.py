@@ -263,7 +263,7 @@ class _Past:
 def _tail(apart: Floats, overlap: NDArray[np.int64]) -> Floats:
     """Return the degrees of freedom at which Student's t has the tails of past changes.
 
-    By moments: its excess kurtosis is 6 / (degrees - 4). The largest change stands aside with
+    By moments: its excess kurtosis is 6 / (degrees - 4). The largest change is left out with
     those that overlap it: one shift in the past is no habit.
     """
     size = np.sort(np.abs(np.nan_to_num(apart)), axis=1)

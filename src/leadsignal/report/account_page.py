@@ -118,8 +118,8 @@ def _header(review: Review) -> Html:
     ]
     pairs = [tag("div", tag("dt", what), tag("dd", text)) for what, text in facts if text]
     kept = pairs[:8]
-    stand = tag("p", "Account review, as of ", day(review.as_of_date), class_="soft")
-    top = tag("div", tag("h1", review.account_id), stand, class_="top")
+    subtitle = tag("p", "Account review, as of ", day(review.as_of_date), class_="soft")
+    top = tag("div", tag("h1", review.account_id), subtitle, class_="top")
     return tag("header", top, tag("dl", *kept, class_="facts"))
 
 
@@ -244,7 +244,7 @@ def _described(review: Review) -> str:
     for rows, what in ((review.tickets, "tickets"), (review.contract_changes, "contract changes")):
         if len(rows):
             parts.append(f"{len(rows)} {what}")
-    return "; ".join(parts) + ". The numbers stand in the tables of this page."
+    return "; ".join(parts) + ". The numbers are in the tables of this page."
 
 
 def _results_table(review: Review, for_customer: bool) -> Html:
@@ -403,7 +403,7 @@ def _commitments(review: Review) -> Html:
     if not len(frame):
         return section("commitments", "Commitments", tag("p", "None has been recorded."))
     recent = frame.sort_values(["due_on", "action"], ascending=[False, True], kind="stable")
-    # The late ones stand among what was missed; of an ended account nothing needs a new date.
+    # Late ones are listed as missed; for an ended account nothing needs a new date.
     others = recent[(recent["state"] != LATE) | (review.facts["ended_on"] is not None)]
     rows = [
         (

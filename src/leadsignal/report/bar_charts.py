@@ -99,7 +99,7 @@ def _grid(axis: Axis, x: Scale, bottom: float) -> Iterator[Html]:
 
 
 def _anchor(at: float, x: Scale) -> str:
-    """Return which end of a tick's words stands at the tick, so that they stay on the drawing."""
+    """Return the text anchor of a tick's label that keeps it inside the drawing."""
     return "start" if at - x.start < 14 else "end" if x.end - at < 26 else "middle"
 
 

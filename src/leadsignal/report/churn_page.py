@@ -157,8 +157,8 @@ def _header(summary: Summary) -> Html:
     if summary["accounts"]:
         facts.insert(1, ("Alerted now", number(summary["accounts"]["alerts"])))
     pairs = [tag("div", tag("dt", what), tag("dd", text)) for what, text in facts]
-    stand = tag("p", f"As of {_as_of(summary)}", class_="soft")
-    top = tag("div", tag("h1", "Churn report"), stand, class_="top")
+    subtitle = tag("p", f"As of {_as_of(summary)}", class_="soft")
+    top = tag("div", tag("h1", "Churn report"), subtitle, class_="top")
     return tag("header", top, tag("dl", *pairs, class_="facts"))
 
 
@@ -202,7 +202,7 @@ def _unexpected(summary: Summary) -> Html:
     return _answer(
         question,
         f"{share['count']:,} of {share['of']:,}",
-        f"churned accounts ({interval_text(share['low'], share['high'])}) stood without a warning"
+        f"churned accounts ({interval_text(share['low'], share['high'])}) were without a warning"
         f" {early} before they were known to leave: {_listed(churn['warnings'])}.{lost}",
         f"{others:,} more were too young, or unknown." if others else "",
     )
@@ -221,7 +221,7 @@ def _caught(summary: Summary) -> Html:
     what = "unexpected churns" if catch["of"] == "unexpected" else "churns"
     text = (
         f"{what} in the backtest: {catch['caught']:,} of {catch['churns']:,}"
-        f" ({interval_text(catch['low'], catch['high'])}) stood on the list"
+        f" ({interval_text(catch['low'], catch['high'])}) were on the list"
         f" {span(catch['warning_time_days'])} before."
     )
     return _answer(
@@ -256,7 +256,7 @@ def _early(summary: Summary) -> Html:
         return _answer(question, "Not known", "The alerts caught none that early.")
     start = catch["head_start_days"]
     before = (
-        f"Until usage dropped, or the end was known where it never did: {_days(start)}."
+        f"Until usage dropped, or until churn was known if it never did: {_days(start)}."
         if start is not None and start > 0 and "low usage" in summary["churn"]["warnings"]
         else ""
     )
@@ -264,8 +264,7 @@ def _early(summary: Summary) -> Html:
     return _answer(
         question,
         _days(catch["lead_days"]),
-        "is how long half of those caught had stood on the list, or longer, when they were known"
-        " to leave.",
+        "is the median time that caught churns had been on the list when they were known to leave.",
         f"Longer than {span(catch['horizon_days'])}, as far as they look, is not counted."
         if catch["lead_days"] >= catch["horizon_days"]
         else "",

@@ -52,7 +52,7 @@ def audit_section(title: str, summary: Summary) -> Html:
     )
     usage = ""
     if audit["usage_declines"] is False:
-        usage = "No decline of usage before the end was found."
+        usage = "No decline of usage before churn was found."
     visible = [row for row in audit["indicators"] if row["auc"] is not None]
     decided = [row for row in visible if row["verdict"] in ("leading", "lagging")]
     strongest = sorted(visible, key=lambda row: (-abs((row["auc"] or 0.0) - 0.5), row["name"]))
@@ -65,7 +65,7 @@ def audit_section(title: str, summary: Summary) -> Html:
 def _counted(counts: Mapping[str, int], early: str, ends: int) -> str:
     """Return how many indicators have each verdict; of verdicts that none has, only leading."""
     text = (
-        ("leading", "is", f"leading: proven {early} before the end"),
+        ("leading", "is", f"leading: proven {early} before churn"),
         ("lagging", "is", "lagging: only near it"),
         ("neither", "is", "neither, with a difference that is too small to matter"),
         (
@@ -91,7 +91,7 @@ def _audit_picture(rows: Sequence[IndicatorRow], early: str) -> Html:
                           f"{early} before: {auc:.2f}")]  # fmt: skip
         if of["auc_last"] is not None:
             marks.append(Estimate(of["auc_last"], None, None, "dot", "plain hollow",
-                                  f"at the last look: {of['auc_last']:.2f}"))  # fmt: skip
+                                  f"at the last snapshot: {of['auc_last']:.2f}"))  # fmt: skip
         chart_rows.append(Row(name_text(of["name"]), marks, of["verdict"]))
     axis = Axis(0.0, 1.0, ((0.0, "always lower"), (0.25, "1 in 4"), (0.5, "no difference"),
                            (0.75, "3 in 4"), (1.0, "always higher")), 0.5)  # fmt: skip
@@ -100,7 +100,7 @@ def _audit_picture(rows: Sequence[IndicatorRow], early: str) -> Html:
         f"{row.label} {row.estimates[0].value:.2f}, {row.note}" for row in chart_rows
     )
     legend = key([("diamond", "accent", f"{early} before, with its 95 % interval"),
-                  ("dot", "plain hollow", "at the last look before the end")])  # fmt: skip
+                  ("dot", "plain hollow", "at the last snapshot before churn")])  # fmt: skip
     return figure(
         title, both(ranges, chart_rows, axis, title=title, description=description), legend
     )
@@ -198,7 +198,7 @@ def backtest_section(title: str, summary: Summary) -> Html:
     text = (
         f"Each way to choose alerts the {share_text(backtest['capacity'])} riskiest of the active"
         f" accounts at {counts['snapshots']} past dates. The marks say how many of the {churns:,}"
-        f" {what} stood on the list {early} before they were known."
+        f" {what} were on the list {early} before they were known."
         f"{_whose(backtest, summary['panel'])}"
     )
     panel, unlike = summary["panel"], unlike_line(summary["catch"])

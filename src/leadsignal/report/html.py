@@ -1,6 +1,6 @@
 """HTML in pieces that are escaped unless they say otherwise, and the frame of every page.
 
-A page is one file: its style stands in it, and its script where it has one, and its
+A page is one file: it includes its style, its script if any, and its
 Content-Security-Policy forbids everything but these. Nothing in it depends on the moment it was
 made, so that equal input gives equal bytes.
 """
@@ -104,7 +104,7 @@ def table(
     A cell is a value, or a pair of a class and a value.
     """
     found = list(rows)
-    # A heading stands over its column: at the right over numbers.
+    # Headings are aligned with their column: right above numbers.
     kinds = [cell[0] if isinstance(cell, tuple) else None for cell in found[0]] if found else []
     kinds += [None] * (len(head) - len(kinds))
     titled = zip(head, kinds, strict=True)

@@ -66,8 +66,8 @@ def _unexpected(warnings: list[str], early: str) -> str:
         " year." if "low usage" in warnings else ""
     )  # fmt: skip
     return (
-        f"Unexpected: no warning ({', '.join(warnings)}) stood without a break from {early} before"
-        f" the end was known until then.{low}"
+        f"Unexpected: no warning ({', '.join(warnings)}) was active without a break in the {early}"
+        f" before the end was known.{low}"
     )
 
 

@@ -42,7 +42,7 @@ Section = Literal[
 
 VERDICTS: tuple[tuple[tuple[QuarterCount, ...], str, str], ...] = (
     (("unexpected_accounts",), "unexpected", "bad"),
-    (("signalled_accounts",), "a warning stood", "good"),
+    (("signalled_accounts",), "with a warning", "good"),
     (("too_young_accounts", "unknown_accounts"), "too young, or unknown", "dim"),
 )  # fmt: skip
 OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
@@ -52,7 +52,7 @@ OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
 
 
 def missing_line(summary: Summary, name: Section) -> Html:
-    """Return the line that stands where a result is missing, with the reason."""
+    """Return the line shown in place of a missing result, with the reason."""
     why = summary["missing"][name].removesuffix(".")
     return tag("p", f"{name.capitalize()}: not in this report ({why}).", class_="small soft")
 
@@ -280,7 +280,7 @@ def _chance(of: MilestoneRow) -> str:
         return "cannot be met any more"
     if of["chance"] is None:
         return "too few past accounts to tell"
-    return f"of 100 that stood there, {of_hundred(of['chance'])} made it"
+    return f"of 100 accounts at this point, {of_hundred(of['chance'])} made it"
 
 
 def _unattended(summary: Summary) -> Html:

@@ -242,13 +242,13 @@ def _with_date(file: Path) -> pd.DataFrame:
 
 
 def read_record(path: str | Path) -> dict[str, Any]:
-    """Return the run record that lies beside an output."""
+    """Return the run record next to an output."""
     record: dict[str, Any] = json.loads(RunRecord.place(path).read_text(encoding="utf-8"))
     return record
 
 
 def tables_of_runs(path: str | Path, runs: int = 4) -> frozenset[str]:
-    """Return the tables that the last runs read, by the records that lie with their scores."""
+    """Return the tables that the last runs read, by the records next to their scores."""
     path = Path(path)
     parts = sorted(path.glob(f"{PARTITION}*/{RECORD}"))[-runs:]
     if path.is_file() and RunRecord.place(path).is_file():

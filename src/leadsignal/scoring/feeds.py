@@ -34,8 +34,8 @@ class Feed:
     """A table that the model was fitted with and that has not come as it should.
 
     ``indicators`` counts those of the model that are computed from it. A late one has been silent
-    for ``silent_days``. In scores it counts ``as_it_stood_on`` the day after its last record, up
-    to 14 days beyond its usual gap; after more, and in a fit, what it would say is unknown.
+    for ``silent_days``. Scores use its ``state_as_of`` the day after its last record, up
+    to 14 days beyond its usual gap; after more, and in a fit, its indicators are unknown.
     """
 
     table: str
@@ -44,19 +44,19 @@ class Feed:
     usual_gap_days: int | None
     indicators: int
     silent_days: int | None = None
-    as_it_stood_on: date | None = None
+    state_as_of: date | None = None
 
     @property
     def is_unknown(self) -> bool:
         """Whether a late table counts as complete only through its last record."""
-        return self.state == "late" and self.as_it_stood_on is None
+        return self.state == "late" and self.state_as_of is None
 
     def __str__(self) -> str:
         if self.state != "late":
             what = "is missing" if self.state == "missing" else "has no rows"
             return f"{self.table} {what}: {self.indicators} indicators count as unknown"
-        stood = self.as_it_stood_on
-        done = f"it counts as it stood on {stood}" if stood else "what it would say is unknown"
+        day = self.state_as_of
+        done = f"its state of {day} is used" if day else "its indicators are unknown"
         return (
             f"{self.table} is late: its last record is of {self.last_record}, usually they follow"
             f" within {self.usual_gap_days} days; {done}"
@@ -64,7 +64,7 @@ class Feed:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as a plain dictionary, ready for JSON."""
-        days = ("last_record", "as_it_stood_on")
+        days = ("last_record", "state_as_of")
         content = asdict(self)
         return {**content, **{day: content[day] and content[day].isoformat() for day in days}}
 
@@ -105,11 +105,11 @@ def _late(health: FeedHealth, count: int) -> Feed | None:
 
 
 def _held(late: Feed) -> Feed:
-    """Return a late feed as it stood, unless it has been due for too long."""
+    """Return a late feed with its last state, unless it has been due for too long."""
     last, silent, usual = late.last_record, late.silent_days or 0, late.usual_gap_days or 1
     if last is None or silent - (usual - 1) > MAX_LATE:
         return late
-    return replace(late, as_it_stood_on=last + timedelta(days=1))
+    return replace(late, state_as_of=last + timedelta(days=1))
 
 
 def _ended(tables: Tables, table: str) -> bool:

@@ -23,14 +23,14 @@ def hold_late(snapshot: Panel, tables: Tables, feeds: tuple[Feed, ...]) -> Panel
     """
     late: dict[date, set[str]] = {}
     for feed in feeds:
-        if feed.as_it_stood_on:
-            late.setdefault(feed.as_it_stood_on, set()).add(feed.table)
+        if feed.state_as_of:
+            late.setdefault(feed.state_as_of, set()).add(feed.table)
     for day, names in sorted(late.items()):
-        snapshot = _as_it_stood(snapshot, tables, day, names)
+        snapshot = _with_last_state(snapshot, tables, day, names)
     return snapshot
 
 
-def _as_it_stood(snapshot: Panel, tables: Tables, day: date, names: set[str]) -> Panel:
+def _with_last_state(snapshot: Panel, tables: Tables, day: date, names: set[str]) -> Panel:
     then = build_snapshot(tables.as_of(day), snapshot.analysis).frame.set_index("account_id")
     frame = snapshot.frame.copy()
     there = frame["account_id"].isin(then.index).to_numpy()

@@ -51,7 +51,7 @@ class Reason:
 
     @property
     def direction(self) -> Literal["above", "below", "equal", "different", "missing"]:
-        """Where the value lies relative to the reference; "different" for categories."""
+        """The value relative to the reference; "different" for categories."""
         if self.value is None:
             return "missing"
         if self.value == self.reference:

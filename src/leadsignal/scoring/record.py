@@ -43,7 +43,7 @@ class RunRecord:
 
     @staticmethod
     def place(output: str | Path) -> Path:
-        """Return where the record of an output lies: beside it.
+        """Return the path of the record of an output, next to it.
 
         >>> RunRecord.place("scores.csv").name
         'scores.csv.run.json'
@@ -130,9 +130,9 @@ class RunRecord:
 
 
 def table_place(model: str | Path, source: str, table: str) -> Path:
-    """Return what stands for a database table as an output: a path beside the model's folder.
+    """Return the path that represents a database table as an output, beside the model's folder.
 
-    Its lock and its run record lie there. What is no letter, digit, ``-`` or ``.`` becomes ``_``.
+    Its lock and its run record are there. Characters other than letters, digits, - and . become _.
 
     >>> table_place("models/current", "crm", "analytics.scores").as_posix()
     'models/current.crm.analytics.scores'

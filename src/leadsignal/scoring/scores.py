@@ -318,7 +318,7 @@ def proven_effects(
     """Return the hazard ratio of each process that is proven: those who had it ``LAG`` before.
 
     Adopted against not, time-dependent until the end was known, adjusted for attributes that have
-    no dated changes. It is proven where the 99 % interval lies below 1, at ``LAG`` and at
+    no dated changes. It is proven if the 99 % interval is below 1, at ``LAG`` and at
     each of ``OTHER_LAGS``: customers who have decided to leave stop doing things, and where no
     notice is recorded, nothing else says since when.
     """

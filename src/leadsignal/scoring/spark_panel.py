@@ -93,8 +93,8 @@ class SparkPanel:
 
         Columns: account_id, snapshot_on, risk, still_active_30d … to the horizon,
         expected_arr_loss, clipped, model_version, hindsight; accounts that have given notice are
-        left out. The rows are scored in Arrow batches where they lie: leadsignal must be installed
-        there.
+        left out. The rows are scored in Arrow batches on Spark's workers: leadsignal must be
+        installed there.
         """
         return forecasts(self.current().where("NOT notice_given"), model)
 

@@ -1,4 +1,4 @@
-"""CSV files: encoding, delimiter, header, ragged rows, and the lines that rows stand on."""
+"""CSV files: encoding, delimiter, header, ragged rows, and the line numbers of rows."""
 
 from __future__ import annotations
 

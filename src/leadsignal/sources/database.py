@@ -40,7 +40,7 @@ class RowRequest:
     query: str | None = None
 
     def relation(self) -> str:
-        """Return it as SQL that can stand after FROM; names are quoted."""
+        """Return SQL for a FROM clause, with names quoted."""
         if self.table is not None:
             return ".".join(quoted(part) for part in self.table)
         return f"(\n{self.bare_query()}\n) AS asked"

@@ -86,7 +86,7 @@ def at_path(table: str, folder: Path, name: str | Path) -> Located | Fault:
 
 
 def _matching(table: str, pattern: Path, shown: str) -> Located | Fault:
-    """Return the files that match a pattern; a folder that matches stands for its parts."""
+    """Return the files that match a pattern; a matching folder is replaced by its parts."""
     base = Path(pattern.anchor) if pattern.is_absolute() else Path()
     try:
         found = sorted(base.glob(str(pattern.relative_to(base))))

@@ -69,7 +69,7 @@ def quoted(name: str) -> str:
 
 
 def exactly(path: str) -> str:
-    """Return the SQL of a file's name, in which no sign stands for others.
+    """Return the SQL of a file's name with wildcards escaped.
 
     >>> exactly("usage[1].parquet")
     "'usage[[]1].parquet'"

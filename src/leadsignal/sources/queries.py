@@ -16,7 +16,7 @@ _TOKEN = re.compile(
 )
 _FIRST = ("select", "with", "values", "table", "from")
 _WRITES = ("into", "insert", "update", "delete", "merge")
-"""Words that begin what writes; as names they stand in quotes."""
+"""First words of statements that write; as names they are quoted."""
 _BEGINS = (
     "drop", "alter", "create", "truncate", "exec", "execute", "grant", "revoke", "declare", "use",
     "set", "kill", "backup", "restore", "waitfor", "dbcc", "bulk", "shutdown", "reconfigure", "if",
@@ -121,5 +121,5 @@ def _refuse_acts(meant: list[re.Match[str]], dialect: str) -> None:
 
 
 def _name_in(quote: str | None) -> str | None:
-    """Return the name that stands in double quotes or backticks."""
+    """Return the name in double quotes or backticks."""
     return quote[1:-1] if quote and quote[0] in '"`' else None

@@ -82,7 +82,7 @@ class SqlalchemyDatabase(Database):
     ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Return the columns named as texts, and their rows in batches.
 
-        A query is run as it stands: not every database lets one stand inside another.
+        A query is run unchanged: not every database allows subqueries everywhere.
         """
         import pyarrow as pa
 

@@ -75,7 +75,7 @@ class CustomerFit(Result):
 
     @property
     def no_reasons_to_stay(self) -> tuple[str, ...]:
-        """The values whose interval lies above it: they bring customers and do not keep them."""
+        """The values whose interval lies above it: they win customers and do not keep them."""
         return self.values(LEAVES)
 
     def to_dict(self) -> dict[str, Any]:
@@ -280,7 +280,7 @@ def _relative(cohorts: DatedCohorts, adjust: tuple[str, ...], level: float) -> S
 
 
 def _probability(cohorts: DatedCohorts) -> list[tuple[float, float, float]]:
-    """Return by level the probability of the end by day 365, with limits; NaN where not seen."""
+    """Return by level the probability of churn by day 365, with limits; NaN if not observed."""
     causes = cohorts.row_cause
     found = []
     for k in range(len(cohorts.levels)):
@@ -288,7 +288,7 @@ def _probability(cohorts: DatedCohorts) -> list[tuple[float, float, float]]:
         young = mine & (cohorts.row_start <= YEAR) & (cohorts.row_stop > cohorts.row_start)
         if young.sum() < MIN_ACCOUNTS or not (causes[mine] == CHURN).any():
             found.append((np.nan, np.nan, np.nan))
-            continue  # there is no curve of an end that nobody has had
+            continue  # there is no curve for a cause without events
         curves = aalen_johansen(
             cohorts.row_stop[mine], causes[mine], start=cohorts.row_start[mine],
             cluster=cohorts.cluster[cohorts.row_account[mine]],

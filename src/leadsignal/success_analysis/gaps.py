@@ -203,7 +203,7 @@ def _margin(rows: pd.DataFrame) -> float:
 
 
 def _off_since(rows: pd.DataFrame) -> pd.Series[Any]:
-    """Return the first day of the run off target that still stands, by account."""
+    """Return the first day of the current run off target, by account."""
     on = rows["on_target"].ne(False)
     later = on[::-1].groupby(rows["account_id"][::-1]).cumsum()[::-1]
     off = rows[~on & (later == 0)]

@@ -83,7 +83,7 @@ def later_retention(
 ) -> LaterRetention:
     """Choose the successful, the happiest and the heaviest on past dates; say how many stayed.
 
-    The dates lie ``every`` so often, the last ``follow`` before ``as_of``; on each only what was
+    The dates are ``every`` days apart, the last ``follow`` before ``as_of``; on each only what was
     known then is read. All lists are as long and are chosen among the same accounts. An account
     has stayed if its contract had not ended; ends that are not churn within ``follow`` are left
     out. Raises ModelError where no date has the data.

@@ -67,7 +67,7 @@ def plot_successful(chosen: pd.DataFrame, as_of: date, ax: Axes | None = None) -
 
 
 def _literal(text: object) -> str:
-    """Return a text that matplotlib takes as it stands: no dollar begins a formula."""
+    """Return a text with dollar signs escaped, so that matplotlib does not read a formula."""
     return str(text).replace("$", r"\$")
 
 

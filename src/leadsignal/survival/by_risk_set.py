@@ -3,7 +3,7 @@
 Slower than ``partial_likelihood``, and right for linear predictors that span any range. Nothing is
 ever subtracted from a sum, so small risk sets lose no digits beside large ones:
 
-- A binary tree stands over the event groups. A row is filed under the few nodes that together
+- The event groups are the leaves of a binary tree. A row is filed under the few nodes that together
   cover the groups in which it is at risk without an event there. A risk set is then the union of
   the nodes above its group, and sums over it only add.
 - A sum of risks is kept as its logarithm L with the mean of the covariates under those risks; two
@@ -40,7 +40,7 @@ class RiskSetTree:
     """Rows under the nodes of a binary tree over event groups.
 
     Node 1 is the root, node i has the children 2i and 2i + 1, and ``size`` + g is the leaf of group
-    g. ``row`` and ``node`` list which row stands under which node, ordered by node.
+    g. ``row`` and ``node`` list which row is filed under which node, ordered by node.
     """
 
     def __init__(self, sets: RiskSets, counts: Bools) -> None:
@@ -281,7 +281,7 @@ def _filed(row: Ints, lower: Ints, upper: Ints) -> tuple[Ints, Ints]:
     """Return rows and nodes that cover [lower, upper) of each row, ordered by node.
 
     >>> row, node = _filed(np.array([7]), np.array([4]), np.array([7]))
-    >>> row, node  # leaves 4 and 5 are node 2, leaf 6 stands alone
+    >>> row, node  # leaves 4 and 5 are node 2, leaf 6 is alone
     (array([7, 7]), array([2, 6]))
     """
     rows, nodes = [row[:0]], [row[:0]]

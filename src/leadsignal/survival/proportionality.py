@@ -89,7 +89,7 @@ def proportionality_of(
     ``transform`` of time: ``"km"`` (one minus Kaplan-Meier before the event), ``"rank"``,
     ``"identity"`` or ``"log"``; ``terms`` (p), one label a column, makes the columns of one term
     (a factor's indicators) be tested together. Raises OptionError for another transform, or for
-    ``"log"`` where an event stands at time 0 or before.
+    ``"log"`` where an event is at time 0 or before.
 
     >>> from leadsignal.survival import fit_cox
     >>> fit = fit_cox([[1], [1], [0], [1], [0], [0]], [1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 1, 0])

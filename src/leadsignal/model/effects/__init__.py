@@ -1,4 +1,4 @@
 """Why accounts leave: hazard ratios of the indicators, and how likely each cause is.
 
-What the numbers mean, and what they do not, stands in ``docs/why.md``.
+``docs/why.md`` explains what the numbers mean and what they do not.
 """

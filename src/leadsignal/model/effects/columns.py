@@ -164,9 +164,9 @@ def _middle(ordered: Floats) -> float:
 def scaled(indicator: Indicator, values: Floats, known: Bools, ordered: Floats) -> Column:
     """Return a number in steps of its interquartile range, counted from the lower quartile.
 
-    Where it is skewed and never negative the step is one on log(1 + x/m), m the median of the
-    values above zero: the same in any currency. Missing values stand at the median. ``ordered``
-    are the known values, sorted.
+    If it is skewed and never negative, the step is one on log(1 + x/m), with m the median of the
+    values above zero: the same in any currency. Missing values are replaced by the median.
+    ``ordered`` are the known values, sorted.
     """
     low, high = next(
         (low, high)

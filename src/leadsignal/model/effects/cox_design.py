@@ -1,4 +1,4 @@
-"""Rows at risk of a decision to leave: an end counts from the day the vendor knew of it."""
+"""Rows at risk of a decision to leave: a churn counts on the day the vendor learned of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MIN_CHURNS = 10
 class CoxDesign:
     """Rows before the end was known, at risk on (start, stop] in days of tenure.
 
-    ``frame`` are the panel rows; ``event`` (n) marks the ends asked for and ``churn`` (n) all
+    ``frame`` are the panel rows; ``event`` (n) marks the requested churns and ``churn`` (n) all
     churns, each on the day it was known; ``customer`` (n) are the clusters. ``pending`` counts
     accounts that have given notice and whose contract still runs: churns for no reason known yet.
     ``unseen`` counts those whose end was known before their first row.
@@ -51,14 +51,14 @@ class CoxDesign:
 
     @property
     def churns(self) -> int:
-        """How many of the ends asked for there are."""
+        """Number of the requested churns."""
         return int(self.event.sum())
 
 
 def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> CoxDesign:
     """Return the rows at risk up to the day the end was known, which is the day of the event.
 
-    Rows after notice know the end; without moving it, almost every churn would go with them.
+    Rows after notice are left out; if churns were not moved before them, almost all would be lost.
     Raises OptionError for an unknown cause, ModelError where fewer than 10 ends are left.
     """
     panel.refuse_sample("a hazard ratio")

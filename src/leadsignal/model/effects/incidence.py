@@ -1,4 +1,4 @@
-"""How likely an end by each cause is, where causes compete."""
+"""Probability of an end by each of several competing causes."""
 
 from __future__ import annotations
 

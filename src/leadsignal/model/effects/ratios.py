@@ -41,13 +41,13 @@ def hazard_ratios(
 ) -> HazardRatios:
     """Return the hazard ratio of churn for each indicator, the others held constant.
 
-    A Cox model of tenure in days on all rows before notice, an end standing where it became
-    known; Efron ties, errors by customer, or of the information
-    where that is larger. ``roles`` says which indicators are read, one of those
-    that tell of the same events, unless ``indicators`` names them; lagging ones are not by
-    default, for they may be the first sight of a decision already made. ``cause`` names the churns
-    that count, or ``without`` those that do not: others are then censored (a cause-specific
-    hazard), and the ratios of all churn stand beside. ``strata`` are panel columns with a baseline
+    A Cox model of tenure in days on all rows before notice. A churn counts on the day it became
+    known. Ties are Efron's; standard errors are clustered by customer, or those of the information
+    where these are larger. ``roles`` says which indicators are used, only one of those that count
+    the same events, unless ``indicators`` names them; lagging ones are left out by default, since
+    they may be the first sign of a decision already made. ``cause`` names the churns to count, or
+    ``without`` those not to count: the others are censored (a cause-specific hazard), and the
+    ratios of all churn are listed next to them. ``strata`` are panel columns with a baseline
     hazard each. ``ridge`` is a penalty ½ ridge β², a normal prior of variance 1/ridge on each log
     hazard ratio (0: none). ``by`` is a category whose segments get their own ratios, drawn towards
     the mean of segments. ``level`` is that of the intervals. Where ratios change, ``over_tenure``
@@ -138,7 +138,7 @@ def _chosen(
     if by in there and by is not None and there[by].kind != "category":
         problems.append(f"by is {by!r}, a number; segments need a category")
     if not 0 < level < 1:
-        problems.append(f"level is {level!r}; it must lie between 0 and 1, for example 0.95")
+        problems.append(f"level is {level!r}; it must be between 0 and 1, for example 0.95")
     if not ridge >= 0:
         problems.append(f"ridge is {ridge!r}; it must be 0 or more")
     if problems:

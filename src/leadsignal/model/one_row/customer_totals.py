@@ -27,7 +27,7 @@ Flags = NDArray[np.bool_]
 TABLE = "totals"
 """Name of the table in messages."""
 MISSING = ("", "na", "n/a", "nan", "null")
-"""Texts that stand for an empty cell, in any case."""
+"""Texts that count as an empty cell, in upper or lower case."""
 MAX_LEVELS = 255
 """A text column with more values than this names customers instead of describing them."""
 MIN_NUMBERS = 0.9

@@ -1,4 +1,4 @@
-"""How a model is made: what has to agree before the record of one model can stand for another's."""
+"""Settings of a model: what must agree before the record of one model applies to another."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def _refuse_orders(analysis: SuccessAnalysis) -> None:
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:
-    """Return the bytes of each file, after a look at what lies in the folder."""
+    """Return the bytes of each file, after checking the contents of the folder."""
     restore_folder(folder)
     if folder.is_file():
         raise NoModelError(f"{folder} is {_what_file(folder)}, not a model folder", _unpack(folder))
@@ -241,7 +241,7 @@ def _pickles_in(folder: Path) -> str:
 def _check_entry(entry: os.DirEntry[str]) -> None:
     path, mode = Path(entry.path), entry.stat(follow_symlinks=False).st_mode
     if stat.S_ISLNK(mode):
-        message = f"{quiet(str(path))} is a link; a model's files lie in its folder"
+        message = f"{quiet(str(path))} is a link; a model's files must be in its folder"
         raise ModelError(message, FIT_AGAIN)
     if path.suffix in PICKLES:
         message = f"{quiet(str(path))} is a pickle, which can run code; it is never read"

@@ -1,6 +1,6 @@
-"""Shapes of what ``skops.io`` writes: for each place of a saved object, all that may stand there.
+"""Shapes of what ``skops.io`` writes: the values allowed at each place of a saved object.
 
-A shape is a function of a JSON node, where it stands, and the arrays of its archive. It raises
+A shape is a function of a JSON node, its path, and the arrays of its archive. It raises
 ValueError for anything but what it is the shape of. Nothing is built and nothing is imported, so
 that a file is known to be harmless before it is loaded.
 """
@@ -32,7 +32,7 @@ KINDS: set[tuple[str, str]] = set()
 
 
 def refuse(at: str) -> NoReturn:
-    """Raise ValueError for what stands at a place."""
+    """Raise ValueError for the value at a place."""
     raise ValueError(f"no model has this at {at or 'its root'}"[:300])
 
 

@@ -252,7 +252,7 @@ def _status(results: pd.DataFrame, as_of: date) -> AccountStatus | None:
     best = plain_row(results[(sign * results["value"]) == (sign * results["value"]).max()].iloc[-1])
     year = results[results["measured_on"] >= pd.Timestamp(as_of) - pd.Timedelta(days=365)]
     known, evaluated = year["met"].dropna(), results[results["met"].notna()]
-    # A result without a target says nothing of the target: the one before it stands.
+    # A result without a target does not change the target.
     last: dict[str, Any] = plain_row(evaluated.iloc[-1].to_dict()) if len(evaluated) else {}
     shown_on = results["shown_on"].dropna()
     return AccountStatus(

@@ -1,8 +1,9 @@
 """Accounts at risk now, beside what was known of them one warning time earlier.
 
-A row of the panel at day s says what stood then; what it is asked for is the end between s plus
-warning time and the next such day. Accounts about to leave stop everything, so a state read *now*
-marks the end; a state read a warning time earlier, in accounts still there, can have come first.
+A row of the panel at day s has the states of that day; its outcome is churn between s plus warning
+time and the next such day. Accounts about to leave stop everything, so today's state may be a
+consequence of the decision; a state one warning time earlier, in accounts that stayed, may precede
+it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ ONCE_IN = 0.01
 
 @dataclass(frozen=True, eq=False)
 class AtRisk:
-    """Rows at risk on (``start``, ``stop``] days of tenure, with what stood a warning time before.
+    """Rows at risk on (``start``, ``stop``] days of tenure, with the states a warning time before.
 
     ``accounts`` are ids, ``customers`` their customers' numbers; ``account`` (n) points into both,
     ``row`` into the panel's rows sorted by account and day, ``day`` is the earlier day; ``stratum``
@@ -137,7 +138,7 @@ def in_order(panel: Panel) -> pd.DataFrame:
 
 
 def whose(frame: pd.DataFrame) -> tuple[Ints, np.ndarray, Ints]:
-    """Return each row's account as a number, the ids these stand for, and each row's day."""
+    """Return each row's account as a code, the ids of the codes, and each row's day."""
     import pandas as pd
 
     account, accounts = pd.factorize(frame["account_id"])

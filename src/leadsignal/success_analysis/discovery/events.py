@@ -83,7 +83,7 @@ def read_events(tables: Tables, accounts: np.ndarray) -> dict[str, Events]:
 
 
 def _coded(column: object) -> tuple[Ints, list[object]]:
-    """Return a code by row (-1 where it is empty) and the values they stand for."""
+    """Return a code by row (-1 where it is empty) and the values of the codes."""
     coded = column.combine_chunks().dictionary_encode()  # type: ignore[attr-defined]
     codes = coded.indices.fill_null(NO_USER).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes, coded.dictionary.to_pylist()

@@ -72,7 +72,7 @@ class Evidence:
         return stay, rise, stay + rise
 
     def passes(self, stay: Floats, rise: Floats) -> Bools:
-        """Return where both statistics lie beyond what chance makes of the whole grid."""
+        """Return where both statistics exceed the maximum by chance over the whole grid."""
         return (stay >= self.critical[0]) & ((rise >= self.critical[1]) | (self.rises is None))
 
     def only(self, place: Ints) -> Evidence:

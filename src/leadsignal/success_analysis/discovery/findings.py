@@ -202,7 +202,7 @@ def findings(
         0 if measured is None else len(np.unique(measured.account)),
         tried,
         len(exposures.candidates),
-        # Half adopted: information is a quarter for each end.
+        # If half have adopted, each churn contributes an information of 1/4.
         float(np.exp(-first.critical[0] / np.sqrt(len(exposures.sets) / 4))),
         at_risk.adjusted_for,
         tuple(b for b in events if b not in exposures.behaviors),

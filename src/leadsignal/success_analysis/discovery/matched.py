@@ -1,8 +1,8 @@
-"""Matched risk sets: each end beside accounts at risk at the same tenure and term on their own day.
+"""Matched risk sets: each churn with accounts at risk at the same tenure and term.
 
-Within a set the case could have been any member, each with a chance that the adjusters alone
-give it (Cox's partial likelihood under no effect). Drawing the cases anew by these chances is the
-permutation that says how large the largest of all statistics gets where nothing is true.
+Under the null hypothesis any member of a set could be the case, with the probability given by the
+adjusters (Cox's partial likelihood). Drawing the cases anew with these probabilities gives the null
+distribution of the maximum of all statistics.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class MatchedSets:
 
 
 def matched_sets(at_risk: AtRisk, *, seed: int) -> MatchedSets:
-    """Return the risk set of each end: up to 50 accounts of its term at risk at its tenure."""
+    """Return the risk set of each churn: up to 50 accounts of its term at risk at its tenure."""
     rng = np.random.default_rng(seed)
     members, sizes, cases = [], [], []
     for stratum in np.unique(at_risk.stratum):

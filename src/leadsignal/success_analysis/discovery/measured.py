@@ -1,8 +1,8 @@
 """Whether measured results rise with a process, in the same account, a warning time later.
 
-Each result is compared with the account's other results of that metric, by whether the process
-stood a warning time before it. What is fixed about an account drops out; activity and usage of the
-earlier day and tenure are adjusted for.
+Each result is compared with the account's other results of that metric, by whether the process was
+present a warning time before it. Fixed properties of the account cancel out; tenure, and activity
+and usage on the earlier day, are adjusted for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MIN_ACCOUNTS = 30
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Results with what stood a warning time before each.
+    """Results with the states a warning time before each.
 
     ``account`` (n) says whose it is, ``row`` (n) which row of the panel (sorted by account and
     day) holds the earlier day, ``group`` (n) numbers account and metric; ``value`` (n) is in
@@ -90,7 +90,7 @@ def _adjusted(panel: Panel) -> list[str]:
 
 
 def _with_earlier(frame: pd.DataFrame, panel: Panel, warning_time: int) -> pd.DataFrame:
-    """Join the last row of the panel that lies at least a warning time before each result."""
+    """Join the last row of the panel that is at least a warning time before each result."""
     import pandas as pd
 
     rows = in_order(panel)
@@ -129,7 +129,7 @@ class Rises:
 
     @property
     def effect(self) -> Floats:
-        """How many standard deviations results lie higher where the process stood before."""
+        """Difference of results with and without the process before, in standard deviations."""
         information = self.information.sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(information > 0, self.score.sum(axis=0) / information, np.nan)

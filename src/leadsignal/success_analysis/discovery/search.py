@@ -39,7 +39,7 @@ MIN_CHURNS = 20
 MIN_EXPECTED = 10.0
 """Minimum number of churn events expected among accounts that meet a definition and others."""
 COMMON = 0.03
-"""And where at least this share of the rows at risk lies on either side."""
+"""Minimum share of the rows at risk on either side of a split."""
 
 
 @checked
@@ -63,7 +63,7 @@ def discover_processes(
 
     Every behaviour is tried under a grid of definitions. ``within`` are durations; by default a
     third, half and the whole of ``warning_time`` (default: the project's). ``match`` names
-    attributes: an end is compared with accounts equal in these. ``level`` is the error for the
+    attributes: a churn is compared with accounts equal in these. ``level`` is the error for the
     whole grid, ``floor`` the weakest hazard ratio that is named, ``most`` how many are. Raises
     OptionError where there are no behaviours or a number is out of range, ModelError where fewer
     than 20 ends can be compared or no behaviour varies.
@@ -143,7 +143,7 @@ def _exposures(
     at_risk = rows_at_risk(panel, warning_time, known_before, match=match)
     if at_risk.event.sum() < MIN_CHURNS:
         raise ModelError(
-            f"only {int(at_risk.event.sum())} ends lie {warning_time} days after something was"
+            f"only {int(at_risk.event.sum())} churns are {warning_time} days after something was"
             f" known of their account; at least {MIN_CHURNS} are needed",
             "Give more accounts, a longer history or a shorter warning_time",
         )
@@ -188,7 +188,7 @@ def _worth_trying(states: Bools, at_risk: AtRisk) -> Ints:
 
 
 def _ever(states: Bools, account: Ints) -> Bools:
-    """Return whether each state stood at this row or at one before it of the same account."""
+    """Return whether each state was present at this row or an earlier one of the same account."""
     rows = np.arange(len(account), dtype=np.int32)[:, None]
     begins = np.searchsorted(account, account).astype(np.int32)[:, None]
     last = np.maximum.accumulate(np.where(states, rows, np.int32(-1)), axis=0)

@@ -73,7 +73,7 @@ class Interview:
 
     ``reason`` and ``objective`` answer why they bought, ``success`` and ``success_metric`` how
     successful it has been, ``how``, ``traits`` and ``processes`` what they did. ``lines`` says
-    where each stands in ``file``.
+    line of each in ``file``.
     """
 
     file: str
@@ -282,7 +282,7 @@ class _Brief:
 
     def _begin(self, number: int, entry: FormField, text: str) -> None:
         if entry.key in self.into:
-            self.fault(number, "stands here twice", "Keep one.", entry.label)
+            self.fault(number, "appears twice", "Keep one.", entry.label)
         self.now = entry
         self.into[entry.key] = [(number, text.strip())]
 

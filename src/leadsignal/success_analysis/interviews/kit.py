@@ -84,8 +84,8 @@ def write_interview_kit(
 
     ``tables`` and ``analysis`` are those that ``successful`` was made of; the first ``at_most``
     accounts get a brief. The folder is written whole or not at all. Raises OptionError where it
-    holds something already (it may be answers), where there is no account, or where the tables
-    stand at another date.
+    is not empty (it may hold answers), where there is no account, or where the tables
+    are of another date.
 
     >>> import leadsignal as ls, tempfile
     >>> tables = ls.read_tables(ls.sample_folder())

@@ -1,8 +1,8 @@
 """The milestone calendar: which account is due on which process when, and who will miss it.
 
-What is said of an account is what is known: how many events its windows hold, how many they need,
-whether the days that are left can still be enough, and how many past accounts that stood at the
-same place with as many days left went on to make it.
+For each account the calendar gives the events in its windows, the events needed, whether the days
+left can still be enough, and how many past accounts met the milestone from the same point with the
+same number of days left.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MIN_SIMILAR = 20
 """A share of fewer past accounts says little, and is not given."""
 
 NEARBY = (0, -7, 7, -14, 14, -21, 21, -28, 28)
-"""Where too few past accounts stood there with as many days left, nearby days count too."""
+"""Differences in days left that are tried in turn while too few past accounts are comparable."""
 
 STAGES = ("no events", "some events", "enough now", "enough in every window")
 
@@ -131,7 +131,7 @@ class MilestoneCalendar(Result):
 def _outlook(row: dict[Any, Any]) -> str:
     if not row["can_be_met"]:
         return "cannot be met any more"
-    chance = f"; {row['chance']:.0%} of {row['past']:,} made it from here" if (
+    chance = f"; {row['chance']:.0%} of {row['past']:,} met it from here" if (
         row["chance"] == row["chance"]) else ""  # fmt: skip
     return f"{row['more_events']:g} more events needed{chance}"
 
@@ -164,7 +164,7 @@ class _Events:
         return np.concatenate(([0.0], np.cumsum(self.quantity)))
 
     def of(self, account: int) -> slice:
-        """Return where one account's events stand."""
+        """Return the positions of one account's events."""
         return slice(*np.searchsorted(self.account, [account, account + 1]))
 
 
