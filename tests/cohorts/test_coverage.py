@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "cohorts.py"
+FILE = Path(__file__).parents[2] / "benchmarks" / "cohort_coverage.py"
 RUNS = 200
 # 95 % ± 3.5 binomial deviations of 200 runs.
 LOW, HIGH = 0.896, 1.0
