@@ -40,7 +40,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 }
 """One example a command or more, in the order in which they can be run; {out} is a folder."""
 MORE = {
-    "check": "All faults of all files at once: what is checked stands in [tables](tables.md).",
+    "check": "All faults of all files at once: [tables](tables.md) lists what is checked.",
     "demo": "Nothing but the packaged sample is needed.",
     "discover": "What is asked, and what it rests on: [discovery](discovery.md).",
     "panel": "One row an account and snapshot; the columns are the [indicators](indicators.md).",
@@ -59,7 +59,7 @@ OUTPUTS = """
 No command destroys what it did not write. An output may replace
 
 - a file that is empty, or that looks like one of the same kind of ours: scores, a panel, a report, a comparison, a
-  run record, the JSON of a command. What a kind looks like stands in `files/outputs.py`;
+  run record, the JSON of a command. `files/outputs.py` defines each kind;
 - a model's folder (`fit --out`) that is empty, or holds one of our models and nothing else. Into a folder of
   scores (`score --out FOLDER`) dates are only added.
 
@@ -162,7 +162,7 @@ def page(outputs: dict[str, str]) -> str:
         "# Commands",
         "",
         "Written by `docs/make/commands.py` from the parser and from what the examples print on the",
-        "packaged sample. In a clone, `./run` stands for `leadsignal`.",
+        "packaged sample. In a clone, use `./run` instead of `leadsignal`.",
         "",
         *EPILOG.strip().splitlines(),
         "",

@@ -229,7 +229,7 @@ def usage_as_the_alarm() -> Entry:
         "Call them when usage drops",
         "Accounts whose usage has fallen the most are called first. In this world usage falls in the"
         " last two to six weeks before the end is known, and only in three accounts of ten.",
-        "low usage before an end looks like a cause to act on: it *is* lower just before many ends",
+        "low usage before churn looks like a cause to act on: it *is* lower just before many churns",
         f"a tenth of the accounts called by usage holds {a:.0%} of those who leave, 90 days ahead;"
         f" called at random {b:.0%}, by processes and results {c:.0%}",
         f"the same number of calls by processes and results reaches {c / a:.1f} times as many who"

@@ -85,20 +85,21 @@ def overview_picture(lines: pd.DataFrame, most: int, ax: Axes | None = None) -> 
     """Draw the hazard ratio of each cohort of an overview, naive and corrected, lowest p first."""
     if not len(lines):
         raise ModelError("there is no hazard ratio to draw", "Give tables with more churns")
-    drawn = lines.sort_values("p_holm", kind="stable").head(most)
-    ax = axes_of(ax, (9.0, 1.5 + 0.42 * len(drawn)))
+    plotted = lines.sort_values("p_holm", kind="stable").head(most)
+    ax = axes_of(ax, (9.0, 1.5 + 0.42 * len(plotted)))
     ax.axvline(1, color=GREY, linewidth=1, linestyle="--", zorder=0)
-    at = np.arange(len(drawn))
+    at = np.arange(len(plotted))
     ratio, low, high = (
-        drawn[f"hazard_ratio_{part}"].to_numpy(dtype=float) for part in ("estimate", "low", "high")
+        plotted[f"hazard_ratio_{part}"].to_numpy(dtype=float)
+        for part in ("estimate", "low", "high")
     )
-    naive = drawn["naive_estimate"].to_numpy(dtype=float)
+    naive = plotted["naive_estimate"].to_numpy(dtype=float)
     ax.errorbar(
         ratio, at, xerr=[ratio - low, high - ratio], fmt="s", color=COLOURS[0], markersize=5.5,
         elinewidth=1.6, label="corrected",
     )  # fmt: skip
     ax.plot(naive, at - 0.22, "o", color=GREY, markerfacecolor="white", label="naive")
-    for place, p in enumerate(drawn["p_holm"]):
+    for place, p in enumerate(plotted["p_holm"]):
         text = f"{ratio[place]:.2f} ({low[place]:.2f} to {high[place]:.2f}), p {_p_text(p)}"
         ax.annotate(
             text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8.5
@@ -106,12 +107,12 @@ def overview_picture(lines: pd.DataFrame, most: int, ax: Axes | None = None) -> 
     ax.set_xscale("log")
     limits = np.clip(np.concatenate([low, high, naive[~np.isnan(naive)]]), *RATIO_LIMITS)
     plain_log_ticks(ax, min(float(limits.min()), 0.8), max(float(limits.max()), 1.25))
-    named = zip(drawn["by"], drawn["cohort"], drawn["against"], strict=True)
+    named = zip(plotted["by"], plotted["cohort"], plotted["against"], strict=True)
     ax.set_yticks(at, [f"{_plain(by)}\n{one} against {other}" for by, one, other in named])
     ax.tick_params(axis="y", length=0, labelsize=8.5)
-    ax.set_ylim(len(drawn) - 0.5, -0.6)
+    ax.set_ylim(len(plotted) - 0.5, -0.6)
     label = "hazard ratio of churn, 95 % interval; p corrected for all (Holm)"
-    if len(drawn) < len(lines):
+    if len(plotted) < len(lines):
         label += "\nthe cohorts with the lowest p"
     ax.set_xlabel(label)
     ax.set_title(_overview_title(lines), loc="left", fontsize=11, pad=24)

@@ -29,7 +29,7 @@ class HealthAudit:
 
     ``bands``: churned accounts by band (rows) at the warning time before the end was known
     (``early``) and at the last snapshot before it (``last``). ``turned``: of those that were not
-    green at the last, for how many days before, in the order of the ends. ``red_episodes`` stood
+    green at the last, for how many days before, in the order of the churns. ``red_episodes`` began
     long enough ago to be evaluated; ``false_alarms`` is the share of them without churn within the
     horizon, ``false_low`` and ``false_high`` its 95 % interval by customer.
     """

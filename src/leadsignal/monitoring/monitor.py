@@ -86,10 +86,10 @@ class Monitoring:
 
     ``findings`` are few by design: at weekly runs of a stable business at most one false one a
     year is expected. ``feeds``: the health of each table. ``drift``: a row an indicator series:
-    change since the last run beyond the usual, the ``tolerance`` it stayed within, whether it was
-    judged, whether it was found. ``alerts``: a row a run of the scores. ``realised``: what came of
+    change since the last run beyond the usual, its ``tolerance``, whether it was ``assessed``
+    and ``found``. ``alerts``: a row per run of the scores. ``realised``: the outcomes of
     scores whose horizon has passed, of all accounts and of those held out. ``arms``: the hold-out.
-    ``notes`` say what could not be judged.
+    ``notes`` say what could not be assessed.
     """
 
     findings: tuple[Finding, ...]

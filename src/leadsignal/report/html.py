@@ -1,8 +1,8 @@
 """HTML in pieces that are escaped unless they say otherwise, and the frame of every page.
 
 A page is one file: it includes its style, its script if any, and its
-Content-Security-Policy forbids everything but these. Nothing in it depends on the moment it was
-made, so that equal input gives equal bytes.
+Content-Security-Policy forbids everything but these. Nothing in it depends on the time at which it
+is written, so that equal input gives equal bytes.
 """
 
 from __future__ import annotations

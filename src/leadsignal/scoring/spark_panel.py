@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from leadsignal.model.churn_model import ChurnModel
 
 ROWS_AT_ONCE = 50_000
-"""So many rows are scored in one go: enough for the model, few enough for a small executor."""
+"""Number of rows that are scored at once: enough for speed, few enough for a small executor."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
