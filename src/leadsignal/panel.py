@@ -34,7 +34,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PANEL, check_file
 from leadsignal.files.writing import atomic_write
 from leadsignal.indicators import Indicator
-from leadsignal.results import to_html
+from leadsignal.results import Result, to_html
 from leadsignal.sources.parts import literal
 from leadsignal.tables import Tables
 
@@ -62,7 +62,7 @@ Draw = Callable[[str], str]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Panel:
+class Panel(Result):
     """One row an account and snapshot: what was known then, and what came of it.
 
     ``frame`` holds the key columns, then one column an indicator, sorted by account and snapshot.
@@ -94,10 +94,6 @@ class Panel:
     def notes(self) -> tuple[str, ...]:
         """Which accounts have no row, in words."""
         return without_rows_notes(self.without_rows)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the rows."""
-        return self.frame.copy()
 
     def names(self, *, role: str | None = None, family: str | None = None) -> list[str]:
         """Return the names of the indicators, of one role or family if one is given."""
@@ -216,9 +212,6 @@ class Panel:
 
     def __repr__(self) -> str:
         return "\n".join([_description(self.to_dict(), self.indicators), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return to_html(repr(self), self.frame, max_rows=5)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the panel holds in numbers, ready for JSON."""

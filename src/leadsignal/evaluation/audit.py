@@ -23,6 +23,7 @@ from leadsignal.evaluation.matched_sets import MatchedSets, match_ends
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
+from leadsignal.results import Result
 from leadsignal.stats.multiple_testing import holm
 from leadsignal.stats.normal import normal_quantile, without_rounding
 
@@ -48,7 +49,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Audit:
+class Audit(Result):
     """A verdict on each indicator that is not context, and its AUC by days before churn.
 
     ``frame`` has, by indicator: name, family, role, verdict; ``auc`` at ``warning_time`` days
@@ -75,10 +76,6 @@ class Audit:
         """Whether usage changes before churn, early or late; None where there is no usage."""
         usage = self.frame[self.frame["family"] == "usage"]
         return bool(usage["verdict"].isin([LEADING, LAGGING]).any()) if len(usage) else None
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the verdicts."""
-        return self.frame.copy()
 
     def to_dict(self) -> dict[str, Any]:
         """Return verdicts and curves, ready for JSON; what cannot be said is None."""
@@ -124,11 +121,8 @@ class Audit:
             lines.append(repr(self.health))
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        head = escape(repr(self).splitlines()[0])
-        return f"<p>{head}</p>{self.frame.round(3).to_html(index=False)}"
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.frame.round(3)
 
 
 @checked

@@ -44,7 +44,7 @@ from leadsignal.model.classifier import Classifier, estimator_name, estimator_pr
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis, refuse_other_settings
 from leadsignal.model.stacked_model import Estimator
 from leadsignal.panel import Panel
-from leadsignal.results import or_dash, to_html
+from leadsignal.results import Result, or_dash, to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ HEAD = """\
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Backtest:
+class Backtest(Result):
     """How methods would have done at equal alerts, on accounts active on past dates.
 
     ``methods`` holds a ``MethodResult`` by name; ``differences`` each method against context with
@@ -87,11 +87,13 @@ class Backtest:
     recipe: Recipe | None = None
     model_version: str = ""
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row a method, one column a measure."""
         import pandas as pd
 
-        return pd.DataFrame({name: asdict(one) for name, one in self.methods.items()}).T
+        return pd.DataFrame(
+            {name: asdict(one) for name, one in self.methods.items()}
+        ).T.rename_axis("method")
 
     @property
     def headline(self) -> str:
@@ -228,7 +230,7 @@ class Backtest:
         summary = "\n".join(repr(self).splitlines()[:2])
         measures = [self.headline, "alert_precision", "auc"]
         lead = [self.caught(name)["lead_days"].median() for name in self.methods]
-        frame = self.to_frame()[measures].assign(median_lead_days_of_caught=lead)
+        frame = self._table()[measures].assign(median_lead_days_of_caught=lead)
         return to_html(summary, frame.round(3).reset_index(), max_rows=None)
 
 

@@ -19,6 +19,7 @@ from leadsignal.end_of_risk import at_risk
 from leadsignal.errors import LeadsignalError, ModelError
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
+from leadsignal.results import Result
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.stats.row_estimates import mean_of
 from leadsignal.survival.cox import fit_cox
@@ -38,7 +39,7 @@ CANNOT = "undetermined"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class OrderInTime:
+class OrderInTime(Result):
     """The order of milestones, for accounts that were seen from their start.
 
     ``pairs`` has one row a pair: ``first``, ``second``, ``both`` (accounts that reached both at
@@ -52,9 +53,8 @@ class OrderInTime:
     times: pd.DataFrame
     accounts: int
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the pairs."""
-        return self.pairs.copy()
+    def _table(self) -> pd.DataFrame:
+        return self.pairs
 
     def to_dict(self) -> dict[str, Any]:
         """Return pairs and times, ready for JSON; what cannot be said is None."""

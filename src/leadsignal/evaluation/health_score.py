@@ -12,7 +12,7 @@ from leadsignal.churn.events import RED, WARN_BY, churn_events
 from leadsignal.durations import Duration, days_in
 from leadsignal.evaluation.alerts import find_episodes, on_grid, rows_to_evaluate
 from leadsignal.panel import Panel
-from leadsignal.results import to_html
+from leadsignal.results import Result
 from leadsignal.stats.row_estimates import mean_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ UNSCORED = "no score"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class HealthAudit:
+class HealthAudit(Result):
     """How well the user's bands warned of churn, read as of each past snapshot.
 
     ``bands``: churned accounts by band (rows) at the warning time before the end was known
@@ -59,9 +59,8 @@ class HealthAudit:
         never = self.churned - len(self.turned)
         return float(np.median([*self.turned, *[0] * never])) if self.churned else float("nan")
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return churned accounts by band, early and last."""
-        return self.bands.copy()
+    def _table(self) -> pd.DataFrame:
+        return self.bands.rename_axis("band")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures, ready for JSON."""
@@ -91,9 +90,6 @@ class HealthAudit:
                 f" {self.horizon} days"
             )
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return to_html(repr(self), self.bands.rename_axis("band").reset_index())
 
 
 @checked

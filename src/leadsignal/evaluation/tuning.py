@@ -15,6 +15,7 @@ from leadsignal.errors import OptionError
 from leadsignal.evaluation.methods import cut_offs, thinned
 from leadsignal.model.churn_model import ChurnModel, churned_within
 from leadsignal.model.classifier import estimator_name
+from leadsignal.results import Result
 from leadsignal.stats.row_estimates import mean_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ PARTS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Tuning:
+class Tuning(Result):
     """How each candidate did: ``table`` holds a row a candidate, the best first.
 
     ``log_loss`` is the mean over account-snapshots of the folds, ``behind`` the difference from the
@@ -42,9 +43,8 @@ class Tuning:
     best: ChurnModel
     folds: int
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the table."""
-        return self.table.copy()
+    def _table(self) -> pd.DataFrame:
+        return self.table
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table ready for JSON."""

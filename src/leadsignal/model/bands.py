@@ -13,6 +13,7 @@ from sklearn.base import clone
 from leadsignal.arguments import checked
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.stacked_model import log_odds
+from leadsignal.results import MAX_ROWS, Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ MIN_RESAMPLES = 10
 
 
 @dataclass(frozen=True, eq=False)
-class RiskBands:
+class RiskBands(Result):
     """A band for each row's risk: ``risk``, ``low`` and ``high``, all of shape (rows,).
 
     The band is for the risk of accounts like this, not for whether this one leaves.
@@ -41,7 +42,7 @@ class RiskBands:
     level: float
     resamples: int
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row an account, in the order given."""
         import pandas as pd
 
@@ -61,12 +62,8 @@ class RiskBands:
             f" and {np.median(self.high):.1%}"
         )
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        shown = self.to_frame().nlargest(10, "risk")
-        table = shown.to_html(index=False, float_format="{:.3f}".format)
-        return f"<p>{escape(repr(self))}</p>{table}"
+    def _notebook_table(self) -> pd.DataFrame:
+        return self._table().nlargest(MAX_ROWS, "risk").round(3)
 
     def plot(self, ax: Axes | None = None, *, most: int = 30) -> Axes:
         """Draw the riskiest accounts with their bands, at most ``most``."""
@@ -74,7 +71,7 @@ class RiskBands:
 
         from leadsignal.survival.plots import COLOURS
 
-        top = self.to_frame().nlargest(most, "risk").iloc[::-1]
+        top = self._table().nlargest(most, "risk").iloc[::-1]
         axes = ax or plt.subplots(figsize=(6.4, 0.22 * len(top) + 1.2), layout="constrained")[1]
         at = np.arange(len(top))
         axes.hlines(at, top["risk_low"], top["risk_high"], color=COLOURS[0], linewidth=1.5)

@@ -27,7 +27,7 @@ from leadsignal.model.provenance import Origin
 from leadsignal.model.shapley import MAX_GROUPS, shapley_values, shares_of, typical_row
 from leadsignal.model.stacked_model import Estimator, Hazards, fit_hazards, log_odds
 from leadsignal.panel import Panel, in_order
-from leadsignal.results import to_html
+from leadsignal.results import Result
 from leadsignal.stats.row_estimates import auc_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ MIN_CHURNS = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Forecast:
+class Forecast(Result):
     """What is expected of each panel row: P(churned by) and P(still active), at each of ``days``.
 
     ``account_id`` and ``snapshot_on`` have shape (rows,), ``churned`` and ``active``
@@ -68,7 +68,7 @@ class Forecast:
         """P(churn within the horizon), shape (rows,)."""
         return self.churned[:, -1]
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row an account and snapshot, one column a step."""
         import pandas as pd
 
@@ -86,8 +86,8 @@ class Forecast:
             f" {int(self.days[-1])} days{mean}"
         )
 
-    def _repr_html_(self) -> str:
-        return to_html(repr(self), self.to_frame().round(3))
+    def _notebook_table(self) -> pd.DataFrame:
+        return self._table().round(3)
 
 
 class ChurnModel(EstimatorBase):

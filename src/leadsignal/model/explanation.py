@@ -11,6 +11,7 @@ import numpy as np
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.phrases import of_hundred
+from leadsignal.results import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,7 @@ COMPARED = 20_000
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class Explanation(Result):
     """One account's risk compared with a typical account's, and what makes the difference.
 
     ``table`` has a row a subject, the largest share first: ``share`` of the log-odds, ``factor``
@@ -68,9 +69,8 @@ class Explanation:
             )
         return " ".join(parts)
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the table."""
-        return self.table.copy()
+    def _table(self) -> pd.DataFrame:
+        return self.table
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation ready for JSON."""
@@ -88,11 +88,8 @@ class Explanation:
     def __repr__(self) -> str:
         return self.sentence()
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        shown = self.table.to_html(index=False, float_format="{:.2f}".format)
-        return f"<p>{escape(self.sentence())}</p>{shown}"
+    def _notebook_table(self) -> pd.DataFrame:
+        return self.table.round(2)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw each subject's share as a bar, those that raise the risk to the right."""
@@ -109,7 +106,7 @@ class Explanation:
 
 
 @dataclass(frozen=True, eq=False)
-class Importance:
+class Importance(Result):
     """How much each subject moves the risks of the rows: ``table`` has a row a subject.
 
     ``mean_share`` is the mean over rows of the share's size in log-odds; ``factor`` its
@@ -120,9 +117,8 @@ class Importance:
     table: pd.DataFrame
     rows: int
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the table."""
-        return self.table.copy()
+    def _table(self) -> pd.DataFrame:
+        return self.table
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table ready for JSON."""

@@ -27,7 +27,7 @@ from leadsignal.monitoring.realised import (
     find_outcomes,
 )
 from leadsignal.monitoring.shifts import Levels, RatedShift, Shift, find_shifts, levels_of
-from leadsignal.results import to_html
+from leadsignal.results import Result, to_html
 from leadsignal.scoring.holdout import HELD_OUT, check_contacts
 from leadsignal.scoring.scores import CLIPPED, CLIPPED_INDICATORS
 from leadsignal.stats.normal import normal_quantile
@@ -81,7 +81,7 @@ class Finding:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Monitoring:
+class Monitoring(Result):
     """Findings on ``as_of_date``, and the figures behind them.
 
     ``findings`` are few by design: at weekly runs of a stable business at most one false one a
@@ -106,7 +106,7 @@ class Monitoring:
         """Whether nothing was found."""
         return not self.findings
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row a finding."""
         import pandas as pd
 
@@ -152,7 +152,7 @@ class Monitoring:
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        return to_html(repr(self), None if self.ok else self.to_frame(), max_rows=None)
+        return to_html(repr(self), None if self.ok else self._table(), max_rows=None)
 
 
 @checked

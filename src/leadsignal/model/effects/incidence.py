@@ -14,6 +14,7 @@ from leadsignal.end_of_risk import at_risk
 from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.effects.results import records
+from leadsignal.results import Result
 from leadsignal.survival.curves import Curves, aalen_johansen
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ EVERYONE = "all accounts"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CumulativeIncidence:
+class CumulativeIncidence(Result):
     """The probability of an end by each cause until each horizon, counted from the start.
 
     Attributes: ``table``, one row a group, cause and horizon: estimate, std_err, lower, upper,
@@ -41,9 +42,8 @@ class CumulativeIncidence:
     not_churn: tuple[str, ...]
     level: float
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of ``table``."""
-        return self.table.copy()
+    def _table(self) -> pd.DataFrame:
+        return self.table
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table as a plain dictionary, ready for JSON; None for what was not seen."""

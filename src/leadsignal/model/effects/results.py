@@ -11,6 +11,7 @@ import numpy as np
 
 from leadsignal.model.effects.columns import Column, LeftOut
 from leadsignal.model.effects.cox_design import CoxDesign
+from leadsignal.results import Result
 from leadsignal.survival.cox import CoxFit
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ CAUTION = "Ratios describe who leaves; they do not say what a change would do."
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HazardRatios:
+class HazardRatios(Result):
     """Hazard ratios of churn with all that is needed to read them.
 
     Attributes: ``table``, one row a covariate: lifelines' columns, then indicator, family, role,
@@ -46,9 +47,8 @@ class HazardRatios:
     level: float
     notes: tuple[str, ...]
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a copy of ``table``."""
-        return self.table.copy()
+    def _table(self) -> pd.DataFrame:
+        return self.table
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the fit as a plain dictionary, ready for JSON."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.toml_files import a_day, a_duration, near, positive, whole
 from leadsignal.errors import Fault, InputError, OptionError
-from leadsignal.results import to_html
+from leadsignal.results import Result
 from leadsignal.success_analysis.interviews.form import (
     BEGIN,
     MAX_ITEMS,
@@ -98,7 +98,7 @@ class Interview:
 
 
 @dataclass(frozen=True, repr=False)
-class Interviews:
+class Interviews(Result):
     """The interviews that took place (also by iteration), and the files nobody has filled in."""
 
     interviews: tuple[Interview, ...]
@@ -107,14 +107,11 @@ class Interviews:
     def __iter__(self) -> Iterator[Interview]:
         return iter(self.interviews)
 
-    def __len__(self) -> int:
-        return len(self.interviews)
-
     def __repr__(self) -> str:
         left = f", {len(self.unfilled)} not filled in yet" if self.unfilled else ""
         return f"{len(self)} interviews{left}"
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row an interview, answers included; processes are counted."""
         import pandas as pd
 
@@ -138,10 +135,6 @@ class Interviews:
             for one in self.interviews
         ]
         return {"interviews": answers, "unfilled": list(self.unfilled)}
-
-    def _repr_html_(self) -> str:
-        frame = self.to_frame()
-        return to_html(repr(self), frame if len(frame) else None)
 
 
 def read_interviews(folder: str | Path) -> Interviews:

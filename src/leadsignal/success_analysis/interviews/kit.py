@@ -12,7 +12,7 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import KIT
 from leadsignal.files.writing import whole_folder
-from leadsignal.results import to_html
+from leadsignal.results import Result
 from leadsignal.success_analysis.interviews.brief import History
 
 if TYPE_CHECKING:
@@ -43,19 +43,16 @@ ls.success_analysis.distil(interviews).write("success.toml")
 
 
 @dataclass(frozen=True, repr=False)
-class InterviewKit:
+class InterviewKit(Result):
     """The briefs that were written: ``files`` by account, in ``folder``."""
 
     folder: Path
     files: dict[str, Path]
 
-    def __len__(self) -> int:
-        return len(self.files)
-
     def __repr__(self) -> str:
         return f"Interview kit of {len(self)} accounts in {self.folder}"
 
-    def to_frame(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame:
         """Return one row an account: account_id, file."""
         import pandas as pd
 
@@ -66,9 +63,6 @@ class InterviewKit:
         """Return folder and files, ready for JSON."""
         files = {account: path.name for account, path in self.files.items()}
         return {"folder": str(self.folder), "files": files}
-
-    def _repr_html_(self) -> str:
-        return to_html(repr(self), self.to_frame())
 
 
 @checked
