@@ -157,7 +157,7 @@ def test_parameters_inside_are_read_set_and_cloned() -> None:
     assert "n_estimators=40" in repr(model)
     with pytest.raises(ls.OptionError, match="estimator is 'ensemble'"):
         ls.ChurnModel().set_params(estimator__n_estimators=2)
-    with pytest.raises(ls.OptionError, match="Did you mean 'horizon'"):
+    with pytest.raises(ls.OptionError, match="did you mean 'horizon'"):
         ls.ChurnModel().set_params(horizons="90d")
 
 
@@ -168,7 +168,7 @@ def test_parameters_inside_are_read_set_and_cloned() -> None:
         (SVC(), r"a SVC, which has no predict_proba"),
         (object(), r"a object, which has no fit or predict_proba or get_params or set_params"),
         (RandomForestClassifier, r"the class RandomForestClassifier; give an instance of it"),
-        ("bosting", r"'bosting'; did you mean 'boosting'\?"),
+        ("bosting", r"'bosting' \(did you mean 'boosting'\?\)"),
         (None, r"a NoneType, which has no fit"),
     ],
     ids=str,

@@ -22,6 +22,7 @@ from leadsignal.cli import (
     review,
 )
 from leadsignal.cli.outputs import check_outputs, existing_outputs
+from leadsignal.cli.parser import Parser
 from leadsignal.cli.printing import (
     flush_all,
     refused_by_the_machine,
@@ -97,7 +98,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="leadsignal",
         description="Predict customer churn from leading behavioural indicators.",
         epilog=EPILOG,

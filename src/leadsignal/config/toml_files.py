@@ -59,11 +59,21 @@ def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     return by_lower[found[0]] if found else None
 
 
+def meant(name: str, names: Iterable[str]) -> str:
+    """Return the nearest of ``names`` as a question in brackets; nothing if none is near.
+
+    >>> meant("acounts", ["accounts", "usage"]), meant("x", ["usage"])
+    (" (did you mean 'accounts'?)", '')
+    """
+    found = near(name[:MAX_SHOWN], names)
+    return f" (did you mean {found!r}?)" if found else ""
+
+
 def one_of(names: Iterable[str], unknown: str) -> str:
     """Return a remedy that names the nearest of ``names``, and all of them."""
     names = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…" for name in names]
-    meant = near(unknown[:MAX_SHOWN], names)
-    hint = f"Did you mean {meant!r}? " if meant else ""
+    found = near(unknown[:MAX_SHOWN], names)
+    hint = f"Did you mean {found!r}? " if found else ""
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
     return f"{hint}Allowed: {', '.join(names[:MAX_NAMES])}{more}"
 

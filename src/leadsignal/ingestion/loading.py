@@ -414,7 +414,7 @@ def match_columns(
             faults.append(_missing(table, part, column, others))
         elif meant:
             faults.append(_misspelt(table, part, column, meant))
-        elif alike := _near_column(column.name, others, ALIKE):
+        elif alike := _near_column(column.name, others, ALIKE) or _same_stem(column.name, others):
             notices.append(
                 f"column {alike!r} is not read; if it is {column.name}, map it in leadsignal.toml"
             )
@@ -438,6 +438,22 @@ def _near_column(name: str, theirs: Iterable[str], cutoff: float) -> str | None:
     return plain[found] if found else None
 
 
+def _same_stem(name: str, theirs: Iterable[str]) -> str | None:
+    """Return the name that differs only in how it says that it is a date: End for ended_on."""
+    stems = {_stem(other): other for other in theirs}
+    return stems.get(_stem(name))
+
+
+def _stem(name: str) -> str:
+    """Return a name without what marks a date.
+
+    >>> _stem("ended_on"), _stem("End"), _stem("EndDate"), _stem("close_date"), _stem("closed_at")
+    ('end', 'end', 'end', 'clos', 'clos')
+    """
+    bare = re.sub(r"(on|at|date|day|time)$", "", re.sub(r"[^a-z0-9]", "", name.lower()))
+    return re.sub(r"(ed|e)$", "", bare) or bare
+
+
 def _not_there(table: Table, part: Part, ours: str, name: str, theirs: list[str]) -> Fault:
     remedy = f"{one_of(theirs, name)}."
     problem = f"there is no column {name!r}, which {ours} is mapped to"
@@ -445,7 +461,7 @@ def _not_there(table: Table, part: Part, ours: str, name: str, theirs: list[str]
 
 
 def _missing(table: Table, part: Part, column: Column, others: list[str]) -> Fault:
-    meant = _near_column(column.name, others, 0.6)
+    meant = _same_stem(column.name, others) or _near_column(column.name, others, 0.6)
     mapping = f'columns = {{ {column.name} = "{meant or "their name"}" }}'
     remedy = f"Add it ({column.meaning}), or map it under [tables.{table.name}]: {mapping}."
     if not meant and others:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from leadsignal.config.toml_files import near
+from leadsignal.config.toml_files import meant
 from leadsignal.model.learners import LEARNERS, LearnerTypes, LinearColumns, TrainingData
 from leadsignal.model.person_period import Layout
 
@@ -109,9 +109,7 @@ def estimator_problem(estimator: object) -> str | None:
     if isinstance(estimator, str):
         if estimator in LEARNERS:
             return None
-        meant = near(estimator, LEARNERS)
-        hint = f"did you mean {meant!r}? " if meant else ""
-        return f"estimator is {estimator!r}; {hint}{allowed}"
+        return f"estimator is {estimator!r}{meant(estimator, LEARNERS)}; {allowed}"
     if isinstance(estimator, type):
         return f"estimator is the class {estimator.__name__}; give an instance of it"
     kind = type(estimator).__name__

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, Self
 
-from leadsignal.config.toml_files import near
+from leadsignal.config.toml_files import meant
 from leadsignal.errors import OptionError
 
 
@@ -46,11 +46,10 @@ class EstimatorBase:
         own = {name: value for name, value in params.items() if "__" not in name}
         wrong = sorted(own.keys() - self._defaults().keys())
         if wrong:
-            meant = near(wrong[0], self._defaults())
-            hint = f"Did you mean {meant!r}? " if meant else ""
+            named = ", ".join(f"{name}{meant(name, self._defaults())}" for name in wrong)
             raise OptionError(
-                f"{type(self).__name__} has no parameter {', '.join(wrong)}",
-                f"{hint}The parameters are {', '.join(self._defaults())}",
+                f"{type(self).__name__} has no parameter {named}",
+                f"The parameters are {', '.join(self._defaults())}",
             )
         for name, value in own.items():
             setattr(self, name, value)

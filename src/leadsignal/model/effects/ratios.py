@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from leadsignal.arguments import checked
+from leadsignal.config.toml_files import meant
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.effects.choice import one_of_each
 from leadsignal.model.effects.collinearity import without_collinear
@@ -134,7 +135,7 @@ def _chosen(
     ]
     named = [*(indicators or ()), *strata, *([] if by is None else [by])]
     missing = [name for name in dict.fromkeys(named) if name not in there]
-    problems += [f"the panel has no indicator {name!r}" for name in missing]
+    problems += [f"the panel has no indicator {name!r}{meant(name, there)}" for name in missing]
     if by in there and by is not None and there[by].kind != "category":
         problems.append(f"by is {by!r}, a number; segments need a category")
     if not 0 < level < 1:
