@@ -91,7 +91,9 @@ def test_one_account_does_not_depend_on_how_many_there_are() -> None:
         same = same[same["account_id"].isin(few.tables["accounts"]["account_id"])]
         order = list(table.columns)
         pd.testing.assert_frame_equal(
-            table.sort_values(order, ignore_index=True), same.sort_values(order, ignore_index=True)
+            table.sort_values(order, ignore_index=True),
+            same.sort_values(order, ignore_index=True),
+            check_dtype=False,  # pandas 3 has another one for a column of nothing but None
         )
 
 

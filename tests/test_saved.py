@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,25 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from hostile_models import CANARY, KINDS
+from hostile_models import CANARY, KINDS, inside, schema
 from leadsignal.model.persistence.estimator_files import estimator_to_bytes
 from leadsignal.model.persistence.saved_models import FORMAT
 
 SAVED = Path(__file__).parent / "saved"
 FIXTURES = sorted(SAVED.glob(f"format-{FORMAT}/*/"))
+
+
+WRITTEN = json.loads((FIXTURES[0] / "model.json").read_text())["made_with"]["scikit-learn"]
+
+
+def series(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+reads_fixtures = pytest.mark.skipif(
+    series(version("scikit-learn")) != series(WRITTEN),
+    reason=f"the models in tests/saved are refused: scikit-learn {WRITTEN} wrote them",
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +49,7 @@ def rows_of(model: Path) -> tuple[pd.DataFrame, list[float]]:
     return frame.assign(account_id="a", snapshot_on=pd.Timestamp("2024-01-01")), told["risk"]
 
 
+@reads_fixtures
 @pytest.mark.parametrize("model", FIXTURES, ids=lambda path: path.name)
 def test_saved_models_load_and_predict_as_when_written(model: Path, tmp_path: Path) -> None:
     frame, risk = rows_of(model)
@@ -54,6 +70,28 @@ def test_older_formats_are_refused_by_name(older: int, good: Path, tmp_path: Pat
     (folder / "model.json").write_text(json.dumps({**recipe, "format": older}))
     with pytest.raises(ls.ModelError, match=f"format {older}; this version reads format {FORMAT}"):
         ls.load_model(folder)
+
+
+@pytest.mark.parametrize("other", ["1.2.3", "2.9.1", "1.19.0"])
+def test_models_of_another_series_are_refused_by_name(
+    other: str, good: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(good, tmp_path / "model"))
+    inside(folder, "made_with", **{"scikit-learn": other})
+    here = version("scikit-learn")
+    told = f"was fitted with scikit-learn {other}; {here} is installed. "
+    told += f"Install scikit-learn {series(other)}, or fit the model again"
+    with pytest.raises(ls.ModelError, match=re.escape(told)):
+        ls.load_model(folder)
+
+
+@reads_fixtures
+def test_another_release_of_the_series_is_read(good: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(good, tmp_path / "model"))
+    later = f"{series(WRITTEN)}.99"
+    schema(folder, lambda held: json.loads(json.dumps(held).replace(WRITTEN, later)))
+    inside(folder, "made_with", **{"scikit-learn": later})
+    assert ls.load_model(folder).version_ == ls.load_model(good).version_
 
 
 def test_the_same_model_gives_the_same_bytes(
@@ -100,6 +138,7 @@ def test_a_model_without_an_analysis_comes_back(business: ls.Tables, tmp_path: P
     assert (loaded.predict(panel.current()).risk == model.predict(panel.current()).risk).all()
 
 
+@reads_fixtures
 def test_a_link_to_the_newest_model_is_followed(good: Path, tmp_path: Path) -> None:
     shutil.copytree(good, tmp_path / "of-may")
     (tmp_path / "current").symlink_to("of-may")
@@ -113,6 +152,7 @@ def test_there_are_at_least_fifty_hostile_kinds() -> None:
     assert len(KINDS) >= 50
 
 
+@reads_fixtures
 @pytest.mark.parametrize("name", KINDS)
 def test_hostile_folders_are_refused_by_name_and_do_nothing(
     name: str, good: Path, tmp_path: Path
@@ -135,6 +175,7 @@ def test_archives_and_pickles_are_not_opened(name: str, told: str, tmp_path: Pat
         ls.load_model(tmp_path / name)
 
 
+@reads_fixtures
 def test_weights_cannot_be_made_infinite(good: Path) -> None:
     model = ls.load_model(good)
     frame, _ = rows_of(SAVED / f"format-{FORMAT}" / "ensemble")

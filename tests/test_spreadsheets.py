@@ -52,7 +52,7 @@ def test_every_text_is_read_back_as_it_was(text: str) -> None:
 def test_frames_are_guarded_in_every_text_column_and_header() -> None:
     frame = pd.DataFrame(
         {
-            "=a": ["=1", None, "-12"],
+            "=a": pd.Series(["=1", None, "-12"], dtype=object),
             "n": [-1.0, 2.0, float("nan")],
             "c": pd.Categorical(["@x", "y", "@x"]),
             "s": pd.array(["%0", "y", None], dtype="string"),

@@ -130,9 +130,9 @@ def add_months(day: Array, months: Array) -> Array:
     date = day.astype("datetime64[D]")
     month = date.astype("datetime64[M]")
     target = month + months
-    offset = date - month.astype("datetime64[D]")
-    length = (target + 1).astype("datetime64[D]") - target.astype("datetime64[D]")
-    landed = target.astype("datetime64[D]") + np.minimum(offset, length - np.timedelta64(1, "D"))
+    first = target.astype("datetime64[D]")
+    last = (target + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
+    landed = np.minimum(first + (date - month.astype("datetime64[D]")), last)
     return np.asarray(landed.astype(np.int64))
 
 

@@ -90,7 +90,7 @@ def dates(day: Array) -> Array:
     """Turn day numbers into dates, NEVER and later into none."""
     day = np.asarray(day, dtype=np.int64)
     date = day.astype("datetime64[D]")
-    date[day >= NEVER] = np.datetime64("NaT")
+    date[day >= NEVER] = np.datetime64("NaT", "D")
     return np.asarray(date.astype("datetime64[ns]"))
 
 

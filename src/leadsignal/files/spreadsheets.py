@@ -71,14 +71,19 @@ def _mapped(frame: pd.DataFrame, change: Any) -> pd.DataFrame:
     import pandas as pd
 
     texts = [place for place, kind in enumerate(frame.dtypes) if _may_hold_text(kind)]
-    columns = {
-        place: frame.iloc[:, place].astype(object).map(lambda cell: _if_text(cell, change))
-        for place in texts
-    }
+    columns = {place: _mapped_column(frame.iloc[:, place], change) for place in texts}
     if not columns:
         return frame.copy()
     parts = [columns.get(place, frame.iloc[:, place]) for place in range(frame.shape[1])]
     return pd.concat(parts, axis=1)
+
+
+def _mapped_column(column: pd.Series, change: Any) -> pd.Series:
+    import pandas as pd
+
+    # `Series.map` of pandas 3 would make a column of its text type, and NaN of None.
+    cells = [_if_text(cell, change) for cell in column]
+    return pd.Series(cells, index=column.index, name=column.name, dtype=object)
 
 
 def _may_hold_text(kind: Any) -> bool:

@@ -11,6 +11,7 @@ import json
 import math
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -98,13 +99,9 @@ def estimator_from_bytes(content: bytes, name: str, features: int, layout: Layou
     Raises ModelError for what is no estimator, reads other features, has another shape than what
     `estimator_to_bytes` writes, holds numbers that do not fit together, or is larger than allowed.
     """
-    from skops.io import loads
-
     try:
         _check_archive(content, name)
-        stacked_model: StackedModel = loads(
-            _repacked(content, zipfile.ZIP_STORED), trusted=_TRUSTED
-        )
+        stacked_model = _loaded(content)
         check_stacked_model(stacked_model, layout)
         # What it says of nothing known: a row as `person_period.design` makes it.
         columns = len(layout.names)
@@ -123,6 +120,17 @@ def estimator_from_bytes(content: bytes, name: str, features: int, layout: Layou
             "Fit the model again",
         ) from error
     return stacked_model
+
+
+def _loaded(content: bytes) -> StackedModel:
+    from sklearn.exceptions import InconsistentVersionWarning
+    from skops.io import loads
+
+    with warnings.catch_warnings():
+        # `load_model` has compared the series; a later release of the same one is as good.
+        warnings.simplefilter("ignore", InconsistentVersionWarning)
+        found: StackedModel = loads(_repacked(content, zipfile.ZIP_STORED), trusted=_TRUSTED)
+    return found
 
 
 def _check_archive(content: bytes, name: str) -> None:

@@ -133,8 +133,8 @@ def load_model(folder: str | Path) -> ChurnModel:
 
     Raises ModelError, which says by name what is wrong: no model folder, a pickle or an archive, a
     link, a file that is missing, cut short, altered, too large or none of a model's, another
-    format, a recipe without the schema of one, and an estimator with other types, another shape or
-    other numbers than `save_model` writes.
+    format, another series of scikit-learn, a recipe without the schema of one, and an estimator
+    with other types, another shape or other numbers than `save_model` writes.
     """
     folder = Path(folder)
     files = _read_files(folder)
@@ -159,6 +159,7 @@ _FAULTS = (
 
 
 def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, bytes]) -> ChurnModel:
+    _check_series(folder, recipe["made_with"]["scikit-learn"])
     parameters = recipe["parameters"]
     model = ChurnModel(**{**parameters, "roles": tuple(parameters["roles"])})
     ends = np.array(recipe["step_ends"])
@@ -187,6 +188,22 @@ def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, byte
     model.version_ = recipe["version"]
     model.origin_ = Origin.from_dict(recipe["origin"])
     return model
+
+
+def _check_series(folder: Path, written: str) -> None:
+    """Refuse a model whose estimators another series of scikit-learn wrote: 1.9 is not 1.6.
+
+    scikit-learn promises no more, and an estimator that loads may predict otherwise.
+    """
+    from importlib.metadata import version
+
+    here = version("scikit-learn")
+    series = ".".join(written.split(".")[:2])
+    if series != ".".join(here.split(".")[:2]):
+        raise ModelError(
+            f"{folder} was fitted with scikit-learn {quiet(written, 40)}; {here} is installed",
+            f"Install scikit-learn {quiet(series, 40)}, or fit the model again",
+        )
 
 
 def _refuse_orders(analysis: SuccessAnalysis) -> None:
