@@ -106,7 +106,26 @@ def compare_cohorts(
 
 @checked
 def comparison_names(tables: Tables, analysis: SuccessAnalysis | None = None) -> tuple[str, ...]:
-    """Return the ready comparisons that these tables have the columns for."""
+    """Return the names of the ready comparisons that the tables have the columns for.
+
+    Parameters
+    ----------
+    tables : Tables
+        Checked tables.
+    analysis : SuccessAnalysis, optional
+        Adds one comparison per process.
+
+    Returns
+    -------
+    tuple of str
+        Names for ``by`` of ``compare_cohorts``.
+
+    Examples
+    --------
+    >>> import leadsignal as ls
+    >>> "measured" in ls.cohorts.comparison_names(ls.read_tables(ls.sample_folder()))
+    True
+    """
     return tuple(ready_comparisons(tables, analysis or SuccessAnalysis(())))
 
 

@@ -140,10 +140,33 @@ def reasons_to_buy(
     adjust: Sequence[str] = (),
     today: AsOfContext | None = None,
 ) -> CustomerFit:
-    """Return which reasons to buy are also reasons to stay, and which are not.
+    """Return which reasons to buy are also reasons to stay.
 
-    ``by`` is the attribute that holds the reason; otherwise as ``fit_by``.
+    Parameters
+    ----------
+    tables : Tables
+        Checked tables, as of their ``as_of_date``.
+    analysis : SuccessAnalysis, optional
+        Names the success metrics.
+    by : str, default "purchase_reason"
+        The attribute with the reason.
+    adjust : sequence of str
+        Attributes to adjust for.
+    today : AsOfContext, optional
+        Results already computed from the same tables and analysis.
 
+    Returns
+    -------
+    CustomerFit
+        One row per reason.
+
+    Raises
+    ------
+    OptionError, ModelError
+        As ``fit_by``.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> fit = ls.success_analysis.reasons_to_buy(ls.read_tables(ls.sample_folder()))
     >>> fit.no_reasons_to_stay
@@ -167,13 +190,38 @@ def fit_by(
     level: float = 0.95,
     today: AsOfContext | None = None,
 ) -> CustomerFit:
-    """Return churn and success by the values of attributes, shrunken, with intervals.
+    """Return churn and success by attribute value, shrunken to the mean, with intervals.
 
-    ``by`` names declared attributes; by default all numbers, and texts of at most twelve values.
-    Numbers are cut in thirds. ``adjust`` names attributes to adjust for. ``today`` has
-    results that exist already. Raises OptionError for attributes that are not declared
-    and ModelError where none has two values.
+    Parameters
+    ----------
+    tables : Tables
+        Checked tables, as of their ``as_of_date``.
+    by : str or sequence of str, optional
+        Declared attributes (default: all numbers, and texts of at most twelve values). Numbers are
+        cut into thirds.
+    analysis : SuccessAnalysis, optional
+        Names the success metrics.
+    adjust : sequence of str
+        Attributes to adjust for.
+    level : float, default 0.95
+        Level of the intervals.
+    today : AsOfContext, optional
+        Results already computed from the same tables and analysis.
 
+    Returns
+    -------
+    CustomerFit
+        One row per attribute and value.
+
+    Raises
+    ------
+    OptionError
+        If an attribute is not declared.
+    ModelError
+        If no attribute has two values.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> fit = ls.success_analysis.fit_by(ls.read_tables(ls.sample_folder()), "segment")
     >>> sorted(fit.frame["value"])

@@ -131,13 +131,36 @@ def find_success_gaps(
 ) -> SuccessGaps:
     """Return the accounts that do what successful ones do and still miss their target.
 
-    Considered are active accounts without notice and with a result no older than ``current``, whose
-    usage is not low, and which have had every process that is meant for them adopted for
-    ``settled``. Those whose last three results miss the target on average, by more than chance
-    explains (one-sided, 95 %, from how results of one account differ from one to the next), have a
-    gap. ``today`` has results that exist already. Raises OptionError where the analysis names no
-    process, or the tables hold no results with targets.
+    Eligible are active accounts without notice, with a current result and without low usage, that
+    have adopted every process that applies to them. An account has a gap if the mean of its last
+    three results misses the target by more than chance (one-sided 95 %, from the variation between
+    successive results of one account).
 
+    Parameters
+    ----------
+    tables : Tables
+        Checked tables, as of their ``as_of_date``.
+    analysis : SuccessAnalysis
+        Names the processes and their milestones.
+    settled : Duration, default "90d"
+        Minimum time since all processes were adopted.
+    current : Duration, default "120d"
+        Maximum age of the latest result.
+    today : AsOfContext, optional
+        Results already computed from the same tables and analysis.
+
+    Returns
+    -------
+    SuccessGaps
+        The accounts with a gap, and how they differ from those on target.
+
+    Raises
+    ------
+    OptionError
+        If the analysis names no process, or the tables have no results with targets.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")

@@ -81,13 +81,39 @@ def later_retention(
     at_least: int = 10,
     progress: Callable[[int, int], None] | None = None,
 ) -> LaterRetention:
-    """Choose the successful, the happiest and the heaviest on past dates; say how many stayed.
+    """Compare how many accounts stayed, by the criterion with which they were chosen in the past.
 
-    The dates are ``every`` days apart, the last ``follow`` before ``as_of``; on each only what was
-    known then is read. All lists are as long and are chosen among the same accounts. An account
-    has stayed if its contract had not ended; ends that are not churn within ``follow`` are left
-    out. Raises ModelError where no date has the data.
+    On each past date, equally long lists are chosen among the same accounts by results,
+    satisfaction and usage, using only what was known then. An account stayed if its contract had
+    not ended; ends that are not churn are left out.
 
+    Parameters
+    ----------
+    tables : Tables
+        Checked tables, as of their ``as_of_date``.
+    analysis : SuccessAnalysis, optional
+        Names the success metrics.
+    follow : Duration, default "365d"
+        Time after each date until retention is measured.
+    every : Duration, default "182d"
+        Time between the dates; the last is ``follow`` before ``as_of_date``.
+    at_least : int, default 10
+        Minimum length of a list.
+    progress : callable, optional
+        Called with the dates done and the total.
+
+    Returns
+    -------
+    LaterRetention
+        Retention by criterion, with intervals.
+
+    Raises
+    ------
+    ModelError
+        If the data suffice on no date.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")

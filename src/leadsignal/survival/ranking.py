@@ -107,15 +107,42 @@ def concordance(
     censoring: str = "none",
     level: float = 0.95,
 ) -> Concordance:
-    """Return Harrell's concordance for rows at risk on (start, stop], higher score = sooner.
+    """Return Harrell's concordance of a score with the order of events, higher score = sooner.
 
     An event at t is compared with every other row at risk at t (of its stratum) that has no event
-    at t; ties in score count half (Harrell 1982, Therneau & Watson 2015). For risks within a
-    ``horizon``, only events until then count; ``censoring="inverse"`` weights an event by
-    1/G(t−)², so that the value does not depend on how long rows were observed (Uno 2011); not with
-    ``start``. Errors are the infinitesimal jackknife's, by ``cluster`` (n) where given.
-    O(n log n). Raises OptionError with every fault of the arrays, and ModelError without pairs.
+    at t; ties in the score count half (Harrell 1982; Therneau & Watson 2015). Standard errors are
+    those of the infinitesimal jackknife. O(n log n).
 
+    Parameters
+    ----------
+    stop, event, score : array-like of shape (n,)
+        Time, event (1) or censoring (0), and score. A row is at risk on (start, stop].
+    start : array-like of shape (n,), optional
+        When each row came under observation.
+    weights, strata, cluster : array-like of shape (n,), optional
+        Case weights; groups within which rows are compared; clusters for the standard error.
+    horizon : float, optional
+        Only events up to this time count.
+    censoring : {"none", "inverse"}, default "none"
+        "inverse" weights an event by 1/G(t−)², so that the value does not depend on how long rows
+        were observed (Uno et al. 2011); not with ``start``.
+    level : float, default 0.95
+        Level of the interval.
+
+    Returns
+    -------
+    Concordance
+        Estimate between 0 and 1, interval and number of pairs.
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+    ModelError
+        If there are no comparable pairs.
+
+    Examples
+    --------
     >>> concordance([1, 2, 3, 4], [1, 1, 0, 1], [0.9, 0.2, 0.4, 0.1])
     concordance 0.8000 (95% 0.2475 to 0.9799), 5 pairs
     """

@@ -77,9 +77,25 @@ class CrossCheck(ArrayResult):
 def cross_check(fit: CoxEstimate) -> CrossCheck:
     """Fit the rows of ``fit`` with ``lifelines.CoxTimeVaryingFitter`` and compare.
 
-    Its cost grows with rows times distinct event times. Raises OptionError for what lifelines
-    does not have: Breslow ties and offsets.
+    The cost grows with the number of rows times distinct event times.
 
+    Parameters
+    ----------
+    fit : CoxEstimate
+        A fit of ``fit_cox``.
+
+    Returns
+    -------
+    CrossCheck
+        Both sets of coefficients and standard errors.
+
+    Raises
+    ------
+    OptionError
+        For Breslow ties and offsets, which lifelines does not have.
+
+    Examples
+    --------
     >>> from leadsignal.survival import fit_cox
     >>> fit = fit_cox([[0.0], [1.0], [0.0], [1.0]], [1, 2, 3, 4], [1, 1, 1, 0], names=["used"])
     >>> cross_check(fit).agrees(1e-6)
@@ -139,10 +155,28 @@ def plot_kaplan_meier(
     at_risk: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw lifelines' Kaplan-Meier curves, with the numbers at risk below; return the Axes.
+    """Draw lifelines' Kaplan-Meier curves with the numbers at risk below.
 
-    The numbers are counted as in ``kaplan_meier``, because lifelines' own table fails on pandas 3.
-    Arguments as in ``kaplan_meier``. Raises OptionError with every fault of the arrays.
+    The numbers are those of ``kaplan_meier``, because lifelines' own table fails on pandas 3.
+
+    Parameters
+    ----------
+    stop, event, start, weights, group : array-like of shape (n,)
+        As in ``kaplan_meier``.
+    at_risk : bool, default True
+        Whether to draw the numbers at risk.
+    ax : Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
     """
     import matplotlib.pyplot as plt
     from lifelines import KaplanMeierFitter
@@ -181,12 +215,37 @@ def fit_aft(
     ridge: float = 0.0,
     names: Sequence[str] | None = None,
 ) -> Any:
-    """Return lifelines' accelerated failure time fitter, fitted.
+    """Fit an accelerated failure time model with lifelines.
 
-    ``model``: ``"weibull"``, ``"log-normal"`` or ``"log-logistic"``; ``ridge`` as lifelines'
-    ``penalizer``; ``start``, when a row came under observation; X (n × p) without a constant
-    column. Times must be above 0. Raises OptionError with every fault of the arrays.
+    Parameters
+    ----------
+    X : array-like of shape (n, p)
+        Covariates, without a constant column.
+    stop, event : array-like of shape (n,)
+        Time above 0, and event (1) or censoring (0).
+    model : {"weibull", "log-normal", "log-logistic"}, default "weibull"
+        Distribution of the times.
+    start : array-like of shape (n,), optional
+        When each row came under observation.
+    weights : array-like of shape (n,), optional
+        Case weights.
+    ridge : float, default 0.0
+        Lifelines' ``penalizer``.
+    names : sequence of str, optional
+        Names of the columns of ``X``.
 
+    Returns
+    -------
+    lifelines fitter
+        The fitted model.
+
+    Raises
+    ------
+    OptionError
+        With every fault of the arrays.
+
+    Examples
+    --------
     >>> aft = fit_aft([[0.0], [1.0], [0.0], [1.0]], [1, 2, 3, 5], [1, 1, 1, 0], names=["used"])
     >>> bool(aft.params_["lambda_", "used"] > 0)
     True

@@ -59,15 +59,49 @@ def discover_processes(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Discovery:
-    """Find which behaviours, done how, mark the accounts that reach results and stay.
+    """Find the behaviours, and how often they occur, of accounts that get results and stay.
 
-    Every behaviour is tried under a grid of definitions. ``within`` are durations; by default a
-    third, half and the whole of ``warning_time`` (default: the project's). ``match`` names
-    attributes: a churn is compared with accounts equal in these. ``level`` is the error for the
-    whole grid, ``floor`` the weakest hazard ratio that is named, ``most`` how many are. Raises
-    OptionError where there are no behaviours or a number is out of range, ModelError where fewer
-    than 20 ends can be compared or no behaviour varies.
+    Every behaviour is tested under a grid of definitions: all combinations of the values below.
 
+    Parameters
+    ----------
+    tables : Tables
+        Tables with behaviors.
+    warning_time : Duration, optional
+        Time between a behaviour and the outcome (default: the project's).
+    at_least, by_users, sustained_for : sequence of int, optional
+        Minimum number of events, of users, and of windows in a row to try.
+    within : sequence of str, optional
+        Window lengths (default: a third, half and the whole of ``warning_time``).
+    match : sequence of str
+        Attributes: a churn is only compared with accounts that have equal values.
+    level : float, default 0.02
+        Family-wise error rate of the whole grid.
+    floor : float, default 0.7
+        Largest hazard ratio that is reported: 1 is no effect.
+    most : int, default 2
+        Maximum number of processes that are reported.
+    draws : int, default 1000
+        Number of permutations.
+    seed : int, default 0
+        Seed of the permutations.
+    progress : callable, optional
+        Called with the steps done and the total.
+
+    Returns
+    -------
+    Discovery
+        The processes found, with their evidence.
+
+    Raises
+    ------
+    OptionError
+        If there are no behaviours, or a number is out of range.
+    ModelError
+        If fewer than 20 churns can be compared, or no behaviour varies.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> found = ls.discover_processes(tables, at_least=[2, 4], by_users=[2], within=["45d"])

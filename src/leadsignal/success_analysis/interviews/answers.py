@@ -138,11 +138,27 @@ class Interviews(Result):
 
 
 def read_interviews(folder: str | Path) -> Interviews:
-    """Read the briefs of a folder that ``write_interview_kit`` wrote, as they have been filled in.
+    """Read the filled-in briefs of a folder that ``write_interview_kit`` wrote.
 
-    Briefs without any answer are listed, not refused. Raises InterviewError, which lists every
-    fault of every file by file and line, and OptionError where there is no brief.
+    Parameters
+    ----------
+    folder : str or Path
+        The folder of the kit.
 
+    Returns
+    -------
+    Interviews
+        The interviews, and the briefs without any answer.
+
+    Raises
+    ------
+    InterviewError
+        If briefs have faults; every fault is listed with file and line.
+    OptionError
+        If there is no brief.
+
+    Examples
+    --------
     >>> read_interviews("nowhere")
     Traceback (most recent call last):
     leadsignal.errors.OptionError: there is no folder nowhere. Name the folder of the kit.

@@ -99,11 +99,26 @@ class BullseyePage:
 
 @checked
 def bullseye_page(analysis: SuccessAnalysis) -> BullseyePage:
-    """Return the one-page bullseye of a Success Analysis, a ring for each segment it tells apart.
+    """Return the one-page bullseye of a Success Analysis, with a ring for each segment.
 
-    Raises OptionError, with everything that is wrong, where an element is missing or where there
-    are more than three traits or processes.
+    Parameters
+    ----------
+    analysis : SuccessAnalysis
+        Must have an objective, a success metric, traits and processes.
 
+    Returns
+    -------
+    BullseyePage
+        A page with ``write`` to save it as HTML.
+
+    Raises
+    ------
+    OptionError
+        If an element is missing, or there are more than three traits or processes. All faults are
+        listed.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
     >>> print(repr(bullseye_page(analysis)).splitlines()[1])

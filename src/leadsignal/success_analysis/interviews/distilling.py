@@ -159,13 +159,31 @@ def distil(
     by: str | None = None,
     agree: float = 0.5,
 ) -> Distilled:
-    """Count which answers agree, and make candidate processes of them.
+    """Count which answers agree, and derive candidate processes from them.
 
-    ``agree`` is the share of the interviews that an answer needs. With ``tables``, behaviours that
-    do not occur there are noted; with ``by``, an attribute, segments get a bullseye and processes
-    of their own where they differ. Raises OptionError where there is no interview, or the
-    attribute is not there.
+    Parameters
+    ----------
+    interviews : Interviews
+        The filled-in briefs.
+    tables : Tables, optional
+        If given, behaviours that do not occur in them are noted.
+    by : str, optional
+        An attribute: segments get their own bullseye and processes where they differ.
+    agree : float, default 0.5
+        Share of the interviews that must give an answer.
 
+    Returns
+    -------
+    Distilled
+        All answers with their counts, and the analysis of those agreed on.
+
+    Raises
+    ------
+    OptionError
+        If there is no interview, or ``by`` is not an attribute.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> interview = Interview("a.md", "a", objective="Close faster")
     >>> distil(ls.success_analysis.Interviews((interview,), ()))

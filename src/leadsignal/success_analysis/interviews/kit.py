@@ -74,13 +74,36 @@ def write_interview_kit(
     *,
     at_most: int = 12,
 ) -> InterviewKit:
-    """Write a one-page Markdown brief with the three questions for each account, best first.
+    """Write a one-page Markdown brief with three questions for each account, best first.
 
-    ``tables`` and ``analysis`` are those that ``successful`` was made of; the first ``at_most``
-    accounts get a brief. The folder is written whole or not at all. Raises OptionError where it
-    is not empty (it may hold answers), where there is no account, or where the tables
-    are of another date.
+    The folder is written completely or not at all.
 
+    Parameters
+    ----------
+    successful : SuccessfulAccounts
+        The accounts to interview, from ``most_successful``.
+    tables : Tables
+        The tables that ``successful`` was computed from.
+    folder : str or Path
+        The folder to write.
+    analysis : SuccessAnalysis, optional
+        The analysis that ``successful`` was computed with.
+    at_most : int, default 12
+        Maximum number of briefs.
+
+    Returns
+    -------
+    InterviewKit
+        The folder and its files.
+
+    Raises
+    ------
+    OptionError
+        If the folder is not empty (it may hold answers), there is no account, or the tables are of
+        another date.
+
+    Examples
+    --------
     >>> import leadsignal as ls, tempfile
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> found = ls.success_analysis.most_successful(tables)

@@ -187,12 +187,33 @@ class AdoptionCurves(Result):
 def adoption_table(
     tables: Tables, analysis: SuccessAnalysis, *, today: AsOfContext | None = None
 ) -> Adoption:
-    """Return how many of each quarter's new accounts adopted each process, by when.
+    """Count, for each quarter's new accounts, how many adopted each process, and by when.
 
-    An account has adopted by its milestone if it ever was in the state adopted on or before that
-    day. ``today`` holds what is made already. Raises OptionError where the analysis names no
-    process, ModelError where no account is seen from its start.
+    An account has adopted by its milestone if it was in the state adopted on any day up to it.
 
+    Parameters
+    ----------
+    tables : Tables
+        Checked tables, as of their ``as_of_date``.
+    analysis : SuccessAnalysis
+        Names the processes and their milestones.
+    today : AsOfContext, optional
+        Results already computed from the same tables and analysis.
+
+    Returns
+    -------
+    Adoption
+        One row per quarter and process.
+
+    Raises
+    ------
+    OptionError
+        If the analysis names no process.
+    ModelError
+        If no account is observed from its start.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
     >>> analysis = ls.read_success_analysis(folder)
@@ -228,12 +249,37 @@ def adoption_curves(
     by: str | None = None,
     days: Sequence[int] = (30, 60, 90, 120, 180, 270, 365),
 ) -> AdoptionCurves:
-    """Return how the share of adopters grows with days since the start, by process.
+    """Estimate the share of adopters by days since the start, for each process.
 
-    Aalen & Johansen (1978): leaving without having adopted competes, on the day it became known;
-    accounts still here without are censored; errors by customer. ``by`` is a declared text
-    attribute. Raises as ``adoption_table`` does.
+    Aalen-Johansen estimator (Aalen & Johansen 1978): leaving without having adopted is a competing
+    event, on the day it became known; other accounts are censored. Standard errors are clustered by
+    customer.
 
+    Parameters
+    ----------
+    tables : Tables
+        Checked tables, as of their ``as_of_date``.
+    analysis : SuccessAnalysis
+        Names the processes and their milestones.
+    by : str, optional
+        A declared text attribute to group by.
+    days : sequence of int
+        Days since the start at which the share is listed.
+
+    Returns
+    -------
+    AdoptionCurves
+        Share of adopters with 95 % intervals, by process (and group).
+
+    Raises
+    ------
+    OptionError
+        If the analysis names no process, or ``by`` is not an attribute.
+    ModelError
+        If no account is observed from its start.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
     >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)

@@ -180,15 +180,37 @@ def milestone_calendar(
     ahead: Duration = "8w",
     today: AsOfContext | None = None,
 ) -> MilestoneCalendar:
-    """Return the milestones due within ``ahead`` of accounts that are active and gave no notice.
+    """Return the milestones due within ``ahead``, for active accounts without notice.
 
-    ``can_be_met`` and what is still needed follow from the definition of adoption: some day up to
-    the milestone must be left on which every window that is already over holds enough. ``chance``
-    counts past accounts that were there, not adopted, and at the same ``stage`` (events in their
-    windows) as many days before their milestone (up to four weeks more or less where fewer than 20
-    were); leaving before it, by the day that was known, counts as not made. ``today`` holds what
-    is made already. Raises OptionError where no process has a milestone.
+    A milestone can be met if the definition of adoption can still be fulfilled on a day up to it.
+    ``chance`` is the share of comparable past accounts that met it: not adopted, at the same
+    ``stage`` (events in their windows), with as many days left (up to four weeks more or less if
+    fewer than 20 are comparable). Leaving before the milestone, on the day it was known, counts as
+    not met.
 
+    Parameters
+    ----------
+    tables : Tables
+        Checked tables, as of their ``as_of_date``.
+    analysis : SuccessAnalysis
+        Names the processes and their milestones.
+    ahead : Duration, default "8w"
+        How far to look ahead.
+    today : AsOfContext, optional
+        Results already computed from the same tables and analysis.
+
+    Returns
+    -------
+    MilestoneCalendar
+        One row per account and process, by due date.
+
+    Raises
+    ------
+    OptionError
+        If no process has a milestone.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
     >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)

@@ -182,9 +182,29 @@ def result_history(
 ) -> ResultHistory:
     """Return each account's results by week, month or quarter, against its target.
 
-    Results are of each account's own metric (``leadsignal.targets``). Raises OptionError without
-    results, or for another period.
+    Only results of the account's own metric are used (see ``leadsignal.targets``).
 
+    Parameters
+    ----------
+    tables : Tables
+        Checked tables, as of their ``as_of_date``.
+    analysis : SuccessAnalysis, optional
+        Names the success metrics.
+    every : {"week", "month", "quarter"}, default "month"
+        The period.
+
+    Returns
+    -------
+    ResultHistory
+        One row per account and period.
+
+    Raises
+    ------
+    OptionError
+        If the tables have no results, or the period is another.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> history = result_history(ls.read_tables(ls.sample_folder()), every="quarter")
     >>> bool((history.frame["results"] >= 1).all())
@@ -211,14 +231,40 @@ def results_around_adoption(
     after: int = 6,
     seed: int = 0,
 ) -> ResultsAroundAdoption:
-    """Return results in periods of ``every`` before and after each process's first adoption.
+    """Return mean results in the periods before and after each process's first adoption.
 
-    The distance to the target is averaged within an account and period, then over accounts; where
-    no result has a target, the value itself is used, with its sign such that more is better.
-    Adopters are compared with accounts of the same tenure that do not adopt the process before
-    the last period is over.
-    Raises OptionError without results or processes, ModelError where no adopter was measured.
+    The distance to the target is averaged within an account and period, then over accounts. If no
+    result has a target, the value itself is used, with its sign such that more is better. Adopters
+    are compared with accounts of the same tenure that do not adopt the process before the last
+    period is over.
 
+    Parameters
+    ----------
+    tables : Tables
+        Checked tables, as of their ``as_of_date``.
+    analysis : SuccessAnalysis
+        Names the processes and their milestones.
+    every : Duration, default "30d"
+        Length of a period.
+    before, after : int, default 3 and 6
+        Number of periods before and after the adoption.
+    seed : int, default 0
+        Seed of the bootstrap for the intervals.
+
+    Returns
+    -------
+    ResultsAroundAdoption
+        Means by process and period, and the changes with 95 % intervals.
+
+    Raises
+    ------
+    OptionError
+        If there are no results or no processes.
+    ModelError
+        If no adopter has results.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
     >>> analysis = ls.read_success_analysis(folder)

@@ -95,13 +95,34 @@ def unattended_accounts(
 ) -> UnattendedAccounts:
     """Return the active accounts that nobody looks after, each with its reasons.
 
-    *No plan*: none open. *Nobody measuring*: no result of the success metric in 90 days. *No
-    sponsor contact*: no sponsor event in 90 days. *Handed off and not seen since*: the last handoff
-    has no sponsor or diary event after it (no behaviour in 30 days where neither is tracked). The
-    last two need ``[tracking]``. Accounts younger than ``grace``, and handoffs within it, are not
-    reproached; accounts that have given notice are left out. ``today`` holds what is made already.
-    Raises OptionError where the tables can tell none of the reasons.
+    *No plan*: no plan is open. *Nobody measuring*: no result of the success metric in 90 days. *No
+    sponsor contact*: no sponsor event in 90 days. *Handed off and not seen since*: no sponsor or
+    diary event after the last handoff (no behaviour in 30 days if neither is tracked). The last two
+    need ``[tracking]`` in the analysis. Accounts that have given notice are left out.
 
+    Parameters
+    ----------
+    tables : Tables
+        Checked tables, as of their ``as_of_date``.
+    analysis : SuccessAnalysis, optional
+        Names the behaviours of ``[tracking]`` and the success metrics.
+    grace : Duration, default "30d"
+        Age of an account, and time since a handoff, below which nothing is listed.
+    today : AsOfContext, optional
+        Results already computed from the same tables and analysis.
+
+    Returns
+    -------
+    UnattendedAccounts
+        Accounts with at least one reason, those with the most first.
+
+    Raises
+    ------
+    OptionError
+        If the tables allow none of the reasons to be checked.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
     >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
