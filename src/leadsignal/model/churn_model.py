@@ -28,7 +28,6 @@ from leadsignal.model.shapley import MAX_GROUPS, shapley_values, shares_of, typi
 from leadsignal.model.stacked_model import Estimator, Hazards, fit_hazards, log_odds
 from leadsignal.panel import Panel, in_order
 from leadsignal.results import Result
-from leadsignal.stats.row_estimates import auc_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -273,6 +272,8 @@ class ChurnModel(EstimatorBase):
                 " churned within them; an AUC needs rows that did and rows that did not",
                 "Give a panel with a longer history",
             )
+        from leadsignal.stats.row_estimates import auc_of  # loads SciPy
+
         return auc_of(churned, self.predict(rows).risk).estimate
 
     def summary(self) -> ModelSummary:

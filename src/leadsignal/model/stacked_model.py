@@ -13,7 +13,6 @@ from leadsignal.model.classifier import Classifier, ClassifierHazard, learners_o
 from leadsignal.model.learners import Learner, LearnerTypes, TrainingData, one_thread
 from leadsignal.model.person_period import Layout, Stacked, design, stack
 from leadsignal.model.trees import by_blocks
-from leadsignal.stats.row_estimates import auc_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -303,6 +302,8 @@ def _auc_within_steps(score: Floats, training: TrainingData) -> float | None:
     Across steps, the step alone would tell many rows apart: few accounts end in the first months
     after a snapshot at which no notice had been given.
     """
+    from leadsignal.stats.row_estimates import auc_of  # loads SciPy
+
     steps = [training.start == begin for begin in np.unique(training.start)]
     both = [rows for rows in steps if 0 < training.ended[rows].sum() < rows.sum()]
     if not both:
