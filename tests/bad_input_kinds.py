@@ -528,7 +528,7 @@ kind(
 kind(
     "process name with blanks",
     swap("success.toml", "weekly_close", "Weekly close"),
-    r"success\.toml:2: process\.name: cannot name columns \(given: 'Weekly close'\)",
+    r"success\.toml:2: process\.name: cannot be used as a column name \(given: 'Weekly close'\)",
 )
 kind(
     "one name twice",

@@ -170,7 +170,7 @@ def test_what_is_not_allowed_is_refused(
 def test_extra_rankings_must_cover_the_rows(panel: ls.Panel, oracle: pd.DataFrame) -> None:
     with pytest.raises(ls.OptionError, match="no risk for"):
         ls.run_backtest(panel, methods=["random"], extra={"mine": oracle.head(10)})
-    with pytest.raises(ls.OptionError, match="is a method already"):
+    with pytest.raises(ls.OptionError, match="is already a method"):
         ls.run_backtest(panel, methods=["random"], extra={"context": oracle})
 
 

@@ -165,9 +165,9 @@ def test_a_file_outside_the_project(tmp_path: Path) -> None:
     assert access.options == {"role": "reader"}
     for content, said in [
         ("password = hunter2", "not valid TOML"),
-        ("passwort = 'hunter2'", "holds something else"),
-        ("password = 2", "holds something else"),
-        ("options = 'hunter2'", "holds something else"),
+        ("passwort = 'hunter2'", "does not contain the expected keys"),
+        ("password = 2", "does not contain the expected keys"),
+        ("options = 'hunter2'", "does not contain the expected keys"),
     ]:
         held.write_text(content)
         with pytest.raises(SourceError, match=said) as caught:

@@ -177,7 +177,7 @@ def test_today_is_made_once_and_is_of_one_day(business: ls.Tables) -> None:
     assert today.snapshot is today.snapshot
     assert repr(today).endswith("made and kept: snapshot")
     earlier = business.as_of("2022-01-01")
-    with pytest.raises(ls.OptionError, match="of other tables"):
+    with pytest.raises(ls.OptionError, match="from other tables"):
         ls.success_analysis.unattended_accounts(earlier, analysis, today=today)
     with pytest.raises(ls.OptionError, match="the panel ends at"):
         ls.AsOfContext(earlier, analysis, today.snapshot)

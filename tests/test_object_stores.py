@@ -102,7 +102,7 @@ def test_a_source_with_options_and_paths(
     [
         ("memory://crm/nosuch.csv", "no such file"),
         ("memory://crm/no*.csv", "no file matches"),
-        ("nosuch://bucket/x.csv", "is no kind of database or store"),
+        ("nosuch://bucket/x.csv", "is not a supported database or object store"),
         ("memory://crm/empty", "a folder without parts|no such file"),
         ("memory://crm/empty.csv", "is empty"),
     ],

@@ -91,7 +91,7 @@ def test_results_by_period_against_the_target() -> None:
     assert list(rows["shown"]) == [1, 0]
     assert len(ls.success_analysis.result_history(tables, ANALYSIS, every="week").frame) == 3
     assert len(ls.success_analysis.result_history(tables, ANALYSIS, every="quarter").frame) == 1
-    with pytest.raises(OptionError, match="no period of results"):
+    with pytest.raises(OptionError, match="is not a period"):
         ls.success_analysis.result_history(tables, ANALYSIS, every="fortnight")
     with pytest.raises(OptionError, match="has no results"):
         history.of("b")
@@ -113,7 +113,7 @@ def test_they_print_draw_and_go_to_json(
 
 def test_results_are_needed() -> None:
     accounts = pd.DataFrame({"account_id": ["a"], "started_on": ["2024-01-01"]})
-    with pytest.raises(OptionError, match="no table of results"):
+    with pytest.raises(OptionError, match="no table results"):
         ls.success_analysis.result_history(
             ls.read_tables({"accounts": accounts}, as_of="2024-03-01")
         )

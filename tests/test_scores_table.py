@@ -199,7 +199,7 @@ def test_two_writers_leave_one_set_of_rows(
     ("source", "told"),
     [
         (Source("crm", "postgresql://me@127.0.0.1:1/db"), "cannot be reached .*Connection refused"),
-        (Source("crm", "nosuch://me@host/db"), "is no kind of database or store that is known"),
+        (Source("crm", "nosuch://me@host/db"), "is not a supported database or object store"),
         (Source("crm", "oracle://me@host/db"), "driver that is not installed"),
         (Source("crm", "duckdb:////nowhere/at/all.duckdb"), "there is no folder"),
         (Source("crm", "sqlite:////nowhere/at/all.db"), "unable to open database file"),

@@ -114,7 +114,7 @@ PROCESS = '[[process]]\nname = "p"\nbehavior = "b"\nat_least = 1\nwithin = "30d"
         (PROCESS.replace('"b"', "[]"), 3, "names no behaviour"),
         (PROCESS.replace("= 1", "= 0"), 4, "must be a number above 0"),
         (PROCESS.replace("= 1", '= "1"'), 4, "must be a number above 0"),
-        (PROCESS.replace('"p"', '"2p"'), 2, "cannot name columns"),
+        (PROCESS.replace('"p"', '"2p"'), 2, "cannot be used as a column name"),
         (PROCESS + "by_users = 2\n", 6, "is above at_least"),
         (PROCESS + "sustained_for = 0\n", 6, "must be a whole number"),
         (PROCESS + "applies_to = { a = 1 }\n", 6, "must be a list of texts"),

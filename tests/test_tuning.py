@@ -42,5 +42,5 @@ def test_a_model_that_reads_more_of_what_matters_wins() -> None:
 def test_nothing_to_compare_is_refused(business_panel: ls.Panel) -> None:
     with pytest.raises(ls.OptionError, match="no candidate"):
         ls.evaluation.tune_model(business_panel, [])
-    with pytest.raises(ls.OptionError, match="several horizons"):
+    with pytest.raises(ls.OptionError, match="different horizons"):
         ls.evaluation.tune_model(business_panel, [{"horizon": "90d"}, {"horizon": "180d"}])

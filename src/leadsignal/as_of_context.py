@@ -50,7 +50,7 @@ class AsOfContext:
         if panel.as_of_date != self.tables.as_of_date or panel.analysis != self.analysis:
             raise OptionError(
                 f"the panel ends at {panel.as_of_date} and the tables at {self.tables.as_of_date},"
-                " or the two have not the same analysis",
+                " or their success analyses differ",
                 "Give the panel that was built from these tables and this analysis",
             )
 
@@ -70,7 +70,8 @@ class AsOfContext:
             return cls(tables, requested)
         if today.tables is not tables or today.analysis != requested:
             raise OptionError(
-                "today= is of other tables or of another analysis", "Give Today(tables, analysis)"
+                "today= was computed from other tables or another analysis",
+                "Give Today(tables, analysis)",
             )
         return today
 

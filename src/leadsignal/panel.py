@@ -128,7 +128,7 @@ class Panel(Result):
         if SAMPLE_WEIGHT in self.frame.columns:
             raise OptionError(
                 f"{what} needs the whole panel, and this is a sample of its rows",
-                "Give what build_panel returns; of part of the accounts, if all are too many",
+                "Pass a panel from build_panel; for fewer rows, build it from part of the accounts",
             )
 
     def as_of(self, day: date | str) -> Panel:
@@ -141,7 +141,7 @@ class Panel(Result):
         cut = pd.Timestamp(day)
         if cut.date() > self.as_of_date:
             raise OptionError(
-                f"the panel ends at {self.as_of_date}; {cut.date()} is later",
+                f"{cut.date()} is after the panel's last day, {self.as_of_date}",
                 "Build the panel from tables that reach that day",
             )
         frame = self.frame[self.frame["snapshot_on"] < cut].copy()

@@ -177,7 +177,7 @@ def test_a_covariate_the_event_may_change_is_refused(business: ls.Tables) -> Non
         business, "measured", adjust=["complained"], methods=["target_trial"]
     )
     assert trial.contrast("target_trial", adjusted=True) is not None
-    with pytest.raises(OptionError, match="is no covariate"):
+    with pytest.raises(OptionError, match="is not a covariate"):
         ls.compare_cohorts(business, "measured", adjust=["colour"])
 
 
@@ -239,7 +239,7 @@ def test_many_values_are_compared_by_shrunken_rates(business: ls.Tables) -> None
     assert sum(g.expected for g in reps.groups) == pytest.approx(sum(g.ended for g in reps.groups))
     axes = reps.groups.plot()
     assert axes.get_xlabel() == "churns expected"
-    with pytest.raises(ModelError, match="no ratio to draw"):
+    with pytest.raises(ModelError, match="no hazard ratio to draw"):
         reps.plot_forest()
 
 

@@ -70,7 +70,7 @@ def test_gaps_need_processes_and_say_what_is_missing(simulation: ls.datasets.Sim
         {name: simulation.tables[name] for name in ("accounts", "behaviors", "results")},
         as_of=simulation.as_of,
     )
-    with pytest.raises(ls.OptionError, match="none is named"):
+    with pytest.raises(ls.OptionError, match="names none"):
         ls.success_analysis.find_success_gaps(tables, ls.SuccessAnalysis(()))
     analysis = ls.SuccessAnalysis.from_toml(simulation.analysis_toml)
     assert (
@@ -165,7 +165,7 @@ def test_fit_of_all_attributes_and_what_is_refused() -> None:
     assert np.isfinite(adjusted.frame["expected"]).all()
     with pytest.raises(ls.OptionError, match="accounts have no attribute purchase_reason"):
         ls.success_analysis.reasons_to_buy(tables)
-    with pytest.raises(ls.OptionError, match="is what is compared"):
+    with pytest.raises(ls.OptionError, match="is in by= and adjust="):
         ls.success_analysis.fit_by(tables, "kind", adjust=["kind"])
     accounts = tables.frame("accounts")[["account_id", "started_on", "ended_on", "kind"]]
     bare = ls.read_tables({"accounts": accounts}, attributes=["kind"], as_of="2024-02-01")

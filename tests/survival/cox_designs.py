@@ -224,7 +224,7 @@ def _right_error(text: str, X: np.ndarray, sets: list[RiskSet], free: np.ndarray
     if "separated" in text:
         assert not has_maximum(X, sets, free), "a maximum exists: " + text
         return "separated"
-    if "cannot tell some columns apart" in text:
+    if "some columns are collinear" in text:
         deviations = [X[s.rows] - X[s.rows].mean(axis=0) for s in sets]
         within = np.vstack(deviations)[:, free] / np.maximum(np.abs(X[:, free]).max(axis=0), 1e-300)
         scale = np.abs(within).max(axis=0)

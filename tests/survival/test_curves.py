@@ -248,7 +248,7 @@ def test_results_go_to_frames_and_json(lung: pd.DataFrame) -> None:
     assert set(frame.cause) == {0, 1}
     assert len(frame) == sum(len(curve.time) for curve in curves)
     assert len(json.loads(json.dumps(curves.to_dict(), allow_nan=True))["curves"]) == 4
-    with pytest.raises(OptionError, match="quantiles are of survival"):
+    with pytest.raises(OptionError, match="quantiles are defined for survival"):
         curves.of(1, 1).quantile()
     hazards = nelson_aalen(lung.time, lung.dead)
     assert hazards[0].quantity == "cumulative hazard"

@@ -97,7 +97,10 @@ def find_rescues(tables: Tables, panel: Panel) -> Rescues:
 
     panel.refuse_sample("a list of rescues")
     if "flags" not in tables.names:
-        raise OptionError("there is no table flags", "Give the team's at-risk calls as flags")
+        raise OptionError(
+            "there is no table flags",
+            "Add flags.csv, with the accounts that the team marked as at risk",
+        )
     flags = tables.frame("flags")
     cleared = flags[flags["cleared_on"].notna()].sort_values(["cleared_on", "account_id"])
     cleared = cleared[["account_id", "flagged_on", "cleared_on"]]

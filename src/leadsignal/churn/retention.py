@@ -124,7 +124,9 @@ def retention_table(tables: Tables, *, by: str = START) -> Retention:
 
     accounts = tables.frame("accounts")
     if by != START and by not in tables.attributes:
-        raise OptionError(f"{by!r} is no cohort", one_of([START, *tables.attributes], by))
+        raise OptionError(
+            f"by = {by!r} is not an attribute of accounts", one_of([START, *tables.attributes], by)
+        )
     cohort = (
         accounts["started_on"].dt.to_period("Q").astype(str)
         if by == START
@@ -150,7 +152,7 @@ def _quarters(tables: Tables, accounts: pd.DataFrame) -> list[pd.Period]:
         begin += 1
     end = pd.Timestamp(tables.as_of_date).to_period("Q")
     if begin >= end:
-        raise OptionError("no calendar quarter is whole", "Give a longer history")
+        raise OptionError("the data cover no complete calendar quarter", "Provide a longer history")
     return list(pd.period_range(begin, end, freq="Q"))
 
 

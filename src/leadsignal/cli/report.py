@@ -1,4 +1,4 @@
-"""`leadsignal report`: one self-contained HTML for those who lead customer success."""
+"""`leadsignal report`: one self-contained HTML for customer success managers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DONE_IN_PART = 4
 
 def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
-    report = new_command(commands, "report", _report, "write the report for those who lead",
+    report = new_command(commands, "report", _report, "write the report for managers",
                          outputs=writes(out=PAGE))  # fmt: skip
     report.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
     report.add_argument(

@@ -42,7 +42,7 @@ def curves_of(cohorts: DatedCohorts) -> Curves:
             cluster=cluster[kept] if len(cohorts) <= 5000 else None,
         )  # fmt: skip
     except OptionError as error:
-        raise ModelError(f"no curves of {cohorts.name}: {error}") from None
+        raise ModelError(f"the curves of {cohorts.name} cannot be estimated: {error}") from None
 
 
 def _while_populated(rows: RiskIntervals) -> RiskIntervals:

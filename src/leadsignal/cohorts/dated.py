@@ -323,7 +323,7 @@ class DatedCohorts(Result):
             only = ", ".join(self.levels[k] for k in present)
             raise ModelError(
                 f"{self.name}: every account is {only or 'missing'} all the time",
-                "A comparison needs two cohorts; choose another",
+                "Choose another comparison: two cohorts are needed",
             )
         place = np.searchsorted(present, self.row_state)
         levels = tuple(self.levels[k] for k in present)

@@ -306,7 +306,7 @@ def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:
 
 def _ratio(contrast: Contrast) -> Estimate:
     if contrast.hazard_ratio is None:
-        raise ModelError(f"{contrast.cohort}: no hazard ratio")
+        raise ModelError(f"the hazard ratio of {contrast.cohort} cannot be estimated")
     return contrast.hazard_ratio
 
 

@@ -46,7 +46,9 @@ def forest_picture(
     if len(contrasts):
         plotted = contrasts[contrasts["hazard_ratio"].notna() & (contrasts["adjusted_for"] == "")]
     if not len(plotted):
-        raise ModelError(f"{by}: there is no ratio to draw", "Plot its groups instead")
+        raise ModelError(
+            f"{by}: there is no hazard ratio to draw", "Plot its groups with plot() instead"
+        )
     cohorts, methods = (list(plotted[name].unique()) for name in ("cohort", "method"))
     ax = axes_of(ax, (7.6, 1.7 + 0.85 * len(cohorts)))
     ax.axvline(1, color=GREY, linewidth=1, linestyle="--", zorder=0)
@@ -84,7 +86,7 @@ def forest_picture(
 def overview_picture(lines: pd.DataFrame, most: int, ax: Axes | None = None) -> Axes:
     """Draw the hazard ratio of each cohort of an overview, naive and corrected, lowest p first."""
     if not len(lines):
-        raise ModelError("there is no hazard ratio to draw", "Give tables with more churns")
+        raise ModelError("there is no hazard ratio to draw", "Provide tables with more churns")
     plotted = lines.sort_values("p_holm", kind="stable").head(most)
     ax = axes_of(ax, (9.0, 1.5 + 0.42 * len(plotted)))
     ax.axvline(1, color=GREY, linewidth=1, linestyle="--", zorder=0)

@@ -159,7 +159,10 @@ def _adjusting(
     later = []
     for name in adjust:
         if name == cohorts.name:
-            raise OptionError(f"{name} is what is compared", "Adjust for something else")
+            raise OptionError(
+                f"{name} is the cohort itself, so it cannot be adjusted for",
+                "Leave it out of adjust=",
+            )
         if name in cohorts.covariates:
             values[name] = cohorts.covariates[name]
         elif name in cohorts.dated_covariates and (before_only or name in mediators):
@@ -169,12 +172,12 @@ def _adjusting(
             raise OptionError(
                 f"{name} comes after the start, so {cohorts.name} may have changed it",
                 f'Leave it out, name it (mediators=["{name}"]), or take methods=["target_trial"],'
-                " which looks no further than the event",
+                " which uses only what is known before the event",
             )
         else:
             known = ", ".join(cohorts.covariates) or "none"
             raise OptionError(
-                f"{name!r} is no covariate",
+                f"{name!r} is not a covariate",
                 f"Choose from {known}; declare columns of accounts as attributes",
             )
     return values, tuple(later)
@@ -183,7 +186,9 @@ def _adjusting(
 def _refuse_unknown_states(cohorts: DatedCohorts, name: str) -> None:
     """Refuse a dated covariate without a state on some day at risk: the day would be lost."""
     if len(cohorts.dated_covariates[name]) != len(cohorts):
-        raise OptionError(f"{name} is not of the same accounts", "Give its state of each account")
+        raise OptionError(
+            f"{name} has other accounts than the cohorts", "Provide its state for each account"
+        )
     rows = follow_in_time(cohorts)
     known, _ = with_states_of(rows, cohorts.dated_covariates[name])
     lost = (rows.stop - rows.start).sum() - (known.stop - known.start).sum()
@@ -252,7 +257,7 @@ def _follow(
         rows = follow_from_landmark(cohorts, design.landmark)
     rows = rows.of((0, k))
     if len(np.unique(rows.group)) < 2:
-        raise ModelError("one of the two cohorts has no accounts here")
+        raise ModelError("one of the two cohorts has no accounts")
     if X is None:
         return rows, None
     if method == "landmark":

@@ -234,7 +234,7 @@ def _held(source: Source) -> dict[str, Any]:
         texts_held and isinstance(content.get("options", {}), dict)
     ):
         remedy = "It may hold the texts url, user and password, and a section [options]"
-        raise SourceError(f"{place} holds something else", remedy)
+        raise SourceError(f"{place} does not contain the expected keys", remedy)
     return content
 
 

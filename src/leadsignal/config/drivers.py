@@ -91,10 +91,10 @@ def refuse_unknown(url: str, driver: str | None, options: Mapping[str, Any]) -> 
         a_driver(driver)
         if scheme not in ADBC_SCHEMES[driver]:
             ways = " or ".join(f"{one}:" for one in ADBC_SCHEMES[driver])
-            raise OptionError(f"is no URL of {driver}", f"Begin it with {ways}")
+            raise OptionError(f"is not a URL of {driver}", f"Begin it with {ways}")
     elif not _is_known(scheme):
         raise OptionError(
-            f"{scheme}: is no kind of database or store that is known",
+            f"{scheme}: is not a supported database or object store",
             f"Allowed: {', '.join([*DIALECTS, *FILES, *STORES, *FLIGHT])}",
         )
     _refuse_options(url, options, scheme, driver is None)
@@ -130,10 +130,11 @@ def _refuse_options(url: str, options: Mapping[str, Any], scheme: str, plain: bo
             r"ODBC Driver \d+ for SQL Server", str(value)
         ):
             raise OptionError(
-                f"driver = {value!r} is none of Microsoft's", "Write ODBC Driver 18 for SQL Server"
+                f"driver = {value!r} is not a driver of Microsoft",
+                "Write ODBC Driver 18 for SQL Server",
             )
         if name.lower() == "sslkey" and ":" in str(value):
-            raise OptionError("sslkey names an engine", "Name the file of the key")
+            raise OptionError("sslkey names an OpenSSL engine", "Give the path of the key file")
 
 
 @contextmanager

@@ -270,7 +270,7 @@ def _identifier(value: object) -> str:
     name = a_text(value)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise OptionError(
-            "cannot name columns",
+            "cannot be used as a column name",
             'Use small letters, digits and _, beginning with a letter, as in "weekly_close"',
         )
     return name

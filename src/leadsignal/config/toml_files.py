@@ -40,11 +40,11 @@ def read_settings_file(file: pathlib.Path) -> str:
     """
     mode = file.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise OptionError("is a pipe or a device, not a file", "Give the file that is meant")
+        raise OptionError("is a pipe or a device, not a file", "Correct the path")
     with file.open("rb") as opened:
         content = opened.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise OptionError(f"is larger than {LARGEST:,} bytes", "Give the file that is meant")
+        raise OptionError(f"is larger than {LARGEST:,} bytes", "Correct the path")
     return content.decode("utf-8")
 
 

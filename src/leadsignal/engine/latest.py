@@ -1,8 +1,8 @@
-"""What was last seen before each snapshot: the latest value, the days since the latest row.
+"""The latest value, and the days since the latest row, before each snapshot.
 
-A row becomes known at one snapshot; the largest (day, value) among the rows that become known there
-is kept, and the largest so far is carried along the account's rows. Of the best row (value, day) is
-kept instead.
+Each row becomes known at one snapshot. The largest (day, value) of the rows that become known there
+is kept, and the running maximum is taken along the account's rows. For the best row, the pair is
+(value, day).
 """
 
 from __future__ import annotations

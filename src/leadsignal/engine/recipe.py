@@ -122,6 +122,6 @@ def _check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
         problems.append("[usage_low] names series, but usage has no column series")
     if problems:
         raise OptionError(
-            "the success analysis and the tables do not fit: " + "; ".join(problems),
+            "the success analysis does not match the tables: " + "; ".join(problems),
             "Correct success.toml, or declare the attributes and tables in leadsignal.toml",
         )

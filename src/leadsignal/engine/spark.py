@@ -45,7 +45,9 @@ def spark_session(existing: Any = None) -> SparkSession:
     try:
         from pyspark.sql import SparkSession
     except ImportError:
-        raise OptionError("the engine spark needs pyspark, which is not here", INSTALL) from None
+        raise OptionError(
+            "the engine spark needs pyspark, which is not installed", INSTALL
+        ) from None
     session = existing or SparkSession.getActiveSession()
     if session is None:
         _refuse_without_java()

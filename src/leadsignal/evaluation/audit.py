@@ -155,7 +155,10 @@ def audit_indicators(
         raise OptionError(f"leads are {list(leads)!r}", "Give days before the end, 0 or more")
     indicators = [one for one in panel.indicators if one.role != "context"]
     if not indicators:
-        raise ModelError("there is no indicator but context to audit", "Give more tables")
+        raise ModelError(
+            "there are only context indicators, which are not audited",
+            "Add tables such as behaviors or usage",
+        )
     sets = match_ends(panel, seed=seed)
     values = [coded(one, sets.rows) for one in indicators]
     bootstrap = Resampling.of_sets(sets, resamples, seed)

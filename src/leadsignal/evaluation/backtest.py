@@ -332,7 +332,7 @@ def _check(
         raise OptionError(f"capacity is {share}", "Give a share above 0 and below 1")
     if segment is not None and segment not in panel.names(role="context"):
         raise OptionError(
-            f"{segment!r} is no context indicator", one_of(panel.names(role="context"), segment)
+            f"{segment!r} is not a context indicator", one_of(panel.names(role="context"), segment)
         )
 
 

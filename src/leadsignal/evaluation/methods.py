@@ -229,7 +229,9 @@ def extra_methods(
 
     for name, frame in extra.items():
         if name in (*METHODS, MODEL):
-            raise OptionError(f"{name!r} is a method already", "Name the extra method otherwise")
+            raise OptionError(
+                f"{name!r} is already a method", "Choose another name for the extra method"
+            )
         keys = ["account_id", "snapshot_on"]
         known = frame.assign(snapshot_on=pd.to_datetime(frame["snapshot_on"])).set_index(keys)
         risk = (

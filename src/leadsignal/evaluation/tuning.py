@@ -83,7 +83,9 @@ def tune_model(
     models = [clone(base).set_params(**setting) for setting in candidates]
     horizons = {days_in(one.horizon) for one in models}
     if len(horizons) > 1:
-        raise OptionError("the candidates have several horizons", "Compare models of one horizon")
+        raise OptionError(
+            "the candidates have different horizons", "Compare models of the same horizon"
+        )
     horizon = horizons.pop()
     tests = list(_folds(thinned(panel), horizon, folds))
     losses: list[list[Floats]] = [[] for _ in models]

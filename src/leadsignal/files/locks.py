@@ -138,7 +138,7 @@ def _taken(lock: Path, path: Path) -> int:
             os.close(handle)
             raise BusyError(
                 f"{path} is being written by {holder}",
-                "Try again when it is done, let it be waited for (LEADSIGNAL_LOCK_WAIT=600), or"
+                "Try again when it is done, wait for it (LEADSIGNAL_LOCK_WAIT=600), or"
                 " write somewhere else",
             ) from None
         # Whoever had it before may have taken the file away: then this is the lock of nothing.

@@ -1,4 +1,4 @@
-"""Texts that a spreadsheet would run as formulas, made plain: one guard for tables for people."""
+"""Escaping of texts that a spreadsheet would run as formulas, for all tables read by people."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def _arr_known(reader: TableReader, as_of: date) -> Iterator[str]:
 
 
 def _leaks(reader: TableReader, as_of: date) -> Iterator[str]:
-    """Find columns that give ends away: declared attributes, and those of the schema."""
+    """Find columns that leak churn: declared attributes, and those of the schema."""
     ended, started = _ended(as_of), _started(reader, as_of)
     ((ends, left),) = reader.store.query(
         f"SELECT count(*) FILTER (WHERE {ended}), count(*) FILTER (WHERE NOT {ended}) "

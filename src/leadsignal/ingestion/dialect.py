@@ -56,7 +56,7 @@ class Dialect(Protocol):
         return kind
 
     def moment(self, day: str) -> str:
-        """Date to the timestamp of its midnight, as clocks show it."""
+        """Cast a date to the local timestamp of its midnight."""
         ...
 
     def floor_divide(self, over: str, under: int | str) -> str:

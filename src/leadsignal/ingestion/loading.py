@@ -1,4 +1,4 @@
-"""Loading: each source is opened, its columns are matched with the schema, its rows are stored."""
+"""Loading: open each source, match its columns with the schema, and store its rows."""
 
 from __future__ import annotations
 

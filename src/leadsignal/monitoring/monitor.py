@@ -401,6 +401,6 @@ def _notes(
     if contacts is not None and HELD_OUT not in scores:
         notes.append(
             "accounts were contacted and none held out: whoever was saved looks like a false"
-            " alarm, and nobody can tell (score with --holdout)"
+            " alarm (score with --holdout to avoid this)"
         )
     return notes

@@ -116,7 +116,7 @@ class Arms:
             f" ({self.low:+.0%} to {self.high:+.0%})"
         )
         if self.contacted is None or self.contacted_though_held_out is None:
-            return f"{text}; nobody says who was contacted"
+            return f"{text}; who was contacted is not recorded"
         return (
             f"{text}; contacted were {self.contacted.count:,} of the others and"
             f" {self.contacted_though_held_out.count:,} held out"

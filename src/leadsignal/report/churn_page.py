@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page for those who lead customer success."""
+"""The report: one self-contained HTML page for customer success managers."""
 
 from __future__ import annotations
 

@@ -279,7 +279,7 @@ def _chance(of: MilestoneRow) -> str:
     if not of["can_be_met"]:
         return "cannot be met any more"
     if of["chance"] is None:
-        return "too few past accounts to tell"
+        return "too few past accounts for an estimate"
     return f"of 100 accounts at this point, {of_hundred(of['chance'])} made it"
 
 

@@ -209,7 +209,9 @@ def read_scores(path: str | Path) -> pd.DataFrame:
         return _with_date(path)
     files = sorted(path.glob(f"{PARTITION}*/{SCORES}"))
     if not files:
-        raise OptionError(f"{path} holds no scores", "Give what `leadsignal score` wrote")
+        raise OptionError(
+            f"{path} holds no scores", "Name a folder that `leadsignal score --out` wrote"
+        )
     return pd.concat([_with_date(file) for file in files], ignore_index=True)
 
 

@@ -49,7 +49,10 @@ def read_contacts(path: str | Path) -> pd.DataFrame:
 
     path = Path(path)
     if not path.is_file():
-        raise OptionError(f"there is no file {path}", "Name a CSV with account_id, contacted_on")
+        raise OptionError(
+            f"there is no file {path}",
+            "Give a CSV file with the columns account_id and contacted_on",
+        )
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:

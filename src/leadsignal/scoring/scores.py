@@ -264,7 +264,7 @@ def _active(panel: Panel) -> pd.DataFrame:
     rows = panel.current()
     rows = rows[~rows["notice_given"]]
     if not len(rows):
-        raise ModelError(f"no account is active on {panel.as_of_date}", "Choose another as_of")
+        raise ModelError(f"no account is active on {panel.as_of_date}", "Choose another as_of date")
     return rows
 
 

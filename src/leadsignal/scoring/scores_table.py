@@ -91,7 +91,7 @@ def write_scores_to(
             name = ".".join(parts)
             raise BusyError(
                 f"the table {name} of source {access.name!r} is being written by another",
-                "Try again later, or let it be waited for longer (LEADSIGNAL_LOCK_WAIT=600)",
+                "Try again later, or wait longer for it (LEADSIGNAL_LOCK_WAIT=600)",
             ) from None
         refused = refusal(access, error, RowRequest(parts), doing="written")
         said = f" ({refused.said})" if refused.said else ""

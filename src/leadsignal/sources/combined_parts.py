@@ -29,7 +29,7 @@ def in_groups(parts: Sequence[Part]) -> list[CombinedParts]:
 
 
 def single_part(part: Part) -> CombinedParts:
-    """Return a part as a group of its own."""
+    """Return a part as a separate group."""
     return CombinedParts([part], part)
 
 

@@ -85,7 +85,7 @@ class ObjectStores:
         return open_source(named_source(self.sources, source))
 
     def _names(self, access: Access) -> list[str]:
-        """Return what in a folder is called after a table: files, and folders of parts."""
+        """Return the names in a folder that belong to tables: files, and folders of parts."""
         files, root = _open(access, access.url)
         names = [PurePosixPath(str(path).rstrip("/")).name for path in files.ls(root, detail=False)]
         expected = {*conventional_names(), *(table.name for table in TABLES)}

@@ -175,7 +175,7 @@ def reasons_to_buy(
     if by == REASON and by not in tables.attributes:
         raise OptionError(
             f"accounts have no attribute {REASON}",
-            "Declare it in leadsignal.toml, or ask for the attribute that holds the reason",
+            "Declare it in leadsignal.toml, or name the attribute with the reason in by=",
         )
     return fit_by(tables, by, analysis, adjust=adjust, today=today)
 
@@ -265,9 +265,11 @@ def _names(
         listed = ", ".join(map(repr, unknown)) or "nothing"
         allowed = one_of(tables.attributes, unknown[0] if unknown else "")
         remedy = allowed if tables.attributes else "Declare attributes in leadsignal.toml"
-        raise OptionError(f"{listed} is no declared attribute", remedy)
+        raise OptionError(f"{listed} is not a declared attribute", remedy)
     if both := set(names) & set(adjust):
-        raise OptionError(f"{', '.join(sorted(both))} is what is compared", "Adjust for another")
+        raise OptionError(
+            f"{', '.join(sorted(both))} is in by= and adjust=", "Adjust for another attribute"
+        )
     return names
 
 

@@ -170,7 +170,7 @@ def find_success_gaps(
     """
     if not analysis.processes:
         raise OptionError(
-            "a success gap is what the essential processes leave open, and none is named",
+            "success gaps need essential processes, and the analysis names none",
             "Give an analysis with processes",
         )
     context = AsOfContext.of(tables, analysis, today)

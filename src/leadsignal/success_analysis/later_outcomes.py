@@ -133,8 +133,8 @@ def later_retention(
             progress(number + 1, len(dates))
     if not parts:
         raise ModelError(
-            f"no date {days} days ago has {at_least} accounts that hold their target",
-            "Follow them for a shorter time, or wait until results have been measured for longer",
+            f"no date {days} days ago has {at_least} accounts that keep to their target",
+            "Give a shorter follow=, or wait for a longer history of results",
         )
     rows = _with_outcome(pd.concat(parts, ignore_index=True), tables, days)
     lists = [name for name in (SUCCESSFUL, *CRITERIA, EVERYONE) if name in rows]

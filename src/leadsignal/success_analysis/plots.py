@@ -137,7 +137,7 @@ def plot_gap_differences(apart: pd.DataFrame, gaps: int, ax: Axes | None = None)
     if not len(apart):
         raise ModelError(
             "there is nothing to draw: too few accounts with a gap, or without",
-            "Look at the accounts themselves in frame",
+            "See the accounts in frame",
         )
     rows = apart[apart["value"] != ""].head(8)
     axes = axes_of(ax, (8.2, 1.7 + 0.42 * len(rows)))

@@ -150,7 +150,7 @@ def most_successful(
     True
     """
     if at_least < 1:
-        raise OptionError("at_least must be 1 or more", "Interview ten accounts, if you can")
+        raise OptionError(f"at_least is {at_least}; it must be 1 or more", "Choose 10 if you can")
     now = current_status(AsOfContext.of(tables, analysis, today), days_in(current))
     everyone, steps = now.frame, now.steps
     enough = days_in(on_target_for)

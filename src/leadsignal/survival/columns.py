@@ -34,7 +34,7 @@ def refuse_dead_columns(information: Floats, constant: Floats, names: Sequence[s
         problems.append(f"{names[live[column]]!r} {how} {parts}")
     if problems:
         raise ModelError(
-            "the Cox model cannot tell some columns apart:\n  "
+            "some columns are collinear:\n  "
             + "\n  ".join(problems)
             + "\nLeave these columns out, or pass ridge= a small positive number to keep them."
         )

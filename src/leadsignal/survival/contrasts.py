@@ -149,7 +149,7 @@ def _refuse_beyond(curves: Curves, steps: Steps, time: float) -> None:
             short.append(f"{steps.groups[g]} until {steps.last[g]:g}")
     if short:
         raise OptionError(
-            f"time {time:g} lies beyond what was observed ({'; '.join(short)}); "
+            f"time {time:g} is after the last observed time ({'; '.join(short)}); "
             "choose an earlier one"
         )
 

@@ -286,8 +286,7 @@ def _inverse(matrix: Floats) -> Floats:
         factor = cho_factor(scaled, lower=True)
     except (LinAlgError, ValueError) as error:
         raise ModelError(
-            "the Cox fit has no standard errors: at the maximum the events tell nothing about some "
-            "combination of the columns",
+            "the Cox fit has no standard errors: at the maximum the information matrix is singular",
             "Leave columns out, or pass ridge= a small positive number",
         ) from error
     inverse: Floats = cho_solve(factor, np.eye(len(matrix)))

@@ -87,7 +87,9 @@ class Curve(ArrayResult):
         for a curve that is not survival.
         """
         if self.quantity != "survival":
-            raise OptionError(f"quantiles are of survival; this curve is the {self.quantity}")
+            raise OptionError(
+                f"quantiles are defined for survival; this curve is the {self.quantity}"
+            )
         validator = ArrayValidator("quantile")
         validator.number("share", share, "a number between 0 and 1", lambda value: 0 < value < 1)
         validator.close()

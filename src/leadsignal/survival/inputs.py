@@ -424,7 +424,7 @@ def length_of(call: str, name: str, raw: ArrayLike) -> int:
     try:
         shape = np.shape(raw)
     except (TypeError, ValueError):
-        raise OptionError(f"{call}: {name} is no vector; its rows differ in length") from None
+        raise OptionError(f"{call}: {name} is not a vector: its rows differ in length") from None
     if len(shape) != 1 or shape[0] == 0:
         raise OptionError(
             f"{call}: {name} has shape {shape}; it must be a vector with at least one row"

@@ -107,7 +107,7 @@ class _Search:
                 break
             before = size
         raise ModelError(
-            f"the Cox fit did not settle within {self.evaluations} evaluations; scale or bound "
+            f"the Cox fit did not converge within {self.evaluations} evaluations; scale or bound "
             "extreme values, or pass ridge= a small positive number"
         )
 

@@ -270,7 +270,9 @@ class _Pairs:
         comparable = self._comparable()
         total = float(weight @ comparable)
         if total <= 0:
-            raise ModelError("no pair can be compared: no event has another row at risk beside it")
+            raise ModelError(
+                "no pair can be compared: no other row is at risk at the time of any event"
+            )
         concordant, ties = float(weight @ lower), float(weight @ tied)
         estimate = (concordant + ties / 2) / total
         influence = self._of_rows(weight, estimate)

@@ -104,7 +104,7 @@ def cross_check(fit: CoxEstimate) -> CrossCheck:
     rows = fit.rows
     if fit.ties != "efron" or rows.offset is not None:
         raise OptionError(
-            "lifelines' time-varying fit knows neither Breslow ties nor offsets; fit without them "
+            "lifelines' time-varying fit has neither Breslow ties nor offsets; fit without them "
             "to cross-check"
         )
     from lifelines import CoxTimeVaryingFitter

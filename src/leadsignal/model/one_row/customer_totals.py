@@ -244,7 +244,7 @@ class _Table:
             remedy = "Remove it; dated events make a better model: read_tables."
             self.refuse(name, "the column holds dates, which this model cannot read", remedy)
         elif len(levels) > MAX_LEVELS:
-            problem = f"a text column with {len(levels):,} different values describes nobody"
+            problem = f"a text column with {len(levels):,} different values is not useful"
             self.refuse(name, problem, "Name it as id=…, group its values, or remove it.")
         return texts
 

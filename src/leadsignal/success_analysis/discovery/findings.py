@@ -87,7 +87,7 @@ class Discovery(Result):
         if not self.processes:
             raise ModelError(
                 "no essential process was found in these data",
-                "Take the processes from interviews, or come back with more accounts or ends",
+                "Derive the processes from interviews, or provide more accounts or churns",
             )
         return SuccessAnalysis(self.processes)
 

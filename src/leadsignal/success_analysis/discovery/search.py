@@ -130,7 +130,9 @@ def _rules(level: float, floor: float, most: int, draws: int, seed: int) -> Rule
     if not 0 < floor <= 1:
         raise OptionError(f"floor = {floor!r}", "Give a hazard ratio above 0, up to 1, as in 0.7")
     if most not in (1, 2, 3):
-        raise OptionError(f"most = {most!r}", "Name 1, 2 or 3 processes: more are a list")
+        raise OptionError(
+            f"most = {most!r}", "Choose 1, 2 or 3 processes: more are too many to act on"
+        )
     if draws < 2 / level:
         raise OptionError(
             f"draws = {draws!r} cannot show a level of {level:g}",
@@ -187,7 +189,7 @@ def _exposures(
     kept = _worth_trying(states, at_risk)
     if not len(kept):
         raise ModelError(
-            "no behaviour under any definition is both done and left undone often enough",
+            "no behaviour, under any definition, varies enough between accounts",
             "Give other numbers for at_least, by_users, within or sustained_for",
         )
     states = states[:, kept]

@@ -128,7 +128,7 @@ def bullseye_page(analysis: SuccessAnalysis) -> BullseyePage:
     problems = [problem for ring in rings for problem in _problems(ring)]
     if problems:
         raise OptionError(
-            f"this is no bullseye yet: {'; '.join(problems)}",
+            f"the bullseye is incomplete: {'; '.join(problems)}",
             "Write each in one line in success.toml, and keep what matters most",
         )
     return BullseyePage(rings)

@@ -251,7 +251,7 @@ def _grouped(
     if tables is None or tables.attributes.get(by) != "text":
         texts = [] if tables is None else [n for n, k in tables.attributes.items() if k == "text"]
         raise OptionError(
-            f"{by!r} is no text attribute of the tables" if tables else "by needs tables",
+            f"{by!r} is not a text attribute of the tables" if tables else "by= needs tables=",
             one_of(texts, by) if texts else "Give the tables that hold the attribute",
         )
     value = attributes_on(tables)[by]

@@ -117,7 +117,7 @@ def write_interview_kit(
             f"{place} is not empty, and may hold answers", "Name a new folder, or empty this one"
         )
     if not len(successful):
-        raise OptionError("there is no account to ask", "; ".join(successful.notes))
+        raise OptionError("there is no account to interview", "; ".join(successful.notes))
     if tables.as_of_date != successful.as_of_date:
         raise OptionError(
             f"the tables are as of {tables.as_of_date}, the accounts were chosen as of"

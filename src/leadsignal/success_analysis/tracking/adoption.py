@@ -289,7 +289,7 @@ def adoption_curves(
     """
     texts = [name for name, kind in tables.attributes.items() if kind == "text"]
     if by is not None and by not in texts:
-        raise OptionError(f"{by!r} is no declared text attribute", one_of(texts, by))
+        raise OptionError(f"{by!r} is not a declared text attribute", one_of(texts, by))
     rows, left_out = _first_adoptions(AsOfContext.of(tables, analysis))
     rows["group"] = rows["process"]
     if by is not None:
@@ -372,7 +372,7 @@ def _first_adoptions(today: AsOfContext) -> tuple[pd.DataFrame, int]:
     )[~early]
     accounts = accounts[accounts["seen"] > 0]
     if not len(accounts):
-        raise ModelError("no account is seen from its start", "Give a longer history")
+        raise ModelError("no account is observed from its start", "Provide a longer history")
     first = today.episodes.groupby(["account_id", "process"])["adopted_on"].min()
     parts = []
     for process in analysis.processes:

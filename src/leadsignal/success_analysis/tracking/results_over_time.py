@@ -47,7 +47,9 @@ class ResultHistory(Result):
         """Return one account's rows; raises OptionError where it has none."""
         mine = self.frame[self.frame["account_id"] == account]
         if not len(mine):
-            raise OptionError(f"account {account!r} has no results", "Choose one that was measured")
+            raise OptionError(
+                f"account {account!r} has no results", "Choose an account with results"
+            )
         return mine.reset_index(drop=True)
 
     def total(self) -> pd.DataFrame:
@@ -211,7 +213,7 @@ def result_history(
     True
     """
     if every not in PERIODS:
-        raise OptionError(f"{every!r} is no period of results", one_of(PERIODS, every))
+        raise OptionError(f"every = {every!r} is not a period", one_of(PERIODS, every))
     rows, metric = _measured(tables, analysis or SuccessAnalysis(()))
     rows["period"] = rows["measured_on"].dt.to_period(PERIODS[every]).dt.start_time
     frame = rows.groupby(["account_id", "period"], as_index=False).agg(
@@ -296,7 +298,9 @@ def results_around_adoption(
             frames.append(curve.assign(process=process.name))
             changes += _change(process.name, rows, day, step, before, after, seed)
     if not frames:
-        raise ModelError("no account was measured around an adoption", "Measure, then ask again")
+        raise ModelError(
+            "no account has results both before and after an adoption", "Record more results"
+        )
     frame = pd.concat(frames, ignore_index=True)
     columns = ["process", "period", "accounts", "mean", "low", "high"]
     unit = "distance to target, share of the target" if has_target else "result, more is better"
@@ -306,7 +310,9 @@ def results_around_adoption(
 def _measured(tables: Tables, analysis: SuccessAnalysis) -> tuple[pd.DataFrame, str]:
     """Return the results of each account's own metric, and its name if it is one for all."""
     if "results" not in tables.names:
-        raise OptionError("there is no table of results", "Add results.csv: what customers measure")
+        raise OptionError(
+            "there is no table results", "Add results.csv, with the results that customers measure"
+        )
     rows = own_results(tables, analysis)
     metrics = rows["metric"].unique()
     if not len(rows):

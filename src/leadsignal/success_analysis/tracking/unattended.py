@@ -141,7 +141,7 @@ def unattended_accounts(
     }
     if not found:
         raise OptionError(
-            "the tables can tell none of: " + ", ".join(REASONS),
+            "the tables allow none of these reasons to be checked: " + ", ".join(REASONS),
             "Add plans or results, or name sponsor and handoff behaviours in [tracking]",
         )
     old = rows["start"] >= wait
