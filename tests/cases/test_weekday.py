@@ -128,7 +128,7 @@ def test_what_is_clipped_is_told(
     one = ls.explain_account(business_model, beyond, first, against=day)
     limit = business_model.features_.ranges["usage_amount"][1]
     assert one.clipped["usage_amount"] == limit
-    assert f"usage_amount as {limit:,.4g}" in one.sentence()
+    assert f"usage_amount {limit:,.4g}" in one.sentence()
     assert one.to_dict()["clipped"] == one.clipped
 
 
