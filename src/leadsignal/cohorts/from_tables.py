@@ -94,18 +94,15 @@ def dated_cohorts(
     context = AsOfContext.of(tables, analysis, today)
     name = by if isinstance(by, str) else "event"
     changes = changes_of(context, by) if isinstance(by, str) else changes_from_frame(tables, by)
-    changes = changes.later(lag)
-    zero = _flags(tables) if name == "rescued" and "flags" in tables.names else None
-    return _dated(context, name, changes, zero, dated_covariates)
+    return cohorts_from_changes(context, name, changes.later(lag), dated_covariates)
 
 
-def _dated(
-    today: AsOfContext,
-    name: str,
-    changes: Changes,
-    zero: pd.DataFrame | None,
-    dated_covariates: tuple[str, ...],
+def cohorts_from_changes(
+    today: AsOfContext, name: str, changes: Changes, dated_covariates: tuple[str, ...] = ()
 ) -> DatedCohorts:
+    """Return the dated cohorts into which changes put the accounts; see `dated_cohorts`."""
+    tables = today.tables
+    zero = _flags(tables) if name == "rescued" and "flags" in tables.names else None
     accounts, notes = _accounts(today, changes, zero)
     if not len(accounts.ids):
         raise ModelError(

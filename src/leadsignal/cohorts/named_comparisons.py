@@ -101,7 +101,7 @@ def ready_comparisons(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Ma
         ready["rescued"] = partial(_first, "flags", "cleared_on", "flagged", "rescued")
     ready |= {_free(a, "attribute", ready): partial(_attribute, a) for a in tables.attributes}
     processes = analysis.processes if "adopted" in ready else ()
-    adopted = {_free(p.name, "process", ready): partial(_adopted, p.name) for p in processes}
+    adopted = {_free(p.name, "process", ready): partial(adopted_changes, p.name) for p in processes}
     listed = [
         {name: maker} | (adopted if name == "adopted" else {}) for name, maker in ready.items()
     ]
@@ -118,7 +118,7 @@ def _tracked(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
     if "behaviors" not in tables.names:
         return ready
     if analysis.processes:
-        ready["adopted"] = partial(_adopted, None)
+        ready["adopted"] = partial(adopted_changes, None)
     tracking = analysis.tracking
     for name, behaviors, without in (
         ("sponsor_seen", tracking.sponsor, "sponsor not seen"),
@@ -149,7 +149,7 @@ def changes_of(today: AsOfContext, by: str) -> Changes:
         and "adopted" in ready
         and of in [p.name for p in today.analysis.processes]
     ):
-        return _adopted(of, today)
+        return adopted_changes(of, today)
     if kind == "attribute" and of in tables.attributes:
         return _attribute(of, today)
     if by.startswith("behavior:") and "behaviors" in tables.names:
@@ -220,7 +220,7 @@ def _query(tables: Tables, sql: str) -> pd.DataFrame:
     return frame
 
 
-def _known(day: str) -> str:
+def event_day(day: str) -> str:
     """SQL: the day from which an event counts, the day it was recorded where that is later."""
     return f"greatest(CAST({day} AS DATE), CAST(known_on AS DATE))"
 
@@ -233,7 +233,7 @@ def _first(
     # Of a row with versions, the first that contains the event counts.
     frame = _query(
         tables,
-        f'SELECT account_id, CAST(min({_known(day)}) AS DATE) AS "on", 1 AS state'
+        f'SELECT account_id, CAST(min({event_day(day)}) AS DATE) AS "on", 1 AS state'
         f" FROM ({tables.history(table)}) AS t WHERE {day} IS NOT NULL AND {where}"
         " GROUP BY account_id",
     )
@@ -253,7 +253,7 @@ def _contract(today: AsOfContext) -> Changes:
     tables = today.tables
     frame = _query(
         tables,
-        f'SELECT account_id, CAST(changed_at AS DATE) AS day, {_known("changed_at")} AS "on",'
+        f'SELECT account_id, CAST(changed_at AS DATE) AS day, {event_day("changed_at")} AS "on",'
         " min(CASE WHEN kind = 'expansion' THEN 1 ELSE 2 END) AS state"
         f" FROM ({tables.sql('contract_changes')}) AS t"
         " WHERE kind IN ('expansion', 'reduction') GROUP BY ALL"
@@ -302,7 +302,7 @@ def _diary(behaviors: tuple[str, ...], today: AsOfContext) -> Changes:
     frame = _query(
         tables,
         "SELECT DISTINCT account_id, CAST(occurred_at AS DATE) AS day,"
-        f' {_known("occurred_at")} AS "on", 1 AS state'
+        f' {event_day("occurred_at")} AS "on", 1 AS state'
         f" FROM ({tables.sql('behaviors')}) AS t WHERE {_among('behavior', behaviors)}",
     )
     return Changes(
@@ -312,7 +312,7 @@ def _diary(behaviors: tuple[str, ...], today: AsOfContext) -> Changes:
 
 
 def _satisfied(today: AsOfContext) -> Changes:
-    tables, known = today.tables, _known("answered_on")
+    tables, known = today.tables, event_day("answered_on")
     frame = _query(
         tables,
         f'SELECT DISTINCT account_id, CAST(answered_on AS DATE) AS day, {known} AS "on",'
@@ -328,7 +328,7 @@ def _satisfied(today: AsOfContext) -> Changes:
     )  # fmt: skip
 
 
-def _adopted(name: str | None, today: AsOfContext) -> Changes:
+def adopted_changes(name: str | None, today: AsOfContext) -> Changes:
     """Adopted, both ways: one process, or any of those meant for the account on the day."""
     import pandas as pd
 

@@ -13,7 +13,13 @@ import numpy as np
 
 from leadsignal.datasets.draws import Array, draw_weeks, normal
 from leadsignal.datasets.law import Law
-from leadsignal.datasets.population import REP_LOG_HAZARD, REPS, AccountTraits, join_who
+from leadsignal.datasets.population import (
+    REP_LOG_HAZARD,
+    REPS,
+    SEGMENTS,
+    AccountTraits,
+    join_who,
+)
 
 MONDAY = 4
 """1970-01-05, counted in days from 1970-01-01."""
@@ -74,9 +80,9 @@ def step(
     trouble = np.where(state.trouble, u["trouble"] >= 0.09, u["trouble"] < 0.006)
     reduce = (u["reduce"] < 0.0035 * np.exp(1.2 - 2.4 * success)) & (state.reduced == 0)
     handoff = (u["handoff"] < 0.005) & (state.handed == 0)
-    measured = state.measured | (
-        u["measure"] < law.measuring_rate / 52 * np.exp(0.4 * who.readiness[:, None])
-    )
+    measuring = law.measuring_rate / 52 * np.exp(0.4 * who.readiness[:, None])
+    measuring = measuring * (1 - law.slow_in_trouble * trouble)
+    measured = state.measured | (u["measure"] < measuring)
     return State(
         practise0=practise0,
         practise1=practise1,
@@ -95,7 +101,8 @@ def log_hazard(law: Law, who: AccountTraits, state: State, tenure_years: Array) 
     return np.asarray(
         np.log(law.base_rate)
         + who.fixed[:, None]
-        - law.process_effect * (practised - 0.9)
+        + _log_rate_change(law, who, tenure_years)
+        - law.process_effect * _protects(law, who, tenure_years) * (practised - 0.9)
         - law.result_effect * (state.success - 0.45)
         + law.ticket_effect * state.trouble
         + law.contract_effect * (state.reduced > 0)
@@ -104,6 +111,26 @@ def log_hazard(law: Law, who: AccountTraits, state: State, tenure_years: Array) 
         + law.rep_effect * REP_LOG_HAZARD[state.rep]
         - law.tenure_effect * np.log1p(tenure_years)
     )
+
+
+def _protects(law: Law, who: AccountTraits, tenure_years: Array) -> Array | float:
+    """Return 1 where the processes protect, -1 where they harm, 0 where they do nothing."""
+    sign: Array | float = 1.0
+    if law.reversal_years is not None:
+        sign = np.where(tenure_years > law.reversal_years, -1.0, 1.0)
+    if law.process_segment is not None:
+        sign = sign * (who.segment == SEGMENTS.index(law.process_segment))[:, None]
+    return sign
+
+
+def _log_rate_change(law: Law, who: AccountTraits, tenure_years: Array) -> Array | float:
+    """Return the logarithm of what multiplies the hazard of all accounts on these days."""
+    change: Array | float = 0.0
+    day = who.start[:, None] + 365.25 * tenure_years
+    for since, factor in law.rate_changes:
+        first = np.datetime64(since, "D").astype(np.int64)
+        change = change + np.where(day >= first, np.log(factor), 0.0)
+    return change
 
 
 def exposure(law: Law, who: AccountTraits, day: Array) -> Array:

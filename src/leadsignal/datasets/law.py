@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-UsageEnd = Literal["none", "late", "slow", "disengagement"]
+UsageEnd = Literal["none", "late", "slow", "disengagement", "quiet"]
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,19 @@ class Law:
     ``usage_end`` says what happens between the decision to leave and its announcement: usage
     stays (``none``), falls in the last two to six weeks for ``fall_share`` of the accounts
     (``late``), falls for months (``slow``), or everything slows for months (``disengagement``).
+    With ``quiet`` nothing is done any more, nor any ticket opened, in the last 60 to 180 days.
     ``notice`` comes before the end: by the term, or ``notice_days`` before. With
     ``stops_at_notice`` nobody does anything from the day of the notice on: no behaviours, no
     usage, no results. Without ``notice_recorded`` the accounts do not say when notice was given.
-    ``size_confounds`` makes large accounts adopt more. ``renewal_peak`` is the share of hazard
+    ``size_confounds`` makes large accounts adopt more. An unseen quality lowers the hazard by
+    ``quality_effect`` and raises the rate of all other behaviours by ``quality_shows``, both by
+    standard deviation; whoever has more of it also adopts more. ``slow_in_trouble`` is the share by
+    which trouble, which ``tickets_in_trouble`` may hide, slows measuring. ``rate_changes`` multiply
+    the hazard from a date on, all that have come together. The processes protect up to
+    ``reversal_years`` of tenure and harm after it, and only accounts of ``process_segment`` if one
+    is named. With ``reps_by_age`` newer accounts have other sales reps than older ones.
+    ``recording`` names what is wrong with the records, see `RECORDINGS`.
+    ``renewal_peak`` is the share of hazard
     that is around renewals. Rates are per year; ``base_rate`` is the hazard of an account in the
     middle of everything.
     """
@@ -43,6 +52,15 @@ class Law:
     reason_effect: float = 0.25
     tenure_effect: float = 0.1
     size_confounds: bool = False
+    quality_effect: float = 0.0
+    quality_shows: float = 0.0
+    slow_in_trouble: float = 0.0
+    tickets_in_trouble: bool = True
+    rate_changes: tuple[tuple[str, float], ...] = ()
+    reversal_years: float | None = None
+    process_segment: str | None = None
+    reps_by_age: bool = False
+    recording: tuple[str, ...] = ()
     usage_end: UsageEnd = "late"
     fall_share: float = 0.3
     renewal_peak: float = 0.73
@@ -87,6 +105,47 @@ WORLDS: Mapping[str, Law] = MappingProxyType(
         "measuring_nothing": _world(**_NOTHING, usage_end="none", measuring_rate=0.6),
         "measuring_works": _world(**_NOTHING, usage_end="none", measuring_effect=0.7),
         "messy": Law(messy=True),
+        "notice": _world(**_NOTHING, usage_end="none", notice_days=90, stops_at_notice=True),
+        "unrecorded_notice": _world(
+            **_NOTHING,
+            usage_end="none",
+            notice_days=90,
+            stops_at_notice=True,
+            notice_recorded=False,
+        ),
+        "quiet": _world(**_NOTHING, usage_end="quiet"),
+        "marker": _world(**_NOTHING, usage_end="none", quality_effect=0.7, quality_shows=0.6),
+        "hidden_trouble": _world(
+            **(_NOTHING | {"ticket_effect": 1.5}),
+            usage_end="none",
+            slow_in_trouble=0.9,
+            tickets_in_trouble=False,
+        ),
+        "expansion_at_renewal": _world(
+            **_NOTHING, usage_end="none", recording=("expansion_at_renewal",)
+        ),
+        "expansion_before_renewal": _world(
+            **_NOTHING, usage_end="none", recording=("expansion_before_renewal",)
+        ),
+        "late_results": _world(**_NOTHING, usage_end="none", recording=("late_results",)),
+        "survivors": _world(**_NOTHING, usage_end="none", recording=("survivors",)),
+        "backfilled": _world(**_NOTHING, usage_end="none", recording=("backfilled",)),
+        "crossing": _world(
+            **(_NOTHING | {"process_effect": 0.8}), usage_end="none", reversal_years=1.0
+        ),
+        "twin": Law(recording=("twin",)),
+        "one_segment": Law(process_segment="small"),
+        "few_adopt": Law(adoption_rate=0.05),
+        "most_adopt": Law(adoption_rate=12.0, lapse_rate=0.15),
+        "rising": Law(rate_changes=(("2023-12-31", 2.0),)),
+        "jump": _world(
+            **_NOTHING,
+            usage_end="none",
+            rep_effect=0.0,
+            rate_changes=(("2023-01-02", 4.0),),
+            reps_by_age=True,
+        ),
+        "feed_loss": Law(recording=("feed_loss",)),
     }
 )
 """Named worlds; every field of a world can be overridden in ``simulate``."""

@@ -56,6 +56,7 @@ LAGS: dict[str, tuple[int, int]] = {
     "late": (14, 42),
     "slow": (140, 300),
     "disengagement": (110, 260),
+    "quiet": (60, 180),
 }
 """Days from the decision to the day on which the vendor learns of it: minimum and maximum."""
 
@@ -177,7 +178,7 @@ def _who(law: Law, u: dict[str, Array], slots: Array, lives: Array, start: Array
         region=pick(u["region"], (3, 2, 3, 4)),
         employees=employees,
         arr=np.round(arr / 60) * 60,
-        rep=pick(u["rep"], _REP_WEIGHTS),
+        rep=_rep(law, u, start),
         reason=reason,
         owner=(u["owner"] < 0.12).astype(np.int64),
         readiness=readiness,
@@ -196,12 +197,22 @@ def _who(law: Law, u: dict[str, Array], slots: Array, lives: Array, start: Array
         completes=(u["completes"] < 0.6) & (reason == len(REASONS) - 1) & (term > 1) & law.messy,
         initial0=u["initial0"],
         initial1=u["initial1"],
-        fixed=law.reason_effect * _REASON_LOG_HAZARD[reason]
+        fixed=-law.quality_effect * normal(u["readiness"])
+        + law.reason_effect * _REASON_LOG_HAZARD[reason]
         - law.size_effect * size_score
         - law.commitment_effect * diligence
         + np.where(term == 1, np.log(law.monthly_rate), 0.0),
         renewals=add_months(start[:, None], months),
     )
+
+
+def _rep(law: Law, u: dict[str, Array], start: Array) -> Array:
+    """Return the sales rep; by age, each year of starts is sold by a quarter of the reps."""
+    rep = np.asarray(pick(u["rep"], _REP_WEIGHTS))
+    if not law.reps_by_age:
+        return rep
+    each = len(REPS) // 4
+    return np.asarray((start // 365 % 4) * each + rep % each)
 
 
 def _lag(law: Law, u: dict[str, Array]) -> Array:

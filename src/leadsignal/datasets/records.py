@@ -24,6 +24,8 @@ BEHAVIORS = (
     "filter_saved",
 )
 NOISE_A_WEEK = (1.0, 1.2, 0.8, 0.5, 0.45, 0.6)
+LOADINGS = (1.0, 0.65, 1.35, 0.8, 1.2, 1.0)
+"""How much each of the other behaviours shows of an account's unseen quality."""
 METRIC = "days_to_close"
 
 
@@ -39,6 +41,8 @@ def leaving(history: History) -> Array:
 def usage_factor(history: History, law: Law) -> Array:
     """Return what is left of usage; a late fall is steep, a slow one steady."""
     gone = leaving(history)
+    if law.usage_end == "quiet":
+        return np.where(gone > 0, 0.0, 1.0)
     if law.usage_end == "late":
         return np.asarray(1 - 0.85 * np.minimum(1.0, 2.5 * gone))
     return np.asarray(1 - 0.85 * gone)
@@ -76,7 +80,7 @@ def _behavior_counts(history: History, law: Law) -> Array:
     shape = state.success.shape
     busy = np.exp(0.6 * history.activity + 0.35 * history.who.activity[:, None])
     left = usage_factor(history, law)
-    slow = left if law.usage_end == "disengagement" else np.ones(shape)
+    slow = left if law.usage_end in ("disengagement", "quiet") else np.ones(shape)
     counts = np.zeros((*shape, len(BEHAVIORS)), dtype=np.int64)
     weekly = 1 + (u["reconcile"] > 0.1) + (u["reconcile"] > 0.7)
     thinned = np.floor(weekly * slow + 0.999 * (1 - slow) * u["reconcile"])
@@ -91,7 +95,9 @@ def _behavior_counts(history: History, law: Law) -> Array:
     counts[:, :, 2] = poisson(u["sponsor"], 0.10 * meeting * slow)
     counts[:, :, 3] = poisson(u["diary"], 0.16 * meeting * busy * slow)
     for k, rate in enumerate(NOISE_A_WEEK):
-        counts[:, :, 4 + k] = poisson(u[f"noise{k}"], law.noise_rate * rate * busy * left)
+        shows = np.exp(law.quality_shows * LOADINGS[k] * history.who.readiness / 0.8)
+        rates = law.noise_rate * rate * busy * left * shows[:, None]
+        counts[:, :, 4 + k] = poisson(u[f"noise{k}"], rates)
     alive = history.mondays[None, :] + 7 > history.who.start[:, None]
     alive &= history.mondays[None, :] < history.ended[:, None]
     return counts * alive[:, :, None]
@@ -129,7 +135,7 @@ def results(history: History, law: Law) -> Columns:
     second_monday = (history.mondays.astype("datetime64[D]") - _month(history)).astype(int)
     monthly = (second_monday >= 7) & (second_monday < 14)
     chance = np.full(state.success.shape, 0.92)
-    if law.usage_end == "disengagement":
+    if law.usage_end in ("disengagement", "quiet"):
         chance = chance * usage_factor(history, law)
     row, week = np.nonzero(state.measured & monthly & (u["result"] < chance))
     noise = 0.45 * normal(u["result_value"][row, week])
@@ -151,14 +157,16 @@ def target(history: History) -> Array:
     return np.asarray(5.5 + np.floor(3 * history.who.plan_target) * 0.5)
 
 
-def tickets(history: History) -> Columns:
+def tickets(history: History, law: Law) -> Columns:
     """Return the tickets, more of them and worse ones while an account is in trouble."""
     parts = []
+    still = usage_factor(history, law) if law.usage_end == "quiet" else 1.0
+    in_trouble = history.state.trouble & law.tickets_in_trouble
     busy = 0.06 * np.exp(0.5 * history.activity)
     for k, (calm, bad) in enumerate(((1.0, 0.75), (0.35, 0.35))):
         u = {name: history.u[f"ticket{k}{name}"] for name in ("", "_day", "_severity", "_close")}
-        row, week = np.nonzero(u[""] < np.where(history.state.trouble, bad, calm * busy))
-        trouble = history.state.trouble[row, week]
+        row, week = np.nonzero(u[""] < still * np.where(in_trouble, bad, calm * busy))
+        trouble = in_trouble[row, week]
         opened = history.mondays[week] + np.floor(5 * u["_day"][row, week]).astype(int)
         severity = np.floor(np.minimum(u["_severity"][row, week] * 1.1 + 0.7 * trouble, 2.99))
         days = np.floor(-np.log(u["_close"][row, week]) * (3 + 6 * trouble)).astype(int)

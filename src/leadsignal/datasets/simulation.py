@@ -18,6 +18,7 @@ from leadsignal.datasets.law import WORLDS, Law
 from leadsignal.datasets.mess import make_messy
 from leadsignal.datasets.oracle import PROCESSES, Truth
 from leadsignal.datasets.population import draw_accounts, draw_return
+from leadsignal.datasets.recordings import RECORDINGS, as_recorded
 from leadsignal.datasets.tables import Period, build_tables
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import SIMULATED
@@ -116,6 +117,7 @@ def simulate(
     tables = {name: _join([part[name] for part in parts]) for name in parts[0]}
     if chosen.messy:
         tables = make_messy(tables, seed, period)
+    tables = as_recorded(tables, chosen.recording, seed, period)
     as_of = date.fromisoformat(str(np.datetime64(period.as_of, "D")))
     return Simulation(
         tables=tables,
@@ -134,7 +136,14 @@ def _law(world: str, changes: Mapping[str, object]) -> Law:
     wrong = [name for name in changes if name not in allowed]
     if wrong:
         raise OptionError(f"{', '.join(wrong)}: no field of Law; it has {', '.join(allowed)}")
-    return replace(WORLDS[world], **changes)  # type: ignore[arg-type]
+    chosen = replace(WORLDS[world], **changes)  # type: ignore[arg-type]
+    unknown = [name for name in chosen.recording if name not in RECORDINGS]
+    if unknown:
+        raise OptionError(
+            f"{', '.join(map(repr, unknown))} is no kind of recording",
+            f"Choose from {', '.join(RECORDINGS)}",
+        )
+    return chosen
 
 
 def _lives(law: Law, seed: int, slots: Array, period: Period) -> list[History]:

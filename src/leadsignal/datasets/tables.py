@@ -73,7 +73,7 @@ def build_tables(
     return {
         "accounts": _accounts(history, law, period),
         "behaviors": _behaviors(cut, events),
-        "tickets": _tickets(cut, records.tickets(history), number),
+        "tickets": _tickets(cut, records.tickets(history, law), number),
         "contract_changes": _contract_changes(cut, vendor.contract_changes(history)),
         "results": _results(cut, records.results(history, law)),
         "usage": cut.frame(records.usage(history, amount), "used_on"),

@@ -13,8 +13,7 @@ import numpy as np
 
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts.overview import process_effect
-from leadsignal.durations import Duration
+from leadsignal.cohorts.evidence import Rung, weigh_evidence
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import SCORES
 from leadsignal.files.spreadsheets import safe_frame
@@ -33,7 +32,7 @@ from leadsignal.scoring.feeds import (
 from leadsignal.scoring.hindsight import HINDSIGHT, in_hindsight
 from leadsignal.scoring.holdout import HELD_OUT, hold_out
 from leadsignal.scoring.last_known import hold_late
-from leadsignal.scoring.next_steps import LAG, AccountSteps, account_steps
+from leadsignal.scoring.next_steps import AccountSteps, account_steps
 from leadsignal.scoring.plots import risk_picture
 from leadsignal.scoring.reasons import REASONS, Reason, account_reasons, reason_table
 
@@ -50,10 +49,6 @@ CLIPPED, CLIPPED_INDICATORS = "clipped", "clipped_indicators"
 TEXTS = ("account_id", "open_processes", "next_step", "model_version", CLIPPED_INDICATORS,
          *(f"reason_{rank}" for rank in range(1, REASONS + 1)))  # fmt: skip
 """The columns of scores that contain text, even where it looks like a number."""
-PROVEN_AT = 0.99
-"""Level of the interval that must exclude a ratio of 1 before an effect is reported."""
-OTHER_LAGS = ("60d", "30d", None)
-"""A reported effect must also be proven at these lags."""
 MIN_EXPLAINED, MAX_EXPLAINED = 1_000, 5_000
 """Minimum and maximum number of accounts with reasons, the highest risks; all alerted ones have
 them up to the maximum."""
@@ -315,34 +310,28 @@ def _clipped_accounts(model: ChurnModel, rows: pd.DataFrame) -> dict[str, int]:
 def proven_effects(
     tables: Tables, analysis: SuccessAnalysis, today: AsOfContext | None = None
 ) -> dict[str, Estimate]:
-    """Return the hazard ratio of each process that is proven: those who had it ``LAG`` before.
+    """Return the hazard ratio of each process whose effect is proven.
 
-    Adopted against not, time-dependent until the end was known, adjusted for attributes that have
-    no dated changes. It is proven if the 99 % interval is below 1, at ``LAG`` and at
-    each of ``OTHER_LAGS``: customers who have decided to leave stop doing things, and where no
-    notice is recorded, nothing else says since when.
+    An effect is proven on the third rung of `weigh_evidence`: time-dependent until the end was
+    known, adjusted for attributes that have no dated changes, at every lag up to 90 days, and more
+    than the control behaviours. The ratio is the one at 90 days, less the bias of the controls.
     """
     shared, dated = AsOfContext.of(tables, analysis, today), set()
     if "account_changes" in tables.names:
         dated = set(tables.frame("account_changes")["attribute"])
-    fixed = [name for name in tables.attributes if name not in dated]
-
-    def found(name: str, lag: Duration | None) -> Estimate | None:
-        return process_effect(tables, analysis, name, adjust=fixed, lag=lag, today=shared)
-
+    fixed = tuple(name for name in tables.attributes if name not in dated)
     proven = {}
-    for name in [process.name for process in analysis.processes]:
-        effect = found(name, LAG)
-        if effect and _proven(effect) and all(_proven(found(name, lag)) for lag in OTHER_LAGS):
-            proven[name] = effect
+    for process in analysis.processes:
+        try:
+            evidence = weigh_evidence(
+                tables, f"process:{process.name}", analysis, adjust=fixed, today=shared
+            )
+        except ModelError:
+            continue
+        effect = evidence.calibrated
+        if evidence.rung >= Rung.CONTROLLED and effect is not None and effect.high < 1:
+            proven[process.name] = effect
     return proven
-
-
-def _proven(effect: Estimate | None) -> bool:
-    if effect is None:
-        return False
-    # Stricter than 95 %: the effect of each process is reported every week.
-    return effect.at(PROVEN_AT).high < 1
 
 
 def score_rows(

@@ -1,0 +1,417 @@
+"""Evidence for an effect: lags, control behaviours, agreement of methods, and the rung reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.arguments import checked
+from leadsignal.as_of_context import AsOfContext
+from leadsignal.cohorts.control_events import control_names, lapsing_controls, lasting_controls
+from leadsignal.cohorts.covariates import columns_of
+from leadsignal.cohorts.dated import CHURN, DatedCohorts
+from leadsignal.cohorts.from_tables import cohorts_from_changes
+from leadsignal.cohorts.measures import hazard_ratio
+from leadsignal.cohorts.named_comparisons import Changes, changes_of
+from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time
+from leadsignal.cohorts.wording import aligned
+from leadsignal.config.success import Process, SuccessAnalysis
+from leadsignal.errors import ModelError, OptionError
+from leadsignal.results import Result
+from leadsignal.stats.estimates import ClusteredEstimate, Estimate
+from leadsignal.stats.negative_controls import MIN_CONTROLS, empirical_null
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.survival.inputs import Floats
+    from leadsignal.tables import Tables
+
+LAGS = (0, 30, 60, 90, 120, 180)
+"""Days by which the exposure is measured earlier."""
+CLAIM_LAG = 90
+"""Lag in days of the effect that is claimed."""
+MIN_CHURNS = 10
+"""Minimum number of churns on each side of an estimate of an early or late effect."""
+
+
+class Rung(IntEnum):
+    """How far the evidence for an effect goes; each rung includes those below."""
+
+    NOT_PROVEN = 0
+    ASSOCIATION = 1
+    LAGGED = 2
+    CONTROLLED = 3
+    EXPERIMENT = 4
+
+
+RUNG_TEXT = {
+    Rung.NOT_PROVEN: "not proven",
+    Rung.ASSOCIATION: "a corrected association",
+    Rung.LAGGED: f"also when measured {CLAIM_LAG} days earlier",
+    Rung.CONTROLLED: "and more than the control behaviours",
+    Rung.EXPERIMENT: "shown by an experiment",
+}
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Evidence(Result):
+    """What speaks for an effect of a cohort on churn, check by check.
+
+    Parameters
+    ----------
+    by : str
+        Name of the comparison.
+    cohort, against : str
+        The cohort and its reference.
+    lags : mapping of int to Estimate
+        Hazard ratio with the exposure measured so many days earlier; lags that the data do not
+        determine are missing.
+    early, late : Estimate or None
+        Hazard ratios before and after the median tenure at churn.
+    change_p : float
+        P-value of the difference between ``early`` and ``late``; NaN if it is not known.
+    controls : mapping of str to Estimate
+        Hazard ratios of the control behaviours at the same lag as the claim.
+    calibrated : Estimate or None
+        Hazard ratio at the claimed lag, less the bias that the controls show; None if there are
+        too few controls.
+    methods : mapping of str to Estimate
+        Hazard ratios by the other corrected methods, as far as they were computed.
+    """
+
+    by: str
+    cohort: str
+    against: str
+    lags: Mapping[int, Estimate]
+    early: Estimate | None
+    late: Estimate | None
+    change_p: float
+    controls: Mapping[str, Estimate]
+    calibrated: Estimate | None
+    methods: Mapping[str, Estimate]
+
+    @property
+    def disagreement(self) -> str:
+        """Which corrected estimates contradict each other; empty if none do."""
+        proven = {name: one for name, one in self.methods.items() if one.excludes(1.0)}
+        sides = {one.estimate < 1 for one in proven.values()}
+        if len(sides) > 1:
+            return f"the methods disagree: {_named(proven)}"
+        if self.early is None or self.late is None or not self.change_p < 0.05:
+            return ""
+        if (self.early.estimate < 1) == (self.late.estimate < 1):
+            return ""
+        return f"early and late effects differ: {self.early} and {self.late}"
+
+    @property
+    def rung(self) -> Rung:
+        """The highest rung whose checks, and all below, are passed in one direction.
+
+        Control behaviours that show the same effect contradict a lagged one: with enough controls
+        the second rung is not reached without the third.
+        """
+        first = self.lags.get(0)
+        if self.disagreement or first is None or not first.excludes(1.0):
+            return Rung.NOT_PROVEN
+        lower = first.estimate < 1
+        required = [self.lags.get(lag) for lag in LAGS if lag <= CLAIM_LAG]
+        if not all(_shows(one, lower) for one in required):
+            return Rung.ASSOCIATION
+        if self.calibrated is None:
+            return Rung.LAGGED
+        return Rung.CONTROLLED if _shows(self.calibrated, lower) else Rung.ASSOCIATION
+
+    @property
+    def effect(self) -> Estimate | None:
+        """The hazard ratio to quote: calibrated by the controls if there are enough."""
+        return self.calibrated or self.lags.get(CLAIM_LAG) or self.lags.get(0)
+
+    def _table(self) -> pd.DataFrame:
+        import pandas as pd
+
+        rows = [(f"{lag} days earlier", one) for lag, one in self.lags.items()]
+        rows += [(name.replace("_", " "), one) for name, one in self.methods.items()]
+        rows += [
+            (name, one)
+            for name, one in (
+                ("early tenure", self.early),
+                ("late tenure", self.late),
+                ("less the bias of the controls", self.calibrated),
+            )
+            if one is not None
+        ]
+        rows += [(f"control: {name}", one) for name, one in self.controls.items()]
+        columns = ("check", "hazard_ratio", "low", "high")
+        return pd.DataFrame(
+            [(name, one.estimate, one.low, one.high) for name, one in rows], columns=list(columns)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all checks as plain dictionaries, ready for JSON."""
+        return {
+            "by": self.by,
+            "cohort": self.cohort,
+            "against": self.against,
+            "rung": int(self.rung),
+            "wording": RUNG_TEXT[self.rung],
+            "disagreement": self.disagreement,
+            "lags": {str(lag): one.to_dict() for lag, one in self.lags.items()},
+            "methods": {name: one.to_dict() for name, one in self.methods.items()},
+            "early": None if self.early is None else self.early.to_dict(),
+            "late": None if self.late is None else self.late.to_dict(),
+            "change_p": self.change_p if np.isfinite(self.change_p) else None,
+            "controls": {name: one.to_dict() for name, one in self.controls.items()},
+            "calibrated": None if self.calibrated is None else self.calibrated.to_dict(),
+        }
+
+    def __repr__(self) -> str:
+        rows = [("check", "hazard ratio")]
+        rows += [
+            (check, f"{value:.2f} ({low:.2f} to {high:.2f})")
+            for check, value, low, high in self._table().itertuples(index=False)
+            if not check.startswith("control: ")
+        ]
+        head = f"Evidence for {self.cohort} against {self.against}: {RUNG_TEXT[self.rung]}"
+        lines = [head, *aligned(rows)]
+        if self.disagreement:
+            lines.append(f"No direction is claimed: {self.disagreement}.")
+        if self.calibrated is None:
+            lines.append(
+                f"{len(self.controls)} control behaviours are too few to calibrate by;"
+                f" {MIN_CONTROLS} are needed."
+            )
+        else:
+            logs = [np.log(one.estimate) for one in self.controls.values()]
+            lines.append(
+                f"{len(self.controls)} control behaviours, measured in the same way, have a hazard"
+                f" ratio of {np.exp(np.mean(logs)):.2f} on average."
+            )
+        return "\n".join(lines)
+
+
+def _named(estimates: Mapping[str, Estimate]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {one}" for name, one in estimates.items())
+
+
+def _shows(estimate: Estimate | None, lower: bool) -> bool:
+    """Whether an interval lies on one side of 1."""
+    if estimate is None:
+        return False
+    return estimate.high < 1 if lower else estimate.low > 1
+
+
+@checked
+def weigh_evidence(
+    tables: Tables,
+    by: str,
+    analysis: SuccessAnalysis | None = None,
+    *,
+    cohort: str | None = None,
+    adjust: tuple[str, ...] = (),
+    lags: tuple[int, ...] = LAGS,
+    methods: Mapping[str, Estimate] | None = None,
+    today: AsOfContext | None = None,
+) -> Evidence:
+    """Weigh the evidence that a cohort leaves less, or more, often than its reference.
+
+    All hazard ratios are time-dependent and count a churn from the day on which it was known.
+
+    Parameters
+    ----------
+    tables : Tables
+        The tables.
+    by : str
+        A ready comparison with dates, see `comparison_names`.
+    analysis : SuccessAnalysis, optional
+        The success analysis, whose processes are comparisons.
+    cohort : str, optional
+        The cohort. Default: the first after the reference.
+    adjust : tuple of str, default ()
+        Attributes, or columns of accounts, to adjust for.
+    lags : tuple of int, default (0, 30, 60, 90, 120, 180)
+        Days by which the exposure is measured earlier.
+    methods : mapping of str to Estimate, optional
+        Hazard ratios of other corrected methods, which must not contradict each other.
+    today : AsOfContext, optional
+        Intermediate results to reuse.
+
+    Returns
+    -------
+    Evidence
+
+    Raises
+    ------
+    OptionError
+        If ``by`` is no comparison with dates, or has no such cohort.
+    ModelError
+        If the data do not determine a hazard ratio.
+
+    References
+    ----------
+    Lipsitch, Tchetgen Tchetgen & Cohen (2010), Epidemiology 21: 383-388 (negative controls);
+    Schuemie et al. (2018), PNAS 115: 2571-2577 (empirical calibration).
+
+    Examples
+    --------
+    >>> import leadsignal as ls
+    >>> evidence = weigh_evidence(ls.read_tables(ls.sample_folder()), "measured")
+    >>> evidence.rung >= 0, 0 in evidence.lags
+    (True, True)
+    """
+    context = AsOfContext.of(tables, analysis, today)
+    changes = changes_of(context, by)
+    if changes.table is None:
+        raise OptionError(
+            f"{by} is a property since the start, whose effect cannot be measured earlier",
+            "Choose a comparison with dates, such as measured or a process",
+        )
+    k = _level(changes, by, cohort)
+    base = cohorts_from_changes(context, by, changes)
+    by_lag = dict(_by_lag(context, by, changes, k, adjust, lags))
+    if not by_lag:
+        raise ModelError(
+            f"{by}: the data do not determine the hazard ratio of {changes.levels[k]}",
+            "Give a longer history",
+        )
+    early, late, change_p = _early_and_late(base, k, adjust)
+    claimed = by_lag.get(CLAIM_LAG)
+    controls = dict(_controls(context, by, changes, base, k, adjust))
+    calibrated = None
+    if claimed is not None and len(controls) >= MIN_CONTROLS:
+        null = empirical_null(
+            [one.value for one in controls.values()], [one.std_err for one in controls.values()]
+        )
+        calibrated = null.calibrate(claimed.value, claimed.std_err)
+    return Evidence(
+        by,
+        changes.levels[k],
+        changes.levels[0],
+        {lag: one.ratio() for lag, one in by_lag.items()},
+        early,
+        late,
+        change_p,
+        {name: one.ratio() for name, one in controls.items()},
+        calibrated,
+        dict(methods or {}),
+    )
+
+
+def _level(changes: Changes, by: str, cohort: str | None) -> int:
+    if cohort is None:
+        return 1
+    if cohort not in changes.levels[1:]:
+        raise OptionError(
+            f"{cohort!r} is not a cohort of {by}", f"Choose from {', '.join(changes.levels[1:])}"
+        )
+    return changes.levels.index(cohort)
+
+
+def _by_lag(
+    context: AsOfContext, by: str, changes: Changes, k: int, adjust: tuple[str, ...],
+    lags: Iterable[int],
+) -> Iterable[tuple[int, ClusteredEstimate]]:  # fmt: skip
+    for lag in lags:
+        try:
+            cohorts = cohorts_from_changes(context, by, changes.later(lag))
+            yield lag, _log_ratio(cohorts, k, adjust)
+        except ModelError:
+            continue
+
+
+def _controls(
+    context: AsOfContext, by: str, changes: Changes, base: DatedCohorts, k: int,
+    adjust: tuple[str, ...],
+) -> Iterable[tuple[str, ClusteredEstimate]]:  # fmt: skip
+    """Yield the log hazard ratios of the control behaviours at the lag of the claim."""
+    names = control_names(context, _not_controls(context, by))
+    if len(names) < MIN_CONTROLS:
+        return
+    share = _exposed(base, k)
+    if changes.for_good:
+        made = lasting_controls(context, names, share)
+    else:
+        rule = _rule(context, by)
+        made = lapsing_controls(context, names, *((rule,) if rule else (_any(changes), share)))
+    for name, control in made:
+        try:
+            cohorts = cohorts_from_changes(context, f"control: {name}", control.later(CLAIM_LAG))
+            yield name, _log_ratio(cohorts, 1, adjust)
+        except ModelError:
+            continue
+
+
+def _not_controls(context: AsOfContext, by: str) -> frozenset[str]:
+    """Return the behaviours of all processes, and the one that is compared."""
+    own = {by.removeprefix("behavior:")} if by.startswith("behavior:") else set()
+    return frozenset(
+        own | {name for process in context.analysis.processes for name in process.behaviors}
+    )
+
+
+def _rule(context: AsOfContext, by: str) -> Process | None:
+    """Return the process that is compared, the first for all of them together."""
+    name = by.removeprefix("process:")
+    chosen = [p for p in context.analysis.processes if by == "adopted" or p.name == name]
+    return chosen[0] if chosen else None
+
+
+def _any(changes: Changes) -> Process:
+    return Process("control", (), 1, changes.window or 90)
+
+
+def _exposed(cohorts: DatedCohorts, k: int) -> float:
+    """Return the share of the days at risk in cohort ``k``."""
+    days = cohorts.row_stop - cohorts.row_start
+    return float(days[cohorts.row_state == k].sum() / max(days.sum(), 1.0))
+
+
+def _log_ratio(cohorts: DatedCohorts, k: int, adjust: tuple[str, ...]) -> ClusteredEstimate:
+    return _fitted(follow_in_time(cohorts).of((0, k)), cohorts, k, adjust)
+
+
+def _fitted(
+    rows: RiskIntervals, cohorts: DatedCohorts, k: int, adjust: tuple[str, ...]
+) -> ClusteredEstimate:
+    if len(np.unique(rows.group)) < 2:
+        raise ModelError("one of the two cohorts has no accounts here")
+    return hazard_ratio(rows, cohorts, k, _columns(cohorts, adjust, rows))[0]
+
+
+def _columns(cohorts: DatedCohorts, adjust: tuple[str, ...], rows: RiskIntervals) -> Floats | None:
+    missing = [name for name in adjust if name not in cohorts.covariates]
+    if missing:
+        raise OptionError(
+            f"{', '.join(map(repr, missing))} is no covariate",
+            f"Choose from {', '.join(cohorts.covariates) or 'none'}",
+        )
+    values = {name: cohorts.covariates[name] for name in adjust}
+    return columns_of(values)[0][rows.account] if values else None
+
+
+def _early_and_late(
+    cohorts: DatedCohorts, k: int, adjust: tuple[str, ...]
+) -> tuple[Estimate | None, Estimate | None, float]:
+    """Return the hazard ratios before and after the median tenure at churn, and their p-value."""
+    rows = follow_in_time(cohorts).of((0, k))
+    churned = rows.cause == CHURN
+    if churned.sum() < 2 * MIN_CHURNS:
+        return None, None, float("nan")
+    middle = float(np.median(rows.stop[churned]))
+    try:
+        early = _fitted(_until(rows, middle), cohorts, k, adjust)
+        late = _fitted(rows.since(middle), cohorts, k, adjust)
+    except ModelError:
+        return None, None, float("nan")
+    return early.ratio(), late.ratio(), (late - early).estimate().p
+
+
+def _until(rows: RiskIntervals, day: float) -> RiskIntervals:
+    """Return the rows up to a day; what comes later is not seen."""
+    inside = rows.where(rows.start < day)
+    cause = np.where(inside.stop > day, 0, inside.cause)
+    return replace(inside, stop=np.minimum(inside.stop, day), cause=cause)

@@ -1,0 +1,203 @@
+"""What is wrong with the records of a simulated business: each kind by name, with its truth.
+
+None of these changes who leaves when. They change what the tables say of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadsignal.datasets.tables import Period, dates
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Tables = dict[str, "pd.DataFrame"]
+EXIT_CALL, TWIN = "exit_call", "reconciliation_approved"
+LIST_DAYS = 365
+"""A list of survivors has been kept for this many days."""
+LOSS_DAYS, LOSS_SHARE = 120, 0.6
+"""Days before the end from which a feed loses this share of its rows."""
+
+
+def as_recorded(tables: Tables, names: tuple[str, ...], seed: int, period: Period) -> Tables:
+    """Return the tables with what the named recordings make of them, one after the other."""
+    out = dict(tables)
+    for name in names:
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7, len(name))))
+        out |= RECORDINGS[name](out, rng, period)
+    return out
+
+
+def _survivors(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
+    """Accounts that had ended when the list began are nowhere in it."""
+    ended = tables["accounts"]["ended_on"]
+    kept = ended.isna() | (ended >= _day(period.as_of - LIST_DAYS))
+    ids = set(tables["accounts"].loc[kept, "account_id"])
+    return {name: frame[frame["account_id"].isin(ids)] for name, frame in tables.items()}
+
+
+def _backfilled(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
+    """Calls with accounts that left, filled in afterwards with earlier days."""
+    import pandas as pd
+
+    left = _ended(tables)
+    called = left["ended_on"] - pd.to_timedelta(rng.integers(5, 120, len(left)), unit="D")
+    calls = pd.DataFrame(
+        {
+            "account_id": left["account_id"].to_numpy(),
+            "occurred_at": called.where(called >= left["started_on"], left["started_on"]),
+            "behavior": EXIT_CALL,
+            "user_id": "u01",
+        }
+    )
+    return _with_rows(tables, "behaviors", "occurred_at", calls)
+
+
+def _arr_today(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
+    """The ARR of accounts that ended is 0, as it is on the day of the export."""
+    accounts = tables["accounts"]
+    return {"accounts": accounts.assign(arr=accounts["arr"].where(accounts["ended_on"].isna(), 0))}
+
+
+def _attribute_today(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
+    """The region of most accounts that ended is the one to which closed accounts are moved."""
+    accounts = tables["accounts"]
+    moved = accounts["ended_on"].notna() & (rng.random(len(accounts)) < 0.8)
+    return {"accounts": accounts.assign(region=accounts["region"].mask(moved, "Archive"))}
+
+
+def _closed_at_end(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
+    """The last ticket of an account that ended is closed on the day of its end."""
+    tickets = tables["tickets"].copy()
+    ends = _ended(tables).set_index("account_id")["ended_on"]
+    last = tickets.groupby("account_id")["opened_at"].transform("max") == tickets["opened_at"]
+    chosen = last & tickets["account_id"].isin(ends.index)
+    tickets.loc[chosen, "closed_at"] = tickets.loc[chosen, "account_id"].map(ends)
+    return {"tickets": tickets}
+
+
+def _exit_surveys(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
+    """Only accounts that ended were surveyed."""
+    ids = set(_ended(tables)["account_id"])
+    surveys = tables["surveys"]
+    return {"surveys": surveys[surveys["account_id"].isin(ids)].reset_index(drop=True)}
+
+
+def _export_day(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
+    """Accounts that ended in the last half year have the day of the export as their end."""
+    accounts = tables["accounts"].copy()
+    recent = accounts["ended_on"] >= _day(period.as_of - 182)
+    accounts.loc[recent, "ended_on"] = _day(period.as_of - 1)
+    accounts["end_known_on"] = accounts["end_known_on"].where(~recent)
+    return {"accounts": accounts}
+
+
+def _late_results(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
+    """Accounts that are still there filled in results of their first months, a year ago or less."""
+    accounts = tables["accounts"]
+    there = accounts[accounts["ended_on"].isna() & (rng.random(len(accounts)) < 0.6)]
+    first = there["started_on"].where(there["started_on"] >= _day(period.first), _day(period.first))
+    after = first + _days(rng.integers(10, 120, len(there)))
+    last = _day(period.as_of - 1)
+    results = tables["results"]
+    rows = results.iloc[rng.integers(0, len(results), len(there))].reset_index(drop=True)
+    rows = rows.assign(
+        account_id=there["account_id"].to_numpy(),
+        measured_on=after.where(after <= last, last).to_numpy(),
+    )
+    rows["shown_on"] = rows["shown_on"].where(rows["shown_on"] >= rows["measured_on"])
+    late = _day(period.as_of - LIST_DAYS) + _days(rng.integers(0, LIST_DAYS, len(there)))
+    rows["recorded_at"] = np.maximum(late, rows["measured_on"])
+    on_time = results.assign(recorded_at=results["measured_on"])
+    return _with_rows({"results": on_time}, "results", "measured_on", rows)
+
+
+def _expansion_at_renewal(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
+    return _expansions(tables, rng, 0)
+
+
+def _expansion_before_renewal(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
+    return _expansions(tables, rng, 30)
+
+
+def _expansions(tables: Tables, rng: np.random.Generator, days: int) -> Tables:
+    """Expansions are signed only by accounts that renew, so many days before the renewal."""
+    import pandas as pd
+
+    changes = tables["contract_changes"]
+    renewals = changes[changes["kind"] == "renewal"]
+    chosen = renewals[rng.random(len(renewals)) < 0.4]
+    signed = chosen.assign(
+        changed_at=chosen["changed_at"] - pd.Timedelta(days=days),
+        kind="expansion",
+        arr_delta=1200,
+        term_months=pd.array([pd.NA] * len(chosen), dtype="Int64"),
+    )
+    others = changes[changes["kind"] != "expansion"]
+    return _with_rows({"contract_changes": others}, "contract_changes", "changed_at", signed)
+
+
+def _twin(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
+    """Each reconciliation is followed by an approval of the same user on the same day."""
+    behaviors = tables["behaviors"]
+    mine = behaviors[behaviors["behavior"] == "reconciliation_completed"]
+    return _with_rows(tables, "behaviors", "occurred_at", mine.assign(behavior=TWIN))
+
+
+def _feed_loss(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
+    """The feed of behaviours loses most of its rows for good."""
+    behaviors = tables["behaviors"]
+    late = (behaviors["occurred_at"] >= _day(period.as_of - LOSS_DAYS)).to_numpy()
+    lost = late & (rng.random(len(behaviors)) < LOSS_SHARE)
+    return {"behaviors": behaviors[~lost].reset_index(drop=True)}
+
+
+RECORDINGS: Mapping[str, Callable[[Tables, np.random.Generator, Period], Tables]] = (
+    MappingProxyType(
+        {
+            "survivors": _survivors,
+            "backfilled": _backfilled,
+            "arr_today": _arr_today,
+            "attribute_today": _attribute_today,
+            "closed_at_end": _closed_at_end,
+            "exit_surveys": _exit_surveys,
+            "export_day": _export_day,
+            "late_results": _late_results,
+            "expansion_at_renewal": _expansion_at_renewal,
+            "expansion_before_renewal": _expansion_before_renewal,
+            "twin": _twin,
+            "feed_loss": _feed_loss,
+        }
+    )
+)
+"""What can be wrong with the records, by name."""
+
+
+def _ended(tables: Tables) -> pd.DataFrame:
+    accounts = tables["accounts"]
+    return accounts[accounts["ended_on"].notna()]
+
+
+def _day(day: int) -> pd.Timestamp:
+    import pandas as pd
+
+    return pd.Timestamp(dates(np.array([day]))[0])
+
+
+def _days(count: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pd.TimedeltaIndex:
+    import pandas as pd
+
+    return pd.to_timedelta(count, unit="D")
+
+
+def _with_rows(tables: Tables, name: str, time: str, rows: pd.DataFrame) -> Tables:
+    import pandas as pd
+
+    both = pd.concat([tables[name], rows[[c for c in tables[name] if c in rows]]])
+    both = both.sort_values(["account_id", time], kind="stable")
+    return {name: both.reset_index(drop=True)}
