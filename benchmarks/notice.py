@@ -22,7 +22,6 @@ import leadsignal as ls
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts import process_effect
 from leadsignal.datasets import simulate
-from leadsignal.datasets.oracle import PROCESSES
 from leadsignal.scoring.scores import proven_effects
 
 
@@ -43,8 +42,6 @@ def world(seed: int, accounts: int, *, world: str = "no_effect", **law: Any) -> 
     changed: dict[str, Any] = {"notice_days": 90, "stops_at_notice": True, **law}
     simulation = simulate(accounts, seed=seed, world=world, **changed)
     kept = {name: simulation.tables[name] for name in ("accounts", "behaviors", "account_changes")}
-    names = [process.behavior for process in PROCESSES]
-    kept["behaviors"] = kept["behaviors"][kept["behaviors"]["behavior"].isin(names)]
     with TemporaryDirectory() as folder:
         replace(simulation, tables=kept).write(folder)
         tables = ls.read_tables(Path(folder) / "leadsignal.toml")

@@ -7,7 +7,6 @@ import pytest
 from scipy.stats import t
 
 import leadsignal as ls
-from leadsignal.scoring import scores
 from leadsignal.stats.estimates import ClusteredEstimate, Estimate
 
 
@@ -26,20 +25,3 @@ def test_another_level_is_what_would_have_been_made(clusters: int, level: float)
 def test_a_number_without_an_error_refuses_to_guess_one() -> None:
     with pytest.raises(ls.OptionError, match="no standard error"):
         Estimate(0.5, 0.3, 0.8, 0.01).at(0.99)
-
-
-def _ratio(high_at_99: float) -> Estimate:
-    """A ratio of few clusters whose 99 % interval ends at ``high_at_99``."""
-    influence = np.array([0.1, -0.12, 0.09])
-    spread = ClusteredEstimate(0.0, influence)
-    reach = float(t.ppf(0.995, spread.df)) * spread.std_err
-    return ClusteredEstimate(float(np.log(high_at_99)) - reach, influence).ratio()
-
-
-def test_an_effect_of_few_customers_is_proven_by_students_limits() -> None:
-    assert scores._proven(_ratio(0.999))
-    weak = _ratio(1.001)
-    assert not scores._proven(weak)
-    # Normal quantiles on the interval of Student's t would have called it proven.
-    std_err = np.log(weak.high / weak.low) / (2 * 1.959964)
-    assert np.log(weak.estimate) + 2.575829 * std_err < 0

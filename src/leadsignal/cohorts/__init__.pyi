@@ -1,5 +1,8 @@
 from .comparison import Comparison as Comparison
 from .dated import DatedCohorts as DatedCohorts
+from .evidence import Evidence as Evidence
+from .evidence import Rung as Rung
+from .evidence import weigh_evidence as weigh_evidence
 from .from_tables import dated_cohorts as dated_cohorts
 from .overview import Overview as Overview
 from .overview import compare_all as compare_all

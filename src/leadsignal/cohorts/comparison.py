@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.cohorts.contrasts import TITLES, Cohort, Contrast, find_contrast
 from leadsignal.cohorts.curves import curves_of
 from leadsignal.cohorts.dated import DatedCohorts
+from leadsignal.cohorts.evidence import Evidence
 from leadsignal.cohorts.export import frame_of, html_of, markdown_of, write_table
 from leadsignal.cohorts.plots import forest_picture, label_curves
 from leadsignal.cohorts.resampling import bootstrapped
@@ -53,6 +54,9 @@ class Comparison(Result):
         The data.
     recompute : callable
         Function that computes the contrasts of other data in the same way.
+    evidence : tuple of Evidence
+        What speaks for an effect of each cohort with dated changes: lags, control behaviours,
+        agreement of the methods.
     """
 
     by: str
@@ -66,12 +70,17 @@ class Comparison(Result):
     groups: SmallGroups | None
     dated: DatedCohorts = field(compare=False)
     recompute: Callable[[DatedCohorts], tuple[Contrast, ...]] = field(compare=False)
+    evidence: tuple[Evidence, ...] = ()
 
     def contrast(
         self, method: str, cohort: str | None = None, *, adjusted: bool = False
     ) -> Contrast | None:
         """Return the contrast of a method (of the first cohort, if none is named), or None."""
         return find_contrast(self.contrasts, method, cohort, adjusted=adjusted)
+
+    def evidence_of(self, cohort: str) -> Evidence | None:
+        """Return the evidence for the effect of a cohort, or None."""
+        return next((one for one in self.evidence if one.cohort == cohort), None)
 
     @property
     def verdict(self) -> str:
@@ -94,6 +103,7 @@ class Comparison(Result):
             "small_groups": [] if self.groups is None else self.groups.to_dict()["groups"],
             "cautions": list(self.cautions),
             "verdict": self.verdict,
+            "evidence": [one.to_dict() for one in self.evidence],
         }
 
     def to_markdown(self) -> str:
@@ -171,7 +181,8 @@ class Comparison(Result):
             lines += ["", *contrast_lines(self.contrasts)]
         if self.groups is not None:
             lines += ["", repr(self.groups)]
-        return "\n".join([*lines, "", self.verdict, "", *(f"- {c}" for c in self.cautions)])
+        lines += ["", self.verdict, *(one.sentence for one in self.evidence), ""]
+        return "\n".join([*lines, *(f"- {caution}" for caution in self.cautions)])
 
     def _repr_html_(self) -> str:
         return self.to_html()

@@ -52,8 +52,8 @@ class Rung(IntEnum):
 RUNG_TEXT = {
     Rung.NOT_PROVEN: "not proven",
     Rung.ASSOCIATION: "a corrected association",
-    Rung.LAGGED: f"also when measured {CLAIM_LAG} days earlier",
-    Rung.CONTROLLED: "and more than the control behaviours",
+    Rung.LAGGED: f"also {CLAIM_LAG} days earlier; too few controls to say more",
+    Rung.CONTROLLED: f"also {CLAIM_LAG} days earlier, and more than the control behaviours",
     Rung.EXPERIMENT: "shown by an experiment",
 }
 
@@ -127,6 +127,39 @@ class Evidence(Result):
         return Rung.CONTROLLED if _shows(self.calibrated, lower) else Rung.ASSOCIATION
 
     @property
+    def wording(self) -> str:
+        """How far the evidence goes, in words."""
+        return "the methods disagree" if self.disagreement else RUNG_TEXT[self.rung]
+
+    @property
+    def sentence(self) -> str:
+        """The finding, as strong as the rung that was reached allows."""
+        who = f"Evidence for {self.cohort} against {self.against}"
+        if self.disagreement:
+            return f"{who}: no direction is claimed, because {self.disagreement}."
+        first, claimed = self.lags.get(0), self.lags.get(CLAIM_LAG)
+        if self.rung == Rung.NOT_PROVEN or first is None:
+            return f"{who}: not proven."
+        text = f"{who}: they leave {'less' if first.estimate < 1 else 'more'} often ({first})"
+        if self.rung == Rung.ASSOCIATION:
+            return f"{text}, but this may be no effect: {self._why_not_more}."
+        text += f", also when measured {CLAIM_LAG} days earlier ({claimed})"
+        if self.rung == Rung.LAGGED:
+            return f"{text}; too few control behaviours to rule out that they are a marker."
+        return (
+            f"{text}, and more than the control behaviours ({self.calibrated} without their bias)."
+        )
+
+    @property
+    def _why_not_more(self) -> str:
+        claimed = self.lags.get(CLAIM_LAG)
+        if claimed is None or not claimed.excludes(1.0):
+            return f"measured {CLAIM_LAG} days earlier it is {claimed or 'not determined'}"
+        if self.calibrated is not None and not self.calibrated.excludes(1.0):
+            return f"without the bias of the control behaviours it is {self.calibrated}"
+        return "it is not proven at every lag"
+
+    @property
     def effect(self) -> Estimate | None:
         """The hazard ratio to quote: calibrated by the controls if there are enough."""
         return self.calibrated or self.lags.get(CLAIM_LAG) or self.lags.get(0)
@@ -158,7 +191,7 @@ class Evidence(Result):
             "cohort": self.cohort,
             "against": self.against,
             "rung": int(self.rung),
-            "wording": RUNG_TEXT[self.rung],
+            "wording": self.wording,
             "disagreement": self.disagreement,
             "lags": {str(lag): one.to_dict() for lag, one in self.lags.items()},
             "methods": {name: one.to_dict() for name, one in self.methods.items()},
@@ -176,10 +209,7 @@ class Evidence(Result):
             for check, value, low, high in self._table().itertuples(index=False)
             if not check.startswith("control: ")
         ]
-        head = f"Evidence for {self.cohort} against {self.against}: {RUNG_TEXT[self.rung]}"
-        lines = [head, *aligned(rows)]
-        if self.disagreement:
-            lines.append(f"No direction is claimed: {self.disagreement}.")
+        lines = [self.sentence, *aligned(rows)]
         if self.calibrated is None:
             lines.append(
                 f"{len(self.controls)} control behaviours are too few to calibrate by;"

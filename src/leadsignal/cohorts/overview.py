@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy as np
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.comparison import Comparison
-from leadsignal.cohorts.contrasts import Contrast, best_of, cohorts_of
+from leadsignal.cohorts.contrasts import CORRECTED, Contrast, best_of, cohorts_of
+from leadsignal.cohorts.evidence import Evidence, weigh_evidence
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.named_comparisons import ready_comparisons
 from leadsignal.cohorts.plots import overview_picture
@@ -92,8 +93,9 @@ def compare_cohorts(
     (False, True)
     """
     later = tuple(name for name in adjust if is_dated(tables, analysis, name))
-    cohorts = dated_cohorts(tables, by, analysis, dated_covariates=later, today=today)
-    return compare_dated(
+    context = AsOfContext.of(tables, analysis, today)
+    cohorts = dated_cohorts(tables, by, analysis, dated_covariates=later, today=context)
+    comparison = compare_dated(
         cohorts,
         methods=methods,
         adjust=adjust,
@@ -102,6 +104,36 @@ def compare_cohorts(
         horizon=None if horizon is None else days_in(horizon),
         level=level,
     )
+    if not isinstance(by, str) or cohorts.since_the_start or by in WITHOUT_EVIDENCE:
+        return comparison
+    return replace(comparison, evidence=tuple(_evidence(context, comparison)))
+
+
+WITHOUT_EVIDENCE = ("rescued",)
+"""Comparisons whose time begins at an event of their own; no behaviour is a control of these."""
+
+
+def _evidence(context: AsOfContext, comparison: Comparison) -> Iterator[Evidence]:
+    """Yield the evidence for each cohort whose hazard ratio is determined."""
+    fixed = tuple(name for name in comparison.adjusted_for if name in comparison.dated.covariates)
+    for cohort in cohorts_of(comparison.contrasts):
+        others = {
+            contrast.method: contrast.hazard_ratio
+            for contrast in comparison.contrasts
+            if contrast.cohort == cohort
+            and contrast.method in CORRECTED
+            and not contrast.adjusted_for
+            and contrast.hazard_ratio is not None
+        }
+        if not others:
+            continue
+        try:
+            yield weigh_evidence(
+                context.tables, comparison.by, context.analysis, cohort=cohort, adjust=fixed,
+                methods=others, today=context,
+            )  # fmt: skip
+        except ModelError:
+            continue
 
 
 @checked
@@ -131,7 +163,10 @@ def comparison_names(tables: Tables, analysis: SuccessAnalysis | None = None) ->
 
 @dataclass(frozen=True)
 class Line:
-    """One claim of the overview: naive and corrected ratio of churn, p corrected for all."""
+    """One claim of the overview: naive and corrected ratio of churn, p corrected for all.
+
+    ``evidence`` says how far the claim is supported; None for properties since the start.
+    """
 
     by: str
     cohort: str
@@ -140,6 +175,7 @@ class Line:
     corrected: Estimate
     method: str
     p_holm: float
+    evidence: Evidence | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the line as a plain dictionary, ready for JSON."""
@@ -152,6 +188,9 @@ class Line:
             "method": self.method,
             "p": self.corrected.p,
             "p_holm": self.p_holm,
+            "rung": None if self.evidence is None else int(self.evidence.rung),
+            "evidence": "" if self.evidence is None else self.evidence.wording,
+            "disagreement": "" if self.evidence is None else self.evidence.disagreement,
         }
 
 
@@ -211,11 +250,14 @@ class Overview(Result):
         return overview_picture(self._table(), cohorts, ax)
 
     def __repr__(self) -> str:
-        rows = [("by", "cohort", "against", "naive", "corrected", "p, of all")]
+        rows = [("by", "cohort", "against", "naive", "corrected", "p, of all", "evidence")]
         for line in self.lines:
             naive = "" if line.naive is None else str(line.naive)
             p = f"{line.p_holm:.3f}"
-            rows.append((line.by, line.cohort, line.against, naive, str(line.corrected), p))
+            evidence = "" if line.evidence is None else line.evidence.wording
+            rows.append(
+                (line.by, line.cohort, line.against, naive, str(line.corrected), p, evidence)
+            )
         head = f"Hazard ratios of {len(self.lines)} cohorts; p-values corrected for their number"
         left_out = [f"left out: {by}: {reason}" for by, reason in self.left_out.items()]
         left_out += [
@@ -298,7 +340,7 @@ def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:
         lines.append(
             Line(
                 comparison.by, best.cohort, best.against, naive, _ratio(best), best.method,
-                corrected,
+                corrected, comparison.evidence_of(best.cohort),
             )
         )  # fmt: skip
     return tuple(lines)

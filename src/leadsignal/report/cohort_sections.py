@@ -69,7 +69,8 @@ def _holding(holds: Lines, of: int) -> Html:
 def _difference(line: CohortLine) -> str:
     often = how_often(estimate_of(line["hazard_ratio"]))
     beside = "as" if often.endswith("as often") else "than"
-    return f"{_cohort(line)}: leave {often} {beside} {name_text(line['against'])}"
+    text = f"{_cohort(line)}: leave {often} {beside} {name_text(line['against'])}"
+    return text if line["rung"] is None else f"{text} ({line['evidence']})"
 
 
 def _two_estimates(lines: Lines, effects: Mapping[str, EffectSummary]) -> Html | str:
@@ -173,7 +174,8 @@ def _lines(lines: Lines) -> Html:
             "P of all", "Verdict")  # fmt: skip
     return folded(f"All {len(rows)} comparisons", table(head, rows, "Holds: beyond chance once"
                   " corrected for all. May be chance: only by itself. Artefact: the usual chart's"
-                  " difference is caused by immortal time.", class_="cards"))  # fmt: skip
+                  " difference is caused by immortal time. Methods disagree: no direction is"
+                  " claimed.", class_="cards"))  # fmt: skip
 
 
 # Reasons ------------------------------------------------------------------------------------------

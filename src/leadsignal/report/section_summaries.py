@@ -27,6 +27,7 @@ MAX_ROWS = 12
 """Number of accounts that a section lists; the table of the result has all."""
 
 HOLDS, PERHAPS, ARTEFACT, UNPROVEN = "holds", "may be chance", "artefact", "not proven"
+DISAGREE = "methods disagree"
 SURE = 0.05
 
 
@@ -177,6 +178,8 @@ def _is_artefact(comparison: Comparison | None, cohort: str, method: str) -> boo
 
 
 def _verdict(line: dict[str, Any], artefact: bool) -> str:
+    if line["disagreement"]:
+        return DISAGREE
     ratio = line["hazard_ratio"]
     low, high = ratio["low"], ratio["high"]
     if low is None or high is None or low <= 1 <= high:

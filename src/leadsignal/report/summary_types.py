@@ -422,6 +422,9 @@ class CohortLine(TypedDict):
     naive: RatioSummary | None
     hazard_ratio: RatioSummary
     p_holm: float
+    rung: int | None
+    evidence: str
+    disagreement: str
     verdict: str
 
 

@@ -1,6 +1,8 @@
 from .estimates import ClusteredEstimate as ClusteredEstimate
 from .estimates import Estimate as Estimate
 from .multiple_testing import holm as holm
+from .negative_controls import EmpiricalNull as EmpiricalNull
+from .negative_controls import empirical_null as empirical_null
 from .proportions import Share as Share
 from .proportions import wilson_limits as wilson_limits
 from .row_estimates import RowEstimate as RowEstimate
