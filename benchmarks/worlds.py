@@ -1,0 +1,297 @@
+"""Which claims are made in which world, and how often, beside five usual analyses.
+
+Each world is simulated with known truth; a claim is a direction with a wording above the first
+rung of `leadsignal.cohorts.Rung`, or a number in a next step. Where the truth is none, any claim is
+false. The usual analyses claim a direction where p < 0.05.
+
+    python benchmarks/worlds.py [--seeds 40] [--accounts 800] [--worlds marker quiet] [--docs]
+
+``--docs`` also writes docs/evidence.md.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "LEADSIGNAL_THREADS": "1"})
+
+import argparse
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import pearsonr, ttest_ind
+
+import leadsignal as ls
+from leadsignal.as_of_context import AsOfContext
+from leadsignal.cohorts import Rung, weigh_evidence
+from leadsignal.scoring.scores import proven_effects
+
+PROCESSES = ("weekly_reconciliation", "monthly_close_review")
+CLAIMS = (*PROCESSES, "measured", "complained", "expansion")
+NULL: dict[str, tuple[str, ...]] = {
+    "no_effect": CLAIMS,
+    "confounded": (*PROCESSES, "measured", "complained"),
+    "notice": CLAIMS,
+    "unrecorded_notice": CLAIMS,
+    "quiet": CLAIMS,
+    "marker": CLAIMS,
+    "hidden_trouble": CLAIMS,
+    "expansion_at_renewal": CLAIMS,
+    "expansion_before_renewal": CLAIMS,
+    "late_results": CLAIMS,
+    "survivors": CLAIMS,
+    "backfilled": CLAIMS,
+    "jump": CLAIMS,
+    "crossing": ("complained",),
+    "leading": (),
+    "rising": (),
+    "twin": (),
+    "one_segment": (),
+    "few_adopt": (),
+    "most_adopt": (),
+    "feed_loss": (),
+}
+"""Claims that are false in a world; in those below, the processes act."""
+ACTS = ("leading", "rising", "twin", "one_segment", "few_adopt", "most_adopt", "feed_loss")
+DAYS = 1095
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one seed of a world gave: rungs and directions by claim, usual claims by analysis."""
+
+    rungs: dict[str, int]
+    lower: dict[str, bool]
+    calibrated: dict[str, tuple[float, float, float]]
+    quoted: tuple[str, ...]
+    usual: dict[str, bool]
+
+
+def look(world: str, seed: int, accounts: int) -> Seen:
+    """Simulate a world and make every claim that can be made."""
+    warnings.simplefilter("ignore")
+    with TemporaryDirectory() as folder:
+        ls.simulate(accounts, seed=seed, world=world, days=DAYS).write(folder)
+        tables = ls.read_tables(folder)
+        analysis = ls.read_success_analysis(Path(folder) / "success.toml")
+        context = AsOfContext(tables, analysis)
+        rungs, lower, calibrated = {}, {}, {}
+        for claim in CLAIMS:
+            by, cohort = ("contract", claim) if claim == "expansion" else (claim, None)
+            try:
+                found = weigh_evidence(tables, by, analysis, cohort=cohort, today=context)
+            except ls.ModelError:
+                rungs[claim] = int(Rung.NOT_PROVEN)
+                continue
+            rungs[claim] = int(found.rung)
+            effect = found.effect
+            lower[claim] = effect is not None and effect.estimate < 1
+            if found.calibrated is not None:
+                one = found.calibrated
+                calibrated[claim] = (one.estimate, one.low, one.high)
+        quoted = tuple(proven_effects(tables, analysis, context))
+        usual = {name: bool(claims(context)) for name, claims in USUAL.items()}
+    return Seen(rungs, lower, calibrated, quoted, usual)
+
+
+# Five usual analyses ------------------------------------------------------------------------------
+
+
+def _frame(context: AsOfContext) -> pd.DataFrame:
+    """One row an account: days, churned, ever-flags, counts and the latest health score."""
+    tables = context.tables
+    accounts = context.accounts.set_index("account_id")
+    as_of = pd.Timestamp(tables.as_of_date)
+    stop = accounts["ended_on"].fillna(as_of)
+    frame = pd.DataFrame(
+        {
+            "days": (stop - accounts["started_on"]).dt.days.clip(lower=1).astype(float),
+            "churned": accounts["ended_on"].notna().astype(float),
+        }
+    )
+    events = tables.frame("behaviors")
+    events = events[events["behavior"] == "reconciliation_completed"]
+    counts = events.groupby("account_id").size().reindex(frame.index)
+    frame["events"] = counts.fillna(0).astype(float)
+    recent = events[events["occurred_at"] >= as_of - pd.Timedelta(days=90)]
+    late = recent.groupby("account_id").size().reindex(frame.index)
+    frame["recent"] = late.fillna(0).astype(float)
+    measured = set(tables.frame("results")["account_id"])
+    frame["measured"] = np.isin(frame.index, list(measured)).astype(float)
+    adopted = set(context.episodes.loc[context.episodes["process"] == PROCESSES[0], "account_id"])
+    frame["adopted"] = np.isin(frame.index, list(adopted)).astype(float)
+    if "health_scores" in tables.names:
+        scores = tables.frame("health_scores").sort_values("scored_on")
+        frame["health"] = scores.groupby("account_id")["score"].last().reindex(frame.index)
+    return frame
+
+
+def _log_rank(context: AsOfContext) -> bool:
+    """Kaplan-Meier curves of ever against never adopted, with the log-rank test."""
+    from lifelines.statistics import logrank_test
+
+    frame = _frame(context)
+    ever = frame["adopted"] == 1
+    if not ever.any() or ever.all():
+        return False
+    found = logrank_test(frame["days"][ever], frame["days"][~ever],
+                         frame["churned"][ever], frame["churned"][~ever])  # fmt: skip
+    return float(found.p_value) < 0.05
+
+
+def _correlation(context: AsOfContext) -> bool:
+    """Correlation of the events of a behaviour with retention."""
+    frame = _frame(context)
+    return float(pearsonr(frame["events"], 1 - frame["churned"])[1]) < 0.05
+
+
+def _classifier(context: AsOfContext) -> bool:
+    """A logistic regression of churn on today's values; the sign of the recent events."""
+    from sklearn.linear_model import LogisticRegression
+
+    frame = _frame(context)
+    X = frame[["recent", "measured"]].to_numpy()
+    X = (X - X.mean(axis=0)) / np.maximum(X.std(axis=0), 1e-9)
+    fit = LogisticRegression(C=np.inf, max_iter=1000).fit(X, frame["churned"])
+    p = fit.predict_proba(X)[:, 1]
+    design = np.column_stack((np.ones(len(X)), X))
+    covariance = np.linalg.pinv(design.T @ (design * (p * (1 - p))[:, None]))
+    return bool(abs(fit.coef_[0, 0]) > 1.96 * np.sqrt(covariance[1, 1]))
+
+
+def _ever_flags(context: AsOfContext) -> bool:
+    """lifelines' Cox model with a flag of ever having been measured."""
+    from lifelines import CoxPHFitter
+
+    frame = _frame(context)[["days", "churned", "measured"]]
+    if frame["measured"].nunique() < 2:
+        return False
+    fit = CoxPHFitter().fit(frame, "days", "churned")
+    return float(fit.summary["p"].iloc[0]) < 0.05
+
+
+def _health(context: AsOfContext) -> bool:
+    """The last health score of those who left against the others'."""
+    frame = _frame(context)
+    if "health" not in frame:
+        return False
+    left = frame.loc[frame["churned"] == 1, "health"].dropna()
+    there = frame.loc[frame["churned"] == 0, "health"].dropna()
+    return float(ttest_ind(left, there, equal_var=False).pvalue) < 0.05
+
+
+USUAL: dict[str, Callable[[AsOfContext], bool]] = {
+    "Kaplan-Meier, ever or never": _log_rank,
+    "correlation with retention": _correlation,
+    "classifier on today's values": _classifier,
+    "Cox with ever-flags": _ever_flags,
+    "health score": _health,
+}
+
+
+# Tables -------------------------------------------------------------------------------------------
+
+
+def _share(hits: list[bool]) -> str:
+    if not hits:
+        return ""
+    share = float(np.mean(hits))
+    error = float(np.sqrt(share * (1 - share) / len(hits)))
+    return f"{share:.0%} ± {error:.0%}"
+
+
+def rows_of(seen: dict[str, list[Seen]]) -> Iterator[dict[str, Any]]:
+    """Yield a row a world: the share of seeds with a claim, by claim, and by usual analysis."""
+    for world, found in seen.items():
+        row: dict[str, Any] = {"world": world, "acts": "yes" if world in ACTS else "no"}
+        for claim in CLAIMS:
+            claimed = [one.rungs.get(claim, 0) > Rung.ASSOCIATION for one in found]
+            row[claim.replace("_", " ")] = _share(claimed)
+        row["number in next step"] = _share([bool(one.quoted) for one in found])
+        for name in USUAL:
+            row[name] = _share([one.usual[name] for one in found])
+        yield row
+
+
+def markdown(rows: list[dict[str, Any]], columns: list[str]) -> str:
+    """Return rows as a Markdown table."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(str(row[c]) for c in columns) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def page(rows: list[dict[str, Any]], seeds: int, accounts: int) -> str:
+    """Return docs/evidence.md."""
+    ours = ["world", "acts", *(c.replace("_", " ") for c in CLAIMS), "number in next step"]
+    head = PAGE_HEAD.format(seeds=seeds, accounts=accounts)
+    theirs = markdown(rows, ["world", "acts", *USUAL])
+    return f"{head}\n{markdown(rows, ours)}\n{PAGE_USUAL}\n{theirs}\n{PAGE_LIMITS}"
+
+
+PAGE_HEAD = """\
+# What the evidence is worth
+
+Generated by `benchmarks/worlds.py`: {seeds} simulated businesses of {accounts} accounts per world,
+each with known truth (see [the simulator](simulator.md)). A *claim* is a direction worded above the
+first rung ([evidence](cohorts.md#evidence)), or a number in a next step. In a world in which
+nothing acts, each claim is false. Shares are of the seeds, with their Monte Carlo error.
+
+## What leadsignal claims
+"""
+PAGE_USUAL = """
+## What five usual analyses claim in the same worlds
+
+They claim a direction where p < 0.05. The first looks at the adoption of a process, the second and
+third at its events, the fourth at measuring, the fifth at the health score.
+"""
+PAGE_LIMITS = """
+## What cannot be known
+
+A confounder that acts on one process and on churn, and on nothing else that is recorded, looks like
+an effect of that process: no control behaviour shows it. Late recording without `recorded_at`
+cannot be told from early measuring. Only an experiment answers both.
+"""
+
+
+def main() -> None:
+    """Simulate all worlds and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--accounts", type=int, default=800)
+    parser.add_argument("--worlds", nargs="+", default=[*NULL], choices=[*NULL])
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--docs", action="store_true")
+    chosen = parser.parse_args()
+    seen: dict[str, list[Seen]] = defaultdict(list)
+    jobs = [
+        (world, seed, chosen.accounts) for world in chosen.worlds for seed in range(chosen.seeds)
+    ]
+    began = time.perf_counter()
+    with ProcessPoolExecutor(chosen.jobs) as pool:
+        for (world, seed, _), one in zip(
+            jobs, pool.map(look, *zip(*jobs, strict=True)), strict=True
+        ):
+            seen[world].append(one)
+            false = [c for c in NULL[world] if one.rungs.get(c, 0) > Rung.ASSOCIATION]
+            print(
+                f"{world} {seed}: {one.rungs}, quoted {list(one.quoted)}, false {false}", flush=True
+            )
+    rows = list(rows_of(seen))
+    print(pd.DataFrame(rows).to_string(index=False))
+    print(f"{len(jobs)} simulations in {time.perf_counter() - began:,.0f} s")
+    if chosen.docs:
+        place = Path(__file__).parents[1] / "docs" / "evidence.md"
+        place.write_text(page(rows, chosen.seeds, chosen.accounts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
