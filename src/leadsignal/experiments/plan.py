@@ -1,0 +1,230 @@
+"""How many accounts an experiment needs, and for how long, to see a reduction of churn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.arguments import checked
+from leadsignal.errors import OptionError
+from leadsignal.experiments.arms import eligible
+from leadsignal.results import Result, to_html
+from leadsignal.scoring.scores import Scores
+from leadsignal.stats.normal import normal_quantile
+from leadsignal.survival.rank_tests import logrank
+from leadsignal.tables import Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.survival.inputs import Floats
+
+MONTHS = (3, 6, 9, 12, 18, 24)
+"""Durations in months for which a plan says how many accounts are needed."""
+DAYS_A_MONTH = 365.25 / 12
+MAX_RISK = 0.99
+"""Highest risk that is turned into a hazard."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ExperimentPlan(Result):
+    """How many accounts an experiment needs.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per duration: months, accounts needed, churn expected without and with the action,
+        events expected in all, and whether that many accounts are available.
+    months : int
+        Duration that was asked for.
+    accounts : int
+        Accounts needed for it, in both arms together.
+    reduction : float
+        Share by which the action is to reduce the hazard of churn.
+    power, level : float
+        Probability that a reduction of that size is found, and the confidence level.
+    share : float
+        Share of the accounts that is treated.
+    hazards : ndarray of shape (available,)
+        Churns per day without the action of each eligible account, the highest first.
+    available : int
+        Number of eligible accounts.
+    """
+
+    frame: pd.DataFrame
+    months: int
+    accounts: int
+    reduction: float
+    power: float
+    level: float
+    share: float
+    hazards: Floats = field(compare=False)
+    available: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan ready for JSON."""
+        return {
+            "months": self.months,
+            "accounts": self.accounts,
+            "available": self.available,
+            "reduction": self.reduction,
+            "power": self.power,
+            "level": self.level,
+            "share_treated": self.share,
+            "churns_per_account_year": float(self.hazards.mean()) * 365.25,
+            "durations": self.frame.to_dict("records"),
+        }
+
+    def __repr__(self) -> str:
+        enough = (
+            f"{self.available:,} accounts are available"
+            if self.accounts <= self.available
+            else f"only {self.available:,} accounts are available: run it longer, or aim at a"
+            " larger reduction"
+        )
+        return (
+            f"{self.accounts:,} accounts for {self.months} months find a reduction of churn by"
+            f" {self.reduction:.0%} with a probability of {self.power:.0%} ({self.share:.0%} of"
+            f" them treated, {self.level:.0%} confidence); {enough}.\n"
+            f"{self.frame.to_string(index=False, float_format='{:.3f}'.format)}"
+        )
+
+    def _repr_html_(self) -> str:
+        return to_html(repr(self).splitlines()[0], self.frame.round(3))
+
+
+@checked
+def plan_experiment(
+    scores: Scores,
+    tables: Tables,
+    *,
+    reduction: float,
+    months: int = 12,
+    accounts: int | None = None,
+    power: float = 0.8,
+    level: float = 0.95,
+    share: float = 0.5,
+) -> ExperimentPlan:
+    """Return how many accounts are needed to see a reduction of churn.
+
+    The number of churns that a log-rank test needs is (z₁ + z₂)² / (s (1 − s) log²(1 − r)) with the
+    normal quantiles z₁ of (1 + level)/2 and z₂ of the power, s the share treated and r the
+    reduction (Schoenfeld 1981). Accounts follow from the hazards h = −log(1 − risk) / horizon of
+    the eligible accounts, of which a share 1 − exp(−h t) churns in time t. They are increased by
+    the mean number of accounts of a customer, weighted by accounts: customers are assigned as a
+    whole.
+
+    Parameters
+    ----------
+    scores : Scores
+        Scores of the day on which the experiment starts.
+    tables : Tables
+        The tables, for the customers of the accounts.
+    reduction : float
+        Share by which the action is to reduce the hazard of churn, between 0 and 1.
+    months : int, default 12
+        Duration of the experiment.
+    accounts : int, optional
+        Number of eligible accounts, those with the highest risk. Default: all.
+    power : float, default 0.8
+        Probability with which a reduction of that size is to be found.
+    level : float, default 0.95
+        Confidence level.
+    share : float, default 0.5
+        Share of the customers that is treated.
+
+    Returns
+    -------
+    ExperimentPlan
+
+    Raises
+    ------
+    OptionError
+        For shares that are not between 0 and 1, and for less than a month.
+
+    References
+    ----------
+    Schoenfeld (1981), Biometrika 68: 316-319.
+
+    Examples
+    --------
+    >>> import leadsignal as ls
+    >>> tables = ls.read_tables(ls.sample_folder())
+    >>> model = ls.ChurnModel(estimator="logistic").fit(ls.build_panel(tables))
+    >>> scores = ls.score_accounts(model, tables)
+    >>> plan = plan_experiment(scores, tables, reduction=0.3)
+    >>> plan.accounts > plan_experiment(scores, tables, reduction=0.5).accounts
+    True
+    """
+    for name, value in (("reduction", reduction), ("power", power), ("level", level),
+                        ("share", share)):  # fmt: skip
+        if not 0 < value < 1:
+            raise OptionError(f"{name} = {value!r} is not between 0 and 1", "Write 0.3 for 30 %")
+    if months < 1:
+        raise OptionError(f"months = {months!r} is less than 1", "Give a number of months")
+    chosen = eligible(scores, tables, accounts)
+    risk = np.minimum(chosen["risk"].to_numpy(dtype=np.float64), MAX_RISK)
+    hazards = np.sort(-np.log1p(-risk) / scores.horizon)[::-1]
+    z = normal_quantile(level) + normal_quantile(2 * power - 1)
+    events = z**2 / (share * (1 - share) * np.log1p(-reduction) ** 2)
+    counts = chosen.groupby("customer_id").size().to_numpy(dtype=np.float64)
+    design = float((counts**2).sum() / counts.sum())
+    frame = _durations(hazards, sorted({*MONTHS, months}), reduction, share, events, design)
+    needed = int(frame.loc[frame["months"] == months, "accounts"].iloc[0])
+    return ExperimentPlan(frame, months, needed, reduction, power, level, share, hazards,
+                          len(chosen))  # fmt: skip
+
+
+def _durations(
+    hazards: Floats, months: list[int], reduction: float, share: float, events: float, design: float
+) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for duration in months:
+        days = duration * DAYS_A_MONTH
+        without = float((1 - np.exp(-hazards * days)).mean())
+        treated = float((1 - np.exp(-hazards * (1 - reduction) * days)).mean())
+        needed = int(np.ceil(design * events / (share * treated + (1 - share) * without)))
+        rows.append((duration, needed, without, treated, events, needed <= len(hazards)))
+    names = ["months", "accounts", "churn_control", "churn_treated", "churns", "available"]
+    return pd.DataFrame(rows, columns=names)
+
+
+@checked
+def simulated_power(
+    plan: ExperimentPlan, *, reduction: float | None = None, times: int = 1000, seed: int = 0
+) -> float:
+    """Return the share of simulated experiments of a plan's size that find a difference.
+
+    Each draws accounts from the eligible ones, treats a share of them at random within four strata
+    of risk, and tests by the stratified log-rank test.
+
+    Parameters
+    ----------
+    plan : ExperimentPlan
+        The plan.
+    reduction : float, optional
+        True reduction. Default: the plan's; 0 gives the share of false findings.
+    times : int, default 1000
+        Number of simulated experiments.
+    seed : int, default 0
+        Seed of the random numbers.
+
+    Returns
+    -------
+    float
+    """
+    rng = np.random.default_rng(seed)
+    true = plan.reduction if reduction is None else reduction
+    days, n = plan.months * DAYS_A_MONTH, plan.accounts
+    found = 0
+    for _ in range(times):
+        hazard = np.sort(rng.choice(plan.hazards, n))
+        treated = rng.permuted(np.arange(n) < plan.share * n)
+        end = rng.exponential(1 / (hazard * np.where(treated, 1 - true, 1.0)))
+        test = logrank(np.minimum(end, days), end <= days, treated, strata=np.arange(n) * 4 // n)
+        found += test.p < 1 - plan.level
+    return found / times
