@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("success_analysis",),
     ("evaluation",),
     ("scoring",),
-    ("monitoring", "spark"),
+    ("monitoring", "experiments", "spark"),
     ("report",),
     ("datasets",),
     ("demo",),

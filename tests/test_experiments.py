@@ -103,6 +103,7 @@ def test_the_comparison_by_hand() -> None:
     arms = arms_of([(n, n, "treated" if n in "abcd" else "control") for n in ends])
     found = analyse_experiment(arms, tables_of(ends), stop_on=STOP)
     assert found.frame.set_index("arm")["churned"].to_dict() == {"treated": 1, "control": 2}
+    assert found.hazard_ratio is not None
     assert found.hazard_ratio.estimate < 1
     assert found.finding.startswith("Not proven")
     assert found.stop_on == date(2025, 6, 30)

@@ -3,6 +3,7 @@ from . import cohorts as cohorts
 from . import config as config
 from . import datasets as datasets
 from . import evaluation as evaluation
+from . import experiments as experiments
 from . import model as model
 from . import monitoring as monitoring
 from . import panel as panel

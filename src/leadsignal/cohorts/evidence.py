@@ -69,8 +69,8 @@ class Evidence(Result):
     cohort, against : str
         The cohort and its reference.
     lags : mapping of int to Estimate
-        Hazard ratio with the exposure measured so many days earlier; lags that the data do not
-        determine are missing.
+        Hazard ratio by the number of days by which the exposure is measured earlier; lags that the
+        data do not determine are missing.
     early, late : Estimate or None
         Hazard ratios before and after the median tenure at churn.
     change_p : float
@@ -229,7 +229,7 @@ def _named(estimates: Mapping[str, Estimate]) -> str:
 
 
 def _shows(estimate: Estimate | None, lower: bool) -> bool:
-    """Whether an interval lies on one side of 1."""
+    """Whether an interval is below 1, or above it."""
     if estimate is None:
         return False
     return estimate.high < 1 if lower else estimate.low > 1
@@ -363,11 +363,12 @@ def _controls(
         return
     share = _exposed(base, k)
     if changes.for_good:
-        made = lasting_controls(context, names, share)
+        controls = lasting_controls(context, names, share)
     else:
         rule = _rule(context, by)
-        made = lapsing_controls(context, names, *((rule,) if rule else (_any(changes), share)))
-    for name, control in made:
+        matched = (rule, None) if rule else (_any(changes), share)
+        controls = lapsing_controls(context, names, *matched)
+    for name, control in controls:
         try:
             cohorts = cohorts_from_changes(context, f"control: {name}", control.later(CLAIM_LAG))
             yield name, _log_ratio(cohorts, 1, adjust)

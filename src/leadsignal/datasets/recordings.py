@@ -126,7 +126,7 @@ def _expansion_before_renewal(tables: Tables, rng: np.random.Generator, period: 
 
 
 def _expansions(tables: Tables, rng: np.random.Generator, days: int) -> Tables:
-    """Expansions are signed only by accounts that renew, so many days before the renewal."""
+    """Expansions are signed only by accounts that renew, this number of days before the renewal."""
     import pandas as pd
 
     changes = tables["contract_changes"]

@@ -96,7 +96,8 @@ def _assigned(
     customers: list[str], stratum: dict[str, int], share: float, seed: int
 ) -> dict[str, str]:
     """Return the arm of each customer; strata of odd size take turns in rounding up."""
-    arm, owed = {}, 0.0
+    arm: dict[str, str] = {}
+    owed = 0.0
     for number in sorted(set(stratum.values())):
         mine = [name for name in customers if stratum[name] == number]
         mine.sort(key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
