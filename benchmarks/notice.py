@@ -48,13 +48,13 @@ def world(seed: int, accounts: int, *, world: str = "no_effect", **law: Any) -> 
         return AsOfContext(tables, ls.read_success_analysis(Path(folder) / "success.toml"))
 
 
-def read_world(today: AsOfContext) -> Reading:
+def read_world(context: AsOfContext) -> Reading:
     """Return what the process effects of a world say."""
     found = [
-        process_effect(today.tables, today.analysis, process.name, today=today)
-        for process in today.analysis.processes
+        process_effect(context.tables, context.analysis, process.name, context=context)
+        for process in context.analysis.processes
     ]
-    quoted = proven_effects(today.tables, today.analysis, today)
+    quoted = proven_effects(context.tables, context.analysis, context)
     return Reading(
         tuple(effect is not None and not effect.excludes(1.0) for effect in found),
         tuple(float("nan") if effect is None else effect.estimate for effect in found),
@@ -75,11 +75,11 @@ def main() -> None:
         readings = []
         for seed in range(options.first, options.first + options.seeds):
             name = "leading" if options.power else "no_effect"
-            today = world(seed, options.accounts, world=name, notice_recorded=told == "recorded")
-            readings.append(read_world(today))
+            context = world(seed, options.accounts, world=name, notice_recorded=told == "recorded")
+            readings.append(read_world(context))
             shown = ", ".join(f"{estimate:.2f}" for estimate in readings[-1].estimates)
             print(f"  {told}, seed {seed}: {shown}; {readings[-1].quoted} quoted", flush=True)
-        for place, process in enumerate(today.analysis.processes):
+        for place, process in enumerate(context.analysis.processes):
             covered = sum(reading.covered[place] for reading in readings)
             print(f"notice {told}: {process.name}: {covered} of {len(readings)} hold no effect")
         quoted = sum(reading.quoted > 0 for reading in readings)

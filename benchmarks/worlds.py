@@ -88,7 +88,7 @@ def look(world: str, seed: int, accounts: int) -> Seen:
         for claim in CLAIMS:
             by, cohort = ("contract", claim) if claim == "expansion" else (claim, None)
             try:
-                found = weigh_evidence(tables, by, analysis, cohort=cohort, today=context)
+                found = weigh_evidence(tables, by, analysis, cohort=cohort, context=context)
             except ls.ModelError:
                 rungs[claim] = int(Rung.NOT_PROVEN)
                 continue

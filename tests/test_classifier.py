@@ -171,7 +171,7 @@ def test_parameters_inside_are_read_set_and_cloned() -> None:
         ("bosting", r"'bosting' \(did you mean 'boosting'\?\)"),
         (None, r"a NoneType, which has no fit"),
     ],
-    ids=str,
+    ids=["regressor", "svc", "object", "class", "misspelt", "None"],
 )
 def test_what_cannot_learn_hazards_is_refused(
     business_panel: ls.Panel, estimator: Any, problem: str

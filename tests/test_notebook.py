@@ -112,7 +112,7 @@ def made(business_results: Results, business: ls.Tables) -> dict[str, Any]:
         "health": found.audit.health if found.audit else None,
         "forecast": model.predict(panel.current()),
         "cohorts": ls.cohorts.dated_cohorts(business, "measured"),
-        "today": ls.AsOfContext(business, panel.analysis),
+        "context": ls.AsOfContext(business, panel.analysis),
         "totals": totals,
         "warning": totals.warning,
         "day": DateScored(date(2024, 1, 1), "scored", Path("x"), scores),
@@ -150,13 +150,13 @@ def test_what_is_shared_gives_the_same_results(
     business: ls.Tables, business_panel: ls.Panel, business_model: ls.ChurnModel
 ) -> None:
     analysis = business_panel.analysis
-    today = ls.AsOfContext(business, analysis, business_panel)
-    pd.testing.assert_frame_equal(today.episodes, ls.panel.adoption_episodes(business, analysis))
+    context = ls.AsOfContext(business, analysis, business_panel)
+    pd.testing.assert_frame_equal(context.episodes, ls.panel.adoption_episodes(business, analysis))
     # A snapshot knows the episodes of the accounts that are there, and would pass them for all.
     assert build_snapshot(business, analysis).episodes is None
     assert business_panel.as_of("2023-01-02").episodes is None
     alone = build_snapshot(business, analysis).frame
-    pd.testing.assert_frame_equal(today.snapshot.frame, alone, check_dtype=False)
+    pd.testing.assert_frame_equal(context.snapshot.frame, alone, check_dtype=False)
     for make in (
         ls.success_analysis.unattended_accounts,
         ls.success_analysis.milestone_calendar,
@@ -165,19 +165,22 @@ def test_what_is_shared_gives_the_same_results(
         ls.success_analysis.find_success_gaps,
         ls.success_analysis.reasons_to_buy,
     ):
-        assert make(business, analysis, today=today).to_dict() == make(business, analysis).to_dict()
-    scored = [ls.score_accounts(business_model, business, today=one) for one in (today, None)]
+        assert (
+            make(business, analysis, context=context).to_dict()
+            == make(business, analysis).to_dict()
+        )
+    scored = [ls.score_accounts(business_model, business, context=one) for one in (context, None)]
     pd.testing.assert_frame_equal(scored[0].frame, scored[1].frame)
 
 
 def test_today_is_made_once_and_is_of_one_day(business: ls.Tables) -> None:
     analysis = ls.SuccessAnalysis(())
-    today = ls.AsOfContext(business, analysis)
-    assert repr(today).endswith("made and kept: nothing yet")
-    assert today.snapshot is today.snapshot
-    assert repr(today).endswith("made and kept: snapshot")
+    context = ls.AsOfContext(business, analysis)
+    assert repr(context).endswith("computed so far: nothing yet")
+    assert context.snapshot is context.snapshot
+    assert repr(context).endswith("computed so far: snapshot")
     earlier = business.as_of("2022-01-01")
     with pytest.raises(ls.OptionError, match="from other tables"):
-        ls.success_analysis.unattended_accounts(earlier, analysis, today=today)
+        ls.success_analysis.unattended_accounts(earlier, analysis, context=context)
     with pytest.raises(ls.OptionError, match="the panel ends at"):
-        ls.AsOfContext(earlier, analysis, today.snapshot)
+        ls.AsOfContext(earlier, analysis, context.snapshot)

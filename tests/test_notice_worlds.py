@@ -39,22 +39,22 @@ def test_without_an_effect_none_is_found_where_notice_is_recorded(
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_where_it_is_not_recorded_no_number_is_told(benchmark: ModuleType, seed: int) -> None:
-    today = benchmark.world(seed, ACCOUNTS, notice_recorded=False)
-    reading = benchmark.read_world(today)
+    context = benchmark.world(seed, ACCOUNTS, notice_recorded=False)
+    reading = benchmark.read_world(context)
     # This is the trap: practice stops at the notice, so that hardly anybody leaves with it.
     assert reading.covered == (False, False)
     assert reading.quoted == 0
-    process = today.analysis.processes[1].name
+    process = context.analysis.processes[1].name
     earlier = ls.cohorts.process_effect(
-        today.tables, today.analysis, process, lag="90d", today=today
+        context.tables, context.analysis, process, lag="90d", context=context
     )
     assert earlier is not None
     assert not earlier.excludes(1.0)
 
 
 def test_a_strong_effect_is_told(benchmark: ModuleType) -> None:
-    today = benchmark.world(0, 2 * ACCOUNTS, world="leading", notice_recorded=True)
-    assert benchmark.read_world(today).quoted >= 1
+    context = benchmark.world(0, 2 * ACCOUNTS, world="leading", notice_recorded=True)
+    assert benchmark.read_world(context).quoted >= 1
 
 
 def test_customers_stop_at_their_notice() -> None:

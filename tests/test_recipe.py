@@ -162,7 +162,7 @@ def test_two_analyses_are_refused(
         ),
         "scores of a panel": lambda: ls.scoring.score_panel(business_model, panel),
         "scores of a day": lambda: ls.score_accounts(
-            business_model, business, today=AsOfContext(business, other_analysis)
+            business_model, business, context=AsOfContext(business, other_analysis)
         ),
         "report": lambda: ls.report.summarise(panel, scores=scores),
         "backtest": lambda: ls.run_backtest(panel, model=business_model),

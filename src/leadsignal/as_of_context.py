@@ -32,10 +32,10 @@ class AsOfContext:
     >>> import leadsignal as ls
     >>> folder = ls.sample_folder()
     >>> tables, analysis = ls.read_tables(folder), ls.read_success_analysis(folder)
-    >>> today = AsOfContext(tables, analysis)
-    >>> red = ls.success_analysis.unattended_accounts(tables, analysis, today=today)
+    >>> context = AsOfContext(tables, analysis)
+    >>> red = ls.success_analysis.unattended_accounts(tables, analysis, context=context)
     >>> # The snapshot is not built again.
-    >>> calendar = ls.success_analysis.milestone_calendar(tables, analysis, today=today)
+    >>> calendar = ls.success_analysis.milestone_calendar(tables, analysis, context=context)
     """
 
     tables: Tables
@@ -59,21 +59,21 @@ class AsOfContext:
         cls,
         tables: Tables,
         analysis: SuccessAnalysis | None = None,
-        today: AsOfContext | None = None,
+        context: AsOfContext | None = None,
     ) -> AsOfContext:
-        """Return ``today``, or a new one where none is given.
+        """Return ``context``, or a new one where none is given.
 
-        Raises OptionError where ``today`` is of other tables or of another analysis.
+        Raises OptionError where ``context`` is of other tables or of another analysis.
         """
         requested = analysis or SuccessAnalysis(())
-        if today is None:
+        if context is None:
             return cls(tables, requested)
-        if today.tables is not tables or today.analysis != requested:
+        if context.tables is not tables or context.analysis != requested:
             raise OptionError(
-                "today= was computed from other tables or another analysis",
-                "Give Today(tables, analysis)",
+                "context= was computed from other tables or another analysis",
+                "Give AsOfContext(tables, analysis)",
             )
-        return today
+        return context
 
     @cached_property
     def snapshot(self) -> Panel:
@@ -114,7 +114,7 @@ class AsOfContext:
                              "standings")
                 if name in self.__dict__]  # fmt: skip
         names = ", ".join(built) or "nothing yet"
-        return f"Today, {self.tables.as_of_date}: made and kept: {names}"
+        return f"AsOfContext of {self.tables.as_of_date}, computed so far: {names}"
 
     def _repr_html_(self) -> str:
         return to_html(repr(self))

@@ -25,7 +25,7 @@ def world(name: str, folder: Path, seed: int = 0) -> AsOfContext:
 
 
 def weigh(context: AsOfContext, by: str = PROCESS, **options: object) -> Evidence:
-    return weigh_evidence(context.tables, by, context.analysis, today=context, **options)  # type: ignore[arg-type]
+    return weigh_evidence(context.tables, by, context.analysis, context=context, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -149,12 +149,12 @@ def test_an_effect_that_turns_is_a_disagreement(tmp_path: Path) -> None:
 
 
 def test_evidence_is_part_of_a_comparison(leading: AsOfContext) -> None:
-    found = ls.compare_cohorts(leading.tables, PROCESS, leading.analysis, today=leading)
+    found = ls.compare_cohorts(leading.tables, PROCESS, leading.analysis, context=leading)
     (one,) = found.evidence
     assert set(one.methods) == {"time_dependent", "landmark", "target_trial"}
     assert one.sentence in repr(found)
     assert found.to_dict()["evidence"][0]["rung"] == int(one.rung)
-    region = ls.compare_cohorts(leading.tables, "region", leading.analysis, today=leading)
+    region = ls.compare_cohorts(leading.tables, "region", leading.analysis, context=leading)
     assert region.evidence == ()
 
 

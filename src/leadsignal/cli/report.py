@@ -112,8 +112,8 @@ def _scores(
                     model.set_params(estimator=options.estimator)
                 model.fit(panel)
         with progress_bar(options, "scoring") as progress:
-            today = AsOfContext(tables, panel.analysis, panel)
-            return score_accounts(model, tables, today=today, progress=progress)
+            context = AsOfContext(tables, panel.analysis, panel)
+            return score_accounts(model, tables, context=context, progress=progress)
     except ModelError as error:
         missing["scores"] = str(error)
         return None

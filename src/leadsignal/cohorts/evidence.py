@@ -245,7 +245,7 @@ def weigh_evidence(
     adjust: tuple[str, ...] = (),
     lags: tuple[int, ...] = LAGS,
     methods: Mapping[str, Estimate] | None = None,
-    today: AsOfContext | None = None,
+    context: AsOfContext | None = None,
 ) -> Evidence:
     """Weigh the evidence that a cohort leaves less, or more, often than its reference.
 
@@ -267,7 +267,7 @@ def weigh_evidence(
         Days by which the exposure is measured earlier.
     methods : mapping of str to Estimate, optional
         Hazard ratios of other corrected methods, which must not contradict each other.
-    today : AsOfContext, optional
+    context : AsOfContext, optional
         Intermediate results to reuse.
 
     Returns
@@ -293,7 +293,7 @@ def weigh_evidence(
     >>> evidence.rung >= 0, 0 in evidence.lags
     (True, True)
     """
-    context = AsOfContext.of(tables, analysis, today)
+    context = AsOfContext.of(tables, analysis, context)
     changes = changes_of(context, by)
     if changes.table is None:
         raise OptionError(

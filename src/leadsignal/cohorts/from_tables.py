@@ -50,7 +50,7 @@ def dated_cohorts(
     *,
     dated_covariates: tuple[str, ...] = (),
     lag: int = 0,
-    today: AsOfContext | None = None,
+    context: AsOfContext | None = None,
 ) -> DatedCohorts:
     """Return the dated cohorts of a comparison.
 
@@ -69,7 +69,7 @@ def dated_cohorts(
         Other comparisons whose states are covariates.
     lag : int, default 0
         Number of days by which the state is measured earlier.
-    today : AsOfContext, optional
+    context : AsOfContext, optional
         Intermediate results to reuse.
 
     Returns
@@ -91,19 +91,19 @@ def dated_cohorts(
     >>> dated_cohorts(ls.read_tables(ls.sample_folder()), "measured").levels
     ('unmeasured', 'measured')
     """
-    context = AsOfContext.of(tables, analysis, today)
+    context = AsOfContext.of(tables, analysis, context)
     name = by if isinstance(by, str) else "event"
     changes = changes_of(context, by) if isinstance(by, str) else changes_from_frame(tables, by)
     return cohorts_from_changes(context, name, changes.later(lag), dated_covariates)
 
 
 def cohorts_from_changes(
-    today: AsOfContext, name: str, changes: Changes, dated_covariates: tuple[str, ...] = ()
+    context: AsOfContext, name: str, changes: Changes, dated_covariates: tuple[str, ...] = ()
 ) -> DatedCohorts:
     """Return the dated cohorts into which changes put the accounts; see `dated_cohorts`."""
-    tables = today.tables
+    tables = context.tables
     zero = _flags(tables) if name == "rescued" and "flags" in tables.names else None
-    accounts, notes = _accounts(today, changes, zero)
+    accounts, notes = _accounts(context, changes, zero)
     if not len(accounts.ids):
         raise ModelError(
             f"no account is observed from the day on which its state of {name} is known",
@@ -114,7 +114,7 @@ def cohorts_from_changes(
         accounts, name, changes,
         covariates={k: v for k, v in accounts.covariates.items() if k != own},
         dated_covariates={
-            other: _in_cohorts(accounts, other, changes_of(today, other))
+            other: _in_cohorts(accounts, other, changes_of(context, other))
             for other in dated_covariates
         },
         since="the flag" if zero is not None else "the start", landmark=changes.landmark,
@@ -180,9 +180,9 @@ def _flags(tables: Tables) -> pd.DataFrame:
 
 
 def _accounts(
-    today: AsOfContext, changes: Changes, zero: pd.DataFrame | None
+    context: AsOfContext, changes: Changes, zero: pd.DataFrame | None
 ) -> tuple[Accounts, list[str]]:
-    tables, frame = today.tables, today.accounts
+    tables, frame = context.tables, context.accounts
     ids = frame["account_id"].to_numpy(dtype=object).astype(str)
     started, as_of = _days(frame["started_on"]), float(_days([tables.as_of_date])[0])
     ends = known_ends(tables, frame)

@@ -134,28 +134,28 @@ def _tracked(tables: Tables, analysis: SuccessAnalysis) -> dict[str, Maker]:
     return ready
 
 
-def changes_of(today: AsOfContext, by: str) -> Changes:
+def changes_of(context: AsOfContext, by: str) -> Changes:
     """Return the dated changes of a comparison; raises OptionError with the names there are.
 
     ``behavior:NAME`` is the first event of any behaviour; ``process:NAME`` and ``attribute:NAME``
     say which is meant where a process or an attribute has the name of another comparison.
     """
-    tables, ready = today.tables, ready_comparisons(today.tables, today.analysis)
+    tables, ready = context.tables, ready_comparisons(context.tables, context.analysis)
     if by in ready:
-        return ready[by](today)
+        return ready[by](context)
     kind, _, of = by.partition(":")
     if (
         kind == "process"
         and "adopted" in ready
-        and of in [p.name for p in today.analysis.processes]
+        and of in [p.name for p in context.analysis.processes]
     ):
-        return adopted_changes(of, today)
+        return adopted_changes(of, context)
     if kind == "attribute" and of in tables.attributes:
-        return _attribute(of, today)
+        return _attribute(of, context)
     if by.startswith("behavior:") and "behaviors" in tables.names:
         name = by.removeprefix("behavior:")
         return _first(
-            "behaviors", "occurred_at", f"no {name}", name, today,
+            "behaviors", "occurred_at", f"no {name}", name, context,
             where=_among("behavior", (name,)),
         )  # fmt: skip
     if "accounts" in tables.names and by in (
@@ -226,10 +226,10 @@ def event_day(day: str) -> str:
 
 
 def _first(
-    table: str, day: str, without: str, within: str, today: AsOfContext,
+    table: str, day: str, without: str, within: str, context: AsOfContext,
     *, where: str = "TRUE", landmark: int = 90,
 ) -> Changes:  # fmt: skip
-    tables = today.tables
+    tables = context.tables
     # Of a row with versions, the first that contains the event counts.
     frame = _query(
         tables,
@@ -240,8 +240,8 @@ def _first(
     return Changes((without, within), frame, table, landmark=landmark)
 
 
-def _results(today: AsOfContext) -> Changes:
-    frame = status_changes(today.tables, today.analysis, days=RESULT_DAYS)
+def _results(context: AsOfContext) -> Changes:
+    frame = status_changes(context.tables, context.analysis, days=RESULT_DAYS)
     return Changes(
         ("no results", "poor", "good"), frame, "results", RESULT_DAYS,
         for_good=False, landmark=180,
@@ -249,8 +249,8 @@ def _results(today: AsOfContext) -> Changes:
     )  # fmt: skip
 
 
-def _contract(today: AsOfContext) -> Changes:
-    tables = today.tables
+def _contract(context: AsOfContext) -> Changes:
+    tables = context.tables
     frame = _query(
         tables,
         f'SELECT account_id, CAST(changed_at AS DATE) AS day, {event_day("changed_at")} AS "on",'
@@ -264,7 +264,7 @@ def _contract(today: AsOfContext) -> Changes:
                    meaning="the latest change of the contract")  # fmt: skip
 
 
-def _commitments(owner: str | None, today: AsOfContext) -> Changes:
+def _commitments(owner: str | None, context: AsOfContext) -> Changes:
     """At least half of what fell due in the last 180 days done by its date, or not.
 
     A due date counts until it is moved: one that was moved later was due on its old day until then,
@@ -272,7 +272,7 @@ def _commitments(owner: str | None, today: AsOfContext) -> Changes:
     """
     import pandas as pd
 
-    tables, mine = today.tables, "TRUE" if owner is None else _among("owner", (owner,))
+    tables, mine = context.tables, "TRUE" if owner is None else _among("owner", (owner,))
     listed = _query(
         tables,
         "SELECT account_id, CAST(greatest(due_on, known_on) AS DATE) + 1 AS comes,"
@@ -297,8 +297,8 @@ def _commitments(owner: str | None, today: AsOfContext) -> Changes:
     )  # fmt: skip
 
 
-def _diary(behaviors: tuple[str, ...], today: AsOfContext) -> Changes:
-    tables = today.tables
+def _diary(behaviors: tuple[str, ...], context: AsOfContext) -> Changes:
+    tables = context.tables
     frame = _query(
         tables,
         "SELECT DISTINCT account_id, CAST(occurred_at AS DATE) AS day,"
@@ -311,8 +311,8 @@ def _diary(behaviors: tuple[str, ...], today: AsOfContext) -> Changes:
     )  # fmt: skip
 
 
-def _satisfied(today: AsOfContext) -> Changes:
-    tables, known = today.tables, event_day("answered_on")
+def _satisfied(context: AsOfContext) -> Changes:
+    tables, known = context.tables, event_day("answered_on")
     frame = _query(
         tables,
         f'SELECT DISTINCT account_id, CAST(answered_on AS DATE) AS day, {known} AS "on",'
@@ -328,12 +328,12 @@ def _satisfied(today: AsOfContext) -> Changes:
     )  # fmt: skip
 
 
-def adopted_changes(name: str | None, today: AsOfContext) -> Changes:
+def adopted_changes(name: str | None, context: AsOfContext) -> Changes:
     """Adopted, both ways: one process, or any of those meant for the account on the day."""
     import pandas as pd
 
-    chosen = [p for p in today.analysis.processes if name in (None, p.name)]
-    turns = pd.concat([_turns_of(process, today) for process in chosen], ignore_index=True)
+    chosen = [p for p in context.analysis.processes if name in (None, p.name)]
+    turns = pd.concat([_turns_of(process, context) for process in chosen], ignore_index=True)
     turns = turns.groupby(["account_id", "on"], as_index=False).last()
     since = turns.groupby("account_id")
     adopted, meant = np.zeros(len(turns), dtype=bool), np.zeros(len(turns), dtype=bool)
@@ -359,11 +359,11 @@ def adopted_changes(name: str | None, today: AsOfContext) -> Changes:
     )  # fmt: skip
 
 
-def _turns_of(process: Process, today: AsOfContext) -> pd.DataFrame:
+def _turns_of(process: Process, context: AsOfContext) -> pd.DataFrame:
     """Return when an account adopts a process and lapses, and when it comes to be meant for it."""
     import pandas as pd
 
-    episodes = today.episodes[today.episodes["process"] == process.name]
+    episodes = context.episodes[context.episodes["process"] == process.name]
     turns = pd.concat(
         [
             episodes[["account_id", column]].dropna().set_axis(["account_id", "on"], axis=1)
@@ -375,7 +375,7 @@ def _turns_of(process: Process, today: AsOfContext) -> pd.DataFrame:
     if not process.applies_to:
         return turns.assign(**{meant: 1})
     values = attributes_over_time(
-        today.tables, sorted(process.applies_to), partial(applies, process.applies_to)
+        context.tables, sorted(process.applies_to), partial(applies, process.applies_to)
     )
     values = values.assign(**{meant: values.pop("value").astype(int)})
     return pd.concat([turns, values], ignore_index=True)
@@ -398,14 +398,14 @@ def _lapsing(frame: pd.DataFrame, days: int) -> pd.DataFrame:
     return pd.concat([frame[["account_id", "on", "state"]], back], ignore_index=True)
 
 
-def _attribute(name: str, today: AsOfContext) -> Changes:
+def _attribute(name: str, context: AsOfContext) -> Changes:
     """A property since the start, and its dated changes where account_changes has them."""
     import pandas as pd
 
-    tables = today.tables
+    tables = context.tables
     if tables.attributes[name] == "number":
-        values = _thirds(today.accounts[name])
-        frame = today.accounts[["account_id"]].assign(on=pd.Timestamp(EVER), value=values)
+        values = _thirds(context.accounts[name])
+        frame = context.accounts[["account_id"]].assign(on=pd.Timestamp(EVER), value=values)
     else:
         frame = attributes_over_time(tables, [name], lambda values: values[name])
     values = frame["value"].astype("object").where(frame["value"].notna(), "not given").astype(str)

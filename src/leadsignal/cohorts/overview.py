@@ -44,7 +44,7 @@ def compare_cohorts(
     landmark: str | None = None,
     horizon: Duration | None = None,
     level: float = 0.95,
-    today: AsOfContext | None = None,
+    context: AsOfContext | None = None,
 ) -> Comparison:
     """Compare cohorts of accounts by naive and corrected methods.
 
@@ -71,7 +71,7 @@ def compare_cohorts(
         Duration of the restricted means. Default: the longest that all methods support.
     level : float, default 0.95
         Confidence level.
-    today : AsOfContext, optional
+    context : AsOfContext, optional
         Intermediate results to reuse.
 
     Returns
@@ -93,8 +93,8 @@ def compare_cohorts(
     (False, True)
     """
     later = tuple(name for name in adjust if is_dated(tables, analysis, name))
-    context = AsOfContext.of(tables, analysis, today)
-    cohorts = dated_cohorts(tables, by, analysis, dated_covariates=later, today=context)
+    context = AsOfContext.of(tables, analysis, context)
+    cohorts = dated_cohorts(tables, by, analysis, dated_covariates=later, context=context)
     comparison = compare_dated(
         cohorts,
         methods=methods,
@@ -130,7 +130,7 @@ def _evidence(context: AsOfContext, comparison: Comparison) -> Iterator[Evidence
         try:
             yield weigh_evidence(
                 context.tables, comparison.by, context.analysis, cohort=cohort, adjust=fixed,
-                methods=others, today=context,
+                methods=others, context=context,
             )  # fmt: skip
         except ModelError:
             continue
@@ -285,7 +285,7 @@ def compare_all(
     adjust: Sequence[str] = (),
     landmark: str | None = None,
     horizon: Duration | None = None,
-    today: AsOfContext | None = None,
+    context: AsOfContext | None = None,
 ) -> Overview:
     """Compute every ready comparison, with p-values corrected for their number.
 
@@ -295,7 +295,7 @@ def compare_all(
         The tables.
     analysis : SuccessAnalysis, optional
         The success analysis, whose processes are comparisons.
-    methods, adjust, landmark, horizon, today
+    methods, adjust, landmark, horizon, context
         As in `compare_cohorts`.
 
     Returns
@@ -309,7 +309,7 @@ def compare_all(
     >>> {"measured", "contract", "rescued"} <= {line.by for line in overview.lines}
     True
     """
-    shared = AsOfContext.of(tables, analysis, today)
+    shared = AsOfContext.of(tables, analysis, context)
     comparisons: list[Comparison] = []
     left_out: dict[str, str] = {}
     for name in comparison_names(tables, analysis):
@@ -317,7 +317,7 @@ def compare_all(
             others = [column for column in adjust if column != name.removeprefix("attribute:")]
             comparisons.append(
                 compare_cohorts(tables, name, analysis, methods=methods, adjust=others,
-                                landmark=landmark, horizon=horizon, today=shared)
+                                landmark=landmark, horizon=horizon, context=shared)
             )  # fmt: skip
         except ModelError as error:
             left_out[name] = str(error)
@@ -360,7 +360,7 @@ def process_effect(
     *,
     adjust: Sequence[str] = (),
     lag: Duration | None = None,
-    today: AsOfContext | None = None,
+    context: AsOfContext | None = None,
 ) -> Estimate | None:
     """Return the corrected hazard ratio of having adopted a process.
 
@@ -378,7 +378,7 @@ def process_effect(
         Attributes, or columns of accounts, to adjust for.
     lag : str, int or Timedelta, optional
         Duration by which adoption is measured earlier. Default: none.
-    today : AsOfContext, optional
+    context : AsOfContext, optional
         Intermediate results to reuse.
 
     Returns
@@ -404,7 +404,7 @@ def process_effect(
         raise OptionError(f"{process!r} is not a process", f"Choose from {', '.join(names)}")
     days = 0 if lag is None else days_in(lag)
     try:
-        cohorts = dated_cohorts(tables, f"process:{process}", analysis, lag=days, today=today)
+        cohorts = dated_cohorts(tables, f"process:{process}", analysis, lag=days, context=context)
         comparison = compare_dated(cohorts, methods=("time_dependent",), adjust=adjust)
     except ModelError:
         return None

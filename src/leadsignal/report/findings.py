@@ -172,16 +172,16 @@ def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
     from leadsignal.success_analysis.tracking.unattended import unattended_accounts
 
     analysis = panel.analysis
-    today = AsOfContext(tables, analysis, panel)
+    context = AsOfContext(tables, analysis, panel)
     return {
         "audit": lambda: audit_indicators(panel),
-        "cohorts": lambda: compare_all(tables, analysis, methods=METHODS, today=today),
-        "reasons": lambda: reasons_to_buy(tables, analysis, today=today),
-        "adoption": lambda: adoption_table(tables, analysis, today=today),
-        "milestones": lambda: milestone_calendar(tables, analysis, today=today),
-        "red": lambda: unattended_accounts(tables, analysis, today=today),
-        "successful": lambda: most_successful(tables, analysis, today=today),
-        "gaps": lambda: find_success_gaps(tables, analysis, today=today),
+        "cohorts": lambda: compare_all(tables, analysis, methods=METHODS, context=context),
+        "reasons": lambda: reasons_to_buy(tables, analysis, context=context),
+        "adoption": lambda: adoption_table(tables, analysis, context=context),
+        "milestones": lambda: milestone_calendar(tables, analysis, context=context),
+        "red": lambda: unattended_accounts(tables, analysis, context=context),
+        "successful": lambda: most_successful(tables, analysis, context=context),
+        "gaps": lambda: find_success_gaps(tables, analysis, context=context),
         "retention": lambda: retention_table(tables),
         "ratios": lambda: hazard_ratios(panel, over_tenure=False),
     }

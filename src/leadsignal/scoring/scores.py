@@ -199,7 +199,7 @@ def score_accounts(
     capacity: float | None = None,
     holdout: float | None = None,
     effects: Mapping[str, Estimate] | None = None,
-    today: AsOfContext | None = None,
+    context: AsOfContext | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score the accounts active on ``as_of`` (default: the tables') that have not given notice.
@@ -208,9 +208,9 @@ def score_accounts(
     share of accounts, chosen at random, not to be contacted (default: the project's); where it
     is above 0, a column ``held_out`` records which. ``effects`` are the
     proven effects of processes, shown with the next step (default: `proven_effects` of the
-    tables). ``today`` holds what is made already of these tables and the model's analysis; it is
+    tables). ``context`` holds what is made already of these tables and the model's analysis; it is
     not used where tables have come late. Raises ModelError where the tables lack what the model
-    reads, or no account is active, and OptionError where ``today`` has another analysis.
+    reads, or no account is active, and OptionError where ``context`` has another analysis.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -218,18 +218,18 @@ def score_accounts(
     >>> ls.score_accounts(model, tables).frame["risk"].is_monotonic_decreasing
     True
     """
-    if today is not None:
-        refuse_other_analysis(model.analysis_, today.analysis, "today=")
+    if context is not None:
+        refuse_other_analysis(model.analysis_, context.analysis, "context=")
     tables = tables if as_of is None else tables.as_of(as_of)
     feeds = find_feeds(model, tables)
     tables = without_late_days(tables, feeds)
-    if today is None or today.tables is not tables or today.analysis != model.analysis_:
+    if context is None or context.tables is not tables or context.analysis != model.analysis_:
         snapshot = build_snapshot(tables, model.analysis_, progress=progress)
-        today = AsOfContext(tables, model.analysis_, snapshot)
-    panel = hold_late(today.snapshot, tables, feeds)
+        context = AsOfContext(tables, model.analysis_, snapshot)
+    panel = hold_late(context.snapshot, tables, feeds)
     rows = _active(panel)
     if effects is None:
-        effects = proven_effects(tables, model.analysis_, today)
+        effects = proven_effects(tables, model.analysis_, context)
     return _scores(model, panel, rows, capacity, effects, feeds, holdout)
 
 
@@ -308,7 +308,7 @@ def _clipped_accounts(model: ChurnModel, rows: pd.DataFrame) -> dict[str, int]:
 
 
 def proven_effects(
-    tables: Tables, analysis: SuccessAnalysis, today: AsOfContext | None = None
+    tables: Tables, analysis: SuccessAnalysis, context: AsOfContext | None = None
 ) -> dict[str, Estimate]:
     """Return the hazard ratio of each process whose effect is proven.
 
@@ -316,7 +316,7 @@ def proven_effects(
     known, adjusted for attributes that have no dated changes, at every lag up to 90 days, and more
     than the control behaviours. The ratio is the one at 90 days, less the bias of the controls.
     """
-    shared, dated = AsOfContext.of(tables, analysis, today), set()
+    shared, dated = AsOfContext.of(tables, analysis, context), set()
     if "account_changes" in tables.names:
         dated = set(tables.frame("account_changes")["attribute"])
     fixed = tuple(name for name in tables.attributes if name not in dated)
@@ -324,7 +324,7 @@ def proven_effects(
     for process in analysis.processes:
         try:
             evidence = weigh_evidence(
-                tables, f"process:{process.name}", analysis, adjust=fixed, today=shared
+                tables, f"process:{process.name}", analysis, adjust=fixed, context=shared
             )
         except ModelError:
             continue

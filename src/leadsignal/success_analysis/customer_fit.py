@@ -138,7 +138,7 @@ def reasons_to_buy(
     *,
     by: str = REASON,
     adjust: Sequence[str] = (),
-    today: AsOfContext | None = None,
+    context: AsOfContext | None = None,
 ) -> CustomerFit:
     """Return which reasons to buy are also reasons to stay.
 
@@ -152,7 +152,7 @@ def reasons_to_buy(
         The attribute with the reason.
     adjust : sequence of str
         Attributes to adjust for.
-    today : AsOfContext, optional
+    context : AsOfContext, optional
         Results already computed from the same tables and analysis.
 
     Returns
@@ -177,7 +177,7 @@ def reasons_to_buy(
             f"accounts have no attribute {REASON}",
             "Declare it in leadsignal.toml, or name the attribute with the reason in by=",
         )
-    return fit_by(tables, by, analysis, adjust=adjust, today=today)
+    return fit_by(tables, by, analysis, adjust=adjust, context=context)
 
 
 @checked
@@ -188,7 +188,7 @@ def fit_by(
     *,
     adjust: Sequence[str] = (),
     level: float = 0.95,
-    today: AsOfContext | None = None,
+    context: AsOfContext | None = None,
 ) -> CustomerFit:
     """Return churn and success by attribute value, shrunken to the mean, with intervals.
 
@@ -205,7 +205,7 @@ def fit_by(
         Attributes to adjust for.
     level : float, default 0.95
         Level of the intervals.
-    today : AsOfContext, optional
+    context : AsOfContext, optional
         Results already computed from the same tables and analysis.
 
     Returns
@@ -230,12 +230,12 @@ def fit_by(
     import pandas as pd
 
     names = _names(tables, by, tuple(adjust))
-    context = AsOfContext.of(tables, analysis, today)
+    context = AsOfContext.of(tables, analysis, context)
     first, notes = _first_on_target(context)
     frames = []
     for name in names:
         try:
-            cohorts = dated_cohorts(tables, name, analysis, today=context)
+            cohorts = dated_cohorts(tables, name, analysis, context=context)
         except ModelError:
             notes.append(f"{name} has one value only; left out")
             continue
@@ -273,10 +273,10 @@ def _names(
     return names
 
 
-def _first_on_target(today: AsOfContext) -> tuple[pd.Series[Any] | None, list[str]]:
+def _first_on_target(context: AsOfContext) -> tuple[pd.Series[Any] | None, list[str]]:
     """Return the day on which each account was first on target; None without results."""
     try:
-        rows = today.results
+        rows = context.results
     except OptionError:
         return None, ["there are no results against targets: success is unknown"]
     on = rows[rows["on_target"].eq(True)]

@@ -127,7 +127,7 @@ def find_success_gaps(
     *,
     settled: Duration = "90d",
     current: Duration = "120d",
-    today: AsOfContext | None = None,
+    context: AsOfContext | None = None,
 ) -> SuccessGaps:
     """Return the accounts that do what successful ones do and still miss their target.
 
@@ -146,7 +146,7 @@ def find_success_gaps(
         Minimum time since all processes were adopted.
     current : Duration, default "120d"
         Maximum age of the latest result.
-    today : AsOfContext, optional
+    context : AsOfContext, optional
         Results already computed from the same tables and analysis.
 
     Returns
@@ -173,7 +173,7 @@ def find_success_gaps(
             "success gaps need essential processes, and the analysis names none",
             "Give an analysis with processes",
         )
-    context = AsOfContext.of(tables, analysis, today)
+    context = AsOfContext.of(tables, analysis, context)
     status = current_status(context, days_in(current))
     now, steps = status.frame, status.steps
     notes = []

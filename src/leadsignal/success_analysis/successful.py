@@ -106,7 +106,7 @@ def most_successful(
     at_least: int = 10,
     on_target_for: Duration = "90d",
     current: Duration = "120d",
-    today: AsOfContext | None = None,
+    context: AsOfContext | None = None,
 ) -> SuccessfulAccounts:
     """Return the accounts that are and stay on target and whose results are not falling.
 
@@ -128,7 +128,7 @@ def most_successful(
         How long the mean of three results must have been on target.
     current : Duration, default "120d"
         Maximum age of the latest result.
-    today : AsOfContext, optional
+    context : AsOfContext, optional
         Results already computed from the same tables and analysis.
 
     Returns
@@ -151,7 +151,7 @@ def most_successful(
     """
     if at_least < 1:
         raise OptionError(f"at_least is {at_least}; it must be 1 or more", "Choose 10 if you can")
-    now = current_status(AsOfContext.of(tables, analysis, today), days_in(current))
+    now = current_status(AsOfContext.of(tables, analysis, context), days_in(current))
     everyone, steps = now.frame, now.steps
     enough = days_in(on_target_for)
     reasons = {
@@ -212,9 +212,9 @@ class ResultStatus:
     indicators: tuple[Indicator, ...]
 
 
-def current_status(today: AsOfContext, current: int) -> ResultStatus:
+def current_status(context: AsOfContext, current: int) -> ResultStatus:
     """Return the active accounts without notice whose result is no older than ``current`` days."""
-    statuses, panel = today.standings, today.snapshot
+    statuses, panel = context.standings, context.snapshot
     now = panel.frame
     here = now[~now["notice_given"]].set_index("account_id")
     steps = {"active": len(here)}
@@ -224,7 +224,7 @@ def current_status(today: AsOfContext, current: int) -> ResultStatus:
     both = both[both["days_old"] <= current]
     steps["with a current one"] = len(both)
     both = both.assign(**_others_choice(both))
-    both["processes"] = _adopted(both, [process.name for process in today.analysis.processes])
+    both["processes"] = _adopted(both, [process.name for process in context.analysis.processes])
     return ResultStatus(both.reset_index(), steps, panel.indicators)
 
 

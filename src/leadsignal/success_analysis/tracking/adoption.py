@@ -185,7 +185,7 @@ class AdoptionCurves(Result):
 
 @checked
 def adoption_table(
-    tables: Tables, analysis: SuccessAnalysis, *, today: AsOfContext | None = None
+    tables: Tables, analysis: SuccessAnalysis, *, context: AsOfContext | None = None
 ) -> Adoption:
     """Count, for each quarter's new accounts, how many adopted each process, and by when.
 
@@ -197,7 +197,7 @@ def adoption_table(
         Checked tables, as of their ``as_of_date``.
     analysis : SuccessAnalysis
         Names the processes and their milestones.
-    today : AsOfContext, optional
+    context : AsOfContext, optional
         Results already computed from the same tables and analysis.
 
     Returns
@@ -224,7 +224,7 @@ def adoption_table(
     """
     import pandas as pd
 
-    rows, left_out = _first_adoptions(AsOfContext.of(tables, analysis, today))
+    rows, left_out = _first_adoptions(AsOfContext.of(tables, analysis, context))
     rows["outcome"] = _outcomes(rows)
     rows["start_quarter"] = rows["started_on"].dt.to_period("Q").astype(str)
     dummies = pd.get_dummies(rows["outcome"]).reindex(columns=list(OUTCOMES), fill_value=False)
@@ -342,7 +342,7 @@ def _value_on(curves: Curves, group: str, code: int, name: str, on: int) -> dict
     return {f"{name}{end}": float(part[step]) if step >= 0 else 0.0 for end, part in parts}
 
 
-def _first_adoptions(today: AsOfContext) -> tuple[pd.DataFrame, int]:
+def _first_adoptions(context: AsOfContext) -> tuple[pd.DataFrame, int]:
     """Return one row an account and process, and how many accounts are left out.
 
     Processes are those that apply to the account on as_of, by its attributes then.
@@ -352,10 +352,10 @@ def _first_adoptions(today: AsOfContext) -> tuple[pd.DataFrame, int]:
     """
     import pandas as pd
 
-    tables, analysis = today.tables, today.analysis
+    tables, analysis = context.tables, context.analysis
     if not analysis.processes:
         raise OptionError("the analysis names no process", "Add a [[process]] to success.toml")
-    accounts = today.accounts
+    accounts = context.accounts
     accounts = accounts.assign(customer=accounts["customer_id"].fillna(accounts["account_id"]))
     begun = [tables.coverage[name].complete_from for name in ("accounts", "behaviors")
              if name in tables.names]  # fmt: skip
@@ -373,10 +373,12 @@ def _first_adoptions(today: AsOfContext) -> tuple[pd.DataFrame, int]:
     accounts = accounts[accounts["seen"] > 0]
     if not len(accounts):
         raise ModelError("no account is observed from its start", "Provide a longer history")
-    first = today.episodes.groupby(["account_id", "process"])["adopted_on"].min()
+    first = context.episodes.groupby(["account_id", "process"])["adopted_on"].min()
     parts = []
     for process in analysis.processes:
-        applies = applies_to_rows(process.applies_to, today.attributes.loc[accounts["account_id"]])
+        applies = applies_to_rows(
+            process.applies_to, context.attributes.loc[accounts["account_id"]]
+        )
         parts.append(_of_process(accounts[applies], process, first))
     return pd.concat(parts, ignore_index=True), int(early.sum())
 

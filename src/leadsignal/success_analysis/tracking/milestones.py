@@ -178,7 +178,7 @@ def milestone_calendar(
     analysis: SuccessAnalysis,
     *,
     ahead: Duration = "8w",
-    today: AsOfContext | None = None,
+    context: AsOfContext | None = None,
 ) -> MilestoneCalendar:
     """Return the milestones due within ``ahead``, for active accounts without notice.
 
@@ -196,7 +196,7 @@ def milestone_calendar(
         Names the processes and their milestones.
     ahead : Duration, default "8w"
         How far to look ahead.
-    today : AsOfContext, optional
+    context : AsOfContext, optional
         Results already computed from the same tables and analysis.
 
     Returns
@@ -224,7 +224,7 @@ def milestone_calendar(
     if not due:
         raise OptionError("no process has a milestone", "Add adopt_by to a [[process]]")
     reach = days_in(ahead)
-    context = AsOfContext.of(tables, analysis, today)
+    context = AsOfContext.of(tables, analysis, context)
     now = context.snapshot.frame
     now = now[~now["notice_given"]].reset_index(drop=True)
     episodes, accounts = context.episodes, context.attributes.reset_index()
@@ -269,12 +269,12 @@ def _due_soon(
     rows = now[(now[f"{process.name}_state"] == "pending") & (left <= reach)]
     left = left[rows.index]
     place = pd.Index(accounts["account_id"]).get_indexer(pd.Index(rows["account_id"]))
-    today = tables.as_of_date.toordinal()
+    as_of = tables.as_of_date.toordinal()
     each = _events(tables, process, place.tolist())
-    needed = [_needed(each, int(a), today, int(d)) for a, d in zip(place, left, strict=True)]
+    needed = [_needed(each, int(a), as_of, int(d)) for a, d in zip(place, left, strict=True)]
     events = _days_of_events(tables, process)
     users = rows.get(f"{process.name}_users", np.nan)
-    stage = _stage(events, place.astype(np.int64), np.full(len(place), today))
+    stage = _stage(events, place.astype(np.int64), np.full(len(place), as_of))
     frame = pd.DataFrame(
         {
             "account_id": rows["account_id"],
@@ -357,16 +357,16 @@ def _ordinals(column: pd.Series[Any]) -> Days:
     return np.where(np.isnat(moments), 0, days).astype(np.int64)
 
 
-def _needed(events: _Events, account: int, today: int, left: int) -> tuple[float, float]:
+def _needed(events: _Events, account: int, as_of: int, left: int) -> tuple[float, float]:
     """Return the fewest further events and users with which adoption by the milestone is possible.
 
-    Adopted at t needs each window [t - (k+1)w, t - kw) to hold enough; one that is over by today
-    cannot be filled any more. Infinite where no t up to the milestone is left.
+    Adopted at t needs each window [t - (k+1)w, t - kw) to contain enough; one that is over by
+    ``as_of`` cannot be filled any more. Infinite where no t up to the milestone is left.
     """
     process, mine = events.process, events.of(account)
     day, quantity, user = events.day[mine], events.quantity[mine], events.user[mine]
     best = (np.inf, np.inf)
-    for t in range(today + 1, today + left + 1):
+    for t in range(as_of + 1, as_of + left + 1):
         more_events, more_users = 0.0, 0.0
         for k in range(process.sustained_for):
             end = t - k * process.within
@@ -375,7 +375,7 @@ def _needed(events: _Events, account: int, today: int, left: int) -> tuple[float
             people = max(0, process.by_users - len(set(user[inside]) - {None}))
             if process.by_users == 1:
                 people = 0
-            if end <= today and (lacks or people):
+            if end <= as_of and (lacks or people):
                 more_events = np.inf
             more_events, more_users = more_events + lacks, max(more_users, float(people))
         best = min(best, (max(more_events, more_users), more_users))

@@ -91,7 +91,7 @@ def unattended_accounts(
     analysis: SuccessAnalysis | None = None,
     *,
     grace: Duration = "30d",
-    today: AsOfContext | None = None,
+    context: AsOfContext | None = None,
 ) -> UnattendedAccounts:
     """Return the active accounts that nobody looks after, each with its reasons.
 
@@ -108,7 +108,7 @@ def unattended_accounts(
         Names the behaviours of ``[tracking]`` and the success metrics.
     grace : Duration, default "30d"
         Age of an account, and time since a handoff, below which nothing is listed.
-    today : AsOfContext, optional
+    context : AsOfContext, optional
         Results already computed from the same tables and analysis.
 
     Returns
@@ -132,7 +132,7 @@ def unattended_accounts(
     import pandas as pd
 
     wait = days_in(grace)
-    panel = AsOfContext.of(tables, analysis, today).snapshot
+    panel = AsOfContext.of(tables, analysis, context).snapshot
     rows = panel.frame[~panel.frame["notice_given"]].reset_index(drop=True)
     found = {
         reason: applies
