@@ -58,6 +58,18 @@ def test_the_keys_that_others_rely_on(backtest: ls.Backtest) -> None:
     assert told["models"]["leading"]["calibration_slope"] is not None
 
 
+def test_calibration_by_quarter_holds_every_row_once(backtest: ls.Backtest) -> None:
+    table = backtest.calibration_by_quarter
+    assert set(table["method"]) >= {"context", "leading", "all", "oracle"}
+    assert "random" not in set(table["method"])
+    mine = table[table["method"] == "leading"]
+    assert mine["quarter"].is_monotonic_increasing
+    assert mine["rows"].sum() == len(backtest.alerts)
+    assert mine["expected"].sum() == pytest.approx(backtest.alerts["leading_risk"].sum())
+    assert mine["observed"].nunique() > 1
+    assert backtest.to_dict()["calibration_by_quarter"][0]["quarter"] == table["quarter"].iloc[0]
+
+
 def test_all_methods_alert_the_same_number(backtest: ls.Backtest) -> None:
     alerts = backtest.alerts
     counts = [

@@ -21,6 +21,7 @@ from leadsignal.evaluation.alerts import (
     rows_to_evaluate,
 )
 from leadsignal.evaluation.breakdown import by_group
+from leadsignal.evaluation.calendar_calibration import methods_by_quarter
 from leadsignal.evaluation.evaluation_rows import (
     MethodEvaluation,
     MethodResult,
@@ -65,6 +66,8 @@ class Backtest(Result):
     paired intervals by customer; ``by_group`` the same measures by segment, and for accounts with
     and without a renewal inside the horizon; ``churns`` one row per evaluated churn and method;
     ``alerts`` one row per evaluated account and snapshot, with each method's risk and alert.
+    ``calibration_by_quarter`` has one row per quarter of the snapshots and method that gives
+    probabilities: expected and observed churn within the horizon.
     ``left_out`` says why a method could not be run. Durations are in days. ``alerting`` is the
     method whose alerts a team would get (of a given model its own, else of the one that reads
     most), ``recipe`` how its
@@ -81,6 +84,7 @@ class Backtest(Result):
     churns: pd.DataFrame
     alerts: pd.DataFrame
     calibrations: Mapping[str, Any]
+    calibration_by_quarter: pd.DataFrame
     left_out: Mapping[str, str]
     counts: Mapping[str, int] = field(default_factory=dict)
     alerting: str = ""
@@ -125,6 +129,9 @@ class Backtest(Result):
             "models": {name: _plain(asdict(one)) for name, one in self.methods.items()},
             "differences": [_plain(row) for row in self.differences.to_dict("records")],
             "groups": [_plain(row) for row in self.by_group.to_dict("records")],
+            "calibration_by_quarter": [
+                _plain(row) for row in self.calibration_by_quarter.to_dict("records")
+            ],
             "left_out": dict(self.left_out),
             "alerting": self.alerting,
             "recipe": self.recipe.to_dict() if self.recipe else None,
@@ -369,6 +376,7 @@ def _result(
         _churns_frame(churns, evaluated),
         _alerts_frame(evaluation, evaluated),
         calibrations,
+        methods_by_quarter(evaluated, evaluation),
         left_out,
         _counts(evaluation, churns, found),
     )

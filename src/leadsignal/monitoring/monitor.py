@@ -16,7 +16,10 @@ from leadsignal.evaluation.alerts import on_grid
 from leadsignal.files.records import json_rows
 from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence
 from leadsignal.model.provenance import tables_of
+from leadsignal.monitoring.churn_change import churn_changes
 from leadsignal.monitoring.feed_health import assess_feeds
+from leadsignal.monitoring.feed_loss import feed_losses
+from leadsignal.monitoring.lasting_change import LastingChange
 from leadsignal.monitoring.realised import (
     Arms,
     Outcomes,
@@ -25,6 +28,7 @@ from leadsignal.monitoring.realised import (
     evaluate_arms,
     evaluate_outcomes,
     find_outcomes,
+    outcomes_by_quarter,
 )
 from leadsignal.monitoring.shifts import Levels, RatedShift, Shift, find_shifts, levels_of
 from leadsignal.results import Result, to_html
@@ -39,8 +43,11 @@ if TYPE_CHECKING:
     from leadsignal.panel import Panel
     from leadsignal.tables import Tables
 
-INDICATORS, SCORES, OUTCOMES = 0.5, 0.125, 0.125
-"""How the false alarms that are allowed are shared out."""
+INDICATORS, SCORES, OUTCOMES, LASTING = 0.375, 0.125, 0.125, 0.0625
+"""How the false alarms that are allowed are shared out; LASTING is for churn, and
+again for feeds."""
+LONG_WEEKS = 13
+"""A loss that is found later than this is mentioned in a note."""
 MIN_SHIFT = 0.25
 """A change of fewer standard deviations between accounts is no finding."""
 MIN_RATIO = 1.25
@@ -54,7 +61,10 @@ MAX_CLIPPED = 0.1
 NEEDED = ("account_id", "snapshot_on", "risk", "alert", "model_version")
 SHOWN = 12
 
-Kind = Literal["feed", "indicator", "score", "alerts", "calibration", "catch", "holdout", "clipped"]
+Kind = Literal[
+    "feed", "feed_loss", "indicator", "score", "alerts", "churn", "calibration", "catch", "holdout",
+    "clipped",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,9 @@ class Monitoring(Result):
     change since the last run beyond the usual, its ``tolerance``, whether it was ``assessed``
     and ``found``. ``alerts``: a row per run of the scores. ``realised``: the outcomes of
     scores whose horizon has passed, of all accounts and of those held out. ``arms``: the hold-out.
-    ``notes`` say what could not be assessed.
+    ``lasting``: what CUSUMs say of churn and of each feed, found or not, and since when.
+    ``calibration_by_quarter``: expected and observed churn of ``realised``, by calendar quarter of
+    the run. ``notes`` say what could not be assessed.
     """
 
     findings: tuple[Finding, ...]
@@ -99,6 +111,8 @@ class Monitoring(Result):
     alerts: pd.DataFrame
     realised: tuple[Realised, ...]
     arms: Arms | None
+    lasting: tuple[LastingChange, ...]
+    calibration_by_quarter: pd.DataFrame
     notes: tuple[str, ...] = ()
 
     @property
@@ -124,6 +138,8 @@ class Monitoring(Result):
             "alerts": json_rows(self.alerts),
             "realised": [one.to_dict() for one in self.realised],
             "holdout": None if self.arms is None else self.arms.to_dict(),
+            "lasting": [one.to_dict() for one in self.lasting],
+            "calibration_by_quarter": json_rows(self.calibration_by_quarter),
             "notes": list(self.notes),
         }
 
@@ -148,6 +164,7 @@ class Monitoring(Result):
             new = "" if first_run else f", {last['new_alerts']:.0f} new"
             lines.append(f"{last['alerts']:,} of {last['accounts']:,} accounts alerted{new}")
         lines += [str(one) for one in self.realised]
+        lines += _quarters(self.calibration_by_quarter)
         lines += [str(self.arms)] if self.arms is not None else []
         return "\n".join([*lines, *self.notes])
 
@@ -193,9 +210,11 @@ def monitor_scores(
     outcomes = find_outcomes(tables, scores)
     realised = evaluate_outcomes(outcomes, tables.project.warning_time)
     volume, arms = alert_volume(scores), evaluate_arms(outcomes, contacts)
+    lasting = _lasting(tables, scores, outcomes, feeds, LASTING * false_alarms)
     clipped, off_grid = _of_clipped(scores), not _on_weekday_of(scores, levels)
     findings = [
         *(_of_feed(health) for health in feeds if health.broken),
+        *(_of_lasting(change) for change in lasting if change.found),
         *(_of_shift("indicator", shift, panel.every) for shift in drift.shifts),
         *_of_scores(scores, volume, panel.every, SCORES * a_run),
         *([] if off_grid else clipped),
@@ -210,8 +229,11 @@ def monitor_scores(
         volume,
         realised,
         arms,
+        lasting,
+        outcomes_by_quarter(outcomes),
         (
             *_of_paces(feeds, panel.every),
+            *_of_late_losses(lasting),
             *_notes(levels, drift, outcomes, scores, contacts),
             *(one.message for one in clipped if off_grid),
         ),
@@ -256,6 +278,42 @@ def _followed(panel: Panel, feeds: Collection[FeedHealth]) -> list[str]:
     """
     aside = {health.table for health in feeds if health.broken or not health.settled}
     return [one.name for one in panel.indicators if not aside.intersection(tables_of(one))]
+
+
+def _quarters(table: pd.DataFrame) -> list[str]:
+    """Return a line on the last four quarters of expected and observed churn."""
+    last = table.tail(4)
+    texts = [
+        f"{quarter} {expected:,.1f}, {observed:,}"
+        for quarter, expected, observed in zip(
+            last["quarter"], last["expected"], last["observed"], strict=True
+        )
+    ]
+    return [f"churns expected, observed by quarter of the run: {'; '.join(texts)}"] if texts else []
+
+
+def _lasting(
+    tables: Tables,
+    scores: pd.DataFrame,
+    outcomes: Outcomes,
+    feeds: Collection[FeedHealth],
+    alarms: float,
+) -> tuple[LastingChange, ...]:
+    """Return what CUSUMs say of churn and of the feeds that are not found to be broken anyway."""
+    names = [one.table for one in feeds if not one.broken and one.state != "ended"]
+    return (*churn_changes(scores, outcomes, alarms), *feed_losses(tables, names, alarms))
+
+
+def _of_lasting(change: LastingChange) -> Finding:
+    return Finding(change.kind, change.subject, str(change), change.observed, change.expected)
+
+
+def _of_late_losses(lasting: Collection[LastingChange]) -> list[str]:
+    late = [f"{one.subject} {one.detected_after} weeks" for one in lasting
+            if (one.detected_after or 0) > LONG_WEEKS]  # fmt: skip
+    if not late:
+        return []
+    return [f"counts vary: a feed that loses 60 % of its records is found after {', '.join(late)}"]
 
 
 def _of_feed(health: FeedHealth) -> Finding:

@@ -12,6 +12,7 @@ from scipy.special import bdtr
 
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
+from leadsignal.evaluation.calendar_calibration import by_quarter
 from leadsignal.scoring.holdout import HELD_OUT
 from leadsignal.stats.proportions import Share
 from leadsignal.stats.row_estimates import mean_of
@@ -194,6 +195,12 @@ def evaluate_outcomes(outcomes: Outcomes, warning_time: int) -> tuple[Realised, 
         one = _realised(arm, mine, outcomes, warning_time)
         found += [one] if one is not None else []
     return tuple(found)
+
+
+def outcomes_by_quarter(outcomes: Outcomes) -> pd.DataFrame:
+    """Return expected and observed churn by the quarter of the run, as `by_quarter` does."""
+    rows = outcomes.frame[outcomes.frame["passed"]]
+    return by_quarter(rows["snapshot_on"], rows["risk"], rows["churned"], rows["customer"])
 
 
 def _realised(

@@ -1,0 +1,81 @@
+"""Calibration over time: expected and observed churn by calendar quarter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leadsignal.stats.row_estimates import mean_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from leadsignal.evaluation.alerts import EvaluationRows
+    from leadsignal.evaluation.evaluation_rows import MethodEvaluation
+
+COLUMNS = ("quarter", "rows", "expected", "observed", "low", "high", "expected_over_observed")
+
+
+def by_quarter(day: Any, risk: Any, churned: Any, customer: Any) -> pd.DataFrame:
+    """Return the churn expected and observed within the horizon, by the quarter of the snapshot.
+
+    Parameters
+    ----------
+    day, risk, churned, customer : array-like of shape (rows,)
+        The day of a snapshot, the risk of churn within the horizon, whether it came, and whose
+        account it is. Rows are account-snapshots: one account is in several of a quarter.
+
+    Returns
+    -------
+    DataFrame
+        One row per quarter: ``quarter`` ("2024Q1"), ``rows``, ``expected``, ``observed`` with its
+        95 % interval by customer (``low``, ``high``), and ``expected_over_observed``, missing
+        where no churn was observed.
+
+    Examples
+    --------
+    >>> days = np.array(["2024-01-01", "2024-02-05", "2024-04-01"], dtype="datetime64[D]")
+    >>> table = by_quarter(days, [0.2, 0.4, 0.1], [True, False, False], ["a", "b", "b"])
+    >>> table[["quarter", "rows", "expected", "observed"]].values.tolist()
+    [['2024Q1', 2, 0.6000000000000001, 1], ['2024Q2', 1, 0.1, 0]]
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {
+            "quarter": pd.PeriodIndex(pd.to_datetime(np.asarray(day)), freq="Q").astype(str),
+            "risk": np.asarray(risk, dtype=float),
+            "churned": np.asarray(churned, dtype=float),
+            "customer": pd.factorize(np.asarray(customer))[0].astype(np.int64),
+        }
+    )
+    rows = [_quarter(str(name), mine) for name, mine in frame.groupby("quarter")]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _quarter(name: str, rows: pd.DataFrame) -> tuple[Any, ...]:
+    churned, size = rows["churned"].to_numpy(), len(rows)
+    expected, observed = float(rows["risk"].sum()), int(churned.sum())
+    low, high = mean_of(churned).interval(rows["customer"].to_numpy())
+    ratio = expected / observed if observed else float("nan")
+    return name, size, expected, observed, max(0.0, size * low), min(size, size * high), ratio
+
+
+def methods_by_quarter(
+    evaluated: Mapping[str, MethodEvaluation], evaluation: EvaluationRows
+) -> pd.DataFrame:
+    """Return `by_quarter` of each method that gives probabilities, with a column ``method``."""
+    import pandas as pd
+
+    day, customer = evaluation.rows["snapshot_on"], evaluation.customer
+    tables = [
+        by_quarter(day, one.ranked.risk, evaluation.churned, customer).assign(method=name)
+        for name, one in evaluated.items()
+        if one.ranked.is_probability
+    ]
+    if not tables:
+        return pd.DataFrame(columns=["method", *COLUMNS])
+    return pd.concat(tables, ignore_index=True)[["method", *COLUMNS]]

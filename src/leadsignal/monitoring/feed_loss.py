@@ -1,0 +1,163 @@
+"""Feed loss: whether a table lastingly brings fewer records per active account than before."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from math import ceil, log
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadsignal.monitoring.cusum import limit_for, moving_sums, run_cusum
+from leadsignal.monitoring.lasting_change import LastingChange
+from leadsignal.scoring.feeds import daily_records
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from numpy.typing import NDArray
+
+    from leadsignal.tables import Tables
+
+    Floats = NDArray[np.float64]
+
+LOSS = 0.4
+"""What a feed is left with: the change that the CUSUM is made for."""
+WINDOWS = (1, 4, 13)
+"""Weeks whose records are counted together: a feed may come once a week, month or quarter."""
+BASE, MIN_BASE, GAP = 52, 26, 26
+"""Weeks that a usual rate is the mean of, at least and at most, and weeks between them and the
+week they are compared with: what has changed since would else be usual."""
+MIN_STEPS = 4
+"""Weeks that a loss must last to be found: a holiday is not lasting."""
+
+
+def feed_losses(tables: Tables, names: Collection[str], alarms: float) -> tuple[LastingChange, ...]:
+    """Return which of the tables ``names`` lastingly bring fewer records than before.
+
+    At most ``alarms`` false alarms a year are expected over all of them. Tables without a past to
+    compare with are left out.
+    """
+    limit = limit_for(alarms / max(len(names), 1), 7)
+    found = []
+    for name in names:
+        first, counts = daily_records(tables, name)
+        if first is not None:
+            active = _active_accounts(tables, first, len(counts))
+            found.append(assess_loss(name, first, counts, active, limit))
+    return tuple(one for one in found if one is not None)
+
+
+def _active_accounts(tables: Tables, first: date, days: int) -> Floats:
+    """Return the number of active accounts on each of the days from ``first``."""
+    accounts = tables.frame("accounts")
+    begun, over = (
+        np.sort(accounts[name].dropna().to_numpy().astype("datetime64[D]"))
+        for name in ("started_on", "ended_on")
+    )
+    day = np.datetime64(first, "D") + np.arange(days)
+    active: Floats = (
+        np.searchsorted(begun, day, "right") - np.searchsorted(over, day, "right")
+    ).astype(np.float64)
+    return active
+
+
+def assess_loss(
+    table: str, first: date, counts: Floats, active: Floats, limit: float
+) -> LastingChange | None:
+    """Return whether a table lastingly brings fewer records per active account than it used to.
+
+    Parameters
+    ----------
+    table : str
+    first : date
+        The first day of ``counts``.
+    counts, active : array of shape (days,)
+        Records that came to be known on each day, and the accounts that were active.
+    limit : float
+        As of `limit_for`.
+
+    Returns
+    -------
+    LastingChange or None
+        None where the past is too short.
+
+    Notes
+    -----
+    The expectation of a week is its active accounts times the records per active account of the
+    52 weeks that end 26 weeks before it. Records are counted over 1, 4 or 13 weeks, whichever
+    finds a loss of 60 % soonest; each window weighs one over its weeks, so that a record counts
+    once. The dispersion is that of the windows' counts in the year before, or of the counts over
+    more weeks, if that is larger: weeks may be alike.
+    """
+    weeks = len(counts) // 7
+    if weeks < MIN_BASE + GAP + 1:
+        return None
+    records, mean_active = (_weekly(values, weeks) for values in (counts, active))
+    expected = _expected(records, mean_active)
+    begin = int(np.argmax(~np.isnan(expected)))
+    past = slice(max(weeks - GAP - BASE, 0), weeks - GAP)
+    dispersions = _dispersions(records[past], mean_active[past])
+    rate = float(np.nanmean(expected[-BASE:]))
+    delays = {
+        over: _delay(over, rate, dispersion, limit) for over, dispersion in dispersions.items()
+    }
+    over = min(delays, key=lambda one: (delays[one], one))
+    if not np.isfinite(delays[over]) or weeks - begin < over:
+        return None
+    counted, due = (moving_sums(values[begin:], over) for values in (records, expected))
+    found = run_cusum(
+        counted / over, due / over, LOSS, limit,
+        dispersion=dispersions[over], max_step=limit / MIN_STEPS,
+    )  # fmt: skip
+    since = begin + int(found.since[-1])
+    start = first + timedelta(days=len(counts) - 7 * (weeks - since))
+    return LastingChange(
+        "feed_loss", table, LOSS, float(found.level[-1]), limit, bool(found.found[-1]),
+        start, float(records[since:].sum()), float(expected[since:].sum()), int(delays[over]),
+    )  # fmt: skip
+
+
+def _weekly(values: Floats, weeks: int) -> Floats:
+    """Return sums of the last ``weeks`` weeks."""
+    sums: Floats = values[len(values) - 7 * weeks :].reshape(weeks, 7).sum(axis=1)
+    return sums
+
+
+def _expected(records: Floats, active: Floats) -> Floats:
+    """Return the records that each week should bring; NaN where the past is too short."""
+    came, there = (np.concatenate(([0.0], np.cumsum(one))) for one in (records, active))
+    end = np.arange(len(records)) - GAP
+    begin = np.maximum(end - BASE, 0)
+    known = end >= MIN_BASE
+    end = np.maximum(end, 0)
+    rate = (came[end] - came[begin]) / np.maximum(there[end] - there[begin], 1.0)
+    expected: Floats = np.where(known, rate * active, np.nan)
+    return expected
+
+
+def _dispersions(records: Floats, active: Floats) -> dict[int, float]:
+    """Return, by weeks counted together, the variance of the counts over that of Poisson counts.
+
+    Of one week it is at least that of more weeks.
+    """
+    due = records.sum() / max(active.sum(), 1.0) * active
+    found: dict[int, float] = {}
+    larger = 1.0
+    for over in sorted(WINDOWS, reverse=True):
+        apart, mean = moving_sums(records - due, over), moving_sums(due, over)
+        independent = len(records) / over
+        if independent < MIN_STEPS or not mean.sum() > 0:
+            continue
+        squares = float((apart**2).sum() / mean.sum())
+        larger = max(larger, squares * independent / (independent - 1))
+        found[over] = larger
+    return found
+
+
+def _delay(over: int, rate: float, dispersion: float, limit: float) -> float:
+    """Return the weeks after which a loss of 60 % is found on average."""
+    a_week = rate * (LOSS * log(LOSS) - (LOSS - 1)) / dispersion
+    if not a_week > 0:
+        return np.inf
+    return max(ceil(limit / a_week), MIN_STEPS) + (over - 1) / 2
