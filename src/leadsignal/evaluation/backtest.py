@@ -292,9 +292,10 @@ def run_backtest(
             f"no account churned whose alert could be evaluated from {cuts[0]} on",
             "Give a longer history or a shorter horizon, and check not_churn in leadsignal.toml",
         )
+    recalibrated = to_fit.recipe is not None and to_fit.recipe.recalibrated
     ranked = [
         *rules(evaluation, names, seed=0),
-        *fitted(evaluation, cuts, to_fit.models, progress),
+        *fitted(evaluation, cuts, to_fit.models, progress, recalibrated=recalibrated),
         *extra_methods(evaluation, extra or {}),
     ]
     evaluated = {one.name: MethodEvaluation.of(one, evaluation, churns, share) for one in ranked}

@@ -174,10 +174,13 @@ def fitted(
     cuts: Sequence[date],
     models: Mapping[str, tuple[ChurnModel, Panel]],
     progress: Progress | None,
+    *,
+    recalibrated: bool = False,
 ) -> Iterator[Ranked]:
     """Yield the models: each evaluated row is scored by a model fitted at the last cut before it.
 
-    ``models`` holds, by method, a model to fit and the panel that it reads. Raises ModelError where
+    ``models`` holds, by method, a model to fit and the panel that it reads; ``recalibrated`` says
+    whether each is recalibrated at the cut. Raises ModelError where
     the panel holds too few churns before the first cut.
     """
     risks = {name: np.full(len(evaluation.rows), np.nan) for name in models}
@@ -187,17 +190,19 @@ def fitted(
         until = cuts[place + 1] if place + 1 < len(cuts) else None
         mine = _between(evaluation, cut, until)
         for number, (name, (model, read)) in enumerate(base.items()):
-            risks[name][mine] = _predict(_fit(model, read.as_of(cut)), evaluation.rows, mine)
+            fresh = _fit(model, read.as_of(cut), recalibrated)
+            risks[name][mine] = _predict(fresh, evaluation.rows, mine)
             if progress:
                 progress(place * len(models) + number + 1, steps)
     for name in models:
         yield Ranked(name, risks[name], True)
 
 
-def _fit(model: ChurnModel, known: Panel) -> ChurnModel:
+def _fit(model: ChurnModel, known: Panel, recalibrated: bool) -> ChurnModel:
     fresh: ChurnModel = clone(model)
     try:
-        return fresh.fit(known)
+        fresh = fresh.fit(known)
+        return fresh.recalibrated(known) if recalibrated else fresh
     except ModelError as error:
         raise ModelError(
             f"nothing can be fitted as of {known.as_of_date}: {error.problem}", error.remedy

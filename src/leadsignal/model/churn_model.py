@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from leadsignal.model.model_summary import ModelSummary
 from leadsignal.model.persistence.recipe import Recipe
 from leadsignal.model.person_period import step_ends
 from leadsignal.model.provenance import Origin
+from leadsignal.model.recalibration import Recalibration, recalibrate
 from leadsignal.model.shapley import MAX_GROUPS, shapley_values, shares_of, typical_row
 from leadsignal.model.stacked_model import Estimator, Hazards, fit_hazards, log_odds
 from leadsignal.panel import Panel, in_order
@@ -106,6 +108,9 @@ class ChurnModel(EstimatorBase):
     True
     """
 
+    recalibration_: Recalibration
+    """What `recalibrated` changed; missing in a model as it was fitted."""
+
     def __init__(
         self,
         horizon: Duration = "180d",
@@ -146,6 +151,7 @@ class ChurnModel(EstimatorBase):
         names = [i.name for i in panel.indicators if i.role in self.roles]
         self._check_enough(panel, rows, names, step)
         _check_horizon(panel, rows, horizon)
+        vars(self).pop("recalibration_", None)
         self.features_ = Features.learn(panel, rows, names)
         self.hazards_: Hazards = fit_hazards(
             self.features_,
@@ -223,7 +229,8 @@ class ChurnModel(EstimatorBase):
         """Return the settings of a model that reads ``indicators``, fitted or not."""
         read = tuple(sorted(indicators))
         name = estimator_name(self.estimator)
-        return Recipe(name, *self._days(), self.random_state, read, analysis)
+        recalibrated = hasattr(self, "recalibration_")
+        return Recipe(name, *self._days(), self.random_state, read, analysis, recalibrated)
 
     @property
     def feature_names_in_(self) -> NDArray[Any]:
@@ -276,6 +283,60 @@ class ChurnModel(EstimatorBase):
 
         return auc_of(churned, self.predict(rows).risk).estimate
 
+    def recalibrated(self, panel: Panel) -> ChurnModel:
+        """Return the model at the level of churn of the panel's latest completed horizon.
+
+        Its hazards are those of the fitted model times one factor: the churns that were observed
+        over those expected among the accounts active one horizon before the panel's as_of, shrunken
+        towards 1 where churns are few or the past varies no more than by chance. No ranking
+        changes. What was changed is the new model's ``recalibration_``.
+
+        Parameters
+        ----------
+        panel : Panel
+            The panel of the fit, or a later one of the same business.
+
+        Returns
+        -------
+        ChurnModel
+            A new model, with a version of its own.
+
+        Raises
+        ------
+        OptionError
+            For a `sample_panel`.
+        ModelError
+            Where the panel lacks indicators that the model reads, or holds no completed horizon.
+
+        Examples
+        --------
+        >>> import leadsignal as ls
+        >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
+        >>> model = ls.ChurnModel(estimator="logistic", roles=("context",)).fit(panel)
+        >>> 0.5 < model.recalibrated(panel).recalibration_.factor < 2
+        True
+        """
+        self._check_is_fitted("hazards_")
+        panel.refuse_sample("a recalibration")
+        rows = in_order(at_risk(panel))
+        before = getattr(self, "recalibration_", None)
+        hazards = self.hazards_ if before is None else self.hazards_.moved(-before.offset)
+        model = copy(self)
+        model.recalibration_ = recalibrate(
+            hazards,
+            self.features_.matrix(rows),
+            _outcome(panel, rows),
+            _customers(rows),
+            np.unique(rows["account_id"].to_numpy(str), return_inverse=True)[1],
+            panel.as_of_date,
+            panel.every,
+        )
+        model.hazards_ = hazards.moved(model.recalibration_.offset)
+        content = json.dumps([self.version_, model.recalibration_.to_dict()], sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        model.version_ = f"{panel.as_of_date:%Y%m%d}-{digest[:8]}"
+        return model
+
     def summary(self) -> ModelSummary:
         """Return what the fitted model was trained on, and how well it did on customers held out.
 
@@ -297,6 +358,7 @@ class ChurnModel(EstimatorBase):
             self.events_,
             self.accounts_,
             self.hazards_.held_out_auc,
+            getattr(self, "recalibration_", None),
         )
 
     def _indicators(self) -> pd.DataFrame:

@@ -11,6 +11,8 @@ from leadsignal.results import Result
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leadsignal.model.recalibration import Recalibration
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ModelSummary(Result):
@@ -34,6 +36,8 @@ class ModelSummary(Result):
         The share of pairs of a row whose account churned in a step of the horizon and one whose
         account did not, in the same step, in which the first had the higher hazard; both were
         held out of the fit (three folds by customer). None where it is not known.
+    recalibration : Recalibration or None
+        What `ChurnModel.recalibrated` changed; None for a model as it was fitted.
     """
 
     frame: pd.DataFrame
@@ -46,6 +50,7 @@ class ModelSummary(Result):
     churned: int
     accounts: int | None
     held_out_auc: float | None
+    recalibration: Recalibration | None = None
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -64,6 +69,7 @@ class ModelSummary(Result):
                 f" {self.churned:,} accounts churned",
                 f"reads {len(self)} indicators of the tables {', '.join(self.tables) or '–'}",
                 f"churn in a step, customers held out: {quality} (0.5 is chance)",
+                *([] if self.recalibration is None else [repr(self.recalibration)]),
             ]
         )
 
@@ -79,6 +85,7 @@ class ModelSummary(Result):
             "accounts": self.accounts,
             "churned": self.churned,
             "held_out_auc": self.held_out_auc,
+            "recalibration": None if self.recalibration is None else self.recalibration.to_dict(),
             "tables": list(self.tables),
             "indicators": self.frame["indicator"].tolist(),
         }

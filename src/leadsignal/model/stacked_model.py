@@ -71,6 +71,11 @@ class Hazards:
     other: StackedModel | None
     held_out_auc: float | None = None
 
+    def moved(self, offset: float) -> Hazards:
+        """Return hazards of churn whose log-odds are higher by ``offset``."""
+        churn = replace(self.churn, intercept=self.churn.intercept + offset)
+        return replace(self, churn=churn)
+
     def curves(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Return P(churned by) and P(still active) at each step's end, both (rows, steps).
 

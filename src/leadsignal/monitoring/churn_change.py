@@ -49,7 +49,7 @@ def count_churn(scores: pd.DataFrame, outcomes: Outcomes) -> pd.DataFrame:
 
     Columns: snapshot_on, days (ahead, those of the shortest still_active_…d that serves), expected,
     observed, model_version, and ``weight``: the share of the days that are no other run's, so
-    that an end counts once. All ends count, as still_active_…d speaks of all.
+    that each churn or other end counts once. All ends count, as still_active_…d speaks of all.
     """
     import pandas as pd
 

@@ -15,7 +15,8 @@ class Recipe:
     """The settings of a fitted model; ``horizon`` and ``step`` are in days.
 
     ``indicators`` are those that the model reads, in alphabetical order; ``analysis`` is the
-    success analysis whose processes are among them.
+    success analysis whose processes are among them; ``recalibrated`` says whether the fitted
+    hazards were brought to the level of the latest completed horizon.
     """
 
     estimator: str
@@ -24,6 +25,7 @@ class Recipe:
     random_state: int
     indicators: tuple[str, ...]
     analysis: SuccessAnalysis
+    recalibrated: bool = False
 
     def differences(self, other: Recipe) -> tuple[str, ...]:
         """Describe each setting in which ``other`` differs; return () if none does.
@@ -43,6 +45,8 @@ class Recipe:
             counts = ((len(theirs - mine), "more"), (len(mine - theirs), "fewer"))
             listed = " and ".join(f"{count} {word}" for count, word in counts if count)
             texts.append(f"{listed} indicators")
+        if self.recalibrated != other.recalibrated:
+            texts.append("recalibrated" if other.recalibrated else "not recalibrated")
         return (*texts, *self.analysis.differences(other.analysis))
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,6 +57,7 @@ class Recipe:
             "step_days": self.step,
             "random_state": self.random_state,
             "indicators": list(self.indicators),
+            "recalibrated": self.recalibrated,
         }
 
 

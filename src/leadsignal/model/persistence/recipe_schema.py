@@ -11,6 +11,7 @@ from typing import Any
 from leadsignal.errors import ModelError, is_name, quoted
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.persistence.estimator_checks import MAX_CODES
+from leadsignal.model.recalibration import MAX_OFFSET
 
 FIT_AGAIN = "Fit the model again"
 LARGEST_NUMBER = 1e300
@@ -103,6 +104,34 @@ def _is_version(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[0-9]{8}-[0-9a-f]{8}", value) is not None
 
 
+def _is_recalibration(value: object) -> bool:
+    """Whether it holds the numbers of a recalibration, and at least one horizon."""
+    numbers = ("factor", "offset", "prior_spread")
+    return (
+        isinstance(value, dict)
+        and set(value) == {*numbers, "horizons"}
+        and all(_is_number(value[key]) for key in numbers)
+        and value["factor"] >= 0
+        and value["prior_spread"] >= 0
+        and abs(value["offset"]) <= MAX_OFFSET
+        and isinstance(value["horizons"], list)
+        and 0 < len(value["horizons"]) <= 1000
+        and all(map(_is_completed_horizon, value["horizons"]))
+    )
+
+
+def _is_completed_horizon(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"begins_on", "ends_on", "expected", "observed"}
+        and is_name(value["begins_on"])
+        and is_name(value["ends_on"])
+        and _is_number(value["expected"])
+        and value["expected"] > 0
+        and _is_count(value["observed"])
+    )
+
+
 SCHEMA: dict[str, Callable[[Any], bool]] = {
     "format": _is_count,
     "parameters": _are_parameters,
@@ -121,6 +150,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
 MAY_HOLD: dict[str, Callable[[Any], bool]] = {
     "accounts": _is_count,
     "held_out_auc": lambda value: _is_number(value) and 0 <= value <= 1,
+    "recalibration": _is_recalibration,
 }
 """What a recipe may hold besides; where it does not, the model's summary says so."""
 

@@ -35,6 +35,7 @@ from leadsignal.model.persistence.estimator_files import (
 from leadsignal.model.persistence.recipe_schema import FIT_AGAIN, check_schema
 from leadsignal.model.person_period import Layout, step_ends
 from leadsignal.model.provenance import Origin
+from leadsignal.model.recalibration import Recalibration
 from leadsignal.model.stacked_model import Hazards
 
 FORMAT = 4
@@ -95,7 +96,12 @@ def _sha256(content: bytes) -> str:
 
 
 def _recipe(model: ChurnModel) -> dict[str, Any]:
-    known = {"accounts": model.accounts_, "held_out_auc": model.hazards_.held_out_auc}
+    known: dict[str, Any] = {
+        "accounts": model.accounts_,
+        "held_out_auc": model.hazards_.held_out_auc,
+    }
+    if hasattr(model, "recalibration_"):
+        known["recalibration"] = model.recalibration_.to_dict()
     return {
         **{key: value for key, value in known.items() if value is not None},
         "format": FORMAT,
@@ -186,6 +192,8 @@ def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, byte
     model.accounts_ = recipe.get("accounts")
     model.rows_, model.events_ = recipe["rows"], recipe["events"]
     model.version_ = recipe["version"]
+    if "recalibration" in recipe:
+        model.recalibration_ = Recalibration.from_dict(recipe["recalibration"])
     model.origin_ = Origin.from_dict(recipe["origin"])
     return model
 
