@@ -17,38 +17,37 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 import leadsignal as ls
-from leadsignal.model.churn_model import at_risk
+from leadsignal.model.stacked_model import ESTIMATORS, Estimator
 
 DAYS, HORIZON = 1460, 180
 
 
-def one_seed(world: str, seed: int, accounts: int, estimator: str) -> dict[str, float]:
+def one_seed(world: str, seed: int, accounts: int, estimator: Estimator) -> dict[str, float]:
     """Return what was expected before and after, what was observed, and the factor."""
     with tempfile.TemporaryDirectory() as folder:
         ls.simulate(accounts, seed=seed, world=world, days=DAYS + HORIZON).write(folder)
         tables = ls.read_tables(folder)
         analysis = ls.read_success_analysis(Path(folder) / "success.toml")
-        panel = ls.build_panel(tables, analysis)
-    known = panel.as_of(panel.as_of_date - timedelta(days=HORIZON))
-    model = ls.ChurnModel(estimator=estimator).fit(known)
-    recalibrated = model.recalibrated(known)
-    now = known.current()
+        day = tables.as_of_date - timedelta(days=HORIZON)
+        panel = ls.build_panel(tables.as_of(day), analysis)
+        later = tables.frame("accounts").set_index("account_id")
+    model = ls.ChurnModel(estimator=estimator).fit(panel)
+    recalibrated = model.recalibrated(panel)
+    now = panel.current()
     active = now[~now["notice_given"]]
-    later = at_risk(panel)
-    ends = later.groupby("account_id")[["snapshot_on", "ended_within", "end_cause"]].first()
-    mine = ends.reindex(active["account_id"])
-    ended = mine["snapshot_on"].dt.normalize() + np.array(
-        mine["ended_within"].astype(float), dtype="timedelta64[D]"
-    )
-    within = (ended - active["snapshot_on"].to_numpy()).dt.days.to_numpy(dtype=float)
-    churned = (within <= HORIZON) & ~mine["end_cause"].isin(panel.project.not_churn).to_numpy()
+    ended = later.loc[active["account_id"]]
+    churned = (ended["ended_on"] <= pd.Timestamp(day + timedelta(days=HORIZON))) & ~ended[
+        "end_reason"
+    ].isin(panel.project.not_churn)
     return {
         "before": float(model.predict(active).risk.sum()),
         "after": float(recalibrated.predict(active).risk.sum()),
         "observed": float(churned.sum()),
         "factor": recalibrated.recalibration_.factor,
+        "prior_spread": recalibrated.recalibration_.prior_spread,
     }
 
 
@@ -58,7 +57,7 @@ def main() -> None:
     parser.add_argument("--worlds", nargs="+", default=["rising", "leading", "no_effect"])
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--accounts", type=int, default=1500)
-    parser.add_argument("--estimator", default="logistic")
+    parser.add_argument("--estimator", choices=ESTIMATORS, default="logistic")
     options = parser.parse_args()
     for world in options.worlds:
         found = []
@@ -73,7 +72,8 @@ def main() -> None:
             error = ratio.std(ddof=1) / np.sqrt(len(ratio))
             print(
                 f"{world} {name}: expected over observed {expected.sum() / observed.sum():.3f}"
-                f" (standard error {error:.3f}), mean distance from 1 {np.abs(ratio - 1).mean():.3f}"
+                f" (standard error {error:.3f}), mean distance from 1"
+                f" {np.abs(ratio - 1).mean():.3f}"
             )
 
 

@@ -36,6 +36,11 @@ def add_commands(commands: Any) -> None:
                       outputs=_fit_outputs)  # fmt: skip
     fit.add_argument("--out", type=Path, required=True, metavar="MODEL")
     fit.add_argument("--estimator", choices=ESTIMATORS, default="ensemble")
+    fit.add_argument(
+        "--recalibrate",
+        action="store_true",
+        help="bring the risks to the level of churn of the latest completed horizon",
+    )
     score = new_command(commands, "score", _score, "score the accounts that are active",
                         outputs=_score_outputs)  # fmt: skip
     score.add_argument("--model", type=Path, required=True, metavar="MODEL")
@@ -109,6 +114,7 @@ def _fit(options: argparse.Namespace) -> int:
         with record.stage("fit"), progress_bar(options, "fitting"):
             horizon = f"{tables.project.horizon}d"
             model = ChurnModel(horizon=horizon, estimator=options.estimator).fit(panel)
+            model = model.recalibrated(panel) if options.recalibrate else model
         record.note_model(model)
         record.inputs["feeds"] = [feed.to_dict() for feed in late]
         with record.stage("write"):
@@ -120,6 +126,7 @@ def _fit(options: argparse.Namespace) -> int:
             [
                 f"fitted on {model.rows_:,} rows with {model.events_:,} churns, through"
                 f" {model.trained_through_}",
+                *([repr(model.recalibration_)] if options.recalibrate else []),
                 *panel.notes,
                 f"written to {options.out}",
             ]
@@ -127,6 +134,7 @@ def _fit(options: argparse.Namespace) -> int:
     )
     content = {
         "model": str(options.out),
+        "recalibration": model.recalibration_.to_dict() if options.recalibrate else None,
         "rows": model.rows_,
         "events": model.events_,
         "trained_through": model.trained_through_.isoformat(),

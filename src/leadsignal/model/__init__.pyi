@@ -20,3 +20,4 @@ from .one_row.lifetime_model import LifetimeModel as LifetimeModel
 from .one_row.totals_warning import TotalsWarning as TotalsWarning
 from .persistence.saved_models import load_model as load_model
 from .persistence.saved_models import save_model as save_model
+from .recalibration import Recalibration as Recalibration

@@ -70,6 +70,13 @@ class Recalibration(Result):
         more than chance, so that nothing is changed.
     horizons : tuple of CompletedHorizon
         The latest first. The first decides the factor, all together the prior.
+
+    Examples
+    --------
+    >>> day, later = date(2024, 1, 1), date(2024, 6, 29)
+    >>> Recalibration(1.2, 0.19, 0.25, (CompletedHorizon(day, later, 30.0, 42),))
+    recalibrated on 2024-01-01 to 2024-06-29: 42 churns where 30.0 were expected; hazards times
+    1.20, after which 36.0 are expected (prior: 1 ± 0.25)
     """
 
     factor: float
