@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from scipy.stats import t as student
 
 import leadsignal as ls
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts import Evidence, Rung, weigh_evidence
+from leadsignal.cohorts import Evidence, Rung, dated_cohorts, weigh_evidence
+from leadsignal.cohorts.risk_intervals import in_quarters
+from leadsignal.cohorts.small_groups import expected_ends, shrink
 from leadsignal.scoring.scores import proven_effects
 from leadsignal.stats import empirical_null
 from leadsignal.stats.estimates import Estimate
@@ -86,6 +89,7 @@ def evidence(calibrated: Estimate | None, **changed: object) -> Evidence:
     parts: dict[str, object] = {
         "lags": {lag: ratio(0.3, 0.7) for lag in (0, 30, 60, 90)}, "early": None, "late": None,
         "change_p": float("nan"), "controls": {}, "calibrated": calibrated, "methods": {},
+        "in_quarters": ratio(0.3, 0.7),
     }  # fmt: skip
     return Evidence("measured", "measured", "unmeasured", **(parts | changed))  # type: ignore[arg-type]
 
@@ -98,6 +102,9 @@ def test_the_rung_follows_from_the_checks() -> None:
     assert evidence(ratio(1.1, 2.0)).rung == Rung.ASSOCIATION
     late = {0: ratio(0.3, 0.7), 30: ratio(0.3, 0.7), 60: ratio(0.5, 0.9), 90: ratio(0.6, 1.3)}
     assert evidence(ratio(0.4, 0.9), lags=late).rung == Rung.ASSOCIATION
+    another_time = evidence(ratio(0.4, 0.9), in_quarters=ratio(0.6, 1.2))
+    assert another_time.rung == Rung.ASSOCIATION
+    assert "within calendar quarters it is" in another_time.sentence
     assert evidence(None, lags={0: ratio(0.3, 1.1)}).rung == Rung.NOT_PROVEN
     assert evidence(None, lags={90: ratio(0.3, 0.7)}).rung == Rung.NOT_PROVEN
 
@@ -111,6 +118,41 @@ def test_disagreement_is_said_first_and_no_direction() -> None:
     assert "early and late effects differ" in turns.sentence
     alike = evidence(ratio(0.4, 0.9), early=ratio(0.3, 0.6), late=ratio(0.5, 0.9), change_p=0.001)
     assert alike.rung == Rung.CONTROLLED
+
+
+# Calendar quarters --------------------------------------------------------------------------------
+
+
+def test_rows_are_split_where_a_quarter_begins() -> None:
+    """From 2024-03-30 on: two days before April, the 91 days of the quarter, three days of July."""
+    zero = np.array([np.datetime64("2024-03-30").astype(int)], dtype=float)
+    row, start, stop, quarter = in_quarters(zero, np.array([0]), np.array([0.0]), np.array([96.0]))
+    assert row.tolist() == [0, 0, 0]
+    assert start.tolist() == [0, 2, 93]
+    assert stop.tolist() == [2, 93, 96]
+    assert quarter.tolist() == [54 * 4, 54 * 4 + 1, 54 * 4 + 2]
+
+
+def test_a_row_that_ends_with_the_quarter_is_one_part() -> None:
+    zero = np.array([np.datetime64("2024-04-01").astype(int)], dtype=float)
+    row, start, stop, _ = in_quarters(zero, np.array([0]), np.array([0.0]), np.array([91.0]))
+    assert (row.tolist(), start.tolist(), stop.tolist()) == ([0], [0], [91])
+
+
+def test_reps_are_not_blamed_for_a_bad_year(tmp_path: Path) -> None:
+    """Where the hazard quadruples on one day, reps of new accounts are no worse than others."""
+    wrong = {"tenure": 0, "quarters": 0}
+    for seed in (0, 4):
+        jump = world("jump", tmp_path / str(seed), seed).tables
+        cohorts = dated_cohorts(jump, "sales_rep")
+        ended = np.bincount(cohorts.row_state, cohorts.row_cause == 1, len(cohorts.levels))
+        for name, one in (("tenure", replace(cohorts, zero_days=None)), ("quarters", cohorts)):
+            expected = expected_ends(one)
+            assert expected.sum() == pytest.approx(ended.sum())
+            groups = shrink(cohorts.levels, ended, expected)
+            wrong[name] += sum(not group.low <= 1 <= group.high for group in groups)
+    assert wrong["quarters"] <= 1
+    assert wrong["tenure"] > wrong["quarters"]
 
 
 # Worlds with known truth --------------------------------------------------------------------------

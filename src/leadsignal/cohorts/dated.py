@@ -66,6 +66,8 @@ class DatedCohorts(Result):
         Default day of the landmark.
     notes : tuple of str
         Which accounts were left out, and why.
+    zero_days : ndarray of shape (n,), optional
+        Time zero of each account as days since 1970, if it is known.
     """
 
     name: str
@@ -84,6 +86,7 @@ class DatedCohorts(Result):
     since: str = "the start"
     landmark: int = 90
     notes: tuple[str, ...] = ()
+    zero_days: Floats | None = None
 
     @classmethod
     def from_changes(
@@ -314,6 +317,7 @@ class DatedCohorts(Result):
             row_stop=self.row_stop[rows], row_state=self.row_state[rows],
             covariates={name: values[picked] for name, values in self.covariates.items()},
             dated_covariates={n: d.chosen(picked) for n, d in self.dated_covariates.items()},
+            zero_days=None if self.zero_days is None else self.zero_days[picked],
         )  # fmt: skip
 
     def with_levels_present(self) -> DatedCohorts:

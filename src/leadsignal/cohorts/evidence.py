@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.from_tables import cohorts_from_changes
 from leadsignal.cohorts.measures import hazard_ratio
 from leadsignal.cohorts.named_comparisons import Changes, changes_of
-from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time
+from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time, within_quarters
 from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError, OptionError
@@ -28,7 +28,7 @@ from leadsignal.stats.negative_controls import MIN_CONTROLS, empirical_null
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.survival.inputs import Floats
+    from leadsignal.survival.inputs import Floats, Ints
     from leadsignal.tables import Tables
 
 LAGS = (0, 30, 60, 90, 120, 180)
@@ -82,6 +82,9 @@ class Evidence(Result):
         too few controls.
     methods : mapping of str to Estimate
         Hazard ratios by the other corrected methods, as far as they were computed.
+    in_quarters : Estimate or None
+        Hazard ratio at the claimed lag among accounts of the same tenure in the same calendar
+        quarter; None if it is not determined.
     """
 
     by: str
@@ -94,6 +97,7 @@ class Evidence(Result):
     controls: Mapping[str, Estimate]
     calibrated: Estimate | None
     methods: Mapping[str, Estimate]
+    in_quarters: Estimate | None = None
 
     @property
     def disagreement(self) -> str:
@@ -120,7 +124,7 @@ class Evidence(Result):
             return Rung.NOT_PROVEN
         lower = first.estimate < 1
         required = [self.lags.get(lag) for lag in LAGS if lag <= CLAIM_LAG]
-        if not all(_shows(one, lower) for one in required):
+        if not all(_shows(one, lower) for one in (*required, self.in_quarters)):
             return Rung.ASSOCIATION
         if self.calibrated is None:
             return Rung.LAGGED
@@ -155,6 +159,8 @@ class Evidence(Result):
         claimed = self.lags.get(CLAIM_LAG)
         if claimed is None or not claimed.excludes(1.0):
             return f"measured {CLAIM_LAG} days earlier it is {claimed or 'not determined'}"
+        if self.in_quarters is None or not self.in_quarters.excludes(1.0):
+            return f"within calendar quarters it is {self.in_quarters or 'not determined'}"
         if self.calibrated is not None and not self.calibrated.excludes(1.0):
             return f"without the bias of the control behaviours it is {self.calibrated}"
         return "it is not proven at every lag"
@@ -174,6 +180,7 @@ class Evidence(Result):
             for name, one in (
                 ("early tenure", self.early),
                 ("late tenure", self.late),
+                ("within calendar quarters", self.in_quarters),
                 ("less the bias of the controls", self.calibrated),
             )
             if one is not None
@@ -197,6 +204,7 @@ class Evidence(Result):
             "methods": {name: one.to_dict() for name, one in self.methods.items()},
             "early": None if self.early is None else self.early.to_dict(),
             "late": None if self.late is None else self.late.to_dict(),
+            "in_quarters": None if self.in_quarters is None else self.in_quarters.to_dict(),
             "change_p": self.change_p if np.isfinite(self.change_p) else None,
             "controls": {name: one.to_dict() for name, one in self.controls.items()},
             "calibrated": None if self.calibrated is None else self.calibrated.to_dict(),
@@ -301,22 +309,15 @@ def weigh_evidence(
             "Choose a comparison with dates, such as measured or a process",
         )
     k = _level(changes, by, cohort)
-    base = cohorts_from_changes(context, by, changes)
     by_lag = dict(_by_lag(context, by, changes, k, adjust, lags))
     if not by_lag:
         raise ModelError(
             f"{by}: the data do not determine the hazard ratio of {changes.levels[k]}",
             "Give a longer history",
         )
+    base = cohorts_from_changes(context, by, changes)
     early, late, change_p = _early_and_late(base, k, adjust)
-    claimed = by_lag.get(CLAIM_LAG)
     controls = dict(_controls(context, by, changes, base, k, adjust))
-    calibrated = None
-    if claimed is not None and len(controls) >= MIN_CONTROLS:
-        null = empirical_null(
-            [one.value for one in controls.values()], [one.std_err for one in controls.values()]
-        )
-        calibrated = null.calibrate(claimed.value, claimed.std_err)
     return Evidence(
         by,
         changes.levels[k],
@@ -326,9 +327,32 @@ def weigh_evidence(
         late,
         change_p,
         {name: one.ratio() for name, one in controls.items()},
-        calibrated,
+        _calibrated(by_lag.get(CLAIM_LAG), [*controls.values()]),
         dict(methods or {}),
+        _in_quarters(context, by, changes, k, adjust),
     )
+
+
+def _calibrated(
+    claimed: ClusteredEstimate | None, controls: Sequence[ClusteredEstimate]
+) -> Estimate | None:
+    """Return the claimed hazard ratio less the bias of the controls; None with too few of them."""
+    if claimed is None or len(controls) < MIN_CONTROLS:
+        return None
+    null = empirical_null([one.value for one in controls], [one.std_err for one in controls])
+    return null.calibrate(claimed.value, claimed.std_err)
+
+
+def _in_quarters(
+    context: AsOfContext, by: str, changes: Changes, k: int, adjust: tuple[str, ...]
+) -> Estimate | None:
+    """Return the hazard ratio at the claimed lag within calendar quarters."""
+    try:
+        cohorts = cohorts_from_changes(context, by, changes.later(CLAIM_LAG))
+        rows, quarter = within_quarters(follow_in_time(cohorts).of((0, k)), cohorts)
+        return _fitted(rows, cohorts, k, adjust, quarter).ratio()
+    except ModelError:
+        return None
 
 
 def _level(changes: Changes, by: str, cohort: str | None) -> int:
@@ -406,11 +430,15 @@ def _log_ratio(cohorts: DatedCohorts, k: int, adjust: tuple[str, ...]) -> Cluste
 
 
 def _fitted(
-    rows: RiskIntervals, cohorts: DatedCohorts, k: int, adjust: tuple[str, ...]
+    rows: RiskIntervals,
+    cohorts: DatedCohorts,
+    k: int,
+    adjust: tuple[str, ...],
+    strata: Ints | None = None,
 ) -> ClusteredEstimate:
     if len(np.unique(rows.group)) < 2:
         raise ModelError("one of the two cohorts has no accounts here")
-    return hazard_ratio(rows, cohorts, k, _columns(cohorts, adjust, rows))[0]
+    return hazard_ratio(rows, cohorts, k, _columns(cohorts, adjust, rows), strata)[0]
 
 
 def _columns(cohorts: DatedCohorts, adjust: tuple[str, ...], rows: RiskIntervals) -> Floats | None:

@@ -130,7 +130,7 @@ def _in_cohorts(accounts: Accounts, name: str, changes: Changes, **more: Any) ->
     return DatedCohorts.from_changes(
         name, changes.levels, accounts.ids, accounts.stop, accounts.cause,
         (position[kept], day[kept], changes.frame["state"].to_numpy()[kept]),
-        entry=accounts.entry, cluster=accounts.cluster, **more,
+        entry=accounts.entry, cluster=accounts.cluster, zero_days=accounts.started, **more,
     )  # fmt: skip
 
 

@@ -36,12 +36,16 @@ def clusters_of(cohorts: DatedCohorts) -> int:
 
 
 def hazard_ratio(
-    intervals: RiskIntervals, cohorts: DatedCohorts, level: int, X: Floats | None = None
+    intervals: RiskIntervals,
+    cohorts: DatedCohorts,
+    level: int,
+    X: Floats | None = None,
+    strata: Ints | None = None,
 ) -> tuple[ClusteredEstimate, CoxFit]:
     """Return the logarithm of the hazard ratio of ``level`` against the first, and its fit.
 
     Cox on (start, stop] with Efron's ties; every other level has its column, ``X`` (rows × p) are
-    covariates of the rows.
+    covariates of the rows, ``strata`` (rows) those within which accounts are compared.
     """
     others = [k for k in np.unique(intervals.group).tolist() if k != 0]
     columns = (intervals.group[:, None] == np.array(others)).astype(np.float64)
@@ -50,7 +54,8 @@ def hazard_ratio(
     cluster = cohorts.cluster[intervals.account]
     fit = fit_cox(
         columns, intervals.stop, intervals.cause == CHURN, start=intervals.start,
-        weights=intervals.weight, cluster=cluster, ridge=_slight(columns, len(others)),
+        weights=intervals.weight, strata=strata, cluster=cluster,
+        ridge=_slight(columns, len(others)),
     )  # fmt: skip
     place = others.index(level)
     influence = np.zeros(clusters_of(cohorts))

@@ -101,6 +101,65 @@ def _overlapping(rows: RiskIntervals, other: DatedCohorts) -> Ints:
     return np.column_stack((np.repeat(np.arange(len(rows.account)), count), theirs))
 
 
+def in_quarters(
+    zero: Floats, account: Ints, start: Floats, stop: Floats
+) -> tuple[Ints, Floats, Floats, Ints]:
+    """Return rows split where a calendar quarter begins.
+
+    Parameters
+    ----------
+    zero : ndarray of shape (accounts,)
+        Time zero of each account as days since 1970.
+    account, start, stop : ndarray of shape (n,)
+        Position of the account, and the days since its time zero, of each row.
+
+    Returns
+    -------
+    tuple of ndarray
+        Of each part: its row, its start and stop, and its quarter, counted from 1970.
+    """
+    since, until = zero[account] + start, zero[account] + stop
+    edges = _quarter_days(float(since.min()), float(until.max()))
+    first = np.searchsorted(edges, since, side="right") - 1
+    last = np.searchsorted(edges, until, side="left") - 1
+    count = np.maximum(last - first + 1, 1)
+    row = np.repeat(np.arange(len(account)), count)
+    before = np.repeat(np.cumsum(count) - count, count)
+    place = np.repeat(first, count) + np.arange(len(row)) - before
+    mine = zero[account[row]]
+    begins = np.maximum(start[row], edges[place] - mine)
+    ends = np.minimum(stop[row], edges[place + 1] - mine)
+    quarter = np.floor_divide(edges[place].astype("datetime64[D]").astype("datetime64[M]")
+                              .astype(np.int64), 3)  # fmt: skip
+    return row, begins, ends, quarter
+
+
+def _quarter_days(first: float, last: float) -> Floats:
+    """Return the first days of the quarters from the one of ``first`` to beyond ``last``."""
+    months = [
+        np.datetime64(int(np.floor(day)), "D").astype("datetime64[M]").astype(np.int64)
+        for day in (first, last)
+    ]
+    quarters = np.arange(months[0] // 3, months[1] // 3 + 3) * 3
+    return quarters.astype("datetime64[M]").astype("datetime64[D]").astype(np.float64)
+
+
+def within_quarters(rows: RiskIntervals, cohorts: DatedCohorts) -> tuple[RiskIntervals, Ints]:
+    """Return rows split where a calendar quarter begins, and the quarter of each.
+
+    Without known days of time zero, the rows stay as they are, in one stratum.
+    """
+    if cohorts.zero_days is None or not len(rows.account):
+        return rows, np.zeros(len(rows.account), dtype=np.intp)
+    part, start, stop, quarter = in_quarters(cohorts.zero_days, rows.account, rows.start, rows.stop)
+    cause = np.where(stop == rows.stop[part], rows.cause[part], 0)
+    split = replace(
+        rows, account=rows.account[part], start=start, stop=stop, cause=cause,
+        group=rows.group[part], weight=rows.weight[part],
+    )  # fmt: skip
+    return split, quarter
+
+
 def follow_from_landmark(cohorts: DatedCohorts, day: float) -> RiskIntervals:
     """Follow those at risk on ``day`` by their state then, whatever comes later."""
     rows = _whole("landmark", cohorts, cohorts.state_at(day), day)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.plots import funnel_picture
+from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time, within_quarters
 from leadsignal.results import Result
 from leadsignal.stats.shrinkage import shrunken_rates
 from leadsignal.survival.cox import fit_cox
@@ -134,18 +135,30 @@ def shrink(
 def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:
     """Return the expected churns of each level (k), from tenure and ``X`` without the level.
 
-    Their sum is the number of churns: the martingale form of Cox's model, of Nelson-Aalen without
-    covariates.
+    Accounts are compared within calendar quarters, so that a group whose accounts were there when
+    churn was high is not held responsible for it. The sum is the number of churns: the martingale
+    form of Cox's model, of Nelson-Aalen without covariates.
     """
-    event, start, stop = cohorts.row_cause == CHURN, cohorts.row_start, cohorts.row_stop
-    levels = len(cohorts.levels)
+    rows, quarter = within_quarters(follow_in_time(cohorts), cohorts)
+    event = rows.cause == CHURN
     if X is not None and X.size and event.any():
-        fit = fit_cox(X[cohorts.row_account], stop, event, start=start, ridge=1e-2)
+        fit = fit_cox(X[rows.account], rows.stop, event, start=rows.start, strata=quarter,
+                      ridge=1e-2)  # fmt: skip
         each = event - fit.residuals().martingale
     else:
-        curve = nelson_aalen(stop, event, start=start)[0]
-        hazard = np.concatenate(([0.0], curve.estimate))
-        until, since = (hazard[np.searchsorted(curve.time, t, "right")] for t in (stop, start))
-        each = until - since
-    expected: Floats = np.bincount(cohorts.row_state, each, levels).astype(np.float64)
+        each = np.zeros(len(event))
+        for one in np.unique(quarter):
+            mine = quarter == one
+            each[mine] = _cumulated(rows.where(mine))
+    expected: Floats = np.bincount(rows.group, each, len(cohorts.levels)).astype(np.float64)
     return expected
+
+
+def _cumulated(rows: RiskIntervals) -> Floats:
+    """Return the hazard that each row passes through, by Nelson-Aalen of all of them."""
+    curve = nelson_aalen(rows.stop, rows.cause == CHURN, start=rows.start)[0]
+    hazard = np.concatenate(([0.0], curve.estimate))
+    until, since = (hazard[np.searchsorted(curve.time, t, "right")]
+                    for t in (rows.stop, rows.start))  # fmt: skip
+    passed: Floats = until - since
+    return passed
