@@ -58,9 +58,7 @@ def test_a_quarter_by_hand() -> None:
 
 
 def test_cohorts_by_attribute_and_by_start() -> None:
-    by_kind = ls.churn.retention_table(tables_of(), by="kind").frame.set_index(
-        ["cohort", "quarter"]
-    )
+    by_kind = ls.churn.retention_table(tables_of(), by="kind").frame.set_index(["cohort", "period"])
     assert by_kind["logo"].xs(("y", pd.Period("2023Q2"))) == 0
     assert by_kind["logo"].xs(("x", pd.Period("2023Q2"))) == 1
     by_start = ls.churn.retention_table(tables_of()).frame
@@ -68,10 +66,13 @@ def test_cohorts_by_attribute_and_by_start() -> None:
 
 
 @pytest.mark.parametrize("by", ["start_quarter", "segment"])
-def test_movements_reconcile(business: ls.Tables, by: str) -> None:
-    total = ls.churn.retention_table(business, by=by).total()
+@pytest.mark.parametrize("every", ["month", "quarter", "year"])
+@pytest.mark.parametrize("unit", ["account", "customer"])
+def test_movements_reconcile(business: ls.Tables, by: str, every: str, unit: str) -> None:
+    total = ls.churn.retention_table(business, by=by, every=every, unit=unit).total()
     moved = (
-        total["opening_arr"] + total["new_arr"] + total["expansion_arr"] - total["reduction_arr"]
+        total["opening_arr"] + total["new_arr"] + total["reactivated_arr"]
+        + total["expansion_arr"] - total["reduction_arr"]
         - total["churned_arr"] - total["other_ended_arr"]
     )  # fmt: skip
     pd.testing.assert_series_equal(moved, total["closing_arr"], check_names=False)
@@ -81,9 +82,53 @@ def test_movements_reconcile(business: ls.Tables, by: str) -> None:
     assert total["logo"].between(0, 1).all()
 
 
+def returning() -> ls.Tables:
+    """One customer: a ends, b starts later; c runs beside b, and its end is a reduction."""
+    accounts = pd.DataFrame(
+        [
+            ("a", "K", "2022-03-01", "2022-11-10", 100),
+            ("b", "K", "2023-02-15", None, 70),
+            ("c", "K", "2023-03-01", "2023-08-01", 20),
+            ("d", None, "2022-01-01", None, 10),
+        ],
+        columns=["account_id", "customer_id", "started_on", "ended_on", "arr"],
+    )
+    return ls.read_tables({"accounts": accounts}, as_of="2024-01-02")
+
+
+def row_of(total: pd.DataFrame, period: str) -> Any:
+    return total[total["period"].astype(str) == period].iloc[0]
+
+
+def test_a_customer_that_returns_is_reactivated() -> None:
+    by_account = ls.churn.retention_table(returning()).total()
+    first = row_of(by_account, "2023Q1")
+    # b comes after a had ended; c comes while b is there, but a had ended before as well as b: no.
+    assert (first["reactivated"], first["reactivated_arr"]) == (1, 70)
+    assert (first["new"], first["new_arr"]) == (1, 20)
+    by_customer = ls.churn.retention_table(returning(), unit="customer").total()
+    first = row_of(by_customer, "2023Q1")
+    assert (first["reactivated"], first["reactivated_arr"], first["new"]) == (1, 90, 0)
+    third = row_of(by_customer, "2023Q3")
+    assert (third["accounts"], third["churned"]) == (2, 0)
+    assert third["reduction_arr"] == 20
+    assert row_of(by_customer, "2022Q4")["churned_arr"] == 100
+
+
+def test_years_by_hand() -> None:
+    found = ls.churn.retention_table(returning(), every="year", unit="customer")
+    year = row_of(found.total(), "2023")
+    # K was away on 31 December 2022: only d was there.
+    assert (year["opening_arr"], year["reactivated_arr"], year["closing_arr"]) == (10, 70, 80)
+    assert "over all, the last years" in repr(found)
+    assert "1 customers" in repr(found)
+
+
 def test_what_is_not_there_is_refused(business: ls.Tables) -> None:
     with pytest.raises(ls.OptionError, match="by = 'colour' is not an attribute"):
         ls.churn.retention_table(business, by="colour")
+    with pytest.raises(ls.OptionError, match="every = 'quater' is not allowed"):
+        ls.churn.retention_table(business, every="quater")
     with pytest.raises(ls.OptionError, match="no complete calendar quarter"):
         ls.churn.retention_table(tables_of().as_of("2023-02-20"))
 
@@ -91,6 +136,6 @@ def test_what_is_not_there_is_refused(business: ls.Tables) -> None:
 def test_it_prints_and_becomes_json() -> None:
     table = ls.churn.retention_table(tables_of())
     assert "2023Q2: 4 accounts, logo 50.0%" in repr(table)
-    assert table.to_dict()["rows"][0]["quarter"] == "2023Q1"
+    assert table.to_dict()["rows"][0]["period"] == "2023Q1"
     assert "<table" in table._repr_html_()
     assert len(table.to_frame()) == len(table.frame)

@@ -155,8 +155,21 @@ def to_html(text: str, table: pd.DataFrame | None = None, max_rows: int | None =
     '<p>2 accounts &lt;b&gt;</p>'
     """
     lines = "<br>".join(escape(line).replace("  ", "&ensp;") for line in text.splitlines())
-    rows = "" if table is None else str(table[:max_rows].to_html(index=False))
+    rows = "" if table is None else _readable(table[:max_rows]).to_html(index=False, na_rep="–")
     return f"<p>{lines}</p>{rows}"
+
+
+def _readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with a dash for missing values of any type; ``na_rep`` covers floats only."""
+    shown = table.copy()
+    for place in range(shown.shape[1]):
+        column = shown.iloc[:, place]
+        if column.dtype.kind == "f" or not column.isna().any():
+            continue
+        if column.dtype.kind == "M":
+            column = column.dt.strftime("%Y-%m-%d")
+        shown.isetitem(place, column.astype(object).where(column.notna(), "–").to_numpy())
+    return shown
 
 
 def or_dash(value: float, spec: str) -> str:

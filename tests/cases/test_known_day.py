@@ -223,7 +223,7 @@ def test_an_alert_is_in_time_before_the_notice(tables: ls.Tables) -> None:
 
 
 def test_figures_by_contract_stay_dated_by_its_end(tables: ls.Tables) -> None:
-    retention = ls.churn.retention_table(tables).total().set_index("quarter")
+    retention = ls.churn.retention_table(tables).total().set_index("period")
     third, fourth = (retention.xs(pd.Period(name)) for name in ("2021Q3", "2021Q4"))
     assert (third["churned"], third["stayed"]) == (0, 26)
     assert (fourth["churned"], fourth["other_ended"], fourth["stayed"]) == (12, 1, 13)

@@ -250,8 +250,8 @@ def test_rows_outside_a_life_are_left_out_counted_and_told_once() -> None:
     tables = read_around()
     assert tables.as_of("2024-09-01").coverage["behaviors"].rows == 2
     assert told(tables, "left out: ") == [
-        "behaviors: 3 rows left out: 2 before the account's start, 1 after its end. To have them as"
-        ' faults, say outside = "fault" under [tables.behaviors]'
+        "behaviors: 3 rows left out: 2 before the account's start, 1 after its end. To treat them"
+        ' as faults, set outside = "fault" under [tables.behaviors]'
     ]
 
 
@@ -415,7 +415,7 @@ def test_arr_that_is_known_of_some_accounts_only() -> None:
     tables = ls.read_tables({"accounts": accounts}, as_of="2023-01-05")
     assert "ARR is known for 2 of 4 accounts, 0 of 2 that left" in told(tables, "ARR")[0]
     table = ls.churn.retention_table(tables)
-    total = table.total().set_index("quarter")
+    total = table.total().set_index("period")
     assert total.loc["2022Q3", "logo"] == 0.5
     rates = total[["gross", "net"]].astype(float)
     assert rates.xs("2022Q3").isna().all()
@@ -450,7 +450,7 @@ def test_one_convention_for_the_first_day_of_a_quarter() -> None:
         """)
     frames = {"accounts": accounts, "contract_changes": changes}
     tables = ls.read_tables(frames, as_of="2024-07-05")
-    total = ls.churn.retention_table(tables).total().set_index("quarter")
+    total = ls.churn.retention_table(tables).total().set_index("period")
     closing, opening = total["closing_arr"], total["opening_arr"]
     assert closing["2023Q4"] == opening["2024Q1"] == 1300.10
     assert closing["2024Q1"] == opening["2024Q2"] == 750.15
@@ -479,7 +479,7 @@ def test_closing_arr_is_arr_on_the_last_day_of_the_quarter() -> None:
     ).total()
     row: Any
     for row in total.itertuples():
-        day = pd.Timestamp(row.quarter.end_time.date())
+        day = pd.Timestamp(row.period.end_time.date())
         there = (started <= day) & ~(accounts["ended_on"] <= day)
         assert row.closing_arr == pytest.approx(accounts["arr"][there].sum(), abs=0.001)
     assert total["opening_arr"].iloc[1:].tolist() == total["closing_arr"].iloc[:-1].tolist()

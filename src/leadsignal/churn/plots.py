@@ -17,10 +17,10 @@ MAX_TICKS = 12
 """Number of quarters that are named below the axis."""
 
 
-def retention_picture(total: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the retention of accounts and of revenue by quarter; what is unknown is a gap.
+def retention_picture(total: pd.DataFrame, every: str, ax: Axes | None = None) -> Axes:
+    """Draw the retention of accounts and of revenue by period; what is unknown is a gap.
 
-    ``total`` has one row per quarter, as `Retention.total` returns it.
+    ``total`` has one row per period, as `Retention.total` returns it.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -38,31 +38,31 @@ def retention_picture(total: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ends.append((float(values[last]), f"{MEASURES[name]} {values[last]:.1%}", COLOURS[number]))
     step = -(-len(total) // MAX_TICKS)
     shown = at[::-1][::step][::-1]
-    axes.set_xticks(shown, [_quarter(total["quarter"].iloc[place]) for place in shown])
+    axes.set_xticks(shown, [_label(total["period"].iloc[place]) for place in shown])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set(ylabel="kept over the quarter", xlabel="quarter")
-    axes.set_title(_title(total, known), loc="left", fontsize=11)
+    axes.set(ylabel=f"kept over the {every}", xlabel=every)
+    axes.set_title(_title(total, known, every), loc="left", fontsize=11)
     tidy(axes)
     _name_ends(axes, ends)
     return axes
 
 
-def _quarter(quarter: object) -> str:
-    """Return "2024Q1" as "Q1\\n2024"; two lines take less room."""
-    year, _, number = str(quarter).partition("Q")
-    return f"Q{number}\n{year}"
+def _label(period: object) -> str:
+    """Return "2024Q1" as "Q1\\n2024"; two lines take less room. Months and years stay."""
+    year, quarter, number = str(period).partition("Q")
+    return f"Q{number}\n{year}" if quarter else year
 
 
-def _title(total: pd.DataFrame, known: list[str]) -> str:
+def _title(total: pd.DataFrame, known: list[str], every: str) -> str:
     said = [name for name in ("logo", "net") if name in known]
     if not said:
-        return "Retention by quarter"
+        return f"Retention by {every}"
     last = total.dropna(subset=said).iloc[-1]
     parts = [
         f"{last['stayed']:,.0f} of {last['accounts']:,.0f} accounts stayed",
         f"net revenue retention was {last['net']:.1%}" if "net" in said else "",
     ]
-    return f"{last['quarter']}: {', '.join(filter(None, parts))}"
+    return f"{last['period']}: {', '.join(filter(None, parts))}"
 
 
 def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:

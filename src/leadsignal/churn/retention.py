@@ -1,4 +1,4 @@
-"""Retention of accounts and revenue by quarter, reconciled to the movements of ARR."""
+"""Retention of accounts and revenue by period, reconciled to the movements of ARR."""
 
 from __future__ import annotations
 
@@ -18,44 +18,62 @@ from leadsignal.tables import Tables
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
 START = "start_quarter"
-MOVES = ("new_arr", "expansion_arr", "reduction_arr", "churned_arr", "other_ended_arr")
+PERIODS = {"month": "M", "quarter": "Q", "year": "Y"}
+UNITS = ("account", "customer")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Retention(Result):
-    """One row a cohort and calendar quarter, from the first quarter in which it was there.
+    """One row a cohort and calendar period, from the first period in which it was there.
 
-    A quarter begins with the accounts and the ARR of the last day before it, and ends with those
+    A period begins with the accounts and the ARR of the last day before it, and ends with those
     of its own last day; what happens on its first day (a start, an end, a change) is its own.
-    Of the accounts there when the quarter begins: ``logo`` is the share still there when it ends;
-    ``gross`` their ARR then, none counted above what it was at the beginning, over their ARR at
-    the beginning; ``net`` their ARR then over the same. Movements: ``opening_arr`` + ``new_arr`` +
-    ``expansion_arr`` − ``reduction_arr`` − ``churned_arr`` − ``other_ended_arr`` =
-    ``closing_arr``, which is the next quarter's opening. Expansion and reduction are net by
-    account over the quarter; new accounts count as new with their ARR when the quarter ends;
+    Of the units, accounts or customers, there when the period begins: ``logo`` is the share still
+    there when it ends; ``gross`` their ARR then, none counted above what it was at the beginning,
+    over their ARR at the beginning; ``net`` their ARR then over the same. Movements:
+    ``opening_arr`` + ``new_arr`` + ``reactivated_arr`` + ``expansion_arr`` − ``reduction_arr`` −
+    ``churned_arr`` − ``other_ended_arr`` = ``closing_arr``, which is the next period's opening.
+    Expansion and reduction are net by unit over the period; new units count as new with their ARR
+    when the period ends, those of a customer that had left before as reactivated;
     ``came_and_went`` counts those that did both inside it.
 
-    Sums of ARR are of the accounts whose ARR is known (``arr_known`` of ``accounts``,
+    Sums of ARR are of the units whose ARR is known (``arr_known`` of ``accounts``,
     ``left_arr_known`` of those that left); where it is not known of all, ``gross`` and ``net`` are
     blank, and so is all ARR without ``arr``. Accounts are dated by the start and end of the
     contract, whenever the end became known.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The rows; ``accounts`` counts units.
+    by : str
+        What the cohorts are.
+    every : {"month", "quarter", "year"}
+        Length of a period.
+    unit : {"account", "customer"}
+        What is counted.
     """
 
     frame: pd.DataFrame
     by: str
+    every: str = "quarter"
+    unit: str = "account"
 
     def total(self) -> pd.DataFrame:
-        """Return the same by quarter, over all cohorts."""
+        """Return the same by period, over all cohorts."""
         sums = self.frame.drop(columns=["cohort", "logo", "gross", "net"])
-        return _with_shares(sums.groupby("quarter", as_index=False).sum(min_count=1))
+        return _with_shares(sums.groupby("period", as_index=False).sum(min_count=1))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rows, ready for JSON."""
-        rows = self.frame.assign(quarter=self.frame["quarter"].astype(str)).to_dict("records")
+        rows = self.frame.assign(period=self.frame["period"].astype(str)).to_dict("records")
         return {
             "by": self.by,
+            "every": self.every,
+            "unit": self.unit,
             "rows": [
                 {str(k): None if isinstance(v, float) and np.isnan(v) else v for k, v in r.items()}
                 for r in rows
@@ -63,7 +81,7 @@ class Retention(Result):
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the retention of accounts and of revenue by quarter, over all cohorts.
+        """Draw the retention of accounts and of revenue by period, over all cohorts.
 
         Parameters
         ----------
@@ -74,14 +92,14 @@ class Retention(Result):
         -------
         Axes
         """
-        return retention_picture(self.total(), ax)
+        return retention_picture(self.total(), self.every, ax)
 
     def __repr__(self) -> str:
         last = self.total().tail(4)
         head = f"Retention by {self.by}, by the end of the contract"
-        lines = [f"{head}; over all, the last quarters:"]
+        lines = [f"{head}; over all, the last {self.every}s:"]
         lines += [
-            f"  {row['quarter']}: {row['accounts']:,.0f} accounts, "
+            f"  {row['period']}: {row['accounts']:,.0f} {self.unit}s, "
             + ", ".join(f"{name} {or_dash(row[name], '.1%')}" for name in ("logo", "gross", "net"))
             for row in last.to_dict("records")
         ]
@@ -92,7 +110,7 @@ class Retention(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A note on missing ARR, for the last quarter in which some is missing."""
+        """A note on missing ARR, for the last period in which some is missing."""
         total = self.total()
         missing = total[total["arr_known"] < total["accounts"]]
         if not len(missing) or not total["arr_known"].any():
@@ -100,21 +118,45 @@ class Retention(Result):
         row = missing.iloc[-1]
         left = row["accounts"] - row["stayed"]
         return (
-            f"ARR is known for {row['arr_known']:,.0f} of {row['accounts']:,.0f} accounts,"
-            f" {row['left_arr_known']:,.0f} of {left:,.0f} that left ({row['quarter']}):"
-            f" gross and net are blank in {len(missing)} of {len(total)} quarters",
+            f"ARR is known for {row['arr_known']:,.0f} of {row['accounts']:,.0f} {self.unit}s,"
+            f" {row['left_arr_known']:,.0f} of {left:,.0f} that left ({row['period']}):"
+            f" gross and net are blank in {len(missing)} of {len(total)} {self.every}s",
         )
 
 
 @checked
-def retention_table(tables: Tables, *, by: str = START) -> Retention:
-    """Return retention by calendar quarter and cohort, whole quarters only.
+def retention_table(
+    tables: Tables, *, by: str = START, every: str = "quarter", unit: str = "account"
+) -> Retention:
+    """Return retention by calendar period and cohort, whole periods only.
 
-    ``by`` is "start_quarter" (the quarter in which an account started) or a declared attribute.
     An account is there on [started_on, ended_on), notice given or not; its ARR on a day is ``arr``
-    at the start and the changes up to that day. Quarters before ``accounts.complete_from`` are
-    left out. Raises OptionError for a cohort that is not there, or where no quarter is whole.
+    at the start and the changes up to that day. Periods before ``accounts.complete_from`` are left
+    out.
 
+    Parameters
+    ----------
+    tables : Tables
+        The tables.
+    by : str, default "start_quarter"
+        Cohorts: the quarter in which a unit started, or a declared attribute.
+    every : {"month", "quarter", "year"}, default "quarter"
+        Length of a period.
+    unit : {"account", "customer"}, default "account"
+        What is counted. A customer is there while any of its accounts is; what its accounts gain
+        and lose inside a period is netted, and its cohort is that of its first account.
+
+    Returns
+    -------
+    Retention
+
+    Raises
+    ------
+    OptionError
+        For a cohort, period or unit that does not exist, or if no period is whole.
+
+    Examples
+    --------
     >>> import leadsignal as ls
     >>> table = ls.churn.retention_table(ls.read_tables(ls.sample_folder()))
     >>> bool((table.total()["net"] >= table.total()["gross"] - 1e-12).all())
@@ -122,6 +164,9 @@ def retention_table(tables: Tables, *, by: str = START) -> Retention:
     """
     import pandas as pd
 
+    for name, value, allowed in (("every", every, (*PERIODS,)), ("unit", unit, UNITS)):
+        if value not in allowed:
+            raise OptionError(f"{name} = {value!r} is not allowed", one_of(allowed, value))
     accounts = tables.frame("accounts")
     if by != START and by not in tables.attributes:
         raise OptionError(
@@ -132,79 +177,128 @@ def retention_table(tables: Tables, *, by: str = START) -> Retention:
         if by == START
         else accounts[by].astype("string").fillna("unknown").astype(object)
     )
-    begins = _quarters(tables, accounts)
+    units = _units(tables, accounts, cohort.to_numpy(dtype=object), unit)
+    begins = _periods(tables, accounts, every)
     arr = _arr_on(tables, accounts, begins)
     parts = [
-        _quarter(tables, accounts, cohort, quarter, arr[:, n], arr[:, n + 1])
-        for n, quarter in enumerate(begins[:-1])
+        _period(units, period, arr[:, n], arr[:, n + 1]) for n, period in enumerate(begins[:-1])
     ]
-    return Retention(pd.concat(parts, ignore_index=True), by)
+    return Retention(pd.concat(parts, ignore_index=True), by, every, unit)
 
 
-def _quarters(tables: Tables, accounts: pd.DataFrame) -> list[pd.Period]:
-    """Return the full quarters between the start of the data and as_of, and the one after."""
+@dataclass(frozen=True, eq=False)
+class _Units:
+    """Accounts (n) and the units (u) that they belong to.
+
+    ``code`` (n) is the unit of an account, ``cohort`` (u) that of its first account, ``left`` (n)
+    the day on which all earlier accounts of its customer had ended, empty without any.
+    """
+
+    accounts: pd.DataFrame
+    is_churn: NDArray[np.bool_]
+    code: NDArray[np.intp]
+    cohort: NDArray[Any]
+    left: pd.Series[Any]
+
+    def any(self, where: Any) -> NDArray[np.bool_]:
+        """Whether any account of each unit is marked."""
+        return np.bincount(self.code, where, len(self.cohort)) > 0
+
+    def sum(self, values: Any) -> NDArray[np.float64]:
+        """Return the sum over the accounts of each unit; NaN if one is not known."""
+        return np.bincount(self.code, values, len(self.cohort)).astype(np.float64)
+
+
+def _units(tables: Tables, accounts: pd.DataFrame, cohort: Any, unit: str) -> _Units:
     import pandas as pd
 
+    customer = accounts["customer_id"].where(
+        accounts["customer_id"].notna(), accounts["account_id"]
+    )
+    order = accounts.assign(customer=customer).sort_values("started_on", kind="stable")
+    ended = order["ended_on"].fillna(pd.Timestamp.max.normalize())
+    before = ended.groupby(order["customer"]).cummax().groupby(order["customer"]).shift()
+    ids = accounts["account_id"] if unit == "account" else customer
+    code, names = pd.factorize(ids)
+    first = np.full(len(names), -1)
+    by_start = np.argsort(accounts["started_on"].to_numpy(), kind="stable")[::-1]
+    first[code[by_start]] = by_start  # the earliest comes last, and stays
+    is_churn = known_ends(tables, accounts)["is_churn"].to_numpy(dtype=bool)
+    return _Units(accounts, is_churn, code, cohort[first], before.reindex(accounts.index))
+
+
+def _periods(tables: Tables, accounts: pd.DataFrame, every: str) -> list[pd.Period]:
+    """Return the full periods between the start of the data and as_of, and the one after."""
+    import pandas as pd
+
+    freq = PERIODS[every]
     since = tables.coverage["accounts"].complete_from
     first = pd.Timestamp(since) if since else accounts["started_on"].min()
-    begin = first.to_period("Q")
+    begin = first.to_period(freq)
     if since and first > begin.start_time:
         begin += 1
-    end = pd.Timestamp(tables.as_of_date).to_period("Q")
+    end = pd.Timestamp(tables.as_of_date).to_period(freq)
     if begin >= end:
-        raise OptionError("the data cover no complete calendar quarter", "Provide a longer history")
-    return list(pd.period_range(begin, end, freq="Q"))
+        raise OptionError(
+            f"the data cover no complete calendar {every}", "Provide a longer history"
+        )
+    return list(pd.period_range(begin, end, freq=freq))
 
 
-def _arr_on(tables: Tables, accounts: pd.DataFrame, quarters: list[Any]) -> Any:
-    """Return ARR by account on the last day before each quarter, shape (accounts, quarters)."""
+def _arr_on(tables: Tables, accounts: pd.DataFrame, periods: list[Any]) -> Any:
+    """Return ARR by account on the last day before each period, shape (accounts, periods)."""
     import pandas as pd
 
-    arr = np.repeat(accounts["arr"].to_numpy(dtype=float)[:, None], len(quarters), axis=1)
+    arr = np.repeat(accounts["arr"].to_numpy(dtype=float)[:, None], len(periods), axis=1)
     if "contract_changes" not in tables.names:
         return arr
     changes = tables.frame("contract_changes").dropna(subset=["arr_delta"])
     row = pd.Index(accounts["account_id"]).get_indexer(changes["account_id"])
-    begins = np.array([quarter.start_time.to_datetime64() for quarter in quarters])
+    begins = np.array([period.start_time.to_datetime64() for period in periods])
     place = np.searchsorted(begins, changes["changed_at"].to_numpy(), side="right")
-    deltas = np.zeros((len(accounts), len(quarters) + 1))
+    deltas = np.zeros((len(accounts), len(periods) + 1))
     np.add.at(deltas, (row, place), changes["arr_delta"].to_numpy(dtype=float))
     return arr + np.cumsum(deltas, axis=1)[:, :-1]
 
 
-def _quarter(
-    tables: Tables, accounts: pd.DataFrame, cohort: Any, quarter: Any, opening: Any, closing: Any
-) -> pd.DataFrame:
+def _period(units: _Units, period: Any, opening: Any, closing: Any) -> pd.DataFrame:
     import pandas as pd
 
-    begin, end = quarter.start_time, (quarter + 1).start_time
-    started, ended = accounts["started_on"], accounts["ended_on"]
-    here = ((started < begin) & ~(ended < begin)).to_numpy()
-    later = ((started < end) & ~(ended < end)).to_numpy()
-    came = ((started >= begin) & (started < end)).to_numpy()
-    churns = known_ends(tables, accounts)["is_churn"].to_numpy()
-    gone, stayed = here & ~later, here & later
+    begin, end = period.start_time, (period + 1).start_time
+    started, ended = units.accounts["started_on"], units.accounts["ended_on"]
+    account_here = ((started < begin) & ~(ended < begin)).to_numpy()
+    account_later = ((started < end) & ~(ended < end)).to_numpy()
+    inside = ((started >= begin) & (started < end)).to_numpy()
+    here, later = units.any(account_here), units.any(account_later)
+    came = units.any(inside) & ~here
+    back = came & units.any(inside & (units.left <= started).to_numpy(dtype=bool))
+    churns = units.any(account_here & ~account_later & units.is_churn)
+    gone, stayed, new = here & ~later, here & later, came & ~back
+    first = units.sum(np.where(account_here, opening, 0.0))
+    last = units.sum(np.where(account_later, closing, 0.0))
     columns = {
         "accounts": here,
         "stayed": stayed,
         "churned": gone & churns,
         "other_ended": gone & ~churns,
-        "new": came & later,
+        "new": new & later,
+        "reactivated": back & later,
         "came_and_went": came & ~later,
-        "arr_known": here & ~np.isnan(opening),
-        "left_arr_known": gone & ~np.isnan(opening),
-        "opening_arr": np.where(here, opening, 0.0),
-        "new_arr": np.where(came & later, closing, 0.0),
-        "expansion_arr": np.where(stayed, np.maximum(closing - opening, 0.0), 0.0),
-        "reduction_arr": np.where(stayed, np.maximum(opening - closing, 0.0), 0.0),
-        "churned_arr": np.where(gone & churns, opening, 0.0),
-        "other_ended_arr": np.where(gone & ~churns, opening, 0.0),
-        "closing_arr": np.where(later, closing, 0.0),
+        "arr_known": here & ~np.isnan(first),
+        "left_arr_known": gone & ~np.isnan(first),
+        "opening_arr": first,
+        "new_arr": np.where(new & later, last, 0.0),
+        "reactivated_arr": np.where(back & later, last, 0.0),
+        "expansion_arr": np.where(stayed, np.maximum(last - first, 0.0), 0.0),
+        "reduction_arr": np.where(stayed, np.maximum(first - last, 0.0), 0.0),
+        "churned_arr": np.where(gone & churns, first, 0.0),
+        "other_ended_arr": np.where(gone & ~churns, first, 0.0),
+        "closing_arr": last,
     }
     frame = pd.DataFrame({name: np.asarray(of, dtype=float) for name, of in columns.items()})
-    sums = frame.groupby(cohort.to_numpy()).sum(min_count=1).rename_axis("cohort").reset_index()
-    sums.insert(1, "quarter", quarter)
-    there = sums[["accounts", "new", "came_and_went"]].sum(axis=1) > 0
+    sums = frame.groupby(units.cohort).sum(min_count=1).rename_axis("cohort").reset_index()
+    sums.insert(1, "period", period)
+    there = sums[["accounts", "new", "reactivated", "came_and_went"]].sum(axis=1) > 0
     return _with_shares(sums[there])
 
 

@@ -53,7 +53,7 @@ def _retention(retention: Retention) -> list[dict[str, Any]]:
     total = total[total["accounts"] > 0]
     kept = ["accounts", "churned", "other_ended", "logo", "gross", "net"]
     shares = {
-        "quarter": total["quarter"].astype(str),
+        "quarter": total["period"].astype(str),
         "churned_share": total["churned"] / total["accounts"],
         "other_share": total["other_ended"] / total["accounts"],
     }
