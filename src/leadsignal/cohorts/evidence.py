@@ -85,6 +85,8 @@ class Evidence(Result):
     in_quarters : Estimate or None
         Hazard ratio at the claimed lag among accounts of the same tenure in the same calendar
         quarter; None if it is not determined.
+    adjusted_for : tuple of str
+        Names of the covariates of all hazard ratios but those of ``methods``.
     """
 
     by: str
@@ -98,6 +100,7 @@ class Evidence(Result):
     calibrated: Estimate | None
     methods: Mapping[str, Estimate]
     in_quarters: Estimate | None = None
+    adjusted_for: tuple[str, ...] = ()
 
     @property
     def disagreement(self) -> str:
@@ -138,7 +141,8 @@ class Evidence(Result):
     @property
     def sentence(self) -> str:
         """The finding, as strong as the rung that was reached allows."""
-        who = f"Evidence for {self.cohort} against {self.against}"
+        name = "" if self.by == self.cohort else f"{self.by.replace('_', ' ')}, "
+        who = f"Evidence for {name}{self.cohort} against {self.against}"
         if self.disagreement:
             return f"{who}: no direction is claimed, because {self.disagreement}."
         first, claimed = self.lags.get(0), self.lags.get(CLAIM_LAG)
@@ -200,6 +204,7 @@ class Evidence(Result):
             "rung": int(self.rung),
             "wording": self.wording,
             "disagreement": self.disagreement,
+            "adjusted_for": list(self.adjusted_for),
             "lags": {str(lag): one.to_dict() for lag, one in self.lags.items()},
             "methods": {name: one.to_dict() for name, one in self.methods.items()},
             "early": None if self.early is None else self.early.to_dict(),
@@ -218,6 +223,8 @@ class Evidence(Result):
             if not check.startswith("control: ")
         ]
         lines = [self.sentence, *aligned(rows)]
+        if self.adjusted_for:
+            lines.append(f"Adjusted for {', '.join(self.adjusted_for)}.")
         if self.calibrated is None:
             lines.append(
                 f"{len(self.controls)} control behaviours are too few to calibrate by;"
@@ -250,7 +257,7 @@ def weigh_evidence(
     analysis: SuccessAnalysis | None = None,
     *,
     cohort: str | None = None,
-    adjust: tuple[str, ...] = (),
+    adjust: tuple[str, ...] | None = None,
     lags: tuple[int, ...] = LAGS,
     methods: Mapping[str, Estimate] | None = None,
     context: AsOfContext | None = None,
@@ -269,8 +276,9 @@ def weigh_evidence(
         The success analysis, whose processes are comparisons.
     cohort : str, optional
         The cohort. Default: the first after the reference.
-    adjust : tuple of str, default ()
-        Attributes, or columns of accounts, to adjust for.
+    adjust : tuple of str, optional
+        Attributes, or columns of accounts, to adjust for. Default: all attributes that have no
+        dated changes.
     lags : tuple of int, default (0, 30, 60, 90, 120, 180)
         Days by which the exposure is measured earlier.
     methods : mapping of str to Estimate, optional
@@ -309,6 +317,7 @@ def weigh_evidence(
             "Choose a comparison with dates, such as measured or a process",
         )
     k = _level(changes, by, cohort)
+    adjust = _fixed_attributes(context) if adjust is None else adjust
     by_lag = dict(_by_lag(context, by, changes, k, adjust, lags))
     if not by_lag:
         raise ModelError(
@@ -330,7 +339,16 @@ def weigh_evidence(
         _calibrated(by_lag.get(CLAIM_LAG), [*controls.values()]),
         dict(methods or {}),
         _in_quarters(context, by, changes, k, adjust),
+        adjust,
     )
+
+
+def _fixed_attributes(context: AsOfContext) -> tuple[str, ...]:
+    """Return the attributes that have no dated changes: they cannot follow from the exposure."""
+    dated = set()
+    if "account_changes" in context.tables.names:
+        dated = set(context.tables.frame("account_changes")["attribute"])
+    return tuple(name for name in context.tables.attributes if name not in dated)
 
 
 def _calibrated(

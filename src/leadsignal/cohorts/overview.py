@@ -115,7 +115,6 @@ WITHOUT_EVIDENCE = ("rescued",)
 
 def _evidence(context: AsOfContext, comparison: Comparison) -> Iterator[Evidence]:
     """Yield the evidence for each cohort whose hazard ratio is determined."""
-    fixed = tuple(name for name in comparison.adjusted_for if name in comparison.dated.covariates)
     for cohort in cohorts_of(comparison.contrasts):
         others = {
             contrast.method: contrast.hazard_ratio
@@ -129,8 +128,8 @@ def _evidence(context: AsOfContext, comparison: Comparison) -> Iterator[Evidence
             continue
         try:
             yield weigh_evidence(
-                context.tables, comparison.by, context.analysis, cohort=cohort, adjust=fixed,
-                methods=others, context=context,
+                context.tables, comparison.by, context.analysis, cohort=cohort, methods=others,
+                context=context,
             )  # fmt: skip
         except ModelError:
             continue

@@ -316,16 +316,11 @@ def proven_effects(
     known, adjusted for attributes that have no dated changes, at every lag up to 90 days, and more
     than the control behaviours. The ratio is the one at 90 days, less the bias of the controls.
     """
-    shared, dated = AsOfContext.of(tables, analysis, context), set()
-    if "account_changes" in tables.names:
-        dated = set(tables.frame("account_changes")["attribute"])
-    fixed = tuple(name for name in tables.attributes if name not in dated)
+    shared = AsOfContext.of(tables, analysis, context)
     proven = {}
     for process in analysis.processes:
         try:
-            evidence = weigh_evidence(
-                tables, f"process:{process.name}", analysis, adjust=fixed, context=shared
-            )
+            evidence = weigh_evidence(tables, f"process:{process.name}", analysis, context=shared)
         except ModelError:
             continue
         effect = evidence.calibrated
