@@ -34,6 +34,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PANEL, check_file
 from leadsignal.files.writing import atomic_write
 from leadsignal.indicators import Indicator
+from leadsignal.ingestion.data_warnings import DataWarning
 from leadsignal.results import Result, to_html
 from leadsignal.sources.parts import literal
 from leadsignal.tables import Tables
@@ -70,7 +71,8 @@ class Panel(Result):
     ``columns`` maps the tables behind it to their columns that were read. ``episodes`` are the
     adoption episodes that its states were read from; None where they were not kept.
     ``without_rows`` are the accounts that ended before their first snapshot, of which those
-    ``at_once`` did on the day of their start; None where they were not looked for.
+    ``at_once`` did on the day of their start; None where they were not looked for. ``warnings``
+    are those of the tables that affect a result; a single snapshot has none of its own.
     """
 
     frame: pd.DataFrame
@@ -82,6 +84,7 @@ class Panel(Result):
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     episodes: pd.DataFrame | None = None
     without_rows: pd.DataFrame | None = None
+    warnings: tuple[DataWarning, ...] = ()
 
     @property
     def ended_at_once(self) -> pd.DataFrame | None:
@@ -479,8 +482,12 @@ def _built_on_spark(
     without = None if draw else _without_rows(tables, recipe, frame["account_id"])
     return Panel(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
-        without_rows=without,
+        without_rows=without, warnings=_doubts(tables),
     )  # fmt: skip
+
+
+def _doubts(tables: Tables | TablesInSpark) -> tuple[DataWarning, ...]:
+    return tuple(one for one in tables.warnings if one.affects)
 
 
 def _without_rows(
@@ -525,5 +532,5 @@ def _build(
     without = _without_rows(tables, recipe, frame["account_id"]) if complete else None
     return Panel(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
-        episodes, without,
+        episodes, without, () if only_as_of else _doubts(tables),
     )  # fmt: skip

@@ -18,10 +18,11 @@ from leadsignal.config.toml_files import MAX_NAMES, a_day, one_of
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
 from leadsignal.ingestion.added_frames import read_beside
 from leadsignal.ingestion.cells import sql_type
+from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, warning_lines
 from leadsignal.ingestion.dialect import Dialect, DuckDB
 from leadsignal.ingestion.hidden_rows import hidden_rows
 from leadsignal.ingestion.loading import Loaded, with_options
-from leadsignal.ingestion.plausibility import Notice, find_notices
+from leadsignal.ingestion.plausibility import find_warnings
 from leadsignal.ingestion.store import Store
 from leadsignal.ingestion.table_reader import AttributeKind, TableReader
 from leadsignal.schema import BY_NAME, Column, Table
@@ -55,7 +56,7 @@ class CheckReport:
     tables: Mapping[str, int]
     faults: tuple[Fault, ...]
     more: Mapping[FaultKind, int]
-    warnings: tuple[Notice, ...]
+    warnings: tuple[DataWarning, ...]
     dropped: tuple[Fault, ...] = ()
     dropped_rows: Mapping[str, int] = field(default_factory=dict)
     coverage: Mapping[str, Coverage] | None = None
@@ -117,12 +118,12 @@ class Tables:
     names: tuple[str, ...]
     attributes: Mapping[str, AttributeKind]
     dropped: tuple[Fault, ...]
-    warnings: tuple[Notice, ...]
     rows_read: Mapping[str, int]
     dropped_rows: Mapping[str, int]
     _store: Store
     _loaded: Mapping[str, Loaded]
     not_read: tuple[str, ...] = ()
+    _found_in_reading: tuple[DataWarning, ...] = ()
 
     def as_of(self, t: date | str) -> Tables:
         """Return the tables as they were known at midnight of another day.
@@ -161,12 +162,20 @@ class Tables:
         return {name: self._coverage(name) for name in self.names}
 
     @cached_property
-    def hidden(self) -> tuple[Notice, ...]:
+    def warnings(self) -> tuple[DataWarning, ...]:
+        """What is odd in the tables, in their order: found when it is first asked for, and kept."""
+        rows = CheckedRows(
+            self.project, self._store, self._loaded, self.attributes, self._found_in_reading
+        )
+        return find_warnings(rows, self.as_of_date)
+
+    @cached_property
+    def hidden(self) -> tuple[DataWarning, ...]:
         """What is not known yet at ``as_of_date``: accounts, ends and rows, counted by table."""
         return tuple(
-            Notice(name, message)
+            one
             for name in self.names
-            for message in hidden_rows(self._store.query, self._table(name), self.as_of_date)
+            for one in hidden_rows(self._store.query, self._table(name), self.as_of_date)
         )
 
     def hidden_line(self) -> str:
@@ -246,7 +255,8 @@ class Tables:
         return self._loaded[name]
 
     def __repr__(self) -> str:
-        lines = [f"Tables as of {self.as_of_date}"]
+        doubts = [one for one in self.warnings if one.affects]
+        lines = [*warning_lines(doubts), f"Tables as of {self.as_of_date}"]
         for name, known in self.coverage.items():
             since = f", complete from {known.complete_from}" if known.complete_from else ""
             until = f" through {known.complete_through}" if known.complete_through else ""
@@ -418,7 +428,7 @@ def _checked(reader: TableReader) -> tuple[CheckReport, Tables | None]:
         reader.rows_read,
         tuple(reader.faults),
         reader.more,
-        tuple(Notice(table, message) for table, message in reader.intake.notices),
+        _found_in(reader),
         tuple(reader.dropped),
         reader.dropped_rows,
         not_read=reader.not_read,
@@ -449,13 +459,17 @@ def _tables(reader: TableReader) -> Tables:
         tuple(reader.loaded),
         reader.attributes,
         tuple(reader.dropped),
-        find_notices(reader, as_of),
         reader.rows_read,
         reader.dropped_rows,
         reader.store,
         reader.loaded,
         reader.not_read,
+        _found_in(reader),
     )
+
+
+def _found_in(reader: TableReader) -> tuple[DataWarning, ...]:
+    return tuple(DataWarning("reading", table, text) for table, text in reader.intake.notices)
 
 
 def _project_of(

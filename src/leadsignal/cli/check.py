@@ -33,6 +33,8 @@ def _check(options: argparse.Namespace) -> int:
     report, tables = check_and_read(options.project, project, options.drop_bad_rows)
     if tables is not None and analysis is not None:
         report = _with_names(report, tables, analysis)
+    if options.strict:
+        report = _strictly(report)
     for line in _check_lines(report):
         say(options, line)
     if analysis is not None:
@@ -54,6 +56,15 @@ def _with_names(report: CheckReport, tables: Tables, analysis: SuccessAnalysis) 
     except SuccessAnalysisError as error:
         return replace(report, faults=error.faults)
     return report
+
+
+def _strictly(report: CheckReport) -> CheckReport:
+    """Return the report with the warnings that affect results among the faults."""
+    from leadsignal.ingestion.data_warnings import faults_of
+
+    faults = faults_of(one for one in report.warnings if one.affects)
+    warnings = tuple(one for one in report.warnings if not one.affects)
+    return replace(report, faults=(*report.faults, *faults), warnings=warnings)
 
 
 def _check_lines(report: Any) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.outputs import Outputs, writes
@@ -12,6 +12,7 @@ from leadsignal.cli.printing import progress_bar, warn
 if TYPE_CHECKING:
     from leadsignal.config.project import Project
     from leadsignal.config.success import SuccessAnalysis
+    from leadsignal.ingestion.data_warnings import DataWarning
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.panel import Panel
     from leadsignal.tables import Tables
@@ -42,6 +43,9 @@ def new_command(
         command.add_argument("--horizon", metavar="180d", help="how far to look ahead")
         command.add_argument("--capacity", type=float, metavar="0.1", help="share to alert")
         command.add_argument("--warning-time", metavar="90d", help="warning that is early enough")
+        command.add_argument(
+            "--strict", action="store_true", help="treat warnings of the data as faults"
+        )
         command.add_argument(
             "--drop-bad-rows", action="store_true", help="go on without them, and say which"
         )
@@ -75,7 +79,21 @@ def read_given_tables(options: argparse.Namespace, project: Project) -> Tables:
             warn(f"dropped {fault}")
         for table, rows in tables.dropped_rows.items():
             warn(f"dropped {rows:,} rows of {table}")
+    strict_about(options, tables.warnings)
     return tables
+
+
+def strict_about(options: argparse.Namespace, warnings: Iterable[DataWarning]) -> None:
+    """Raise TablesError where ``--strict`` is given and warnings affect what the command shows."""
+    from leadsignal.ingestion.data_warnings import RESULTS, affecting, refuse_warnings
+
+    if options.strict:
+        of_command = options.command in RESULTS
+        refuse_warnings(
+            affecting(warnings, options.command)
+            if of_command
+            else [one for one in warnings if one.affects]
+        )
 
 
 def read_analysis(project: Project) -> SuccessAnalysis | None:

@@ -14,6 +14,7 @@ from leadsignal.cli.inputs import (
     read_analysis,
     read_given_tables,
     read_options,
+    strict_about,
 )
 from leadsignal.cli.outputs import Kind
 from leadsignal.cli.printing import done, progress_bar, say, warn
@@ -96,6 +97,7 @@ def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
 
 def _fit(options: argparse.Namespace) -> int:
     from leadsignal.files.locks import exclusive_lock
+    from leadsignal.ingestion.data_warnings import warning_lines
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.model.persistence.saved_models import save_model
     from leadsignal.panel import build_panel
@@ -124,6 +126,7 @@ def _fit(options: argparse.Namespace) -> int:
         options,
         "\n".join(
             [
+                *warning_lines(model.warnings_),
                 f"fitted on {model.rows_:,} rows with {model.events_:,} churns, through"
                 f" {model.trained_through_}",
                 *([repr(model.recalibration_)] if options.recalibrate else []),
@@ -140,6 +143,7 @@ def _fit(options: argparse.Namespace) -> int:
         "trained_through": model.trained_through_.isoformat(),
         "version": model.version_,
         "feeds": [feed.to_dict() for feed in late],
+        "warnings": [one.to_dict() for one in model.warnings_],
     }
     return done(options, content, IN_PART if late else 0)
 
@@ -203,6 +207,7 @@ def _score_table(
 
     with record.stage("score"), progress_bar(options, "scoring") as progress:
         scores = score_accounts(model, tables, progress=progress)
+    strict_about(options, scores.warnings)
     note_scored(record, scores)
     _warn_of_hindsight(options, model, [scores])
     with record.stage("write"):
@@ -243,6 +248,7 @@ def _score_file(options: argparse.Namespace, model: Any, tables: Any, record: Ru
 
     with record.stage("score"), progress_bar(options, "scoring") as progress:
         scores = score_accounts(model, tables, progress=progress)
+    strict_about(options, scores.warnings)
     write_recorded(scores, options.out, record, force=options.force)
     _warn_of_hindsight(options, model, [scores])
     return _report_scores(options, scores, {"scores": str(options.out)})
@@ -258,6 +264,7 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
             options.out,
             since=options.since,
             replace=options.replace,
+            strict=options.strict,
             record=record,
             progress=progress,
         )

@@ -10,6 +10,7 @@ from leadsignal.cli.inputs import (
     ESTIMATORS,
     build_given_panel,
     new_command,
+    strict_about,
 )
 from leadsignal.cli.printing import done, progress_bar, say
 
@@ -53,5 +54,6 @@ def _backtest(options: argparse.Namespace) -> int:
             model=model,
             progress=progress,
         )
+    strict_about(options, backtest.warnings)
     say(options, backtest)
     return done(options, backtest.to_dict())

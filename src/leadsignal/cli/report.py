@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cli.inputs import ESTIMATORS, build_given_panel, new_command
+from leadsignal.cli.inputs import ESTIMATORS, build_given_panel, new_command, strict_about
 from leadsignal.cli.outputs import writes
 from leadsignal.cli.printing import done, progress_bar, say
 from leadsignal.files.outputs import PAGE
@@ -53,6 +53,8 @@ def _report(options: argparse.Namespace) -> int:
     missing: dict[str, str] = {}
     backtest = _backtest(options, model, panel, missing)
     scores = _scores(options, model, tables, panel, missing)
+    for result in (backtest, scores):
+        strict_about(options, () if result is None else result.warnings)
     with progress_bar(options, "findings") as progress:
         found = gather_findings(tables, panel, progress=progress)
     found = replace(found, missing={**found.missing, **missing})

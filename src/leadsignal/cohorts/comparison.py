@@ -16,6 +16,7 @@ from leadsignal.cohorts.plots import forest_picture, label_curves
 from leadsignal.cohorts.resampling import bootstrapped
 from leadsignal.cohorts.small_groups import SmallGroups
 from leadsignal.cohorts.wording import cohort_line, contrast_lines, verdict_of
+from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
 from leadsignal.results import Result
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Comparison(Result):
     evidence : tuple of Evidence
         What speaks for an effect of each cohort with dated changes: lags, control behaviours,
         agreement of the methods.
+    warnings : tuple of DataWarning
+        What is odd in the tables.
     """
 
     by: str
@@ -71,6 +74,7 @@ class Comparison(Result):
     dated: DatedCohorts = field(compare=False)
     recompute: Callable[[DatedCohorts], tuple[Contrast, ...]] = field(compare=False)
     evidence: tuple[Evidence, ...] = ()
+    warnings: tuple[DataWarning, ...] = ()
 
     def contrast(
         self, method: str, cohort: str | None = None, *, adjusted: bool = False
@@ -104,16 +108,20 @@ class Comparison(Result):
             "cautions": list(self.cautions),
             "verdict": self.verdict,
             "evidence": [one.to_dict() for one in self.evidence],
+            "warnings": [one.to_dict() for one in self.warnings],
         }
 
     def to_markdown(self) -> str:
         """Return the table of contrasts as Markdown, with the verdict."""
-        return markdown_of(self.contrasts, self.verdict, self.cautions)
+        return markdown_of(
+            self.contrasts, self.verdict, self.cautions, warning_lines(self.warnings)
+        )
 
     def to_html(self) -> str:
         """Return the table of contrasts as HTML, with the verdict."""
         caption = f"Cohorts by {self.by}, until the end was known"
-        return html_of(caption, self.contrasts, self.verdict, self.cautions)
+        above = warning_lines(self.warnings)
+        return html_of(caption, self.contrasts, self.verdict, self.cautions, above)
 
     def write(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the table to a file whose ending names its format.
@@ -182,7 +190,8 @@ class Comparison(Result):
         if self.groups is not None:
             lines += ["", repr(self.groups)]
         lines += ["", self.verdict, *(one.sentence for one in self.evidence), ""]
-        return "\n".join([*lines, *(f"- {caution}" for caution in self.cautions)])
+        lines += [f"- {caution}" for caution in self.cautions]
+        return "\n".join([*warning_lines(self.warnings), *lines])
 
     def _repr_html_(self) -> str:
         return self.to_html()

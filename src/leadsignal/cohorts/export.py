@@ -61,9 +61,15 @@ def _cells(contrasts: Sequence[Contrast]) -> list[tuple[str, ...]]:
     return rows
 
 
-def markdown_of(contrasts: Sequence[Contrast], verdict: str, cautions: Sequence[str]) -> str:
-    """Return the contrasts as a Markdown table, then verdict and cautions."""
-    lines = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
+def markdown_of(
+    contrasts: Sequence[Contrast],
+    verdict: str,
+    cautions: Sequence[str],
+    above: Sequence[str] = (),
+) -> str:
+    """Return lines ``above``, the contrasts as a Markdown table, then verdict and cautions."""
+    lines = [part for line in above for part in (_escaped(line), "")]
+    lines += [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
     for row in _cells(contrasts):
         lines.append("| " + " | ".join(_escaped(cell) for cell in row) + " |")
     notes = [f"- {_escaped(caution)}" for caution in cautions]
@@ -78,9 +84,14 @@ def _escaped(text: str) -> str:
 
 
 def html_of(
-    caption: str, contrasts: Sequence[Contrast], verdict: str, cautions: Sequence[str]
+    caption: str,
+    contrasts: Sequence[Contrast],
+    verdict: str,
+    cautions: Sequence[str],
+    above: Sequence[str] = (),
 ) -> str:
-    """Return the contrasts as an HTML table, then verdict and cautions."""
+    """Return lines ``above``, the contrasts as an HTML table, then verdict and cautions."""
+    first = "".join(f"<p>{html.escape(line)}</p>" for line in above)
     head = "".join(f"<th>{html.escape(name)}</th>" for name in HEAD)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
@@ -88,7 +99,7 @@ def html_of(
     )
     items = "".join(f"<li>{html.escape(caution)}</li>" for caution in cautions)
     return (
-        f"<table><caption>{html.escape(caption)}</caption>"
+        f"{first}<table><caption>{html.escape(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         f"<p>{html.escape(verdict)}</p><ul>{items}</ul>"
     )

@@ -21,6 +21,7 @@ from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.multiple_testing import holm
@@ -104,6 +105,7 @@ def compare_cohorts(
         horizon=None if horizon is None else days_in(horizon),
         level=level,
     )
+    comparison = replace(comparison, warnings=affecting(tables.warnings, "compare"))
     if not isinstance(by, str) or cohorts.since_the_start or by in WITHOUT_EVIDENCE:
         return comparison
     return replace(comparison, evidence=tuple(_evidence(context, comparison)))
@@ -198,11 +200,13 @@ class Overview(Result):
     """All ready comparisons: a line a cohort, p-values corrected for their number (Holm).
 
     ``comparisons`` are whole; ``left_out`` maps those that had nothing to compare to the reason.
+    ``warnings`` say what is odd in the tables.
     """
 
     lines: tuple[Line, ...]
     comparisons: tuple[Comparison, ...]
     left_out: Mapping[str, str]
+    warnings: tuple[DataWarning, ...] = ()
 
     def _table(self) -> pd.DataFrame:
         import pandas as pd
@@ -225,6 +229,7 @@ class Overview(Result):
             "overview": [line.to_dict() for line in self.lines],
             "comparisons": [comparison.to_dict() for comparison in self.comparisons],
             "left_out": dict(self.left_out),
+            "warnings": [one.to_dict() for one in self.warnings],
         }
 
     def plot(self, ax: Axes | None = None, *, cohorts: int = 12) -> Axes:
@@ -265,13 +270,13 @@ class Overview(Result):
             for comparison in self.comparisons
             if not comparison.contrasts
         ]
-        return "\n".join([head, *aligned(rows), *left_out])
+        return "\n".join([*warning_lines(self.warnings), head, *aligned(rows), *left_out])
 
     def _repr_html_(self) -> str:
         columns = ["by", "cohort", "against", "naive_estimate", "hazard_ratio_estimate",
                    "hazard_ratio_low", "hazard_ratio_high", "p_holm"]  # fmt: skip
         frame = self.to_frame()
-        head = repr(self).splitlines()[0]
+        head = "\n".join(repr(self).splitlines()[: 1 + len(self.warnings)])
         return to_html(head, frame[columns].round(3) if len(frame) else None)
 
 
@@ -320,7 +325,8 @@ def compare_all(
             )  # fmt: skip
         except ModelError as error:
             left_out[name] = str(error)
-    return Overview(_lines(comparisons), tuple(comparisons), left_out)
+    warnings = affecting(tables.warnings, "compare")
+    return Overview(_lines(comparisons), tuple(comparisons), left_out, warnings)
 
 
 def _lines(comparisons: Sequence[Comparison]) -> tuple[Line, ...]:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import DataFrame, SparkSession
 
+    from leadsignal.ingestion.data_warnings import DataWarning
+
 PAGE = "2m"
 """A task of the panel sorts and joins some dozen tables at once; each takes a page at least."""
 
@@ -99,6 +101,10 @@ class Rows:
 
 class TablesInSpark(CheckedTables, Protocol):
     """Checked tables whose rows are in Spark already."""
+
+    @property
+    def warnings(self) -> tuple[DataWarning, ...]:
+        """What is odd in the tables."""
 
     def history(self, name: str) -> DataFrame:
         """Return a table's rows and versions, cut at ``as_of_date``."""

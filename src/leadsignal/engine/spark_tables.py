@@ -14,9 +14,9 @@ from leadsignal.config.toml_files import a_day, one_of
 from leadsignal.errors import Fault, TablesError
 from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, sql_type
 from leadsignal.ingestion.checks import outside_life, outside_message
+from leadsignal.ingestion.data_warnings import DataWarning
 from leadsignal.ingestion.dialect import Spark
 from leadsignal.ingestion.loading import Loaded, match_columns, with_options
-from leadsignal.ingestion.plausibility import Notice
 from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
 from leadsignal.results import to_html
 from leadsignal.schema import BY_NAME, TABLES, Column
@@ -62,7 +62,7 @@ class SparkTables:
     as_of_date: date
     names: tuple[str, ...]
     attributes: Mapping[str, AttributeKind]
-    warnings: tuple[Notice, ...]
+    warnings: tuple[DataWarning, ...]
     _loaded: Mapping[str, Loaded]
     _frames: Mapping[str, DataFrame]
 
@@ -298,7 +298,7 @@ def _with_accounts(loaded: Loaded, rows: Mapping[str, DataFrame]) -> DataFrame:
 
 def _leave_out_outside(
     project: Project, loaded: Loaded, rows: dict[str, DataFrame]
-) -> Iterator[Notice]:
+) -> Iterator[DataWarning]:
     """Take rows outside their account's life out of ``rows``, and yield how many."""
     name = loaded.table.name
     if name == "accounts" or _outside(project, name) != "exclude":
@@ -308,7 +308,7 @@ def _leave_out_outside(
     before, after = joined.selectExpr(f"count_if({early})", f"count_if({late})").collect()[0]
     if before or after:
         rows[name] = joined.where(f"NOT coalesce({early} OR {late}, false)").select("t.*")
-        yield Notice(name, outside_message(name, before, after))
+        yield DataWarning("reading", name, outside_message(name, before, after))
 
 
 def _newest_accounts(accounts: DataFrame) -> DataFrame:

@@ -22,6 +22,7 @@ from leadsignal.evaluation.health_score import HealthAudit, audit_health
 from leadsignal.evaluation.matched_sets import MatchedSets, match_ends
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
+from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
 from leadsignal.results import Result
 from leadsignal.stats.multiple_testing import holm
@@ -57,6 +58,7 @@ class Audit(Result):
     the number of indicators; ``auc_last`` at the last snapshot, and ``rise`` from the one to the
     other with its paired interval; ``ends``, and ``ends_to_decide`` where undecided. An AUC below
     0.5 means that low values precede churn. ``curves`` has the AUC by lead on one set of churns.
+    ``warnings`` say what is odd in the tables.
     """
 
     frame: pd.DataFrame
@@ -66,6 +68,7 @@ class Audit(Result):
     unmatched: int
     matched_on_risk: bool
     health: HealthAudit | None
+    warnings: tuple[DataWarning, ...] = ()
 
     def names(self, verdict: str) -> list[str]:
         """Return the indicators with a verdict, the strongest first."""
@@ -97,6 +100,7 @@ class Audit(Result):
             "usage_declines": self.usage_declines,
             "indicators": indicators,
             "health_score": self.health.to_dict() if self.health else None,
+            "warnings": [one.to_dict() for one in self.warnings],
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -107,9 +111,10 @@ class Audit(Result):
 
     def __repr__(self) -> str:
         lines = [
+            *warning_lines(self.warnings),
             f"Audit of {len(self.frame)} indicators on {self.sets:,} ends matched to accounts of"
             f" similar tenure{', term and context' if self.matched_on_risk else ' and term'};"
-            f" {self.unmatched:,} ends found none"
+            f" {self.unmatched:,} ends found none",
         ]
         for verdict in (LEADING, LAGGING, UNDECIDED, NEITHER):
             mine = self.frame[self.frame["verdict"] == verdict]
@@ -172,7 +177,7 @@ def audit_indicators(
     frame = _verdicts(indicators, confirmed, now, rise, curves)
     return Audit(
         frame, curves, time, len(sets), sets.without, sets.on_risk,
-        audit_health(panel, warning_time=f"{time}d"),
+        audit_health(panel, warning_time=f"{time}d"), affecting(panel.warnings, "audit"),
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from leadsignal.evaluation.alerts import (
 )
 from leadsignal.evaluation.breakdown import by_group
 from leadsignal.evaluation.calendar_calibration import methods_by_quarter
+from leadsignal.evaluation.doubts import doubt_of_auc, doubt_of_expected
 from leadsignal.evaluation.evaluation_rows import (
     MethodEvaluation,
     MethodResult,
@@ -40,6 +41,7 @@ from leadsignal.evaluation.methods import (
     models_to_fit,
     rules,
 )
+from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.classifier import Classifier, estimator_name, estimator_problem
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis, refuse_other_settings
@@ -71,7 +73,8 @@ class Backtest(Result):
     ``left_out`` says why a method could not be run. Durations are in days. ``alerting`` is the
     method whose alerts a team would get (of a given model its own, else of the one that reads
     most), ``recipe`` how its
-    model is made, ``model_version`` that of a given model.
+    model is made, ``model_version`` that of a given model. ``warnings`` say what is odd in the data
+    or in the figures: an AUC above 0.95, or far more or fewer churns expected than came.
     """
 
     horizon: int
@@ -90,6 +93,7 @@ class Backtest(Result):
     alerting: str = ""
     recipe: Recipe | None = None
     model_version: str = ""
+    warnings: tuple[DataWarning, ...] = ()
 
     def _table(self) -> pd.DataFrame:
         """Return one row a method, one column a measure."""
@@ -136,6 +140,7 @@ class Backtest(Result):
             "alerting": self.alerting,
             "recipe": self.recipe.to_dict() if self.recipe else None,
             "model_version": self.model_version or None,
+            "warnings": [one.to_dict() for one in self.warnings],
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -207,6 +212,7 @@ class Backtest(Result):
     def __repr__(self) -> str:
         counts = self.counts
         lines = [
+            *warning_lines(self.warnings),
             f"Backtest over {len(self.cutoffs)} cut-offs from {self.cutoffs[0]} to"
             f" {self.cutoffs[-1]}: {counts['accounts']:,} accounts, {counts['churns']:,} churned,"
             f" {counts['unexpected']:,} of them unexpectedly",
@@ -234,7 +240,7 @@ class Backtest(Result):
         return [text]
 
     def _repr_html_(self) -> str:
-        summary = "\n".join(repr(self).splitlines()[:2])
+        summary = "\n".join(repr(self).splitlines()[: 2 + len(self.warnings)])
         measures = [self.headline, "alert_precision", "auc"]
         lead = [self.caught(name)["lead_days"].median() for name in self.methods]
         frame = self._table()[measures].assign(median_lead_days_of_caught=lead)
@@ -302,7 +308,24 @@ def run_backtest(
     result = _result(panel, evaluation, churns, evaluated, found, share, cuts, left_out, segment)
     version = "" if model is None else model.version_
     alerting = to_fit.alerting or next(iter(evaluated))
-    return replace(result, alerting=alerting, recipe=to_fit.recipe, model_version=version)
+    warnings = _doubts(panel, evaluation, evaluated[alerting], result)
+    return replace(
+        result, alerting=alerting, recipe=to_fit.recipe, model_version=version, warnings=warnings
+    )
+
+
+def _doubts(
+    panel: Panel, evaluation: EvaluationRows, alerting: MethodEvaluation, result: Backtest
+) -> tuple[DataWarning, ...]:
+    """Return the warnings of the data, of high AUCs, and of what the last snapshot expected."""
+    found = affecting(panel.warnings, "backtest")
+    found += doubt_of_auc({name: one.auc for name, one in result.methods.items()})
+    if not alerting.ranked.is_probability:
+        return found
+    last = evaluation.day == evaluation.day.max()
+    accounts, churned = int(last.sum()), int(evaluation.churned[last].sum())
+    expected = float(np.nansum(alerting.ranked.risk[last]))
+    return found + doubt_of_expected(expected, accounts, (churned, accounts), evaluation.horizon)
 
 
 def _settings(

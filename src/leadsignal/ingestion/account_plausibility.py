@@ -4,97 +4,101 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from leadsignal.ingestion.churn_leaks import started_accounts
+from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, count_of
 from leadsignal.sources.parts import quoted
-
-if TYPE_CHECKING:
-    from leadsignal.ingestion.table_reader import TableReader
 
 SEPARATES, MIN_ACCOUNTS = 0.9, 20
 """A column leaks from this AUC on; with fewer ends, or accounts left, nothing is said."""
 PILED, MIN_PILED = 0.5, 3
 """Minimum share of all ends, and minimum number, on one day for a warning that they pile up."""
+NEARLY_ALL, OF_ENDED, MAX_OTHERS = 0.95, 0.2, 0.75
+"""A value reveals churn if this share of its accounts ended, they are this share of all ended
+accounts, and at most this share of the other accounts ended."""
 MISSED = 5.0
 """So many ends must be expected before the first one for their absence to be odd (p < 0.01)."""
+OF_ONE_DAY, MIN_OF_ONE_DAY, TIMES_SECOND = 0.03, 10, 3
+"""A smaller pile is one of this share and number of ends, and this many times the second day's."""
 TENURE = 91
 """Days of tenure within which the rate of ends is taken as one."""
 BUILT_IN = ("arr", "term_months", "customer_id")
 """Columns of the schema that exports fill with today's values."""
 
 
-def count_of(number: int, what: str) -> str:
-    """Return a number of things in words.
-
-    >>> count_of(1, "row"), count_of(1200, "row")
-    ('1 row', '1,200 rows')
-    """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def about_accounts(reader: TableReader, as_of: date) -> Iterator[str]:
+def about_accounts(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     """Yield the remarks on accounts, each as it was last recorded."""
-    columns = reader.loaded["accounts"].columns
+    columns = rows.loaded["accounts"].columns
     if "ended_on" not in columns:
-        yield "there is no column ended_on: all accounts count as active"
-        yield from _arr_known(reader, as_of)
+        message = "there is no column ended_on: all accounts count as active"
+        yield DataWarning("no_ends", "accounts", message, "ended_on")
+        yield from _arr_known(rows, as_of)
         return
-    yield from _zero_days(reader, as_of)
-    piled = list(_piled(reader, as_of))
-    yield from piled or _survivors(reader, as_of)
-    yield from _arr_known(reader, as_of)
-    yield from _leaks(reader, as_of)
-
-
-def _started(reader: TableReader, as_of: date) -> str:
-    """SQL: the accounts that had started before ``as_of``, each as it was last recorded."""
-    newest = " AND superseded_on IS NULL" if reader.loaded["accounts"].has_versions else ""
-    return f"(SELECT * FROM accounts WHERE started_on < DATE '{as_of}'{newest})"
+    yield from _zero_days(rows, as_of)
+    piled = list(_piled(rows, as_of))
+    yield from piled or _survivors(rows, as_of)
+    yield from _arr_known(rows, as_of)
+    yield from _leaks(rows, as_of)
 
 
 def _ended(as_of: date) -> str:
     return f"coalesce(ended_on < DATE '{as_of}', false)"
 
 
-def _zero_days(reader: TableReader, as_of: date) -> Iterator[str]:
-    ((zero,),) = reader.store.query(
-        f"SELECT count(*) FROM {_started(reader, as_of)} WHERE {_ended(as_of)} "
+def _zero_days(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
+    ((zero,),) = rows.store.query(
+        f"SELECT count(*) FROM {started_accounts(rows, as_of)} WHERE {_ended(as_of)} "
         "AND ended_on = started_on"
     )
     if zero:
-        yield (
+        yield DataWarning(
+            "zero_days", "accounts",
             f"{count_of(zero, 'account')} ended on the day of the start: counted as ends at the "
             "very beginning wherever accounts are followed from their start; a panel has no "
-            "snapshot of them, so a model cannot learn from them"
-        )
+            "snapshot of them, so a model cannot learn from them",
+            "ended_on",
+        )  # fmt: skip
 
 
-def _piled(reader: TableReader, as_of: date) -> Iterator[str]:
+def _piled(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     """Find ends that are of one day: an export fills its own day in, or a system was cleaned."""
-    ((ends, active),) = reader.store.query(
+    ((ends, active),) = rows.store.query(
         f"SELECT count(*) FILTER (WHERE {_ended(as_of)}), "
-        f"count(*) FILTER (WHERE NOT {_ended(as_of)}) FROM {_started(reader, as_of)}"
+        f"count(*) FILTER (WHERE NOT {_ended(as_of)}) FROM {started_accounts(rows, as_of)}"
     )
     if not ends:
         return
-    ((day, alike),) = reader.store.query(
-        f"SELECT ended_on, count(*) AS n FROM {_started(reader, as_of)} WHERE {_ended(as_of)} "
-        "GROUP BY 1 ORDER BY n DESC, ended_on DESC LIMIT 1"
+    days = rows.store.query(
+        f"SELECT ended_on, count(*) AS n FROM {started_accounts(rows, as_of)} "
+        f"WHERE {_ended(as_of)} GROUP BY 1 ORDER BY n DESC, ended_on DESC LIMIT 2"
     )
-    if alike >= MIN_PILED and alike > PILED * ends:
-        yield (
+    day, alike = days[0]
+    if _too_many_alike(alike, days[1][1] if len(days) > 1 else 0, ends):
+        yield DataWarning(
+            "ends_on_one_day", "accounts",
             f"{alike:,} of {count_of(ends, 'end')} ({alike / ends:.0%}) are of {day}: if that is "
             "the day of the export and these accounts are still customers, leave their ended_on "
-            f'empty, or say so under [tables.accounts]: empty = ["{day}"]'
-        )
+            f'empty, or say so under [tables.accounts]: empty = ["{day}"]',
+            "ended_on",
+        )  # fmt: skip
     if not active:
-        yield (
+        yield DataWarning(
+            "no_active_account", "accounts",
             f"no account is active on {as_of}, every one has ended: if some are still customers, "
-            "leave their ended_on empty"
-        )
+            "leave their ended_on empty",
+            "ended_on",
+        )  # fmt: skip
 
 
-def _survivors(reader: TableReader, as_of: date) -> Iterator[str]:
+def _too_many_alike(alike: int, second: int, ends: int) -> bool:
+    """Return whether one day has most of the ends, or far more than any other day has."""
+    if alike > PILED * ends:
+        return alike >= MIN_PILED
+    return alike >= MIN_OF_ONE_DAY and alike > OF_ONE_DAY * ends and alike > TIMES_SECOND * second
+
+
+def _survivors(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     """Find a list that holds of early accounts only those that survived.
 
     Before the first end, as many ends are expected as the rates after it give, by tenure.
@@ -102,18 +106,18 @@ def _survivors(reader: TableReader, as_of: date) -> Iterator[str]:
     import numpy as np
     import pandas as pd
 
-    source = reader.project.tables.get("accounts")
+    source = rows.project.tables.get("accounts")
     begin = source.complete_from if source and source.complete_from else date.min
-    rows = reader.store.query(
+    found = rows.store.query(
         f"SELECT started_on, CASE WHEN {_ended(as_of)} THEN ended_on END, count(*) "
-        f"FROM {_started(reader, as_of)} GROUP BY ALL"
+        f"FROM {started_accounts(rows, as_of)} GROUP BY ALL"
     )
-    ends = [ended for _, ended, _ in rows if ended is not None and ended > begin]
+    ends = [ended for _, ended, _ in found if ended is not None and ended > begin]
     if not ends:
         return
     first = min(ends)
-    before = sum(number for started, _, number in rows if started < first)
-    frame = pd.DataFrame(rows, columns=["started", "ended", "number"])
+    before = sum(number for started, _, number in found if started < first)
+    frame = pd.DataFrame(found, columns=["started", "ended", "number"])
     days = {
         name: np.array([day.toordinal() if day else as_of.toordinal() for day in frame[name]])
         for name in ("started", "ended")
@@ -122,11 +126,13 @@ def _survivors(reader: TableReader, as_of: date) -> Iterator[str]:
     seen = frame["ended"].notna().to_numpy()
     missed = _expected_before(days["started"], days["ended"], seen, weight, begin, first)
     if missed >= MISSED:
-        yield (
+        yield DataWarning(
+            "survivors", "accounts",
             f"{count_of(before, 'account')} started before {first} and none of them ended before "
             f"it, where {missed:.0f} ends would be expected: the list may hold only those that "
-            f"survived until then. If so, say complete_from = {first} under [tables.accounts]"
-        )
+            f"survived until then. If so, say complete_from = {first} under [tables.accounts]",
+            "ended_on",
+        )  # fmt: skip
 
 
 def _expected_before(
@@ -147,63 +153,97 @@ def _expected_before(
     return float(expected)
 
 
-def _arr_known(reader: TableReader, as_of: date) -> Iterator[str]:
-    columns = reader.loaded["accounts"].columns
+def _arr_known(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
+    columns = rows.loaded["accounts"].columns
     if "arr" not in columns:
         return
     ended = _ended(as_of) if "ended_on" in columns else "false"
-    ((accounts, known, left, known_left),) = reader.store.query(
+    ((accounts, known, left, known_left),) = rows.store.query(
         f"SELECT count(*), count(arr), count(*) FILTER (WHERE {ended}), "
-        f"count(arr) FILTER (WHERE {ended}) FROM {_started(reader, as_of)}"
+        f"count(arr) FILTER (WHERE {ended}) FROM {started_accounts(rows, as_of)}"
     )
     if known < accounts:
-        yield (
+        yield DataWarning(
+            "arr_partly_known", "accounts",
             f"ARR is known for {known:,} of {count_of(accounts, 'account')}, {known_left:,} of "
             f"{left:,} that left: sums of ARR leave the others out, and gross and net retention "
-            "are blank where one of them is in the base"
-        )
+            "are blank where one of them is in the base",
+            "arr",
+        )  # fmt: skip
 
 
-def _leaks(reader: TableReader, as_of: date) -> Iterator[str]:
+def _leaks(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     """Find columns that leak churn: declared attributes, and those of the schema."""
-    ended, started = _ended(as_of), _started(reader, as_of)
-    ((ends, left),) = reader.store.query(
+    ended, started = _ended(as_of), started_accounts(rows, as_of)
+    ((ends, left),) = rows.store.query(
         f"SELECT count(*) FILTER (WHERE {ended}), count(*) FILTER (WHERE NOT {ended}) "
         f"FROM {started}"
     )
     if min(ends, left) < MIN_ACCOUNTS:
         return
-    for name, number in _columns_to_judge(reader):
-        what = f"attribute {name!r}" if name in reader.attributes else f"column {name!r}"
+    for name, number in _columns_to_judge(rows):
+        what = f"attribute {name!r}" if name in rows.attributes else f"column {name!r}"
         cell = f"TRY_CAST({quoted(name)} AS DOUBLE)" if number else quoted(name)
         blank = f"({cell} IS NULL{f' OR {cell} = 0' if number else ''})"
-        ((gone, there),) = reader.store.query(
+        ((gone, there),) = rows.store.query(
             f"SELECT avg({blank}::INT) FILTER (WHERE {ended}), "
             f"avg({blank}::INT) FILTER (WHERE NOT {ended}) FROM {started}"
         )
         if gone - there > 0.5:
-            yield (
+            message = (
                 f"{what} is empty or zero for {gone:.0%} of ended accounts and "
                 f"{there:.0%} of the others: it holds today's values and gives ends away"
             )
-        elif (auc := _auc(reader, cell, number, ended, started)) > SEPARATES:
-            yield (
+        elif not number and (found := _value_of_ended(rows, cell, as_of)):
+            value, n, alike, other = found
+            message = (
+                f"{what} is {value!r} for {count_of(n, 'account')}, of which {alike:.0%} ended; "
+                f"of the others, {other:.0%} did: if it was set at the end or later, it gives ends "
+                "away"
+            )
+        elif (auc := _auc(rows, cell, number, ended, started)) > SEPARATES:
+            message = (
                 f"{what} alone separates ended accounts from the others (AUC {auc:.2f}): "
                 "make sure that it was true at the start"
             )
+        else:
+            continue
+        yield DataWarning("column_reveals_churn", "accounts", message, name)
 
 
-def _columns_to_judge(reader: TableReader) -> Iterator[tuple[str, bool]]:
+def _value_of_ended(
+    rows: CheckedRows, cell: str, as_of: date
+) -> tuple[str, int, float, float] | None:
+    """Return a value that nearly only ended accounts have, and many of them.
+
+    With it come its accounts, the share of them that ended, and that of the other accounts.
+    """
+    found = rows.store.query(
+        f"WITH counted AS (SELECT {cell} AS value, count(*) AS n, "
+        f"count(*) FILTER (WHERE {_ended(as_of)}) AS gone FROM {started_accounts(rows, as_of)} "
+        "GROUP BY 1), totals AS (SELECT value, n, gone, sum(n) OVER () AS accounts, "
+        "sum(gone) OVER () AS ends FROM counted) "
+        "SELECT value, n, gone / n, (ends - gone) / nullif(accounts - n, 0) FROM totals "
+        f"WHERE value IS NOT NULL AND n >= {MIN_ACCOUNTS} AND gone >= {NEARLY_ALL} * n "
+        f"AND gone >= {OF_ENDED} * ends ORDER BY gone DESC, value LIMIT 1"
+    )
+    if not found or found[0][3] is None or found[0][3] > MAX_OTHERS:
+        return None
+    value, n, alike, other = found[0]
+    return str(value), int(n), float(alike), float(other)
+
+
+def _columns_to_judge(rows: CheckedRows) -> Iterator[tuple[str, bool]]:
     """Yield each column that may hold today's values, and whether it is a number."""
-    columns = reader.loaded["accounts"].columns
-    for name, kind in reader.attributes.items():
+    columns = rows.loaded["accounts"].columns
+    for name, kind in rows.attributes.items():
         yield name, kind == "number"
     for name in BUILT_IN:
-        if name in columns and name not in reader.attributes:
+        if name in columns and name not in rows.attributes:
             yield name, name != "customer_id"
 
 
-def _auc(reader: TableReader, cell: str, number: bool, ended: str, started: str) -> float:
+def _auc(rows: CheckedRows, cell: str, number: bool, ended: str, started: str) -> float:
     """Return the AUC by which an attribute separates past ends, whatever its direction.
 
     Texts are ranked by the rate of ends among the *other* accounts of their level, so that a
@@ -215,7 +255,7 @@ def _auc(reader: TableReader, cell: str, number: bool, ended: str, started: str)
         f"nullif(count(*) OVER {level} - 1, 0), avg(ended::INT) OVER ())"
     )
     score = f"coalesce({cell}, -1e300)" if number else others
-    ((area,),) = reader.store.query(
+    ((area,),) = rows.store.query(
         f"WITH seen AS (SELECT *, {ended} AS ended FROM {started}), "
         f"scored AS (SELECT ended, {score} AS score FROM seen), "
         "levels AS (SELECT score, count(*) FILTER (WHERE ended) AS e, "

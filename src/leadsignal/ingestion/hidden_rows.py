@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.ingestion.account_plausibility import count_of
+from leadsignal.ingestion.data_warnings import DataWarning, count_of
 
 if TYPE_CHECKING:
     from leadsignal.ingestion.loading import Loaded
@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 Query = Callable[[str], list[tuple[Any, ...]]]
 
 
-def hidden_rows(query: Query, loaded: Loaded, as_of: date) -> Iterator[str]:
+def hidden_rows(query: Query, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
     """Yield what of a settled table was not known at midnight of ``as_of``."""
+    for message in _hidden(query, loaded, as_of):
+        yield DataWarning("hidden_rows", loaded.table.name, message)
+
+
+def _hidden(query: Query, loaded: Loaded, as_of: date) -> Iterator[str]:
     day = f"DATE '{as_of}'"
     if loaded.table.name == "accounts":
         yield from _accounts(query, loaded, as_of)

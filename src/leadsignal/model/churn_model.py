@@ -16,6 +16,7 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import SAMPLE_WEIGHT
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.ingestion.data_warnings import DataWarning, affecting
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.model.classifier import Classifier, estimator_name, estimator_problem
 from leadsignal.model.coalitions import coalition_risks
@@ -171,6 +172,7 @@ class ChurnModel(EstimatorBase):
         self.events_ = int(_churned(panel, rows)["account_id"].nunique())
         self.version_ = self._version(rows)
         self.origin_ = Origin.of(panel)
+        self.warnings_: tuple[DataWarning, ...] = affecting(panel.warnings, "fit")
         return self
 
     def _check_enough(self, panel: Panel, rows: pd.DataFrame, names: list[str], step: int) -> None:
@@ -359,6 +361,7 @@ class ChurnModel(EstimatorBase):
             self.accounts_,
             self.hazards_.held_out_auc,
             getattr(self, "recalibration_", None),
+            self.warnings_,
         )
 
     def _indicators(self) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
 from leadsignal.results import Result
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class ModelSummary(Result):
         held out of the fit (three folds by customer). None where it is not known.
     recalibration : Recalibration or None
         What `ChurnModel.recalibrated` changed; None for a model as it was fitted.
+    warnings : tuple of DataWarning
+        What is odd in the tables and affects the model.
     """
 
     frame: pd.DataFrame
@@ -51,6 +54,7 @@ class ModelSummary(Result):
     accounts: int | None
     held_out_auc: float | None
     recalibration: Recalibration | None = None
+    warnings: tuple[DataWarning, ...] = ()
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -63,6 +67,7 @@ class ModelSummary(Result):
         quality = "not known" if self.held_out_auc is None else f"AUC {self.held_out_auc:.3f}"
         return "\n".join(
             [
+                *warning_lines(self.warnings),
                 f"Churn model {self.version}: {self.estimator}, churn within {self.horizon} days"
                 f" in steps of {self.step} days",
                 f"trained on {self.rows:,} rows{accounts} until {self.trained_through};"
@@ -88,4 +93,5 @@ class ModelSummary(Result):
             "recalibration": None if self.recalibration is None else self.recalibration.to_dict(),
             "tables": list(self.tables),
             "indicators": self.frame["indicator"].tolist(),
+            "warnings": [one.to_dict() for one in self.warnings],
         }

@@ -177,7 +177,18 @@ def _contents() -> Html:
 
 def _first_screen(summary: Summary) -> Html:
     answers = tag("dl", _unexpected(summary), _caught(summary), _early(summary), class_="answers")
-    return join([section("glance", "At a glance", answers), _calls(summary)])
+    return join([_doubts(summary), section("glance", "At a glance", answers), _calls(summary)])
+
+
+def _doubts(summary: Summary) -> Html | str:
+    """Return what is odd in the data and affects the report, one line each."""
+    found = summary["warnings"]
+    if not found:
+        return ""
+    lines = [f"{one['table']}: {one['message']}" if one["table"] else one["message"]
+             for one in found]  # fmt: skip
+    title = tag("span", "Check the data first", class_="warn")
+    return section("doubts", title, tag("ul", *(tag("li", line) for line in lines)))
 
 
 def _answer(question: str, answer: object, *items: object) -> Html:

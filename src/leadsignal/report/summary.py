@@ -9,6 +9,7 @@ from leadsignal.churn.events import SIGNALLED, UNEXPECTED, ChurnEvents, churn_ev
 from leadsignal.durations import days_in
 from leadsignal.errors import OptionError
 from leadsignal.files.records import json_ready, json_rows
+from leadsignal.ingestion.data_warnings import affecting
 from leadsignal.model.persistence.recipe import refuse_other_analysis
 from leadsignal.phrases import share_text
 from leadsignal.report.findings import Findings
@@ -92,10 +93,20 @@ def summarise(
         "accounts": None if scores is None else _accounts(panel, scores),
         "effects": {} if scores is None else _effects(scores),
         **section_summaries(panel, found),
+        "warnings": _warnings(panel, backtest, scores),
         "missing": {name: reason for name, reason in why.items() if name not in there},
     }
     ready: Summary = json_ready(summary)
     return ready
+
+
+def _warnings(
+    panel: Panel, backtest: Backtest | None, scores: Scores | None
+) -> list[dict[str, Any]]:
+    """Return what is odd in the tables or in the results shown, each once."""
+    found = [*panel.warnings]
+    found += [one for result in (backtest, scores) if result for one in result.warnings]
+    return [one.to_dict() for one in affecting(found, "report")]
 
 
 def _refuse_others(panel: Panel, scores: Scores) -> None:

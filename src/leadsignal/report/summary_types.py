@@ -454,6 +454,15 @@ class ReasonsSummary(TypedDict):
     rows: list[ReasonRow]
 
 
+class WarningRow(TypedDict):
+    """What is odd in a table, or in a result (then ``table`` is empty)."""
+
+    kind: str
+    table: str
+    column: str | None
+    message: str
+
+
 class Summary(TypedDict):
     """Everything that a report shows; a section is None if its result is missing.
 
@@ -483,4 +492,5 @@ class Summary(TypedDict):
     cohorts: CohortsSummary | None
     reasons: ReasonsSummary | None
     ratios: HazardRatiosSummary | None
+    warnings: list[WarningRow]
     missing: dict[str, str]

@@ -22,6 +22,7 @@ from leadsignal.files.outputs import (
 from leadsignal.files.outputs import SCORES as SCORES_FILE
 from leadsignal.files.spreadsheets import plain_frame
 from leadsignal.files.writing import whole_files, whole_folder
+from leadsignal.ingestion.data_warnings import refuse_warnings
 from leadsignal.ingestion.dialect import GRID_ORIGIN, day_number
 from leadsignal.results import to_html
 from leadsignal.scoring.hindsight import with_hindsight
@@ -105,6 +106,7 @@ def score_into(
     *,
     since: date | str | None = None,
     replace: Collection[date | str] = (),
+    strict: bool = False,
     record: RunRecord | None = None,
     progress: Progress | None = None,
 ) -> tuple[DateScored, ...]:
@@ -112,7 +114,8 @@ def score_into(
 
     Scores the tables' as_of and, from ``since`` on, each date of the snapshot grid that is not
     there yet. What is there is kept as it is, unless its date is in ``replace``. Raises ModelError
-    where no date can be scored.
+    where no date can be scored, and, if ``strict``, TablesError at the first date whose scores have
+    warnings.
     """
     record = record or RunRecord("score")
     named = {a_day(day) for day in replace}
@@ -123,7 +126,8 @@ def score_into(
     folder = Path(folder)
     _make(folder)
     done = tuple(
-        _score_date(model, tables, folder, day, record, day in named, progress) for day in dates
+        _score_date(model, tables, folder, day, record, day in named, strict, progress)
+        for day in dates
     )
     record.dates = [one.to_dict() for one in done]
     if all(one.outcome == "not scored" for one in done):
@@ -153,6 +157,7 @@ def _score_date(
     day: date,
     record: RunRecord,
     again: bool,
+    strict: bool,
     progress: Progress | None,
 ) -> DateScored:
     place = partition(folder, day)
@@ -165,6 +170,8 @@ def _score_date(
             scores = score_accounts(model, tables, as_of=day, progress=progress)
         except ModelError as error:
             return DateScored(day, "not scored", place / SCORES, problem=error.problem)
+    if strict:
+        refuse_warnings(scores.warnings)
     scored = DateScored(day, "scored", place / SCORES, scores)
     with record.stage("write"), whole_folder(place, SCORES_OF_DATE) as part:
         write_rows(scores.frame.drop(columns="snapshot_on"), part / SCORES, ".parquet")

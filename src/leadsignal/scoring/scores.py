@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,11 @@ from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.evidence import Rung, weigh_evidence
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.evaluation.doubts import doubt_of_expected, last_horizon, last_horizon_of_panel
 from leadsignal.files.outputs import SCORES
 from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.files.writing import atomic_write
+from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.model.explanation import compared_with
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot
@@ -72,7 +74,8 @@ class Scores(Result):
     indicators by account, ``clipped_indicators`` names them. ``hindsight`` says whether the model
     was trained through a later day than the one that is scored, as does the column of that name.
     ``reasons`` and ``steps`` hold, by account, the data behind the text columns ``reason_1`` to
-    ``reason_3``, ``open_processes`` and ``next_step``.
+    ``reason_3``, ``open_processes`` and ``next_step``. ``warnings`` say what is odd in the tables,
+    and whether far more or fewer churns are expected than came in the last horizon.
     """
 
     frame: pd.DataFrame
@@ -89,6 +92,7 @@ class Scores(Result):
     clipped: dict[str, int] = field(default_factory=dict)
     reasons: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
     steps: AccountSteps = field(default_factory=lambda: AccountSteps(np.array([])))
+    warnings: tuple[DataWarning, ...] = ()
 
     @property
     def hindsight(self) -> bool:
@@ -98,6 +102,7 @@ class Scores(Result):
     def __repr__(self) -> str:
         alerts = int(self.frame["alert"].sum())
         lines = [
+            *warning_lines(self.warnings),
             f"Scores of {len(self.frame):,} active accounts on {self.as_of_date}:"
             f" {self.frame['risk'].sum():,.1f} churns expected within {self.horizon} days,"
             f" {alerts:,} alerts",
@@ -121,7 +126,7 @@ class Scores(Result):
         from html import escape
 
         rows = self.frame.head(10)
-        head = escape(repr(self).splitlines()[0])
+        head = "<br>".join(map(escape, repr(self).splitlines()[: 1 + len(self.warnings)]))
         return f"<p>{head}</p>{rows.to_html(index=False, float_format='{:.3f}'.format)}"
 
     def plot(self, ax: Axes | None = None, *, accounts: int = 20) -> Axes:
@@ -187,6 +192,7 @@ class Scores(Result):
             "effects": {name: effect.to_dict() for name, effect in self.effects.items()},
             "model_version": self.model_version,
             "hindsight": self.hindsight,
+            "warnings": [one.to_dict() for one in self.warnings],
         }
 
 
@@ -230,7 +236,8 @@ def score_accounts(
     rows = _active(panel)
     if effects is None:
         effects = proven_effects(tables, model.analysis_, context)
-    return _scores(model, panel, rows, capacity, effects, feeds, holdout)
+    scores = _scores(model, panel, rows, capacity, effects, feeds, holdout)
+    return _with_warnings(scores, tables.warnings, last_horizon(tables, scores.horizon))
 
 
 @checked
@@ -251,7 +258,17 @@ def score_panel(
     """
     panel.refuse_sample("a scoring")
     refuse_other_analysis(model.analysis_, panel.analysis, "the panel")
-    return _scores(model, panel, _active(panel), capacity, effects or {}, (), holdout)
+    scores = _scores(model, panel, _active(panel), capacity, effects or {}, (), holdout)
+    last = last_horizon_of_panel(panel, scores.horizon)
+    return _with_warnings(scores, panel.warnings, last)
+
+
+def _with_warnings(
+    scores: Scores, warnings: tuple[DataWarning, ...], last: tuple[int, int] | None
+) -> Scores:
+    expected = float(scores.frame["risk"].sum())
+    doubt = doubt_of_expected(expected, len(scores.frame), last, scores.horizon)
+    return replace(scores, warnings=(*affecting(warnings, "score"), *doubt))
 
 
 def _active(panel: Panel) -> pd.DataFrame:

@@ -151,6 +151,7 @@ MAY_HOLD: dict[str, Callable[[Any], bool]] = {
     "accounts": _is_count,
     "held_out_auc": lambda value: _is_number(value) and 0 <= value <= 1,
     "recalibration": _is_recalibration,
+    "warnings": lambda value: isinstance(value, list) and all(map(_is_map, value)),
 }
 """What a recipe may hold besides; where it does not, the model's summary says so."""
 

@@ -24,6 +24,7 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import LeadsignalError, ModelError, NoModelError, quiet
 from leadsignal.files.outputs import MODEL, check_folder
 from leadsignal.files.writing import restore_folder, whole_folder
+from leadsignal.ingestion.data_warnings import DataWarning
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.features import Features
 from leadsignal.model.learners import LEARNERS
@@ -116,6 +117,7 @@ def _recipe(model: ChurnModel) -> dict[str, Any]:
         "version": model.version_,
         "origin": model.origin_.to_dict(),
         "made_with": versions(),
+        **({"warnings": [one.to_dict() for one in model.warnings_]} if model.warnings_ else {}),
     }
 
 
@@ -195,6 +197,7 @@ def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, byte
     if "recalibration" in recipe:
         model.recalibration_ = Recalibration.from_dict(recipe["recalibration"])
     model.origin_ = Origin.from_dict(recipe["origin"])
+    model.warnings_ = tuple(map(DataWarning.from_dict, recipe.get("warnings", ())))
     return model
 
 

@@ -1,0 +1,167 @@
+"""Rows that exist because an account churned: filled in afterwards, or closed with the account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from itertools import groupby
+from math import exp, lgamma, log
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, count_of
+from leadsignal.sources.parts import literal, quoted
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from leadsignal.ingestion.loading import Loaded
+
+MIN_CHURNED = 5
+"""Minimum number of churned accounts behind a warning."""
+EXCEPTIONS = 0.02
+"""Maximum share of accounts that did not churn among those with rows "of churned accounts only"."""
+CHANCE = 1e-6
+"""Maximum probability with which chance alone would give a warning."""
+CLOSED, BEFORE = 0.1, 60
+"""Minimum share of the churned accounts for which a date is that of the end, and with how many
+days before the end it is compared."""
+BY_VALUE = {"behaviors": "behavior"}
+"""The column whose values are looked at one by one, beside the table as a whole."""
+
+
+def started_accounts(rows: CheckedRows, as_of: date) -> str:
+    """SQL: the accounts that had started before ``as_of``, each as it was last recorded."""
+    newest = " AND superseded_on IS NULL" if rows.loaded["accounts"].has_versions else ""
+    return f"(SELECT * FROM accounts WHERE started_on < DATE '{as_of}'{newest})"
+
+
+def churned_accounts(rows: CheckedRows, as_of: date) -> str:
+    """SQL: account, start, end (empty while active), and whether the end is churn."""
+    columns, ended = rows.loaded["accounts"].columns, f"ended_on < DATE '{as_of}'"
+    kept = ", ".join(map(literal, rows.project.not_churn))
+    other = f" AND coalesce(end_reason NOT IN ({kept}), true)" if kept else ""
+    other = other if "end_reason" in columns else ""
+    return (
+        f"(SELECT account_id, started_on, CASE WHEN {ended} THEN ended_on END AS ended_on, "
+        f"coalesce({ended}, false){other} AS churned FROM {started_accounts(rows, as_of)})"
+    )
+
+
+def about_churn(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
+    """Yield what of a table of events is there because accounts churned."""
+    if "ended_on" not in rows.loaded["accounts"].columns:
+        return
+    yield from _only_churned(rows, loaded, as_of)
+    for second in loaded.table.second_dates:
+        if second.column in loaded.columns:
+            yield from _closed_at_end(rows, loaded, second.column, as_of)
+
+
+def _only_churned(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
+    """Find a table, or a behaviour in it, in which nearly all accounts are of those that churned.
+
+    By chance, the first row of an account would be of any account that was active on its day.
+    """
+    name, column = loaded.table.name, BY_VALUE.get(loaded.table.name)
+    whole = list(_first_rows(rows, loaded, as_of, "NULL"))
+    by_value = [] if whole or column is None else _first_rows(rows, loaded, as_of, quoted(column))
+    for value, days, churned in (*whole, *by_value):
+        if _chance(rows, as_of, days, churned) > CHANCE:
+            continue
+        gone, there = int(churned.sum()), int((~churned).sum())
+        what = "" if value is None else f"{value!r} "
+        others = f"and {count_of(there, 'other')}" if there else "and no other"
+        yield DataWarning(
+            "only_churned_accounts",
+            name,
+            f"{what}is there for {count_of(gone, 'account')} that churned {others}: if the rows "
+            "were added after the churn, or kept for these accounts only, they give it away. Leave "
+            "them out, or give recorded_at, the day on which each was recorded",
+            column if value is not None else None,
+        )
+
+
+def _first_rows(
+    rows: CheckedRows, loaded: Loaded, as_of: date, value: str
+) -> Iterator[tuple[str | None, NDArray[Any], NDArray[np.bool_]]]:
+    """Yield the values that few accounts have that did not churn, with each account's first day."""
+    import numpy as np
+
+    firsts = (
+        f"SELECT {value} AS value, account_id, min({quoted(loaded.table.time)}) AS day "
+        f"FROM {loaded.table.name} WHERE {loaded.known_on} < DATE '{as_of}' GROUP BY ALL"
+    )
+    mine = "OVER (PARTITION BY value)"
+    found = rows.store.query(
+        f"SELECT value, day, churned FROM ({firsts}) JOIN {churned_accounts(rows, as_of)} "
+        f"USING (account_id) QUALIFY sum(churned::INT) {mine} >= {MIN_CHURNED} "
+        f"AND sum((NOT churned)::INT) {mine} <= {EXCEPTIONS} * count(*) {mine} ORDER BY ALL"
+    )
+    for one, alike in groupby(found, key=lambda row: row[0]):
+        _, days, churned = zip(*alike, strict=True)
+        yield one, np.array([day.toordinal() for day in days]), np.array(churned, dtype=bool)
+
+
+def _chance(
+    rows: CheckedRows, as_of: date, days: NDArray[Any], churned: NDArray[np.bool_]
+) -> float:
+    """Return a bound of the probability that these many of the accounts churn by chance."""
+    import numpy as np
+
+    accounts = rows.store.query(f"SELECT * FROM {churned_accounts(rows, as_of)}")
+    started = np.array([row[1].toordinal() for row in accounts])
+    ended = np.array([(row[2] or date.max).toordinal() for row in accounts])
+    churns = np.array([row[3] for row in accounts], dtype=bool)
+    unique, number = np.unique(days[churned], return_inverse=True)
+    share = [
+        churns[active].mean() if active.any() else 1.0
+        for active in ((started <= day) & (ended > day) for day in unique)
+    ]
+    n, k = len(churned), int(churned.sum())
+    choices = lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+    with np.errstate(divide="ignore"):
+        return float(np.exp(choices + np.log(share)[number].sum()))
+
+
+def _closed_at_end(
+    rows: CheckedRows, loaded: Loaded, column: str, as_of: date
+) -> Iterator[DataWarning]:
+    """Find a date that is that of the end for more accounts than the days before let expect."""
+    cell = f"CAST({quoted(column)} AS DATE)"
+    ((accounts, alike, before),) = rows.store.query(
+        f"SELECT count(DISTINCT account_id), "
+        f"count(DISTINCT account_id) FILTER (WHERE ended_on - {cell} IN (0, 1)), "
+        f"count(DISTINCT (account_id, {cell})) "
+        f"FILTER (WHERE ended_on - {cell} BETWEEN 2 AND {BEFORE}) "
+        f"FROM {loaded.table.name} JOIN {churned_accounts(rows, as_of)} AS a USING (account_id) "
+        f"WHERE a.churned AND {cell} < DATE '{as_of}'"
+    )
+    usual = max(2 * before / (BEFORE - 1), 0.5)
+    if alike < max(MIN_CHURNED, CLOSED * accounts) or poisson_tail(alike, usual) > CHANCE:
+        return
+    yield DataWarning(
+        "closed_at_end",
+        loaded.table.name,
+        f"{column} is the day of the churn, or the day before, for {alike:,} of "
+        f"{count_of(accounts, 'churned account')}, where {usual:.1f} would be usual: if closing "
+        f"the account closed these rows, {column} gives churn away. Leave it empty for them",
+        column,
+    )
+
+
+def poisson_tail(count: int, mean: float) -> float:
+    """Return the probability of at least ``count`` events where ``mean`` are expected.
+
+    >>> round(poisson_tail(3, 1.0), 4)
+    0.0803
+    """
+    if count <= 0:
+        return 1.0
+    term = exp(count * log(mean) - mean - lgamma(count + 1))
+    total, k = term, count
+    while term > 1e-17 * total and k < count + 10_000:
+        k += 1
+        term *= mean / k
+        total += term
+    return min(total, 1.0)

@@ -1,0 +1,135 @@
+"""Warnings about the data: what is not wrong, but may make a result say what is not so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.errors import Fault, TablesError, is_name
+
+if TYPE_CHECKING:
+    from leadsignal.config.project import Project
+    from leadsignal.ingestion.loading import Loaded
+    from leadsignal.ingestion.store import Store
+
+RESULTS = ("fit", "score", "backtest", "audit", "compare", "report")
+"""The results above which warnings are repeated."""
+AFFECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "reading": (),
+        "hidden_rows": (),
+        "no_rows": (),
+        "repeated_rows": (),
+        "usage_series": (),
+        "no_ends": RESULTS,
+        "zero_days": ("backtest", "audit", "report"),
+        "ends_on_one_day": RESULTS,
+        "no_active_account": RESULTS,
+        "survivors": RESULTS,
+        "arr_partly_known": ("score", "report"),
+        "column_reveals_churn": RESULTS,
+        "only_churned_accounts": RESULTS,
+        "closed_at_end": RESULTS,
+        # A model leaves a feed that has stopped out, and `fit` and `score` say so themselves.
+        "feed_stopped": ("backtest", "audit", "compare", "report"),
+        "high_auc": ("backtest", "report"),
+        "expected_churns": ("score", "backtest", "report"),
+    }
+)
+"""Which results a kind of warning affects. A kind that affects none is only listed by `check`."""
+
+
+@dataclass(frozen=True)
+class DataWarning:
+    """What is odd in a table, or in what a result says of it.
+
+    Parameters
+    ----------
+    kind : str
+        One of ``AFFECTS``.
+    table : str
+        Name of the table; empty where a result is odd.
+    message : str
+        What was found, and what to do.
+    column : str or None
+        The column, where it is about one.
+    """
+
+    kind: str
+    table: str
+    message: str
+    column: str | None = None
+
+    @property
+    def affects(self) -> tuple[str, ...]:
+        """The results that it affects."""
+        return AFFECTS[self.kind]
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.message}" if self.table else self.message
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the warning as a plain dictionary, ready for JSON."""
+        return {**asdict(self), "affects": list(self.affects)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> DataWarning:
+        """Read what `to_dict` wrote; raises ValueError for anything else."""
+        texts = [content.get(name) for name in ("kind", "table", "message", "column")]
+        kind, table, message, column = texts
+        if kind not in AFFECTS or table is None or not is_name(message, 2_000):
+            raise ValueError("not a warning")
+        if (table and not is_name(table)) or (column is not None and not is_name(column)):
+            raise ValueError("not a name")
+        return cls(str(kind), table, str(message), column)
+
+
+@dataclass(frozen=True)
+class CheckedRows:
+    """Rows in a store that have passed all checks: what plausibility is judged on."""
+
+    project: Project
+    store: Store
+    loaded: Mapping[str, Loaded]
+    attributes: Mapping[str, str]
+    found_in_reading: tuple[DataWarning, ...]
+
+
+def count_of(number: int, what: str) -> str:
+    """Return a number of things in words.
+
+    >>> count_of(1, "row"), count_of(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def affecting(warnings: Iterable[DataWarning], result: str) -> tuple[DataWarning, ...]:
+    """Return the warnings that affect a result, each once.
+
+    >>> affecting([DataWarning("repeated_rows", "usage", "…")], "fit")
+    ()
+    """
+    return tuple(dict.fromkeys(one for one in warnings if result in one.affects))
+
+
+def warning_lines(warnings: Iterable[DataWarning]) -> list[str]:
+    """Return one line a warning, as they are printed above a result."""
+    return [f"warning: {one}" for one in warnings]
+
+
+def faults_of(warnings: Iterable[DataWarning]) -> list[Fault]:
+    """Return the warnings as faults."""
+    remedy = "Correct the data, or do without --strict."
+    return [
+        Fault(None, one.table or None, None, one.column, None, one.message, remedy)
+        for one in warnings
+    ]
+
+
+def refuse_warnings(warnings: Iterable[DataWarning]) -> None:
+    """Raise TablesError where there are warnings: each is a fault."""
+    if faults := faults_of(warnings):
+        raise TablesError(faults)
