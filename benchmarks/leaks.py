@@ -4,7 +4,7 @@ Each kind of fault of the records (`leadsignal.datasets`) is simulated with seve
 found where a warning of its kind is among those that `check` lists, and printed above a backtest
 of the same tables.
 
-    python benchmarks/leaks.py [--seeds 20] [--accounts 800] [--backtest]
+    python benchmarks/leaks.py [--seeds 20] [--accounts 800] [--backtest] [--only NAME ...]
 """
 
 from __future__ import annotations
@@ -77,15 +77,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--accounts", type=int, default=800)
     parser.add_argument("--backtest", action="store_true", help="run a backtest each time")
+    parser.add_argument("--only", nargs="+", default=(*KINDS, *CLEAN), help="kinds and worlds")
     given = parser.parse_args(arguments)
     seeds = range(given.seeds)
-    for kind in KINDS:
+    for kind in (one for one in KINDS if one in given.only):
         each = [found(kind, seed, given.accounts, backtest=given.backtest) for seed in seeds]
         checked, above = (sum(one) for one in zip(*each, strict=True))
-        print(f"{kind}: check {checked} of {len(seeds)}, backtest {above} of {len(seeds)}")
-    for world in CLEAN:
+        print(
+            f"{kind}: check {checked} of {len(seeds)}, backtest {above} of {len(seeds)}", flush=True
+        )
+    for world in (one for one in CLEAN if one in given.only):
         wrong = [any(list(false_warnings(world, seed, given.accounts))) for seed in seeds]
-        print(f"{world}: false warnings in {sum(wrong)} of {len(seeds)}")
+        print(f"{world}: false warnings in {sum(wrong)} of {len(seeds)}", flush=True)
 
 
 if __name__ == "__main__":

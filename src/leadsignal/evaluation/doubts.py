@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from leadsignal.end_of_risk import known_ends
+from leadsignal.evaluation.alerts import on_grid
 from leadsignal.ingestion.churn_leaks import poisson_tail
 from leadsignal.ingestion.data_warnings import DataWarning, count_of
 from leadsignal.model.churn_model import churned_within
@@ -107,9 +108,9 @@ def last_horizon_of_panel(panel: Panel, horizon: int) -> Counts | None:
     """Return the churns of the last snapshot that was followed for a horizon; None without one."""
     import pandas as pd
 
-    rows = panel.frame
+    rows = on_grid(panel)
     rows = rows[rows["snapshot_on"] <= pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=horizon)]
     if not len(rows):
         return None
-    rows = rows[(rows["snapshot_on"] == rows["snapshot_on"].max()) & ~rows["notice_given"]]
-    return (int(churned_within(panel, rows, horizon).sum()), len(rows)) if len(rows) else None
+    rows = rows[rows["snapshot_on"] == rows["snapshot_on"].max()]
+    return int(churned_within(panel, rows, horizon).sum()), len(rows)

@@ -17,8 +17,8 @@ PILED, MIN_PILED = 0.5, 3
 NEARLY_ALL, OF_ENDED, MAX_OTHERS = 0.95, 0.2, 0.75
 """A value reveals churn if this share of its accounts ended, they are this share of all ended
 accounts, and at most this share of the other accounts ended."""
-MISSED = 5.0
-"""So many ends must be expected before the first one for their absence to be odd (p < 0.01)."""
+NO_END_BEFORE = 1e-4
+"""Maximum probability of no end before the first one for the list to be called one of survivors."""
 OF_ONE_DAY, MIN_OF_ONE_DAY, TIMES_SECOND = 0.03, 10, 3
 """A smaller pile is one of this share and number of ends, and this many times the second day's."""
 TENURE = 91
@@ -124,8 +124,8 @@ def _survivors(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     }
     weight = frame["number"].to_numpy(dtype=float)
     seen = frame["ended"].notna().to_numpy()
-    missed = _expected_before(days["started"], days["ended"], seen, weight, begin, first)
-    if missed >= MISSED:
+    missed, chance = _expected_before(days["started"], days["ended"], seen, weight, begin, first)
+    if chance <= NO_END_BEFORE:
         yield DataWarning(
             "survivors", "accounts",
             f"{count_of(before, 'account')} started before {first} and none of them ended before "
@@ -137,20 +137,27 @@ def _survivors(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
 
 def _expected_before(
     started: Any, stopped: Any, seen: Any, weight: Any, begin: date, first: date
-) -> float:
-    """Return the ends expected between ``begin`` and ``first`` by the rates from ``first`` on."""
+) -> tuple[float, float]:
+    """Return the ends expected between ``begin`` and ``first``, and the probability of none.
+
+    Expected by the rates from ``first`` on. If the rate of a band of tenure is the same before and
+    after, each of its ends is as likely on any day at risk: that all of them come after ``first``
+    has the probability (days after / days)^ends.
+    """
     import numpy as np
 
     from_day, day = begin.toordinal(), first.toordinal()
-    expected = 0.0
+    expected = log_chance = 0.0
     for low in range(0, int((stopped - started).max(initial=0)) + 1, TENURE):
         enter, leave = started + low, np.minimum(started + low + TENURE, stopped)
         after = np.maximum(leave - np.maximum(enter, day), 0) @ weight
         before = np.maximum(np.minimum(leave, day) - np.maximum(enter, from_day), 0) @ weight
         ended = seen & (stopped >= day) & (stopped - started >= low)
         ends = weight[ended & (stopped - started < low + TENURE)].sum()
-        expected += before * ends / after if after else 0.0
-    return float(expected)
+        if after:
+            expected += before * ends / after
+            log_chance -= ends * np.log1p(before / after)
+    return float(expected), float(np.exp(log_chance))
 
 
 def _arr_known(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
