@@ -95,9 +95,12 @@ def find(of: Business, at: int) -> list[str]:
     )
     drift = find_shifts(levels, at, alarms=m.INDICATORS * A_RUN, least=m.MIN_SHIFT)
     scores = m._before(of.scores, day.date())
-    realised = evaluate_outcomes(find_outcomes(tables, scores), tables.project.warning_time)
+    outcomes = find_outcomes(tables, scores)
+    realised = evaluate_outcomes(outcomes, tables.project.warning_time)
+    lasting = m._lasting(tables, scores, outcomes, paces, m.LASTING * ALARMS)
     found = [
         *(m._of_feed(pace) for pace in paces if pace.broken),
+        *(m._of_lasting(change) for change in lasting if change.found),
         *(m._of_shift("indicator", shift, WEEK) for shift in drift.shifts),
         *m._of_scores(scores, alert_volume(scores), WEEK, m.SCORES * A_RUN),
         *m._of_outcomes(realised, m.OUTCOMES * A_RUN),

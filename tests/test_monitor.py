@@ -486,6 +486,27 @@ def test_scores_that_promise_too_little_and_alert_the_wrong_are_named(
     assert ("score", "risk") not in {(one.kind, one.subject) for one in found.findings}
 
 
+def test_churn_that_the_scores_did_not_expect_is_named_with_its_day(
+    weekly: ls.Panel, business: ls.Tables, scored: pd.DataFrame
+) -> None:
+    names = [name for name in scored if str(name).startswith("still_active_")]
+    found = ls.monitor_scores(
+        weekly, business, scored.assign(**{n: scored[n] ** 0.2 for n in names})
+    )
+    (churn,) = [one for one in found.findings if one.kind == "churn"]
+    assert churn.subject == "more than expected"
+    assert churn.value > 2.5 * churn.expected
+    (change,) = [one for one in found.lasting if one.found]
+    assert change.since.isoformat() in churn.message
+    content = json.loads(json.dumps(found.to_dict()))
+    assert content["lasting"][0]["found"] is True
+    assert {one["subject"] for one in content["lasting"]} >= {"tickets", "usage", "behaviors"}
+    table = found.calibration_by_quarter
+    assert table["expected"].sum() == pytest.approx(found.realised[0].expected)
+    assert table["observed"].sum() == found.realised[0].observed
+    assert f"{table['quarter'].iloc[-1]} " in repr(found)
+
+
 def test_alerts_a_run_are_counted() -> None:
     one, two = six_scores("2024-03-04"), six_scores("2024-03-11")
     two["alert"] = [True, False, False, False, False, True]

@@ -6,11 +6,14 @@ import json
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import leadsignal as ls
+from hostile_models import inside
+from leadsignal.cli import main
 from leadsignal.errors import ModelError
 from leadsignal.model.churn_model import at_risk
 from leadsignal.model.recalibration import (
@@ -156,3 +159,35 @@ def test_fitting_anew_forgets_the_recalibration(
 ) -> None:
     changed = model.recalibrated(business_panel)
     assert changed.fit(business_panel).summary().recalibration is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"factor": "1"},
+        {"factor": -1.0},
+        {"prior_spread": -0.1},
+        {"offset": 9.0},
+        {"horizons": []},
+        {"horizons": [{"begins_on": "2024-01-01"}]},
+        {"horizons": [{"begins_on": "x", "ends_on": "y", "expected": 1.0, "observed": 1}]},
+        {"more": 1},
+    ],
+)
+def test_a_saved_recalibration_that_is_none_is_refused(
+    wrong: dict[str, Any], model: ls.ChurnModel, business_panel: ls.Panel, tmp_path: Path
+) -> None:
+    folder = ls.save_model(model.recalibrated(business_panel), tmp_path / "model")
+    inside(folder, "recalibration", **wrong)
+    with pytest.raises(ModelError, match=r"recalibration|does not fit together"):
+        ls.load_model(folder)
+
+
+def test_the_command_recalibrates_and_says_by_how_much(
+    business_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path / "model")
+    options = ["--estimator", "logistic", "--recalibrate"]
+    assert main(["fit", str(business_folder), "--out", folder, *options]) == 0
+    assert "recalibrated on 2023-" in capsys.readouterr().out
+    assert ls.load_model(folder).recipe.recalibrated
