@@ -2,7 +2,7 @@
 
 python benchmarks/lasting_changes.py [--years 3000] [--seeds 8] [--accounts 700]
 
-Churn: Poisson streams of ends whose expectation is right, scored weekly, 30 days ahead; false
+Churn: Poisson streams of ends whose expectation is right, scored weekly; false
 alarms a year by direction, and the average run length between them, at several volumes. Then the
 weeks from a change of the rate until it is found. Feeds: simulated businesses of which all
 feeds are assessed on every Monday of the last three years, none of which changes; then each feed is
@@ -24,22 +24,20 @@ from leadsignal.monitoring.feed_loss import LOSS, _active_accounts, assess_loss
 from leadsignal.monitoring.monitor import LASTING
 from leadsignal.scoring.feeds import daily_records
 
-DAYS, EVERY, YEAR = 30, 7, 365
-CHURN_LIMIT = limit_for(LASTING / 2, DAYS)
+EVERY, YEAR = 7, 365
+CHURN_LIMIT = limit_for(LASTING / 2, EVERY)
 VOLUMES = (10, 35, 70, 200, 1000)
 
 
-def windows(daily: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the ends of each run's 30 days, weighted so that an end counts once."""
-    total = np.concatenate(([0], np.cumsum(daily)))
-    at = np.arange(0, len(daily) - DAYS + 1, EVERY)
-    weighted: NDArray[np.float64] = (total[at + DAYS] - total[at]) * EVERY / DAYS
-    return weighted
+def weekly(daily: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the ends of each week."""
+    weeks = len(daily) // EVERY
+    return daily[: EVERY * weeks].reshape(weeks, EVERY).sum(axis=1).astype(np.float64)
 
 
 def found_churn(daily: NDArray[np.int64], a_day: float, ratio: float) -> NDArray[np.bool_]:
     """Return after which runs a change of churn is found."""
-    observed = windows(daily)
+    observed = weekly(daily)
     return run_cusum(observed, np.full(len(observed), a_day * EVERY), ratio, CHURN_LIMIT).found
 
 
@@ -59,7 +57,7 @@ def weeks_to_find(a_year: float, times: float, draws: int = 300) -> NDArray[np.f
     for _ in range(draws):
         daily = random.poisson(a_day, 6 * YEAR)
         daily[start:] = random.poisson(a_day * times, 4 * YEAR)
-        evaluated = np.arange(0, len(daily) - DAYS + 1, EVERY) + DAYS + 1
+        evaluated = EVERY * np.arange(1, len(daily) // EVERY + 1)
         late = evaluated[found_churn(daily, a_day, ratio) & (evaluated > start)]
         weeks.append((late[0] - start) / 7 if len(late) else np.inf)
     return np.array(weeks)

@@ -21,7 +21,7 @@ from leadsignal.monitoring.realised import find_outcomes
 MONDAY = date(2022, 1, 3)
 TABLES = 11
 FEED_LIMIT = limit_for(LASTING / TABLES, 7)
-CHURN_LIMIT = limit_for(LASTING / 2, 30)
+CHURN_LIMIT = limit_for(LASTING / 2, 7)
 
 
 def test_a_cusum_counted_by_hand() -> None:
@@ -45,29 +45,27 @@ def test_a_cusum_counted_by_hand() -> None:
     )
 
 
-def runs_of(ends: np.ndarray, a_day: float, *, every: int = 7, days: int = 30) -> pd.DataFrame:
+def runs_of(ends: np.ndarray, a_day: float) -> pd.DataFrame:
     """Runs a week apart of a business with these ends a day, of which ``a_day`` were expected."""
-    total = np.concatenate(([0], np.cumsum(ends)))
-    at = np.arange(0, len(ends) - days + 1, every)
+    weeks = len(ends) // 7
     return pd.DataFrame(
         {
-            "snapshot_on": pd.Timestamp(MONDAY) + pd.to_timedelta(at, "D"),
-            "expected": a_day * days,
-            "observed": total[at + days] - total[at],
+            "snapshot_on": pd.Timestamp(MONDAY) + pd.to_timedelta(7 * np.arange(weeks), "D"),
+            "expected": a_day * 7,
+            "observed": ends[: 7 * weeks].reshape(weeks, 7).sum(axis=1),
             "model_version": "v",
-            "weight": every / days,
-            "days": days,
+            "days": 7,
         }
     )
 
 
 def first_found(ends: np.ndarray, a_day: float, subject: str, start: int) -> float:
-    """In which week after day ``start`` a change is found; runs are 30 days old by then."""
+    """In which week after day ``start`` a change is found."""
     runs = runs_of(ends, a_day)
-    for count in range(start // 7 - 4, len(runs)):
+    for count in range(start // 7 + 1, len(runs)):
         changes = assess_churn(runs.iloc[:count], 1.0, CHURN_LIMIT)
         if any(one.found and one.subject.startswith(subject) for one in changes):
-            return (7 * (count - 1) + 31 - start) / 7
+            return count - start / 7
     return np.inf
 
 
@@ -91,10 +89,9 @@ def test_churn_as_expected_is_seldom_found_to_have_changed(a_year: int) -> None:
     alarms = {2.0: 0, 0.5: 0}
     for _ in range(4):
         runs = runs_of(random.poisson(a_year / 365.25, 365 * years // 4), a_year / 365.25)
-        weight = runs["weight"].to_numpy()
+        observed, expected = (runs[name].to_numpy(float) for name in ("observed", "expected"))
         for ratio in alarms:
-            observed, expected = runs["observed"].to_numpy() * weight, runs["expected"] * weight
-            found = run_cusum(observed, expected.to_numpy(), ratio, CHURN_LIMIT).found
+            found = run_cusum(observed, expected, ratio, CHURN_LIMIT).found
             alarms[ratio] += int(np.diff(found.astype(int)).clip(0).sum())
     assert max(alarms.values()) <= LASTING / 2 * years
 
@@ -120,22 +117,35 @@ def scores_of(tables: ls.Tables, days: list[str], active: dict[int, float]) -> p
     )
 
 
-def test_ends_within_30_days_counted_by_hand() -> None:
-    tables = business({"a1": "2023-01-09", "a2": "2023-01-20", "a3": "2023-02-10"}, "2023-02-16")
+def test_ends_that_become_known_until_the_next_run_counted_by_hand() -> None:
+    ends = {"a1": "2023-01-09", "a2": "2023-01-22", "a3": "2023-02-10", "a4": "2023-03-10"}
+    tables = business(ends, "2023-03-12")
     days = ["2023-01-02", "2023-01-09", "2023-01-16", "2023-01-23"]
-    scores = scores_of(tables, days, {30: 0.95, 180: 0.75})
+    scores = scores_of(tables, days, {30: 0.99, 90: 0.9, 180: 0.8})
     runs = count_churn(scores, find_outcomes(tables, scores))
-    # The 30 days of the last run are not over. a1 and a2 within 30 days of the first run, both and
-    # a3 (32 days) not of the second, a2 and a3 of the third, which a1 has left.
-    assert runs["observed"].tolist() == [2, 2, 2]
-    assert runs["expected"].tolist() == pytest.approx([2.0, 2.0, 1.95])
-    assert runs["weight"].tolist() == pytest.approx([7 / 30] * 3)
+    # a1 ends on the day of the second run, a2 on the day before the fourth, a3 18 days after it;
+    # a4 after the 30 days that are counted of the last run.
+    assert runs["observed"].tolist() == [0, 1, 1, 1]
+    assert runs["days"].tolist() == [7, 7, 7, 30]
+    a_week, a_month = (1 - (0.8 / 0.9) ** (days / 90) for days in (7, 30))
+    there = [40, 40, 39, 38]
+    assert runs["expected"].tolist() == pytest.approx(
+        [*(count * a_week for count in there[:3]), there[3] * a_month]
+    )
 
 
-def test_where_notice_is_given_months_ahead_a_longer_time_is_counted() -> None:
-    tables = business({"a1": "2023-03-09"}, "2023-06-14")
-    scores = scores_of(tables, ["2023-01-02"], {30: 0.999, 60: 0.99, 90: 0.9, 180: 0.8})
-    assert count_churn(scores, find_outcomes(tables, scores))["days"].tolist() == [90]
+def test_notice_counts_on_the_day_it_is_given() -> None:
+    accounts = pd.DataFrame(
+        {
+            "account_id": ["a", "b"],
+            "started_on": "2022-01-01",
+            "ended_on": ["2023-03-01", None],
+            "end_known_on": ["2023-01-04", None],
+        }
+    )
+    tables = ls.read_tables({"accounts": accounts}, as_of="2023-06-01")
+    scores = scores_of(tables, ["2023-01-02", "2023-01-09"], {180: 0.8})
+    assert count_churn(scores, find_outcomes(tables, scores))["observed"].tolist() == [1, 0]
 
 
 def test_churn_that_multiplies_is_found_with_the_day_since_when_and_a_new_model_begins_anew() -> (
@@ -147,7 +157,7 @@ def test_churn_that_multiplies_is_found_with_the_day_since_when_and_a_new_model_
     }
     tables = business(ends, "2023-07-03", accounts=100)
     days = [str(day.date()) for day in pd.date_range("2023-01-02", "2023-07-03", freq="7D")]
-    scores = scores_of(tables, days, {30: 0.99, 180: 0.94})
+    scores = scores_of(tables, days, {90: 0.97, 180: 0.94})
     more, fewer = churn_changes(scores, find_outcomes(tables, scores), LASTING)
     assert more.found
     assert not fewer.found
@@ -158,7 +168,7 @@ def test_churn_that_multiplies_is_found_with_the_day_since_when_and_a_new_model_
     refitted = scores.assign(model_version=np.where(late, "w", "v"))
     more, _ = churn_changes(refitted, find_outcomes(tables, refitted), LASTING)
     assert more.since >= date(2023, 5, 15)
-    none = scores[scores["snapshot_on"] > "2023-06-20"]
+    none = scores[scores["snapshot_on"] == "2023-07-03"]
     assert churn_changes(none, find_outcomes(tables, none), LASTING) == ()
 
 

@@ -11,14 +11,16 @@ from leadsignal.monitoring.lasting_change import LastingChange
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from leadsignal.monitoring.realised import Outcomes
 
 REFERENCES = (("more than expected", 2.0), ("fewer than expected", 0.5))
 """The changes that the CUSUM is made for: churn that doubles, churn that halves."""
-MIN_SHARE = 0.5
-"""The shortest time ahead is used in which the churn expected a day is at least this share of that
-over the whole horizon: where notice is given months ahead, few end in the next 30 days."""
+MAX_DAYS = 30
+"""Days after a run that are counted, unless the next run comes first."""
+MIN_ACTIVE = 1e-9
+"""Probabilities of being active are not below this before their logarithms are taken."""
 
 
 def churn_changes(
@@ -26,13 +28,13 @@ def churn_changes(
 ) -> tuple[LastingChange, ...]:
     """Return whether lastingly more, or fewer, accounts end than the scores expected.
 
-    At most ``alarms`` false alarms a year are expected, by the bound of `limit_for` for one step
-    per window of days ahead. Nothing is returned while no such days are over.
+    At most ``alarms`` false alarms a year are expected, by the bound of `limit_for`. Nothing is
+    returned while no day after a run is over.
     """
     runs = count_churn(scores, outcomes)
     if not len(runs):
         return ()
-    limit = limit_for(alarms / len(REFERENCES), int(runs["days"].iloc[0]))
+    limit = limit_for(alarms / len(REFERENCES), float(runs["days"].median()))
     return assess_churn(runs, accounts_a_customer(outcomes.frame), limit)
 
 
@@ -45,42 +47,55 @@ def active_columns(scores: pd.DataFrame) -> dict[int, str]:
 
 
 def count_churn(scores: pd.DataFrame, outcomes: Outcomes) -> pd.DataFrame:
-    """Return, by run whose next days are over, the ends expected and observed in these days.
+    """Return, by run, the ends expected and those that became known until the next run.
 
-    Columns: snapshot_on, days (ahead, those of the shortest still_active_…d that serves), expected,
-    observed, model_version, and ``weight``: the share of the days that are no other run's, so
-    that each churn or other end counts once. All ends count, as still_active_…d speaks of all.
+    Columns: snapshot_on, model_version, ``days`` counted (up to 30), expected, observed. All ends
+    count, as still_active_…d speaks of all.
+
+    Notes
+    -----
+    Scores speak of the end of contracts, which notice makes known before: hardly any account
+    without notice ends in the next 30 days. Once the time from notice to end is over, as many end a
+    day as become known. The rate expected of an account is therefore that of its ends in the
+    second half of the horizon.
     """
     import pandas as pd
 
-    columns = active_columns(scores)
-    days = _days_ahead(scores, columns)
     keys = ["account_id", "snapshot_on"]
-    rows = scores[[*keys, columns[days], "model_version"]].merge(
-        outcomes.frame[[*keys, "within"]], on=keys, how="inner"
-    )
-    over = rows["snapshot_on"] + pd.Timedelta(days=days) < pd.Timestamp(outcomes.as_of_date)
-    rows = rows[over & rows[columns[days]].notna()]
-    runs = (
-        rows.assign(expected=1 - rows[columns[days]], observed=rows["within"] <= days)
+    rate = scores[[*keys, "model_version"]].assign(rate=_rate_a_day(scores)).dropna()
+    rows = rate.merge(outcomes.frame[[*keys, "known_on"]], on=keys, how="inner")
+    runs = pd.DataFrame({"snapshot_on": np.sort(rows["snapshot_on"].unique())})
+    until = [*runs["snapshot_on"].iloc[1:], pd.Timestamp(outcomes.as_of_date)]
+    gap = (pd.Series(until, dtype="datetime64[ns]") - runs["snapshot_on"]).dt.days
+    runs["days"] = gap.clip(upper=MAX_DAYS).to_numpy()
+    rows = rows.merge(runs[runs["days"] > 0], on="snapshot_on")
+    ahead = (rows["known_on"] - rows["snapshot_on"]).dt.days
+    return (
+        rows.assign(
+            expected=1 - np.exp(-rows["rate"] * rows["days"]),
+            observed=(ahead >= 0) & (ahead < rows["days"]),
+        )
         .groupby("snapshot_on")
         .agg(
+            model_version=("model_version", "first"),
+            days=("days", "first"),
             expected=("expected", "sum"),
             observed=("observed", "sum"),
-            model_version=("model_version", "first"),
         )
         .reset_index()
     )
-    day = runs["snapshot_on"].to_numpy().astype("datetime64[D]").astype(float)
-    apart = np.diff(day) if len(day) > 1 else np.full(1, float(days))
-    weight = np.minimum(np.append(apart[:1], apart)[: len(day)], days) / days
-    return runs.assign(days=days, weight=weight)
 
 
-def _days_ahead(scores: pd.DataFrame, columns: dict[int, str]) -> int:
-    a_day = {days: float((1 - scores[name]).sum()) / days for days, name in columns.items()}
-    usual = MIN_SHARE * a_day[max(a_day)]
-    return next(days for days, rate in a_day.items() if rate >= usual)
+def _rate_a_day(scores: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the ends a day of each account in the second half of the horizon."""
+    columns = active_columns(scores)
+    horizon = max(columns)
+    middle = max((days for days in columns if days <= horizon / 2), default=0)
+    active = {days: scores[name].to_numpy(dtype=float) for days, name in columns.items()}
+    active[0] = np.ones(len(scores))
+    begin, end = (np.maximum(active[days], MIN_ACTIVE) for days in (middle, horizon))
+    rate: NDArray[np.float64] = np.maximum(np.log(begin / end), 0.0) / (horizon - middle)
+    return rate
 
 
 def assess_churn(
@@ -96,17 +111,8 @@ def assess_churn(
         By which counts are overdispersed: accounts of one customer end together.
     limit : float
         As of `limit_for`.
-
-    Notes
-    -----
-    Runs overlap: each weighs the days since the run before over its own days. The sum is then the
-    mean of CUSUMs that count each end once, on one of the days ahead, and passes the limit no
-    sooner than they do.
     """
-    weight = runs["weight"].to_numpy(dtype=float)
-    observed, expected = (
-        runs[name].to_numpy(dtype=float) * weight for name in ("observed", "expected")
-    )
+    observed, expected = (runs[name].to_numpy(dtype=float) for name in ("observed", "expected"))
     versions = runs["model_version"].to_numpy()
     renewed = np.append(False, versions[1:] != versions[:-1])
     changes = []
