@@ -32,7 +32,8 @@ VOLUMES = (10, 35, 70, 200, 1000)
 def weekly(daily: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the ends of each week."""
     weeks = len(daily) // EVERY
-    return daily[: EVERY * weeks].reshape(weeks, EVERY).sum(axis=1).astype(np.float64)
+    ends: NDArray[np.float64] = daily[: EVERY * weeks].reshape(weeks, EVERY).sum(axis=1) * 1.0
+    return ends
 
 
 def found_churn(daily: NDArray[np.int64], a_day: float, ratio: float) -> NDArray[np.bool_]:

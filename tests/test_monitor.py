@@ -489,7 +489,7 @@ def test_scores_that_promise_too_little_and_alert_the_wrong_are_named(
 def test_churn_that_the_scores_did_not_expect_is_named_with_its_day(
     weekly: ls.Panel, business: ls.Tables, scored: pd.DataFrame
 ) -> None:
-    names = [name for name in scored if str(name).startswith("still_active_")]
+    names = [str(name) for name in scored if str(name).startswith("still_active_")]
     found = ls.monitor_scores(
         weekly, business, scored.assign(**{n: scored[n] ** 0.2 for n in names})
     )
