@@ -339,7 +339,7 @@ def test_no_behaviors_and_no_ends_are_refused() -> None:
         {"account_id": ["a"], "occurred_at": ["2024-02-01"], "behavior": ["x"]}
     )
     tables = ls.read_tables({"accounts": accounts, "behaviors": behaviors}, as_of="2025-01-01")
-    with pytest.raises(ls.ModelError, match="only 0 ends"):
+    with pytest.raises(ls.ModelError, match="only 0 churns"):
         ls.discover_processes(tables)
 
 

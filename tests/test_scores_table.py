@@ -269,6 +269,6 @@ def test_the_command_writes_to_a_table(
     assert main([*arguments, "--to-table", "scores", "--record", str(tmp_path / "x.txt")]) == 2
     assert "does not end in .run.json" in capsys.readouterr().err
     assert main(arguments) == 2
-    assert "Give --out, --to-table, or both" in capsys.readouterr().err
+    assert "neither --out nor --to-table is given" in capsys.readouterr().err
     assert main([*arguments, "--to-table", "scores", "--to-source", "crms"]) == 2
     assert "Did you mean 'crm'?" in capsys.readouterr().err

@@ -136,7 +136,7 @@ def expected_ends(cohorts: DatedCohorts, X: Floats | None = None) -> Floats:
     """Return the expected churns of each level (k), from tenure and ``X`` without the level.
 
     Accounts are compared within calendar quarters, so that a group whose accounts were there when
-    churn was high is not held responsible for it. The sum is the number of churns: the martingale
+    churn was high does not answer for it. The sum is the number of churns: the martingale
     form of Cox's model, of Nelson-Aalen without covariates.
     """
     rows, quarter = within_quarters(follow_in_time(cohorts), cohorts)
