@@ -172,6 +172,11 @@ def _readable(table: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
+def rounded(table: pd.DataFrame, digits: int) -> pd.DataFrame:
+    """Return a table with its floats rounded; pandas warns where it is to round dates."""
+    return table.round(dict.fromkeys(table.select_dtypes("float"), digits))
+
+
 def or_dash(value: float, spec: str) -> str:
     """Return a number in the format ``spec``, and a dash of the same width if it is missing.
 

@@ -12,7 +12,7 @@ from leadsignal.churn.plots import retention_picture
 from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
-from leadsignal.results import Result, or_dash
+from leadsignal.results import Result, or_dash, rounded
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Retention(Result):
         return "\n".join([*lines, *self.notes])
 
     def _notebook_table(self) -> pd.DataFrame:
-        return self.total().round(3)
+        return rounded(self.total(), 3)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
-from leadsignal.results import Result
+from leadsignal.results import Result, rounded
 from leadsignal.stats.multiple_testing import holm
 from leadsignal.stats.normal import normal_quantile, without_rounding
 
@@ -127,7 +127,7 @@ class Audit(Result):
         return "\n".join(lines)
 
     def _notebook_table(self) -> pd.DataFrame:
-        return self.frame.round(3)
+        return rounded(self.frame, 3)
 
 
 @checked

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from leadsignal.arguments import checked
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.stacked_model import log_odds
-from leadsignal.results import MAX_ROWS, Result
+from leadsignal.results import MAX_ROWS, Result, rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ class RiskBands(Result):
         )
 
     def _notebook_table(self) -> pd.DataFrame:
-        return self._table().nlargest(MAX_ROWS, "risk").round(3)
+        return rounded(self._table().nlargest(MAX_ROWS, "risk"), 3)
 
     def plot(self, ax: Axes | None = None, *, most: int = 30) -> Axes:
         """Draw the riskiest accounts with their bands, at most ``most``."""

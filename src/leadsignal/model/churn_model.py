@@ -30,7 +30,7 @@ from leadsignal.model.recalibration import Recalibration, recalibrate
 from leadsignal.model.shapley import MAX_GROUPS, shapley_values, shares_of, typical_row
 from leadsignal.model.stacked_model import Estimator, Hazards, fit_hazards, log_odds
 from leadsignal.panel import Panel, in_order
-from leadsignal.results import Result
+from leadsignal.results import Result, rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +89,7 @@ class Forecast(Result):
         )
 
     def _notebook_table(self) -> pd.DataFrame:
-        return self._table().round(3)
+        return rounded(self._table(), 3)
 
 
 class ChurnModel(EstimatorBase):
