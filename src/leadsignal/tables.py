@@ -363,7 +363,9 @@ def read_tables(
     without the bad rows and keeps what it dropped in ``Tables.dropped``.
 
     >>> import pandas as pd
-    >>> accounts = pd.DataFrame({"account_id": ["a"], "started_on": ["2024-01-01"]})
+    >>> accounts = pd.DataFrame(
+    ...     {"account_id": ["a"], "started_on": ["2024-01-01"], "ended_on": [None]}
+    ... )
     >>> read_tables({"accounts": accounts}, as_of="2024-03-01")
     Tables as of 2024-03-01
       accounts: 1 rows
