@@ -23,8 +23,6 @@ MAX_CONTROLS = 30
 """Number of behaviours, those of the most accounts first, that serve as controls."""
 MIN_SHARE_OF_ACCOUNTS = 0.05
 """Behaviours of fewer accounts are no controls."""
-WINDOW = 90
-"""Days of the trailing window of controls of a state that lapses and has no window of its own."""
 
 
 def control_names(context: AsOfContext, excluded: frozenset[str]) -> tuple[str, ...]:

@@ -79,8 +79,8 @@ def _not_said(summary: Summary) -> list[str]:
         " time trap; unmeasured confounders can still explain a difference.",
         "The past evaluated here had other products, prices and people. Repeat the backtest each"
         " quarter (leadsignal backtest).",
-        "What is not recorded did not happen for this report: a sponsor met without an entry, a"
-        " promise nobody wrote down.",
+        "This report knows only what is recorded. A meeting with a sponsor that was not entered, or"
+        " a promise that was not written down, is missing from it.",
     ]
 
 

@@ -116,11 +116,11 @@ class Evaluation:
 
 
 class PartialLikelihood:
-    """Rows made ready once; then ``evaluate`` at any coefficients.
+    """Rows prepared once, to be evaluated at any coefficients.
 
     Arrays are trusted: X (n × p) finite, ``weights`` and ``offset`` (n) finite, weights positive
-    wherever there is an event. ``ridge`` (p) is information that comes from a penalty: it adds to
-    no result, but fewer digits are needed of what it determines.
+    wherever there is an event. ``ridge`` (p) is the information of a penalty. It is not added to
+    the results; columns that it determines need fewer exact digits.
     """
 
     def __init__(
