@@ -30,6 +30,13 @@ from leadsignal.evaluation.evaluation_rows import (
     measure,
     measure_random,
 )
+from leadsignal.evaluation.method_tables import (
+    BASELINE,
+    alerts_by_method,
+    churns_by_method,
+    counts_of,
+    differences_from_context,
+)
 from leadsignal.evaluation.methods import (
     METHODS,
     Progress,
@@ -53,7 +60,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-BASELINE = "context"
 HEAD = """\
              {} caught            AUC          alerts  days before  days before
              in time (95 %)                            right   the end      usage drop
@@ -395,90 +401,19 @@ def _result(
         capacity,
         tuple(cuts),
         results,
-        _differences(evaluated, evaluation, churns),
+        differences_from_context(evaluated, evaluation, churns),
         by_group(panel, evaluation, churns, evaluated, segment),
-        _churns_frame(churns, evaluated),
-        _alerts_frame(evaluation, evaluated),
+        churns_by_method(churns, evaluated),
+        alerts_by_method(evaluation, evaluated),
         calibrations,
         methods_by_quarter(evaluated, evaluation),
         left_out,
-        _counts(evaluation, churns, found),
+        counts_of(evaluation, churns, found),
     )
 
 
 def _draw(evaluation: EvaluationRows) -> Callable[[int], Ranked]:
     return lambda seed: next(rules(evaluation, ["random"], seed))
-
-
-def _counts(
-    evaluation: EvaluationRows, churns: EvaluableChurns, found: ChurnEvents
-) -> dict[str, int]:
-    return {
-        "rows": len(evaluation.rows),
-        "snapshots": len(np.unique(evaluation.day)),
-        "accounts": len(np.unique(evaluation.account)),
-        "churns": len(churns.frame),
-        "unexpected": int(churns.unexpected.sum()),
-        "with_usage_drop": int(churns.frame["usage_drop_on"].notna().sum()),
-        "churns_not_evaluated": len(found.churned) - len(churns.frame),
-    }
-
-
-def _differences(
-    evaluated: Mapping[str, MethodEvaluation], evaluation: EvaluationRows, churns: EvaluableChurns
-) -> pd.DataFrame:
-    """Return each method less context, with 95 % intervals, from the same rows and churns."""
-    import pandas as pd
-
-    columns = ["method", "against", "measure", "difference", "low", "high"]
-    if BASELINE not in evaluated:
-        return pd.DataFrame(columns=columns)
-    rows = []
-    base = evaluated[BASELINE]
-    base_auc, base_catch = base.auc(evaluation), base.unexpected_recall(churns)
-    for name, one in evaluated.items():
-        if name == BASELINE:
-            continue
-        for what, difference, cluster in (
-            ("auc", one.auc(evaluation) - base_auc, evaluation.customer),
-            ("recall_ahead", one.caught() - base.caught(), churns.customer),
-            (
-                "unexpected_recall_ahead",
-                one.unexpected_recall(churns) - base_catch,
-                churns.customer,
-            ),
-        ):
-            low, high = difference.interval(cluster)
-            rows.append((name, BASELINE, what, difference.estimate, low, high))
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _churns_frame(
-    churns: EvaluableChurns, evaluated: Mapping[str, MethodEvaluation]
-) -> pd.DataFrame:
-    import pandas as pd
-
-    parts = [
-        churns.frame.assign(
-            method=name,
-            recall_ahead=one.catches.in_time,
-            recall_before_drop=one.catches.before_drop,
-            lead_days=one.catches.lead,
-            head_start_days=one.catches.head_start,
-        )
-        for name, one in evaluated.items()
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _alerts_frame(
-    evaluation: EvaluationRows, evaluated: Mapping[str, MethodEvaluation]
-) -> pd.DataFrame:
-    frame = evaluation.rows[["account_id", "snapshot_on"]].copy()
-    for name, one in evaluated.items():
-        frame[f"{name}_risk"] = one.ranked.risk
-        frame[f"{name}_alert"] = one.alerted
-    return frame
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
