@@ -17,7 +17,7 @@ MAX_TICKS = 12
 """Number of quarters that are named below the axis."""
 
 
-def retention_picture(total: pd.DataFrame, every: str, ax: Axes | None = None) -> Axes:
+def retention_picture(total: pd.DataFrame, every: str, unit: str, ax: Axes | None = None) -> Axes:
     """Draw the retention of accounts and of revenue by period; what is unknown is a gap.
 
     ``total`` has one row per period, as `Retention.total` returns it.
@@ -35,13 +35,19 @@ def retention_picture(total: pd.DataFrame, every: str, ax: Axes | None = None) -
             at, values, color=COLOURS[number], linestyle=STYLES[number], marker="o", markersize=3.5
         )
         last = np.flatnonzero(~np.isnan(values))[-1]
-        ends.append((float(values[last]), f"{MEASURES[name]} {values[last]:.1%}", COLOURS[number]))
+        ends.append(
+            (
+                float(values[last]),
+                f"{f'{unit}s' if name == 'logo' else MEASURES[name]} {values[last]:.1%}",
+                COLOURS[number],
+            )
+        )
     step = -(-len(total) // MAX_TICKS)
     shown = at[::-1][::step][::-1]
     axes.set_xticks(shown, [_label(total["period"].iloc[place]) for place in shown])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set(ylabel=f"kept over the {every}", xlabel=every)
-    axes.set_title(_title(total, known, every), loc="left", fontsize=11)
+    axes.set_title(_title(total, known, every, unit), loc="left", fontsize=11)
     tidy(axes)
     _name_ends(axes, ends)
     return axes
@@ -53,13 +59,13 @@ def _label(period: object) -> str:
     return f"Q{number}\n{year}" if quarter else year
 
 
-def _title(total: pd.DataFrame, known: list[str], every: str) -> str:
+def _title(total: pd.DataFrame, known: list[str], every: str, unit: str) -> str:
     said = [name for name in ("logo", "net") if name in known]
     if not said:
         return f"Retention by {every}"
     last = total.dropna(subset=said).iloc[-1]
     parts = [
-        f"{last['stayed']:,.0f} of {last['accounts']:,.0f} accounts stayed",
+        f"{last['stayed']:,.0f} of {last['accounts']:,.0f} {unit}s stayed",
         f"net revenue retention was {last['net']:.1%}" if "net" in said else "",
     ]
     return f"{last['period']}: {', '.join(filter(None, parts))}"

@@ -92,7 +92,7 @@ class Retention(Result):
         -------
         Axes
         """
-        return retention_picture(self.total(), self.every, ax)
+        return retention_picture(self.total(), self.every, self.unit, ax)
 
     def __repr__(self) -> str:
         last = self.total().tail(4)

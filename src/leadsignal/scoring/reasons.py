@@ -62,7 +62,7 @@ class Reason:
 
     def __str__(self) -> str:
         text = f"{self.subject}: {value_text(self.indicator, self.value)}"
-        if self.reference is None or self.direction == "equal":
+        if self.direction not in ("above", "below"):
             return text
         return f"{text} (typically {value_text('', self.reference).strip()})"
 
