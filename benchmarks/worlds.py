@@ -6,7 +6,8 @@ false. The usual analyses claim a direction where p < 0.05.
 
     python benchmarks/worlds.py [--seeds 40] [--accounts 800] [--worlds marker quiet] [--docs]
 
-``--docs`` also writes docs/evidence.md.
+``--keep FILE`` keeps what each simulation gave and does not repeat it; ``--docs`` also writes
+docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import os
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "LEADSIGNAL_THREADS": "1"})
 
 import argparse
+import json
+import math
 import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -52,6 +55,7 @@ NULL: dict[str, tuple[str, ...]] = {
     "backfilled": CLAIMS,
     "jump": CLAIMS,
     "crossing": ("complained",),
+    "halved": (),
     "leading": (),
     "rising": (),
     "twin": (),
@@ -61,7 +65,18 @@ NULL: dict[str, tuple[str, ...]] = {
     "feed_loss": (),
 }
 """Claims that are false in a world; in those below, the processes act."""
-ACTS = ("leading", "rising", "twin", "one_segment", "few_adopt", "most_adopt", "feed_loss")
+ACTS = (
+    "halved",
+    "leading",
+    "rising",
+    "twin",
+    "one_segment",
+    "few_adopt",
+    "most_adopt",
+    "feed_loss",
+)
+HALVED = {"process_effect": math.log(2)}
+"""In the world ``halved`` the processes halve the hazard, and nothing else acts."""
 DAYS = 1095
 
 
@@ -80,13 +95,15 @@ def look(world: str, seed: int, accounts: int) -> Seen:
     """Simulate a world and make every claim that can be made."""
     warnings.simplefilter("ignore")
     with TemporaryDirectory() as folder:
-        ls.simulate(accounts, seed=seed, world=world, days=DAYS).write(folder)
+        law = {"world": "no_effect", **HALVED} if world == "halved" else {"world": world}
+        ls.simulate(accounts, seed=seed, days=DAYS, **law).write(folder)
         tables = ls.read_tables(folder)
         analysis = ls.read_success_analysis(Path(folder) / "success.toml")
         context = AsOfContext(tables, analysis)
         rungs, lower, calibrated = {}, {}, {}
         for claim in CLAIMS:
             by, cohort = ("contract", claim) if claim == "expansion" else (claim, None)
+            by = f"process:{claim}" if claim in PROCESSES else by
             try:
                 found = weigh_evidence(tables, by, analysis, cohort=cohort, context=context)
             except ls.ModelError:
@@ -99,7 +116,8 @@ def look(world: str, seed: int, accounts: int) -> Seen:
                 one = found.calibrated
                 calibrated[claim] = (one.estimate, one.low, one.high)
         quoted = tuple(proven_effects(tables, analysis, context))
-        usual = {name: bool(claims(context)) for name, claims in USUAL.items()}
+        frame = _frame(context)
+        usual = {name: bool(claims(frame)) for name, claims in USUAL.items()}
     return Seen(rungs, lower, calibrated, quoted, usual)
 
 
@@ -135,11 +153,10 @@ def _frame(context: AsOfContext) -> pd.DataFrame:
     return frame
 
 
-def _log_rank(context: AsOfContext) -> bool:
+def _log_rank(frame: pd.DataFrame) -> bool:
     """Kaplan-Meier curves of ever against never adopted, with the log-rank test."""
     from lifelines.statistics import logrank_test
 
-    frame = _frame(context)
     ever = frame["adopted"] == 1
     if not ever.any() or ever.all():
         return False
@@ -148,17 +165,15 @@ def _log_rank(context: AsOfContext) -> bool:
     return float(found.p_value) < 0.05
 
 
-def _correlation(context: AsOfContext) -> bool:
+def _correlation(frame: pd.DataFrame) -> bool:
     """Correlation of the events of a behaviour with retention."""
-    frame = _frame(context)
     return float(pearsonr(frame["events"], 1 - frame["churned"])[1]) < 0.05
 
 
-def _classifier(context: AsOfContext) -> bool:
+def _classifier(frame: pd.DataFrame) -> bool:
     """A logistic regression of churn on today's values; the sign of the recent events."""
     from sklearn.linear_model import LogisticRegression
 
-    frame = _frame(context)
     X = frame[["recent", "measured"]].to_numpy()
     X = (X - X.mean(axis=0)) / np.maximum(X.std(axis=0), 1e-9)
     fit = LogisticRegression(C=np.inf, max_iter=1000).fit(X, frame["churned"])
@@ -168,20 +183,19 @@ def _classifier(context: AsOfContext) -> bool:
     return bool(abs(fit.coef_[0, 0]) > 1.96 * np.sqrt(covariance[1, 1]))
 
 
-def _ever_flags(context: AsOfContext) -> bool:
+def _ever_flags(frame: pd.DataFrame) -> bool:
     """lifelines' Cox model with a flag of ever having been measured."""
     from lifelines import CoxPHFitter
 
-    frame = _frame(context)[["days", "churned", "measured"]]
+    frame = frame[["days", "churned", "measured"]]
     if frame["measured"].nunique() < 2:
         return False
     fit = CoxPHFitter().fit(frame, "days", "churned")
     return float(fit.summary["p"].iloc[0]) < 0.05
 
 
-def _health(context: AsOfContext) -> bool:
+def _health(frame: pd.DataFrame) -> bool:
     """The last health score of those who left against the others'."""
-    frame = _frame(context)
     if "health" not in frame:
         return False
     left = frame.loc[frame["churned"] == 1, "health"].dropna()
@@ -189,7 +203,7 @@ def _health(context: AsOfContext) -> bool:
     return float(ttest_ind(left, there, equal_var=False).pvalue) < 0.05
 
 
-USUAL: dict[str, Callable[[AsOfContext], bool]] = {
+USUAL: dict[str, Callable[[pd.DataFrame], bool]] = {
     "Kaplan-Meier, ever or never": _log_rank,
     "correlation with retention": _correlation,
     "classifier on today's values": _classifier,
@@ -229,12 +243,13 @@ def markdown(rows: list[dict[str, Any]], columns: list[str]) -> str:
     return "\n".join(lines)
 
 
-def page(rows: list[dict[str, Any]], seeds: int, accounts: int) -> str:
+def page(rows: list[dict[str, Any]], seeds: int, accounts: int, power: str) -> str:
     """Return docs/evidence.md."""
     ours = ["world", "acts", *(c.replace("_", " ") for c in CLAIMS), "number in next step"]
     head = PAGE_HEAD.format(seeds=seeds, accounts=accounts)
     theirs = markdown(rows, ["world", "acts", *USUAL])
-    return f"{head}\n{markdown(rows, ours)}\n{PAGE_USUAL}\n{theirs}\n{PAGE_LIMITS}"
+    found = f"{head}\n{markdown(rows, ours)}\n{PAGE_POWER}\n{power}\n"
+    return f"{found}{PAGE_USUAL}\n{theirs}\n{PAGE_LIMITS}"
 
 
 PAGE_HEAD = """\
@@ -246,6 +261,9 @@ first rung ([evidence](cohorts.md#evidence)), or a number in a next step. In a w
 nothing acts, each claim is false. Shares are of the seeds, with their Monte Carlo error.
 
 ## What leadsignal claims
+"""
+PAGE_POWER = """
+In the world `halved`, where practising a process halves the hazard and nothing else acts:
 """
 PAGE_USUAL = """
 ## What five usual analyses claim in the same worlds
@@ -262,6 +280,44 @@ cannot be told from early measuring. Only an experiment answers both.
 """
 
 
+def kept(path: Path | None) -> dict[tuple[str, int, int], Seen]:
+    """Return what earlier simulations gave, by world, seed and accounts."""
+    if path is None or not path.exists():
+        return {}
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {(world, seed, accounts): Seen(**seen) for world, seed, accounts, seen in lines}
+
+
+def all_seen(
+    jobs: list[tuple[str, int, int]], path: Path | None, workers: int
+) -> Iterator[tuple[tuple[str, int, int], Seen]]:
+    """Yield each job with what its simulation gave, now or earlier."""
+    earlier = kept(path)
+    yield from ((job, earlier[job]) for job in jobs if job in earlier)
+    rest = [job for job in jobs if job not in earlier]
+    with ProcessPoolExecutor(workers) as pool:
+        for job, one in zip(rest, pool.map(look, *zip(*rest, strict=True)), strict=True):
+            if path is not None:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([*job, asdict(one)]) + "\n")
+            yield job, one
+
+
+def halved(found: list[Seen]) -> str:
+    """Return the rungs and the coverage in the world where the hazard ratio is 0.5."""
+    lines = []
+    for process in PROCESSES:
+        third = [one.rungs.get(process, 0) >= Rung.CONTROLLED for one in found]
+        known = [one.calibrated[process] for one in found if process in one.calibrated]
+        covers = [low <= 0.5 <= high for _, low, high in known]
+        middle = float(np.median([estimate for estimate, _, _ in known]))
+        lines.append(
+            f"- {process}: third rung in {_share(third)} of the seeds; the calibrated interval"
+            f" holds 0.5 in {_share(covers)}; median estimate {middle:.2f}"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Simulate all worlds and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -269,6 +325,7 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=800)
     parser.add_argument("--worlds", nargs="+", default=[*NULL], choices=[*NULL])
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--keep", type=Path)
     parser.add_argument("--docs", action="store_true")
     chosen = parser.parse_args()
     seen: dict[str, list[Seen]] = defaultdict(list)
@@ -276,21 +333,19 @@ def main() -> None:
         (world, seed, chosen.accounts) for world in chosen.worlds for seed in range(chosen.seeds)
     ]
     began = time.perf_counter()
-    with ProcessPoolExecutor(chosen.jobs) as pool:
-        for (world, seed, _), one in zip(
-            jobs, pool.map(look, *zip(*jobs, strict=True)), strict=True
-        ):
-            seen[world].append(one)
-            false = [c for c in NULL[world] if one.rungs.get(c, 0) > Rung.ASSOCIATION]
-            print(
-                f"{world} {seed}: {one.rungs}, quoted {list(one.quoted)}, false {false}", flush=True
-            )
+    for (world, seed, _), one in all_seen(jobs, chosen.keep, chosen.jobs):
+        seen[world].append(one)
+        false = [c for c in NULL[world] if one.rungs.get(c, 0) > Rung.ASSOCIATION]
+        print(f"{world} {seed}: {one.rungs}, quoted {list(one.quoted)}, false {false}", flush=True)
     rows = list(rows_of(seen))
     print(pd.DataFrame(rows).to_string(index=False))
     print(f"{len(jobs)} simulations in {time.perf_counter() - began:,.0f} s")
+    if "halved" in seen:
+        print(halved(seen["halved"]))
     if chosen.docs:
         place = Path(__file__).parents[1] / "docs" / "evidence.md"
-        place.write_text(page(rows, chosen.seeds, chosen.accounts), encoding="utf-8")
+        text = page(rows, chosen.seeds, chosen.accounts, halved(seen["halved"]))
+        place.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.build import SAMPLE_WEIGHT
@@ -108,6 +108,11 @@ class AsOfContext:
     def standings(self) -> pd.DataFrame:
         """Where each account stands, as ``standings`` returns it."""
         return standings(self.tables, self.analysis, rows=self.results)
+
+    @cached_property
+    def computed(self) -> dict[tuple[object, ...], Any]:
+        """Results that later calls reuse, by the function that made them and its arguments."""
+        return {}
 
     def __repr__(self) -> str:
         built = [name for name in ("snapshot", "episodes", "accounts", "attributes", "results",

@@ -94,6 +94,14 @@ def lapsing_controls(
 
 def _event_days(context: AsOfContext, names: tuple[str, ...]) -> pd.DataFrame:
     """Return the days of the events of these behaviours, numbered within account and behaviour."""
+    key = ("event days", names)
+    if key not in context.computed:
+        context.computed[key] = _numbered_events(context, names)
+    found: pd.DataFrame = context.computed[key]
+    return found
+
+
+def _numbered_events(context: AsOfContext, names: tuple[str, ...]) -> pd.DataFrame:
     tables, known = context.tables, event_day("occurred_at")
     frame: pd.DataFrame = (
         tables.connection.cursor()

@@ -310,6 +310,17 @@ def weigh_evidence(
     (True, True)
     """
     context = AsOfContext.of(tables, analysis, context)
+    adjust = _fixed_attributes(context) if adjust is None else adjust
+    key = ("evidence", by, cohort, adjust, lags)
+    if key not in context.computed:
+        context.computed[key] = _weighed(context, by, cohort, adjust, lags)
+    found: Evidence = context.computed[key]
+    return replace(found, methods=dict(methods or {}))
+
+
+def _weighed(
+    context: AsOfContext, by: str, cohort: str | None, adjust: tuple[str, ...], lags: Iterable[int]
+) -> Evidence:
     changes = changes_of(context, by)
     if changes.table is None:
         raise OptionError(
@@ -317,7 +328,6 @@ def weigh_evidence(
             "Choose a comparison with dates, such as measured or a process",
         )
     k = _level(changes, by, cohort)
-    adjust = _fixed_attributes(context) if adjust is None else adjust
     by_lag = dict(_by_lag(context, by, changes, k, adjust, lags))
     if not by_lag:
         raise ModelError(
@@ -337,7 +347,7 @@ def weigh_evidence(
         change_p,
         {name: one.ratio() for name, one in controls.items()},
         _calibrated(by_lag.get(CLAIM_LAG), [*controls.values()]),
-        dict(methods or {}),
+        {},
         _in_quarters(context, by, changes, k, adjust),
         adjust,
     )
