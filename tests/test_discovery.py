@@ -22,10 +22,11 @@ from leadsignal.success_analysis.discovery.candidates import (
 )
 from leadsignal.success_analysis.discovery.events import read_events
 from leadsignal.success_analysis.discovery.evidence import _corrected, _critical
-from leadsignal.success_analysis.discovery.findings import _apart, _comments
+from leadsignal.success_analysis.discovery.findings import _apart, _comments, _controls_line
 from leadsignal.success_analysis.discovery.matched import chances_of, matched_sets
 from leadsignal.success_analysis.discovery.measured import measured_results
 from leadsignal.success_analysis.discovery.states import adoption_states
+from leadsignal.success_analysis.discovery.twins import _correlations, _highest_correlations
 
 mpl.use("Agg")
 PLANTED = {"reconciliation_completed", "close_review_held"}
@@ -241,6 +242,76 @@ def test_what_the_leavers_drop_is_called_so() -> None:
     assert row["hazard_ratio"] < 0.3
     assert row["q_value"] < 0.02
     assert row["verdict"] == "dropped by those about to leave"
+
+
+@pytest.fixture(scope="module")
+def with_twin() -> ls.Discovery:
+    simulation = ls.simulate(1000, seed=1002, world="twin")
+    frames = {name: simulation.tables[name] for name in ("accounts", "behaviors", "results")}
+    tables = ls.read_tables(frames, as_of=simulation.as_of, attributes=["segment", "employees"])
+    return ls.discover_processes(
+        tables, at_least=[2, 4], by_users=[1], within=["45d"], sustained_for=[1]
+    )
+
+
+def test_a_behaviour_always_done_with_another_cannot_be_distinguished(
+    with_twin: ls.Discovery,
+) -> None:
+    frame = with_twin.frame.set_index("behavior")
+    twins = {"reconciliation_completed", "reconciliation_approved"}
+    (named,) = twins & {p.behaviors[0] for p in with_twin.processes}
+    (other,) = twins - {named}
+    assert frame.loc[other, "verdict"] == f"cannot be distinguished from {named}"
+    assert (frame.loc[named, "twins"], frame.loc[other, "twins"]) == (other, named)
+    assert frame.loc[named, "together"] == 1.0
+    # Each is compared without the other: both have the same ratio.
+    assert frame.loc[other, "hazard_ratio"] == pytest.approx(frame.loc[named, "hazard_ratio"])
+    assert set(frame.index[frame["twins"] != ""]) == twins
+    (process,) = (p for p in with_twin.processes if p.behaviors == (named,))
+    assert f"cannot be distinguished from {other}" in process.why
+    assert "only accounts that do one without the other can tell" in repr(with_twin)
+
+
+def test_what_is_named_is_compared_with_the_other_behaviours(with_twin: ls.Discovery) -> None:
+    named = with_twin.frame[with_twin.frame["essential"]]
+    assert (named["calibrated_high"] < 1).all()
+    assert (named["calibrated_low"] < named["hazard_ratio"]).all()
+    others = with_twin.frame.loc[~with_twin.frame["essential"], "calibrated"]
+    assert others.isna().all()
+    assert repr(with_twin).count("less the bias that the other behaviours show") == 2
+    assert any("not checked here but by weigh_evidence" in note for note in with_twin.notes)
+
+
+def test_a_mark_of_an_unseen_quality_is_not_named() -> None:
+    simulation = ls.simulate(1000, seed=1, world="marker")
+    frames = {name: simulation.tables[name] for name in ("accounts", "behaviors")}
+    tables = ls.read_tables(frames, as_of=simulation.as_of, attributes=["segment", "employees"])
+    found = ls.discover_processes(
+        tables, at_least=[2, 4], by_users=[1], within=["45d"], sustained_for=[1]
+    )
+    assert found.processes == ()
+    assert not any("weigh_evidence" in note for note in found.notes)
+
+
+def test_correlations_of_states() -> None:
+    rng = np.random.default_rng(0)
+    state = rng.random(500) < 0.3
+    others = np.column_stack([state, ~state, rng.random((500, 2)) < 0.6])
+    found = _correlations(state, others)
+    expected = [np.corrcoef(state, other)[0, 1] for other in others.T]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    share = np.column_stack([state, others]).mean(axis=0)
+    assert (_highest_correlations(share, 0)[1:] >= found - 1e-12).all()
+
+
+def test_few_behaviours_are_no_controls(found: ls.Discovery) -> None:
+    row = found.frame.iloc[0]
+    assert _controls_line(row).startswith("less the bias that the other behaviours show")
+    assert _controls_line(row).endswith(")")
+    doubtful = row.replace({row["calibrated_high"]: 1.2})
+    assert _controls_line(doubtful).endswith("(0.24 to 1.20), so this may be no effect")
+    alone = row.replace({row["calibrated"]: np.nan})
+    assert _controls_line(alone) == "not compared with control behaviours: fewer than 5 others"
 
 
 def test_the_block_is_read_back(found: ls.Discovery, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ to never. And do measured results rise with it in the same account?
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -37,6 +38,12 @@ class Exposures:
     def of(self, behavior: str) -> Ints:
         """Return the places of a behaviour's candidates."""
         return np.array([n for n, c in enumerate(self.candidates) if c.behavior == behavior])
+
+    @cached_property
+    def share(self) -> Floats:
+        """Share of the rows at risk in which each candidate is adopted."""
+        share: Floats = self.states[self.at_risk.row].mean(axis=0)
+        return share
 
     @property
     def behaviors(self) -> tuple[str, ...]:

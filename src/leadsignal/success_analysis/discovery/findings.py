@@ -14,12 +14,18 @@ from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
 from leadsignal.panel import Panel
 from leadsignal.results import Result
+from leadsignal.stats.negative_controls import MIN_CONTROLS
 from leadsignal.success_analysis.discovery.at_risk import in_order
 from leadsignal.success_analysis.discovery.estimates import ENOUGH_ACCOUNTS
 from leadsignal.success_analysis.discovery.events import Events
 from leadsignal.success_analysis.discovery.evidence import Evidence, Exposures
 from leadsignal.success_analysis.discovery.plots import plot_ratios
-from leadsignal.success_analysis.discovery.selection import ESSENTIAL, RatedCandidate, Rules
+from leadsignal.success_analysis.discovery.selection import (
+    ESSENTIAL,
+    TWIN,
+    RatedCandidate,
+    Rules,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,10 +65,13 @@ class Discovery(Result):
     ``frame`` has one row a behaviour under its best definition: behavior, at_least, by_users,
     within_days, sustained_for; ``share`` of the account-days at risk that had adopted it;
     ``hazard_ratio`` with ``low`` and ``high`` (95 %), ``as_chosen`` without cross-fitting (of what
-    is named) and ``if_ever`` of having adopted at some time; ``result_effect`` in standard
+    is named), ``calibrated`` (of what is named, with limits) less the bias that the others show,
+    and ``if_ever`` of having adopted at some time; ``result_effect`` in standard
     deviations of the metric with ``result_low`` and ``result_high``; ``q_value``, the p-value
     corrected for the whole grid; ``stability``, the share of resamples of customers in which it
-    passes again; ``essential``; ``verdict``. ``grid`` has one row a definition tried.
+    passes again; ``essential``; ``verdict``; ``twins``, the behaviours that it cannot be
+    distinguished from, and ``together``, the share of the account-days with either that have both.
+    ``grid`` has one row a definition tried.
     ``processes`` are those named, ready for a success analysis. Times are in days.
     """
 
@@ -242,6 +251,9 @@ def _row(one: RatedCandidate) -> dict[str, Any]:
         "low": one.ratio.low,
         "high": one.ratio.high,
         "as_chosen": np.nan if one.as_chosen is None else one.as_chosen.estimate,
+        "calibrated": np.nan if one.calibrated is None else one.calibrated.estimate,
+        "calibrated_low": np.nan if one.calibrated is None else one.calibrated.low,
+        "calibrated_high": np.nan if one.calibrated is None else one.calibrated.high,
         "if_ever": one.ever,
         "result_effect": np.nan if effect is None else effect.estimate,
         "result_low": np.nan if effect is None else effect.low,
@@ -250,6 +262,8 @@ def _row(one: RatedCandidate) -> dict[str, Any]:
         "stability": one.stability,
         "essential": one.verdict == ESSENTIAL,
         "verdict": one.verdict,
+        "twins": ", ".join(twin.behavior for twin in one.twins),
+        "together": min((twin.together for twin in one.twins), default=np.nan),
     }
 
 
@@ -270,12 +284,15 @@ def _grid(first: Evidence, exposures: Exposures) -> pd.DataFrame:
 
 def _process(one: RatedCandidate, exposures: Exposures, panel: Panel, found: Discovery) -> Process:
     candidate = one.candidate
-    why = (
-        f"accounts that had adopted it {found.warning_time} days before left"
-        f" {1 - one.ratio.estimate:.0%} less often"
-    )
+    why = f"accounts that had adopted it {found.warning_time} days before left"
+    beyond = one.calibrated is None or one.calibrated.high < 1
+    why += f" {1 - one.ratio.estimate:.0%} less often" if beyond else " less often"
     if one.effect is not None:
         why += " and their results rose with it"
+    if one.twins:
+        why += f"; {TWIN} {', '.join(twin.behavior for twin in one.twins)}"
+    if not beyond:
+        why += "; this may be no effect: no more than the other behaviours show"
     adopt_by = _milestone(panel, exposures.states[:, exposures.candidates.index(candidate)])
     return candidate.as_process(why=why, adopt_by=adopt_by)
 
@@ -305,6 +322,12 @@ def _evidence_lines(found: Discovery, process: Process) -> list[str]:
         f" passes in {row['stability']:.0%} of resamples",
         f"adopted at some time, dropped since or not: hazard ratio {row['if_ever']:.2f}",
     ]
+    lines.append(_controls_line(row))
+    if row["twins"]:
+        lines.append(
+            f"{TWIN} {row['twins']}: {row['together']:.0%} of the account-days with either have"
+            " both; only accounts that do one without the other can tell which of them matters"
+        )
     if found.tried.measuring:
         lines.insert(
             1,
@@ -314,6 +337,17 @@ def _evidence_lines(found: Discovery, process: Process) -> list[str]:
     if process.adopt_by:
         lines.append(f"adopt_by is a proposal: {MILESTONE:.0%} of the adopters had by then")
     return lines
+
+
+def _controls_line(row: pd.Series[Any]) -> str:
+    if np.isnan(row["calibrated"]):
+        return f"not compared with control behaviours: fewer than {MIN_CONTROLS} others"
+    low, high = row["calibrated_low"], row["calibrated_high"]
+    line = (
+        "less the bias that the other behaviours show: hazard ratio"
+        f" {row['calibrated']:.2f} ({low:.2f} to {high:.2f})"
+    )
+    return line if high < 1 else f"{line}, so this may be no effect"
 
 
 def _notes(found: Discovery) -> list[str]:
@@ -333,6 +367,12 @@ def _notes(found: Discovery) -> list[str]:
         notes.append("results were not judged: too few accounts have measured twice")
     adjusted = ", ".join(tried.adjusted_for) or "nothing: there are no such columns"
     notes.append(f"adjusted for, as of the earlier day: {adjusted}")
+    if found.processes:
+        notes.append(
+            f"the claim rests on adoption {found.warning_time} days earlier and on the other"
+            " behaviours as controls; other lags, calendar quarters and early against late effects"
+            " are not checked here but by weigh_evidence"
+        )
     if tried.left_out:
         notes.append(f"too rare or too common to compare: {', '.join(tried.left_out)}")
     return notes

@@ -20,7 +20,11 @@ from leadsignal.success_analysis.discovery.at_risk import (
     rows_at_risk,
     whose,
 )
-from leadsignal.success_analysis.discovery.candidates import Definitions, definitions_of
+from leadsignal.success_analysis.discovery.candidates import (
+    Candidate,
+    Definitions,
+    definitions_of,
+)
 from leadsignal.success_analysis.discovery.events import Events, read_events
 from leadsignal.success_analysis.discovery.evidence import Exposures
 from leadsignal.success_analysis.discovery.findings import Discovery, findings
@@ -186,7 +190,7 @@ def _exposures(
     users = "user_id" in tables.columns("behaviors")
     listed = [c for behavior in events for c in grid.of(behavior, users=users)]
     states = adoption_states(events, listed, account, day)
-    kept = _worth_trying(states, at_risk)
+    kept = _worth_trying(states, at_risk, listed)
     if not len(kept):
         raise ModelError(
             "no behaviour, under any definition, varies enough between accounts",
@@ -211,15 +215,18 @@ def _exposures(
     return exposures, events, len(listed)
 
 
-def _worth_trying(states: Bools, at_risk: AtRisk) -> Ints:
-    """Return the places of states that are neither rare nor the rule, and not seen before."""
+def _worth_trying(states: Bools, at_risk: AtRisk, candidates: Sequence[Candidate]) -> Ints:
+    """Return the places of states that are neither rare nor the rule.
+
+    Of definitions of one behaviour that are met at the same snapshots, the plainest.
+    """
     rows = states[at_risk.row]
     share = rows.mean(axis=0)
     expected = np.minimum(share, 1 - share) * at_risk.event.sum()
     varied = np.flatnonzero((np.minimum(share, 1 - share) >= COMMON) & (expected >= MIN_EXPECTED))
-    first: dict[bytes, int] = {}
+    first: dict[tuple[str, bytes], int] = {}
     for n in varied.tolist():
-        first.setdefault(np.packbits(states[:, n]).tobytes(), n)
+        first.setdefault((candidates[n].behavior, np.packbits(states[:, n]).tobytes()), n)
     return np.array(sorted(first.values()), dtype=np.int64)
 
 

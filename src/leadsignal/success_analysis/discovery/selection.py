@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.success_analysis.discovery.candidates import Candidate
+from leadsignal.success_analysis.discovery.controls import calibrated, null_of
 from leadsignal.success_analysis.discovery.estimates import Ratio, crossed, folds_of, hazard_ratio
 from leadsignal.success_analysis.discovery.evidence import (
     Evidence,
@@ -19,14 +21,16 @@ from leadsignal.success_analysis.discovery.evidence import (
     stays_if_ever,
 )
 from leadsignal.success_analysis.discovery.matched import Chances, chances_of
+from leadsignal.success_analysis.discovery.twins import Twin, twins_of
 from leadsignal.survival.inputs import Floats
 
 ESSENTIAL = "essential"
 NOT_SHOWN = "not shown to keep accounts"
 MARKS_LEAVING = "dropped by those about to leave"
-NO_RESULTS = "results do not rise with it"
+NO_RESULTS = "results are not shown to rise with it"
 WEAK = "too weak"
 UNSTABLE = "not in most resamples"
+TWIN = "cannot be distinguished from"
 BESIDE = "beside those named"
 RESAMPLES = 100
 
@@ -54,7 +58,8 @@ class RatedCandidate:
     """A behaviour under its best definition, and the verdict on it.
 
     ``ratio`` is freed from the choice where there are enough accounts, ``as_chosen`` is not and is
-    given for what is named;
+    given for what is named, as is ``calibrated``, the ratio less the bias of the other behaviours
+    (None with fewer than five); ``twins`` are the behaviours it cannot be distinguished from;
     ``effect`` on results in standard deviations, None where results were not judged; ``ever`` is
     the ratio of having adopted at some time; ``stability`` the share of resamples of customers in
     which it passes again.
@@ -69,6 +74,8 @@ class RatedCandidate:
     effect: Ratio | None
     ever: float
     stability: float
+    calibrated: Estimate | None = None
+    twins: tuple[Twin, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +85,7 @@ class Search:
     exposures: Exposures
     results: Rising | None
     rules: Rules
+    found_twins: dict[int, tuple[Twin, ...]] = field(default_factory=dict)
 
     def chances(self, at: Sequence[int]) -> Chances:
         """Return the chances by the adjusters and the candidates at ``at``."""
@@ -110,6 +118,23 @@ class Search:
     def ratio_as_chosen(self, place: int, at: Sequence[int]) -> Ratio:
         """Return the ratio of the definition that was chosen, on the data that chose it."""
         return hazard_ratio(self.exposures, self.state(place), [self.state(k) for k in at])
+
+    def calibrated(
+        self, place: int, ratio: Ratio, chances: Chances, named: Sequence[int]
+    ) -> Estimate | None:
+        """Return a ratio less the bias that the other behaviours show: no named one, no twin."""
+        excluded = {self.behavior(k) for k in named} | self.twins((place, *named)).keys()
+        return calibrated(ratio, null_of(self.exposures, chances, place, excluded))
+
+    def twins(self, places: Iterable[int]) -> dict[str, int]:
+        """Return the behaviours that cannot be distinguished from these, with the one of each."""
+        return {twin.behavior: k for k in places for twin in self.twins_of(k)}
+
+    def twins_of(self, place: int) -> tuple[Twin, ...]:
+        """Return the behaviours that a candidate cannot be distinguished from."""
+        if place not in self.found_twins:
+            self.found_twins[place] = twins_of(self.exposures, place)
+        return self.found_twins[place]
 
     def behavior(self, place: int) -> str:
         """Return the behaviour of a candidate."""
@@ -144,7 +169,8 @@ def name_processes(
         evidence = search.evidence(left, chances, len(named))
         first = first or evidence
         tick()
-        open_behaviors = [b for b in left if b not in refused] if len(named) < rules.most else []
+        closed = refused.keys() | search.twins(at)
+        open_behaviors = [b for b in left if b not in closed] if len(named) < rules.most else []
         n = _next(search, evidence, chances, open_behaviors, at, refused)
         if n is None:
             break
@@ -202,27 +228,42 @@ def _judge(
     refused: dict[str, str],
 ) -> RatedCandidate:
     """Return the verdict on a behaviour, given the named ones other than itself."""
-    at = [place for name, (place, _) in named.items() if name != behavior]
+    twin_of = search.twins(place for place, _ in named.values()).get(behavior)
+    at = [place for name, (place, _) in named.items() if name != behavior and place != twin_of]
     evidence = last
-    if behavior in named:
+    if behavior in named or twin_of is not None:
         chances = search.chances(at)
         evidence = search.evidence([behavior], chances, len(named))
+    if behavior in named:
         n = int(np.flatnonzero(evidence.place == named[behavior][0])[0])
     else:
         n = evidence.best(search.exposures.of(behavior))
     place = int(evidence.place[n])
     freed = search.ratio(evidence, n, at)
-    return RatedCandidate(
+    verdict = _verdict(evidence, n, refused.get(behavior))
+    if twin_of is not None:
+        verdict = f"{TWIN} {search.behavior(twin_of)}"
+    rated = RatedCandidate(
         search.exposures.candidates[place],
         float(search.state(place).mean()),
-        ESSENTIAL if behavior in named else _verdict(evidence, n, refused.get(behavior)),
-        named[behavior][1] if behavior in named else float(evidence.p[n]),
+        verdict,
+        float(evidence.p[n]),
         freed,
-        search.ratio_as_chosen(place, at) if behavior in named else None,
+        None,
         _effect(evidence, n),
         stays_if_ever(search.exposures, chances, place)[1],
         # The bar is that of the whole grid, not of one behaviour's part of it.
         search.stability(replace(evidence, critical=last.critical), n),
+        twins=search.twins_of(place),
+    )
+    if behavior not in named:
+        return rated
+    return replace(
+        rated,
+        verdict=ESSENTIAL,
+        p=named[behavior][1],
+        as_chosen=search.ratio_as_chosen(place, at),
+        calibrated=search.calibrated(place, freed, chances, at),
     )
 
 
