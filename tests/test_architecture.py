@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sources",),
     ("ingestion",),
     ("tables",),
-    ("end_of_risk",),
+    ("account_facts", "end_of_risk"),
     ("targets",),
     ("indicators",),
     ("engine",),

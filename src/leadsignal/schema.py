@@ -125,6 +125,8 @@ TABLES: tuple[Table, ...] = (
         key="account_id",
         columns=(
             _id("account_id", "the account"),
+            _text("name", "what people call the account"),
+            _text("owner", "who looks after the account, as the customer success manager"),
             _day("started_on", "first day as a customer"),
             _day("ended_on", "first day no longer a customer; empty while active", False),
             _day("end_known_on", "the day the vendor learned of the end", False),

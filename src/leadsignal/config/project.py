@@ -33,6 +33,8 @@ KINDS = ("number", "text")
 Engine = Literal["duckdb", "spark"]
 ENGINES: tuple[Engine, ...] = ("duckdb", "spark")
 Outside = Literal["exclude", "fault"]
+People = Literal["names", "ids"]
+"""Whether outputs name accounts and their owners, or show ids alone."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class Project:
     not_churn: tuple[str, ...] = ()
     timezone: str = "UTC"
     engine: Engine = "duckdb"
+    people: People = "names"
     causes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     usage_low: UsageLow = UsageLow()
     tables: Mapping[str, TableSource] = field(default_factory=dict)
@@ -184,10 +187,16 @@ def _engine(value: object) -> str:
     return str(value)
 
 
-def _outside(value: object) -> str:
-    if value not in get_args(Outside):
-        raise OptionError("is not allowed", one_of(get_args(Outside), str(value)))
-    return str(value)
+def _one_from(choices: object) -> Callable[[object], str]:
+    """Return what takes one of the values of a literal type."""
+    allowed = get_args(choices)
+
+    def take(value: object) -> str:
+        if value not in allowed:
+            raise OptionError("is not allowed", one_of(allowed, str(value)))
+        return str(value)
+
+    return take
 
 
 def _analysis(value: object) -> Path:
@@ -214,6 +223,7 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "not_churn": texts,
     "timezone": a_zone,
     "engine": _engine,
+    "people": _one_from(People),
 }
 _USAGE_LOW: dict[str, Callable[[Any], Any]] = {
     "window": a_duration,
@@ -231,7 +241,7 @@ _TABLE: dict[str, Callable[[Any], Any]] = {
     "complete_through": a_day,
     "delimiter": _delimiter,
     "encoding": _encoding,
-    "outside": _outside,
+    "outside": _one_from(Outside),
 }
 _SPELLING: dict[str, Callable[[Any], Any]] = {
     "dates": a_date_order,

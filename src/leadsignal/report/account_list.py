@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from leadsignal.report.html import Html, join, section, tag
+from leadsignal.report.html import Html, account_cell, day, join, section, tag
 from leadsignal.report.summary_types import AccountRow, AccountsSummary, OpenProcess, Summary
-from leadsignal.report.wording import name_text, of_hundred, share_text, span, step_words
+from leadsignal.report.wording import money, name_text, of_hundred, share_text, span, step_words
 
 PRINTED = 60
 """Number of rows that the style sheet prints."""
@@ -61,19 +61,28 @@ def _tools(summary: Summary, accounts: AccountsSummary) -> Html:
     )  # fmt: skip
 
 
-REVENUE = "Revenue at risk"
+RISK, REVENUE, OWNER, RENEWAL = (
+    "Leave, of 100 like it", "Revenue at risk", "Owner", "Next renewal",
+)  # fmt: skip
 
 
 def _heads(summary: Summary) -> tuple[str, ...]:
-    heads = ("Account", "Leave, of 100 like it", REVENUE, "Alert", "Open processes",
+    accounts = summary["accounts"]
+    rows = accounts["rows"] if accounts else []
+    hidden = {
+        REVENUE: not summary["panel"]["has_arr"],
+        OWNER: not any(row["owner"] for row in rows),
+        RENEWAL: not any(row["next_renewal"] for row in rows),
+    }
+    heads = ("Account", RISK, REVENUE, RENEWAL, OWNER, "Alert", "Open processes",
              "Next step", "What raises it most")  # fmt: skip
-    return tuple(head for head in heads if head != REVENUE or summary["panel"]["has_arr"])
+    return tuple(head for head in heads if not hidden.get(head))
 
 
 def _table(summary: Summary, accounts: AccountsSummary) -> Html:
     horizon = span(summary["horizon_days"])
     heads = _heads(summary)
-    head = [tag("th", name, scope="col", data_number=name in (heads[1], REVENUE)) for name in heads]
+    head = [tag("th", name, scope="col", data_number=name in (RISK, REVENUE)) for name in heads]
     rows = [_row(row, heads) for row in accounts["rows"]]
     caption = f"Accounts, the riskiest first; risk is of churn within {horizon}"
     return tag(
@@ -83,24 +92,24 @@ def _table(summary: Summary, accounts: AccountsSummary) -> Html:
 
 
 def _row(row: AccountRow, heads: tuple[str, ...]) -> Html:
-    loss = row["expected_arr_loss"]
     # data-value holds the risk itself, because many accounts share "about 18".
-    cells = [
-        (of_hundred(row["risk"]), f"{row['risk']:.5f}"),
-        ("" if loss is None else f"{loss:,.0f}", f"{-1 if loss is None else loss:.0f}"),
-        ("alert" if row["alert"] else "", None),
-        (", ".join(map(_state, row["open_processes"])), None),
-        (next_step_words(row), None),
-        (row["reasons"][0] if row["reasons"] else "", None),
-    ]
-    if REVENUE not in heads:
-        cells.pop(1)
+    loss, renewal = row["expected_arr_loss"], row["next_renewal"]
+    cells: dict[str, tuple[object, str | None]] = {
+        RISK: (of_hundred(row["risk"]), f"{row['risk']:.5f}"),
+        REVENUE: (money(loss, row["currency"]), f"{-1 if loss is None else loss:.0f}"),
+        RENEWAL: (day(date.fromisoformat(renewal) if renewal else None), None),
+        OWNER: (row["owner"] or "", None),
+        "Alert": ("alert" if row["alert"] else "", None),
+        "Open processes": (", ".join(map(_state, row["open_processes"])), None),
+        "Next step": (next_step_words(row), None),
+        "What raises it most": (row["reasons"][0] if row["reasons"] else "", None),
+    }
     columns = [
         tag("td", words, data_value=value, data_label=head,
             data_open="1" if head == "Open processes" else None)
-        for head, (words, value) in zip(heads[1:], cells, strict=True)
+        for head in heads[1:] for words, value in [cells[head]]
     ]  # fmt: skip
-    name = tag("th", row["account_id"], scope="row")
+    name = tag("th", account_cell(row["account_id"], row["name"]), scope="row")
     return tag("tr", name, *columns, data_alert="1" if row["alert"] else None)
 
 

@@ -90,7 +90,7 @@ def review_page(review: Review, *, for_customer: bool = False) -> str:
     left = join([_plan(review), _processes(review), _risk(review)])
     right = join([_missed(review), _commitments(review)])
     return page(
-        f"Account review: {review.account_id}",
+        f"Account review: {review.title}",
         _header(review),
         tag(
             "main",
@@ -99,7 +99,7 @@ def review_page(review: Review, *, for_customer: bool = False) -> str:
             tag("div", tag("div", left), tag("div", right), class_="columns"),
         ),
         _footer(review),
-        description=f"Account review of {review.account_id} as of {review.as_of_date}",
+        description=f"Account review of {review.title} as of {review.as_of_date}",
     )
 
 
@@ -109,7 +109,8 @@ def _header(review: Review) -> Html:
         ("Ended", day(review.facts["ended_on"])),
         ("Reason", review.facts["end_reason"]),
         ("Notice given", day(review.facts["notice_on"])),
-        ("Annual revenue", number(review.facts["arr"], 6)),
+        ("Owner", review.facts["owner"]),
+        ("Annual revenue", _revenue(review)),
         ("Renewal", _renewal(review)),
         *(
             (name_text(name).capitalize(), _cell(value))
@@ -119,8 +120,12 @@ def _header(review: Review) -> Html:
     pairs = [tag("div", tag("dt", what), tag("dd", text)) for what, text in facts if text]
     kept = pairs[:8]
     subtitle = tag("p", "Account review, as of ", day(review.as_of_date), class_="soft")
-    top = tag("div", tag("h1", review.account_id), subtitle, class_="top")
+    top = tag("div", tag("h1", review.title), subtitle, class_="top")
     return tag("header", top, tag("dl", *kept, class_="facts"))
+
+
+def _revenue(review: Review) -> str:
+    return f"{number(review.facts['arr'], 6)} {review.facts['currency'] or ''}".strip()
 
 
 def _cell(value: object) -> str:

@@ -15,7 +15,17 @@ from leadsignal.files.writing import atomic_write
 from leadsignal.report.account_list import account_list, next_step_words
 from leadsignal.report.cohort_sections import cohort_section, reason_section
 from leadsignal.report.evaluation_sections import audit_section, backtest_section, unlike_line
-from leadsignal.report.html import Html, day_text, join, number, page, section, table, tag
+from leadsignal.report.html import (
+    Html,
+    account_cell,
+    day_text,
+    join,
+    number,
+    page,
+    section,
+    table,
+    tag,
+)
 from leadsignal.report.method_section import method_section
 from leadsignal.report.success_sections import churn_section, success_section
 from leadsignal.report.summary import summarise
@@ -30,6 +40,7 @@ from leadsignal.report.wording import (
     effect_words,
     interval_text,
     method_words,
+    money,
     name_text,
     of_hundred,
     profile_words,
@@ -323,11 +334,11 @@ def _call(row: AccountRow) -> tuple[object, ...]:
     evidence = tag("ul", *(tag("li", reason) for reason in row["reasons"][:2]), class_="plain")
     loss = row["expected_arr_loss"]
     return (
-        row["account_id"],
+        account_cell(row["account_id"], row["name"]),
         ("risk", of_hundred(row["risk"])),
         about,
         evidence if row["reasons"] else "",
-        ("number", "" if loss is None else f"{loss:,.0f}"),
+        ("number", money(loss, row["currency"])),
     )
 
 

@@ -77,6 +77,17 @@ def day(value: date | None, *, year: bool = True) -> Html:
     return tag("time", day_text(value, year=year), datetime=value.isoformat())
 
 
+def account_cell(account_id: str, name: str | None) -> Html:
+    """Return an account's name with its id below, or its id alone.
+
+    >>> account_cell("A-7", "Acme"), account_cell("A-7", None)
+    ('Acme <span class="small soft">A-7</span>', 'A-7')
+    """
+    if not name or name == account_id:
+        return text(account_id)
+    return join([name, tag("span", account_id, class_="small soft")], " ")
+
+
 def day_text(value: date, *, year: bool = True) -> str:
     """Return a date as plain text, the same under every locale."""
     visible = f"{value.day} {MONTHS[value.month - 1]}"

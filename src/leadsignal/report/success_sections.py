@@ -6,7 +6,18 @@ from datetime import date
 from typing import Literal
 
 from leadsignal.report.bar_charts import Part, Stack, both, stack_key, stacks
-from leadsignal.report.html import Html, day, figure, folded, join, number, section, table, tag
+from leadsignal.report.html import (
+    Html,
+    account_cell,
+    day,
+    figure,
+    folded,
+    join,
+    number,
+    section,
+    table,
+    tag,
+)
 from leadsignal.report.section_summaries import HOLDS, PERHAPS
 from leadsignal.report.summary_types import (
     AdoptionRow,
@@ -14,6 +25,7 @@ from leadsignal.report.summary_types import (
     ChurnSummary,
     CohortLine,
     EffectSummary,
+    GapRow,
     MilestoneRow,
     Outcome,
     ProcessSummary,
@@ -21,6 +33,7 @@ from leadsignal.report.summary_types import (
     QuarterRow,
     RatioSummary,
     RetentionShare,
+    SuccessfulRow,
     Summary,
 )
 from leadsignal.report.wording import (
@@ -267,12 +280,16 @@ def _milestones(summary: Summary) -> Html:
         )
     text += f" {milestones['overdue']:,} are overdue."
     rows = [
-        (of["account_id"], name_text(of["process"]), _day(of["due_on"]), _chance(of))
+        (_account(summary, of), name_text(of["process"]), _day(of["due_on"]), _chance(of))
         for of in milestones["next"]
     ]
     listed = table(("Account", "Process", "Due", "Chance"), rows, "The next", class_="cards")
     details = folded(f"The next {len(rows)}", listed) if rows else ""
     return tag("div", tag("h3", "Milestones"), tag("p", text), details)
+
+
+def _account(summary: Summary, of: MilestoneRow | SuccessfulRow | GapRow) -> Html:
+    return account_cell(of["account_id"], summary["names"].get(of["account_id"]))
 
 
 def _chance(of: MilestoneRow) -> str:
@@ -307,7 +324,7 @@ def _successful(summary: Summary) -> Html:
         for one in successful["criteria"]
     ]  # fmt: skip
     rows = [
-        (of["account_id"], f"{number(of['value'])}, target {number(of['target'])}",
+        (_account(summary, of), f"{number(of['value'])}, target {number(of['target'])}",
          _day(of["since"]), of["trend"])
         for of in successful["rows"]
     ]  # fmt: skip
@@ -336,7 +353,7 @@ def _gaps(summary: Summary) -> Html:
         for of in gaps["apart"] if of["value"]
     ]  # fmt: skip
     rows = [
-        (of["account_id"], f"{number(of['value'])}, target {number(of['target'])}",
+        (_account(summary, of), f"{number(of['value'])}, target {number(of['target'])}",
          _day(of["off_since"]), of["trend"])
         for of in gaps["rows"]
     ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.account_facts import NAMED
 from leadsignal.arguments import checked
 from leadsignal.churn.events import SIGNALLED, UNEXPECTED, ChurnEvents, churn_events
 from leadsignal.durations import days_in
@@ -96,8 +97,21 @@ def summarise(
         "warnings": _warnings(panel, backtest, scores),
         "missing": {name: reason for name, reason in why.items() if name not in there},
     }
+    summary["names"] = _names(summary, scores)
     ready: Summary = json_ready(summary)
     return ready
+
+
+def _names(summary: dict[str, Any], scores: Scores | None) -> dict[str, str]:
+    """Return the names of the accounts in the tables of milestones, successes and gaps."""
+    if scores is None or "name" not in scores.frame:
+        return {}
+    lists = (("milestones", "next"), ("successful", "rows"), ("gaps", "rows"))
+    listed = {
+        row["account_id"] for name, rows in lists for row in (summary[name] or {rows: ()})[rows]
+    }
+    found = scores.frame[scores.frame["account_id"].isin(listed)]
+    return dict(zip(found["account_id"], found["name"], strict=True))
 
 
 def _warnings(
@@ -292,8 +306,8 @@ def _accounts(panel: Panel, scores: Scores) -> dict[str, Any]:
 
 def _rows(panel: Panel, scores: Scores, frame: pd.DataFrame) -> list[dict[str, Any]]:
     indicators = by_name(panel.indicators)
-    kept = ["account_id", "risk", "expected_arr_loss", "alert"]
-    rows: list[dict[str, Any]] = json_rows(frame[kept])
+    kept = ["account_id", *NAMED, "risk", "arr", "next_renewal", "expected_arr_loss", "alert"]
+    rows: list[dict[str, Any]] = json_rows(frame.reindex(columns=kept))
     for row in rows:
         steps = scores.steps.of(row["account_id"])
         row["open_processes"] = [{"process": s.process, "state": s.state} for s in steps]

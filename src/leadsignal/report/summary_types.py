@@ -190,7 +190,12 @@ class AccountRow(TypedDict):
     """Risk of one account, with reasons and the next step."""
 
     account_id: str
+    name: str | None
+    owner: str | None
+    currency: str | None
     risk: float
+    arr: float | None
+    next_renewal: str | None
     expected_arr_loss: float | None
     alert: bool
     open_processes: list[OpenProcess]
@@ -466,7 +471,7 @@ class WarningRow(TypedDict):
 class Summary(TypedDict):
     """Everything that a report shows; a section is None if its result is missing.
 
-    ``missing`` gives the reason by name.
+    ``missing`` gives the reason by name; ``names`` are those of accounts in the tables.
     """
 
     as_of: str
@@ -494,3 +499,4 @@ class Summary(TypedDict):
     ratios: HazardRatiosSummary | None
     warnings: list[WarningRow]
     missing: dict[str, str]
+    names: dict[str, str]

@@ -97,6 +97,15 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+def money(amount: float | None, currency: str | None = None) -> str:
+    """Return an amount in whole units, with its currency where it is known.
+
+    >>> money(12345.6, "EUR"), money(900.0), money(None, "EUR")
+    ('12,346 EUR', '900', '')
+    """
+    return "" if amount is None else f"{amount:,.0f} {currency or ''}".rstrip()
+
+
 def span(days: int) -> str:
     """Return a time in words where there are some.
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 SCORES, RECORD = "scores.parquet", "_run.json"
+DAYS = ("snapshot_on", "next_renewal")
 PARTITION = "snapshot_on="
 """A folder of one date, named as Hive, Spark, DuckDB and pandas read it: as a column."""
 
@@ -230,7 +231,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     texts = [name for name in names if name in TEXTS]
     frame = pd.read_csv(
         path,
-        parse_dates=["snapshot_on"],
+        parse_dates=[name for name in DAYS if name in names],
         dtype=dict.fromkeys(texts, str),
         keep_default_na=False,
         na_values={name: [""] for name in names if name not in TEXTS},

@@ -46,7 +46,7 @@ def risk_picture(
             f"{value:.0%}  {_short(reason)}", (value, place), xytext=(8, 0),
             textcoords="offset points", va="center", fontsize=8.5,
         )  # fmt: skip
-    axes.set_yticks(at, scores["account_id"].astype(str), fontsize=9)
+    axes.set_yticks(at, _labels(scores), fontsize=9)
     axes.set_ylim(len(scores) - 0.4, -0.6)
     # The reasons stand right of the risks: they need about as much room.
     axes.set_xlim(0, 2.1 * float(risk.max(initial=typical or 0.0)) or 1.0)
@@ -58,6 +58,13 @@ def risk_picture(
     axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     tidy(axes)
     return axes
+
+
+def _labels(scores: pd.DataFrame) -> list[str]:
+    """Return the names of accounts, and the id where there is none."""
+    names = scores["name"] if "name" in scores else scores["account_id"]
+    named = zip(scores["account_id"].astype(str), names.astype(str), strict=True)
+    return [name or account for account, name in named]
 
 
 def _short(reason: str) -> str:

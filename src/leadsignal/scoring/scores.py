@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.account_facts import NAMED, account_names, next_renewals, shown_name, with_names
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.evidence import Rung, weigh_evidence
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 CLIPPED, CLIPPED_INDICATORS = "clipped", "clipped_indicators"
-TEXTS = ("account_id", "open_processes", "next_step", "model_version", CLIPPED_INDICATORS,
+TEXTS = ("account_id", *NAMED, "open_processes", "next_step", "model_version", CLIPPED_INDICATORS,
          *(f"reason_{rank}" for rank in range(1, REASONS + 1)))  # fmt: skip
 """The columns of scores that contain text, even where it looks like a number."""
 MIN_EXPLAINED, MAX_EXPLAINED = 1_000, 5_000
@@ -73,9 +74,11 @@ class Scores(Result):
     data; it is replaced by the nearest value in the range. The column ``clipped`` counts these
     indicators by account, ``clipped_indicators`` names them. ``hindsight`` says whether the model
     was trained through a later day than the one that is scored, as does the column of that name.
-    ``reasons`` and ``steps`` hold, by account, the data behind the text columns ``reason_1`` to
-    ``reason_3``, ``open_processes`` and ``next_step``. ``warnings`` say what is odd in the tables,
-    and whether far more or fewer churns are expected than came in the last horizon.
+    ``frame`` has name, owner and currency of an account where the tables have them, its ARR and
+    the day of its next renewal. ``reasons`` and ``steps`` hold, by account, the data behind the
+    text columns ``reason_1`` to ``reason_3``, ``open_processes`` and ``next_step``. ``warnings``
+    say what is odd in the tables, and whether far more or fewer churns are expected than came in
+    the last horizon.
     """
 
     frame: pd.DataFrame
@@ -119,7 +122,8 @@ class Scores(Result):
                 f" training data; the nearest value is used. Most often: {', '.join(most)}"
             )
         for _, row in self.frame.head(5).iterrows():
-            lines.append(f"  {row['account_id']}  {row['risk']:.0%}  {row['reason_1']}")
+            who = shown_name(row["account_id"], row.get("name"))
+            lines.append(f"  {who}  {row['risk']:.0%}  {row['reason_1']}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -237,6 +241,7 @@ def score_accounts(
     if effects is None:
         effects = proven_effects(tables, model.analysis_, context)
     scores = _scores(model, panel, rows, capacity, effects, feeds, holdout)
+    scores = replace(scores, frame=with_names(scores.frame, account_names(tables)))
     return _with_warnings(scores, tables.warnings, last_horizon(tables, scores.horizon))
 
 
@@ -360,6 +365,7 @@ def score_rows(
     """
     frame = _forecast(model, rows)
     arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
+    frame["arr"], frame["next_renewal"] = arr, next_renewals(rows).to_numpy()
     frame["expected_arr_loss"] = frame["risk"] * arr
     alerts = max(1, round(capacity * len(frame)))
     explained = min(max(alerts, MIN_EXPLAINED), MAX_EXPLAINED)
@@ -400,7 +406,7 @@ def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
 def _columns(frame: pd.DataFrame) -> list[str]:
     last = [CLIPPED, CLIPPED_INDICATORS, "open_processes", "next_step", "model_version", HINDSIGHT]
     reasons = [f"reason_{rank}" for rank in range(1, REASONS + 1)]
-    middle = ["expected_arr_loss", "alert", *reasons]
+    middle = ["arr", "next_renewal", "expected_arr_loss", "alert", *reasons]
     first = [c for c in frame.columns if c not in {*last, *middle}]
     return [*first, *middle, *last]
 

@@ -126,7 +126,7 @@ def _as_arrow(scores: Scores) -> pa.Table:
     table = pa.Table.from_pandas(scores.frame, preserve_index=False).replace_schema_metadata()
 
     def kind(field: pa.Field) -> pa.DataType:
-        if field.name == "snapshot_on":
+        if pa.types.is_timestamp(field.type):
             return pa.date32()
         if pa.types.is_floating(field.type):
             return pa.float64()

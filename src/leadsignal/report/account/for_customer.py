@@ -15,7 +15,7 @@ from leadsignal.report.account.review import Review
 if TYPE_CHECKING:
     import pandas as pd
 
-FACTS = ("started_on", "ended_on")
+FACTS = ("name", "started_on", "ended_on")
 """Facts of the account that are included."""
 
 ROWS: Mapping[str, Sequence[str]] = {

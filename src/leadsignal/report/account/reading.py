@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.account_facts import NAMED, named_columns
 from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
@@ -197,7 +198,7 @@ def _assembled(
     review = Review(
         account,
         tables.as_of_date,
-        _facts(row, now),
+        {**_people(tables, row), **_facts(row, now)},
         attributes,
         analysis.bullseye_of(attributes).objective,
         found["plans"],
@@ -213,6 +214,12 @@ def _assembled(
         (),
     )
     return replace(review, missed=tuple(find_missed(review)))
+
+
+def _people(tables: Tables, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return name, owner and currency; empty where the tables do not have or show them."""
+    visible = named_columns(tables)
+    return {name: row[name] if name in visible else None for name in NAMED}
 
 
 def _facts(row: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.account_facts import shown_name
 from leadsignal.files.records import json_ready, plain_row
 from leadsignal.report.account.parts import (
     COMMITMENT_STATES,
@@ -33,7 +34,8 @@ FRAMES = ("plans", "results", "episodes", "commitments", "tickets", "contract_ch
 class Review(Result):
     """Review of one account; its frames hold the account's visible rows, the oldest first.
 
-    ``facts`` has started_on, ended_on, notice_on, arr, term_months, renewal_on and customer_id,
+    ``facts`` has name, owner, currency, started_on, ended_on, notice_on, arr, term_months,
+    renewal_on and customer_id,
     ``attributes`` those declared; the frames are ``plans``, ``results``, ``commitments`` (with
     ``state``), ``tickets``, ``contract_changes`` and ``episodes`` of adoption; ``contacts`` has the
     last day of each tracked kind of contact; ``missed`` lists what needs a new date and
@@ -57,6 +59,11 @@ class Review(Result):
     missed: tuple[Missed, ...]
     steps: tuple[NextStep, ...]
     risk: Risk | None = None
+
+    @property
+    def title(self) -> str:
+        """The account's name with its id, or its id alone."""
+        return shown_name(self.account_id, self.facts.get("name"))
 
     @property
     def next_steps(self) -> tuple[str, ...]:
@@ -160,7 +167,7 @@ def _events(review: Review) -> Iterator[tuple[date, str, str, str]]:
 def _lines(review: Review) -> Iterator[str]:
     facts, status, plan = review.facts, review.status, review.plan
     ended = f", ended {facts['ended_on']}" if facts["ended_on"] else ""
-    yield f"{review.account_id} on {review.as_of_date}: customer since {facts['started_on']}{ended}"
+    yield f"{review.title} on {review.as_of_date}: customer since {facts['started_on']}{ended}"
     if plan:
         yield f"  plan: {plan['objective']}" + (f" by {plan['target_on']}" if plan["target_on"]
                                                 else "")  # fmt: skip
