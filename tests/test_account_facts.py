@@ -15,7 +15,7 @@ from leadsignal.account_facts import account_names, shown_name
 from leadsignal.report import report_page, review_page, summarise
 from leadsignal.scoring import read_scores
 
-NAMES = {0: "=HYPERLINK(1)", 1: "NA", 2: "Größe & Söhne <b>", 3: "00123", 4: ""}
+NAMES: dict[int, str] = {0: "=HYPERLINK(1)", 1: "NA", 2: "Größe & Söhne <b>", 3: "00123", 4: ""}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def named(business_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ls
     copytree(business_folder, folder, dirs_exist_ok=True)
     accounts = pd.read_csv(folder / "accounts.csv", dtype=str, keep_default_na=False)
     numbers = np.arange(len(accounts))
-    accounts["name"] = [NAMES.get(number % 40, f"Company {number:03}") for number in numbers]
+    accounts["name"] = [NAMES.get(int(number) % 40, f"Company {number:03}") for number in numbers]
     accounts["owner"] = np.where(numbers % 2, "Ana Lima", "Jo Wu")
     accounts.to_csv(folder / "accounts.csv", index=False)
     return ls.read_tables(folder)
@@ -66,7 +66,7 @@ def test_the_next_renewal_is_whole_terms_after_the_start_or_the_last_renewal(
         months = int(terms.iloc[-1]) if len(terms) else int(account["term_months"])
         begin = mine["changed_at"].iloc[-1] if len(mine) else account["started_on"]
         steps = range(400)
-        days = (pd.Timestamp(begin) + pd.DateOffset(months=months * step) for step in steps)
+        days = (pd.Timestamp(str(begin)) + pd.DateOffset(months=months * step) for step in steps)
         assert row.next_renewal == next(day for day in days if day >= as_of)
 
 
