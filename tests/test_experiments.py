@@ -16,6 +16,9 @@ from leadsignal.experiments import (
     plan_experiment,
     simulated_power,
 )
+from leadsignal.experiments.plan import _log_rank_moments
+from leadsignal.scoring.holdout import chance_of
+from leadsignal.survival import logrank
 
 STOP = "2025-06-30"
 
@@ -31,15 +34,42 @@ def plan(business: ls.Tables, business_scores: ls.Scores) -> ExperimentPlan:
 
 
 def test_the_plan_by_hand(plan: ExperimentPlan) -> None:
-    # (1.95996 + 0.84162)² / (0.25 · ln²(0.6)) = 7.8489 / 0.065235 = 120.32 churns.
     row = plan.frame.set_index("months").loc[12]
-    assert row["churns"] == pytest.approx(120.32, abs=0.01)
     days = 365.25
     hazards = plan.hazards
     assert row["churn_control"] == pytest.approx((1 - np.exp(-hazards * days)).mean())
     assert row["churn_treated"] == pytest.approx((1 - np.exp(-hazards * 0.6 * days)).mean())
     least = row["churns"] / (row["churn_control"] + row["churn_treated"]) * 2
     assert least <= plan.accounts < 1.5 * least
+    # (1.95996 + 0.84162)² / (0.25 · ln²(0.6)) = 7.8489 / 0.065235 = 120.32 churns, and some more.
+    assert 120.32 < row["churns"] < 160
+
+
+def test_small_reductions_need_as_many_churns_as_schoenfeld_says() -> None:
+    hazards = np.full(100, 1e-6)
+    mean, variance, actual = _log_rank_moments(hazards, 10.0, 0.02, 0.5)
+    z = 1.9599640 + 0.8416212
+    churns = 100 * (1 - np.exp(-1e-5 * 0.99)) / 100  # of one account
+    needed = z**2 * variance / mean**2 * churns
+    assert needed == pytest.approx(z**2 / (0.25 * np.log(0.98) ** 2), rel=2e-4)
+    assert actual == pytest.approx(variance, rel=1e-3)
+
+
+def test_the_moments_of_the_log_rank_statistic_are_those_of_simulated_arms() -> None:
+    """One stratum of two kinds of accounts a stratum, each arm drawn 2,000 times."""
+    rng = np.random.default_rng(0)
+    hazards = np.sort(np.tile([0.0005, 0.004], 200))[::-1]
+    mean, _, actual = _log_rank_moments(hazards, 365.0, 0.5, 0.3)
+    stratum = np.arange(400) * 4 // 400
+    found = []
+    for _ in range(600):
+        treated = rng.random(400) < 0.3
+        end = rng.exponential(1 / (hazards * np.where(treated, 0.5, 1.0)))
+        test = logrank(np.minimum(end, 365), end <= 365, treated, strata=stratum)
+        found.append(test.observed[1] - test.expected[1])
+    error = np.std(found) / np.sqrt(600)
+    assert np.mean(found) == pytest.approx(400 * mean, abs=4 * error)
+    assert np.var(found) == pytest.approx(400 * actual, rel=0.25)
 
 
 def test_longer_experiments_and_larger_effects_need_fewer_accounts(
@@ -82,6 +112,33 @@ def test_arms_are_of_whole_customers_and_the_same_every_time(
     assert treated.between(0.4, 0.6).all()
     risk = arms.groupby("stratum")["risk"].max()
     assert risk.is_monotonic_decreasing
+
+
+def test_the_hold_out_of_scores_is_the_control_arm(
+    business: ls.Tables, business_model: ls.ChurnModel, business_scores: ls.Scores
+) -> None:
+    held = ls.score_accounts(business_model, business, holdout=0.4, effects={})
+    arms = draw_arms(held, business)
+    control = set(arms.loc[arms["arm"] == "control", "account_id"])
+    frame = held.to_frame()
+    assert control == set(frame.loc[frame["held_out"], "account_id"].astype(str))
+    expected = ls.scoring.hold_out(arms["customer_id"], 0.4, business.project.holdout_seed)
+    assert ((arms["arm"] == "control") == expected).all()
+    with pytest.raises(ls.OptionError, match="the scores have a hold-out"):
+        draw_arms(held, business, share=0.5)
+    # Without strata, the same customers are left alone up to the rounding of the share.
+    drawn = draw_arms(business_scores, business, share=0.6, strata=1)
+    lowest = drawn.drop_duplicates("customer_id").set_index("customer_id")
+    chance = pd.Series({name: chance_of(name, 0) for name in lowest.index})
+    alone = lowest["arm"] == "control"
+    assert chance[alone].max() < chance[~alone].min()
+
+
+def test_all_accounts_of_a_customer_are_held_out_together() -> None:
+    customers = ["a", "a", "b", "c", "c"]
+    held = ls.scoring.hold_out(customers, 0.5, seed=3)
+    assert held[0] == held[1]
+    assert held[3] == held[4]
 
 
 def arms_of(rows: list[tuple[str, str, str]]) -> pd.DataFrame:

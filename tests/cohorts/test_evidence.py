@@ -120,6 +120,21 @@ def test_disagreement_is_said_first_and_no_direction() -> None:
     assert alike.rung == Rung.CONTROLLED
 
 
+def test_only_an_experiment_says_that_acting_works() -> None:
+    for lower in (None, ratio(0.4, 0.9)):
+        assert "acting" not in evidence(lower).sentence
+    shown = evidence(ratio(0.4, 1.1), experiment=ratio(0.5, 0.9))
+    assert shown.rung == Rung.EXPERIMENT
+    assert shown.wording == "shown by an experiment"
+    assert "an experiment shows that acting on it makes them leave less often" in shown.sentence
+    assert shown.to_dict()["experiment"]["high"] == 0.9
+    failed = evidence(ratio(0.4, 0.9), experiment=ratio(0.7, 1.2))
+    assert failed.rung == Rung.CONTROLLED
+    assert "experiment" in failed.to_frame()["check"].tolist()
+    methods = {"landmark": ratio(0.3, 0.7), "target_trial": ratio(1.2, 2.0)}
+    assert evidence(None, methods=methods, experiment=ratio(0.5, 0.9)).rung == Rung.EXPERIMENT
+
+
 # Calendar quarters --------------------------------------------------------------------------------
 
 

@@ -60,7 +60,7 @@ def add_commands(commands: Any) -> None:
         help="score this date anew though it is there (FOLDER)",
     )
     score.add_argument(
-        "--holdout", type=float, metavar="0.1", help="share of accounts to hold out at random"
+        "--holdout", type=float, metavar="0.1", help="share of customers to hold out at random"
     )
     score.add_argument("--csv", type=Path, metavar="FILE", help="the newest scores for people, too")
     score.add_argument("--to-table", metavar="NAME", help="a table of a database, as crm.scores")

@@ -87,6 +87,8 @@ class Evidence(Result):
         quarter; None if it is not determined.
     adjusted_for : tuple of str
         Names of the covariates of all hazard ratios but those of ``methods``.
+    experiment : Estimate or None
+        Hazard ratio of treated against control accounts in an experiment, if there was one.
     """
 
     by: str
@@ -101,6 +103,7 @@ class Evidence(Result):
     methods: Mapping[str, Estimate]
     in_quarters: Estimate | None = None
     adjusted_for: tuple[str, ...] = ()
+    experiment: Estimate | None = None
 
     @property
     def disagreement(self) -> str:
@@ -120,8 +123,10 @@ class Evidence(Result):
         """The highest rung whose checks, and all below, are passed in one direction.
 
         Control behaviours that show the same effect contradict a lagged one: with enough controls
-        the second rung is not reached without the third.
+        the second rung is not reached without the third. An experiment needs no other check.
         """
+        if self.experiment is not None and self.experiment.excludes(1.0):
+            return Rung.EXPERIMENT
         first = self.lags.get(0)
         if self.disagreement or first is None or not first.excludes(1.0):
             return Rung.NOT_PROVEN
@@ -136,13 +141,18 @@ class Evidence(Result):
     @property
     def wording(self) -> str:
         """How far the evidence goes, in words."""
-        return "the methods disagree" if self.disagreement else RUNG_TEXT[self.rung]
+        contradicted = self.disagreement and self.rung != Rung.EXPERIMENT
+        return "the methods disagree" if contradicted else RUNG_TEXT[self.rung]
 
     @property
     def sentence(self) -> str:
         """The finding, as strong as the rung that was reached allows."""
         name = "" if self.by == self.cohort else f"{self.by.replace('_', ' ')}, "
         who = f"Evidence for {name}{self.cohort} against {self.against}"
+        if self.experiment is not None and self.rung == Rung.EXPERIMENT:
+            way = "less" if self.experiment.estimate < 1 else "more"
+            shown = f"acting on it makes them leave {way} often ({self.experiment})"
+            return f"{who}: an experiment shows that {shown}."
         if self.disagreement:
             return f"{who}: no direction is claimed, because {self.disagreement}."
         first, claimed = self.lags.get(0), self.lags.get(CLAIM_LAG)
@@ -186,6 +196,7 @@ class Evidence(Result):
                 ("late tenure", self.late),
                 ("within calendar quarters", self.in_quarters),
                 ("less the bias of the controls", self.calibrated),
+                ("experiment", self.experiment),
             )
             if one is not None
         ]
@@ -213,6 +224,7 @@ class Evidence(Result):
             "change_p": self.change_p if np.isfinite(self.change_p) else None,
             "controls": {name: one.to_dict() for name, one in self.controls.items()},
             "calibrated": None if self.calibrated is None else self.calibrated.to_dict(),
+            "experiment": None if self.experiment is None else self.experiment.to_dict(),
         }
 
     def __repr__(self) -> str:
@@ -260,6 +272,7 @@ def weigh_evidence(
     adjust: tuple[str, ...] | None = None,
     lags: tuple[int, ...] = LAGS,
     methods: Mapping[str, Estimate] | None = None,
+    experiment: Estimate | None = None,
     context: AsOfContext | None = None,
 ) -> Evidence:
     """Weigh the evidence that a cohort leaves less, or more, often than its reference.
@@ -283,6 +296,9 @@ def weigh_evidence(
         Days by which the exposure is measured earlier.
     methods : mapping of str to Estimate, optional
         Hazard ratios of other corrected methods, which must not contradict each other.
+    experiment : Estimate, optional
+        Hazard ratio of an experiment on it, ``analyse_experiment(...).hazard_ratio``. Without one,
+        nothing shows that acting works.
     context : AsOfContext, optional
         Intermediate results to reuse.
 
@@ -315,7 +331,7 @@ def weigh_evidence(
     if key not in context.computed:
         context.computed[key] = _weighed(context, by, cohort, adjust, lags)
     found: Evidence = context.computed[key]
-    return replace(found, methods=dict(methods or {}))
+    return replace(found, methods=dict(methods or {}), experiment=experiment)
 
 
 def _weighed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
+from leadsignal.scoring.holdout import HELD_OUT, chance_of
 from leadsignal.scoring.scores import Scores
 from leadsignal.tables import Tables
 
@@ -25,15 +25,16 @@ def draw_arms(
     tables: Tables,
     *,
     accounts: int | None = None,
-    share: float = 0.5,
+    share: float | None = None,
     strata: int = 4,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> pd.DataFrame:
     """Assign customers to a treated and a control arm.
 
     All accounts of a customer are in the same arm: acting on one acts on the others. Within strata
-    of risk, customers are put in an order that only the seed determines, and the first ``share``
-    of them is treated, so that the same call gives the same arms on every machine.
+    of risk, customers are put in an order that only the seed determines, and the last ``share``
+    of them is treated, so that the same call gives the same arms on every machine. Scores with a
+    hold-out have arms already: accounts that are held out are the control arm.
 
     Parameters
     ----------
@@ -43,12 +44,12 @@ def draw_arms(
         The tables, for the customers of the accounts.
     accounts : int, optional
         Number of eligible accounts, those with the highest risk. Default: all.
-    share : float, default 0.5
-        Share of the customers that is treated.
+    share : float, optional
+        Share of the customers that is treated. Default: 0.5.
     strata : int, default 4
         Number of strata of equal size, by a customer's highest risk.
-    seed : int, default 0
-        Seed of the random order.
+    seed : int, optional
+        Seed of the random order. Default: ``holdout_seed`` of the project.
 
     Returns
     -------
@@ -59,10 +60,17 @@ def draw_arms(
     Raises
     ------
     OptionError
-        If the share is not between 0 and 1, or there are too few customers for the strata.
+        If the share is not between 0 and 1, there are too few customers for the strata, or the
+        scores have a hold-out and a share or seed is given.
     """
-    if not 0 < share < 1:
+    if share is not None and not 0 < share < 1:
         raise OptionError(f"share = {share!r} is not between 0 and 1", "Write 0.5 for half")
+    has_arms = HELD_OUT in scores.frame
+    if has_arms and (share is not None or seed is not None):
+        raise OptionError(
+            "the scores have a hold-out, which is the control arm",
+            "Leave out share= and seed=, or score with holdout=0 to draw other arms",
+        )
     chosen = eligible(scores, tables, accounts)
     top = chosen.groupby("customer_id")["risk"].max()
     if strata < 1 or len(top) < 2 * strata:
@@ -72,7 +80,11 @@ def draw_arms(
         )
     ordered = sorted(top.index, key=lambda name: (-top[name], name))
     stratum = {name: place * strata // len(ordered) for place, name in enumerate(ordered)}
-    arm = _assigned(ordered, stratum, share, seed)
+    if has_arms:
+        arm = _as_held_out(scores, chosen)
+    else:
+        seed = tables.project.holdout_seed if seed is None else seed
+        arm = _assigned(ordered, stratum, 0.5 if share is None else share, seed)
     return chosen.assign(
         stratum=chosen["customer_id"].map(stratum),
         arm=chosen["customer_id"].map(arm),
@@ -100,12 +112,19 @@ def _assigned(
     owed = 0.0
     for number in sorted(set(stratum.values())):
         mine = [name for name in customers if stratum[name] == number]
-        mine.sort(key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+        mine.sort(key=lambda name: chance_of(name, seed), reverse=True)
         owed += share * len(mine)
         treated = int(np.floor(owed + 0.5))
         owed -= treated
         arm |= {name: TREATED if n < treated else CONTROL for n, name in enumerate(mine)}
     return arm
+
+
+def _as_held_out(scores: Scores, chosen: pd.DataFrame) -> dict[str, str]:
+    """Return the arm of each customer by the hold-out of the scores."""
+    held_out = set(scores.frame.loc[scores.frame[HELD_OUT], "account_id"].astype(str))
+    control = chosen["account_id"].isin(held_out)
+    return dict(zip(chosen["customer_id"], np.where(control, CONTROL, TREATED), strict=True))
 
 
 def _day(day: date) -> pd.Timestamp:

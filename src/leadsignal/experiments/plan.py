@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 MONTHS = (3, 6, 9, 12, 18, 24)
 """Durations in months for which a plan says how many accounts are needed."""
 DAYS_A_MONTH = 365.25 / 12
+STRATA = 4
+"""Strata of risk within which arms are drawn and compared."""
+TIMES = 50
+"""Points in time at which the expected log-rank statistic is summed."""
 MAX_RISK = 0.99
 """Highest risk that is turned into a hazard."""
 
@@ -109,12 +113,14 @@ def plan_experiment(
 ) -> ExperimentPlan:
     """Return how many accounts are needed to see a reduction of churn.
 
-    The number of churns that a log-rank test needs is (z₁ + z₂)² / (s (1 − s) log²(1 − r)) with the
-    normal quantiles z₁ of (1 + level)/2 and z₂ of the power, s the share treated and r the
-    reduction (Schoenfeld 1981). Accounts follow from the hazards h = −log(1 − risk) / horizon of
-    the eligible accounts, of which a share 1 − exp(−h t) churns in time t. They are increased by
-    the mean number of accounts of a customer, weighted by accounts: customers are assigned as a
-    whole.
+    The eligible accounts have the hazards h = −log(1 − risk) / horizon without the action, and
+    (1 − r) h with it, r being the reduction. Of n accounts, a share s of them treated, the log-rank
+    statistic within strata of risk then has mean n μ, variance n σ² if nothing differs, and n ω²
+    with the reduction; n = (z₁ σ + z₂ ω)² / μ² with the normal quantiles z₁ of (1 + level)/2 and z₂
+    of the power. For small reductions and short times these are Schoenfeld's (z₁ + z₂)² / (s (1 −
+    s) log²(1 − r)) churns; for large ones more are needed, since the risky accounts of an arm leave
+    first. Accounts are increased by the mean number of accounts of a customer, weighted by
+    accounts: customers are assigned as a whole.
 
     Parameters
     ----------
@@ -167,19 +173,19 @@ def plan_experiment(
     chosen = eligible(scores, tables, accounts)
     risk = np.minimum(chosen["risk"].to_numpy(dtype=np.float64), MAX_RISK)
     hazards = np.sort(-np.log1p(-risk) / scores.horizon)[::-1]
-    z = normal_quantile(level) + normal_quantile(2 * power - 1)
-    events = z**2 / (share * (1 - share) * np.log1p(-reduction) ** 2)
+    z = normal_quantile(level), normal_quantile(2 * power - 1)
     counts = chosen.groupby("customer_id").size().to_numpy(dtype=np.float64)
     design = float((counts**2).sum() / counts.sum())
-    frame = _durations(hazards, sorted({*MONTHS, months}), reduction, share, events, design)
+    frame = _durations(hazards, sorted({*MONTHS, months}), reduction, share, z, design)
     needed = int(frame.loc[frame["months"] == months, "accounts"].iloc[0])
     return ExperimentPlan(frame, months, needed, reduction, power, level, share, hazards,
                           len(chosen))  # fmt: skip
 
 
 def _durations(
-    hazards: Floats, months: list[int], reduction: float, share: float, events: float, design: float
-) -> pd.DataFrame:
+    hazards: Floats, months: list[int], reduction: float, share: float, z: tuple[float, float],
+    design: float,
+) -> pd.DataFrame:  # fmt: skip
     import pandas as pd
 
     rows = []
@@ -187,10 +193,40 @@ def _durations(
         days = duration * DAYS_A_MONTH
         without = float((1 - np.exp(-hazards * days)).mean())
         treated = float((1 - np.exp(-hazards * (1 - reduction) * days)).mean())
-        needed = int(np.ceil(design * events / (share * treated + (1 - share) * without)))
-        rows.append((duration, needed, without, treated, events, needed <= len(hazards)))
+        mean, variance, actual = _log_rank_moments(hazards, days, reduction, share)
+        least = (z[0] * np.sqrt(variance) + z[1] * np.sqrt(actual)) ** 2 / mean**2
+        needed = int(np.ceil(design * least))
+        churns = least * (share * treated + (1 - share) * without)
+        rows.append((duration, needed, without, treated, churns, needed <= len(hazards)))
     names = ["months", "accounts", "churn_control", "churn_treated", "churns", "available"]
     return pd.DataFrame(rows, columns=names)
+
+
+def _log_rank_moments(
+    hazards: Floats, days: float, reduction: float, share: float
+) -> tuple[float, float, float]:
+    """Return mean, null variance and variance of the stratified log-rank statistic per account.
+
+    ``hazards`` are in order of risk. With Y₁ and Y₀ at risk and churns dN₁ and dN₀ of both arms,
+    the statistic is ∫ (Y₀ dN₁ − Y₁ dN₀) / (Y₁ + Y₀), summed over strata. Midpoint rule in time.
+    """
+    step = days / TIMES
+    time = (np.arange(TIMES) + 0.5) * step
+    moments = np.zeros(3)
+    for stratum in np.array_split(hazards, STRATA):
+        control = np.exp(-np.outer(time, stratum))
+        treated = control ** (1 - reduction)
+        y0, y1 = (1 - share) * control.sum(axis=1), share * treated.sum(axis=1)
+        n0 = (1 - share) * (control @ stratum) * step
+        n1 = share * (treated @ stratum) * (1 - reduction) * step
+        left, right = y0 / (y0 + y1), y1 / (y0 + y1)
+        moments += (
+            (left * n1 - right * n0).sum(),
+            (left * right * (n0 + n1)).sum(),
+            (left**2 * n1 + right**2 * n0).sum(),
+        )
+    mean, variance, actual = (moments / len(hazards)).tolist()
+    return mean, variance, actual
 
 
 @checked
@@ -225,6 +261,7 @@ def simulated_power(
         hazard = np.sort(rng.choice(plan.hazards, n))
         treated = rng.permuted(np.arange(n) < plan.share * n)
         end = rng.exponential(1 / (hazard * np.where(treated, 1 - true, 1.0)))
-        test = logrank(np.minimum(end, days), end <= days, treated, strata=np.arange(n) * 4 // n)
+        strata = np.arange(n) * STRATA // n
+        test = logrank(np.minimum(end, days), end <= days, treated, strata=strata)
         found += test.p < 1 - plan.level
     return found / times

@@ -356,7 +356,7 @@ def _proofs(calls: list[AccountRow], effects: dict[str, EffectSummary]) -> Html:
     return tag(
         "p", f"Why these processes: {words}. The comparison is time-dependent, so that immortal"
         " time does not bias it, and among accounts with similar attributes; it shows who"
-        " leaves, not what adopting will do.", class_="small soft",
+        " leaves, not what adopting will do, which only an experiment shows.", class_="small soft",
     )  # fmt: skip
 
 

@@ -22,21 +22,26 @@ COLUMNS = ("account_id", "contacted_on")
 LISTED = 100
 
 
-def hold_out(account_ids: Iterable[Any], share: float, seed: int = 0) -> NDArray[np.bool_]:
-    """Return which accounts are held out, shape (accounts,): the same on every day and machine.
+def hold_out(customers: Iterable[Any], share: float, seed: int = 0) -> NDArray[np.bool_]:
+    """Return which customers are held out, shape (customers,): the same on every day and machine.
 
-    An account is held out if the SHA-256 of ``"seed:account_id"``, as a fraction, lies below
-    ``share``. Raises OptionError where the share is not between 0 and 0.5.
+    A customer is held out if `chance_of` it lies below ``share``: all its accounts, because acting
+    on one acts on the others. Raises OptionError where the share is not between 0 and 0.5.
 
     >>> hold_out(["a", "b", "c", "d"], 0.5).tolist()
     [False, False, False, True]
     """
     if not 0 <= share <= 0.5:
         raise OptionError(f"holdout = {share!r} is not between 0 and 0.5", "Write 0.1 for a tenth")
-    return np.array([_fraction(f"{seed}:{one}") < share for one in account_ids], dtype=bool)
+    return np.array([chance_of(one, seed) < share for one in customers], dtype=bool)
 
 
-def _fraction(text: str) -> float:
+def chance_of(customer: object, seed: int) -> float:
+    """Return the number from 0 to 1 by which a customer is assigned: SHA-256 of ``seed:customer``.
+
+    Hold-outs and the arms of experiments both use it: the lowest are left alone.
+    """
+    text = f"{seed}:{customer}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 

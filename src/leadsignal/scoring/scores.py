@@ -215,8 +215,8 @@ def score_accounts(
     """Score the accounts active on ``as_of`` (default: the tables') that have not given notice.
 
     ``capacity`` is the share of accounts to alert (default: the project's). ``holdout`` is the
-    share of accounts, chosen at random, not to be contacted (default: the project's); where it
-    is above 0, a column ``held_out`` records which. ``effects`` are the
+    share of customers, chosen at random, not to be contacted (default: the project's); where it
+    is above 0, a column ``held_out`` records whose accounts. ``effects`` are the
     proven effects of processes, shown with the next step (default: `proven_effects` of the
     tables). ``context`` holds what is made already of these tables and the model's analysis; it is
     not used where tables have come late. Raises ModelError where the tables lack what the model
@@ -302,7 +302,8 @@ def _scores(
     frame, reasons = score_rows(model, rows, share, steps, units)
     holdout = panel.project.holdout if holdout is None else holdout
     if holdout:
-        held_out = hold_out(frame["account_id"], holdout, panel.project.holdout_seed)
+        customers = frame["account_id"].map(rows.set_index("account_id")["customer_id"])
+        held_out = hold_out(customers, holdout, panel.project.holdout_seed)
         frame.insert(list(frame.columns).index("alert") + 1, HELD_OUT, held_out)
     return Scores(
         frame,
