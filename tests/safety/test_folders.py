@@ -152,7 +152,7 @@ def test_two_names_for_one_table(folder: Path) -> None:
 
 
 def test_everything_else_is_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("usage.csv.gz", "notes.txt", ".DS_Store", "usage.CSV", "usage"):
+    for name in ("usage.csv.zip", "notes.txt", ".DS_Store", "usage.CSV", "usage"):
         (folder / name).write_bytes(b"x")
     (folder / "model").mkdir()
     report = ls.check_tables({"accounts": folder / "accounts.csv"})
@@ -161,7 +161,7 @@ def test_everything_else_is_listed(folder: Path, capsys: pytest.CaptureFixture[s
     (folder / "\x1b[2J").write_text("")
     report = ls.check_tables(folder)
     assert report.not_read == (
-        "\\x1b[2J", ".DS_Store", "model/", "notes.txt", "usage", "usage.csv.gz",
+        "\\x1b[2J", ".DS_Store", "model/", "notes.txt", "usage", "usage.csv.zip",
     )  # fmt: skip
     assert "not read: \\x1b[2J, .DS_Store, model/, notes.txt" in repr(report)
     assert main(["check", str(folder), "--json", str(folder.parent / "told.json")]) == 0
@@ -180,16 +180,18 @@ def test_what_the_project_file_names_is_read_and_another_is_not(folder: Path) ->
     assert report.not_read == ("crm/v.csv", "leadsignal.toml")
 
 
-def test_compressed_files_are_faults_where_they_are_named(folder: Path) -> None:
-    (folder / "leadsignal.toml").write_text('[tables.usage]\npath = "u.csv.gz"\n')
-    (folder / "u.csv.gz").write_bytes(b"\x1f\x8b")
+def test_compressed_files_that_are_not_unpacked_are_faults(folder: Path) -> None:
+    (folder / "leadsignal.toml").write_text('[tables.usage]\npath = "u.csv.bz2"\n')
+    (folder / "u.csv.bz2").write_bytes(b"BZh9")
     (fault,) = ls.check_tables(folder).faults
-    assert fault.problem == "is compressed"
+    assert (fault.problem, fault.remedy) == (
+        "is compressed", "Unpack it, or compress it as .gz or .zst.",
+    )  # fmt: skip
     (folder / "leadsignal.toml").unlink()
     spark_folder(folder / "usage", "csv")
-    (folder / "usage" / "part-9.csv.gz").write_bytes(b"\x1f\x8b")
+    (folder / "usage" / "part-9.csv.zip").write_bytes(b"PK")
     (fault,) = ls.check_tables(folder).faults
-    assert (fault.file, fault.problem) == ("usage/part-9.csv.gz", "is compressed")
+    assert (fault.file, fault.problem) == ("usage/part-9.csv.zip", "is compressed")
 
 
 @pytest.mark.parametrize("name", ["part[1].parquet", "part*.parquet", "part?.parquet"])

@@ -23,6 +23,7 @@ from leadsignal.config.toml_files import (
     read_settings_file,
     share,
     texts,
+    whole,
 )
 from leadsignal.errors import Fault, OptionError, ProjectError
 from leadsignal.schema import BY_NAME, TABLES
@@ -60,7 +61,9 @@ class TableSource:
     ``columns`` maps our names to theirs. ``attributes`` (accounts only) are columns of which the
     user says that they have not changed since the start; ``attribute_kinds`` fixes "number" or
     "text" for some. ``delimiter`` and ``encoding`` overrule what a CSV file looks like;
-    ``spelling`` says how its texts write dates, numbers and nothing.
+    ``spelling`` says how its texts write dates, numbers and nothing. ``sheet`` is the sheet of a
+    workbook, ``header_line`` the line of the column names, where lines above it hold none, and
+    ``footer`` the number of lines at the end that are no rows.
     In a database, the rows are those of ``table`` (its name in parts, as schema and table) or of
     ``query``, in the source named ``source``; a ``path`` with a source starts from its URL.
     ``outside`` says whether rows of known accounts before their start or after their end are
@@ -78,6 +81,9 @@ class TableSource:
     complete_through: date | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    sheet: str | None = None
+    header_line: int | None = None
+    footer: int | None = None
     spelling: Notation = AS_WE_WRITE
     outside: Outside = "exclude"
 
@@ -241,6 +247,9 @@ _TABLE: dict[str, Callable[[Any], Any]] = {
     "complete_through": a_day,
     "delimiter": _delimiter,
     "encoding": _encoding,
+    "sheet": a_text,
+    "header_line": whole,
+    "footer": whole,
     "outside": _one_from(Outside),
 }
 _SPELLING: dict[str, Callable[[Any], Any]] = {

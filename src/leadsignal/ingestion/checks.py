@@ -102,14 +102,17 @@ def _found(
         )
     }
     faults = [
-        Fault(
-            file,
-            loaded.table.name,
-            line,
-            check.column,
-            _shown(loaded, check.column, values[row][0]),
-            check.problem,
-            _remedy(check, loaded, *values[row]),
+        loaded.placed(
+            Fault(
+                file,
+                loaded.table.name,
+                line,
+                check.column,
+                _shown(loaded, check.column, values[row][0]),
+                check.problem,
+                _remedy(check, loaded, *values[row]),
+            ),
+            row,
         )
         for row, (file, line) in zip(listed, loaded.places(listed), strict=True)
     ]

@@ -13,17 +13,20 @@ from leadsignal.config.project import Project, TableSource
 from leadsignal.config.toml_files import near, one_of, texts
 from leadsignal.errors import Fault, FaultKind, OptionError, SourceError
 from leadsignal.ingestion.cells import as_attribute
-from leadsignal.ingestion.store import Store, reading_of
+from leadsignal.ingestion.store import Store, bytes_in, memory_bytes, reading_of
 from leadsignal.schema import BY_NAME, TABLES, Column, Table
 from leadsignal.sources.combined_parts import CombinedParts, in_groups, single_part
 from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.database import RowRequest
 from leadsignal.sources.databases import Databases, fault_of, open_rows
 from leadsignal.sources.frames import open_frame
+from leadsignal.sources.json_files import open_json
 from leadsignal.sources.locate import Located, at_path, locate, not_read, unread_files
 from leadsignal.sources.object_stores import ObjectStores
 from leadsignal.sources.parquet_files import open_parquet
 from leadsignal.sources.parts import Part, UnreadableError
+from leadsignal.sources.unpacked import Unpacking
+from leadsignal.sources.workbooks import open_workbook
 
 MISSPELT, ALIKE = 0.85, 0.72
 MAX_OFFERED = 8
@@ -67,6 +70,11 @@ class Loaded:
         """The SQL of the day a row was known on, once the table is settled."""
         return "known_on" if "recorded_at" in self.columns else self.table.time
 
+    def placed(self, fault: Fault, row: int) -> Fault:
+        """Return a fault of a row, put as one of the footer where the file ends with one."""
+        part = next((part for part, end in self.parts if row < end), None)
+        return part.footer.of(fault) if part and part.footer else fault
+
     def places(self, rows: list[int]) -> list[tuple[str | None, int]]:
         """Return the file and line of rows of the store."""
         found: dict[int, tuple[str | None, int]] = {}
@@ -95,7 +103,9 @@ class Intake:
 
     def __post_init__(self) -> None:
         self.databases = Databases(self.project.sources)
-        self.object_stores = ObjectStores(self.project.sources, Path(self.store.folder) / "copies")
+        copies = Path(self.store.folder) / "copies"
+        self.object_stores = ObjectStores(self.project.sources, copies)
+        self.unpacking = Unpacking(copies, lambda: bytes_in(self.store.folder), self.store.limit)
 
     def load_all(self, frames: Mapping[str, Any] | None) -> None:
         """Load every table of the project's folder, or of the frames and paths given."""
@@ -185,15 +195,22 @@ class Intake:
             self.read.update(found.files)
         for file, shown in zip(found.files, found.shown(), strict=True):
             before = len(parts)
-            if found.format == "csv":
-                parts += self._opened(lambda f=file, s=shown: open_csv(found.table, f, s, source))
-            else:
-                parts += self._opened(
-                    lambda f=file, s=shown: open_parquet(found.table, f, s, self.store.connection)
-                )
+            parts += self._opened(lambda f=file, s=shown: self._open_file(found, f, s, source))
             for part in parts[before:]:
                 self.structural += _in_folder_names(part, file)
         return parts
+
+    def _open_file(self, found: Located, file: Path, shown: str, source: TableSource) -> Part:
+        table, connection = found.table, self.store.connection
+        refuse_needless(found, shown, source)
+        plain = self.unpacking.plain(table, file, shown)
+        if found.format == "parquet":
+            return open_parquet(table, plain, shown, connection)
+        if found.format == "json":
+            return open_json(table, plain, shown, source, connection)
+        if found.format == "workbook":
+            return open_workbook(table, plain, shown, source, memory_bytes())
+        return open_csv(table, plain, shown, source, self.unpacking.shortened)
 
     def _fetched(self, table: str, source: TableSource) -> list[Part]:
         """Copy the files of a table from an object store, and open the copies."""
@@ -348,7 +365,7 @@ class Intake:
         except UnreadableError as error:
             self.structural.append(error.fault)
             return
-        self.faults += faults
+        self.faults += [part.footer.of(fault) for fault in faults] if part.footer else faults
         if more:
             self.more[faults[0].kind] = self.more.get(faults[0].kind, 0) + more
 
@@ -362,6 +379,21 @@ class Intake:
         return Fault(
             part.file, part.table, None, None, said, "cannot be read", "Export the file again."
         )
+
+
+def refuse_needless(found: Located, shown: str, source: TableSource) -> None:
+    """Raise UnreadableError for a setting that files of another format have."""
+    needless = {
+        "sheet": source.sheet and found.format != "workbook",
+        "header_line": source.header_line and found.format in ("json", "parquet"),
+        "footer": source.footer and found.format in ("json", "parquet"),
+    }
+    for name, is_needless in needless.items():
+        if is_needless:
+            what = ".xlsx" if name == "sheet" else ".csv and .xlsx"
+            problem = f"{name} is set, which only {what} files have"
+            remedy = f"Take {name} out of [tables.{found.table}]."
+            raise UnreadableError(Fault(shown, found.table, None, None, None, problem, remedy))
 
 
 def _in_folder_names(part: Part, file: Path) -> Iterator[Fault]:

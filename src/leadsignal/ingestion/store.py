@@ -20,7 +20,7 @@ from leadsignal.files.locks import clean_orphans, hold
 from leadsignal.files.writing import remedy_for
 from leadsignal.ingestion.cells import Reading, read_cell, sql_type
 from leadsignal.schema import Column, Table
-from leadsignal.sources.parts import Part, UnreadableError, literal, quoted
+from leadsignal.sources.parts import Part, literal, quoted, too_large
 
 if TYPE_CHECKING:
     import duckdb
@@ -199,9 +199,7 @@ class Store:
             watcher.join()
         if over.is_set() or bytes_in(self.folder) > limit:
             self.is_full = True
-            problem = f"unpacks to more than {limit:,} bytes, with what was read before"
-            remedy = "Check the file; if it is what it should be, set LEADSIGNAL_UNPACKED=50GB."
-            raise UnreadableError(Fault(part.file, part.table, None, None, None, problem, remedy))
+            raise too_large(part.table, part.file, limit)
 
 
 def bytes_in(folder: str) -> int:
@@ -220,7 +218,19 @@ def unpacked_limit() -> int:
     >>> unpacked_limit()
     8000000000
     """
-    number, unit = a_size("LEADSIGNAL_UNPACKED", UNPACKED)
+    return _bytes(*a_size("LEADSIGNAL_UNPACKED", UNPACKED))
+
+
+def memory_bytes() -> int:
+    """Return how many bytes the store may use of memory: LEADSIGNAL_MEMORY, or 1500MB.
+
+    >>> memory_bytes()
+    1500000000
+    """
+    return _bytes(*a_size("LEADSIGNAL_MEMORY", MEMORY))
+
+
+def _bytes(number: str, unit: str) -> int:
     base = 1024 if "i" in unit else 1000
     return int(float(number) * base ** ("KMGT".index(unit[0]) + 1))
 

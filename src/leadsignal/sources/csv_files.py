@@ -5,22 +5,36 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from leadsignal.config.project import TableSource
 from leadsignal.errors import Fault
 from leadsignal.schema import BY_NAME
-from leadsignal.sources.parts import Part, UnreadableError, refuse_too_wide
+from leadsignal.sources.parts import Footer, Part, UnreadableError, refuse_too_wide
+from leadsignal.sources.title_lines import (
+    SEARCHED,
+    Names,
+    Row,
+    find_footer,
+    is_value,
+    refuse_titles,
+)
 
 BLOCK = 1 << 22
 MAX_HEADER = 1_000_000
 HELD = 10_000
 """Maximum number of faults of one kind that are kept; further ones are only counted."""
+TAIL = 1 << 16
+"""Bytes at the end of a file in which a footer is looked for."""
 DELIMITERS = (",", ";", "\t", "|")
+_SEP = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
+"""The first line that Excel writes and reads, which names the delimiter."""
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -32,7 +46,10 @@ BYTE_ORDER_MARKS = (
 
 @dataclass
 class CsvFile:
-    """One CSV file as it was found: how it is encoded, how it is divided, what its header says."""
+    """One CSV file as it was found: how it is encoded, how it is divided, what its header says.
+
+    The header ends with line ``header_lines``; the ``titles`` lines before it are skipped.
+    """
 
     table: str
     path: Path
@@ -41,6 +58,8 @@ class CsvFile:
     delimiter: str
     header: list[str]
     header_lines: int
+    titles: int = 0
+    footer: Footer | None = None
     ragged: list[tuple[int, int]] = field(default_factory=list)
 
     def read(self) -> Any:
@@ -74,6 +93,36 @@ class CsvFile:
         self.ragged.append((row.number - self.header_lines, row.actual_columns))
         return "skip"
 
+    def first_rows(self) -> list[Row]:
+        """Return the lines after the header, as far as a header is looked for, in cells.
+
+        A title may hide the delimiter: the one that makes most cells divides the lines.
+        """
+        with self.path.open(encoding=self.encoding, errors="replace", newline="") as file:
+            lines = list(islice(enumerate(file, 1), self.header_lines, SEARCHED))
+        rows = {sign: [(n, _split(line, sign)) for n, line in lines] for sign in DELIMITERS}
+        return max(rows.values(), key=lambda some: sum(len(cells) for _, cells in some))
+
+    def find_footer(self, names: Names) -> Footer | None:
+        """Return the lines at the end that are no rows, where lines end with one byte."""
+        if self.encoding.startswith(("utf-16", "utf-32")):
+            return None
+        with self.path.open("rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            file.seek(max(size - TAIL, 0))
+            tail = file.read().decode(self.encoding, errors="replace").rstrip("\n").split("\n")
+        # The first of the lines may have been cut; those of a small file begin with its first.
+        lines = list(enumerate(tail, 1))[1 if size > TAIL else self.header_lines :][-SEARCHED:]
+        rows = [(n, _split(line.rstrip("\r"), self.delimiter)) for n, line in lines]
+        found = find_footer(rows, self.header, names)
+        if found and size > TAIL:
+            with self.path.open("rb") as file:
+                breaks = sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK), b""))
+                file.seek(-1, io.SEEK_END)
+                total = breaks + (file.read() != b"\n")
+            found = replace(found, first_line=found.first_line + total - len(tail))
+        return found
+
     def faults(self) -> tuple[list[Fault], int]:
         """Return the ragged rows met while reading, and how many more there were.
 
@@ -106,7 +155,7 @@ class CsvFile:
         if not _quotes_are_odd(self.path):
             return
         opened, inside = 0, False
-        for number, line in enumerate(self._text(), 1):
+        for number, line in self._text():
             opened = opened if inside else number
             inside = _ends_inside(line, inside, self.delimiter)
         if inside:
@@ -130,15 +179,16 @@ class CsvFile:
                 position += 1
         return [found.get(record, record + self.header_lines) for record in records]
 
-    def _text(self) -> Iterable[str]:
+    def _text(self) -> Iterator[tuple[int, str]]:
+        """Yield the lines from the header on, with their numbers."""
         with self.path.open(encoding=self.encoding, errors="replace", newline="") as file:
-            yield from file
+            yield from islice(enumerate(file, 1), self.titles, None)
 
 
-def _record_lines(lines: Iterable[str], delimiter: str) -> Iterator[int]:
+def _record_lines(lines: Iterable[tuple[int, str]], delimiter: str) -> Iterator[int]:
     """Yield the physical line each record begins on; the header is record 0."""
     inside = False
-    for number, line in enumerate(lines, 1):
+    for number, line in lines:
         if not inside and line.strip("\r\n"):
             yield number
         inside = _ends_inside(line, inside, delimiter)
@@ -172,38 +222,52 @@ def _quotes_are_odd(path: Path) -> bool:
     return bool(quotes % 2)
 
 
-def open_csv(table: str, path: Path, shown: str, source: TableSource) -> Part:
-    """Return a CSV file as a part; raises UnreadableError where it cannot be one."""
-    encoding = source.encoding or _encoding(table, path, shown)
+def open_csv(
+    table: str,
+    path: Path,
+    shown: str,
+    source: TableSource,
+    shorten: Callable[[Path, str, int], Path] | None = None,
+) -> Part:
+    """Return a CSV file as a part; raises UnreadableError where it cannot be one.
+
+    ``shorten`` copies a file of an encoding, in UTF-8, without a number of lines at its end.
+    """
+    encoding = source.encoding or encoding_of(table, path, shown)
     notices: tuple[str, ...] = ()
     if source.encoding is None and encoding in ("cp1252", "latin-1"):
         notices = (
             f"{shown} is not UTF-8 and was read as {encoding}; set encoding if that is wrong",
         )
-    ours = BY_NAME[table].by_column if table in BY_NAME else ()
-    known = {*ours, *source.columns.values(), *source.attributes}
-    delimiter, header, header_lines = _header(table, path, shown, encoding, source, known)
-    refuse_too_wide(table, shown, len(header))
-    _refuse_bad_header(table, shown, header, known)
-    file = CsvFile(table, path, shown, encoding, delimiter, header, header_lines)
+    names = Names.of(table, source)
+    file = _with_header(table, path, shown, encoding, source, names)
+    refuse_too_wide(table, shown, len(file.header))
+    if table in BY_NAME and source.header_line is None:
+        refuse_titles(table, shown, file.header, file.first_rows(), names)
+    _refuse_bad_header(table, shown, file, names)
+    if table in BY_NAME and source.footer is None:
+        file.footer = file.find_footer(names)
+    if source.footer and shorten:
+        file.path, file.encoding = shorten(path, encoding, source.footer), "utf-8"
     columns: dict[str, str] = {}
-    for index, name in enumerate(header):
+    for index, name in enumerate(file.header):
         columns.setdefault(name, f"nullif(trim(c{index}), '')")
     return Part(
         table,
         shown,
         columns,
         reader=file.read,
-        header_line=header_lines,
+        header_line=file.header_lines,
         # CSV takes about three times the space of Parquet.
         bytes=path.stat().st_size // 3,
         faults=file.faults,
         lines=file.lines,
         notices=notices,
+        footer=file.footer,
     )
 
 
-def _encoding(table: str, path: Path, shown: str) -> str:
+def encoding_of(table: str, path: Path, shown: str) -> str:
     """Return the encoding of a file: by its mark, else UTF-8 if it is valid, else Windows-1252."""
     with path.open("rb") as file:
         start = file.read(4)
@@ -246,55 +310,62 @@ def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = Fal
     return True
 
 
-def _header(
-    table: str, path: Path, shown: str, encoding: str, source: TableSource, known: set[str]
-) -> tuple[str, list[str], int]:
-    """Return the delimiter, the column names, and how many physical lines the header takes."""
+def _with_header(
+    table: str, path: Path, shown: str, encoding: str, source: TableSource, names: Names
+) -> CsvFile:
+    """Return a file with its delimiter, its column names, and how many lines these take."""
+    choices = (source.delimiter,) if source.delimiter else DELIMITERS
     try:
-        first, lines = _first_record(path, encoding)
+        titles = (source.header_line or 1) - 1
+        first, lines = _first_record(path, encoding, titles)
+        if source.header_line is None and (separator := _SEP.fullmatch(first)):
+            choices, titles = (separator[1],), lines
+            first, lines = _first_record(path, encoding, titles)
         if len(first) >= MAX_HEADER:
             remedy = "Export it again, with the column names in the first line."
             problem = f"the header is longer than {MAX_HEADER:,} characters"
-            raise _unreadable(table, shown, problem, remedy, 1)
+            raise _unreadable(table, shown, problem, remedy, titles + 1)
     except (UnicodeError, LookupError):
         raise _unreadable(
             table, shown, f"is not {encoding}", "Save it as UTF-8, or correct the encoding."
         ) from None
     if not first.strip():
-        raise _unreadable(table, shown, "is empty", "Export it again, or take it away.")
-    choices = (source.delimiter,) if source.delimiter else DELIMITERS
+        problem = f"has no line {titles + 1}" if titles else "is empty"
+        remedy = "Correct header_line." if source.header_line else "Export it again, or remove it."
+        raise _unreadable(table, shown, problem, remedy)
     split = {delimiter: _split(first, delimiter) for delimiter in choices}
     delimiter = max(
-        split, key=lambda sign: (len(known.intersection(split[sign])), len(split[sign]))
+        split, key=lambda sign: (len(names.known.intersection(split[sign])), len(split[sign]))
     )
-    return delimiter, split[delimiter], lines
+    return CsvFile(table, path, shown, encoding, delimiter, split[delimiter], lines, titles)
 
 
 def _split(record: str, delimiter: str) -> list[str]:
     lines = record.splitlines(keepends=True)
     try:
-        return [name.strip() for name in next(csv.reader(lines, delimiter=delimiter))]
+        return [name.strip() for name in next(csv.reader(lines, delimiter=delimiter), [])]
     except csv.Error:
         return [record]
 
 
-def _first_record(path: Path, encoding: str) -> tuple[str, int]:
-    """Return the first record that is not blank, and the number of lines up to its end."""
+def _first_record(path: Path, encoding: str, after: int = 0) -> tuple[str, int]:
+    """Return the first record after some lines that is not blank, and the lines to its end."""
     record = ""
     with path.open(encoding=encoding, newline=None) as file:
-        number = 0
+        number = after
         lines = iter(lambda: file.readline(MAX_HEADER), "")
-        for number, line in enumerate(lines, 1):
+        for number, line in islice(enumerate(lines, 1), after, None):
             record += line if record or line.strip() else ""
             if record and record.count('"') % 2 == 0:
                 break
-            if number > 1000 or len(record) > MAX_HEADER:
+            if number > after + 1000 or len(record) > MAX_HEADER:
                 break
     return record.rstrip("\n"), number
 
 
-def _refuse_bad_header(table: str, shown: str, header: list[str], known: set[str]) -> None:
-    if not known.intersection(header) and any(_is_data(name) for name in header):
+def _refuse_bad_header(table: str, shown: str, file: CsvFile, names: Names) -> None:
+    header, known = file.header, names.known
+    if not known.intersection(header) and any(map(is_value, header)):
         needed = BY_NAME[table].required if table in BY_NAME else sorted(known)
         raise _unreadable(
             table,
@@ -306,12 +377,13 @@ def _refuse_bad_header(table: str, shown: str, header: list[str], known: set[str
     for name in header:
         if name in known and header.count(name) > 1:
             raise _unreadable(
-                table, shown, "the header names a column twice", "Rename one of them.", 1, name
+                table,
+                shown,
+                "the header names a column twice",
+                "Rename one of them.",
+                file.header_lines,
+                name,
             )
-
-
-def _is_data(cell: str) -> bool:
-    return bool(cell) and cell.replace(".", "").replace("-", "").replace("/", "").isdigit()
 
 
 def _unreadable(

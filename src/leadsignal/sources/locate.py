@@ -13,12 +13,19 @@ from leadsignal.config.credentials import is_url
 from leadsignal.config.project import Project, near_table
 from leadsignal.errors import Fault, quiet
 from leadsignal.schema import BY_NAME, TABLES
+from leadsignal.sources.formats import (
+    NAMES,
+    OTHER_WORKBOOKS,
+    FileFormat,
+    ending,
+    endings,
+    is_compressed,
+    known_format,
+    packing_suffix,
+    stem,
+)
 
-Format = Literal["csv", "parquet", "rows", "remote"]
-SUFFIXES: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
-"""Other endings are taken for CSV where the user names the file himself."""
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".br", ".zip", ".7z", ".snappy", ".z")
-"""Endings of compressed files; no table is read from one."""
+Format = FileFormat | Literal["rows", "remote"]
 HIDDEN = (".", "_")
 """A name in a folder of parts that begins so is a marker of whoever wrote the folder, no part."""
 
@@ -109,7 +116,7 @@ def _hint(path: Path) -> str:
 
 
 def _conventional(table: str, folder: Path) -> Located | Fault | None:
-    candidates = [folder / f"{table}{suffix}" for suffix in SUFFIXES] + [folder / table]
+    candidates = [folder / f"{table}{end}" for end in endings()] + [folder / table]
     found = [path for path in candidates if os.path.lexists(path)]
     # A file without an ending may be anything; it is listed as not read.
     found = [path for path in found if path.suffix or not path.is_file()]
@@ -143,14 +150,18 @@ def parts_of(folder: Path) -> list[Path]:
 
 
 def _is_part(name: str) -> bool:
-    return not name.startswith(HIDDEN) and (
-        Path(name).suffix.lower() in SUFFIXES or is_compressed(name)
-    )
+    return not name.startswith(HIDDEN) and is_data(name)
 
 
-def is_compressed(name: str) -> bool:
-    """Return whether a file is compressed, by the end of its name."""
-    return name.lower().endswith(COMPRESSED)
+def is_data(name: str) -> bool:
+    """Return whether a file is named like data; .txt may be anything, and must be named itself.
+
+    >>> is_data("part-1.csv.gz"), is_data("part-1.csv.zip"), is_data("notes.txt")
+    (True, True, False)
+    """
+    if ending(name).startswith(".txt"):
+        return False
+    return known_format(name) is not None or is_compressed(name) or bool(packing_suffix(name))
 
 
 def once_each(files: Iterable[Path]) -> list[Path]:
@@ -199,42 +210,56 @@ def why_unusable(path: Path) -> tuple[str, str] | None:
 
 def of_one_ending(table: str, files: list[Path], shown: str) -> Located | Fault:
     """Return files of one table, or the fault that there are none, or of two formats."""
-    packed = [file for file in files if is_compressed(file.name)]
-    if packed:
-        name = shown if len(files) == 1 else f"{packed[0].parent.name}/{packed[0].name}"
-        return _fault(table, name, "is compressed", "Unpack it; Parquet is compressed inside.")
-    formats = {SUFFIXES.get(file.suffix.lower(), "csv") for file in files}
+    for file in files:
+        if why := _why_not_read(file.name):
+            name = shown if len(files) == 1 else f"{file.parent.name}/{file.name}"
+            return _fault(table, name, *why)
+    formats = {known_format(file.name) or "csv" for file in files}
     if not files:
         return _fault(table, shown, "a folder without parts", "Put .csv or .parquet files in it.")
     if len(formats) > 1:
-        return _fault(table, shown, "holds both CSV and Parquet", "Keep one of the two.")
+        names = " and ".join(what for kind, what in NAMES.items() if kind in formats)
+        return _fault(table, shown, f"holds both {names}", "Keep one format.")
     return Located(table, tuple(files), formats.pop())
+
+
+def _why_not_read(name: str) -> tuple[str, str] | None:
+    """Return why a file of such a name is not read, and what to do."""
+    if is_compressed(name):
+        return "is compressed", "Unpack it, or compress it as .gz or .zst."
+    if ending(name).startswith(".parquet."):
+        return "is compressed twice", "Unpack it; Parquet is compressed inside."
+    if ending(name) in OTHER_WORKBOOKS:
+        return "is a workbook of a kind that is not read", "Save it as .xlsx or .csv."
+    return None
 
 
 def _misspelt(folder: Path, present: set[str]) -> Iterator[Fault]:
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name in conventional_names():
+        if not _is_table(path.name) or path.name in conventional_names():
             continue
-        if path.name.startswith(HIDDEN):
-            continue
-        meant = near_table(path.stem.strip().replace(" ", "_").replace("-", "_"))
+        meant = near_table(stem(path.name).strip().replace(" ", "_").replace("-", "_"))
         if meant and meant not in present:
             remedy = (
-                f"Did you mean {meant + path.suffix.lower()!r}? Rename the file, or say so under "
+                f"Did you mean {meant + ending(path.name)!r}? Rename the file, or say so under "
                 f'[tables.{meant}] of leadsignal.toml: path = "{path.name}".'
             )
             yield _fault(meant, path.name, "is not the name of a table", remedy)
 
 
 def unread_files(project: Project) -> list[str]:
-    """Return the CSV and Parquet files of the project's folder that no table is read from."""
+    """Return the files of the project's folder that no table is read from, but might be."""
     folder = project.folder or Path()
     named = {Path(source.path).name for source in project.tables.values() if source.path}
     files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     known = named | conventional_names()
-    return [name for name in files if Path(name).suffix.lower() in SUFFIXES and name not in known]
+    return [name for name in files if _is_table(name) and name not in known]
+
+
+def _is_table(name: str) -> bool:
+    return _is_part(name) and known_format(name) is not None
 
 
 def not_read(project: Project, read: Iterable[Path]) -> tuple[str, ...]:
@@ -261,7 +286,7 @@ def _others(folder: str, shown: str, known: set[str], around: set[str]) -> Itera
 
 def conventional_names() -> set[str]:
     """Return the names of files that are called after a table."""
-    return {f"{table.name}{suffix}" for table in TABLES for suffix in SUFFIXES}
+    return {f"{table.name}{end}" for table in TABLES for end in endings()}
 
 
 def _mapped_but_absent(project: Project, present: set[str]) -> Iterator[Fault]:

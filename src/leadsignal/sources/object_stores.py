@@ -24,12 +24,12 @@ from leadsignal.errors import Fault, OptionError, SourceError, quiet
 from leadsignal.schema import TABLES
 from leadsignal.sources.database import ADBC_DRIVERS, INSTALL
 from leadsignal.sources.databases import fault_of
+from leadsignal.sources.formats import ending, known_format, stem
 from leadsignal.sources.locate import (
     HIDDEN,
-    SUFFIXES,
     Located,
     conventional_names,
-    is_compressed,
+    is_data,
     of_one_ending,
     why_unusable,
 )
@@ -65,7 +65,7 @@ class ObjectStores:
             raise UnreadableError(fault)
         names = self._guarded(None, access, lambda: self._names(access))
         for table in (table.name for table in TABLES):
-            found = [name for name in names if PurePosixPath(name).stem == table]
+            found = [name for name in names if stem(name) == table]
             if len(found) > 1:
                 problem = "two sources for one table"
                 shown = " and ".join(sorted(found))
@@ -111,7 +111,9 @@ class ObjectStores:
                 raise UnreadableError(Fault(shown, table, None, None, None, *why))
             self.copied += 1
             # Named by us: what a store calls its objects may try to leave the folder.
-            copies.append(self.folder / f"{self.copied:05}.{found.format}")
+            name = PurePosixPath(path).name
+            end = ending(name) if known_format(name) else f".{found.format}"
+            copies.append(self.folder / f"{self.copied:05}{end}")
             self.folder.mkdir(exist_ok=True)
             files.get_file(path, str(copies[-1]))
         several = len(paths) > 1
@@ -163,8 +165,7 @@ def _listed(files: Any, path: str) -> list[str]:
 def _is_part(name: str, folder: str) -> bool:
     """Return whether an object is a part: none of its names in the folder is a marker's."""
     inside = PurePosixPath(name.removeprefix(folder).lstrip("/"))
-    ending = inside.suffix.lower() in SUFFIXES or is_compressed(name)
-    return ending and not any(part.startswith(HIDDEN) for part in inside.parts)
+    return is_data(inside.name) and not any(part.startswith(HIDDEN) for part in inside.parts)
 
 
 def _in_words(error: Exception) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from leadsignal.config.credentials import Source, is_url
 from leadsignal.config.project import ANALYSIS_FILE, PROJECT_FILE, Project
 from leadsignal.files.outputs import Inputs, note_inputs
 from leadsignal.schema import TABLES
-from leadsignal.sources.locate import SUFFIXES
+from leadsignal.sources.formats import endings
 
 
 def note_project(project: Project, origin: object = None) -> None:
@@ -52,7 +52,7 @@ def _conventional() -> Iterator[str]:
     """Yield the names of files that are read from a project's folder by default."""
     yield from (PROJECT_FILE, ANALYSIS_FILE)
     for table in TABLES:
-        yield from (table.name, *(f"{table.name}{suffix}" for suffix in SUFFIXES))
+        yield from (table.name, *(f"{table.name}{end}" for end in endings()))
 
 
 def _named(project: Project, here: Path) -> Iterator[Path]:

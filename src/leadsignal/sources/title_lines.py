@@ -1,0 +1,127 @@
+"""Lines that are no rows: titles above a header, totals and remarks below the last row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NoReturn
+
+from leadsignal.config.project import TableSource
+from leadsignal.errors import Fault
+from leadsignal.schema import BY_NAME
+from leadsignal.sources.parts import Footer, UnreadableError
+
+SEARCHED = 50
+"""Number of lines at either end of a file in which titles and footers are looked for."""
+_TOTAL = re.compile(
+    r"(?i)^\W*((grand |sub)?-?totals?|sums?|average|count|row count|records?|gesamt\w*|summen?|"
+    r"totaux|somme|totale?s?)\b|\b(records|rows|copyright|confidential|all rights reserved|"
+    r"generated|exported)\b"
+)
+"""What the first cell of a line of totals or of a remark says."""
+
+Row = tuple[int, list[str]]
+"""A line number, counted from 1, and the cells of the line."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Column names of a source that are known: all of them, and those that must be there."""
+
+    known: frozenset[str]
+    required: tuple[str, ...]
+
+    @classmethod
+    def of(cls, table: str, source: TableSource) -> Names:
+        """Return the names that the schema and the settings of a table give."""
+        ours = BY_NAME[table].by_column if table in BY_NAME else {}
+        known = {*ours, *source.columns.values(), *source.attributes}
+        required = BY_NAME[table].required if table in BY_NAME else tuple(source.columns)
+        return cls(frozenset(known), tuple(source.columns.get(name, name) for name in required))
+
+    def hits(self, cells: Iterable[str]) -> int:
+        """Return how many of the cells are known names, whatever their capitals and blanks."""
+        known = {_plain(name) for name in self.known}
+        return len({_plain(cell) for cell in cells} & known)
+
+
+def refuse_titles(
+    table: str, shown: str, header: Sequence[str], rows: Iterable[Row], names: Names
+) -> None:
+    """Raise UnreadableError where a later line than the header seems to be the header."""
+    if set(names.required) <= set(header):
+        return
+    found = _seems_header(header, list(rows), names)
+    if found is not None:
+        _refuse(table, shown, f"the header seems to be in line {found}", f"header_line = {found}")
+
+
+def _seems_header(header: Sequence[str], rows: list[Row], names: Names) -> int | None:
+    best, most = None, max(names.hits(header), 1)
+    for line, cells in rows:
+        if (hits := names.hits(cells)) > most:
+            best, most = line, hits
+    if best is not None or names.hits(header) or len(filled(header)) > 1:
+        return best
+    for (line, cells), (_, after) in pairwise(rows):
+        words = filled(cells)
+        if len(words) > 1 and len(after) == len(cells) and is_header(words):
+            return line
+    return None
+
+
+def is_header(cells: Sequence[str]) -> bool:
+    """Return whether cells may be column names: texts, none of which occurs twice.
+
+    >>> is_header(["Account", "Start"]), is_header(["A-1", "2024-01-05"])
+    (True, False)
+    """
+    return len(set(cells)) == len(cells) and not any(map(is_value, cells))
+
+
+def is_value(cell: str) -> bool:
+    """Return whether a cell is a number or a date rather than a name.
+
+    >>> is_value("2024-01-05"), is_value("MRR")
+    (True, False)
+    """
+    return cell.replace(".", "").replace("-", "").replace("/", "").isdigit()
+
+
+def filled(cells: Iterable[str]) -> list[str]:
+    """Return the cells that are not blank."""
+    return [cell for cell in cells if cell.strip()]
+
+
+def find_footer(rows: Sequence[Row], header: Sequence[str], names: Names) -> Footer | None:
+    """Return the footer among the last rows of a file, which may begin with a good row."""
+    needed = [at for at, name in enumerate(header) if name in names.required]
+    first = None
+    for line, cells in reversed(rows):
+        words = filled(cells)
+        if words and not _is_remark(cells, words, len(header), needed):
+            break
+        first = line if words else first
+    if first is None or first == rows[0][0]:
+        return None
+    last = max(line for line, cells in rows if filled(cells))
+    return Footer(last - first + 1, first)
+
+
+def _is_remark(cells: list[str], words: list[str], width: int, needed: list[int]) -> bool:
+    """Return whether cells are a line of totals or a remark, as no row could be."""
+    lacking = len(cells) != width or any(not cells[at].strip() for at in needed)
+    if not lacking:
+        return False
+    return bool(_TOTAL.search(words[0])) or (len(words) == 1 and " " in words[0].strip())
+
+
+def _refuse(table: str, shown: str, problem: str, setting: str) -> NoReturn:
+    remedy = f"Say so under [tables.{table}]: {setting}."
+    raise UnreadableError(Fault(shown, table, 1, None, None, problem, remedy))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,0 +1,202 @@
+"""Workbooks (.xlsx): one sheet as a table; dates, numbers and texts as they are stored."""
+
+from __future__ import annotations
+
+import datetime
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.config.project import TableSource
+from leadsignal.config.toml_files import one_of
+from leadsignal.errors import Fault
+from leadsignal.sources.parts import Part, UnreadableError, refuse_too_wide
+from leadsignal.sources.title_lines import SEARCHED, Names, Row, find_footer, refuse_titles
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK = 1 << 20
+
+
+def open_workbook(table: str, path: Path, shown: str, source: TableSource, limit: int) -> Part:
+    """Return a sheet of a workbook as a part; raises UnreadableError where it cannot be one.
+
+    ``limit`` is the number of bytes that it may unpack to: it is read in memory.
+    """
+    problem = _why_unreadable(path, limit)
+    if problem:
+        raise _unreadable(table, shown, problem, "Export it again.")
+    try:
+        part = _part(table, shown, source, _sheet(table, path, shown, source))
+    except UnreadableError:
+        raise
+    # Of a damaged file the reader raises errors of its own, and panics, which are no Exception.
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+            raise
+        raise _unreadable(table, shown, *_in_words(error)) from None
+    part.bytes = path.stat().st_size
+    return part
+
+
+def _why_unreadable(path: Path, limit: int) -> str | None:
+    """Return what is wrong with the archive that a workbook is."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    if not start:
+        return "is empty"
+    if start.startswith(b"\xd0\xcf\x11\xe0"):
+        return "is protected by a password, or of the old kind .xls"
+    if not start.startswith(b"PK"):
+        return "is not a workbook"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    while block := member.read(BLOCK):
+                        limit -= len(block)
+                        if limit < 0:
+                            return "unpacks to more than the memory that may be used"
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, NotImplementedError):
+        return "is damaged: it is no whole workbook"
+    # The decompressors have errors of their own.
+    except Exception:  # noqa: BLE001
+        return "is damaged: it cannot be unpacked"
+    return None
+
+
+def _sheet(table: str, path: Path, shown: str, source: TableSource) -> list[list[Any]]:
+    """Return the cells of the sheet that holds the table."""
+    from python_calamine import CalamineWorkbook, SheetVisibleEnum
+
+    with CalamineWorkbook.from_path(str(path)) as book:
+        visible = [
+            sheet.name
+            for sheet in book.sheets_metadata
+            if sheet.visible == SheetVisibleEnum.Visible
+        ]
+        named = [one for one in visible if one.strip().lower() == table]
+        chosen = [source.sheet] if source.sheet else named or visible
+        if len(chosen) != 1:
+            listed = ", ".join(map(repr, visible))
+            remedy = f'Say which under [tables.{table}]: sheet = "{visible[0] if visible else ""}".'
+            raise _unreadable(table, shown, f"holds {len(visible)} sheets: {listed}", remedy)
+        (name,) = chosen
+        if name not in book.sheet_names:
+            remedy = f"{one_of(book.sheet_names, name)}."
+            raise _unreadable(table, shown, f"has no sheet {name!r}", remedy)
+        return book.get_sheet_by_name(name).to_python(skip_empty_area=False)
+
+
+def _in_words(error: BaseException) -> tuple[str, str]:
+    if type(error).__name__ == "PasswordError":
+        return "is protected by a password", "Save it without one."
+    return f"cannot be read as a workbook ({type(error).__name__})", "Save it again as .xlsx."
+
+
+def _part(table: str, shown: str, source: TableSource, rows: list[list[Any]]) -> Part:
+    names = Names.of(table, source)
+    first, header = _header(table, shown, source, rows, names)
+    body, footer = rows[first:], None
+    while body and not any(map(_text, body[-1])):
+        body.pop()
+    if source.footer:
+        body = body[: -source.footer]
+    else:
+        last = first + len(body)
+        footer = find_footer(_some(rows, max(first, last - SEARCHED), last), header, names)
+    lines = [n for n, row in enumerate(body, first + 1) if any(map(_text, row))]
+    sign = source.spelling.decimal or "."
+    cells = [_column([body[n - first - 1][at] for n in lines], sign) for at in range(len(header))]
+    columns: dict[str, str] = {}
+    for at, name in enumerate(header):
+        if name:
+            text = f"nullif(trim(c{at}), '')"
+            columns.setdefault(name, text if _is_text(cells[at]) else f"c{at}")
+    return Part(
+        table,
+        shown,
+        columns,
+        reader=lambda: _stream(cells),
+        header_line=first,
+        lines=lambda found: [lines[row] for row in found],
+        types=tuple(str(column.type) for column in cells),
+        footer=footer,
+    )
+
+
+def _header(
+    table: str, shown: str, source: TableSource, rows: list[list[Any]], names: Names
+) -> tuple[int, list[str]]:
+    """Return the line of the header, counted from 1, and the column names in it."""
+    filled = (n for n, row in enumerate(rows, 1) if any(map(_text, row)))
+    first = source.header_line or next(filled, 0)
+    if not first:
+        raise _unreadable(table, shown, "is empty", "Export it again, or remove it.")
+    if first > len(rows):
+        raise _unreadable(table, shown, f"has no line {first}", "Correct header_line.")
+    header = [_text(cell) for cell in rows[first - 1]]
+    refuse_too_wide(table, shown, len(header))
+    if source.header_line is None:
+        refuse_titles(table, shown, header, _some(rows, first, first + SEARCHED), names)
+    for name in header:
+        if name in names.known and header.count(name) > 1:
+            problem, remedy = "the header names a column twice", "Rename one of them."
+            raise UnreadableError(Fault(shown, table, first, name, None, problem, remedy))
+    return first, header
+
+
+def _some(rows: Sequence[Sequence[Any]], after: int, last: int) -> list[Row]:
+    """Return the rows after a line, up to a last one, as texts."""
+    return [(n, [_text(cell) for cell in row]) for n, row in enumerate(rows[after:last], after + 1)]
+
+
+def _column(cells: Sequence[Any], sign: str) -> pa.Array:
+    """Return cells of one kind as such, others as texts: numbers with the given decimal sign."""
+    import pyarrow as pa
+
+    filled = [None if isinstance(cell, str) and not cell.strip() else cell for cell in cells]
+    kinds = {type(cell) for cell in filled if cell is not None}
+    if kinds and kinds <= {float, int}:
+        return pa.array(filled, pa.float64())
+    if kinds and kinds <= {datetime.date, datetime.datetime}:
+        midnight = datetime.time()
+        moments = [
+            datetime.datetime.combine(cell, midnight) if type(cell) is datetime.date else cell
+            for cell in filled
+        ]
+        return pa.array(moments, pa.timestamp("us"))
+    if kinds == {bool}:
+        return pa.array(filled, pa.bool_())
+    return pa.array([None if cell is None else _text(cell, sign) for cell in filled], pa.string())
+
+
+def _text(cell: Any, sign: str = ".") -> str:
+    if isinstance(cell, str):
+        return cell.strip()
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float):
+        return (
+            f"{cell:.0f}"
+            if cell.is_integer() and abs(cell) < 1e15
+            else repr(cell).replace(".", sign)
+        )
+    return str(cell)
+
+
+def _is_text(column: pa.Array) -> bool:
+    return str(column.type) == "string"
+
+
+def _stream(cells: Sequence[pa.Array]) -> pa.RecordBatchReader:
+    import pyarrow as pa
+
+    names = [f"c{at}" for at in range(len(cells))]
+    return pa.Table.from_arrays(list(cells), names=names).to_reader(max_chunksize=50_000)
+
+
+def _unreadable(table: str, shown: str, problem: str, remedy: str) -> UnreadableError:
+    return UnreadableError(Fault(shown, table, None, None, None, problem, remedy))
