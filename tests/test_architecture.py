@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sources",),
     ("ingestion",),
     ("tables",),
+    ("proposals",),
     ("account_facts", "end_of_risk"),
     ("targets",),
     ("indicators",),

@@ -1,0 +1,1 @@
+"""Projects proposed for a folder of exports: what each file is, and what its columns mean."""

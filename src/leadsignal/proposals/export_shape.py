@@ -1,0 +1,48 @@
+"""What one export of a known system looks like. Data, no logic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class KnownExport:
+    """What one export of a system looks like, and what its columns mean.
+
+    Headers are compared after lower-casing, letters and digits only: ``Created at``, ``created_at``
+    and ``createdAt`` are one. A file is this export if it has all of ``identified_by``; of several,
+    the one with most of them.
+
+    ``table`` is ours, ``"users"`` for a file that leads from their ids (of users, or of the
+    organizations of a help desk) to accounts, or None: nothing is read, and ``note`` says why.
+    ``columns`` maps our columns to their headers; the first that is there counts. A table whose
+    account is only known by the user has ``user_id`` and no ``account_id``. Amounts in ``in_cents``
+    are hundredths. ``options`` are those of ``[tables.X]`` that always hold: of ``where``, the
+    values that may occur; ``{file}`` in a ``query`` is the path of the file. ``questions`` are what
+    the file cannot answer.
+    """
+
+    system: str
+    content: str
+    identified_by: tuple[str, ...]
+    table: str | None
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
+    questions: tuple[str, ...] = ()
+    note: str = ""
+    in_cents: tuple[str, ...] = ()
+
+
+ACCOUNT_KEYS = (
+    "account_id",
+    "company_id",
+    "organization_id",
+    "org_id",
+    "workspace_id",
+    "tenant_id",
+    "team_id",
+    "group_id",
+    "customer_id",
+)
+"""What vendors call the account in the properties of their events."""
