@@ -47,8 +47,6 @@ PRODUCT: tuple[KnownExport, ...] = (
         table="behaviors",
         columns={
             "account_id": (
-                *(f"groups.{key}" for key in ("account", "company", "organization", "org")),
-                *(f"groups.{key}" for key in ACCOUNT_KEYS),
                 *(f"user_properties.{key}" for key in ACCOUNT_KEYS),
                 *(f"event_properties.{key}" for key in ACCOUNT_KEYS),
             ),
@@ -57,8 +55,8 @@ PRODUCT: tuple[KnownExport, ...] = (
             "user_id": ("user_id",),
         },
         options={"event_id": "$insert_id"},
-        questions=(GROUPS,),
-        note="Times are in UTC; events without user_id are of people who did not log in.",
+        questions=(ACCOUNT,),
+        note="Times are in UTC; groups are lists; visitors who did not log in have no user_id.",
     ),
     KnownExport(
         system="PostHog",

@@ -83,7 +83,15 @@ SUPPORT: tuple[KnownExport, ...] = (
     KnownExport(
         system="Intercom",
         content="companies",
-        identified_by=("company_id", "name", "monthly_spend", "session_count", "user_count"),
+        identified_by=(
+            "id",
+            "company_id",
+            "remote_created_at",
+            "name",
+            "monthly_spend",
+            "session_count",
+            "user_count",
+        ),
         table="accounts",
         columns={
             "account_id": ("company_id", "id"),

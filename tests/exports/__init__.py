@@ -1,0 +1,1 @@
+"""Folders of exports as common systems write them, each with the numbers that are right."""
