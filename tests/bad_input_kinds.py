@@ -256,8 +256,8 @@ kind(
 )
 kind(
     "wrong type in Parquet",
-    parquet("usage", {"account_id": ["A1"], "used_on": [3.5], "amount": [1]}),
-    r"usage\.parquet: used_on: a column of this type cannot be read as a date \(given: 'double'\)",
+    parquet("usage", {"account_id": ["A1"], "used_on": [True], "amount": [1]}),
+    r"usage\.parquet: used_on: a column of this type cannot be read as a date \(given: 'boolean'\)",
 )
 kind(
     "text in a Parquet number",
@@ -273,7 +273,8 @@ kind(
 kind(
     "ambiguous date",
     swap("behaviors.csv", "2023-03-05", "03/04/2023"),
-    r"behaviors\.csv:4: occurred_at: is not a date \(given: '03/04/2023'\).*2023-04-03",
+    r"behaviors\.csv:4: occurred_at: is not read as a date: it may be DD/MM/YYYY or MM/DD/YYYY.*"
+    r"\(given: '03/04/2023'\).*dates = \"DD/MM/YYYY\" or dates = \"MM/DD/YYYY\"",
 )
 kind(
     "date far off",
@@ -295,7 +296,7 @@ kind(
 kind(
     "thousands separator",
     swap("behaviors.csv", "u2,2", 'u2,"1,000"'),
-    r"behaviors\.csv:3: quantity: is not a number \(given: '1,000'\)",
+    r"behaviors\.csv:3: quantity: is not read as a number: .*\(given: '1,000'\).*1,234 is 1234",
 )
 kind(
     "infinite number",

@@ -276,13 +276,13 @@ def test_dates_that_are_read(written: str) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["03/04/2023", "2023/04/03", "20230403", "2023-4-3", "3.4.2023", "45019", "April", "NaT", "x"],
+    ["03/04/2023", "20230403", "3.4.2023", "45019", "April", "NaT", "x"],
 )
 def test_dates_that_are_not(written: str) -> None:
     report = check_tables({"accounts": A, "behaviors": behaviors([written])})
     (fault,) = report.faults
     assert (fault.line, fault.column, fault.value) == (1, "occurred_at", written)
-    assert fault.problem == "is not a date"
+    assert fault.problem.startswith(("is not a date", "is not read as a date"))
 
 
 # Bad rows

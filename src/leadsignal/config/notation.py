@@ -7,51 +7,74 @@ from dataclasses import dataclass
 
 from leadsignal.errors import OptionError
 
-_ORDER = re.compile(r"(DD|MM|YYYY)([./-])(DD|MM|YYYY)\2(DD|MM|YYYY)")
+EPOCHS = {"epoch": 1, "epoch ms": 10**3, "epoch us": 10**6, "epoch ns": 10**9}
+"""Dates as numbers since 1970-01-01 UTC: how many of them make a second."""
+EXCEL = "excel"
+"""Dates as days since 1899-12-30, as spreadsheets count them."""
+_PART = re.compile(r"YYYY|YY|MMM|MM|M|DD|D|[^A-Z]+")
+_TIME = re.compile(r"[T ]+H{1,2}\b.*$")
 
 
 @dataclass(frozen=True)
 class Notation:
     """How the texts of one table are to be read.
 
-    ``dates`` is the order of a date, as "DD.MM.YYYY"; ``decimal`` the sign before decimals ("." or
-    ","), with which grouped digits and a currency are read too; ``empty`` are words that mean an
-    empty cell. Typed columns (Parquet, databases) need none of it.
+    ``dates`` are patterns of dates, as "DD.MM.YYYY" or "epoch ms"; ``decimal`` is the sign before
+    decimals ("." or ","), with which grouped digits and a currency are read too; ``empty`` are
+    words that mean an empty cell. Typed columns (Parquet, databases) need none of it, but for
+    numbers that are dates.
     """
 
-    dates: str | None = None
+    dates: tuple[str, ...] = ()
     decimal: str | None = None
     empty: tuple[str, ...] = ()
-
-    @property
-    def order(self) -> tuple[str, ...]:
-        """Return the parts of a date in their order, and the sign between them last.
-
-        >>> Notation(dates="DD.MM.YYYY").order
-        ('DD', 'MM', 'YYYY', '.')
-        """
-        first, separator, second, third = _ORDER.findall(self.dates or "YYYY-MM-DD")[0]
-        return first, second, third, separator
 
 
 AS_WE_WRITE = Notation()
 """Dates as year-month-day, numbers with a point and nothing else."""
 
 
-def a_date_order(value: object) -> str:
-    """Take the order in which an export writes dates.
+def date_patterns(value: object) -> tuple[str, ...]:
+    """Take one pattern of dates, or a list of them.
 
-    >>> a_date_order("dd.mm.yyyy")
-    'DD.MM.YYYY'
+    >>> date_patterns("dd.mm.yyyy"), date_patterns(["epoch ms", "DD-MMM-YY"])
+    (('DD.MM.YYYY',), ('epoch ms', 'DD-MMM-YY'))
     """
-    order = str(value).upper()
-    found = _ORDER.fullmatch(order)
-    if not found or len({found[1], found[3], found[4]}) < 3:
+    values = value if isinstance(value, list | tuple) and value else [value]
+    patterns = tuple(map(_date_pattern, values))
+    orders = {tuple(part[0] for part in parts_of(one) if part.isalpha()) for one in patterns}
+    if {("D", "M", "Y"), ("M", "D", "Y")} <= orders:
+        named = any("MMM" in one for one in patterns)
+        if not named:
+            raise OptionError("03/04/2023 would be two dates", "Keep one order of day and month")
+    return patterns
+
+
+def _date_pattern(value: object) -> str:
+    words = " ".join(str(value).lower().replace("_", " ").split())
+    if words in EPOCHS or words == EXCEL:
+        return words
+    pattern = _TIME.sub("", str(value).strip().upper()).replace("MMMM", "MMM")
+    parts = _PART.findall(pattern)
+    kinds = sorted(part[0] for part in parts if part.isalpha())
+    whole = "".join(parts) == pattern and kinds in (["D", "M", "Y"], ["M", "Y"])
+    joined = whole and len(parts) == len(kinds) and "MMM" not in parts
+    if not whole or (joined and {"D", "M"} & set(parts)):
         raise OptionError(
-            "is not an order of dates",
-            'Write it with DD, MM and YYYY, as "DD.MM.YYYY", "MM/DD/YYYY" or "DD-MM-YYYY"',
+            "is not a pattern of dates",
+            'Write it with DD, MM and YYYY, as "DD.MM.YYYY", "MM/DD/YY", "DD-MMM-YYYY" or '
+            '"YYYYMMDD"; or "epoch", "epoch ms" or "excel"',
         )
-    return order
+    return pattern
+
+
+def parts_of(pattern: str) -> list[str]:
+    """Return the parts of a pattern of dates and what is between them.
+
+    >>> parts_of("DD.MM.YYYY"), parts_of("epoch")
+    (['DD', '.', 'MM', '.', 'YYYY'], [])
+    """
+    return [] if pattern in EPOCHS or pattern == EXCEL else _PART.findall(pattern)
 
 
 def a_decimal_sign(value: object) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from leadsignal.config.credentials import Source, is_url, secret_in
-from leadsignal.config.notation import AS_WE_WRITE, Notation, a_date_order, a_decimal_sign
+from leadsignal.config.notation import AS_WE_WRITE, Notation, a_decimal_sign, date_patterns
 from leadsignal.config.sources import ELSEWHERE, a_table_name, take_sources
 from leadsignal.config.toml_files import (
     Settings,
@@ -253,7 +253,7 @@ _TABLE: dict[str, Callable[[Any], Any]] = {
     "outside": _one_from(Outside),
 }
 _SPELLING: dict[str, Callable[[Any], Any]] = {
-    "dates": a_date_order,
+    "dates": date_patterns,
     "decimal": a_decimal_sign,
     "empty": texts,
 }

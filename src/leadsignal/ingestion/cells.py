@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from leadsignal.config.notation import AS_WE_WRITE, Notation
+from leadsignal.ingestion.date_texts import counted_date, joined_date, split_date
+from leadsignal.ingestion.number_texts import currency_in, numbered
 from leadsignal.schema import Column
-from leadsignal.sources.parts import literal
+from leadsignal.sources.parts import literal, quoted
 
 FIRST_DAY, LAST_DAY = "1900-01-01", "2199-12-31"
 TIME_OF_DAY = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
 OFFSET = r" ?(Z|z|[+-]\d{2}(:?\d{2})?)"
 DAY = r"\d{4}-\d{2}-\d{2}"
 LOOKS_LIKE_DATE = rf"({DAY}|{TIME_OF_DAY}({OFFSET})?)"
-DIGITS = {"YYYY": r"(\d{4})", "MM": r"(\d{1,2})", "DD": r"(\d{1,2})"}
-TIME_AFTER = r"(?:[T ]+(\d{1,2})(:\d{2}.*))?"
-CURRENCY_SIGN = r"[$€£¥]|[A-Z]{3}"
-CURRENCY = rf"(?:{CURRENCY_SIGN})?"
-SIGNS = {"$": "USD", "€": "EUR", "£": "GBP"}
-SPACE = "[ \u00a0\u202f]?"
-GROUPED_BY = "' \u00a0\u202f"
-"""What groups digits besides the one of point and comma that is not before decimals."""
 INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
 INTEGERS |= {f"U{name}" for name in INTEGERS}
 FLOATS = {"FLOAT", "DOUBLE"}
 TRUE = ("true", "t", "yes", "y", "1")
 FALSE = ("false", "f", "no", "n", "0")
+
+
+Steps = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -35,13 +31,16 @@ class Reading:
 
     ``value`` is the typed value; ``original`` the text of a cell that could not be read, else NULL;
     ``has_offset`` whether a time came with an offset, NULL for an empty cell; ``currency`` the
-    currency that was written with an amount, NULL where none was.
+    currency that was written with an amount, NULL where none was. They may use the columns that
+    ``steps`` name, each with its SQL, which may use the steps before it: what is needed several
+    times is then computed once.
     """
 
     value: str
     original: str | None = None
     has_offset: str | None = None
     currency: str | None = None
+    steps: Steps = ()
 
 
 def sql_type(column: Column) -> str:
@@ -64,39 +63,69 @@ def read_cell(
     ``zone`` is the time zone in which moments with an offset become local days; ``spelling`` says
     how texts write dates, numbers and nothing.
     """
-    if source == "VARCHAR" and spelling != AS_WE_WRITE:
-        return _spelt(column, expression, zone, spelling)
-    return _read(column, expression, source, zone)
+    if source.startswith("ENUM"):
+        expression, source = f"CAST({expression} AS VARCHAR)", "VARCHAR"
+    numeric = source in INTEGERS | FLOATS or source.startswith("DECIMAL")
+    if column.kind in ("day", "moment") and numeric:
+        expression, source = _digits(expression, source), "VARCHAR"
+    if source == "VARCHAR":
+        return _written(column, expression, zone, spelling)
+    return _typed(column, expression, source, zone)
 
 
-def _spelt(column: Column, text: str, zone: str, spelling: Notation) -> Reading | None:
-    """Read a text by its spelling; a fault shows it as it was given."""
-    filled = _filled(text, spelling)
+def _step(column: Column, name: str) -> str:
+    """Return the name of a step; no column of a source has a tab in its name and these words."""
+    return f"{column.name}\t{name}"
+
+
+def _digits(number: str, source: str) -> str:
+    """SQL: a number as a text; whole ones without a point."""
+    if source not in FLOATS:
+        return f"CAST({number} AS VARCHAR)"
+    whole = f"{number} = floor({number}) AND abs({number}) < 1e18"
+    text = f"CASE WHEN {whole} THEN CAST(CAST({number} AS BIGINT) AS VARCHAR) "
+    return f"CASE WHEN NOT isnan({number}) THEN {text} ELSE CAST({number} AS VARCHAR) END END"
+
+
+def _written(column: Column, expression: str, zone: str, spelling: Notation) -> Reading | None:
+    """Read a text; a fault shows it as it was given."""
+    text, filled = quoted(_step(column, "text")), _filled(expression, spelling)
     if column.kind in ("id", "text"):
-        return _read(column, filled, "VARCHAR", zone)
-    dated = column.kind in ("day", "moment")
-    ours = _dated(filled, spelling) if dated else numbered(filled, spelling)
-    reading = _read(column, ours, "VARCHAR", zone)
-    amount = column.kind == "decimal" and spelling.decimal is not None
-    return reading and replace(
-        reading,
-        original=_refused(filled, reading.value),
-        currency=_currency_in(filled) if amount else None,
+        # Blank cells of files are NULL already.
+        return Reading(filled if filled.startswith("nullif(") else f"nullif({filled}, '')")
+    steps = ((_step(column, "text"), filled),)
+    if column.kind in ("day", "moment"):
+        return _written_time(column, text, zone, spelling, steps)
+    if column.kind == "boolean":
+        return _boolean(text, "VARCHAR", steps)
+    return _written_number(column, text, spelling, steps)
+
+
+def _written_number(column: Column, text: str, spelling: Notation, steps: Steps) -> Reading:
+    plain, digits = (quoted(_step(column, name)) for name in ("plain", "digits"))
+    ours = numbered(text, spelling.decimal)
+    if spelling.decimal is None:
+        steps += ((_step(column, "plain"), _number_value(column, text, "VARCHAR")),)
+        ours = f"CASE WHEN {plain} IS NULL AND {text} IS NOT NULL THEN {ours} END"
+    steps += ((_step(column, "digits"), ours),)
+    value = _number_value(column, digits, "VARCHAR")
+    if spelling.decimal is None:
+        value = f"CASE WHEN {digits} IS NULL THEN {plain} ELSE {value} END"
+    # What was written with a number is looked for where more than digits was.
+    currency = f"CASE WHEN {digits} <> {text} THEN {currency_in(text)} END"
+    return Reading(
+        value,
+        _refused(text, value),
+        currency=currency if column.kind == "decimal" else None,
+        steps=steps,
     )
-
-
-def _currency_in(text: str) -> str:
-    """SQL: the currency in a cell, as three letters if its sign is unambiguous."""
-    found = f"regexp_extract({text}, {literal(CURRENCY_SIGN)})"
-    named = " ".join(f"WHEN {literal(sign)} THEN {literal(n)}" for sign, n in SIGNS.items())
-    return f"CASE {found} {named} ELSE nullif({found}, '') END"
 
 
 def as_attribute(reading: Reading, spelling: Notation) -> Reading:
     """Return how to read an attribute, which may hold numbers or texts, by its spelling."""
     if spelling.decimal is None:
         return reading
-    return Reading(f"coalesce({numbered(reading.value, spelling)}, {reading.value})")
+    return Reading(f"coalesce({numbered(reading.value, spelling.decimal)}, {reading.value})")
 
 
 def _filled(text: str, spelling: Notation) -> str:
@@ -105,45 +134,9 @@ def _filled(text: str, spelling: Notation) -> str:
     return f"CASE WHEN trim({text}) NOT IN ({words}) THEN {text} END" if words else text
 
 
-def _dated(text: str, spelling: Notation) -> str:
-    """Turn a date of the order that was said into year-month-day; other texts stay."""
-    if spelling.dates is None:
-        return text
-    *order, separator = spelling.order
-    pattern = re.escape(separator).join(DIGITS[part] for part in order) + TIME_AFTER
-    year, month, day, hour, rest = (
-        f"regexp_extract(trim({text}), {literal(pattern)}, {place})"
-        for place in (*(order.index(part) + 1 for part in DIGITS), 4, 5)
-    )
-    date = f"{year} || '-' || lpad({month}, 2, '0') || '-' || lpad({day}, 2, '0')"
-    time = f"CASE WHEN {hour} = '' THEN '' ELSE ' ' || lpad({hour}, 2, '0') || {rest} END"
-    matches = f"regexp_full_match(trim({text}), {literal(pattern)})"
-    return f"CASE WHEN {matches} THEN {date} || {time} ELSE {text} END"
-
-
-def numbered(text: str, spelling: Notation) -> str:
-    """Take groups of digits and a currency from a number; NULL where it is none.
-
-    A number with the other sign before its decimals is none: it may be off by a thousand.
-    """
-    if spelling.decimal is None:
-        return text
-    group = GROUPED_BY + ("." if spelling.decimal == "," else ",")
-    digits = rf"\d{{1,3}}(?:[{group}]\d{{3}})+|\d+"
-    number = rf"(?:{digits})(?:[{spelling.decimal}]\d+)?"
-    pattern = rf"([-+]?){SPACE}{CURRENCY}{SPACE}([-+]?{number}){SPACE}{CURRENCY}"
-    sign, bare = (f"regexp_extract(trim({text}), {literal(pattern)}, {place})" for place in (1, 2))
-    bare = f"regexp_replace({bare}, {literal(f'[{group}]')}, '', 'g')"
-    bare = f"replace({bare}, {literal(spelling.decimal)}, '.')"
-    matches = f"regexp_full_match(trim({text}), {literal(pattern)})"
-    return f"CASE WHEN {matches} THEN {sign} || {bare} END"
-
-
-def _read(column: Column, expression: str, source: str, zone: str) -> Reading | None:
+def _typed(column: Column, expression: str, source: str, zone: str) -> Reading | None:
     if source in ('"NULL"', "NULL"):
         return Reading(f"CAST(NULL AS {sql_type(column)})")
-    if source.startswith("ENUM"):
-        expression, source = f"CAST({expression} AS VARCHAR)", "VARCHAR"
     if column.kind in ("id", "text"):
         return _text(expression, source)
     if column.kind in ("day", "moment"):
@@ -154,8 +147,6 @@ def _read(column: Column, expression: str, source: str, zone: str) -> Reading | 
 
 
 def _text(expression: str, source: str) -> Reading | None:
-    if source == "VARCHAR":
-        return Reading(f"nullif({expression}, '')")
     if source in FLOATS:
         # Ids that were whole numbers with gaps come as 17.0 and mean 17.
         whole = f"CAST(TRY_CAST({expression} AS HUGEINT) AS VARCHAR)"
@@ -172,8 +163,6 @@ def _text(expression: str, source: str) -> Reading | None:
 def _time(column: Column, expression: str, source: str, zone: str) -> Reading | None:
     kind = sql_type(column)
     local = f"timezone({literal(zone)}, {{}})"
-    if source == "VARCHAR":
-        return _written_time(expression, kind, local)
     if "TIME ZONE" in source or "TZ" in source:
         value = local.format(f"CAST({expression} AS TIMESTAMPTZ)")
     elif source == "DATE" or source.startswith("TIMESTAMP"):
@@ -183,20 +172,44 @@ def _time(column: Column, expression: str, source: str, zone: str) -> Reading | 
     return _within_reach(f"CAST({value} AS {kind})", expression, kind)
 
 
-def _written_time(text: str, kind: str, local: str) -> Reading:
-    """Read ISO dates and timestamps, and no others: what 03/04 means nobody knows."""
+def _written_time(
+    column: Column, text: str, zone: str, spelling: Notation, steps: Steps
+) -> Reading:
+    """Read ISO dates and timestamps, what else is unambiguous, and the patterns declared."""
+    kind = sql_type(column)
+    first, parts, ours, value = (_step(column, name) for name in ("iso", "parts", "ours", "value"))
+    joined = joined_date(quoted(parts))
+    if counted := counted_date(text, spelling.dates):
+        joined = f"coalesce({counted}, {joined})"
+    slow = f"{quoted(first)} IS NULL AND {text} IS NOT NULL"
+    steps += (
+        (first, _iso_time(text, kind, zone)),
+        (parts, f"CASE WHEN {slow} THEN {split_date(text, spelling.dates)} END"),
+        (ours, f"CASE WHEN {slow} THEN {joined} ELSE {text} END"),
+        (value, f"coalesce({quoted(first)}, {_iso_time(quoted(ours), kind, zone)})"),
+    )
+    reading = _within_reach(quoted(value), text, kind)
+    date = quoted(ours)
+    with_offset = f"regexp_full_match({date}, {literal(TIME_OF_DAY + OFFSET)})"
+    has_offset = f"CASE WHEN length({date}) <= 10 THEN false ELSE {with_offset} END"
+    return Reading(
+        reading.value,
+        reading.original,
+        f"CASE WHEN {text} IS NOT NULL THEN {has_offset} END",
+        steps=steps,
+    )
+
+
+def _iso_time(text: str, kind: str, zone: str) -> str:
+    """SQL: an ISO date or timestamp, in a local time; NULL for another text."""
     with_offset = f"regexp_full_match({text}, {literal(TIME_OF_DAY + OFFSET)})"
-    value = (
+    local = f"timezone({literal(zone)}, TRY_CAST(upper({text}) AS TIMESTAMPTZ))"
+    return (
         f"CASE WHEN {text} LIKE '____-__-__' AND regexp_full_match({text}, {literal(DAY)}) "
         f"THEN CAST(TRY_CAST({text} AS DATE) AS {kind}) "
         f"WHEN regexp_full_match({text}, {literal(TIME_OF_DAY)}) "
-        f"THEN CAST(TRY_CAST({text} AS TIMESTAMP) AS {kind}) WHEN {with_offset} "
-        f"THEN CAST({local.format(f'TRY_CAST(upper({text}) AS TIMESTAMPTZ)')} AS {kind}) END"
-    )
-    reading = _within_reach(value, text, kind)
-    has_offset = f"CASE WHEN length({text}) <= 10 THEN false ELSE {with_offset} END"
-    return Reading(
-        reading.value, reading.original, f"CASE WHEN {text} IS NOT NULL THEN {has_offset} END"
+        f"THEN CAST(TRY_CAST({text} AS TIMESTAMP) AS {kind}) "
+        f"WHEN {with_offset} THEN CAST({local} AS {kind}) END"
     )
 
 
@@ -214,7 +227,7 @@ def _refused(expression: str, value: str) -> str:
     )
 
 
-def _boolean(expression: str, source: str) -> Reading | None:
+def _boolean(expression: str, source: str, steps: Steps = ()) -> Reading | None:
     if source == "BOOLEAN":
         return Reading(expression)
     if source != "VARCHAR" and source not in INTEGERS | FLOATS:
@@ -223,22 +236,25 @@ def _boolean(expression: str, source: str) -> Reading | None:
     text = f"regexp_replace({text}, '\\.0$', '')" if source in FLOATS else text
     missing = f"CASE WHEN isnan({expression}) THEN NULL ELSE {expression} END"
     value = f"CASE WHEN {text} IN {TRUE} THEN true WHEN {text} IN {FALSE} THEN false END"
-    return Reading(value, _refused(missing if source in FLOATS else expression, value))
+    original = _refused(missing if source in FLOATS else expression, value)
+    return Reading(value, original, steps=steps)
 
 
 def _number(column: Column, expression: str, source: str) -> Reading | None:
     if source in FLOATS:
         expression = f"(CASE WHEN isnan({expression}) THEN NULL ELSE {expression} END)"
-    elif source in INTEGERS and column.kind == "integer":
-        value = f"TRY_CAST({expression} AS INTEGER)"
-        return Reading(value, _refused(expression, value))
-    elif source != "VARCHAR" and source not in INTEGERS and not source.startswith("DECIMAL"):
+    elif source not in INTEGERS and not source.startswith("DECIMAL"):
         return None
+    value = _number_value(column, expression, source)
+    return Reading(value, _refused(expression, value))
+
+
+def _number_value(column: Column, expression: str, source: str) -> str:
     double = f"TRY_CAST({expression} AS DOUBLE)"
     if column.kind == "number":
-        value = f"CASE WHEN isfinite({double}) THEN {double} END"
-    elif column.kind == "decimal":
-        value = f"TRY_CAST({expression} AS {sql_type(column)})"
-    else:
-        value = f"CASE WHEN {double} = floor({double}) THEN TRY_CAST({double} AS INTEGER) END"
-    return Reading(value, _refused(expression, value))
+        return f"CASE WHEN isfinite({double}) THEN {double} END"
+    if column.kind == "decimal":
+        return f"TRY_CAST({expression} AS {sql_type(column)})"
+    if source in INTEGERS:
+        return f"TRY_CAST({expression} AS INTEGER)"
+    return f"CASE WHEN {double} = floor({double}) THEN TRY_CAST({double} AS INTEGER) END"

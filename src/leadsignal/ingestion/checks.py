@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from leadsignal.config.toml_files import near
 from leadsignal.errors import Fault
-from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE, numbered
+from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE
 from leadsignal.ingestion.loading import Intake, Loaded
+from leadsignal.ingestion.number_texts import numbered
+from leadsignal.ingestion.spellings import Spelling, spellings_of_dates, spellings_of_numbers
 from leadsignal.ingestion.store import CURRENCY_OF, HAS_OFFSET, ORIGINAL
 from leadsignal.schema import BY_NAME, LARGEST_NUMBER, Column
 from leadsignal.sources.csv_files import HELD
@@ -141,42 +143,85 @@ def _remedy(check: Check, loaded: Loaded, value: str | None, detail: str | None)
 
 
 def _cell_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
+    unread = _unread_cells(intake, loaded)
     for name in loaded.columns:
         column = loaded.table.by_column[name]
         if column.kind in ("day", "moment"):
-            yield from _time_checks(intake, loaded, column)
+            if name in unread:
+                yield from _time_checks(intake, loaded, column)
+            else:
+                yield from _offset_checks(intake, loaded, column)
         elif column.kind not in ("id", "text"):
-            yield from _number_checks(intake, loaded, column)
+            yield from _number_checks(intake, loaded, column, name in unread)
         yield from _rule_checks(column)
         if column.is_money:
             yield from _currency_checks(intake, loaded, column)
     yield from _attribute_checks(intake, loaded)
 
 
+def _unread_cells(intake: Intake, loaded: Loaded) -> frozenset[str]:
+    """Return the columns in which some cells could not be read."""
+    kinds = {name: loaded.table.by_column[name].kind for name in loaded.columns}
+    names = [name for name, kind in kinds.items() if kind not in ("id", "text")]
+    if not names:
+        return frozenset()
+    counted = ", ".join(f"count({quoted(ORIGINAL + name)})" for name in names)
+    (counts,) = intake.store.query(f"SELECT {counted} FROM {loaded.table.name}")
+    return frozenset(name for name, count in zip(names, counts, strict=True) if count)
+
+
+def _section(loaded: Loaded) -> str:
+    return f"[tables.{loaded.table.name}]"
+
+
+def _spelt_checks(
+    loaded: Loaded,
+    column: Column,
+    original: str,
+    spellings: Iterable[Spelling],
+    what: str,
+    declared: str = "",
+) -> Iterator[Check]:
+    """Yield a check for each way in which unread cells are written."""
+    for one in spellings:
+        condition = f"{original} IS NOT NULL AND {one.condition}"
+        problem = f"is not read as {what}: it {one.what}"
+        remedy = f"{declared} {one.how_to_read(_section(loaded))}".strip()
+        yield Check(column.name, condition, problem, remedy, original)
+
+
 def _time_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
     original = f"t.{quoted(ORIGINAL + column.name)}"
     shaped = f"regexp_full_match({original}, {literal(LOOKS_LIKE_DATE)})"
     early, late = FIRST_DAY[:4], LAST_DAY[:4]
+    notation = intake.source(loaded.table.name).spelling
+    spellings = list(
+        spellings_of_dates(intake.store.query, loaded.table.name, original, notation)
+        if loaded.table.name in BY_NAME
+        else ()
+    )
+    declared = _how_dates_are_written(intake, loaded) if notation.dates else ""
+    yield from _spelt_checks(loaded, column, original, spellings, "a date", declared)
+    spelt = "".join(f" AND ({one.condition}) IS NOT TRUE" for one in spellings)
     yield Check(
         column.name,
-        f"{original} IS NOT NULL AND {shaped}",
+        f"{original} IS NOT NULL AND {shaped}{spelt}",
         f"there is no such date, or it is outside {early} to {late}",
         "Correct the date; leave the cell empty for what has not happened.",
         original,
     )
     yield Check(
         column.name,
-        f"{original} IS NOT NULL AND NOT {shaped}",
+        f"{original} IS NOT NULL AND NOT {shaped}{spelt}",
         "is not a date",
         _how_dates_are_written(intake, loaded),
         original,
     )
-    yield from _offset_checks(intake, loaded, column)
 
 
 def _how_dates_are_written(intake: Intake, loaded: Loaded) -> str:
     table = loaded.table.name
-    order = intake.source(table).spelling.dates
+    order = " or ".join(intake.source(table).spelling.dates)
     if order:
         return f"Write {order}, as [tables.{table}] says, or year-month-day, as in 2023-04-03."
     ours = (
@@ -222,32 +267,43 @@ def _offset_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[C
         )
 
 
-def _number_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:
-    original = f"t.{quoted(ORIGINAL + column.name)}"
-    plain = numbered(original, intake.source(loaded.table.name).spelling)
-    number = f"coalesce(isfinite(TRY_CAST({plain} AS DOUBLE)), false)"
-    said = {"boolean": "true or false", "integer": "a whole number"}.get(column.kind, "a number")
-    how = {"boolean": "Write true or false.", "integer": "Write it without decimals, as in 12."}
-    yield Check(
-        column.name,
-        f"{original} IS NOT NULL AND NOT {number}"
-        if column.kind == "decimal"
-        else f"{original} IS NOT NULL",
-        f"is not {said}",
-        how.get(column.kind, _how_numbers_are_written(intake, loaded)),
-        original,
-    )
+def _number_checks(
+    intake: Intake, loaded: Loaded, column: Column, some_unread: bool
+) -> Iterator[Check]:
+    original, cell = f"t.{quoted(ORIGINAL + column.name)}", f"t.{quoted(column.name)}"
+    notation = intake.source(loaded.table.name).spelling
+    plain = numbered(original, notation.decimal)
+    given = f"TRY_CAST({original} AS DOUBLE), " if notation.decimal is None else ""
+    number = f"coalesce(isfinite(coalesce({given}TRY_CAST({plain} AS DOUBLE))), false)"
+    if some_unread:
+        yield from _unread_numbers(intake, loaded, column, number)
     if column.limit is None:
         return
-    cell = f"t.{quoted(column.name)}"
     remedy = f"It must be below {column.limit:,}: correct it, or count in a larger unit."
     large = f"abs({cell}) >= {column.limit}"
     yield Check(column.name, large, "is too large", remedy)
     if column.kind == "decimal":
-        yield Check(
-            column.name, f"{original} IS NOT NULL AND {number}", "is too large", remedy, original
-        )
+        if some_unread:
+            large = f"{original} IS NOT NULL AND {number}"
+            yield Check(column.name, large, "is too large", remedy, original)
         yield from _total_checks(intake, loaded, column)
+
+
+def _unread_numbers(intake: Intake, loaded: Loaded, column: Column, number: str) -> Iterator[Check]:
+    """Yield what is wrong with cells that hold no number; ``number`` says which hold one."""
+    original, cell = f"t.{quoted(ORIGINAL + column.name)}", f"t.{quoted(column.name)}"
+    notation = intake.source(loaded.table.name).spelling
+    spellings: list[Spelling] = []
+    if column.kind != "boolean" and loaded.table.name in BY_NAME:
+        query = intake.store.query
+        spellings += spellings_of_numbers(query, loaded.table.name, original, cell, notation)
+    said = {"boolean": "true or false", "integer": "a whole number"}.get(column.kind, "a number")
+    how = {"boolean": "Write true or false.", "integer": "Write it without decimals, as in 12."}
+    yield from _spelt_checks(loaded, column, original, spellings, said)
+    other = f"{original} IS NOT NULL" + (f" AND NOT {number}" * (column.kind == "decimal"))
+    other += "".join(f" AND ({one.condition}) IS NOT TRUE" for one in spellings)
+    remedy = how.get(column.kind, _how_numbers_are_written(intake, loaded))
+    yield Check(column.name, other, f"is not {said}", remedy, original)
 
 
 def _total_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Check]:

@@ -9,7 +9,8 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +146,7 @@ class Store:
                 selected.append(f"{reading.has_offset} AS {quoted(HAS_OFFSET + name)}")
             if reading.currency:
                 selected.append(f"{reading.currency} AS {quoted(CURRENCY_OF + name)}")
-        rows = f"SELECT {', '.join(selected)} FROM {part.relation}"
+        rows = f"SELECT {', '.join(selected)} FROM {_with_steps(part.relation, readings.values())}"
         with self._within_limit(part):
             ((count,),) = self.connection.execute(
                 f"INSERT INTO {part.table} BY NAME {rows}"
@@ -200,6 +201,16 @@ class Store:
         if over.is_set() or bytes_in(self.folder) > limit:
             self.is_full = True
             raise too_large(part.table, part.file, limit)
+
+
+def _with_steps(relation: str, readings: Iterable[Reading]) -> str:
+    """Return SQL of a relation with the columns of all steps, each computed from those before."""
+    for level in zip_longest(*(reading.steps for reading in readings)):
+        listed = ", ".join(
+            f"{sql} AS {quoted(step[0])}" for step in level if step for sql in step[1:]
+        )
+        relation = f"(SELECT *, {listed} FROM {relation})"
+    return relation
 
 
 def bytes_in(folder: str) -> int:

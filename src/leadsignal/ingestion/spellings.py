@@ -1,0 +1,172 @@
+"""How cells that could not be read are written, and the setting that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from leadsignal.config.notation import Notation
+from leadsignal.ingestion.date_texts import MONTHS, TIME
+from leadsignal.sources.parts import literal
+
+Query = Callable[[str], list[tuple[Any, ...]]]
+NOTHING = (
+    "n/a", "na", "#n/a", "nan", "null", "none", "nil", "-", "--", "—", "?", ".", "unknown", "tbd",
+    "not available", "(blank)", "(none)", "#value!", "#ref!", "nat", "0000-00-00",
+    "0000-00-00 00:00:00",
+)  # fmt: skip
+"""Words that exports write for an empty cell, in small letters."""
+_CURRENCY = r"\W{0,3}(?:[A-Z]{2,3})?\W{0,3}"
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """One way in which cells are written: their condition in SQL, and the setting that reads it.
+
+    ``settings`` are the candidates: with several the cells do not say which.
+    """
+
+    condition: str
+    what: str
+    settings: tuple[str, ...] = ()
+    remedy: str = ""
+
+    def how_to_read(self, section: str) -> str:
+        """Return what to set, and where."""
+        choices = " or ".join(self.settings)
+        return self.remedy or f"Say so under {section}: {choices}."
+
+
+def _like(text: str, pattern: str) -> str:
+    return f"regexp_full_match({text}, {literal(f'(?i){pattern}')})"
+
+
+def _empty(text: str) -> Spelling:
+    words = ", ".join(map(literal, NOTHING))
+    return Spelling(f"lower(trim({text})) IN ({words})", "stands for an empty cell", ("empty",))
+
+
+_MONTH_AND_YEAR = {
+    "YYYY-MM": r"\d{4}-\d{1,2}",
+    "YYYY/MM": r"\d{4}/\d{1,2}",
+    "MM/YYYY": r"\d{1,2}/\d{4}",
+    "MM-YYYY": r"\d{1,2}-\d{4}",
+    "MM.YYYY": r"\d{1,2}[.]\d{4}",
+    "MMM YYYY": rf"(?:{MONTHS}) \d{{4}}",
+    "MMM-YYYY": rf"(?:{MONTHS})-\d{{4}}",
+    "MMM-YY": rf"(?:{MONTHS})-\d{{2}}",
+}
+_COUNTED = (
+    ("epoch ms", r"-?\d{12,13}", "milliseconds since 1970 (epoch ms)"),
+    ("epoch us", r"\d{15,16}", "microseconds since 1970 (epoch us)"),
+    ("epoch ns", r"\d{18,19}", "nanoseconds since 1970 (epoch ns)"),
+    ("epoch", r"\d{9,10}(?:[.]\d+)?", "seconds since 1970 (epoch)"),
+    ("YYYYMMDD", r"(?:19|20|21)\d\d(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])", "year, month and day"),
+    ("excel", r"[2-7]\d{4}(?:[.,]\d+)?", "the days since 1900 of a spreadsheet (excel)"),
+)
+
+
+def spellings_of_dates(
+    query: Query, table: str, text: str, notation: Notation
+) -> Iterator[Spelling]:
+    """Yield how the dates of a column are written that could not be read."""
+    found = [_empty(text)]
+    for setting, pattern, what in _COUNTED:
+        found.append(
+            Spelling(_like(text, pattern), f"looks like {what}", (f'dates = "{setting}"',))
+        )
+    for setting, pattern in _MONTH_AND_YEAR.items():
+        what = "looks like a month without a day; the first is taken"
+        found.append(Spelling(_like(text, pattern), what, (f'dates = "{setting}"',)))
+    for sign in ("-", " ", "/"):
+        day_month = Spelling(
+            _like(text, rf"\d{{1,2}}{sign}(?:{MONTHS}){sign}\d{{2}}{TIME}"),
+            "looks like a day, a month and a year of two digits",
+            (f'dates = "DD{sign}MMM{sign}YY"',),
+        )
+        found.append(day_month)
+    found += _in_numbers(query, table, text, notation)
+    yield from _present(query, table, text, found)
+
+
+def _in_numbers(query: Query, table: str, text: str, notation: Notation) -> Iterator[Spelling]:
+    """Yield spellings of day and month in digits, in the orders that all such cells fit."""
+    for sign in (".", "/", "-"):
+        for year in ("YYYY", "YY"):
+            width = len(year)
+            pattern = rf"(\d{{1,2}})[{sign}](\d{{1,2}})[{sign}]\d{{{width}}}{TIME}"
+            condition = _like(text, pattern)
+            first, second = (
+                f"CAST(regexp_extract({text}, {literal(f'(?i){pattern}')}, {n}) AS INTEGER)"
+                for n in (1, 2)
+            )
+            day_first = f"{first} BETWEEN 1 AND 31 AND {second} BETWEEN 1 AND 12"
+            month_first = f"{first} BETWEEN 1 AND 12 AND {second} BETWEEN 1 AND 31"
+            ((cells, days, months),) = query(
+                f"SELECT count(*), count(*) FILTER (WHERE {day_first}), "
+                f"count(*) FILTER (WHERE {month_first}) FROM (SELECT * FROM {table} t "
+                f"WHERE {condition}) t"
+            )
+            fits = {f"DD{sign}MM{sign}{year}": days, f"MM{sign}DD{sign}{year}": months}
+            orders = [order for order, count in fits.items() if count == cells]
+            if cells and orders and not set(orders) & set(notation.dates):
+                yield Spelling(condition, _which(orders), tuple(f'dates = "{o}"' for o in orders))
+
+
+def _which(orders: list[str]) -> str:
+    if len(orders) == 1:
+        return f"is written as {orders[0]}, which all cells like it fit"
+    return f"may be {' or '.join(orders)}: all cells like it fit both"
+
+
+def spellings_of_numbers(
+    query: Query, table: str, text: str, value: str, notation: Notation
+) -> Iterator[Spelling]:
+    """Yield how the numbers of a column are written that could not be read."""
+    found = [_empty(text), _percentage(text)]
+    if notation.decimal is None:
+        before, after = rf"[(]?[-−]?{_CURRENCY}", rf"{_CURRENCY}[)]?"
+        comma = rf"{before}\d{{1,3}}(?:[. ]?\d{{3}})*,(?:\d{{1,2}}|\d{{4,}}){after}"
+        groups = rf"{before}\d{{1,3}}(?:[.]\d{{3}})+(?:,\d+)?{after}"
+        either = rf"{before}\d{{1,3}},\d{{3}}{after}"
+        with_comma = f"({_like(text, comma)} OR {_like(text, groups)})"
+        ((commas, points),) = query(
+            f"SELECT count(*) FILTER (WHERE {with_comma}), "
+            f"count(*) FILTER (WHERE {value} <> floor({value})) FROM {table} t"
+        )
+        found.append(Spelling(with_comma, "is written with a decimal comma", ('decimal = ","',)))
+        choices: tuple[str, ...] = (
+            ('decimal = "."',) if points and not commas else ('decimal = ","',)
+        )
+        what = "has a comma, which the other cells show to be one between thousands"
+        if commas and not points:
+            what = "has a comma, which the other cells show to be before decimals"
+        elif bool(commas) == bool(points):
+            what = "has a comma that may be one between thousands or before decimals"
+            choices = ('decimal = "." (1,234 is 1234)', 'decimal = "," (1,234 is 1.234)')
+        found.append(Spelling(_like(text, either), what, choices))
+    yield from _present(query, table, text, found)
+
+
+def _percentage(text: str) -> Spelling:
+    return Spelling(
+        _like(text, r"[-−]?[\d.,]+ ?%"),
+        "is a percentage",
+        remedy="Write it without the sign, in one unit in the whole column: 12 % as 12 or as 0.12.",
+    )
+
+
+def _present(query: Query, table: str, text: str, spellings: list[Spelling]) -> Iterator[Spelling]:
+    """Yield the spellings that occur; a cell is of the first that it fits."""
+    label = " ".join(f"WHEN {one.condition} THEN {n}" for n, one in enumerate(spellings))
+    which = f"CASE {label} END"
+    counted = query(
+        f"SELECT {which} AS n, any_value({text}) FROM {table} t WHERE {text} IS NOT NULL GROUP BY 1"
+    )
+    for n, example in sorted((n, example) for n, example in counted if n is not None):
+        one = spellings[n]
+        setting = one.settings
+        if setting == ("empty",):
+            setting = (f'empty = ["{str(example).strip()}"]',)
+        yield Spelling(f"({which}) = {n}", one.what, setting, one.remedy)
