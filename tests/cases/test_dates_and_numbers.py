@@ -165,7 +165,7 @@ def test_several_patterns_are_tried_in_their_order() -> None:
         (["1/3/22"], "may be DD/MM/YY or MM/DD/YY", 'dates = "DD/MM/YY" or dates = "MM/DD/YY"'),
         (["1/3/22", "1/31/22"], "all cells like it fit", ': dates = "MM/DD/YY".'),
         (["3.4.2022", "31.4.2022"], "all cells like it fit", ': dates = "DD.MM.YYYY".'),
-        (["N/A"], "stands for an empty cell", 'empty = ["N/A"]'),
+        (["N/A"], "is a word for an empty cell", 'empty = ["N/A"]'),
     ],
 )
 def test_the_fault_names_the_spelling_and_the_setting(
@@ -195,14 +195,14 @@ def test_a_column_of_every_spelling_has_a_fault_for_each() -> None:
 def amounts(cells: list[Any], kind: str = "arr", **spelling: Any) -> list[float]:
     frame = {"account_id": [str(n) for n in range(len(cells))], "started_on": "2022-01-01"}
     accounts = pd.DataFrame({**frame, "arr": cells}) if kind == "arr" else pd.DataFrame(frame)
-    given = {"accounts": accounts}
+    frames = {"accounts": accounts}
     if kind != "arr":
-        given["results"] = pd.DataFrame(
+        frames["results"] = pd.DataFrame(
             {"account_id": frame["account_id"], "measured_on": "2022-02-01", "value": cells}
         )
     source = TableSource(spelling=Notation(**spelling))
     tables = ls.read_tables(
-        given, as_of="2030-01-01", project=Project(tables={"accounts": source, "results": source})
+        frames, as_of="2030-01-01", project=Project(tables={"accounts": source, "results": source})
     )
     column = tables.frame("accounts")["arr"] if kind == "arr" else tables.frame("results")["value"]
     return [float(value) for value in column]
@@ -250,7 +250,7 @@ def test_negative_numbers_as_accountants_write_them(
          'decimal = "." (1,234 is 1234) or decimal = "," (1,234 is 1.234)'),
         (["1,234", "99.50"], "show to be one between thousands", 'decimal = "."'),
         (["95%"], "is a percentage", "without the sign"),
-        (["n/a"], "stands for an empty cell", 'empty = ["n/a"]'),
+        (["n/a"], "is a word for an empty cell", 'empty = ["n/a"]'),
     ],
 )  # fmt: skip
 def test_other_numbers_are_asked_about(cells: list[str], what: str, setting: str) -> None:

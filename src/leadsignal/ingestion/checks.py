@@ -273,8 +273,8 @@ def _number_checks(
     original, cell = f"t.{quoted(ORIGINAL + column.name)}", f"t.{quoted(column.name)}"
     notation = intake.source(loaded.table.name).spelling
     plain = numbered(original, notation.decimal)
-    given = f"TRY_CAST({original} AS DOUBLE), " if notation.decimal is None else ""
-    number = f"coalesce(isfinite(coalesce({given}TRY_CAST({plain} AS DOUBLE))), false)"
+    as_it_is = f"TRY_CAST({original} AS DOUBLE), " if notation.decimal is None else ""
+    number = f"coalesce(isfinite(coalesce({as_it_is}TRY_CAST({plain} AS DOUBLE))), false)"
     if some_unread:
         yield from _unread_numbers(intake, loaded, column, number)
     if column.limit is None:

@@ -44,7 +44,7 @@ def _like(text: str, pattern: str) -> str:
 
 def _empty(text: str) -> Spelling:
     words = ", ".join(map(literal, NOTHING))
-    return Spelling(f"lower(trim({text})) IN ({words})", "stands for an empty cell", ("empty",))
+    return Spelling(f"lower(trim({text})) IN ({words})", "is a word for an empty cell", ("empty",))
 
 
 _MONTH_AND_YEAR = {
