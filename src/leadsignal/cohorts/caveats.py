@@ -85,7 +85,8 @@ def _artefacts(contrasts: Sequence[Contrast]) -> Iterator[str]:
 
 def _unreached(design: Design, contrasts: Sequence[Contrast]) -> Iterator[str]:
     for c in contrasts:
-        counted = c.method != "time_dependent" or design.cohorts.since_the_start
+        in_motion = c.method in ("time_dependent", "at_renewals")
+        counted = not in_motion or design.cohorts.since_the_start
         if counted and c.hazard_ratio is not None and c.rmst_days is None:
             yield (
                 f"{c.cohort}, {c.method}: not followed until day {design.horizon:g}, so that"

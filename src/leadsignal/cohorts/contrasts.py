@@ -14,6 +14,7 @@ MIN_ACCOUNTS = 5
 """Numbers of cohorts with fewer accounts are suppressed."""
 TITLES = {
     "naive": "naive",
+    "at_renewals": "at renewals",
     "time_dependent": "time-dependent",
     "landmark": "landmark",
     "target_trial": "target trial",
@@ -194,7 +195,7 @@ def finite_or_none(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-CORRECTED = ("time_dependent", "target_trial", "landmark")
+CORRECTED = ("at_renewals", "time_dependent", "target_trial", "landmark")
 """The methods without immortal time, the one to quote first."""
 
 

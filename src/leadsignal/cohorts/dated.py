@@ -30,6 +30,8 @@ from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leadsignal.cohorts.renewals import ContractTerms
+
 CHURN, OTHER_END = 1, 2
 """Codes of how an account ends; 0 is an account that is still here."""
 
@@ -68,6 +70,8 @@ class DatedCohorts(Result):
         Which accounts were left out, and why.
     zero_days : ndarray of shape (n,), optional
         Time zero of each account as days since 1970, if it is known.
+    terms : ContractTerms, optional
+        Terms of the contracts, if the state can change about renewals only.
     """
 
     name: str
@@ -87,6 +91,7 @@ class DatedCohorts(Result):
     landmark: int = 90
     notes: tuple[str, ...] = ()
     zero_days: Floats | None = None
+    terms: ContractTerms | None = None
 
     @classmethod
     def from_changes(
@@ -318,6 +323,7 @@ class DatedCohorts(Result):
             covariates={name: values[picked] for name, values in self.covariates.items()},
             dated_covariates={n: d.chosen(picked) for n, d in self.dated_covariates.items()},
             zero_days=None if self.zero_days is None else self.zero_days[picked],
+            terms=None if self.terms is None else self.terms.chosen(len(self), picked),
         )  # fmt: skip
 
     def with_levels_present(self) -> DatedCohorts:

@@ -17,6 +17,7 @@ from leadsignal.cohorts.named_comparisons import (
     changes_of,
     ready_comparisons,
 )
+from leadsignal.cohorts.renewals import ContractTerms
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.end_of_risk import known_ends
 from leadsignal.engine.without_rows import HALF_A_DAY
@@ -118,9 +119,36 @@ def cohorts_from_changes(
             for other in dated_covariates
         },
         since="the flag" if zero is not None else "the start", landmark=changes.landmark,
+        terms=_terms(tables, accounts) if name == "contract" else None,
         notes=(*([changes.meaning] if changes.meaning else []), *notes),
     )  # fmt: skip
     return cohorts.without(changes.away) if changes.away else cohorts
+
+
+def _terms(tables: Tables, accounts: Accounts) -> ContractTerms | None:
+    """Return the terms of the accounts' contracts: from the start, and from each renewal.
+
+    A renewal without a term goes on with that of the account. None if no term is known.
+    """
+    columns = tables.columns("contract_changes")
+    term = "max(term_months)" if "term_months" in columns else "NULL"
+    frame: pd.DataFrame = (
+        tables.connection.cursor()
+        .execute(
+            f'SELECT account_id, CAST(changed_at AS DATE) AS "on", {term} AS term'
+            f" FROM ({tables.sql('contract_changes')}) AS t WHERE kind = 'renewal'"
+            " GROUP BY ALL ORDER BY ALL"
+        )
+        .df()
+    )
+    at_start = accounts.covariates.get("term_months", np.full(len(accounts.ids), np.nan))
+    position, day = _placed(accounts, frame)
+    months = frame["term"].to_numpy(dtype=np.float64, na_value=np.nan)
+    months = np.where(np.isnan(months), at_start[np.maximum(position, 0)], months)
+    account = np.append(np.arange(len(accounts.ids)), position)
+    day, months = np.append(np.zeros(len(accounts.ids)), day), np.append(at_start, months)
+    kept = (account >= 0) & (months > 0)
+    return ContractTerms(account[kept], day[kept], months[kept]) if kept.any() else None
 
 
 def _in_cohorts(accounts: Accounts, name: str, changes: Changes, **more: Any) -> DatedCohorts:

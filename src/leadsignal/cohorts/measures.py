@@ -45,7 +45,8 @@ def hazard_ratio(
     """Return the logarithm of the hazard ratio of ``level`` against the first, and its fit.
 
     Cox on (start, stop] with Efron's ties; every other level has its column, ``X`` (rows × p) are
-    covariates of the rows, ``strata`` (rows) those within which accounts are compared.
+    covariates of the rows, ``strata`` (rows) those within which accounts are compared (default:
+    those of the intervals).
     """
     others = [k for k in np.unique(intervals.group).tolist() if k != 0]
     columns = (intervals.group[:, None] == np.array(others)).astype(np.float64)
@@ -54,7 +55,8 @@ def hazard_ratio(
     cluster = cohorts.cluster[intervals.account]
     fit = fit_cox(
         columns, intervals.stop, intervals.cause == CHURN, start=intervals.start,
-        weights=intervals.weight, strata=strata, cluster=cluster,
+        weights=intervals.weight, strata=intervals.stratum if strata is None else strata,
+        cluster=cluster,
         ridge=_slight(columns, len(others)),
     )  # fmt: skip
     place = others.index(level)
@@ -132,7 +134,8 @@ def groups_of(intervals: RiskIntervals, cohorts: DatedCohorts, level: int) -> Gr
         cluster=cluster, bands=False,
     )  # fmt: skip
     there = np.flatnonzero(np.bincount(cluster))
-    has_days = rows.method != "time_dependent" or cohorts.since_the_start
+    in_motion = rows.method in ("time_dependent", "at_renewals")
+    has_days = not in_motion or cohorts.since_the_start
     return Groups(rows, curves, there, clusters_of(cohorts), level, has_days)
 
 

@@ -60,7 +60,8 @@ def compare_cohorts(
     analysis : SuccessAnalysis, optional
         The success analysis, whose processes are comparisons.
     methods : sequence of str, optional
-        Some of naive, time_dependent, landmark and target_trial. Default: all.
+        Some of naive, time_dependent, landmark and target_trial. Default: all. For contract changes
+        at_renewals is always among them.
     adjust : sequence of str, default ()
         Attributes, or columns of accounts, to adjust for.
     mediators : sequence of str, default ()

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-MARKS = {"naive": "o", "time_dependent": "s", "landmark": "^", "target_trial": "D"}
+MARKS = {
+    "naive": "o", "at_renewals": "v", "time_dependent": "s", "landmark": "^", "target_trial": "D",
+}  # fmt: skip
 RATIO_LIMITS = (0.01, 100.0)
 """Limits of hazard ratios beyond which the axis does not grow."""
 

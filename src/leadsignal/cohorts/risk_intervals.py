@@ -2,7 +2,8 @@
 
 ``naive`` gives an account's whole time to the cohort it ends up in; ``time_dependent`` splits it at
 the event; ``landmark`` takes those there at day L by their state then; ``target_trial`` clones
-(see ``trial``). Everything after is the same for all: rows, groups, weights.
+(see ``trial``); ``at_renewals`` begins anew at each renewal (see ``renewals``). Everything after is
+the same for all: rows, groups, weights.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.state_intervals import rows_of
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
-METHODS = ("naive", "time_dependent", "landmark", "target_trial")
+METHODS = ("naive", "at_renewals", "time_dependent", "landmark", "target_trial")
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,8 @@ class RiskIntervals:
     """Rows at risk on (start, stop] in a group.
 
     Of n rows: ``account`` (position among the cohorts' accounts), ``start``, ``stop``, ``cause``,
-    ``group`` (level), ``weight``; ``origin``, the day from which the groups are compared.
+    ``group`` (level), ``weight``; ``origin``, the day from which the groups are compared;
+    ``stratum``, within which rows are compared, None if all are.
     """
 
     method: str
@@ -34,6 +36,7 @@ class RiskIntervals:
     group: Ints
     weight: Floats
     origin: float
+    stratum: Ints | None = None
 
     def of(self, levels: tuple[int, ...]) -> RiskIntervals:
         """Return the rows of some groups."""
@@ -42,7 +45,9 @@ class RiskIntervals:
     def where(self, kept: Bools) -> RiskIntervals:
         """Return some of the rows."""
         names = ("account", "start", "stop", "cause", "group", "weight")
-        return replace(self, **{name: getattr(self, name)[kept] for name in names})
+        stratum = None if self.stratum is None else self.stratum[kept]
+        rows = {name: getattr(self, name)[kept] for name in names}
+        return replace(self, **rows, stratum=stratum)
 
     def since(self, day: float) -> RiskIntervals:
         """Return the rows from a day on."""

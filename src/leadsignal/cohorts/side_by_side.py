@@ -14,10 +14,11 @@ from leadsignal.arguments import checked
 from leadsignal.cohorts.caveats import cautions_of
 from leadsignal.cohorts.comparison import Comparison
 from leadsignal.cohorts.confounding import e_value
-from leadsignal.cohorts.contrasts import Cohort, Contrast
+from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, Cohort, Contrast
 from leadsignal.cohorts.covariates import columns_of, propensity
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
 from leadsignal.cohorts.design import Design
+from leadsignal.cohorts.evidence import CLAIM_LAG
 from leadsignal.cohorts.measures import (
     Groups,
     distinct,
@@ -26,6 +27,7 @@ from leadsignal.cohorts.measures import (
     median_day,
 )
 from leadsignal.cohorts.rates import rates_at_equal_tenure
+from leadsignal.cohorts.renewals import follow_from_renewals
 from leadsignal.cohorts.risk_intervals import (
     METHODS,
     RiskIntervals,
@@ -139,8 +141,14 @@ def _methods(cohorts: DatedCohorts, methods: Sequence[str] | None) -> tuple[str,
     if cohorts.since_the_start:
         # There is no time before an event, so all methods give the same.
         return ("time_dependent",)
-    requested = METHODS if methods is None else tuple(methods)
-    return tuple(m for m in METHODS if m in requested or m == "naive")
+    if "at_renewals" in (methods or ()) and cohorts.terms is None:
+        raise OptionError(
+            f"at_renewals is a method of the comparison contract, not of {cohorts.name}",
+            "Leave it out, or give contract_changes and the terms of contracts",
+        )
+    always = {"naive"} if cohorts.terms is None else {"naive", "at_renewals"}
+    requested = set(METHODS if methods is None else methods) - {"at_renewals"} | always
+    return tuple(m for m in METHODS if m in requested)
 
 
 def _adjusting(
@@ -247,6 +255,8 @@ def _follow(
     if method == "target_trial":
         history = [cohorts.dated_covariates[name] for name in design.mediators]
         return clone_and_weight(cohorts, k, design.landmark, X, history if X is not None else ())
+    if method == "at_renewals":
+        return _at_renewals(cohorts, k), None
     if method == "time_dependent" and not cohorts.since_the_start:
         return follow_in_time(cohorts).of((0, k)), None
     if method == "time_dependent":
@@ -263,6 +273,18 @@ def _follow(
     if method == "landmark":
         X = np.hstack((X, *_at_landmark(design)))
     return _balanced(rows, X, k), None
+
+
+def _at_renewals(cohorts: DatedCohorts, k: int) -> RiskIntervals:
+    """Return the trials at renewals of level ``k`` against the first, if they have accounts."""
+    rows = follow_from_renewals(cohorts, CLAIM_LAG).of((0, k))
+    counts = [distinct(rows.account[rows.group == group]) for group in (0, k)]
+    if min(counts) < MIN_ACCOUNTS:
+        raise ModelError(
+            f"{CLAIM_LAG} days before a renewal {counts[1]:,} accounts had it, {counts[0]:,} had"
+            " not: too few to compare"
+        )
+    return rows
 
 
 def _at_landmark(design: Design) -> list[Floats]:
