@@ -28,6 +28,7 @@ from leadsignal.ingestion.churn_leaks import poisson_tail
 from leadsignal.ingestion.data_warnings import AFFECTS, RESULTS, DataWarning, affecting
 from leadsignal.report.churn_page import report_page
 from leadsignal.report.summary import summarise
+from leadsignal.scoring.batch import counts
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 leaks: Any = import_module("leaks")
@@ -300,6 +301,68 @@ def test_warnings_reach_scores_backtest_and_audit(
     backtest = ls.run_backtest(panel, origins=1, methods=("usage",), extra={"oracle": truth})
     assert shows(backtest, *LEAKS, "high_auc")
     assert "oracle 1.000" in repr(backtest)
+
+
+@pytest.mark.parametrize("kind", ["backfilled", "attribute_today", "arr_today"])
+def test_a_leak_is_named_above_a_real_backtest(kind: str, tmp_path: Path) -> None:
+    tables = leaks.simulated(str(tmp_path), ACCOUNTS, 3, "no_effect", kind)
+    panel = ls.build_panel(tables, every="28d")
+    backtest = ls.run_backtest(panel, origins=1, methods=("context",), estimator="logistic")
+    assert shows(backtest, leaks.KINDS[kind])
+    assert repr(backtest).startswith("warning: ")
+
+
+def test_warnings_reach_discovery_hazard_ratios_and_monitoring(
+    leaking: ls.Tables, panel: ls.Panel, model: ls.ChurnModel
+) -> None:
+    found = ls.discover_processes(
+        leaking, at_least=[2], by_users=[1], within=["45d"], sustained_for=[1], draws=100
+    )
+    assert shows(found, *LEAKS)
+    assert found.to_toml().startswith("# warning: ")
+    ratios = ls.model.hazard_ratios(panel, indicators=["segment"], over_tenure=False)
+    assert shows(ratios, *LEAKS)
+    assert ratios._repr_html_().startswith("<p>warning: ")
+    weekly = ls.build_panel(leaking, every="7d")
+    scores = ls.score_accounts(model, leaking, effects={})
+    assert shows(ls.monitor_scores(weekly, leaking, scores.to_frame()), *LEAKS)
+    assert {one["kind"] for one in counts(scores)["warnings"]} >= set(LEAKS)
+    assert "exit_call" not in json.dumps(counts(scores)["warnings"])
+
+
+def test_late_records_of_survivors_are_found(tmp_path: Path) -> None:
+    tables = leaks.simulated(str(tmp_path), ACCOUNTS, 1, "no_effect", "late_results")
+    (one,) = (one for one in tables.warnings if one.kind == "recorded_by_survivors")
+    assert (one.table, one.column) == ("results", "recorded_at")
+    assert "0 of them had ended by then" in one.message
+    assert one in affecting(tables.warnings, "compare")
+
+
+def _late_surveys(recorded: list[int], days: int) -> dict[str, pd.DataFrame]:
+    """Accounts of which 40 end from day 400 on; the surveys of some are recorded days later."""
+    surveys = _surveys(80).iloc[recorded]
+    day = pd.Timestamp("2020-06-01") + pd.Timedelta(days=days)
+    return {"accounts": _accounts(40, 40), "surveys": surveys.assign(recorded_at=day)}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "days", "expected"),
+    [
+        # Half of the accounts have ended by then: of 40 survivors 20 are missing.
+        (list(range(40, 80)), 400, True),
+        # All accounts, ended or not.
+        (list(range(80)), 400, False),
+        # On time, and late by no more than 90 days.
+        (list(range(40, 80)), 90, False),
+        # Too few to say: of 20 survivors 10 are missing.
+        (list(range(40, 60)), 400, False),
+    ],
+    ids=["survivors", "all", "on_time", "few"],
+)
+def test_late_records_by_hand(recorded: list[int], days: int, expected: bool) -> None:
+    tables = ls.read_tables(_late_surveys(recorded, days), as_of="2022-01-01")
+    kinds = [one.kind for one in tables.warnings]
+    assert ("recorded_by_survivors" in kinds) == expected
 
 
 def test_warnings_reach_comparisons(leaking: ls.Tables) -> None:

@@ -13,7 +13,7 @@ from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN
 from leadsignal.cohorts.design import Design
 from leadsignal.cohorts.measures import hazard_ratio
-from leadsignal.cohorts.risk_intervals import follow_in_time
+from leadsignal.cohorts.risk_intervals import compared_in_time, follow_in_time
 from leadsignal.errors import ModelError
 from leadsignal.stats.multiple_testing import holm
 
@@ -171,7 +171,7 @@ def _moved(design: Design, contrasts: Sequence[Contrast]) -> Iterator[str]:
 
 
 def _moves(design: Design, k: int, raw: float) -> Iterator[tuple[str, float]]:
-    rows = follow_in_time(design.cohorts).of((0, k))
+    rows = compared_in_time(design.cohorts, (0, k))
     for name in design.adjust:
         if name not in design.cohorts.covariates:
             continue

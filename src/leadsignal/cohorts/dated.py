@@ -70,6 +70,9 @@ class DatedCohorts(Result):
         Which accounts were left out, and why.
     zero_days : ndarray of shape (n,), optional
         Time zero of each account as days since 1970, if it is known.
+    in_quarters : bool, default False
+        Whether time-dependent ratios compare accounts within calendar quarters only. True for
+        properties of accounts, such as sales reps, whose accounts may be of different years.
     terms : ContractTerms, optional
         Terms of the contracts, if the state can change about renewals only.
     """
@@ -91,6 +94,7 @@ class DatedCohorts(Result):
     landmark: int = 90
     notes: tuple[str, ...] = ()
     zero_days: Floats | None = None
+    in_quarters: bool = False
     terms: ContractTerms | None = None
 
     @classmethod

@@ -119,6 +119,7 @@ def cohorts_from_changes(
             for other in dated_covariates
         },
         since="the flag" if zero is not None else "the start", landmark=changes.landmark,
+        in_quarters=changes.table is None and own in tables.attributes,
         terms=_terms(tables, accounts) if name == "contract" else None,
         notes=(*([changes.meaning] if changes.meaning else []), *notes),
     )  # fmt: skip

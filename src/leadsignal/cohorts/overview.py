@@ -107,7 +107,8 @@ def compare_cohorts(
         level=level,
     )
     comparison = replace(comparison, warnings=affecting(tables.warnings, "compare"))
-    if not isinstance(by, str) or cohorts.since_the_start or by in WITHOUT_EVIDENCE:
+    own = not isinstance(by, str) or by in WITHOUT_EVIDENCE
+    if own or cohorts.in_quarters or cohorts.since_the_start:
         return comparison
     return replace(comparison, evidence=tuple(_evidence(context, comparison)))
 

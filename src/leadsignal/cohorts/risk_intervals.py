@@ -16,7 +16,7 @@ from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.state_intervals import rows_of
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
-METHODS = ("naive", "at_renewals", "time_dependent", "landmark", "target_trial")
+METHODS = ("naive", "time_dependent", "landmark", "target_trial", "at_renewals")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +96,7 @@ def with_states_of(rows: RiskIntervals, other: DatedCohorts) -> tuple[RiskInterv
     split = replace(
         rows, account=rows.account[mine], start=start, stop=stop, cause=cause,
         group=rows.group[mine], weight=rows.weight[mine],
+        stratum=None if rows.stratum is None else rows.stratum[mine],
     )  # fmt: skip
     return split, other.row_state[theirs]
 
@@ -163,6 +164,15 @@ def within_quarters(rows: RiskIntervals, cohorts: DatedCohorts) -> tuple[RiskInt
         group=rows.group[part], weight=rows.weight[part],
     )  # fmt: skip
     return split, quarter
+
+
+def compared_in_time(cohorts: DatedCohorts, levels: tuple[int, ...]) -> RiskIntervals:
+    """Return the time-dependent rows of some levels, within quarters where the cohorts are so."""
+    rows = follow_in_time(cohorts).of(levels)
+    if not cohorts.in_quarters:
+        return rows
+    split, quarter = within_quarters(rows, cohorts)
+    return replace(split, stratum=quarter)
 
 
 def follow_from_landmark(cohorts: DatedCohorts, day: float) -> RiskIntervals:

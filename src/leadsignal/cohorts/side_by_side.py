@@ -31,6 +31,7 @@ from leadsignal.cohorts.renewals import follow_from_renewals
 from leadsignal.cohorts.risk_intervals import (
     METHODS,
     RiskIntervals,
+    compared_in_time,
     follow_from_landmark,
     follow_in_time,
     follow_naively,
@@ -346,7 +347,7 @@ def _contrast(
         retention_24m=_retention(groups, k, TWO_YEARS, level),
         shrinkage=shrinkage,
         shrinkage_of=of,
-        log_rank_p=_log_rank(rows) if method == "time_dependent" and not adjusted else None,
+        log_rank_p=_log_rank(cohorts, k) if method == "time_dependent" and not adjusted else None,
         horizon=None if days is None else design.horizon,
         effective=None if weighting is None else weighting.effective,
         highest_weight=None if weighting is None else weighting.highest,
@@ -359,6 +360,8 @@ def _log_ratio(
     """Return the log hazard ratio: by weights in a trial, by columns of the fit elsewhere."""
     if method == "target_trial":
         return hazard_ratio(rows, design.cohorts, k)[0]
+    if method == "time_dependent":
+        rows = compared_in_time(design.cohorts, (0, k))
     rows = rows.weighted(np.ones(len(rows.weight)))
     if not adjusted or design.X is None:
         return hazard_ratio(rows, design.cohorts, k)[0]
@@ -387,9 +390,11 @@ def _ends(rows: RiskIntervals, k: int) -> tuple[int, int]:
     return inside, outside
 
 
-def _log_rank(rows: RiskIntervals) -> float | None:
+def _log_rank(cohorts: DatedCohorts, k: int) -> float | None:
+    rows = compared_in_time(cohorts, (0, k))
+    event = rows.cause == CHURN
     try:
-        return logrank(rows.stop, rows.cause == CHURN, rows.group, start=rows.start).p
+        return logrank(rows.stop, event, rows.group, start=rows.start, strata=rows.stratum).p
     except ModelError:
         return None
 

@@ -26,6 +26,8 @@ CHANCE = 1e-6
 CLOSED, BEFORE = 0.1, 60
 """Minimum share of the churned accounts for which a date is that of the end, and with how many
 days before the end it is compared."""
+LATE = 90
+"""Days after its own day from which on a record is late."""
 BY_VALUE = {"behaviors": "behavior"}
 """The column whose values are looked at one by one, beside the table as a whole."""
 
@@ -56,6 +58,47 @@ def about_churn(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[Data
     for second in loaded.table.second_dates:
         if second.column in loaded.columns:
             yield from _closed_at_end(rows, loaded, second.column, as_of)
+    if "recorded_at" in loaded.columns:
+        yield from _recorded_by_survivors(rows, loaded, as_of)
+
+
+def _recorded_by_survivors(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
+    """Find late records of accounts of which too few had ended by the day of recording.
+
+    By chance, as many would have ended as of all accounts that were active on the earlier day.
+    """
+    import numpy as np
+
+    day = f"CAST({quoted(loaded.table.time)} AS DATE)"
+    found = rows.store.query(
+        f"SELECT day, known, ended_on <= known FROM (SELECT account_id, min({day}) AS day, "
+        f"arg_min(CAST({loaded.known_on} AS DATE), {day}) AS known FROM {loaded.table.name} "
+        f"WHERE CAST({loaded.known_on} AS DATE) - {day} > {LATE} "
+        f"AND {loaded.known_on} < DATE '{as_of}' GROUP BY account_id) "
+        f"JOIN {churned_accounts(rows, as_of)} USING (account_id) ORDER BY ALL"
+    )
+    if not found:
+        return
+    lives = rows.store.query(f"SELECT * FROM {churned_accounts(rows, as_of)} ORDER BY ALL")
+    started = np.array([row[1].toordinal() for row in lives])
+    ended = np.array([(row[2] or date.max).toordinal() for row in lives])
+    gone, usual = sum(bool(row[2]) for row in found), 0.0
+    for first, known, _ in found:
+        active = (started <= first.toordinal()) & (ended > first.toordinal())
+        usual += float((ended[active] <= known.toordinal()).mean()) if active.any() else 0.0
+    # Chernoff's bound of the probability of no more than ``gone`` where ``usual`` are expected.
+    chance = gone * log(usual / gone) if 0 < gone < usual else 0.0
+    if gone > EXCEPTIONS * len(found) or usual - gone - chance < -log(CHANCE):
+        return
+    yield DataWarning(
+        "recorded_by_survivors",
+        loaded.table.name,
+        f"{count_of(len(found), 'account')} {'has' if len(found) == 1 else 'have'} rows that were "
+        f"recorded more than {LATE} days after their day, and {gone:,} of them had ended by then, "
+        f"where {usual:.0f} would be usual: only accounts that stay were recorded late. Rows count "
+        "from recorded_at on; where it is wrong, leave late rows out",
+        "recorded_at",
+    )
 
 
 def _only_churned(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:

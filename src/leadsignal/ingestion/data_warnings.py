@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from leadsignal.ingestion.loading import Loaded
     from leadsignal.ingestion.store import Store
 
-RESULTS = ("fit", "score", "backtest", "audit", "compare", "report")
+RESULTS = (
+    "fit", "score", "backtest", "audit", "compare", "report", "discover", "monitor",
+    "hazard_ratios",
+)  # fmt: skip
 """The results above which warnings are repeated."""
 AFFECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -32,8 +35,9 @@ AFFECTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "column_reveals_churn": RESULTS,
         "only_churned_accounts": RESULTS,
         "closed_at_end": RESULTS,
+        "recorded_by_survivors": ("compare", "report"),
         # A model leaves a feed that has stopped out, and `fit` and `score` say so themselves.
-        "feed_stopped": ("backtest", "audit", "compare", "report"),
+        "feed_stopped": ("backtest", "audit", "compare", "report", "discover", "hazard_ratios"),
         "high_auc": ("backtest", "report"),
         "expected_churns": ("score", "backtest", "report"),
     }

@@ -14,6 +14,7 @@ from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.evaluation.alerts import on_grid
 from leadsignal.files.records import json_rows
+from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence
 from leadsignal.model.provenance import tables_of
 from leadsignal.monitoring.churn_change import churn_changes
@@ -101,7 +102,7 @@ class Monitoring(Result):
     scores whose horizon has passed, of all accounts and of those held out. ``arms``: the hold-out.
     ``lasting``: what CUSUMs say of churn and of each feed, found or not, and since when.
     ``calibration_by_quarter``: expected and observed churn of ``realised``, by calendar quarter of
-    the run. ``notes`` say what could not be assessed.
+    the run. ``notes`` say what could not be assessed, ``warnings`` what is odd in the tables.
     """
 
     findings: tuple[Finding, ...]
@@ -114,6 +115,7 @@ class Monitoring(Result):
     lasting: tuple[LastingChange, ...]
     calibration_by_quarter: pd.DataFrame
     notes: tuple[str, ...] = ()
+    warnings: tuple[DataWarning, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -141,6 +143,7 @@ class Monitoring(Result):
             "lasting": [one.to_dict() for one in self.lasting],
             "calibration_by_quarter": json_rows(self.calibration_by_quarter),
             "notes": list(self.notes),
+            "warnings": [one.to_dict() for one in self.warnings],
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -166,7 +169,7 @@ class Monitoring(Result):
         lines += [str(one) for one in self.realised]
         lines += _quarters(self.calibration_by_quarter)
         lines += [str(self.arms)] if self.arms is not None else []
-        return "\n".join([*lines, *self.notes])
+        return "\n".join([*warning_lines(self.warnings), *lines, *self.notes])
 
     def _repr_html_(self) -> str:
         return to_html(repr(self), None if self.ok else self._table(), max_rows=None)
@@ -237,6 +240,7 @@ def monitor_scores(
             *_notes(levels, drift, outcomes, scores, contacts),
             *(one.message for one in clipped if off_grid),
         ),
+        affecting(tables.warnings, "monitor"),
     )
 
 

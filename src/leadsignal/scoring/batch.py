@@ -80,7 +80,10 @@ def counts(scores: Scores) -> dict[str, Any]:
     """Return what a run record says of scores."""
     content = scores.to_dict()
     keys = ("accounts", "alerts", "notice_given", "held_out", "feeds")
-    return {key: content[key] for key in (*keys, "accounts_clipped", "clipped", "hindsight")}
+    warnings = [{"kind": o.kind, "table": o.table, "column": o.column} for o in scores.warnings]
+    numbers = {key: content[key] for key in (*keys, "accounts_clipped", "clipped", "hindsight")}
+    # Without their messages, which may hold names of behaviours.
+    return {**numbers, "warnings": warnings}
 
 
 def dates_to_score(as_of: date, every: int, since: date | str | None = None) -> list[date]:

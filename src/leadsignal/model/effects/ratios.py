@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from leadsignal.arguments import checked
 from leadsignal.config.toml_files import meant
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.ingestion.data_warnings import affecting
 from leadsignal.model.effects.choice import one_of_each
 from leadsignal.model.effects.collinearity import without_collinear
 from leadsignal.model.effects.columns import NO_VALUE, Column, DesignEncoder, LeftOut
@@ -85,6 +86,7 @@ def hazard_ratios(
         causes_left_out=decisions.left_out,
         level=level,
         notes=_notes(design),
+        warnings=affecting(panel.warnings, "hazard_ratios"),
     )
 
 

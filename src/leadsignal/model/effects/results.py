@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
 from leadsignal.model.effects.columns import Column, LeftOut
 from leadsignal.model.effects.cox_design import CoxDesign
 from leadsignal.results import Result
@@ -33,7 +34,7 @@ class HazardRatios(Result):
     what is only adjusted for. ``left_out``, each with its reason. ``proportionality``, a test an
     indicator; ``over_tenure``, ratios by thirds of churns for those that change, None without.
     ``by_segment``, ratios by segment where asked. ``causes`` counted and ``causes_left_out``;
-    ``level`` of the intervals; ``notes`` to be read first.
+    ``level`` of the intervals; ``notes`` to be read first; ``warnings``, what is odd in the tables.
     """
 
     table: pd.DataFrame
@@ -46,6 +47,7 @@ class HazardRatios(Result):
     causes_left_out: tuple[str, ...]
     level: float
     notes: tuple[str, ...]
+    warnings: tuple[DataWarning, ...] = ()
 
     def _table(self) -> pd.DataFrame:
         return self.table
@@ -59,6 +61,7 @@ class HazardRatios(Result):
             "causes_left_out": list(self.causes_left_out),
             "level": self.level,
             "notes": list(self.notes),
+            "warnings": [one.to_dict() for one in self.warnings],
             "ratios": records(self.table.reset_index()),
             "left_out": [asdict(part) for part in self.left_out],
             "proportionality": records(self.proportionality.reset_index()),
@@ -109,12 +112,14 @@ class HazardRatios(Result):
         table = self._brief().head(MAX_PRINTED).to_string(float_format=lambda x: f"{x:.3g}")
         more = len(self.table) - MAX_PRINTED
         rest = [f"… and {more} more, see to_frame()"] if more > 0 else []
-        return "\n".join([self.title, table, *rest, *self._remarks()])
+        above = warning_lines(self.warnings)
+        return "\n".join([*above, self.title, table, *rest, *self._remarks()])
 
     def _repr_html_(self) -> str:
         table = self._brief().to_html(float_format=lambda x: f"{x:.3g}")
         remarks = "".join(f"<li>{escape(remark)}</li>" for remark in self._remarks())
-        return f"<p><b>{escape(self.title)}</b></p>{table}<ul>{remarks}</ul>"
+        above = "".join(f"<p>{escape(line)}</p>" for line in warning_lines(self.warnings))
+        return f"{above}<p><b>{escape(self.title)}</b></p>{table}<ul>{remarks}</ul>"
 
 
 def table_of(

@@ -12,6 +12,7 @@ import numpy as np
 
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
+from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
 from leadsignal.results import Result
 from leadsignal.stats.negative_controls import MIN_CONTROLS
@@ -72,7 +73,8 @@ class Discovery(Result):
     passes again; ``essential``; ``verdict``; ``twins``, the behaviours that it cannot be
     distinguished from, and ``together``, the share of the account-days with either that have both.
     ``grid`` has one row a definition tried.
-    ``processes`` are those named, ready for a success analysis. Times are in days.
+    ``processes`` are those named, ready for a success analysis. ``warnings`` say what is odd in
+    the tables. Times are in days.
     """
 
     frame: pd.DataFrame
@@ -82,6 +84,7 @@ class Discovery(Result):
     rules: Rules
     warning_time: int
     cross_fitted: bool
+    warnings: tuple[DataWarning, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -105,7 +108,7 @@ class Discovery(Result):
 
         Where no process is named only the comments that say so.
         """
-        head = _comments([self._title, *self.notes])
+        head = _comments([*warning_lines(self.warnings), self._title, *self.notes])
         if not self.processes:
             return f"{head}\n# No process is named.\n"
         blocks = [
@@ -136,6 +139,7 @@ class Discovery(Result):
             "floor": self.rules.floor,
             "cross_fitted": self.cross_fitted,
             "notes": list(self.notes),
+            "warnings": [one.to_dict() for one in self.warnings],
             "tried": asdict(self.tried),
             "processes": [
                 {str(key): _plain(value) for key, value in row.items()}
@@ -172,7 +176,7 @@ class Discovery(Result):
         )
 
     def __repr__(self) -> str:
-        lines = [self._title]
+        lines = [*warning_lines(self.warnings), self._title]
         if not self.processes:
             lines.append("no essential process found")
         for process in self.processes:
@@ -218,7 +222,7 @@ def findings(
     )
     found = Discovery(
         frame, _grid(first, exposures), (), counts, rules, warning_time,
-        cross_fitted=accounts >= ENOUGH_ACCOUNTS,
+        cross_fitted=accounts >= ENOUGH_ACCOUNTS, warnings=affecting(panel.warnings, "discover"),
     )  # fmt: skip
     named = [one for one in rated if one.verdict == ESSENTIAL]
     processes = [_process(one, exposures, panel, found) for one in named]
