@@ -30,7 +30,7 @@ from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, Ints
 if TYPE_CHECKING:
     import pandas as pd
 
-    from leadsignal.cohorts.renewals import ContractTerms
+    from leadsignal.cohorts.contract_terms import ContractTerms
 
 CHURN, OTHER_END = 1, 2
 """Codes of how an account ends; 0 is an account that is still here."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
+from leadsignal.cohorts.contract_terms import ContractTerms
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.named_comparisons import (
     Changes,
@@ -17,7 +18,6 @@ from leadsignal.cohorts.named_comparisons import (
     changes_of,
     ready_comparisons,
 )
-from leadsignal.cohorts.renewals import ContractTerms
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.end_of_risk import known_ends
 from leadsignal.engine.without_rows import HALF_A_DAY
