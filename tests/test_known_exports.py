@@ -101,5 +101,14 @@ def test_options_are_known_and_sentences_complete(export: KnownExport) -> None:
     for values in where.values():
         assert all(isinstance(value, str) for value in values)
         assert len(set(values)) == len(values)
-    for text in (*export.questions, export.note):
+    for text in (*export.questions, *export.if_missing.values(), export.note):
         assert not text or text.endswith((".", "?"))
+
+
+@every
+def test_questions_about_columns_are_about_columns_of_the_table(export: KnownExport) -> None:
+    assert not set(export.if_missing.values()) & set(export.questions)
+    if export.table in BY_NAME:
+        assert set(export.if_missing) <= {column.name for column in BY_NAME[export.table].columns}
+    elif export.table == "users":
+        assert set(export.if_missing) <= {"account_id", "user_id"}

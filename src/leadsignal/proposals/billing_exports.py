@@ -87,9 +87,9 @@ STRIPE = (
             "status": ("status",),
         },
         options={"where": {"status": STRIPE_STATES, "livemode": ["true", "1", "t"]}},
-        questions=(
-            "What does each subscription cost? Amounts are in the tables of items and prices.",
-        ),
+        if_missing={
+            "amount": "What does a subscription cost? Amounts are in its items and prices."
+        },
     ),
     KnownExport(
         system="Stripe",
@@ -247,7 +247,7 @@ RECURLY = (
             "status": ("state",),
         },
         options={"where": {"state": RECURLY_STATES}},
-        questions=(PERIOD,),
+        if_missing={"period": PERIOD},
         note="canceled means that it will not renew: it is paid until expires_at.",
     ),
     KnownExport(
@@ -270,7 +270,7 @@ RECURLY = (
             "recorded_at": ("updated_at",),
         },
         options={"where": {"state": RECURLY_STATES}},
-        questions=(PERIOD,),
+        if_missing={"period": PERIOD},
         note="The table of history holds a row for each change of a subscription.",
     ),
     KnownExport(

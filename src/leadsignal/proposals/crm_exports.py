@@ -27,7 +27,7 @@ SALESFORCE = (
             "currency": ("CurrencyIsoCode",),
         },
         options={"where": {"IsDeleted": ["false", "0"]}},
-        questions=(START, END, NOTICE),
+        if_missing={"started_on": START, "ended_on": END, "end_known_on": NOTICE},
         note="AnnualRevenue is what the customer earns, not what it pays.",
     ),
     KnownExport(
@@ -46,7 +46,7 @@ SALESFORCE = (
             "arr": ("ARR", "Annual Recurring Revenue"),
             "currency": ("Account Currency", "ARR Currency"),
         },
-        questions=(START, END, NOTICE),
+        if_missing={"started_on": START, "ended_on": END, "end_known_on": NOTICE},
         note="Reports write ids of 15 characters, data exports of 18; both name one account.",
     ),
     KnownExport(
@@ -71,7 +71,7 @@ SALESFORCE = (
                 "Status": ["Activated", "Expired", "Terminated", "Cancelled"],
             }
         },
-        questions=(ARR, NOTICE),
+        if_missing={"arr": ARR, "cancelled_on": NOTICE},
         note="EndDate is the last day of the contract; a renewal is a contract of its own.",
     ),
     KnownExport(
@@ -90,7 +90,7 @@ SALESFORCE = (
             "status": ("Status",),
         },
         options={"where": {"Status": ["Activated", "Expired", "Terminated", "Cancelled"]}},
-        questions=(ARR, NOTICE),
+        if_missing={"arr": ARR, "cancelled_on": NOTICE},
         note="The end date is the last day of the contract; a renewal is a contract of its own.",
     ),
     KnownExport(
@@ -172,7 +172,7 @@ HUBSPOT = (
             "query": "SELECT * FROM '{file}' "
             "WHERE coalesce(CAST(\"Became a Customer Date\" AS VARCHAR), '') <> ''"
         },
-        questions=(END, NOTICE),
+        if_missing={"ended_on": END, "end_known_on": NOTICE},
         note="Companies that never became customers are left out; Annual Revenue is their own.",
     ),
     KnownExport(
@@ -190,7 +190,7 @@ HUBSPOT = (
             "end_reason": ("Churn Reason", "Cancellation Reason"),
             "arr": ("ARR", "Annual Recurring Revenue"),
         },
-        questions=(START, END, NOTICE),
+        if_missing={"started_on": START, "ended_on": END, "end_known_on": NOTICE},
         note="Annual Revenue is what the customer earns; companies may be prospects.",
     ),
     KnownExport(
@@ -206,7 +206,7 @@ HUBSPOT = (
             "ended_on": ("properties.churn_date", "properties.churned_date"),
             "arr": ("properties.arr", "properties.annual_recurring_revenue"),
         },
-        questions=(END, NOTICE),
+        if_missing={"ended_on": END, "end_known_on": NOTICE},
         note="annualrevenue is what the customer earns, not what it pays.",
     ),
     KnownExport(
@@ -257,7 +257,9 @@ HUBSPOT = (
             "severity": ("properties.hs_ticket_priority",),
             "closed_at": ("properties.closed_date",),
         },
-        questions=("Which company is a ticket of? The API lists that as associations.",),
+        if_missing={
+            "account_id": "Which company is a ticket of? The API lists that as associations."
+        },
     ),
 )
 
@@ -277,7 +279,7 @@ GAINSIGHT = (
             "end_reason": ("Churn Reason",),
             "arr": ("ARR",),
         },
-        questions=(END, NOTICE),
+        if_missing={"ended_on": END, "end_known_on": NOTICE},
         note="Status, stage, ARR and score are those of today, not of the past.",
     ),
     KnownExport(
@@ -295,7 +297,7 @@ GAINSIGHT = (
             "end_reason": ("Churn Reason",),
             "arr": ("ARR",),
         },
-        questions=(END, NOTICE),
+        if_missing={"ended_on": END, "end_known_on": NOTICE},
         note="Status, stage, ARR and score are those of today, not of the past.",
     ),
     KnownExport(

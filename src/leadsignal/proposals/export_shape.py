@@ -20,7 +20,7 @@ class KnownExport:
     account is only known by the user has ``user_id`` and no ``account_id``. Amounts in ``in_cents``
     are hundredths. ``options`` are those of ``[tables.X]`` that always hold: of ``where``, the
     values that may occur; ``{file}`` in a ``query`` is the path of the file. ``questions`` are what
-    the file cannot answer.
+    the file cannot answer, ``if_missing`` those that are asked only if a column is not found.
     """
 
     system: str
@@ -31,6 +31,7 @@ class KnownExport:
     options: Mapping[str, object] = field(default_factory=dict)
     questions: tuple[str, ...] = ()
     note: str = ""
+    if_missing: Mapping[str, str] = field(default_factory=dict)
     in_cents: tuple[str, ...] = ()
 
 

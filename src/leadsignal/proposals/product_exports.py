@@ -22,7 +22,8 @@ PRODUCT: tuple[KnownExport, ...] = (
             "user_id": ("properties.$user_id", "properties.distinct_id"),
         },
         options={"dates": "epoch", "event_id": "properties.$insert_id"},
-        questions=(ACCOUNT, "Did the project export times in its own time zone or in UTC?"),
+        questions=("Did the project export times in its own time zone or in UTC?",),
+        if_missing={"account_id": ACCOUNT},
         note="Events that were sent twice have one $insert_id.",
     ),
     KnownExport(
@@ -37,7 +38,7 @@ PRODUCT: tuple[KnownExport, ...] = (
             "user_id": ("user_id", "distinct_id"),
         },
         options={"event_id": "insert_id"},
-        questions=(ACCOUNT,),
+        if_missing={"account_id": ACCOUNT},
         note="Properties of events are JSON in one column.",
     ),
     KnownExport(
@@ -55,7 +56,7 @@ PRODUCT: tuple[KnownExport, ...] = (
             "user_id": ("user_id",),
         },
         options={"event_id": "$insert_id"},
-        questions=(ACCOUNT,),
+        if_missing={"account_id": ACCOUNT},
         note="Times are in UTC; groups are lists; visitors who did not log in have no user_id.",
     ),
     KnownExport(
@@ -76,7 +77,7 @@ PRODUCT: tuple[KnownExport, ...] = (
             "user_id": ("distinct_id", "person_id"),
         },
         options={"event_id": "uuid"},
-        questions=(GROUPS,),
+        if_missing={"account_id": GROUPS},
         note="Names that begin with $ are events that the library records by itself.",
     ),
     KnownExport(
@@ -91,7 +92,9 @@ PRODUCT: tuple[KnownExport, ...] = (
             "user_id": ("distinct_id", "person_id"),
         },
         options={"event_id": "uuid"},
-        questions=("Which key of the JSON in properties is the account? Take it out with query.",),
+        if_missing={
+            "account_id": "Which key of properties is the account? Take it out with query."
+        },
         note="Names that begin with $ are events that the library records by itself.",
     ),
     KnownExport(
@@ -106,7 +109,7 @@ PRODUCT: tuple[KnownExport, ...] = (
             "user_id": ("user_id",),
         },
         options={"event_id": "id"},
-        questions=("Which account is a user of? The table of groups says it.",),
+        if_missing={"account_id": "Which account is a user of? The table of groups says it."},
         note="Rows without user_id are of people who did not log in.",
     ),
     KnownExport(
@@ -121,7 +124,7 @@ PRODUCT: tuple[KnownExport, ...] = (
             "user_id": ("userId",),
         },
         options={"event_id": "messageId", "where": {"type": ["track"]}},
-        questions=("Which account is a user of? The group calls say it.",),
+        if_missing={"account_id": "Which account is a user of? The group calls say it."},
         note="Rows without userId are of people who did not log in.",
     ),
     KnownExport(
@@ -138,6 +141,6 @@ PRODUCT: tuple[KnownExport, ...] = (
         identified_by=("id", "email", "received_at", "uuid_ts"),
         table="users",
         columns={"user_id": ("user_id", "id"), "account_id": ACCOUNT_KEYS},
-        questions=("Which trait of a user is the account?",),
+        if_missing={"account_id": "Which trait of a user is the account?"},
     ),
 )

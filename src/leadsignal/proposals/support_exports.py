@@ -22,7 +22,6 @@ SUPPORT: tuple[KnownExport, ...] = (
             "closed_at": ("Solved at",),
         },
         options={"where": {"Status": [*KEPT, *(state.capitalize() for state in KEPT)]}},
-        questions=("Which account is an Organization? It is the name that Zendesk uses.",),
         note="Tickets of people without an organization belong to no account.",
     ),
     KnownExport(
@@ -38,7 +37,7 @@ SUPPORT: tuple[KnownExport, ...] = (
             "closed_at": ("metric_set.solved_at", "solved_at"),
         },
         options={"where": {"status": KEPT}},
-        questions=(CLOSED,),
+        if_missing={"closed_at": CLOSED},
         note="organization_id is Zendesk's own number; external_id of the organization is yours.",
     ),
     KnownExport(
@@ -63,7 +62,9 @@ SUPPORT: tuple[KnownExport, ...] = (
             "closed_at": ("statistics.last_close_at", "statistics.first_close_at"),
         },
         options={"where": {"source.delivered_as": ["customer_initiated"]}},
-        questions=("Which company is a contact of? A file of contacts and companies says it.",),
+        if_missing={
+            "account_id": "Which company is a contact of? A file of contacts and companies says it."
+        },
         note="Conversations that an operator or a campaign began are not requests for help.",
     ),
     KnownExport(
@@ -77,7 +78,9 @@ SUPPORT: tuple[KnownExport, ...] = (
             "ticket_id": ("ticket_id", "id"),
             "severity": ("ticket_type.name", "category"),
         },
-        questions=("When was a ticket resolved? The list of tickets does not say it.",),
+        if_missing={
+            "closed_at": "When was a ticket resolved? The list of tickets does not say it."
+        },
         note="company_id is Intercom's own id of the company, not yours.",
     ),
     KnownExport(
@@ -99,7 +102,8 @@ SUPPORT: tuple[KnownExport, ...] = (
             "started_on": ("remote_created_at", "created_at"),
             "ended_on": ("custom_attributes.churned_at", "custom_attributes.churn_date"),
         },
-        questions=(END, "Is the day on which a company was created its first day as a customer?"),
+        questions=("Is the day on which a company was created its first day as a customer?",),
+        if_missing={"ended_on": END},
         note="company_id is your own id, id is Intercom's; monthly_spend is that of today.",
     ),
     KnownExport(
@@ -108,7 +112,10 @@ SUPPORT: tuple[KnownExport, ...] = (
         identified_by=("id", "name", "monthly_spend", "session_count", "user_count", "plan_name"),
         table="accounts",
         columns={"account_id": ("company_id", "id"), "name": ("name",)},
-        questions=(END, "Which column says when a company became a customer?"),
+        if_missing={
+            "ended_on": END,
+            "started_on": "Which column says when a company became a customer?",
+        },
         note="The table of history holds a row for each change of a company.",
     ),
     KnownExport(
