@@ -31,7 +31,6 @@ import pandas as pd
 import pyarrow.parquet  # noqa: F401
 import sklearn.ensemble
 import sklearn.linear_model  # noqa: F401
-import skops.io  # noqa: F401
 
 import leadsignal as ls
 import leadsignal.model.churn_model
@@ -44,7 +43,6 @@ WRITERS = (
     "batch.py",
     "record.py",
     "locks.py",
-    "estimator_files.py",
 )
 KEPT = ("accounts", "behaviors", "tickets", "usage")
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.model.learners import Boosting
-from leadsignal.model.person_period import design
-from leadsignal.model.trees import tree_scores
+from leadsignal.model.person_period import Layout, design
+from leadsignal.model.trees import splits_of, trees_of
 from leadsignal.scoring.batch import dates_to_score
 from leadsignal.scoring.scores import write_scores
 
@@ -295,13 +295,27 @@ def test_trees_by_columns_are_scikit_learns_to_the_bit(
     matrix[np.random.default_rng(0).random(matrix.shape) < 0.1] = np.nan
     row, step = np.repeat(np.arange(len(rows)), 6), np.tile(np.arange(6), len(rows))
     stacked = design(hazards.features, matrix, hazards.ends, row, step)
-    for member in hazards.churn.members:
-        if isinstance(member, Boosting):
-            expected = member.trees.decision_function(stacked)
-            assert tree_scores(member.trees, stacked) is not None
-            assert np.array_equal(member.log_odds(stacked), expected)
+    estimator = HistGradientBoostingClassifier(
+        max_iter=20, categorical_features=Layout.of(hazards.features, hazards.ends).is_category
+    )
+    few = stacked[:3_000]
+    estimator.fit(few, np.random.default_rng(1).random(len(few)) < 0.2 + 0.3 * (few[:, 0] == 1))
+    trees = trees_of(estimator, few)
+    assert any(split.codes for tree in trees.trees for split in splits_of(tree))
+    assert np.array_equal(trees(stacked), estimator.decision_function(stacked))
     in_blocks = hazards.step_hazards(matrix)[0]
     assert np.array_equal(in_blocks, hazards.churn.probability(stacked).reshape(-1, 6))
+
+
+def test_trees_of_another_make_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 2))
+    estimator = HistGradientBoostingClassifier(max_iter=3).fit(rows, rows[:, 0] > 0)
+    estimator._baseline_prediction = estimator._baseline_prediction + 1
+    expected = estimator.decision_function(rows)
+    assert np.array_equal(trees_of(estimator, rows)(rows), expected)
+    monkeypatch.setattr(estimator, "decision_function", lambda rows: np.zeros(len(rows)))
+    with pytest.raises(ls.ModelError, match=r"trees of scikit-learn \S+ cannot be read"):
+        trees_of(estimator, rows)
 
 
 def test_kills_leave_the_old_or_the_new() -> None:

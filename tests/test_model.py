@@ -152,8 +152,8 @@ def _remove(model: Path) -> None:
 
 
 def _cut_short(model: Path) -> None:
-    content = (model / "churn.skops").read_bytes()
-    (model / "churn.skops").write_bytes(content[: len(content) // 2])
+    content = (model / "model.json").read_bytes()
+    (model / "model.json").write_bytes(content[:-1])
 
 
 def _other_format(model: Path) -> None:

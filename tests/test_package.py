@@ -78,7 +78,7 @@ def test_the_wheel_runs_away_from_its_repository(unpacked: Path, tmp_path: Path)
 
 
 HEAVY = {
-    "duckdb", "lifelines", "matplotlib", "pandas", "pyarrow", "scipy", "skops", "sklearn",
+    "duckdb", "lifelines", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn",
     "threadpoolctl",
 }  # fmt: skip
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
-import zipfile
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +12,11 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from hostile_models import CANARY, KINDS, inside, schema
-from leadsignal.model.persistence.estimator_files import estimator_to_bytes
+from hostile_models import CANARY, KINDS, inside
 from leadsignal.model.persistence.saved_models import FORMAT
 
 SAVED = Path(__file__).parent / "saved"
 FIXTURES = sorted(SAVED.glob(f"format-{FORMAT}/*/"))
-
-
-WRITTEN = json.loads((FIXTURES[0] / "model.json").read_text())["made_with"]["scikit-learn"]
-
-
-def series(version: str) -> str:
-    return ".".join(version.split(".")[:2])
-
-
-reads_fixtures = pytest.mark.skipif(
-    series(version("scikit-learn")) != series(WRITTEN),
-    reason=f"the models in tests/saved are refused: scikit-learn {WRITTEN} wrote them",
-)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +32,6 @@ def rows_of(model: Path) -> tuple[pd.DataFrame, list[float]]:
     return frame.assign(account_id="a", snapshot_on=pd.Timestamp("2024-01-01")), told["risk"]
 
 
-@reads_fixtures
 @pytest.mark.parametrize("model", FIXTURES, ids=lambda path: path.name)
 def test_saved_models_load_and_predict_as_when_written(model: Path, tmp_path: Path) -> None:
     frame, risk = rows_of(model)
@@ -72,26 +54,13 @@ def test_older_formats_are_refused_by_name(older: int, good: Path, tmp_path: Pat
         ls.load_model(folder)
 
 
-@pytest.mark.parametrize("other", ["1.2.3", "2.9.1", "1.19.0"])
-def test_models_of_another_series_are_refused_by_name(
-    other: str, good: Path, tmp_path: Path
+def test_models_of_another_version_of_scikit_learn_predict_the_same(
+    good: Path, tmp_path: Path
 ) -> None:
+    frame, risk = rows_of(SAVED / f"format-{FORMAT}" / "ensemble")
     folder = Path(shutil.copytree(good, tmp_path / "model"))
-    inside(folder, "made_with", **{"scikit-learn": other})
-    here = version("scikit-learn")
-    told = f"was fitted with scikit-learn {other}; {here} is installed. "
-    told += f"Install scikit-learn {series(other)}, or fit the model again"
-    with pytest.raises(ls.ModelError, match=re.escape(told)):
-        ls.load_model(folder)
-
-
-@reads_fixtures
-def test_another_release_of_the_series_is_read(good: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(good, tmp_path / "model"))
-    later = f"{series(WRITTEN)}.99"
-    schema(folder, lambda held: json.loads(json.dumps(held).replace(WRITTEN, later)))
-    inside(folder, "made_with", **{"scikit-learn": later})
-    assert ls.load_model(folder).version_ == ls.load_model(good).version_
+    inside(folder, "made_with", **{"scikit-learn": "1.2.3"})
+    assert ls.load_model(folder).predict(frame).risk == pytest.approx(risk, abs=1e-12)
 
 
 def test_the_same_model_gives_the_same_bytes(
@@ -105,8 +74,8 @@ def test_the_same_model_gives_the_same_bytes(
         for name in ("one", "two")
     )
     assert one == two
-    loaded = ls.load_model(tmp_path / "one")
-    assert estimator_to_bytes(loaded.hazards_.churn) == one["churn.skops"]
+    ls.save_model(ls.load_model(tmp_path / "one"), tmp_path / "two")
+    assert (tmp_path / "two" / "model.json").read_bytes() == one["model.json"]
 
 
 def test_the_recipe_says_where_the_model_comes_from(
@@ -126,8 +95,6 @@ def test_the_recipe_says_where_the_model_comes_from(
 def test_the_sums_are_what_sha256sum_checks(good: Path) -> None:
     done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=good, capture_output=True)
     assert done.returncode == 0
-    with zipfile.ZipFile(good / "churn.skops") as packed:
-        assert all(info.date_time[0] == 1980 for info in packed.infolist())
 
 
 def test_a_model_without_an_analysis_comes_back(business: ls.Tables, tmp_path: Path) -> None:
@@ -138,7 +105,6 @@ def test_a_model_without_an_analysis_comes_back(business: ls.Tables, tmp_path: P
     assert (loaded.predict(panel.current()).risk == model.predict(panel.current()).risk).all()
 
 
-@reads_fixtures
 def test_a_link_to_the_newest_model_is_followed(good: Path, tmp_path: Path) -> None:
     shutil.copytree(good, tmp_path / "of-may")
     (tmp_path / "current").symlink_to("of-may")
@@ -148,11 +114,10 @@ def test_a_link_to_the_newest_model_is_followed(good: Path, tmp_path: Path) -> N
     assert sorted(p.name for p in tmp_path.iterdir()) == ["current", "of-may"]
 
 
-def test_there_are_at_least_fifty_hostile_kinds() -> None:
-    assert len(KINDS) >= 50
+def test_there_are_at_least_a_hundred_hostile_kinds() -> None:
+    assert len(KINDS) >= 100
 
 
-@reads_fixtures
 @pytest.mark.parametrize("name", KINDS)
 def test_hostile_folders_are_refused_by_name_and_do_nothing(
     name: str, good: Path, tmp_path: Path
@@ -175,7 +140,6 @@ def test_archives_and_pickles_are_not_opened(name: str, told: str, tmp_path: Pat
         ls.load_model(tmp_path / name)
 
 
-@reads_fixtures
 def test_weights_cannot_be_made_infinite(good: Path) -> None:
     model = ls.load_model(good)
     frame, _ = rows_of(SAVED / f"format-{FORMAT}" / "ensemble")

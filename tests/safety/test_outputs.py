@@ -87,7 +87,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (here / "t" / "leadsignal.toml").write_text('[tables.tickets]\npath = "named.csv"\n')
     (here / "m").mkdir()
     (here / "m" / "model.json").write_text('{"trained_through": ""}')
-    (here / "m" / "churn.skops").write_text("")
+    (here / "m" / "SHA256SUMS").write_text("")
     (here / "s.csv").write_text("account_id,snapshot_on,risk\n")
     (here / "full").mkdir()
     (here / "full" / "mine.txt").write_text("mine")

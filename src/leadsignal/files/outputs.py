@@ -79,7 +79,7 @@ BULLSEYE = FileKind("a bullseye", {".html": (b"<title>Bullseye",), ".md": (rb"\A
 
 MODEL = FolderKind(
     "a model",
-    r"model\.json|SHA256SUMS|churn\.skops|other\.skops",
+    r"model\.json|SHA256SUMS",
     "model.json",
     b'"trained_through"',
 )
@@ -294,7 +294,7 @@ def _refuse_inputs(
             _refuse_input(target, path, kind, noted)
     # A model with one more file can no longer be read, a date's scores not be written anew.
     for parent in (place.parent, *place.parent.parents[:1]):
-        if (parent / "model.json").is_file() and (parent / "churn.skops").is_file():
+        if (parent / "model.json").is_file() and (parent / "SHA256SUMS").is_file():
             raise OptionError(f"{shown(target)} is in a model's folder", ELSEWHERE)
     if place.parent.name.startswith("snapshot_on="):
         raise OptionError(f"{shown(target)} is in the folder of a date's scores", ELSEWHERE)

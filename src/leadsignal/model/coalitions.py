@@ -14,8 +14,8 @@ import numpy as np
 
 from leadsignal.model.learners import Boosting, Logistic, one_thread
 from leadsignal.model.person_period import design
-from leadsignal.model.stacked_model import Hazards, StackedModel, curves_of
-from leadsignal.model.trees import Walk, by_blocks, checked_walk
+from leadsignal.model.stacked_model import Hazards, StackedModel, check_chances, curves_of
+from leadsignal.model.trees import BoostedTrees, by_blocks, splits_of, tree_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,12 +43,9 @@ def coalition_risks(
     subjects.
     """
     columns = _subjects_of_columns(hazards, subject)
-    stacked_models = [
-        stacked_model
-        for stacked_model in (hazards.churn, hazards.other)
-        if stacked_model is not None
-    ]
-    if columns is None or not len(matrix):
+    members = [*hazards.churn.members, *(hazards.other.members if hazards.other else ())]
+    separable = all(isinstance(member, Boosting | Logistic) for member in members)
+    if columns is None or not separable or not len(matrix):
         return None
     count = int(subject.max()) + 1
     risks = np.empty((2**count, len(matrix)))
@@ -59,21 +56,9 @@ def coalition_risks(
             risks[:, part] = _risks(hazards, matrix[part], reference, columns, count)
 
     with one_thread():
-        if any(
-            _walk(m, hazards, matrix) is None
-            for stacked_model in stacked_models
-            for m in stacked_model.members
-        ):
-            return None
         by_blocks(fill, len(matrix))
+    check_chances(risks.T)
     return risks
-
-
-def _walk(member: object, hazards: Hazards, matrix: Floats) -> Walk | Logistic | None:
-    """Return what can be taken apart of a member, if it can."""
-    if isinstance(member, Boosting):
-        return checked_walk(member.trees, _stacked(hazards, matrix[:1]))
-    return member if isinstance(member, Logistic) else None
 
 
 def _stacked(hazards: Hazards, matrix: Floats) -> Floats:
@@ -146,24 +131,24 @@ def _within(read: tuple[int, ...], among: tuple[int, ...]) -> Ints:
 
 
 def _tables(member: object, own: Floats, others: Floats, columns: Ints) -> Iterator[Table]:
-    walk = checked_walk(member.trees, own) if isinstance(member, Boosting) else None
-    if walk is not None:
-        yield from _of_trees(walk, own, others, columns)
+    if isinstance(member, Boosting):
+        yield from _of_trees(member.trees, own, others, columns)
     elif isinstance(member, Logistic):
         yield from _of_sums(member, own, others, columns)
 
 
-def _of_trees(walk: Walk, own: Floats, others: Floats, columns: Ints) -> Iterator[Table]:
-    mine, theirs = walk.columns(own), walk.columns(others)
-    owner = {at: int(columns[walk.places[at]]) for at in mine}
-    yield (), np.full((1, len(own)), walk.baseline)
-    for tree in walk.trees:
-        read = tuple(sorted({owner[at] for at in tree.features} - {NOBODY}))
+def _of_trees(boosted: BoostedTrees, own: Floats, others: Floats, columns: Ints) -> Iterator[Table]:
+    mine, theirs = boosted.columns(own), boosted.columns(others)
+    owner = {at: int(columns[at]) for at in mine}
+    yield (), np.full((1, len(own)), boosted.baseline)
+    for tree in boosted.trees:
+        features = {split.column for split in splits_of(tree)}
+        read = tuple(sorted({owner[at] for at in features} - {NOBODY}))
         table = np.empty((2 ** len(read), len(own)))
         for coalition in range(len(table)):
             kept = {one for bit, one in enumerate(read) if coalition >> bit & 1}
-            seen = {at: (mine if owner[at] in kept else theirs)[at] for at in tree.features}
-            table[coalition] = tree.values(seen.__getitem__)
+            seen = {at: (mine if owner[at] in kept else theirs)[at] for at in features}
+            table[coalition] = tree_values(tree, seen)
         yield read, table
 
 

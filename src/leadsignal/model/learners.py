@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leadsignal.model.person_period import Layout
-from leadsignal.model.trees import tree_scores
+from leadsignal.model.trees import trees_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,7 +120,7 @@ class Boosting:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         mean_weight = training.weight.mean() if len(training.weight) else 1.0
-        self.trees = HistGradientBoostingClassifier(
+        estimator = HistGradientBoostingClassifier(
             learning_rate=0.1,
             max_iter=self.tree_count,
             max_leaf_nodes=self.leaf_count,
@@ -132,19 +132,15 @@ class Boosting:
             early_stopping=False,
             random_state=self.seed,
         )
+        rows = _with_values(training.rows)
         with one_thread():
-            self.trees.fit(
-                _with_values(training.rows), training.ended, sample_weight=training.weight
-            )
+            estimator.fit(rows, training.ended, sample_weight=training.weight)
+            self.trees = trees_of(estimator, rows)
         return self
 
     def log_odds(self, rows: Floats) -> Floats:
         """Return the log-odds of ending in each row, shape (n,)."""
-        score = tree_scores(self.trees, rows)
-        if score is None:
-            with one_thread():
-                score = self.trees.decision_function(rows)
-        return score
+        return self.trees(rows)
 
 
 class LinearColumns:
@@ -159,6 +155,12 @@ class LinearColumns:
         self.layout = layout
         timing = {"tenure_days", "days_to_renewal", "step_begin", "renews", "days_to_renewal_now"}
         self.how = np.array([name not in timing for name in layout.names])
+        self.edges = [edge for edge in RENEWAL_EDGES if edge < layout.ends[-1]]
+
+    @property
+    def timing_count(self) -> int:
+        """Number of columns that say when."""
+        return 2 * len(self.layout.ends) + len(self.edges) + 3
 
     def fit(self, rows: Floats) -> Floats:
         """Learn the scales; return timing and indicators, shape (n, columns)."""
@@ -172,7 +174,6 @@ class LinearColumns:
     def columns(self, rows: Floats) -> Floats:
         """Return timing and indicators, shape (n, columns)."""
         when = self._when(rows)
-        self.timing_count = when.shape[1]
         if not self.how.any():
             return when
         return np.hstack([when, self._encoded(np.ascontiguousarray(rows[:, self.how]))])
@@ -208,14 +209,13 @@ class LinearColumns:
         steps = len(self.layout.ends)
         begin = self._column(rows, "step_begin")
         step = np.searchsorted(self.layout.begins, begin)
-        edges = [edge for edge in RENEWAL_EDGES if edge < self.layout.ends[-1]]
         now, term = self._column(rows, "days_to_renewal_now"), self._column(rows, "term_months")
         renews = self._column(rows, "renews") == 1
         always = np.isnan(now) | (term < MIN_TERM)
-        stretch = np.digitize(np.nan_to_num(now), edges)
-        cell = np.where(renews, steps + stretch, steps + len(edges) + 1 + step)
+        stretch = np.digitize(np.nan_to_num(now), self.edges)
+        cell = np.where(renews, steps + stretch, steps + len(self.edges) + 1 + step)
         cell = np.where(always, step, cell)
-        flags = np.zeros((len(rows), 2 * steps + len(edges) + 1))
+        flags = np.zeros((len(rows), self.timing_count - 2))
         flags[np.arange(len(rows)), cell] = 1.0
         tenure = np.log1p(np.maximum(np.nan_to_num(self._column(rows, "tenure_days")), 0))
         return np.column_stack([flags, tenure, renews & (term > 12)])

@@ -99,12 +99,7 @@ class Hazards:
         if rows:
             with one_thread():
                 by_blocks(fill, rows)
-        wrong = ~(_is_chance(churn) & _is_chance(other)).all(axis=1)
-        if wrong.any():
-            raise ModelError(
-                f"the model's forecasts of {wrong.sum():,} of {rows:,} rows are no probabilities",
-                "Fit the model again",
-            )
+        check_chances(churn, other)
         return churn, other
 
     def _of_part(self, matrix: Floats) -> tuple[Floats, Floats]:
@@ -118,9 +113,14 @@ class Hazards:
         return churn, np.minimum(other, 1 - churn)
 
 
-def _is_chance(numbers: Floats) -> NDArray[np.bool_]:
-    chance: NDArray[np.bool_] = (numbers >= 0) & (numbers <= 1)
-    return chance
+def check_chances(*chances: Floats) -> None:
+    """Raise ModelError where numbers (rows, …) are not probabilities."""
+    wrong = ~np.all([((one >= 0) & (one <= 1)).all(axis=1) for one in chances], axis=0)
+    if wrong.any():
+        raise ModelError(
+            f"the model's forecasts of {wrong.sum():,} of {len(wrong):,} rows are no probabilities",
+            "Fit the model again",
+        )
 
 
 def curves_of(churn: Floats, other: Floats) -> tuple[Floats, Floats]:

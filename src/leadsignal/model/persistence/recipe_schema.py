@@ -10,11 +10,12 @@ from typing import Any
 
 from leadsignal.errors import ModelError, is_name, quoted
 from leadsignal.model.churn_model import ChurnModel
-from leadsignal.model.persistence.estimator_checks import MAX_CODES
 from leadsignal.model.recalibration import MAX_OFFSET
 
 FIT_AGAIN = "Fit the model again"
 LARGEST_NUMBER = 1e300
+MAX_CODES = 255
+"""Codes of one category that boosting can tell apart."""
 MAX_TOML, MAX_DOTS = 200_000, 1_000
 """Characters of a success analysis, and dots outside its texts: reading many takes for ever."""
 
@@ -139,6 +140,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
     "families": lambda value: _is_map(value, is_name),
     "analysis": _is_analysis,
     "step_ends": _is_steps,
+    "hazards": lambda value: _is_map(value) and {"churn"} <= set(value) <= {"churn", "other"},
     "trained_through": is_name,
     "rows": _is_count,
     "events": _is_count,

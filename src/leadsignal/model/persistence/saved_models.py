@@ -1,7 +1,7 @@
-"""Saved models: a folder of JSON and of estimators that load without running code.
+"""Saved models: a folder of two files that load without running code.
 
-A model folder holds ``model.json`` (the recipe), ``churn.skops`` and perhaps ``other.skops`` (the
-estimators), and ``SHA256SUMS``, the checksum of each of them (``sha256sum -c`` reads it too).
+A model folder holds ``model.json``, the recipe with all fitted numbers, and ``SHA256SUMS``, its
+checksum (``sha256sum -c`` reads it too).
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ from leadsignal.ingestion.data_warnings import DataWarning
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.features import Features
 from leadsignal.model.learners import LEARNERS
-from leadsignal.model.persistence.estimator_files import (
-    LARGEST,
-    estimator_from_bytes,
-    estimator_to_bytes,
+from leadsignal.model.persistence.estimators import (
+    stacked_model_from_dict,
+    stacked_model_to_dict,
 )
 from leadsignal.model.persistence.recipe_schema import FIT_AGAIN, check_schema
 from leadsignal.model.person_period import Layout, step_ends
@@ -39,12 +38,11 @@ from leadsignal.model.provenance import Origin
 from leadsignal.model.recalibration import Recalibration
 from leadsignal.model.stacked_model import Hazards
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever a model folder of the version before would be read differently, or not at all."""
-RECIPE, SUMS = "model.json", "SHA256SUMS"
-CHURN, OTHER = "churn.skops", "other.skops"
-FILES = (RECIPE, SUMS, CHURN, OTHER)
-LARGEST_RECIPE = 20_000_000
+FILES = (RECIPE, SUMS) = ("model.json", "SHA256SUMS")
+LARGEST = 20_000_000
+"""Maximum size of a file, in bytes."""
 
 PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".pt", ".npy")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".zst")
@@ -60,23 +58,13 @@ def save_model(model: ChurnModel, folder: str | Path) -> Path:
     """
     _refuse_classifier(model)
     check_folder(folder, MODEL)
-    hazards = model.hazards_
-    files = {CHURN: estimator_to_bytes(hazards.churn)}
-    if hazards.other is not None:
-        files[OTHER] = estimator_to_bytes(hazards.other)
     recipe = _recipe(model)
-    check_schema(Path(folder) / RECIPE, recipe)
-    try:
-        _refuse_orders(model.analysis_)
-    except ValueError as error:
-        raise ModelError(f"{folder} cannot be written: {error}", "Correct the analysis") from None
-    text = json.dumps(recipe, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    files[RECIPE] = text.encode()
-    sums = [f"{_sha256(content)}  {name}\n" for name, content in sorted(files.items())]
-    files[SUMS] = "".join(sums).encode()
+    _model_of(Path(folder) / RECIPE, recipe)
+    text = json.dumps(recipe, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    content = text.encode()
     with whole_folder(folder, MODEL) as part:
-        for name, content in files.items():
-            (part / name).write_bytes(content)
+        (part / RECIPE).write_bytes(content)
+        (part / SUMS).write_text(f"{_sha256(content)}  {RECIPE}\n", encoding="ascii", newline="\n")
     return Path(folder)
 
 
@@ -103,6 +91,7 @@ def _recipe(model: ChurnModel) -> dict[str, Any]:
     }
     if hasattr(model, "recalibration_"):
         known["recalibration"] = model.recalibration_.to_dict()
+    fitted = {"churn": model.hazards_.churn, "other": model.hazards_.other}
     return {
         **{key: value for key, value in known.items() if value is not None},
         "format": FORMAT,
@@ -111,6 +100,7 @@ def _recipe(model: ChurnModel) -> dict[str, Any]:
         "families": model.families_,
         "analysis": model.analysis_.to_toml(),
         "step_ends": model.hazards_.ends.tolist(),
+        "hazards": {name: stacked_model_to_dict(one) for name, one in fitted.items() if one},
         "trained_through": model.trained_through_.isoformat(),
         "rows": model.rows_,
         "events": model.events_,
@@ -128,7 +118,7 @@ def versions() -> dict[str, str]:
 
     from leadsignal import __version__
 
-    packages = ("duckdb", "numpy", "pandas", "scikit-learn", "skops")
+    packages = ("duckdb", "numpy", "pandas", "scikit-learn")
     return {
         "leadsignal": __version__,
         "python": platform.python_version(),
@@ -141,22 +131,24 @@ def load_model(folder: str | Path) -> ChurnModel:
 
     Raises ModelError, which says by name what is wrong: no model folder, a pickle or an archive, a
     link, a file that is missing, cut short, altered, too large or none of a model's, another
-    format, another series of scikit-learn, a recipe without the schema of one, and an estimator
-    with other types, another shape or other numbers than `save_model` writes.
+    format, a recipe without the schema of one, and numbers that do not fit together.
     """
     folder = Path(folder)
     files = _read_files(folder)
     recipe = _parse(folder, files[RECIPE])
-    _check_sums(folder, files)
-    check_schema(folder / RECIPE, recipe)
+    _check_sum(folder, files)
+    return _model_of(folder / RECIPE, recipe)
+
+
+def _model_of(file: Path, recipe: Mapping[str, Any]) -> ChurnModel:
+    """Return the model of a recipe; raise ModelError where it is not one."""
+    check_schema(file, recipe)
     try:
-        return _assembled(folder, recipe, files)
-    except ModelError:
-        raise
+        return _assembled(recipe)
     except _FAULTS as error:
-        raise ModelError(
-            f"{folder / RECIPE} does not fit together ({type(error).__name__})", FIT_AGAIN
-        ) from error
+        reason = f": {quiet(str(error))}" if type(error) is ValueError else ""
+        message = f"{file} does not fit together ({type(error).__name__}{reason})"
+        raise ModelError(message, FIT_AGAIN) from error
 
 
 _FAULTS = (
@@ -166,25 +158,19 @@ _FAULTS = (
 """What reading raises where the parts of a recipe, each of its kind, do not fit together."""
 
 
-def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, bytes]) -> ChurnModel:
-    _check_series(folder, recipe["made_with"]["scikit-learn"])
+def _assembled(recipe: Mapping[str, Any]) -> ChurnModel:
     parameters = recipe["parameters"]
     model = ChurnModel(**{**parameters, "roles": tuple(parameters["roles"])})
     ends = np.array(recipe["step_ends"])
     if ends.tolist() != step_ends(*model._days()).tolist():
         raise ValueError("the steps are not those of the horizon")
     model.features_ = Features.from_dict(recipe["features"])
-    features, layout = len(model.features_.names), Layout.of(model.features_, ends)
-    read = {
-        name: estimator_from_bytes(files[name], str(folder / name), features, layout)
-        for name in (CHURN, OTHER)
-        if name in files
-    }
-    for stacked_model in read.values():
-        if tuple(map(type, stacked_model.members)) != LEARNERS[parameters["estimator"]]:
-            raise ValueError("the learners are not those of the estimator")
+    features = model.features_
+    levels = {features.names.index(name): len(codes) for name, codes in features.levels.items()}
+    known = (Layout.of(features, ends), LEARNERS[parameters["estimator"]], levels)
+    read = {name: stacked_model_from_dict(one, *known) for name, one in recipe["hazards"].items()}
     auc = recipe.get("held_out_auc")
-    model.hazards_ = Hazards(model.features_, ends, read[CHURN], read.get(OTHER), auc)
+    model.hazards_ = Hazards(features, ends, read["churn"], read.get("other"), auc)
     model.families_ = recipe["families"]
     # A model fitted without an analysis has an empty one, which is no valid file of its own.
     text = recipe["analysis"]
@@ -199,22 +185,6 @@ def _assembled(folder: Path, recipe: Mapping[str, Any], files: Mapping[str, byte
     model.origin_ = Origin.from_dict(recipe["origin"])
     model.warnings_ = tuple(map(DataWarning.from_dict, recipe.get("warnings", ())))
     return model
-
-
-def _check_series(folder: Path, written: str) -> None:
-    """Refuse a model whose estimators another series of scikit-learn wrote: 1.9 is not 1.6.
-
-    scikit-learn promises no more, and an estimator that loads may predict otherwise.
-    """
-    from importlib.metadata import version
-
-    here = version("scikit-learn")
-    series = ".".join(written.split(".")[:2])
-    if series != ".".join(here.split(".")[:2]):
-        raise ModelError(
-            f"{folder} was fitted with scikit-learn {quiet(written, 40)}; {here} is installed",
-            f"Install scikit-learn {quiet(series, 40)}, or fit the model again",
-        )
 
 
 def _refuse_orders(analysis: SuccessAnalysis) -> None:
@@ -281,16 +251,15 @@ def _check_entry(entry: os.DirEntry[str]) -> None:
 
 
 def _read(path: Path) -> bytes:
-    most = LARGEST if path.suffix == ".skops" else LARGEST_RECIPE
     # Not following links and not waiting for pipes, should one take the file's place just now.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         with open(os.open(path, flags), "rb") as file:
-            content = file.read(most + 1)
+            content = file.read(LARGEST + 1)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}", "Allow reading it") from None
-    if len(content) > most:
-        raise ModelError(f"{path} is larger than {most:,} bytes", FIT_AGAIN)
+    if len(content) > LARGEST:
+        raise ModelError(f"{path} is larger than {LARGEST:,} bytes", FIT_AGAIN)
     return content
 
 
@@ -310,24 +279,11 @@ def _parse(folder: Path, content: bytes) -> dict[str, Any]:
     return recipe
 
 
-def _check_sums(folder: Path, files: Mapping[str, bytes]) -> None:
-    sums = _sums_beside(folder, files)
-    for name, digest in sums.items():
-        if name not in files:
-            raise ModelError(f"{folder} has no file {quiet(name, 60)}", FIT_AGAIN)
-        if _sha256(files[name]) != digest:
-            raise ModelError(f"{folder / name} was altered or is cut short", FIT_AGAIN)
-    unlisted = sorted(set(files) - set(sums) - {SUMS, RECIPE})
-    if CHURN not in sums or unlisted:
-        raise ModelError(f"{folder} has no checksum of {(unlisted or [CHURN])[0]}", FIT_AGAIN)
-
-
-def _sums_beside(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
+def _check_sum(folder: Path, files: Mapping[str, bytes]) -> None:
     if SUMS not in files:
         raise ModelError(f"{folder} has no file {SUMS}", FIT_AGAIN)
-    lines = files[SUMS].decode("ascii", "replace").splitlines()
-    found = [re.fullmatch(r"([0-9a-f]{64})  (\S{1,60})", line) for line in lines]
-    sums = {match[2]: match[1] for match in found if match}
-    if RECIPE not in sums or not all(found) or len(sums) < len(lines):
+    found = re.fullmatch(rb"([0-9a-f]{64})  model\.json\r?\n?", files[SUMS])
+    if found is None:
         raise ModelError(f"{folder / SUMS} was altered or is cut short", FIT_AGAIN)
-    return sums
+    if _sha256(files[RECIPE]).encode() != found[1]:
+        raise ModelError(f"{folder / RECIPE} was altered or is cut short", FIT_AGAIN)
