@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
 from leadsignal.durations import Duration, days_in
 from leadsignal.panel import Panel
 from leadsignal.results import Result, to_html
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
 
 SIGNALLED, UNEXPECTED = "signalled", "unexpected"
 TOO_YOUNG, UNKNOWN = "too young", "unknown"
@@ -152,8 +150,6 @@ def churn_events(panel: Panel, *, warning_time: Duration | None = None) -> Churn
 
 def _accounts(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     """Return one row an ended account, those that ended on the day of their start among them."""
-    import pandas as pd
-
     last = rows.groupby("account_id", sort=False).tail(1).reset_index(drop=True)
     frame = _dated(last, panel.project.not_churn)
     if panel.ended_at_once is None:
@@ -164,8 +160,6 @@ def _accounts(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
 
 
 def _dated(last: pd.DataFrame, not_churn: tuple[str, ...]) -> pd.DataFrame:
-    import pandas as pd
-
     def later(days: pd.Series[Any]) -> pd.Series[Any]:
         return last["snapshot_on"] + pd.to_timedelta(days, unit="D")
 
@@ -209,8 +203,6 @@ def _any_known(warnings: Mapping[str, NDArray[np.float64]], rows: int) -> NDArra
 
 def _run_at_the_end(rows: pd.DataFrame, on: NDArray[np.bool_]) -> pd.Series[Any]:
     """Return, by account, the first snapshot of the run of ``on`` that reaches its last row."""
-    import pandas as pd
-
     flag = pd.Series(on.astype(np.int8), index=rows.index)[::-1]
     unbroken = flag.groupby(rows["account_id"][::-1], sort=False).cummin()[::-1] == 1
     kept = rows[unbroken.to_numpy()]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of, tidy
+from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 MEASURES = {"net": "net revenue", "logo": "accounts", "gross": "gross revenue"}
@@ -48,7 +48,6 @@ def retention_picture(total: pd.DataFrame, every: str, unit: str, ax: Axes | Non
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set(ylabel=f"kept over the {every}", xlabel=every)
     axes.set_title(_title(total, known, every, unit), loc="left", fontsize=11)
-    tidy(axes)
     _name_ends(axes, ends)
     return axes
 

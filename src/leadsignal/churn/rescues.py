@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
@@ -13,10 +15,6 @@ from leadsignal.panel import Panel
 from leadsignal.results import Result, to_html
 from leadsignal.stats.row_estimates import mean_of
 from leadsignal.tables import Tables
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
 
 STAYED, LEFT_FIRST, LEFT_SECOND = "stayed", "left by the first renewal", "left by the second"
 NOT_YET, NO_TERM = "not yet known", "no renewal date"
@@ -48,8 +46,6 @@ class Rescues(Result):
 
     def stayed(self) -> tuple[float, float, float]:
         """Return the share still there after the second renewal, with 95 % interval by customer."""
-        import pandas as pd
-
         known = self.known
         if not len(known):
             return float("nan"), float("nan"), float("nan")
@@ -93,8 +89,6 @@ def find_rescues(tables: Tables, panel: Panel) -> Rescues:
     >>> rescues["cleared_on"].isna().any().item()
     False
     """
-    import pandas as pd
-
     panel.refuse_sample("a list of rescues")
     if "flags" not in tables.names:
         raise OptionError(
@@ -123,8 +117,6 @@ def find_rescues(tables: Tables, panel: Panel) -> Rescues:
 
 def _first_snapshots(panel: Panel, cleared: pd.DataFrame) -> pd.DataFrame:
     """Return, in the order of ``cleared``, the account's first row on or after the clearing."""
-    import pandas as pd
-
     columns = ["account_id", "snapshot_on", "days_to_renewal", "term_months"]
     rows = panel.frame.reindex(columns=columns).sort_values("snapshot_on")
     found = pd.merge_asof(
@@ -143,8 +135,6 @@ def _to_the_day(dates: pd.Series[Any]) -> NDArray[Any]:
 
 
 def _add_months(dates: pd.Series[Any], months: pd.Series[Any]) -> pd.Series[Any]:
-    import pandas as pd
-
     moved = [
         day + pd.DateOffset(months=int(term)) if pd.notna(day) and pd.notna(term) else pd.NaT
         for day, term in zip(dates, months, strict=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
 from leadsignal.churn.plots import retention_picture
@@ -16,9 +18,7 @@ from leadsignal.results import Result, or_dash, rounded
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
 START = "start_quarter"
 PERIODS = {"month": "M", "quarter": "Q", "year": "Y"}
@@ -162,8 +162,6 @@ def retention_table(
     >>> bool((table.total()["net"] >= table.total()["gross"] - 1e-12).all())
     True
     """
-    import pandas as pd
-
     for name, value, allowed in (("every", every, (*PERIODS,)), ("unit", unit, UNITS)):
         if value not in allowed:
             raise OptionError(f"{name} = {value!r} is not allowed", one_of(allowed, value))
@@ -210,8 +208,6 @@ class _Units:
 
 
 def _units(tables: Tables, accounts: pd.DataFrame, cohort: Any, unit: str) -> _Units:
-    import pandas as pd
-
     customer = accounts["customer_id"].where(
         accounts["customer_id"].notna(), accounts["account_id"]
     )
@@ -229,8 +225,6 @@ def _units(tables: Tables, accounts: pd.DataFrame, cohort: Any, unit: str) -> _U
 
 def _periods(tables: Tables, accounts: pd.DataFrame, every: str) -> list[pd.Period]:
     """Return the full periods between the start of the data and as_of, and the one after."""
-    import pandas as pd
-
     freq = PERIODS[every]
     since = tables.coverage["accounts"].complete_from
     first = pd.Timestamp(since) if since else accounts["started_on"].min()
@@ -247,8 +241,6 @@ def _periods(tables: Tables, accounts: pd.DataFrame, every: str) -> list[pd.Peri
 
 def _arr_on(tables: Tables, accounts: pd.DataFrame, periods: list[Any]) -> Any:
     """Return ARR by account on the last day before each period, shape (accounts, periods)."""
-    import pandas as pd
-
     arr = np.repeat(accounts["arr"].to_numpy(dtype=float)[:, None], len(periods), axis=1)
     if "contract_changes" not in tables.names:
         return arr
@@ -262,8 +254,6 @@ def _arr_on(tables: Tables, accounts: pd.DataFrame, periods: list[Any]) -> Any:
 
 
 def _period(units: _Units, period: Any, opening: Any, closing: Any) -> pd.DataFrame:
-    import pandas as pd
-
     begin, end = period.start_time, (period + 1).start_time
     started, ended = units.accounts["started_on"], units.accounts["ended_on"]
     account_here = ((started < begin) & ~(ended < begin)).to_numpy()

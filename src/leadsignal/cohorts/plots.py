@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.errors import ModelError
-from leadsignal.survival.plots import COLOURS, GREY, axes_of, plain_log_ticks, tidy
+from leadsignal.survival.plots import COLOURS, GREY, axes_of, plain_log_ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +79,6 @@ def forest_picture(
     unique = dict(zip(labels, handles, strict=True))
     ax.legend(unique.values(), unique.keys(), frameon=False, ncols=min(len(unique), 4),
               loc="lower left", bbox_to_anchor=(0, 1), fontsize=9, handletextpad=0.2)  # fmt: skip
-    tidy(ax)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax
@@ -121,7 +120,6 @@ def overview_picture(lines: pd.DataFrame, most: int, ax: Axes | None = None) -> 
     ax.set_xlabel(label)
     ax.set_title(_overview_title(lines), loc="left", fontsize=11, pad=24)
     ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), fontsize=9)
-    tidy(ax)
     ax.spines["left"].set_visible(False)
     return ax
 
@@ -176,7 +174,6 @@ def funnel_picture(groups: pd.DataFrame, ax: Axes | None = None) -> Axes:
     )
     ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=4,
               columnspacing=1.2)  # fmt: skip
-    tidy(ax)
     return ax
 
 

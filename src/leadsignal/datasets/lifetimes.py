@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.model.one_row.customer_totals import CustomerTotals
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 
 def simulated(customers: int, seed: int) -> CustomerTotals:
@@ -22,8 +19,6 @@ def simulated(customers: int, seed: int) -> CustomerTotals:
     >>> simulated(3, seed=0).columns.columns.tolist()
     ['x', 'plan', 'noise']
     """
-    import pandas as pd
-
     rng = np.random.default_rng(seed)
     x, trial = rng.normal(size=customers), rng.random(customers) < 0.4
     life = np.ceil(rng.exponential(1 / _hazard(x, trial)))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
 
 from leadsignal.datasets.draws import Array
 from leadsignal.datasets.tables import Period
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Tables = dict[str, "pd.DataFrame"]
 FEED_DELAYS = {"usage": 240, "surveys": 400, "results": 120}
@@ -70,8 +66,6 @@ def _moment(day: int) -> Array:
 
 def _moved(frame: pd.DataFrame, seed: int, period: Period) -> pd.DataFrame:
     """Give a third of the late commitments a second version, with a later due date."""
-    import pandas as pd
-
     u = _uniforms(frame, seed, 9)
     done = frame["completed_on"].fillna(pd.Timestamp.max.normalize())
     moved = (u[:, 0] < 0.33) & (done > frame["due_on"]).to_numpy()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.datasets import history as lives
 from leadsignal.datasets.draws import Array, normal
@@ -15,9 +15,6 @@ from leadsignal.datasets.history import MONDAY, NEVER, State, week_of
 from leadsignal.datasets.law import Law
 from leadsignal.datasets.population import AccountTraits
 from leadsignal.datasets.tables import dates
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _ROWS_AT_ONCE = 2048
 
@@ -82,14 +79,10 @@ class Truth:
         Columns account_id, process, adopted_on, lapsed_on (none while it lasts). Unlike in the
         tables, events before the data begin count.
         """
-        import pandas as pd
-
         parts = [self._episodes(process) for process in PROCESSES]
         return pd.concat(parts, ignore_index=True)
 
     def _episodes(self, process: Process) -> pd.DataFrame:
-        import pandas as pd
-
         row, day, user = self.events[process.behavior]
         first = int(self.who.start.min())
         adopted = np.zeros((len(self.who.slot), self.as_of - first + 2), dtype=bool)
@@ -117,8 +110,6 @@ class Truth:
 
         Columns account_id, monday, one a process, success (0 to 1), trouble.
         """
-        import pandas as pd
-
         monday = MONDAY + 7 * (self.first_week + np.arange(self.state.success.shape[1]))
         last = np.minimum(self.ended, self.as_of)[:, None]
         row, week = np.nonzero((monday + 6 >= self.who.start[:, None]) & (monday < last))
@@ -169,8 +160,6 @@ class Truth:
     def _locate(
         self, account_id: pd.Series[str], day: pd.Series[pd.Timestamp]
     ) -> tuple[Array, Array]:
-        import pandas as pd
-
         row = pd.Index(self.who.account_id).get_indexer(pd.Index(account_id))
         if (row < 0).any():
             unknown = account_id[row < 0].iloc[0]

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.datasets.tables import Period, dates
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Tables = dict[str, "pd.DataFrame"]
 EXIT_CALL, TWIN = "exit_call", "reconciliation_approved"
@@ -43,8 +40,6 @@ def _survivors(tables: Tables, rng: np.random.Generator, period: Period) -> Tabl
 
 def _backfilled(tables: Tables, rng: np.random.Generator, period: Period) -> Tables:
     """Calls with accounts that left, filled in afterwards with earlier days."""
-    import pandas as pd
-
     left = _ended(tables)
     called = left["ended_on"] - pd.to_timedelta(rng.integers(5, 120, len(left)), unit="D")
     calls = pd.DataFrame(
@@ -127,8 +122,6 @@ def _expansion_before_renewal(tables: Tables, rng: np.random.Generator, period: 
 
 def _expansions(tables: Tables, rng: np.random.Generator, days: int) -> Tables:
     """Expansions are signed only by accounts that renew, this number of days before the renewal."""
-    import pandas as pd
-
     changes = tables["contract_changes"]
     renewals = changes[changes["kind"] == "renewal"]
     chosen = renewals[rng.random(len(renewals)) < 0.4]
@@ -184,20 +177,14 @@ def _ended(tables: Tables) -> pd.DataFrame:
 
 
 def _day(day: int) -> pd.Timestamp:
-    import pandas as pd
-
     return pd.Timestamp(dates(np.array([day]))[0])
 
 
 def _days(count: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pd.TimedeltaIndex:
-    import pandas as pd
-
     return pd.to_timedelta(count, unit="D")
 
 
 def _with_rows(tables: Tables, name: str, time: str, rows: pd.DataFrame) -> Tables:
-    import pandas as pd
-
     both = pd.concat([tables[name], rows[[c for c in tables[name] if c in rows]]])
     both = both.sort_values(["account_id", time], kind="stable")
     return {name: both.reset_index(drop=True)}

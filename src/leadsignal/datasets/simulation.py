@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.datasets import records
 from leadsignal.datasets.draws import Array
@@ -24,9 +24,6 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import SIMULATED
 from leadsignal.files.writing import whole_files
 from leadsignal.results import to_html
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _ACCOUNTS_AT_ONCE = 500
 
@@ -70,8 +67,6 @@ class Simulation:
         return place
 
     def _repr_html_(self) -> str:
-        import pandas as pd
-
         rows = {"table": list(self.tables), "rows": [len(one) for one in self.tables.values()]}
         return to_html(f"Simulation as of {self.as_of}", pd.DataFrame(rows))
 
@@ -223,8 +218,6 @@ def _truth(law: Law, seed: int, period: Period, lives: list[_Life]) -> Truth:
 
 
 def _join(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    import pandas as pd
-
     filled = [frame for frame in frames if len(frame)] or frames[:1]
     return pd.concat(filled, ignore_index=True)
 

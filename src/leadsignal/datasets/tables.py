@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.datasets import records, vendor
 from leadsignal.datasets.draws import Array
@@ -13,9 +13,6 @@ from leadsignal.datasets.history import NEVER, REASONS_TO_LEAVE, History
 from leadsignal.datasets.law import Law
 from leadsignal.datasets.population import INDUSTRIES, OWNERS, REASONS, REGIONS, REPS, SEGMENTS
 from leadsignal.datasets.records import BEHAVIORS, METRIC, Columns
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 OBJECTIVES = (
     "Close the month in five days",
@@ -103,8 +100,6 @@ class _Cut:
 
     def frame(self, columns: Columns, time: str, *later: str) -> pd.DataFrame:
         """Return the rows whose ``time`` is seen; ``later`` dates are blank where they are not."""
-        import pandas as pd
-
         row, day = columns["row"], columns[time]
         who = self.history.who
         last = np.minimum(self.history.ended, self.period.as_of)[row]
@@ -131,8 +126,6 @@ def _names(names: tuple[str, ...], index: Array) -> Array:
 
 
 def _accounts(history: History, law: Law, period: Period) -> pd.DataFrame:
-    import pandas as pd
-
     who = history.who
     ended = np.where(history.ended < period.as_of, history.ended, NEVER)
     recorded = (history.known < period.as_of) & law.notice_recorded

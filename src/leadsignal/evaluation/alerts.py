@@ -6,22 +6,19 @@ Arrays in, arrays out. Every method is given the same number of alerts at each s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.churn.events import UNEXPECTED, ChurnEvents
-from leadsignal.panel import in_order
+from leadsignal.panel import Panel, in_order
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
+Days = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
-    from leadsignal.panel import Panel
-
-    Days = NDArray[np.int64]
-    Floats = NDArray[np.float64]
-    Bools = NDArray[np.bool_]
 
 MONTH = 365.25 / 12
 NOWHERE = -1
@@ -67,8 +64,6 @@ def on_grid(panel: Panel) -> pd.DataFrame:
 
 def rows_to_evaluate(panel: Panel, first: Any, horizon: int) -> EvaluationRows:
     """Return the rows from ``first`` on that have been followed for the whole horizon."""
-    import pandas as pd
-
     rows = on_grid(panel)
     last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=horizon)
     rows = rows[(rows["snapshot_on"] >= pd.Timestamp(first)) & (rows["snapshot_on"] < last)]
@@ -175,8 +170,6 @@ def churns_to_evaluate(
     evaluation: EvaluationRows, panel: Panel, churns: ChurnEvents
 ) -> EvaluableChurns:
     """Find, for each churned account, the two rows at which it has to be alerted."""
-    import pandas as pd
-
     churned = churns.churned.reset_index(drop=True)
     known = _days(churned["known_on"])
     drop = np.minimum(_days(churned["usage_drop_on"].fillna(pd.Timestamp.max.floor("D"))), known)

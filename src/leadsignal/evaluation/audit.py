@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from leadsignal.arguments import checked
@@ -28,13 +30,12 @@ from leadsignal.results import Result, rounded
 from leadsignal.stats.multiple_testing import holm
 from leadsignal.stats.normal import normal_quantile, without_rounding
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 LEADING, LAGGING, NEITHER, UNDECIDED = "leading", "lagging", "neither", "undecided"
 MARGIN = 0.53
@@ -284,8 +285,6 @@ def _curves(
 
     Leads for which fewer than 20 ends were there are left out.
     """
-    import pandas as pd
-
     there = {lead: compared.sets.rows_at(lead)[0] >= 0 for lead in leads}
     used = [lead for lead in leads if there[lead].sum() >= MIN_EVENTS] or list(leads[:1])
     fixed = there[used[-1]]
@@ -319,8 +318,6 @@ def _verdicts(
     curves: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return one row an indicator: by verdict, then the furthest from 0.5 first."""
-    import pandas as pd
-
     margin = normal_quantile(LEVEL)
     away = np.abs(early.auc - 0.5)
     p = _p(away - (MARGIN - 0.5), early.std_err)
@@ -400,8 +397,6 @@ def _ends_to_decide(
 
 def _by_name(values: NDArray[Any], names: pd.Series[Any]) -> pd.Series[Any]:
     """Return values indexed by indicator."""
-    import pandas as pd
-
     return pd.Series(values, index=names.to_numpy())
 
 

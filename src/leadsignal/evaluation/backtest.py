@@ -8,6 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.churn.events import UNEXPECTED, ChurnEvents, churn_events
@@ -57,7 +58,6 @@ from leadsignal.panel import Panel
 from leadsignal.results import Result, or_dash, to_html
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 HEAD = """\
@@ -103,8 +103,6 @@ class Backtest(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row a method, one column a measure."""
-        import pandas as pd
-
         return pd.DataFrame(
             {name: asdict(one) for name, one in self.methods.items()}
         ).T.rename_axis("method")
@@ -151,8 +149,6 @@ class Backtest(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the recall of unexpected churns by method, at the warning time."""
-        import pandas as pd
-
         from leadsignal.evaluation.plots import catch_by_method
 
         recall = pd.DataFrame(

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.evaluation.alerts import EvaluableChurns, EvaluationRows
+from leadsignal.evaluation.evaluation_rows import MethodEvaluation
+from leadsignal.panel import Panel
 from leadsignal.stats.row_estimates import auc_of, mean_of
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from leadsignal.evaluation.evaluation_rows import MethodEvaluation
-    from leadsignal.panel import Panel
 
 SEGMENT = "segment"
 
@@ -31,8 +28,6 @@ def by_group(
 
     A churn belongs to the group of its account at the last snapshot at which it could be caught.
     """
-    import pandas as pd
-
     rows = [
         {"method": name, "group": group, "value": value, **_of(one, evaluation, churns, mine)}
         for group, value, mine in _groups(panel, evaluation, segment)

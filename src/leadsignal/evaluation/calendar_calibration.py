@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from leadsignal.evaluation.alerts import EvaluationRows
+from leadsignal.evaluation.evaluation_rows import MethodEvaluation
 from leadsignal.stats.row_estimates import mean_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pandas as pd
-
-    from leadsignal.evaluation.alerts import EvaluationRows
-    from leadsignal.evaluation.evaluation_rows import MethodEvaluation
 
 COLUMNS = ("quarter", "rows", "expected", "observed", "low", "high", "expected_over_observed")
 
@@ -42,8 +38,6 @@ def by_quarter(day: Any, risk: Any, churned: Any, customer: Any) -> pd.DataFrame
     >>> table[["quarter", "rows", "expected", "observed"]].values.tolist()
     [['2024Q1', 2, 0.6000000000000001, 1], ['2024Q2', 1, 0.1, 0]]
     """
-    import pandas as pd
-
     frame = pd.DataFrame(
         {
             "quarter": pd.PeriodIndex(pd.to_datetime(np.asarray(day)), freq="Q").astype(str),
@@ -68,8 +62,6 @@ def methods_by_quarter(
     evaluated: Mapping[str, MethodEvaluation], evaluation: EvaluationRows
 ) -> pd.DataFrame:
     """Return `by_quarter` of each method that gives probabilities, with a column ``method``."""
-    import pandas as pd
-
     day, customer = evaluation.rows["snapshot_on"], evaluation.customer
     tables = [
         by_quarter(day, one.ranked.risk, evaluation.churned, customer).assign(method=name)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from leadsignal.end_of_risk import known_ends
 from leadsignal.evaluation.alerts import on_grid
 from leadsignal.ingestion.churn_leaks import poisson_tail
 from leadsignal.ingestion.data_warnings import DataWarning, count_of
 from leadsignal.model.churn_model import churned_within
-
-if TYPE_CHECKING:
-    from leadsignal.panel import Panel
-    from leadsignal.tables import Tables
+from leadsignal.panel import Panel
+from leadsignal.tables import Tables
 
 MAX_AUC = 0.95
 """Maximum AUC of a backtest that is shown without a warning."""
@@ -91,8 +90,6 @@ def doubt_of_expected(
 
 def last_horizon(tables: Tables, horizon: int) -> Counts | None:
     """Return the churns of the last completed horizon; None where nobody was active before it."""
-    import pandas as pd
-
     accounts = tables.frame("accounts")
     begin = tables.as_of_date - timedelta(days=horizon)
     complete_from = tables.coverage["accounts"].complete_from
@@ -106,8 +103,6 @@ def last_horizon(tables: Tables, horizon: int) -> Counts | None:
 
 def last_horizon_of_panel(panel: Panel, horizon: int) -> Counts | None:
     """Return the churns of the last snapshot that was followed for a horizon; None without one."""
-    import pandas as pd
-
     rows = on_grid(panel)
     rows = rows[rows["snapshot_on"] <= pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=horizon)]
     if not len(rows):

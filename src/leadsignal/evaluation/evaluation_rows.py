@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leadsignal.errors import ModelError
 from leadsignal.evaluation.alerts import (
@@ -22,9 +22,6 @@ from leadsignal.evaluation.alerts import (
 from leadsignal.evaluation.methods import Ranked
 from leadsignal.stats.row_estimates import RowEstimate, auc_of, mean_of
 from leadsignal.survival.metrics import Calibration, brier, calibration, concordance, dynamic_auc
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 NAN = float("nan")
 

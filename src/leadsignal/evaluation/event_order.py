@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
 from leadsignal.end_of_risk import at_risk
@@ -25,11 +27,8 @@ from leadsignal.stats.row_estimates import mean_of
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.curves import kaplan_meier
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
 
-    Floats = NDArray[np.float64]
 
 GROWTH = 1.2
 """Usage has grown when its last weeks' mean exceeds the best stretch before by a fifth."""
@@ -100,8 +99,6 @@ def order_in_time(panel: Panel) -> OrderInTime:
     ['result met', 'usage grown', 'expansion', 'renewal']
     """
     panel.refuse_sample("the order in time")
-    import pandas as pd
-
     frame = panel.frame.sort_values(["account_id", "snapshot_on"])
     begun = frame.loc[frame["start"] == 0, "account_id"]
     rows = frame[frame["account_id"].isin(begun)].reset_index(drop=True)
@@ -167,8 +164,6 @@ def _pair(rows: pd.DataFrame, reached: dict[str, Floats], a: str, b: str) -> dic
 
 
 def _codes(labels: pd.Series[Any]) -> NDArray[np.int64]:
-    import pandas as pd
-
     return pd.factorize(labels)[0].astype(np.int64)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.churn.events import RED, WARN_BY, churn_events
@@ -14,9 +15,6 @@ from leadsignal.evaluation.alerts import find_episodes, on_grid, rows_to_evaluat
 from leadsignal.panel import Panel
 from leadsignal.results import Result
 from leadsignal.stats.row_estimates import mean_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 GREEN = "green"
 BAND = "health_band"
@@ -115,8 +113,6 @@ def audit_health(panel: Panel, *, warning_time: Duration | None = None) -> Healt
     early = mine[mine["known_within"] >= time].groupby("account_id", sort=False).tail(1)
     mine = mine[mine["account_id"].isin(early["account_id"])]
     last = mine.groupby("account_id", sort=False).tail(1)
-    import pandas as pd
-
     bands = pd.DataFrame(
         {"early": early["band"].value_counts(), "last": last["band"].value_counts()}
     )

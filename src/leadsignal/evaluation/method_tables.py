@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.churn.events import ChurnEvents
 from leadsignal.evaluation.alerts import EvaluableChurns, EvaluationRows
 from leadsignal.evaluation.evaluation_rows import MethodEvaluation
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BASELINE = "context"
 """The method with which the others are compared."""
@@ -37,8 +34,6 @@ def differences_from_context(
     evaluated: Mapping[str, MethodEvaluation], evaluation: EvaluationRows, churns: EvaluableChurns
 ) -> pd.DataFrame:
     """Return each method less context, with 95 % intervals, from the same rows and churns."""
-    import pandas as pd
-
     columns = ["method", "against", "measure", "difference", "low", "high"]
     if BASELINE not in evaluated:
         return pd.DataFrame(columns=columns)
@@ -66,8 +61,6 @@ def churns_by_method(
     churns: EvaluableChurns, evaluated: Mapping[str, MethodEvaluation]
 ) -> pd.DataFrame:
     """Return one row per churn and method: whether it was caught, and how long before."""
-    import pandas as pd
-
     parts = [
         churns.frame.assign(
             method=name,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 from leadsignal.errors import ModelError, OptionError
@@ -16,11 +17,8 @@ from leadsignal.model.churn_model import ChurnModel, at_risk
 from leadsignal.model.persistence.recipe import Recipe
 from leadsignal.panel import Panel
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
 
-    Floats = NDArray[np.float64]
 
 MODELS: Mapping[str, tuple[str, ...]] = {
     "context": ("context",),
@@ -52,8 +50,6 @@ def cut_offs(panel: Panel, horizon: int, origins: int) -> list[date]:
 
     Raises OptionError where the panel does not reach over a whole horizon after some snapshot.
     """
-    import pandas as pd
-
     last = pd.Timestamp(panel.as_of_date) - pd.Timedelta(days=horizon)
     days = np.sort(on_grid(panel)["snapshot_on"].unique())
     days = days[days < last.to_datetime64()]
@@ -230,8 +226,6 @@ def extra_methods(
 
     Raises OptionError for a name that is taken, and where evaluated rows have no risk.
     """
-    import pandas as pd
-
     for name, frame in extra.items():
         if name in (*METHODS, MODEL):
             raise OptionError(

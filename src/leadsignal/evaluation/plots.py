@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of, tidy
+from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import pandas as pd
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
 MAX_NAMED = 6
 """Maximum number of lines with a name at their end; the frame has the others."""
@@ -105,7 +104,6 @@ def _audit_frame(
         handles=handles, frameon=False, fontsize=8.5, ncols=5,
         loc="upper center", bbox_to_anchor=(0.5, -0.11),
     )  # fmt: skip
-    tidy(axes)
 
 
 def catch_by_method(recall: pd.DataFrame, title: str, xlabel: str, ax: Axes | None = None) -> Axes:
@@ -134,7 +132,6 @@ def catch_by_method(recall: pd.DataFrame, title: str, xlabel: str, ax: Axes | No
     axes.xaxis.set_major_formatter(_percent)
     axes.set_xlabel(xlabel)
     axes.set_title(title, loc="left", fontsize=11)
-    tidy(axes)
     return axes
 
 
@@ -164,7 +161,6 @@ def head_starts(
     axes.yaxis.set_major_formatter(_percent)
     axes.legend(frameon=False, ncols=2)
     axes.set_title("How long before the usage drop churners were alerted", loc="left", fontsize=11)
-    tidy(axes)
     return axes
 
 
@@ -191,7 +187,6 @@ def account_history(
     axes.set_ylabel("rank in the list\n(1: the highest risk)")
     axes.set_title(account_id, loc="left", fontsize=10)
     axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    tidy(axes)
     return axes
 
 

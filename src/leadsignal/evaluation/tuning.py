@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 from leadsignal.arguments import checked
@@ -15,16 +17,12 @@ from leadsignal.errors import OptionError
 from leadsignal.evaluation.methods import cut_offs, thinned
 from leadsignal.model.churn_model import ChurnModel, churned_within
 from leadsignal.model.classifier import estimator_name
+from leadsignal.panel import Panel
 from leadsignal.results import Result
 from leadsignal.stats.row_estimates import mean_of
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
 
-    from leadsignal.panel import Panel
-
-    Floats = NDArray[np.float64]
 
 PARTS = 3
 """Number of folds: each holds out the customers of one part."""
@@ -74,8 +72,6 @@ def tune_model(
     followed for a whole horizon; each third is held out once. Raises OptionError where the panel
     is a sample or too short for the folds, or no candidate is given.
     """
-    import pandas as pd
-
     panel.refuse_sample("tuning")
     base = model or ChurnModel()
     if not candidates:
@@ -127,8 +123,6 @@ def _plain(setting: Mapping[str, Any]) -> dict[str, Any]:
 def _folds(panel: Panel, horizon: int, folds: int) -> Any:
     """Yield what most customers showed by a cut-off, and the held-out ones' rows after it."""
     from dataclasses import replace
-
-    import pandas as pd
 
     frame = panel.frame
     customer = frame["customer_id"].fillna(frame["account_id"])

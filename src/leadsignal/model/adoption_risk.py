@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.indicators.processes import FAMILY, process_columns
+from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.shapley import typical_row
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from leadsignal.model.churn_model import ChurnModel
 
 MIN_ADOPTERS = 20
 """Fewer accounts that have adopted say nothing about others."""

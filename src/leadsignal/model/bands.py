@@ -7,23 +7,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.base import clone
 
 from leadsignal.arguments import checked
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.stacked_model import log_odds
+from leadsignal.panel import Panel
 from leadsignal.results import MAX_ROWS, Result, rounded
 
+Floats = NDArray[np.float64]
+
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
-    from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.panel import Panel
-
-    Floats = NDArray[np.float64]
 
 MIN_RESAMPLES = 10
 
@@ -44,8 +44,6 @@ class RiskBands(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row an account, in the order given."""
-        import pandas as pd
-
         return pd.DataFrame(
             {
                 "account_id": self.account_id,
@@ -67,12 +65,10 @@ class RiskBands(Result):
 
     def plot(self, ax: Axes | None = None, *, most: int = 30) -> Axes:
         """Draw the riskiest accounts with their bands, at most ``most``."""
-        import matplotlib.pyplot as plt
-
-        from leadsignal.survival.plots import COLOURS
+        from leadsignal.survival.plots import COLOURS, axes_of
 
         top = self._table().nlargest(most, "risk").iloc[::-1]
-        axes = ax or plt.subplots(figsize=(6.4, 0.22 * len(top) + 1.2), layout="constrained")[1]
+        axes = axes_of(ax, (6.4, 0.22 * len(top) + 1.2))
         at = np.arange(len(top))
         axes.hlines(at, top["risk_low"], top["risk_high"], color=COLOURS[0], linewidth=1.5)
         axes.plot(top["risk"], at, "o", color=COLOURS[0], markersize=4)
@@ -81,7 +77,6 @@ class RiskBands(Result):
         axes.set_title(
             f"The riskiest accounts, with {self.level:.0%} bands", fontsize=10, loc="left"
         )
-        axes.spines[["top", "right"]].set_visible(False)
         return axes
 
 
@@ -141,8 +136,6 @@ def _resampled(panel: Panel, rng: np.random.Generator) -> Panel:
 
     Copies are separate accounts of the same customer, so that they are always in the same fold.
     """
-    import pandas as pd
-
     frame = panel.frame
     codes, names = pd.factorize(frame["account_id"], sort=True)
     copies = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[codes]

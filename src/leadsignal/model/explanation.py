@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
+from leadsignal.model.churn_model import ChurnModel
 from leadsignal.phrases import of_hundred
 from leadsignal.results import Result
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.model.churn_model import ChurnModel
 
 TOLD = 3
 """A sentence names at most this many subjects that raise the risk, and as many that lower it."""
@@ -230,8 +230,6 @@ def subject_importance(
 
 
 def _table(columns: dict[str, Any]) -> pd.DataFrame:
-    import pandas as pd
-
     return pd.DataFrame(columns)
 
 
@@ -242,17 +240,14 @@ def _listed(rows: pd.DataFrame) -> str:
 
 
 def _bars(labels: list[str], sizes: np.ndarray[Any, Any], title: str, ax: Axes | None) -> Axes:
-    import matplotlib.pyplot as plt
-
-    from leadsignal.survival.plots import COLOURS
+    from leadsignal.survival.plots import COLOURS, axes_of
 
     height = 0.34 * len(labels) + 1.2
-    axes = ax or plt.subplots(figsize=(7.6, height), layout="constrained")[1]
+    axes = axes_of(ax, (7.6, height))
     colours = [COLOURS[1] if size > 0 else COLOURS[0] for size in sizes]
     axes.barh(np.arange(len(labels)), sizes, color=colours, height=0.62)
     axes.set_yticks(np.arange(len(labels)), labels, fontsize=8)
     axes.set_title(title, fontsize=10, loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 
@@ -289,8 +284,6 @@ def _distance(
 
 def typical_values(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
     """Return the median of each numeric indicator, and the most frequent value of a category."""
-    import pandas as pd
-
     typical: dict[str, Any] = {}
     for name in names:
         known = rows[name].dropna()

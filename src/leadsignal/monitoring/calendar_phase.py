@@ -6,17 +6,15 @@ if something broke. Such a level is compared with itself at the same phase.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+Floats = NDArray[np.float64]
 
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 CYCLES = ((1, 1.6), (3, 3.5))
 """Months of a cycle, and how many days apart count as the same phase."""

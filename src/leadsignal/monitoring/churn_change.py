@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.monitoring.cusum import limit_for, run_cusum
 from leadsignal.monitoring.lasting_change import LastingChange
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from leadsignal.monitoring.realised import Outcomes
+from leadsignal.monitoring.realised import Outcomes
 
 REFERENCES = (("more than expected", 2.0), ("fewer than expected", 0.5))
 """The changes that the CUSUM is made for: churn that doubles, churn that halves."""
@@ -59,8 +54,6 @@ def count_churn(scores: pd.DataFrame, outcomes: Outcomes) -> pd.DataFrame:
     day as become known. The rate expected of an account is therefore that of its ends in the
     second half of the horizon.
     """
-    import pandas as pd
-
     keys = ["account_id", "snapshot_on"]
     rate = scores[[*keys, "model_version"]].assign(rate=_rate_a_day(scores)).dropna()
     rows = rate.merge(outcomes.frame[[*keys, "known_on"]], on=keys, how="inner")

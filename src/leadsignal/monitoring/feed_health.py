@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from leadsignal.ingestion.feed_health import (
     FeedHealth,
@@ -13,9 +12,7 @@ from leadsignal.ingestion.feed_health import (
     detected_after,
 )
 from leadsignal.scoring.feeds import daily_records
-
-if TYPE_CHECKING:
-    from leadsignal.tables import Tables
+from leadsignal.tables import Tables
 
 
 def assess_feeds(

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, timedelta
 from math import ceil, log
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leadsignal.monitoring.cusum import limit_for, moving_sums, run_cusum
 from leadsignal.monitoring.lasting_change import LastingChange
 from leadsignal.scoring.feeds import daily_records
+from leadsignal.tables import Tables
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
+Floats = NDArray[np.float64]
 
-    from numpy.typing import NDArray
-
-    from leadsignal.tables import Tables
-
-    Floats = NDArray[np.float64]
 
 LOSS = 0.4
 """What a feed is left with: the change that the CUSUM is made for."""

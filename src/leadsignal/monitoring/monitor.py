@@ -9,6 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
@@ -32,17 +33,16 @@ from leadsignal.monitoring.realised import (
     outcomes_by_quarter,
 )
 from leadsignal.monitoring.shifts import Levels, RatedShift, Shift, find_shifts, levels_of
+from leadsignal.panel import Panel
 from leadsignal.results import Result, to_html
 from leadsignal.scoring.holdout import HELD_OUT, check_contacts
 from leadsignal.scoring.scores import CLIPPED, CLIPPED_INDICATORS
 from leadsignal.stats.normal import normal_quantile
+from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.panel import Panel
-    from leadsignal.tables import Tables
 
 INDICATORS, SCORES, OUTCOMES, LASTING = 0.375, 0.125, 0.125, 0.0625
 """How the false alarms that are allowed are shared out; LASTING is for churn, and
@@ -124,8 +124,6 @@ class Monitoring(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row a finding."""
-        import pandas as pd
-
         columns = ["kind", "subject", "message", "value", "expected"]
         return pd.DataFrame([one.to_dict() for one in self.findings], columns=columns)
 
@@ -262,8 +260,6 @@ def _check(panel: Panel, tables: Tables, scores: pd.DataFrame, false_alarms: flo
 
 def _before(scores: pd.DataFrame, as_of: date) -> pd.DataFrame:
     """Return the scores up to as_of, ids as text, in one order."""
-    import pandas as pd
-
     days = pd.to_datetime(scores["snapshot_on"])
     kept = scores.assign(
         account_id=scores["account_id"].astype(str),
@@ -339,8 +335,6 @@ def _of_scores(
     scores: pd.DataFrame, volume: pd.DataFrame, every: int, alarms: float
 ) -> list[Finding]:
     """Return shifts of the risk, and of who is alerted, between runs of one model."""
-    import pandas as pd
-
     versions = dict(zip(volume["snapshot_on"], volume["model_version"], strict=True))
     alerted = scores.groupby("account_id")["alert"].shift(1)
     rows = pd.DataFrame(
@@ -360,8 +354,6 @@ def _of_scores(
 
 def _on_weekday_of(scores: pd.DataFrame, levels: Levels) -> bool:
     """Whether the last run is on the weekday of the panel's grid; others are not comparable."""
-    import pandas as pd
-
     days = pd.DatetimeIndex(levels.days)
     return bool(scores["snapshot_on"].max().weekday() in set(days.weekday))
 
@@ -418,8 +410,6 @@ def _of_arms(arms: Arms | None) -> list[Finding]:
 
 
 def _drift_frame(levels: Levels, drift: RatedShift) -> pd.DataFrame:
-    import pandas as pd
-
     found = {shift.series for shift in drift.shifts}
     return pd.DataFrame(
         {

@@ -6,23 +6,21 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 
 def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = None) -> Axes:
     """Draw changes as dots over their tolerance, the largest first."""
-    import matplotlib.pyplot as plt
-
-    from leadsignal.survival.plots import COLOURS, GREY
+    from leadsignal.survival.plots import COLOURS, GREY, axes_of
 
     rows = drift[drift["change"].notna() & drift["tolerance"].notna()]
     order = (rows["change"].abs() / rows["tolerance"]).sort_values(ascending=False, kind="stable")
     rows = rows.loc[order.index].head(shown)
     size = (7.2, 1.3 + 0.34 * max(len(rows), 1))
-    axes = ax if ax is not None else plt.subplots(figsize=size, layout="constrained")[1]
+    axes = axes_of(ax, size)
     y = np.arange(len(rows))
     tolerance, change = rows["tolerance"].to_numpy(), rows["change"].to_numpy()
     axes.barh(
@@ -42,7 +40,7 @@ def draw_drift(drift: pd.DataFrame, shown: int, as_of: date, ax: Axes | None = N
     axes.set_xlim(-1.08 * widest, 1.08 * widest)
     axes.set_xlabel("change beyond the usual, in standard deviations between accounts")
     axes.set_title(f"Drift on {as_of}", loc="left", fontsize=11)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     if len(rows):
         axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import bdtr
 
 from leadsignal.end_of_risk import known_ends
@@ -17,11 +18,7 @@ from leadsignal.scoring.holdout import HELD_OUT
 from leadsignal.stats.proportions import Share
 from leadsignal.stats.row_estimates import mean_of
 from leadsignal.survival.metrics import calibration
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from leadsignal.tables import Tables
+from leadsignal.tables import Tables
 
 JUDGED_DAYS = 365
 """Only the runs of the last year among those whose horizon has passed are judged."""
@@ -163,8 +160,6 @@ def horizon_of(scores: pd.DataFrame) -> int:
 
 def find_outcomes(tables: Tables, scores: pd.DataFrame) -> Outcomes:
     """Return scores with the outcomes that are known at the tables' as_of."""
-    import pandas as pd
-
     accounts = tables.frame("accounts")
     horizon, today = horizon_of(scores), pd.Timestamp(tables.as_of_date)
     ends = pd.DataFrame(
@@ -206,8 +201,6 @@ def outcomes_by_quarter(outcomes: Outcomes) -> pd.DataFrame:
 def _realised(
     arm: str, frame: pd.DataFrame, outcomes: Outcomes, warning_time: int
 ) -> Realised | None:
-    import pandas as pd
-
     rows = frame[frame["passed"]]
     if not len(rows):
         return None
@@ -251,8 +244,6 @@ def _slope(
 
 def _caught(frame: pd.DataFrame, outcomes: Outcomes, warning_time: int) -> Share:
     """Count the churners of the last year with an alert at the last run early enough."""
-    import pandas as pd
-
     today = pd.Timestamp(outcomes.as_of_date)
     ahead = (frame["known_on"] - frame["snapshot_on"]).dt.days
     recent = frame["known_on"] >= today - pd.Timedelta(days=JUDGED_DAYS)
@@ -264,8 +255,6 @@ def _caught(frame: pd.DataFrame, outcomes: Outcomes, warning_time: int) -> Share
 
 def alert_volume(scores: pd.DataFrame) -> pd.DataFrame:
     """Return, by run: accounts, alerts, their share, alerts that are new, expected churns."""
-    import pandas as pd
-
     rows: list[dict[str, Any]] = []
     before: set[str] = set()
     for day, mine in scores.sort_values("snapshot_on").groupby("snapshot_on"):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from leadsignal.monitoring.calendar_phase import find_comparable
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
 
-    Floats = NDArray[np.float64]
 
 LAGS = (1, 4, 13)
 """Runs over which a change is looked for: a jump, a month's, and at weekly runs a quarter's."""
@@ -162,8 +161,6 @@ def _levels(
 
 
 def _is_number(values: pd.Series[Any]) -> bool:
-    import pandas as pd
-
     return bool(pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values))
 
 

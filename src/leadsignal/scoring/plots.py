@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.survival.plots import COLOURS, GREY, axes_of, tidy
+from leadsignal.survival.plots import COLOURS, GREY, axes_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,6 @@ def risk_picture(
     axes.set_xlabel(f"risk of churn within {horizon} days, and its first reason", loc="left")
     axes.set_title(title, loc="left", fontsize=11, pad=24)
     axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
-    tidy(axes)
     return axes
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.results import Result
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.stats.proportions import Share
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CRITERIA = {"happiest": "latest survey score of the last year", "heaviest": "usage of 84 days"}
 TENTH = 0.1

@@ -12,6 +12,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
@@ -20,7 +21,7 @@ from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.from_tables import dated_cohorts
-from leadsignal.cohorts.small_groups import expected_ends, shrink
+from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
@@ -31,10 +32,8 @@ from leadsignal.survival.curves import aalen_johansen
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.cohorts.small_groups import SmallGroups
 
 REASON = "purchase_reason"
 YEAR = 365
@@ -227,8 +226,6 @@ def fit_by(
     >>> sorted(fit.frame["value"])
     ['enterprise', 'mid', 'small']
     """
-    import pandas as pd
-
     names = _names(tables, by, tuple(adjust))
     context = AsOfContext.of(tables, analysis, context)
     first, notes = _first_on_target(context)
@@ -292,8 +289,6 @@ def _of_attribute(
     level: float,
 ) -> pd.DataFrame:
     """Return the rows of one attribute, those with the least churn first."""
-    import pandas as pd
-
     churn = _relative(cohorts, adjust, level)
     kept = _probability(cohorts)
     rows = []
@@ -361,8 +356,6 @@ def _reaching(cohorts: DatedCohorts, tables: Tables, first: pd.Series[Any]) -> D
 
     Of accounts that started before results were recorded it is not known when they first were.
     """
-    import pandas as pd
-
     accounts = tables.frame("accounts").set_index("account_id")
     started = pd.to_datetime(accounts["started_on"]).reindex(cohorts.accounts)
     since = tables.coverage["results"].complete_from
@@ -388,8 +381,6 @@ def _reaching(cohorts: DatedCohorts, tables: Tables, first: pd.Series[Any]) -> D
 
 def _success(reaching: DatedCohorts, adjust: tuple[str, ...], level: float) -> pd.DataFrame:
     """Return by value how often accounts first get on target, and the probability in a year."""
-    import pandas as pd
-
     rows = []
     chances = _probability(reaching)
     for group, (chance, low, high) in zip(_relative(reaching, adjust, level), chances, strict=True):

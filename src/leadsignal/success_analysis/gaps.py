@@ -8,6 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
@@ -25,7 +26,6 @@ from leadsignal.success_analysis.successful import current_status, plain_rows
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 GAP, REACHED, NEAR = "gap", "reached", "too near to tell"
@@ -238,8 +238,6 @@ def _apart(
     evaluated: pd.DataFrame, indicators: tuple[Indicator, ...], tables: Tables
 ) -> pd.DataFrame:
     """Return what differs between the two groups, tested one by one and corrected together."""
-    import pandas as pd
-
     evaluated = evaluated[evaluated["group"] != NEAR]
     gap = evaluated["group"].eq(GAP).to_numpy()
     if min(gap.sum(), (~gap).sum()) < MIN_ACCOUNTS:

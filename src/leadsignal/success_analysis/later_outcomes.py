@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
@@ -22,7 +23,6 @@ from leadsignal.success_analysis.successful import most_successful, plain_rows
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 SUCCESSFUL, EVERYONE = "successful", "everyone"
@@ -120,8 +120,6 @@ def later_retention(
     >>> len(later_retention(tables, analysis, every="365d").frame)
     4
     """
-    import pandas as pd
-
     days = days_in(follow)
     dates = _dates(tables, days, days_in(every))
     parts = []
@@ -180,8 +178,6 @@ def _with_outcome(rows: pd.DataFrame, tables: Tables, follow: int) -> pd.DataFra
 
 
 def _shares(rows: pd.DataFrame, lists: list[str]) -> pd.DataFrame:
-    import pandas as pd
-
     cluster = pd.factorize(rows["customer_id"])[0].astype(np.int64)
     stayed = rows["stayed"].to_numpy(dtype=float)
     means = {name: mean_of(stayed, rows[name].to_numpy(dtype=float)) for name in lists}

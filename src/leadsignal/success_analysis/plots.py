@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.errors import ModelError
-from leadsignal.survival.plots import COLOURS, GREY
+from leadsignal.success_analysis.criteria import SelectionCriterion
+from leadsignal.survival.plots import COLOURS, GREY, axes_of
 
 if TYPE_CHECKING:
-    from datetime import date
-
-    import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.success_analysis.criteria import SelectionCriterion
 
 FAINT = "#CCCCCC"
 MAX_ROWS = 25
 """Number of accounts that are drawn; further ones are in the frame."""
 AXIS_NAMES = {"happiest": "latest survey score", "heaviest": "usage in the last 84 days"}
-
-
-def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return the Axes given, or new ones of a size in inches."""
-    import matplotlib.pyplot as plt
-
-    axes = plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
-    axes.spines[["top", "right"]].set_visible(False)
-    return axes
 
 
 def percent(axis: Any) -> None:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
@@ -22,7 +23,6 @@ from leadsignal.success_analysis.plots import plot_successful
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 TENTH = 0.1
@@ -187,8 +187,6 @@ def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    import pandas as pd
-
     if isinstance(value, tuple):
         return list(value)
     if pd.isna(value):
@@ -230,8 +228,6 @@ def current_status(context: AsOfContext, current: int) -> ResultStatus:
 
 def _adopted(now: pd.DataFrame, names: list[str]) -> pd.Series[Any]:
     """Return the names of the processes that each account has adopted, as tuples."""
-    import pandas as pd
-
     known = [name for name in names if f"{name}_state" in now]
     states = now[[f"{name}_state" for name in known]].to_numpy(dtype=object) == "adopted"
     listed = [tuple(name for name, yes in zip(known, row, strict=True) if yes) for row in states]

@@ -21,10 +21,11 @@ STYLES = ("-", "--", "-.", ":")
 GREY = "#777777"
 
 
-def forest(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw hazard ratios with intervals, one line a covariate, on a logarithmic axis."""
-    height = 1.2 + 0.36 * len(summary)
-    axes = axes_of(ax, (7.2, height))
+def forest(
+    summary: pd.DataFrame, ax: Axes | None = None, size: tuple[float, float] | None = None
+) -> Axes:
+    """Draw hazard ratios with intervals, one line per covariate, on a logarithmic axis."""
+    axes = axes_of(ax, size or (7.2, 1.2 + 0.36 * len(summary)))
     ratio = summary["exp(coef)"].to_numpy()
     lower, upper = (
         summary.filter(like=f"exp(coef) {side}").to_numpy()[:, 0] for side in ("lower", "upper")
@@ -46,7 +47,6 @@ def forest(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     level = str(summary.filter(like="exp(coef) lower").columns[0]).split()[-1]
     axes.set_xlabel(f"hazard ratio ({level} interval)")
-    tidy(axes)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     return axes
@@ -103,7 +103,6 @@ def step_lines(
     axes.set_ylim(0, top)
     if len(lines) > 1:
         axes.legend(frameon=False, title=title)
-    tidy(axes)
     return axes
 
 
@@ -126,7 +125,6 @@ def coefficient_over_time(
     space = 0.15 * (high - low) + 1e-9
     axes.set(xlabel="time", ylabel=f"coefficient of {name}", ylim=(low - space, high + space))
     axes.legend(frameon=False)
-    tidy(axes)
     return axes
 
 
@@ -144,7 +142,6 @@ def auc_over_time(
     axes.plot(time, auc, color=COLOURS[0], marker="o", markersize=4, linewidth=1.8)
     bottom = min(0.45, float(np.nanmin(np.append(lower, 0.45))))
     axes.set(xlabel="time", ylabel=label, ylim=(bottom, 1.0))
-    tidy(axes)
     return axes
 
 
@@ -164,7 +161,6 @@ def brier_over_time(scores: pd.DataFrame, ax: Axes | None = None) -> Axes:
     axes.set(xlabel="time", ylabel="Brier score")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
-    tidy(axes)
     return axes
 
 
@@ -187,23 +183,16 @@ def calibration_plot(
     )  # fmt: skip
     axes.set_title(f"slope {slope:.2f}, intercept {intercept:.2f}", fontsize=10, loc="left")
     axes.legend(frameon=False, loc="upper left")
-    tidy(axes)
     return axes
 
 
 def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return the Axes given, or those of a new figure of ``size`` inches."""
-    if ax is not None:
-        return ax
+    """Return the Axes given, or those of a new figure of ``size`` inches, open above and right."""
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=size, layout="constrained")[1]
-
-
-def tidy(axes: Axes) -> None:
-    """Take away the lines above and to the right."""
-    axes.spines["top"].set_visible(False)
-    axes.spines["right"].set_visible(False)
+    axes = plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
 
 
 def plain_log_ticks(axes: Axes, low: float, high: float) -> None:

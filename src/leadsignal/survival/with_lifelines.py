@@ -15,7 +15,7 @@ from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.cox_estimate import CoxEstimate
 from leadsignal.survival.curves import kaplan_meier
 from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, length_of, one_label
-from leadsignal.survival.plots import COLOURS, numbers_at_risk
+from leadsignal.survival.plots import COLOURS, axes_of, numbers_at_risk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,7 +178,6 @@ def plot_kaplan_meier(
     OptionError
         With every fault of the arrays.
     """
-    import matplotlib.pyplot as plt
     from lifelines import KaplanMeierFitter
 
     validator = ArrayValidator("plot_kaplan_meier", length_of("plot_kaplan_meier", "stop", stop))
@@ -186,7 +185,7 @@ def plot_kaplan_meier(
     case_weights = validator.weights(weights)
     groups = validator.labels("group", group) or one_label(validator.rows)
     validator.close()
-    axes: Axes = ax if ax is not None else plt.subplots(layout="constrained")[1]
+    axes = axes_of(ax, (6.4, 4.8))
     for code, name in enumerate(groups.names):
         mine = groups.codes == code
         fitter = KaplanMeierFitter(label=str(name))

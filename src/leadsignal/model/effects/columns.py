@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.indicators import Indicator
 from leadsignal.model.effects.cox_design import CoxDesign
 from leadsignal.survival.inputs import Bools, Floats
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MIN_EXPECTED = 5.0
 """A state is rare below this many churns expected of its days at risk; the churns it had do not
@@ -117,8 +115,6 @@ class DesignEncoder:
             yield LeftOut(column.name, f"rare: {rare}; adjusted for, not shown")
 
     def _states(self, indicator: Indicator, values: pd.Series[Any]) -> Iterator[Coded]:
-        import pandas as pd
-
         codes, states = pd.factorize(values.astype("object").fillna(NO_VALUE), sort=True)
         rows = {str(state): codes == code for code, state in enumerate(states)}
         common = [state for state in rows if self._why_rare(rows[state]) is None]

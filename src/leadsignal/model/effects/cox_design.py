@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.end_of_risk import NO_REASON, rows_at_risk
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.panel import Panel
 from leadsignal.survival.inputs import Bools, Floats
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from leadsignal.panel import Panel
 
 Causes = str | Sequence[str] | None
 MIN_CHURNS = 10

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.durations import days_in
@@ -14,14 +15,13 @@ from leadsignal.end_of_risk import at_risk
 from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.effects.results import records
+from leadsignal.panel import Panel
 from leadsignal.results import Result
 from leadsignal.survival.curves import Curves, aalen_johansen
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.panel import Panel
 
 ALL_CHURN = "all churn"
 EVERYONE = "all accounts"
@@ -121,8 +121,6 @@ def cumulative_incidence(
         together = accounts.assign(cause=accounts["cause"].where(~churn, ALL_CHURN))
         total = _curves(accounts, kinds, level)
         parts.append(_at(total, together, ALL_CHURN, 1, days))
-    import pandas as pd
-
     return CumulativeIncidence(
         pd.concat(parts, ignore_index=True), curves, causes, not_churn, level
     )
@@ -158,8 +156,6 @@ def _with_ended_at_once(
     accounts: pd.DataFrame, at_once: pd.DataFrame, by: str | None
 ) -> pd.DataFrame:
     """Add the accounts that ended on the day of their start, half a day after it."""
-    import pandas as pd
-
     columns = {"customer_id": "customer", by or "": "group"}
     more = at_once.rename(columns=columns).assign(start=0.0, stop=HALF_A_DAY)
     return pd.concat([accounts, more.reindex(columns=accounts.columns)], ignore_index=True)
@@ -180,8 +176,6 @@ def _at(
     curves: Curves, accounts: pd.DataFrame, name: str, code: int, days: Sequence[int]
 ) -> pd.DataFrame:
     """Return one row a group and horizon; NaN where the group was not followed so far."""
-    import pandas as pd
-
     rows = []
     for group, members in accounts.groupby("group"):
         curve = curves.of(group, code)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.survival.plots import COLOURS, forest
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 FAINT = "#DDDDDD"
@@ -28,7 +28,7 @@ def forest_by_family(ratios: pd.DataFrame, title: str, ax: Axes | None = None) -
     )
     families = list(table["family"])
     labels = [_label(str(name), row) for name, row in table.iterrows()]
-    axes = forest(table.set_axis(labels), _wide(len(table)) if ax is None else ax)
+    axes = forest(table.set_axis(labels), ax, (12.5, 1.6 + 0.36 * len(table)))
     if TOTAL in table:
         axes.plot(
             table[TOTAL], np.arange(len(table)) + 0.25, "o", markersize=5, markerfacecolor="white",
@@ -45,13 +45,6 @@ def forest_by_family(ratios: pd.DataFrame, title: str, ax: Axes | None = None) -
         )  # fmt: skip
     axes.set_title(title.replace(" (", "\n("), fontsize=10, loc="left")
     return axes
-
-
-def _wide(lines: int) -> Axes:
-    """Return Axes with room for long labels on the left and numbers on the right."""
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=(12.5, 1.6 + 0.36 * lines), layout="constrained")[1]
 
 
 def _label(name: str, row: pd.Series[Any]) -> str:

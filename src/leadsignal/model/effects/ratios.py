@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from leadsignal.arguments import checked
 from leadsignal.config.toml_files import meant
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.data_warnings import affecting
+from leadsignal.indicators import Indicator
 from leadsignal.model.effects.choice import one_of_each
 from leadsignal.model.effects.collinearity import without_collinear
 from leadsignal.model.effects.columns import NO_VALUE, Column, DesignEncoder, LeftOut
@@ -17,11 +17,8 @@ from leadsignal.model.effects.design import Design
 from leadsignal.model.effects.results import HazardRatios, table_of
 from leadsignal.model.effects.segments import by_segment
 from leadsignal.model.effects.tenure import by_thirds, proportionality_table
+from leadsignal.panel import Panel
 from leadsignal.survival.inputs import Labels
-
-if TYPE_CHECKING:
-    from leadsignal.indicators import Indicator
-    from leadsignal.panel import Panel
 
 ROLES = ("leading", "lagging", "context")
 FEW_CHURNS_A_COLUMN = 5

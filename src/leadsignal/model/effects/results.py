@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
 from leadsignal.model.effects.columns import Column, LeftOut
@@ -16,7 +17,6 @@ from leadsignal.results import Result
 from leadsignal.survival.cox import CoxFit
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 BRIEF = ("family", "exp(coef)", "lower", "upper", "p", "step", "reference")
@@ -126,8 +126,6 @@ def table_of(
     fit: CoxFit, columns: Sequence[Column], decisions: CoxDesign, level: float, total: CoxFit | None
 ) -> pd.DataFrame:
     """Return lifelines' columns of what is shown, what each compares, and all churn beside."""
-    import pandas as pd
-
     summary = fit.summary_at(level)
     if total is not None:
         ratios = total.summary_at(level).filter(like="exp(coef)")

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from leadsignal.errors import ModelError
 from leadsignal.model.effects.columns import NO_VALUE
+from leadsignal.model.effects.design import Design
 from leadsignal.model.effects.standard_errors import with_careful_errors
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.stats.shrinkage import shrunken_means
 from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Bools, Floats
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from leadsignal.model.effects.design import Design
 
 MIN_CHURNS = 5
 """A segment with fewer churns takes no part: its error would itself be a guess."""
@@ -32,8 +27,6 @@ def by_segment(design: Design, by: str, level: float) -> pd.DataFrame:
     One model an indicator: each segment has its baseline hazard and its coefficients of that
     indicator, the rest is shared. Raises ModelError where fewer than two segments have 5 churns.
     """
-    import pandas as pd
-
     segment_of_row = design.decisions.frame[by].fillna(NO_VALUE).astype(str).to_numpy(dtype=str)
     names, codes = np.unique(segment_of_row, return_inverse=True)
     churns = np.bincount(codes[design.decisions.event], minlength=len(names))
@@ -61,8 +54,6 @@ def _of_indicator(
     counts: dict[str, int],
     level: float,
 ) -> pd.DataFrame:
-    import pandas as pd
-
     own = [c for c in design.columns if c.indicator.name == indicator]
     theta, error = _own_ratios(design, indicator, segment_of_row, segments)
     frames = []

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.model.effects.columns import Column
+from leadsignal.model.effects.design import Design
 from leadsignal.model.effects.standard_errors import with_careful_errors
 from leadsignal.stats.multiple_testing import holm
 from leadsignal.stats.normal import normal_quantile, two_sided_p
 from leadsignal.survival.cox import CoxFit, fit_cox
 from leadsignal.survival.inputs import Floats
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from leadsignal.model.effects.design import Design
 
 SIGNIFICANT = 0.05
 
@@ -75,8 +71,6 @@ def split_at(start: Floats, stop: Floats, cuts: Floats) -> tuple[np.ndarray, Flo
 def _by_third(
     design: Design, fit: CoxFit, changing: Sequence[str], cuts: Floats, level: float
 ) -> pd.DataFrame:
-    import pandas as pd
-
     ends = design.decisions.stop[design.decisions.event]
     edges = np.concatenate(([0.0], cuts, [design.decisions.stop.max()]))
     churns = np.bincount(np.searchsorted(cuts, ends, side="left"), minlength=len(cuts) + 1)

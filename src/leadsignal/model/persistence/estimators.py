@@ -7,21 +7,19 @@ trees that read existing columns, finite numbers. Each reader raises ValueError 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leadsignal.model.encoding import IndicatorEncoder
 from leadsignal.model.learners import Boosting, LandmarkCox, LearnerTypes, LinearColumns, Logistic
+from leadsignal.model.person_period import Layout
 from leadsignal.model.stacked_model import StackedModel
 from leadsignal.model.trees import MISSING, BoostedTrees, Node, Split
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
 
-    from leadsignal.model.person_period import Layout
-
-    Floats = NDArray[np.float64]
 
 MAX_NUMBER = 1e100
 """Largest number of a model: sums and products of smaller ones stay finite."""

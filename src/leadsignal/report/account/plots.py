@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.survival.plots import COLOURS, GREY
+from leadsignal.survival.plots import COLOURS, GREY, axes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,9 +35,7 @@ def plot_timeline(
 
     The data are those of `leadsignal.report.charts.timeline`, which draws the same as SVG.
     """
-    import matplotlib.pyplot as plt
-
-    axes = ax if ax is not None else plt.subplots(figsize=(9, 5.2), layout="constrained")[1]
+    axes = axes_of(ax, (9, 5.2))
     axes.xaxis_date()
     measured = f"{series.label}, and what happened" if series else "what happened"
     axes.set_title(f"{title}: {measured}", loc="left", fontsize=11)
@@ -51,7 +49,6 @@ def plot_timeline(
         _draw_lane(axes, lane, room * (1 - (n + 0.8) / len(lanes)))
     start = _number(first)
     axes.set_xlim(start, max(_number(last), start + 1))
-    axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.survival.plots import COLOURS, GREY
+from leadsignal.survival.plots import COLOURS, GREY, axes_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,11 +23,8 @@ def plot_ratios(
 
     ``floor`` is the hazard ratio above which no behaviour is an essential process.
     """
-    import matplotlib.pyplot as plt
-
     rows = frame.head(MAX_ROWS)
-    if ax is None:
-        ax = plt.subplots(figsize=(9.6, 1.5 + 0.46 * len(rows)), layout="constrained")[1]
+    ax = axes_of(ax, (9.6, 1.5 + 0.46 * len(rows)))
     ax.axvline(1, color=GREY, linewidth=1, zorder=0)
     ax.axvline(floor, color=GREY, linewidth=1, linestyle=":", zorder=0)
     low, high = _limits(rows, floor)
@@ -51,8 +48,7 @@ def plot_ratios(
         f"hazard ratio of leaving, adopted {warning_time} days before against not, with 95 %"
         f" interval\n(dotted: {floor:g}, the weakest that is named)"
     )
-    for side in ("top", "right", "left"):
-        ax.spines[side].set_visible(False)
+    ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax
 

@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from leadsignal.config.toml_files import a_day, a_duration, near, positive, whole
 from leadsignal.errors import Fault, InputError, OptionError
@@ -26,9 +28,6 @@ from leadsignal.success_analysis.interviews.form import (
     read_header,
 )
 from leadsignal.success_analysis.interviews.kit import README
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _HEADING = re.compile(r"#{1,6}\s+(.*?)\s*#*")
 _FIELD = re.compile(r"[-*+]\s+\**([^:*]{1,40}?)\**\s*:\**(?:\s(.*))?")
@@ -113,8 +112,6 @@ class Interviews(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row an interview, answers included; processes are counted."""
-        import pandas as pd
-
         rows = [
             {**vars(one), "traits": "; ".join(one.traits), "processes": len(one.processes)}
             for one in self.interviews

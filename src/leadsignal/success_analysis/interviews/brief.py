@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.panel import adoption_episodes
@@ -12,9 +14,6 @@ from leadsignal.sources.parts import literal
 from leadsignal.success_analysis.interviews.form import blank_form, header, markdown
 from leadsignal.tables import Tables
 from leadsignal.targets import attributes_on
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 QUARTERS, CHANGES, BEHAVIORS = 5, 4, 6
 """How many lines of each the page holds, the latest or the most frequent."""
@@ -67,8 +66,6 @@ class History:
         yield " · ".join(lines) + f" · as of {self.as_of}"
 
     def _results(self, account: str, status: dict[str, Any]) -> Iterator[str]:
-        import pandas as pd
-
         rows = self.results[self.results["account_id"] == account]
         if not len(rows):
             yield "None measured."
@@ -141,14 +138,10 @@ class History:
         yield f"{len(rows)} in all, {int((age <= 365).sum())} in the last 365 days, {still} open"
 
     def _day(self) -> pd.Timestamp:
-        import pandas as pd
-
         return pd.Timestamp(self.as_of)
 
 
 def _is_known(value: Any) -> bool:
-    import pandas as pd
-
     return bool(pd.notna(value))
 
 
@@ -165,8 +158,6 @@ def _behaviors(tables: Tables, accounts: tuple[str, ...]) -> pd.DataFrame | None
 
     Usual is the median over all accounts that are active and have been for those days.
     """
-    import pandas as pd
-
     if "behaviors" not in tables.names:
         return None
     listed = ", ".join(literal(account) for account in accounts) or "''"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from leadsignal.arguments import checked
 from leadsignal.config.success import Bullseye, Process, SuccessAnalysis
 from leadsignal.errors import OptionError
@@ -17,7 +19,6 @@ from leadsignal.success_analysis.interviews.form import MAX_ITEMS, markdown, one
 from leadsignal.success_analysis.interviews.plots import plot_bullseye
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 
@@ -74,8 +75,6 @@ class BullseyePage:
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a line of the page: whose, element, text."""
-        import pandas as pd
-
         rows = [(ring.whose, element, text) for ring in self.rings for element, text in _rows(ring)]
         return pd.DataFrame(rows, columns=["whose", "element", "text"])
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from leadsignal.arguments import checked
 from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
 from leadsignal.config.toml_files import one_of
@@ -22,13 +24,12 @@ from leadsignal.success_analysis.interviews.agreement import (
 from leadsignal.success_analysis.interviews.answers import Interview, Interviews
 from leadsignal.success_analysis.interviews.form import MAX_ITEMS
 from leadsignal.success_analysis.interviews.plots import plot_agreement
+from leadsignal.tables import Tables
 from leadsignal.targets import attributes_on
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.tables import Tables
 
 MIN_INTERVIEWS = 3
 """Minimum number of interviews of a segment with answers of its own."""
@@ -113,8 +114,6 @@ class Distilled:
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row an answer: kind, text, count, of, share, low, high, agreed."""
-        import pandas as pd
-
         agreed = {id(answer) for answer in self.agreed(self.answers)}
         rows = [
             {"kind": answer.kind, "text": answer.text, **answer.share.to_dict(),

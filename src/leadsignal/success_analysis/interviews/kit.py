@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
@@ -14,12 +16,8 @@ from leadsignal.files.outputs import KIT
 from leadsignal.files.writing import whole_folder
 from leadsignal.results import Result
 from leadsignal.success_analysis.interviews.brief import History
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from leadsignal.success_analysis.successful import SuccessfulAccounts
-    from leadsignal.tables import Tables
+from leadsignal.success_analysis.successful import SuccessfulAccounts
+from leadsignal.tables import Tables
 
 README = "README.md"
 GUIDE = """\
@@ -54,8 +52,6 @@ class InterviewKit(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row an account: account_id, file."""
-        import pandas as pd
-
         rows = [(account, path.name) for account, path in self.files.items()]
         return pd.DataFrame(rows, columns=["account_id", "file"])
 

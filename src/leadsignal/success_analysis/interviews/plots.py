@@ -11,7 +11,7 @@ import numpy as np
 from leadsignal.config.success import Bullseye
 from leadsignal.success_analysis.interviews.agreement import Agreement
 from leadsignal.success_analysis.interviews.form import one_line
-from leadsignal.survival.plots import COLOURS, GREY
+from leadsignal.survival.plots import COLOURS, GREY, axes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,13 +32,12 @@ def plot_agreement(
     kinds: Sequence[Sequence[Agreement]], interviews: int, agree: float, ax: Axes | None = None
 ) -> Axes:
     """Draw how many accounts gave each answer, kind by kind, and the share that is required."""
-    import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
     answers = [answer for kind in kinds for answer in kind[:MAX_OF_A_KIND]]
     labels = [_wrapped(answer.text) for answer in answers]
     tall = 0.16 * sum(label.count("\n") + 1 for label in labels) + 0.14 * len(labels)
-    axes = ax or plt.subplots(figsize=(8.0, 1.6 + tall), layout="constrained")[1]
+    axes = axes_of(ax, (8.0, 1.6 + tall))
     y = np.arange(len(answers))
     for kind, colour in KINDS.items():
         places = [n for n, answer in enumerate(answers) if answer.kind == kind]
@@ -55,7 +54,7 @@ def plot_agreement(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(f"accounts that say so, of {interviews} interviewed")
     axes.set_title(f"What {interviews} interviews say", loc="left", fontsize=11, pad=24)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.legend(frameon=False, fontsize=9, ncols=4, loc="lower left", bbox_to_anchor=(0, 1),
                 borderaxespad=0.1)  # fmt: skip
@@ -72,10 +71,9 @@ def plot_bullseye(
 
     ``processes`` holds the title and the rule of each; ``whose`` names the accounts.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.patches import Circle
 
-    axes = ax or plt.subplots(figsize=(10.0, 5.2), layout="constrained")[1]
+    axes = axes_of(ax, (10.0, 5.2))
     axes.set(xlim=(-1.05, 3.2), ylim=(-1.12, 1.12))
     axes.set_aspect("equal")
     axes.set_axis_off()

@@ -12,24 +12,23 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.config.success import SuccessAnalysis, applies_to_rows
+from leadsignal.config.success import Process, SuccessAnalysis, applies_to_rows
 from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.results import Result, or_dash
 from leadsignal.survival.curves import Curves, aalen_johansen
-from leadsignal.survival.plots import COLOURS, GREY, STYLES
+from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of
+from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.config.success import Process
-    from leadsignal.tables import Tables
 
 ADOPTED, LEFT = 1, 2
 OUTCOMES = ("by_milestone", "later", "left", "overdue", "open")
@@ -74,13 +73,11 @@ class Adoption(Result):
 
     def plot(self, process: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw, for one process (default: the first), what became of each quarter's accounts."""
-        import matplotlib.pyplot as plt
-
         names = list(dict.fromkeys(self.frame["process"]))
         name = names[0] if process is None else process
         if name not in names:
             raise OptionError(f"there is no process {name!r}", one_of(names, name))
-        axes = ax if ax is not None else plt.subplots(figsize=(8, 4.4), layout="constrained")[1]
+        axes = axes_of(ax, (8, 4.4))
         mine = self.frame[self.frame["process"] == name]
         below = np.zeros(len(mine))
         for outcome in OUTCOMES:
@@ -92,7 +89,6 @@ class Adoption(Result):
                        loc="left", fontsize=11)  # fmt: skip
         axes.set(xlabel="quarter of the start", ylabel="accounts")
         axes.tick_params(axis="x", rotation=45)
-        axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
         return axes
 
@@ -139,9 +135,7 @@ class AdoptionCurves(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the share that had adopted by each day, with intervals and milestones."""
-        import matplotlib.pyplot as plt
-
-        axes = ax if ax is not None else plt.subplots(figsize=(8, 4.6), layout="constrained")[1]
+        axes = axes_of(ax, (8, 4.6))
         for n, group in enumerate(self.half_by):
             curve = self.curves.of(group, ADOPTED)
             colour = COLOURS[n % len(COLOURS)]
@@ -160,7 +154,6 @@ class AdoptionCurves(Result):
                  xlim=(0, None))  # fmt: skip
         axes.set_title("How long adoption takes; diamonds are milestones", loc="left", fontsize=11)
         axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
-        axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
         return axes
 
@@ -222,8 +215,6 @@ def adoption_table(
     ...       == frame["accounts"]).all())
     True
     """
-    import pandas as pd
-
     rows, left_out = _first_adoptions(AsOfContext.of(tables, analysis, context))
     rows["outcome"] = _outcomes(rows)
     rows["start_quarter"] = rows["started_on"].dt.to_period("Q").astype(str)
@@ -320,8 +311,6 @@ def _values_on(
     curves: Curves, groups: Sequence[str], days: Sequence[int], milestones: dict[str, int]
 ) -> pd.DataFrame:
     """Return the curves on some days and at the milestones; NaN where nobody was seen so long."""
-    import pandas as pd
-
     codes = {curve.cause for curve in curves}
     rows = []
     for group in groups:
@@ -350,8 +339,6 @@ def _first_adoptions(context: AsOfContext) -> tuple[pd.DataFrame, int]:
     observation, up to the day the end was known, ``ended``, ``adopt_by``, and the account's own
     columns.
     """
-    import pandas as pd
-
     tables, analysis = context.tables, context.analysis
     if not analysis.processes:
         raise OptionError("the analysis names no process", "Add a [[process]] to success.toml")

@@ -14,11 +14,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.config.success import SuccessAnalysis, applies_to_rows
+from leadsignal.config.success import Process, SuccessAnalysis, applies_to_rows
 from leadsignal.durations import Duration, days_in
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
@@ -26,13 +27,11 @@ from leadsignal.files.records import json_rows
 from leadsignal.results import Result
 from leadsignal.sources.parts import literal
 from leadsignal.stats.proportions import wilson_limits
+from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.config.success import Process
-    from leadsignal.tables import Tables
 
 Days = NDArray[np.int64]
 
@@ -79,12 +78,11 @@ class MilestoneCalendar(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the accounts due in each coming week: on course, at risk, out of reach."""
-        import matplotlib.pyplot as plt
         from matplotlib.ticker import MaxNLocator
 
-        from leadsignal.survival.plots import COLOURS
+        from leadsignal.survival.plots import COLOURS, axes_of
 
-        axes = ax if ax is not None else plt.subplots(figsize=(8, 3.8), layout="constrained")[1]
+        axes = axes_of(ax, (8, 3.8))
         week = (self.frame["days_left"] - 1) // 7
         likely = self.frame["high"] < 0.5
         groups = (
@@ -107,7 +105,6 @@ class MilestoneCalendar(Result):
         axes.set(xlabel="week from", ylabel="milestones due")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title("Milestones of the coming weeks", loc="left", fontsize=11)
-        axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=9)
         return axes
 
@@ -218,8 +215,6 @@ def milestone_calendar(
     >>> bool(calendar.frame["due_on"].is_monotonic_increasing)
     True
     """
-    import pandas as pd
-
     due = [process for process in analysis.processes if process.adopt_by is not None]
     if not due:
         raise OptionError("no process has a milestone", "Add adopt_by to a [[process]]")
@@ -239,8 +234,6 @@ def milestone_calendar(
 
 
 def _overdue(process: Process, now: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
     mine = now[now[f"{process.name}_state"] == "overdue"]
     over = mine[f"{process.name}_days_in_state"].astype(int)
     return pd.DataFrame(
@@ -262,8 +255,6 @@ def _due_soon(
     reach: int,
 ) -> pd.DataFrame:
     """Return the rows of one process, without an order."""
-    import pandas as pd
-
     adopt_by = process.adopt_by or 0
     left = adopt_by - now["start"].astype(int)
     rows = now[(now[f"{process.name}_state"] == "pending") & (left <= reach)]

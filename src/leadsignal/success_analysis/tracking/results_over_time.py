@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
@@ -17,14 +18,13 @@ from leadsignal.files.records import json_rows
 from leadsignal.panel import adoption_episodes
 from leadsignal.results import Result
 from leadsignal.stats.normal import normal_quantile
-from leadsignal.survival.plots import COLOURS, GREY
+from leadsignal.survival.plots import COLOURS, GREY, axes_of
+from leadsignal.tables import Tables
 from leadsignal.targets import own_results
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.tables import Tables
 
 PERIODS = {"week": "W-SUN", "month": "M", "quarter": "Q"}
 DRAWS = 400
@@ -65,9 +65,7 @@ class ResultHistory(Result):
 
     def plot(self, account: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw one account's value against its target, or the share of results meeting theirs."""
-        import matplotlib.pyplot as plt
-
-        axes = ax if ax is not None else plt.subplots(figsize=(8, 4), layout="constrained")[1]
+        axes = axes_of(ax, (8, 4))
         rows = self.total() if account is None else self.of(account)
         name = self.metric.replace("_", " ")
         if account is None:
@@ -82,7 +80,6 @@ class ResultHistory(Result):
             axes.set(ylabel=name)
             axes.set_title(f"{account}: {name} by {self.every}", loc="left", fontsize=11)
             axes.legend(frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="x", rotation=30)
         return axes
 
@@ -143,9 +140,7 @@ class ResultsAroundAdoption(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the mean result of each period around the adoption, with intervals."""
-        import matplotlib.pyplot as plt
-
-        axes = ax if ax is not None else plt.subplots(figsize=(8, 4.2), layout="constrained")[1]
+        axes = axes_of(ax, (8, 4.2))
         axes.axvline(-0.5, color="black", linewidth=1)
         axes.axhline(0, color=GREY, linewidth=1, linestyle="--")
         for n, (name, rows) in enumerate(self.frame.groupby("process", sort=False)):
@@ -158,7 +153,6 @@ class ResultsAroundAdoption(Result):
                       textcoords="offset points", fontsize=9)  # fmt: skip
         axes.set(xlabel=f"periods of {self.every} days from the adoption", ylabel=self.unit)
         axes.set_title("Results before and after adoption", loc="left", fontsize=11)
-        axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
         return axes
 
@@ -274,8 +268,6 @@ def results_around_adoption(
     >>> [change.process for change in around.changes]
     ['weekly_reconciliation', 'monthly_close_review']
     """
-    import pandas as pd
-
     if not analysis.processes:
         raise OptionError("the analysis names no process", "Add a [[process]] to success.toml")
     if before < 1 or after < 1:
@@ -340,8 +332,6 @@ def _change(
     seed: int,
 ) -> list[Change]:  # fmt: skip
     """Return after less before of adopters, beside accounts of the same tenure without."""
-    import pandas as pd
-
     code, names = pd.factorize(rows["account_id"])
     what, tenure = rows["what"].to_numpy(dtype=float), rows["tenure"].to_numpy(dtype=float)
     adopted = day.reindex(names).to_numpy(dtype=float)

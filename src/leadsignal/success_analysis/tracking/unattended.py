@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
@@ -15,12 +17,11 @@ from leadsignal.errors import OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.panel import Panel
 from leadsignal.results import Result
+from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-    from leadsignal.tables import Tables
 
 NO_PLAN, NOT_MEASURED = "no plan", "nobody measuring"
 NO_SPONSOR, LOST = "no sponsor contact", "handed off and not seen since"
@@ -60,18 +61,16 @@ class UnattendedAccounts(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw how many active accounts each reason holds for."""
-        import matplotlib.pyplot as plt
+        from leadsignal.survival.plots import COLOURS, axes_of
 
-        from leadsignal.survival.plots import COLOURS
-
-        axes = ax if ax is not None else plt.subplots(figsize=(7, 2.8), layout="constrained")[1]
+        axes = axes_of(ax, (7, 2.8))
         counts = self.counts()
         bars = axes.barh(list(counts)[::-1], list(counts.values())[::-1], color=COLOURS[1])
         shares = [f"{n:,} ({n / max(self.active, 1):.0%})" for n in list(counts.values())[::-1]]
         axes.bar_label(bars, labels=shares, padding=4, fontsize=9)
         axes.set_xlim(0, max([*counts.values(), 1]) * 1.25)
         axes.set_title(f"Unattended accounts, of {self.active:,} active", loc="left", fontsize=11)
-        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
         return axes
 
@@ -129,8 +128,6 @@ def unattended_accounts(
     >>> unattended_accounts(tables, analysis).checked
     ('no plan', 'nobody measuring', 'no sponsor contact')
     """
-    import pandas as pd
-
     wait = days_in(grace)
     panel = AsOfContext.of(tables, analysis, context).snapshot
     rows = panel.frame[~panel.frame["notice_given"]].reset_index(drop=True)
