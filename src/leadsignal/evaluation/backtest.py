@@ -49,6 +49,7 @@ from leadsignal.evaluation.methods import (
     models_to_fit,
     rules,
 )
+from leadsignal.files.records import json_ready, json_rows
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.classifier import Classifier, estimator_name, estimator_problem
@@ -134,12 +135,10 @@ class Backtest(Result):
             "capacity": self.capacity,
             "cutoffs": [cut.isoformat() for cut in self.cutoffs],
             "counts": dict(self.counts),
-            "models": {name: _plain(asdict(one)) for name, one in self.methods.items()},
-            "differences": [_plain(row) for row in self.differences.to_dict("records")],
-            "groups": [_plain(row) for row in self.by_group.to_dict("records")],
-            "calibration_by_quarter": [
-                _plain(row) for row in self.calibration_by_quarter.to_dict("records")
-            ],
+            "models": {name: json_ready(asdict(one)) for name, one in self.methods.items()},
+            "differences": json_rows(self.differences),
+            "groups": json_rows(self.by_group),
+            "calibration_by_quarter": json_rows(self.calibration_by_quarter),
             "left_out": dict(self.left_out),
             "alerting": self.alerting,
             "recipe": self.recipe.to_dict() if self.recipe else None,
@@ -410,13 +409,6 @@ def _result(
 
 def _draw(evaluation: EvaluationRows) -> Callable[[int], Ranked]:
     return lambda seed: next(rules(evaluation, ["random"], seed))
-
-
-def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {
-        str(key): None if isinstance(value, float) and np.isnan(value) else value
-        for key, value in row.items()
-    }
 
 
 def _line(name: str, one: MethodResult, backtest: Backtest) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from leadsignal.arguments import checked
 from leadsignal.end_of_risk import at_risk
 from leadsignal.errors import LeadsignalError, ModelError
+from leadsignal.files.records import json_rows
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
 from leadsignal.results import Result
@@ -59,8 +60,8 @@ class OrderInTime(Result):
         """Return pairs and times, ready for JSON; what cannot be said is None."""
         return {
             "accounts": self.accounts,
-            "pairs": [_plain(row) for row in self.pairs.to_dict("records")],
-            "times": [_plain(row) for row in self.times.to_dict("records")],
+            "pairs": json_rows(self.pairs.replace(np.inf, np.nan)),
+            "times": json_rows(self.times.replace(np.inf, np.nan)),
         }
 
     def __repr__(self) -> str:
@@ -221,11 +222,4 @@ def _time(rows: pd.DataFrame, name: str, reached: Floats) -> dict[str, Any]:
         "median_days": float(found.estimate),
         "low": float(found.lower),
         "high": float(found.upper),
-    }
-
-
-def _plain(row: dict[Any, Any]) -> dict[str, Any]:
-    return {
-        str(key): None if isinstance(value, float) and not np.isfinite(value) else value
-        for key, value in row.items()
     }

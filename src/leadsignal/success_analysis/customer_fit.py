@@ -25,9 +25,9 @@ from leadsignal.cohorts.small_groups import SmallGroups, expected_ends, shrink
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.records import json_rows
 from leadsignal.results import Result
 from leadsignal.success_analysis.plots import plot_customer_fit
-from leadsignal.success_analysis.successful import plain_rows
 from leadsignal.survival.curves import aalen_johansen
 from leadsignal.tables import Tables
 
@@ -84,7 +84,7 @@ class CustomerFit(Result):
             "by": list(self.by),
             "adjusted_for": list(self.adjusted_for),
             "level": self.level,
-            "values": plain_rows(self.frame),
+            "values": json_rows(self.frame),
             "notes": list(self.notes),
         }
 

@@ -15,6 +15,7 @@ from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
+from leadsignal.files.records import json_rows
 from leadsignal.indicators import Indicator
 from leadsignal.result_status import TOGETHER
 from leadsignal.results import Result
@@ -22,7 +23,7 @@ from leadsignal.stats.multiple_testing import holm
 from leadsignal.stats.proportions import Share
 from leadsignal.stats.row_estimates import auc_of
 from leadsignal.success_analysis.plots import plot_gap_differences
-from leadsignal.success_analysis.successful import current_status, plain_rows
+from leadsignal.success_analysis.successful import current_status
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ class SuccessGaps(Result):
         """Return accounts, counts and what sets them apart, ready for JSON."""
         return {
             "as_of": self.as_of_date.isoformat(),
-            "accounts": plain_rows(self.frame),
+            "accounts": json_rows(self.frame),
             "share": self.share.to_dict(),
             "steps": dict(self.steps),
             "margin": self.margin,
-            "apart": plain_rows(self.apart),
+            "apart": json_rows(self.apart),
             "notes": list(self.notes),
         }
 

@@ -15,11 +15,12 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import ModelError
+from leadsignal.files.records import json_rows
 from leadsignal.results import Result, or_dash
 from leadsignal.stats.row_estimates import mean_of
 from leadsignal.success_analysis.criteria import CRITERIA, best
 from leadsignal.success_analysis.plots import plot_later_retention
-from leadsignal.success_analysis.successful import most_successful, plain_rows
+from leadsignal.success_analysis.successful import most_successful
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class LaterRetention(Result):
         return {
             "dates": [day.isoformat() for day in self.dates],
             "follow_days": self.follow_days,
-            "lists": plain_rows(self.frame),
+            "lists": json_rows(self.frame),
         }
 
     def __repr__(self) -> str:

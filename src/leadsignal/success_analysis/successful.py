@@ -15,6 +15,7 @@ from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import OptionError
+from leadsignal.files.records import json_rows
 from leadsignal.indicators import Indicator
 from leadsignal.results import Result
 from leadsignal.success_analysis.criteria import CRITERIA, SelectionCriterion, compare_criterion
@@ -64,7 +65,7 @@ class SuccessfulAccounts(Result):
         """Return accounts, counts and comparisons, ready for JSON."""
         return {
             "as_of": self.as_of_date.isoformat(),
-            "accounts": plain_rows(self.frame),
+            "accounts": json_rows(self.frame),
             "steps": dict(self.steps),
             "criteria": [criterion.to_dict() for criterion in self.criteria],
             "notes": list(self.notes),
@@ -176,24 +177,6 @@ def most_successful(
         at_least,
         tables.as_of_date,
     )
-
-
-def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return rows ready for JSON: days as text, tuples as lists, None for what is missing."""
-    return [
-        {str(name): _plain(value) for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    if pd.isna(value):
-        return None
-    if isinstance(value, pd.Timestamp):
-        return f"{value:%Y-%m-%d}"
-    return value.item() if isinstance(value, np.generic) else value
 
 
 @dataclass(frozen=True, eq=False)

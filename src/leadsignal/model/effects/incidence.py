@@ -14,7 +14,7 @@ from leadsignal.durations import days_in
 from leadsignal.end_of_risk import at_risk
 from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError, OptionError
-from leadsignal.model.effects.results import records
+from leadsignal.files.records import json_rows
 from leadsignal.panel import Panel
 from leadsignal.results import Result
 from leadsignal.survival.curves import Curves, aalen_johansen
@@ -51,7 +51,7 @@ class CumulativeIncidence(Result):
             "level": self.level,
             "causes": list(self.causes),
             "not_churn": list(self.not_churn),
-            "incidence": records(self.table),
+            "incidence": json_rows(self.table),
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:

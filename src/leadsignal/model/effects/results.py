@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
+from leadsignal.files.records import json_rows
 from leadsignal.model.effects.columns import Column, LeftOut
 from leadsignal.model.effects.cox_design import CoxDesign
 from leadsignal.results import Result
@@ -62,11 +63,11 @@ class HazardRatios(Result):
             "level": self.level,
             "notes": list(self.notes),
             "warnings": [one.to_dict() for one in self.warnings],
-            "ratios": records(self.table.reset_index()),
+            "ratios": json_rows(self.table.reset_index()),
             "left_out": [asdict(part) for part in self.left_out],
-            "proportionality": records(self.proportionality.reset_index()),
-            "over_tenure": records(self.over_tenure),
-            "by_segment": records(self.by_segment),
+            "proportionality": json_rows(self.proportionality.reset_index()),
+            "over_tenure": [] if self.over_tenure is None else json_rows(self.over_tenure),
+            "by_segment": [] if self.by_segment is None else json_rows(self.by_segment),
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -151,18 +152,3 @@ def _described(column: Column, decisions: CoxDesign) -> dict[str, object]:
         "churns": int((decisions.event & rows).sum()),
         "meaning": indicator.meaning,
     }
-
-
-def records(frame: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """Return rows as plain values, ready for JSON; None for NaN."""
-    if frame is None:
-        return []
-    return [
-        {str(name): _plain(value) for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]
-
-
-def _plain(value: Any) -> Any:
-    plain = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(plain, float) and np.isnan(plain) else plain
