@@ -25,7 +25,7 @@ import pandas as pd
 
 import leadsignal as ls
 from leadsignal.evaluation.alerts import on_grid
-from leadsignal.survival.metrics import dynamic_auc
+from leadsignal.survival.horizon_risks import dynamic_auc
 
 ROOT = Path(__file__).resolve().parents[1]
 HORIZON = 180

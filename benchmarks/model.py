@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 
 import leadsignal as ls
 from leadsignal.model.stacked_model import Estimator
-from leadsignal.survival.metrics import calibration
+from leadsignal.survival.horizon_risks import calibration
 
 HORIZON, HELD_OUT = 180, 540
 

@@ -42,6 +42,12 @@ def business_model(business_panel: ls.Panel) -> ls.ChurnModel:
 
 
 @pytest.fixture(scope="session")
+def logistic_model(business_panel: ls.Panel) -> ls.ChurnModel:
+    """A model that is fitted sooner, where the learners do not matter."""
+    return ls.ChurnModel(estimator="logistic").fit(business_panel)
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """A PostgreSQL of this worker's own; where none is installed, what needs it is skipped."""
     reason = why_not()

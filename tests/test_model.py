@@ -65,10 +65,17 @@ def test_predictions_belong_to_their_rows(
     assert business_model.predict(frame.iloc[[7]]).risk[0] == risk.iloc[7]
 
 
-def test_a_fit_repeats_itself(business_panel: ls.Panel) -> None:
-    first, second = (ls.ChurnModel().fit(business_panel) for _ in range(2))
-    assert first.version_ == second.version_
-    assert (first.predict(business_panel).risk == second.predict(business_panel).risk).all()
+def test_a_fit_repeats_itself_to_the_byte(
+    business_model: ls.ChurnModel, business_panel: ls.Panel, tmp_path: Path
+) -> None:
+    again = ls.ChurnModel().fit(business_panel)
+    risk = business_model.predict(business_panel).risk
+    assert (again.predict(business_panel).risk == risk).all()
+    one, two = (
+        (ls.save_model(model, tmp_path / name) / "model.json").read_bytes()
+        for name, model in (("one", business_model), ("two", again))
+    )
+    assert one == two
 
 
 def test_outcomes_after_as_of_do_not_reach_the_fit(business_panel: ls.Panel) -> None:

@@ -37,8 +37,10 @@ def test_a_summary_says_what_the_model_was_trained_on(
     assert json.loads(json.dumps(summary.to_dict()))["estimator"] == "ensemble"
 
 
-def test_the_held_out_auc_is_that_of_accounts_not_fitted_on(business_panel: ls.Panel) -> None:
-    auc = ls.ChurnModel(estimator="logistic").fit(business_panel).summary().held_out_auc
+def test_the_held_out_auc_is_that_of_accounts_not_fitted_on(
+    business_panel: ls.Panel, logistic_model: ls.ChurnModel
+) -> None:
+    auc = logistic_model.summary().held_out_auc
     assert auc is not None
     assert 0.65 < auc < 0.95
     # Each row has the indicators of another: there is nothing to learn but the step.
@@ -82,8 +84,10 @@ def test_the_score_is_the_auc_at_the_horizon(business_panel: ls.Panel) -> None:
     assert 0.6 < expected < model.score(business_panel.as_of(cut))
 
 
-def test_a_score_needs_both_outcomes(business_panel: ls.Panel, business: ls.Tables) -> None:
-    model = ls.ChurnModel(estimator="logistic").fit(business_panel)
+def test_a_score_needs_both_outcomes(
+    business_panel: ls.Panel, business: ls.Tables, logistic_model: ls.ChurnModel
+) -> None:
+    model = logistic_model
     frame = business_panel.frame
     stayed = replace(business_panel, frame=frame[frame["ended_within"].isna()])
     with pytest.raises(ls.ModelError, match=r"0 of .* needs rows that did and rows that did not"):

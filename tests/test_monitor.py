@@ -17,7 +17,6 @@ from leadsignal.cli import main
 from leadsignal.errors import InputError, OptionError
 from leadsignal.evaluation.alerts import on_grid
 from leadsignal.ingestion.feed_health import FeedHealth, assess_feed, detected_after
-from leadsignal.monitoring.calendar_phase import find_comparable
 from leadsignal.monitoring.monitor import MIN_SHIFT, _of_outcomes
 from leadsignal.monitoring.realised import (
     Realised,
@@ -27,7 +26,7 @@ from leadsignal.monitoring.realised import (
     evaluate_outcomes,
     find_outcomes,
 )
-from leadsignal.monitoring.shifts import find_shifts, levels_of
+from leadsignal.monitoring.shifts import find_comparable, find_shifts, levels_of
 from leadsignal.scoring.batch import tables_of_runs
 from leadsignal.scoring.holdout import check_contacts
 from leadsignal.stats.proportions import Share
@@ -230,7 +229,7 @@ def test_a_level_that_swings_with_the_calendar_is_compared_with_its_own_phase(
 
     assert found(rows, range(104, 210)) == []
     assert named() >= 5
-    monkeypatch.setattr("leadsignal.monitoring.calendar_phase.EXPLAINED", 0.0)
+    monkeypatch.setattr("leadsignal.monitoring.shifts.EXPLAINED", 0.0)
     assert named() == 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from leadsignal.stats.row_estimates import auc_of, mean_of
-from leadsignal.survival.metrics import dynamic_auc
+from leadsignal.survival.horizon_risks import dynamic_auc
 
 
 def test_auc_by_hand() -> None:

@@ -25,7 +25,8 @@ from leadsignal.schema import TABLES
 from random_tables import Case, random_case
 from reference_panel import Reference
 
-SEEDS = range(60)
+SEEDS = range(20)
+"""A few of the cases that benchmarks/panel_reference.py compares."""
 
 
 def plain(value: Any) -> Any:
@@ -83,7 +84,7 @@ def test_engine_agrees_with_the_reference(seed: int) -> None:
     assert compare(random_case(seed)) > 0
 
 
-@pytest.mark.parametrize("seed", range(60, 72))
+@pytest.mark.parametrize("seed", range(60, 64))
 def test_the_snapshot_is_the_rows_of_the_panel_on_as_of(seed: int) -> None:
     case = random_case(seed)
     tables = case.read()
@@ -91,7 +92,7 @@ def test_the_snapshot_is_the_rows_of_the_panel_on_as_of(seed: int) -> None:
     assert as_bytes(build_snapshot(tables, case.analysis).frame) == as_bytes(whole)
 
 
-@pytest.mark.parametrize("seed", range(60, 84))
+@pytest.mark.parametrize("seed", range(60, 68))
 def test_the_panel_of_a_past_day_is_the_panel_cut_there(seed: int) -> None:
     """Indicators as they stand, outcomes as ``Panel.as_of`` recuts them.
 
@@ -117,7 +118,7 @@ def test_the_panel_of_a_past_day_is_the_panel_cut_there(seed: int) -> None:
     assert tuple(recut.frame.columns[: len(KEY_COLUMNS)]) == KEY_COLUMNS
 
 
-@pytest.mark.parametrize("seed", SEEDS[::12])
+@pytest.mark.parametrize("seed", SEEDS[::5])
 def test_portions_of_the_accounts_make_the_same_panel(seed: int, tmp_path: Path) -> None:
     case = random_case(seed)
     tables, file = case.read(), tmp_path / "panel.parquet"

@@ -14,7 +14,7 @@ from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.indicators import Indicator, declare_indicators
 from leadsignal.indicators.declare import AvailableData
 from leadsignal.model.adoption_risk import MIN_ADOPTERS
-from leadsignal.model.effects.choice import one_of_each
+from leadsignal.model.effects.ratios import one_of_each
 from leadsignal.model.features import Features
 from leadsignal.report.wording import indicator_text, reason_text
 from leadsignal.success_analysis.discovery.findings import _apart

@@ -50,11 +50,14 @@ def test_the_draw_depends_on_the_seed_and_on_nothing_else(
 
 
 def test_the_whole_as_a_sample_gives_the_same_model(
-    business: ls.Tables, business_analysis: ls.SuccessAnalysis, business_panel: ls.Panel
+    business: ls.Tables,
+    business_analysis: ls.SuccessAnalysis,
+    business_panel: ls.Panel,
+    logistic_model: ls.ChurnModel,
 ) -> None:
     sample = drawn(business, business_analysis, 1.0)
     assert set(sample.frame["sample_weight"]) == {1.0}
-    expected = ls.ChurnModel(estimator="logistic").fit(business_panel).predict(business_panel)
+    expected = logistic_model.predict(business_panel)
     found = ls.ChurnModel(estimator="logistic").fit(sample).predict(business_panel)
     np.testing.assert_allclose(found.churned, expected.churned, rtol=1e-9)
 

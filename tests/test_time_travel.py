@@ -26,7 +26,7 @@ IDS = {
 """Columns of ids, each with a number that its new names are made from."""
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(12))
 def test_another_future_changes_nothing_before(seed: int) -> None:
     assert travel(random_case(seed), 4, seed) == []
 
@@ -62,13 +62,13 @@ def panel_bytes(case: Case, shuffle: Random | None = None, threads: int | None =
     return as_bytes(build_panel(tables, case.analysis).frame)
 
 
-@pytest.mark.parametrize("seed", range(40, 48))
+@pytest.mark.parametrize("seed", range(40, 43))
 def test_order_of_rows_and_columns_does_not_matter(seed: int) -> None:
     case = random_case(seed)
     assert panel_bytes(case) == panel_bytes(case, Random(seed))
 
 
-@pytest.mark.parametrize("seed", range(40, 48))
+@pytest.mark.parametrize("seed", range(40, 43))
 def test_number_of_threads_does_not_matter(seed: int) -> None:
     case = random_case(seed)
     assert panel_bytes(case, threads=1) == panel_bytes(case, Random(seed), threads=2)
@@ -86,7 +86,7 @@ def broken_order(column: str, given: str) -> str:
 
 
 @pytest.mark.parametrize("rename", [kept_order, broken_order])
-@pytest.mark.parametrize("seed", range(50, 55))
+@pytest.mark.parametrize("seed", range(50, 52))
 def test_names_of_ids_do_not_matter(seed: int, rename: Callable[[str, str], str]) -> None:
     case = random_case(seed)
     old: dict[str, str] = {}

@@ -24,9 +24,8 @@ from leadsignal.engine.build import (
     panel_steps,
     sampled,
 )
-from leadsignal.engine.duckdb import temporary_tables
+from leadsignal.engine.duckdb import portions_of, temporary_tables
 from leadsignal.engine.grid import spine_steps
-from leadsignal.engine.portions import portions_of
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
 from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, without_rows_notes

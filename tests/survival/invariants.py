@@ -19,7 +19,8 @@ from leadsignal.survival import (
     nelson_aalen,
     restricted_mean,
 )
-from leadsignal.survival.metrics import concordance, dynamic_auc
+from leadsignal.survival.horizon_risks import dynamic_auc
+from leadsignal.survival.ranking import concordance
 
 from .by_counting import pairs, partial_loglik
 from .random_panels import Panel, random_panel

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from leadsignal.survival.dominance import count_below_and_equal, ranks_among
+from leadsignal.survival.ranking import count_below_and_equal, ranks_among
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -11,7 +11,8 @@ from matplotlib.container import ErrorbarContainer
 from scipy.special import expit
 
 from leadsignal.survival import CoxFit, aalen_johansen, fit_cox, kaplan_meier, nelson_aalen
-from leadsignal.survival.metrics import brier, calibration, dynamic_auc, incident_auc
+from leadsignal.survival.horizon_risks import brier, calibration, dynamic_auc
+from leadsignal.survival.ranking import incident_auc
 
 from .test_horizon_risks import sample
 

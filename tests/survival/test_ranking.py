@@ -9,7 +9,7 @@ import pytest
 
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.survival import fit_cox
-from leadsignal.survival.metrics import concordance, incident_auc
+from leadsignal.survival.ranking import concordance, incident_auc
 
 from .by_counting import pairs
 from .conftest import close

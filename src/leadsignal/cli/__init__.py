@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from textwrap import fill
+from typing import NoReturn
 
 from leadsignal.cli import (
     check,
@@ -22,7 +24,6 @@ from leadsignal.cli import (
     review,
 )
 from leadsignal.cli.outputs import check_outputs, existing_outputs
-from leadsignal.cli.parser import Parser
 from leadsignal.cli.printing import (
     flush_all,
     refused_by_the_machine,
@@ -30,8 +31,33 @@ from leadsignal.cli.printing import (
     warn,
     write_json,
 )
+from leadsignal.config.toml_files import meant
 from leadsignal.errors import EXIT_CODES, InputError, LeadsignalError, OptionError, WriteError
 from leadsignal.files.interruptions import SIGNALS, came, interruptible
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors name the nearest choice, command or option."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the error, and exit with code 2."""
+        super().error(message + self._hint(message))
+
+    def _hint(self, message: str) -> str:
+        if found := re.search(r"invalid choice: '(.+?)' \(choose from (.+)\)", message):
+            return meant(found[1], re.findall(r"[^\s',]+", found[2]))
+        if found := re.search(r"unrecognized arguments: (?:.* )?(--[\w-]+)", message):
+            return meant(found[1], set(self._options()))
+        return ""
+
+    def _options(self) -> Iterator[str]:
+        """Yield the options of this parser and of its commands."""
+        for action in self._actions:
+            yield from action.option_strings
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    yield from parser._options()
+
 
 _CODES = ", ".join(f"{code} {what}" for code, (what, _) in EXIT_CODES.items())
 EPILOG = (

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from leadsignal.engine.build import Recipe
 from leadsignal.engine.grid import Step
+from leadsignal.sources.parts import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,3 +33,31 @@ def temporary_tables(
         yield cursor
     finally:
         cursor.close()
+
+
+Query = Callable[[str], list[tuple[Any, ...]]]
+
+
+def portions_of(recipe: Recipe, count: int, query: Query) -> list[Recipe]:
+    """Return the recipes of ``count`` portions, in the order of account_id.
+
+    A row of the panel rests on its own account only, so each portion is a small panel, and their
+    rows one after the other are those of the whole.
+    """
+    if count <= 1:
+        return [recipe]
+    source = recipe.accounts
+    ids = f"SELECT DISTINCT account_id FROM ({source.sql}) AS accounts"
+    tiles = f"SELECT account_id, ntile({count}) OVER (ORDER BY account_id) AS tile FROM ({ids})"
+    firsts = f"SELECT min(account_id) FROM ({tiles}) GROUP BY tile ORDER BY tile"
+    begins = [literal(first) for (first,) in query(firsts)]
+    if not begins:
+        return [recipe]
+    within = [
+        f"account_id >= {begin}" + (f" AND account_id < {end}" if end else "")
+        for begin, end in zip(begins, [*begins[1:], ""], strict=True)
+    ]
+    return [
+        replace(recipe, accounts=replace(source, sql=f"SELECT * FROM ({source.sql}) WHERE {one}"))
+        for one in within
+    ]

@@ -21,7 +21,6 @@ from leadsignal.evaluation.alerts import (
     churns_to_evaluate,
     rows_to_evaluate,
 )
-from leadsignal.evaluation.breakdown import by_group
 from leadsignal.evaluation.calendar_calibration import methods_by_quarter
 from leadsignal.evaluation.doubts import doubt_of_auc, doubt_of_expected
 from leadsignal.evaluation.evaluation_rows import (
@@ -34,6 +33,7 @@ from leadsignal.evaluation.evaluation_rows import (
 from leadsignal.evaluation.method_tables import (
     BASELINE,
     alerts_by_method,
+    by_group,
     churns_by_method,
     counts_of,
     differences_from_context,

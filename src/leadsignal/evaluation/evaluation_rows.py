@@ -21,7 +21,8 @@ from leadsignal.evaluation.alerts import (
 )
 from leadsignal.evaluation.methods import Ranked
 from leadsignal.stats.row_estimates import RowEstimate, auc_of, mean_of
-from leadsignal.survival.metrics import Calibration, brier, calibration, concordance, dynamic_auc
+from leadsignal.survival.horizon_risks import Calibration, brier, calibration, dynamic_auc
+from leadsignal.survival.ranking import concordance
 
 NAN = float("nan")
 

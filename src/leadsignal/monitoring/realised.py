@@ -17,7 +17,7 @@ from leadsignal.evaluation.calendar_calibration import by_quarter
 from leadsignal.scoring.holdout import HELD_OUT
 from leadsignal.stats.proportions import Share
 from leadsignal.stats.row_estimates import mean_of
-from leadsignal.survival.metrics import calibration
+from leadsignal.survival.horizon_risks import calibration
 from leadsignal.tables import Tables
 
 JUDGED_DAYS = 365

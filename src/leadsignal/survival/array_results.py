@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.results import Result
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class ArrayResult(Result):
@@ -21,8 +19,6 @@ class ArrayResult(Result):
     COLUMNS: ClassVar[tuple[str, ...]] = ()
 
     def _table(self) -> pd.DataFrame:
-        import pandas as pd
-
         return pd.DataFrame({name: getattr(self, name) for name in self.COLUMNS})
 
     def to_dict(self) -> dict[str, object]:

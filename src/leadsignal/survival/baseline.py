@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
@@ -27,7 +28,6 @@ from leadsignal.survival.inputs import (
 from leadsignal.survival.plots import StepLine, step_lines
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 CERTAIN = 300.0  # logarithm of a hazard that nobody survives, and whose square is still a number
@@ -126,8 +126,6 @@ class Baseline(ArrayResult):
 
     def _table(self) -> pd.DataFrame:
         """Return one row an event time and stratum: hazard and cumulative hazard."""
-        import pandas as pd
-
         counts = np.diff(self.first)
         stratum = np.repeat(np.arange(len(self.strata)), counts)
         return pd.DataFrame(

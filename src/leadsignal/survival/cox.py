@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
@@ -31,7 +32,6 @@ from leadsignal.survival.risk_sets import RiskSets
 from leadsignal.survival.with_lifelines import CrossCheck, cross_check
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 TIES = ("efron", "breslow")
@@ -75,8 +75,6 @@ class CoxFit(CoxEstimate, Result):
 
     def summary_at(self, level: float) -> pd.DataFrame:
         """Return the summary with intervals of ``level``."""
-        import pandas as pd
-
         validator = ArrayValidator("summary_at")
         validator.level(level)
         validator.close()

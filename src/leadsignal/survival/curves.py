@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
@@ -29,7 +30,6 @@ from leadsignal.survival.plots import StepLine, numbers_at_risk, step_lines
 from leadsignal.survival.steps import Steps, variance_at_steps
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 SCALES = ("log", "log-log", "plain")
@@ -180,8 +180,6 @@ class Curves:
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a step, with the group and cause of its curve."""
-        import pandas as pd
-
         frames = []
         for curve in self.curves:
             frame = curve.to_frame()

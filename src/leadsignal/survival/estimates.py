@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
+import pandas as pd
 from scipy.special import chdtrc
 
 from leadsignal.errors import OptionError
@@ -13,9 +14,6 @@ from leadsignal.results import Result
 from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.normal import normal_quantile, p_value, without_rounding
 from leadsignal.survival.inputs import Floats
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -155,8 +153,6 @@ class Estimates(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row a group: estimate, std_err, lower, upper."""
-        import pandas as pd
-
         return pd.DataFrame(
             {
                 "group": self.groups,

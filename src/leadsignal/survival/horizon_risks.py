@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
@@ -34,7 +35,6 @@ from leadsignal.survival.plots import auc_over_time, brier_over_time, calibratio
 from leadsignal.survival.risk_sets import from_the_first
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 MIN_INFORMATION = 1e-3

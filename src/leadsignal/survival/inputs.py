@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from leadsignal.errors import OptionError
@@ -292,8 +293,6 @@ def missing_in(values: NDArray[Any]) -> Bools:
         return np.zeros(values.shape, dtype=np.bool_)
     if values.dtype.kind in "fc":
         return np.asarray(np.isnan(values), dtype=np.bool_)
-    import pandas as pd
-
     plain = values.astype(object) if values.dtype.kind == "T" else values
     return np.asarray(pd.isna(plain), dtype=np.bool_)
 
@@ -398,8 +397,6 @@ def _distinct(values: NDArray[Any]) -> tuple[tuple[object, ...], Ints]:
     if values.dtype.kind not in "OmMT":
         names, codes = np.unique(values, return_inverse=True)
         return tuple(names.tolist()), codes
-    import pandas as pd
-
     codes, found = pd.factorize(values.astype(object) if values.dtype.kind == "T" else values)
     listed = pd.Index(found).tolist() if values.dtype.kind in "mM" else list(found)
     order = sorted(range(len(listed)), key=listed.__getitem__)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.survival.inputs import Floats
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 # Okabe & Ito (2008), without yellow, which is too pale for lines.

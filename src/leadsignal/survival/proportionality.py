@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.errors import OptionError
 from leadsignal.results import Result
@@ -22,7 +23,6 @@ from leadsignal.survival.plots import coefficient_over_time
 from leadsignal.survival.risk_sets import RiskSets
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 TRANSFORMS = ("km", "rank", "identity", "log")
@@ -48,8 +48,6 @@ class ProportionalityTest(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row a term and a last one, ``GLOBAL``: chisq, df, p."""
-        import pandas as pd
-
         rows = [*self.tests, self.overall]
         return pd.DataFrame(
             {

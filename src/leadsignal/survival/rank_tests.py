@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import ModelError
@@ -14,9 +14,6 @@ from leadsignal.stats.normal import ROUNDING, without_rounding
 from leadsignal.survival.estimates import ChiSquare
 from leadsignal.survival.inputs import ArrayValidator, Floats, Labels, length_of, one_label
 from leadsignal.survival.risk_sets import RiskSets
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 KINDS = ("log-rank", "gehan", "tarone-ware", "fleming-harrington")
 
@@ -47,8 +44,6 @@ class LogRank(Result):
 
     def _table(self) -> pd.DataFrame:
         """Return one row a group: observed and expected."""
-        import pandas as pd
-
         return pd.DataFrame(
             {"group": self.groups, "observed": self.observed, "expected": self.expected}
         )

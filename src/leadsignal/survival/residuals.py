@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from leadsignal.survival.array_results import ArrayResult
 from leadsignal.survival.cox_estimate import CoxEstimate
 from leadsignal.survival.inputs import Floats, Ints
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,8 +38,6 @@ class Residuals(ArrayResult):
 
     def _table(self) -> pd.DataFrame:
         """Return one row an event: time and scaled Schoenfeld residuals by column."""
-        import pandas as pd
-
         frame = pd.DataFrame(self.scaled_schoenfeld, columns=list(self.names))
         frame.insert(0, "row", self.event_row)
         frame.insert(1, "time", self.event_time)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from leadsignal.errors import OptionError
@@ -18,7 +19,6 @@ from leadsignal.survival.inputs import ArrayValidator, Bools, Floats, length_of,
 from leadsignal.survival.plots import COLOURS, axes_of, numbers_at_risk
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 AFT_MODELS = ("weibull", "log-normal", "log-logistic")
@@ -59,8 +59,6 @@ class CrossCheck(ArrayResult):
 
     def _table(self) -> pd.DataFrame:
         """Return one row a column: both coefficients and both errors."""
-        import pandas as pd
-
         columns = ("coef", "lifelines_coef", "se", "lifelines_se")
         return pd.DataFrame(
             {name: getattr(self, name) for name in columns},
@@ -250,7 +248,6 @@ def fit_aft(
     True
     """
     import lifelines
-    import pandas as pd
 
     validator = ArrayValidator("fit_aft", length_of("fit_aft", "stop", stop))
     (stops, starts), events = validator.times(stop, start), validator.flags("event", event)
@@ -282,8 +279,6 @@ def fit_aft(
 
 def _frame(fit: CoxEstimate) -> pd.DataFrame:
     """Return the fit's rows of positive weight, as lifelines expects them."""
-    import pandas as pd
-
     rows = fit.rows
     start = rows.start
     if start is None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+
+import numpy as np
 
 from leadsignal.arguments import checked
 from leadsignal.config.toml_files import meant
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.data_warnings import affecting
 from leadsignal.indicators import Indicator
-from leadsignal.model.effects.choice import one_of_each
-from leadsignal.model.effects.collinearity import without_collinear
+from leadsignal.indicators.declare import DaysSince, Latest, ProcessState, Trailing
+from leadsignal.indicators.processes import FAMILY, process_columns
 from leadsignal.model.effects.columns import NO_VALUE, Column, DesignEncoder, LeftOut
 from leadsignal.model.effects.cox_design import Causes, CoxDesign, decisions_of, names_of
 from leadsignal.model.effects.design import Design
@@ -18,7 +20,9 @@ from leadsignal.model.effects.results import HazardRatios, table_of
 from leadsignal.model.effects.segments import by_segment
 from leadsignal.model.effects.tenure import by_thirds, proportionality_table
 from leadsignal.panel import Panel
-from leadsignal.survival.inputs import Labels
+from leadsignal.survival.inputs import Floats, Labels
+from leadsignal.survival.partial_likelihood import PartialLikelihood
+from leadsignal.survival.risk_sets import RiskSets
 
 ROLES = ("leading", "lagging", "context")
 FEW_CHURNS_A_COLUMN = 5
@@ -163,3 +167,131 @@ def _notes(design: Design) -> tuple[str, ...]:
     if decisions.unseen:
         notes.append(f"end known before their first row, so not counted: {decisions.unseen}")
     return tuple(notes)
+
+
+# One covariate of each that say the same
+
+
+BEST_WINDOW = 90
+"""Days; of several windows over the same rows the nearest to this is read."""
+
+
+def one_of_each(indicators: Sequence[Indicator]) -> tuple[list[Indicator], list[LeftOut]]:
+    """Return the indicators to read, and those that another tells of, with its name.
+
+    A ratio holds the other columns equal. Held equal to its own count of events, a lapsed process
+    is no longer lapsed; so of one process only the state is read, and of one kind of row only one
+    trailing window; a result counts by its target, for values of several metrics have no common
+    unit. Naming indicators overrides this.
+    """
+    stands_for = _states(indicators) | _windows(indicators) | _against_targets(indicators)
+    kept = [indicator for indicator in indicators if indicator.name not in stands_for]
+    left_out = [
+        LeftOut(name, f"it tells of the same events as {other}; name it in indicators= to read it")
+        for name, other in stands_for.items()
+    ]
+    return kept, left_out
+
+
+def _states(indicators: Sequence[Indicator]) -> dict[str, str]:
+    """Return the details of processes, each with the indicator of the state."""
+    states = {i.name: i.rule.process for i in indicators if isinstance(i.rule, ProcessState)}
+    return {
+        i.name: state
+        for i in indicators
+        for state, process in states.items()
+        if i.family == FAMILY and i.name != state and i.name in process_columns(process)
+    }
+
+
+def _windows(indicators: Sequence[Indicator]) -> dict[str, str]:
+    """Return windows and days-since of rows that another window counts, with that window."""
+    best: dict[Hashable, Indicator] = {}
+    for indicator in indicators:
+        if isinstance(indicator.rule, Trailing) and indicator.family != FAMILY:
+            key = _rows(indicator.rule)
+            if key not in best or _off(indicator) < _off(best[key]):
+                best[key] = indicator
+    return {
+        i.name: best[_rows(i.rule)].name
+        for i in indicators
+        if isinstance(i.rule, Trailing | DaysSince)
+        and i.family != FAMILY
+        and best.get(_rows(i.rule), i) is not i
+    }
+
+
+def _against_targets(indicators: Sequence[Indicator]) -> dict[str, str]:
+    """Return latest values of rows whose distance to a target is read as well."""
+    latest = [(i, i.rule) for i in indicators if isinstance(i.rule, Latest)]
+    gaps = {_rows(rule): i.name for i, rule in latest if rule.column == "gap"}
+    return {
+        i.name: gaps[_rows(rule)]
+        for i, rule in latest
+        if rule.column == "value" and _rows(rule) in gaps
+    }
+
+
+def _rows(rule: Trailing | DaysSince | Latest) -> Hashable:
+    return (rule.table, rule.day, rule.where)
+
+
+def _off(indicator: Indicator) -> int:
+    window = indicator.rule.window if isinstance(indicator.rule, Trailing) else 0
+    return abs(window - BEST_WINDOW)
+
+
+MAX_SHARED = 0.8
+"""A column that earlier ones determine to this R² (variance inflation of 5) is left out."""
+MIN_WITHIN = 0.05
+"""So is one with less than this share of its variance between accounts of equal tenure."""
+
+
+def without_collinear(
+    columns: Sequence[Column], decisions: CoxDesign, strata: Labels | None
+) -> tuple[list[Column], list[LeftOut]]:
+    """Return the columns that carry information of their own, in order, and those left out.
+
+    Judged by the information at ratios of one, that is within risk sets, where a Cox model
+    compares; of a collinear set the first stay.
+    """
+    kept: list[int] = []
+    left_out = []
+    information = information_at_one(columns, decisions, strata)
+    variance = np.diag(information)
+    for j, column in enumerate(columns):
+        overall = float(column.coded.var()) * decisions.churns
+        if variance[j] <= MIN_WITHIN * overall:
+            left_out.append(LeftOut(column.name, "accounts of equal tenure (and stratum) share it"))
+            continue
+        share, weights = _explained_by(information, kept, j)
+        if share > MAX_SHARED:
+            most = [columns[kept[k]].name for k in np.argsort(-weights)[:3] if weights[k] > 0.2]
+            by = ", ".join(most) or "the others together"
+            reason = f"{share:.1%} of its variance is explained by {by}"
+            left_out.append(LeftOut(column.name, f"collinear: {reason}"))
+            continue
+        kept.append(j)
+    return [columns[j] for j in kept], left_out
+
+
+def information_at_one(
+    columns: Sequence[Column], decisions: CoxDesign, strata: Labels | None
+) -> Floats:
+    """Return the information (p × p) of the columns where all hazard ratios are one."""
+    X = np.column_stack([column.coded for column in columns])
+    sets = RiskSets.of(decisions.stop, decisions.event, decisions.start, strata)
+    likelihood = PartialLikelihood(X, sets, np.ones(len(X)), None, True)
+    information: Floats = likelihood.evaluate(np.zeros(len(columns))).information
+    return information
+
+
+def _explained_by(information: Floats, kept: list[int], j: int) -> tuple[float, Floats]:
+    """Return the R² of column j on the kept columns, and the weight of each of these."""
+    if not kept:
+        return 0.0, np.zeros(0)
+    scale = 1 / np.sqrt(np.diag(information)[kept])
+    inside = information[np.ix_(kept, kept)] * scale[:, None] * scale
+    shared = information[kept, j] * scale / np.sqrt(information[j, j])
+    weights = np.linalg.solve(inside, shared)
+    return float(shared @ weights), np.abs(weights)
