@@ -53,8 +53,8 @@ def test_what_is_within_chance_changes_nothing_and_few_churns_change_little() ->
 
 
 @pytest.fixture(scope="module")
-def model(business_panel: ls.Panel) -> ls.ChurnModel:
-    return ls.ChurnModel(estimator="logistic").fit(business_panel)
+def model(logistic_model: ls.ChurnModel) -> ls.ChurnModel:
+    return logistic_model
 
 
 def risen(panel: ls.Panel) -> ls.Panel:

@@ -11,18 +11,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import NoReturn
 
-from leadsignal.cli import (
-    check,
-    compare,
-    demo,
-    discover,
-    model,
-    monitor,
-    panel,
-    proof,
-    report,
-    review,
-)
+from leadsignal.cli import analyses, model, report, tables
 from leadsignal.cli.outputs import check_outputs, existing_outputs
 from leadsignal.cli.printing import (
     flush_all,
@@ -68,7 +57,7 @@ EPILOG = (
     )
     + "\n"
 )
-COMMANDS = (demo, check, discover, panel, proof, model, monitor, compare, report, review)
+COMMANDS = (tables, analyses, model, report)
 """The files that hold the commands, in the order of the flow; each adds its own."""
 
 

@@ -1,4 +1,4 @@
-"""`leadsignal report`: one self-contained HTML for customer success managers."""
+"""`leadsignal report` and `review`: the page on all accounts, and one account's page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.cli.inputs import ESTIMATORS, build_given_panel, new_command, strict_about
+from leadsignal.cli.inputs import (
+    ESTIMATORS,
+    build_given_panel,
+    new_command,
+    read_analysis,
+    read_given_tables,
+    read_options,
+    strict_about,
+)
 from leadsignal.cli.outputs import writes
 from leadsignal.cli.printing import done, progress_bar, say
 from leadsignal.files.outputs import PAGE
@@ -35,6 +43,18 @@ def add_commands(commands: Any) -> None:
     report.add_argument("--estimator", choices=ESTIMATORS, help="default: ensemble")
     report.add_argument("--origins", type=int, default=6,
                         help="cut-offs of the backtest (default: %(default)s)")  # fmt: skip
+    review = new_command(commands, "review", _review, "write one account's page for a meeting",
+                         outputs=writes(out=PAGE))  # fmt: skip
+    review.add_argument("--account", required=True, metavar="ID", help="the account_id")
+    review.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
+    review.add_argument(
+        "--model", type=Path, metavar="MODEL", help="tells the risk and its reasons"
+    )
+    review.add_argument(
+        "--for-customer",
+        action="store_true",
+        help="show only what the customer may see: plan, results, processes, commitments",
+    )
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -119,3 +139,20 @@ def _scores(
     except ModelError as error:
         missing["scores"] = str(error)
         return None
+
+
+def _review(options: argparse.Namespace) -> int:
+    from leadsignal.model.persistence.saved_models import load_model
+    from leadsignal.report.account.for_customer import for_customer
+    from leadsignal.report.account.reading import review_account
+    from leadsignal.report.account_page import write_review
+
+    model = load_model(options.model) if options.model else None
+    project = read_options(options)
+    tables, analysis = read_given_tables(options, project), read_analysis(project)
+    review = review_account(tables, options.account, analysis, model=model)
+    if options.for_customer:
+        review = for_customer(review)  # The printout and the JSON may be passed on as well.
+    write_review(review, options.out, for_customer=options.for_customer, force=options.force)
+    say(options, f"{review}\nwritten to {options.out}")
+    return done(options, {**review.to_dict(), "review": str(options.out)})

@@ -1,18 +1,22 @@
-"""`leadsignal check`: list the faults of the tables, and what looks odd."""
+"""`leadsignal check`, `panel` and `demo`: tables, the panel, and the whole job on the sample."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.inputs import (
     new_command,
     read_analysis,
+    read_given_tables,
     read_options,
 )
-from leadsignal.cli.printing import say, warn, write_json
+from leadsignal.cli.outputs import writes
+from leadsignal.cli.printing import done, progress_bar, say, warn, write_json
+from leadsignal.files.outputs import DEMO, PANEL
 
 if TYPE_CHECKING:
     from leadsignal.config.success import SuccessAnalysis
@@ -22,6 +26,13 @@ if TYPE_CHECKING:
 def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
     new_command(commands, "check", _check, "list the faults of the tables, and what looks odd")
+    panel = new_command(commands, "panel", _panel, "write the panel as Parquet",
+                        outputs=writes(out=PANEL))  # fmt: skip
+    panel.add_argument("--out", type=Path, required=True, metavar="FILE")
+    demo = new_command(commands, "demo", _demo, "the whole job on the sample",
+                       project=False, outputs=writes(out=DEMO))  # fmt: skip
+    demo.add_argument("--out", type=Path, default=Path("leadsignal-demo"), metavar="FOLDER",
+                      help="where to write (default: %(default)s)")  # fmt: skip
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -84,3 +95,32 @@ def _check_lines(report: Any) -> Iterator[str]:
         yield f"warning: {notice}"
     yield from report.not_read_lines()
     yield "no faults" if report.ok else f"{report.count:,} fault{'s' * (report.count > 1)}"
+
+
+def _panel(options: argparse.Namespace) -> int:
+    from leadsignal.files.writing import atomic_write
+    from leadsignal.panel import build_panel, write_panel
+
+    project = read_options(options)
+    tables, analysis = read_given_tables(options, project), read_analysis(project)
+    with progress_bar(options, "panel") as progress:
+        if project.engine == "duckdb":
+            written = write_panel(
+                tables, analysis, options.out, progress=progress, force=options.force
+            )
+            say(options, written)
+            return done(options, {**written.to_dict(), "panel": str(options.out)})
+        panel = build_panel(tables, analysis, progress=progress)
+    with atomic_write(options.out, PANEL, force=options.force) as part:
+        panel.frame.to_parquet(part, index=False)
+    say(options, f"{panel}\nwritten to {options.out}")
+    return done(options, {**panel.to_dict(), "panel": str(options.out)})
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from leadsignal.demo import run_demo
+
+    with progress_bar(options, "demo") as progress:
+        result = run_demo(options.out, progress, force=options.force)
+    say(options, result)
+    return done(options, result.to_dict())

@@ -1,0 +1,179 @@
+"""`leadsignal compare`, `discover`, `audit`, `backtest` and `monitor`: questions to the data."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from leadsignal.cli.inputs import (
+    ESTIMATORS,
+    build_given_panel,
+    new_command,
+    read_analysis,
+    read_given_tables,
+    read_options,
+    strict_about,
+)
+from leadsignal.cli.outputs import writes
+from leadsignal.cli.printing import done, progress_bar, say
+from leadsignal.files.outputs import COMPARISON, PICTURE, PROCESSES
+
+
+def add_commands(commands: Any) -> None:
+    """Add what this file holds to the command line."""
+    compare = new_command(
+        commands, "compare", _compare, "compare cohorts by naive and corrected methods",
+        outputs=writes(out=COMPARISON),
+    )  # fmt: skip
+    compare.add_argument("--by", required=True, metavar="NAME|all", help="measured, complained, …")
+    compare.add_argument(
+        "--method", action="append", metavar="M",
+        help="naive, time_dependent, landmark, target_trial (default: all)",
+    )  # fmt: skip
+    compare.add_argument("--adjust", action="append", default=[], metavar="COLUMN",
+                         help="compare accounts alike in this; can be given again")  # fmt: skip
+    compare.add_argument("--landmark", metavar="90d", help="day at which accounts are sorted")
+    compare.add_argument("--until", metavar="730d", help="how far mean days are counted")
+    compare.add_argument("--out", type=Path, metavar="FILE", help=".md, .html, .csv or .xlsx")
+    discover = new_command(commands, "discover", _discover, "find the essential processes in data",
+                           outputs=writes(out=PROCESSES, picture=PICTURE))  # fmt: skip
+    for name, what in (
+        ("--at-least", "events in a window, to be tried"),
+        ("--by-users", "users in a window, to be tried"),
+        ("--sustained-for", "windows in a row, to be tried"),
+    ):
+        discover.add_argument(name, type=int, nargs="+", metavar="N", help=what)
+    discover.add_argument("--within", nargs="+", metavar="30d", help="windows to be tried")
+    discover.add_argument("--match", action="append", default=[], metavar="COLUMN",
+                          help="compare accounts equal in this; can be given again")  # fmt: skip
+    discover.add_argument("--level", type=float, default=0.02, help="error for all (%(default)s)")
+    discover.add_argument("--floor", type=float, default=0.7, help="weakest ratio (%(default)s)")
+    discover.add_argument("--most", type=int, default=2, help="how many to name (%(default)s)")
+    discover.add_argument("--out", type=Path, metavar="FILE", help="write [[process]] blocks")
+    discover.add_argument("--picture", type=Path, metavar="FILE", help="draw it as .png or .svg")
+    new_command(commands, "audit", _audit, "say which indicators lead and which lag")
+    backtest = new_command(commands, "backtest", _backtest, "replay past alerts against baselines")
+    backtest.add_argument("--origins", type=int, default=6, help="cut-offs (default: %(default)s)")
+    backtest.add_argument("--segment", metavar="NAME", help="break results down by this attribute")
+    backtest.add_argument("--estimator", choices=ESTIMATORS, help="default: ensemble")
+    backtest.add_argument(
+        "--model", type=Path, metavar="MODEL", help="judge this model: its estimator and horizon"
+    )
+    monitor = new_command(
+        commands, "monitor", _monitor, "compare past scores with what came, and today with before"
+    )
+    monitor.set_defaults(every="7d")
+    monitor.add_argument(
+        "--scores", type=Path, required=True, metavar="PATH", help="what `score` wrote"
+    )
+    monitor.add_argument(
+        "--contacts", type=Path, metavar="FILE", help="CSV with account_id, contacted_on"
+    )
+    monitor.add_argument(
+        "--false-alarms", type=float, default=1.0, metavar="1", help="allowed a year (default: 1)"
+    )
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from leadsignal.cohorts.overview import compare_all, compare_cohorts
+    from leadsignal.errors import OptionError
+
+    project = read_options(options)
+    tables, analysis = read_given_tables(options, project), read_analysis(project)
+    requested = {"methods": options.method, "adjust": options.adjust,
+             "landmark": options.landmark, "horizon": options.until}  # fmt: skip
+    if options.by == "all":
+        if options.out:
+            raise OptionError("--out writes one comparison", "Name it in --by, or use --json")
+        overview = compare_all(tables, analysis, **requested)
+        say(options, overview)
+        return done(options, overview.to_dict())
+    comparison = compare_cohorts(tables, options.by, analysis, **requested)
+    if options.out:
+        comparison.write(options.out, force=options.force)
+    say(options, comparison)
+    return done(options, comparison.to_dict())
+
+
+def _discover(options: argparse.Namespace) -> int:
+    from leadsignal.success_analysis.discovery.search import discover_processes
+
+    tables = read_given_tables(options, read_options(options))
+    with progress_bar(options, "discover") as progress:
+        found = discover_processes(
+            tables,
+            at_least=options.at_least,
+            by_users=options.by_users,
+            within=options.within,
+            sustained_for=options.sustained_for,
+            match=options.match,
+            level=options.level,
+            floor=options.floor,
+            most=options.most,
+            progress=progress,
+        )
+    say(options, found)
+    if options.out and found.processes:
+        say(options, f"written to {found.write(options.out, force=options.force)}")
+    elif options.out:
+        say(options, f"nothing to write to {options.out}: no process is named")
+    if options.picture:
+        say(options, f"drawn in {found.draw(options.picture, force=options.force)}")
+    return done(options, found.to_dict())
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from leadsignal.churn.events import churn_events
+    from leadsignal.evaluation.audit import audit_indicators
+
+    _, panel = build_given_panel(options)
+    with progress_bar(options, "audit") as progress:
+        audit = audit_indicators(panel, progress=progress)
+    ends = churn_events(panel)
+    say(options, f"{ends}\n{audit}")
+    return done(options, {**audit.to_dict(), "churn": ends.to_dict()})
+
+
+def _backtest(options: argparse.Namespace) -> int:
+    from leadsignal.evaluation.backtest import run_backtest
+    from leadsignal.model.persistence.saved_models import load_model
+
+    model = load_model(options.model) if options.model else None
+    _, panel = build_given_panel(options, model)
+    with progress_bar(options, "backtest") as progress:
+        backtest = run_backtest(
+            panel,
+            origins=options.origins,
+            segment=options.segment,
+            estimator=options.estimator,
+            model=model,
+            progress=progress,
+        )
+    strict_about(options, backtest.warnings)
+    say(options, backtest)
+    return done(options, backtest.to_dict())
+
+
+FOUND = 4
+
+
+def _monitor(options: argparse.Namespace) -> int:
+    from leadsignal.monitoring.monitor import monitor_scores
+    from leadsignal.scoring.batch import read_scores, tables_of_runs
+    from leadsignal.scoring.holdout import read_contacts
+
+    scores = read_scores(options.scores)
+    contacts = read_contacts(options.contacts) if options.contacts else None
+    tables, panel = build_given_panel(options)
+    with progress_bar(options, "monitoring"):
+        found = monitor_scores(
+            panel,
+            tables,
+            scores,
+            contacts=contacts,
+            known_tables=tables_of_runs(options.scores),
+            false_alarms=options.false_alarms,
+        )
+    say(options, found)
+    return done(options, found.to_dict(), 0 if found.ok else FOUND)
