@@ -1,4 +1,4 @@
-"""`leadsignal compare`, `discover`, `audit`, `backtest` and `monitor`: questions to the data."""
+"""`leadsignal compare`, `discover`, `audit` and `backtest`: questions to the data."""
 
 from __future__ import annotations
 
@@ -59,19 +59,6 @@ def add_commands(commands: Any) -> None:
     backtest.add_argument("--estimator", choices=ESTIMATORS, help="default: ensemble")
     backtest.add_argument(
         "--model", type=Path, metavar="MODEL", help="judge this model: its estimator and horizon"
-    )
-    monitor = new_command(
-        commands, "monitor", _monitor, "compare past scores with what came, and today with before"
-    )
-    monitor.set_defaults(every="7d")
-    monitor.add_argument(
-        "--scores", type=Path, required=True, metavar="PATH", help="what `score` wrote"
-    )
-    monitor.add_argument(
-        "--contacts", type=Path, metavar="FILE", help="CSV with account_id, contacted_on"
-    )
-    monitor.add_argument(
-        "--false-alarms", type=float, default=1.0, metavar="1", help="allowed a year (default: 1)"
     )
 
 
@@ -153,27 +140,3 @@ def _backtest(options: argparse.Namespace) -> int:
     strict_about(options, backtest.warnings)
     say(options, backtest)
     return done(options, backtest.to_dict())
-
-
-FOUND = 4
-
-
-def _monitor(options: argparse.Namespace) -> int:
-    from leadsignal.monitoring.monitor import monitor_scores
-    from leadsignal.scoring.batch import read_scores, tables_of_runs
-    from leadsignal.scoring.holdout import read_contacts
-
-    scores = read_scores(options.scores)
-    contacts = read_contacts(options.contacts) if options.contacts else None
-    tables, panel = build_given_panel(options)
-    with progress_bar(options, "monitoring"):
-        found = monitor_scores(
-            panel,
-            tables,
-            scores,
-            contacts=contacts,
-            known_tables=tables_of_runs(options.scores),
-            false_alarms=options.false_alarms,
-        )
-    say(options, found)
-    return done(options, found.to_dict(), 0 if found.ok else FOUND)

@@ -1,4 +1,4 @@
-"""`leadsignal fit` and `leadsignal score`."""
+"""`leadsignal fit`, `score` and `monitor`: a model, its scores, and whether they hold."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.inputs import (
     ESTIMATORS,
+    build_given_panel,
     new_command,
     read_analysis,
     read_given_tables,
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from leadsignal.scoring.scores import Scores
     from leadsignal.tables import Tables
 
-IN_PART = 4
+IN_PART, FOUND = 4, 4
+"""Exit codes: scores without a feed, and findings of `monitor`."""
 
 
 def add_commands(commands: Any) -> None:
@@ -70,6 +72,19 @@ def add_commands(commands: Any) -> None:
         type=Path,
         metavar="FILE",
         help="without --out: the run record, with the lock beside it (default: beside the model)",
+    )
+    monitor = new_command(
+        commands, "monitor", _monitor, "compare past scores with what came, and today with before"
+    )
+    monitor.set_defaults(every="7d")
+    monitor.add_argument(
+        "--scores", type=Path, required=True, metavar="PATH", help="what `score` wrote"
+    )
+    monitor.add_argument(
+        "--contacts", type=Path, metavar="FILE", help="CSV with account_id, contacted_on"
+    )
+    monitor.add_argument(
+        "--false-alarms", type=float, default=1.0, metavar="1", help="allowed a year (default: 1)"
     )
 
 
@@ -327,3 +342,24 @@ def _source(options: argparse.Namespace, project: Project) -> Source | None:
         raise OptionError(f"--to-source {named!r} is not a source", known)
     open_source(sources[named])  # Report a missing password before the scoring.
     return sources[named]
+
+
+def _monitor(options: argparse.Namespace) -> int:
+    from leadsignal.monitoring.monitor import monitor_scores
+    from leadsignal.scoring.batch import read_scores, tables_of_runs
+    from leadsignal.scoring.holdout import read_contacts
+
+    scores = read_scores(options.scores)
+    contacts = read_contacts(options.contacts) if options.contacts else None
+    tables, panel = build_given_panel(options)
+    with progress_bar(options, "monitoring"):
+        found = monitor_scores(
+            panel,
+            tables,
+            scores,
+            contacts=contacts,
+            known_tables=tables_of_runs(options.scores),
+            false_alarms=options.false_alarms,
+        )
+    say(options, found)
+    return done(options, found.to_dict(), 0 if found.ok else FOUND)
