@@ -39,7 +39,7 @@ from leadsignal.errors import LeadsignalError
 from leadsignal.tables import CheckReport
 
 SLOWEST, MOST_MEMORY = 2.0, 500e6
-SAVED = Path(__file__).parents[1] / "tests" / "saved" / "format-4" / "ensemble"
+SAVED = Path(__file__).parents[1] / "tests" / "saved" / "format-5" / "ensemble"
 ODD = [
     b'"', b"'", b",", b";", b"\t", b"\n", b"\r", b"\r\n", b"\0", b"\xff", b"\xfe\xff",
     b"\xef\xbb\xbf",

@@ -63,7 +63,7 @@ def test_a_loaded_model_has_the_same_summary(business_model: ls.ChurnModel, tmp_
 
 
 def test_a_model_that_was_saved_without_them_says_so() -> None:
-    older = ls.load_model(Path(__file__).parent / "saved" / "format-4" / "logistic")
+    older = ls.load_model(Path(__file__).parent / "saved" / "format-5" / "logistic")
     summary = older.summary()
     assert (summary.accounts, summary.held_out_auc) == (None, None)
     assert "customers held out: not known" in repr(summary)

@@ -99,7 +99,7 @@ def test_a_share_is_a_share(business: ls.Tables, share: float) -> None:
 
 
 def fitted() -> ls.ChurnModel:
-    return ls.load_model(Path(__file__).parent / "saved" / "format-4" / "logistic")
+    return ls.load_model(Path(__file__).parent / "saved" / "format-5" / "logistic")
 
 
 MISREAD: dict[str, Callable[[ls.Tables, ls.Panel], object]] = {

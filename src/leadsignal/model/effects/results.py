@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
 from leadsignal.files.records import json_rows
+from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
 from leadsignal.model.effects.columns import Column, LeftOut
 from leadsignal.model.effects.cox_design import CoxDesign
 from leadsignal.results import Result
