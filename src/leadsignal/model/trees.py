@@ -176,17 +176,17 @@ def _taken_from(estimator: Any) -> BoostedTrees:
     places, known = _order_of(estimator)
 
     def node(tree: Any, number: int) -> Node:
-        held = dict(zip(tree.nodes.dtype.names, tree.nodes[number].tolist(), strict=True))
-        if held["is_leaf"]:
-            return float(held["value"])
-        column, missing_left = held["feature_idx"], bool(held["missing_go_to_left"])
+        fields = dict(zip(tree.nodes.dtype.names, tree.nodes[number].tolist(), strict=True))
+        if fields["is_leaf"]:
+            return float(fields["value"])
+        column, missing_left = fields["feature_idx"], bool(fields["missing_go_to_left"])
         # scikit-learn writes infinity where only missing values go right.
-        threshold: float | None = min(held["num_threshold"], sys.float_info.max)
+        threshold: float | None = min(fields["num_threshold"], sys.float_info.max)
         codes = None
-        if held["is_categorical"]:
-            left = _members(tree.raw_left_cat_bitsets[held["bitset_idx"]])[: len(known[column])]
+        if fields["is_categorical"]:
+            left = _members(tree.raw_left_cat_bitsets[fields["bitset_idx"]])[: len(known[column])]
             threshold, codes = None, tuple(known[column][left != missing_left].astype(int).tolist())
-        branches = node(tree, held["left"]), node(tree, held["right"])
+        branches = node(tree, fields["left"]), node(tree, fields["right"])
         return Split(places[column], missing_left, threshold, codes, *branches)
 
     baseline = float(estimator._baseline_prediction.ravel()[0])
