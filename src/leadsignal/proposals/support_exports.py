@@ -55,6 +55,7 @@ SUPPORT: tuple[KnownExport, ...] = (
         identified_by=("id", "created_at", "state", "waiting_since", "source.delivered_as"),
         table="tickets",
         columns={
+            "account_id": ("company_id",),
             "user_id": ("source.author.id",),
             "opened_at": ("created_at",),
             "ticket_id": ("id",),
