@@ -65,27 +65,27 @@ def horizons() -> np.ndarray:
 
 
 def ours(what: str, rows: int) -> Call:
-    from leadsignal.survival import metrics
+    from leadsignal import survival
 
     if what.startswith("concordance"):
         start, stop, event, score, account = rows_of(rows)
         cluster = account if what.endswith("clustered") else None
         return lambda: (
-            metrics.concordance(stop, event, score, start=start, cluster=cluster).estimate
+            survival.concordance(stop, event, score, start=start, cluster=cluster).estimate
         )
     import numpy as np
 
     stop, cause, score, account = landmark_rows(rows)
     times, risk = horizons(), 1 - np.exp(-np.exp(score) * 0.5)
     calls: dict[str, Call] = {
-        "auc": lambda: metrics.dynamic_auc(stop, cause, score, times).auc.tolist(),
-        "auc, clustered": lambda: metrics.dynamic_auc(
+        "auc": lambda: survival.dynamic_auc(stop, cause, score, times).auc.tolist(),
+        "auc, clustered": lambda: survival.dynamic_auc(
             stop, cause, score, times, cluster=account
         ).auc.tolist(),
-        "auc, one cause": lambda: metrics.dynamic_auc(stop, cause == 1, score, times).auc.tolist(),
-        "brier": lambda: metrics.brier(stop, cause, risk, 0.5).score.tolist(),
-        "calibration": lambda: metrics.calibration(stop, cause, risk, 0.5).slope[0],
-        "incident auc": lambda: metrics.incident_auc(stop, cause == 1, score, times).auc.tolist(),
+        "auc, one cause": lambda: survival.dynamic_auc(stop, cause == 1, score, times).auc.tolist(),
+        "brier": lambda: survival.brier(stop, cause, risk, 0.5).score.tolist(),
+        "calibration": lambda: survival.calibration(stop, cause, risk, 0.5).slope[0],
+        "incident auc": lambda: survival.incident_auc(stop, cause == 1, score, times).auc.tolist(),
     }
     return calls[what]
 
