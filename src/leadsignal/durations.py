@@ -66,3 +66,30 @@ def _days(duration: object) -> int:
     if hasattr(duration, "__index__") and not isinstance(duration, bool):
         return int(duration)
     return 0
+
+
+PERIODS = {
+    "month": 1, "months": 1, "monthly": 1,
+    "quarter": 3, "quarterly": 3,
+    "half-year": 6, "semiannual": 6, "semi-annual": 6,
+    "year": 12, "yearly": 12, "annual": 12, "annually": 12,
+}  # fmt: skip
+"""Months in each period of billing."""
+MONTHS_WRITTEN = "^([0-9]+) ?(?:months?)?$"
+"""How a period is written in months; a number alone is one of months."""
+HOW_PERIODS_ARE_WRITTEN = (
+    'Write "month", "quarter", "half-year", "year" or months, as in "6 months"'
+)
+
+
+def a_period(value: object) -> str:
+    """Take a period of billing.
+
+    >>> a_period("6 months")
+    '6 months'
+    """
+    text = str(value).strip().lower()
+    number = re.fullmatch(MONTHS_WRITTEN[1:-1], text)
+    if text not in PERIODS and not (number and int(number[1])):
+        raise OptionError("is not a period", HOW_PERIODS_ARE_WRITTEN)
+    return text

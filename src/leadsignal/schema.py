@@ -310,5 +310,49 @@ TABLES: tuple[Table, ...] = (
     ),
 )
 
-BY_NAME: dict[str, Table] = {table.name: table for table in TABLES}
+READ_FIRST: tuple[Table, ...] = (
+    Table(
+        "exchange_rates",
+        "what one unit of a currency is worth in the base of [currency], by day",
+        time="valid_on",
+        columns=(
+            _text("currency", "the currency, as in USD", True),
+            _day("valid_on", "from when on the rate holds, until the next"),
+            Column("rate", "number", "units of the base for one of it", required=True, minimum=0),
+        ),
+        repeats="warning",
+    ),
+    Table(
+        "contracts",
+        "one row a contract or subscription: accounts and contract_changes are derived from them",
+        time="started_on",
+        key="contract_id",
+        columns=(
+            ACCOUNT,
+            _day("started_on", "first day of the contract, or of its trial"),
+            _id("contract_id", "the contract; needed where rows are versions", False),
+            _day("ended_on", "first day without it; empty while it is open", False),
+            _day("cancelled_on", "the day the vendor learned of the end", False),
+            Column("arr", "decimal", "annual recurring revenue", decimals=2, minimum=0),
+            Column("mrr", "decimal", "monthly recurring revenue", decimals=2, minimum=0),
+            Column("amount", "decimal", "what a period costs", decimals=2, minimum=0),
+            _text("period", 'period of amount: "month", "quarter", "year" or "6 months"'),
+            _text("currency", "currency of the amounts, as in USD"),
+            _text("plan", "what was bought"),
+            Column("quantity", "decimal", "seats or units; amounts are for all of them", minimum=0),
+            _text("status", "state in the billing system; read by `where` alone"),
+            _day("trial_ends_on", "first paid day after a trial", False),
+            Column("term_months", "integer", "contract term in months", minimum=1),
+            RECORDED,
+        ),
+        second_dates=(SecondDate("ended_on"), SecondDate("cancelled_on")),
+        planned=("trial_ends_on",),
+        ordered=(("started_on", "ended_on"),),
+    ),
+)
+"""Tables that are read before the others and become part of them."""
+
+ALL_TABLES: tuple[Table, ...] = (*READ_FIRST, *TABLES)
+"""Every table that is read, in the order of reading."""
+BY_NAME: dict[str, Table] = {table.name: table for table in ALL_TABLES}
 EVENT_TABLES: tuple[Table, ...] = TABLES[1:]

@@ -73,6 +73,17 @@ class CheckReport:
         """Number of faults, including those that are counted but not listed."""
         return len(self.faults) + sum(self.more.values())
 
+    @property
+    def derived(self) -> dict[str, int]:
+        """Rows of the tables that were not read but derived from others."""
+        covered = self.coverage or {}
+        return {name: known.rows for name, known in covered.items() if name not in self.tables}
+
+    def derived_lines(self) -> list[str]:
+        """Return one line with the rows of derived tables, or no line."""
+        rows = ", ".join(f"{name} {count:,} rows" for name, count in self.derived.items())
+        return [f"derived: {rows}"] if rows else []
+
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {count:,}" for name, count in self.tables.items())
         lines = [f"  {fault}" for fault in list_faults(self.faults, self.more)]
@@ -80,7 +91,7 @@ class CheckReport:
             f"  dropped {count:,} rows of {name}" for name, count in self.dropped_rows.items()
         ]
         lines += [f"  warning: {notice}" for notice in self.warnings]
-        lines += [f"  {line}" for line in self.not_read_lines()]
+        lines += [f"  {line}" for line in (*self.derived_lines(), *self.not_read_lines())]
         verdict = "no faults" if self.ok else f"{self.count:,} fault{'s' * (self.count > 1)}"
         return "\n".join([f"Checked rows: {rows or 'none'}; {verdict}", *lines])
 
@@ -97,6 +108,7 @@ class CheckReport:
         return {
             "ok": self.ok,
             "tables": dict(self.tables),
+            "derived": self.derived,
             "faults": [fault.to_dict() for fault in self.faults],
             "fault_count": self.count,
             "warnings": [notice.to_dict() for notice in self.warnings],
@@ -314,7 +326,10 @@ def cut_at(
         listed.append(f"{d.number(cell)} AS {cell}" if attributes.get(extra) == "number" else cell)
     if loaded.table.name == "accounts":
         listed += _only_dated(loaded, attributes, d)
-    return listed, f"{loaded.known_on} < {day}"
+    known = f"{loaded.known_on} < {day}"
+    if loaded.vanishes:
+        known += f" AND coalesce(vanished_on >= {day}, true)"
+    return listed, known
 
 
 def _only_dated(accounts: Loaded, attributes: Mapping[str, AttributeKind], d: Dialect) -> list[str]:

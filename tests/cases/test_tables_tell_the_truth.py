@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from leadsignal.config.project import Project, TableSource
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import SuccessAnalysisError, TablesError
 from leadsignal.ingestion import table_reader as door
-
-DOCS = Path(__file__).parents[2] / "docs" / "tables.md"
 
 
 def listed(text: str) -> pd.DataFrame:
@@ -397,7 +394,7 @@ def test_a_column_of_several_currencies_is_a_fault(column: str, attributes: bool
         ls.read_tables({"accounts": accounts}, **options)
     (fault,) = caught.value.faults
     assert (fault.column, fault.value, fault.line) == (column, "JPY", 2)
-    assert "EUR in 1 rows, JPY in 1 rows" in fault.problem
+    assert "EUR in 1 row, JPY in 1 row" in fault.problem
     accounts[column] = ["EUR", "eur "]
     assert ls.read_tables({"accounts": accounts}, **options).coverage["accounts"].rows == 2
     without = accounts.drop(columns="arr").assign(**{column: ["EUR", "JPY"]})
@@ -486,44 +483,6 @@ def test_closing_arr_is_arr_on_the_last_day_of_the_quarter() -> None:
     assert total["accounts"].iloc[1:].tolist() == (
         (total["stayed"] + total["new"]).iloc[:-1].tolist()
     )
-
-
-# One row a contract -------------------------------------------------------------------------------
-
-
-def recipe(contracts: pd.DataFrame) -> pd.DataFrame:
-    """Run the recipe as it is printed in the docs, on other contracts."""
-    (block,) = [code for code in re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
-                if '"stay"' in code]  # fmt: skip
-    begin = block.index("contracts = pd.DataFrame(")
-    end = block.index('.sort_values(["customer", "from"])')
-    names: dict[str, Any] = {"ls": ls, "given": contracts}
-    exec(block[:begin] + "contracts = given" + block[end:], names)
-    accounts: pd.DataFrame = names["accounts"].set_index("account_id")
-    return accounts
-
-
-def test_the_recipe_for_contracts_keeps_customers_whose_contract_is_open() -> None:
-    contracts = listed("""
-        customer from       to
-        u        2022-01-01 2022-03-01
-        u        2022-03-20 -
-        v        2022-01-01 -
-        v        2022-02-01 2022-05-01
-        w        2022-01-01 2022-04-01
-        x        2022-01-01 2022-02-01
-        x        2022-09-01 2022-10-01
-        y        2022-01-01 -
-        y        2023-06-01 2023-07-01
-        """)
-    contracts[["from", "to"]] = contracts[["from", "to"]].apply(pd.to_datetime)
-    ended = recipe(contracts)["ended_on"]
-    assert ended[ended.notna()].to_dict() == {
-        "w-1": pd.Timestamp("2022-04-01"),
-        "x-1": pd.Timestamp("2022-02-01"),
-        "x-2": pd.Timestamp("2022-10-01"),
-    }
-    assert sorted(ended[ended.isna()].index) == ["u-1", "v-1", "y-1"]
 
 
 # Names of the analysis that match nothing ---------------------------------------------------------

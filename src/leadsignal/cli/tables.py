@@ -87,6 +87,7 @@ def _check_lines(report: Any) -> Iterator[str]:
         through = f" through {covered.complete_through or 'as of'}" if covered else ""
         since = since if covered and covered.complete_from else ", complete"
         yield f"{table}: {rows:,} rows{since}{through}" if covered else f"{table}: {rows:,} rows"
+    yield from report.derived_lines()
     for fault in report.dropped:
         yield f"dropped {fault}"
     for table, rows in report.dropped_rows.items():

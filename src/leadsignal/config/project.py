@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from leadsignal.config.credentials import Source, is_url, secret_in
+from leadsignal.config.currency import Currency, take_currency
 from leadsignal.config.notation import AS_WE_WRITE, Notation, a_decimal_sign, date_patterns
 from leadsignal.config.sources import ELSEWHERE, a_table_name, take_sources
 from leadsignal.config.toml_files import (
@@ -25,8 +26,9 @@ from leadsignal.config.toml_files import (
     texts,
     whole,
 )
+from leadsignal.durations import a_period
 from leadsignal.errors import Fault, OptionError, ProjectError
-from leadsignal.schema import BY_NAME, TABLES
+from leadsignal.schema import ALL_TABLES, BY_NAME
 
 PROJECT_FILE = "leadsignal.toml"
 ANALYSIS_FILE = "success.toml"
@@ -67,7 +69,8 @@ class TableSource:
     In a database, the rows are those of ``table`` (its name in parts, as schema and table) or of
     ``query``, in the source named ``source``; a ``path`` with a source starts from its URL.
     ``outside`` says whether rows of known accounts before their start or after their end are
-    left out and counted, or faults.
+    left out and counted, or faults. ``gap`` (contracts only) is after how many days without a
+    contract an account has ended, ``period`` what amounts are for where no column says so.
     """
 
     path: str | None = None
@@ -86,6 +89,8 @@ class TableSource:
     footer: int | None = None
     spelling: Notation = AS_WE_WRITE
     outside: Outside = "exclude"
+    gap: int = 30
+    period: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,7 @@ class Project:
     tables: Mapping[str, TableSource] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
     url: str | None = None
+    currency: Currency = field(default_factory=Currency)
 
     def replace(self, **options: Any) -> Project:
         """Return the project with some options changed; durations are texts such as "28d".
@@ -252,6 +258,7 @@ _TABLE: dict[str, Callable[[Any], Any]] = {
     "footer": whole,
     "outside": _one_from(Outside),
 }
+_CONTRACTS: dict[str, Callable[[Any], Any]] = {"gap": a_duration, "period": a_period}
 _SPELLING: dict[str, Callable[[Any], Any]] = {
     "dates": date_patterns,
     "decimal": a_decimal_sign,
@@ -318,7 +325,7 @@ def _with_analysis(project: Project) -> Project:
 
 def _project(settings: Settings, folder: Path) -> Project:
     top = settings.section(
-        (), settings.values, ("project", "causes", "usage_low", "sources", "tables")
+        (), settings.values, ("project", "causes", "usage_low", "currency", "sources", "tables")
     )
     section = settings.section(("project",), top.get("project", {}), OPTIONS)
     options = settings.take_all(("project",), section, OPTIONS)
@@ -333,6 +340,7 @@ def _project(settings: Settings, folder: Path) -> Project:
     named = top.get("sources", {})
     sources = take_sources(settings, named, folder)
     tables = dict(_take_tables(settings, top.get("tables", {}), tuple(named)))
+    currency = take_currency(settings, top.get("currency", {}))
     if settings.faults:
         raise ProjectError(sorted(settings.faults, key=lambda fault: fault.line or 0))
     more: dict[str, Any] = {
@@ -340,6 +348,7 @@ def _project(settings: Settings, folder: Path) -> Project:
         "usage_low": usage_low,
         "tables": tables,
         "sources": sources,
+        "currency": currency,
     }
     return Project(folder=folder, **more, **options)
 
@@ -395,8 +404,9 @@ def _take_table(
 ) -> TableSource:
     path = ("tables", name)
     attributes = ("attributes",) if name == "accounts" else ()
-    section = settings.section(path, content, (*_TABLE, *_SPELLING, "columns", *attributes))
-    taken = settings.take_all(path, section, _TABLE)
+    options = {**_TABLE, **(_CONTRACTS if name == "contracts" else {})}
+    section = settings.section(path, content, (*options, *_SPELLING, "columns", *attributes))
+    taken = settings.take_all(path, section, options)
     spelling = Notation(**settings.take_all(path, section, _SPELLING))
     columns = _take_columns(settings, name, section.get("columns", {}))
     names, kinds = _take_attributes(settings, (*path, "attributes"), section.get("attributes", ()))
@@ -473,4 +483,4 @@ def _kind(value: object) -> str:
 
 def near_table(name: str) -> str | None:
     """Return the table whose name is most like ``name``, if it is a misspelling of one."""
-    return near(name, [table.name for table in TABLES], 0.85)
+    return near(name, [table.name for table in ALL_TABLES], 0.85)

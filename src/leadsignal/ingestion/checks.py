@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from leadsignal.config.toml_files import near
+from leadsignal.durations import HOW_PERIODS_ARE_WRITTEN
 from leadsignal.errors import Fault
 from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE
+from leadsignal.ingestion.contract_amounts import months_in, period_of
+from leadsignal.ingestion.currencies import currency_checks
 from leadsignal.ingestion.loading import Intake, Loaded
 from leadsignal.ingestion.number_texts import numbered
+from leadsignal.ingestion.row_check import Check
 from leadsignal.ingestion.spellings import Spelling, spellings_of_dates, spellings_of_numbers
-from leadsignal.ingestion.store import CURRENCY_OF, HAS_OFFSET, ORIGINAL
-from leadsignal.schema import BY_NAME, LARGEST_NUMBER, Column
+from leadsignal.ingestion.store import HAS_OFFSET, ORIGINAL
+from leadsignal.schema import BY_NAME, LARGEST_NUMBER, READ_FIRST, Column
 from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted
 
 ACCOUNTS_NOW = "accounts_now"
-MAX_LISTED = 4
+ALONE = ("accounts", *(table.name for table in READ_FIRST))
+"""Tables that are checked by themselves: accounts are made from them."""
 MAX_SHOWN = 40
 """Maximum number of characters of a cell in a message."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that may be wrong with a row: a condition in SQL, and the message.
-
-    In the condition ``t`` is the table and ``a`` the account as it was last recorded. ``value``
-    is the SQL of the value to show, if that is not the column; ``detail`` is the SQL of a text
-    that is added to the remedy.
-    """
-
-    column: str
-    condition: str
-    problem: str
-    remedy: str
-    value: str | None = None
-    detail: str | None = None
 
 
 def check_rows(
@@ -47,7 +34,7 @@ def check_rows(
     ``lost`` are accounts that were dropped: what depends on them goes with them. Without
     ``every_row`` only the rows of the listed faults are looked up.
     """
-    if loaded.table.name == "accounts":
+    if loaded.table.name == "accounts" and "started_on" in loaded.columns:
         _create_accounts_now(intake, loaded)
     checks = [*_cell_checks(intake, loaded), *_order_checks(loaded)]
     checks += _account_checks(intake, loaded, lost) if "accounts" in intake.loaded else []
@@ -71,7 +58,7 @@ def _create_accounts_now(intake: Intake, loaded: Loaded) -> None:
 
 
 def _from(intake: Intake, loaded: Loaded) -> str:
-    if loaded.table.name == "accounts" or "accounts" not in intake.loaded:
+    if loaded.table.name in ALONE or "accounts" not in intake.loaded:
         return f"{loaded.table.name} t"
     return f"{loaded.table.name} t LEFT JOIN {ACCOUNTS_NOW} a ON t.account_id = a.account_id"
 
@@ -155,8 +142,22 @@ def _cell_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
             yield from _number_checks(intake, loaded, column, name in unread)
         yield from _rule_checks(column)
         if column.is_money:
-            yield from _currency_checks(intake, loaded, column)
+            yield from currency_checks(intake, loaded, column)
     yield from _attribute_checks(intake, loaded)
+    if loaded.table.name == "contracts":
+        yield from _period_checks(intake, loaded)
+
+
+def _period_checks(intake: Intake, loaded: Loaded) -> Iterator[Check]:
+    """Check that each amount of a contract says for how long it is."""
+    if "amount" not in loaded.columns:
+        return
+    period = period_of(loaded, intake.source("contracts"))
+    column = "period" if "period" in loaded.columns else "amount"
+    remedy = f'{HOW_PERIODS_ARE_WRITTEN}; period = "month" under [tables.contracts] is for all.'
+    lacking, given = f"t.amount IS NOT NULL AND {period} IS NULL", f"{period} IS NOT NULL"
+    yield Check(column, lacking, "nothing says what period the amount is for", remedy)
+    yield Check(column, f"{given} AND {months_in(period)} IS NULL", "is not a period", remedy)
 
 
 def _unread_cells(intake: Intake, loaded: Loaded) -> frozenset[str]:
@@ -318,30 +319,6 @@ def _total_checks(intake: Intake, loaded: Loaded, column: Column) -> Iterator[Ch
         yield Check(column.name, f"{cell} >= {limit} / (2.0 * {rows})", problem, remedy)
 
 
-def _currency_checks(intake: Intake, loaded: Loaded, amount: Column) -> Iterator[Check]:
-    """Amounts in several currencies, which would be summed: the fewer are at fault."""
-    ways = [(amount.name, f"t.{quoted(CURRENCY_OF + amount.name)}")]
-    if loaded.currency:
-        ways.append((loaded.currency, f"upper(nullif(trim(t.{quoted(loaded.currency)}), ''))"))
-    for column, currency in ways:
-        condition = f"{currency} IS NOT NULL AND t.{quoted(amount.name)} IS NOT NULL"
-        found = intake.store.query(
-            f"SELECT {currency}, count(*) AS n FROM {loaded.table.name} t WHERE {condition} "
-            "GROUP BY 1 ORDER BY n DESC, 1"
-        )
-        if len(found) > 1:
-            listed = ", ".join(f"{name} in {count:,} rows" for name, count in found[:MAX_LISTED])
-            yield Check(
-                column,
-                f"{condition} AND {currency} <> {literal(found[0][0])}",
-                f"amounts are in {len(found)} currencies ({listed}), and {amount.name} is summed",
-                f"Convert all to one currency before the export; if {amount.name} is converted "
-                "already, take the currencies out",
-                currency,
-                detail="NULL",
-            )
-
-
 def _rule_checks(column: Column) -> Iterator[Check]:
     cell = f"t.{quoted(column.name)}"
     if column.required:
@@ -390,7 +367,7 @@ def _order_checks(loaded: Loaded) -> Iterator[Check]:
 
 
 def _account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Iterator[Check]:
-    if loaded.table.name == "accounts":
+    if loaded.table.name in ALONE:
         return
     gone = f"t.account_id IN ({', '.join(map(literal, sorted(lost)))})" if lost else "false"
     yield Check(

@@ -14,7 +14,7 @@ from leadsignal.config.toml_files import near, one_of, texts
 from leadsignal.errors import Fault, FaultKind, OptionError, SourceError
 from leadsignal.ingestion.cells import as_attribute
 from leadsignal.ingestion.store import Store, bytes_in, memory_bytes, reading_of
-from leadsignal.schema import BY_NAME, TABLES, Column, Table
+from leadsignal.schema import ALL_TABLES, BY_NAME, Column, Table
 from leadsignal.sources.combined_parts import CombinedParts, in_groups, single_part
 from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.database import RowRequest
@@ -43,7 +43,8 @@ class Loaded:
 
     ``extras`` are the declared attributes of accounts beyond the schema; of ``unread`` columns
     only the names were read. ``currency`` is a column that names the currency of each row's
-    amounts; it is only checked.
+    amounts; it is only checked. ``derived`` rows are made from contracts; where one ``vanishes``,
+    a later correction took it away on its ``vanished_on``.
     """
 
     table: Table
@@ -53,6 +54,8 @@ class Loaded:
     parts: list[tuple[Part, int]] = field(default_factory=list)
     rows: int = 0
     currency: str | None = None
+    derived: bool = False
+    vanishes: bool = False
 
     @property
     def has_versions(self) -> bool:
@@ -62,7 +65,8 @@ class Loaded:
     @property
     def texts(self) -> list[str]:
         """Columns beyond the schema that are stored as texts."""
-        own = [self.currency] if self.currency and self.currency not in self.extras else []
+        taken = (*self.extras, *self.columns)
+        own = [self.currency] if self.currency and self.currency not in taken else []
         return [*self.extras, *own]
 
     @property
@@ -119,7 +123,9 @@ class Intake:
                     break
         finally:
             self.databases.close()
-        if not {"accounts", None} & (found | {fault.table for fault in self.structural}):
+        if not {"accounts", "contracts", None} & (
+            found | {fault.table for fault in self.structural}
+        ):
             self._refuse_no_accounts(self.project.folder if frames is None else None)
 
     def _refuse_no_accounts(self, folder: Path | None) -> None:
@@ -127,7 +133,7 @@ class Intake:
         where = (
             hide_secrets(str(self.project.url or folder)) if self.project.url or folder else None
         )
-        remedy = "Add accounts.csv or accounts.parquet: it is the one table that is needed."
+        remedy = "Add accounts.csv or contracts.csv (or .parquet): one of the two is needed."
         if folder and (unread := unread_files(self.project)):
             remedy += (
                 f" No table is read from {', '.join(unread[:MAX_OFFERED])}: if one of them holds "
@@ -171,7 +177,7 @@ class Intake:
                 remedy = one_of(BY_NAME, str(name))
                 fault = Fault(None, str(name), None, None, None, "is not a table", remedy + ".")
                 self.structural.append(fault)
-        for name in (table.name for table in TABLES if table.name in frames):
+        for name in (table.name for table in ALL_TABLES if table.name in frames):
             frame = frames[name]
             if is_url(frame):
                 yield name, self._fetched(name, TableSource(path=frame))
@@ -246,6 +252,8 @@ class Intake:
     def load(self, table: Table, parts: list[Part]) -> None:
         """Load the parts of a table into the store; what is wrong with them is kept."""
         name = table.name
+        if name == "accounts" and "contracts" in self.loaded:
+            table = _without_lifetimes(table)
         matched = self._match_all(table, parts)
         if not parts or any(match is None for match in matched):
             return
@@ -261,7 +269,8 @@ class Intake:
         loaded = Loaded(table, columns, extras, [extra for extra in beyond if extra not in extras])
         self.store.compress_texts(sum(part.bytes for part in parts) > LARGE)
         if any(table.by_column[name].is_money for name in columns):
-            loaded.currency = currency_column(name for p in parts for name in p.columns)
+            named = currency_column(name for p in parts for name in p.columns)
+            loaded.currency = "currency" if "currency" in columns else named
         self.store.create(table, columns, loaded.texts)
         before, faults, more = len(self.structural), len(self.faults), dict(self.more)
         groups = in_groups(parts)
@@ -394,6 +403,12 @@ def refuse_needless(found: Located, shown: str, source: TableSource) -> None:
             problem = f"{name} is set, which only {what} files have"
             remedy = f"Take {name} out of [tables.{found.table}]."
             raise UnreadableError(Fault(shown, found.table, None, None, None, problem, remedy))
+
+
+def _without_lifetimes(accounts: Table) -> Table:
+    """Return the table of accounts as it may be where contracts say when accounts started."""
+    columns = [replace(c, required=c.name == "account_id") for c in accounts.columns]
+    return replace(accounts, columns=tuple(columns))
 
 
 def _in_folder_names(part: Part, file: Path) -> Iterator[Fault]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -12,13 +13,21 @@ from leadsignal.config.project import Project
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import Fault, FaultKind
 from leadsignal.ingestion.checks import check_rows, leave_out_outside
+from leadsignal.ingestion.contracts import (
+    derive_from_contracts,
+    to_accounts_of_their_day,
+    with_coverage_of_contracts,
+)
+from leadsignal.ingestion.currencies import convert_amounts, settle_rates
 from leadsignal.ingestion.dialect import Dialect, DuckDB
 from leadsignal.ingestion.loading import Intake, Loaded
 from leadsignal.ingestion.store import Store
-from leadsignal.schema import LARGEST_NUMBER, TABLES
+from leadsignal.schema import ALL_TABLES, LARGEST_NUMBER, TABLES
 from leadsignal.sources.parts import literal, quoted
 
 AttributeKind = Literal["text", "number"]
+DEPENDENT = frozenset(table.name for table in TABLES if table.name != "accounts")
+"""The tables whose rows are of accounts."""
 
 
 class TableReader:
@@ -51,23 +60,65 @@ class TableReader:
         self.intake.load_all(frames)
         if frames is None:
             self.not_read = self.intake.not_read(settings)
-        self.rows_read = {name: loaded.rows for name, loaded in self.loaded.items()}
+        found = self.intake.loaded
+        read = [found[table.name] for table in ALL_TABLES if table.name in found]
+        self.rows_read = {loaded.table.name: loaded.rows for loaded in read}
         self.faults += self.intake.structural
         self._sort_out(self.intake.faults, self.intake.more)
-        self._find_attributes()
-        self._refuse_no_accounts()
-        stopped = bool(self.faults)
+        if "contracts" not in found:
+            self._find_attributes()
+            self._refuse_no_accounts()
+        dropping = self.drop_bad_rows and not self.faults
         lost: set[str] = set()
+        self._read_first(lost, dropping)
+        self._refuse_no_accounts()
         for name, loaded in self.loaded.items():
-            self._check(loaded, lost, dropping=self.drop_bad_rows and not stopped)
-            if name == "accounts":
-                self._refuse_no_accounts()
-            elif not self.faults:
+            if name not in DEPENDENT:
+                continue
+            if not loaded.derived:
+                to_accounts_of_their_day(self.intake, loaded)
+                self._check(loaded, lost, dropping)
+                self._do(partial(convert_amounts, self.intake, loaded))
+            if not self.faults and not (loaded.derived and found["accounts"].derived):
                 leave_out_outside(self.intake, loaded)
         self.intake.object_stores.forget()
         if not self.faults:
             for loaded in self.loaded.values():
                 self._settle(loaded)
+
+    def _read_first(self, lost: set[str], dropping: bool) -> None:
+        """Check rates, contracts and accounts, and make of contracts what is derived from them."""
+        found = self.intake.loaded
+        for name in ("exchange_rates", "contracts", "accounts"):
+            if name in found:
+                self._check(found[name], lost, dropping)
+            if name == "exchange_rates":
+                self._do(partial(settle_rates, self.intake))
+            elif name in found:
+                self._do(partial(convert_amounts, self.intake, found[name]))
+        if "contracts" in found:
+            self._do(self._derive)
+
+    def _do(self, step: Callable[[], None]) -> None:
+        """Run a step, unless there are faults, and keep the faults that it finds."""
+        if not self.faults:
+            before = len(self.intake.faults)
+            step()
+            self.faults += self.intake.faults[before:]
+
+    def _derive(self) -> None:
+        self._settle(self.intake.loaded["contracts"])
+        derive_from_contracts(self.intake)
+        accounts = self.intake.loaded.get("accounts")
+        if accounts is None:
+            return
+        self.project = with_coverage_of_contracts(self.project, self.intake)
+        self._find_attributes()
+        if accounts.derived:
+            # What is derived is true at the start, and is an attribute without being declared.
+            columns = [*accounts.extras, *accounts.columns]
+            dated: dict[str, AttributeKind] = {"plan": "text", "arr": "number"}
+            self.attributes = {k: v for k, v in dated.items() if k in columns} | self.attributes
 
     def _sort_out(self, faults: list[Fault], more: Mapping[FaultKind, int]) -> None:
         if self.drop_bad_rows:
@@ -104,12 +155,13 @@ class TableReader:
 
     def _drop(self, name: str, rows: list[int]) -> set[str]:
         """Delete rows; returns the accounts that accounts then no longer speaks of."""
-        before = self._account_ids() if name == "accounts" else set()
+        names_accounts = name in ("accounts", "contracts")
+        before = self._account_ids(name) if names_accounts else set()
         self.store.delete(name, rows)
-        return before - self._account_ids() if name == "accounts" else set()
+        return before - self._account_ids(name) if names_accounts else set()
 
-    def _account_ids(self) -> set[str]:
-        found = self.store.query("SELECT account_id FROM accounts WHERE account_id IS NOT NULL")
+    def _account_ids(self, name: str) -> set[str]:
+        found = self.store.query(f"SELECT account_id FROM {name} WHERE account_id IS NOT NULL")
         return {account for (account,) in found}
 
     def _refuse_no_accounts(self) -> None:
@@ -186,7 +238,8 @@ class TableReader:
         for today in (day_of_the_run(self.project), date.max):
             days = [
                 f"SELECT max({day}) AS day FROM {name}"
-                for name, loaded in self.loaded.items()
+                for name, loaded in self.intake.loaded.items()
+                if not loaded.derived and name != "exchange_rates"
                 for day in fact_days(loaded, today)
             ]
             union = " UNION ALL ".join(days)
@@ -208,11 +261,18 @@ def fact_days(loaded: Loaded, today: date) -> list[str]:
     """
     columns = loaded.columns
     recorded = ["CAST(recorded_at AS DATE)"] if "recorded_at" in columns else []
+    if loaded.table.name == "contracts":
+        paid = ("started_on", "ended_on", "cancelled_on")
+        return [_until(day, today) for day in paid if day in columns] + recorded
     if loaded.table.name != "accounts":
         return [loaded.table.time, *recorded]
     dates = [name for name in ("end_known_on", "ended_on") if name in columns]
     dated = ["started_on", *([f"coalesce({', '.join(dates)})"] if dates else [])]
-    return [f"CASE WHEN {day} <= DATE '{today}' THEN {day} END" for day in dated] + recorded
+    return [_until(day, today) for day in dated] + recorded
+
+
+def _until(day: str, today: date) -> str:
+    return f"CASE WHEN {day} <= DATE '{today}' THEN {day} END"
 
 
 def settled(loaded: Loaded, d: Dialect) -> list[str]:
@@ -235,6 +295,9 @@ def settled(loaded: Loaded, d: Dialect) -> list[str]:
     settling.append(
         f"CASE WHEN {table.key} IS NOT NULL THEN min({known}) OVER (PARTITION BY {table.key} "
         f"ORDER BY coalesce(recorded_at, {d.moment(table.time)}), {by_cells} "
-        "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) END AS superseded_on"
+        "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) END"
     )
-    return settling
+    if loaded.vanishes:
+        settling[-1] = f"least({settling[-1]}, vanished_on)"
+    settling[-1] += " AS superseded_on"
+    return [*settling, *(["vanished_on"] if loaded.vanishes else [])]

@@ -12,7 +12,7 @@ from typing import Literal
 from leadsignal.config.credentials import is_url
 from leadsignal.config.project import Project, near_table
 from leadsignal.errors import Fault, quiet
-from leadsignal.schema import BY_NAME, TABLES
+from leadsignal.schema import ALL_TABLES, BY_NAME
 from leadsignal.sources.formats import (
     NAMES,
     OTHER_WORKBOOKS,
@@ -57,7 +57,7 @@ def locate(project: Project) -> tuple[list[Located], list[Fault]]:
     located: list[Located] = []
     faults: list[Fault] = []
     folder = project.folder or Path()
-    for table in TABLES:
+    for table in ALL_TABLES:
         found = _find(project, table.name, folder)
         if isinstance(found, Located):
             located.append(found)
@@ -286,7 +286,7 @@ def _others(folder: str, shown: str, known: set[str], around: set[str]) -> Itera
 
 def conventional_names() -> set[str]:
     """Return the names of files that are called after a table."""
-    return {f"{table.name}{end}" for table in TABLES for end in endings()}
+    return {f"{table.name}{end}" for table in ALL_TABLES for end in endings()}
 
 
 def _mapped_but_absent(project: Project, present: set[str]) -> Iterator[Fault]:

@@ -21,7 +21,7 @@ from leadsignal.config.credentials import (
 from leadsignal.config.drivers import installed_only, refuse_unknown
 from leadsignal.config.project import TableSource
 from leadsignal.errors import Fault, OptionError, SourceError, quiet
-from leadsignal.schema import TABLES
+from leadsignal.schema import ALL_TABLES
 from leadsignal.sources.database import ADBC_DRIVERS, INSTALL
 from leadsignal.sources.databases import fault_of
 from leadsignal.sources.formats import ending, known_format, stem
@@ -64,7 +64,7 @@ class ObjectStores:
             fault = Fault(access.hide(url), None, None, None, None, problem, remedy)
             raise UnreadableError(fault)
         names = self._guarded(None, access, lambda: self._names(access))
-        for table in (table.name for table in TABLES):
+        for table in (table.name for table in ALL_TABLES):
             found = [name for name in names if stem(name) == table]
             if len(found) > 1:
                 problem = "two sources for one table"
@@ -88,7 +88,7 @@ class ObjectStores:
         """Return the names in a folder that belong to tables: files, and folders of parts."""
         files, root = _open(access, access.url)
         names = [PurePosixPath(str(path).rstrip("/")).name for path in files.ls(root, detail=False)]
-        expected = {*conventional_names(), *(table.name for table in TABLES)}
+        expected = {*conventional_names(), *(table.name for table in ALL_TABLES)}
         self.not_read = sorted(quiet(name) for name in names if name and name not in expected)
         return [name for name in names if name in expected]
 

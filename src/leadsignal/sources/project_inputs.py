@@ -10,7 +10,7 @@ from typing import Any
 from leadsignal.config.credentials import Source, is_url
 from leadsignal.config.project import ANALYSIS_FILE, PROJECT_FILE, Project
 from leadsignal.files.outputs import Inputs, note_inputs
-from leadsignal.schema import TABLES
+from leadsignal.schema import ALL_TABLES
 from leadsignal.sources.formats import endings
 
 
@@ -51,7 +51,7 @@ def _real(path: Path) -> Path:
 def _conventional() -> Iterator[str]:
     """Yield the names of files that are read from a project's folder by default."""
     yield from (PROJECT_FILE, ANALYSIS_FILE)
-    for table in TABLES:
+    for table in ALL_TABLES:
         yield from (table.name, *(f"{table.name}{end}" for end in endings()))
 
 

@@ -1,0 +1,267 @@
+"""Contracts become accounts and contract changes, or are compared with the accounts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from leadsignal.config.project import Project, TableSource
+from leadsignal.errors import Fault
+from leadsignal.ingestion.checks import ACCOUNTS_NOW
+from leadsignal.ingestion.contract_amounts import AMOUNTS, annual_revenue
+from leadsignal.ingestion.contract_comparison import compare_with_accounts
+from leadsignal.ingestion.data_warnings import count_of
+from leadsignal.ingestion.derived_accounts import RETURNED, derive_accounts
+from leadsignal.ingestion.derived_changes import derive_changes
+from leadsignal.ingestion.loading import Intake, Loaded
+from leadsignal.schema import BY_NAME
+from leadsignal.sources.parts import quoted
+
+LIFETIME = ("started_on", "ended_on")
+"""Columns of accounts without which accounts are derived from contracts."""
+FOREVER = 100_000
+"""Days of a gap that no two contracts have between them: where accounts say when they ended."""
+SCRATCH = ("contract_points", "account_states", "contract_levels")
+
+
+def lifetimes_are_given(intake: Intake) -> bool:
+    """Return whether there is a table of accounts that says when they started and ended."""
+    accounts = intake.loaded.get("accounts")
+    return accounts is not None and set(LIFETIME) <= set(accounts.columns)
+
+
+def derive_from_contracts(intake: Intake) -> None:
+    """Make accounts and contract changes of settled contracts, as far as nobody gave them."""
+    contracts, listed = intake.loaded["contracts"], lifetimes_are_given(intake)
+    gap = intake.source("contracts").gap
+    run = intake.store.run
+    run(f"CREATE TABLE paid_contracts AS {_paid(intake, contracts)}")
+    _sort_out_unpaid(intake)
+    derive_accounts(run, FOREVER if listed else gap)
+    derive_changes(run, FOREVER if listed else gap, gap, contracts.has_versions)
+    if listed:
+        compare_with_accounts(intake, gap)
+        _fill_accounts(intake, contracts)
+    elif _refuse(intake, contracts):
+        return
+    else:
+        _create_accounts(intake, contracts)
+    _create_changes(intake, contracts)
+    for table in SCRATCH:
+        run(f"DROP TABLE {table}")
+
+
+def with_coverage_of_contracts(project: Project, intake: Intake) -> Project:
+    """Return the project in which what is derived is as complete as the contracts."""
+    stated = intake.source("contracts")
+    ((first,),) = intake.store.query("SELECT min(paid_on) FROM paid_contracts")
+    tables = dict(project.tables)
+    for name, since in (("accounts", stated.complete_from), ("contract_changes", first)):
+        if name not in intake.loaded or not intake.loaded[name].derived:
+            continue
+        source = tables.get(name, TableSource())
+        tables[name] = replace(
+            source,
+            complete_from=source.complete_from or stated.complete_from or since,
+            complete_through=source.complete_through or stated.complete_through,
+        )
+    return replace(project, tables=tables)
+
+
+def to_accounts_of_their_day(intake: Intake, loaded: Loaded) -> None:
+    """Give rows of a customer who returned the account of their day; leave out who never paid."""
+    accounts = intake.loaded.get("accounts")
+    if accounts is None or not accounts.derived:
+        return
+    name, time = loaded.table.name, loaded.table.time
+    intake.store.run(
+        f"UPDATE {name} AS t SET account_id = s.account_id FROM (SELECT r.row, "
+        f"max_by(a.account_id, a.started_on) AS account_id FROM (SELECT rowid AS row, account_id, "
+        f"{time} AS day FROM {name}) AS r JOIN {ACCOUNTS_NOW} AS a ON a.customer = r.account_id "
+        "AND a.stays > 1 AND a.started_on <= r.day GROUP BY r.row) AS s WHERE t.rowid = s.row"
+    )
+    unpaid = "account_id IN (SELECT account_id FROM never_paid)"
+    ((rows, customers),) = intake.store.query(
+        f"SELECT count(*), count(DISTINCT account_id) FROM {name} WHERE {unpaid}"
+    )
+    if rows:
+        intake.store.run(f"DELETE FROM {name} WHERE {unpaid}")
+        what = f"{count_of(rows, 'row')} of {count_of(customers, 'account')}"
+        intake.notices.append((name, f"{what} without a paid contract: left out"))
+
+
+def _cell(loaded: Loaded, name: str, kind: str) -> str:
+    return name if name in loaded.columns else f"CAST(NULL AS {kind}) AS {name}"
+
+
+def _paid(intake: Intake, contracts: Loaded) -> str:
+    """SQL: the paid time of each contract, and when its row was known."""
+    days = [_cell(contracts, name, "DATE") for name in ("ended_on", "cancelled_on")]
+    facts = [_cell(contracts, "plan", "VARCHAR"), _cell(contracts, "term_months", "INTEGER")]
+    trial = "trial_ends_on" if "trial_ends_on" in contracts.columns else "started_on"
+    replaced = "superseded_on" if contracts.has_versions else "CAST(NULL AS DATE) AS superseded_on"
+    return (
+        "SELECT * EXCLUDE (started_on, known), greatest(known, paid_on) AS known_on, "
+        "coalesce(ended_on <= paid_on AND paid_on > started_on, false) OR coalesce("
+        "cancelled_on < paid_on AND coalesce(ended_on <= paid_on, true), false) AS unpaid "
+        f"FROM (SELECT account_id AS customer, started_on, {', '.join([*days, *facts])}, "
+        f"{annual_revenue(contracts, intake.source('contracts'))} AS arr, "
+        f"greatest(started_on, {trial}) AS paid_on, CAST({contracts.known_on} AS DATE) AS known, "
+        f"{replaced} FROM contracts)"
+    )
+
+
+def _sort_out_unpaid(intake: Intake) -> None:
+    """Take contracts out of which no day was paid, and note how many they are."""
+    unpaid = "unpaid AND superseded_on IS NULL"
+    ((contracts, accounts),) = intake.store.query(
+        f"SELECT count(*), count(DISTINCT customer) FROM paid_contracts WHERE {unpaid}"
+    )
+    intake.store.run("DELETE FROM paid_contracts WHERE unpaid")
+    if contracts:
+        what = f"{count_of(contracts, 'contract')} of {count_of(accounts, 'account')}"
+        problem = "ended in the trial or were cancelled before they began: not counted as paid"
+        intake.notices.append(("contracts", f"{what} {problem}"))
+
+
+def _refuse(intake: Intake, contracts: Loaded) -> bool:
+    """Report what makes it impossible to derive accounts."""
+    ((paid,),) = intake.store.query("SELECT count(*) FROM paid_contracts")
+    clashing = intake.store.query(
+        "SELECT DISTINCT account_id FROM derived_accounts WHERE stay > 1 AND account_id IN "
+        "(SELECT customer FROM paid_contracts) ORDER BY 1 LIMIT 1"
+    )
+    file = contracts.parts[0][0].file if contracts.parts else None
+    if not paid:
+        problem, remedy = "no contract was ever paid", "Export the contracts again."
+        intake.faults.append(Fault(file, "contracts", None, None, None, problem, remedy))
+    for (account,) in clashing:
+        problem = f"is also what a returning customer is called, with {RETURNED!r} and a number"
+        remedy = "Rename the account."
+        fault = Fault(file, "contracts", None, "account_id", account, problem, remedy)
+        intake.faults.append(fault)
+    return not paid or bool(clashing)
+
+
+def _create_accounts(intake: Intake, contracts: Loaded) -> None:
+    """Replace the table of accounts by one of stays, with what is known of each customer."""
+    run, listed = intake.store.run, intake.loaded.get("accounts")
+    derived = ["account_id", *LIFETIME, *_known_of(contracts)]
+    recorded, vanished = intake.store.query(
+        "SELECT count(recorded_at), count(vanished_on) FROM derived_accounts"
+    )[0]
+    derived += ["recorded_at"] if recorded else []
+    derived += ["vanished_on"] if vanished else []
+    extras = ["plan"] if "plan" in contracts.columns else []
+    selected = [f"d.{name}" for name in (*derived, *extras)]
+    customer, join = "d.customer", ""
+    own: list[str] = []
+    if listed is not None:
+        run("ALTER TABLE accounts RENAME TO accounts_given")
+        taken = {*derived, *extras, "recorded_at", "customer_id"}
+        own = [name for name in (*listed.columns, *listed.extras) if name not in taken]
+        selected += [_of_customer(name) for name in own]
+        newest = ", recorded_at DESC NULLS LAST" if "recorded_at" in listed.columns else ""
+        join = (
+            " LEFT JOIN (SELECT DISTINCT ON (account_id) * FROM accounts_given "
+            f"ORDER BY account_id{newest}) AS g ON g.account_id = d.customer"
+        )
+        customer = (
+            "coalesce(g.customer_id, d.customer)" if "customer_id" in listed.columns else customer
+        )
+    run(
+        f"CREATE TABLE accounts AS SELECT {', '.join(selected)}, {customer} AS customer_id "
+        f"FROM derived_accounts AS d{join}"
+    )
+    _note_differing_lists(intake, listed)
+    table = BY_NAME["accounts"]
+    columns = [c.name for c in table.columns if c.name in (*derived, *own, "customer_id")]
+    unread = listed.unread if listed else []
+    beyond = sorted({*extras, *(name for name in own if name not in columns)})
+    intake.loaded["accounts"] = Loaded(
+        table, columns, beyond, unread, rows=contracts.rows, derived=True, vanishes=bool(vanished)
+    )
+    run(
+        f"CREATE OR REPLACE TABLE {ACCOUNTS_NOW} AS SELECT account_id, customer, started_on, "
+        "ended_on, count(*) OVER (PARTITION BY customer) AS stays FROM (SELECT DISTINCT ON "
+        "(account_id) * FROM derived_accounts ORDER BY account_id, recorded_at DESC NULLS LAST) "
+        "WHERE vanished_on IS NULL"
+    )
+
+
+def _known_of(contracts: Loaded) -> list[str]:
+    """Return the columns of accounts that these contracts say something of."""
+    says = {
+        "end_known_on": "cancelled_on" in contracts.columns,
+        "arr": bool({*AMOUNTS} & {*contracts.columns}),
+        "term_months": "term_months" in contracts.columns,
+    }
+    return [name for name, is_said in says.items() if is_said]
+
+
+def _of_customer(name: str) -> str:
+    """SQL: what is known of a customer; the last stay has the reason."""
+    cell = f"g.{quoted(name)}"
+    if name != "end_reason":
+        return cell
+    last = "d.stay = max(d.stay) OVER (PARTITION BY d.customer)"
+    return f"CASE WHEN {last} THEN {cell} END AS end_reason"
+
+
+def _note_differing_lists(intake: Intake, listed: Loaded | None) -> None:
+    """Note accounts without contracts and contracts of accounts that are not listed."""
+    every = "SELECT account_id FROM contracts"
+    if listed is not None:
+        every += " UNION SELECT account_id FROM accounts_given"
+        ((without, beyond),) = intake.store.query(
+            "SELECT (SELECT count(DISTINCT account_id) FROM accounts_given WHERE account_id NOT IN "
+            "(SELECT customer FROM paid_contracts)), (SELECT count(DISTINCT customer) FROM "
+            "paid_contracts WHERE customer NOT IN (SELECT account_id FROM accounts_given))"
+        )
+        lacking = ", ".join(name for name in LIFETIME if name not in listed.columns)
+        notes = [f"there is no column {lacking}: accounts start and end by their contracts"]
+        if without:
+            notes.append(f"{count_of(without, 'account')} without a paid contract: left out")
+        if beyond:
+            notes.append(f"{count_of(beyond, 'account')} of contracts not listed here: added")
+        intake.notices += [("accounts", note) for note in notes]
+    intake.store.run(
+        f"CREATE TABLE never_paid AS SELECT account_id FROM ({every}) "
+        "WHERE account_id NOT IN (SELECT customer FROM paid_contracts)"
+    )
+
+
+def _fill_accounts(intake: Intake, contracts: Loaded) -> None:
+    """Give accounts what they lack and contracts say: ARR, term, notice."""
+    accounts = intake.loaded["accounts"]
+    for name in _known_of(contracts):
+        if name in accounts.columns:
+            continue
+        kind = {"end_known_on": "DATE", "arr": "DECIMAL(18,2)"}.get(name, "INTEGER")
+        intake.store.run(f"ALTER TABLE accounts ADD COLUMN {name} {kind}")
+        intake.store.run(
+            f"UPDATE accounts AS a SET {name} = d.{name} FROM (SELECT DISTINCT ON (account_id) * "
+            "FROM derived_accounts ORDER BY account_id, recorded_at DESC NULLS LAST) AS d "
+            "WHERE d.account_id = a.account_id AND coalesce(d.end_known_on >= a.started_on, true)"
+        )
+        accounts.columns.append(name)
+
+
+def _create_changes(intake: Intake, contracts: Loaded) -> None:
+    """Make the table of contract changes, unless it was read or there are none."""
+    if "contract_changes" in intake.loaded:
+        message = "not derived from contracts, since that table was read"
+        intake.notices.append(("contract_changes", message))
+        return
+    ((changes,),) = intake.store.query("SELECT count(*) FROM derived_changes")
+    if not changes:
+        return
+    corrected = ["recorded_at"] if contracts.has_versions else []
+    known = _known_of(contracts)
+    columns = ["account_id", "changed_at", "kind"]
+    columns += [ours for ours, of in (("arr_delta", "arr"), ("term_months",) * 2) if of in known]
+    listed = ", ".join([*columns, *corrected])
+    intake.store.run(f"CREATE TABLE contract_changes AS SELECT {listed} FROM derived_changes")
+    table = BY_NAME["contract_changes"]
+    intake.loaded["contract_changes"] = Loaded(
+        table, [*columns, *corrected], [], rows=int(changes), derived=True
+    )
