@@ -155,4 +155,5 @@ def test_no_direction_is_claimed_where_only_those_expand_that_renew(world: str) 
     assert ratio.hazard_ratio is not None
     assert not ratio.hazard_ratio.excludes(1.0)
     assert found.verdict.startswith("expansion against no change: churn at ")
+    assert "times the rate, compared at renewals, not proven" in found.verdict
     assert "not proven" in found.verdict

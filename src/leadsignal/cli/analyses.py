@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:
     compare.add_argument("--by", required=True, metavar="NAME|all", help="measured, complained, …")
     compare.add_argument(
         "--method", action="append", metavar="M",
-        help="naive, time_dependent, landmark, target_trial (default: all)",
+        help="naive, time_dependent, landmark, target_trial, at_renewals (default: all)",
     )  # fmt: skip
     compare.add_argument("--adjust", action="append", default=[], metavar="COLUMN",
                          help="compare accounts alike in this; can be given again")  # fmt: skip

@@ -42,7 +42,8 @@ def verdict_of(contrasts: Sequence[Contrast]) -> str:
 
 
 def _paragraph(contrasts: Sequence[Contrast], best: Contrast, ratio: Estimate) -> str:
-    how = "" if not best.adjusted_for else f", adjusted for {', '.join(best.adjusted_for)}"
+    how = ", compared at renewals" if best.method == "at_renewals" else ""
+    how += f", adjusted for {', '.join(best.adjusted_for)}" if best.adjusted_for else ""
     text = f"{best.cohort} against {best.against}: churn at {ratio} times the rate{how}"
     other = _opposite(contrasts, best, ratio)
     text += f"{_finding(ratio, other)}."
