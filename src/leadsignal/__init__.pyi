@@ -7,6 +7,7 @@ from . import experiments as experiments
 from . import model as model
 from . import monitoring as monitoring
 from . import panel as panel
+from . import proposals as proposals
 from . import report as report
 from . import scoring as scoring
 from . import spark as spark
@@ -47,6 +48,8 @@ from .monitoring.monitor import monitor_scores as monitor_scores
 from .panel import Panel as Panel
 from .panel import build_panel as build_panel
 from .panel import write_panel as write_panel
+from .proposals.proposal import ProjectProposal as ProjectProposal
+from .proposals.proposal import propose_project as propose_project
 from .report.account.reading import review_account as review_account
 from .report.account.review import Review as Review
 from .report.account_page import write_review as write_review

@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import NoReturn
 
-from leadsignal.cli import analyses, model, report, tables
+from leadsignal.cli import analyses, init, model, report, tables
 from leadsignal.cli.outputs import check_outputs, existing_outputs
 from leadsignal.cli.printing import (
     flush_all,
@@ -57,7 +57,7 @@ EPILOG = (
     )
     + "\n"
 )
-COMMANDS = (tables, analyses, model, report)
+COMMANDS = (init, tables, analyses, model, report)
 """The files that hold the commands, in the order of the flow; each adds its own."""
 
 

@@ -47,7 +47,7 @@ class FolderKind:
     """Whether the folder may contain nothing else."""
 
 
-_SCORES_CSV = rb'\A(\xef\xbb\xbf)?"?account_id"?,"?snapshot_on"?,"?risk'
+_SCORES_CSV = rb'\A(\xef\xbb\xbf)?"?account_id"?,(?:"?(?:name|owner)"?,)*"?snapshot_on"?,"?risk'
 SCORES = FileKind(
     "scores", {".csv": (_SCORES_CSV,), ".parquet": (b"account_id", b"risk", b"model_version")}
 )
@@ -73,6 +73,8 @@ COMPARISON = FileKind(
 PROCESSES = FileKind("processes that were found", {"": (rb"\A# Discovery in ",)}, ("success.toml",))
 SIMULATED = FileKind("that of this simulation", {})
 """Known by no mark: a real company's tables have the same names and columns."""
+PROPOSAL = FileKind("a project file", {}, ("leadsignal.toml",))
+"""Known by no mark: whoever has answered its questions does not want it replaced."""
 ANALYSIS = FileKind("a success analysis", {}, ("success.toml",))
 PICTURE = FileKind("a picture of ours", {"": (b"leadsignal discover",)})
 BULLSEYE = FileKind("a bullseye", {".html": (b"<title>Bullseye",), ".md": (rb"\A# Bullseye",)})

@@ -13,20 +13,16 @@ from leadsignal.config.project import Project, TableSource
 from leadsignal.config.toml_files import near, one_of, texts
 from leadsignal.errors import Fault, FaultKind, OptionError, SourceError
 from leadsignal.ingestion.cells import as_attribute
-from leadsignal.ingestion.store import Store, bytes_in, memory_bytes, reading_of
+from leadsignal.ingestion.opened_files import open_file, unpacking_in
+from leadsignal.ingestion.store import Store, reading_of
 from leadsignal.schema import ALL_TABLES, BY_NAME, Column, Table
 from leadsignal.sources.combined_parts import CombinedParts, in_groups, single_part
-from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.database import RowRequest
 from leadsignal.sources.databases import Databases, fault_of, open_rows
 from leadsignal.sources.frames import open_frame
-from leadsignal.sources.json_files import open_json
 from leadsignal.sources.locate import Located, at_path, locate, not_read, unread_files
 from leadsignal.sources.object_stores import ObjectStores
-from leadsignal.sources.parquet_files import open_parquet
 from leadsignal.sources.parts import Part, UnreadableError
-from leadsignal.sources.unpacked import Unpacking
-from leadsignal.sources.workbooks import open_workbook
 
 MISSPELT, ALIKE = 0.85, 0.72
 MAX_OFFERED = 8
@@ -107,9 +103,8 @@ class Intake:
 
     def __post_init__(self) -> None:
         self.databases = Databases(self.project.sources)
-        copies = Path(self.store.folder) / "copies"
-        self.object_stores = ObjectStores(self.project.sources, copies)
-        self.unpacking = Unpacking(copies, lambda: bytes_in(self.store.folder), self.store.limit)
+        self.object_stores = ObjectStores(self.project.sources, Path(self.store.folder) / "copies")
+        self.unpacking = unpacking_in(self.store)
 
     def load_all(self, frames: Mapping[str, Any] | None) -> None:
         """Load every table of the project's folder, or of the frames and paths given."""
@@ -207,16 +202,8 @@ class Intake:
         return parts
 
     def _open_file(self, found: Located, file: Path, shown: str, source: TableSource) -> Part:
-        table, connection = found.table, self.store.connection
         refuse_needless(found, shown, source)
-        plain = self.unpacking.plain(table, file, shown)
-        if found.format == "parquet":
-            return open_parquet(table, plain, shown, connection)
-        if found.format == "json":
-            return open_json(table, plain, shown, source, connection)
-        if found.format == "workbook":
-            return open_workbook(table, plain, shown, source, memory_bytes())
-        return open_csv(table, plain, shown, source, self.unpacking.shortened)
+        return open_file(found.format, found.table, file, shown, source, self.store, self.unpacking)
 
     def _fetched(self, table: str, source: TableSource) -> list[Part]:
         """Copy the files of a table from an object store, and open the copies."""

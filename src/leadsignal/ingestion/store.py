@@ -146,7 +146,7 @@ class Store:
                 selected.append(f"{reading.has_offset} AS {quoted(HAS_OFFSET + name)}")
             if reading.currency:
                 selected.append(f"{reading.currency} AS {quoted(CURRENCY_OF + name)}")
-        rows = f"SELECT {', '.join(selected)} FROM {_with_steps(part.relation, readings.values())}"
+        rows = f"SELECT {', '.join(selected)} FROM {with_steps(part.relation, readings.values())}"
         with self._within_limit(part):
             ((count,),) = self.connection.execute(
                 f"INSERT INTO {part.table} BY NAME {rows}"
@@ -203,7 +203,7 @@ class Store:
             raise too_large(part.table, part.file, limit)
 
 
-def _with_steps(relation: str, readings: Iterable[Reading]) -> str:
+def with_steps(relation: str, readings: Iterable[Reading]) -> str:
     """Return SQL of a relation with the columns of all steps, each computed from those before."""
     for level in zip_longest(*(reading.steps for reading in readings)):
         listed = ", ".join(

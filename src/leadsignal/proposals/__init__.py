@@ -1,1 +1,6 @@
-"""Projects proposed for a folder of exports: what each file is, and what its columns mean."""
+"""Proposals: a project file for a folder of exports, with the reason of each choice."""
+
+import lazy_loader
+
+# Names are listed in __init__.pyi, which type checkers read too, and imported when first used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -242,7 +242,7 @@ def open_csv(
     names = Names.of(table, source)
     file = _with_header(table, path, shown, encoding, source, names)
     refuse_too_wide(table, shown, len(file.header))
-    if table in BY_NAME and source.header_line is None:
+    if names.known and source.header_line is None:
         refuse_titles(table, shown, file.header, file.first_rows(), names)
     _refuse_bad_header(table, shown, file, names)
     if table in BY_NAME and source.footer is None:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NoReturn
 
 from leadsignal.config.project import TableSource
 from leadsignal.errors import Fault
@@ -47,6 +46,14 @@ class Names:
         return len({_plain(cell) for cell in cells} & known)
 
 
+class HeaderElsewhereError(UnreadableError):
+    """The header seems to be in another line than the first; ``line`` says in which."""
+
+    def __init__(self, fault: Fault, line: int) -> None:
+        self.line = line
+        super().__init__(fault)
+
+
 def refuse_titles(
     table: str, shown: str, header: Sequence[str], rows: Iterable[Row], names: Names
 ) -> None:
@@ -55,7 +62,9 @@ def refuse_titles(
         return
     found = _seems_header(header, list(rows), names)
     if found is not None:
-        _refuse(table, shown, f"the header seems to be in line {found}", f"header_line = {found}")
+        problem = f"the header seems to be in line {found}"
+        remedy = f"Say so under [tables.{table}]: header_line = {found}."
+        raise HeaderElsewhereError(Fault(shown, table, 1, None, None, problem, remedy), found)
 
 
 def _seems_header(header: Sequence[str], rows: list[Row], names: Names) -> int | None:
@@ -116,11 +125,6 @@ def _is_remark(cells: list[str], words: list[str], width: int, needed: list[int]
     if not lacking:
         return False
     return bool(_TOTAL.search(words[0])) or (len(words) == 1 and " " in words[0].strip())
-
-
-def _refuse(table: str, shown: str, problem: str, setting: str) -> NoReturn:
-    remedy = f"Say so under [tables.{table}]: {setting}."
-    raise UnreadableError(Fault(shown, table, 1, None, None, problem, remedy))
 
 
 def _plain(name: str) -> str:

@@ -16,6 +16,7 @@ from leadsignal.sources.title_lines import SEARCHED, Names, Row, find_footer, re
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from python_calamine import CalamineWorkbook
 
 BLOCK = 1 << 20
 
@@ -67,16 +68,34 @@ def _why_unreadable(path: Path, limit: int) -> str | None:
     return None
 
 
+def sheet_names(path: Path, limit: int) -> list[str]:
+    """Return the names of the visible sheets; none of a file that cannot be read."""
+    from python_calamine import CalamineWorkbook
+
+    if _why_unreadable(path, limit):
+        return []
+    try:
+        with CalamineWorkbook.from_path(str(path)) as book:
+            return _visible(book)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+            raise
+        return []
+
+
+def _visible(book: CalamineWorkbook) -> list[str]:
+    from python_calamine import SheetVisibleEnum
+
+    sheets = book.sheets_metadata
+    return [sheet.name for sheet in sheets if sheet.visible == SheetVisibleEnum.Visible]
+
+
 def _sheet(table: str, path: Path, shown: str, source: TableSource) -> list[list[Any]]:
     """Return the cells of the sheet that holds the table."""
-    from python_calamine import CalamineWorkbook, SheetVisibleEnum
+    from python_calamine import CalamineWorkbook
 
     with CalamineWorkbook.from_path(str(path)) as book:
-        visible = [
-            sheet.name
-            for sheet in book.sheets_metadata
-            if sheet.visible == SheetVisibleEnum.Visible
-        ]
+        visible = _visible(book)
         named = [one for one in visible if one.strip().lower() == table]
         chosen = [source.sheet] if source.sheet else named or visible
         if len(chosen) != 1:

@@ -1,0 +1,203 @@
+"""What is in a file: its columns, how they are filled, and how dates and numbers are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from leadsignal.config.notation import Notation
+from leadsignal.config.project import TableSource
+from leadsignal.ingestion.cells import Reading, read_cell
+from leadsignal.ingestion.store import Store, with_steps
+from leadsignal.proposals.column_words import plain
+from leadsignal.schema import Column, Kind
+from leadsignal.sources.parts import Part, quoted
+
+SAMPLED = 200_000
+"""Maximum number of rows of a file that are looked at."""
+PROBED, TRIED = 2_000, 300
+"""Number of rows, and of different values in them, on which spellings are tried."""
+PROBE = "probed_rows"
+DATES = (
+    None, "YYYYMMDD", "epoch", "epoch ms", "DD.MM.YYYY", "DD/MM/YYYY", "MM/DD/YYYY", "DD-MM-YYYY",
+    "MM-DD-YYYY", "DD.MM.YY", "DD/MM/YY", "MM/DD/YY", "YYYY-MM", "MM/YYYY", "MMM YYYY", "MMM-YY",
+    "DD-MMM-YY", "excel",
+)  # fmt: skip
+"""Spellings of dates that are tried; the first is for those that need no setting."""
+DECIMALS = (None, ".", ",")
+"""Signs before decimals that are tried; the first is for plain numbers."""
+FIRST_DAY, LAST_DAY = "1990-01-01", "2100-01-01"
+"""Days outside are numbers that were taken for dates."""
+DIGITS = set("0123456789.")
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """One column of a file; shares are of the cells that are filled.
+
+    Parameters
+    ----------
+    name : str
+        As the file calls it.
+    filled : float
+        Share of the rows that have a value.
+    distinct : int
+        Number of different values in the rows that were looked at.
+    repeats : float
+        Mean number of rows per value.
+    values : tuple of str
+        Different values in the order of their rows, up to 300.
+    dates, numbers : mapping
+        Share of the cells that can be read, by the spelling of dates or the sign before decimals.
+    """
+
+    name: str
+    filled: float
+    distinct: int
+    repeats: float
+    values: tuple[str, ...]
+    dates: Mapping[str | None, float]
+    numbers: Mapping[str | None, float]
+
+    @property
+    def plain(self) -> str:
+        """The name in small letters and digits alone."""
+        return plain(self.name)
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """Up to two values."""
+        return self.values[:2]
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether nearly all cells are dates in one spelling."""
+        return max(self.dates.values(), default=0.0) >= 0.9
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether nearly all cells are numbers in one spelling."""
+        return max(self.numbers.values(), default=0.0) >= 0.9
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether the column names its rows."""
+        return self.filled == 1.0 and self.repeats == 1.0
+
+
+@dataclass(frozen=True)
+class FileProfile:
+    """One file, or several of the same columns that are read as one.
+
+    ``path`` is relative to the folder and may be a pattern; ``source`` says how it is opened;
+    ``relation`` holds the rows that were looked at, all of them texts.
+    """
+
+    path: str
+    source: TableSource
+    columns: tuple[ColumnProfile, ...]
+    rows: int
+    relation: str
+
+    @property
+    def stem(self) -> str:
+        """The name of the file in small letters alone."""
+        name = re.split(r"\.(?:csv|tsv|txt|json|jsonl|ndjson|xlsx|parquet)\b", self.path.lower())[0]
+        return re.sub(r"[^a-z]", "", f"{name.rpartition('/')[2]}{self.source.sheet or ''}".lower())
+
+    def column(self, name: str) -> ColumnProfile:
+        """Return a column by its name."""
+        return next(column for column in self.columns if column.name == name)
+
+    def by_plain(self) -> dict[str, ColumnProfile]:
+        """Return the columns by their names in small letters and digits; the first of equals."""
+        return {column.plain: column for column in reversed(self.columns)}
+
+
+def profile_of(
+    store: Store, part: Part, path: str, source: TableSource, number: int
+) -> FileProfile | None:
+    """Return the profile of an opened file; None if it has no rows."""
+    relation = f"file_{number}"
+    types = store.types_of(part)
+    listed = ", ".join(
+        f"CAST({sql} AS VARCHAR) AS {quoted(name)}"
+        for name, sql in part.columns.items() if name and name in types
+    )  # fmt: skip
+    looked_at = f"SELECT {listed} FROM {part.relation} LIMIT {SAMPLED}"
+    store.run(f"CREATE OR REPLACE TABLE {relation} AS {looked_at}")
+    names = [name for name in part.columns if name and name in types]
+    rows = store.query(f"SELECT count(*) FROM {relation}")[0][0]
+    if not rows or not names:
+        return None
+    columns = tuple(_columns(store, relation, names, rows))
+    return FileProfile(path, source, columns, rows, relation)
+
+
+def _columns(
+    store: Store, relation: str, names: Sequence[str], rows: int
+) -> Iterator[ColumnProfile]:
+    counted = ", ".join(f"count({quoted(name)}), count(DISTINCT {quoted(name)})" for name in names)
+    counts = store.query(f"SELECT {counted} FROM {relation}")[0]
+    step = max(1, rows // PROBED)
+    store.run(
+        f"CREATE OR REPLACE TABLE {PROBE} AS SELECT * FROM {relation} WHERE rowid % {step} = 0"
+    )
+    for at, name in enumerate(names):
+        filled, distinct = counts[2 * at], counts[2 * at + 1]
+        values = _values(store, name)
+        yield ColumnProfile(
+            name, filled / rows, distinct, filled / max(distinct, 1), tuple(values),
+            _shares(store, values, "day", [*_likely(values, DATES)]),
+            _shares(store, values, "number", DECIMALS),
+        )  # fmt: skip
+
+
+def _values(store: Store, name: str) -> list[str]:
+    """Return different values of a column in the order of their rows."""
+    cell = quoted(name)
+    found = store.query(
+        f"SELECT {cell} FROM {PROBE} WHERE {cell} IS NOT NULL GROUP BY 1 ORDER BY min(rowid)"
+        f" LIMIT {TRIED}"
+    )
+    return [value for (value,) in found]
+
+
+def _likely(values: Sequence[str], spellings: Sequence[str | None]) -> Iterator[str | None]:
+    """Yield the spellings of dates whose signs occur in the values."""
+    signs = {sign for value in values for sign in value[:12]}
+    for spelling in spellings:
+        between = set(spelling or "") & set("./- ")
+        counted = spelling is not None and not set(spelling) & set("./-")
+        if signs <= DIGITS if counted and "MMM" not in str(spelling) else between <= signs:
+            yield spelling
+
+
+def _shares(
+    store: Store, values: Sequence[str], kind: Kind, spellings: Sequence[str | None]
+) -> dict[str | None, float]:
+    """Return the share of the values that each spelling reads, of those that read any."""
+    if not spellings or not any(sign in "0123456789" for value in values for sign in value):
+        return {}
+    readings = [_reading(at, kind, spelling) for at, spelling in enumerate(spellings)]
+    counted = ", ".join(f"count(*) FILTER (WHERE {_fits(one, kind)})" for one in readings)
+    rows = with_steps("(SELECT unnest(?) AS v)", readings)
+    cursor = store.connection.cursor()
+    counts = cursor.execute(f"SELECT {counted} FROM {rows}", [list(values)]).fetchall()[0]
+    shares = zip(spellings, counts, strict=True)
+    return {spelling: count / len(values) for spelling, count in shares if count}
+
+
+def _reading(number: int, kind: Kind, spelling: str | None) -> Reading:
+    """Return how a spelling is read, as the tables themselves are."""
+    stated = (spelling,) if spelling else ()
+    notation = Notation(dates=stated) if kind == "day" else Notation(decimal=spelling)
+    reading = read_cell(Column(f"try{number}", kind, ""), "v", "VARCHAR", "UTC", notation)
+    return reading or Reading("NULL")
+
+
+def _fits(reading: Reading, kind: Kind) -> str:
+    if kind == "day":
+        return f"({reading.value}) BETWEEN DATE '{FIRST_DAY}' AND DATE '{LAST_DAY}'"
+    return f"({reading.value}) IS NOT NULL"

@@ -1,0 +1,117 @@
+"""How the rows of a file find their account: by the ids that it shares with other files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from leadsignal.ingestion.store import Store
+from leadsignal.proposals.file_profile import FileProfile
+from leadsignal.proposals.table_proposal import ColumnProposal, TableProposal, id_headers
+from leadsignal.sources.parts import literal, quoted
+
+SHARED = 0.5
+"""Share of the ids that must occur among the accounts."""
+COMPARED = 5_000
+"""Maximum number of different values that are looked up."""
+
+
+@dataclass(frozen=True)
+class Ids:
+    """A column of a file that names things."""
+
+    file: FileProfile
+    header: str
+
+    def values(self, loosely: bool) -> str:
+        """Return the SQL of its values; ``loosely`` without what programs add to ids or drop."""
+        cell = quoted(self.header)
+        value = f"CAST({cell} AS VARCHAR)"
+        if loosely:
+            value = f"CASE WHEN length({value}) = 18 THEN left({value}, 15) ELSE {value} END"
+            value = f"lower(regexp_replace(ltrim({value}, '0'), '\\.0+$', ''))"
+        return f"SELECT {value} FROM {self.file.relation} WHERE {cell} IS NOT NULL"
+
+
+def shared(store: Store, ids: Ids, others: Ids, loosely: bool = True) -> float:
+    """Return the share of the different values of ``ids`` that are among ``others``.
+
+    ``loosely`` takes 17850.0 for 17850, 00123 for 123, and ids of 15 letters for those of 18.
+    """
+    found: float | None = store.query(
+        f"SELECT avg(CAST(v IN ({others.values(loosely)}) AS INT)) FROM"
+        f" (SELECT DISTINCT v FROM ({ids.values(loosely)}) AS t(v) LIMIT {COMPARED}) AS d"
+    )[0][0]
+    return found or 0.0
+
+
+def linked(
+    store: Store, table: TableProposal, accounts: Ids, files: Sequence[FileProfile]
+) -> TableProposal:
+    """Return a table whose rows find their account: by a column, or through another file."""
+    headers = id_headers(table.file)
+    stated = table.header_of("account_id")
+    first = [stated, *(h for h in headers if h != stated)] if stated else headers
+    shares = {header: shared(store, Ids(table.file, header), accounts) for header in first}
+    best = stated if stated and shares[stated] >= SHARED else max(
+        first, key=lambda header: shares[header], default=None
+    )  # fmt: skip
+    if best is not None and shares[best] >= SHARED:
+        return _by_column(store, table, best, shares[best], accounts)
+    for file in files:
+        found = _through(store, table, file, accounts)
+        if found is not None:
+            return found
+    nearest = f" ({best}: {shares[best]:.0%})" if best is not None and shares[best] else ""
+    return replace(table, is_ready=False).asking(
+        f"Which column says the account? None holds ids of {accounts.file.path}{nearest}."
+    )
+
+
+def _by_column(
+    store: Store, table: TableProposal, header: str, share: float, accounts: Ids
+) -> TableProposal:
+    reason = f"{share:.0%} of its values are in {accounts.file.path}"
+    if shared(store, Ids(table.file, header), accounts, loosely=False) < share:
+        reason += ", some written differently"
+    samples = table.file.column(header).samples
+    return table.with_column(ColumnProposal("account_id", header, reason, 1.0, samples))
+
+
+def _through(
+    store: Store, table: TableProposal, file: FileProfile, accounts: Ids
+) -> TableProposal | None:
+    """Return a table that finds its accounts through a file of keys and accounts."""
+    if file.relation == table.file.relation:
+        return None
+    account = account_header(store, file, accounts)
+    if account is None:
+        return None
+    keys = [c.name for c in file.columns if c.is_unique and c.name != account and not c.is_dated]
+    for header in id_headers(table.file):
+        for key in keys:
+            share = shared(store, Ids(table.file, header), Ids(file, key))
+            if share >= SHARED:
+                return _joined(table, header, file, key, account, share)
+    return None
+
+
+def account_header(store: Store, file: FileProfile, accounts: Ids) -> str | None:
+    """Return the column of a file that holds ids of accounts; None if there is none."""
+    if file.relation == accounts.file.relation:
+        return accounts.header
+    shares = {h: shared(store, Ids(file, h), accounts) for h in id_headers(file)}
+    best = max(shares, key=lambda header: shares[header], default=None)
+    return best if best is not None and shares[best] >= SHARED else None
+
+
+def _joined(
+    table: TableProposal, header: str, file: FileProfile, key: str, account: str, share: float
+) -> TableProposal:
+    query = (
+        f"SELECT t.*, k.{quoted(account)} AS account_id FROM {literal(table.file.path)} AS t"
+        f" JOIN {literal(file.path)} AS k ON t.{quoted(header)} = k.{quoted(key)}"
+    )
+    reason = f"through {file.path}: {share:.0%} of {header} are its {key}"
+    linked = table.with_column(ColumnProposal("account_id", "account_id", reason))
+    return replace(linked, options={**linked.options, "query": query})

@@ -1,0 +1,299 @@
+"""A project file proposed for a folder of exports: every choice with its reason, none silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.arguments import checked
+from leadsignal.config.project import PROJECT_FILE
+from leadsignal.errors import OptionError
+from leadsignal.files.outputs import PROPOSAL
+from leadsignal.files.writing import atomic_write
+from leadsignal.ingestion.store import Store
+from leadsignal.proposals.file_profile import FileProfile
+from leadsignal.proposals.files_of_folder import Files
+from leadsignal.proposals.links import Ids, account_header, linked, shared
+from leadsignal.proposals.settled import attribute_headers, refused, settled
+from leadsignal.proposals.table_proposal import (
+    USERS,
+    TableProposal,
+    guessed_proposal,
+    known_export,
+    proposal_by_content,
+    proposal_of_export,
+)
+from leadsignal.proposals.toml_text import toml_text
+from leadsignal.results import Result
+from leadsignal.schema import BY_NAME
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LIVES = ("accounts", "contracts")
+"""Tables that say which accounts there are."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ProjectProposal(Result):
+    """A proposed ``leadsignal.toml``.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder that was looked at.
+    tables : tuple of TableProposal
+        The tables found, those that say which accounts there are first.
+    not_used : mapping of str to str
+        Files that become no table, and why.
+    questions : tuple of str
+        What a person has to answer, over all tables.
+    """
+
+    folder: Path
+    tables: tuple[TableProposal, ...]
+    not_used: dict[str, str]
+    questions: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The content of ``leadsignal.toml``."""
+        return toml_text(self.tables, self.not_used, self.questions)
+
+    def _table(self) -> pd.DataFrame:
+        import pandas as pd
+
+        rows = [
+            (t.file.path, t.table, c.column, c.header, c.reason, c.share, ", ".join(c.samples))
+            for t in self.tables for c in t.columns
+        ]  # fmt: skip
+        columns = ["file", "table", "column", "header", "reason", "share", "samples"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> Iterator[str]:
+        """Yield what was found, file by file, and the questions."""
+        for table in self.tables:
+            ready = "" if table.is_ready else ", not yet: see the questions"
+            yield f"{table.file.path}: {table.table}, {table.reason}{ready}"
+        for path, why in self.not_used.items():
+            yield f"{path}: not used, {why}"
+        for number, question in enumerate(self.all_questions(), 1):
+            yield f"question {number}: {question}"
+
+    def all_questions(self) -> list[str]:
+        """Return all questions, those of a table with its name."""
+        by_table = [f"{table.table}: {one}" for table in self.tables for one in table.questions]
+        return [*self.questions, *by_table]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the proposal as plain dictionaries, ready for JSON."""
+        return {
+            "tables": [
+                {
+                    "table": table.table,
+                    "file": table.file.path,
+                    "reason": table.reason,
+                    "ready": table.is_ready,
+                    "columns": {one.column: one.header for one in table.columns},
+                    "options": dict(table.options),
+                }
+                for table in self.tables
+            ],
+            "not_used": self.not_used,
+            "questions": self.all_questions(),
+        }
+
+    def write_project(self, *, force: bool = False) -> Path:
+        """Write ``leadsignal.toml`` into the folder.
+
+        Parameters
+        ----------
+        force : bool, default False
+            Replace a file that exists.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OptionError
+            If there is one already.
+        """
+        place = self.folder / PROJECT_FILE
+        with atomic_write(place, PROPOSAL, force=force) as part:
+            part.write_text(self.text, encoding="utf-8")
+        return place
+
+
+@checked
+def propose_project(folder: str | Path) -> ProjectProposal:
+    """Propose a ``leadsignal.toml`` for a folder of exports.
+
+    Known exports are recognised by their headers, other files by their names, headers and contents.
+    Nothing is written, and nothing is decided silently: each choice has its reason, the share of
+    cells that agree with it, and two values; what the files cannot tell is a question.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A folder with files of the formats that `read_tables` reads.
+
+    Returns
+    -------
+    ProjectProposal
+        Print it, look at ``to_frame()`` and ``text``, then ``write_project()``.
+
+    Raises
+    ------
+    OptionError
+        If there is no such folder, or no file in it that can be read.
+
+    Examples
+    --------
+    >>> import leadsignal as ls
+    >>> proposal = propose_project(ls.sample_folder())
+    >>> proposal.tables[0].table, proposal.tables[0].header_of("started_on")
+    ('accounts', 'started_on')
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        what = "is a file" if place.exists() else "does not exist"
+        raise OptionError(f"{str(place)!r} {what}", "Give a folder of exports")
+    files = Files(place, Store())
+    profiles, not_used = files.profiles()
+    if not profiles:
+        raise OptionError(f"no file in {str(place)!r} can be read", "Give a folder of exports")
+    return _proposed(files, profiles, not_used)
+
+
+def _proposed(
+    opened: Files, files: Sequence[FileProfile], not_used: dict[str, str]
+) -> ProjectProposal:
+    folder, store = opened.folder, opened.store
+    found: list[TableProposal] = []
+    unknown: list[FileProfile] = []
+    for file in files:
+        export = known_export(file)
+        if export is not None and export.table is None:
+            not_used[file.path] = f"{export.system}, {export.content}: {export.note}"
+            continue
+        table = proposal_of_export(file, export) if export else guessed_proposal(file)
+        if table is None:
+            unknown.append(file)
+        else:
+            found.append(table)
+    accounts, found = _accounts(store, found, not_used)
+    for file in unknown:
+        header = accounts and account_header(store, file, accounts)
+        table = proposal_by_content(file, header) if header else None
+        if table is None:
+            not_used[file.path] = "its columns are those of no table"
+        else:
+            found.append(table)
+    if accounts is None:
+        question = "Which file lists the accounts or contracts, with the day on which each started?"
+        tables = tuple(replace(one, is_ready=False) for one in found if one.table != USERS)
+        return ProjectProposal(folder, tables, not_used, (question,))
+    found = [*_linked_tables(store, found, accounts, files, not_used)]
+    tables = tuple(_with_footer(opened, one) for one in found)
+    return ProjectProposal(folder, tuple(_with_questions(tables)), not_used, ())
+
+
+def _with_footer(files: Files, table: TableProposal) -> TableProposal:
+    """Return a table whose file is read without the lines at its end that are no rows."""
+    columns = {one.column: one.header for one in table.columns}
+    lines = files.footer(table.file, table.table, columns)
+    if lines is None:
+        return table
+    return replace(table, options={**table.options, "footer": lines})
+
+
+# Which accounts there are -------------------------------------------------------------------------
+
+
+def _accounts(
+    store: Store, found: list[TableProposal], not_used: dict[str, str]
+) -> tuple[Ids | None, list[TableProposal]]:
+    """Return the column of account ids; of several lists of accounts one remains."""
+    lists = [one for one in found if one.table == "accounts"]
+    if len(lists) > 1:
+        chosen = max(lists, key=lambda one: _linking(store, one, found))
+        for one in lists:
+            if one is not chosen:
+                not_used[one.file.path] = f"accounts are read from {chosen.file.path}"
+        found = [one for one in found if one is chosen or one.table != "accounts"]
+        lists = [chosen]
+    bases = lists or [one for one in found if one.table == "contracts"][:1]
+    header = bases[0].header_of("account_id") if bases else None
+    return (Ids(bases[0].file, header) if header else None), found
+
+
+def _linking(store: Store, accounts: TableProposal, found: Iterable[TableProposal]) -> float:
+    """Return how well the ids of a list of accounts link the other files."""
+    header = accounts.header_of("account_id")
+    others = [one for one in found if one.table not in ("accounts", USERS)]
+    if header is None:
+        return -1.0
+    ids, links = Ids(accounts.file, header), 0.0
+    for one in others:
+        stated = one.header_of("account_id")
+        links += shared(store, Ids(one.file, stated), ids) if stated else 0.0
+    return links + ("started_on" in {one.column for one in accounts.columns}) / 2
+
+
+def _linked_tables(
+    store: Store, found: Sequence[TableProposal], accounts: Ids, files: Sequence[FileProfile],
+    not_used: dict[str, str],
+) -> Iterator[TableProposal]:  # fmt: skip
+    """Yield the tables in the order of the schema, each name once."""
+    order = {name: at for at, name in enumerate(("accounts", *BY_NAME))}
+    seen: dict[str, str] = {}
+    for table in sorted(found, key=lambda one: (order.get(one.table, 99), -one.file.rows)):
+        if table.table == USERS:
+            not_used[table.file.path] = "it says which account a user is of"
+            continue
+        if table.table in seen:
+            not_used[table.file.path] = f"{table.table} are read from {seen[table.table]}"
+            continue
+        seen[table.table] = table.file.path
+        if table.file.relation != accounts.file.relation:
+            table = linked(store, table, accounts, files)
+        yield refused(settled(table))
+
+
+# Questions ----------------------------------------------------------------------------------------
+
+
+def _with_questions(tables: Sequence[TableProposal]) -> Iterator[TableProposal]:
+    """Yield the tables with what they leave open about the lives of accounts."""
+    has_contracts = any(one.table == "contracts" and one.is_ready for one in tables)
+    for table in tables:
+        if table.table == "accounts" and not has_contracts:
+            table = _with_questions_of_life(table)
+        if table.table == "accounts" and attribute_headers(table):
+            table = table.asking(
+                "Which of the columns below have not changed since the account began? An export"
+                " holds the values of today; declare only those as attributes."
+            )
+        yield table
+
+
+def _with_questions_of_life(table: TableProposal) -> TableProposal:
+    dated = [c.name for c in table.file.columns if c.is_dated]
+    choices = f" Dates are in: {', '.join(dated)}." if dated else ""
+    if table.header_of("started_on") is None:
+        table = replace(table, is_ready=False).asking(
+            f"Which column says when an account became a customer?{choices}"
+        )
+    if table.header_of("ended_on") is None:
+        table = table.asking(
+            f"Which column says when an account ended? Without one, all are active.{choices}"
+        )
+    return table

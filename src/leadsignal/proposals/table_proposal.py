@@ -1,0 +1,265 @@
+"""What a file is proposed to be: a table, its columns, and how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from leadsignal.proposals.column_words import (
+    ACCOUNT_ID,
+    COLUMN_WORDS,
+    FILE_WORDS,
+    USER_TABLE,
+    plain,
+)
+from leadsignal.proposals.export_shape import KnownExport
+from leadsignal.proposals.file_profile import ColumnProfile, FileProfile
+from leadsignal.proposals.known_exports import KNOWN_EXPORTS
+from leadsignal.schema import BY_NAME, Column
+
+USERS = "users"
+"""A table that says which account a user is of."""
+KNOWN, NAMED, CONTENT = "known", "name", "content"
+NUMERIC = ("number", "decimal", "integer")
+ENOUGH = 0.9
+"""Share of the cells that must agree with what a column is taken for."""
+
+
+@dataclass(frozen=True)
+class ColumnProposal:
+    """A column of a table, and the header that is proposed for it.
+
+    ``reason`` says why, ``share`` is the share of the filled cells that can be read so, ``samples``
+    are up to two values.
+    """
+
+    column: str
+    header: str
+    reason: str
+    share: float = 1.0
+    samples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TableProposal:
+    """A file taken for a table.
+
+    ``options`` are those of ``[tables.NAME]``; ``questions`` what a person has to answer. Without
+    ``is_ready`` the section is written as a comment: the table cannot be read yet.
+    """
+
+    table: str
+    file: FileProfile
+    reason: str
+    columns: tuple[ColumnProposal, ...]
+    options: Mapping[str, object] = field(default_factory=dict)
+    questions: tuple[str, ...] = ()
+    is_ready: bool = True
+
+    def header_of(self, column: str) -> str | None:
+        """Return the header that is proposed for a column."""
+        return next((one.header for one in self.columns if one.column == column), None)
+
+    def with_column(self, proposal: ColumnProposal) -> TableProposal:
+        """Return the proposal with a column added, or replaced; a header serves one column."""
+        others = [one for one in self.columns if one.column != proposal.column]
+        others = [one for one in others if one.header != proposal.header]
+        return replace(self, columns=(proposal, *others))
+
+    def asking(self, *questions: str) -> TableProposal:
+        """Return the proposal with further questions."""
+        return replace(self, questions=(*self.questions, *questions))
+
+
+# Exports of known systems -------------------------------------------------------------------------
+
+
+def known_export(file: FileProfile) -> KnownExport | None:
+    """Return the known export that a file is, by its headers; the one with most of them."""
+    headers = {column.plain for column in file.columns}
+    found = [one for one in KNOWN_EXPORTS if {plain(name) for name in one.identified_by} <= headers]
+    return max(found, key=lambda one: (len(one.identified_by), _hits(one, headers)), default=None)
+
+
+def _hits(export: KnownExport, headers: set[str]) -> int:
+    return sum(any(plain(name) in headers for name in names) for names in export.columns.values())
+
+
+def proposal_of_export(file: FileProfile, export: KnownExport) -> TableProposal:
+    """Return the table that an export of a known system is."""
+    headers, columns = file.by_plain(), []
+    for column, names in export.columns.items():
+        found = next((headers[plain(name)] for name in names if plain(name) in headers), None)
+        if found is not None and found.filled:
+            columns.append(_column(column, found, f"{export.system} calls it so"))
+    return TableProposal(
+        str(export.table), file, f"{export.system}, {export.content}", tuple(columns),
+        _options(file, export), export.questions,
+    )  # fmt: skip
+
+
+def _options(file: FileProfile, export: KnownExport) -> dict[str, object]:
+    """Return the options of an export, with the file's own headers and the values that occur."""
+    options = dict(export.options)
+    if "query" in options:
+        options["query"] = str(options["query"]).replace("{file}", file.path)
+    where = options.pop("where", {})
+    if isinstance(where, Mapping):
+        headers = file.by_plain()
+        found = {
+            headers[plain(name)].name: [one for one in values if one in headers[plain(name)].values]
+            for name, values in where.items()
+            if plain(name) in headers
+        }
+        options |= {"where": found} if any(found.values()) else {}
+    return options
+
+
+# Files of unknown systems -------------------------------------------------------------------------
+
+
+def guessed_proposal(file: FileProfile) -> TableProposal | None:
+    """Return the table that a file seems to be, by its name, its headers and their contents."""
+    found = [one for table in (*BY_NAME, USERS) for one in _as_table(file, table)]
+    if not found:
+        return None
+    best = max(found, key=lambda pair: pair[0])
+    return best[1]
+
+
+def _as_table(file: FileProfile, table: str) -> Iterable[tuple[float, TableProposal]]:
+    assigned = _assigned(file, _words_of(table), _kinds_of(table), _needed(table))
+    exact = file.stem == plain(table)
+    hint = exact or any(word in file.stem for word in FILE_WORDS.get(table, ()))
+    needed = [name for name in _needed(table) if name not in assigned]
+    if needed or not _shape_fits(file, table, assigned, hint):
+        return
+    names = {name: score for name, (_, score) in assigned.items()}
+    total = sum(names.values()) / 100 + 3 * hint + 10 * exact + len(_needed(table))
+    columns = tuple(_column(name, found, "its name") for name, (found, _) in assigned.items())
+    named = "its name and its columns" if hint else "its columns"
+    yield total, TableProposal(table, file, f"by {named}", columns)
+
+
+def proposal_by_content(file: FileProfile, account: str) -> TableProposal | None:
+    """Return what rows of accounts seem to be by their contents: events, or amounts by day.
+
+    There must be one column of dates, and one of a few texts that repeat, or one of numbers.
+    """
+    others = [one for one in file.columns if one.filled and one.name != account]
+    dated = [one for one in others if one.is_dated]
+    numbers = [one for one in others if one.is_numeric and not one.is_dated]
+    words = [
+        one
+        for one in others
+        if not one.is_dated and not one.is_numeric and one.distinct <= 200 and one.repeats >= 3
+    ]
+    if len(dated) != 1 or len(words) + len(numbers) == 0:
+        return None
+    if len(words) == 1:
+        table, found, column, what = "behaviors", words[0], "behavior", "what was done"
+    elif not words and len(numbers) == 1:
+        table, found, column, what = "usage", numbers[0], "amount", "how much it was used"
+    else:
+        return None
+    day = "occurred_at" if table == "behaviors" else "used_on"
+    columns = (
+        _column("account_id", file.column(account), "its values"),
+        _column(day, dated[0], "its values: the only dates"),
+        _column(column, found, "its values: the only ones that fit"),
+    )
+    question = f"Is {file.path} a table of {table}, and does {found.name} say {what}?"
+    return TableProposal(table, file, "by its contents", columns, {}, (question,))
+
+
+def _words_of(table: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the names that columns of a table have: our own first."""
+    words = USER_TABLE if table == USERS else COLUMN_WORDS.get(table, {"account_id": ACCOUNT_ID})
+    names = dict.fromkeys((*_kinds_of(table), *words))
+    return {name: (plain(name), *words.get(name, ())) for name in names}
+
+
+def _kinds_of(table: str) -> Mapping[str, Column]:
+    return {} if table == USERS else BY_NAME[table].by_column
+
+
+def _needed(table: str) -> list[str]:
+    """Return the columns without which a file is not taken for a table."""
+    if table == USERS:
+        return ["user_id", "account_id"]
+    if table == "accounts":
+        return ["account_id"]
+    return [name for name in BY_NAME[table].required if name != "account_id"]
+
+
+def _shape_fits(
+    file: FileProfile, table: str, assigned: Mapping[str, tuple[ColumnProfile, float]], hint: bool
+) -> bool:
+    """Whether values repeat as the rows of a table do."""
+    if table == "accounts":
+        # An account list has one row an account, or versions of it.
+        listed = assigned["account_id"][0].repeats < 1.5 or "recorded_at" in assigned
+        return listed and ("started_on" in assigned or "name" in assigned or hint)
+    if table == "contracts":
+        priced = {"arr", "mrr", "amount", "ended_on"} & set(assigned)
+        return "account_id" in assigned and bool(priced)
+    if table == "behaviors":
+        return assigned["behavior"][0].distinct <= max(1_000, file.rows // 20)
+    if table == USERS:
+        return assigned["user_id"][0].is_unique
+    return hint or len(assigned) > len(_needed(table))
+
+
+def _assigned(
+    file: FileProfile,
+    words: Mapping[str, tuple[str, ...]],
+    kinds: Mapping[str, Column],
+    needed: Sequence[str],
+) -> dict[str, tuple[ColumnProfile, float]]:
+    """Return the best header of each column, each header once, with how well its name fits."""
+    offers = [
+        (_likeness(column.plain, names, name in needed), -at, name, column)
+        for at, (name, names) in enumerate(words.items())
+        for column in file.columns
+        if _can_be(column, kinds.get(name))
+    ]
+    assigned: dict[str, tuple[ColumnProfile, float]] = {}
+    for score, _, name, column in sorted(offers, key=lambda offer: offer[:2], reverse=True):
+        taken = {found.name for found, _ in assigned.values()}
+        if score and name not in assigned and column.name not in taken:
+            assigned[name] = (column, score)
+    return assigned
+
+
+def _likeness(header: str, names: tuple[str, ...], needed: bool) -> float:
+    """Return how well a header fits names of a column, the first of which fit best.
+
+    A header that only holds a name will do for a column that has to be there.
+    """
+    if header in names:
+        return 100.0 - names.index(header)
+    if not needed:
+        return 0.0
+    long = [at for at, name in enumerate(names) if len(name) >= 5 and name in header]
+    return 40.0 - min(long) if long else 0.0
+
+
+def _can_be(column: ColumnProfile, kind: Column | None) -> bool:
+    if not column.filled:
+        return False
+    if kind is not None and kind.kind in ("day", "moment"):
+        return column.is_dated
+    if kind is not None and kind.kind in NUMERIC:
+        return column.is_numeric
+    return True
+
+
+def _column(name: str, found: ColumnProfile, reason: str) -> ColumnProposal:
+    return ColumnProposal(name, found.name, reason, 1.0, found.samples)
+
+
+def id_headers(file: FileProfile) -> list[str]:
+    """Return the headers of a file that may be ids of accounts, the most telling names first."""
+    order = {name: at for at, name in enumerate(ACCOUNT_ID)}
+    ids = [column for column in file.columns if column.filled and not column.is_dated]
+    return [c.name for c in sorted(ids, key=lambda c: order.get(c.plain, len(order)))]

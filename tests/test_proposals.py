@@ -1,0 +1,171 @@
+"""A proposed project file: what is recognised, what is asked, and that it is TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import leadsignal as ls
+from leadsignal.cli import main
+from leadsignal.proposals import ProjectProposal, TableProposal, propose_project
+
+ACCOUNTS = "Kundennummer;Firma;Vertragsbeginn;Vertragsende;Branche\n" + "".join(
+    f"00{100 + n};Firma {n};{1 + n % 28:02}.03.2022;{'01.05.2023' if n % 3 == 0 else ''};"
+    f"{'Bau' if n % 2 else 'Handel'}\n"
+    for n in range(40)
+)
+EVENTS = "when,what,company\n" + "".join(
+    f"2022-0{4 + n % 5}-1{n % 9} 08:30:00,{'report' if n % 2 else 'export'},{100 + n % 40}\n"
+    for n in range(200)
+)
+
+
+def write(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    return folder
+
+
+def of(proposal: ProjectProposal, table: str) -> TableProposal:
+    return next(one for one in proposal.tables if one.table == table)
+
+
+def test_files_of_an_unknown_system_are_recognised_by_names_and_contents(tmp_path: Path) -> None:
+    write(tmp_path, kunden=ACCOUNTS, activity=EVENTS)
+    proposal = propose_project(tmp_path)
+    accounts, events = of(proposal, "accounts"), of(proposal, "behaviors")
+    assert {one.column: one.header for one in accounts.columns} == {
+        "account_id": "Kundennummer",
+        "name": "Firma",
+        "started_on": "Vertragsbeginn",
+        "ended_on": "Vertragsende",
+    }
+    assert dict(accounts.options) == {"dates": "DD.MM.YYYY"}
+    assert events.header_of("account_id") == "company"
+    assert "some written differently" in proposal["reason"].str.cat(sep=" ")
+    assert events.header_of("behavior") == "what"
+    assert "Is activity.csv a table of behaviors, and does what say what was done?" in (
+        events.questions
+    )
+    assert any("Which of the columns below" in one for one in proposal.all_questions())
+    assert '# attributes = ["Branche"]' in proposal.text
+
+
+def test_the_proposal_is_read_as_it_stands(tmp_path: Path) -> None:
+    write(tmp_path, kunden=ACCOUNTS)
+    propose_project(tmp_path).write_project()
+    frame = ls.read_tables(tmp_path, as_of="2024-01-01").frame("accounts")
+    assert len(frame) == 40
+    assert frame["ended_on"].notna().sum() == 14
+    assert frame["name"].iloc[0] == "Firma 0"
+    assert frame["account_id"].iloc[0] == "00100"
+
+
+def test_days_and_months_that_cannot_be_told_apart_are_asked_about(tmp_path: Path) -> None:
+    rows = "".join(f"a{n},0{1 + n % 9}/0{1 + n % 7}/2022,\n" for n in range(30))
+    write(tmp_path, accounts="account_id,started_on,ended_on\n" + rows)
+    accounts = of(propose_project(tmp_path), "accounts")
+    assert not accounts.is_ready
+    assert any('dates = "DD/MM/YYYY" or "MM/DD/YYYY"' in one for one in accounts.questions)
+    one_day = rows + "b,25/01/2022,\n"
+    write(tmp_path, accounts="account_id,started_on,ended_on\n" + one_day)
+    accounts = of(propose_project(tmp_path), "accounts")
+    assert accounts.is_ready
+    assert dict(accounts.options) == {"dates": "DD/MM/YYYY"}
+
+
+def test_a_missing_end_is_asked_about_with_the_columns_that_hold_dates(tmp_path: Path) -> None:
+    rows = "".join(f"a{n},2022-01-1{n % 9},2022-02-1{n % 9}\n" for n in range(30))
+    write(tmp_path, customers="id,signup date,last contact\n" + rows)
+    proposal = propose_project(tmp_path)
+    assert of(proposal, "accounts").header_of("started_on") == "signup date"
+    (question,) = proposal.all_questions()
+    assert "Without one, all are active. Dates are in: signup date, last contact" in question
+
+
+def test_rows_find_their_account_through_a_file_of_users(tmp_path: Path) -> None:
+    accounts = "".join(f"A{n},2022-01-01,\n" for n in range(20))
+    users = "".join(f"u{n},A{n % 20},u{n}@x.com\n" for n in range(60))
+    events = "".join(f"u{n % 60},login,2022-03-0{1 + n % 9}\n" for n in range(300))
+    write(
+        tmp_path,
+        accounts="account_id,started_on,ended_on\n" + accounts,
+        users="user_id,account_id,email\n" + users,
+        events="user_id,event,timestamp\n" + events,
+    )
+    table = of(propose_project(tmp_path), "behaviors")
+    reason = next(one.reason for one in table.columns if one.column == "account_id")
+    assert table.is_ready
+    assert reason.startswith("through users.csv")
+
+
+def test_a_file_that_finds_no_account_is_a_comment_and_a_question(tmp_path: Path) -> None:
+    named = EVENTS.replace("when,what,company", "timestamp,event,company")
+    write(tmp_path, kunden=ACCOUNTS, activity=named.replace(",1", ",X"))
+    proposal = propose_project(tmp_path)
+    assert not of(proposal, "behaviors").is_ready
+    assert any("Which column says the account?" in one for one in proposal.all_questions())
+    assert "behaviors" not in tomllib.loads(proposal.text)["tables"]
+
+
+@pytest.mark.parametrize("strange", ['a"b', "new\nline", "tab\tbed", "\x7f", "#", "= [", "'", "é"])
+def test_whatever_the_headers_and_values_the_file_is_toml(tmp_path: Path, strange: str) -> None:
+    rows = 30
+    frame = pd.DataFrame(
+        {
+            "account_id": [f"a{n}" for n in range(rows)],
+            "started_on": ["2022-01-01"] * rows,
+            "ended_on": [strange] + ["2023-01-01"] * (rows - 1),
+            f"kind {strange}": [f"x{strange}", "y", "z"] * 10,
+            "name": [f"{strange} {n}" for n in range(rows)],
+        }
+    )
+    frame.to_csv(tmp_path / "accounts.csv", index=False)
+    content = tomllib.loads(propose_project(tmp_path).text)
+    assert content["tables"]["accounts"]["columns"]["account_id"] == "account_id"
+
+
+def test_a_folder_without_accounts_asks_for_them(tmp_path: Path) -> None:
+    write(tmp_path, activity=EVENTS)
+    proposal = propose_project(tmp_path)
+    assert proposal.questions[0].startswith("Which file lists the accounts or contracts")
+    assert "tables" not in tomllib.loads(proposal.text)
+
+
+def test_title_lines_and_totals_are_found(tmp_path: Path) -> None:
+    lines = "".join(f"a{n},2022-01-1{n % 9},,1200\n" for n in range(40))
+    write(
+        tmp_path,
+        accounts=f"Customer report\n\naccount_id,started_on,ended_on,arr\n{lines}Total,,,48000\n",
+    )
+    accounts = of(propose_project(tmp_path), "accounts")
+    assert accounts.file.source.header_line == 3
+    assert accounts.options["footer"] == 1
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ls.OptionError, match="does not exist"):
+        propose_project(tmp_path / "nowhere")
+    with pytest.raises(ls.OptionError, match="no file in"):
+        propose_project(tmp_path)
+    write(tmp_path, kunden=ACCOUNTS)
+    propose_project(tmp_path).write_project()
+    with pytest.raises(ls.OptionError, match="project file"):
+        propose_project(tmp_path).write_project()
+
+
+def test_the_command_writes_the_file_and_checks_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, kunden=ACCOUNTS, activity=EVENTS)
+    assert main(["init", str(tmp_path)]) in (0, 2)
+    out = capsys.readouterr().out
+    assert "kunden.csv: accounts, by its name and its columns" in out
+    assert "question 1: " in out
+    assert "Checked rows: accounts 40" in out
+    assert out.rstrip().splitlines()[-1].startswith("next: answer 2 questions")
+    assert main(["init", str(tmp_path)]) == 2
+    assert main(["init", str(tmp_path), "--force", "--quiet"]) in (0, 2)
