@@ -92,9 +92,13 @@ def proposal_of_export(file: FileProfile, export: KnownExport) -> TableProposal:
         found = next((headers[plain(name)] for name in names if plain(name) in headers), None)
         if found is not None and found.filled:
             columns.append(_column(column, found, f"{export.system} calls it so"))
+    found_columns = {one.column for one in columns}
+    missing = [
+        question for column, question in export.if_missing.items() if column not in found_columns
+    ]
     return TableProposal(
         str(export.table), file, f"{export.system}, {export.content}", tuple(columns),
-        _options(file, export), export.questions,
+        _options(file, export), (*export.questions, *missing),
     )  # fmt: skip
 
 
