@@ -135,6 +135,7 @@ TABLES: tuple[Table, ...] = (
             Column(
                 "arr", "decimal", "annual recurring revenue at the start", decimals=2, minimum=0
             ),
+            _text("currency", "currency of the amounts, as in USD"),
             _id(
                 "customer_id", "the customer behind the account; errors are clustered by it", False
             ),

@@ -28,8 +28,9 @@ class Ids:
         cell = quoted(self.header)
         value = f"CAST({cell} AS VARCHAR)"
         if loosely:
+            # The letters after the 15th of a Salesforce id only repeat the case of the others.
             value = f"CASE WHEN length({value}) = 18 THEN left({value}, 15) ELSE {value} END"
-            value = f"lower(regexp_replace(ltrim({value}, '0'), '\\.0+$', ''))"
+            value = f"regexp_replace(ltrim({value}, '0'), '\\.0+$', '')"
         return f"SELECT {value} FROM {self.file.relation} WHERE {cell} IS NOT NULL"
 
 
