@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PROPOSAL
 from leadsignal.files.writing import atomic_write
 from leadsignal.ingestion.store import Store
+from leadsignal.proposals.crm_exports import END, START
 from leadsignal.proposals.file_profile import FileProfile
 from leadsignal.proposals.files_of_folder import Files
 from leadsignal.proposals.links import Ids, account_header, linked, shared
@@ -32,8 +33,7 @@ from leadsignal.schema import BY_NAME
 if TYPE_CHECKING:
     import pandas as pd
 
-LIVES = ("accounts", "contracts")
-"""Tables that say which accounts there are."""
+LIFE_QUESTIONS = (START, END)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -256,16 +256,25 @@ def _linked_tables(
     order = {name: at for at, name in enumerate(("accounts", *BY_NAME))}
     seen: dict[str, str] = {}
     for table in sorted(found, key=lambda one: (order.get(one.table, 99), -one.file.rows)):
-        if table.table == USERS:
-            not_used[table.file.path] = "it says which account a user is of"
+        why = _why_not(table, seen)
+        if why:
+            not_used[table.file.path] = why
             continue
-        if table.table in seen:
-            not_used[table.file.path] = f"{table.table} are read from {seen[table.table]}"
-            continue
-        seen[table.table] = table.file.path
         if table.file.relation != accounts.file.relation:
             table = linked(store, table, accounts, files)
-        yield refused(settled(table))
+        table = refused(settled(table))
+        if table.is_ready:
+            seen[table.table] = table.file.path
+        yield table
+
+
+def _why_not(table: TableProposal, seen: Mapping[str, str]) -> str:
+    """Return why a table is not read beside those seen so far; empty if it is."""
+    if table.table == USERS:
+        return "it says which account a user is of"
+    if table.table == "contract_changes" and "contracts" in seen:
+        return f"changes are derived from {seen['contracts']}"
+    return f"{table.table} are read from {seen[table.table]}" if table.table in seen else ""
 
 
 # Questions ----------------------------------------------------------------------------------------
@@ -275,8 +284,8 @@ def _with_questions(tables: Sequence[TableProposal]) -> Iterator[TableProposal]:
     """Yield the tables with what they leave open about the lives of accounts."""
     has_contracts = any(one.table == "contracts" and one.is_ready for one in tables)
     for table in tables:
-        if table.table == "accounts" and not has_contracts:
-            table = _with_questions_of_life(table)
+        if table.table == "accounts":
+            table = _with_questions_of_life(table, has_contracts)
         if table.table == "accounts" and attribute_headers(table):
             table = table.asking(
                 "Which of the columns below have not changed since the account began? An export"
@@ -285,15 +294,19 @@ def _with_questions(tables: Sequence[TableProposal]) -> Iterator[TableProposal]:
         yield table
 
 
-def _with_questions_of_life(table: TableProposal) -> TableProposal:
+def _with_questions_of_life(table: TableProposal, has_contracts: bool) -> TableProposal:
+    """Return a list of accounts with what it leaves open about their starts and ends.
+
+    Contracts say both, so that nothing is asked where there are any.
+    """
+    if has_contracts:
+        return replace(table, questions=())
+    questions = tuple(one for one in table.questions if one not in LIFE_QUESTIONS)
+    table = replace(table, questions=questions)
     dated = [c.name for c in table.file.columns if c.is_dated]
     choices = f" Dates are in: {', '.join(dated)}." if dated else ""
     if table.header_of("started_on") is None:
-        table = replace(table, is_ready=False).asking(
-            f"Which column says when an account became a customer?{choices}"
-        )
+        table = replace(table, is_ready=False).asking(f"{START}{choices}")
     if table.header_of("ended_on") is None:
-        table = table.asking(
-            f"Which column says when an account ended? Without one, all are active.{choices}"
-        )
+        table = table.asking(f"{END}{choices}")
     return table

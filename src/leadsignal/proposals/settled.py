@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from leadsignal.proposals.file_profile import ColumnProfile
@@ -101,7 +101,9 @@ def refused(table: TableProposal) -> TableProposal:
 
 def attribute_headers(table: TableProposal) -> list[str]:
     """Return the headers of accounts that may be attributes: they have a few values, repeated."""
-    used = {one.header for one in table.columns}
+    where = table.options.get("where", {})
+    filtered = set(where) if isinstance(where, Mapping) else set()
+    used = {one.header for one in table.columns} | filtered
     return [
         column.name
         for column in table.file.columns
