@@ -83,7 +83,7 @@ def test_a_missing_end_is_asked_about_with_the_columns_that_hold_dates(tmp_path:
     proposal = propose_project(tmp_path)
     assert of(proposal, "accounts").header_of("started_on") == "signup date"
     (question,) = proposal.all_questions()
-    assert "Without one, all are active. Dates are in: signup date, last contact" in question
+    assert "counts as a customer today. Dates are in: signup date, last contact" in question
 
 
 def test_rows_find_their_account_through_a_file_of_users(tmp_path: Path) -> None:
