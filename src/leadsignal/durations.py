@@ -69,16 +69,17 @@ def _days(duration: object) -> int:
 
 
 PERIODS = {
+    "day": 12 / 365.25, "daily": 12 / 365.25, "week": 84 / 365.25, "weekly": 84 / 365.25,
     "month": 1, "months": 1, "monthly": 1,
     "quarter": 3, "quarterly": 3,
     "half-year": 6, "semiannual": 6, "semi-annual": 6,
     "year": 12, "yearly": 12, "annual": 12, "annually": 12,
 }  # fmt: skip
-"""Months in each period of billing."""
+"""Months in each period of billing; a year has 365.25 days."""
 MONTHS_WRITTEN = "^([0-9]+) ?(?:months?)?$"
 """How a period is written in months; a number alone is one of months."""
 HOW_PERIODS_ARE_WRITTEN = (
-    'Write "month", "quarter", "half-year", "year" or months, as in "6 months"'
+    'Write "month", "quarter", "half-year", "year", "week" or months, as in "6 months"'
 )
 
 

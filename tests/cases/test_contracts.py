@@ -459,3 +459,27 @@ def test_a_billing_export_alone_is_enough_for_the_commands(
     assert main(["score", folder, "--model", model, "--out", str(scores), "--quiet"]) == 0
     active = sum(pd.isna(a_business().groupby("account_id")["ended_on"].agg(lambda e: e.iloc[-1])))
     assert len(pd.read_parquet(scores)) == active
+
+
+def test_states_that_do_not_go_with_what_contracts_count_as_are_noted() -> None:
+    contracts = listed("""
+        account_id started_on ended_on   status
+        a          2023-01-01 -          canceled
+        b          2023-01-01 2023-05-01 canceled
+        c          2023-01-01 -          trialing
+        d          2023-01-01 -          active
+        """)
+    tables = ls.read_tables({"contracts": contracts}, as_of="2024-01-01")
+    assert remarks(tables)[:2] == [
+        "contracts: 1 contract of the status 'canceled' without an end: open until ended_on "
+        "says otherwise",
+        "contracts: 1 contract of the status 'trialing', counted as paid. To leave them out, "
+        "list the others in where",
+    ]
+
+
+def test_spark_refuses_contracts() -> None:
+    from leadsignal.engine.spark_tables import _misnamed
+
+    (fault, _) = _misnamed({"contracts": None})
+    assert (fault.table, fault.problem) == ("contracts", "is not read from Spark")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.arguments import checked
 from leadsignal.config.project import Project, TableSource
 from leadsignal.config.toml_files import a_day, one_of
-from leadsignal.errors import Fault, TablesError
+from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, sql_type
 from leadsignal.ingestion.checks import outside_life, outside_message
 from leadsignal.ingestion.data_warnings import DataWarning
@@ -131,6 +131,9 @@ def read_spark_tables(
     """
     options = {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes}
     project = with_options((project or Project()).replace(**options), attributes, columns)
+    if project.currency.base:
+        problem = "[currency] is not applied to rows in Spark"
+        raise OptionError(problem, "Convert the amounts in Spark, and take the section out")
     faults = _misnamed(frames)
     taken = {t.name: _taken(t.name, frames[t.name], project) for t in TABLES if t.name in frames}
     faults += [fault for _, _, found in taken.values() for fault in found]
@@ -162,6 +165,15 @@ def _misnamed(frames: Mapping[str, Any]) -> list[Fault]:
         for name in frames
         if name not in BY_NAME
     ]
+    wrong += [
+        Fault(
+            None, name, None, None, None, "is not read from Spark",
+            "Read it with read_tables and its engine DuckDB, write Tables.frame of accounts and "
+            "contract_changes, and give these to Spark.",
+        )
+        for name in frames
+        if name in ("contracts", "exchange_rates")
+    ]  # fmt: skip
     if "accounts" not in frames:
         problem, remedy = "is required", "Give a frame of accounts."
         wrong.append(Fault(None, "accounts", None, None, None, problem, remedy))

@@ -469,7 +469,7 @@ def _repeats(intake: Intake, loaded: Loaded) -> Iterator[tuple[Check, list[int]]
         repeated = _later_of(intake, loaded, [key], f"{key} IS NOT NULL")
         remedy = "Give each its own; for versions of a row, add recorded_at to the table."
         if key == "account_id":
-            remedy += " Where a row is a contract, make one of each account's: docs/tables.md."
+            remedy += " Where a row is a contract, call the table contracts: docs/tables.md."
         if repeated:
             yield Check(key, "", "appears in an earlier row too", remedy), repeated
     if versions and table.key != "account_id" and (moved := _changed_hands(intake, loaded)):

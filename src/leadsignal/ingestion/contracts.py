@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from leadsignal.config.project import Project, TableSource
@@ -20,6 +21,9 @@ LIFETIME = ("started_on", "ended_on")
 """Columns of accounts without which accounts are derived from contracts."""
 FOREVER = 100_000
 """Days of a gap that no two contracts have between them: where accounts say when they ended."""
+OVER = r"cancel|expired|ended|churn|terminat|inactive"
+UNPAID = r"draft|incomplete|pending|quote|test"
+"""What states of contracts are called that are over, or not paid."""
 SCRATCH = ("contract_points", "account_states", "contract_levels")
 
 
@@ -36,6 +40,7 @@ def derive_from_contracts(intake: Intake) -> None:
     run = intake.store.run
     run(f"CREATE TABLE paid_contracts AS {_paid(intake, contracts)}")
     _sort_out_unpaid(intake)
+    _note_states(intake, contracts)
     derive_accounts(run, FOREVER if listed else gap)
     derive_changes(run, FOREVER if listed else gap, gap, contracts.has_versions)
     if listed:
@@ -123,6 +128,31 @@ def _sort_out_unpaid(intake: Intake) -> None:
         intake.notices.append(("contracts", f"{what} {problem}"))
 
 
+def _note_states(intake: Intake, contracts: Loaded) -> None:
+    """Note contracts whose state does not go with what they count as."""
+    if "status" not in contracts.columns:
+        return
+    ended = "ended_on" if "ended_on" in contracts.columns else "CAST(NULL AS DATE)"
+    newest = "WHERE superseded_on IS NULL" if contracts.has_versions else ""
+    counts = intake.store.query(
+        f"SELECT status, count(*) FILTER (WHERE {ended} IS NULL), count(*) FROM contracts {newest} "
+        "GROUP BY 1 ORDER BY 3 DESC, 1"
+    )
+    unpaid = UNPAID if "trial_ends_on" in contracts.columns else f"trial|{UNPAID}"
+    for status, without_end, number in counts:
+        if status is None:
+            continue
+        if without_end and re.search(OVER, status.lower()):
+            what = f"{count_of(without_end, 'contract')} of the status {status!r} without an end"
+            message = f"{what}: open until ended_on says otherwise"
+        elif re.search(unpaid, status.lower()):
+            what = f"{count_of(number, 'contract')} of the status {status!r}"
+            message = f"{what}, counted as paid. To leave them out, list the others in where"
+        else:
+            continue
+        intake.notices.append(("contracts", message))
+
+
 def _refuse(intake: Intake, contracts: Loaded) -> bool:
     """Report what makes it impossible to derive accounts."""
     ((paid,),) = intake.store.query("SELECT count(*) FROM paid_contracts")
@@ -153,6 +183,9 @@ def _create_accounts(intake: Intake, contracts: Loaded) -> None:
     derived += ["vanished_on"] if vanished else []
     extras = ["plan"] if "plan" in contracts.columns else []
     selected = [f"d.{name}" for name in (*derived, *extras)]
+    if "currency" in contracts.columns:
+        derived.append("currency")
+        selected.append("(SELECT max(upper(trim(currency))) FROM contracts) AS currency")
     customer, join = "d.customer", ""
     own: list[str] = []
     if listed is not None:
