@@ -236,6 +236,8 @@ def draw_account(rng: Random, shape: Shape, account: str) -> list[Row]:
         "recorded_at": moment(rng, start, early=True),
         "segment": rng.choice([None, "small", "mid", "large"]),
         "employees": rng.choice([None, "0", "12", "3.5"]),
+        "name": rng.choice([None, f"Company {account}"]),
+        "owner": rng.choice([None, "Ann", "Bo"]),
     }
     rows = [row]
     while shape.late["accounts"] and rng.random() < 0.3:

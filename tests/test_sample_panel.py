@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,38 +59,40 @@ def test_the_whole_as_a_sample_gives_the_same_model(
     sample = drawn(business, business_analysis, 1.0)
     assert set(sample.frame["sample_weight"]) == {1.0}
     expected = logistic_model.predict(business_panel)
-    found = ls.ChurnModel(estimator="logistic").fit(sample).predict(business_panel)
+    found = fit_on(sample).predict(business_panel)
     np.testing.assert_allclose(found.churned, expected.churned, rtol=1e-9)
 
 
 def test_models_of_samples_agree_with_that_of_the_whole_within_their_errors(
-    business: ls.Tables, business_analysis: ls.SuccessAnalysis, business_panel: ls.Panel
+    business: ls.Tables,
+    business_analysis: ls.SuccessAnalysis,
+    business_panel: ls.Panel,
+    logistic_model: ls.ChurnModel,
 ) -> None:
     """Eight samples of a fifth: their mean is that of the whole, as far as they scatter.
 
     Without the weights the same test fails by far: ends would seem several times as frequent.
     """
     rows = business_panel.frame[business_panel.frame["ended_within"].isna()]
-    expected = summary(business_panel, rows)
+    expected = summary(logistic_model, rows)
     samples = [drawn(business, business_analysis, 0.2, seed) for seed in range(8)]
-    found = np.array([summary(sample, rows) for sample in samples])
+    found = np.array([summary(fit_on(sample), rows) for sample in samples])
     error = found.std(axis=0, ddof=1) / np.sqrt(len(found))
     assert (np.abs(found.mean(axis=0) - expected) < 3.5 * error + 0.003).all()
     unweighted = samples[0].frame.drop(columns="sample_weight")
-    assert summary(changed(samples[0], unweighted), rows)[0] > 1.8 * expected[0]
+    wrong = fit_on(replace(samples[0], frame=unweighted))
+    assert summary(wrong, rows)[0] > 1.8 * expected[0]
 
 
-def summary(panel: ls.Panel, rows: pd.DataFrame) -> np.ndarray[Any, Any]:
+def fit_on(panel: ls.Panel) -> ls.ChurnModel:
+    return ls.ChurnModel(estimator="logistic").fit(panel)
+
+
+def summary(model: ls.ChurnModel, rows: pd.DataFrame) -> np.ndarray[Any, Any]:
     """Mean risk of rows, and of those with above and below the median tenure."""
-    risk = ls.ChurnModel(estimator="logistic").fit(panel).predict(rows).risk
+    risk = model.predict(rows).risk
     old = (rows["tenure_days"] > rows["tenure_days"].median()).to_numpy()
     return np.array([risk.mean(), risk[old].mean(), risk[~old].mean()])
-
-
-def changed(panel: ls.Panel, frame: pd.DataFrame) -> ls.Panel:
-    from dataclasses import replace
-
-    return replace(panel, frame=frame)
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +65,25 @@ def successful(
     return ls.success_analysis.most_successful(business, business_analysis)
 
 
-@pytest.fixture
-def kit(
+@pytest.fixture(scope="module")
+def written(
     successful: ls.success_analysis.SuccessfulAccounts,
     business: ls.Tables,
     business_analysis: ls.SuccessAnalysis,
-    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> ls.success_analysis.InterviewKit:
-    return ls.success_analysis.write_interview_kit(
-        successful, business, tmp_path / "kit", business_analysis
-    )
+    folder = tmp_path_factory.mktemp("interviews") / "kit"
+    return ls.success_analysis.write_interview_kit(successful, business, folder, business_analysis)
+
+
+@pytest.fixture
+def kit(
+    written: ls.success_analysis.InterviewKit, tmp_path: Path
+) -> ls.success_analysis.InterviewKit:
+    """A copy of the kit, for a test to write in."""
+    folder = Path(shutil.copytree(written.folder, tmp_path / "kit"))
+    files = {account: folder / path.name for account, path in written.files.items()}
+    return replace(written, folder=folder, files=files)
 
 
 def fill(
