@@ -9,10 +9,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
-if TYPE_CHECKING:
-    from leadsignal.errors import WriteError
+from leadsignal.errors import WriteError
 
 
 def say(options: argparse.Namespace, text: object) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
 
+from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import near
+from leadsignal.engine.checked_tables import CheckedTables
 from leadsignal.errors import Fault, SuccessAnalysisError
-
-if TYPE_CHECKING:
-    from leadsignal.config.success import SuccessAnalysis
-    from leadsignal.engine.checked_tables import CheckedTables
 
 ALIKE = 0.85
 """From how much likeness on a name of several, of which others occur, is taken for misspelt."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leadsignal.config.toml_files import meant
 from leadsignal.model.learners import LEARNERS, LearnerTypes, LinearColumns, TrainingData
 from leadsignal.model.person_period import Layout
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
 
-    Floats = NDArray[np.float64]
 
 FURTHEST = 7.0
 """A row's odds of ending differ from those of the mean row by at most exp(7), about 1,100 times.

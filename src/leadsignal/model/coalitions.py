@@ -8,22 +8,20 @@ out under the coalitions of the subjects that it reads, and only the sums under 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leadsignal.model.learners import Boosting, Logistic, one_thread
 from leadsignal.model.person_period import design
 from leadsignal.model.stacked_model import Hazards, StackedModel, check_chances, curves_of
 from leadsignal.model.trees import BoostedTrees, by_blocks, splits_of, tree_values
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Table = tuple[tuple[int, ...], Floats]
+"""What a part reads, and its score under the coalitions of these, (2 ** subjects, rows)."""
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
-    Table = tuple[tuple[int, ...], Floats]
-    """What a part reads, and its score under the coalitions of these, (2 ** subjects, rows)."""
 
 READ_TOGETHER = ("tenure_days", "days_to_renewal", "term_months")
 """Features that say when a renewal comes; a design mixes them."""

@@ -10,15 +10,11 @@ that ends are not seen more often than staying. (Prentice and Gloeckler 1978; Si
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from leadsignal.model.features import Features
-
+from leadsignal.model.features import Features
 
 TINY = 1e-9
 """Tolerance for tenures that are whole steps."""

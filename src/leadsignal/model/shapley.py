@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import factorial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leadsignal.errors import OptionError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MAX_GROUPS = 12
 ROWS_AT_ONCE = 20_000

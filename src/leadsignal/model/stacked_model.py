@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from leadsignal.errors import ModelError
 from leadsignal.model.classifier import Classifier, ClassifierHazard, learners_of
+from leadsignal.model.features import Features
 from leadsignal.model.learners import Learner, LearnerTypes, TrainingData, one_thread
 from leadsignal.model.person_period import Layout, Stacked, design, stack
 from leadsignal.model.trees import by_blocks
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Floats = NDArray[np.float64]
 
-    from leadsignal.model.features import Features
-
-    Floats = NDArray[np.float64]
 
 Estimator = Literal["ensemble", "boosting", "logistic", "cox"]
 ESTIMATORS: tuple[Estimator, ...] = ("ensemble", "boosting", "logistic", "cox")
