@@ -1,4 +1,4 @@
-"""Accounts that ended, were rescued, or stayed."""
+"""Churn events, rescued accounts and retention."""
 
 import lazy_loader
 

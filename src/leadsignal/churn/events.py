@@ -1,4 +1,4 @@
-"""Ends: their causes, the usage drop before them, and whether anyone could have expected them.
+"""Churn events: their causes, the usage drop before them, and whether a warning preceded them.
 
 All of this is for judging. A usage drop knows that the account has ended, so nothing here is an
 indicator and nothing here enters the panel.
@@ -29,7 +29,7 @@ WARN_BY = ("usage_low", "flags_open", "health_band")
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ChurnEvents(Result):
-    """One row an ended account.
+    """One row per ended account.
 
     ``frame`` has account_id, customer_id, started_on, known_on (the day the end was known),
     ended_on, cause, churn, arr, usage_drop_on, warned_since and verdict. ``sources`` names the
@@ -149,7 +149,7 @@ def churn_events(panel: Panel, *, warning_time: Duration | None = None) -> Churn
 
 
 def _accounts(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """Return one row an ended account, those that ended on the day of their start among them."""
+    """Return one row per ended account, those that ended on the day of their start among them."""
     last = rows.groupby("account_id", sort=False).tail(1).reset_index(drop=True)
     frame = _dated(last, panel.project.not_churn)
     if panel.ended_at_once is None:

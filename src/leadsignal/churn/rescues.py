@@ -1,4 +1,4 @@
-"""Rescued accounts: flags that were cleared, and what had become of them two renewals later."""
+"""Rescued accounts: flags that were cleared, and the outcome two renewals later."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Rescues(Result):
 
 @checked
 def find_rescues(tables: Tables, panel: Panel) -> Rescues:
-    """Return what became of each account whose flag was cleared, at its second renewal after.
+    """Return the outcome of each account whose flag was cleared, at its second renewal after.
 
     An account leaves at the end of its contract, and one that ends on the day of a renewal has not
     renewed. Renewals are read at the account's first snapshot from the clearing on. Raises

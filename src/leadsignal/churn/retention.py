@@ -27,7 +27,7 @@ UNITS = ("account", "customer")
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Retention(Result):
-    """One row a cohort and calendar period, from the first period in which it was there.
+    """One row per cohort and calendar period, from the first period in which it was there.
 
     A period begins with the accounts and the ARR of the last day before it, and ends with those
     of its own last day; what happens on its first day (a start, an end, a change) is its own.

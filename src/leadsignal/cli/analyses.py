@@ -21,7 +21,7 @@ from leadsignal.files.outputs import COMPARISON, PICTURE, PROCESSES
 
 
 def add_commands(commands: Any) -> None:
-    """Add what this file holds to the command line."""
+    """Add the commands of this module."""
     compare = new_command(
         commands, "compare", _compare, "compare cohorts by naive and corrected methods",
         outputs=writes(out=COMPARISON),

@@ -34,7 +34,7 @@ IN_PART, FOUND = 4, 4
 
 
 def add_commands(commands: Any) -> None:
-    """Add what this file holds to the command line."""
+    """Add the commands of this module."""
     fit = new_command(commands, "fit", _fit, "fit a model and write it as a folder",
                       outputs=_fit_outputs)  # fmt: skip
     fit.add_argument("--out", type=Path, required=True, metavar="MODEL")

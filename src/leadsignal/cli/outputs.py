@@ -1,4 +1,4 @@
-"""What a command is to write, looked at before any work: nothing else may be harmed by it."""
+"""The outputs of a command, checked before any work is done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command prints: words for people, JSON for programs, a bar on a terminal."""
+"""What a command prints: text for people, JSON for programs, a progress bar."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _put(text: str, stream: TextIO | None) -> None:
 
 
 def flush_all() -> None:
-    """Bring what was printed to its reader; one that has gone is no fault of the work."""
+    """Flush stdout and stderr; a closed pipe is not an error."""
     for stream in (sys.stdout, sys.stderr):
         if stream is None:
             continue

@@ -30,7 +30,7 @@ DONE_IN_PART = 4
 
 
 def add_commands(commands: Any) -> None:
-    """Add what this file holds to the command line."""
+    """Add the commands of this module."""
     report = new_command(commands, "report", _report, "write the report for managers",
                          outputs=writes(out=PAGE))  # fmt: skip
     report.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Any) -> None:
-    """Add what this file holds to the command line."""
+    """Add the commands of this module."""
     new_command(commands, "check", _check, "list the faults of the tables, and what looks odd")
     panel = new_command(commands, "panel", _panel, "write the panel as Parquet",
                         outputs=writes(out=PANEL))  # fmt: skip

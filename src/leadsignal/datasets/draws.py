@@ -1,4 +1,4 @@
-"""Chance: one stream an account, so that no account's history depends on the others."""
+"""Random numbers: one stream per account, so that accounts are independent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How accounts live: practices, success, trouble, and the decision to leave, week by week.
+"""The simulated histories of accounts, week by week: practices, success, decision to leave.
 
 State changes on Mondays and holds through the week; the decision to leave falls on a day, with a
 hazard that the state and the nearness of renewals set.

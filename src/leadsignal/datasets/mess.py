@@ -1,4 +1,4 @@
-"""Mess, on purpose: late records, moved due dates, late feeds, today's values in attributes."""
+"""Realistic defects: late records, moved due dates, late feeds, today's values in attributes."""
 
 from __future__ import annotations
 

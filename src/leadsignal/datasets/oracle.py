@@ -1,4 +1,4 @@
-"""What only the simulator knows: adoption, hazards, and the true risk on any day."""
+"""The truth behind simulated data: adoption, hazards, and the true risk on any day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who the accounts are: what is fixed at the start, seen and unseen."""
+"""Traits of simulated accounts that are fixed at the start, observed and latent."""
 
 from __future__ import annotations
 

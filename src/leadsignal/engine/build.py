@@ -1,4 +1,4 @@
-"""From checked tables to the panel: which steps, in which order."""
+"""The steps from checked tables to the panel, in their order."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Grid:
 
 
 def spine_steps(grid: Grid, accounts: Source, attributes: Iterable[str] = ()) -> list[Step]:
-    """Make ``spine``: one row an account that has at least one snapshot, in order of account_id.
+    """Make ``spine``: one row per account that has at least one snapshot, in order of account_id.
 
     Where accounts have versions, the first that may be read gives the start and the customer, the
     last the end; what else was known then is read from ``account_versions``, see ``facts_step``.
@@ -152,7 +152,7 @@ def facts_step(grid: Grid, attributes: Iterable[str]) -> Step:
 
 
 def grid_step(grid: Grid) -> Step:
-    """One row an account and snapshot: its first day, the calendar grid, and as_of."""
+    """One row per account and snapshot: its first day, the calendar grid, and as_of."""
     d = grid.dialect
     on_grid = d.days_from_to(grid.next_on_grid("first + 1"), "last", grid.every)
     return Step(

@@ -1,4 +1,4 @@
-"""Results of the account's own metric: each of its metrics counted apart, then one of them taken.
+"""Results of the account's own metric: computed for each metric, then selected.
 
 Metrics of an account are rows of a spine and a grid of their own, on which the table's measures are
 made as on the accounts'. At each snapshot the measures of the metric are taken that is the

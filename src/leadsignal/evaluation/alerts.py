@@ -26,7 +26,7 @@ NOWHERE = -1
 
 @dataclass(frozen=True, eq=False)
 class EvaluationRows:
-    """The rows that are evaluated, sorted by account and snapshot, and what came of each.
+    """The rows that are evaluated, sorted by account and snapshot, with their outcomes.
 
     ``rows`` are panel rows on the calendar grid of accounts without notice, each followed for the
     whole ``horizon``. ``day``, ``account`` and ``customer`` are numbers; ``stop`` and ``outcome``

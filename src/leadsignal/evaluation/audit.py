@@ -141,7 +141,7 @@ def audit_indicators(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Audit:
-    """Judge every indicator that is not context: leading, lagging, neither or undecided.
+    """Classify every indicator except context as leading, lagging, neither or undecided.
 
     *Leading*: at ``warning_time`` (default: the project's) its AUC is beyond 0.53 to either
     side, one-sided, corrected over indicators (Holm 1979). *Lagging*: not leading, its AUC at the
@@ -317,7 +317,7 @@ def _verdicts(
     rise: Estimates,
     curves: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Return one row an indicator: by verdict, then the furthest from 0.5 first."""
+    """Return one row per indicator: by verdict, then the furthest from 0.5 first."""
     margin = normal_quantile(LEVEL)
     away = np.abs(early.auc - 0.5)
     p = _p(away - (MARGIN - 0.5), early.std_err)
@@ -380,7 +380,7 @@ def _says_nothing(curves: pd.DataFrame) -> pd.Series[Any]:
 def _ends_to_decide(
     away: Floats, early: Estimates, tests: int, curves: pd.DataFrame, names: Sequence[str]
 ) -> Floats:
-    """Return how many ends it takes for the estimates, if they stay, to be called one or the other.
+    """Return the number of ends at which the present estimates would be decided.
 
     The standard error falls with the square root of the churns. NaN where no number would decide.
     """

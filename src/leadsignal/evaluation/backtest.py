@@ -103,7 +103,7 @@ class Backtest(Result):
     warnings: tuple[DataWarning, ...] = ()
 
     def _table(self) -> pd.DataFrame:
-        """Return one row a method, one column a measure."""
+        """Return one row per method, one column per measure."""
         return pd.DataFrame(
             {name: asdict(one) for name, one in self.methods.items()}
         ).T.rename_axis("method")

@@ -1,4 +1,4 @@
-"""Results that are too good, or too far from the past, to believe without a look at the data."""
+"""Warnings of implausible results: AUCs that are too high, expected churns far from the past."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Counts = tuple[int, int]
 
 
 def doubt_of_auc(aucs: Mapping[str, float]) -> tuple[DataWarning, ...]:
-    """Return a warning where methods have an AUC that churn hardly allows.
+    """Return a warning if methods have an implausibly high AUC.
 
     >>> doubt_of_auc({"usage": 0.7})
     ()

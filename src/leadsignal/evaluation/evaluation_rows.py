@@ -75,7 +75,7 @@ class MethodResult:
 
 @dataclass(frozen=True, eq=False)
 class MethodEvaluation:
-    """One method at work: its ranking, alerts, episodes and catches."""
+    """The evaluation of one method: its ranking, alerts, episodes and catches."""
 
     ranked: Ranked
     alerted: NDArray[np.bool_]
@@ -86,7 +86,7 @@ class MethodEvaluation:
     def of(
         cls, ranked: Ranked, evaluation: EvaluationRows, churns: EvaluableChurns, capacity: float
     ) -> MethodEvaluation:
-        """Raise the alerts of a ranking, and see what they catch."""
+        """Compute the alerts of a ranking and the churns that they catch."""
         alerted = raise_alerts(evaluation, ranked.risk, capacity)
         episodes = find_episodes(evaluation, alerted)
         return cls(ranked, alerted, episodes, catch(evaluation, episodes, churns))

@@ -1,4 +1,4 @@
-"""What leads what: the order in time of adoption, results, growing usage, expansion and renewal.
+"""The order in time of adoption, results, growing usage, expansion and renewal.
 
 Two questions for each pair: of accounts that reached both, which came first; and does having
 reached the one raise the rate of reaching the other. The second compares accounts of the same

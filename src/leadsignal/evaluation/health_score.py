@@ -1,4 +1,4 @@
-"""The user's own health score before the bar: green churners, when it turned, false alarms."""
+"""Audit of the user's own health score: green churners, when it turned, false alarms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNSCORED = "no score"
 
 @dataclass(frozen=True, repr=False, eq=False)
 class HealthAudit(Result):
-    """How well the user's bands warned of churn, read as of each past snapshot.
+    """How well the bands of the health score warned of churn, as of each past snapshot.
 
     ``bands``: churned accounts by band (rows) at the warning time before the end was known
     (``early``) and at the last snapshot before it (``last``). ``turned``: of those that were not
@@ -92,7 +92,7 @@ class HealthAudit(Result):
 
 @checked
 def audit_health(panel: Panel, *, warning_time: Duration | None = None) -> HealthAudit | None:
-    """Judge the bands of the user's health score; None where the tables have no bands.
+    """Evaluate the bands of the user's health score; return None if the tables have no bands.
 
     Bands are read as of each snapshot: later corrections of a score do not count.
 

@@ -99,7 +99,7 @@ def by_group(
     evaluated: Mapping[str, MethodEvaluation],
     segment: str | None,
 ) -> pd.DataFrame:
-    """Return one row a method, grouping and value: rows, churned, AUC, capacity, catch.
+    """Return one row per method, grouping and value: rows, churned, AUC, capacity, catch.
 
     A churn belongs to the group of its account at the last snapshot at which it could be caught.
     """

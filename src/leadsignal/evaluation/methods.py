@@ -1,4 +1,4 @@
-"""The rankings that a backtest compares: random, the usual ones, and models by what they read."""
+"""The rankings that a backtest compares: random, common rules, and models."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def _between(evaluation: EvaluationRows, cut: date, until: date | None) -> NDArr
 def extra_methods(
     evaluation: EvaluationRows, extra: Mapping[str, pd.DataFrame]
 ) -> Iterator[Ranked]:
-    """Yield rankings that the caller brings: frames of account_id, snapshot_on and risk.
+    """Yield the caller's own rankings: frames of account_id, snapshot_on and risk.
 
     Raises OptionError for a name that is taken, and where evaluated rows have no risk.
     """

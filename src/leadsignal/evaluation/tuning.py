@@ -1,4 +1,4 @@
-"""Which settings of a model foresee best, evaluated on past folds only."""
+"""Parameter search for a model, evaluated on past folds only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PARTS = 3
 
 @dataclass(frozen=True, eq=False)
 class Tuning(Result):
-    """How each candidate did: ``table`` holds a row a candidate, the best first.
+    """Results of a parameter search: ``table`` has one row per candidate, the best first.
 
     ``log_loss`` is the mean over account-snapshots of the folds, ``behind`` the difference from the
     best one's and ``behind_error`` that difference's standard error by account. ``best`` is the

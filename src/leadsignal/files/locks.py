@@ -1,4 +1,4 @@
-"""Locks that die with the process that holds them, on a file or a folder.
+"""Locks on files and folders that end with the process that holds them.
 
 They are BSD locks (``flock``): the kernel drops them when the process ends, however it ends. On a
 system without them nothing is locked, and nothing that may be another's is cleaned away.
@@ -71,7 +71,7 @@ def _clean(path: Path) -> None:
 
 @contextmanager
 def exclusive_lock(path: str | Path) -> Iterator[None]:
-    """Let one process at a time work on ``path``; the error of the others names that process.
+    """Lock ``path``; if another process has the lock, the error names that process.
 
     The lock file is next to ``path`` and is removed afterwards. Raises BusyError if another process
     has the lock, OptionError if the folder does not exist or cannot be written.

@@ -1,4 +1,4 @@
-"""What may be written where: the one rule that keeps outputs from destroying what is not theirs.
+"""Rules for outputs: what may be written where, without destroying other files.
 
 A file may be replaced if it is a regular file that looks like one of ours of the same kind, or is
 empty. An input of this process, or a name that the project would read, is never written to. A

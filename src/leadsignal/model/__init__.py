@@ -1,4 +1,4 @@
-"""Who will leave, and why: fitted, explained, saved and loaded."""
+"""The churn model: fitting, forecasts, explanations and saved models."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What accounts like this that have adopted a process look like, and how often they leave."""
+"""The risk of an account if it adopted a process, from similar accounts that have adopted it."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class RiskBands(Result):
     resamples: int
 
     def _table(self) -> pd.DataFrame:
-        """Return one row an account, in the order given."""
+        """Return one row per account, in the order given."""
         return pd.DataFrame(
             {
                 "account_id": self.account_id,

@@ -71,7 +71,7 @@ class Forecast(Result):
         return self.churned[:, -1]
 
     def _table(self) -> pd.DataFrame:
-        """Return one row an account and snapshot, one column a step."""
+        """Return one row per account and snapshot, one column per step."""
         import pandas as pd
 
         frame = pd.DataFrame(

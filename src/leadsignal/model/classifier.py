@@ -1,4 +1,4 @@
-"""A classifier of the user's as a learner of hazards: anything with fit and predict_proba."""
+"""Any classifier with fit and predict_proba as a learner of hazards."""
 
 from __future__ import annotations
 

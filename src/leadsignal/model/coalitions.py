@@ -1,4 +1,4 @@
-"""The risk under every coalition of subjects, at the price of what each part of a model reads.
+"""The risk under every coalition of subjects, computed from the parts of a model.
 
 A coalition keeps its subjects' columns and has the others at a reference. Of n subjects there are
 2 ** n, but a tree reads few of them and a linear model adds one to the other: each part is worked

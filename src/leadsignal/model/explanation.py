@@ -1,4 +1,4 @@
-"""Why one account's risk is what it is, and what a model reads at all: both by Shapley shares."""
+"""Explanations of one account's risk, and of a model as a whole, by Shapley values."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Importance(Result):
         return self.table.to_html(index=False, float_format="{:.2f}".format)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw one bar a subject."""
+        """Draw one bar per subject."""
         table = self.table.iloc[::-1]
         title = f"What moves the risks of {self.rows:,} rows"
         axes = _bars(list(table["subject"]), table["mean_share"].to_numpy(), title, ax)
@@ -211,7 +211,7 @@ def _clipped(model: ChurnModel, row: pd.DataFrame) -> dict[str, float]:
 def subject_importance(
     model: ChurnModel, rows: pd.DataFrame, *, against: pd.DataFrame | None = None
 ) -> Importance:
-    """Return how much each subject moves the risks of panel rows, the most telling first.
+    """Return how much each subject changes the risks of panel rows, the most important first.
 
     The mean size of the shares of `ChurnModel.reasons`, the rule of a single account's
     explanation.

@@ -1,4 +1,4 @@
-"""Panel rows as numbers: what a model learns of its columns, and how rows move ahead in time."""
+"""Panel rows as numeric arrays, and how they change over the steps ahead."""
 
 from __future__ import annotations
 

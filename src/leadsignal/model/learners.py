@@ -37,7 +37,7 @@ NEAREST = 1e-7
 
 @cache
 def _controller() -> ThreadpoolController:
-    """Return what is known of the thread pools; looking for them anew takes milliseconds."""
+    """Return the controller of the thread pools; creating one takes milliseconds."""
     import sklearn.ensemble  # noqa: F401  # loads the pools
     from threadpoolctl import ThreadpoolController
 
@@ -45,7 +45,7 @@ def _controller() -> ThreadpoolController:
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Hold back to one thread.
+    """Limit all thread pools to one thread.
 
     Sums of products then have one order, and one last digit; on few rows, threads wait for each
     other longer than they work; and scikit-learn's own, binning columns, can warn for no reason.

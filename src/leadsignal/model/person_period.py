@@ -1,4 +1,4 @@
-"""Panel rows stacked by the steps ahead: who is at risk in which step, and what came of it.
+"""Panel rows stacked by the steps ahead: who is at risk in each step, and the outcome.
 
 The horizon is cut into steps. Each panel row and step ahead makes one row: what was known at the
 snapshot, the step, tenure and days to renewal as they will be then, and whether the account ended
@@ -40,7 +40,7 @@ def step_begins(ends: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Stacked:
-    """Rows by steps: ``row`` and ``step`` index them; ``churned`` and ``left`` say what came.
+    """Person-period rows: ``row`` and ``step`` index them; ``churned``, ``left`` are outcomes.
 
     ``weight`` is the number of rows that each represents: 1, unless they are a sample.
     """

@@ -109,7 +109,7 @@ class Recalibration(Result):
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Recalibration:
-        """Return what `to_dict` was of."""
+        """Read what `to_dict` wrote."""
         horizons = tuple(
             CompletedHorizon(
                 date.fromisoformat(one["begins_on"]),

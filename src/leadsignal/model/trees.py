@@ -31,7 +31,7 @@ MISSING = 256
 
 
 def by_blocks(fill: Callable[[slice], None], rows: int) -> None:
-    """Call ``fill`` for blocks of the rows, in as many threads as there may be."""
+    """Call ``fill`` for blocks of the rows, in parallel threads."""
     size = max(MIN_BLOCK, min(BLOCK, -(-rows // threads())))
     parts = [slice(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
     if len(parts) == 1 or threads() == 1:

@@ -1,4 +1,4 @@
-"""Past scores and feeds watched: what shifted, what fell silent, what came true."""
+"""Monitoring of scores and feeds: shifts, silent feeds, outcomes of past scores."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""CUSUM: a count that departs lastingly from what was expected, and since when; arrays.
+"""CUSUM charts: whether a count has changed lastingly, and since when; arrays.
 
 The log-likelihood ratio of a lasting change is summed up and never falls below 0 (Page 1954,
 Biometrika 41, 100-115; of counts, Lucas 1985, Technometrics 27, 129-144). For Poisson counts

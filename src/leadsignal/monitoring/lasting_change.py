@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class LastingChange:
-    """What a CUSUM says of one series of counts, on one day.
+    """The result of a CUSUM for one series of counts, on one day.
 
     ``level`` is the evidence so far for a change of the expectation by the factor ``reference``,
     ``limit`` that from which it is ``found``. ``observed`` and ``expected`` are counted since

@@ -1,4 +1,4 @@
-"""Monitoring: whether past scores still hold, and whether what they read still comes."""
+"""Monitoring: whether past scores were right, and whether their feeds still arrive."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it was: of what ``kind``, on what ``subject``, in words.
+    """One change: its ``kind``, its ``subject`` and a sentence.
 
     ``value`` is what was found, ``expected`` what would have been usual: records for a feed,
     standard deviations for an indicator or a score, churns for calibration, shares else.
@@ -123,7 +123,7 @@ class Monitoring(Result):
         return not self.findings
 
     def _table(self) -> pd.DataFrame:
-        """Return one row a finding."""
+        """Return one row per finding."""
         columns = ["kind", "subject", "message", "value", "expected"]
         return pd.DataFrame([one.to_dict() for one in self.findings], columns=columns)
 
@@ -359,7 +359,7 @@ def _on_weekday_of(scores: pd.DataFrame, levels: Levels) -> bool:
 
 
 def _of_clipped(scores: pd.DataFrame) -> list[Finding]:
-    """Tell where many accounts of the last run have values that the model has never seen."""
+    """Report that many accounts of the last run have values outside the training data."""
     if CLIPPED not in scores:
         return []
     last = scores[scores["snapshot_on"] == scores["snapshot_on"].max()]
@@ -424,7 +424,7 @@ def _drift_frame(levels: Levels, drift: RatedShift) -> pd.DataFrame:
 
 
 def _of_paces(feeds: Collection[FeedHealth], every: int) -> list[str]:
-    """Return notes on feeds of which a stop is detected after more than two runs, or never."""
+    """Return notes on feeds whose stop is detected after more than two runs, or never."""
     late = [one for one in feeds if one.detected_after and one.detected_after > 2 * every]
     late_tables = [f"{one.table} {one.detected_after} days" for one in late if not one.broken]
     never = [one.table for one in feeds if one.detected_after is None and one.state == "too young"]

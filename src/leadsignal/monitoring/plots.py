@@ -1,4 +1,4 @@
-"""The picture of a monitoring: what changed since the last run, and how far it may."""
+"""Plot of the changes since the last run, with their tolerances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came of past scores: calibration, catch, alerts a run, and results of the hold-out."""
+"""Outcomes of past scores: calibration, recall, alerts per run, and the hold-out."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Arms:
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """Scores beside what became of their accounts, as far as is known on ``as_of_date``.
+    """Scores with the outcomes of their accounts, as far as known on ``as_of_date``.
 
     ``frame`` has the scores' rows with ``within`` (days from the snapshot to the end, NaN while
     active), ``churned`` (within the horizon), ``passed`` (the horizon has), ``known_on``, ``arm``.

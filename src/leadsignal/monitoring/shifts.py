@@ -1,4 +1,4 @@
-"""Shifts: levels over the runs, and changes beyond what they have done before; arrays."""
+"""Shifts: levels by run, and changes that exceed those of the past; arrays."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Kind = Literal["level", "missing", "share"]
 
 @dataclass(frozen=True)
 class Series:
-    """What is followed: the level of an ``indicator``, its missing values, or one ``value``."""
+    """What is monitored: the level of an ``indicator``, its missing values, or one ``value``."""
 
     indicator: str
     kind: Kind = "level"

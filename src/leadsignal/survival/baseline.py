@@ -125,7 +125,7 @@ class Baseline(ArrayResult):
         return PathPrediction(stops, np.cumsum(hazard), np.sqrt(variance), level)
 
     def _table(self) -> pd.DataFrame:
-        """Return one row an event time and stratum: hazard and cumulative hazard."""
+        """Return one row per event time and stratum: hazard and cumulative hazard."""
         counts = np.diff(self.first)
         stratum = np.repeat(np.arange(len(self.strata)), counts)
         return pd.DataFrame(

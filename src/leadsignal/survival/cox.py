@@ -70,7 +70,7 @@ class CoxFit(CoxEstimate, Result):
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row a column, columns named as in lifelines; robust errors where clustered."""
+        """One row per column, columns named as in lifelines; robust errors where clustered."""
         return self.summary_at(0.95)
 
     def summary_at(self, level: float) -> pd.DataFrame:

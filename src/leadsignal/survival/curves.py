@@ -179,7 +179,7 @@ class Curves:
         return tuple(curve.quantile(share) for curve in self.curves)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a step, with the group and cause of its curve."""
+        """Return one row per step, with the group and cause of its curve."""
         frames = []
         for curve in self.curves:
             frame = curve.to_frame()

@@ -152,7 +152,7 @@ class Estimates(Result):
         )  # fmt: skip
 
     def _table(self) -> pd.DataFrame:
-        """Return one row a group: estimate, std_err, lower, upper."""
+        """Return one row per group: estimate, std_err, lower, upper."""
         return pd.DataFrame(
             {
                 "group": self.groups,

@@ -140,7 +140,7 @@ class Calibration(ArrayResult):
 
     @property
     def bins(self) -> pd.DataFrame:
-        """One row a group of rows of similar risk."""
+        """One row per group of rows of similar risk."""
         return self.to_frame()
 
     def _table(self) -> pd.DataFrame:

@@ -47,7 +47,7 @@ class ProportionalityTest(Result):
     scaled_schoenfeld: Floats
 
     def _table(self) -> pd.DataFrame:
-        """Return one row a term and a last one, ``GLOBAL``: chisq, df, p."""
+        """Return one row per term and a last one, ``GLOBAL``: chisq, df, p."""
         rows = [*self.tests, self.overall]
         return pd.DataFrame(
             {

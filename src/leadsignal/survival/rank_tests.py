@@ -43,7 +43,7 @@ class LogRank(Result):
         return self.test.p
 
     def _table(self) -> pd.DataFrame:
-        """Return one row a group: observed and expected."""
+        """Return one row per group: observed and expected."""
         return pd.DataFrame(
             {"group": self.groups, "observed": self.observed, "expected": self.expected}
         )

@@ -37,7 +37,7 @@ class Residuals(ArrayResult):
     event_weight: Floats
 
     def _table(self) -> pd.DataFrame:
-        """Return one row an event: time and scaled Schoenfeld residuals by column."""
+        """Return one row per event: time and scaled Schoenfeld residuals by column."""
         frame = pd.DataFrame(self.scaled_schoenfeld, columns=list(self.names))
         frame.insert(0, "row", self.event_row)
         frame.insert(1, "time", self.event_time)

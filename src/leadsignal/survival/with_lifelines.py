@@ -58,7 +58,7 @@ class CrossCheck(ArrayResult):
         return self.largest_difference <= tolerance
 
     def _table(self) -> pd.DataFrame:
-        """Return one row a column: both coefficients and both errors."""
+        """Return one row per column: both coefficients and both errors."""
         columns = ("coef", "lifelines_coef", "se", "lifelines_se")
         return pd.DataFrame(
             {name: getattr(self, name) for name in columns},

@@ -127,7 +127,7 @@ def cumulative_incidence(
 
 
 def _accounts(panel: Panel, by: str | None) -> pd.DataFrame:
-    """Return one row an account: start, stop, cause (missing while active), group, customer."""
+    """Return one row per account: start, stop, cause (missing while active), group, customer."""
     if by is not None and by not in {i.name for i in panel.indicators if i.kind == "category"}:
         categories = [i.name for i in panel.indicators if i.kind == "category"]
         raise OptionError(
@@ -175,7 +175,7 @@ def _curves(accounts: pd.DataFrame, codes: dict[str, int], level: float) -> Curv
 def _at(
     curves: Curves, accounts: pd.DataFrame, name: str, code: int, days: Sequence[int]
 ) -> pd.DataFrame:
-    """Return one row a group and horizon; NaN where the group was not followed so far."""
+    """Return one row per group and horizon; NaN where the group was not followed so far."""
     rows = []
     for group, members in accounts.groupby("group"):
         curve = curves.of(group, code)

@@ -154,7 +154,7 @@ def _chosen(
 
 
 def _notes(design: Design) -> tuple[str, ...]:
-    """Return what a reader should know before believing the table."""
+    """Return the reservations that belong to the table."""
     notes = []
     decisions, columns = design.decisions, len(design.columns)
     if decisions.churns < FEW_CHURNS_A_COLUMN * columns:
@@ -177,7 +177,7 @@ BEST_WINDOW = 90
 
 
 def one_of_each(indicators: Sequence[Indicator]) -> tuple[list[Indicator], list[LeftOut]]:
-    """Return the indicators to read, and those that another tells of, with its name.
+    """Return the indicators to use, and those that duplicate another, with its name.
 
     A ratio holds the other columns equal. Held equal to its own count of events, a lapsed process
     is no longer lapsed; so of one process only the state is read, and of one kind of row only one

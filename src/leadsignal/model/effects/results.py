@@ -1,4 +1,4 @@
-"""What ``hazard_ratios`` returns."""
+"""The result of `hazard_ratios`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratios by segment, drawn towards their mean as far as chance explains their differences."""
+"""Hazard ratios by segment, shrunken towards their mean."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RIDGE = 0.1
 
 
 def by_segment(design: Design, by: str, level: float) -> pd.DataFrame:
-    """Return one row a covariate and segment: its own ratio, and the shrunk one with interval.
+    """Return one row per covariate and segment: its own ratio, and the shrunk one with interval.
 
     One model an indicator: each segment has its baseline hazard and its coefficients of that
     indicator, the rest is shared. Raises ModelError where fewer than two segments have 5 churns.

@@ -19,7 +19,7 @@ SIGNIFICANT = 0.05
 
 
 def proportionality_table(fit: CoxFit, columns: Sequence[Column]) -> pd.DataFrame:
-    """Return one row an indicator: chisq, df, p, Holm's (1979) p, whether its ratio changes."""
+    """Return one row per indicator: chisq, df, p, Holm's (1979) p, whether its ratio changes."""
     terms = [column.indicator.name for column in columns]
     tested = fit.test_proportionality(terms=terms).to_frame().drop(index="GLOBAL")
     shown = list(dict.fromkeys(c.indicator.name for c in columns if c.shown))

@@ -1,1 +1,1 @@
-"""Saved models: a folder of JSON and of estimators that load without running code."""
+"""Saved models: a folder of JSON that is loaded without running code."""

@@ -1,4 +1,4 @@
-"""The schema of a model's recipe: what `model.json` holds, and how each part is known to be one."""
+"""The schema of a model's recipe: the parts of `model.json`, and how each is validated."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ MAX_TOML, MAX_DOTS = 200_000, 1_000
 
 
 def _is_map(value: object, inside: Callable[[Any], bool] = lambda value: True) -> bool:
-    """Whether it maps names to what is inside."""
+    """Whether it is a mapping of names to valid values."""
     if not isinstance(value, dict) or not all(map(is_name, value)):
         return False
     return all(inside(item) for item in value.values())
 
 
 def _is_text(value: object) -> bool:
-    """Whether it can be written."""
+    """Whether it is a text that can be encoded."""
     return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)
 
 
 def _is_analysis(value: object) -> bool:
-    """Whether it is a text that can be read as TOML in no time."""
+    """Whether it is a text that parses as TOML in reasonable time."""
     if not isinstance(value, str) or not _is_text(value) or len(value) > MAX_TOML:
         return False
     return re.sub(r'"(?:[^"\\\n]|\\.)*"', "", value).count(".") <= MAX_DOTS
@@ -60,7 +60,7 @@ def _are_names(value: object) -> bool:
 
 
 def _are_levels(value: object) -> bool:
-    """Whether these are the values of a category: whatever the data hold, each once."""
+    """Whether these are the distinct values of a category."""
     if not isinstance(value, list) or not all(map(_is_text, value)):
         return False
     return len(set(value)) == len(value) <= MAX_CODES
@@ -93,7 +93,7 @@ def _are_features(value: object) -> bool:
 
 
 def _is_origin(value: object) -> bool:
-    """Whether it is a map without a number that is infinite."""
+    """Whether it is a mapping without infinite numbers."""
     try:
         json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError):

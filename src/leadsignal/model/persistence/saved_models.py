@@ -188,7 +188,7 @@ def _assembled(recipe: Mapping[str, Any]) -> ChurnModel:
 
 
 def _refuse_orders(analysis: SuccessAnalysis) -> None:
-    """Raise ValueError where a text of an analysis holds what a terminal obeys."""
+    """Raise ValueError if a text of an analysis contains control characters."""
     waiting: list[Any] = [asdict(analysis)]
     while waiting:
         item = waiting.pop()

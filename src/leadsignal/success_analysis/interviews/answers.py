@@ -111,7 +111,7 @@ class Interviews(Result):
         return f"{len(self)} interviews{left}"
 
     def _table(self) -> pd.DataFrame:
-        """Return one row an interview, answers included; processes are counted."""
+        """Return one row per interview, answers included; processes are counted."""
         rows = [
             {**vars(one), "traits": "; ".join(one.traits), "processes": len(one.processes)}
             for one in self.interviews

@@ -1,4 +1,4 @@
-"""The brief of one account: its history on a page, before anybody asks a question."""
+"""The brief of one account: its history on one page, to read before the interview."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECENT = 180
 
 
 class History:
-    """What the tables say of some accounts, read once; ``page`` tells it of one."""
+    """The history of some accounts, read once; ``page`` returns the brief of one."""
 
     def __init__(self, tables: Tables, analysis: SuccessAnalysis, accounts: tuple[str, ...]):
         self.tables, self.as_of = tables, tables.as_of_date

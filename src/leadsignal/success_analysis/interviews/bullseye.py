@@ -33,7 +33,7 @@ class Ring:
 
 @dataclass(frozen=True, repr=False)
 class BullseyePage:
-    """One page to put on a wall: a ring for everybody, or one for each segment."""
+    """The bullseye on one page: one ring for all accounts, or one for each segment."""
 
     rings: tuple[Ring, ...]
 
@@ -74,7 +74,7 @@ class BullseyePage:
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a line of the page: whose, element, text."""
+        """Return one row per line of the page: whose, element, text."""
         rows = [(ring.whose, element, text) for ring in self.rings for element, text in _rows(ring)]
         return pd.DataFrame(rows, columns=["whose", "element", "text"])
 

@@ -113,7 +113,7 @@ class Distilled:
         return "\n".join(blocks)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row an answer: kind, text, count, of, share, low, high, agreed."""
+        """Return one row per answer: kind, text, count, of, share, low, high, agreed."""
         agreed = {id(answer) for answer in self.agreed(self.answers)}
         rows = [
             {"kind": answer.kind, "text": answer.text, **answer.share.to_dict(),
@@ -158,7 +158,7 @@ def distil(
     by: str | None = None,
     agree: float = 0.5,
 ) -> Distilled:
-    """Count which answers agree, and derive candidate processes from them.
+    """Count the answers that agree, and derive candidate processes from them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The kit: a folder with a brief for each account that is to be asked."""
+"""The interview kit: a folder with a brief for each account to interview."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class InterviewKit(Result):
         return f"Interview kit of {len(self)} accounts in {self.folder}"
 
     def _table(self) -> pd.DataFrame:
-        """Return one row an account: account_id, file."""
+        """Return one row per account: account_id, file."""
         rows = [(account, path.name) for account, path in self.files.items()]
         return pd.DataFrame(rows, columns=["account_id", "file"])
 

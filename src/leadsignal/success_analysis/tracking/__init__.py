@@ -1,1 +1,1 @@
-"""Who adopted by when, who is due, whom nobody looks after, what was measured."""
+"""Adoption, milestones, unattended accounts, and results over time."""

@@ -332,7 +332,7 @@ def _value_on(curves: Curves, group: str, code: int, name: str, on: int) -> dict
 
 
 def _first_adoptions(context: AsOfContext) -> tuple[pd.DataFrame, int]:
-    """Return one row an account and process, and how many accounts are left out.
+    """Return one row per account and process, and how many accounts are left out.
 
     Processes are those that apply to the account on as_of, by its attributes then.
     ``days`` from the start to the first adoption (NaN: none so far), ``seen`` days under

@@ -46,7 +46,7 @@ STAGES = ("no events", "some events", "enough now", "enough in every window")
 
 @dataclass(frozen=True, repr=False, eq=False)
 class MilestoneCalendar(Result):
-    """Milestones that fall due within ``ahead`` days, the next first; one row an account, process.
+    """Milestones that fall due within ``ahead`` days, the next first; one row per account, process.
 
     ``frame``: account_id, process, due_on, days_left; ``events`` of ``at_least`` and ``users`` of
     ``by_users`` in the current window; ``more_events`` and ``more_users`` that are still needed at

@@ -32,7 +32,7 @@ DRAWS = 400
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ResultHistory(Result):
-    """One row an account and calendar period in which it was measured.
+    """One row per account and calendar period in which it was measured.
 
     ``frame``: account_id, period (its first day), ``results`` measured, ``value`` their mean,
     ``target`` of the latest, ``gap`` the mean distance to the target as a share of it (positive is

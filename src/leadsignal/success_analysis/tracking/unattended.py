@@ -1,4 +1,4 @@
-"""Accounts that nobody looks after: no plan, nobody measuring, no sponsor, handed off and lost."""
+"""Unattended accounts: without a plan, results or a sponsor, or lost after a handoff."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def unattended_accounts(
     grace: Duration = "30d",
     context: AsOfContext | None = None,
 ) -> UnattendedAccounts:
-    """Return the active accounts that nobody looks after, each with its reasons.
+    """Return the active accounts that are unattended, each with its reasons.
 
     *No plan*: no plan is open. *Nobody measuring*: no result of the success metric in 90 days. *No
     sponsor contact*: no sponsor event in 90 days. *Handed off and not seen since*: no sponsor or
