@@ -137,7 +137,7 @@ def _outlook(row: dict[Any, Any]) -> str:
 class _Events:
     """One process's events, in order of account and the day from which each was known.
 
-    ``user`` is empty where the events of a day are one row.
+    ``user`` is None where the events of a day are one row.
     """
 
     process: Process
@@ -295,33 +295,26 @@ def _due_soon(
 
 def _events(tables: Tables, process: Process, places: Sequence[int]) -> _Events:
     """Return the events of some accounts, each for itself."""
-    frame = _query(
-        tables,
-        f"SELECT place, day, quantity, user_id FROM ({_of_process(tables, process)})"
-        f" WHERE place IN ({', '.join(map(str, places)) or 'NULL'}) ORDER BY ALL",
-    )
+    within = ", ".join(map(str, places)) or "NULL"
+    sql = f"SELECT * FROM ({_of_process(tables, process)}) WHERE place IN ({within}) ORDER BY ALL"
+    return _events_in(process, _query(tables, sql))
+
+
+def _days_of_events(tables: Tables, process: Process) -> _Events:
+    """Return the events of all accounts, those of one day together: there may be millions."""
+    events = _of_process(tables, process)
+    sums = "SELECT place, day, CAST(sum(quantity) AS DOUBLE) AS quantity"
+    sql = f"{sums} FROM ({events}) GROUP BY place, day ORDER BY place, day"
+    return _events_in(process, _query(tables, sql).assign(user_id=None))
+
+
+def _events_in(process: Process, frame: pd.DataFrame) -> _Events:
     return _Events(
         process,
         frame["place"].to_numpy(dtype=np.int64),
         _ordinals(frame["day"]),
         frame["quantity"].to_numpy(dtype=float),
         frame["user_id"].to_numpy(dtype=object),
-    )
-
-
-def _days_of_events(tables: Tables, process: Process) -> _Events:
-    """Return the events of all accounts, those of one day together: there may be millions."""
-    frame = _query(
-        tables,
-        "SELECT place, day, CAST(sum(quantity) AS DOUBLE) AS quantity"
-        f" FROM ({_of_process(tables, process)}) GROUP BY place, day ORDER BY place, day",
-    )
-    return _Events(
-        process,
-        frame["place"].to_numpy(dtype=np.int64),
-        _ordinals(frame["day"]),
-        frame["quantity"].to_numpy(dtype=float),
-        np.zeros(0, dtype=object),
     )
 
 
