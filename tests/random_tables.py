@@ -136,6 +136,7 @@ def _columns(rng: Random) -> dict[str, tuple[str, ...]]:
         names = [
             c.name
             for c in table.columns
+            if c.name != "event_id"
             if c.required or rng.random() < (0.45 if c.name == "recorded_at" else 0.85)
         ]
         if table.name == "accounts":

@@ -48,6 +48,8 @@ def random_row(rng: random.Random, table: Table, number: int) -> Row:
     row["recorded_at"] = moment + timedelta(hours=late) if rng.random() < 0.7 else None
     if table.key and table.key != "account_id":
         row[table.key] = rng.choice((None, f"{row['account_id']}{rng.randint(0, 2)}"))
+    if "event_id" in row:
+        row["event_id"] = rng.choice((None, f"e{number}"))
     if table.name == "accounts":
         row["account_id"] = "abcd"[number % 4]
     return row

@@ -174,13 +174,13 @@ def test_decimals_are_exact(postgres: Server, crm: Source, tmp_path: Path) -> No
 
 
 def test_columns_of_the_wrong_type_are_told(postgres: Server, crm: Source) -> None:
-    query = "SELECT ARRAY['a'] AS account_id, 5 AS started_on, '{}'::bytea AS end_reason"
+    query = "SELECT ARRAY['a'] AS account_id, true AS started_on, '{}'::bytea AS end_reason"
     told = faults(of(crm, accounts=query))
     assert told == [
         "accounts: account_id: a column of this type cannot be read as text"
         " (given: 'varchar[]'). Store it as text.",
         "accounts: started_on: a column of this type cannot be read as a date"
-        " (given: 'integer'). Store it as a date.",
+        " (given: 'boolean'). Store it as a date.",
         "accounts: end_reason: a column of this type cannot be read as text"
         " (given: 'blob'). Store it as text.",
     ]

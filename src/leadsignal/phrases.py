@@ -77,3 +77,12 @@ def how_often_between(low: float | None, high: float | None) -> str:
 
 def _two_decimals(ratio: float) -> float:
     return float(f"{ratio:.2f}")
+
+
+def count_of(number: int, what: str) -> str:
+    """Return a number of things in words.
+
+    >>> count_of(1, "row"), count_of(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -116,6 +116,7 @@ RECORDED = Column(
     "moment",
     "when the row reached the system, to the moment; it is not known before",
 )
+EVENT_ID = _id("event_id", "the event; rows with one that an earlier row has are left out", False)
 
 TABLES: tuple[Table, ...] = (
     Table(
@@ -154,6 +155,7 @@ TABLES: tuple[Table, ...] = (
             _text("behavior", "which behaviour", True),
             _id("user_id", "who did it", False),
             Column("quantity", "decimal", "how many at once", default=1, minimum=0),
+            EVENT_ID,
             RECORDED,
         ),
         repeats="warning",
@@ -215,6 +217,7 @@ TABLES: tuple[Table, ...] = (
             _day("used_on", "the day"),
             Column("amount", "decimal", "how much", required=True, minimum=0),
             Column("series", "text", "of what, where several things are measured"),
+            EVENT_ID,
             RECORDED,
         ),
         repeats="warning",

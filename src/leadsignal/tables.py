@@ -13,7 +13,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked
-from leadsignal.config.project import Project, TableSource, read_project, settings_file
+from leadsignal.config.project import (
+    Project,
+    TableSource,
+    read_project,
+    settings_file,
+    with_table_options,
+)
 from leadsignal.config.toml_files import MAX_NAMES, a_day, one_of
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
 from leadsignal.ingestion.added_frames import read_beside
@@ -369,11 +375,14 @@ def read_tables(
     causes: Mapping[str, Iterable[str]] | None = None,
     attributes: Iterable[str] | Mapping[str, str] | None = None,
     columns: Mapping[str, Mapping[str, str]] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     drop_bad_rows: bool = False,
     project: Project | None = None,
 ) -> Tables:
     """Read and check the tables of a folder, of a ``.toml`` project, or of frames by name.
 
+    ``options`` are those under [tables.NAME] in ``leadsignal.toml``, by table, as
+    ``{"behaviors": {"where": {"type": ["play"]}, "dates": "epoch ms"}}``; ``users`` may be a frame.
     Raises TablesError, which lists every fault of every table at once; ``drop_bad_rows`` goes on
     without the bad rows and keeps what it dropped in ``Tables.dropped``.
 
@@ -389,7 +398,7 @@ def read_tables(
         source,
         project,
         {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
-        {"attributes": attributes, "columns": columns},
+        {"attributes": attributes, "columns": columns, "options": options},
         drop_bad_rows,
     )
     if reader.faults:
@@ -407,6 +416,7 @@ def check_tables(
     causes: Mapping[str, Iterable[str]] | None = None,
     attributes: Iterable[str] | Mapping[str, str] | None = None,
     columns: Mapping[str, Mapping[str, str]] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     drop_bad_rows: bool = False,
     project: Project | None = None,
 ) -> CheckReport:
@@ -422,7 +432,7 @@ def check_tables(
         source,
         project,
         {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
-        {"attributes": attributes, "columns": columns},
+        {"attributes": attributes, "columns": columns, "options": options},
         drop_bad_rows,
     )
     return _checked(reader)[0]
@@ -461,7 +471,9 @@ def _read(
     drop_bad_rows: bool,
 ) -> TableReader:
     project, frames = _project_of(source, project)
-    project = with_options(project.replace(**options), **naming)
+    naming = dict(naming)
+    project = with_table_options(project.replace(**options), naming.pop("options", None))
+    project = with_options(project, **naming)
     note_project(project, source)
     reader = TableReader(project, drop_bad_rows)
     reader.read(frames, settings_file(source) if isinstance(source, str | Path) else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -34,6 +34,8 @@ PROJECT_FILE = "leadsignal.toml"
 ANALYSIS_FILE = "success.toml"
 KINDS = ("number", "text")
 Engine = Literal["duckdb", "spark"]
+FILES = "files"
+"""Source of queries over the files of the project's own folder."""
 ENGINES: tuple[Engine, ...] = ("duckdb", "spark")
 Outside = Literal["exclude", "fault"]
 People = Literal["names", "ids"]
@@ -71,6 +73,9 @@ class TableSource:
     ``outside`` says whether rows of known accounts before their start or after their end are
     left out and counted, or faults. ``gap`` (contracts only) is after how many days without a
     contract an account has ended, ``period`` what amounts are for where no column says so.
+    ``where`` names, for columns of the source, the values of the rows that are read. ``users`` is a
+    table of user_id and account_id (a source, or a frame), which gives the account of rows that
+    have only a user.
     """
 
     path: str | None = None
@@ -91,6 +96,8 @@ class TableSource:
     outside: Outside = "exclude"
     gap: int = 30
     period: str | None = None
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    users: Any = None
 
 
 @dataclass(frozen=True)
@@ -405,51 +412,96 @@ def _take_table(
     path = ("tables", name)
     attributes = ("attributes",) if name == "accounts" else ()
     options = {**_TABLE, **(_CONTRACTS if name == "contracts" else {})}
-    section = settings.section(path, content, (*options, *_SPELLING, "columns", *attributes))
+    keys = (*options, *_SPELLING, "columns", "where", "users", *attributes)
+    section = settings.section(path, content, keys)
     taken = settings.take_all(path, section, options)
+    if "where" in section:
+        where = settings.section((*path, "where"), section["where"])
+        taken["where"] = settings.take_all((*path, "where"), where, dict.fromkeys(where, a_choice))
+    if "users" in section:
+        taken["users"] = _take_users(settings, (*path, "users"), section["users"], sources)
     spelling = Notation(**settings.take_all(path, section, _SPELLING))
-    columns = _take_columns(settings, name, section.get("columns", {}))
+    also = ("user_id",) if "users" in section else ()
+    columns = _take_columns(
+        settings, (*path, "columns"), section, (*BY_NAME[name].by_column, *also)
+    )
     names, kinds = _take_attributes(settings, (*path, "attributes"), section.get("attributes", ()))
     first, last = taken.get("complete_from"), taken.get("complete_through")
     if first and last and last < first:
         settings.fault((*path, "complete_through"), "is before complete_from", "Correct one")
-    _settle_source(settings, name, section, taken, sources)
+    _settle_source(settings, path, section, taken, sources)
     return TableSource(
         columns=columns, attributes=names, attribute_kinds=kinds, spelling=spelling, **taken
     )
 
 
+def a_choice(value: object) -> tuple[str, ...]:
+    """Take the values of a column of which rows may have one; an empty text is an empty cell.
+
+    >>> a_choice(["active", ""]), a_choice(True), a_choice(3)
+    (('active', ''), ('true',), ('3',))
+    """
+    values = value if isinstance(value, list | tuple) else [value]
+    if not values or not all(isinstance(one, str | bool | int | float) for one in values):
+        raise OptionError("must be a list of values", 'Write ["active", "canceled"]')
+    return tuple(str(one).lower() if isinstance(one, bool) else str(one) for one in values)
+
+
+_USERS = ("path", "table", "query", "source", "delimiter", "encoding", "sheet", "header_line")
+
+
+def _take_users(
+    settings: Settings, path: tuple[str, ...], value: object, sources: tuple[str, ...]
+) -> Any:
+    """Return the table that maps users to accounts: its path, or a section as that of a table."""
+    if not isinstance(value, str | Mapping):
+        return value  # A frame, where options are given as arguments.
+    content = {"path": value} if isinstance(value, str) else value
+    section = settings.section(path, content, (*_USERS, "columns"))
+    rules = {key: _TABLE[key] for key in _USERS}
+    taken = settings.take_all(path, section, rules)
+    columns = _take_columns(settings, (*path, "columns"), section, ("user_id", "account_id"))
+    _settle_source(settings, path, section, taken, sources)
+    if not {"path", "table", "query"} & set(taken):
+        settings.fault(path, "does not say where the users are", 'Write path = "users.csv"')
+    return TableSource(columns=columns, **taken)
+
+
 def _settle_source(
     settings: Settings,
-    name: str,
+    path: tuple[str, ...],
     section: Mapping[str, Any],
     taken: dict[str, Any],
     sources: tuple[str, ...],
 ) -> None:
     """Find the source of a table; with one source alone, it need not be named."""
-    path = ("tables", name)
     ways = [key for key in ("path", "table", "query") if key in section]
     if len(ways) > 1:
         problem = f"{' and '.join(ways)} both say where the rows are"
         settings.fault((*path, ways[1]), problem, "Keep one of them")
     source = taken.get("source")
-    if source is not None and source not in sources:
+    if source == FILES and FILES not in sources:
+        if "query" not in ways:
+            settings.fault((*path, "source"), "has no query", 'Write query = "SELECT …"', source)
+    elif source is not None and source not in sources:
         known = one_of(sources, source) if sources else f"Add a section [sources.{source}]"
         settings.fault((*path, "source"), "is not a source", known, source)
     elif source is None and {"table", "query"} & set(ways):
-        if len(sources) == 1:
-            taken["source"] = sources[0]
+        if len(sources) == 1 or ("query" in ways and not sources):
+            taken["source"] = sources[0] if sources else FILES
         else:
-            known = " or ".join(f'source = "{name}"' for name in sources)
+            choices = [*sources, *([FILES] if "query" in ways else [])]
+            known = " or ".join(f'source = "{name}"' for name in choices)
             remedy = f"Add {known}" if known else "Add a section [sources.NAME] with its url"
             settings.fault((*path, ways[0]), "does not say which source it is in", remedy)
     elif source is not None and not ways:
-        taken["table"] = (name,)
+        taken["table"] = (path[1],)
 
 
-def _take_columns(settings: Settings, name: str, value: object) -> dict[str, str]:
-    path = ("tables", name, "columns")
-    section = settings.section(path, value, BY_NAME[name].by_column)
+def _take_columns(
+    settings: Settings, path: tuple[str, ...], table: Mapping[str, Any], names: Iterable[str]
+) -> dict[str, str]:
+    section = settings.section(path, table.get("columns", {}), names)
     columns: dict[str, str] = settings.take_all(path, section, dict.fromkeys(section, a_text))
     for theirs in sorted(set(columns.values())):
         ours = [our for our, their in columns.items() if their == theirs]
@@ -479,6 +531,33 @@ def _kind(value: object) -> str:
     if value not in KINDS:
         raise OptionError("is not a kind of attribute", one_of(KINDS, str(value)))
     return str(value)
+
+
+def with_table_options(
+    project: Project, options: Mapping[str, Mapping[str, Any]] | None
+) -> Project:
+    """Return the project with options of tables as under [tables.NAME], given as arguments.
+
+    Raises ProjectError with every fault.
+
+    >>> options = {"tickets": {"dates": "DD/MM/YYYY"}}
+    >>> with_table_options(Project(), options).tables["tickets"].spelling.dates
+    ('DD/MM/YYYY',)
+    """
+    settings = Settings(None, {}, {})
+    tables = dict(project.tables)
+    for name, content in settings.section(("options",), dict(options or {}), BY_NAME).items():
+        new = _take_table(settings, name, content, tuple(project.sources))
+        old = tables.get(name, TableSource())
+        spelling = {key: getattr(new.spelling, key) for key in _SPELLING if key in content}
+        fields = {field.name for field in dataclasses.fields(TableSource)} & {*content, "source"}
+        changed = {key: getattr(new, key) for key in fields if key in content or new.source}
+        changed["spelling"] = dataclasses.replace(old.spelling, **spelling)
+        changed |= {"attribute_kinds": new.attribute_kinds} if "attributes" in content else {}
+        tables[name] = dataclasses.replace(old, **changed)
+    if settings.faults:
+        raise ProjectError(settings.faults)
+    return dataclasses.replace(project, tables=tables)
 
 
 def near_table(name: str) -> str | None:

@@ -186,6 +186,7 @@ def _taken(name: str, frame: DataFrame, project: Project) -> tuple[Loaded, DataF
     part = Part(name, None, {column: column for column in types})
     source = project.tables.get(name, TableSource())
     match, faults, _ = match_columns(table, part, source)
+    faults += _options_of_files(name, source)
     selected = {}
     for ours, theirs in match.items():
         column = table.by_column[ours]
@@ -202,6 +203,23 @@ def _taken(name: str, frame: DataFrame, project: Project) -> tuple[Loaded, DataF
     selected |= {name: f"CAST({SPARK.quoted(name)} AS STRING)" for name in extras}
     listed = [f"{cell} AS {SPARK.quoted(ours)}" for ours, cell in selected.items()]
     return Loaded(table, kept, extras), frame if faults else frame.selectExpr(*listed), faults
+
+
+def _options_of_files(name: str, source: TableSource) -> Iterator[Fault]:
+    """Yield faults of options that change rows or read texts, which Spark does itself."""
+    options = {
+        "where": source.where,
+        "users": source.users is not None,
+        "query": source.query,
+        "dates": source.spelling.dates,
+        "decimal": source.spelling.decimal,
+        "empty": source.spelling.empty,
+    }
+    for option, is_set in options.items():
+        if is_set:
+            problem = f"{option} is set, which tables in Spark do not have"
+            remedy = f"Do it in Spark, on the frame, and take {option} out."
+            yield Fault(None, name, None, None, None, problem, remedy)
 
 
 def _cell(column: Column, theirs: str, kind: str, zone: str) -> str:
@@ -352,6 +370,11 @@ def _repeats(loaded: Loaded, frame: DataFrame) -> Iterator[Fault]:
         owners = frame.where(f"{key} IS NOT NULL").select(key, "account_id").distinct()
         moved = owners.groupBy(key).count().where("count > 1").count()
         yield from fault(key, moved, "keys belong to several accounts", "Give each its own key.")
+    if "event_id" in loaded.columns:
+        events = frame.where("event_id IS NOT NULL").groupBy("event_id").count()
+        twice = events.where("count > 1").count()
+        remedy = "Keep one row of each: frame.dropDuplicates(['event_id'])."
+        yield from fault("event_id", twice, "events appear in several rows", remedy)
     if (table.repeats == "fault" and not (key and not recorded)) or loaded.has_versions:
         again = frame.groupBy(*loaded.columns).count().where("count > 1").count()
         yield from fault("account_id", again, "rows are repeated", "Keep one of each.")

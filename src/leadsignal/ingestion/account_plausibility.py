@@ -7,7 +7,8 @@ from datetime import date
 from typing import Any
 
 from leadsignal.ingestion.churn_leaks import started_accounts
-from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, count_of
+from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning
+from leadsignal.phrases import count_of
 from leadsignal.sources.parts import quoted
 
 SEPARATES, MIN_ACCOUNTS = 0.9, 20

@@ -13,6 +13,7 @@ from leadsignal.ingestion.currencies import currency_checks
 from leadsignal.ingestion.loading import Intake, Loaded
 from leadsignal.ingestion.number_texts import numbered
 from leadsignal.ingestion.row_check import Check
+from leadsignal.ingestion.selection import source_rows
 from leadsignal.ingestion.spellings import Spelling, spellings_of_dates, spellings_of_numbers
 from leadsignal.ingestion.store import HAS_OFFSET, ORIGINAL
 from leadsignal.schema import BY_NAME, LARGEST_NUMBER, READ_FIRST, Column
@@ -90,6 +91,8 @@ def _found(
             f"FROM {_from(intake, loaded)} WHERE t.rowid IN ({row_ids})"
         )
     }
+    places = source_rows(intake.store.query, loaded.table.name, listed) if loaded.selected else {}
+    listed_at = [places.get(row, row) for row in listed]
     faults = [
         loaded.placed(
             Fault(
@@ -101,9 +104,11 @@ def _found(
                 check.problem,
                 _remedy(check, loaded, *values[row]),
             ),
-            row,
+            place,
         )
-        for row, (file, line) in zip(listed, loaded.places(listed), strict=True)
+        for row, place, (file, line) in zip(
+            listed, listed_at, loaded.places(listed_at), strict=True
+        )
     ]
     return rows, faults, count - len(faults)
 

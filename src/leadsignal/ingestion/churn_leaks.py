@@ -8,7 +8,8 @@ from itertools import groupby
 from math import exp, lgamma, log
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, count_of
+from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning
+from leadsignal.phrases import count_of
 from leadsignal.sources.parts import literal, quoted
 
 if TYPE_CHECKING:

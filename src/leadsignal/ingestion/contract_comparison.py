@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from leadsignal.ingestion.data_warnings import count_of
 from leadsignal.ingestion.loading import Intake
+from leadsignal.phrases import count_of
 
 ARR_DIFFERS = 0.01
 """Share of the larger of two amounts by which they may differ without a word."""

@@ -10,10 +10,10 @@ from leadsignal.errors import Fault
 from leadsignal.ingestion.checks import ACCOUNTS_NOW
 from leadsignal.ingestion.contract_amounts import AMOUNTS, annual_revenue
 from leadsignal.ingestion.contract_comparison import compare_with_accounts
-from leadsignal.ingestion.data_warnings import count_of
 from leadsignal.ingestion.derived_accounts import RETURNED, derive_accounts
 from leadsignal.ingestion.derived_changes import derive_changes
 from leadsignal.ingestion.loading import Intake, Loaded
+from leadsignal.phrases import count_of
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import quoted
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from leadsignal.config.currency import YEN_OR_YUAN
 from leadsignal.config.toml_files import near
 from leadsignal.errors import Fault
-from leadsignal.ingestion.data_warnings import count_of
 from leadsignal.ingestion.loading import Intake, Loaded
 from leadsignal.ingestion.row_check import Check
 from leadsignal.ingestion.store import CURRENCY_OF
+from leadsignal.phrases import count_of
 from leadsignal.schema import BY_NAME, Column
 from leadsignal.sources.parts import literal, quoted
 

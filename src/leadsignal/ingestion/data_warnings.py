@@ -101,15 +101,6 @@ class CheckedRows:
     found_in_reading: tuple[DataWarning, ...]
 
 
-def count_of(number: int, what: str) -> str:
-    """Return a number of things in words.
-
-    >>> count_of(1, "row"), count_of(1200, "row")
-    ('1 row', '1,200 rows')
-    """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def affecting(warnings: Iterable[DataWarning], result: str) -> tuple[DataWarning, ...]:
     """Return the warnings that affect a result, each once.
 

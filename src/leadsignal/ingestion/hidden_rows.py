@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.ingestion.data_warnings import DataWarning, count_of
+from leadsignal.ingestion.data_warnings import DataWarning
+from leadsignal.phrases import count_of
 
 if TYPE_CHECKING:
     from leadsignal.ingestion.loading import Loaded

@@ -9,20 +9,37 @@ from pathlib import Path
 from typing import Any
 
 from leadsignal.config.credentials import hide_secrets, is_url
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.notation import AS_WE_WRITE
+from leadsignal.config.project import FILES, Project, TableSource
 from leadsignal.config.toml_files import near, one_of, texts
 from leadsignal.errors import Fault, FaultKind, OptionError, SourceError
 from leadsignal.ingestion.cells import as_attribute
 from leadsignal.ingestion.opened_files import open_file, unpacking_in
-from leadsignal.ingestion.store import Store, reading_of
+from leadsignal.ingestion.selection import (
+    markers,
+    missing_markers,
+    select_rows,
+    users_table,
+    without_account,
+)
+from leadsignal.ingestion.store import Store, memory_limit, reading_of
 from leadsignal.schema import ALL_TABLES, BY_NAME, Column, Table
 from leadsignal.sources.combined_parts import CombinedParts, in_groups, single_part
 from leadsignal.sources.database import RowRequest
 from leadsignal.sources.databases import Databases, fault_of, open_rows
 from leadsignal.sources.frames import open_frame
-from leadsignal.sources.locate import Located, at_path, locate, not_read, unread_files
+from leadsignal.sources.locate import (
+    Located,
+    at_path,
+    locate,
+    located,
+    not_read,
+    unread_files,
+)
 from leadsignal.sources.object_stores import ObjectStores
 from leadsignal.sources.parts import Part, UnreadableError
+from leadsignal.sources.project_files import ProjectFiles
+from leadsignal.sources.wide_tables import unpivoting_query
 
 MISSPELT, ALIKE = 0.85, 0.72
 MAX_OFFERED = 8
@@ -40,7 +57,8 @@ class Loaded:
     ``extras`` are the declared attributes of accounts beyond the schema; of ``unread`` columns
     only the names were read. ``currency`` is a column that names the currency of each row's
     amounts; it is only checked. ``derived`` rows are made from contracts; where one ``vanishes``,
-    a later correction took it away on its ``vanished_on``.
+    a later correction took it away on its ``vanished_on``. Once rows are ``selected``,
+    each keeps its place in the source.
     """
 
     table: Table
@@ -52,6 +70,7 @@ class Loaded:
     currency: str | None = None
     derived: bool = False
     vanishes: bool = False
+    selected: bool = False
 
     @property
     def has_versions(self) -> bool:
@@ -100,6 +119,7 @@ class Intake:
     more: dict[FaultKind, int] = field(default_factory=dict)
     notices: list[tuple[str, str]] = field(default_factory=list)
     read: set[Path] = field(default_factory=set)
+    queried: list[ProjectFiles] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.databases = Databases(self.project.sources)
@@ -118,6 +138,8 @@ class Intake:
                     break
         finally:
             self.databases.close()
+            for files in self.queried:
+                files.close()
         if not {"accounts", "contracts", None} & (
             found | {fault.table for fault in self.structural}
         ):
@@ -215,6 +237,8 @@ class Intake:
 
     def _rows(self, table: str, source: TableSource) -> list[Part]:
         """Open the rows of a database; report a source that cannot be reached only once."""
+        if source.source == FILES and FILES not in self.project.sources:
+            return list(self._opened(lambda: self._of_files(table, str(source.query))))
         try:
             database = self.databases.get(str(source.source))
         except SourceError as error:
@@ -226,6 +250,25 @@ class Intake:
             self.read.add(database.file)
         request = RowRequest(source.table, source.query)
         return list(self._opened(lambda: open_rows(table, request, database)))
+
+    def _of_files(self, table: str, query: str) -> Part:
+        """Open the rows of a query over the files of the project's folder."""
+        store = self.unpacking.folder / f"{table}.duckdb"
+        files = ProjectFiles(self.project.folder, store, memory_limit())
+        self.queried.append(files)
+        try:
+            for name in files.named_in(table, query):
+                found = files.located(table, name)
+                self.read.update(found.files)
+                for file, shown in zip(found.files, found.shown(), strict=True):
+                    plain = replace(found, table="query")
+                    files.add(name, self._open_file(plain, file, shown, TableSource()))
+            ready = files.ready(query)
+        except UnreadableError as error:
+            raise UnreadableError(replace(error.fault, table=table)) from None
+        except SourceError as error:
+            raise UnreadableError(fault_of(table, error)) from None
+        return open_rows(table, RowRequest(query=ready), files)
 
     def _opened(self, opening: Any) -> Iterator[Part]:
         try:
@@ -245,7 +288,12 @@ class Intake:
         if not parts or any(match is None for match in matched):
             return
         matches = {id(part): match or {} for part, match in zip(parts, matched, strict=True)}
+        source = self.source(name)
+        if self._load_users(name, source):
+            return
         columns = [c.name for c in table.columns if any(c.name in m for m in matched if m)]
+        if source.users is not None and "account_id" not in columns:
+            columns.insert(0, "account_id")
         beyond = (
             _extras(parts, [set(m.values()) for m in matched if m], self.source(name).attributes)
             if name == "accounts"
@@ -258,7 +306,8 @@ class Intake:
         if any(table.by_column[name].is_money for name in columns):
             named = currency_column(name for p in parts for name in p.columns)
             loaded.currency = "currency" if "currency" in columns else named
-        self.store.create(table, columns, loaded.texts)
+        chosen_by = markers(table, source)
+        self.store.create(table, columns, [*loaded.texts, *chosen_by])
         before, faults, more = len(self.structural), len(self.faults), dict(self.more)
         groups = in_groups(parts)
         self._append_all(loaded, groups, matches)
@@ -267,8 +316,57 @@ class Intake:
             del self.structural[before:], self.faults[faults:]
             loaded.rows, loaded.parts, self.more = 0, [], more
             self._append_all(loaded, [single_part(part) for part in parts], matches)
+        if len(self.structural) == before and (chosen_by or "event_id" in columns):
+            self._select(loaded)
         if len(self.structural) == before:
             self._keep(loaded)
+
+    def _load_users(self, name: str, source: TableSource) -> bool:
+        """Load the table that maps users to accounts, if any; return whether that failed."""
+        if source.users is None:
+            return False
+        before, table = len(self.structural), users_table(name)
+        self.load(table, self._users_parts(table.name, source.users))
+        if len(self.structural) > before:
+            return True
+        query, twice = self.store.query, "GROUP BY user_id HAVING count(DISTINCT account_id) > 1"
+        found = query(f"SELECT min(user_id) FROM (SELECT user_id FROM {table.name} {twice})")[0][0]
+        file = self._file(table.name)
+        del self.loaded[table.name]
+        if found is not None:
+            problem, remedy = "this user has several accounts", "Keep one account a user."
+            self.structural.append(Fault(file, table.name, None, "user_id", found, problem, remedy))
+            return True
+        listed = (
+            f"SELECT DISTINCT user_id, account_id FROM {table.name} WHERE account_id IS NOT NULL"
+        )
+        self.store.run(f"CREATE OR REPLACE TABLE {table.name} AS {listed}")
+        return False
+
+    def _users_parts(self, name: str, users: Any) -> list[Part]:
+        if not isinstance(users, TableSource):
+            return list(self._opened(lambda: open_frame(name, users)))
+        self.project = replace(self.project, tables={**self.project.tables, name: users})
+        found = located(name, users, self.project.folder or Path())
+        if isinstance(found, Fault):
+            self.structural.append(found)
+            return []
+        return self._open(found)
+
+    def _file(self, table: str) -> str | None:
+        loaded = self.loaded.get(table)
+        return loaded.parts[0][0].file if loaded and loaded.parts else None
+
+    def _select(self, loaded: Loaded) -> None:
+        """Leave rows out that the settings leave out, and say how many."""
+        name = loaded.table.name
+        file = loaded.parts[0][0].file if len(loaded.parts) == 1 else None
+        faults, remarks = select_rows(
+            self.store, loaded.table, self.source(name), loaded.columns, file
+        )
+        self.structural += faults
+        self.notices += [(name, remark) for remark in remarks]
+        loaded.selected = True
 
     def _append_all(
         self, loaded: Loaded, groups: list[CombinedParts], matches: Mapping[int, dict[str, str]]
@@ -305,7 +403,9 @@ class Intake:
 
     def _match(self, table: Table, part: Part) -> dict[str, str] | None:
         """Return their name of each of our columns that the part has, or None after a fault."""
-        match, faults, notices = match_columns(table, part, self.source(table.name))
+        source = self.source(table.name)
+        match, faults, notices = match_columns(without_account(table, source), part, source)
+        faults += missing_markers(part, source, table)
         self.structural += faults
         self.notices += [(table.name, notice) for notice in notices]
         return None if faults else match
@@ -316,7 +416,8 @@ class Intake:
         part = group.whole
         try:
             extras = [name for name in loaded.texts if name in part.columns]
-            part.requested = (*match.values(), *extras)
+            chosen_by = markers(loaded.table, self.source(part.table))
+            part.requested = (*match.values(), *extras, *chosen_by.values())
             types = self.store.types_of(part)
             readings, spelling = {}, self.source(part.table).spelling
             for ours, theirs in match.items():
@@ -337,6 +438,11 @@ class Intake:
                     self.structural.append(attribute)
             if not readings:
                 return
+            for ours, theirs in chosen_by.items():
+                text = Column(ours, "text", "what rows are chosen by")
+                marker = reading_of(text, part, theirs, types[theirs], "UTC", AS_WE_WRITE)
+                if not isinstance(marker, Fault):
+                    readings[ours] = marker
             count = self.store.load(part, readings)
             rows = group.rows or [count]
             if sum(rows) != count:
@@ -428,16 +534,19 @@ def match_columns(
 ) -> tuple[dict[str, str], list[Fault], list[str]]:
     """Return their name of each of our columns, faults of missing ones, and remarks."""
     theirs = list(part.columns)
+    mapped = {ours: name for ours, name in source.columns.items() if ours in table.by_column}
     match = {name: name for name in table.by_column if name in theirs}
-    match |= {ours: name for ours, name in source.columns.items() if name in theirs}
+    match |= {ours: name for ours, name in mapped.items() if name in theirs}
     free = [name for name in theirs if name not in match.values() and name not in source.attributes]
     certain = {_near_column(column.name, free, 1.0) for column in table.columns}
     faults = [
         _not_there(table, part, ours, name, theirs)
-        for ours, name in source.columns.items()
+        for ours, name in mapped.items()
         if name not in theirs
     ]
-    notices = []
+    notices: list[str] = []
+    if wide := _wide(table, part, source, match):
+        return match, [wide], notices
     for column in table.columns:
         if column.name in match or column.name in source.columns:
             continue
@@ -453,6 +562,21 @@ def match_columns(
                 f"column {alike!r} is not read; if it is {column.name}, map it in leadsignal.toml"
             )
     return match, faults, notices
+
+
+def _wide(table: Table, part: Part, source: TableSource, match: Mapping[str, str]) -> Fault | None:
+    """Return the fault of a table with a column for each month, and the query that reads it."""
+    if part.file is None or table.name not in BY_NAME or table.time in match:
+        return None
+    theirs = [name for name in part.columns if name not in match.values()]
+    account = match.get("account_id") or _near_column("account_id", theirs, MISSPELT)
+    query = unpivoting_query(table, source.path or part.file, account, theirs)
+    if query is None or source.query:
+        return None
+    place = f"{'in place of path ' if source.path else ''}under [tables.{table.name}]"
+    remedy = f'Make a row of each month, by this {place}: query = """{query}""".'
+    problem = "has a column for each month, not a row"
+    return Fault(part.file, table.name, part.header_line, None, None, problem, remedy)
 
 
 def currency_column(names: Iterable[str]) -> str | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from leadsignal.ingestion.account_plausibility import about_accounts
 from leadsignal.ingestion.churn_leaks import about_churn
-from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, count_of
+from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning
 from leadsignal.ingestion.hidden_rows import hidden_rows
+from leadsignal.phrases import count_of
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:

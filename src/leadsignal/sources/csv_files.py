@@ -25,6 +25,7 @@ from leadsignal.sources.title_lines import (
     is_value,
     refuse_titles,
 )
+from leadsignal.sources.wide_tables import named_after_months
 
 BLOCK = 1 << 22
 MAX_HEADER = 1_000_000
@@ -365,7 +366,9 @@ def _first_record(path: Path, encoding: str, after: int = 0) -> tuple[str, int]:
 
 def _refuse_bad_header(table: str, shown: str, file: CsvFile, names: Names) -> None:
     header, known = file.header, names.known
-    if not known.intersection(header) and any(map(is_value, header)):
+    values = [name for name in header if is_value(name)]
+    is_data = bool(values) and len(named_after_months(header)[1]) < len(values)
+    if known and not known.intersection(header) and is_data:
         needed = BY_NAME[table].required if table in BY_NAME else sorted(known)
         raise _unreadable(
             table,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from leadsignal.config.credentials import is_url
-from leadsignal.config.project import Project, near_table
+from leadsignal.config.project import Project, TableSource, near_table
 from leadsignal.errors import Fault, quiet
 from leadsignal.schema import ALL_TABLES, BY_NAME
 from leadsignal.sources.formats import (
@@ -71,13 +71,18 @@ def locate(project: Project) -> tuple[list[Located], list[Fault]]:
 
 def _find(project: Project, table: str, folder: Path) -> Located | Fault | None:
     source = project.tables.get(table)
-    if source and (source.table or source.query):
-        return Located(table, (), "rows")
-    if source and source.path and (source.source or is_url(source.path)):
-        return Located(table, (), "remote")
-    if source and source.path:
-        return at_path(table, folder, source.path)
+    if source and (source.table or source.query or source.path):
+        return located(table, source, folder)
     return _conventional(table, folder)
+
+
+def located(table: str, source: TableSource, folder: Path) -> Located | Fault:
+    """Return the files of a table whose settings say where its rows are."""
+    if source.table or source.query:
+        return Located(table, (), "rows")
+    if source.source or is_url(source.path):
+        return Located(table, (), "remote")
+    return at_path(table, folder, str(source.path))
 
 
 def at_path(table: str, folder: Path, name: str | Path) -> Located | Fault:

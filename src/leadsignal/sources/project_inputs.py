@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from leadsignal.config.credentials import Source, is_url
-from leadsignal.config.project import ANALYSIS_FILE, PROJECT_FILE, Project
+from leadsignal.config.project import ANALYSIS_FILE, PROJECT_FILE, Project, TableSource
 from leadsignal.files.outputs import Inputs, note_inputs
 from leadsignal.schema import ALL_TABLES
 from leadsignal.sources.formats import endings
+from leadsignal.sources.project_files import names_in
 
 
 def note_project(project: Project, origin: object = None) -> None:
@@ -62,6 +63,9 @@ def _named(project: Project, here: Path) -> Iterator[Path]:
     for source in project.tables.values():
         if source.path and not is_url(source.path):
             yield here / Path(source.path).expanduser()
+        yield from (here / name for name, _ in names_in(source.query or ""))
+        if isinstance(source.users, TableSource) and source.users.path:
+            yield here / Path(source.users.path).expanduser()
     for named in project.sources.values():
         yield from _of_source(named)
 
