@@ -76,7 +76,7 @@ def select_rows(
     if faults:
         return faults, []
     name, account = table.name, "t.account_id"
-    wanted, joined = _wanted(source), ""
+    requested, joined = _requested(source), ""
     unknown = "false"
     if source.users is not None:
         users = f"{USERS}{name}"
@@ -85,10 +85,10 @@ def select_rows(
         unknown = f"t.account_id IS NULL AND t.{quoted(USER)} IS NOT NULL AND u.user_id IS NULL"
     again = "false"
     if "event_id" in columns:
-        first = f"row_number() OVER (PARTITION BY {wanted}, event_id ORDER BY t.rowid)"
+        first = f"row_number() OVER (PARTITION BY {requested}, event_id ORDER BY t.rowid)"
         again = f"event_id IS NOT NULL AND {first} > 1"
     counted = (
-        f"SELECT t.rowid AS row, {account} AS account, {wanted} AS wanted, {again} AS again, "
+        f"SELECT t.rowid AS row, {account} AS account, {requested} AS requested, {again} AS again, "
         f"{unknown} AS unknown{f', t.{quoted(USER)} AS owner' if joined else ', NULL AS owner'} "
         f"FROM {name} t{joined}"
     )
@@ -103,7 +103,7 @@ def select_rows(
     )
     store.run(
         f"CREATE TABLE chosen_rows AS SELECT {listed}, c.row AS {quoted(SOURCE_ROW)} FROM {name} t "
-        "JOIN chosen c ON t.rowid = c.row WHERE c.wanted AND NOT c.again AND NOT c.unknown "
+        "JOIN chosen c ON t.rowid = c.row WHERE c.requested AND NOT c.again AND NOT c.unknown "
         "ORDER BY c.row"
     )
     store.run(f"DROP TABLE {name}")
@@ -116,7 +116,7 @@ def _columns(query: Query, table: str) -> list[str]:
     return [row[0] for row in query(f"DESCRIBE {table}")]
 
 
-def _wanted(source: TableSource) -> str:
+def _requested(source: TableSource) -> str:
     """SQL: whether a row is one of those that ``where`` names."""
     every = [
         _has_one(f"t.{quoted(f'{WHERE}{name}')}", values) for name, values in source.where.items()
@@ -153,15 +153,15 @@ def _unknown_values(
 
 
 def _remarks(query: Query, table: str, source: TableSource, file: str | None) -> Iterator[str]:
-    ((rows, unwanted, again, unknown, owners),) = query(
-        "SELECT count(*), count(*) FILTER (WHERE NOT wanted), "
-        "count(*) FILTER (WHERE wanted AND again), "
-        "count(*) FILTER (WHERE wanted AND NOT again AND unknown), "
-        "count(DISTINCT owner) FILTER (WHERE wanted AND NOT again AND unknown) FROM chosen"
+    ((rows, excluded, again, unknown, owners),) = query(
+        "SELECT count(*), count(*) FILTER (WHERE NOT requested), "
+        "count(*) FILTER (WHERE requested AND again), "
+        "count(*) FILTER (WHERE requested AND NOT again AND unknown), "
+        "count(DISTINCT owner) FILTER (WHERE requested AND NOT again AND unknown) FROM chosen"
     )
     if source.where:
         columns = ", ".join(source.where)
-        yield f"{count_of(unwanted, 'row')} of {rows:,} left out by where ({columns})"
+        yield f"{count_of(excluded, 'row')} of {rows:,} left out by where ({columns})"
     if again:
         yield f"{count_of(again, 'row')} left out: events of an event_id that an earlier row has"
     if unknown:
@@ -173,7 +173,7 @@ def _nobody_known(query: Query, table: str, file: str | None) -> Fault | None:
     """Return the fault that no user is known, which is a mistake in one of the two tables."""
     ((unknown, known, example),) = query(
         "SELECT count(*) FILTER (WHERE unknown), count(*) FILTER (WHERE account IS NOT NULL), "
-        "min(owner) FROM chosen WHERE wanted"
+        "min(owner) FROM chosen WHERE requested"
     )
     if not unknown or known:
         return None
