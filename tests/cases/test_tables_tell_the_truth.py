@@ -355,6 +355,56 @@ def test_a_list_of_survivors_is_told() -> None:
     assert not told(cured, "none of them ended")
 
 
+FEW_SURVIVORS = """
+account_id started_on ended_on
+A          2018-02-01 2022-03-01
+B          2018-06-01 -
+C          2019-01-01 2023-02-01
+D          2019-05-01 2022-08-01
+E          2019-09-01 -
+F          2020-01-01 2023-06-01
+G          2020-04-01 -
+H          2020-11-01 2022-05-01
+I          2021-03-01 2023-11-01
+J          2021-10-01 -
+K          2022-02-01 2022-09-01
+L          2022-07-01 -
+"""
+
+
+def test_a_short_list_of_survivors_is_found() -> None:
+    accounts = listed(FEW_SURVIVORS)
+    (text,) = told(ls.read_tables({"accounts": accounts}, as_of="2024-01-01"), "none of them")
+    assert text.startswith("accounts: 11 accounts started before 2022-03-01 and none of them ended")
+    assert "complete_from = 2022-03-01" in text
+    # With one more end in 2019 there is nothing to say.
+    more = {"account_id": "M", "started_on": "2018-03-01", "ended_on": "2019-06-01"}
+    whole = pd.concat([accounts, pd.DataFrame([more])])
+    assert not told(ls.read_tables({"accounts": whole}, as_of="2024-01-01"), "none of them")
+
+
+def test_a_table_that_is_much_older_than_the_others_is_found() -> None:
+    accounts = pd.DataFrame({"account_id": list("abc"), "started_on": "2022-01-10"})
+    surveys = pd.DataFrame(
+        {"account_id": list("ab"), "answered_on": ["2022-03-01", "2022-06-30"], "score": 9}
+    )
+    frames = {"accounts": accounts, "surveys": surveys}
+    (text,) = told(ls.read_tables(frames, as_of="2024-06-11"), "older than the others")
+    assert text.startswith("surveys: its last record is of 2022-06-30, 712 days before 2024-06-11")
+    assert not told(ls.read_tables(frames, as_of="2023-06-30"), "older than the others")
+
+
+def test_a_list_of_accounts_older_than_the_events_is_found() -> None:
+    started = pd.date_range("2020-01-06", periods=100, freq="7D")
+    accounts = pd.DataFrame({"account_id": [f"k{n}" for n in range(100)], "started_on": started})
+    used = pd.date_range("2022-01-03", "2024-01-01", freq="D")
+    usage = pd.DataFrame({"account_id": "k1", "used_on": used, "amount": 1})
+    tables = ls.read_tables({"accounts": accounts, "usage": usage})
+    (text,) = told(tables, "older than the other tables")
+    assert text.startswith("accounts: the last start or end is of 2021-11-29, 764 days before")
+    assert not told(tables.as_of("2021-12-06"), "older than the other tables")
+
+
 def test_a_whole_list_is_not() -> None:
     tables = ls.read_tables({"accounts": survivors("2015-01-01")}, as_of="2023-06-01")
     assert not told(tables, "none of them ended")

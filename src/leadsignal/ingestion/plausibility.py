@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from leadsignal.ingestion.account_plausibility import about_accounts
@@ -14,8 +14,11 @@ from leadsignal.phrases import count_of
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
+    from leadsignal.ingestion.feed_health import FeedHealth
     from leadsignal.ingestion.loading import Loaded
 
+OLD = 365
+"""Days without a record from which a table is old, if they are more than it has had records for."""
 SAMPLED = 2_000_000
 """Number of rows above which repeated rows are searched on a sample of days."""
 
@@ -26,7 +29,7 @@ def find_warnings(rows: CheckedRows, as_of: date) -> tuple[DataWarning, ...]:
     for name, loaded in rows.loaded.items():
         found += hidden_rows(rows.store.query, loaded, as_of)
         found += (
-            about_accounts(rows, as_of)
+            [*about_accounts(rows, as_of), *_old_accounts(rows, as_of)]
             if name == "accounts"
             else _about_events(rows, loaded, as_of)
         )
@@ -46,30 +49,66 @@ def _about_events(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[Da
 
 
 def _late(rows: CheckedRows, loaded: Loaded, as_of: date) -> Iterator[DataWarning]:
-    """Say where the table has fallen silent, by the rule of monitoring and scoring."""
-    source = rows.project.tables.get(loaded.table.name)
+    """Find a table that has fallen silent, by the rule of monitoring and scoring, or is old."""
+    name = loaded.table.name
+    source = rows.project.tables.get(name)
     if source and source.complete_through:
         return
     counted = rows.store.query(
-        f"SELECT CAST({loaded.known_on} AS DATE) AS day, count(*) FROM {loaded.table.name}"
+        f"SELECT CAST({loaded.known_on} AS DATE) AS day, count(*) FROM {name}"
         f" WHERE {loaded.known_on} < DATE '{as_of}' GROUP BY day ORDER BY day"
     )
+    health = _health(rows, name, counted, as_of)
+    if health is None or health.last_record is None:
+        return
+    last, silent = health.last_record, (as_of - health.last_record).days
+    if health.stopped:
+        usual = count_of(health.usual_days or 0, "day")
+        problem = f"usually they follow within {usual}"
+    elif silent > max(OLD, (last - counted[0][0]).days):
+        problem = "the table is much older than the others"
+    else:
+        return
+    yield DataWarning(
+        "feed_stopped",
+        name,
+        f"its last record is of {last}, {silent:,} days before {as_of}; {problem}. If the feed "
+        "ended, set complete_through",
+        loaded.table.time,
+    )
+
+
+def _old_accounts(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
+    """Find a list of accounts without the starts and ends of the last time, beside events."""
+    columns = rows.loaded["accounts"].columns
+    dates = [name for name in ("started_on", "ended_on") if name in columns]
+    days = " UNION ALL ".join(f"SELECT {name} AS day FROM accounts" for name in dates)
+    counted = rows.store.query(
+        f"SELECT day, count(*) FROM ({days}) WHERE day < DATE '{as_of}' GROUP BY day ORDER BY day"
+    )
+    health = _health(rows, "accounts", counted, as_of)
+    if len(rows.loaded) == 1 or health is None or not health.stopped or not health.last_record:
+        return
+    last = health.last_record
+    yield DataWarning(
+        "feed_stopped",
+        "accounts",
+        f"the last start or end is of {last}, {(as_of - last).days:,} days before {as_of}: if the "
+        "list is older than the other tables, later ends are missing. Export it again, or set "
+        f"as_of = {last + timedelta(days=1)}",
+        "started_on",
+    )
+
+
+def _health(
+    rows: CheckedRows, name: str, counted: list[tuple[date, int]], as_of: date
+) -> FeedHealth | None:
     from leadsignal.ingestion.feed_health import assess_feed, chance_of_silence, daily_counts
 
     first, counts = daily_counts(counted, as_of)
     if first is None:
-        return
-    health = assess_feed(loaded.table.name, first, counts, chance_of_silence(len(rows.loaded) - 1))
-    if not health.stopped or health.last_record is None:
-        return
-    yield DataWarning(
-        "feed_stopped",
-        loaded.table.name,
-        f"its last record is of {health.last_record},"
-        f" {(as_of - health.last_record).days} days before {as_of}; usually they follow within"
-        f" {count_of(health.usual_days or 0, 'day')}. If the feed ended, set complete_through",
-        loaded.table.time,
-    )
+        return None
+    return assess_feed(name, first, counts, chance_of_silence(len(rows.loaded) - 1))
 
 
 def _repeated(rows: CheckedRows, loaded: Loaded) -> Iterator[DataWarning]:
