@@ -239,6 +239,7 @@ def draw_account(rng: Random, shape: Shape, account: str) -> list[Row]:
         "employees": rng.choice([None, "0", "12", "3.5"]),
         "name": rng.choice([None, f"Company {account}"]),
         "owner": rng.choice([None, "Ann", "Bo"]),
+        "currency": "EUR",
     }
     rows = [row]
     while shape.late["accounts"] and rng.random() < 0.3:
