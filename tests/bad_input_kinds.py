@@ -482,8 +482,8 @@ kind(
 )
 kind(
     "query",
-    put("leadsignal.toml", '[tables.usage]\nquery = "select 1"\n'),
-    r"leadsignal\.toml:2: tables\.usage\.query: does not say which source it is in",
+    put("leadsignal.toml", '[tables.usage]\nquery = "drop table x"\n'),
+    r"usage: the query is not a SELECT",
 )
 kind(
     "password",

@@ -15,7 +15,7 @@ from leadsignal.cli import main
 def test_an_optional_column_with_another_word_for_its_date_is_pointed_out(theirs: str) -> None:
     accounts = {"account_id": ["a"], "started_on": ["2024-01-01"], theirs: ["2024-03-01"]}
     report = ls.check_tables({"accounts": pd.DataFrame(accounts)}, as_of="2024-07-01")
-    hint = f"column {theirs!r} is not read; if it is ended_on, map it in leadsignal.toml"
+    hint = f"column {theirs!r} is not read; if it is ended_on, map it under [tables.accounts]"
     assert hint in repr(report)
     mapped = ls.read_tables(
         {"accounts": pd.DataFrame(accounts)},

@@ -330,8 +330,9 @@ def test_many_faults_are_counted_and_the_first_are_listed() -> None:
     assert (error.count, len(error.faults)) == (12_000, 10_000)
     message = str(error)
     assert message.startswith("12,000 faults in the tables:")
-    assert "… and 11,980 more: behaviors: occurred_at: there is no such date" in message
-    assert len(message.splitlines()) == 22
+    line = "behaviors: 12,000 rows, first in row 1: occurred_at: there is no such date"
+    assert line in message
+    assert len(message.splitlines()) == 2
     tables = read_tables({"accounts": A, "behaviors": behaviors(days)}, drop_bad_rows=True)
     assert tables.dropped_rows == {"behaviors": 12_000}
     assert len(rows(tables, "behaviors")) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 EXIT_CODES = {
@@ -19,8 +19,8 @@ EXIT_CODES = {
 }
 """What the exit code of a command means, and what a scheduler should do."""
 
-LISTED = 20
-"""How many faults of one kind a message lists; the others are counted."""
+MAX_VALUES = 3
+"""How many values a line on several faults of one kind shows."""
 
 FaultKind = tuple[str | None, str | None, str]
 """Table (or file), column and problem: faults that share these are of one kind."""
@@ -46,10 +46,26 @@ class Fault:
         place = self.file or self.table or ""
         if self.line is not None:
             place += f":{self.line}"
+        return self._at(place, [] if self.value is None else [self.value])
+
+    def _at(self, place: str, values: Sequence[str]) -> str:
         parts = [quiet(part) for part in (place, self.column) if part]
-        shown = "" if self.value is None else f" (given: {self.value!r})"
+        shown = f" (given: {', '.join(map(repr, values))})" if values else ""
         stop = "" if self.problem.endswith("?") and not shown else "."
         return f"{': '.join([*parts, self.problem])}{shown}{stop} {self.remedy}"
+
+    def with_others(self, others: Sequence[Fault], count: int) -> str:
+        """Return one line on ``count`` faults of a kind, of which this is the first."""
+        files = {one.file for one in (self, *others)}
+        several = f" in {len(files)} files" if len(files) > 1 else ""
+        counted = f"{count:,} times{several}"
+        if self.line is not None:
+            unit = "line" if self.file else "row"
+            counted = f"{count:,} rows{several}, first in {unit} {self.line:,}"
+        values = dict.fromkeys(one.value for one in (self, *others) if one.value is not None)
+        shown = [value for value in values if value is not None][:MAX_VALUES]
+        place = ": ".join(part for part in (self.file or self.table, counted) if part)
+        return self._at(place, shown)
 
     @property
     def kind(self) -> FaultKind:
@@ -62,25 +78,35 @@ class Fault:
 
 
 def list_faults(faults: Iterable[Fault], more: Mapping[FaultKind, int] | None = None) -> list[str]:
-    """Return a line a fault, the first 20 of each kind, then how many more there are of it.
+    """Return a line a kind of fault: how many there are, where the first is, some of the values.
 
     ``more`` counts, by kind, faults that were found but are not in ``faults``.
 
     >>> fault = Fault("a.csv", "accounts", 2, "arr", "x", "not a number", "Write a number.")
     >>> list_faults([fault])
     ["a.csv:2: arr: not a number (given: 'x'). Write a number."]
+    >>> list_faults([fault, replace(fault, line=9, value="y")])
+    ["a.csv: 2 rows, first in line 2: arr: not a number (given: 'x', 'y'). Write a number."]
     """
     by_kind: dict[FaultKind, list[Fault]] = {}
     for fault in faults:
         by_kind.setdefault(fault.kind, []).append(fault)
     lines = []
     for kind, alike in by_kind.items():
-        lines += [str(fault) for fault in alike[:LISTED]]
-        left = len(alike[LISTED:]) + (more or {}).get(kind, 0)
-        if left:
-            place = ": ".join(part for part in kind if part)
-            lines.append(f"… and {left:,} more: {place}")
+        left = (more or {}).get(kind, 0)
+        for first, *others in _by_remedy(alike):
+            count = len(others) + 1 + left
+            lines.append(str(first) if count == 1 else first.with_others(others, count))
+            left = 0
     return lines
+
+
+def _by_remedy(alike: Sequence[Fault]) -> list[list[Fault]]:
+    """Return faults of a kind by what is to be done, where that is a few things at most."""
+    found: dict[str, list[Fault]] = {}
+    for fault in alike:
+        found.setdefault(fault.remedy, []).append(fault)
+    return list(found.values()) if len(found) <= MAX_VALUES else [list(alike)]
 
 
 _UNSEEN = re.compile(

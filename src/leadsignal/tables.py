@@ -117,6 +117,7 @@ class CheckReport:
             "derived": self.derived,
             "faults": [fault.to_dict() for fault in self.faults],
             "fault_count": self.count,
+            "fault_lines": list_faults(self.faults, self.more),
             "warnings": [notice.to_dict() for notice in self.warnings],
             "dropped": [fault.to_dict() for fault in self.dropped],
             "dropped_rows": dict(self.dropped_rows),

@@ -10,6 +10,7 @@ from leadsignal.errors import Fault
 from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE
 from leadsignal.ingestion.contract_amounts import months_in, period_of
 from leadsignal.ingestion.currencies import currency_checks
+from leadsignal.ingestion.id_spellings import match_written_ids
 from leadsignal.ingestion.loading import Intake, Loaded
 from leadsignal.ingestion.number_texts import numbered
 from leadsignal.ingestion.row_check import Check
@@ -23,6 +24,7 @@ from leadsignal.sources.parts import literal, quoted
 ACCOUNTS_NOW = "accounts_now"
 ALONE = ("accounts", *(table.name for table in READ_FIRST))
 """Tables that are checked by themselves: accounts are made from them."""
+NO_ACCOUNT = "no such account in accounts"
 MAX_SHOWN = 40
 """Maximum number of characters of a cell in a message."""
 
@@ -40,6 +42,12 @@ def check_rows(
     checks = [*_cell_checks(intake, loaded), *_order_checks(loaded)]
     checks += _account_checks(intake, loaded, lost) if "accounts" in intake.loaded else []
     counts = _counts(intake, loaded, checks)
+    unknown = [at for at, check in enumerate(checks) if check.problem == NO_ACCOUNT]
+    if any(counts[at] for at in unknown):
+        remark = match_written_ids(intake.store, loaded.table.name, ACCOUNTS_NOW)
+        if remark:
+            intake.notices.append((loaded.table.name, remark))
+            counts = _counts(intake, loaded, checks)
     for check, count in zip(checks, counts, strict=True):
         if count:
             yield _found(intake, loaded, check, count, _rows(intake, loaded, check, every_row))
@@ -384,7 +392,7 @@ def _account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Ite
     yield Check(
         "account_id",
         f"t.account_id IS NOT NULL AND a.account_id IS NULL AND NOT {gone}",
-        "no such account in accounts",
+        NO_ACCOUNT,
         "Add the account, or correct the id",
         detail=_near_account(),
     )
@@ -414,6 +422,8 @@ def _near_account() -> str:
         f"(SELECT concat('accounts has ', {ours}, CASE "
         f"WHEN lower({ours}) = lower({theirs}) THEN ', in other capitals' "
         f"WHEN trim({ours}) = trim({theirs}) THEN ', with other blanks around it' "
+        f"WHEN length({ours}) IN (15, 18) AND length({theirs}) IN (15, 18) AND length({ours}) <> "
+        f"length({theirs}) THEN concat(', in ', length({ours}), ' characters') "
         f"WHEN {_whole('lower', ours)} = {_whole('lower', theirs)} THEN ', written without .0' "
         "ELSE ', with other zeros before it' END) "
         f"FROM {ACCOUNTS_NOW} n WHERE {_bare('n.account_id')} = {_bare(theirs)} "
@@ -427,7 +437,8 @@ def _whole(function: str, text: str) -> str:
 
 def _bare(text: str) -> str:
     """SQL: an id without what exports add to it or take from it."""
-    return f"ltrim({_whole('lower', f'trim({text})')}, '0')"
+    short = f"regexp_replace(trim({text}), '^([A-Za-z0-9]{{15}})[A-Za-z0-9]{{3}}$', '\\1')"
+    return f"ltrim({_whole('lower', short)}, '0')"
 
 
 def outside_life(time: str) -> tuple[str, str]:

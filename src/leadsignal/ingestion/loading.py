@@ -41,6 +41,15 @@ from leadsignal.sources.parts import Part, UnreadableError
 from leadsignal.sources.project_files import ProjectFiles
 from leadsignal.sources.wide_tables import unpivoting_query
 
+SYNONYMS = {
+    "ended_on": (
+        "cancel", "cancell", "cancelation", "cancellation", "churn", "termination", "terminat",
+        "contractend", "subscriptionend", "subscriptionended", "endof", "expiration", "expiry",
+        "expir", "expires", "validto", "validuntil", "until", "to", "lost", "left", "deactivat",
+        "clos", "inactivesinc", "end", "enddatum", "ende", "vertragsende", "kundigung",
+    ),
+}  # fmt: skip
+"""What else a column may be called, as `_stem` returns it; without it every account is active."""
 MISSPELT, ALIKE = 0.85, 0.72
 MAX_OFFERED = 8
 """From how much likeness on an unknown column is taken for a misspelling, or asked about."""
@@ -559,7 +568,8 @@ def match_columns(
             faults.append(_misspelt(table, part, column, meant))
         elif alike := _near_column(column.name, others, ALIKE) or _same_stem(column.name, others):
             notices.append(
-                f"column {alike!r} is not read; if it is {column.name}, map it in leadsignal.toml"
+                f"column {alike!r} is not read; if it is {column.name}, map it under "
+                f'[tables.{table.name}]: columns = {{ {column.name} = "{alike}" }}'
             )
     return match, faults, notices
 
@@ -599,7 +609,8 @@ def _near_column(name: str, theirs: Iterable[str], cutoff: float) -> str | None:
 def _same_stem(name: str, theirs: Iterable[str]) -> str | None:
     """Return the name that differs only in how it says that it is a date: End for ended_on."""
     stems = {_stem(other): other for other in theirs}
-    return stems.get(_stem(name))
+    words = (_stem(name), *SYNONYMS.get(name, ()))
+    return next((stems[word] for word in words if word in stems), None)
 
 
 def _stem(name: str) -> str:
