@@ -48,7 +48,11 @@ def test_stated_rates_convert(tmp_path: Path) -> None:
     """12,000 × 0.9; 8,000; 1,200,000 × 0.006; 5,000 × 1.2."""
     rates = '[currency]\nbase = "EUR"\nUSD = 0.9\nGBP = 1.2\nJPY = 0.006\n'
     path = folder(tmp_path, rates, accounts=ACCOUNTS)
-    assert arr(ls.read_tables(path)) == {"A": 10800, "B": 8000, "C": 7200, "D": 6000}
+    tables = ls.read_tables(path)
+    assert arr(tables) == {"A": 10800, "B": 8000, "C": 7200, "D": 6000}
+    assert "accounts: arr in GBP (1 row), JPY (1 row), USD (1 row): converted to EUR" in map(
+        str, tables.warnings
+    )
 
 
 def test_a_currency_without_a_rate_is_named(tmp_path: Path) -> None:

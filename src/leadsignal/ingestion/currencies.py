@@ -141,7 +141,7 @@ def convert_amounts(intake: Intake, loaded: Loaded) -> None:
         yen = literal(_meant(intake, YEN_OR_YUAN))
         currency = f"CASE {currency} WHEN {literal(YEN_OR_YUAN)} THEN {yen} ELSE {currency} END"
         intake.faults += _too_large(intake, name, amount, currency)
-        _note_unnamed(intake, name, amount, currency)
+        _note_conversion(intake, name, amount, currency)
         if not intake.faults:
             intake.store.run(
                 f"UPDATE {name} AS t SET {amount} = round(t.{amount} * r.rate, 2) "
@@ -172,13 +172,20 @@ def _too_large(intake: Intake, name: str, amount: str, currency: str) -> Iterato
         yield Fault(None, name, None, amount, None, problem, remedy)
 
 
-def _note_unnamed(intake: Intake, name: str, amount: str, currency: str) -> None:
-    """Note how many amounts have no currency where others have one."""
-    ((unnamed, named),) = intake.store.query(
-        f"SELECT count(*) FILTER (WHERE {currency} IS NULL), count({currency}) "
-        f"FROM {name} AS t WHERE t.{amount} IS NOT NULL"
+def _note_conversion(intake: Intake, name: str, amount: str, currency: str) -> None:
+    """Note how many amounts are converted, and how many of them are taken for the base."""
+    base = str(intake.project.currency.base)
+    counts = dict(
+        intake.store.query(
+            f"SELECT {currency}, count(*) AS n FROM {name} AS t WHERE t.{amount} IS NOT NULL "
+            "GROUP BY 1 ORDER BY n DESC, 1"
+        )
     )
-    if unnamed and named:
-        base = intake.project.currency.base
+    unnamed = counts.pop(None, 0)
+    if unnamed and counts:
         message = f"{count_of(unnamed, 'value')} of {amount} without a currency: taken for {base}"
+        intake.notices.append((name, message))
+    others = [f"{code} ({count_of(n, 'row')})" for code, n in counts.items() if code != base]
+    if others:
+        message = f"{amount} in {', '.join(others)}: converted to {base}"
         intake.notices.append((name, message))
