@@ -483,3 +483,38 @@ def test_spark_refuses_contracts() -> None:
 
     (fault, _) = _misnamed({"contracts": None})
     assert (fault.table, fault.problem) == ("contracts", "is not read from Spark")
+
+
+def test_without_a_column_of_ends_all_are_customers_and_a_warning_says_so() -> None:
+    contracts = listed("account_id started_on\na 2023-01-01\nb 2023-02-01")
+    tables = ls.read_tables({"contracts": contracts}, as_of="2024-01-01")
+    assert lives(tables) == {"a": ("2023-01-01", ""), "b": ("2023-02-01", "")}
+    assert [one.kind for one in tables.warnings] == ["no_ends"]
+
+
+def test_faults_of_contracts_name_the_row_and_bad_rows_can_be_dropped() -> None:
+    contracts = listed("""
+        account_id started_on ended_on
+        a          2023-01-01 2023-03-01
+        b          2023-02-30 -
+        """)
+    behaviors = listed("account_id occurred_at behavior\na 2023-02-01 x\nb 2023-02-01 x")
+    frames = {"contracts": contracts, "behaviors": behaviors}
+    (fault,) = ls.check_tables(frames).faults
+    assert (fault.table, fault.line, fault.column) == ("contracts", 2, "started_on")
+    tables = ls.read_tables(frames, drop_bad_rows=True, as_of="2024-01-01")
+    assert lives(tables) == {"a": ("2023-01-01", "2023-03-01")}
+    assert dict(tables.dropped_rows) == {"contracts": 1, "behaviors": 1}
+    nobody = ls.check_tables({"contracts": contracts.iloc[:0]}).faults
+    assert [fault.problem for fault in nobody] == ["no contract was ever paid"]
+
+
+def test_a_customer_called_like_a_return_is_a_fault() -> None:
+    contracts = listed("""
+        account_id started_on ended_on
+        a          2022-01-01 2022-03-01
+        a          2023-01-01 -
+        a/2        2022-01-01 -
+        """)
+    (fault,) = ls.check_tables({"contracts": contracts}).faults
+    assert (fault.column, fault.value) == ("account_id", "a/2")

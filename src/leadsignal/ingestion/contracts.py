@@ -175,7 +175,8 @@ def _refuse(intake: Intake, contracts: Loaded) -> bool:
 def _create_accounts(intake: Intake, contracts: Loaded) -> None:
     """Replace the table of accounts by one of stays, with what is known of each customer."""
     run, listed = intake.store.run, intake.loaded.get("accounts")
-    derived = ["account_id", *LIFETIME, *_known_of(contracts)]
+    ends = [name for name in ("ended_on",) if name in contracts.columns]
+    derived = ["account_id", "started_on", *ends, *_known_of(contracts)]
     recorded, vanished = intake.store.query(
         "SELECT count(recorded_at), count(vanished_on) FROM derived_accounts"
     )[0]
