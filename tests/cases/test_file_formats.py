@@ -12,6 +12,7 @@ from typing import Any
 
 import openpyxl  # type: ignore[import-untyped]
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import leadsignal as ls
@@ -134,6 +135,22 @@ def test_what_a_compressed_file_unpacks_to_is_bounded(
     monkeypatch.setenv("LEADSIGNAL_UNPACKED", "20MB")
     (fault,) = faults_of(tmp_path)
     assert fault.startswith(f"accounts.csv{ending}: unpacks to more than 20,000,000 bytes")
+
+
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        (gz, "is compressed, not text. Give it the ending .gz"),
+        (zstd, "is compressed, not text. Give it the ending .zst"),
+        (lambda path, _: workbook(path, {"S": [["x"]]}), "is a workbook or an archive, not text"),
+        (lambda path, _: pq.write_table(pa.table({"x": [1]}), path), "is Parquet, not text"),
+    ],
+)
+def test_a_file_under_the_ending_of_another_format(tmp_path: Path, write: Write, told: str) -> None:
+    other = tmp_path / "other.xlsx"
+    write(other, TEXT.encode())
+    other.rename(tmp_path / "accounts.csv")
+    assert faults_of(tmp_path)[0].startswith(f"accounts.csv: {told}")
 
 
 # Titles and footers ------------------------------------------------------------------------------

@@ -45,6 +45,15 @@ BYTE_ORDER_MARKS = (
 )
 
 
+OTHER_FORMATS = (
+    (b"PK\x03\x04", "is a workbook or an archive", ".xlsx if it is a workbook"),
+    (b"\x1f\x8b", "is compressed", ".gz"),
+    (b"\x28\xb5\x2f\xfd", "is compressed", ".zst"),
+    (b"PAR1", "is Parquet", ".parquet"),
+)
+"""How files of other formats begin, what each is, and the ending by which it is read."""
+
+
 @dataclass
 class CsvFile:
     """One CSV file as it was found: how it is encoded, how it is divided, what its header says.
@@ -272,6 +281,9 @@ def encoding_of(table: str, path: Path, shown: str) -> str:
     """Return the encoding of a file: by its mark, else UTF-8 if it is valid, else Windows-1252."""
     with path.open("rb") as file:
         start = file.read(4)
+        for mark, what, end in OTHER_FORMATS:
+            if start.startswith(mark):
+                raise _unreadable(table, shown, f"{what}, not text", f"Give it the ending {end}.")
         for mark, name in BYTE_ORDER_MARKS:
             if start.startswith(mark):
                 return name
