@@ -20,8 +20,8 @@ NEARLY_ALL, OF_ENDED, MAX_OTHERS = 0.95, 0.2, 0.75
 accounts, and at most this share of the other accounts ended."""
 NO_END_BEFORE = 1e-4
 """Maximum probability of no end before the first one for the list to be called one of survivors."""
-OF_FEW = 2e-2
-"""The same for a list that lacks at least as many ends as it has."""
+OF_FEW, FEW = 2e-2, 5
+"""The same for a list of at least ``FEW`` ends that lacks no fewer than it has."""
 OF_ONE_DAY, MIN_OF_ONE_DAY, TIMES_SECOND = 0.03, 10, 3
 """A smaller pile is one of this share and number of ends, and this many times the second day's."""
 TENURE = 91
@@ -128,7 +128,7 @@ def _survivors(rows: CheckedRows, as_of: date) -> Iterator[DataWarning]:
     weight = frame["number"].to_numpy(dtype=float)
     seen = frame["ended"].notna().to_numpy()
     missed, chance = _expected_before(days["started"], days["ended"], seen, weight, begin, first)
-    if chance <= (OF_FEW if missed >= weight[seen].sum() else NO_END_BEFORE):
+    if chance <= (OF_FEW if FEW <= weight[seen].sum() <= missed else NO_END_BEFORE):
         yield DataWarning(
             "survivors", "accounts",
             f"{count_of(before, 'account')} started before {first} and none of them ended before "
