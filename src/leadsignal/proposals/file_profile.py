@@ -29,6 +29,8 @@ DECIMALS = (None, ".", ",")
 """Signs before decimals that are tried; the first is for plain numbers."""
 FIRST_DAY, LAST_DAY = "1990-01-01", "2100-01-01"
 """Days outside are numbers that were taken for dates."""
+_DATE = re.compile(r"\d{4}|\d[./ -]\d|\d[./ -]?[A-Za-z]{3}|[A-Za-z]{3}[./ -]\d")
+_NUMBER = re.compile(r"^\W*[A-Za-z]{0,3}\W*\d[\d.,' \u00a0\u202f\u2019)%-]*\W*[A-Za-z]{0,3}$")
 DIGITS = set("0123456789.")
 
 
@@ -149,8 +151,8 @@ def _columns(
         values = _values(store, name)
         yield ColumnProfile(
             name, filled / rows, distinct, filled / max(distinct, 1), tuple(values),
-            _shares(store, values, "day", [*_likely(values, DATES)]),
-            _shares(store, values, "number", DECIMALS),
+            _shares(store, values, "day", _likely_dates(values)),
+            _shares(store, values, "number", _likely_numbers(values)),
         )  # fmt: skip
 
 
@@ -164,21 +166,34 @@ def _values(store: Store, name: str) -> list[str]:
     return [value for (value,) in found]
 
 
-def _likely(values: Sequence[str], spellings: Sequence[str | None]) -> Iterator[str | None]:
-    """Yield the spellings of dates whose signs occur in the values."""
+def _likely_dates(values: Sequence[str]) -> list[str | None]:
+    """Return the spellings of dates whose signs occur in the values."""
+    if not _mostly(values, _DATE):
+        return []
     signs = {sign for value in values for sign in value[:12]}
-    for spelling in spellings:
-        between = set(spelling or "") & set("./- ")
-        counted = spelling is not None and not set(spelling) & set("./-")
-        if signs <= DIGITS if counted and "MMM" not in str(spelling) else between <= signs:
-            yield spelling
+    return [one for one in DATES if _can_spell(one, signs)]
+
+
+def _can_spell(spelling: str | None, signs: set[str]) -> bool:
+    between = set(spelling or "") & set("./- ")
+    counted = spelling is not None and not set(spelling) & set("./-") and "MMM" not in spelling
+    return signs <= DIGITS if counted else between <= signs
+
+
+def _likely_numbers(values: Sequence[str]) -> Sequence[str | None]:
+    return DECIMALS if _mostly(values, _NUMBER) else ()
+
+
+def _mostly(values: Sequence[str], pattern: re.Pattern[str]) -> bool:
+    """Whether most values may be what a pattern looks for: a quick look, before they are read."""
+    return 2 * sum(bool(pattern.search(value)) for value in values) > len(values)
 
 
 def _shares(
     store: Store, values: Sequence[str], kind: Kind, spellings: Sequence[str | None]
 ) -> dict[str | None, float]:
     """Return the share of the values that each spelling reads, of those that read any."""
-    if not spellings or not any(sign in "0123456789" for value in values for sign in value):
+    if not spellings:
         return {}
     readings = [_reading(at, kind, spelling) for at, spelling in enumerate(spellings)]
     counted = ", ".join(f"count(*) FILTER (WHERE {_fits(one, kind)})" for one in readings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from leadsignal.config.project import TableSource
@@ -42,8 +43,11 @@ class Names:
 
     def hits(self, cells: Iterable[str]) -> int:
         """Return how many of the cells are known names, whatever their capitals and blanks."""
-        known = {_plain(name) for name in self.known}
-        return len({_plain(cell) for cell in cells} & known)
+        return len({_plain(cell) for cell in cells} & self._plain_names)
+
+    @cached_property
+    def _plain_names(self) -> set[str]:
+        return {_plain(name) for name in self.known}
 
 
 class HeaderElsewhereError(UnreadableError):
