@@ -24,6 +24,8 @@ from leadsignal.files.outputs import MODEL, RUN_RECORD, SCORES, SCORES_BY_DATE
 if TYPE_CHECKING:
     from leadsignal.config.credentials import Source
     from leadsignal.config.project import Project
+    from leadsignal.config.success import SuccessAnalysis
+    from leadsignal.model.churn_model import ChurnModel
     from leadsignal.scoring.batch import DateScored
     from leadsignal.scoring.record import RunRecord
     from leadsignal.scoring.scores import Scores
@@ -46,7 +48,9 @@ def add_commands(commands: Any) -> None:
     )
     score = new_command(commands, "score", _score, "score the accounts that are active",
                         outputs=_score_outputs)  # fmt: skip
-    score.add_argument("--model", type=Path, required=True, metavar="MODEL")
+    score.add_argument(
+        "--model", type=Path, metavar="MODEL", help="by default one is fitted to these tables"
+    )
     score.add_argument(
         "--out",
         type=Path,
@@ -179,16 +183,39 @@ def _score(options: argparse.Namespace) -> int:
     options.source = _source(options, project)
     place = _place(options)
     with exclusive_lock(place), recorded("score", place) as record:
-        with record.stage("model"):
-            model = load_model(options.model)
-        record.note_model(model)
+        if options.model is not None:
+            with record.stage("model"):
+                model = load_model(options.model)
         with record.stage("read"):
             tables = read_given_tables(options, project)
         record.note_tables(tables)
+        if options.model is None:
+            model = _fitted_to(options, tables, read_analysis(project), record)
+        record.note_model(model)
         if options.out is None:
             return _score_table(options, model, tables, record, place)
         into = _score_file if _is_file(options.out) else _score_folder
         return into(options, model, tables, record)
+
+
+def _fitted_to(
+    options: argparse.Namespace,
+    tables: Tables,
+    analysis: SuccessAnalysis | None,
+    record: RunRecord,
+) -> ChurnModel:
+    """Return a model of the tables that are scored, where no model is given."""
+    from leadsignal.model import churn_model
+    from leadsignal.panel import build_panel
+    from leadsignal.scoring.feeds import without_late_feeds
+
+    known, _ = without_late_feeds(tables)
+    with record.stage("panel"), progress_bar(options, "panel") as progress:
+        panel = build_panel(known, analysis, progress=progress)
+    with record.stage("fit"), progress_bar(options, "fitting"):
+        model = churn_model.ChurnModel(horizon=f"{tables.project.horizon}d").fit(panel)
+    _warn(options, ["a model was fitted to these tables; leadsignal fit keeps one"])
+    return model
 
 
 def _place(options: argparse.Namespace) -> Path:
@@ -204,6 +231,8 @@ def _place(options: argparse.Namespace) -> Path:
             )
         _check_out(options)
         return Path(options.out)
+    if options.model is None:
+        raise OptionError("neither --model nor --out is given", "Give a model to score with")
     if options.record is None:
         return table_place(options.model, options.source.name, options.to_table)
     if not options.record.name.endswith(ENDING):
