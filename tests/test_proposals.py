@@ -96,10 +96,21 @@ def test_rows_find_their_account_through_a_file_of_users(tmp_path: Path) -> None
         users="user_id,account_id,email\n" + users,
         events="user_id,event,timestamp\n" + events,
     )
-    table = of(propose_project(tmp_path), "behaviors")
-    reason = next(one.reason for one in table.columns if one.column == "account_id")
-    assert table.is_ready
-    assert reason.startswith("through users.csv")
+    proposal = propose_project(tmp_path)
+    table = of(proposal, "behaviors")
+    assert table.header_of("user_id") == "user_id"
+    assert table.header_of("account_id") is None
+    assert table.options["users"] == {
+        "path": "users.csv",
+        "columns": {"user_id": "user_id", "account_id": "account_id"},
+    }
+    proposal.write_project()
+    behaviors = ls.read_tables(tmp_path).frame("behaviors")
+    assert (
+        behaviors["account_id"]
+        == "A" + behaviors["user_id"].str[1:].astype(int).mod(20).astype(str)
+    ).all()
+    assert len(behaviors) == 300
 
 
 def test_a_file_that_finds_no_account_is_a_comment_and_a_question(tmp_path: Path) -> None:

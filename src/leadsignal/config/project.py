@@ -70,8 +70,9 @@ class TableSource:
     ``footer`` the number of lines at the end that are no rows.
     In a database, the rows are those of ``table`` (its name in parts, as schema and table) or of
     ``query``, in the source named ``source``; a ``path`` with a source starts from its URL.
-    ``outside`` says whether rows of known accounts before their start or after their end are
-    left out and counted, or faults. ``gap`` (contracts only) is after how many days without a
+    ``unknown`` says whether rows without an account, or of one that is not in accounts, are faults
+    or left out and counted, ``outside`` whether rows of known accounts before their start or after
+    their end are. ``gap`` (contracts only) is after how many days without a
     contract an account has ended, ``period`` what amounts are for where no column says so.
     ``where`` names, for columns of the source, the values of the rows that are read. ``users`` is a
     table of user_id and account_id (a source, or a frame), which gives the account of rows that
@@ -94,6 +95,7 @@ class TableSource:
     footer: int | None = None
     spelling: Notation = AS_WE_WRITE
     outside: Outside = "exclude"
+    unknown: Outside = "fault"
     gap: int = 30
     period: str | None = None
     where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -264,6 +266,7 @@ _TABLE: dict[str, Callable[[Any], Any]] = {
     "header_line": whole,
     "footer": whole,
     "outside": _one_from(Outside),
+    "unknown": _one_from(Outside),
 }
 _CONTRACTS: dict[str, Callable[[Any], Any]] = {"gap": a_duration, "period": a_period}
 _SPELLING: dict[str, Callable[[Any], Any]] = {

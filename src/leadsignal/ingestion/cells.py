@@ -91,6 +91,8 @@ def _written(column: Column, expression: str, zone: str, spelling: Notation) -> 
     """Read a text; a fault shows it as it was given."""
     text, filled = quoted(_step(column, "text")), _filled(expression, spelling)
     if column.kind in ("id", "text"):
+        if column.allowed:
+            filled = f"lower({filled})"
         # Blank cells of files are NULL already.
         return Reading(filled if filled.startswith("nullif(") else f"nullif({filled}, '')")
     steps = ((_step(column, "text"), filled),)

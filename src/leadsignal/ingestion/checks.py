@@ -17,6 +17,7 @@ from leadsignal.ingestion.row_check import Check
 from leadsignal.ingestion.selection import source_rows
 from leadsignal.ingestion.spellings import Spelling, spellings_of_dates, spellings_of_numbers
 from leadsignal.ingestion.store import HAS_OFFSET, ORIGINAL
+from leadsignal.phrases import count_of
 from leadsignal.schema import BY_NAME, LARGEST_NUMBER, READ_FIRST, Column
 from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted
@@ -463,6 +464,25 @@ def leave_out_outside(intake: Intake, loaded: Loaded) -> int:
         )
         intake.notices.append((name, outside_message(name, before, after)))
     return int(before + after)
+
+
+def leave_out_unknown(intake: Intake, loaded: Loaded) -> None:
+    """Delete rows of no account, or of one that is not in accounts, where that is asked for."""
+    name = loaded.table.name
+    if intake.source(name).unknown != "exclude" or {name, "accounts"} - intake.loaded.keys():
+        return
+    stranger = f"account_id IS NULL OR account_id NOT IN (SELECT account_id FROM {ACCOUNTS_NOW})"
+    ((empty, others),) = intake.store.query(
+        f"SELECT count(*) FILTER (WHERE account_id IS NULL), count(account_id) FROM {name}"
+        f" WHERE {stranger}"
+    )
+    if empty or others:
+        intake.store.run(f"DELETE FROM {name} WHERE {stranger}")
+        message = (
+            f"{count_of(empty + others, 'row')} left out: {empty:,} without an account, {others:,}"
+            " of accounts that are not in accounts"
+        )
+        intake.notices.append((name, message))
 
 
 def outside_message(table: str, before: int, after: int) -> str:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from leadsignal.config.project import Project
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import Fault, FaultKind
-from leadsignal.ingestion.checks import check_rows, leave_out_outside
+from leadsignal.ingestion.checks import check_rows, leave_out_outside, leave_out_unknown
 from leadsignal.ingestion.contracts import (
     derive_from_contracts,
     to_accounts_of_their_day,
@@ -77,6 +77,7 @@ class TableReader:
                 continue
             if not loaded.derived:
                 to_accounts_of_their_day(self.intake, loaded)
+                leave_out_unknown(self.intake, loaded)
                 self._check(loaded, lost, dropping)
                 self._do(partial(convert_amounts, self.intake, loaded))
             if not self.faults and not (loaded.derived and found["accounts"].derived):

@@ -18,10 +18,11 @@ COMPARED = 5_000
 
 @dataclass(frozen=True)
 class Ids:
-    """A column of a file that names things."""
+    """A column of a file that names things; ``is_filtered`` if not all of its rows are read."""
 
     file: FileProfile
     header: str
+    is_filtered: bool = False
 
     def values(self, loosely: bool) -> str:
         """Return the SQL of its values; ``loosely`` without what programs add to ids or drop."""
@@ -72,11 +73,24 @@ def linked(
 def _by_column(
     store: Store, table: TableProposal, header: str, share: float, accounts: Ids
 ) -> TableProposal:
+    ids = Ids(table.file, header)
     reason = f"{share:.0%} of its values are in {accounts.file.path}"
-    if shared(store, Ids(table.file, header), accounts, loosely=False) < share:
+    if shared(store, ids, accounts, loosely=False) < share:
         reason += ", some written differently"
     samples = table.file.column(header).samples
-    return table.with_column(ColumnProposal("account_id", header, reason, 1.0, samples))
+    table = table.with_column(ColumnProposal("account_id", header, reason, 1.0, samples))
+    return _without_strangers(store, table, ids, accounts)
+
+
+def _without_strangers(store: Store, table: TableProposal, ids: Ids, others: Ids) -> TableProposal:
+    """Return a table that leaves out rows of no account, if there are any, or may be."""
+    cell, file = quoted(ids.header), ids.file.relation
+    missing = f"SELECT count(*) FROM {file} WHERE {cell} IS NULL"
+    strange = f"SELECT 1 FROM ({ids.values(True)}) AS t(v) WHERE v NOT IN ({others.values(True)})"
+    ((some,),) = store.query(f"SELECT ({missing}) > 0 OR EXISTS ({strange})")
+    if not some and not others.is_filtered:
+        return table
+    return replace(table, options={**table.options, "unknown": "exclude"})
 
 
 def _through(
@@ -88,13 +102,25 @@ def _through(
     account = account_header(store, file, accounts)
     if account is None:
         return None
-    keys = [c.name for c in file.columns if c.is_unique and c.name != account and not c.is_dated]
+    keys = [name for name in id_headers(file) if name != account]
     for header in id_headers(table.file):
         for key in keys:
             share = shared(store, Ids(table.file, header), Ids(file, key))
-            if share >= SHARED:
-                return _joined(table, header, file, key, account, share)
+            if share >= SHARED and _names_one(store, file, key, account):
+                found = _through_users(table, header, Ids(file, key), account, share)
+                known = replace(Ids(file, key), is_filtered=True)
+                return _without_strangers(store, found, Ids(table.file, header), known)
     return None
+
+
+def _names_one(store: Store, file: FileProfile, key: str, account: str) -> bool:
+    """Whether each key has one account."""
+    pair = f"{quoted(key)}, {quoted(account)}"
+    ((keys, pairs),) = store.query(
+        f"SELECT count(DISTINCT {quoted(key)}), count(DISTINCT ({pair})) FROM {file.relation}"
+        f" WHERE {quoted(key)} IS NOT NULL AND {quoted(account)} IS NOT NULL"
+    )
+    return bool(keys > 1 and keys == pairs)
 
 
 def account_header(store: Store, file: FileProfile, accounts: Ids) -> str | None:
@@ -106,13 +132,20 @@ def account_header(store: Store, file: FileProfile, accounts: Ids) -> str | None
     return best if best is not None and shares[best] >= SHARED else None
 
 
-def _joined(
-    table: TableProposal, header: str, file: FileProfile, key: str, account: str, share: float
+def _through_users(
+    table: TableProposal, header: str, key: Ids, account: str, share: float
 ) -> TableProposal:
-    query = (
-        f"SELECT t.*, k.{quoted(account)} AS account_id FROM {literal(table.file.path)} AS t"
-        f" JOIN {literal(file.path)} AS k ON t.{quoted(header)} = k.{quoted(key)}"
-    )
-    reason = f"through {file.path}: {share:.0%} of {header} are its {key}"
-    linked = table.with_column(ColumnProposal("account_id", "account_id", reason))
-    return replace(linked, options={**linked.options, "query": query})
+    path = key.file.path
+    users: dict[str, object] = {
+        "path": path,
+        "columns": {"user_id": key.header, "account_id": account},
+    }
+    if not key.file.column(key.header).is_unique:
+        listed = f"{quoted(key.header)} AS user_id, {quoted(account)} AS account_id"
+        users = {"query": f"SELECT DISTINCT {listed} FROM {literal(path)}"}
+    reason = f"{share:.0%} of its values are {key.header} in {path}, which says the account"
+    samples = table.file.column(header).samples
+    kept = tuple(one for one in table.columns if one.column != "account_id")
+    table = replace(table, columns=kept)
+    linked = table.with_column(ColumnProposal("user_id", header, reason, 1.0, samples))
+    return replace(linked, options={**linked.options, "users": users})

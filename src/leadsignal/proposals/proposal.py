@@ -232,7 +232,10 @@ def _accounts(
         lists = [chosen]
     bases = lists or [one for one in found if one.table == "contracts"][:1]
     header = bases[0].header_of("account_id") if bases else None
-    return (Ids(bases[0].file, header) if header else None), found
+    if header is None:
+        return None, found
+    is_filtered = bool({"where", "query"} & set(bases[0].options))
+    return Ids(bases[0].file, header, is_filtered), found
 
 
 def _linking(store: Store, accounts: TableProposal, found: Iterable[TableProposal]) -> float:

@@ -88,7 +88,9 @@ def _hits(export: KnownExport, headers: set[str]) -> int:
 def proposal_of_export(file: FileProfile, export: KnownExport) -> TableProposal:
     """Return the table that an export of a known system is."""
     headers, columns = file.by_plain(), []
-    for column, names in export.columns.items():
+    event_id = export.options.get("event_id")
+    theirs = {**export.columns, **({"event_id": (str(event_id),)} if event_id else {})}
+    for column, names in theirs.items():
         found = next((headers[plain(name)] for name in names if plain(name) in headers), None)
         if found is not None and found.filled:
             columns.append(_column(column, found, f"{export.system} calls it so"))
@@ -104,7 +106,7 @@ def proposal_of_export(file: FileProfile, export: KnownExport) -> TableProposal:
 
 def _options(file: FileProfile, export: KnownExport) -> dict[str, object]:
     """Return the options of an export, with the file's own headers and the values that occur."""
-    options = dict(export.options)
+    options = {name: value for name, value in export.options.items() if name != "event_id"}
     if "query" in options:
         options["query"] = str(options["query"]).replace("{file}", file.path)
     where = options.pop("where", {})
