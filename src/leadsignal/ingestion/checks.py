@@ -476,6 +476,10 @@ def leave_out_unknown(intake: Intake, loaded: Loaded) -> None:
         f"SELECT count(*) FILTER (WHERE account_id IS NULL), count(account_id) FROM {name}"
         f" WHERE {stranger}"
     )
+    ((named,),) = intake.store.query(f"SELECT count(account_id) FROM {name}")
+    if 2 * others > named:
+        # Ids that are written differently, more likely than strangers: they remain as faults.
+        stranger, others = "account_id IS NULL", 0
     if empty or others:
         intake.store.run(f"DELETE FROM {name} WHERE {stranger}")
         message = (

@@ -64,7 +64,7 @@ def locate(project: Project) -> tuple[list[Located], list[Fault]]:
         elif found:
             faults.append(found)
     present = {found.table for found in located} | {fault.table for fault in faults}
-    faults += _misspelt(folder, {name for name in present if name})
+    faults += _misspelt(project, folder, {name for name in present if name})
     faults += _mapped_but_absent(project, {name for name in present if name})
     return located, faults
 
@@ -239,11 +239,12 @@ def _why_not_read(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _misspelt(folder: Path, present: set[str]) -> Iterator[Fault]:
+def _misspelt(project: Project, folder: Path, present: set[str]) -> Iterator[Fault]:
     if not folder.is_dir():
         return
+    named = " ".join(str(source.users) + str(source.query) for source in project.tables.values())
     for path in sorted(folder.iterdir()):
-        if not _is_table(path.name) or path.name in conventional_names():
+        if not _is_table(path.name) or path.name in conventional_names() or path.name in named:
             continue
         meant = near_table(stem(path.name).strip().replace(" ", "_").replace("-", "_"))
         if meant and meant not in present:
