@@ -1,0 +1,92 @@
+"""From a folder of exports to right numbers: what `init` writes is read without being edited.
+
+Recurly's file does not say how long a billing period is: that question is answered.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import leadsignal as ls
+from exports.business import Truth
+from exports.test_truth import WRITERS
+from leadsignal.cli import main
+from leadsignal.proposals import ProjectProposal, propose_project
+
+ANSWERS = {"recurly": ("[tables.contracts]\n", '[tables.contracts]\nperiod = "month"\n')}
+"""What a person adds to the proposed file; every other system is read as it is proposed."""
+
+every = pytest.mark.parametrize("system", [name for name in WRITERS if name != "stripe_api"])
+
+
+def proposed(system: str, folder: Path) -> tuple[Truth, ProjectProposal, ls.Tables]:
+    """Write the exports of a system, and read them by what is proposed."""
+    truth = WRITERS[system](folder, 0)
+    proposal = propose_project(folder)
+    path = proposal.write_project()
+    before, after = ANSWERS.get(system, ("", ""))
+    path.write_text(path.read_text(encoding="utf-8").replace(before, after, 1), encoding="utf-8")
+    return truth, proposal, ls.read_tables(folder, as_of=truth.as_of)
+
+
+def arr_on(tables: ls.Tables) -> float:
+    """Return the ARR of the accounts that are active: at the start, with all changes since."""
+    accounts = tables.frame("accounts")
+    arr = accounts.set_index("account_id")["arr"].astype(float)
+    if "contract_changes" in tables.names:
+        changes = tables.frame("contract_changes").groupby("account_id")["arr_delta"].sum()
+        arr = arr.add(changes.astype(float), fill_value=0)
+    return float(arr[accounts.loc[accounts["ended_on"].isna(), "account_id"]].sum())
+
+
+@every
+def test_the_numbers_are_right(system: str, tmp_path: Path) -> None:
+    truth, _, tables = proposed(system, tmp_path)
+    accounts = tables.frame("accounts")
+    ended = accounts["ended_on"].notna()
+    assert len(accounts) == truth.accounts
+    assert (ended.sum(), (~ended).sum()) == (truth.churned, truth.active)
+    started = pd.to_datetime(accounts["started_on"]).dt.date
+    assert (started.min(), started.max()) == (truth.first_start, truth.last_start)
+    assert pd.to_datetime(accounts["ended_on"]).max().date() == truth.last_end
+    if truth.notified:
+        assert (accounts["end_known_on"].notna() & ~ended).sum() == truth.notified
+    assert arr_on(tables) == pytest.approx(truth.arr_active, abs=1)
+
+
+@every
+def test_rows_are_neither_lost_nor_counted_twice(system: str, tmp_path: Path) -> None:
+    truth, _, tables = proposed(system, tmp_path)
+    names = {"tickets": truth.tickets, "behaviors": truth.events, "health_scores": truth.scores,
+             "flags": truth.flags, "plans": truth.plans}  # fmt: skip
+    for name, rows in names.items():
+        assert (name in tables.names) == (rows is not None), name
+        if rows is not None:
+            assert len(tables.frame(name)) == rows, name
+    if truth.users is not None:
+        assert tables.frame("behaviors")["user_id"].nunique() == truth.users
+
+
+@every
+def test_names_are_found(system: str, tmp_path: Path) -> None:
+    _, _, tables = proposed(system, tmp_path)
+    assert tables.frame("accounts")["name"].notna().mean() > 0.9
+
+
+@pytest.mark.parametrize("system", ["stripe", "zendesk"])
+def test_two_commands_lead_to_a_list_with_names(
+    system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    truth = WRITERS[system](folder, 0)
+    assert main(["init", str(folder)]) == 0
+    out = tmp_path / "scores.csv"
+    assert main(["score", str(folder), "--as-of", str(truth.as_of), "--out", str(out)]) == 0
+    scores = pd.read_csv(out)
+    assert len(scores) == truth.active - truth.notified
+    assert scores["name"].notna().all()
+    assert "next: " in capsys.readouterr().out
