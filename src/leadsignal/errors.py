@@ -94,6 +94,9 @@ def list_faults(faults: Iterable[Fault], more: Mapping[FaultKind, int] | None = 
     lines = []
     for kind, alike in by_kind.items():
         left = (more or {}).get(kind, 0)
+        # Faults of one file may come from two checks.
+        files = {file: place for place, file in enumerate(dict.fromkeys(f.file for f in alike))}
+        alike = sorted(alike, key=lambda fault: (files[fault.file], fault.line or 0))
         for first, *others in _by_remedy(alike):
             count = len(others) + 1 + left
             lines.append(str(first) if count == 1 else first.with_others(others, count))

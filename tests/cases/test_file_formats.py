@@ -192,6 +192,7 @@ def test_a_footer_is_proposed_and_left_out(tmp_path: Path, encoding: str) -> Non
     (tmp_path / "accounts.csv").write_bytes(text.encode(encoding))
     faults = faults_of(tmp_path)
     assert len(faults) == 3
+    assert "accounts.csv: 3 rows, first in line 4: " in repr(ls.check_tables(tmp_path))
     assert all("footer = 4 under [tables.accounts]" in fault for fault in faults)
     settings(tmp_path, "footer = 4")
     assert [row[1:] for row in rows_of(ls.read_tables(tmp_path))] == [
