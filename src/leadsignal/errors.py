@@ -85,7 +85,8 @@ def list_faults(faults: Iterable[Fault], more: Mapping[FaultKind, int] | None = 
     >>> fault = Fault("a.csv", "accounts", 2, "arr", "x", "not a number", "Write a number.")
     >>> list_faults([fault])
     ["a.csv:2: arr: not a number (given: 'x'). Write a number."]
-    >>> list_faults([fault, replace(fault, line=9, value="y")])
+    >>> other = Fault("a.csv", "accounts", 9, "arr", "y", "not a number", "Write a number.")
+    >>> list_faults([fault, other])
     ["a.csv: 2 rows, first in line 2: arr: not a number (given: 'x', 'y'). Write a number."]
     """
     by_kind: dict[FaultKind, list[Fault]] = {}
