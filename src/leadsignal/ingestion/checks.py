@@ -125,10 +125,11 @@ def _found(
 def _shown(loaded: Loaded, name: str, value: str | None) -> str | None:
     """Return the part of a cell that a message may show: none of a text, else the start.
 
-    Texts hold names and personal statements, which do not belong in logs.
+    Texts hold names and personal statements, which do not belong in logs; currencies do not.
     """
     column = loaded.table.by_column.get(name)
-    if value is None or (column is not None and column.kind == "text" and not column.allowed):
+    is_text = column is not None and column.kind == "text" and not column.allowed
+    if value is None or (is_text and name != loaded.currency):
         return None
     return value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
 
