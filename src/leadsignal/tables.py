@@ -27,7 +27,8 @@ from leadsignal.ingestion.cells import sql_type
 from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, warning_lines
 from leadsignal.ingestion.dialect import Dialect, DuckDB
 from leadsignal.ingestion.hidden_rows import hidden_rows
-from leadsignal.ingestion.loading import Loaded, with_options
+from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.loading import with_options
 from leadsignal.ingestion.plausibility import find_warnings
 from leadsignal.ingestion.store import Store
 from leadsignal.ingestion.table_reader import AttributeKind, TableReader

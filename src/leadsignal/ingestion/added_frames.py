@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.config.project import Project, TableSource
 from leadsignal.errors import TablesError
 from leadsignal.ingestion.checks import check_rows
-from leadsignal.ingestion.loading import Intake, Loaded
+from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.store import Store
 from leadsignal.schema import Table
 from leadsignal.sources.frames import open_frame

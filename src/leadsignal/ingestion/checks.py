@@ -11,7 +11,8 @@ from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE
 from leadsignal.ingestion.contract_amounts import months_in, period_of
 from leadsignal.ingestion.currencies import currency_checks
 from leadsignal.ingestion.id_spellings import match_written_ids
-from leadsignal.ingestion.loading import Intake, Loaded
+from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.number_texts import numbered
 from leadsignal.ingestion.row_check import Check
 from leadsignal.ingestion.selection import source_rows

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from leadsignal.ingestion.loading import Loaded
+    from leadsignal.ingestion.loaded_table import Loaded
 
 MIN_CHURNED = 5
 """Minimum number of churned accounts behind a warning."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leadsignal.config.project import TableSource
 from leadsignal.durations import MONTHS_WRITTEN, PERIODS
-from leadsignal.ingestion.loading import Loaded
+from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.sources.parts import literal
 
 AMOUNTS = ("arr", "mrr", "amount")

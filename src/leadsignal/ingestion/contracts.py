@@ -12,7 +12,8 @@ from leadsignal.ingestion.contract_amounts import AMOUNTS, annual_revenue
 from leadsignal.ingestion.contract_comparison import compare_with_accounts
 from leadsignal.ingestion.derived_accounts import RETURNED, derive_accounts
 from leadsignal.ingestion.derived_changes import derive_changes
-from leadsignal.ingestion.loading import Intake, Loaded
+from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.loading import Intake
 from leadsignal.phrases import count_of
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import quoted

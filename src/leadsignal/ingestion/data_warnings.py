@@ -11,7 +11,7 @@ from leadsignal.errors import Fault, TablesError, is_name
 
 if TYPE_CHECKING:
     from leadsignal.config.project import Project
-    from leadsignal.ingestion.loading import Loaded
+    from leadsignal.ingestion.loaded_table import Loaded
     from leadsignal.ingestion.store import Store
 
 RESULTS = (

@@ -10,7 +10,7 @@ from leadsignal.ingestion.data_warnings import DataWarning
 from leadsignal.phrases import count_of
 
 if TYPE_CHECKING:
-    from leadsignal.ingestion.loading import Loaded
+    from leadsignal.ingestion.loaded_table import Loaded
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 

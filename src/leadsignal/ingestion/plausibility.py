@@ -15,7 +15,7 @@ from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
     from leadsignal.ingestion.feed_health import FeedHealth
-    from leadsignal.ingestion.loading import Loaded
+    from leadsignal.ingestion.loaded_table import Loaded
 
 OLD = 365
 """Days without a record from which a table is old, if they are more than it has had records for."""

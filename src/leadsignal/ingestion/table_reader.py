@@ -20,7 +20,8 @@ from leadsignal.ingestion.contracts import (
 )
 from leadsignal.ingestion.currencies import convert_amounts, settle_rates
 from leadsignal.ingestion.dialect import Dialect, DuckDB
-from leadsignal.ingestion.loading import Intake, Loaded
+from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.store import Store
 from leadsignal.schema import ALL_TABLES, LARGEST_NUMBER, TABLES
 from leadsignal.sources.parts import literal, quoted

@@ -1,0 +1,155 @@
+"""The columns of a source matched with those of the schema, and misspelt or missing ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from leadsignal.config.project import TableSource
+from leadsignal.config.toml_files import near, one_of
+from leadsignal.errors import Fault
+from leadsignal.schema import BY_NAME, Column, Table
+from leadsignal.sources.parts import Part
+from leadsignal.sources.wide_tables import unpivoting_query
+
+SYNONYMS = {
+    "ended_on": (
+        "cancel", "cancell", "cancelation", "cancellation", "churn", "termination", "terminat",
+        "contractend", "subscriptionend", "subscriptionended", "endof", "expiration", "expiry",
+        "expir", "expires", "validto", "validuntil", "until", "to", "lost", "left", "deactivat",
+        "clos", "inactivesinc", "end", "enddatum", "ende", "vertragsende", "kundigung",
+    ),
+}  # fmt: skip
+"""What else a column may be called, as `_stem` returns it; without it every account is active."""
+MISSPELT, ALIKE = 0.85, 0.72
+"""From how much likeness on an unknown column is taken for a misspelling, or asked about."""
+MAX_OFFERED = 8
+"""Maximum number of unread columns, or files, that a message lists."""
+CURRENCIES = ("currency", "currencycode", "currencyisocode", "arrcurrency")
+"""What a column is called that names the currency of a row, in small letters alone."""
+
+
+def match_columns(
+    table: Table, part: Part, source: TableSource
+) -> tuple[dict[str, str], list[Fault], list[str]]:
+    """Return their name of each of our columns, faults of missing ones, and remarks."""
+    theirs = list(part.columns)
+    mapped = {ours: name for ours, name in source.columns.items() if ours in table.by_column}
+    match = {name: name for name in table.by_column if name in theirs}
+    match |= {ours: name for ours, name in mapped.items() if name in theirs}
+    free = [name for name in theirs if name not in match.values() and name not in source.attributes]
+    certain = {_near_column(column.name, free, 1.0) for column in table.columns}
+    faults = [
+        _not_there(table, part, ours, name, theirs)
+        for ours, name in mapped.items()
+        if name not in theirs
+    ]
+    notices: list[str] = []
+    if wide := _wide(table, part, source, match):
+        return match, [wide], notices
+    for column in table.columns:
+        if column.name in match or column.name in source.columns:
+            continue
+        own = _near_column(column.name, free, 1.0)
+        others = [own] if own else [name for name in free if name not in certain]
+        meant = _near_column(column.name, others, MISSPELT)
+        if column.required:
+            faults.append(_missing(table, part, column, others))
+        elif meant:
+            faults.append(_misspelt(table, part, column, meant))
+        elif alike := _near_column(column.name, others, ALIKE) or _same_stem(column.name, others):
+            notices.append(
+                f"column {alike!r} is not read; if it is {column.name}, map it under "
+                f'[tables.{table.name}]: columns = {{ {column.name} = "{alike}" }}'
+            )
+    return match, faults, notices
+
+
+def _wide(table: Table, part: Part, source: TableSource, match: Mapping[str, str]) -> Fault | None:
+    """Return the fault of a table with a column for each month, and the query that reads it."""
+    if part.file is None or table.name not in BY_NAME or table.time in match:
+        return None
+    theirs = [name for name in part.columns if name not in match.values()]
+    account = match.get("account_id") or _near_column("account_id", theirs, MISSPELT)
+    query = unpivoting_query(table, source.path or part.file, account, theirs)
+    if query is None or source.query:
+        return None
+    place = f"{'in place of path ' if source.path else ''}under [tables.{table.name}]"
+    remedy = f'Make a row of each month, by this {place}: query = """{query}""".'
+    problem = "has a column for each month, not a row"
+    return Fault(part.file, table.name, part.header_line, None, None, problem, remedy)
+
+
+def extra_columns(
+    parts: list[Part], taken: list[set[str]], attributes: tuple[str, ...]
+) -> list[str]:
+    """Return the columns of accounts that the schema does not name, in the order of their names.
+
+    From a database only those come that are declared as attributes.
+    """
+    own = {*BY_NAME["accounts"].by_column, "known_on", "superseded_on"}
+    extras: dict[str, str] = {}
+    for part, theirs in zip(parts, taken, strict=True):
+        for name in part.columns:
+            needed = not part.on_demand or name in attributes
+            if needed and name not in theirs and name and name.lower() not in own:
+                extras.setdefault(name.lower(), name)
+    return sorted(extras.values())
+
+
+def currency_column(names: Iterable[str]) -> str | None:
+    """Return the column that names the currency of each row, if there is one.
+
+    >>> currency_column(["Amount", "CurrencyIsoCode"])
+    'CurrencyIsoCode'
+    """
+    plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in names}
+    return next((plain[name] for name in CURRENCIES if name in plain), None)
+
+
+def _near_column(name: str, theirs: Iterable[str], cutoff: float) -> str | None:
+    plain = {re.sub(r"[^a-z0-9]", "", other.lower()): other for other in theirs}
+    bare = name.replace("_", "")
+    found = bare if bare in plain else near(bare, plain, cutoff)
+    return plain[found] if found else None
+
+
+def _same_stem(name: str, theirs: Iterable[str]) -> str | None:
+    """Return the name that differs only in how it says that it is a date: End for ended_on."""
+    stems = {_stem(other): other for other in theirs}
+    words = (_stem(name), *SYNONYMS.get(name, ()))
+    return next((stems[word] for word in words if word in stems), None)
+
+
+def _stem(name: str) -> str:
+    """Return a name without what marks a date.
+
+    >>> _stem("ended_on"), _stem("End"), _stem("EndDate"), _stem("close_date"), _stem("closed_at")
+    ('end', 'end', 'end', 'clos', 'clos')
+    """
+    bare = re.sub(r"(on|at|date|day|time)$", "", re.sub(r"[^a-z0-9]", "", name.lower()))
+    return re.sub(r"(ed|e)$", "", bare) or bare
+
+
+def _not_there(table: Table, part: Part, ours: str, name: str, theirs: list[str]) -> Fault:
+    remedy = f"{one_of(theirs, name)}."
+    problem = f"there is no column {name!r}, which {ours} is mapped to"
+    return Fault(part.file, table.name, part.header_line, ours, name, problem, remedy)
+
+
+def _missing(table: Table, part: Part, column: Column, others: list[str]) -> Fault:
+    meant = _same_stem(column.name, others) or _near_column(column.name, others, 0.6)
+    mapping = f'columns = {{ {column.name} = "{meant or "their name"}" }}'
+    remedy = f"Add it ({column.meaning}), or map it under [tables.{table.name}]: {mapping}."
+    if not meant and others:
+        listed = ", ".join(map(repr, others[:MAX_OFFERED]))
+        remedy += f" Not read so far: {listed}{', …' if len(others) > MAX_OFFERED else ''}."
+    problem = f"the column is missing{f'; is it {meant!r}?' if meant else ''}"
+    return Fault(part.file, table.name, part.header_line, column.name, None, problem, remedy)
+
+
+def _misspelt(table: Table, part: Part, column: Column, meant: str) -> Fault:
+    mapping = f'columns = {{ {column.name} = "{meant}" }}'
+    remedy = f"Rename it to {column.name}, or map it under [tables.{table.name}]: {mapping}."
+    problem = f"is not a known column; is it {column.name}?"
+    return Fault(part.file, table.name, part.header_line, meant, None, problem, remedy)
