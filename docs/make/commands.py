@@ -26,6 +26,7 @@ from leadsignal.errors import EXIT_CODES
 ROOT = Path(__file__).parents[2]
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "demo": ("leadsignal demo --out {out}/demo",),
+    "init": ("leadsignal init {out}/exports",),
     "check": ("leadsignal check data/sample",),
     "discover": ("leadsignal discover data/sample",),
     "panel": ("leadsignal panel data/sample --out {out}/panel.parquet",),
@@ -39,7 +40,26 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "report": ("leadsignal report data/sample --out {out}/report.html",),
 }
 """One example a command or more, in the order in which they can be run; {out} is a folder."""
+EXPORTS = {
+    "subscriptions.csv": """\
+id,Customer ID,Plan,Quantity,Currency,Interval,Amount,Status,Start Date (UTC),Canceled At (UTC),Ended At (UTC)
+sub_1,cus_1,Team,1,usd,month,199.00,active,2024-02-01 09:12,,
+sub_2,cus_2,Starter,1,usd,month,49.00,canceled,2024-03-15 14:02,2025-01-10 08:30,2025-03-15 14:02
+sub_3,cus_3,Team,1,usd,month,199.00,incomplete_expired,2024-05-02 10:00,,2024-05-03 10:00
+sub_4,cus_4,Business,1,usd,year,6400.00,active,2024-06-20 16:45,,
+""",
+    "customers.csv": """\
+id,Name,Email,Created (UTC),Delinquent
+cus_1,Alder Foods,a@example.com,2024-01-30 08:00,false
+cus_2,Coral Labs,b@example.com,2024-03-15 14:00,false
+cus_3,Dune Works,c@example.com,2024-05-02 09:58,false
+cus_4,Ember Health,d@example.com,2024-06-20 16:40,false
+""",
+}
+"""A small export, for the example of init."""
 MORE = {
+    "init": "What each system exports, and how to answer the questions:"
+    " [bring your own exports](bring-your-own.md).",
     "check": "All faults of all files at once: [tables](tables.md) lists what is checked.",
     "demo": "Nothing but the packaged sample is needed.",
     "discover": "What is asked, and what it rests on: [discovery](discovery.md).",
@@ -204,6 +224,9 @@ def run_examples(names: list[str]) -> dict[str, str]:
     outputs = {}
     needed = {*names, *({"fit", "score"} if {"score", "monitor"} & set(names) else ())}
     with TemporaryDirectory() as out:
+        Path(out, "exports").mkdir()
+        for name, text in EXPORTS.items():
+            Path(out, "exports", name).write_text(text, encoding="utf-8")
         ready = [name for name in EXAMPLES if name in commands()]
         for name in [name for name in ready if not names or name in needed]:
             for example in EXAMPLES[name]:

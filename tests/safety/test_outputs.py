@@ -33,6 +33,7 @@ COMMANDS: dict[str, list[str]] = {
     "report": ["t"],
     "review": ["t", "--account", "A"],
     "demo": [],
+    "init": ["n"],
 }
 NEEDED = {
     "panel": "p.parquet",
@@ -85,6 +86,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (here / "t" / "named.csv").write_text("account_id,occurred_at\n")
     (here / "t" / "notes.txt").write_text("mine")
     (here / "t" / "leadsignal.toml").write_text('[tables.tickets]\npath = "named.csv"\n')
+    (here / "n").mkdir()
+    (here / "n" / "accounts.csv").write_text("account_id,started_on\nA,2024-01-01\n")
     (here / "m").mkdir()
     (here / "m" / "model.json").write_text('{"trained_through": ""}')
     (here / "m" / "SHA256SUMS").write_text("")

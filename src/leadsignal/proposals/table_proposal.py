@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from leadsignal.proposals.billing_exports import SEATS
 from leadsignal.proposals.column_words import (
     ACCOUNT_ID,
     COLUMN_WORDS,
@@ -100,8 +101,14 @@ def proposal_of_export(file: FileProfile, export: KnownExport) -> TableProposal:
     ]
     return TableProposal(
         str(export.table), file, f"{export.system}, {export.content}", tuple(columns),
-        _options(file, export), (*export.questions, *missing),
+        _options(file, export), (*_open_questions(export, columns), *missing),
     )  # fmt: skip
+
+
+def _open_questions(export: KnownExport, columns: Iterable[ColumnProposal]) -> list[str]:
+    """Return the questions of an export; that of seats is answered where all are single ones."""
+    single = any(one.column == "quantity" and set(one.samples) <= {"1", "1.0"} for one in columns)
+    return [one for one in export.questions if not (single and one == SEATS)]
 
 
 def _options(file: FileProfile, export: KnownExport) -> dict[str, object]:
