@@ -13,12 +13,12 @@ from leadsignal.config.project import Project, TableSource
 from leadsignal.config.toml_files import a_day, one_of
 from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, sql_type
-from leadsignal.ingestion.checks import outside_life, outside_message
 from leadsignal.ingestion.column_matching import match_columns
 from leadsignal.ingestion.data_warnings import DataWarning
 from leadsignal.ingestion.dialect import Spark
 from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.ingestion.loading import with_options
+from leadsignal.ingestion.rows_of_accounts import outside_life, outside_message
 from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
 from leadsignal.results import to_html
 from leadsignal.schema import BY_NAME, TABLES, Column

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from leadsignal.config.project import Project, TableSource
 from leadsignal.errors import Fault
-from leadsignal.ingestion.checks import ACCOUNTS_NOW
 from leadsignal.ingestion.contract_amounts import AMOUNTS, annual_revenue
 from leadsignal.ingestion.contract_comparison import compare_with_accounts
 from leadsignal.ingestion.derived_accounts import RETURNED, derive_accounts
 from leadsignal.ingestion.derived_changes import derive_changes
 from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.ingestion.loading import Intake
+from leadsignal.ingestion.rows_of_accounts import ACCOUNTS_NOW
 from leadsignal.phrases import count_of
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import quoted

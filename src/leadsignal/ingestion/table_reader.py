@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from leadsignal.config.project import Project
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import Fault, FaultKind
-from leadsignal.ingestion.checks import check_rows, leave_out_outside, leave_out_unknown
+from leadsignal.ingestion.checks import check_rows
 from leadsignal.ingestion.contracts import (
     derive_from_contracts,
     to_accounts_of_their_day,
@@ -22,6 +22,7 @@ from leadsignal.ingestion.currencies import convert_amounts, settle_rates
 from leadsignal.ingestion.dialect import Dialect, DuckDB
 from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.ingestion.loading import Intake
+from leadsignal.ingestion.rows_of_accounts import leave_out_outside, leave_out_unknown
 from leadsignal.ingestion.store import Store
 from leadsignal.schema import ALL_TABLES, LARGEST_NUMBER, TABLES
 from leadsignal.sources.parts import literal, quoted

@@ -1,0 +1,155 @@
+"""The account that each row is of: unknown ones, and rows outside an account's life."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.loading import Intake
+from leadsignal.ingestion.row_check import Check
+from leadsignal.phrases import count_of
+from leadsignal.schema import READ_FIRST
+from leadsignal.sources.parts import literal
+
+ACCOUNTS_NOW = "accounts_now"
+ALONE = ("accounts", *(table.name for table in READ_FIRST))
+"""Tables that are checked by themselves: accounts are made from them."""
+NO_ACCOUNT = "no such account in accounts"
+
+
+def create_accounts_now(intake: Intake, loaded: Loaded) -> None:
+    """Make the table of each account's start and end, as they were last recorded."""
+    columns = [name for name in ("started_on", "ended_on") if name in loaded.columns]
+    ended = "" if "ended_on" in columns else ", CAST(NULL AS DATE) AS ended_on"
+    latest = "recorded_at DESC NULLS LAST, " if "recorded_at" in loaded.columns else ""
+    intake.store.run(
+        f"CREATE OR REPLACE TABLE {ACCOUNTS_NOW} AS SELECT DISTINCT ON (account_id) "
+        f"account_id, {', '.join(columns)}{ended} FROM accounts WHERE account_id IS NOT NULL "
+        f"ORDER BY account_id, {latest}rowid"
+    )
+
+
+def with_accounts(intake: Intake, loaded: Loaded) -> str:
+    """Return SQL to select from: a table as ``t``, with the account of each row as ``a``."""
+    if loaded.table.name in ALONE or "accounts" not in intake.loaded:
+        return f"{loaded.table.name} t"
+    return f"{loaded.table.name} t LEFT JOIN {ACCOUNTS_NOW} a ON t.account_id = a.account_id"
+
+
+def account_checks(intake: Intake, loaded: Loaded, lost: frozenset[str]) -> Iterator[Check]:
+    """Check that the account of each row exists, and that the row is within its life."""
+    if loaded.table.name in ALONE:
+        return
+    gone = f"t.account_id IN ({', '.join(map(literal, sorted(lost)))})" if lost else "false"
+    yield Check(
+        "account_id",
+        gone,
+        "belongs to an account that is dropped",
+        "Correct the account in accounts.",
+    )
+    yield Check(
+        "account_id",
+        f"t.account_id IS NOT NULL AND a.account_id IS NULL AND NOT {gone}",
+        NO_ACCOUNT,
+        "Add the account, or correct the id",
+        detail=_near_account(),
+    )
+    if intake.source(loaded.table.name).outside == "exclude":
+        return
+    early, late = outside_life(loaded.table.time)
+    yield Check(
+        loaded.table.time,
+        early,
+        "is before the account's start",
+        "Correct the date, or the account's started_on",
+        detail="concat('account ', t.account_id, ' starts on ', a.started_on)",
+    )
+    yield Check(
+        loaded.table.time,
+        late,
+        "is after the account's end",
+        "Correct the date, or the account's ended_on",
+        detail="concat('account ', t.account_id, ' ends on ', a.ended_on)",
+    )
+
+
+def _near_account() -> str:
+    """SQL: the account whose id is written otherwise, and how the two differ."""
+    ours, theirs = "min(n.account_id)", "t.account_id"
+    return (
+        f"(SELECT concat('accounts has ', {ours}, CASE "
+        f"WHEN lower({ours}) = lower({theirs}) THEN ', in other capitals' "
+        f"WHEN trim({ours}) = trim({theirs}) THEN ', with other blanks around it' "
+        f"WHEN length({ours}) IN (15, 18) AND length({theirs}) IN (15, 18) AND length({ours}) <> "
+        f"length({theirs}) THEN concat(', in ', length({ours}), ' characters') "
+        f"WHEN {_whole('lower', ours)} = {_whole('lower', theirs)} THEN ', written without .0' "
+        "ELSE ', with other zeros before it' END) "
+        f"FROM {ACCOUNTS_NOW} n WHERE {_bare('n.account_id')} = {_bare(theirs)} "
+        "HAVING count(*) > 0)"
+    )
+
+
+def _whole(function: str, text: str) -> str:
+    return f"regexp_replace({function}({text}), '[.]0+ *$', '')"
+
+
+def _bare(text: str) -> str:
+    """SQL: an id without what exports add to it or take from it."""
+    short = f"regexp_replace(trim({text}), '^([A-Za-z0-9]{{15}})[A-Za-z0-9]{{3}}$', '\\1')"
+    return f"ltrim({_whole('lower', short)}, '0')"
+
+
+def outside_life(time: str) -> tuple[str, str]:
+    """Return SQL, for any engine: a row is before its account's start; it is after its end."""
+    return f"t.{time} < a.started_on", f"t.{time} > a.ended_on AND a.ended_on >= a.started_on"
+
+
+def leave_out_outside(intake: Intake, loaded: Loaded) -> int:
+    """Delete rows before their account's start or after its end, and leave a remark of how many."""
+    name = loaded.table.name
+    if intake.source(name).outside != "exclude" or {name, "accounts"} - intake.loaded.keys():
+        return 0
+    early, late = outside_life(loaded.table.time)
+    ((before, after),) = intake.store.query(
+        f"SELECT count(*) FILTER (WHERE {early}), count(*) FILTER (WHERE {late}) "
+        f"FROM {with_accounts(intake, loaded)}"
+    )
+    if before or after:
+        intake.store.run(
+            f"DELETE FROM {name} AS t USING {ACCOUNTS_NOW} AS a "
+            f"WHERE t.account_id = a.account_id AND ({early} OR {late})"
+        )
+        intake.notices.append((name, outside_message(name, before, after)))
+    return int(before + after)
+
+
+def leave_out_unknown(intake: Intake, loaded: Loaded) -> None:
+    """Delete rows of no account, or of one that is not in accounts, where that is asked for."""
+    name = loaded.table.name
+    if intake.source(name).unknown != "exclude" or {name, "accounts"} - intake.loaded.keys():
+        return
+    stranger = f"account_id IS NULL OR account_id NOT IN (SELECT account_id FROM {ACCOUNTS_NOW})"
+    ((empty, others),) = intake.store.query(
+        f"SELECT count(*) FILTER (WHERE account_id IS NULL), count(account_id) FROM {name}"
+        f" WHERE {stranger}"
+    )
+    ((named,),) = intake.store.query(f"SELECT count(account_id) FROM {name}")
+    if 2 * others > named:
+        # Ids that are written differently, more likely than strangers: they remain as faults.
+        stranger, others = "account_id IS NULL", 0
+    if empty or others:
+        intake.store.run(f"DELETE FROM {name} WHERE {stranger}")
+        message = (
+            f"{count_of(empty + others, 'row')} left out: {empty:,} without an account, {others:,}"
+            " of accounts that are not in accounts"
+        )
+        intake.notices.append((name, message))
+
+
+def outside_message(table: str, before: int, after: int) -> str:
+    """Describe how many rows are left out because they are outside their account's life."""
+    rows = f"{before + after:,} row{'' if before + after == 1 else 's'}"
+    return (
+        f"{rows} left out: {before:,} before the account's start, {after:,} after its end. "
+        f'To treat them as faults, set outside = "fault" under [tables.{table}]'
+    )
