@@ -82,7 +82,8 @@ def fill_sqlite(folder: Path) -> None:
 def read(folder: Path, url: str | None) -> dict[str, Any]:
     """Read the tables and return what that took."""
     from leadsignal.config.credentials import Source
-    from leadsignal.config.project import Project, TableSource
+    from leadsignal.config.project import Project
+    from leadsignal.config.table_settings import TableSource
     from leadsignal.tables import read_tables
 
     before, started = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()

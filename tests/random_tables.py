@@ -16,8 +16,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from leadsignal.config.project import Project, TableSource, UsageLow
+from leadsignal.config.project import Project, UsageLow
 from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
+from leadsignal.config.table_settings import TableSource
 from leadsignal.schema import BY_NAME, EVENT_TABLES, TABLES
 from leadsignal.tables import Tables, read_tables
 

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource
 
 START = pd.Timestamp("2021-01-04")  # A Monday on the grid of 28 days (18,631 - 4 = 28 × 665.25).
 WHOLE = date(2020, 1, 1)

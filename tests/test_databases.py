@@ -18,7 +18,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.config.credentials import Source
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource
 from leadsignal.sources.database import RowRequest
 from leadsignal.sources.databases import Databases, open_rows
 from leadsignal.sources.parts import UnreadableError, literal, quoted

@@ -12,7 +12,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.churn.events import churn_events
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource
 from leadsignal.evaluation import evaluation_rows as judging
 from leadsignal.evaluation.alerts import (
     catch,

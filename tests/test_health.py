@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource
 
 START = pd.Timestamp("2021-01-04")
 

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from leadsignal.config.project import Project, TableSource, UsageLow
+from leadsignal.config.project import Project, UsageLow
 from leadsignal.config.success import Process, SuccessAnalysis
+from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import OptionError
 from leadsignal.panel import adoption_episodes, build_panel
 from leadsignal.tables import Tables, read_tables

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource
 
 
 def tables_of(**more: Any) -> ls.Tables:

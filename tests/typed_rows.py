@@ -14,7 +14,8 @@ import duckdb
 import pyarrow as pa
 
 from leadsignal.config.credentials import Source
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import literal, quoted
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.arguments import checked
 from leadsignal.config.project import (
     Project,
-    TableSource,
     read_project,
     settings_file,
+    with_options,
     with_table_options,
 )
+from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import MAX_NAMES, a_day, one_of
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
 from leadsignal.ingestion.added_frames import read_beside
@@ -28,7 +29,6 @@ from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, warning
 from leadsignal.ingestion.dialect import Dialect, DuckDB
 from leadsignal.ingestion.hidden_rows import hidden_rows
 from leadsignal.ingestion.loaded_table import Loaded
-from leadsignal.ingestion.loading import with_options
 from leadsignal.ingestion.plausibility import find_warnings
 from leadsignal.ingestion.store import Store
 from leadsignal.ingestion.table_reader import AttributeKind, TableReader

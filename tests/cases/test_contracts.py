@@ -14,7 +14,8 @@ import pytest
 import leadsignal as ls
 from contract_rows import BEGIN, Row, accounts_on, changes_on, days, random_contracts
 from leadsignal.cli import main
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource
 
 AS_OF = date(2025, 6, 1)
 COMPARED = ("started_on", "ended_on", "end_known_on", "arr", "term_months", "plan", "customer_id")

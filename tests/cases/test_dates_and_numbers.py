@@ -12,7 +12,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.config.notation import Notation
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource
 
 THIRD = date(2022, 1, 3)
 

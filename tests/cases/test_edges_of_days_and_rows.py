@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import TablesError
 from leadsignal.schema import TABLES, Column, Table
 

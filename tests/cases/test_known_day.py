@@ -16,8 +16,9 @@ import pytest
 import leadsignal as ls
 from leadsignal.cohorts.dated import CHURN, OTHER_END, DatedCohorts
 from leadsignal.cohorts.from_tables import dated_cohorts
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
 from leadsignal.config.success import Process
+from leadsignal.config.table_settings import TableSource
 from leadsignal.end_of_risk import known_ends
 from leadsignal.model.effects.cox_design import decisions_of
 from leadsignal.monitoring.realised import find_outcomes

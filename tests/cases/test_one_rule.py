@@ -13,8 +13,9 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cohorts.from_tables import dated_cohorts
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
 from leadsignal.config.success import Process, SuccessAnalysis, Tracking
+from leadsignal.config.table_settings import TableSource
 from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.stats.multiple_testing import holm
 

@@ -12,8 +12,9 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
 from leadsignal.config.success import SuccessAnalysis
+from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import SuccessAnalysisError, TablesError
 from leadsignal.ingestion import table_reader as door
 

@@ -204,7 +204,8 @@ def test_events_of_ones_own() -> None:
 
 def test_old_accounts_enter_late_and_old_feeds_leave_them_out() -> None:
     # Accounts are complete from day 100: a, of day 0, enters at tenure 100.
-    from leadsignal.config.project import Project, TableSource
+    from leadsignal.config.project import Project
+    from leadsignal.config.table_settings import TableSource
 
     project = Project(
         tables={"accounts": TableSource(complete_from=(START + pd.Timedelta(days=100)).date())}

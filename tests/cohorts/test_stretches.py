@@ -10,7 +10,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cohorts import DatedCohorts, dated_cohorts
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import OptionError
 
 

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from leadsignal.config.credentials import SECRET_WORDS, hide_secrets
 from leadsignal.durations import days_in
@@ -93,6 +93,18 @@ def texts(value: object) -> tuple[str, ...]:
     if len(set(values)) < len(values):
         raise OptionError("names something twice", "Name each once")
     return tuple(values)
+
+
+def a_value_of(choices: object) -> Callable[[object], str]:
+    """Return what takes one of the values of a literal type."""
+    allowed = get_args(choices)
+
+    def take(value: object) -> str:
+        if value not in allowed:
+            raise OptionError("is not allowed", one_of(allowed, str(value)))
+        return str(value)
+
+    return take
 
 
 def a_duration(value: object) -> int:

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project, with_options
+from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import a_day, one_of
 from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, sql_type
@@ -17,7 +18,6 @@ from leadsignal.ingestion.column_matching import match_columns
 from leadsignal.ingestion.data_warnings import DataWarning
 from leadsignal.ingestion.dialect import Spark
 from leadsignal.ingestion.loaded_table import Loaded
-from leadsignal.ingestion.loading import with_options
 from leadsignal.ingestion.rows_of_accounts import outside_life, outside_message
 from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fact_days, settled
 from leadsignal.results import to_html

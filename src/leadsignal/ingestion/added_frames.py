@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import TablesError
 from leadsignal.ingestion.checks import check_rows
 from leadsignal.ingestion.loaded_table import Loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from leadsignal.config.project import TableSource
+from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import near, one_of
 from leadsignal.errors import Fault
 from leadsignal.schema import BY_NAME, Column, Table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadsignal.config.project import TableSource
+from leadsignal.config.table_settings import TableSource
 from leadsignal.durations import MONTHS_WRITTEN, PERIODS
 from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.sources.parts import literal

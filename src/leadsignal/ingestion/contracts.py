@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from leadsignal.config.project import Project, TableSource
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault
 from leadsignal.ingestion.contract_amounts import AMOUNTS, annual_revenue
 from leadsignal.ingestion.contract_comparison import compare_with_accounts

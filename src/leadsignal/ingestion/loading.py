@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from leadsignal.config.credentials import hide_secrets, is_url
 from leadsignal.config.notation import AS_WE_WRITE
-from leadsignal.config.project import FILES, Project, TableSource
-from leadsignal.config.toml_files import one_of, texts
-from leadsignal.errors import Fault, FaultKind, OptionError, SourceError
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import FILES, TableSource
+from leadsignal.config.toml_files import one_of
+from leadsignal.errors import Fault, FaultKind, SourceError
 from leadsignal.ingestion.cells import as_attribute
 from leadsignal.ingestion.column_matching import (
     MAX_OFFERED,
@@ -457,30 +458,3 @@ def _in_folder_names(part: Part, file: Path) -> Iterator[Fault]:
             problem = "its values are in the names of folders, which are not read"
             remedy = "Write the column into the files too."
             yield Fault(part.file, part.table, None, column, name, problem, remedy)
-
-
-def with_options(
-    project: Project,
-    attributes: Iterable[str] | Mapping[str, str] | None,
-    columns: Mapping[str, Mapping[str, str]] | None,
-) -> Project:
-    """Return the project with attributes and column names given as arguments.
-
-    Raises OptionError for a table or a column that is none of ours.
-    """
-    tables = dict(project.tables)
-    for name, mapping in (columns or {}).items():
-        for known, option in [(BY_NAME, name), *((_columns_of(name), ours) for ours in mapping)]:
-            if option not in known:
-                raise OptionError(f"columns: {option!r} is not known", one_of(known, option))
-        tables[name] = replace(tables.get(name, TableSource()), columns=dict(mapping))
-    if attributes is not None:
-        kinds = dict(attributes) if isinstance(attributes, Mapping) else {}
-        names = texts(attributes if isinstance(attributes, str) else list(attributes))
-        accounts = tables.get("accounts", TableSource())
-        tables["accounts"] = replace(accounts, attributes=names, attribute_kinds=kinds)
-    return replace(project, tables=tables)
-
-
-def _columns_of(table: str) -> Mapping[str, Column]:
-    return BY_NAME[table].by_column if table in BY_NAME else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leadsignal.config.project import TableSource
+from leadsignal.config.table_settings import TableSource
 from leadsignal.ingestion.store import Store, bytes_in, memory_bytes
 from leadsignal.sources.csv_files import open_csv
 from leadsignal.sources.json_files import open_json

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from leadsignal.config.notation import Notation
-from leadsignal.config.project import TableSource
+from leadsignal.config.table_settings import TableSource
 from leadsignal.ingestion.cells import Reading, read_cell
 from leadsignal.ingestion.store import Store, with_steps
 from leadsignal.proposals.column_words import plain

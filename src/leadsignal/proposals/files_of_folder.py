@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from leadsignal.config.project import TableSource
+from leadsignal.config.table_settings import TableSource
 from leadsignal.ingestion.opened_files import open_file, unpacking_in
 from leadsignal.ingestion.store import Store, memory_bytes
 from leadsignal.proposals.column_words import COLUMN_WORDS

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from leadsignal.config.project import TableSource
+from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import Footer, Part, UnreadableError, refuse_too_wide

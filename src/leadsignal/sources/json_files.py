@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.config.project import TableSource
+from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault
 from leadsignal.sources.csv_files import HELD, encoding_of
 from leadsignal.sources.json_objects import NotJsonError, objects_of, too_deep

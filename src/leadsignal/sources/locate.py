@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from leadsignal.config.credentials import is_url
-from leadsignal.config.project import Project, TableSource, near_table
+from leadsignal.config.project import Project
+from leadsignal.config.table_settings import TableSource, near_table
 from leadsignal.errors import Fault, quiet
 from leadsignal.schema import ALL_TABLES, BY_NAME
 from leadsignal.sources.formats import (

@@ -19,7 +19,7 @@ from leadsignal.config.credentials import (
     secrets_of,
 )
 from leadsignal.config.drivers import installed_only, refuse_unknown
-from leadsignal.config.project import TableSource
+from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault, OptionError, SourceError, quiet
 from leadsignal.schema import ALL_TABLES
 from leadsignal.sources.database import ADBC_DRIVERS, INSTALL

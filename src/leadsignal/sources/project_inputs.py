@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from leadsignal.config.credentials import Source, is_url
-from leadsignal.config.project import ANALYSIS_FILE, PROJECT_FILE, Project, TableSource
+from leadsignal.config.project import ANALYSIS_FILE, PROJECT_FILE, Project
+from leadsignal.config.table_settings import TableSource
 from leadsignal.files.outputs import Inputs, note_inputs
 from leadsignal.schema import ALL_TABLES
 from leadsignal.sources.formats import endings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from leadsignal.config.project import TableSource
+from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import Footer, UnreadableError

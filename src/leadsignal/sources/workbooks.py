@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.config.project import TableSource
+from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import Fault
 from leadsignal.sources.parts import Part, UnreadableError, refuse_too_wide

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadsignal.config.project import TableSource
+from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault, TablesError
 from leadsignal.ingestion.cells import FALSE, LOOKS_LIKE_DATE, TRUE
 from leadsignal.model.one_row.totals_warning import TotalsWarning, find_totals

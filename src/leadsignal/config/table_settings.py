@@ -1,0 +1,264 @@
+"""The sections ``[tables.NAME]``: where a table is, what its columns are called, how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+from leadsignal.config.credentials import is_url, secret_in
+from leadsignal.config.notation import AS_WE_WRITE, Notation, a_decimal_sign, date_patterns
+from leadsignal.config.sources import ELSEWHERE, a_table_name
+from leadsignal.config.toml_files import (
+    Settings,
+    a_day,
+    a_duration,
+    a_text,
+    a_value_of,
+    near,
+    one_of,
+    texts,
+    whole,
+)
+from leadsignal.durations import a_period
+from leadsignal.errors import OptionError
+from leadsignal.schema import ALL_TABLES, BY_NAME
+
+KINDS = ("number", "text")
+FILES = "files"
+"""Source of queries over the files of the project's own folder."""
+Outside = Literal["exclude", "fault"]
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Where one table is and what its columns are called.
+
+    ``columns`` maps our names to theirs. ``attributes`` (accounts only) are columns of which the
+    user says that they have not changed since the start; ``attribute_kinds`` fixes "number" or
+    "text" for some. ``delimiter`` and ``encoding`` overrule what a CSV file looks like;
+    ``spelling`` says how its texts write dates, numbers and nothing. ``sheet`` is the sheet of a
+    workbook, ``header_line`` the line of the column names, where lines above it hold none, and
+    ``footer`` the number of lines at the end that are no rows.
+    In a database, the rows are those of ``table`` (its name in parts, as schema and table) or of
+    ``query``, in the source named ``source``; a ``path`` with a source starts from its URL.
+    ``unknown`` says whether rows without an account, or of one that is not in accounts, are faults
+    or left out and counted, ``outside`` whether rows of known accounts before their start or after
+    their end are. ``gap`` (contracts only) is after how many days without a
+    contract an account has ended, ``period`` what amounts are for where no column says so.
+    ``where`` names, for columns of the source, the values of the rows that are read. ``users`` is a
+    table of user_id and account_id (a source, or a frame), which gives the account of rows that
+    have only a user.
+    """
+
+    path: str | None = None
+    table: tuple[str, ...] | None = None
+    query: str | None = None
+    source: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    attributes: tuple[str, ...] = ()
+    attribute_kinds: Mapping[str, str] = field(default_factory=dict)
+    complete_from: date | None = None
+    complete_through: date | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+    header_line: int | None = None
+    footer: int | None = None
+    spelling: Notation = AS_WE_WRITE
+    outside: Outside = "exclude"
+    unknown: Outside = "fault"
+    gap: int = 30
+    period: str | None = None
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    users: Any = None
+
+
+def _delimiter(value: object) -> str:
+    named = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+    delimiter = named.get(str(value), value)
+    if delimiter not in named.values():
+        raise OptionError("is not a delimiter", 'Write one of ",", ";", "\\t" and "|"')
+    return str(delimiter)
+
+
+def _encoding(value: object) -> str:
+    import codecs
+
+    try:
+        return codecs.lookup(a_text(value)).name
+    except LookupError:
+        raise OptionError("is not an encoding", 'Write "utf-8", "utf-16" or "cp1252"') from None
+
+
+def _a_path(value: object) -> str:
+    path = a_text(value)
+    secret = secret_in(path) if is_url(path) else None
+    if secret:
+        raise OptionError(f"holds {secret}", ELSEWHERE)
+    return path
+
+
+_TABLE: dict[str, Callable[[Any], Any]] = {
+    "path": _a_path,
+    "table": a_table_name,
+    "query": a_text,
+    "source": a_text,
+    "complete_from": a_day,
+    "complete_through": a_day,
+    "delimiter": _delimiter,
+    "encoding": _encoding,
+    "sheet": a_text,
+    "header_line": whole,
+    "footer": whole,
+    "outside": a_value_of(Outside),
+    "unknown": a_value_of(Outside),
+}
+_CONTRACTS: dict[str, Callable[[Any], Any]] = {"gap": a_duration, "period": a_period}
+SPELLING: dict[str, Callable[[Any], Any]] = {
+    "dates": date_patterns,
+    "decimal": a_decimal_sign,
+    "empty": texts,
+}
+
+
+def take_tables(
+    settings: Settings, value: object, sources: tuple[str, ...]
+) -> Iterator[tuple[str, TableSource]]:
+    """Yield each table that has a section, with where it is and how it is read."""
+    for name, content in settings.section(("tables",), value, BY_NAME).items():
+        yield name, take_table(settings, name, content, sources)
+
+
+def take_table(
+    settings: Settings, name: str, content: object, sources: tuple[str, ...]
+) -> TableSource:
+    """Return what the section of a table says; what is wrong becomes faults of the settings."""
+    path = ("tables", name)
+    attributes = ("attributes",) if name == "accounts" else ()
+    options = {**_TABLE, **(_CONTRACTS if name == "contracts" else {})}
+    keys = (*options, *SPELLING, "columns", "where", "users", *attributes)
+    section = settings.section(path, content, keys)
+    taken = settings.take_all(path, section, options)
+    if "where" in section:
+        where = settings.section((*path, "where"), section["where"])
+        taken["where"] = settings.take_all((*path, "where"), where, dict.fromkeys(where, a_choice))
+    if "users" in section:
+        taken["users"] = _take_users(settings, (*path, "users"), section["users"], sources)
+    spelling = Notation(**settings.take_all(path, section, SPELLING))
+    also = ("user_id",) if "users" in section else ()
+    columns = _take_columns(
+        settings, (*path, "columns"), section, (*BY_NAME[name].by_column, *also)
+    )
+    names, kinds = _take_attributes(settings, (*path, "attributes"), section.get("attributes", ()))
+    first, last = taken.get("complete_from"), taken.get("complete_through")
+    if first and last and last < first:
+        settings.fault((*path, "complete_through"), "is before complete_from", "Correct one")
+    _settle_source(settings, path, section, taken, sources)
+    return TableSource(
+        columns=columns, attributes=names, attribute_kinds=kinds, spelling=spelling, **taken
+    )
+
+
+def a_choice(value: object) -> tuple[str, ...]:
+    """Take the values of a column of which rows may have one; an empty text is an empty cell.
+
+    >>> a_choice(["active", ""]), a_choice(True), a_choice(3)
+    (('active', ''), ('true',), ('3',))
+    """
+    values = value if isinstance(value, list | tuple) else [value]
+    if not values or not all(isinstance(one, str | bool | int | float) for one in values):
+        raise OptionError("must be a list of values", 'Write ["active", "canceled"]')
+    return tuple(str(one).lower() if isinstance(one, bool) else str(one) for one in values)
+
+
+_USERS = ("path", "table", "query", "source", "delimiter", "encoding", "sheet", "header_line")
+
+
+def _take_users(
+    settings: Settings, path: tuple[str, ...], value: object, sources: tuple[str, ...]
+) -> Any:
+    """Return the table that maps users to accounts: its path, or a section as that of a table."""
+    if not isinstance(value, str | Mapping):
+        return value  # A frame, where options are given as arguments.
+    content = {"path": value} if isinstance(value, str) else value
+    section = settings.section(path, content, (*_USERS, "columns"))
+    rules = {key: _TABLE[key] for key in _USERS}
+    taken = settings.take_all(path, section, rules)
+    columns = _take_columns(settings, (*path, "columns"), section, ("user_id", "account_id"))
+    _settle_source(settings, path, section, taken, sources)
+    if not {"path", "table", "query"} & set(taken):
+        settings.fault(path, "does not say where the users are", 'Write path = "users.csv"')
+    return TableSource(columns=columns, **taken)
+
+
+def _settle_source(
+    settings: Settings,
+    path: tuple[str, ...],
+    section: Mapping[str, Any],
+    taken: dict[str, Any],
+    sources: tuple[str, ...],
+) -> None:
+    """Find the source of a table; with one source alone, it need not be named."""
+    ways = [key for key in ("path", "table", "query") if key in section]
+    if len(ways) > 1:
+        problem = f"{' and '.join(ways)} both say where the rows are"
+        settings.fault((*path, ways[1]), problem, "Keep one of them")
+    source = taken.get("source")
+    if source == FILES and FILES not in sources:
+        if "query" not in ways:
+            settings.fault((*path, "source"), "has no query", 'Write query = "SELECT …"', source)
+    elif source is not None and source not in sources:
+        known = one_of(sources, source) if sources else f"Add a section [sources.{source}]"
+        settings.fault((*path, "source"), "is not a source", known, source)
+    elif source is None and {"table", "query"} & set(ways):
+        if len(sources) == 1 or ("query" in ways and not sources):
+            taken["source"] = sources[0] if sources else FILES
+        else:
+            choices = [*sources, *([FILES] if "query" in ways else [])]
+            known = " or ".join(f'source = "{name}"' for name in choices)
+            remedy = f"Add {known}" if known else "Add a section [sources.NAME] with its url"
+            settings.fault((*path, ways[0]), "does not say which source it is in", remedy)
+    elif source is not None and not ways:
+        taken["table"] = (path[1],)
+
+
+def _take_columns(
+    settings: Settings, path: tuple[str, ...], table: Mapping[str, Any], names: Iterable[str]
+) -> dict[str, str]:
+    section = settings.section(path, table.get("columns", {}), names)
+    columns: dict[str, str] = settings.take_all(path, section, dict.fromkeys(section, a_text))
+    for theirs in sorted(set(columns.values())):
+        ours = [our for our, their in columns.items() if their == theirs]
+        if len(ours) > 1:
+            remedy = "Map each of their columns once"
+            settings.fault(path, f"maps {' and '.join(ours)} to one column", remedy, theirs)
+    return columns
+
+
+def _take_attributes(
+    settings: Settings, path: tuple[str, ...], value: object
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    if not isinstance(value, Mapping):
+        names = settings.take(path, value, texts) or ()
+        kinds: dict[str, str] = {}
+    else:
+        names = tuple(value)
+        kinds = settings.take_all(path, value, dict.fromkeys(value, _kind))
+    for name in names:
+        if name in ("account_id", "ended_on", "end_known_on", "end_reason", "recorded_at"):
+            remedy = "Remove it: it is not known before churn, or carries no information"
+            settings.fault(path, "cannot be an attribute", remedy, name)
+    return names, kinds
+
+
+def _kind(value: object) -> str:
+    if value not in KINDS:
+        raise OptionError("is not a kind of attribute", one_of(KINDS, str(value)))
+    return str(value)
+
+
+def near_table(name: str) -> str | None:
+    """Return the table whose name is most like ``name``, if it is a misspelling of one."""
+    return near(name, [table.name for table in ALL_TABLES], 0.85)
