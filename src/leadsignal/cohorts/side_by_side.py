@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
 from leadsignal.cohorts.caveats import cautions_of
 from leadsignal.cohorts.comparison import Comparison
+from leadsignal.cohorts.comparison_options import chosen_covariates, chosen_methods
 from leadsignal.cohorts.confounding import e_value
 from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, Cohort, Contrast
 from leadsignal.cohorts.covariates import columns_of, propensity
@@ -29,7 +29,6 @@ from leadsignal.cohorts.measures import (
 from leadsignal.cohorts.rates import rates_at_equal_tenure
 from leadsignal.cohorts.renewals import follow_from_renewals
 from leadsignal.cohorts.risk_intervals import (
-    METHODS,
     RiskIntervals,
     compared_in_time,
     follow_from_landmark,
@@ -98,8 +97,8 @@ def compare_dated(
     >>> compare_dated(cohorts).contrast("naive").artefact
     False
     """
-    chosen = _methods(cohorts, methods)
-    values, later = _adjusting(cohorts, tuple(adjust), tuple(mediators), chosen)
+    chosen = chosen_methods(cohorts, methods)
+    values, later = chosen_covariates(cohorts, tuple(adjust), tuple(mediators), chosen)
     X = columns_of(values)[0] if adjust else None
     day = cohorts.landmark if landmark is None else landmark
     if X is not None and not X.size:
@@ -131,81 +130,6 @@ def compare_dated(
 
 def _contrasts_of(cohorts: DatedCohorts, **options: Any) -> tuple[Contrast, ...]:
     return compare_dated(cohorts, **options).contrasts
-
-
-def _methods(cohorts: DatedCohorts, methods: Sequence[str] | None) -> tuple[str, ...]:
-    unknown = [method for method in methods or () if method not in METHODS]
-    if unknown:
-        raise OptionError(
-            f"{', '.join(map(repr, unknown))} is not a method", f"Choose from {', '.join(METHODS)}"
-        )
-    if cohorts.since_the_start:
-        # There is no time before an event, so all methods give the same.
-        return ("time_dependent",)
-    if "at_renewals" in (methods or ()) and cohorts.terms is None:
-        raise OptionError(
-            f"at_renewals is a method of the comparison contract, not of {cohorts.name}",
-            "Leave it out, or give contract_changes and the terms of contracts",
-        )
-    always = {"naive"} if cohorts.terms is None else {"naive", "at_renewals"}
-    requested = set(METHODS if methods is None else methods) - {"at_renewals"} | always
-    return tuple(m for m in METHODS if m in requested)
-
-
-def _adjusting(
-    cohorts: DatedCohorts,
-    adjust: tuple[str, ...],
-    mediators: tuple[str, ...],
-    methods: tuple[str, ...],
-) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
-    """Return the covariates at the start, and the later ones that are named as mediators.
-
-    Refuses those that the event may have changed, unless the target trial is the only method: it
-    uses only what was recorded before the event.
-    """
-    before_only = set(methods) <= {"naive", "target_trial"}
-    values: dict[str, NDArray[Any]] = {}
-    later = []
-    for name in adjust:
-        if name == cohorts.name:
-            raise OptionError(
-                f"{name} is the cohort itself, so it cannot be adjusted for",
-                "Leave it out of adjust=",
-            )
-        if name in cohorts.covariates:
-            values[name] = cohorts.covariates[name]
-        elif name in cohorts.dated_covariates and (before_only or name in mediators):
-            _refuse_unknown_states(cohorts, name)
-            later.append(name)
-        elif name in cohorts.dated_covariates:
-            raise OptionError(
-                f"{name} comes after the start, so {cohorts.name} may have changed it",
-                f'Leave it out, name it (mediators=["{name}"]), or take methods=["target_trial"],'
-                " which uses only what is known before the event",
-            )
-        else:
-            known = ", ".join(cohorts.covariates) or "none"
-            raise OptionError(
-                f"{name!r} is not a covariate",
-                f"Choose from {known}; declare columns of accounts as attributes",
-            )
-    return values, tuple(later)
-
-
-def _refuse_unknown_states(cohorts: DatedCohorts, name: str) -> None:
-    """Refuse a dated covariate without a state on some day at risk: the day would be lost."""
-    if len(cohorts.dated_covariates[name]) != len(cohorts):
-        raise OptionError(
-            f"{name} has other accounts than the cohorts", "Provide its state for each account"
-        )
-    rows = follow_in_time(cohorts)
-    known, _ = with_states_of(rows, cohorts.dated_covariates[name])
-    lost = (rows.stop - rows.start).sum() - (known.stop - known.start).sum()
-    if lost > 1e-6:
-        raise OptionError(
-            f"{name} has no state on {lost:,.0f} account-days at risk",
-            "Give its state for all of each account's time, or leave it out",
-        )
 
 
 Key = tuple[str, int, bool]
