@@ -92,7 +92,9 @@ def _written(column: Column, expression: str, zone: str, spelling: Notation) -> 
     text, filled = quoted(_step(column, "text")), _filled(expression, spelling)
     if column.kind in ("id", "text"):
         if column.allowed:
-            filled = f"lower({filled})"
+            words = ", ".join(map(literal, column.allowed))
+            plain = f"lower({filled})"
+            filled = f"CASE WHEN {plain} IN ({words}) THEN {plain} ELSE {filled} END"
         # Blank cells of files are NULL already.
         return Reading(filled if filled.startswith("nullif(") else f"nullif({filled}, '')")
     steps = ((_step(column, "text"), filled),)
