@@ -10,7 +10,8 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
-from leadsignal.proposals import ProjectProposal, TableProposal, propose_project
+from leadsignal.proposals import ProjectProposal, propose_project
+from leadsignal.proposals.table_proposal import TableProposal
 
 ACCOUNTS = "Kundennummer;Firma;Vertragsbeginn;Vertragsende;Branche\n" + "".join(
     f"00{100 + n};Firma {n};{1 + n % 28:02}.03.2022;{'01.05.2023' if n % 3 == 0 else ''};"
@@ -179,4 +180,58 @@ def test_the_command_writes_the_file_and_checks_it(
     assert "Checked rows: accounts 40" in out
     assert out.rstrip().splitlines()[-1].startswith("next: answer 2 questions")
     assert main(["init", str(tmp_path)]) == 2
-    assert main(["init", str(tmp_path), "--force", "--quiet"]) in (0, 2)
+    (tmp_path / "leadsignal.toml").write_text("spoilt = [", encoding="utf-8")
+    assert main(["init", str(tmp_path)]) == 2
+    assert (tmp_path / "leadsignal.toml").read_text(encoding="utf-8") == "spoilt = ["
+    assert main(["init", str(tmp_path), "--force", "--quiet"]) == 0
+    assert tomllib.loads((tmp_path / "leadsignal.toml").read_text(encoding="utf-8"))["tables"]
+
+
+def test_versions_of_contracts_in_a_file_called_accounts(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        accounts="id,account_id,created_at,expires_at,updated_at\n"
+        "s1,B,2019-03-26 09:28:17,2019-05-26 09:37:26,2019-05-26 09:37:26\n"
+        "s3,A,2015-02-11 08:20:39,,2015-02-11 08:20:39\n"
+        "s3,A,2015-02-11 08:20:39,2022-07-11 08:23:42,2022-07-11 08:23:42\n"
+        "s4,B,2021-01-01 00:00:00,,2021-01-01 00:00:00\n",
+    )
+    contracts = of(propose_project(tmp_path), "contracts")
+    assert contracts.header_of("recorded_at") == "updated_at"
+    propose_project(tmp_path).write_project()
+    frame = ls.read_tables(tmp_path).frame("accounts")
+    ends = dict(zip(frame["account_id"], frame["ended_on"].astype(str), strict=True))
+    assert ends == {"A": "2022-07-11", "B": "2019-05-26", "B/2": "NaT"}
+
+
+def test_a_month_per_column_becomes_rows(tmp_path: Path) -> None:
+    accounts = "".join(f"A{n},2022-01-01,\n" for n in range(20))
+    usage = "".join(f"A{n},{n},{2 * n},\n" for n in range(20))
+    write(
+        tmp_path,
+        accounts="account_id,started_on,ended_on\n" + accounts,
+        usage="customer,2023-01,2023-02,2023-03\n" + usage,
+    )
+    proposal = propose_project(tmp_path)
+    assert of(proposal, "usage").reason == "a column for each month"
+    proposal.write_project()
+    assert ls.read_tables(tmp_path).frame("usage")["amount"].astype(float).sum() == 3 * 190
+
+
+def test_a_cancellation_as_the_only_end_is_a_question(tmp_path: Path) -> None:
+    rows = "".join(
+        f"c{n},active,2024-01-0{1 + n % 9},{'2024-08-01' if n % 2 else ''}\n" for n in range(30)
+    )
+    write(tmp_path, stripe="customer,status,created,canceled_at\n" + rows)
+    contracts = of(propose_project(tmp_path), "contracts")
+    assert contracts.header_of("ended_on") == "canceled_at"
+    assert contracts.questions == (
+        "Is canceled_at the day on which a contract ended, or the day of the notice?",
+    )
+
+
+def test_what_is_not_used_is_said(tmp_path: Path) -> None:
+    write(tmp_path, people="email,customer\na@x.com,c1\nb@x.com,c2\n", flat="age,left\n3,1\n4,0\n")
+    proposal = propose_project(tmp_path)
+    assert "it has no dates" in proposal.not_used["flat.csv"]
+    assert "people.csv" in proposal.not_used

@@ -33,6 +33,8 @@ class FileKind:
     marks: Mapping[str, tuple[bytes, ...]]
     reserved: tuple[str, ...] = ()
     """Names in a project's folder that only this kind may have."""
+    may_be_input: bool = False
+    """Whether it may replace what a project reads: where nothing of that is used."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ COMPARISON = FileKind(
 PROCESSES = FileKind("processes that were found", {"": (rb"\A# Discovery in ",)}, ("success.toml",))
 SIMULATED = FileKind("that of this simulation", {})
 """Known by no mark: a real company's tables have the same names and columns."""
-PROPOSAL = FileKind("a project file", {}, ("leadsignal.toml",))
+PROPOSAL = FileKind("a project file", {}, ("leadsignal.toml",), may_be_input=True)
 """Known by no mark: whoever has answered its questions does not want it replaced."""
 ANALYSIS = FileKind("a success analysis", {}, ("success.toml",))
 PICTURE = FileKind("a picture of ours", {"": (b"leadsignal discover",)})
@@ -303,6 +305,8 @@ def _refuse_inputs(
 
 
 def _refuse_input(target: Path, path: Path, kind: FileKind | None, noted: Inputs) -> None:
+    if kind is not None and kind.may_be_input and path.name in kind.reserved:
+        return
     around = {path, *path.parents}
     if path in noted.files or noted.folders & around:
         raise OptionError(f"{shown(target)} is an input of this run", ELSEWHERE)

@@ -50,7 +50,8 @@ COLUMN_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
                        "contractstart", "contractstartdate", "subscriptionstart", "periodstart",
                        "activatedat", "beginn", "createdat", "created"),
         "ended_on": ("endedon", "enddate", "end", "endedat", "validto", "to", "until",
-                     "contractend", "contractenddate", "subscriptionend", "expiresat", "ende"),
+                     "contractend", "contractenddate", "subscriptionend", "expiresat",
+                     "expiredat", "ende"),
         "cancelled_on": ("cancelledon", "canceledon", "cancelledat", "canceledat",
                          "cancellationdate", "noticedate"),
         "arr": ("arr", "annualrecurringrevenue", "acv", "annualvalue"),
@@ -144,6 +145,11 @@ COLUMN_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Names of the columns of each table, the most telling first."""
 
+RECORDED = (
+    "recordedat", "updatedat", "modifiedat", "lastmodified", "lastmodifieddate", "lastupdated",
+    "systemmodstamp", "validfrom", "geaendertam",
+)  # fmt: skip
+"""Names of the column that says when a version of a row was written."""
 USER_TABLE: Mapping[str, tuple[str, ...]] = {
     "user_id": ("userid", "id", "distinctid", "user", "contactid", "memberid", "email"),
     "account_id": ACCOUNT_ID,

@@ -51,6 +51,8 @@ def linked(
     store: Store, table: TableProposal, accounts: Ids, files: Sequence[FileProfile]
 ) -> TableProposal:
     """Return a table whose rows find their account: by a column, or through another file."""
+    if "query" in table.options and table.header_of("account_id"):
+        return table
     headers = id_headers(table.file)
     stated = table.header_of("account_id")
     first = [stated, *(h for h in headers if h != stated)] if stated else headers

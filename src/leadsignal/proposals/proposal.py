@@ -23,8 +23,10 @@ from leadsignal.proposals.table_proposal import (
     TableProposal,
     guessed_proposal,
     known_export,
+    monthly_usage,
     proposal_by_content,
     proposal_of_export,
+    why_unknown,
 )
 from leadsignal.proposals.toml_text import toml_text
 from leadsignal.results import Result
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LIFE_QUESTIONS = (START, END)
+WHOSE_USERS = "it says which account a user is of"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -192,13 +195,16 @@ def _proposed(
     accounts, found = _accounts(store, found, not_used)
     for file in unknown:
         header = accounts and account_header(store, file, accounts)
-        table = proposal_by_content(file, header) if header else None
+        table = None
+        if header:
+            table = monthly_usage(file, header) or proposal_by_content(file, header)
         if table is None:
-            not_used[file.path] = "its columns are those of no table"
+            not_used[file.path] = why_unknown(file)
         else:
             found.append(table)
     if accounts is None:
         question = "Which file lists the accounts or contracts, with the day on which each started?"
+        not_used |= {one.file.path: WHOSE_USERS for one in found if one.table == USERS}
         tables = tuple(replace(one, is_ready=False) for one in found if one.table != USERS)
         return ProjectProposal(folder, tables, not_used, (question,))
     found = [*_linked_tables(store, found, accounts, files, not_used)]
@@ -274,7 +280,7 @@ def _linked_tables(
 def _why_not(table: TableProposal, seen: Mapping[str, str]) -> str:
     """Return why a table is not read beside those seen so far; empty if it is."""
     if table.table == USERS:
-        return "it says which account a user is of"
+        return WHOSE_USERS
     if table.table == "contract_changes" and "contracts" in seen:
         return f"changes are derived from {seen['contracts']}"
     return f"{table.table} are read from {seen[table.table]}" if table.table in seen else ""

@@ -10,6 +10,7 @@ from leadsignal.proposals.column_words import (
     ACCOUNT_ID,
     COLUMN_WORDS,
     FILE_WORDS,
+    RECORDED,
     USER_TABLE,
     plain,
 )
@@ -17,6 +18,7 @@ from leadsignal.proposals.export_shape import KnownExport
 from leadsignal.proposals.file_profile import ColumnProfile, FileProfile
 from leadsignal.proposals.known_exports import KNOWN_EXPORTS
 from leadsignal.schema import BY_NAME, Column
+from leadsignal.sources.wide_tables import unpivoting_query
 
 USERS = "users"
 """A table that says which account a user is of."""
@@ -151,7 +153,60 @@ def _as_table(file: FileProfile, table: str) -> Iterable[tuple[float, TablePropo
     total = sum(names.values()) / 100 + 3 * hint + 10 * exact + len(_needed(table))
     columns = tuple(_column(name, found, "its name") for name, (found, _) in assigned.items())
     named = "its name and its columns" if hint else "its columns"
-    yield total, TableProposal(table, file, f"by {named}", columns)
+    found = TableProposal(table, file, f"by {named}", columns)
+    yield total - 3 * (table == USERS and not hint), _with_end(_with_versions(found))
+
+
+def _with_end(table: TableProposal) -> TableProposal:
+    """Return contracts whose only day of an end is that of a cancellation, with a question."""
+    cancelled = table.header_of("cancelled_on")
+    if table.table != "contracts" or cancelled is None or table.header_of("ended_on"):
+        return table
+    column = _column("ended_on", table.file.column(cancelled), "the only day of an end")
+    kept = tuple(one for one in table.columns if one.column != "cancelled_on")
+    return replace(table, columns=(*kept, column)).asking(
+        f"Is {cancelled} the day on which a contract ended, or the day of the notice?"
+    )
+
+
+def _with_versions(table: TableProposal) -> TableProposal:
+    """Return a table whose key repeats with the day on which each version was recorded."""
+    key = None if table.table == USERS else BY_NAME[table.table].key
+    header = table.header_of(key) if key else None
+    if header is None or table.file.column(header).repeats == 1:
+        return table
+    used = {one.header for one in table.columns}
+    changed = [c for c in table.file.columns if c.plain in RECORDED and c.name not in used]
+    if not changed:
+        return table
+    return table.with_column(_column("recorded_at", changed[0], f"{header} repeats: versions"))
+
+
+def why_unknown(file: FileProfile) -> str:
+    """Return why a file is taken for no table, and what can be done."""
+    if any(value.startswith("{") for column in file.columns for value in column.samples):
+        return "its columns are those of no table; take fields out of the JSON in it with a query"
+    if not any(column.is_dated for column in file.columns):
+        return (
+            "it has no dates: one row a customer is enough for a comparison of risks"
+            " (leadsignal.model.one_row), not for a list of accounts"
+        )
+    return "its columns are those of no table"
+
+
+def monthly_usage(file: FileProfile, account: str) -> TableProposal | None:
+    """Return a file with a column for each month as a table of usage."""
+    names = [column.name for column in file.columns]
+    query = unpivoting_query(BY_NAME["usage"], file.path, account, names)
+    if query is None:
+        return None
+    columns = tuple(
+        ColumnProposal(name, name, "made by the query")
+        for name in ("account_id", "used_on", "amount")
+    )
+    question = f"Do the months of {file.path} hold how much each account used?"
+    options = {"query": query}
+    return TableProposal("usage", file, "a column for each month", columns, options, (question,))
 
 
 def proposal_by_content(file: FileProfile, account: str) -> TableProposal | None:
@@ -214,7 +269,7 @@ def _shape_fits(
         listed = assigned["account_id"][0].repeats < 1.5 or "recorded_at" in assigned
         return listed and ("started_on" in assigned or "name" in assigned or hint)
     if table == "contracts":
-        priced = {"arr", "mrr", "amount", "ended_on"} & set(assigned)
+        priced = {"arr", "mrr", "amount", "ended_on", "cancelled_on"} & set(assigned)
         return "account_id" in assigned and bool(priced)
     if table == "behaviors":
         return assigned["behavior"][0].distinct <= max(1_000, file.rows // 20)

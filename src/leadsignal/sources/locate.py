@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -74,7 +74,12 @@ def _find(project: Project, table: str, folder: Path) -> Located | Fault | None:
     source = project.tables.get(table)
     if source and (source.table or source.query or source.path):
         return located(table, source, folder)
-    return _conventional(table, folder)
+    claimed = {
+        os.path.normpath(folder / other.path)
+        for name, other in project.tables.items()
+        if name != table and other.path and not is_url(other.path)
+    }
+    return _conventional(table, folder, claimed)
 
 
 def located(table: str, source: TableSource, folder: Path) -> Located | Fault:
@@ -121,9 +126,11 @@ def _hint(path: Path) -> str:
     return f"Did you mean {meant!r}?" if meant else "Correct the path."
 
 
-def _conventional(table: str, folder: Path) -> Located | Fault | None:
+def _conventional(table: str, folder: Path, claimed: Collection[str]) -> Located | Fault | None:
+    """Return the file called after a table, unless another table is read from it."""
     candidates = [folder / f"{table}{end}" for end in endings()] + [folder / table]
     found = [path for path in candidates if os.path.lexists(path)]
+    found = [path for path in found if os.path.normpath(path) not in claimed]
     # A file without an ending may be anything; it is listed as not read.
     found = [path for path in found if path.suffix or not path.is_file()]
     if len(found) > 1:
