@@ -21,7 +21,12 @@ from leadsignal.ingestion.column_matching import (
     match_columns,
 )
 from leadsignal.ingestion.loaded_table import Loaded
-from leadsignal.ingestion.opened_files import open_file, unpacking_in
+from leadsignal.ingestion.opened_files import (
+    columns_in_folder_names,
+    open_file,
+    refuse_needless,
+    unpacking_in,
+)
 from leadsignal.ingestion.selection import (
     markers,
     missing_markers,
@@ -164,7 +169,7 @@ class Intake:
             before = len(parts)
             parts += self._opened(lambda f=file, s=shown: self._open_file(found, f, s, source))
             for part in parts[before:]:
-                self.structural += _in_folder_names(part, file)
+                self.structural += columns_in_folder_names(part, file)
         return parts
 
     def _open_file(self, found: Located, file: Path, shown: str, source: TableSource) -> Part:
@@ -429,32 +434,7 @@ class Intake:
         )
 
 
-def refuse_needless(found: Located, shown: str, source: TableSource) -> None:
-    """Raise UnreadableError for a setting that files of another format have."""
-    needless = {
-        "sheet": source.sheet and found.format != "workbook",
-        "header_line": source.header_line and found.format in ("json", "parquet"),
-        "footer": source.footer and found.format in ("json", "parquet"),
-    }
-    for name, is_needless in needless.items():
-        if is_needless:
-            what = ".xlsx" if name == "sheet" else ".csv and .xlsx"
-            problem = f"{name} is set, which only {what} files have"
-            remedy = f"Take {name} out of [tables.{found.table}]."
-            raise UnreadableError(Fault(shown, found.table, None, None, None, problem, remedy))
-
-
 def _without_lifetimes(accounts: Table) -> Table:
     """Return the table of accounts as it may be where contracts say when accounts started."""
     columns = [replace(c, required=c.name == "account_id") for c in accounts.columns]
     return replace(accounts, columns=tuple(columns))
-
-
-def _in_folder_names(part: Part, file: Path) -> Iterator[Fault]:
-    """Yield faults of columns whose values are in folder names, as in series=api/."""
-    for name in file.parts[:-1]:
-        column, sign, _ = name.partition("=")
-        if sign and column in BY_NAME[part.table].by_column and column not in part.columns:
-            problem = "its values are in the names of folders, which are not read"
-            remedy = "Write the column into the files too."
-            yield Fault(part.file, part.table, None, column, name, problem, remedy)
