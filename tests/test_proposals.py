@@ -165,8 +165,20 @@ def test_what_is_refused(tmp_path: Path) -> None:
         propose_project(tmp_path)
     write(tmp_path, kunden=ACCOUNTS)
     propose_project(tmp_path).write_project()
-    with pytest.raises(ls.OptionError, match="project file"):
+    with pytest.raises(ls.OptionError, match=r"leadsignal.toml' is there\. .*force=True"):
         propose_project(tmp_path).write_project()
+    ls.read_tables(tmp_path)
+    assert propose_project(tmp_path).write_project(force=True) == tmp_path / "leadsignal.toml"
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("account_id,started_on\n", encoding="utf-8")
+    with pytest.raises(
+        ls.OptionError, match=r"empty.csv: .*Give a folder with exports in it \(.csv"
+    ):
+        propose_project(tmp_path)
+    with pytest.raises(ls.OptionError, match="is a file"):
+        propose_project(tmp_path / "empty.csv")
 
 
 def test_the_command_writes_the_file_and_checks_it(
@@ -175,11 +187,12 @@ def test_the_command_writes_the_file_and_checks_it(
     write(tmp_path, kunden=ACCOUNTS, activity=EVENTS)
     assert main(["init", str(tmp_path)]) in (0, 2)
     out = capsys.readouterr().out
-    assert "kunden.csv: accounts, by its name and its columns" in out
+    assert "kunden.csv: read as accounts, by its name and its columns" in out
     assert "question 1: " in out
     assert "Checked rows: accounts 40" in out
     assert out.rstrip().splitlines()[-1].startswith("next: answer 2 questions")
     assert main(["init", str(tmp_path)]) == 2
+    assert "leadsignal.toml' is there. " in capsys.readouterr().err
     (tmp_path / "leadsignal.toml").write_text("spoilt = [", encoding="utf-8")
     assert main(["init", str(tmp_path)]) == 2
     assert (tmp_path / "leadsignal.toml").read_text(encoding="utf-8") == "spoilt = ["

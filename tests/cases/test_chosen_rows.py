@@ -161,7 +161,9 @@ def test_users_give_the_account_of_a_row(tmp_path: Path) -> None:
     assert rows[["account_id", "user_id"]].to_numpy().tolist() == [
         ["acme", "1"], ["blue", "2"], ["blue", "nobody"], ["blue", "3"],
     ]  # fmt: skip
-    assert remarks(tables) == ["behaviors: 2 rows of 1 user that users does not name: left out"]
+    assert remarks(tables) == [
+        "behaviors: 2 rows left out: 1 value of user_id not in users.csv, as '3'"
+    ]
     assert "users.csv" not in tables.not_read
 
 
@@ -173,7 +175,7 @@ def test_users_of_tables_without_an_account_and_under_other_names(tmp_path: Path
     put(tmp_path, toml, accounts=ACCOUNTS, tickets=tickets, u=users)
     tables = ls.read_tables(tmp_path)
     assert tables.frame("tickets")["account_id"].tolist() == ["acme", "blue"]
-    assert "1 row of 1 user" in remarks(tables)[0]
+    assert remarks(tables) == ["tickets: 1 row left out: 1 value of requester not in u.csv, as 'x'"]
 
 
 def test_users_as_a_frame() -> None:

@@ -331,8 +331,7 @@ def test_accounts_without_dates_give_names_and_attributes() -> None:
         ("D", None, None, None),
     ]
     assert remarks(tables)[:4] == [
-        "accounts: there is no column started_on, ended_on: accounts start and end by their "
-        "contracts",
+        "accounts: no started_on and ended_on here: accounts start and end by their contracts",
         "accounts: 1 account without a paid contract: left out",
         "accounts: 1 account of contracts not listed here: added",
         "tickets: 1 row of 1 account without a paid contract: left out",

@@ -5,6 +5,7 @@ Recurly's file does not say how long a billing period is: that question is answe
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +23,7 @@ ANSWERS = {"recurly": ("[tables.contracts]\n", '[tables.contracts]\nperiod = "mo
 WITHOUT_REVENUE = ("intercom",)
 """A company of Intercom has no notice and no revenue but that of today."""
 
-every = pytest.mark.parametrize("system", [name for name in WRITERS if name != "stripe_api"])
+every = pytest.mark.parametrize("system", WRITERS)
 
 
 def proposed(system: str, folder: Path) -> tuple[Truth, ProjectProposal, ls.Tables]:
@@ -78,6 +79,46 @@ def test_rows_are_neither_lost_nor_counted_twice(system: str, tmp_path: Path) ->
 def test_names_are_found(system: str, tmp_path: Path) -> None:
     _, _, tables = proposed(system, tmp_path)
     assert tables.frame("accounts")["name"].notna().mean() > 0.9
+
+
+def test_what_links_the_tables_is_not_asked(tmp_path: Path) -> None:
+    _, proposal, _ = proposed("segment", tmp_path)
+    assert proposal.all_questions() == []
+
+
+def test_seats_are_asked_about_where_there_are_several(tmp_path: Path) -> None:
+    """The query in the question multiplies the ARR of the subscriptions with three seats."""
+    truth = WRITERS["stripe_api"](tmp_path, 0)
+    assert propose_project(tmp_path).all_questions() == []
+    file = tmp_path / "subscriptions.json"
+    text = file.read_text(encoding="utf-8").replace('"quantity": 1', '"quantity": 3')
+    file.write_text(text, encoding="utf-8")
+    proposal = propose_project(tmp_path)
+    (question,) = proposal.all_questions()
+    assert question.startswith("contracts: Is plan.amount the price of one seat?")
+    path = proposal.write_project()
+    (unit,) = re.findall(r"^query = .*", path.read_text(encoding="utf-8"), re.MULTILINE)
+    answer = question[question.index("query = ") :]
+    written = path.read_text(encoding="utf-8").replace(unit, answer)
+    path.write_text(written, encoding="utf-8")
+    arr = arr_on(ls.read_tables(tmp_path, as_of=truth.as_of))
+    assert arr == pytest.approx(3 * truth.arr_active, abs=1)
+
+
+def test_two_sheets_of_a_workbook_are_two_tables(tmp_path: Path) -> None:
+    """Accounts are found by their names in the other sheet."""
+    truth = WRITERS["zendesk"](tmp_path / "texts", 0)
+    with pd.ExcelWriter(tmp_path / "export.xlsx") as book:
+        for name in ("accounts", "tickets"):
+            rows = pd.read_csv(tmp_path / "texts" / f"{name}.csv")
+            rows.to_excel(book, sheet_name=name, index=False)
+            (tmp_path / "texts" / f"{name}.csv").unlink()
+    proposal = propose_project(tmp_path)
+    assert "export.xlsx (tickets): read as tickets" in repr(proposal)
+    proposal.write_project()
+    tables = ls.read_tables(tmp_path, as_of=truth.as_of)
+    assert len(tables.frame("accounts")) == truth.accounts
+    assert len(tables.frame("tickets")) == truth.tickets
 
 
 @pytest.mark.parametrize("system", ["stripe", "zendesk"])

@@ -20,7 +20,9 @@ def add_commands(commands: Any) -> None:
     """Add what this file holds to the command line."""
     init = new_command(
         commands, "init", _init, "propose a leadsignal.toml for a folder of exports", project=False,
-        outputs=lambda options: [(Path(options.folder) / FILE, PROPOSAL)],
+        outputs=lambda options: (
+            [(place / FILE, PROPOSAL)] if (place := Path(options.folder)).is_dir() else []
+        ),
     )  # fmt: skip
     init.add_argument("folder", metavar="FOLDER", help="a folder of exports")
 

@@ -214,7 +214,8 @@ def _fitted_to(
         panel = build_panel(known, analysis, progress=progress)
     with record.stage("fit"), progress_bar(options, "fitting"):
         model = churn_model.ChurnModel(horizon=f"{tables.project.horizon}d").fit(panel)
-    _warn(options, ["a model was fitted to these tables; leadsignal fit keeps one"])
+    fit = f"leadsignal fit {options.project} --out my_model"
+    _warn(options, [f"no --model is given, so one was fitted to these tables. To keep one: {fit}"])
     return model
 
 
@@ -347,6 +348,9 @@ def _report_scores(options: argparse.Namespace, scores: Scores, content: dict[st
     say(options, scores)
     if options.out:
         say(options, f"written to {options.out}")
+    if options.model is None:
+        past = "says how many churns such lists would have caught"
+        say(options, f"next: leadsignal backtest {options.project} {past}")
     if options.source is not None:
         written = write_scores_to(scores, options.to_table, options.source)
         say(options, written)

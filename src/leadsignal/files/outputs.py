@@ -142,7 +142,8 @@ def check_file(
         if not stat.S_ISREG(mode):
             raise OptionError(f"{shown(target)} is {_special(mode)}, not a file", ELSEWHERE)
         if kind is not None and not force and not is_ours(place, kind):
-            raise OptionError(f"{shown(target)} is there, and is not {kind.what}", FORCE)
+            other = "" if kind.may_be_input else f", and is not {kind.what}"
+            raise OptionError(f"{shown(target)} is there{other}", FORCE)
     return place
 
 

@@ -23,6 +23,8 @@ SYNONYMS = {
 """What else a column may be called, as `_stem` returns it; without it every account is active."""
 MISSPELT, ALIKE = 0.85, 0.72
 """From how much likeness on an unknown column is taken for a misspelling, or asked about."""
+KINDS = ("id", "email", "name")
+"""Last words of a header that say what its values are, so that it is no date or other id."""
 MAX_OFFERED = 8
 """Maximum number of unread columns, or files, that a message lists."""
 CURRENCIES = ("currency", "currencycode", "currencyisocode", "arrcurrency")
@@ -57,12 +59,21 @@ def match_columns(
             faults.append(_missing(table, part, column, others))
         elif meant:
             faults.append(_misspelt(table, part, column, meant))
-        elif alike := _near_column(column.name, others, ALIKE) or _same_stem(column.name, others):
+        elif alike := _alike(column.name, others):
             notices.append(
                 f"column {alike!r} is not read; if it is {column.name}, map it under "
                 f'[tables.{table.name}]: columns = {{ {column.name} = "{alike}" }}'
             )
     return match, faults, notices
+
+
+def _alike(ours: str, theirs: list[str]) -> str | None:
+    """Return the column that may be ours; one whose last word says another kind is not."""
+    likely = [
+        name for name in theirs
+        if (word := re.split(r"[^a-z]+", name.lower())[-1]) not in KINDS or ours.endswith(word)
+    ]  # fmt: skip
+    return _near_column(ours, likely, ALIKE) or _same_stem(ours, likely)
 
 
 def _wide(table: Table, part: Part, source: TableSource, match: Mapping[str, str]) -> Fault | None:

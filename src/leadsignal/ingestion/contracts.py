@@ -253,8 +253,8 @@ def _note_differing_lists(intake: Intake, listed: Loaded | None) -> None:
             "(SELECT customer FROM paid_contracts)), (SELECT count(DISTINCT customer) FROM "
             "paid_contracts WHERE customer NOT IN (SELECT account_id FROM accounts_given))"
         )
-        lacking = ", ".join(name for name in LIFETIME if name not in listed.columns)
-        notes = [f"there is no column {lacking}: accounts start and end by their contracts"]
+        lacking = " and ".join(name for name in LIFETIME if name not in listed.columns)
+        notes = [f"no {lacking} here: accounts start and end by their contracts"]
         if without:
             notes.append(f"{count_of(without, 'account')} without a paid contract: left out")
         if beyond:

@@ -153,20 +153,23 @@ def _unknown_values(
 
 
 def _remarks(query: Query, table: str, source: TableSource, file: str | None) -> Iterator[str]:
-    ((rows, excluded, again, unknown, owners),) = query(
+    ((rows, excluded, again, unknown, owners, first),) = query(
         "SELECT count(*), count(*) FILTER (WHERE NOT requested), "
         "count(*) FILTER (WHERE requested AND again), "
         "count(*) FILTER (WHERE requested AND NOT again AND unknown), "
-        "count(DISTINCT owner) FILTER (WHERE requested AND NOT again AND unknown) FROM chosen"
+        "count(DISTINCT owner) FILTER (WHERE requested AND NOT again AND unknown), "
+        "min(owner) FILTER (WHERE requested AND NOT again AND unknown) FROM chosen"
     )
-    if source.where:
+    if excluded:
         columns = ", ".join(source.where)
         yield f"{count_of(excluded, 'row')} of {rows:,} left out by where ({columns})"
     if again:
         yield f"{count_of(again, 'row')} left out: events of an event_id that an earlier row has"
     if unknown:
-        users = count_of(owners, "user")
-        yield f"{count_of(unknown, 'row')} of {users} that users does not name: left out"
+        values = f"{count_of(owners, 'value')} of {source.columns.get('user_id', 'user_id')}"
+        named = source.users.path if isinstance(source.users, TableSource) else ""
+        where = f"in {named or 'users'}"
+        yield f"{count_of(unknown, 'row')} left out: {values} not {where}, as {first!r}"
 
 
 def _nobody_known(query: Query, table: str, file: str | None) -> Fault | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from leadsignal.proposals.export_shape import KnownExport
 
-SEATS = "Is the amount the price of one seat? Then ARR is the amount times the quantity."
+SEATS = {
+    "quantity": "Is {amount} the price of one seat? Some rows have several. If it is, write in the"
+    " place of path, or of the query: {query}"
+}
 PERIOD = "How long is a billing period? Say it with period, as in period = 'month'."
 STARTS = "Customers start with their first paid contract, not on the day this record was created."
 
@@ -44,7 +47,7 @@ STRIPE = (
             "status": ("Status",),
         },
         options={"where": {"Status": STRIPE_STATES}},
-        questions=(SEATS,),
+        if_above_one=SEATS,
         note="Canceled At is when the customer cancelled, Ended At when the subscription stopped.",
     ),
     KnownExport(
@@ -67,7 +70,7 @@ STRIPE = (
             "status": ("status",),
         },
         options={"dates": "epoch", "where": {"status": STRIPE_STATES, "livemode": ["true", "1"]}},
-        questions=(SEATS,),
+        if_above_one=SEATS,
         note="Amounts are in cents; those of a subscription with several items are in its items.",
         in_cents=("amount",),
     ),

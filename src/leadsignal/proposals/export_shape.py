@@ -20,7 +20,9 @@ class KnownExport:
     account is only known by the user has ``user_id`` and no ``account_id``. Amounts in ``in_cents``
     are hundredths. ``options`` are those of ``[tables.X]`` that always hold: of ``where``, the
     values that may occur; ``{file}`` in a ``query`` is the path of the file. ``questions`` are what
-    the file cannot answer, ``if_missing`` those that are asked only if a column is not found.
+    the file cannot answer, ``if_missing`` those that are asked only if a column is not found,
+    ``if_above_one`` those that are asked only if a column has other values than 1: ``{query}`` in
+    them multiplies ``{amount}`` by it.
     """
 
     system: str
@@ -33,6 +35,12 @@ class KnownExport:
     note: str = ""
     if_missing: Mapping[str, str] = field(default_factory=dict)
     in_cents: tuple[str, ...] = ()
+    if_above_one: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What people call the export."""
+        return f"{self.system} {self.content}"
 
 
 ACCOUNT_KEYS = (

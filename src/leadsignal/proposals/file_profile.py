@@ -108,6 +108,17 @@ class FileProfile:
         name = re.split(r"\.(?:csv|tsv|txt|json|jsonl|ndjson|xlsx|parquet)\b", self.path.lower())[0]
         return re.sub(r"[^a-z]", "", f"{name.rpartition('/')[2]}{self.source.sheet or ''}".lower())
 
+    @property
+    def place(self) -> str:
+        """The path, with the sheet of a workbook."""
+        return f"{self.path} ({self.source.sheet})" if self.source.sheet else self.path
+
+    @property
+    def options(self) -> dict[str, object]:
+        """How the file is opened: options of ``[tables.NAME]``."""
+        names = ("sheet", "header_line", "footer", "delimiter", "encoding")
+        return {name: value for name in names if (value := getattr(self.source, name, None))}
+
     def column(self, name: str) -> ColumnProfile:
         """Return a column by its name."""
         return next(column for column in self.columns if column.name == name)

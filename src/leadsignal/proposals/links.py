@@ -67,8 +67,9 @@ def linked(
         if found is not None:
             return found
     nearest = f" ({best}: {shares[best]:.0%})" if best is not None and shares[best] else ""
+    question = table.if_unlinked or "Which column says the account?"
     return replace(table, is_ready=False).asking(
-        f"Which column says the account? None holds ids of {accounts.file.path}{nearest}."
+        f"{question} No column holds ids of {accounts.file.path}{nearest}."
     )
 
 
@@ -140,6 +141,7 @@ def _through_users(
     path = key.file.path
     users: dict[str, object] = {
         "path": path,
+        **key.file.options,
         "columns": {"user_id": key.header, "account_id": account},
     }
     if not key.file.column(key.header).is_unique:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 LIFE_QUESTIONS = (START, END)
 WHOSE_USERS = "it says which account a user is of"
+GIVE = "Give a folder with exports in it (.csv, .xlsx, .json or .parquet)"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -82,7 +83,7 @@ class ProjectProposal(Result):
         """Yield what was found, file by file, and the questions."""
         for table in self.tables:
             ready = "" if table.is_ready else ", not yet: see the questions"
-            yield f"{table.file.path}: {table.table}, {table.reason}{ready}"
+            yield f"{table.file.place}: read as {table.table}, {table.reason}{ready}"
         for path, why in self.not_used.items():
             yield f"{path}: not used, {why}"
         for number, question in enumerate(self.all_questions(), 1):
@@ -168,11 +169,12 @@ def propose_project(folder: str | Path) -> ProjectProposal:
     place = Path(folder)
     if not place.is_dir():
         what = "is a file" if place.exists() else "does not exist"
-        raise OptionError(f"{str(place)!r} {what}", "Give a folder of exports")
+        raise OptionError(f"{str(place)!r} {what}", GIVE)
     files = Files(place, Store())
     profiles, not_used = files.profiles()
     if not profiles:
-        raise OptionError(f"no file in {str(place)!r} can be read", "Give a folder of exports")
+        why = "".join(f"; {path}: {problem}" for path, problem in not_used.items())
+        raise OptionError(f"no file in {str(place)!r} can be read{why}", GIVE)
     return _proposed(files, profiles, not_used)
 
 
@@ -185,7 +187,7 @@ def _proposed(
     for file in files:
         export = known_export(file)
         if export is not None and export.table is None:
-            not_used[file.path] = f"{export.system}, {export.content}: {export.note}"
+            not_used[file.path] = f"{export.title}: {export.note}"
             continue
         table = proposal_of_export(file, export) if export else guessed_proposal(file)
         if table is None:

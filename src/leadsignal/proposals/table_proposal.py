@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from leadsignal.proposals.billing_exports import SEATS
 from leadsignal.proposals.column_words import (
     ACCOUNT_ID,
     COLUMN_WORDS,
@@ -18,11 +17,13 @@ from leadsignal.proposals.export_shape import KnownExport
 from leadsignal.proposals.file_profile import ColumnProfile, FileProfile
 from leadsignal.proposals.known_exports import KNOWN_EXPORTS
 from leadsignal.schema import BY_NAME, Column
+from leadsignal.sources.parts import literal, quoted
 from leadsignal.sources.wide_tables import unpivoting_query
 
 USERS = "users"
 """A table that says which account a user is of."""
 KNOWN, NAMED, CONTENT = "known", "name", "content"
+ONE = {"1", "1.0", "1.00"}
 NUMERIC = ("number", "decimal", "integer")
 ENOUGH = 0.9
 """Share of the cells that must agree with what a column is taken for."""
@@ -47,8 +48,9 @@ class ColumnProposal:
 class TableProposal:
     """A file taken for a table.
 
-    ``options`` are those of ``[tables.NAME]``; ``questions`` what a person has to answer. Without
-    ``is_ready`` the section is written as a comment: the table cannot be read yet.
+    ``options`` are those of ``[tables.NAME]``; ``questions`` what a person has to answer, and
+    ``if_unlinked`` what is asked if no column leads to the accounts. Without ``is_ready`` the
+    section is written as a comment: the table cannot be read yet.
     """
 
     table: str
@@ -58,6 +60,7 @@ class TableProposal:
     options: Mapping[str, object] = field(default_factory=dict)
     questions: tuple[str, ...] = ()
     is_ready: bool = True
+    if_unlinked: str = ""
 
     def header_of(self, column: str) -> str | None:
         """Return the header that is proposed for a column."""
@@ -96,28 +99,54 @@ def proposal_of_export(file: FileProfile, export: KnownExport) -> TableProposal:
     for column, names in theirs.items():
         found = next((headers[plain(name)] for name in names if plain(name) in headers), None)
         if found is not None and found.filled:
-            columns.append(_column(column, found, f"{export.system} calls it so"))
-    found_columns = {one.column for one in columns}
-    missing = [
-        question for column, question in export.if_missing.items() if column not in found_columns
-    ]
+            columns.append(_column(column, found, f"its name in {export.system}"))
+    headers_of = {one.column: one.header for one in columns}
+    options = _options(file, export, headers_of)
+    asked = (
+        *export.questions,
+        *(
+            question
+            for name, question in export.if_missing.items()
+            if name not in headers_of and name != "account_id"
+        ),
+        *_questions_of_factors(file, export, headers_of),
+    )
+    reason = f"recognised as {export.title}"
+    unlinked = export.if_missing.get("account_id", "")
     return TableProposal(
-        str(export.table), file, f"{export.system}, {export.content}", tuple(columns),
-        _options(file, export), (*_open_questions(export, columns), *missing),
-    )  # fmt: skip
+        str(export.table), file, reason, tuple(columns), options, asked, if_unlinked=unlinked
+    )
 
 
-def _open_questions(export: KnownExport, columns: Iterable[ColumnProposal]) -> list[str]:
-    """Return the questions of an export; that of seats is answered where all are single ones."""
-    single = any(one.column == "quantity" and set(one.samples) <= {"1", "1.0"} for one in columns)
-    return [one for one in export.questions if not (single and one == SEATS)]
+def _questions_of_factors(
+    file: FileProfile, export: KnownExport, headers: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield the questions whether an amount is to be multiplied by a column."""
+    amount = headers.get("amount")
+    for name, question in export.if_above_one.items():
+        if amount and name in headers and {*file.column(headers[name]).values} - ONE:
+            product = f"{quoted(amount)} * {quoted(headers[name])}"
+            product += " / 100" * ("amount" in export.in_cents)
+            query = _replacing(file, {amount: product}).replace('"', '\\"')
+            yield question.format(amount=amount, query=f'query = "{query}"')
 
 
-def _options(file: FileProfile, export: KnownExport) -> dict[str, object]:
+def _replacing(file: FileProfile, columns: Mapping[str, str]) -> str:
+    """Return a query of a file in which columns have other values."""
+    listed = ", ".join(f"{sql} AS {quoted(header)}" for header, sql in columns.items())
+    return f"SELECT * REPLACE ({listed}) FROM {literal(file.path)}"
+
+
+def _options(
+    file: FileProfile, export: KnownExport, found_headers: Mapping[str, str]
+) -> dict[str, object]:
     """Return the options of an export, with the file's own headers and the values that occur."""
     options = {name: value for name, value in export.options.items() if name != "event_id"}
     if "query" in options:
         options["query"] = str(options["query"]).replace("{file}", file.path)
+    cents = [found_headers[name] for name in export.in_cents if name in found_headers]
+    if cents:
+        options["query"] = _replacing(file, {name: f"{quoted(name)} / 100" for name in cents})
     where = options.pop("where", {})
     if isinstance(where, Mapping):
         headers = file.by_plain()

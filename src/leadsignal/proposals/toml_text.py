@@ -30,7 +30,7 @@ def toml_text(
 
 
 def _section(table: TableProposal) -> Iterator[str]:
-    yield _one_line(f"# {table.file.path}: {table.reason}")
+    yield _one_line(f"# {table.file.place}: {table.reason}")
     for question in table.questions:
         yield _one_line(f"# ? {question}")
     comment = "" if table.is_ready else "# "
@@ -46,12 +46,9 @@ def _section(table: TableProposal) -> Iterator[str]:
 
 
 def _options(table: TableProposal) -> Iterator[tuple[str, object]]:
-    source = table.file.source
     if "query" not in table.options:
         yield "path", table.file.path
-    for name in ("sheet", "header_line", "footer", "delimiter", "encoding"):
-        if getattr(source, name, None):
-            yield name, getattr(source, name)
+    yield from table.file.options.items()
     yield from table.options.items()
 
 
