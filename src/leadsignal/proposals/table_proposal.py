@@ -102,7 +102,7 @@ def proposal_of_export(file: FileProfile, export: KnownExport) -> TableProposal:
             columns.append(_column(column, found, f"its name in {export.system}"))
     headers_of = {one.column: one.header for one in columns}
     options = _options(file, export, headers_of)
-    asked = (
+    questions = (
         *export.questions,
         *(
             question
@@ -114,7 +114,7 @@ def proposal_of_export(file: FileProfile, export: KnownExport) -> TableProposal:
     reason = f"recognised as {export.title}"
     unlinked = export.if_missing.get("account_id", "")
     return TableProposal(
-        str(export.table), file, reason, tuple(columns), options, asked, if_unlinked=unlinked
+        str(export.table), file, reason, tuple(columns), options, questions, if_unlinked=unlinked
     )
 
 
