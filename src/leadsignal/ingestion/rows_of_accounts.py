@@ -140,8 +140,10 @@ def leave_out_unknown(intake: Intake, loaded: Loaded) -> None:
     if empty or others:
         intake.store.run(f"DELETE FROM {name} WHERE {stranger}")
         message = (
-            f"{count_of(empty + others, 'row')} left out: {empty:,} without an account"
-            + f", {others:,} of accounts that are not in accounts" * bool(others)
+            f"{count_of(empty + others, 'row')} left out: "
+            + f"{empty:,} without an account" * bool(empty)
+            + ", " * bool(empty and others)
+            + f"{others:,} of accounts that are not in accounts" * bool(others)
         )
         intake.notices.append((name, message))
 

@@ -77,7 +77,7 @@ def _by_column(
     store: Store, table: TableProposal, header: str, share: float, accounts: Ids
 ) -> TableProposal:
     ids = Ids(table.file, header)
-    reason = f"{share:.0%} of its values are in {accounts.file.path}"
+    reason = f"{_percent(share)} of its values are in {accounts.file.path}"
     if shared(store, ids, accounts, loosely=False) < share:
         reason += ", some written differently"
     samples = table.file.column(header).samples
@@ -135,6 +135,11 @@ def account_header(store: Store, file: FileProfile, accounts: Ids) -> str | None
     return best if best is not None and shares[best] >= SHARED else None
 
 
+def _percent(share: float) -> str:
+    """Return a share as text; 100 % is all of them."""
+    return f"{share if share == 1 else min(share, 0.99):.0%}"
+
+
 def _through_users(
     table: TableProposal, header: str, key: Ids, account: str, share: float
 ) -> TableProposal:
@@ -147,7 +152,7 @@ def _through_users(
     if not key.file.column(key.header).is_unique:
         listed = f"{quoted(key.header)} AS user_id, {quoted(account)} AS account_id"
         users = {"query": f"SELECT DISTINCT {listed} FROM {literal(path)}"}
-    reason = f"{share:.0%} of its values are {key.header} in {path}, which says the account"
+    reason = f"{_percent(share)} of its values are {key.header} in {path}, which says the account"
     samples = table.file.column(header).samples
     kept = tuple(one for one in table.columns if one.column != "account_id")
     table = replace(table, columns=kept)

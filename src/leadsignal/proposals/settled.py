@@ -38,8 +38,9 @@ def _with_dates(table: TableProposal, columns: list[ColumnProfile]) -> TableProp
         best = _best([column], "dates")
         pair = next((pair for pair in AMBIGUOUS if best in pair), None)
         if pair and column.dates.get(pair[0]) == column.dates.get(pair[1]):
+            unclear = (value for value in column.values if not value[:4].isdigit())
             table = replace(table, is_ready=False).asking(
-                f"Is {column.samples[0]} {pair[0]} or {pair[1]}?"
+                f"Is {next(unclear, column.samples[0])} {pair[0]} or {pair[1]}?"
                 f' Write dates = "{pair[0]}" or "{pair[1]}".'
             )
         elif best is not None and best not in spellings:
