@@ -108,7 +108,8 @@ class Discovery(Result):
 
         Where no process is named only the comments that say so.
         """
-        head = _comments([*warning_lines(self.warnings), self._title, *self.notes])
+        # The title comes first: by it the file is known again as one of ours.
+        head = _comments([self._title, *warning_lines(self.warnings), *self.notes])
         if not self.processes:
             return f"{head}\n# No process is named.\n"
         blocks = [
