@@ -237,7 +237,7 @@ def query(text: str, table: str = "behaviors", more: str = "") -> str:
 
 JOINED = """SELECT u.company AS account_id, e.time AS occurred_at, e.name AS behavior,
   u.user_id, e.insert_id AS event_id
-FROM {event} e JOIN 'users.csv' u ON u.user_id = e.properties->>'$.user_id'"""
+FROM {event} e JOIN 'users.csv' u ON u.user_id = (e.properties->>'$.user_id')"""
 
 
 @pytest.mark.parametrize("event", ["'event.csv'", '"event.csv"', "read_csv('event.csv')"])

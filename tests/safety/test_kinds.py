@@ -177,6 +177,7 @@ def test_the_json_of_all_other_commands(
         "backtest": backtest.to_dict(),
         "compare": ls.compare_all(business, business_analysis, methods=["naive"]).to_dict(),
         "discover": found.to_dict(),
+        "init": ls.propose_project(ls.sample_folder()).to_dict(),
         "fit": json.loads((small / "fit.json").read_text()),
         "monitor": ls.monitor_scores(panel, business, scores.frame).to_dict(),
         "report": summarise(panel, backtest, scores, findings),
