@@ -213,8 +213,9 @@ def test_versions_of_contracts_in_a_file_called_accounts(tmp_path: Path) -> None
     assert contracts.header_of("recorded_at") == "updated_at"
     propose_project(tmp_path).write_project()
     frame = ls.read_tables(tmp_path).frame("accounts")
-    ends = dict(zip(frame["account_id"], frame["ended_on"].astype(str), strict=True))
-    assert ends == {"A": "2022-07-11", "B": "2019-05-26", "B/2": "NaT"}
+    ends = frame.set_index("account_id")["ended_on"].dt.strftime("%Y-%m-%d").dropna()
+    assert ends.to_dict() == {"A": "2022-07-11", "B": "2019-05-26"}
+    assert set(frame["account_id"]) == {"A", "B", "B/2"}
 
 
 def test_a_month_per_column_becomes_rows(tmp_path: Path) -> None:

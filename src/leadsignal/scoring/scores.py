@@ -375,7 +375,8 @@ def score_rows(
     reasons = account_reasons(model, explained_rows, compared_with(rows), units)
     for rank in range(REASONS):
         texts = {name: str(listed[rank]) for name, listed in reasons.items() if rank < len(listed)}
-        frame[f"reason_{rank + 1}"] = frame["account_id"].map(texts).fillna("").astype(object)
+        shown = [texts.get(account, "") for account in frame["account_id"]]
+        frame[f"reason_{rank + 1}"] = np.array(shown, dtype=object)
     beyond = model.features_.clipped(rows)
     frame[CLIPPED], frame[CLIPPED_INDICATORS] = beyond.sum(axis=1), _named(model, beyond)
     frame["open_processes"], frame["next_step"] = steps.texts()
