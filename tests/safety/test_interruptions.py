@@ -210,7 +210,7 @@ os.fsync = waits
     ("command", "count", "number"),
     [
         ("fit", 1, signal.SIGTERM),
-        ("fit", 4, signal.SIGINT),
+        ("fit", 2, signal.SIGINT),
         ("score", 1, signal.SIGINT),
         ("score", 2, signal.SIGTERM),
         ("report", 1, signal.SIGTERM),
