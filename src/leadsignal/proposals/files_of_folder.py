@@ -23,6 +23,8 @@ ANY = "file"
 """What a file is called before it is known which table it is."""
 MAX_FILES = 200
 """Maximum number of files that are looked at."""
+LARGE = 50_000_000
+"""Bytes above which a file is no report for people, and no footer is looked for."""
 HIDDEN = (".", "_", "~")
 
 
@@ -56,6 +58,8 @@ class Files:
         file = self.folder / profile.path
         file_format = known_format(file.name)
         if file_format not in ("csv", "workbook") or not file.exists():
+            return None
+        if file.stat().st_size > LARGE:
             return None
         source = replace(profile.source, columns=columns)
         try:
