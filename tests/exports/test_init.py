@@ -23,7 +23,14 @@ ANSWERS = {"recurly": ("[tables.contracts]\n", '[tables.contracts]\nperiod = "mo
 WITHOUT_REVENUE = ("intercom",)
 """A company of Intercom has no notice and no revenue but that of today."""
 
-every = pytest.mark.parametrize("system", WRITERS)
+Read = tuple[str, Truth, ls.Tables]
+
+
+@pytest.fixture(scope="module", params=WRITERS)
+def read(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Read:
+    """A system, what is true of its folder, and the tables that are read from it."""
+    truth, _, tables = proposed(request.param, tmp_path_factory.mktemp(request.param))
+    return request.param, truth, tables
 
 
 def proposed(system: str, folder: Path) -> tuple[Truth, ProjectProposal, ls.Tables]:
@@ -46,9 +53,8 @@ def arr_on(tables: ls.Tables) -> float:
     return float(arr[accounts.loc[accounts["ended_on"].isna(), "account_id"]].sum())
 
 
-@every
-def test_the_numbers_are_right(system: str, tmp_path: Path) -> None:
-    truth, _, tables = proposed(system, tmp_path)
+def test_the_numbers_are_right(read: Read) -> None:
+    system, truth, tables = read
     accounts = tables.frame("accounts")
     ended = accounts["ended_on"].notna()
     assert len(accounts) == truth.accounts
@@ -62,9 +68,8 @@ def test_the_numbers_are_right(system: str, tmp_path: Path) -> None:
     assert arr_on(tables) == pytest.approx(truth.arr_active, abs=1)
 
 
-@every
-def test_rows_are_neither_lost_nor_counted_twice(system: str, tmp_path: Path) -> None:
-    truth, _, tables = proposed(system, tmp_path)
+def test_rows_are_neither_lost_nor_counted_twice(read: Read) -> None:
+    _, truth, tables = read
     names = {"tickets": truth.tickets, "behaviors": truth.events, "health_scores": truth.scores,
              "flags": truth.flags, "plans": truth.plans}  # fmt: skip
     for name, rows in names.items():
@@ -75,9 +80,8 @@ def test_rows_are_neither_lost_nor_counted_twice(system: str, tmp_path: Path) ->
         assert tables.frame("behaviors")["user_id"].nunique() == truth.users
 
 
-@every
-def test_names_are_found(system: str, tmp_path: Path) -> None:
-    _, _, tables = proposed(system, tmp_path)
+def test_names_are_found(read: Read) -> None:
+    _, _, tables = read
     assert tables.frame("accounts")["name"].notna().mean() > 0.9
 
 
