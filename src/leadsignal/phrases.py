@@ -86,3 +86,15 @@ def count_of(number: int, what: str) -> str:
     ('1 row', '1,200 rows')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a column or file in small letters and digits alone.
+
+    >>> plain_name("Created (UTC)"), plain_name("Kündigung_am")
+    ('createdutc', 'kuendigungam')
+    """
+    spelt = name.lower()
+    for letter, letters in {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "é": "e"}.items():
+        spelt = spelt.replace(letter, letters)
+    return "".join(sign for sign in spelt if sign.isascii() and sign.isalnum())

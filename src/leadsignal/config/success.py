@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +15,7 @@ from leadsignal.config.toml_files import (
     Settings,
     a_duration,
     a_text,
+    as_toml,
     positive,
     read_settings_file,
     texts,
@@ -410,18 +411,5 @@ def _written(process: Process) -> dict[str, Any]:
 
 
 def _section(header: str, values: Mapping[str, Any]) -> str:
-    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value]
+    lines = [f"{key} = {as_toml(value)}" for key, value in values.items() if value]
     return "\n".join([header, *lines, ""]) if lines else ""
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(_pairs(value)) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    # JSON writes as TOML does, but leaves DEL as it is, which TOML forbids.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _pairs(values: Mapping[str, Any]) -> Iterator[str]:
-    return (f"{_toml(key)} = {_toml(value)}" for key, value in values.items())

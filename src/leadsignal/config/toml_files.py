@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import pathlib
 import re
 import stat
@@ -46,6 +47,21 @@ def read_settings_file(file: pathlib.Path) -> str:
     if len(content) > LARGEST:
         raise OptionError(f"is larger than {LARGEST:,} bytes", "Correct the path")
     return content.decode("utf-8")
+
+
+def as_toml(value: Any) -> str:
+    """Return a value as it is written in TOML, with the keys of tables in quotes.
+
+    >>> as_toml({"status": ["active"]}), as_toml(True)
+    ('{ "status" = ["active"] }', 'true')
+    """
+    if isinstance(value, Mapping):
+        pairs = (f"{as_toml(key)} = {as_toml(one)}" for key, one in value.items())
+        return "{ " + ", ".join(pairs) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    # JSON writes as TOML does, but leaves DEL as it is, which TOML forbids.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:

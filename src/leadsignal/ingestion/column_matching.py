@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import near, one_of
 from leadsignal.errors import Fault
+from leadsignal.phrases import plain_name
 from leadsignal.schema import BY_NAME, Column, Table
 from leadsignal.sources.parts import Part
 from leadsignal.sources.wide_tables import unpivoting_query
@@ -17,7 +18,7 @@ SYNONYMS = {
         "cancel", "cancell", "cancelation", "cancellation", "churn", "termination", "terminat",
         "contractend", "subscriptionend", "subscriptionended", "endof", "expiration", "expiry",
         "expir", "expires", "validto", "validuntil", "until", "to", "lost", "left", "deactivat",
-        "clos", "inactivesinc", "end", "enddatum", "ende", "vertragsende", "kundigung",
+        "clos", "inactivesinc", "end", "enddatum", "ende", "vertragsende", "kuendigung",
     ),
 }  # fmt: skip
 """What else a column may be called, as `_stem` returns it; without it every account is active."""
@@ -119,7 +120,7 @@ def currency_column(names: Iterable[str]) -> str | None:
 
 
 def _near_column(name: str, theirs: Iterable[str], cutoff: float) -> str | None:
-    plain = {re.sub(r"[^a-z0-9]", "", other.lower()): other for other in theirs}
+    plain = {plain_name(other): other for other in theirs}
     bare = name.replace("_", "")
     found = bare if bare in plain else near(bare, plain, cutoff)
     return plain[found] if found else None
@@ -138,7 +139,7 @@ def _stem(name: str) -> str:
     >>> _stem("ended_on"), _stem("End"), _stem("EndDate"), _stem("close_date"), _stem("closed_at")
     ('end', 'end', 'end', 'clos', 'clos')
     """
-    bare = re.sub(r"(on|at|date|day|time)$", "", re.sub(r"[^a-z0-9]", "", name.lower()))
+    bare = re.sub(r"(on|at|date|day|time)$", "", plain_name(name))
     return re.sub(r"(ed|e)$", "", bare) or bare
 
 

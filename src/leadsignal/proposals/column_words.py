@@ -172,15 +172,3 @@ FILE_WORDS: Mapping[str, tuple[str, ...]] = {
     "users": ("user", "contact", "member", "people", "person"),
 }
 """Parts of file names that speak for a table."""
-
-
-def plain(name: str) -> str:
-    """Return a name in small letters and digits alone.
-
-    >>> plain("Created (UTC)"), plain("Kündigung_am")
-    ('createdutc', 'kuendigungam')
-    """
-    spelt = name.lower()
-    for letter, letters in {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "é": "e"}.items():
-        spelt = spelt.replace(letter, letters)
-    return "".join(sign for sign in spelt if sign.isascii() and sign.isalnum())

@@ -10,7 +10,7 @@ from leadsignal.config.notation import Notation
 from leadsignal.config.table_settings import TableSource
 from leadsignal.ingestion.cells import Reading, read_cell
 from leadsignal.ingestion.store import Store, with_steps
-from leadsignal.proposals.column_words import plain
+from leadsignal.phrases import plain_name
 from leadsignal.schema import Column, Kind
 from leadsignal.sources.parts import Part, quoted
 
@@ -65,7 +65,7 @@ class ColumnProfile:
     @property
     def plain(self) -> str:
         """The name in small letters and digits alone."""
-        return plain(self.name)
+        return plain_name(self.name)
 
     @property
     def samples(self) -> tuple[str, ...]:
@@ -123,9 +123,10 @@ class FileProfile:
         """Return a column by its name."""
         return next(column for column in self.columns if column.name == name)
 
-    def by_plain(self) -> dict[str, ColumnProfile]:
-        """Return the columns by their names in small letters and digits; the first of equals."""
-        return {column.plain: column for column in reversed(self.columns)}
+    def called(self, name: str) -> ColumnProfile | None:
+        """Return the first column of a name, whatever its capitals and signs; None without one."""
+        spelt = plain_name(name)
+        return next((column for column in self.columns if column.plain == spelt), None)
 
 
 def profile_of(

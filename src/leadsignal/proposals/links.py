@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from leadsignal.ingestion.id_spellings import RULES
 from leadsignal.ingestion.store import Store
 from leadsignal.proposals.file_profile import FileProfile
 from leadsignal.proposals.table_proposal import ColumnProposal, TableProposal, id_headers
@@ -28,10 +29,8 @@ class Ids:
         """Return the SQL of its values; ``loosely`` without what programs add to ids or drop."""
         cell = quoted(self.header)
         value = f"CAST({cell} AS VARCHAR)"
-        if loosely:
-            # The letters after the 15th of a Salesforce id only repeat the case of the others.
-            value = f"CASE WHEN length({value}) = 18 THEN left({value}, 15) ELSE {value} END"
-            value = f"regexp_replace(ltrim({value}, '0'), '\\.0+$', '')"
+        for _, rule in RULES if loosely else ():
+            value = rule.format(value)
         return f"SELECT {value} FROM {self.file.relation} WHERE {cell} IS NOT NULL"
 
 

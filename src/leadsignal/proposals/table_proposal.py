@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from leadsignal.phrases import plain_name
 from leadsignal.proposals.column_words import (
     ACCOUNT_ID,
     COLUMN_WORDS,
     FILE_WORDS,
     RECORDED,
     USER_TABLE,
-    plain,
 )
 from leadsignal.proposals.export_shape import KnownExport
 from leadsignal.proposals.file_profile import ColumnProfile, FileProfile
@@ -22,8 +22,8 @@ from leadsignal.sources.wide_tables import unpivoting_query
 
 USERS = "users"
 """A table that says which account a user is of."""
-KNOWN, NAMED, CONTENT = "known", "name", "content"
 ONE = {"1", "1.0", "1.00"}
+"""How a quantity of one is written."""
 NUMERIC = ("number", "decimal", "integer")
 ENOUGH = 0.9
 """Share of the cells that must agree with what a column is taken for."""
@@ -82,22 +82,21 @@ class TableProposal:
 
 def known_export(file: FileProfile) -> KnownExport | None:
     """Return the known export that a file is, by its headers; the one with most of them."""
-    headers = {column.plain for column in file.columns}
-    found = [one for one in KNOWN_EXPORTS if {plain(name) for name in one.identified_by} <= headers]
-    return max(found, key=lambda one: (len(one.identified_by), _hits(one, headers)), default=None)
+    found = [one for one in KNOWN_EXPORTS if all(map(file.called, one.identified_by))]
+    return max(found, key=lambda one: (len(one.identified_by), _hits(one, file)), default=None)
 
 
-def _hits(export: KnownExport, headers: set[str]) -> int:
-    return sum(any(plain(name) in headers for name in names) for names in export.columns.values())
+def _hits(export: KnownExport, file: FileProfile) -> int:
+    return sum(any(map(file.called, names)) for names in export.columns.values())
 
 
 def proposal_of_export(file: FileProfile, export: KnownExport) -> TableProposal:
     """Return the table that an export of a known system is."""
-    headers, columns = file.by_plain(), []
+    columns = []
     event_id = export.options.get("event_id")
     theirs = {**export.columns, **({"event_id": (str(event_id),)} if event_id else {})}
     for column, names in theirs.items():
-        found = next((headers[plain(name)] for name in names if plain(name) in headers), None)
+        found = next(filter(None, map(file.called, names)), None)
         if found is not None and found.filled:
             columns.append(_column(column, found, f"its name in {export.system}"))
     headers_of = {one.column: one.header for one in columns}
@@ -149,11 +148,10 @@ def _options(
         options["query"] = _replacing(file, {name: f"{quoted(name)} / 100" for name in cents})
     where = options.pop("where", {})
     if isinstance(where, Mapping):
-        headers = file.by_plain()
         found = {
-            headers[plain(name)].name: [one for one in values if one in headers[plain(name)].values]
+            column.name: [one for one in values if one in column.values]
             for name, values in where.items()
-            if plain(name) in headers
+            if (column := file.called(name)) is not None
         }
         options |= {"where": found} if any(found.values()) else {}
     return options
@@ -173,7 +171,7 @@ def guessed_proposal(file: FileProfile) -> TableProposal | None:
 
 def _as_table(file: FileProfile, table: str) -> Iterable[tuple[float, TableProposal]]:
     assigned = _assigned(file, _words_of(table), _kinds_of(table), _needed(table))
-    exact = file.stem == plain(table)
+    exact = file.stem == plain_name(table)
     hint = exact or any(word in file.stem for word in FILE_WORDS.get(table, ()))
     needed = [name for name in _needed(table) if name not in assigned]
     if needed or not _shape_fits(file, table, assigned, hint):
@@ -273,7 +271,7 @@ def _words_of(table: str) -> Mapping[str, tuple[str, ...]]:
     """Return the names that columns of a table have: our own first."""
     words = USER_TABLE if table == USERS else COLUMN_WORDS.get(table, {"account_id": ACCOUNT_ID})
     names = dict.fromkeys((*_kinds_of(table), *words))
-    return {name: (plain(name), *words.get(name, ())) for name in names}
+    return {name: (plain_name(name), *words.get(name, ())) for name in names}
 
 
 def _kinds_of(table: str) -> Mapping[str, Column]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from leadsignal.config.toml_files import as_toml
 from leadsignal.proposals.settled import attribute_headers
 from leadsignal.proposals.table_proposal import ColumnProposal, TableProposal
 
@@ -61,23 +61,14 @@ def _column(column: ColumnProposal) -> str:
 
 
 def _value(value: object) -> str:
-    """Return a value as TOML."""
+    """Return a value as TOML; keys are without quotes where they can be."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int) else _text(value)
+    return as_toml(value)
 
 
-def _key(name: object) -> str:
-    return str(name) if re.fullmatch(r"[A-Za-z0-9_-]+", str(name)) else _text(name)
-
-
-def _text(value: object) -> str:
-    """Return a text in quotes; of all control characters JSON leaves one as it is."""
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else as_toml(name)
 
 
 def _short(sample: str) -> str:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault
+from leadsignal.phrases import plain_name
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.parts import Footer, UnreadableError
 
@@ -43,11 +44,11 @@ class Names:
 
     def hits(self, cells: Iterable[str]) -> int:
         """Return how many of the cells are known names, whatever their capitals and blanks."""
-        return len({_plain(cell) for cell in cells} & self._plain_names)
+        return len({plain_name(cell) for cell in cells} & self._plain_names)
 
     @cached_property
     def _plain_names(self) -> set[str]:
-        return {_plain(name) for name in self.known}
+        return {plain_name(name) for name in self.known}
 
 
 class HeaderElsewhereError(UnreadableError):
@@ -129,7 +130,3 @@ def _is_remark(cells: list[str], words: list[str], width: int, needed: list[int]
     if not lacking:
         return False
     return bool(_TOTAL.search(words[0])) or (len(words) == 1 and " " in words[0].strip())
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
