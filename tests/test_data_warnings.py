@@ -319,7 +319,8 @@ def test_warnings_reach_discovery_hazard_ratios_and_monitoring(
         leaking, at_least=[2], by_users=[1], within=["45d"], sustained_for=[1], draws=100
     )
     assert shows(found, *LEAKS)
-    assert found.to_toml().startswith("# warning: ")
+    title, first, *_ = found.to_toml().splitlines()
+    assert title.startswith("# Discovery in ") and first.startswith("# warning: ")
     ratios = ls.model.hazard_ratios(panel, indicators=["segment"], over_tenure=False)
     assert shows(ratios, *LEAKS)
     assert ratios._repr_html_().startswith("<p>warning: ")
