@@ -22,6 +22,7 @@ from leadsignal.files.writing import remedy_for
 from leadsignal.ingestion.cells import Reading, read_cell, sql_type
 from leadsignal.schema import Column, Table
 from leadsignal.sources.parts import Part, literal, quoted, too_large
+from leadsignal.threads import threads
 
 if TYPE_CHECKING:
     import duckdb
@@ -65,6 +66,7 @@ class Store:
                 os.path.join(self.folder, "store.duckdb"),
                 config={
                     "memory_limit": memory_limit(),
+                    "threads": threads(),
                     "temp_directory": os.path.join(self.folder, "spill"),
                 },
             )

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from leadsignal.model.learners import Boosting, Logistic, one_thread
+from leadsignal.model.learners import Boosting, Logistic
 from leadsignal.model.person_period import design
 from leadsignal.model.stacked_model import Hazards, StackedModel, check_chances, curves_of
 from leadsignal.model.trees import BoostedTrees, by_blocks, splits_of, tree_values
+from leadsignal.threads import one_thread
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

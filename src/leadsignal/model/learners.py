@@ -9,19 +9,17 @@ that no test uses, by log-loss and AUC on later rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from leadsignal.model.person_period import Layout
 from leadsignal.model.trees import trees_of
+from leadsignal.threads import one_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from threadpoolctl import ThreadpoolController
 
     Floats = NDArray[np.float64]
 
@@ -33,25 +31,6 @@ RENEWAL_EDGES = (15, 30, 45, 60, 75, 90, 120, 150, 240)
 MIN_TERM = 3
 """Contracts that run for fewer months renew all the time."""
 NEAREST = 1e-7
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    """Return the controller of the thread pools; creating one takes milliseconds."""
-    import sklearn.ensemble  # noqa: F401  # loads the pools
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """Limit all thread pools to one thread.
-
-    Sums of products then have one order, and one last digit; on few rows, threads wait for each
-    other longer than they work; and scikit-learn's own, binning columns, can warn for no reason.
-    """
-    limit: AbstractContextManager[Any] = _controller().limit(limits=1)
-    return limit
 
 
 def _products(rows: Floats, coefficients: Floats) -> Floats:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from leadsignal.errors import ModelError
 from leadsignal.model.classifier import Classifier, ClassifierHazard, learners_of
 from leadsignal.model.features import Features
-from leadsignal.model.learners import Learner, LearnerTypes, TrainingData, one_thread
+from leadsignal.model.learners import Learner, LearnerTypes, TrainingData
 from leadsignal.model.person_period import Layout, Stacked, design, stack
 from leadsignal.model.trees import by_blocks
+from leadsignal.threads import one_thread
 
 Floats = NDArray[np.float64]
 

@@ -6,7 +6,6 @@ the same scores, bit for bit, in less time. Rows are independent: blocks of them
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.errors import ModelError
+from leadsignal.threads import threads
 
 Floats = NDArray[np.float64]
 
@@ -40,20 +40,6 @@ def by_blocks(fill: Callable[[slice], None], rows: int) -> None:
         return
     with ThreadPoolExecutor(threads()) as pool:
         list(pool.map(fill, parts))
-
-
-def threads() -> int:
-    """Return how many threads to use: LEADSIGNAL_THREADS, else OMP_NUM_THREADS, else one a core.
-
-    Spark sets OMP_NUM_THREADS to the cores of a task, of which a machine runs many.
-    """
-    for name in ("LEADSIGNAL_THREADS", "OMP_NUM_THREADS"):
-        text = os.environ.get(name, "")
-        if text.isdigit() and int(text) > 0:
-            return int(text)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

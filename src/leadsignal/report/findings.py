@@ -140,8 +140,7 @@ def _results(makers: Mapping[str, Callable[[], Any]]) -> Iterator[tuple[str, Any
     Results of the panel and of the tables are computed in parallel if there are two cores. Each
     uses one thread, so that sums have one order and the same last digit.
     """
-    from leadsignal.model.learners import one_thread
-    from leadsignal.model.trees import threads
+    from leadsignal.threads import one_thread, threads
 
     with one_thread(), ThreadPoolExecutor(1) as of_panel, ThreadPoolExecutor(1) as of_tables:
         text = {}

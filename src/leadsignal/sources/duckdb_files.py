@@ -15,6 +15,7 @@ from leadsignal.errors import SourceError
 from leadsignal.sources.database import BATCH_ROWS, Database, RowRequest, refusal
 from leadsignal.sources.parts import literal, quoted
 from leadsignal.sources.queries import ONE_SELECT
+from leadsignal.threads import threads
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +54,9 @@ class DuckdbDatabase(Database):
         refuse_others(access, path)
         self.file = path
         # Attached to a database of our own: what is set here holds for no other connection.
-        self.connection = duckdb.connect(":memory:", config=WITHOUT_EXTENSIONS)
+        self.connection = duckdb.connect(
+            ":memory:", config={**WITHOUT_EXTENSIONS, "threads": threads()}
+        )
         name = quoted(path.stem if path.stem.lower() not in OWN_NAMES else "source")
         self.connection.execute(f"ATTACH {literal(str(path))} AS {name} (READ_ONLY, TYPE duckdb)")
         self.connection.execute(f"USE {name}")

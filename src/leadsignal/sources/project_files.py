@@ -16,6 +16,7 @@ from leadsignal.sources.duckdb_files import WITHOUT_EXTENSIONS, DuckdbDatabase
 from leadsignal.sources.formats import known_format
 from leadsignal.sources.locate import Located, at_path
 from leadsignal.sources.parts import Part, UnreadableError, quoted
+from leadsignal.threads import threads
 
 _READ = re.compile(r"(?i)\bread_\w+\s*\(\s*('(?:[^']|'')*')\s*\)")
 _NAME = re.compile(r"'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"")
@@ -44,6 +45,7 @@ class ProjectFiles(DuckdbDatabase):
             config={
                 **WITHOUT_EXTENSIONS,
                 "memory_limit": memory,
+                "threads": threads(),
                 "temp_directory": str(store.parent / "spill"),
             },
         )
