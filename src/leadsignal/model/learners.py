@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.model.binning import Bins
 from leadsignal.model.person_period import Layout
 from leadsignal.model.trees import trees_of
 from leadsignal.threads import one_thread
@@ -112,9 +113,10 @@ class Boosting:
             random_state=self.seed,
         )
         rows = _with_values(training.rows)
+        bins = Bins.of(rows, training.weight, self.layout.is_category)
         with one_thread():
-            estimator.fit(rows, training.ended, sample_weight=training.weight)
-            self.trees = trees_of(estimator, rows)
+            estimator.fit(bins.numbers(rows), training.ended, sample_weight=training.weight)
+            self.trees = trees_of(estimator, rows, bins)
         return self
 
     def log_odds(self, rows: Floats) -> Floats:

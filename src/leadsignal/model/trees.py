@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.errors import ModelError
+from leadsignal.model.binning import NO_BINS, Bins
 from leadsignal.threads import threads
 
 Floats = NDArray[np.float64]
@@ -135,16 +136,17 @@ class BoostedTrees:
         return score
 
 
-def trees_of(estimator: Any, rows: Floats) -> BoostedTrees:
-    """Return the trees of a fitted `HistGradientBoostingClassifier`.
+def trees_of(estimator: Any, rows: Floats, bins: Bins = NO_BINS) -> BoostedTrees:
+    """Return the trees of a `HistGradientBoostingClassifier` that is fitted on the ``bins``.
 
     Raises ModelError where their scores of some of the ``rows`` are not scikit-learn's: a future
     version may build its trees in another way.
     """
     checked = np.ascontiguousarray(rows[:: -(-len(rows) // CHECKED)])
     try:
-        trees = _taken_from(estimator)
-        same = np.array_equal(estimator.decision_function(checked), trees(checked))
+        trees = _taken_from(estimator, bins)
+        expected = estimator.decision_function(bins.numbers(checked))
+        same = np.array_equal(expected, trees(checked))
     except (AttributeError, ValueError, TypeError, LookupError):
         same = False
     if not same:
@@ -157,7 +159,7 @@ def trees_of(estimator: Any, rows: Floats) -> BoostedTrees:
     return trees
 
 
-def _taken_from(estimator: Any) -> BoostedTrees:
+def _taken_from(estimator: Any, bins: Bins) -> BoostedTrees:
     places, known = _order_of(estimator)
 
     def node(tree: Any, number: int) -> Node:
@@ -166,7 +168,9 @@ def _taken_from(estimator: Any) -> BoostedTrees:
             return float(fields["value"])
         column, missing_left = fields["feature_idx"], bool(fields["missing_go_to_left"])
         # scikit-learn writes infinity where only missing values go right.
-        threshold: float | None = min(fields["num_threshold"], sys.float_info.max)
+        threshold: float | None = bins.value(
+            places[column], min(fields["num_threshold"], sys.float_info.max)
+        )
         codes = None
         if fields["is_categorical"]:
             left = _members(tree.raw_left_cat_bitsets[fields["bitset_idx"]])[: len(known[column])]
