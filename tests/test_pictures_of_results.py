@@ -44,7 +44,7 @@ def scores(count: int = 30) -> ls.Scores:
             "account_id": [f"A-{number}" for number in range(count)],
             "risk": [0.5 - 0.01 * number for number in range(count)],
             "alert": [number < 4 for number in range(count)],
-            "reason_1": ["usage: usage_to_best 0.4 (typically 0.9)"] * (count - 1) + [None],
+            "reason_1": ["usage is 0.4 of its best, usually 0.9"] * (count - 1) + [None],
         }
     )
     return ls.Scores(frame, date(2024, 1, 1), 180, "v", 0, {}, typical_risk=0.1)
@@ -58,7 +58,7 @@ def test_scores_are_drawn_with_their_reasons() -> None:
     assert "180 days" in axes.get_xlabel()
     assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["A-0", "A-1"]
     assert len(axes.texts) == 20
-    assert axes.texts[0].get_text() == "50%  usage: usage to best 0.4 (typically 0.9)"
+    assert axes.texts[0].get_text() == "50%  usage is 0.4 of its best, usually 0.9"
     assert texts_collide(axes) == []
     legend = axes.get_legend()
     assert legend is not None

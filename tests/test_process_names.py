@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from leadsignal.indicators.declare import AvailableData
 from leadsignal.model.adoption_risk import MIN_ADOPTERS
 from leadsignal.model.effects.ratios import one_of_each
 from leadsignal.model.features import Features
-from leadsignal.report.wording import indicator_text, reason_text
+from leadsignal.model.indicator_words import indicator_text, reason_text
 from leadsignal.success_analysis.discovery.findings import _apart
 
 NAMES = ("alpha", "alpha_beta", "alpha_adopted")
@@ -94,19 +95,23 @@ def test_a_state_stands_for_its_own_process_only() -> None:
         assert f"{process}_state;" in one.reason
 
 
+def _words(name: str, value: Any, indicators: dict[str, Indicator]) -> str:
+    return reason_text(name, value, indicators[name])
+
+
 @pytest.mark.parametrize("process", ["alpha", "alpha_state", "alpha_days_in_state"])
 def test_words_name_the_process_and_not_what_is_left_of_a_column(process: str) -> None:
     indicators = {i.name: i for i in _declared(process)}
     words = process.replace("_", " ")
     assert indicator_text(f"{process}_state", indicators) == f"state of {words}"
-    assert reason_text(f"{process}_state", "lapsed", indicators) == f"{words} lapsed"
-    days = reason_text(f"{process}_days_in_state", 40.0, indicators)
+    assert _words(f"{process}_state", "lapsed", indicators) == f"{words} lapsed"
+    days = _words(f"{process}_days_in_state", 40.0, indicators)
     assert days == f"{words}: no change for 40 days"
 
 
 def test_an_attribute_called_usage_low_is_told_as_it_is() -> None:
     indicators = {i.name: i for i in _declared("alpha", attributes=("usage_low",))}
-    assert reason_text("usage_low", "often", indicators) == "usage low often"
+    assert _words("usage_low", "often", indicators) == "usage low often"
 
 
 def test_discovered_names_stay_apart_from_names_that_look_numbered() -> None:

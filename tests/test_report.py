@@ -22,7 +22,7 @@ import leadsignal as ls
 from leadsignal.churn.events import UNEXPECTED
 from leadsignal.cli import main
 from leadsignal.errors import OptionError
-from leadsignal.indicators.declare import Attribute
+from leadsignal.model.indicator_words import reason_text
 from leadsignal.report.bar_charts import Axis, Estimate, Part, Row, Stack, both, ranges, stacks
 from leadsignal.report.churn_page import SECTIONS
 from leadsignal.report.summary import MAX_CALLS, MAX_LISTED
@@ -30,14 +30,12 @@ from leadsignal.report.summary_types import RatioSummary, Summary
 from leadsignal.report.wording import (
     by_name,
     effect_words,
-    evidence,
     how_often,
     how_often_between,
     of_hundred,
-    reason_text,
 )
 from leadsignal.scoring.next_steps import account_steps
-from leadsignal.scoring.reasons import Reason
+from leadsignal.scoring.reasons import reason_texts
 
 ATTACK = '<script>alert("x")</script>'
 Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.report.Findings]
@@ -345,34 +343,26 @@ def test_each_indicator_is_told_in_words(business_panel: ls.Panel) -> None:
     indicators = by_name(business_panel.indicators)
     for name, indicator in indicators.items():
         value = {"state": "overdue", "as given": "North", "band": "red"}.get(indicator.unit, 1.0)
-        words = reason_text(name, value, indicators)
+        words = reason_text(name, value, indicator)
         assert "_" not in words
-    assert reason_text("tickets_open", 3.0, indicators) == "tickets open now: 3"
-    days = reason_text("result_days_since", 34.0, indicators)
-    assert days == "34 days since the latest result"
-    gap = reason_text("result_gap", -0.141, indicators)
-    assert gap == "the latest result is 14 % short of its target"
-    assert reason_text("result_gap", 0.2, indicators).endswith("20 % beyond its target")
-    missing = reason_text("result_value", None, indicators)
-    assert missing == "the latest result: none known"
 
+    def words_of(name: str, value: Any, usual: Any = None) -> str:
+        return reason_text(name, value, indicators[name], usual)
 
-def test_what_an_account_is_is_no_evidence(business_panel: ls.Panel) -> None:
-    indicators = by_name(business_panel.indicators)
-    attributes = [n for n, i in indicators.items() if isinstance(i.rule, Attribute)]
-    assert "sales_rep" in attributes
-    reasons = [Reason("attributes", name, "Leila Haddad", 0.3) for name in attributes]
-    reasons.append(Reason("tickets", "tickets_open", 3.0, 0.2))
-    assert evidence(reasons, indicators) == ["tickets open now: 3"]
+    assert words_of("tickets_open", 3.0) == "3 tickets open now"
+    assert words_of("result_days_since", 34.0) == "34 days since the latest result"
+    gap = words_of("result_gap", -0.141, 0.001)
+    assert gap == "the latest result is 14 % short of its target, usually on target"
+    assert words_of("result_gap", 0.2).endswith("20 % beyond its target")
+    assert words_of("result_value", None) == "the latest result: none known"
 
 
 def test_reasons_of_scores_are_told_in_words(business_results: Results) -> None:
     panel, _, scores, _ = business_results
-    indicators = by_name(panel.indicators)
-    names = {name for name in indicators if "_" in name}
+    names = {i.name for i in panel.indicators if "_" in i.name}
     assert any(scores.reasons.values())
     for reasons in scores.reasons.values():
-        for words in evidence(reasons, indicators):
+        for words in reason_texts(reasons):
             assert not any(name in words for name in names)
 
 
@@ -380,7 +370,7 @@ def test_columns_of_reasons_and_steps_are_their_text(business_results: Results) 
     scores = business_results[2]
     for row in scores.frame.to_dict("records"):
         reasons = [row[f"reason_{rank}"] for rank in (1, 2, 3) if row[f"reason_{rank}"]]
-        assert reasons == list(map(str, scores.reasons.get(row["account_id"], ())))
+        assert reasons == reason_texts(scores.reasons.get(row["account_id"]))
         steps = scores.steps.of(row["account_id"])
         assert row["next_step"] == (str(steps[0]) if steps else "")
         listed = "; ".join(f"{step.process} ({step.state})" for step in steps)

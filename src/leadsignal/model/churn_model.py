@@ -20,6 +20,7 @@ from leadsignal.ingestion.data_warnings import DataWarning, affecting
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.model.classifier import Classifier, estimator_name, estimator_problem
 from leadsignal.model.coalitions import coalition_risks
+from leadsignal.model.directions import Worse, learn_worse
 from leadsignal.model.estimator_base import EstimatorBase
 from leadsignal.model.features import Features
 from leadsignal.model.model_summary import ModelSummary
@@ -163,6 +164,10 @@ class ChurnModel(EstimatorBase):
             self.random_state,
             _customers(rows),
             rows[SAMPLE_WEIGHT].to_numpy() if SAMPLE_WEIGHT in rows.columns else None,
+        )
+        followed = rows[_observed(panel, rows) >= horizon]
+        self.worse_: Worse = learn_worse(
+            self.features_, followed, churned_within(panel, followed, horizon)
         )
         self.families_ = {i.name: i.family for i in panel.indicators if i.name in names}
         self.analysis_: SuccessAnalysis = panel.analysis

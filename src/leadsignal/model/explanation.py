@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
 from leadsignal.model.churn_model import ChurnModel
+from leadsignal.model.telling import known_value, moving_parts, parts_of
 from leadsignal.phrases import of_hundred
 from leadsignal.results import Result
 
@@ -32,7 +32,8 @@ class Explanation(Result):
     """One account's risk compared with a typical account's, and what makes the difference.
 
     ``table`` has a row a subject, the largest share first: ``share`` of the log-odds, ``factor``
-    by which it multiplies the odds, and in ``what`` the account's most unusual indicator of it.
+    by which it multiplies the odds, and in ``what`` the indicator of it that moves the risk most,
+    empty where none does by itself.
     The product of the factors is the ratio of the two odds. ``typical_risk`` is that of
     `ChurnModel.typical_risk`.
     ``clipped`` maps indicators whose value is outside the range of the training data to the
@@ -98,7 +99,8 @@ class Explanation(Result):
             f"{self.account_id}: {self.risk:.0%} within {self.horizon} days,"
             f" a typical account {self.typical_risk:.0%}"
         )
-        labels = [f"{row.subject}: {row.what}" for row in table.itertuples()]
+        named = zip(table["subject"], table["what"], strict=True)
+        labels = [": ".join(filter(None, one)) for one in named]
         axes = _bars(labels, table["share"].to_numpy(), title, ax)
         axes.axvline(0, color="#444444", linewidth=0.8)
         axes.set_xlabel("share of the log-odds (right: raises the risk)")
@@ -165,10 +167,7 @@ def explain_account(
     others = compared_with(rows[rows["snapshot_on"] == day]) if against is None else against
     shares = model.reasons(mine, against=others)
     share = shares.iloc[0].to_numpy()
-    values = [
-        value_text(*telling_values(model, mine, others, str(subject))[0])
-        for subject in shares.columns
-    ]
+    values = _named_values(model, mine, others, shares)
     risk = float(model.predict(mine).risk[0])
     order = np.argsort(-np.abs(share), kind="stable")
     return Explanation(
@@ -233,9 +232,26 @@ def _table(columns: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def _named_values(
+    model: ChurnModel, row: pd.DataFrame, others: pd.DataFrame, shares: pd.DataFrame
+) -> list[str]:
+    """Return for each subject its indicator that moves the risk most; none may name a person."""
+    parts = [part for part in parts_of(model) if part.kind != "attribute"]
+    places = [
+        moving_parts(model, row, others, parts, requested, lowers)[0]
+        for requested, lowers in ((shares > 0, False), (shares < 0, True))
+    ]
+    texts = []
+    for number in np.maximum(*places):
+        name = model.features_.names[parts[number].first] if number >= 0 else ""
+        texts.append(value_text(name, known_value(row[name].iloc[0])) if name else "")
+    return texts
+
+
 def _listed(rows: pd.DataFrame) -> str:
     return "; ".join(
-        f"{row.subject} ({row.what}; odds times {row.factor:.2f})" for row in rows.itertuples()
+        f"{row.subject} ({row.what}{'; ' if row.what else ''}odds times {row.factor:.2f})"
+        for row in rows.itertuples()
     )
 
 
@@ -249,56 +265,6 @@ def _bars(labels: list[str], sizes: np.ndarray[Any, Any], title: str, ax: Axes |
     axes.set_yticks(np.arange(len(labels)), labels, fontsize=8)
     axes.set_title(title, fontsize=10, loc="left")
     return axes
-
-
-def telling_values(
-    model: ChurnModel, rows: pd.DataFrame, others: pd.DataFrame, subject: str
-) -> list[tuple[str, Any]]:
-    """Return each row's indicator of the subject that differs most from others, and its value."""
-    names = [name for name in model.features_.names if model.subject(name) == subject]
-    distance = np.column_stack([_distance(model, rows[name], others[name]) for name in names])
-    values = [rows[name].to_list() for name in names]
-    return [
-        (names[column], _known(values[column][row]))
-        for row, column in enumerate(distance.argmax(axis=1))
-    ]
-
-
-def _distance(
-    model: ChurnModel, values: pd.Series[Any], others: pd.Series[Any]
-) -> np.ndarray[Any, Any]:
-    """Return how unusual each value is among the others: 1 minus the share of values like it."""
-    if values.name in model.features_.levels:
-        shares = others.value_counts(normalize=True, dropna=False)
-        return np.asarray(1 - values.map(shares).fillna(0).to_numpy(dtype=float))
-    numbers = values.to_numpy(dtype=float, na_value=np.nan)
-    known = others.to_numpy(dtype=float, na_value=np.nan)
-    missing = float(np.isnan(known).mean())
-    known = np.sort(known[~np.isnan(known)])
-    if not len(known):
-        return np.where(np.isnan(numbers), 1 - missing, 1.0)
-    below, upto = (np.searchsorted(known, numbers, side) for side in ("left", "right"))
-    middle = (below + upto + 1) / (2 * len(known))
-    return np.where(np.isnan(numbers), 1 - missing, np.abs(2 * np.minimum(middle, 1) - 1))
-
-
-def typical_values(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
-    """Return the median of each numeric indicator, and the most frequent value of a category."""
-    typical: dict[str, Any] = {}
-    for name in names:
-        known = rows[name].dropna()
-        if not len(known):
-            typical[name] = None
-        elif pd.api.types.is_numeric_dtype(known):
-            typical[name] = float(known.astype(float).median())
-        else:
-            typical[name] = known.mode().iloc[0]
-    return typical
-
-
-def _known(value: Any) -> Any:
-    """Return a value, None if it is missing."""
-    return None if value is None or value != value else value
 
 
 def value_text(name: str, value: Any) -> str:

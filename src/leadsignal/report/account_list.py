@@ -75,7 +75,7 @@ def _heads(summary: Summary) -> tuple[str, ...]:
         RENEWAL: not any(row["next_renewal"] for row in rows),
     }
     heads = ("Account", RISK, REVENUE, RENEWAL, OWNER, "Alert", "Open processes",
-             "Next step", "What raises it most")  # fmt: skip
+             "Next step", "Why")  # fmt: skip
     return tuple(head for head in heads if not hidden.get(head))
 
 
@@ -102,7 +102,7 @@ def _row(row: AccountRow, heads: tuple[str, ...]) -> Html:
         "Alert": ("alert" if row["alert"] else "", None),
         "Open processes": (", ".join(map(_state, row["open_processes"])), None),
         "Next step": (next_step_words(row), None),
-        "What raises it most": (row["reasons"][0] if row["reasons"] else "", None),
+        "Why": (row["reasons"][0] if row["reasons"] else "", None),
     }
     columns = [
         tag("td", words, data_value=value, data_label=head,

@@ -452,7 +452,7 @@ def _risk(review: Review) -> Html:
         return Html("")
     reasons: Sequence[str] = risk.reasons
     listed = tag("ul", *(tag("li", sentence(reason)) for reason in reasons))
-    what = tag("p", "What raises it most, compared with other accounts:") if reasons else ""
+    what = tag("p", "Why, compared with other accounts:") if reasons else ""
     return section("risk", "Risk (internal, not for the customer)", tag("p", f"{risk}."), what,
                     listed if reasons else "")  # fmt: skip
 

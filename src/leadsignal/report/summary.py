@@ -16,8 +16,8 @@ from leadsignal.phrases import share_text
 from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
 from leadsignal.report.summary_types import Summary
-from leadsignal.report.wording import by_name, evidence
 from leadsignal.scoring.next_steps import LAG
+from leadsignal.scoring.reasons import reason_texts
 from leadsignal.stats.proportions import Share
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def summarise(
         "churn": _churn(ends),
         "catch": None if backtest is None else _catch(backtest, scores),
         "backtest": None if backtest is None else _backtest(backtest),
-        "calls": None if scores is None else _calls(panel, scores),
+        "calls": None if scores is None else _calls(scores),
         "accounts": None if scores is None else _accounts(panel, scores),
         "effects": {} if scores is None else _effects(scores),
         **section_summaries(panel, found),
@@ -278,10 +278,10 @@ def _calibration(backtest: Backtest) -> list[dict[str, Any]]:
 # Accounts -----------------------------------------------------------------------------------------
 
 
-def _calls(panel: Panel, scores: Scores) -> list[dict[str, Any]]:
+def _calls(scores: Scores) -> list[dict[str, Any]]:
     """Return whom to call: the highest risks among the alerted accounts."""
     frame = scores.frame[scores.frame["alert"]].head(MAX_CALLS)
-    return _rows(panel, scores, frame)
+    return _rows(scores, frame)
 
 
 def _effects(scores: Scores) -> dict[str, dict[str, Any]]:
@@ -300,17 +300,16 @@ def _accounts(panel: Panel, scores: Scores) -> dict[str, Any]:
         "listed": min(len(frame), MAX_LISTED),
         "without": [str(feed) for feed in scores.feeds],
         "alerts_not_listed": max(0, alerts - MAX_LISTED),
-        "rows": _rows(panel, scores, frame.head(MAX_LISTED)),
+        "rows": _rows(scores, frame.head(MAX_LISTED)),
     }
 
 
-def _rows(panel: Panel, scores: Scores, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    indicators = by_name(panel.indicators)
+def _rows(scores: Scores, frame: pd.DataFrame) -> list[dict[str, Any]]:
     kept = ["account_id", *NAMED, "risk", "arr", "next_renewal", "expected_arr_loss", "alert"]
     rows: list[dict[str, Any]] = json_rows(frame.reindex(columns=kept))
     for row in rows:
         steps = scores.steps.of(row["account_id"])
         row["open_processes"] = [{"process": s.process, "state": s.state} for s in steps]
         row["next_step"] = {"text": steps[0].text, "day": steps[0].day} if steps else None
-        row["reasons"] = evidence(scores.reasons.get(row["account_id"], ()), indicators)
+        row["reasons"] = reason_texts(scores.reasons.get(row["account_id"]))
     return rows

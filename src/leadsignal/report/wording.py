@@ -1,14 +1,14 @@
-"""Numbers, reasons and next steps in words."""
+"""Numbers and next steps in words."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from leadsignal.indicators.declare import Attribute, DaysInState, ProcessState
-from leadsignal.model.explanation import value_text
+from leadsignal.model.indicator_words import by_name as by_name
+from leadsignal.model.indicator_words import indicator_text as indicator_text
+from leadsignal.model.indicator_words import name_text as name_text
 from leadsignal.phrases import how_often as how_often
 from leadsignal.phrases import how_often_between as how_often_between
 from leadsignal.phrases import interval_text as interval_text
@@ -17,9 +17,7 @@ from leadsignal.phrases import share_text as share_text
 from leadsignal.report.html import day_text
 
 if TYPE_CHECKING:
-    from leadsignal.indicators import Indicator
     from leadsignal.report.summary_types import PanelSummary, RatioSummary
-    from leadsignal.scoring.reasons import Reason
 
 SPANS = {
     7: "a week", 14: "two weeks", 21: "three weeks", 28: "four weeks", 30: "one month",
@@ -51,15 +49,6 @@ LAGGING = {
     "flags": "flags",
     "health": "health scores",
 }
-RESULTS = {
-    "result_gap": ("the latest result is {} short of its target",
-                   "the latest result is {} beyond its target"),
-    "result_gap_90d": ("results of the last 90 days: {} short of target on average",
-                       "results of the last 90 days: {} beyond target on average"),
-    "result_gap_change": ("results fell: {} of the target below those of the last 270 days",
-                          "results rose: {} of the target above those of the last 270 days"),
-}  # fmt: skip
-"""Wording of distances to a target, below zero and above."""
 
 
 def profile_words(panel: PanelSummary) -> str:
@@ -126,15 +115,6 @@ def effect_words(effect: RatioSummary, lag_days: int) -> str:
     return f"accounts that practise it leave {often} ({between}), {lag_days} days later"
 
 
-def name_text(name: str) -> str:
-    """Return a name of a column or process as words.
-
-    >>> name_text("weekly_reconciliation")
-    'weekly reconciliation'
-    """
-    return name.replace("_", " ")
-
-
 def sentence(text: str) -> str:
     """Return a text with names as words, beginning with a capital.
 
@@ -152,81 +132,3 @@ def step_words(text: str, day: date | None) -> str:
     'Start weekly close: it was due on 2 Aug 2023'
     """
     return sentence(text) if day is None else f"{sentence(text)} {day_text(day)}"
-
-
-def by_name(indicators: Iterable[Indicator]) -> dict[str, Indicator]:
-    """Return indicators by name, the longest name first, so that no name hides a longer one."""
-    found = {indicator.name: indicator for indicator in indicators}
-    return {name: found[name] for name in sorted(found, key=len, reverse=True)}
-
-
-def reason_text(name: str, value: Any, indicators: Mapping[str, Indicator]) -> str:
-    """Return the value of an indicator as a phrase: what it measures, and how much it is.
-
-    ``value`` is None if it is missing. The name of an unknown indicator is written as words.
-    """
-    if name not in indicators:
-        return name_text(value_text(name, value))
-    return _phrase(indicators[name], value)
-
-
-def evidence(reasons: Iterable[Reason], indicators: Mapping[str, Indicator]) -> list[str]:
-    """Return reasons as phrases, without those that are attributes of the account.
-
-    A sales rep or a segment is nothing to call about, and may be a person's name.
-    """
-    return [
-        reason_text(reason.indicator, reason.value, indicators)
-        for reason in reasons
-        if not _is_attribute(indicators.get(reason.indicator))
-    ]
-
-
-def _is_attribute(indicator: Indicator | None) -> bool:
-    return indicator is not None and isinstance(indicator.rule, Attribute)
-
-
-def _phrase(indicator: Indicator, value: Any) -> str:
-    text = value_text("", value).strip()
-    if isinstance(indicator.rule, ProcessState):
-        return f"{name_text(indicator.rule.process)} {text}"
-    if indicator.unit == "as given":
-        return f"{name_text(indicator.name)} {text}"
-    meaning = meaning_text(indicator)
-    if value is None:
-        return f"{meaning}: none known"
-    if indicator.name == "usage_low":
-        return "usage is low" if value else "usage is not low"
-    if isinstance(indicator.rule, DaysInState):
-        return f"{name_text(indicator.rule.process)}: no change for {text} days"
-    if indicator.name in RESULTS:
-        below, above = RESULTS[indicator.name]
-        return (below if value < 0 else above).format(share_text(abs(value)))
-    if indicator.unit.startswith("share"):
-        return f"{meaning}: {_percent(value)}"
-    if meaning.startswith("days since"):
-        return f"{text} {meaning}"
-    if meaning.startswith("quantity of "):
-        what = meaning.removeprefix("quantity of ").removeprefix("all ")
-        return f"no {what}" if text == "0" else f"{text} × {what}"
-    return f"{meaning}: {text}"
-
-
-def meaning_text(indicator: Indicator) -> str:
-    """Return what an indicator counts, without its small print."""
-    return re.split("[;:]", indicator.meaning)[0].replace("_", " ")
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.0f} %".replace("-", "\N{MINUS SIGN}")
-
-
-def indicator_text(name: Any, indicators: Mapping[str, Indicator]) -> str:
-    """Return what an indicator is, in words; its name where nothing is known of it."""
-    found = indicators.get(str(name))
-    words = str(name).replace("_", " ")
-    if found is None or found.unit == "as given":
-        return words
-    if isinstance(found.rule, ProcessState):
-        return f"state of {found.rule.process.replace('_', ' ')}"
-    return meaning_text(found)

@@ -70,5 +70,5 @@ def _short(reason: str) -> str:
     """Return a reason with words for names; without its comparison where it is long."""
     words = reason.replace("_", " ")
     if len(words) > MAX_REASON:
-        words = words.partition(" (")[0]
+        words = words.partition(", usually ")[0]
     return words if len(words) <= MAX_REASON else f"{words[: MAX_REASON - 1].rstrip()}…"

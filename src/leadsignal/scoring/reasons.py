@@ -8,29 +8,48 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from leadsignal.model.explanation import telling_values, typical_values, value_text
+from leadsignal.indicators.declare import DaysSince, DaysSinceBest, Latest
+from leadsignal.model.indicator_words import reason_text
+from leadsignal.model.telling import (
+    Part,
+    known_value,
+    moving_parts,
+    parts_of,
+    typical_values,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leadsignal.indicators.declare import Indicator
     from leadsignal.model.churn_model import ChurnModel
 
 REASONS = 3
 """Number of reasons of an account."""
 MIN_EFFECT = 0.05
 """Log-odds that a subject has to add to the risk to be a reason."""
+MIN_DIFFERENCE = 0.4
+"""Log-odds from those of the typical account from which an account without a reason is not one."""
+RENEWAL = "days_to_renewal"
+NEAR = 90
+"""Days before a renewal from which it is close."""
+TYPICAL = "a typical account"
+NEAR_RENEWAL = f"{TYPICAL} close to its renewal"
+SEVERAL = "several"
+"""Subject of a reason that names no indicator: the risk is high, and no indicator stands out."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason of a risk: the subject's indicator that differs most from other accounts.
+    """One reason of a risk: the indicator of a subject that raises it most.
 
     Parameters
     ----------
     subject : str
         Family of indicators that raises the risk.
     indicator : str
-        Its indicator that differs most.
+        The one of them that raises it most by itself, on the side on which accounts churned more
+        often.
     value : object
         Value of the indicator; None if it is missing.
     effect : float
@@ -38,8 +57,10 @@ class Reason:
     unit : str
         Unit of the indicator.
     reference : object
-        Typical value of the indicator among the accounts of that day: the median of numbers, the
+        Usual value of the indicator among the accounts of that day: the median of numbers, the
         most frequent category; None if no account has a value.
+    declared : Indicator or None
+        The declaration of the indicator, which words it.
     """
 
     subject: str
@@ -48,6 +69,7 @@ class Reason:
     effect: float
     unit: str = ""
     reference: Any = None
+    declared: Indicator | None = None
 
     @property
     def direction(self) -> Literal["above", "below", "equal", "different", "missing"]:
@@ -61,10 +83,9 @@ class Reason:
         return "above" if self.value > self.reference else "below"
 
     def __str__(self) -> str:
-        text = f"{self.subject}: {value_text(self.indicator, self.value)}"
-        if self.direction not in ("above", "below"):
-            return text
-        return f"{text} (typically {value_text('', self.reference).strip()})"
+        if self.subject == SEVERAL:
+            return "several small differences, none of which stands out"
+        return reason_text(self.indicator, self.value, self.declared, self.reference)
 
 
 COLUMNS = ("account_id", "rank", "subject", "indicator", "value", "unit", "reference", "direction",
@@ -85,30 +106,107 @@ def reason_table(reasons: Mapping[str, tuple[Reason, ...]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def reason_texts(reasons: tuple[Reason, ...] | None) -> list[str]:
+    """Return an account's reasons as people read them, the strongest first.
+
+    Nothing where they are not known (None). Of a typical account, and of one that only its next
+    renewal sets apart, the text says so.
+
+    >>> reason_texts(()), reason_texts(None)
+    (['a typical account'], [])
+    >>> reason_texts((Reason("context", "days_to_renewal", 20.0, 0.5, "days", 170.0),))
+    ['a typical account close to its renewal']
+    """
+    if reasons is None:
+        return []
+    if not reasons:
+        return [TYPICAL]
+    if [one.indicator for one in reasons] == [RENEWAL] and reasons[0].value <= NEAR:
+        return [NEAR_RENEWAL]
+    return list(map(str, reasons))
+
+
 def account_reasons(
     model: ChurnModel,
     rows: pd.DataFrame,
     others: pd.DataFrame,
-    units: Mapping[str, str] | None = None,
+    indicators: Mapping[str, Indicator] | None = None,
 ) -> Mapping[str, tuple[Reason, ...]]:
     """Return what raises the risk of each row most, by account_id, the largest effect first.
 
-    ``others`` are the rows that the rows are compared with, ``units`` the units of indicators.
+    A reason names an indicator that raises the risk by itself, on the side on which accounts
+    churned more often, or against its expected sign; attributes of the account only where nothing
+    else stands out, and none that may name a person. An account without a reason is a typical one;
+    one whose risk is much lower is left out.
+
+    ``others`` are the rows that the rows are compared with, ``indicators`` the declarations.
     """
     shares = model.reasons(rows, against=others)
-    raised = shares.to_numpy()
-    order = np.argsort(-raised, axis=1, kind="stable")[:, :REASONS]
-    subjects = [str(subject) for subject in shares.columns]
-    values = [telling_values(model, rows, others, subject) for subject in subjects]
-    typical = typical_values(others, model.features_.names)
-    units, found = units or {}, {}
+    declared = indicators or {}
+    found = _Reasons(model, rows, others, shares, declared, parts_of(model))
+    listed = found.of_kinds("indicator", "state")
+    profile = found.of_kinds("segment")
+    total = shares.sum(axis=1).to_numpy()
+    reasons = {}
     for row, account in enumerate(rows["account_id"]):
-        reasons = []
-        for column in order[row]:
-            indicator, value = values[column][row]
-            reason = Reason(subjects[column], indicator, value, float(raised[row, column]),
-                            units.get(indicator, ""), typical[indicator])  # fmt: skip
-            if reason.effect >= MIN_EFFECT:
-                reasons.append(reason)
-        found[str(account)] = tuple(reasons)
-    return found
+        mine = listed[row] or profile[row][:1]
+        if not mine and total[row] >= MIN_DIFFERENCE:
+            mine = [Reason(SEVERAL, "", None, float(total[row]))]
+        if mine or total[row] > -MIN_DIFFERENCE:
+            reasons[str(account)] = tuple(mine)
+    return reasons
+
+
+@dataclass(frozen=True, eq=False)
+class _Reasons:
+    """Rows with the shares of their subjects, and what of them can be named."""
+
+    model: ChurnModel
+    rows: pd.DataFrame
+    others: pd.DataFrame
+    shares: pd.DataFrame
+    declared: Mapping[str, Indicator]
+    parts: list[Part]
+
+    def of_kinds(self, *kinds: str) -> list[list[Reason]]:
+        """Return the reasons of each row among the parts of these kinds, the strongest first."""
+        parts = [part for part in self.parts if part.kind in kinds and self._compares(part)]
+        gaps = [n for n, i in self.declared.items() if isinstance(i.rule, GAPS_SPEAK)]
+        requested = self.shares >= MIN_EFFECT
+        best = moving_parts(self.model, self.rows, self.others, parts, requested, with_gaps=gaps)
+        names = [self.model.features_.names[part.first] for part in parts]
+        values = {name: self.rows[name].to_list() for name in names}
+        typical = typical_values(self.others, names)
+        effect = self.shares.to_numpy()
+        order = np.argsort(-effect, axis=1, kind="stable")
+        return [
+            [
+                self._reason(names[best[row, at]], values, row, effect[row, at], typical)
+                for at in order[row]
+                if best[row, at] >= 0
+            ][:REASONS]
+            for row in range(len(self.rows))
+        ]
+
+    def _compares(self, part: Part) -> bool:
+        """Whether values of different accounts mean the same; each may have its own metric."""
+        declared = self.declared.get(self.model.features_.names[part.first])
+        return declared is None or declared.unit != "metric"
+
+    def _reason(
+        self,
+        name: str,
+        values: Mapping[str, list[Any]],
+        row: int,
+        effect: float,
+        typical: Mapping[str, Any],
+    ) -> Reason:
+        declared = self.declared.get(name)
+        unit = declared.unit if declared else ""
+        value = known_value(values[name][row])
+        subject = self.model.subject(name)
+        return Reason(subject, name, value, float(effect), unit, typical[name], declared)
+
+
+GAPS_SPEAK = (DaysSince, DaysSinceBest, Latest)
+"""Rules whose missing value says that something never happened."""

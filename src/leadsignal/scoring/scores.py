@@ -37,13 +37,20 @@ from leadsignal.scoring.holdout import HELD_OUT, hold_out
 from leadsignal.scoring.last_known import hold_late
 from leadsignal.scoring.next_steps import AccountSteps, account_steps
 from leadsignal.scoring.plots import risk_picture
-from leadsignal.scoring.reasons import REASONS, Reason, account_reasons, reason_table
+from leadsignal.scoring.reasons import (
+    REASONS,
+    Reason,
+    account_reasons,
+    reason_table,
+    reason_texts,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
     from leadsignal.config.success import SuccessAnalysis
+    from leadsignal.indicators.declare import Indicator
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.stats.estimates import Estimate
     from leadsignal.tables import Tables
@@ -76,7 +83,9 @@ class Scores(Result):
     was trained through a later day than the one that is scored, as does the column of that name.
     ``frame`` has name, owner and currency of an account where the tables have them, its ARR and
     the day of its next renewal. ``reasons`` and ``steps`` hold, by account, the data behind the
-    text columns ``reason_1`` to ``reason_3``, ``open_processes`` and ``next_step``. ``warnings``
+    text columns ``reason_1`` to ``reason_3``, ``open_processes`` and ``next_step``; an account
+    without a reason is a typical one, and one of lower risk than a typical account is not among
+    ``reasons``. ``warnings``
     say what is odd in the tables, and whether far more or fewer churns are expected than came in
     the last horizon.
     """
@@ -298,8 +307,8 @@ def _scores(
     rows = with_unknown(rows, unknown_indicators(model, feeds))
     share = panel.project.capacity if capacity is None else capacity
     steps = account_steps(rows, panel.analysis.processes, effects)
-    units = {indicator.name: indicator.unit for indicator in panel.indicators}
-    frame, reasons = score_rows(model, rows, share, steps, units)
+    declared = {indicator.name: indicator for indicator in panel.indicators}
+    frame, reasons = score_rows(model, rows, share, steps, declared)
     holdout = panel.project.holdout if holdout is None else holdout
     if holdout:
         customers = frame["account_id"].map(rows.set_index("account_id")["customer_id"])
@@ -357,11 +366,11 @@ def score_rows(
     rows: pd.DataFrame,
     capacity: float,
     steps: AccountSteps,
-    units: Mapping[str, str] | None = None,
+    indicators: Mapping[str, Indicator] | None = None,
 ) -> tuple[pd.DataFrame, Mapping[str, tuple[Reason, ...]]]:
     """Return the scored panel rows with the reasons of those explained.
 
-    ``units`` are the units of indicators, which the reasons name. The highest risk comes first;
+    ``indicators`` are their declarations, which word the reasons. The highest risk comes first;
     equal risks are in the order of account_id.
     """
     frame = _forecast(model, rows)
@@ -372,9 +381,10 @@ def score_rows(
     explained = min(max(alerts, MIN_EXPLAINED), MAX_EXPLAINED)
     riskiest = np.lexsort((frame["account_id"].to_numpy(dtype=str), -frame["risk"]))
     explained_rows = rows.iloc[np.sort(riskiest[:explained])]
-    reasons = account_reasons(model, explained_rows, compared_with(rows), units)
+    reasons = account_reasons(model, explained_rows, compared_with(rows), indicators)
+    worded = {name: reason_texts(listed) for name, listed in reasons.items()}
     for rank in range(REASONS):
-        texts = {name: str(listed[rank]) for name, listed in reasons.items() if rank < len(listed)}
+        texts = {name: listed[rank] for name, listed in worded.items() if rank < len(listed)}
         shown = [texts.get(account, "") for account in frame["account_id"]]
         frame[f"reason_{rank + 1}"] = np.array(shown, dtype=object)
     beyond = model.features_.clipped(rows)

@@ -121,6 +121,11 @@ def _is_recalibration(value: object) -> bool:
     )
 
 
+def _is_worse(value: object) -> bool:
+    """Whether it is a side of the typical value, or values of a category."""
+    return value in ("above", "below") if isinstance(value, str) else _are_levels(value)
+
+
 def _is_completed_horizon(value: object) -> bool:
     return (
         isinstance(value, dict)
@@ -153,6 +158,7 @@ MAY_HOLD: dict[str, Callable[[Any], bool]] = {
     "accounts": _is_count,
     "held_out_auc": lambda value: _is_number(value) and 0 <= value <= 1,
     "recalibration": _is_recalibration,
+    "worse": lambda value: _is_map(value, _is_worse),
     "warnings": lambda value: isinstance(value, list) and all(map(_is_map, value)),
 }
 """What a recipe may hold besides; where it does not, the model's summary says so."""

@@ -98,6 +98,7 @@ def _recipe(model: ChurnModel) -> dict[str, Any]:
         "parameters": model.plain_parameters(),
         "features": model.features_.to_dict(),
         "families": model.families_,
+        **({"worse": model.worse_} if model.worse_ else {}),
         "analysis": model.analysis_.to_toml(),
         "step_ends": model.hazards_.ends.tolist(),
         "hazards": {name: stacked_model_to_dict(one) for name, one in fitted.items() if one},
@@ -172,6 +173,7 @@ def _assembled(recipe: Mapping[str, Any]) -> ChurnModel:
     auc = recipe.get("held_out_auc")
     model.hazards_ = Hazards(features, ends, read["churn"], read.get("other"), auc)
     model.families_ = recipe["families"]
+    model.worse_ = recipe.get("worse", {})
     # A model fitted without an analysis has an empty one, which is no valid file of its own.
     text = recipe["analysis"]
     model.analysis_ = SuccessAnalysis.from_toml(text) if text.strip() else SuccessAnalysis(())

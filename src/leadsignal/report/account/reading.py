@@ -13,9 +13,8 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import OptionError
 from leadsignal.files.records import plain_row
-from leadsignal.model.explanation import value_text
 from leadsignal.model.persistence.recipe import refuse_other_analysis
-from leadsignal.panel import Panel, adoption_episodes, build_snapshot
+from leadsignal.panel import adoption_episodes, build_snapshot
 from leadsignal.report.account.parts import (
     DONE,
     DONE_LATE,
@@ -28,6 +27,7 @@ from leadsignal.report.account.parts import (
 from leadsignal.report.account.review import Review
 from leadsignal.report.account.steps import find_missed, next_steps
 from leadsignal.schema import BY_NAME
+from leadsignal.scoring.reasons import reason_texts
 from leadsignal.scoring.scores import score_accounts
 from leadsignal.sources.parts import literal
 from leadsignal.targets import own_results
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from leadsignal.config.success import Process
     from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.scoring.reasons import Reason
     from leadsignal.scoring.scores import Scores
     from leadsignal.tables import Tables
 
@@ -116,7 +115,7 @@ def review_account(
     if model is not None and scores is None and ended is None:
         scores = score_accounts(model, tables)
     review = _assembled(tables, account, analysis, row, now)
-    risk = _risk(scores, account, panel) if scores is not None else None
+    risk = _risk(scores, account) if scores is not None else None
     effects = scores.effects if scores is not None else {}
     return replace(review, risk=risk, steps=next_steps(review, now, analysis, effects))
 
@@ -341,28 +340,18 @@ def _contacts(tables: Tables, account: str, analysis: SuccessAnalysis) -> dict[s
     return contacts
 
 
-def _risk(scores: Scores, account: str, panel: Panel) -> Risk | None:
+def _risk(scores: Scores, account: str) -> Risk | None:
     frame = scores.frame
     mine = frame[frame["account_id"] == account]
     if not len(mine):
         return None
     row = mine.iloc[0]
-    meanings = {indicator.name: indicator.meaning for indicator in panel.indicators}
     return Risk(
         float(row["risk"]),
         scores.typical_risk,
         scores.horizon,
         int((frame["risk"] > row["risk"]).sum()) + 1,
         len(frame),
-        tuple(_reason(reason, meanings) for reason in scores.reasons.get(account, ())),
+        tuple(reason_texts(scores.reasons.get(account))),
         scores.model_version,
     )
-
-
-def _reason(reason: Reason, meanings: Mapping[str, str]) -> str:
-    """Return a reason with the indicator's meaning in place of its name."""
-    name, value = reason.indicator, reason.value
-    if name not in meanings:
-        return str(reason)
-    text = "not known" if value is None else value_text("", value).strip()
-    return f"{reason.subject.replace('_', ' ')}: {meanings[name]} ({text})"

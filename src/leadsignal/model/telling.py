@@ -1,0 +1,236 @@
+"""Which indicators of a subject move a risk: by themselves, and on the side that is read so.
+
+A subject's share says how much its columns move the risk together. To name one of them, it has to
+move the risk by itself, when it alone is set to its typical value, and to lie on the side on which
+accounts churned more often (less often, where it lowers the risk).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from leadsignal.model.directions import ABOVE, BELOW, side_named
+from leadsignal.model.shapley import typical_row
+from leadsignal.model.stacked_model import log_odds
+
+if TYPE_CHECKING:
+    from leadsignal.model.churn_model import ChurnModel
+
+MIN_ALONE = 0.02
+"""Log-odds by which an indicator has to move the risk by itself to be named."""
+MIN_UNUSUAL = 0.3
+"""Share of other accounts that must be nearer to the middle before a value is named."""
+TRIED = 3
+"""Number of the most unusual indicators of a subject that are tried by themselves."""
+FACTS = ("tenure_days", "days_to_renewal", "term_months", "arr_now")
+"""Columns of the family context that are no attributes."""
+SEGMENTS = frozenset(
+    ("segment", "industry", "sector", "vertical", "region", "country", "language", "tier", "plan",
+     "edition", "product", "channel", "size", "employees", "seats", "licences", "licenses")
+)  # fmt: skip
+"""Words in the names of attributes that say what kind of account it is, and name no person."""
+OPEN_STATES = ("overdue", "lapsed", "pending")
+ADOPTED = ("adopted",)
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Columns that are set to their typical values together, named by the first of them."""
+
+    columns: tuple[int, ...]
+    subject: str
+    kind: str = "indicator"
+
+    @property
+    def first(self) -> int:
+        """The column whose value is named."""
+        return self.columns[0]
+
+
+def parts_of(model: ChurnModel) -> list[Part]:
+    """Return what of a model can be named: its indicators, the state of a process with its days.
+
+    Attributes are of kind "segment" or "attribute"; the latter may name a person.
+    """
+    columns: tuple[int, ...]
+    names, places = model.features_.names, {n: k for k, n in enumerate(model.features_.names)}
+    found = []
+    for place, name in enumerate(names):
+        family = model.families_[name]
+        columns, kind = (place,), "indicator"
+        if family == "processes" and name.endswith("_days_in_state"):
+            continue
+        if family == "processes" and name.endswith("_state"):
+            days = places.get(f"{name.removesuffix('_state')}_days_in_state")
+            columns, kind = (place, *([] if days is None else [days])), "state"
+        elif family == "context" and name not in FACTS:
+            kind = "segment" if SEGMENTS & set(name.lower().split("_")) else "attribute"
+        found.append(Part(columns, model.subject(name), kind))
+    return found
+
+
+def moving_parts(
+    model: ChurnModel,
+    rows: pd.DataFrame,
+    others: pd.DataFrame,
+    parts: Sequence[Part],
+    raises: pd.DataFrame,
+    lowers: bool = False,
+    with_gaps: Collection[str] | None = None,
+) -> NDArray[np.int64]:
+    """Return for each row and subject the part that moves the risk most; -1 where none does.
+
+    ``raises`` (rows, subjects) says for which subjects a part is requested. Values lie on the side
+    on which more churned; with ``lowers``, on the other. A missing value counts only in
+    ``with_gaps``, by default in all.
+    """
+    matrix, typical = _arrays(model, rows, others)
+    firsts = [part.first for part in parts]
+    allowed = _on_side(model, matrix, typical, parts, lowers, with_gaps)
+    unusual = np.column_stack([_distance(model, rows, others, place) for place in firsts])
+    requested = raises[[part.subject for part in parts]].to_numpy()
+    subjects = [str(subject) for subject in raises.columns]
+    tried = _most_unusual(np.where(allowed & requested, unusual, -1.0), parts, subjects)
+    effect = np.zeros((len(rows), len(parts)))
+    effect[tried] = _alone(model, matrix, typical, parts, tried) * (-1 if lowers else 1)
+    return _best(effect, parts, subjects)
+
+
+def _arrays(model: ChurnModel, rows: pd.DataFrame, others: pd.DataFrame) -> tuple[Floats, Floats]:
+    features = model.features_
+    return features.matrix(rows), typical_row(features.matrix(others), features.is_category)
+
+
+def _on_side(
+    model: ChurnModel,
+    matrix: Floats,
+    typical: Floats,
+    parts: Sequence[Part],
+    lowers: bool,
+    with_gaps: Collection[str] | None,
+) -> Flags:
+    """Return which values lie on the side that is read as raising (lowering) the risk."""
+    found = np.zeros((len(matrix), len(parts)), dtype=bool)
+    for number, part in enumerate(parts):
+        name, place = model.features_.names[part.first], part.first
+        values, usual = matrix[:, place], typical[place]
+        if part.kind == "attribute":
+            continue
+        if name in model.features_.levels:
+            found[:, number] = np.isin(values, _codes(model, name, part, lowers))
+            continue
+        side = side_named(name, model.worse_)
+        if lowers and side:
+            side = BELOW if side == ABOVE else ABOVE
+        found[:, number] = _beyond(values, usual, side)
+        if with_gaps is None or name in with_gaps:
+            found[:, number] |= np.isnan(values) & ~np.isnan(usual)
+    return found
+
+
+def _beyond(values: Floats, usual: float, side: str | None) -> Flags:
+    """Return which values lie on that side of the usual one, on either (None) or on neither."""
+    if side is None:
+        return np.asarray((values != usual) & ~np.isnan(values))
+    above, below = side == ABOVE, side == BELOW
+    return np.asarray((above & (values > usual)) | (below & (values < usual)))
+
+
+def _codes(model: ChurnModel, name: str, part: Part, lowers: bool) -> list[int]:
+    """Return the codes of a category that are read as raising (lowering) the risk."""
+    levels = model.features_.levels[name]
+    if part.kind == "state":
+        chosen = set(ADOPTED if lowers else OPEN_STATES)
+    else:
+        worse = model.worse_.get(name)
+        if worse is None:
+            chosen = set(levels)
+        else:
+            chosen = set(levels) - set(worse) if lowers else set(worse)
+    return [code for code, level in enumerate(levels) if level in chosen]
+
+
+def _most_unusual(score: Floats, parts: Sequence[Part], subjects: Iterable[str]) -> Any:
+    """Return rows and parts, of each row and subject the `TRIED` parts with the highest scores."""
+    rows, numbers = [], []
+    for subject in subjects:
+        mine = np.array([k for k, part in enumerate(parts) if part.subject == subject], dtype=int)
+        order = np.argsort(-score[:, mine], axis=1, kind="stable")[:, :TRIED]
+        chosen = mine[order]
+        row = np.repeat(np.arange(len(score)), chosen.shape[1])
+        keep = score[row, chosen.ravel()] >= MIN_UNUSUAL
+        rows.append(row[keep])
+        numbers.append(chosen.ravel()[keep])
+    return np.concatenate(rows), np.concatenate(numbers)
+
+
+def _alone(
+    model: ChurnModel, matrix: Floats, typical: Floats, parts: Sequence[Part], tried: Any
+) -> Floats:
+    """Return the log-odds that each part adds to its row: with it, less with it at the typical."""
+    if not len(tried[0]):
+        return np.zeros(0)
+    changed = matrix[tried[0]]
+    for number in np.unique(tried[1]):
+        at = tried[1] == number
+        for column in parts[number].columns:
+            changed[at, column] = typical[column]
+    whole = log_odds(model.hazards_.curves(matrix)[0][:, -1])
+    return np.asarray(whole[tried[0]] - log_odds(model.hazards_.curves(changed)[0][:, -1]))
+
+
+def _best(effect: Floats, parts: Sequence[Part], subjects: Sequence[str]) -> NDArray[np.int64]:
+    best = np.full((len(effect), len(subjects)), -1)
+    for at, subject in enumerate(subjects):
+        mine = np.array([k for k, part in enumerate(parts) if part.subject == subject], dtype=int)
+        if len(mine):
+            strongest = mine[effect[:, mine].argmax(axis=1)]
+            enough = effect[np.arange(len(effect)), strongest] >= MIN_ALONE
+            best[enough, at] = strongest[enough]
+    return best
+
+
+def _distance(model: ChurnModel, rows: pd.DataFrame, others: pd.DataFrame, place: int) -> Floats:
+    """Return how unusual each value is among the others: 1 minus the share of values like it."""
+    name = model.features_.names[place]
+    values, of_others = rows[name], others[name]
+    if name in model.features_.levels:
+        shares = of_others.value_counts(normalize=True, dropna=False)
+        return np.asarray(1 - values.map(shares).fillna(0).to_numpy(dtype=float))
+    numbers = values.to_numpy(dtype=float, na_value=np.nan)
+    known = of_others.to_numpy(dtype=float, na_value=np.nan)
+    missing = float(np.isnan(known).mean())
+    known = np.sort(known[~np.isnan(known)])
+    if not len(known):
+        return np.where(np.isnan(numbers), 1 - missing, 1.0)
+    below, upto = (np.searchsorted(known, numbers, side) for side in ("left", "right"))
+    middle = (below + upto + 1) / (2 * len(known))
+    return np.where(np.isnan(numbers), 1 - missing, np.abs(2 * np.minimum(middle, 1) - 1))
+
+
+def typical_values(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
+    """Return the median of each numeric indicator, and the most frequent value of a category."""
+    typical: dict[str, Any] = {}
+    for name in names:
+        known = rows[name].dropna()
+        if not len(known):
+            typical[name] = None
+        elif pd.api.types.is_numeric_dtype(known):
+            typical[name] = float(known.astype(float).median())
+        else:
+            typical[name] = known.mode().iloc[0]
+    return typical
+
+
+def known_value(value: Any) -> Any:
+    """Return a value, None if it is missing."""
+    return None if value is None or value != value else value
