@@ -17,11 +17,19 @@ RARELY = 0.005
 """Gaps in a smaller share of rows get no flag of their own."""
 
 
+def _different(gaps: NDArray[np.bool_], columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the columns whose gaps are not in the same rows as those of one before them."""
+    patterns = np.packbits(gaps[:, columns], axis=0).T
+    _, first = np.unique(patterns, axis=0, return_index=True)
+    return columns[np.sort(first)]
+
+
 class IndicatorEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # no types there
     """Encode rows (n, columns) of numbers with NaN for missing; a scikit-learn transformer.
 
     Counts and times enter as log(1 + x). Each number is centred, scaled and clipped to three
-    standard deviations; a missing one becomes the mean, with a flag. ``categorical_features`` is
+    standard deviations; a missing one becomes the mean, with a flag that columns with the same gaps
+    share. ``categorical_features`` is
     a mask (columns,) of columns of category codes, which get one flag per code seen in ``fit``.
 
     >>> IndicatorEncoder().fit_transform([[1.0], [3.0], [np.nan]])
@@ -49,7 +57,7 @@ class IndicatorEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         self.mean_ = np.nanmean(numbers, axis=0) if numbers.size else np.zeros(0)
         spread = np.nanstd(numbers, axis=0) if numbers.size else np.zeros(0)
         self.scale_ = np.where(spread > 0, spread, 1.0)
-        self.with_gaps_ = np.flatnonzero(gaps.mean(axis=0) > RARELY)
+        self.with_gaps_ = _different(gaps, np.flatnonzero(gaps.mean(axis=0) > RARELY))
         self.flags_ = np.array(
             [
                 (column, code)

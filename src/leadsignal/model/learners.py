@@ -22,6 +22,8 @@ from leadsignal.threads import one_thread
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from leadsignal.stats.penalised_logit import SharedRows
+
     Floats = NDArray[np.float64]
 
 RIDGE = 600.0
@@ -63,6 +65,8 @@ class TrainingData:
         Days ahead on which its time at risk begins and stops.
     overlap : float
         Number of rows in which one end is seen, on average.
+    owner : array of shape (n,)
+        Number of the panel row that each is a step of.
     """
 
     rows: Floats
@@ -71,6 +75,7 @@ class TrainingData:
     start: Floats
     stop: Floats
     overlap: float
+    owner: NDArray[np.int64]
 
     def part(self, chosen: NDArray[np.bool_]) -> TrainingData:
         """Return the chosen rows."""
@@ -81,6 +86,7 @@ class TrainingData:
             self.start[chosen],
             self.stop[chosen],
             self.overlap,
+            self.owner[chosen],
         )
 
 
@@ -152,6 +158,19 @@ class LinearColumns:
             self.encoder.fit(rows[:, self.how])
         return self.columns(rows)
 
+    def fit_shared(self, rows: Floats, owner: NDArray[np.int64]) -> SharedRows:
+        """Learn the scales; return a constant, timing and, shared by each owner's, indicators."""
+        from leadsignal.model.encoding import IndicatorEncoder
+        from leadsignal.stats.penalised_logit import SharedRows
+
+        self.encoder = IndicatorEncoder(self.layout.is_category[self.how])
+        own = np.column_stack([np.ones(len(rows)), self._when(rows)])
+        _, first, among = np.unique(owner, return_index=True, return_inverse=True)
+        if not self.how.any():
+            return SharedRows(own, np.zeros((len(first), 0)), among)
+        how = np.ascontiguousarray(rows[:, self.how])
+        return SharedRows(own, self.encoder.fit(how).transform(how[first]), among)
+
     def columns(self, rows: Floats) -> Floats:
         """Return timing and indicators, shape (n, columns)."""
         when = self._when(rows)
@@ -212,18 +231,15 @@ class Logistic:
 
     def fit(self, training: TrainingData) -> Logistic:
         """Learn the hazard of a step."""
-        from sklearn.linear_model import LogisticRegression
+        from leadsignal.stats.penalised_logit import penalised_logit
 
-        columns = self.columns.fit(training.rows)
-        ridge = self.ridge * training.overlap
-        # One penalty for all: what is to be penalised less is made larger.
-        larger = np.ones(columns.shape[1])
-        larger[: self.columns.timing_count] = np.sqrt(ridge / TIMING_RIDGE)
-        regression = LogisticRegression(C=1 / ridge, solver="newton-cholesky", max_iter=100)
         with one_thread():
-            regression.fit(columns * larger, training.ended, sample_weight=training.weight)
-        self.coefficients = regression.coef_[0] * larger
-        self.intercept = float(regression.intercept_[0])
+            columns = self.columns.fit_shared(training.rows, training.owner)
+            penalty = np.full(columns.width, self.ridge * training.overlap)
+            penalty[: self.columns.timing_count + 1] = TIMING_RIDGE
+            penalty[0] = 0.0
+            found = penalised_logit(columns, training.ended, training.weight, penalty)
+        self.intercept, self.coefficients = float(found[0]), found[1:]
         return self
 
     def log_odds(self, rows: Floats) -> Floats:

@@ -273,6 +273,7 @@ class _HazardFit:
             np.where(stacked.churned | stacked.left, within, last),
             # Without an end, none is counted twice.
             float(stacked.weight[ended].sum() / max(accounts, 1)) or 1.0,
+            stacked.row,
         )
 
     def held_out(

@@ -1,0 +1,123 @@
+"""Logistic regression with a ridge penalty, where many rows share most of their columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leadsignal.errors import ModelError
+
+Floats = NDArray[np.float64]
+
+MAX_STEPS = 100
+PRECISION = 1e-10
+"""A Newton step that lowers the loss by a smaller share ends the search."""
+
+
+@dataclass(frozen=True, eq=False)
+class SharedRows:
+    """A design of ``own`` columns (n, k) beside those of an owner, ``shared`` (m, p).
+
+    Row i has the columns ``own[i]`` and ``shared[owner[i]]``. What is summed over rows is summed by
+    owner first, so that the cost of the p shared columns is that of m rows.
+    """
+
+    own: Floats
+    shared: Floats
+    owner: NDArray[np.int64]
+
+    @property
+    def width(self) -> int:
+        """Number of columns of a row."""
+        return int(self.own.shape[1]) + int(self.shared.shape[1])
+
+    def times(self, coef: Floats) -> Floats:
+        """Return the linear predictor, shape (n,)."""
+        few = self.own.shape[1]
+        together = self.shared @ coef[few:]
+        linear: Floats = self.own @ coef[:few] + together[self.owner]
+        return linear
+
+    def summed(self, weight: Floats) -> Floats:
+        """Return the sum of the rows times ``weight`` (n,), shape (k + p,)."""
+        sums: Floats = np.r_[self.own.T @ weight, self.shared.T @ self._by_owner(weight)]
+        return sums
+
+    def products(self, weight: Floats) -> Floats:
+        """Return the sum of weight · row · row', shape (k + p, k + p)."""
+        own = self.own * weight[:, None]
+        between = np.column_stack([self._by_owner(column) for column in own.T])
+        corner = self.shared.T @ between
+        shared = (self.shared * self._by_owner(weight)[:, None]).T @ self.shared
+        return np.block([[own.T @ self.own, corner.T], [corner, shared]])
+
+    def _by_owner(self, values: Floats) -> Floats:
+        sums: Floats = np.bincount(self.owner, values, len(self.shared)).astype(np.float64)
+        return sums
+
+
+def penalised_logit(
+    design: SharedRows, ended: NDArray[np.bool_], weight: Floats, penalty: Floats
+) -> Floats:
+    """Return the coefficients that maximise the penalised likelihood, by Newton's method.
+
+    Parameters
+    ----------
+    design : SharedRows
+        The columns; a constant is one of its ``own``.
+    ended, weight : arrays of shape (n,)
+        The outcome and the weight of each row.
+    penalty : array of shape (k + p,)
+        Penalty on half the square of each coefficient.
+
+    Returns
+    -------
+    array of shape (k + p,)
+
+    Raises
+    ------
+    ModelError
+        If the search does not converge.
+
+    Examples
+    --------
+    >>> own, owner = np.ones((4, 1)), np.array([0, 0, 1, 1])
+    >>> design = SharedRows(own, np.array([[0.0], [1.0]]), owner)
+    >>> ended = np.array([False, True, True, True])
+    >>> penalised_logit(design, ended, np.ones(4), np.array([0.0, 1.0])).round(3)
+    array([0.899, 0.421])
+    """
+    from scipy.linalg import cho_factor, cho_solve
+    from scipy.special import expit
+
+    coef = np.zeros(len(penalty))
+    now = _loss(design, coef, ended, weight, penalty)
+    for _ in range(MAX_STEPS):
+        chance = expit(design.times(coef))
+        slope = design.summed(weight * (chance - ended)) + penalty * coef
+        curvature = design.products(weight * chance * (1 - chance))
+        curvature[np.diag_indices_from(curvature)] += penalty + 1e-9
+        step = cho_solve(cho_factor(curvature), slope)
+        share = 1.0
+        while (after := _loss(design, coef - share * step, ended, weight, penalty)) > now:
+            share /= 2
+            if share < 1e-6:
+                return coef
+        coef = np.asarray(coef - share * step, dtype=np.float64)
+        fell, now = now - after, after
+        if fell <= PRECISION * (abs(now) + 1e-12):
+            return coef
+    raise ModelError(
+        f"a logistic regression did not converge within {MAX_STEPS} steps",
+        "Leave out indicators with extreme values",
+    )
+
+
+def _loss(
+    design: SharedRows, coef: Floats, ended: NDArray[np.bool_], weight: Floats, penalty: Floats
+) -> float:
+    linear = design.times(coef)
+    losses = np.logaddexp(0.0, linear) - ended * linear
+    return float(weight @ losses + 0.5 * penalty @ coef**2)
