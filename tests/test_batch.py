@@ -20,13 +20,47 @@ from leadsignal.model.person_period import Layout, design
 from leadsignal.model.trees import splits_of, trees_of
 from leadsignal.scoring.batch import dates_to_score
 from leadsignal.scoring.scores import write_scores
+from small_business import write_small_business
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def model(business_model: ls.ChurnModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ls.save_model(business_model, tmp_path_factory.mktemp("saved") / "model")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small")
+    return write_small_business(folder, "accounts", "behaviors", "tickets", "usage", "plans")
+
+
+@pytest.fixture(scope="module")
+def tables(project: Path) -> ls.Tables:
+    return ls.read_tables(project)
+
+
+@pytest.fixture(scope="module")
+def fitted(project: Path, tables: ls.Tables) -> ls.ChurnModel:
+    analysis = ls.read_success_analysis(project / "success.toml")
+    return ls.ChurnModel(estimator="logistic").fit(ls.build_panel(tables, analysis))
+
+
+@pytest.fixture(scope="module")
+def model(fitted: ls.ChurnModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ls.save_model(fitted, tmp_path_factory.mktemp("saved") / "model")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All tables, and processes whose effects are weighed."""
+    return ls.simulate(160, seed=11, days=800).write(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def panel(whole: Path) -> ls.Panel:
+    return ls.build_panel(ls.read_tables(whole), ls.read_success_analysis(whole / "success.toml"))
+
+
+@pytest.fixture(scope="module")
+def ensemble(panel: ls.Panel) -> ls.ChurnModel:
+    return ls.ChurnModel().fit(panel)
 
 
 def score(project: Path, model: Path, out: Path, *more: str) -> int:
@@ -46,19 +80,19 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_each_date_is_scored_once_and_then_frozen(
-    business_folder: Path, model: Path, business: ls.Tables, tmp_path: Path
+    project: Path, model: Path, tables: ls.Tables, tmp_path: Path
 ) -> None:
-    out, since = tmp_path / "scores", business.as_of_date - timedelta(days=60)
-    assert score(business_folder, model, out, "--since", str(since), "--quiet") == 0
-    dates = [str(day) for day in dates_to_score(business.as_of_date, 28, since)]
+    out, since = tmp_path / "scores", tables.as_of_date - timedelta(days=60)
+    assert score(project, model, out, "--since", str(since), "--quiet") == 0
+    dates = [str(day) for day in dates_to_score(tables.as_of_date, 28, since)]
     assert sorted(path.name for path in out.iterdir()) == [f"snapshot_on={day}" for day in dates]
-    assert len(dates) == 4
+    assert len(dates) == 3
     before = content(out)
-    assert score(business_folder, model, out, "--since", str(since), "--capacity", "0.5") == 0
+    assert score(project, model, out, "--since", str(since), "--capacity", "0.5") == 0
     assert content(out) == before
     record = json.loads((tmp_path / "scores.run.json").read_text())
-    assert [day["outcome"] for day in record["dates"]] == ["kept"] * 4
-    again = [str(business_folder), "--model", str(model), "--out", str(out), "--quiet"]
+    assert [day["outcome"] for day in record["dates"]] == ["kept"] * 3
+    again = [str(project), "--model", str(model), "--out", str(out), "--quiet"]
     assert main(["score", *again, "--capacity", "0.5", "--replace", dates[1]]) == 0
     changed = {name for name, held in content(out).items() if held != before[name]}
     assert {name.split("/")[0] for name in changed} == {f"snapshot_on={dates[1]}"}
@@ -66,22 +100,22 @@ def test_each_date_is_scored_once_and_then_frozen(
 
 
 def test_a_folder_reads_back_as_the_files_do(
-    business_folder: Path, model: Path, business: ls.Tables, tmp_path: Path
+    project: Path, model: Path, tables: ls.Tables, tmp_path: Path
 ) -> None:
     out, csv = tmp_path / "scores", tmp_path / "today.csv"
-    assert score(business_folder, model, out, "--csv", str(csv), "--quiet") == 0
-    assert score(business_folder, model, tmp_path / "one.parquet", "--quiet") == 0
+    assert score(project, model, out, "--csv", str(csv), "--quiet") == 0
+    assert score(project, model, tmp_path / "one.parquet", "--quiet") == 0
     frame = ls.read_scores(out)
     pd.testing.assert_frame_equal(frame, ls.read_scores(tmp_path / "one.parquet"))
     assert list(frame.columns[:3]) == ["account_id", "snapshot_on", "risk"]
-    assert set(frame["snapshot_on"]) == {pd.Timestamp(business.as_of_date)}
+    assert set(frame["snapshot_on"]) == {pd.Timestamp(tables.as_of_date)}
     by_others = pd.read_parquet(out)
-    assert set(by_others["snapshot_on"].astype(str)) == {str(business.as_of_date)}
+    assert set(by_others["snapshot_on"].astype(str)) == {str(tables.as_of_date)}
     assert len(ls.read_scores(csv)) == len(frame)
     with pytest.raises(ls.OptionError, match="holds no scores"):
         ls.read_scores(tmp_path)
     csv.unlink()
-    assert score(business_folder, model, out, "--csv", str(csv), "--quiet") == 0
+    assert score(project, model, out, "--csv", str(csv), "--quiet") == 0
     assert len(ls.read_scores(csv)) == len(frame)
 
 
@@ -97,18 +131,18 @@ def test_the_dates_are_those_of_the_panels_grid(every: int) -> None:
 
 
 def test_scores_of_a_day_before_the_models_are_marked(
-    business_folder: Path,
+    project: Path,
     model: Path,
-    business_model: ls.ChurnModel,
-    business: ls.Tables,
+    fitted: ls.ChurnModel,
+    tables: ls.Tables,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out, csv, told = tmp_path / "scores", tmp_path / "today.csv", tmp_path / "told.json"
-    through = business_model.trained_through_
-    since = str(business.as_of_date - timedelta(days=30))
+    through = fitted.trained_through_
+    since = str(tables.as_of_date - timedelta(days=30))
     more = ("--since", since, "--csv", str(csv), "--json", str(told))
-    assert score(business_folder, model, out, *more) == 0
+    assert score(project, model, out, *more) == 0
     frame = ls.read_scores(out)
     assert frame.columns[-1] == "hindsight"
     assert frame["hindsight"].dtype == bool
@@ -120,18 +154,18 @@ def test_scores_of_a_day_before_the_models_are_marked(
     assert capsys.readouterr().err.endswith(f"\nleadsignal score: {said}\n")
     record = json.loads((tmp_path / "scores.run.json").read_text())
     marks = {day["snapshot_on"]: day["hindsight"] for day in record["dates"]}
-    assert marks == {past[0]: True, str(business.as_of_date): False}
+    assert marks == {past[0]: True, str(tables.as_of_date): False}
     printed = json.loads(told.read_text())
     assert printed["hindsight"] is False
     assert printed["dates"] == record["dates"]
 
 
 def test_scores_of_before_are_marked_by_the_models_version(
-    business_folder: Path, model: Path, business: ls.Tables, tmp_path: Path
+    project: Path, model: Path, tables: ls.Tables, tmp_path: Path
 ) -> None:
     out = tmp_path / "scores"
-    since = str(business.as_of_date - timedelta(days=30))
-    assert score(business_folder, model, out, "--since", since, "--quiet") == 0
+    since = str(tables.as_of_date - timedelta(days=30))
+    assert score(project, model, out, "--since", since, "--quiet") == 0
     frame = ls.read_scores(out)
     for file in out.glob("*/scores.parquet"):
         pd.read_parquet(file).drop(
@@ -144,30 +178,30 @@ def test_scores_of_before_are_marked_by_the_models_version(
 
 
 def test_the_record_counts_and_names_nobody(
-    business_folder: Path, model: Path, business: ls.Tables, tmp_path: Path
+    project: Path, model: Path, tables: ls.Tables, tmp_path: Path
 ) -> None:
     out = tmp_path / "scores.csv"
-    assert score(business_folder, model, out, "--quiet") == 0
+    assert score(project, model, out, "--quiet") == 0
     text = (tmp_path / "scores.csv.run.json").read_text()
     record = json.loads(text)
     assert record["outcome"] == "done"
-    assert record["inputs"]["tables"]["tickets"]["rows_read"] == business.rows_read["tickets"]
+    assert record["inputs"]["tables"]["tickets"]["rows_read"] == tables.rows_read["tickets"]
     assert record["dates"][0]["accounts"] == len(ls.read_scores(out))
     assert record["seconds"]["total"] > 0
     assert record["versions"]["leadsignal"] == ls.__version__
     assert record["model"]["version"] == ls.load_model(model).version_
-    held = business.frame("plans")
-    names = {*held["objective"], *business.frame("accounts")["account_id"]}
+    held = tables.frame("plans")
+    names = {*held["objective"], *tables.frame("accounts")["account_id"]}
     assert not [name for name in names if json.dumps(name) in text]
 
 
 def test_a_failed_run_is_recorded_and_the_old_scores_stay(
-    business_folder: Path, model: Path, tmp_path: Path
+    project: Path, model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "scores.csv"
-    assert score(business_folder, model, out, "--quiet") == 0
+    assert score(project, model, out, "--quiet") == 0
     old = out.read_bytes()
-    bad = without(business_folder, tmp_path / "bad")
+    bad = without(project, tmp_path / "bad")
     with (bad / "tickets.csv").open("a") as file:
         file.write("Anna Secret,2024-01-01\n")
     assert score(bad, model, out, "--quiet") == 2
@@ -180,10 +214,10 @@ def test_a_failed_run_is_recorded_and_the_old_scores_stay(
 
 
 def test_a_missing_table_counts_as_unknown_and_is_said(
-    business_folder: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    project = without(business_folder, tmp_path / "project", "tickets")
-    assert score(project, model, tmp_path / "scores.csv") == 4
+    part = without(project, tmp_path / "project", "tickets")
+    assert score(part, model, tmp_path / "scores.csv") == 4
     count = list(ls.load_model(model).families_.values()).count("tickets")
     told = f"score: tickets is missing: {count} indicators count as unknown"
     assert count > 1
@@ -194,44 +228,44 @@ def test_a_missing_table_counts_as_unknown_and_is_said(
 
 
 def test_a_late_table_is_unknown_and_not_calm(
-    business_folder: Path,
-    business: ls.Tables,
-    business_model: ls.ChurnModel,
+    project: Path,
+    tables: ls.Tables,
+    fitted: ls.ChurnModel,
     tmp_path: Path,
 ) -> None:
-    project = without(business_folder, tmp_path / "project")
-    tickets = pd.read_csv(project / "tickets.csv")
-    last = str(business.as_of_date - timedelta(days=45))
+    part = without(project, tmp_path / "project")
+    tickets = pd.read_csv(part / "tickets.csv")
+    last = str(tables.as_of_date - timedelta(days=45))
     kept = tickets[tickets["opened_at"] < last]
     kept = kept.assign(closed_at=kept["closed_at"].where(kept["closed_at"] < last))
-    kept.to_csv(project / "tickets.csv", index=False)
-    tables = ls.read_tables(project, as_of=business.as_of_date)
-    scores = ls.score_accounts(business_model, tables)
+    kept.to_csv(part / "tickets.csv", index=False)
+    late = ls.read_tables(part, as_of=tables.as_of_date)
+    scores = ls.score_accounts(fitted, late)
     assert [(feed.table, feed.state) for feed in scores.feeds] == [("tickets", "late")]
     assert "tickets is late: its last record is of" in repr(scores)
     last_record = scores.feeds[0].last_record
     assert last_record is not None
-    ended = tables.complete_through({"tickets": last_record})
-    panel = ls.build_panel(ended, business_model.analysis_)
+    ended = late.complete_through({"tickets": last_record})
+    panel = ls.build_panel(ended, fitted.analysis_)
     assert panel.current()["tickets_opened_30d"].isna().all()
-    told = ls.score_accounts(business_model, ended)
+    told = ls.score_accounts(fitted, ended)
     assert told.feeds == ()
     pd.testing.assert_frame_equal(told.frame, scores.frame)
 
 
 def test_the_model_of_essential_processes_needs_behaviors(
-    business_folder: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    project = without(business_folder, tmp_path / "project", "behaviors")
-    assert score(project, model, tmp_path / "scores.csv") == 3
+    part = without(project, tmp_path / "project", "behaviors")
+    assert score(part, model, tmp_path / "scores.csv") == 3
     assert "there is no table behaviors" in capsys.readouterr().err
 
 
 def test_dates_that_cannot_be_scored_do_not_stop_the_others(
-    business_folder: Path, model: Path, tmp_path: Path
+    project: Path, model: Path, tmp_path: Path
 ) -> None:
     given = ["--since", "2020-11-01", "--as-of", "2021-06-01", "--every", "12w", "--quiet"]
-    assert score(business_folder, model, tmp_path / "scores", *given) == 4
+    assert score(project, model, tmp_path / "scores", *given) == 4
     record = json.loads((tmp_path / "scores.run.json").read_text())
     outcomes = {day["outcome"] for day in record["dates"]}
     assert outcomes == {"not scored", "scored"}
@@ -248,50 +282,48 @@ def test_dates_that_cannot_be_scored_do_not_stop_the_others(
 def test_wrong_dates_and_places_are_told(
     more: list[str],
     told: str,
-    business_folder: Path,
+    project: Path,
     model: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert score(business_folder, model, tmp_path / "scores", *more) == 2
+    assert score(project, model, tmp_path / "scores", *more) == 2
     assert told in capsys.readouterr().err
 
 
-def test_since_needs_a_folder(business_folder: Path, model: Path, tmp_path: Path) -> None:
-    assert score(business_folder, model, tmp_path / "s.csv", "--since", "2024-01-01") == 2
+def test_since_needs_a_folder(project: Path, model: Path, tmp_path: Path) -> None:
+    assert score(project, model, tmp_path / "s.csv", "--since", "2024-01-01") == 2
 
 
 def test_the_same_bytes_with_any_order_of_rows_and_threads(
-    business_folder: Path,
-    business_model: ls.ChurnModel,
+    whole: Path,
+    ensemble: ls.ChurnModel,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shuffled = without(business_folder, tmp_path / "shuffled")
+    shuffled = without(whole, tmp_path / "shuffled")
     for file in shuffled.glob("*.csv"):
         pd.read_csv(file, dtype=str).sample(frac=1, random_state=7).to_csv(file, index=False)
     written = []
-    for number, (project, threads) in enumerate(
-        [(business_folder, "1"), (business_folder, "2"), (shuffled, "2")]
-    ):
+    for number, (project, threads) in enumerate([(whole, "1"), (shuffled, "2")]):
         monkeypatch.setenv("LEADSIGNAL_THREADS", threads)
         tables = ls.read_tables(project)
         tables.connection.execute(f"SET threads = {threads}")
-        scores = ls.score_accounts(business_model, tables)
+        scores = ls.score_accounts(ensemble, tables)
         place = tmp_path / str(number)
         place.mkdir()
         write_scores(scores, place / "s.csv")
         write_scores(scores, place / "s.parquet")
         written.append(content(place))
-    assert written[0] == written[1] == written[2]
+    assert written[0] == written[1]
 
 
 def test_trees_by_columns_are_scikit_learns_to_the_bit(
-    business_model: ls.ChurnModel, business_panel: ls.Panel
+    ensemble: ls.ChurnModel, panel: ls.Panel
 ) -> None:
-    hazards = business_model.hazards_
-    rows = business_panel.frame.sample(9_000, replace=True, random_state=1)
-    matrix = business_model.features_.matrix(rows)
+    hazards = ensemble.hazards_
+    rows = panel.frame.sample(9_000, replace=True, random_state=1)
+    matrix = ensemble.features_.matrix(rows)
     matrix[np.random.default_rng(0).random(matrix.shape) < 0.1] = np.nan
     row, step = np.repeat(np.arange(len(rows)), 6), np.tile(np.arange(6), len(rows))
     stacked = design(hazards.features, matrix, hazards.ends, row, step)
@@ -322,7 +354,10 @@ def test_kills_leave_the_old_or_the_new() -> None:
     """A seeded slice of `benchmarks/kills.py`."""
     script = ROOT / "benchmarks" / "kills.py"
     done = subprocess.run(
-        [sys.executable, str(script), "--moments", "3", "--seed", "3", "--commands", "score"],
+        [
+            *(sys.executable, str(script), "--moments", "3", "--seed", "3"),
+            *("--commands", "score", "--signals", "KILL", "TERM"),
+        ],
         capture_output=True,
         text=True,
     )

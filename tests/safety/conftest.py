@@ -6,20 +6,15 @@ from pathlib import Path
 
 import pytest
 
-import leadsignal as ls
 from leadsignal.cli import main
-
-KEPT = ("accounts", "behaviors", "tickets", "usage")
+from small_business import write_small_business
 
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a business (``t``) and a saved model (``m``); nobody writes into it."""
     root = tmp_path_factory.mktemp("small")
-    ls.simulate(160, seed=11, days=800).write(root / "t")
-    for file in (root / "t").glob("*.csv"):
-        if file.stem not in KEPT:
-            file.unlink()
+    write_small_business(root / "t", "accounts", "behaviors", "tickets", "usage")
     fit = ["fit", str(root / "t"), "--every", "84d", "--estimator", "logistic", "--quiet"]
     assert main([*fit, "--out", str(root / "m"), "--json", str(root / "fit.json")]) == 0
     return root
