@@ -144,7 +144,7 @@ def by_hand() -> tuple[ls.ChurnModel, ls.Panel]:
     model.families_ = {one.name: one.family for one in declared}
     risk = model.hazards_.curves(model.features_.matrix(rows))[0][:, 0]
     churned = risk > np.quantile(risk, 0.8)
-    model.worse_ = learn_worse(model.features_, rows, churned)
+    model.worse_, model.groups_ = learn_worse(model.features_, rows, churned), ()
     return model, panel_of(rows.assign(cause=""), *declared)
 
 
@@ -204,10 +204,17 @@ def test_sides_are_saved_and_an_older_model_has_none(
     ls.save_model(logistic_model, tmp_path / "model")
     assert ls.load_model(tmp_path / "model").worse_ == logistic_model.worse_
     older = copy(logistic_model)
-    older.worse_ = {}
+    older.worse_, older.groups_ = {}, ()
     ls.save_model(older, tmp_path / "older")
     assert "worse" not in json.loads((tmp_path / "older" / "model.json").read_text())
     assert ls.load_model(tmp_path / "older").worse_ == {}
+    grouped = copy(logistic_model)
+    grouped.groups_ = (("activity_events_30d", "activity_events_90d"),)
+    ls.save_model(grouped, tmp_path / "grouped")
+    assert ls.load_model(tmp_path / "grouped").groups_ == grouped.groups_
+    grouped.groups_ = (("activity_events_30d", "unknown"),)
+    with pytest.raises(ls.ModelError, match="groups or sides"):
+        ls.save_model(grouped, tmp_path / "other")
 
 
 def test_a_side_is_named_where_sense_and_rates_agree() -> None:

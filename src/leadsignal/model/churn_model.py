@@ -20,6 +20,7 @@ from leadsignal.ingestion.data_warnings import DataWarning, affecting
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.model.classifier import Classifier, estimator_name, estimator_problem
 from leadsignal.model.coalitions import coalition_risks
+from leadsignal.model.correlated_groups import Groups, learn_groups
 from leadsignal.model.directions import Worse, learn_worse
 from leadsignal.model.estimator_base import EstimatorBase
 from leadsignal.model.features import Features
@@ -170,6 +171,9 @@ class ChurnModel(EstimatorBase):
             self.features_, followed, churned_within(panel, followed, horizon)
         )
         self.families_ = {i.name: i.family for i in panel.indicators if i.name in names}
+        self.groups_: Groups = learn_groups(
+            self.features_, rows, self.families_, _customers(rows), self.random_state
+        )
         self.analysis_: SuccessAnalysis = panel.analysis
         self.trained_through_: date = panel.as_of_date
         self.rows_ = len(rows)

@@ -237,13 +237,13 @@ def _named_values(
 ) -> list[str]:
     """Return for each subject its indicator that moves the risk most; none may name a person."""
     parts = [part for part in parts_of(model) if part.kind != "attribute"]
-    places = [
-        moving_parts(model, row, others, parts, requested, lowers)[0]
+    columns = [
+        moving_parts(model, row, others, parts, requested, lowers).column[0]
         for requested, lowers in ((shares > 0, False), (shares < 0, True))
     ]
     texts = []
-    for number in np.maximum(*places):
-        name = model.features_.names[parts[number].first] if number >= 0 else ""
+    for place in np.maximum(*columns):
+        name = model.features_.names[place] if place >= 0 else ""
         texts.append(value_text(name, known_value(row[name].iloc[0])) if name else "")
     return texts
 

@@ -26,8 +26,10 @@ MIN_ALONE = 0.02
 """Log-odds by which an indicator has to move the risk by itself to be named."""
 MIN_UNUSUAL = 0.3
 """Share of other accounts that must be nearer to the middle before a value is named."""
-TRIED = 3
-"""Number of the most unusual indicators of a subject that are tried by themselves."""
+DISTINCT = 0.5
+"""Share of a group's effect that one of its members must have by itself to be named instead."""
+TRIED = 4
+"""Number of the most unusual indicators, or groups, of a subject that are tried by themselves."""
 FACTS = ("tenure_days", "days_to_renewal", "term_months", "arr_now")
 """Columns of the family context that are no attributes."""
 SEGMENTS = frozenset(
@@ -44,26 +46,43 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Part:
-    """Columns that are set to their typical values together, named by the first of them."""
+    """Columns that are set to their typical values together, and those that can name them.
+
+    ``kind`` is "indicator", "state" (of a process, with its days), "group" (of behaviours that go
+    together), "segment" or "attribute"; an attribute may name a person.
+    """
 
     columns: tuple[int, ...]
     subject: str
     kind: str = "indicator"
 
     @property
-    def first(self) -> int:
-        """The column whose value is named."""
-        return self.columns[0]
+    def named(self) -> tuple[int, ...]:
+        """The columns whose values may be named."""
+        return self.columns if self.kind == "group" else self.columns[:1]
+
+
+@dataclass(frozen=True, eq=False)
+class Moving:
+    """What moves the risk of each row most, by subject; all of shape (rows, subjects).
+
+    ``part`` is the number of the part, -1 where none does; ``column`` the column that is named.
+    ``on_side`` (rows, columns) says which values are on the side that is read so.
+    """
+
+    part: NDArray[np.int64]
+    column: NDArray[np.int64]
+    on_side: Flags
 
 
 def parts_of(model: ChurnModel) -> list[Part]:
-    """Return what of a model can be named: its indicators, the state of a process with its days.
-
-    Attributes are of kind "segment" or "attribute"; the latter may name a person.
-    """
-    columns: tuple[int, ...]
+    """Return what of a model can be named: groups of behaviours, then all else by itself."""
     names, places = model.features_.names, {n: k for k, n in enumerate(model.features_.names)}
-    found = []
+    found = [
+        Part(tuple(places[name] for name in group), model.subject(group[0]), "group")
+        for group in model.groups_
+    ]
+    columns: tuple[int, ...]
     for place, name in enumerate(names):
         family = model.families_[name]
         columns, kind = (place,), "indicator"
@@ -86,23 +105,41 @@ def moving_parts(
     raises: pd.DataFrame,
     lowers: bool = False,
     with_gaps: Collection[str] | None = None,
-) -> NDArray[np.int64]:
-    """Return for each row and subject the part that moves the risk most; -1 where none does.
+) -> Moving:
+    """Return for each row and subject the part that moves the risk most.
 
-    ``raises`` (rows, subjects) says for which subjects a part is requested. Values lie on the side
+    ``raises`` (rows, subjects) says for which subjects a part is requested. Values are on the side
     on which more churned; with ``lowers``, on the other. A missing value counts only in
     ``with_gaps``, by default in all.
     """
     matrix, typical = _arrays(model, rows, others)
-    firsts = [part.first for part in parts]
-    allowed = _on_side(model, matrix, typical, parts, lowers, with_gaps)
-    unusual = np.column_stack([_distance(model, rows, others, place) for place in firsts])
+    singles = [part for part in parts if part.kind != "group"]
+    on_side, unusual = np.zeros(matrix.shape, dtype=bool), np.full(matrix.shape, -1.0)
+    firsts = [part.columns[0] for part in singles]
+    if firsts:
+        on_side[:, firsts] = _on_side(model, matrix, typical, singles, lowers, with_gaps)
+        unusual[:, firsts] = np.column_stack([_distance(model, rows, others, k) for k in firsts])
+    unusual[~on_side] = -1.0
     requested = raises[[part.subject for part in parts]].to_numpy()
+    score = np.column_stack([unusual[:, part.named].max(axis=1) for part in parts])
     subjects = [str(subject) for subject in raises.columns]
-    tried = _most_unusual(np.where(allowed & requested, unusual, -1.0), parts, subjects)
+    tried = _most_unusual(np.where(requested, score, -1.0), parts, subjects)
     effect = np.zeros((len(rows), len(parts)))
     effect[tried] = _alone(model, matrix, typical, parts, tried) * (-1 if lowers else 1)
-    return _best(effect, parts, subjects)
+    best = _best(effect, parts, subjects)
+    return Moving(best, _named_columns(best, unusual, parts), on_side)
+
+
+def _named_columns(
+    best: NDArray[np.int64], unusual: Floats, parts: Sequence[Part]
+) -> NDArray[np.int64]:
+    """Return the most unusual column of each part, of those on the side that is read so."""
+    columns = np.full(best.shape, -1)
+    for number in np.unique(best[best >= 0]):
+        named = np.array(parts[number].named)
+        row, subject = np.nonzero(best == number)
+        columns[row, subject] = named[unusual[row][:, named].argmax(axis=1)]
+    return columns
 
 
 def _arrays(model: ChurnModel, rows: pd.DataFrame, others: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -121,7 +158,8 @@ def _on_side(
     """Return which values lie on the side that is read as raising (lowering) the risk."""
     found = np.zeros((len(matrix), len(parts)), dtype=bool)
     for number, part in enumerate(parts):
-        name, place = model.features_.names[part.first], part.first
+        place = part.columns[0]
+        name = model.features_.names[place]
         values, usual = matrix[:, place], typical[place]
         if part.kind == "attribute":
             continue
@@ -189,11 +227,13 @@ def _alone(
 
 
 def _best(effect: Floats, parts: Sequence[Part], subjects: Sequence[str]) -> NDArray[np.int64]:
+    """Return the part with the largest effect; a group only where no member has most of it."""
+    weighed = effect * [DISTINCT if part.kind == "group" else 1.0 for part in parts]
     best = np.full((len(effect), len(subjects)), -1)
     for at, subject in enumerate(subjects):
         mine = np.array([k for k, part in enumerate(parts) if part.subject == subject], dtype=int)
         if len(mine):
-            strongest = mine[effect[:, mine].argmax(axis=1)]
+            strongest = mine[weighed[:, mine].argmax(axis=1)]
             enough = effect[np.arange(len(effect)), strongest] >= MIN_ALONE
             best[enough, at] = strongest[enough]
     return best

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from leadsignal.indicators.declare import DaysSince, DaysSinceBest, Latest
+from leadsignal.model.correlated_groups import behavior_of
 from leadsignal.model.indicator_words import reason_text
 from leadsignal.model.telling import (
+    Moving,
     Part,
     known_value,
     moving_parts,
@@ -30,6 +32,8 @@ MIN_EFFECT = 0.05
 """Log-odds that a subject has to add to the risk to be a reason."""
 MIN_DIFFERENCE = 0.4
 """Log-odds from those of the typical account from which an account without a reason is not one."""
+MAX_NAMES = 3
+"""Maximum number of the behaviours of a group that a reason names."""
 RENEWAL = "days_to_renewal"
 NEAR = 90
 """Days before a renewal from which it is close."""
@@ -61,6 +65,9 @@ class Reason:
         most frequent category; None if no account has a value.
     declared : Indicator or None
         The declaration of the indicator, which words it.
+    group : tuple of str
+        Behaviours that go together and cannot be distinguished, where the
+        subject is a group of them; ``indicator`` is then the most unusual of its indicators.
     """
 
     subject: str
@@ -70,6 +77,7 @@ class Reason:
     unit: str = ""
     reference: Any = None
     declared: Indicator | None = None
+    group: tuple[str, ...] = ()
 
     @property
     def direction(self) -> Literal["above", "below", "equal", "different", "missing"]:
@@ -85,11 +93,21 @@ class Reason:
     def __str__(self) -> str:
         if self.subject == SEVERAL:
             return "several small differences, none of which stands out"
-        return reason_text(self.indicator, self.value, self.declared, self.reference)
+        text = reason_text(self.indicator, self.value, self.declared, self.reference)
+        if not self.group:
+            return text
+        fewer = (self.direction == "below") != ("days_since" in self.indicator)
+        return f"{'less' if fewer else 'more'} of: {_some(self.group)} ({text})"
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """Return the first names of a list, and how many more there are."""
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 COLUMNS = ("account_id", "rank", "subject", "indicator", "value", "unit", "reference", "direction",
-           "effect")  # fmt: skip
+           "effect", "group")  # fmt: skip
 """Columns of a table of reasons."""
 
 
@@ -99,7 +117,7 @@ def reason_table(reasons: Mapping[str, tuple[Reason, ...]]) -> pd.DataFrame:
 
     rows = [
         (account, rank, one.subject, one.indicator, one.value, one.unit, one.reference,
-         one.direction, one.effect)
+         one.direction, one.effect, ", ".join(one.group))
         for account, listed in reasons.items()
         for rank, one in enumerate(listed, 1)
     ]  # fmt: skip
@@ -144,7 +162,7 @@ def account_reasons(
     shares = model.reasons(rows, against=others)
     declared = indicators or {}
     found = _Reasons(model, rows, others, shares, declared, parts_of(model))
-    listed = found.of_kinds("indicator", "state")
+    listed = found.of_kinds("group", "indicator", "state")
     profile = found.of_kinds("segment")
     total = shares.sum(axis=1).to_numpy()
     reasons = {}
@@ -173,39 +191,44 @@ class _Reasons:
         parts = [part for part in self.parts if part.kind in kinds and self._compares(part)]
         gaps = [n for n, i in self.declared.items() if isinstance(i.rule, GAPS_SPEAK)]
         requested = self.shares >= MIN_EFFECT
+        if not parts:
+            return [[] for _ in range(len(self.rows))]
         best = moving_parts(self.model, self.rows, self.others, parts, requested, with_gaps=gaps)
-        names = [self.model.features_.names[part.first] for part in parts]
-        values = {name: self.rows[name].to_list() for name in names}
-        typical = typical_values(self.others, names)
+        typical = typical_values(self.others, self.model.features_.names)
         effect = self.shares.to_numpy()
         order = np.argsort(-effect, axis=1, kind="stable")
         return [
             [
-                self._reason(names[best[row, at]], values, row, effect[row, at], typical)
+                self._reason(best, parts[best.part[row, at]], row, at, typical)
                 for at in order[row]
-                if best[row, at] >= 0
+                if best.part[row, at] >= 0
             ][:REASONS]
             for row in range(len(self.rows))
         ]
 
     def _compares(self, part: Part) -> bool:
         """Whether values of different accounts mean the same; each may have its own metric."""
-        declared = self.declared.get(self.model.features_.names[part.first])
+        declared = self.declared.get(self.model.features_.names[part.columns[0]])
         return declared is None or declared.unit != "metric"
 
     def _reason(
-        self,
-        name: str,
-        values: Mapping[str, list[Any]],
-        row: int,
-        effect: float,
-        typical: Mapping[str, Any],
+        self, best: Moving, part: Part, row: int, at: int, typical: Mapping[str, Any]
     ) -> Reason:
+        names = self.model.features_.names
+        name = names[best.column[row, at]]
         declared = self.declared.get(name)
-        unit = declared.unit if declared else ""
-        value = known_value(values[name][row])
-        subject = self.model.subject(name)
-        return Reason(subject, name, value, float(effect), unit, typical[name], declared)
+        together = [names[column] for column in part.named if best.on_side[row, column]]
+        behaviors = tuple(dict.fromkeys(map(behavior_of, together)))
+        return Reason(
+            part.subject,
+            name,
+            known_value(self.rows[name].iloc[row]),
+            float(self.shares.to_numpy()[row, at]),
+            declared.unit if declared else "",
+            typical[name],
+            declared,
+            behaviors if part.kind == "group" and len(behaviors) > 1 else (),
+        )
 
 
 GAPS_SPEAK = (DaysSince, DaysSinceBest, Latest)

@@ -170,7 +170,8 @@ class Scores(Result):
         -------
         pandas.DataFrame
             Columns ``account_id, rank, subject, indicator, value, unit, reference, direction,
-            effect``; ``effect`` is in log-odds, ``reference`` the typical value of that day.
+            effect, group``; ``effect`` is in log-odds, ``reference`` the typical value of that day,
+            ``group`` the behaviours that go together, where the reason is a group of them.
         """
         return reason_table(self.reasons)
 

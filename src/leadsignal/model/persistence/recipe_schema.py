@@ -126,6 +126,10 @@ def _is_worse(value: object) -> bool:
     return value in ("above", "below") if isinstance(value, str) else _are_levels(value)
 
 
+def _is_group(value: object) -> bool:
+    return _are_names(value) and isinstance(value, list) and len(value) > 1
+
+
 def _is_completed_horizon(value: object) -> bool:
     return (
         isinstance(value, dict)
@@ -159,6 +163,7 @@ MAY_HOLD: dict[str, Callable[[Any], bool]] = {
     "held_out_auc": lambda value: _is_number(value) and 0 <= value <= 1,
     "recalibration": _is_recalibration,
     "worse": lambda value: _is_map(value, _is_worse),
+    "groups": lambda value: isinstance(value, list) and all(map(_is_group, value)),
     "warnings": lambda value: isinstance(value, list) and all(map(_is_map, value)),
 }
 """What a recipe may hold besides; where it does not, the model's summary says so."""

@@ -99,6 +99,7 @@ def _recipe(model: ChurnModel) -> dict[str, Any]:
         "features": model.features_.to_dict(),
         "families": model.families_,
         **({"worse": model.worse_} if model.worse_ else {}),
+        **({"groups": [list(one) for one in model.groups_]} if model.groups_ else {}),
         "analysis": model.analysis_.to_toml(),
         "step_ends": model.hazards_.ends.tolist(),
         "hazards": {name: stacked_model_to_dict(one) for name, one in fitted.items() if one},
@@ -174,6 +175,8 @@ def _assembled(recipe: Mapping[str, Any]) -> ChurnModel:
     model.hazards_ = Hazards(features, ends, read["churn"], read.get("other"), auc)
     model.families_ = recipe["families"]
     model.worse_ = recipe.get("worse", {})
+    model.groups_ = tuple(map(tuple, recipe.get("groups", ())))
+    _refuse_other_names(model)
     # A model fitted without an analysis has an empty one, which is no valid file of its own.
     text = recipe["analysis"]
     model.analysis_ = SuccessAnalysis.from_toml(text) if text.strip() else SuccessAnalysis(())
@@ -187,6 +190,18 @@ def _assembled(recipe: Mapping[str, Any]) -> ChurnModel:
     model.origin_ = Origin.from_dict(recipe["origin"])
     model.warnings_ = tuple(map(DataWarning.from_dict, recipe.get("warnings", ())))
     return model
+
+
+def _refuse_other_names(model: ChurnModel) -> None:
+    """Raise ValueError where a group has an indicator twice, or one that the model does not read.
+
+    The same is true of the sides on which more accounts churned.
+    """
+    grouped = [name for group in model.groups_ for name in group]
+    if len(set(grouped)) < len(grouped) or not {*grouped, *model.worse_} <= {
+        *model.features_.names
+    }:
+        raise ValueError("groups or sides are of indicators that the model does not read")
 
 
 def _refuse_orders(analysis: SuccessAnalysis) -> None:

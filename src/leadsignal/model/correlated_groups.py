@@ -1,0 +1,111 @@
+"""Groups of behaviours that rise and fall together, so that none can be distinguished.
+
+They all rise with how busy an account is. Which of them a model reads is then close to chance, and
+a reason that names one of them would say more than is known: it names the group.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from leadsignal.model.features import Features
+
+FAMILY = "behaviors"
+MIN_CORRELATION = 0.7
+"""Mean Spearman correlation, in size, from which two clusters are one."""
+RESAMPLES = 20
+"""Number of bootstrap resamples by customer; a pair has to be together in most of them."""
+MAX_CUSTOMERS = 2_000
+"""Maximum number of customers whose rows are compared."""
+COLUMN = re.compile(
+    r"(?:behavior_)?(.+?)_(?:events|users|days_since|level|per_user|events_per_user)(?:_\d+d)?"
+)
+
+Floats = NDArray[np.float64]
+Groups = tuple[tuple[str, ...], ...]
+
+
+def learn_groups(
+    features: Features,
+    rows: pd.DataFrame,
+    families: Mapping[str, str],
+    customer: NDArray[np.int64],
+    seed: int,
+) -> Groups:
+    """Return the groups of two or more indicators of behaviours that go together in training rows.
+
+    One row counts of each customer. In each of 20 resamples of customers, average linkage on
+    1 - |Spearman correlation| joins what correlates by 0.7 or more; a group holds indicators of
+    which every two are together in more than half of the resamples (Monti et al. 2003).
+    """
+    names = [name for name in features.names if families[name] == FAMILY]
+    names = [name for name in names if name not in features.levels]
+    if len(names) < 2:
+        return ()
+    rng = np.random.default_rng(seed)
+    chosen = _one_row_each(customer, rng)
+    places = [features.names.index(name) for name in names]
+    ranks = _ranks(features.matrix(rows.iloc[chosen])[:, places])
+    together = np.zeros((len(names), len(names)))
+    for _ in range(RESAMPLES):
+        cluster = _clusters(ranks[rng.integers(len(ranks), size=len(ranks))])
+        together += cluster[:, None] == cluster
+    label = _linked(1 - together / RESAMPLES, "complete", 0.5 - 1e-9)
+    members = [tuple(np.array(names)[label == one].tolist()) for one in np.unique(label)]
+    return tuple(sorted((one for one in members if len(one) > 1), key=lambda one: one[0]))
+
+
+def behavior_of(column: str) -> str:
+    """Return the behaviour of an indicator's name, as words.
+
+    >>> behavior_of("behavior_report_exported_events_30d")
+    'report exported'
+    """
+    found = COLUMN.fullmatch(column)
+    return (found[1] if found else column).replace("_", " ")
+
+
+def _one_row_each(customer: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return one random row of each customer, of at most `MAX_CUSTOMERS`."""
+    shuffled = rng.permutation(len(customer))
+    _, first = np.unique(customer[shuffled], return_index=True)
+    rows = shuffled[first]
+    few = rng.permutation(len(rows))[:MAX_CUSTOMERS]
+    return np.asarray(np.sort(rows[few]))
+
+
+def _ranks(matrix: Floats) -> Floats:
+    """Return the ranks of each column; a missing value is in the middle."""
+    from scipy.stats import rankdata
+
+    ranks = rankdata(matrix, axis=0, nan_policy="omit")
+    middle = (1 + np.sum(~np.isnan(ranks), axis=0)) / 2
+    return np.asarray(np.where(np.isnan(ranks), middle, ranks))
+
+
+def _clusters(ranks: Floats) -> NDArray[np.int64]:
+    """Return the cluster of each column in one resample."""
+    centred = ranks - ranks.mean(axis=0)
+    size = np.sqrt((centred**2).sum(axis=0))
+    unit = centred / np.where(size > 0, size, 1.0)
+    return _linked(1 - np.abs(unit.T @ unit), "average", 1 - MIN_CORRELATION)
+
+
+def _linked(distance: Floats, method: str, most: float) -> NDArray[np.int64]:
+    """Return the cluster of each item, joined up to a distance."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    distance = np.clip((distance + distance.T) / 2, 0.0, 1.0)
+    np.fill_diagonal(distance, 0.0)
+    tree = linkage(squareform(distance, checks=False), method)
+    return np.asarray(fcluster(tree, most, "distance"), dtype=np.int64)
