@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 RIDGE = 600.0
 """Penalty on half the square of each coefficient, for each row in which one end is seen."""
 TIMING_RIDGE = 3.0
+MAX_ALIKE = 20.0
+"""Number of columns like it, counting itself, up to which a column has the plain penalty."""
+COMPARED_ROWS = 20_000
+"""Maximum number of rows from which correlations are taken."""
+FEW_ENDS = 100
+"""Ends below which trees have fewer leaves."""
 RENEWAL_EDGES = (15, 30, 45, 60, 75, 90, 120, 150, 240)
 """Edges of the bins of days to renewal: notice is given between these."""
 MIN_TERM = 3
@@ -77,6 +83,11 @@ class TrainingData:
     overlap: float
     owner: NDArray[np.int64]
 
+    @property
+    def ends(self) -> float:
+        """Number of distinct ends."""
+        return float(self.weight[self.ended].sum() / self.overlap)
+
     def part(self, chosen: NDArray[np.bool_]) -> TrainingData:
         """Return the chosen rows."""
         return TrainingData(
@@ -95,6 +106,7 @@ class Boosting:
 
     tree_count = 50
     leaf_count = 5
+    few_leaves = 3
     column_share = 0.2
     leaf_rows = 300
 
@@ -109,7 +121,7 @@ class Boosting:
         estimator = HistGradientBoostingClassifier(
             learning_rate=0.1,
             max_iter=self.tree_count,
-            max_leaf_nodes=self.leaf_count,
+            max_leaf_nodes=self.leaf_count if training.ends >= FEW_ENDS else self.few_leaves,
             max_features=self.column_share,
             min_samples_leaf=max(20, int(self.leaf_rows / mean_weight)),
             l2_regularization=10.0,
@@ -128,6 +140,30 @@ class Boosting:
     def log_odds(self, rows: Floats) -> Floats:
         """Return the log-odds of ending in each row, shape (n,)."""
         return self.trees(rows)
+
+
+def penalty_factors(columns: Floats, weight: Floats) -> Floats:
+    """Return what the penalty of each column is multiplied by, shape (columns,).
+
+    The same ridge on 100 columns that rise together penalises their common direction 100 times
+    less than that of one column alone, so that noise which many columns share is hardly shrunken.
+    The number of columns like one is its sum of squared correlations. Beyond `MAX_ALIKE`, the
+    penalty rises with its square.
+
+    >>> column = np.arange(4.0)[:, None]
+    >>> penalty_factors(np.repeat(column, 40, axis=1), np.ones(4))[0]
+    np.float64(4.0)
+    """
+    if not columns.shape[1]:
+        return np.ones(0)
+    step = slice(None, None, max(1, -(-len(columns) // COMPARED_ROWS)))
+    rows, weight = columns[step], weight[step, None] / weight[step].sum()
+    centred = (rows - (weight * rows).sum(axis=0)) * np.sqrt(weight)
+    size = np.sqrt((centred**2).sum(axis=0))
+    unit = centred / np.where(size > 0, size, 1.0)
+    alike = ((unit.T @ unit) ** 2).sum(axis=0)
+    factors: Floats = np.maximum(alike / MAX_ALIKE, 1.0) ** 2
+    return factors
 
 
 class LinearColumns:
@@ -235,8 +271,10 @@ class Logistic:
 
         with one_thread():
             columns = self.columns.fit_shared(training.rows, training.owner)
-            penalty = np.full(columns.width, self.ridge * training.overlap)
-            penalty[: self.columns.timing_count + 1] = TIMING_RIDGE
+            seen = np.bincount(columns.owner, training.weight, len(columns.shared)).astype(float)
+            penalty = np.full(columns.width, TIMING_RIDGE)
+            factors = penalty_factors(columns.shared, seen)
+            penalty[columns.own.shape[1] :] = self.ridge * training.overlap * factors
             penalty[0] = 0.0
             found = penalised_logit(columns, training.ended, training.weight, penalty)
         self.intercept, self.coefficients = float(found[0]), found[1:]
@@ -263,9 +301,11 @@ class LandmarkCox:
         from leadsignal.survival.cox import fit_cox
 
         columns = self.columns.fit(training.rows)
-        ridge = np.full(columns.shape[1], self.ridge * training.overlap)
-        ridge[: self.columns.timing_count] = TIMING_RIDGE
+        ridge = np.full(columns.shape[1], TIMING_RIDGE)
+        timing = self.columns.timing_count
         with one_thread():
+            factors = penalty_factors(columns[:, timing:], training.weight)
+            ridge[timing:] = self.ridge * training.overlap * factors
             fit = fit_cox(
                 columns,
                 training.stop,
@@ -307,7 +347,7 @@ class CustomerBoosting(Boosting):
     """Boosting with more and larger trees: each churn is seen in one row only."""
 
     tree_count = 200
-    leaf_count = 8
+    leaf_count = few_leaves = 8
     column_share = 0.5
     leaf_rows = 20
 
