@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -35,11 +37,25 @@ leaks: Any = import_module("leaks")
 DAYS, ACCOUNTS = 1095, 400
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ls.Tables]:
+    """The tables with a leak of a kind, simulated once."""
+
+    @cache
+    def tables(kind: str) -> ls.Tables:
+        folder = str(tmp_path_factory.mktemp(kind))
+        found: ls.Tables = leaks.simulated(folder, ACCOUNTS, 0, "no_effect", kind)
+        return found
+
+    return tables
+
+
 @pytest.mark.parametrize("kind", leaks.KINDS)
-def test_each_leak_is_found_and_nothing_else(kind: str, seed: int, tmp_path: Path) -> None:
+def test_each_leak_is_found_and_nothing_else(
+    kind: str, simulated: Callable[[str], ls.Tables]
+) -> None:
     """A seeded slice of benchmarks/leaks.py."""
-    tables = leaks.simulated(str(tmp_path), ACCOUNTS, seed, "no_effect", kind)
+    tables = simulated(kind)
     assert {one.kind for one in leaks.leaks_in(tables)} == {leaks.KINDS[kind]}
     (found, *_) = leaks.leaks_in(tables)
     assert found in affecting(tables.warnings, "backtest")
@@ -304,9 +320,10 @@ def test_warnings_reach_scores_backtest_and_audit(
 
 
 @pytest.mark.parametrize("kind", ["backfilled", "attribute_today", "arr_today"])
-def test_a_leak_is_named_above_a_real_backtest(kind: str, tmp_path: Path) -> None:
-    tables = leaks.simulated(str(tmp_path), ACCOUNTS, 3, "no_effect", kind)
-    panel = ls.build_panel(tables, every="28d")
+def test_a_leak_is_named_above_a_real_backtest(
+    kind: str, simulated: Callable[[str], ls.Tables]
+) -> None:
+    panel = ls.build_panel(simulated(kind), every="28d")
     backtest = ls.run_backtest(panel, origins=1, methods=("context",), estimator="logistic")
     assert shows(backtest, leaks.KINDS[kind])
     assert repr(backtest).startswith("warning: ")

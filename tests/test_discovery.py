@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
@@ -33,8 +35,8 @@ PLANTED = {"reconciliation_completed", "close_review_held"}
 TABLES = ("accounts", "behaviors", "usage", "results")
 
 
-def tables_of(world: str, seed: int, accounts: int = 1000) -> ls.Tables:
-    simulation = ls.simulate(accounts, seed=seed, world=world)
+def tables_of(world: str, seed: int) -> ls.Tables:
+    simulation = ls.simulate(1000, seed=seed, world=world)
     frames = {name: simulation.tables[name] for name in TABLES}
     return ls.read_tables(frames, as_of=simulation.as_of, attributes=["segment", "employees"])
 
@@ -42,6 +44,17 @@ def tables_of(world: str, seed: int, accounts: int = 1000) -> ls.Tables:
 @pytest.fixture(scope="module")
 def leading() -> ls.Tables:
     return tables_of("leading", 1001)
+
+
+@pytest.fixture(scope="module")
+def panel(leading: ls.Tables) -> ls.Panel:
+    return ls.build_panel(leading)
+
+
+@pytest.fixture(scope="module")
+def nothing_keeps() -> Callable[[str], ls.Discovery]:
+    """The discovery in a world, made once."""
+    return cache(lambda world: ls.discover_processes(tables_of(world, 1000)))
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +131,9 @@ def test_states_by_hand() -> None:
     assert states[:, 2].tolist() == [False, False, False, True, False, True, False, False]
 
 
-def test_rows_at_risk_read_the_state_a_warning_time_before(leading: ls.Tables) -> None:
-    panel = ls.build_panel(leading)
+def test_rows_at_risk_read_the_state_a_warning_time_before(
+    leading: ls.Tables, panel: ls.Panel
+) -> None:
     complete_from = leading.coverage["behaviors"].complete_from
     assert complete_from is not None
     begun = day_number(complete_from)
@@ -143,8 +157,8 @@ def test_rows_at_risk_read_the_state_a_warning_time_before(leading: ls.Tables) -
     assert not {"tenure_days", "term_months"} & set(at_risk.adjusted_for)
 
 
-def test_matched_sets_hold_accounts_at_risk_at_the_tenure_of_the_end(leading: ls.Tables) -> None:
-    at_risk = rows_at_risk(ls.build_panel(leading), 90, KnownBefore(0, 135))
+def test_matched_sets_hold_accounts_at_risk_at_the_tenure_of_the_end(panel: ls.Panel) -> None:
+    at_risk = rows_at_risk(panel, 90, KnownBefore(0, 135))
     sets = matched_sets(at_risk, seed=0)
     case = sets.row[sets.first[:-1]][sets.of]
     assert at_risk.event[sets.row[sets.first[:-1]]].all()
@@ -156,8 +170,7 @@ def test_matched_sets_hold_accounts_at_risk_at_the_tenure_of_the_end(leading: ls
     assert (at_risk.cluster[sets.row][others] != at_risk.cluster[case][others]).all()
 
 
-def test_sets_are_equal_in_what_is_matched(leading: ls.Tables) -> None:
-    panel = ls.build_panel(leading)
+def test_sets_are_equal_in_what_is_matched(panel: ls.Panel) -> None:
     at_risk = rows_at_risk(panel, 90, KnownBefore(0, 135), match=["segment"])
     sets = matched_sets(at_risk, seed=0)
     segment = in_order(panel)["segment"].to_numpy()[at_risk.row][sets.row]
@@ -173,9 +186,9 @@ def test_what_cannot_be_told_is_not_at_risk() -> None:
     assert told.at(day, started).tolist() == [True, False, True, True, False]
 
 
-def test_chances_and_scores_are_those_of_a_stratified_cox_model(leading: ls.Tables) -> None:
+def test_chances_and_scores_are_those_of_a_stratified_cox_model(panel: ls.Panel) -> None:
     """The score test of one state equals that of Cox's model, given the adjusters."""
-    at_risk = rows_at_risk(ls.build_panel(leading), 90, KnownBefore(0, 135))
+    at_risk = rows_at_risk(panel, 90, KnownBefore(0, 135))
     sets = matched_sets(at_risk, seed=0)
     rng = np.random.default_rng(0)
     state = rng.random((len(at_risk), 3)) < 0.4
@@ -193,9 +206,9 @@ def test_chances_and_scores_are_those_of_a_stratified_cox_model(leading: ls.Tabl
     assert scores.z()[0] == pytest.approx(-x[case].sum() / np.sqrt(information), rel=1e-3)
 
 
-def test_permuted_maxima_are_as_large_as_chance(leading: ls.Tables) -> None:
+def test_permuted_maxima_are_as_large_as_chance(panel: ls.Panel) -> None:
     """Of one coin-flip candidate, the maximum is a standard normal; of many, larger."""
-    at_risk = rows_at_risk(ls.build_panel(leading), 90, KnownBefore(0, 135))
+    at_risk = rows_at_risk(panel, 90, KnownBefore(0, 135))
     sets = matched_sets(at_risk, seed=0)
     states = np.random.default_rng(1).random((len(at_risk), 40)) < 0.5
     chances = chances_of(sets, at_risk, np.zeros((len(at_risk), 0)))
@@ -226,8 +239,10 @@ def test_the_planted_processes_are_named_and_no_other(found: ls.Discovery) -> No
 
 
 @pytest.mark.parametrize("world", ["disengagement", "slow_decline"])
-def test_nothing_is_named_where_nothing_keeps_accounts(world: str) -> None:
-    found = ls.discover_processes(tables_of(world, 1000))
+def test_nothing_is_named_where_nothing_keeps_accounts(
+    world: str, nothing_keeps: Callable[[str], ls.Discovery]
+) -> None:
+    found = nothing_keeps(world)
     assert found.processes == ()
     assert not found.frame["essential"].any()
     with pytest.raises(ls.ModelError, match="no essential process"):
@@ -235,9 +250,11 @@ def test_nothing_is_named_where_nothing_keeps_accounts(world: str) -> None:
     assert "No process is named" in found.to_toml()
 
 
-def test_what_the_leavers_drop_is_called_so() -> None:
+def test_what_the_leavers_drop_is_called_so(
+    nothing_keeps: Callable[[str], ls.Discovery],
+) -> None:
     """Whoever has decided slows at once: the strongest mark of all, and no reason to stay."""
-    found = ls.discover_processes(tables_of("disengagement", 1000, accounts=2000))
+    found = nothing_keeps("disengagement")
     row = found.frame.set_index("behavior").loc["reconciliation_completed"]
     assert row["hazard_ratio"] < 0.3
     assert row["q_value"] < 0.02
@@ -370,8 +387,7 @@ def test_without_results_they_are_not_asked_for(business_folder: Path) -> None:
     assert found.to_dict()["processes"][0]["result_effect"] is None
 
 
-def test_results_are_compared_within_an_account(leading: ls.Tables) -> None:
-    panel = ls.build_panel(leading)
+def test_results_are_compared_within_an_account(leading: ls.Tables, panel: ls.Panel) -> None:
     _, accounts, _ = whose(in_order(panel))
     measured = measured_results(leading, panel, accounts, 90)
     assert measured is not None

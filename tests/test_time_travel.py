@@ -26,9 +26,10 @@ IDS = {
 """Columns of ids, each with a number that its new names are made from."""
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(10))
 def test_another_future_changes_nothing_before(seed: int) -> None:
-    assert travel(random_case(seed), 4, seed) == []
+    """A few of the cases of benchmarks/time_travel.py."""
+    assert travel(random_case(seed), 2, seed) == []
 
 
 def test_the_other_future_is_another() -> None:
