@@ -15,6 +15,25 @@ import leadsignal as ls
 from in_browser import started_browser
 from postgres_server import Server, running_server, why_not
 
+LONGEST = (
+    "test_docs.py",
+    "test_readme.py",
+    "test_time_travel.py",
+    "test_spark.py",
+    "test_batch.py",
+    "test_interruptions.py",
+    "test_data_warnings.py",
+    "test_panel_reference.py",
+    "test_report.py",
+    "test_discovery.py",
+)
+"""Files that take a minute or more come first, so that no worker waits for one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+
 
 @pytest.fixture(scope="session")
 def business_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -48,6 +67,11 @@ def logistic_model(business_panel: ls.Panel) -> ls.ChurnModel:
 
 
 @pytest.fixture(scope="session")
+def business_scores(business: ls.Tables, business_model: ls.ChurnModel) -> ls.Scores:
+    return ls.score_accounts(business_model, business)
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """A PostgreSQL of this worker's own; where none is installed, what needs it is skipped."""
     reason = why_not()
@@ -61,15 +85,14 @@ def postgres() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def business_results(
-    business: ls.Tables, business_panel: ls.Panel, business_model: ls.ChurnModel
+    business: ls.Tables, business_panel: ls.Panel, business_scores: ls.Scores
 ) -> tuple[ls.Panel, ls.Backtest, ls.Scores, ls.report.Findings]:
     """What a report is made of."""
     methods = ["random", "usage", "context", "all"]
     backtest = ls.run_backtest(business_panel, origins=1, estimator="logistic", methods=methods)
-    scores = ls.score_accounts(business_model, business)
     audit = ls.audit_indicators(business_panel, resamples=50)
     found = ls.report.gather_findings(business, business_panel, audit=audit)
-    return business_panel, backtest, scores, found
+    return business_panel, backtest, business_scores, found
 
 
 @pytest.fixture(scope="session")

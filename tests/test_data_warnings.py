@@ -75,7 +75,7 @@ def test_todays_values_of_the_messy_world_are_found(tmp_path: Path) -> None:
     assert kinds == {"seats": "column_reveals_churn", "ended_on": "survivors"}
 
 
-def test_the_sample_has_no_warning_that_affects_a_result(business: ls.Tables) -> None:
+def test_the_sample_has_no_warning_that_affects_a_result() -> None:
     tables = ls.read_tables(ls.sample_folder())
     assert [one for one in tables.warnings if one.affects] == []
     assert repr(tables).startswith("Tables as of")
@@ -243,14 +243,12 @@ def test_the_last_horizon_counted_by_hand() -> None:
     assert last_horizon(tables, 1000) is None
 
 
-def test_both_ways_to_count_the_last_horizon_agree(
-    business: ls.Tables, business_panel: ls.Panel
-) -> None:
+def test_both_ways_to_count_the_last_horizon_agree(leaking: ls.Tables, panel: ls.Panel) -> None:
     """On a day of the grid both see the same accounts."""
-    grid = on_grid(business_panel)["snapshot_on"]
-    days = (pd.Timestamp(business.as_of_date) - grid).dt.days
+    grid = on_grid(panel)["snapshot_on"]
+    days = (pd.Timestamp(leaking.as_of_date) - grid).dt.days
     horizon = int(days[days >= 180].min())
-    assert last_horizon(business, horizon) == last_horizon_of_panel(business_panel, horizon)
+    assert last_horizon(leaking, horizon) == last_horizon_of_panel(panel, horizon)
 
 
 # In the results -----------------------------------------------------------------------------------

@@ -292,11 +292,11 @@ def test_the_hold_out_is_the_same_everywhere_and_of_the_share_asked_for() -> Non
 
 
 def test_scores_record_who_is_held_out(
-    business: ls.Tables, business_panel: ls.Panel, business_model: ls.ChurnModel
+    business: ls.Tables, business_panel: ls.Panel, logistic_model: ls.ChurnModel
 ) -> None:
-    plain = ls.score_accounts(business_model, business, effects={}).to_frame()
+    plain = ls.score_accounts(logistic_model, business, effects={}).to_frame()
     assert "held_out" not in plain
-    scores = ls.score_accounts(business_model, business, holdout=0.2, effects={})
+    scores = ls.score_accounts(logistic_model, business, holdout=0.2, effects={})
     frame = scores.to_frame()
     pd.testing.assert_frame_equal(frame.drop(columns="held_out"), plain)
     current = business_panel.current().set_index("account_id")["customer_id"]
@@ -304,12 +304,12 @@ def test_scores_record_who_is_held_out(
     assert (frame["held_out"] == ls.scoring.hold_out(customers, 0.2)).all()
     assert scores.to_dict()["held_out"] == frame["held_out"].sum() > 0
     assert "are held out" in repr(scores)
-    of_panel = ls.scoring.score_panel(business_model, business_panel, holdout=0.2)
+    of_panel = ls.scoring.score_panel(logistic_model, business_panel, holdout=0.2)
     pd.testing.assert_frame_equal(of_panel.to_frame(), frame)
-    assert "held_out" not in ls.scoring.score_panel(business_model, business_panel).to_frame()
+    assert "held_out" not in ls.scoring.score_panel(logistic_model, business_panel).to_frame()
     project = business_panel.project.replace(holdout=0.3)
     drawn = ls.scoring.score_panel(
-        business_model, replace(business_panel, project=project)
+        logistic_model, replace(business_panel, project=project)
     ).to_frame()
     customers = drawn["account_id"].map(current)
     assert (drawn["held_out"] == ls.scoring.hold_out(customers, 0.3)).all()
@@ -557,10 +557,10 @@ def test_a_held_out_account_that_is_contacted_spoils_the_hold_out(
 
 
 def test_the_command_names_a_feed_that_stopped_and_one_that_is_gone(
-    business_folder: Path, business: ls.Tables, business_model: ls.ChurnModel, tmp_path: Path
+    business_folder: Path, business: ls.Tables, logistic_model: ls.ChurnModel, tmp_path: Path
 ) -> None:
     project, scores, out = tmp_path / "project", tmp_path / "scores", tmp_path / "found.json"
-    ls.score_into(business_model, business, scores)
+    ls.score_into(logistic_model, business, scores)
     assert "tickets" in tables_of_runs(scores) or not tables_of_runs(scores)
     shutil.copytree(business_folder, project)
     tickets = pd.read_csv(project / "tickets.csv")

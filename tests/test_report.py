@@ -495,8 +495,21 @@ def test_stacks_are_as_long_as_their_counts() -> None:
 
 
 def test_the_command_writes_report_and_summary(
-    business_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    business_folder: Path,
+    business_results: tuple[ls.Panel, ls.Backtest, ls.Scores, ls.report.Findings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    whole, _, _, found = business_results
+
+    def gathered(tables: ls.Tables, panel: ls.Panel, *, progress: object) -> ls.report.Findings:
+        """The findings of the same tables and panel, which the fixture has gathered already."""
+        assert tables.as_of_date == panel.as_of_date
+        pd.testing.assert_frame_equal(panel.frame, whole.frame)
+        return found
+
+    monkeypatch.setattr("leadsignal.report.findings.gather_findings", gathered)
     out, told = tmp_path / "churn.html", tmp_path / "churn.json"
     arguments = ["report", str(business_folder), "--out", str(out), "--origins", "1",
                  "--estimator", "logistic"]  # fmt: skip

@@ -326,8 +326,10 @@ def test_the_command_writes_the_page(
     assert not (tmp_path / "page.html").exists()
 
 
-def test_a_model_adds_its_risk(business: ls.Tables, business_model: ls.ChurnModel) -> None:
-    scores = ls.score_accounts(business_model, business)
+def test_a_model_adds_its_risk(
+    business: ls.Tables, business_model: ls.ChurnModel, business_scores: ls.Scores
+) -> None:
+    scores = business_scores
     top = scores.frame.iloc[0]
     found = ls.review_account(business, top["account_id"], model=business_model, scores=scores)
     assert found.risk is not None

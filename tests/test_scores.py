@@ -12,8 +12,8 @@ from leadsignal.scoring.scores import proven_effects, write_scores
 
 
 @pytest.fixture(scope="module")
-def scores(business_model: ls.ChurnModel, business: ls.Tables) -> ls.Scores:
-    return ls.score_accounts(business_model, business)
+def scores(business_scores: ls.Scores) -> ls.Scores:
+    return business_scores
 
 
 def test_every_active_account_without_notice_is_scored_once(

@@ -112,6 +112,8 @@ def moving_parts(
     on which more churned; with ``lowers``, on the other. A missing value counts only in
     ``with_gaps``, by default in all.
     """
+    if not parts:
+        return np.full(raises.shape, -1)
     matrix, typical = _arrays(model, rows, others)
     singles = [part for part in parts if part.kind != "group"]
     on_side, unusual = np.zeros(matrix.shape, dtype=bool), np.full(matrix.shape, -1.0)
