@@ -112,9 +112,10 @@ def moving_parts(
     on which more churned; with ``lowers``, on the other. A missing value counts only in
     ``with_gaps``, by default in all.
     """
-    if not parts:
-        return np.full(raises.shape, -1)
     matrix, typical = _arrays(model, rows, others)
+    if not parts:
+        none = np.full(raises.shape, -1)
+        return Moving(none, none, np.zeros(matrix.shape, dtype=bool))
     singles = [part for part in parts if part.kind != "group"]
     on_side, unusual = np.zeros(matrix.shape, dtype=bool), np.full(matrix.shape, -1.0)
     firsts = [part.columns[0] for part in singles]
