@@ -80,6 +80,12 @@ class SparkTables:
         """Return the texts in a column of all rows, whenever known."""
         return _texts(self._frames[table], column) if column in self.columns(table) else frozenset()
 
+    def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
+        """Return how many accounts have each text of a column, of rows known on ``as_of_date``."""
+        rows = self.history(table).where(f"superseded_on IS NULL AND {column} IS NOT NULL")
+        pairs = rows.select(column, "account_id").distinct().groupBy(column).count()
+        return {str(text): int(number) for text, number in pairs.collect()}
+
     def attribute_values(self, attribute: str) -> frozenset[str]:
         """Return the values of an attribute of accounts, at the start or later."""
         values = self.values("accounts", attribute)
