@@ -26,8 +26,9 @@ def tables(events: Sequence[tuple[str, str, str, str]], **options: Any) -> ls.Ta
     return ls.read_tables(frames, as_of=AS_OF, **options)
 
 
-def row(built: ls.Panel, account: str = "a") -> pd.Series[Any]:
-    return built.current().set_index("account_id").loc[account]
+def row(built: ls.Panel, account: str = "a") -> dict[str, Any]:
+    rows = built.current().set_index("account_id")
+    return {str(name): rows[name][account] for name in rows}
 
 
 EVENTS = [

@@ -112,8 +112,6 @@ def moving_parts(
     on which more churned; with ``lowers``, on the other. A missing value counts only in
     ``with_gaps``, by default in all.
     """
-    if not parts:
-        return np.full(raises.shape, -1, dtype=np.int64)
     matrix, typical = _arrays(model, rows, others)
     if not parts:
         none = np.full(raises.shape, -1)
