@@ -5,7 +5,6 @@ from __future__ import annotations
 from leadsignal.errors import OptionError
 from leadsignal.indicators import (
     activity,
-    behaviors,
     context,
     contract,
     plans,
@@ -28,7 +27,6 @@ FAMILIES = (
     contract,
     usage,
     activity,
-    behaviors,
     satisfaction,
     context,
 )
