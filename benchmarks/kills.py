@@ -37,6 +37,9 @@ import leadsignal.model.churn_model
 import leadsignal.scoring.batch
 from leadsignal.cli import main as command_line
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from small_business import write_small_business
+
 WRITERS = (
     "writing.py",
     "saved_models.py",
@@ -45,23 +48,11 @@ WRITERS = (
     "locks.py",
 )
 KEPT = ("accounts", "behaviors", "tickets", "usage")
-NOBODY_DOES = """\
-[[process]]
-name = "weekly_reconciliation"
-behavior = "reconciliation_completed"
-at_least = 1000
-within = "30d"
-"""
-"""Without adopters there is no effect to weigh, which takes longer than all that is written."""
 
 
 def business(folder: Path) -> list[str]:
     """Write a small business; return two days on which it can be scored."""
-    ls.simulate(160, seed=11, days=800).write(folder)
-    for file in folder.glob("*.csv"):
-        if file.stem not in KEPT:
-            file.unlink()
-    (folder / "success.toml").write_text(NOBODY_DOES)
+    write_small_business(folder, *KEPT)
     last = ls.read_tables(folder).as_of_date
     return [str(last - pd.Timedelta(days=84)), str(last)]
 

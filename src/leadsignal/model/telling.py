@@ -1,4 +1,4 @@
-"""Which indicators of a subject move a risk: by themselves, and on the side that is read so.
+"""Which indicators of a subject move a risk by themselves, and in the direction a reader expects.
 
 A subject's share says how much its columns move the risk together. To name one of them, it has to
 move the risk by itself, when it alone is set to its typical value, and to lie on the side on which
@@ -67,7 +67,7 @@ class Moving:
     """What moves the risk of each row most, by subject; all of shape (rows, subjects).
 
     ``part`` is the number of the part, -1 where none does; ``column`` the column that is named.
-    ``on_side`` (rows, columns) says which values are on the side that is read so.
+    ``on_side`` (rows, columns) says which values are on the side that is read that way.
     """
 
     part: NDArray[np.int64]
@@ -136,7 +136,7 @@ def moving_parts(
 def _named_columns(
     best: NDArray[np.int64], unusual: Floats, parts: Sequence[Part]
 ) -> NDArray[np.int64]:
-    """Return the most unusual column of each part, of those on the side that is read so."""
+    """Return the most unusual column of each part, of those that `_on_side` allows."""
     columns = np.full(best.shape, -1)
     for number in np.unique(best[best >= 0]):
         named = np.array(parts[number].named)

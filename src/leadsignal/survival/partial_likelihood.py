@@ -119,8 +119,8 @@ class PartialLikelihood:
     """Rows prepared once, to be evaluated at any coefficients.
 
     Arrays are trusted: X (n × p) finite, ``weights`` and ``offset`` (n) finite, weights positive
-    wherever there is an event. ``ridge`` (p) is the information that a penalty adds to each
-    coefficient; the results do not include it, and columns that it determines need fewer digits.
+    in rows with an event. ``ridge`` (p) is the curvature that a penalty adds for each coefficient.
+    The results do not include it, and columns that it determines need fewer digits.
     """
 
     def __init__(
