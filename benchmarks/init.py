@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 FILES = 20
-ROW = 78
+ROW = 46
 """Bytes in a row of events, about."""
 MEASURED = """
 import resource, sys, time

@@ -249,3 +249,65 @@ def test_what_is_not_used_is_said(tmp_path: Path) -> None:
     proposal = propose_project(tmp_path)
     assert "it has no dates" in proposal.not_used["flat.csv"]
     assert "people.csv" in proposal.not_used
+
+
+def starts(rows: int) -> list[str]:
+    return [f"2022-0{1 + n % 9}-1{n % 9}" for n in range(rows)]
+
+
+def test_subscriptions_are_the_contracts_where_opportunities_are_there_too(tmp_path: Path) -> None:
+    """The larger file of deals fits contracts less well than the one of subscriptions."""
+    days = starts(60)
+    write(
+        tmp_path,
+        accounts="account_id,company_name,signup_date\n"
+        + "".join(f"A{n},Firm {n},{days[n]}\n" for n in range(30)),
+        opportunities="opp_id,account_id,plan,stage,amount,created_date\n"
+        + "".join(f"O{n},A{n % 30},Pro,Lost,{n}.5,{days[n]}\n" for n in range(60)),
+        subscriptions="sub_id,account_id,plan,mrr,start_date,end_date,status\n"
+        + "".join(f"S{n},A{n},Pro,{n}.5,{days[n]},,active\n" for n in range(30)),
+    )
+    proposal = propose_project(tmp_path)
+    contracts = of(proposal, "contracts")
+    assert contracts.file.path == "subscriptions.csv"
+    assert contracts.header_of("ended_on") == "end_date"
+    assert proposal.not_used["opportunities.csv"] == "contracts are read from subscriptions.csv"
+
+
+def test_what_was_charged_is_no_table_and_customers_are_accounts(tmp_path: Path) -> None:
+    """An account id and a day of creation do not make tickets, nor a name a plan."""
+    days = starts(40)
+    write(
+        tmp_path,
+        customers="customer_id,name,email,created_at,city\n"
+        + "".join(f"c{n},Firm {n},x{n}@y.com,{days[n]},Pune\n" for n in range(40)),
+        invoices="invoice_id,customer_id,amount_due,status,created_at\n"
+        + "".join(f"i{n},c{n},9,paid,{days[n]}\n" for n in range(40)),
+        subscriptions="subscription_id,customer_id,status,plan_amount,created_at\n"
+        + "".join(f"s{n},c{n},active,{99 + n},{days[n]}\n" for n in range(40)),
+    )
+    proposal = propose_project(tmp_path)
+    assert [one.table for one in proposal.tables] == ["contracts", "accounts"]
+    assert of(proposal, "accounts").header_of("account_id") == "customer_id"
+    assert proposal.not_used["invoices.csv"].startswith("it says what was charged")
+    period, end, *_ = proposal.all_questions()
+    assert "How long is a billing period?" in period
+    assert "Which column is the first day without the contract?" in end
+
+
+def test_use_by_feature_is_behaviour(tmp_path: Path) -> None:
+    days = starts(200)
+    write(
+        tmp_path,
+        accounts="account_id,account_name,signup_date\n"
+        + "".join(f"A{n},Firm {n},2021-12-0{1 + n % 9}\n" for n in range(20)),
+        feature_usage="usage_id,account_id,usage_date,feature_name,usage_count\n"
+        + "".join(f"U{n},A{n % 20},{days[n]},feature_{n % 7},{n % 5}\n" for n in range(200)),
+    )
+    found = of(propose_project(tmp_path), "behaviors")
+    assert {one.column: one.header for one in found.columns} == {
+        "account_id": "account_id",
+        "occurred_at": "usage_date",
+        "behavior": "feature_name",
+        "quantity": "usage_count",
+    }

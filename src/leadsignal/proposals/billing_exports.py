@@ -9,6 +9,10 @@ SEATS = {
     " place of path, or of the query: {query}"
 }
 PERIOD = "How long is a billing period? Say it with period, as in period = 'month'."
+END_OF_CONTRACT = (
+    "Which column is the first day without the contract? Map it to ended_on; without it every"
+    " contract counts as open."
+)
 STARTS = "Customers start with their first paid contract, not on the day this record was created."
 
 STRIPE_STATES = ["active", "past_due", "unpaid", "canceled", "trialing", "paused"]

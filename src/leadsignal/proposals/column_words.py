@@ -48,14 +48,14 @@ COLUMN_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "account_id": ACCOUNT_ID,
         "started_on": ("startedon", "startdate", "start", "startedat", "validfrom", "from",
                        "contractstart", "contractstartdate", "subscriptionstart", "periodstart",
-                       "activatedat", "beginn", "createdat", "created"),
-        "ended_on": ("endedon", "enddate", "end", "endedat", "validto", "to", "until",
+                       "activatedat", "startts", "beginn", "createdat", "created"),
+        "ended_on": ("endedon", "enddate", "end", "endedat", "endts", "validto", "to", "until",
                      "contractend", "contractenddate", "subscriptionend", "expiresat",
                      "expiredat", "ende"),
         "cancelled_on": ("cancelledon", "canceledon", "cancelledat", "canceledat",
                          "cancellationdate", "noticedate"),
-        "arr": ("arr", "annualrecurringrevenue", "acv", "annualvalue"),
-        "mrr": ("mrr", "monthlyrecurringrevenue", "monthlyvalue", "monthlyprice"),
+        "arr": ("arr", "annualrecurringrevenue", "acv", "annualvalue", "arramount"),
+        "mrr": ("mrr", "monthlyrecurringrevenue", "monthlyvalue", "monthlyprice", "mrramount"),
         "amount": ("amount", "price", "planamount", "unitamount", "total", "betrag"),
         "period": ("period", "interval", "billingperiod", "billinginterval", "planinterval",
                    "billingfrequency"),
@@ -69,11 +69,12 @@ COLUMN_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "behaviors": {
         "account_id": ACCOUNT_ID,
         "occurred_at": ("occurredat", "timestamp", "time", "eventtime", "date", "createdat",
-                        "eventdate", "datetime", "receivedat", "ts", "day", "datum"),
+                        "eventdate", "eventts", "datetime", "receivedat", "ts", "day", "datum",
+                        "usagedate"),
         "behavior": ("behavior", "behaviour", "event", "eventname", "eventtype", "action",
-                     "activity", "activitytype", "feature", "verb", "ereignis"),
+                     "activity", "activitytype", "feature", "featurename", "verb", "ereignis"),
         "user_id": ("userid", "user", "distinctid", "userkey", "useremail", "actor", "memberid"),
-        "quantity": ("quantity", "count", "number", "anzahl"),
+        "quantity": ("quantity", "count", "usagecount", "number", "anzahl"),
         "event_id": ("eventid", "insertid", "uuid", "messageid"),
     },
     "tickets": {
@@ -159,7 +160,7 @@ USER_TABLE: Mapping[str, tuple[str, ...]] = {
 FILE_WORDS: Mapping[str, tuple[str, ...]] = {
     "accounts": ("account", "customer", "compan", "client", "organi", "kunde", "tenant"),
     "contracts": ("contract", "subscription", "vertr", "agreement", "billing"),
-    "behaviors": ("behavior", "behaviour", "event", "activit", "track", "action"),
+    "behaviors": ("behavior", "behaviour", "event", "activit", "track", "action", "featureusage"),
     "tickets": ("ticket", "case", "conversation", "issue", "support"),
     "contract_changes": ("contractchange", "change", "movement", "upgrade"),
     "results": ("result", "outcome", "kpi", "metric"),
@@ -172,3 +173,6 @@ FILE_WORDS: Mapping[str, tuple[str, ...]] = {
     "users": ("user", "contact", "member", "people", "person"),
 }
 """Parts of file names that speak for a table."""
+
+CHARGE_WORDS = ("invoice", "payment", "charge", "refund", "revenue", "rechnung")
+"""Parts of names of files that say what was charged: nothing that a table of ours holds."""

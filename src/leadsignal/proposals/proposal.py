@@ -238,7 +238,8 @@ def _accounts(
                 not_used[one.file.path] = f"accounts are read from {chosen.file.path}"
         found = [one for one in found if one is chosen or one.table != "accounts"]
         lists = [chosen]
-    bases = lists or [one for one in found if one.table == "contracts"][:1]
+    contracts = (one for one in found if one.table == "contracts")
+    bases = lists or sorted(contracts, key=lambda one: -one.fit)[:1]
     header = bases[0].header_of("account_id") if bases else None
     if header is None:
         return None, found
@@ -266,7 +267,11 @@ def _linked_tables(
     """Yield the tables in the order of the schema, each name once."""
     order = {name: at for at, name in enumerate(("accounts", *BY_NAME))}
     seen: dict[str, str] = {}
-    for table in sorted(found, key=lambda one: (order.get(one.table, 99), -one.file.rows)):
+
+    def rank(one: TableProposal) -> tuple[int, float, int]:
+        return order.get(one.table, 99), -one.fit, -one.file.rows
+
+    for table in sorted(found, key=rank):
         why = _why_not(table, seen)
         if why:
             not_used[table.file.path] = why

@@ -75,8 +75,11 @@ def _share(columns: Iterable[ColumnProfile], what: str, spelling: object) -> flo
 def _shared(
     table: TableProposal, columns: list[ColumnProfile], spelling: object, what: str
 ) -> TableProposal:
-    """Return a table whose columns have the share of cells that the spelling reads."""
-    shares = {column.name: getattr(column, what).get(spelling, 0.0) for column in columns}
+    """Return a table whose columns have the share of filled cells that the spelling reads."""
+    shares = {
+        column.name: getattr(column, what).get(spelling, 0.0) if column.filled else 1.0
+        for column in columns
+    }
     kept = tuple(
         replace(one, share=shares[one.header]) if one.header in shares else one
         for one in table.columns

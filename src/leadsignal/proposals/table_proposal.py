@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from leadsignal.phrases import plain_name
+from leadsignal.proposals.billing_exports import END_OF_CONTRACT, PERIOD
 from leadsignal.proposals.column_words import (
     ACCOUNT_ID,
+    CHARGE_WORDS,
     COLUMN_WORDS,
     FILE_WORDS,
     RECORDED,
@@ -25,6 +27,15 @@ USERS = "users"
 ONE = {"1", "1.0", "1.00"}
 """How a quantity of one is written."""
 NUMERIC = ("number", "decimal", "integer")
+RECOGNISED = 1000.0
+"""How well an export of a known system fits: better than any guess."""
+GENERIC = frozenset(
+    ("id", "name", "title", "key", "value", "date", "created", "createdat", "createddate",
+     "startdate", "timestamp", "day", "month", "status", "type", "amount", "count", "number")
+)  # fmt: skip
+"""Headers that tables of every kind have: alone they do not say which table a file is."""
+PARTLY = 40.0
+"""How well a header fits that only holds a name of a column; a whole name fits better."""
 ENOUGH = 0.9
 """Share of the cells that must agree with what a column is taken for."""
 
@@ -50,7 +61,8 @@ class TableProposal:
 
     ``options`` are those of ``[tables.NAME]``; ``questions`` what a person has to answer, and
     ``if_unlinked`` what is asked if no column leads to the accounts. Without ``is_ready`` the
-    section is written as a comment: the table cannot be read yet.
+    section is written as a comment: the table cannot be read yet. ``fit`` says how well the file
+    fits the table: of several files for one table, the best is read.
     """
 
     table: str
@@ -61,6 +73,7 @@ class TableProposal:
     questions: tuple[str, ...] = ()
     is_ready: bool = True
     if_unlinked: str = ""
+    fit: float = 0.0
 
     def header_of(self, column: str) -> str | None:
         """Return the header that is proposed for a column."""
@@ -113,8 +126,9 @@ def proposal_of_export(file: FileProfile, export: KnownExport) -> TableProposal:
     reason = f"recognised as {export.title}"
     unlinked = export.if_missing.get("account_id", "")
     return TableProposal(
-        str(export.table), file, reason, tuple(columns), options, questions, if_unlinked=unlinked
-    )
+        str(export.table), file, reason, tuple(columns), options, questions,
+        if_unlinked=unlinked, fit=RECOGNISED,
+    )  # fmt: skip
 
 
 def _questions_of_factors(
@@ -162,14 +176,13 @@ def _options(
 
 def guessed_proposal(file: FileProfile) -> TableProposal | None:
     """Return the table that a file seems to be, by its name, its headers and their contents."""
-    found = [one for table in (*BY_NAME, USERS) for one in _as_table(file, table)]
-    if not found:
+    if _is_of_charges(file):
         return None
-    best = max(found, key=lambda pair: pair[0])
-    return best[1]
+    found = [one for table in (*BY_NAME, USERS) for one in _as_table(file, table)]
+    return max(found, key=lambda one: one.fit, default=None)
 
 
-def _as_table(file: FileProfile, table: str) -> Iterable[tuple[float, TableProposal]]:
+def _as_table(file: FileProfile, table: str) -> Iterator[TableProposal]:
     assigned = _assigned(file, _words_of(table), _kinds_of(table), _needed(table))
     exact = file.stem == plain_name(table)
     hint = exact or any(word in file.stem for word in FILE_WORDS.get(table, ()))
@@ -180,15 +193,25 @@ def _as_table(file: FileProfile, table: str) -> Iterable[tuple[float, TablePropo
     total = sum(names.values()) / 100 + 3 * hint + 10 * exact + len(_needed(table))
     columns = tuple(_column(name, found, "its name") for name, (found, _) in assigned.items())
     named = "its name and its columns" if hint else "its columns"
-    found = TableProposal(table, file, f"by {named}", columns)
-    yield total - 3 * (table == USERS and not hint), _with_end(_with_versions(found))
+    fit = total - 3 * (table == USERS and not hint)
+    yield _with_open_questions(
+        _with_versions(TableProposal(table, file, f"by {named}", columns, fit=fit))
+    )
 
 
-def _with_end(table: TableProposal) -> TableProposal:
-    """Return contracts whose only day of an end is that of a cancellation, with a question."""
-    cancelled = table.header_of("cancelled_on")
-    if table.table != "contracts" or cancelled is None or table.header_of("ended_on"):
+def _with_open_questions(table: TableProposal) -> TableProposal:
+    """Return contracts with what their columns leave open: the end, and the period of an amount."""
+    if table.table != "contracts":
         return table
+    headers = {one.column: one.header for one in table.columns}
+    if "amount" in headers and not {"arr", "mrr", "period"} & set(headers):
+        table = table.asking(PERIOD)
+    if "ended_on" in headers:
+        return table
+    if "cancelled_on" not in headers:
+        dated = [c.name for c in table.file.columns if c.is_dated]
+        return table.asking(f"{END_OF_CONTRACT} Dates are in: {', '.join(dated)}.")
+    cancelled = headers["cancelled_on"]
     column = _column("ended_on", table.file.column(cancelled), "the only day of an end")
     kept = tuple(one for one in table.columns if one.column != "cancelled_on")
     return replace(table, columns=(*kept, column)).asking(
@@ -211,6 +234,8 @@ def _with_versions(table: TableProposal) -> TableProposal:
 
 def why_unknown(file: FileProfile) -> str:
     """Return why a file is taken for no table, and what can be done."""
+    if _is_of_charges(file):
+        return "it says what was charged; starts and ends are in the contracts"
     if any(value.startswith("{") for column in file.columns for value in column.samples):
         return "its columns are those of no table; take fields out of the JSON in it with a query"
     if not any(column.is_dated for column in file.columns):
@@ -219,6 +244,11 @@ def why_unknown(file: FileProfile) -> str:
             " (leadsignal.model.one_row), not for a list of accounts"
         )
     return "its columns are those of no table"
+
+
+def _is_of_charges(file: FileProfile) -> bool:
+    is_contract = any(word in file.stem for word in FILE_WORDS["contracts"])
+    return not is_contract and any(word in file.stem for word in CHARGE_WORDS)
 
 
 def monthly_usage(file: FileProfile, account: str) -> TableProposal | None:
@@ -241,6 +271,8 @@ def proposal_by_content(file: FileProfile, account: str) -> TableProposal | None
 
     There must be one column of dates, and one of a few texts that repeat, or one of numbers.
     """
+    if _is_of_charges(file):
+        return None
     others = [one for one in file.columns if one.filled and one.name != account]
     dated = [one for one in others if one.is_dated]
     numbers = [one for one in others if one.is_numeric and not one.is_dated]
@@ -302,7 +334,8 @@ def _shape_fits(
         return assigned["behavior"][0].distinct <= max(1_000, file.rows // 20)
     if table == USERS:
         return assigned["user_id"][0].is_unique
-    return hint or len(assigned) > len(_needed(table))
+    own = {found.plain for name, (found, _) in assigned.items() if name != "account_id"}
+    return hint or (len(assigned) > len(_needed(table)) and bool(own - GENERIC))
 
 
 def _assigned(
@@ -318,8 +351,14 @@ def _assigned(
         for column in file.columns
         if _can_be(column, kinds.get(name))
     ]
+
+    def best_first(offer: tuple[float, int, str, ColumnProfile]) -> tuple[bool, float, int]:
+        # The header of a column that has to be there is not given to one that can be missing.
+        score, at, name, _ = offer
+        return name in needed and score > PARTLY, score, at
+
     assigned: dict[str, tuple[ColumnProfile, float]] = {}
-    for score, _, name, column in sorted(offers, key=lambda offer: offer[:2], reverse=True):
+    for score, _, name, column in sorted(offers, key=best_first, reverse=True):
         taken = {found.name for found, _ in assigned.values()}
         if score and name not in assigned and column.name not in taken:
             assigned[name] = (column, score)
@@ -336,12 +375,13 @@ def _likeness(header: str, names: tuple[str, ...], needed: bool) -> float:
     if not needed:
         return 0.0
     long = [at for at, name in enumerate(names) if len(name) >= 5 and name in header]
-    return 40.0 - min(long) if long else 0.0
+    return PARTLY - min(long) if long else 0.0
 
 
 def _can_be(column: ColumnProfile, kind: Column | None) -> bool:
     if not column.filled:
-        return False
+        # An end that no contract has yet.
+        return kind is not None and kind.kind == "day" and not kind.required
     if kind is not None and kind.kind in ("day", "moment"):
         return column.is_dated
     if kind is not None and kind.kind in NUMERIC:
