@@ -48,9 +48,9 @@ def agreement(panel: ls.Panel) -> None:
     rows = panel.current()
     whole = ls.ChurnModel().fit(panel).predict(rows).risk
     other = ls.ChurnModel(random_state=1).fit(panel).predict(rows).risk
-    most, hazards.MAX_ROWS = hazards.MAX_ROWS, 40_000
+    chosen, hazards.FITTED = hazards.FITTED, replace(hazards.FITTED, most=40_000)
     sample = ls.ChurnModel().fit(panel).predict(rows).risk
-    hazards.MAX_ROWS = most
+    hazards.FITTED = chosen
     for name, risk in (("another random state", other), ("a sample of 40,000 rows", sample)):
         apart = np.abs(np.log(risk / (1 - risk)) - np.log(whole / (1 - whole)))
         print(

@@ -37,6 +37,7 @@ from scipy.stats import pearsonr, ttest_ind
 import leadsignal as ls
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts import Rung, weigh_evidence
+from leadsignal.config.project import read_project
 from leadsignal.scoring.scores import proven_effects
 
 PROCESSES = ("weekly_reconciliation", "monthly_close_review")
@@ -97,9 +98,12 @@ def look(world: str, seed: int, accounts: int) -> Seen:
     warnings.simplefilter("ignore")
     with TemporaryDirectory() as folder:
         law = {"world": "no_effect", **HALVED} if world == "halved" else {"world": world}
-        ls.simulate(accounts, seed=seed, days=DAYS, **law).write(folder)
-        tables = ls.read_tables(folder)
-        analysis = ls.read_success_analysis(Path(folder) / "success.toml")
+        business = ls.simulate(accounts, seed=seed, days=DAYS, **law)
+        Path(folder, "success.toml").write_text(business.analysis_toml, encoding="utf-8")
+        Path(folder, "leadsignal.toml").write_text(business.project_toml, encoding="utf-8")
+        filled = {name: table for name, table in business.tables.items() if len(table)}
+        tables = ls.read_tables(filled, project=read_project(folder))
+        analysis = ls.SuccessAnalysis.from_toml(business.analysis_toml)
         context = AsOfContext(tables, analysis)
         rungs, lower, calibrated = {}, {}, {}
         for claim in CLAIMS:

@@ -7,7 +7,7 @@ import pytest
 
 from leadsignal.model.features import Features
 from leadsignal.model.person_period import design, stack, step_ends
-from leadsignal.model.stacked_model import Hazards, fit_hazards
+from leadsignal.model.stacked_model import Hazards, SampleSize, fit_hazards
 
 NAN = np.nan
 
@@ -130,3 +130,20 @@ def test_curves_are_probabilities_that_never_turn(
     assert (np.diff(churned, axis=1) >= 0).all()
     assert (np.diff(active, axis=1) <= 0).all()
     assert (churned + active <= 1 + 1e-12).all()
+
+
+def test_a_fit_keeps_every_end_and_so_many_other_rows_for_each() -> None:
+    stacked = stack(
+        ended_within=np.where(np.arange(1000) < 40, 10.0, NAN),
+        observed=np.full(1000, 70.0),
+        churns=np.arange(1000) < 40,
+        ends=np.array([30, 60]),
+    )
+    rows = len(stacked.row)
+    assert (rows, stacked.churned.sum()) == (40 + 2 * 960, 40)
+    assert SampleSize(per_end=5, least=100, most=10_000).of(stacked) == 240
+    assert SampleSize(per_end=5, least=500, most=10_000).of(stacked) == 500
+    assert SampleSize(per_end=500, least=1, most=1_000).of(stacked) == 1_000
+    sample = stacked.sampled(240, np.random.default_rng(0))
+    assert (len(sample.row), sample.churned.sum()) == (240, 40)
+    assert sample.weight.sum() == pytest.approx(rows)

@@ -23,10 +23,29 @@ Floats = NDArray[np.float64]
 Estimator = Literal["ensemble", "boosting", "logistic", "cox"]
 ESTIMATORS: tuple[Estimator, ...] = ("ensemble", "boosting", "logistic", "cox")
 
-MAX_ROWS = 200_000
-"""Maximum number of stacked rows in a fit; of more, a weighted sample is used."""
-MAX_CROSS_FITTED = 40_000
-"""Maximum number of rows in cross-fitting for calibration; more cost time and add little."""
+
+@dataclass(frozen=True)
+class SampleSize:
+    """How many stacked rows are fitted: all that ended, and a sample of the others.
+
+    With k rows without an end for each with one, a fit keeps about k / (k + 1) of the information
+    that all rows have (Ury 1975). ``least`` and ``most`` bound the number.
+    """
+
+    per_end: int
+    least: int
+    most: int
+
+    def of(self, stacked: Stacked) -> int:
+        """Return the maximum number of rows of a fit."""
+        ended = int((stacked.churned | stacked.left).sum())
+        return min(self.most, max(self.least, (1 + self.per_end) * ended))
+
+
+FITTED = SampleSize(per_end=20, least=20_000, most=200_000)
+"""Rows that the members are fitted on."""
+CROSS_FITTED = SampleSize(per_end=10, least=10_000, most=40_000)
+"""Rows in cross-fitting, which only weighs the members and calibrates their sum."""
 FOLDS = 3
 """Number of folds in cross-fitting."""
 PRIOR_SPREAD = 0.5
@@ -208,7 +227,7 @@ def fit_stacked_rows(
     are those of `fit_hazards`.
     """
     rng = np.random.default_rng(seed)
-    stacked = stacked.sampled(MAX_ROWS, rng)
+    stacked = stacked.sampled(FITTED.of(stacked), rng)
     account = np.arange(len(matrix)) if account is None else account
     layout = Layout.of(features, ends)
     fit = _HazardFit(features, matrix, ended_within, layout, account, learners, seed)
@@ -241,7 +260,7 @@ class _HazardFit:
         members = tuple(
             learner(self._layout(churn), self.seed).fit(training) for learner in self.learners
         )
-        sample = stacked.sampled(MAX_CROSS_FITTED, rng)
+        sample = stacked.sampled(CROSS_FITTED.of(stacked), rng)
         if sample is not stacked:
             training = self.training_data(sample, churn)
         score = self.held_out(training, self.account[sample.row], churn, rng)
