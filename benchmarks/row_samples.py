@@ -16,12 +16,12 @@ from typing import Any
 from unittest.mock import patch
 
 import pandas as pd
-from model import HELD_OUT, HORIZON, rows_to_judge, slope
 from sklearn.metrics import roc_auc_score
 
 import leadsignal as ls
 from leadsignal.model import stacked_model
 from leadsignal.model.stacked_model import CROSS_FITTED, FITTED, SampleSize
+from model import HELD_OUT, HORIZON, rows_to_judge, slope
 
 ALL = 1_000_000
 SIZES = {

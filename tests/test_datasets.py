@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,24 @@ def column_faults(table: str, column: schema.Column, values: pd.Series) -> list[
 @pytest.mark.parametrize("world", WORLDS)
 def test_every_world_keeps_the_schema(world: str) -> None:
     assert faults(small(world)) == []
+
+
+def test_months_of_practice_count_in_their_world() -> None:
+    """The hazard follows the share of the last 26 weeks, found here from the weekly practices."""
+    truth = small("months_of_practice").truth
+    practices = truth.practices.set_index(["account_id", "monday"])
+    names = ["weekly_reconciliation", "monthly_close_review"]
+    average = practices[names].groupby("account_id").rolling(26).mean().sum(axis=1, skipna=False)
+    average = average.droplevel(0).dropna()
+    days = average.index.to_frame(index=False).rename(columns={"monday": "day"})
+    # Takeovers add to the hazard; without them the ratio is exact.
+    law = replace(truth.law, acquired_rate=0.0)
+    with_effect = replace(truth, law=law).hazards(days)
+    without = replace(truth, law=replace(law, process_effect=0.0)).hazards(days)
+    at_risk = without > 0
+    expected = np.exp(-law.process_effect * (average.to_numpy()[at_risk] - 0.9))
+    assert with_effect[at_risk] / without[at_risk] == pytest.approx(expected, rel=1e-4)
+    assert average[at_risk].nunique() > 20
 
 
 def test_the_same_seed_gives_the_same_tables() -> None:

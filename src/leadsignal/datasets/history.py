@@ -26,6 +26,8 @@ MONDAY = 4
 NEVER = 10**6
 RENEWAL_SPREAD = 11.0
 AFTER_REDUCTION, AFTER_HANDOFF = 26, 13
+REMEMBERED = 26
+"""Weeks whose practice counts where the hazard follows it: one bit of `State.past0` for each."""
 _SUCCESS_PULL, _SUCCESS_NOISE = 0.14, 0.03
 
 
@@ -40,6 +42,8 @@ class State:
 
     practise0: Array
     practise1: Array
+    past0: Array
+    past1: Array
     success: Array
     trouble: Array
     reduced: Array
@@ -74,6 +78,7 @@ def step(
     lapse = lapse * (1 + (state.handed > 0))
     practise0 = np.where(state.practise0, u["practise0"] >= lapse, u["practise0"] < adopt)
     practise1 = np.where(state.practise1, u["practise1"] >= lapse, u["practise1"] < 0.8 * adopt)
+    past0, past1 = _and_now(state.past0, practise0), _and_now(state.past1, practise1)
     target = success_target(who, practise0, practise1)
     success = state.success + _SUCCESS_PULL * (target - state.success)
     success = np.clip(success + _SUCCESS_NOISE * u["success"], 0.0, 1.0)
@@ -86,6 +91,8 @@ def step(
     return State(
         practise0=practise0,
         practise1=practise1,
+        past0=past0,
+        past1=past1,
         success=success,
         trouble=trouble,
         reduced=np.where(reduce, AFTER_REDUCTION, np.maximum(state.reduced - 1, 0)),
@@ -95,14 +102,26 @@ def step(
     )
 
 
+def _and_now(past: Array, practise: Array) -> Array:
+    """Return the bits of the remembered weeks with this week as the last."""
+    return np.asarray((past << 1 | practise) & ((1 << REMEMBERED) - 1), dtype=np.int32)
+
+
+def _practised(law: Law, state: State) -> Array:
+    """Return the number of processes practised: now, or on average over the remembered weeks."""
+    if not law.practice_counts_for_months:
+        return np.asarray(state.practise0.astype(np.float32) + state.practise1)
+    weeks = np.bitwise_count(state.past0).astype(np.float32) + np.bitwise_count(state.past1)
+    return np.asarray(weeks / REMEMBERED)
+
+
 def log_hazard(law: Law, who: AccountTraits, state: State, tenure_years: Array) -> Array:
     """Return the log of the yearly hazard of deciding to leave, renewals aside."""
-    practised = state.practise0.astype(np.float32) + state.practise1
     return np.asarray(
         np.log(law.base_rate)
         + who.fixed[:, None]
         + _log_rate_change(law, who, tenure_years)
-        - law.process_effect * _protects(law, who, tenure_years) * (practised - 0.9)
+        - law.process_effect * _protects(law, who, tenure_years) * (_practised(law, state) - 0.9)
         - law.result_effect * (state.success - 0.45)
         + law.ticket_effect * state.trouble
         + law.contract_effect * (state.reduced > 0)
@@ -219,10 +238,14 @@ def _initial(law: Law, who: AccountTraits) -> State:
     count = len(who.slot)
     ready = 0.10 * np.exp(0.6 * who.readiness)
     practise = [(who.initial0 < ready)[:, None], (who.initial1 < ready)[:, None]]
+    # Who practises at the start has always done so.
+    past = [np.where(one, (1 << REMEMBERED) - 1, 0).astype(np.int32) for one in practise]
     none = np.zeros((count, 1), dtype=bool)
     return State(
         practise0=practise[0],
         practise1=practise[1],
+        past0=past[0],
+        past1=past[1],
         success=0.6 * success_target(who, practise[0], practise[1]).astype(np.float32),
         trouble=none,
         reduced=none.astype(np.int8),

@@ -33,7 +33,9 @@ class Law:
     which trouble, which ``tickets_in_trouble`` may hide, slows measuring. ``rate_changes`` multiply
     the hazard from a date on, all that have come together. The processes protect up to
     ``reversal_years`` of tenure and harm after it, and only accounts of ``process_segment`` if one
-    is named. With ``reps_by_age`` newer accounts have other sales reps than older ones.
+    is named. With ``practice_counts_for_months`` they protect by the share of the last 26 weeks in
+    which they were practised, not by whether they are today. With ``reps_by_age`` newer accounts
+    have other sales reps than older ones.
     ``recording`` names what is wrong with the records, see `RECORDINGS`.
     ``renewal_peak`` is the share of hazard
     that is around renewals. Rates are per year; ``base_rate`` is the hazard of an account in the
@@ -59,6 +61,7 @@ class Law:
     rate_changes: tuple[tuple[str, float], ...] = ()
     reversal_years: float | None = None
     process_segment: str | None = None
+    practice_counts_for_months: bool = False
     reps_by_age: bool = False
     recording: tuple[str, ...] = ()
     usage_end: UsageEnd = "late"
@@ -134,6 +137,9 @@ WORLDS: Mapping[str, Law] = MappingProxyType(
             **(_NOTHING | {"process_effect": 0.8}), usage_end="none", reversal_years=1.0
         ),
         "twin": Law(recording=("twin",)),
+        "months_of_practice": Law(
+            process_effect=1.3, practice_counts_for_months=True, lapse_rate=1.5, adoption_rate=2.5
+        ),
         "one_segment": Law(process_segment="small"),
         "few_adopt": Law(adoption_rate=0.05),
         "most_adopt": Law(adoption_rate=12.0, lapse_rate=0.15),
