@@ -327,11 +327,53 @@ def weigh_evidence(
     """
     context = AsOfContext.of(tables, analysis, context)
     adjust = _fixed_attributes(context) if adjust is None else adjust
-    key = ("evidence", by, cohort, adjust, lags)
+    found = _with_controls(context, _by_time_alone(context, by, cohort, adjust, lags), lags)
+    return replace(found, methods=dict(methods or {}), experiment=experiment)
+
+
+def controlled_effect(context: AsOfContext, by: str) -> Estimate | None:
+    """Return the hazard ratio of the first cohort where the third rung is reached, else None.
+
+    Control behaviours are compared only where the other checks are passed, as they cost most.
+    Raises ModelError if the data do not determine a hazard ratio.
+    """
+    found = _by_time_alone(context, by, None, _fixed_attributes(context), LAGS)
+    if found.rung >= Rung.LAGGED:
+        found = _with_controls(context, found, LAGS)
+    return found.calibrated if found.rung >= Rung.CONTROLLED else None
+
+
+def _by_time_alone(
+    context: AsOfContext,
+    by: str,
+    cohort: str | None,
+    adjust: tuple[str, ...],
+    lags: tuple[int, ...],
+) -> Evidence:
+    """Return the evidence without control behaviours."""
+    key = ("evidence without controls", by, cohort, adjust, lags)
     if key not in context.computed:
         context.computed[key] = _weighed(context, by, cohort, adjust, lags)
     found: Evidence = context.computed[key]
-    return replace(found, methods=dict(methods or {}), experiment=experiment)
+    return found
+
+
+def _with_controls(context: AsOfContext, found: Evidence, lags: tuple[int, ...]) -> Evidence:
+    """Return the evidence with control behaviours, and the effect less the bias they show."""
+    key = ("evidence", found.by, found.cohort, found.adjusted_for, lags)
+    if key not in context.computed:
+        changes = changes_of(context, found.by)
+        k, adjust = _level(changes, found.by, found.cohort), found.adjusted_for
+        base = cohorts_from_changes(context, found.by, changes)
+        controls = dict(_controls(context, found.by, changes, base, k, adjust))
+        claimed = dict(_by_lag(context, found.by, changes, k, adjust, {CLAIM_LAG} & {*lags}))
+        context.computed[key] = replace(
+            found,
+            controls={name: one.ratio() for name, one in controls.items()},
+            calibrated=_calibrated(claimed.get(CLAIM_LAG), [*controls.values()]),
+        )
+    whole: Evidence = context.computed[key]
+    return whole
 
 
 def _weighed(
@@ -352,7 +394,6 @@ def _weighed(
         )
     base = cohorts_from_changes(context, by, changes)
     early, late, change_p = _early_and_late(base, k, adjust)
-    controls = dict(_controls(context, by, changes, base, k, adjust))
     return Evidence(
         by,
         changes.levels[k],
@@ -361,8 +402,8 @@ def _weighed(
         early,
         late,
         change_p,
-        {name: one.ratio() for name, one in controls.items()},
-        _calibrated(by_lag.get(CLAIM_LAG), [*controls.values()]),
+        {},
+        None,
         {},
         _in_quarters(context, by, changes, k, adjust),
         adjust,

@@ -14,7 +14,7 @@ import numpy as np
 from leadsignal.account_facts import NAMED, account_names, next_renewals, shown_name, with_names
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
-from leadsignal.cohorts.evidence import Rung, weigh_evidence
+from leadsignal.cohorts.evidence import controlled_effect
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.evaluation.doubts import doubt_of_expected, last_horizon, last_horizon_of_panel
 from leadsignal.files.outputs import SCORES
@@ -353,11 +353,10 @@ def proven_effects(
     proven = {}
     for process in analysis.processes:
         try:
-            evidence = weigh_evidence(tables, f"process:{process.name}", analysis, context=shared)
+            effect = controlled_effect(shared, f"process:{process.name}")
         except ModelError:
             continue
-        effect = evidence.calibrated
-        if evidence.rung >= Rung.CONTROLLED and effect is not None and effect.high < 1:
+        if effect is not None and effect.high < 1:
             proven[process.name] = effect
     return proven
 
