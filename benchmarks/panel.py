@@ -4,7 +4,7 @@ Behaviour events of 20,000 accounts over four years in one Parquet file; 7-day s
 distinct users in 30 and 90 days. Beside it the bare scan of the file, and the reading and checking
 that come before the panel.
 
-    python benchmarks/panel.py [--events 1e6 1e7 1e8] [--runs 3]
+    python benchmarks/panel.py [--events 1e6 1e7 1e8] [--runs 3] [--kinds 30]
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ adopt_by = "90d"
 """
 
 
-def make(folder: Path, events: int) -> None:
-    """Write accounts and behaviors with random lives, users and five kinds of behaviour."""
+def make(folder: Path, events: int, kinds: int) -> None:
+    """Write accounts and behaviors with random lives, users and kinds of behaviour."""
     import duckdb
 
     con = duckdb.connect()
@@ -56,7 +56,7 @@ def make(folder: Path, events: int) -> None:
     con.execute(
         f"""COPY (SELECT printf('A%06d', i) AS account_id,
         DATE '2020-01-06' + s + CAST(floor(a * n) AS INT) AS occurred_at,
-        printf('behavior_%d', CAST(floor(b * 5) AS INT)) AS behavior,
+        printf('behavior_%d', CAST(floor(b * {kinds}) AS INT)) AS behavior,
         printf('user_%d_%d', i, CAST(floor(c * 20) AS INT)) AS user_id
         FROM (SELECT i, s, n, random() AS a, random() AS b, random() AS c FROM accounts,
               range(CAST(round({events}::DOUBLE * n / (SELECT SUM(n) FROM accounts)) AS INT))))
@@ -107,6 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", nargs="+", type=float, default=[1e6, 1e7])
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--kinds", type=int, default=30, help="kinds of behaviour")
     parser.add_argument("--job", choices=JOBS)
     parser.add_argument("--folder")
     options = parser.parse_args()
@@ -119,7 +120,7 @@ def main() -> None:
     )
     for events in map(int, options.events):
         with tempfile.TemporaryDirectory() as folder:
-            make(Path(folder), events)
+            make(Path(folder), events, options.kinds)
             read = 0.0
             for job in JOBS:
                 got = measured(job, folder, options.runs)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from leadsignal.config.project import Project, UsageLow
+from leadsignal.config.project import Behaviors, Project, UsageLow
 from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
 from leadsignal.config.table_settings import TableSource
 from leadsignal.schema import BY_NAME, EVENT_TABLES, TABLES
@@ -206,6 +206,7 @@ def _project(rng: Random, shape: Shape) -> Project:
         causes=rng.choice([{}, {"acquired": ("acquired", "merged")}]),
         usage_low=UsageLow(window, rng.choice([0.5, 0.8]), best, within, series),
         tables=sources,
+        behaviors=Behaviors(BEHAVIORS[1:3]) if shape.as_of.day % 3 == 0 else None,
     )
 
 

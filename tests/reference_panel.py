@@ -7,15 +7,18 @@ rules of visibility; everything else reads the rows that are left.
 from __future__ import annotations
 
 from calendar import monthrange
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from math import floor
 from typing import Any
 
 from leadsignal.config.success import Process
 from leadsignal.indicators.declare import (
+    AdoptedShare,
     Attribute,
     Below,
     DaysInState,
@@ -24,10 +27,12 @@ from leadsignal.indicators.declare import (
     Difference,
     Fact,
     Indicator,
+    Lapses,
     Latest,
     Least,
     ProcessState,
     Ratio,
+    RelativeRate,
     Rule,
     Running,
     Standing,
@@ -108,6 +113,7 @@ class Reference:
         self.accounts = [a for a in sorted(self.of_account["accounts"]) if self.snapshots(a)]
         self._cut: dict[tuple[str, str, date], list[Row]] = {}
         self._episodes: dict[tuple[str, str], list[Episode]] = {}
+        self._adopted_days: dict[tuple[str, str], frozenset[date]] = {}
 
     # What is visible ------------------------------------------------------------------------------
 
@@ -118,11 +124,34 @@ class Reference:
             rows = [r for r in self.of_account[name].get(account, []) if known_on(table, r) < t]
             held = [r for r in rows if not self._replaced(table, r, rows)]
             cut = [with_row_columns(name, at_midnight(table, r, t)) for r in held]
+            if name == "behaviors":
+                cut = [{**row, **self.of_behavior(row["behavior"])} for row in cut]
             if name == "results":
                 own = self.own_metric(cut, account, t)
                 cut = [{**r, "own": "yes" if (r.get("metric") or "") == own else "no"} for r in cut]
             self._cut[name, account, t] = cut
         return self._cut[name, account, t]
+
+    def of_behavior(self, behavior: str) -> Row:
+        """Whether a behaviour has indicators of its own, and whether a process covers it."""
+        covered = {name for p in self.case.analysis.processes for name in p.behaviors}
+        return {
+            "counted_as": behavior if behavior in self.kept else "",
+            "in_process": "yes" if behavior in covered else "no",
+        }
+
+    @cached_property
+    def kept(self) -> tuple[str, ...]:
+        """The behaviours with indicators of their own: those asked for, else of most accounts."""
+        if self.case.project.behaviors is not None:
+            return self.case.project.behaviors.keep
+        rows = [
+            row for row in self.case.tables["behaviors"]
+            if known_on(BY_NAME["behaviors"], row) < self.as_of
+        ]  # fmt: skip
+        pairs = {(row["behavior"], row["account_id"]) for row in rows}
+        accounts = Counter(behavior for behavior, _ in pairs)
+        return tuple(sorted(accounts, key=lambda name: (-accounts[name], name))[:20])
 
     def own_metric(self, results: Sequence[Row], account: str, t: date) -> str | None:
         """The metric of the account's bullseye at t, else the one it has measured most by then."""
@@ -276,10 +305,13 @@ class Reference:
             DaysSinceBest: self.days_since_best,
             ProcessState: lambda r, a, t: self.state(self.process(r.process), a, t)[0],
             DaysInState: lambda r, a, t: self.state(self.process(r.process), a, t)[1],
+            AdoptedShare: self.adopted_share,
+            Lapses: self.lapses,
             UsageToBest: self.usage_to_best,
             Fact: lambda r, a, t: getattr(self, r.column)(a, t),
             Attribute: self.attribute,
             Ratio: self.ratio,
+            RelativeRate: self.relative_rate,
             Difference: self.difference,
             Least: self.least,
             Below: self.below,
@@ -342,6 +374,14 @@ class Reference:
     def ratio(self, rule: Ratio, account: str, t: date) -> Any:
         over, under = self.value(rule.over, account, t), self.value(rule.under, account, t)
         return None if over is None or not under else over / under
+
+    def relative_rate(self, rule: RelativeRate, account: str, t: date) -> Any:
+        few, many = self.value(rule.lately, account, t), self.value(rule.longer, account, t)
+        before = min(rule.longer.window, (t - self.started(account)).days) - rule.lately.window
+        if few is None or many is None or before < rule.lately.window or many == few:
+            return None
+        # One division: (few / days) / ((many - few) / before).
+        return (few * before) / ((many - few) * rule.lately.window)
 
     def difference(self, rule: Difference, account: str, t: date) -> Any:
         first, second = self.value(rule.first, account, t), self.value(rule.second, account, t)
@@ -498,6 +538,42 @@ class Reference:
             for process in sorted(self.case.analysis.processes, key=lambda p: p.name)
             for episode in self.episodes_of(process, account)
         ]
+
+    def remembered(self, name: str, window: int, account: str, t: date) -> list[date] | None:
+        """The days of a window, t included, if the state of a process is known on all of them."""
+        process, dated = self.process(name), "account_changes" in self.case.tables
+        for attribute, values in process.applies_to.items():
+            if self.attribute(Attribute(attribute, dated), account, t) not in values:
+                return None
+        count = min(window, (t - self.started(account)).days + 1)
+        listed = [t - timedelta(days=ago) for ago in range(count)]
+        first = self.known_from(process, account)
+        known = first is not None and first <= min(listed) and self.is_whole("behaviors", t)
+        return listed if known else None
+
+    def adopted_days(self, process: Process, account: str) -> frozenset[date]:
+        """All days on which the account has adopted the process, up to as_of."""
+        if (process.name, account) not in self._adopted_days:
+            self._adopted_days[process.name, account] = frozenset(
+                begun + timedelta(days=number)
+                for begun, lapsed in self.episodes_of(process, account)
+                for number in range(((lapsed or self.as_of + DAY) - begun).days)
+            )
+        return self._adopted_days[process.name, account]
+
+    def adopted_share(self, rule: AdoptedShare, account: str, t: date) -> Any:
+        listed = self.remembered(rule.process, rule.window, account, t)
+        if listed is None:
+            return None
+        adopted = self.adopted_days(self.process(rule.process), account)
+        return len(adopted.intersection(listed)) / len(listed)
+
+    def lapses(self, rule: Lapses, account: str, t: date) -> Any:
+        if self.remembered(rule.process, rule.window, account, t) is None:
+            return None
+        episodes = self.episodes_of(self.process(rule.process), account)
+        first = t - timedelta(days=rule.window - 1)
+        return float(sum(1 for _, lapsed in episodes if lapsed and first <= lapsed <= t))
 
     def state(self, process: Process, account: str, t: date) -> tuple[str, float | None]:
         """The state of a process at t, and for how many days it has been so."""

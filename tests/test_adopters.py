@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
+from leadsignal.indicators.behaviors import columns_of
 from leadsignal.indicators.processes import process_columns
 from leadsignal.model.adoption_risk import MIN_ADOPTERS
 
@@ -24,10 +25,14 @@ def test_it_is_the_risk_of_the_row_with_the_adopters_values(
     adopted = rows[rows[f"{process}_state"] == "adopted"]
     assert adopted["account_id"].nunique() >= MIN_ADOPTERS
     risk = ls.model.risk_if_adopted(business_model, rows, process, alike=("term_months",))
+    (declared,) = [p for p in business_model.analysis_.processes if p.name == process]
+    kept = business_model.origin_.behaviors
+    assert kept is not None
+    of_behaviors = columns_of(kept, declared.behaviors)
     place = int(np.flatnonzero(rows[f"{process}_state"] == "overdue")[0])
     row = rows.iloc[[place]].copy()
     for name in business_model.features_.names:
-        if name in process_columns(process)[1:]:
+        if name in (*process_columns(process)[1:], *of_behaviors):
             row[name] = adopted[name].median()
     row[f"{process}_state"] = "adopted"
     assert risk[place] == pytest.approx(business_model.predict(row).risk[0], abs=1e-12)

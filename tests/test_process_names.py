@@ -14,10 +14,12 @@ from leadsignal.config.project import UsageLow
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.indicators import Indicator, declare_indicators
 from leadsignal.indicators.declare import AvailableData
+from leadsignal.indicators.processes import PARTS, process_columns
 from leadsignal.model.adoption_risk import MIN_ADOPTERS
 from leadsignal.model.effects.ratios import one_of_each
 from leadsignal.model.features import Features
 from leadsignal.model.indicator_words import indicator_text, reason_text
+from leadsignal.model.provenance import Origin
 from leadsignal.success_analysis.discovery.findings import _apart
 
 NAMES = ("alpha", "alpha_beta", "alpha_adopted")
@@ -55,6 +57,7 @@ def _changed(indicators: list[Indicator], process: str) -> set[str]:
     model.features_ = Features(names, levels)
     model.families_ = {i.name: i.family for i in indicators}
     model.analysis_ = _analysis(*NAMES)
+    model.origin_ = Origin()
     model.hazards_ = FirstColumns()  # type: ignore[assignment]
     adopters = MIN_ADOPTERS + 1
     rows = pd.DataFrame({n: np.ones(adopters + 1) for n in names if n not in levels})
@@ -70,7 +73,9 @@ def _changed(indicators: list[Indicator], process: str) -> set[str]:
 
 @pytest.mark.parametrize("process", NAMES)
 def test_adopting_a_process_changes_its_own_indicators_only(process: str) -> None:
-    parts = ("state", "days_in_state", "events", "days_since", "users")
+    parts = ["state", "days_in_state", "events", "days_since", "users"]
+    parts += [f"adopted_share_{days}d" for days in (90, 180, 365)]
+    parts += ["adopted_trend", "lapses_365d"]
     assert _changed(_declared(*NAMES), process) == {f"{process}_{part}" for part in parts}
 
 
@@ -89,9 +94,9 @@ def test_a_state_stands_for_its_own_process_only() -> None:
     kept, left_out = one_of_each(declared)
     assert {f"{name}_state" for name in NAMES} | {"alpha_region"} <= {i.name for i in kept}
     details = [one for one in left_out if one.name.startswith("alpha")]
-    assert len(details) == 4 * len(NAMES)
+    assert len(details) == (len(PARTS) - 1) * len(NAMES)
     for one in details:
-        process = max((n for n in NAMES if one.name.startswith(n)), key=len)
+        (process,) = [name for name in NAMES if one.name in process_columns(name)]
         assert f"{process}_state;" in one.reason
 
 

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import leadsignal as ls
-from leadsignal.config.project import UsageLow
+from leadsignal.config.project import Behaviors, UsageLow
 from leadsignal.config.success import Bullseye, Process, SuccessAnalysis, Tracking
 from leadsignal.indicators import ABOUT, AvailableData, Indicator, declare_indicators
+from leadsignal.indicators.behaviors import COUNTED_AS
 from leadsignal.indicators.declare import (
+    AdoptedShare,
     Attribute,
     Below,
     DaysInState,
@@ -28,11 +30,13 @@ from leadsignal.indicators.declare import (
     DaysSinceBest,
     Difference,
     Fact,
+    Lapses,
     Latest,
     Least,
     Measure,
     ProcessState,
     Ratio,
+    RelativeRate,
     Rule,
     Standing,
     Trailing,
@@ -65,6 +69,8 @@ ANALYSIS = SuccessAnalysis(
     Bullseye(success_metric="days_to_close"),
     Tracking(("sponsor_meeting",), ("owner_changed",), ("diary_kept",)),
 )
+BEHAVIOR = "report_exported"
+"""The behaviour whose indicators stand for those of all."""
 HEAD = """# Indicators
 
 Every column of the panel that can say something, by role. Each family has a page of its own, which says
@@ -72,8 +78,8 @@ of each indicator how it is counted, when it is empty, and what it was for one a
 
 Written from the declarations by `python docs/make/indicators.py docs`; a test keeps it so. Shown is what
 all twelve tables with all columns give, for an essential process named `process` (4 events by 2 users in
-each window of 30 days), a success metric, tracking of all three kinds, and one declared attribute,
-`segment`. Without a table or a column, its indicators are not there.
+each window of 30 days), a success metric, tracking of all three kinds, one behaviour, `report_exported`,
+beside others, and one declared attribute, `segment`. Without a table or a column, its indicators are not there.
 
 A missing value is a state of its own: nothing was seen yet, or the data do not say.
 """
@@ -87,7 +93,8 @@ def everything() -> tuple[Indicator, ...]:
     """Return the indicators that all tables with all their columns give."""
     columns = {table.name: frozenset(table.by_column) for table in TABLES}
     attributes = {"arr": "number", "segment": "text"}
-    return declare_indicators(AvailableData(columns, attributes, ANALYSIS, UsageLow()))  # type: ignore[arg-type]
+    available = AvailableData(columns, attributes, ANALYSIS, UsageLow(), Behaviors((BEHAVIOR,)))  # type: ignore[arg-type]
+    return declare_indicators(available)
 
 
 def by_family(indicators: Iterable[Indicator]) -> dict[str, list[Indicator]]:
@@ -105,6 +112,7 @@ WORDS = {
     "gap_known": "that have a target other than zero",
     "kept": "done by their date",
     "own": "of the account's own metric",
+    "in_process": "that no essential process covers",
 }
 """What conditions on columns that are computed in each row mean."""
 
@@ -119,6 +127,9 @@ def which(where: Where) -> str:
     for column, allowed in where:
         if (column, allowed) == ("met", ("yes",)):
             texts.append("that met their target")
+        elif column == COUNTED_AS:
+            of = " or ".join(f"*{value}*" for value in allowed)
+            texts.append(f"with `behavior` {of}" if any(allowed) else "of the other behaviours")
         elif column in WORDS:
             texts.append(WORDS[column])
         else:
@@ -153,6 +164,15 @@ def state_of(process: Process) -> str:
         f"{process.at_least:g} events by {process.by_users} users; *lapsed* where that was so before; "
         f"*overdue* where it never was and {process.adopt_by} days have passed; *pending* until then; "
         "*not applicable* where `applies_to` says so ([tracking](../tracking.md))"
+    )
+
+
+def relative_rate(rule: RelativeRate) -> str:
+    """Describe how a rate is compared with the one before."""
+    before = rule.longer.window - rule.lately.window
+    return (
+        f"{trailing(rule.lately)}, a day, over that of the {before} days before; of an account that"
+        " started in these, of the days since its start"
     )
 
 
@@ -216,6 +236,13 @@ def counted(rule: Rule) -> str:
             return state_of(next(p for p in ANALYSIS.processes if p.name == rule.process))
         case DaysInState():
             return "days since the state began, found to the day"
+        case AdoptedShare():
+            return (
+                f"share of the last {rule.window} days, the snapshot's included, on which the process"
+                " was adopted; of a younger account, of the days since its start"
+            )
+        case Lapses():
+            return f"number of times that the process lapsed in the last {rule.window} days"
         case UsageToBest():
             return usage_to_best(rule)
         case Fact():
@@ -227,6 +254,8 @@ def counted(rule: Rule) -> str:
             return f"`{rule.name}` of `accounts`{later}"
         case Ratio():
             return ratio(rule)
+        case RelativeRate():
+            return relative_rate(rule)
         case Difference():
             return f"{counted(rule.first)}; less {counted(rule.second)}"
         case Least():
@@ -248,6 +277,9 @@ def emptiness(rule: Rule) -> Iterator[str]:
             yield "there is no such row yet"
         case ProcessState() | DaysInState():
             yield "the account is older than the data and its windows reach before `behaviors` is complete"
+        case AdoptedShare() | Lapses():
+            yield "`applies_to` says that the process is not meant for the account"
+            yield "its state is not known on all of these days"
         case UsageToBest():
             yield f"there are fewer than {rule.best + rule.window} days of usage history"
             yield "nothing was used in the best stretch"
@@ -260,6 +292,10 @@ def emptiness(rule: Rule) -> Iterator[str]:
             yield from emptiness(rule.over)
             yield from emptiness(rule.under)
             yield "the divisor is zero"
+        case RelativeRate():
+            yield from emptiness(rule.longer)
+            yield f"the account started less than {2 * rule.lately.window} days ago"
+            yield "there was nothing in the days before"
         case Difference():
             yield from emptiness(rule.first)
             yield from emptiness(rule.second)
@@ -298,6 +334,8 @@ INSIDE = {
     "better": ("value", "higher_is_better"),
     "own": ("metric",),
     "kept": ("completed_on", "due_on"),
+    COUNTED_AS: ("behavior",),
+    "in_process": ("behavior",),
 }
 """Columns that are computed in each row, and what they are computed from."""
 
@@ -314,7 +352,7 @@ def columns_of(measure: Measure) -> Iterator[str]:
                 yield from ("account_changes.changed_on", "account_changes.attribute")
                 yield "account_changes.value"
             return
-        case ProcessState() | DaysInState():
+        case ProcessState() | DaysInState() | AdoptedShare() | Lapses():
             for column in ("occurred_at", "behavior", "quantity", "user_id"):
                 yield f"behaviors.{column}"
             return

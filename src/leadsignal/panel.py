@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked
-from leadsignal.config.project import ENGINES, Engine
+from leadsignal.config.project import ENGINES, Behaviors, Engine
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.counting_process import chosen, counting_process
@@ -72,6 +72,7 @@ class Panel(Result):
     ``without_rows`` are the accounts that ended before their first snapshot, of which those
     ``at_once`` did on the day of their start; None where they were not looked for. ``warnings``
     are those of the tables that affect a result; a single snapshot has none of its own.
+    ``behaviors`` are those that have indicators of their own.
     """
 
     frame: pd.DataFrame
@@ -84,6 +85,7 @@ class Panel(Result):
     episodes: pd.DataFrame | None = None
     without_rows: pd.DataFrame | None = None
     warnings: tuple[DataWarning, ...] = ()
+    behaviors: Behaviors | None = None
 
     @property
     def ended_at_once(self) -> pd.DataFrame | None:
@@ -481,7 +483,7 @@ def _built_on_spark(
     without = None if draw else _without_rows(tables, recipe, frame["account_id"])
     return Panel(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
-        without_rows=without, warnings=_doubts(tables),
+        without_rows=without, warnings=_doubts(tables), behaviors=recipe.behaviors,
     )  # fmt: skip
 
 
@@ -531,5 +533,5 @@ def _build(
     without = _without_rows(tables, recipe, frame["account_id"]) if complete else None
     return Panel(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
-        episodes, without, () if only_as_of else _doubts(tables),
+        episodes, without, () if only_as_of else _doubts(tables), recipe.behaviors,
     )  # fmt: skip

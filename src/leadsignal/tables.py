@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked
 from leadsignal.config.project import (
+    Behaviors,
     Project,
     read_project,
     settings_file,
@@ -223,6 +224,15 @@ class Tables:
     def values(self, table: str, column: str) -> frozenset[str]:
         """Return the texts in a column of all rows that were read, whenever known."""
         return self._store.values(table, column) if column in self.columns(table) else frozenset()
+
+    def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
+        """Return how many accounts have each text of a column, of rows known on ``as_of_date``."""
+        counted = f"SELECT {column}, count(DISTINCT account_id) FROM ({self.sql(table)}) GROUP BY 1"
+        return {str(text): n for text, n in self._store.query(counted) if text is not None}
+
+    def with_behaviors(self, behaviors: Behaviors | None) -> Tables:
+        """Return the tables with these behaviours having indicators of their own."""
+        return replace(self, project=replace(self.project, behaviors=behaviors))
 
     def attribute_values(self, attribute: str) -> frozenset[str]:
         """Return the values of an attribute of accounts, at the start or later."""

@@ -124,4 +124,6 @@ def build_given_panel(
         refuse_other_analysis(model.analysis_, analysis, "the project")
     tables = read_given_tables(options, project)
     with progress_bar(options, "panel") as progress:
-        return tables, build_panel(tables, analysis, progress=progress)
+        kept = None if model is None else model.origin_.behaviors
+        counted = tables if kept is None else tables.with_behaviors(kept)
+        return tables, build_panel(counted, analysis, progress=progress)

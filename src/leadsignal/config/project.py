@@ -53,10 +53,23 @@ class UsageLow:
 
 
 @dataclass(frozen=True)
+class Behaviors:
+    """The behaviours that have indicators of their own; with ``others``, the rest is pooled.
+
+    >>> Behaviors(("exported",)).others
+    True
+    """
+
+    keep: tuple[str, ...] = ()
+    others: bool = True
+
+
+@dataclass(frozen=True)
 class Project:
     """The options of a project and the sources of its tables; durations are in days.
 
-    ``url`` is the folder of the tables in an object store, if they are in one.
+    ``url`` is the folder of the tables in an object store, if they are in one. Without
+    ``behaviors`` the 20 that most accounts show have indicators of their own.
 
     >>> Project().replace(horizon="26w").horizon
     182
@@ -81,6 +94,7 @@ class Project:
     sources: Mapping[str, Source] = field(default_factory=dict)
     url: str | None = None
     currency: Currency = field(default_factory=Currency)
+    behaviors: Behaviors | None = None
 
     def replace(self, **options: Any) -> Project:
         """Return the project with some options changed; durations are texts such as "28d".
@@ -159,6 +173,7 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "engine": _engine,
     "people": a_value_of(People),
 }
+_BEHAVIORS: dict[str, Callable[[Any], Any]] = {"keep": texts}
 _USAGE_LOW: dict[str, Callable[[Any], Any]] = {
     "window": a_duration,
     "ratio": _ratio,
@@ -227,7 +242,9 @@ def _with_analysis(project: Project) -> Project:
 
 def _project(settings: Settings, folder: Path) -> Project:
     top = settings.section(
-        (), settings.values, ("project", "causes", "usage_low", "currency", "sources", "tables")
+        (),
+        settings.values,
+        ("project", "behaviors", "causes", "usage_low", "currency", "sources", "tables"),
     )
     section = settings.section(("project",), top.get("project", {}), OPTIONS)
     options = settings.take_all(("project",), section, OPTIONS)
@@ -239,6 +256,8 @@ def _project(settings: Settings, folder: Path) -> Project:
     low = settings.section(("usage_low",), top.get("usage_low", {}), _USAGE_LOW)
     usage_low = UsageLow(**settings.take_all(("usage_low",), low, _USAGE_LOW))
     _check_usage_low(settings, usage_low)
+    kept = settings.section(("behaviors",), top.get("behaviors", {}), _BEHAVIORS)
+    behaviors = settings.take_all(("behaviors",), kept, _BEHAVIORS)
     named = top.get("sources", {})
     sources = take_sources(settings, named, folder)
     tables = dict(take_tables(settings, top.get("tables", {}), tuple(named)))
@@ -251,6 +270,7 @@ def _project(settings: Settings, folder: Path) -> Project:
         "tables": tables,
         "sources": sources,
         "currency": currency,
+        "behaviors": Behaviors(**behaviors) if behaviors else None,
     }
     return Project(folder=folder, **more, **options)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from leadsignal.config.project import Behaviors
 from leadsignal.config.success import Process, SuccessAnalysis
-from leadsignal.engine.counts import counts_step, rows_step, users_steps
+from leadsignal.engine.adoption_memory import NAME as MEMORY
+from leadsignal.engine.adoption_memory import memory_steps
+from leadsignal.engine.counts import apart, counts_step, rows_step, users_steps
 from leadsignal.engine.episodes import episodes_steps
 from leadsignal.engine.expressions import Expressions, needed
 from leadsignal.engine.grid import (
@@ -29,12 +32,14 @@ from leadsignal.engine.own_metric import (
 )
 from leadsignal.engine.usage import best_usage_steps
 from leadsignal.indicators.declare import (
+    AdoptedShare,
     Attribute,
     DaysInState,
     DaysSince,
     DaysSinceBest,
     Fact,
     Indicator,
+    Lapses,
     Latest,
     Measure,
     ProcessState,
@@ -83,6 +88,7 @@ class Recipe:
     causes: Mapping[str, str] = field(default_factory=dict)
     not_churn: tuple[str, ...] = ()
     metrics: SuccessAnalysis = field(default_factory=lambda: SuccessAnalysis(()))
+    behaviors: Behaviors | None = None
 
 
 def episode_steps(recipe: Recipe) -> list[Step]:
@@ -130,6 +136,9 @@ def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
         steps += episode_steps(recipe)
         steps.append(_last_episode_step(recipe, columns))
         created.append("last_episodes")
+    if memory := [m for m in columns if isinstance(m, AdoptedShare | Lapses)]:
+        steps += memory_steps(recipe.grid, memory)
+        created.append(MEMORY)
     for number, measure in enumerate(m for m in columns if isinstance(m, UsageToBest)):
         created.append(f"usage_best_{number}")
         steps += best_usage_steps(
@@ -186,7 +195,7 @@ def _table_steps(
     if counts:
         steps.append(counts_step(source, grid, counts, [columns[m] for m in counts]))
     names = [f"counts_{source.name}"] if counts else []
-    for number, (_, group) in enumerate(_by(users, lambda m: (m.day, m.where))):
+    for number, (_, group) in enumerate(_by(users, lambda m: (m.day, apart(m) or m.where))):
         users_name = f"users_{source.name}_{number}"
         steps += users_steps(source, grid, group, [columns[m] for m in group], users_name)
         names.append(users_name)

@@ -39,5 +39,8 @@ class CheckedTables(Protocol):
     def values(self, table: str, column: str) -> frozenset[str]:
         """Return the texts in a column of all rows that were read, whenever known."""
 
+    def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
+        """Return how many accounts have each text of a column, of rows known on as_of."""
+
     def attribute_values(self, attribute: str) -> frozenset[str]:
         """Return the values of an attribute of accounts, at the start or later."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leadsignal.engine.grid import Grid, Source, Step
+from leadsignal.indicators.behaviors import COUNTED_AS
 from leadsignal.indicators.declare import Running, Standing, Trailing, Where
 from leadsignal.ingestion.dialect import Dialect
 from leadsignal.schema import BY_NAME
@@ -104,7 +105,7 @@ def scale(source: Source, measure: Count) -> int:
 
 
 @dataclass(frozen=True)
-class _Delta:
+class Delta:
     """One change of one measure's count: on which day, by how much, under which condition."""
 
     measure: int
@@ -113,13 +114,13 @@ class _Delta:
     when: str
 
 
-def _deltas(measures: Sequence[Count], source: Source, d: Dialect) -> list[_Delta]:
+def _deltas(measures: Sequence[Count], source: Source, d: Dialect) -> list[Delta]:
     deltas = []
     for index, measure in enumerate(measures):
         span = _span(measure, source, d)
-        deltas.append(_Delta(index, span.first, span.weight, span.when))
+        deltas.append(Delta(index, span.first, span.weight, span.when))
         if span.last != "NULL":
-            deltas.append(_Delta(index, f"({span.last} + 1)", f"-({span.weight})", span.when))
+            deltas.append(Delta(index, f"({span.last} + 1)", f"-({span.weight})", span.when))
     return deltas
 
 
@@ -132,7 +133,7 @@ def counts_step(
 
 
 def summed(
-    name: str, rows: str, grid: Grid, deltas: Sequence[_Delta], columns: Sequence[str]
+    name: str, rows: str, grid: Grid, deltas: Sequence[Delta], columns: Sequence[str]
 ) -> Step:
     """Join the changes, one narrow group for each day they fall on, to the grid and sum along."""
     days = list(dict.fromkeys(delta.day for delta in deltas))
@@ -161,10 +162,16 @@ def summed(
     return Step(name, f"SELECT account_no, t, {summed_up} FROM {grid.rows} {' '.join(joins)}")
 
 
+def apart(measure: Trailing) -> str | None:
+    """Return the column whose one value the measure counts, if a row has only one such value."""
+    (column, values), *more = measure.where or (("", ()),)
+    return COUNTED_AS if column == COUNTED_AS and len(values) == 1 and not more else None
+
+
 def users_steps(
     source: Source, grid: Grid, measures: Sequence[Trailing], columns: Sequence[str], name: str
 ) -> list[Step]:
-    """Distinct users in trailing windows, for measures that share ``day`` and ``where``.
+    """Distinct users in trailing windows, of measures that share ``day`` and ``where`` or `apart`.
 
     A user's rows make one stay where they overlap: a row extends it only by what reaches beyond
     the rows before. ``before`` is the latest day among the user's earlier-known rows, ``after``
@@ -174,6 +181,14 @@ def users_steps(
     day = d.quoted(f"{measures[0].day}_no")
     rows = f"rows_{source.name}"
     numbered = f"{name}_rows"
+    group = apart(measures[0])
+    also = f", {group}" if group else ""
+    who = f"account_no, first, user_no{also}"
+    some = (
+        f"{group} IN ({', '.join(d.literal(m.where[0][1][0]) for m in measures)})"
+        if group
+        else (condition(measures[0].where, d))
+    )
     steps = [
         Step(
             f"{name}_users",
@@ -182,20 +197,20 @@ def users_steps(
         ),
         Step(
             numbered,
-            f"SELECT account_no, first, user_no, {day} AS day, GREATEST({day}, known) + 1 AS begins"
-            f" FROM {rows} JOIN {name}_users USING (user_id)"
-            f" WHERE {condition(measures[0].where, d)}",
+            f"SELECT {who}, {day} AS day, GREATEST({day}, known) + 1 AS begins"
+            f" FROM {rows} JOIN {name}_users USING (user_id) WHERE {some}",
         ),
-        *stays_steps(name, numbered, "account_no, first, user_no", late=source.late),
+        *stays_steps(name, numbered, who, late=source.late),
     ]
     deltas = []
     for index, measure in enumerate(measures):
         # A record later than the window is long never counts in it.
         seen = f"extends AND day + {measure.window} >= begins"
+        seen += f" AND {condition(measure.where, d)}" if group else ""
         fresh = f"{seen} AND (before IS NULL OR before + {measure.window} + 1 < begins)"
         gone = f"{seen} AND (after IS NULL OR after > day + {measure.window} + 1)"
-        deltas.append(_Delta(index, "begins", "1", fresh))
-        deltas.append(_Delta(index, f"(day + {measure.window + 1})", "-1", gone))
+        deltas.append(Delta(index, "begins", "1", fresh))
+        deltas.append(Delta(index, f"(day + {measure.window + 1})", "-1", gone))
     return [*steps, summed(name, f"{name}_stays", grid, deltas, columns)]
 
 

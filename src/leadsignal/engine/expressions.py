@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from leadsignal.config.success import Process
+from leadsignal.engine.adoption_memory import memory_column
 from leadsignal.engine.counts import scale
 from leadsignal.engine.episodes import known_from
 from leadsignal.engine.grid import Grid, Source
 from leadsignal.indicators.declare import (
+    AdoptedShare,
     Attribute,
     Below,
     DaysInState,
@@ -20,11 +22,13 @@ from leadsignal.indicators.declare import (
     DaysSinceBest,
     Difference,
     Fact,
+    Lapses,
     Latest,
     Least,
     Measure,
     ProcessState,
     Ratio,
+    RelativeRate,
     Rule,
     Running,
     Standing,
@@ -85,6 +89,8 @@ class Expressions:
         match rule:
             case Ratio(over, under):
                 return f"({self.rule(over)}) / NULLIF(CAST({self.rule(under)} AS DOUBLE), 0)"
+            case RelativeRate(lately, longer):
+                return self._relative_rate(lately, longer)
             case Difference(first, second):
                 return f"({self.rule(first)}) - ({self.rule(second)})"
             case Least(values):
@@ -99,6 +105,10 @@ class Expressions:
                 return self._state(self.processes[process])
             case DaysInState(process):
                 return self._days_in_state(self.processes[process])
+            case AdoptedShare():
+                return self._adopted_share(rule)
+            case Lapses():
+                return self._if_remembered(rule, self._memory("lapses", rule))
             case UsageToBest():
                 return self._usage_to_best(rule)
             case Attribute():
@@ -174,6 +184,36 @@ class Expressions:
             f" WHEN {column} IS NOT NULL THEN t - {column}.b"
             f" WHEN {self._overdue(process)} THEN {overdue} ELSE t - started END"
         )
+
+    def _relative_rate(self, lately: Trailing, longer: Trailing) -> str:
+        few, many = self.rule(lately), self.rule(longer)
+        before = f"(LEAST({longer.window}, t - started) - {lately.window})"
+        rest = f"(({many}) - ({few})) * {lately.window}"
+        rate = f"(({few}) * {before}) / NULLIF(CAST({rest} AS DOUBLE), 0)"
+        return f"CASE WHEN {before} >= {lately.window} THEN {rate} END"
+
+    def _memory(
+        self, what: str, measure: AdoptedShare | Lapses, days_ago: int | None = None
+    ) -> str:
+        return self.grid.dialect.quoted(memory_column(what, measure, days_ago))
+
+    def _if_remembered(self, measure: AdoptedShare | Lapses, value: str) -> str:
+        """SQL: the value where the state of the process is known on all days of the window."""
+        process, source = self.processes[measure.process], self.sources["behaviors"]
+        first = f"GREATEST(t - {measure.window - 1}, started)"
+        known = f"{source.known_before('t')} AND {first} >= {known_from(process, source)}"
+        return f"CASE WHEN ({self.applies(process.applies_to)}) AND {known} THEN {value} END"
+
+    def _adopted_share(self, measure: AdoptedShare) -> str:
+        # The days adopted up to a day: of each episode the days from its first to that day or,
+        # where it has lapsed, to its last.
+        def up_to(days_ago: int) -> str:
+            open_at, sums = (self._memory(what, measure, days_ago) for what in ("open", "sums"))
+            return f"({open_at} * (t - {days_ago - 1}) - {sums})"
+
+        adopted = f"({up_to(0)} - {up_to(measure.window)})"
+        days = f"LEAST({measure.window}, t - started + 1)"
+        return self._if_remembered(measure, f"{adopted} / CAST({days} AS DOUBLE)")
 
     def _usage_to_best(self, measure: UsageToBest) -> str:
         source = self.sources["usage"]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 
+from leadsignal.config.project import Behaviors
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.engine.build import Recipe
 from leadsignal.engine.checked_tables import CheckedTables
 from leadsignal.engine.grid import Grid, Source
 from leadsignal.engine.unmatched_names import refuse_unknown_names
 from leadsignal.errors import OptionError
-from leadsignal.indicators import ROW_COLUMNS, AvailableData, declare_indicators
+from leadsignal.indicators import ROW_COLUMNS, AvailableData, behaviors, declare_indicators
 from leadsignal.ingestion.dialect import Dialect, DuckDB, day_number
 from leadsignal.schema import BY_NAME
 from leadsignal.targets import names_metrics
@@ -35,24 +36,38 @@ def panel_recipe(
     """
     dialect = dialect or DuckDB()
     check_fits(tables, analysis)
-    project = tables.project
+    project, kept = tables.project, kept_behaviors(tables)
     available = AvailableData(
         {table: frozenset(tables.columns(table)) for table in tables.names},
         tables.attributes,
         analysis,
         project.usage_low,
+        kept,
     )
+    covered = {name for process in analysis.processes for name in process.behaviors}
+    added = {**ROW_COLUMNS, "behaviors": behaviors.row_columns(kept, covered, dialect.literal)}
+    sources = {t: _source(tables, t, read, dialect, added.get(t, {})) for t in tables.names}
     return Recipe(
         Grid(day_number(tables.as_of_date), every, only_as_of, dialect),
-        _source(tables, "accounts", read, dialect),
-        {t: _source(tables, t, read, dialect) for t in tables.names if t != "accounts"},
+        sources.pop("accounts"),
+        sources,
         declare_indicators(available),
         analysis.processes,
         tables.attributes,
         {reason: cause for cause, reasons in project.causes.items() for reason in reasons},
         project.not_churn,
         _metrics(tables, analysis),
+        kept,
     )
+
+
+def kept_behaviors(tables: CheckedTables) -> Behaviors:
+    """Return the behaviours that have indicators of their own: the project's, else the common."""
+    if "behaviors" not in tables.names:
+        return Behaviors(others=False)
+    if tables.project.behaviors is not None:
+        return tables.project.behaviors
+    return behaviors.most_common(tables.accounts_with("behaviors", "behavior"))
 
 
 def _metrics(tables: CheckedTables, analysis: SuccessAnalysis) -> SuccessAnalysis:
@@ -62,11 +77,14 @@ def _metrics(tables: CheckedTables, analysis: SuccessAnalysis) -> SuccessAnalysi
 
 
 def _source(
-    tables: CheckedTables, table: str, read: Callable[[str], str], dialect: Dialect
+    tables: CheckedTables,
+    table: str,
+    read: Callable[[str], str],
+    dialect: Dialect,
+    added: Mapping[str, str],
 ) -> Source:
     declared, coverage = BY_NAME[table], tables.coverage[table]
     sql = read(table)
-    added = ROW_COLUMNS.get(table, {})
     if added:
         columns = ", ".join(f"{rule} AS {dialect.quoted(column)}" for column, rule in added.items())
         sql = f"SELECT *, {columns} FROM ({sql}) AS history"

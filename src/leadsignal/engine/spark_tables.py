@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked
-from leadsignal.config.project import Project, with_options
+from leadsignal.config.project import Behaviors, Project, with_options
 from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import a_day, one_of
 from leadsignal.errors import Fault, OptionError, TablesError
@@ -79,6 +79,16 @@ class SparkTables:
     def values(self, table: str, column: str) -> frozenset[str]:
         """Return the texts in a column of all rows, whenever known."""
         return _texts(self._frames[table], column) if column in self.columns(table) else frozenset()
+
+    def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
+        """Return how many accounts have each text of a column, of rows known on ``as_of_date``."""
+        rows = self.history(table).where(f"superseded_on IS NULL AND {column} IS NOT NULL")
+        pairs = rows.select(column, "account_id").distinct().groupBy(column).count()
+        return {str(text): int(number) for text, number in pairs.collect()}
+
+    def with_behaviors(self, behaviors: Behaviors | None) -> SparkTables:
+        """Return the tables with these behaviours having indicators of their own."""
+        return replace(self, project=replace(self.project, behaviors=behaviors))
 
     def attribute_values(self, attribute: str) -> frozenset[str]:
         """Return the values of an attribute of accounts, at the start or later."""

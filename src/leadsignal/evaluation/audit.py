@@ -43,6 +43,8 @@ MARGIN = 0.53
 NOTHING = 0.55
 """An indicator whose upper bound stays below this says nothing that matters."""
 LEVEL = 0.95
+MAX_NAMED = 20
+"""Indicators of a verdict that are named in print; the table has all."""
 RESAMPLES = 500
 MIN_EVENTS = 20
 BANDS = {"green": 0.0, "yellow": 1.0, "red": 2.0}
@@ -119,7 +121,10 @@ class Audit(Result):
         ]
         for verdict in (LEADING, LAGGING, UNDECIDED, NEITHER):
             mine = self.frame[self.frame["verdict"] == verdict]
-            shown = ", ".join(f"{n} {a:.2f}" for n, a in zip(mine["name"], mine["auc"]))  # noqa: B905
+            first = zip(mine["name"][:MAX_NAMED], mine["auc"][:MAX_NAMED], strict=True)
+            shown = ", ".join(f"{name} {auc:.2f}" for name, auc in first)
+            more = len(mine) - MAX_NAMED
+            shown += f" and {more} more" if more > 0 else ""
             lines.append(f"{verdict} ({len(mine)}): {shown}" if len(mine) else f"{verdict}: none")
         if self.usage_declines is False:
             lines.append("no decline of usage before churn was found")

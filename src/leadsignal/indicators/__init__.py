@@ -5,6 +5,7 @@ from __future__ import annotations
 from leadsignal.errors import OptionError
 from leadsignal.indicators import (
     activity,
+    behaviors,
     context,
     contract,
     plans,
@@ -27,6 +28,7 @@ FAMILIES = (
     contract,
     usage,
     activity,
+    behaviors,
     satisfaction,
     context,
 )

@@ -1,4 +1,4 @@
-"""How busy the account is, whatever it does: key behaviours of any kind."""
+"""How busy the account is beside its essential processes: all other key behaviours."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from leadsignal.indicators.declare import AvailableData, Indicator, Trailing
 FAMILY = "activity"
 ABOUT = {
     FAMILY: """\
-How busy the account is, whatever it does: key behaviours of any kind, and the people behind
-them. It is a kind of usage, and therefore lagging. What is leading is *which* behaviour: see
-processes."""
+How busy the account is, whatever it does: key behaviours of any kind that no essential process
+covers, and the people behind them. It is a kind of usage, and therefore lagging. What is leading is
+*which* behaviour: see processes and behaviors."""
 }
 """What the pages of the docs say of the family."""
 
@@ -18,28 +18,28 @@ def declare(available: AvailableData) -> list[Indicator]:
     """Events and distinct users in 30 and 90 days."""
     if not available.has("behaviors"):
         return []
-    indicators = []
+    indicators, where = [], (("in_process", ("no",)),)
     for days in (30, 90):
-        events = Trailing("behaviors", "occurred_at", days, total="quantity")
+        events = Trailing("behaviors", "occurred_at", days, where, total="quantity")
         indicators.append(
             Indicator(
                 f"activity_events_{days}d",
                 FAMILY,
                 "lagging",
                 "events",
-                f"quantity of all key behaviours in the last {days} days",
+                f"quantity of key behaviours outside the processes in the last {days} days",
                 events,
             )
         )
         if available.has("behaviors", "user_id"):
-            users = Trailing("behaviors", "occurred_at", days, users=True)
+            users = Trailing("behaviors", "occurred_at", days, where, users=True)
             indicators.append(
                 Indicator(
                     f"activity_users_{days}d",
                     FAMILY,
                     "lagging",
                     "users",
-                    f"users with any key behaviour in the last {days} days",
+                    f"users with any key behaviour outside the processes in the last {days} days",
                     users,
                 )
             )

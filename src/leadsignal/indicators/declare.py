@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from leadsignal.config.project import UsageLow
+from leadsignal.config.project import Behaviors, UsageLow
 from leadsignal.config.success import SuccessAnalysis
 
 Role = Literal["leading", "lagging", "context"]
+Sign = Literal[-1, 0, 1]
 Where = tuple[tuple[str, tuple[str, ...]], ...]
 """Conditions that all must hold: (column, allowed values)."""
 
@@ -100,6 +101,29 @@ class DaysInState:
 
 
 @dataclass(frozen=True)
+class AdoptedShare:
+    """Share of the last ``window`` days, t included, on which a process was adopted.
+
+    Of a younger account the days since its start. Missing where the process is not meant for the
+    account or its state is not known on all of these days.
+    """
+
+    process: str
+    window: int
+
+
+@dataclass(frozen=True)
+class Lapses:
+    """How many times a process lapsed in the last ``window`` days, t included.
+
+    Missing where `AdoptedShare` is.
+    """
+
+    process: str
+    window: int
+
+
+@dataclass(frozen=True)
 class UsageToBest:
     """Mean daily usage of the last ``window`` days over the account's best stretch before.
 
@@ -138,11 +162,23 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class RelativeRate:
+    """The daily rate of ``lately`` over that of the days of ``longer`` before them.
+
+    Of a younger account these are the days since its start. Missing where there are fewer of them
+    than in ``lately``, or nothing happened on them.
+    """
+
+    lately: Trailing
+    longer: Trailing
+
+
+@dataclass(frozen=True)
 class Difference:
     """``first`` minus ``second``; missing where either is."""
 
-    first: Measure | Ratio
-    second: Measure | Ratio
+    first: Measure | Ratio | RelativeRate
+    second: Measure | Ratio | RelativeRate
 
 
 @dataclass(frozen=True)
@@ -169,11 +205,13 @@ Measure = (
     | DaysSinceBest
     | ProcessState
     | DaysInState
+    | AdoptedShare
+    | Lapses
     | UsageToBest
     | Fact
     | Attribute
 )
-Rule = Measure | Ratio | Difference | Least | Below
+Rule = Measure | Ratio | RelativeRate | Difference | Least | Below
 
 
 @dataclass(frozen=True)
@@ -191,7 +229,7 @@ class Indicator:
     meaning: str
     rule: Rule
     kind: Literal["number", "category"] = "number"
-    expected_sign: Literal[-1, 0, 1] = 0
+    expected_sign: Sign = 0
 
 
 def measures(rule: Rule) -> Iterator[Measure]:
@@ -203,13 +241,16 @@ def measures(rule: Rule) -> Iterator[Measure]:
     if isinstance(rule, Least):
         for value in rule.values:
             yield from measures(value)
-    elif isinstance(rule, Ratio | Difference | Below):
+    elif isinstance(rule, Ratio | RelativeRate | Difference | Below):
         for part in fields(rule):
             value = getattr(rule, part.name)
             if not isinstance(value, float | int):
                 yield from measures(value)
     else:
         yield rule
+
+
+NO_BEHAVIORS = Behaviors(others=False)
 
 
 @dataclass(frozen=True)
@@ -220,6 +261,7 @@ class AvailableData:
     attributes: Mapping[str, Literal["text", "number"]]
     analysis: SuccessAnalysis
     usage_low: UsageLow
+    behaviors: Behaviors = NO_BEHAVIORS
 
     def has(self, table: str, *columns: str) -> bool:
         """Whether the table is there with all of these columns."""

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from leadsignal.indicators.declare import AvailableData, Indicator, Ratio, Standing, Trailing
+from leadsignal.indicators.declare import (
+    AvailableData,
+    Difference,
+    Indicator,
+    Ratio,
+    Standing,
+    Trailing,
+)
 
 PLANS = "plans"
 COMMITMENTS = "commitments"
@@ -61,8 +68,13 @@ def _plans(available: AvailableData) -> list[Indicator]:
 
 def _commitments(owner: str) -> list[Indicator]:
     where = (("owner", (owner,)),)
-    due = Trailing("commitments", "due_on", 180, where)
-    kept = Trailing("commitments", "due_on", 180, (*where, ("kept", ("yes",))))
+
+    def kept(days: int) -> Ratio:
+        return Ratio(
+            Trailing("commitments", "due_on", days, (*where, ("kept", ("yes",)))),
+            Trailing("commitments", "due_on", days, where),
+        )
+
     return [
         Indicator(
             f"{owner}_commitments_open",
@@ -86,6 +98,23 @@ def _commitments(owner: str) -> list[Indicator]:
             "leading",
             "share",
             f"share of the {owner}'s commitments due in the last 180 days done by their date",
-            Ratio(kept, due),
+            kept(180),
+        ),
+        Indicator(
+            f"{owner}_commitments_kept_365d",
+            COMMITMENTS,
+            "leading",
+            "share",
+            f"share of the {owner}'s commitments due in the last 365 days done by their date",
+            kept(365),
+        ),
+        Indicator(
+            f"{owner}_commitments_kept_trend",
+            COMMITMENTS,
+            "leading",
+            "share",
+            f"share of the {owner}'s commitments kept in the last 180 days, less that in the last"
+            " 365",
+            Difference(kept(180), kept(365)),
         ),
     ]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from leadsignal.config.success import Process
 from leadsignal.indicators.declare import (
+    AdoptedShare,
     AvailableData,
     DaysInState,
     DaysSince,
+    Difference,
     Indicator,
+    Lapses,
     ProcessState,
+    Rule,
+    Sign,
     Trailing,
 )
 
@@ -16,14 +21,21 @@ FAMILY = "processes"
 ABOUT = {
     FAMILY: """\
 What the most successful customers do and others do not: each essential process of the Success
-Analysis, whether it is adopted and since when, and how much of it is done. Adoption and lapse
-are found to the day, so that they do not depend on when snapshots are taken. Names begin with
-the process's own, here `process`."""
+Analysis, whether it is adopted and since when, how much of it is done, and for which share of the
+last months it was practised: months of practice often count for more than the state of one day.
+Adoption and lapse are found to the day, so that they do not depend on when snapshots are taken.
+Names begin with the process's own, here `process`."""
 }
 """What the pages of the docs say of the family."""
 
 
-PARTS = ("state", "days_in_state", "events", "days_since", "users")
+SHARE_WINDOWS = (90, 180, 365)
+LAPSES_WINDOW = 365
+PARTS = (
+    *("state", "days_in_state", "events", "days_since", "users"),
+    *(f"adopted_share_{days}d" for days in SHARE_WINDOWS),
+    *("adopted_trend", f"lapses_{LAPSES_WINDOW}d"),
+)
 """What is computed of each process, in the order of the panel."""
 
 
@@ -40,7 +52,7 @@ def process_columns(process: str) -> tuple[str, ...]:
 
 
 def declare(available: AvailableData) -> list[Indicator]:
-    """Five indicators for each essential process of the Success Analysis."""
+    """Up to ten indicators for each essential process of the Success Analysis."""
     if not available.has("behaviors"):
         return []
     return [indicator for p in available.analysis.processes for indicator in _of(p, available)]
@@ -48,7 +60,7 @@ def declare(available: AvailableData) -> list[Indicator]:
 
 def _of(process: Process, available: AvailableData) -> list[Indicator]:
     name, window = process.name, process.within
-    state, days_in_state, quantity, days_since, people = process_columns(name)
+    state, days_in_state, quantity, days_since, people, *_ = process_columns(name)
     where = (("behavior", process.behaviors),)
     events = Trailing("behaviors", "occurred_at", window, where, total="quantity")
     indicators = [
@@ -101,4 +113,33 @@ def _of(process: Process, available: AvailableData) -> list[Indicator]:
                 expected_sign=1,
             )
         )
-    return indicators
+    return [*indicators, *_memory(name)]
+
+
+def _memory(name: str) -> list[Indicator]:
+    """Return how much of the last months a process was practised, and how often it lapsed."""
+    columns = dict(zip(PARTS, process_columns(name), strict=True))
+
+    def indicator(part: str, unit: str, meaning: str, rule: Rule, sign: Sign = 0) -> Indicator:
+        return Indicator(columns[part], FAMILY, "leading", unit, meaning, rule, expected_sign=sign)
+
+    shares = [AdoptedShare(name, days) for days in SHARE_WINDOWS]
+    found = [
+        indicator(
+            f"adopted_share_{share.window}d",
+            "share",
+            f"share of the last {share.window} days on which {name} was adopted",
+            share,
+            sign=1,
+        )
+        for share in shares
+    ]
+    first, last = shares[0], shares[-1]
+    trend = f"share of the last {first.window} days on which {name} was adopted, less that of"
+    trend += f" the last {last.window}"
+    lapses = f"lapses of {name} in the last {LAPSES_WINDOW} days"
+    return [
+        *found,
+        indicator("adopted_trend", "share", trend, Difference(first, last)),
+        indicator(f"lapses_{LAPSES_WINDOW}d", "lapses", lapses, Lapses(name, LAPSES_WINDOW)),
+    ]

@@ -58,6 +58,14 @@ def declare(available: AvailableData) -> list[Indicator]:
             "results measured in the last 90 days",
             Trailing("results", "measured_on", 90, where),
         ),
+        Indicator(
+            "results_365d",
+            FAMILY,
+            "leading",
+            "results",
+            "results measured in the last 365 days",
+            Trailing("results", "measured_on", 365, where),
+        ),
     ]
     indicators += _velocity(where)
     if available.has("results", "target"):

@@ -12,6 +12,7 @@ from leadsignal.indicators.declare import (
     Indicator,
     Least,
     Ratio,
+    RelativeRate,
     Rule,
     Trailing,
     UsageToBest,
@@ -69,6 +70,8 @@ def _of_series(low: UsageLow, name: str) -> list[Indicator]:
 def _series(low: UsageLow, suffix: str, of: str, where: Where) -> list[Indicator]:
     lately = Trailing("usage", "used_on", low.window, where, total="amount")
     quarter = Trailing("usage", "used_on", 3 * low.window, where, total="amount")
+    year = Trailing("usage", "used_on", 365, where, total="amount")
+    season = Trailing("usage", "used_on", 90, where, total="amount")
     to_best = _to_best(low, where)
     return [
         _indicator(
@@ -79,6 +82,12 @@ def _series(low: UsageLow, suffix: str, of: str, where: Where) -> list[Indicator
             "share",
             f"usage{of} in the last {low.window} days over that in the last {3 * low.window}",
             Ratio(lately, quarter),
+        ),
+        _indicator(
+            f"usage_trend{suffix}",
+            "times normal",
+            f"usage{of} a day in the last 90 days over that in the 275 before",
+            RelativeRate(season, year),
         ),
         _indicator(
             f"usage_to_best{suffix}",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
+from leadsignal.indicators import behaviors
 from leadsignal.indicators.processes import FAMILY, process_columns
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.shapley import typical_row
@@ -48,21 +50,16 @@ def risk_if_adopted(
     >>> risk.shape == (len(rows),)
     True
     """
-    columns_of_process = process_columns(process)
-    state = columns_of_process[0]
+    state = process_columns(process)[0]
     if state not in model.features_.names:
         known = [p.name for p in model.analysis_.processes]
         raise OptionError(
             f"the model reads no process {process!r}", f"Name one of {', '.join(known) or 'none'}"
         )
     among = rows if among is None else among
-    names = model.features_.names
+    names, changing = model.features_.names, _columns_of(model, process)
     columns = np.array(
-        [
-            place
-            for place, name in enumerate(names)
-            if name in columns_of_process and model.families_[name] == FAMILY
-        ]
+        [place for place, name in enumerate(names) if name in changing[model.families_[name]]]
     )
     matrix, others = model.features_.matrix(rows), model.features_.matrix(among)
     keys = [names.index(name) for name in alike if name in names]
@@ -83,6 +80,16 @@ def risk_if_adopted(
     risk = np.full(len(rows), np.nan)
     risk[changed] = model.hazards_.curves(matrix[changed])[0][:, -1]
     return risk
+
+
+def _columns_of(model: ChurnModel, process: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the indicators of a process, and of its behaviours, by family."""
+    found = {FAMILY: process_columns(process)}
+    kept = model.origin_.behaviors
+    if kept is not None:
+        done = [b for p in model.analysis_.processes if p.name == process for b in p.behaviors]
+        found[behaviors.FAMILY] = behaviors.columns_of(kept, done)
+    return defaultdict(tuple, found)
 
 
 def _codes(matrix: NDArray[np.float64], keys: list[int]) -> NDArray[np.float64]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from leadsignal.indicators.behaviors import FAMILY, PARTS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,16 +21,13 @@ if TYPE_CHECKING:
 
     from leadsignal.model.features import Features
 
-FAMILY = "behaviors"
 MIN_CORRELATION = 0.7
 """Mean Spearman correlation, in size, from which two clusters are one."""
 RESAMPLES = 20
 """Number of bootstrap resamples by customer; a pair has to be together in most of them."""
 MAX_CUSTOMERS = 2_000
 """Maximum number of customers whose rows are compared."""
-COLUMN = re.compile(
-    r"(?:behavior_)?(.+?)_(?:events|users|days_since|level|per_user|events_per_user)(?:_\d+d)?"
-)
+COLUMN = re.compile(rf"(?:behavior_)?(.+?)_(?:{'|'.join(PARTS)})")
 
 Floats = NDArray[np.float64]
 Groups = tuple[tuple[str, ...], ...]

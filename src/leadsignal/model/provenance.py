@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.project import Behaviors
 from leadsignal.errors import is_name
 from leadsignal.indicators.declare import (
+    AdoptedShare,
     Attribute,
     DaysInState,
     Indicator,
+    Lapses,
     ProcessState,
     UsageToBest,
     measures,
@@ -49,6 +52,14 @@ class Origin:
             _fingerprint(panel),
         )
 
+    @property
+    def behaviors(self) -> Behaviors | None:
+        """The behaviours that had indicators of their own; None where nobody noted them."""
+        kept = self.options.get("behaviors")
+        if not isinstance(kept, Mapping):
+            return None
+        return Behaviors(tuple(kept["keep"]), bool(kept["others"]))
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain dictionaries and lists, ready for JSON."""
         return {
@@ -73,7 +84,17 @@ class Origin:
         tables = [name for names in lists["indicators"].values() for name in names]
         if not all(map(is_name, (*lists["tables"], *lists["indicators"], *tables))):
             raise ValueError("a name is none")
-        return cls(**lists, options=dict(content.get("options", {})), fingerprint=fingerprint)
+        options = dict(content.get("options", {}))
+        _check_behaviors(options.get("behaviors"))
+        return cls(**lists, options=options, fingerprint=fingerprint)
+
+
+def _check_behaviors(kept: object) -> None:
+    if kept is None:
+        return
+    if not isinstance(kept, Mapping) or set(kept) != {"keep", "others"}:
+        raise ValueError("the behaviours are none")
+    _texts(kept["keep"])
 
 
 def _texts(values: object) -> tuple[str, ...]:
@@ -91,7 +112,7 @@ def tables_of(indicator: Indicator) -> tuple[str, ...]:
     """
     tables = []
     for measure in measures(indicator.rule):
-        if isinstance(measure, ProcessState | DaysInState):
+        if isinstance(measure, ProcessState | DaysInState | AdoptedShare | Lapses):
             tables.append("behaviors")
         elif isinstance(measure, UsageToBest):
             tables.append("usage")
@@ -106,6 +127,7 @@ def _options(panel: Panel) -> dict[str, Any]:
     project = panel.project
     return {
         "every_days": panel.every,
+        "behaviors": _behaviors(panel.behaviors),
         "timezone": project.timezone,
         "not_churn": list(project.not_churn),
         "causes": {cause: list(reasons) for cause, reasons in project.causes.items()},
@@ -120,6 +142,10 @@ def _options(panel: Panel) -> dict[str, Any]:
             for name, source in project.tables.items()
         },
     }
+
+
+def _behaviors(kept: Behaviors | None) -> dict[str, Any] | None:
+    return None if kept is None else {"keep": list(kept.keep), "others": kept.others}
 
 
 def _day(day: Any) -> str | None:

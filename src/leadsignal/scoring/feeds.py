@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from leadsignal.tables import Tables
 
 MAX_UNKNOWN = 0.5
-"""Scoring is refused if more than this share of the model's indicators has no feed."""
+"""Scoring is refused if more than this share of the model's indicators has no feed, as a mean over
+the families: one with a column for each behaviour counts no more than another."""
 
 MAX_LATE = 14
 """Days after its next record was due from which a table's last state is no longer used."""
@@ -162,12 +164,19 @@ def _refuse_blindness(model: ChurnModel, feeds: tuple[Feed, ...]) -> None:
             "the model reads essential processes, and there is no table behaviors",
             "Give the tables that the model was fitted with, or fit the model again",
         )
-    if len(lost) > MAX_UNKNOWN * total:
+    if _mean_share(model, lost) > MAX_UNKNOWN:
         raise ModelError(
             f"the model needs indicators that the panel does not have: {len(lost)} of {total}, of"
             f" the tables {names}",
             "Give the tables that the model was fitted with, or fit the model again",
         )
+
+
+def _mean_share(model: ChurnModel, lost: list[str]) -> float:
+    """Return the share of each family's indicators that is lost, as a mean over the families."""
+    read = Counter(model.families_[name] for name in model.features_.names)
+    gone = Counter(model.families_[name] for name in lost)
+    return sum(gone[family] / count for family, count in read.items()) / max(len(read), 1)
 
 
 def unknown_indicators(model: ChurnModel, feeds: tuple[Feed, ...]) -> list[str]:

@@ -31,7 +31,9 @@ def hold_late(snapshot: Panel, tables: Tables, feeds: tuple[Feed, ...]) -> Panel
 
 
 def _with_last_state(snapshot: Panel, tables: Tables, day: date, names: set[str]) -> Panel:
-    then = build_snapshot(tables.as_of(day), snapshot.analysis).frame.set_index("account_id")
+    then = build_snapshot(
+        tables.as_of(day).with_behaviors(snapshot.behaviors), snapshot.analysis
+    ).frame.set_index("account_id")
     frame = snapshot.frame.copy()
     there = frame["account_id"].isin(then.index).to_numpy()
     for one in snapshot.indicators:

@@ -243,8 +243,10 @@ def score_accounts(
     tables = tables if as_of is None else tables.as_of(as_of)
     feeds = find_feeds(model, tables)
     tables = without_late_days(tables, feeds)
-    if context is None or context.tables is not tables or context.analysis != model.analysis_:
-        snapshot = build_snapshot(tables, model.analysis_, progress=progress)
+    if context is None or not _serves(context, model, tables):
+        kept = model.origin_.behaviors
+        counted = tables if kept is None else tables.with_behaviors(kept)
+        snapshot = build_snapshot(counted, model.analysis_, progress=progress)
         context = AsOfContext(tables, model.analysis_, snapshot)
     panel = hold_late(context.snapshot, tables, feeds)
     rows = _active(panel)
@@ -253,6 +255,14 @@ def score_accounts(
     scores = _scores(model, panel, rows, capacity, effects, feeds, holdout)
     scores = replace(scores, frame=with_names(scores.frame, account_names(tables)))
     return _with_warnings(scores, tables.warnings, last_horizon(tables, scores.horizon))
+
+
+def _serves(context: AsOfContext, model: ChurnModel, tables: Tables) -> bool:
+    """Whether a context has these tables, the model's analysis and all indicators it reads."""
+    if context.tables is not tables or context.analysis != model.analysis_:
+        return False
+    kept = model.origin_.behaviors
+    return kept is None or context.snapshot.behaviors == kept
 
 
 @checked

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-    from leadsignal.config.project import Project
+    from leadsignal.config.project import Behaviors, Project
     from leadsignal.model.churn_model import ChurnModel
 
 ROWS_AT_ONCE = 50_000
@@ -36,7 +36,8 @@ class SparkPanel:
 
     ``frame`` is a Spark DataFrame with the columns of ``Panel.frame``. It is computed when rows
     are requested; ``close`` frees the memory and disk space that this takes.
-    ``columns`` maps the tables behind it to their columns that were read.
+    ``columns`` maps the tables behind it to their columns that were read; ``behaviors`` are those
+    that have indicators of their own.
     """
 
     frame: DataFrame
@@ -46,6 +47,7 @@ class SparkPanel:
     project: Project
     analysis: SuccessAnalysis
     columns: Mapping[str, tuple[str, ...]]
+    behaviors: Behaviors | None
     _rows: Rows
 
     def __enter__(self) -> SparkPanel:
@@ -77,6 +79,7 @@ class SparkPanel:
             self.project,
             self.analysis,
             self.columns,
+            behaviors=self.behaviors,
         )
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -147,6 +150,7 @@ def build_spark_panel(
         tables.project,
         analysis,
         {name: tables.columns(name) for name in tables.names},
+        recipe.behaviors,
         rows,
     )
 

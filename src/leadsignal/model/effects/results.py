@@ -93,11 +93,9 @@ class HazardRatios(Result):
         changing = list(self.proportionality.index[self.proportionality["changes"]])
         if changing:
             see = "" if self.over_tenure is None else ", see over_tenure"
-            remarks.append(f"Changes over tenure{see}: {', '.join(changing)}.")
+            remarks.append(f"Changes over tenure{see}: {_some(changing)}.")
         if self.left_out:
-            names = ", ".join(part.name for part in self.left_out[:6])
-            more = f" and {len(self.left_out) - 6} more" if len(self.left_out) > 6 else ""
-            remarks.append(f"Left out, see left_out: {names}{more}.")
+            remarks.append(f"Left out, see left_out: {_some([p.name for p in self.left_out])}.")
         return remarks
 
     def _brief(self) -> pd.DataFrame:
@@ -120,6 +118,12 @@ class HazardRatios(Result):
         remarks = "".join(f"<li>{escape(remark)}</li>" for remark in self._remarks())
         above = "".join(f"<p>{escape(line)}</p>" for line in warning_lines(self.warnings))
         return f"{above}<p><b>{escape(self.title)}</b></p>{table}<ul>{remarks}</ul>"
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return up to six names, and how many more there are."""
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return f"{', '.join(names[:6])}{more}"
 
 
 def table_of(

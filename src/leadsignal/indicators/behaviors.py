@@ -1,0 +1,167 @@
+"""Each key behaviour: how often, by how many, since when, and against the account's own normal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+
+from leadsignal.config.project import Behaviors
+from leadsignal.indicators.declare import (
+    AvailableData,
+    DaysSince,
+    Indicator,
+    Ratio,
+    RelativeRate,
+    Rule,
+    Trailing,
+    Where,
+)
+
+FAMILY = "behaviors"
+ABOUT = {
+    FAMILY: """\
+What the account does, each key behaviour by itself: how often and by how many people, since when
+not, and whether that is more or less than is normal for this account. By default the 20
+behaviours that most accounts show have columns of their own, or those of `[behaviors] keep` in
+`leadsignal.toml`; the others are pooled as `other_behaviors`. Which are kept is never decided by
+who left."""
+}
+"""What the pages of the docs say of the family."""
+
+MOST = 20
+"""Behaviours that have indicators of their own if the project names none."""
+OTHERS = "other_behaviors"
+COUNTED_AS = "counted_as"
+"""Computed column of behaviors: by it each row belongs to the indicators of one behaviour."""
+EVENT_WINDOWS = (30, 90, 180)
+USER_WINDOWS = (30, 90, 180)
+LATELY, LONGER = 30, 210
+"""The last 30 days are compared with the 180 before them."""
+PARTS = (
+    *(f"events_{days}d" for days in EVENT_WINDOWS),
+    *("days_since", "relative"),
+    *(f"users_{days}d" for days in USER_WINDOWS),
+    "events_per_user",
+)
+"""What is computed of each behaviour, in the order of the panel."""
+LONGEST = 40
+"""Characters of a behaviour that its columns' names keep."""
+
+
+def most_common(accounts: Mapping[str, int]) -> Behaviors:
+    """Return the behaviours that most accounts show; of equals the first in the alphabet.
+
+    >>> most_common({"exported": 3, "opened": 5})
+    Behaviors(keep=('opened', 'exported'), others=False)
+    """
+    ranked = sorted(accounts, key=lambda name: (-accounts[name], name))
+    return Behaviors(tuple(ranked[:MOST]), others=len(ranked) > MOST)
+
+
+def row_columns(
+    kept: Behaviors, covered: Collection[str], literal: Callable[[str], str]
+) -> dict[str, str]:
+    """Return the columns computed in each row of behaviors, as SQL.
+
+    ``counted_as`` is the behaviour if it has indicators of its own, else empty; ``in_process``
+    whether an essential process covers it.
+    """
+
+    def among(names: Collection[str], then: str, otherwise: str) -> str:
+        if not names:
+            return otherwise
+        listed = ", ".join(map(literal, names))
+        return f"CASE WHEN behavior IN ({listed}) THEN {then} ELSE {otherwise} END"
+
+    return {
+        COUNTED_AS: among(kept.keep, "behavior", "''"),
+        "in_process": among(sorted(covered), "'yes'", "'no'"),
+    }
+
+
+def prefixes(names: Collection[str]) -> dict[str, str]:
+    """Return what the columns of each behaviour begin with, all different.
+
+    >>> prefixes(["Report exported", "report-exported"])
+    {'Report exported': 'behavior_report_exported', 'report-exported': 'behavior_report_exported_2'}
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        short = re.sub(r"\W+", "_", name).strip("_").lower()[:LONGEST]
+        stem = f"behavior_{short}".strip("_")
+        taken, number, prefix = set(found.values()), 1, stem
+        while prefix in taken:
+            number += 1
+            prefix = f"{stem}_{number}"
+        found[name] = prefix
+    return found
+
+
+def columns_of(kept: Behaviors, names: Collection[str]) -> tuple[str, ...]:
+    """Return the names of all indicators that some behaviours may have.
+
+    >>> columns_of(Behaviors(("exported", "opened")), ["exported"])[:2]
+    ('behavior_exported_events_30d', 'behavior_exported_events_90d')
+    """
+    found = prefixes(kept.keep)
+    return tuple(f"{found[name]}_{part}" for name in names if name in found for part in PARTS)
+
+
+def declare(available: AvailableData) -> list[Indicator]:
+    """Up to nine indicators for each behaviour that is kept, and for the others together."""
+    if not available.has("behaviors"):
+        return []
+    kept, found = available.behaviors, []
+    for name, prefix in prefixes(kept.keep).items():
+        found += _of(prefix, name, ((COUNTED_AS, (name,)),), available)
+    if kept.others:
+        found += _of(OTHERS, "other behaviours", ((COUNTED_AS, ("",)),), available)
+    return found
+
+
+def _of(prefix: str, what: str, where: Where, available: AvailableData) -> list[Indicator]:
+    def events(days: int) -> Trailing:
+        return Trailing("behaviors", "occurred_at", days, where, total="quantity")
+
+    def users(days: int) -> Trailing:
+        return Trailing("behaviors", "occurred_at", days, where, users=True)
+
+    def indicator(name: str, unit: str, meaning: str, rule: Rule) -> Indicator:
+        return Indicator(f"{prefix}_{name}", FAMILY, "leading", unit, meaning, rule)
+
+    found = [
+        indicator(
+            f"events_{days}d", "events", f"quantity of {what} in the last {days} days", events(days)
+        )
+        for days in EVENT_WINDOWS
+    ]
+    found += [
+        indicator(
+            "days_since",
+            "days",
+            f"days since the last {what}",
+            DaysSince("behaviors", "occurred_at", where),
+        ),
+        indicator(
+            "relative",
+            "times normal",
+            f"{what} a day in the last {LATELY} days over that in the {LONGER - LATELY} before",
+            RelativeRate(events(LATELY), events(LONGER)),
+        ),
+    ]
+    if available.has("behaviors", "user_id"):
+        found += [
+            indicator(
+                f"users_{days}d", "users", f"users with {what} in the last {days} days", users(days)
+            )
+            for days in USER_WINDOWS
+        ]
+        found.append(
+            indicator(
+                "events_per_user",
+                "events per user",
+                f"quantity of {what} per user in the last 90 days",
+                Ratio(events(90), users(90)),
+            )
+        )
+    return found
