@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from leadsignal.config.behavior_metrics import KEYS_OF, BehaviorMetric
 from leadsignal.config.project import Behaviors, Project, UsageLow
 from leadsignal.config.success import Bullseye, Process, Segment, SuccessAnalysis, Tracking
 from leadsignal.config.table_settings import TableSource
@@ -107,7 +108,8 @@ def random_case(seed: int) -> Case:
     accounts = draw_accounts(rng, shape, rng.randint(8, 15))
     tables = {"accounts": accounts, **draw_events(rng, shape, accounts, 1.0)}
     tables = tidy(tables, columns)
-    return Case(tables, columns, project, _occurring(analysis, tables), as_of)
+    analysis = replace(_occurring(analysis, tables), metrics=_metrics(rng, project, tables))
+    return Case(tables, columns, project, analysis, as_of)
 
 
 def _occurring(analysis: SuccessAnalysis, tables: Rows) -> SuccessAnalysis:
@@ -180,6 +182,41 @@ def _process(rng: Random, name: str, has_users: bool) -> Process:
         adopt_by=rng.choice([None, 1, 28, 90, 150]),
         applies_to={"segment": ("mid", "large")} if rng.random() < 0.4 else {},
     )
+
+
+def _metrics(rng: Random, project: Project, tables: Rows) -> tuple[BehaviorMetric, ...]:
+    """Metrics of behaviours that occur, of every measure, some of them twice."""
+    occurring = sorted({row["behavior"] for row in tables.get("behaviors", [])})
+    if not occurring:
+        return ()
+    has_users = "user_id" in tables["behaviors"][0]
+    pers = ["user"] if has_users else []
+    pers += ["arr"] if "arr" in tables["accounts"][0] else []
+    pers += [a for a in ("employees", "term_months") if a in project.tables["accounts"].attributes]
+    listed = [m for m in KEYS_OF if m != "rate" or pers]
+    listed += rng.sample(listed, 2)
+    return tuple(
+        _metric(rng, f"m{k}", measure, occurring, pers) for k, measure in enumerate(listed)
+    )
+
+
+def _metric(
+    rng: Random, name: str, measure: str, occurring: list[str], pers: list[str]
+) -> BehaviorMetric:
+    def behaviors() -> tuple[str, ...]:
+        return tuple(rng.sample(occurring, rng.randint(1, min(2, len(occurring)))))
+
+    within = rng.choice([1, 5, 14, 30, 90])
+    own = {
+        "per_behavior": behaviors(),
+        "per": rng.choice(pers or [""]),
+        "within": within,
+        "before": within + rng.choice([0, 0, 1, 60]),
+        "by_day": rng.choice([1, 2, 14, 30, 90, 200]),
+    }
+    keys = {key: own[key] for key in KEYS_OF[measure]}
+    sign = rng.choice([-1, 0, 1])
+    return BehaviorMetric(name, measure, behaviors(), expected_sign=sign, **keys)  # type: ignore[arg-type]
 
 
 def _project(rng: Random, shape: Shape) -> Project:

@@ -25,7 +25,9 @@ from leadsignal.indicators.declare import (
     DaysSince,
     DaysSinceBest,
     Difference,
+    Early,
     Fact,
+    FirstBy,
     Indicator,
     Lapses,
     Latest,
@@ -300,6 +302,7 @@ class Reference:
             Trailing: self.trailing,
             Standing: self.standing,
             Running: self.running,
+            Early: self.early,
             Latest: self.latest,
             DaysSince: self.days_since,
             DaysSinceBest: self.days_since_best,
@@ -315,6 +318,7 @@ class Reference:
             Difference: self.difference,
             Least: self.least,
             Below: self.below,
+            FirstBy: self.first_by,
         }
         return answers[type(rule)](rule, account, t)
 
@@ -344,6 +348,14 @@ class Reference:
 
     def running(self, rule: Running, account: str, t: date) -> Any:
         return total_of(self.rows_at(rule.table, account, t), rule.total)
+
+    def early(self, rule: Early, account: str, t: date) -> Any:
+        start, begun = self.started(account), self.complete_from(rule.table)
+        if begun is None or not self.is_whole(rule.table, t) or start < begun[0]:
+            return None
+        end = start + timedelta(days=rule.window)
+        rows = self.matching(rule.table, rule.where, account, t)
+        return float(sum(1 for r in rows if start <= r[rule.day] < end))
 
     def _last(self, rule: Latest | DaysSince, column: str, account: str, t: date) -> Any:
         rows = self.matching(rule.table, rule.where, account, t)
@@ -394,6 +406,12 @@ class Reference:
     def below(self, rule: Below, account: str, t: date) -> Any:
         value = self.value(rule.value, account, t)
         return None if value is None else float(value < rule.limit)
+
+    def first_by(self, rule: FirstBy, account: str, t: date) -> Any:
+        done = self.value(rule.done, account, t)
+        if done is None or done:
+            return done and 1.0
+        return 0.0 if t >= self.started(account) + timedelta(days=rule.done.window) else None
 
     def attribute(self, rule: Attribute, account: str, t: date) -> Any:
         value = None

@@ -1,21 +1,22 @@
-"""``success.toml``: the Success Analysis, its bullseye and its essential processes."""
+"""``success.toml``: the Success Analysis, its bullseye, essential processes and metrics."""
 
 from __future__ import annotations
 
 import html
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.config.behavior_metrics import BehaviorMetric, read_metrics, written_metric
 from leadsignal.config.toml_files import (
     Settings,
     a_duration,
     a_text,
     as_toml,
+    identifier,
     positive,
     read_settings_file,
     texts,
@@ -93,12 +94,16 @@ class Tracking:
     diary: tuple[str, ...] = ()
 
 
+_Rules = Process | BehaviorMetric
+
+
 @dataclass(frozen=True, repr=False)
 class SuccessAnalysis:
-    """The Success Analysis of a product: bullseye, tracking and up to three processes.
+    """The Success Analysis of a product: bullseye, tracking, up to three processes and metrics.
 
     Segments may have their own bullseye, and processes of their own by ``applies_to``; up to three
-    processes are meant for any one account. ``file`` is where it was read from.
+    processes are meant for any one account. ``metrics`` are indicators computed from behaviours.
+    ``file`` is where it was read from.
     """
 
     processes: tuple[Process, ...]
@@ -106,6 +111,7 @@ class SuccessAnalysis:
     tracking: Tracking = Tracking()
     file: str | None = field(default=None, compare=False)
     segments: tuple[Segment, ...] = ()
+    metrics: tuple[BehaviorMetric, ...] = ()
 
     @classmethod
     def from_toml(cls, text: str, file: str | None = None) -> SuccessAnalysis:
@@ -162,15 +168,9 @@ class SuccessAnalysis:
         >>> one.differences(SuccessAnalysis((Process("close", ("closed",), 2, 30),)))
         ('process close has other rules',)
         """
-        mine, theirs = ({p.name: replace(p, why="") for p in of.processes} for of in (self, other))
-        changes = [f"process {name} is missing" for name in mine if name not in theirs]
-        changes += [f"process {name} is new" for name in theirs if name not in mine]
-        changes += [
-            f"process {name} has other rules"
-            for name in mine
-            if name in theirs and mine[name] != theirs[name]
-        ]
-        if _metrics(self) != _metrics(other):
+        changes = _changes("process", self.processes, other.processes)
+        changes += _changes("metric", self.metrics, other.metrics)
+        if _success_metrics(self) != _success_metrics(other):
             changes.append("success metrics differ")
         if self.tracking != other.tracking:
             changes.append("tracked behaviours differ")
@@ -178,14 +178,14 @@ class SuccessAnalysis:
 
     def __repr__(self) -> str:
         lines = [self.bullseye.objective] if self.bullseye.objective else []
-        return "\n  ".join(["SuccessAnalysis", *lines, *map(str, self.processes)])
+        return "\n  ".join(["SuccessAnalysis", *lines, *map(str, (*self.processes, *self.metrics))])
 
     def _repr_html_(self) -> str:
+        listed: tuple[_Rules, ...] = (*self.processes, *self.metrics)
         rows = "".join(
-            f"<tr><td><b>{html.escape(process.name)}</b></td>"
-            f"<td>{html.escape(str(process).partition(': ')[2])}</td>"
-            f"<td>{html.escape(process.why)}</td></tr>"
-            for process in self.processes
+            f"<tr><td><b>{html.escape(one.name)}</b></td>"
+            f"<td>{html.escape(one.definition)}</td><td>{html.escape(one.why)}</td></tr>"
+            for one in listed
         )
         head = html.escape(self.bullseye.objective or "Success Analysis")
         return f"<table><caption>{head}</caption>{rows}</table>"
@@ -193,7 +193,8 @@ class SuccessAnalysis:
     def to_dict(self) -> dict[str, Any]:
         """Return the analysis as plain dictionaries and lists; durations are in days."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return {key: plain[key] for key in ("bullseye", "segments", "tracking", "processes")}
+        keys = ("bullseye", "segments", "tracking", "processes", "metrics")
+        return {key: plain[key] for key in keys}
 
     def to_frame(self) -> pd.DataFrame:
         """Return a data frame with a row a process."""
@@ -211,11 +212,22 @@ class SuccessAnalysis:
             ),
             _section("[tracking]", asdict(self.tracking)),
             *(_section("[[process]]", _written(process)) for process in self.processes),
+            *(_section("[[metric]]", written_metric(metric)) for metric in self.metrics),
         ]
         return "\n".join(part for part in parts if part)
 
 
-def _metrics(analysis: SuccessAnalysis) -> tuple[object, ...]:
+def _changes(what: str, mine: Sequence[_Rules], theirs: Sequence[_Rules]) -> list[str]:
+    """Describe which processes or metrics are missing, new or of other rules."""
+    here, there = ({one.name: replace(one, why="") for one in ones} for ones in (mine, theirs))
+    changes = [f"{what} {name} is missing" for name in here if name not in there]
+    changes += [f"{what} {name} is new" for name in there if name not in here]
+    both = [name for name in here if name in there]
+    changes += [f"{what} {name} has other rules" for name in both if here[name] != there[name]]
+    return changes
+
+
+def _success_metrics(analysis: SuccessAnalysis) -> tuple[object, ...]:
     """Return by what metric accounts are measured, everybody's and each segment's."""
     segments = [(s.applies_to, s.bullseye.success_metric) for s in analysis.segments]
     return analysis.bullseye.success_metric, segments
@@ -267,16 +279,6 @@ def read_success_analysis(path: str | Path) -> SuccessAnalysis:
     raise SuccessAnalysisError([Fault(str(path), None, None, None, None, problem, remedy)])
 
 
-def _identifier(value: object) -> str:
-    name = a_text(value)
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise OptionError(
-            "cannot be used as a column name",
-            'Use small letters, digits and _, beginning with a letter, as in "weekly_close"',
-        )
-    return name
-
-
 _BULLSEYE: dict[str, Callable[[Any], Any]] = {
     "objective": a_text,
     "success_metric": a_text,
@@ -284,7 +286,7 @@ _BULLSEYE: dict[str, Callable[[Any], Any]] = {
 }
 _TRACKING: dict[str, Callable[[Any], Any]] = dict.fromkeys(("sponsor", "handoff", "diary"), texts)
 _PROCESS: dict[str, Callable[[Any], Any]] = {
-    "name": _identifier,
+    "name": identifier,
     "why": a_text,
     "behavior": texts,
     "at_least": positive,
@@ -293,16 +295,18 @@ _PROCESS: dict[str, Callable[[Any], Any]] = {
     "sustained_for": whole,
     "adopt_by": a_duration,
 }
+_TOP = ("bullseye", "segment", "tracking", "process", "metric")
 _REQUIRED = ("name", "behavior", "at_least", "within")
 
 
 def _analysis(settings: Settings, file: str | None) -> SuccessAnalysis:
-    top = settings.section((), settings.values, ("bullseye", "segment", "tracking", "process"))
+    top = settings.section((), settings.values, _TOP)
     bullseye = settings.section(("bullseye",), top.get("bullseye", {}), _BULLSEYE)
     tracking = settings.section(("tracking",), top.get("tracking", {}), _TRACKING)
-    blocks = _sections(settings, top, "process")
-    if not blocks and not settings.faults:
-        settings.fault(("process",), "names no process", "Add a section [[process]]")
+    blocks, metric_blocks = (_sections(settings, top, name) for name in ("process", "metric"))
+    if not blocks and not metric_blocks and not settings.faults:
+        remedy = "Add a section [[process]] or [[metric]]"
+        settings.fault(("process",), "names no process and no metric", remedy)
     processes = [_process(settings, index, value) for index, value in enumerate(blocks)]
     _check_number(settings, processes)
     _check_names(settings, processes)
@@ -314,6 +318,7 @@ def _analysis(settings: Settings, file: str | None) -> SuccessAnalysis:
         Tracking(**settings.take_all(("tracking",), tracking, _TRACKING)),
         file,
         tuple(segment for segment in segments if segment is not None),
+        read_metrics(settings, metric_blocks),
     )
 
 

@@ -101,6 +101,17 @@ def a_text(value: object) -> str:
     return value
 
 
+def identifier(value: object) -> str:
+    """Take a name that columns of the panel may begin with."""
+    name = a_text(value)
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise OptionError(
+            "cannot be used as a column name",
+            'Use small letters, digits and _, beginning with a letter, as in "weekly_close"',
+        )
+    return name
+
+
 def texts(value: object) -> tuple[str, ...]:
     """Take a list of texts, or one alone."""
     values = [value] if isinstance(value, str) else value

@@ -37,6 +37,7 @@ from leadsignal.indicators.declare import (
     DaysInState,
     DaysSince,
     DaysSinceBest,
+    Early,
     Fact,
     Indicator,
     Lapses,
@@ -185,7 +186,7 @@ def _table_steps(
     counts = [
         m
         for m in required
-        if isinstance(m, Standing | Running) or (isinstance(m, Trailing) and not m.users)
+        if isinstance(m, Standing | Running | Early) or (isinstance(m, Trailing) and not m.users)
     ]
     users = [m for m in required if isinstance(m, Trailing) and m.users]
     latest = [m for m in required if isinstance(m, Latest | DaysSince | DaysSinceBest)]

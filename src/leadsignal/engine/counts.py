@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from leadsignal.engine.grid import Grid, Source, Step
 from leadsignal.indicators.behaviors import COUNTED_AS
-from leadsignal.indicators.declare import Running, Standing, Trailing, Where
+from leadsignal.indicators.declare import Early, Running, Standing, Trailing, Where
 from leadsignal.ingestion.dialect import Dialect
 from leadsignal.schema import BY_NAME
 
-Count = Trailing | Standing | Running
+Count = Trailing | Standing | Running | Early
 
 
 def condition(where: Where, d: Dialect) -> str:
@@ -51,11 +51,13 @@ def _span(measure: Count, source: Source, d: Dialect) -> Span:
     if source.versioned:
         ends.append("superseded")
     last = f"LEAST({', '.join(ends)})" if len(ends) > 1 else (ends[0] if ends else "NULL")
-    total = None if isinstance(measure, Standing) else measure.total
+    total = _total(measure)
     weight = d.quoted(f"{total}_whole") if total else "1"
-    where = () if isinstance(measure, Running) else measure.where
-    if where:
-        weight = f"CASE WHEN {condition(where, d)} THEN {weight} ELSE 0 END"
+    counts = [condition(measure.where, d)] if not isinstance(measure, Running) else []
+    if isinstance(measure, Early):
+        counts.append(f"{begins} >= started AND {begins} < started + {measure.window}")
+    if tests := [test for test in counts if test != "TRUE"]:
+        weight = f"CASE WHEN {' AND '.join(tests)} THEN {weight} ELSE 0 END"
     when = []
     if not BY_NAME[source.name].by_column[getattr(measure, day)].required:
         when.append(f"{begins} IS NOT NULL")
@@ -72,12 +74,13 @@ def rows_step(source: Source, grid: Grid, measures: Sequence[Count]) -> Step:
         {m.since if isinstance(m, Standing) else m.day for m in measures}
         | {m.until for m in measures if isinstance(m, Standing)}
     )
-    totals = sorted({m.total for m in measures if not isinstance(m, Standing) and m.total})
+    totals = sorted({total for total in map(_total, measures) if total})
     tested = sorted({c for m in measures if not isinstance(m, Running) for c, _ in m.where})
     users = ["user_id"] if any(isinstance(m, Trailing) and m.users for m in measures) else []
     columns = [
         "account_no",
         "first",
+        *(["started"] if any(isinstance(m, Early) for m in measures) else []),
         f"{d.day('known_on')} AS known",
         *([f"{d.day('superseded_on')} AS superseded"] if source.versioned else []),
         *[f"{d.day(d.quoted(day))} AS {d.quoted(f'{day}_no')}" for day in days],
@@ -98,9 +101,13 @@ def _places(source: Source, column: str) -> int:
     return (source.decimals or {}).get(column, 0)
 
 
+def _total(measure: Count) -> str | None:
+    return None if isinstance(measure, Standing | Early) else measure.total
+
+
 def scale(source: Source, measure: Count) -> int:
     """By how much the whole-number total of a measure is larger than the total."""
-    total = None if isinstance(measure, Standing) else measure.total
+    total = _total(measure)
     return 10 ** _places(source, total) if total else 1
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from leadsignal.config.success import Process
 from leadsignal.engine.adoption_memory import memory_column
-from leadsignal.engine.counts import scale
+from leadsignal.engine.counts import Count, scale
 from leadsignal.engine.episodes import known_from
 from leadsignal.engine.grid import Grid, Source
 from leadsignal.indicators.declare import (
@@ -21,7 +21,9 @@ from leadsignal.indicators.declare import (
     DaysSince,
     DaysSinceBest,
     Difference,
+    Early,
     Fact,
+    FirstBy,
     Lapses,
     Latest,
     Least,
@@ -46,8 +48,6 @@ NEEDS: Mapping[str, tuple[Measure, ...]] = {
     "days_to_renewal": (NEW_TERM, RENEWED),
 }
 """The measures of contract changes that a fact of the account rests on, where there are any."""
-
-_OfTable = Trailing | Standing | Running | Latest | DaysSince | DaysSinceBest
 
 
 def needed(measure: Measure, has_changes: bool) -> tuple[Measure, ...]:
@@ -99,8 +99,12 @@ class Expressions:
             case Below(value, limit):
                 below = f"CASE WHEN ({self.rule(value)}) < {limit} THEN 1 ELSE 0 END"
                 return f"CASE WHEN ({self.rule(value)}) IS NOT NULL THEN {below} END"
-            case Trailing() | Standing() | Running() | Latest() | DaysSince() | DaysSinceBest():
-                return self._of_table(rule)
+            case FirstBy(done):
+                return self._first_by(done)
+            case Trailing() | Standing() | Running() | Early():
+                return self._count(rule)
+            case Latest() | DaysSince() | DaysSinceBest():
+                return self._latest(rule)
             case ProcessState(process):
                 return self._state(self.processes[process])
             case DaysInState(process):
@@ -126,20 +130,28 @@ class Expressions:
         }
         return facts[column]()
 
-    def _of_table(self, measure: _OfTable) -> str:
+    def _latest(self, measure: Latest | DaysSince | DaysSinceBest) -> str:
         source, column = self.sources[measure.table], self.columns[measure]
-        if isinstance(measure, Latest | DaysSince | DaysSinceBest):
-            value = column if isinstance(measure, Latest) else f"t - {column}"
-            return f"CASE WHEN {source.known_before('t')} THEN {value} END"
+        value = column if isinstance(measure, Latest) else f"t - {column}"
+        return f"CASE WHEN {source.known_before('t')} THEN {value} END"
+
+    def _count(self, measure: Count) -> str:
+        source, column = self.sources[measure.table], self.columns[measure]
         factor = scale(source, measure)
         value = column if factor == 1 else f"{column} / CAST({factor} AS DOUBLE)"
         if isinstance(measure, Running):
             return value
-        since = f"GREATEST(t - {measure.window}, started)" if isinstance(measure, Trailing) else "t"
         known = source.known_before("t")
-        if isinstance(measure, Trailing) and source.complete_from is not None:
+        if not isinstance(measure, Standing) and source.complete_from is not None:
+            early = isinstance(measure, Early)
+            since = "started" if early else f"GREATEST(t - {measure.window}, started)"
             known += f" AND {since} >= {source.complete_from}"
         return f"CASE WHEN {known} THEN {value} END"
+
+    def _first_by(self, done: Early) -> str:
+        count = self._count(done)
+        passed = f"({count}) = 0 AND t - started >= {done.window}"
+        return f"CASE WHEN ({count}) > 0 THEN 1 WHEN {passed} THEN 0 END"
 
     def _episode(self, process: Process) -> tuple[str, str, str]:
         """SQL: the state is known; the last episode's start; whether it has lapsed."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 
 from leadsignal.config.project import Behaviors
 from leadsignal.config.success import SuccessAnalysis
+from leadsignal.config.toml_files import meant
 from leadsignal.engine.build import Recipe
 from leadsignal.engine.checked_tables import CheckedTables
 from leadsignal.engine.grid import Grid, Source
@@ -56,7 +57,7 @@ def panel_recipe(
         tables.attributes,
         {reason: cause for cause, reasons in project.causes.items() for reason in reasons},
         project.not_churn,
-        _metrics(tables, analysis),
+        _of_results(tables, analysis),
         kept,
     )
 
@@ -70,10 +71,10 @@ def kept_behaviors(tables: CheckedTables) -> Behaviors:
     return behaviors.most_common(tables.accounts_with("behaviors", "behavior"))
 
 
-def _metrics(tables: CheckedTables, analysis: SuccessAnalysis) -> SuccessAnalysis:
+def _of_results(tables: CheckedTables, analysis: SuccessAnalysis) -> SuccessAnalysis:
     """Return the analysis as far as it names metrics of results."""
     named = "results" in tables.names and names_metrics(tables.columns("results"), analysis)
-    return replace(analysis, processes=()) if named else SuccessAnalysis(())
+    return replace(analysis, processes=(), metrics=()) if named else SuccessAnalysis(())
 
 
 def _source(
@@ -112,6 +113,26 @@ def check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
     refuse_unknown_names(tables, analysis)
 
 
+def _metric_problems(tables: CheckedTables, analysis: SuccessAnalysis) -> Iterator[str]:
+    """Yield what metrics of behaviours ask for and the tables do not have."""
+    has_behaviors = "behaviors" in tables.names
+    if analysis.metrics and not has_behaviors:
+        yield "the analysis names metrics of behaviours, but there is no behaviors table"
+    numbers = [name for name, kind in tables.attributes.items() if kind == "number"]
+    for metric in analysis.metrics:
+        if metric.per == "user":
+            if has_behaviors and "user_id" not in tables.columns("behaviors"):
+                yield f"metric {metric.name} is per user, but behaviors has no user_id"
+        elif metric.per == "arr":
+            if "arr" not in tables.columns("accounts"):
+                yield f"metric {metric.name} is per ARR, but accounts has no arr"
+        elif metric.per and metric.per not in numbers:
+            yield (
+                f"metric {metric.name} is per {metric.per}, which is not a declared number"
+                f" attribute of accounts{meant(metric.per, numbers)}"
+            )
+
+
 def _check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
     """Refuse an analysis that asks for what the tables do not have, all faults at once."""
     problems = []
@@ -121,6 +142,7 @@ def _check_fits(tables: CheckedTables, analysis: SuccessAnalysis) -> None:
         problems.append(f"{', '.join(users)} counts users (by_users), but behaviors has no user_id")
     if analysis.processes and not behaviors:
         problems.append("the analysis names essential processes, but there is no behaviors table")
+    problems += _metric_problems(tables, analysis)
     texts = {name for name, kind in tables.attributes.items() if kind == "text"}
     for process in analysis.processes:
         missing = sorted(set(process.applies_to) - texts)

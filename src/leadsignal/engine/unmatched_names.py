@@ -24,7 +24,7 @@ def refuse_unknown_names(tables: CheckedTables, analysis: SuccessAnalysis) -> No
     """
     found = [
         *_behaviors(tables, analysis),
-        *_metrics(tables, analysis),
+        *_success_metrics(tables, analysis),
         *_applies_to(tables, analysis),
     ]
     faults = [
@@ -63,18 +63,22 @@ def _behaviors(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
     if "behaviors" not in tables.names:
         return
     tracking = {f"[tracking] {key}": names for key, names in vars(analysis.tracking).items()}
-    if not analysis.processes and not any(tracking.values()):
+    named = [(f"process {process.name}", process.behaviors) for process in analysis.processes]
+    for metric in analysis.metrics:
+        named += [(f"metric {metric.name}", metric.behaviors)]
+        named += [(f"metric {metric.name}", metric.per_behavior)]
+    if not named and not any(tracking.values()):
         return
     known = tables.values("behaviors", "behavior")
-    for process in analysis.processes:
-        for name in _unmatched(process.behaviors, known):
-            yield f"process {process.name}", name, "behaviors.behavior", known
+    for where, names in named:
+        for name in _unmatched(names, known):
+            yield where, name, "behaviors.behavior", known
     for where, names in tracking.items():
         for name in _unmatched(names, known, optional=True):
             yield where, name, "behaviors.behavior", known
 
 
-def _metrics(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
+def _success_metrics(tables: CheckedTables, analysis: SuccessAnalysis) -> Found:
     if not analysis.success_metrics or "results" not in tables.names:
         return
     if "metric" not in tables.columns("results"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from leadsignal.errors import OptionError
 from leadsignal.indicators import (
     activity,
+    behavior_metrics,
     behaviors,
     context,
     contract,
@@ -21,6 +22,7 @@ from leadsignal.targets import ROW_COLUMNS as RESULT_COLUMNS
 
 FAMILIES = (
     processes,
+    behavior_metrics,
     tracking,
     results,
     plans,
@@ -55,7 +57,7 @@ def declare_indicators(available: AvailableData) -> tuple[Indicator, ...]:
     if twice:
         raise OptionError(
             f"two indicators are named {', '.join(twice)}",
-            "Rename the process, the attribute or the series",
+            "Rename the process, the metric, the attribute or the series",
         )
     return declared
 

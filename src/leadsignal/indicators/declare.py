@@ -54,6 +54,19 @@ class Running:
 
 
 @dataclass(frozen=True)
+class Early:
+    """Rows whose ``day`` lies in [start, start + window) of the account, and before t: how many.
+
+    Unknown where the table is not complete from the account's start to t.
+    """
+
+    table: str
+    day: str
+    window: int
+    where: Where = ()
+
+
+@dataclass(frozen=True)
 class Latest:
     """``column`` of the row with the latest ``day`` before t; of several on one day the largest.
 
@@ -196,10 +209,21 @@ class Below:
     limit: float
 
 
+@dataclass(frozen=True)
+class FirstBy:
+    """1 where ``done`` counts a row, 0 once its window has passed without one.
+
+    Missing until then, and where ``done`` is.
+    """
+
+    done: Early
+
+
 Measure = (
     Trailing
     | Standing
     | Running
+    | Early
     | Latest
     | DaysSince
     | DaysSinceBest
@@ -211,7 +235,7 @@ Measure = (
     | Fact
     | Attribute
 )
-Rule = Measure | Ratio | RelativeRate | Difference | Least | Below
+Rule = Measure | Ratio | RelativeRate | Difference | Least | Below | FirstBy
 
 
 @dataclass(frozen=True)
@@ -241,7 +265,7 @@ def measures(rule: Rule) -> Iterator[Measure]:
     if isinstance(rule, Least):
         for value in rule.values:
             yield from measures(value)
-    elif isinstance(rule, Ratio | RelativeRate | Difference | Below):
+    elif isinstance(rule, Ratio | RelativeRate | Difference | Below | FirstBy):
         for part in fields(rule):
             value = getattr(rule, part.name)
             if not isinstance(value, float | int):

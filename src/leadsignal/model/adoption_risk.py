@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
-from leadsignal.indicators import behaviors
+from leadsignal.indicators import behavior_metrics, behaviors
 from leadsignal.indicators.processes import FAMILY, process_columns
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.shapley import typical_row
@@ -83,11 +83,14 @@ def risk_if_adopted(
 
 
 def _columns_of(model: ChurnModel, process: str) -> Mapping[str, tuple[str, ...]]:
-    """Return the indicators of a process, and of its behaviours, by family."""
-    found = {FAMILY: process_columns(process)}
+    """Return the indicators of a process, of its behaviours and of their metrics, by family."""
+    done = [b for p in model.analysis_.processes if p.name == process for b in p.behaviors]
+    found = {
+        FAMILY: process_columns(process),
+        behavior_metrics.FAMILY: behavior_metrics.columns_of(model.analysis_.metrics, done),
+    }
     kept = model.origin_.behaviors
     if kept is not None:
-        done = [b for p in model.analysis_.processes if p.name == process for b in p.behaviors]
         found[behaviors.FAMILY] = behaviors.columns_of(kept, done)
     return defaultdict(tuple, found)
 

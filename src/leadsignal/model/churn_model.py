@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 ROLES = ("leading", "lagging", "context")
 SUBJECTS = {
     "tracking": "processes",
+    "metrics": "behaviors",
     "plans": "commitments",
     "activity": "usage",
     "flags": "satisfaction",

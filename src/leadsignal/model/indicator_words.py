@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.indicators.declare import DaysInState, Fact, ProcessState
+from leadsignal.indicators.declare import DaysInState, Fact, FirstBy, ProcessState
 from leadsignal.phrases import share_text
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def _usually(name: str, value: Any, indicator: Indicator | None, reference: Any)
     """Return the usual value as the end of a phrase; nothing where it is the same or unknown."""
     if value is None or reference in (None, value) or name == "usage_low":
         return ""
+    if indicator is not None and isinstance(indicator.rule, FirstBy):
+        return ""
     if name in SIDES and indicator is not None:
         below, above, none = SIDES[name]
         distance = share_text(abs(reference))
@@ -120,6 +122,8 @@ def _phrase(name: str, value: Any, indicator: Indicator | None) -> str:
     if isinstance(indicator.rule, ProcessState):
         return f"{name_text(indicator.rule.process)} {name_text(amount)}"
     meaning = _short(indicator)
+    if isinstance(indicator.rule, FirstBy):
+        return f"{meaning}: {'not known yet' if value is None else 'done' if value else 'not done'}"
     if value is None:
         found = LAST.match(meaning)
         return f"no {found[1]} known" if found else f"{meaning}: none known"

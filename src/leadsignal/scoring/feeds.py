@@ -75,7 +75,8 @@ def find_feeds(model: ChurnModel, tables: Tables) -> tuple[Feed, ...]:
     """Return the feeds of a model that are missing, empty or late at the tables' as_of.
 
     A table with ``complete_through`` has said itself how far it goes. Raises ModelError where the
-    essential processes have no behaviors, or too many of the model's indicators have no feed.
+    essential processes or metrics of behaviours have no behaviors, or too many of the model's
+    indicators have no feed.
     """
     read: dict[str, int] = {}
     for name in model.features_.names:
@@ -159,9 +160,11 @@ def _refuse_blindness(model: ChurnModel, feeds: tuple[Feed, ...]) -> None:
     lost = unknown_indicators(model, feeds)
     total = len(model.features_.names)
     names = ", ".join(sorted(gone))
-    if "behaviors" in gone and model.analysis_.processes:
+    analysis = model.analysis_
+    if "behaviors" in gone and (analysis.processes or analysis.metrics):
+        what = "essential processes" if analysis.processes else "metrics of behaviours"
         raise ModelError(
-            "the model reads essential processes, and there is no table behaviors",
+            f"the model reads {what}, and there is no table behaviors",
             "Give the tables that the model was fitted with, or fit the model again",
         )
     if _mean_share(model, lost) > MAX_UNKNOWN:

@@ -34,7 +34,10 @@ ONE_SIDED = 1.645
 MIN_ACCOUNTS = 3
 """Minimum number of accounts with a value, and in each group, for a comparison."""
 ALPHA = 0.05
-NOT_COMPARED = ("results", "processes", "behaviors", "usage", "satisfaction", "flags", "health")
+NOT_COMPARED = (
+    *("results", "processes", "behaviors", "metrics"),
+    *("usage", "satisfaction", "flags", "health"),
+)
 """Families that define the two groups, or that follow from them."""
 COLUMNS = (
     "account_id", "customer_id", "metric", "value", "target", "mean_gap", "results", "trend",

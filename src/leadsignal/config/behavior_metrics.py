@@ -1,0 +1,207 @@
+"""``[[metric]]`` in ``success.toml``: numbers computed from a project's own behaviours.
+
+They are indicators. What a customer's success is measured by is another thing, the
+``success_metric`` of a bullseye.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from leadsignal.config.toml_files import (
+    Path,
+    Settings,
+    a_duration,
+    a_text,
+    a_value_of,
+    identifier,
+    texts,
+)
+from leadsignal.errors import OptionError
+
+MetricMeasure = Literal["ratio", "rate", "change", "days since", "first by"]
+KEYS_OF: Mapping[str, tuple[str, ...]] = {
+    "ratio": ("per_behavior", "within"),
+    "rate": ("per", "within"),
+    "change": ("within", "before"),
+    "days since": (),
+    "first by": ("by_day",),
+}
+"""The keys that a metric of each measure needs, beside those that all have."""
+REQUIRED = ("name", "measure", "behavior")
+OPTIONAL = ("expected_sign", "why")
+
+
+@dataclass(frozen=True)
+class BehaviorMetric:
+    """A number computed from some behaviours, which becomes the indicator ``metric_<name>``.
+
+    Parameters
+    ----------
+    name : str
+        Small letters, digits and ``_``.
+    measure : str
+        What is computed:
+
+        - ``"ratio"``: quantity of ``behaviors`` over that of ``per_behavior``
+        - ``"rate"``: quantity of ``behaviors`` per distinct user, per ARR or per attribute
+        - ``"change"``: daily quantity lately over that of the days before
+        - ``"days since"``: days since one of ``behaviors`` was last done
+        - ``"first by"``: whether one of them was done within the first ``by_day`` days
+    behaviors : tuple of str
+        The behaviours that are counted.
+    per_behavior : tuple of str, optional
+        For a ratio, the behaviours by whose quantity it is divided.
+    per : str, optional
+        For a rate, ``"user"``, ``"arr"`` or the name of a number attribute of accounts.
+    within : int, optional
+        Days of the window that ends at the snapshot, for a ratio, a rate and a change.
+    before : int, optional
+        For a change, days before that window; at least ``within``.
+    by_day : int, optional
+        For ``"first by"``, days from the account's start.
+    expected_sign : {-1, 0, 1}, default 0
+        1 if more of it keeps customers, -1 if less of it does, 0 if that is not known.
+    why : str, optional
+        Why it matters; no number depends on it.
+
+    Examples
+    --------
+    >>> metric = BehaviorMetric("sharing", "ratio", ("shared",), ("exported",), within=90)
+    >>> print(metric)
+    sharing: shared per exported in 90 days
+    """
+
+    name: str
+    measure: str
+    behaviors: tuple[str, ...]
+    per_behavior: tuple[str, ...] = ()
+    per: str = ""
+    within: int | None = None
+    before: int | None = None
+    by_day: int | None = None
+    expected_sign: Literal[-1, 0, 1] = 0
+    why: str = ""
+
+    @property
+    def definition(self) -> str:
+        """What is computed, as text."""
+        what = " or ".join(self.behaviors)
+        match self.measure:
+            case "change":
+                return (
+                    f"{what} a day in {self.within} days over that in the {self.before} days before"
+                )
+            case "days since":
+                return f"days since the last {what}"
+            case "first by":
+                return f"{what} in the first {self.by_day} days"
+            case _:
+                divisor = " or ".join(self.per_behavior) or self.per
+                return f"{what} per {divisor} in {self.within} days"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.definition}"
+
+
+def _sign(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in (-1, 0, 1):
+        raise OptionError(
+            "must be 1, -1 or 0",
+            "Write 1 if more of it keeps customers, -1 if less of it does, 0 if you do not know",
+        )
+    return value
+
+
+_RULES: dict[str, Callable[[Any], Any]] = {
+    "name": identifier,
+    "why": a_text,
+    "measure": a_value_of(MetricMeasure),
+    "behavior": texts,
+    "per_behavior": texts,
+    "per": a_text,
+    "within": a_duration,
+    "before": a_duration,
+    "by_day": a_duration,
+    "expected_sign": _sign,
+}
+
+
+def read_metrics(settings: Settings, blocks: Sequence[object]) -> tuple[BehaviorMetric, ...]:
+    """Return the metrics of the sections ``[[metric]]``; what is wrong becomes faults.
+
+    Parameters
+    ----------
+    settings : Settings
+        The file, which collects the faults.
+    blocks : sequence of object
+        The sections as they were parsed.
+
+    Returns
+    -------
+    tuple of BehaviorMetric
+        Those without faults, in their order.
+    """
+    read = [_metric(settings, ("metric", index), block) for index, block in enumerate(blocks)]
+    seen: set[str] = set()
+    for index, metric in enumerate(read):
+        if metric is not None and metric.name in seen:
+            path = ("metric", index, "name")
+            settings.fault(path, "names two metrics", "Give each its own name", metric.name)
+        seen |= {metric.name} if metric else set()
+    return tuple(metric for metric in read if metric is not None)
+
+
+def _metric(settings: Settings, path: Path, content: object) -> BehaviorMetric | None:
+    section = settings.section(path, content, _RULES)
+    if not isinstance(content, dict):
+        return None
+    taken = settings.take_all(path, section, _RULES)
+    needed = _check_keys(settings, path, section, taken.get("measure"))
+    _check_values(settings, path, taken)
+    if any(key not in taken for key in needed):
+        return None
+    return BehaviorMetric(behaviors=taken.pop("behavior"), **taken)
+
+
+def _check_keys(
+    settings: Settings, path: Path, section: Mapping[str, Any], measure: str | None
+) -> tuple[str, ...]:
+    """Note keys that the measure lacks or does not have; return those that it needs."""
+    own = KEYS_OF[measure] if measure else ()
+    needed = (*REQUIRED, *own)
+    for key in needed:
+        if key not in section:
+            settings.fault(path, f"has no {key}", f"Add {key} to the metric")
+    for key in section if measure else ():
+        if key not in (*needed, *OPTIONAL):
+            problem = f"does not belong to the measure {measure!r}"
+            has = f"it has {' and '.join(own)}" if own else "it has none of its own"
+            settings.fault((*path, key), problem, f"Leave it out: {has}", section[key])
+    return needed
+
+
+def _check_values(settings: Settings, path: Path, taken: Mapping[str, Any]) -> None:
+    for key in ("behavior", "per_behavior"):
+        if not taken.get(key, ("any",)):
+            settings.fault((*path, key), "names no behaviour", "Name at least one")
+    before, within = taken.get("before"), taken.get("within")
+    if taken.get("measure") == "change" and before and within and before < within:
+        remedy = "Compare with at least as many days before"
+        settings.fault((*path, "before"), "is shorter than within", remedy, f"{before}d")
+
+
+def written_metric(metric: BehaviorMetric) -> dict[str, Any]:
+    """Return a metric as the keys and values of its section, in their order.
+
+    >>> metric = BehaviorMetric("export", "days since", ("exported",))
+    >>> {key: value for key, value in written_metric(metric).items() if value}
+    {'name': 'export', 'measure': 'days since', 'behavior': ('exported',)}
+    """
+    values = asdict(metric)
+    values["behavior"] = values.pop("behaviors")
+    for key in ("within", "before", "by_day"):
+        values[key] = f"{values[key]}d" if values[key] else None
+    return {key: values[key] for key in _RULES}

@@ -1,0 +1,138 @@
+"""Metrics that the Success Analysis computes from behaviours: ratios, rates, changes, first times.
+
+These are ``[[metric]]`` of ``success.toml``; metrics of results are in ``results``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from leadsignal.config.behavior_metrics import BehaviorMetric
+from leadsignal.indicators.declare import (
+    Attribute,
+    AvailableData,
+    DaysSince,
+    Early,
+    Fact,
+    FirstBy,
+    Indicator,
+    Measure,
+    Ratio,
+    RelativeRate,
+    Rule,
+    Trailing,
+    Where,
+)
+
+FAMILY = "metrics"
+ABOUT = {
+    FAMILY: """\
+What you compute from behaviours yourself, each a `[[metric]]` of `success.toml`
+([metrics of behaviours](../success-study.md#metrics-of-behaviours)): one behaviour per another,
+per user, per ARR or per seat; the last days against those before; days since; whether something
+was done within the first days. Names are `metric_` and the metric's own, here its measure."""
+}
+"""What the pages of the docs say of the family."""
+PER_FACT = ("arr", "term_months")
+"""What a rate may be per that the engine knows as a fact of the account, with its changes."""
+
+
+def metric_column(name: str) -> str:
+    """Return the name of a metric's indicator.
+
+    >>> metric_column("sharing")
+    'metric_sharing'
+    """
+    return f"metric_{name}"
+
+
+def columns_of(metrics: Iterable[BehaviorMetric], behaviors: Collection[str]) -> tuple[str, ...]:
+    """Return the indicators of the metrics that read one of some behaviours.
+
+    >>> columns_of([BehaviorMetric("export", "days since", ("exported",))], ["exported"])
+    ('metric_export',)
+    """
+    return tuple(
+        metric_column(metric.name)
+        for metric in metrics
+        if set(behaviors) & {*metric.behaviors, *metric.per_behavior}
+    )
+
+
+def declare(available: AvailableData) -> list[Indicator]:
+    """One indicator for each metric of the Success Analysis."""
+    if not available.has("behaviors"):
+        return []
+    return [
+        Indicator(
+            metric_column(metric.name),
+            FAMILY,
+            "leading",
+            _unit(metric),
+            _meaning(metric),
+            _rule(metric, dated=available.has("account_changes")),
+            expected_sign=metric.expected_sign,
+        )
+        for metric in available.analysis.metrics
+    ]
+
+
+def _rule(metric: BehaviorMetric, *, dated: bool) -> Rule:
+    where, within = _where(metric.behaviors), metric.within or 1
+    match metric.measure:
+        case "ratio":
+            return Ratio(_quantity(where, within), _quantity(_where(metric.per_behavior), within))
+        case "rate":
+            return Ratio(_quantity(where, within), _per(metric, where, within, dated))
+        case "change":
+            longer = _quantity(where, within + (metric.before or within))
+            return RelativeRate(_quantity(where, within), longer)
+        case "days since":
+            return DaysSince("behaviors", "occurred_at", where)
+        case _:
+            return FirstBy(Early("behaviors", "occurred_at", metric.by_day or 1, where))
+
+
+def _where(behaviors: tuple[str, ...]) -> Where:
+    return (("behavior", behaviors),)
+
+
+def _quantity(where: Where, days: int) -> Trailing:
+    return Trailing("behaviors", "occurred_at", days, where, total="quantity")
+
+
+def _per(metric: BehaviorMetric, where: Where, days: int, dated: bool) -> Measure:
+    """Return by what a rate is divided."""
+    if metric.per == "user":
+        return Trailing("behaviors", "occurred_at", days, where, users=True)
+    return Fact(metric.per) if metric.per in PER_FACT else Attribute(metric.per, dated)
+
+
+def _unit(metric: BehaviorMetric) -> str:
+    units = {
+        "ratio": "events per event",
+        "rate": f"events per {_divisor(metric)}",
+        "change": "times normal",
+        "days since": "days",
+        "first by": "0 or 1",
+    }
+    return units[metric.measure]
+
+
+def _divisor(metric: BehaviorMetric) -> str:
+    if metric.measure == "ratio":
+        return " or ".join(metric.per_behavior)
+    return "ARR" if metric.per == "arr" else metric.per
+
+
+def _meaning(metric: BehaviorMetric) -> str:
+    """Return what the indicator is; reasons keep what stands before the colon."""
+    what, lately = " or ".join(metric.behaviors), f"{metric.name} in the last {metric.within} days"
+    meanings = {
+        "ratio": f"{lately}: quantity of {what} per {_divisor(metric)}",
+        "rate": f"{lately}: quantity of {what} per {_divisor(metric)}",
+        "change": f"{lately}: {what} a day over that in the {metric.before} days before",
+        "days since": f"days since the last {what}",
+        "first by": f"{metric.name} in the first {metric.by_day} days: whether {what} was done",
+    }
+    return meanings[metric.measure]
