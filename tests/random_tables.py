@@ -189,19 +189,17 @@ def _metrics(rng: Random, project: Project, tables: Rows) -> tuple[BehaviorMetri
     occurring = sorted({row["behavior"] for row in tables.get("behaviors", [])})
     if not occurring:
         return ()
-    has_users = "user_id" in tables["behaviors"][0]
-    pers = ["user"] if has_users else []
+    pers = ["user"] if "user_id" in tables["behaviors"][0] else []
     pers += ["arr"] if "arr" in tables["accounts"][0] else []
     pers += [a for a in ("employees", "term_months") if a in project.tables["accounts"].attributes]
-    listed = [m for m in KEYS_OF if m != "rate" or pers]
+    listed = [measure for measure in KEYS_OF if measure != "rate" or pers]
     listed += rng.sample(listed, 2)
-    return tuple(
-        _metric(rng, f"m{k}", measure, occurring, pers) for k, measure in enumerate(listed)
-    )
+    metrics = [_metric(rng, f"m{k}", one, occurring, pers) for k, one in enumerate(listed)]
+    return (*metrics, _on_its_edge(rng, tables))
 
 
 def _metric(
-    rng: Random, name: str, measure: str, occurring: list[str], pers: list[str]
+    rng: Random, name: str, measure: str, occurring: Sequence[str], pers: Sequence[str]
 ) -> BehaviorMetric:
     def behaviors() -> tuple[str, ...]:
         return tuple(rng.sample(occurring, rng.randint(1, min(2, len(occurring)))))
@@ -217,6 +215,25 @@ def _metric(
     keys = {key: own[key] for key in KEYS_OF[measure]}
     sign = rng.choice([-1, 0, 1])
     return BehaviorMetric(name, measure, behaviors(), expected_sign=sign, **keys)  # type: ignore[arg-type]
+
+
+def _on_its_edge(rng: Random, tables: Rows) -> BehaviorMetric:
+    """Whether a behaviour was done by the day on which an account first did it, or the day before.
+
+    The account started after the first row of all, so that its first days may be known.
+    """
+    started = {row["account_id"]: row["started_on"] for row in tables["accounts"]}
+    rows = sorted(tables["behaviors"], key=lambda r: (r["occurred_at"], r["behavior"]))
+    first: dict[tuple[str, str], int] = {}
+    for row in rows:
+        if started[row["account_id"]] > rows[0]["occurred_at"]:
+            days_after = (row["occurred_at"] - started[row["account_id"]]).days
+            first.setdefault((row["account_id"], row["behavior"]), days_after)
+    edges = [(behavior, n) for (_, behavior), n in first.items() if n > 0] or [
+        (rows[0]["behavior"], 1)
+    ]
+    behavior, days_after = rng.choice(edges or [(rows[0]["behavior"], 1)])
+    return BehaviorMetric("edge", "first by", (behavior,), by_day=days_after + rng.choice([0, 1]))
 
 
 def _project(rng: Random, shape: Shape) -> Project:
