@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -184,7 +185,8 @@ def values(read: ls.Tables, toml: str, day: str = AS_OF, every: str = "1d") -> d
     """The metrics of the account on a day, without their prefix."""
     frame = ls.build_panel(read, SuccessAnalysis.from_toml(toml), every=every).frame
     row = frame[frame["snapshot_on"] == day].iloc[0]
-    return {n.removeprefix("metric_"): row[n] for n in frame if n.startswith("metric_")}
+    names = [str(name) for name in frame if str(name).startswith("metric_")]
+    return {name.removeprefix("metric_"): row[name] for name in names}
 
 
 EVENTS: list[Event] = [
@@ -374,7 +376,9 @@ by_day = "60d"
 """
 
 
-def test_a_saved_model_with_metrics_scores_the_same(business: ls.Tables, tmp_path: Path) -> None:
+def test_a_saved_model_with_metrics_scores_the_same_and_asks_for_behaviors(
+    business_folder: Path, business: ls.Tables, tmp_path: Path
+) -> None:
     analysis = SuccessAnalysis.from_toml(TRAINED)
     panel = ls.build_panel(business, analysis, every="60d")
     model = ls.ChurnModel(estimator="logistic").fit(panel)
@@ -388,6 +392,10 @@ def test_a_saved_model_with_metrics_scores_the_same(business: ls.Tables, tmp_pat
     other = ls.build_panel(business, SuccessAnalysis.from_toml(TRAINED.replace("60d", "90d")))
     with pytest.raises(ls.OptionError, match="metric reconciled_early has other rules"):
         ls.scoring.score_panel(loaded, other)
+    shutil.copytree(business_folder, tmp_path / "less")
+    (tmp_path / "less" / "behaviors.csv").unlink()
+    with pytest.raises(ls.ModelError, match="metrics of behaviours, and there is no table"):
+        ls.score_accounts(loaded, ls.read_tables(tmp_path / "less"), effects={})
 
 
 def test_adopting_a_process_changes_the_metrics_of_its_behaviours() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import leadsignal as ls
+from leadsignal.config.behavior_metrics import BehaviorMetric
 from leadsignal.config.project import Behaviors, UsageLow
 from leadsignal.config.success import Bullseye, Process, SuccessAnalysis, Tracking
 from leadsignal.indicators import ABOUT, AvailableData, Indicator, declare_indicators
@@ -29,7 +30,9 @@ from leadsignal.indicators.declare import (
     DaysSince,
     DaysSinceBest,
     Difference,
+    Early,
     Fact,
+    FirstBy,
     Lapses,
     Latest,
     Least,
@@ -68,6 +71,20 @@ ANALYSIS = SuccessAnalysis(
     ),
     Bullseye(success_metric="days_to_close"),
     Tracking(("sponsor_meeting",), ("owner_changed",), ("diary_kept",)),
+    metrics=(
+        BehaviorMetric(
+            "ratio",
+            "ratio",
+            ("report_exported",),
+            per_behavior=("dashboard_viewed",),
+            within=90,
+            expected_sign=1,
+        ),
+        BehaviorMetric("rate", "rate", ("report_exported",), per="user", within=90),
+        BehaviorMetric("change", "change", ("report_exported",), within=30, before=90),
+        BehaviorMetric("days_since", "days since", ("report_exported",), expected_sign=-1),
+        BehaviorMetric("first_by", "first by", ("report_exported",), by_day=30),
+    ),
 )
 BEHAVIOR = "report_exported"
 """The behaviour whose indicators stand for those of all."""
@@ -78,8 +95,9 @@ of each indicator how it is counted, when it is empty, and what it was for one a
 
 Written from the declarations by `python docs/make/indicators.py docs`; a test keeps it so. Shown is what
 all twelve tables with all columns give, for an essential process named `process` (4 events by 2 users in
-each window of 30 days), a success metric, tracking of all three kinds, one behaviour, `report_exported`,
-beside others, and one declared attribute, `segment`. Without a table or a column, its indicators are not there.
+each window of 30 days), a metric of behaviours of each measure, a success metric, tracking of all three
+kinds, one behaviour, `report_exported`, beside others, and one declared attribute, `segment`. Without a table
+or a column, its indicators are not there.
 
 A missing value is a state of its own: nothing was seen yet, or the data do not say.
 """
@@ -149,7 +167,9 @@ def trailing(rule: Trailing) -> str:
 def ratio(rule: Ratio) -> str:
     """Return a ratio in words: a mean, a share of rows, or one thing over another."""
     over, under = rule.over, rule.under
-    if not (isinstance(over, Trailing) and isinstance(under, Trailing) and not under.total):
+    if not (isinstance(over, Trailing) and isinstance(under, Trailing)):
+        return f"{counted(over)}; divided by {counted(under)}"
+    if under.total or under.users:
         return f"{counted(over)}; divided by {counted(under)}"
     if over.total:
         return trailing(over).replace("sum of", "mean", 1)
@@ -221,6 +241,11 @@ def counted(rule: Rule) -> str:
                 f"number of rows of `{rule.table}`{which(rule.where)} with `{rule.since}` past and "
                 f"`{rule.until}` not yet come"
             )
+        case Early():
+            return (
+                f"number of rows of `{rule.table}`{which(rule.where)}, `{rule.day}` in the account's"
+                f" first {rule.window} days"
+            )
         case Latest():
             named = {"gap": "distance to target"}.get(rule.column, f"`{rule.column}`")
             best = "; of several on one day, of the best" if rule.among else ""
@@ -258,6 +283,8 @@ def counted(rule: Rule) -> str:
             return relative_rate(rule)
         case Difference():
             return f"{counted(rule.first)}; less {counted(rule.second)}"
+        case FirstBy():
+            return f"1 where this is above zero, else 0: {counted(rule.done)}"
         case Least():
             return f"the smallest of: {'; '.join(map(counted, rule.values))}"
         case Below():
@@ -270,6 +297,11 @@ def emptiness(rule: Rule) -> Iterator[str]:
     match rule:
         case Trailing():
             yield f"the last {rule.window} days reach before `{rule.table}` is complete"
+        case Early():
+            yield f"`{rule.table}` is not complete from the account's start"
+        case FirstBy():
+            yield from emptiness(rule.done)
+            yield f"it was not done, and the {rule.done.window} days have not passed"
         case Standing():
             yield f"`{rule.table}` is not yet complete"
         case Latest() | DaysSince() | DaysSinceBest():
