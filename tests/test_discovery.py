@@ -14,6 +14,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
+from leadsignal.config.project import Behaviors
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.success_analysis.discovery.at_risk import KnownBefore, in_order, rows_at_risk, whose
 from leadsignal.success_analysis.discovery.candidates import (
@@ -236,6 +237,17 @@ def test_the_planted_processes_are_named_and_no_other(found: ls.Discovery) -> No
     assert (named["q_value"] <= 0.02).all()
     assert found.cross_fitted
     assert (found.frame.loc[~found.frame["essential"], "verdict"] != "essential").all()
+
+
+def test_behaviours_without_indicators_of_their_own_are_not_tried(leading: ls.Tables) -> None:
+    kept = Behaviors(("reconciliation_completed", "dashboard_viewed"), others=True)
+    found = ls.discover_processes(
+        leading.with_behaviors(kept), at_least=[4], by_users=[2], within=["45d"], draws=100
+    )
+    assert {*found.frame["behavior"], *found.tried.left_out} == set(kept.keep)
+    names = set(leading.frame("behaviors")["behavior"])
+    assert found.tried.not_kept == len(names - set(kept.keep)) > 0
+    assert f"{found.tried.not_kept} behaviours of fewer accounts were not tried" in repr(found)
 
 
 @pytest.mark.parametrize("world", ["disengagement", "slow_decline"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +18,6 @@ from leadsignal.results import Result
 from leadsignal.stats.negative_controls import MIN_CONTROLS
 from leadsignal.success_analysis.discovery.at_risk import in_order
 from leadsignal.success_analysis.discovery.estimates import ENOUGH_ACCOUNTS
-from leadsignal.success_analysis.discovery.events import Events
 from leadsignal.success_analysis.discovery.evidence import Evidence, Exposures
 from leadsignal.success_analysis.discovery.plots import plot_ratios
 from leadsignal.success_analysis.discovery.selection import (
@@ -45,7 +44,8 @@ class Tried:
     ``results`` and ``measuring`` (accounts) are 0 where results were not judged; ``detectable`` is
     the hazard ratio from which on chance is beaten as often as not, for a process that half of the
     accounts have adopted; ``left_out`` are behaviours without a definition that is both met and
-    missed often enough.
+    missed often enough. ``not_kept`` is the number of behaviours without indicators of their own,
+    which are not tried.
     """
 
     accounts: int
@@ -57,6 +57,7 @@ class Tried:
     detectable: float
     adjusted_for: tuple[str, ...]
     left_out: tuple[str, ...]
+    not_kept: int = 0
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -201,7 +202,8 @@ def findings(
     warning_time: int,
     *,
     tried: int,
-    events: Mapping[str, Events],
+    behaviors: Sequence[str],
+    not_kept: int,
 ) -> Discovery:
     """Put the verdicts together."""
     import pandas as pd
@@ -219,7 +221,8 @@ def findings(
         # If half have adopted, each churn contributes an information of 1/4.
         float(np.exp(-first.critical[0] / np.sqrt(len(exposures.sets) / 4))),
         at_risk.adjusted_for,
-        tuple(b for b in events if b not in exposures.behaviors),
+        tuple(b for b in behaviors if b not in exposures.behaviors),
+        not_kept,
     )
     found = Discovery(
         frame, _grid(first, exposures), (), counts, rules, warning_time,
@@ -377,6 +380,11 @@ def _notes(found: Discovery) -> list[str]:
             f"the claim rests on adoption {found.warning_time} days earlier and on the other"
             " behaviours as controls; other lags, calendar quarters and early against late effects"
             " are not checked here but by weigh_evidence"
+        )
+    if tried.not_kept:
+        notes.append(
+            f"{tried.not_kept} behaviours of fewer accounts were not tried; name those that matter"
+            " in [behaviors] keep"
         )
     if tried.left_out:
         notes.append(f"too rare or too common to compare: {', '.join(tried.left_out)}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from leadsignal.arguments import checked
 from leadsignal.durations import Duration, days_in
+from leadsignal.engine.recipe import kept_behaviors
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.panel import Panel, build_panel
@@ -25,7 +26,7 @@ from leadsignal.success_analysis.discovery.candidates import (
     Definitions,
     definitions_of,
 )
-from leadsignal.success_analysis.discovery.events import Events, read_events
+from leadsignal.success_analysis.discovery.events import read_events
 from leadsignal.success_analysis.discovery.evidence import Exposures
 from leadsignal.success_analysis.discovery.findings import Discovery, findings
 from leadsignal.success_analysis.discovery.matched import matched_sets
@@ -65,7 +66,9 @@ def discover_processes(
 ) -> Discovery:
     """Find the behaviours, and how often they occur, of accounts that get results and stay.
 
-    Every behaviour is tested under a grid of definitions: all combinations of the values below.
+    Every behaviour that has indicators of its own in a panel (the 20 that most accounts show, or
+    those of ``[behaviors] keep``) is tested under a grid of definitions: all combinations of the
+    values below.
 
     Parameters
     ----------
@@ -120,12 +123,17 @@ def discover_processes(
         read_events(tables, np.zeros(0))
     panel = build_panel(tables)
     steps.tick()
-    exposures, events, tried = _exposures(tables, panel, grid, time, rules, match)
+    exposures, behaviors, tried = _exposures(tables, panel, grid, time, rules, match)
     steps.total = 5 + rules.most + len(exposures.behaviors)
     steps.tick()
     rated, first = name_processes(exposures, rules, steps.tick)
     steps.finish()
-    return findings(panel, exposures, rated, first, rules, time, tried=tried, events=events)
+    kept = kept_behaviors(tables).keep
+    not_kept = sum(name not in kept for name in tables.accounts_with("behaviors", "behavior"))
+    return findings(
+        panel, exposures, rated, first, rules, time,
+        tried=tried, behaviors=behaviors, not_kept=not_kept,
+    )  # fmt: skip
 
 
 def _rules(level: float, floor: float, most: int, draws: int, seed: int) -> Rules:
@@ -170,10 +178,11 @@ def _exposures(
     warning_time: int,
     rules: Rules,
     match: Sequence[str],
-) -> tuple[Exposures, dict[str, Events], int]:
+) -> tuple[Exposures, tuple[str, ...], int]:
     frame = in_order(panel)
     account, accounts, day = whose(frame)
-    events = read_events(tables, accounts)
+    kept = kept_behaviors(tables).keep
+    events = {name: one for name, one in read_events(tables, accounts).items() if name in kept}
     whole = tables.coverage["behaviors"]
     known_before = KnownBefore(
         0 if whole.complete_from is None else day_number(whole.complete_from),
@@ -212,7 +221,7 @@ def _exposures(
         states,
         _ever(states, account),
     )
-    return exposures, events, len(listed)
+    return exposures, tuple(events), len(listed)
 
 
 def _worth_trying(states: Bools, at_risk: AtRisk, candidates: Sequence[Candidate]) -> Ints:
