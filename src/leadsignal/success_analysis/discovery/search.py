@@ -181,8 +181,8 @@ def _exposures(
 ) -> tuple[Exposures, tuple[str, ...], int]:
     frame = in_order(panel)
     account, accounts, day = whose(frame)
-    kept = kept_behaviors(tables).keep
-    events = {name: one for name, one in read_events(tables, accounts).items() if name in kept}
+    chosen = kept_behaviors(tables).keep
+    events = {name: one for name, one in read_events(tables, accounts).items() if name in chosen}
     whole = tables.coverage["behaviors"]
     known_before = KnownBefore(
         0 if whole.complete_from is None else day_number(whole.complete_from),
