@@ -208,16 +208,43 @@ def _flags(tables: Tables) -> pd.DataFrame:
     return frame
 
 
+@dataclass(frozen=True, eq=False)
+class _Lives:
+    """The accounts in the rows of their table: days of start and known end, cause, customer."""
+
+    ids: NDArray[np.str_]
+    started: Floats
+    over: Floats
+    cause: Ints
+    customer: NDArray[np.str_]
+
+
+def _lives(context: AsOfContext) -> _Lives:
+    """Return the lives of all accounts, computed once a context."""
+    key = ("lives",)
+    if key not in context.computed:
+        frame = context.accounts
+        ends = known_ends(context.tables, frame)
+        over = _days(ends["known_on"])
+        customer = frame["customer_id"].where(frame["customer_id"].notna(), frame["account_id"])
+        context.computed[key] = _Lives(
+            frame["account_id"].to_numpy(dtype=object).astype(str),
+            _days(frame["started_on"]),
+            over,
+            np.where(np.isnan(over), 0, np.where(ends["is_churn"], CHURN, OTHER_END)),
+            customer.to_numpy(dtype=object).astype(str),
+        )
+    found: _Lives = context.computed[key]
+    return found
+
+
 def _accounts(
     context: AsOfContext, changes: Changes, zero: pd.DataFrame | None
 ) -> tuple[Accounts, list[str]]:
-    tables, frame = context.tables, context.accounts
-    ids = frame["account_id"].to_numpy(dtype=object).astype(str)
-    started, as_of = _days(frame["started_on"]), float(_days([tables.as_of_date])[0])
-    ends = known_ends(tables, frame)
-    over = _days(ends["known_on"])
+    tables, frame, lives = context.tables, context.accounts, _lives(context)
+    ids, started, over, cause = lives.ids, lives.started, lives.over, lives.cause
+    as_of = float(_days([tables.as_of_date])[0])
     stop = np.fmin(over, as_of)
-    cause = np.where(np.isnan(over), 0, np.where(ends["is_churn"], CHURN, OTHER_END))
     first = started.copy()  # the first day on which the account is seen
     if (complete := tables.coverage["accounts"].complete_from) is not None:
         first = np.maximum(first, float(_days([complete])[0]))
@@ -236,9 +263,8 @@ def _accounts(
             " start: counted as ending just after it"
         )
     known &= stop > first
-    clusters = frame["customer_id"].where(frame["customer_id"].notna(), frame["account_id"])
     at_risk = Accounts(
-        ids[known], clusters.to_numpy(dtype=object).astype(str)[known], started[known],
+        ids[known], lives.customer[known], started[known],
         (first - started)[known], (stop - started)[known], cause[known],
         _covariates(tables, frame, known),
     )  # fmt: skip

@@ -138,8 +138,17 @@ def changes_of(context: AsOfContext, by: str) -> Changes:
     """Return the dated changes of a comparison; raises OptionError with the names there are.
 
     ``behavior:NAME`` is the first event of any behaviour; ``process:NAME`` and ``attribute:NAME``
-    say which is meant where a process or an attribute has the name of another comparison.
+    say which is meant where a process or an attribute has the name of another comparison. They are
+    computed once a context.
     """
+    key = ("changes", by)
+    if key not in context.computed:
+        context.computed[key] = _changes_of(context, by)
+    found: Changes = context.computed[key]
+    return found
+
+
+def _changes_of(context: AsOfContext, by: str) -> Changes:
     tables, ready = context.tables, ready_comparisons(context.tables, context.analysis)
     if by in ready:
         return ready[by](context)

@@ -10,7 +10,7 @@ from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.adoption_memory import NAME as MEMORY
 from leadsignal.engine.adoption_memory import memory_steps
 from leadsignal.engine.counts import apart, counts_step, rows_step, users_steps
-from leadsignal.engine.episodes import episodes_steps
+from leadsignal.engine.episodes import batches, episodes_steps
 from leadsignal.engine.expressions import Expressions, needed
 from leadsignal.engine.grid import (
     Grid,
@@ -97,14 +97,13 @@ def episode_steps(recipe: Recipe) -> list[Step]:
     behaviors = recipe.sources.get("behaviors")
     if behaviors is None or not recipe.processes:
         return []
+    grouped = batches(recipe.processes)
     steps = [
         step
-        for number, process in enumerate(recipe.processes)
-        for step in episodes_steps(process, number, behaviors, recipe.grid)
+        for number, batch in enumerate(grouped)
+        for step in episodes_steps(batch, number, behaviors, recipe.grid)
     ]
-    union = " UNION ALL ".join(
-        f"SELECT * FROM episodes_{number}" for number in range(len(recipe.processes))
-    )
+    union = " UNION ALL ".join(f"SELECT * FROM episodes_{n}" for n in range(len(grouped)))
     return [*steps, Step("episodes", union)]
 
 
