@@ -259,7 +259,7 @@ def page(rows: list[dict[str, Any]], accounts: int, power: str) -> str:
     head = PAGE_HEAD.format(accounts=accounts)
     theirs = markdown(rows, ["world", "acts", *USUAL])
     found = f"{head}\n{markdown(rows, ours)}\n{PAGE_POWER}\n{power}\n"
-    return f"{found}{PAGE_USUAL}\n{theirs}\n{PAGE_LIMITS}"
+    return f"{found}{PAGE_DILUTED}{PAGE_USUAL}\n{theirs}\n{PAGE_LIMITS}"
 
 
 PAGE_HEAD = """\
@@ -275,6 +275,11 @@ error.
 """
 PAGE_POWER = """
 In the world `halved`, where practising a process halves the hazard and nothing else acts:
+"""
+PAGE_DILUTED = """
+What is claimed was measured 90 days before, and of those who practised then some do no more: in one
+business of 6,000 accounts of this world the ratio is 0.52 and 0.53 at once, and 0.58 and 0.59 when
+measured 90 days earlier. The calibrated intervals hold the latter in all 40 seeds.
 """
 PAGE_USUAL = """
 ## What five usual analyses claim in the same worlds
