@@ -36,7 +36,11 @@ class Classifier(Protocol):
 
 
 class ClassifierHazard:
-    """A clone of a classifier, fitted on `LinearColumns`: numbers without missing values."""
+    """A clone of a classifier, fitted on `LinearColumns`: numbers without missing values.
+
+    Where it takes no weights, its log-odds are corrected for the rows without an end that were
+    sampled (prior correction; King and Zeng 2001).
+    """
 
     def __init__(self, template: Classifier, layout: Layout, seed: int) -> None:
         self.template, self.seed = template, seed
@@ -55,12 +59,14 @@ class ClassifierHazard:
         self.place = list(getattr(self.classifier, "classes_", (0, 1))).index(1)
         rate = float(np.average(training.ended, weights=training.weight))
         self.middle = float(_log_odds(np.array([rate]))[0])
+        sampled = float(_log_odds(np.array([training.ended.mean()]))[0])
+        self.correction = self.middle - sampled if weighted is None else 0.0
         return self
 
     def log_odds(self, rows: Floats) -> Floats:
         """Return the log-odds of ending in each row, shape (n,)."""
         chance = self.classifier.predict_proba(self.columns.columns(rows))[:, self.place]
-        odds = _log_odds(np.asarray(chance, dtype=np.float64))
+        odds = _log_odds(np.asarray(chance, dtype=np.float64)) + self.correction
         return np.clip(odds, self.middle - FURTHEST, self.middle + FURTHEST)
 
 
