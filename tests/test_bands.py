@@ -10,7 +10,7 @@ from leadsignal.model.bands import _resampled
 
 
 def test_bands_hold_the_risk_evenly(business_panel: ls.Panel) -> None:
-    model = ls.ChurnModel(estimator="cox").fit(business_panel)
+    model = ls.ChurnModel(estimator="logistic").fit(business_panel)
     rows = business_panel.current()
     bands = ls.model.risk_bands(model, business_panel, rows, resamples=10)
     assert (bands.low < bands.risk).all()
