@@ -60,7 +60,6 @@ NULL: dict[str, tuple[str, ...]] = {
     "crossing": ("complained",),
     "halved": (),
     "leading": (),
-    "rising": (),
     "twin": (),
     "one_segment": (),
     "few_adopt": (),
@@ -71,7 +70,6 @@ NULL: dict[str, tuple[str, ...]] = {
 ACTS = (
     "halved",
     "leading",
-    "rising",
     "twin",
     "one_segment",
     "few_adopt",
