@@ -290,7 +290,7 @@ PAGE_LIMITS = """
 
 A confounder that acts on one process and on churn, and on nothing else that is recorded, looks like
 an effect of that process: no control behaviour shows it. Late recording without `recorded_at`
-cannot be told from early measuring. Only an experiment answers both.
+cannot be distinguished from early measuring. Only an experiment answers both.
 """
 
 
