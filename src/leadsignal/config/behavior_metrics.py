@@ -145,12 +145,7 @@ def read_metrics(settings: Settings, blocks: Sequence[object]) -> tuple[Behavior
         Those without faults, in their order.
     """
     read = [_metric(settings, ("metric", index), block) for index, block in enumerate(blocks)]
-    seen: set[str] = set()
-    for index, metric in enumerate(read):
-        if metric is not None and metric.name in seen:
-            path = ("metric", index, "name")
-            settings.fault(path, "names two metrics", "Give each its own name", metric.name)
-        seen |= {metric.name} if metric else set()
+    settings.check_names("metric", "metrics", (one.name if one else None for one in read))
     return tuple(metric for metric in read if metric is not None)
 
 
@@ -178,8 +173,9 @@ def _check_keys(
     for key in section if measure else ():
         if key not in (*needed, *OPTIONAL):
             problem = f"does not belong to the measure {measure!r}"
-            has = f"it has {' and '.join(own)}" if own else "it has none of its own"
-            settings.fault((*path, key), problem, f"Leave it out: {has}", section[key])
+            has = " and ".join(own) or "none of its own"
+            remedy = f"Leave it out: this measure has {has}"
+            settings.fault((*path, key), problem, remedy, section[key])
     return needed
 
 

@@ -309,7 +309,7 @@ def _analysis(settings: Settings, file: str | None) -> SuccessAnalysis:
         settings.fault(("process",), "names no process and no metric", remedy)
     processes = [_process(settings, index, value) for index, value in enumerate(blocks)]
     _check_number(settings, processes)
-    _check_names(settings, processes)
+    settings.check_names("process", "processes", (one.name if one else None for one in processes))
     listed = enumerate(_sections(settings, top, "segment"))
     segments = [_segment(settings, index, value) for index, value in listed]
     return SuccessAnalysis(
@@ -371,15 +371,6 @@ def _applies_to(
 ) -> dict[str, tuple[str, ...]]:
     applied = settings.section((*path, "applies_to"), section.get("applies_to", {}))
     return settings.take_all((*path, "applies_to"), applied, dict.fromkeys(applied, texts))
-
-
-def _check_names(settings: Settings, processes: list[Process | None]) -> None:
-    seen: set[str] = set()
-    for index, process in enumerate(processes):
-        if process is not None and process.name in seen:
-            path = ("process", index, "name")
-            settings.fault(path, "names two processes", "Give each its own name", process.name)
-        seen |= {process.name} if process else set()
 
 
 def _process(settings: Settings, index: int, content: object) -> Process | None:

@@ -213,6 +213,15 @@ class Settings:
             Fault(self.file, None, self.line(path), key or None, written, problem, remedy)
         )
 
+    def check_names(self, section: str, kind: str, names: Iterable[str | None]) -> None:
+        """Note a fault where two sections have one name; None is that of a section with faults."""
+        seen: set[str] = set()
+        for index, name in enumerate(names):
+            if name in seen:
+                path = (section, index, "name")
+                self.fault(path, f"names two {kind}", "Give each its own name", name)
+            seen |= {name} if name is not None else set()
+
     def section(self, path: Path, value: object, allowed: Iterable[str] = ()) -> dict[str, Any]:
         """Return a section as a dictionary of its allowed keys; the others become faults."""
         if not isinstance(value, dict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from leadsignal.arguments import checked
 from leadsignal.durations import Duration, days_in
-from leadsignal.engine.recipe import kept_behaviors
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.panel import Panel, build_panel
@@ -26,7 +25,7 @@ from leadsignal.success_analysis.discovery.candidates import (
     Definitions,
     definitions_of,
 )
-from leadsignal.success_analysis.discovery.events import read_events
+from leadsignal.success_analysis.discovery.events import Events, read_events
 from leadsignal.success_analysis.discovery.evidence import Exposures
 from leadsignal.success_analysis.discovery.findings import Discovery, findings
 from leadsignal.success_analysis.discovery.matched import matched_sets
@@ -123,16 +122,17 @@ def discover_processes(
         read_events(tables, np.zeros(0))
     panel = build_panel(tables)
     steps.tick()
-    exposures, behaviors, tried = _exposures(tables, panel, grid, time, rules, match)
+    done = read_events(tables, whose(in_order(panel))[1])
+    kept = () if panel.behaviors is None else panel.behaviors.keep
+    events = {name: one for name, one in done.items() if name in kept}
+    exposures, tried = _exposures(tables, panel, events, grid, time, rules, match)
     steps.total = 5 + rules.most + len(exposures.behaviors)
     steps.tick()
     rated, first = name_processes(exposures, rules, steps.tick)
     steps.finish()
-    kept = kept_behaviors(tables).keep
-    not_kept = sum(name not in kept for name in tables.accounts_with("behaviors", "behavior"))
     return findings(
         panel, exposures, rated, first, rules, time,
-        tried=tried, behaviors=behaviors, not_kept=not_kept,
+        tried=tried, behaviors=tuple(events), not_kept=len(done) - len(events),
     )  # fmt: skip
 
 
@@ -174,15 +174,13 @@ class _Steps:
 def _exposures(
     tables: Tables,
     panel: Panel,
+    events: Mapping[str, Events],
     grid: Definitions,
     warning_time: int,
     rules: Rules,
     match: Sequence[str],
-) -> tuple[Exposures, tuple[str, ...], int]:
-    frame = in_order(panel)
-    account, accounts, day = whose(frame)
-    chosen = kept_behaviors(tables).keep
-    events = {name: one for name, one in read_events(tables, accounts).items() if name in chosen}
+) -> tuple[Exposures, int]:
+    account, _, day = whose(in_order(panel))
     whole = tables.coverage["behaviors"]
     known_before = KnownBefore(
         0 if whole.complete_from is None else day_number(whole.complete_from),
@@ -221,7 +219,7 @@ def _exposures(
         states,
         _ever(states, account),
     )
-    return exposures, tuple(events), len(listed)
+    return exposures, len(listed)
 
 
 def _worth_trying(states: Bools, at_risk: AtRisk, candidates: Sequence[Candidate]) -> Ints:
