@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from leadsignal.arguments import checked
 from leadsignal.config.project import ENGINES, Behaviors, Engine
@@ -17,7 +17,6 @@ from leadsignal.counting_process import chosen, counting_process
 from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import (
     KEY_COLUMNS,
-    ROW_ORDER,
     SAMPLE_WEIGHT,
     Recipe,
     episode_steps,
@@ -26,6 +25,7 @@ from leadsignal.engine.build import (
 )
 from leadsignal.engine.duckdb import portions_of, temporary_tables
 from leadsignal.engine.grid import spine_steps
+from leadsignal.engine.in_memory import JOINED, measured_rows
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
 from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, without_rows_notes
@@ -35,7 +35,6 @@ from leadsignal.files.writing import atomic_write
 from leadsignal.indicators import Indicator
 from leadsignal.ingestion.data_warnings import DataWarning
 from leadsignal.results import Result, to_html
-from leadsignal.sources.parts import literal
 from leadsignal.tables import Tables
 
 __all__ = [
@@ -49,7 +48,11 @@ __all__ = [
 
 if TYPE_CHECKING:
     import duckdb
+    import numpy as np
     import pandas as pd
+    import pyarrow as pa
+    from numpy.typing import NDArray
+    from pyarrow.parquet import ParquetWriter
     from pyspark.sql import SparkSession
 
     from leadsignal.config.project import Project
@@ -332,36 +335,63 @@ def write_panel(
     rows = sum(coverage.rows for coverage in tables.coverage.values())
     query = tables.connection.cursor().execute
     portions = portions_of(recipe, -(-rows // rows_at_once), lambda sql: query(sql).fetchall())
-    with atomic_write(path, PANEL, force=force) as part, tables.scratch() as folder:
-        written = []
+    with atomic_write(path, PANEL, force=force) as part, ParquetRows(part) as written:
         for number, portion in enumerate(portions):
-            written.append(folder / f"{number}.parquet" if len(portions) > 1 else part)
             report = _portion_progress(progress, number, len(portions))
-            _write_portion(tables.connection, portion, written[-1], report)
-        cursor = tables.connection.cursor()
-        if len(portions) > 1:
-            listed = ", ".join(literal(str(file)) for file in written)
-            joined = f"SELECT * FROM read_parquet([{listed}])"
-            cursor.execute(f"COPY ({joined}) TO {literal(str(part))} (FORMAT parquet)").fetchall()
-        counted = "SELECT count(*), count(DISTINCT account_id), sum(event) FROM read_parquet"
-        ((rows, accounts, events),) = cursor.execute(f"{counted}({literal(str(part))})").fetchall()
-        ids = f"SELECT DISTINCT account_id FROM read_parquet({literal(str(part))})"
-        seen = cursor.execute(ids).df()["account_id"]
+            _write_portion(tables.connection, portion, written, report)
     return PanelWritten(
-        Path(path), rows, accounts, int(events or 0), tables.as_of_date, step, recipe.indicators,
-        without_rows_notes(_without_rows(tables, recipe, seen)),
+        Path(path), written.rows, len(written.accounts), written.events, tables.as_of_date, step,
+        recipe.indicators, without_rows_notes(_without_rows(tables, recipe, written.accounts)),
     )  # fmt: skip
 
 
+class ParquetRows:
+    """A Parquet file that panel rows are written to, and what has been written so far."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows, self.events = path, 0, 0
+        self._writer: ParquetWriter | None = None
+        self._accounts: list[pd.Series[Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer:
+            self._writer.close()
+
+    @property
+    def accounts(self) -> pd.Series[Any]:
+        """The accounts that have rows."""
+        import pandas as pd
+
+        accounts: pd.Series[Any] = pd.concat(self._accounts, ignore_index=True)
+        return accounts
+
+    def write(self, rows: pa.Table) -> None:
+        """Append rows of whole accounts."""
+        import pyarrow.parquet as pq
+
+        self._writer = self._writer or pq.ParquetWriter(self.path, rows.schema)
+        self._writer.write_table(rows)
+        self.rows += len(rows)
+        self.events += int(rows["event"].to_numpy().sum())
+        self._accounts.append(rows["account_id"].unique().to_pandas())
+
+
 def _write_portion(
-    connection: duckdb.DuckDBPyConnection, recipe: Recipe, file: Path, progress: Progress | None
+    connection: duckdb.DuckDBPyConnection,
+    recipe: Recipe,
+    written: ParquetRows,
+    progress: Progress | None,
 ) -> None:
-    steps, select = panel_steps(recipe)
+    made = panel_steps(recipe)
     # A moment, as pandas has it; in microseconds, as Spark does not read nanoseconds.
     moment = "CAST(snapshot_on AS TIMESTAMP) AS snapshot_on"
-    select = f"SELECT * REPLACE ({moment}) FROM ({select} ORDER BY {ROW_ORDER})"
-    with temporary_tables(connection, steps, progress) as cursor:
-        cursor.execute(f"COPY ({select}) TO {literal(str(file))} (FORMAT parquet)").fetchall()
+    select = f"SELECT * REPLACE ({moment}) FROM ({made.select_from(JOINED)})"
+    with measured_rows(connection, made, progress) as (_, query):
+        for rows in query(select):
+            written.write(rows)
 
 
 def _portion_progress(progress: Progress | None, number: int, portions: int) -> Progress | None:
@@ -487,6 +517,37 @@ def _built_on_spark(
     )  # fmt: skip
 
 
+def _as_frame(portions: Iterable[pa.Table], most: int) -> pd.DataFrame:
+    """Return the rows of all portions, of which there are at ``most`` so many.
+
+    Numbers go to one array as they come: a second copy of a large panel would double the memory.
+    """
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    numbers: NDArray[np.float64] = np.empty((0, most))
+    others, names, rows = [], [], 0
+    for part in portions:
+        names = [field.name for field in part.schema if pa.types.is_float64(field.type)]
+        numbers = numbers if len(numbers) else np.empty((len(names), most))
+        for column, name in zip(numbers, names, strict=True):
+            column[rows : rows + len(part)] = part[name].to_numpy()
+        # Arrow shares equal texts, of which a panel has many.
+        others.append(
+            part.drop_columns(names).to_pandas(
+                date_as_object=False, coerce_temporal_nanoseconds=True
+            )
+        )
+        rows, order = rows + len(part), part.column_names
+    rest = pd.concat(others, ignore_index=True)
+    frame = pd.DataFrame(numbers[:, :rows].T, columns=pd.Index(names), copy=False)
+    for place, name in enumerate(order):
+        if name in rest:
+            frame.insert(place, name, rest[name])
+    return frame
+
+
 def _doubts(tables: Tables | TablesInSpark) -> tuple[DataWarning, ...]:
     return tuple(one for one in tables.warnings if one.affects)
 
@@ -515,18 +576,13 @@ def _build(
 ) -> Panel:
     analysis = analysis or SuccessAnalysis(())
     recipe = panel_recipe(tables, analysis, every, tables.history, only_as_of=only_as_of)
-    steps, select = panel_steps(recipe)
-    order = ROW_ORDER if draw is None else "account_id, snapshot_on"
-    select = select if draw is None else draw(select)
-    with temporary_tables(tables.connection, steps, progress) as cursor:
-        # Arrow first: it shares equal texts, of which a panel has many.
-        frame: pd.DataFrame = (
-            cursor.sql(f"{select} ORDER BY {order}")
-            .to_arrow_table()
-            .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
-        )
+    made = panel_steps(recipe)
+    select = made.select_from(JOINED) if draw is None else draw(made.select_from(JOINED))
+    with measured_rows(tables.connection, made, progress) as (cursor, query):
+        ((most,),) = cursor.execute("SELECT count(*) FROM grid").fetchall()
+        frame = _as_frame(query(select), most)
         # A snapshot's steps see the accounts that are there on as_of, and no others' episodes.
-        whole = not only_as_of and any(step.name == "episodes" for step in steps)
+        whole = not only_as_of and any(step.name == "episodes" for step in made.steps)
         episodes = _episodes(cursor, recipe) if whole else None
     columns = {name: tables.columns(name) for name in tables.names}
     complete = not only_as_of and draw is None

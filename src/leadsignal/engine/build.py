@@ -9,7 +9,8 @@ from leadsignal.config.project import Behaviors
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.adoption_memory import NAME as MEMORY
 from leadsignal.engine.adoption_memory import memory_steps
-from leadsignal.engine.counts import apart, counts_step, rows_step, users_steps
+from leadsignal.engine.carried import Carried, CarriedColumn, Change, Term, carried
+from leadsignal.engine.counts import counts_step, rows_steps, users_steps, users_together
 from leadsignal.engine.episodes import batches, episodes_steps
 from leadsignal.engine.expressions import Expressions, needed
 from leadsignal.engine.grid import (
@@ -68,10 +69,6 @@ KEY_COLUMNS = (
 )
 """The columns that every panel has before its indicators."""
 
-ROW_ORDER = "account_no, t"
-"""SQL: the order of a panel's rows, by account and snapshot."""
-
-
 SAMPLE_WEIGHT = "sample_weight"
 """The number of rows of the whole panel that one row of a sample represents."""
 
@@ -107,8 +104,41 @@ def episode_steps(recipe: Recipe) -> list[Step]:
     return [*steps, Step("episodes", union)]
 
 
-def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
-    """Return the steps in their order, and the SELECT of the panel's rows, in no order."""
+@dataclass(frozen=True)
+class PanelSteps:
+    """The steps of a panel in their order, the tables with its measures, and its columns as SQL.
+
+    ``measured`` names the steps with a row for each row of the grid. ``outputs`` read these, the
+    columns of ``spine``, ``t`` and ``next_t``, the account's next snapshot, and ``counts``, which
+    read them too.
+    """
+
+    steps: tuple[Step, ...]
+    measured: tuple[str, ...]
+    counts: str
+    outputs: str
+
+    def reads(self, column: str) -> bool:
+        """Whether the name of a column occurs in what makes the panel's rows."""
+        return column in self.counts or column in self.outputs
+
+    @property
+    def select(self) -> str:
+        """The SELECT of the panel's rows, in no order."""
+        joins = " ".join(f"LEFT JOIN {table} USING (account_no, t)" for table in self.measured)
+        next_t = "LEAD(t) OVER (PARTITION BY account_no ORDER BY t) AS next_t"
+        return self.select_from(
+            f"(SELECT *, {next_t} FROM grid JOIN spine USING (account_no) {joins}) AS joined"
+        )
+
+    def select_from(self, joined: str) -> str:
+        """SQL: the panel's columns of rows that have all measures already."""
+        counted = f"(SELECT *, {self.counts} FROM {joined}) AS counted" if self.counts else joined
+        return f"SELECT {self.outputs} FROM {counted}"
+
+
+def panel_steps(recipe: Recipe) -> PanelSteps:
+    """Return the steps of a panel."""
     needed = _required_measures(recipe)
     steps = [
         *spine_steps(recipe.grid, recipe.accounts, recipe.attributes),
@@ -144,7 +174,8 @@ def panel_steps(recipe: Recipe) -> tuple[list[Step], str]:
         steps += best_usage_steps(
             recipe.sources["usage"], recipe.grid, measure, columns[measure], created[-1]
         )
-    return steps, _select(recipe, columns, created)
+    write = _writer(recipe, columns)
+    return PanelSteps(tuple(steps), tuple(created), write.counts(), _outputs(recipe, write))
 
 
 def _results_steps(
@@ -189,19 +220,19 @@ def _table_steps(
     ]
     users = [m for m in required if isinstance(m, Trailing) and m.users]
     latest = [m for m in required if isinstance(m, Latest | DaysSince | DaysSinceBest)]
-    steps: list[Step] = []
-    if counts or users:
-        steps.append(rows_step(source, grid, [*counts, *users]))
+    read = [*counts, *users, *latest]
+    steps: list[Step] = rows_steps(source, grid, read) if read else []
+    names = []
     if counts:
         steps.append(counts_step(source, grid, counts, [columns[m] for m in counts]))
-    names = [f"counts_{source.name}"] if counts else []
-    for number, (_, group) in enumerate(_by(users, lambda m: (m.day, apart(m) or m.where))):
+        names.append(steps[-1].name)
+    for number, (_, group) in enumerate(_by(users, lambda m: users_together(m, source))):
         users_name = f"users_{source.name}_{number}"
         steps += users_steps(source, grid, group, [columns[m] for m in group], users_name)
         names.append(users_name)
     if latest:
         steps.append(latest_step(source, grid, latest, [columns[m] for m in latest]))
-        names.append(f"latest_{source.name}")
+        names.append(steps[-1].name)
     return steps, names
 
 
@@ -214,22 +245,25 @@ def _by(
     return groups.items()
 
 
-def _last_episode_step(recipe: Recipe, columns: Mapping[Measure, str]) -> Step:
+def _last_episode_step(recipe: Recipe, columns: Mapping[Measure, str]) -> Carried:
     """Carry each process's last episode that has begun along the account's snapshots."""
-    d, along = recipe.grid.dialect, "PARTITION BY account_no ORDER BY t ROWS UNBOUNDED PRECEDING"
-    states = {m.process: column for m, column in columns.items() if isinstance(m, ProcessState)}
-    pair = d.pair("adopted", "lapsed")
-    seen = ", ".join(
-        f"MAX(CASE WHEN process = {d.literal(process)} THEN {pair} END) AS {column}"
-        for process, column in states.items()
+    grid = recipe.grid
+    processes = [m.process for m in columns if isinstance(m, ProcessState)]
+    numbers = " ".join(
+        f"WHEN {grid.dialect.literal(name)} THEN {n}" for n, name in enumerate(processes)
     )
-    carried = ", ".join(f"MAX({c}) OVER ({along}) AS {c}" for c in states.values())
-    return Step(
-        "last_episodes",
-        f"SELECT account_no, t, {carried} FROM grid LEFT JOIN (SELECT account_no,"
-        f" {recipe.grid.snapshot('adopted')} AS t, {seen} FROM episodes JOIN spine USING"
-        " (account_no) GROUP BY 1, 2) AS e USING (account_no, t)",
+    begun = Change(
+        f"SELECT account_no, first, adopted AS day, CASE process {numbers} END AS member,"
+        f" {grid.dialect.pair('adopted', 'lapsed')} AS v0"
+        f" FROM episodes JOIN {grid.spine} USING (account_no)",
+        by_member=True,
     )
+    states = [
+        CarriedColumn(column, (Term(0, "v0", processes.index(measure.process)),), "largest pair")
+        for measure, column in columns.items()
+        if isinstance(measure, ProcessState)
+    ]
+    return carried("last_episodes", grid, [begun], states)
 
 
 def _writer(recipe: Recipe, columns: Mapping[Measure, str]) -> Expressions:
@@ -242,22 +276,18 @@ def _writer(recipe: Recipe, columns: Mapping[Measure, str]) -> Expressions:
     )
 
 
-def _select(recipe: Recipe, columns: Mapping[Measure, str], created: Sequence[str]) -> str:
-    d, write = recipe.grid.dialect, _writer(recipe, columns)
+def _outputs(recipe: Recipe, write: Expressions) -> str:
+    """SQL: the columns of the panel."""
+    d = recipe.grid.dialect
     values = [
         f"CAST({write.rule(i.rule)} AS {'DOUBLE' if i.kind == 'number' else 'STRING'})"
         f" AS {d.quoted(i.name)}"
         for i in recipe.indicators
     ]
-    joins = " ".join(f"LEFT JOIN {table} USING (account_no, t)" for table in created)
     outcome = outcome_columns(recipe.grid, recipe.causes, recipe.not_churn)
     arr = f"CAST({write.rule(Fact('arr'))} AS DOUBLE) AS arr"
     keys = ["account_id", "customer_id", f"{d.date('t')} AS snapshot_on", outcome, arr]
-    next_t = "LEAD(t) OVER (PARTITION BY account_no ORDER BY t) AS next_t"
-    return (
-        f"SELECT {', '.join([*keys, *values])} FROM (SELECT *, {next_t} FROM grid JOIN spine"
-        f" USING (account_no) {joins}) AS joined"
-    )
+    return ", ".join([*keys, *values])
 
 
 def sampled(select: str, share: float, horizon: int, seed: int) -> str:

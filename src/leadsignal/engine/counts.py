@@ -2,22 +2,32 @@
 
 A row counts on the days from ``first_day`` to ``last_day``. It adds its weight at the first
 snapshot not before ``first_day`` and takes it away at the first snapshot after ``last_day``;
-grouped by account and snapshot and summed along the account's rows, that is the count. Weights are
-whole numbers, so sums do not depend on the order of rows, and the cost not on the window.
+summed along the account's rows, that is the count. Weights are whole numbers, so sums do not depend
+on the order of rows, and the cost not on the window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from leadsignal.engine.carried import Carried, CarriedColumn, Change, Term, Users, carried
 from leadsignal.engine.grid import Grid, Source, Step
-from leadsignal.indicators.behaviors import COUNTED_AS
-from leadsignal.indicators.declare import Early, Running, Standing, Trailing, Where
+from leadsignal.indicators.declare import (
+    DaysSince,
+    DaysSinceBest,
+    Early,
+    Latest,
+    Running,
+    Standing,
+    Trailing,
+    Where,
+)
 from leadsignal.ingestion.dialect import Dialect
 from leadsignal.schema import BY_NAME
 
 Count = Trailing | Standing | Running | Early
+Seen = Latest | DaysSince | DaysSinceBest
 
 
 def condition(where: Where, d: Dialect) -> str:
@@ -40,9 +50,9 @@ class Span:
 
 
 def _span(measure: Count, source: Source, d: Dialect) -> Span:
-    day = "since" if isinstance(measure, Standing) else "day"
-    begins = d.quoted(f"{getattr(measure, day)}_no")
-    first = f"(GREATEST({begins}, known) + 1)"
+    day = measure.since if isinstance(measure, Standing) else measure.day
+    begins = d.quoted(f"{day}_no")
+    first = known_first(day, d)
     ends = []
     if isinstance(measure, Trailing):
         ends.append(f"{begins} + {measure.window}")
@@ -52,57 +62,118 @@ def _span(measure: Count, source: Source, d: Dialect) -> Span:
         ends.append("superseded")
     last = f"LEAST({', '.join(ends)})" if len(ends) > 1 else (ends[0] if ends else "NULL")
     total = _total(measure)
-    weight = d.quoted(f"{total}_whole") if total else "1"
-    counts = [condition(measure.where, d)] if not isinstance(measure, Running) else []
+    when = [own_condition(measure, source, d)]
     if isinstance(measure, Early):
-        counts.append(f"{begins} >= started AND {begins} < started + {measure.window}")
-    if tests := [test for test in counts if test != "TRUE"]:
-        weight = f"CASE WHEN {' AND '.join(tests)} THEN {weight} ELSE 0 END"
-    when = []
-    if not BY_NAME[source.name].by_column[getattr(measure, day)].required:
+        when.append(f"{begins} >= started AND {begins} < started + {measure.window}")
+    if not BY_NAME[source.name].by_column[day].required:
         when.append(f"{begins} IS NOT NULL")
     if isinstance(measure, Standing) or source.late or source.versioned:
         # A row superseded or closed before it was known never counts: neither +1 nor -1.
         when.append(f"COALESCE({last} >= {first}, TRUE)")
-    return Span(first, last, weight, " AND ".join(when) or "TRUE")
+    return Span(first, last, d.quoted(f"{total}_whole") if total else "1", all_of(when))
 
 
-def rows_step(source: Source, grid: Grid, measures: Sequence[Count]) -> Step:
-    """The table's rows with account numbers, day numbers and whole-number weights."""
+def known_first(day: str, d: Dialect) -> str:
+    """SQL: the first midnight that may know of a row of ``day`` (in ``rows_<table>``)."""
+    return f"(GREATEST({d.quoted(f'{day}_no')}, known) + 1)"
+
+
+def all_of(tests: Sequence[str]) -> str:
+    """SQL: whether all tests hold."""
+    return " AND ".join(test for test in tests if test != "TRUE") or "TRUE"
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a measure is about where each row belongs to one member: the number of that member.
+
+    ``numbers`` is the column that holds the numbers of a table's rows.
+    """
+
+    numbers: str
+    number: int
+
+
+def member_of(measure: Count | Seen, source: Source) -> Member | None:
+    """Return the member that a measure is about, if the rows are grouped by its condition."""
+    if isinstance(measure, Running) or len(measure.where) != 1:
+        return None
+    ((column, values),) = measure.where
+    members = source.members.get(column, ())
+    if len(values) != 1 or values[0] not in members:
+        return None
+    return Member(_numbers(column), members.index(values[0]))
+
+
+def _numbers(column: str) -> str:
+    return f"{column}_no"
+
+
+def own_condition(measure: Count | Seen, source: Source, d: Dialect) -> str:
+    """SQL: the conditions of a measure, but for that by which rows are grouped."""
+    if isinstance(measure, Running) or member_of(measure, source):
+        return "TRUE"
+    return condition(measure.where, d)
+
+
+def rows_steps(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> list[Step]:
+    """Make the table's rows with account numbers, day numbers and whole-number weights."""
     d = grid.dialect
-    days = sorted(
-        {m.since if isinstance(m, Standing) else m.day for m in measures}
-        | {m.until for m in measures if isinstance(m, Standing)}
-    )
+    standing = [m for m in measures if isinstance(m, Standing)]
+    seen = [m for m in measures if isinstance(m, Latest | DaysSinceBest)]
+    days = {m.since if isinstance(m, Standing) else m.day for m in measures}
     totals = sorted({total for total in map(_total, measures) if total})
-    tested = sorted({c for m in measures if not isinstance(m, Running) for c, _ in m.where})
-    users = ["user_id"] if any(isinstance(m, Trailing) and m.users for m in measures) else []
+    tested = [m for m in measures if not isinstance(m, Running)]
+    members = sorted({m.where[0][0] for m in tested if member_of(m, source)})
+    raw = {column for m in tested if not member_of(m, source) for column, _ in m.where}
+    raw |= {m.column for m in seen} | {c for m in seen if isinstance(m, Latest) for c in m.among}
+    users = any(isinstance(m, Trailing) and m.users for m in measures)
     columns = [
         "account_no",
         "first",
         *(["started"] if any(isinstance(m, Early) for m in measures) else []),
         f"{d.day('known_on')} AS known",
         *([f"{d.day('superseded_on')} AS superseded"] if source.versioned else []),
-        *[f"{d.day(d.quoted(day))} AS {d.quoted(f'{day}_no')}" for day in days],
+        *[
+            f"{d.day(d.quoted(day))} AS {d.quoted(f'{day}_no')}"
+            for day in sorted(days | {m.until for m in standing})
+        ],
         *[
             f"{d.scaled(d.quoted(t), _places(source, t))} AS {d.quoted(f'{t}_whole')}"
             for t in totals
         ],
-        *[d.quoted(column) for column in [*tested, *users]],
+        *map(d.quoted, sorted(raw)),
+        *[_member_number(source, column, d) for column in members],
+        *(["user_no"] if users else []),
     ]
-    return Step(
-        f"rows_{source.name}",
-        f"SELECT {', '.join(columns)} FROM ({source.sql}) AS source"
-        f" JOIN {grid.spine} USING ({grid.key})",
+    rows = f"({source.sql}) AS source JOIN {grid.spine} USING ({grid.key})"
+    select = f"SELECT {', '.join(columns)} FROM {rows}"
+    if not users:
+        return [Step(f"rows_{source.name}", select, by_account=True)]
+    numbered = Step(
+        f"users_of_{source.name}",
+        f"SELECT user_id, {d.number_of('user_id')} AS user_no FROM"
+        f" (SELECT DISTINCT user_id FROM ({source.sql}) AS source WHERE user_id IS NOT NULL) AS u",
     )
+    joined = f"{select} LEFT JOIN {numbered.name} USING (user_id)"
+    return [numbered, Step(f"rows_{source.name}", joined, by_account=True)]
+
+
+def _member_number(source: Source, column: str, d: Dialect) -> str:
+    """SQL: the number of the member that a row belongs to."""
+    cases = " ".join(
+        f"WHEN {d.literal(value)} THEN {number}"
+        for number, value in enumerate(source.members[column])
+    )
+    return f"CAST(CASE {d.quoted(column)} {cases} END AS SMALLINT) AS {_numbers(column)}"
 
 
 def _places(source: Source, column: str) -> int:
     return (source.decimals or {}).get(column, 0)
 
 
-def _total(measure: Count) -> str | None:
-    return None if isinstance(measure, Standing | Early) else measure.total
+def _total(measure: Count | Seen) -> str | None:
+    return measure.total if isinstance(measure, Trailing | Running) else None
 
 
 def scale(source: Source, measure: Count) -> int:
@@ -113,72 +184,78 @@ def scale(source: Source, measure: Count) -> int:
 
 @dataclass(frozen=True)
 class Delta:
-    """One change of one measure's count: on which day, by how much, under which condition."""
+    """One change of one measure's count: on which day, by how much, under which condition.
+
+    With a ``member`` only that of the rows of this member.
+    """
 
     measure: int
     day: str
     weight: str
     when: str
-
-
-def _deltas(measures: Sequence[Count], source: Source, d: Dialect) -> list[Delta]:
-    deltas = []
-    for index, measure in enumerate(measures):
-        span = _span(measure, source, d)
-        deltas.append(Delta(index, span.first, span.weight, span.when))
-        if span.last != "NULL":
-            deltas.append(Delta(index, f"({span.last} + 1)", f"-({span.weight})", span.when))
-    return deltas
+    member: Member | None = None
 
 
 def counts_step(
     source: Source, grid: Grid, measures: Sequence[Count], columns: Sequence[str]
-) -> Step:
+) -> Carried:
     """Counts of all measures of one table that do not ask for distinct users."""
-    deltas = _deltas(measures, source, grid.dialect)
+    deltas = []
+    for index, measure in enumerate(measures):
+        span, member = _span(measure, source, grid.dialect), member_of(measure, source)
+        deltas.append(Delta(index, span.first, span.weight, span.when, member))
+        if span.last != "NULL":
+            gone = f"({span.last} + 1)"
+            deltas.append(Delta(index, gone, f"-({span.weight})", span.when, member))
     return summed(f"counts_{source.name}", f"rows_{source.name}", grid, deltas, columns)
 
 
 def summed(
     name: str, rows: str, grid: Grid, deltas: Sequence[Delta], columns: Sequence[str]
-) -> Step:
-    """Join the changes, one narrow group for each day they fall on, to the grid and sum along."""
-    days = list(dict.fromkeys(delta.day for delta in deltas))
-    joins: list[str] = []
-    terms: dict[str, list[str]] = {column: [] for column in columns}
-    for number, day in enumerate(days):
-        here = [delta for delta in deltas if delta.day == day]
-        sums = dict.fromkeys((delta.weight, delta.when) for delta in here)
-        names = {key: f"d{number}_{index}" for index, key in enumerate(sums)}
-        selected = ", ".join(
-            f"CAST(SUM({weight if when == 'TRUE' else f'CASE WHEN {when} THEN {weight} END'})"
-            f" AS BIGINT) AS {names[weight, when]}"
-            for weight, when in sums
-        )
-        joins.append(
-            f"LEFT JOIN (SELECT account_no, {grid.snapshot(day)} AS t, {selected} FROM {rows}"
-            f" WHERE {day} <= {grid.as_of} GROUP BY 1, 2) AS g{number} USING (account_no, t)"
-        )
+) -> Carried:
+    """Sum changes along the grid, those of one day in one pass over the rows."""
+    together: dict[tuple[str, str | None], list[Delta]] = {}
+    for delta in deltas:
+        by = delta.member.numbers if delta.member else None
+        together.setdefault((delta.day, by), []).append(delta)
+    changes: list[Change] = []
+    terms: dict[str, list[Term]] = {column: [] for column in columns}
+    for number, ((day, by), here) in enumerate(together.items()):
+        values = dict.fromkeys((delta.weight, delta.when) for delta in here)
+        names = {key: f"v{index}" for index, key in enumerate(values)}
+        changes.append(change(rows, grid, day, by, names))
         for delta in here:
-            terms[columns[delta.measure]].append(f"COALESCE({names[delta.weight, delta.when]}, 0)")
-    along = "PARTITION BY account_no ORDER BY t ROWS UNBOUNDED PRECEDING"
-    summed_up = ", ".join(
-        f"CAST(SUM({' + '.join(terms[column])}) OVER ({along}) AS BIGINT) AS {column}"
-        for column in columns
-    )
-    return Step(name, f"SELECT account_no, t, {summed_up} FROM {grid.rows} {' '.join(joins)}")
+            member = delta.member.number if delta.member else None
+            term = Term(number, names[delta.weight, delta.when], member)
+            terms[columns[delta.measure]].append(term)
+    made = [CarriedColumn(column, tuple(listed)) for column, listed in terms.items()]
+    return carried(name, grid, changes, made)
 
 
-def apart(measure: Trailing) -> str | None:
-    """Return the column whose one value the measure counts, if a row has only one such value."""
-    (column, values), *more = measure.where or (("", ()),)
-    return COUNTED_AS if column == COUNTED_AS and len(values) == 1 and not more else None
+def change(
+    rows: str, grid: Grid, day: str, by: str | None, names: Mapping[tuple[str, str], str]
+) -> Change:
+    """Return the change on one day; ``names`` are those of its values, by (value, condition)."""
+    tests = {when for _, when in names}
+    shared = tests.pop() if len(tests) == 1 else "TRUE"
+    listed = ["account_no", "first", f"{day} AS day", *([f"{by} AS member"] if by else [])]
+    for (value, when), name in names.items():
+        known = value if when in ("TRUE", shared) else f"CASE WHEN {when} THEN {value} END"
+        listed.append(f"{known} AS {name}")
+    where = all_of([f"{day} <= {grid.as_of}", shared])
+    return Change(f"SELECT {', '.join(listed)} FROM {rows} WHERE {where}", by is not None)
+
+
+def users_together(measure: Trailing, source: Source) -> Hashable:
+    """Return what measures of users share that are made in one pass."""
+    member = member_of(measure, source)
+    return measure.day, member.numbers if member else measure.where
 
 
 def users_steps(
     source: Source, grid: Grid, measures: Sequence[Trailing], columns: Sequence[str], name: str
 ) -> list[Step]:
-    """Distinct users in trailing windows, of measures that share ``day`` and ``where`` or `apart`.
+    """Distinct users in trailing windows, of measures that share `users_together`.
 
     A user's rows make one stay where they overlap: a row extends it only by what reaches beyond
     the rows before. ``before`` is the latest day among the user's earlier-known rows, ``after``
@@ -186,26 +263,19 @@ def users_steps(
     """
     d = grid.dialect
     day = d.quoted(f"{measures[0].day}_no")
-    rows = f"rows_{source.name}"
     numbered = f"{name}_rows"
-    group = apart(measures[0])
-    also = f", {group}" if group else ""
-    who = f"account_no, first, user_no{also}"
-    some = (
-        f"{group} IN ({', '.join(d.literal(m.where[0][1][0]) for m in measures)})"
-        if group
-        else (condition(measures[0].where, d))
-    )
+    member = member_of(measures[0], source)
+    who = "account_no, first, user_no" + (f", {member.numbers}" if member else "")
+    some = condition(measures[0].where, d)
+    if member:
+        read = sorted({one.number for one in (member_of(m, source) for m in measures) if one})
+        some = f"{member.numbers} IN ({', '.join(map(str, read))})"
+    where = all_of(["user_no IS NOT NULL", some])
     steps = [
         Step(
-            f"{name}_users",
-            f"SELECT user_id, {d.number_of('user_id')} AS user_no FROM"
-            f" (SELECT DISTINCT user_id FROM {rows} WHERE user_id IS NOT NULL) AS u",
-        ),
-        Step(
             numbered,
-            f"SELECT {who}, {day} AS day, GREATEST({day}, known) + 1 AS begins"
-            f" FROM {rows} JOIN {name}_users USING (user_id) WHERE {some}",
+            f"SELECT {who}, {day} AS day, {known_first(measures[0].day, d)} AS begins"
+            f" FROM rows_{source.name} WHERE {where}",
         ),
         *stays_steps(name, numbered, who, late=source.late),
     ]
@@ -213,12 +283,23 @@ def users_steps(
     for index, measure in enumerate(measures):
         # A record later than the window is long never counts in it.
         seen = f"extends AND day + {measure.window} >= begins"
-        seen += f" AND {condition(measure.where, d)}" if group else ""
         fresh = f"{seen} AND (before IS NULL OR before + {measure.window} + 1 < begins)"
         gone = f"{seen} AND (after IS NULL OR after > day + {measure.window} + 1)"
-        deltas.append(Delta(index, "begins", "1", fresh))
-        deltas.append(Delta(index, f"(day + {measure.window + 1})", "-1", gone))
-    return [*steps, summed(name, f"{name}_stays", grid, deltas, columns)]
+        one = member_of(measure, source)
+        deltas.append(Delta(index, "begins", "1", fresh, one))
+        deltas.append(Delta(index, f"(day + {measure.window + 1})", "-1", gone, one))
+    counted = summed(name, f"{name}_stays", grid, deltas, columns)
+    if source.late:
+        return [*steps, counted]
+    number = member.numbers if member else "0"
+    rows = f"SELECT account_no, user_no, {day} AS day, {number} AS member FROM rows_{source.name}"
+    windows = {}
+    for measure, column in zip(measures, columns, strict=True):
+        one = member_of(measure, source)
+        windows[column] = (measure.window, one.number if one else 0)
+    users = Users(f"{rows} WHERE {where}", windows)
+    before = tuple(step.name for step in steps)
+    return [*steps, replace(counted, users=users, steps_before=before)]
 
 
 def stays_steps(name: str, rows: str, who: str, *, late: bool) -> list[Step]:

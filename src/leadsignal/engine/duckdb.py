@@ -27,7 +27,8 @@ def temporary_tables(
         for number, step in enumerate(steps):
             if progress:
                 progress(number, len(steps))
-            cursor.execute(f"CREATE TEMP TABLE {step.name} AS {step.sql}").fetchall()
+            order = " ORDER BY account_no" if step.by_account else ""
+            cursor.execute(f"CREATE TEMP TABLE {step.name} AS {step.sql}{order}").fetchall()
         if progress:
             progress(len(steps), len(steps))
         yield cursor

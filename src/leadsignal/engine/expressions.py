@@ -1,6 +1,7 @@
 """SQL for the value of a rule at a snapshot, from the measures that the steps have made.
 
-Available names: ``t`` and ``next_t``, the columns of spine, and one column a measure.
+Available names: ``t`` and ``next_t``, the columns of spine, and one column a measure. Counts are
+read by several rules: `Expressions.counts` makes their values first, each once.
 """
 
 from __future__ import annotations
@@ -74,6 +75,11 @@ def dated_attribute(attribute: str) -> Latest:
     return Latest("account_changes", "changed_on", "value_or_empty", where)
 
 
+def _value_of(column: str) -> str:
+    """Return the name of a count's value, in the unit of its rule and missing where not known."""
+    return f"value_{column}"
+
+
 @dataclass(frozen=True)
 class Expressions:
     """Writes rules as SQL. ``columns`` names the column that each measure was made in."""
@@ -102,7 +108,7 @@ class Expressions:
             case FirstBy(done):
                 return self._first_by(done)
             case Trailing() | Standing() | Running() | Early():
-                return self._count(rule)
+                return _value_of(self.columns[rule])
             case Latest() | DaysSince() | DaysSinceBest():
                 return self._latest(rule)
             case ProcessState(process):
@@ -119,6 +125,11 @@ class Expressions:
                 return self._attribute(rule)
             case Fact(column):
                 return self.fact(column)
+
+    def counts(self) -> str:
+        """SQL: the columns with the values of counts, which other rules read."""
+        counts = {m: c for m, c in self.columns.items() if isinstance(m, Count)}
+        return ", ".join(f"{self._count(m)} AS {_value_of(c)}" for m, c in counts.items())
 
     def fact(self, column: str) -> str:
         """SQL for a fact of the account itself."""
@@ -149,9 +160,9 @@ class Expressions:
         return f"CASE WHEN {known} THEN {value} END"
 
     def _first_by(self, done: Early) -> str:
-        count = self._count(done)
-        passed = f"({count}) = 0 AND t - started >= {done.window}"
-        return f"CASE WHEN ({count}) > 0 THEN 1 WHEN {passed} THEN 0 END"
+        count = self.rule(done)
+        passed = f"{count} = 0 AND t - started >= {done.window}"
+        return f"CASE WHEN {count} > 0 THEN 1 WHEN {passed} THEN 0 END"
 
     def _episode(self, process: Process) -> tuple[str, str, str]:
         """SQL: the state is known; the last episode's start; whether it has lapsed."""

@@ -11,10 +11,14 @@ from leadsignal.ingestion.dialect import GRID_ORIGIN, Dialect, DuckDB
 
 @dataclass(frozen=True)
 class Step:
-    """One table that the engine makes, by one SELECT over those made before."""
+    """One table that the engine makes, by one SELECT over those made before.
+
+    ``by_account``: it is read account by account, and faster if it is in their order.
+    """
 
     name: str
     sql: str
+    by_account: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Source:
 
     ``assumed``: nobody said from when the table is complete, its first record does; at midnight of
     that day the record was not known yet. ``late``: some rows became known after their time.
-    ``versioned``: rows may be superseded.
+    ``versioned``: rows may be superseded. ``members``: the values of a column that groups its rows.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Source:
     late: bool = False
     versioned: bool = False
     decimals: Mapping[str, int] | None = None
+    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def known_before(self, t: str) -> str:
         """SQL: whether the table is complete at ``t``."""

@@ -1,25 +1,24 @@
 """The latest value, and the days since the latest row, before each snapshot.
 
-Each row becomes known at one snapshot. The largest (day, value) of the rows that become known there
-is kept, and the running maximum is taken along the account's rows. For the best row, the pair is
-(value, day).
+Each row becomes known at one snapshot, and the largest (day, value) so far is carried along the
+account's rows. For the best row, the pair is (value, day).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from leadsignal.engine.counts import condition
-from leadsignal.engine.grid import Grid, Source, Step
+from leadsignal.engine.carried import Carried, CarriedColumn, Change, How, Term, carried
+from leadsignal.engine.counts import Seen, all_of, change, known_first, member_of, own_condition
+from leadsignal.engine.grid import Grid, Source
 from leadsignal.errors import OptionError
-from leadsignal.indicators.declare import DaysSince, DaysSinceBest, Latest
-
-Seen = Latest | DaysSince | DaysSinceBest
+from leadsignal.indicators.declare import DaysSince, Latest
+from leadsignal.ingestion.dialect import Dialect
 
 
 def latest_step(
     source: Source, grid: Grid, measures: Sequence[Seen], columns: Sequence[str]
-) -> Step:
+) -> Carried:
     """Latest values (as the value) and latest days (as a day number) of one table."""
     if source.versioned:
         raise OptionError(
@@ -27,48 +26,38 @@ def latest_step(
             "what was seen so far. Count what stands instead (Standing, Trailing)"
         )
     d = grid.dialect
-    along = "PARTITION BY account_no ORDER BY t ROWS UNBOUNDED PRECEDING"
-    joins, selected = [], []
-    for day in dict.fromkeys(measure.day for measure in measures):
-        group, selected_parts = _seen_on(source, grid, day, measures, columns)
-        joins.append(f"LEFT JOIN ({group}) AS {d.quoted(f'on_{day}')} USING (account_no, t)")
-        selected += [
-            f"(MAX({column}) OVER ({along})){part} AS {column}" for column, part in selected_parts
-        ]
-    inner = ", ".join(["account_no", "t", *selected])
-    return Step(f"latest_{source.name}", f"SELECT {inner} FROM {grid.rows} {' '.join(joins)}")
-
-
-def _seen_on(
-    source: Source,
-    grid: Grid,
-    day: str,
-    measures: Sequence[Seen],
-    columns: Sequence[str],
-) -> tuple[str, list[tuple[str, str]]]:
-    d = grid.dialect
-    number = d.day(d.quoted(day))
-    known = f"(GREATEST({number}, {d.day('known_on')}) + 1)"
-    selected, parts = [], []
+    together: dict[tuple[str, str | None], list[tuple[Seen, str]]] = {}
     for measure, column in zip(measures, columns, strict=True):
-        if measure.day != day:
-            continue
-        if isinstance(measure, Latest):
-            value, part = d.quoted(measure.column), ".b" * (1 + len(measure.among))
-            for order in (*map(d.quoted, reversed(measure.among)), number):
-                value = d.pair(order, value)
-            when = f"{condition(measure.where, d)} AND {d.quoted(measure.column)} IS NOT NULL"
-        elif isinstance(measure, DaysSinceBest):
-            # The day is kept beside the value that it is the day of.
-            value, part = d.pair(d.quoted(measure.column), number), ".b"
-            when = f"{condition(measure.where, d)} AND {d.quoted(measure.column)} IS NOT NULL"
-        else:
-            value, part, when = number, "", condition(measure.where, d)
-        selected.append(f"MAX(CASE WHEN {when} THEN {value} END) AS {column}")
-        parts.append((column, part))
-    return (
-        f"SELECT account_no, {grid.snapshot(known)} AS t, {', '.join(selected)}"
-        f" FROM ({source.sql}) AS source JOIN {grid.spine} USING ({grid.key})"
-        f" WHERE {number} IS NOT NULL AND {known} <= {grid.as_of} GROUP BY 1, 2",
-        parts,
-    )
+        member = member_of(measure, source)
+        by = member.numbers if member else None
+        together.setdefault((measure.day, by), []).append((measure, column))
+    changes: list[Change] = []
+    made: list[CarriedColumn] = []
+    for number, ((day, by), here) in enumerate(together.items()):
+        values = {measure: _value(measure, source, d) for measure, _ in here}
+        known = dict.fromkeys((value, when) for value, when, _, _ in values.values())
+        names = {key: f"v{index}" for index, key in enumerate(known)}
+        changes.append(change(f"rows_{source.name}", grid, known_first(day, d), by, names))
+        for measure, column in here:
+            value, when, how, part = values[measure]
+            member = member_of(measure, source)
+            term = Term(number, names[value, when], member.number if member else None)
+            made.append(CarriedColumn(column, (term,), how, part))
+    return carried(f"latest_{source.name}", grid, changes, made)
+
+
+def _value(measure: Seen, source: Source, d: Dialect) -> tuple[str, str, How, str]:
+    """SQL: what is compared, under which condition, how, and which part of it is the value."""
+    day = d.quoted(f"{measure.day}_no")
+    where = own_condition(measure, source, d)
+    if isinstance(measure, DaysSince):
+        return day, all_of([where, f"{day} IS NOT NULL"]), "largest", ""
+    column = d.quoted(measure.column)
+    when = all_of([where, f"{day} IS NOT NULL", f"{column} IS NOT NULL"])
+    if not isinstance(measure, Latest):
+        # The day is kept beside the value that it is the day of.
+        return d.pair(column, day), when, "largest pair", ".b"
+    value = column
+    for order in (*map(d.quoted, reversed(measure.among)), day):
+        value = d.pair(order, value)
+    return value, when, "largest pair", ".b" * (1 + len(measure.among))

@@ -48,6 +48,8 @@ def panel_recipe(
     covered = {name for process in analysis.processes for name in process.behaviors}
     added = {**ROW_COLUMNS, "behaviors": behaviors.row_columns(kept, covered, dialect.literal)}
     sources = {t: _source(tables, t, read, dialect, added.get(t, {})) for t in tables.names}
+    if "behaviors" in sources:
+        sources["behaviors"] = replace(sources["behaviors"], members=behaviors.members(kept))
     return Recipe(
         Grid(day_number(tables.as_of_date), every, only_as_of, dialect),
         sources.pop("accounts"),

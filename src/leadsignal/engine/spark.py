@@ -128,12 +128,12 @@ def panel_rows(
     recipe = panel_recipe(
         tables, analysis, every, read_source, only_as_of=only_as_of, dialect=Spark()
     )
-    steps, select = panel_steps(recipe)
+    made = panel_steps(recipe)
     if isinstance(tables, Tables):
         frames = exported(tables, session, staging_folder(session, staging))
     else:
         frames = {source_view(name): tables.history(name) for name in tables.names}
-    return recipe, rows_of(session, frames, steps, draw(select) if draw else select)
+    return recipe, rows_of(session, frames, made.steps, draw(made.select) if draw else made.select)
 
 
 def rows_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leadsignal.indicators.behaviors import IN_PROCESS
 from leadsignal.indicators.declare import AvailableData, Indicator, Trailing
 
 FAMILY = "activity"
@@ -18,7 +19,7 @@ def declare(available: AvailableData) -> list[Indicator]:
     """Events and distinct users in 30 and 90 days."""
     if not available.has("behaviors"):
         return []
-    indicators, where = [], (("in_process", ("no",)),)
+    indicators, where = [], ((IN_PROCESS, ("no",)),)
     for days in (30, 90):
         events = Trailing("behaviors", "occurred_at", days, where, total="quantity")
         indicators.append(

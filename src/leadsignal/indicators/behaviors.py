@@ -33,6 +33,8 @@ MOST = 20
 OTHERS = "other_behaviors"
 COUNTED_AS = "counted_as"
 """Computed column of behaviors: by it each row belongs to the indicators of one behaviour."""
+IN_PROCESS = "in_process"
+"""Computed column of behaviors: ``yes`` where an essential process covers the behaviour."""
 EVENT_WINDOWS = (30, 90, 180)
 USER_WINDOWS = (30, 90, 180)
 LATELY, LONGER = 30, 210
@@ -63,8 +65,7 @@ def row_columns(
 ) -> dict[str, str]:
     """Return the columns computed in each row of behaviors, as SQL.
 
-    ``counted_as`` is the behaviour if it has indicators of its own, else empty; ``in_process``
-    whether an essential process covers it.
+    ``counted_as`` is the behaviour if it has indicators of its own, else empty.
     """
 
     def among(names: Collection[str], then: str, otherwise: str) -> str:
@@ -75,8 +76,13 @@ def row_columns(
 
     return {
         COUNTED_AS: among(kept.keep, "behavior", "''"),
-        "in_process": among(sorted(covered), "'yes'", "'no'"),
+        IN_PROCESS: among(sorted(covered), "'yes'", "'no'"),
     }
+
+
+def members(kept: Behaviors) -> dict[str, tuple[str, ...]]:
+    """Return the values of the computed columns, by which rows of behaviors are grouped."""
+    return {COUNTED_AS: (*kept.keep, ""), IN_PROCESS: ("no", "yes")}
 
 
 def prefixes(names: Collection[str]) -> dict[str, str]:

@@ -1,0 +1,356 @@
+"""Run the steps on DuckDB, and carry values along snapshots in memory.
+
+SQL finds what changes on which day. Where it lands is arithmetic: an account's snapshots are one
+after the other, so each has a row number, and a running sum over all rows, less what it was at the
+end of the account before, is the sum along the account's rows. Accounts come in portions, so that
+memory does not grow with rows times columns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leadsignal.engine.build import PanelSteps
+from leadsignal.engine.carried import Carried, CarriedColumn, Change, How, Users
+from leadsignal.engine.duckdb import temporary_tables
+from leadsignal.engine.grid import Step
+from leadsignal.sources.parts import quoted
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+Ints = NDArray[np.int64]
+Shorts = NDArray[np.int32]
+Whole = NDArray[np.integer[Any]]
+Progress = Callable[[int, int], None]
+CELLS_AT_ONCE = 2**25
+"""Values of measures that are in memory at once, 8 bytes each, beside those of the result."""
+NOTHING = -(2**31)
+"""Smaller than every day number: no row yet."""
+KEYS = ["account_no", "t"]
+NEVER = 2**31
+"""Days between two rows that are not of the same user."""
+JOINED = "rows_with_measures"
+
+
+@dataclass(frozen=True)
+class Portion:
+    """The snapshots of some accounts, one account after the other.
+
+    ``first_row`` holds the number of each account's first row, and at its end that of all rows.
+    ``by_day`` holds for each account and day, from its first snapshot to its last, the first row
+    not before that day, and then the number of all rows: there is none after its last snapshot.
+    """
+
+    first_account: int
+    t: Ints
+    first_row: Ints
+    by_day: Shorts
+
+    @classmethod
+    def of(cls, first_account: int, t: Ints, first_row: Ints) -> Portion:
+        """Number the rows of accounts by day."""
+        days = np.diff(t, prepend=0)
+        days[first_row[:-1]] = 1
+        number = np.arange(len(t) + 1, dtype=np.int32)
+        place = np.insert(number[:-1], first_row[1:], len(t))
+        return cls(first_account, t, first_row, np.repeat(place, np.insert(days, first_row[1:], 1)))
+
+    @property
+    def where(self) -> str:
+        """SQL: the rows of these accounts."""
+        end = self.first_account + len(self.first_row) - 1
+        return f"account_no >= {self.first_account} AND account_no < {end}"
+
+    @property
+    def counts(self) -> Ints:
+        """How many rows each account has."""
+        return np.diff(self.first_row)
+
+    @cached_property
+    def _first(self) -> Shorts:
+        """The day of each account's first snapshot."""
+        return self.t[self.first_row[:-1]].astype(np.int32)
+
+    @cached_property
+    def _days(self) -> Shorts:
+        """How many days each account has in ``by_day``, before the one that has no row."""
+        return self.t[self.first_row[1:] - 1].astype(np.int32) - self._first + 1
+
+    @cached_property
+    def _begins(self) -> Ints:
+        """Where the days of each account begin."""
+        return np.cumsum(self._days + 1) - (self._days + 1)
+
+    def row_of(self, account_no: Whole, day: Whole) -> Shorts:
+        """Return the first row of accounts not before a day; where there is none, that of all."""
+        account = account_no - self.first_account
+        nth = np.clip(day - self._first[account], 0, self._days[account])
+        row: Shorts = self.by_day[self._begins[account] + nth]
+        return row
+
+    def along(self, values: Ints) -> Ints:
+        """Return running sums along each account's rows, in place."""
+        np.cumsum(values, out=values)
+        before = np.concatenate([[0], values[self.first_row[1:] - 1]])[:-1]
+        values -= np.repeat(before, self.counts)
+        return values
+
+    def largest(self, values: Ints) -> Ints:
+        """Return the largest value so far along each account's rows; values are 0 or more."""
+        span = int(values.max(initial=0)) + 1
+        base = np.repeat(np.arange(len(self.counts)) * span, self.counts)
+        return np.maximum.accumulate(base + values) - base
+
+    def next_t(self) -> Any:
+        """Return the account's next snapshot."""
+        import pyarrow as pa
+
+        last = np.zeros(len(self.t), dtype=bool)
+        last[self.first_row[1:] - 1] = True
+        return pa.array(np.roll(self.t, -1), mask=last)
+
+
+def portions(cursor: duckdb.DuckDBPyConnection, at_once: int) -> Iterator[Portion]:
+    """Yield the accounts of ``grid`` in portions of about ``at_once`` rows; at least one."""
+    grid = cursor.sql("SELECT account_no, t FROM grid ORDER BY 1, 2").fetchnumpy()
+    t, accounts = grid["t"].astype(np.int64), grid["account_no"]
+    first_row = np.searchsorted(accounts, np.arange(1, accounts.max(initial=0) + 2))
+    turns = np.flatnonzero(np.diff(first_row[:-1] // at_once)) + 1
+    ends = [*turns, len(first_row) - 1]
+    for begin, end in zip([0, *turns], ends, strict=True):
+        rows = first_row[begin : end + 1]
+        yield Portion.of(begin + 1, t[rows[0] : rows[-1]], rows - rows[0])
+
+
+@contextmanager
+def measured_rows(
+    connection: duckdb.DuckDBPyConnection,
+    made: PanelSteps,
+    progress: Progress | None = None,
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], Iterator[pa.Table]]]]:
+    """Run the steps; give a cursor on their tables, and a function that queries the rows.
+
+    The function takes SQL that reads `JOINED`, a row for each row of the grid with all measures,
+    and yields its result for one portion of the accounts after the other, in their order.
+    """
+    in_memory = [
+        step for step in made.steps if isinstance(step, Carried) and _only_measured(step, made)
+    ]
+    unused = {name for step in in_memory for name in step.steps_before}
+    as_tables = [s for s in made.steps if s not in in_memory and s.name not in unused]
+    with temporary_tables(connection, as_tables, progress) as cursor:
+
+        def query(sql: str) -> Iterator[pa.Table]:
+            for rows in _rows(cursor, made, in_memory):
+                cursor.register(JOINED, rows)
+                yield cursor.sql(sql).to_arrow_table()
+                cursor.unregister(JOINED)
+
+        yield cursor, query
+
+
+def _only_measured(step: Step, made: PanelSteps) -> bool:
+    """Whether a step is carried along, and read by the panel itself but by no other step."""
+    named = re.compile(rf"\b{re.escape(step.name)}\b")
+    return step.name in made.measured and not any(
+        named.search(other.sql) for other in made.steps if other is not step
+    )
+
+
+def _rows(
+    cursor: duckdb.DuckDBPyConnection, made: PanelSteps, in_memory: Sequence[Carried]
+) -> Iterator[pa.Table]:
+    """Yield the rows of the grid with all measures, a portion of the accounts at a time."""
+    import pyarrow as pa
+
+    width = 32 + sum(len(step.columns) for step in in_memory)
+    carried_steps = {step.name for step in in_memory}
+    tables = [name for name in made.measured if name not in carried_steps]
+    for portion in portions(cursor, max(CELLS_AT_ONCE // width, 1)):
+        columns = {"t": pa.array(portion.t), "next_t": portion.next_t()}
+        owner = np.repeat(np.arange(len(portion.counts)), portion.counts)
+        spine = _used(cursor, "spine", made, portion, "ORDER BY account_no")
+        columns |= _taken(spine, owner)
+        for name in tables:
+            columns |= _by_row(cursor, name, made, portion)
+        for step in in_memory:
+            if step.users:
+                columns |= _users(cursor, step.users, portion)
+            else:
+                columns |= _carried_columns(cursor, step, portion)
+        yield pa.table(columns)
+
+
+def _used(
+    cursor: duckdb.DuckDBPyConnection,
+    table: str,
+    made: PanelSteps,
+    portion: Portion,
+    order: str = "",
+) -> pa.Table:
+    """Return the account and those columns of a table that the panel reads, of some accounts."""
+    columns = cursor.sql(f"FROM {table} LIMIT 0").columns
+    named = [name for name in columns if name in KEYS or made.reads(name)]
+    listed = ", ".join(map(quoted, named))
+    rows = cursor.sql(f"SELECT {listed} FROM {table} WHERE {portion.where} {order}")
+    return rows.to_arrow_table().combine_chunks()
+
+
+def _taken(table: pa.Table, place: Ints) -> dict[str, Any]:
+    """Return the columns of a table at some places, missing where the place is negative."""
+    import pyarrow as pa
+
+    taken = table.take(pa.array(place, mask=place < 0))
+    return dict(zip(taken.column_names, taken.columns, strict=True))
+
+
+def _by_row(
+    cursor: duckdb.DuckDBPyConnection, table: str, made: PanelSteps, portion: Portion
+) -> dict[str, Any]:
+    """Return the columns of a table of measures at the rows of the grid."""
+    found = _used(cursor, table, made, portion)
+    row = portion.row_of(found["account_no"].to_numpy(), found["t"].to_numpy())
+    place = np.full(len(portion.t) + 1, -1)
+    place[row] = np.arange(len(row))
+    return _taken(found.drop_columns(KEYS), place[:-1])
+
+
+def _carried_columns(
+    cursor: duckdb.DuckDBPyConnection, step: Carried, portion: Portion
+) -> dict[str, Any]:
+    """Carry the columns of a step along the rows of a portion."""
+    import pyarrow as pa
+
+    changes = [
+        _on_rows(cursor, change, step.values_of(number), step.members_of(number), portion)
+        for number, change in enumerate(step.changes)
+    ]
+    made: dict[str, Any] = {}
+    for column in step.columns:
+        name = column.name.strip('"').replace('""', '"')
+        if column.how == "largest pair":
+            made[name] = _best_pair(cursor, step.changes[column.terms[0].change], column, portion)
+            continue
+        here = [changes[term.change][term.value][term.member or 0] for term in column.terms]
+        if column.how == "sum":
+            made[name] = portion.along(np.sum(here, axis=0))
+        else:
+            day = portion.largest(here[0])
+            made[name] = pa.array(day + NOTHING, mask=day == 0)
+    return made
+
+
+def _users(cursor: duckdb.DuckDBPyConnection, users: Users, portion: Portion) -> dict[str, Any]:
+    """Count distinct users in trailing windows.
+
+    Rows of a user that are at most a window apart are one stay: it begins with a row that is
+    farther from the row before, and ends a window after its last.
+    """
+    read = cursor.sql(f"SELECT * FROM ({users.sql}) AS u WHERE {portion.where}").fetchnumpy()
+    origin = read["day"].min(initial=0)
+    member, account, user, day = _in_order(
+        read["member"], read["account_no"], read["user_no"], read["day"] - origin
+    )
+    other = np.zeros(len(day) + 1, dtype=bool)
+    for whose in (member, account, user):
+        other[1:-1] |= whose[1:] != whose[:-1]
+    other[[0, -1]] = True
+    apart = np.diff(day, prepend=0, append=0)
+    apart[other] = NEVER
+    rows = len(portion.t) + 1
+    first, day = member * rows, day + origin
+    counts: dict[int, Ints] = {}
+    for window in {window for window, _ in users.windows.values()}:
+        changes = np.zeros(
+            rows * (1 + max(number for _, number in users.windows.values())), np.int64
+        )
+        begins, ends = apart[:-1] > window, apart[1:] > window
+        np.add.at(changes, first[begins] + portion.row_of(account[begins], day[begins] + 1), 1)
+        gone = portion.row_of(account[ends], day[ends] + window + 1)
+        np.subtract.at(changes, first[ends] + gone, 1)
+        counts[window] = changes.reshape(-1, rows)[:, :-1]
+    return {
+        column: portion.along(counts[window][number].copy())
+        for column, (window, number) in users.windows.items()
+    }
+
+
+def _in_order(*columns: Ints) -> list[Ints]:
+    """Sort by the columns, which hold no negative numbers, the first one first."""
+    bits = [int(column.max(initial=0)).bit_length() for column in columns]
+    if sum(bits) > 63:
+        order = np.lexsort(columns[::-1])
+        return [column[order].astype(np.int64) for column in columns]
+    key = np.zeros(len(columns[0]), np.int64)
+    for column, width in zip(columns, bits, strict=True):
+        key <<= width
+        key |= column
+    key.sort()
+    parts = []
+    for width in reversed(bits):
+        parts.append(key & ((1 << width) - 1))
+        key >>= width
+    return parts[::-1]
+
+
+def _on_rows(
+    cursor: duckdb.DuckDBPyConnection,
+    change: Change,
+    values: Mapping[str, How],
+    members: int,
+    portion: Portion,
+) -> dict[str, Ints]:
+    """Return the values of a change by member and row: sums, or the largest, 0 where none."""
+    if not values:
+        return {}
+    listed = [
+        f"CAST(COALESCE({value}, {0 if how == 'sum' else NOTHING}) AS BIGINT) AS {value}"
+        for value, how in values.items()
+    ]
+    where = portion.where + (f" AND member < {members}" if change.by_member else "")
+    also = ", member" if change.by_member else ""
+    read = cursor.sql(
+        f"SELECT account_no, day, {', '.join(listed)}{also} FROM ({change.sql}) AS c WHERE {where}"
+    ).fetchnumpy()
+    rows = len(portion.t) + 1
+    place = portion.row_of(read["account_no"], read["day"])
+    if change.by_member:
+        place += np.int32(rows) * read["member"].astype(np.int32)
+    found = {}
+    for value, how in values.items():
+        on_rows = np.zeros(members * rows, np.int64)
+        if how == "sum":
+            np.add.at(on_rows, place, read[value])
+        else:
+            np.maximum.at(on_rows, place, read[value] - NOTHING)
+        found[value] = on_rows.reshape(members, rows)[:, :-1]
+    return found
+
+
+def _best_pair(
+    cursor: duckdb.DuckDBPyConnection, change: Change, column: CarriedColumn, portion: Portion
+) -> Any:
+    """Rank the pairs, carry the largest rank along, and take what has that rank."""
+    (term,) = column.terms
+    where = portion.where + ("" if term.member is None else f" AND member = {term.member}")
+    best = (
+        f"SELECT account_no, day, MAX({term.value}) AS best FROM ({change.sql}) AS c"
+        f" WHERE {term.value} IS NOT NULL AND {where} GROUP BY 1, 2"
+    )
+    ranked = cursor.sql(
+        f"SELECT account_no, day, (best){column.part} AS value FROM ({best}) AS b ORDER BY best"
+    ).to_arrow_table()
+    rank = np.zeros(len(portion.t) + 1, np.int64)
+    place = portion.row_of(ranked["account_no"].to_numpy(), ranked["day"].to_numpy())
+    np.maximum.at(rank, place, np.arange(1, len(place) + 1))
+    return _taken(ranked.select(["value"]), portion.largest(rank[:-1]) - 1)["value"]
