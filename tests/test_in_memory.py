@@ -1,0 +1,71 @@
+"""Sums and largest values along snapshots, in portions of accounts, against plain loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import leadsignal as ls
+from leadsignal.engine import in_memory
+from leadsignal.engine.in_memory import Portion, _in_order
+
+
+@pytest.fixture(scope="module")
+def portion() -> Portion:
+    """Three accounts from number 5: snapshots on days 3, 7, 14; on day 9; on days 0 and 1."""
+    return Portion.of(5, np.array([3, 7, 14, 9, 0, 1]), np.array([0, 3, 4, 6]))
+
+
+def test_a_day_falls_on_the_first_snapshot_not_before_it(portion: Portion) -> None:
+    days = np.arange(-2, 20)
+    for account, snapshots in ((5, {3: 0, 7: 1, 14: 2}), (6, {9: 3}), (7, {0: 4, 1: 5})):
+        expected = [
+            next((row for t, row in snapshots.items() if t >= day), 6) for day in days.tolist()
+        ]
+        got = portion.row_of(np.full(len(days), account), days)
+        assert got.tolist() == expected
+
+
+def test_values_do_not_leak_into_the_next_account(portion: Portion) -> None:
+    assert portion.along(np.array([1, 2, 3, 4, 5, 6])).tolist() == [1, 3, 6, 4, 5, 11]
+    assert portion.largest(np.array([0, 9, 2, 1, 0, 0])).tolist() == [0, 9, 9, 1, 0, 0]
+    assert portion.next_t().to_pylist() == [7, 14, None, None, 1, None]
+
+
+def test_a_grid_without_accounts_has_no_rows() -> None:
+    none = Portion.of(1, np.zeros(0, np.int64), np.zeros(1, np.int64))
+    empty = np.zeros(0, np.int64)
+    assert len(none.row_of(empty, empty)) == len(none.along(empty)) == len(none.next_t()) == 0
+
+
+@pytest.mark.parametrize("largest", [9, 2**40], ids=["in one number", "too large for one"])
+def test_columns_are_sorted_together(largest: int) -> None:
+    rng = np.random.default_rng(4)
+    columns = rng.integers(0, largest, (3, 50))
+    columns[0] %= 3
+    expected = sorted(map(tuple, columns.T.tolist()))
+    assert list(map(tuple, np.array(_in_order(*columns)).T.tolist())) == expected
+
+
+def test_portions_do_not_change_the_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulation = ls.simulate(40, seed=8)
+    simulation.write(tmp_path)
+    tables = ls.read_tables(tmp_path)
+    analysis = ls.SuccessAnalysis.from_toml(simulation.analysis_toml)
+    whole = ls.build_panel(tables, analysis).frame
+    portions, seen = in_memory.portions, []
+
+    def counted(cursor: Any, at_once: int) -> Iterator[Portion]:
+        for portion in portions(cursor, at_once):
+            seen.append(portion)
+            yield portion
+
+    monkeypatch.setattr(in_memory, "portions", counted)
+    monkeypatch.setattr(in_memory, "CELLS_AT_ONCE", 100_000)
+    pd.testing.assert_frame_equal(ls.build_panel(tables, analysis).frame, whole)
+    assert len(seen) > 1
