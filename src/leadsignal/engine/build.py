@@ -119,7 +119,7 @@ class PanelSteps:
     outputs: str
 
     def reads(self, column: str) -> bool:
-        """Whether the name of a column occurs in what makes the panel's rows."""
+        """Whether a name, as it is written in SQL, occurs in what makes the panel's rows."""
         return column in self.counts or column in self.outputs
 
     @property

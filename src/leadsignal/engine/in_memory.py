@@ -200,7 +200,7 @@ def _used(
 ) -> pa.Table:
     """Return the account and those columns of a table that the panel reads, of some accounts."""
     columns = cursor.sql(f"FROM {table} LIMIT 0").columns
-    named = [name for name in columns if name in KEYS or made.reads(name)]
+    named = [name for name in columns if name in KEYS or made.reads(quoted(name)[1:-1])]
     listed = ", ".join(map(quoted, named))
     rows = cursor.sql(f"SELECT {listed} FROM {table} WHERE {portion.where} {order}")
     return rows.to_arrow_table().combine_chunks()
