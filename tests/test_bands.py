@@ -22,8 +22,9 @@ def test_bands_hold_the_risk_evenly(business_panel: ls.Panel) -> None:
 
 
 def test_a_resample_holds_whole_accounts(business_panel: ls.Panel) -> None:
-    drawn = _resampled(business_panel, np.random.default_rng(3)).frame
     rows = business_panel.frame.groupby("account_id").size()
+    numbers = np.random.default_rng(3).integers(len(rows), size=len(rows))
+    drawn = _resampled(business_panel, numbers).frame
     original = drawn["account_id"].str.split("#").str[0]
     counted = drawn.groupby("account_id").size()
     assert (counted.to_numpy() == rows[counted.index.str.split("#").str[0]].to_numpy()).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from leadsignal.evaluation.alerts import EvaluationRows, on_grid
 from leadsignal.model.churn_model import ChurnModel, at_risk
 from leadsignal.model.persistence.recipe import Recipe
 from leadsignal.panel import Panel
+from leadsignal.workers import each
 
 Floats = NDArray[np.float64]
 
@@ -179,19 +181,39 @@ def fitted(
     whether each is recalibrated at the cut. Raises ModelError where
     the panel holds too few churns before the first cut.
     """
-    risks = {name: np.full(len(evaluation.rows), np.nan) for name in models}
-    steps = len(cuts) * len(models)
     base = {name: (model, thinned(read)) for name, (model, read) in models.items()}
-    for place, cut in enumerate(cuts):
-        until = cuts[place + 1] if place + 1 < len(cuts) else None
-        mine = _between(evaluation, cut, until)
-        for number, (name, (model, read)) in enumerate(base.items()):
-            fresh = _fit(model, read.as_of(cut), recalibrated)
-            risks[name][mine] = _predict(fresh, evaluation.rows, mine)
-            if progress:
-                progress(place * len(models) + number + 1, steps)
+    ends = [*cuts[1:], None]
+    tasks = [
+        (name, cut, evaluation.rows.iloc[_between(evaluation, cut, until)])
+        for cut, until in zip(cuts, ends, strict=True)
+        for name in models
+    ]
+    values = len(cuts) * sum(read.frame.size for _, read in base.values())
+    make = partial(_replayed, base, recalibrated)
+    risks = dict(
+        zip(
+            ((name, cut) for name, cut, _ in tasks),
+            each(make, tasks, values=values, progress=progress),
+            strict=True,
+        )
+    )
     for name in models:
-        yield Ranked(name, risks[name], True)
+        risk = np.full(len(evaluation.rows), np.nan)
+        for cut, until in zip(cuts, ends, strict=True):
+            risk[_between(evaluation, cut, until)] = risks[name, cut]
+        yield Ranked(name, risk, True)
+
+
+def _replayed(
+    base: Mapping[str, tuple[ChurnModel, Panel]],
+    recalibrated: bool,
+    name: str,
+    cut: date,
+    rows: pd.DataFrame,
+) -> Floats:
+    """Return the risks of rows by a model fitted on what was known on a cut-off."""
+    model, read = base[name]
+    return _predict(_fit(model, read.as_of(cut), recalibrated), rows)
 
 
 def _fit(model: ChurnModel, known: Panel, recalibrated: bool) -> ChurnModel:
@@ -205,10 +227,10 @@ def _fit(model: ChurnModel, known: Panel, recalibrated: bool) -> ChurnModel:
         ) from None
 
 
-def _predict(model: ChurnModel, rows: pd.DataFrame, mine: NDArray[np.intp]) -> Floats:
+def _predict(model: ChurnModel, rows: pd.DataFrame) -> Floats:
     parts = [
-        model.predict(rows.iloc[mine[begin : begin + ROWS_AT_ONCE]]).risk
-        for begin in range(0, len(mine), ROWS_AT_ONCE)
+        model.predict(rows.iloc[begin : begin + ROWS_AT_ONCE]).risk
+        for begin in range(0, len(rows), ROWS_AT_ONCE)
     ]
     return np.concatenate(parts) if parts else np.empty(0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from leadsignal.model.classifier import estimator_name
 from leadsignal.panel import Panel
 from leadsignal.results import Result
 from leadsignal.stats.row_estimates import mean_of
+from leadsignal.workers import each
 
 Floats = NDArray[np.float64]
 
@@ -84,16 +86,11 @@ def tune_model(
         )
     horizon = horizons.pop()
     tests = list(_folds(thinned(panel), horizon, folds))
-    losses: list[list[Floats]] = [[] for _ in models]
-    accounts: list[NDArray[Any]] = []
-    for number, (known, rows) in enumerate(tests):
-        left = churned_within(panel, rows, horizon)
-        accounts.append(rows["account_id"].to_numpy(str))
-        for place, one in enumerate(models):
-            risk = np.clip(clone(one).fit(known).predict(rows).risk, 1e-6, 1 - 1e-6)
-            losses[place].append(-np.where(left, np.log(risk), np.log1p(-risk)))
-            if progress:
-                progress(number * len(models) + place + 1, len(tests) * len(models))
+    tasks = [(one, known, rows) for known, rows in tests for one in models]
+    values = sum(known.frame.size for _, known, _ in tasks)
+    made = list(each(partial(_loss, panel, horizon), tasks, values=values, progress=progress))
+    losses = [made[place :: len(models)] for place in range(len(models))]
+    accounts = [rows["account_id"].to_numpy(str) for _, rows in tests]
     loss = np.array([np.concatenate(parts) for parts in losses])
     order = np.argsort(loss.mean(axis=1), kind="stable")
     best = int(order[0])
@@ -110,6 +107,16 @@ def tune_model(
         ]
     )
     return Tuning(table, models[best], folds)
+
+
+def _loss(
+    panel: Panel, horizon: int, model: ChurnModel, known: Panel, rows: pd.DataFrame
+) -> Floats:
+    """Return the log-loss of each row, by a model fitted on what was known."""
+    left = churned_within(panel, rows, horizon)
+    risk = np.clip(clone(model).fit(known).predict(rows).risk, 1e-6, 1 - 1e-6)
+    loss: Floats = -np.where(left, np.log(risk), np.log1p(-risk))
+    return loss
 
 
 def _plain(setting: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.stacked_model import log_odds
 from leadsignal.panel import Panel
 from leadsignal.results import MAX_ROWS, Result, rounded
+from leadsignal.workers import each
 
 Floats = NDArray[np.float64]
 
@@ -108,17 +110,12 @@ def risk_bands(
         )
     risk = model.predict(rows).risk
     rng = np.random.default_rng(seed)
-    resampled: list[Floats] = []
-    for number in range(resamples):
-        try:
-            refit = clone(model).fit(_resampled(panel, rng))
-        except ModelError as error:
-            raise ModelError(
-                f"a resample of the accounts cannot be fitted: {error.problem}", error.remedy
-            ) from None
-        resampled.append(log_odds(refit.predict(rows).risk))
-        if progress:
-            progress(number + 1, resamples)
+    # Accounts are drawn here, in one order, and only their numbers go to other processes.
+    accounts = panel.frame["account_id"].nunique()
+    draws = [(rng.integers(accounts, size=accounts),) for _ in range(resamples)]
+    refit = partial(_refitted, model, panel, rows)
+    values = resamples * panel.frame.size
+    resampled = list(each(refit, draws, values=values, progress=progress))
     margin = normal_quantile(level) * np.std(resampled, axis=0, ddof=1)
     middle = log_odds(risk)
     return RiskBands(
@@ -131,14 +128,27 @@ def risk_bands(
     )
 
 
-def _resampled(panel: Panel, rng: np.random.Generator) -> Panel:
-    """Return the panel of as many accounts, sampled with replacement.
+def _refitted(
+    model: ChurnModel, panel: Panel, rows: pd.DataFrame, drawn: NDArray[np.int64]
+) -> Floats:
+    """Return the log-odds of the rows' risks by the model refitted on drawn accounts."""
+    try:
+        refit = clone(model).fit(_resampled(panel, drawn))
+    except ModelError as error:
+        raise ModelError(
+            f"a resample of the accounts cannot be fitted: {error.problem}", error.remedy
+        ) from None
+    return log_odds(refit.predict(rows).risk)
+
+
+def _resampled(panel: Panel, drawn: NDArray[np.int64]) -> Panel:
+    """Return the panel of the accounts whose numbers, in order of account_id, were drawn.
 
     Copies are separate accounts of the same customer, so that they are always in the same fold.
     """
     frame = panel.frame
     codes, names = pd.factorize(frame["account_id"], sort=True)
-    copies = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[codes]
+    copies = np.bincount(drawn, minlength=len(names))[codes]
     row = np.repeat(np.arange(len(frame)), copies)
     copy = np.arange(len(row)) - np.repeat(np.cumsum(copies) - copies, copies)
     rows = frame.iloc[row].reset_index(drop=True)

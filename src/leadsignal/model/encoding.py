@@ -95,7 +95,9 @@ class IndicatorEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         return rows
 
     def _logged(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(self.logged_, np.log1p(np.maximum(numbers, 0)), numbers)
+        found = numbers.copy()
+        found[:, self.logged_] = np.log1p(np.maximum(numbers[:, self.logged_], 0))
+        return found
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

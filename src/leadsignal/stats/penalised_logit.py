@@ -50,8 +50,9 @@ class SharedRows:
         own = self.own * weight[:, None]
         between = np.column_stack([self._by_owner(column) for column in own.T])
         corner = self.shared.T @ between
-        shared = (self.shared * self._by_owner(weight)[:, None]).T @ self.shared
-        return np.block([[own.T @ self.own, corner.T], [corner, shared]])
+        # The product of a matrix with itself takes half as long as that of two.
+        root = self.shared * np.sqrt(self._by_owner(weight))[:, None]
+        return np.block([[own.T @ self.own, corner.T], [corner, root.T @ root]])
 
     def _by_owner(self, values: Floats) -> Floats:
         sums: Floats = np.bincount(self.owner, values, len(self.shared)).astype(np.float64)
