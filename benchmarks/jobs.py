@@ -147,7 +147,7 @@ def counted(folder: Path) -> Any:
         frame["until"] = t + pd.Timedelta(days=180)
         for days in (30, 90, 180):
             lately = events["occurred_at"].between(t - pd.Timedelta(days=days), t, "left")
-            counts = events[lately].groupby(["account_id", "behavior"]).size().unstack()
+            counts = pd.crosstab(events["account_id"][lately], events["behavior"][lately])
             counts = counts.reindex(index=active["account_id"], columns=kept).fillna(0)
             for name in kept:
                 frame[f"{name}_{days}"] = counts[name].to_numpy()

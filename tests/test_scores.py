@@ -90,6 +90,26 @@ def test_a_panel_that_is_there_is_scored_as_the_tables_are(
     assert found.to_dict() == expected.to_dict()
 
 
+def test_a_panel_saves_building_the_last_rows_again(
+    scores: ls.Scores,
+    business: ls.Tables,
+    business_model: ls.ChurnModel,
+    business_panel: ls.Panel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("leadsignal.scoring.scores.build_snapshot", None)
+    monkeypatch.setattr("leadsignal.as_of_context.build_snapshot", None)
+    again = ls.score_accounts(business_model, business, panel=business_panel)
+    pd.testing.assert_frame_equal(again.frame, scores.frame)
+
+
+def test_a_panel_of_another_day_is_refused(
+    business: ls.Tables, business_model: ls.ChurnModel, business_panel: ls.Panel
+) -> None:
+    with pytest.raises(ls.OptionError, match="the panel ends at"):
+        ls.score_accounts(business_model, business, as_of="2022-01-03", panel=business_panel)
+
+
 def test_the_next_step_has_a_number_only_where_an_effect_is_proven(
     business_model: ls.ChurnModel, business: ls.Tables, scores: ls.Scores
 ) -> None:

@@ -60,9 +60,7 @@ def test_one_and_two_processes_give_the_same_bytes(
     model = ls.ChurnModel(estimator="logistic").fit(panel)
 
     def results() -> Results:
-        backtest = ls.run_backtest(
-            panel, methods=["context"], origins=2, estimator="logistic"
-        )
+        backtest = ls.run_backtest(panel, methods=["context"], origins=2, estimator="logistic")
         tuned = ls.evaluation.tune_model(
             panel, candidates, model=ls.ChurnModel(estimator="logistic"), folds=1
         )

@@ -10,8 +10,9 @@ changes put off by the window's length.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
-from leadsignal.engine.counts import Delta, summed
+from leadsignal.engine.counts import Delta, Moment, summed
 from leadsignal.engine.grid import Grid, Step
 from leadsignal.indicators.declare import AdoptedShare, Lapses
 
@@ -27,25 +28,24 @@ def memory_column(what: str, measure: AdoptedShare | Lapses, days_ago: int | Non
 
 def memory_steps(grid: Grid, measures: Sequence[AdoptedShare | Lapses]) -> list[Step]:
     """Return the steps that make ``adoption_memory``; they read ``episodes``."""
-    changes: dict[str, list[tuple[str, str, str]]] = {}
+    changes: dict[str, list[tuple[Moment, str, str, Literal[1, -1]]]] = {}
     for measure in measures:
         when = f"process = {grid.dialect.literal(measure.process)}"
         if isinstance(measure, Lapses):
-            column = memory_column("lapses", measure)
-            changes[column] = [
-                ("lapsed", "1", when),
-                (f"(lapsed + {measure.window})", "-1", when),
+            changes[memory_column("lapses", measure)] = [
+                (Moment("lapsed"), "1", when, 1),
+                (Moment("lapsed", measure.window), "1", when, -1),
             ]
             continue
         for days_ago in (0, measure.window):
-            begins, ends = f"(adopted + {days_ago})", f"(lapsed + {days_ago})"
+            begins, ends = Moment("adopted", days_ago), Moment("lapsed", days_ago)
             changes[memory_column("open", measure, days_ago)] = [
-                (begins, "1", when),
-                (ends, "-1", when),
+                (begins, "1", when, 1),
+                (ends, "1", when, -1),
             ]
             changes[memory_column("sums", measure, days_ago)] = [
-                (begins, "adopted", when),
-                (ends, "-lapsed", when),
+                (begins, "adopted", when, 1),
+                (ends, "lapsed", when, -1),
             ]
     deltas = [
         Delta(number, *change)

@@ -20,21 +20,24 @@ How = Literal["sum", "largest", "largest pair"]
 class Change:
     """What changes: a SELECT of ``account_no``, its ``first`` snapshot, ``day`` and values.
 
-    A row falls on the account's first snapshot not before the day; several may fall on one. With
-    ``by_member`` the column ``member`` holds the number of the member it belongs to, from 0.
+    A row falls on the account's first snapshot not before the day that is ``later`` days later;
+    several may fall on one. With ``by_member`` the column ``member`` holds the number of the member
+    it belongs to, from 0.
     """
 
     sql: str
     by_member: bool = False
+    later: int = 0
 
 
 @dataclass(frozen=True)
 class Term:
-    """A value of a change, of all rows or of one member's."""
+    """A value of a change, of all rows or of one member's, to be added or taken away."""
 
     change: int
     value: str
     member: int | None = None
+    sign: Literal[1, -1] = 1
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ def carried(
     joins: list[str] = []
     terms: dict[tuple[Term, How], str] = {}
     for number, change in enumerate(changes):
+        day = f"(day + {change.later})" if change.later else "day"
         used = dict.fromkeys(
             (term, column.how)
             for column in columns
@@ -105,15 +109,18 @@ def carried(
             terms[term, how] = f"d{number}_{len(selected)}"
             selected.append(f"{_of_snapshot(term, how)} AS {terms[term, how]}")
         joins.append(
-            f"LEFT JOIN (SELECT account_no, {grid.snapshot('day')} AS t, {', '.join(selected)}"
-            f" FROM ({change.sql}) AS changes GROUP BY 1, 2) AS g{number} USING (account_no, t)"
+            f"LEFT JOIN (SELECT account_no, {grid.snapshot(day)} AS t, {', '.join(selected)}"
+            f" FROM ({change.sql}) AS changes WHERE {day} <= {grid.as_of} GROUP BY 1, 2)"
+            f" AS g{number} USING (account_no, t)"
         )
     along = "PARTITION BY account_no ORDER BY t ROWS UNBOUNDED PRECEDING"
     made = []
     for column in columns:
         names = [terms[term, column.how] for term in column.terms]
         if column.how == "sum":
-            total = " + ".join(f"COALESCE({one}, 0)" for one in names)
+            signs = ("-" if term.sign < 0 else "+" for term in column.terms)
+            values = (f"COALESCE({name}, 0)" for name in names)
+            total = " ".join(f"{sign} {value}" for sign, value in zip(signs, values, strict=True))
             made.append(f"CAST(SUM({total}) OVER ({along}) AS BIGINT) AS {column.name}")
         else:
             made.append(f"(MAX({names[0]}) OVER ({along})){column.part} AS {column.name}")

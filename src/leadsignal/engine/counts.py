@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from leadsignal.engine.carried import Carried, CarriedColumn, Change, Term, Users, carried
 from leadsignal.engine.grid import Grid, Source, Step
@@ -40,42 +41,57 @@ def condition(where: Where, d: Dialect) -> str:
 
 
 @dataclass(frozen=True)
-class Span:
-    """SQL for the days on which a row counts for a measure, its weight, and whether it counts."""
+class Moment:
+    """A day of each row: ``later`` days after the day that ``day`` is as SQL."""
 
-    first: str
-    last: str
+    day: str
+    later: int = 0
+
+
+@dataclass(frozen=True)
+class Span:
+    """When a row enters a measure and leaves it, its weight, and whether it counts, as SQL."""
+
+    enters: Moment
+    leaves: Moment | None
     weight: str
     when: str
 
 
 def _span(measure: Count, source: Source, d: Dialect) -> Span:
     day = measure.since if isinstance(measure, Standing) else measure.day
-    begins = d.quoted(f"{day}_no")
-    first = known_first(day, d)
+    begins, total = d.quoted(f"{day}_no"), _total(measure)
+    weight = d.quoted(f"{total}_whole") if total else "1"
+    when = [own_condition(measure, source, d)]
+    if isinstance(measure, Early):
+        when.append(f"{begins} >= started AND {begins} < started + {measure.window}")
+    if not BY_NAME[source.name].by_column[day].required:
+        when.append(f"{begins} IS NOT NULL")
+    enters = known_first(day, source, d)
     ends = []
     if isinstance(measure, Trailing):
+        if enters.later:
+            leaves = Moment(begins, measure.window + 1)
+            return Span(enters, leaves, weight, all_of(when))
         ends.append(f"{begins} + {measure.window}")
     if isinstance(measure, Standing):
         ends.append(d.quoted(f"{measure.until}_no"))
     if source.versioned:
         ends.append("superseded")
     last = f"LEAST({', '.join(ends)})" if len(ends) > 1 else (ends[0] if ends else "NULL")
-    total = _total(measure)
-    when = [own_condition(measure, source, d)]
-    if isinstance(measure, Early):
-        when.append(f"{begins} >= started AND {begins} < started + {measure.window}")
-    if not BY_NAME[source.name].by_column[day].required:
-        when.append(f"{begins} IS NOT NULL")
     if isinstance(measure, Standing) or source.late or source.versioned:
         # A row superseded or closed before it was known never counts: neither +1 nor -1.
+        first = f"({enters.day} + {enters.later})"
         when.append(f"COALESCE({last} >= {first}, TRUE)")
-    return Span(first, last, d.quoted(f"{total}_whole") if total else "1", all_of(when))
+    return Span(enters, Moment(last, 1) if ends else None, weight, all_of(when))
 
 
-def known_first(day: str, d: Dialect) -> str:
-    """SQL: the first midnight that may know of a row of ``day`` (in ``rows_<table>``)."""
-    return f"(GREATEST({d.quoted(f'{day}_no')}, known) + 1)"
+def known_first(day: str, source: Source, d: Dialect) -> Moment:
+    """Return the first midnight that may know of a row of ``day`` (in ``rows_<table>``)."""
+    number = d.quoted(f"{day}_no")
+    if not source.late and not source.versioned and day == BY_NAME[source.name].time:
+        return Moment(number, 1)
+    return Moment(f"(GREATEST({number}, known) + 1)")
 
 
 def all_of(tests: Sequence[str]) -> str:
@@ -184,15 +200,16 @@ def scale(source: Source, measure: Count) -> int:
 
 @dataclass(frozen=True)
 class Delta:
-    """One change of one measure's count: on which day, by how much, under which condition.
+    """One change of one measure's count: when, by how much, under which condition.
 
     With a ``member`` only that of the rows of this member.
     """
 
     measure: int
-    day: str
+    on: Moment
     weight: str
     when: str
+    sign: Literal[1, -1] = 1
     member: Member | None = None
 
 
@@ -203,47 +220,50 @@ def counts_step(
     deltas = []
     for index, measure in enumerate(measures):
         span, member = _span(measure, source, grid.dialect), member_of(measure, source)
-        deltas.append(Delta(index, span.first, span.weight, span.when, member))
-        if span.last != "NULL":
-            gone = f"({span.last} + 1)"
-            deltas.append(Delta(index, gone, f"-({span.weight})", span.when, member))
+        deltas.append(Delta(index, span.enters, span.weight, span.when, 1, member))
+        if span.leaves:
+            deltas.append(Delta(index, span.leaves, span.weight, span.when, -1, member))
     return summed(f"counts_{source.name}", f"rows_{source.name}", grid, deltas, columns)
 
 
 def summed(
     name: str, rows: str, grid: Grid, deltas: Sequence[Delta], columns: Sequence[str]
 ) -> Carried:
-    """Sum changes along the grid, those of one day in one pass over the rows."""
+    """Sum changes along the grid. Those of one day, however much later, read the same rows."""
     together: dict[tuple[str, str | None], list[Delta]] = {}
     for delta in deltas:
         by = delta.member.numbers if delta.member else None
-        together.setdefault((delta.day, by), []).append(delta)
+        together.setdefault((delta.on.day, by), []).append(delta)
     changes: list[Change] = []
     terms: dict[str, list[Term]] = {column: [] for column in columns}
-    for number, ((day, by), here) in enumerate(together.items()):
+    for (day, by), here in together.items():
         values = dict.fromkeys((delta.weight, delta.when) for delta in here)
         names = {key: f"v{index}" for index, key in enumerate(values)}
-        changes.append(change(rows, grid, day, by, names))
+        numbers: dict[int, int] = {}
+        for later in dict.fromkeys(delta.on.later for delta in here):
+            numbers[later] = len(changes)
+            changes.append(change(rows, Moment(day, later), by, names))
         for delta in here:
-            member = delta.member.number if delta.member else None
-            term = Term(number, names[delta.weight, delta.when], member)
+            value, member = names[delta.weight, delta.when], delta.member
+            term = Term(
+                numbers[delta.on.later], value, member.number if member else None, delta.sign
+            )
             terms[columns[delta.measure]].append(term)
     made = [CarriedColumn(column, tuple(listed)) for column, listed in terms.items()]
     return carried(name, grid, changes, made)
 
 
-def change(
-    rows: str, grid: Grid, day: str, by: str | None, names: Mapping[tuple[str, str], str]
-) -> Change:
-    """Return the change on one day; ``names`` are those of its values, by (value, condition)."""
+def change(rows: str, on: Moment, by: str | None, names: Mapping[tuple[str, str], str]) -> Change:
+    """Return a change of rows; ``names`` are those of its values, by (value, condition)."""
     tests = {when for _, when in names}
     shared = tests.pop() if len(tests) == 1 else "TRUE"
-    listed = ["account_no", "first", f"{day} AS day", *([f"{by} AS member"] if by else [])]
+    listed = ["account_no", "first", f"{on.day} AS day", *([f"{by} AS member"] if by else [])]
     for (value, when), name in names.items():
         known = value if when in ("TRUE", shared) else f"CASE WHEN {when} THEN {value} END"
         listed.append(f"{known} AS {name}")
-    where = all_of([f"{day} <= {grid.as_of}", shared])
-    return Change(f"SELECT {', '.join(listed)} FROM {rows} WHERE {where}", by is not None)
+    where = all_of([f"{on.day} IS NOT NULL", shared])
+    select = f"SELECT {', '.join(listed)} FROM {rows} WHERE {where}"
+    return Change(select, by is not None, on.later)
 
 
 def users_together(measure: Trailing, source: Source) -> Hashable:
@@ -270,11 +290,11 @@ def users_steps(
     if member:
         read = sorted({one.number for one in (member_of(m, source) for m in measures) if one})
         some = f"{member.numbers} IN ({', '.join(map(str, read))})"
-    where = all_of(["user_no IS NOT NULL", some])
+    where, known = all_of(["user_no IS NOT NULL", some]), known_first(measures[0].day, source, d)
     steps = [
         Step(
             numbered,
-            f"SELECT {who}, {day} AS day, {known_first(measures[0].day, d)} AS begins"
+            f"SELECT {who}, {day} AS day, {known.day} + {known.later} AS begins"
             f" FROM rows_{source.name} WHERE {where}",
         ),
         *stays_steps(name, numbered, who, late=source.late),
@@ -286,8 +306,8 @@ def users_steps(
         fresh = f"{seen} AND (before IS NULL OR before + {measure.window} + 1 < begins)"
         gone = f"{seen} AND (after IS NULL OR after > day + {measure.window} + 1)"
         one = member_of(measure, source)
-        deltas.append(Delta(index, "begins", "1", fresh, one))
-        deltas.append(Delta(index, f"(day + {measure.window + 1})", "-1", gone, one))
+        deltas.append(Delta(index, Moment("begins"), "1", fresh, 1, one))
+        deltas.append(Delta(index, Moment("day", measure.window + 1), "1", gone, -1, one))
     counted = summed(name, f"{name}_stays", grid, deltas, columns)
     if source.late:
         return [*steps, counted]

@@ -231,10 +231,12 @@ def _carried_columns(
     """Carry the columns of a step along the rows of a portion."""
     import pyarrow as pa
 
-    changes = [
-        _on_rows(cursor, change, step.values_of(number), step.members_of(number), portion)
-        for number, change in enumerate(step.changes)
-    ]
+    reads: dict[str, _Read] = {}
+    changes = []
+    for number, change in enumerate(step.changes):
+        if change.sql not in reads:
+            reads[change.sql] = _Read.of(cursor, step, change, portion)
+        changes.append(reads[change.sql].on_rows(change, step.values_of(number), portion))
     made: dict[str, Any] = {}
     for column in step.columns:
         name = column.name.strip('"').replace('""', '"')
@@ -243,7 +245,8 @@ def _carried_columns(
             continue
         here = [changes[term.change][term.value][term.member or 0] for term in column.terms]
         if column.how == "sum":
-            made[name] = portion.along(np.sum(here, axis=0))
+            signed = [term.sign * one for term, one in zip(column.terms, here, strict=True)]
+            made[name] = portion.along(np.sum(signed, axis=0))
         else:
             day = portion.largest(here[0])
             made[name] = pa.array(day + NOTHING, mask=day == 0)
@@ -303,38 +306,51 @@ def _in_order(*columns: Ints) -> list[Ints]:
     return parts[::-1]
 
 
-def _on_rows(
-    cursor: duckdb.DuckDBPyConnection,
-    change: Change,
-    values: Mapping[str, How],
-    members: int,
-    portion: Portion,
-) -> dict[str, Ints]:
-    """Return the values of a change by member and row: sums, or the largest, 0 where none."""
-    if not values:
-        return {}
-    listed = [
-        f"CAST(COALESCE({value}, {0 if how == 'sum' else NOTHING}) AS BIGINT) AS {value}"
-        for value, how in values.items()
-    ]
-    where = portion.where + (f" AND member < {members}" if change.by_member else "")
-    also = ", member" if change.by_member else ""
-    read = cursor.sql(
-        f"SELECT account_no, day, {', '.join(listed)}{also} FROM ({change.sql}) AS c WHERE {where}"
-    ).fetchnumpy()
-    rows = len(portion.t) + 1
-    place = portion.row_of(read["account_no"], read["day"])
-    if change.by_member:
-        place += np.int32(rows) * read["member"].astype(np.int32)
-    found = {}
-    for value, how in values.items():
-        on_rows = np.zeros(members * rows, np.int64)
-        if how == "sum":
-            np.add.at(on_rows, place, read[value])
-        else:
-            np.maximum.at(on_rows, place, read[value] - NOTHING)
-        found[value] = on_rows.reshape(members, rows)[:, :-1]
-    return found
+@dataclass(frozen=True)
+class _Read:
+    """The rows that changes read: whose, on which day, of which member, with which values."""
+
+    columns: Mapping[str, Any]
+    members: int
+
+    @classmethod
+    def of(
+        cls, cursor: duckdb.DuckDBPyConnection, step: Carried, change: Change, portion: Portion
+    ) -> _Read:
+        """Read what all changes of the same rows need."""
+        same = [number for number, one in enumerate(step.changes) if one.sql == change.sql]
+        values = {name: how for number in same for name, how in step.values_of(number).items()}
+        members = max(step.members_of(number) for number in same)
+        if not values:
+            return cls({}, members)
+        listed = [
+            f"CAST(COALESCE({value}, {0 if how == 'sum' else NOTHING}) AS BIGINT) AS {value}"
+            for value, how in values.items()
+        ]
+        where = portion.where + (f" AND member < {members}" if change.by_member else "")
+        listed += ["member"] if change.by_member else []
+        select = f"SELECT {', '.join(['account_no', 'day', *listed])} FROM ({change.sql}) AS c"
+        return cls(cursor.sql(f"{select} WHERE {where}").fetchnumpy(), members)
+
+    def on_rows(
+        self, change: Change, values: Mapping[str, How], portion: Portion
+    ) -> dict[str, Ints]:
+        """Return values by member and row: sums, or the largest, 0 where there is none."""
+        if not values:
+            return {}
+        rows = len(portion.t) + 1
+        place = portion.row_of(self.columns["account_no"], self.columns["day"] + change.later)
+        if change.by_member:
+            place += np.int32(rows) * self.columns["member"].astype(np.int32)
+        found = {}
+        for value, how in values.items():
+            on_rows = np.zeros(self.members * rows, np.int64)
+            if how == "sum":
+                np.add.at(on_rows, place, self.columns[value])
+            else:
+                np.maximum.at(on_rows, place, self.columns[value] - NOTHING)
+            found[value] = on_rows.reshape(self.members, rows)[:, :-1]
+        return found
 
 
 def _best_pair(
@@ -344,8 +360,8 @@ def _best_pair(
     (term,) = column.terms
     where = portion.where + ("" if term.member is None else f" AND member = {term.member}")
     best = (
-        f"SELECT account_no, day, MAX({term.value}) AS best FROM ({change.sql}) AS c"
-        f" WHERE {term.value} IS NOT NULL AND {where} GROUP BY 1, 2"
+        f"SELECT account_no, day + {change.later} AS day, MAX({term.value}) AS best"
+        f" FROM ({change.sql}) AS c WHERE {term.value} IS NOT NULL AND {where} GROUP BY 1, 2"
     )
     ranked = cursor.sql(
         f"SELECT account_no, day, (best){column.part} AS value FROM ({best}) AS b ORDER BY best"

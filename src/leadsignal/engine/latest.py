@@ -37,7 +37,7 @@ def latest_step(
         values = {measure: _value(measure, source, d) for measure, _ in here}
         known = dict.fromkeys((value, when) for value, when, _, _ in values.values())
         names = {key: f"v{index}" for index, key in enumerate(known)}
-        changes.append(change(f"rows_{source.name}", grid, known_first(day, d), by, names))
+        changes.append(change(f"rows_{source.name}", known_first(day, source, d), by, names))
         for measure, column in here:
             value, when, how, part = values[measure]
             member = member_of(measure, source)

@@ -219,6 +219,7 @@ def score_accounts(
     capacity: float | None = None,
     holdout: float | None = None,
     effects: Mapping[str, Estimate] | None = None,
+    panel: Panel | None = None,
     context: AsOfContext | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
@@ -228,19 +229,24 @@ def score_accounts(
     share of customers, chosen at random, not to be contacted (default: the project's); where it
     is above 0, a column ``held_out`` records whose accounts. ``effects`` are the
     proven effects of processes, shown with the next step (default: `proven_effects` of the
-    tables). ``context`` holds what is made already of these tables and the model's analysis; it is
-    not used where tables have come late. Raises ModelError where the tables lack what the model
-    reads, or no account is active, and OptionError where ``context`` has another analysis.
+    tables). A ``panel`` of these tables and the model's analysis saves building its last rows
+    again; ``context`` is such a panel with all else that is made already. Neither is used where
+    tables have come late. Raises ModelError where the tables lack what the model reads, or no
+    account is active, and OptionError where ``panel`` or ``context`` is of another day or analysis.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
-    >>> model = ls.ChurnModel(estimator="logistic").fit(ls.build_panel(tables))
-    >>> ls.score_accounts(model, tables).frame["risk"].is_monotonic_decreasing
+    >>> panel = ls.build_panel(tables)
+    >>> model = ls.ChurnModel(estimator="logistic").fit(panel)
+    >>> ls.score_accounts(model, tables, panel=panel).frame["risk"].is_monotonic_decreasing
     True
     """
+    tables = tables if as_of is None else tables.as_of(as_of)
+    if panel is not None and context is None:
+        refuse_other_analysis(model.analysis_, panel.analysis, "panel=")
+        context = AsOfContext(tables, model.analysis_, panel)
     if context is not None:
         refuse_other_analysis(model.analysis_, context.analysis, "context=")
-    tables = tables if as_of is None else tables.as_of(as_of)
     feeds = find_feeds(model, tables)
     tables = without_late_days(tables, feeds)
     if context is None or not _serves(context, model, tables):
@@ -248,11 +254,11 @@ def score_accounts(
         counted = tables if kept is None else tables.with_behaviors(kept)
         snapshot = build_snapshot(counted, model.analysis_, progress=progress)
         context = AsOfContext(tables, model.analysis_, snapshot)
-    panel = hold_late(context.snapshot, tables, feeds)
-    rows = _active(panel)
+    snapshot = hold_late(context.snapshot, tables, feeds)
+    rows = _active(snapshot)
     if effects is None:
         effects = proven_effects(tables, model.analysis_, context)
-    scores = _scores(model, panel, rows, capacity, effects, feeds, holdout)
+    scores = _scores(model, snapshot, rows, capacity, effects, feeds, holdout)
     scores = replace(scores, frame=with_names(scores.frame, account_names(tables)))
     return _with_warnings(scores, tables.warnings, last_horizon(tables, scores.horizon))
 
