@@ -190,13 +190,12 @@ def business(accounts: int, folder: Path) -> None:
 
 def medians(runs: list[Measured]) -> Measured:
     """Return the medians of several runs."""
-    names = list(dict.fromkeys(name for one in runs for name in one))
-    return {
-        name: tuple(
-            statistics.median(one[name][k] for one in runs if name in one) for k in range(3)
-        )
-        for name in names
-    }  # type: ignore[misc]
+    found: Measured = {}
+    for name in dict.fromkeys(name for one in runs for name in one):
+        figures = zip(*(one[name] for one in runs if name in one), strict=True)
+        cpu_seconds, clock, memory = (statistics.median(of) for of in figures)
+        found[name] = (cpu_seconds, clock, memory)
+    return found
 
 
 def show(found: dict[tuple[str, int], Measured], sizes: list[int], whose: str) -> None:

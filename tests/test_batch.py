@@ -103,7 +103,7 @@ def test_a_folder_reads_back_as_the_files_do(
     project: Path, model: Path, tables: ls.Tables, tmp_path: Path
 ) -> None:
     out, csv = tmp_path / "scores", tmp_path / "today.csv"
-    assert score(project, model, out, "--csv", str(csv), "--quiet") == 0
+    assert score(project, model, out, "--call-list", str(csv), "--quiet") == 0
     assert score(project, model, tmp_path / "one.parquet", "--quiet") == 0
     frame = ls.read_scores(out)
     pd.testing.assert_frame_equal(frame, ls.read_scores(tmp_path / "one.parquet"))
@@ -111,12 +111,13 @@ def test_a_folder_reads_back_as_the_files_do(
     assert set(frame["snapshot_on"]) == {pd.Timestamp(tables.as_of_date)}
     by_others = pd.read_parquet(out)
     assert set(by_others["snapshot_on"].astype(str)) == {str(tables.as_of_date)}
-    assert len(ls.read_scores(csv)) == len(frame)
+    listed = csv.read_bytes()
+    assert len(pd.read_csv(csv)) == frame["alert"].sum()
     with pytest.raises(ls.OptionError, match="holds no scores"):
         ls.read_scores(tmp_path)
     csv.unlink()
-    assert score(project, model, out, "--csv", str(csv), "--quiet") == 0
-    assert len(ls.read_scores(csv)) == len(frame)
+    assert score(project, model, out, "--call-list", str(csv), "--quiet") == 0
+    assert csv.read_bytes() == listed
 
 
 @pytest.mark.parametrize("every", [7, 28, 30])
@@ -141,14 +142,14 @@ def test_scores_of_a_day_before_the_models_are_marked(
     out, csv, told = tmp_path / "scores", tmp_path / "today.csv", tmp_path / "told.json"
     through = fitted.trained_through_
     since = str(tables.as_of_date - timedelta(days=30))
-    more = ("--since", since, "--csv", str(csv), "--json", str(told))
+    more = ("--since", since, "--call-list", str(csv), "--json", str(told))
     assert score(project, model, out, *more) == 0
     frame = ls.read_scores(out)
     assert frame.columns[-1] == "hindsight"
     assert frame["hindsight"].dtype == bool
     assert frame["hindsight"].tolist() == (frame["snapshot_on"] < pd.Timestamp(through)).tolist()
     assert set(frame["hindsight"]) == {True, False}
-    assert not ls.read_scores(csv)["hindsight"].any()
+    assert set(pd.read_csv(csv)["Change"].fillna("")) <= {"", "new", "off the list"}
     past = [str(day) for day in frame.loc[frame["hindsight"], "snapshot_on"].dt.date.unique()]
     said = f"scores of {past[0]} in hindsight: the model is trained through {through}"
     assert capsys.readouterr().err.endswith(f"\nleadsignal score: {said}\n")
@@ -276,7 +277,7 @@ def test_dates_that_cannot_be_scored_do_not_stop_the_others(
     [
         (["--since", "2030-01-01"], "after as_of"),
         (["--replace", "2030-01-01"], "is after as_of"),
-        (["--csv", "today.txt"], "does not end in .csv"),
+        (["--call-list", "today.txt"], "Name a .csv or .xlsx file"),
     ],
 )
 def test_wrong_dates_and_places_are_told(

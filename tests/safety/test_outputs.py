@@ -46,7 +46,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "discover": {"--out": ".toml", "--picture": ".png"},
     "panel": {"--out": ".parquet"},
     "fit": {"--out": ""},
-    "score": {"--out": ".csv", "--csv": ".csv", "--record": ".run.json"},
+    "score": {"--out": ".csv", "--call-list": ".csv", "--record": ".run.json"},
     "compare": {"--out": ".csv"},
     "report": {"--out": ".html"},
     "review": {"--out": ".html"},
@@ -63,7 +63,7 @@ CASES = [
 
 def test_every_output_option_is_here() -> None:
     """What writes is found in the parser by its name."""
-    words = ("out", "json", "csv", "picture", "record")
+    words = ("out", "json", "call-list", "picture", "record")
     (choices,) = [a.choices for a in _parser()._actions if isinstance(a.choices, dict)]
     found = {
         (name, option)

@@ -19,14 +19,15 @@ from leadsignal.cli.inputs import (
 )
 from leadsignal.cli.outputs import Kind
 from leadsignal.cli.printing import done, progress_bar, say, warn
-from leadsignal.files.outputs import MODEL, RUN_RECORD, SCORES, SCORES_BY_DATE
+from leadsignal.files.outputs import CALL_LIST, MODEL, RUN_RECORD, SCORES, SCORES_BY_DATE
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from leadsignal.config.credentials import Source
     from leadsignal.config.project import Project
     from leadsignal.config.success import SuccessAnalysis
     from leadsignal.model.churn_model import ChurnModel
-    from leadsignal.scoring.batch import DateScored
     from leadsignal.scoring.record import RunRecord
     from leadsignal.scoring.scores import Scores
     from leadsignal.tables import Tables
@@ -68,7 +69,12 @@ def add_commands(commands: Any) -> None:
     score.add_argument(
         "--holdout", type=float, metavar="0.1", help="share of customers to hold out at random"
     )
-    score.add_argument("--csv", type=Path, metavar="FILE", help="the newest scores for people, too")
+    score.add_argument(
+        "--call-list",
+        type=Path,
+        metavar="FILE",
+        help=".csv or .xlsx for people: whom to talk to, why, and what is new since the last date",
+    )
     score.add_argument("--to-table", metavar="NAME", help="a table of a database, as crm.scores")
     score.add_argument("--to-source", metavar="NAME", help="its [sources.NAME] (default: the one)")
     score.add_argument(
@@ -100,6 +106,7 @@ def _fit_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
 
 def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
     """Return the outputs of `score`; the record beside the model of a run to a table is one too."""
+    from leadsignal.scoring.call_list import check_call_list
     from leadsignal.scoring.record import RunRecord
 
     found: list[tuple[Path, Kind]] = []
@@ -107,8 +114,9 @@ def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
         _check_out(options)
         found.append((options.out, SCORES if _is_file(options.out) else SCORES_BY_DATE))
         found.append((RunRecord.place(options.out), RUN_RECORD))
-    if options.csv is not None:
-        found.append((options.csv, SCORES))
+    if options.call_list is not None:
+        check_call_list(options.call_list)
+        found.append((options.call_list, CALL_LIST))
     if options.record is not None:
         found.append((options.record, RUN_RECORD))
     return found
@@ -279,8 +287,6 @@ def _check_out(options: argparse.Namespace) -> None:
 
     if options.out.suffix and not os.path.isdir(options.out):
         check_ending(options.out)
-    if options.csv and options.csv.suffix != ".csv":
-        raise OptionError(f"--csv {options.csv} does not end in .csv", "Name a .csv file")
     if _is_file(options.out) and (options.since or options.replace):
         raise OptionError(
             f"--since and --replace need a folder, and {options.out} is a file", "Name a folder"
@@ -300,7 +306,7 @@ def _score_file(options: argparse.Namespace, model: Any, tables: Any, record: Ru
 
 
 def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: RunRecord) -> int:
-    from leadsignal.scoring.batch import score_into
+    from leadsignal.scoring.batch import read_scores, score_into
 
     with progress_bar(options, "scoring") as progress:
         dates = score_into(
@@ -323,27 +329,26 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
     if newest.scores is not None:
         code = _report_scores(options, newest.scores, content)
         return max(code, IN_PART if in_part else 0)
-    _write_csv(options, newest)
+    if newest.path.is_file():
+        _write_call_list(options, read_scores(newest.path))
     return done(options, content, IN_PART if in_part else 0)
 
 
-def _write_csv(options: argparse.Namespace, newest: DateScored) -> None:
-    """Write the newest scores as CSV, from the folder if they were computed before."""
-    from leadsignal.files.writing import atomic_write
+def _write_call_list(options: argparse.Namespace, newest: pd.DataFrame) -> None:
+    """Write the call list if one is asked for; earlier dates are those of a folder of scores."""
     from leadsignal.scoring.batch import read_scores
-    from leadsignal.scoring.scores import write_rows
+    from leadsignal.scoring.call_list import write_call_list
 
-    if options.csv and newest.path.is_file():
-        with atomic_write(options.csv, SCORES, force=options.force) as part:
-            write_rows(read_scores(newest.path), part, ".csv")
+    if options.call_list:
+        dated = options.out is not None and options.out.is_dir()
+        earlier = read_scores(options.out) if dated else None
+        write_call_list(newest, options.call_list, earlier, force=options.force)
 
 
 def _report_scores(options: argparse.Namespace, scores: Scores, content: dict[str, Any]) -> int:
-    from leadsignal.scoring.scores import write_scores
     from leadsignal.scoring.scores_table import write_scores_to
 
-    if options.csv:
-        write_scores(scores, options.csv, force=options.force)
+    _write_call_list(options, scores.frame)
     _warn(options, scores.feeds)
     say(options, scores)
     if options.out:

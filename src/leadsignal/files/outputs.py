@@ -53,6 +53,13 @@ _SCORES_CSV = rb'\A(\xef\xbb\xbf)?"?account_id"?,(?:"?(?:name|owner)"?,)*"?snaps
 SCORES = FileKind(
     "scores", {".csv": (_SCORES_CSV,), ".parquet": (b"account_id", b"risk", b"model_version")}
 )
+CALL_LIST = FileKind(
+    "a call list",
+    {
+        ".csv": (rb'\A(\xef\xbb\xbf)?"Account",', rb'"Risk of leaving"'),
+        ".xlsx": (rb"\APK", rb"<t>Account</t>", rb"<t>Risk of leaving</t>"),
+    },
+)
 PANEL = FileKind("a panel", {".parquet": (b"account_id", b"snapshot_on", b"event", b"stop")})
 PAGE = FileKind(
     "a page of ours", {"": (rb"(?i)\A<!doctype html>", b"style-src (?:'|&#x27;)sha256-")}

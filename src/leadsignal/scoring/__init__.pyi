@@ -1,5 +1,7 @@
 from .batch import read_scores as read_scores
 from .batch import score_into as score_into
+from .call_list import call_list as call_list
+from .call_list import write_call_list as write_call_list
 from .holdout import hold_out as hold_out
 from .holdout import read_contacts as read_contacts
 from .scores import Scores as Scores
