@@ -32,6 +32,12 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert (stopped.value.code, capsys.readouterr().out) == (0, f"leadsignal {ls.__version__}\n")
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, leadsignal.cli as c\n"

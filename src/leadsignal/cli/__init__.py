@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import NoReturn
 
+from leadsignal import __version__
 from leadsignal.cli import analyses, init, model, report, tables
 from leadsignal.cli.outputs import check_outputs, existing_outputs
 from leadsignal.cli.printing import (
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"leadsignal {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for holder in COMMANDS:
         holder.add_commands(commands)
