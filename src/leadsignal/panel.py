@@ -385,11 +385,11 @@ def _write_portion(
     written: ParquetRows,
     progress: Progress | None,
 ) -> None:
-    made = panel_steps(recipe)
+    plan = panel_steps(recipe)
     # A moment, as pandas has it; in microseconds, as Spark does not read nanoseconds.
     moment = "CAST(snapshot_on AS TIMESTAMP) AS snapshot_on"
-    select = f"SELECT * REPLACE ({moment}) FROM ({made.select_from(JOINED)})"
-    with measured_rows(connection, made, progress) as (_, query):
+    select = f"SELECT * REPLACE ({moment}) FROM ({plan.select_from(JOINED)})"
+    with measured_rows(connection, plan, progress) as (_, query):
         for rows in query(select):
             written.write(rows)
 
@@ -518,7 +518,7 @@ def _built_on_spark(
 
 
 def _as_frame(portions: Iterable[pa.Table], most: int) -> pd.DataFrame:
-    """Return the rows of all portions, of which there are at ``most`` so many.
+    """Return the rows of all portions; there are at most ``most``.
 
     Numbers go to one array as they come: a second copy of a large panel would double the memory.
     """
@@ -576,13 +576,13 @@ def _build(
 ) -> Panel:
     analysis = analysis or SuccessAnalysis(())
     recipe = panel_recipe(tables, analysis, every, tables.history, only_as_of=only_as_of)
-    made = panel_steps(recipe)
-    select = made.select_from(JOINED) if draw is None else draw(made.select_from(JOINED))
-    with measured_rows(tables.connection, made, progress) as (cursor, query):
+    plan = panel_steps(recipe)
+    select = plan.select_from(JOINED) if draw is None else draw(plan.select_from(JOINED))
+    with measured_rows(tables.connection, plan, progress) as (cursor, query):
         ((most,),) = cursor.execute("SELECT count(*) FROM grid").fetchall()
         frame = _as_frame(query(select), most)
         # A snapshot's steps see the accounts that are there on as_of, and no others' episodes.
-        whole = not only_as_of and any(step.name == "episodes" for step in made.steps)
+        whole = not only_as_of and any(step.name == "episodes" for step in plan.steps)
         episodes = _episodes(cursor, recipe) if whole else None
     columns = {name: tables.columns(name) for name in tables.names}
     complete = not only_as_of and draw is None

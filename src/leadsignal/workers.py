@@ -37,22 +37,20 @@ def each(
         Called with the number of tasks that are done, and their total.
     """
     count = min(threads(), len(tasks))
-    for number, made in enumerate(_made(make, tasks, count if values >= WORTH_IT else 1)):
+    for number, result in enumerate(_run(make, tasks, count if values >= WORTH_IT else 1)):
         if progress:
             progress(number + 1, len(tasks))
-        yield made
+        yield result
 
 
-def _made(
-    make: Callable[..., Made], tasks: Sequence[tuple[Any, ...]], count: int
-) -> Iterator[Made]:
+def _run(make: Callable[..., Made], tasks: Sequence[tuple[Any, ...]], count: int) -> Iterator[Made]:
     if count <= 1:
         yield from (make(*task) for task in tasks)
         return
     from joblib import Parallel, delayed
 
-    run = Parallel(n_jobs=count, return_as="generator")
-    yield from run(delayed(_with_one_thread)(make, task) for task in tasks)
+    parallel = Parallel(n_jobs=count, return_as="generator")
+    yield from parallel(delayed(_with_one_thread)(make, task) for task in tasks)
 
 
 def _with_one_thread(make: Callable[..., Made], task: tuple[Any, ...]) -> Made:

@@ -114,17 +114,17 @@ def carried(
             f" AS g{number} USING (account_no, t)"
         )
     along = "PARTITION BY account_no ORDER BY t ROWS UNBOUNDED PRECEDING"
-    made = []
+    windows = []
     for column in columns:
         names = [terms[term, column.how] for term in column.terms]
         if column.how == "sum":
             signs = ("-" if term.sign < 0 else "+" for term in column.terms)
             values = (f"COALESCE({name}, 0)" for name in names)
             total = " ".join(f"{sign} {value}" for sign, value in zip(signs, values, strict=True))
-            made.append(f"CAST(SUM({total}) OVER ({along}) AS BIGINT) AS {column.name}")
+            windows.append(f"CAST(SUM({total}) OVER ({along}) AS BIGINT) AS {column.name}")
         else:
-            made.append(f"(MAX({names[0]}) OVER ({along})){column.part} AS {column.name}")
-    sql = f"SELECT account_no, t, {', '.join(made)} FROM {grid.rows} {' '.join(joins)}"
+            windows.append(f"(MAX({names[0]}) OVER ({along})){column.part} AS {column.name}")
+    sql = f"SELECT account_no, t, {', '.join(windows)} FROM {grid.rows} {' '.join(joins)}"
     return Carried(name, sql, grid=grid, changes=tuple(changes), columns=tuple(columns))
 
 

@@ -249,8 +249,8 @@ def summed(
                 numbers[delta.on.later], value, member.number if member else None, delta.sign
             )
             terms[columns[delta.measure]].append(term)
-    made = [CarriedColumn(column, tuple(listed)) for column, listed in terms.items()]
-    return carried(name, grid, changes, made)
+    summed_columns = [CarriedColumn(column, tuple(listed)) for column, listed in terms.items()]
+    return carried(name, grid, changes, summed_columns)
 
 
 def change(rows: str, on: Moment, by: str | None, names: Mapping[tuple[str, str], str]) -> Change:

@@ -135,7 +135,7 @@ def portions(cursor: duckdb.DuckDBPyConnection, at_once: int) -> Iterator[Portio
 @contextmanager
 def measured_rows(
     connection: duckdb.DuckDBPyConnection,
-    made: PanelSteps,
+    plan: PanelSteps,
     progress: Progress | None = None,
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Callable[[str], Iterator[pa.Table]]]]:
     """Run the steps; give a cursor on their tables, and a function that queries the rows.
@@ -144,14 +144,14 @@ def measured_rows(
     and yields its result for one portion of the accounts after the other, in their order.
     """
     in_memory = [
-        step for step in made.steps if isinstance(step, Carried) and _only_measured(step, made)
+        step for step in plan.steps if isinstance(step, Carried) and _only_measured(step, plan)
     ]
     unused = {name for step in in_memory for name in step.steps_before}
-    as_tables = [s for s in made.steps if s not in in_memory and s.name not in unused]
+    as_tables = [s for s in plan.steps if s not in in_memory and s.name not in unused]
     with temporary_tables(connection, as_tables, progress) as cursor:
 
         def query(sql: str) -> Iterator[pa.Table]:
-            for rows in _rows(cursor, made, in_memory):
+            for rows in _rows(cursor, plan, in_memory):
                 cursor.register(JOINED, rows)
                 yield cursor.sql(sql).to_arrow_table()
                 cursor.unregister(JOINED)
@@ -159,30 +159,30 @@ def measured_rows(
         yield cursor, query
 
 
-def _only_measured(step: Step, made: PanelSteps) -> bool:
+def _only_measured(step: Step, plan: PanelSteps) -> bool:
     """Whether a step is carried along, and read by the panel itself but by no other step."""
     named = re.compile(rf"\b{re.escape(step.name)}\b")
-    return step.name in made.measured and not any(
-        named.search(other.sql) for other in made.steps if other is not step
+    return step.name in plan.measured and not any(
+        named.search(other.sql) for other in plan.steps if other is not step
     )
 
 
 def _rows(
-    cursor: duckdb.DuckDBPyConnection, made: PanelSteps, in_memory: Sequence[Carried]
+    cursor: duckdb.DuckDBPyConnection, plan: PanelSteps, in_memory: Sequence[Carried]
 ) -> Iterator[pa.Table]:
     """Yield the rows of the grid with all measures, a portion of the accounts at a time."""
     import pyarrow as pa
 
     width = 32 + sum(len(step.columns) for step in in_memory)
     carried_steps = {step.name for step in in_memory}
-    tables = [name for name in made.measured if name not in carried_steps]
+    tables = [name for name in plan.measured if name not in carried_steps]
     for portion in portions(cursor, max(CELLS_AT_ONCE // width, 1)):
         columns = {"t": pa.array(portion.t), "next_t": portion.next_t()}
         owner = np.repeat(np.arange(len(portion.counts)), portion.counts)
-        spine = _used(cursor, "spine", made, portion, "ORDER BY account_no")
+        spine = _used(cursor, "spine", plan, portion, "ORDER BY account_no")
         columns |= _taken(spine, owner)
         for name in tables:
-            columns |= _by_row(cursor, name, made, portion)
+            columns |= _by_row(cursor, name, plan, portion)
         for step in in_memory:
             if step.users:
                 columns |= _users(cursor, step.users, portion)
@@ -194,13 +194,13 @@ def _rows(
 def _used(
     cursor: duckdb.DuckDBPyConnection,
     table: str,
-    made: PanelSteps,
+    plan: PanelSteps,
     portion: Portion,
     order: str = "",
 ) -> pa.Table:
     """Return the account and those columns of a table that the panel reads, of some accounts."""
     columns = cursor.sql(f"FROM {table} LIMIT 0").columns
-    named = [name for name in columns if name in KEYS or made.reads(quoted(name)[1:-1])]
+    named = [name for name in columns if name in KEYS or plan.reads(quoted(name)[1:-1])]
     listed = ", ".join(map(quoted, named))
     rows = cursor.sql(f"SELECT {listed} FROM {table} WHERE {portion.where} {order}")
     return rows.to_arrow_table().combine_chunks()
@@ -215,10 +215,10 @@ def _taken(table: pa.Table, place: Ints) -> dict[str, Any]:
 
 
 def _by_row(
-    cursor: duckdb.DuckDBPyConnection, table: str, made: PanelSteps, portion: Portion
+    cursor: duckdb.DuckDBPyConnection, table: str, plan: PanelSteps, portion: Portion
 ) -> dict[str, Any]:
     """Return the columns of a table of measures at the rows of the grid."""
-    found = _used(cursor, table, made, portion)
+    found = _used(cursor, table, plan, portion)
     row = portion.row_of(found["account_no"].to_numpy(), found["t"].to_numpy())
     place = np.full(len(portion.t) + 1, -1)
     place[row] = np.arange(len(row))
@@ -237,20 +237,22 @@ def _carried_columns(
         if change.sql not in reads:
             reads[change.sql] = _Read.of(cursor, step, change, portion)
         changes.append(reads[change.sql].on_rows(change, step.values_of(number), portion))
-    made: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for column in step.columns:
         name = column.name.strip('"').replace('""', '"')
         if column.how == "largest pair":
-            made[name] = _best_pair(cursor, step.changes[column.terms[0].change], column, portion)
+            columns[name] = _best_pair(
+                cursor, step.changes[column.terms[0].change], column, portion
+            )
             continue
         here = [changes[term.change][term.value][term.member or 0] for term in column.terms]
         if column.how == "sum":
             signed = [term.sign * one for term, one in zip(column.terms, here, strict=True)]
-            made[name] = portion.along(np.sum(signed, axis=0))
+            columns[name] = portion.along(np.sum(signed, axis=0))
         else:
             day = portion.largest(here[0])
-            made[name] = pa.array(day + NOTHING, mask=day == 0)
-    return made
+            columns[name] = pa.array(day + NOTHING, mask=day == 0)
+    return columns
 
 
 def _users(cursor: duckdb.DuckDBPyConnection, users: Users, portion: Portion) -> dict[str, Any]:

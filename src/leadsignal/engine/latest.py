@@ -32,7 +32,7 @@ def latest_step(
         by = member.numbers if member else None
         together.setdefault((measure.day, by), []).append((measure, column))
     changes: list[Change] = []
-    made: list[CarriedColumn] = []
+    latest_columns: list[CarriedColumn] = []
     for number, ((day, by), here) in enumerate(together.items()):
         values = {measure: _value(measure, source, d) for measure, _ in here}
         known = dict.fromkeys((value, when) for value, when, _, _ in values.values())
@@ -42,8 +42,8 @@ def latest_step(
             value, when, how, part = values[measure]
             member = member_of(measure, source)
             term = Term(number, names[value, when], member.number if member else None)
-            made.append(CarriedColumn(column, (term,), how, part))
-    return carried(f"latest_{source.name}", grid, changes, made)
+            latest_columns.append(CarriedColumn(column, (term,), how, part))
+    return carried(f"latest_{source.name}", grid, changes, latest_columns)
 
 
 def _value(measure: Seen, source: Source, d: Dialect) -> tuple[str, str, How, str]:

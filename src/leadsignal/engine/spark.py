@@ -128,12 +128,12 @@ def panel_rows(
     recipe = panel_recipe(
         tables, analysis, every, read_source, only_as_of=only_as_of, dialect=Spark()
     )
-    made = panel_steps(recipe)
+    plan = panel_steps(recipe)
     if isinstance(tables, Tables):
         frames = exported(tables, session, staging_folder(session, staging))
     else:
         frames = {source_view(name): tables.history(name) for name in tables.names}
-    return recipe, rows_of(session, frames, made.steps, draw(made.select) if draw else made.select)
+    return recipe, rows_of(session, frames, plan.steps, draw(plan.select) if draw else plan.select)
 
 
 def rows_of(

@@ -88,8 +88,8 @@ def tune_model(
     tests = list(_folds(thinned(panel), horizon, folds))
     tasks = [(one, known, rows) for known, rows in tests for one in models]
     values = sum(known.frame.size for _, known, _ in tasks)
-    made = list(each(partial(_loss, panel, horizon), tasks, values=values, progress=progress))
-    losses = [made[place :: len(models)] for place in range(len(models))]
+    found = list(each(partial(_loss, panel, horizon), tasks, values=values, progress=progress))
+    losses = [found[place :: len(models)] for place in range(len(models))]
     accounts = [rows["account_id"].to_numpy(str) for _, rows in tests]
     loss = np.array([np.concatenate(parts) for parts in losses])
     order = np.argsort(loss.mean(axis=1), kind="stable")

@@ -129,11 +129,11 @@ def risk_bands(
 
 
 def _refitted(
-    model: ChurnModel, panel: Panel, rows: pd.DataFrame, drawn: NDArray[np.int64]
+    model: ChurnModel, panel: Panel, rows: pd.DataFrame, numbers: NDArray[np.int64]
 ) -> Floats:
     """Return the log-odds of the rows' risks by the model refitted on drawn accounts."""
     try:
-        refit = clone(model).fit(_resampled(panel, drawn))
+        refit = clone(model).fit(_resampled(panel, numbers))
     except ModelError as error:
         raise ModelError(
             f"a resample of the accounts cannot be fitted: {error.problem}", error.remedy
@@ -141,14 +141,14 @@ def _refitted(
     return log_odds(refit.predict(rows).risk)
 
 
-def _resampled(panel: Panel, drawn: NDArray[np.int64]) -> Panel:
+def _resampled(panel: Panel, numbers: NDArray[np.int64]) -> Panel:
     """Return the panel of the accounts whose numbers, in order of account_id, were drawn.
 
     Copies are separate accounts of the same customer, so that they are always in the same fold.
     """
     frame = panel.frame
     codes, names = pd.factorize(frame["account_id"], sort=True)
-    copies = np.bincount(drawn, minlength=len(names))[codes]
+    copies = np.bincount(numbers, minlength=len(names))[codes]
     row = np.repeat(np.arange(len(frame)), copies)
     copy = np.arange(len(row)) - np.repeat(np.cumsum(copies) - copies, copies)
     rows = frame.iloc[row].reset_index(drop=True)

@@ -103,8 +103,8 @@ def call_list(
 
 
 def _on_list(frame: pd.DataFrame) -> pd.Series[bool]:
-    held = frame[HELD_OUT].astype(bool) if HELD_OUT in frame else False
-    listed: pd.Series[bool] = frame["alert"].astype(bool) & ~(frame["alert"].isna() | held)
+    excluded = frame[HELD_OUT].astype(bool) if HELD_OUT in frame else False
+    listed: pd.Series[bool] = frame["alert"].astype(bool) & ~(frame["alert"].isna() | excluded)
     return listed
 
 
