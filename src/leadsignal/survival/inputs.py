@@ -359,15 +359,24 @@ def snapped(requested: Floats, times: Floats) -> Floats:
     return close
 
 
+BLOCK = 2**15
+"""How many times are compared at once."""
+
+
 def _tolerance(distinct: Floats) -> float:
     return TIE * max(1.0, float(np.abs(distinct).mean()))
 
 
 def _whole(times: Floats) -> bool:
     """Whether all are whole numbers so small that different ones differ by more than rounding."""
-    if not times.size or not bool((np.abs(times) < 1 / TIE).all()):
-        return not times.size
-    return bool((times == np.rint(times)).all())
+    if not times.size:
+        return True
+    if not (times.min() > -1 / TIE and times.max() < 1 / TIE):
+        return False
+    # In blocks: an array of the size of all times takes longer to allocate than to fill.
+    flat = times.reshape(-1)
+    blocks = (flat[at : at + BLOCK] for at in range(0, len(flat), BLOCK))
+    return all(bool((block == np.rint(block)).all()) for block in blocks)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,8 +21,8 @@ class RiskSets:
     """Event groups and the range of groups in which each row is at risk.
 
     Attributes: ``time`` and ``stratum`` of each of the G groups; ``first`` (strata + 1), where
-    each stratum's groups begin; ``lower`` and ``upper`` (n); ``events``, the rows with an event
-    in the order of their groups, and ``deaths`` (G), how many of them each group has.
+    each stratum's groups begin; ``lower`` and ``upper`` (n); ``ended``, the rows with an event,
+    and ``deaths`` (G), how many of them each group has.
     """
 
     time: Floats
@@ -30,7 +30,7 @@ class RiskSets:
     first: Ints
     lower: Ints
     upper: Ints
-    events: Ints
+    ended: Ints
     deaths: Ints
 
     @classmethod
@@ -46,14 +46,20 @@ class RiskSets:
         else:
             time, stratum, lower, upper = _ranks_by_stratum(stop, event, start, strata)
             first = np.searchsorted(stratum, np.arange(len(strata) + 1)).astype(np.intp)
-        rows = np.flatnonzero(event)
-        group = upper[rows] - 1
-        order = np.argsort(group, kind="stable")
-        deaths = np.bincount(group, minlength=len(time)).astype(np.intp)
-        return cls(time, stratum, first, lower, upper, rows[order], deaths)
+        ended = np.flatnonzero(event)
+        deaths = np.bincount(upper[ended] - 1, minlength=len(time)).astype(np.intp)
+        return cls(time, stratum, first, lower, upper, ended, deaths)
 
     def __len__(self) -> int:
         return len(self.time)
+
+    @cached_property
+    def events(self) -> Ints:
+        """The rows with an event in the order of their groups."""
+        group = self.upper[self.ended] - 1
+        # Of short integers a stable sort counts the values, whatever their order.
+        short = group.astype(np.uint16) if len(self) < 2**16 else group
+        return self.ended[np.argsort(short, kind="stable")]
 
     @cached_property
     def group(self) -> Ints:
@@ -74,7 +80,7 @@ class RiskSets:
 
     def at_events(self, values: Floats) -> Floats:
         """Return, for each group, the sum of ``values`` (n) over its event rows."""
-        return sums_by_code(self.group, values[self.events], len(self))
+        return sums_by_code(self.upper[self.ended] - 1, values[self.ended], len(self))
 
     def over_rows(self, values: Floats) -> Floats:
         """Return, for each row, the sum of ``values`` (G or G × k) over the row's groups."""

@@ -66,7 +66,12 @@ class Steps:
         if not len(causes):
             causes = np.array([1])
         at_risk = sets.at_risk(weights)
-        events = np.stack([sets.at_events(np.where(cause == c, weights, 0.0)) for c in causes])
+        if len(causes) == 1:
+            events, row_cause = sets.at_events(weights)[None], (cause > 0) - 1
+        else:
+            of_cause = (np.where(cause == c, weights, 0.0) for c in causes)
+            events = np.stack([sets.at_events(values) for values in of_cause])
+            row_cause = np.where(cause > 0, np.searchsorted(causes, cause), -1)
         left = 1 - events.sum(axis=0) / at_risk
         left[np.isclose(left, 0, atol=1e-13)] = 0.0
         survival, before = np.empty_like(left), np.empty_like(left)
@@ -77,11 +82,10 @@ class Steps:
             incidence[:, part] = np.cumsum(before[part] * events[:, part] / at_risk[part], axis=1)
         last = np.full(len(groups), -np.inf)
         np.maximum.at(last, groups.codes, np.where(weights > 0, stop, -np.inf))
-        row_cause = np.where(cause > 0, np.searchsorted(causes, cause), -1)
         return cls(
             groups.names, sets.first, tuple(causes.tolist()), sets.time, at_risk, events, before,
             survival, incidence, origin, last,
-            np.full(len(stop), -np.inf) if start is None else start, stop,
+            np.broadcast_to(-np.inf, stop.shape) if start is None else start, stop,
             sets, row_cause, weights, groups, cluster,
         )  # fmt: skip
 
