@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -232,7 +233,10 @@ def disagreements(one: Seen, other: Seen, t: date) -> list[str]:
     found += [f"row {a} {day.date()}" for a, day in keys[0] ^ keys[1] if a not in moved]
     both = keys[0] & keys[1]
     kept = [
-        frame[[key in both for key in zip(*(frame[c] for c in AT_ROW), strict=True)]]
+        # Of an empty frame a list would choose columns.
+        frame[
+            np.array([key in both for key in zip(*(frame[c] for c in AT_ROW), strict=True)], bool)
+        ]
         for frame in rows
     ]
     found += [
