@@ -267,7 +267,7 @@ def test_tables_can_be_pasted(nothing: Comparison, tmp_path: Path) -> None:
 
 def test_xlsx_or_a_clear_error(nothing: Comparison, tmp_path: Path) -> None:
     try:
-        import openpyxl  # type: ignore[import-untyped]
+        import openpyxl
     except ImportError:
         with pytest.raises(OptionError, match="needs openpyxl"):
             nothing.write(tmp_path / "table.xlsx")
