@@ -53,7 +53,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "discover": {"--out": ".toml", "--picture": ".png"},
     "panel": {"--out": ".parquet"},
     "fit": {"--out": ""},
-    "score": {"--out": ".csv", "--csv": ".csv", "--record": ".run.json"},
+    "score": {"--out": ".csv", "--call-list": ".csv", "--record": ".run.json"},
     "compare": {"--out": ".csv"},
     "report": {"--out": ".html"},
     "review": {"--out": ".html"},
