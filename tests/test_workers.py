@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,12 @@ Results = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 def process_of(_: int) -> int:
     return os.getpid()
+
+
+def wait(number: int) -> int:
+    if number > 1:
+        time.sleep(1)
+    return refuse(number)
 
 
 def refuse(number: int) -> int:
@@ -49,6 +56,15 @@ def test_an_error_in_a_process_is_the_same_error(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LEADSIGNAL_THREADS", "2")
     with pytest.raises(ls.ModelError, match=r"task 1 cannot be done\. Give another"):
         list(workers.each(refuse, [(1,), (2,)], values=10**9))
+
+
+def test_after_an_error_the_tasks_that_are_left_are_cancelled_without_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LEADSIGNAL_THREADS", "2")
+    with pytest.raises(ls.ModelError, match="task 1 cannot be done"):
+        list(workers.each(wait, [(1,), (2,), (3,), (4,)], values=10**9))
+    assert list(workers.each(operator.neg, [(1,), (2,)], values=10**9)) == [-1, -2]
 
 
 def test_one_and_two_processes_give_the_same_bytes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ from leadsignal.threads import threads
 
 Made = TypeVar("Made")
 Progress = Callable[[int, int], None]
+ONE_THREAD = ("LEADSIGNAL_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 WORTH_IT = 10_000_000
 """Values read in all tasks together from which processes are started: that takes seconds."""
 
@@ -26,8 +26,7 @@ def each(
     Parameters
     ----------
     make : callable
-        A function of a module, or a partial of one: processes are given it by name. Large arrays
-        that it holds are shared, and must not be changed.
+        A function of a module, or a partial of one. Each process gets it once, with what it holds.
     tasks : sequence of tuples
         The arguments of each call.
     values : int
@@ -47,12 +46,29 @@ def _run(make: Callable[..., Made], tasks: Sequence[tuple[Any, ...]], count: int
     if count <= 1:
         yield from (make(*task) for task in tasks)
         return
-    from joblib import Parallel, delayed
+    # Unlike the standard library's, these processes need no guard around a script's main part.
+    from joblib.externals.loky import ProcessPoolExecutor
 
-    parallel = Parallel(n_jobs=count, return_as="generator")
-    yield from parallel(delayed(_with_one_thread)(make, task) for task in tasks)
+    with ProcessPoolExecutor(
+        count, initializer=_take, initargs=(make,), env=dict.fromkeys(ONE_THREAD, "1")
+    ) as pool:
+        futures = [pool.submit(_call, task) for task in tasks]
+        try:
+            # In their order: of several errors the same one is raised, whichever came first.
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
 
 
-def _with_one_thread(make: Callable[..., Made], task: tuple[Any, ...]) -> Made:
-    os.environ["LEADSIGNAL_THREADS"] = "1"
-    return make(*task)
+_taken: list[Callable[..., Any]] = []
+"""In a process of `each`: the function that it calls, sent once."""
+
+
+def _take(make: Callable[..., Any]) -> None:
+    _taken[:] = [make]
+
+
+def _call(task: tuple[Any, ...]) -> Any:
+    return _taken[0](*task)
