@@ -52,9 +52,8 @@ def memory_steps(grid: Grid, measures: Sequence[AdoptedShare | Lapses]) -> list[
         for number, listed in enumerate(changes.values())
         for change in listed
     ]
-    columns = [grid.dialect.quoted(column) for column in changes]
     dated = f"SELECT account_no, first, process, adopted, lapsed FROM episodes JOIN {grid.spine}"
     return [
         Step(DATED, f"{dated} USING (account_no)"),
-        summed(NAME, DATED, grid, deltas, columns),
+        summed(NAME, DATED, grid, deltas, list(changes)),
     ]

@@ -116,14 +116,15 @@ def carried(
     along = "PARTITION BY account_no ORDER BY t ROWS UNBOUNDED PRECEDING"
     windows = []
     for column in columns:
+        alias = grid.dialect.quoted(column.name)
         names = [terms[term, column.how] for term in column.terms]
         if column.how == "sum":
             signs = ("-" if term.sign < 0 else "+" for term in column.terms)
-            values = (f"COALESCE({name}, 0)" for name in names)
+            values = (f"COALESCE({one}, 0)" for one in names)
             total = " ".join(f"{sign} {value}" for sign, value in zip(signs, values, strict=True))
-            windows.append(f"CAST(SUM({total}) OVER ({along}) AS BIGINT) AS {column.name}")
+            windows.append(f"CAST(SUM({total}) OVER ({along}) AS BIGINT) AS {alias}")
         else:
-            windows.append(f"(MAX({names[0]}) OVER ({along})){column.part} AS {column.name}")
+            windows.append(f"(MAX({names[0]}) OVER ({along})){column.part} AS {alias}")
     sql = f"SELECT account_no, t, {', '.join(windows)} FROM {grid.rows} {' '.join(joins)}"
     return Carried(name, sql, grid=grid, changes=tuple(changes), columns=tuple(columns))
 

@@ -239,19 +239,18 @@ def _carried_columns(
         changes.append(reads[change.sql].on_rows(change, step.values_of(number), portion))
     columns: dict[str, Any] = {}
     for column in step.columns:
-        name = column.name.strip('"').replace('""', '"')
         if column.how == "largest pair":
-            columns[name] = _best_pair(
+            columns[column.name] = _best_pair(
                 cursor, step.changes[column.terms[0].change], column, portion
             )
             continue
         here = [changes[term.change][term.value][term.member or 0] for term in column.terms]
         if column.how == "sum":
             signed = [term.sign * one for term, one in zip(column.terms, here, strict=True)]
-            columns[name] = portion.along(np.sum(signed, axis=0))
+            columns[column.name] = portion.along(np.sum(signed, axis=0))
         else:
             day = portion.largest(here[0])
-            columns[name] = pa.array(day + NOTHING, mask=day == 0)
+            columns[column.name] = pa.array(day + NOTHING, mask=day == 0)
     return columns
 
 
@@ -272,13 +271,11 @@ def _users(cursor: duckdb.DuckDBPyConnection, users: Users, portion: Portion) ->
     other[[0, -1]] = True
     apart = np.diff(day, prepend=0, append=0)
     apart[other] = NEVER
-    rows = len(portion.t) + 1
+    rows, members = len(portion.t) + 1, 1 + max(number for _, number in users.windows.values())
     first, day = member * rows, day + origin
     counts: dict[int, Ints] = {}
     for window in {window for window, _ in users.windows.values()}:
-        changes = np.zeros(
-            rows * (1 + max(number for _, number in users.windows.values())), np.int64
-        )
+        changes = np.zeros(members * rows, np.int64)
         begins, ends = apart[:-1] > window, apart[1:] > window
         np.add.at(changes, first[begins] + portion.row_of(account[begins], day[begins] + 1), 1)
         gone = portion.row_of(account[ends], day[ends] + window + 1)
