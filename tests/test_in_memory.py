@@ -11,8 +11,14 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.engine import in_memory
-from leadsignal.engine.in_memory import Portion, _in_order
+from leadsignal.engine import adopted_in_memory, in_memory
+from leadsignal.engine.build import episode_steps
+from leadsignal.engine.duckdb import temporary_tables
+from leadsignal.engine.episodes import Adopted
+from leadsignal.engine.grid import Step, spine_steps
+from leadsignal.engine.in_memory import Portion
+from leadsignal.engine.recipe import panel_recipe
+from leadsignal.engine.user_stays import sorted_together
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +55,7 @@ def test_columns_are_sorted_together(largest: int) -> None:
     columns = rng.integers(0, largest, (3, 50))
     columns[0] %= 3
     expected = sorted(map(tuple, columns.T.tolist()))
-    assert list(map(tuple, np.array(_in_order(*columns)).T.tolist())) == expected
+    assert list(map(tuple, np.array(sorted_together(*columns)).T.tolist())) == expected
 
 
 def test_portions_do_not_change_the_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,3 +75,27 @@ def test_portions_do_not_change_the_panel(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(in_memory, "CELLS_AT_ONCE", 100_000)
     pd.testing.assert_frame_equal(ls.build_panel(tables, analysis).frame, whole)
     assert len(seen) > 1
+
+
+@pytest.fixture(scope="module")
+def weekly(tmp_path_factory: pytest.TempPathFactory) -> tuple[ls.Tables, ls.SuccessAnalysis]:
+    """Accounts whose processes ask for two users in windows that follow each other."""
+    simulation = ls.simulate(40, seed=8)
+    tables = ls.read_tables(simulation.write(tmp_path_factory.mktemp("weekly")))
+    return tables, ls.SuccessAnalysis.from_toml(simulation.analysis_toml)
+
+
+def test_episodes_of_arrays_are_those_of_sql(
+    weekly: tuple[ls.Tables, ls.SuccessAnalysis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, analysis = weekly
+    monkeypatch.setattr(adopted_in_memory, "ROWS_AT_ONCE", 500)
+    recipe = panel_recipe(tables, analysis, tables.project.every, tables.history)
+    steps = [*spine_steps(recipe.grid, recipe.accounts), *episode_steps(recipe)]
+    assert any(isinstance(step, Adopted) for step in steps)
+    rows = []
+    for run in (steps, [Step(step.name, step.sql) for step in steps]):
+        with temporary_tables(tables.connection, run) as cursor:
+            rows.append(cursor.sql("FROM episodes ORDER BY ALL").fetchall())
+    assert rows[0] == rows[1]
+    assert len(rows[0]) > 50

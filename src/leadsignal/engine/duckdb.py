@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.engine.adopted_in_memory import adopted_table
 from leadsignal.engine.build import Recipe
+from leadsignal.engine.episodes import Adopted
 from leadsignal.engine.grid import Step
 from leadsignal.sources.parts import literal
 
@@ -23,10 +25,16 @@ def temporary_tables(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Create a temporary table per step on a cursor of its own; drop them at exit."""
     cursor = connection.cursor()
+    unused = {name for s in steps if isinstance(s, Adopted) for name in s.steps_before}
     try:
         for number, step in enumerate(steps):
             if progress:
                 progress(number, len(steps))
+            if step.name in unused:
+                continue
+            if isinstance(step, Adopted):
+                cursor.register(step.name, adopted_table(cursor, step))
+                continue
             order = " ORDER BY account_no" if step.by_account else ""
             cursor.execute(f"CREATE TEMP TABLE {step.name} AS {step.sql}{order}").fetchall()
         if progress:

@@ -5,12 +5,14 @@ holds enough events by enough users. An event of day d, known on day r, lies in 
 from max(d + kw, r) + 1 to d + (k+1)w. Only on the days on which something enters or leaves a window
 can the state change: there the counts are summed along, and runs of "adopted" are the episodes.
 
-Processes of the same windows that count different behaviours are found in one pass.
+Processes of the same windows that count different behaviours are found in one pass. Where no record
+is late, DuckDB leaves the sums to `leadsignal.engine.adopted_in_memory`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from leadsignal.config.success import Process
 from leadsignal.engine.counts import condition, stays_steps
@@ -63,10 +65,53 @@ def _by_process(values: Sequence[str]) -> str:
     return f"CASE process_no {cases} END"
 
 
+@dataclass(frozen=True)
+class Adopted(Step):
+    """From when to when processes are adopted: account_no, process_no, x and next_x.
+
+    ``read`` selects account_no, process_no, user_no (0 for none), day and quantity of their rows;
+    with it the ``steps_before`` are not needed. ``at_least`` holds for each process the quantity
+    that a window must have.
+    """
+
+    read: str = ""
+    at_least: tuple[int, ...] = ()
+    by_users: int = 1
+    within: int = 1
+    sustained_for: int = 1
+    as_of: int = 0
+    steps_before: tuple[str, ...] = ()
+
+
 def episodes_steps(batch: Batch, number: int, source: Source, grid: Grid) -> list[Step]:
     """Return the steps that make ``episodes_<number>`` (account_no, process, adopted, lapsed)."""
     p, process = f"process_{number}", batch[0]
-    steps = [_rows(p, batch, source, grid)]
+    rows, *users = _rows_steps(p, batch, source, grid)
+    steps = _states_steps(p, batch, source, grid)
+    adopted = Step(f"{p}_adopted", _adopted(p, batch))
+    if not source.late:
+        user_no = "COALESCE(user_no, 0)" if users else "0"
+        joined = f"LEFT JOIN {users[0].name} USING (user_id)" if users else ""
+        process_no = "0 AS process_no" if len(batch) == 1 else "process_no"
+        adopted = Adopted(
+            adopted.name,
+            adopted.sql,
+            read=f"SELECT account_no, {process_no}, {user_no} AS user_no, day,"
+            f" COALESCE(quantity, 0) AS quantity FROM {rows.name} {joined}",
+            at_least=tuple(_enough(one) for one in batch),
+            by_users=process.by_users,
+            within=process.within,
+            sustained_for=process.sustained_for,
+            as_of=grid.as_of,
+            steps_before=tuple(step.name for step in steps),
+        )
+    episodes = Step(f"episodes_{number}", _episodes(p, batch, source, grid))
+    return [rows, *users, *steps, adopted, episodes]
+
+
+def _states_steps(p: str, batch: Batch, source: Source, grid: Grid) -> list[Step]:
+    """Return the steps that make ``<p>_states``: on which day each state begins."""
+    process, steps = batch[0], []
     windows = grid.dialect.days_from_to("0", str(process.sustained_for - 1), 1)
     spans = f"CROSS JOIN (SELECT {windows} AS k) AS k"
     steps.append(
@@ -79,15 +124,15 @@ def episodes_steps(batch: Batch, number: int, source: Source, grid: Grid) -> lis
     )
     changes = [_quantity_changes(p, batch)]
     if process.by_users > 1:
-        steps += _user_steps(p, batch, source, grid, spans)
+        steps += _user_steps(p, batch, source, spans)
         changes.append(_user_changes(p, batch))
     steps.append(Step(f"{p}_changes", _summed_changes(p, batch, changes, grid)))
     steps.append(Step(f"{p}_states", _states(p, batch)))
-    steps.append(Step(f"episodes_{number}", _episodes(p, batch, source, grid)))
     return steps
 
 
-def _rows(p: str, batch: Batch, source: Source, grid: Grid) -> Step:
+def _rows_steps(p: str, batch: Batch, source: Source, grid: Grid) -> list[Step]:
+    """Return the steps that make the rows that count and, where users do, their numbers."""
     d = grid.dialect
     tests = [condition((("behavior", process.behaviors),), d) for process in batch]
     which = ""
@@ -96,12 +141,20 @@ def _rows(p: str, batch: Batch, source: Source, grid: Grid) -> Step:
         which = f" CASE {cases} END AS process_no,"
     counted = tuple(name for process in batch for name in process.behaviors)
     where = condition((("behavior", counted),), d)
-    return Step(
+    rows = Step(
         f"{p}_rows",
         f"SELECT account_no,{which} user_id, {d.day('occurred_at')} AS day,"
         f" {d.day('known_on')} AS known, {d.scaled('quantity', 6)} AS quantity"
         f" FROM ({source.sql}) AS source JOIN spine USING (account_id) WHERE {where}",
     )
+    if batch[0].by_users == 1:
+        return [rows]
+    users = Step(
+        f"{p}_users",
+        f"SELECT user_id, {d.number_of('user_id')} AS user_no FROM"
+        f" (SELECT DISTINCT user_id FROM {p}_rows WHERE user_id IS NOT NULL) AS u",
+    )
+    return [rows, users]
 
 
 def _quantity_changes(p: str, batch: Batch) -> str:
@@ -112,20 +165,14 @@ def _quantity_changes(p: str, batch: Batch) -> str:
     return f"{enters} UNION ALL {leaves}"
 
 
-def _user_steps(p: str, batch: Batch, source: Source, grid: Grid, spans: str) -> list[Step]:
+def _user_steps(p: str, batch: Batch, source: Source, spans: str) -> list[Step]:
     who = _who(batch)
-    users = Step(
-        f"{p}_users",
-        f"SELECT user_id, {grid.dialect.number_of('user_id')} AS user_no FROM"
-        f" (SELECT DISTINCT user_id FROM {p}_rows WHERE user_id IS NOT NULL) AS u",
-    )
     if source.late:
         numbered = Step(
             f"{p}_numbered",
             f"SELECT {who}, user_no, k, day, begins FROM {p}_events JOIN {p}_users USING (user_id)",
         )
         return [
-            users,
             numbered,
             *stays_steps(p, numbered.name, f"{who}, user_no, k", late=True),
         ]
@@ -142,7 +189,7 @@ def _user_steps(p: str, batch: Batch, source: Source, grid: Grid, spans: str) ->
         f"SELECT {who}, user_no, k, day + {shift} AS day, begins + {shift} AS begins, extends,"
         f" before + {shift} AS before, after + {shift} AS after FROM ({last.sql}) AS s {spans}",
     )
-    return [users, numbered, *first, shifted]
+    return [numbered, *first, shifted]
 
 
 def _user_changes(p: str, batch: Batch) -> str:
@@ -170,13 +217,30 @@ def _summed_changes(p: str, batch: Batch, changes: list[str], grid: Grid) -> str
 def _states(p: str, batch: Batch) -> str:
     who, process = _who(batch), batch[0]
     along = f"OVER (PARTITION BY {who} ORDER BY x ROWS UNBOUNDED PRECEDING)"
-    enough = _by_process([str(round(one.at_least * WHOLE)) for one in batch])
+    enough = _by_process([str(_enough(one)) for one in batch])
     tests = []
     for k in range(process.sustained_for):
         tests.append(f"SUM(COALESCE(quantity_{k}, 0)) {along} >= {enough}")
         if process.by_users > 1:
             tests.append(f"SUM(COALESCE(users_{k}, 0)) {along} >= {process.by_users}")
     return f"SELECT {who}, x, {' AND '.join(tests)} AS adopted FROM {p}_changes"
+
+
+def _enough(process: Process) -> int:
+    """Return the whole-number quantity that each window must have."""
+    return round(process.at_least * WHOLE)
+
+
+def _adopted(p: str, batch: Batch) -> str:
+    """Runs of "adopted": from x to before next_x, which is missing while it lasts."""
+    who = _who(batch)
+    by_account = f"(PARTITION BY {who} ORDER BY x)"
+    runs = f"SELECT {who}, x, adopted, LAG(adopted) OVER {by_account} AS was FROM {p}_states"
+    turns = (
+        f"SELECT {who}, x, adopted, LEAD(x) OVER {by_account} AS next_x FROM ({runs}) AS r"
+        f" WHERE adopted <> COALESCE(was, FALSE)"
+    )
+    return f"SELECT {who}, x, next_x FROM ({turns}) AS t WHERE adopted"
 
 
 def known_from(process: Process, source: Source) -> str:
@@ -190,22 +254,16 @@ def known_from(process: Process, source: Source) -> str:
 
 def _episodes(p: str, batch: Batch, source: Source, grid: Grid) -> str:
     """Runs of "adopted", cut to the days on which the state is known and the account active."""
-    who, process = _who(batch), batch[0]
+    process = batch[0]
     names = _by_process([grid.dialect.literal(one.name) for one in batch])
     until = [str(grid.as_of + 1), "ended"]
     if source.complete_through is not None:
         until.append(str(source.complete_through + 2))
-    by_account = f"(PARTITION BY {who} ORDER BY x)"
-    runs = f"SELECT {who}, x, adopted, LAG(adopted) OVER {by_account} AS was FROM {p}_states"
-    turns = (
-        f"SELECT {who}, x, adopted, LEAD(x) OVER {by_account} AS next_x FROM ({runs}) AS r"
-        f" WHERE adopted <> COALESCE(was, FALSE)"
-    )
     return (
         f"SELECT account_no, {names} AS process,"
         f" GREATEST(x, {known_from(process, source)}) AS adopted,"
         f" CASE WHEN next_x < LEAST({', '.join(until)}) THEN next_x END AS lapsed"
-        f" FROM ({turns}) AS e JOIN spine USING (account_no)"
-        f" WHERE adopted AND COALESCE(next_x > {known_from(process, source)}, TRUE)"
+        f" FROM {p}_adopted JOIN spine USING (account_no)"
+        f" WHERE COALESCE(next_x > {known_from(process, source)}, TRUE)"
         f" AND GREATEST(x, {known_from(process, source)}) < LEAST({', '.join(until)})"
     )

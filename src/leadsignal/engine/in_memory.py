@@ -22,6 +22,7 @@ from leadsignal.engine.build import PanelSteps
 from leadsignal.engine.carried import Carried, CarriedColumn, Change, How, Users
 from leadsignal.engine.duckdb import temporary_tables
 from leadsignal.engine.grid import Step
+from leadsignal.engine.user_stays import days_apart
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ CELLS_AT_ONCE = 2**25
 NOTHING = -(2**31)
 """Smaller than every day number: no row yet."""
 KEYS = ["account_no", "t"]
-NEVER = 2**31
-"""Days between two rows that are not of the same user."""
 JOINED = "rows_with_measures"
 
 
@@ -255,24 +254,13 @@ def _carried_columns(
 
 
 def _users(cursor: duckdb.DuckDBPyConnection, users: Users, portion: Portion) -> dict[str, Any]:
-    """Count distinct users in trailing windows.
-
-    Rows of a user that are at most a window apart are one stay: it begins with a row that is
-    farther from the row before, and ends a window after its last.
-    """
+    """Count distinct users in trailing windows."""
     read = cursor.sql(f"SELECT * FROM ({users.sql}) AS u WHERE {portion.where}").fetchnumpy()
-    origin = read["day"].min(initial=0)
-    member, account, user, day = _in_order(
-        read["member"], read["account_no"], read["user_no"], read["day"] - origin
+    (member, account, _, day), apart = days_apart(
+        (read["member"], read["account_no"], read["user_no"]), read["day"]
     )
-    other = np.zeros(len(day) + 1, dtype=bool)
-    for whose in (member, account, user):
-        other[1:-1] |= whose[1:] != whose[:-1]
-    other[[0, -1]] = True
-    apart = np.diff(day, prepend=0, append=0)
-    apart[other] = NEVER
     rows, members = len(portion.t) + 1, 1 + max(number for _, number in users.windows.values())
-    first, day = member * rows, day + origin
+    first = member * rows
     counts: dict[int, Ints] = {}
     for window in {window for window, _ in users.windows.values()}:
         changes = np.zeros(members * rows, np.int64)
@@ -285,24 +273,6 @@ def _users(cursor: duckdb.DuckDBPyConnection, users: Users, portion: Portion) ->
         column: portion.along(counts[window][number].copy())
         for column, (window, number) in users.windows.items()
     }
-
-
-def _in_order(*columns: Ints) -> list[Ints]:
-    """Sort by the columns, which hold no negative numbers, the first one first."""
-    bits = [int(column.max(initial=0)).bit_length() for column in columns]
-    if sum(bits) > 63:
-        order = np.lexsort(columns[::-1])
-        return [column[order].astype(np.int64) for column in columns]
-    key = np.zeros(len(columns[0]), np.int64)
-    for column, width in zip(columns, bits, strict=True):
-        key <<= width
-        key |= column
-    key.sort()
-    parts = []
-    for width in reversed(bits):
-        parts.append(key & ((1 << width) - 1))
-        key >>= width
-    return parts[::-1]
 
 
 @dataclass(frozen=True)
