@@ -12,8 +12,10 @@ from leadsignal.errors import ModelError
 Floats = NDArray[np.float64]
 
 MAX_STEPS = 100
-PRECISION = 1e-10
-"""A Newton step that lowers the loss by a smaller share ends the search."""
+PRECISION = 1e-14
+"""The search ends where the next step would lower the loss by a smaller share."""
+KEPT = 3.0
+"""The curvature is computed anew where a step gains more than this part of the step before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +66,8 @@ def penalised_logit(
 ) -> Floats:
     """Return the coefficients that maximise the penalised likelihood, by Newton's method.
 
+    The curvature, which costs most, is kept while the steps it gives gain ever less.
+
     Parameters
     ----------
     design : SharedRows
@@ -94,26 +98,36 @@ def penalised_logit(
     from scipy.special import expit
 
     coef = np.zeros(len(penalty))
-    now = _loss(design, coef, ended, weight, penalty)
+    coef[0] = _constant(design, ended, weight)
+    now, fell, before = _loss(design, coef, ended, weight, penalty), np.inf, np.inf
     for _ in range(MAX_STEPS):
         chance = expit(design.times(coef))
         slope = design.summed(weight * (chance - ended)) + penalty * coef
-        curvature = design.products(weight * chance * (1 - chance))
-        curvature[np.diag_indices_from(curvature)] += penalty + 1e-9
-        step = cho_solve(cho_factor(curvature), slope)
+        if fell > before / KEPT or before == np.inf:
+            curvature = design.products(weight * chance * (1 - chance))
+            curvature[np.diag_indices_from(curvature)] += penalty + 1e-9
+            factor = cho_factor(curvature)
+        step = cho_solve(factor, slope)
+        if slope @ step <= PRECISION * (abs(now) + 1e-12):
+            return coef
         share = 1.0
         while (after := _loss(design, coef - share * step, ended, weight, penalty)) > now:
             share /= 2
             if share < 1e-6:
                 return coef
         coef = np.asarray(coef - share * step, dtype=np.float64)
-        fell, now = now - after, after
-        if fell <= PRECISION * (abs(now) + 1e-12):
-            return coef
+        before, fell, now = fell, now - after, after
     raise ModelError(
         f"a logistic regression did not converge within {MAX_STEPS} steps",
         "Leave out indicators with extreme values",
     )
+
+
+def _constant(design: SharedRows, ended: NDArray[np.bool_], weight: Floats) -> float:
+    """Return the log-odds of all rows together, 0 where the first column is no constant."""
+    share = float(np.average(ended, weights=weight))
+    constant = bool((design.own[:, 0] == 1.0).all())
+    return float(np.log(share / (1 - share))) if constant and 0 < share < 1 else 0.0
 
 
 def _loss(
