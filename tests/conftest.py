@@ -15,6 +15,9 @@ import leadsignal as ls
 from in_browser import started_browser
 from postgres_server import Server, running_server, why_not
 
+# A test that fits twice is to fit twice.
+os.environ["LEADSIGNAL_FIT_CACHE"] = "0"
+
 LONGEST = (
     "test_docs.py",
     "test_readme.py",

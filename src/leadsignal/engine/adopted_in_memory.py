@@ -1,8 +1,8 @@
 """From when to when processes are adopted, added up in arrays: for records that are never late.
 
 What a window holds changes where something enters or leaves it. Whatever enters also leaves, so
-one running sum over all changes, in the order of account, process and day, is the sum of each. The
-window before the last one held what the last one holds, later: a process is adopted where the runs
+one running sum over all changes, in the order of account, process and day, is the sum of each. What
+the last window holds, the one before it holds a window later: a process is adopted where the runs
 of full windows, each shifted by one window more, all overlap.
 """
 

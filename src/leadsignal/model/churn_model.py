@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,13 +25,20 @@ from leadsignal.model.correlated_groups import Groups, learn_groups
 from leadsignal.model.directions import Worse, learn_worse
 from leadsignal.model.estimator_base import EstimatorBase
 from leadsignal.model.features import Features
+from leadsignal.model.fit_cache import fitted_once
 from leadsignal.model.model_summary import ModelSummary
 from leadsignal.model.persistence.recipe import Recipe
 from leadsignal.model.person_period import step_ends
 from leadsignal.model.provenance import Origin
 from leadsignal.model.recalibration import Recalibration, recalibrate
 from leadsignal.model.shapley import MAX_GROUPS, shapley_values, shares_of, typical_row
-from leadsignal.model.stacked_model import Estimator, Hazards, fit_hazards, log_odds
+from leadsignal.model.stacked_model import (
+    Estimator,
+    Hazards,
+    fit_hazards,
+    log_odds,
+    sample_sizes,
+)
 from leadsignal.panel import Panel, in_order
 from leadsignal.results import Result, rounded
 
@@ -52,6 +60,16 @@ SUBJECTS = {
 NOTHING = (np.nan, np.nan)
 MIN_CHURNS = 20
 """Fewer churns than this cannot carry a model."""
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What a fit learns."""
+
+    features: Features
+    hazards: Hazards
+    worse: Worse
+    groups: Groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +164,9 @@ class ChurnModel(EstimatorBase):
         """Fit on the rows before the panel's as_of of accounts that had not given notice.
 
         Rows of a `sample_panel` count by their weights. ``y`` is ignored: the panel holds the
-        outcomes. Raises ModelError where the panel holds too few churns, or no row with a whole
-        step observed.
+        outcomes. The same rows are not fitted twice in a session with the same settings, unless
+        LEADSIGNAL_FIT_CACHE, the number of fits kept, is 0. Raises ModelError where the panel
+        holds too few churns, or no row with a whole step observed.
         """
         horizon, step = self._days()
         # In one order, whatever the order in which the panel comes.
@@ -156,25 +175,12 @@ class ChurnModel(EstimatorBase):
         self._check_enough(panel, rows, names, step)
         _check_horizon(panel, rows, horizon)
         vars(self).pop("recalibration_", None)
-        self.features_ = Features.learn(panel, rows, names)
-        self.hazards_: Hazards = fit_hazards(
-            self.features_,
-            self.features_.matrix(rows),
-            _outcome(panel, rows),
-            step_ends(horizon, step),
-            self.estimator,
-            self.random_state,
-            _customers(rows),
-            rows[SAMPLE_WEIGHT].to_numpy() if SAMPLE_WEIGHT in rows.columns else None,
-        )
-        followed = rows[_observed(panel, rows) >= horizon]
-        self.worse_: Worse = learn_worse(
-            self.features_, followed, churned_within(panel, followed, horizon)
-        )
+        learn = partial(self._learn, panel, rows, names)
+        learned = fitted_once(self._content(panel, rows, names), learn)
+        self.features_, self.hazards_ = learned.features, learned.hazards
+        self.worse_: Worse = dict(learned.worse)
+        self.groups_: Groups = learned.groups
         self.families_ = {i.name: i.family for i in panel.indicators if i.name in names}
-        self.groups_: Groups = learn_groups(
-            self.features_, rows, self.families_, _customers(rows), self.random_state
-        )
         self.analysis_: SuccessAnalysis = panel.analysis
         self.trained_through_: date = panel.as_of_date
         self.rows_ = len(rows)
@@ -184,6 +190,38 @@ class ChurnModel(EstimatorBase):
         self.origin_ = Origin.of(panel)
         self.warnings_: tuple[DataWarning, ...] = affecting(panel.warnings, "fit")
         return self
+
+    def _learn(self, panel: Panel, rows: pd.DataFrame, names: list[str]) -> Learned:
+        """Return what is learned from the rows of the panel."""
+        horizon, step = self._days()
+        features = Features.learn(panel, rows, names)
+        hazards = fit_hazards(
+            features,
+            features.matrix(rows),
+            _outcome(panel, rows),
+            step_ends(horizon, step),
+            self.estimator,
+            self.random_state,
+            _customers(rows),
+            rows[SAMPLE_WEIGHT].to_numpy() if SAMPLE_WEIGHT in rows.columns else None,
+        )
+        followed = rows[_observed(panel, rows) >= horizon]
+        worse = learn_worse(features, followed, churned_within(panel, followed, horizon))
+        families = {i.name: i.family for i in panel.indicators if i.name in names}
+        groups = learn_groups(features, rows, families, _customers(rows), self.random_state)
+        return Learned(features, hazards, worse, groups)
+
+    def _content(self, panel: Panel, rows: pd.DataFrame, names: list[str]) -> str | None:
+        """Return a digest of all that `_learn` reads; None where the estimator is not ours."""
+        import pandas as pd
+
+        if not isinstance(self.estimator, str):
+            return None
+        indicators = [repr(i) for i in panel.indicators if i.name in names]
+        settings = [self.plain_parameters(), panel.as_of_date.isoformat(), list(rows.columns)]
+        causes = [sorted(_churns(panel)), indicators, sample_sizes()]
+        seen = pd.util.hash_pandas_object(rows, index=False).to_numpy()
+        return hashlib.sha256(repr([settings, causes]).encode() + seen.tobytes()).hexdigest()
 
     def _check_enough(self, panel: Panel, rows: pd.DataFrame, names: list[str], step: int) -> None:
         if not names:

@@ -56,6 +56,11 @@ MIN_RISK = 1e-9
 """Risks are clipped to this distance from 0 and 1 before their logarithms are taken."""
 
 
+def sample_sizes() -> tuple[SampleSize, SampleSize]:
+    """Return how many rows are fitted, and cross-fitted."""
+    return FITTED, CROSS_FITTED
+
+
 @dataclass(frozen=True, eq=False)
 class StackedModel:
     """Learners and what their log-odds are multiplied with: intercept + Σ weight · log-odds."""

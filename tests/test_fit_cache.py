@@ -1,0 +1,78 @@
+"""The same rows and settings are fitted once in a session; whatever differs is fitted anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import leadsignal as ls
+from leadsignal.model import fit_cache
+from leadsignal.model.stacked_model import fit_hazards
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The random states of the fits that were really made, from an empty cache on."""
+    made: list[int] = []
+
+    def counted(*args: object) -> object:
+        made.append(args[5])  # type: ignore[arg-type]
+        return fit_hazards(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("leadsignal.model.churn_model.fit_hazards", counted)
+    monkeypatch.setenv(fit_cache.LIMIT, "2")
+    fit_cache.forget_fits()
+    yield made
+    fit_cache.forget_fits()
+
+
+def model(**settings: object) -> ls.ChurnModel:
+    return ls.ChurnModel(estimator="logistic", **settings)  # type: ignore[arg-type]
+
+
+def test_the_same_fit_is_made_once(fits: list[int], business_panel: ls.Panel) -> None:
+    first, second = model().fit(business_panel), model().fit(business_panel)
+    assert len(fits) == 1
+    assert first.version_ == second.version_
+    rows = business_panel.current()
+    assert np.array_equal(first.predict(rows).risk, second.predict(rows).risk)
+
+
+def test_what_differs_is_fitted_anew(fits: list[int], business_panel: ls.Panel) -> None:
+    model().fit(business_panel)
+    frame = business_panel.frame.copy()
+    name = next(i.name for i in business_panel.indicators if i.kind == "number")
+    frame.loc[frame.index[5], name] = 7.5
+    model().fit(replace(business_panel, frame=frame))
+    model(random_state=1).fit(business_panel)
+    model(horizon="90d").fit(business_panel)
+    model(roles=("leading",)).fit(business_panel)
+    assert len(fits) == 5
+
+
+def test_a_fit_by_another_library_is_never_kept(fits: list[int], business_panel: ls.Panel) -> None:
+    from sklearn.tree import DecisionTreeClassifier
+
+    for _ in range(2):
+        ls.ChurnModel(estimator=DecisionTreeClassifier(max_depth=2)).fit(business_panel)
+    assert len(fits) == 2
+
+
+def test_those_go_that_were_asked_for_longest_ago(
+    fits: list[int], business_panel: ls.Panel
+) -> None:
+    for state in (0, 1, 0, 2, 0, 1):
+        model(random_state=state).fit(business_panel)
+    assert fits == [0, 1, 2, 1]
+
+
+def test_the_cache_can_be_turned_off(
+    fits: list[int], business_panel: ls.Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(fit_cache.LIMIT, "0")
+    model().fit(business_panel)
+    model().fit(business_panel)
+    assert len(fits) == 2
