@@ -16,7 +16,7 @@ from in_browser import started_browser
 from postgres_server import Server, running_server, why_not
 
 # A test that fits twice is to fit twice.
-os.environ["LEADSIGNAL_FIT_CACHE"] = "0"
+os.environ["LEADSIGNAL_SESSION_CACHE"] = "0"
 
 LONGEST = (
     "test_docs.py",

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "leadsignal"
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arguments", "durations", "phrases", "threads", "workers"),
+    ("errors", "arguments", "durations", "phrases", "threads", "workers", "session_cache"),
     ("schema",),
     ("config", "files"),
     ("results",),

@@ -25,7 +25,6 @@ from leadsignal.model.correlated_groups import Groups, learn_groups
 from leadsignal.model.directions import Worse, learn_worse
 from leadsignal.model.estimator_base import EstimatorBase
 from leadsignal.model.features import Features
-from leadsignal.model.fit_cache import fitted_once
 from leadsignal.model.model_summary import ModelSummary
 from leadsignal.model.persistence.recipe import Recipe
 from leadsignal.model.person_period import step_ends
@@ -41,6 +40,7 @@ from leadsignal.model.stacked_model import (
 )
 from leadsignal.panel import Panel, in_order
 from leadsignal.results import Result, rounded
+from leadsignal.session_cache import fitted_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +165,7 @@ class ChurnModel(EstimatorBase):
 
         Rows of a `sample_panel` count by their weights. ``y`` is ignored: the panel holds the
         outcomes. The same rows are not fitted twice in a session with the same settings, unless
-        LEADSIGNAL_FIT_CACHE, the number of fits kept, is 0. Raises ModelError where the panel
+        the environment variable LEADSIGNAL_SESSION_CACHE is 0. Raises ModelError where the panel
         holds too few churns, or no row with a whole step observed.
         """
         horizon, step = self._days()
@@ -175,8 +175,8 @@ class ChurnModel(EstimatorBase):
         self._check_enough(panel, rows, names, step)
         _check_horizon(panel, rows, horizon)
         vars(self).pop("recalibration_", None)
-        learn = partial(self._learn, panel, rows, names)
-        learned = fitted_once(self._content(panel, rows, names), learn)
+        learn, content = partial(self._learn, panel, rows, names), self._content(panel, rows, names)
+        learned = learn() if content is None else fitted_once(content, learn)
         self.features_, self.hazards_ = learned.features, learned.hazards
         self.worse_: Worse = dict(learned.worse)
         self.groups_: Groups = learned.groups

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
     from leadsignal.indicators.declare import Indicator
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.stats.estimates import Estimate
-    from leadsignal.tables import Tables
+from leadsignal.session_cache import once_for
+from leadsignal.tables import Tables
 
 CLIPPED, CLIPPED_INDICATORS = "clipped", "clipped_indicators"
 TEXTS = ("account_id", *NAMED, "open_processes", "next_step", "model_version", CLIPPED_INDICATORS,
@@ -366,6 +368,11 @@ def proven_effects(
     than the control behaviours. The ratio is the one at 90 days, less the bias of the controls.
     """
     shared = AsOfContext.of(tables, analysis, context)
+    key = ("proven effects", analysis.to_toml())
+    return dict(once_for(tables, key, partial(_proven_effects, shared, analysis)))
+
+
+def _proven_effects(shared: AsOfContext, analysis: SuccessAnalysis) -> dict[str, Estimate]:
     proven = {}
     for process in analysis.processes:
         try:

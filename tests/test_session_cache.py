@@ -1,16 +1,19 @@
-"""The same rows and settings are fitted once in a session; whatever differs is fitted anew."""
+"""What is worked out once in a session, and what differs and is worked out anew."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.model import fit_cache
+from leadsignal import session_cache
 from leadsignal.model.stacked_model import fit_hazards
+from leadsignal.scoring.scores import proven_effects
 
 
 @pytest.fixture
@@ -23,10 +26,11 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return fit_hazards(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr("leadsignal.model.churn_model.fit_hazards", counted)
-    monkeypatch.setenv(fit_cache.LIMIT, "2")
-    fit_cache.forget_fits()
+    monkeypatch.setenv(session_cache.SWITCH, "1")
+    monkeypatch.setattr(session_cache, "MAX_FITS", 2)
+    session_cache.forget()
     yield made
-    fit_cache.forget_fits()
+    session_cache.forget()
 
 
 def model(**settings: object) -> ls.ChurnModel:
@@ -72,7 +76,35 @@ def test_those_go_that_were_asked_for_longest_ago(
 def test_the_cache_can_be_turned_off(
     fits: list[int], business_panel: ls.Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(fit_cache.LIMIT, "0")
+    monkeypatch.setenv(session_cache.SWITCH, "0")
     model().fit(business_panel)
     model().fit(business_panel)
     assert len(fits) == 2
+
+
+def test_effects_of_processes_are_found_once_for_the_same_tables(
+    fits: list[int], business: ls.Tables, business_analysis: ls.SuccessAnalysis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    weighed: list[str] = []
+
+    def counted(context: ls.AsOfContext, by: str) -> None:
+        weighed.append(by)
+
+    monkeypatch.setattr("leadsignal.scoring.scores.controlled_effect", counted)
+    for _ in range(2):
+        proven_effects(business, business_analysis)
+    assert len(weighed) == len(business_analysis.processes)
+    proven_effects(business, ls.SuccessAnalysis(business_analysis.processes[:1]))
+    assert len(weighed) == len(business_analysis.processes) + 1
+
+
+def test_what_is_kept_goes_with_its_tables(fits: list[int]) -> None:
+    accounts = pd.DataFrame({"account_id": ["a"], "started_on": ["2024-01-01"], "ended_on": [None]})
+    tables = ls.read_tables({"accounts": accounts})
+    session_cache.once_for(tables, "key", lambda: 1)
+    assert session_cache.once_for(tables, "key", lambda: 2) == 1
+    assert len(session_cache._by_owner) == 1
+    del tables
+    gc.collect()
+    assert not session_cache._by_owner
