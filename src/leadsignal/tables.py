@@ -32,6 +32,7 @@ from leadsignal.ingestion.hidden_rows import hidden_rows
 from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.ingestion.plausibility import find_warnings
 from leadsignal.ingestion.store import Store
+from leadsignal.ingestion.table_cache import TableCache
 from leadsignal.ingestion.table_reader import AttributeKind, TableReader
 from leadsignal.schema import BY_NAME, Column, Table
 from leadsignal.sources.project_inputs import note_project
@@ -132,6 +133,8 @@ class Tables:
     """Checked tables as they were known at midnight of ``as_of_date``.
 
     The rows are in a store shared by all Tables of one reading; passing them on costs nothing.
+    ``cache_notice`` says why what was kept of an earlier reading could not be used, or this one not
+    be kept, where ``cache = true`` asks for it.
     """
 
     project: Project
@@ -145,6 +148,7 @@ class Tables:
     _loaded: Mapping[str, Loaded]
     not_read: tuple[str, ...] = ()
     _found_in_reading: tuple[DataWarning, ...] = ()
+    cache_notice: str = ""
 
     def as_of(self, t: date | str) -> Tables:
         """Return the tables as they were known at midnight of another day.
@@ -406,7 +410,7 @@ def read_tables(
     Tables as of 2024-03-01
       accounts: 1 rows
     """
-    reader = _read(
+    reader, cache = _read(
         source,
         project,
         {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
@@ -415,7 +419,7 @@ def read_tables(
     )
     if reader.faults:
         raise TablesError(reader.faults, reader.more)
-    return _tables(reader)
+    return _tables(reader, cache)
 
 
 @checked
@@ -440,14 +444,14 @@ def check_tables(
     >>> check_tables({"accounts": pd.DataFrame({"account_id": ["a"]})}).ok
     False
     """
-    reader = _read(
+    reader, cache = _read(
         source,
         project,
         {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
         {"attributes": attributes, "columns": columns, "options": options},
         drop_bad_rows,
     )
-    return _checked(reader)[0]
+    return _checked(reader, cache)[0]
 
 
 def check_and_read(
@@ -455,13 +459,13 @@ def check_and_read(
 ) -> tuple[CheckReport, Tables | None]:
     """Check tables, and return them too where they have no faults."""
     return _checked(
-        _read(source, project, {}, {"attributes": None, "columns": None}, drop_bad_rows)
+        *_read(source, project, {}, {"attributes": None, "columns": None}, drop_bad_rows)
     )
 
 
-def _checked(reader: TableReader) -> tuple[CheckReport, Tables | None]:
+def _checked(reader: TableReader, cache: TableCache | None) -> tuple[CheckReport, Tables | None]:
     if not reader.faults:
-        tables = _tables(reader)
+        tables = _tables(reader, cache)
         return tables.report(), tables
     report = CheckReport(
         reader.rows_read,
@@ -481,18 +485,37 @@ def _read(
     options: Mapping[str, Any],
     naming: Mapping[str, Any],
     drop_bad_rows: bool,
-) -> TableReader:
+) -> tuple[TableReader, TableCache | None]:
     project, frames = _project_of(source, project)
     naming = dict(naming)
     project = with_table_options(project.replace(**options), naming.pop("options", None))
     project = with_options(project, **naming)
     note_project(project, source)
-    reader = TableReader(project, drop_bad_rows)
-    reader.read(frames, settings_file(source) if isinstance(source, str | Path) else None)
-    return reader
+    settings = settings_file(source) if isinstance(source, str | Path) else None
+    is_kept = project.cache and project.folder is not None and frames is None
+    cache = TableCache(project, drop_bad_rows) if is_kept else None
+    reader = cache.restored(settings) if cache else None
+    if reader is None:
+        reader = TableReader(project, drop_bad_rows)
+        reader.read(frames, settings)
+    return reader, cache
 
 
-def _tables(reader: TableReader) -> Tables:
+def _tables(reader: TableReader, cache: TableCache | None) -> Tables:
+    tables = _tables_of(reader)
+    if cache is None:
+        return tables
+    known = cache.warnings(tables.as_of_date)
+    if not cache.is_restored:
+        known = tables.warnings
+        cache.keep(reader, tables.as_of_date, known)
+    tables = replace(tables, cache_notice=cache.notice)
+    if known is not None:
+        vars(tables)["warnings"] = known
+    return tables
+
+
+def _tables_of(reader: TableReader) -> Tables:
     as_of = reader.project.as_of or reader.latest() or date.max
     return Tables(
         reader.project,

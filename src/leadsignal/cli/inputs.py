@@ -71,6 +71,7 @@ def read_given_tables(options: argparse.Namespace, project: Project) -> Tables:
     from leadsignal.tables import read_tables
 
     tables = read_tables(options.project, project=project, drop_bad_rows=options.drop_bad_rows)
+    note_cache(options, tables)
     if not options.quiet:
         warn(f"as of {tables.as_of_date}")
         if line := tables.hidden_line():
@@ -81,6 +82,12 @@ def read_given_tables(options: argparse.Namespace, project: Project) -> Tables:
             warn(f"dropped {rows:,} rows of {table}")
     strict_about(options, tables.warnings)
     return tables
+
+
+def note_cache(options: argparse.Namespace, tables: Tables) -> None:
+    """Print to stderr why tables that were kept could not be used, or these not be kept."""
+    if tables.cache_notice and not options.quiet:
+        warn(f"leadsignal {options.command}: {tables.cache_notice}")
 
 
 def strict_about(options: argparse.Namespace, warnings: Iterable[DataWarning]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.inputs import (
     new_command,
+    note_cache,
     read_analysis,
     read_given_tables,
     read_options,
@@ -42,6 +43,8 @@ def _check(options: argparse.Namespace) -> int:
     project = read_options(options)
     analysis = read_analysis(project)
     report, tables = check_and_read(options.project, project, options.drop_bad_rows)
+    if tables is not None:
+        note_cache(options, tables)
     if tables is not None and analysis is not None:
         report = _with_names(report, tables, analysis)
     if options.strict:

@@ -69,7 +69,8 @@ class Project:
     """The options of a project and the sources of its tables; durations are in days.
 
     ``url`` is the folder of the tables in an object store, if they are in one. Without
-    ``behaviors`` the 20 that most accounts show have indicators of their own.
+    ``behaviors`` the 20 that most accounts show have indicators of their own. With ``cache``, what
+    was read from files is kept in ``folder`` until they change.
 
     >>> Project().replace(horizon="26w").horizon
     182
@@ -88,6 +89,7 @@ class Project:
     timezone: str = "UTC"
     engine: Engine = "duckdb"
     people: People = "names"
+    cache: bool = False
     causes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     usage_low: UsageLow = UsageLow()
     tables: Mapping[str, TableSource] = field(default_factory=dict)
@@ -155,6 +157,12 @@ def _engine(value: object) -> str:
     return str(value)
 
 
+def _cache(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise OptionError("is not true or false", "Write cache = true to keep what was read")
+    return value
+
+
 def _analysis(value: object) -> Path:
     return Path(value if isinstance(value, Path) else a_text(value))
 
@@ -172,6 +180,7 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "timezone": a_zone,
     "engine": _engine,
     "people": a_value_of(People),
+    "cache": _cache,
 }
 _BEHAVIORS: dict[str, Callable[[Any], Any]] = {"keep": texts}
 _USAGE_LOW: dict[str, Callable[[Any], Any]] = {

@@ -96,6 +96,12 @@ MODEL = FolderKind(
 )
 SCORES_BY_DATE = FolderKind("scores by date", r"snapshot_on=.*", alone=False)
 SCORES_OF_DATE = FolderKind("the scores of a date", r"scores\.parquet|_run\.json", "scores.parquet")
+CACHE = FolderKind(
+    "a cache of tables",
+    r"entry\.json|tables\.duckdb|\.gitignore",
+    ".gitignore",
+    b"leadsignal cache",
+)
 DEMO = FolderKind("the demo's", r"panel\.parquet|scores\.csv|model", alone=False)
 KIT = FolderKind("an interview kit", r"(?!)")
 
@@ -175,6 +181,15 @@ def check_folder(
         elif kind is not None:
             _check_held(target, place, kind)
     return place
+
+
+def is_our_folder(path: Path, kind: FolderKind) -> bool:
+    """Return whether a folder holds one of ours of this kind, and nothing else."""
+    try:
+        _check_held(path, path, kind)
+        return any(path.iterdir())
+    except (OSError, OptionError):
+        return False
 
 
 def check_distinct(paths: Iterable[str | Path]) -> None:

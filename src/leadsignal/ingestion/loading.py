@@ -232,7 +232,7 @@ class Intake:
         """Load the parts of a table into the store; what is wrong with them is kept."""
         name = table.name
         if name == "accounts" and "contracts" in self.loaded:
-            table = _without_lifetimes(table)
+            table = without_lifetimes(table)
         matched = self._match_all(table, parts)
         if not parts or any(match is None for match in matched):
             return
@@ -434,7 +434,7 @@ class Intake:
         )
 
 
-def _without_lifetimes(accounts: Table) -> Table:
+def without_lifetimes(accounts: Table) -> Table:
     """Return the table of accounts as it may be where contracts say when accounts started."""
     columns = [replace(c, required=c.name == "account_id") for c in accounts.columns]
     return replace(accounts, columns=tuple(columns))

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,27 +50,31 @@ class Store:
     """One database file with a table for each table that was read.
 
     Row *n* of a table (its ``rowid``) is the *n*-th row of its sources. Extra columns keep the
-    original text of cells that could not be read.
+    original text of cells that could not be read. ``fill`` may put a database in the place of an
+    empty one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fill: Callable[[Path], None] | None = None) -> None:
         with uncut():
-            self._open()
+            self._open(fill)
 
-    def _open(self) -> None:
+    def _open(self, fill: Callable[[Path], None] | None) -> None:
         import duckdb
 
         self.folder, handle = _own_folder()
+        file = Path(self.folder, "store.duckdb")
         try:
+            if fill is not None:
+                fill(file)
             self.connection = duckdb.connect(
-                os.path.join(self.folder, "store.duckdb"),
+                file,
                 config={
                     "memory_limit": memory_limit(),
                     "threads": threads(),
                     "temp_directory": os.path.join(self.folder, "spill"),
                 },
             )
-        except duckdb.Error:
+        except BaseException:
             _remove_folder(self.folder, handle)
             raise
         self.connection.execute("SET TimeZone = 'UTC'")
@@ -100,6 +104,27 @@ class Store:
     def run(self, sql: str) -> None:
         """Run a statement."""
         self.connection.execute(sql)
+
+    def shape(self) -> list[list[str]]:
+        """Return table, name and type of each column; raises ValueError for more than tables."""
+        mine = "database_name = current_database() AND NOT internal"
+        others = [f"SELECT 1 FROM duckdb_{what}() WHERE {mine}" for what in ("views", "functions")]
+        others.append(f"SELECT 1 FROM duckdb_columns() WHERE {mine} AND column_default IS NOT NULL")
+        if self.query(" UNION ALL ".join(others)):
+            raise ValueError("the store holds more than tables")
+        columns = f"SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE {mine}"
+        return [list(row) for row in self.query(f"{columns} ORDER BY table_name, column_index")]
+
+    def export(self, file: Path, tables: Mapping[str, Iterable[str]]) -> None:
+        """Write columns of tables to a database file, in the order of their rows."""
+        self.compress_texts(True)
+        self.run(f"ATTACH {literal(str(file))} AS exported")
+        try:
+            for table, columns in tables.items():
+                listed = ", ".join(map(quoted, columns))
+                self.run(f"CREATE TABLE exported.{table} AS SELECT {listed} FROM {table}")
+        finally:
+            self.run("DETACH exported")
 
     def delete(self, table: str, rows: list[int]) -> None:
         """Delete rows of a table by their numbers."""

@@ -35,10 +35,12 @@ DEPENDENT = frozenset(table.name for table in TABLES if table.name != "accounts"
 class TableReader:
     """One reading of all tables: after ``read``, either ``faults`` or a store that is in order."""
 
-    def __init__(self, project: Project, drop_bad_rows: bool = False) -> None:
+    def __init__(
+        self, project: Project, drop_bad_rows: bool = False, store: Store | None = None
+    ) -> None:
         self.project = project
         self.drop_bad_rows = drop_bad_rows
-        self.store = Store()
+        self.store = store or Store()
         self.intake = Intake(project, self.store)
         self.rows_read: dict[str, int] = {}
         self.faults: list[Fault] = []

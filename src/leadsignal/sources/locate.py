@@ -13,6 +13,7 @@ from leadsignal.config.credentials import is_url
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource, near_table
 from leadsignal.errors import Fault, quiet
+from leadsignal.files.outputs import CACHE, is_our_folder
 from leadsignal.schema import ALL_TABLES, BY_NAME
 from leadsignal.sources.formats import (
     NAMES,
@@ -27,6 +28,8 @@ from leadsignal.sources.formats import (
 )
 
 Format = FileFormat | Literal["rows", "remote"]
+CACHE_FOLDER = ".leadsignal-cache"
+"""Where a project keeps its checked tables; beside it are copies in the making."""
 HIDDEN = (".", "_")
 """A name in a folder of parts that begins so is a marker of whoever wrote the folder, no part."""
 
@@ -279,14 +282,36 @@ def _is_table(name: str) -> bool:
 def not_read(project: Project, read: Iterable[Path]) -> tuple[str, ...]:
     """Return everything in the project's folder that was not read; a folder ends with a slash.
 
-    Of a folder from which something was read, what else it holds is listed.
+    Of a folder from which something was read, what else it holds is listed. Our cache is not.
     """
     if project.folder is None or not project.folder.is_dir():
         return ()
     files = [*read, *([project.analysis] if project.analysis else [])]
     known = {os.path.abspath(file) for file in files}
     around = {str(parent) for file in known for parent in Path(file).parents}
-    return tuple(_others(os.path.abspath(project.folder), "", known, around))
+    others = _others(os.path.abspath(project.folder), "", known, around)
+    if is_our_folder(project.folder / CACHE_FOLDER, CACHE):
+        others = (name for name in others if name != f"{CACHE_FOLDER}/")
+    return tuple(name for name in others if not name.startswith(f".{CACHE_FOLDER}."))
+
+
+def files_read(project: Project) -> list[Located] | None:
+    """Return the files that all rows of a project come from; None if some come from elsewhere.
+
+    Elsewhere are databases, object stores, queries and frames; or no files are found.
+    """
+    if project.url is not None:
+        return None
+    found, faults = locate(project)
+    for source in project.tables.values():
+        if source.users is not None:
+            in_files = isinstance(source.users, TableSource)
+            users = in_files and located("users", source.users, project.folder or Path())
+            if not isinstance(users, Located):
+                return None
+            found.append(users)
+    elsewhere = any(one.format in ("rows", "remote") for one in found)
+    return None if faults or elsewhere else found
 
 
 def _others(folder: str, shown: str, known: set[str], around: set[str]) -> Iterator[str]:
