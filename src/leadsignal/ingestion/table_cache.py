@@ -30,7 +30,8 @@ from leadsignal.ingestion.rows_of_accounts import ACCOUNTS_NOW
 from leadsignal.ingestion.store import Store, memory_bytes, unpacked_limit
 from leadsignal.ingestion.table_reader import TableReader
 from leadsignal.schema import BY_NAME
-from leadsignal.sources.locate import CACHE_FOLDER, files_read
+from leadsignal.sources.files_read import files_read
+from leadsignal.sources.locate import CACHE_FOLDER
 
 FORMAT = 1
 """Raised whenever an entry of the version before would be read differently."""

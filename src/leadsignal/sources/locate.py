@@ -295,25 +295,6 @@ def not_read(project: Project, read: Iterable[Path]) -> tuple[str, ...]:
     return tuple(name for name in others if not name.startswith(f".{CACHE_FOLDER}."))
 
 
-def files_read(project: Project) -> list[Located] | None:
-    """Return the files that all rows of a project come from; None if some come from elsewhere.
-
-    Elsewhere are databases, object stores, queries and frames; or no files are found.
-    """
-    if project.url is not None:
-        return None
-    found, faults = locate(project)
-    for source in project.tables.values():
-        if source.users is not None:
-            in_files = isinstance(source.users, TableSource)
-            users = in_files and located("users", source.users, project.folder or Path())
-            if not isinstance(users, Located):
-                return None
-            found.append(users)
-    elsewhere = any(one.format in ("rows", "remote") for one in found)
-    return None if faults or elsewhere else found
-
-
 def _others(folder: str, shown: str, known: set[str], around: set[str]) -> Iterator[str]:
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
