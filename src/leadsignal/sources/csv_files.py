@@ -45,6 +45,8 @@ BYTE_ORDER_MARKS = (
 )
 
 
+BLANKS = "\u0020\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+"""Characters that no cell begins or ends with: the spaces of Unicode, as in DuckDB's ``trim``."""
 OTHER_FORMATS = (
     (b"PK\x03\x04", "is a workbook or an archive", ".xlsx if it is a workbook"),
     (b"\x1f\x8b", "is compressed", ".gz"),
@@ -73,7 +75,19 @@ class CsvFile:
     ragged: list[tuple[int, int]] = field(default_factory=list)
 
     def read(self) -> Any:
-        """Return an Arrow stream of the rows, every cell as text; columns are c0, c1, …."""
+        """Return an Arrow stream of the rows, every cell as trimmed text; columns are c0, c1, …."""
+        import pyarrow as pa
+        from pyarrow import compute
+
+        def trimmed() -> Iterator[Any]:
+            for batch in rows:
+                cells = [compute.utf8_trim(column, BLANKS) for column in batch.columns]
+                yield pa.RecordBatch.from_arrays(cells, schema=rows.schema)
+
+        rows = self._rows()
+        return pa.RecordBatchReader.from_batches(rows.schema, trimmed())
+
+    def _rows(self) -> Any:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
@@ -103,15 +117,15 @@ class CsvFile:
         self.ragged.append((row.number - self.header_lines, row.actual_columns))
         return "skip"
 
-    def first_rows(self) -> list[Row]:
-        """Return the lines after the header, as far as a header is looked for, in cells.
+    def first_rows(self) -> Iterator[Row]:
+        """Yield the lines after the header, as far as a header is looked for, in cells.
 
         A title may hide the delimiter: the one that makes most cells divides the lines.
         """
         with self.path.open(encoding=self.encoding, errors="replace", newline="") as file:
             lines = list(islice(enumerate(file, 1), self.header_lines, SEARCHED))
         rows = {sign: [(n, _split(line, sign)) for n, line in lines] for sign in DELIMITERS}
-        return max(rows.values(), key=lambda some: sum(len(cells) for _, cells in some))
+        yield from max(rows.values(), key=lambda some: sum(len(cells) for _, cells in some))
 
     def find_footer(self, names: Names) -> Footer | None:
         """Return the lines at the end that are no rows, where lines end with one byte."""
@@ -261,7 +275,7 @@ def open_csv(
         file.path, file.encoding = shorten(path, encoding, source.footer), "utf-8"
     columns: dict[str, str] = {}
     for index, name in enumerate(file.header):
-        columns.setdefault(name, f"nullif(trim(c{index}), '')")
+        columns.setdefault(name, f"nullif(c{index}, '')")
     return Part(
         table,
         shown,
@@ -297,22 +311,33 @@ def encoding_of(table: str, path: Path, shown: str) -> str:
 
 def _eight_bit(table: str, shown: str, file: io.BufferedReader) -> str:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines = 1
     undefined = False
     encoding = "utf-8"
     while block := file.read(BLOCK):
         if b"\0" in block:
-            line = lines + block[: block.index(b"\0")].count(b"\n")
+            line = _line_at(file, file.tell() - len(block) + block.index(b"\0"))
             raise _unreadable(
                 table, shown, "holds a NUL byte", "The file is damaged: export it again.", line
             )
-        lines += block.count(b"\n")
+        if block.isascii() and not decoder.getstate()[0]:
+            continue
         undefined = undefined or any(byte in block for byte in b"\x81\x8d\x8f\x90\x9d")
         if encoding == "utf-8" and not _decodes(decoder, block):
             encoding = "cp1252"
     if encoding == "utf-8" and not _decodes(decoder, b"", final=True):
         encoding = "cp1252"
     return "latin-1" if encoding == "cp1252" and undefined else encoding
+
+
+def _line_at(file: io.BufferedReader, place: int) -> int:
+    """Return which line the byte at a place is in."""
+    file.seek(0)
+    lines = 1
+    while place > 0:
+        block = file.read(min(BLOCK, place))
+        lines += block.count(b"\n")
+        place -= len(block)
+    return lines
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = False) -> bool:
