@@ -55,13 +55,27 @@ def sql_type(column: Column) -> str:
     return {**types, "boolean": "BOOLEAN"}.get(column.kind, "VARCHAR")
 
 
+def has_plain_cells(column: Column, spelling: Notation) -> bool:
+    """Return whether texts of a column may be read plainly first: as most files write them."""
+    if column.kind in ("day", "moment"):
+        return not spelling.dates
+    return column.kind in ("number", "decimal", "integer") and spelling.decimal is None
+
+
 def read_cell(
-    column: Column, expression: str, source: str, zone: str, spelling: Notation = AS_WE_WRITE
+    column: Column,
+    expression: str,
+    source: str,
+    zone: str,
+    spelling: Notation = AS_WE_WRITE,
+    *,
+    plainly: bool = False,
 ) -> Reading | None:
     """Return how to read a column from an expression of a DuckDB type, or None if it cannot be.
 
     ``zone`` is the time zone in which moments with an offset become local days; ``spelling`` says
-    how texts write dates, numbers and nothing.
+    how texts write dates, numbers and nothing. If texts are read ``plainly``, ISO dates and bare
+    numbers have values, and what else might be read is left among the originals.
     """
     if source.startswith("ENUM"):
         expression, source = f"CAST({expression} AS VARCHAR)", "VARCHAR"
@@ -69,7 +83,8 @@ def read_cell(
     if column.kind in ("day", "moment") and numeric:
         expression, source = _digits(expression, source), "VARCHAR"
     if source == "VARCHAR":
-        return _written(column, expression, zone, spelling)
+        plainly = plainly and has_plain_cells(column, spelling)
+        return _written(column, expression, zone, spelling, plainly)
     return _typed(column, expression, source, zone)
 
 
@@ -87,7 +102,9 @@ def _digits(number: str, source: str) -> str:
     return f"CASE WHEN NOT isnan({number}) THEN {text} ELSE CAST({number} AS VARCHAR) END END"
 
 
-def _written(column: Column, expression: str, zone: str, spelling: Notation) -> Reading | None:
+def _written(
+    column: Column, expression: str, zone: str, spelling: Notation, plainly: bool
+) -> Reading | None:
     """Read a text; a fault shows it as it was given."""
     text, filled = quoted(_step(column, "text")), _filled(expression, spelling)
     if column.kind in ("id", "text"):
@@ -99,9 +116,12 @@ def _written(column: Column, expression: str, zone: str, spelling: Notation) -> 
         return Reading(filled if filled.startswith("nullif(") else f"nullif({filled}, '')")
     steps = ((_step(column, "text"), filled),)
     if column.kind in ("day", "moment"):
-        return _written_time(column, text, zone, spelling, steps)
+        return _written_time(column, text, zone, spelling, steps, plainly)
     if column.kind == "boolean":
         return _boolean(text, "VARCHAR", steps)
+    if plainly:
+        value = _number_value(column, text, "VARCHAR")
+        return Reading(value, _refused(text, value), steps=steps)
     return _written_number(column, text, spelling, steps)
 
 
@@ -177,23 +197,29 @@ def _time(column: Column, expression: str, source: str, zone: str) -> Reading | 
 
 
 def _written_time(
-    column: Column, text: str, zone: str, spelling: Notation, steps: Steps
+    column: Column, text: str, zone: str, spelling: Notation, steps: Steps, plainly: bool
 ) -> Reading:
     """Read ISO dates and timestamps, what else is unambiguous, and the patterns declared."""
     kind = sql_type(column)
     first, parts, ours, value = (_step(column, name) for name in ("iso", "parts", "ours", "value"))
+    steps += ((first, _iso_time(text, kind, zone)),)
+    if plainly:
+        return _time_reading(text, quoted(first), text, kind, steps)
     joined = joined_date(quoted(parts))
     if counted := counted_date(text, spelling.dates):
         joined = f"coalesce({counted}, {joined})"
     slow = f"{quoted(first)} IS NULL AND {text} IS NOT NULL"
     steps += (
-        (first, _iso_time(text, kind, zone)),
         (parts, f"CASE WHEN {slow} THEN {split_date(text, spelling.dates)} END"),
         (ours, f"CASE WHEN {slow} THEN {joined} ELSE {text} END"),
         (value, f"coalesce({quoted(first)}, {_iso_time(quoted(ours), kind, zone)})"),
     )
-    reading = _within_reach(quoted(value), text, kind)
-    date = quoted(ours)
+    return _time_reading(text, quoted(value), quoted(ours), kind, steps)
+
+
+def _time_reading(text: str, value: str, date: str, kind: str, steps: Steps) -> Reading:
+    """Return the reading of a time; ``date`` is its text as ISO writes it."""
+    reading = _within_reach(value, text, kind)
     with_offset = f"regexp_full_match({date}, {literal(TIME_OF_DAY + OFFSET)})"
     has_offset = f"CASE WHEN length({date}) <= 10 THEN false ELSE {with_offset} END"
     return Reading(

@@ -13,7 +13,7 @@ from leadsignal.config.project import Project
 from leadsignal.config.table_settings import FILES, TableSource
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import Fault, FaultKind, SourceError
-from leadsignal.ingestion.cells import as_attribute
+from leadsignal.ingestion.cells import as_attribute, has_plain_cells
 from leadsignal.ingestion.column_matching import (
     MAX_OFFERED,
     currency_column,
@@ -34,7 +34,7 @@ from leadsignal.ingestion.selection import (
     users_table,
     without_account,
 )
-from leadsignal.ingestion.store import Store, memory_limit, reading_of
+from leadsignal.ingestion.store import ORIGINAL, Store, memory_limit, reading_of
 from leadsignal.schema import ALL_TABLES, BY_NAME, Column, Table
 from leadsignal.sources.combined_parts import CombinedParts, in_groups, single_part
 from leadsignal.sources.database import RowRequest
@@ -49,7 +49,7 @@ from leadsignal.sources.locate import (
     unread_files,
 )
 from leadsignal.sources.object_stores import ObjectStores
-from leadsignal.sources.parts import Part, UnreadableError
+from leadsignal.sources.parts import Part, UnreadableError, quoted
 from leadsignal.sources.project_files import ProjectFiles
 
 LARGE = 500_000_000
@@ -267,10 +267,25 @@ class Intake:
             del self.structural[before:], self.faults[faults:]
             loaded.rows, loaded.parts, self.more = 0, [], more
             self._append_all(loaded, [single_part(part) for part in parts], matches)
+        if len(self.structural) == before:
+            self._read_again(loaded)
         if len(self.structural) == before and (chosen_by or "event_id" in columns):
             self._select(loaded)
         if len(self.structural) == before:
             self._keep(loaded)
+
+    def _read_again(self, loaded: Loaded) -> None:
+        """Read once more, in every other way, the columns with cells that are not plain."""
+        spelling, table = self.source(loaded.table.name).spelling, loaded.table
+        columns = [table.by_column[name] for name in loaded.columns]
+        columns = [column for column in columns if has_plain_cells(column, spelling)]
+        counted = ", ".join(f"count({quoted(ORIGINAL + column.name)})" for column in columns)
+        if not columns:
+            return
+        (counts,) = self.store.query(f"SELECT {counted} FROM {table.name}")
+        for column, unread in zip(columns, counts, strict=True):
+            if unread:
+                self.store.read_again(table.name, column, self.project.timezone, spelling)
 
     def _load_users(self, name: str, source: TableSource) -> bool:
         """Load the table that maps users to accounts, if any; return whether that failed."""

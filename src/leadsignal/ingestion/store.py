@@ -183,6 +183,23 @@ class Store:
             part.reader = None
         return int(count)
 
+    def read_again(self, table: str, column: Column, zone: str, spelling: Notation) -> None:
+        """Read the originals of a column, which were read plainly, in every other way."""
+        original = quoted(ORIGINAL + column.name)
+        reading = read_cell(column, original, "VARCHAR", zone, spelling)
+        if reading is None:
+            return
+        found = {column.name: reading.value, ORIGINAL + column.name: reading.original}
+        found |= {HAS_OFFSET + column.name: reading.has_offset} if reading.has_offset else {}
+        found |= {CURRENCY_OF + column.name: reading.currency} if reading.currency else {}
+        unread = f"(SELECT rowid AS row, {original} FROM {table} WHERE {original} IS NOT NULL)"
+        listed = ", ".join(f"{sql} AS v{at}" for at, sql in enumerate(found.values()))
+        changes = ", ".join(f"{quoted(name)} = s.v{at}" for at, name in enumerate(found))
+        self.run(
+            f"UPDATE {table} AS t SET {changes} FROM (SELECT row, {listed} FROM "
+            f"{with_steps(unread, [reading])}) AS s WHERE t.rowid = s.row"
+        )
+
     @contextlib.contextmanager
     def loading(self) -> Iterator[Callable[[], None]]:
         """Run the statements of the block as one transaction; give what starts it again.
@@ -336,8 +353,11 @@ def memory_limit() -> str:
 def reading_of(
     column: Column, part: Part, theirs: str, source: str, zone: str, spelling: Notation
 ) -> Reading | Fault:
-    """Return how to read a column of a part, or the fault that it holds the wrong type."""
-    reading = read_cell(column, part.columns[theirs], source, zone, spelling)
+    """Return how to read a column of a part, or the fault that it holds the wrong type.
+
+    Texts are read plainly; `Store.read_again` reads what that leaves.
+    """
+    reading = read_cell(column, part.columns[theirs], source, zone, spelling, plainly=True)
     if reading is not None:
         return reading
     return Fault(
