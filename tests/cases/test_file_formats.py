@@ -10,12 +10,14 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import leadsignal as ls
+from leadsignal.sources.csv_files import BLANKS
 
 TEXT = "account_id,started_on,arr\nA,2022-01-01,12.5\nB,2022-03-04,\n"
 ROWS = [("A", date(2022, 1, 1), 12.5), ("B", date(2022, 3, 4), None)]
@@ -458,3 +460,24 @@ def test_no_bytes_make_it_crash(tmp_path: Path, ending: str) -> None:
         path.write_bytes(spoilt[: rng.randint(1, len(spoilt))])
         for fault in ls.check_tables(tmp_path).faults:
             assert fault.problem
+
+
+def test_cells_are_trimmed_of_what_the_store_takes_for_blanks() -> None:
+    numbers = "FROM range(1, 1114112) t(i) WHERE i NOT BETWEEN 55296 AND 57343"
+    signs = f"SELECT chr(i::INT) AS sign {numbers}"
+    found = duckdb.execute(f"SELECT sign FROM ({signs}) WHERE trim(sign) = ''").fetchall()
+    assert {sign for (sign,) in found} == set(BLANKS)
+
+
+def test_blanks_around_cells_of_a_csv_file_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "accounts.csv").write_text(
+        "account_id,started_on,ended_on,segment\n"
+        "\u00a0a ,\u3000 2023-01-05\u2003,  , big \u202f\n"
+        '" b"," Jan 6, 2023 ",,\n',
+        encoding="utf-8",
+    )
+    accounts = ls.read_tables(tmp_path, attributes=["segment"]).frame("accounts")
+    assert accounts["account_id"].tolist() == ["a", "b"]
+    assert accounts["started_on"].astype(str).tolist() == ["2023-01-05", "2023-01-06"]
+    assert accounts["segment"].fillna("").tolist() == ["big", ""]
+    assert accounts["ended_on"].isna().all()
