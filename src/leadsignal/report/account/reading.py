@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.account_facts import NAMED, named_columns
 from leadsignal.arguments import checked
+from leadsignal.as_of_context import AsOfContext
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.config.toml_files import one_of
 from leadsignal.errors import OptionError
 from leadsignal.files.records import plain_row
 from leadsignal.model.persistence.recipe import refuse_other_analysis
-from leadsignal.panel import adoption_episodes, build_snapshot
 from leadsignal.report.account.parts import (
     DONE,
     DONE_LATE,
@@ -27,7 +27,7 @@ from leadsignal.report.account.parts import (
 from leadsignal.report.account.review import Review
 from leadsignal.report.account.steps import find_missed, next_steps
 from leadsignal.schema import BY_NAME
-from leadsignal.scoring.reasons import reason_texts
+from leadsignal.scoring.reasons import REASONS
 from leadsignal.scoring.scores import score_accounts
 from leadsignal.sources.parts import literal
 from leadsignal.targets import own_results
@@ -62,6 +62,7 @@ def review_account(
     model: ChurnModel | None = None,
     scores: Scores | None = None,
     as_of: date | str | None = None,
+    context: AsOfContext | None = None,
 ) -> Review:
     """Return one account as it was known on ``as_of`` (default: the tables').
 
@@ -79,6 +80,8 @@ def review_account(
         Scores of the same day, instead of a model.
     as_of : date or str, optional
         Day of the review; by default that of the tables.
+    context : AsOfContext, optional
+        What is known of all accounts on that day, made once for the reviews of many.
 
     Returns
     -------
@@ -88,8 +91,8 @@ def review_account(
     Raises
     ------
     OptionError
-        If there is no such account, the scores are of another day, or the model or the scores have
-        another success analysis.
+        If there is no such account, the scores are of another day, the model or the scores have
+        another success analysis, or the context is of other tables.
 
     Examples
     --------
@@ -107,14 +110,17 @@ def review_account(
     analysis = _one_analysis(analysis, model, scores)
     row = _account_row(tables, account)
     ended = row["ended_on"]
-    # On its last day the account is still there, with all that was known then.
-    seen = tables if ended is None else tables.as_of(max(ended - timedelta(1), row["started_on"]))
-    panel = build_snapshot(seen, analysis)
-    found = panel.frame[panel.frame["account_id"] == account]
+    seen = then = AsOfContext.of(tables, analysis, context)
+    if ended is not None:
+        # On its last day the account is still there, with all that was known then.
+        seen = AsOfContext(tables.as_of(max(ended - timedelta(1), row["started_on"])), analysis)
+        then = AsOfContext(tables.as_of(ended), analysis)
+    snapshot = seen.snapshot.frame
+    found = snapshot[snapshot["account_id"] == account]
     now: dict[Any, Any] = found.iloc[0].to_dict() if len(found) else {}
     if model is not None and scores is None and ended is None:
         scores = score_accounts(model, tables)
-    review = _assembled(tables, account, analysis, row, now)
+    review = _assembled(tables, account, then, row, now)
     risk = _risk(scores, account) if scores is not None else None
     effects = scores.effects if scores is not None else {}
     return replace(review, risk=risk, steps=next_steps(review, now, analysis, effects))
@@ -179,15 +185,13 @@ def _rows(tables: Tables, name: str, account: str) -> pd.DataFrame:
 def _assembled(
     tables: Tables,
     account: str,
-    analysis: SuccessAnalysis,
+    context: AsOfContext,
     row: Mapping[str, Any],
     now: Mapping[str, Any],
 ) -> Review:
-    ended = row["ended_on"]
-    then = tables if ended is None else tables.as_of(ended)
+    then, analysis, episodes = context.tables, context.analysis, context.episodes
     found = {name: _rows(then, name, account) for name in HISTORY if name != "results"}
     results = _own_results(then, account, analysis)
-    episodes = adoption_episodes(then, analysis)
     episodes = episodes[episodes["account_id"] == account].reset_index(drop=True)
     processes = tuple(
         _process_review(process, row, now, episodes, results) for process in analysis.processes
@@ -352,6 +356,6 @@ def _risk(scores: Scores, account: str) -> Risk | None:
         scores.horizon,
         int((frame["risk"] > row["risk"]).sum()) + 1,
         len(frame),
-        tuple(reason_texts(scores.reasons.get(account))),
-        scores.model_version,
+        tuple(filter(None, (row[f"reason_{rank}"] for rank in range(1, REASONS + 1)))),
+        row["model_version"],
     )
