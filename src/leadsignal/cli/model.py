@@ -19,7 +19,14 @@ from leadsignal.cli.inputs import (
 )
 from leadsignal.cli.outputs import Kind
 from leadsignal.cli.printing import done, progress_bar, say, warn
-from leadsignal.files.outputs import CALL_LIST, MODEL, RUN_RECORD, SCORES, SCORES_BY_DATE
+from leadsignal.files.outputs import (
+    ACCOUNT_PAGES,
+    CALL_LIST,
+    MODEL,
+    RUN_RECORD,
+    SCORES,
+    SCORES_BY_DATE,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +82,12 @@ def add_commands(commands: Any) -> None:
         metavar="FILE",
         help=".csv or .xlsx for people: whom to talk to, why, and what is new since the last date",
     )
+    score.add_argument(
+        "--accounts-dir",
+        type=Path,
+        metavar="DIR",
+        help="a folder for the pages of the accounts on the call list, which links them",
+    )
     score.add_argument("--to-table", metavar="NAME", help="a table of a database, as crm.scores")
     score.add_argument("--to-source", metavar="NAME", help="its [sources.NAME] (default: the one)")
     score.add_argument(
@@ -117,6 +130,8 @@ def _score_outputs(options: argparse.Namespace) -> list[tuple[Path, Kind]]:
     if options.call_list is not None:
         check_call_list(options.call_list)
         found.append((options.call_list, CALL_LIST))
+    if options.accounts_dir is not None:
+        found.append((options.accounts_dir, ACCOUNT_PAGES))
     if options.record is not None:
         found.append((options.record, RUN_RECORD))
     return found
@@ -264,7 +279,7 @@ def _score_table(
     note_scored(record, scores)
     _warn_of_hindsight(options, model, [scores])
     with record.stage("write"):
-        code = _report_scores(options, scores, {})
+        code = _report_scores(options, tables, scores, {})
     record.write(place, "done in part" if scores.feeds else "done", force=options.force)
     return code
 
@@ -302,7 +317,7 @@ def _score_file(options: argparse.Namespace, model: Any, tables: Any, record: Ru
     strict_about(options, scores.warnings)
     write_recorded(scores, options.out, record, force=options.force)
     _warn_of_hindsight(options, model, [scores])
-    return _report_scores(options, scores, {"scores": str(options.out)})
+    return _report_scores(options, tables, scores, {"scores": str(options.out)})
 
 
 def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: RunRecord) -> int:
@@ -327,10 +342,13 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
     newest = dates[-1]
     content = {"scores": str(options.out), "dates": [one.to_dict() for one in dates]}
     if newest.scores is not None:
-        code = _report_scores(options, newest.scores, content)
+        code = _report_scores(options, tables, newest.scores, content)
         return max(code, IN_PART if in_part else 0)
     if newest.path.is_file():
-        _write_call_list(options, read_scores(newest.path))
+        kept = read_scores(newest.path)
+        if options.accounts_dir:
+            _write_pages(options, tables, _kept_scores(model, tables, kept))
+        _write_call_list(options, kept)
     return done(options, content, IN_PART if in_part else 0)
 
 
@@ -342,12 +360,47 @@ def _write_call_list(options: argparse.Namespace, newest: pd.DataFrame) -> None:
     if options.call_list:
         dated = options.out is not None and options.out.is_dir()
         earlier = read_scores(options.out) if dated else None
-        write_call_list(newest, options.call_list, earlier, force=options.force)
+        write_call_list(
+            newest,
+            options.call_list,
+            earlier,
+            pages=options.accounts_dir,
+            force=options.force,
+        )
 
 
-def _report_scores(options: argparse.Namespace, scores: Scores, content: dict[str, Any]) -> int:
+def _write_pages(options: argparse.Namespace, tables: Tables, scores: Scores) -> None:
+    from leadsignal.as_of_context import AsOfContext
+    from leadsignal.cli.report import write_pages
+
+    analysis = scores.recipe.analysis if scores.recipe else None
+    write_pages(options, scores, AsOfContext.of(tables, analysis))
+
+
+def _kept_scores(model: Any, tables: Tables, kept: pd.DataFrame) -> Scores:
+    """Return scores of a date that is kept, with what pages tell beyond their table."""
+    from dataclasses import replace
+
+    from leadsignal.errors import OptionError
+    from leadsignal.scoring.scores import score_accounts
+
+    version = kept["model_version"].iloc[0]
+    if version != model.version_:
+        day = tables.as_of_date
+        raise OptionError(
+            f"the scores of {day} are kept, and are of model {version}, not {model.version_}",
+            f"Give --replace {day}, or leave out --accounts-dir",
+        )
+    return replace(score_accounts(model, tables), frame=kept)
+
+
+def _report_scores(
+    options: argparse.Namespace, tables: Tables, scores: Scores, content: dict[str, Any]
+) -> int:
     from leadsignal.scoring.scores_table import write_scores_to
 
+    if options.accounts_dir:  # Before the call list, which links to pages that are there.
+        _write_pages(options, tables, scores)
     _write_call_list(options, scores.frame)
     _warn(options, scores.feeds)
     say(options, scores)

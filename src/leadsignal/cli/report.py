@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,14 @@ from leadsignal.cli.inputs import (
 )
 from leadsignal.cli.outputs import writes
 from leadsignal.cli.printing import done, progress_bar, say
-from leadsignal.files.outputs import PAGE
+from leadsignal.files.outputs import ACCOUNT_PAGES, PAGE
 
 if TYPE_CHECKING:
+    from leadsignal.as_of_context import AsOfContext
     from leadsignal.evaluation.backtest import Backtest
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.panel import Panel
     from leadsignal.scoring.scores import Scores
-    from leadsignal.tables import Tables
 
 DONE_IN_PART = 4
 
@@ -32,7 +33,7 @@ DONE_IN_PART = 4
 def add_commands(commands: Any) -> None:
     """Add the commands of this module."""
     report = new_command(commands, "report", _report, "write the report for managers",
-                         outputs=writes(out=PAGE))  # fmt: skip
+                         outputs=writes(out=PAGE, accounts_dir=ACCOUNT_PAGES))  # fmt: skip
     report.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
     report.add_argument(
         "--model",
@@ -43,6 +44,12 @@ def add_commands(commands: Any) -> None:
     report.add_argument("--estimator", choices=ESTIMATORS, help="default: ensemble")
     report.add_argument("--origins", type=int, default=6,
                         help="cut-offs of the backtest (default: %(default)s)")  # fmt: skip
+    report.add_argument(
+        "--accounts-dir",
+        type=Path,
+        metavar="DIR",
+        help="a folder for the pages of the alerted accounts, to which the report links them",
+    )
     review = new_command(commands, "review", _review, "write one account's page for a meeting",
                          outputs=writes(out=PAGE))  # fmt: skip
     review.add_argument("--account", required=True, metavar="ID", help="the account_id")
@@ -60,9 +67,10 @@ def add_commands(commands: Any) -> None:
 def _report(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
+    from leadsignal.as_of_context import AsOfContext
     from leadsignal.files.writing import atomic_write
     from leadsignal.model.persistence.saved_models import load_model
-    from leadsignal.report.churn_page import checked_path, report_page
+    from leadsignal.report.churn_page import checked_path, report_page, with_pages
     from leadsignal.report.findings import gather_findings
     from leadsignal.report.summary import summarise
 
@@ -72,13 +80,18 @@ def _report(options: argparse.Namespace) -> int:
     tables, panel = build_given_panel(options, model)
     missing: dict[str, str] = {}
     backtest = _backtest(options, model, panel, missing)
-    scores = _scores(options, model, tables, panel, missing)
+    context = AsOfContext(tables, panel.analysis, panel)
+    scores = _scores(options, model, panel, context, missing)
     for result in (backtest, scores):
         strict_about(options, () if result is None else result.warnings)
     with progress_bar(options, "findings") as progress:
         found = gather_findings(tables, panel, progress=progress)
     found = replace(found, missing={**found.missing, **missing})
     summary = summarise(panel, backtest, scores, found)
+    if options.accounts_dir and scores is not None and summary["accounts"]:
+        listed = [row["account_id"] for row in summary["accounts"]["rows"] if row["alert"]]
+        write_pages(options, scores, context, listed)
+        summary = with_pages(summary, options.accounts_dir, path)
     with atomic_write(path, PAGE, force=options.force) as part:
         part.write_text(report_page(summary), encoding="utf-8")
     for name, why in summary["missing"].items():
@@ -117,11 +130,10 @@ def _backtest(
 def _scores(
     options: argparse.Namespace,
     model: ChurnModel | None,
-    tables: Tables,
     panel: Panel,
+    context: AsOfContext,
     missing: dict[str, str],
 ) -> Scores | None:
-    from leadsignal.as_of_context import AsOfContext
     from leadsignal.errors import ModelError
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.scoring.scores import score_accounts
@@ -129,16 +141,37 @@ def _scores(
     try:
         if model is None:
             with progress_bar(options, "fitting"):
-                model = ChurnModel(horizon=f"{tables.project.horizon}d")
+                model = ChurnModel(horizon=f"{context.tables.project.horizon}d")
                 if options.estimator:
                     model.set_params(estimator=options.estimator)
                 model.fit(panel)
         with progress_bar(options, "scoring") as progress:
-            context = AsOfContext(tables, panel.analysis, panel)
-            return score_accounts(model, tables, context=context, progress=progress)
+            return score_accounts(model, context.tables, context=context, progress=progress)
     except ModelError as error:
         missing["scores"] = str(error)
         return None
+
+
+def write_pages(
+    options: argparse.Namespace,
+    scores: Scores,
+    context: AsOfContext,
+    accounts: Iterable[str] | None = None,
+) -> None:
+    """Write the pages of accounts, by default those on the call list, to --accounts-dir."""
+    from leadsignal.report.account_pages import write_account_pages
+
+    with progress_bar(options, "account pages") as progress:
+        pages = write_account_pages(
+            context.tables,
+            scores,
+            options.accounts_dir,
+            context.analysis,
+            accounts=accounts,
+            context=context,
+            progress=progress,
+        )
+    say(options, f"{len(pages):,} account pages written to {options.accounts_dir}")
 
 
 def _review(options: argparse.Namespace) -> int:

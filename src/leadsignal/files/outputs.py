@@ -104,6 +104,12 @@ CACHE = FolderKind(
 )
 DEMO = FolderKind("the demo's", r"panel\.parquet|scores\.csv|model", alone=False)
 KIT = FolderKind("an interview kit", r"(?!)")
+ACCOUNT_PAGES = FolderKind(
+    "a folder of account pages",
+    r"index\.html|([a-z0-9-]+-)?[0-9a-f]{12}\.html",
+    "index.html",
+    b"<title>Account pages,",
+)
 
 
 @dataclass(frozen=True)
@@ -204,7 +210,7 @@ def check_distinct(paths: Iterable[str | Path]) -> None:
         seen[place] = target
     for place, target in seen.items():
         for other in seen.keys() & set(place.parents):
-            if (other / "model.json").exists() or not other.is_dir():
+            if (other / "model.json").exists() or not other.is_dir() or not os.listdir(other):
                 raise OptionError(f"{shown(target)} is in the output {shown(seen[other])}",
                                   ELSEWHERE)  # fmt: skip
 
@@ -323,6 +329,9 @@ def _refuse_inputs(
     for parent in (place.parent, *place.parent.parents[:1]):
         if (parent / "model.json").is_file() and (parent / "SHA256SUMS").is_file():
             raise OptionError(f"{shown(target)} is in a model's folder", ELSEWHERE)
+    # The next run would remove it, as it does the pages of accounts that are listed no longer.
+    if _is_marked(place.parent / ACCOUNT_PAGES.needed, ACCOUNT_PAGES.mark):
+        raise OptionError(f"{shown(target)} is in {ACCOUNT_PAGES.what}", ELSEWHERE)
     if place.parent.name.startswith("snapshot_on="):
         raise OptionError(f"{shown(target)} is in the folder of a date's scores", ELSEWHERE)
 

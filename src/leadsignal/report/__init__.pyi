@@ -2,6 +2,7 @@ from .account.reading import review_account as review_account
 from .account.review import Review as Review
 from .account_page import review_page as review_page
 from .account_page import write_review as write_review
+from .account_pages import write_account_pages as write_account_pages
 from .churn_page import report_page as report_page
 from .churn_page import write_report as write_report
 from .findings import Findings as Findings

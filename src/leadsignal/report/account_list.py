@@ -83,7 +83,8 @@ def _table(summary: Summary, accounts: AccountsSummary) -> Html:
     horizon = span(summary["horizon_days"])
     heads = _heads(summary)
     head = [tag("th", name, scope="col", data_number=name in (RISK, REVENUE)) for name in heads]
-    rows = [_row(row, heads) for row in accounts["rows"]]
+    pages = summary["pages"]
+    rows = [_row(row, heads, pages.get(row["account_id"])) for row in accounts["rows"]]
     caption = f"Accounts, the riskiest first; risk is of churn within {horizon}"
     return tag(
         "table", tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", *rows),
@@ -91,7 +92,7 @@ def _table(summary: Summary, accounts: AccountsSummary) -> Html:
     )  # fmt: skip
 
 
-def _row(row: AccountRow, heads: tuple[str, ...]) -> Html:
+def _row(row: AccountRow, heads: tuple[str, ...], page: str | None) -> Html:
     # data-value holds the risk itself, because many accounts share "about 18".
     loss, renewal = row["expected_arr_loss"], row["next_renewal"]
     cells: dict[str, tuple[object, str | None]] = {
@@ -109,7 +110,7 @@ def _row(row: AccountRow, heads: tuple[str, ...]) -> Html:
             data_open="1" if head == "Open processes" else None)
         for head in heads[1:] for words, value in [cells[head]]
     ]  # fmt: skip
-    name = tag("th", account_cell(row["account_id"], row["name"]), scope="row")
+    name = tag("th", account_cell(row["account_id"], row["name"], page), scope="row")
     return tag("tr", name, *columns, data_alert="1" if row["alert"] else None)
 
 

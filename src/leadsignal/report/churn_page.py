@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
+from leadsignal.files.names import page_paths
 from leadsignal.files.outputs import PAGE, check_file
 from leadsignal.files.writing import atomic_write
 from leadsignal.report.account_list import account_list, next_step_words
@@ -74,6 +75,7 @@ def write_report(
     scores: Scores | None = None,
     findings: Findings | None = None,
     *,
+    pages: str | Path | None = None,
     force: bool = False,
 ) -> None:
     """Write the report as one self-contained HTML file.
@@ -92,14 +94,16 @@ def write_report(
         Scores of the panel's last day.
     findings : Findings, optional
         Results of `gather_findings`; a section whose result is missing says so in one line.
+    pages : str or Path, optional
+        The folder that `write_account_pages` wrote: each account with a page there is linked to it.
     force : bool, default False
         Replace a file that is not a page of leadsignal.
 
     Raises
     ------
     OptionError
-        If the name does not end in ``.html``, there is no such folder, or the file exists and is
-        not a page of leadsignal.
+        If the name does not end in ``.html``, there is no such folder, the file exists and is not a
+        page of leadsignal, or ``pages`` is not a folder of account pages.
 
     Examples
     --------
@@ -108,7 +112,8 @@ def write_report(
     >>> ls.write_report(tempfile.gettempdir() + "/churn.html", panel)
     """
     path = checked_path(file, force=force)
-    text = report_page(summarise(panel, backtest, scores, findings))
+    summary = summarise(panel, backtest, scores, findings)
+    text = report_page(summary if pages is None else with_pages(summary, pages, path))
     with atomic_write(path, PAGE, force=force) as part:
         part.write_text(text, encoding="utf-8")
 
@@ -120,6 +125,13 @@ def checked_path(file: str | Path, *, force: bool = False) -> Path:
         raise OptionError(f"{path} ends in {path.suffix or 'nothing'}", "Write to .html")
     check_file(path, PAGE, force=force)
     return path
+
+
+def with_pages(summary: Summary, folder: str | Path, beside: str | Path) -> Summary:
+    """Return the summary with the accounts' pages in a folder, for a report at ``beside``."""
+    listed = summary["accounts"]["rows"] if summary["accounts"] else []
+    paths = page_paths(folder, beside, (row["account_id"] for row in listed))
+    return {**summary, "pages": paths}
 
 
 def report_page(summary: Summary) -> str:
@@ -311,7 +323,10 @@ def _calls(summary: Summary) -> Html:
         return section("calls", title, tag("p", why), class_="calls")
     horizon = span(summary["horizon_days"])
     has_revenue = summary["panel"]["has_arr"]
-    rows = [_call(row)[: None if has_revenue else -1] for row in calls]
+    pages = summary["pages"]
+    rows = [
+        _call(row, pages.get(row["account_id"]))[: None if has_revenue else -1] for row in calls
+    ]
     alerts = accounts["alerts"]
     head = ("Account", f"Of 100 like it, leave within {horizon}", "Call about", "Evidence",
             *(["Revenue at risk"] if has_revenue else []))  # fmt: skip
@@ -329,12 +344,12 @@ def _without(feeds: list[str]) -> Html | str:
     return tag("p", tag("b", "Scored without all tables: ", class_="warn"), f"{text}.")
 
 
-def _call(row: AccountRow) -> tuple[object, ...]:
+def _call(row: AccountRow, page: str | None) -> tuple[object, ...]:
     about = next_step_words(row) or "All processes are adopted: ask for the latest result"
     evidence = tag("ul", *(tag("li", reason) for reason in row["reasons"][:2]), class_="plain")
     loss = row["expected_arr_loss"]
     return (
-        account_cell(row["account_id"], row["name"]),
+        account_cell(row["account_id"], row["name"], page),
         ("risk", of_hundred(row["risk"])),
         about,
         evidence if row["reasons"] else "",

@@ -17,6 +17,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from leadsignal.files.names import as_url
+
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "wbr"})
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -77,15 +79,16 @@ def day(value: date | None, *, year: bool = True) -> Html:
     return tag("time", day_text(value, year=year), datetime=value.isoformat())
 
 
-def account_cell(account_id: str, name: str | None) -> Html:
-    """Return an account's name with its id below, or its id alone.
+def account_cell(account_id: str, name: str | None, page: str | None = None) -> Html:
+    """Return an account's name with its id below, or its id alone, linked to its page if any.
 
     >>> account_cell("A-7", "Acme"), account_cell("A-7", None)
     ('Acme <span class="small soft">A-7</span>', 'A-7')
     """
-    if not name or name == account_id:
-        return text(account_id)
-    return join([name, tag("span", account_id, class_="small soft")], " ")
+    alone = not name or name == account_id
+    shown = account_id if alone else name
+    linked = tag("a", shown, href=as_url(page)) if page else text(shown)
+    return linked if alone else join([linked, tag("span", account_id, class_="small soft")], " ")
 
 
 def day_text(value: date, *, year: bool = True) -> str:

@@ -289,7 +289,8 @@ def _milestones(summary: Summary) -> Html:
 
 
 def _account(summary: Summary, of: MilestoneRow | SuccessfulRow | GapRow) -> Html:
-    return account_cell(of["account_id"], summary["names"].get(of["account_id"]))
+    account = of["account_id"]
+    return account_cell(account, summary["names"].get(account), summary["pages"].get(account))
 
 
 def _chance(of: MilestoneRow) -> str:

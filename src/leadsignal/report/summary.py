@@ -96,6 +96,7 @@ def summarise(
         **section_summaries(panel, found),
         "warnings": _warnings(panel, backtest, scores),
         "missing": {name: reason for name, reason in why.items() if name not in there},
+        "pages": {},
     }
     summary["names"] = _names(summary, scores)
     ready: Summary = json_ready(summary)

@@ -500,3 +500,4 @@ class Summary(TypedDict):
     warnings: list[WarningRow]
     missing: dict[str, str]
     names: dict[str, str]
+    pages: dict[str, str]

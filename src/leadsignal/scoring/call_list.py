@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from leadsignal.arguments import checked
 from leadsignal.errors import OptionError
+from leadsignal.files.names import as_url, page_paths
 from leadsignal.files.outputs import CALL_LIST
 from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.files.writing import atomic_write
@@ -88,7 +89,7 @@ def call_list(
     frame = scores if isinstance(scores, pd.DataFrame) else scores.frame
     days = _alerts_by_day(frame, earlier)
     before = days.pop(max(days)) if days else None
-    now = frame[_on_list(frame)].sort_values([by, "account_id"], ascending=[False, True])
+    now = frame[on_list(frame)].sort_values([by, "account_id"], ascending=[False, True])
     listed = _described(now)
     history = [*days.values(), *([before] if before is not None else [])]
     listed["listed_since"] = [
@@ -102,7 +103,8 @@ def call_list(
     return pd.concat([listed, gone], ignore_index=True) if len(gone) else listed
 
 
-def _on_list(frame: pd.DataFrame) -> pd.Series[bool]:
+def on_list(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Return which rows of scores are on the call list: alerted, and not held out."""
     excluded = frame[HELD_OUT].astype(bool) if HELD_OUT in frame else False
     listed: pd.Series[bool] = frame["alert"].astype(bool) & ~(frame["alert"].isna() | excluded)
     return listed
@@ -116,7 +118,7 @@ def _alerts_by_day(
         return {}
     past = earlier[earlier["snapshot_on"] < frame["snapshot_on"].iloc[0]]
     return {
-        day: rows[_on_list(rows)].set_index("account_id")
+        day: rows[on_list(rows)].set_index("account_id")
         for day, rows in past.groupby("snapshot_on", sort=True)
     }
 
@@ -157,7 +159,7 @@ def _gone(frame: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     now = frame.set_index("account_id")
-    gone = before[~before.index.isin(now.index[_on_list(frame).to_numpy()])]
+    gone = before[~before.index.isin(now.index[on_list(frame).to_numpy()])]
     kept = [name for name in ("name", "owner", "currency") if name in gone]
     rows = gone[kept].reset_index()
     rows["risk"] = now["risk"].reindex(gone.index).to_numpy()
@@ -173,19 +175,23 @@ def write_call_list(
     earlier: pd.DataFrame | None = None,
     *,
     by: Order = "risk",
+    pages: str | Path | None = None,
     force: bool = False,
 ) -> None:
     """Write the call list for people, as ``.csv`` or ``.xlsx``.
 
     Columns have headings that people read, and a risk reads "about 35 of 100". A workbook has a
     fixed first row, filters and widths; its risks are numbers, so that they sort. Parameters are
-    those of `call_list`; ``force`` replaces a file that is no call list. Raises OptionError for
-    another ending and as `call_list` does, WriteError where the disk refuses.
+    those of `call_list`; ``pages`` is a folder that `write_account_pages` wrote, to whose pages the
+    accounts are linked by relative paths: the account's cell in a workbook, a last column "Page" in
+    a CSV; ``force`` replaces a file that is no call list. Raises OptionError for another ending,
+    for a folder without account pages and as `call_list` does, WriteError where the disk refuses.
     """
     check_call_list(path)
     table = call_list(scores, earlier, by=by)
+    paths = None if pages is None else page_paths(pages, path, table["account_id"])
     with atomic_write(path, CALL_LIST, force=force) as part:
-        (_write_csv if Path(path).suffix.lower() == ".csv" else _write_workbook)(table, part)
+        (_write_csv if Path(path).suffix.lower() == ".csv" else _write_workbook)(table, part, paths)
 
 
 def check_call_list(path: str | Path) -> None:
@@ -199,10 +205,17 @@ def _headed(table: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns={name: heading for name, (heading, _) in COLUMNS.items()})
 
 
-def _write_csv(table: pd.DataFrame, part: Path) -> None:
+Paths = Mapping[str, str] | None
+"""The page of each account that has one, or None where no pages are asked for."""
+
+
+def _write_csv(table: pd.DataFrame, part: Path, paths: Paths) -> None:
     risks = [f"{of_hundred(risk)} of 100" if risk == risk else "" for risk in table["risk"]]
     money = {name: table[name].round(0) for name in ("arr", "expected_arr_loss") if name in table}
-    shown = safe_frame(_headed(table.assign(risk=risks, **money)))
+    headed = _headed(table.assign(risk=risks, **money))
+    if paths is not None:
+        headed["Page"] = [paths.get(account, "") for account in table["account_id"]]
+    shown = safe_frame(headed)
     shown.to_csv(
         part,
         index=False,
@@ -213,7 +226,7 @@ def _write_csv(table: pd.DataFrame, part: Path) -> None:
     )
 
 
-def _write_workbook(table: pd.DataFrame, part: Path) -> None:
+def _write_workbook(table: pd.DataFrame, part: Path, paths: Paths) -> None:
     from openpyxl import Workbook
     from openpyxl.styles import Alignment, Font
     from openpyxl.utils import get_column_letter
@@ -239,6 +252,11 @@ def _write_workbook(table: pd.DataFrame, part: Path) -> None:
         for cell in sheet[letter][1:]:
             cell.number_format = formats.get(name, cell.number_format)
             cell.alignment = Alignment(wrap_text=True, vertical="top")
+    for place, account in enumerate(table["account_id"], 2):
+        if paths and account in paths:
+            cell = sheet.cell(place, names.index("account_id") + 1)
+            cell.hyperlink, cell.style = as_url(paths[account]), "Hyperlink"
+            cell.alignment = Alignment(vertical="top")
     for cell in sheet[1]:
         cell.font = Font(bold=True)
     sheet.freeze_panes = "B2"

@@ -107,7 +107,7 @@ def review_account(
             f"the scores are of {scores.as_of_date}, the review of {tables.as_of_date}",
             "Score the accounts on the day of the review",
         )
-    analysis = _one_analysis(analysis, model, scores)
+    analysis = one_analysis(analysis, model, scores)
     row = _account_row(tables, account)
     ended = row["ended_on"]
     seen = then = AsOfContext.of(tables, analysis, context)
@@ -126,7 +126,7 @@ def review_account(
     return replace(review, risk=risk, steps=next_steps(review, now, analysis, effects))
 
 
-def _one_analysis(
+def one_analysis(
     analysis: SuccessAnalysis | None, model: ChurnModel | None, scores: Scores | None
 ) -> SuccessAnalysis:
     """Return the analysis of everything on the page; raises OptionError where there are two."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.errors import OptionError
+from leadsignal.files.names import plain_words
 from leadsignal.files.outputs import KIT
 from leadsignal.files.writing import whole_folder
 from leadsignal.results import Result
@@ -134,4 +134,4 @@ def write_interview_kit(
 
 def _file(number: int, account: str) -> str:
     """Return a file name that stays in its folder, whatever the account is called."""
-    return f"{number:02d}-{re.sub(r'[^A-Za-z0-9]+', '-', account).strip('-')[:60]}.md"
+    return f"{number:02d}-{plain_words(account)}.md"
