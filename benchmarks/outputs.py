@@ -53,9 +53,14 @@ OPTIONS: dict[str, dict[str, str]] = {
     "discover": {"--out": ".toml", "--picture": ".png"},
     "panel": {"--out": ".parquet"},
     "fit": {"--out": ""},
-    "score": {"--out": ".csv", "--call-list": ".csv", "--record": ".run.json"},
+    "score": {
+        "--out": ".csv",
+        "--call-list": ".csv",
+        "--accounts-dir": "",
+        "--record": ".run.json",
+    },
     "compare": {"--out": ".csv"},
-    "report": {"--out": ".html"},
+    "report": {"--out": ".html", "--accounts-dir": ""},
     "review": {"--out": ".html"},
     "demo": {"--out": ""},
 }
@@ -79,7 +84,7 @@ class Case:
 
     @property
     def is_folder(self) -> bool:
-        return self.option == "--out" and not self.ending
+        return not self.ending
 
     def __str__(self) -> str:
         return f"{self.command} {self.option}: {self.situation}"

@@ -102,8 +102,9 @@ def test_each_date_is_scored_once_and_then_frozen(
 def test_a_folder_reads_back_as_the_files_do(
     project: Path, model: Path, tables: ls.Tables, tmp_path: Path
 ) -> None:
-    out, csv = tmp_path / "scores", tmp_path / "today.csv"
-    assert score(project, model, out, "--call-list", str(csv), "--quiet") == 0
+    out, csv, pages = tmp_path / "scores", tmp_path / "today.csv", tmp_path / "pages"
+    people = ("--call-list", str(csv), "--accounts-dir", str(pages), "--quiet")
+    assert score(project, model, out, *people) == 0
     assert score(project, model, tmp_path / "one.parquet", "--quiet") == 0
     frame = ls.read_scores(out)
     pd.testing.assert_frame_equal(frame, ls.read_scores(tmp_path / "one.parquet"))
@@ -111,13 +112,29 @@ def test_a_folder_reads_back_as_the_files_do(
     assert set(frame["snapshot_on"]) == {pd.Timestamp(tables.as_of_date)}
     by_others = pd.read_parquet(out)
     assert set(by_others["snapshot_on"].astype(str)) == {str(tables.as_of_date)}
-    listed = csv.read_bytes()
+    listed, written = csv.read_bytes(), content(pages)
     assert len(pd.read_csv(csv)) == frame["alert"].sum()
+    linked = [str((tmp_path / path).relative_to(pages)) for path in pd.read_csv(csv)["Page"]]
+    assert sorted([*linked, "index.html"]) == sorted(written)
     with pytest.raises(ls.OptionError, match="holds no scores"):
         ls.read_scores(tmp_path)
     csv.unlink()
-    assert score(project, model, out, "--call-list", str(csv), "--quiet") == 0
+    shutil.rmtree(pages)
+    assert score(project, model, out, *people) == 0
     assert csv.read_bytes() == listed
+    assert content(pages) == written
+
+
+def test_kept_scores_of_another_model_have_no_pages(
+    project: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, pages = tmp_path / "scores", tmp_path / "pages"
+    assert score(project, model, out, "--quiet") == 0
+    (file,) = out.glob("*/scores.parquet")
+    pd.read_parquet(file.open("rb")).assign(model_version="20200101-old").to_parquet(file)
+    assert score(project, model, out, "--accounts-dir", str(pages)) == 2
+    assert "are kept, and are of model 20200101-old" in capsys.readouterr().err
+    assert not pages.exists()
 
 
 @pytest.mark.parametrize("every", [7, 28, 30])

@@ -511,14 +511,22 @@ def test_the_command_writes_report_and_summary(
 
     monkeypatch.setattr("leadsignal.report.findings.gather_findings", gathered)
     out, told = tmp_path / "churn.html", tmp_path / "churn.json"
+    pages = tmp_path / "pages"
     arguments = ["report", str(business_folder), "--out", str(out), "--origins", "1",
-                 "--estimator", "logistic"]  # fmt: skip
+                 "--estimator", "logistic", "--accounts-dir", str(pages)]  # fmt: skip
     assert main([*arguments, "--json", str(told)]) == 0
-    assert f"written to {out}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"written to {out}" in printed
+    assert f"account pages written to {pages}" in printed
     summary = json.loads(told.read_text())
     assert summary["report"] == str(out)
     assert summary["missing"] == {}
     assert out.read_text() == ls.report.report_page(summary)
+    alerted = {row["account_id"] for row in summary["accounts"]["rows"] if row["alert"]}
+    assert set(summary["pages"]) == alerted
+    assert {tmp_path / path for path in summary["pages"].values()} == {
+        path for path in pages.iterdir() if path.name != "index.html"
+    }
 
 
 def test_what_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:

@@ -16,14 +16,18 @@ Results = tuple[ls.Panel, ls.Backtest, ls.Scores, ls.report.Findings]
 
 
 @pytest.fixture(scope="module")
-def report(business_results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(
+    business: ls.Tables, business_results: Results, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     panel, backtest, scores, found = business_results
     frame = scores.frame.copy()
     # The riskiest have names that try to run, and that do not break.
     frame.loc[0, "account_id"] = ATTACK
     frame.loc[1, "account_id"] = "Vereinigte-Abrechnungsgesellschaft" * 3
     file = tmp_path_factory.mktemp("page") / "churn.html"
-    ls.write_report(file, panel, backtest, replace(scores, frame=frame), found)
+    pages = file.parent / "our pages"
+    ls.report.write_account_pages(business, scores, pages)
+    ls.write_report(file, panel, backtest, replace(scores, frame=frame), found, pages=pages)
     return file
 
 
@@ -42,6 +46,25 @@ def test_it_fits_and_is_silent(browser: Any, report: Path, width: int, scheme: s
 @pytest.mark.parametrize("width", [375, 1280])
 def test_axe_finds_nothing(browser: Any, report: Path, width: int, scheme: str) -> None:
     assert axe_violations(browser, report, width, scheme) == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_an_account_leads_to_its_page(browser: Any, report: Path, width: int) -> None:
+    index = report.parent / "our pages" / "index.html"
+    for begin, links in ((report, ".calls tbody th a"), (index, "tbody th a")):
+        with visit(browser, begin, width, "light") as visited:
+            link = visited.page.locator(links).first
+            name = link.inner_text()
+            link.click()
+            visited.page.wait_for_url("**/our%20pages/*-*.html")
+            assert name in visited.page.locator("h1").inner_text()
+            visited.is_silent(width)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_list_of_pages(browser: Any, report: Path, scheme: str) -> None:
+    index = report.parent / "our pages" / "index.html"
+    assert axe_violations(browser, index, 390, scheme) == []
 
 
 def rows(page: Any) -> list[str]:

@@ -46,9 +46,14 @@ OPTIONS: dict[str, dict[str, str]] = {
     "discover": {"--out": ".toml", "--picture": ".png"},
     "panel": {"--out": ".parquet"},
     "fit": {"--out": ""},
-    "score": {"--out": ".csv", "--call-list": ".csv", "--record": ".run.json"},
+    "score": {
+        "--out": ".csv",
+        "--call-list": ".csv",
+        "--accounts-dir": "",
+        "--record": ".run.json",
+    },
     "compare": {"--out": ".csv"},
-    "report": {"--out": ".html"},
+    "report": {"--out": ".html", "--accounts-dir": ""},
     "review": {"--out": ".html"},
     "demo": {"--out": ""},
 }
@@ -63,7 +68,7 @@ CASES = [
 
 def test_every_output_option_is_here() -> None:
     """What writes is found in the parser by its name."""
-    words = ("out", "json", "call-list", "picture", "record")
+    words = ("out", "json", "call-list", "accounts-dir", "picture", "record")
     (choices,) = [a.choices for a in _parser()._actions if isinstance(a.choices, dict)]
     found = {
         (name, option)

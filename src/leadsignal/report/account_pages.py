@@ -114,7 +114,8 @@ def _row(review: Review, name: str) -> Row:
 def _index(scores: Scores, rows: list[Row]) -> str:
     """Return the page that lists the others."""
     on = day_text(scores.as_of_date)
-    head = ("Account", f"Of 100 like it, leave within {span(scores.horizon)}", "Next step")
+    head = ("Account", f"Of 100 like it, leave within {span(scores.horizon)}",
+            "Next step to agree on")  # fmt: skip
     listed = table(head, rows, f"{len(rows):,} accounts", class_="cards") if rows else tag(
         "p", "No account is listed."
     )  # fmt: skip

@@ -255,8 +255,8 @@ def _write_workbook(table: pd.DataFrame, part: Path, paths: Paths) -> None:
     for place, account in enumerate(table["account_id"], 2):
         if paths and account in paths:
             cell = sheet.cell(place, names.index("account_id") + 1)
-            cell.hyperlink, cell.style = as_url(paths[account]), "Hyperlink"
-            cell.alignment = Alignment(vertical="top")
+            cell.hyperlink = as_url(paths[account])
+            cell.font = Font(color="0563C1", underline="single")
     for cell in sheet[1]:
         cell.font = Font(bold=True)
     sheet.freeze_panes = "B2"
