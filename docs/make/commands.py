@@ -80,13 +80,13 @@ No command destroys what it did not write. An output may replace
 
 - a file that is empty, or that looks like one of the same kind of ours: scores, a panel, a report, a comparison, a
   run record, the JSON of a command. `files/outputs.py` defines each kind;
-- a model's folder (`fit --out`) that is empty, or holds one of our models and nothing else. Into a folder of
-  scores (`score --out FOLDER`) dates are only added.
+- a model's folder (`fit --out`) or one of account pages (`--accounts-dir`) that is empty, or holds one of our models,
+  or our pages, and nothing else. Into a folder of scores (`score --out FOLDER`) dates are only added.
 
 It is never an input of the run, nor anything that the project reads, names, or would read: its tables and settings,
 databases in files, credentials, `--model`, `--scores`, `--contacts`. New files in the project's folder are fine,
 unless they are called like a table. `--force` replaces other files, but no input, and no folder. Two outputs
-of one run must be two files, and none may lie in a model's folder.
+of one run must be two files, and none may lie in a folder of a model or of account pages.
 
 A link stays a link, and what it leads to is written by these rules; another name of the same file (a hard link) keeps
 the old content. FIFOs, sockets and devices are refused; `--json -` is for pipes. In Python the same holds for
