@@ -174,6 +174,8 @@ def test_what_goes_wrong_leaves_the_pages_as_they_were(tmp_path: Path) -> None:
     other = ls.AsOfContext(tables_of("a"), ls.SuccessAnalysis(()))
     with pytest.raises(ls.OptionError, match="computed from other tables"):
         write_account_pages(tables, scores, folder, context=other)
+    with pytest.raises(ls.OptionError, match=r"accounts is a str \('a'\)"):
+        write_account_pages(tables, scores, folder, accounts="a")
     with pytest.raises(ls.OptionError, match="the scores are of"):
         write_account_pages(tables.as_of("2024-05-01"), scores, folder)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
+from leadsignal.errors import OptionError, quiet
 from leadsignal.files.names import page_name
 from leadsignal.files.outputs import ACCOUNT_PAGES
 from leadsignal.files.writing import whole_folder
@@ -85,6 +86,10 @@ def write_account_pages(
     >>> pages["A-10001"].name
     'a-10001-f6e0bbc5994e.html'
     """
+    if isinstance(accounts, str):
+        raise OptionError(
+            f"accounts is a str ({quiet(accounts, 60)!r})", "Give a list of account ids"
+        )
     analysis = one_analysis(analysis, None, scores)
     context = AsOfContext.of(tables, analysis, context)
     if accounts is None:
