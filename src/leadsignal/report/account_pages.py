@@ -88,7 +88,7 @@ def write_account_pages(
     """
     if isinstance(accounts, str):
         raise OptionError(
-            f"accounts is a str ({quiet(accounts, 60)!r})", "Give a list of account ids"
+            f"accounts is a str ({quiet(repr(accounts), 60)})", "Give a list of account ids"
         )
     analysis = one_analysis(analysis, None, scores)
     context = AsOfContext.of(tables, analysis, context)
