@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.cli.call_list import write_for_people, write_kept_for_people
 from leadsignal.cli.inputs import (
     ESTIMATORS,
     build_given_panel,
@@ -29,8 +30,6 @@ from leadsignal.files.outputs import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from leadsignal.config.credentials import Source
     from leadsignal.config.project import Project
     from leadsignal.config.success import SuccessAnalysis
@@ -321,7 +320,7 @@ def _score_file(options: argparse.Namespace, model: Any, tables: Any, record: Ru
 
 
 def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: RunRecord) -> int:
-    from leadsignal.scoring.batch import read_scores, score_into
+    from leadsignal.scoring.batch import score_into
 
     with progress_bar(options, "scoring") as progress:
         dates = score_into(
@@ -345,53 +344,8 @@ def _score_folder(options: argparse.Namespace, model: Any, tables: Any, record: 
         code = _report_scores(options, tables, newest.scores, content)
         return max(code, IN_PART if in_part else 0)
     if newest.path.is_file():
-        kept = read_scores(newest.path)
-        if options.accounts_dir:
-            _write_pages(options, tables, _kept_scores(model, tables, kept))
-        _write_call_list(options, kept)
+        write_kept_for_people(options, model, tables, newest.path)
     return done(options, content, IN_PART if in_part else 0)
-
-
-def _write_call_list(options: argparse.Namespace, newest: pd.DataFrame) -> None:
-    """Write the call list if one is asked for; earlier dates are those of a folder of scores."""
-    from leadsignal.scoring.batch import read_scores
-    from leadsignal.scoring.call_list import write_call_list
-
-    if options.call_list:
-        dated = options.out is not None and options.out.is_dir()
-        earlier = read_scores(options.out) if dated else None
-        write_call_list(
-            newest,
-            options.call_list,
-            earlier,
-            pages=options.accounts_dir,
-            force=options.force,
-        )
-
-
-def _write_pages(options: argparse.Namespace, tables: Tables, scores: Scores) -> None:
-    from leadsignal.as_of_context import AsOfContext
-    from leadsignal.cli.report import write_pages
-
-    analysis = scores.recipe.analysis if scores.recipe else None
-    write_pages(options, scores, AsOfContext.of(tables, analysis))
-
-
-def _kept_scores(model: Any, tables: Tables, kept: pd.DataFrame) -> Scores:
-    """Return scores of a date that is kept, with what pages tell beyond their table."""
-    from dataclasses import replace
-
-    from leadsignal.errors import OptionError
-    from leadsignal.scoring.scores import score_accounts
-
-    version = kept["model_version"].iloc[0]
-    if version != model.version_:
-        day = tables.as_of_date
-        raise OptionError(
-            f"the scores of {day} are kept, and are of model {version}, not {model.version_}",
-            f"Give --replace {day}, or leave out --accounts-dir",
-        )
-    return replace(score_accounts(model, tables), frame=kept)
 
 
 def _report_scores(
@@ -399,9 +353,7 @@ def _report_scores(
 ) -> int:
     from leadsignal.scoring.scores_table import write_scores_to
 
-    if options.accounts_dir:  # Before the call list, which links to pages that are there.
-        _write_pages(options, tables, scores)
-    _write_call_list(options, scores.frame)
+    write_for_people(options, tables, scores)
     _warn(options, scores.feeds)
     say(options, scores)
     if options.out:

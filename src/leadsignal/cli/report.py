@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.cli.call_list import write_pages
 from leadsignal.cli.inputs import (
     ESTIMATORS,
     build_given_panel,
@@ -150,28 +150,6 @@ def _scores(
     except ModelError as error:
         missing["scores"] = str(error)
         return None
-
-
-def write_pages(
-    options: argparse.Namespace,
-    scores: Scores,
-    context: AsOfContext,
-    accounts: Iterable[str] | None = None,
-) -> None:
-    """Write the pages of accounts, by default those on the call list, to --accounts-dir."""
-    from leadsignal.report.account_pages import write_account_pages
-
-    with progress_bar(options, "account pages") as progress:
-        pages = write_account_pages(
-            context.tables,
-            scores,
-            options.accounts_dir,
-            context.analysis,
-            accounts=accounts,
-            context=context,
-            progress=progress,
-        )
-    say(options, f"{len(pages):,} account pages written to {options.accounts_dir}")
 
 
 def _review(options: argparse.Namespace) -> int:
