@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -24,8 +25,10 @@ from leadsignal.engine.build import (
     sampled,
 )
 from leadsignal.engine.duckdb import portions_of, temporary_tables
+from leadsignal.engine.extension import PAST, EarlierRows, FileRows, FrameRows, extended_rows, recipe_since
 from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.in_memory import JOINED, measured_rows
+from leadsignal.engine.past import Past
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
 from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, without_rows_notes
@@ -75,7 +78,8 @@ class Panel(Result):
     ``without_rows`` are the accounts that ended before their first snapshot, of which those
     ``at_once`` did on the day of their start; None where they were not looked for. ``warnings``
     are those of the tables that affect a result; a single snapshot has none of its own.
-    ``behaviors`` are those that have indicators of their own.
+    ``behaviors`` are those that have indicators of their own. ``past`` sums up what the rows were
+    made from; with it a later panel is built from this one. None where this is not a whole panel.
     """
 
     frame: pd.DataFrame
@@ -89,6 +93,7 @@ class Panel(Result):
     without_rows: pd.DataFrame | None = None
     warnings: tuple[DataWarning, ...] = ()
     behaviors: Behaviors | None = None
+    past: Past | None = None
 
     @property
     def ended_at_once(self) -> pd.DataFrame | None:
@@ -119,7 +124,7 @@ class Panel(Result):
     def snapshot(self) -> Panel:
         """Return the panel of the rows on ``as_of_date`` only, as ``build_snapshot`` builds it."""
         frame = self.current().reset_index(drop=True)
-        return replace(self, frame=frame, without_rows=None)
+        return replace(self, frame=frame, without_rows=None, past=None)
 
     def narrowed(self, names: Iterable[str]) -> Panel:
         """Return the panel with some of its indicators only: rows of fewer columns copy faster."""
@@ -128,6 +133,7 @@ class Panel(Result):
             self,
             frame=self.frame[[name for name in self.frame if name in kept]],
             indicators=tuple(one for one in self.indicators if one.name in kept),
+            past=None,
         )
 
     def refuse_sample(self, what: str) -> None:
@@ -171,6 +177,7 @@ class Panel(Result):
             as_of_date=cut.date(),
             episodes=None,
             without_rows=without,
+            past=None,
         )
 
     def to_counting_process(self, indicators: Iterable[str] | None = None) -> pd.DataFrame:
@@ -285,14 +292,18 @@ def build_panel(
     engine: Engine | None = None,
     session: SparkSession | None = None,
     progress: Progress | None = None,
+    since: Panel | None = None,
 ) -> Panel:
     """Build the panel of all accounts up to ``tables.as_of_date``.
 
     ``every`` is the time between snapshots (default: the project's). Without an analysis there
     are no essential processes and the panel holds all other indicators. ``engine`` is "duckdb" or
     "spark" (default: the project's; with a Spark ``session``, "spark"); the rows are the same.
-    `build_spark_panel` leaves them in Spark. Raises OptionError where the analysis asks for what
-    the tables do not have.
+    `build_spark_panel` leaves them in Spark.
+
+    ``since`` is the panel of an earlier day, of the same tables as they were then. The result is
+    the same as without it, but only those rows are made that are new or may have changed. Raises OptionError where the analysis asks for what the tables do not
+    have, and where ``since`` was built with other settings.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -301,8 +312,15 @@ def build_panel(
     """
     step = tables.project.every if every is None else days_in(every)
     if _engine(tables, engine, session) == "spark" or not isinstance(tables, Tables):
+        if since is not None:
+            raise OptionError("since is not there with the engine spark", "Leave since out")
         return _built_on_spark(tables, analysis or SuccessAnalysis(()), step, session)
-    return _build(tables, analysis, step, only_as_of=False, progress=progress)
+    if since is not None and since.past is None:
+        raise OptionError(
+            "since is a panel that cannot be extended: part of one, a sample, or built by Spark",
+            "Give a panel as build_panel returned it, with the engine duckdb",
+        )
+    return _build(tables, analysis, step, only_as_of=False, progress=progress, since=since)
 
 
 @checked
@@ -315,13 +333,15 @@ def write_panel(
     progress: Progress | None = None,
     rows_at_once: int = ROWS_AT_ONCE,
     force: bool = False,
+    since: str | Path | None = None,
 ) -> PanelWritten:
     """Write the rows that `build_panel` gives as one Parquet file, and return how many there are.
 
     The rows never are in this process's memory all at once: what does not fit goes to disk, and
     accounts are worked on in portions of about ``rows_at_once`` rows of all tables. The file is
-    written whole or not at all. Raises OptionError as `build_panel` does, where the folder of
-    ``path`` is not there, and where a file is that is no panel (``force`` replaces it).
+    written whole or not at all. ``since`` is a file that was written so on an earlier day: its rows
+    are taken over, as `build_panel` does. Raises OptionError as `build_panel` does, where the folder
+    of ``path`` is not there, and where a file is that is no panel (``force`` replaces it).
 
     >>> import leadsignal as ls, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -329,16 +349,21 @@ def write_panel(
     ...     ls.write_panel(ls.read_tables(ls.sample_folder()), None, file).every
     28
     """
-    check_file(path, PANEL, force=force)
+    check_file(path, PANEL, force=force, inputs=[Path(since)] if since else [])
     step = tables.project.every if every is None else days_in(every)
-    recipe = panel_recipe(tables, analysis or SuccessAnalysis(()), step, tables.history)
+    analysis = analysis or SuccessAnalysis(())
+    recipe = panel_recipe(tables, analysis, step, tables.history)
+    past, made, earlier = Past.of(tables, recipe), recipe, None
+    if since is not None:
+        earlier = FileRows.of(since)
+        made = recipe_since(earlier.past, recipe, tables, analysis)
     rows = sum(coverage.rows for coverage in tables.coverage.values())
     query = tables.connection.cursor().execute
-    portions = portions_of(recipe, -(-rows // rows_at_once), lambda sql: query(sql).fetchall())
-    with atomic_write(path, PANEL, force=force) as part, ParquetRows(part) as written:
+    portions = portions_of(made, -(-rows // rows_at_once), lambda sql: query(sql).fetchall())
+    with atomic_write(path, PANEL, force=force) as part, ParquetRows(part, past) as written:
         for number, portion in enumerate(portions):
             report = _portion_progress(progress, number, len(portions))
-            _write_portion(tables.connection, portion, written, report)
+            _write_portion(tables.connection, portion, earlier, written, report)
     return PanelWritten(
         Path(path), written.rows, len(written.accounts), written.events, tables.as_of_date, step,
         recipe.indicators, without_rows_notes(_without_rows(tables, recipe, written.accounts)),
@@ -348,8 +373,8 @@ def write_panel(
 class ParquetRows:
     """A Parquet file that panel rows are written to, and what has been written so far."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.rows, self.events = path, 0, 0
+    def __init__(self, path: Path, past: Past) -> None:
+        self.path, self.past, self.rows, self.events = path, past, 0, 0
         self._writer: ParquetWriter | None = None
         self._accounts: list[pd.Series[Any]] = []
 
@@ -358,6 +383,7 @@ class ParquetRows:
 
     def __exit__(self, *_: object) -> None:
         if self._writer:
+            self._writer.add_key_value_metadata({PAST: self.past.to_text()})
             self._writer.close()
 
     @property
@@ -382,6 +408,7 @@ class ParquetRows:
 def _write_portion(
     connection: duckdb.DuckDBPyConnection,
     recipe: Recipe,
+    earlier: EarlierRows | None,
     written: ParquetRows,
     progress: Progress | None,
 ) -> None:
@@ -389,9 +416,21 @@ def _write_portion(
     # A moment, as pandas has it; in microseconds, as Spark does not read nanoseconds.
     moment = "CAST(snapshot_on AS TIMESTAMP) AS snapshot_on"
     select = f"SELECT * REPLACE ({moment}) FROM ({plan.select_from(JOINED)})"
-    with measured_rows(connection, plan, progress) as (_, query):
+    with _rows(connection, recipe, earlier, progress) as (_, query):
         for rows in query(select):
             written.write(rows)
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection,
+    recipe: Recipe,
+    earlier: EarlierRows | None,
+    progress: Progress | None,
+) -> AbstractContextManager[tuple[duckdb.DuckDBPyConnection, Callable[[str], Iterator[pa.Table]]]]:
+    """Run the steps of a panel, see `measured_rows`; rows that are in an earlier one are its."""
+    if earlier is None:
+        return measured_rows(connection, panel_steps(recipe), progress)
+    return extended_rows(connection, recipe, earlier, progress)
 
 
 def _portion_progress(progress: Progress | None, number: int, portions: int) -> Progress | None:
@@ -485,6 +524,25 @@ def _episodes(cursor: duckdb.DuckDBPyConnection, recipe: Recipe) -> pd.DataFrame
     return episodes
 
 
+def _all_episodes(
+    cursor: duckdb.DuckDBPyConnection, made: pd.DataFrame, since: Panel, accounts: pd.Series[Any]
+) -> pd.DataFrame:
+    """Return the episodes that were made, and those of accounts that had ended before."""
+    kept = since.episodes
+    if kept is None or kept.empty:
+        return made
+    (anew,) = cursor.sql("SELECT account_id FROM spine").fetchnumpy().values()
+    kept = kept[kept["account_id"].isin(accounts) & ~kept["account_id"].isin(anew)]
+    cursor.register("made", made)
+    cursor.register("kept", kept)
+    episodes: pd.DataFrame = cursor.sql(
+        "SELECT account_id, process, CAST(adopted_on AS DATE) AS adopted_on,"
+        " CAST(lapsed_on AS DATE) AS lapsed_on"
+        " FROM (SELECT * FROM made UNION ALL SELECT * FROM kept) AS e ORDER BY 1, 2, 3"
+    ).df()
+    return episodes
+
+
 def _engine(tables: Tables | TablesInSpark, engine: str | None, session: object) -> str:
     """Return the engine that is asked for; raises OptionError for one that there is not."""
     in_spark = session is not None or not isinstance(tables, Tables)
@@ -573,21 +631,29 @@ def _build(
     only_as_of: bool,
     progress: Progress | None,
     draw: Draw | None = None,
+    since: Panel | None = None,
 ) -> Panel:
     analysis = analysis or SuccessAnalysis(())
     recipe = panel_recipe(tables, analysis, every, tables.history, only_as_of=only_as_of)
+    complete = not only_as_of and draw is None
+    past = Past.of(tables, recipe) if complete else None
+    earlier, most = None, 0
+    if since is not None and since.past is not None:
+        earlier, most = FrameRows(since.frame), len(since.frame)
+        recipe = recipe_since(since.past, recipe, tables, analysis)
     plan = panel_steps(recipe)
     select = plan.select_from(JOINED) if draw is None else draw(plan.select_from(JOINED))
-    with measured_rows(tables.connection, plan, progress) as (cursor, query):
-        ((most,),) = cursor.execute("SELECT count(*) FROM grid").fetchall()
-        frame = _as_frame(query(select), most)
+    with _rows(tables.connection, recipe, earlier, progress) as (cursor, query):
+        ((made,),) = cursor.execute("SELECT count(*) FROM grid").fetchall()
+        frame = _as_frame(query(select), most + made)
         # A snapshot's steps see the accounts that are there on as_of, and no others' episodes.
         whole = not only_as_of and any(step.name == "episodes" for step in plan.steps)
         episodes = _episodes(cursor, recipe) if whole else None
+        if since is not None and episodes is not None:
+            episodes = _all_episodes(cursor, episodes, since, frame["account_id"])
     columns = {name: tables.columns(name) for name in tables.names}
-    complete = not only_as_of and draw is None
     without = _without_rows(tables, recipe, frame["account_id"]) if complete else None
     return Panel(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
-        episodes, without, () if only_as_of else _doubts(tables), recipe.behaviors,
+        episodes, without, () if only_as_of else _doubts(tables), recipe.behaviors, past,
     )  # fmt: skip

@@ -52,15 +52,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Grid:
-    """The calendar grid: a row each ``every`` days up to ``as_of``, or only the row at as_of.
+    """The calendar grid: a row each ``every`` days up to ``as_of``.
 
-    ``spine`` and ``rows`` name the tables of what is followed and of its snapshots, ``key`` the
+    ``first`` is SQL: an account's first day on it, of its id and ``entry``, the first midnight that
+    may read it. ``spine`` and ``rows`` name the tables of what is followed and of its snapshots, ``key`` the
     columns by which rows of a source belong to it: accounts, or parts of them.
     """
 
     as_of: int
     every: int
-    only_as_of: bool = False
+    first: str = "entry"
     dialect: Dialect = field(default_factory=DuckDB)
     spine: str = "spine"
     rows: str = "grid"
@@ -70,6 +71,10 @@ class Grid:
         """SQL: the first day of the calendar grid that is not before ``day``."""
         count = self.dialect.floor_divide(f"{day} + {self.every - 1 - GRID_ORIGIN}", self.every)
         return f"({count} * {self.every} + {GRID_ORIGIN})"
+
+    def last_on_grid(self, day: int) -> int:
+        """Return the last day of the calendar grid that is not after ``day``."""
+        return day - (day - GRID_ORIGIN) % self.every
 
     def snapshot(self, day: str) -> str:
         """SQL: the account's first snapshot that is not before ``day`` (needs ``first``)."""
@@ -106,12 +111,11 @@ def spine_steps(grid: Grid, accounts: Source, attributes: Iterable[str] = ()) ->
             WHERE nth = 1 AND nth_last = 1
         """
     last = f"LEAST(COALESCE(ended - 1, {grid.as_of}), {grid.as_of})"
-    first = str(grid.as_of) if grid.only_as_of else "entry"
     spine = f"""
         SELECT *, {grid.dialect.number_of("account_id")} AS account_no,
-               {first} AS first
+               {grid.first} AS first
         FROM (SELECT *, {last} AS last FROM ({rows}) AS dated) AS bounded
-        WHERE entry <= last AND {first} <= last
+        WHERE entry <= last AND {grid.first} <= last
         """
     return [*steps, Step("spine", spine)]
 
@@ -192,6 +196,5 @@ def outcome_columns(grid: Grid, causes: Mapping[str, str], not_churn: tuple[str,
         CAST(LEAST(COALESCE(ended, {grid.as_of}), {grid.as_of}) - t AS BIGINT) AS days_observed,
         CAST(ended - t AS BIGINT) AS ended_within,
         CAST({first_of("ended", "end_known")} - t AS BIGINT) AS known_within,
-        CASE WHEN ended IS NOT NULL THEN {named} END AS end_cause,
-        COALESCE(notice < t, FALSE) AS notice_given
+        CASE WHEN ended IS NOT NULL THEN {named} END AS end_cause
     """

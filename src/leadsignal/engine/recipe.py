@@ -50,8 +50,9 @@ def panel_recipe(
     sources = {t: _source(tables, t, read, dialect, added.get(t, {})) for t in tables.names}
     if "behaviors" in sources:
         sources["behaviors"] = replace(sources["behaviors"], members=behaviors.members(kept))
+    as_of = day_number(tables.as_of_date)
     return Recipe(
-        Grid(day_number(tables.as_of_date), every, only_as_of, dialect),
+        Grid(as_of, every, str(as_of) if only_as_of else "entry", dialect),
         sources.pop("accounts"),
         sources,
         declare_indicators(available),
