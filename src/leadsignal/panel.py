@@ -383,7 +383,6 @@ class ParquetRows:
 
     def __exit__(self, *_: object) -> None:
         if self._writer:
-            self._writer.add_key_value_metadata({PAST: self.past.to_text()})
             self._writer.close()
 
     @property
@@ -398,8 +397,10 @@ class ParquetRows:
         """Append rows of whole accounts."""
         import pyarrow.parquet as pq
 
-        self._writer = self._writer or pq.ParquetWriter(self.path, rows.schema)
-        self._writer.write_table(rows)
+        if self._writer is None:
+            schema = rows.schema.with_metadata({PAST: self.past.to_text()})
+            self._writer = pq.ParquetWriter(self.path, schema)
+        self._writer.write_table(rows.replace_schema_metadata(self._writer.schema.metadata))
         self.rows += len(rows)
         self.events += int(rows["event"].to_numpy().sum())
         self._accounts.append(rows["account_id"].unique().to_pandas())

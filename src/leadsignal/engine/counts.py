@@ -163,16 +163,38 @@ def rows_steps(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> 
         *(["user_no"] if users else []),
     ]
     rows = f"({source.sql}) AS source JOIN {grid.spine} USING ({grid.key})"
-    select = f"SELECT {', '.join(columns)} FROM {rows}"
+    select, still_read = f"SELECT {', '.join(columns)} FROM {rows}", _since(source, grid, measures)
     if not users:
-        return [Step(f"rows_{source.name}", select, by_account=True)]
+        return [Step(f"rows_{source.name}", select + still_read, by_account=True)]
     numbered = Step(
         f"users_of_{source.name}",
         f"SELECT user_id, {d.number_of('user_id')} AS user_no FROM"
         f" (SELECT DISTINCT user_id FROM ({source.sql}) AS source WHERE user_id IS NOT NULL) AS u",
     )
-    joined = f"{select} LEFT JOIN {numbered.name} USING (user_id)"
+    joined = f"{select} LEFT JOIN {numbered.name} USING (user_id){still_read}"
     return [numbered, Step(f"rows_{source.name}", joined, by_account=True)]
+
+
+def _since(source: Source, grid: Grid, measures: Sequence[Count | Seen]) -> str:
+    """SQL: which rows are still read on an account's first snapshot, where that is not its first.
+
+    Rows that have left every window are not, but for the last of its kind, from which days count.
+    """
+    d, time = grid.dialect, BY_NAME[source.name].time
+    windows = [m.window for m in measures if isinstance(m, Trailing) and m.day == time]
+    last = [m for m in measures if isinstance(m, DaysSince) and m.day == time]
+    if grid.first == Grid.first or source.versioned or len(windows) + len(last) < len(measures):
+        return ""
+    recent = f"{d.day('known_on')} >= first - {max(windows, default=0) + 1}"
+    if not last:
+        return f" WHERE {recent}"
+    kinds = ["account_id", *sorted({column for m in last for column, _ in m.where})]
+    listed = ", ".join(f"COALESCE(CAST({d.quoted(kind)} AS STRING), '')" for kind in kinds)
+    before = (
+        f"SELECT {listed}, MAX({time}) FROM ({source.sql}) AS source JOIN {grid.spine}"
+        f" USING ({grid.key}) WHERE NOT {recent} GROUP BY {listed}"
+    )
+    return f" WHERE {recent} OR ({listed}, {time}) IN ({before})"
 
 
 def _member_number(source: Source, column: str, d: Dialect) -> str:
