@@ -20,7 +20,7 @@ from leadsignal.files.outputs import (
 
 Kind = FileKind | FolderKind | None
 Outputs = Callable[[argparse.Namespace], Iterable[tuple[Path, Kind]]]
-INPUTS = ("model", "scores", "contacts")
+INPUTS = ("model", "scores", "contacts", "earlier")
 """Options that name what a command reads."""
 
 

@@ -30,6 +30,8 @@ def add_commands(commands: Any) -> None:
     panel = new_command(commands, "panel", _panel, "write the panel as Parquet",
                         outputs=writes(out=PANEL))  # fmt: skip
     panel.add_argument("--out", type=Path, required=True, metavar="FILE")
+    panel.add_argument("--since", dest="earlier", type=Path, metavar="FILE",
+                       help="a panel that was written earlier, to take its rows over")  # fmt: skip
     demo = new_command(commands, "demo", _demo, "the whole job on the sample",
                        project=False, outputs=writes(out=DEMO))  # fmt: skip
     demo.add_argument("--out", type=Path, default=Path("leadsignal-demo"), metavar="FOLDER",
@@ -102,6 +104,7 @@ def _check_lines(report: Any) -> Iterator[str]:
 
 
 def _panel(options: argparse.Namespace) -> int:
+    from leadsignal.errors import OptionError
     from leadsignal.files.writing import atomic_write
     from leadsignal.panel import build_panel, write_panel
 
@@ -110,10 +113,13 @@ def _panel(options: argparse.Namespace) -> int:
     with progress_bar(options, "panel") as progress:
         if project.engine == "duckdb":
             written = write_panel(
-                tables, analysis, options.out, progress=progress, force=options.force
-            )
+                tables, analysis, options.out, progress=progress, force=options.force,
+                since=options.earlier,
+            )  # fmt: skip
             say(options, written)
             return done(options, {**written.to_dict(), "panel": str(options.out)})
+        if options.earlier:
+            raise OptionError("--since is not there with the engine spark", "Leave it out")
         panel = build_panel(tables, analysis, progress=progress)
     with atomic_write(options.out, PANEL, force=options.force) as part:
         panel.frame.to_parquet(part, index=False)
