@@ -19,6 +19,7 @@ import pytest
 import leadsignal as ls
 from extended import as_exported_on, before_corrections, case_of, differences, differing
 from leadsignal.cli import main
+from leadsignal.config.project import Project
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.past import Past
 from leadsignal.panel import Panel, sample_panel
@@ -72,7 +73,7 @@ def rows_of(frames: dict[str, pd.DataFrame], name: str) -> list[dict[str, Any]]:
 
 
 def read(as_of: date = LAST, **changed: list[dict[str, Any]]) -> Tables:
-    return read_tables(small(**changed), as_of=as_of)
+    return read_tables(small(**changed), as_of=as_of, project=Project(every=28))
 
 
 @pytest.fixture
@@ -299,8 +300,8 @@ def test_the_command_extends_a_file_and_never_replaces_it(
     for name, frame in small().items():
         frame.to_csv(tmp_path / "t" / f"{name}.csv", index=False)
     project, first, second = (str(tmp_path / name) for name in ("t", "1.parquet", "2.parquet"))
-    assert main(["panel", project, "--out", first, "--as-of", "2025-01-13"]) == 0
-    later = ["panel", project, "--as-of", str(LAST), "--since", first]
+    assert main(["panel", project, "--out", first, "--as-of", "2025-01-13", "--every", "28d"]) == 0
+    later = ["panel", project, "--as-of", str(LAST), "--every", "28d", "--since", first]
     assert main([*later, "--out", second]) == 0
     expected = ls.build_panel(read()).frame
     pd.testing.assert_frame_equal(pd.read_parquet(second), expected, check_dtype=False)
