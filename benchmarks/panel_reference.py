@@ -1,8 +1,11 @@
 """The engine against the slow reference on random tables; every cell must agree.
 
     python benchmarks/panel_reference.py [cases] [first seed]
+    python benchmarks/panel_reference.py --since [cases] [first seed]
 
 The tests compare a few cases; here are many. Prints the cases, the cells and the seeds that differ.
+With ``--since``, panels of an earlier day are extended and compared with those built at once: of
+the same rows, of rows that were added since, and of rows that were corrected since.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from extended import KINDS, differences
+from leadsignal.errors import OptionError
 from random_tables import random_case
 from test_panel_reference import compare
 
@@ -25,9 +30,33 @@ def compared(seed: int) -> tuple[int, str]:
         return 0, f"seed {seed}: {error}"
 
 
+def extended(seed: int) -> tuple[int, list[str]]:
+    """Return how many panels were refused, and what is wrong with those that were extended."""
+    refused, wrong = 0, []
+    for earlier in KINDS.values():
+        try:
+            wrong += differences(seed, earlier)
+        except OptionError:
+            refused += 1
+    return refused, wrong
+
+
+def extend(cases: int, first: int) -> int:
+    with ProcessPoolExecutor(2) as pool:
+        found = list(pool.map(extended, range(first, first + cases)))
+    wrong = [one for _, listed in found for one in listed]
+    print(*wrong, sep="\n")
+    refused = sum(number for number, _ in found)
+    print(f"{cases * len(KINDS)} panels, {refused} of them refused, {len(wrong)} differences")
+    return 1 if wrong else 0
+
+
 def main() -> int:
-    cases = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-    first = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
+    given = [one for one in sys.argv[1:] if one != "--since"]
+    cases = int(given[0]) if given else 500
+    first = int(given[1]) if len(given) > 1 else 1000
+    if "--since" in sys.argv:
+        return extend(cases, first)
     with ProcessPoolExecutor(2) as pool:
         found = list(pool.map(compared, range(first, first + cases)))
     wrong = [what for _, what in found if what]

@@ -30,7 +30,7 @@ def a_day_before(case: Case, rng: Random) -> date:
     return case.as_of - timedelta(days=rng.choice([*DAYS_AGO, rng.randint(1, 250)]))
 
 
-def as_exported_on(case: Case, day: date) -> Case:
+def as_exported_on(case: Case, day: date, rng: Random) -> Case:
     """The rows that were there on a day, without the cells that were still to come."""
     tables = {
         name: [
@@ -98,7 +98,9 @@ def _bytes(frame: pd.DataFrame | None) -> bytes | None:
     return None if frame is None else as_bytes(frame)
 
 
-def differences(seed: int, earlier: Callable[[Case, date, Random], Case] | None = None) -> list[str]:
+def differences(
+    seed: int, earlier: Callable[[Case, date, Random], Case] | None = None
+) -> list[str]:
     """Extend the panel of a random day; return what differs from the panel that is built at once.
 
     ``earlier`` makes the case that the first panel is built from.
@@ -111,3 +113,11 @@ def differences(seed: int, earlier: Callable[[Case, date, Random], Case] | None 
     found = ls.build_panel(tables, case.analysis, since=since)
     expected = ls.build_panel(tables, case.analysis)
     return [f"seed {seed}, {day}: {what}" for what in differing(found, expected)]
+
+
+KINDS: dict[str, Callable[[Case, date, Random], Case] | None] = {
+    "the same rows": None,
+    "rows that were there": as_exported_on,
+    "rows before corrections": before_corrections,
+}
+"""What the earlier panel was built from."""

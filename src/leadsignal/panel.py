@@ -25,7 +25,14 @@ from leadsignal.engine.build import (
     sampled,
 )
 from leadsignal.engine.duckdb import portions_of, temporary_tables
-from leadsignal.engine.extension import PAST, EarlierRows, FileRows, FrameRows, extended_rows, recipe_since
+from leadsignal.engine.extension import (
+    PAST,
+    EarlierRows,
+    FileRows,
+    FrameRows,
+    extended_rows,
+    recipe_since,
+)
 from leadsignal.engine.grid import spine_steps
 from leadsignal.engine.in_memory import JOINED, measured_rows
 from leadsignal.engine.past import Past
@@ -301,9 +308,9 @@ def build_panel(
     "spark" (default: the project's; with a Spark ``session``, "spark"); the rows are the same.
     `build_spark_panel` leaves them in Spark.
 
-    ``since`` is the panel of an earlier day, of the same tables as they were then. The result is
-    the same as without it, but only those rows are made that are new or may have changed. Raises OptionError where the analysis asks for what the tables do not
-    have, and where ``since`` was built with other settings.
+    ``since`` is the panel of an earlier day. The result is the same as without it; only rows that
+    are new, or may have changed since, are made. Raises OptionError where the analysis asks for
+    what the tables do not have, and where ``since`` was built with other settings.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -339,9 +346,9 @@ def write_panel(
 
     The rows never are in this process's memory all at once: what does not fit goes to disk, and
     accounts are worked on in portions of about ``rows_at_once`` rows of all tables. The file is
-    written whole or not at all. ``since`` is a file that was written so on an earlier day: its rows
-    are taken over, as `build_panel` does. Raises OptionError as `build_panel` does, where the folder
-    of ``path`` is not there, and where a file is that is no panel (``force`` replaces it).
+    written whole or not at all. ``since`` is such a file of an earlier day, whose rows are taken
+    over as by `build_panel`. Raises OptionError as `build_panel` does, where the folder of ``path``
+    is not there, and where a file is that is no panel (``force`` replaces it).
 
     >>> import leadsignal as ls, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -8,17 +8,17 @@ the start. Outcomes are what came later, and are computed for every row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from leadsignal.config.success import SuccessAnalysis
-from leadsignal.engine.build import KEY_COLUMNS, Recipe, panel_steps
+from leadsignal.engine.build import Recipe, panel_steps
 from leadsignal.engine.duckdb import temporary_tables
 from leadsignal.engine.grid import Grid, grid_step, outcome_columns, spine_steps
 from leadsignal.engine.in_memory import CELLS_AT_ONCE, measured_rows
@@ -126,9 +126,7 @@ class FileRows:
         return read.slice(first - self.begins[groups[0]], end - first)
 
 
-def recipe_since(
-    past: Past, recipe: Recipe, tables: Tables, analysis: SuccessAnalysis
-) -> Recipe:
+def recipe_since(past: Past, recipe: Recipe, tables: Tables, analysis: SuccessAnalysis) -> Recipe:
     """Return the recipe of the rows that an earlier panel does not have, or not as they are now.
 
     Raises OptionError where all rows may differ: other settings, or tables of an earlier day.
@@ -139,7 +137,8 @@ def recipe_since(
             f"the earlier panel is of {then}, after as_of {tables.as_of_date}",
             "Give tables of that day or later",
         )
-    before = tables.as_of(then)
+    # Which behaviours have indicators is compared as it is now; to count them again takes time.
+    before = tables.as_of(then).with_behaviors(recipe.behaviors)
     read = panel_recipe(before, analysis, recipe.grid.every, before.history)
     now = {**settings_of(recipe), **settings_of_tables(read)}
     if differences := list(differing(past.settings, now)):
@@ -289,9 +288,7 @@ def _merged(order: Order, made: pa.Table, earlier: EarlierRows) -> Iterator[pa.T
         yield pa.concat_tables([old, new]).take(pa.array(place))
 
 
-def _kept(
-    order: Order, earlier: EarlierRows, begin: int, end: int, schema: pa.Schema
-) -> pa.Table:
+def _kept(order: Order, earlier: EarlierRows, begin: int, end: int, schema: pa.Schema) -> pa.Table:
     """Return rows of the earlier panel with what came after them, as far as it is known now."""
     import pyarrow as pa
 

@@ -54,9 +54,9 @@ class Source:
 class Grid:
     """The calendar grid: a row each ``every`` days up to ``as_of``.
 
-    ``first`` is SQL: an account's first day on it, of its id and ``entry``, the first midnight that
-    may read it. ``spine`` and ``rows`` name the tables of what is followed and of its snapshots, ``key`` the
-    columns by which rows of a source belong to it: accounts, or parts of them.
+    ``first`` is SQL of an account's first day on it: ``entry`` is the first midnight that may read
+    the account. ``spine`` and ``rows`` name the tables of what is followed and of its snapshots,
+    ``key`` the columns by which rows of a source belong to it: accounts, or parts of them.
     """
 
     as_of: int
