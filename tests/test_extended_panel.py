@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import leadsignal as ls
+from contract_rows import BEGIN, random_contracts
 from extended import as_exported_on, before_corrections, case_of, differences, differing
 from leadsignal.cli import main
 from leadsignal.config.project import Project
@@ -307,3 +309,16 @@ def test_the_command_extends_a_file_and_never_replaces_it(
     assert main([*later, "--out", first]) == 2
     assert "input" in capsys.readouterr().err
     assert Path(first).read_bytes() == before
+
+
+# Accounts that are derived from contracts, some of which vanish again -----------------------------
+
+
+@pytest.mark.parametrize("seed", range(1, 16, 2))
+def test_accounts_derived_from_contracts_that_were_corrected(seed: int) -> None:
+    as_of, rng = BEGIN + timedelta(days=400), Random(seed)
+    tables = read_tables({"contracts": pd.DataFrame(random_contracts(seed))}, as_of=as_of)
+    expected = ls.build_panel(tables)
+    for day in (as_of - timedelta(days=rng.randint(0, 350)) for _ in range(2)):
+        since = ls.build_panel(tables.as_of(day))
+        assert differing(ls.build_panel(tables, since=since), expected) == []
