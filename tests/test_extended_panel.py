@@ -322,3 +322,27 @@ def test_accounts_derived_from_contracts_that_were_corrected(seed: int) -> None:
     for day in (as_of - timedelta(days=rng.randint(0, 350)) for _ in range(2)):
         since = ls.build_panel(tables.as_of(day))
         assert differing(ls.build_panel(tables, since=since), expected) == []
+
+
+def test_a_version_of_an_account_that_vanished_since() -> None:
+    """The first version stays where a later one vanishes, and says what the account was."""
+    first = {
+        "account_id": "v",
+        "contract_id": "c1",
+        "started_on": "2024-01-01",
+        "trial_ends_on": "2024-01-15",
+        "ended_on": None,
+        "arr": 100,
+        "recorded_at": "2024-01-01",
+    }
+    rows = [
+        first,
+        {**first, "arr": 200, "recorded_at": "2024-03-01"},
+        {**first, "ended_on": "2024-01-10", "recorded_at": "2025-01-15"},
+        {**first, "account_id": "w", "contract_id": "c2"},
+    ]
+    tables = read_tables({"contracts": pd.DataFrame(rows)}, as_of=LAST)
+    since, expected = ls.build_panel(tables.as_of("2025-01-13")), ls.build_panel(tables)
+    assert since.frame["arr"].max() == 200
+    assert expected.frame["arr"].max() == 100
+    assert differing(ls.build_panel(tables, since=since), expected) == []
