@@ -165,7 +165,7 @@ def _first_day(past: Past, now: Past, recipe: Recipe, before: Recipe) -> str:
         )
     )
     group = group_of_account(past.groups)
-    whole = f"account_id IN ({_told_anew(recipe, before, since)})"
+    whole = f"account_id IN ({_corrected_accounts(recipe, before, since)})"
     if accounts:
         whole += f" OR {group} IN ({', '.join(map(str, accounts))})"
     cases = f"WHEN {whole} THEN entry"
@@ -185,7 +185,7 @@ def _all_the_same_until(past: Past, recipe: Recipe) -> int:
     return last
 
 
-def _told_anew(recipe: Recipe, before: Recipe, since: int) -> str:
+def _corrected_accounts(recipe: Recipe, before: Recipe, since: int) -> str:
     """SQL: accounts of whose end something else is known now, or of which a version is gone."""
     d, then = recipe.grid.dialect, before.grid.as_of
     now = f"({recipe.accounts.sql}) AS accounts"

@@ -26,7 +26,7 @@ from leadsignal.tables import Tables
 NOT_READ = {"name", "owner", "currency", "event_id"}
 """Columns of the schema that no row of a panel rests on, unless they are declared attributes."""
 MAX_GROUPS = 2**12
-"""Accounts are summed up in so many groups at most: what is kept with a panel stays small."""
+"""The most groups in which accounts are summed up: what is kept with a panel stays small."""
 BELOW = 2**63
 MAX_LISTED = 3
 Sums = Mapping[int, int]
