@@ -360,13 +360,13 @@ def write_panel(
     step = tables.project.every if every is None else days_in(every)
     analysis = analysis or SuccessAnalysis(())
     recipe = panel_recipe(tables, analysis, step, tables.history)
-    past, made, earlier = Past.of(tables, recipe), recipe, None
+    past, missing, earlier = Past.of(tables, recipe), recipe, None
     if since is not None:
         earlier = FileRows.of(since)
-        made = recipe_since(earlier.past, recipe, tables, analysis)
+        missing = recipe_since(earlier.past, recipe, tables, analysis)
     rows = sum(coverage.rows for coverage in tables.coverage.values())
     query = tables.connection.cursor().execute
-    portions = portions_of(made, -(-rows // rows_at_once), lambda sql: query(sql).fetchall())
+    portions = portions_of(missing, -(-rows // rows_at_once), lambda sql: query(sql).fetchall())
     with atomic_write(path, PANEL, force=force) as part, ParquetRows(part, past) as written:
         for number, portion in enumerate(portions):
             report = _portion_progress(progress, number, len(portions))
