@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal import session_cache
+from leadsignal import panel, session_cache
 from leadsignal.model.stacked_model import fit_hazards
 from leadsignal.scoring.scores import proven_effects
 
@@ -108,3 +110,50 @@ def test_what_is_kept_goes_with_its_tables(fits: list[int]) -> None:
     del tables
     gc.collect()
     assert not session_cache._by_owner
+
+
+def test_a_panel_of_the_same_tables_is_built_once_and_is_a_copy(
+    fits: list[int], business: ls.Tables, business_analysis: ls.SuccessAnalysis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    built: list[int] = []
+    build = panel._build
+
+    def counted(*args: object, **options: object) -> ls.Panel:
+        built.append(1)
+        return build(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(panel, "_build", counted)
+    first = ls.build_panel(business, business_analysis)
+    expected = first.frame.copy()
+    first.frame["arr"] = -1.0
+    second = ls.build_panel(business, business_analysis)
+    assert len(built) == 1
+    pd.testing.assert_frame_equal(second.frame, expected)
+    assert second.episodes is not first.episodes
+    ls.build_panel(business, business_analysis, every="14d")
+    ls.build_panel(business, every="14d")
+    assert len(built) == 3
+
+
+def test_a_panel_that_is_large_is_not_kept(
+    fits: list[int], business: ls.Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel, "MAX_KEPT", 1000)
+    ls.build_panel(business)
+    assert session_cache.recalled(business, "panel") is None
+
+
+def test_kept_tables_that_are_in_use_are_given_again(fits: list[int], tmp_path: Path) -> None:
+    folder = ls.simulate(30, seed=2).write(tmp_path / "tables")
+    settings = folder / "leadsignal.toml"
+    text = settings.read_text().replace("[project]", "[project]\ncache = true")
+    settings.write_text(text)
+    first = ls.read_tables(folder)
+    assert ls.read_tables(folder) is first
+    assert ls.read_tables(folder, as_of=first.as_of_date - timedelta(1)) is not first
+    with (folder / "accounts.csv").open("a") as file:
+        file.write("\n")
+    assert ls.read_tables(folder) is not first
+    settings.write_text(text.replace("cache = true", "cache = false"))
+    assert ls.read_tables(folder) is not ls.read_tables(folder)

@@ -45,6 +45,7 @@ from leadsignal.files.writing import atomic_write
 from leadsignal.indicators import Indicator
 from leadsignal.ingestion.data_warnings import DataWarning
 from leadsignal.results import Result, to_html
+from leadsignal.session_cache import recalled, remember
 from leadsignal.tables import Tables
 
 __all__ = [
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 ROWS_AT_ONCE = 10_000_000
 """Number of rows, over all tables, from which a panel is built at once; takes about 2 GB."""
+MAX_KEPT = 2**28
+"""Bytes of a panel up to which a session keeps it."""
 Draw = Callable[[str], str]
 """From the SELECT of a panel's rows to that of a sample of them."""
 
@@ -132,6 +135,16 @@ class Panel(Result):
         """Return the panel of the rows on ``as_of_date`` only, as ``build_snapshot`` builds it."""
         frame = self.current().reset_index(drop=True)
         return replace(self, frame=frame, without_rows=None, past=None)
+
+    def copied(self) -> Panel:
+        """Return the panel with frames of its own."""
+        episodes, without = self.episodes, self.without_rows
+        return replace(
+            self,
+            frame=self.frame.copy(),
+            episodes=None if episodes is None else episodes.copy(),
+            without_rows=None if without is None else without.copy(),
+        )
 
     def narrowed(self, names: Iterable[str]) -> Panel:
         """Return the panel with some of its indicators only: rows of fewer columns copy faster."""
@@ -308,6 +321,9 @@ def build_panel(
     "spark" (default: the project's; with a Spark ``session``, "spark"); the rows are the same.
     `build_spark_panel` leaves them in Spark.
 
+    In a session the panel last built of the same tables is kept, if it takes at most 256 MB, and
+    given again (LEADSIGNAL_SESSION_CACHE=0 turns that off).
+
     ``since`` is the panel of an earlier day. The result is the same as without it; only rows that
     are new, or may have changed since, are made. Raises OptionError where the analysis asks for
     what the tables do not have, and where ``since`` was built with other settings.
@@ -327,7 +343,14 @@ def build_panel(
             "since is a panel that cannot be extended: part of one, a sample, or built by Spark",
             "Give a panel as build_panel returned it, with the engine duckdb",
         )
-    return _build(tables, analysis, step, only_as_of=False, progress=progress, since=since)
+    asked = (step, (analysis or SuccessAnalysis(())).to_toml())
+    kept: tuple[object, Panel] | None = recalled(tables, "panel")
+    if kept is not None and kept[0] == asked and since is None:
+        return kept[1].copied()
+    panel = _build(tables, analysis, step, only_as_of=False, progress=progress, since=since)
+    if panel.frame.memory_usage().sum() <= MAX_KEPT:
+        remember(tables, "panel", (asked, panel.copied()))
+    return panel
 
 
 @checked

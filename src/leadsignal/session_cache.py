@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 Value = TypeVar("Value")
 
@@ -20,6 +20,7 @@ MAX_FITS = 32
 
 _fits: OrderedDict[str, Any] = OrderedDict()
 _by_owner: WeakKeyDictionary[object, dict[Hashable, Any]] = WeakKeyDictionary()
+_alive: WeakValueDictionary[str, Any] = WeakValueDictionary()
 _lock = Lock()
 
 
@@ -53,16 +54,37 @@ def once_for(owner: object, key: Hashable, work_out: Callable[[], Value]) -> Val
 
     The result goes with its owner, the tables that it was worked out from; it must not refer to it.
     """
+    kept: tuple[Value] | None = recalled(owner, key)
+    if kept is None:
+        kept = (work_out(),)
+        remember(owner, key, kept)
+    return kept[0]
+
+
+def recalled(owner: object, key: Hashable) -> Any:
+    """Return what was kept of an owner under a key; None if there is nothing."""
     with _lock:
-        known = _by_owner.setdefault(owner, {})
-        if is_on() and key in known:
-            kept: Value = known[key]
-            return kept
-    found = work_out()
+        return _by_owner.get(owner, {}).get(key) if is_on() else None
+
+
+def remember(owner: object, key: Hashable, value: object) -> None:
+    """Keep a value, which must not refer to its owner, as long as the owner is in use."""
     with _lock:
         if is_on():
-            known[key] = found
-    return found
+            _by_owner.setdefault(owner, {})[key] = value
+
+
+def still_alive(key: str, made: Value, same: Callable[[Value, Value], bool]) -> Value:
+    """Return the object of this key that is still in use and is the ``same``, else ``made``.
+
+    What was worked out once for that object (`once_for`) is there for the next of its kind.
+    """
+    with _lock:
+        earlier: Value | None = _alive.get(key) if is_on() else None
+        if earlier is not None and same(earlier, made):
+            return earlier
+        _alive[key] = made
+    return made
 
 
 def forget() -> None:
@@ -70,3 +92,4 @@ def forget() -> None:
     with _lock:
         _fits.clear()
         _by_owner.clear()
+        _alive.clear()

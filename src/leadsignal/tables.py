@@ -35,6 +35,7 @@ from leadsignal.ingestion.store import Store
 from leadsignal.ingestion.table_cache import TableCache
 from leadsignal.ingestion.table_reader import AttributeKind, TableReader
 from leadsignal.schema import BY_NAME, Column, Table
+from leadsignal.session_cache import still_alive
 from leadsignal.sources.project_inputs import note_project
 
 if TYPE_CHECKING:
@@ -512,7 +513,16 @@ def _tables(reader: TableReader, cache: TableCache | None) -> Tables:
     tables = replace(tables, cache_notice=cache.notice)
     if known is not None:
         vars(tables)["warnings"] = known
-    return tables
+    return tables if cache.key is None else still_alive(cache.key, tables, _read_alike)
+
+
+def _read_alike(one: Tables, other: Tables) -> bool:
+    """Whether two readings of the same files had the same settings."""
+    return (one.project, one.not_read, one.cache_notice) == (
+        other.project,
+        other.not_read,
+        other.cache_notice,
+    )
 
 
 def _tables_of(reader: TableReader) -> Tables:
