@@ -343,13 +343,13 @@ def build_panel(
             "since is a panel that cannot be extended: part of one, a sample, or built by Spark",
             "Give a panel as build_panel returned it, with the engine duckdb",
         )
-    asked = (step, (analysis or SuccessAnalysis(())).to_toml())
+    settings = (step, (analysis or SuccessAnalysis(())).to_toml())
     kept: tuple[object, Panel] | None = recalled(tables, "panel")
-    if kept is not None and kept[0] == asked and since is None:
+    if kept is not None and kept[0] == settings and since is None:
         return kept[1].copied()
     panel = _build(tables, analysis, step, only_as_of=False, progress=progress, since=since)
     if panel.frame.memory_usage().sum() <= MAX_KEPT:
-        remember(tables, "panel", (asked, panel.copied()))
+        remember(tables, "panel", (settings, panel.copied()))
     return panel
 
 
@@ -575,7 +575,7 @@ def _all_episodes(
 
 
 def _engine(tables: Tables | TablesInSpark, engine: str | None, session: object) -> str:
-    """Return the engine that is asked for; raises OptionError for one that there is not."""
+    """Return the engine that is settings for; raises OptionError for one that there is not."""
     in_spark = session is not None or not isinstance(tables, Tables)
     chosen = engine or ("spark" if in_spark else tables.project.engine)
     if chosen not in ENGINES:
