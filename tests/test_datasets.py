@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import leadsignal as ls
 from leadsignal import schema
 from leadsignal.datasets import WORLDS, Simulation, sample_folder, simulate, write_sample
 from leadsignal.errors import OptionError
@@ -114,6 +115,35 @@ def test_one_account_does_not_depend_on_how_many_there_are() -> None:
             same.sort_values(order, ignore_index=True),
             check_dtype=False,  # pandas 3 has another one for a column of nothing but None
         )
+
+
+def test_names_are_added_and_nothing_else_changes() -> None:
+    plain, named = small().tables, simulate(150, seed=1, named=True).tables
+    added = ["name", "owner", "currency"]
+    pd.testing.assert_frame_equal(named["accounts"].drop(columns=added), plain["accounts"])
+    for name in plain.keys() - {"accounts"}:
+        pd.testing.assert_frame_equal(named[name], plain[name])
+    accounts = named["accounts"]
+    assert accounts[added].notna().all(axis=None)
+    assert (accounts["currency"] == "EUR").all()
+    by_customer = accounts.groupby("customer_id")["name"].nunique()
+    assert (by_customer == 1).all()
+    assert accounts["name"].nunique() == len(by_customer)
+    assert set(accounts.groupby("region")["owner"].nunique()) == {3}
+
+
+def test_tables_are_written_as_parquet_where_asked(tmp_path: Path) -> None:
+    made = simulate(20, seed=1, days=400, world="messy")
+    made.write(tmp_path / "csv")
+    made.write(tmp_path / "mixed", parquet=["behaviors", "usage"])
+    files = {file.name for file in (tmp_path / "mixed").glob("*.parquet")}
+    assert files == {"behaviors.parquet", "usage.parquet"}
+    plain, mixed = ls.read_tables(tmp_path / "csv"), ls.read_tables(tmp_path / "mixed")
+    for name in plain.names:
+        pd.testing.assert_frame_equal(mixed.frame(name), plain.frame(name))
+    with pytest.raises(OptionError, match=r"'behaviours'"):
+        made.write(tmp_path / "no", parquet=["behaviours"])
+    assert not (tmp_path / "no").exists()
 
 
 def visible(simulation: Simulation, cut: pd.Timestamp) -> dict[str, pd.DataFrame]:

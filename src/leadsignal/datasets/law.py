@@ -36,7 +36,8 @@ class Law:
     is named. With ``practice_counts_for_months`` they protect by the share of the last 26 weeks in
     which they were practised, not by whether they are today. With ``reps_by_age`` newer accounts
     have other sales reps than older ones.
-    ``recording`` names what is wrong with the records, see `RECORDINGS`.
+    ``recording`` names what is wrong with the records, see `RECORDINGS`. With ``named`` the
+    accounts have names, owners and a currency, which mean nothing.
     ``renewal_peak`` is the share of hazard
     that is around renewals. Rates are per year; ``base_rate`` is the hazard of an account in the
     middle of everything.
@@ -80,6 +81,7 @@ class Law:
     noise_rate: float = 1.0
     returning: float = 0.06
     messy: bool = False
+    named: bool = False
     before_days: int = 540
     intake_days: int = 1400
 

@@ -23,7 +23,7 @@ def make_messy(tables: Tables, seed: int, period: Period) -> Tables:
     out = dict(tables)
     for number, (name, share) in enumerate(_LATE.items()):
         time = tables[name].columns[1]
-        u = _uniforms(tables[name], seed, number)
+        u = account_uniforms(tables[name], seed, number)
         out[name] = _recorded(tables[name], time, share, u, period)
     out["commitments"] = _moved(tables["commitments"], seed, period)
     for name, delay in FEED_DELAYS.items():
@@ -34,7 +34,7 @@ def make_messy(tables: Tables, seed: int, period: Period) -> Tables:
     return out
 
 
-def _uniforms(frame: pd.DataFrame, seed: int, purpose: int) -> Array:
+def account_uniforms(frame: pd.DataFrame, seed: int, purpose: int) -> Array:
     """Draw two uniforms a row, from a stream for each account; shape (rows, 2)."""
     out = np.empty((len(frame), 2))
     accounts = frame["account_id"].to_numpy()
@@ -66,7 +66,7 @@ def _moment(day: int) -> Array:
 
 def _moved(frame: pd.DataFrame, seed: int, period: Period) -> pd.DataFrame:
     """Give a third of the late commitments a second version, with a later due date."""
-    u = _uniforms(frame, seed, 9)
+    u = account_uniforms(frame, seed, 9)
     done = frame["completed_on"].fillna(pd.Timestamp.max.normalize())
     moved = (u[:, 0] < 0.33) & (done > frame["due_on"]).to_numpy()
     due = frame["due_on"] - (1 + np.floor(4 * u[:, 1])).astype(np.int64) * _DAY
@@ -88,7 +88,9 @@ def _todays_values(tables: Tables, seed: int) -> pd.DataFrame:
     accounts, changes = tables["accounts"], tables["account_changes"]
     latest = changes.groupby("account_id")["value"].last()
     rep = accounts["account_id"].map(latest).fillna(accounts["sales_rep"])
-    seats = 2 + np.floor(accounts["employees"] * (0.04 + 0.04 * _uniforms(accounts, seed, 8)[:, 0]))
+    seats = 2 + np.floor(
+        accounts["employees"] * (0.04 + 0.04 * account_uniforms(accounts, seed, 8)[:, 0])
+    )
     return accounts.assign(
         sales_rep=rep, seats=seats.where(accounts["ended_on"].isna(), 0).astype("int64")
     )

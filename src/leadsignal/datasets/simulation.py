@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from leadsignal.config.toml_files import one_of
 from leadsignal.datasets import records
 from leadsignal.datasets.draws import Array
 from leadsignal.datasets.history import History, join_histories, live, week_of
 from leadsignal.datasets.law import WORLDS, Law
 from leadsignal.datasets.mess import make_messy
+from leadsignal.datasets.names import with_names
 from leadsignal.datasets.oracle import PROCESSES, Truth
 from leadsignal.datasets.population import draw_accounts, draw_return
 from leadsignal.datasets.recordings import RECORDINGS, as_recorded
@@ -43,22 +45,23 @@ class Simulation:
         rows = ", ".join(f"{name} {len(table)}" for name, table in self.tables.items())
         return f"Simulation(as_of={self.as_of}, {rows})"
 
-    def write(self, folder: str | Path, *, force: bool = False) -> Path:
+    def write(
+        self, folder: str | Path, *, parquet: Collection[str] = (), force: bool = False
+    ) -> Path:
         """Write the tables that have rows as CSV files, and both toml files, into ``folder``.
 
-        All are written, or none. Raises OptionError where one of these names is there with other
+        Those named in ``parquet`` are written as Parquet. All are written, or none. Raises
+        OptionError for a table that there is not, and where one of these names is there with other
         content; ``force`` replaces it, unless it has been read as an input.
         """
+        unknown = [name for name in parquet if name not in self.tables]
+        if unknown:
+            raise OptionError(
+                f"parquet names {', '.join(map(repr, unknown))}", one_of(self.tables, unknown[0])
+            )
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
-        texts = {
-            f"{name}.csv": table.to_csv(index=False, lineterminator="\n")
-            for name, table in self.tables.items()
-            # An empty one only in the place of one with rows: the folder is read as a whole.
-            if len(table) or os.path.lexists(place / f"{name}.csv")
-        }
-        texts |= {"success.toml": self.analysis_toml, "leadsignal.toml": self.project_toml}
-        contents = {place / name: text.encode() for name, text in texts.items()}
+        contents = dict(self._contents(place, parquet))
         new = [file for file, content in contents.items() if not _holds(file, content)]
         if new:
             with whole_files(new, [SIMULATED] * len(new), force=force) as parts:
@@ -66,9 +69,33 @@ class Simulation:
                     part.write_bytes(contents[file])
         return place
 
+    def _contents(self, place: Path, parquet: Collection[str]) -> Iterator[tuple[Path, bytes]]:
+        for name, table in self.tables.items():
+            file = place / f"{name}.{'parquet' if name in parquet else 'csv'}"
+            # An empty one only in the place of one with rows: the folder is read as a whole.
+            if len(table) or os.path.lexists(file):
+                yield file, _parquet(table) if name in parquet else _csv(table)
+        yield place / "success.toml", self.analysis_toml.encode()
+        yield place / "leadsignal.toml", self.project_toml.encode()
+
     def _repr_html_(self) -> str:
         rows = {"table": list(self.tables), "rows": [len(one) for one in self.tables.values()]}
         return to_html(f"Simulation as of {self.as_of}", pd.DataFrame(rows))
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    return table.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    """Return the table as Parquet, without what pandas adds about itself."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    plain = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata()
+    sink = pa.BufferOutputStream()
+    pq.write_table(plain, sink, compression="zstd", compression_level=15)
+    return bytes(sink.getvalue())
 
 
 def _holds(file: Path, content: bytes) -> bool:
@@ -113,6 +140,8 @@ def simulate(
     if chosen.messy:
         tables = make_messy(tables, seed, period)
     tables = as_recorded(tables, chosen.recording, seed, period)
+    if chosen.named:
+        tables |= {"accounts": with_names(tables["accounts"], seed)}
     as_of = date.fromisoformat(str(np.datetime64(period.as_of, "D")))
     return Simulation(
         tables=tables,
