@@ -39,11 +39,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def business_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ls.simulate(300, seed=5, days=1200).write(tmp_path_factory.mktemp("business"))
-
-
-@pytest.fixture(scope="session")
 def business(business_folder: Path) -> ls.Tables:
     return ls.read_tables(business_folder)
 

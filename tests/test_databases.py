@@ -104,22 +104,22 @@ def test_the_panel_from_postgresql_is_that_of_the_files(
     same_panel(case, from_postgres(case, tmp_path, postgres))
 
 
-def test_the_sample_from_postgresql(postgres: Server, crm: Source, tmp_path: Path) -> None:
-    sample = ls.sample_folder()
-    project = ls.read_project(sample)
-    names = list(read_tables(sample).names)
+def test_a_business_from_postgresql(postgres: Server, crm: Source, business_folder: Path) -> None:
+    project = ls.read_project(business_folder)
+    names = list(read_tables(business_folder).names)
     with duckdb.connect() as connection:
         for name in names:
-            read = f"SELECT * FROM read_csv('{sample / name}.csv', header = true)"
-            ingest(postgres, f"sample {name}", connection.sql(read).arrow().read_all())
+            read = f"SELECT * FROM read_csv('{business_folder / name}.csv', header = true)"
+            ingest(postgres, f"business {name}", connection.sql(read).arrow().read_all())
     tables = {
         name: replace(
-            project.tables.get(name, TableSource()), source="crm", table=(f"sample {name}",)
+            project.tables.get(name, TableSource()), source="crm", table=(f"business {name}",)
         )
         for name in names
     }
-    given = read_tables(sample, project=replace(project, tables=tables, sources={"crm": crm}))
-    wanted = read_tables(sample)
+    elsewhere = replace(project, tables=tables, sources={"crm": crm})
+    given = read_tables(business_folder, project=elsewhere)
+    wanted = read_tables(business_folder)
     assert (given.names, given.coverage) == (wanted.names, wanted.coverage)
     for name in names:
         listed = list(given.frame(name))

@@ -174,14 +174,18 @@ def test_faults_of_tables_in_spark_are_told_all_at_once(spark: Any) -> None:
         assert problem in str(told.value)
 
 
-def test_scores_from_spark_are_those_of_this_machine(spark: Any, tmp_path: Path) -> None:
-    tables = ls.read_tables(ls.sample_folder())
-    analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
-    panel = ls.build_panel(tables, analysis)
-    model = ls.ChurnModel(estimator="logistic").fit(panel)
-    expected = ls.score_accounts(model, tables, effects={}).frame.set_index("account_id")
+def test_scores_from_spark_are_those_of_this_machine(
+    spark: Any,
+    business: ls.Tables,
+    business_analysis: ls.SuccessAnalysis,
+    business_panel: ls.Panel,
+    logistic_model: ls.ChurnModel,
+    tmp_path: Path,
+) -> None:
+    panel, model = business_panel, logistic_model
+    expected = ls.score_accounts(model, business, effects={}).frame.set_index("account_id")
     # Rows that are there already: how Spark makes them is tested above.
-    ls.write_panel(tables, analysis, tmp_path / "panel.parquet")
+    ls.write_panel(business, business_analysis, tmp_path / "panel.parquet")
     rows = spark.read.parquet(str(tmp_path / "panel.parquet"))
     held = {each.name: getattr(panel, each.name) for each in fields(panel)}
     for name in ("episodes", "without_rows", "warnings"):  # not kept in Spark

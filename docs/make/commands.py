@@ -35,7 +35,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "fit": ("leadsignal fit data/sample --out {out}/my_model",),
     "score": ("leadsignal score data/sample --model {out}/my_model --out {out}/scores.csv",),
     "compare": ("leadsignal compare data/sample --by measured --adjust segment",),
-    "review": ("leadsignal review data/sample --account A-10001 --out {out}/review.html",),
+    "review": ("leadsignal review data/sample --account A-10002 --out {out}/review.html",),
     "monitor": ("leadsignal monitor data/sample --scores {out}/scores.csv",),
     "report": ("leadsignal report data/sample --out {out}/report.html",),
 }

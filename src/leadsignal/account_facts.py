@@ -39,7 +39,7 @@ def account_names(tables: Tables) -> pd.DataFrame:
     --------
     >>> import leadsignal as ls
     >>> account_names(ls.read_tables(ls.sample_folder())).columns.to_list()
-    []
+    ['name', 'owner', 'currency']
     """
     listed = ", ".join(("account_id", *named_columns(tables)))
     query = f"SELECT {listed} FROM ({tables.sql('accounts')}) AS t ORDER BY account_id"

@@ -1,65 +1,214 @@
-"""The main job on the sample: scores for today, and the same job half a year ago, judged."""
+"""The main job on the sample: whom to call today, and four findings that make the case for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.account_facts import shown_name
+from leadsignal.cohorts.contrasts import Contrast
+from leadsignal.cohorts.overview import compare_cohorts
 from leadsignal.config.project import read_project
-from leadsignal.config.success import read_success_analysis
+from leadsignal.config.success import SuccessAnalysis, read_success_analysis
 from leadsignal.datasets.sample import sample_folder
-from leadsignal.end_of_risk import known_ends
+from leadsignal.errors import ModelError
+from leadsignal.evaluation.audit import audit_indicators
+from leadsignal.evaluation.backtest import run_backtest
 from leadsignal.files.outputs import DEMO, MODEL, PANEL, SCORES, check_file, check_folder
 from leadsignal.files.writing import atomic_write
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.persistence.saved_models import save_model
+from leadsignal.model.stacked_model import Estimator
 from leadsignal.panel import Panel, build_panel
-from leadsignal.phrases import of_hundred
+from leadsignal.phrases import how_often, how_often_between, interval_text, of_hundred, share_text
+from leadsignal.scoring.call_list import call_list
 from leadsignal.scoring.scores import Scores, score_accounts, write_scores
+from leadsignal.success_analysis.discovery.search import discover_processes
 from leadsignal.tables import Tables, read_tables
+from leadsignal.workers import beside
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from leadsignal.cohorts.comparison import Comparison
+    from leadsignal.evaluation.audit import Audit
+    from leadsignal.evaluation.backtest import Backtest
+    from leadsignal.success_analysis.discovery.findings import Discovery
+
+METHODS = ("health", "context", "leading")
+ESTIMATOR: Estimator = "logistic"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Findings:
+    """What makes the case, and whether these data show it."""
+
+    discovery: Discovery
+    audit: Audit
+    backtest: Backtest
+    comparison: Comparison
+    analysis: SuccessAnalysis
+
+    def shown(self) -> dict[str, bool]:
+        """Return, for each of the four findings, whether these data show it."""
+        return {
+            "discovery": self._both_are_found(),
+            "audit": self._practice_leads_and_usage_lags(),
+            "backtest": self._more_are_caught(),
+            "measured": self._measured_look_better(),
+        }
+
+    def _both_are_found(self) -> bool:
+        found = {process.behaviors for process in self.discovery.processes}
+        return found == {process.behaviors for process in self.analysis.processes}
+
+    def _practice_leads_and_usage_lags(self) -> bool:
+        frame = self.audit.frame
+        leading = set(self.audit.names("leading"))
+        states = {f"{process.name}_state" for process in self.analysis.processes}
+        results = set(frame.loc[frame["family"] == "results", "name"])
+        usage = set(frame.loc[frame["family"] == "usage", "name"])
+        return (
+            states <= leading
+            and bool(results & leading)
+            and not usage & leading
+            and bool(usage & set(self.audit.names("lagging")))
+        )
+
+    def _more_are_caught(self) -> bool:
+        leading, health = (self.backtest.methods[name] for name in ("leading", "health"))
+        apart = leading.unexpected_recall_ahead_low > health.unexpected_recall_ahead_high
+        return apart and self.backtest.beats_context("leading")
+
+    def _measured_look_better(self) -> bool:
+        naive, fair = (_days(self._contrast(name)) for name in ("naive", "landmark"))
+        return naive[1] > 0 and fair[2] < naive[1]
+
+    def _contrast(self, method: str) -> Contrast:
+        found = self.comparison.contrast(method)
+        if found is None:
+            raise ModelError(f"the cohorts were not compared by {method}", "Compare them by it")
+        return found
+
+    def __repr__(self) -> str:
+        told = (self._discovery(), self._audit(), self._backtest(), self._measured())
+        return "\n".join(f"{number}. {text}" for number, text in enumerate(told, 1))
+
+    def _discovery(self) -> str:
+        found = self.discovery.frame[self.discovery.frame["essential"]]
+        named = [
+            f"{str(row['behavior']).replace('_', ' ')}, {row['at_least']} in"
+            f" {row['within_days']} days ({how_often(row['hazard_ratio'])},"
+            f" {how_often_between(row['low'], row['high'])})"
+            for row in found.to_dict("records")
+        ]
+        return (
+            "What keeps customers? Found in the data alone, without being told:"
+            f" {'; '.join(named) or 'nothing'}. In brackets: how much less often than similar"
+            f" accounts those left that did so {self.discovery.warning_time} days before."
+        )
+
+    def _audit(self) -> str:
+        results = self.audit.frame.query("family == 'results'")["name"]
+        practice = [f"{process.name}_state" for process in self.analysis.processes]
+        return (
+            f"What changes first? {self.audit.warning_time} days before the end, of 100 pairs of an"
+            " account that left and a similar one, the one that left is the worse by"
+            f" {self._pairs([*practice, results.iloc[0]])}. Usage says nothing yet"
+            f" ({self._pairs(['usage_to_best'])}) and falls only at the end."
+        )
+
+    def _pairs(self, names: list[str]) -> str:
+        """Return of how many of 100 pairs each indicator is worse for the account that left."""
+        frame = self.audit.frame.set_index("name")[["auc", "low", "high"]]
+        told = []
+        for name in names:
+            auc, low, high = frame.loc[[name]].to_numpy(dtype=float)[0]
+            if auc < 0.5:
+                auc, low, high = 1 - auc, 1 - high, 1 - low
+            shown = name.removesuffix("_state").replace("_", " ")
+            told.append(f"{shown} in {100 * auc:.0f} ({100 * low:.0f} to {100 * high:.0f})")
+        return ", ".join(told)
+
+    def _backtest(self) -> str:
+        found = self.backtest
+        rows = found.differences.query("method == 'leading' and measure == @found.headline")
+        gain, low, high = (100 * rows[name].iloc[0] for name in ("difference", "low", "high"))
+        return (
+            f"Would the list have helped? Had the riskiest {found.capacity:.0%} been called each"
+            f" month from {found.cutoffs[0]} on, by a model of what was known then, of"
+            f" {found.counts['unexpected']} customers who left unexpectedly"
+            f" {_caught(found, 'leading')} would have been on the list {found.warning_time} days"
+            f" before; by attributes and tenure alone {_caught(found, 'context')},"
+            f" {gain:.0f} points fewer ({low:.0f} to {high:.0f}); by the health score"
+            f" {_caught(found, 'health')}."
+        )
+
+    def _measured(self) -> str:
+        naive, fair = (_days(self._contrast(name)) for name in ("naive", "landmark"))
+        return (
+            "Do customers who measure their results stay longer? Those who ever did stayed"
+            f" {_longer(naive)}. But only who stays gets to measure: sorted by what they had done"
+            f" by day {self._contrast('landmark').origin:.0f}, it is {_longer(fair)}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the findings in numbers, ready for JSON."""
+        return {
+            "shown": self.shown(),
+            "discovery": self.discovery.to_dict(),
+            "audit": self.audit.to_dict(),
+            "backtest": self.backtest.to_dict(),
+            "measured": self.comparison.to_dict(),
+        }
+
+
+def _caught(found: Backtest, method: str) -> str:
+    one = found.methods[method]
+    limits = (one.unexpected_recall_ahead_low, one.unexpected_recall_ahead_high)
+    return f"{share_text(one.unexpected_recall_ahead)} ({interval_text(*limits)})"
+
+
+def _days(contrast: Contrast) -> tuple[float, float, float]:
+    """Return the difference in mean days as a customer, with its limits."""
+    days = contrast.rmst_days
+    if days is None:
+        return (float("nan"),) * 3
+    return days.estimate, days.low, days.high
+
+
+def _longer(days: tuple[float, float, float]) -> str:
+    more, low, high = days
+    said = "longer" if more > 0 else "less"
+    return f"{abs(more):.0f} days {said} ({low:+.0f} to {high:+.0f})"
 
 
 @dataclass(frozen=True, repr=False)
 class DemoResult:
-    """What the demo found: today's scores, and what became of past alerts."""
+    """What the demo found: today's scores, and the four findings."""
 
     scores: Scores
     panel: Panel
-    past_day: date
-    past_alerted: int
-    past_alerted_left: int
-    past_others: int
-    past_others_left: int
+    findings: Findings
     folder: Path
 
     def __repr__(self) -> str:
-        s, horizon = self.scores, self.scores.horizon
-        alerted = s.frame[s.frame["alert"]]
-        first = alerted.iloc[0]
-        arr = alerted["expected_arr_loss"].sum()
+        s = self.scores
+        first = call_list(s).iloc[0]
         return "\n".join(
             [
                 f"On {s.as_of_date} the sample business has {len(s.frame)} active accounts"
-                f" ({s.notice_given} more have given notice).",
-                f"About {s.frame['risk'].sum():.0f} of them will leave within {horizon} days."
-                f" The {len(alerted)} riskiest are alerted; {arr:,.0f} of yearly revenue is"
-                " expected to go with them.",
-                f"The first to call is {first['account_id']}: of 100 accounts like it,"
-                f" {of_hundred(first['risk'])} leave. Why: {first['reason_1']}."
+                f" ({s.notice_given} more have given notice). About {s.frame['risk'].sum():.0f}"
+                f" will leave within {s.horizon} days; the {s.frame['alert'].sum()} riskiest are"
+                " alerted.",
+                f"Call first: {shown_name(first['account_id'], first['name'])}, looked after by"
+                f" {first['owner']}, {first['arr']:,.0f} {first['currency']} a year, renewal on"
+                f" {first['next_renewal'].date()}. Of 100 accounts like it,"
+                f" {of_hundred(first['risk'])} leave. Why: {first['why']}."
                 f" Next step: {first['next_step'] or 'none open'}.",
                 "",
-                f"Was that so in the past? On {self.past_day}, knowing only what was known then,"
-                f" {self.past_alerted} accounts would have been alerted;"
-                f" {self.past_alerted_left} of them left within {horizon} days"
-                f" ({_share(self.past_alerted_left, self.past_alerted)}), of the other"
-                f" {self.past_others} {self.past_others_left}"
-                f" ({_share(self.past_others_left, self.past_others)}).",
+                "What the same data show, worked out just now (in brackets, 95 % intervals):",
+                repr(self.findings),
                 "",
                 f"Written: {self.folder / 'scores.csv'} (who, how likely, why, what next),"
                 f" {self.folder / 'panel.parquet'}, {self.folder / 'model'}",
@@ -71,13 +220,7 @@ class DemoResult:
         return {
             "scores": self.scores.to_dict(),
             "panel": self.panel.to_dict(),
-            "past": {
-                "as_of": self.past_day.isoformat(),
-                "alerted": self.past_alerted,
-                "alerted_left": self.past_alerted_left,
-                "others": self.past_others,
-                "others_left": self.past_others_left,
-            },
+            "findings": self.findings.to_dict(),
             "folder": str(self.folder),
         }
 
@@ -85,48 +228,52 @@ class DemoResult:
 def run_demo(
     folder: Path, progress: Callable[[int, int], None], *, force: bool = False
 ) -> DemoResult:
-    """Read the sample, build the panel, fit, score and check past alerts; write to ``folder``."""
+    """Read the sample, score its accounts, and find anew what it shows; write to ``folder``."""
     _check(folder, force)
     sample = sample_folder()
-    project = read_project(sample)
-    tables = read_tables(sample, project=project)
-    analysis = read_success_analysis(sample / "success.toml")
-    progress(1, 5)
-    panel = build_panel(tables, analysis)
-    horizon = f"{project.horizon}d"
-    progress(2, 5)
-    model = ChurnModel(horizon=horizon).fit(panel)
-    scores = score_accounts(model, tables)
-    progress(3, 5)
-    past = tables.as_of(tables.as_of_date - timedelta(days=project.horizon))
-    outcomes = _outcomes(panel.as_of(past.as_of_date), past, horizon, tables)
+    with beside(_from_tables, sample) as from_tables:
+        tables, panel = _read(sample)
+        progress(1, 5)
+        audit, backtest = _from_panel(panel)
+        progress(2, 5)
+        model = ChurnModel(f"{panel.project.horizon}d", estimator=ESTIMATOR).fit(panel)
+        scores = score_accounts(model, tables, panel=panel, effects={})
+        progress(3, 5)
+        discovery, comparison = from_tables()
     progress(4, 5)
     _write(folder, panel, model, scores, force)
     progress(5, 5)
-    return DemoResult(scores, panel, past.as_of_date, *outcomes, folder)
+    analysis = read_success_analysis(sample / "success.toml")
+    findings = Findings(discovery, audit, backtest, comparison, analysis)
+    return DemoResult(scores, panel, findings, folder)
 
 
-def _outcomes(
-    known: Panel, past: Tables, horizon: str, tables: Tables
-) -> tuple[int, int, int, int]:
-    """Return how many were alerted on a past day and how many left since; the others likewise."""
-    model = ChurnModel(horizon=horizon).fit(known)
-    frame = score_accounts(model, past, effects={}).frame
-    left = frame["account_id"].isin(_churned(tables))
-    alert = frame["alert"]
-    return (
-        int(alert.sum()),
-        int((alert & left).sum()),
-        int((~alert).sum()),
-        int((~alert & left).sum()),
+def find_all(folder: Path) -> Findings:
+    """Return what a folder like the sample shows, as `run_demo` finds it."""
+    _, panel = _read(folder)
+    audit, backtest = _from_panel(panel)
+    discovery, comparison = _from_tables(folder)
+    analysis = read_success_analysis(folder / "success.toml")
+    return Findings(discovery, audit, backtest, comparison, analysis)
+
+
+def _read(folder: Path) -> tuple[Tables, Panel]:
+    tables = read_tables(folder, project=read_project(folder))
+    return tables, build_panel(tables, read_success_analysis(folder / "success.toml"))
+
+
+def _from_panel(panel: Panel) -> tuple[Audit, Backtest]:
+    """Return what needs the panel; one cut-off and one learner are the quickest honest backtest."""
+    backtest = run_backtest(panel, origins=1, methods=METHODS, estimator=ESTIMATOR)
+    return audit_indicators(panel), backtest
+
+
+def _from_tables(folder: Path) -> tuple[Discovery, Comparison]:
+    """Return what needs the tables alone, in a process of its own."""
+    tables = read_tables(folder, project=read_project(folder))
+    return discover_processes(tables), compare_cohorts(
+        tables, "measured", methods=("naive", "landmark")
     )
-
-
-def _churned(tables: Tables) -> pd.Series[str]:
-    """Return the accounts whose contract has ended, and by churn."""
-    accounts = tables.frame("accounts")
-    ended = accounts["ended_on"].notna() & known_ends(tables, accounts)["is_churn"]
-    return accounts.loc[ended, "account_id"]
 
 
 def _write(folder: Path, panel: Panel, model: ChurnModel, scores: Scores, force: bool) -> None:
@@ -146,7 +293,3 @@ def _check(folder: Path, force: bool) -> None:
     check_file(folder / "panel.parquet", PANEL, force=force)
     check_folder(folder / "model", MODEL)
     check_file(folder / "scores.csv", SCORES, force=force)
-
-
-def _share(part: int, of: int) -> str:
-    return f"{part / of:.0%}" if of else "none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from leadsignal.threads import threads
@@ -46,12 +47,7 @@ def _run(make: Callable[..., Made], tasks: Sequence[tuple[Any, ...]], count: int
     if count <= 1:
         yield from (make(*task) for task in tasks)
         return
-    # Unlike the standard library's, these processes need no guard around a script's main part.
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    with ProcessPoolExecutor(
-        count, initializer=_take, initargs=(make,), env=dict.fromkeys(ONE_THREAD, "1")
-    ) as pool:
+    with _processes(count, make) as pool:
         futures = [pool.submit(_call, task) for task in tasks]
         try:
             # In their order: of several errors the same one is raised, whichever came first.
@@ -62,8 +58,34 @@ def _run(make: Callable[..., Made], tasks: Sequence[tuple[Any, ...]], count: int
                 future.cancel()
 
 
+@contextmanager
+def beside(make: Callable[..., Made], *args: Any) -> Iterator[Callable[[], Made]]:
+    """Call ``make(*args)`` in another process, and give what waits for its result.
+
+    With one thread (`leadsignal.threads.threads`), the call is made here when it is waited for.
+    """
+    if threads() <= 1:
+        yield lambda: make(*args)
+        return
+    with _processes(1, make) as pool:
+        future = pool.submit(_call, args)
+        try:
+            yield future.result
+        finally:
+            future.cancel()
+
+
+def _processes(count: int, make: Callable[..., Any]) -> Any:
+    # Unlike the standard library's, these processes need no guard around a script's main part.
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(
+        count, initializer=_take, initargs=(make,), env=dict.fromkeys(ONE_THREAD, "1")
+    )
+
+
 _taken: list[Callable[..., Any]] = []
-"""In a process of `each`: the function that it calls, sent once."""
+"""In a process of `each` or `beside`: the function that it calls, sent once."""
 
 
 def _take(make: Callable[..., Any]) -> None:

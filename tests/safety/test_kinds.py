@@ -15,7 +15,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.cli import _parser, main
 from leadsignal.cli.printing import write_json
-from leadsignal.demo import DemoResult
+from leadsignal.demo import ESTIMATOR, METHODS, DemoResult, Findings
 from leadsignal.files import outputs
 from leadsignal.files.outputs import (
     BULLSEYE,
@@ -110,9 +110,9 @@ def test_a_comparison(
 
 
 @pytest.mark.parametrize("ending", [".md", ".html"])
-def test_a_bullseye(ending: str, tmp_path: Path) -> None:
-    analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
-    same_kind(tmp_path / f"b{ending}", BULLSEYE, ls.success_analysis.bullseye_page(analysis).write)
+def test_a_bullseye(business_analysis: ls.SuccessAnalysis, ending: str, tmp_path: Path) -> None:
+    page = ls.success_analysis.bullseye_page(business_analysis)
+    same_kind(tmp_path / f"b{ending}", BULLSEYE, page.write)
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,7 @@ def test_a_command_replaces_what_it_wrote(
 
 
 def test_the_json_of_all_other_commands(
+    business_folder: Path,
     business: ls.Tables,
     business_analysis: ls.SuccessAnalysis,
     business_results: Results,
@@ -172,16 +173,19 @@ def test_the_json_of_all_other_commands(
 ) -> None:
     panel, backtest, scores, findings = business_results
     assert findings.audit is not None
+    compared = ls.compare_cohorts(business, "measured", methods=["naive", "landmark"])
+    replayed = ls.run_backtest(panel, origins=1, methods=METHODS, estimator=ESTIMATOR)
+    shown = Findings(found, findings.audit, replayed, compared, business_analysis)
     told = {
         "audit": findings.audit.to_dict(),
         "backtest": backtest.to_dict(),
         "compare": ls.compare_all(business, business_analysis, methods=["naive"]).to_dict(),
         "discover": found.to_dict(),
-        "init": ls.propose_project(ls.sample_folder()).to_dict(),
+        "init": ls.propose_project(business_folder).to_dict(),
         "fit": json.loads((small / "fit.json").read_text()),
         "monitor": ls.monitor_scores(panel, business, scores.frame).to_dict(),
         "report": summarise(panel, backtest, scores, findings),
-        "demo": DemoResult(scores, panel, scores.as_of_date, 0, 0, 0, 0, tmp_path).to_dict(),
+        "demo": DemoResult(scores, panel, shown, tmp_path).to_dict(),
     }
     (choices,) = [a.choices for a in _parser()._actions if isinstance(a.choices, dict)]
     assert set(choices) == set(told) | {run[0] for run in RUNS.values()}

@@ -191,8 +191,8 @@ def test_ragged_rows_of_many_parts_are_counted_once(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def sparse() -> ls.Panel:
-    return ls.build_panel(ls.read_tables(ls.sample_folder()), every="364d")
+def sparse(business: ls.Tables) -> ls.Panel:
+    return ls.build_panel(business, every="364d")
 
 
 @pytest.mark.parametrize("horizon", ["7d", "30000d"])

@@ -6,9 +6,13 @@ from pathlib import Path
 
 from leadsignal.datasets.simulation import simulate
 
+SEED, ACCOUNTS = 4, 1200
+LARGE = ("behaviors", "usage", "health_scores")
+"""Tables of the sample that are Parquet files."""
+
 
 def sample_folder() -> Path:
-    """Return the folder of the packaged sample: tables as CSV, and both toml files.
+    """Return the folder of the packaged sample: its tables, and both toml files.
 
     >>> (sample_folder() / "accounts.csv").exists()
     True
@@ -18,11 +22,14 @@ def sample_folder() -> Path:
     return installed if installed.exists() else package.parents[1] / "data" / "sample"
 
 
-def write_sample(folder: str | Path, *, force: bool = False) -> Path:
-    """Write the packaged sample anew into ``folder``; the bytes are the same every time.
+def write_sample(
+    folder: str | Path, *, seed: int = SEED, accounts: int = ACCOUNTS, force: bool = False
+) -> Path:
+    """Write the packaged sample anew into ``folder``, with the same values every time.
 
+    Another ``seed`` gives another business of the same kind; fewer ``accounts``, the first of them.
     What is there under the same names is replaced by ``force`` only, as in `Simulation.write`.
     """
-    # Fewer of the behaviours that mean nothing, so that the files stay small.
-    simulation = simulate(400, seed=7, days=987, noise_rate=0.25, before_days=330, intake_days=940)
-    return simulation.write(folder, force=force)
+    # Accounts start within 42 months, so that most of them are seen for long.
+    made = simulate(accounts, seed=seed, named=True, before_days=365, intake_days=900)
+    return made.write(folder, parquet=LARGE, force=force)

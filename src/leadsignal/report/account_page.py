@@ -73,7 +73,7 @@ def write_review(
     Examples
     --------
     >>> import tempfile, leadsignal as ls
-    >>> review = ls.review_account(ls.read_tables(ls.sample_folder()), "A-10001")
+    >>> review = ls.review_account(ls.read_tables(ls.sample_folder()), "A-10002")
     >>> ls.write_review(review, tempfile.gettempdir() + "/review.html")
     """
     path = Path(file)

@@ -71,8 +71,8 @@ def summarise(
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
     >>> summary = summarise(panel)
-    >>> summary["churn"]["churned"], summary["catch"], summary["missing"]["backtest"]
-    (116, None, 'not given to this report')
+    >>> summary["catch"], summary["missing"]["backtest"]
+    (None, 'not given to this report')
     """
     if scores is not None:
         _refuse_others(panel, scores)

@@ -169,8 +169,8 @@ def find_success_gaps(
     >>> tables = ls.read_tables(ls.sample_folder())
     >>> analysis = ls.read_success_analysis(ls.sample_folder() / "success.toml")
     >>> gaps = ls.success_analysis.find_success_gaps(tables, analysis)
-    >>> gaps.share, gaps.apart["value"][0]
-    (5% (2% to 14%), 'shared')
+    >>> gaps.apart["what"][0], gaps.apart["value"][0]
+    ('close_owner', 'shared')
     """
     if not analysis.processes:
         raise OptionError(

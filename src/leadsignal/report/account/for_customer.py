@@ -38,10 +38,10 @@ def for_customer(review: Review) -> Review:
     attributes, tickets, contract changes, contacts, and which results were shown.
 
     >>> import leadsignal as ls
-    >>> review = ls.review_account(ls.read_tables(ls.sample_folder()), "A-10001")
+    >>> review = ls.review_account(ls.read_tables(ls.sample_folder()), "A-10002")
     >>> visible = for_customer(review)
     >>> visible.facts["arr"], dict(visible.attributes), visible.status.latest
-    (None, {}, 7.5)
+    (None, {}, 8.9)
     """
     frames = {name: _only(getattr(review, name), columns) for name, columns in ROWS.items()}
     return Review(

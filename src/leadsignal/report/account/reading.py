@@ -98,8 +98,8 @@ def review_account(
     --------
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
-    >>> ls.review_account(tables, "A-10001").status.latest
-    7.5
+    >>> ls.review_account(tables, "A-10002").status.latest
+    8.9
     """
     tables = tables if as_of is None else tables.as_of(as_of)
     if scores is not None and scores.as_of_date != tables.as_of_date:
