@@ -131,7 +131,8 @@ def late_feeds(estimator: Estimator) -> Iterator[tuple[FeedHealth, int, float, b
     analysis = ls.read_success_analysis(folder / "success.toml")
     model = ls.ChurnModel(estimator=estimator).fit(ls.build_panel(tables, analysis))
     usual = ls.score_accounts(model, tables, effects={}).frame["risk"].sum()
-    files = {name: pd.read_csv(folder / f"{name}.csv", dtype=str) for name in tables.names}
+    files = {file.stem: pd.read_csv(file, dtype=str) for file in folder.glob("*.csv")}
+    files |= {file.stem: pd.read_parquet(file) for file in folder.glob("*.parquet")}
     for name in [name for name in tables.names if name != "accounts"]:
         for lag in (3, 7, 14):
             until = str(tables.as_of_date - timedelta(days=lag))

@@ -177,22 +177,30 @@ RUN = {page: code for page in sorted(DOCS.glob("*.md")) if (code := to_run(page)
 
 
 @pytest.fixture(scope="module")
-def names() -> dict[str, object]:
-    """What the examples take as given: the sample, read, built, fitted and scored."""
+def names(small_sample: Path) -> dict[str, object]:
+    """What the examples take as given: a small sample, read, built, fitted and scored."""
     names: dict[str, object] = {}
     start = BLOCK.findall((DOCS / "start.md").read_text(encoding="utf-8"))[0][1]
-    exec(start, names)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ls, "sample_folder", lambda: small_sample)
+        exec(start, names)
     return names
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
 def test_examples_run(
-    page: Path, names: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path,
+    names: dict[str, object],
+    small_sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import matplotlib.pyplot as plt
 
-    for given in ("data", "tests"):
-        (tmp_path / given).symlink_to(ROOT / given)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sample").symlink_to(small_sample)
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    monkeypatch.setattr(ls, "sample_folder", lambda: small_sample)
     monkeypatch.chdir(tmp_path)
     if page.stem != "start":  # the names themselves are its example
         exec(RUN[page], dict(names))

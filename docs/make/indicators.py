@@ -55,7 +55,7 @@ ROLES = {
     "lagging": "Lagging: what is seen once it is late",
     "context": "Context: what the account is",
 }
-ACCOUNT, DAY = "A-10193", date(2023, 3, 20)
+ACCOUNT, DAY = "A-10983", date(2024, 11, 25)
 """The account of the sample, and the snapshot, that the examples show."""
 ANALYSIS = SuccessAnalysis(
     (

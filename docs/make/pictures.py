@@ -40,7 +40,7 @@ def bare(axes: Axes, title: str) -> None:
 
 @cache
 def panel() -> ls.Panel:
-    """Return the panel of a business three times the size of the sample."""
+    """Return the panel of a business of the size of the sample, and of another seed."""
     simulation = ls.simulate(1200, seed=11, noise_rate=0.25)
     return ls.build_panel(tables_of(simulation), horizon_analysis(simulation))
 

@@ -103,19 +103,18 @@ class Findings:
             for row in found.to_dict("records")
         ]
         return (
-            "What keeps customers? Found in the data alone, without being told:"
-            f" {'; '.join(named) or 'nothing'}. In brackets: how much less often than similar"
-            f" accounts those left that did so {self.discovery.warning_time} days before."
+            "What keeps customers, found in the data alone:"
+            f" {'; '.join(named) or 'nothing'}: so much less often those left who did so"
+            f" {self.discovery.warning_time} days before."
         )
 
     def _audit(self) -> str:
         results = self.audit.frame.query("family == 'results'")["name"]
         practice = [f"{process.name}_state" for process in self.analysis.processes]
         return (
-            f"What changes first? {self.audit.warning_time} days before the end, of 100 pairs of an"
-            " account that left and a similar one, the one that left is the worse by"
-            f" {self._pairs([*practice, results.iloc[0]])}. Usage says nothing yet"
-            f" ({self._pairs(['usage_to_best'])}) and falls only at the end."
+            f"What tells {self.audit.warning_time} days ahead (the one who left is the worse in so"
+            f" many of 100 pairs): {self._pairs([*practice, results.iloc[0]])}; not usage,"
+            f" {self._pairs(['usage_to_best'])}, which falls at the end."
         )
 
     def _pairs(self, names: list[str]) -> str:
@@ -127,7 +126,7 @@ class Findings:
             if auc < 0.5:
                 auc, low, high = 1 - auc, 1 - high, 1 - low
             shown = name.removesuffix("_state").replace("_", " ")
-            told.append(f"{shown} in {100 * auc:.0f} ({100 * low:.0f} to {100 * high:.0f})")
+            told.append(f"{shown} {100 * auc:.0f} ({100 * low:.0f} to {100 * high:.0f})")
         return ", ".join(told)
 
     def _backtest(self) -> str:
@@ -135,21 +134,19 @@ class Findings:
         rows = found.differences.query("method == 'leading' and measure == @found.headline")
         gain, low, high = (100 * rows[name].iloc[0] for name in ("difference", "low", "high"))
         return (
-            f"Would the list have helped? Had the riskiest {found.capacity:.0%} been called each"
-            f" month from {found.cutoffs[0]} on, by a model of what was known then, of"
-            f" {found.counts['unexpected']} customers who left unexpectedly"
-            f" {_caught(found, 'leading')} would have been on the list {found.warning_time} days"
-            f" before; by attributes and tenure alone {_caught(found, 'context')},"
-            f" {gain:.0f} points fewer ({low:.0f} to {high:.0f}); by the health score"
-            f" {_caught(found, 'health')}."
+            f"Would the list have helped? Of {found.counts['unexpected']} who left unexpectedly"
+            f" after {found.cutoffs[0]} it names {_caught(found, 'leading')}"
+            f" {found.warning_time} days before; by attributes and tenure alone"
+            f" {_caught(found, 'context')}, {gain:.0f} points fewer ({low:.0f} to {high:.0f}); by"
+            f" the health score {_caught(found, 'health')}."
         )
 
     def _measured(self) -> str:
         naive, fair = (_days(self._contrast(name)) for name in ("naive", "landmark"))
         return (
-            "Do customers who measure their results stay longer? Those who ever did stayed"
-            f" {_longer(naive)}. But only who stays gets to measure: sorted by what they had done"
-            f" by day {self._contrast('landmark').origin:.0f}, it is {_longer(fair)}."
+            f"Customers who ever measured results stayed {_longer(naive)}. But only who stays gets"
+            f" to measure: sorted by what they had done by day"
+            f" {self._contrast('landmark').origin:.0f}, it is {_longer(fair)}."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -204,10 +201,10 @@ class DemoResult:
                 f"Call first: {shown_name(first['account_id'], first['name'])}, looked after by"
                 f" {first['owner']}, {first['arr']:,.0f} {first['currency']} a year, renewal on"
                 f" {first['next_renewal'].date()}. Of 100 accounts like it,"
-                f" {of_hundred(first['risk'])} leave. Why: {first['why']}."
-                f" Next step: {first['next_step'] or 'none open'}.",
+                f" {of_hundred(first['risk'])} leave.",
+                f"Why: {first['why']}. Next step: {first['next_step'] or 'none open'}.",
                 "",
-                "What the same data show, worked out just now (in brackets, 95 % intervals):",
+                "What the same data show, worked out just now (95 % intervals; 3 is one cut-off):",
                 repr(self.findings),
                 "",
                 f"Written: {self.folder / 'scores.csv'} (who, how likely, why, what next),"
