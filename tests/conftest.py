@@ -29,6 +29,7 @@ LONGEST = (
     "test_panel_reference.py",
     "test_report.py",
     "test_discovery.py",
+    "test_demo.py",
 )
 """Files that take a minute or more come first, so that no worker waits for one at the end."""
 

@@ -67,6 +67,20 @@ def test_after_an_error_the_tasks_that_are_left_are_cancelled_without_a_warning(
     assert list(workers.each(operator.neg, [(1,), (2,)], values=10**9)) == [-1, -2]
 
 
+@pytest.mark.parametrize(("threads", "elsewhere"), [("2", True), ("1", False)])
+def test_one_call_beside_others_is_made_in_a_process_of_its_own(
+    threads: str, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADSIGNAL_THREADS", threads)
+    with workers.beside(process_of, 1) as found:
+        assert (found() != os.getpid()) == elsewhere
+    with (
+        pytest.raises(ls.ModelError, match="task 1 cannot be done"),
+        workers.beside(refuse, 1) as found,
+    ):
+        found()
+
+
 def test_one_and_two_processes_give_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

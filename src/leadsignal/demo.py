@@ -91,8 +91,8 @@ class Findings:
         return found
 
     def __repr__(self) -> str:
-        told = (self._discovery(), self._audit(), self._backtest(), self._measured())
-        return "\n".join(f"{number}. {text}" for number, text in enumerate(told, 1))
+        lines = (self._discovery(), self._audit(), self._backtest(), self._measured())
+        return "\n".join(f"{number}. {text}" for number, text in enumerate(lines, 1))
 
     def _discovery(self) -> str:
         found = self.discovery.frame[self.discovery.frame["essential"]]
@@ -120,14 +120,14 @@ class Findings:
     def _pairs(self, names: list[str]) -> str:
         """Return of how many of 100 pairs each indicator is worse for the account that left."""
         frame = self.audit.frame.set_index("name")[["auc", "low", "high"]]
-        told = []
+        pairs = []
         for name in names:
             auc, low, high = frame.loc[[name]].to_numpy(dtype=float)[0]
             if auc < 0.5:
                 auc, low, high = 1 - auc, 1 - high, 1 - low
             shown = name.removesuffix("_state").replace("_", " ")
-            told.append(f"{shown} {100 * auc:.0f} ({100 * low:.0f} to {100 * high:.0f})")
-        return ", ".join(told)
+            pairs.append(f"{shown} {100 * auc:.0f} ({100 * low:.0f} to {100 * high:.0f})")
+        return ", ".join(pairs)
 
     def _backtest(self) -> str:
         found = self.backtest

@@ -31,5 +31,5 @@ def write_sample(
     What is there under the same names is replaced by ``force`` only, as in `Simulation.write`.
     """
     # Accounts start within 42 months, so that most of them are seen for long.
-    made = simulate(accounts, seed=seed, named=True, before_days=365, intake_days=900)
-    return made.write(folder, parquet=LARGE, force=force)
+    simulation = simulate(accounts, seed=seed, named=True, before_days=365, intake_days=900)
+    return simulation.write(folder, parquet=LARGE, force=force)
