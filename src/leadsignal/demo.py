@@ -97,8 +97,8 @@ class Findings:
     def _discovery(self) -> str:
         found = self.discovery.frame[self.discovery.frame["essential"]]
         named = [
-            f"{str(row['behavior']).replace('_', ' ')}, {row['at_least']} in"
-            f" {row['within_days']} days ({how_often(row['hazard_ratio'])},"
+            f"{row['behavior']}, {row['at_least']} in {row['within_days']} days"
+            f" ({how_often(row['hazard_ratio'])},"
             f" {how_often_between(row['low'], row['high'])})"
             for row in found.to_dict("records")
         ]
@@ -112,8 +112,8 @@ class Findings:
         results = self.audit.frame.query("family == 'results'")["name"]
         practice = [f"{process.name}_state" for process in self.analysis.processes]
         return (
-            f"What tells {self.audit.warning_time} days ahead (the one who left is the worse in so"
-            f" many of 100 pairs): {self._pairs([*practice, results.iloc[0]])}; not usage,"
+            f"What shows {self.audit.warning_time} days ahead (pairs of 100 in which the one who"
+            f" left is the worse): {self._pairs([*practice, results.iloc[0]])}; not usage,"
             f" {self._pairs(['usage_to_best'])}, which falls at the end."
         )
 
