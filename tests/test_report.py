@@ -133,6 +133,22 @@ def test_calls_are_the_riskiest_alerted(summary: dict[str, Any], business_result
     assert [row["account_id"] for row in summary["calls"]] == list(expected)
 
 
+def test_held_out_accounts_are_not_to_be_called(business_results: Results) -> None:
+    panel, backtest, scores, found = business_results
+    frame = scores.frame.copy()
+    first = frame.loc[frame["alert"], "account_id"].iloc[0]
+    frame["held_out"] = frame["account_id"] == first
+    summary = ls.report.summarise(panel, backtest, replace(scores, frame=frame), found)
+    calls, accounts = summary["calls"], summary["accounts"]
+    assert calls is not None
+    assert accounts is not None
+    assert first not in [row["account_id"] for row in calls]
+    assert accounts["on_call_list"] == accounts["alerts"] - 1
+    page = ls.report.report_page(summary)
+    assert "without 1 that are held out and must not be contacted" in page
+    assert page.count("held out, do not contact") == 1
+
+
 def test_every_cohort_has_its_naive_number_and_a_verdict(
     summary: dict[str, Any], business_results: Results
 ) -> None:

@@ -100,7 +100,7 @@ def _row(row: AccountRow, heads: tuple[str, ...], page: str | None) -> Html:
         REVENUE: (money(loss, row["currency"]), f"{-1 if loss is None else loss:.0f}"),
         RENEWAL: (day(date.fromisoformat(renewal) if renewal else None), None),
         OWNER: (row["owner"] or "", None),
-        "Alert": ("alert" if row["alert"] else "", None),
+        "Alert": (_alert(row), None),
         "Open processes": (", ".join(map(_state, row["open_processes"])), None),
         "Next step": (next_step_words(row), None),
         "Why": (row["reasons"][0] if row["reasons"] else "", None),
@@ -112,6 +112,12 @@ def _row(row: AccountRow, heads: tuple[str, ...], page: str | None) -> Html:
     ]  # fmt: skip
     name = tag("th", account_cell(row["account_id"], row["name"], page), scope="row")
     return tag("tr", name, *columns, data_alert="1" if row["alert"] else None)
+
+
+def _alert(row: AccountRow) -> str:
+    if not row["alert"]:
+        return ""
+    return "held out, do not contact" if row["held_out"] else "alert"
 
 
 def _state(part: OpenProcess) -> str:

@@ -327,13 +327,15 @@ def _calls(summary: Summary) -> Html:
     rows = [
         _call(row, pages.get(row["account_id"]))[: None if has_revenue else -1] for row in calls
     ]
-    alerts = accounts["alerts"]
+    listed, held_out = accounts["on_call_list"], accounts["alerts"] - accounts["on_call_list"]
     head = ("Account", f"Of 100 like it, leave within {horizon}", "Call about", "Evidence",
             *(["Revenue at risk"] if has_revenue else []))  # fmt: skip
-    caption = f"The {len(calls)} riskiest of {alerts:,} alerted accounts"
-    listed = table(head, rows, caption, class_="cards calls-table")
+    caption = f"The {len(calls)} riskiest of {listed:,} alerted accounts"
+    if held_out:
+        caption += f", without {held_out:,} that are held out and must not be contacted"
+    shown = table(head, rows, caption, class_="cards calls-table")
     late = _without(accounts["without"])
-    return section("calls", title, late, listed, _proofs(calls, summary["effects"]), class_="calls")
+    return section("calls", title, late, shown, _proofs(calls, summary["effects"]), class_="calls")
 
 
 def _without(feeds: list[str]) -> Html | str:

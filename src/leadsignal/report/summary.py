@@ -16,6 +16,8 @@ from leadsignal.phrases import share_text
 from leadsignal.report.findings import Findings
 from leadsignal.report.section_summaries import section_summaries
 from leadsignal.report.summary_types import Summary
+from leadsignal.scoring.call_list import on_list
+from leadsignal.scoring.holdout import HELD_OUT
 from leadsignal.scoring.next_steps import LAG
 from leadsignal.scoring.reasons import reason_texts
 from leadsignal.stats.proportions import Share
@@ -280,8 +282,8 @@ def _calibration(backtest: Backtest) -> list[dict[str, Any]]:
 
 
 def _calls(scores: Scores) -> list[dict[str, Any]]:
-    """Return whom to call: the highest risks among the alerted accounts."""
-    frame = scores.frame[scores.frame["alert"]].head(MAX_CALLS)
+    """Return whom to call: the highest risks among the alerted accounts that are not held out."""
+    frame = scores.frame[on_list(scores.frame)].head(MAX_CALLS)
     return _rows(scores, frame)
 
 
@@ -298,6 +300,7 @@ def _accounts(panel: Panel, scores: Scores) -> dict[str, Any]:
     alerts = int(frame["alert"].sum())
     return {
         **scores.to_dict(),
+        "on_call_list": int(on_list(frame).sum()),
         "listed": min(len(frame), MAX_LISTED),
         "without": [str(feed) for feed in scores.feeds],
         "alerts_not_listed": max(0, alerts - MAX_LISTED),
@@ -307,7 +310,10 @@ def _accounts(panel: Panel, scores: Scores) -> dict[str, Any]:
 
 def _rows(scores: Scores, frame: pd.DataFrame) -> list[dict[str, Any]]:
     kept = ["account_id", *NAMED, "risk", "arr", "next_renewal", "expected_arr_loss", "alert"]
-    rows: list[dict[str, Any]] = json_rows(frame.reindex(columns=kept))
+    held_out = frame[HELD_OUT].astype(bool) if HELD_OUT in frame else False
+    rows: list[dict[str, Any]] = json_rows(
+        frame.reindex(columns=kept).assign(**{HELD_OUT: held_out})
+    )
     for row in rows:
         steps = scores.steps.of(row["account_id"])
         row["open_processes"] = [{"process": s.process, "state": s.state} for s in steps]

@@ -198,6 +198,7 @@ class AccountRow(TypedDict):
     next_renewal: str | None
     expected_arr_loss: float | None
     alert: bool
+    held_out: bool
     open_processes: list[OpenProcess]
     next_step: StepSummary | None
     reasons: list[str]
@@ -209,6 +210,7 @@ class AccountsSummary(TypedDict):
     accounts: int
     expected_churns: float
     alerts: int
+    on_call_list: int
     notice_given: int
     listed: int
     without: list[str]
