@@ -515,6 +515,15 @@ def build_snapshot(
     return _build(tables, analysis, tables.project.every, only_as_of=True, progress=progress)
 
 
+def build_narrow(tables: Tables, chosen: Callable[[Indicator], bool]) -> Panel:
+    """Build the panel without an analysis, with some of its indicators only: that takes less time.
+
+    The rows are those of `build_panel`, narrowed to the indicators that are ``chosen``.
+    """
+    every = tables.project.every
+    return _build(tables, None, every, only_as_of=False, progress=None, chosen=chosen)
+
+
 def in_order(rows: pd.DataFrame) -> pd.DataFrame:
     """Return panel rows sorted by account and snapshot; no copy if they are sorted already."""
     import numpy as np
@@ -663,10 +672,13 @@ def _build(
     progress: Progress | None,
     draw: Draw | None = None,
     since: Panel | None = None,
+    chosen: Callable[[Indicator], bool] | None = None,
 ) -> Panel:
     analysis = analysis or SuccessAnalysis(())
     recipe = panel_recipe(tables, analysis, every, tables.history, only_as_of=only_as_of)
-    complete = not only_as_of and draw is None
+    if chosen is not None:
+        recipe = replace(recipe, indicators=tuple(filter(chosen, recipe.indicators)))
+    complete = not only_as_of and draw is None and chosen is None
     past = Past.of(tables, recipe) if complete else None
     earlier, most = None, 0
     if since is not None and since.past is not None:

@@ -24,6 +24,8 @@ from leadsignal.survival.inputs import Bools, Floats, Ints
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leadsignal.indicators.declare import Indicator
+
 LAGGED = ("activity", "usage")
 """Families that say how busy an account was; read at the earlier day, like the process itself."""
 MATCHED = ("tenure_days", "term_months", "days_to_renewal")
@@ -146,16 +148,19 @@ def whose(frame: pd.DataFrame) -> tuple[Ints, np.ndarray, Ints]:
     return account.astype(np.int64), np.asarray(accounts, dtype=object), day
 
 
+def is_compared(indicator: Indicator) -> bool:
+    """Whether accounts are compared that are alike in an indicator, or adjusted for it."""
+    return indicator.family in LAGGED or indicator.role == "context"
+
+
 def _adjusters(
     panel: Panel, rows: pd.DataFrame, matched: Sequence[str]
 ) -> tuple[Floats, tuple[str, ...]]:
     """Return the columns to adjust for, each with mean 0 and deviation 1, and their names."""
     values: dict[str, np.ndarray] = {}
     for one in panel.indicators:
-        lagged = one.family in LAGGED
-        if not (lagged or one.role == "context") or one.name in matched:
-            continue
-        values[one.name] = _plain(rows[one.name], one.kind, log=lagged)
+        if is_compared(one) and one.name not in matched:
+            values[one.name] = _plain(rows[one.name], one.kind, log=one.family in LAGGED)
     if "arr" in rows and "arr_now" not in values and rows["arr"].notna().any():
         values["arr"] = _plain(rows["arr"], "number", log=True)
     if not values or not len(rows):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.cohorts.covariates import columns_of
-from leadsignal.success_analysis.discovery.at_risk import in_order, whose
+from leadsignal.success_analysis.discovery.at_risk import LAGGED, in_order, whose
 from leadsignal.survival.inputs import Floats, Ints
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ def measured_results(
 
 
 def _adjusted(panel: Panel) -> list[str]:
-    return [one.name for one in panel.indicators if one.family in ("activity", "usage")] + [
-        "tenure"
-    ]
+    return [one.name for one in panel.indicators if one.family in LAGGED] + ["tenure"]
 
 
 def _with_earlier(frame: pd.DataFrame, panel: Panel, warning_time: int) -> pd.DataFrame:

@@ -12,11 +12,12 @@ from leadsignal.arguments import checked
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.dialect import day_number
-from leadsignal.panel import Panel, build_panel
+from leadsignal.panel import Panel, build_narrow
 from leadsignal.success_analysis.discovery.at_risk import (
     AtRisk,
     KnownBefore,
     in_order,
+    is_compared,
     rows_at_risk,
     whose,
 )
@@ -120,7 +121,7 @@ def discover_processes(
     steps = _Steps(progress)
     if "behaviors" not in tables.names:
         read_events(tables, np.zeros(0))
-    panel = build_panel(tables)
+    panel = build_narrow(tables, is_compared)
     steps.tick()
     done = read_events(tables, whose(in_order(panel))[1])
     kept = () if panel.behaviors is None else panel.behaviors.keep
