@@ -68,17 +68,19 @@ def test_after_an_error_the_tasks_that_are_left_are_cancelled_without_a_warning(
 
 
 @pytest.mark.parametrize(("threads", "elsewhere"), [("2", True), ("1", False)])
-def test_one_call_beside_others_is_made_in_a_process_of_its_own(
+def test_calls_beside_others_are_made_in_one_more_process(
     threads: str, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEADSIGNAL_THREADS", threads)
-    with workers.beside(process_of, 1) as found:
-        assert (found() != os.getpid()) == elsewhere
+    with workers.beside() as call:
+        found = [call(process_of, number) for number in (1, 2)]
+        assert len({wait() for wait in found}) == 1
+        assert (found[0]() != os.getpid()) == elsewhere
     with (
         pytest.raises(ls.ModelError, match="task 1 cannot be done"),
-        workers.beside(refuse, 1) as found,
+        workers.beside() as call,
     ):
-        found()
+        call(refuse, 1)()
 
 
 def test_one_and_two_processes_give_the_same_bytes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from leadsignal.threads import threads
@@ -59,37 +60,45 @@ def _run(make: Callable[..., Made], tasks: Sequence[tuple[Any, ...]], count: int
 
 
 @contextmanager
-def beside(make: Callable[..., Made], *args: Any) -> Iterator[Callable[[], Made]]:
-    """Call ``make(*args)`` in another process, and give what waits for its result.
+def beside() -> Iterator[Callable[..., Callable[[], Any]]]:
+    """Give a function that has others called in one more process, in the order it is asked.
 
-    With one thread (`leadsignal.threads.threads`), the call is made here when it is waited for.
+    ``call(make, *args)`` returns what waits for the result of ``make(*args)``. With one thread
+    (`leadsignal.threads.threads`), the call is made here when it is waited for.
     """
     if threads() <= 1:
-        yield lambda: make(*args)
+        yield partial
         return
-    with _processes(1, make) as pool:
-        future = pool.submit(_call, args)
+    with _processes(1) as pool:
+        futures: list[Any] = []
+
+        def call(make: Callable[..., Any], *args: Any) -> Callable[[], Any]:
+            futures.append(pool.submit(make, *args))
+            wait: Callable[[], Any] = futures[-1].result
+            return wait
+
         try:
-            yield future.result
+            yield call
         finally:
-            future.cancel()
+            for future in futures:
+                future.cancel()
 
 
-def _processes(count: int, make: Callable[..., Any]) -> Any:
+def _processes(count: int, *once: Callable[..., Any]) -> Any:
     # Unlike the standard library's, these processes need no guard around a script's main part.
     from joblib.externals.loky import ProcessPoolExecutor
 
     return ProcessPoolExecutor(
-        count, initializer=_take, initargs=(make,), env=dict.fromkeys(ONE_THREAD, "1")
+        count, initializer=_take, initargs=once, env=dict.fromkeys(ONE_THREAD, "1")
     )
 
 
 _taken: list[Callable[..., Any]] = []
-"""In a process of `each` or `beside`: the function that it calls, sent once."""
+"""In a process of `each`: the function that it calls, sent once."""
 
 
-def _take(make: Callable[..., Any]) -> None:
-    _taken[:] = [make]
+def _take(*once: Callable[..., Any]) -> None:
+    _taken[:] = once
 
 
 def _call(task: tuple[Any, ...]) -> Any:
