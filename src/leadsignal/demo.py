@@ -27,7 +27,7 @@ from leadsignal.scoring.call_list import call_list
 from leadsignal.scoring.scores import Scores, score_accounts, write_scores
 from leadsignal.success_analysis.discovery.search import discover_processes
 from leadsignal.tables import Tables, read_tables
-from leadsignal.workers import beside
+from leadsignal.workers import Call
 
 if TYPE_CHECKING:
     from leadsignal.cohorts.comparison import Comparison
@@ -223,25 +223,28 @@ class DemoResult:
 
 
 def run_demo(
-    folder: Path, progress: Callable[[int, int], None], *, force: bool = False
+    folder: Path, call: Call, progress: Callable[[int, int], None], *, force: bool = False
 ) -> DemoResult:
-    """Read the sample, score its accounts, and find anew what it shows; write to ``folder``."""
+    """Read the sample, score its accounts, and find anew what it shows; write to ``folder``.
+
+    ``call`` is what `leadsignal.workers.beside` gives.
+    """
     _check(folder, force)
     sample = sample_folder()
-    with beside() as call:
-        from_tables = call(_from_tables, sample)
-        tables, panel = _read(sample)
-        from_panel = call(_from_panel, panel)
-        progress(1, 5)
-        model = ChurnModel(f"{panel.project.horizon}d", estimator=ESTIMATOR).fit(panel)
-        scores = score_accounts(model, tables, panel=panel, effects={})
-        progress(2, 5)
-        _write(folder, panel, model, scores, force)
-        progress(3, 5)
-        discovery, comparison = from_tables()
-        progress(4, 5)
-        audit, backtest = from_panel()
-        progress(5, 5)
+    from_tables = call(_from_tables, sample)
+    tables, panel = _read(sample)
+    backtested = call(_backtest, panel)
+    progress(1, 5)
+    audit = audit_indicators(panel)
+    model = ChurnModel(f"{panel.project.horizon}d", estimator=ESTIMATOR).fit(panel)
+    scores = score_accounts(model, tables, panel=panel, effects={})
+    progress(2, 5)
+    _write(folder, panel, model, scores, force)
+    progress(3, 5)
+    discovery, comparison = from_tables()
+    progress(4, 5)
+    backtest = backtested()
+    progress(5, 5)
     analysis = read_success_analysis(sample / "success.toml")
     findings = Findings(discovery, audit, backtest, comparison, analysis)
     return DemoResult(scores, panel, findings, folder)
@@ -250,7 +253,7 @@ def run_demo(
 def find_all(folder: Path) -> Findings:
     """Return what a folder like the sample shows, as `run_demo` finds it."""
     _, panel = _read(folder)
-    audit, backtest = _from_panel(panel)
+    audit, backtest = audit_indicators(panel), _backtest(panel)
     discovery, comparison = _from_tables(folder)
     analysis = read_success_analysis(folder / "success.toml")
     return Findings(discovery, audit, backtest, comparison, analysis)
@@ -261,10 +264,9 @@ def _read(folder: Path) -> tuple[Tables, Panel]:
     return tables, build_panel(tables, read_success_analysis(folder / "success.toml"))
 
 
-def _from_panel(panel: Panel) -> tuple[Audit, Backtest]:
-    """Return what needs the panel; one cut-off and one learner are the quickest honest backtest."""
-    backtest = run_backtest(panel, origins=1, methods=METHODS, estimator=ESTIMATOR)
-    return audit_indicators(panel), backtest
+def _backtest(panel: Panel) -> Backtest:
+    """Return the quickest honest backtest: one cut-off and one learner."""
+    return run_backtest(panel, origins=1, methods=METHODS, estimator=ESTIMATOR)
 
 
 def _from_tables(folder: Path) -> tuple[Discovery, Comparison]:

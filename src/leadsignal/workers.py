@@ -11,6 +11,7 @@ from leadsignal.threads import threads
 
 Made = TypeVar("Made")
 Progress = Callable[[int, int], None]
+Call = Callable[..., Callable[[], Any]]
 ONE_THREAD = ("LEADSIGNAL_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 WORTH_IT = 10_000_000
 """Values read in all tasks together from which processes are started: that takes seconds."""
@@ -60,7 +61,7 @@ def _run(make: Callable[..., Made], tasks: Sequence[tuple[Any, ...]], count: int
 
 
 @contextmanager
-def beside() -> Iterator[Callable[..., Callable[[], Any]]]:
+def beside() -> Iterator[Call]:
     """Give a function that has others called in one more process, in the order it is asked.
 
     ``call(make, *args)`` returns what waits for the result of ``make(*args)``. With one thread

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,9 +129,13 @@ def _panel(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from leadsignal.demo import run_demo
+    from leadsignal.workers import beside
 
-    with progress_bar(options, "demo") as progress:
-        result = run_demo(options.out, progress, force=options.force)
+    with beside() as call, progress_bar(options, "demo") as progress:
+        # The other process loads its libraries while this one does.
+        call(import_module, "leadsignal.demo")
+        from leadsignal.demo import run_demo
+
+        result = run_demo(options.out, call, progress, force=options.force)
     say(options, result)
     return done(options, result.to_dict())
