@@ -127,8 +127,12 @@ def test_a_panel_of_the_same_tables_is_built_once_and_is_a_copy(
     first = ls.build_panel(business, business_analysis)
     expected = first.frame.copy()
     first.frame["arr"] = -1.0
-    second = ls.build_panel(business, business_analysis)
+    steps: list[tuple[int, int]] = []
+    second = ls.build_panel(
+        business, business_analysis, progress=lambda done, of: steps.append((done, of))
+    )
     assert len(built) == 1
+    assert steps == [(1, 1)]
     pd.testing.assert_frame_equal(second.frame, expected)
     assert second.episodes is not first.episodes
     ls.build_panel(business, business_analysis, every="14d")

@@ -346,6 +346,8 @@ def build_panel(
     settings = (step, (analysis or SuccessAnalysis(())).to_toml())
     kept: tuple[object, Panel] | None = recalled(tables, "panel")
     if kept is not None and kept[0] == settings and since is None:
+        if progress:
+            progress(1, 1)
         return kept[1].copied()
     panel = _build(tables, analysis, step, only_as_of=False, progress=progress, since=since)
     if panel.frame.memory_usage().sum() <= MAX_KEPT:
