@@ -94,9 +94,14 @@ def main() -> None:
             risks[name].append(method(past, rows))
             seconds[name] += time.process_time() - began
         left = withdrew(rows)
-        told = "  ".join(f"{name} {roc_auc_score(left, risks[name][-1]):.3f}" for name in METHODS)
+        told = "  ".join(
+            f"{name} {roc_auc_score(left, risks[name][-1]):.3f},"
+            f" {risks[name][-1].mean() / left.mean():.2f}"
+            for name in METHODS
+        )
         print(
-            f"from {past.as_of_date}: {len(rows):,} rows, {left.sum():,} withdrew\n  {told}",
+            f"from {past.as_of_date}: {len(rows):,} rows, {left.sum():,} withdrew;"
+            f" AUC, expected over observed\n  {told}",
             flush=True,
         )
     report(
