@@ -586,7 +586,7 @@ def _all_episodes(
 
 
 def _engine(tables: Tables | TablesInSpark, engine: str | None, session: object) -> str:
-    """Return the engine that is settings for; raises OptionError for one that there is not."""
+    """Return the engine that is asked for; raises OptionError for one that there is not."""
     in_spark = session is not None or not isinstance(tables, Tables)
     chosen = engine or ("spark" if in_spark else tables.project.engine)
     if chosen not in ENGINES:

@@ -48,7 +48,7 @@ def add_commands(commands: Any) -> None:
         "--accounts-dir",
         type=Path,
         metavar="DIR",
-        help="a folder for the pages of the alerted accounts, to which the report links them",
+        help="a folder for the pages of the accounts to call, to which the report links them",
     )
     review = new_command(commands, "review", _review, "write one account's page for a meeting",
                          outputs=writes(out=PAGE))  # fmt: skip
@@ -89,7 +89,8 @@ def _report(options: argparse.Namespace) -> int:
     found = replace(found, missing={**found.missing, **missing})
     summary = summarise(panel, backtest, scores, found)
     if options.accounts_dir and scores is not None and summary["accounts"]:
-        listed = [row["account_id"] for row in summary["accounts"]["rows"] if row["alert"]]
+        rows = summary["accounts"]["rows"]
+        listed = [row["account_id"] for row in rows if row["alert"] and not row["held_out"]]
         write_pages(options, scores, context, listed)
         summary = with_pages(summary, options.accounts_dir, path)
     with atomic_write(path, PAGE, force=options.force) as part:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[Any]
 
@@ -89,3 +92,17 @@ def pick(uniform: Array, weights: tuple[float, ...] | Array) -> Array:
     """Turn uniforms into indices of the weights."""
     edges = np.cumsum(np.asarray(weights, dtype=float))
     return np.minimum(np.searchsorted(edges / edges[-1], uniform), len(edges) - 1)
+
+
+def account_uniforms(frame: pd.DataFrame, seed: int, purpose: int) -> Array:
+    """Draw two uniforms a row, from a stream for each account; shape (rows, 2)."""
+    out = np.empty((len(frame), 2))
+    accounts = frame["account_id"].to_numpy()
+    edges = np.flatnonzero(accounts[1:] != accounts[:-1]) + 1
+    for begin, end in zip([0, *edges], [*edges, len(frame)], strict=True):
+        if begin == end:
+            continue
+        slot, _, again = str(accounts[begin])[2:].partition("-")
+        stream = _stream(seed, int(slot), 2000 + bool(again), purpose)
+        out[begin:end] = stream.random((end - begin, 2))
+    return out

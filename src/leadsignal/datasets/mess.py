@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from leadsignal.datasets.draws import Array
+from leadsignal.datasets.draws import Array, account_uniforms
 from leadsignal.datasets.tables import Period
 
 Tables = dict[str, "pd.DataFrame"]
@@ -31,21 +31,6 @@ def make_messy(tables: Tables, seed: int, period: Period) -> Tables:
         frame = out[name]
         out[name] = frame[frame[frame.columns[1]] >= begin].reset_index(drop=True)
     out["accounts"] = _todays_values(tables, seed)
-    return out
-
-
-def account_uniforms(frame: pd.DataFrame, seed: int, purpose: int) -> Array:
-    """Draw two uniforms a row, from a stream for each account; shape (rows, 2)."""
-    out = np.empty((len(frame), 2))
-    accounts = frame["account_id"].to_numpy()
-    edges = np.flatnonzero(accounts[1:] != accounts[:-1]) + 1
-    for begin, end in zip([0, *edges], [*edges, len(frame)], strict=True):
-        if begin == end:
-            continue
-        slot, _, again = str(accounts[begin])[2:].partition("-")
-        key = (int(slot), 2000 + bool(again), purpose)
-        stream = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-        out[begin:end] = stream.random((end - begin, 2))
     return out
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from leadsignal.datasets.draws import Array
-from leadsignal.datasets.mess import account_uniforms
+from leadsignal.datasets.draws import Array, account_uniforms
 
 _PLACES = (
     "Ash", "Brook", "Cald", "Dun", "Elm", "Fair", "Glen", "Har", "Inver", "Kes", "Lang", "Mar",

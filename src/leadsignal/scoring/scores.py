@@ -45,6 +45,7 @@ from leadsignal.scoring.reasons import (
     reason_table,
     reason_texts,
 )
+from leadsignal.session_cache import once_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,8 +55,7 @@ if TYPE_CHECKING:
     from leadsignal.indicators.declare import Indicator
     from leadsignal.model.churn_model import ChurnModel
     from leadsignal.stats.estimates import Estimate
-from leadsignal.session_cache import once_for
-from leadsignal.tables import Tables
+    from leadsignal.tables import Tables
 
 CLIPPED, CLIPPED_INDICATORS = "clipped", "clipped_indicators"
 TEXTS = ("account_id", *NAMED, "open_processes", "next_step", "model_version", CLIPPED_INDICATORS,

@@ -15,7 +15,7 @@ MAX_STEPS = 100
 PRECISION = 1e-14
 """The search ends where the next step would lower the loss by a smaller share."""
 KEPT = 3.0
-"""The curvature is computed anew where a step gains more than this part of the step before."""
+"""A curvature is kept while each step gains at most a third of what the step before gained."""
 
 
 @dataclass(frozen=True, eq=False)
