@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("counting_process",),
     ("panel",),
+    ("panel_files",),
     ("result_status",),
     ("as_of_context",),
     ("stats",),

@@ -21,8 +21,8 @@ from leadsignal.panel import (
     adoption_episodes,
     build_panel,
     build_snapshot,
-    write_panel,
 )
+from leadsignal.panel_files import write_panel
 from leadsignal.schema import TABLES
 from leadsignal.tables import Tables
 from random_tables import Case, random_case

@@ -47,7 +47,7 @@ from .monitoring.monitor import Monitoring as Monitoring
 from .monitoring.monitor import monitor_scores as monitor_scores
 from .panel import Panel as Panel
 from .panel import build_panel as build_panel
-from .panel import write_panel as write_panel
+from .panel_files import write_panel as write_panel
 from .proposals.proposal import ProjectProposal as ProjectProposal
 from .proposals.proposal import propose_project as propose_project
 from .report.account.reading import review_account as review_account

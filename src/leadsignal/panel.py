@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked
 from leadsignal.config.project import ENGINES, Behaviors, Engine
@@ -24,37 +22,30 @@ from leadsignal.engine.build import (
     panel_steps,
     sampled,
 )
-from leadsignal.engine.duckdb import portions_of, temporary_tables
+from leadsignal.engine.duckdb import temporary_tables
 from leadsignal.engine.extension import (
-    PAST,
-    EarlierRows,
-    FileRows,
     FrameRows,
-    extended_rows,
     recipe_since,
+    rows_since,
 )
 from leadsignal.engine.grid import spine_steps
-from leadsignal.engine.in_memory import JOINED, measured_rows
+from leadsignal.engine.in_memory import JOINED
 from leadsignal.engine.past import Past
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.engine.spark import TablesInSpark, panel_rows, spark_session
 from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, without_rows_notes
 from leadsignal.errors import OptionError
-from leadsignal.files.outputs import PANEL, check_file
-from leadsignal.files.writing import atomic_write
 from leadsignal.indicators import Indicator
 from leadsignal.ingestion.data_warnings import DataWarning
-from leadsignal.results import Result, to_html
+from leadsignal.results import Result
 from leadsignal.session_cache import recalled, remember
 from leadsignal.tables import Tables
 
 __all__ = [
     "Panel",
-    "PanelWritten",
     "adoption_episodes",
     "build_panel",
     "sample_panel",
-    "write_panel",
 ]
 
 if TYPE_CHECKING:
@@ -63,14 +54,11 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     from numpy.typing import NDArray
-    from pyarrow.parquet import ParquetWriter
     from pyspark.sql import SparkSession
 
     from leadsignal.config.project import Project
 
 Progress = Callable[[int, int], None]
-ROWS_AT_ONCE = 10_000_000
-"""Number of rows, over all tables, from which a panel is built at once; takes about 2 GB."""
 MAX_KEPT = 2**28
 """Bytes of a panel up to which a session keeps it."""
 Draw = Callable[[str], str]
@@ -245,7 +233,7 @@ class Panel(Result):
         return counting_process(narrow.frame, read, self.project.not_churn)
 
     def __repr__(self) -> str:
-        return "\n".join([_description(self.to_dict(), self.indicators), *self.notes])
+        return "\n".join([description(self.to_dict(), self.indicators), *self.notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the panel holds in numbers, ready for JSON."""
@@ -259,42 +247,8 @@ class Panel(Result):
         }
 
 
-@dataclass(frozen=True, repr=False)
-class PanelWritten:
-    """A panel that was written to ``path``: how much it holds."""
-
-    path: Path
-    rows: int
-    accounts: int
-    events: int
-    as_of_date: date
-    every: int
-    indicators: tuple[Indicator, ...]
-    notes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        text = _description(self.to_dict(), self.indicators)
-        return "\n".join([text, *self.notes, f"written to {self.path}"])
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return to_html(str(self))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what the panel holds in numbers, as the panel itself does, ready for JSON."""
-        return {
-            "rows": self.rows,
-            "accounts": self.accounts,
-            "events": self.events,
-            "as_of": self.as_of_date.isoformat(),
-            "every_days": self.every,
-            "indicators": [one.name for one in self.indicators],
-        }
-
-
-def _description(counts: dict[str, Any], indicators: tuple[Indicator, ...]) -> str:
+def description(counts: dict[str, Any], indicators: tuple[Indicator, ...]) -> str:
+    """Return what a panel holds, in two lines."""
     families = ", ".join(dict.fromkeys(one.family for one in indicators))
     return (
         f"Panel of {counts['rows']:,} rows: {counts['accounts']:,} accounts every"
@@ -353,124 +307,6 @@ def build_panel(
     if panel.frame.memory_usage().sum() <= MAX_KEPT:
         remember(tables, "panel", (settings, panel.copied()))
     return panel
-
-
-@checked
-def write_panel(
-    tables: Tables,
-    analysis: SuccessAnalysis | None,
-    path: str | Path,
-    *,
-    every: Duration | None = None,
-    progress: Progress | None = None,
-    rows_at_once: int = ROWS_AT_ONCE,
-    force: bool = False,
-    since: str | Path | None = None,
-) -> PanelWritten:
-    """Write the rows that `build_panel` gives as one Parquet file, and return how many there are.
-
-    The rows never are in this process's memory all at once: what does not fit goes to disk, and
-    accounts are worked on in portions of about ``rows_at_once`` rows of all tables. The file is
-    written whole or not at all. ``since`` is such a file of an earlier day, whose rows are taken
-    over as by `build_panel`. Raises OptionError as `build_panel` does, where the folder of ``path``
-    is not there, and where a file is that is no panel (``force`` replaces it).
-
-    >>> import leadsignal as ls, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = f"{folder}/panel.parquet"
-    ...     ls.write_panel(ls.read_tables(ls.sample_folder()), None, file).every
-    28
-    """
-    check_file(path, PANEL, force=force, inputs=[Path(since)] if since else [])
-    step = tables.project.every if every is None else days_in(every)
-    analysis = analysis or SuccessAnalysis(())
-    recipe = panel_recipe(tables, analysis, step, tables.history)
-    past, missing, earlier = Past.of(tables, recipe), recipe, None
-    if since is not None:
-        earlier = FileRows.of(since)
-        missing = recipe_since(earlier.past, recipe, tables, analysis)
-    rows = sum(coverage.rows for coverage in tables.coverage.values())
-    query = tables.connection.cursor().execute
-    portions = portions_of(missing, -(-rows // rows_at_once), lambda sql: query(sql).fetchall())
-    with atomic_write(path, PANEL, force=force) as part, ParquetRows(part, past) as written:
-        for number, portion in enumerate(portions):
-            report = _portion_progress(progress, number, len(portions))
-            _write_portion(tables.connection, portion, earlier, written, report)
-    return PanelWritten(
-        Path(path), written.rows, len(written.accounts), written.events, tables.as_of_date, step,
-        recipe.indicators, without_rows_notes(_without_rows(tables, recipe, written.accounts)),
-    )  # fmt: skip
-
-
-class ParquetRows:
-    """A Parquet file that panel rows are written to, and what has been written so far."""
-
-    def __init__(self, path: Path, past: Past) -> None:
-        self.path, self.past, self.rows, self.events = path, past, 0, 0
-        self._writer: ParquetWriter | None = None
-        self._accounts: list[pd.Series[Any]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer:
-            self._writer.close()
-
-    @property
-    def accounts(self) -> pd.Series[Any]:
-        """The accounts that have rows."""
-        import pandas as pd
-
-        accounts: pd.Series[Any] = pd.concat(self._accounts, ignore_index=True)
-        return accounts
-
-    def write(self, rows: pa.Table) -> None:
-        """Append rows of whole accounts."""
-        import pyarrow.parquet as pq
-
-        if self._writer is None:
-            schema = rows.schema.with_metadata({PAST: self.past.to_text()})
-            self._writer = pq.ParquetWriter(self.path, schema)
-        self._writer.write_table(rows.replace_schema_metadata(self._writer.schema.metadata))
-        self.rows += len(rows)
-        self.events += int(rows["event"].to_numpy().sum())
-        self._accounts.append(rows["account_id"].unique().to_pandas())
-
-
-def _write_portion(
-    connection: duckdb.DuckDBPyConnection,
-    recipe: Recipe,
-    earlier: EarlierRows | None,
-    written: ParquetRows,
-    progress: Progress | None,
-) -> None:
-    plan = panel_steps(recipe)
-    # A moment, as pandas has it; in microseconds, as Spark does not read nanoseconds.
-    moment = "CAST(snapshot_on AS TIMESTAMP) AS snapshot_on"
-    select = f"SELECT * REPLACE ({moment}) FROM ({plan.select_from(JOINED)})"
-    with _rows(connection, recipe, earlier, progress) as (_, query):
-        for rows in query(select):
-            written.write(rows)
-
-
-def _rows(
-    connection: duckdb.DuckDBPyConnection,
-    recipe: Recipe,
-    earlier: EarlierRows | None,
-    progress: Progress | None,
-) -> AbstractContextManager[tuple[duckdb.DuckDBPyConnection, Callable[[str], Iterator[pa.Table]]]]:
-    """Run the steps of a panel, see `measured_rows`; rows that are in an earlier one are its."""
-    if earlier is None:
-        return measured_rows(connection, panel_steps(recipe), progress)
-    return extended_rows(connection, recipe, earlier, progress)
-
-
-def _portion_progress(progress: Progress | None, number: int, portions: int) -> Progress | None:
-    """Return the progress function of one of several portions."""
-    if progress is None:
-        return None
-    return lambda done, of: progress(number * of + done, portions * of)
 
 
 @checked
@@ -610,7 +446,7 @@ def _built_on_spark(
     finally:
         rows.close()
     columns = {name: tables.columns(name) for name in tables.names}
-    without = None if draw else _without_rows(tables, recipe, frame["account_id"])
+    without = None if draw else without_rows_of(tables, recipe, frame["account_id"])
     return Panel(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
         without_rows=without, warnings=_doubts(tables), behaviors=recipe.behaviors,
@@ -652,7 +488,7 @@ def _doubts(tables: Tables | TablesInSpark) -> tuple[DataWarning, ...]:
     return tuple(one for one in tables.warnings if one.affects)
 
 
-def _without_rows(
+def without_rows_of(
     tables: Tables | TablesInSpark, recipe: Recipe, seen: pd.Series[Any]
 ) -> pd.DataFrame:
     """Return the accounts that ended before their first snapshot, with any engine."""
@@ -688,7 +524,7 @@ def _build(
         recipe = recipe_since(since.past, recipe, tables, analysis)
     plan = panel_steps(recipe)
     select = plan.select_from(JOINED) if draw is None else draw(plan.select_from(JOINED))
-    with _rows(tables.connection, recipe, earlier, progress) as (cursor, query):
+    with rows_since(tables.connection, recipe, earlier, progress) as (cursor, query):
         ((made,),) = cursor.execute("SELECT count(*) FROM grid").fetchall()
         frame = _as_frame(query(select), most + made)
         # A snapshot's steps see the accounts that are there on as_of, and no others' episodes.
@@ -697,7 +533,7 @@ def _build(
         if since is not None and episodes is not None:
             episodes = _all_episodes(cursor, episodes, since, frame["account_id"])
     columns = {name: tables.columns(name) for name in tables.names}
-    without = _without_rows(tables, recipe, frame["account_id"]) if complete else None
+    without = without_rows_of(tables, recipe, frame["account_id"]) if complete else None
     return Panel(
         frame, recipe.indicators, tables.as_of_date, every, tables.project, analysis, columns,
         episodes, without, () if only_as_of else _doubts(tables), recipe.behaviors, past,

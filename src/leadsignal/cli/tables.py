@@ -107,7 +107,8 @@ def _check_lines(report: Any) -> Iterator[str]:
 def _panel(options: argparse.Namespace) -> int:
     from leadsignal.errors import OptionError
     from leadsignal.files.writing import atomic_write
-    from leadsignal.panel import build_panel, write_panel
+    from leadsignal.panel import build_panel
+    from leadsignal.panel_files import write_panel
 
     project = read_options(options)
     tables, analysis = read_given_tables(options, project), read_analysis(project)

@@ -9,7 +9,7 @@ the start. Outcomes are what came later, and are computed for every row.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
@@ -199,8 +199,20 @@ def _corrected_accounts(recipe: Recipe, before: Recipe, since: int) -> str:
     )
 
 
+def rows_since(
+    connection: duckdb.DuckDBPyConnection,
+    recipe: Recipe,
+    earlier: EarlierRows | None,
+    progress: Progress | None,
+) -> AbstractContextManager[tuple[duckdb.DuckDBPyConnection, Callable[[str], Iterator[pa.Table]]]]:
+    """Run the steps of a panel, as `measured_rows` does; rows that an earlier one has are its."""
+    if earlier is None:
+        return measured_rows(connection, panel_steps(recipe), progress)
+    return _extended_rows(connection, recipe, earlier, progress)
+
+
 @contextmanager
-def extended_rows(
+def _extended_rows(
     connection: duckdb.DuckDBPyConnection,
     recipe: Recipe,
     earlier: EarlierRows,
