@@ -282,7 +282,7 @@ def test_files_that_cannot_be_extended_are_refused(since: Panel, tmp_path: Path)
     text.write_text("mine")
     since.frame.to_parquet(plain)
     said = {
-        tmp_path / "none.parquet": "No such file",
+        tmp_path / "none.parquet": r"none.parquet': no such file\. Name",
         text: "this is no Parquet file",
         plain: "does not say what its rows were made from",
     }

@@ -103,18 +103,19 @@ class Findings:
             for row in found.to_dict("records")
         ]
         return (
-            "What keeps customers, found in the data alone:"
-            f" {'; '.join(named) or 'nothing'}: so much less often those left who did so"
-            f" {self.discovery.warning_time} days before."
+            "What keeps customers, found in the data alone (how much less often accounts leave"
+            f" {self.discovery.warning_time} days after they do this):"
+            f" {'; '.join(named) or 'nothing'}."
         )
 
     def _audit(self) -> str:
         results = self.audit.frame.query("family == 'results'")["name"]
         practice = [f"{process.name}_state" for process in self.analysis.processes]
         return (
-            f"What shows {self.audit.warning_time} days ahead (pairs of 100 in which the one who"
-            f" left is the worse): {self._pairs([*practice, results.iloc[0]])}; not usage,"
-            f" {self._pairs(['usage_to_best'])}, which falls at the end."
+            f"What shows {self.audit.warning_time} days ahead (of 100 pairs of an account that left"
+            " and one that stayed, in how many the one that left was worse):"
+            f" {self._pairs([*practice, results.iloc[0]])}; usage falls only at the end,"
+            f" {self._pairs(['usage_to_best'])}."
         )
 
     def _pairs(self, names: list[str]) -> str:
@@ -134,19 +135,19 @@ class Findings:
         rows = found.differences.query("method == 'leading' and measure == @found.headline")
         gain, low, high = (100 * rows[name].iloc[0] for name in ("difference", "low", "high"))
         return (
-            f"Would the list have helped? Of {found.counts['unexpected']} who left unexpectedly"
-            f" after {found.cutoffs[0]} it names {_caught(found, 'leading')}"
-            f" {found.warning_time} days before; by attributes and tenure alone"
-            f" {_caught(found, 'context')}, {gain:.0f} points fewer ({low:.0f} to {high:.0f}); by"
-            f" the health score {_caught(found, 'health')}."
+            f"Would the list have helped? Of {found.counts['unexpected']} accounts that left"
+            f" unexpectedly after {found.cutoffs[0]}, it names {_caught(found, 'leading')}"
+            f" {found.warning_time} days before; a list by attributes and tenure alone names"
+            f" {_caught(found, 'context')}, {gain:.0f} points fewer ({low:.0f} to {high:.0f}), and"
+            f" one by the health score {_caught(found, 'health')}."
         )
 
     def _measured(self) -> str:
         naive, fair = (_days(self._contrast(name)) for name in ("naive", "landmark"))
         return (
-            f"Customers who ever measured results stayed {_longer(naive)}. But only who stays gets"
-            f" to measure: sorted by what they had done by day"
-            f" {self._contrast('landmark').origin:.0f}, it is {_longer(fair)}."
+            f"Customers who ever measured results stayed {_longer(naive)} than the others. But only"
+            " those who stay get to measure: sorted by what they had done by day"
+            f" {self._contrast('landmark').origin:.0f}, they stayed {_longer(fair)}."
         )
 
     def to_dict(self) -> dict[str, Any]:

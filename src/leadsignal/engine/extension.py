@@ -95,7 +95,9 @@ class FileRows:
         try:
             found = pq.read_metadata(path)
         except (OSError, pa.ArrowException) as error:
-            said = getattr(error, "strerror", None) or "this is no Parquet file"
+            there = not isinstance(error, FileNotFoundError)
+            other = getattr(error, "strerror", None) or "this is no Parquet file"
+            said = other if there else "no such file"
             raise OptionError(
                 f"{shown(path)}: {said}", "Name a panel that write_panel or leadsignal panel wrote"
             ) from None
