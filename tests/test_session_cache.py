@@ -148,16 +148,49 @@ def test_a_panel_that_is_large_is_not_kept(
     assert session_cache.recalled(business, "panel") is None
 
 
-def test_kept_tables_that_are_in_use_are_given_again(fits: list[int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("cache", ["false", "true"])
+def test_tables_that_are_in_use_are_not_read_again(
+    fits: list[int], tmp_path: Path, cache: str
+) -> None:
     folder = ls.simulate(30, seed=2).write(tmp_path / "tables")
     settings = folder / "leadsignal.toml"
-    text = settings.read_text().replace("[project]", "[project]\ncache = true")
-    settings.write_text(text)
+    settings.write_text(settings.read_text().replace("[project]", f"[project]\ncache = {cache}"))
     first = ls.read_tables(folder)
     assert ls.read_tables(folder) is first
-    assert ls.read_tables(folder, as_of=first.as_of_date - timedelta(1)) is not first
+    assert ls.check_tables(folder).to_dict() == first.report().to_dict()
+    earlier = ls.read_tables(folder, as_of=first.as_of_date - timedelta(1))
+    assert earlier is not first
+    assert ls.read_tables(folder, drop_bad_rows=True) is not first
+    (folder / "notes.txt").write_text("not a table")
+    assert ls.read_tables(folder).not_read == (*first.not_read, "notes.txt")
+    (folder / "notes.txt").unlink()
+    assert ls.read_tables(folder) is first
     with (folder / "accounts.csv").open("a") as file:
         file.write("\n")
     assert ls.read_tables(folder) is not first
-    settings.write_text(text.replace("cache = true", "cache = false"))
-    assert ls.read_tables(folder) is not ls.read_tables(folder)
+
+
+def test_tables_go_when_nobody_uses_them(fits: list[int], tmp_path: Path) -> None:
+    folder = ls.simulate(30, seed=2).write(tmp_path / "tables")
+    place = Path(ls.read_tables(folder)._store.folder)
+    gc.collect()
+    assert not place.exists()
+
+
+def test_files_with_faults_are_read_again(fits: list[int], tmp_path: Path) -> None:
+    accounts = tmp_path / "accounts.csv"
+    accounts.write_text("account_id,started_on,ended_on\na,2024-13-01,\n")
+    for _ in range(2):
+        with pytest.raises(ls.TablesError, match="2024-13-01"):
+            ls.read_tables(tmp_path)
+    accounts.write_text("account_id,started_on,ended_on\na,2024-12-01,\n")
+    assert len(ls.read_tables(tmp_path).frame("accounts")) == 1
+
+
+def test_the_cache_of_tables_can_be_turned_off(
+    fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ls.simulate(30, seed=2).write(tmp_path / "tables")
+    monkeypatch.setenv(session_cache.SWITCH, "0")
+    first = ls.read_tables(folder)
+    assert ls.read_tables(folder) is not first

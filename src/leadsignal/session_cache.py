@@ -74,17 +74,20 @@ def remember(owner: object, key: Hashable, value: object) -> None:
             _by_owner.setdefault(owner, {})[key] = value
 
 
-def still_alive(key: str, made: Value, same: Callable[[Value, Value], bool]) -> Value:
-    """Return the object of this key that is still in use and is the ``same``, else ``made``.
+def in_use(key: str) -> Any:
+    """Return the object that was noted under a key and is still in use; None if there is none."""
+    with _lock:
+        return _alive.get(key) if is_on() else None
 
-    What was worked out once for that object (`once_for`) is there for the next of its kind.
+
+def note_use(key: str, value: object) -> None:
+    """Note an object under a key, as long as it is in use.
+
+    What was worked out once for it (`once_for`) is there for the next that asks for the key.
     """
     with _lock:
-        earlier: Value | None = _alive.get(key) if is_on() else None
-        if earlier is not None and same(earlier, made):
-            return earlier
-        _alive[key] = made
-    return made
+        if is_on():
+            _alive[key] = value
 
 
 def forget() -> None:

@@ -35,7 +35,7 @@ from leadsignal.ingestion.store import Store
 from leadsignal.ingestion.table_cache import TableCache
 from leadsignal.ingestion.table_reader import AttributeKind, TableReader
 from leadsignal.schema import BY_NAME, Column, Table
-from leadsignal.session_cache import still_alive
+from leadsignal.session_cache import in_use, note_use
 from leadsignal.sources.project_inputs import note_project
 
 if TYPE_CHECKING:
@@ -411,16 +411,16 @@ def read_tables(
     Tables as of 2024-03-01
       accounts: 1 rows
     """
-    reader, cache = _read(
+    read = _read(
         source,
         project,
         {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
         {"attributes": attributes, "columns": columns, "options": options},
         drop_bad_rows,
     )
-    if reader.faults:
-        raise TablesError(reader.faults, reader.more)
-    return _tables(reader, cache)
+    if isinstance(read, TableReader):
+        raise TablesError(read.faults, read.more)
+    return read
 
 
 @checked
@@ -445,37 +445,35 @@ def check_tables(
     >>> check_tables({"accounts": pd.DataFrame({"account_id": ["a"]})}).ok
     False
     """
-    reader, cache = _read(
+    read = _read(
         source,
         project,
         {"as_of": as_of, "timezone": timezone, "not_churn": not_churn, "causes": causes},
         {"attributes": attributes, "columns": columns, "options": options},
         drop_bad_rows,
     )
-    return _checked(reader, cache)[0]
+    return _checked(read)[0]
 
 
 def check_and_read(
     source: str | Path, project: Project, drop_bad_rows: bool = False
 ) -> tuple[CheckReport, Tables | None]:
     """Check tables, and return them too where they have no faults."""
-    return _checked(
-        *_read(source, project, {}, {"attributes": None, "columns": None}, drop_bad_rows)
-    )
+    naming = {"attributes": None, "columns": None}
+    return _checked(_read(source, project, {}, naming, drop_bad_rows))
 
 
-def _checked(reader: TableReader, cache: TableCache | None) -> tuple[CheckReport, Tables | None]:
-    if not reader.faults:
-        tables = _tables(reader, cache)
-        return tables.report(), tables
+def _checked(read: Tables | TableReader) -> tuple[CheckReport, Tables | None]:
+    if isinstance(read, Tables):
+        return read.report(), read
     report = CheckReport(
-        reader.rows_read,
-        tuple(reader.faults),
-        reader.more,
-        _found_in(reader),
-        tuple(reader.dropped),
-        reader.dropped_rows,
-        not_read=reader.not_read,
+        read.rows_read,
+        tuple(read.faults),
+        read.more,
+        _found_in(read),
+        tuple(read.dropped),
+        read.dropped_rows,
+        not_read=read.not_read,
     )
     return report, None
 
@@ -486,46 +484,49 @@ def _read(
     options: Mapping[str, Any],
     naming: Mapping[str, Any],
     drop_bad_rows: bool,
-) -> tuple[TableReader, TableCache | None]:
+) -> Tables | TableReader:
+    """Return the tables, or the reading that found faults in them.
+
+    Of the same files and settings, tables that are still in use are those.
+    """
     project, frames = _project_of(source, project)
     naming = dict(naming)
     project = with_table_options(project.replace(**options), naming.pop("options", None))
     project = with_options(project, **naming)
     note_project(project, source)
     settings = settings_file(source) if isinstance(source, str | Path) else None
-    is_kept = project.cache and project.folder is not None and frames is None
-    cache = TableCache(project, drop_bad_rows) if is_kept else None
-    reader = cache.restored(settings) if cache else None
-    if reader is None:
+    if frames is not None or project.folder is None:
         reader = TableReader(project, drop_bad_rows)
         reader.read(frames, settings)
-    return reader, cache
+        return reader if reader.faults else _tables(reader)
+    cache = TableCache(project, drop_bad_rows, settings)
+    key = cache.of_session() if cache.key else ""
+    earlier: Tables | None = in_use(key)
+    return _read_files(cache, key) if earlier is None else earlier
 
 
-def _tables(reader: TableReader, cache: TableCache | None) -> Tables:
-    tables = _tables_of(reader)
-    if cache is None:
-        return tables
+def _read_files(cache: TableCache, key: str) -> Tables | TableReader:
+    """Read what a project names, or restore what is kept of it; note it under the key."""
+    reader = cache.restored()
+    if reader is None:
+        reader = TableReader(cache.project, cache.drop_bad_rows)
+        reader.read(None, cache.settings)
+    if reader.faults:
+        return reader
+    tables = _tables(reader)
     known = cache.warnings(tables.as_of_date)
-    if not cache.is_restored:
+    if cache.project.cache and not cache.is_restored:
         known = tables.warnings
         cache.keep(reader, tables.as_of_date, known)
     tables = replace(tables, cache_notice=cache.notice)
     if known is not None:
         vars(tables)["warnings"] = known
-    return tables if cache.key is None else still_alive(cache.key, tables, _read_alike)
+    if key:
+        note_use(key, tables)
+    return tables
 
 
-def _read_alike(one: Tables, other: Tables) -> bool:
-    """Whether two readings of the same files had the same settings."""
-    return (one.project, one.not_read, one.cache_notice) == (
-        other.project,
-        other.not_read,
-        other.cache_notice,
-    )
-
-
-def _tables_of(reader: TableReader) -> Tables:
+def _tables(reader: TableReader) -> Tables:
     as_of = reader.project.as_of or reader.latest() or date.max
     return Tables(
         reader.project,

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from leadsignal import session_cache
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault, RefusalError
@@ -31,7 +32,7 @@ from leadsignal.ingestion.store import Store, memory_bytes, unpacked_limit
 from leadsignal.ingestion.table_reader import TableReader
 from leadsignal.schema import BY_NAME
 from leadsignal.sources.files_read import files_read
-from leadsignal.sources.locate import CACHE_FOLDER
+from leadsignal.sources.locate import CACHE_FOLDER, not_read
 
 FORMAT = 1
 """Raised whenever an entry of the version before would be read differently."""
@@ -54,13 +55,15 @@ OF_LOADED = ("columns", "extras", "unread", "rows", "currency", "derived", "vani
 class TableCache:
     """The entry of a project: restored where it is of the same files and settings, else replaced.
 
-    ``notice`` says what kept the entry from being used or written; no reading fails for it.
+    Without ``cache = true`` there is no entry, only the key under which a session knows the tables.
+    ``settings`` is the file that the project was read from. ``notice`` says what kept the entry
+    from being used or written; no reading fails for it.
     """
 
-    def __init__(self, project: Project, drop_bad_rows: bool) -> None:
-        self.project, self.drop_bad_rows = project, drop_bad_rows
+    def __init__(self, project: Project, drop_bad_rows: bool, settings: Path | None) -> None:
+        self.project, self.drop_bad_rows, self.settings = project, drop_bad_rows, settings
         self.folder = Path(os.path.abspath(project.folder or ".")) / CACHE_FOLDER
-        self.key = self._key()
+        self.key = self._key() if project.cache or session_cache.is_on() else None
         self.notice = ""
         self._warnings: tuple[str, list[Mapping[str, Any]]] | None = None
 
@@ -86,12 +89,15 @@ class TableCache:
         content = (FORMAT, _versions(), files, settings, self.drop_bad_rows, limits)
         return _digest_of(json.dumps(content))
 
-    def restored(self, settings: Path | None) -> TableReader | None:
-        """Return the reading that is kept, as if it had just been done; None if there is none.
+    def of_session(self) -> str:
+        """Return a text that differs wherever the tables could."""
+        read = [file for one in files_read(self.project) or [] for file in one.files]
+        read += [self.settings] if self.settings else []
+        return f"{self.key} {self.project!r} {not_read(self.project, read)}"
 
-        ``settings`` is the file that the project was read from.
-        """
-        if self.key is None:
+    def restored(self) -> TableReader | None:
+        """Return the reading that is kept, as if it had just been done; None if there is none."""
+        if self.key is None or not self.project.cache:
             return None
         try:
             restore_folder(self.folder)
@@ -100,7 +106,7 @@ class TableCache:
                     return None
                 content = _content(self.folder / ENTRY)
                 try:
-                    return self._restored(content, settings)
+                    return self._restored(content)
                 except (OSError, ValueError):
                     if content == _content(self.folder / ENTRY):
                         raise
@@ -108,7 +114,7 @@ class TableCache:
             self.notice = f"{self.folder} is damaged or not ours: the tables were read anew"
         return None
 
-    def _restored(self, content: bytes, settings: Path | None) -> TableReader | None:
+    def _restored(self, content: bytes) -> TableReader | None:
         entry = json.loads(content)
         if entry["checksum"] != _checksum(entry):
             raise ValueError("the entry is not what was written")
@@ -121,7 +127,7 @@ class TableCache:
         _fill(reader, entry["reading"])
         for one in files_read(self.project) or []:
             reader.intake.read.update(one.files)
-        reader.not_read = reader.intake.not_read(settings)
+        reader.not_read = reader.intake.not_read(self.settings)
         self._warnings = (entry["as_of"], entry["warnings"])
         return reader
 
@@ -149,7 +155,7 @@ class TableCache:
         import duckdb
 
         # What changed while it was read may have been read before or after.
-        if self.key is None or self.key != self._key():
+        if self.key is None or not self.project.cache or self.key != self._key():
             return
         entry = {
             "key": self.key,
