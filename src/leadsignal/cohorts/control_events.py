@@ -19,6 +19,8 @@ from leadsignal.config.success import Process, SuccessAnalysis
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leadsignal.survival.inputs import Floats
+
 MAX_CONTROLS = 30
 """Number of behaviours, those of the most accounts first, that serve as controls."""
 MIN_SHARE_OF_ACCOUNTS = 0.05
@@ -30,14 +32,11 @@ def control_names(context: AsOfContext, excluded: frozenset[str]) -> tuple[str, 
     tables = context.tables
     if "behaviors" not in tables.names:
         return ()
-    found: pd.DataFrame = (
-        tables.connection.cursor()
-        .execute(
-            "SELECT behavior, count(DISTINCT account_id) AS accounts"
-            f" FROM ({tables.sql('behaviors')}) AS t GROUP BY behavior"
-            " ORDER BY accounts DESC, behavior"
-        )
-        .df()
+    found = _queried(
+        context,
+        "SELECT behavior, count(DISTINCT account_id) AS accounts"
+        f" FROM ({tables.sql('behaviors')}) AS t GROUP BY behavior"
+        " ORDER BY accounts DESC, behavior",
     )
     enough = MIN_SHARE_OF_ACCOUNTS * len(context.accounts)
     names = found.loc[found["accounts"] >= enough, "behavior"].astype(str)
@@ -51,19 +50,14 @@ def lasting_controls(
 
     N is chosen so that accounts spend about the ``share`` of their time after it.
     """
-    days = _event_days(context, names)
-    lives = context.accounts[["account_id", "started_on", "ended_on"]]
-    lives = lives.assign(ended_on=_last_days(context, lives))
-    whole = float((lives["ended_on"] - lives["started_on"]).dt.days.clip(lower=0).sum())
-    for name, mine in days.groupby("behavior", sort=False):
-        nth = mine["number"].to_numpy()
-        left = mine.merge(lives, on="account_id", how="left")
-        after = (left["ended_on"] - left["on"]).dt.days.clip(lower=0).to_numpy(dtype=float)
-        counts = np.unique(np.geomspace(1, nth.max(), 40).round().astype(int))
-        shares = np.array([after[nth == n].sum() / max(whole, 1.0) for n in counts])
+    lives = context.accounts
+    whole = float((_last_days(context, lives) - lives["started_on"]).dt.days.clip(lower=0).sum())
+    for name, (days, after) in _event_days(context, names).items():
+        counts = np.unique(np.geomspace(1, len(after), 40).round().astype(int))
+        shares = after[counts - 1] / max(whole, 1.0)
         chosen = counts[np.abs(shares - share).argmin()]
-        frame = mine.loc[nth == chosen, ["account_id", "on"]].assign(state=1)
-        yield str(name), Changes((f"fewer {name}", f"{chosen} {name}"), frame, "behaviors")
+        frame = days.loc[days["number"] == chosen, ["account_id", "on"]].assign(state=1)
+        yield name, Changes((f"fewer {name}", f"{chosen} {name}"), frame, "behaviors")
 
 
 def lapsing_controls(
@@ -74,16 +68,16 @@ def lapsing_controls(
     The number of events required is chosen so that accounts meet it in about the ``share`` of
     their windows; by default in as many windows as they meet ``rule``.
     """
-    counts = _window_counts(context, (*names, *rule.behaviors), rule)
+    counts = _window_counts(context, names, rule.within)
+    windows = _windows(context, rule.within)
     if share is None:
-        own = counts[counts["behavior"].isin(rule.behaviors)]
-        both = own.groupby(["account_id", "window_no"])[["events", "users"]].sum()
-        share = float((both["events"] >= rule.at_least).sum()) / _windows(context, rule.within)
-    target = share * _windows(context, rule.within)
+        share = _windows_met(context, rule) / windows
     processes = tuple(
         replace(
             rule, name=f"control_{place}", behaviors=(name,), applies_to={}, adopt_by=None,
-            at_least=_threshold(counts[counts["behavior"] == name], target, rule.by_users),
+            at_least=_threshold(
+                counts[counts["behavior"] == name], share * windows, rule.by_users
+            ),
         )
         for place, name in enumerate(names)
     )  # fmt: skip
@@ -92,26 +86,38 @@ def lapsing_controls(
         yield name, adopted_changes(process.name, shared)
 
 
-def _event_days(context: AsOfContext, names: tuple[str, ...]) -> pd.DataFrame:
-    """Return the days of the events of these behaviours, numbered within account and behaviour."""
+def _event_days(
+    context: AsOfContext, names: tuple[str, ...]
+) -> dict[str, tuple[pd.DataFrame, Floats]]:
+    """Return, by behaviour, the days of its events numbered within accounts.
+
+    With them: how many days all accounts together were there after their N-th event.
+    """
     key = ("event days", names)
     if key not in context.computed:
-        context.computed[key] = _numbered_events(context, names)
-    found: pd.DataFrame = context.computed[key]
+        events = _numbered_events(context, names)
+        lives = context.accounts[["account_id"]].assign(until=_last_days(context, context.accounts))
+        until = events[["account_id"]].merge(lives, on="account_id", how="left")["until"]
+        after = (until - events["on"]).dt.days.clip(lower=0).to_numpy(dtype=float)
+        context.computed[key] = {
+            str(name): (
+                mine.drop(columns="behavior"),
+                np.bincount(mine["number"] - 1, np.nan_to_num(after[mine.index])),
+            )
+            for name, mine in events.groupby("behavior", sort=False)
+        }
+    found: dict[str, tuple[pd.DataFrame, Floats]] = context.computed[key]
     return found
 
 
 def _numbered_events(context: AsOfContext, names: tuple[str, ...]) -> pd.DataFrame:
     tables, known = context.tables, event_day("occurred_at")
-    frame: pd.DataFrame = (
-        tables.connection.cursor()
-        .execute(
-            f'SELECT account_id, behavior, {known} AS "on",'
-            f" row_number() OVER (PARTITION BY account_id, behavior ORDER BY {known}) AS number"
-            f" FROM ({tables.sql('behaviors')}) AS t WHERE behavior IN ({_listed(names)})"
-            " ORDER BY behavior, account_id, number"
-        )
-        .df()
+    frame = _queried(
+        context,
+        f'SELECT account_id, behavior, {known} AS "on",'
+        f" row_number() OVER (PARTITION BY account_id, behavior ORDER BY {known}) AS number"
+        f" FROM ({tables.sql('behaviors')}) AS t WHERE behavior IN ({_listed(names)})"
+        " ORDER BY behavior, account_id, number",
     )
     return frame.assign(on=frame["on"].astype("datetime64[ns]"))
 
@@ -124,21 +130,40 @@ def _last_days(context: AsOfContext, lives: pd.DataFrame) -> pd.Series[Any]:
     return ended.where(ended <= as_of, as_of)
 
 
-def _window_counts(context: AsOfContext, names: tuple[str, ...], rule: Process) -> pd.DataFrame:
-    """Return the events and users of each behaviour, account and window of the rule's length."""
-    tables = context.tables
-    users = "count(DISTINCT user_id)" if "user_id" in tables.columns("behaviors") else "1"
-    frame: pd.DataFrame = (
-        tables.connection.cursor()
-        .execute(
-            f"SELECT behavior, account_id, count(*) AS events, {users} AS users,"
-            f" (CAST(occurred_at AS DATE) - DATE '1970-01-01') // {rule.within} AS window_no"
+def _window_counts(context: AsOfContext, names: tuple[str, ...], within: int) -> pd.DataFrame:
+    """Return how many windows have each number of events and of users, by behaviour.
+
+    A window is one of an account, ``within`` days long.
+    """
+    key = ("window counts", names, within)
+    if key not in context.computed:
+        tables = context.tables
+        users = "count(DISTINCT user_id)" if "user_id" in tables.columns("behaviors") else "1"
+        context.computed[key] = _queried(
+            context,
+            "SELECT behavior, events, users, count(*) AS windows FROM ("
+            f" SELECT behavior, account_id, {_WINDOW} // {within} AS window_no,"
+            f" count(*) AS events, {users} AS users"
             f" FROM ({tables.sql('behaviors')}) AS t WHERE behavior IN ({_listed(names)})"
-            " GROUP BY ALL"
+            " GROUP BY ALL) GROUP BY ALL",
         )
-        .df()
+    found: pd.DataFrame = context.computed[key]
+    return found
+
+
+def _windows_met(context: AsOfContext, rule: Process) -> int:
+    """Return how many windows of accounts have the events that a rule requires."""
+    met = _queried(
+        context,
+        f"SELECT 1 FROM ({context.tables.sql('behaviors')}) AS t"
+        f" WHERE behavior IN ({_listed(rule.behaviors)})"
+        f" GROUP BY account_id, {_WINDOW} // {rule.within} HAVING count(*) >= {rule.at_least}",
     )
-    return frame
+    return len(met)
+
+
+_WINDOW = "(CAST(occurred_at AS DATE) - DATE '1970-01-01')"
+"""SQL of the day of an event, which divided by the length of a window is the window's number."""
 
 
 def _windows(context: AsOfContext, within: int) -> float:
@@ -150,12 +175,16 @@ def _windows(context: AsOfContext, within: int) -> float:
 
 def _threshold(counts: pd.DataFrame, target: float, by_users: int) -> int:
     """Return the number of events that about ``target`` windows reach."""
-    reached = np.sort(counts.loc[counts["users"] >= by_users, "events"].to_numpy())[::-1]
-    if not len(reached):
+    enough = counts[counts["users"] >= by_users]
+    if enough.empty:
         return 1
-    options = np.arange(1, int(reached[0]) + 1)
-    windows = np.searchsorted(-reached, -options, side="right")
-    return int(options[np.abs(windows - target).argmin()])
+    reached = np.bincount(enough["events"], enough["windows"])[::-1].cumsum()[::-1][1:]
+    return 1 + int(np.abs(reached - target).argmin())
+
+
+def _queried(context: AsOfContext, sql: str) -> pd.DataFrame:
+    frame: pd.DataFrame = context.tables.connection.cursor().execute(sql).df()
+    return frame
 
 
 def _listed(names: tuple[str, ...]) -> str:
