@@ -215,6 +215,21 @@ def test_evidence_is_part_of_a_comparison(leading: AsOfContext) -> None:
     assert region.evidence == ()
 
 
+def test_an_overview_weighs_controls_only_where_they_decide(leading: AsOfContext) -> None:
+    overview = ls.compare_all(
+        leading.tables, leading.analysis, methods=["time_dependent"], context=leading
+    )
+    found = [line.evidence for line in overview.lines if line.evidence is not None]
+    for one in found:
+        whole = weigh(leading, one.by, cohort=one.cohort, methods=one.methods)
+        assert (one.rung, one.wording) == (whole.rung, whole.wording)
+        assert one.controls in ({}, whole.controls)
+    assert {one.rung >= Rung.LAGGED for one in found} == {True, False}
+    without = next(one for one in found if one.rung == Rung.NOT_PROVEN)
+    assert without.controls == {}
+    assert "No control behaviours were compared" in repr(without)
+
+
 def test_a_property_since_the_start_has_no_evidence_of_this_kind(leading: AsOfContext) -> None:
     with pytest.raises(ls.OptionError, match="region is a property since the start"):
         weigh(leading, "region")

@@ -237,7 +237,9 @@ class Evidence(Result):
         lines = [self.sentence, *aligned(rows)]
         if self.adjusted_for:
             lines.append(f"Adjusted for {', '.join(self.adjusted_for)}.")
-        if self.calibrated is None:
+        if self.rung < Rung.LAGGED and not self.controls:
+            lines.append("No control behaviours were compared, as a check before them fails.")
+        elif self.calibrated is None:
             lines.append(
                 f"{len(self.controls)} control behaviours are too few to calibrate by;"
                 f" {MIN_CONTROLS} are needed."
@@ -331,15 +333,30 @@ def weigh_evidence(
     return replace(found, methods=dict(methods or {}), experiment=experiment)
 
 
+def evidence_for_claim(
+    context: AsOfContext,
+    by: str,
+    cohort: str | None = None,
+    methods: Mapping[str, Estimate] | None = None,
+) -> Evidence:
+    """Return the evidence with the rung that it reaches; the parameters are as in `weigh_evidence`.
+
+    Control behaviours, which cost most, are compared only where every other check is passed: where
+    one is not, they change no rung.
+    """
+    alone = _by_time_alone(context, by, cohort, _fixed_attributes(context), LAGS)
+    found = replace(alone, methods=dict(methods or {}))
+    if found.rung < Rung.LAGGED:
+        return found
+    return replace(_with_controls(context, alone, LAGS), methods=found.methods)
+
+
 def controlled_effect(context: AsOfContext, by: str) -> Estimate | None:
     """Return the hazard ratio of the first cohort where the third rung is reached, else None.
 
-    Control behaviours are compared only where the other checks are passed, as they cost most.
     Raises ModelError if the data do not determine a hazard ratio.
     """
-    found = _by_time_alone(context, by, None, _fixed_attributes(context), LAGS)
-    if found.rung >= Rung.LAGGED:
-        found = _with_controls(context, found, LAGS)
+    found = evidence_for_claim(context, by)
     return found.calibrated if found.rung >= Rung.CONTROLLED else None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.comparison import Comparison
 from leadsignal.cohorts.contrasts import CORRECTED, Contrast, best_of, cohorts_of
-from leadsignal.cohorts.evidence import Evidence, weigh_evidence
+from leadsignal.cohorts.evidence import Evidence, evidence_for_claim, weigh_evidence
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.named_comparisons import ready_comparisons
 from leadsignal.cohorts.plots import overview_picture
@@ -94,11 +95,11 @@ def compare_cohorts(
     >>> comparison.contrast("naive").artefact, comparison.contrast("time_dependent").artefact
     (False, True)
     """
-    later = tuple(name for name in adjust if is_dated(tables, analysis, name))
     context = AsOfContext.of(tables, analysis, context)
-    cohorts = dated_cohorts(tables, by, analysis, dated_covariates=later, context=context)
-    comparison = compare_dated(
-        cohorts,
+    return _compared(
+        context,
+        by,
+        partial(weigh_evidence, tables, analysis=context.analysis, context=context),
         methods=methods,
         adjust=adjust,
         mediators=mediators,
@@ -106,18 +107,33 @@ def compare_cohorts(
         horizon=None if horizon is None else days_in(horizon),
         level=level,
     )
-    comparison = replace(comparison, warnings=affecting(tables.warnings, "compare"))
-    own = not isinstance(by, str) or by in WITHOUT_EVIDENCE
-    if own or cohorts.in_quarters or cohorts.since_the_start:
-        return comparison
-    return replace(comparison, evidence=tuple(_evidence(context, comparison)))
 
 
 WITHOUT_EVIDENCE = ("rescued",)
 """Comparisons whose time begins at an event of their own; no behaviour is a control of these."""
 
 
-def _evidence(context: AsOfContext, comparison: Comparison) -> Iterator[Evidence]:
+def _compared(
+    context: AsOfContext,
+    by: str | pd.DataFrame,
+    weigh: Callable[..., Evidence],
+    *,
+    adjust: Sequence[str],
+    **options: Any,
+) -> Comparison:
+    """Return a comparison with the evidence that ``weigh`` returns for each cohort."""
+    tables, analysis = context.tables, context.analysis
+    later = tuple(name for name in adjust if is_dated(tables, analysis, name))
+    cohorts = dated_cohorts(tables, by, analysis, dated_covariates=later, context=context)
+    comparison = compare_dated(cohorts, adjust=adjust, **options)
+    comparison = replace(comparison, warnings=affecting(tables.warnings, "compare"))
+    own = not isinstance(by, str) or by in WITHOUT_EVIDENCE
+    if own or cohorts.in_quarters or cohorts.since_the_start:
+        return comparison
+    return replace(comparison, evidence=tuple(_evidence(comparison, weigh)))
+
+
+def _evidence(comparison: Comparison, weigh: Callable[..., Evidence]) -> Iterator[Evidence]:
     """Yield the evidence for each cohort whose hazard ratio is determined."""
     for cohort in cohorts_of(comparison.contrasts):
         others = {
@@ -131,10 +147,7 @@ def _evidence(context: AsOfContext, comparison: Comparison) -> Iterator[Evidence
         if not others:
             continue
         try:
-            yield weigh_evidence(
-                context.tables, comparison.by, context.analysis, cohort=cohort, methods=others,
-                context=context,
-            )  # fmt: skip
+            yield weigh(by=comparison.by, cohort=cohort, methods=others)
         except ModelError:
             continue
 
@@ -295,6 +308,9 @@ def compare_all(
 ) -> Overview:
     """Compute every ready comparison, with p-values corrected for their number.
 
+    The evidence for a cohort has control behaviours where every check before them is passed;
+    `compare_cohorts` and `weigh_evidence` compare them always.
+
     Parameters
     ----------
     tables : Tables
@@ -316,15 +332,18 @@ def compare_all(
     True
     """
     shared = AsOfContext.of(tables, analysis, context)
+    weigh = partial(evidence_for_claim, shared)
+    options = {
+        "methods": methods,
+        "landmark": None if landmark is None else days_in(landmark),
+        "horizon": None if horizon is None else days_in(horizon),
+    }
     comparisons: list[Comparison] = []
     left_out: dict[str, str] = {}
     for name in comparison_names(tables, analysis):
         try:
             others = [column for column in adjust if column != name.removeprefix("attribute:")]
-            comparisons.append(
-                compare_cohorts(tables, name, analysis, methods=methods, adjust=others,
-                                landmark=landmark, horizon=horizon, context=shared)
-            )  # fmt: skip
+            comparisons.append(_compared(shared, name, weigh, adjust=others, **options))
         except ModelError as error:
             left_out[name] = str(error)
     warnings = affecting(tables.warnings, "compare")
