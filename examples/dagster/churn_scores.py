@@ -13,7 +13,6 @@ import sys
 import dagster as dg
 
 import leadsignal as ls
-from leadsignal.files.locks import exclusive_lock
 
 WEEKS = dg.WeeklyPartitionsDefinition(start_date="2022-01-03", day_offset=1)
 
@@ -23,7 +22,7 @@ def churn_scores(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """Score the accounts active on the partition's Monday, with what was known that midnight."""
     model = ls.load_model(os.environ["CHURN_MODEL"])
     tables = ls.read_tables(os.environ["CHURN_TABLES"], as_of=context.partition_key)
-    with exclusive_lock(os.environ["CHURN_SCORES"]):
+    with ls.scoring.lock_scores(os.environ["CHURN_SCORES"]):
         (day,) = ls.score_into(model, tables, os.environ["CHURN_SCORES"])
     scores = ls.read_scores(day.path)
     feeds = [str(feed) for feed in day.scores.feeds] if day.scores else []

@@ -1,3 +1,4 @@
+from .batch import lock_scores as lock_scores
 from .batch import read_scores as read_scores
 from .batch import score_into as score_into
 from .call_list import call_list as call_list

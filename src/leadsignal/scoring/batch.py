@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from leadsignal.arguments import checked
 from leadsignal.config.toml_files import a_day
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.files.locks import exclusive_lock
 from leadsignal.files.outputs import (
     RUN_RECORD,
     SCORES_BY_DATE,
@@ -137,6 +139,38 @@ def score_into(
     if all(one.outcome == "not scored" for one in done):
         raise ModelError(done[-1].problem, "Choose another as_of")
     return done
+
+
+@contextmanager
+@checked
+def lock_scores(path: str | Path) -> Iterator[None]:
+    """Keep other runs from writing the same scores while a block runs.
+
+    `leadsignal score` takes the same lock, so that a script and a scheduled command wait for, or
+    refuse, each other. It ends with the process.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder or file of the scores, as for `score_into`.
+
+    Raises
+    ------
+    BusyError
+        If another process has the lock, after as many seconds as LEADSIGNAL_LOCK_WAIT says
+        (default 0).
+    OptionError
+        If the folder around it does not exist or cannot be written.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, lock_scores(f"{folder}/scores"):
+    ...     "score_into, read_scores and write_call_list go here"
+    'score_into, read_scores and write_call_list go here'
+    """
+    with exclusive_lock(path):
+        yield
 
 
 def _make(folder: Path) -> None:
