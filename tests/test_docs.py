@@ -154,6 +154,25 @@ def test_the_example_of_a_command_still_runs(
         assert first.rstrip("…") in capsys.readouterr().out
 
 
+def answers() -> list[str]:
+    """Return the lines that answer the twelve questions."""
+    page = (DOCS / "twelve-questions.md").read_text(encoding="utf-8")
+    return re.findall(r"(?m)^\| \d+ \|.*\| `(.+)` \|$", page)
+
+
+def test_there_are_twelve_questions_and_their_commands_exist() -> None:
+    assert len(answers()) == 12
+    for line in answers():
+        if line.startswith("leadsignal "):
+            command, *words = shlex.split(line)[1:]
+            commands_page.commands()[command].parse_args(words)
+
+
+@pytest.mark.parametrize("line", [one for one in answers() if not one.startswith("leadsignal ")])
+def test_a_question_is_answered_by_its_line(line: str, names: dict[str, object]) -> None:
+    assert eval(line, dict(names)) is not None
+
+
 BLOCK = re.compile(r"(?m)^(<!-- not run: [^\n]+ -->\n)?```python\n(.*?)^```", re.DOTALL)
 
 
