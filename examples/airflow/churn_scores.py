@@ -7,7 +7,7 @@ the folder that holds tables/ (a project) and models/current (leadsignal fit).
 """
 
 import os
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import dag
@@ -23,7 +23,7 @@ leadsignal score tables --model models/current --out scores --as-of {{ data_inte
 
 @dag(
     schedule="0 5 * * 1",
-    start_date=datetime(2025, 10, 6, tzinfo=timezone.utc),
+    start_date=datetime(2025, 10, 6, tzinfo=UTC),
     catchup=True,
     max_active_runs=1,
 )
