@@ -125,6 +125,32 @@ def test_years_by_hand() -> None:
     assert "1 customers" in repr(found)
 
 
+def test_a_trailing_year_by_hand() -> None:
+    """K's accounts and d from the end of April 2022, month by month, a year later."""
+    found = ls.churn.retention_table(returning(), every="month", over=12)
+    april = row_of(found.total(), "2023-04")
+    # There on 30 April 2022: a 100 and d 10. a left in November; b 70 and c 20 came.
+    assert (april["accounts"], april["churned"], april["opening_arr"]) == (2, 1, 110)
+    assert (april["churned_arr"], april["closing_arr"]) == (100, 100)
+    assert april["gross"] == april["net"] == pytest.approx(10 / 110)
+    assert "over the 12 months until then; over all, the last months" in repr(found)
+    assert found.to_dict()["over"] == 12
+
+
+@pytest.mark.parametrize("unit", ["account", "customer"])
+def test_a_trailing_year_that_ends_in_december_is_the_calendar_year(
+    business: ls.Tables, unit: str
+) -> None:
+    trailing = ls.churn.retention_table(business, every="month", unit=unit, over=12).total()
+    years = ls.churn.retention_table(business, every="year", unit=unit).total()
+    for _, year in years.iterrows():
+        same = row_of(trailing, f"{year['period']}-12")
+        pd.testing.assert_series_equal(
+            same.drop("period"), year.drop("period"), check_names=False, check_dtype=False
+        )
+    assert len(years) > 0
+
+
 def test_what_is_not_there_is_refused(business: ls.Tables) -> None:
     with pytest.raises(ls.OptionError, match="by = 'colour' is not an attribute"):
         ls.churn.retention_table(business, by="colour")
@@ -132,6 +158,10 @@ def test_what_is_not_there_is_refused(business: ls.Tables) -> None:
         ls.churn.retention_table(business, every="quater")
     with pytest.raises(ls.OptionError, match="no complete calendar quarter"):
         ls.churn.retention_table(tables_of().as_of("2023-02-20"))
+    with pytest.raises(ls.OptionError, match="fewer than 12 whole months"):
+        ls.churn.retention_table(tables_of(), every="month", over=12)
+    with pytest.raises(ls.OptionError, match="over = 0 is not allowed"):
+        ls.churn.retention_table(tables_of(), over=0)
 
 
 def test_it_prints_and_becomes_json() -> None:

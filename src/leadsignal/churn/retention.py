@@ -36,6 +36,9 @@ class Retention(Result):
     over their ARR at the beginning; ``net`` their ARR then over the same. Movements:
     ``opening_arr`` + ``new_arr`` + ``reactivated_arr`` + ``expansion_arr`` − ``reduction_arr`` −
     ``churned_arr`` − ``other_ended_arr`` = ``closing_arr``, which is the next period's opening.
+    With ``over`` 12 every row is one of trailing years: it begins 12 periods before it ends, and its
+    movements are those of all 12.
+
     Expansion and reduction are net by unit over the period; new units count as new with their ARR
     when the period ends, those of a customer that had left before as reactivated;
     ``came_and_went`` counts those that did both inside it.
@@ -55,12 +58,15 @@ class Retention(Result):
         Length of a period.
     unit : {"account", "customer"}
         What is counted.
+    over : int
+        Number of periods that a row looks over; ``period`` is the last of them.
     """
 
     frame: pd.DataFrame
     by: str
     every: str = "quarter"
     unit: str = "account"
+    over: int = 1
 
     def total(self) -> pd.DataFrame:
         """Return the same by period, over all cohorts."""
@@ -74,6 +80,7 @@ class Retention(Result):
             "by": self.by,
             "every": self.every,
             "unit": self.unit,
+            "over": self.over,
             "rows": [
                 {str(k): None if isinstance(v, float) and np.isnan(v) else v for k, v in r.items()}
                 for r in rows
@@ -92,11 +99,18 @@ class Retention(Result):
         -------
         Axes
         """
-        return retention_picture(self.total(), self.every, self.unit, ax)
+        return retention_picture(self.total(), self.every, self.unit, ax, self._span)
+
+    @property
+    def _span(self) -> str:
+        """What a row looks over, in words."""
+        return self.every if self.over == 1 else f"{self.over} {self.every}s"
 
     def __repr__(self) -> str:
         last = self.total().tail(4)
         head = f"Retention by {self.by}, by the end of the contract"
+        if self.over > 1:
+            head += f", over the {self._span} until then"
         lines = [f"{head}; over all, the last {self.every}s:"]
         lines += [
             f"  {row['period']}: {row['accounts']:,.0f} {self.unit}s, "
@@ -126,7 +140,12 @@ class Retention(Result):
 
 @checked
 def retention_table(
-    tables: Tables, *, by: str = START, every: str = "quarter", unit: str = "account"
+    tables: Tables,
+    *,
+    by: str = START,
+    every: str = "quarter",
+    unit: str = "account",
+    over: int = 1,
 ) -> Retention:
     """Return retention by calendar period and cohort, whole periods only.
 
@@ -145,6 +164,9 @@ def retention_table(
     unit : {"account", "customer"}, default "account"
         What is counted. A customer is there while any of its accounts is; what its accounts gain
         and lose inside a period is netted, and its cohort is that of its first account.
+    over : int, default 1
+        Number of periods that each row looks over: ``every="month", over=12`` is the trailing year
+        by month, which finance calls gross and net revenue retention.
 
     Returns
     -------
@@ -153,7 +175,8 @@ def retention_table(
     Raises
     ------
     OptionError
-        For a cohort, period or unit that does not exist, or if no period is whole.
+        For a cohort, period or unit that does not exist, or if fewer periods than ``over`` are
+        whole.
 
     Examples
     --------
@@ -166,6 +189,8 @@ def retention_table(
         if value not in allowed:
             raise OptionError(f"{name} = {value!r} is not allowed", one_of(allowed, value))
     accounts = tables.frame("accounts")
+    if not isinstance(over, int) or over < 1:
+        raise OptionError(f"over = {over!r} is not allowed", "Give a number of periods, 1 or more")
     if by != START and by not in tables.attributes:
         raise OptionError(
             f"by = {by!r} is not an attribute of accounts", one_of([START, *tables.attributes], by)
@@ -176,12 +201,13 @@ def retention_table(
         else accounts[by].astype("string").fillna("unknown").astype(object)
     )
     units = _units(tables, accounts, cohort.to_numpy(dtype=object), unit)
-    begins = _periods(tables, accounts, every)
+    begins = _periods(tables, accounts, every, over)
     arr = _arr_on(tables, accounts, begins)
     parts = [
-        _period(units, period, arr[:, n], arr[:, n + 1]) for n, period in enumerate(begins[:-1])
+        _period(units, begins[n], begins[n + over], arr[:, n], arr[:, n + over])
+        for n in range(len(begins) - over)
     ]
-    return Retention(pd.concat(parts, ignore_index=True), by, every, unit)
+    return Retention(pd.concat(parts, ignore_index=True), by, every, unit, over)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +249,7 @@ def _units(tables: Tables, accounts: pd.DataFrame, cohort: Any, unit: str) -> _U
     return _Units(accounts, is_churn, code, cohort[first], before.reindex(accounts.index))
 
 
-def _periods(tables: Tables, accounts: pd.DataFrame, every: str) -> list[pd.Period]:
+def _periods(tables: Tables, accounts: pd.DataFrame, every: str, over: int) -> list[pd.Period]:
     """Return the full periods between the start of the data and as_of, and the one after."""
     freq = PERIODS[every]
     since = tables.coverage["accounts"].complete_from
@@ -232,10 +258,9 @@ def _periods(tables: Tables, accounts: pd.DataFrame, every: str) -> list[pd.Peri
     if since and first > begin.start_time:
         begin += 1
     end = pd.Timestamp(tables.as_of_date).to_period(freq)
-    if begin >= end:
-        raise OptionError(
-            f"the data cover no complete calendar {every}", "Provide a longer history"
-        )
+    if begin + (over - 1) >= end:
+        few = f"no complete calendar {every}" if over == 1 else f"fewer than {over} whole {every}s"
+        raise OptionError(f"the data cover {few}", "Provide a longer history")
     return list(pd.period_range(begin, end, freq=freq))
 
 
@@ -253,8 +278,8 @@ def _arr_on(tables: Tables, accounts: pd.DataFrame, periods: list[Any]) -> Any:
     return arr + np.cumsum(deltas, axis=1)[:, :-1]
 
 
-def _period(units: _Units, period: Any, opening: Any, closing: Any) -> pd.DataFrame:
-    begin, end = period.start_time, (period + 1).start_time
+def _period(units: _Units, first: Any, after: Any, opening: Any, closing: Any) -> pd.DataFrame:
+    begin, end = first.start_time, after.start_time
     started, ended = units.accounts["started_on"], units.accounts["ended_on"]
     account_here = ((started < begin) & ~(ended < begin)).to_numpy()
     account_later = ((started < end) & ~(ended < end)).to_numpy()
@@ -287,7 +312,7 @@ def _period(units: _Units, period: Any, opening: Any, closing: Any) -> pd.DataFr
     }
     frame = pd.DataFrame({name: np.asarray(of, dtype=float) for name, of in columns.items()})
     sums = frame.groupby(units.cohort).sum(min_count=1).rename_axis("cohort").reset_index()
-    sums.insert(1, "period", period)
+    sums.insert(1, "period", after - 1)
     there = sums[["accounts", "new", "reactivated", "came_and_went"]].sum(axis=1) > 0
     return _with_shares(sums[there])
 
@@ -310,10 +335,13 @@ MAX_TICKS = 12
 """Number of quarters that are named below the axis."""
 
 
-def retention_picture(total: pd.DataFrame, every: str, unit: str, ax: Axes | None = None) -> Axes:
+def retention_picture(
+    total: pd.DataFrame, every: str, unit: str, ax: Axes | None = None, span: str | None = None
+) -> Axes:
     """Draw the retention of accounts and of revenue by period; what is unknown is a gap.
 
-    ``total`` has one row per period, as `Retention.total` returns it.
+    ``total`` has one row per period, as `Retention.total` returns it; ``span`` is what each looks
+    over, the period itself if not given.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -339,7 +367,7 @@ def retention_picture(total: pd.DataFrame, every: str, unit: str, ax: Axes | Non
     shown = at[::-1][::step][::-1]
     axes.set_xticks(shown, [_label(total["period"].iloc[place]) for place in shown])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set(ylabel=f"kept over the {every}", xlabel=every)
+    axes.set(ylabel=f"kept over the {span or every}", xlabel=every)
     axes.set_title(_title(total, known, every, unit), loc="left", fontsize=11)
     _name_ends(axes, ends)
     return axes
