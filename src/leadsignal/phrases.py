@@ -27,6 +27,15 @@ def share_text(share: float | None) -> str:
     return "–" if share is None or share != share else f"{share * 100:.0f} %"
 
 
+def rate_text(share: float | None) -> str:
+    """Return a rate over time in percent to a decimal, or a dash where it cannot be said.
+
+    >>> rate_text(0.0412), rate_text(1.003), rate_text(None)
+    ('4.1 %', '100.3 %', '–')
+    """
+    return "–" if share is None or share != share else f"{share * 100:.1f} %"
+
+
 def interval_text(low: float | None, high: float | None) -> str:
     """Return the limits of a share in percent.
 

@@ -36,8 +36,9 @@ class Retention(Result):
     over their ARR at the beginning; ``net`` their ARR then over the same. Movements:
     ``opening_arr`` + ``new_arr`` + ``reactivated_arr`` + ``expansion_arr`` − ``reduction_arr`` −
     ``churned_arr`` − ``other_ended_arr`` = ``closing_arr``, which is the next period's opening.
-    With ``over`` 12 every row is one of trailing years: it begins 12 periods before it ends, and its
-    movements are those of all 12.
+
+    With ``over=12`` a row looks over the 12 periods that end with its own: it begins with the
+    accounts of the day before the first of them, and its movements are those of all 12.
 
     Expansion and reduction are net by unit over the period; new units count as new with their ARR
     when the period ends, those of a customer that had left before as reactivated;

@@ -12,24 +12,28 @@ PRINTED = 60
 """Number of rows that the style sheet prints."""
 
 
-def account_list(title: str, summary: Summary) -> Html:
+def account_list(topic: str, summary: Summary) -> Html:
     """Return the section that lists accounts, the highest risk first."""
     accounts = summary["accounts"]
     if accounts is None:
         why = f"Not in this report: scores were {summary['missing']['scores']}."
-        return section("accounts", title, tag("p", why))
+        return section("accounts", topic, tag("p", why))
+    title = (
+        f"About {accounts['expected_churns']:,.0f} of {accounts['accounts']:,} active accounts"
+        f" leave within {span(summary['horizon_days'])}"
+    )
     return section(
         "accounts", title, _counts(summary, accounts), _tools(summary, accounts),
         _table(summary, accounts),
         tag("p", tag("button", "Show more", type="button", id="account-more", hidden=True)),
+        topic=topic,
     )  # fmt: skip
 
 
 def _counts(summary: Summary, accounts: AccountsSummary) -> Html:
     text = (
-        f"{accounts['accounts']:,} active accounts, of which about"
-        f" {accounts['expected_churns']:,.0f} leave within {span(summary['horizon_days'])};"
-        f" {accounts['alerts']:,} are alerted, the {share_text(summary['capacity'])} riskiest."
+        f"{accounts['alerts']:,} accounts are alerted, the {share_text(summary['capacity'])}"
+        " riskiest."
     )
     if accounts["notice_given"]:
         text += f" {accounts['notice_given']:,} more have given notice and are not scored."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,12 +13,12 @@ from leadsignal.files.names import page_paths
 from leadsignal.files.outputs import PAGE, check_file
 from leadsignal.files.writing import atomic_write
 from leadsignal.report.account_list import account_list, next_step_words
+from leadsignal.report.churn_section import churn_section, month_text
 from leadsignal.report.cohort_sections import cohort_section, reason_section
 from leadsignal.report.evaluation_sections import audit_section, backtest_section, unlike_line
 from leadsignal.report.html import (
     Html,
     account_cell,
-    day_text,
     join,
     number,
     page,
@@ -28,7 +27,7 @@ from leadsignal.report.html import (
     tag,
 )
 from leadsignal.report.method_section import method_section
-from leadsignal.report.success_sections import churn_section, success_section
+from leadsignal.report.success_sections import success_section
 from leadsignal.report.summary import summarise
 from leadsignal.report.summary_types import (
     AccountRow,
@@ -38,6 +37,7 @@ from leadsignal.report.summary_types import (
     Summary,
 )
 from leadsignal.report.wording import (
+    as_of_text,
     effect_words,
     interval_text,
     method_words,
@@ -45,6 +45,7 @@ from leadsignal.report.wording import (
     name_text,
     of_hundred,
     profile_words,
+    rate_text,
     share_text,
     span,
 )
@@ -56,15 +57,16 @@ if TYPE_CHECKING:
     from leadsignal.scoring.scores import Scores
 
 SECTIONS = {
-    "churn": "Churn, expected or not",
-    "success": "Success analysis and adoption",
+    "churn": "Churn and retention",
+    "success": "Essential processes",
     "audit": "Leading and lagging indicators",
     "backtest": "What past alerts would have caught",
-    "cohorts": "Cohorts: the usual and the corrected chart",
+    "cohorts": "Cohorts",
     "reasons": "Reasons to buy",
     "accounts": "All accounts",
     "method": "Method and caveats",
 }
+"""What the sections are about, in the contents and above the findings that are their headings."""
 
 
 @checked
@@ -137,7 +139,7 @@ def with_pages(summary: Summary, folder: str | Path, beside: str | Path) -> Summ
 def report_page(summary: Summary) -> str:
     """Return the page of a summary as text."""
     return page(
-        f"Churn report, as of {_as_of(summary)}",
+        f"Churn report, as of {as_of_text(summary)}",
         tag("a", "Skip to the sections", href="#churn-title", class_="skip"),
         _header(summary),
         tag(
@@ -167,10 +169,6 @@ def _script() -> str:
     return "\n".join(line.strip() for line in found.splitlines() if line.strip())
 
 
-def _as_of(summary: Summary) -> str:
-    return day_text(date.fromisoformat(summary["as_of"]))
-
-
 def _header(summary: Summary) -> Html:
     facts = [
         ("Active accounts", _active(summary)),
@@ -180,7 +178,7 @@ def _header(summary: Summary) -> Html:
     if summary["accounts"]:
         facts.insert(1, ("Alerted now", number(summary["accounts"]["alerts"])))
     pairs = [tag("div", tag("dt", what), tag("dd", text)) for what, text in facts]
-    subtitle = tag("p", f"As of {_as_of(summary)}", class_="soft")
+    subtitle = tag("p", f"As of {as_of_text(summary)}", class_="soft")
     top = tag("div", tag("h1", "Churn report"), subtitle, class_="top")
     return tag("header", top, tag("dl", *pairs, class_="facts"))
 
@@ -199,7 +197,10 @@ def _contents() -> Html:
 
 
 def _first_screen(summary: Summary) -> Html:
-    answers = tag("dl", _unexpected(summary), _caught(summary), _early(summary), class_="answers")
+    answers = tag(
+        "dl", _kept(summary), _unexpected(summary), _caught(summary), _early(summary),
+        class_="answers",
+    )  # fmt: skip
     return join([_doubts(summary), section("glance", "At a glance", answers), _calls(summary)])
 
 
@@ -217,6 +218,27 @@ def _doubts(summary: Summary) -> Html | str:
 def _answer(question: str, answer: object, *items: object) -> Html:
     small = [tag("small", part) for part in items if part]
     return tag("div", tag("dt", question), tag("dd", tag("strong", answer), *small))
+
+
+def _kept(summary: Summary) -> Html:
+    """Return net revenue retention over a year; of accounts where revenue is not known."""
+    rows = summary["trailing_retention"]
+    if not rows:
+        question = "How much revenue stays"
+        return _answer(question, "Not known", summary["missing"].get("trailing_retention", ""))
+    last = rows[-1]
+    net, gross, until = last["net"], last["gross"], month_text(last["month"])
+    there = f"{last['accounts']:,.0f} accounts that were there a year before"
+    if net is None:
+        return _answer(
+            "How many customers stay", rate_text(last["logo"]),
+            f"of the {there} were still customers at the end of {until}.",
+        )  # fmt: skip
+    return _answer(
+        "How much revenue stays", rate_text(net),
+        f"net revenue retention over the year to {until}, of the {there}. Without expansion"
+        f" (gross) {rate_text(gross)} stays; of the accounts, {rate_text(last['logo'])}.",
+    )  # fmt: skip
 
 
 def _unexpected(summary: Summary) -> Html:
@@ -254,19 +276,19 @@ def _caught(summary: Summary) -> Html:
         return _answer(question, "Not known", f"Backtest: {summary['missing']['backtest']}.")
     what = "unexpected churns" if catch["of"] == "unexpected" else "churns"
     text = (
-        f"{what} in the backtest: {catch['caught']:,} of {catch['churns']:,}"
-        f" ({interval_text(catch['low'], catch['high'])}) were on the list"
+        f"of the {what} in the backtest, {catch['caught']:,} of {catch['churns']:,}"
+        f" ({interval_text(catch['low'], catch['high'])}), were on the list"
         f" {span(catch['warning_time_days'])} before."
     )
     return _answer(
-        question, f"{of_hundred(catch['share'])} of 100", text, _against(catch, summary["panel"]),
+        question, share_text(catch["share"]), text, _against(catch, summary["panel"]),
         _honest(catch, summary["panel"]), unlike_line(catch),
     )  # fmt: skip
 
 
 def _against(catch: CatchSummary, panel: PanelSummary) -> str:
     others = [
-        f"{method_words(name, panel)} {of_hundred(share)}"
+        f"{method_words(name, panel)} {share_text(share)}"
         for name, share in catch["baselines"].items()
     ]
     return f"As long a list by {', by '.join(others)}." if others else ""
@@ -380,5 +402,5 @@ def _proofs(calls: list[AccountRow], effects: dict[str, EffectSummary]) -> Html:
 def _footer(summary: Summary) -> Html:
     model = f" Model {summary['model_version']}." if summary["model_version"] else ""
     return tag("footer", tag("p",
-        f"What was known at midnight of {_as_of(summary)}, and nothing later.{model} Made with"
+        f"What was known at midnight of {as_of_text(summary)}, and nothing later.{model} Made with"
         " leadsignal."))  # fmt: skip

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
 from leadsignal.report.charts import key
-from leadsignal.report.html import Html, figure, folded, join, section, table, tag
-from leadsignal.report.section_summaries import ARTEFACT, HOLDS
+from leadsignal.report.html import Html, figure, folded, section, table, tag
+from leadsignal.report.section_summaries import ARTEFACT, DISAGREE, HOLDS, PERHAPS, UNPROVEN
 from leadsignal.report.success_sections import estimate_of, limits_text, missing_line
 from leadsignal.report.summary_types import (
     CohortLine,
@@ -17,11 +17,15 @@ from leadsignal.report.summary_types import (
     ReasonRow,
     Summary,
 )
-from leadsignal.report.wording import how_often, how_often_between, name_text
+from leadsignal.report.wording import as_of_text, how_often, how_often_between, listed, name_text
 
 Lines = Sequence[CohortLine]
-NaiveLines = Sequence[tuple[CohortLine, RatioSummary]]
-"""Comparisons with the ratio of the usual chart."""
+
+MAX_COHORTS = 10
+"""Number of comparisons that are drawn; the folded table has all."""
+
+VERDICTS = (HOLDS, ARTEFACT, DISAGREE, PERHAPS, UNPROVEN)
+"""Verdicts in the order in which they matter to a reader."""
 
 RATIO_TICKS = ((0.05, "1/20"), (0.1, "1/10"), (0.25, "a quarter"), (0.5, "half"),
                (1.0, "as often"), (2.0, "twice"), (4.0, "4 times"))  # fmt: skip
@@ -30,20 +34,52 @@ RATIO_TICKS = ((0.05, "1/20"), (0.1, "1/10"), (0.25, "a quarter"), (0.5, "half")
 # Cohorts ------------------------------------------------------------------------------------------
 
 
-def cohort_section(title: str, summary: Summary) -> Html:
-    """Return every cohort comparison, with the usual and the corrected number."""
+def cohort_section(topic: str, summary: Summary) -> Html:
+    """Return the comparisons of cohorts, the usual number beside the corrected one."""
     cohorts = summary["cohorts"]
     if cohorts is None:
-        return section("cohorts", title, missing_line(summary, "cohorts"))
-    lines = [line for line in cohorts["lines"] if line["hazard_ratio"]["estimate"]]
-    dated = [(line, line["naive"]) for line in lines if line["naive"] is not None]
-    artefacts = [(line, naive) for line, naive in dated if line["verdict"] == ARTEFACT]
-    holds = [line for line in lines if line["verdict"] == HOLDS]
+        return section("cohorts", topic, missing_line(summary, "cohorts"))
+    lines = sorted((line for line in cohorts["lines"] if line["hazard_ratio"]["estimate"]),
+                   key=_weight)  # fmt: skip
+    dated = [line for line in lines if line["naive"] is not None]
+    artefacts = [line for line in dated if line["verdict"] == ARTEFACT]
+    leading = _leading(lines)
+    shown = lines[:MAX_COHORTS]
+    if leading is not None and leading not in shown:
+        shown[-1] = leading
     return section(
-        "cohorts", title, tag("p", _distorted(len(artefacts), len(dated))) if dated else "",
-        _example(artefacts), _forest(dated[:24]), _holding(holds, len(lines)),
-        _two_estimates(lines, summary["effects"]), _lines(lines), _left_out(cohorts),
+        "cohorts", topic if leading is None else _finding(leading),
+        tag("p", _distorted(len(artefacts), len(dated))) if dated else "", _example(leading),
+        _forest(shown, len(lines), summary), _two_estimates(lines, summary["effects"]),
+        _lines(lines) if lines else "", _left_out(cohorts), topic=topic if leading else None,
     )  # fmt: skip
+
+
+def _weight(line: CohortLine) -> tuple[int, float, str, str]:
+    """Return the order of a comparison: by verdict, then the least likely by chance."""
+    return VERDICTS.index(line["verdict"]), line["p_holm"], line["by"], line["cohort"]
+
+
+def _leading(lines: Lines) -> CohortLine | None:
+    """Return the comparison that the section begins with: of measuring, else the first."""
+    of_measuring = [line for line in lines if line["by"] == "measured"]
+    return next(iter([*of_measuring, *lines]), None)
+
+
+def _finding(line: CohortLine) -> str:
+    """Return what a comparison found, as a heading."""
+    who, than = _cohort(line), name_text(line["against"])
+    who = who[:1].upper() + who[1:]
+    ratio = estimate_of(line["hazard_ratio"])
+    direction = "less" if ratio < 1 else "more"
+    found = {
+        HOLDS: f"{who} customers leave {direction} often than {than} ones, also once corrected",
+        PERHAPS: f"{who} customers leave {direction} often than {than} ones, which may be chance",
+        DISAGREE: f"{who} against {than} customers: the methods disagree",
+        ARTEFACT: f"{who} customers do not stay longer once corrected",
+        UNPROVEN: f"{who} customers are not proven to stay longer than {than} ones",
+    }
+    return found[line["verdict"]]
 
 
 def _distorted(count: int, of: int) -> str:
@@ -56,21 +92,6 @@ def _distorted(count: int, of: int) -> str:
         f"In {count} of {of} comparisons the usual chart shows a difference that is caused by"
         " immortal time: in the time-dependent comparison, none is proven."
     )
-
-
-def _holding(holds: Lines, of: int) -> Html:
-    if not holds:
-        return tag("p", f"No difference holds once corrected for {of} comparisons.")
-    items = [tag("li", _difference(line)) for line in holds]
-    head = tag("p", f"Differences that hold, corrected for {of} comparisons:")
-    return join([head, tag("ul", *items)])
-
-
-def _difference(line: CohortLine) -> str:
-    often = how_often(estimate_of(line["hazard_ratio"]))
-    beside = "as" if often.endswith("as often") else "than"
-    text = f"{_cohort(line)}: leave {often} {beside} {name_text(line['against'])}"
-    return text if line["rung"] is None else f"{text} ({line['evidence']})"
 
 
 def _two_estimates(lines: Lines, effects: Mapping[str, EffectSummary]) -> Html | str:
@@ -107,51 +128,63 @@ def _cohort(line: CohortLine) -> str:
     return cohort if by == cohort else f"{by}, {cohort}"
 
 
-def _example(artefacts: NaiveLines) -> Html | str:
-    if not artefacts:
+def _example(line: CohortLine | None) -> Html | str:
+    """Return the numbers of the comparison in the heading, the usual one beside the corrected."""
+    if line is None:
         return ""
-    line, usual = next((pair for pair in artefacts if pair[0]["by"] == "measured"), artefacts[0])
-    corrected = line["hazard_ratio"]
-    right = how_often(estimate_of(corrected))
-    text = (
-        f"For example {_cohort(line)} against {line['against']}: the usual chart says they leave"
-        f" {how_often(estimate_of(usual))}; in the time-dependent comparison it is {right},"
-        " and anything from"
-        f" {how_often_between(corrected['low'], corrected['high'])} fits the data."
-    )
-    return tag("p", text)
+    corrected, usual = line["hazard_ratio"], line["naive"]
+    chart = (
+        f"the usual chart says they leave {how_often(estimate_of(usual))}; in the time-dependent"
+        " comparison it is" if usual else "they leave"
+    )  # fmt: skip
+    evidence = "" if line["rung"] is None else f" Evidence: {line['evidence']}."
+    return tag(
+        "p", f"{_cohort(line)} against {name_text(line['against'])}: {chart}"
+        f" {how_often(estimate_of(corrected))}, and anything from"
+        f" {how_often_between(corrected['low'], corrected['high'])} fits the data.{evidence}",
+        class_="first-letter",
+    )  # fmt: skip
 
 
-def _forest(lines: NaiveLines) -> Html | str:
+def _forest(lines: Lines, of: int, summary: Summary) -> Html | str:
     if not lines:
         return ""
     rows = []
-    for line, usual in lines:
-        corrected = line["hazard_ratio"]
+    for line in lines:
+        corrected, usual = line["hazard_ratio"], line["naive"]
         marks = [
-            Estimate(estimate_of(usual), None, None, "dot", "plain hollow",
-                     f"the usual chart: {_ratio(usual)}"),
             Estimate(estimate_of(corrected), corrected["low"], corrected["high"], "diamond",
                      "accent", f"corrected: {_ratio(corrected)}"),
         ]  # fmt: skip
-        rows.append(Row(f"{_cohort(line)} / {line['against']}", marks, line["verdict"]))
+        if usual is not None:
+            marks.insert(0, Estimate(estimate_of(usual), None, None, "dot", "plain hollow",
+                                     f"the usual chart: {_ratio(usual)}"))  # fmt: skip
+        rows.append(Row(f"{_cohort(line)} / {name_text(line['against'])}", marks, line["verdict"]))
     every = [
         value
-        for line, usual in lines
-        for ratio in (usual, line["hazard_ratio"])
+        for line in lines
+        for ratio in (line["naive"], line["hazard_ratio"])
+        if ratio is not None
         for value in (ratio["estimate"], ratio["low"], ratio["high"])
         if value
     ]
     low, high = max(0.02, min(every) * 0.9), min(8.0, max(every) * 1.1)
     ticks = [tick for tick in RATIO_TICKS if low <= tick[0] <= high]
     axis = Axis(min(low, 0.9), max(high, 1.1), ticks, 1.0, logarithmic=True)
-    title = "How often each cohort leaves, against the other"
+    first = f"the {len(rows)} of {of} comparisons that matter most" if of > len(rows) else (
+        "by verdict")  # fmt: skip
+    title = f"How often each cohort leaves, against the other: {first}"
     description = "; ".join(
-        f"{row.label}: {row.estimates[0].text}, {row.estimates[1].text}, {row.note}" for row in rows
+        f"{row.label}: {', '.join(one.text for one in row.estimates)}, {row.note}" for row in rows
     )
     legend = key([("dot", "plain hollow", "the usual chart"),
-                  ("diamond", "accent", "time-dependent, with its 95 % interval")])  # fmt: skip
-    return figure(title, both(ranges, rows, axis, title=title, description=description), legend)
+                  ("diamond", "accent", "corrected, with its 95 % interval")])  # fmt: skip
+    return figure(
+        title, both(ranges, rows, axis, title=title, description=description), legend,
+        source="Hazard ratios: the usual chart sorts customers by what they did in the end;"
+        " corrected, each day counts for the cohort of that day (time-dependent Cox regression,"
+        f" intervals by customer). All accounts until {as_of_text(summary)}.",
+    )  # fmt: skip
 
 
 def _p(p: float) -> str:
@@ -164,14 +197,14 @@ def _ratio(of: RatioSummary) -> str:
 
 def _lines(lines: Lines) -> Html:
     rows = [
-        (_cohort(line), name_text(line["against"]),
-         "" if line["naive"] is None else _ratio(line["naive"]), _ratio(line["hazard_ratio"]),
-         limits_text(line["hazard_ratio"]),
-         _p(line["p_holm"]), line["verdict"])
+        (_cohort(line), name_text(line["against"]), line["verdict"],
+         ("number", "" if line["naive"] is None else _ratio(line["naive"])),
+         ("number", _ratio(line["hazard_ratio"])), limits_text(line["hazard_ratio"]),
+         ("number", _p(line["p_holm"])))
         for line in lines
     ]  # fmt: skip
-    head = ("Cohort", "Against", "Usual chart: hazard ratio", "Corrected: hazard ratio", "95 %",
-            "P of all", "Verdict")  # fmt: skip
+    head = ("Cohort", "Against", "Verdict", "Usual chart: hazard ratio", "Corrected: hazard ratio",
+            "95 %", "P of all")  # fmt: skip
     return folded(f"All {len(rows)} comparisons", table(head, rows, "Holds: beyond chance once"
                   " corrected for all. May be chance: only by itself. Artefact: the usual chart's"
                   " difference is caused by immortal time. Methods disagree: no direction is"
@@ -181,23 +214,24 @@ def _lines(lines: Lines) -> Html:
 # Reasons ------------------------------------------------------------------------------------------
 
 
-def reason_section(title: str, summary: Summary) -> Html:
+def reason_section(topic: str, summary: Summary) -> Html:
     """Return which reasons to buy are reasons to stay."""
     reasons = summary["reasons"]
     if reasons is None:
-        return section("reasons", title, missing_line(summary, "reasons"))
+        return section("reasons", topic, missing_line(summary, "reasons"))
     known = [of for of in reasons["rows"] if of["churn"] is not None]
     stays = [of["value"] for of in known if of["verdict"] == "stays longer"]
     leaves = [of["value"] for of in known if of["verdict"] == "leaves sooner"]
     items = [
-        f"Also reasons to stay: {', '.join(stays)}." if stays else "",
-        f"No reasons to stay: {', '.join(leaves)}." if leaves else "",
-        "" if stays or leaves else "No reason to buy differs from the average beyond chance.",
-    ]  # fmt: skip
-    return section("reasons", title, *(tag("p", one) for one in items if one), _reasons(known))
+        f"Who bought for {listed(stays)} also stays" if stays else "",
+        f"who bought for {listed(leaves)} leaves sooner" if leaves else "",
+    ]
+    title = "; ".join(one for one in items if one)
+    title = title or "No reason to buy is proven to be a reason to stay, or to leave"
+    return section("reasons", title[:1].upper() + title[1:], _reasons(known, summary), topic=topic)
 
 
-def _reasons(known: Sequence[ReasonRow]) -> Html:
+def _reasons(known: Sequence[ReasonRow], summary: Summary) -> Html:
     rows = [
         Row(str(of["value"]),
             [Estimate(churn, of["churn_low"], of["churn_high"], "diamond", "accent",
@@ -211,4 +245,8 @@ def _reasons(known: Sequence[ReasonRow]) -> Html:
     axis = Axis(min(lows) * 0.9, max(highs) * 1.1, ticks, 1.0, logarithmic=True)
     title = "How often they leave, relative to the average of customers of similar tenure"
     description = "; ".join(f"{row.label}: {row.estimates[0].text}" for row in rows)
-    return figure(title, both(ranges, rows, axis, title=title, description=description))
+    return figure(
+        title, both(ranges, rows, axis, title=title, description=description),
+        source="Churned over expected accounts by reason, shrunken to 1, with 95 % intervals."
+        f" All accounts until {as_of_text(summary)}.",
+    )  # fmt: skip

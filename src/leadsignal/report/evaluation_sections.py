@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
 from leadsignal.report.charts import key
-from leadsignal.report.html import Html, figure, folded, join, number, section, table, tag
+from leadsignal.report.html import (
+    Html,
+    day_text,
+    figure,
+    folded,
+    join,
+    number,
+    section,
+    table,
+    tag,
+)
 from leadsignal.report.success_sections import missing_line
 from leadsignal.report.summary_types import (
     AuditSummary,
@@ -19,6 +30,7 @@ from leadsignal.report.summary_types import (
     Summary,
 )
 from leadsignal.report.wording import (
+    as_of_text,
     estimator_words,
     how_often,
     how_often_between,
@@ -40,11 +52,11 @@ MAX_WIDTH = 20
 # Audit --------------------------------------------------------------------------------------------
 
 
-def audit_section(title: str, summary: Summary) -> Html:
+def audit_section(topic: str, summary: Summary) -> Html:
     """Return the verdicts on the indicators, and the hazard ratios."""
     audit = summary["audit"]
     if audit is None:
-        return section("audit", title, missing_line(summary, "audit"), _drivers(summary))
+        return section("audit", topic, missing_line(summary, "audit"), _drivers(summary))
     counts, early = audit["counts"], span(audit["warning_time_days"])
     text = (
         f"Of {len(audit['indicators'])} indicators, all but {profile_words(summary['panel'])},"
@@ -57,9 +69,25 @@ def audit_section(title: str, summary: Summary) -> Html:
     decided = [row for row in visible if row["verdict"] in ("leading", "lagging")]
     strongest = sorted(visible, key=lambda row: (-abs((row["auc"] or 0.0) - 0.5), row["name"]))
     picked = (decided + [row for row in strongest if row not in decided])[:14]
-    return section("audit", title, tag("p", text), tag("p", usage) if usage else "",
-                   _audit_picture(picked, early), _health(audit), _verdicts(audit["indicators"]),
-                   _drivers(summary))  # fmt: skip
+    return section(
+        "audit", _leads(audit["indicators"], early), tag("p", text),
+        tag("p", usage) if usage else "", _audit_picture(picked, audit, summary), _health(audit),
+        _verdicts(audit["indicators"]), _drivers(summary), topic=topic,
+    )  # fmt: skip
+
+
+def _leads(rows: Sequence[IndicatorRow], early: str) -> str:
+    """Return which families of indicators speak early and which only at the end, as a heading."""
+    families = {
+        verdict: list(dict.fromkeys(row["family"] for row in rows if row["verdict"] == verdict))
+        for verdict in ("leading", "lagging")
+    }
+    leading = families["leading"]
+    late = [name for name in families["lagging"] if name not in leading]
+    if not leading:
+        return f"No indicator is proven to change {early} before churn"
+    text = f"{listed(leading)} change {early} before churn"
+    return sentence(f"{text}, {listed(late)} only near it" if late else text)
 
 
 def _counted(counts: Mapping[str, int], early: str, ends: int) -> str:
@@ -83,8 +111,8 @@ def _counted(counts: Mapping[str, int], early: str, ends: int) -> str:
     return listed(parts)
 
 
-def _audit_picture(rows: Sequence[IndicatorRow], early: str) -> Html:
-    chart_rows = []
+def _audit_picture(rows: Sequence[IndicatorRow], audit: AuditSummary, summary: Summary) -> Html:
+    early, chart_rows = span(audit["warning_time_days"]), []
     for of in rows:
         auc = of["auc"] or 0.0
         marks = [Estimate(auc, of["low"], of["high"], "diamond", "accent",
@@ -102,8 +130,11 @@ def _audit_picture(rows: Sequence[IndicatorRow], early: str) -> Html:
     legend = key([("diamond", "accent", f"{early} before, with its 95 % interval"),
                   ("dot", "plain hollow", "at the last snapshot before churn")])  # fmt: skip
     return figure(
-        title, both(ranges, chart_rows, axis, title=title, description=description), legend
-    )
+        title, both(ranges, chart_rows, axis, title=title, description=description), legend,
+        source=f"AUC of matched pairs: {audit['ends']:,} churned accounts, each beside active ones"
+        f" of similar tenure, term and risk by {profile_words(summary['panel'])}, until"
+        f" {as_of_text(summary)}; intervals by customer.",
+    )  # fmt: skip
 
 
 def _health(audit: AuditSummary) -> Html | str:
@@ -187,11 +218,11 @@ def _driver(of: HazardRatioRow) -> str:
 # Backtest -----------------------------------------------------------------------------------------
 
 
-def backtest_section(title: str, summary: Summary) -> Html:
+def backtest_section(topic: str, summary: Summary) -> Html:
     """Return what each method would have caught with equal numbers of alerts."""
     backtest = summary["backtest"]
     if backtest is None:
-        return section("backtest", title, missing_line(summary, "backtest"))
+        return section("backtest", topic, missing_line(summary, "backtest"))
     counts, early = backtest["counts"], span(backtest["warning_time_days"])
     what = "unexpected churns" if backtest["headline"].startswith("unexpected") else "churns"
     churns = counts["unexpected"] if what != "churns" else counts["churns"]
@@ -199,7 +230,6 @@ def backtest_section(title: str, summary: Summary) -> Html:
         f"Each way to choose alerts the {share_text(backtest['capacity'])} riskiest of the active"
         f" accounts at {counts['snapshots']} past dates. The marks say how many of the {churns:,}"
         f" {what} were on the list {early} before they were known."
-        f"{_whose(backtest, summary['panel'])}"
     )
     panel, unlike = summary["panel"], unlike_line(summary["catch"])
     behind = [method_words(one["name"], panel) for one in backtest["methods"]
@@ -211,11 +241,24 @@ def backtest_section(title: str, summary: Summary) -> Html:
     left = [tag("li", f"{method_words(name, panel)}: left out, {why}")
             for name, why in backtest["left_out"].items()]  # fmt: skip
     return section(
-        "backtest", title, tag("p", text), tag("p", unlike) if unlike else "",
-        _catches(backtest["methods"], what, early, panel), weak,
-        _methods(backtest["methods"], early, panel), tag("ul", *left) if left else "",
-        _come_true(backtest),
+        "backtest", _beats(backtest, panel), tag("p", text), tag("p", unlike) if unlike else "",
+        _catches(backtest, what, early, panel), weak,
+        _methods(backtest["methods"], panel), tag("ul", *left) if left else "",
+        _come_true(backtest), topic=topic,
     )  # fmt: skip
+
+
+def _beats(found: BacktestSummary, panel: PanelSummary) -> str:
+    """Return whether the alerts beat what needs no behaviour, as a heading."""
+    profile = profile_words(panel)
+    proven = next(
+        (one["beats_context"] for one in found["methods"] if one["name"] == found["alerting"]), None
+    )
+    if proven is None:
+        return "What past alerts would have caught"
+    if proven:
+        return f"The alerts would have caught more churn than {profile} alone"
+    return f"The alerts are not proven to catch more churn than {profile} alone"
 
 
 def unlike_line(catch: CatchSummary | None) -> Html | str:
@@ -228,18 +271,22 @@ def unlike_line(catch: CatchSummary | None) -> Html | str:
 
 
 def _whose(found: BacktestSummary, panel: PanelSummary) -> str:
-    """Return which model was backtested, and which method raises the alerts."""
+    """Return which model was backtested, on which dates, and which method raises the alerts."""
+    cutoffs = [day_text(date.fromisoformat(one)) for one in found["cutoffs"]]
+    dates = f"Fitted on {listed(cutoffs[:: max(len(cutoffs) - 1, 1)])}"
+    if len(cutoffs) > 2:
+        dates = f"Fitted anew on {len(cutoffs)} dates from {cutoffs[0]} to {cutoffs[-1]}"
     if found["recipe"] is None:
-        return ""
+        return f"{dates}, on what was known then."
     return (
-        f" Models are fitted as {estimator_words(found['recipe']['estimator'])}, looking"
-        f" {span(found['horizon_days'])} ahead; the alerts of this report are chosen by"
-        f" {method_words(found['alerting'], panel)}."
+        f"{dates}, on what was known then, as {estimator_words(found['recipe']['estimator'])},"
+        f" looking {span(found['horizon_days'])} ahead; the alerts of this report are chosen by"
+        f" {method_words(found['alerting'], panel)}. Intervals by customer."
     )
 
 
-def _catches(methods: Sequence[MethodRow], what: str, early: str, panel: PanelSummary) -> Html:
-    rows = []
+def _catches(found: BacktestSummary, what: str, early: str, panel: PanelSummary) -> Html:
+    rows, methods = [], found["methods"]
     for one in methods:
         name = one["name"]
         kind = "accent" if name in ("leading", "all", "model") else "plain"
@@ -254,22 +301,22 @@ def _catches(methods: Sequence[MethodRow], what: str, early: str, panel: PanelSu
     axis = Axis(0.0, high, [(n / 10, f"{n * 10} %") for n in range(0, count + 1, step)], 0.0)
     title = f"Share of {what} caught {early} before, with 95 % intervals"
     description = "; ".join(f"{row.label} {row.estimates[0].text}" for row in rows)
-    return figure(title, both(ranges, rows, axis, title=title, description=description))
+    picture = both(ranges, rows, axis, title=title, description=description)
+    return figure(title, picture, source=_whose(found, panel))
 
 
-def _methods(methods: Sequence[MethodRow], early: str, panel: PanelSummary) -> Html:
-    head = ("Alerts chosen by", f"Caught {early} before", "95 %", "Known before (median of caught)",
-            "Alerts that came true", "New alerts a month", "Puts leavers first (AUC)")  # fmt: skip
+def _methods(methods: Sequence[MethodRow], panel: PanelSummary) -> Html:
+    head = ("Alerts chosen by", "Known before (median of caught)", "Alerts that came true",
+            "New alerts a month", "Puts leavers first (AUC)")  # fmt: skip
     rows = [
-        (method_words(one["name"], panel), ("number", share_text(one["share"])),
-         ("number", interval_text(one["low"], one["high"])),
-         ("number", _days(one["lead_days_of_caught"])),
-         ("number", f"{of_hundred(one['alert_precision'])} of 100"),
+        (method_words(one["name"], panel), ("number", _days(one["lead_days_of_caught"])),
+         ("number", share_text(one["alert_precision"])),
          ("number", number(one["new_alerts_a_month"], 2)),
          ("number", "" if one["auc"] is None else f"{one['auc']:.2f}"))
         for one in methods
     ]  # fmt: skip
-    return table(head, rows, "All methods alert the same number", class_="cards")
+    listing = table(head, rows, "All methods alert the same number", class_="cards")
+    return folded("How early, how often right, and how many alerts", listing)
 
 
 def _days(value: float | None) -> str:

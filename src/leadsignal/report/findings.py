@@ -47,6 +47,7 @@ class Findings:
     successful: SuccessfulAccounts | None = None
     gaps: SuccessGaps | None = None
     retention: Retention | None = None
+    trailing_retention: Retention | None = None
     ratios: HazardRatios | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
 
@@ -181,6 +182,7 @@ def _makers(tables: Tables, panel: Panel) -> dict[str, Callable[[], Any]]:
         "red": lambda: unattended_accounts(tables, analysis, context=context),
         "successful": lambda: most_successful(tables, analysis, context=context),
         "gaps": lambda: find_success_gaps(tables, analysis, context=context),
-        "retention": lambda: retention_table(tables),
+        "retention": lambda: retention_table(tables, every="month"),
+        "trailing_retention": lambda: retention_table(tables, every="month", over=12),
         "ratios": lambda: hazard_ratios(panel, over_tenure=False),
     }

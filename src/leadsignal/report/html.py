@@ -145,15 +145,26 @@ def style() -> str:
     return "\n".join(line.strip() for line in sheet.splitlines() if line.strip())
 
 
-def section(name: str, title: object, *children: object, class_: str | None = None) -> Html:
-    """Return a section with its heading, by which links and screen readers find it."""
-    head = tag("h2", title, id=f"{name}-title")
+def section(
+    name: str,
+    title: object,
+    *children: object,
+    class_: str | None = None,
+    topic: str | None = None,
+) -> Html:
+    """Return a section with its heading, by which links and screen readers find it.
+
+    Where the heading is a finding, ``topic`` says above it what the finding is about.
+    """
+    about = tag("span", topic, class_="topic") if topic else ""
+    head = tag("h2", about, " " if topic else "", title, id=f"{name}-title")
     return tag("section", head, *children, aria_labelledby=f"{name}-title", class_=class_)
 
 
-def figure(title: object, chart: Html, *below: object) -> Html:
-    """Return a picture under the sentence that it shows."""
-    return tag("figure", tag("figcaption", title), chart, *below)
+def figure(title: object, chart: Html, *below: object, source: str = "") -> Html:
+    """Return a picture under the sentence that it shows; ``source`` says how it was worked out."""
+    small = tag("p", source, class_="source") if source else ""
+    return tag("figure", tag("figcaption", title), chart, *below, small)
 
 
 def folded(title: object, *found: object) -> Html:

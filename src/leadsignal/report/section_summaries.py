@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from leadsignal.success_analysis.tracking.milestones import MilestoneCalendar
     from leadsignal.success_analysis.tracking.unattended import UnattendedAccounts
 
+MAX_MONTHS = 36
+"""Number of months of which retention is shown."""
+
 MAX_ROWS = 12
 """Number of accounts that a section lists; the table of the result has all."""
 
@@ -36,6 +39,7 @@ def section_summaries(panel: Panel, found: Findings) -> dict[str, Any]:
     return {
         "analysis": panel.analysis.to_dict(),
         "retention": found.retention and _retention(found.retention),
+        "trailing_retention": found.trailing_retention and _retention(found.trailing_retention),
         "adoption": found.adoption and _adoption(found.adoption),
         "milestones": found.milestones and _milestones(found.milestones),
         "red": found.red and _red(found.red),
@@ -49,15 +53,10 @@ def section_summaries(panel: Panel, found: Findings) -> dict[str, Any]:
 
 
 def _retention(retention: Retention) -> list[dict[str, Any]]:
-    total = retention.total().tail(8)
+    total = retention.total().tail(MAX_MONTHS)
     total = total[total["accounts"] > 0]
     kept = ["accounts", "churned", "other_ended", "logo", "gross", "net"]
-    shares = {
-        "quarter": total["period"].astype(str),
-        "churned_share": total["churned"] / total["accounts"],
-        "other_share": total["other_ended"] / total["accounts"],
-    }
-    return json_rows(total[kept].assign(**shares))
+    return json_rows(total[kept].assign(month=total["period"].astype(str)))
 
 
 def _adoption(adoption: Adoption) -> dict[str, Any]:

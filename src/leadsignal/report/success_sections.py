@@ -1,4 +1,4 @@
-"""The first sections of the report: churn and retention; success analysis and adoption."""
+"""Success analysis in the report: processes and their adoption, who succeeds and who does not."""
 
 from __future__ import annotations
 
@@ -22,21 +22,18 @@ from leadsignal.report.section_summaries import HOLDS, PERHAPS
 from leadsignal.report.summary_types import (
     AdoptionRow,
     AnalysisSummary,
-    ChurnSummary,
     CohortLine,
     EffectSummary,
     GapRow,
     MilestoneRow,
     Outcome,
     ProcessSummary,
-    QuarterCount,
-    QuarterRow,
     RatioSummary,
-    RetentionShare,
     SuccessfulRow,
     Summary,
 )
 from leadsignal.report.wording import (
+    as_of_text,
     effect_words,
     how_often,
     how_often_between,
@@ -48,16 +45,11 @@ from leadsignal.report.wording import (
 )
 
 Section = Literal[
-    "retention", "adoption", "milestones", "red", "successful", "gaps", "audit", "cohorts",
-    "reasons", "ratios", "backtest",
+    "retention", "trailing_retention", "adoption", "milestones", "red", "successful", "gaps",
+    "audit", "cohorts", "reasons", "ratios", "backtest",
 ]  # fmt: skip
 """Names of the parts of a summary that may be missing."""
 
-VERDICTS: tuple[tuple[tuple[QuarterCount, ...], str, str], ...] = (
-    (("unexpected_accounts",), "unexpected", "bad"),
-    (("signalled_accounts",), "with a warning", "good"),
-    (("too_young_accounts", "unknown_accounts"), "too young, or unknown", "dim"),
-)  # fmt: skip
 OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
     ("by_milestone", "by the milestone", "good"), ("later", "later", "fair"),
     ("overdue", "overdue", "late"), ("left", "left without", "bad"), ("open", "not yet due", "dim"),
@@ -67,7 +59,7 @@ OUTCOMES: tuple[tuple[Outcome, str, str], ...] = (
 def missing_line(summary: Summary, name: Section) -> Html:
     """Return the line shown in place of a missing result, with the reason."""
     why = summary["missing"][name].removesuffix(".")
-    return tag("p", f"{name.capitalize()}: not in this report ({why}).", class_="small soft")
+    return tag("p", f"{sentence(name)}: not in this report ({why}).", class_="small soft")
 
 
 def limits_text(ratio: RatioSummary) -> str:
@@ -90,89 +82,30 @@ def _day(value: str | None) -> Html:
     return day(None if value is None else date.fromisoformat(value))
 
 
-# Churn --------------------------------------------------------------------------------------------
-
-
-def churn_section(title: str, summary: Summary) -> Html:
-    """Return churn by quarter and verdict, by cause, and retention."""
-    churn = summary["churn"]
-    if not churn["churned"]:
-        return section("churn", title, tag("p", "No account has churned."))
-    text = f"{churn['churned']:,} accounts have churned"
-    if "low usage" in churn["warnings"]:
-        text += f"; usage had dropped before {churn['with_usage_drop']:,} of them"
-    return section("churn", title, tag("p", f"{text}."), _quarters(churn),
-                   tag("div", _causes(summary), _retention(summary), class_="columns"),
-                   )  # fmt: skip
-
-
-def _quarters(churn: ChurnSummary) -> Html:
-    rows = [Stack(_quarter(of["quarter"]), _verdicts(of, bool(churn["warnings"])))
-            for of in churn["quarters"]]  # fmt: skip
-    description = "; ".join(
-        f"{row.label}: " + ", ".join(f"{p.count:.0f} {p.text}" for p in row.parts if p.count)
-        for row in rows
-    )
-    title = "Churned accounts by the quarter in which their end became known"
-    legend = stack_key([(kind, words) for _, words, kind in VERDICTS])
-    chart = both(stacks, rows, title=title, description=description)
-    return figure(title, chart, legend if churn["warnings"] else "")
-
-
-def _verdicts(quarter: QuarterRow, items: bool) -> list[Part]:
-    """Return a quarter's churned accounts by verdict; undivided without warnings to go by."""
-    counts = [sum(quarter[name] for name in names) for names, _, _ in VERDICTS]
-    if not items:
-        return [Part(sum(counts), "dim", "churned")]
-    return [Part(count, kind, words)
-            for count, (_, words, kind) in zip(counts, VERDICTS, strict=True)]  # fmt: skip
-
-
-def _quarter(name: str) -> str:
-    return f"{name[:4]}\N{NO-BREAK SPACE}{name[4:]}"
-
-
-def _causes(summary: Summary) -> Html:
-    arr = [("number", "Revenue")] if summary["panel"]["has_arr"] else []
-    rows = [
-        (of["cause"], ("number", number(of["accounts"])),
-         *(("number", number(of["arr"])) for _ in arr), "yes" if of["churn"] else "no")
-        for of in summary["churn"]["causes"]
-    ]  # fmt: skip
-    head = ("Cause", "Accounts", *(name for _, name in arr), "Counts as churn")
-    return table(head, rows, "All ends by cause", class_="cards")
-
-
-def _retention(summary: Summary) -> Html:
-    rows = summary["retention"]
-    if rows is None:
-        return missing_line(summary, "retention")
-    if not rows:
-        return tag("p", "Retention: no account was there at the beginning of a whole quarter.")
-    shares: list[tuple[str, RetentionShare]] = [("Stayed", "logo"), ("Churned", "churned_share")]
-    if any(of["other_ended"] for of in rows):
-        shares.append(("Ended otherwise", "other_share"))
-    if summary["panel"]["has_arr"]:
-        shares += [("Revenue kept", "gross"), ("With expansion", "net")]
-    items = [
-        (_quarter(of["quarter"]), ("number", number(of["accounts"])),
-         *(("number", share_text(of[name])) for _, name in shares))
-        for of in rows
-    ]  # fmt: skip
-    head = ("Quarter", "Accounts at its start", *(name for name, _ in shares))
-    return table(head, items, "Retention by quarter, by the end of the contract", class_="cards")
-
-
 # Success ------------------------------------------------------------------------------------------
 
 
-def success_section(title: str, summary: Summary) -> Html:
+def success_section(topic: str, summary: Summary) -> Html:
     """Return the bullseye, the processes and who adopts them, who succeeds and who does not."""
+    title = _least_adopted(summary)
     return section(
-        "success", title, _bullseye(summary["analysis"]), _processes(summary), _adoption(summary),
+        "success", title or topic, _bullseye(summary["analysis"]), _processes(summary),
+        _adoption(summary),
         tag("div", _milestones(summary), _unattended(summary), class_="columns"),
         tag("div", _successful(summary), _gaps(summary), class_="columns"),
+        topic=topic if title else None,
     )  # fmt: skip
+
+
+def _least_adopted(summary: Summary) -> str:
+    """Return which process is adopted in time by the fewest accounts, as a heading."""
+    rows = summary["adoption"]["processes"] if summary["adoption"] else []
+    shares = {of["process"]: of["share_by_milestone"] for of in rows}
+    known = {name: share for name, share in shares.items() if share is not None}
+    if not known:
+        return ""
+    least = min(known, key=lambda name: (known[name], name))
+    return sentence(f"{least} is adopted in time by only {share_text(known[least])} of accounts")
 
 
 def _bullseye(analysis: AnalysisSummary) -> Html:
@@ -257,8 +190,9 @@ def _adoption(summary: Summary) -> Html:
     )  # fmt: skip
     title = "What became of each account's adoption"
     chart = figure(
-        title + "." + left, both(stacks, rows, title=title, description=description), legend
-    )
+        title, both(stacks, rows, title=title, description=description), legend,
+        source=f"Accounts by process, as of {as_of_text(summary)}.{left}",
+    )  # fmt: skip
     return join([tag("h3", "Adoption"), tag("ul", *listing), chart])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.account_facts import NAMED
@@ -87,9 +88,10 @@ def summarise(
         "horizon_days": scores.horizon if scores else project.horizon,
         "warning_time_days": ends.warning_time,
         "capacity": _capacity(panel, backtest, scores),
+        "currency": _currency(panel, scores),
         "model_version": scores.model_version if scores else None,
         "panel": _panel(panel),
-        "churn": _churn(ends),
+        "churn": _churn(panel, ends),
         "catch": None if backtest is None else _catch(backtest, scores),
         "backtest": None if backtest is None else _backtest(backtest),
         "calls": None if scores is None else _calls(scores),
@@ -143,6 +145,15 @@ def _capacity(panel: Panel, backtest: Backtest | None, scores: Scores | None) ->
     return backtest.capacity if backtest else panel.project.capacity
 
 
+def _currency(panel: Panel, scores: Scores | None) -> str | None:
+    """Return the currency of all amounts, where it is known."""
+    if panel.project.currency.base is not None:
+        return panel.project.currency.base
+    found = [] if scores is None or "currency" not in scores.frame else scores.frame["currency"]
+    named = {str(currency) for currency in found if currency}
+    return named.pop() if len(named) == 1 else None
+
+
 def _panel(panel: Panel) -> dict[str, Any]:
     # Active means the same everywhere: there today, and no notice given.
     on_notice = int(panel.current()["notice_given"].sum())
@@ -161,7 +172,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
 # Churn --------------------------------------------------------------------------------------------
 
 
-def _churn(ends: ChurnEvents) -> dict[str, Any]:
+def _churn(panel: Panel, ends: ChurnEvents) -> dict[str, Any]:
     plain = ends.to_dict()
     counts = plain["by_verdict"]
     verdicts_known = counts[SIGNALLED] + counts[UNEXPECTED]
@@ -174,7 +185,7 @@ def _churn(ends: ChurnEvents) -> dict[str, Any]:
         "unexpected_arr_share": arr[UNEXPECTED] / known_arr if known_arr else None,
         "first_known": churned["known_on"].min() if len(churned) else None,
         "causes": json_rows(_causes(ends)),
-        "quarters": _quarters(ends),
+        "quarters": _quarters(panel, ends),
     }
 
 
@@ -185,12 +196,30 @@ def _causes(ends: ChurnEvents) -> pd.DataFrame:
     return causes.sort_values(["accounts", "cause"], ascending=[False, True], ignore_index=True)
 
 
-def _quarters(ends: ChurnEvents) -> list[dict[str, Any]]:
+def _quarters(panel: Panel, ends: ChurnEvents) -> list[dict[str, Any]]:
+    """Return, for each quarter, the accounts that were there when it began, churn among them.
+
+    Dated by the day on which the end was known. An account that came and went inside a quarter is
+    in none, so that each count is a part of the accounts.
+    """
+    import pandas as pd
+
     if not len(ends.churned):
         return []
-    quarters = ends.by_quarter().tail(12).reset_index()
-    quarters["quarter"] = quarters["quarter"].astype(str)
-    return json_rows(quarters[[c for c in quarters if not str(c).endswith("_arr")]])
+    known = ends.frame["known_on"].dt.to_period("Q")
+    there = ends.frame[ends.frame["started_on"] < known.dt.start_time]
+    counts = replace(ends, frame=there).by_quarter()
+    quarters = pd.period_range(known.min(), pd.Timestamp(panel.as_of_date), freq="Q")[-12:]
+    rows = counts.reindex(quarters, fill_value=0).rename_axis("quarter").reset_index()
+    accounts = panel.frame.drop_duplicates("account_id")
+    started = accounts["snapshot_on"] - pd.to_timedelta(accounts["start"], unit="D")
+    gone = accounts["account_id"].map(ends.frame.set_index("account_id")["known_on"])
+    rows["accounts"] = [
+        int(((started < begin) & ~(gone < begin)).sum()) for begin in quarters.start_time
+    ]
+    rows["whole"] = quarters.end_time < pd.Timestamp(panel.as_of_date)
+    rows["quarter"] = rows["quarter"].astype(str)
+    return json_rows(rows[[c for c in rows if not str(c).endswith("_arr")]])
 
 
 # Alerts -------------------------------------------------------------------------------------------

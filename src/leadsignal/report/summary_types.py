@@ -14,7 +14,7 @@ QuarterCount = Literal[
 """Columns of churned accounts by whether a warning came before."""
 Outcome = Literal["by_milestone", "later", "overdue", "left", "open"]
 """Columns of accounts by what became of the adoption of a process."""
-RetentionShare = Literal["logo", "churned_share", "other_share", "gross", "net"]
+RetentionShare = Literal["logo", "gross", "net"]
 """Columns of retention shares."""
 
 
@@ -64,9 +64,14 @@ class CauseRow(TypedDict):
 
 
 class QuarterRow(TypedDict):
-    """Churned accounts of one quarter."""
+    """Accounts at the start of a quarter, and those of them that churned in it.
+
+    ``whole`` says whether the quarter was over.
+    """
 
     quarter: str
+    accounts: int
+    whole: bool
     unexpected_accounts: float
     signalled_accounts: float
     too_young_accounts: float
@@ -88,14 +93,12 @@ class ChurnSummary(TypedDict):
 
 
 class RetentionRow(TypedDict):
-    """Retention of the accounts that were there at the start of a quarter."""
+    """Retention of the accounts that were there when a month, or the year until then, began."""
 
-    quarter: str
+    month: str
     accounts: float
     churned: float
     other_ended: float
-    churned_share: float
-    other_share: float
     logo: float | None
     gross: float | None
     net: float | None
@@ -480,6 +483,7 @@ class Summary(TypedDict):
     horizon_days: int
     warning_time_days: int
     capacity: float
+    currency: str | None
     model_version: str | None
     panel: PanelSummary
     churn: ChurnSummary
@@ -490,6 +494,7 @@ class Summary(TypedDict):
     effects: dict[str, EffectSummary]
     analysis: AnalysisSummary
     retention: list[RetentionRow] | None
+    trailing_retention: list[RetentionRow] | None
     adoption: AdoptionSummary | None
     milestones: MilestonesSummary | None
     red: UnattendedSummary | None

@@ -13,11 +13,12 @@ from leadsignal.phrases import how_often as how_often
 from leadsignal.phrases import how_often_between as how_often_between
 from leadsignal.phrases import interval_text as interval_text
 from leadsignal.phrases import of_hundred as of_hundred
+from leadsignal.phrases import rate_text as rate_text
 from leadsignal.phrases import share_text as share_text
 from leadsignal.report.html import day_text
 
 if TYPE_CHECKING:
-    from leadsignal.report.summary_types import PanelSummary, RatioSummary
+    from leadsignal.report.summary_types import PanelSummary, RatioSummary, Summary
 
 SPANS = {
     7: "a week", 14: "two weeks", 21: "three weeks", 28: "four weeks", 30: "one month",
@@ -113,6 +114,11 @@ def effect_words(effect: RatioSummary, lag_days: int) -> str:
     often = how_often(effect["estimate"] or 1.0)
     between = how_often_between(effect["low"], effect["high"])
     return f"accounts that practise it leave {often} ({between}), {lag_days} days later"
+
+
+def as_of_text(summary: Summary) -> str:
+    """Return the day of a report as plain text."""
+    return day_text(date.fromisoformat(summary["as_of"]))
 
 
 def sentence(text: str) -> str:
