@@ -12,7 +12,7 @@
   var order = document.getElementById("account-order");
   var countLine = document.getElementById("account-count");
   var more = document.getElementById("account-more");
-  var STEP = 50;
+  var STEP = window.matchMedia("(max-width: 39.9rem)").matches ? 10 : 50;
   var shown = STEP;
   var column = 1;
   var down = true;

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log
+from textwrap import wrap
 
 from leadsignal.report.charts import NARROW, WIDE, Scale, shape, svg
 from leadsignal.report.html import Html, join, tag
+
+LINE_HEIGHT = 14
+"""Distance of two lines of a label."""
 
 
 @dataclass(frozen=True)
@@ -76,23 +80,31 @@ def ranges(
     narrow = width <= NARROW
     gutter, margin = (8, 8) if narrow else (300, 120)
     x = Scale(axis.at(axis.low), axis.at(axis.high), gutter, width - margin)
-    step = 48 if narrow else 30
+    labels = [_label_lines(row.label, row.note, narrow) for row in rows]
+    # On phones the label stands above its mark, and the lines of the axis pause there.
+    above = 8 + LINE_HEIGHT * max([len(lines) for lines in labels] + [1]) if narrow else 0
+    step = above + 25 if narrow else 30
     height = step * len(rows) + 30
-    parts = [*_grid(axis, x, height - 24)]
+    pauses = [(step * n, step * n + above) for n in range(len(rows))] if narrow else []
+    parts = [*_grid(axis, x, height - 24, pauses)]
     for n, row in enumerate(rows):
-        top = step * n + (24 if narrow else 0)
-        parts += _labels(row.label, row.note, top, width, gutter, narrow)
-        parts += _estimates(row.estimates, axis, x, top + (24 if narrow else 30) / 2)
+        parts += _labels(labels[n], row.note, step * n, width, gutter, narrow)
+        parts += _estimates(row.estimates, axis, x, step * n + above + (step - above) / 2)
     kind = "narrow" if narrow else "wide"
     return svg(width, height, *parts, title=title, description=description, kind=kind)
 
 
-def _grid(axis: Axis, x: Scale, bottom: float) -> Iterator[Html]:
+def _grid(
+    axis: Axis, x: Scale, bottom: float, pauses: Sequence[tuple[float, float]]
+) -> Iterator[Html]:
     text = _roomy(axis, x)
+    edges = [0.0, *(edge for pause in pauses for edge in pause), bottom]
     for value, words in axis.ticks:
         at = x(axis.at(value))
         kind = "reference" if value == axis.line else "grid"
-        yield tag("line", x1=at, x2=at, y1=0, y2=bottom, class_=kind)
+        for top, end in zip(edges[::2], edges[1::2], strict=True):
+            if end > top:
+                yield tag("line", x1=at, x2=at, y1=top, y2=end, class_=kind)
         if value in text:
             place = _anchor(at, x)
             yield tag("text", words, x=at, y=bottom + 16, class_=f"tick {place}")
@@ -117,20 +129,20 @@ def _roomy(axis: Axis, x: Scale) -> set[float]:
     return kept
 
 
+def _label_lines(label: str, note: str, narrow: bool) -> list[str]:
+    """Return a label in one or two lines that leave room for the note."""
+    most = 46 - len(note) if narrow else 44
+    return wrap(label, max(most, 16), max_lines=2, placeholder=" …") or [""]
+
+
 def _labels(
-    label: str, note: str, top: float, width: int, gutter: float, narrow: bool
+    lines: Sequence[str], note: str, top: float, width: int, gutter: float, narrow: bool
 ) -> Iterator[Html]:
-    most = 44 if narrow else 46
-    if narrow and note:
-        most -= len(note) - 4
-    visible = label if len(label) <= most else label[: most - 1] + "…"
-    y = top - 8 if narrow else top + 19
-    if narrow:
-        yield tag("text", visible, x=0, y=y, class_="label halo2")
-        yield tag("text", note, x=width, y=y, class_="tick end halo2")
-    else:
-        yield tag("text", visible, x=gutter - 14, y=y, class_="label end")
-        yield tag("text", note, x=width, y=y, class_="tick end")
+    first = top + 16 if narrow else top + 19 - LINE_HEIGHT * (len(lines) - 1) / 2
+    place = {"x": 0, "class_": "label"} if narrow else {"x": gutter - 14, "class_": "label end"}
+    for n, line in enumerate(lines):
+        yield tag("text", line, y=first + LINE_HEIGHT * n, **place)
+    yield tag("text", note, x=width, y=top + (16 if narrow else 19), class_="tick end")
 
 
 def _estimates(

@@ -198,4 +198,4 @@ def _causes(summary: Summary) -> Html:
     ]  # fmt: skip
     since = summary["churn"]["first_known"]
     caption = "All ends by cause" + (f", since {date.fromisoformat(since).year}" if since else "")
-    return table(("Cause", "Accounts", *arr, "Counts as churn"), rows, caption, class_="cards")
+    return table(("Cause", "Accounts", *arr, "Counts as churn"), rows, caption, class_="cards few")

@@ -17,7 +17,14 @@ from leadsignal.report.summary_types import (
     ReasonRow,
     Summary,
 )
-from leadsignal.report.wording import as_of_text, how_often, how_often_between, listed, name_text
+from leadsignal.report.wording import (
+    as_of_text,
+    how_often,
+    how_often_between,
+    listed,
+    name_text,
+    sentence,
+)
 
 Lines = Sequence[CohortLine]
 
@@ -76,7 +83,7 @@ def _finding(line: CohortLine) -> str:
         HOLDS: f"{who} customers leave {direction} often than {than} ones, also once corrected",
         PERHAPS: f"{who} customers leave {direction} often than {than} ones, which may be chance",
         DISAGREE: f"{who} against {than} customers: the methods disagree",
-        ARTEFACT: f"{who} customers do not stay longer once corrected",
+        ARTEFACT: f"{who} customers are not proven to stay longer, once corrected",
         UNPROVEN: f"{who} customers are not proven to stay longer than {than} ones",
     }
     return found[line["verdict"]]
@@ -137,12 +144,11 @@ def _example(line: CohortLine | None) -> Html | str:
         f"the usual chart says they leave {how_often(estimate_of(usual))}; in the time-dependent"
         " comparison it is" if usual else "they leave"
     )  # fmt: skip
-    evidence = "" if line["rung"] is None else f" Evidence: {line['evidence']}."
+    evidence = f" Evidence: {line['evidence']}." if line["rung"] else ""
     return tag(
-        "p", f"{_cohort(line)} against {name_text(line['against'])}: {chart}"
+        "p", sentence(f"{_cohort(line)} against {line['against']}: {chart}"),
         f" {how_often(estimate_of(corrected))}, and anything from"
         f" {how_often_between(corrected['low'], corrected['high'])} fits the data.{evidence}",
-        class_="first-letter",
     )  # fmt: skip
 
 

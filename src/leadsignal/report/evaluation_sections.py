@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 
@@ -12,7 +13,6 @@ from leadsignal.report.html import (
     day_text,
     figure,
     folded,
-    join,
     number,
     section,
     table,
@@ -37,13 +37,18 @@ from leadsignal.report.wording import (
     interval_text,
     listed,
     method_words,
-    name_text,
     of_hundred,
     profile_words,
     sentence,
     share_text,
     span,
 )
+
+MAX_DRAWN, MAX_ALIKE = 12, 3
+"""Number of indicators that are drawn, and of one family with one verdict among them."""
+
+ORDER = {"leading": 0, "lagging": 1}
+"""Verdicts that are drawn first."""
 
 MAX_WIDTH = 20
 """Ratio of the limits of an interval from which on a hazard ratio is listed in the table only."""
@@ -65,29 +70,55 @@ def audit_section(topic: str, summary: Summary) -> Html:
     usage = ""
     if audit["usage_declines"] is False:
         usage = "No decline of usage before churn was found."
-    visible = [row for row in audit["indicators"] if row["auc"] is not None]
-    decided = [row for row in visible if row["verdict"] in ("leading", "lagging")]
-    strongest = sorted(visible, key=lambda row: (-abs((row["auc"] or 0.0) - 0.5), row["name"]))
-    picked = (decided + [row for row in strongest if row not in decided])[:14]
     return section(
         "audit", _leads(audit["indicators"], early), tag("p", text),
-        tag("p", usage) if usage else "", _audit_picture(picked, audit, summary), _health(audit),
+        tag("p", usage) if usage else "", _audit_picture(audit, summary), _health(audit),
         _verdicts(audit["indicators"]), _drivers(summary), topic=topic,
     )  # fmt: skip
 
 
 def _leads(rows: Sequence[IndicatorRow], early: str) -> str:
     """Return which families of indicators speak early and which only at the end, as a heading."""
-    families = {
-        verdict: list(dict.fromkeys(row["family"] for row in rows if row["verdict"] == verdict))
-        for verdict in ("leading", "lagging")
-    }
-    leading = families["leading"]
-    late = [name for name in families["lagging"] if name not in leading]
+    leading, late = _families(rows)
     if not leading:
-        return f"No indicator is proven to change {early} before churn"
-    text = f"{listed(leading)} change {early} before churn"
-    return sentence(f"{text}, {listed(late)} only near it" if late else text)
+        return f"No indicator is proven to warn {early} before churn"
+    text = f"{listed(leading)} warn {early} before churn"
+    return sentence(f"{text}; {listed(late)} only near it" if late else text)
+
+
+def _families(rows: Sequence[IndicatorRow]) -> tuple[list[str], list[str]]:
+    """Return the families with a leading indicator, and those with lagging ones only.
+
+    Those with the most such indicators come first.
+    """
+    leading, lagging = (
+        [name for name, _ in Counter(of["family"] for of in rows if of["verdict"] == verdict)
+         .most_common()]
+        for verdict in ("leading", "lagging")
+    )  # fmt: skip
+    return leading, [name for name in lagging if name not in leading]
+
+
+def _picked(rows: Sequence[IndicatorRow]) -> list[IndicatorRow]:
+    """Return the indicators to draw: leading, lagging, then the strongest of the others.
+
+    Of a family at most three with one verdict, since they measure much the same.
+    """
+    late = _families(rows)[1]
+
+    def order(of: IndicatorRow) -> tuple[int, bool, float, str]:
+        verdict = ORDER.get(of["verdict"], len(ORDER))
+        auc = of["auc_last"] if of["verdict"] == "lagging" else of["auc"]
+        return verdict, of["family"] not in late, -abs((auc or 0.5) - 0.5), of["name"]
+
+    drawn: list[IndicatorRow] = []
+    taken: Counter[tuple[str, str]] = Counter()
+    for of in sorted((of for of in rows if of["auc"] is not None), key=order):
+        kind = (of["family"], of["verdict"])
+        if taken[kind] < MAX_ALIKE:
+            drawn.append(of)
+            taken[kind] += 1
+    return drawn[:MAX_DRAWN]
 
 
 def _counted(counts: Mapping[str, int], early: str, ends: int) -> str:
@@ -111,16 +142,16 @@ def _counted(counts: Mapping[str, int], early: str, ends: int) -> str:
     return listed(parts)
 
 
-def _audit_picture(rows: Sequence[IndicatorRow], audit: AuditSummary, summary: Summary) -> Html:
+def _audit_picture(audit: AuditSummary, summary: Summary) -> Html:
     early, chart_rows = span(audit["warning_time_days"]), []
-    for of in rows:
+    for of in _picked(audit["indicators"]):
         auc = of["auc"] or 0.0
         marks = [Estimate(auc, of["low"], of["high"], "diamond", "accent",
                           f"{early} before: {auc:.2f}")]  # fmt: skip
         if of["auc_last"] is not None:
             marks.append(Estimate(of["auc_last"], None, None, "dot", "plain hollow",
                                   f"at the last snapshot: {of['auc_last']:.2f}"))  # fmt: skip
-        chart_rows.append(Row(name_text(of["name"]), marks, of["verdict"]))
+        chart_rows.append(Row(of["words"], marks, of["verdict"]))
     axis = Axis(0.0, 1.0, ((0.0, "always lower"), (0.25, "1 in 4"), (0.5, "no difference"),
                            (0.75, "3 in 4"), (1.0, "always higher")), 0.5)  # fmt: skip
     title = "How often the account that left had the higher value than one like it that stayed"
@@ -150,7 +181,7 @@ def _health(audit: AuditSummary) -> Html | str:
     if health["false_alarms"] is not None:
         text += (
             f" It turned red {health['red_episodes']:,} times;"
-            f" {of_hundred(health['false_alarms'])} of 100 times no churn followed."
+            f" {share_text(health['false_alarms'])} of the times no churn followed."
         )
     return tag("p", text)
 
@@ -185,7 +216,7 @@ def _drivers(summary: Summary) -> Html:
         for of in ratios["rows"]
         if (of["low"] > 1 or of["high"] < 1) and of["high"] < MAX_WIDTH * of["low"]
     ]
-    items = [tag("li", _driver(of)) for of in sure[:8]]
+    items = [tag("li", _driver(of)) for of in sure[:MAX_DRAWN]]
     summary_list = tag("ul", *items) if items else tag("p", "No indicator differs from chance.")
     rows = [
         (_compared(of), ("number", f"{of['ratio']:.2f}"),
@@ -199,8 +230,9 @@ def _drivers(summary: Summary) -> Html:
         if ratios["notes"]
         else ""
     )
-    return join([tag("h3", "What goes with leaving, all else equal"), summary_list,
-                 folded(f"All {len(rows)} ratios", join([listing, notes]))])  # fmt: skip
+    return folded(
+        f"What goes with leaving, all else equal: {len(rows)} ratios", summary_list, listing, notes
+    )
 
 
 def _compared(of: HazardRatioRow) -> str:

@@ -20,7 +20,6 @@ from leadsignal.report.html import (
 )
 from leadsignal.report.section_summaries import HOLDS, PERHAPS
 from leadsignal.report.summary_types import (
-    AdoptionRow,
     AnalysisSummary,
     CohortLine,
     EffectSummary,
@@ -105,7 +104,8 @@ def _least_adopted(summary: Summary) -> str:
     if not known:
         return ""
     least = min(known, key=lambda name: (known[name], name))
-    return sentence(f"{least} is adopted in time by only {share_text(known[least])} of accounts")
+    only = "only " if known[least] < 0.5 else ""
+    return sentence(f"{least} is adopted in time by {only}{share_text(known[least])} of accounts")
 
 
 def _bullseye(analysis: AnalysisSummary) -> Html:
@@ -177,11 +177,6 @@ def _adoption(summary: Summary) -> Html:
     description = "; ".join(
         f"{row.label}: " + ", ".join(part.text for part in row.parts) for row in rows
     )
-    listing = [
-        tag("li", f"{name_text(of['process'])}: {share_text(of['share_ever'])} have adopted it so"
-            f" far{_in_time(of)}.")
-        for of in adoption["processes"]
-    ]  # fmt: skip
     legend = stack_key([(kind, words) for c, words, kind in OUTCOMES
                         if any(of[c] for of in adoption["processes"])])  # fmt: skip
     left = (
@@ -189,16 +184,10 @@ def _adoption(summary: Summary) -> Html:
         " out." if adoption["left_out"] else ""
     )  # fmt: skip
     title = "What became of each account's adoption"
-    chart = figure(
+    return figure(
         title, both(stacks, rows, title=title, description=description), legend,
         source=f"Accounts by process, as of {as_of_text(summary)}.{left}",
     )  # fmt: skip
-    return join([tag("h3", "Adoption"), tag("ul", *listing), chart])
-
-
-def _in_time(of: AdoptionRow) -> str:
-    share = of["share_by_milestone"]
-    return "" if share is None else f", {share_text(share)} by the milestone"
 
 
 def _milestones(summary: Summary) -> Html:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from leadsignal.report.bar_charts import Part
+from leadsignal.report.bar_charts import LINE_HEIGHT, Part
 from leadsignal.report.charts import NARROW, WIDE, Scale, svg, value_ticks
 from leadsignal.report.html import Html, tag
-
-LINE_HEIGHT = 15
-"""Distance of two texts that stand one below the other."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def lines(
     description: str,
     width: int = WIDE,
 ) -> Html:
-    """Return lines over periods, each with its last value written beside its end.
+    """Return shares over periods as lines, each with its last value written beside its end.
 
     ``periods`` are pairs of what is written below a period (nothing where there is no room) and
     its name; ``words`` writes a value.
@@ -99,7 +96,7 @@ def lines(
     room = 0.06 * (high - low) or 0.01
     x = Scale(0, max(len(periods) - 1, 1), left, right)
     y = Scale(low - room, high + room, bottom, top)
-    parts = [*_value_grid(x, y, words), *_period_names(periods, x, bottom, narrow)]
+    parts = [*_value_grid(x, y), *_period_names(periods, x, bottom, narrow)]
     for row in rows:
         parts += [tag("polyline", points=points, class_=f"line {row.kind}")
                   for points in _pieces(row.values, x, y)]  # fmt: skip
@@ -108,11 +105,11 @@ def lines(
     return svg(width, bottom + 24, *parts, title=title, description=description, kind=kind)
 
 
-def _value_grid(x: Scale, y: Scale, words: Callable[[float], str]) -> Iterator[Html]:
+def _value_grid(x: Scale, y: Scale) -> Iterator[Html]:
     for value in value_ticks(y.low, y.high):
         kind = "reference" if value == 1.0 else "grid"
         yield tag("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_=kind)
-        yield _words(words(value), x.start - 6, y(value) + 4, "tick end")
+        yield _words(f"{100 * value:g} %", x.start - 6, y(value) + 4, "tick end")
 
 
 def _period_names(
