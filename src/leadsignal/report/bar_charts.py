@@ -80,16 +80,18 @@ def ranges(
     narrow = width <= NARROW
     gutter, margin = (8, 8) if narrow else (300, 120)
     x = Scale(axis.at(axis.low), axis.at(axis.high), gutter, width - margin)
-    labels = [_label_lines(row.label, row.note, narrow) for row in rows]
-    # On phones the label stands above its mark, and the lines of the axis pause there.
-    above = 8 + LINE_HEIGHT * max([len(lines) for lines in labels] + [1]) if narrow else 0
-    step = above + 25 if narrow else 30
-    height = step * len(rows) + 30
-    pauses = [(step * n, step * n + above) for n in range(len(rows))] if narrow else []
-    parts = [*_grid(axis, x, height - 24, pauses)]
-    for n, row in enumerate(rows):
-        parts += _labels(labels[n], row.note, step * n, width, gutter, narrow)
-        parts += _estimates(row.estimates, axis, x, step * n + above + (step - above) / 2)
+    step, top = 26 if narrow else 30, 0
+    pauses, parts = [], []
+    for row in rows:
+        lines = _label_lines(row.label, row.note, narrow)
+        parts += _labels(lines, row.note, top, width, gutter, narrow)
+        if narrow:  # The label stands above its mark, and the lines of the axis pause there.
+            pauses.append((top, top + 8 + LINE_HEIGHT * len(lines)))
+            top = pauses[-1][1]
+        parts += _estimates(row.estimates, axis, x, top + step / 2)
+        top += step
+    height = top + 30
+    parts = [*_grid(axis, x, height - 24, pauses), *parts]
     kind = "narrow" if narrow else "wide"
     return svg(width, height, *parts, title=title, description=description, kind=kind)
 
@@ -131,7 +133,7 @@ def _roomy(axis: Axis, x: Scale) -> set[float]:
 
 def _label_lines(label: str, note: str, narrow: bool) -> list[str]:
     """Return a label in one or two lines that leave room for the note."""
-    most = 46 - len(note) if narrow else 44
+    most = 46 - len(note) if narrow else 40
     return wrap(label, max(most, 16), max_lines=2, placeholder=" …") or [""]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,8 @@ from leadsignal.report.evaluation_sections import audit_section, backtest_sectio
 from leadsignal.report.html import (
     Html,
     account_cell,
+    day,
+    folded,
     join,
     number,
     page,
@@ -38,8 +41,8 @@ from leadsignal.report.summary_types import (
 )
 from leadsignal.report.wording import (
     as_of_text,
-    effect_words,
     interval_text,
+    listed,
     method_words,
     money,
     name_text,
@@ -67,6 +70,10 @@ SECTIONS = {
     "method": "Method and caveats",
 }
 """What the sections are about, in the contents and above the findings that are their headings."""
+
+
+MAX_DOUBTS = 5
+"""Number of warnings of the data that are not folded."""
 
 
 @checked
@@ -209,10 +216,11 @@ def _doubts(summary: Summary) -> Html | str:
     found = summary["warnings"]
     if not found:
         return ""
-    lines = [f"{one['table']}: {one['message']}" if one["table"] else one["message"]
+    lines = [tag("li", f"{one['table']}: {one['message']}" if one["table"] else one["message"])
              for one in found]  # fmt: skip
-    title = tag("span", "Check the data first", class_="warn")
-    return section("doubts", title, tag("ul", *(tag("li", line) for line in lines)))
+    title, rest = tag("span", "Check the data first", class_="warn"), lines[MAX_DOUBTS:]
+    more = folded(f"{len(rest)} more", tag("ul", *rest)) if rest else ""
+    return section("doubts", title, tag("ul", *lines[:MAX_DOUBTS]), more)
 
 
 def _answer(question: str, answer: object, *items: object) -> Html:
@@ -373,7 +381,7 @@ def _call(row: AccountRow, page: str | None) -> tuple[object, ...]:
     evidence = tag("ul", *(tag("li", reason) for reason in row["reasons"][:2]), class_="plain")
     loss = row["expected_arr_loss"]
     return (
-        account_cell(row["account_id"], row["name"], page),
+        join([account_cell(row["account_id"], row["name"], page), _whose(row)]),
         ("risk", of_hundred(row["risk"])),
         about,
         evidence if row["reasons"] else "",
@@ -381,21 +389,26 @@ def _call(row: AccountRow, page: str | None) -> tuple[object, ...]:
     )
 
 
-def _proofs(calls: list[AccountRow], effects: dict[str, EffectSummary]) -> Html:
-    """Return the proven effect of each process that the calls are about, once."""
-    proven: dict[str, str] = {}
-    for row in calls:
-        process = row["open_processes"][0]["process"] if row["open_processes"] else ""
-        if process in effects:
-            proven[process] = effect_words(effects[process], effects[process]["lag_days"])
+def _whose(row: AccountRow) -> Html | str:
+    """Return who looks after an account, and when it is renewed."""
+    renewal = row["next_renewal"]
+    when = join(["renews ", day(date.fromisoformat(renewal))]) if renewal else ""
+    known = [part for part in (row["owner"], when) if part]
+    return tag("span", join(known, ", "), class_="note") if known else ""
+
+
+def _proofs(calls: list[AccountRow], effects: dict[str, EffectSummary]) -> Html | str:
+    """Return for which processes of the calls an effect is proven, and where it is stated."""
+    open_now = [row["open_processes"][0]["process"] for row in calls if row["open_processes"]]
+    proven = [name_text(name) for name in dict.fromkeys(open_now) if name in effects]
     if not proven:
-        return Html("")
-    parts = [f"{name_text(name)}: {text}" for name, text in proven.items()]
-    words = "; ".join(parts)
+        return ""
     return tag(
-        "p", f"Why these processes: {words}. The comparison is time-dependent, so that immortal"
-        " time does not bias it, and among accounts with similar attributes; it shows who"
-        " leaves, not what adopting will do, which only an experiment shows.", class_="small soft",
+        "p", f"Why {listed(proven)}: accounts that practise {'it' if len(proven) == 1 else 'them'}"
+        " are proven to leave less often, ",
+        tag("a", "by how much", href="#success-title"),
+        ". This shows who leaves, not what adopting will do, which only an experiment shows.",
+        class_="small soft",
     )  # fmt: skip
 
 
@@ -403,4 +416,6 @@ def _footer(summary: Summary) -> Html:
     model = f" Model {summary['model_version']}." if summary["model_version"] else ""
     return tag("footer", tag("p",
         f"What was known at midnight of {as_of_text(summary)}, and nothing later.{model} Made with"
-        " leadsignal."))  # fmt: skip
+        " leadsignal."),
+        tag("p", "Of the folded parts, those are printed that are open on the screen.",
+            class_="printed"))  # fmt: skip

@@ -103,20 +103,14 @@ def _distorted(count: int, of: int) -> str:
 
 def _two_estimates(lines: Lines, effects: Mapping[str, EffectSummary]) -> Html | str:
     """Return why a process has another effect here than elsewhere on the page."""
-    items = [
-        f"{name_text(line['by'])} {how_often(estimate_of(line['hazard_ratio']))} here and"
-        f" {how_often(estimate_of(effects[line['by']]))} there"
-        for line in lines
-        if line["by"] in effects
-    ]
-    if not items:
+    both = [name_text(line["by"]) for line in lines if line["by"] in effects]
+    if not both:
         return ""
     lag = next(iter(effects.values()))["lag_days"]
     return tag(
-        "p", "The comparisons here are time-dependent and not adjusted for attributes; the effects"
-        " beside the essential processes and the calls compare accounts with similar attributes,"
-        f" {lag} days later."
-        f" So those that practise it leave: {'; '.join(items)}.", class_="small soft",
+        "p", f"{sentence(listed(both))}: the effect beside the essential processes is another"
+        f" number, since it compares accounts with similar attributes, {lag} days later. The"
+        " comparisons here are not adjusted for attributes.", class_="small soft",
     )  # fmt: skip
 
 

@@ -83,12 +83,12 @@ def account_cell(account_id: str, name: str | None, page: str | None = None) -> 
     """Return an account's name with its id below, or its id alone, linked to its page if any.
 
     >>> account_cell("A-7", "Acme"), account_cell("A-7", None)
-    ('Acme <span class="small soft">A-7</span>', 'A-7')
+    ('Acme <span class="id small soft">A-7</span>', 'A-7')
     """
     alone = not name or name == account_id
     shown = account_id if alone else name
     linked = tag("a", shown, href=as_url(page)) if page else text(shown)
-    return linked if alone else join([linked, tag("span", account_id, class_="small soft")], " ")
+    return linked if alone else join([linked, tag("span", account_id, class_="id small soft")], " ")
 
 
 def day_text(value: date, *, year: bool = True) -> str:
