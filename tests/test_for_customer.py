@@ -14,6 +14,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.cli import main
+from leadsignal.phrases import of_hundred, share_text
 from leadsignal.report.account.for_customer import FACTS, ROWS, for_customer
 from leadsignal.report.account.parts import Risk
 from leadsignal.report.account.review import Review
@@ -135,6 +136,35 @@ def test_only_what_is_allowed_reaches_the_page(review: Review) -> None:
                  "ticket", "expansion", "contract", "flag", "health", "survey", "internal",
                  "sponsor last met", "shown to the customer", "leave"):  # fmt: skip
         assert not re.search(rf"(?<![\w-]){word}", body), word
+
+
+def test_no_form_of_risk_or_loss_reaches_the_page(review: Review) -> None:
+    """Neither the risk in any wording, nor its rank, nor what it costs, as the other page has."""
+    arr = float(mark(*next(pair for pair in COLUMNS if pair[1].name == "arr")))
+    forms = {
+        "0.1847", of_hundred(0.1847), share_text(0.1847), of_hundred(0.0613), share_text(0.0613),
+        "3 of 50", f"{arr:.0f}", f"{0.1847 * arr:.0f}",
+    }  # fmt: skip
+    page = plain(ls.report.review_page(review, for_customer=True))
+    assert {form for form in forms if form in page} == set()
+    inside = plain(ls.report.review_page(review))
+    assert {form for form in (of_hundred(0.1847), of_hundred(0.0613)) if form in inside}
+
+
+def test_data_and_printout_hold_no_more_than_the_page(review: Review) -> None:
+    shown = for_customer(review)
+    text = plain(json.dumps(shown.to_dict()) + repr(shown) + shown.to_frame().to_string())
+    seen = {
+        (table.name, column.name)
+        for table, column in COLUMNS
+        if column.kind != "boolean" and column.name != "account_id" and not column.allowed
+        and shown_in(text, table, column)
+    }  # fmt: skip
+    # The day of a promise is not on the page, but is nothing that the customer does not know.
+    assert seen - ALLOWED - {("commitments", "agreed_on")} == set()
+    assert "MARKstep" not in text
+    assert "MARKreason" not in text
+    assert "0.18" not in text
 
 
 def test_inside_all_of_it_is_there(review: Review) -> None:
