@@ -48,6 +48,52 @@ def test_axe_finds_nothing(browser: Any, report: Path, width: int, scheme: str) 
     assert axe_violations(browser, report, width, scheme) == []
 
 
+CROSSED = """
+() => {
+  const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
+  const cross = (a, b) => b.left > a.left + 1 && b.right < a.right - 1
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2;
+  const found = [];
+  for (const chart of document.querySelectorAll('svg.chart')) {
+    const box = one => one.getBoundingClientRect();
+    const texts = [...chart.querySelectorAll('text')].filter(one => box(one).width);
+    const upright = [...chart.querySelectorAll('line.grid, line.reference')]
+      .filter(one => one.getAttribute('x1') === one.getAttribute('x2'));
+    texts.forEach((one, at) => {
+      if (box(one).left < -1 || box(one).right > innerWidth + 1) { found.push(one.textContent); }
+      for (const line of upright) {
+        if (cross(box(one), box(line))) { found.push(one.textContent + ' has a line through it'); }
+      }
+      for (const other of texts.slice(at + 1)) {
+        if (meet(box(one), box(other))) { found.push(one.textContent + ' / ' + other.textContent); }
+      }
+    });
+  }
+  return found;
+}
+"""
+"""Texts of the charts that leave the window, run into one another, or have a line through them."""
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_labels_stand_free(browser: Any, report: Path, width: int) -> None:
+    with visit(browser, report, width, "light") as visited:
+        assert visited.page.locator("svg.chart:visible text").count() > 100
+        assert visited.page.evaluate(CROSSED) == []
+
+
+def test_no_list_is_long_on_a_phone_until_it_is_opened(browser: Any, report: Path) -> None:
+    page = open_page(browser, viewport={"width": 390, "height": 900})
+    page.goto(report.as_uri())
+    lists = page.locator("main ul, main ol, main tbody")
+    longest = max(one.locator(":scope > *:visible").count() for one in lists.all())
+    assert 0 < longest <= 12
+    assert page.locator("details:visible").count() > 5
+    assert page.locator("details[open]").count() == 0
+    page.close()
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_an_account_leads_to_its_page(browser: Any, report: Path, width: int) -> None:
     index = report.parent / "our pages" / "index.html"
@@ -146,4 +192,26 @@ def test_it_prints_on_a_few_sheets_and_the_first_screen_on_one(browser: Any, rep
     page.set_viewport_size({"width": 710, "height": 1000})
     # A4 less its margins holds some 1,050 px of height.
     assert page.locator("#churn-title").bounding_box()["y"] < 1050
+    page.close()
+
+
+def test_print_keeps_pictures_whole_and_repeats_headings(browser: Any, report: Path) -> None:
+    page = open_page(browser)
+    page.goto(report.as_uri())
+    page.locator("#cohorts-title ~ details summary").click()
+    page.emulate_media(media="print")
+
+    def styles(selector: str, name: str) -> set[str]:
+        script = "(all, name) => all.map(one => getComputedStyle(one)[name])"
+        return set(page.locator(selector).evaluate_all(script, name))
+
+    assert styles("figure", "breakInside") == {"avoid"}
+    assert styles("table:not(#account-list)", "breakInside") == {"avoid"}
+    assert styles("thead", "display") == {"table-header-group"}
+    # A button is not painted again on the next sheet, its text is.
+    assert styles("thead button", "display") == {"contents"}
+    # What is folded on the screen stays out, what is open is printed.
+    assert page.locator("#cohorts-title ~ details table").is_visible()
+    assert page.locator("details:visible").count() == 1
+    assert page.locator("footer", has_text="that are open on the screen").is_visible()
     page.close()

@@ -43,7 +43,6 @@ from leadsignal.report.wording import (
     as_of_text,
     interval_text,
     listed,
-    method_words,
     money,
     name_text,
     of_hundred,
@@ -260,13 +259,15 @@ def _unexpected(summary: Summary) -> Html:
         )
         return _answer(question, "Not known", why)
     early = span(churn["warning_time_days"])
-    others = churn["churned"] - share["of"]
+    others, first = churn["churned"] - share["of"], churn["first_known"]
+    since = f" since {month_text(first)}" if first else ""
     arr = churn["unexpected_arr_share"]
     lost = f" That is {share_text(arr)} of the revenue lost with them." if arr is not None else ""
     return _answer(
         question,
         f"{share['count']:,} of {share['of']:,}",
-        f"churned accounts ({interval_text(share['low'], share['high'])}) were without a warning"
+        f"churned accounts{since} ({interval_text(share['low'], share['high'])}) were without a"
+        " warning"
         f" {early} before they were known to leave: {_listed(churn['warnings'])}.{lost}",
         f"{others:,} more were too young, or unknown." if others else "",
     )
@@ -290,26 +291,20 @@ def _caught(summary: Summary) -> Html:
     )
     return _answer(
         question, share_text(catch["share"]), text, _against(catch, summary["panel"]),
-        _honest(catch, summary["panel"]), unlike_line(catch),
+        unlike_line(catch),
     )  # fmt: skip
 
 
-def _against(catch: CatchSummary, panel: PanelSummary) -> str:
-    others = [
-        f"{method_words(name, panel)} {share_text(share)}"
-        for name, share in catch["baselines"].items()
-    ]
-    return f"As long a list by {', by '.join(others)}." if others else ""
-
-
-def _honest(catch: CatchSummary, panel: PanelSummary) -> Html | str:
-    profile = profile_words(panel)
+def _against(catch: CatchSummary, panel: PanelSummary) -> Html | str:
+    """Return whether the alerts beat a list that knows no behaviour, and where all lists are."""
     if catch["beats_context"] is None:
         return ""
+    text = tag("b", f"Not proven to be more than {profile_words(panel)} alone catch",
+               class_="warn")  # fmt: skip
     if catch["beats_context"]:
-        return f"More than {profile} alone catch, beyond chance."
-    text = f"Not proven to be more than {profile} alone catch."
-    return tag("b", text, class_="warn")
+        text = Html(f"More than {profile_words(panel)} alone catch, beyond chance")
+    others = tag("a", "other lists", href="#backtest-title")
+    return join([text, " (", others, ")."])
 
 
 def _early(summary: Summary) -> Html:

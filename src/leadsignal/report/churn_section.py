@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 from leadsignal.report.bar_charts import Part, both, stack_key
 from leadsignal.report.html import MONTHS, Html, figure, folded, join, number, section, table, tag
 from leadsignal.report.success_sections import missing_line
@@ -197,5 +195,5 @@ def _causes(summary: Summary) -> Html:
         for of in summary["churn"]["causes"]
     ]  # fmt: skip
     since = summary["churn"]["first_known"]
-    caption = "All ends by cause" + (f", since {date.fromisoformat(since).year}" if since else "")
+    caption = "All ends by cause" + (f", since {month_text(since)}" if since else "")
     return table(("Cause", "Accounts", *arr, "Counts as churn"), rows, caption, class_="cards few")

@@ -125,7 +125,8 @@ def _left_out(found: CohortsSummary) -> Html | str:
 
 
 def _cohort(line: CohortLine) -> str:
-    by, cohort = name_text(line["by"]), name_text(line["cohort"])
+    by = "all processes" if line["by"] == "adopted" else name_text(line["by"])
+    cohort = name_text(line["cohort"])
     return cohort if by == cohort else f"{by}, {cohort}"
 
 
