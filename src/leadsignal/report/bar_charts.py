@@ -80,8 +80,9 @@ def ranges(
     narrow = width <= NARROW
     gutter, margin = (8, 8) if narrow else (300, 120)
     x = Scale(axis.at(axis.low), axis.at(axis.high), gutter, width - margin)
-    step, top = 26 if narrow else 30, 0
-    pauses, parts = [], []
+    step, top = 26 if narrow else 30, 0.0
+    pauses: list[tuple[float, float]] = []
+    parts: list[Html] = []
     for row in rows:
         lines = _label_lines(row.label, row.note, narrow)
         parts += _labels(lines, row.note, top, width, gutter, narrow)

@@ -200,7 +200,7 @@ def _lines(lines: Lines) -> Html:
     rows = [
         (_cohort(line), name_text(line["against"]), line["verdict"],
          ("number", "" if line["naive"] is None else _ratio(line["naive"])),
-         ("number", _ratio(line["hazard_ratio"])), limits_text(line["hazard_ratio"]),
+         ("number", _ratio(line["hazard_ratio"])), ("number", limits_text(line["hazard_ratio"])),
          ("number", _p(line["p_holm"])))
         for line in lines
     ]  # fmt: skip

@@ -358,7 +358,8 @@ def _days(value: float | None) -> str:
 def _come_true(found: BacktestSummary) -> Html:
     rows = [
         (f"{of_hundred(of['risk'])} of 100", ("number", number(of["rows"])),
-         f"{of_hundred(of['observed'])} of 100", interval_text(of["lower"], of["upper"]))
+         f"{of_hundred(of['observed'])} of 100",
+         interval_text(of["lower"], of["upper"]).replace("%", "of 100"))
         for of in found["calibration"]
     ]  # fmt: skip
     if not rows:

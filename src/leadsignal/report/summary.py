@@ -149,8 +149,9 @@ def _currency(panel: Panel, scores: Scores | None) -> str | None:
     """Return the currency of all amounts, where it is known."""
     if panel.project.currency.base is not None:
         return panel.project.currency.base
-    found = [] if scores is None or "currency" not in scores.frame else scores.frame["currency"]
-    named = {str(currency) for currency in found if currency}
+    if scores is None or "currency" not in scores.frame:
+        return None
+    named = {str(currency) for currency in scores.frame["currency"] if currency}
     return named.pop() if len(named) == 1 else None
 
 

@@ -51,7 +51,7 @@ def columns(rows: Sequence[Column], *, title: str, description: str, width: int 
     parts: list[Html] = []
     for n, row in enumerate(rows):
         middle, height = round((n + 0.5) * step, 1), 0.0
-        for part in row.parts:
+        for part in filter(lambda part: part.count, row.parts):
             low, height = y(height), height + part.count
             parts.append(_rectangle(part, middle - wide / 2, wide, y(height), low))
         parts.append(_words(row.note, middle, y(height) - 6, "tick strong middle"))
@@ -64,9 +64,7 @@ def columns(rows: Sequence[Column], *, title: str, description: str, width: int 
     return svg(width, height_all, *parts, title=title, description=description, kind=kind)
 
 
-def _rectangle(part: Part, left: float, wide: float, top: float, bottom: float) -> Html | str:
-    if not part.count:
-        return ""
+def _rectangle(part: Part, left: float, wide: float, top: float, bottom: float) -> Html:
     return tag("rect", tag("title", part.text), x=round(left, 1), y=top, width=round(wide, 1),
                height=round(max(bottom - top, 0.5), 1), class_=f"bar {part.kind}")  # fmt: skip
 
