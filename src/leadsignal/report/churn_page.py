@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -70,6 +71,18 @@ SECTIONS = {
 }
 """What the sections are about, in the contents and above the findings that are their headings."""
 
+
+DRAWN: dict[str, Callable[[str, Summary], Html]] = {
+    "churn": churn_section,
+    "success": success_section,
+    "audit": audit_section,
+    "backtest": backtest_section,
+    "cohorts": cohort_section,
+    "reasons": reason_section,
+    "accounts": account_list,
+    "method": method_section,
+}
+"""How each section is drawn, in their order."""
 
 MAX_DOUBTS = 5
 """Number of warnings of the data that are not folded."""
@@ -144,23 +157,16 @@ def with_pages(summary: Summary, folder: str | Path, beside: str | Path) -> Summ
 
 def report_page(summary: Summary) -> str:
     """Return the page of a summary as text."""
+    main = tag(
+        "main", _first_screen(summary), _contents(),
+        *(draw(SECTIONS[name], summary) for name, draw in DRAWN.items()),
+    )  # fmt: skip
     return page(
         f"Churn report, as of {as_of_text(summary)}",
         tag("a", "Skip to the sections", href="#churn-title", class_="skip"),
         _header(summary),
-        tag(
-            "main",
-            _first_screen(summary),
-            _contents(),
-            churn_section(SECTIONS["churn"], summary),
-            success_section(SECTIONS["success"], summary),
-            audit_section(SECTIONS["audit"], summary),
-            backtest_section(SECTIONS["backtest"], summary),
-            cohort_section(SECTIONS["cohorts"], summary),
-            reason_section(SECTIONS["reasons"], summary),
-            account_list(SECTIONS["accounts"], summary),
-            method_section(SECTIONS["method"], summary),
-        ),
+        # A number is not parted from its percent sign at the end of a line.
+        Html(main.replace(" %", "\N{NO-BREAK SPACE}%")),
         _footer(summary),
         description=f"Churn report as of {summary['as_of']}",
         kind="report",

@@ -73,18 +73,18 @@ def _quarters(churn: ChurnSummary) -> Html:
     rows = [of for of in churn["quarters"] if of["whole"] and of["accounts"]]
     if not rows:
         return Html("")
-    drawn = [_column(of, bool(churn["warnings"])) for of in rows]
+    bars = [_column(of, bool(churn["warnings"])) for of in rows]
     description = "; ".join(
         f"{row.year} {row.period}: {row.note}, of which "
         + ", ".join(part.text for part in row.parts if part.count)
-        for row in drawn
+        for row in bars
     )
     title = "Churn rate by quarter, in percent of the accounts that were there when it began"
     legend = stack_key([(kind, words) for _, words, kind in VERDICTS]) if churn["warnings"] else ""
     early = span(churn["warning_time_days"])
     unexpected = f"; unexpected is churn without a warning {early} before" if legend else ""
     return figure(
-        title, both(columns, drawn, title=title, description=description), legend,
+        title, both(columns, bars, title=title, description=description), legend,
         source=f"Whole quarters, by the day on which the end became known{unexpected}.",
     )  # fmt: skip
 
@@ -132,7 +132,7 @@ def _measured(rows: list[RetentionRow]) -> tuple[RetentionShare, ...]:
 
 
 def _lines(rows: list[RetentionRow], title: str, source: str) -> Html:
-    drawn = [
+    series = [
         Line(words, name, [row[name] for row in rows])
         for name, words in MEASURES if name in _measured(rows)
     ]  # fmt: skip
@@ -145,8 +145,8 @@ def _lines(rows: list[RetentionRow], title: str, source: str) -> Html:
     description = f"{periods[-1][1]}: " + ", ".join(
         f"{words} {rate_text(last[name])}" for name, words in MEASURES if last[name] is not None
     )
-    picture = both(lines, drawn, periods, rate_text, title=title, description=description)
-    return figure(title, picture, line_key(drawn), source=source)
+    picture = both(lines, series, periods, rate_text, title=title, description=description)
+    return figure(title, picture, line_key(series), source=source)
 
 
 def _year_finding(rows: list[RetentionRow]) -> str:

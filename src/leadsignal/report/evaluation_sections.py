@@ -78,7 +78,7 @@ def audit_section(topic: str, summary: Summary) -> Html:
 
 
 def _leads(rows: Sequence[IndicatorRow], early: str) -> str:
-    """Return which families of indicators speak early and which only at the end, as a heading."""
+    """Return which families of indicators are leading and which lag, as a heading."""
     leading, late = _families(rows)
     if not leading:
         return f"No indicator is proven to warn {early} before churn"
@@ -111,14 +111,14 @@ def _picked(rows: Sequence[IndicatorRow]) -> list[IndicatorRow]:
         auc = of["auc_last"] if of["verdict"] == "lagging" else of["auc"]
         return verdict, of["family"] not in late, -abs((auc or 0.5) - 0.5), of["name"]
 
-    drawn: list[IndicatorRow] = []
+    kept: list[IndicatorRow] = []
     taken: Counter[tuple[str, str]] = Counter()
     for of in sorted((of for of in rows if of["auc"] is not None), key=order):
         kind = (of["family"], of["verdict"])
         if taken[kind] < MAX_ALIKE:
-            drawn.append(of)
+            kept.append(of)
             taken[kind] += 1
-    return drawn[:MAX_DRAWN]
+    return kept[:MAX_DRAWN]
 
 
 def _counted(counts: Mapping[str, int], early: str, ends: int) -> str:

@@ -196,9 +196,7 @@ def page(title: str, *body: object, description: str = "", kind: str = "", scrip
         Html(f"<style>{sheet}</style>"),
     ]
     last = Html(f"<script>{script}</script>") if script else ""
-    # A number is not parted from its percent sign at the end of a line.
-    shown = Html(join(body).replace(" %", "\N{NO-BREAK SPACE}%"))
-    found = tag("body", shown, last, class_=kind or None)
+    found = tag("body", *body, last, class_=kind or None)
     whole = tag("html", "\n", tag("head", *head), "\n", found, "\n", lang="en")
     return f"<!doctype html>\n{whole}\n"
 
