@@ -205,7 +205,7 @@ def test_print_keeps_pictures_whole_and_repeats_headings(browser: Any, report: P
         script = "(all, name) => all.map(one => getComputedStyle(one)[name])"
         return set(page.locator(selector).evaluate_all(script, name))
 
-    assert styles("figure", "breakInside") == {"avoid"}
+    assert styles("figure, h2", "breakInside") == {"avoid"}
     assert styles("table:not(#account-list)", "breakInside") == {"avoid"}
     assert styles("thead", "display") == {"table-header-group"}
     # A button is not painted again on the next sheet, its text is.

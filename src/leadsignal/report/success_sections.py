@@ -152,7 +152,7 @@ def _effect(proven: EffectSummary | None, by_day: CohortLine | None) -> str:
     The proven effect of the next steps comes first, so that the page has one number for it.
     """
     if proven is not None:
-        words = effect_words(proven, proven["lag_days"])
+        words = effect_words(proven, proven["lag_days"]).removeprefix("accounts that practise it ")
         return f"{sentence(words)}, among accounts with similar attributes"
     if by_day is None:
         return ""

@@ -260,11 +260,6 @@ def _catch(backtest: Backtest, scores: Scores | None) -> dict[str, Any]:
         "high": getattr(one, f"{headline}_high"),
         "lead_days": caught["lead_days"].median() if len(caught) else None,
         "head_start_days": caught["head_start_days"].median() if len(caught) else None,
-        "baselines": {
-            other: getattr(backtest.methods[other], headline)
-            for other in ("random", "usage", "health", "context")
-            if other in backtest.methods
-        },
         "beats_context": backtest.beats_context(name) if "context" in backtest.methods else None,
         "alert_precision": one.alert_precision,
         "new_alerts_a_month": one.new_alerts_a_month,

@@ -128,7 +128,6 @@ class CatchSummary(TypedDict):
     high: float | None
     lead_days: float | None
     head_start_days: float | None
-    baselines: dict[str, float | None]
     beats_context: bool | None
 
 
@@ -267,7 +266,6 @@ class AdoptionRow(TypedDict):
     overdue: int
     left: int
     open: int
-    share_ever: float | None
     share_by_milestone: float | None
 
 
