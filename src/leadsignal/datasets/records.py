@@ -59,7 +59,9 @@ def behaviors(history: History, law: Law, seed: int) -> Columns:
     # Nobody reviews a close on a weekend, and few do anything then.
     day = history.mondays[week] + np.floor(5.35 * u[:, 0]).astype(np.int64)
     pool = np.where(kind == 0, 4, history.who.users[row])
-    user = np.floor(pool * np.where(kind == 0, u[:, 1], u[:, 1] ** 1.5)).astype(np.int64)
+    # Roots are the same to the last digit on all processors; powers are not.
+    share = np.where(kind == 0, u[:, 1], u[:, 1] * np.sqrt(u[:, 1]))
+    user = np.floor(pool * share).astype(np.int64)
     # A review has two or three different people in it.
     place = np.arange(len(row)) - np.repeat(np.cumsum(many) - many, many)
     user = np.where(kind == 1, (history.first_week + week + place) % 5, user)
