@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.inputs import (
     ESTIMATORS,
@@ -18,6 +18,10 @@ from leadsignal.cli.inputs import (
 from leadsignal.cli.outputs import writes
 from leadsignal.cli.printing import done, progress_bar, say
 from leadsignal.files.outputs import COMPARISON, PICTURE, PROCESSES
+
+if TYPE_CHECKING:
+    from leadsignal.cohorts.comparison import Comparison
+    from leadsignal.cohorts.overview import Overview
 
 
 def add_commands(commands: Any) -> None:
@@ -35,7 +39,9 @@ def add_commands(commands: Any) -> None:
                          help="compare accounts alike in this; can be given again")  # fmt: skip
     compare.add_argument("--landmark", metavar="90d", help="day at which accounts are sorted")
     compare.add_argument("--until", metavar="730d", help="how far mean days are counted")
-    compare.add_argument("--out", type=Path, metavar="FILE", help=".md, .html, .csv or .xlsx")
+    compare.add_argument("--details", action="store_true", help="print every number and caution")
+    compare.add_argument("--out", type=Path, metavar="FILE",
+                         help=".html page (of all: an explorer), .md, .csv or .xlsx")  # fmt: skip
     discover = new_command(commands, "discover", _discover, "find the essential processes in data",
                            outputs=writes(out=PROCESSES, picture=PICTURE))  # fmt: skip
     for name, what in (
@@ -71,16 +77,30 @@ def _compare(options: argparse.Namespace) -> int:
     requested = {"methods": options.method, "adjust": options.adjust,
              "landmark": options.landmark, "horizon": options.until}  # fmt: skip
     if options.by == "all":
-        if options.out:
-            raise OptionError("--out writes one comparison", "Name it in --by, or use --json")
-        overview = compare_all(tables, analysis, **requested)
-        say(options, overview)
-        return done(options, overview.to_dict())
-    comparison = compare_cohorts(tables, options.by, analysis, **requested)
+        if options.out and options.out.suffix.lower() != ".html":
+            raise OptionError(
+                f"--by all writes an explorer, not {options.out.suffix or 'a file without ending'}",
+                "Name a file that ends in .html, or use --json",
+            )
+        found: Comparison | Overview = compare_all(tables, analysis, **requested)
+    else:
+        found = compare_cohorts(tables, options.by, analysis, **requested)
+    say(options, found.details if options.details else f"{found}\n\n--details prints the rest")
     if options.out:
-        comparison.write(options.out, force=options.force)
-    say(options, comparison)
-    return done(options, comparison.to_dict())
+        say(options, f"written to {_write_comparison(found, options.out, force=options.force)}")
+    return done(options, found.to_dict())
+
+
+def _write_comparison(found: Comparison | Overview, path: Path, *, force: bool) -> Path:
+    from leadsignal.cohorts.comparison import Comparison
+    from leadsignal.report.comparison_page import write_comparison
+    from leadsignal.report.explorer_page import write_explorer
+
+    if not isinstance(found, Comparison):
+        return write_explorer(path, found, force=force)
+    if path.suffix.lower() == ".html":
+        return write_comparison(path, found, force=force)
+    return found.write(path, force=force)
 
 
 def _discover(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from leadsignal.cohorts.balance import gap_at_equal_tenure
-from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, TITLES, Contrast
+from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, TITLES, Contrast, best_of, cohorts_of
 from leadsignal.cohorts.covariates import columns_of
 from leadsignal.cohorts.dated import CHURN
 from leadsignal.cohorts.design import Design
@@ -30,19 +30,31 @@ CROSSING = 1.0
 
 
 def cautions_of(
-    design: Design, contrasts: Sequence[Contrast], groups: Mapping[Any, Any]
+    design: Design,
+    contrasts: Sequence[Contrast],
+    groups: Mapping[Any, Any],
+    failed: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Return the cautions that follow from the cohorts, the contrasts and their curves."""
+    """Return the cautions that follow from the cohorts, the contrasts and their curves.
+
+    What may change the conclusion comes first: too few churns, one ratio that does not describe
+    the data, differences at the start, ``failed`` methods and confounders. What was counted how,
+    which the corrected numbers already allow for, comes last.
+    """
     found = [
-        *_days_before(design),
+        *_nobody(design),
         *_small(contrasts),
-        *_artefacts(contrasts),
-        *_unreached(design, contrasts),
-        *_dropped(design),
-        *_overlap(contrasts),
         *_crossing(design, groups),
-        *_moved(design, contrasts),
+        *_overlap(contrasts),
         *_unadjusted(design),
+        *failed,
+        *_moved(design, contrasts),
+        _unmeasured(contrasts),
+        *_days_before(design),
+        *design.cohorts.notes,
+        *_dropped(design),
+        *_unreached(design, contrasts),
+        *_artefacts(contrasts),
     ]
     return tuple(dict.fromkeys(found))
 
@@ -146,8 +158,8 @@ def _crossing(design: Design, groups: Mapping[Any, Any]) -> Iterator[str]:
             gaps.append(gap.value / gap.std_err if gap.std_err > 0 else 0.0)
         if gaps and min(gaps) < -CROSSING and max(gaps) > CROSSING:
             yield (
-                f"{design.cohorts.levels[k]}, {method}: the curves cross, so one ratio does not"
-                " describe them; look at the plot"
+                f"{design.cohorts.levels[k]}, {method}: the curves cross, so one ratio is no"
+                " more than an average over time"
             )
 
 
@@ -183,16 +195,29 @@ def _moves(design: Design, k: int, raw: float) -> Iterator[tuple[str, float]]:
         yield name, float(np.exp(ratio.value) / raw)
 
 
-def _unadjusted(design: Design) -> Iterator[str]:
-    cohorts = design.cohorts
-    if (cohorts.cause == CHURN).sum() == 0:
+def _nobody(design: Design) -> Iterator[str]:
+    if (design.cohorts.cause == CHURN).sum() == 0:
         yield "nobody churned, so there is nothing to compare"
+
+
+def _unadjusted(design: Design) -> Iterator[str]:
     if apart := _apart(design):
         yield f"cohorts differ at the start in {', '.join(apart)}, which is not adjusted for"
-    yield (
-        "unmeasured confounders are not adjusted for: the E-value says how strong one would have"
-        " to be"
-    )
+
+
+def _unmeasured(contrasts: Sequence[Contrast]) -> str:
+    text = "unmeasured confounders are not adjusted for"
+    for cohort in cohorts_of(contrasts):
+        best = best_of(contrasts, cohort)
+        ratio = None if best is None else best.hazard_ratio
+        if best is None or ratio is None or best.e_value is None or not ratio.excludes(1.0):
+            continue
+        if np.isfinite(best.e_value[0]):
+            return (
+                f"{text}: one that goes with {cohort} and with churn by a factor of"
+                f" {best.e_value[0]:.1f} each would explain the difference (E-value)"
+            )
+    return text
 
 
 def _apart(design: Design) -> list[str]:

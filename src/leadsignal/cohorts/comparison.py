@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.cohorts.contrasts import TITLES, Cohort, Contrast, find_contrast
-from leadsignal.cohorts.curves import curves_of
+from leadsignal.cohorts.curves import curve_frame
 from leadsignal.cohorts.dated import DatedCohorts
 from leadsignal.cohorts.evidence import Evidence
 from leadsignal.cohorts.export import frame_of, html_of, markdown_of, write_table
-from leadsignal.cohorts.plots import forest_picture, label_curves
+from leadsignal.cohorts.plots import curves_picture, forest_picture
 from leadsignal.cohorts.resampling import bootstrapped
 from leadsignal.cohorts.small_groups import SmallGroups
-from leadsignal.cohorts.wording import cohort_line, contrast_lines, verdict_of
+from leadsignal.cohorts.start_quarters import retention_grid
+from leadsignal.cohorts.text_lines import main_lines, retention_line
+from leadsignal.cohorts.verdict import title_of, verdict_of, verdict_of_groups
+from leadsignal.cohorts.wording import cohort_line, contrast_lines, explanation_of
 from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
 from leadsignal.results import Result
 
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_COHORTS = 12
-"""Number of cohorts that a printed comparison lists."""
+"""Number of cohorts that the details of a comparison list."""
+MAX_CAUTIONS = 4
+"""Number of cautions that a printed comparison shows, those that matter first."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -40,7 +45,7 @@ class Comparison(Result):
     contrasts : tuple of Contrast
         Numbers of each method and pair of cohorts.
     cautions : tuple of str
-        What limits the conclusions.
+        What limits the conclusions; what may change them comes first.
     landmark : int
         Day of the landmark and the target trial, since ``dated.since``.
     horizon : float
@@ -88,8 +93,69 @@ class Comparison(Result):
 
     @property
     def verdict(self) -> str:
-        """The findings, in a paragraph a cohort."""
-        return verdict_of(self.contrasts)
+        """The finding in one sentence, as strong as the evidence allows."""
+        if not self.contrasts:
+            return verdict_of_groups([] if self.groups is None else self.groups.groups)
+        return verdict_of(self.contrasts, self.evidence)
+
+    @property
+    def explanation(self) -> str:
+        """The findings in ratios, in a paragraph a cohort."""
+        return explanation_of(self.contrasts)
+
+    @property
+    def details(self) -> str:
+        """Everything as text: cohorts, every contrast, explanation, evidence, all cautions."""
+        lines = [self._head]
+        if self.contrasts:
+            lines[0] += (
+                f": landmark day {self.landmark}, horizon {self.horizon:g} days since"
+                f" {self.dated.since}"
+            )
+        first = self.cohorts[0].name if self.contrasts else None
+        lines += [cohort_line(cohort, first) for cohort in self.cohorts[:MAX_COHORTS]]
+        if self.contrasts:
+            lines += ["", *contrast_lines(self.contrasts)]
+        if self.groups is not None:
+            lines += ["", repr(self.groups)]
+        lines += ["", self.verdict, self.explanation, *(one.sentence for one in self.evidence), ""]
+        lines += [f"- {caution}" for caution in self.cautions]
+        return "\n".join([*warning_lines(self.warnings), *lines])
+
+    @property
+    def _head(self) -> str:
+        return f"Cohorts by {self.by}, until the end was known"
+
+    def curves(self) -> pd.DataFrame:
+        """Return the retention curves of the corrected comparison, beside those of the usual chart.
+
+        All accounts share one churn hazard by tenure, which in each cohort is multiplied by the
+        hazard ratio of the verdict: the curves differ as the verdict says. Limits are those of the
+        ratio.
+
+        Returns
+        -------
+        DataFrame
+            Columns cohort, day (since ``dated.since``), retention, low, high and usual, which is
+            the Kaplan-Meier curve of the cohorts in which accounts ended up.
+
+        Raises
+        ------
+        ModelError
+            If there is no hazard ratio, or a cohort never has ten accounts at risk.
+        """
+        return curve_frame(self.dated, self.contrasts)
+
+    def retention_grid(self) -> pd.DataFrame | None:
+        """Return the share of accounts still there 3 to 36 months after the start, by quarter.
+
+        Returns
+        -------
+        DataFrame or None
+            Columns quarter, accounts and one a number of months, missing where not all accounts of
+            the quarter have been followed that long; None where the starts are not known.
+        """
+        return retention_grid(self.dated)
 
     def _table(self) -> pd.DataFrame:
         return frame_of(self.contrasts)
@@ -114,14 +180,18 @@ class Comparison(Result):
     def to_markdown(self) -> str:
         """Return the table of contrasts as Markdown, with the verdict."""
         return markdown_of(
-            self.contrasts, self.verdict, self.cautions, warning_lines(self.warnings)
+            self.contrasts, self._findings, self.cautions, warning_lines(self.warnings)
         )
 
     def to_html(self) -> str:
         """Return the table of contrasts as HTML, with the verdict."""
         caption = f"Cohorts by {self.by}, until the end was known"
         above = warning_lines(self.warnings)
-        return html_of(caption, self.contrasts, self.verdict, self.cautions, above)
+        return html_of(caption, self.contrasts, self._findings, self.cautions, above)
+
+    @property
+    def _findings(self) -> str:
+        return f"{self.verdict}\n{self.explanation}"
 
     def write(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the table to a file whose ending names its format.
@@ -148,12 +218,10 @@ class Comparison(Result):
         return write_table(self.to_frame(), self.to_markdown(), self.to_html(), path, force=force)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the curves with intervals and the numbers at risk; return the Axes."""
-        curves = curves_of(self.dated)
-        title = f"By {self.by.replace('_', ' ')}"
-        if not self.dated.since_the_start:
-            title += f", by the cohort on each day (from day {curves[0].origin:g})"
-        return label_curves(curves.plot(ax), self.dated.since, title)
+        """Draw corrected retention, and thin that of the usual chart; return the Axes."""
+        return curves_picture(
+            self.curves(), self.dated.since, title_of(self.contrasts, self.by), ax
+        )
 
     def plot_forest(self, ax: Axes | None = None) -> Axes:
         """Draw naive and corrected ratios of each cohort in one row; return the Axes."""
@@ -177,21 +245,11 @@ class Comparison(Result):
         return bootstrapped(self.dated, self.contrasts, self.recompute, times, seed, self.level)
 
     def __repr__(self) -> str:
-        lines = [f"Cohorts by {self.by}, until the end was known"]
-        if self.contrasts:
-            lines[0] += (
-                f": landmark day {self.landmark}, horizon {self.horizon:g} days since"
-                f" {self.dated.since}"
-            )
-        first = self.cohorts[0].name if self.contrasts else None
-        lines += [cohort_line(cohort, first) for cohort in self.cohorts[:MAX_COHORTS]]
-        if self.contrasts:
-            lines += ["", *contrast_lines(self.contrasts)]
-        if self.groups is not None:
-            lines += ["", repr(self.groups)]
-        lines += ["", self.verdict, *(one.sentence for one in self.evidence), ""]
-        lines += [f"- {caution}" for caution in self.cautions]
-        return "\n".join([*warning_lines(self.warnings), *lines])
+        lines = [*warning_lines(self.warnings), self._head, "", self.verdict, ""]
+        lines += main_lines(self.contrasts, self.groups, self.landmark)
+        lines += [*retention_line(self.dated, self.contrasts), ""]
+        lines += [f"- {caution}" for caution in self.cautions[:MAX_CAUTIONS]]
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         return self.to_html()

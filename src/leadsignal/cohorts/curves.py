@@ -1,63 +1,133 @@
-"""The retention curves of dated cohorts."""
+"""Retention curves of the corrected comparison, beside those of the usual chart.
+
+The corrected curves are standardised: all accounts share one churn hazard by tenure, which in each
+cohort is multiplied by the hazard ratio of the verdict. The shared hazard is the one at which the
+churns of each day are those that happened (Breslow's estimator, with the ratios fixed):
+
+    dH(t) = churns on t / sum over cohorts of (accounts at risk on t) * ratio
+
+So the curves differ as the verdict says and in nothing else. Curves of each day's cohort, each with
+a hazard of its own (Simon & Makuch 1984), can contradict it: the hazard of a small cohort at the
+start, or of the few that are left, moves all that comes later.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
+from leadsignal.cohorts.contrasts import Contrast, best_of, cohorts_of
 from leadsignal.cohorts.dated import CHURN, DatedCohorts
-from leadsignal.cohorts.measures import last_day_with
-from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time
-from leadsignal.errors import ModelError, OptionError
-from leadsignal.survival.curves import Curves, kaplan_meier, simon_makuch
+from leadsignal.cohorts.measures import MIN_AT_RISK, last_day_with
+from leadsignal.cohorts.risk_intervals import RiskIntervals, follow_in_time, follow_naively
+from leadsignal.errors import ModelError
+from leadsignal.stats.estimates import Estimate
+from leadsignal.survival.curves import kaplan_meier
+from leadsignal.survival.inputs import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_CURVES = 4
-"""Number of cohorts, the largest, that are drawn."""
+"""Number of cohorts that are drawn: the reference and the largest others."""
+POINTS = 49
+"""Number of days at which curves are read."""
+YEARS = (365.0, 730.0)
+"""Days that are always among them."""
+MAX_RATIO = 1e6
+"""Ratio at which an infinite limit is drawn."""
 
 
-def curves_of(cohorts: DatedCohorts) -> Curves:
-    """Return the curves to draw, by the time-dependent cohort of the accounts.
-
-    Dated cohorts have Simon-Makuch curves from the first day on which each has had ten accounts at
-    risk; properties since the start have Kaplan-Meier curves. They stop where fewer than five
-    accounts are left. Ends other than churn are censored.
+def curve_frame(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> pd.DataFrame:
+    """Return corrected and usual retention by cohort and day, with the limits of the corrected.
 
     Raises
     ------
     ModelError
-        If a cohort never has ten accounts at risk.
+        If no cohort has a hazard ratio, or none has ten accounts at risk.
     """
-    rows = _while_populated(follow_in_time(cohorts))
-    names = np.array(cohorts.levels, dtype=object)[rows.group].astype(str)
-    often = np.bincount(rows.group).argsort()[::-1][:MAX_CURVES]
-    kept = np.isin(rows.group, often)
-    event, cluster = rows.cause == CHURN, cohorts.cluster[rows.account]
-    if cohorts.since_the_start:
-        return kaplan_meier(rows.stop[kept], event[kept], start=rows.start[kept], group=names[kept])
-    try:
-        return simon_makuch(
-            rows.stop[kept], event[kept], names[kept], start=rows.start[kept],
-            cluster=cluster[kept] if len(cohorts) <= 5000 else None,
-        )  # fmt: skip
-    except OptionError as error:
-        raise ModelError(f"the curves of {cohorts.name} cannot be estimated: {error}") from None
+    import pandas as pd
+
+    ratios = _ratios(cohorts, contrasts)
+    rows = follow_in_time(cohorts).of(tuple(ratios))
+    days = _days(cohorts, rows, list(ratios))
+    hazard = _shared_hazard(rows, ratios, days)
+    naive = follow_naively(cohorts)
+    frames = [
+        pd.DataFrame(
+            {
+                "cohort": cohorts.levels[level],
+                "day": days,
+                "retention": np.exp(-hazard * ratio.estimate),
+                "low": np.exp(-hazard * min(ratio.high, MAX_RATIO)),
+                "high": np.exp(-hazard * ratio.low),
+                "usual": _kaplan_meier(naive.of((level,)), days),
+            }
+        )
+        for level, ratio in ratios.items()
+    ]
+    return pd.concat(frames, ignore_index=True)
 
 
-def _while_populated(rows: RiskIntervals) -> RiskIntervals:
-    """Return the rows up to the last day on which their group has five at risk.
+def _ratios(cohorts: DatedCohorts, contrasts: Sequence[Contrast]) -> Mapping[int, Estimate]:
+    """Return the ratio of the verdict by level, the reference first."""
+    found = {}
+    for name in cohorts_of(contrasts):
+        best = best_of(contrasts, name)
+        ratio = None if best is None else best.hazard_ratio
+        if ratio is not None and 0 < ratio.estimate < MAX_RATIO and ratio.low == ratio.low:
+            found[cohorts.levels.index(name)] = ratio
+    if not found:
+        raise ModelError(
+            f"{cohorts.name}: there is no hazard ratio, so no curves to draw",
+            "Look at the groups instead",
+        )
+    size = np.bincount(cohorts.row_state, minlength=len(cohorts.levels))
+    largest = sorted(found, key=lambda level: -size[level])[: MAX_CURVES - 1]
+    return {0: Estimate(1.0, 1.0, 1.0, 1.0)} | {level: found[level] for level in sorted(largest)}
 
-    A curve of fewer shows the luck of single accounts, and steps to zero with the last.
-    """
-    last = np.full(int(rows.group.max()) + 1, np.inf)
-    for group in np.unique(rows.group):
-        mine = rows.group == group
-        last[group] = last_day_with(MIN_ACCOUNTS, rows.start[mine], rows.stop[mine])
-        if not np.isfinite(last[group]):
-            last[group] = rows.stop[mine].max()
-    until = last[rows.group]
-    cut = replace(
-        rows, stop=np.minimum(rows.stop, until), cause=np.where(rows.stop <= until, rows.cause, 0)
-    )
-    return cut.where(rows.start < until)
+
+def _days(cohorts: DatedCohorts, rows: RiskIntervals, levels: Sequence[int]) -> Floats:
+    """Return the days to read, from the first to the last with ten accounts in every cohort."""
+    starts = np.sort(rows.start)
+    first = float(starts[min(MIN_AT_RISK, len(starts)) - 1])
+    each = [rows.of((level,)) for level in levels]
+    last = min(last_day_with(MIN_AT_RISK, one.start, one.stop) for one in each)
+    if not first < last < np.inf:
+        raise ModelError(
+            f"the curves of {cohorts.name} cannot be drawn: a cohort never has"
+            f" {MIN_AT_RISK} accounts at risk",
+            "Provide a longer history",
+        )
+    years = [day for day in YEARS if first < day < last]
+    days: Floats = np.unique(np.concatenate((np.linspace(first, last, POINTS).round(), years)))
+    return days
+
+
+def _shared_hazard(rows: RiskIntervals, ratios: Mapping[int, Estimate], days: Floats) -> Floats:
+    """Return the cumulative hazard of the reference from the first of the days to each."""
+    churned = rows.stop[(rows.cause == CHURN) & (rows.stop > days[0])]
+    moments, churns = np.unique(churned, return_counts=True)
+    at_risk = np.zeros(len(moments))
+    for level, ratio in ratios.items():
+        mine = rows.group == level
+        begun = np.searchsorted(np.sort(rows.start[mine]), moments, side="left")
+        ended = np.searchsorted(np.sort(rows.stop[mine]), moments, side="left")
+        at_risk += ratio.estimate * (begun - ended)
+    steps = np.concatenate(([0.0], np.cumsum(churns / at_risk)))
+    hazard: Floats = steps[np.searchsorted(moments, days, side="right")]
+    return hazard
+
+
+def _kaplan_meier(rows: RiskIntervals, days: Floats) -> Floats:
+    """Return the retention of a group since the first of the days, while it has ten accounts."""
+    if not len(rows.account):
+        return np.full(len(days), np.nan)
+    curve = kaplan_meier(rows.stop, rows.cause == CHURN, start=rows.start)[0]
+    left = np.concatenate(([1.0], curve.estimate))
+    there: Floats = left[np.searchsorted(curve.time, days, side="right")]
+    share = there / there[0] if there[0] > 0 else np.full(len(days), np.nan)
+    share[days > last_day_with(MIN_AT_RISK, rows.start, rows.stop)] = np.nan
+    return np.asarray(share, dtype=np.float64)

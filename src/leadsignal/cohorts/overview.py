@@ -16,13 +16,15 @@ from leadsignal.cohorts.contrasts import CORRECTED, Contrast, best_of, cohorts_o
 from leadsignal.cohorts.evidence import Evidence, evidence_for_claim, weigh_evidence
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.named_comparisons import ready_comparisons
-from leadsignal.cohorts.plots import overview_picture
+from leadsignal.cohorts.plots import overview_picture, p_text
 from leadsignal.cohorts.side_by_side import compare_dated
+from leadsignal.cohorts.verdict import in_digits
 from leadsignal.cohorts.wording import aligned
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
+from leadsignal.phrases import how_often
 from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.multiple_testing import holm
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from leadsignal.tables import Tables
+
+
+MAX_LINES = 12
+"""Number of cohorts that a printed overview shows, those with the lowest p-values."""
+MAX_P = 0.05
+"""P-value, corrected for the number of cohorts, below which a difference holds."""
 
 
 @checked
@@ -193,6 +201,12 @@ class Line:
     p_holm: float
     evidence: Evidence | None = None
 
+    @property
+    def title(self) -> str:
+        """The cohort, after the name of its comparison where that is another."""
+        by = self.by.replace("_", " ")
+        return by if by == self.cohort else f"{by}: {self.cohort}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the line as a plain dictionary, ready for JSON."""
         return {
@@ -268,16 +282,18 @@ class Overview(Result):
         """
         return overview_picture(self._table(), cohorts, ax)
 
-    def __repr__(self) -> str:
-        rows = [("by", "cohort", "against", "naive", "corrected", "p, of all", "evidence")]
-        for line in self.lines:
-            naive = "" if line.naive is None else str(line.naive)
-            p = f"{line.p_holm:.3f}"
-            evidence = "" if line.evidence is None else line.evidence.wording
-            rows.append(
-                (line.by, line.cohort, line.against, naive, str(line.corrected), p, evidence)
-            )
-        head = f"Hazard ratios of {len(self.lines)} cohorts; p-values corrected for their number"
+    @property
+    def verdict(self) -> str:
+        """How many of the differences hold, in one sentence."""
+        holding = sum(line.p_holm < MAX_P for line in self.lines)
+        return (
+            f"{holding} of {len(self.lines)} cohorts leave more or less often beyond chance,"
+            " corrected for their number"
+        )
+
+    @property
+    def details(self) -> str:
+        """Every cohort as a line of text, then the comparisons that are not listed, and why."""
         left_out = [f"left out: {by}: {reason}" for by, reason in self.left_out.items()]
         left_out += [
             f"not listed: {comparison.by}: {len(comparison.cohorts)} values, compared by shrunken"
@@ -285,13 +301,33 @@ class Overview(Result):
             for comparison in self.comparisons
             if not comparison.contrasts
         ]
-        return "\n".join([*warning_lines(self.warnings), head, *aligned(rows), *left_out])
+        lines = [f"{self.verdict}.", "", *self._lines(self.lines), "", *left_out]
+        return "\n".join([*warning_lines(self.warnings), *lines])
+
+    def _lines(self, lines: Sequence[Line]) -> list[str]:
+        rows = [("cohort", "against", "usual chart", "corrected", "accounts leave", "p of all",
+                 "evidence")]  # fmt: skip
+        for line in lines:
+            naive = "" if line.naive is None else f"{line.naive.estimate:.2f}"
+            rows.append(
+                (line.title, line.against, naive, in_digits(line.corrected),
+                 how_often(line.corrected.estimate), p_text(line.p_holm),
+                 "" if line.evidence is None else line.evidence.wording)
+            )  # fmt: skip
+        return aligned(rows)
+
+    def __repr__(self) -> str:
+        first = sorted(self.lines, key=lambda line: line.p_holm)[:MAX_LINES]
+        lines = [f"{self.verdict}; hazard ratios:", "", *self._lines(first)]
+        if more := len(self.lines) - len(first):
+            lines += ["", f"  {more} more cohorts, with higher p-values"]
+        return "\n".join([*warning_lines(self.warnings), *lines])
 
     def _repr_html_(self) -> str:
         columns = ["by", "cohort", "against", "naive_estimate", "hazard_ratio_estimate",
                    "hazard_ratio_low", "hazard_ratio_high", "p_holm"]  # fmt: skip
         frame = self.to_frame()
-        head = "\n".join(repr(self).splitlines()[: 1 + len(self.warnings)])
+        head = "\n".join([*warning_lines(self.warnings), f"{self.verdict}."])
         return to_html(head, frame[columns].round(3) if len(frame) else None)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.errors import ModelError
-from leadsignal.survival.plots import COLOURS, GREY, axes_of, plain_log_ticks
+from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of, plain_log_ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,14 +21,29 @@ RATIO_LIMITS = (0.01, 100.0)
 """Limits of hazard ratios beyond which the axis does not grow."""
 
 
-def label_curves(axes: Axes, since: str, title: str) -> Axes:
-    """Label the axes of retention curves."""
+def curves_picture(curves: pd.DataFrame, since: str, title: str, ax: Axes | None = None) -> Axes:
+    """Draw corrected retention with its interval, and thin and grey that of the usual chart.
+
+    ``curves`` is a frame of `curve_frame`; the first cohort is the reference, without interval.
+    """
     from matplotlib.ticker import PercentFormatter
 
+    axes = axes_of(ax, (7.6, 4.6))
+    for place, (name, rows) in enumerate(curves.groupby("cohort", sort=False)):
+        colour, style = COLOURS[place % len(COLOURS)], STYLES[place % len(STYLES)]
+        axes.plot(rows["day"], rows["usual"], color=colour, linewidth=0.9, linestyle=":", alpha=0.8,
+                  label=f"{name}, the usual chart")  # fmt: skip
+        axes.plot(rows["day"], rows["retention"], color=colour, linewidth=2.2, linestyle=style,
+                  label=f"{name}, corrected")  # fmt: skip
+        if place:
+            axes.fill_between(rows["day"], rows["low"], rows["high"], color=colour, alpha=0.13,
+                              linewidth=0)  # fmt: skip
+    axes.set_ylim(0, 1.02)
     axes.set_xlabel(f"days since {since}", labelpad=2)
     axes.set_ylabel("still a customer, no notice given")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_title(title, loc="left", fontsize=11, wrap=True)
+    axes.legend(frameon=False, fontsize=9, loc="best")
     return axes
 
 
@@ -103,7 +118,7 @@ def overview_picture(lines: pd.DataFrame, most: int, ax: Axes | None = None) -> 
     )  # fmt: skip
     ax.plot(naive, at - 0.22, "o", color=GREY, markerfacecolor="white", label="naive")
     for place, p in enumerate(plotted["p_holm"]):
-        text = f"{ratio[place]:.2f} ({low[place]:.2f} to {high[place]:.2f}), p {_p_text(p)}"
+        text = f"{ratio[place]:.2f} ({low[place]:.2f} to {high[place]:.2f}), p {p_text(p)}"
         ax.annotate(
             text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8.5
         )
@@ -135,7 +150,12 @@ def _overview_title(lines: pd.DataFrame) -> str:
     return f"{proven} of {len(lines)} cohorts {have} a proven difference in churn"
 
 
-def _p_text(p: float) -> str:
+def p_text(p: float) -> str:
+    """Return a p-value as it is written everywhere.
+
+    >>> p_text(0.0002), p_text(0.0412)
+    ('< 0.001', '0.041')
+    """
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

@@ -114,7 +114,7 @@ def compare_dated(
         cohorts.name,
         tuple(_cohort(design, k, curve, rates[k]) for k in range(len(cohorts.levels))),
         tuple(contrasts),
-        (*cohorts.notes, *notes, *more, *cautions_of(design, contrasts, groups)),
+        cautions_of(design, contrasts, groups, (*notes, *more)),
         design.landmark,
         design.horizon,
         level,

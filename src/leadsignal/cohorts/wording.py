@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +20,9 @@ from leadsignal.cohorts.contrasts import (
 )
 from leadsignal.stats.estimates import Estimate
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 QUANTITIES = (
     "hazard ratio",
     "difference in mean days",
@@ -27,8 +32,8 @@ QUANTITIES = (
 """Headings of the numbers of a contrast."""
 
 
-def verdict_of(contrasts: Sequence[Contrast]) -> str:
-    """Return what the contrasts show of each cohort, and what they do not."""
+def explanation_of(contrasts: Sequence[Contrast]) -> str:
+    """Return what the contrasts show of each cohort, in ratios, a paragraph a cohort."""
     paragraphs = []
     for cohort in cohorts_of(contrasts):
         corrected = best_of(contrasts, cohort)
@@ -45,7 +50,7 @@ def _paragraph(contrasts: Sequence[Contrast], best: Contrast, ratio: Estimate) -
     how = ", compared at renewals" if best.method == "at_renewals" else ""
     how += f", adjusted for {', '.join(best.adjusted_for)}" if best.adjusted_for else ""
     text = f"{best.cohort} against {best.against}: churn at {ratio} times the rate{how}"
-    other = _opposite(contrasts, best, ratio)
+    other = opposite_of(contrasts, best, ratio)
     text += f"{_finding(ratio, other)}."
     naive = find_contrast(contrasts, "naive", best.cohort)
     if naive is None or naive.hazard_ratio is None:
@@ -59,7 +64,7 @@ def _paragraph(contrasts: Sequence[Contrast], best: Contrast, ratio: Estimate) -
     return f"{text} {naive_beside(naive.hazard_ratio, raw.hazard_ratio, raw.shrinkage)}".rstrip()
 
 
-def _opposite(contrasts: Sequence[Contrast], best: Contrast, ratio: Estimate) -> Contrast | None:
+def opposite_of(contrasts: Sequence[Contrast], best: Contrast, ratio: Estimate) -> Contrast | None:
     """Return a corrected contrast that proves the other direction, or None."""
     if not ratio.excludes(1.0):
         return None
@@ -82,31 +87,66 @@ def _finding(ratio: Estimate, other: Contrast | None) -> str:
     return ", fewer leave" if ratio.estimate < 1 else ", more leave"
 
 
-def naive_beside(naive: Estimate, corrected: Estimate, bias: Estimate | None) -> str:
-    """Return how much of the naive hazard ratio is bias, from the numbers alone.
+@dataclass(frozen=True)
+class NaiveBias:
+    """What is wrong with a naive hazard ratio: the kind, the cause and the share that is an artefact.
+
+    ``kind`` is "chance" (no more than that), "hidden" and "blurred" (the naive chart proves
+    nothing, the corrected one does or does not), "understated" and "nearer" (the corrected ratio is
+    farther from 1, proven or not), "reversed" and "nothing" (it is on the other side, proven or
+    not) or "part" (nearer to 1). A share is never rounded to all or to nothing.
+    """
+
+    kind: str
+    cause: str
+    share: float = 0.0
+
+
+def bias_of_naive(naive: Estimate, corrected: Estimate, bias: Estimate | None) -> NaiveBias | None:
+    """Return what is wrong with the naive hazard ratio; None where that is not known.
 
     ``bias`` is the naive ratio over the corrected one. Immortal time can only make a ratio
     smaller: days in which nobody could leave count as days of the cohort. A larger ratio comes
     from days that count in a cohort that was left before or entered later.
     """
     if bias is None or not _are_ratios(naive, corrected, bias):
-        return ""
-    if not bias.excludes(1.0):
-        return "The two do not differ by more than chance."
+        return None
     cause = "immortal time" if bias.estimate < 1 else "days counted in the wrong cohort"
-    factor = f"the naive result is off by a factor of {bias}"
     proven, n, c = corrected.excludes(1.0), np.log(naive.estimate), np.log(corrected.estimate)
+    if not bias.excludes(1.0):
+        return NaiveBias("chance", cause)
     if not naive.excludes(1.0):
-        hides = f"The naive chart hides it behind {cause}" if proven else f"Because of {cause}"
-        return f"{hides}{':' if proven else ''} {factor}."
+        return NaiveBias("hidden" if proven else "blurred", cause)
     if n * c > 0 and abs(c) >= abs(n):
-        nearer = "understates it" if proven else "is nearer to no difference"
-        return f"The naive chart {nearer}, because of {cause}: {factor}."
+        return NaiveBias("understated" if proven else "nearer", cause)
     if n * c <= 0:
-        what = "Its direction" if proven else "The naive result"
-        return f"{what} is an artefact of {cause}: {factor}."
-    left = "" if proven else "; what is left may be chance"
-    return f"{_percent(1 - c / n)} of it is an artefact of {cause}: {factor}{left}."
+        return NaiveBias("reversed" if proven else "nothing", cause)
+    return NaiveBias("part", cause, min(max(float(1 - c / n), 0.01), 0.99))
+
+
+BIAS_TEXT = {
+    "chance": "The two do not differ by more than chance.",
+    "hidden": "The naive chart hides it behind {cause}: {factor}.",
+    "blurred": "Because of {cause} {factor}.",
+    "understated": "The naive chart understates it, because of {cause}: {factor}.",
+    "nearer": "The naive chart is nearer to no difference, because of {cause}: {factor}.",
+    "reversed": "Its direction is an artefact of {cause}: {factor}.",
+    "nothing": "The naive result is an artefact of {cause}: {factor}.",
+    "part": "{share} of it is an artefact of {cause}: {factor}{left}.",
+}
+"""Sentences on the naive ratio by the kind of its bias."""
+
+
+def naive_beside(naive: Estimate, corrected: Estimate, bias: Estimate | None) -> str:
+    """Return how much of the naive hazard ratio is bias, from the numbers alone."""
+    found = bias_of_naive(naive, corrected, bias)
+    if found is None:
+        return ""
+    factor = f"the naive result is off by a factor of {bias}"
+    left = "" if corrected.excludes(1.0) else "; what is left may be chance"
+    return BIAS_TEXT[found.kind].format(
+        cause=found.cause, share=f"{found.share:.0%}", factor=factor, left=left
+    )
 
 
 def _are_ratios(*numbers: Estimate) -> bool:
@@ -114,11 +154,6 @@ def _are_ratios(*numbers: Estimate) -> bool:
     return all(
         0 < n.estimate < np.inf and not np.isnan(n.low) and not np.isnan(n.high) for n in numbers
     )
-
-
-def _percent(share: float) -> str:
-    """Return a share as a percentage, never rounded to all or to nothing."""
-    return f"{min(max(share, 0.01), 0.99):.0%}"
 
 
 def cohort_line(cohort: Cohort, first: str | None) -> str:
@@ -169,3 +204,10 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
         "  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def share_there(curves: pd.DataFrame, day: float) -> list[tuple[str, float, float]]:
+    """Return cohort, corrected and usual retention on a day of `curve_frame`."""
+    rows = curves[curves["day"] == day]
+    columns = (rows["cohort"], rows["retention"], rows["usual"])
+    return [(str(name), float(a), float(b)) for name, a, b in zip(*columns, strict=True)]

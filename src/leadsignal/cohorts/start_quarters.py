@@ -1,0 +1,63 @@
+"""The retention grid: the share still there N months after the start, by start quarter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadsignal.cohorts.contrasts import MIN_ACCOUNTS
+from leadsignal.cohorts.dated import DatedCohorts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AGES = (3, 6, 9, 12, 18, 24, 36)
+"""Months after the start that the grid shows."""
+DAYS_IN_MONTH = 365.25 / 12
+
+
+def retention_grid(cohorts: DatedCohorts) -> pd.DataFrame | None:
+    """Return the share of accounts still there by start quarter and months after the start.
+
+    An account is there until its end is known. A cell is missing where not all accounts of the
+    quarter have been followed that long, and where they are fewer than five. Accounts that are not
+    seen from their start are left out: those that left before are not in the data.
+
+    Returns
+    -------
+    DataFrame or None
+        Columns quarter (as in "2023 Q1"), accounts, and one a number of months; None where the
+        days of the start are not known.
+    """
+    import pandas as pd
+
+    seen = cohorts.entry <= 0
+    if cohorts.zero_days is None or cohorts.since != "the start" or not seen.any():
+        return None
+    zero, stop, cause = cohorts.zero_days[seen], cohorts.stop[seen], cohorts.cause[seen]
+    last_day = (zero + stop).max()
+    months = np.floor(zero).astype(np.int64).astype("datetime64[D]").astype("datetime64[M]")
+    quarter = months.astype(np.int64) // 3
+    rows = []
+    for one in np.unique(quarter):
+        mine = quarter == one
+        latest = zero[mine].max()
+        row: dict[str, object] = {
+            "quarter": f"{1970 + one // 4} Q{one % 4 + 1}",
+            "accounts": int(mine.sum()),
+        }
+        for age in AGES:
+            day = round(age * DAYS_IN_MONTH)
+            row[f"{age} months"] = (
+                _share(stop[mine], cause[mine], day) if latest + day <= last_day else np.nan
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _share(stop: np.ndarray, cause: np.ndarray, day: int) -> float:
+    """Return the share there after a day, of those whose state then is known."""
+    there = (stop > day) | ((stop == day) & (cause == 0))
+    known = there | (cause > 0)
+    return float(there.sum() / known.sum()) if known.sum() >= MIN_ACCOUNTS else float("nan")

@@ -1,0 +1,208 @@
+"""The verdict of a comparison in one sentence, and the contrasts that are shown beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from leadsignal.cohorts.contrasts import (
+    CORRECTED,
+    MIN_ACCOUNTS,
+    Contrast,
+    best_of,
+    cohorts_of,
+    find_contrast,
+)
+from leadsignal.cohorts.evidence import CLAIM_LAG, Evidence, Rung
+from leadsignal.cohorts.wording import bias_of_naive, opposite_of
+from leadsignal.phrases import how_often, how_often_between, share_text
+from leadsignal.stats.estimates import Estimate
+
+if TYPE_CHECKING:
+    from leadsignal.cohorts.small_groups import SmallGroup
+
+MAX_ROWS = 4
+"""Number of contrasts that are shown beside the verdict; the details have all."""
+NO_LIMIT = 50.0
+"""Ratio beyond which (and below whose inverse) a limit says nothing."""
+METHOD_WORDS = {
+    "naive": "the usual chart",
+    "at_renewals": f"the cohort {CLAIM_LAG} days before renewals",
+    "time_dependent": "the cohort of each day",
+    "landmark": "the cohort on day {day}",
+    "target_trial": "in it by day {day}, or not",
+}
+"""Methods as customer success managers would say them."""
+SUPPORT = {
+    Rung.NOT_PROVEN: ", which further checks do not confirm",
+    Rung.ASSOCIATION: ", which may be no effect",
+    Rung.LAGGED: f", also when measured {CLAIM_LAG} days earlier",
+    Rung.CONTROLLED: f", also when measured {CLAIM_LAG} days earlier and beyond what control"
+    " behaviours show",
+    Rung.EXPERIMENT: ", as an experiment shows",
+}
+"""What the evidence adds to a difference that is beyond chance."""
+BIAS = {
+    "chance": "the usual chart ({naive}) differs from this by no more than chance",
+    "hidden": "the usual chart ({naive}) hides it because of {cause}",
+    "understated": "the usual chart ({naive}) understates it because of {cause}",
+    "blurred": "the usual chart ({naive}) is distorted by {cause}",
+    "nearer": "the usual chart ({naive}) is distorted by {cause}",
+    "reversed": "the usual chart ({naive}) points the other way because of {cause}",
+    "nothing": "the usual chart ({naive}) is an artefact of {cause}",
+    "part": "{share} of the usual chart's difference ({naive}) is an artefact of {cause}",
+}
+"""What is wrong with the usual chart, by the kind of its bias."""
+
+
+def verdict_of(contrasts: Sequence[Contrast], evidence: Sequence[Evidence] = ()) -> str:
+    """Return in one sentence what the contrasts show, as strongly as the evidence allows."""
+    cohorts = cohorts_of(contrasts)
+    if len(cohorts) == 1:
+        return f"{_of_one(contrasts, cohorts[0], evidence, with_naive=True)}."
+    proven, open_ = [], []
+    for cohort in cohorts:
+        found = best_of(contrasts, cohort)
+        known = found is not None and found.hazard_ratio is not None
+        shown = known and found.hazard_ratio.excludes(1.0)  # type: ignore[union-attr]
+        if shown:
+            proven.append(_of_one(contrasts, cohort, evidence))
+        else:
+            open_.append(cohort if known else f"{cohort} (too few accounts or churns)")
+    against = contrasts[0].against
+    if not proven:
+        return f"Not proven: none of {', '.join(open_)} differs from {against} beyond chance."
+    rest = f"; not proven: {', '.join(open_)}" if open_ else ""
+    return f"{'; '.join(proven)}{rest}."
+
+
+def verdict_of_groups(groups: Sequence[SmallGroup]) -> str:
+    """Return in one sentence which of many groups differ from the average beyond chance."""
+    apart = [g for g in groups if g.accounts >= MIN_ACCOUNTS and not g.low <= 1 <= g.high]
+    if not apart:
+        return f"Not proven: none of {len(groups)} groups differs from the average beyond chance."
+    apart.sort(key=lambda group: group.rate, reverse=True)
+    items = [f"{g.name} {how_often(g.rate)} ({how_often_between(g.low, g.high)})" for g in apart]
+    return f"{len(apart)} of {len(groups)} groups leave unlike the average: {', '.join(items)}."
+
+
+def _of_one(
+    contrasts: Sequence[Contrast],
+    cohort: str,
+    evidence: Sequence[Evidence],
+    *,
+    with_naive: bool = False,
+) -> str:
+    """Return what is known of one cohort, without the full stop."""
+    best = best_of(contrasts, cohort)
+    if best is None or best.hazard_ratio is None:
+        other = f" against {best.against}" if best else ""
+        return f"Not proven: {cohort}{other}, too few accounts or churns to say anything"
+    ratio, pair = best.hazard_ratio, f"{cohort} against {best.against}"
+    checks = next((one for one in evidence if one.cohort == cohort), None)
+    if reason := _disagreement(contrasts, best, ratio, checks):
+        return f"No direction is claimed of {pair}: {reason}"
+    how = ", compared at renewals" if best.method == "at_renewals" else ""
+    how += f", adjusted for {', '.join(best.adjusted_for)}" if best.adjusted_for else ""
+    if ratio.excludes(1.0):
+        text = f"{pair}{how}: accounts leave {often(ratio)}"
+        text += "" if checks is None else SUPPORT[checks.rung]
+    else:
+        text = f"Not proven: {pair}{how}, accounts may leave anywhere from {between(ratio)}"
+    return text + (_beside(contrasts, best) if with_naive else "")
+
+
+def _disagreement(
+    contrasts: Sequence[Contrast], best: Contrast, ratio: Estimate, checks: Evidence | None
+) -> str:
+    if opposite_of(contrasts, best, ratio) is not None:
+        return "the corrected methods prove opposite directions"
+    if checks is None or not checks.disagreement or checks.rung == Rung.EXPERIMENT:
+        return ""
+    return checks.disagreement
+
+
+def _beside(contrasts: Sequence[Contrast], best: Contrast) -> str:
+    """Return what is wrong with the usual chart, as the last part of a sentence."""
+    naive = find_contrast(contrasts, "naive", best.cohort)
+    if naive is None or naive.hazard_ratio is None:
+        return ""
+    usual = how_often(naive.hazard_ratio.estimate)
+    raw = find_contrast(contrasts, best.method, best.cohort)
+    bias = None
+    if raw is not None and raw.hazard_ratio is not None and raw.shrinkage_of == "hazard ratio":
+        bias = bias_of_naive(naive.hazard_ratio, raw.hazard_ratio, raw.shrinkage)
+    if bias is None:
+        return f"; the usual chart says {usual}"
+    return "; " + BIAS[bias.kind].format(
+        naive=usual, cause=bias.cause, share=share_text(bias.share)
+    )
+
+
+def often(ratio: Estimate) -> str:
+    """Return a hazard ratio in words, with its interval."""
+    return f"{how_often(ratio.estimate)} ({between(ratio)})"
+
+
+def in_digits(ratio: Estimate) -> str:
+    """Return a hazard ratio with its interval, with as many digits as readers can use."""
+    return f"{ratio.estimate:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def between(ratio: Estimate) -> str:
+    """Return the limits of a hazard ratio in words."""
+    if not 1 / NO_LIMIT < ratio.low <= ratio.high < NO_LIMIT:
+        return "the data hardly limit it"
+    return how_often_between(ratio.low, ratio.high)
+
+
+def title_of(contrasts: Sequence[Contrast], by: str) -> str:
+    """Return the finding in a few words, as the title of a picture."""
+    cohorts = cohorts_of(contrasts)
+    best = best_of(contrasts, cohorts[0]) if len(cohorts) == 1 else None
+    if best is None or best.hazard_ratio is None:
+        return f"By {by.replace('_', ' ')}, corrected, beside the usual chart"
+    ratio = best.hazard_ratio
+    proof = "" if ratio.excludes(1.0) else ", not proven"
+    return f"{best.cohort} against {best.against}: leave {how_often(ratio.estimate)}{proof}"
+
+
+def main_contrasts(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
+    """Return the contrasts to show beside the verdict, the usual chart first.
+
+    Of one cohort every method, adjusted where there is an adjusted one; of two cohorts the usual
+    and the quoted method of each; of more the quoted method of those with the lowest p-values.
+    """
+    cohorts = cohorts_of(contrasts)
+    if len(cohorts) == 1:
+        return _by_methods(contrasts, cohorts[0], ("naive", *CORRECTED))[:MAX_ROWS]
+    if len(cohorts) == 2:
+        return tuple(
+            one
+            for cohort in cohorts
+            for one in (find_contrast(contrasts, "naive", cohort), best_of(contrasts, cohort))
+            if one is not None
+        )
+    quoted = [best for cohort in cohorts if (best := best_of(contrasts, cohort)) is not None]
+    first = sorted(quoted, key=lambda c: 1.0 if c.hazard_ratio is None else c.hazard_ratio.p)
+    return tuple(one for one in quoted if one in first[:MAX_ROWS])
+
+
+def _by_methods(
+    contrasts: Sequence[Contrast], cohort: str, methods: Sequence[str]
+) -> tuple[Contrast, ...]:
+    found = []
+    for method in methods:
+        adjusted = find_contrast(contrasts, method, cohort, adjusted=True)
+        one = adjusted if adjusted and method != "naive" else find_contrast(
+            contrasts, method, cohort
+        )  # fmt: skip
+        found += [one] if one is not None else []
+    return tuple(found)
+
+
+def method_words(contrast: Contrast, landmark: int) -> str:
+    """Return the method of a contrast in words, with its covariates."""
+    words = METHOD_WORDS[contrast.method].format(day=landmark)
+    adjusted = f", adjusted for {', '.join(contrast.adjusted_for)}"
+    return words + (adjusted if contrast.adjusted_for else "")
