@@ -67,8 +67,8 @@ def _days_before(design: Design) -> Iterator[str]:
         if (before := cohorts.share_before(k)) > 0:
             yield (
                 f"{before:.0%} of the days of accounts ever {cohorts.levels[k]} are"
-                f" before that: the naive chart counts them as {cohorts.levels[k]}, though nobody"
-                " can leave in them and still become so"
+                f" from before they were: the naive chart counts them as {cohorts.levels[k]},"
+                " though nobody can leave in them and still become so"
             )
 
 

@@ -89,7 +89,7 @@ def _finding(ratio: Estimate, other: Contrast | None) -> str:
 
 @dataclass(frozen=True)
 class NaiveBias:
-    """What is wrong with a naive hazard ratio: the kind, the cause and the share that is an artefact.
+    """What is wrong with a naive hazard ratio: the kind, the cause and the share of the artefact.
 
     ``kind`` is "chance" (no more than that), "hidden" and "blurred" (the naive chart proves
     nothing, the corrected one does or does not), "understated" and "nearer" (the corrected ratio is

@@ -74,7 +74,10 @@ COMPARISON = FileKind(
     "a comparison of cohorts",
     {
         ".md": (rb"\A\| cohort \| against \|",),
-        ".html": (rb"\A<table><caption>Cohorts by ",),
+        ".html": (
+            rb"(?is)\A(?:<table><caption>Cohorts by |"
+            rb"<!doctype html>.{0,300}?style-src (?:'|&#x27;)sha256-)",
+        ),
         ".csv": (rb"\A(\xef\xbb\xbf)?cohort,against,method,",),
         ".xlsx": (rb"\APK", rb"<t>cohort</t>.{1,80}<t>against</t>.{1,80}<t>method</t>"),
     },

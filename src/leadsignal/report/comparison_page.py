@@ -1,0 +1,356 @@
+"""The page of a comparison of cohorts: verdict, picture, four rows, four cautions, the rest folded.
+
+The page shows what `Comparison` says, in its words; nothing is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from leadsignal.arguments import checked
+from leadsignal.cohorts.comparison import MAX_CAUTIONS
+from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, TITLES, Contrast, best_of, cohorts_of
+from leadsignal.cohorts.evidence import RUNG_TEXT
+from leadsignal.cohorts.verdict import between, in_digits, main_contrasts, method_words
+from leadsignal.cohorts.wording import QUANTITIES, cohort_line, numbers_of, share_there
+from leadsignal.errors import ModelError
+from leadsignal.files.outputs import PAGE
+from leadsignal.files.writing import atomic_write
+from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
+from leadsignal.report.charts import NARROW
+from leadsignal.report.churn_page import checked_path
+from leadsignal.report.cohort_sections import RATIO_TICKS
+from leadsignal.report.html import Html, figure, folded, join, page, section, table, tag
+from leadsignal.report.retention_charts import HALF, Curve, curve_charts, grid_table
+from leadsignal.report.wording import how_often, name_text, share_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leadsignal.cohorts.comparison import Comparison
+
+MAX_GROUPS = 12
+"""Number of groups that are drawn, those farthest from the average."""
+
+
+@checked
+def write_comparison(
+    file: str | Path, comparison: Comparison, *, force: bool = False
+) -> Path:  # fmt: skip
+    """Write a comparison of cohorts as one self-contained HTML page.
+
+    Equal input gives equal bytes. The file is written whole or not at all.
+
+    Parameters
+    ----------
+    file : str or Path
+        A name that ends in ``.html``.
+    comparison : Comparison
+        The comparison.
+    force : bool, default False
+        Replace a file that is not a page of leadsignal.
+
+    Returns
+    -------
+    Path
+        Where the page is.
+
+    Raises
+    ------
+    OptionError
+        If the name does not end in ``.html``, or the file exists and is not a page of leadsignal.
+
+    Examples
+    --------
+    >>> import tempfile, leadsignal as ls
+    >>> comparison = ls.compare_cohorts(ls.read_tables(ls.sample_folder()), by="segment")
+    >>> write_comparison(tempfile.gettempdir() + "/segment.html", comparison).name
+    'segment.html'
+    """
+    path = checked_path(file, force=force)
+    with atomic_write(path, PAGE, force=force) as part:
+        part.write_text(comparison_page(comparison), encoding="utf-8")
+    return path
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """Return the page of a comparison as text."""
+    title = f"Customers by {name_text(comparison.by)}"
+    return page(
+        title,
+        header(title, comparison),
+        tag(
+            "main", doubts(comparison), *comparison_sections(comparison), details(comparison),
+        ),
+        tag("footer", tag("p", FOOTER)),
+        description=f"Comparison of cohorts by {comparison.by}",
+        kind="report",
+    )  # fmt: skip
+
+
+FOOTER = "Every churn counts on the day on which it became known. Made with leadsignal."
+
+
+def header(title: str, comparison: Comparison) -> Html:
+    """Return the heading of a page with the size of the data."""
+    dated = comparison.dated
+    facts = [("Accounts", f"{len(dated):,}"), ("Left", f"{int((dated.cause == 1).sum()):,}")]
+    pairs = [tag("div", tag("dt", what), tag("dd", value)) for what, value in facts]
+    lead = tag("p", "Who leaves less often, and is it more than chance?", class_="soft")
+    top = tag("div", tag("h1", title), lead, class_="top")
+    return tag("header", top, tag("dl", *pairs, class_="facts"))
+
+
+def doubts(comparison: Comparison) -> Html | str:
+    """Return what is odd in the tables, above everything else."""
+    if not comparison.warnings:
+        return ""
+    lines = [tag("li", str(one)) for one in comparison.warnings]
+    title = tag("span", "Check the data first", class_="warn")
+    return section("doubts", title, tag("ul", *lines))
+
+
+def comparison_sections(comparison: Comparison) -> list[Html]:
+    """Return verdict, picture and table, then cautions beside the retention grid."""
+    beside = [
+        section("cautions", "Before you rely on it", cautions(comparison)),
+        grid_section(comparison),
+    ]
+    return [
+        section("verdict", "Verdict", verdict(comparison), class_="next"),
+        section("picture", "What the usual chart shows, and what is left of it",
+                picture(comparison)),
+        section("numbers", "The numbers", numbers(comparison)),
+        tag("div", *beside, class_="columns"),
+    ]  # fmt: skip
+
+
+def verdict(comparison: Comparison) -> Html:
+    """Return the verdict; percentages stay with their sign."""
+    return tag("p", comparison.verdict.replace(" %", "\N{NO-BREAK SPACE}%"), class_="first")
+
+
+def cautions(comparison: Comparison) -> Html:
+    """Return the cautions that matter first."""
+    first = comparison.cautions[:MAX_CAUTIONS]
+    return tag("ul", *(tag("li", sentence(caution)) for caution in first))
+
+
+def sentence(text: str) -> str:
+    """Return a caution as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def picture(comparison: Comparison) -> Html:
+    """Return the usual and the corrected curves side by side; of many groups their rates."""
+    if not comparison.contrasts:
+        return _groups(comparison)
+    try:
+        curves = comparison.curves()
+    except ModelError as error:
+        return tag("p", f"No curves: {error}", class_="small soft")
+    note = (
+        "Both show the share that is still a customer and has given no notice. On the right all"
+        " accounts share one rate of leaving by age, and the cohorts differ by the ratio of the"
+        " verdict; the shaded band is its 95 % interval."
+    )
+    return join(
+        [_both_curves(comparison, curves, HALF, NARROW), tag("p", note, class_="small soft")]
+    )
+
+
+def small_picture(comparison: Comparison) -> Html | str:
+    """Return the same curves drawn small, at one width for all places; nothing without curves."""
+    try:
+        return _both_curves(comparison, comparison.curves().iloc[::2], NARROW)
+    except ModelError:
+        return ""
+
+
+def _both_curves(comparison: Comparison, curves: pd.DataFrame, *widths: int) -> Html:
+    last, since = float(curves["day"].max()), comparison.dated.since
+    usual, corrected = _titles(comparison, curves)
+    pairs = ((usual, "usual"), (corrected, "retention"))
+    parts = [
+        figure(title, curve_charts(_curves(curves, column), widths, title=title, since=since,
+                                   last=last))
+        for title, column in pairs
+    ]  # fmt: skip
+    return tag("div", *parts, class_="columns")
+
+
+def _titles(comparison: Comparison, curves: pd.DataFrame) -> tuple[str, str]:
+    """Return the findings of both pictures."""
+    cohorts = cohorts_of(comparison.contrasts)
+    after = {column: _after_a_year(curves, column) for column in (1, 2)}
+    naive = comparison.contrast("naive", cohorts[0])
+    best = best_of(comparison.contrasts, cohorts[0])
+    if len(cohorts) > 1 or best is None or best.hazard_ratio is None:
+        return f"The usual chart{after[2]}", f"Corrected{after[1]}"
+    ratio = best.hazard_ratio
+    proof = "" if ratio.excludes(1.0) else ", not proven"
+    right = f"Corrected: {best.cohort} leave {how_often(ratio.estimate)}{proof}{after[1]}"
+    if naive is None or naive.hazard_ratio is None:
+        return f"The usual chart{after[2]}", right
+    usual = how_often(naive.hazard_ratio.estimate)
+    return f"The usual chart: {naive.cohort} leave {usual}{after[2]}", right
+
+
+def _after_a_year(curves: pd.DataFrame, column: int) -> str:
+    found = [(one[0], one[column]) for one in share_there(curves, 365.0)]
+    if not found or any(share != share for _, share in found):
+        return ""
+    return " (after a year " + ", ".join(f"{name} {share_text(s)}" for name, s in found) + ")"
+
+
+def _curves(frame: pd.DataFrame, column: str) -> list[Curve]:
+    found = []
+    for place, (name, rows) in enumerate(frame.groupby("cohort", sort=False)):
+        limits = [
+            np.asarray(rows[side]).tolist() if place and column == "retention" else []
+            for side in ("low", "high")
+        ]
+        days, shares = rows["day"].tolist(), rows[column].tolist()
+        found.append(Curve(str(name), days, shares, *limits))
+    return found
+
+
+def _groups(comparison: Comparison) -> Html:
+    groups = () if comparison.groups is None else comparison.groups.groups
+    public = [g for g in groups if g.accounts >= MIN_ACCOUNTS and g.low > 0]
+    apart = sorted(public, key=lambda g: -max(g.rate, 1 / g.rate))[:MAX_GROUPS]
+    if not apart:
+        return tag("p", "No group is large enough to be shown.")
+    rows = [
+        Row(g.name, [Estimate(g.rate, g.low, g.high, "diamond", "accent",
+                              f"leave {how_often(g.rate)}")], f"{g.ended} of {g.accounts} left")
+        for g in sorted(apart, key=lambda g: g.rate)
+    ]  # fmt: skip
+    title = "How often their accounts leave, against the average of accounts of the same age"
+    return figure(title, both(ranges, rows, ratio_axis(rows), title=title,
+                              description="; ".join(f"{r.label}: {r.estimates[0].text}"
+                                                    for r in rows)))  # fmt: skip
+
+
+def ratio_axis(rows: Sequence[Row]) -> Axis:
+    """Return a logarithmic axis of ratios that has room for all rows."""
+    values = [
+        value
+        for row in rows
+        for one in row.estimates
+        for value in (one.value, one.low, one.high)
+        if value is not None and 0 < value < np.inf
+    ]
+    low, high = max(0.02, min([*values, 0.9]) * 0.9), min(20.0, max([*values, 1.1]) * 1.1)
+    ticks = [tick for tick in RATIO_TICKS if low <= tick[0] <= high]
+    return Axis(low, high, ticks, 1.0, logarithmic=True)
+
+
+def numbers(comparison: Comparison) -> Html:
+    """Return the table beside the verdict: at most four rows."""
+    chosen = main_contrasts(comparison.contrasts)
+    if not chosen:
+        return _group_table(comparison)
+    several = len({c.cohort for c in chosen}) > 1
+    rows = [_numbers_row(c, comparison.landmark, several) for c in chosen]
+    against = f"Against {chosen[0].against}; the verdict rests on the first corrected row"
+    caption = f"{against}{' of each cohort' if several else ''}."
+    head = ("Counted by", "Accounts leave", "95 %", "Hazard ratio", "Accounts in it / against",
+            "Left in it / against")  # fmt: skip
+    return table(head, rows, caption, class_="cards")
+
+
+def _numbers_row(contrast: Contrast, landmark: int, several: bool) -> tuple[object, ...]:
+    words = method_words(contrast, landmark)
+    label = f"{contrast.cohort}: {words}" if several else f"{words[:1].upper()}{words[1:]}"
+    name = join([label, tag("span", TITLES[contrast.method], class_="note")])
+    if contrast.suppressed:
+        few = f"fewer than {MIN_ACCOUNTS} accounts"
+        return name, few, "", "", "", ""
+    ratio = contrast.hazard_ratio
+    inside, outside = contrast.accounts
+    pairs = [("number", f"{inside:,} / {outside:,}"), ("number", "{:,} / {:,}".format(
+        *contrast.ended))]  # fmt: skip
+    if ratio is None:
+        return name, "not known", "", "", *pairs
+    return name, how_often(ratio.estimate), between(ratio), in_digits(ratio), *pairs
+
+
+def _group_table(comparison: Comparison) -> Html:
+    groups = () if comparison.groups is None else comparison.groups.groups
+    public = [g for g in groups if g.accounts >= MIN_ACCOUNTS]
+    apart = sorted(public, key=lambda g: -max(g.rate, 1 / g.rate))[:4]
+    rows = [
+        (g.name, how_often(g.rate), f"{g.low:.2f} to {g.high:.2f}",
+         ("number", f"{g.ended:,} of {g.accounts:,}"), ("number", f"{g.expected:.0f}"))
+        for g in apart
+    ]  # fmt: skip
+    head = ("Group", "Accounts leave", "95 %, as a ratio", "Left", "Expected")
+    return table(head, rows, "The four farthest from the average, drawn to it as chance demands.",
+                 class_="cards")  # fmt: skip
+
+
+def grid_section(comparison: Comparison) -> Html | str:
+    """Return the retention grid by start quarter."""
+    grid = comparison.retention_grid()
+    if grid is None:
+        return ""
+    ages = [name for name in grid if name.endswith(" months")]
+    rows = [
+        (str(row["quarter"]), _count(int(row["accounts"])), [float(row[age]) for age in ages])
+        for row in grid.to_dict("records")
+    ]
+    head = ("Started", "Accounts", *(age.removesuffix("onths") for age in ages))
+    caption = (
+        "Of 100 accounts that started in a quarter, how many were still customers that many months"
+        " later. Empty: not all of them have been followed that long. All cohorts together: it says"
+        " when customers leave, not what keeps them."
+    )
+    return section("grid", "Retention by start quarter", grid_table(head, rows, caption))
+
+
+def _count(accounts: int) -> str:
+    return f"{accounts:,}" if accounts >= MIN_ACCOUNTS else f"under {MIN_ACCOUNTS}"
+
+
+def details(comparison: Comparison) -> Html:
+    """Return everything else, folded."""
+    first = comparison.cohorts[0].name if comparison.contrasts else None
+    cohorts = [tag("li", cohort_line(one, first).strip()) for one in comparison.cohorts]
+    explained = [tag("p", line) for line in comparison.explanation.splitlines()]
+    rest = [tag("li", sentence(one)) for one in comparison.cautions[MAX_CAUTIONS:]]
+    found = [
+        tag("h3", "In ratios"), *explained,
+        *_evidence(comparison),
+        tag("h3", "Cohorts"), tag("ul", *cohorts),
+        *([tag("h3", "Every method"), _every_method(comparison)] if comparison.contrasts else []),
+        *([tag("h3", "More cautions"), tag("ul", *rest)] if rest else []),
+    ]  # fmt: skip
+    return folded("Details: every number, method and caution", *found)
+
+
+def _evidence(comparison: Comparison) -> list[Html]:
+    if not comparison.evidence:
+        return []
+    items = [
+        tag("li", f"{one.sentence} Rung {int(one.rung)} of 4: {RUNG_TEXT[one.rung]}.")
+        for one in comparison.evidence
+    ]
+    return [tag("h3", "Evidence"), tag("ul", *items)]
+
+
+def _every_method(comparison: Comparison) -> Html:
+    rows = []
+    for c in comparison.contrasts:
+        small = [f"fewer than {MIN_ACCOUNTS}", *[""] * (len(QUANTITIES) - 1)]
+        method = TITLES[c.method] + (f", adjusted for {', '.join(c.adjusted_for)}"
+                                     if c.adjusted_for else "")  # fmt: skip
+        rows.append((c.cohort, method, *(small if c.suppressed else numbers_of(c))))
+    head = ("Cohort", "Method", *(f"{name[:1].upper()}{name[1:]}" for name in QUANTITIES))
+    caption = f"Against {comparison.contrasts[0].against}, with 95 % intervals; mean days from"
+    caption += f" day {comparison.landmark} or the start to day {comparison.horizon:g}."
+    return table(head, rows, caption, class_="cards")
