@@ -188,7 +188,7 @@ def test_cautions_count_what_they_say() -> None:
         ([0, 1], [100, 100], [1, 1]),
     )  # fmt: skip
     compared = compare_dated(cohorts)
-    assert any("33% of the days of accounts ever measured" in c for c in compared.cautions)
+    assert any("33 % of the days of accounts ever measured" in c for c in compared.cautions)
     assert any("leaves out 1 accounts: 1 had ended" in c for c in compared.cautions)
     assert all(c.suppressed and c.hazard_ratio is None for c in compared.contrasts)
     assert all(cohort.suppressed for cohort in compared.cohorts)

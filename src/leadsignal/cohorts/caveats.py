@@ -15,6 +15,7 @@ from leadsignal.cohorts.design import Design
 from leadsignal.cohorts.measures import hazard_ratio
 from leadsignal.cohorts.risk_intervals import compared_in_time, follow_in_time
 from leadsignal.errors import ModelError
+from leadsignal.phrases import share_text
 from leadsignal.stats.multiple_testing import holm
 
 MIN_CHURNS = 10
@@ -66,7 +67,7 @@ def _days_before(design: Design) -> Iterator[str]:
     for k in range(1, len(cohorts.levels)):
         if (before := cohorts.share_before(k)) > 0:
             yield (
-                f"{before:.0%} of the days of accounts ever {cohorts.levels[k]} are"
+                f"{share_text(before)} of the days of accounts ever {cohorts.levels[k]} are"
                 f" from before they were: the naive chart counts them as {cohorts.levels[k]},"
                 " though nobody can leave in them and still become so"
             )

@@ -21,8 +21,8 @@ def retention_grid(cohorts: DatedCohorts) -> pd.DataFrame | None:
     """Return the share of accounts still there by start quarter and months after the start.
 
     An account is there until its end is known. A cell is missing where not all accounts of the
-    quarter have been followed that long, and where they are fewer than five. Accounts that are not
-    seen from their start are left out: those that left before are not in the data.
+    quarter have been followed that long. Quarters with fewer than five accounts are left out, and
+    so are accounts that are not seen from their start: those that left before are not in the data.
 
     Returns
     -------
@@ -42,6 +42,8 @@ def retention_grid(cohorts: DatedCohorts) -> pd.DataFrame | None:
     rows = []
     for one in np.unique(quarter):
         mine = quarter == one
+        if mine.sum() < MIN_ACCOUNTS:
+            continue
         latest = zero[mine].max()
         row: dict[str, object] = {
             "quarter": f"{1970 + one // 4} Q{one % 4 + 1}",

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from leadsignal.cohorts.comparison import Comparison
 
+NEAR_TICKS = ((0.75, "25 % less"), (1.5, "50 % more"))
+"""Ticks between those of the report, for ratios that are all near 1."""
 MAX_GROUPS = 12
 """Number of groups that are drawn, those farthest from the average."""
 
@@ -122,7 +124,8 @@ def comparison_sections(comparison: Comparison) -> list[Html]:
     ]
     return [
         section("verdict", "Verdict", verdict(comparison), class_="next"),
-        section("picture", "What the usual chart shows, and what is left of it",
+        section("picture", "What the usual chart shows, and what is left of it"
+                if comparison.contrasts else "Each group against the average",
                 picture(comparison)),
         section("numbers", "The numbers", numbers(comparison)),
         tag("div", *beside, class_="columns"),
@@ -142,7 +145,8 @@ def cautions(comparison: Comparison) -> Html:
 
 def sentence(text: str) -> str:
     """Return a caution as a sentence."""
-    return f"{text[:1].upper()}{text[1:]}."
+    words = name_text(text)
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def picture(comparison: Comparison) -> Html:
@@ -166,15 +170,19 @@ def picture(comparison: Comparison) -> Html:
 def small_picture(comparison: Comparison) -> Html | str:
     """Return the same curves drawn small, at one width for all places; nothing without curves."""
     try:
-        return _both_curves(comparison, comparison.curves().iloc[::2], NARROW)
+        return _both_curves(comparison, comparison.curves(), NARROW, every=2)
     except ModelError:
         return ""
 
 
-def _both_curves(comparison: Comparison, curves: pd.DataFrame, *widths: int) -> Html:
+def _both_curves(
+    comparison: Comparison, curves: pd.DataFrame, *widths: int, every: int = 1
+) -> Html:
+    """Return both pictures; of the days of a curve every N-th is drawn."""
     last, since = float(curves["day"].max()), comparison.dated.since
     usual, corrected = _titles(comparison, curves)
     pairs = ((usual, "usual"), (corrected, "retention"))
+    curves = curves[curves.groupby("cohort").cumcount() % every == 0]
     parts = [
         figure(title, curve_charts(_curves(curves, column), widths, title=title, since=since,
                                    last=last))
@@ -246,7 +254,7 @@ def ratio_axis(rows: Sequence[Row]) -> Axis:
         if value is not None and 0 < value < np.inf
     ]
     low, high = max(0.02, min([*values, 0.9]) * 0.9), min(20.0, max([*values, 1.1]) * 1.1)
-    ticks = [tick for tick in RATIO_TICKS if low <= tick[0] <= high]
+    ticks = [tick for tick in (*RATIO_TICKS, *NEAR_TICKS) if low <= tick[0] <= high]
     return Axis(low, high, ticks, 1.0, logarithmic=True)
 
 
@@ -290,8 +298,8 @@ def _group_table(comparison: Comparison) -> Html:
         for g in apart
     ]  # fmt: skip
     head = ("Group", "Accounts leave", "95 %, as a ratio", "Left", "Expected")
-    return table(head, rows, "The four farthest from the average, drawn to it as chance demands.",
-                 class_="cards")  # fmt: skip
+    caption = "The four farthest from the average; small groups are drawn towards it."
+    return table(head, rows, caption, class_="cards")
 
 
 def grid_section(comparison: Comparison) -> Html | str:
@@ -301,7 +309,7 @@ def grid_section(comparison: Comparison) -> Html | str:
         return ""
     ages = [name for name in grid if name.endswith(" months")]
     rows = [
-        (str(row["quarter"]), _count(int(row["accounts"])), [float(row[age]) for age in ages])
+        (str(row["quarter"]), int(row["accounts"]), [float(row[age]) for age in ages])
         for row in grid.to_dict("records")
     ]
     head = ("Started", "Accounts", *(age.removesuffix("onths") for age in ages))
@@ -311,10 +319,6 @@ def grid_section(comparison: Comparison) -> Html | str:
         " when customers leave, not what keeps them."
     )
     return section("grid", "Retention by start quarter", grid_table(head, rows, caption))
-
-
-def _count(accounts: int) -> str:
-    return f"{accounts:,}" if accounts >= MIN_ACCOUNTS else f"under {MIN_ACCOUNTS}"
 
 
 def details(comparison: Comparison) -> Html:

@@ -36,7 +36,7 @@ from leadsignal.report.comparison_page import (
     small_picture,
     verdict,
 )
-from leadsignal.report.html import Html, figure, join, page, section, table, tag
+from leadsignal.report.html import Html, figure, folded, join, page, section, table, tag
 from leadsignal.report.wording import how_often, name_text
 
 if TYPE_CHECKING:
@@ -131,8 +131,12 @@ def _summary(overview: Overview) -> Html:
     return join(
         [
             section("verdict", "Verdict", found, class_="next"),
-            section("clearest", "The clearest differences", _forest(first)),
-            section("all", "All cohorts", _lines(overview.lines, place)),
+            section(
+                "clearest",
+                "The clearest differences",
+                _forest(first),
+                folded(f"All {len(overview.lines)} cohorts", _lines(overview.lines, place)),
+            ),
         ]
     )
 

@@ -105,11 +105,11 @@ def _at_end(curve: Curve) -> str:
     return f"{share_text(found[-1][1])} after {found[-1][0]:.0f} months" if found else "not known"
 
 
-def grid_table(head: Sequence[str], rows: Sequence[tuple[str, str, Sequence[float]]],
+def grid_table(head: Sequence[str], rows: Sequence[tuple[str, int, Sequence[float]]],
                caption: str) -> Html:  # fmt: skip
     """Return the retention grid: start quarter, accounts, then a shaded share a column."""
     body = [
-        (quarter, ("number", count), *(_shaded(share) for share in shares))
+        (quarter, ("number", f"{count:,}"), *(_shaded(share) for share in shares))
         for quarter, count, shares in rows
     ]
     return table(head, body, caption, class_="heat")
