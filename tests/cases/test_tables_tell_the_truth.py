@@ -56,9 +56,9 @@ def read_early() -> ls.Tables:
 def test_an_end_on_the_first_day_counts_in_cohorts() -> None:
     comparison = ls.compare_cohorts(read_early(), "way")
     assert sum(cohort.accounts for cohort in comparison.cohorts) == 20
-    assert "mail: 10 accounts, 3 churns" in repr(comparison)
-    assert "70% there at 12 months" in repr(comparison)
-    assert "3 accounts ended on the day of the start" in repr(comparison)
+    assert "mail: 10 accounts, 3 churns" in comparison.details
+    assert "70% there at 12 months" in comparison.details
+    assert "3 accounts ended on the day of the start" in comparison.details
 
 
 def test_an_end_on_the_first_day_counts_in_incidence_and_ends() -> None:

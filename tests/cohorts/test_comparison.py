@@ -67,7 +67,7 @@ def test_no_artefact_is_claimed_within_chance() -> None:
     found = few.contrast("time_dependent")
     assert found is not None
     if found.shrinkage is not None and not found.artefact:
-        assert "artefact of immortal time" not in few.verdict
+        assert "artefact of immortal time" not in few.explanation
 
 
 def test_a_real_effect_is_partly_an_artefact() -> None:
@@ -76,7 +76,7 @@ def test_a_real_effect_is_partly_an_artefact() -> None:
     assert found is not None
     assert found.hazard_ratio is not None
     assert found.hazard_ratio.high < 0.6
-    assert "% of it is an artefact of immortal time" in works.verdict
+    assert "% of it is an artefact of immortal time" in works.explanation
 
 
 def test_naive_is_never_alone() -> None:
@@ -245,7 +245,10 @@ def test_many_values_are_compared_by_shrunken_rates(business: ls.Tables) -> None
 
 def test_pictures_show_what_the_numbers_say(nothing: Comparison) -> None:
     axes = nothing.plot()
-    assert "from day" in axes.get_title(loc="left")
+    assert axes.get_title(loc="left").startswith("measured against unmeasured: leave ")
+    assert [line.get_label() for line in axes.lines][:2] == [
+        "unmeasured, the usual chart", "unmeasured, corrected",
+    ]  # fmt: skip
     forest = nothing.plot_forest()
     texts = [text.get_text() for text in forest.texts]
     naive = nothing.contrast("naive")
@@ -330,9 +333,12 @@ def test_compare_writes_the_contract(
 
 
 def test_compare_all_and_bad_names(
-    business_folder: Path, capsys: pytest.CaptureFixture[str]
+    business_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", str(business_folder), "--by", "all", "--method", "time_dependent"]) == 0
     assert "corrected for their number" in capsys.readouterr().out
+    table = str(tmp_path / "all.csv")
+    assert main(["compare", str(business_folder), "--by", "all", "--out", table]) == 2
+    assert "writes an explorer, not .csv" in capsys.readouterr().err
     assert main(["compare", str(business_folder), "--by", "mesured"]) == 2
     assert "Choose from measured" in capsys.readouterr().err

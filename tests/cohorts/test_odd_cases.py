@@ -39,7 +39,7 @@ def test_odd_cohorts_are_compared_or_refused(block: int) -> None:
             continue
         done += 1
         json.dumps(compared.to_dict(), allow_nan=False)
-        for told in (repr(compared), compared.to_markdown(), compared.to_html()):
+        for told in (repr(compared), compared.details, compared.to_markdown(), compared.to_html()):
             assert "nan" not in told.lower()
         for c in compared.contrasts:
             if c.hazard_ratio is not None:

@@ -76,7 +76,7 @@ def test_the_landmark_of_day_30_is_rs(
 
 
 def test_the_verdict_names_the_artefact(compared: Comparison) -> None:
-    assert "The naive result is an artefact of immortal time" in compared.verdict
+    assert "The naive result is an artefact of immortal time" in compared.explanation
     assert compared.verdict in repr(compared)
 
 

@@ -92,9 +92,9 @@ def test_the_flag_of_an_artefact_says_what_the_words_say(comparison: Comparison)
     for naive, corrected, off_by in GRID:
         daily = contrast("time_dependent", corrected, off_by)
         made = replace(comparison, contrasts=(contrast("naive", naive), daily))
-        assert ("artefact" in made.verdict) == (daily.artefact and naive.excludes(1))
-        assert ("fewer leave" in made.verdict) == (corrected.high < 1)
-        assert ("more leave" in made.verdict) == (corrected.low > 1)
+        assert ("artefact" in made.explanation) == (daily.artefact and naive.excludes(1))
+        assert ("fewer leave" in made.explanation) == (corrected.high < 1)
+        assert ("more leave" in made.explanation) == (corrected.low > 1)
 
 
 def test_an_adjusted_verdict_gives_the_ratio_that_the_naive_one_is_held_against(
@@ -109,9 +109,9 @@ def test_an_adjusted_verdict_gives_the_ratio_that_the_naive_one_is_held_against(
             contrast("time_dependent", number(0.6, 0.1), number(1 / 2, 0.1), "size"),
         ),
     )
-    assert "adjusted for size, fewer leave" in made.verdict
-    assert "Not adjusted it is 0.9" in made.verdict
-    assert "91% of it is an artefact of immortal time" in made.verdict
+    assert "adjusted for size, fewer leave" in made.explanation
+    assert "Not adjusted it is 0.9" in made.explanation
+    assert "91% of it is an artefact of immortal time" in made.explanation
 
 
 def test_methods_that_disagree_prove_no_direction(comparison: Comparison) -> None:
@@ -123,9 +123,9 @@ def test_methods_that_disagree_prove_no_direction(comparison: Comparison) -> Non
             contrast("landmark", number(1.8, 0.1)),
         ),
     )
-    assert "the corrected methods disagree, and no direction is proven" in made.verdict
-    assert "leave" not in made.verdict
-    assert "artefact" not in made.verdict
+    assert "the corrected methods disagree, and no direction is proven" in made.explanation
+    assert "leave" not in made.explanation
+    assert "artefact" not in made.explanation
 
 
 def falling(seed: int, effect: float, n: int = 600) -> DatedCohorts:
@@ -166,7 +166,7 @@ def test_rates_point_where_the_verdict_points(effect: float) -> None:
         # The crude rates say the opposite of the truth, and are nowhere printed.
         assert crude[1] < crude[0]
         assert daily.hazard_ratio.low > 1
-    told = repr(compared).splitlines()[2]
+    told = compared.details.splitlines()[2]
     assert f"{second:.1f} per 1,000 account-months at the tenure of no" in told
     assert f"{crude[1] * 1000 * 365.25 / 12:.1f} per 1,000" not in told
 

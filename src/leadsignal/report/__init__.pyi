@@ -5,6 +5,8 @@ from .account_page import write_review as write_review
 from .account_pages import write_account_pages as write_account_pages
 from .churn_page import report_page as report_page
 from .churn_page import write_report as write_report
+from .comparison_page import write_comparison as write_comparison
+from .explorer_page import write_explorer as write_explorer
 from .findings import Findings as Findings
 from .findings import gather_findings as gather_findings
 from .summary import summarise as summarise
