@@ -34,7 +34,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "backtest": ("leadsignal backtest data/sample --origins 2 --estimator logistic",),
     "fit": ("leadsignal fit data/sample --out {out}/my_model",),
     "score": ("leadsignal score data/sample --model {out}/my_model --out {out}/scores.csv",),
-    "compare": ("leadsignal compare data/sample --by measured --adjust segment",),
+    "compare": ("leadsignal compare data/sample --by measured --out {out}/measured.html",),
     "review": ("leadsignal review data/sample --account A-10002 --out {out}/review.html",),
     "monitor": ("leadsignal monitor data/sample --scores {out}/scores.csv",),
     "report": ("leadsignal report data/sample --out {out}/report.html",),
@@ -70,7 +70,8 @@ MORE = {
     "score": "The columns are those of `Scores.to_frame()`. Every week, with dates kept by themselves:"
     " [scheduled scoring](scheduled-scoring.md). To a table of a database:"
     " [databases](databases.md#scores-written-to-a-table).",
-    "compare": "What the methods are, and when to believe which: [cohorts](cohorts.md).",
+    "compare": "What the methods are, and when to believe which: [cohorts](cohorts.md). `--by all --out"
+    " explorer.html` writes every comparison, also within segments.",
     "review": "One account on one sheet: [the account page](account-page.md).",
 }
 OUTPUTS = """

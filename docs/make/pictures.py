@@ -26,7 +26,6 @@ from matplotlib.ticker import PercentFormatter
 sys.path.insert(0, str(Path(__file__).parent))
 import leadsignal as ls
 from gallery import business, entry, horizon_analysis, lives, tables_of
-from leadsignal.cohorts.curves import curves_of
 from leadsignal.survival import aalen_johansen, kaplan_meier
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
@@ -92,7 +91,7 @@ def immortal_time() -> Figure:
     )
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 3.9), layout="constrained")
     naive.plot(left, at_risk=False)
-    curves_of(ls.cohorts.dated_cohorts(tables, "measured")).plot(right, at_risk=False)
+    ls.compare_cohorts(tables, "measured", methods=["time_dependent"]).plot(right)
     for axes in (left, right):
         axes.set_xlim(0, 900)
         axes.set_ylim(0, 1)
@@ -100,7 +99,7 @@ def immortal_time() -> Figure:
         axes.set_ylabel("still a customer")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     bare(left, "Sorted by what they ever did: a gap out of nothing")
-    bare(right, "Each day in the cohort of that day")
+    bare(right, "Each day in the cohort of that day: hardly a gap is left")
     return figure
 
 

@@ -33,7 +33,7 @@ def contrast(method: str, ratio: Estimate, off_by: Estimate | None = None) -> Co
     )  # fmt: skip
 
 
-def world(seed: int, effect: float = 1.0, n: int = 400, **more: object) -> DatedCohorts:
+def world(seed: int, effect: float = 1.0, n: int = 400) -> DatedCohorts:
     """Accounts of which half are measured some day, which multiplies churn by ``effect``."""
     rng = np.random.default_rng(seed)
     event, end = rng.exponential(400, n).round(), np.ceil(rng.exponential(700, n))
@@ -41,7 +41,7 @@ def world(seed: int, effect: float = 1.0, n: int = 400, **more: object) -> Dated
     last = rng.integers(300, 1400, n)
     return DatedCohorts.from_changes(
         "measured", ("unmeasured", "measured"), np.arange(n), np.minimum(end, last),
-        (end <= last).astype(int), (np.arange(n), event, np.ones(n)), **more,
+        (end <= last).astype(int), (np.arange(n), event, np.ones(n)),
     )  # fmt: skip
 
 
@@ -226,7 +226,7 @@ def test_the_grid_counts_who_is_still_there() -> None:
 
 
 def test_segments_are_compared_by_themselves() -> None:
-    # In "mid" measuring divides churn by 2.5, in "small" it does nothing; "rare" has too few accounts.
+    # In "mid" measuring divides churn by 2.5, in "small" it does nothing; "rare" is too small.
     rng = np.random.default_rng(2)
     segment = rng.choice(["small", "mid"], 900).astype(object)
     segment[:20] = "rare"

@@ -14,6 +14,7 @@ import numpy as np
 from leadsignal.arguments import checked
 from leadsignal.cohorts.comparison import MAX_CAUTIONS
 from leadsignal.cohorts.contrasts import MIN_ACCOUNTS, TITLES, Contrast, best_of, cohorts_of
+from leadsignal.cohorts.curves import YEARS
 from leadsignal.cohorts.evidence import RUNG_TEXT
 from leadsignal.cohorts.verdict import between, in_digits, main_contrasts, method_words
 from leadsignal.cohorts.wording import QUANTITIES, cohort_line, numbers_of, share_there
@@ -194,25 +195,35 @@ def _both_curves(
 def _titles(comparison: Comparison, curves: pd.DataFrame) -> tuple[str, str]:
     """Return the findings of both pictures."""
     cohorts = cohorts_of(comparison.contrasts)
-    after = {column: _after_a_year(curves, column) for column in (1, 2)}
+    after_usual, after_corrected = _after_a_year(curves)
     naive = comparison.contrast("naive", cohorts[0])
     best = best_of(comparison.contrasts, cohorts[0])
     if len(cohorts) > 1 or best is None or best.hazard_ratio is None:
-        return f"The usual chart{after[2]}", f"Corrected{after[1]}"
+        return f"The usual chart{after_usual}", f"Corrected{after_corrected}"
     ratio = best.hazard_ratio
     proof = "" if ratio.excludes(1.0) else ", not proven"
-    right = f"Corrected: {best.cohort} leave {how_often(ratio.estimate)}{proof}{after[1]}"
+    right = f"Corrected: {best.cohort} leave {how_often(ratio.estimate)}{proof}{after_corrected}"
     if naive is None or naive.hazard_ratio is None:
-        return f"The usual chart{after[2]}", right
+        return f"The usual chart{after_usual}", right
     usual = how_often(naive.hazard_ratio.estimate)
-    return f"The usual chart: {naive.cohort} leave {usual}{after[2]}", right
+    return f"The usual chart: {naive.cohort} leave {usual}{after_usual}", right
 
 
-def _after_a_year(curves: pd.DataFrame, column: int) -> str:
-    found = [(one[0], one[column]) for one in share_there(curves, 365.0)]
-    if not found or any(share != share for _, share in found):
+def _after_a_year(curves: pd.DataFrame) -> tuple[str, str]:
+    """Return the usual and the corrected retention after a year; nothing where it is not known."""
+    names, corrected, usual = [], [], []
+    for name, right, left in share_there(curves, YEARS[0]):
+        names.append(name)
+        corrected.append(right)
+        usual.append(left)
+    return _in_brackets(names, usual), _in_brackets(names, corrected)
+
+
+def _in_brackets(names: Sequence[str], shares: Sequence[float]) -> str:
+    if not names or any(share != share for share in shares):
         return ""
-    return " (after a year " + ", ".join(f"{name} {share_text(s)}" for name, s in found) + ")"
+    items = [f"{name} {share_text(share)}" for name, share in zip(names, shares, strict=True)]
+    return f" (after a year {', '.join(items)})"
 
 
 def _curves(frame: pd.DataFrame, column: str) -> list[Curve]:
@@ -307,7 +318,7 @@ def grid_section(comparison: Comparison) -> Html | str:
     grid = comparison.retention_grid()
     if grid is None:
         return ""
-    ages = [name for name in grid if name.endswith(" months")]
+    ages = [str(name) for name in grid if str(name).endswith(" months")]
     rows = [
         (str(row["quarter"]), int(row["accounts"]), [float(row[age]) for age in ages])
         for row in grid.to_dict("records")

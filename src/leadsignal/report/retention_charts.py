@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from leadsignal.report.charts import NARROW, Scale, svg
 from leadsignal.report.html import Html, join, table, tag
@@ -85,19 +84,20 @@ def _band(curve: Curve, x: Scale, y: Scale) -> Iterator[Html]:
 
 def _names(curves: Sequence[Curve], x: Scale, y: Scale) -> Iterator[Html]:
     """Write each name where its curve ends, moved apart where two would collide."""
-    ends = []
+    ends: list[tuple[float, float, int, str]] = []
     for place, curve in enumerate(curves):
         if found := _points(curve, curve.shares):
             month, share = found[-1]
-            ends.append([y(share), x(month), place, f"{curve.label}"])
+            ends.append((y(share), x(month), place, curve.label))
     ends.sort()
-    for one, other in pairwise(ends):
-        other[0] = max(other[0], one[0] + 15)
-    over = max((end[0] for end in ends), default=0.0) - y.start
-    for height, month, place, label in ends:
+    heights: list[float] = []
+    for height, *_ in ends:
+        heights.append(max(height, heights[-1] + 15) if heights else height)
+    over = max([0.0, *(height - y.start for height in heights)])
+    for height, (_, month, place, label) in zip(heights, ends, strict=True):
         text = label if len(label) <= 16 else label[:15] + "…"
-        lifted = height - max(over, 0.0)
-        yield tag("text", text, x=month + 6, y=round(lifted + 4, 1), class_=f"label name{place}")
+        at = round(height - over + 4, 1)
+        yield tag("text", text, x=month + 6, y=at, class_=f"label name{place}")
 
 
 def _at_end(curve: Curve) -> str:
