@@ -22,7 +22,7 @@ RATIO_LIMITS = (0.01, 100.0)
 
 
 def curves_picture(curves: pd.DataFrame, since: str, title: str, ax: Axes | None = None) -> Axes:
-    """Draw corrected retention with its interval, and thin and grey that of the usual chart.
+    """Draw corrected retention with its interval, and thin that of the usual chart.
 
     ``curves`` is a frame of `curve_frame`; the first cohort is the reference, without interval.
     """
@@ -30,7 +30,8 @@ def curves_picture(curves: pd.DataFrame, since: str, title: str, ax: Axes | None
 
     axes = axes_of(ax, (7.6, 4.6))
     for place, (name, rows) in enumerate(curves.groupby("cohort", sort=False)):
-        colour, style = COLOURS[place % len(COLOURS)], STYLES[place % len(STYLES)]
+        colour = COLOURS[place - 1] if place else GREY
+        style = STYLES[max(place - 1, 0) % len(STYLES)]
         axes.plot(rows["day"], rows["usual"], color=colour, linewidth=0.9, linestyle=":", alpha=0.8,
                   label=f"{name}, the usual chart")  # fmt: skip
         axes.plot(rows["day"], rows["retention"], color=colour, linewidth=2.2, linestyle=style,
