@@ -173,6 +173,7 @@ class Comparison(Result):
             "small_groups": [] if self.groups is None else self.groups.to_dict()["groups"],
             "cautions": list(self.cautions),
             "verdict": self.verdict,
+            "explanation": self.explanation,
             "evidence": [one.to_dict() for one in self.evidence],
             "warnings": [one.to_dict() for one in self.warnings],
         }

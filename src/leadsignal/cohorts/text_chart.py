@@ -20,7 +20,7 @@ def ratio_lines(ratios: Sequence[tuple[Estimate | None, bool]]) -> list[str]:
 
     >>> lines = ratio_lines([(Estimate(0.5, 0.25, 1.0, 0.05), False), (None, True)])
     >>> lines[1].strip(" "), lines[2].strip(" ")
-    ('-------------------*------------------|-', '|')
+    ('--------------*-------------|', '|')
     """
     values = [
         min(max(value, LIMITS[0]), LIMITS[1])

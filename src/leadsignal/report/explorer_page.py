@@ -75,7 +75,10 @@ def write_explorer(file: str | Path, overview: Overview, *, force: bool = False)
     Examples
     --------
     >>> import tempfile, leadsignal as ls
-    >>> overview = ls.compare_all(ls.read_tables(ls.sample_folder()), methods=["time_dependent"])
+    >>> business = ls.simulate(200, seed=1)
+    >>> frames = {name: frame for name, frame in business.tables.items() if len(frame)}
+    >>> tables = ls.read_tables(frames, as_of=business.as_of)
+    >>> overview = ls.compare_all(tables, methods=["time_dependent"])
     >>> write_explorer(tempfile.gettempdir() + "/explorer.html", overview).name
     'explorer.html'
     """
