@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from leadsignal.proposals.export_shape import KnownExport
-from leadsignal.proposals.known_exports import KNOWN_EXPORTS
+from leadsignal.proposals.known_exports import KNOWN_EXPORTS, KnownExport
 from leadsignal.schema import BY_NAME
 
 SYSTEMS = {

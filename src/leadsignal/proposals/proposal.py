@@ -13,9 +13,9 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PROPOSAL
 from leadsignal.files.writing import atomic_write
 from leadsignal.ingestion.store import Store
-from leadsignal.proposals.crm_exports import END, START
 from leadsignal.proposals.file_profile import FileProfile
 from leadsignal.proposals.files_of_folder import Files
+from leadsignal.proposals.known_exports import QUESTIONS
 from leadsignal.proposals.links import Ids, account_header, linked, shared
 from leadsignal.proposals.settled import attribute_headers, refused, settled
 from leadsignal.proposals.table_proposal import (
@@ -35,7 +35,7 @@ from leadsignal.schema import BY_NAME
 if TYPE_CHECKING:
     import pandas as pd
 
-LIFE_QUESTIONS = (START, END)
+START, END = QUESTIONS["started_on"], QUESTIONS["ended_on"]
 WHOSE_USERS = "it says which account a user is of"
 GIVE = "Give a folder with exports in it (.csv, .xlsx, .json or .parquet)"
 
@@ -317,7 +317,7 @@ def _with_questions_of_life(table: TableProposal, has_contracts: bool) -> TableP
     """
     if has_contracts:
         return replace(table, questions=())
-    questions = tuple(one for one in table.questions if one not in LIFE_QUESTIONS)
+    questions = tuple(one for one in table.questions if one not in (START, END))
     table = replace(table, questions=questions)
     dated = [c.name for c in table.file.columns if c.is_dated]
     choices = f" Dates are in: {', '.join(dated)}." if dated else ""

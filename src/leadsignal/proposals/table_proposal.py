@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from leadsignal.phrases import plain_name
-from leadsignal.proposals.billing_exports import END_OF_CONTRACT, PERIOD
 from leadsignal.proposals.column_words import (
     ACCOUNT_ID,
     CHARGE_WORDS,
@@ -15,9 +14,8 @@ from leadsignal.proposals.column_words import (
     RECORDED,
     USER_TABLE,
 )
-from leadsignal.proposals.export_shape import KnownExport
 from leadsignal.proposals.file_profile import ColumnProfile, FileProfile
-from leadsignal.proposals.known_exports import KNOWN_EXPORTS
+from leadsignal.proposals.known_exports import KNOWN_EXPORTS, QUESTIONS, KnownExport
 from leadsignal.schema import BY_NAME, Column
 from leadsignal.sources.parts import literal, quoted
 from leadsignal.sources.wide_tables import unpivoting_query
@@ -205,12 +203,12 @@ def _with_open_questions(table: TableProposal) -> TableProposal:
         return table
     headers = {one.column: one.header for one in table.columns}
     if "amount" in headers and not {"arr", "mrr", "period"} & set(headers):
-        table = table.asking(PERIOD)
+        table = table.asking(QUESTIONS["period"])
     if "ended_on" in headers:
         return table
     if "cancelled_on" not in headers:
         dated = [c.name for c in table.file.columns if c.is_dated]
-        return table.asking(f"{END_OF_CONTRACT} Dates are in: {', '.join(dated)}.")
+        return table.asking(f"{QUESTIONS['end_of_contract']} Dates are in: {', '.join(dated)}.")
     cancelled = headers["cancelled_on"]
     column = _column("ended_on", table.file.column(cancelled), "the only day of an end")
     kept = tuple(one for one in table.columns if one.column != "cancelled_on")
