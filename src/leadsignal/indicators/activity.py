@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leadsignal.indicators.behaviors import IN_PROCESS
-from leadsignal.indicators.declare import AvailableData, Indicator, Trailing
+from leadsignal.indicators.declare import AvailableData, Family, Indicator, Trailing
 
 FAMILY = "activity"
 ABOUT = {
@@ -13,6 +13,7 @@ covers, and the people behind them. It is a kind of usage, and therefore lagging
 *which* behaviour: see processes and behaviors."""
 }
 """What the pages of the docs say of the family."""
+_indicator = Family(FAMILY, "lagging")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
@@ -23,10 +24,8 @@ def declare(available: AvailableData) -> list[Indicator]:
     for days in (30, 90):
         events = Trailing("behaviors", "occurred_at", days, where, total="quantity")
         indicators.append(
-            Indicator(
+            _indicator(
                 f"activity_events_{days}d",
-                FAMILY,
-                "lagging",
                 "events",
                 f"quantity of key behaviours outside the processes in the last {days} days",
                 events,
@@ -35,10 +34,8 @@ def declare(available: AvailableData) -> list[Indicator]:
         if available.has("behaviors", "user_id"):
             users = Trailing("behaviors", "occurred_at", days, where, users=True)
             indicators.append(
-                Indicator(
+                _indicator(
                     f"activity_users_{days}d",
-                    FAMILY,
-                    "lagging",
                     "users",
                     f"users with any key behaviour outside the processes in the last {days} days",
                     users,

@@ -14,6 +14,7 @@ from leadsignal.indicators.declare import (
     DaysSince,
     Early,
     Fact,
+    Family,
     FirstBy,
     Indicator,
     Measure,
@@ -33,6 +34,7 @@ per user, per ARR or per seat; the last days against those before; days since; w
 was done within the first days. Names are `metric_` and the metric's own, here its measure."""
 }
 """What the pages of the docs say of the family."""
+_indicator = Family(FAMILY, "leading")
 PER_FACT = ("arr", "term_months")
 """What a rate may be per that the engine knows as a fact of the account, with its changes."""
 
@@ -64,10 +66,8 @@ def declare(available: AvailableData) -> list[Indicator]:
     if not available.has("behaviors"):
         return []
     return [
-        Indicator(
+        _indicator(
             metric_column(metric.name),
-            FAMILY,
-            "leading",
             _unit(metric),
             _meaning(metric),
             _rule(metric, dated=available.has("account_changes")),

@@ -9,6 +9,7 @@ from leadsignal.config.project import Behaviors
 from leadsignal.indicators.declare import (
     AvailableData,
     DaysSince,
+    Family,
     Indicator,
     Ratio,
     RelativeRate,
@@ -27,6 +28,7 @@ behaviours that most accounts show have columns of their own, or those of `[beha
 who left."""
 }
 """What the pages of the docs say of the family."""
+_indicator = Family(FAMILY, "leading")
 
 MOST = 20
 """Behaviours that have indicators of their own if the project names none."""
@@ -133,7 +135,7 @@ def _of(prefix: str, what: str, where: Where, available: AvailableData) -> list[
         return Trailing("behaviors", "occurred_at", days, where, users=True)
 
     def indicator(name: str, unit: str, meaning: str, rule: Rule) -> Indicator:
-        return Indicator(f"{prefix}_{name}", FAMILY, "leading", unit, meaning, rule)
+        return _indicator(f"{prefix}_{name}", unit, meaning, rule)
 
     found = [
         indicator(

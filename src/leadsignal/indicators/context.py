@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadsignal.indicators.declare import Attribute, AvailableData, Fact, Indicator
+from leadsignal.indicators.declare import Attribute, AvailableData, Fact, Family, Indicator
 
 FAMILY = "context"
 ABOUT = {
@@ -12,6 +12,7 @@ that you declared. Context alone makes a good list, because customers leave at r
 is what every other list has to beat."""
 }
 """What the pages of the docs say of the family."""
+_indicator = Family(FAMILY, "context")
 
 ROW_COLUMNS = {"value_or_empty": "COALESCE(value, '')"}
 """Columns computed in each row of account_changes, as SQL: an empty value is a value, "none"."""
@@ -19,35 +20,17 @@ ROW_COLUMNS = {"value_or_empty": "COALESCE(value, '')"}
 
 def declare(available: AvailableData) -> list[Indicator]:
     """Tenure; term and renewal where terms are known; ARR and attributes where declared."""
-    indicators = [
-        Indicator(
-            "tenure_days", FAMILY, "context", "days", "days since the start", Fact("tenure_days")
-        )
-    ]
+    indicators = [_indicator("tenure_days", "days", "days since the start", Fact("tenure_days"))]
     if available.has("accounts", "term_months") or available.has("contract_changes", "term_months"):
         indicators += [
-            Indicator(
-                "term_months",
-                FAMILY,
-                "context",
-                "months",
-                "the contract's term",
-                Fact("term_months"),
-            ),
-            Indicator(
-                "days_to_renewal",
-                FAMILY,
-                "context",
-                "days",
-                "days to the next renewal",
-                Fact("days_to_renewal"),
+            _indicator("term_months", "months", "the contract's term", Fact("term_months")),
+            _indicator(
+                "days_to_renewal", "days", "days to the next renewal", Fact("days_to_renewal")
             ),
         ]
     if "arr" in available.attributes:
         indicators.append(
-            Indicator(
-                "arr_now", FAMILY, "context", "currency", "annual recurring revenue", Fact("arr")
-            )
+            _indicator("arr_now", "currency", "annual recurring revenue", Fact("arr"))
         )
     facts = ("arr", "term_months")
     return indicators + [
@@ -57,10 +40,8 @@ def declare(available: AvailableData) -> list[Indicator]:
 
 def _attribute(available: AvailableData, name: str) -> Indicator:
     dated = available.has("account_changes")
-    return Indicator(
+    return _indicator(
         name,
-        FAMILY,
-        "context",
         "as given",
         f"the account's {name}",
         Attribute(name, dated),

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from leadsignal.indicators.declare import AvailableData, DaysSince, Fact, Indicator, Ratio, Trailing
+from leadsignal.indicators.declare import (
+    AvailableData,
+    DaysSince,
+    Fact,
+    Family,
+    Indicator,
+    Ratio,
+    Trailing,
+)
 
 FAMILY = "contract"
 ABOUT = {
@@ -11,6 +19,7 @@ Requests to change the contract. A reduction is a customer saying in writing wha
 show later; an expansion is the opposite, unless it was sold too early."""
 }
 """What the pages of the docs say of the family."""
+_indicator = Family(FAMILY, "leading")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
@@ -21,18 +30,14 @@ def declare(available: AvailableData) -> list[Indicator]:
     for kind in ("expansion", "reduction"):
         where = (("kind", (kind,)),)
         indicators += [
-            Indicator(
+            _indicator(
                 f"contract_{kind}s_365d",
-                FAMILY,
-                "leading",
                 "changes",
                 f"{kind}s of the contract in the last 365 days",
                 Trailing("contract_changes", "changed_at", 365, where),
             ),
-            Indicator(
+            _indicator(
                 f"contract_days_since_{kind}",
-                FAMILY,
-                "leading",
                 "days",
                 f"days since the last {kind} of the contract",
                 DaysSince("contract_changes", "changed_at", where),
@@ -41,10 +46,8 @@ def declare(available: AvailableData) -> list[Indicator]:
     if available.has("contract_changes", "arr_delta") and available.has("accounts", "arr"):
         change = Trailing("contract_changes", "changed_at", 365, total="arr_delta")
         indicators.append(
-            Indicator(
+            _indicator(
                 "contract_arr_change_365d",
-                FAMILY,
-                "leading",
                 "share of ARR",
                 "change of ARR in the last 365 days as a share of ARR",
                 Ratio(change, Fact("arr")),

@@ -14,6 +14,7 @@ from leadsignal.config.project import Behaviors, UsageLow
 from leadsignal.config.success import SuccessAnalysis
 
 Role = Literal["leading", "lagging", "context"]
+Kind = Literal["number", "category"]
 Sign = Literal[-1, 0, 1]
 Where = tuple[tuple[str, tuple[str, ...]], ...]
 """Conditions that all must hold: (column, allowed values)."""
@@ -252,8 +253,28 @@ class Indicator:
     unit: str
     meaning: str
     rule: Rule
-    kind: Literal["number", "category"] = "number"
+    kind: Kind = "number"
     expected_sign: Sign = 0
+
+
+@dataclass(frozen=True)
+class Family:
+    """Declares the indicators of one family, which all have one role."""
+
+    family: str
+    role: Role
+
+    def __call__(
+        self,
+        name: str,
+        unit: str,
+        meaning: str,
+        rule: Rule,
+        kind: Kind = "number",
+        expected_sign: Sign = 0,
+    ) -> Indicator:
+        """Declare an indicator."""
+        return Indicator(name, self.family, self.role, unit, meaning, rule, kind, expected_sign)
 
 
 def measures(rule: Rule) -> Iterator[Measure]:

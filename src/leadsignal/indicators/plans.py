@@ -5,6 +5,7 @@ from __future__ import annotations
 from leadsignal.indicators.declare import (
     AvailableData,
     Difference,
+    Family,
     Indicator,
     Ratio,
     Standing,
@@ -23,6 +24,8 @@ Who promised what by when, on both sides. Overdue commitments are counted for th
 as for the customer.""",
 }
 """What the pages of the docs say of the families."""
+_plan = Family(PLANS, "leading")
+_commitment = Family(COMMITMENTS, "leading")
 
 ROW_COLUMNS = {
     "kept": (
@@ -43,10 +46,8 @@ def declare(available: AvailableData) -> list[Indicator]:
 
 def _plans(available: AvailableData) -> list[Indicator]:
     indicators = [
-        Indicator(
+        _plan(
             "plans_open",
-            PLANS,
-            "leading",
             "plans",
             "success plans agreed and not closed",
             Standing("plans", "agreed_on", "closed_on"),
@@ -54,10 +55,8 @@ def _plans(available: AvailableData) -> list[Indicator]:
     ]
     if available.has("plans", "target_on"):
         indicators.append(
-            Indicator(
+            _plan(
                 "plans_overdue",
-                PLANS,
-                "leading",
                 "plans",
                 "open plans past their target date",
                 Standing("plans", "target_on", "closed_on"),
@@ -76,42 +75,32 @@ def _commitments(owner: str) -> list[Indicator]:
         )
 
     return [
-        Indicator(
+        _commitment(
             f"{owner}_commitments_open",
-            COMMITMENTS,
-            "leading",
             "commitments",
             f"commitments of the {owner} not yet done",
             Standing("commitments", "agreed_on", "completed_on", where),
         ),
-        Indicator(
+        _commitment(
             f"{owner}_commitments_overdue",
-            COMMITMENTS,
-            "leading",
             "commitments",
             f"commitments of the {owner} past their date and not done",
             Standing("commitments", "due_on", "completed_on", where),
         ),
-        Indicator(
+        _commitment(
             f"{owner}_commitments_kept_180d",
-            COMMITMENTS,
-            "leading",
             "share",
             f"share of the {owner}'s commitments due in the last 180 days done by their date",
             kept(180),
         ),
-        Indicator(
+        _commitment(
             f"{owner}_commitments_kept_365d",
-            COMMITMENTS,
-            "leading",
             "share",
             f"share of the {owner}'s commitments due in the last 365 days done by their date",
             kept(365),
         ),
-        Indicator(
+        _commitment(
             f"{owner}_commitments_kept_trend",
-            COMMITMENTS,
-            "leading",
             "share",
             f"share of the {owner}'s commitments kept in the last 180 days, less that in the last"
             " 365",

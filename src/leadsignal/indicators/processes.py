@@ -9,6 +9,7 @@ from leadsignal.indicators.declare import (
     DaysInState,
     DaysSince,
     Difference,
+    Family,
     Indicator,
     Lapses,
     ProcessState,
@@ -27,6 +28,7 @@ Adoption and lapse are found to the day, so that they do not depend on when snap
 Names begin with the process's own, here `process`."""
 }
 """What the pages of the docs say of the family."""
+_indicator = Family(FAMILY, "leading")
 
 
 SHARE_WINDOWS = (90, 180, 365)
@@ -64,36 +66,28 @@ def _of(process: Process, available: AvailableData) -> list[Indicator]:
     where = (("behavior", process.behaviors),)
     events = Trailing("behaviors", "occurred_at", window, where, total="quantity")
     indicators = [
-        Indicator(
+        _indicator(
             state,
-            FAMILY,
-            "leading",
             "state",
             f"{name}: adopted, lapsed, overdue, pending, unknown or not applicable",
             ProcessState(name),
             kind="category",
         ),
-        Indicator(
+        _indicator(
             days_in_state,
-            FAMILY,
-            "leading",
             "days",
             f"days since {name} was adopted, lapsed, fell due, or since the start",
             DaysInState(name),
         ),
-        Indicator(
+        _indicator(
             quantity,
-            FAMILY,
-            "leading",
             "events",
             f"quantity of {name} in the last {window} days",
             events,
             expected_sign=1,
         ),
-        Indicator(
+        _indicator(
             days_since,
-            FAMILY,
-            "leading",
             "days",
             f"days since the last event of {name}",
             DaysSince("behaviors", "occurred_at", where),
@@ -103,10 +97,8 @@ def _of(process: Process, available: AvailableData) -> list[Indicator]:
     if available.has("behaviors", "user_id"):
         users = Trailing("behaviors", "occurred_at", window, where, users=True)
         indicators.append(
-            Indicator(
+            _indicator(
                 people,
-                FAMILY,
-                "leading",
                 "users",
                 f"users who did {name} in the last {window} days",
                 users,
@@ -121,7 +113,7 @@ def _memory(name: str) -> list[Indicator]:
     columns = dict(zip(PARTS, process_columns(name), strict=True))
 
     def indicator(part: str, unit: str, meaning: str, rule: Rule, sign: Sign = 0) -> Indicator:
-        return Indicator(columns[part], FAMILY, "leading", unit, meaning, rule, expected_sign=sign)
+        return _indicator(columns[part], unit, meaning, rule, expected_sign=sign)
 
     shares = [AdoptedShare(name, days) for days in SHARE_WINDOWS]
     found = [

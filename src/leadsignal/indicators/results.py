@@ -7,6 +7,7 @@ from leadsignal.indicators.declare import (
     DaysSince,
     DaysSinceBest,
     Difference,
+    Family,
     Indicator,
     Latest,
     Ratio,
@@ -26,6 +27,7 @@ that of its bullseye, else the one it has measured most
 time since the best result is an indicator too."""
 }
 """What the pages of the docs say of the family."""
+_indicator = Family(FAMILY, "leading")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
@@ -34,34 +36,26 @@ def declare(available: AvailableData) -> list[Indicator]:
         return []
     where = OWN
     indicators = [
-        Indicator(
+        _indicator(
             "result_value",
-            FAMILY,
-            "leading",
             "metric",
             "the latest result",
             Latest("results", "measured_on", "value", where, BEST),
         ),
-        Indicator(
+        _indicator(
             "result_days_since",
-            FAMILY,
-            "leading",
             "days",
             "days since the latest result",
             DaysSince("results", "measured_on", where),
         ),
-        Indicator(
+        _indicator(
             "results_90d",
-            FAMILY,
-            "leading",
             "results",
             "results measured in the last 90 days",
             Trailing("results", "measured_on", 90, where),
         ),
-        Indicator(
+        _indicator(
             "results_365d",
-            FAMILY,
-            "leading",
             "results",
             "results measured in the last 365 days",
             Trailing("results", "measured_on", 365, where),
@@ -79,18 +73,14 @@ def _velocity(where: Where) -> list[Indicator]:
     """Stagnation: days since the best result, and results since then without a better one."""
     best = DaysSinceBest("results", "measured_on", "better", where)
     return [
-        Indicator(
+        _indicator(
             "result_days_since_best",
-            FAMILY,
-            "leading",
             "days",
             "days since the best result; of equals the latest",
             best,
         ),
-        Indicator(
+        _indicator(
             "result_stalled_days",
-            FAMILY,
-            "leading",
             "days",
             "days from the best result to the latest: measured on, and not better",
             Difference(best, DaysSince("results", "measured_on", where)),
@@ -100,18 +90,14 @@ def _velocity(where: Where) -> list[Indicator]:
 
 def _shown(where: Where) -> list[Indicator]:
     return [
-        Indicator(
+        _indicator(
             "result_days_since_shown",
-            FAMILY,
-            "leading",
             "days",
             "days since a result was last shown to the customer",
             DaysSince("results", "shown_on", where),
         ),
-        Indicator(
+        _indicator(
             "results_not_shown",
-            FAMILY,
-            "leading",
             "results",
             "results measured and not shown to the customer",
             Standing("results", "measured_on", "shown_on", where),
@@ -131,36 +117,28 @@ def _against_target(where: Where) -> list[Indicator]:
         )
 
     return [
-        Indicator(
+        _indicator(
             "result_gap",
-            FAMILY,
-            "leading",
             "share of target",
             "distance of the latest result to its target; positive is good",
             Latest("results", "measured_on", "gap", where, BEST),
             expected_sign=1,
         ),
-        Indicator(
+        _indicator(
             "result_gap_90d",
-            FAMILY,
-            "leading",
             "share of target",
             "mean distance to target of the results of the last 90 days",
             mean_gap(90),
             expected_sign=1,
         ),
-        Indicator(
+        _indicator(
             "result_gap_change",
-            FAMILY,
-            "leading",
             "share of target",
             "mean distance to target in the last 90 days, less that of the last 270",
             Difference(mean_gap(90), mean_gap(270)),
         ),
-        Indicator(
+        _indicator(
             "results_met_365d",
-            FAMILY,
-            "leading",
             "share",
             "share of the last 365 days' results that met their target",
             Ratio(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from leadsignal.indicators.declare import (
     AvailableData,
     DaysSince,
+    Family,
     Indicator,
     Latest,
     Standing,
@@ -26,6 +27,9 @@ The health score that is there already. It is never needed, and always judged: `
 says what it was worth.""",
 }
 """What the pages of the docs say of the families."""
+_survey = Family(SATISFACTION, "lagging")
+_flag = Family(FLAGS, "lagging")
+_health = Family(HEALTH, "lagging")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
@@ -33,18 +37,14 @@ def declare(available: AvailableData) -> list[Indicator]:
     indicators: list[Indicator] = []
     if available.has("surveys"):
         indicators += [
-            Indicator(
+            _survey(
                 "survey_score",
-                SATISFACTION,
-                "lagging",
                 "score",
                 "the latest survey score",
                 Latest("surveys", "answered_on", "score"),
             ),
-            Indicator(
+            _survey(
                 "survey_days_since",
-                SATISFACTION,
-                "lagging",
                 "days",
                 "days since the latest survey",
                 DaysSince("surveys", "answered_on"),
@@ -52,18 +52,14 @@ def declare(available: AvailableData) -> list[Indicator]:
         ]
     if available.has("flags"):
         indicators += [
-            Indicator(
+            _flag(
                 "flags_open",
-                FLAGS,
-                "lagging",
                 "flags",
                 "open at-risk flags",
                 Standing("flags", "flagged_on", "cleared_on"),
             ),
-            Indicator(
+            _flag(
                 "flags_365d",
-                FLAGS,
-                "lagging",
                 "flags",
                 "flags raised in the last 365 days",
                 Trailing("flags", "flagged_on", 365),
@@ -71,10 +67,8 @@ def declare(available: AvailableData) -> list[Indicator]:
         ]
     if available.has("health_scores"):
         indicators.append(
-            Indicator(
+            _health(
                 "health_score",
-                HEALTH,
-                "lagging",
                 "score",
                 "the latest health score",
                 Latest("health_scores", "scored_on", "score"),
@@ -82,10 +76,8 @@ def declare(available: AvailableData) -> list[Indicator]:
         )
     if available.has("health_scores", "band"):
         indicators.append(
-            Indicator(
+            _health(
                 "health_band",
-                HEALTH,
-                "lagging",
                 "band",
                 "the latest band of the health score",
                 Latest("health_scores", "scored_on", "band"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadsignal.indicators.declare import AvailableData, Indicator, Standing, Trailing
+from leadsignal.indicators.declare import AvailableData, Family, Indicator, Standing, Trailing
 
 FAMILY = "tickets"
 ABOUT = {
@@ -11,6 +11,7 @@ Support tickets: how many lately, how many open. Neither many nor few is good in
 customer in the middle of adopting something asks more, and so does one in trouble."""
 }
 """What the pages of the docs say of the family."""
+_indicator = Family(FAMILY, "leading")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
@@ -18,10 +19,8 @@ def declare(available: AvailableData) -> list[Indicator]:
     if not available.has("tickets"):
         return []
     indicators = [
-        Indicator(
+        _indicator(
             f"tickets_opened_{days}d",
-            FAMILY,
-            "leading",
             "tickets",
             f"tickets opened in the last {days} days",
             Trailing("tickets", "opened_at", days),
@@ -30,10 +29,8 @@ def declare(available: AvailableData) -> list[Indicator]:
     ]
     if available.has("tickets", "closed_at"):
         indicators.append(
-            Indicator(
+            _indicator(
                 "tickets_open",
-                FAMILY,
-                "leading",
                 "tickets",
                 "tickets open now",
                 Standing("tickets", "opened_at", "closed_at"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leadsignal.indicators.declare import AvailableData, DaysSince, Indicator, Trailing
+from leadsignal.indicators.declare import AvailableData, DaysSince, Family, Indicator, Trailing
 
 FAMILY = "tracking"
 ABOUT = {
@@ -12,6 +12,7 @@ the Success Analysis names the behaviours under `[tracking]`. Only the events ar
 content is never read."""
 }
 """What the pages of the docs say of the family."""
+_indicator = Family(FAMILY, "leading")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
@@ -27,18 +28,14 @@ def declare(available: AvailableData) -> list[Indicator]:
         where = (("behavior", behaviors),)
         what = " or ".join(behaviors)
         indicators += [
-            Indicator(
+            _indicator(
                 f"{kind}_days_since",
-                FAMILY,
-                "leading",
                 "days",
                 f"days since the last {what}",
                 DaysSince("behaviors", "occurred_at", where),
             ),
-            Indicator(
+            _indicator(
                 f"{kind}_events_90d",
-                FAMILY,
-                "leading",
                 "events",
                 f"quantity of {what} in the last 90 days",
                 Trailing("behaviors", "occurred_at", 90, where, total="quantity"),

@@ -9,11 +9,11 @@ from leadsignal.indicators.declare import (
     AvailableData,
     Below,
     DaysSince,
+    Family,
     Indicator,
     Least,
     Ratio,
     RelativeRate,
-    Rule,
     Trailing,
     UsageToBest,
     Where,
@@ -29,6 +29,7 @@ Where `[usage_low]` names several series (logins, exports), each has these colum
 name, and `usage_to_best` is the lowest of theirs."""
 }
 """What the pages of the docs say of the family."""
+_indicator = Family(FAMILY, "lagging")
 
 
 def declare(available: AvailableData) -> list[Indicator]:
@@ -106,7 +107,3 @@ def _to_best(low: UsageLow, where: Where) -> UsageToBest:
 def _low(low: UsageLow, name: str, of: str, value: UsageToBest | Least) -> Indicator:
     meaning = f"1 where {of} is below {low.ratio:g}"
     return _indicator(name, "0 or 1", meaning, Below(value, low.ratio))
-
-
-def _indicator(name: str, unit: str, meaning: str, rule: Rule) -> Indicator:
-    return Indicator(name, FAMILY, "lagging", unit, meaning, rule)
