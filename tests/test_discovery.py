@@ -28,8 +28,8 @@ from leadsignal.success_analysis.discovery.evidence import _corrected, _critical
 from leadsignal.success_analysis.discovery.findings import _apart, _comments, _controls_line
 from leadsignal.success_analysis.discovery.matched import chances_of, matched_sets
 from leadsignal.success_analysis.discovery.measured import measured_results
-from leadsignal.success_analysis.discovery.states import adoption_states
-from leadsignal.success_analysis.discovery.twins import _correlations, _highest_correlations
+from leadsignal.success_analysis.discovery.search import adoption_states
+from leadsignal.success_analysis.discovery.selection import _correlations, _highest_correlations
 
 mpl.use("Agg")
 PLANTED = {"reconciliation_completed", "close_review_held"}

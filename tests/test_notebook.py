@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.model.one_row.totals_warning import TotalsWarning
+from leadsignal.model.one_row.customer_totals import TotalsWarning
 from leadsignal.panel import build_snapshot
 from leadsignal.results import MAX_ROWS, to_html
 from leadsignal.scoring.batch import DateScored

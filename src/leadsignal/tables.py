@@ -24,16 +24,14 @@ from leadsignal.config.project import (
 from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import MAX_NAMES, a_day, one_of
 from leadsignal.errors import Fault, FaultKind, OptionError, TablesError, list_faults
-from leadsignal.ingestion.added_frames import read_beside
 from leadsignal.ingestion.cells import sql_type
 from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning, warning_lines
 from leadsignal.ingestion.dialect import Dialect, DuckDB
-from leadsignal.ingestion.hidden_rows import hidden_rows
 from leadsignal.ingestion.loaded_table import Loaded
-from leadsignal.ingestion.plausibility import find_warnings
+from leadsignal.ingestion.plausibility import find_warnings, hidden_rows
 from leadsignal.ingestion.store import Store
 from leadsignal.ingestion.table_cache import TableCache
-from leadsignal.ingestion.table_reader import AttributeKind, TableReader
+from leadsignal.ingestion.table_reader import AttributeKind, TableReader, read_beside
 from leadsignal.schema import BY_NAME, Column, Table
 from leadsignal.session_cache import in_use, note_use
 from leadsignal.sources.project_inputs import note_project

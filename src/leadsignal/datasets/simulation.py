@@ -16,11 +16,10 @@ from leadsignal.datasets import records
 from leadsignal.datasets.draws import Array
 from leadsignal.datasets.history import History, join_histories, live, week_of
 from leadsignal.datasets.law import WORLDS, Law
-from leadsignal.datasets.mess import make_messy
 from leadsignal.datasets.names import with_names
 from leadsignal.datasets.oracle import PROCESSES, Truth
 from leadsignal.datasets.population import draw_accounts, draw_return
-from leadsignal.datasets.recordings import RECORDINGS, as_recorded
+from leadsignal.datasets.recordings import RECORDINGS, as_recorded, make_messy
 from leadsignal.datasets.tables import Period, build_tables
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import SIMULATED

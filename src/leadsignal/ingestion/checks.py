@@ -8,18 +8,17 @@ from leadsignal.config.toml_files import near
 from leadsignal.durations import HOW_PERIODS_ARE_WRITTEN
 from leadsignal.errors import Fault
 from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, LOOKS_LIKE_DATE
-from leadsignal.ingestion.contract_amounts import months_in, period_of
+from leadsignal.ingestion.contracts import months_in, period_of
 from leadsignal.ingestion.currencies import currency_checks
-from leadsignal.ingestion.id_spellings import match_written_ids
-from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.loaded_table import Check, Loaded
 from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.number_texts import numbered
-from leadsignal.ingestion.row_check import Check
 from leadsignal.ingestion.rows_of_accounts import (
     ACCOUNTS_NOW,
     NO_ACCOUNT,
     account_checks,
     create_accounts_now,
+    match_written_ids,
     with_accounts,
 )
 from leadsignal.ingestion.selection import source_rows

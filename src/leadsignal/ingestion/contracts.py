@@ -7,17 +7,45 @@ from dataclasses import replace
 
 from leadsignal.config.project import Project
 from leadsignal.config.table_settings import TableSource
+from leadsignal.durations import MONTHS_WRITTEN, PERIODS
 from leadsignal.errors import Fault
-from leadsignal.ingestion.contract_amounts import AMOUNTS, annual_revenue
-from leadsignal.ingestion.contract_comparison import compare_with_accounts
-from leadsignal.ingestion.derived_accounts import RETURNED, derive_accounts
-from leadsignal.ingestion.derived_changes import derive_changes
+from leadsignal.ingestion.from_contracts import RETURNED, derive_accounts, derive_changes
 from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.rows_of_accounts import ACCOUNTS_NOW
 from leadsignal.phrases import count_of
 from leadsignal.schema import BY_NAME
-from leadsignal.sources.parts import quoted
+from leadsignal.sources.parts import literal, quoted
+
+AMOUNTS = ("arr", "mrr", "amount")
+"""The columns that may hold the amount, the first that is filled in counts."""
+
+
+def months_in(period: str) -> str:
+    """SQL: the months of a period of billing; NULL for what is no period."""
+    text = f"lower(trim({period}))"
+    named = " ".join(f"WHEN {literal(name)} THEN {months}" for name, months in PERIODS.items())
+    written = f"TRY_CAST(regexp_extract({text}, {literal(MONTHS_WRITTEN)}, 1) AS INTEGER)"
+    return f"CASE {text} {named} ELSE nullif({written}, 0) END"
+
+
+def period_of(loaded: Loaded, source: TableSource) -> str:
+    """SQL: the period of a contract's amount: its own, else that of the settings."""
+    stated = literal(source.period) if source.period else "NULL"
+    return f"coalesce(period, {stated})" if "period" in loaded.columns else stated
+
+
+def annual_revenue(loaded: Loaded, source: TableSource) -> str:
+    """SQL: the annual recurring revenue of a contract; NULL where it is not known."""
+    yearly = {
+        "arr": "arr",
+        "mrr": "mrr * 12",
+        "amount": f"amount * 12 / {months_in(period_of(loaded, source))}",
+    }
+    amounts = [yearly[name] for name in AMOUNTS if name in loaded.columns]
+    first = f"coalesce({', '.join(amounts)})" if amounts else "NULL"
+    return f"CAST(round({first}, 2) AS DECIMAL(18,2))"
+
 
 LIFETIME = ("started_on", "ended_on")
 """Columns of accounts without which accounts are derived from contracts."""
@@ -301,3 +329,53 @@ def _create_changes(intake: Intake, contracts: Loaded) -> None:
     intake.loaded["contract_changes"] = Loaded(
         table, [*columns, *corrected], [], rows=int(changes), derived=True
     )
+
+
+ARR_DIFFERS = 0.01
+"""Share of the larger of two amounts by which they may differ without a word."""
+
+DIFFERENCES = """
+WITH here AS (
+    SELECT DISTINCT ON (account_id) account_id, started_on, ended_on, {arr} AS arr
+    FROM accounts ORDER BY account_id{newest}
+), there AS (
+    SELECT DISTINCT ON (account_id) account_id, started_on, ended_on, arr
+    FROM derived_accounts ORDER BY account_id, recorded_at DESC NULLS LAST
+)
+SELECT count(*) FILTER (WHERE t.account_id IS NULL),
+       count(*) FILTER (WHERE h.account_id IS NULL),
+       count(*) FILTER (WHERE abs(h.started_on - t.started_on) > {gap}),
+       count(*) FILTER (WHERE abs(h.ended_on - t.ended_on) > {gap}),
+       count(*) FILTER (WHERE h.ended_on IS NOT NULL AND t.started_on IS NOT NULL
+                        AND t.ended_on IS NULL),
+       count(*) FILTER (WHERE h.started_on IS NOT NULL AND h.ended_on IS NULL
+                        AND t.ended_on IS NOT NULL),
+       count(*) FILTER (WHERE abs(h.arr - t.arr) > {share} * greatest(h.arr, t.arr))
+FROM here AS h FULL JOIN there AS t ON h.account_id = t.account_id
+"""
+
+
+def compare_with_accounts(intake: Intake, gap: int) -> None:
+    """Note on what accounts and contracts disagree; accounts are used."""
+    columns = intake.loaded["accounts"].columns
+    newest = ", recorded_at DESC NULLS LAST" if "recorded_at" in columns else ""
+    arr = "arr" if "arr" in columns else "CAST(NULL AS DECIMAL(18,2))"
+    sql = DIFFERENCES.format(arr=arr, newest=newest, gap=gap, share=ARR_DIFFERS)
+    counts = intake.store.query(sql)[0]
+    whats = (
+        "{} without a paid contract",
+        "{} of contracts not listed in accounts: left out",
+        f"{{}} started more than {gap} days before or after the first contract",
+        f"{{}} ended more than {gap} days before or after the last contract",
+        "{} ended, but with an open contract",
+        "{} active, but without an open contract",
+        "{} with another ARR at the start than the contracts of that day",
+    )
+    found = [
+        what.format(count_of(count, "account"))
+        for what, count in zip(whats, counts, strict=True)
+        if count
+    ]
+    if found:
+        message = f"{'; '.join(found)}. Start, end and ARR are those of accounts"
+        intake.notices.append(("contracts", message))

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from leadsignal.config.currency import YEN_OR_YUAN
 from leadsignal.config.toml_files import near
 from leadsignal.errors import Fault
-from leadsignal.ingestion.loaded_table import Loaded
+from leadsignal.ingestion.loaded_table import Check, Loaded
 from leadsignal.ingestion.loading import Intake
-from leadsignal.ingestion.row_check import Check
 from leadsignal.ingestion.store import CURRENCY_OF
 from leadsignal.phrases import count_of
 from leadsignal.schema import BY_NAME, Column

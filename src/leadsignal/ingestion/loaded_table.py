@@ -1,4 +1,4 @@
-"""One table in the store, and where its rows came from."""
+"""One table in the store, where its rows came from, and what may be wrong with them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,23 @@ from dataclasses import dataclass, field
 from leadsignal.errors import Fault
 from leadsignal.schema import Table
 from leadsignal.sources.parts import Part
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that may be wrong with a row: a condition in SQL, and the message.
+
+    In the condition ``t`` is the table and ``a`` the account as it was last recorded. ``value``
+    is the SQL of the value to show, if that is not the column; ``detail`` is the SQL of a text
+    that is added to the remedy.
+    """
+
+    column: str
+    condition: str
+    problem: str
+    remedy: str
+    value: str | None = None
+    detail: str | None = None
 
 
 @dataclass

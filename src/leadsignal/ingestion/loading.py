@@ -36,7 +36,6 @@ from leadsignal.ingestion.selection import (
 )
 from leadsignal.ingestion.store import ORIGINAL, Store, memory_limit, reading_of
 from leadsignal.schema import ALL_TABLES, BY_NAME, Column, Table
-from leadsignal.sources.combined_parts import CombinedParts, in_groups, single_part
 from leadsignal.sources.database import RowRequest
 from leadsignal.sources.databases import Databases, fault_of, open_rows
 from leadsignal.sources.frames import open_frame
@@ -49,7 +48,14 @@ from leadsignal.sources.locate import (
     unread_files,
 )
 from leadsignal.sources.object_stores import ObjectStores
-from leadsignal.sources.parts import Part, UnreadableError, quoted
+from leadsignal.sources.parts import (
+    CombinedParts,
+    Part,
+    UnreadableError,
+    in_groups,
+    quoted,
+    single_part,
+)
 from leadsignal.sources.project_files import ProjectFiles
 
 LARGE = 500_000_000
@@ -96,9 +102,8 @@ class Intake:
 
     def _refuse_no_accounts(self, folder: Path | None) -> None:
         """Tell that accounts are missing, and which files of the folder nothing is known of."""
-        where = (
-            hide_secrets(str(self.project.url or folder)) if self.project.url or folder else None
-        )
+        place = self.project.url or folder
+        where = hide_secrets(str(place)) if place else None
         remedy = "Add accounts.csv or contracts.csv (or .parquet): one of the two is needed."
         if folder and (unread := unread_files(self.project)):
             remedy += (

@@ -14,10 +14,10 @@ from .explanation import explain_account as explain_account
 from .explanation import subject_importance as subject_importance
 from .model_summary import ModelSummary as ModelSummary
 from .one_row.customer_totals import CustomerTotals as CustomerTotals
+from .one_row.customer_totals import TotalsWarning as TotalsWarning
 from .one_row.customer_totals import read_totals as read_totals
 from .one_row.lifetime_model import LifetimeForecast as LifetimeForecast
 from .one_row.lifetime_model import LifetimeModel as LifetimeModel
-from .one_row.totals_warning import TotalsWarning as TotalsWarning
 from .persistence.saved_models import load_model as load_model
 from .persistence.saved_models import save_model as save_model
 from .recalibration import Recalibration as Recalibration

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.model.binning import Bins
 from leadsignal.model.person_period import Layout
-from leadsignal.model.trees import trees_of
+from leadsignal.model.trees import Bins, trees_of
 from leadsignal.threads import one_thread
 
 if TYPE_CHECKING:

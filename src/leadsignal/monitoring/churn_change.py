@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from leadsignal.monitoring.cusum import limit_for, run_cusum
-from leadsignal.monitoring.lasting_change import LastingChange
+from leadsignal.monitoring.lasting_change import LastingChange, limit_for, run_cusum
 from leadsignal.monitoring.realised import Outcomes
 
 REFERENCES = (("more than expected", 2.0), ("fewer than expected", 0.5))

@@ -19,8 +19,7 @@ from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_l
 from leadsignal.ingestion.feed_health import FeedHealth, chance_of_silence
 from leadsignal.model.provenance import tables_of
 from leadsignal.monitoring.churn_change import churn_changes
-from leadsignal.monitoring.feed_health import assess_feeds
-from leadsignal.monitoring.feed_loss import feed_losses
+from leadsignal.monitoring.feeds import assess_feeds, feed_losses
 from leadsignal.monitoring.lasting_change import LastingChange
 from leadsignal.monitoring.realised import (
     Arms,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from leadsignal.ingestion.id_spellings import RULES
+from leadsignal.ingestion.rows_of_accounts import RULES
 from leadsignal.ingestion.store import Store
 from leadsignal.proposals.file_profile import FileProfile
 from leadsignal.proposals.table_proposal import ColumnProposal, TableProposal, id_headers

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault
 from leadsignal.sources.csv_files import HELD, encoding_of
-from leadsignal.sources.json_objects import NotJsonError, objects_of, too_deep
 from leadsignal.sources.parts import Part, UnreadableError, literal, refuse_too_wide
 
 if TYPE_CHECKING:
@@ -161,3 +161,177 @@ def _fields(structure: Any, pointer: str, name: str) -> Iterator[tuple[str, str,
             yield from _fields(inside, at, full)
         else:
             yield at, full, inside if isinstance(inside, str) else "JSON"
+
+
+CHUNK = 1 << 20
+MAX_OBJECT = 1 << 26
+"""Characters that one object of an array may have."""
+MAX_DOCUMENT = 1 << 28
+"""Characters that a file may have that is one object."""
+MAX_DEPTH = 100
+CORRECT = "Correct it, or export it again."
+BLANK = "\ufeff \t\r\n"
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+Objects = Iterator[tuple[int, str]]
+"""JSON texts, each with the line that it begins on (within a document: with its number)."""
+
+
+class NotJsonError(ValueError):
+    """What is wrong with a file, what to do, and the line."""
+
+    def __init__(self, problem: str, remedy: str, line: int | None = None) -> None:
+        self.problem, self.remedy, self.line = problem, remedy, line
+        super().__init__(problem)
+
+
+def objects_of(path: Path, encoding: str) -> Objects:
+    """Yield what should be the objects of a file; raises NotJsonError or UnicodeError."""
+    with path.open(encoding=encoding, errors="strict", newline="") as file:
+        first = file.read(CHUNK).lstrip(BLANK)[:1]
+        file.seek(0)
+        if not first:
+            raise NotJsonError("is empty", "Export it again, or remove it.")
+        if first == "[" and not _is_lines(file):
+            yield from _Array(file).elements()
+        elif first == "{" and not _is_lines(file):
+            yield from _of_document(file)
+        else:
+            lines = ((n, line.strip(BLANK)) for n, line in enumerate(file, 1))
+            yield from ((n, line) for n, line in lines if line)
+
+
+def too_deep(text: str) -> bool:
+    """Return whether brackets are nested more than 100 deep.
+
+    >>> too_deep('{"a": [1]}'), too_deep("[" * 200)
+    (False, True)
+    """
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
+        if depth > MAX_DEPTH:
+            return True
+    return False
+
+
+def _is_lines(file: TextIO) -> bool:
+    """Return whether a file has a value a line: its first line is one, and others follow."""
+    filled = (line for line in iter(lambda: file.readline(MAX_OBJECT), "") if line.strip(BLANK))
+    first, second = next(filled, "").strip(BLANK), next(filled, "").strip(BLANK)
+    file.seek(0)
+    closed = {"{": "}", "[": "]"}[first[0]] == first[-1]
+    return closed and second[:1] in ("{", "[") and not too_deep(first)
+
+
+def _of_document(file: TextIO) -> Objects:
+    """Yield the objects of the one array of objects that a document holds, else itself."""
+    text = file.read(MAX_DOCUMENT + 1).strip(BLANK)
+    if len(text) > MAX_DOCUMENT:
+        problem = f"is one object of more than {MAX_DOCUMENT:,} characters"
+        raise NotJsonError(problem, "Export it as lines: one object a line, ending in .jsonl.")
+    if too_deep(text):
+        raise NotJsonError("is nested too deep", "Export it as lines: one object a line.")
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _not_json(error, error.lineno) from None
+    arrays = list(_arrays(document))
+    if len(arrays) > 1:
+        names = ", ".join(repr(name) for name, _ in arrays)
+        problem = f"holds {len(arrays)} arrays of objects: {names}"
+        raise NotJsonError(problem, "Keep the one that holds the rows in the file.")
+    rows = arrays[0][1] if arrays else [document]
+    yield from ((n, json.dumps(row, ensure_ascii=False)) for n, row in enumerate(rows, 1))
+
+
+def _arrays(value: Any, name: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """Yield the arrays of objects inside objects, with their dotted names."""
+    for key, inside in value.items() if isinstance(value, dict) else ():
+        if isinstance(inside, list) and inside and isinstance(inside[0], dict):
+            yield f"{name}{key}", inside
+        else:
+            yield from _arrays(inside, f"{name}{key}.")
+
+
+class _Array:
+    """An array of any length, read a chunk at a time."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file, self.text, self.at, self.line, self.ended = file, "", 0, 1, False
+
+    def elements(self) -> Objects:
+        """Yield each element as it is written, with the line that it begins on."""
+        self._sign("\ufeff[")
+        sign = "]" if self._sign("]", needed=False) else ","
+        while sign == ",":
+            self._skip_blanks()
+            if self.at == len(self.text):
+                raise _cut_off("ends within its array", self.line)
+            line, end = self.line, self._end_of_value()
+            text = self.text[self.at : end]
+            self.line += text.count("\n")
+            self.at = end
+            yield line, text
+            sign = self._sign(",]")
+        self._skip_blanks()
+        if self.at < len(self.text):
+            raise NotJsonError("holds more behind its array", "Export it again.", self.line)
+
+    def _more(self) -> bool:
+        """Read on, and forget what was passed; return whether there was more."""
+        found = self.file.read(max(CHUNK, len(self.text) - self.at))
+        self.text, self.at = self.text[self.at :] + found, 0
+        self.ended = not found
+        return bool(found)
+
+    def _skip_blanks(self) -> None:
+        while True:
+            found = _BLANKS.match(self.text, self.at)
+            end = found.end() if found else self.at
+            self.line += self.text.count("\n", self.at, end)
+            self.at = end
+            if self.at < len(self.text) or not self._more():
+                return
+
+    def _sign(self, signs: str, needed: bool = True) -> str:
+        self._skip_blanks()
+        sign = self.text[self.at : self.at + 1]
+        if sign and sign in signs:
+            self.at += 1
+            return self._sign("[") if sign == "\ufeff" else sign
+        if needed:
+            if not sign:
+                raise _cut_off("ends within its array", self.line)
+            raise NotJsonError("is not valid JSON", CORRECT, self.line)
+        return ""
+
+    def _end_of_value(self) -> int:
+        """Return where the value ends that begins here, reading on as far as it goes."""
+        while True:
+            try:
+                _, end = json.JSONDecoder().raw_decode(self.text, self.at)
+            except RecursionError:
+                raise NotJsonError("is nested too deep", "Export it as lines.", self.line) from None
+            except json.JSONDecodeError as error:
+                size = len(self.text) - self.at
+                cut = error.pos > len(self.text) - 20 or error.msg.startswith("Unterminated")
+                line = self.line + self.text.count("\n", self.at, error.pos)
+                if not cut or size > MAX_OBJECT or not self._more():
+                    raise _not_json(error, line) from None
+                continue
+            if end < len(self.text) or not self._more():
+                return end
+
+
+def _not_json(error: json.JSONDecodeError, line: int) -> NotJsonError:
+    if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
+        return _cut_off("ends within an object", line)
+    return NotJsonError("is not valid JSON", CORRECT, line)
+
+
+def _cut_off(problem: str, line: int) -> NotJsonError:
+    return NotJsonError(problem, "It is cut off: export it again.", line)

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from leadsignal.errors import ModelError
 from leadsignal.model.effects.columns import NO_VALUE
-from leadsignal.model.effects.design import Design
-from leadsignal.model.effects.standard_errors import with_careful_errors
+from leadsignal.model.effects.design import Design, with_careful_errors
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.stats.shrinkage import shrunken_means
 from leadsignal.survival.cox import fit_cox

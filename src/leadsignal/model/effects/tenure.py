@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from leadsignal.model.effects.columns import Column
-from leadsignal.model.effects.design import Design
-from leadsignal.model.effects.standard_errors import with_careful_errors
+from leadsignal.model.effects.design import Design, with_careful_errors
 from leadsignal.stats.multiple_testing import holm
 from leadsignal.stats.normal import normal_quantile, two_sided_p
 from leadsignal.survival.cox import CoxFit, fit_cox

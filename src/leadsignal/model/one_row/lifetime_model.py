@@ -18,8 +18,7 @@ from leadsignal.errors import ModelError, OptionError
 from leadsignal.model.estimator_base import EstimatorBase
 from leadsignal.model.features import Features
 from leadsignal.model.learners import CUSTOMER_LEARNERS
-from leadsignal.model.one_row.customer_totals import CustomerTotals
-from leadsignal.model.one_row.totals_warning import TotalsWarning
+from leadsignal.model.one_row.customer_totals import CustomerTotals, TotalsWarning
 from leadsignal.model.person_period import TINY, customer_steps
 from leadsignal.model.stacked_model import (
     Estimator,

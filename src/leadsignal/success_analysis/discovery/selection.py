@@ -1,16 +1,22 @@
-"""Naming one process, or two, or none: forward, each given those named before."""
+"""Naming one process, or two, or none: forward, each given those named before.
+
+With what tells against each: its twins, and the other behaviours as negative controls.
+
+An unseen quality of accounts that shows in everything they do makes every behaviour look as if it
+kept them. What the other behaviours show on average is such a bias, and their spread its error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from leadsignal.stats.estimates import Estimate
+from leadsignal.stats.negative_controls import MIN_CONTROLS, EmpiricalNull, empirical_null
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.success_analysis.discovery.candidates import Candidate
-from leadsignal.success_analysis.discovery.controls import calibrated, null_of
 from leadsignal.success_analysis.discovery.estimates import Ratio, crossed, folds_of, hazard_ratio
 from leadsignal.success_analysis.discovery.evidence import (
     Evidence,
@@ -20,9 +26,104 @@ from leadsignal.success_analysis.discovery.evidence import (
     rising,
     stays_if_ever,
 )
-from leadsignal.success_analysis.discovery.matched import Chances, chances_of
-from leadsignal.success_analysis.discovery.twins import Twin, twins_of
-from leadsignal.survival.inputs import Floats
+from leadsignal.success_analysis.discovery.matched import MIN_INFORMATION, Chances, chances_of
+from leadsignal.survival.inputs import Bools, Floats
+
+
+def null_of(
+    exposures: Exposures, chances: Chances, place: int, excluded: Collection[str]
+) -> EmpiricalNull | None:
+    """Return what the other behaviours show, each under the definition most alike in its share.
+
+    Outcomes play no part in the choice. ``excluded`` behaviours are no controls; None with fewer
+    than five.
+    """
+    row, share = exposures.at_risk.row, exposures.share
+    own = exposures.candidates[place].behavior
+    chosen = [
+        exposures.of(behavior)[np.abs(share[exposures.of(behavior)] - share[place]).argmin()]
+        for behavior in exposures.behaviors
+        if behavior != own and behavior not in excluded
+    ]
+    if len(chosen) < MIN_CONTROLS:
+        return None
+    places = np.array(chosen, dtype=np.int64)
+    score, information = chances.scores(exposures.states[row[:, None], places]).totals()
+    known = information > MIN_INFORMATION
+    if known.sum() < MIN_CONTROLS:
+        return None
+    return empirical_null(score[known] / information[known], 1 / np.sqrt(information[known]))
+
+
+def calibrated(ratio: Ratio, null: EmpiricalNull | None) -> Estimate | None:
+    """Return a hazard ratio less the bias of the controls."""
+    if null is None:
+        return None
+    std_err = np.log(ratio.high / ratio.low) / (2 * normal_quantile(0.95))
+    return null.calibrate(float(np.log(ratio.estimate)), float(std_err))
+
+
+MIN_CORRELATION = 0.95
+"""Correlation of two states from which on they cannot be distinguished.
+
+One then explains 90 % of the other: given it, the standard error is more than three times as large.
+"""
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A behaviour whose adoption cannot be distinguished from that of another.
+
+    Parameters
+    ----------
+    behavior : str
+        Name of the behaviour.
+    together : float
+        Share of the account-days at risk with either of the two that have both.
+    """
+
+    behavior: str
+    together: float
+
+
+def twins_of(exposures: Exposures, place: int) -> tuple[Twin, ...]:
+    """Return the other behaviours that a candidate cannot be distinguished from.
+
+    A behaviour is one if the state under any of its definitions has a correlation of at least
+    ``MIN_CORRELATION`` with the candidate's, over the rows at risk.
+    """
+    row, own = exposures.at_risk.row, exposures.candidates[place].behavior
+    mine = exposures.states[row, place]
+    possible = _highest_correlations(exposures.share, place) >= MIN_CORRELATION
+    found = []
+    for behavior in exposures.behaviors:
+        places = exposures.of(behavior)
+        places = places[possible[places]]
+        if behavior == own or not len(places):
+            continue
+        theirs = exposures.states[row[:, None], places]
+        correlations = _correlations(mine, theirs)
+        best = int(correlations.argmax())
+        if correlations[best] >= MIN_CORRELATION:
+            other = theirs[:, best]
+            found.append(Twin(behavior, float((mine & other).sum() / (mine | other).sum())))
+    return tuple(found)
+
+
+def _highest_correlations(share: Floats, place: int) -> Floats:
+    """Return the highest correlation that states of these shares can have with one of them."""
+    low, high = np.minimum(share, share[place]), np.maximum(share, share[place])
+    found: Floats = np.sqrt(low * (1 - high) / (high * (1 - low)))
+    return found
+
+
+def _correlations(state: Bools, others: Bools) -> Floats:
+    """Return the correlation of a state (n) with each of the others (n × k)."""
+    n, a, b = len(state), float(state.sum()), others.sum(axis=0).astype(np.float64)
+    both = others[state].sum(axis=0)
+    found: Floats = (n * both - a * b) / np.sqrt(a * (n - a) * b * (n - b))
+    return found
+
 
 ESSENTIAL = "essential"
 NOT_SHOWN = "not shown to keep accounts"

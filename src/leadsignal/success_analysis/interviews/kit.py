@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,184 @@ from leadsignal.errors import OptionError
 from leadsignal.files.names import plain_words
 from leadsignal.files.outputs import KIT
 from leadsignal.files.writing import whole_folder
+from leadsignal.panel import adoption_episodes
+from leadsignal.result_status import results_over_time
 from leadsignal.results import Result
-from leadsignal.success_analysis.interviews.brief import History
+from leadsignal.sources.parts import literal
+from leadsignal.success_analysis.interviews.form import blank_form, header, markdown
 from leadsignal.success_analysis.successful import SuccessfulAccounts
 from leadsignal.tables import Tables
+from leadsignal.targets import attributes_on
+
+QUARTERS, CHANGES, BEHAVIORS = 5, 4, 6
+"""How many lines of each the page holds, the latest or the most frequent."""
+RECENT = 180
+
+
+class History:
+    """The history of some accounts, read once; ``page`` returns the brief of one."""
+
+    def __init__(self, tables: Tables, analysis: SuccessAnalysis, accounts: tuple[str, ...]):
+        self.tables, self.as_of = tables, tables.as_of_date
+        self.accounts = attributes_on(tables).reindex(list(accounts))
+        self.results = _of(results_over_time(tables, analysis), accounts)
+        self.episodes = _of(adoption_episodes(tables, analysis), accounts)
+        self.processes = tuple(process.name for process in analysis.processes)
+        self.changes = self._frame("contract_changes", accounts)
+        self.tickets = self._frame("tickets", accounts)
+        self.behaviors = _behaviors(tables, accounts)
+
+    def _frame(self, name: str, accounts: tuple[str, ...]) -> pd.DataFrame | None:
+        return _of(self.tables.frame(name), accounts) if name in self.tables.names else None
+
+    def page(self, account: str, status: dict[str, Any]) -> str:
+        """Return the brief of an account as Markdown, form included."""
+        parts = [header(account, str(self.as_of)), f"# {markdown(account)}", ""]
+        parts += self._who(account)
+        sections: tuple[tuple[str, Callable[[], Iterator[str]]], ...] = (
+            ("Results against target", lambda: self._results(account, status)),
+            ("Processes", lambda: self._processes(account)),
+            (f"What they do, last {RECENT} days", lambda: self._doings(account)),
+            ("Contract", lambda: self._contract(account)),
+            ("Tickets", lambda: self._tickets(account)),
+        )
+        for title, lines in sections:
+            parts += ["", f"**{title}**", "", *lines()]
+        return "\n".join([*parts, "", blank_form()])
+
+    def _who(self, account: str) -> Iterator[str]:
+        row = self.accounts.loc[account]
+        since, days = row["started_on"], (self.tables.as_of_date - row["started_on"].date()).days
+        lines = [f"Customer since {since:%Y-%m-%d} ({days:,} days)"]
+        if _is_known(row["term_months"]):
+            lines.append(f"{row['term_months']:g} months' term")
+        if _is_known(row["arr"]):
+            lines.append(f"ARR {row['arr']:,.0f} at the start")
+        for name in self.tables.attributes:
+            value = row[name]
+            if _is_known(value):
+                lines.append(f"{markdown(name)} {_number(value)}")
+        yield " · ".join(lines) + f" · as of {self.as_of}"
+
+    def _results(self, account: str, status: dict[str, Any]) -> Iterator[str]:
+        rows = self.results[self.results["account_id"] == account]
+        if not len(rows):
+            yield "None measured."
+            return
+        better = "higher" if bool(rows["higher_is_better"].iloc[-1]) else "lower"
+        since = status.get("since")
+        on_target = f"; on target since {since:%Y-%m-%d}" if _is_known(since) else ""
+        yield f"{markdown(rows['metric'].iloc[-1] or 'Result')}, {better} is better{on_target}"
+        yield ""
+        yield "| quarter | results | mean | target | |"
+        yield "|---|---|---|---|---|"
+        quarter = pd.to_datetime(rows["measured_on"]).dt.to_period("Q")
+        for name, part in list(rows.groupby(quarter))[-QUARTERS:]:
+            met = "on target" if part["gap"].mean() >= 0 else ""
+            yield (
+                f"| {name} | {len(part)} | {part['value'].mean():.3g} |"
+                f" {part['target'].iloc[-1]:.3g} | {met} |"
+            )
+
+    def _processes(self, account: str) -> Iterator[str]:
+        if not self.processes:
+            yield "No analysis names any yet."
+        rows = self.episodes[self.episodes["account_id"] == account]
+        for name in self.processes:
+            own = rows[rows["process"] == name]
+            lines = [
+                f"{adopted:%Y-%m-%d} to {f'{lapsed:%Y-%m-%d}' if _is_known(lapsed) else 'now'}"
+                for adopted, lapsed in zip(own["adopted_on"], own["lapsed_on"], strict=True)
+            ][-3:]
+            yield f"- {markdown(name)}: {'adopted ' + ', '.join(lines) if lines else 'not adopted'}"
+
+    def _doings(self, account: str) -> Iterator[str]:
+        if self.behaviors is None:
+            yield "Not recorded."
+            return
+        rows = self.behaviors[self.behaviors["account_id"] == account].head(BEHAVIORS)
+        if not len(rows):
+            yield "Nothing recorded."
+            return
+        yield "| behaviour | in 30 days | people | usual in 30 days |"
+        yield "|---|---|---|---|"
+        for row in rows.to_dict("records"):
+            people = f"{row['people']:g}" if _is_known(row["people"]) else ""
+            yield (
+                f"| {markdown(row['behavior'])} | {row['rate']:.1f} | {people} |"
+                f" {row['usual']:.1f} |"
+            )
+
+    def _contract(self, account: str) -> Iterator[str]:
+        if self.changes is None:
+            yield "Not recorded."
+            return
+        rows = self.changes[self.changes["account_id"] == account].sort_values("changed_at")
+        for row in rows.tail(CHANGES).to_dict("records"):
+            delta = row["arr_delta"]
+            money = f", ARR {delta:+,.0f}" if _is_known(delta) and delta else ""
+            yield f"- {row['changed_at']:%Y-%m-%d} {markdown(row['kind'])}{money}"
+        if len(rows) > CHANGES:
+            yield f"- and {len(rows) - CHANGES} earlier"
+        if not len(rows):
+            yield "No change."
+
+    def _tickets(self, account: str) -> Iterator[str]:
+        if self.tickets is None:
+            yield "Not recorded."
+            return
+        rows = self.tickets[self.tickets["account_id"] == account]
+        age = (self._day() - rows["opened_at"]).dt.days
+        still = int(rows["closed_at"].isna().sum())
+        yield f"{len(rows)} in all, {int((age <= 365).sum())} in the last 365 days, {still} open"
+
+    def _day(self) -> pd.Timestamp:
+        return pd.Timestamp(self.as_of)
+
+
+def _is_known(value: Any) -> bool:
+    return bool(pd.notna(value))
+
+
+def _number(value: Any) -> str:
+    return f"{value:,g}" if isinstance(value, int | float) else markdown(value)
+
+
+def _of(frame: pd.DataFrame, accounts: tuple[str, ...]) -> pd.DataFrame:
+    return frame[frame["account_id"].isin(accounts)]
+
+
+def _behaviors(tables: Tables, accounts: tuple[str, ...]) -> pd.DataFrame | None:
+    """Return how often and by how many each account does each behaviour, and what is usual.
+
+    Usual is the median over all accounts that are active and have been for those days.
+    """
+    if "behaviors" not in tables.names:
+        return None
+    listed = ", ".join(literal(account) for account in accounts) or "''"
+    day = f"DATE '{tables.as_of_date}'"
+    users = "user_id" in tables.columns("behaviors")
+    people = "count(DISTINCT user_id)" if users else "CAST(NULL AS BIGINT)"
+    frame: pd.DataFrame = (
+        tables.connection.cursor()
+        .execute(
+            f"WITH here AS (SELECT account_id FROM ({tables.sql('accounts')}) AS a WHERE ended_on"
+            f" IS NULL AND started_on < {day} - {RECENT}), counted AS (SELECT account_id, behavior,"
+            f" CAST(sum(quantity) AS DOUBLE) AS n, {people} AS people"
+            f" FROM ({tables.sql('behaviors')}) AS b"
+            f" WHERE CAST(occurred_at AS DATE) >= {day} - {RECENT} GROUP BY ALL), every AS (SELECT"
+            " account_id, behavior, coalesce(n, 0) AS n FROM here CROSS JOIN"
+            " (SELECT DISTINCT behavior FROM counted) AS k LEFT JOIN counted USING"
+            " (account_id, behavior)), usual AS (SELECT behavior, median(n) AS usual FROM every"
+            " GROUP BY behavior) SELECT account_id, behavior, n, people, usual FROM counted"
+            f" JOIN usual USING (behavior) WHERE account_id IN ({listed})"
+            " ORDER BY account_id, n DESC, behavior"
+        )
+        .df()
+    )
+    per = 30 / RECENT
+    return frame.assign(rate=frame["n"] * per, usual=pd.to_numeric(frame["usual"]) * per)
+
 
 README = "README.md"
 GUIDE = """\

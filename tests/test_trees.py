@@ -7,8 +7,7 @@ import pytest
 import sklearn
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from leadsignal.model.binning import MAX_BINS, NO_BINS, Bins
-from leadsignal.model.trees import trees_of
+from leadsignal.model.trees import MAX_BINS, NO_BINS, Bins, trees_of
 
 CATEGORY = np.array([False, False, False, True])
 
