@@ -234,7 +234,7 @@ def live(law: Law, seed: int, who: AccountTraits, first_week: int, weeks: int) -
     return History(who, first_week, state, activity, decided, known, ended, reason, u)
 
 
-def _initial(law: Law, who: AccountTraits) -> State:
+def _initial(who: AccountTraits) -> State:
     count = len(who.slot)
     ready = 0.10 * np.exp(0.6 * who.readiness)
     practise = [(who.initial0 < ready)[:, None], (who.initial1 < ready)[:, None]]
@@ -261,7 +261,7 @@ def _walk(
     weeks = u["success"].shape[1]
     count = len(who.slot)
     rates = rate_of_adoption(law, who)
-    state = _initial(law, who)
+    state = _initial(who)
     states = []
     spent, decided = np.zeros(count), np.full(count, NEVER)
     mondays = MONDAY + 7 * (first_week + np.arange(weeks + 1))

@@ -91,7 +91,7 @@ def match_ends(panel: Panel, *, seed: int = 0) -> MatchedSets:
     churns = ~rows["end_cause"].isin(panel.project.not_churn).to_numpy()
     ended = rows["ended_within"].notna().to_numpy()
     ends = np.flatnonzero(last & churns & ended)
-    case, control, of = _pairs(ends, day, stratum, rows["start"].to_numpy(), seed)
+    case, control, of = _pairs(ends, stratum, rows["start"].to_numpy(), seed)
     if not len(control):
         none = "no churned account is matched by another of similar tenure, term and context"
         raise ModelError(
@@ -133,9 +133,7 @@ def _strata(rows: pd.DataFrame, risk: Floats) -> Ints:
     return np.asarray(parts.groupby(["day", "term", "decile"]).ngroup().to_numpy(np.int64))
 
 
-def _pairs(
-    ends: Ints, day: Ints, stratum: Ints, tenure: Ints, seed: int
-) -> tuple[Ints, Ints, Ints]:
+def _pairs(ends: Ints, stratum: Ints, tenure: Ints, seed: int) -> tuple[Ints, Ints, Ints]:
     """Return rows of cases, rows of their controls, and the case that each control belongs to."""
     rng = np.random.default_rng(seed)
     order = np.lexsort((tenure, stratum))

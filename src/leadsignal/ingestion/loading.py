@@ -33,6 +33,7 @@ from leadsignal.ingestion.selection import (
     select_rows,
     users_table,
     without_account,
+    without_lifetimes,
 )
 from leadsignal.ingestion.store import ORIGINAL, Store, memory_limit, reading_of
 from leadsignal.schema import ALL_TABLES, BY_NAME, Column, Table
@@ -248,21 +249,15 @@ class Intake:
         columns = [c.name for c in table.columns if any(c.name in m for m in matched if m)]
         if source.users is not None and "account_id" not in columns:
             columns.insert(0, "account_id")
-        beyond = (
-            extra_columns(
-                parts, [set(m.values()) for m in matched if m], self.source(name).attributes
-            )
-            if name == "accounts"
-            else []
-        )
-        declared = self.source(name).attributes
+        used, declared = [set(m.values()) for m in matched if m], source.attributes
+        beyond = extra_columns(parts, used, declared) if name == "accounts" else []
         extras = [extra for extra in beyond if extra in declared]
         loaded = Loaded(table, columns, extras, [extra for extra in beyond if extra not in extras])
         self.store.compress_texts(sum(part.bytes for part in parts) > LARGE)
         if any(table.by_column[name].is_money for name in columns):
             named = currency_column(name for p in parts for name in p.columns)
             loaded.currency = "currency" if "currency" in columns else named
-        chosen_by = markers(table, source)
+        chosen_by = markers(source)
         self.store.create(table, columns, [*loaded.texts, *chosen_by])
         before, faults, more = len(self.structural), len(self.faults), dict(self.more)
         groups = in_groups(parts)
@@ -387,7 +382,7 @@ class Intake:
         part = group.whole
         try:
             extras = [name for name in loaded.texts if name in part.columns]
-            chosen_by = markers(loaded.table, self.source(part.table))
+            chosen_by = markers(self.source(part.table))
             part.requested = (*match.values(), *extras, *chosen_by.values())
             types = self.store.types_of(part)
             readings, spelling = {}, self.source(part.table).spelling
@@ -452,9 +447,3 @@ class Intake:
         return Fault(
             part.file, part.table, None, None, said, "cannot be read", "Export the file again."
         )
-
-
-def without_lifetimes(accounts: Table) -> Table:
-    """Return the table of accounts as it may be where contracts say when accounts started."""
-    columns = [replace(c, required=c.name == "account_id") for c in accounts.columns]
-    return replace(accounts, columns=tuple(columns))

@@ -32,7 +32,7 @@ def users_table(table: str) -> Table:
     return Table(f"{USERS}{table}", "accounts of users", time="", columns=columns)
 
 
-def markers(table: Table, source: TableSource) -> dict[str, str]:
+def markers(source: TableSource) -> dict[str, str]:
     """Return the columns that rows are chosen by: our name of each, and that in the source."""
     found = {f"{WHERE}{name}": name for name in source.where}
     if source.users is not None:
@@ -40,21 +40,28 @@ def markers(table: Table, source: TableSource) -> dict[str, str]:
     return found
 
 
+def requiring(table: Table, is_required: Callable[[Column], bool]) -> Table:
+    """Return a table of which other columns have to be there."""
+    columns = [replace(column, required=is_required(column)) for column in table.columns]
+    return replace(table, columns=tuple(columns))
+
+
+def without_lifetimes(accounts: Table) -> Table:
+    """Return the table of accounts as it may be where contracts say when accounts started."""
+    return requiring(accounts, lambda column: column.name == "account_id")
+
+
 def without_account(table: Table, source: TableSource) -> Table:
     """Return a table whose account need not be there, where users say whose a row is."""
     if source.users is None:
         return table
-    columns = [
-        replace(column, required=column.required and column.name != "account_id")
-        for column in table.columns
-    ]
-    return replace(table, columns=tuple(columns))
+    return requiring(table, lambda column: column.required and column.name != "account_id")
 
 
 def missing_markers(part: Part, source: TableSource, table: Table) -> Iterator[Fault]:
     """Yield faults of columns of ``where`` and ``users`` that a part does not have."""
     theirs = list(part.columns)
-    for ours, name in markers(table, source).items():
+    for ours, name in markers(source).items():
         if name in theirs:
             continue
         what = "users needs" if ours == USER else "where names"
@@ -93,11 +100,11 @@ def select_rows(
         f"FROM {name} t{joined}"
     )
     store.run(f"CREATE TABLE chosen AS {counted}")
-    remarks = [*_remarks(store.query, name, source, file)]
+    remarks = [*_remarks(store.query, source)]
     if source.users is not None and (nobody := _nobody_known(store.query, name, file)):
         store.run("DROP TABLE chosen")
         return [nobody], []
-    others = [quoted(c) for c in _columns(store.query, name) if c not in markers(table, source)]
+    others = [quoted(c) for c in _columns(store.query, name) if c not in markers(source)]
     listed = ", ".join(
         "c.account AS account_id" if c == '"account_id"' else f"t.{c}" for c in others
     )
@@ -152,7 +159,7 @@ def _unknown_values(
             yield Fault(file, table, None, name, value, problem, remedy)
 
 
-def _remarks(query: Query, table: str, source: TableSource, file: str | None) -> Iterator[str]:
+def _remarks(query: Query, source: TableSource) -> Iterator[str]:
     ((rows, excluded, again, unknown, owners, first),) = query(
         "SELECT count(*), count(*) FILTER (WHERE NOT requested), "
         "count(*) FILTER (WHERE requested AND again), "

@@ -26,8 +26,8 @@ from leadsignal.files.outputs import CACHE
 from leadsignal.files.writing import restore_folder, whole_folder
 from leadsignal.ingestion.data_warnings import DataWarning
 from leadsignal.ingestion.loaded_table import Loaded
-from leadsignal.ingestion.loading import without_lifetimes
 from leadsignal.ingestion.rows_of_accounts import ACCOUNTS_NOW
+from leadsignal.ingestion.selection import without_lifetimes
 from leadsignal.ingestion.store import Store, memory_bytes, unpacked_limit
 from leadsignal.ingestion.table_reader import TableReader
 from leadsignal.schema import BY_NAME

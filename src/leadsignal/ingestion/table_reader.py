@@ -28,6 +28,7 @@ from leadsignal.ingestion.dialect import Dialect, DuckDB
 from leadsignal.ingestion.loaded_table import Loaded
 from leadsignal.ingestion.loading import Intake
 from leadsignal.ingestion.rows_of_accounts import leave_out_outside, leave_out_unknown
+from leadsignal.ingestion.selection import requiring
 from leadsignal.ingestion.store import Store
 from leadsignal.schema import ALL_TABLES, LARGEST_NUMBER, TABLES, Table
 from leadsignal.sources.frames import open_frame
@@ -330,15 +331,11 @@ def read_beside(
         raise TablesError([error.fault]) from None
     strict = {**project.tables, table.name: TableSource(outside="fault")}
     intake = Intake(replace(project, tables=strict), store, {"accounts": accounts})
+    without_gaps = requiring(table, lambda c: c.required or c.name in part.columns)
     try:
-        return _read(intake, _without_gaps(table, part), part)
+        return _read(intake, without_gaps, part)
     finally:
         store.run(f"DROP TABLE IF EXISTS {table.name}")
-
-
-def _without_gaps(table: Table, part: Part) -> Table:
-    columns = [replace(c, required=c.required or c.name in part.columns) for c in table.columns]
-    return replace(table, columns=tuple(columns))
 
 
 def _read(intake: Intake, table: Table, part: Part) -> pd.DataFrame:

@@ -50,7 +50,7 @@ def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> 
     steps = _with_steps("probability_at", curves).steps
     k = _cause(steps, cause)
     time = _moment("probability_at", "time", time, steps)
-    _refuse_beyond(curves, steps, time)
+    _refuse_beyond(steps, time)
     estimate, sensitivity = np.empty(len(steps.groups)), np.zeros_like(steps.events)
     for g, part in steps.parts():
         inside = slice(part.start, part.start + int(np.sum(steps.time[part] <= time)))
@@ -101,7 +101,7 @@ def restricted_mean(curve: Curves | Curve, tau: float, *, cause: int | None = No
     tau = _moment("restricted_mean", "tau", tau, steps)
     if not tau > steps.origin:
         raise OptionError(f"tau is {tau:g}; it must be later than the origin, {steps.origin:g}")
-    _refuse_beyond(curves, steps, tau)
+    _refuse_beyond(steps, tau)
     estimate, sensitivity = np.empty(len(steps.groups)), np.zeros_like(steps.events)
     for g, part in steps.parts():
         inside = slice(part.start, part.start + int(np.sum(steps.time[part] <= tau)))
@@ -141,7 +141,7 @@ def _moment(call: str, name: str, time: float, steps: Steps) -> float:
     return float(snapped(np.array(moment), np.concatenate((steps.time, steps.last))))
 
 
-def _refuse_beyond(curves: Curves, steps: Steps, time: float) -> None:
+def _refuse_beyond(steps: Steps, time: float) -> None:
     short = []
     for g, part in steps.parts():
         dead_out = part.stop > part.start and steps.survival[part.stop - 1] == 0

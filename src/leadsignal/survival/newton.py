@@ -2,9 +2,9 @@
 
 The likelihood rises for ever along d exactly where x·d of every event is the largest in its risk
 set (equal values allowed), and larger than some other in at least one of them (Albert & Anderson
-1984 for logistic regression, Bryson & Johnson 1981 for Cox's model). Such directions form a cone, and
-whether it holds more than 0 is a question of linear programming. Of the conditions, one for each
-event and row at risk, only those are listed that a direction found so far breaks.
+1984 for logistic regression, Bryson & Johnson 1981 for Cox's model). Such directions form a cone,
+and whether it holds more than 0 is a question of linear programming. Of the conditions, one for
+each event and row at risk, only those are listed that a direction found so far breaks.
 """
 
 from __future__ import annotations

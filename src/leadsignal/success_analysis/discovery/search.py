@@ -1,7 +1,8 @@
 """From tables to a verdict on every behaviour.
 
 A candidate is adopted by the definition of the episodes: an event of day d, known on day r, lies
-in window k at day t where t − (k+1)w ≤ d < t − kw and r < t. ``engine.episodes`` says the same to the day; a test holds the two together.
+in window k at day t where t − (k+1)w ≤ d < t − kw and r < t. ``engine.episodes`` says the same to
+the day; a test holds the two together.
 """
 
 from __future__ import annotations

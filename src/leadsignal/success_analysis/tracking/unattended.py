@@ -170,7 +170,7 @@ def _reasons(panel: Panel, rows: pd.DataFrame, wait: int) -> Mapping[str, pd.Ser
         NO_PLAN: _is_zero(rows, "plans_open"),
         NOT_MEASURED: _is_zero(rows, f"results_{RECENT}d"),
         NO_SPONSOR: _is_zero(rows, f"sponsor_events_{RECENT}d"),
-        LOST: _lost(panel, rows, wait),
+        LOST: _lost(rows, wait),
     }
 
 
@@ -180,7 +180,7 @@ def _is_zero(rows: pd.DataFrame, name: str) -> pd.Series[Any] | None:
     return (rows[name] == 0).astype("boolean").mask(rows[name].isna())
 
 
-def _lost(panel: Panel, rows: pd.DataFrame, wait: int) -> pd.Series[Any] | None:
+def _lost(rows: pd.DataFrame, wait: int) -> pd.Series[Any] | None:
     """Whether the last handoff is ``wait`` days old and nobody was seen after it."""
     import numpy as np
 
