@@ -10,6 +10,7 @@ holds the committed pages to what this writes.
 from __future__ import annotations
 
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from datetime import date
 from itertools import groupby
@@ -20,7 +21,7 @@ import leadsignal as ls
 from leadsignal.config.behavior_metrics import BehaviorMetric
 from leadsignal.config.project import Behaviors, UsageLow
 from leadsignal.config.success import Bullseye, Process, SuccessAnalysis, Tracking
-from leadsignal.indicators import ABOUT, AvailableData, Indicator, declare_indicators
+from leadsignal.indicators import AvailableData, Indicator, declare_indicators
 from leadsignal.indicators.behaviors import COUNTED_AS
 from leadsignal.indicators.declare import (
     AdoptedShare,
@@ -50,6 +51,8 @@ from leadsignal.indicators.declare import (
 from leadsignal.schema import BY_NAME, TABLES
 
 ROOT = Path(__file__).parents[2]
+ABOUT = tomllib.loads(Path(__file__).with_name("families.toml").read_text(encoding="utf-8"))
+"""What the page of each family says of it, in the order of the panel."""
 ROLES = {
     "leading": "Leading: what comes before",
     "lagging": "Lagging: what is seen once it is late",

@@ -35,8 +35,6 @@ FAMILIES = (
     context,
 )
 
-ABOUT = {family: text for module in FAMILIES for family, text in module.ABOUT.items()}
-"""What each family is about, in the order of the panel."""
 
 ROW_COLUMNS = {
     "results": RESULT_COLUMNS,
@@ -62,4 +60,4 @@ def declare_indicators(available: AvailableData) -> tuple[Indicator, ...]:
     return declared
 
 
-__all__ = ["ABOUT", "FAMILIES", "ROW_COLUMNS", "AvailableData", "Indicator", "declare_indicators"]
+__all__ = ["FAMILIES", "ROW_COLUMNS", "AvailableData", "Indicator", "declare_indicators"]

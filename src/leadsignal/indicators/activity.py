@@ -6,13 +6,6 @@ from leadsignal.indicators.behaviors import IN_PROCESS
 from leadsignal.indicators.declare import AvailableData, Family, Indicator, Trailing
 
 FAMILY = "activity"
-ABOUT = {
-    FAMILY: """\
-How busy the account is, whatever it does: key behaviours of any kind that no essential process
-covers, and the people behind them. It is a kind of usage, and therefore lagging. What is leading is
-*which* behaviour: see processes and behaviors."""
-}
-"""What the pages of the docs say of the family."""
 _indicator = Family(FAMILY, "lagging")
 
 

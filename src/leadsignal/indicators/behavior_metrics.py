@@ -26,14 +26,6 @@ from leadsignal.indicators.declare import (
 )
 
 FAMILY = "metrics"
-ABOUT = {
-    FAMILY: """\
-What you compute from behaviours yourself, each a `[[metric]]` of `success.toml`
-([metrics of behaviours](../success-study.md#metrics-of-behaviours)): one behaviour per another,
-per user, per ARR or per seat; the last days against those before; days since; whether something
-was done within the first days. Names are `metric_` and the metric's own, here its measure."""
-}
-"""What the pages of the docs say of the family."""
 _indicator = Family(FAMILY, "leading")
 PER_FACT = ("arr", "term_months")
 """What a rate may be per that the engine knows as a fact of the account, with its changes."""

@@ -19,15 +19,6 @@ from leadsignal.indicators.declare import (
 )
 
 FAMILY = "behaviors"
-ABOUT = {
-    FAMILY: """\
-What the account does, each key behaviour by itself: how often and by how many people, since when
-not, and whether that is more or less than is normal for this account. By default the 20
-behaviours that most accounts show have columns of their own, or those of `[behaviors] keep` in
-`leadsignal.toml`; the others are pooled as `other_behaviors`. Which are kept is never decided by
-who left."""
-}
-"""What the pages of the docs say of the family."""
 _indicator = Family(FAMILY, "leading")
 
 MOST = 20

@@ -5,13 +5,6 @@ from __future__ import annotations
 from leadsignal.indicators.declare import Attribute, AvailableData, Fact, Family, Indicator
 
 FAMILY = "context"
-ABOUT = {
-    FAMILY: """\
-What the account is, rather than what it does: age, term, the renewal ahead, and the attributes
-that you declared. Context alone makes a good list, because customers leave at renewals: so it
-is what every other list has to beat."""
-}
-"""What the pages of the docs say of the family."""
 _indicator = Family(FAMILY, "context")
 
 ROW_COLUMNS = {"value_or_empty": "COALESCE(value, '')"}

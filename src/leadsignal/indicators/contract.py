@@ -13,12 +13,6 @@ from leadsignal.indicators.declare import (
 )
 
 FAMILY = "contract"
-ABOUT = {
-    FAMILY: """\
-Requests to change the contract. A reduction is a customer saying in writing what usage will
-show later; an expansion is the opposite, unless it was sold too early."""
-}
-"""What the pages of the docs say of the family."""
 _indicator = Family(FAMILY, "leading")
 
 

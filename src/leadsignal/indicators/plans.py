@@ -14,16 +14,6 @@ from leadsignal.indicators.declare import (
 
 PLANS = "plans"
 COMMITMENTS = "commitments"
-ABOUT = {
-    PLANS: """\
-The success plans agreed with the customer: how many are open, how many past their target date.
-An account without a plan has nothing to be late with, which is no good sign: read it beside the
-results.""",
-    COMMITMENTS: """\
-Who promised what by when, on both sides. Overdue commitments are counted for the vendor as well
-as for the customer.""",
-}
-"""What the pages of the docs say of the families."""
 _plan = Family(PLANS, "leading")
 _commitment = Family(COMMITMENTS, "leading")
 

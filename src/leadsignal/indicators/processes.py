@@ -19,15 +19,6 @@ from leadsignal.indicators.declare import (
 )
 
 FAMILY = "processes"
-ABOUT = {
-    FAMILY: """\
-What the most successful customers do and others do not: each essential process of the Success
-Analysis, whether it is adopted and since when, how much of it is done, and for which share of the
-last months it was practised: months of practice often count for more than the state of one day.
-Adoption and lapse are found to the day, so that they do not depend on when snapshots are taken.
-Names begin with the process's own, here `process`."""
-}
-"""What the pages of the docs say of the family."""
 _indicator = Family(FAMILY, "leading")
 
 

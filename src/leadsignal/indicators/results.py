@@ -18,15 +18,6 @@ from leadsignal.indicators.declare import (
 from leadsignal.targets import BEST, OWN
 
 FAMILY = "results"
-ABOUT = {
-    FAMILY: """\
-The customer's own measure of success: how far it got, against which target, how lately, and
-whether anybody showed it to the customer. Only results of the account's own metric are read:
-that of its bullseye, else the one it has measured most
-([the rule](../tracking.md#its-own-target)). A success that is not repeated loses its effect, so the
-time since the best result is an indicator too."""
-}
-"""What the pages of the docs say of the family."""
 _indicator = Family(FAMILY, "leading")
 
 

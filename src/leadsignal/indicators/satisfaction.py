@@ -15,18 +15,6 @@ from leadsignal.indicators.declare import (
 SATISFACTION = "satisfaction"
 FLAGS = "flags"
 HEALTH = "health"
-ABOUT = {
-    SATISFACTION: """\
-What customers answer when asked. Those about to leave often do not answer at all, so the days
-since the last answer are an indicator too.""",
-    FLAGS: """\
-The team's own calls that an account is at risk. A flag is raised by somebody who has seen
-something, so it comes late by nature; it is judged beside the other warnings.""",
-    HEALTH: """\
-The health score that is there already. It is never needed, and always judged: `audit_health`
-says what it was worth.""",
-}
-"""What the pages of the docs say of the families."""
 _survey = Family(SATISFACTION, "lagging")
 _flag = Family(FLAGS, "lagging")
 _health = Family(HEALTH, "lagging")

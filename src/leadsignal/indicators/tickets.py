@@ -5,12 +5,6 @@ from __future__ import annotations
 from leadsignal.indicators.declare import AvailableData, Family, Indicator, Standing, Trailing
 
 FAMILY = "tickets"
-ABOUT = {
-    FAMILY: """\
-Support tickets: how many lately, how many open. Neither many nor few is good in itself. A
-customer in the middle of adopting something asks more, and so does one in trouble."""
-}
-"""What the pages of the docs say of the family."""
 _indicator = Family(FAMILY, "leading")
 
 

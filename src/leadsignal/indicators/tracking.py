@@ -5,13 +5,6 @@ from __future__ import annotations
 from leadsignal.indicators.declare import AvailableData, DaysSince, Family, Indicator, Trailing
 
 FAMILY = "tracking"
-ABOUT = {
-    FAMILY: """\
-Contact with the sponsor, handoffs and the customer's diary, for those kinds of which
-the Success Analysis names the behaviours under `[tracking]`. Only the events are counted; their
-content is never read."""
-}
-"""What the pages of the docs say of the family."""
 _indicator = Family(FAMILY, "leading")
 
 

@@ -20,15 +20,6 @@ from leadsignal.indicators.declare import (
 )
 
 FAMILY = "usage"
-ABOUT = {
-    FAMILY: """\
-How much the product is used. It is what most teams look at, and it usually falls when the
-decision has been made. It is compared with the account's own best stretch: compared with the
-weeks before, it would look recovered once it has been low for long enough.
-Where `[usage_low]` names several series (logins, exports), each has these columns under its own
-name, and `usage_to_best` is the lowest of theirs."""
-}
-"""What the pages of the docs say of the family."""
 _indicator = Family(FAMILY, "lagging")
 
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from leadsignal.config.notation import AS_WE_WRITE, Notation
-from leadsignal.ingestion.date_texts import counted_date, joined_date, split_date
-from leadsignal.ingestion.number_texts import currency_in, numbered
+from leadsignal.ingestion.texts import (
+    counted_date,
+    currency_in,
+    joined_date,
+    numbered,
+    split_date,
+)
 from leadsignal.schema import Column
 from leadsignal.sources.parts import literal, quoted
 

@@ -12,7 +12,6 @@ from leadsignal.ingestion.contracts import months_in, period_of
 from leadsignal.ingestion.currencies import currency_checks
 from leadsignal.ingestion.loaded_table import Check, Loaded
 from leadsignal.ingestion.loading import Intake
-from leadsignal.ingestion.number_texts import numbered
 from leadsignal.ingestion.rows_of_accounts import (
     ACCOUNTS_NOW,
     NO_ACCOUNT,
@@ -24,6 +23,7 @@ from leadsignal.ingestion.rows_of_accounts import (
 from leadsignal.ingestion.selection import source_rows
 from leadsignal.ingestion.spellings import Spelling, spellings_of_dates, spellings_of_numbers
 from leadsignal.ingestion.store import HAS_OFFSET, ORIGINAL
+from leadsignal.ingestion.texts import numbered
 from leadsignal.schema import BY_NAME, LARGEST_NUMBER, Column
 from leadsignal.sources.csv_files import HELD
 from leadsignal.sources.parts import literal, quoted

@@ -145,7 +145,7 @@ class Monitoring(Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the changes since the last run that came closest to their tolerance or exceed it."""
-        from leadsignal.monitoring.plots import draw_drift
+        from leadsignal.monitoring.shifts import draw_drift
 
         return draw_drift(self.drift, SHOWN, self.as_of_date, ax)
 

@@ -15,8 +15,7 @@ from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PROPOSAL
 from leadsignal.files.writing import atomic_write
 from leadsignal.ingestion.store import Store
-from leadsignal.proposals.file_profile import FileProfile
-from leadsignal.proposals.files_of_folder import Files
+from leadsignal.proposals.file_profile import FileProfile, Files
 from leadsignal.proposals.known_exports import QUESTIONS
 from leadsignal.proposals.links import Ids, account_header, linked, shared
 from leadsignal.proposals.settled import attribute_headers, refused, settled

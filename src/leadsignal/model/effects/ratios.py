@@ -17,8 +17,7 @@ from leadsignal.model.effects.columns import NO_VALUE, Column, DesignEncoder, Le
 from leadsignal.model.effects.cox_design import Causes, CoxDesign, decisions_of, names_of
 from leadsignal.model.effects.design import Design
 from leadsignal.model.effects.results import HazardRatios, table_of
-from leadsignal.model.effects.segments import by_segment
-from leadsignal.model.effects.tenure import by_thirds, proportionality_table
+from leadsignal.model.effects.varying import by_segment, by_thirds, proportionality_table
 from leadsignal.panel import Panel
 from leadsignal.survival.inputs import Floats, Labels
 from leadsignal.survival.partial_likelihood import PartialLikelihood

@@ -4,19 +4,32 @@ Three questions. Do accounts that had adopted it a warning time ago leave less (
 Do those that had adopted it at any time by then, even if they have dropped it since, leave less?
 Whoever has decided to leave drops what they did; that moves accounts from adopted to dropped, not
 to never. And do measured results rise with it in the same account?
+
+How much less accounts leave is a hazard ratio freed from the choice of definition. The definition
+that looks best in some data looks better there than it is. With enough accounts
+the definition is chosen in four fifths of the customers and read in the last, five times over.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from leadsignal.stats.normal import normal_quantile
 from leadsignal.success_analysis.discovery.at_risk import AtRisk
 from leadsignal.success_analysis.discovery.candidates import Candidate
-from leadsignal.success_analysis.discovery.matched import Chances, MatchedSets, Scores
+from leadsignal.success_analysis.discovery.matched import (
+    LIGHT_RIDGE,
+    RIDGE,
+    Chances,
+    MatchedSets,
+    Scores,
+)
 from leadsignal.success_analysis.discovery.measured import Measured, Rises, rises_of
+from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
 
@@ -169,3 +182,55 @@ def _critical(maxima: Floats, level: float) -> float:
     """Return the statistic from which on the corrected p is at most ``level``."""
     allowed = int(np.floor(level * (len(maxima) + 1))) - 1
     return float(np.nextafter(np.sort(maxima)[::-1][max(allowed, 0)], np.inf))
+
+
+FOLDS = 5
+ENOUGH_ACCOUNTS = 600
+"""Below this many accounts, choosing in four fifths costs more than it frees."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A hazard ratio with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def folds_of(exposures: Exposures, *, seed: int) -> Ints | None:
+    """Return a fold for each customer, or None where there are too few accounts to split."""
+    if len(np.unique(exposures.at_risk.account)) < ENOUGH_ACCOUNTS:
+        return None
+    customers = int(exposures.at_risk.customers.max()) + 1
+    return np.random.default_rng(seed).permutation(customers) % FOLDS
+
+
+def crossed(exposures: Exposures, evidence: Evidence, behavior: str, folds: Ints) -> Floats:
+    """Return the rows' states (n), each under the definition chosen without its own fold."""
+    mine = evidence.only(exposures.of(behavior))
+    others = (folds[None, :] != np.arange(FOLDS)[:, None]).astype(float)
+    chosen = mine.place[mine.together(others)[2].argmax(axis=1)]
+    at_risk = exposures.at_risk
+    states = exposures.states[at_risk.row, chosen[folds[at_risk.cluster]]]
+    return np.asarray(states, dtype=np.float64)
+
+
+def hazard_ratio(exposures: Exposures, state: Floats, covariates: Sequence[Floats]) -> Ratio:
+    """Return the ratio of adopted to not, adjusted, on all rows at risk; errors by customer."""
+    at_risk = exposures.at_risk
+    X = np.ascontiguousarray(np.column_stack((state, *covariates, at_risk.adjusters)))
+    ridge = np.full(X.shape[1], RIDGE)
+    ridge[: 1 + len(covariates)] = LIGHT_RIDGE
+    fit = fit_cox(
+        X,
+        at_risk.stop,
+        at_risk.event,
+        start=at_risk.start,
+        strata=at_risk.stratum,
+        cluster=at_risk.cluster,
+        ridge=ridge,
+    )
+    spread = fit.cov if fit.robust_cov is None else fit.robust_cov
+    beta, margin = float(fit.coef[0]), normal_quantile(0.95) * float(np.sqrt(spread[0, 0]))
+    return Ratio(*(float(np.exp(x)) for x in (beta, beta - margin, beta + margin)))

@@ -17,12 +17,15 @@ from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.negative_controls import MIN_CONTROLS, EmpiricalNull, empirical_null
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.success_analysis.discovery.candidates import Candidate
-from leadsignal.success_analysis.discovery.estimates import Ratio, crossed, folds_of, hazard_ratio
 from leadsignal.success_analysis.discovery.evidence import (
     Evidence,
     Exposures,
+    Ratio,
     Rising,
+    crossed,
+    folds_of,
     gather,
+    hazard_ratio,
     rising,
     stays_if_ever,
 )

@@ -1,17 +1,20 @@
-"""Hazard ratios by segment, shrunken towards their mean."""
+"""Hazard ratios that vary: by segment, shrunken towards their mean, and over tenure."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from leadsignal.errors import ModelError
-from leadsignal.model.effects.columns import NO_VALUE
+from leadsignal.model.effects.columns import NO_VALUE, Column
 from leadsignal.model.effects.design import Design, with_careful_errors
-from leadsignal.stats.normal import normal_quantile
+from leadsignal.stats.multiple_testing import holm
+from leadsignal.stats.normal import normal_quantile, two_sided_p
 from leadsignal.stats.shrinkage import shrunken_means
-from leadsignal.survival.cox import fit_cox
+from leadsignal.survival.cox import CoxFit, fit_cox
 from leadsignal.survival.inputs import Bools, Floats
 
 MIN_CHURNS = 5
@@ -105,3 +108,89 @@ def _own_ratios(
     theta = np.where(told_little, np.nan, fit.coef[: len(split)])
     shape = (len(own), len(segments))
     return theta.reshape(shape), np.where(told_little, np.nan, error).reshape(shape)
+
+
+SIGNIFICANT = 0.05
+
+
+def proportionality_table(fit: CoxFit, columns: Sequence[Column]) -> pd.DataFrame:
+    """Return one row per indicator: chisq, df, p, Holm's (1979) p, whether its ratio changes."""
+    terms = [column.indicator.name for column in columns]
+    tested = fit.test_proportionality(terms=terms).to_frame().drop(index="GLOBAL")
+    shown = list(dict.fromkeys(c.indicator.name for c in columns if c.shown))
+    frame = tested.loc[shown].rename_axis("indicator")
+    frame["p (Holm)"] = holm(frame["p"].to_numpy())
+    frame["changes"] = frame["p (Holm)"] < SIGNIFICANT
+    return frame
+
+
+def by_thirds(design: Design, changing: Sequence[str], level: float) -> pd.DataFrame:
+    """Return the ratios of the ``changing`` indicators in each third of churns by tenure.
+
+    One model in which they have a coefficient a third; rows that span a cut are split there.
+    """
+    rows = design.decisions
+    ends = rows.stop[rows.event]
+    cuts = np.unique(np.floor(np.quantile(ends, (1 / 3, 2 / 3))))
+    row, start, stop = split_at(rows.start, rows.stop, cuts)
+    last = stop == rows.stop[row]
+    third = np.searchsorted(cuts, start, side="right")
+    varying = [c.indicator.name in changing for c in design.columns]
+    blocks, names = [], []
+    for column, varies in zip(design.columns, varying, strict=True):
+        for part in range(len(cuts) + 1) if varies else [-1]:
+            values = column.coded[row]
+            blocks.append(np.where(third == part, values, 0.0) if varies else values)
+            names.append(f"{column.name} #{part}" if varies else column.name)
+    fit = fit_cox(
+        np.column_stack(blocks), stop, rows.event[row] & last, start=start,
+        strata=None if design.strata is None else design.strata.codes[row],
+        cluster=rows.customer[row], ridge=max(design.ridge, 1e-6), names=names,
+    )  # fmt: skip
+    return _by_third(design, with_careful_errors(fit), changing, cuts, level)
+
+
+def split_at(start: Floats, stop: Floats, cuts: Floats) -> tuple[np.ndarray, Floats, Floats]:
+    """Return (row, start, stop) of the rows (start, stop], split where a cut lies inside.
+
+    >>> split_at(np.array([0.0]), np.array([30.0]), np.array([10.0]))
+    (array([0, 0]), array([ 0., 10.]), array([10., 30.]))
+    """
+    edges = np.concatenate(([-np.inf], cuts, [np.inf]))
+    low = np.maximum(start[:, None], edges[None, :-1])
+    high = np.minimum(stop[:, None], edges[None, 1:])
+    row, part = np.nonzero(high > low)
+    return row, low[row, part], high[row, part]
+
+
+def _by_third(
+    design: Design, fit: CoxFit, changing: Sequence[str], cuts: Floats, level: float
+) -> pd.DataFrame:
+    ends = design.decisions.stop[design.decisions.event]
+    edges = np.concatenate(([0.0], cuts, [design.decisions.stop.max()]))
+    churns = np.bincount(np.searchsorted(cuts, ends, side="left"), minlength=len(cuts) + 1)
+    columns = [c for c in design.columns if c.shown and c.indicator.name in changing]
+    places = [(column, part) for column in columns for part in range(len(cuts) + 1)]
+    chosen = [fit.names.index(f"{column.name} #{part}") for column, part in places]
+    coef, error = fit.coef[chosen], _errors(fit)[chosen]
+    margin, label = normal_quantile(level) * error, f"{100 * level:g}%"
+    return pd.DataFrame(
+        {
+            "covariate": [column.name for column, _ in places],
+            "from_day": [int(edges[part]) for _, part in places],
+            "to_day": [int(edges[part + 1]) for _, part in places],
+            "churns": [int(churns[part]) for _, part in places],
+            "exp(coef)": np.exp(np.where(np.isnan(error), np.nan, coef)),
+            f"exp(coef) lower {label}": np.exp(coef - margin),
+            f"exp(coef) upper {label}": np.exp(coef + margin),
+            "p": two_sided_p(coef / error),
+        }
+    )
+
+
+def _errors(fit: CoxFit) -> Floats:
+    """Return the standard errors, NaN where only the ridge says anything (no such rows then)."""
+    robust = fit.se if fit.robust_se is None else fit.robust_se
+    silent = fit.se**-2 <= fit.ridge * (1 + 1e-6)
+    errors: Floats = np.where(silent, np.nan, robust)
+    return errors
