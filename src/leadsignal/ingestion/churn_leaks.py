@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from itertools import groupby
-from math import exp, lgamma, log
+from math import lgamma, log
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.ingestion.data_warnings import CheckedRows, DataWarning
@@ -200,12 +200,6 @@ def poisson_tail(count: int, mean: float) -> float:
     >>> round(poisson_tail(3, 1.0), 4)
     0.0803
     """
-    if count <= 0:
-        return 1.0
-    term = exp(count * log(mean) - mean - lgamma(count + 1))
-    total, k = term, count
-    while term > 1e-17 * total and k < count + 10_000:
-        k += 1
-        term *= mean / k
-        total += term
-    return min(total, 1.0)
+    from scipy.special import gammainc
+
+    return float(gammainc(count, mean)) if count > 0 else 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,8 @@ class BullseyePage:
     def to_html(self) -> str:
         """Return the page as one HTML document of its own."""
         body = "\n".join(_html(ring) for ring in self.rings)
-        return _PAGE.replace("BODY", body)
+        page = files("leadsignal.success_analysis.interviews").joinpath("bullseye.html")
+        return page.read_text(encoding="utf-8").replace("BODY", body)
 
     def write(self, path: str | Path, *, force: bool = False) -> None:
         """Write the page as ``.md`` or ``.html``, whole or not at all; OptionError otherwise.
@@ -231,27 +233,3 @@ def _html(ring: Ring) -> str:
         + (f"<h2>Who succeeds</h2><ul>{traits}</ul>" if traits else "")
         + f"<h2>What they do</h2><ol>{processes}</ol></section>"
     )
-
-
-_PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>Bullseye</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; margin: 0 auto; max-width: 44em;
-  padding: 2em; }
-section { break-after: page; }
-h1 { border-bottom: 3px solid #0072B2; font-size: 1.7em; padding-bottom: 0.2em; }
-h2 { color: #0072B2; font-size: 0.9em; letter-spacing: 0.06em; margin: 1.6em 0 0.2em;
-  text-transform: uppercase; }
-p, li { margin: 0.3em 0; }
-section > p { font-size: 1.25em; }
-</style>
-</head>
-<body>
-BODY
-</body>
-</html>
-"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -195,24 +196,6 @@ def _behaviors(tables: Tables, accounts: tuple[str, ...]) -> pd.DataFrame | None
 
 
 README = "README.md"
-GUIDE = """\
-# Interviews with successful customers
-
-One file an account: its history, then three questions. Ask someone who owns the result.
-
-1. Why did they buy?
-2. How successful has it been?
-3. What did they do to make it so? Not what they think of the product: what they do, how often, by
-   how many people. Ask until it is one, two or three things.
-
-Write after the colons; longer answers may go on below, indented. Leave labels and headings as they
-are, leave empty what was not said, delete nothing. An account that could not be asked stays empty.
-
-```python
-interviews = ls.success_analysis.read_interviews("this folder")
-ls.success_analysis.distil(interviews).write("success.toml")
-```
-"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -232,8 +215,8 @@ class InterviewKit(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return folder and files, ready for JSON."""
-        files = {account: path.name for account, path in self.files.items()}
-        return {"folder": str(self.folder), "files": files}
+        names = {account: path.name for account, path in self.files.items()}
+        return {"folder": str(self.folder), "files": names}
 
 
 @checked
@@ -298,13 +281,14 @@ def write_interview_kit(
     accounts = successful.accounts[: max(1, at_most)]
     history = History(tables, analysis or SuccessAnalysis(()), accounts)
     rows = {row["account_id"]: row for row in successful.frame.to_dict("records")}
-    files = {account: _file(n, account) for n, account in enumerate(accounts, 1)}
+    names = {account: _file(n, account) for n, account in enumerate(accounts, 1)}
     with whole_folder(place, KIT) as part:
-        (part / README).write_text(GUIDE, encoding="utf-8")
-        for account, name in files.items():
+        guide = files("leadsignal.success_analysis.interviews").joinpath("guide.md")
+        (part / README).write_text(guide.read_text(encoding="utf-8"), encoding="utf-8")
+        for account, name in names.items():
             text = history.page(account, {str(k): v for k, v in rows[account].items()})
             (part / name).write_text(text, encoding="utf-8", newline="\n")
-    return InterviewKit(place, {account: place / name for account, name in files.items()})
+    return InterviewKit(place, {account: place / name for account, name in names.items()})
 
 
 def _file(number: int, account: str) -> str:
