@@ -14,9 +14,19 @@ SOURCE = Path(__file__).parents[1] / "src" / "leadsignal"
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "arguments", "durations", "phrases", "threads", "workers", "session_cache"),
+    (
+        "errors",
+        "arguments",
+        "durations",
+        "phrases",
+        "threads",
+        "workers",
+        "session_cache",
+        "progress",
+    ),
     ("schema",),
     ("config", "files"),
+    ("readable_tables",),
     ("results",),
     ("sources",),
     ("ingestion",),

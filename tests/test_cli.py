@@ -117,7 +117,7 @@ def test_panel_is_written_as_parquet(
     analysis = ls.read_success_analysis(business / "success.toml")
     panel = ls.build_panel(tables, analysis, every="8w")
     assert capsys.readouterr().out == f"{panel}\nwritten to {out}\n"
-    assert json.loads(told.read_text()) == {**panel.to_dict(), "panel": str(out)}
+    assert json.loads(told.read_text()) == {"ok": True, **panel.to_dict(), "panel": str(out)}
     frame["snapshot_on"] = frame["snapshot_on"].astype(panel.frame["snapshot_on"].dtype)
     pd.testing.assert_frame_equal(frame, panel.frame, check_dtype=False, check_exact=True)
     assert {"account_id", "snapshot_on", "start", "stop", "event", "cause"} <= set(frame)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from leadsignal.errors import ModelError, OptionError, quiet
+from leadsignal.progress import by_default
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,6 +34,8 @@ SOURCES = {
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function refuse arguments that are not of the classes in its annotations.
+
+    A function with a parameter ``progress`` shows a bar in a notebook, where none is given.
 
     Only parameters whose annotation names nothing but classes of `SOURCES` (and None) are checked,
     by the name of the class, so that nothing is imported for it. All faults are named at once.
@@ -69,6 +72,8 @@ read_tables(folder) returns.
     # An optional model gives settings, as for a backtest, and need not be fitted.
     fitted = [name for name, kinds in expected.items() if kinds == ("ChurnModel",)]
 
+    shows = "progress" in shape.parameters
+
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
@@ -90,7 +95,11 @@ read_tables(folder) returns.
             if not hasattr(arguments[name], "hazards_"):
                 problem = f"{function.__name__}: {name} is not fitted"
                 raise ModelError(problem, f"Call {name}.fit(panel) first")
-        return function(*args, **kwargs)
+        if not shows or arguments.get("progress") is not None:
+            return function(*args, **kwargs)
+        with by_default(function.__name__.replace("_", " ")) as progress:
+            more: dict[str, Any] = {} if progress is None else {"progress": progress}
+            return function(*args, **{**kwargs, **more})
 
     return call
 

@@ -232,6 +232,25 @@ class Panel(Result):
         narrow = self.narrowed(indicator.name for indicator in read)
         return counting_process(narrow.frame, read, self.project.not_churn)
 
+    def _notebook_table(self) -> pd.DataFrame:
+        """Return the families of indicators, the largest first, instead of some 200 columns."""
+        import pandas as pd
+
+        known = self.frame.notna().mean()
+        rows = [
+            {
+                "family": family,
+                "indicators": len(names),
+                "share_of_cells_known": float(known[names].mean()),
+                "for_example": ", ".join(names[:2]),
+            }
+            for family in dict.fromkeys(one.family for one in self.indicators)
+            if (names := self.names(family=family))
+        ]
+        columns = ["family", "indicators", "share_of_cells_known", "for_example"]
+        table = pd.DataFrame(rows, columns=columns)
+        return table.sort_values("indicators", ascending=False, kind="stable")
+
     def __repr__(self) -> str:
         return "\n".join([description(self.to_dict(), self.indicators), *self.notes])
 

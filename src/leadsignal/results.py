@@ -12,6 +12,7 @@ from leadsignal.errors import OptionError, quoted
 from leadsignal.files.outputs import check_file
 from leadsignal.files.spreadsheets import safe_frame
 from leadsignal.files.writing import atomic_write
+from leadsignal.readable_tables import html_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,6 +136,8 @@ def _write(table: pd.DataFrame, part: Path, ending: str) -> None:
 def to_html(text: str, table: pd.DataFrame | None = None, max_rows: int | None = MAX_ROWS) -> str:
     """Return lines of text and the first rows of a table as HTML; all of it is escaped.
 
+    A table has at most eight columns; below it stands how many rows and columns there are.
+
     Parameters
     ----------
     text : str
@@ -155,21 +158,7 @@ def to_html(text: str, table: pd.DataFrame | None = None, max_rows: int | None =
     '<p>2 accounts &lt;b&gt;</p>'
     """
     lines = "<br>".join(escape(line).replace("  ", "&ensp;") for line in text.splitlines())
-    rows = "" if table is None else _readable(table[:max_rows]).to_html(index=False, na_rep="–")
-    return f"<p>{lines}</p>{rows}"
-
-
-def _readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with a dash for missing values of any type; ``na_rep`` covers floats only."""
-    shown = table.copy()
-    for place in range(shown.shape[1]):
-        column = shown.iloc[:, place]
-        if column.dtype.kind == "f" or not column.isna().any():
-            continue
-        if column.dtype.kind == "M":
-            column = column.dt.strftime("%Y-%m-%d")
-        shown.isetitem(place, column.astype(object).where(column.notna(), "–").to_numpy())
-    return shown
+    return f"<p>{lines}</p>{'' if table is None else html_table(table, max_rows)}"
 
 
 def rounded(table: pd.DataFrame, digits: int) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from leadsignal.arguments import checked
 from leadsignal.durations import Duration, days_in
 from leadsignal.panel import Panel
+from leadsignal.readable_tables import text_table
 from leadsignal.results import Result, to_html
 
 SIGNALLED, UNEXPECTED = "signalled", "unexpected"
@@ -105,15 +106,21 @@ class ChurnEvents(Result):
             )
             return "\n".join(lines)
         lines.append(f"warned {self.warning_time} days before by {', '.join(self.sources)}:")
-        lines += [
-            f"  {name}: {row['accounts']:,.0f} accounts, ARR {row['arr']:,.0f}"
-            for name, row in counts.iterrows()
-            if row["accounts"]
-        ]
+        shown = counts[counts["accounts"] > 0].rename_axis("verdict").reset_index()
+        lines.append(text_table(shown.rename(columns={"arr": "ARR lost, a year"}), indent="  "))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return to_html(repr(self), self.frame)
+        columns = [
+            "account_id",
+            "known_on",
+            "cause",
+            "verdict",
+            "arr",
+            "usage_drop_on",
+            "warned_since",
+        ]
+        return to_html(repr(self), self.frame[columns])
 
 
 @checked

@@ -16,6 +16,7 @@ from leadsignal.cli import analyses, init, model, report, tables
 from leadsignal.cli.outputs import check_outputs, existing_outputs
 from leadsignal.cli.printing import (
     flush_all,
+    log,
     refused_by_the_machine,
     take_any_letter,
     warn,
@@ -129,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _report(error: LeadsignalError, options: argparse.Namespace) -> int:
     """Say what was wrong, as JSON too where it is asked for; return the exit code."""
-    warn(f"leadsignal {options.command}: {error}")
+    log(options, error)
     if options.json and not isinstance(error, WriteError):
         faults = [f.to_dict() for f in error.faults] if isinstance(error, InputError) else []
         content = {"ok": False, "error": str(error), "faults": faults}
@@ -146,5 +147,5 @@ def _interrupted(options: argparse.Namespace, before: Mapping[Path, object]) -> 
         for path, mark in before.items()
         if path.name and not path.name.endswith(".run.json")
     ]
-    warn(f"leadsignal {options.command}: {'; '.join(['interrupted', *lines])}")
+    log(options, "; ".join(["interrupted", *lines]))
     return 128 + (came() or SIGNALS[0])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.inputs import (
     ESTIMATORS,
+    add_details,
     build_given_panel,
     new_command,
     read_analysis,
@@ -16,7 +17,7 @@ from leadsignal.cli.inputs import (
     strict_about,
 )
 from leadsignal.cli.outputs import writes
-from leadsignal.cli.printing import done, progress_bar, say
+from leadsignal.cli.printing import done, progress_bar, say, say_details
 from leadsignal.files.outputs import COMPARISON, PICTURE, PROCESSES
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def add_commands(commands: Any) -> None:
     discover.add_argument("--most", type=int, default=2, help="how many to name (%(default)s)")
     discover.add_argument("--out", type=Path, metavar="FILE", help="write [[process]] blocks")
     discover.add_argument("--picture", type=Path, metavar="FILE", help="draw it as .png or .svg")
-    new_command(commands, "audit", _audit, "say which indicators lead and which lag")
+    audit = new_command(commands, "audit", _audit, "say which indicators lead and which lag")
     backtest = new_command(commands, "backtest", _backtest, "replay past alerts against baselines")
     backtest.add_argument("--origins", type=int, default=6, help="cut-offs (default: %(default)s)")
     backtest.add_argument("--segment", metavar="NAME", help="break results down by this attribute")
@@ -66,6 +67,8 @@ def add_commands(commands: Any) -> None:
     backtest.add_argument(
         "--model", type=Path, metavar="MODEL", help="judge this model: its estimator and horizon"
     )
+    for command in (discover, audit, backtest):
+        add_details(command)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -121,6 +124,7 @@ def _discover(options: argparse.Namespace) -> int:
             progress=progress,
         )
     say(options, found)
+    say_details(options, found.to_frame())
     if options.out and found.processes:
         say(options, f"written to {found.write(options.out, force=options.force)}")
     elif options.out:
@@ -138,7 +142,8 @@ def _audit(options: argparse.Namespace) -> int:
     with progress_bar(options, "audit") as progress:
         audit = audit_indicators(panel, progress=progress)
     ends = churn_events(panel)
-    say(options, f"{ends}\n{audit}")
+    say(options, f"{ends}\n\n{audit}")
+    say_details(options, audit.to_frame())
     return done(options, {**audit.to_dict(), "churn": ends.to_dict()})
 
 
@@ -159,4 +164,5 @@ def _backtest(options: argparse.Namespace) -> int:
         )
     strict_about(options, backtest.warnings)
     say(options, backtest)
+    say_details(options, backtest.to_frame().reset_index())
     return done(options, backtest.to_dict())

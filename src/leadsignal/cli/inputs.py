@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from leadsignal.cli.outputs import Outputs, writes
-from leadsignal.cli.printing import progress_bar, warn
+from leadsignal.cli.printing import log, progress_bar, warn
 
 if TYPE_CHECKING:
     from leadsignal.config.project import Project
@@ -57,6 +57,11 @@ def new_command(
     return command
 
 
+def add_details(command: argparse.ArgumentParser) -> None:
+    """Add --details, which prints all that a command prints the most important part of."""
+    command.add_argument("--details", action="store_true", help="print everything, not a screen")
+
+
 def read_options(options: argparse.Namespace) -> Project:
     """Return the project that the options name, with what they override."""
     from leadsignal.config.project import read_project
@@ -87,7 +92,7 @@ def read_given_tables(options: argparse.Namespace, project: Project) -> Tables:
 def note_cache(options: argparse.Namespace, tables: Tables) -> None:
     """Print to stderr why tables that were kept could not be used, or these not be kept."""
     if tables.cache_notice and not options.quiet:
-        warn(f"leadsignal {options.command}: {tables.cache_notice}")
+        log(options, tables.cache_notice)
 
 
 def strict_about(options: argparse.Namespace, warnings: Iterable[DataWarning]) -> None:

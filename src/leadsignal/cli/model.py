@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from leadsignal.cli.call_list import write_for_people, write_kept_for_people
 from leadsignal.cli.inputs import (
     ESTIMATORS,
+    add_details,
     build_given_panel,
     new_command,
     read_analysis,
@@ -19,7 +20,7 @@ from leadsignal.cli.inputs import (
     strict_about,
 )
 from leadsignal.cli.outputs import Kind
-from leadsignal.cli.printing import done, progress_bar, say, warn
+from leadsignal.cli.printing import done, log, progress_bar, say, say_details
 from leadsignal.files.outputs import (
     ACCOUNT_PAGES,
     CALL_LIST,
@@ -99,6 +100,8 @@ def add_commands(commands: Any) -> None:
         commands, "monitor", _monitor, "compare past scores with what came, and today with before"
     )
     monitor.set_defaults(every="7d")
+    for command in (score, monitor):
+        add_details(command)
     monitor.add_argument(
         "--scores", type=Path, required=True, metavar="PATH", help="what `score` wrote"
     )
@@ -193,7 +196,7 @@ def _warn(options: argparse.Namespace, warnings: Iterable[object]) -> None:
     """Print warnings to stderr."""
     if not options.quiet:
         for line in warnings:
-            warn(f"leadsignal {options.command}: {line}")
+            log(options, line)
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -356,6 +359,7 @@ def _report_scores(
     write_for_people(options, tables, scores)
     _warn(options, scores.feeds)
     say(options, scores)
+    say_details(options, scores.to_frame())
     if options.out:
         say(options, f"written to {options.out}")
     if options.model is None:
@@ -405,4 +409,5 @@ def _monitor(options: argparse.Namespace) -> int:
             false_alarms=options.false_alarms,
         )
     say(options, found)
+    say_details(options, found.feed_table())
     return done(options, found.to_dict(), 0 if found.ok else FOUND)

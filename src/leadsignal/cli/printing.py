@@ -5,19 +5,43 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from leadsignal.errors import WriteError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLOURS = (
+    (r"^(warning: .*|not proven.*|lagging +\d.*)$", "33"),
+    (r"^(no faults|no findings|leading +\d.*)$", "32"),
+    (r"^\d+ faults?$", "31"),
+    (r"^(verdict|table|account|method) {2,}.*$", "1"),
+)
+"""Lines that stand out on a terminal, and the number of their colour."""
 
 
 def say(options: argparse.Namespace, text: object) -> None:
     """Print for people: on stdout, or on stderr where stdout carries the JSON."""
     if not options.quiet:
-        _put(f"{text}\n", sys.stderr if options.json == "-" else sys.stdout)
+        stream = sys.stderr if options.json == "-" else sys.stdout
+        _put(f"{painted(str(text), stream)}\n", stream)
+
+
+def say_details(options: argparse.Namespace, table: pd.DataFrame) -> None:
+    """Print the whole table of a result below its summary, where --details is given."""
+    from leadsignal.readable_tables import text_table
+
+    if options.details:
+        say(options, f"\n{text_table(table, short=None)}")
+    elif len(table):
+        say(options, "more: --details")
 
 
 def warn(text: object) -> None:
@@ -83,6 +107,7 @@ def _to_nowhere(stream: TextIO) -> None:
 def done(options: argparse.Namespace, content: dict[str, Any], code: int = 0) -> int:
     """Write the outcome as JSON where it is asked for; return the exit code."""
     if options.json:
+        content = {"ok": code == 0, **content}
         write_json(content, options.json, force=options.force)
     return code
 
@@ -130,13 +155,43 @@ def _cause_in(text: str) -> str:
 
 @contextmanager
 def progress_bar(options: argparse.Namespace, what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal; elsewhere, and if asked to be quiet, nothing."""
-    if options.quiet or not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
+    """Show what is running and for how long; in a log, one line at its end, with the time.
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    On a terminal it is one line that is gone at the end; where the run is to be quiet, nothing.
+    """
+    from leadsignal.progress import in_words, on_terminal
+
+    if options.quiet:
+        yield lambda done, total: None
+    elif is_terminal(sys.stderr):
+        with on_terminal(what, sys.stderr) as progress:
+            yield progress
+    else:
+        began = time.monotonic()
+        yield lambda done, total: None
+        log(options, f"{what}: done in {in_words(time.monotonic() - began)}")
+
+
+def log(options: argparse.Namespace, text: object) -> None:
+    """Print a line about the run on stderr: with date and time, unless that is a terminal."""
+    from leadsignal.progress import stamped
+
+    line = f"leadsignal {options.command}: {text}"
+    warn(line if is_terminal(sys.stderr) else stamped(line))
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is an open terminal."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # Closed since.
+        return False
+
+
+def painted(text: str, stream: TextIO | None) -> str:
+    """Return a text with colours, on a terminal that wants them; elsewhere as it is."""
+    if not is_terminal(stream) or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    for words, colour in COLOURS:
+        text = re.sub(words, rf"\033[{colour}m\g<0>\033[0m", text, flags=re.MULTILINE)
+    return text

@@ -87,12 +87,8 @@ def _strictly(report: CheckReport) -> CheckReport:
 def _check_lines(report: Any) -> Iterator[str]:
     if report.as_of_date:
         yield f"as of {report.as_of_date}"
-    for table, rows in report.tables.items():
-        covered = (report.coverage or {}).get(table)
-        since = f", complete from {covered.complete_from}" if covered else ""
-        through = f" through {covered.complete_through or 'as of'}" if covered else ""
-        since = since if covered and covered.complete_from else ", complete"
-        yield f"{table}: {rows:,} rows{since}{through}" if covered else f"{table}: {rows:,} rows"
+    if report.tables:
+        yield _rows_and_days(report)
     yield from report.derived_lines()
     for fault in report.dropped:
         yield f"dropped {fault}"
@@ -102,6 +98,27 @@ def _check_lines(report: Any) -> Iterator[str]:
         yield f"warning: {notice}"
     yield from report.not_read_lines()
     yield "no faults" if report.ok else f"{report.count:,} fault{'s' * (report.count > 1)}"
+
+
+def _rows_and_days(report: CheckReport) -> str:
+    """Return the tables with their rows and the days that they cover, aligned."""
+    import pandas as pd
+
+    from leadsignal.readable_tables import text_table
+
+    covered = report.coverage or {}
+    rows = [
+        {
+            "table": table,
+            "rows": rows,
+            "complete from": (of.complete_from or "the start")
+            if (of := covered.get(table))
+            else "",
+            "through": (of.complete_through or "as of") if of else "",
+        }
+        for table, rows in report.tables.items()
+    ]
+    return text_table(pd.DataFrame(rows))
 
 
 def _panel(options: argparse.Namespace) -> int:

@@ -20,13 +20,14 @@ from scipy.special import ndtr
 from leadsignal.arguments import checked
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
+from leadsignal.evaluation.audit_text import strongest_table, verdict_counts
 from leadsignal.evaluation.health_score import HealthAudit, audit_health
 from leadsignal.evaluation.matched_sets import MatchedSets, match_ends
 from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
-from leadsignal.results import Result, rounded
+from leadsignal.results import Result
 from leadsignal.stats.multiple_testing import holm
 from leadsignal.stats.normal import normal_quantile, without_rounding
 
@@ -43,8 +44,6 @@ MARGIN = 0.53
 NOTHING = 0.55
 """An indicator whose upper bound stays below this says nothing that matters."""
 LEVEL = 0.95
-MAX_NAMED = 20
-"""Indicators of a verdict that are named in print; the table has all."""
 RESAMPLES = 500
 MIN_EVENTS = 20
 BANDS = {"green": 0.0, "yellow": 1.0, "red": 2.0}
@@ -116,16 +115,13 @@ class Audit(Result):
         lines = [
             *warning_lines(self.warnings),
             f"Audit of {len(self.frame)} indicators on {self.sets:,} ends matched to accounts of"
-            f" similar tenure{', term and context' if self.matched_on_risk else ' and term'};"
-            f" {self.unmatched:,} ends found none",
+            f" similar tenure{', term and context' if self.matched_on_risk else ' and term'};",
+            f"{self.unmatched:,} ends found none",
         ]
-        for verdict in (LEADING, LAGGING, UNDECIDED, NEITHER):
-            mine = self.frame[self.frame["verdict"] == verdict]
-            first = zip(mine["name"][:MAX_NAMED], mine["auc"][:MAX_NAMED], strict=True)
-            shown = ", ".join(f"{name} {auc:.2f}" for name, auc in first)
-            more = len(mine) - MAX_NAMED
-            shown += f" and {more} more" if more > 0 else ""
-            lines.append(f"{verdict} ({len(mine)}): {shown}" if len(mine) else f"{verdict}: none")
+        lines += [
+            verdict_counts(self.frame, self.warning_time),
+            strongest_table(self.frame, self.warning_time),
+        ]
         if self.usage_declines is False:
             lines.append("no decline of usage before churn was found")
         if self.health:
@@ -133,7 +129,8 @@ class Audit(Result):
         return "\n".join(lines)
 
     def _notebook_table(self) -> pd.DataFrame:
-        return rounded(self.frame, 3)
+        columns = ["name", "family", "verdict", "auc", "low", "high", "auc_last", "p_holm"]
+        return self.frame[columns]
 
 
 @checked

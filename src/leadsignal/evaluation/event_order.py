@@ -22,7 +22,7 @@ from leadsignal.errors import LeadsignalError, ModelError
 from leadsignal.files.records import json_rows
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.panel import Panel
-from leadsignal.results import Result
+from leadsignal.results import Result, to_html
 from leadsignal.stats.normal import normal_quantile
 from leadsignal.stats.row_estimates import mean_of
 from leadsignal.survival.cox import fit_cox
@@ -81,8 +81,11 @@ class OrderInTime(Result):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        times, pairs = (f.round(2).to_html(index=False) for f in (self.times, self.pairs))
-        return f"{times}{pairs}"
+        columns = ["first", "second", "both", "share", "forward", "backward", "verdict"]
+        head = f"Order in time of {len(self.times)} milestones, {self.accounts:,} accounts"
+        return to_html(head, self.times) + to_html(
+            "Which raises the rate of which", self.pairs[columns]
+        )
 
 
 @checked

@@ -13,7 +13,7 @@ from leadsignal.churn.events import RED, WARN_BY, churn_events
 from leadsignal.durations import Duration, days_in
 from leadsignal.evaluation.alerts import find_episodes, on_grid, rows_to_evaluate
 from leadsignal.panel import Panel
-from leadsignal.results import Result
+from leadsignal.results import Result, or_dash
 from leadsignal.stats.row_estimates import mean_of
 
 GREEN = "green"
@@ -78,8 +78,9 @@ class HealthAudit(Result):
         early, last = (int(self.bands[when].get(GREEN, 0)) for when in ("early", "last"))
         lines = [
             f"Health score: of {self.churned:,} churned accounts {early:,} were green"
-            f" {self.warning_time} days before the end was known, {last:,} still at the last"
-            f" snapshot; half had left green {self.median_turn_days:.0f} days before or later"
+            f" {self.warning_time} days before the end was known,",
+            f"{last:,} still at the last snapshot;"
+            f" half had left green {or_dash(self.median_turn_days, '.0f')} days before or later",
         ]
         if self.red_episodes:
             lines.append(

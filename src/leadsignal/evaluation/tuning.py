@@ -19,7 +19,7 @@ from leadsignal.evaluation.methods import cut_offs, thinned
 from leadsignal.model.churn_model import ChurnModel, churned_within
 from leadsignal.model.classifier import estimator_name
 from leadsignal.panel import Panel
-from leadsignal.results import Result
+from leadsignal.results import Result, to_html
 from leadsignal.stats.row_estimates import mean_of
 from leadsignal.workers import each
 
@@ -55,7 +55,7 @@ class Tuning(Result):
         return f"Tuning over {self.folds} past folds, the best first\n{shown}"
 
     def _repr_html_(self) -> str:
-        return self.table.to_html(index=False, float_format="{:.4f}".format)
+        return to_html(f"Tuning over {self.folds} past folds, the best first", self.table)
 
 
 @checked

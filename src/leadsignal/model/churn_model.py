@@ -39,6 +39,7 @@ from leadsignal.model.stacked_model import (
     sample_sizes,
 )
 from leadsignal.panel import Panel, in_order
+from leadsignal.progress import by_default
 from leadsignal.results import Result, rounded
 from leadsignal.session_cache import fitted_once
 
@@ -176,7 +177,8 @@ class ChurnModel(EstimatorBase):
         _check_horizon(panel, rows, horizon)
         vars(self).pop("recalibration_", None)
         learn, content = partial(self._learn, panel, rows, names), self._content(panel, rows, names)
-        learned = learn() if content is None else fitted_once(content, learn)
+        with by_default("fit"):
+            learned = learn() if content is None else fitted_once(content, learn)
         self.features_, self.hazards_ = learned.features, learned.hazards
         self.worse_: Worse = dict(learned.worse)
         self.groups_: Groups = learned.groups

@@ -13,7 +13,7 @@ from leadsignal.errors import OptionError
 from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.telling import known_value, moving_parts, parts_of
 from leadsignal.phrases import of_hundred
-from leadsignal.results import Result
+from leadsignal.results import Result, to_html
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +90,7 @@ class Explanation(Result):
         return self.sentence()
 
     def _notebook_table(self) -> pd.DataFrame:
-        return self.table.round(2)
+        return self.table.rename(columns={"share": "share, log-odds"})
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw each subject's share as a bar, those that raise the risk to the right."""
@@ -131,7 +131,8 @@ class Importance(Result):
         return f"What the model reads, over {self.rows:,} rows\n{shown}"
 
     def _repr_html_(self) -> str:
-        return self.table.to_html(index=False, float_format="{:.2f}".format)
+        table = self.table.rename(columns={"mean_share": "mean share, log-odds"})
+        return to_html(f"What the model reads, over {self.rows:,} rows", table)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw one bar per subject."""

@@ -126,6 +126,11 @@ class Monitoring(Result):
         columns = ["kind", "subject", "message", "value", "expected"]
         return pd.DataFrame([one.to_dict() for one in self.findings], columns=columns)
 
+    def feed_table(self) -> pd.DataFrame:
+        """Return the health of the feeds, one row per table."""
+        columns = ["table", "state", "last_record", "silent_days", "usual_days", "detected_after"]
+        return pd.DataFrame([health.to_dict() for health in self.feeds], columns=columns)
+
     def to_dict(self) -> dict[str, Any]:
         """Return findings and figures, ready for JSON."""
         return {

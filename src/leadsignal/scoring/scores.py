@@ -25,7 +25,8 @@ from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_l
 from leadsignal.model.explanation import compared_with
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis
 from leadsignal.panel import Panel, build_snapshot
-from leadsignal.results import Result
+from leadsignal.readable_tables import text_table
+from leadsignal.results import Result, to_html
 from leadsignal.scoring.feeds import (
     Feed,
     find_feeds,
@@ -64,6 +65,10 @@ TEXTS = ("account_id", *NAMED, "open_processes", "next_step", "model_version", C
 MIN_EXPLAINED, MAX_EXPLAINED = 1_000, 5_000
 """Minimum and maximum number of accounts with reasons, the highest risks; all alerted ones have
 them up to the maximum."""
+
+NOTEBOOK_COLUMNS = ("owner", "arr", "next_renewal", "risk", "expected_arr_loss", "reason_1",
+                    "next_step")  # fmt: skip
+"""The columns that a notebook shows, after the account."""
 
 ROWS_AT_ONCE = 100_000
 """Number of accounts that are predicted at once."""
@@ -132,17 +137,22 @@ class Scores(Result):
                 f"{(self.frame[CLIPPED] > 0).sum():,} accounts have values outside the range of the"
                 f" training data; the nearest value is used. Most often: {', '.join(most)}"
             )
-        for _, row in self.frame.head(5).iterrows():
-            who = shown_name(row["account_id"], row.get("name"))
-            lines.append(f"  {who}  {row['risk']:.0%}  {row['reason_1']}")
+        riskiest = self._notebook_table()[["account", "risk", "reason_1"]].head(10)
+        lines.append(text_table(riskiest, indent="  "))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from html import escape
+        head = repr(self).splitlines()[: 1 + len(self.warnings)]
+        return to_html("\n".join(head), self._notebook_table())
 
-        rows = self.frame.head(10)
-        head = "<br>".join(map(escape, repr(self).splitlines()[: 1 + len(self.warnings)]))
-        return f"<p>{head}</p>{rows.to_html(index=False, float_format='{:.3f}'.format)}"
+    def _notebook_table(self) -> pd.DataFrame:
+        import pandas as pd
+
+        frame = self.frame
+        names = frame["name"] if "name" in frame else frame["account_id"]
+        who = map(shown_name, frame["account_id"], names)
+        shown = pd.DataFrame({"account": list(who)}, index=frame.index)
+        return shown.join(frame[[name for name in NOTEBOOK_COLUMNS if name in frame]])
 
     def plot(self, ax: Axes | None = None, *, accounts: int = 20) -> Axes:
         """Draw the riskiest accounts with their risk and first reason.
@@ -195,6 +205,7 @@ class Scores(Result):
             "as_of": self.as_of_date.isoformat(),
             "horizon_days": self.horizon,
             "alerts": int(self.frame["alert"].sum()),
+            "alerted": self.frame.loc[self.frame["alert"].astype(bool), "account_id"].tolist(),
             "expected_churns": float(self.frame["risk"].sum()),
             "expected_arr_loss": float(self.frame["expected_arr_loss"].sum()),
             "notice_given": self.notice_given,

@@ -16,7 +16,7 @@ from leadsignal.engine.without_rows import HALF_A_DAY
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.records import json_rows
 from leadsignal.panel import Panel
-from leadsignal.results import Result
+from leadsignal.results import Result, to_html
 from leadsignal.survival.curves import Curves, aalen_johansen
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ class CumulativeIncidence(Result):
         return f"{head} ({self.level:.0%} intervals)\n{table}"
 
     def _repr_html_(self) -> str:
-        table = self.table.to_html(index=False, float_format=lambda x: f"{x:.3g}")
-        return f"<p><b>Probability of an end by cause, on the day it was known</b></p>{table}"
+        return to_html("Probability of an end by cause, on the day it was known", self.table)
 
 
 @checked

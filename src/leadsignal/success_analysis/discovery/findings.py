@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,7 +15,9 @@ from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.errors import ModelError
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
-from leadsignal.results import Result
+from leadsignal.phrases import share_text
+from leadsignal.readable_tables import text_table
+from leadsignal.results import Result, or_dash
 from leadsignal.stats.negative_controls import MIN_CONTROLS
 from leadsignal.success_analysis.discovery.at_risk import in_order
 from leadsignal.success_analysis.discovery.evidence import ENOUGH_ACCOUNTS, Evidence, Exposures
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 MILESTONE = 0.75
 """The milestone proposed is the day by which this share of the adopters had adopted."""
 ROUND_TO = 30
+MAX_SHOWN = 10
+"""Number of behaviours in print; the table has all."""
 
 
 @dataclass(frozen=True)
@@ -182,14 +187,38 @@ class Discovery(Result):
             lines.append("no essential process found")
         for process in self.processes:
             lines.append(f"essential: {process}")
-            lines += [f"  {line}" for line in _evidence_lines(self, process)]
-        others = self.frame[~self.frame["essential"]]
-        for verdict, of in others.groupby("verdict", sort=False):
-            lines.append(f"{verdict}: {', '.join(of['behavior'])}")
-        return "\n".join([*lines, *self.notes])
+            lines += [fill(line, 100, initial_indent="  ", subsequent_indent="  ")
+                      for line in _reservations(self, process)]  # fmt: skip
+        shown = [fill(note, 100, subsequent_indent="  ") for note in self.notes]
+        return "\n".join([*lines, text_table(_shown(self).head(MAX_SHOWN), short=38), *shown])
 
     def _notebook_table(self) -> pd.DataFrame:
-        return self.frame.round(3)
+        return _shown(self)
+
+
+def _shown(found: Discovery) -> pd.DataFrame:
+    """Return each behaviour with what the verdict on it rests on, as people read it."""
+    frame, results = found.frame, bool(found.tried.measuring)
+    columns: dict[str, Any] = {
+        "behaviour": frame["behavior"],
+        "leaving, hazard ratio": _limited(frame, "hazard_ratio", "low", "high"),
+        "less the bias of others": _limited(
+            frame, "calibrated", "calibrated_low", "calibrated_high"
+        ),
+        "results, SD": frame["result_effect"].map(lambda value: or_dash(value, "+.2f")),
+        "adopted": frame["share"].map(share_text),
+        "stable": frame["stability"].map(share_text),
+        "verdict": frame["verdict"],
+    }
+    if not results:
+        del columns["results, SD"]
+    return type(frame)(columns)
+
+
+def _limited(frame: pd.DataFrame, value: str, low: str, high: str) -> list[str]:
+    """Return values with their intervals, a dash where there is none."""
+    each = zip(frame[value], frame[low], frame[high], strict=True)
+    return [f"{a:.2f} ({b:.2f} to {c:.2f})" if a == a else "–" for a, b, c in each]
 
 
 def findings(
@@ -344,6 +373,12 @@ def _evidence_lines(found: Discovery, process: Process) -> list[str]:
     if process.adopt_by:
         lines.append(f"adopt_by is a proposal: {MILESTONE:.0%} of the adopters had by then")
     return lines
+
+
+def _reservations(found: Discovery, process: Process) -> list[str]:
+    """Return the lines of the evidence that say what is not certain."""
+    lines = _evidence_lines(found, process)
+    return [line for line in lines if line.startswith((TWIN, "adopt_by")) or "may be no" in line]
 
 
 def _controls_line(row: pd.Series[Any]) -> str:

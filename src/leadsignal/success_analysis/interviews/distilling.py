@@ -15,6 +15,7 @@ from leadsignal.config.toml_files import one_of
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.files.outputs import ANALYSIS
 from leadsignal.files.writing import atomic_write
+from leadsignal.results import to_html
 from leadsignal.success_analysis.interviews.agreement import (
     Agreement,
     count_processes,
@@ -147,7 +148,7 @@ class Distilled:
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(index=False))
+        return to_html(repr(self), self.to_frame())
 
 
 @checked

@@ -1,0 +1,169 @@
+"""What is running and for how long: a line on a terminal, a bar in a notebook, plain in a log.
+
+A function with a parameter ``progress`` shows one by itself in a notebook (``arguments.checked``);
+LEADSIGNAL_PROGRESS=0 turns that off.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from html import escape
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+Progress = Callable[[int, int], None]
+TICK = 1.0
+"""Seconds between two updates while nothing is reported."""
+_shown: ContextVar[bool] = ContextVar("shown", default=False)
+
+
+def in_words(seconds: float) -> str:
+    """Return how long something has run.
+
+    >>> in_words(3.2), in_words(75), in_words(7260)
+    ('3 s', '1 min 15 s', '2 h 1 min')
+    """
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def stamped(text: str) -> str:
+    """Return a line of a log with its date and time in front."""
+    return f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}"
+
+
+def line_of(what: str, done: int, total: int, seconds: float) -> str:
+    """Return what is running, how much of it is done, and for how long it has run.
+
+    >>> line_of("panel", 3, 12, 8.4), line_of("fitting", 0, 0, 8.4)
+    ('panel: 25 %, 8 s', 'fitting: 8 s')
+    """
+    share = f"{100 * done // total} %, " if total else ""
+    return f"{what}: {share}{in_words(seconds)}"
+
+
+class Shown:
+    """Something that runs, shown by ``write`` at each report and each second.
+
+    Parameters
+    ----------
+    what : str
+        What is running.
+    write : callable
+        Takes what is running, how much is done, of how much, and the seconds since the start.
+    """
+
+    def __init__(self, what: str, write: Callable[[str, int, int, float], None]) -> None:
+        self.what, self.write = what, write
+        self.done, self.total = 0, 0
+        self.began = time.monotonic()
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._clock = threading.Thread(target=self._tick, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._clock.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._clock.join()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.began
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take note of how much is done."""
+        self.done, self.total = done, total
+        self._put()
+
+    def _tick(self) -> None:
+        while not self._over.wait(TICK):
+            self._put()
+
+    def _put(self) -> None:
+        with self._lock:
+            self.write(self.what, self.done, self.total, self.seconds)
+
+
+@contextmanager
+def on_terminal(what: str, stream: TextIO) -> Iterator[Progress]:
+    """Show one line on a terminal, which is gone at the end."""
+    widest = 0
+
+    def write(what: str, done: int, total: int, seconds: float) -> None:
+        nonlocal widest
+        text = line_of(what, done, total, seconds)
+        widest = max(widest, len(text))
+        stream.write(f"\r{text.ljust(widest)}")
+        stream.flush()
+
+    try:
+        with Shown(what, write) as shown:
+            yield shown
+    finally:
+        stream.write(f"\r{' ' * widest}\r")
+        stream.flush()
+
+
+@contextmanager
+def in_notebook(what: str) -> Iterator[Progress]:
+    """Show a bar in the cell's output; at the end it says how long it took."""
+    from IPython.display import HTML, display
+
+    handle = display(HTML(_bar(what, 0, 0, 0.0)), display_id=True)  # type: ignore[no-untyped-call]
+
+    def write(what: str, done: int, total: int, seconds: float) -> None:
+        handle.update(HTML(_bar(what, done, total, seconds)))
+
+    with Shown(what, write) as shown:
+        yield shown
+    text = escape(f"{what}: done in {in_words(shown.seconds)}")
+    handle.update(HTML(f"<small>{text}</small>"))  # type: ignore[no-untyped-call]
+
+
+def _bar(what: str, done: int, total: int, seconds: float) -> str:
+    """Return a bar as HTML; without a total it moves from side to side."""
+    amount = f' value="{done}" max="{total}"' if total else ""
+    text = escape(line_of(what, done, total, seconds))
+    return f'<label><progress{amount} aria-label="{escape(what)}"></progress> {text}</label>'
+
+
+def is_notebook() -> bool:
+    """Whether this runs in the kernel of a notebook, and bars are not turned off."""
+    if "IPython" not in sys.modules or os.environ.get("LEADSIGNAL_PROGRESS") == "0":
+        return False
+    shell: Any = sys.modules["IPython"].get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+@contextmanager
+def by_default(what: str) -> Iterator[Progress | None]:
+    """Show a bar in a notebook, unless one is shown already; elsewhere nothing."""
+    if _shown.get() or not is_notebook():
+        yield None
+        return
+    mark = _shown.set(True)
+    try:
+        with in_notebook(what) as progress:
+            yield progress
+    finally:
+        _shown.reset(mark)
