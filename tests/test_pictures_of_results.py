@@ -57,7 +57,7 @@ def test_scores_are_drawn_with_their_reasons() -> None:
     )
     assert "180 days" in axes.get_xlabel()
     assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["A-0", "A-1"]
-    assert len(axes.texts) == 20
+    assert len(axes.texts) == 12
     assert axes.texts[0].get_text() == "50%  usage is 0.4 of its best, usually 0.9"
     assert texts_collide(axes) == []
     legend = axes.get_legend()

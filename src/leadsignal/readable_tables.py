@@ -51,6 +51,7 @@ BARS = re.compile(r"risk|share|share_.*|.*_share|logo|gross|net|recall.*|alert_p
 P_VALUES = ("p", "p_holm", "q_value", "p, corrected", "p value")
 BAR = "linear-gradient(90deg,#56B4E966 {share:.0f}%,transparent {share:.0f}%)"
 TEXT, NUMBER = "text-align:left;white-space:normal;max-width:22em", "text-align:right"
+DAY = "text-align:left;white-space:nowrap"
 SHORT = 48
 """Characters of a cell beyond which a table on a terminal cuts it."""
 
@@ -178,6 +179,8 @@ def _right(column: pd.Series[Any]) -> bool:
 
 def _styles(name: object, column: pd.Series[Any]) -> list[str]:
     """Return the style of each cell; shares that people compare have a bar behind them."""
+    if column.dtype.kind == "M":
+        return [DAY] * len(column)
     if not _right(column):
         return [TEXT] * len(column)
     values = [0.0 if _missing(value) else float(value) for value in column.tolist()]

@@ -56,6 +56,10 @@ class Result:
         """Return what a notebook shows below the text; None for nothing."""
         return self._table()
 
+    def _notebook_text(self) -> str:
+        """Return the lines that a notebook shows above the table."""
+        return repr(self)
+
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the table."""
         return self._table().copy()
@@ -80,7 +84,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         table = self._notebook_table()
-        return to_html(repr(self), None if table is None else _with_index(table))
+        return to_html(self._notebook_text(), None if table is None else _with_index(table))
 
     def write(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the table to a file whose ending names its format.

@@ -221,7 +221,7 @@ def test_what_became_of_them(business: ls.Tables, business_analysis: ls.SuccessA
 
 def test_pictures(business: ls.Tables, business_analysis: ls.SuccessAnalysis) -> None:
     found = ls.success_analysis.most_successful(business, business_analysis)
-    assert len(found.plot().get_yticklabels()) == min(len(found), 25)
+    assert len(found.plot().get_yticklabels()) == min(len(found), 12)
     axes = found.plot_criterion("happiest")
     assert "of the happiest miss their target" in axes.get_title(loc="left")
     with pytest.raises(ls.OptionError, match="'loudest' was not compared"):

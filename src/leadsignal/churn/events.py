@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.panel import Panel
 from leadsignal.readable_tables import text_table
 from leadsignal.results import Result, to_html
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SIGNALLED, UNEXPECTED = "signalled", "unexpected"
 TOO_YOUNG, UNKNOWN = "too young", "unknown"
@@ -76,6 +79,26 @@ class ChurnEvents(Result):
         sums: pd.DataFrame = groups.agg(accounts=("account_id", "size"), arr=("arr", "sum"))
         return sums
 
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw churned accounts by quarter, with and without a warning before.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        Axes
+        """
+        from leadsignal.churn.plots import churns_by_quarter
+
+        quarters, unexpected = self.by_quarter(), int(self.counts()["accounts"][UNEXPECTED])
+        title = f"{len(self.churned):,} accounts churned"
+        if self.can_tell:
+            title = f"{unexpected:,} of {title}, with no warning {self.warning_time} days before"
+        return churns_by_quarter(quarters, VERDICTS, title, ax)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the counts, ready for JSON."""
         counts = self.counts()
@@ -89,8 +112,9 @@ class ChurnEvents(Result):
             "arr_by_verdict": {str(name): float(arr) for name, arr in counts["arr"].items()},
         }
 
-    def __repr__(self) -> str:
-        churned, counts = self.churned, self.counts()
+    def _head(self) -> list[str]:
+        """Return how many ended, and which warnings there were."""
+        churned = self.churned
         lines = [
             f"{len(self.frame):,} ends, {len(churned):,} of them churn; usage had dropped before"
             f" {churned['usage_drop_on'].notna().sum():,}"
@@ -104,8 +128,14 @@ class ChurnEvents(Result):
             lines.append(
                 "unexpected ends are unknown: there is no usage, no flag and no health score"
             )
-            return "\n".join(lines)
+            return lines
         lines.append(f"warned {self.warning_time} days before by {', '.join(self.sources)}:")
+        return lines
+
+    def __repr__(self) -> str:
+        lines, counts = self._head(), self.counts()
+        if not self.can_tell:
+            return "\n".join(lines)
         shown = counts[counts["accounts"] > 0].rename_axis("verdict").reset_index()
         lines.append(text_table(shown.rename(columns={"arr": "ARR lost, a year"}), indent="  "))
         return "\n".join(lines)
@@ -120,7 +150,10 @@ class ChurnEvents(Result):
             "usage_drop_on",
             "warned_since",
         ]
-        return to_html(repr(self), self.frame[columns])
+        sums = self.counts()["accounts"]
+        shown = ", ".join(f"{sums[verdict]:,} {verdict}" for verdict in VERDICTS)
+        text = "\n".join([*self._head(), shown] if self.can_tell else self._head())
+        return to_html(text, self.frame[columns])
 
 
 @checked

@@ -13,7 +13,7 @@ from leadsignal.arguments import checked
 from leadsignal.config.toml_files import one_of
 from leadsignal.end_of_risk import known_ends
 from leadsignal.errors import OptionError
-from leadsignal.results import Result, or_dash, rounded
+from leadsignal.results import MAX_ROWS, Result, or_dash
 from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of
 from leadsignal.tables import Tables
 
@@ -121,7 +121,9 @@ class Retention(Result):
         return "\n".join([*lines, *self.notes])
 
     def _notebook_table(self) -> pd.DataFrame:
-        return rounded(self.total(), 3)
+        columns = ["period", f"{self.unit}s", "stayed", "churned", "new", "logo", "gross", "net"]
+        total = self.total().rename(columns={"accounts": f"{self.unit}s"})
+        return total[columns].tail(MAX_ROWS)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -111,13 +111,17 @@ class Audit(Result):
 
         return audit_curves(self.frame, self.curves, self.warning_time, ax)
 
-    def __repr__(self) -> str:
-        lines = [
+    def _head(self) -> list[str]:
+        """Return the warnings, and how many indicators and ends were compared."""
+        return [
             *warning_lines(self.warnings),
             f"Audit of {len(self.frame)} indicators on {self.sets:,} ends matched to accounts of"
             f" similar tenure{', term and context' if self.matched_on_risk else ' and term'};",
             f"{self.unmatched:,} ends found none",
         ]
+
+    def __repr__(self) -> str:
+        lines = self._head()
         lines += [
             verdict_counts(self.frame, self.warning_time),
             strongest_table(self.frame, self.warning_time),
@@ -127,6 +131,11 @@ class Audit(Result):
         if self.health:
             lines.append(repr(self.health))
         return "\n".join(lines)
+
+    def _notebook_text(self) -> str:
+        counts = self.frame["verdict"].value_counts()
+        shown = ", ".join(f"{counts.get(one, 0):,} {one}" for one in _ORDER)
+        return "\n".join([*self._head(), shown, *([repr(self.health)] if self.health else [])])
 
     def _notebook_table(self) -> pd.DataFrame:
         columns = ["name", "family", "verdict", "auc", "low", "high", "auc_last", "p_holm"]

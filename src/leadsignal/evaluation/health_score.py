@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from leadsignal.evaluation.alerts import find_episodes, on_grid, rows_to_evaluat
 from leadsignal.panel import Panel
 from leadsignal.results import Result, or_dash
 from leadsignal.stats.row_estimates import mean_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 GREEN = "green"
 BAND = "health_band"
@@ -73,6 +76,27 @@ class HealthAudit(Result):
             "false_alarms_low": self.false_low if known else None,
             "false_alarms_high": self.false_high if known else None,
         }
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw churned accounts by band, at the warning time and at the last snapshot.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        Axes
+        """
+        from leadsignal.evaluation.plots import bands_before_churn
+
+        early = int(self.bands["early"].get(GREEN, 0))
+        title = (
+            f"{early:,} of {self.churned:,} churned accounts were green {self.warning_time} days"
+            " before"
+        )
+        return bands_before_churn(self.bands, self.warning_time, title, ax)
 
     def __repr__(self) -> str:
         early, last = (int(self.bands[when].get(GREEN, 0)) for when in ("early", "last"))

@@ -9,29 +9,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leadsignal.evaluation.audit_text import strongest
 from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MAX_NAMED = 6
-"""Maximum number of lines with a name at their end; the frame has the others."""
+
+BANDS = ("green", "yellow", "red")
+"""Bands of a health score, the best first."""
 
 
 def audit_curves(
     indicators: pd.DataFrame, curves: pd.DataFrame, warning_time: int, ax: Axes | None = None
 ) -> Axes:
-    """Draw the AUC by days before churn: leading and lagging indicators in their family's colour.
+    """Draw the AUC by days before churn: the strongest indicator of each family that leads or lags.
 
     ``indicators`` and ``curves`` are the ``frame`` and ``curves`` of an `Audit`.
     """
     axes = axes_of(ax, (9.2, 5.4))
-    named = indicators[indicators["verdict"].isin(["leading", "lagging"])]
+    named = strongest(indicators)
     families = list(dict.fromkeys(named["family"]))
-    for name, curve in curves.groupby("name", sort=False):
-        if name not in set(named["name"]):
-            axes.plot(curve["lead"], curve["auc"], color="#CCCCCC", linewidth=0.8, zorder=1)
-    strongest = _strongest(named)
     ends = []
     for name in named["name"]:
         curve = curves[curves["name"] == name]
@@ -40,22 +38,14 @@ def audit_curves(
         verdict = named.loc[named["name"] == name, "verdict"].iloc[0]
         style = "-" if verdict == "leading" else "--"
         axes.plot(curve["lead"], curve["auc"], color=colour, linestyle=style, linewidth=1.7)
-        if name in strongest:
-            axes.fill_between(
-                curve["lead"], curve["low"], curve["high"], color=colour, alpha=0.13, linewidth=0
-            )
-            ends.append((float(curve["auc"].iloc[0]), str(name), colour))
+        axes.fill_between(
+            curve["lead"], curve["low"], curve["high"], color=colour, alpha=0.1, linewidth=0
+        )
+        ends.append((float(curve["auc"].iloc[0]), str(name).replace("_", " "), colour))
     _name_lines(axes, ends)
     axes.set_xlim(float(curves["lead"].max()), 0)
     _audit_frame(axes, indicators, warning_time, families)
     return axes
-
-
-def _strongest(named: pd.DataFrame) -> set[str]:
-    """Return the strongest indicator of each family and verdict, a few in all."""
-    far = (named["auc"].where(named["verdict"] == "leading", named["auc_last"]) - 0.5).abs()
-    order = named.assign(far=far).sort_values("far", ascending=False)
-    return set(order.drop_duplicates(["family", "verdict"])["name"].head(MAX_NAMED))
 
 
 def _name_lines(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
@@ -83,8 +73,8 @@ def _audit_frame(
     )  # fmt: skip
     counts = indicators["verdict"].value_counts()
     axes.set_title(
-        f"What changes before churn: of {len(indicators)} indicators "
-        f"{counts.get('leading', 0)} lead, {counts.get('lagging', 0)} lag",
+        f"{counts.get('leading', 0)} of {len(indicators)} indicators change {warning_time} days"
+        f" before churn, {counts.get('lagging', 0)} only later",
         loc="left", fontsize=11,
     )  # fmt: skip
     axes.set(
@@ -98,12 +88,43 @@ def _audit_frame(
     handles += [
         Line2D([], [], color="black", linestyle="-", label="leading"),
         Line2D([], [], color="black", linestyle="--", label="lagging"),
-        Line2D([], [], color="#CCCCCC", label="neither, or undecided"),
     ]
     axes.legend(
         handles=handles, frameon=False, fontsize=8.5, ncols=5,
         loc="upper center", bbox_to_anchor=(0.5, -0.11),
     )  # fmt: skip
+
+
+def bands_before_churn(
+    bands: pd.DataFrame, warning_time: int, title: str, ax: Axes | None = None
+) -> Axes:
+    """Draw churned accounts by the band of their health score, early and at the last snapshot.
+
+    ``bands`` has the bands as index, and the columns ``early`` and ``last``.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    axes = axes_of(ax, (7.2, 1.2 + 0.62 * len(bands)))
+    order = [*BANDS, *(band for band in bands.index if band not in BANDS)]
+    bands = bands.reindex([band for band in order if band in bands.index])
+    y = np.arange(len(bands))
+    for shift, column, colour, label in (
+        (-0.19, "early", COLOURS[0], f"{warning_time} days before the end was known"),
+        (0.19, "last", GREY, "at the last snapshot"),
+    ):
+        count = bands[column].to_numpy()
+        axes.barh(y + shift, count, height=0.36, color=colour, label=label)
+        for place, value in zip(y + shift, count, strict=True):
+            axes.annotate(f"{value:,}", (value, place), (4, 0), textcoords="offset points",
+                          va="center", fontsize=9)  # fmt: skip
+    axes.set_yticks(y, [str(band) for band in bands.index])
+    axes.set_ylim(len(bands) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.margins(x=0.1)
+    axes.set_xlabel("churned accounts")
+    axes.set_title(title, loc="left", fontsize=11, pad=24)
+    axes.legend(frameon=False, fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return axes
 
 
 def catch_by_method(recall: pd.DataFrame, title: str, xlabel: str, ax: Axes | None = None) -> Axes:

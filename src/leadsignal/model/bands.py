@@ -65,8 +65,10 @@ class RiskBands(Result):
     def _notebook_table(self) -> pd.DataFrame:
         return rounded(self._table().nlargest(MAX_ROWS, "risk"), 3)
 
-    def plot(self, ax: Axes | None = None, *, most: int = 30) -> Axes:
+    def plot(self, ax: Axes | None = None, *, most: int = 12) -> Axes:
         """Draw the riskiest accounts with their bands, at most ``most``."""
+        from matplotlib.ticker import PercentFormatter
+
         from leadsignal.survival.plots import COLOURS, axes_of
 
         top = self._table().nlargest(most, "risk").iloc[::-1]
@@ -76,6 +78,7 @@ class RiskBands(Result):
         axes.plot(top["risk"], at, "o", color=COLOURS[0], markersize=4)
         axes.set_yticks(at, top["account_id"].astype(str), fontsize=8)
         axes.set(xlabel="risk of churn within the horizon", xlim=(0, None))
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_title(
             f"The riskiest accounts, with {self.level:.0%} bands", fontsize=10, loc="left"
         )

@@ -100,7 +100,7 @@ class Explanation(Result):
             f" a typical account {self.typical_risk:.0%}"
         )
         named = zip(table["subject"], table["what"], strict=True)
-        labels = [": ".join(filter(None, one)) for one in named]
+        labels = [": ".join(filter(None, one)).replace("_", " ") for one in named]
         axes = _bars(labels, table["share"].to_numpy(), title, ax)
         axes.axvline(0, color="#444444", linewidth=0.8)
         axes.set_xlabel("share of the log-odds (right: raises the risk)")

@@ -133,10 +133,11 @@ class Scores(Result):
         lines += [str(feed) for feed in self.feeds]
         if self.clipped:
             most = [f"{name} ({count:,})" for name, count in self.clipped.items()][:REASONS]
-            lines.append(
+            lines += [
                 f"{(self.frame[CLIPPED] > 0).sum():,} accounts have values outside the range of the"
-                f" training data; the nearest value is used. Most often: {', '.join(most)}"
-            )
+                " training data; the nearest value is used.",
+                f"  Most often: {', '.join(most)}",
+            ]
         riskiest = self._notebook_table()[["account", "risk", "reason_1"]].head(10)
         lines.append(text_table(riskiest, indent="  "))
         return "\n".join(lines)
@@ -152,16 +153,20 @@ class Scores(Result):
         names = frame["name"] if "name" in frame else frame["account_id"]
         who = map(shown_name, frame["account_id"], names)
         shown = pd.DataFrame({"account": list(who)}, index=frame.index)
-        return shown.join(frame[[name for name in NOTEBOOK_COLUMNS if name in frame]])
+        shown = shown.join(frame[[name for name in NOTEBOOK_COLUMNS if name in frame]])
+        if "next_step" in shown:
+            steps = shown["next_step"].astype("string").fillna("")
+            shown["next_step"] = steps.str.replace("_", " ")
+        return shown
 
-    def plot(self, ax: Axes | None = None, *, accounts: int = 20) -> Axes:
+    def plot(self, ax: Axes | None = None, *, accounts: int = 12) -> Axes:
         """Draw the riskiest accounts with their risk and first reason.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw; by default a new figure.
-        accounts : int, default 20
+        accounts : int, default 12
             Number of accounts that are drawn.
 
         Returns

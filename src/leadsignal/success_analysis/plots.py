@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 FAINT = "#CCCCCC"
-MAX_ROWS = 25
+MAX_ROWS = 12
 """Number of accounts that are drawn; further ones are in the frame."""
 AXIS_NAMES = {"happiest": "latest survey score", "heaviest": "usage in the last 84 days"}
 

@@ -181,16 +181,26 @@ class Discovery(Result):
             f" {self.warning_time} days before"
         )
 
-    def __repr__(self) -> str:
+    def _head(self) -> list[str]:
+        """Return the title and the processes that are named, with what is not certain of them."""
         lines = [*warning_lines(self.warnings), self._title]
         if not self.processes:
             lines.append("no essential process found")
         for process in self.processes:
             lines.append(f"essential: {process}")
-            lines += [fill(line, 100, initial_indent="  ", subsequent_indent="  ")
-                      for line in _reservations(self, process)]  # fmt: skip
-        shown = [fill(note, 100, subsequent_indent="  ") for note in self.notes]
-        return "\n".join([*lines, text_table(_shown(self).head(MAX_SHOWN), short=38), *shown])
+            lines += [
+                fill(line, 100, initial_indent="  ", subsequent_indent="  ")
+                for line in _reservations(self, process)
+            ]
+        return lines
+
+    def __repr__(self) -> str:
+        notes = [fill(note, 100, subsequent_indent="  ") for note in self.notes]
+        table = text_table(_shown(self).head(MAX_SHOWN), short=38)
+        return "\n".join([*self._head(), table, *notes])
+
+    def _notebook_text(self) -> str:
+        return "\n".join([*self._head(), *self.notes])
 
     def _notebook_table(self) -> pd.DataFrame:
         return _shown(self)
@@ -201,24 +211,21 @@ def _shown(found: Discovery) -> pd.DataFrame:
     frame, results = found.frame, bool(found.tried.measuring)
     columns: dict[str, Any] = {
         "behaviour": frame["behavior"],
-        "leaving, hazard ratio": _limited(frame, "hazard_ratio", "low", "high"),
-        "less the bias of others": _limited(
-            frame, "calibrated", "calibrated_low", "calibrated_high"
+        "leaving, hazard ratio": [
+            f"{ratio:.2f} ({low:.2f} to {high:.2f})"
+            for ratio, low, high in zip(
+                frame["hazard_ratio"], frame["low"], frame["high"], strict=True
+            )
+        ],
+        "results, SD": frame["result_effect"].map(
+            lambda value: or_dash(round(value, 2) + 0.0, "+.2f")
         ),
-        "results, SD": frame["result_effect"].map(lambda value: or_dash(value, "+.2f")),
         "adopted": frame["share"].map(share_text),
-        "stable": frame["stability"].map(share_text),
         "verdict": frame["verdict"],
     }
     if not results:
         del columns["results, SD"]
     return type(frame)(columns)
-
-
-def _limited(frame: pd.DataFrame, value: str, low: str, high: str) -> list[str]:
-    """Return values with their intervals, a dash where there is none."""
-    each = zip(frame[value], frame[low], frame[high], strict=True)
-    return [f"{a:.2f} ({b:.2f} to {c:.2f})" if a == a else "–" for a, b, c in each]
 
 
 def findings(
@@ -378,7 +385,7 @@ def _evidence_lines(found: Discovery, process: Process) -> list[str]:
 def _reservations(found: Discovery, process: Process) -> list[str]:
     """Return the lines of the evidence that say what is not certain."""
     lines = _evidence_lines(found, process)
-    return [line for line in lines if line.startswith((TWIN, "adopt_by")) or "may be no" in line]
+    return [line for line in lines if line.startswith((TWIN, "adopt_by", "less the bias"))]
 
 
 def _controls_line(row: pd.Series[Any]) -> str:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 
 ADOPTED, LEFT = 1, 2
+MAX_DRAWN, MIN_DRAWN = 12, 5
+"""Maximum number of processes in a picture; minimum number of accounts of a quarter."""
 OUTCOMES = ("by_milestone", "later", "left", "overdue", "open")
 OUTCOME_NAMES = {
     "by_milestone": "adopted by the milestone",
@@ -72,9 +74,31 @@ class Adoption(Result):
         return {"left_out": self.left_out, "rows": json_rows(self.frame)}
 
     def plot(self, process: str | None = None, ax: Axes | None = None) -> Axes:
-        """Draw, for one process (default: the first), what became of each quarter's accounts."""
+        """Draw the adoption of all processes, or what became of the accounts for one of them.
+
+        Parameters
+        ----------
+        process : str, optional
+            A process: what became of each quarter's accounts. By default, for every process, the
+            share of each quarter's accounts that adopted it by its milestone.
+        ax : matplotlib Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        Axes
+
+        Raises
+        ------
+        OptionError
+            If there is no such process.
+        """
+        from matplotlib.ticker import MaxNLocator
+
         names = list(dict.fromkeys(self.frame["process"]))
-        name = names[0] if process is None else process
+        if process is None:
+            return _plot_processes(self, names, axes_of(ax, (8, 4.4)))
+        name = process
         if name not in names:
             raise OptionError(f"there is no process {name!r}", one_of(names, name))
         axes = axes_of(ax, (8, 4.4))
@@ -88,6 +112,7 @@ class Adoption(Result):
         axes.set_title(f"{name.replace('_', ' ')}: what became of each quarter's new accounts",
                        loc="left", fontsize=11)  # fmt: skip
         axes.set(xlabel="quarter of the start", ylabel="accounts")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(axis="x", rotation=45)
         axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
         return axes
@@ -109,6 +134,34 @@ class Adoption(Result):
 
     def _notebook_table(self) -> pd.DataFrame:
         return self.frame.tail(10).round(3)
+
+
+def _plot_processes(found: Adoption, names: Sequence[str], axes: Axes) -> Axes:
+    """Draw for each process the share that adopted it by its milestone, or at all without one."""
+    from matplotlib.ticker import PercentFormatter
+
+    total = found.total().set_index("process")
+    quarters, said = sorted(set(found.frame["start_quarter"])), []
+    for place, name in enumerate(names[:MAX_DRAWN]):
+        mine = found.frame[found.frame["process"] == name].set_index("start_quarter")
+        mine = mine[mine["accounts"] >= MIN_DRAWN].reindex(quarters)
+        column = "share_ever" if mine["share_by_milestone"].isna().all() else "share_by_milestone"
+        words = f"{name.replace('_', ' ')}, {'so far' if column == 'share_ever' else 'in time'}"
+        said.append(f"{words} {total.loc[name, column]:.0%}")
+        axes.plot(
+            quarters, mine[column], color=COLOURS[place % len(COLOURS)], marker="o", label=words,
+            linestyle=STYLES[place // len(COLOURS) % len(STYLES)], linewidth=1.8,
+        )  # fmt: skip
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_ylim(0, 1)
+    axes.tick_params(axis="x", rotation=45)
+    axes.set(
+        xlabel=f"quarter of the start, with {MIN_DRAWN} accounts or more",
+        ylabel="accounts that adopted the process",
+    )
+    axes.set_title("Adopted: " + "; ".join(said[:2]), loc="left", fontsize=11)
+    axes.legend(frameon=False, fontsize=9)
+    return axes
 
 
 @dataclass(frozen=True, repr=False, eq=False)
