@@ -138,6 +138,8 @@ def test_fit_and_score(
     wanted += ["open_processes", "next_step", "model_version", "hindsight"]
     assert [c for c in scores.columns if c in wanted] == wanted
     assert told["accounts"] == len(scores)
+    assert told["ok"] is True
+    assert told["alerted"] == scores.loc[scores["alert"], "account_id"].tolist()
     assert told["alerts"] == scores["alert"].sum() == round(0.2 * len(scores))
     first = out.read_bytes()
     assert main([*arguments, "--capacity", "0.2", "--quiet"]) == 0
@@ -204,6 +206,21 @@ def test_audit_says_what_leads(business: Path, capsys: pytest.CaptureFixture[str
     told = json.loads(capsys.readouterr().out)
     assert {"name", "family", "auc_by_lead", "verdict"} <= set(told["indicators"][0])
     assert told["churn"]["warnings"] == ["low usage", "open flag", "red health score"]
+
+
+def test_an_audit_fits_a_screen_and_details_show_all(
+    business: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", str(business)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 100
+    assert "more: --details" in lines
+    assert main(["audit", str(business), "--details"]) == 0
+    told = capsys.readouterr().out
+    assert "more: --details" not in told
+    panel = ls.build_panel(ls.read_tables(business))
+    assert [name for name in panel.names(family="tickets") if name not in told] == []
 
 
 def test_backtest_prints_and_writes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, is_dataclass
 from datetime import date
@@ -16,6 +17,7 @@ import pytest
 import leadsignal as ls
 from leadsignal.model.one_row.customer_totals import TotalsWarning
 from leadsignal.panel import build_snapshot
+from leadsignal.readable_tables import MAX_COLUMNS
 from leadsignal.results import MAX_ROWS, to_html
 from leadsignal.scoring.batch import DateScored
 
@@ -131,6 +133,12 @@ def test_each_is_short_and_shows_no_object_or_array(
         assert " object at 0x" not in told + page.text, name
         assert "array(" not in told + page.text, name
         assert told.splitlines()[0].split()[0] in page.text, name
+        for table in re.findall(r"<table.*?</table>", result._repr_html_(), re.DOTALL):
+            assert table.count("<th") <= MAX_COLUMNS, name
+            assert table.count("<tr") <= MAX_ROWS + 1, name
+            cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
+            assert {"nan", "inf", "None", "NaT"} & set(cells) == set(), name
+            assert [one for one in cells if re.search(r"\.\d{5}", one)] == [], name
 
 
 def test_a_date_and_a_warning_read_as_a_sentence(business_results: Results) -> None:

@@ -139,6 +139,69 @@ def test_retention_without_revenue_shows_the_accounts() -> None:
     assert [text.get_text() for text in axes.texts] == ["accounts 100.0%"]
 
 
+def churns(quarters: int = 14) -> ls.ChurnEvents:
+    days = pd.date_range("2021-01-15", periods=quarters, freq="QS") + pd.Timedelta(days=14)
+    frame = pd.DataFrame(
+        {
+            "account_id": [f"A-{number}" for number in range(quarters)],
+            "known_on": days,
+            "churn": True,
+            "verdict": ["signalled", *["unexpected"] * (quarters - 1)],
+            "arr": 100.0,
+            "cause": "churn",
+        }
+    )
+    return ls.ChurnEvents(frame, ("low usage",), 90)
+
+
+def test_churns_are_drawn_by_quarter_with_the_finding_as_title() -> None:
+    axes = churns().plot()
+    title = axes.get_title(loc="left")
+    assert title == "13 of 14 accounts churned, with no warning 90 days before"
+    assert len(axes.get_xticklabels()) == 12
+    assert all(tick == int(tick) for tick in axes.get_yticks())
+    assert texts_collide(axes) == []
+    without = ls.ChurnEvents(churns().frame.assign(verdict="unknown"), (), 90)
+    assert without.plot().get_title(loc="left") == "14 accounts churned"
+
+
+def test_a_health_audit_is_drawn_by_band_the_best_first() -> None:
+    bands = pd.DataFrame(
+        {"early": [2, 9, 1], "last": [3, 8, 1]}, index=["red", "green", "no score"]
+    )
+    audit = ls.evaluation.HealthAudit(
+        bands, (), 0, float("nan"), float("nan"), float("nan"), 90, 180
+    )
+    axes = audit.plot()
+    assert axes.get_title(loc="left") == "9 of 12 churned accounts were green 90 days before"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["green", "red", "no score"]
+    assert [text.get_text() for text in axes.texts] == ["9", "2", "1", "8", "3", "1"]
+    assert texts_collide(axes) == []
+
+
+def test_the_adoption_of_all_processes_is_drawn() -> None:
+    rows = [
+        {"process": process, "start_quarter": f"2023Q{quarter}",
+         "accounts": 10 if quarter < 4 else 2, "by_milestone": quarter, "later": 1, "left": 0,
+         "overdue": 0, "open": 0, "share_by_milestone": share, "share_at_most": share,
+         "share_ever": 0.5}
+        for process, share in (("weekly_close", 0.4), ("no_milestone", float("nan")))
+        for quarter in (1, 2, 3, 4)
+    ]  # fmt: skip
+    adoption = ls.success_analysis.Adoption(pd.DataFrame(rows), 0)
+    axes = adoption.plot()
+    assert [line.get_label() for line in axes.lines] == [
+        "weekly close, in time",
+        "no milestone, so far",
+    ]
+    title = axes.get_title(loc="left")
+    assert title == "Adopted: weekly close, in time 31%; no milestone, so far 44%"
+    drawn = pd.Series(axes.lines[0].get_ydata())
+    assert drawn.notna().tolist() == [True, True, True, False]
+    assert texts_collide(axes) == []
+    assert "what became of" in adoption.plot("weekly_close").get_title(loc="left")
+
+
 def test_retention_behaves_like_its_table() -> None:
     accounts = pd.DataFrame({"account_id": ["a", "b"], "started_on": ["2022-01-10"] * 2})
     retention = ls.churn.retention_table(ls.read_tables({"accounts": accounts}, as_of="2023-10-02"))
