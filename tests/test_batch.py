@@ -170,7 +170,7 @@ def test_scores_of_a_day_before_the_models_are_marked(
     assert set(pd.read_csv(csv)["Change"].fillna("")) <= {"", "new", "off the list"}
     past = [str(day) for day in frame.loc[frame["hindsight"], "snapshot_on"].dt.date.unique()]
     said = f"scores of {past[0]} in hindsight: the model is trained through {through}"
-    assert capsys.readouterr().err.endswith(f"\nleadsignal score: {said}\n")
+    assert capsys.readouterr().err.endswith(f" leadsignal score: {said}\n")
     record = json.loads((tmp_path / "scores.run.json").read_text())
     marks = {day["snapshot_on"]: day["hindsight"] for day in record["dates"]}
     assert marks == {past[0]: True, str(tables.as_of_date): False}

@@ -132,7 +132,7 @@ def in_notebook(what: str) -> Iterator[Progress]:
     handle = display(HTML(_bar(what, 0, 0, 0.0)), display_id=True)  # type: ignore[no-untyped-call]
 
     def write(what: str, done: int, total: int, seconds: float) -> None:
-        handle.update(HTML(_bar(what, done, total, seconds)))
+        handle.update(HTML(_bar(what, done, total, seconds)))  # type: ignore[no-untyped-call]
 
     with Shown(what, write) as shown:
         yield shown

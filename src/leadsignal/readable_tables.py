@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from leadsignal.phrases import share_text
 
@@ -87,7 +87,7 @@ def cell_texts(name: object, column: pd.Series[Any]) -> list[str]:
     if column.dtype.kind == "M":
         column = column.dt.strftime("%Y-%m-%d")
     values = [None if _missing(value) else value for value in column.tolist()]
-    numbers = [value for value in values if _is_number(value)]
+    numbers = [float(value) for value in values if _is_number(value)]
     whole = all(value == int(value) for value in numbers if abs(value) != float("inf"))
     share = _is_share(name, numbers)
     return [_cell(str(name), value, share=share, whole=whole) for value in values]
@@ -126,7 +126,7 @@ def _missing(value: Any) -> bool:
     return isinstance(value, float) and value != value
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,10 @@ def work(small: Path, tmp_path: Path) -> Path:
         (tmp_path / name).symlink_to(small / name)
     (tmp_path / "tmp").mkdir()
     return tmp_path
+
+
+DATED = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
+"""The date and time before each line of a log."""
 
 
 def start(work: Path, *arguments: str, code: str = "", **options: Any) -> subprocess.Popen[str]:
@@ -168,7 +173,7 @@ def test_a_signal_ends_a_command_with_one_line(number: int, moment: str, work: P
         process.send_signal(number)
         out, err = process.communicate(timeout=LIMIT)
     assert (process.returncode, out) == (128 + number, "")
-    assert err.startswith(f"leadsignal {command[0]}: interrupted")
+    assert re.match(rf"{DATED}leadsignal {command[0]}: interrupted", err)
     assert err.count("\n") == 1
     assert nothing_left(work)
     assert sorted(os.listdir(work)) == sorted(
@@ -236,7 +241,8 @@ def test_a_signal_while_an_output_is_written_leaves_the_old_one(
         _, err = process.communicate(timeout=LIMIT)
     here.unlink()
     assert process.returncode == 128 + number
-    assert err == f"leadsignal {command}: interrupted; {out} is unchanged\n"
+    line = re.escape(f"leadsignal {command}: interrupted; {out} is unchanged")
+    assert re.fullmatch(f"{DATED}{line}\n", err)
     assert content(work / out) == before
     assert nothing_left(work)
 

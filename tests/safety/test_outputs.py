@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -219,7 +220,7 @@ def test_nothing_but_the_output_changes(
         assert main(arguments) == 2
         assert bytes_of(place.parent) == before
         said = capsys.readouterr()
-        assert said.err.startswith(f"leadsignal {command}: ")
+        assert re.match(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d leadsignal {command}: ", said.err)
         assert said.err.count("\n") == 1
         assert (said.out, "Traceback" in said.err) == ("", False)
 

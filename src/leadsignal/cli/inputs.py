@@ -75,7 +75,8 @@ def read_given_tables(options: argparse.Namespace, project: Project) -> Tables:
     """Read the tables; print to stderr the as_of date and which rows are hidden or dropped."""
     from leadsignal.tables import read_tables
 
-    tables = read_tables(options.project, project=project, drop_bad_rows=options.drop_bad_rows)
+    with progress_bar(options, "reading"):
+        tables = read_tables(options.project, project=project, drop_bad_rows=options.drop_bad_rows)
     note_cache(options, tables)
     if not options.quiet:
         warn(f"as of {tables.as_of_date}")

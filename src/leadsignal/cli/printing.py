@@ -154,10 +154,13 @@ def _cause_in(text: str) -> str:
 
 
 @contextmanager
-def progress_bar(options: argparse.Namespace, what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(
+    options: argparse.Namespace, what: str, *, logged: bool = True
+) -> Iterator[Callable[[int, int], None]]:
     """Show what is running and for how long; in a log, one line at its end, with the time.
 
     On a terminal it is one line that is gone at the end; where the run is to be quiet, nothing.
+    What is not ``logged`` is shown on a terminal only.
     """
     from leadsignal.progress import in_words, on_terminal
 
@@ -169,6 +172,8 @@ def progress_bar(options: argparse.Namespace, what: str) -> Iterator[Callable[[i
     else:
         began = time.monotonic()
         yield lambda done, total: None
+        if not logged:
+            return
         log(options, f"{what}: done in {in_words(time.monotonic() - began)}")
 
 

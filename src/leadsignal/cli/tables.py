@@ -45,7 +45,8 @@ def _check(options: argparse.Namespace) -> int:
 
     project = read_options(options)
     analysis = read_analysis(project)
-    report, tables = check_and_read(options.project, project, options.drop_bad_rows)
+    with progress_bar(options, "reading", logged=False):
+        report, tables = check_and_read(options.project, project, options.drop_bad_rows)
     if tables is not None:
         note_cache(options, tables)
     if tables is not None and analysis is not None:

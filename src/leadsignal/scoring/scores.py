@@ -157,6 +157,10 @@ class Scores(Result):
         if "next_step" in shown:
             steps = shown["next_step"].astype("string").fillna("")
             shown["next_step"] = steps.str.replace("_", " ")
+        money = frame["currency"].dropna().unique() if "currency" in frame else ()
+        if len(money) == 1:
+            amounts = {"arr": "ARR", "expected_arr_loss": "expected loss of ARR"}
+            shown = shown.rename(columns={a: f"{b}, {money[0]} a year" for a, b in amounts.items()})
         return shown
 
     def plot(self, ax: Axes | None = None, *, accounts: int = 12) -> Axes:
