@@ -39,8 +39,10 @@ def test_a_notebook_shows_ten_rows_and_eight_columns_and_says_so() -> None:
         ("known", pd.array([1, None], dtype="Int64"), ["1", "–"]),
     ],
 )
-def test_each_kind_of_value_has_one_format(name: str, values: object, texts: list[str]) -> None:
-    column = pd.Series(values)  # type: ignore[call-overload]
+def test_each_kind_of_value_has_one_format(
+    name: str, values: list[object], texts: list[str]
+) -> None:
+    column = pd.Series(values)
     assert cell_texts(name, column) == texts
 
 

@@ -40,17 +40,20 @@ HEADINGS = {
 }
 """Headings of columns whose name alone does not say what they are."""
 SHARES = re.compile(
-    r"risk|risk_low|risk_high|share|share_.*|.*_share|still_active_\d+d|recall.*|mean_gap"
+    r"risk|risk_low|risk_high|share|share_.*|.*_share|still_active_\d+d|.*recall.*|mean_gap"
     r"|adopted_low|adopted_high|stability|together|alert_precision|stayed_share|chance"
 )
 """Columns of shares, which are shown in percent."""
 ONE_DECIMAL = ("logo", "gross", "net")
 """Shares whose tenths of a percent count."""
-BARS = re.compile(r"risk|share|share_.*|.*_share|logo|gross|net|recall.*|alert_precision|chance")
+BARS = re.compile(r"risk|share|share_.*|.*_share|logo|gross|net|.*recall.*|alert_precision|chance")
 """Columns of shares that have a bar in each cell of a notebook."""
 P_VALUES = ("p", "p_holm", "q_value", "p, corrected", "p value")
 BAR = "linear-gradient(90deg,#56B4E966 {share:.0f}%,transparent {share:.0f}%)"
-TEXT, NUMBER = "text-align:left;white-space:normal;max-width:22em", "text-align:right"
+TEXT, NUMBER = (
+    "text-align:left;white-space:normal;max-width:22em;overflow-wrap:anywhere",
+    "text-align:right",
+)
 DAY = "text-align:left;white-space:nowrap"
 SHORT = 48
 """Characters of a cell beyond which a table on a terminal cuts it."""

@@ -56,6 +56,7 @@ from leadsignal.model.classifier import Classifier, estimator_name, estimator_pr
 from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis, refuse_other_settings
 from leadsignal.model.stacked_model import Estimator
 from leadsignal.panel import Panel
+from leadsignal.phrases import share_text
 from leadsignal.results import Result, or_dash, to_html
 
 if TYPE_CHECKING:
@@ -162,7 +163,11 @@ class Backtest(Result):
             }
         ).T
         whom = "unexpected churners" if self.counts["unexpected"] else "churners"
-        title = f"Recall {self.warning_time} days before churn was known, by method"
+        best = recall["share"].astype(float).fillna(0).idxmax()
+        title = (
+            f"{best} alerts {share_text(recall.loc[best, 'share'])} of {whom}"
+            f" {self.warning_time} days before churn was known"
+        )
         label = (
             f"{whom} alerted {self.warning_time} days before, {self.capacity:.0%} of accounts"
             " alerted\n(blue: more than context alone, beyond chance)"
