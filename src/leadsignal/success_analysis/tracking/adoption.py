@@ -79,8 +79,8 @@ class Adoption(Result):
         Parameters
         ----------
         process : str, optional
-            A process: what became of each quarter's accounts. By default, for every process, the
-            share of each quarter's accounts that adopted it by its milestone.
+            A process: what became of each quarter's accounts. By default, where there are
+            several, the share of each quarter's accounts that adopted each by its milestone.
         ax : matplotlib Axes, optional
             Where to draw; by default a new figure.
 
@@ -96,9 +96,9 @@ class Adoption(Result):
         from matplotlib.ticker import MaxNLocator
 
         names = list(dict.fromkeys(self.frame["process"]))
-        if process is None:
+        if process is None and len(names) > 1:
             return _plot_processes(self, names, axes_of(ax, (8, 4.4)))
-        name = process
+        name = names[0] if process is None else process
         if name not in names:
             raise OptionError(f"there is no process {name!r}", one_of(names, name))
         axes = axes_of(ax, (8, 4.4))
