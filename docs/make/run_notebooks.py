@@ -39,6 +39,7 @@ def executed(path: Path) -> Any:
     where = {"metadata": {"path": str(path.parent)}}
     # No limit of time: a busy machine may take as long as it needs.
     NotebookClient(notebook, timeout=None, startup_timeout=3_600, resources=where).execute()
+    notebook.metadata["language_info"] = {"name": "python"}  # Without a version.
     for cell in notebook.cells:
         cell.metadata = {}
         if cell.cell_type == "code":
@@ -49,11 +50,12 @@ def executed(path: Path) -> Any:
 
 def kept(outputs: list[Any]) -> Iterator[Any]:
     """Yield the outputs without what differs from run to run."""
+    # What is printed comes in as many pieces as it happens to.
+    printed = "".join(one.text for one in outputs if one.get("name") == "stdout")
+    if printed:
+        stream = {"output_type": "stream", "name": "stdout", "text": named(printed)}
+        yield nbformat.from_dict(stream)  # type: ignore[no-untyped-call]
     for output in outputs:
-        if output.output_type == "stream":
-            if output.name == "stdout":
-                yield nbformat.from_dict({**output, "text": named(output.text)})  # type: ignore[no-untyped-call]
-            continue
         data = output.get("data", {})
         wanted = next((kind for kind in (PICTURE, TABLE, TEXT) if kind in data), None)
         if wanted is None:

@@ -163,9 +163,10 @@ class Backtest(Result):
             }
         ).T
         whom = "unexpected churners" if self.counts["unexpected"] else "churners"
-        best = recall["share"].astype(float).fillna(0).idxmax()
+        shares = recall["share"].astype(float).fillna(0)
+        best = shares.idxmax()
         title = (
-            f"{best} alerts {share_text(recall.loc[best, 'share'])} of {whom}"
+            f"{best} alerts {share_text(float(shares.max()))} of {whom}"
             f" {self.warning_time} days before churn was known"
         )
         label = (
@@ -250,7 +251,7 @@ class Backtest(Result):
         measures = [self.headline, "alert_precision", "auc"]
         lead = [self.caught(name)["lead_days"].median() for name in self.methods]
         frame = self._table()[measures].assign(median_lead_days_of_caught=lead)
-        return to_html(summary, frame.round(3).reset_index(), max_rows=None)
+        return to_html(summary, frame.reset_index(), max_rows=None)
 
 
 @checked

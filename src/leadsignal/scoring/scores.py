@@ -157,7 +157,7 @@ class Scores(Result):
         if "next_step" in shown:
             steps = shown["next_step"].astype("string").fillna("")
             shown["next_step"] = steps.str.replace("_", " ")
-        money = frame["currency"].dropna().unique() if "currency" in frame else []
+        money = list(frame["currency"].dropna().unique()) if "currency" in frame else []
         if len(money) == 1:
             amounts = {"arr": "ARR", "expected_arr_loss": "expected loss of ARR"}
             shown = shown.rename(columns={a: f"{b}, {money[0]} a year" for a, b in amounts.items()})
