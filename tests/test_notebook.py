@@ -134,7 +134,7 @@ def test_each_is_short_and_shows_no_object_or_array(
         assert "array(" not in told + page.text, name
         assert told.splitlines()[0].split()[0] in page.text, name
         for table in re.findall(r"<table.*?</table>", result._repr_html_(), re.DOTALL):
-            assert table.count("<th") <= MAX_COLUMNS, name
+            assert len(re.findall(r"<th[ >]", table)) <= MAX_COLUMNS, name
             assert table.count("<tr") <= MAX_ROWS + 1, name
             cells = re.findall(r"<td[^>]*>(.*?)</td>", table)
             assert {"nan", "inf", "None", "NaT"} & set(cells) == set(), name
