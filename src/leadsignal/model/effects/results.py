@@ -14,7 +14,8 @@ from leadsignal.files.records import json_rows
 from leadsignal.ingestion.data_warnings import DataWarning, warning_lines
 from leadsignal.model.effects.columns import Column, LeftOut
 from leadsignal.model.effects.cox_design import CoxDesign
-from leadsignal.results import Result
+from leadsignal.readable_tables import html_table
+from leadsignal.results import MAX_ROWS, Result
 from leadsignal.survival.cox import CoxFit
 from leadsignal.survival.plots import COLOURS, forest
 
@@ -114,7 +115,7 @@ class HazardRatios(Result):
         return "\n".join([*above, self.title, table, *rest, *self._remarks()])
 
     def _repr_html_(self) -> str:
-        table = self._brief().to_html(float_format=lambda x: f"{x:.3g}")
+        table = html_table(self._brief().rename_axis("covariate").reset_index(), MAX_ROWS)
         remarks = "".join(f"<li>{escape(remark)}</li>" for remark in self._remarks())
         above = "".join(f"<p>{escape(line)}</p>" for line in warning_lines(self.warnings))
         return f"{above}<p><b>{escape(self.title)}</b></p>{table}<ul>{remarks}</ul>"
