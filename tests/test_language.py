@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -17,10 +18,13 @@ def texts() -> Iterator[tuple[str, str]]:
     for place, pattern in (
         (ROOT / "src", "*.py"),
         (ROOT / "docs", "*.md"),
-        (ROOT / "notebooks", "*.ipynb"),
     ):
         for file in sorted(place.rglob(pattern)):
             yield str(file.relative_to(ROOT)), file.read_text(encoding="utf-8")
+    # Of notebooks what is written, not what they show: that names behaviours of the data.
+    for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+        yield file.name, "\n".join("".join(cell["source"]) for cell in cells)
     for name in ("README.md", "CONTRIBUTING.md"):
         yield name, (ROOT / name).read_text(encoding="utf-8")
 
