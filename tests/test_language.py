@@ -24,7 +24,8 @@ def texts() -> Iterator[tuple[str, str]]:
     # Of notebooks what is written, not what they show: that names behaviours of the data.
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
-        yield file.name, "\n".join("".join(cell["source"]) for cell in cells)
+        sources = ["".join(cell["source"]).splitlines() for cell in cells]
+        yield file.name, json.dumps(sources, indent=1, ensure_ascii=False)
     for name in ("README.md", "CONTRIBUTING.md"):
         yield name, (ROOT / name).read_text(encoding="utf-8")
 
