@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,18 +30,49 @@ SETTINGS = {
 }
 
 
+CONNECT = {
+    "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
+    "spark.connect.grpc.binding.address": "127.0.0.1",
+}
+"""A server of Spark Connect in the same Java process."""
+
+
 def small_session(folder: Path) -> Any:
-    """Start a session of two threads that keeps all it writes in ``folder``."""
+    """Start a session of two threads that keeps all it writes in ``folder``.
+
+    A server of Spark Connect runs beside it where its packages are installed.
+    """
     from pyspark.sql import SparkSession
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.master("local[2]").appName("leadsignal tests")
-    for name, value in SETTINGS.items():
+    settings = dict(SETTINGS)
+    if no_connect() is None:
+        settings |= {**CONNECT, "spark.connect.grpc.binding.port": str(free_port())}
+    for name, value in settings.items():
         builder = builder.config(name, value)
     builder = builder.config("spark.sql.warehouse.dir", str(folder / "warehouse"))
     session = builder.config("spark.local.dir", str(folder)).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def free_port() -> int:
+    """Return a port that nobody uses."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def connect_session(classic: Any) -> Any:
+    """Return a session of the server of Spark Connect beside a classic one.
+
+    It reaches it through the network, and shares nothing with the classic session.
+    """
+    from pyspark.sql.connect.session import SparkSession
+
+    port = classic.conf.get("spark.connect.grpc.binding.port")
+    return SparkSession.builder.remote(f"sc://localhost:{port}").create()
 
 
 def missing() -> str | None:
@@ -50,3 +82,25 @@ def missing() -> str | None:
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         return "Spark needs a Java runtime, and there is none"
     return None
+
+
+def no_connect() -> str | None:
+    """Say why there can be no session of Spark Connect here, if there can be none."""
+    needed = {
+        "grpc": "grpcio",
+        "grpc_status": "grpcio-status",
+        "google.rpc": "googleapis-common-protos",
+    }
+    lacking = [package for module, package in needed.items() if not _there(module)]
+    return (
+        f"Spark Connect needs {', '.join(lacking)}: pip install {' '.join(lacking)}"
+        if lacking
+        else None
+    )
+
+
+def _there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package around it
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.arguments import SOURCES, _classes, checked
+from leadsignal.arguments import SOURCES, _classes, _takes_spark, checked, refuse_name
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "make"))
 import reference
@@ -100,3 +101,66 @@ def test_other_annotations_are_not_checked() -> None:
         return number
 
     assert function("x", 1) == 1
+
+
+class SparkTables:
+    """What has its rows in Spark is known by the name of its class: no Spark is needed here."""
+
+
+class SparkPanel:
+    """A panel whose rows are in Spark."""
+
+
+Frame = type("DataFrame", (), {"__module__": "pyspark.sql.connect.dataframe"})
+IN_SPARK_THINGS: dict[str, Any] = {
+    "tables": SparkTables(),
+    "a panel": SparkPanel(),
+    "a frame": Frame(),
+    "a mapping of frames": {"accounts": Frame()},
+}
+METHODS = [
+    *((f"ChurnModel.{name}", getattr(ls.ChurnModel, name))
+      for name in ("fit", "score", "recalibrated", "predict", "predict_proba", "typical_risk",
+                   "reasons")),
+    ("AsOfContext", ls.AsOfContext),
+]  # fmt: skip
+TAKEN = [
+    (name, parameter.name, function)
+    for name, function in (*FUNCTIONS.items(), *METHODS)
+    for parameter in inspect.signature(function).parameters.values()
+    if re.search(
+        r"Tables|Panel|DataFrame|AsOfContext|Mapping\[str, Any\]", str(parameter.annotation)
+    )
+]
+
+
+@pytest.mark.parametrize("thing", IN_SPARK_THINGS)
+@pytest.mark.parametrize(("name", "parameter", "function"), TAKEN)
+def test_what_is_in_spark_is_refused_with_what_to_do(
+    name: str, parameter: str, function: Callable[..., Any], thing: str
+) -> None:
+    """Each function that takes tables, a panel or a frame names what to do instead."""
+    value, shape = IN_SPARK_THINGS[thing], inspect.signature(function)
+    annotation = str(shape.parameters[parameter].annotation)
+    if _takes_spark(annotation) and (thing == "tables") == ("InSpark" in annotation):
+        return  # it is made for this
+    needed: dict[str, Any] = {
+        p.name: None for p in shape.parameters.values() if p.default is inspect.Parameter.empty
+    }
+    if "self" in needed:
+        needed["self"] = ls.ChurnModel()
+    with pytest.raises(ls.OptionError) as caught:
+        function(**{**needed, parameter: value})
+    assert f"{parameter} is " in str(caught.value)
+    assert "collect()" in str(caught.value) or "read_spark_tables" in str(caught.value)
+
+
+def test_names_that_only_rows_in_memory_have_say_so() -> None:
+    for thing, like, name in (
+        (SparkTables(), ls.Tables, "frame"),
+        (SparkPanel(), ls.Panel, "names"),
+    ):
+        with pytest.raises(ls.OptionError, match=r"the rows are in Spark\. .*collect\(\)"):
+            refuse_name(thing, name, like)
+        with pytest.raises(AttributeError, match="no attribute 'other'"):
+            refuse_name(thing, "other", like)

@@ -7,24 +7,28 @@ tables than these: benchmarks/spark_panels.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import duckdb
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 import leadsignal as ls
+from leadsignal.account_facts import with_names
 from leadsignal.config.success import Process, SuccessAnalysis
-from leadsignal.engine.spark import Rows, staging_folder
+from leadsignal.engine.spark import Rows, exported, source_view, staging_folder
 from leadsignal.ingestion.dialect import DuckDB, Spark
+from leadsignal.model import explanation
+from leadsignal.scoring import scores as scores_module
+from leadsignal.scoring import spark_scores
+from leadsignal.stats.estimates import Estimate
 from random_tables import random_case
-from spark_session import missing, small_session
+from spark_session import connect_session, missing, no_connect, small_session
 
 if reason := missing():
     pytest.skip(reason, allow_module_level=True)
@@ -39,9 +43,22 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def classic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A small session: little memory, few partitions, no code generation for so few rows."""
     session = small_session(tmp_path_factory.mktemp("spark"))
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="module", params=["classic", "connect"])
+def spark(request: pytest.FixtureRequest, classic: Any) -> Iterator[Any]:
+    """The classic session, and one that reaches the same Spark through Spark Connect."""
+    if request.param == "classic":
+        yield classic
+        return
+    if reason := no_connect():
+        pytest.skip(reason)
+    session = connect_session(classic)
     yield session
     session.stop()
 
@@ -56,17 +73,17 @@ def assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
 
 def test_random_tables_give_the_same_panel_and_leave_the_session_as_it_was(spark: Any) -> None:
     spark.sql("SELECT 1 AS mine").createOrReplaceTempView("grid")
-    before, views = dict(spark.conf.getAll), global_views(spark)
+    before, views = settings(spark), views_of(spark)
     case = random_case(0)
     tables = case.read()
     with ls.spark.build_spark_panel(tables, case.analysis, session=spark) as panel:
         assert panel.frame.sparkSession is spark
         assert "SparkPanel every" in repr(panel)
-        assert len(global_views(spark)) > len(views)
+        assert len(views_of(spark)) > len(views)
         found = panel.collect()
     assert spark.table("grid").columns == ["mine"]
-    assert dict(spark.conf.getAll) == before
-    assert global_views(spark) == views
+    assert settings(spark) == before
+    assert views_of(spark) == views
     expected = ls.build_panel(tables, case.analysis)
     assert len(expected.frame)
     assert_same(found.frame, expected.frame)
@@ -75,7 +92,12 @@ def test_random_tables_give_the_same_panel_and_leave_the_session_as_it_was(spark
     assert found.to_dict() == expected.to_dict()
 
 
-def global_views(spark: Any) -> list[str]:
+def settings(spark: Any) -> dict[str, str]:
+    return {row["key"]: row["value"] for row in spark.sql("SET").collect()}
+
+
+def views_of(spark: Any) -> list[str]:
+    """All temporary views that the session sees: its own and those of all sessions."""
     return sorted(row["viewName"] for row in spark.sql("SHOW VIEWS IN global_temp").collect())
 
 
@@ -174,30 +196,84 @@ def test_faults_of_tables_in_spark_are_told_all_at_once(spark: Any) -> None:
         assert problem in str(told.value)
 
 
-def test_scores_from_spark_are_those_of_this_machine(
+@pytest.fixture
+def spark_rows(
     spark: Any,
     business: ls.Tables,
     business_analysis: ls.SuccessAnalysis,
     business_panel: ls.Panel,
-    logistic_model: ls.ChurnModel,
     tmp_path: Path,
-) -> None:
-    panel, model = business_panel, logistic_model
-    expected = ls.score_accounts(model, business, effects={}).frame.set_index("account_id")
-    # Rows that are there already: how Spark makes them is tested above.
+) -> ls.spark.SparkPanel:
+    """The panel of the business, of rows that are there: how Spark makes them is tested above."""
     ls.write_panel(business, business_analysis, tmp_path / "panel.parquet")
     rows = spark.read.parquet(str(tmp_path / "panel.parquet"))
-    held = {each.name: getattr(panel, each.name) for each in fields(panel)}
+    read = exported(business, spark, tmp_path / "staged")
+    kept = {each.name: getattr(business_panel, each.name) for each in fields(business_panel)}
     for name in ("episodes", "without_rows", "warnings", "past"):  # not kept in Spark
-        del held[name]
-    there = ls.spark.SparkPanel(**{**held, "frame": rows, "_rows": Rows(rows, (), ())})
-    found = there.score(model).toPandas().set_index("account_id")
-    assert sorted(found.index) == sorted(expected.index)
-    assert set(found.columns) <= set(expected.columns)
-    expected = expected.loc[found.index]
-    for name in [c for c in found.columns if c.startswith(("risk", "still", "expected"))]:
-        np.testing.assert_allclose(found[name].astype(float), expected[name], rtol=1e-12)
-    assert (found["model_version"] == model.version_).all()
+        del kept[name]
+    return ls.spark.SparkPanel(**{**kept, "frame": rows, "_rows": Rows(rows, (), (), read)})
+
+
+def with_some_names(
+    panel: ls.spark.SparkPanel, scores: pd.DataFrame
+) -> tuple[ls.spark.SparkPanel, pd.DataFrame]:
+    """Return a panel whose tables call every second account something, and scores that do too."""
+    named = [(one, f"Acme {one}", "EUR") for one in sorted(scores["account_id"])[::2]]
+    names = pd.DataFrame(named, columns=["account_id", "name", "currency"])
+    known = panel.frame.sparkSession.createDataFrame(names).selectExpr("*", "NULL AS superseded_on")
+    versions = known.union(known.selectExpr("account_id", "'old'", "'USD'", "'2024-01-01'"))
+    panel = replace(
+        panel,
+        columns={**panel.columns, "accounts": ("account_id", "name", "currency")},
+        _rows=replace(panel._rows, read={source_view("accounts"): versions}),
+    )
+    return panel, with_names(scores, names.set_index("account_id"))
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_scores_from_spark_are_those_of_this_machine(
+    many: bool,
+    spark_rows: ls.spark.SparkPanel,
+    business: ls.Tables,
+    logistic_model: ls.ChurnModel,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Cell for cell, also where only some accounts have reasons and are compared with."""
+    if many:
+        monkeypatch.setattr(explanation, "COMPARED", 50)
+        monkeypatch.setattr(spark_scores, "COMPARED", 50)
+        monkeypatch.setattr(scores_module, "MIN_EXPLAINED", 20)
+    process = logistic_model.analysis_.processes[0].name
+    effects = {process: Estimate(0.5, 0.4, 0.6, 0.1)}
+    options: dict[str, Any] = {"capacity": 0.07, "holdout": 0.3 * many, "effects": effects}
+    expected = ls.score_accounts(logistic_model, business, **options).frame
+    if many:
+        spark_rows, expected = with_some_names(spark_rows, expected)
+    spark_rows.score(logistic_model, **options).write.parquet(str(tmp_path / "scores"))
+    spark_rows.close()
+    found = pq.read_table(tmp_path / "scores").to_pandas(
+        date_as_object=False, coerce_temporal_nanoseconds=True
+    )
+    found = found.sort_values("rank", ignore_index=True)
+    assert found.pop("rank").tolist() == list(range(1, len(expected) + 1))
+    assert_same(found, expected)
+    assert found["reason_1"].str.len().gt(0).sum() > 15
+    assert found["next_step"].str.contains("times as often").any()
+
+
+def test_scores_from_spark_refuse_what_scores_here_refuse(
+    spark_rows: ls.spark.SparkPanel, logistic_model: ls.ChurnModel
+) -> None:
+    narrow = replace(spark_rows, frame=spark_rows.frame.drop(logistic_model.features_.names[0]))
+    with pytest.raises(ls.ModelError, match="indicators that the panel does not have"):
+        narrow.score(logistic_model)
+    early = replace(spark_rows, as_of_date=date(1999, 1, 1))
+    with pytest.raises(ls.ModelError, match="no account is active"):
+        early.score(logistic_model)
+    other = replace(spark_rows, analysis=ls.SuccessAnalysis(()))
+    with pytest.raises(ls.OptionError, match="analysis"):
+        other.score(logistic_model)
 
 
 ODD = "it's \\ \"so\" `called` \\' {x} -- é"
@@ -267,7 +343,20 @@ def test_what_cannot_be_is_refused(options: dict[str, Any], told: str) -> None:
         ls.build_panel(case.read(), case.analysis, **options)
 
 
-def test_a_cluster_needs_a_folder_that_it_can_read() -> None:
-    session = SimpleNamespace(sparkContext=SimpleNamespace(master="yarn"))
+@pytest.mark.parametrize(
+    ("kind", "conf", "host"),
+    [
+        ("classic", {"spark.master": "yarn"}, ""),
+        ("connect", {"spark.master": "local[2]"}, "spark.example.com"),
+        ("connect", {"spark.master": "yarn"}, "localhost"),
+        ("connect", {}, "localhost"),
+    ],
+)
+def test_a_cluster_needs_a_folder_that_it_can_read(
+    kind: str, conf: dict[str, str], host: str
+) -> None:
+    module = "pyspark.sql.connect.session" if kind == "connect" else "pyspark.sql.session"
+    session = type("SparkSession", (), {"__module__": module})()
+    session.conf, session.client = conf, SimpleNamespace(host=host)
     with pytest.raises(ls.OptionError, match="Give staging"):
-        staging_folder(session, None)  # type: ignore[arg-type]
+        staging_folder(session, None)

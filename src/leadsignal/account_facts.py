@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from leadsignal.config.project import Project
     from leadsignal.tables import Tables
 
 PEOPLE = ("name", "owner")
@@ -17,8 +19,13 @@ NAMED = (*PEOPLE, "currency")
 
 def named_columns(tables: Tables) -> tuple[str, ...]:
     """Return the columns of `NAMED` that the tables have and the project shows."""
-    hidden = PEOPLE if tables.project.people == "ids" else ()
-    return tuple(c for c in NAMED if c in tables.columns("accounts") and c not in hidden)
+    return shown_columns(tables.project, tables.columns("accounts"))
+
+
+def shown_columns(project: Project, columns: Collection[str]) -> tuple[str, ...]:
+    """Return the columns of `NAMED` among these that the project shows."""
+    hidden = PEOPLE if project.people == "ids" else ()
+    return tuple(c for c in NAMED if c in columns and c not in hidden)
 
 
 def account_names(tables: Tables) -> pd.DataFrame:

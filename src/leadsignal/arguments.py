@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from leadsignal.errors import ModelError, OptionError, quiet
 from leadsignal.progress import by_default
@@ -30,6 +31,23 @@ SOURCES = {
     "Tables": "read_tables(folder)",
 }
 """Our own classes that functions take, and the call that returns one."""
+
+IN_SPARK = {
+    "SparkTables": (
+        "Take whole accounts, tables.sample_accounts(0.1).collect(), and use these tables instead,"
+        " or all of them, tables.collect(), where they fit into memory"
+    ),
+    "SparkPanel": (
+        "Use panel.collect() instead, where it fits into memory; or the panel of part of the"
+        " accounts, build_panel(tables.sample_accounts(0.1)), of spark.read_spark_tables(frames);"
+        " a ChurnModel is also fitted on panel.sample_panel(tables, share=0.1)"
+    ),
+    "DataFrame": (
+        "Read tables with spark.read_spark_tables(frames); bring another small frame to this"
+        " machine with frame.toPandas()"
+    ),
+}
+"""What has its rows in Spark, and what to do where a function does not take it."""
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -86,11 +104,15 @@ read_tables(folder) returns.
             if name in arguments and not _is_one(arguments[name], expected[name])
         ]
         if wrong:
+            remedies = [_in_spark(arguments[name]) or _remedy(expected[name]) for name in wrong]
             raise OptionError(
                 f"{function.__name__}: "
                 + "; ".join(_problem(name, arguments[name], expected[name]) for name in wrong),
-                "; ".join(dict.fromkeys(_remedy(expected[name]) for name in wrong)),
+                "; ".join(dict.fromkeys(remedies)),
             )
+        for name, value in arguments.items():
+            if not _takes_spark(str(shape.parameters[name].annotation)):
+                refuse_spark(f"{function.__name__}: {name}", value)
         for name in fitted:
             if not hasattr(arguments[name], "hazards_"):
                 problem = f"{function.__name__}: {name} is not fitted"
@@ -102,6 +124,41 @@ read_tables(folder) returns.
             return function(*args, **{**kwargs, **more})
 
     return call
+
+
+def _in_spark(value: object) -> str:
+    """Return what to do with what has its rows in Spark; nothing for all else."""
+    for kind in type(value).__mro__:
+        if kind.__name__ == "DataFrame" and not kind.__module__.startswith("pyspark."):
+            continue
+        if kind.__name__ in IN_SPARK:
+            return IN_SPARK[kind.__name__]
+    return ""
+
+
+def _takes_spark(annotation: str) -> bool:
+    """Whether an annotation names a class whose rows are in Spark."""
+    return "InSpark" in annotation or bool(re.search(r"(?<!pd[.])\bDataFrame\b", annotation))
+
+
+def refuse_spark(where: str, value: object) -> None:
+    """Raise OptionError for what has its rows in Spark, also as a value of a mapping."""
+    for one in value.values() if isinstance(value, dict) else (value,):
+        if remedy := _in_spark(one):
+            problem = f"{where} is a {type(one).__name__}, whose rows are in Spark"
+            raise OptionError(problem, remedy)
+
+
+def refuse_name(thing: object, name: str, like: type) -> NoReturn:
+    """Refuse a name that ``thing`` does not have, because its rows are in Spark.
+
+    Raises OptionError for a public name of the class in memory, AttributeError for any other.
+    """
+    kind = type(thing).__name__
+    if name.startswith("_") or name not in {*dir(like), *getattr(like, "__annotations__", {})}:
+        raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+    problem = f"{kind}.{name} does not exist: the rows are in Spark"
+    raise OptionError(problem, IN_SPARK[kind])
 
 
 def _classes(annotation: object) -> tuple[str, ...]:

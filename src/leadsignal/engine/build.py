@@ -298,11 +298,16 @@ def sampled(select: str, share: float, horizon: int, seed: int) -> str:
     of the others. Whether a row is in it depends only on its account, its day and the seed, not
     on the engine or on the order of rows.
     """
-    below = f"{min(int(share * 16**8), 16**8 - 1):08x}"
-    digest = f"md5('{seed} ' || account_id || ' ' || CAST(snapshot_on AS STRING))"
+    lucky = hashed_below(f"'{seed} ' || account_id || ' ' || CAST(snapshot_on AS STRING)", share)
     seen = f"COALESCE(ended_within <= {horizon}, FALSE)"
     return (
         f"SELECT *, CASE WHEN {seen} THEN CAST(1 AS DOUBLE) ELSE CAST({1 / share!r} AS DOUBLE) END"
         f" AS {SAMPLE_WEIGHT} FROM ({select}) AS panel"
-        f" WHERE {seen} OR SUBSTR({digest}, 1, 8) < '{below}'"
+        f" WHERE {seen} OR {lucky}"
     )
+
+
+def hashed_below(text: str, share: float) -> str:
+    """SQL: whether a text belongs to a share of all, by its hash."""
+    below = f"{min(int(share * 16**8), 16**8 - 1):08x}"
+    return f"SUBSTR(md5({text}), 1, 8) < '{below}'"

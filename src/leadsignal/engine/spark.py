@@ -1,6 +1,7 @@
 """Run the steps on Apache Spark, as temporary views that are computed when rows are asked for.
 
-The views live in a session of their own beside the caller's, so that no view of his is touched.
+Sessions are classic (``pyspark.sql.SparkSession``) or of Spark Connect, which has neither Java
+objects nor a SparkContext here. A view has a unique name, so that no view of the caller is touched.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,13 +37,17 @@ if TYPE_CHECKING:
 PAGE = "2m"
 """A task of the panel sorts and joins some dozen tables at once; each takes a page at least."""
 
+HERE = ("localhost", "127.0.0.1", "::1", "[::1]")
+"""Hosts of a server of Spark Connect that reads the files of this machine."""
+
 INSTALL = "Install it with: pip install 'leadsignal[spark]'; it also needs a Java runtime, 17 or 21"
 
 
 def spark_session(existing: Any = None) -> SparkSession:
     """Return the given session, else the active one, else a new one on this machine.
 
-    Raises OptionError where pyspark is not installed, or the session is of Spark Connect.
+    Where ``SPARK_REMOTE`` names a server of Spark Connect, the new one is a session there. Raises
+    OptionError where pyspark is not installed, or what is given is no session.
     """
     try:
         from pyspark.sql import SparkSession
@@ -51,18 +56,33 @@ def spark_session(existing: Any = None) -> SparkSession:
             "the engine spark needs pyspark, which is not installed", INSTALL
         ) from None
     session = existing or SparkSession.getActiveSession()
+    if session is None and "SPARK_REMOTE" in os.environ:
+        return SparkSession.builder.getOrCreate()
     if session is None:
         _refuse_without_java()
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         builder = SparkSession.builder.appName("leadsignal")
         session = builder.config("spark.buffer.pageSize", PAGE).getOrCreate()
-    if not isinstance(session, SparkSession):
+    if not isinstance(session, SparkSession) and not is_connect(session):
         raise OptionError(
             f"a {type(session).__module__}.{type(session).__name__} is not a session that can run"
             " the panel",
-            "Give a pyspark.sql.SparkSession; Spark Connect is not supported",
+            "Give a pyspark.sql.SparkSession, classic or of Spark Connect",
         )
     return session
+
+
+def is_connect(thing: object) -> bool:
+    """Whether a session or frame is one of Spark Connect, by its type."""
+    return any(one.__module__.startswith("pyspark.sql.connect.") for one in type(thing).__mro__)
+
+
+def functions_of(frame: DataFrame) -> Any:
+    """Return the module of functions whose columns a frame takes."""
+    from importlib import import_module
+
+    kind = "connect." if is_connect(frame) else ""
+    return import_module(f"pyspark.sql.{kind}functions")
 
 
 def _refuse_without_java() -> None:
@@ -75,19 +95,23 @@ def _refuse_without_java() -> None:
 class Rows:
     """Rows that Spark computes on demand: ``frame`` in the caller's session.
 
-    ``persisted`` are the intermediate frames kept in memory or on disk until `close`.
+    ``persisted`` are the intermediate frames kept in memory or on disk until `close`; ``read`` the
+    tables' rows that all others are made from, by the name of their view.
     """
 
     frame: DataFrame
     persisted: tuple[DataFrame, ...]
     views: tuple[str, ...]
+    read: Mapping[str, DataFrame] = field(default_factory=dict)
 
     def close(self) -> None:
         """Free memory and disk; ``frame`` cannot be read afterwards."""
         for frame in self.persisted:
             frame.unpersist()
+        catalog = self.frame.sparkSession.catalog
+        drop = catalog.dropTempView if is_connect(self.frame) else catalog.dropGlobalTempView
         for view in self.views:
-            self.frame.sparkSession.catalog.dropGlobalTempView(view)
+            drop(view)
 
     def to_pandas(self, *order: str) -> pd.DataFrame:
         """Compute the rows and return them on this machine, sorted by some columns."""
@@ -143,23 +167,99 @@ def rows_of(
 
     Steps that are read more than once are persisted (memory, then disk) when first computed.
     """
-    space = session.conf.get("spark.sql.globalTempDatabase", "global_temp")
-    name = f"leadsignal_{uuid.uuid4().hex}"
-    own = session.newSession()
-    # Rows stay where their account is: the joins need not move them by account and day again.
-    own.conf.set("spark.sql.requireAllClusterKeysForCoPartition", "false")
+    name, persisted = f"leadsignal_{uuid.uuid4().hex}", []
+    views = _Views(session, name) if is_connect(session) else _ViewsBeside(session, name)
     for view, frame in read.items():
-        frame.createOrReplaceGlobalTempView(f"{name}_{view}")
-        own.table(f"{space}.{name}_{view}").createOrReplaceTempView(view)
-    persisted = []
+        views.share(view, frame)
     for step in steps:
-        frame = own.sql(step.sql)
+        frame = views.sql(step.sql)
         if _readers(step.name, steps, select) > 1:
             persisted.append(frame.persist())
-        frame.createOrReplaceTempView(step.name)
-    own.sql(select).createOrReplaceGlobalTempView(name)
-    views = (name, *(f"{name}_{view}" for view in read))
-    return Rows(session.table(f"{space}.{name}"), tuple(persisted), views)
+        views.keep(step.name, frame)
+    return Rows(views.result(select), tuple(persisted), tuple(views.to_drop), read)
+
+
+class _Views:
+    """Views with unique names in the caller's session, which SQL reads by their short names."""
+
+    def __init__(self, session: SparkSession, name: str) -> None:
+        self.session, self.name = session, name
+        self.places: dict[str, str] = {}
+        self.to_drop: list[str] = []
+
+    def share(self, view: str, frame: DataFrame) -> None:
+        """Make a frame of the caller's session readable."""
+        self.keep(view, frame)
+
+    def keep(self, view: str, frame: DataFrame) -> None:
+        """Make a frame readable for the next steps."""
+        self.places[view] = f"{self.name}_{view}"
+        frame.createOrReplaceTempView(self.places[view])
+        self.to_drop.append(self.places[view])
+
+    def sql(self, query: str) -> DataFrame:
+        """Return the rows of a SELECT, in which a short name stands for the view of that name."""
+        return self.session.sql(renamed(query, self.places))
+
+    def result(self, select: str) -> DataFrame:
+        """Return the rows of the last SELECT, in the caller's session."""
+        return self.sql(select)
+
+
+class _ViewsBeside(_Views):
+    """Views in a session of their own beside the caller's, with settings of its own."""
+
+    def __init__(self, session: SparkSession, name: str) -> None:
+        super().__init__(session, name)
+        self.space = session.conf.get("spark.sql.globalTempDatabase", "global_temp")
+        self.own = session.newSession()
+        # Rows stay where their account is: the joins need not move them by account and day again.
+        self.own.conf.set("spark.sql.requireAllClusterKeysForCoPartition", "false")
+
+    def share(self, view: str, frame: DataFrame) -> None:
+        """Show a frame of the caller's session to the other one."""
+        self.keep(view, self._shown(f"{self.name}_{view}", frame, self.own))
+
+    def keep(self, view: str, frame: DataFrame) -> None:
+        """Name a frame in the session of its own, with which the view goes."""
+        frame.createOrReplaceTempView(view)
+
+    def sql(self, query: str) -> DataFrame:
+        """Return the rows of a SELECT."""
+        return self.own.sql(query)
+
+    def result(self, select: str) -> DataFrame:
+        """Show the rows of the last SELECT to the caller's session."""
+        return self._shown(self.name, self.sql(select), self.session)
+
+    def _shown(self, name: str, frame: DataFrame, session: SparkSession) -> DataFrame:
+        frame.createOrReplaceGlobalTempView(name)
+        self.to_drop.append(name)
+        return session.table(f"{self.space}.{name}")
+
+
+_READ = re.compile(
+    r"'(?:\\.|[^'\\])*'"
+    r"|\b(?P<word>FROM|JOIN) (?P<quote>`?)(?P<view>\w+)(?P=quote)(?![.\w`])(?P<alias> AS\b)?"
+    r"|`[^`]*`"
+)
+"""A text, a view that is read, and any other name in backticks, in Spark's SQL."""
+
+
+def renamed(query: str, places: Mapping[str, str]) -> str:
+    """Return SQL that reads other views; within the SQL they keep their names.
+
+    >>> renamed("SELECT grid.t, 'FROM grid' FROM grid JOIN spine AS s", {"grid": "x", "spine": "y"})
+    "SELECT grid.t, 'FROM grid' FROM x AS grid JOIN y AS s"
+    """
+
+    def one(found: re.Match[str]) -> str:
+        view = found["view"]
+        if view not in places:
+            return found[0]
+        return f"{found['word']} {places[view]}{found['alias'] or f' AS {view}'}"
+
+    return _READ.sub(one, query)
 
 
 def _readers(name: str, steps: Sequence[Step], select: str) -> int:
@@ -205,12 +305,21 @@ def staging_folder(session: SparkSession, parent: Path | None) -> Path:
     A temporary one is removed when the process ends. Raises OptionError where Spark runs on other
     machines and no folder is given.
     """
-    if parent is None and not str(session.sparkContext.master).startswith("local"):
+    elsewhere = _elsewhere(session) if parent is None else ""
+    if elsewhere:
         raise OptionError(
-            f"Spark runs on {session.sparkContext.master} and reads the rows from files",
+            f"Spark runs on {elsewhere} and reads the rows from files",
             "Give staging, a folder that this machine and Spark's machines can read",
         )
     folder = Path(tempfile.mkdtemp(prefix="leadsignal-spark-", dir=parent))
     if parent is None:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def _elsewhere(session: SparkSession) -> str:
+    """Return where Spark runs; nothing if it is this machine."""
+    if is_connect(session) and session.client.host not in HERE:
+        return str(session.client.host)
+    master = str(session.conf.get("spark.master", "a cluster"))
+    return "" if master.startswith("local") else master

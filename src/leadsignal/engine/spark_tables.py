@@ -8,10 +8,12 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.arguments import checked
+from leadsignal.arguments import checked, refuse_name
 from leadsignal.config.project import Behaviors, Project, with_options
 from leadsignal.config.table_settings import TableSource
 from leadsignal.config.toml_files import a_day, one_of
+from leadsignal.engine.build import hashed_below
+from leadsignal.engine.spark import functions_of
 from leadsignal.errors import Fault, OptionError, TablesError
 from leadsignal.ingestion.cells import FIRST_DAY, LAST_DAY, sql_type
 from leadsignal.ingestion.column_matching import match_columns
@@ -23,7 +25,7 @@ from leadsignal.ingestion.table_reader import AttributeKind, day_of_the_run, fac
 from leadsignal.results import to_html
 from leadsignal.schema import BY_NAME, TABLES, Column
 from leadsignal.sources.parts import Part
-from leadsignal.tables import Coverage, cut_at
+from leadsignal.tables import Coverage, Tables, cut_at, read_tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -79,6 +81,64 @@ class SparkTables:
     def values(self, table: str, column: str) -> frozenset[str]:
         """Return the texts in a column of all rows, whenever known."""
         return _texts(self._frames[table], column) if column in self.columns(table) else frozenset()
+
+    def sample_accounts(self, share: float, *, seed: int = 0) -> SparkTables:
+        """Return the tables of some customers, with all rows of all their accounts.
+
+        Which ones depends on a hash of the customer (of the account where there is none) and the
+        seed only. All customers have the same chance, so that results need no weights: they
+        are those of a smaller business, with wider intervals. State ``complete_from`` of tables
+        that begin late, because the first row of the sample may be later.
+
+        Parameters
+        ----------
+        share : float
+            Share of the customers, above 0 and at most 1.
+        seed : int, default 0
+            Another seed gives other customers.
+
+        Returns
+        -------
+        SparkTables
+
+        Raises
+        ------
+        OptionError
+            If the share is out of range.
+        """
+        if not 0 < share <= 1:
+            raise OptionError(f"share = {share!r} must be above 0 and at most 1", "Say 0.1")
+        accounts = self._frames["accounts"]
+        has_customers = "customer_id" in self.columns("accounts")
+        who = "coalesce(customer_id, account_id)" if has_customers else "account_id"
+        chosen = accounts.where(hashed_below(f"'{seed} ' || {who}", share))
+        ids = chosen.select("account_id").distinct()
+        frames = {n: f.join(ids, "account_id", "left_semi") for n, f in self._frames.items()}
+        return replace(self, _frames=frames)
+
+    def collect(self) -> Tables:
+        """Bring all rows to this machine and return them as ordinary tables, checked again."""
+        kept = {
+            name: TableSource(
+                attributes=source.attributes,
+                attribute_kinds=source.attribute_kinds,
+                complete_from=source.complete_from,
+                complete_through=source.complete_through,
+                outside=source.outside,
+            )
+            for name, source in self.project.tables.items()
+        }
+        rows = {
+            name: frame.select(*self.columns(name)).toArrow()
+            for name, frame in self._frames.items()
+        }
+        project = replace(self.project, tables=kept, engine="duckdb")
+        return read_tables(rows, project=project, as_of=self.as_of_date)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            refuse_name(self, name, Tables)
 
     def accounts_with(self, table: str, column: str) -> Mapping[str, int]:
         """Return how many accounts have each text of a column, of rows known on ``as_of_date``."""
@@ -331,9 +391,8 @@ def _outside(project: Project, table: str) -> str:
 
 def _with_accounts(loaded: Loaded, rows: Mapping[str, DataFrame]) -> DataFrame:
     """Return a table ``t`` beside the account ``a`` of each row, where there is one."""
-    from pyspark.sql.functions import col
-
     accounts = _newest_accounts(rows["accounts"]).alias("a")
+    col = functions_of(accounts).col
     same = col("t.account_id") == col("a.account_id")
     return rows[loaded.table.name].alias("t").join(accounts, same, "left")
 

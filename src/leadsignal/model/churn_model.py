@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leadsignal.arguments import checked
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.engine.build import SAMPLE_WEIGHT
@@ -161,6 +162,7 @@ class ChurnModel(EstimatorBase):
         horizon, step = days_in(self.horizon), days_in(self.step)
         return horizon, min(step, horizon)
 
+    @checked
     def fit(self, panel: Panel, y: object = None) -> ChurnModel:
         """Fit on the rows before the panel's as_of of accounts that had not given notice.
 
@@ -294,6 +296,7 @@ class ChurnModel(EstimatorBase):
         """Number of indicators that the fitted model reads."""
         return len(self.features_.names)
 
+    @checked
     def score(self, panel: Panel, y: object = None) -> float:
         """Return the AUC of the risks for churn within the horizon.
 
@@ -335,6 +338,7 @@ class ChurnModel(EstimatorBase):
 
         return auc_of(churned, self.predict(rows).risk).estimate
 
+    @checked
     def recalibrated(self, panel: Panel) -> ChurnModel:
         """Return the model at the level of churn of the panel's latest completed horizon.
 
@@ -431,6 +435,7 @@ class ChurnModel(EstimatorBase):
             for name in self.features_.names
         ).astype({"states": "Int64"})
 
+    @checked
     def predict(self, rows: Panel | pd.DataFrame) -> Forecast:
         """Forecast from panel rows, each conditional on being active at its snapshot.
 
@@ -447,6 +452,7 @@ class ChurnModel(EstimatorBase):
             active,
         )
 
+    @checked
     def predict_proba(self, rows: Panel | pd.DataFrame) -> NDArray[np.float64]:
         """Return P(no churn) and P(churn) within the horizon, shape (rows, 2)."""
         risk = self.predict(rows).risk
@@ -457,6 +463,7 @@ class ChurnModel(EstimatorBase):
         family = self.families_[indicator]
         return SUBJECTS.get(family, family)
 
+    @checked
     def typical_risk(self, rows: pd.DataFrame) -> float:
         """Return the risk of the typical account of panel rows.
 
@@ -471,6 +478,7 @@ class ChurnModel(EstimatorBase):
     def _typical(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         return typical_row(self.features_.matrix(rows), self.features_.is_category)
 
+    @checked
     def reasons(self, rows: pd.DataFrame, against: pd.DataFrame | None = None) -> pd.DataFrame:
         """Return each subject's share in the log-odds of each row's risk, shape (rows, subjects).
 

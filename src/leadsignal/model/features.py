@@ -87,15 +87,19 @@ class Features:
         Numbers are clipped to the range of the training data. Raises ModelError, which names every
         missing column.
         """
-        missing = [name for name in self.names if name not in rows.columns]
+        self.refuse_missing(rows.columns)
+        columns = [self._column(rows, name) for name in self.names]
+        return np.column_stack(columns) if columns else np.empty((len(rows), 0))
+
+    def refuse_missing(self, columns: Collection[str]) -> None:
+        """Raise ModelError, which names every missing one, where these are not all columns."""
+        missing = [name for name in self.names if name not in columns]
         if missing:
             raise ModelError(
                 f"the model needs indicators that the panel does not have: {', '.join(missing)}",
                 "Give the tables and the success analysis that the model was fitted with, or fit "
                 "the model again",
             )
-        columns = [self._column(rows, name) for name in self.names]
-        return np.column_stack(columns) if columns else np.empty((len(rows), 0))
 
     def _column(self, rows: pd.DataFrame, name: str) -> NDArray[np.float64]:
         import pandas as pd

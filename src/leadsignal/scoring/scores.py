@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leadsignal.account_facts import NAMED, account_names, next_renewals, shown_name, with_names
+from leadsignal.account_facts import (
+    NAMED,
+    PEOPLE,
+    account_names,
+    next_renewals,
+    shown_name,
+    with_names,
+)
 from leadsignal.arguments import checked
 from leadsignal.as_of_context import AsOfContext
 from leadsignal.cohorts.evidence import controlled_effect
@@ -416,28 +423,43 @@ def score_rows(
     ``indicators`` are their declarations, which word the reasons. The highest risk comes first;
     equal risks are in the order of account_id.
     """
-    frame = _forecast(model, rows)
-    arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
-    frame["arr"], frame["next_renewal"] = arr, next_renewals(rows).to_numpy()
-    frame["expected_arr_loss"] = frame["risk"] * arr
-    alerts = max(1, round(capacity * len(frame)))
-    explained = min(max(alerts, MIN_EXPLAINED), MAX_EXPLAINED)
+    frame = row_scores(model, rows, steps)
+    alerts = alerts_of(capacity, len(frame))
     riskiest = np.lexsort((frame["account_id"].to_numpy(dtype=str), -frame["risk"]))
-    explained_rows = rows.iloc[np.sort(riskiest[:explained])]
+    explained_rows = rows.iloc[np.sort(riskiest[: explained_of(alerts)])]
     reasons = account_reasons(model, explained_rows, compared_with(rows), indicators)
     worded = {name: reason_texts(listed) for name, listed in reasons.items()}
     for rank in range(REASONS):
         texts = {name: listed[rank] for name, listed in worded.items() if rank < len(listed)}
         shown = [texts.get(account, "") for account in frame["account_id"]]
         frame[f"reason_{rank + 1}"] = np.array(shown, dtype=object)
+    frame = frame.iloc[riskiest].reset_index(drop=True)
+    frame["alert"] = np.arange(len(frame)) < alerts
+    return frame[score_columns(frame.columns)], reasons
+
+
+def alerts_of(capacity: float, accounts: int) -> int:
+    """Return how many of the accounts are alerted: a share of them, and at least one."""
+    return max(1, round(capacity * accounts))
+
+
+def explained_of(alerts: int) -> int:
+    """Return how many of the highest risks have reasons."""
+    return min(max(alerts, MIN_EXPLAINED), MAX_EXPLAINED)
+
+
+def row_scores(model: ChurnModel, rows: pd.DataFrame, steps: AccountSteps) -> pd.DataFrame:
+    """Return what the scores say of each row by itself, in the order of the rows."""
+    frame = _forecast(model, rows)
+    arr = rows["arr"].to_numpy(dtype=float, na_value=np.nan)
+    frame["arr"], frame["next_renewal"] = arr, next_renewals(rows).to_numpy()
+    frame["expected_arr_loss"] = frame["risk"] * arr
     beyond = model.features_.clipped(rows)
     frame[CLIPPED], frame[CLIPPED_INDICATORS] = beyond.sum(axis=1), _named(model, beyond)
     frame["open_processes"], frame["next_step"] = steps.texts()
     frame["model_version"] = model.version_
     frame[HINDSIGHT] = in_hindsight(frame["snapshot_on"], model.trained_through_)
-    frame = frame.iloc[riskiest].reset_index(drop=True)
-    frame["alert"] = np.arange(len(frame)) < alerts
-    return frame[_columns(frame)], reasons
+    return frame
 
 
 def _named(model: ChurnModel, beyond: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -458,11 +480,17 @@ def _forecast(model: ChurnModel, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(forecasts, ignore_index=True)
 
 
-def _columns(frame: pd.DataFrame) -> list[str]:
+def score_columns(
+    columns: Iterable[str], named: Iterable[str] = (), *, holdout: bool = False
+) -> list[str]:
+    """Return the columns of scores in their order, from those of `row_scores` and of names."""
     last = [CLIPPED, CLIPPED_INDICATORS, "open_processes", "next_step", "model_version", HINDSIGHT]
     reasons = [f"reason_{rank}" for rank in range(1, REASONS + 1)]
-    middle = ["arr", "next_renewal", "expected_arr_loss", "alert", *reasons]
-    first = [c for c in frame.columns if c not in {*last, *middle}]
+    middle = ["arr", "next_renewal", "expected_arr_loss", "alert", *[HELD_OUT] * holdout, *reasons]
+    first = [c for c in columns if c not in {*last, *middle}]
+    for name in named:
+        place = first.index("snapshot_on") if name in PEOPLE else len(first)
+        first.insert(place, name)
     return [*first, *middle, *last]
 
 

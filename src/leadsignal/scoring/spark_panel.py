@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leadsignal.arguments import checked
+from leadsignal.account_facts import shown_columns
+from leadsignal.arguments import checked, refuse_name
 from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
-from leadsignal.engine.spark import Rows, TablesInSpark, panel_rows, spark_session
+from leadsignal.engine.spark import (
+    Rows,
+    TablesInSpark,
+    panel_rows,
+    source_view,
+    spark_session,
+)
 from leadsignal.indicators import Indicator
+from leadsignal.model.persistence.recipe import refuse_other_analysis
 from leadsignal.panel import Panel
 from leadsignal.results import to_html
-from leadsignal.scoring.hindsight import HINDSIGHT, in_hindsight
+from leadsignal.scoring.spark_scores import RowScoring, forecasts, sent_model, whole_scores
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
     from leadsignal.config.project import Behaviors, Project
     from leadsignal.model.churn_model import ChurnModel
-
-ROWS_AT_ONCE = 50_000
-"""Number of rows that are scored at once: enough for speed, few enough for a small executor."""
+    from leadsignal.stats.estimates import Estimate
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -49,6 +54,7 @@ class SparkPanel:
     columns: Mapping[str, tuple[str, ...]]
     behaviors: Behaviors | None
     _rows: Rows
+    _kept: list[DataFrame] = field(default_factory=list)
 
     def __enter__(self) -> SparkPanel:
         return self
@@ -58,13 +64,18 @@ class SparkPanel:
 
     def close(self) -> None:
         """Let go of what Spark holds for the panel; its rows cannot be asked for any more."""
+        while self._kept:
+            self._kept.pop().unpersist()
         self._rows.close()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            refuse_name(self, name, Panel)
 
     def current(self) -> DataFrame:
         """Return the rows on ``as_of_date``: accounts active then, notice given or not."""
-        from pyspark.sql import functions as f
-
-        return self.frame.where(f.col("snapshot_on") == f.lit(self.as_of_date))
+        return self.frame.where(f"snapshot_on = DATE '{self.as_of_date}'")
 
     def collect(self) -> Panel:
         """Compute the rows and return them as an ordinary panel, which has to fit into memory.
@@ -91,15 +102,65 @@ class SparkPanel:
         ordered = self.frame.sortWithinPartitions("account_id", "snapshot_on")
         ordered.write.mode(mode).parquet(str(path))
 
-    def score(self, model: ChurnModel) -> DataFrame:
-        """Return what ``model`` expects of the accounts active on ``as_of_date``, as Spark rows.
+    def score(
+        self,
+        model: ChurnModel,
+        *,
+        capacity: float | None = None,
+        holdout: float | None = None,
+        effects: Mapping[str, Estimate] | None = None,
+    ) -> DataFrame:
+        """Score the accounts active on ``as_of_date`` that have not given notice, as Spark rows.
 
-        Columns: account_id, snapshot_on, risk, still_active_30d … to the horizon,
-        expected_arr_loss, clipped, model_version, hindsight; accounts that have given notice are
-        left out. The rows are scored in Arrow batches on Spark's workers: leadsignal must be
-        installed there.
+        The cells are those of `score_accounts`: risks, alerts, reasons, next steps, and the names
+        of the accounts. The column ``rank`` stands for the order of the rows, 1 for the highest
+        risk. Rows are forecast in Arrow batches on Spark's workers, where leadsignal must be
+        installed, and kept until `close`. Only the rows that reasons are worked out from, at most
+        25,000, come to this machine. Late feeds are not looked for, as in `score_panel`.
+
+        Parameters
+        ----------
+        model : ChurnModel
+            A fitted model with the success analysis of the panel.
+        capacity : float, optional
+            Share of accounts to alert (default: the project's).
+        holdout : float, optional
+            Share of customers, chosen at random, not to be contacted (default: the project's).
+        effects : mapping, optional
+            Effects of processes that are shown with the next step (default: none).
+
+        Returns
+        -------
+        pyspark.sql.DataFrame
+            To be written as a table: ``scores.write.saveAsTable("scores")``.
+
+        Raises
+        ------
+        ModelError
+            If the panel lacks what the model reads, or no account is active.
+        OptionError
+            If the panel has another success analysis than the model.
         """
-        return forecasts(self.current().where("NOT notice_given"), model)
+        refuse_other_analysis(model.analysis_, self.analysis, "the panel")
+        model.features_.refuse_missing(self.frame.columns)
+        share = self.project.holdout if holdout is None else holdout
+        processes = self.analysis.processes
+        seed = self.project.holdout_seed
+        scoring = RowScoring(sent_model(model), processes, effects or {}, (share or 0, seed))
+        rows = self.current().where("NOT notice_given")
+        scored = forecasts(rows, model, scoring).persist()
+        self._kept.append(scored)
+        declared = {indicator.name: indicator for indicator in self.indicators}
+        capacity = self.project.capacity if capacity is None else capacity
+        return whole_scores(rows, scored, model, declared, capacity, self._names(), bool(share))
+
+    def _names(self) -> DataFrame | None:
+        """Return what accounts are called, as far as the tables say."""
+        accounts = self._rows.read.get(source_view("accounts"))
+        shown = shown_columns(self.project, self.columns.get("accounts", ()))
+        if accounts is None or not shown:
+            return None
+        return accounts.where("superseded_on IS NULL").select("account_id", *shown)
 
     def __repr__(self) -> str:
         families = ", ".join(dict.fromkeys(i.family for i in self.indicators))
@@ -153,40 +214,3 @@ def build_spark_panel(
         recipe.behaviors,
         rows,
     )
-
-
-def forecasts(rows: DataFrame, model: ChurnModel) -> DataFrame:
-    """Return what ``model`` expects of panel rows in Spark, scored in Arrow batches."""
-    sent = rows.sparkSession.sparkContext.broadcast(model)
-    needed = ["account_id", "snapshot_on", "arr", *model.features_.names]
-
-    def scored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield from _forecast(batch, sent.value)
-
-    steps = ", ".join(f"still_active_{days}d DOUBLE" for days in model.hazards_.ends)
-    schema = (
-        f"account_id STRING, snapshot_on DATE, risk DOUBLE, {steps}, expected_arr_loss DOUBLE,"
-        " clipped BIGINT, model_version STRING, hindsight BOOLEAN"
-    )
-    missing = [name for name in needed if name not in rows.columns]
-    return rows.select(*[n for n in needed if n not in missing]).mapInArrow(scored, schema)
-
-
-def _forecast(batch: pa.RecordBatch, model: ChurnModel) -> Iterator[pa.RecordBatch]:
-    import numpy as np
-    import pyarrow as pa
-
-    for begin in range(0, batch.num_rows, ROWS_AT_ONCE):
-        rows = batch.slice(begin, ROWS_AT_ONCE).to_pandas(
-            date_as_object=False, coerce_temporal_nanoseconds=True
-        )
-        forecast = model.predict(rows).to_frame()
-        forecast["expected_arr_loss"] = forecast["risk"] * rows["arr"].to_numpy(
-            dtype=float, na_value=np.nan
-        )
-        forecast["clipped"] = model.features_.clipped(rows).sum(axis=1)
-        forecast["model_version"] = model.version_
-        forecast[HINDSIGHT] = in_hindsight(forecast["snapshot_on"], model.trained_through_)
-        forecast["snapshot_on"] = forecast["snapshot_on"].dt.date
-        yield pa.RecordBatch.from_pandas(forecast, preserve_index=False)

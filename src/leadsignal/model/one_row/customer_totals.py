@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from leadsignal.arguments import checked
 from leadsignal.config.table_settings import TableSource
 from leadsignal.errors import Fault, TablesError
 from leadsignal.ingestion.cells import FALSE, LOOKS_LIKE_DATE, TRUE
@@ -213,6 +214,7 @@ class CustomerTotals(Result):
         )
 
 
+@checked
 def read_totals(
     source: pd.DataFrame | str | Path,
     *,

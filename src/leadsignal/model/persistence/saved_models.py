@@ -56,16 +56,29 @@ def save_model(model: ChurnModel, folder: str | Path) -> Path:
     than a model, or what is read, and ModelError where `load_model` would refuse it: an indicator
     whose name has control characters, say, or a classifier of another library or of your own.
     """
-    _refuse_classifier(model)
+    content = model_bytes(model)
     check_folder(folder, MODEL)
-    recipe = _recipe(model)
-    _model_of(Path(folder) / RECIPE, recipe)
-    text = json.dumps(recipe, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    content = text.encode()
     with whole_folder(folder, MODEL) as part:
         (part / RECIPE).write_bytes(content)
         (part / SUMS).write_text(f"{_sha256(content)}  {RECIPE}\n", encoding="ascii", newline="\n")
     return Path(folder)
+
+
+def model_bytes(model: ChurnModel) -> bytes:
+    """Return a fitted model as the bytes of its recipe, which `model_from_bytes` reads.
+
+    Raises ModelError where these could not be read.
+    """
+    _refuse_classifier(model)
+    recipe = _recipe(model)
+    _model_of(Path(RECIPE), recipe)
+    text = json.dumps(recipe, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    return text.encode()
+
+
+def model_from_bytes(content: bytes) -> ChurnModel:
+    """Return the model of `model_bytes`; nothing in it is run."""
+    return _model_of(Path(RECIPE), _parse(Path(), content))
 
 
 def _refuse_classifier(model: ChurnModel) -> None:

@@ -1,0 +1,211 @@
+"""Scores on Apache Spark: the cells of `score_panel`, worked out where the rows are.
+
+Spark forecasts every row, ranks them and looks for what to do next. The reasons compare at most
+5,000 accounts with at most 20,000 others, in memory too: these rows come to this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from leadsignal.errors import ModelError
+from leadsignal.model.explanation import COMPARED
+from leadsignal.model.learners import LEARNERS
+from leadsignal.model.persistence.saved_models import model_bytes, model_from_bytes
+from leadsignal.scoring.holdout import HELD_OUT, hold_out
+from leadsignal.scoring.next_steps import account_steps
+from leadsignal.scoring.reasons import REASONS, account_reasons, reason_texts
+from leadsignal.scoring.scores import alerts_of, explained_of, row_scores, score_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+    from leadsignal.config.success import Process
+    from leadsignal.indicators.declare import Indicator
+    from leadsignal.model.churn_model import ChurnModel
+    from leadsignal.stats.estimates import Estimate
+
+ROWS_AT_ONCE = 50_000
+"""Number of rows that are scored at once: enough for speed, few enough for a small executor."""
+RANK = "rank"
+"""Column of scores in Spark, whose rows have no order: 1 is the highest risk."""
+STEPS = 10_000
+"""Number of ranges of risks that are ranked apart, so that no machine has to sort all rows."""
+TYPES = {
+    "snapshot_on": "DATE", "next_renewal": "DATE", "clipped": "BIGINT", "hindsight": "BOOLEAN",
+    HELD_OUT: "BOOLEAN", "risk": "DOUBLE", "arr": "DOUBLE", "expected_arr_loss": "DOUBLE",
+}  # fmt: skip
+"""Spark's types of columns; those of ``still_active_…`` are DOUBLE, all others STRING."""
+
+
+@dataclass(frozen=True)
+class RowScoring:
+    """What scores a row by itself; Spark sends it to its workers.
+
+    ``model`` is what `sent_model` returns. ``holdout`` is a share with its seed, 0 for none.
+    """
+
+    model: ChurnModel | bytes
+    processes: Sequence[Process]
+    effects: Mapping[str, Estimate]
+    holdout: tuple[float, int]
+
+    def scores(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the cells of some rows that need no other rows."""
+        model = _loaded(self.model) if isinstance(self.model, bytes) else self.model
+        steps = account_steps(rows, self.processes, self.effects)
+        frame = row_scores(model, rows, steps)
+        share, seed = self.holdout
+        return frame.assign(**{HELD_OUT: hold_out(rows["customer_id"], share, seed)})
+
+    def batches(self, schema: str) -> Callable[[Iterable[pa.RecordBatch]], Iterator[Any]]:
+        """Return the function that Spark calls with batches of rows."""
+
+        def scored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                for begin in range(0, batch.num_rows, ROWS_AT_ONCE):
+                    part = batch.slice(begin, ROWS_AT_ONCE)
+                    rows = part.to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
+                    yield _as_batch(self.scores(rows), schema)
+
+        return scored
+
+
+def sent_model(model: ChurnModel) -> ChurnModel | bytes:
+    """Return a model as it is sent: the bytes of a saved one, or one with a foreign classifier."""
+    return model_bytes(model) if model.estimator in LEARNERS else model
+
+
+@lru_cache(maxsize=2)
+def _loaded(content: bytes) -> ChurnModel:
+    return model_from_bytes(content)
+
+
+def _as_batch(frame: pd.DataFrame, schema: str) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    kinds = {"DATE": pa.date32(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_(),
+             "DOUBLE": pa.float64(), "STRING": pa.string()}  # fmt: skip
+    pairs = [field.rsplit(" ", 1) for field in schema.split(", ")]
+    fields = pa.schema([(name, kinds[kind]) for name, kind in pairs])
+    return pa.RecordBatch.from_pandas(frame, schema=fields, preserve_index=False)
+
+
+def forecasts(rows: DataFrame, model: ChurnModel, scoring: RowScoring) -> DataFrame:
+    """Return what is worked out of each panel row by itself, where the rows are."""
+    columns = [*row_columns(model), HELD_OUT]
+    schema = ", ".join(f"{name} {_type(name)}" for name in columns)
+    states = [f"{p.name}_{what}" for p in scoring.processes for what in ("state", "days_in_state")]
+    read = dict.fromkeys(
+        ["account_id", "customer_id", "snapshot_on", "arr", "days_to_renewal", *states,
+         *model.features_.names]
+    )  # fmt: skip
+    there = [name for name in read if name in rows.columns]
+    return rows.select(*there).mapInArrow(scoring.batches(schema), schema)
+
+
+def row_columns(model: ChurnModel) -> list[str]:
+    """Return the columns of `row_scores`."""
+    active = [f"still_active_{days}d" for days in model.hazards_.ends]
+    return [
+        "account_id", "snapshot_on", "risk", *active, "arr", "next_renewal", "expected_arr_loss",
+        "clipped", "clipped_indicators", "open_processes", "next_step", "model_version",
+        "hindsight",
+    ]  # fmt: skip
+
+
+def _type(name: str) -> str:
+    return "DOUBLE" if name.startswith("still_active_") else TYPES.get(name, "STRING")
+
+
+def ranked(scored: DataFrame) -> DataFrame:
+    """Return scores with their rank: the highest risk first, equal ones by account_id."""
+    parts = scored.selectExpr("*", f"CAST(floor(risk * {STEPS}) AS INT) AS step")
+    before = "ORDER BY step DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+    counts = parts.groupBy("step").count()
+    higher = counts.selectExpr("step", f"coalesce(sum(count) OVER ({before}), 0) AS higher")
+    within = "row_number() OVER (PARTITION BY step ORDER BY risk DESC, account_id)"
+    joined = parts.join(higher.hint("broadcast"), "step")
+    return joined.selectExpr("*", f"higher + {within} AS {RANK}").drop("step", "higher")
+
+
+def reasons_of(
+    rows: DataFrame,
+    ranks: DataFrame,
+    model: ChurnModel,
+    indicators: Mapping[str, Indicator],
+    count: int,
+    explained: int,
+) -> pd.DataFrame:
+    """Return the reasons of the highest risks as text: account_id, reason_1 to reason_3.
+
+    They are compared with the accounts that `compared_with` takes: one of several, by account_id.
+    """
+    import pandas as pd
+
+    every = max(1, -(-count // COMPARED))
+    compared = (
+        "true" if every == 1 else f"(row_number() OVER (ORDER BY account_id) - 1) % {every} = 0"
+    )
+    marks = ranks.selectExpr("account_id", f"{RANK} <= {explained} AS mine", f"{compared} AS other")
+    names = dict.fromkeys(["account_id", *model.features_.names])
+    here = rows.select(*names).join(marks.where("mine OR other"), "account_id")
+    found = in_memory(here, "account_id")
+    mine = found[found["mine"].to_numpy(dtype=bool)]
+    others = found[found["other"].to_numpy(dtype=bool)]
+    worded = {
+        account: (texts := reason_texts(listed)) + [""] * (REASONS - len(texts))
+        for account, listed in account_reasons(model, mine, others, indicators).items()
+    }
+    columns = [f"reason_{rank + 1}" for rank in range(REASONS)]
+    frame = pd.DataFrame.from_dict(worded, orient="index", columns=pd.Index(columns))
+    return frame.rename_axis("account_id").reset_index()
+
+
+def in_memory(frame: DataFrame, *order: str) -> pd.DataFrame:
+    """Compute rows of Spark and return them on this machine, in an order."""
+    rows: pd.DataFrame = (
+        frame.orderBy(*order)
+        .toArrow()
+        .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
+    )
+    return rows
+
+
+def whole_scores(
+    rows: DataFrame,
+    scored: DataFrame,
+    model: ChurnModel,
+    indicators: Mapping[str, Indicator],
+    capacity: float,
+    names: DataFrame | None,
+    holdout: bool,
+) -> DataFrame:
+    """Return the scores of rows as Spark rows, with what needs all of them: alerts and reasons.
+
+    ``scored`` are those of `forecasts`, ``names`` the account_id with what the accounts are called.
+    Raises ModelError where there are no rows.
+    """
+    count = scored.count()
+    if not count:
+        raise ModelError("no account is active on the panel's day", "Choose another as_of date")
+    alerts = alerts_of(capacity, count)
+    ranks = ranked(scored)
+    reasons = reasons_of(rows, ranks, model, indicators, count, explained_of(alerts))
+    texts = ["account_id", *(c for c in reasons if c != "account_id")]
+    sent = scored.sparkSession.createDataFrame(
+        reasons[texts].to_numpy().tolist(), ", ".join(f"{name} STRING" for name in texts)
+    )
+    whole = ranks.join(sent.hint("broadcast"), "account_id", "left")
+    named = [] if names is None else [one for one in names.columns if one != "account_id"]
+    if names is not None:
+        whole = whole.join(names, "account_id", "left")
+    filled = {name: f"coalesce(`{name}`, '') AS `{name}`" for name in (*texts[1:], *named)}
+    filled["alert"] = f"{RANK} <= {alerts} AS alert"
+    columns = score_columns(row_columns(model), named, holdout=holdout)
+    return whole.selectExpr(*[filled.get(name, f"`{name}`") for name in (*columns, RANK)])
