@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import leadsignal as ls
-from leadsignal.arguments import SOURCES, _classes, _takes_spark, checked, refuse_name
+from leadsignal.arguments import SOURCES, _classes, checked, refuse_name
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs" / "make"))
 import reference
@@ -124,33 +124,41 @@ METHODS = [
                    "reasons")),
     ("AsOfContext", ls.AsOfContext),
 ]  # fmt: skip
+TAKES_ROWS = re.compile(r"Tables|Panel|DataFrame|AsOfContext|Mapping\[str, Any\]")
+MADE_FOR_IT = {
+    *((name, "tables", "tables") for name in ("build_panel", "build_spark_panel", "sample_panel")),
+    ("read_spark_tables", "frames", "a mapping of frames"),
+}
 TAKEN = [
-    (name, parameter.name, function)
+    (name, function, parameter.name, thing)
     for name, function in (*FUNCTIONS.items(), *METHODS)
     for parameter in inspect.signature(function).parameters.values()
-    if re.search(
-        r"Tables|Panel|DataFrame|AsOfContext|Mapping\[str, Any\]", str(parameter.annotation)
-    )
+    for thing in IN_SPARK_THINGS
+    if TAKES_ROWS.search(str(parameter.annotation))
+    and ("mapping" not in thing or str(parameter.annotation).startswith("Mapping"))
+    and (name, parameter.name, thing) not in MADE_FOR_IT
 ]
 
 
-@pytest.mark.parametrize("thing", IN_SPARK_THINGS)
-@pytest.mark.parametrize(("name", "parameter", "function"), TAKEN)
+def test_enough_is_tried() -> None:
+    assert len(TAKEN) > 250
+    assert {"run_backtest", "ChurnModel.fit", "read_tables"} <= {name for name, *_ in TAKEN}
+
+
+@pytest.mark.parametrize(("name", "function", "parameter", "thing"), TAKEN)
 def test_what_is_in_spark_is_refused_with_what_to_do(
-    name: str, parameter: str, function: Callable[..., Any], thing: str
+    name: str, function: Callable[..., Any], parameter: str, thing: str
 ) -> None:
     """Each function that takes tables, a panel or a frame names what to do instead."""
-    value, shape = IN_SPARK_THINGS[thing], inspect.signature(function)
-    annotation = str(shape.parameters[parameter].annotation)
-    if _takes_spark(annotation) and (thing == "tables") == ("InSpark" in annotation):
-        return  # it is made for this
     needed: dict[str, Any] = {
-        p.name: None for p in shape.parameters.values() if p.default is inspect.Parameter.empty
+        p.name: None
+        for p in inspect.signature(function).parameters.values()
+        if p.default is inspect.Parameter.empty
     }
     if "self" in needed:
         needed["self"] = ls.ChurnModel()
     with pytest.raises(ls.OptionError) as caught:
-        function(**{**needed, parameter: value})
+        function(**{**needed, parameter: IN_SPARK_THINGS[thing]})
     assert f"{parameter} is " in str(caught.value)
     assert "collect()" in str(caught.value) or "read_spark_tables" in str(caught.value)
 

@@ -6,6 +6,7 @@ tables than these: benchmarks/spark_panels.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import date
@@ -136,6 +137,29 @@ def test_tables_that_are_in_spark_give_the_same_rows(spark: Any, tmp_path: Path)
     assert there.attributes == tables.attributes
     expected = ls.build_panel(tables, case.analysis).frame
     assert_same(ls.build_panel(there, case.analysis).frame, expected)
+    assert_same(ls.build_panel(there.collect(), case.analysis).frame, expected)
+
+
+def test_some_customers_come_into_memory_with_all_their_rows(spark: Any, tmp_path: Path) -> None:
+    case = random_case(2)
+    tables = case.read()
+    there = ls.spark.read_spark_tables(
+        in_spark(spark, tables, tmp_path), project=case.project, as_of=case.as_of
+    )
+    part = there.sample_accounts(0.5, seed=1).collect()
+    accounts = tables.frame("accounts")
+    chosen = set(part.frame("accounts")["account_id"])
+    assert 0 < len(chosen) < accounts["account_id"].nunique()
+    for name in tables.names:
+        rows = tables.frame(name)
+        rows = rows[rows["account_id"].isin(chosen)]
+        assert sorted(map(str, part.frame(name).to_dict("records"))) == sorted(
+            map(str, rows.to_dict("records"))
+        )
+    with pytest.raises(ls.OptionError, match="above 0 and at most 1"):
+        there.sample_accounts(1.5)
+    with pytest.raises(ls.OptionError, match=r"SparkTables.frame does not exist.*collect"):
+        there.frame("accounts")
 
 
 def test_what_is_left_out_and_the_default_day_are_the_same_in_spark(
@@ -327,6 +351,48 @@ def test_texts_are_numbers_in_both_or_in_neither(spark: Any) -> None:
     query = f"SELECT {DuckDB().number('x')} AS y FROM (VALUES {rows}) AS v(x)"
     expected = duckdb.connect().execute(query).df()
     assert found["y"].tolist() == pytest.approx(expected["y"].tolist(), nan_ok=True)
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
+SHOWN = re.findall(
+    r"(?ms)^<!-- not run: needs Spark; [^\n]+ -->\n```python\n(.*?)^```", PAGE.read_text("utf-8")
+)
+
+
+def test_the_page_on_scale_shows_what_runs(
+    classic: Any,
+    business: ls.Tables,
+    logistic_model: ls.ChurnModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ls, "read_tables", lambda _: business)
+    monkeypatch.setattr(ls, "read_project", lambda _: business.project)
+    here, connect, scores, sample = SHOWN
+    names: dict[str, Any] = {"model": logistic_model}
+    exec(here, names)
+    assert len(pq.read_table(tmp_path / "panel")) == len(names["small"].frame) > 1000
+    exec(scores, names)
+    assert {"rank", "alert", "next_step"} <= set(names["scores"].columns)
+    if reason := no_connect():
+        pytest.skip(reason)
+    classic.sql("CREATE SCHEMA crm")
+    for name, frame in in_spark(classic, business, tmp_path).items():
+        frame.write.saveAsTable(f"crm.{name}")
+    address = f"localhost:{classic.conf.get('spark.connect.grpc.binding.port')}"
+    for shown, run in (
+        ("spark.example.com:15002", address),
+        ("pyspark.sql ", "pyspark.sql.connect.session "),  # beside a classic session
+        ('("accounts", "behaviors", "usage", "tickets")', repr(business.names)),
+    ):
+        assert shown in connect
+        connect = connect.replace(shown, run)
+    exec(connect, names)
+    assert classic.table("crm.churn_scores").where("alert").count() > 0
+    exec(sample.replace("0.1", "0.9"), names)
+    assert "Audit" in repr(names["audit"])
+    classic.sql("DROP SCHEMA crm CASCADE")
 
 
 @pytest.mark.parametrize(

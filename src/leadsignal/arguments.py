@@ -98,21 +98,20 @@ read_tables(folder) returns.
             arguments = shape.bind(*args, **kwargs).arguments
         except TypeError:
             return function(*args, **kwargs)  # Python says which argument is missing or unknown.
+        for name, value in arguments.items():
+            annotation = str(shape.parameters[name].annotation)
+            refuse_spark(f"{function.__name__}: {name}", value, annotation)
         wrong = [
             name
             for name in expected
             if name in arguments and not _is_one(arguments[name], expected[name])
         ]
         if wrong:
-            remedies = [_in_spark(arguments[name]) or _remedy(expected[name]) for name in wrong]
             raise OptionError(
                 f"{function.__name__}: "
                 + "; ".join(_problem(name, arguments[name], expected[name]) for name in wrong),
-                "; ".join(dict.fromkeys(remedies)),
+                "; ".join(dict.fromkeys(_remedy(expected[name]) for name in wrong)),
             )
-        for name, value in arguments.items():
-            if not _takes_spark(str(shape.parameters[name].annotation)):
-                refuse_spark(f"{function.__name__}: {name}", value)
         for name in fitted:
             if not hasattr(arguments[name], "hazards_"):
                 problem = f"{function.__name__}: {name} is not fitted"
@@ -127,26 +126,29 @@ read_tables(folder) returns.
 
 
 def _in_spark(value: object) -> str:
-    """Return what to do with what has its rows in Spark; nothing for all else."""
+    """Return the key of `IN_SPARK` of what has its rows in Spark; nothing for all else."""
     for kind in type(value).__mro__:
-        if kind.__name__ == "DataFrame" and not kind.__module__.startswith("pyspark."):
-            continue
-        if kind.__name__ in IN_SPARK:
-            return IN_SPARK[kind.__name__]
+        name = kind.__name__
+        if name in IN_SPARK and (name != "DataFrame" or kind.__module__.startswith("pyspark.")):
+            return name
     return ""
 
 
-def _takes_spark(annotation: str) -> bool:
-    """Whether an annotation names a class whose rows are in Spark."""
-    return "InSpark" in annotation or bool(re.search(r"(?<!pd[.])\bDataFrame\b", annotation))
+def _takes(annotation: str, kind: str, inside: bool) -> bool:
+    """Whether an annotation takes what is in Spark, by itself or inside a mapping."""
+    if kind == "DataFrame" and re.search(r"(?<!pd[.])\bDataFrame\b", annotation):
+        return annotation.startswith("Mapping") == inside
+    return kind == "SparkTables" and "InSpark" in annotation
 
 
-def refuse_spark(where: str, value: object) -> None:
-    """Raise OptionError for what has its rows in Spark, also as a value of a mapping."""
+def refuse_spark(where: str, value: object, annotation: str = "") -> None:
+    """Raise OptionError for what has its rows in Spark and does not fit the annotation."""
+    inside = isinstance(value, dict)
     for one in value.values() if isinstance(value, dict) else (value,):
-        if remedy := _in_spark(one):
+        kind = _in_spark(one)
+        if kind and not _takes(annotation, kind, inside):
             problem = f"{where} is a {type(one).__name__}, whose rows are in Spark"
-            raise OptionError(problem, remedy)
+            raise OptionError(problem, IN_SPARK[kind])
 
 
 def refuse_name(thing: object, name: str, like: type) -> NoReturn:
