@@ -1,6 +1,6 @@
 """Panels of random tables, and the sample's, on Spark beside DuckDB's: every cell is the same.
 
-python benchmarks/spark_panels.py [--cases 100] [--first 0] [--sample]
+python benchmarks/spark_panels.py [--cases 100] [--first 0] [--sample] [--connect]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 
 import leadsignal as ls
 from random_tables import random_case
-from spark_session import small_session
+from spark_session import connect_session, small_session
 
 
 def main() -> None:
@@ -27,10 +27,12 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=100)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--sample", action="store_true", help="the sample that is shipped, first")
+    parser.add_argument("--connect", action="store_true", help="through Spark Connect")
     options = parser.parse_args()
     rows = cells = 0
     with tempfile.TemporaryDirectory() as folder:
-        session = small_session(Path(folder))
+        classic = small_session(Path(folder))
+        session = connect_session(classic) if options.connect else classic
         if options.sample:
             sample(session)
         for seed in range(options.first, options.first + options.cases):
@@ -42,6 +44,7 @@ def main() -> None:
             rows, cells = rows + len(found), cells + found.size
             print(f"{seed + 1 - options.first} cases, {rows:,} rows, {cells:,} cells", flush=True)
         session.stop()
+        classic.stop()
 
 
 def sample(session: SparkSession) -> None:

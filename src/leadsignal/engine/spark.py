@@ -115,12 +115,17 @@ class Rows:
 
     def to_pandas(self, *order: str) -> pd.DataFrame:
         """Compute the rows and return them on this machine, sorted by some columns."""
-        rows: pd.DataFrame = (
-            self.frame.orderBy(*order)
-            .toArrow()
-            .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
-        )
-        return rows
+        return in_memory(self.frame, *order)
+
+
+def in_memory(frame: DataFrame, *order: str) -> pd.DataFrame:
+    """Compute the rows of a frame and return them on this machine, sorted by some columns."""
+    rows: pd.DataFrame = (
+        frame.orderBy(*order)
+        .toArrow()
+        .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
+    )
+    return rows
 
 
 class TablesInSpark(CheckedTables, Protocol):
@@ -198,7 +203,7 @@ class _Views:
         self.to_drop.append(self.places[view])
 
     def sql(self, query: str) -> DataFrame:
-        """Return the rows of a SELECT, in which a short name stands for the view of that name."""
+        """Return the rows of a SELECT, with the views under their short names."""
         return self.session.sql(renamed(query, self.places))
 
     def result(self, select: str) -> DataFrame:
@@ -317,7 +322,7 @@ def staging_folder(session: SparkSession, parent: Path | None) -> Path:
     return folder
 
 
-def _elsewhere(session: SparkSession) -> str:
+def _elsewhere(session: Any) -> str:
     """Return where Spark runs; nothing if it is this machine."""
     if is_connect(session) and session.client.host not in HERE:
         return str(session.client.host)

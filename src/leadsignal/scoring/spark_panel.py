@@ -113,7 +113,7 @@ class SparkPanel:
         """Score the accounts active on ``as_of_date`` that have not given notice, as Spark rows.
 
         The cells are those of `score_accounts`: risks, alerts, reasons, next steps, and the names
-        of the accounts. The column ``rank`` stands for the order of the rows, 1 for the highest
+        of the accounts. The column ``rank`` gives the order of the rows, 1 for the highest
         risk. Rows are forecast in Arrow batches on Spark's workers, where leadsignal must be
         installed, and kept until `close`. Only the rows that reasons are worked out from, at most
         25,000, come to this machine. Late feeds are not looked for, as in `score_panel`.

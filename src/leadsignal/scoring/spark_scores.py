@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from leadsignal.engine.spark import in_memory
 from leadsignal.errors import ModelError
 from leadsignal.model.explanation import COMPARED
 from leadsignal.model.learners import LEARNERS
@@ -167,16 +168,6 @@ def reasons_of(
     return frame.rename_axis("account_id").reset_index()
 
 
-def in_memory(frame: DataFrame, *order: str) -> pd.DataFrame:
-    """Compute rows of Spark and return them on this machine, in an order."""
-    rows: pd.DataFrame = (
-        frame.orderBy(*order)
-        .toArrow()
-        .to_pandas(date_as_object=False, coerce_temporal_nanoseconds=True)
-    )
-    return rows
-
-
 def whole_scores(
     rows: DataFrame,
     scored: DataFrame,
@@ -197,9 +188,9 @@ def whole_scores(
     alerts = alerts_of(capacity, count)
     ranks = ranked(scored)
     reasons = reasons_of(rows, ranks, model, indicators, count, explained_of(alerts))
-    texts = ["account_id", *(c for c in reasons if c != "account_id")]
+    texts = [str(name) for name in reasons]
     sent = scored.sparkSession.createDataFrame(
-        reasons[texts].to_numpy().tolist(), ", ".join(f"{name} STRING" for name in texts)
+        reasons.to_numpy().tolist(), ", ".join(f"{name} STRING" for name in texts)
     )
     whole = ranks.join(sent.hint("broadcast"), "account_id", "left")
     named = [] if names is None else [one for one in names.columns if one != "account_id"]
