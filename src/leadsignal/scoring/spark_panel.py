@@ -98,7 +98,7 @@ class SparkPanel:
 
         Raises pyspark's AnalysisException where the folder is there and not to be replaced.
         """
-        mode = "overwrite" if overwrite else "errorifexists"
+        mode = "overwrite" if overwrite else "error"
         ordered = self.frame.sortWithinPartitions("account_id", "snapshot_on")
         ordered.write.mode(mode).parquet(str(path))
 
