@@ -159,7 +159,7 @@ def test_some_customers_come_into_memory_with_all_their_rows(spark: Any, tmp_pat
     with pytest.raises(ls.OptionError, match="above 0 and at most 1"):
         there.sample_accounts(1.5)
     with pytest.raises(ls.OptionError, match=r"SparkTables.frame does not exist.*collect"):
-        there.frame("accounts")
+        there.frame("accounts")  # type: ignore[attr-defined]
 
 
 def test_what_is_left_out_and_the_default_day_are_the_same_in_spark(
