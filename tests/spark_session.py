@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -86,21 +87,8 @@ def missing() -> str | None:
 
 def no_connect() -> str | None:
     """Say why there can be no session of Spark Connect here, if there can be none."""
-    needed = {
-        "grpc": "grpcio",
-        "grpc_status": "grpcio-status",
-        "google.rpc": "googleapis-common-protos",
-    }
-    lacking = [package for module, package in needed.items() if not _there(module)]
-    return (
-        f"Spark Connect needs {', '.join(lacking)}: pip install {' '.join(lacking)}"
-        if lacking
-        else None
-    )
-
-
-def _there(module: str) -> bool:
     try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package around it
-        return False
+        importlib.import_module("pyspark.sql.connect.session")
+    except ImportError as error:
+        return f"Spark Connect: {error}: pip install 'pyspark[connect]'"
+    return None
