@@ -29,6 +29,7 @@ from leadsignal.scoring import scores as scores_module
 from leadsignal.scoring import spark_scores
 from leadsignal.stats.estimates import Estimate
 from random_tables import random_case
+from small_business import write_small_business
 from spark_session import connect_session, missing, no_connect, small_session
 
 if reason := missing():
@@ -360,17 +361,17 @@ SHOWN = re.findall(
 
 
 def test_the_page_on_scale_shows_what_runs(
-    classic: Any,
-    business: ls.Tables,
-    logistic_model: ls.ChurnModel,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    classic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With two tables: the fewer there are, the sooner is a panel planned."""
+    tables = ls.read_tables(write_small_business(tmp_path / "small", "accounts", "behaviors"))
+    analysis = ls.read_success_analysis(tmp_path / "small")
+    model = ls.ChurnModel(estimator="logistic").fit(ls.build_panel(tables, analysis))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ls, "read_tables", lambda _: business)
-    monkeypatch.setattr(ls, "read_project", lambda _: business.project)
+    monkeypatch.setattr(ls, "read_tables", lambda _: tables)
+    monkeypatch.setattr(ls, "read_project", lambda _: tables.project)
     here, connect, scores, sample = SHOWN
-    names: dict[str, Any] = {"model": logistic_model}
+    names: dict[str, Any] = {"model": model}
     exec(here, names)
     assert len(pq.read_table(tmp_path / "panel")) == len(names["small"].frame) > 1000
     exec(scores, names)
@@ -378,20 +379,23 @@ def test_the_page_on_scale_shows_what_runs(
     if reason := no_connect():
         pytest.skip(reason)
     classic.sql("CREATE SCHEMA crm")
-    for name, frame in in_spark(classic, business, tmp_path).items():
+    for name, frame in in_spark(classic, tables, tmp_path).items():
         frame.write.saveAsTable(f"crm.{name}")
     address = f"localhost:{classic.conf.get('spark.connect.grpc.binding.port')}"
     for shown, run in (
         ("spark.example.com:15002", address),
         ("pyspark.sql ", "pyspark.sql.connect.session "),  # beside a classic session
-        ('("accounts", "behaviors", "usage", "tickets")', repr(business.names)),
     ):
         assert shown in connect
         connect = connect.replace(shown, run)
     exec(connect, names)
-    assert classic.table("crm.churn_scores").where("alert").count() > 0
+    expected = ls.score_accounts(model, tables, effects={}).frame
+    found = classic.table("crm.churn_scores").toPandas().sort_values("rank")
+    assert found["account_id"].tolist() == expected["account_id"].tolist()
+    assert found["alert"].tolist() == expected["alert"].tolist()
     exec(sample.replace("0.1", "0.9"), names)
-    assert "Audit" in repr(names["audit"])
+    assert names["audit"].frame.size
+    names["spark"].stop()
     classic.sql("DROP SCHEMA crm CASCADE")
 
 
