@@ -6,6 +6,7 @@ tables than these: benchmarks/spark_panels.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import date
@@ -28,6 +29,7 @@ from leadsignal.scoring import scores as scores_module
 from leadsignal.scoring import spark_scores
 from leadsignal.stats.estimates import Estimate
 from random_tables import random_case
+from small_business import write_small_business
 from spark_session import connect_session, missing, no_connect, small_session
 
 if reason := missing():
@@ -350,6 +352,49 @@ def test_texts_are_numbers_in_both_or_in_neither(spark: Any) -> None:
     query = f"SELECT {DuckDB().number('x')} AS y FROM (VALUES {rows}) AS v(x)"
     expected = duckdb.connect().execute(query).df()
     assert found["y"].tolist() == pytest.approx(expected["y"].tolist(), nan_ok=True)
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
+RUN_HERE = r"(?ms)^<!-- not run: tests/test_spark.py [^\n]+ -->\n```python\n(.*?)^```"
+SHOWN = re.findall(RUN_HERE, PAGE.read_text("utf-8"))
+"""The examples on the page that need Spark, in their order."""
+
+
+def test_the_examples_of_the_page_on_scale_run(
+    classic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two tables: the fewer there are, the sooner is a panel planned."""
+    tables = ls.read_tables(write_small_business(tmp_path / "small", "accounts", "behaviors"))
+    analysis = ls.read_success_analysis(tmp_path / "small" / "success.toml")
+    model = ls.ChurnModel(estimator="logistic").fit(ls.build_panel(tables, analysis))
+    monkeypatch.setattr(ls, "read_tables", lambda _: tables)
+    monkeypatch.setattr(ls, "read_project", lambda _: tables.project)
+    here, connect, scores, sample = SHOWN
+    names: dict[str, Any] = {"model": model}
+    # Spark's process has a working folder of its own.
+    exec(here.replace('"panel"', f'"{tmp_path / "panel"}"'), names)
+    assert len(pq.read_table(tmp_path / "panel")) == len(names["small"].frame) > 1000
+    exec(scores, names)
+    assert {"rank", "alert", "next_step"} <= set(names["scores"].columns)
+    if reason := no_connect():
+        pytest.skip(reason)
+    classic.sql(f"CREATE SCHEMA crm LOCATION '{tmp_path / 'crm'}'")
+    for name, frame in in_spark(classic, tables, tmp_path).items():
+        frame.write.saveAsTable(f"crm.{name}")
+    address = f"localhost:{classic.conf.get('spark.connect.grpc.binding.port')}"
+    assert "spark.example.com:15002" in connect
+    connect = connect.replace("spark.example.com:15002", address)
+    # Beside a classic session the builder has to be that of Connect.
+    connect = connect.replace("pyspark.sql ", "pyspark.sql.connect.session ")
+    exec(connect, names)
+    expected = ls.score_accounts(model, tables, effects={}).frame
+    found = classic.table("crm.churn_scores").toPandas().sort_values("rank")
+    assert found["account_id"].tolist() == expected["account_id"].tolist()
+    assert found["alert"].tolist() == expected["alert"].tolist()
+    exec(sample.replace("0.1", "0.9"), names)
+    assert names["audit"].frame.size
+    names["spark"].stop()
+    classic.sql("DROP SCHEMA crm CASCADE")
 
 
 @pytest.mark.parametrize(
