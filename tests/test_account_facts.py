@@ -117,7 +117,7 @@ def test_a_report_names_accounts_with_owner_and_renewal(
 ) -> None:
     page = report_page(summarise(business_panel, scores=scores))
     first = scores.frame.iloc[0]
-    assert f'{first["name"]} <span class="small soft">{first["account_id"]}</span>' in page
+    assert f'{first["name"]} <span class="id small soft">{first["account_id"]}</span>' in page
     assert '<th scope="col">Owner</th>' in page
     assert '<th scope="col">Next renewal</th>' in page
     assert "<b>" not in page.split("Größe &amp; Söhne ")[1][:20]

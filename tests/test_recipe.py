@@ -93,8 +93,8 @@ def test_a_report_says_when_the_backtest_is_of_another_model(
     page = ls.report.report_page(summary)
     told = (
         "Not the model of the scores: this backtest has estimator logistic instead of ensemble,"
-        " horizon 90 days instead of 180 days, step 45 days instead of 30 days, 10 % alerted"
-        " instead of 5 %."
+        " horizon 90 days instead of 180 days, step 45 days instead of 30 days, 10\xa0% alerted"
+        " instead of 5\xa0%."
     )
     assert page.count(told) == 2  # On the first screen, and in the backtest's section.
     assert "logistic regression, looking three months ahead" in page

@@ -209,7 +209,7 @@ def test_evidence_is_part_of_a_comparison(leading: AsOfContext) -> None:
     found = ls.compare_cohorts(leading.tables, PROCESS, leading.analysis, context=leading)
     (one,) = found.evidence
     assert set(one.methods) == {"time_dependent", "landmark", "target_trial"}
-    assert one.sentence in repr(found)
+    assert one.sentence in found.details
     assert found.to_dict()["evidence"][0]["rung"] == int(one.rung)
     region = ls.compare_cohorts(leading.tables, "region", leading.analysis, context=leading)
     assert region.evidence == ()
