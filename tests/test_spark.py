@@ -21,6 +21,7 @@ import pytest
 
 import leadsignal as ls
 from leadsignal.account_facts import with_names
+from leadsignal.config.project import Behaviors
 from leadsignal.config.success import Process, SuccessAnalysis
 from leadsignal.engine.spark import Rows, exported, source_view, staging_folder
 from leadsignal.ingestion.dialect import DuckDB, Spark
@@ -363,8 +364,9 @@ SHOWN = re.findall(RUN_HERE, PAGE.read_text("utf-8"))
 def test_the_examples_of_the_page_on_scale_run(
     classic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With two tables: the fewer there are, the sooner is a panel planned."""
+    """With two tables and one behaviour: the fewer indicators, the sooner is a panel planned."""
     tables = ls.read_tables(write_small_business(tmp_path / "small", "accounts", "behaviors"))
+    tables = tables.with_behaviors(Behaviors(keep=("reconciliation_completed",)))
     analysis = ls.read_success_analysis(tmp_path / "small" / "success.toml")
     model = ls.ChurnModel(estimator="logistic").fit(ls.build_panel(tables, analysis))
     monkeypatch.setattr(ls, "read_tables", lambda _: tables)
