@@ -37,6 +37,7 @@ from leadsignal.engine.without_rows import AT_ONCE, accounts_without_rows, witho
 from leadsignal.errors import OptionError
 from leadsignal.indicators import Indicator
 from leadsignal.ingestion.data_warnings import DataWarning
+from leadsignal.progress import Progress
 from leadsignal.results import Result
 from leadsignal.session_cache import recalled, remember
 from leadsignal.tables import Tables
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
 
     from leadsignal.config.project import Project
 
-Progress = Callable[[int, int], None]
 MAX_KEPT = 2**28
 """Bytes of a panel up to which a session keeps it."""
 Draw = Callable[[str], str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,6 +21,7 @@ from leadsignal.files.outputs import PANEL, check_file
 from leadsignal.files.writing import atomic_write
 from leadsignal.indicators import Indicator
 from leadsignal.panel import description, without_rows_of
+from leadsignal.progress import Progress
 from leadsignal.results import to_html
 from leadsignal.tables import Tables
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
-Progress = Callable[[int, int], None]
 ROWS_AT_ONCE = 10_000_000
 """Number of rows, over all tables, from which a panel is built at once; takes about 2 GB."""
 

@@ -27,6 +27,15 @@ def share_text(share: float | None) -> str:
     return "–" if share is None or share != share else f"{share * 100:.0f} %"
 
 
+def p_text(p: float) -> str:
+    """Return a p-value as it is written everywhere.
+
+    >>> p_text(0.0002), p_text(0.0412)
+    ('< 0.001', '0.041')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def rate_text(share: float | None) -> str:
     """Return a rate over time in percent to a decimal, or a dash where it cannot be said.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from leadsignal.phrases import share_text
+from leadsignal.phrases import p_text, share_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +108,7 @@ def _cell(name: str, value: Any, *, share: bool, whole: bool) -> str:
     if abs(value) == float("inf"):
         return "no limit"
     if name in P_VALUES:
-        return "< 0.001" if value < 0.001 else f"{value:.3f}"
+        return p_text(value)
     if name in ONE_DECIMAL and share:
         return f"{100 * value:.1f} %"
     if share:

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
+from leadsignal.progress import Progress
 from leadsignal.threads import threads
 
 Made = TypeVar("Made")
-Progress = Callable[[int, int], None]
 Call = Callable[..., Callable[[], Any]]
 ONE_THREAD = ("LEADSIGNAL_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 WORTH_IT = 10_000_000

@@ -174,7 +174,8 @@ def progress_bar(
         yield lambda done, total: None
         if not logged:
             return
-        log(options, f"{what}: done in {in_words(time.monotonic() - began)}")
+        part = "" if what == options.command else f"{what}: "
+        log(options, f"{part}done in {in_words(time.monotonic() - began)}")
 
 
 def log(options: argparse.Namespace, text: object) -> None:

@@ -16,7 +16,7 @@ from leadsignal.cohorts.contrasts import CORRECTED, Contrast, best_of, cohorts_o
 from leadsignal.cohorts.evidence import Evidence, evidence_for_claim, weigh_evidence
 from leadsignal.cohorts.from_tables import dated_cohorts, is_dated
 from leadsignal.cohorts.named_comparisons import ready_comparisons
-from leadsignal.cohorts.plots import overview_picture, p_text
+from leadsignal.cohorts.plots import overview_picture
 from leadsignal.cohorts.side_by_side import compare_dated
 from leadsignal.cohorts.verdict import in_digits
 from leadsignal.cohorts.wording import aligned
@@ -24,7 +24,7 @@ from leadsignal.config.success import SuccessAnalysis
 from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
-from leadsignal.phrases import how_often
+from leadsignal.phrases import how_often, p_text
 from leadsignal.results import Result, to_html
 from leadsignal.stats.estimates import Estimate
 from leadsignal.stats.multiple_testing import holm

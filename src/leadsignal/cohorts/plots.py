@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from leadsignal.errors import ModelError
+from leadsignal.phrases import p_text
 from leadsignal.survival.plots import COLOURS, GREY, STYLES, axes_of, plain_log_ticks
 
 if TYPE_CHECKING:
@@ -149,15 +150,6 @@ def _overview_title(lines: pd.DataFrame) -> str:
     proven = int((lines["p_holm"] < 0.05).sum())
     have = "has" if proven == 1 else "have"
     return f"{proven} of {len(lines)} cohorts {have} a proven difference in churn"
-
-
-def p_text(p: float) -> str:
-    """Return a p-value as it is written everywhere.
-
-    >>> p_text(0.0002), p_text(0.0412)
-    ('< 0.001', '0.041')
-    """
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def funnel_picture(groups: pd.DataFrame, ax: Axes | None = None) -> Axes:

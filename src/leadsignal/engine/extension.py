@@ -33,6 +33,7 @@ from leadsignal.engine.past import (
 from leadsignal.engine.recipe import panel_recipe
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import shown
+from leadsignal.progress import Progress
 from leadsignal.tables import Tables
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Ints = NDArray[np.int64]
-Progress = Callable[[int, int], None]
 ANEW = "Build the panel anew, without since"
 PAST = b"leadsignal past"
 """The key under which a Parquet file of a panel keeps what the tables said of the past."""

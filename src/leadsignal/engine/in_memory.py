@@ -23,6 +23,7 @@ from leadsignal.engine.carried import Carried, CarriedColumn, Change, How, Users
 from leadsignal.engine.duckdb import temporary_tables
 from leadsignal.engine.grid import Step
 from leadsignal.engine.user_stays import days_apart
+from leadsignal.progress import Progress
 from leadsignal.sources.parts import quoted
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 Shorts = NDArray[np.int32]
 Whole = NDArray[np.integer[Any]]
-Progress = Callable[[int, int], None]
 CELLS_AT_ONCE = 2**25
 """Values of measures that are in memory at once, 8 bytes each, beside those of the result."""
 NOTHING = -(2**31)

@@ -8,7 +8,7 @@ would be a quarter too narrow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from leadsignal.indicators import Indicator
 from leadsignal.indicators.declare import ProcessState
 from leadsignal.ingestion.data_warnings import DataWarning, affecting, warning_lines
 from leadsignal.panel import Panel
+from leadsignal.progress import Progress
 from leadsignal.results import Result
 from leadsignal.stats.multiple_testing import holm
 from leadsignal.stats.normal import normal_quantile, without_rounding
@@ -47,8 +48,6 @@ LEVEL = 0.95
 RESAMPLES = 500
 MIN_EVENTS = 20
 BANDS = {"green": 0.0, "yellow": 1.0, "red": 2.0}
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, repr=False, eq=False)

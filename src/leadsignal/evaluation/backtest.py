@@ -40,7 +40,6 @@ from leadsignal.evaluation.method_tables import (
 )
 from leadsignal.evaluation.methods import (
     METHODS,
-    Progress,
     Ranked,
     can_read,
     cut_offs,
@@ -57,6 +56,7 @@ from leadsignal.model.persistence.recipe import Recipe, refuse_other_analysis, r
 from leadsignal.model.stacked_model import Estimator
 from leadsignal.panel import Panel
 from leadsignal.phrases import share_text
+from leadsignal.progress import Progress
 from leadsignal.results import Result, or_dash, to_html
 
 if TYPE_CHECKING:

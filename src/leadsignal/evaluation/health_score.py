@@ -60,6 +60,14 @@ class HealthAudit(Result):
         never = self.churned - len(self.turned)
         return float(np.median([*self.turned, *[0] * never])) if self.churned else float("nan")
 
+    @property
+    def _turn_text(self) -> str:
+        """When half of the churned accounts had left green, in words."""
+        days = self.median_turn_days
+        if days == 0:
+            return "half never left green"
+        return f"half left green {or_dash(days, '.0f')} days before or later"
+
     def _table(self) -> pd.DataFrame:
         return self.bands.rename_axis("band")
 
@@ -103,8 +111,7 @@ class HealthAudit(Result):
         lines = [
             f"Health score: of {self.churned:,} churned accounts {early:,} were green"
             f" {self.warning_time} days before the end was known,",
-            f"{last:,} still at the last snapshot;"
-            f" half had left green {or_dash(self.median_turn_days, '.0f')} days before or later",
+            f"{last:,} still at the last snapshot; {self._turn_text}",
         ]
         if self.red_episodes:
             lines.append(

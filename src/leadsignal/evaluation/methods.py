@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -17,6 +17,7 @@ from leadsignal.evaluation.alerts import EvaluationRows, on_grid
 from leadsignal.model.churn_model import ChurnModel, at_risk
 from leadsignal.model.persistence.recipe import Recipe
 from leadsignal.panel import Panel
+from leadsignal.progress import Progress
 from leadsignal.workers import each
 
 Floats = NDArray[np.float64]
@@ -34,8 +35,6 @@ MODEL = "model"
 FIT_EVERY = 28
 """Snapshots closer than this many days say nearly the same; models are fitted on fewer."""
 ROWS_AT_ONCE = 20_000
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

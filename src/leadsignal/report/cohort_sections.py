@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from leadsignal.phrases import p_text
 from leadsignal.report.bar_charts import Axis, Estimate, Row, both, ranges
 from leadsignal.report.charts import key
 from leadsignal.report.html import Html, figure, folded, section, table, tag
@@ -188,10 +189,6 @@ def _forest(lines: Lines, of: int, summary: Summary) -> Html | str:
     )  # fmt: skip
 
 
-def _p(p: float) -> str:
-    return "below 0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def _ratio(of: RatioSummary) -> str:
     return "–" if of["estimate"] is None else f"{of['estimate']:.2f}"
 
@@ -201,7 +198,7 @@ def _lines(lines: Lines) -> Html:
         (_cohort(line), name_text(line["against"]), line["verdict"],
          ("number", "" if line["naive"] is None else _ratio(line["naive"])),
          ("number", _ratio(line["hazard_ratio"])), ("number", limits_text(line["hazard_ratio"])),
-         ("number", _p(line["p_holm"])))
+         ("number", p_text(line["p_holm"])))
         for line in lines
     ]  # fmt: skip
     head = ("Cohort", "Against", "Verdict", "Usual chart: hazard ratio", "Corrected: hazard ratio",

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from leadsignal.arguments import checked
 from leadsignal.cohorts.overview import Line, Overview
-from leadsignal.cohorts.plots import p_text
 from leadsignal.cohorts.segments import Segment, compare_segments
 from leadsignal.cohorts.verdict import between
 from leadsignal.errors import OptionError
 from leadsignal.files.outputs import PAGE
 from leadsignal.files.writing import atomic_write
+from leadsignal.phrases import p_text
 from leadsignal.report.bar_charts import Estimate, Row, both, ranges
 from leadsignal.report.charts import key
 from leadsignal.report.churn_page import checked_path

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from leadsignal.arguments import checked
 from leadsignal.errors import LeadsignalError
+from leadsignal.progress import Progress
 from leadsignal.results import to_html
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 METHODS = ("naive", "time_dependent", "landmark")
 """Methods of the cohort comparisons; a target trial of each cohort would take minutes."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -26,6 +26,7 @@ from leadsignal.files.spreadsheets import plain_frame
 from leadsignal.files.writing import whole_files, whole_folder
 from leadsignal.ingestion.data_warnings import refuse_warnings
 from leadsignal.ingestion.dialect import GRID_ORIGIN, day_number
+from leadsignal.progress import Progress
 from leadsignal.results import to_html
 from leadsignal.scoring.hindsight import with_hindsight
 from leadsignal.scoring.record import RunRecord
@@ -41,8 +42,6 @@ SCORES, RECORD = "scores.parquet", "_run.json"
 DAYS = ("snapshot_on", "next_renewal")
 PARTITION = "snapshot_on="
 """A folder of one date, named as Hive, Spark, DuckDB and pandas read it: as a column."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

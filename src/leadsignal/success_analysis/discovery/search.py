@@ -7,7 +7,7 @@ the day; a test holds the two together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from leadsignal.durations import Duration, days_in
 from leadsignal.errors import ModelError, OptionError
 from leadsignal.ingestion.dialect import day_number
 from leadsignal.panel import Panel, build_narrow
+from leadsignal.progress import Progress
 from leadsignal.success_analysis.discovery.at_risk import (
     AtRisk,
     KnownBefore,
@@ -111,7 +112,6 @@ def _distinct(row: Ints, user: Ints, size: int) -> Ints:
     return np.bincount(pairs // (user.max(initial=0) + 2), minlength=size)
 
 
-Progress = Callable[[int, int], None]
 MIN_CHURNS = 20
 """Minimum number of churn events for a discovery."""
 MIN_EXPECTED = 10.0
