@@ -157,7 +157,7 @@ def churns(quarters: int = 14) -> ls.ChurnEvents:
 def test_churns_are_drawn_by_quarter_with_the_finding_as_title() -> None:
     axes = churns().plot()
     title = axes.get_title(loc="left")
-    assert title == "13 of 14 accounts churned, with no warning 90 days before"
+    assert title == "13 of 14 churned accounts gave no warning 90 days before"
     assert len(axes.get_xticklabels()) == 12
     assert all(tick == int(tick) for tick in axes.get_yticks())
     assert texts_collide(axes) == []

@@ -94,9 +94,13 @@ class ChurnEvents(Result):
         from leadsignal.churn.plots import churns_by_quarter
 
         quarters, unexpected = self.by_quarter(), int(self.counts()["accounts"][UNEXPECTED])
-        title = f"{len(self.churned):,} accounts churned"
+        churned = len(self.churned)
+        title = f"{churned:,} accounts churned"
         if self.can_tell:
-            title = f"{unexpected:,} of {title}, with no warning {self.warning_time} days before"
+            title = (
+                f"{unexpected:,} of {churned:,} churned accounts gave no warning"
+                f" {self.warning_time} days before"
+            )
         return churns_by_quarter(quarters, VERDICTS, title, ax)
 
     def to_dict(self) -> dict[str, Any]:
