@@ -202,6 +202,11 @@ class Line:
     evidence: Evidence | None = None
 
     @property
+    def holds(self) -> bool:
+        """Whether the difference is beyond chance, corrected for the number of cohorts."""
+        return self.p_holm < MAX_P
+
+    @property
     def title(self) -> str:
         """The cohort, after the name of its comparison where that is another."""
         by = self.by.replace("_", " ")
@@ -285,7 +290,7 @@ class Overview(Result):
     @property
     def verdict(self) -> str:
         """How many of the differences hold, in one sentence."""
-        holding = sum(line.p_holm < MAX_P for line in self.lines)
+        holding = sum(line.holds for line in self.lines)
         return (
             f"{holding} of {len(self.lines)} cohorts leave more or less often beyond chance,"
             " corrected for their number"

@@ -155,7 +155,11 @@ def _forest(lines: Sequence[Line]) -> Html:
             marks.insert(0, Estimate(usual, None, None, "dot", "plain hollow",
                                      f"the usual chart: {how_often(usual)}"))  # fmt: skip
         rows.append(Row(f"{line.title} / {line.against}", marks, how_often(one.estimate)))
-    title = "How often their accounts leave, against the other cohort"
+    holding = sum(line.holds for line in lines)
+    title = (
+        "How often their accounts leave, against the other cohort; "
+        f"{f'the first {holding}' if holding else 'none'} beyond chance"
+    )
     read = "; ".join(f"{row.label}: {row.estimates[-1].text}" for row in rows)
     legend = key([("dot", "plain hollow", "the usual chart"),
                   ("diamond", "accent", "corrected, with its 95 % interval")])  # fmt: skip
