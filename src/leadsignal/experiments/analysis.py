@@ -1,4 +1,4 @@
-"""What an experiment shows: churn by arm as assigned, up to the day that was fixed beforehand."""
+"""Analyse an experiment: churn by assigned arm, up to the planned last day."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class ExperimentResult(Result):
     frame : DataFrame
         One row per arm: accounts, churned, churn with its 95 % interval.
     hazard_ratio : Estimate or None
-        Treated against control, stratified, with errors by customer; None if nobody churned in one
-        of the arms.
+        Treated versus control, stratified, with standard errors clustered by customer; None if
+        nobody churned in one of the arms.
     p : float
         P-value of the stratified log-rank test.
     stop_on : date
         Last day of the experiment, fixed when it was planned.
     not_at_risk : int
-        Accounts whose end was known before they were assigned; they do not count.
+        Accounts excluded because their end was known before they were assigned.
     """
 
     frame: pd.DataFrame
@@ -52,7 +52,7 @@ class ExperimentResult(Result):
 
     @property
     def shows_an_effect(self) -> bool:
-        """Whether churn differs between the arms, beyond chance."""
+        """Whether churn differs significantly between the arms (p < 0.05)."""
         return self.p < 0.05
 
     @property
@@ -97,17 +97,17 @@ class ExperimentResult(Result):
 def analyse_experiment(
     arms: pd.DataFrame, tables: Tables, *, stop_on: date | str
 ) -> ExperimentResult:
-    """Compare churn between the arms as they were assigned, whatever was done afterwards.
+    """Compare churn between the arms as assigned (intention to treat).
 
     Parameters
     ----------
     arms : DataFrame
-        The arms, as `draw_arms` returns them.
+        The arms, as returned by `draw_arms`.
     tables : Tables
-        The tables; they must reach to ``stop_on``.
+        The tables, with an as-of date after ``stop_on``.
     stop_on : date or str
-        Last day of the experiment, fixed when it was planned. Looking earlier, or choosing the day
-        by the result, finds differences that are not there.
+        Last day of the experiment, fixed when it was planned. Stopping earlier, or choosing the day
+        after seeing results, inflates the false-positive rate.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def analyse_experiment(
     Raises
     ------
     OptionError
-        If the arms are not those of an experiment, or the tables end before ``stop_on``.
+        If ``arms`` is not a valid assignment, or the as-of date is not after ``stop_on``.
     ModelError
         If nobody churned.
     """

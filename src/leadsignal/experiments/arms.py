@@ -31,25 +31,25 @@ def draw_arms(
 ) -> pd.DataFrame:
     """Assign customers to a treated and a control arm.
 
-    All accounts of a customer are in the same arm: acting on one acts on the others. Within strata
-    of risk, customers are put in an order that only the seed determines, and the last ``share``
-    of them is treated, so that the same call gives the same arms on every machine. Scores with a
-    hold-out have arms already: accounts that are held out are the control arm.
+    All accounts of a customer are in the same arm, because acting on one affects the others. Within
+    strata of risk, customers are put in a random order that depends on the seed alone, and a
+    ``share`` of them is treated, so the same call gives the same arms on every machine. If the
+    scores have a hold-out, the held-out accounts are the control arm.
 
     Parameters
     ----------
     scores : Scores
-        Scores of the day on which the experiment starts; the riskiest accounts are eligible.
+        Scores on the day the experiment starts.
     tables : Tables
-        The tables, for the customers of the accounts.
+        The tables, which give the customer of each account.
     accounts : int, optional
-        Number of eligible accounts, those with the highest risk. Default: all.
+        Number of eligible accounts, highest risk first. Default: all.
     share : float, optional
-        Share of the customers that is treated. Default: 0.5.
+        Share of customers to treat. Default: 0.5.
     strata : int, default 4
-        Number of strata of equal size, by a customer's highest risk.
+        Number of equal-sized strata, by the highest risk among a customer's accounts.
     seed : int, optional
-        Seed of the random order. Default: ``holdout_seed`` of the project.
+        Seed of the random order. Default: the project's ``holdout_seed``.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def draw_arms(
 
 
 def eligible(scores: Scores, tables: Tables, accounts: int | None = None) -> pd.DataFrame:
-    """Return account_id, customer_id and risk of the riskiest accounts, of all by default."""
+    """Return account_id, customer_id and risk of the riskiest ``accounts``; all by default."""
     if accounts is not None and accounts < 1:
         raise OptionError(f"accounts = {accounts!r} is less than 1", "Leave it out for all")
     chosen = scores.frame.head(len(scores) if accounts is None else accounts)
@@ -121,7 +121,7 @@ def _assigned(
 
 
 def _as_held_out(scores: Scores, chosen: pd.DataFrame) -> dict[str, str]:
-    """Return the arm of each customer by the hold-out of the scores."""
+    """Return the arm of each customer: control if the scores hold the customer out."""
     held_out = set(scores.frame.loc[scores.frame[HELD_OUT], "account_id"].astype(str))
     control = chosen["account_id"].isin(held_out)
     return dict(zip(chosen["customer_id"], np.where(control, CONTROL, TREATED), strict=True))

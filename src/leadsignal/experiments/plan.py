@@ -1,4 +1,4 @@
-"""How many accounts an experiment needs, and for how long, to see a reduction of churn."""
+"""Sample size and duration that an experiment needs to detect a reduction in churn."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ if TYPE_CHECKING:
     from leadsignal.survival.inputs import Floats
 
 MONTHS = (3, 6, 9, 12, 18, 24)
-"""Durations in months for which a plan says how many accounts are needed."""
+"""Durations, in months, for which a plan gives the number of accounts."""
 DAYS_A_MONTH = 365.25 / 12
 STRATA = 4
-"""Strata of risk within which arms are drawn and compared."""
+"""Number of risk strata within which arms are assigned and compared."""
 TIMES = 50
 """Points in time at which the expected log-rank statistic is summed."""
 MAX_RISK = 0.99
-"""Highest risk that is turned into a hazard."""
+"""Risks are capped at this value before they are converted to hazards."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ExperimentPlan(Result):
-    """How many accounts an experiment needs.
+    """Sample size of an experiment.
 
     Parameters
     ----------
     frame : DataFrame
-        One row per duration: months, accounts needed, churn expected without and with the action,
-        events expected in all, and whether that many accounts are available.
+        One row per duration: months, accounts needed, expected churn without and with the action,
+        expected number of churns in total, and whether that many accounts are available.
     months : int
-        Duration that was asked for.
+        Planned duration.
     accounts : int
-        Accounts needed for it, in both arms together.
+        Accounts needed for that duration, both arms together.
     reduction : float
-        Share by which the action is to reduce the hazard of churn.
+        Reduction in the hazard of churn to detect, as a fraction.
     power, level : float
-        Probability that a reduction of that size is found, and the confidence level.
+        Probability of detecting a reduction of that size, and the confidence level.
     share : float
-        Share of the accounts that is treated.
+        Share of accounts that is treated.
     hazards : ndarray of shape (available,)
-        Churns per day without the action of each eligible account, the highest first.
+        Hazard of churn per day of each eligible account without the action, highest first.
     available : int
         Number of eligible accounts.
     """
@@ -111,35 +111,35 @@ def plan_experiment(
     level: float = 0.95,
     share: float = 0.5,
 ) -> ExperimentPlan:
-    """Return how many accounts are needed to see a reduction of churn.
+    """Return the number of accounts needed to detect a reduction in churn.
 
-    The eligible accounts have the hazards h = −log(1 − risk) / horizon without the action, and
-    (1 − r) h with it, r being the reduction. Of n accounts, a share s of them treated, the log-rank
-    statistic within strata of risk then has mean n μ, variance n σ² if nothing differs, and n ω²
-    with the reduction; n = (z₁ σ + z₂ ω)² / μ² with the normal quantiles z₁ of (1 + level)/2 and z₂
-    of the power. For small reductions and short times these are Schoenfeld's (z₁ + z₂)² / (s (1 −
-    s) log²(1 − r)) churns; for large ones more are needed, since the risky accounts of an arm leave
-    first. Accounts are increased by the mean number of accounts of a customer, weighted by
-    accounts: customers are assigned as a whole.
+    An eligible account has the hazard h = −log(1 − risk) / horizon without the action and (1 − r) h
+    with it, where r is the reduction. With n accounts, a share s of them treated, the log-rank
+    statistic stratified by risk has mean n μ, and variance n σ² under no effect and n ω² under the
+    reduction. Hence n = (z₁ σ + z₂ ω)² / μ², where z₁ and z₂ are the normal quantiles of (1 +
+    level)/2 and of the power. For small reductions and short durations this is Schoenfeld's number
+    of churns, (z₁ + z₂)² / (s (1 − s) log²(1 − r)); larger reductions need more, because the
+    riskiest accounts of an arm leave first. Whole customers are assigned, so n is multiplied by the
+    mean number of accounts per customer, weighted by accounts.
 
     Parameters
     ----------
     scores : Scores
-        Scores of the day on which the experiment starts.
+        Scores on the day the experiment starts.
     tables : Tables
-        The tables, for the customers of the accounts.
+        The tables, which give the customer of each account.
     reduction : float
-        Share by which the action is to reduce the hazard of churn, between 0 and 1.
+        Reduction in the hazard of churn to detect, as a fraction between 0 and 1.
     months : int, default 12
         Duration of the experiment.
     accounts : int, optional
-        Number of eligible accounts, those with the highest risk. Default: all.
+        Number of eligible accounts, highest risk first. Default: all.
     power : float, default 0.8
-        Probability with which a reduction of that size is to be found.
+        Probability of detecting a reduction of that size.
     level : float, default 0.95
         Confidence level.
     share : float, default 0.5
-        Share of the customers that is treated.
+        Share of customers to treat.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def plan_experiment(
     Raises
     ------
     OptionError
-        For shares that are not between 0 and 1, and for less than a month.
+        If a share is not between 0 and 1, or ``months`` is less than 1.
 
     References
     ----------
@@ -205,10 +205,11 @@ def _durations(
 def _log_rank_moments(
     hazards: Floats, days: float, reduction: float, share: float
 ) -> tuple[float, float, float]:
-    """Return mean, null variance and variance of the stratified log-rank statistic per account.
+    """Return the mean, null variance and variance of the stratified log-rank statistic per account.
 
-    ``hazards`` are in order of risk. With Y₁ and Y₀ at risk and churns dN₁ and dN₀ of both arms,
-    the statistic is ∫ (Y₀ dN₁ − Y₁ dN₀) / (Y₁ + Y₀), summed over strata. Midpoint rule in time.
+    ``hazards`` are sorted. With numbers at risk Y₁, Y₀ and churns dN₁, dN₀ in the treated and
+    control arms, the statistic is ∫ (Y₀ dN₁ − Y₁ dN₀) / (Y₁ + Y₀), summed over strata. The integral
+    is taken by the midpoint rule.
     """
     step = days / TIMES
     time = (np.arange(TIMES) + 0.5) * step
@@ -233,17 +234,17 @@ def _log_rank_moments(
 def simulated_power(
     plan: ExperimentPlan, *, reduction: float | None = None, times: int = 1000, seed: int = 0
 ) -> float:
-    """Return the share of simulated experiments of a plan's size that find a difference.
+    """Return the share of simulated experiments of the planned size that detect a difference.
 
-    Each draws accounts from the eligible ones, treats a share of them at random within four strata
-    of risk, and tests by the stratified log-rank test.
+    Each experiment samples accounts from the eligible ones, treats a share of them at random within
+    four strata of risk, and applies the stratified log-rank test.
 
     Parameters
     ----------
     plan : ExperimentPlan
         The plan.
     reduction : float, optional
-        True reduction. Default: the plan's; 0 gives the share of false findings.
+        True reduction. Default: the plan's; 0 gives the false-positive rate.
     times : int, default 1000
         Number of simulated experiments.
     seed : int, default 0

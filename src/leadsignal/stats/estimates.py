@@ -1,4 +1,4 @@
-"""Estimates with intervals, and estimates whose influence by cluster allows exact differences."""
+"""Estimates with confidence intervals, and estimates that keep the influence of each cluster."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from leadsignal.stats.normal import Floats, p_value, without_rounding
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate with its interval and p-value.
+    """An estimate with its confidence interval and p-value.
 
     Parameters
     ----------
     estimate : float
         The point estimate.
     low, high : float
-        Limits of the interval.
+        Confidence limits.
     p : float
-        Two-sided p-value of no effect.
+        Two-sided p-value of the hypothesis of no effect.
     std_err : float, default NaN
-        Standard error, of the logarithm if ``log``; NaN if the interval was not made from one.
+        Standard error, of the logarithm if ``log``; NaN if the interval is not based on one.
     df : float, default NaN
         Degrees of freedom of Student's t for the interval; infinite for the normal distribution.
     log : bool, default False
         Whether the interval is symmetric on the logarithmic scale.
     bounds : tuple of float
-        Range of the quantity, which the limits do not leave.
+        Possible range of the quantity; the limits are clipped to it.
     """
 
     estimate: float
@@ -44,7 +44,7 @@ class Estimate:
     bounds: tuple[float, float] = field(default=(-np.inf, np.inf), repr=False, compare=False)
 
     def at(self, level: float) -> Self:
-        """Return the estimate with the interval of another confidence level.
+        """Return the estimate with its interval at another confidence level.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class Estimate:
         return replace(self, low=max(low, self.bounds[0]), high=min(high, self.bounds[1]))
 
     def to_dict(self) -> dict[str, object]:
-        """Return estimate, low and high, ready for JSON; None for what is not finite."""
+        """Return estimate, low and high, ready for JSON, with None for non-finite values."""
         plain = {"estimate": self.estimate, "low": self.low, "high": self.high}
         return {name: value if np.isfinite(value) else None for name, value in plain.items()}
 
@@ -85,10 +85,10 @@ class Estimate:
 class ClusteredEstimate:
     """A value with the influence of each cluster on it.
 
-    Differences of such values keep their joint error. The squared standard error is the sum of the
-    squared influences (infinitesimal jackknife), times C/(C − 1). That sum is uncertain if a few
-    clusters dominate it, so intervals use Student's t with the degrees of freedom that match its
-    variance (Satterthwaite 1946): 2 (Σφ²)² / (Σφ⁴ − (Σφ²)²/C).
+    The difference of two such values takes their covariance into account. The squared standard
+    error is the sum of the squared influences (infinitesimal jackknife), times C/(C − 1). That sum
+    is uncertain if a few clusters dominate it, so intervals use Student's t with the degrees of
+    freedom that match its variance (Satterthwaite 1946): 2 (Σφ²)² / (Σφ⁴ − (Σφ²)²/C).
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class ClusteredEstimate:
 
     @property
     def std_err(self) -> float:
-        """Standard error by cluster."""
+        """Cluster-robust standard error."""
         touched = max(2, int(np.count_nonzero(self.influence)))
         square = float(self.influence @ self.influence)
         return float(np.sqrt(square * touched / (touched - 1)))
@@ -132,7 +132,7 @@ class ClusteredEstimate:
     def estimate(
         self, level: float = 0.95, bounds: tuple[float, float] = (-np.inf, np.inf)
     ) -> Estimate:
-        """Return the value with its interval, which stays within ``bounds``."""
+        """Return the value with its confidence interval, clipped to ``bounds``."""
         low, high = _limits(self.value, self.std_err, self.df, level)
         low, high = max(low, bounds[0]), min(high, bounds[1])
         return Estimate(
@@ -140,7 +140,7 @@ class ClusteredEstimate:
         )
 
     def ratio(self, level: float = 0.95) -> Estimate:
-        """Return the exponential of the value, which is a logarithm, with its interval."""
+        """Return the ratio whose logarithm is the value, with its confidence interval."""
         limits = _limits(self.value, self.std_err, self.df, level)
         with np.errstate(over="ignore"):
             ratio, low, high = (float(np.exp(log)) for log in (self.value, *limits))
@@ -155,6 +155,6 @@ class ClusteredEstimate:
 
 
 def _limits(centre: float, std_err: float, df: float, level: float) -> tuple[float, float]:
-    """Return the limits of Student's interval."""
+    """Return the limits of an interval based on Student's t."""
     margin = float(stdtrit(df, 0.5 + level / 2)) * std_err
     return centre - margin, centre + margin

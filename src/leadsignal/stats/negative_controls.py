@@ -1,4 +1,4 @@
-"""Calibration of log hazard ratios by those of negative controls (empirical calibration)."""
+"""Empirical calibration of log hazard ratios with negative controls."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from leadsignal.errors import OptionError
 from leadsignal.stats.estimates import Estimate
 
 MIN_CONTROLS = 5
-"""Minimum number of negative controls; from fewer, their spread cannot be estimated."""
+"""Minimum number of negative controls from which their spread is estimated."""
 
 
 @dataclass(frozen=True)
 class EmpiricalNull:
-    """Distribution of log hazard ratios where there is no effect, from negative controls.
+    """Distribution of log hazard ratios under no effect, estimated from negative controls.
 
     Parameters
     ----------
     mean : float
         Mean log hazard ratio of the controls: the bias that they share.
     variance : float
-        Variance of the bias between controls, beyond the error of their estimates.
+        Variance of the bias between controls, in excess of sampling error.
     mean_square_error : float
         Mean squared standard error of the controls' estimates.
     controls : int
@@ -37,7 +37,7 @@ class EmpiricalNull:
     controls: int
 
     def calibrate(self, log_ratio: float, std_err: float, level: float = 0.95) -> Estimate:
-        """Return a hazard ratio less the bias that the controls show.
+        """Return a hazard ratio corrected for the bias that the controls show.
 
         The variance of log_ratio − mean is std_err² + τ² + (τ² + mean_square_error) / K with K
         controls and τ² = ``variance``; the interval uses Student's t with K − 1 degrees of freedom.
@@ -86,7 +86,7 @@ def empirical_null(log_ratios: ArrayLike, std_errs: ArrayLike) -> EmpiricalNull:
     Raises
     ------
     OptionError
-        For fewer than five controls.
+        If there are fewer than five controls.
 
     References
     ----------

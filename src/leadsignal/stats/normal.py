@@ -1,4 +1,4 @@
-"""Quantiles and p-values of the normal distribution, and differences free of rounding."""
+"""Quantiles and p-values of the normal distribution, and differences without rounding errors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from scipy.special import ndtr, ndtri
 Floats = NDArray[np.float64]
 
 ROUNDING = 1e-10
-"""Differences below this fraction of the numbers that they are made of count as zero."""
+"""A difference smaller than this fraction of the numbers subtracted counts as zero."""
 
 
 def normal_quantile(level: float) -> float:
-    """Return the number of standard errors on each side of a two-sided interval of ``level``.
+    """Return the normal quantile for a two-sided interval with confidence ``level``.
 
     Examples
     --------
@@ -30,26 +30,26 @@ def two_sided_p(z: ArrayLike) -> Floats:
 
 
 def p_value(estimate: float, std_err: float) -> float:
-    """Return the two-sided p-value of an estimate; NaN of a difference without a standard error."""
+    """Return the two-sided p-value of an estimate; NaN if nonzero without standard error."""
     if std_err > 0:
         return float(two_sided_p(estimate / std_err))
     return 1.0 if estimate == 0 and std_err == 0 else float("nan")
 
 
 def without_rounding(difference: ArrayLike, *scales: ArrayLike) -> Floats:
-    """Return ``difference``, but 0 where it is only the rounding error of numbers of that size.
+    """Return ``difference``, with 0 where it is only rounding error.
 
     Parameters
     ----------
     difference : array_like
-        The difference of numbers.
+        The differences.
     *scales : array_like
-        The numbers, or others of their size.
+        The numbers that were subtracted, or others of the same magnitude.
 
     Returns
     -------
     ndarray
-        The difference, with 0 in place of rounding errors.
+        The differences, with 0 in place of rounding errors.
 
     Examples
     --------

@@ -13,17 +13,17 @@ Floats = NDArray[np.float64]
 
 MAX_STEPS = 100
 PRECISION = 1e-14
-"""The search ends where the next step would lower the loss by a smaller share."""
+"""Newton's method stops when the next step would reduce the loss by a smaller fraction."""
 KEPT = 3.0
-"""A curvature is kept while each step gains at most a third of what the step before gained."""
+"""The Hessian is reused while each step gains at most a third of what the previous one gained."""
 
 
 @dataclass(frozen=True, eq=False)
 class SharedRows:
-    """A design of ``own`` columns (n, k) beside those of an owner, ``shared`` (m, p).
+    """Design matrix of ``own`` columns (n, k) and ``shared`` columns (m, p) of each row's owner.
 
-    Row i has the columns ``own[i]`` and ``shared[owner[i]]``. What is summed over rows is summed by
-    owner first, so that the cost of the p shared columns is that of m rows.
+    Row i consists of ``own[i]`` and ``shared[owner[i]]``. Sums over rows are taken by owner first,
+    so the p shared columns cost only as much as m rows.
     """
 
     own: Floats
@@ -43,7 +43,7 @@ class SharedRows:
         return linear
 
     def summed(self, weight: Floats) -> Floats:
-        """Return the sum of the rows times ``weight`` (n,), shape (k + p,)."""
+        """Return the weighted sum of the rows, shape (k + p,)."""
         sums: Floats = np.r_[self.own.T @ weight, self.shared.T @ self._by_owner(weight)]
         return sums
 
@@ -52,7 +52,7 @@ class SharedRows:
         own = self.own * weight[:, None]
         between = np.column_stack([self._by_owner(column) for column in own.T])
         corner = self.shared.T @ between
-        # The product of a matrix with itself takes half as long as that of two.
+        # A matrix times its own transpose takes half as long as a product of two matrices.
         root = self.shared * np.sqrt(self._by_owner(weight))[:, None]
         return np.block([[own.T @ self.own, corner.T], [corner, root.T @ root]])
 
@@ -66,12 +66,12 @@ def penalised_logit(
 ) -> Floats:
     """Return the coefficients that maximise the penalised likelihood, by Newton's method.
 
-    The curvature, which costs most, is kept while the steps it gives gain ever less.
+    The Hessian, the most expensive part, is reused while it still gives fast convergence.
 
     Parameters
     ----------
     design : SharedRows
-        The columns; a constant is one of its ``own``.
+        The design. An intercept is the first column of ``own``.
     ended, weight : arrays of shape (n,)
         The outcome and the weight of each row.
     penalty : array of shape (k + p,)
@@ -84,7 +84,7 @@ def penalised_logit(
     Raises
     ------
     ModelError
-        If the search does not converge.
+        If Newton's method does not converge.
 
     Examples
     --------
@@ -124,7 +124,7 @@ def penalised_logit(
 
 
 def _constant(design: SharedRows, ended: NDArray[np.bool_], weight: Floats) -> float:
-    """Return the log-odds of all rows together, 0 where the first column is no constant."""
+    """Return the log-odds of the overall rate; 0 if the first column is not an intercept."""
     share = float(np.average(ended, weights=weight))
     constant = bool((design.own[:, 0] == 1.0).all())
     return float(np.log(share / (1 - share))) if constant and 0 < share < 1 else 0.0

@@ -13,14 +13,14 @@ from leadsignal.stats.normal import Floats, normal_quantile
 
 @dataclass(frozen=True)
 class Share:
-    """A proportion of a count, with its 95 % interval (Wilson 1927).
+    """A proportion with its 95 % confidence interval (Wilson 1927).
 
     Parameters
     ----------
     count : int
         Number of accounts, or other units, that have the property.
     of : int
-        Number of all units.
+        Total number of units.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Lower and upper limit; 0 and 1 if there are no units."""
+        """Lower and upper confidence limit; 0 and 1 if there are no units."""
         return wilson_limits(self.estimate, self.of)
 
     def __repr__(self) -> str:
@@ -60,7 +60,7 @@ def wilson_limits(share: float, size: float, level: float = 0.95) -> tuple[float
     share : float
         The proportion.
     size : float
-        Number of units that it is a proportion of; it need not be whole.
+        Denominator of the proportion; it need not be an integer.
     level : float, default 0.95
         Confidence level.
 
@@ -79,15 +79,16 @@ def wilson_limits(share: float, size: float, level: float = 0.95) -> tuple[float
     z = normal_quantile(level)
     middle = (share + z**2 / (2 * size)) / (1 + z**2 / size)
     half = np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2)) / (1 + z**2 / size)
-    # For a proportion of 0 or 1 one limit is exactly that, without a rounding error.
+    # If the proportion is 0 or 1, that limit is exact, without rounding error.
     low = max(0.0, float(middle - z * half)) if share > 0 else 0.0
     return low, min(1.0, float(middle + z * half)) if share < 1 else 1.0
 
 
 def logit_limits(estimate: ArrayLike, std_err: ArrayLike, level: float) -> tuple[Floats, Floats]:
-    """Return limits of proportions or AUCs that are symmetric on the logit scale.
+    """Return confidence limits of proportions or AUCs, symmetric on the logit scale.
 
-    They lie between 0 and 1. An estimate of 0 or 1 has no logit; both limits are the estimate.
+    They lie between 0 and 1. For an estimate of 0 or 1, which has no logit, both limits equal the
+    estimate.
 
     Examples
     --------

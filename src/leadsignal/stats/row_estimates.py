@@ -1,7 +1,7 @@
-"""Means and AUCs of rows with intervals by customer, and differences of them on the same rows.
+"""Means and AUCs over rows, with intervals clustered by customer, and paired differences of them.
 
 Each estimate keeps the influence of every row. The influence on a difference is the difference of
-the influences; it is summed by customer before it is squared.
+the influences; influences are summed by customer before they are squared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class RowEstimate:
     bounds : tuple of float
         Range of the quantity.
     counted : ndarray of bool, optional
-        For a proportion of rows, the rows that it is a proportion of.
+        For a proportion, the rows in its denominator.
     """
 
     estimate: float
@@ -45,11 +45,12 @@ class RowEstimate:
         )
 
     def interval(self, cluster: NDArray[np.int64], level: float = 0.95) -> tuple[float, float]:
-        """Return the limits of the interval, which lie within ``bounds``.
+        """Return the confidence limits, which lie within ``bounds``.
 
-        Proportions and AUCs have limits on the logit scale. A proportion of rows that is 0 or 1
-        has the rule of three of its C clusters: the other limit is 1 − (1 − level)^(1/C) away. An
-        estimate that rests on one cluster has ``bounds`` as its limits.
+        For proportions and AUCs they are computed on the logit scale. If a proportion of rows is 0
+        or 1, the other limit follows from the number C of its clusters (the rule of three): it is 1
+        − (1 − level)^(1/C) away. If an estimate depends on one cluster only, the limits are
+        ``bounds``.
 
         Parameters
         ----------
@@ -77,7 +78,7 @@ class RowEstimate:
         return float(lower), float(upper)
 
     def std_err(self, cluster: NDArray[np.int64]) -> float:
-        """Return the standard error by cluster; NaN if the estimate rests on one cluster."""
+        """Return the cluster-robust standard error; NaN if only one cluster counts."""
         if not len(cluster) or _distinct(cluster[self.influence != 0]) == 1:
             return float("nan")
         sums = np.bincount(cluster, weights=self.influence)
@@ -89,9 +90,9 @@ def _distinct(cluster: NDArray[np.int64]) -> int:
 
 
 def mean_of(values: Floats, weight: Floats | None = None) -> RowEstimate:
-    """Return the (weighted) mean of ``values``, without rows in which either is NaN.
+    """Return the (weighted) mean of ``values``, ignoring rows whose value or weight is NaN.
 
-    The mean of zeros and ones is a proportion.
+    The mean of zeros and ones is treated as a proportion.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Estimates of several groups, shrunk towards their mean as far as chance explains differences.
+"""Estimates of several groups, shrunk towards their common mean.
 
-The standard deviation between groups is not known. Both functions average over it, weighted by its
-likelihood and a half-normal prior, so that intervals do not pretend to know it.
+The standard deviation between groups is unknown. Both functions average over it, weighted by its
+likelihood and a half-normal prior, so that intervals reflect its uncertainty.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from leadsignal.stats.normal import Floats
 MEAN_SPREADS = np.linspace(0.0, 4.0, 201)
 """Standard deviations between groups that `shrunken_means` averages over."""
 MEAN_PRIOR = 1.0
-"""Scale of their half-normal prior, weakly informative (Röver et al. 2021): of log hazard ratios,
-two groups in three lie within a factor of e of the mean, and more if the data say so."""
+"""Scale of their half-normal prior, weakly informative (Röver et al. 2021): at this
+spread, two hazard ratios in three lie within a factor of e of the mean."""
 RATE_SPREADS = np.linspace(0.01, 2.0, 120)
 """Standard deviations between relative rates that `shrunken_rates` averages over."""
 RATE_PRIOR = 0.5
@@ -47,10 +47,10 @@ class ShrunkenMeans:
 def shrunken_means(estimate: Floats, std_err: Floats) -> ShrunkenMeans:
     """Shrink estimates of k true values that are normal around a common mean.
 
-    Given the spread between groups this is empirical Bayes (Morris 1983) with the error of the
-    mean. Spreads are weighted by their restricted likelihood (DerSimonian & Laird 1986, §2) and a
-    half-normal prior. A single estimate of the spread (Paule & Mandel 1982) left 95 % intervals of
-    three groups with 88 % coverage.
+    Given the spread between groups, this is empirical Bayes (Morris 1983), including the error of
+    the mean. Spreads are weighted by their restricted likelihood (DerSimonian & Laird 1986, §2) and
+    a half-normal prior. With a single estimate of the spread (Paule & Mandel 1982), 95 % intervals
+    of three groups had only 88 % coverage.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def shrunken_means(estimate: Floats, std_err: Floats) -> ShrunkenMeans:
 
 @dataclass(frozen=True, eq=False)
 class ShrunkenRates:
-    """Shrunken rates of k groups, relative to what was expected.
+    """Shrunken ratios of observed to expected events of k groups.
 
     Parameters
     ----------
@@ -109,11 +109,11 @@ class ShrunkenRates:
 
 
 def shrunken_rates(events: Floats, expected: Floats, level: float = 0.95) -> ShrunkenRates:
-    """Shrink the rates of k groups towards 1, the rate that was expected of them.
+    """Shrink the ratios of observed to expected events of k groups towards 1.
 
-    Events of a group are Poisson with mean θE, E being expected; θ is gamma with mean 1 and
-    variance τ². Values of τ are weighted by the negative binomial likelihoods of all groups
-    (Clayton & Kaldor 1987) and a half-normal prior.
+    The events of a group are Poisson with mean θE, where E is the expected number; θ is gamma with
+    mean 1 and variance τ². Values of τ are weighted by the negative binomial likelihoods of all
+    groups (Clayton & Kaldor 1987) and a half-normal prior.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def shrunken_rates(events: Floats, expected: Floats, level: float = 0.95) -> Shr
     expected : ndarray of shape (k,)
         Expected number of events of each group.
     level : float, default 0.95
-        Probability of the intervals.
+        Posterior probability of the intervals.
 
     Returns
     -------
