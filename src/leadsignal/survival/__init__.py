@@ -1,7 +1,7 @@
 """Survival analysis on arrays: Cox regression, curves, and the evaluation of predictions.
 
 Functions take arrays and return small frozen results with ``to_dict``, and most with ``to_frame``
-and ``plot``. ``docs/survival.md`` describes what differs from the textbook.
+and ``plot``. ``docs/survival.md`` describes the differences from the textbook.
 """
 
 import lazy_loader

@@ -11,7 +11,7 @@ from leadsignal.results import Result
 
 
 class ArrayResult(Result):
-    """Base class of dataclasses whose arrays of one length are the columns of a table.
+    """Base class of dataclasses whose arrays, all of one length, are the columns of a table.
 
     A subclass names these columns in ``COLUMNS``, or overrides `_table`.
     """

@@ -1,7 +1,7 @@
 """The baseline hazard of a Cox fit by stratum, and survival along a covariate path.
 
-Breslow's (1972) estimate, with Efron's weights where the fit used them: each group adds
-a = w̄ Σ 1/den_k. Variance after Tsiatis (1981) and Therneau & Grambsch (2000, §10.2).
+Breslow's (1972) estimate, with Efron's weights if the fit used them: each event group adds a = w̄ Σ
+1/den_k. Variance after Tsiatis (1981) and Therneau & Grambsch (2000, §10.2).
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ from leadsignal.survival.plots import StepLine, step_lines
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CERTAIN = 300.0  # logarithm of a hazard that nobody survives, and whose square is still a number
+CERTAIN = 300.0  # log hazard above which survival is 0; exp(2 × 300) still fits a double
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Baseline(ArrayResult):
     """Baseline hazard of each stratum.
 
-    Attributes: ``names`` (p) and ``coef`` of the model, ``cov``, the covariance of coef (robust
-    where the fit was clustered); ``strata`` (s), ``first`` (s + 1), where each stratum's event
-    times begin; ``time`` (G); ``reference`` (p), the events' mean covariates, and at them (and an
-    offset of zero) the logarithms ``log_hazard`` of each time's hazard and ``log_variance`` of its
-    variance (G); ``mean`` (G × p), the mean covariates of those at risk, from the reference.
+    Attributes: ``names`` (p) and ``coef`` (p) of the model; ``cov``, the covariance of ``coef``
+    (robust if the fit was clustered); ``strata`` (s); ``first`` (s + 1), where each stratum's event
+    times begin; ``time`` (G); ``reference`` (p), the mean covariates of the events; ``log_hazard``
+    and ``log_variance`` (G), logarithms of the hazard at each time and of its variance, at the
+    reference and with an offset of zero; ``mean`` (G × p), the mean covariates of the rows at risk
+    minus the reference.
 
-    Predictions start from these logarithms: hazards at one and the same covariates for all times,
-    which ``hazard``, ``cumulative``, the frame and ``reference_hazard`` give, lie beyond all
-    numbers (0 or infinite) where the covariates of those at risk move far with time.
+    Predictions use these logarithms. ``hazard``, ``cumulative``, the frame and ``reference_hazard``
+    are hazards at fixed covariates for all times; they overflow or underflow (infinity or 0) if the
+    covariates of the rows at risk change a lot over time.
     """
 
     names: tuple[str, ...]
@@ -71,16 +72,16 @@ class Baseline(ArrayResult):
 
     @property
     def variance(self) -> Floats:
-        """Variance of each increment at the reference, with the coefficients known (G)."""
+        """Variance of each increment at the reference, with the coefficients taken as known (G)."""
         return exp_of(self.log_variance)
 
     @property
     def mean_increment(self) -> Floats:
-        """Increments at the reference times the mean covariates at risk, from reference (G × p)."""
+        """Increments at the reference times ``mean`` (G × p)."""
         return self.mean * self.reference_hazard[:, None]
 
     def cumulative(self, stratum: object = None) -> tuple[Floats, Floats]:
-        """Return event times and cumulative hazard of one stratum (None: the only one)."""
+        """Return the event times and cumulative hazard of a stratum (None: the only one)."""
         part = self._part(stratum)
         return self.time[part], np.cumsum(self.hazard[part])
 
@@ -93,10 +94,11 @@ class Baseline(ArrayResult):
         stratum: object = None,
         level: float = 0.95,
     ) -> PathPrediction:
-        """Return survival along a path: covariates X[k] (m × p) hold on (start[k], stop[k]].
+        """Return survival along a covariate path with values X[k] (m × p) on (start[k], stop[k]].
 
-        Intervals may have gaps (no risk there) but must not overlap; survival is given at each
-        stop, from the first start on. Raises OptionError with every fault of the arrays.
+        Intervals may have gaps, during which nobody is at risk, but must not overlap. Survival is
+        returned at each stop, conditional on surviving to the first start. Raises OptionError that
+        lists every fault of the arrays.
 
         >>> from leadsignal.survival import fit_cox
         >>> fit = fit_cox([[0.0], [1.0], [0.0], [1.0]], [1, 2, 3, 4], [1, 1, 1, 0])
@@ -109,7 +111,7 @@ class Baseline(ArrayResult):
         lower = np.searchsorted(time, snapped(starts, time), side="right")
         upper = np.searchsorted(time, snapped(stops, time), side="right")
         paths = paths - self.reference
-        # Intervals do not overlap: each event time lies in one of them or in none.
+        # Intervals do not overlap, so each event time is in at most one of them.
         spell, at = _inside(lower, upper)
         at += part.start
         risk = (paths @ self.coef)[spell]
@@ -117,7 +119,7 @@ class Baseline(ArrayResult):
         hazard = sums_by_code(spell, step, len(stops))
         square = np.exp(np.minimum(2 * risk + self.log_variance[at], 2 * CERTAIN))
         own = sums_by_code(spell, square, len(stops))
-        # Derivative of the path's hazard by coef: ∫ (x − x̄) dH.
+        # Derivative of the path's cumulative hazard with respect to coef: ∫ (x − x̄) dH.
         slope = np.zeros_like(paths)
         np.add.at(slope, spell, (paths[spell] - self.mean[at]) * step[:, None])
         slope = np.cumsum(slope, axis=0)
@@ -205,7 +207,7 @@ class PathPrediction(ArrayResult):
 
     @property
     def lower(self) -> Floats:
-        """Lower limit of survival (m), symmetric on the scale of the hazard."""
+        """Lower limit of survival (m), symmetric on the cumulative-hazard scale."""
         return np.exp(-self.cumulative_hazard - normal_quantile(self.level) * self.std_err)
 
     @property
@@ -230,7 +232,7 @@ def baseline_of(fit: CoxEstimate) -> Baseline:
     likelihood, terms, sets = fit.rows.likelihood, fit.terms, fit.rows.likelihood.sets
     centre = np.zeros(len(fit.coef)) if likelihood.centre is None else likelihood.centre
     reference = likelihood.event_X.mean(axis=0)
-    # Steps are at the centre of the covariates; move them to the reference.
+    # The steps are at the centre of the covariates; shift them to the reference.
     move = float(reference @ fit.coef)
     return Baseline(
         names=fit.names,
@@ -247,14 +249,14 @@ def baseline_of(fit: CoxEstimate) -> Baseline:
 
 
 def exp_of(logs: Floats) -> Floats:
-    """Return exp, infinite without a warning where it is beyond all numbers."""
+    """Return exp of ``logs``, infinite without a warning where it overflows."""
     with np.errstate(over="ignore"):
         values: Floats = np.exp(logs)
     return values
 
 
 def _inside(lower: Ints, upper: Ints) -> tuple[Ints, Ints]:
-    """Return which interval, and which position in it, for all of [lower, upper) one after another.
+    """Return interval number and position for every position in the ranges [lower, upper).
 
     >>> _inside(np.array([0, 4]), np.array([2, 5]))
     (array([0, 0, 1]), array([0, 1, 4]))

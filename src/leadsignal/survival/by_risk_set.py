@@ -1,20 +1,20 @@
 """The partial likelihood with the linear predictor centred in each risk set (log-sum-exp).
 
-Slower than ``partial_likelihood``, and right for linear predictors that span any range. Nothing is
-ever subtracted from a sum, so small risk sets lose no digits beside large ones:
+Slower than ``partial_likelihood``, but accurate for linear predictors of any range. Nothing is ever
+subtracted from a sum, so small risk sets lose no precision next to large ones:
 
-- The event groups are the leaves of a binary tree. A row is filed under the few nodes that together
+- The event groups are the leaves of a binary tree. A row is assigned to the few nodes that together
   cover the groups in which it is at risk without an event there. A risk set is then the union of
   the nodes above its group, and sums over it only add.
-- A sum of risks is kept as its logarithm L with the mean of the covariates under those risks; two
+- A sum of risks is stored as its logarithm L and the risk-weighted mean of the covariates; two
   of them merge into (log(e^L1 + e^L2), weighted mean).
-- The information is a sum of squares: rows about the mean of their node, nodes about the mean of
-  the risk set, events about the mean of the tied events, and events against the others.
+- The information is a sum of squares: rows around the mean of their node, nodes around the mean of
+  the risk set, events around the mean of the tied events, and events versus the others.
 
-With N the rows at risk without an event in group g and D its d tied events, the k-th term of
-Efron's (1977) likelihood has risks N0 + (1 − k/d) D0 (Breslow: N0 + D0), of which the shares
-p and 1 − p belong to N and D. Let w̄ be the mean weight of the events, m_N and m_D the means of
-covariates under the risks, and
+Let N be the rows at risk without an event in group g and D its d tied events. The k-th term of
+Efron's (1977) likelihood has total risk N0 + (1 − k/d) D0 (Breslow: N0 + D0), of which the shares p
+and 1 − p belong to N and D. Let w̄ be the mean weight of the events, m_N and m_D the risk-weighted
+means of the covariates, and
 
     n = w̄ Σ_k p_k,   e = w̄ Σ_k (1 − p_k),   γ = w̄ Σ_k p_k (1 − p_k),   δ = m_D − m_N
 
@@ -33,14 +33,14 @@ from scipy.sparse import csr_array
 from leadsignal.survival.inputs import Bools, Floats, Ints, sums_by_code
 from leadsignal.survival.risk_sets import RiskSets
 
-BLOCK = 16_384  # rows of a node whose squares are summed at once
+BLOCK = 16_384  # rows whose squares are summed at once
 
 
 class RiskSetTree:
-    """Rows under the nodes of a binary tree over event groups.
+    """Rows assigned to the nodes of a binary tree over event groups.
 
     Node 1 is the root, node i has the children 2i and 2i + 1, and ``size`` + g is the leaf of group
-    g. ``row`` and ``node`` list which row is filed under which node, ordered by node.
+    g. ``row`` and ``node`` list which row is assigned to which node, ordered by node.
     """
 
     def __init__(self, sets: RiskSets, counts: Bools) -> None:
@@ -53,7 +53,7 @@ class RiskSetTree:
         self.used, self.begin, self.place = _runs(self.node)
 
     def own(self, log_risk: Floats, Z: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return each node's log sum of risks and mean (2 size × p), and the rows' shares of it."""
+        """Return each node's log sum of risks, mean (2 size × p) and its rows' shares."""
         total = np.full(2 * self.size, -np.inf)
         mean = np.zeros((2 * self.size, Z.shape[1]))
         if not len(self.row):
@@ -66,7 +66,7 @@ class RiskSetTree:
         return total, mean, share
 
     def down(self, total: Floats, mean: Floats) -> tuple[Floats, Floats]:
-        """Return, for each group, the log sum and the mean over all nodes above it."""
+        """Return, for each group, the log sum and the mean over its leaf and all nodes above it."""
         total, mean = total.copy(), mean.copy()
         begin = 2
         while begin <= self.size:
@@ -77,7 +77,7 @@ class RiskSetTree:
         return total[leaves], mean[leaves]
 
     def up(self, weight: Floats, mean: Floats) -> tuple[Floats, Floats]:
-        """Return, for each node, the log sum of the groups' weights below it and their mean."""
+        """Return, for each node, the log sum of weights and the mean of the groups below it."""
         total = np.full(2 * self.size, -np.inf)
         means = np.zeros((2 * self.size, mean.shape[1]))
         total[self.size : self.size + self.groups] = weight
@@ -91,15 +91,15 @@ class RiskSetTree:
         return total, means
 
     def largest(self, values: Floats) -> Ints:
-        """Return, for each group, the row of the largest value at risk without an event; -1: none.
+        """Return, for each group, the row at risk without an event that has the largest value.
 
-        ``values`` are those of all rows.
+        ``values`` has one value per row. The result is -1 for a group without such rows.
         """
         best = np.full(2 * self.size, -1)
         if len(self.row):
             order = np.lexsort((values[self.row], self.node))
             best[self.used] = self.row[order[np.append(self.begin[1:], len(self.row)) - 1]]
-        worth = np.append(values, -np.inf)  # what row -1 is worth
+        worth = np.append(values, -np.inf)  # value of "row" -1
         begin = 2
         while begin <= self.size:
             own, above = best[begin : 2 * begin], best[np.arange(begin, 2 * begin) >> 1]
@@ -108,7 +108,7 @@ class RiskSetTree:
         return best[self.size : self.size + self.groups]
 
     def levels(self) -> Iterator[Ints]:
-        """Go through the levels from the leaves to the root: the node above each group."""
+        """Yield, from the leaves to the root, the node above each group."""
         node = np.arange(self.size, self.size + self.groups)
         while node[0]:
             yield node
@@ -147,14 +147,14 @@ class RiskSetTerms:
 
     @cached_property
     def difference(self) -> Floats:
-        """Mean of the events less that of the others at risk, 0 where there are none (G × p)."""
+        """Mean of the events minus that of the others at risk; 0 if there are no others (G × p)."""
         return np.where(
             np.isfinite(self.log_others)[:, None], self.mean_events - self.mean_others, 0.0
         )
 
     @cached_property
     def mean_covariate(self) -> Floats:
-        """What an event's covariates are compared with (G × p)."""
+        """Mean covariates that an event is compared with (G × p)."""
         share = self.others_risk / (self.others_risk + self.events_risk)
         mean: Floats = self.mean_events - share[:, None] * self.difference
         return mean
@@ -174,7 +174,7 @@ class RiskSetTerms:
         return expected
 
     def score_residuals(self) -> Floats:
-        """Return each row's part of the score (n × p)."""
+        """Return each row's contribution to the score (n × p)."""
         sets, tree, group = self.sets, self.tree, self.sets.group
         pairs = (self._expected, (tree.row, tree.place))
         pick = csr_array(pairs, shape=(len(self.Z), len(tree.used)))
@@ -190,7 +190,7 @@ class RiskSetTerms:
         return residuals
 
     def information(self, group_weights: Floats | None = None) -> Floats:
-        """Return the information (p × p), each group's part times its weight of 0 or more."""
+        """Return the information (p × p), with non-negative weights of the groups' parts."""
         factor = np.ones(len(self.sets)) if group_weights is None else group_weights
         alpha, group = self.others_risk * factor, self.sets.group
         p = self.Z.shape[1]
@@ -204,12 +204,12 @@ class RiskSetTerms:
         return information
 
     def weighted_information(self, group_weights: Floats) -> Floats:
-        """Return Σ_groups weight × the group's part of the information, weights of either sign."""
+        """Return Σ_groups weight × the group's part of the information; weights may be negative."""
         more = self.information(np.maximum(group_weights, 0.0))
         return more - self.information(np.maximum(-group_weights, 0.0))
 
     def _squares(self, alpha: Floats) -> Iterator[tuple[Floats, Floats]]:
-        """Go through the weights and deviations of which Σ α cov_N is made."""
+        """Yield the weights and deviations whose squares add up to Σ α cov_N."""
         tree = self.tree
         below = tree.up(_log(alpha) - _finite(self.log_others), np.zeros((len(alpha), 0)))[0]
         weight = self.share * np.exp(self.total + below)[tree.node]
@@ -224,7 +224,7 @@ class RiskSetTerms:
 
     @cached_property
     def _below(self) -> tuple[Floats, Floats]:
-        """Expected events a unit of risk below each node, and what to compare covariates with."""
+        """Expected events per unit of risk below each node, and the covariates to compare with."""
         pull = np.divide(
             self.gamma, self.others_risk, out=np.zeros(len(self.gamma)), where=self.others_risk > 0
         )
@@ -278,7 +278,7 @@ def terms_by_risk_set(
 
 
 def _filed(row: Ints, lower: Ints, upper: Ints) -> tuple[Ints, Ints]:
-    """Return rows and nodes that cover [lower, upper) of each row, ordered by node.
+    """Return the pairs of rows and nodes that cover each row's [lower, upper), ordered by node.
 
     >>> row, node = _filed(np.array([7]), np.array([4]), np.array([7]))
     >>> row, node  # leaves 4 and 5 are node 2, leaf 6 is alone
@@ -298,14 +298,14 @@ def _filed(row: Ints, lower: Ints, upper: Ints) -> tuple[Ints, Ints]:
 
 
 def _runs(codes: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return the different values of sorted ``codes``, where each begins, and each one's number."""
+    """Return the distinct values of sorted ``codes``, where each begins, and each code's number."""
     fresh = np.append(True, codes[1:] != codes[:-1])[: len(codes)]
     begin = np.flatnonzero(fresh)
     return codes[begin], begin, np.cumsum(fresh) - 1
 
 
 def _log_sums(logs: Floats, begin: Ints, run: Ints) -> tuple[Floats, Floats]:
-    """Return the log sum of exp of each run of ``logs``, and each element's share of its sum."""
+    """Return the log-sum-exp of each run of ``logs``, and each element's share of it."""
     top = np.maximum.reduceat(logs, begin)
     risk = np.exp(logs - top[run])
     sums = np.add.reduceat(risk, begin)
@@ -315,7 +315,7 @@ def _log_sums(logs: Floats, begin: Ints, run: Ints) -> tuple[Floats, Floats]:
 def _merged(
     total: Floats, mean: Floats, other: Floats, other_mean: Floats
 ) -> tuple[Floats, Floats]:
-    """Return the log sum and the mean of two sums; a sum of nothing has the logarithm −∞."""
+    """Return the log sum and the mean of two sums merged; an empty sum has the logarithm −∞."""
     both = np.logaddexp(total, other)
     share = np.exp(other - _finite(both))[:, None]
     return both, mean + share * (other_mean - mean)
@@ -328,5 +328,5 @@ def _log(values: Floats) -> Floats:
 
 
 def _finite(logs: Floats) -> Floats:
-    """Return ``logs`` with 0 for −∞, for differences that are −∞ themselves."""
+    """Return ``logs`` with −∞ replaced by 0, so that subtracting it leaves −∞ as it is."""
     return np.where(np.isfinite(logs), logs, 0.0)

@@ -1,9 +1,10 @@
-"""Weights that make up for rows whose follow-up ended before a horizon.
+"""Inverse-probability-of-censoring weights for outcomes by a horizon.
 
-With G the Kaplan-Meier estimate of staying uncensored, a row that ended at T by the horizon has
-weight 1/G(T−), one still there 1/G(horizon), one censored before it 0 (Robins & Rotnitzky 1992,
-Graf 1999). Ends come before censorings at the same time. G is estimated, and a row's own weight
-moves it: ``influence`` carries that part of the variance (``docs/survival.md``).
+Let G be the Kaplan-Meier estimate of remaining uncensored. A row with an event at T, by the
+horizon, has weight 1/G(T−); a row still at risk has weight 1/G(horizon); a row censored before the
+horizon has weight 0 (Robins & Rotnitzky 1992, Graf 1999). At tied times, events precede censorings.
+Because G is estimated from the same rows, ``influence`` adds its part of the variance
+(``docs/survival.md``).
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from leadsignal.survival.risk_sets import from_the_first, from_the_last
 
 @dataclass(frozen=True, eq=False)
 class Censoring:
-    """Times of censoring, who is at risk of it, and G after each.
+    """Censoring times, the number at risk of censoring, and G after each time.
 
     Attributes: ``stop`` and ``censored`` (n); ``time``, ``at_risk``, ``count``, ``staying`` = G
-    (m); ``before`` (n), how many of the times lie before each row's stop.
+    (m); ``before`` (n), the number of censoring times before each row's stop.
     """
 
     stop: Floats
@@ -45,7 +46,7 @@ class Censoring:
         before[order] = (np.cumsum(holds) - holds)[run]
         time = ordered[np.append(True, run[1:] != run[:-1])][holds]
         size = len(time) + 1
-        # At risk of the j-th time: whoever is censored at it or later, or ends after it.
+        # At risk at the j-th time: rows censored then or later, or with an event after it.
         upper = sums_by_code(before + censored, None, size)
         at_risk = from_the_last(upper[1:])
         count = sums_by_code(before[censored] + 1, None, size)[1:]
@@ -53,7 +54,7 @@ class Censoring:
         return cls(stop, censored, time, at_risk, count, staying, before)
 
     def reordered(self, order: Ints) -> Censoring:
-        """Return the same for rows in another order."""
+        """Return the same weights for the rows in another order."""
         return replace(
             self,
             stop=self.stop[order],
@@ -73,17 +74,17 @@ class Censoring:
         return weights
 
     def influence(self, horizon: float, moved: Floats) -> Floats:
-        """Return how each row moves a number through G.
+        """Return each row's influence on a statistic by way of G.
 
-        ``moved`` (n): how far the number moves when the logarithm of a row's weight does.
+        ``moved`` (n) is the derivative of the statistic with respect to the log weight of each row.
         """
-        # Σ of `moved` over the rows whose weight G at this time or later enters: those that ended
-        # later and, up to the horizon, those still there.
+        # Σ of `moved` over the rows whose weight depends on G at this time: those with a later
+        # event and, up to the horizon, those still at risk.
         until = int(np.searchsorted(self.time, horizon, side="right"))
         enters = sums_by_code(np.minimum(self.before, until), moved, until + 1)
         later, left = from_the_last(enters)[1:], self._left[:until]
         rate = np.divide(later, left, out=np.zeros_like(later), where=left > 0)
-        # A row at risk is moved by −rate × hazard at each time; one that is censored, by rate too.
+        # A row at risk contributes −rate × hazard at each time; a row censored then, rate as well.
         size = len(self.time) + 1
         by_place = np.zeros((2, size))
         by_place[0, : until + 1] = -from_the_first(self._hazard[:until] * rate)
@@ -95,7 +96,7 @@ class Censoring:
 
     @cached_property
     def _ended(self) -> Floats:
-        """Weights of rows that ended by a horizon: 0 where censored."""
+        """Weights of rows with an event by the horizon; 0 where censored."""
         return np.where(self.censored, 0.0, 1 / np.where(self.censored, 1.0, self.own))
 
     @cached_property
@@ -108,7 +109,7 @@ class Censoring:
 
     @cached_property
     def _place(self) -> Ints:
-        """How many of the times each row was at risk at; past all of those if censored."""
+        """Position of each row in `influence`'s flat array; censored rows use the second half."""
         through = self.before + self.censored
         return through + self.censored * (len(self.time) + 1)
 

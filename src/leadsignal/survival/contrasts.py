@@ -1,4 +1,4 @@
-"""Values of curves at a time and restricted means, with variances that allow contrasts."""
+"""Survival or incidence at a time and restricted means, with contrasts between groups."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from leadsignal.survival.steps import Steps, parts_of_sensitivity
 
 
 def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> Estimates:
-    """Return each group's survival at a time, or its probability of an end by a cause.
+    """Return each group's survival at a time, or its cumulative incidence of a cause.
 
-    The joint covariance gives `Estimates.difference` and `Estimates.ratio` their intervals: from
-    influence functions for curves with clusters, by Greenwood's variance otherwise.
+    `Estimates.difference` and `Estimates.ratio` use the joint covariance of the groups: from
+    influence functions if the curves have clusters, Greenwood's otherwise.
 
     Parameters
     ----------
     curves : Curves
         Curves of `kaplan_meier` or `aalen_johansen`.
     time : float
-        The time.
+        The time, in the unit of the curves.
     cause : int, optional
-        The cause. Default: survival.
+        Code of the cause. Default: survival.
 
     Returns
     -------
@@ -58,26 +58,27 @@ def probability_at(curves: Curves, time: float, *, cause: int | None = None) -> 
         estimate[g] = value
         sensitivity[:, inside] = _sensitivity(steps, inside, k, value)
     what = f"survival at {time:g}" if k is None else f"probability of cause {cause} by {time:g}"
-    # As along the curves: where survival is 0 there is no error to go by.
+    # As for the curves: where survival is 0, no standard error can be estimated.
     certain = estimate == (0.0 if k is None else 1.0)
     return _estimates(what, steps, estimate, sensitivity, curves.level, (0.0, 1.0), time, certain)
 
 
 def restricted_mean(curve: Curves | Curve, tau: float, *, cause: int | None = None) -> Estimates:
-    """Return each group's mean time until ``tau``, counted from the origin of the curves.
+    """Return each group's restricted mean time until ``tau``, from the origin of the curves.
 
-    That is the area under survival (Irwin 1949) or, with ``cause``, under the probability of that
-    cause: the mean time lost to it before ``tau`` (Andersen 2013). The variance is
-    Σ R(s)² N/(Y (Y − N)) with R(s) the area from s to ``tau``, or by cluster.
+    This is the area under the survival curve (Irwin 1949) or, with ``cause``, under its cumulative
+    incidence: the mean time lost to that cause before ``tau`` (Andersen 2013). The variance is Σ
+    R(s)² N/(Y (Y − N)), where R(s) is the area from s to ``tau``, or is clustered if the curves
+    are.
 
     Parameters
     ----------
     curve : Curves
         Curves of `kaplan_meier` or `aalen_johansen`.
     tau : float
-        Upper limit of time.
+        Upper limit of time, in the unit of the curves.
     cause : int, optional
-        The cause. Default: survival.
+        Code of the cause. Default: survival.
 
     Returns
     -------
@@ -134,7 +135,7 @@ def _with_steps(call: str, curves: Curves | Curve) -> Curves:
 
 
 def _moment(call: str, name: str, time: float, steps: Steps) -> float:
-    """Return a finite time, made equal to the observed one that it equals up to rounding."""
+    """Return a finite time, snapped to the observed time that it equals up to rounding."""
     validator = ArrayValidator(call)
     moment = validator.number(name, time, "a finite time within what was observed")
     validator.close()
@@ -166,7 +167,7 @@ def _sensitivity(steps: Steps, part: slice, k: int | None, value: float) -> Floa
 
 
 def _mean_until(steps: Steps, part: slice, k: int | None, tau: float) -> tuple[float, Floats]:
-    """Return the area until ``tau`` and its sensitivities: those of the values, integrated."""
+    """Return the area until ``tau`` and its sensitivity to each step."""
     A, B = parts_of_sensitivity(steps, part, k)
     time = steps.time[part]
     values = steps.survival[part] if k is None else steps.incidence[k, part]

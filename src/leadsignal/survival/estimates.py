@@ -27,7 +27,7 @@ class ChiSquare:
 
     @classmethod
     def of(cls, name: str, statistic: float, df: int) -> ChiSquare:
-        """Return the test with its p-value; no degrees of freedom give p = 1."""
+        """Return the test with its p-value, which is 1 for zero degrees of freedom."""
         return cls(name, float(statistic), int(df), float(chdtrc(df, statistic)) if df else 1.0)
 
     def __repr__(self) -> str:
@@ -64,7 +64,7 @@ class Contrast(Estimate):
         )
 
     def at(self, level: float) -> Self:
-        """Return the contrast with the interval of another confidence level."""
+        """Return the contrast with its interval at another confidence level."""
         return replace(super().at(level), level=level)
 
     def to_dict(self) -> dict[str, object]:
@@ -75,13 +75,13 @@ class Contrast(Estimate):
 
 @dataclass(frozen=True, eq=False)
 class Estimates(Result):
-    """One number a group with a joint covariance, so that groups can be contrasted.
+    """One estimate per group, with their joint covariance for contrasts between groups.
 
-    Attributes: ``what`` is estimated; ``groups`` (k); ``estimate`` (k); ``cov`` (k × k), with
-    accounts as the independent units where clusters were given; ``level`` of the intervals;
-    ``bounds``, the range the quantity can lie in; ``influence`` (clusters × k), what each cluster
-    adds to the estimates (None without clusters), clusters in the order of their sorted labels;
-    ``note``, why limits are missing (NaN), if any are.
+    Attributes: ``what``, the name of the quantity; ``groups`` (k); ``estimate`` (k); ``cov`` (k ×
+    k), cluster-robust if clusters were given; ``level`` of the intervals; ``bounds``, the possible
+    range of the quantity; ``influence`` (clusters × k), the influence of each cluster in the order
+    of the sorted labels (None without clusters); ``note``, why limits are missing (NaN), if any
+    are.
     """
 
     what: str
@@ -100,18 +100,18 @@ class Estimates(Result):
 
     @property
     def lower(self) -> Floats:
-        """Lower limits (k): estimate minus standard errors, kept in bounds."""
+        """Lower limits (k), clipped to ``bounds``."""
         margin = normal_quantile(self.level) * self.std_err
         return np.clip(self.estimate - margin, *self.bounds)
 
     @property
     def upper(self) -> Floats:
-        """Upper limits (k)."""
+        """Upper limits (k), clipped to ``bounds``."""
         margin = normal_quantile(self.level) * self.std_err
         return np.clip(self.estimate + margin, *self.bounds)
 
     def difference(self, group: object, against: object) -> Contrast:
-        """Return ``group`` minus ``against``; raises OptionError for a group that is not there."""
+        """Return ``group`` minus ``against``; raise OptionError for an unknown group."""
         i, j = self._position(group), self._position(against)
         estimate = float(self.estimate[i] - self.estimate[j])
         scales = (*self.estimate[[i, j]], *self.std_err[[i, j]])
@@ -122,7 +122,7 @@ class Estimates(Result):
         return self._contrast(name, group, against, estimate, error, bounds=(-widest, widest))
 
     def ratio(self, group: object, against: object) -> Contrast:
-        """Return ``group`` over ``against`` with an interval from the logarithm's delta method."""
+        """Return ``group`` divided by ``against``, with an interval by the delta method."""
         i, j = self._position(group), self._position(against)
         top, bottom = float(self.estimate[i]), float(self.estimate[j])
         if top <= 0 or bottom <= 0:
@@ -139,7 +139,7 @@ class Estimates(Result):
         self, what: str, group: object, against: object, value: float, error: float,
         *, log: bool = False, bounds: tuple[float, float] = (-np.inf, np.inf),
     ) -> Contrast:  # fmt: skip
-        """Return a contrast whose estimate or its logarithm is ``value``, with its interval."""
+        """Return a contrast with its interval; ``value`` is a logarithm if ``log``."""
         known = error > 0 or value == 0
         margin = normal_quantile(self.level) * error if known else np.nan
         limits = (max(value - margin, bounds[0]), min(value + margin, bounds[1]))
@@ -187,7 +187,7 @@ class Estimates(Result):
         return "\n".join([f"{self.what} ({self.level:.0%} intervals)", *lines, *notes])
 
     def _error(self, i: int, j: int, gradient: Floats) -> float:
-        """Return the error of a contrast of two; from influence, where rounding cancels too."""
+        """Return the standard error of a contrast, from influence where it is known."""
         if self.influence is not None and np.isfinite(self.cov[[i, j], [i, j]]).all():
             moved = self.influence[:, [i, j]] @ gradient
             return float(np.sqrt(moved @ moved))

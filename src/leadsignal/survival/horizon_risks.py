@@ -1,10 +1,10 @@
 """Evaluation of risks within a horizon: cumulative/dynamic AUC, Brier score, calibration.
 
-A row is a case at a horizon when it has ended by cause 1 by then. Everyone else known at the
-horizon is a control: those still there and, as they did not end by cause 1, those ended by other
-causes (Blanche, Dartigues & Jacqmin-Gadda 2013, second definition). Rows censored before it are
-left out, and the others are weighted to represent them (``censoring``). Errors are sums of
-influence by account, the estimation of the weights included.
+A row is a case at a horizon if it had an event of cause 1 by then. Every other row whose status at
+the horizon is known is a control: rows still at risk, and rows with an event of another cause
+(Blanche, Dartigues & Jacqmin-Gadda 2013, second definition). Rows censored before the horizon are
+left out, and the others are weighted to represent them (``censoring``). Standard errors sum
+influences by cluster and include the estimation of the weights.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MIN_INFORMATION = 1e-3
-"""Below this Σ w p (1 − p), moved risks are as good as 0 or 1 and no coefficient is determined:
-risks of 0 came true, or of 1 did not."""
+"""If Σ w p (1 − p) at the fitted risks p is smaller, they are practically 0 or 1 and no coefficient
+is identified: events happened at a risk of 0, or did not at a risk of 1."""
 
 CLIP = 1e-12
 """Distance from 0 and 1 to which risks are clipped before the logit."""
@@ -50,7 +50,7 @@ class DynamicAuc(ArrayResult):
     """Cumulative/dynamic AUC at each horizon.
 
     Attributes: ``times`` (k), the horizons; ``auc``, ``std_err``, ``lower``, ``upper`` (k), NaN
-    where there is no case or no control; ``cases`` (k), their number; ``level``.
+    where there is no case or no control; ``cases`` (k), the number of cases; ``level``.
     """
 
     COLUMNS = ("times", "auc", "std_err", "lower", "upper", "cases")
@@ -64,7 +64,7 @@ class DynamicAuc(ArrayResult):
     level: float
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the AUC over horizons with intervals; return the Axes."""
+        """Plot the AUC by horizon with confidence intervals and return the Axes."""
         label = "cumulative/dynamic AUC"
         return auc_over_time(self.times, self.auc, self.lower, self.upper, label, ax)
 
@@ -74,11 +74,12 @@ class DynamicAuc(ArrayResult):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BrierScore(ArrayResult):
-    """Mean squared error of risks at each horizon, and over horizons.
+    """Brier score (mean squared error of risks) at each horizon, and over horizons.
 
     Attributes: ``times`` (k); ``score``, ``std_err``, ``lower``, ``upper`` (k); ``no_skill`` (k),
-    the score of giving everyone the observed share; ``integrated``, the mean of ``score`` over the
-    span of times (trapezoids; the score itself for one horizon), with ``integrated_std_err``.
+    the score of predicting the observed share for everyone; ``integrated``, the mean of ``score``
+    over the range of times (trapezoidal rule; the score itself for one horizon), with
+    ``integrated_std_err``.
     """
 
     COLUMNS = ("times", "score", "std_err", "lower", "upper", "no_skill", "skill")
@@ -95,15 +96,15 @@ class BrierScore(ArrayResult):
 
     @property
     def skill(self) -> Floats:
-        """One minus score over no_skill: 0 tells nothing, 1 everything (k).
+        """1 − score / no_skill: 0 is no better than the observed share, 1 is perfect (k).
 
-        NaN where there is no case, so that no_skill is 0.
+        NaN if there are no cases, because ``no_skill`` is then 0.
         """
         known = self.no_skill > 0
         return np.where(known, 1 - self.score / np.where(known, self.no_skill, 1.0), np.nan)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the score over horizons beside that of no skill; return the Axes."""
+        """Plot the score by horizon next to the no-skill score and return the Axes."""
         return brier_over_time(self._table(), ax)
 
     def __repr__(self) -> str:
@@ -113,15 +114,14 @@ class BrierScore(ArrayResult):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Calibration(ArrayResult):
-    """Whether risks within ``horizon`` come true.
+    """Calibration of risks within ``horizon``.
 
-    Attributes: ``slope`` and ``intercept``, each (estimate, lower, upper): of logit(observed) on
-    logit(risk), 1 being right, and of the same with the slope fixed at 1, 0 being right. The slope
-    is missing (NaN) where the risks are all equal or tell all cases from all others, so that no
-    finite slope is the best, and the intercept where risks of 0 or 1 were wrong
-    and no others weigh against them;
-    ``observed`` and ``predicted``, the mean share and risk; ``bins``, one row a group of rows of
-    similar risk: rows, risk, observed, lower, upper.
+    Attributes: ``slope`` and ``intercept``, each (estimate, lower, upper): the slope of
+    logit(observed) on logit(risk), ideally 1, and the intercept with the slope fixed at 1, ideally
+    0. The slope is NaN if all risks are equal or separate cases from controls perfectly, so that no
+    finite slope maximises the likelihood. The intercept is NaN if risks of 0 or 1 were wrong and no
+    other risks offset them. ``observed`` and ``predicted`` are the mean share and risk; ``bins``
+    has one row per group of rows with similar risk: rows, risk, observed, lower, upper.
     """
 
     COLUMNS = ("rows", "risk", "share", "lower", "upper")
@@ -140,14 +140,14 @@ class Calibration(ArrayResult):
 
     @property
     def bins(self) -> pd.DataFrame:
-        """One row per group of rows of similar risk."""
+        """One row per group of rows with similar risk."""
         return self.to_frame()
 
     def _table(self) -> pd.DataFrame:
         return super()._table().rename(columns={"share": "observed"})
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw observed shares against risks by group, with intervals; return the Axes."""
+        """Plot observed shares against risks by group, with intervals, and return the Axes."""
         return calibration_plot(self._table(), self.horizon, self.slope[0], self.intercept[0], ax)
 
     def __repr__(self) -> str:
@@ -177,11 +177,11 @@ def dynamic_auc(
     Parameters
     ----------
     stop : array_like of shape (n,)
-        How long each row was observed from its own origin.
+        How long each row was observed, from its own origin.
     event : array_like of shape (n,)
-        1 for the predicted end, 0 for censored rows, 2, 3, … for other ends, which are controls.
+        1 for the predicted event, 0 if censored; 2, 3, … for competing events, which are controls.
     score : array_like of shape (n,) or (n, k)
-        Score of each row, at each horizon if it changes.
+        Score of each row; one column per horizon if it varies.
     times : array_like of shape (k,)
         Horizons.
     cluster : array_like of shape (n,), optional
@@ -228,18 +228,18 @@ def brier(
     cluster: ArrayLike | None = None,
     level: float = 0.95,
 ) -> BrierScore:
-    """Return the mean squared error of risks within each horizon (Graf et al. 1999).
+    """Return the Brier score of risks within each horizon (Graf et al. 1999).
 
-    Other ends count as 0.
+    Rows with a competing event count as 0.
 
     Parameters
     ----------
     stop, event, cluster, level
         As in `dynamic_auc`.
     risk : array_like of shape (n,) or (n, k)
-        Risks of an end by cause 1, between 0 and 1, one column a horizon.
+        Risks of an event of cause 1, between 0 and 1, one column per horizon.
     times : array_like of shape (k,)
-        Rising horizons.
+        Horizons, in increasing order.
 
     Returns
     -------
@@ -274,7 +274,7 @@ def brier(
         share = float(weight @ case / weight.sum())
         no_skill[k] = float(weight @ (case - share) ** 2) / len(loss)
     margin = normal_quantile(level) * error
-    # No loss exceeds 1; their mean can, as the weights need not add up to n.
+    # No loss exceeds 1, but their mean can, because the weights need not add up to n.
     upper = np.minimum(score + margin, np.maximum(score, 1))
     return BrierScore(
         rows.requested, score, error, np.maximum(score - margin, 0), upper, no_skill,
@@ -292,10 +292,10 @@ def calibration(
     bins: int = 10,
     level: float = 0.95,
 ) -> Calibration:
-    """Return whether risks of an end by cause 1 within a horizon come true.
+    """Return the calibration of risks of an event of cause 1 within a horizon.
 
-    Slope and intercept (Cox 1958) come from weighted logistic regression with errors by cluster.
-    Groups have Wilson's (1927) intervals at the effective number of rows.
+    Slope and intercept (Cox 1958) come from weighted logistic regression with cluster-robust
+    standard errors. Groups have Wilson (1927) intervals based on the effective number of rows.
 
     Parameters
     ----------
@@ -306,7 +306,7 @@ def calibration(
     horizon : float
         The horizon.
     bins : int, default 10
-        Number of groups of equal size by risk; ties stay together.
+        Number of equal-sized groups by risk; ties stay together.
 
     Returns
     -------
@@ -357,9 +357,10 @@ def calibration(
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Checked rows of one call: followed until ``stop``, ended by ``cause`` (0: censored).
+    """Validated rows of one call, followed until ``stop``, with ``cause`` of the event or 0.
 
-    ``times`` are the ``requested`` horizons, each set to the stop that it equals up to rounding.
+    ``times`` are the ``requested`` horizons, each snapped to the stop that it equals up to
+    rounding.
     """
 
     validator: ArrayValidator
@@ -411,7 +412,7 @@ class _Rows:
         )
 
     def by_time(self, name: str, raw: ArrayLike) -> Floats:
-        """Return a value a row (n × 1) or a value a row and horizon (n × k)."""
+        """Return one value per row (n × 1), or per row and horizon (n × k)."""
         values = self.validator.floats(name, raw)
         allowed = ((len(self.stop),), (len(self.stop), len(self.times)))
         if values is None:
@@ -441,7 +442,7 @@ class _Rows:
         return case
 
     def std_err(self, influence: Floats) -> float:
-        """Return the root of the summed squares of influence, by cluster where there are any."""
+        """Return the standard error from influences, clustered if there are clusters."""
         if self.cluster is not None:
             influence = sums_by_label(self.cluster, influence)
         return float(np.sqrt(influence @ influence))
@@ -449,7 +450,7 @@ class _Rows:
 
 @dataclass(frozen=True, eq=False)
 class _Ordered:
-    """Rows in the order of their score; ``begin`` and ``end`` (n) of the run of equal scores."""
+    """Rows sorted by score; ``begin`` and ``end`` (n) delimit each row's run of equal scores."""
 
     rows: _Rows
     begin: Ints | slice
@@ -468,14 +469,14 @@ class _Ordered:
         return cls(ranked, np.repeat(edges[:-1], sizes), np.repeat(edges[1:], sizes))
 
     def below(self, weight: Floats) -> Floats:
-        """Return, for each row, the weight of lower scores and half that of equal ones."""
+        """Return, for each row, the weight of lower scores plus half that of equal scores."""
         running = from_the_first(weight)
         half: Floats = running[self.begin] + running[self.end]
         half /= 2
         return half
 
     def auc(self, horizon: float) -> tuple[float, float, float]:
-        """Return AUC, its error and the number of cases; NaN without a case or a control."""
+        """Return AUC, standard error and number of cases; NaN without a case or a control."""
         rows = self.rows
         weight, case = rows.censoring.by(horizon), rows.cases(horizon)
         cases = weight * case
@@ -485,7 +486,8 @@ class _Ordered:
             return (np.nan, np.nan, float(case.sum()))
         beaten = self.below(controls)
         auc = float(cases @ beaten) / (m * n)
-        # A case beats `beaten` of the n controls, a control is beaten by all cases but those below.
+        # A case outranks `beaten` of the n controls; a control is outranked by all cases except
+        # those below it.
         influence = cases * (beaten / n - auc) / m
         influence += controls * (1 - self.below(cases) / m - auc) / n
         influence += rows.censoring.influence(horizon, influence)
@@ -493,7 +495,7 @@ class _Ordered:
 
 
 def _trapezoid(times: Floats) -> Floats:
-    """Return the weights with which values at ``times`` make their mean over the span."""
+    """Return the weights of the trapezoidal mean of values at ``times``."""
     if len(times) == 1:
         return np.ones(1)
     half = np.diff(times) / 2
@@ -503,9 +505,9 @@ def _trapezoid(times: Floats) -> Floats:
 
 
 def _has_slope(z: Floats, case: Floats) -> bool:
-    """Whether the likelihood of a logistic regression on ``z`` has its maximum at a finite slope.
+    """Whether a logistic regression on ``z`` has a finite maximum-likelihood slope.
 
-    It does where z varies and the cases' values overlap with the others' (Albert & Anderson 1984).
+    It does if z varies and the values of cases and controls overlap (Albert & Anderson 1984).
     """
     cases, others = z[case == 1], z[case == 0]
     equal = ROUNDING * max(1.0, float(np.abs(z).max()))
@@ -517,7 +519,7 @@ def _has_slope(z: Floats, case: Floats) -> bool:
 def _logistic(
     rows: _Rows, horizon: float, weight: Floats, case: Floats, Z: Floats, offset: Floats
 ) -> tuple[float, float]:
-    """Return the last coefficient of a weighted logistic regression and its clustered error."""
+    """Return the last coefficient of a weighted logistic regression and its standard error."""
     coef = np.zeros(Z.shape[1])
     for _ in range(100):
         mean = expit(offset + Z @ coef)
@@ -539,7 +541,7 @@ def _logistic(
 def _bins(
     rows: _Rows, horizon: float, weight: Floats, case: Floats, risk: Floats, bins: int, level: float
 ) -> tuple[Ints, Floats, Floats, Floats, Floats]:
-    """Return size, mean risk, observed share and its limits for groups of similar risk."""
+    """Return the size, mean risk, observed share and its limits of groups with similar risk."""
     edges = np.unique(np.quantile(risk, np.arange(1, bins) / bins))
     place = np.unique(np.searchsorted(edges, risk, side="left"), return_inverse=True)[1]
     found = []

@@ -1,6 +1,6 @@
-"""Check arrays at the validator: every fault of a call at once, then they are trusted.
+"""Validation of array arguments: all faults of a call are reported at once.
 
-Times that are equal up to rounding are made equal here too, once for all estimators.
+Times that are equal up to rounding are also made equal here, once for all estimators.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 
 TIE = 2.0**-26
-"""Times closer than this, absolutely or relative to their mean, are one time (R's ``timefix``)."""
+"""Times closer than this, absolutely or relative to their mean, count as equal (R's
+``timefix``)."""
 
 LARGEST_CODE = 2**31
-"""Cause codes above this are refused as mistakes."""
+"""Cause codes above this are rejected as mistakes."""
 
 DURATIONS = "durations; divide them by a unit, for example pd.Timedelta(days=1)"
 DATES = "dates; subtract the start and divide by a unit, for example pd.Timedelta(days=1)"
@@ -37,14 +38,14 @@ WHAT_KINDS = {"m": DURATIONS, "M": DATES, "U": TEXT, "S": TEXT, "T": TEXT, "c": 
 
 
 class NotNumbersError(ValueError):
-    """Says what an array holds instead of numbers, or what hides some of them."""
+    """Raised for an array that does not contain numbers or has masked values."""
 
 
 @dataclass
 class ArrayValidator:
-    """Collects what is wrong with the arguments of one call, then raises once.
+    """Collect all faults in the arguments of one call, then raise once.
 
-    ``rows`` is the length every array must have; 0 where a matrix, the only array, sets it.
+    ``rows`` is the required length of every array; 0 if the call takes only a matrix.
     """
 
     call: str
@@ -52,18 +53,18 @@ class ArrayValidator:
     faults: list[str] = field(default_factory=list)
 
     def refuse(self, fault: str) -> None:
-        """Note one fault."""
+        """Record a fault."""
         self.faults.append(fault)
 
     def close(self) -> None:
-        """Raise OptionError with every fault noted so far."""
+        """Raise OptionError with all recorded faults, if there are any."""
         if self.faults:
             count = len(self.faults)
             head = f"{self.call}: {count} fault{'' if count == 1 else 's'} in the arguments"
             raise OptionError("\n  ".join([f"{head}:", *self.faults]))
 
     def one_of(self, name: str, raw: str, allowed: Sequence[str]) -> None:
-        """Refuse an option that is not among ``allowed``."""
+        """Record a fault unless the option is one of ``allowed``."""
         if not isinstance(raw, str) or raw not in allowed:
             self.refuse(f"{name} is {raw!r}; it must be one of {', '.join(map(repr, allowed))}")
 
@@ -74,7 +75,7 @@ class ArrayValidator:
         must_be: str = "a finite number",
         holds: Callable[[float], bool] = np.isfinite,
     ) -> float:
-        """Return one finite number for which ``holds`` is true; ``must_be`` says so in words."""
+        """Return a finite number that satisfies ``holds``; ``must_be`` is the message's wording."""
         try:
             value = as_floats(raw)
         except NotNumbersError:
@@ -90,12 +91,12 @@ class ArrayValidator:
         return self.number("level", level, must_be, lambda value: 0 < value < 1)
 
     def count(self, name: str, raw: float) -> float:
-        """Return a whole number of 1 or more."""
+        """Return an integer of at least 1."""
         whole = "a whole number of 1 or more"
         return self.number(name, raw, whole, lambda value: value >= 1 and value == int(value))
 
     def floats(self, name: str, raw: ArrayLike) -> Floats | None:
-        """Return numbers of any shape, which may be NaN; None after noting that there are none."""
+        """Return numbers of any shape, possibly NaN; None and a fault if they are not numbers."""
         try:
             return as_floats(raw)
         except NotNumbersError as fault:
@@ -117,7 +118,7 @@ class ArrayValidator:
         return values
 
     def rising(self, name: str, raw: ArrayLike, at_least: int = 1) -> Floats:
-        """Return a vector of ``at_least`` finite numbers, each above the one before."""
+        """Return a strictly increasing vector of ``at_least`` or more finite numbers."""
         values = self.floats(name, raw)
         if values is None:
             return np.zeros(at_least)
@@ -132,7 +133,7 @@ class ArrayValidator:
     def matrix(
         self, name: str, raw: ArrayLike, columns: Sequence[str] | None = None
     ) -> NDArray[Any]:
-        """Return a matrix of any numeric type, not copied: of these ``columns``, or of any."""
+        """Return a numeric matrix, not copied, with these ``columns`` (None: any number)."""
         width = "columns" if columns is None else len(columns)
         empty = np.zeros((self.rows or 1, 1 if columns is None else len(columns)))
         try:
@@ -152,7 +153,7 @@ class ArrayValidator:
         return values
 
     def names(self, name: str, raw: Sequence[str] | None, columns: int) -> tuple[str, ...]:
-        """Return different names of the columns, x0, x1, … when not given."""
+        """Return distinct names of the columns; x0, x1, … by default."""
         plain = tuple(f"x{j}" for j in range(columns))
         if raw is None:
             return plain
@@ -164,7 +165,7 @@ class ArrayValidator:
         return plain
 
     def no_gaps(self, matrix: NDArray[Any], names: Sequence[str]) -> None:
-        """Refuse NaN and infinity in a matrix, by column."""
+        """Record a fault for each column of a matrix that has NaN or infinite values."""
         if matrix.dtype.kind != "f":
             return
         with np.errstate(over="ignore", invalid="ignore"):
@@ -185,7 +186,7 @@ class ArrayValidator:
         return set_flags
 
     def causes(self, name: str, raw: ArrayLike) -> Ints:
-        """Return cause codes: whole numbers, 0 for censored."""
+        """Return cause codes: non-negative integers, 0 for censored."""
         values = self.numbers(name, raw)
         codes = (values >= 0) & (values <= LARGEST_CODE) & (values == np.floor(values))
         self._no_rows_where(
@@ -194,7 +195,7 @@ class ArrayValidator:
         return np.where(codes, values, 0).astype(np.intp)
 
     def weights(self, raw: ArrayLike | None) -> Floats:
-        """Return case weights of 0 or more, all one when not given."""
+        """Return non-negative case weights, all 1 by default."""
         if raw is None:
             return np.ones(self.rows)
         values = self.numbers("weights", raw)
@@ -208,7 +209,7 @@ class ArrayValidator:
     ) -> tuple[Floats, Floats | None]:
         """Return stop and entry times (None: at risk from the beginning), each before its stop.
 
-        Times that are equal up to rounding come back as one.
+        Times that are equal up to rounding are made equal.
         """
         stops = self.numbers("stop", stop)
         if start is None:
@@ -222,7 +223,7 @@ class ArrayValidator:
         return stops, starts
 
     def labels(self, name: str, raw: ArrayLike | None) -> Labels | None:
-        """Return labels as codes, sorted by label; None stays None."""
+        """Return labels as codes into the sorted labels; None if ``raw`` is None."""
         if raw is None:
             return None
         try:
@@ -253,10 +254,10 @@ class ArrayValidator:
 
 
 def as_floats(raw: Any) -> Floats:
-    """Return numbers of any shape as floats, missing ones as NaN; else raise NotNumbersError.
+    """Return numbers of any shape as floats, with NaN if missing; otherwise raise NotNumbersError.
 
-    Text, dates and durations are not numbers: numpy would convert digits in text, and durations to
-    nanoseconds or microseconds by their type.
+    Text, dates and durations are rejected: numpy would parse digits in text, and convert durations
+    to nanoseconds or microseconds depending on their type.
     """
     values = unmasked(raw)
     if values.dtype.kind in "fiub":
@@ -305,7 +306,7 @@ def _not_numbers(what: str, missing: Bools) -> NotNumbersError:
 
 
 def _what_objects(kind: type) -> str | None:
-    """Return what values of a type are, None for numbers."""
+    """Return the description of a type that is not numeric; None for numbers."""
     if issubclass(kind, datetime.timedelta | np.timedelta64):
         return DURATIONS
     if issubclass(kind, datetime.date | np.datetime64):
@@ -320,9 +321,9 @@ def _what_objects(kind: type) -> str | None:
 def same_times(*times: Floats) -> tuple[Floats, ...]:
     """Return the times with those equal up to rounding made equal, as R's ``timefix`` does.
 
-    Distinct times are joined while the gap to the one before is at most 2⁻²⁶ (the root of the
-    machine's precision), absolutely or relative to the mean of the distinct times; the first of
-    the joined ones replaces them all.
+    Consecutive distinct times are merged if their gap is at most 2⁻²⁶ (the square root of machine
+    precision), absolutely or relative to the mean of the distinct times. The earliest of the merged
+    times replaces them all.
 
     >>> same_times(np.array([0.1 + 0.2, 0.3, 0.5]))[0]
     array([0.3, 0.3, 0.5])
@@ -342,7 +343,7 @@ def same_times(*times: Floats) -> tuple[Floats, ...]:
 
 
 def snapped(requested: Floats, times: Floats) -> Floats:
-    """Return ``requested``, where each that equals one of ``times`` up to rounding is that one.
+    """Return ``requested`` with values that equal one of ``times`` up to rounding replaced by it.
 
     >>> snapped(np.array([0.3, 0.4]), np.array([0.1 + 0.2])) == 0.1 + 0.2
     array([ True, False])
@@ -360,7 +361,7 @@ def snapped(requested: Floats, times: Floats) -> Floats:
 
 
 BLOCK = 2**15
-"""How many times are compared at once."""
+"""Number of times that are compared at once."""
 
 
 def _tolerance(distinct: Floats) -> float:
@@ -368,12 +369,12 @@ def _tolerance(distinct: Floats) -> float:
 
 
 def _whole(times: Floats) -> bool:
-    """Whether all are whole numbers so small that different ones differ by more than rounding."""
+    """Whether all times are integers, small enough that distinct ones differ beyond rounding."""
     if not times.size:
         return True
     if not (times.min() > -1 / TIE and times.max() < 1 / TIE):
         return False
-    # In blocks: an array of the size of all times takes longer to allocate than to fill.
+    # In blocks, because allocating an array for all times takes longer than filling it.
     flat = times.reshape(-1)
     blocks = (flat[at : at + BLOCK] for at in range(0, len(flat), BLOCK))
     return all(bool((block == np.rint(block)).all()) for block in blocks)
@@ -388,7 +389,7 @@ class Labels:
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> Labels:
-        """Code ``values``; runs of equal labels, as panels have, are sorted as one."""
+        """Encode ``values``; runs of equal labels, common in panels, are sorted as one value."""
         change = np.append(True, values[1:] != values[:-1])
         names, codes = _distinct(values[change])
         return cls(names, codes.reshape(-1)[np.cumsum(change) - 1])
@@ -398,10 +399,10 @@ class Labels:
 
 
 def _distinct(values: NDArray[Any]) -> tuple[tuple[object, ...], Ints]:
-    """Return the sorted distinct values and the place of each value among them.
+    """Return the sorted distinct values and the position of each value among them.
 
-    Objects are distinguished by their hash: sorting them needs a total order, which the same label
-    twice does not guarantee. Dates become timestamps, not their count of nanoseconds.
+    Objects are made distinct by hash before they are sorted, because duplicates of a label need not
+    compare consistently. Dates become timestamps rather than nanoseconds.
     """
     if values.dtype.kind not in "OmMT":
         names, codes = np.unique(values, return_inverse=True)
@@ -421,12 +422,12 @@ def sums_by_code(codes: Ints, values: Floats | None, size: int) -> Floats:
 
 
 def one_label(rows: int) -> Labels:
-    """Return the labels of a call without groups: everyone in one group, named ``all``."""
+    """Return labels that put all rows in one group named ``all``."""
     return Labels(("all",), np.zeros(rows, dtype=np.intp))
 
 
 def length_of(call: str, name: str, raw: ArrayLike) -> int:
-    """Return the number of rows, refusing an empty array and one that is not a vector."""
+    """Return the number of rows; raise OptionError unless ``raw`` is a non-empty vector."""
     try:
         shape = np.shape(raw)
     except (TypeError, ValueError):

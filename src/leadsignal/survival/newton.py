@@ -1,10 +1,10 @@
-"""Newton's method for the partial likelihood, and whether a maximum exists.
+"""Newton's method for the partial likelihood, and a test of whether a maximum exists.
 
-The likelihood rises for ever along d exactly where x·d of every event is the largest in its risk
-set (equal values allowed), and larger than some other in at least one of them (Albert & Anderson
-1984 for logistic regression, Bryson & Johnson 1981 for Cox's model). Such directions form a cone,
-and whether it holds more than 0 is a question of linear programming. Of the conditions, one for
-each event and row at risk, only those are listed that a direction found so far breaks.
+The likelihood increases without bound along d if and only if x·d of every event is the largest in
+its risk set (ties allowed) and strictly larger than some other value in at least one risk set
+(Albert & Anderson 1984 for logistic regression, Bryson & Johnson 1981 for the Cox model). Such
+directions form a cone, and linear programming decides whether it contains more than 0. There is one
+condition per event and row at risk; only conditions violated by a direction found so far are added.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from leadsignal.survival.inputs import Floats, Ints
 from leadsignal.survival.partial_likelihood import Evaluation, PartialLikelihood
 from leadsignal.survival.risk_sets import RiskSets
 
-EQUAL = 1e-12  # values of x·d this close, relative to what they are sums of, count as equal
-MAX_ROUNDS = 60  # of adding conditions
-MAX_CONDITIONS = 1_000  # that one round adds
-MIN_PART = 1e-6  # of the largest part of a direction; a smaller one is rounding
-STANDS_OUT = 0.2  # of the largest coefficient, of those that may have run off
+EQUAL = 1e-12  # values of x·d count as equal if this close, relative to their summands
+MAX_ROUNDS = 60  # rounds of adding conditions
+MAX_CONDITIONS = 1_000  # conditions added per round
+MIN_PART = 1e-6  # components of a direction below this share of the largest are rounding errors
+STANDS_OUT = 0.2  # share of the largest coefficient above which a coefficient may be diverging
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
     """How a direction ranks the rows at risk.
 
-    ``separates`` tells whether the likelihood rises for ever along it; ``broken`` (k × p) are the
-    differences, between an event and a row at risk with it, on the wrong side of 0.
+    ``separates`` is true if the likelihood increases without bound along it; ``broken`` (k × p)
+    holds the violated conditions: differences between an event and a row at risk that outranks it.
     """
 
     separates: bool
@@ -41,10 +41,10 @@ class Ranking:
 
 
 class Separation:
-    """The search for a direction along which the likelihood rises for ever.
+    """Search for a direction along which the likelihood increases without bound.
 
-    ``unit`` (p) is a unit of each coefficient in which they can be compared, ``rise`` (p) the
-    score at zero and ``free`` (p) tells the columns without a penalty: with one, a maximum exists.
+    ``unit`` (p) scales the coefficients so that they are comparable, ``rise`` (p) is the score at
+    zero, and ``free`` (p) marks the columns without a penalty: with a penalty, a maximum exists.
     """
 
     def __init__(self, likelihood: PartialLikelihood, unit: Floats, rise: Floats, free: Ints):
@@ -55,9 +55,9 @@ class Separation:
         self.Z = likelihood.rows(slice(None))
 
     def direction(self, *hints: Floats) -> Floats | None:
-        """Return a direction of separation, of as few columns as seem to be needed, or None.
+        """Return a direction of separation that uses few columns, or None if there is none.
 
-        ``hints`` are directions to start from: coefficients that grow, and steps.
+        ``hints`` are directions to start from: growing coefficients, and steps.
         """
         parts = [hint / self.scale for hint in hints]
         size = np.max([np.abs(part) / max(np.abs(part).max(), 1e-300) for part in parts], axis=0)
@@ -91,16 +91,16 @@ class Separation:
         return Ranking(separates, self.Z[first[worst]] - self.Z[best[worst]])
 
     def _size(self, direction: Floats, rows: Ints, others: Ints) -> Floats:
-        """Return the size of the terms that x·d of either row is the sum of."""
+        """Return the magnitude of the summands of x·d in either row."""
         parts = np.abs(direction)
         size: Floats = np.maximum(np.abs(self.Z[rows]) @ parts, np.abs(self.Z[others]) @ parts)
         return size
 
     def _solve(self, columns: Ints) -> Floats | None:
-        """Return a direction of separation in these columns, None where there is none.
+        """Return a direction of separation in these columns, or None if there is none.
 
-        The score at zero is the sum of all differences between events and rows at risk: the cone
-        holds more than 0 exactly where it rises.
+        The score at zero is the sum of all differences between events and rows at risk, so the cone
+        contains more than 0 if and only if score·d > 0 for some d in it.
         """
         scale = self.scale[columns]
         rise = self.rise[columns]
@@ -125,7 +125,7 @@ class Separation:
 
 
 def _polished(direction: Floats, conditions: Floats) -> Floats:
-    """Return the direction moved onto the conditions that the solver meets by its tolerance."""
+    """Return the direction projected onto conditions met only within the solver's tolerance."""
     direction = np.where(np.abs(direction) < MIN_PART * np.abs(direction).max(), 0.0, direction)
     parts = np.flatnonzero(direction)
     tight = conditions[np.abs(conditions @ direction) < MIN_PART][:, parts]
@@ -136,28 +136,28 @@ def _polished(direction: Floats, conditions: Floats) -> Floats:
 
 
 def _extremes(value: Floats, events: Ints, offsets: Ints) -> tuple[Ints, Ints]:
-    """Return the event rows of the smallest and the largest value of each group."""
+    """Return the event rows with the smallest and the largest value in each group."""
     group = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     order = np.lexsort((value[events], group))
     return events[order[offsets[:-1]]], events[order[offsets[1:] - 1]]
 
 
 MAX_STEPS = 200  # of Newton's method
-MAX_HALVINGS = 60  # of a step that decreased the likelihood; each divides it by 2 to 10
-# A Newton step of δ standard errors changes the information by about δ/√events of itself.
+MAX_HALVINGS = 60  # reductions of a step that decreased the likelihood, each by a factor of 2 to 10
+# A Newton step of δ standard errors changes the information by a fraction of about δ/√events.
 PRECISION = 1e-9
-ROUNDING = 1e-13  # of the log-likelihood and of the number of events: no rise or fall
-COARSE = 100  # times the rounding: the largest error of a sum of many terms
-ENOUGH_RISE = 1e-4  # of the rise that the slope promises
-LATE = 20  # steps after which the existence of a maximum is tested in any case
-FADED = 1e-6  # of the information at zero; with less, the existence of a maximum is tested
-SAMPLE_FROM = 40_000  # rows from which starting values from a sample save time
-SAMPLE_SHARE = 16  # one row in this many is in the sample
+ROUNDING = 1e-13  # changes of the log-likelihood below this share (of it plus events) are noise
+COARSE = 100  # multiple of the rounding error that a sum of many terms can have
+ENOUGH_RISE = 1e-4  # share of the increase predicted by the slope that a step must achieve
+LATE = 20  # number of steps after which the existence of a maximum is always tested
+FADED = 1e-6  # if less of the information at zero is left, the existence of a maximum is tested
+SAMPLE_FROM = 40_000  # number of rows from which starting values from a sample save time
+SAMPLE_SHARE = 16  # the sample has one row in this many
 
 
 @dataclass(frozen=True, eq=False)
 class Maximum:
-    """Where the (penalised) partial likelihood is largest, and what it was at zero."""
+    """Maximum of the (penalised) partial likelihood, and the evaluation at zero."""
 
     coef: Floats
     at_coef: Evaluation
@@ -174,7 +174,7 @@ def maximise(
     """
     zero = np.zeros(len(ridge))
     at_zero = likelihood.evaluate(zero)
-    # What columns tell apart does not depend on an offset, which may leave risk sets of one row.
+    # Collinearity does not depend on the offset, which may reduce risk sets to one row.
     plain = at_zero
     if likelihood.offset is not None:
         plain = likelihood.without_offset().evaluate(zero)
@@ -199,8 +199,8 @@ class _Search:
         self.likelihood, self.ridge, self.names = likelihood, ridge, names
         self.now, self.plain = at_zero, plain
         self.evaluations = 1
-        # Units in which a step is comparable between columns: a deviation within risk sets or,
-        # where that is larger, between events.
+        # Units that make steps comparable between columns: the standard deviation within risk sets
+        # or, if larger, between events.
         events = max(1, len(likelihood.sets.events))
         within = np.sqrt(np.maximum(np.diag(plain.information), 1e-300) / events)
         self.unit = np.maximum(within, likelihood.event_X.std(axis=0))
@@ -217,7 +217,7 @@ class _Search:
             step = self._step()
             rise = max(0.0, float(self._score() @ step))
             decrement, size = float(np.sqrt(rise)), float((np.abs(step) * self.unit).max())
-            # Near a proper maximum each step is shorter by orders than the last.
+            # Near a proper maximum, each step is orders of magnitude shorter than the last.
             lasting = decrement < 1e-2 and size > 1e-3 and 0.5 * before < size < np.inf
             if lasting or number == LATE:
                 self._refuse_separation(step)
@@ -239,9 +239,9 @@ class _Search:
         )
 
     def _climb(self, step: Floats, rise: float) -> bool:
-        """Take ``step``, cut until the likelihood rises as the slope promises, to rounding.
+        """Take ``step``, shortened until the likelihood increases enough for the slope.
 
-        ``rise`` is the slope along the step. False where no part of it leads up.
+        ``rise`` is the slope along the step. Return False if no part of the step increases it.
         """
         start, height, part = self.now.coef, self._height(self.now), 1.0
         for _ in range(MAX_HALVINGS):
@@ -252,7 +252,7 @@ class _Search:
             if candidate.usable and (enough or self._levelled(candidate, step, part, rise, gained)):
                 self.now = candidate
                 return True
-            # The top of the parabola through what is known, kept within bounds.
+            # Maximum of the parabola through the known values, within bounds.
             short = part * rise - gained
             top = part * rise / (2 * short) if candidate.usable and short > 0 else 0.0
             part *= min(0.5, max(0.1, top))
@@ -261,10 +261,10 @@ class _Search:
     def _levelled(
         self, at: Evaluation, step: Floats, part: float, rise: float, gained: float
     ) -> bool:
-        """Whether the slope is halved where heights no longer tell (Hager & Zhang 2005).
+        """Whether the slope is halved, if heights are too inexact to tell (Hager & Zhang 2005).
 
-        Near the maximum a step promises less than the rounding of the likelihood, a sum over all
-        events, while the slope is still exact.
+        Near the maximum, the expected increase is below the rounding error of the likelihood, a sum
+        over all events, while the slope is still accurate.
         """
         if max(part * rise, -gained) > COARSE * self.rounding:
             return False
@@ -284,7 +284,7 @@ class _Search:
         return self.now.score - self.ridge * self.now.coef
 
     def _step(self) -> Floats:
-        """Return Newton's step; where the information fades, damped so that it still leads up."""
+        """Return the Newton step, damped if the information is nearly singular."""
         matrix = self.now.information + np.diag(self.ridge)
         scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-60 * self.unit**2))
         scaled, score = matrix * scale[:, None] * scale, self._score() * scale
@@ -304,7 +304,7 @@ class _Search:
         return bool((left & (self.ridge == 0)).any())
 
     def _refuse_separation(self, step: Floats) -> None:
-        """Raise where the likelihood rises for ever along some direction; tested once a fit."""
+        """Raise ModelError if the likelihood is unbounded in some direction; once per fit."""
         if self.exists:
             return
         free = np.flatnonzero(self.ridge == 0)
@@ -327,7 +327,7 @@ class _Search:
 
 
 def _begin(likelihood: PartialLikelihood, ridge: Floats, names: Sequence[str]) -> Floats:
-    """Return where to begin: zero, or for many rows the estimate from a sample of them."""
+    """Return starting values: zero or, for many rows, the estimate from a sample of them."""
     rows, zero = len(likelihood.X), np.zeros(len(ridge))
     enough = len(likelihood.sets.events) >= SAMPLE_SHARE * 20 * len(ridge)
     if rows < SAMPLE_FROM or not enough:
@@ -372,14 +372,14 @@ def _restricted(likelihood: PartialLikelihood, rows: Ints) -> PartialLikelihood:
 # Columns that carry no information
 
 
-COLLINEAR = 1e-10  # of a column's variance, left after the columns before it are taken out
+COLLINEAR = 1e-10  # share of a column's variance that earlier columns must leave unexplained
 
 
 def refuse_dead_columns(information: Floats, constant: Floats, names: Sequence[str]) -> None:
     """Raise ModelError naming every constant or collinear column.
 
-    ``information`` (p × p) is that at coefficients of zero and ``constant`` (p) the diagonal that
-    rounding alone can cause. Not called for columns that a ridge identifies.
+    ``information`` (p × p) is taken at coefficients of zero; ``constant`` (p) is the diagonal that
+    rounding alone can produce. Not called for columns that a ridge identifies.
     """
     variance = np.diag(information)
     is_constant = ~(variance > constant)
@@ -403,9 +403,9 @@ def refuse_dead_columns(information: Floats, constant: Floats, names: Sequence[s
 
 
 def collinear(correlation: Floats) -> list[tuple[int, list[int]]]:
-    """Return each column that earlier ones determine, with those earlier columns.
+    """Return each column that earlier columns determine, with those earlier columns.
 
-    Cholesky's elimination in the order of the columns, so that of a set the first ones stay.
+    Cholesky elimination in column order, so the first columns of a collinear set are kept.
     """
     kept: list[int] = []
     found: list[tuple[int, list[int]]] = []

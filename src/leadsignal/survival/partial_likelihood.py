@@ -1,17 +1,17 @@
 """Cox's partial likelihood for start/stop rows: value, score, information, score residuals.
 
-Efron's (1977) and Breslow's (1974) treatment of ties in one form. With r_i = w_i exp(η_i),
-S0, S1 the risk-set sums of r and r·x, D0, D1 the same over the d tied events of a group, w̄ the
-mean weight of those events and den_k = S0 − (k/d) D0, k = 0 … d−1 (Breslow: k/d → 0):
+Efron's (1977) and Breslow's (1974) treatments of ties have one form. Let r_i = w_i exp(η_i), S0, S1
+the risk-set sums of r and r·x, D0, D1 the same over the d tied events of a group, w̄ the mean
+weight of those events, and den_k = S0 − (k/d) D0, k = 0 … d−1 (Breslow: k/d → 0):
 
     a = w̄ Σ 1/den_k,   b = w̄ Σ (k/d)/den_k,   c_m = w̄ Σ (k/d)^m / den_k²
     v_i = r_i (Σ a over the row's groups − δ_i b)
     log L = Σ_events w η − Σ_groups w̄ Σ_k log den_k,   score = X'(wδ − v)
     information = X' diag(v) X − Σ_groups [c0 S1 S1' − c1 (S1 D1' + D1 S1') + c2 D1 D1']
 
-``docs/survival.md`` derives this. One evaluation reads the matrix twice, in blocks that stay in
-the cache; the caller's matrix is never copied as a whole. Where risks span too many orders of
-magnitude that these sums would lose digits, ``by_risk_set`` gives the same numbers more slowly.
+``docs/survival.md`` derives this. One evaluation reads the matrix twice, in blocks that fit in the
+cache; the caller's matrix is never copied as a whole. If risks span so many orders of magnitude
+that these sums would lose precision, ``by_risk_set`` computes the same numbers more slowly.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from leadsignal.survival.inputs import Floats, Ints, Labels, sums_by_code
 from leadsignal.survival.risk_sets import RiskSets, from_the_first, from_the_last
 
 BLOCK = 8192  # rows; 8,192 × 20 doubles are 1.3 MB, which stay in a second-level cache
-OFF_CENTRE = 30.0  # mean over deviation; beyond it, centring is worth its copy of each block
+OFF_CENTRE = 30.0  # mean / standard deviation above which centring is worth copying each block
 EPS = float(np.finfo(np.float64).eps)
-MAX_ROUNDING_ERROR = 1e-10  # error of a coefficient, in standard errors, that rounding may cause
-RANGE = 1e100  # risk sums beyond it (or below its inverse) are near those whose square overflows
-MIN_VARIANCE_LEFT = 1e-5  # of the sum of squares, left after the risk-set means are taken off
-RIDGE_TELLS = 1e4  # times the ridge: so much less may be left of what a penalty determines
-MIN_SPREAD = 1e-12  # deviation within risk sets, relative to the values, of a column that varies
+MAX_ROUNDING_ERROR = 1e-10  # tolerated rounding error of a coefficient, in standard errors
+RANGE = 1e100  # squares of risk sums beyond it (or below its inverse) are close to overflowing
+MIN_VARIANCE_LEFT = 1e-5  # minimum share of the sum of squares left after centring by risk set
+RIDGE_TELLS = 1e4  # multiple of the ridge penalty added before that comparison
+MIN_SPREAD = 1e-12  # minimum relative deviation within risk sets of a column that varies
 Matrix = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class GroupTerms:
-    """What an evaluation knows of each event group; letters as in the module's formulas.
+    """Terms of the likelihood by event group; letters as in the module's formulas.
 
-    ``risk`` (n) is r, divided by exp(``shift``) to stay within the range of numbers; with it go a,
-    b, c0, c1, c2 (G), S1 and D1 (G × p) and the log-likelihood. ``lost`` estimates what rounding
-    moves a coefficient by, in standard errors.
+    ``risk`` (n) is r divided by exp(``shift``), to avoid overflow; a, b, c0, c1, c2 (G), S1 and D1
+    (G × p) and the log-likelihood follow from it. ``lost`` estimates the rounding error of a
+    coefficient, in standard errors.
     """
 
     coef: Floats
@@ -65,13 +65,13 @@ class GroupTerms:
 
     @property
     def expected_total(self) -> Floats:
-        """Covariates that the events of a group are expected to have together, G × p."""
+        """Expected covariate totals of the events of each group (G × p)."""
         total: Floats = self.a[:, None] * self.S1 - self.b[:, None] * self.D1
         return total
 
     @cached_property
     def mean_covariate(self) -> Floats:
-        """What an event's covariates are compared with: (a S1 − b D1)/(d w̄), G × p."""
+        """Mean covariates that an event is compared with: (a S1 − b D1)/(d w̄), G × p."""
         return self.expected_total / self.event_weight[:, None]
 
     @cached_property
@@ -99,8 +99,8 @@ class GroupTerms:
 class Evaluation:
     """The partial likelihood at ``coef``: value, score (p), information (p × p).
 
-    ``constant`` (p) is the information that a column has by rounding alone, although it is the same
-    for all rows at risk at every event.
+    ``constant`` (p) is the information that rounding alone gives a column that is constant in every
+    risk set.
     """
 
     coef: Floats
@@ -111,16 +111,16 @@ class Evaluation:
 
     @property
     def usable(self) -> bool:
-        """False where coefficients are so large that linear predictors are no numbers."""
+        """False if coefficients are so large that linear predictors overflow."""
         return bool(np.isfinite(self.loglik) and np.isfinite(self.information).all())
 
 
 class PartialLikelihood:
-    """Rows prepared once, to be evaluated at any coefficients.
+    """Partial likelihood of prepared rows, to be evaluated at any coefficients.
 
-    Arrays are trusted: X (n × p) finite, ``weights`` and ``offset`` (n) finite, weights positive
-    in rows with an event. ``ridge`` (p) is the curvature that a penalty adds for each coefficient.
-    The results do not include it, and columns that it determines need fewer digits.
+    Arrays are not checked: X (n × p), ``weights`` and ``offset`` (n) must be finite, and weights
+    positive in rows with an event. ``ridge`` (p) is the curvature that a penalty adds for each
+    coefficient; it is not part of the results, but columns that it identifies need less precision.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class PartialLikelihood:
         self.efron = efron
         self.ridge = ridge
         self.centre = _centre(X)
-        # Rows at risk at no event time: whatever their covariates, they must not overflow.
+        # Rows that are not at risk at any event time must not overflow, whatever their covariates.
         idle = sets.lower >= sets.upper
         self._idle = idle if idle.any() else None
         self._selectors = _Selectors(sets)
@@ -157,14 +157,14 @@ class PartialLikelihood:
         return PartialLikelihood(self.X, self.sets, self.weights, None, self.efron, self.ridge)
 
     def rows(self, which: Ints | slice) -> Floats:
-        """Return rows of the matrix as centred doubles; a view where nothing has to change."""
+        """Return rows of the matrix as centred doubles; a view if nothing has to change."""
         block = self.X[which]
         if self.centre is not None:
             return np.subtract(block, self.centre, dtype=np.float64, order="C")
         return np.ascontiguousarray(block, dtype=np.float64)
 
     def blocks(self) -> Iterator[tuple[slice, Floats]]:
-        """Go through the matrix block by block."""
+        """Yield the matrix block by block."""
         for begin in range(0, len(self.X), BLOCK):
             block = slice(begin, min(begin + BLOCK, len(self.X)))
             yield block, self.rows(block)
@@ -193,7 +193,7 @@ class PartialLikelihood:
         return terms.weighted_information(group_weights)
 
     def _information(self, terms: GroupTerms) -> Floats | None:
-        """Return the information, None where the subtraction leaves too few digits of it."""
+        """Return the information, or None if the subtraction loses too much precision."""
         gram = self._gram(terms)
         information: Floats = gram - self._group_part(terms)
         left = np.diag(information) + RIDGE_TELLS * self.ridge >= MIN_VARIANCE_LEFT * np.diag(gram)
@@ -221,13 +221,13 @@ class PartialLikelihood:
         return v
 
     def terms(self, coef: Floats) -> GroupTerms | RiskSetTerms:
-        """First pass: risks, their sums over risk sets and the log-likelihood."""
+        """Return the risks, their sums over risk sets and the log-likelihood (first pass)."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             terms = self._terms_of_all(coef)
         return terms if terms.lost <= MAX_ROUNDING_ERROR else self.terms_by_risk_set(coef)
 
     def terms_by_risk_set(self, coef: Floats) -> RiskSetTerms:
-        """Return the same with linear predictors centred in each risk set."""
+        """Return the same terms with linear predictors centred in each risk set."""
         tree, Z, log_weights = self._filed
         log_risk = Z @ coef + log_weights
         if self.offset is not None:
@@ -236,7 +236,7 @@ class PartialLikelihood:
 
     @cached_property
     def tree(self) -> RiskSetTree:
-        """The rows that count, under the nodes of a tree over event groups."""
+        """Rows with positive weight, assigned to the nodes of a tree over event groups."""
         return RiskSetTree(self.sets, self.weights > 0)
 
     @cached_property
@@ -250,7 +250,7 @@ class PartialLikelihood:
         risk, S0, S1 = self._first_pass(coef)
         event_risk = risk[sets.events]
         D0 = sums_by_code(sets.group, event_risk, len(sets))
-        # η − shift of the events comes back from the risks they have.
+        # Recover η − shift of the events from their risks.
         event_eta = np.log(event_risk / self._event_weights)
         D1 = self._tied_sums(event_risk)
         weight = sums_by_code(sets.group, self._event_weights, len(sets))
@@ -264,7 +264,7 @@ class PartialLikelihood:
 
     @cached_property
     def _constant(self) -> Floats:
-        """Information of a column that varies within risk sets by rounding alone."""
+        """Information of a column that varies within risk sets only by rounding."""
         kind = self.X.dtype if self.X.dtype.kind == "f" else np.dtype(np.float64)
         least = max(MIN_SPREAD, 20 * float(np.finfo(kind).eps))
         square = np.asarray(self.X[self.sets.events], dtype=np.float64) ** 2
@@ -274,10 +274,10 @@ class PartialLikelihood:
         return constant
 
     def score_residuals(self, terms: GroupTerms | RiskSetTerms) -> Iterator[tuple[slice, Floats]]:
-        """Go through the rows' score residuals block by block (Therneau & Grambsch 2000, §7.1).
+        """Yield the rows' score residuals block by block (Therneau & Grambsch 2000, §7.1).
 
-        U_i = δ_i w_i (x_i − m_g) − v_i x_i + r_i (E_i − δ_i f_g), m the groups' mean covariate,
-        E_i the sum of c0 S1 − c1 D1 over the row's groups, f = c1 S1 − c2 D1.
+        U_i = δ_i w_i (x_i − m_g) − v_i x_i + r_i (E_i − δ_i f_g), where m is the mean covariate of
+        the group, E_i the sum of c0 S1 − c1 D1 over the row's groups, and f = c1 S1 − c2 D1.
         """
         if isinstance(terms, RiskSetTerms):
             yield slice(0, len(self.X)), terms.score_residuals()
@@ -329,7 +329,7 @@ class PartialLikelihood:
         return risk, self._selectors.sums(change0), self._selectors.sums(change1)
 
     def _second_pass(self, v: Floats) -> Floats:
-        """Return X' diag(v) X for v of 0 or more."""
+        """Return X' diag(v) X for non-negative v."""
         gram = np.zeros((self.X.shape[1],) * 2)
         root = np.sqrt(np.maximum(v, 0.0))
         scratch = np.empty((min(BLOCK, len(self.X)), self.X.shape[1]))
@@ -355,9 +355,9 @@ class PartialLikelihood:
 class _Selectors:
     """Sparse matrices that add a block's rows to the groups where they enter and leave.
 
-    A row at risk in one group only is added to that group directly (position G + g); any other
-    is added where it leaves and taken off where it enters, and the cumulative sum over groups
-    does the rest. Direct rows cost half and lose no digits to subtraction.
+    A row at risk in one group only is added to that group directly (position G + g). Any other row
+    is added where it leaves and subtracted where it enters, and a cumulative sum over groups gives
+    the totals. Direct rows cost half as much and lose no precision to subtraction.
     """
 
     def __init__(self, sets: RiskSets) -> None:
@@ -376,7 +376,7 @@ class _Selectors:
         change1[touched] += matrix @ Z
 
     def sums(self, change: Floats) -> Floats:
-        """Turn what enters and leaves (2G, or 2G × p) into sums over risk sets."""
+        """Return the sums over risk sets from the changes (2G, or 2G × p)."""
         groups = self.size // 2
         total = from_the_last(change[:groups])
         total += change[groups:]
@@ -401,7 +401,7 @@ class _Selectors:
         return touched, row, sign, matrix
 
     def _touched(self, group: Ints) -> Ints:
-        """Return the positions that occur, and number them in the scratch."""
+        """Return the positions that occur, and store their numbers in the scratch array."""
         self._scratch[:] = 0
         self._scratch[group] = 1
         touched = np.flatnonzero(self._scratch)
@@ -410,10 +410,10 @@ class _Selectors:
 
 
 def _centre(X: Matrix) -> Floats | None:
-    """Return the column means where some column lies far from zero for its spread.
+    """Return the column means if some column is far from zero relative to its spread.
 
-    Score and information do not change when columns move; only the digits lost do. Means and
-    deviations of some 2,000 rows are enough to decide.
+    Shifting columns does not change score and information, only the precision lost. About 2,000
+    rows are enough to decide.
     """
     sample = np.asarray(X[:: max(1, len(X) // 2_000)], dtype=np.float64)
     mean: Floats = sample.mean(axis=0)
@@ -423,11 +423,11 @@ def _centre(X: Matrix) -> Floats | None:
 
 
 def _lost(sets: RiskSets, S0: Floats, a: Floats, risk: Floats) -> float:
-    """Estimate what rounding moves a coefficient by, in standard errors.
+    """Estimate the rounding error of a coefficient, in standard errors.
 
-    Sums over risk sets are running sums from the last group backwards, sums over a row's groups
-    running sums from the first, and each has the rounding errors of all it went through: harmless
-    unless risks differ by orders of magnitude. Infinite where the range of numbers is left.
+    Sums over risk sets are running sums from the last group backwards, and sums over a row's groups
+    are running sums from the first. Each accumulates rounding errors, which matter only if risks
+    differ by orders of magnitude. Infinite if risk sums overflow or underflow.
     """
     if not (S0.min() > 1 / RANGE and S0.max() < RANGE and risk[sets.events].min() > 1 / RANGE):
         return np.inf

@@ -1,4 +1,4 @@
-"""Plots of arrays and frames; colours and line styles are distinguishable without colour vision."""
+"""Plots of arrays and frames, with colours and line styles that suit colour-blind readers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GREY = "#777777"
 def forest(
     summary: pd.DataFrame, ax: Axes | None = None, size: tuple[float, float] | None = None
 ) -> Axes:
-    """Draw hazard ratios with intervals, one line per covariate, on a logarithmic axis."""
+    """Plot hazard ratios with intervals, one line per covariate, on a logarithmic axis."""
     axes = axes_of(ax, size or (7.2, 1.2 + 0.36 * len(summary)))
     ratio = summary["exp(coef)"].to_numpy()
     lower, upper = (
@@ -54,14 +54,14 @@ def forest(
 
 @dataclass(frozen=True, eq=False)
 class StepLine:
-    """A step curve of a picture.
+    """A step curve to plot.
 
     Parameters
     ----------
     label : str
         Name in the legend.
     time, value : ndarray of shape (m,)
-        Times and the values from each of them on.
+        Times, and the value from each time on.
     limits : tuple of ndarray, optional
         Lower and upper limits of the values.
     colour, style : int
@@ -85,7 +85,7 @@ def step_lines(
     top: float | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw step curves with their intervals; ``title`` is that of the legend."""
+    """Plot step curves with their intervals; ``title`` is the legend's title."""
     axes = axes_of(ax, (7.2, 4.6))
     for line in lines:
         colour = COLOURS[line.colour % len(COLOURS)]
@@ -109,7 +109,7 @@ def step_lines(
 def coefficient_over_time(
     time: Floats, residual: Floats, coef: float, name: str, ax: Axes | None = None
 ) -> Axes:
-    """Draw scaled Schoenfeld residuals of a column, their running mean and the coefficient."""
+    """Plot a column's scaled Schoenfeld residuals, their running mean and the coefficient."""
     axes = axes_of(ax, (7.2, 4.4))
     order = np.argsort(time, kind="stable")
     time, residual = time[order], residual[order]
@@ -131,7 +131,7 @@ def coefficient_over_time(
 def auc_over_time(
     time: Floats, auc: Floats, lower: Floats, upper: Floats, label: str, ax: Axes | None = None
 ) -> Axes:
-    """Draw an AUC over time with its intervals and the line of no skill."""
+    """Plot an AUC over time with its intervals and the no-skill line."""
     axes = axes_of(ax, (7.2, 4.2))
     axes.axhline(0.5, color=GREY, linestyle="--", linewidth=1)
     axes.annotate(
@@ -146,7 +146,7 @@ def auc_over_time(
 
 
 def brier_over_time(scores: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the Brier score over horizons beside that of giving everyone the observed share."""
+    """Plot the Brier score by horizon next to that of always predicting the observed share."""
     axes = axes_of(ax, (7.2, 4.2))
     times = scores["times"]
     axes.fill_between(
@@ -167,7 +167,7 @@ def brier_over_time(scores: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def calibration_plot(
     bins: pd.DataFrame, horizon: float, slope: float, intercept: float, ax: Axes | None = None
 ) -> Axes:
-    """Draw observed shares against risks by group of similar risk, with intervals."""
+    """Plot observed shares against risks, by group of similar risk, with intervals."""
     axes = axes_of(ax, (5.2, 5.2))
     risk, share = bins["risk"].to_numpy(), bins["observed"].to_numpy()
     lower, upper = bins["lower"].to_numpy(), bins["upper"].to_numpy()
@@ -187,7 +187,7 @@ def calibration_plot(
 
 
 def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return the Axes given, or those of a new figure of ``size`` inches, open above and right."""
+    """Return ``ax``, or new Axes of ``size`` inches, without the top and right spines."""
     import matplotlib.pyplot as plt
 
     axes = plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
@@ -196,7 +196,7 @@ def axes_of(ax: Axes | None, size: tuple[float, float]) -> Axes:
 
 
 def plain_log_ticks(axes: Axes, low: float, high: float) -> None:
-    """Label a logarithmic axis with plain numbers, few enough not to collide."""
+    """Label a logarithmic axis with plain numbers that do not overlap."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     low, high = min(low, 0.9), max(high, 1.1)
@@ -217,9 +217,9 @@ def plain_log_ticks(axes: Axes, low: float, high: float) -> None:
 
 
 def numbers_at_risk(axes: Axes, counts: Mapping[str, Callable[[Floats], Floats]]) -> None:
-    """Write, under each tick, how many of each group are at risk just after that time.
+    """Write the number at risk in each group, just after each tick's time, below the axis.
 
-    ``counts`` gives, by group, the function of time that counts them.
+    ``counts`` maps each group to a function of time that returns its number at risk.
     """
     low, high = axes.get_xlim()
     ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
@@ -245,7 +245,7 @@ def numbers_at_risk(axes: Axes, counts: Mapping[str, Callable[[Floats], Floats]]
 
 
 def _running_mean(time: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return a running mean over neighbouring events with its standard error."""
+    """Return a running mean over neighbouring events, with its standard error."""
     width = max(5, len(time) // 5)
     if len(time) <= width:
         error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0

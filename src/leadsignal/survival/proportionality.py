@@ -1,8 +1,8 @@
 """Test of proportional hazards: whether a coefficient changes with (a function of) time.
 
-Grambsch & Therneau (1994), as an exact score test of x · (g(t) − ḡ) added to each column: with
-V_g a group's part of the information, the added columns have information Σ g² V_g and covariance
-Σ g V_g with the old ones, so three weighted informations are all it takes.
+Grambsch & Therneau (1994), as an exact score test of adding x · (g(t) − ḡ) for each column. With
+V_g a group's part of the information, the added columns have information Σ g² V_g and covariance Σ
+g V_g with the original ones, so three weighted information matrices suffice.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ TRANSFORMS = ("km", "rank", "identity", "log")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ProportionalityTest(Result):
-    """A test a term and one of all together.
+    """A test of proportional hazards for each term, and one overall.
 
-    Attributes: ``transform`` of time; ``tests``, one a term; ``overall``; ``time``,
+    Attributes: ``transform`` of time; ``tests``, one per term; ``overall``; ``time``,
     ``transformed`` (d) and ``scaled_schoenfeld`` (d × p) of the events, with the ``coef`` and
-    ``names`` of the columns, for the picture.
+    ``names`` of the columns, for the plot.
     """
 
     transform: str
@@ -67,7 +67,7 @@ class ProportionalityTest(Result):
         }
 
     def plot(self, name: str, ax: Axes | None = None) -> Axes:
-        """Draw how the coefficient of column ``name`` moves over time; return the Axes."""
+        """Plot how the coefficient of column ``name`` changes over time and return the Axes."""
         if name not in self.names:
             raise OptionError(f"no column {name!r}; there are {', '.join(map(repr, self.names))}")
         column = self.names.index(name)
@@ -85,9 +85,9 @@ def proportionality_of(
     """Test whether hazard ratios are constant over time.
 
     ``transform`` of time: ``"km"`` (one minus Kaplan-Meier before the event), ``"rank"``,
-    ``"identity"`` or ``"log"``; ``terms`` (p), one label a column, makes the columns of one term
-    (a factor's indicators) be tested together. Raises OptionError for another transform, or for
-    ``"log"`` where an event is at time 0 or before.
+    ``"identity"`` or ``"log"``; ``terms`` (p), one label per column, tests columns of the same term
+    together, such as the indicators of a factor. Raises OptionError for an unknown transform, or
+    for ``"log"`` if an event is at time 0 or earlier.
 
     >>> from leadsignal.survival import fit_cox
     >>> fit = fit_cox([[1], [1], [0], [1], [0], [0]], [1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 1, 0])
@@ -103,8 +103,8 @@ def proportionality_of(
     plain, cross, squared = (
         likelihood.weighted_information(fit.terms, power) for power in (np.ones_like(g), g, g * g)
     )
-    # With a ridge the old columns' score is ridge · coef, not 0, and as far as that goes they have
-    # the information of the prior too; without it a large coefficient would look like a change.
+    # With a ridge, the score of the original columns is ridge · coef rather than 0, so the prior's
+    # information is added to them; otherwise a large coefficient would look like a change.
     information = np.block([[plain + np.diag(fit.ridge), cross], [cross, squared]])
     labels = _terms(fit, terms)
     tests = [
@@ -164,7 +164,7 @@ def _mid_ranks(fit: CoxEstimate) -> Floats:
 
 
 def _failed_before(fit: CoxEstimate) -> Floats:
-    """Return 1 − Kaplan-Meier just before each group's time, strata and weights aside."""
+    """Return 1 − Kaplan-Meier just before each group's time, ignoring strata and weights."""
     rows = fit.rows
     pooled = RiskSets.of(rows.stop, rows.event, rows.start)
     at_risk = pooled.at_risk(np.ones(len(rows.stop)))

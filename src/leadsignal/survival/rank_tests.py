@@ -1,4 +1,4 @@
-"""Log-rank test and its weighted family, stratified, with entry."""
+"""Log-rank test and its weighted variants, with strata and delayed entry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ KINDS = ("log-rank", "gehan", "tarone-ware", "fleming-harrington")
 class LogRank(Result):
     """A comparison of groups: ``test``, and by group (k) ``observed`` and ``expected`` events.
 
-    Both are weighted as the ``kind`` says; ``cov`` (k × k) is that of observed − expected.
+    Events are weighted according to ``kind``; ``cov`` (k × k) is the covariance of observed −
+    expected.
     """
 
     kind: str
@@ -89,14 +90,14 @@ def logrank(
     group : array_like of shape (n,)
         Labels of the groups.
     strata : array_like of shape (n,), optional
-        Labels of strata within which groups are compared.
+        Strata within which groups are compared.
     kind : str, default "log-rank"
         Weights of the times: ``"log-rank"`` 1 (Mantel 1966), ``"gehan"`` the number at risk (Gehan
         1965), ``"tarone-ware"`` its square root (Tarone & Ware 1977), ``"fleming-harrington"``
         S(t−)^rho (1 − S(t−))^gamma with the pooled Kaplan-Meier S of the stratum (Harrington &
         Fleming 1982).
     rho, gamma : float, default 1 and 0
-        Exponents of Fleming and Harrington's weights.
+        Exponents of the Fleming-Harrington weights.
 
     Returns
     -------
@@ -145,7 +146,7 @@ def _compare(
     W = _time_weights(sets, at_risk, events, kind, rho, gamma)
     share = Y / at_risk[:, None]
     observed, expected = W @ N, (W * events) @ share
-    # Hypergeometric: the last one at risk cannot vary.
+    # Hypergeometric variance: zero if only one row is at risk.
     single = at_risk <= 1
     mixed = (ROUNDING * at_risk[:, None] < Y).sum(axis=1) > 1
     if mixed.any() and single[mixed].all():
@@ -157,7 +158,7 @@ def _compare(
         single, 0.0, W**2 * events * (at_risk - events) / np.where(single, 1, at_risk - 1)
     )
     cov = np.diag(factor @ share) - (share * factor[:, None]).T @ share
-    # Of one group at risk at a time, what is left of factor · (share − share²) is rounding.
+    # If only one group is at risk at a time, factor · (share − share²) is rounding error.
     size = float(np.max(factor @ share, initial=0.0))
     df = int(np.linalg.matrix_rank(cov, tol=1e-9 * size, hermitian=True)) if size > 0 else 0
     if df == 0:

@@ -1,4 +1,4 @@
-"""How well a score ranks who has the event first: concordance, and AUC by time of event."""
+"""How well a score ranks the order of events: concordance, and AUC by event time."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Concordance:
-    """The share of comparable pairs in which the higher score has the event first.
+    """The share of comparable pairs in which the row with the higher score has the event first.
 
-    Attributes: ``estimate``, ``std_err``, ``lower``, ``upper`` at ``level``; the pairs
-    ``concordant``, ``discordant`` and ``tied`` in score (counted half), weighted.
+    Attributes: ``estimate``, ``std_err``, ``lower`` and ``upper`` at ``level``; weighted numbers of
+    pairs that are ``concordant``, ``discordant`` and ``tied`` in score (counted half).
     """
 
     estimate: float
@@ -61,7 +61,7 @@ class Concordance:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class IncidentAuc(ArrayResult):
-    """Ranking of those with an event in each interval against those still at risk then.
+    """AUC of rows with an event in each interval versus rows still at risk then.
 
     Attributes: ``begin``, ``end`` (k) of the intervals (begin, end]; ``auc``, ``std_err``,
     ``lower``, ``upper`` and ``events`` (k), NaN where an interval has no comparable event.
@@ -79,7 +79,7 @@ class IncidentAuc(ArrayResult):
     level: float
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the AUC by interval with intervals; return the Axes."""
+        """Plot the AUC by time interval, with confidence intervals, and return the Axes."""
         middle = (self.begin + self.end) / 2
         return auc_over_time(middle, self.auc, self.lower, self.upper, "incident/dynamic AUC", ax)
 
@@ -106,11 +106,11 @@ def concordance(
     censoring: str = "none",
     level: float = 0.95,
 ) -> Concordance:
-    """Return Harrell's concordance of a score with the order of events, higher score = sooner.
+    """Return Harrell's concordance of a score with event times; a higher score means sooner.
 
     An event at t is compared with every other row at risk at t (of its stratum) that has no event
-    at t; ties in the score count half (Harrell 1982; Therneau & Watson 2015). Standard errors are
-    those of the infinitesimal jackknife. O(n log n).
+    at t; ties in the score count half (Harrell 1982; Therneau & Watson 2015). Standard errors use
+    the infinitesimal jackknife. The cost is O(n log n).
 
     Parameters
     ----------
@@ -121,12 +121,12 @@ def concordance(
     weights, strata, cluster : array-like of shape (n,), optional
         Case weights; groups within which rows are compared; clusters for the standard error.
     horizon : float, optional
-        Only events up to this time count.
+        Count only events up to this time. Default: all events.
     censoring : {"none", "inverse"}, default "none"
-        "inverse" weights an event by 1/G(t−)², so that the value does not depend on how long rows
-        were observed (Uno et al. 2011); not with ``start``.
+        "inverse" weights an event by 1/G(t−)², so that the value does not depend on the censoring
+        distribution (Uno et al. 2011); it cannot be combined with ``start``.
     level : float, default 0.95
-        Level of the interval.
+        Confidence level.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def incident_auc(
     score : array_like of shape (n,)
         Score of each row; higher means sooner.
     times : array_like of shape (k + 1,)
-        Rising limits of the intervals.
+        Limits of the intervals, in increasing order.
     cluster : array_like of shape (n,), optional
         Labels of independent units.
     level : float, default 0.95
@@ -251,7 +251,7 @@ def _in_interval(
 
 
 class _Pairs:
-    """Pairs of an event and a row at risk with it that has no event at that time."""
+    """Pairs of an event and a row that is at risk at that time but has no event then."""
 
     def __init__(self, sets: RiskSets, event: Bools, score: Floats, weights: Floats) -> None:
         self.sets, self.weights, self.score = sets, weights, score
@@ -296,7 +296,7 @@ class _Pairs:
     def _of_events(self) -> tuple[Floats, Floats]:
         """Return, for each event, the weight of compared rows with lower and with equal score.
 
-        Rows count from the group where they enter and are taken off where they leave.
+        Rows are counted from the group where they enter and subtracted where they leave.
         """
         stays = np.flatnonzero(self.leave > self.sets.lower)
         entered = self._counted(stays, self.sets.lower)
@@ -304,7 +304,7 @@ class _Pairs:
         return entered[0] - left[0], entered[1] - left[1]
 
     def _counted(self, rows: Ints, place: Ints) -> tuple[Floats, Floats]:
-        """Return, for each event, the weight of ``rows`` at its group or before, by score."""
+        """Return, for each event, the weight of ``rows`` in its group or earlier, by score."""
         sets = self.sets
         query = self.rank[sets.events]
         first = place[rows] == 0
@@ -321,14 +321,14 @@ class _Pairs:
         return below, equal
 
     def _everywhere(self, rows: Ints, query: NDArray[np.int32]) -> tuple[Floats, Floats]:
-        """The same for rows that were there from the beginning: a histogram is enough."""
+        """Return the same for rows at risk from the beginning, which a histogram can count."""
         weight = None if self.plain else self.weights[rows]
         by_rank = sums_by_code(self.rank[rows].astype(np.intp), weight, int(self.rank.max()) + 1)
         running = from_the_first(by_rank)
         return running[query], running[query + 1] - running[query]
 
     def _of_rows(self, event_weight: Floats, estimate: float) -> Floats:
-        """Return each row's part, as the compared one, in concordant − estimate × all pairs."""
+        """Return each compared row's contribution to concordant − estimate × all pairs."""
         sets = self.sets
         stays = np.flatnonzero(self.leave > sets.lower)
         left, right = sets.offsets[sets.lower[stays]], sets.offsets[self.leave[stays]]
@@ -361,10 +361,11 @@ def ranks_among(values: Floats, pivots: Floats) -> Small:
 def count_below_and_equal(
     rank: Small, weight: Floats | None, left: Ints, right: Ints, query: Small
 ) -> tuple[Floats, Floats]:
-    """Return, for each query, the weights of points in its range below and at its rank.
+    """Return, for each query, the weight of points in its range below and at its rank.
 
-    ``rank`` (n), 0 or more, and ``weight`` (n; None: 1 each) of the points in their order;
-    ``left`` and ``right`` (q), positions with 0 <= left <= right <= n; ``query`` (q), ranks.
+    ``rank`` (n), non-negative, and ``weight`` (n; None: 1 each) describe the points in order;
+    ``left`` and ``right`` (q) are positions with 0 <= left <= right <= n; ``query`` (q) holds
+    ranks.
     """
     below = np.zeros(len(query))
     left, right = left.astype(np.int32), right.astype(np.int32)
@@ -387,7 +388,7 @@ def count_below_and_equal(
         rank = np.concatenate((rank[zero], rank[one]))
         if weight is not None:
             weight = np.concatenate((weight[zero], weight[one]))
-    # What is left of each range are the points at the query's own rank.
+    # The points left in each range are those at the query's own rank.
     if weight is None:
         return below, (right - left).astype(np.float64)
     total = from_the_first(weight)

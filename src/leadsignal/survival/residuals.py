@@ -17,11 +17,12 @@ class Residuals(ArrayResult):
     """Residuals of a Cox fit.
 
     Attributes: ``names`` (p); ``martingale`` (n), events minus expected events of each row;
-    ``score`` (n × p), each row's part of the score, times its weight; ``influence`` (n × p),
-    score @ cov, about how far leaving a row out moves the coefficients; ``schoenfeld`` (d × p),
-    covariates of each event minus their mean over those at risk, with ``event_row``,
-    ``event_time`` and ``event_weight`` (d), ordered by stratum and time; ``scaled_schoenfeld``
-    (d × p), coef + d · cov @ schoenfeld, whose trend over time is the coefficient's.
+    ``score`` (n × p), each row's contribution to the score, times its weight; ``influence`` (n ×
+    p), score @ cov, approximately the change in the coefficients when a row is left out;
+    ``schoenfeld`` (d × p), covariates of each event minus their mean over those at risk, with
+    ``event_row``, ``event_time`` and ``event_weight`` (d), ordered by stratum and time;
+    ``scaled_schoenfeld`` (d × p), coef + d · cov @ schoenfeld, whose trend over time is that of the
+    coefficient.
 
     Therneau & Grambsch (2000), chapters 4 and 6; ties as in their §4.6.
     """

@@ -1,9 +1,9 @@
-"""Who is at risk when: rows against the distinct event times of each stratum.
+"""Risk sets: which rows are at risk at each distinct event time of a stratum.
 
-An event group is one distinct event time in one stratum. Row i is at risk in the groups
-``lower[i] <= g < upper[i]``, the ones with ``start < time <= stop`` in its stratum. Sums over
-risk sets then cost two entries a row and one cumulative sum over groups, taken from the last
-group backwards, so that the small risk sets of late times are summed first.
+An event group is one distinct event time in one stratum. Row i is at risk in the groups ``lower[i]
+<= g < upper[i]``, the ones with ``start < time <= stop`` in its stratum. Sums over risk sets then
+cost two entries per row and one cumulative sum over groups, from the last group backwards, so that
+the small risk sets of late times are summed first.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from leadsignal.survival.inputs import Bools, Floats, Ints, Labels, sums_by_code
 class RiskSets:
     """Event groups and the range of groups in which each row is at risk.
 
-    Attributes: ``time`` and ``stratum`` of each of the G groups; ``first`` (strata + 1), where
-    each stratum's groups begin; ``lower`` and ``upper`` (n); ``ended``, the rows with an event,
-    and ``deaths`` (G), how many of them each group has.
+    Attributes: ``time`` and ``stratum`` (G) of each group; ``first`` (strata + 1), where each
+    stratum's groups begin; ``lower`` and ``upper`` (n); ``ended``, the rows with an event;
+    ``deaths`` (G), the number of events in each group.
     """
 
     time: Floats
@@ -37,7 +37,7 @@ class RiskSets:
     def of(
         cls, stop: Floats, event: Bools, start: Floats | None = None, strata: Labels | None = None
     ) -> RiskSets:
-        """Find the event groups and rank every row against them."""
+        """Return the event groups and the range of groups of every row."""
         if strata is None or len(strata) == 1:
             time = np.unique(stop[event])
             stratum = np.zeros(len(time), dtype=np.intp)
@@ -57,7 +57,7 @@ class RiskSets:
     def events(self) -> Ints:
         """The rows with an event in the order of their groups."""
         group = self.upper[self.ended] - 1
-        # Of short integers a stable sort counts the values, whatever their order.
+        # For short integers numpy's stable sort is a radix sort, which is fast in any order.
         short = group.astype(np.uint16) if len(self) < 2**16 else group
         return self.ended[np.argsort(short, kind="stable")]
 
@@ -68,7 +68,7 @@ class RiskSets:
 
     @cached_property
     def offsets(self) -> Ints:
-        """Where each group's rows begin in ``events``; one more than there are groups."""
+        """Where each group's rows begin in ``events`` (G + 1)."""
         return np.concatenate(([0], np.cumsum(self.deaths))).astype(np.intp)
 
     def at_risk(self, values: Floats) -> Floats:
@@ -96,7 +96,7 @@ def from_the_last(values: Floats) -> Floats:
 
 
 def from_the_first(values: Floats) -> Floats:
-    """Return the sums of ``values`` before each position, one more than there are values."""
+    """Return the sums of ``values`` before each position; one element longer than ``values``."""
     running = np.zeros((len(values) + 1, *values.shape[1:]))
     np.cumsum(values, axis=0, out=running[1:])
     return running
@@ -106,7 +106,7 @@ def _ranks(time: Floats, stop: Floats, start: Floats | None) -> tuple[Ints, Ints
     upper = _times_through(time, stop)
     if start is None:
         return np.zeros(len(stop), dtype=np.intp), upper
-    # In a panel most rows begin where the row before ended: its rank is known already.
+    # In a panel most rows begin where the previous row ended, so the rank is already known.
     lower = np.empty_like(upper)
     lower[1:] = upper[:-1]
     fresh = np.concatenate(([True], start[1:] != stop[:-1]))
@@ -115,10 +115,10 @@ def _ranks(time: Floats, stop: Floats, start: Floats | None) -> tuple[Ints, Ints
 
 
 def _times_through(time: Floats, moments: Floats) -> Ints:
-    """Return how many of ``time`` lie at or before each moment.
+    """Return the number of ``time`` values at or before each moment.
 
-    Where all are whole numbers of a short range (days, months), a table answers; it is ten times
-    faster than a binary search a row.
+    For integers in a short range (days, months), a lookup table is used; it is ten times faster
+    than a binary search per row.
     """
     if len(moments) < 10_000 or not len(time):
         return np.searchsorted(time, moments, side="right")

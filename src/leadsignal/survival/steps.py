@@ -1,9 +1,9 @@
 """The steps of survival and incidence curves, and the variance of the curve at each of them.
 
-Any smooth number θ made of the steps of a curve moves, when a row's weight moves, by
-``Σ_s [dN_ij(s) α_j(s) − Y_i(s) Σ_l h_l(s) α_l(s)]`` with hazards h_j = N_j/Y and one sensitivity
-α_j(s) for each time and cause (``docs/survival.md``). Summed by account and squared, that is a
-clustered variance; with multinomial events at each time it is Greenwood's.
+When a row's weight changes, a smooth function θ of the steps of a curve changes at the rate ``Σ_s
+[dN_ij(s) α_j(s) − Y_i(s) Σ_l h_l(s) α_l(s)]`` with hazards h_j = N_j/Y and one sensitivity α_j(s)
+per time and cause (``docs/survival.md``). Summing these by cluster and squaring gives a clustered
+variance; assuming multinomial events at each time gives Greenwood's.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from leadsignal.survival.risk_sets import RiskSets, from_the_first
 class Steps:
     """The event times of every group, and the rows they came from.
 
-    Attributes: ``groups`` (k) and ``first`` (k + 1), where each group's G times begin; ``causes``
-    (J); ``time``, ``at_risk`` (G); ``events`` (J × G); ``before`` and ``survival`` (G), the product
-    before and after a time; ``incidence`` (J × G), the probabilities of an end by each cause;
-    ``origin``; ``last`` (k); of the n rows ``start``, ``stop``, ``sets``, ``row_cause`` (place
-    in ``causes``, −1 without an event), ``weights``, ``labels`` of their groups and ``cluster``.
+    Attributes: ``groups`` (k) and ``first`` (k + 1), where each group's times begin among all G;
+    ``causes`` (J); ``time``, ``at_risk`` (G); ``events`` (J × G); ``before`` and ``survival`` (G),
+    survival just before and after each time; ``incidence`` (J × G), the cumulative incidence of
+    each cause; ``origin``; ``last`` (k); and for the n rows ``start``, ``stop``, ``sets``,
+    ``row_cause`` (position in ``causes``, −1 without an event), ``weights``, ``labels`` of their
+    groups and ``cluster``.
     """
 
     groups: tuple[object, ...]
@@ -60,7 +61,7 @@ class Steps:
         cluster: Labels | None,
         origin: float,
     ) -> Steps:
-        """Count who is at risk and who ends at each time of each group."""
+        """Count the rows at risk and the events at each time of each group."""
         sets = RiskSets.of(stop, cause > 0, start, groups)
         causes = np.unique(cause[cause > 0])
         if not len(causes):
@@ -90,7 +91,7 @@ class Steps:
         )  # fmt: skip
 
     def at_risk_at(self, group: object, times: Floats) -> Floats:
-        """Return how many (weighted) of a group are at risk just after each of ``times``."""
+        """Return the (weighted) number at risk in a group just after each of ``times``."""
         mine = np.where(self.labels.codes == self.groups.index(group), self.weights, 0.0)
         count = np.full(len(times), 0.0)
         for sign, edge in ((1.0, self.start), (-1.0, self.stop)):
@@ -103,8 +104,8 @@ class Steps:
     def unseen_from(self) -> Floats:
         """Time from which each group has a gap with nobody at risk (k); infinite without a gap.
 
-        That is where the last one at risk has left while others enter later: what happened in
-        between, and with it every later value, is not known.
+        A gap begins when the last row at risk leaves and others enter only later.
+        Survival through the gap, and so every later value, is unknown.
         """
         found = np.full(len(self.groups), np.inf)
         if not np.isfinite(self.start).any():
@@ -112,35 +113,35 @@ class Steps:
         for g in range(len(self.groups)):
             mine = (self.labels.codes == g) & (self.weights > 0)
             start, stop = np.sort(self.start[mine]), np.sort(self.stop[mine])
-            # Empty after the i-th stop where only i rows have entered by then.
+            # The risk set is empty after the i-th stop if only i rows have entered by then.
             entered = np.searchsorted(start, stop, side="right")
             empty = (entered == np.arange(1, len(stop) + 1)) & (stop < stop[-1:])
             found[g] = stop[empty][0] if empty.any() else np.inf
         return found
 
     def is_unseen(self, g: int, time: float) -> bool:
-        """Whether the curve of group ``g`` until ``time`` goes on where nobody is at risk.
+        """Whether the curve of group ``g`` passes a gap with nobody at risk before ``time``.
 
-        Also where a curve has fallen to 0 while others are still to be at risk.
+        Also true if the curve has fallen to 0 while other rows are at risk later.
         """
         gone = np.flatnonzero(self.survival[self.first[g] : self.first[g + 1]] == 0)
         dead = float(self.time[self.first[g] + gone[0]]) if len(gone) else np.inf
         return self.unseen_from[g] < time or (dead <= time and dead < self.last[g])
 
     def at_risk_by_group(self) -> dict[str, Callable[[Floats], Floats]]:
-        """Return, for each group, the function of time that counts who is at risk."""
+        """Return, for each group, a function of time that returns its number at risk."""
         return {str(group): partial(self.at_risk_at, group) for group in self.groups}
 
     def parts(self) -> Iterator[tuple[int, slice]]:
-        """Go through the groups: position and slice of their times."""
+        """Yield each group's position and the slice of its times."""
         yield from enumerate(slices_of(self.first))
 
 
 def variance_at_steps(steps: Steps, g: int, cause: int | None) -> Floats:
     """Return the variance of group ``g``'s survival (None) or incidence at each of its steps.
 
-    A sensitivity to step s of the value at t is A_j(s) − value(t) B(s), so three running sums
-    serve all t. With clusters the two parts are carried along for every cluster, step by step.
+    The sensitivity of the value at t to step s is A_j(s) − value(t) B(s), so three running sums
+    serve all t. With clusters, both parts are accumulated for every cluster, step by step.
     """
     part = list(slices_of(steps.first))[g]
     A, B = parts_of_sensitivity(steps, part, cause)
@@ -159,9 +160,9 @@ def variance_at_steps(steps: Steps, g: int, cause: int | None) -> Floats:
 def parts_of_sensitivity(steps: Steps, part: slice, k: int | None) -> tuple[Floats, Floats]:
     """Return A (J × m) and B (m) with sensitivity A_j(s) − value(t) B(s) of the value at t ≥ s.
 
-    Survival: value(t) = S(t), A = 0, B = 1/(Y − N). Incidence: value(t) = F_k(t), which lies
-    F_k(t) − F_k(s) higher than at s by way of those still here. Where all at risk end, nothing
-    later depends on the step.
+    Survival: value(t) = S(t), A = 0, B = 1/(Y − N). Incidence: value(t) = F_k(t), of which F_k(t) −
+    F_k(s) comes from rows that survive step s. If all rows at risk have an event, nothing later
+    depends on the step.
     """
     Y, N = steps.at_risk[part], steps.events[:, part].sum(axis=0)
     B = np.divide(1.0, Y - N, out=np.zeros_like(Y), where=steps.survival[part] > 0)
@@ -173,7 +174,7 @@ def parts_of_sensitivity(steps: Steps, part: slice, k: int | None) -> tuple[Floa
 
 
 def slices_of(first: Ints) -> Iterator[slice]:
-    """Go through the slices between neighbouring positions."""
+    """Yield the slices between neighbouring positions."""
     for begin, end in pairwise(first.tolist()):
         yield slice(begin, end)
 
@@ -181,7 +182,7 @@ def slices_of(first: Ints) -> Iterator[slice]:
 def _clustered_variance(
     steps: Steps, g: int, part: slice, A: Floats, B: Floats, value: Floats
 ) -> Floats:
-    """Return Σ over clusters of (their sensitivity-weighted residuals)², at each step."""
+    """Return, at each step, the sum over clusters of squared sensitivity-weighted residuals."""
     if steps.cluster is None or part.stop == part.start:
         return np.zeros(part.stop - part.start)
     hazard = steps.events[:, part] / steps.at_risk[part]

@@ -1,4 +1,4 @@
-"""What analysts expect from lifelines, through its public interface: plots, AFT, a cross-check."""
+"""Plots, accelerated failure time models and a cross-check with lifelines' public interface."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ AFT_MODELS = ("weibull", "log-normal", "log-logistic")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CrossCheck(ArrayResult):
-    """Our fit beside lifelines' on the same rows.
+    """Our Cox fit next to lifelines' on the same rows.
 
-    Attributes: ``names``; ``coef``, ``lifelines_coef``, ``se``, ``lifelines_se`` (p; errors not
-    robust, as lifelines has none for time-varying rows); ``loglik`` and ``lifelines_loglik``, both
-    less the ridge's penalty; ``warnings`` that lifelines gave.
+    Attributes: ``names``; ``coef``, ``lifelines_coef``, ``se`` and ``lifelines_se`` (p; not robust,
+    because lifelines has no robust errors for time-varying rows); ``loglik`` and
+    ``lifelines_loglik``, both minus the ridge penalty; ``warnings`` issued by lifelines.
     """
 
     names: tuple[str, ...]
@@ -44,7 +44,7 @@ class CrossCheck(ArrayResult):
 
     @property
     def largest_difference(self) -> float:
-        """The largest difference: coefficients and errors in standard errors, log L relative."""
+        """Largest difference: in standard errors of coefficients and errors, relative for log L."""
         return float(
             max(
                 np.max(np.abs(self.coef - self.lifelines_coef) / self.se),
@@ -58,7 +58,7 @@ class CrossCheck(ArrayResult):
         return self.largest_difference <= tolerance
 
     def _table(self) -> pd.DataFrame:
-        """Return one row per column: both coefficients and both errors."""
+        """Return one row per column: both coefficients and both standard errors."""
         columns = ("coef", "lifelines_coef", "se", "lifelines_se")
         return pd.DataFrame(
             {name: getattr(self, name) for name in columns},
@@ -90,7 +90,7 @@ def cross_check(fit: CoxEstimate) -> CrossCheck:
     Raises
     ------
     OptionError
-        For Breslow ties and offsets, which lifelines does not have.
+        If the fit has Breslow ties or an offset, which lifelines does not support.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def cross_check(fit: CoxEstimate) -> CrossCheck:
 
     frame = _frame(fit)
     spread = frame[list(fit.names)].std(axis=0).to_numpy()
-    # lifelines takes the penalty a row, on columns divided by their deviation.
+    # lifelines applies the penalty per row, to columns divided by their standard deviation.
     penalty = fit.ridge / (len(frame) * spread**2)
     options: dict[str, Any] = {"penalizer": penalty} if fit.ridge.any() else {}
     strata = ["__stratum"] if len(rows.strata) > 1 else None
@@ -122,7 +122,7 @@ def cross_check(fit: CoxEstimate) -> CrossCheck:
             stop_col="__stop",
             weights_col="__weight",
             strata=strata,
-            # Its first steps, nearly whole, can leap past the maximum and not come back.
+            # lifelines' default first steps are nearly full length and can overshoot for good.
             fit_options={"precision": 1e-16, "step_size": 0.5},
         )
     names = list(fit.names)
@@ -153,7 +153,7 @@ def plot_kaplan_meier(
     at_risk: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw lifelines' Kaplan-Meier curves with the numbers at risk below.
+    """Plot lifelines' Kaplan-Meier curves with the numbers at risk below.
 
     The numbers are those of ``kaplan_meier``, because lifelines' own table fails on pandas 3.
 
@@ -164,7 +164,7 @@ def plot_kaplan_meier(
     at_risk : bool, default True
         Whether to draw the numbers at risk.
     ax : Axes, optional
-        Where to draw.
+        Axes to draw on. Default: those of a new figure.
 
     Returns
     -------
@@ -272,13 +272,13 @@ def fit_aft(
         frame["__start"], columns["entry_col"] = starts, "__start"
     if weights is not None:
         frame["__weight"], columns["weights_col"] = case_weights, "__weight"
-    # lifelines' own tolerance leaves coefficients a percent off.
+    # With lifelines' default tolerance, coefficients are off by a percent.
     precise = {"ftol": 1e-14, "maxiter": 1000}
     return fitter.fit(frame, "__stop", "__event", fit_options=precise, **columns)
 
 
 def _frame(fit: CoxEstimate) -> pd.DataFrame:
-    """Return the fit's rows of positive weight, as lifelines expects them."""
+    """Return the fit's rows with positive weight, in the form lifelines expects."""
     rows = fit.rows
     start = rows.start
     if start is None:
