@@ -1,4 +1,4 @@
-"""What the most successful accounts share, and where the others fall short."""
+"""What the most successful accounts have in common, and where other accounts fall short."""
 
 import lazy_loader
 

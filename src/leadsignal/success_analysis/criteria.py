@@ -1,4 +1,4 @@
-"""Other criteria for selecting accounts, satisfaction and usage, compared with results."""
+"""Satisfaction and usage as criteria for selecting accounts, compared with results."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TENTH = 0.1
 class SelectionCriterion(Result):
     """Accounts selected by another criterion, compared with the selection by results.
 
-    Of ``among`` accounts with a current result and a value of this criterion, each criterion
-    selects the ``size`` best; ``overlap`` counts those in both, ``by_chance`` the number that two
-    random selections would share. ``miss`` is the share of this selection that misses its target,
-    ``miss_all`` that of all.
-    ``correlation`` is Spearman's, of the criterion with the distance of the last three results to
-    their target (``mean_gap``), ``low`` to ``high``. ``frame`` has account_id, value, mean_gap,
-    chosen (by this), successful (by results), on_target.
+    Among the ``among`` accounts that have a current result and a value of this criterion, each
+    criterion selects the ``size`` best. ``overlap`` is the number of accounts in both selections,
+    ``by_chance`` the number expected for two random selections. ``miss`` is the share of this
+    selection that misses its target, ``miss_all`` the share of all accounts. ``correlation`` is
+    Spearman's correlation of the criterion with the mean distance to target of the last three
+    results (``mean_gap``), with limits ``low`` and ``high``. ``frame`` has account_id, value,
+    mean_gap, chosen (by this criterion), successful (chosen by results), on_target.
     """
 
     name: str
@@ -78,9 +78,9 @@ class SelectionCriterion(Result):
 def compare_criterion(everyone: pd.DataFrame, name: str, at_least: int = 10) -> SelectionCriterion:
     """Compare the selection by another criterion with the selection by results.
 
-    ``everyone`` has account_id, mean_gap, on_target, score (missing where it does not qualify) and
-    a column with the name of the criterion. A selection is the best tenth, at least ``at_least``
-    accounts and at most half of them.
+    ``everyone`` has account_id, mean_gap, on_target, score (missing if the account does not
+    qualify) and a column named after the criterion. Each selection is the best tenth of the
+    accounts, but at least ``at_least`` of them and at most half.
     """
     frame = everyone[everyone[name].notna() & everyone["on_target"].notna()]
     frame = frame.sort_values("account_id", ignore_index=True)
@@ -101,7 +101,7 @@ def compare_criterion(everyone: pd.DataFrame, name: str, at_least: int = 10) -> 
 
 
 def best(values: Any, size: int) -> Any:
-    """Return which rows (n) hold the ``size`` highest values; ties go to the earlier row."""
+    """Return a mask (n) of the ``size`` highest values; ties go to the earlier row."""
     order = np.argsort(-np.asarray(values, dtype=float), kind="stable")[:size]
     chosen = np.zeros(len(values), dtype=bool)
     chosen[order] = True
@@ -109,9 +109,10 @@ def best(values: Any, size: int) -> Any:
 
 
 def spearman(x: Any, y: Any) -> tuple[float, float, float]:
-    """Return Spearman's correlation with its 95 % interval; NaN of fewer than ten pairs.
+    """Return Spearman's correlation with its 95 % interval; NaN for fewer than ten pairs.
 
-    The interval is Fisher's, with the variance (1 + ρ²/2)/(n − 3) of Bonett & Wright (2000).
+    The interval uses Fisher's transformation with the variance (1 + ρ²/2)/(n − 3) of Bonett &
+    Wright (2000).
     """
     from scipy.stats import rankdata
 

@@ -1,7 +1,7 @@
 """Customer fit: churn and success by reason to buy and by attribute.
 
-A reason to buy is a reason to stay if customers who gave it leave less often than others of similar
-tenure; a discount or a temporary need attracts customers and does not keep them.
+A reason to buy is also a reason to stay if customers who gave it leave less often than others of
+similar tenure. A discount or a temporary need attracts customers but does not keep them.
 """
 
 from __future__ import annotations
@@ -40,20 +40,21 @@ YEAR = 365
 STAYS, LEAVES, OPEN, FEW = "stays longer", "leaves sooner", "not decided", "too few"
 KEEPS, NOT_KEEPING = "also a reason to stay", "no reason to stay"
 MAX_VALUES = 12
-"""Number of values up to which text attributes are included by default."""
+"""Text attributes with more values are left out by default."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class CustomerFit(Result):
-    """Retention and results by value of attributes, shrunken towards the attribute's average.
+    """Churn and success by attribute value, shrunken towards the attribute's average.
 
-    ``frame`` has one row a value: ``attribute``, ``value``, ``accounts``, ``churned`` and
-    ``expected`` (from tenure, and what was adjusted for), ``churn`` (relative to the average of 1,
-    shrunken) from ``churn_low`` to ``churn_high``, ``raw``; ``retention_12m`` with its limits;
-    ``measured_from_start`` (accounts whose results are known from their start), ``reached`` and
-    ``expected_reached``, ``success`` (how often they first get on target, relative to the average,
-    shrunken) with limits, ``reached_12m`` (probability, leaving before it counts as not) with
-    limits; ``verdict``. Values of fewer than five accounts have no numbers.
+    ``frame`` has one row per value: ``attribute``, ``value``, ``accounts``, ``churned`` and
+    ``expected`` (given tenure and the adjustment); ``churn``, the shrunken ratio of observed to
+    expected churn, with limits ``churn_low`` and ``churn_high``, and ``raw``, the same without
+    shrinkage; ``retention_12m`` with its limits; ``measured_from_start``, the number of accounts
+    whose results are known from their start; ``reached`` and ``expected_reached``; ``success``, the
+    shrunken ratio of how often accounts first get on target, with limits; ``reached_12m``, the
+    probability of getting on target within a year (leaving first counts as failure), with limits;
+    and ``verdict``. Values with fewer than five accounts have no numbers.
     """
 
     frame: pd.DataFrame
@@ -64,21 +65,21 @@ class CustomerFit(Result):
     as_of_date: date
 
     def values(self, verdict: str) -> tuple[str, ...]:
-        """Return the values with a verdict: "stays longer", "leaves sooner", "not decided"."""
+        """Return the values with this verdict: "stays longer", "leaves sooner", "not decided"."""
         return tuple(self.frame.loc[self.frame["verdict"] == verdict, "value"])
 
     @property
     def reasons_to_stay(self) -> tuple[str, ...]:
-        """The values whose interval lies below the average rate of churn."""
+        """Values whose churn interval is entirely below the average."""
         return self.values(STAYS)
 
     @property
     def no_reasons_to_stay(self) -> tuple[str, ...]:
-        """The values whose interval lies above it: they win customers and do not keep them."""
+        """Values whose churn interval is entirely above the average."""
         return self.values(LEAVES)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the rows, ready for JSON."""
+        """Return the rows, the notes and the settings, ready for JSON."""
         return {
             "as_of": self.as_of_date.isoformat(),
             "by": list(self.by),
@@ -109,7 +110,7 @@ class CustomerFit(Result):
         ).round(3)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw churn and success of each value with intervals, best first; return the Axes."""
+        """Plot churn and success by value with intervals, best first, and return the Axes."""
         return plot_customer_fit(self.frame, self.level, ax)
 
 
@@ -146,9 +147,9 @@ def reasons_to_buy(
     tables : Tables
         Checked tables, as of their ``as_of_date``.
     analysis : SuccessAnalysis, optional
-        Names the success metrics.
+        The success analysis, which names the success metrics.
     by : str, default "purchase_reason"
-        The attribute with the reason.
+        Attribute that holds the reason to buy.
     adjust : sequence of str
         Attributes to adjust for.
     context : AsOfContext, optional
@@ -162,7 +163,7 @@ def reasons_to_buy(
     Raises
     ------
     OptionError, ModelError
-        As ``fit_by``.
+        As for `fit_by`.
 
     Examples
     --------
@@ -189,21 +190,21 @@ def fit_by(
     level: float = 0.95,
     context: AsOfContext | None = None,
 ) -> CustomerFit:
-    """Return churn and success by attribute value, shrunken to the mean, with intervals.
+    """Return churn and success by attribute value, shrunken towards the mean, with intervals.
 
     Parameters
     ----------
     tables : Tables
         Checked tables, as of their ``as_of_date``.
     by : str or sequence of str, optional
-        Declared attributes (default: all numbers, and texts of at most twelve values). Numbers are
-        cut into thirds.
+        Declared attributes. Default: all numeric ones, and text attributes with at most twelve
+        values. Numeric attributes are split into thirds.
     analysis : SuccessAnalysis, optional
-        Names the success metrics.
+        The success analysis, which names the success metrics.
     adjust : sequence of str
         Attributes to adjust for.
     level : float, default 0.95
-        Level of the intervals.
+        Confidence level.
     context : AsOfContext, optional
         Results already computed from the same tables and analysis.
 
@@ -271,7 +272,7 @@ def _names(
 
 
 def _first_on_target(context: AsOfContext) -> tuple[pd.Series[Any] | None, list[str]]:
-    """Return the day on which each account was first on target; None without results."""
+    """Return the day each account was first on target (None without results), and notes."""
     try:
         rows = context.results
     except OptionError:
@@ -288,7 +289,7 @@ def _of_attribute(
     adjust: tuple[str, ...],
     level: float,
 ) -> pd.DataFrame:
-    """Return the rows of one attribute, those with the least churn first."""
+    """Return the rows of one attribute, lowest churn first."""
     churn = _relative(cohorts, adjust, level)
     kept = _probability(cohorts)
     rows = []
@@ -315,7 +316,7 @@ def _of_attribute(
 
 
 def _relative(cohorts: DatedCohorts, adjust: tuple[str, ...], level: float) -> SmallGroups:
-    """Return the shrunken rates of ends of all levels, against those expected without them."""
+    """Return the shrunken ratio of observed to expected events by level of the attribute."""
     n = len(cohorts.levels)
     X = columns_of({name: cohorts.covariates[name] for name in adjust})[0] if adjust else None
     ended = np.bincount(cohorts.row_state, cohorts.row_cause == CHURN, n).astype(int)
@@ -325,7 +326,7 @@ def _relative(cohorts: DatedCohorts, adjust: tuple[str, ...], level: float) -> S
 
 
 def _probability(cohorts: DatedCohorts) -> list[tuple[float, float, float]]:
-    """Return by level the probability of churn by day 365, with limits; NaN if not observed."""
+    """Return the probability of churn by day 365 for each level, with limits; NaN if unobserved."""
     causes = cohorts.row_cause
     found = []
     for k in range(len(cohorts.levels)):
@@ -333,7 +334,7 @@ def _probability(cohorts: DatedCohorts) -> list[tuple[float, float, float]]:
         young = mine & (cohorts.row_start <= YEAR) & (cohorts.row_stop > cohorts.row_start)
         if young.sum() < MIN_ACCOUNTS or not (causes[mine] == CHURN).any():
             found.append((np.nan, np.nan, np.nan))
-            continue  # there is no curve for a cause without events
+            continue  # a cause without events has no curve
         curves = aalen_johansen(
             cohorts.row_stop[mine], causes[mine], start=cohorts.row_start[mine],
             cluster=cohorts.cluster[cohorts.row_account[mine]],
@@ -343,7 +344,7 @@ def _probability(cohorts: DatedCohorts) -> list[tuple[float, float, float]]:
         if curve.last < YEAR:
             found.append((np.nan, np.nan, np.nan))
         elif place < 0 or curve.estimate[place] == 0:
-            # None of n by then: the limit is that of a share (Clopper & Pearson 1934).
+            # No event by then: use the limit of a proportion of 0 (Clopper & Pearson 1934).
             seen = int((cohorts.row_stop[mine] >= YEAR).sum())
             found.append((0.0, 0.0, 1 - 0.025 ** (1 / max(seen, 1))))
         else:
@@ -352,9 +353,10 @@ def _probability(cohorts: DatedCohorts) -> list[tuple[float, float, float]]:
 
 
 def _reaching(cohorts: DatedCohorts, tables: Tables, first: pd.Series[Any]) -> DatedCohorts | None:
-    """Return cohorts in which the event is to be on target for the first time; leaving competes.
+    """Return cohorts whose event is first being on target; leaving is a competing event.
 
-    Of accounts that started before results were recorded it is not known when they first were.
+    Accounts that started before results were recorded are left out, because their first time is not
+    known.
     """
     accounts = tables.frame("accounts").set_index("account_id")
     started = pd.to_datetime(accounts["started_on"]).reindex(cohorts.accounts)
@@ -380,7 +382,7 @@ def _reaching(cohorts: DatedCohorts, tables: Tables, first: pd.Series[Any]) -> D
 
 
 def _success(reaching: DatedCohorts, adjust: tuple[str, ...], level: float) -> pd.DataFrame:
-    """Return by value how often accounts first get on target, and the probability in a year."""
+    """Return by value how often accounts first get on target, and the probability within a year."""
     rows = []
     chances = _probability(reaching)
     for group, (chance, low, high) in zip(_relative(reaching, adjust, level), chances, strict=True):

@@ -1,4 +1,4 @@
-"""Success gaps: accounts that adopted every process and still miss their target."""
+"""Success gaps: accounts that have adopted every process but miss their target."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 GAP, REACHED, NEAR = "gap", "reached", "too near to tell"
 ONE_SIDED = 1.645
 MIN_ACCOUNTS = 3
-"""Minimum number of accounts with a value, and in each group, for a comparison."""
+"""Minimum number of accounts in each group, and with a value, for a comparison."""
 ALPHA = 0.05
 NOT_COMPARED = (
     *("results", "processes", "behaviors", "metrics"),
     *("usage", "satisfaction", "flags", "health"),
 )
-"""Families that define the two groups, or that follow from them."""
+"""Families of indicators that define the two groups or follow from them."""
 COLUMNS = (
     "account_id", "customer_id", "metric", "value", "target", "mean_gap", "results", "trend",
     "off_since", "processes", "adopted_days", "usage_to_best", "tenure_days",
@@ -47,17 +47,19 @@ COLUMNS = (
 
 @dataclass(frozen=True, repr=False, eq=False)
 class SuccessGaps(Result):
-    """Accounts that use the product, have adopted the processes, and miss their target.
+    """Accounts that use the product and have adopted the processes but miss their target.
 
-    ``frame`` has one row an account, the widest gap first: metric, value and target of the latest
-    result, ``mean_gap`` of the last three (share of the target), ``trend``, ``off_since``, the
-    ``processes`` adopted and for how many days all of them have been (``adopted_days``). Gaps no
-    wider than ``margin``, which chance in three results would explain, are too near to tell.
-    ``apart`` says what sets them apart from those that do the same and reach their target, the
-    surest first: ``what`` and ``value``, the share of each group that has it (``gap_share``,
-    ``reached_share``) or, of a number, the chance that an account with a gap has the higher one
-    (``auc``, ``low``, ``high``), ``p`` and ``p_holm``, corrected for their number. ``eligible`` has
-    all accounts of both groups, ``steps`` counts how many were left after each condition.
+    ``frame`` has one row per account, the widest gap first: metric, value and target of the latest
+    result; ``mean_gap``, the mean distance to target of the last three results as a share of the
+    target; ``trend``; ``off_since``; the ``processes`` adopted; and ``adopted_days``, the number of
+    days since all of them have been adopted. Gaps no wider than ``margin``, which chance can
+    produce in three results, are too near to tell. ``apart`` lists what distinguishes these
+    accounts from accounts that have adopted the same processes and reach their target, the smallest
+    p-value first: ``what`` and ``value``; the share of each group that has the value
+    (``gap_share``, ``reached_share``) or, for numbers, the probability that an account with a gap
+    has the higher number (``auc``, ``low``, ``high``); ``p``, and ``p_holm``, corrected for the
+    number of comparisons. ``eligible`` has all accounts of both groups, and ``steps`` the number of
+    accounts left after each condition.
     """
 
     frame: pd.DataFrame
@@ -70,16 +72,16 @@ class SuccessGaps(Result):
 
     @property
     def share(self) -> Share:
-        """The share of those that do everything right and still miss their target."""
+        """Share of eligible accounts that miss their target."""
         return Share(len(self.frame), len(self.eligible))
 
     @property
     def sets_apart(self) -> pd.DataFrame:
-        """The rows of ``apart`` that chance does not explain, at 5 % over all of them."""
+        """The rows of ``apart`` that are significant at 5 % after Holm's correction."""
         return self.apart[self.apart["p_holm"] < ALPHA]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return accounts, counts and what sets them apart, ready for JSON."""
+        """Return the accounts, counts and differences, ready for JSON."""
         return {
             "as_of": self.as_of_date.isoformat(),
             "accounts": json_rows(self.frame),
@@ -107,7 +109,7 @@ class SuccessGaps(Result):
         return self.frame[["account_id", "value", "target", "mean_gap", "trend", "off_since"]]
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the differences, the smallest p-value first; return the Axes."""
+        """Plot the differences, smallest p-value first, and return the Axes."""
         return plot_gap_differences(self.apart, len(self), ax)
 
 
@@ -133,9 +135,9 @@ def find_success_gaps(
     current: Duration = "120d",
     context: AsOfContext | None = None,
 ) -> SuccessGaps:
-    """Return the accounts that do what successful ones do and still miss their target.
+    """Return the accounts that have adopted all processes but miss their target.
 
-    Eligible are active accounts without notice, with a current result and without low usage, that
+    Eligible accounts are active, have not given notice, have a current result and no low usage, and
     have adopted every process that applies to them. An account has a gap if the mean of its last
     three results misses the target by more than chance (one-sided 95 %, from the variation between
     successive results of one account).
@@ -145,7 +147,7 @@ def find_success_gaps(
     tables : Tables
         Checked tables, as of their ``as_of_date``.
     analysis : SuccessAnalysis
-        Names the processes and their milestones.
+        The success analysis, which names the processes and their milestones.
     settled : Duration, default "90d"
         Minimum time since all processes were adopted.
     current : Duration, default "120d"
@@ -209,7 +211,7 @@ def find_success_gaps(
 
 
 def _all_adopted(now: pd.DataFrame, names: list[str]) -> Any:
-    """Return for how many days all processes meant for an account have been adopted, else −1."""
+    """Return for how many days all applicable processes have been adopted; −1 if not all are."""
     days = np.full(len(now), np.inf)
     for name in names:
         state = now[f"{name}_state"].to_numpy(dtype=object)
@@ -219,10 +221,10 @@ def _all_adopted(now: pd.DataFrame, names: list[str]) -> Any:
 
 
 def _margin(rows: pd.DataFrame) -> float:
-    """Return how far the mean of three results strays from what it measures, one time in twenty.
+    """Return the one-sided 95 % margin of error of the mean of three results.
 
-    The spread is read from differences between an account's successive results, in which what it
-    measures hardly moves: 1.4826 · median |difference| / √2, which outliers do not reach.
+    The standard deviation is estimated robustly from differences between successive results of an
+    account, between which the true level hardly changes: 1.4826 · median |difference| / √2.
     """
     step = rows.groupby("account_id")["gap"].diff().abs().median()
     spread = 1.4826 * step / np.sqrt(2) if np.isfinite(step) else 0.0
@@ -230,7 +232,7 @@ def _margin(rows: pd.DataFrame) -> float:
 
 
 def _off_since(rows: pd.DataFrame) -> pd.Series[Any]:
-    """Return the first day of the current run off target, by account."""
+    """Return, by account, the first day of the current run of results off target."""
     on = rows["on_target"].ne(False)
     later = on[::-1].groupby(rows["account_id"][::-1]).cumsum()[::-1]
     off = rows[~on & (later == 0)]
@@ -241,7 +243,7 @@ def _off_since(rows: pd.DataFrame) -> pd.Series[Any]:
 def _apart(
     evaluated: pd.DataFrame, indicators: tuple[Indicator, ...], tables: Tables
 ) -> pd.DataFrame:
-    """Return what differs between the two groups, tested one by one and corrected together."""
+    """Return the differences between the two groups, with p-values corrected for their number."""
     evaluated = evaluated[evaluated["group"] != NEAR]
     gap = evaluated["group"].eq(GAP).to_numpy()
     if min(gap.sum(), (~gap).sum()) < MIN_ACCOUNTS:
@@ -256,7 +258,7 @@ def _apart(
 
 
 def _values(evaluated: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[str, Any]]:
-    """Yield a row a value of each text attribute: Fisher's exact test of having it."""
+    """Yield Fisher's exact test for each value of each text attribute."""
     from scipy.stats import fisher_exact
 
     for name, kind in tables.attributes.items():
@@ -264,7 +266,7 @@ def _values(evaluated: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[
             continue
         values = evaluated[name].astype(object).where(evaluated[name].notna(), "not given")
         counts = values.value_counts()
-        # Two values carry the same information: only the rarer is reported.
+        # Of two values, only the rarer is reported; the other carries the same information.
         for value, count in (counts[1:] if len(counts) == 2 else counts).items():
             if not MIN_ACCOUNTS <= count <= len(values) - 1:
                 continue
@@ -281,7 +283,7 @@ def _values(evaluated: pd.DataFrame, gap: Any, tables: Tables) -> Iterator[dict[
 def _numbers(
     evaluated: pd.DataFrame, gap: Any, indicators: tuple[Indicator, ...], tables: Tables
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row a number known of the account: attributes and indicators of other families."""
+    """Yield a Mann-Whitney test for each numeric attribute and each comparable indicator."""
     from scipy.stats import mannwhitneyu
 
     names = [i.name for i in indicators if i.kind != "category" and i.family not in NOT_COMPARED]

@@ -1,4 +1,4 @@
-"""Later retention of the accounts that each criterion would have selected on past dates."""
+"""Later retention of the accounts that each selection criterion would have chosen in the past."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ if TYPE_CHECKING:
 
 SUCCESSFUL, EVERYONE = "successful", "everyone"
 RESULT_TABLE_DAYS = 270
-"""Days after the first result until which hardly any account can have met its target for long."""
+"""Days after the first result before which hardly any account can have been on target for long."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class LaterRetention(Result):
-    """How many of each list stayed ``follow_days`` later, over all replayed ``dates``.
+    """Share of each list that stayed ``follow_days`` later, over all replayed ``dates``.
 
-    ``frame`` has a row a list (successful, happiest, heaviest, everyone): ``chosen`` accounts (one
-    chosen on two dates counts twice), ``customers``, ``stayed`` with ``low`` and ``high`` (95 %, by
-    customer), and how much less that is than among the successful, ``less``, ``less_low``,
-    ``less_high``. ``rows`` has every account on every date.
+    ``frame`` has one row per list (successful, happiest, heaviest, everyone): ``chosen``, the
+    number of accounts (an account chosen on two dates counts twice); ``customers``; ``stayed``, the
+    share that stayed, with limits ``low`` and ``high`` (95 %, clustered by customer); and ``less``,
+    its difference from the successful accounts, with limits ``less_low`` and ``less_high``.
+    ``rows`` has every account on every date.
     """
 
     frame: pd.DataFrame
@@ -47,7 +48,7 @@ class LaterRetention(Result):
     follow_days: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the lists, ready for JSON."""
+        """Return dates and retention by list, ready for JSON."""
         return {
             "dates": [day.isoformat() for day in self.dates],
             "follow_days": self.follow_days,
@@ -68,7 +69,7 @@ class LaterRetention(Result):
         return "\n".join(lines)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the share that stayed, a line a list; return the Axes."""
+        """Plot the share of each list that stayed and return the Axes."""
         return plot_later_retention(self.frame, len(self.dates), self.follow_days, ax)
 
 
@@ -82,18 +83,18 @@ def later_retention(
     at_least: int = 10,
     progress: Callable[[int, int], None] | None = None,
 ) -> LaterRetention:
-    """Compare how many accounts stayed, by the criterion with which they were chosen in the past.
+    """Compare later retention by the criterion that would have chosen the accounts in the past.
 
-    On each past date, equally long lists are chosen among the same accounts by results,
-    satisfaction and usage, using only what was known then. An account stayed if its contract had
-    not ended; ends that are not churn are left out.
+    On each past date, lists of equal length are chosen from the same accounts by results,
+    satisfaction and usage, using only what was known on that date. An account stayed if its
+    contract had not ended. Ends that are not churn are left out.
 
     Parameters
     ----------
     tables : Tables
         Checked tables, as of their ``as_of_date``.
     analysis : SuccessAnalysis, optional
-        Names the success metrics.
+        The success analysis, which names the success metrics.
     follow : Duration, default "365d"
         Time after each date until retention is measured.
     every : Duration, default "182d"
@@ -101,7 +102,7 @@ def later_retention(
     at_least : int, default 10
         Minimum length of a list.
     progress : callable, optional
-        Called with the dates done and the total.
+        Called with the number of dates done and the total.
 
     Returns
     -------
@@ -111,7 +112,7 @@ def later_retention(
     Raises
     ------
     ModelError
-        If the data suffice on no date.
+        If no date has enough data.
 
     Examples
     --------
@@ -142,7 +143,7 @@ def later_retention(
 
 
 def _dates(tables: Tables, follow: int, every: int) -> list[date]:
-    """Return the dates to replay, the earliest first."""
+    """Return the dates to replay, earliest first."""
     first = tables.coverage["results"].complete_from if "results" in tables.names else None
     if first is None:
         return []
@@ -152,7 +153,7 @@ def _dates(tables: Tables, follow: int, every: int) -> list[date]:
 
 
 def _replayed(tables: Tables, analysis: SuccessAnalysis | None, at_least: int) -> Any:
-    """Return which accounts were on which list, or None if too few kept to their target."""
+    """Return which accounts are on which list; None if too few were on target long enough."""
     chosen = most_successful(tables, analysis, at_least=at_least)
     if len(chosen) < at_least:
         return None
@@ -167,7 +168,7 @@ def _replayed(tables: Tables, analysis: SuccessAnalysis | None, at_least: int) -
 
 
 def _with_outcome(rows: pd.DataFrame, tables: Tables, follow: int) -> pd.DataFrame:
-    """Return the rows with customer and whether they stayed; ends that are not churn left out."""
+    """Add customer and whether the account stayed; leave out ends that are not churn."""
     accounts = tables.frame("accounts")
     accounts = accounts.assign(churns=known_ends(tables, accounts)["is_churn"])
     accounts = accounts.set_index("account_id")

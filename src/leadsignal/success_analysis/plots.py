@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 FAINT = "#CCCCCC"
 MAX_ROWS = 12
-"""Number of accounts that are drawn; further ones are in the frame."""
+"""Maximum number of accounts in a plot; the frame has all."""
 AXIS_NAMES = {"happiest": "latest survey score", "heaviest": "usage in the last 84 days"}
 
 
 def percent(axis: Any) -> None:
-    """Label an axis of shares in percent."""
+    """Format the tick labels of an axis of shares as percentages."""
     from matplotlib.ticker import PercentFormatter
 
     axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
 def plot_successful(chosen: pd.DataFrame, as_of: date, ax: Axes | None = None) -> Axes:
-    """Draw each chosen account's distance to target, and since when it has been on target."""
+    """Plot each chosen account's distance to target and since when it has been on target."""
     rows = chosen.head(MAX_ROWS)
     axes = axes_of(ax, (8.0, 1.5 + 0.27 * max(len(rows), 3)))
     y = np.arange(len(rows))
@@ -57,17 +57,17 @@ def plot_successful(chosen: pd.DataFrame, as_of: date, ax: Axes | None = None) -
 
 
 def _literal(text: object) -> str:
-    """Return a text with dollar signs escaped, so that matplotlib does not read a formula."""
+    """Escape dollar signs, so that matplotlib does not parse the text as a formula."""
     return str(text).replace("$", r"\$")
 
 
 def plot_criterion(criterion: SelectionCriterion, ax: Axes | None = None) -> Axes:
-    """Draw results against another selection criterion, and which accounts each chooses."""
+    """Plot results against another selection criterion, and the accounts that each chooses."""
     frame = criterion.frame
     axes = axes_of(ax, (7.4, 4.8))
     axes.axhline(0, color=GREY, linewidth=1)
     x = frame["value"].to_numpy(dtype=float)
-    if criterion.name == "happiest":  # scores are few whole numbers: points apart, in a fixed way
+    if criterion.name == "happiest":  # jitter the scores, which are few whole numbers, reproducibly
         x = x + 0.55 * (np.argsort(np.argsort(frame["account_id"])) % 11 / 10 - 0.5)
     parts: list[tuple[Any, dict[str, Any], str]] = [
         (~frame["chosen"], {"facecolor": FAINT, "edgecolor": "none", "s": 20}, "other accounts"),
@@ -97,7 +97,7 @@ def plot_criterion(criterion: SelectionCriterion, ax: Axes | None = None) -> Axe
 def plot_later_retention(
     rows: pd.DataFrame, dates: int, follow_days: int, ax: Axes | None = None
 ) -> Axes:
-    """Draw the share of each list that stayed, with intervals."""
+    """Plot the share of each list that stayed, with intervals."""
     axes = axes_of(ax, (7.0, 2.6))
     _marks(axes, rows["stayed"], rows["low"], rows["high"], list(rows["list"]))
     percent(axes.xaxis)
@@ -110,7 +110,7 @@ def plot_later_retention(
 
 
 def _marks(axes: Axes, estimate: Any, low: Any, high: Any, names: list[str]) -> None:
-    """Draw one interval a line, the first on top."""
+    """Plot one interval per line, the first on top."""
     y = np.arange(len(names))
     axes.errorbar(
         estimate, y, xerr=[estimate - low, high - estimate], fmt="s", markersize=6,
@@ -123,7 +123,7 @@ def _marks(axes: Axes, estimate: Any, low: Any, high: Any, names: list[str]) -> 
 
 
 def plot_gap_differences(apart: pd.DataFrame, gaps: int, ax: Axes | None = None) -> Axes:
-    """Draw the share that has each value, among accounts with a gap and those on target."""
+    """Plot the share of accounts with each value, among those with a gap and those on target."""
     if not len(apart):
         raise ModelError(
             "there is nothing to draw: too few accounts with a gap, or without",
@@ -158,7 +158,7 @@ def plot_gap_differences(apart: pd.DataFrame, gaps: int, ax: Axes | None = None)
 
 
 def plot_customer_fit(frame: pd.DataFrame, level: float, ax: Axes | None = None) -> Axes:
-    """Draw churn of each value relative to the average, and how often it gets on target."""
+    """Plot churn by value relative to the average, and how often accounts get on target."""
     rows = frame[frame["churn"].notna()].reset_index(drop=True)
     axes = axes_of(ax, (8.6, 1.7 + 0.42 * len(rows)))
     y = np.arange(len(rows), dtype=float)

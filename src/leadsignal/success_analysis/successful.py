@@ -1,4 +1,4 @@
-"""Selection of successful accounts, by results relative to target."""
+"""Selection of the most successful accounts by results relative to target."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ COLUMNS = (
 class SuccessfulAccounts(Result):
     """The most successful accounts, best first, each with its evidence.
 
-    ``frame`` has one row a chosen account: account_id, customer_id, metric, value and target of the
-    latest result (``measured_on``), ``results`` in the last year and their mean distance to target
-    ``level`` (share of the target, positive is good), ``since`` when it has been on target and
-    ``days_on_target``, ``slope`` of that distance in 90 days with its limits and ``trend``,
-    ``processes`` adopted, ``tenure_days``, ``score`` (0 to 1). ``everyone`` has the same of all
-    accounts with a current result, and why each is not among them (``left_out``).
-    ``steps`` counts how many accounts were left after each condition. ``criteria`` compare the
-    selection with the happiest and the heaviest users.
+    ``frame`` has one row per chosen account: account_id, customer_id, metric, value and target of
+    the latest result (``measured_on``); ``results``, the number of results in the last year, and
+    ``level``, their mean distance to target (share of the target, positive is better); ``since``,
+    when the account has been on target, and ``days_on_target``; ``slope`` of the distance per 90
+    days with its limits, and ``trend``; ``processes`` adopted; ``tenure_days``; ``score`` (0 to 1).
+    ``everyone`` has the same columns for all accounts with a current result, and why an account was
+    not chosen (``left_out``). ``steps`` is the number of accounts left after each condition.
+    ``criteria`` compare the selection with the happiest and the heaviest users.
     """
 
     frame: pd.DataFrame
@@ -58,11 +58,11 @@ class SuccessfulAccounts(Result):
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """The ids of the chosen accounts, best first."""
+        """Ids of the chosen accounts, best first."""
         return tuple(self.frame["account_id"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return accounts, counts and comparisons, ready for JSON."""
+        """Return the accounts, counts and comparisons, ready for JSON."""
         return {
             "as_of": self.as_of_date.isoformat(),
             "accounts": json_rows(self.frame),
@@ -87,11 +87,11 @@ class SuccessfulAccounts(Result):
         return self.frame[["account_id", "metric", "value", "target", "since", "trend"]]
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw how far beyond target the chosen are, and since when; return the Axes."""
+        """Plot how far beyond target the chosen accounts are and since when; return the Axes."""
         return plot_successful(self.frame, self.as_of_date, ax)
 
     def plot_criterion(self, name: str = "happiest", ax: Axes | None = None) -> Axes:
-        """Draw results against satisfaction or usage, a point an account; return the Axes."""
+        """Plot results against satisfaction or usage, one point per account; return the Axes."""
         found = [criterion for criterion in self.criteria if criterion.name == name]
         if not found:
             compared = ", ".join(criterion.name for criterion in self.criteria) or "none"
@@ -109,20 +109,20 @@ def most_successful(
     current: Duration = "120d",
     context: AsOfContext | None = None,
 ) -> SuccessfulAccounts:
-    """Return the accounts that are and stay on target and whose results are not falling.
+    """Return the accounts that have been on target for a while and whose results are not falling.
 
-    An active account without notice qualifies if the mean of its last three results is on target,
-    has been so for ``on_target_for``, and the trend over the last year is not falling. Accounts
-    are ranked by the mean of three ranks: mean distance to target over the last year, days on
-    target, and trend. The best tenth of the accounts with a current result are chosen, and at
-    least ``at_least`` if enough qualify. Satisfaction and usage are not considered.
+    An active account that has not given notice qualifies if the mean of its last three results is
+    on target, has been on target for ``on_target_for``, and the trend over the last year is not
+    falling. Accounts are ranked by the mean of three ranks: mean distance to target over the last
+    year, days on target, and trend. The best tenth of the accounts with a current result are
+    chosen, and at least ``at_least`` if enough qualify. Satisfaction and usage are not considered.
 
     Parameters
     ----------
     tables : Tables
         Tables with results and targets.
     analysis : SuccessAnalysis, optional
-        Names the metrics and processes; default: none.
+        The success analysis, which names the metrics and processes. Default: none.
     at_least : int, default 10
         Minimum number of accounts to choose, if enough qualify.
     on_target_for : Duration, default "90d"
@@ -135,7 +135,7 @@ def most_successful(
     Returns
     -------
     SuccessfulAccounts
-        The chosen accounts, all that were considered, and the counts of each step.
+        The chosen accounts, all accounts considered, and the counts at each step.
 
     Raises
     ------
@@ -181,11 +181,11 @@ def most_successful(
 
 @dataclass(frozen=True, eq=False)
 class ResultStatus:
-    """Active accounts with a current result, how many were left at each of the ``steps`` to them.
+    """Active accounts with a current result, and how many were left after each of ``steps``.
 
-    ``frame`` has, beside the columns of ``standings``, what the panel says of the account on that
-    day (its ``indicators``), the ``processes`` adopted, and ``happiest`` and ``heaviest``, by which
-    others would choose.
+    ``frame`` has the columns of ``standings``, the account's ``indicators`` on that day, the
+    ``processes`` adopted, and the values of the other selection criteria, ``happiest`` and
+    ``heaviest``.
     """
 
     frame: pd.DataFrame
@@ -218,20 +218,20 @@ def _adopted(now: pd.DataFrame, names: list[str]) -> pd.Series[Any]:
 
 
 def _others_choice(now: pd.DataFrame) -> dict[str, Any]:
-    """Return the columns of the other selection criteria."""
+    """Return the values of the other selection criteria, satisfaction and usage."""
     choices = {}
     if "survey_score" in now:
         choices["happiest"] = now["survey_score"].where(now["survey_days_since"] <= 365)
     if "usage_amount" in now:
         share = now["usage_share_of_quarter"]
         amount = now["usage_amount"]
-        # No usage in the quarter has no share; otherwise a missing share is one not known.
+        # The share is undefined without usage in the quarter; otherwise a missing share is unknown.
         choices["heaviest"] = (amount / share).where(share > 0, amount.where(amount == 0))
     return choices
 
 
 def _score(fit: pd.DataFrame) -> pd.Series[Any]:
-    """Return the mean of three ranks between 0 and 1; an unknown trend ranks in the middle."""
+    """Return the mean of three ranks between 0 and 1; an unknown trend gets a rank of 0.5."""
     ranks = [
         fit[column].rank(pct=True).fillna(0.5)
         for column in ("level", "days_on_target", "slope")

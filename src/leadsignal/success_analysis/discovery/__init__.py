@@ -1,1 +1,1 @@
-"""Which behaviours, done how, mark the accounts that reach results and stay."""
+"""Discovery of the behaviours, and how often they occur, that mark successful accounts."""

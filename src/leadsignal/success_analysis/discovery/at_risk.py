@@ -1,9 +1,9 @@
-"""Accounts at risk now, beside what was known of them one warning time earlier.
+"""Rows at risk, with what was known about each account one warning time earlier.
 
-A row of the panel at day s has the states of that day; its outcome is churn between s plus warning
-time and the next such day. Accounts about to leave stop everything, so today's state may be a
-consequence of the decision; a state one warning time earlier, in accounts that stayed, may precede
-it.
+A row of the panel at day s has the states of that day; its outcome is churn between s plus the
+warning time and the next snapshot plus the warning time. Accounts about to leave stop everything,
+so today's state may be a consequence of the decision to leave. A state one warning time earlier, in
+accounts still active, may precede it.
 """
 
 from __future__ import annotations
@@ -27,21 +27,23 @@ if TYPE_CHECKING:
     from leadsignal.indicators.declare import Indicator
 
 LAGGED = ("activity", "usage")
-"""Families that say how busy an account was; read at the earlier day, like the process itself."""
+"""Families of indicators of how active an account was; taken at the earlier day, like the
+process."""
 MATCHED = ("tenure_days", "term_months", "days_to_renewal")
-"""Context that the risk sets hold equal: the same tenure to the day, the same term."""
+"""Context that risk sets match on: tenure to the day, and the contract term."""
 ONCE_IN = 0.01
-"""A column that is not zero in fewer rows than this share is left out of the adjustment."""
+"""A column is left out of the adjustment if a smaller share of its rows is nonzero."""
 
 
 @dataclass(frozen=True, eq=False)
 class AtRisk:
-    """Rows at risk on (``start``, ``stop``] days of tenure, with the states a warning time before.
+    """Rows at risk on (``start``, ``stop``] days of tenure, with the states a warning time earlier.
 
-    ``accounts`` are ids, ``customers`` their customers' numbers; ``account`` (n) points into both,
-    ``row`` into the panel's rows sorted by account and day, ``day`` is the earlier day; ``stratum``
-    numbers terms (and what else is matched); ``adjusters`` (n × p) hold activity, usage, context
-    and size of that earlier day as splines and indicators, named in ``adjusted_for``.
+    ``accounts`` are ids and ``customers`` the codes of their customers; ``account`` (n) indexes
+    both, ``row`` indexes the panel's rows sorted by account and day, and ``day`` is the earlier
+    day. ``stratum`` encodes the contract term and other matched columns. ``adjusters`` (n × p) hold
+    activity, usage, context and size on the earlier day as splines and dummy variables;
+    ``adjusted_for`` names them.
     """
 
     accounts: np.ndarray
@@ -61,7 +63,7 @@ class AtRisk:
 
     @property
     def cluster(self) -> Ints:
-        """The customer of each row."""
+        """Code of each row's customer."""
         return self.customers[self.account]
 
 
@@ -69,8 +71,8 @@ class AtRisk:
 class KnownBefore:
     """The days on which the state of a process is known.
 
-    It is known from day ``since`` for accounts that started since, ``lookback`` days later for
-    older accounts, and until day ``until`` or as_of.
+    It is known from day ``since`` for accounts that started on or after it, ``lookback`` days later
+    for older accounts, and until day ``until`` (None: the as-of date).
     """
 
     since: int
@@ -88,8 +90,8 @@ def rows_at_risk(
 ) -> AtRisk:
     """Return the rows of ``panel`` whose accounts are still at risk a warning time later.
 
-    An end is dated by the day it was known. ``match`` names context columns that risk sets hold
-    equal beside the term. Raises OptionError where there is no such column.
+    Churn is dated by the day it was known. ``match`` names context columns that risk sets match on,
+    in addition to the contract term. Raises OptionError for an unknown column.
     """
     import pandas as pd
 
@@ -123,7 +125,7 @@ def rows_at_risk(
 
 
 def _strata(panel: Panel, rows: pd.DataFrame, match: Sequence[str]) -> Ints:
-    """Return a number that is equal for rows of one term and of equal values in ``match``."""
+    """Return codes of the combinations of contract term and values in ``match``."""
     allowed = [one.name for one in panel.indicators if one.role == "context"]
     for name in match:
         if name not in allowed or name in MATCHED:
@@ -135,12 +137,12 @@ def _strata(panel: Panel, rows: pd.DataFrame, match: Sequence[str]) -> Ints:
 
 
 def in_order(panel: Panel) -> pd.DataFrame:
-    """Return the rows of a panel, sorted by account and day."""
+    """Return the panel's rows sorted by account and day."""
     return panel.frame.sort_values(["account_id", "snapshot_on"], ignore_index=True)
 
 
 def whose(frame: pd.DataFrame) -> tuple[Ints, np.ndarray, Ints]:
-    """Return each row's account as a code, the ids of the codes, and each row's day."""
+    """Return each row's account as a code, the account ids by code, and each row's day."""
     import pandas as pd
 
     account, accounts = pd.factorize(frame["account_id"])
@@ -149,14 +151,14 @@ def whose(frame: pd.DataFrame) -> tuple[Ints, np.ndarray, Ints]:
 
 
 def is_compared(indicator: Indicator) -> bool:
-    """Whether accounts are compared that are alike in an indicator, or adjusted for it."""
+    """Whether comparisons match on an indicator or adjust for it."""
     return indicator.family in LAGGED or indicator.role == "context"
 
 
 def _adjusters(
     panel: Panel, rows: pd.DataFrame, matched: Sequence[str]
 ) -> tuple[Floats, tuple[str, ...]]:
-    """Return the columns to adjust for, each with mean 0 and deviation 1, and their names."""
+    """Return the columns to adjust for, with mean 0 and standard deviation 1, and their names."""
     values: dict[str, np.ndarray] = {}
     for one in panel.indicators:
         if is_compared(one) and one.name not in matched:
@@ -178,5 +180,5 @@ def _plain(values: pd.Series[Any], kind: str, *, log: bool) -> np.ndarray:
     numbers = values.to_numpy(dtype=float, na_value=np.nan)
     known = numbers[~np.isnan(numbers)]
     skewed = len(known) > 0 and known.min() >= 0 and skewness(known) > SKEWED
-    # Counts, amounts and sizes act by their ratio; an attribute may also be below zero.
+    # Ratios of counts, amounts and sizes matter, hence logs; attributes may be negative.
     return np.log1p(np.maximum(numbers, 0)) if log or skewed else numbers

@@ -1,4 +1,4 @@
-"""What may be an essential process: every behaviour under every definition of a grid."""
+"""Candidate processes: every behaviour under every definition in a grid."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ AT_LEAST = (1, 2, 4, 8)
 BY_USERS = (1, 2, 3)
 SUSTAINED_FOR = (1, 2, 3)
 LONGEST_SPAN = 1.5
-"""Windows in a row may reach back this many warning times: what takes longer to be adopted is
-seen too late to be of use, and costs every account the days before it can be known."""
+"""Maximum length of consecutive windows, in warning times. A process that takes longer to be
+adopted is seen too late, and its state is unknown in the first days of every account."""
 
 
 @dataclass(frozen=True, order=True)
 class Candidate:
-    """One behaviour under one definition; ``within`` is in days, as in ``Process``."""
+    """One behaviour under one definition; ``within`` is in days, as in `Process`."""
 
     behavior: str
     at_least: int
@@ -30,14 +30,14 @@ class Candidate:
 
     @property
     def span(self) -> int:
-        """Days that its windows reach back."""
+        """Number of days covered by its windows."""
         return self.within * self.sustained_for
 
     def __str__(self) -> str:
         return str(self.as_process()).removesuffix("; adopted by day 0")
 
     def as_process(self, *, why: str = "", adopt_by: int | None = None) -> Process:
-        """Return it as a process of a success analysis, named after its behaviour."""
+        """Return the candidate as a process of a success analysis, named after its behaviour."""
         return Process(
             process_name(self.behavior),
             (self.behavior,),
@@ -51,7 +51,7 @@ class Candidate:
 
 
 def process_name(behavior: str) -> str:
-    """Return a name that ``success.toml`` takes: small letters, digits and _.
+    """Return a name that is valid in ``success.toml``: lower-case letters, digits and _.
 
     >>> process_name("Close review (done)"), process_name("2fa on")
     ('close_review_done', 'p_2fa_on')
@@ -63,7 +63,7 @@ def process_name(behavior: str) -> str:
 
 @dataclass(frozen=True)
 class Definitions:
-    """The grid of definitions that every behaviour is tried under; ``within`` in days."""
+    """The grid of definitions to try for every behaviour; ``within`` is in days."""
 
     at_least: tuple[int, ...] = AT_LEAST
     by_users: tuple[int, ...] = BY_USERS
@@ -72,10 +72,10 @@ class Definitions:
     longest: int = 135
 
     def of(self, behavior: str, *, users: bool) -> Iterator[Candidate]:
-        """Yield the candidates of one behaviour, the plainest first.
+        """Yield the candidates of one behaviour, simplest first.
 
-        Without ``users`` (no user_id) nobody can be counted; no definition asks for more users
-        than events, or reaches back further than ``longest`` days.
+        Without ``users`` (no user_id), users cannot be counted. No definition requires more users
+        than events, or covers more than ``longest`` days.
         """
         for within, again, people, events in product(
             self.within, self.sustained_for, self.by_users, self.at_least
@@ -92,9 +92,9 @@ def definitions_of(
     within: Sequence[str] | None = None,
     sustained_for: Sequence[int] | None = None,
 ) -> Definitions:
-    """Return the grid asked for; windows are a third, half and the whole of the warning time.
+    """Return the grid; by default, windows are a third, half and the whole of the warning time.
 
-    Raises OptionError for a number that is not a whole one above 0, or a list that is empty.
+    Raises OptionError for an empty list or a value that is not a positive integer.
     """
     usual = (max(1, round(warning_time / 3)), max(1, warning_time // 2), warning_time)
     windows = usual if within is None else tuple(days_in(one) for one in within)

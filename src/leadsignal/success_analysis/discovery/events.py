@@ -1,4 +1,4 @@
-"""Behaviour events as arrays: whose, which, by whom, when, and from when on it was known."""
+"""Behaviour events as arrays: account, behaviour, user, day, and the day they became known."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 NO_USER = -1
 SPAN = 1_000_000
-"""More than there are days: account × SPAN + day sorts by account, then day."""
+"""Exceeds any day number, so that account × SPAN + day sorts by account, then day."""
 
 
 @dataclass(frozen=True, eq=False)
 class Events:
     """Events of one behaviour, sorted by account and day.
 
-    ``account`` numbers the accounts asked for; ``day`` and ``known`` count from 1970-01-01;
-    ``user`` is NO_USER where nobody is named; ``before`` is the day of the same user's event
-    before it in the account (-SPAN if there is none, SPAN where nobody is named); ``late`` says
-    whether some were known only after their day.
+    ``account`` indexes the requested accounts; ``day`` and ``known`` are days since 1970-01-01;
+    ``user`` is NO_USER if there is no user id; ``before`` is the day of the same user's previous
+    event in the account (-SPAN if there is none, SPAN without a user id); ``late`` is true if any
+    event became known only after its day.
     """
 
     account: Ints
@@ -43,14 +43,14 @@ class Events:
 
     @property
     def accounts(self) -> int:
-        """How many accounts have done it at some time."""
+        """Number of accounts with at least one event."""
         return len(np.unique(self.account))
 
 
 def read_events(tables: Tables, accounts: np.ndarray) -> dict[str, Events]:
-    """Return the events of each behaviour, for the accounts with these ids.
+    """Return the events of each behaviour for the accounts with these ids.
 
-    Raises OptionError where there is no table of behaviours.
+    Raises OptionError if there is no behaviors table.
     """
     import pandas as pd
 
@@ -83,7 +83,7 @@ def read_events(tables: Tables, accounts: np.ndarray) -> dict[str, Events]:
 
 
 def _coded(column: object) -> tuple[Ints, list[object]]:
-    """Return a code by row (-1 where it is empty) and the values of the codes."""
+    """Return a code per row (-1 if missing) and the values of the codes."""
     coded = column.combine_chunks().dictionary_encode()  # type: ignore[attr-defined]
     codes = coded.indices.fill_null(NO_USER).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes, coded.dictionary.to_pylist()

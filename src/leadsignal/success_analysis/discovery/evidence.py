@@ -1,13 +1,14 @@
 """Evidence for each candidate, given the processes named before, and its p-value.
 
-Three questions. Do accounts that had adopted it a warning time ago leave less (matched risk sets)?
-Do those that had adopted it at any time by then, even if they have dropped it since, leave less?
-Whoever has decided to leave drops what they did; that moves accounts from adopted to dropped, not
-to never. And do measured results rise with it in the same account?
+There are three questions. Do accounts that had adopted the candidate a warning time earlier leave
+less often (matched risk sets)? Do accounts that had adopted it at any time by then, even if they
+have dropped it since, leave less often? (Accounts that have decided to leave drop what they did,
+which moves them from adopted to dropped, but not to never adopted.) And do the results of an
+account rise with it?
 
-How much less accounts leave is a hazard ratio freed from the choice of definition. The definition
-that looks best in some data looks better there than it is. With enough accounts
-the definition is chosen in four fifths of the customers and read in the last, five times over.
+The reported hazard ratio is cross-fitted, because the definition that looks best in some data looks
+better there than it is: with enough accounts, the definition is chosen in four fifths of the
+customers and evaluated in the remaining fifth, five times.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from leadsignal.survival.inputs import Bools, Floats, Ints
 
 @dataclass(frozen=True, eq=False)
 class Exposures:
-    """All that is tested: rows at risk, sets, results, and the candidates' states.
+    """Everything that is tested: rows at risk, matched sets, results, and the candidates' states.
 
-    ``states`` (panel rows × candidates) is adoption at each snapshot, ``ever`` whether it had been
-    adopted at that snapshot or one before.
+    ``states`` (panel rows × candidates) is adoption at each snapshot; ``ever`` is adoption at that
+    snapshot or an earlier one.
     """
 
     candidates: tuple[Candidate, ...]
@@ -49,28 +50,28 @@ class Exposures:
     ever: Bools
 
     def of(self, behavior: str) -> Ints:
-        """Return the places of a behaviour's candidates."""
+        """Return the positions of a behaviour's candidates."""
         return np.array([n for n, c in enumerate(self.candidates) if c.behavior == behavior])
 
     @cached_property
     def share(self) -> Floats:
-        """Share of the rows at risk in which each candidate is adopted."""
+        """Share of rows at risk in which each candidate is adopted."""
         share: Floats = self.states[self.at_risk.row].mean(axis=0)
         return share
 
     @property
     def behaviors(self) -> tuple[str, ...]:
-        """The behaviours, each once."""
+        """The distinct behaviours."""
         return tuple(dict.fromkeys(c.behavior for c in self.candidates))
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Statistics of the candidates at ``place``, given the processes named before.
+    """Statistics of the candidates at positions ``place``, given the processes named before.
 
-    ``stay`` and ``rise`` (candidates) are standard errors away from no effect; ``p`` is corrected
-    for the whole grid and, where there are results, for being asked of both; ``critical`` are the
-    values that the two must reach.
+    ``stay`` and ``rise`` (candidates) are z statistics for retention and results; ``p`` is
+    corrected for the whole grid and, if there are results, for testing both; ``critical`` are the
+    critical values of the two.
     """
 
     place: Ints
@@ -82,7 +83,7 @@ class Evidence:
     critical: tuple[float, float]
 
     def together(self, customers: Floats | None = None) -> tuple[Floats, Floats, Floats]:
-        """Return stay, rise and their sum; ``customers`` (draws × customers) weigh resamples."""
+        """Return stay, rise and their sum; ``customers`` (draws × customers) weight resamples."""
         if customers is None:
             return self.stay, self.rise, self.stay + self.rise
         stay = self.scores.z(customers[:, self.scores.sets.cluster])
@@ -92,11 +93,11 @@ class Evidence:
         return stay, rise, stay + rise
 
     def passes(self, stay: Floats, rise: Floats) -> Bools:
-        """Return where both statistics exceed the maximum by chance over the whole grid."""
+        """Return where both statistics reach their critical values for the whole grid."""
         return (stay >= self.critical[0]) & ((rise >= self.critical[1]) | (self.rises is None))
 
     def only(self, place: Ints) -> Evidence:
-        """Return the evidence on the candidates at ``place``."""
+        """Return the evidence for the candidates at ``place``."""
         mine = np.flatnonzero(np.isin(self.place, place))
         return Evidence(
             self.place[mine],
@@ -109,21 +110,21 @@ class Evidence:
         )
 
     def best(self, place: Ints) -> int:
-        """Return which of the evidence is the strongest, of the candidates at ``place``."""
+        """Return the position in this evidence of the strongest candidate among ``place``."""
         mine = np.flatnonzero(np.isin(self.place, place))
         return int(mine[self.together()[2][mine].argmax()])
 
 
 @dataclass(frozen=True, eq=False)
 class Rising:
-    """What results say of all candidates: parts by customer, and the largest chance makes."""
+    """Evidence from results for all candidates, and its permutation distribution of the maximum."""
 
     rises: Rises
     maxima: Floats
 
 
 def rising(exposures: Exposures, *, draws: int, seed: int) -> Rising | None:
-    """Return what results say, or None where they are not judged."""
+    """Return the evidence from results, or None if there are too few of them."""
     if exposures.measured is None:
         return None
     states = exposures.states[exposures.measured.row]
@@ -141,7 +142,7 @@ def gather(
     draws: int,
     seed: int,
 ) -> Evidence:
-    """Return the evidence on the candidates at ``place``, given what ``chances`` adjust for."""
+    """Return the evidence for the candidates at ``place``, given what ``chances`` adjust for."""
     row = exposures.at_risk.row
     scores = chances.scores(exposures.states[row[:, None], place])
     stay = scores.z()
@@ -152,17 +153,17 @@ def gather(
         return Evidence(place, scores, None, stay, np.zeros(len(place)), p, high)
     rises = results.rises.at(place)
     rise = rises.z()
-    # Both must hold: the larger p, and twice that for two families of tests.
+    # Both must hold, so take the larger p, doubled for two families of tests.
     p = np.minimum(1.0, 2 * np.maximum(p, _corrected(rise, results.maxima)))
     high = (_critical(maxima, level / 2), _critical(results.maxima, level / 2))
     return Evidence(place, scores, rises, stay, rise, p, high)
 
 
 def stays_if_ever(exposures: Exposures, chances: Chances, place: int) -> tuple[float, float]:
-    """Return statistic and hazard ratio of having adopted at some time, dropped since or not.
+    """Return z statistic and hazard ratio of ever having adopted, whether dropped since or not.
 
-    One window may be filled by chance at some time in a long life: where the definition asks for
-    one, two in a row are asked for here, if that was among the candidates.
+    In a long history, a single window may be met by chance. If the definition requires one window,
+    two consecutive ones are required here, provided that is among the candidates.
     """
     twin = replace(exposures.candidates[place], sustained_for=2)
     if exposures.candidates[place].sustained_for == 1 and twin in exposures.candidates:
@@ -172,21 +173,21 @@ def stays_if_ever(exposures: Exposures, chances: Chances, place: int) -> tuple[f
 
 
 def _corrected(statistics: Floats, maxima: Floats) -> Floats:
-    """Return the share of draws whose largest statistic is as large (Westfall & Young 1993)."""
+    """Return p-values corrected by permutation of the maximum (Westfall & Young 1993)."""
     beyond = len(maxima) - np.searchsorted(np.sort(maxima), statistics, side="left")
     p: Floats = (beyond + 1) / (len(maxima) + 1)
     return p
 
 
 def _critical(maxima: Floats, level: float) -> float:
-    """Return the statistic from which on the corrected p is at most ``level``."""
+    """Return the critical value above which the corrected p-value is at most ``level``."""
     allowed = int(np.floor(level * (len(maxima) + 1))) - 1
     return float(np.nextafter(np.sort(maxima)[::-1][max(allowed, 0)], np.inf))
 
 
 FOLDS = 5
 ENOUGH_ACCOUNTS = 600
-"""Below this many accounts, choosing in four fifths costs more than it frees."""
+"""With fewer accounts, cross-fitting costs more precision than it removes bias."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class Ratio:
 
 
 def folds_of(exposures: Exposures, *, seed: int) -> Ints | None:
-    """Return a fold for each customer, or None where there are too few accounts to split."""
+    """Return a fold for each customer, or None if there are too few accounts to split."""
     if len(np.unique(exposures.at_risk.account)) < ENOUGH_ACCOUNTS:
         return None
     customers = int(exposures.at_risk.customers.max()) + 1
@@ -207,7 +208,7 @@ def folds_of(exposures: Exposures, *, seed: int) -> Ints | None:
 
 
 def crossed(exposures: Exposures, evidence: Evidence, behavior: str, folds: Ints) -> Floats:
-    """Return the rows' states (n), each under the definition chosen without its own fold."""
+    """Return the rows' states (n), each under the definition chosen in the other folds."""
     mine = evidence.only(exposures.of(behavior))
     others = (folds[None, :] != np.arange(FOLDS)[:, None]).astype(float)
     chosen = mine.place[mine.together(others)[2].argmax(axis=1)]
@@ -217,7 +218,7 @@ def crossed(exposures: Exposures, evidence: Evidence, behavior: str, folds: Ints
 
 
 def hazard_ratio(exposures: Exposures, state: Floats, covariates: Sequence[Floats]) -> Ratio:
-    """Return the ratio of adopted to not, adjusted, on all rows at risk; errors by customer."""
+    """Return the adjusted hazard ratio of adoption over all rows at risk, clustered by customer."""
     at_risk = exposures.at_risk
     X = np.ascontiguousarray(np.column_stack((state, *covariates, at_risk.adjusters)))
     ridge = np.full(X.shape[1], RIDGE)

@@ -1,4 +1,4 @@
-"""What discovery found: a table, a picture, a ready ``[[process]]`` block with its evidence."""
+"""Results of a discovery: a table, a plot, and ``[[process]]`` blocks with their evidence."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MILESTONE = 0.75
-"""The milestone proposed is the day by which this share of the adopters had adopted."""
+"""The proposed milestone is the day by which this share of adopters had adopted the process."""
 ROUND_TO = 30
 MAX_SHOWN = 10
-"""Number of behaviours in print; the table has all."""
+"""Number of behaviours in the printed table; the frame has all."""
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What was compared: accounts, ends and results; definitions tried; what was adjusted for.
+    """What was compared: accounts, churn events and results; definitions tried; adjustment.
 
-    ``results`` and ``measuring`` (accounts) are 0 where results were not judged; ``detectable`` is
-    the hazard ratio from which on chance is beaten as often as not, for a process that half of the
-    accounts have adopted; ``left_out`` are behaviours without a definition that is both met and
-    missed often enough. ``not_kept`` is the number of behaviours without indicators of their own,
-    which are not tried.
+    ``results`` and ``measuring`` (accounts) are 0 if results were not tested. ``detectable`` is the
+    hazard ratio that is found with a probability of one half, for a process that half of the
+    accounts have adopted. ``left_out`` are behaviours that are too rare or too common under every
+    definition. ``not_kept`` is the number of behaviours without indicators of their own, which are
+    not tried.
     """
 
     accounts: int
@@ -66,20 +66,20 @@ class Tried:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Discovery(Result):
-    """The verdict on every behaviour, and the processes that are named.
+    """The verdict on every behaviour, and the essential processes.
 
-    ``frame`` has one row a behaviour under its best definition: behavior, at_least, by_users,
+    ``frame`` has one row per behaviour under its best definition: behavior, at_least, by_users,
     within_days, sustained_for; ``share`` of the account-days at risk that had adopted it;
-    ``hazard_ratio`` with ``low`` and ``high`` (95 %), ``as_chosen`` without cross-fitting (of what
-    is named), ``calibrated`` (of what is named, with limits) less the bias that the others show,
-    and ``if_ever`` of having adopted at some time; ``result_effect`` in standard
-    deviations of the metric with ``result_low`` and ``result_high``; ``q_value``, the p-value
-    corrected for the whole grid; ``stability``, the share of resamples of customers in which it
-    passes again; ``essential``; ``verdict``; ``twins``, the behaviours that it cannot be
-    distinguished from, and ``together``, the share of the account-days with either that have both.
-    ``grid`` has one row a definition tried.
-    ``processes`` are those named, ready for a success analysis. ``warnings`` say what is odd in
-    the tables. Times are in days.
+    ``hazard_ratio`` with limits ``low`` and ``high`` (95 %); ``if_ever``, the hazard ratio of ever
+    having adopted it; ``result_effect`` in standard deviations of the metric, with limits
+    ``result_low`` and ``result_high``; ``q_value``, the p-value corrected for the whole grid;
+    ``stability``, the share of resamples of customers in which it passes again; ``essential``;
+    ``verdict``; ``twins``, the behaviours that it cannot be distinguished from, and ``together``,
+    the share of the account-days with either that have both. For essential processes, ``as_chosen``
+    is the hazard ratio without cross-fitting, and ``calibrated`` (with limits) the hazard ratio
+    corrected for the bias that the other behaviours show. ``grid`` has one row per definition
+    tried. ``processes`` are the essential processes, ready for a success analysis. ``warnings`` are
+    the plausibility warnings about the tables. Times are in days.
     """
 
     frame: pd.DataFrame
@@ -93,13 +93,13 @@ class Discovery(Result):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader has to know of these numbers."""
+        """Remarks that are needed to interpret the numbers."""
         return tuple(_notes(self))
 
     def analysis(self) -> SuccessAnalysis:
-        """Return the named processes as a success analysis, its bullseye left to be written.
+        """Return the essential processes as a success analysis without a bullseye.
 
-        Raises ModelError where none is named.
+        Raises ModelError if there are none.
         """
         if not self.processes:
             raise ModelError(
@@ -109,11 +109,11 @@ class Discovery(Result):
         return SuccessAnalysis(self.processes)
 
     def to_toml(self) -> str:
-        """Return the ``[[process]]`` blocks, each under its evidence as comments.
+        """Return the ``[[process]]`` blocks, each preceded by its evidence as comments.
 
-        Where no process is named only the comments that say so.
+        Without essential processes, only comments that say so are returned.
         """
-        # The title comes first: by it the file is known again as one of ours.
+        # The title comes first: it identifies the file as written by leadsignal.
         head = _comments([self._title, *warning_lines(self.warnings), *self.notes])
         if not self.processes:
             return f"{head}\n# No process is named.\n"
@@ -124,10 +124,10 @@ class Discovery(Result):
         return "\n".join([f"{head}\n", *blocks])
 
     def write(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write ``to_toml`` to a file that ``read_success_analysis`` reads; return its path.
+        """Write ``to_toml`` to a file for `read_success_analysis` and return its path.
 
-        Raises ModelError where no process is named, and OptionError where a file is that we did
-        not write (``force`` replaces it).
+        Raises ModelError if there is no essential process, and OptionError if the path has a file
+        that leadsignal did not write (``force`` replaces it).
         """
         from leadsignal.files.outputs import PROCESSES
         from leadsignal.files.writing import atomic_write
@@ -138,7 +138,7 @@ class Discovery(Result):
         return Path(path)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return verdicts and what was compared, ready for JSON; what cannot be said is None."""
+        """Return the verdicts and what was compared, ready for JSON; unknown numbers are None."""
         return {
             "warning_time_days": self.warning_time,
             "level": self.rules.level,
@@ -154,11 +154,11 @@ class Discovery(Result):
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw hazard ratios with intervals, the named in colour, the others grey."""
+        """Plot hazard ratios with intervals, essential processes in colour, others in grey."""
         return plot_ratios(self.frame, self.rules.floor, self.warning_time, ax)
 
     def draw(self, path: str | Path, *, force: bool = False) -> Path:
-        """Draw ``plot`` into a picture file (.png, .svg, .pdf); return its path."""
+        """Save the plot to a file (.png, .svg, .pdf) and return its path."""
         import matplotlib.pyplot as plt
 
         from leadsignal.files.outputs import PICTURE
@@ -167,7 +167,7 @@ class Discovery(Result):
         figure = cast("Figure", self.plot().figure)
         with atomic_write(path, PICTURE, force=force) as part:
             kind = Path(path).suffix[1:] or "png"
-            # The words beside the axes would be cut off otherwise.
+            # Otherwise the text next to the axes would be cut off.
             metadata = {"Title": "leadsignal discover"}
             figure.savefig(part, format=kind, bbox_inches="tight", dpi=110, metadata=metadata)
         plt.close(figure)
@@ -182,7 +182,7 @@ class Discovery(Result):
         )
 
     def _head(self) -> list[str]:
-        """Return the title and the processes that are named, with what is not certain of them."""
+        """Return the title and the essential processes with their reservations."""
         lines = [*warning_lines(self.warnings), self._title]
         if not self.processes:
             lines.append("no essential process found")
@@ -207,7 +207,7 @@ class Discovery(Result):
 
 
 def _shown(found: Discovery) -> pd.DataFrame:
-    """Return each behaviour with what the verdict on it rests on, as people read it."""
+    """Return a readable table of each behaviour's verdict and its basis."""
     frame, results = found.frame, bool(found.tried.measuring)
     columns: dict[str, Any] = {
         "behaviour": frame["behavior"],
@@ -240,7 +240,7 @@ def findings(
     behaviors: Sequence[str],
     not_kept: int,
 ) -> Discovery:
-    """Put the verdicts together."""
+    """Return the discovery from the rated candidates."""
     import pandas as pd
 
     frame = pd.DataFrame([_row(one) for one in rated])
@@ -253,7 +253,7 @@ def findings(
         0 if measured is None else len(np.unique(measured.account)),
         tried,
         len(exposures.candidates),
-        # If half have adopted, each churn contributes an information of 1/4.
+        # If half of the accounts have adopted, each churn contributes an information of 1/4.
         float(np.exp(-first.critical[0] / np.sqrt(len(exposures.sets) / 4))),
         at_risk.adjusted_for,
         tuple(b for b in behaviors if b not in exposures.behaviors),
@@ -269,7 +269,7 @@ def findings(
 
 
 def _apart(processes: Sequence[Process]) -> Iterator[Process]:
-    """Yield the processes under different names: two behaviours may differ in case only."""
+    """Yield the processes with distinct names, because two behaviours may differ only in case."""
     taken = {process.name for process in processes}
     used: set[str] = set()
     for process in processes:
@@ -311,7 +311,7 @@ def _row(one: RatedCandidate) -> dict[str, Any]:
 
 
 def _grid(first: Evidence, exposures: Exposures) -> pd.DataFrame:
-    """Return every definition compared, with its statistics before any process is named."""
+    """Return every definition compared, with its statistics from the first round."""
     import pandas as pd
 
     rows = [asdict(exposures.candidates[n]) for n in first.place]
@@ -341,7 +341,7 @@ def _process(one: RatedCandidate, exposures: Exposures, panel: Panel, found: Dis
 
 
 def _milestone(panel: Panel, adopted: np.ndarray) -> int | None:
-    """Return the day by which three in four of those that adopted had, of those seen from day 0."""
+    """Return the day by which three in four adopters had adopted, of accounts seen from day 0."""
     frame = in_order(panel)
     first = frame["start"].groupby(frame["account_id"]).transform("min") == 0
     days = frame["start"][adopted & first.to_numpy()]
@@ -352,7 +352,7 @@ def _milestone(panel: Panel, adopted: np.ndarray) -> int | None:
 
 
 def _comments(lines: Sequence[str]) -> str:
-    """Return lines as TOML comments; a name with a line break in it may not end one early."""
+    """Return lines as TOML comments; line breaks in them, which end a comment, become spaces."""
     return "\n".join(f"# {' '.join(line.split())}" for line in lines)
 
 
@@ -383,7 +383,7 @@ def _evidence_lines(found: Discovery, process: Process) -> list[str]:
 
 
 def _reservations(found: Discovery, process: Process) -> list[str]:
-    """Return the lines of the evidence that say what is not certain."""
+    """Return the evidence lines that state reservations."""
     lines = _evidence_lines(found, process)
     return [line for line in lines if line.startswith((TWIN, "adopt_by", "less the bias"))]
 
@@ -441,15 +441,15 @@ def _plain(value: Any) -> Any:
 
 
 MAX_ROWS = 20
-"""Number of behaviours that are drawn; further ones are in the frame."""
+"""Maximum number of behaviours in a plot; the frame has all."""
 
 
 def plot_ratios(
     frame: pd.DataFrame, floor: float, warning_time: int, ax: Axes | None = None
 ) -> Axes:
-    """Draw each behaviour's hazard ratio with its interval, essential processes in colour.
+    """Plot each behaviour's hazard ratio with its interval, essential processes in colour.
 
-    ``floor`` is the hazard ratio above which no behaviour is an essential process.
+    ``floor`` is the highest hazard ratio that an essential process may have.
     """
     rows = frame.head(MAX_ROWS)
     ax = axes_of(ax, (9.6, 1.5 + 0.46 * len(rows)))
@@ -482,7 +482,7 @@ def plot_ratios(
 
 
 def _limits(rows: pd.DataFrame, floor: float) -> tuple[float, float]:
-    """Return limits that show all estimates, and intervals as far as they go by the half."""
+    """Return axis limits that include all intervals, within 0.1 to 5."""
     low = min(float(rows["low"].min()), floor) * 0.9
     high = max(float(rows["high"].max()), 1.3) * 1.1
     return max(low, 0.1), min(high, 5.0)

@@ -1,7 +1,7 @@
-"""Matched risk sets: each churn with accounts at risk at the same tenure and term.
+"""Matched risk sets: each churn with accounts at risk at the same tenure and contract term.
 
-Under the null hypothesis any member of a set could be the case, with the probability given by the
-adjusters (Cox's partial likelihood). Drawing the cases anew with these probabilities gives the null
+Under the null hypothesis, any member of a set could be the case, with the probability given by the
+adjusters (Cox's partial likelihood). Redrawing the cases with these probabilities gives the null
 distribution of the maximum of all statistics.
 """
 
@@ -18,21 +18,22 @@ from leadsignal.survival.cox import fit_cox
 from leadsignal.survival.inputs import Bools, Floats, Ints
 
 MAX_CONTROLS = 50
-"""More controls of one end than this make its comparison hardly sharper (1 part in 50)."""
+"""Maximum number of controls per churn; more would reduce the variance by less than 2 %."""
 MIN_INFORMATION = 0.5
-"""Below it a state varies within about two sets only, and nothing can be said of it."""
+"""With less information, a state varies within at most about two sets and cannot be tested."""
 RIDGE = 1.0
-"""Holds adjusters that barely vary; worth one unit of information each, of hundreds."""
+"""Ridge penalty that stabilises adjusters that barely vary; adds one unit of information each."""
 LIGHT_RIDGE = 0.05
-"""Keeps a process finite that nobody left with; shrinks one with ten ends by half a hundredth."""
+"""Ridge penalty that keeps the coefficient of a process finite if no adopter left; with ten churns
+it shrinks the coefficient by 0.5 %."""
 
 
 @dataclass(frozen=True, eq=False)
 class MatchedSets:
-    """Members of the sets, set after set, the case first.
+    """Members of the sets, set by set, the case first.
 
-    ``row`` (members) points into the rows at risk, ``first`` (sets + 1) says where each set
-    begins; ``cluster`` (sets) is the case's customer.
+    ``row`` (members) indexes the rows at risk, ``first`` (sets + 1) is where each set begins, and
+    ``cluster`` (sets) is the case's customer.
     """
 
     row: Ints
@@ -44,17 +45,17 @@ class MatchedSets:
 
     @property
     def of(self) -> Ints:
-        """The set of each member."""
+        """Index of each member's set."""
         return np.repeat(np.arange(len(self)), np.diff(self.first))
 
     def sums(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return sums over the members of each set (sets × columns)."""
+        """Return the sums over the members of each set (sets × columns)."""
         total: NDArray[Any] = np.add.reduceat(values, self.first[:-1], axis=0)
         return total
 
 
 def matched_sets(at_risk: AtRisk, *, seed: int) -> MatchedSets:
-    """Return the risk set of each churn: up to 50 accounts of its term at risk at its tenure."""
+    """Return the risk set of each churn: up to 50 accounts with its term at risk at its tenure."""
     rng = np.random.default_rng(seed)
     members, sizes, cases = [], [], []
     for stratum in np.unique(at_risk.stratum):
@@ -80,11 +81,11 @@ def matched_sets(at_risk: AtRisk, *, seed: int) -> MatchedSets:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What each set says of each candidate, freed of the adjusters.
+    """Score and information of each candidate by set, adjusted.
 
-    ``members`` (members × candidates) are states less their mean over the set and less what the
-    adjusters explain of them; ``chance`` (members) is each member's chance to be the case;
-    ``score`` and ``information`` (sets × candidates) are the set's part of both.
+    ``members`` (members × candidates) are states minus their mean in the set and minus what the
+    adjusters explain; ``chance`` (members) is each member's probability of being the case;
+    ``score`` and ``information`` (sets × candidates) are the sets' contributions.
     """
 
     sets: MatchedSets
@@ -94,7 +95,7 @@ class Scores:
     information: Floats
 
     def at(self, place: Ints) -> Scores:
-        """Return the candidates at these places."""
+        """Return the scores of the candidates at ``place``."""
         return Scores(
             self.sets,
             self.members[:, place],
@@ -104,30 +105,30 @@ class Scores:
         )
 
     def z(self, weights: Floats | None = None) -> Floats:
-        """Return how far cases have adopted less than their sets, in standard errors.
+        """Return z statistics; positive if cases have adopted less than their sets.
 
-        ``weights`` (draws × sets) give the statistic of other samples of the sets.
+        ``weights`` (draws × sets) give the statistics of resamples of the sets.
         """
         score, information = self.totals(weights)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(information > MIN_INFORMATION, -score / np.sqrt(information), 0.0)
 
     def ratio(self) -> Floats:
-        """Return the hazard ratio of each candidate after one step from no effect."""
+        """Return each candidate's hazard ratio after one Newton step from no effect."""
         score, information = self.totals()
-        # Where a state hardly varies within sets, one step says nothing.
+        # If a state hardly varies within sets, one step is meaningless.
         known = information > MIN_INFORMATION
         step = np.divide(score, information, out=np.full_like(score, np.nan), where=known)
         return np.exp(step)
 
     def totals(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
-        """Return score and information, summed over sets."""
+        """Return score and information summed over sets, with ``weights`` if given."""
         if weights is None:
             return self.score.sum(axis=0), self.information.sum(axis=0)
         return weights @ self.score, weights @ self.information
 
     def permuted_maxima(self, draws: int, *, seed: int) -> Floats:
-        """Return the largest statistic of each of ``draws`` sets of cases drawn by chance."""
+        """Return the maximum statistic of each of ``draws`` random redraws of the cases."""
         rng = np.random.default_rng(seed)
         total = np.zeros((draws, self.members.shape[1]), dtype=np.float32)
         for first, after in zip(self.sets.first[:-1], self.sets.first[1:], strict=True):
@@ -143,9 +144,9 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Chances:
-    """Each member's ``chance`` (members) to be its set's case by what is adjusted for alone.
+    """Each member's probability ``chance`` (members) of being the case, given only the adjusters.
 
-    ``Z`` (members × p) are the adjusters, and processes named before, less their set's mean.
+    ``Z`` (members × p) are the adjusters and the processes named before, centred within sets.
     """
 
     sets: MatchedSets
@@ -153,8 +154,8 @@ class Chances:
     Z: Floats
 
     def scores(self, states: Bools) -> Scores:
-        """Return what each set says of ``states`` (rows at risk × candidates)."""
-        # Single precision: states are 0 or 1, sets are small, and there are many candidates.
+        """Return the scores of ``states`` (rows at risk × candidates)."""
+        # Single precision suffices: states are 0 or 1, sets are small, and candidates are many.
         chance = np.asarray(self.chance[:, None], dtype=np.float32)
         X = _centred(self.sets, states[self.sets.row].astype(np.float32), chance)
         if self.Z.shape[1]:
@@ -185,6 +186,6 @@ def chances_of(sets: MatchedSets, at_risk: AtRisk, covariates: Floats) -> Chance
 
 
 def _centred(sets: MatchedSets, values: NDArray[Any], chance: NDArray[Any]) -> NDArray[Any]:
-    """Return values less their set's mean, weighed by chance (members × 1)."""
+    """Return values minus their set's mean, weighted by ``chance`` (members × 1)."""
     centred: NDArray[Any] = values - sets.sums(values * chance)[sets.of]
     return centred

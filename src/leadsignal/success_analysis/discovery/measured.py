@@ -1,8 +1,8 @@
-"""Whether measured results rise with a process, in the same account, a warning time later.
+"""Whether an account's measured results rise a warning time after it adopts a process.
 
-Each result is compared with the account's other results of that metric, by whether the process was
-present a warning time before it. Fixed properties of the account cancel out; tenure, and activity
-and usage on the earlier day, are adjusted for.
+Each result is compared with the account's other results for that metric, by whether the process was
+adopted a warning time earlier. Fixed properties of the account cancel out; tenure, and activity and
+usage on the earlier day, are adjusted for.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 CANDIDATES_AT_ONCE = 64
 MIN_ACCOUNTS = 30
-"""With fewer accounts that measured twice or more, results are not judged."""
+"""Minimum number of accounts with two or more results; with fewer, results are not tested."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Results with the states a warning time before each.
+    """Results, each with the panel row a warning time earlier.
 
-    ``account`` (n) says whose it is, ``row`` (n) which row of the panel (sorted by account and
-    day) holds the earlier day, ``group`` (n) numbers account and metric; ``value`` (n) is in
-    standard deviations of its metric, more being better, less the group's mean and what
-    ``adjusters`` (n × p) explain.
+    ``account`` (n) is the account's code, ``row`` (n) the panel row of the earlier day (sorted by
+    account and day), and ``group`` (n) the code of account and metric. ``value`` (n) is in standard
+    deviations of its metric, higher is better, minus the group's mean and what ``adjusters`` (n ×
+    p) explain.
     """
 
     account: Ints
@@ -50,7 +50,7 @@ class Measured:
 def measured_results(
     tables: Tables, panel: Panel, accounts: np.ndarray, warning_time: int
 ) -> Measured | None:
-    """Return the results of accounts that measured at least twice; None where they are too few."""
+    """Return the results of accounts with at least two; None if there are too few such accounts."""
     import pandas as pd
 
     if "results" not in tables.names:
@@ -88,7 +88,7 @@ def _adjusted(panel: Panel) -> list[str]:
 
 
 def _with_earlier(frame: pd.DataFrame, panel: Panel, warning_time: int) -> pd.DataFrame:
-    """Join the last row of the panel that is at least a warning time before each result."""
+    """Join the latest panel row at least one warning time before each result."""
     import pandas as pd
 
     rows = in_order(panel)
@@ -112,9 +112,9 @@ def _with_earlier(frame: pd.DataFrame, panel: Panel, warning_time: int) -> pd.Da
 
 @dataclass(frozen=True, eq=False)
 class Rises:
-    """By candidate: parts of score and information of each customer (customers × candidates).
+    """Score and information by customer and candidate (customers × candidates).
 
-    ``customers`` (customers) are the numbers of those that have results.
+    ``customers`` (customers) are the codes of the customers that have results.
     """
 
     customers: Ints
@@ -122,33 +122,33 @@ class Rises:
     information: Floats
 
     def at(self, place: Ints) -> Rises:
-        """Return the candidates at these places."""
+        """Return the statistics of the candidates at ``place``."""
         return Rises(self.customers, self.score[:, place], self.information[:, place])
 
     @property
     def effect(self) -> Floats:
-        """Difference of results with and without the process before, in standard deviations."""
+        """Difference in results with and without the process earlier, in standard deviations."""
         information = self.information.sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(information > 0, self.score.sum(axis=0) / information, np.nan)
 
     @property
     def std_err(self) -> Floats:
-        """Standard error of the effect, by customer."""
+        """Standard error of the effect, clustered by customer."""
         information = self.information.sum(axis=0)
         rest = self.score - self.information * np.nan_to_num(self.effect)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(information > 0, np.sqrt((rest**2).sum(axis=0)) / information, np.nan)
 
     def z(self, weights: Floats | None = None) -> Floats:
-        """Return the score in its standard errors; ``weights`` (draws × customers) resample."""
+        """Return z statistics; ``weights`` (draws × customers) give those of resamples."""
         if weights is None:
             return np.asarray(self.z(np.ones((1, len(self.score))))[0])
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.nan_to_num((weights @ self.score) / np.sqrt(weights @ np.square(self.score)))
 
     def permuted_maxima(self, draws: int, *, seed: int) -> Floats:
-        """Return the largest statistic of each draw with each customer's sign drawn anew."""
+        """Return the maximum statistic of each draw of random signs for the customers."""
         rng = np.random.default_rng(seed)
         signs = rng.choice(np.array([-1.0, 1.0]), (draws, len(self.score)))
         spread = np.sqrt(np.square(self.score).sum(axis=0))
@@ -158,9 +158,9 @@ class Rises:
 
 
 def rises_of(measured: Measured, customers: Ints, states: np.ndarray) -> Rises:
-    """Return what each customer's results say of each candidate's ``states`` (n × candidates).
+    """Return each customer's evidence from results on each candidate's ``states`` (n × candidates).
 
-    ``customers`` (accounts) are the customers' numbers.
+    ``customers`` (accounts) are the codes of the accounts' customers.
     """
     cluster = customers[measured.account]
     order = np.argsort(cluster, kind="stable")
@@ -180,13 +180,13 @@ def _parts(
     X = _freed(_within(states.astype(np.float64), measured.group), measured.adjusters)
     score = np.add.reduceat((X * measured.value[:, None])[order], first, axis=0)
     information = np.add.reduceat(np.square(X)[order], first, axis=0)
-    # Rounding leaves specks where no account has ever changed its state.
+    # If no account ever changes its state, only rounding errors are left.
     seen = information.sum(axis=0) > 1e-6
     return np.where(seen, score, 0.0), np.where(seen, information, 0.0)
 
 
 def _within(values: Floats, group: Ints) -> Floats:
-    """Return values less their group's mean."""
+    """Return values minus their group's mean."""
     count = np.bincount(group).astype(float)
     order = np.argsort(group, kind="stable")
     first = np.concatenate(([0], np.cumsum(count)[:-1])).astype(np.int64)
@@ -196,7 +196,7 @@ def _within(values: Floats, group: Ints) -> Floats:
 
 
 def _freed(values: Floats, adjusters: Floats) -> Floats:
-    """Return what the adjusters do not explain of ``values``."""
+    """Return the residuals of ``values`` after regression on the adjusters."""
     if not adjusters.shape[1]:
         return values
     gram = adjusters.T @ adjusters

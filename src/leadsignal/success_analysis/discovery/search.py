@@ -1,8 +1,7 @@
-"""From tables to a verdict on every behaviour.
+"""Discover essential processes: from tables to a verdict on every behaviour.
 
-A candidate is adopted by the definition of the episodes: an event of day d, known on day r, lies
-in window k at day t where t − (k+1)w ≤ d < t − kw and r < t. ``engine.episodes`` says the same to
-the day; a test holds the two together.
+Adoption is defined as for episodes: an event of day d, known on day r, is in window k at day t if t
+− (k+1)w ≤ d < t − kw and r < t. A test checks that this agrees with ``engine.episodes`` to the day.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ ROWS_AT_ONCE = 20_000
 def adoption_states(
     events: Mapping[str, Events], candidates: Sequence[Candidate], account: Ints, day: Ints
 ) -> Bools:
-    """Return whether each candidate is adopted (rows × candidates) at these accounts' days."""
+    """Return whether each candidate is adopted (rows × candidates) for these accounts and days."""
     adopted = np.ones((len(candidates), len(day)), dtype=bool)
     for behavior, of in events.items():
         mine = [n for n, one in enumerate(candidates) if one.behavior == behavior]
@@ -69,7 +68,7 @@ def adoption_states(
 def _in_window(
     events: Events, account: Ints, day: Ints, within: int, again: int, people: bool
 ) -> tuple[Floats, Ints]:
-    """Return the quantity, and the users if they are asked for, in window ``again`` of each row."""
+    """Return each row's quantity and, if ``people``, number of users in window ``again``."""
     total, users = np.zeros(len(day)), np.zeros(len(day), dtype=np.int64)
     begins, stops = day - (again + 1) * within, day - again * within
     first = np.searchsorted(events.key, account * SPAN + begins)
@@ -98,7 +97,7 @@ def _slices(rows: int) -> Iterator[slice]:
 
 
 def _pairs(first: Ints, after: Ints) -> tuple[Ints, Ints]:
-    """Return each row beside each of the events from ``first`` to before ``after``."""
+    """Return all pairs of a row and an event from ``first`` up to but excluding ``after``."""
     many = after - first
     row = np.repeat(np.arange(len(many)), many)
     begins = np.concatenate(([0], np.cumsum(many)[:-1])) if len(many) else many
@@ -106,7 +105,7 @@ def _pairs(first: Ints, after: Ints) -> tuple[Ints, Ints]:
 
 
 def _distinct(row: Ints, user: Ints, size: int) -> Ints:
-    """Return how many different users each row has."""
+    """Return the number of distinct users of each row."""
     named = user != NO_USER
     pairs = np.unique(row[named] * (user.max(initial=0) + 2) + user[named])
     return np.bincount(pairs // (user.max(initial=0) + 2), minlength=size)
@@ -115,9 +114,9 @@ def _distinct(row: Ints, user: Ints, size: int) -> Ints:
 MIN_CHURNS = 20
 """Minimum number of churn events for a discovery."""
 MIN_EXPECTED = 10.0
-"""Minimum number of churn events expected among accounts that meet a definition and others."""
+"""Minimum expected number of churn events both with and without a definition met."""
 COMMON = 0.03
-"""Minimum share of the rows at risk on either side of a split."""
+"""Minimum share of rows at risk with, and without, a definition met."""
 
 
 @checked
@@ -139,8 +138,8 @@ def discover_processes(
 ) -> Discovery:
     """Find the behaviours, and how often they occur, of accounts that get results and stay.
 
-    Every behaviour that has indicators of its own in a panel (the 20 that most accounts show, or
-    those of ``[behaviors] keep``) is tested under a grid of definitions: all combinations of the
+    Every behaviour that has indicators of its own in a panel (the 20 most common among accounts, or
+    those in ``[behaviors] keep``) is tested under a grid of definitions: all combinations of the
     values below.
 
     Parameters
@@ -148,25 +147,25 @@ def discover_processes(
     tables : Tables
         Tables with behaviors.
     warning_time : Duration, optional
-        Time between a behaviour and the outcome (default: the project's).
+        Time between a behaviour and the outcome. Default: the project's.
     at_least, by_users, sustained_for : sequence of int, optional
-        Minimum number of events, of users, and of windows in a row to try.
+        Values to try for the minimum number of events, of users, and of consecutive windows.
     within : sequence of str, optional
-        Window lengths (default: a third, half and the whole of ``warning_time``).
+        Window lengths to try. Default: a third, half and the whole of ``warning_time``.
     match : sequence of str
-        Attributes: a churn is only compared with accounts that have equal values.
+        Attributes to match on: a churn is compared only with accounts that have equal values.
     level : float, default 0.02
-        Family-wise error rate of the whole grid.
+        Family-wise error rate over the whole grid.
     floor : float, default 0.7
-        Largest hazard ratio that is reported: 1 is no effect.
+        Highest hazard ratio of an essential process; 1 means no effect.
     most : int, default 2
-        Maximum number of processes that are reported.
+        Maximum number of essential processes, 1 to 3.
     draws : int, default 1000
         Number of permutations.
     seed : int, default 0
         Seed of the permutations.
     progress : callable, optional
-        Called with the steps done and the total.
+        Called with the number of steps done and the total.
 
     Returns
     -------
@@ -176,7 +175,7 @@ def discover_processes(
     Raises
     ------
     OptionError
-        If there are no behaviours, or a number is out of range.
+        If there is no behaviors table, or an argument is out of range.
     ModelError
         If fewer than 20 churns can be compared, or no behaviour varies.
 
@@ -229,7 +228,7 @@ def _rules(level: float, floor: float, most: int, draws: int, seed: int) -> Rule
 
 @dataclass
 class _Steps:
-    """Counts what is done, for a bar."""
+    """Count the steps done, for a progress bar."""
 
     progress: Progress | None
     done: int = 0
@@ -297,9 +296,9 @@ def _exposures(
 
 
 def _worth_trying(states: Bools, at_risk: AtRisk, candidates: Sequence[Candidate]) -> Ints:
-    """Return the places of states that are neither rare nor the rule.
+    """Return the positions of the candidates that are neither too rare nor too common.
 
-    Of definitions of one behaviour that are met at the same snapshots, the plainest.
+    Of definitions of a behaviour that are met at the same snapshots, only the simplest is kept.
     """
     rows = states[at_risk.row]
     share = rows.mean(axis=0)
@@ -312,7 +311,7 @@ def _worth_trying(states: Bools, at_risk: AtRisk, candidates: Sequence[Candidate
 
 
 def _ever(states: Bools, account: Ints) -> Bools:
-    """Return whether each state was present at this row or an earlier one of the same account."""
+    """Return whether each state was true at this row or an earlier row of the same account."""
     rows = np.arange(len(account), dtype=np.int32)[:, None]
     begins = np.searchsorted(account, account).astype(np.int32)[:, None]
     last = np.maximum.accumulate(np.where(states, rows, np.int32(-1)), axis=0)

@@ -1,9 +1,10 @@
-"""Naming one process, or two, or none: forward, each given those named before.
+"""Forward selection of essential processes, each given those named before.
 
-With what tells against each: its twins, and the other behaviours as negative controls.
+Each is checked against its twins and against the other behaviours as negative controls.
 
-An unseen quality of accounts that shows in everything they do makes every behaviour look as if it
-kept them. What the other behaviours show on average is such a bias, and their spread its error.
+An unobserved quality of accounts that shows in everything they do makes every behaviour look
+protective. The mean effect of the other behaviours estimates this bias, and their spread its
+uncertainty.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ from leadsignal.survival.inputs import Bools, Floats
 def null_of(
     exposures: Exposures, chances: Chances, place: int, excluded: Collection[str]
 ) -> EmpiricalNull | None:
-    """Return what the other behaviours show, each under the definition most alike in its share.
+    """Return the null distribution estimated from the other behaviours as negative controls.
 
-    Outcomes play no part in the choice. ``excluded`` behaviours are no controls; None with fewer
-    than five.
+    Each control is taken under the definition whose share is closest to the candidate's, regardless
+    of outcomes. ``excluded`` behaviours are not controls. None with fewer than five controls.
     """
     row, share = exposures.at_risk.row, exposures.share
     own = exposures.candidates[place].behavior
@@ -59,7 +60,7 @@ def null_of(
 
 
 def calibrated(ratio: Ratio, null: EmpiricalNull | None) -> Estimate | None:
-    """Return a hazard ratio less the bias of the controls."""
+    """Return a hazard ratio corrected for the bias of the controls; None without a null."""
     if null is None:
         return None
     std_err = np.log(ratio.high / ratio.low) / (2 * normal_quantile(0.95))
@@ -67,9 +68,9 @@ def calibrated(ratio: Ratio, null: EmpiricalNull | None) -> Estimate | None:
 
 
 MIN_CORRELATION = 0.95
-"""Correlation of two states from which on they cannot be distinguished.
+"""Correlation above which two states cannot be distinguished.
 
-One then explains 90 % of the other: given it, the standard error is more than three times as large.
+One then explains 90 % of the other, and adjusting for it more than triples the standard error.
 """
 
 
@@ -92,8 +93,8 @@ class Twin:
 def twins_of(exposures: Exposures, place: int) -> tuple[Twin, ...]:
     """Return the other behaviours that a candidate cannot be distinguished from.
 
-    A behaviour is one if the state under any of its definitions has a correlation of at least
-    ``MIN_CORRELATION`` with the candidate's, over the rows at risk.
+    A behaviour is a twin if its state under any definition has a correlation of at least
+    ``MIN_CORRELATION`` with the candidate's over the rows at risk.
     """
     row, own = exposures.at_risk.row, exposures.candidates[place].behavior
     mine = exposures.states[row, place]
@@ -114,14 +115,14 @@ def twins_of(exposures: Exposures, place: int) -> tuple[Twin, ...]:
 
 
 def _highest_correlations(share: Floats, place: int) -> Floats:
-    """Return the highest correlation that states of these shares can have with one of them."""
+    """Return the highest possible correlation, given the shares, with the state at ``place``."""
     low, high = np.minimum(share, share[place]), np.maximum(share, share[place])
     found: Floats = np.sqrt(low * (1 - high) / (high * (1 - low)))
     return found
 
 
 def _correlations(state: Bools, others: Bools) -> Floats:
-    """Return the correlation of a state (n) with each of the others (n × k)."""
+    """Return the correlation of a state (n) with each of the other states (n × k)."""
     n, a, b = len(state), float(state.sum()), others.sum(axis=0).astype(np.float64)
     both = others[state].sum(axis=0)
     found: Floats = (n * both - a * b) / np.sqrt(a * (n - a) * b * (n - b))
@@ -143,10 +144,11 @@ Tick = Callable[[], None]
 
 @dataclass(frozen=True)
 class Rules:
-    """What a process must meet to be named.
+    """Criteria for naming a process as essential.
 
-    ``level`` of error for the whole grid; ``floor``, the weakest hazard ratio; ``most`` processes;
-    ``draws`` of the permutation; ``stable``, the least share of resamples.
+    ``level`` is the error rate over the whole grid, ``floor`` the highest hazard ratio, ``most``
+    the maximum number of processes, ``draws`` the number of permutations, and ``stable`` the
+    minimum share of resamples.
     """
 
     level: float = 0.02
@@ -161,12 +163,12 @@ class Rules:
 class RatedCandidate:
     """A behaviour under its best definition, and the verdict on it.
 
-    ``ratio`` is freed from the choice where there are enough accounts, ``as_chosen`` is not and is
-    given for what is named, as is ``calibrated``, the ratio less the bias of the other behaviours
-    (None with fewer than five); ``twins`` are the behaviours it cannot be distinguished from;
-    ``effect`` on results in standard deviations, None where results were not judged; ``ever`` is
-    the ratio of having adopted at some time; ``stability`` the share of resamples of customers in
-    which it passes again.
+    ``ratio`` is cross-fitted if there are enough accounts. Only essential processes have
+    ``as_chosen``, the hazard ratio without cross-fitting, and ``calibrated``, corrected for the
+    bias of the other behaviours (None with fewer than five). ``twins`` are the behaviours it cannot
+    be distinguished from; ``effect`` is the effect on results in standard deviations (None if
+    results were not tested); ``ever`` is the hazard ratio of ever having adopted; ``stability`` is
+    the share of resamples of customers in which it passes again.
     """
 
     candidate: Candidate
@@ -184,7 +186,7 @@ class RatedCandidate:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """What a search goes through: exposures, what results say, and the rules."""
+    """State of a search: exposures, evidence from results, and rules."""
 
     exposures: Exposures
     results: Rising | None
@@ -192,12 +194,12 @@ class Search:
     found_twins: dict[int, tuple[Twin, ...]] = field(default_factory=dict)
 
     def chances(self, at: Sequence[int]) -> Chances:
-        """Return the chances by the adjusters and the candidates at ``at``."""
+        """Return the probabilities given the adjusters and the candidates at positions ``at``."""
         states = np.column_stack([np.zeros((len(self.exposures.at_risk), 0)), *map(self.state, at)])
         return chances_of(self.exposures.sets, self.exposures.at_risk, states)
 
     def evidence(self, behaviors: Sequence[str], chances: Chances, round_: int) -> Evidence:
-        """Return the evidence on these behaviours, given what ``chances`` adjust for."""
+        """Return the evidence for these behaviours, given what ``chances`` adjust for."""
         place = np.concatenate([self.exposures.of(behavior) for behavior in behaviors])
         rules, seed = self.rules, 1000 * self.rules.seed + round_
         return gather(
@@ -211,7 +213,7 @@ class Search:
         return np.asarray(states, dtype=np.float64)
 
     def ratio(self, evidence: Evidence, n: int, at: Sequence[int]) -> Ratio:
-        """Return the ratio freed from the choice, or as chosen where accounts are too few."""
+        """Return the cross-fitted hazard ratio, or the ratio as chosen with too few accounts."""
         place = int(evidence.place[n])
         folds = folds_of(self.exposures, seed=self.rules.seed)
         if folds is None:
@@ -220,18 +222,18 @@ class Search:
         return hazard_ratio(self.exposures, state, [self.state(k) for k in at])
 
     def ratio_as_chosen(self, place: int, at: Sequence[int]) -> Ratio:
-        """Return the ratio of the definition that was chosen, on the data that chose it."""
+        """Return the hazard ratio of the chosen definition on the data it was chosen on."""
         return hazard_ratio(self.exposures, self.state(place), [self.state(k) for k in at])
 
     def calibrated(
         self, place: int, ratio: Ratio, chances: Chances, named: Sequence[int]
     ) -> Estimate | None:
-        """Return a ratio less the bias that the other behaviours show: no named one, no twin."""
+        """Return a ratio corrected by the other behaviours, except named ones and twins."""
         excluded = {self.behavior(k) for k in named} | self.twins((place, *named)).keys()
         return calibrated(ratio, null_of(self.exposures, chances, place, excluded))
 
     def twins(self, places: Iterable[int]) -> dict[str, int]:
-        """Return the behaviours that cannot be distinguished from these, with the one of each."""
+        """Return the twins of the candidates at ``places``, each with the place of its twin."""
         return {twin.behavior: k for k in places for twin in self.twins_of(k)}
 
     def twins_of(self, place: int) -> tuple[Twin, ...]:
@@ -245,7 +247,7 @@ class Search:
         return self.exposures.candidates[place].behavior
 
     def stability(self, evidence: Evidence, n: int) -> float:
-        """Return in which share of resamples of customers the behaviour passes again."""
+        """Return the share of resamples of customers in which the behaviour passes again."""
         customers = int(self.exposures.at_risk.customers.max()) + 1
         rng = np.random.default_rng(self.rules.seed)
         counts = rng.multinomial(customers, np.full(customers, 1 / customers), size=RESAMPLES)
@@ -258,9 +260,10 @@ class Search:
 def name_processes(
     exposures: Exposures, rules: Rules, tick: Tick = lambda: None
 ) -> tuple[list[RatedCandidate], Evidence]:
-    """Return a verdict on each behaviour, those named first, and the evidence of the first round.
+    """Return a verdict on each behaviour, named ones first, and the evidence of the first round.
 
-    Forward: the strongest that may be named is, then all others are asked anew, given it.
+    In each round, the strongest candidate that may be named is named, and all others are then
+    tested again given it.
     """
     search = Search(exposures, rising(exposures, draws=rules.draws, seed=rules.seed), rules)
     named: dict[str, tuple[int, float]] = {}
@@ -298,7 +301,7 @@ def _next(
     at: Sequence[int],
     refused: dict[str, str],
 ) -> int | None:
-    """Return the strongest of the evidence that may be named; note why stronger ones may not."""
+    """Return the strongest candidate that may be named; record why stronger ones may not."""
     best = [evidence.best(search.exposures.of(behavior)) for behavior in behaviors]
     for n in sorted(best, key=lambda n: -evidence.together()[2][n]):
         if not evidence.passes(evidence.stay, evidence.rise)[n]:
@@ -313,9 +316,9 @@ def _next(
 def _why_not(
     search: Search, evidence: Evidence, chances: Chances, n: int, at: Sequence[int]
 ) -> str | None:
-    """Return what forbids to name a candidate that chance does not explain."""
+    """Return the reason why a significant candidate must not be named; None if it may."""
     z, _ = stays_if_ever(search.exposures, chances, int(evidence.place[n]))
-    # One test of one candidate: a one-sided quantile will do.
+    # A single test of one candidate, so a one-sided quantile is enough.
     if z < normal_quantile(1 - 2 * search.rules.level):
         return MARKS_LEAVING
     if search.ratio(evidence, n, at).estimate > search.rules.floor:
@@ -331,7 +334,7 @@ def _judge(
     named: dict[str, tuple[int, float]],
     refused: dict[str, str],
 ) -> RatedCandidate:
-    """Return the verdict on a behaviour, given the named ones other than itself."""
+    """Return the verdict on a behaviour, given the other named behaviours."""
     twin_of = search.twins(place for place, _ in named.values()).get(behavior)
     at = [place for name, (place, _) in named.items() if name != behavior and place != twin_of]
     evidence = last
@@ -356,7 +359,7 @@ def _judge(
         None,
         _effect(evidence, n),
         stays_if_ever(search.exposures, chances, place)[1],
-        # The bar is that of the whole grid, not of one behaviour's part of it.
+        # The critical values are those of the whole grid, not of this behaviour's part of it.
         search.stability(replace(evidence, critical=last.critical), n),
         twins=search.twins_of(place),
     )

@@ -1,1 +1,1 @@
-"""Interviews with successful accounts: briefs to fill in, answers read back and distilled."""
+"""Interviews with successful accounts: write briefs, read the answers and distil them."""

@@ -1,4 +1,4 @@
-"""Answers that agree: the same behaviours, or nearly the same words, counted across accounts."""
+"""Count answers that agree across accounts: the same behaviours, or nearly the same words."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from leadsignal.stats.proportions import Share
 from leadsignal.success_analysis.interviews.answers import Interview, StatedProcess
 
 ALIKE = 0.8
-"""Texts whose letters agree in this share say the same."""
+"""Minimum similarity (0 to 1) of two texts that count as the same answer."""
 
 
 @dataclass(frozen=True, repr=False)
 class Agreement:
-    """One answer and who gave it: ``text`` as most put it, ``accounts``, ``places`` (file:line).
+    """One answer and the accounts that gave it.
 
-    ``kind`` is objective, success_metric, trait or process; for a process, ``process`` is the
-    candidate block, the median of the answers.
+    ``text`` is its most frequent wording and ``places`` are file:line. ``kind`` is objective,
+    success_metric, trait or process. For a process, ``process`` is the candidate, with the median
+    of the answers.
     """
 
     kind: str
@@ -36,7 +37,7 @@ class Agreement:
 
     @property
     def share(self) -> Share:
-        """The share of the interviewed accounts that gave it."""
+        """Share of the interviewed accounts that gave this answer."""
         return Share(len(self.accounts), self.interviewed)
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,14 +55,14 @@ class Agreement:
 
 
 def _plain(text: str) -> str:
-    """Return the words of a text, the first 200 letters of them: an answer is one line."""
+    """Return the words of a text in lower case, cut to 200 characters."""
     return " ".join(re.findall(r"\w+", text.replace("_", " ").casefold()))[:200]
 
 
 def count_texts(
     kind: str, answers: Sequence[tuple[Interview, str, int]], interviews_count: int
 ) -> tuple[Agreement, ...]:
-    """Return the texts with those of nearly the same words together."""
+    """Group texts that are nearly the same, and count the accounts that gave them."""
     groups: list[tuple[str, list[tuple[Interview, str, int]]]] = []
     for one in answers:
         plain = _plain(one[1])
@@ -81,7 +82,7 @@ def count_texts(
 
 
 def count_processes(interviews: Sequence[Interview]) -> tuple[Agreement, ...]:
-    """Return the processes with those of the same behaviours together, under names of their own."""
+    """Group processes that have the same behaviours, count them, and give them distinct names."""
     answers: dict[tuple[str, ...], list[tuple[Interview, StatedProcess]]] = {}
     for one in interviews:
         for process in one.processes:
@@ -99,7 +100,7 @@ def count_processes(interviews: Sequence[Interview]) -> tuple[Agreement, ...]:
 
 
 def with_own_names(answers: Sequence[Agreement]) -> tuple[Agreement, ...]:
-    """Return the processes with no name given twice."""
+    """Return the processes, renamed so that their names are distinct."""
     used: set[str] = set()
     renamed = []
     for answer in answers:
@@ -113,9 +114,9 @@ def with_own_names(answers: Sequence[Agreement]) -> tuple[Agreement, ...]:
 
 
 def _middle(behaviors: tuple[str, ...], answers: Sequence[StatedProcess]) -> Process:
-    """Return one process from several answers: the usual window and the median rate in it.
+    """Combine several answers into one process, with the most frequent window and the median rate.
 
-    "4 in 30 days" and "8 in 60 days" say the same.
+    "4 in 30 days" and "8 in 60 days" have the same rate.
     """
     counts = Counter(process.within for process in answers)
     within = min(counts, key=lambda days: (-counts[days], days))
@@ -138,7 +139,7 @@ def _middle(behaviors: tuple[str, ...], answers: Sequence[StatedProcess]) -> Pro
 
 
 def slug(text: str) -> str:
-    """Return a text as a name of a process: small letters, digits and _, a letter first.
+    """Return a text as a process name: lower-case letters, digits and _, starting with a letter.
 
     >>> slug("Weekly review, by two")
     'weekly_review_by_two'

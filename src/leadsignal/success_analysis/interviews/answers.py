@@ -1,6 +1,6 @@
-"""Filled briefs read back, with all faults at once.
+"""Read the filled-in briefs and report all faults at once.
 
-Answers are full of names: faults cite file, line and label, never what somebody wrote.
+Answers contain names of people, so faults cite file, line and label, never the answer itself.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ALIKE = 0.75
 
 
 class InterviewError(InputError):
-    """Filled briefs have faults; what was answered is in none of their messages."""
+    """Raised if filled-in briefs have faults; the messages never quote an answer."""
 
     what = "interviews"
 
@@ -68,11 +68,11 @@ class StatedProcess:
 
 @dataclass(frozen=True, repr=False)
 class Interview:
-    """The answers of one account; texts are one line each, empty where nothing was said.
+    """The answers of one account; each text is one line, empty if there is no answer.
 
-    ``reason`` and ``objective`` answer why they bought, ``success`` and ``success_metric`` how
-    successful it has been, ``how``, ``traits`` and ``processes`` what they did. ``lines`` says
-    line of each in ``file``.
+    ``reason`` and ``objective`` say why they bought, ``success`` and ``success_metric`` how
+    successful it has been, and ``how``, ``traits`` and ``processes`` what they did. ``lines`` gives
+    the line of each answer in ``file``.
     """
 
     file: str
@@ -88,7 +88,7 @@ class Interview:
 
     @property
     def filled(self) -> bool:
-        """Whether anything was answered."""
+        """Whether the brief has any answer."""
         return bool(self.lines) or bool(self.processes)
 
     def __repr__(self) -> str:
@@ -98,7 +98,7 @@ class Interview:
 
 @dataclass(frozen=True, repr=False)
 class Interviews(Result):
-    """The interviews that took place (also by iteration), and the files nobody has filled in."""
+    """The interviews with answers, over which it iterates, and the files not filled in yet."""
 
     interviews: tuple[Interview, ...]
     unfilled: tuple[str, ...]
@@ -111,7 +111,7 @@ class Interviews(Result):
         return f"{len(self)} interviews{left}"
 
     def _table(self) -> pd.DataFrame:
-        """Return one row per interview, answers included; processes are counted."""
+        """Return one row per interview with its answers and the number of processes."""
         rows = [
             {**vars(one), "traits": "; ".join(one.traits), "processes": len(one.processes)}
             for one in self.interviews
@@ -135,7 +135,7 @@ class Interviews(Result):
 
 
 def read_interviews(folder: str | Path) -> Interviews:
-    """Read the filled-in briefs of a folder that ``write_interview_kit`` wrote.
+    """Read the filled-in briefs in a folder written by `write_interview_kit`.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def read_interviews(folder: str | Path) -> Interviews:
     Returns
     -------
     Interviews
-        The interviews, and the briefs without any answer.
+        The interviews, and the briefs without answers.
 
     Raises
     ------
@@ -213,7 +213,7 @@ _RULES: Mapping[str, Callable[[str], Any]] = {
 
 
 class _Brief:
-    """One brief while it is read: where we are, what has been said, what is wrong."""
+    """State of reading one brief: the current field, the answers and the faults so far."""
 
     def __init__(self, path: Path, faults: list[Fault]) -> None:
         self.path, self.file, self.faults = path, path.name, faults
@@ -225,17 +225,17 @@ class _Brief:
         self.skipping = False
 
     def fault(self, line: int | None, problem: str, remedy: str, label: str | None = None) -> None:
-        """Note a fault; what was written is never part of it."""
+        """Record a fault, which never includes the answer."""
         self.faults.append(_fault(self.file, line, label, problem, remedy))
 
     def read(self) -> Interview | None:
-        """Return the answers, or None where the file is no brief."""
+        """Return the answers, or None if the file is not a brief."""
         try:
             text = self.path.read_bytes().decode("utf-8-sig")
         except (OSError, UnicodeDecodeError):
             self.fault(None, "cannot be read as UTF-8", "Save it as UTF-8.")
             return None
-        # Not splitlines: editors count no line at a form feed or a line separator.
+        # Not splitlines, because editors do not count form feeds and line separators as line ends.
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         header = read_header(lines[0])
         if header is None:
@@ -270,7 +270,7 @@ class _Brief:
         return f"Labels here: {', '.join(f.label for f in self.fields.values()) or 'none'}."
 
     def _open(self, number: int, title: str) -> None:
-        """Begin a question or a process."""
+        """Start a question or a process at a heading."""
         self.now, self.skipping = None, False
         process = _PROCESS.fullmatch(title)
         if process and 1 <= int(process[1]) <= MAX_ITEMS and int(process[1]) not in self.processes:
@@ -308,7 +308,7 @@ class _Brief:
     def _values(
         self, fields: list[FormField], said: Mapping[str, list[tuple[int, str]]]
     ) -> tuple[dict[str, Any], dict[str, int]]:
-        """Return what the fields say, and the lines of those that say something."""
+        """Return the values of the fields that are filled in, and their lines."""
         values, lines = dict[str, Any](), dict[str, int]()
         for entry in fields:
             text = one_line(" ".join(part for _, part in said.get(entry.key, [])))
@@ -318,7 +318,7 @@ class _Brief:
             try:
                 values[entry.key] = _RULES.get(entry.key, str)(text)
             except OptionError as error:
-                # The problem of a duration holds what was given.
+                # The message for a duration would quote the answer.
                 problem = "must be a duration" if entry.key in ("within", "adopt_by") else ""
                 remedy = f"{error.remedy}."
                 self.fault(lines[entry.key], problem or error.problem, remedy, entry.label)

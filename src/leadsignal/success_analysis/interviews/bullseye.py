@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ring:
-    """The bullseye of some accounts: ``whose`` (empty: everybody's), its words and processes."""
+    """The bullseye of a group of accounts: ``whose`` (empty: all), texts and processes."""
 
     whose: str
     bullseye: Bullseye
@@ -39,19 +39,20 @@ class BullseyePage:
     rings: tuple[Ring, ...]
 
     def to_markdown(self) -> str:
-        """Return the page as Markdown; what was written in it stays text."""
+        """Return the page as Markdown, with all texts escaped."""
         return "\n".join(line for ring in self.rings for line in _markdown(ring))
 
     def to_html(self) -> str:
-        """Return the page as one HTML document of its own."""
+        """Return the page as a self-contained HTML document."""
         body = "\n".join(_html(ring) for ring in self.rings)
         page = files("leadsignal.success_analysis.interviews").joinpath("bullseye.html")
         return page.read_text(encoding="utf-8").replace("BODY", body)
 
     def write(self, path: str | Path, *, force: bool = False) -> None:
-        """Write the page as ``.md`` or ``.html``, whole or not at all; OptionError otherwise.
+        """Write the page as ``.md`` or ``.html``, completely or not at all.
 
-        A file that is there and no bullseye of ours stays, without ``force``.
+        Raises OptionError for another suffix. An existing file that is not a bullseye written by
+        leadsignal is replaced only with ``force``.
         """
         kinds = {".md": self.to_markdown, ".html": self.to_html}
         make = kinds.get(Path(path).suffix.lower())
@@ -81,7 +82,7 @@ class BullseyePage:
         return pd.DataFrame(rows, columns=["whose", "element", "text"])
 
     def plot(self, ax: Axes | None = None, *, whose: str | None = None) -> Axes:
-        """Draw the rings of one bullseye, the first if none is named; return the Axes."""
+        """Plot one bullseye, by default the first, and return the Axes."""
         named = [ring for ring in self.rings if whose in (None, ring.whose)]
         if not named:
             known = ", ".join(ring.whose or "everybody" for ring in self.rings)
@@ -105,7 +106,7 @@ def bullseye_page(analysis: SuccessAnalysis) -> BullseyePage:
     Parameters
     ----------
     analysis : SuccessAnalysis
-        Must have an objective, a success metric, traits and processes.
+        The success analysis; it must have an objective, a success metric, traits and processes.
 
     Returns
     -------
@@ -115,8 +116,8 @@ def bullseye_page(analysis: SuccessAnalysis) -> BullseyePage:
     Raises
     ------
     OptionError
-        If an element is missing, or there are more than three traits or processes. All faults are
-        listed.
+        If an element is missing, or there are more than three traits or processes; lists all
+        faults.
 
     Examples
     --------
@@ -136,7 +137,7 @@ def bullseye_page(analysis: SuccessAnalysis) -> BullseyePage:
 
 
 def _rings(analysis: SuccessAnalysis) -> Iterator[Ring]:
-    """Yield everybody's bullseye, or one for each set of accounts that something is meant for."""
+    """Yield the bullseye of all accounts, or one for each segment that is named."""
     apart: list[Mapping[str, tuple[str, ...]]] = [s.applies_to for s in analysis.segments]
     for process in analysis.processes:
         if process.applies_to and process.applies_to not in apart:
@@ -144,7 +145,7 @@ def _rings(analysis: SuccessAnalysis) -> Iterator[Ring]:
     if not apart:
         yield Ring("", analysis.bullseye, analysis.processes)
         return
-    single = {  # an account for each combination that is named
+    single = {  # one entry for each named combination of attribute values
         tuple((name, value) for name, value in zip(attributes_named, values, strict=True)): None
         for attributes_named in apart
         for values in _combinations(list(attributes_named.values()))
@@ -189,7 +190,7 @@ def title_of(process: Process) -> str:
 
 
 def rule_of(process: Process) -> str:
-    """Return what counts as having adopted a process, and by when."""
+    """Return the definition of having adopted a process, and its milestone."""
     return one_line(process.definition)
 
 

@@ -1,4 +1,4 @@
-"""The answers that interviews agree on, as a success analysis."""
+"""Distil the answers that interviews agree on into a success analysis."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 
 MIN_INTERVIEWS = 3
-"""Minimum number of interviews of a segment with answers of its own."""
+"""Minimum number of interviews for a segment to get its own answers."""
 
 
 @dataclass(frozen=True, repr=False)
 class Distilled:
-    """The answers on which interviewed accounts agree, the most frequent first.
+    """The answers of the interviewed accounts, most frequent first.
 
-    ``objectives``, ``success_metrics``, ``traits`` and ``processes`` hold every answer; those
-    given by at least the share ``agree`` of accounts are in the analysis. ``groups`` holds the
-    same by value of ``by``, if segments were distilled separately. ``notes`` says what to check.
+    ``objectives``, ``success_metrics``, ``traits`` and ``processes`` have every answer; those given
+    by at least the share ``agree`` of accounts are in the analysis. ``groups`` has the same for
+    each value of ``by``, if segments were distilled separately. ``notes`` say what to check.
     """
 
     objectives: tuple[Agreement, ...]
@@ -57,7 +57,7 @@ class Distilled:
 
     @property
     def answers(self) -> tuple[Agreement, ...]:
-        """All answers, kind by kind."""
+        """All answers, grouped by kind."""
         return (*self.objectives, *self.success_metrics, *self.traits, *self.processes)
 
     def agreed(self, answers: Iterable[Agreement]) -> tuple[Agreement, ...]:
@@ -73,11 +73,10 @@ class Distilled:
         processes: Sequence[str] | None = None,
         tracking: Tracking | None = None,
     ) -> SuccessAnalysis:
-        """Return the Success Analysis of what is agreed; arguments choose instead.
+        """Return the success analysis of the answers agreed on; arguments override them.
 
-        ``processes`` names some of the candidates. Raises OptionError where more than one
-        objective or measure, or more than three traits or processes are left, and
-        ModelError where no process is.
+        ``processes`` names some of the candidates. Raises OptionError if more than one objective or
+        measure, or more than three traits or processes are left, and ModelError if no process is.
         """
         if self.groups and processes is None:
             return _by_group(self, objective, success_metric, traits, tracking or Tracking())
@@ -91,13 +90,13 @@ class Distilled:
         return SuccessAnalysis(chosen.processes, chosen.bullseye, tracking or Tracking())
 
     def to_toml(self, **chosen: Any) -> str:
-        """Return the text of ``success.toml``; arguments as in ``to_analysis``."""
+        """Return the text of ``success.toml``; arguments as for `to_analysis`."""
         return self.to_analysis(**chosen).to_toml()
 
     def write(self, path: str | Path, *, force: bool = False, **chosen: Any) -> SuccessAnalysis:
-        """Write ``success.toml``, whole or not at all; ``read_success_analysis`` reads it back.
+        """Write ``success.toml`` for `read_success_analysis`, completely or not at all.
 
-        One that is there stays, without ``force``: it may hold what somebody wrote.
+        An existing file, which may have been edited, is replaced only with ``force``.
         """
         analysis = self.to_analysis(**chosen)
         with atomic_write(path, ANALYSIS, force=force) as part:
@@ -105,7 +104,7 @@ class Distilled:
         return analysis
 
     def candidates(self) -> str:
-        """Return all candidate ``[[process]]`` blocks as TOML, each with how many agree."""
+        """Return all candidate ``[[process]]`` blocks as TOML, each with the number of accounts."""
         blocks = []
         for answer in self.processes:
             if answer.process is not None:
@@ -135,7 +134,7 @@ class Distilled:
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw how many accounts gave each answer; return the Axes."""
+        """Plot the number of accounts that gave each answer and return the Axes."""
         kinds = (self.objectives, self.success_metrics, self.traits, self.processes)
         return plot_agreement(kinds, self.interviewed, self.agree, ax)
 
@@ -166,16 +165,16 @@ def distil(
     interviews : Interviews
         The filled-in briefs.
     tables : Tables, optional
-        If given, behaviours that do not occur in them are noted.
+        If given, notes list behaviours that do not occur in them.
     by : str, optional
-        An attribute: segments get their own bullseye and processes where they differ.
+        Attribute whose segments get their own bullseye and processes where they differ.
     agree : float, default 0.5
-        Share of the interviews that must give an answer.
+        Minimum share of the interviews that must give an answer.
 
     Returns
     -------
     Distilled
-        All answers with their counts, and the analysis of those agreed on.
+        All answers with their counts; `to_analysis` returns the analysis of those agreed on.
 
     Raises
     ------
@@ -230,7 +229,7 @@ def _counted(interviews: Sequence[Interview], agree: float) -> Distilled:
 
 
 def _unseen(interviews: Interviews, tables: Tables) -> list[str]:
-    """Return a note for each place where a behaviour is named that the tables do not have."""
+    """Return a note for each process that names a behaviour the tables do not have."""
     if "behaviors" not in tables.names:
         return ["there is no table behaviors to hold the processes against"]
     cursor = tables.connection.cursor()
@@ -247,7 +246,7 @@ def _unseen(interviews: Interviews, tables: Tables) -> list[str]:
 def _grouped(
     interviews: Interviews, tables: Tables | None, by: str, agree: float
 ) -> tuple[dict[str, Distilled], list[str]]:
-    """Return what each segment agrees on, and notes on those too small to have a say."""
+    """Return the distilled answers by segment, and notes on segments that are too small."""
     if tables is None or tables.attributes.get(by) != "text":
         texts = [] if tables is None else [n for n, k in tables.attributes.items() if k == "text"]
         raise OptionError(
@@ -280,7 +279,7 @@ def _grouped(
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What of the answers goes into an analysis, and how many were left to choose from."""
+    """The answers that go into an analysis, and how many candidates of each kind were left."""
 
     bullseye: Bullseye
     processes: tuple[Process, ...]
@@ -322,7 +321,7 @@ def _named(found: Distilled, names: Sequence[str]) -> list[Agreement]:
 
 
 def _refuse_lists(chosen: Mapping[str, _Chosen], agree: float) -> None:
-    """Refuse more than one objective or measure, more than three of the rest, all at once."""
+    """Raise OptionError if there is more than one objective or measure, or too many of the rest."""
     problems = []
     for where, one in chosen.items():
         for what, count in one.counts.items():
@@ -345,7 +344,7 @@ def _by_group(
     traits: Sequence[str] | None,
     tracking: Tracking,
 ) -> SuccessAnalysis:
-    """Return the analysis in which segments have what they do not share with all others."""
+    """Return the analysis in which segments have only what differs from the shared bullseye."""
     by = str(found.by)
     chosen = {
         name: _chosen(group, objective, success_metric, traits, None)
@@ -374,15 +373,15 @@ def _by_group(
 
 
 def _own(bullseye: Bullseye, everybody: Bullseye) -> Bullseye:
-    """Return what a segment says that everybody's bullseye does not."""
+    """Return what a segment's bullseye has that the shared bullseye does not."""
     said = {k: v for k, v in vars(bullseye).items() if v and v != getattr(everybody, k)}
     return Bullseye(**said)
 
 
 def _merged(found: Distilled, chosen: Mapping[str, _Chosen], by: str) -> tuple[Process, ...]:
-    """Return each process once: for all where all segments name it, else for those that do.
+    """Return each process for all accounts if all segments name it, else for the segments that do.
 
-    Its numbers are the middle of all interviews where it is for all, else each segment's own.
+    Its numbers come from all interviews in the first case, and from each segment's own otherwise.
     """
     whole = {a.process.behaviors: a.process for a in found.processes if a.process is not None}
     merged: list[Process] = []

@@ -1,4 +1,4 @@
-"""The form: its questions and fields, written by the kit and read back by ``read_interviews``."""
+"""Questions and fields of the form that the kit writes and `read_interviews` reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEADER = re.compile(r"<!-- leadsignal interview (\{.*\}) -->\s*")
 
 @dataclass(frozen=True)
 class FormField:
-    """One field: its ``key``, its ``label`` on the form, a ``hint``, and whether it is prose."""
+    """One field: ``key``, ``label`` on the form, ``hint``, and whether it is free text."""
 
     key: str
     label: str
@@ -79,7 +79,7 @@ PROCESS_FIELDS = (
 
 
 def header(account_id: str, as_of: str) -> str:
-    """Return the first line of a brief, which says whose it is.
+    """Return the first line of a brief, which identifies the account.
 
     >>> header("A-1", "2025-01-01")[:44]
     '<!-- leadsignal interview {"version": 1, "ac'
@@ -90,7 +90,7 @@ def header(account_id: str, as_of: str) -> str:
 
 
 def read_header(line: str) -> Mapping[str, Any] | None:
-    """Return what the first line of a brief says, or None where it is not one.
+    """Return the data in the first line of a brief, or None if it is not a brief.
 
     >>> read_header(header("a-->b", "2025-01-01"))["account_id"]
     'a-->b'
@@ -120,7 +120,7 @@ def _line(field: FormField) -> str:
 
 
 def markdown(text: object) -> str:
-    """Return a text as Markdown that shows it and nothing else: no markup, no HTML, one line.
+    """Escape a text for Markdown, on one line, so that it contains no markup or HTML.
 
     >>> markdown("<b>|_x_")
     '&lt;b&gt;\\\\|\\\\_x\\\\_'
@@ -128,12 +128,12 @@ def markdown(text: object) -> str:
     plain = one_line(str(text))
     escaped = html.escape(plain.replace("\\", "\\\\"), quote=False)
     escaped = re.sub(r"([`*\[\]{}#|~!])", r"\\\1", escaped)
-    # Inside a word an underscore marks nothing, and names are full of them.
+    # Underscores inside a word are not markup, and are common in names.
     escaped = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)
     return escaped.replace("://", ":\\//").replace("www.", "www\\.")
 
 
 def one_line(text: str) -> str:
-    """Return a text without line breaks, control characters and changes of direction."""
+    """Return a text without line breaks, control characters and text-direction marks."""
     kept = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(kept.split())

@@ -26,12 +26,12 @@ from leadsignal.tables import Tables
 from leadsignal.targets import attributes_on
 
 QUARTERS, CHANGES, BEHAVIORS = 5, 4, 6
-"""How many lines of each the page holds, the latest or the most frequent."""
+"""Number of lines of each on the page: the latest, or the most frequent."""
 RECENT = 180
 
 
 class History:
-    """The history of some accounts, read once; ``page`` returns the brief of one."""
+    """The history of some accounts, read once; `page` returns the brief of an account."""
 
     def __init__(self, tables: Tables, analysis: SuccessAnalysis, accounts: tuple[str, ...]):
         self.tables, self.as_of = tables, tables.as_of_date
@@ -47,7 +47,7 @@ class History:
         return _of(self.tables.frame(name), accounts) if name in self.tables.names else None
 
     def page(self, account: str, status: dict[str, Any]) -> str:
-        """Return the brief of an account as Markdown, form included."""
+        """Return an account's brief as Markdown, including the form."""
         parts = [header(account, str(self.as_of)), f"# {markdown(account)}", ""]
         parts += self._who(account)
         sections: tuple[tuple[str, Callable[[], Iterator[str]]], ...] = (
@@ -164,9 +164,9 @@ def _of(frame: pd.DataFrame, accounts: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _behaviors(tables: Tables, accounts: tuple[str, ...]) -> pd.DataFrame | None:
-    """Return how often and by how many each account does each behaviour, and what is usual.
+    """Return how often, and by how many users, each account does each behaviour, and the median.
 
-    Usual is the median over all accounts that are active and have been for those days.
+    The median is taken over all accounts that have been active for all of those days.
     """
     if "behaviors" not in tables.names:
         return None
@@ -200,7 +200,7 @@ README = "README.md"
 
 @dataclass(frozen=True, repr=False)
 class InterviewKit(Result):
-    """The briefs that were written: ``files`` by account, in ``folder``."""
+    """The briefs written to ``folder``: ``files`` by account."""
 
     folder: Path
     files: dict[str, Path]
@@ -228,7 +228,7 @@ def write_interview_kit(
     *,
     at_most: int = 12,
 ) -> InterviewKit:
-    """Write a one-page Markdown brief with three questions for each account, best first.
+    """Write a one-page Markdown brief with three questions for each account, best account first.
 
     The folder is written completely or not at all.
 
@@ -253,8 +253,8 @@ def write_interview_kit(
     Raises
     ------
     OptionError
-        If the folder is not empty (it may hold answers), there is no account, or the tables are of
-        another date.
+        If the folder is not empty (it may hold answers), there is no account, or the tables have a
+        different as-of date.
 
     Examples
     --------
@@ -292,5 +292,5 @@ def write_interview_kit(
 
 
 def _file(number: int, account: str) -> str:
-    """Return a file name that stays in its folder, whatever the account is called."""
+    """Return a safe file name for any account id."""
     return f"{number:02d}-{plain_words(account)}.md"

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 KINDS = {"objective": 2, "success_metric": 4, "trait": 3, "process": 0}
 MAX_OF_A_KIND = 6
-"""Number of answers of each kind that are drawn."""
+"""Maximum number of answers of each kind in a plot."""
 WIDTH = 44
 """Number of characters at which a label is wrapped."""
 
 
 def _wrapped(text: str, width: int = WIDTH) -> str:
-    """Return a text in lines; a dollar sign does not begin a formula."""
+    """Wrap a text into lines, with dollar signs escaped for matplotlib."""
     return "\n".join(textwrap.wrap(one_line(text).replace("$", r"\$"), width))
 
 
 def plot_agreement(
     kinds: Sequence[Sequence[Agreement]], interviews: int, agree: float, ax: Axes | None = None
 ) -> Axes:
-    """Draw how many accounts gave each answer, kind by kind, and the share that is required."""
+    """Plot the number of accounts that gave each answer, by kind, and the required share."""
     from matplotlib.ticker import MaxNLocator
 
     answers = [answer for kind in kinds for answer in kind[:MAX_OF_A_KIND]]
@@ -67,9 +67,9 @@ def plot_bullseye(
     whose: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the rings of a bullseye with their texts beside them.
+    """Plot the rings of a bullseye with their texts next to them.
 
-    ``processes`` holds the title and the rule of each; ``whose`` names the accounts.
+    ``processes`` has the title and definition of each process; ``whose`` names the accounts.
     """
     from matplotlib.patches import Circle
 

@@ -1,7 +1,7 @@
 """Adoption of the essential processes: by start quarter, and how long it takes.
 
-Accounts are seen from their start, so that those that started before the tables are complete are
-left out and counted: whether they had adopted a process before, nobody knows.
+Accounts must be observed from their start. Those that started before the tables are complete are
+left out and counted, because earlier adoptions are unknown.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ADOPTED, LEFT = 1, 2
 MAX_DRAWN, MIN_DRAWN = 12, 5
-"""Maximum number of processes in a picture; minimum number of accounts of a quarter."""
+"""Maximum number of processes in a plot; minimum number of accounts in a quarter."""
 OUTCOMES = ("by_milestone", "later", "left", "overdue", "open")
 OUTCOME_NAMES = {
     "by_milestone": "adopted by the milestone",
@@ -49,22 +49,22 @@ OUTCOME_COLOURS = {
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Adoption(Result):
-    """Adoption by process and the quarter in which accounts started, one row each.
+    """Adoption by process and by the quarter in which accounts started, one row each.
 
-    Of the ``accounts`` each is one of: ``by_milestone`` adopted, ``later`` adopted, ``left``
-    without (by the day that was known), ``overdue`` and still here, ``open`` (not adopted,
-    milestone to come).
-    ``share_by_milestone`` is the share so far and ``share_at_most`` if all open ones make it; the
-    two are equal once the quarter is settled. ``share_ever`` counts late adoption too. A process
-    without a milestone has no share by it. ``left_out`` counts accounts that started before the
-    tables are complete.
+    Each of the ``accounts`` counts in one column: ``by_milestone`` (adopted by the milestone),
+    ``later`` (adopted later), ``left`` (left without adopting, dated by the day it was known),
+    ``overdue`` (still active) or ``open`` (not adopted, milestone still to come).
+    ``share_by_milestone`` is the share so far, and ``share_at_most`` the share if all open accounts
+    make it; the two are equal once no account is open. ``share_ever`` includes late adoption.
+    Shares by the milestone are missing for a process without one. ``left_out`` is the number of
+    accounts that started before the tables are complete.
     """
 
     frame: pd.DataFrame
     left_out: int
 
     def total(self) -> pd.DataFrame:
-        """Return the same by process, over all quarters."""
+        """Return the same columns by process, over all quarters."""
         sums = self.frame.groupby("process", sort=False)[["accounts", *OUTCOMES]].sum()
         has = self.frame.groupby("process", sort=False)["share_at_most"].count() > 0
         return _with_shares(sums.reset_index(), has.to_numpy())
@@ -74,15 +74,16 @@ class Adoption(Result):
         return {"left_out": self.left_out, "rows": json_rows(self.frame)}
 
     def plot(self, process: str | None = None, ax: Axes | None = None) -> Axes:
-        """Draw the adoption of all processes, or what became of the accounts for one of them.
+        """Plot the adoption of all processes, or the outcomes of all accounts for one process.
 
         Parameters
         ----------
         process : str, optional
-            A process: what became of each quarter's accounts. By default, where there are
-            several, the share of each quarter's accounts that adopted each by its milestone.
+            Process whose outcomes are plotted by start quarter. By default, if there are several
+            processes, the share of each quarter's accounts that adopted each process by its
+            milestone.
         ax : matplotlib Axes, optional
-            Where to draw; by default a new figure.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
@@ -137,7 +138,7 @@ class Adoption(Result):
 
 
 def _plot_processes(found: Adoption, names: Sequence[str], axes: Axes) -> Axes:
-    """Draw for each process the share that adopted it by its milestone, or at all without one."""
+    """Plot the share that adopted each process by its milestone, or ever if it has none."""
     from matplotlib.ticker import PercentFormatter
 
     total = found.total().set_index("process")
@@ -166,12 +167,12 @@ def _plot_processes(found: Adoption, names: Sequence[str], axes: Axes) -> Axes:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class AdoptionCurves(Result):
-    """How long adoption takes: the probability of having adopted by each day since the start.
+    """Time to adoption: the probability of having adopted by each day since the start.
 
-    Leaving before adopting competes. ``frame`` has, by group (a process, or a process and a value
-    of ``by``) and day, ``adopted`` and ``left`` with intervals; ``curves`` the whole steps (cause 1
-    adopted, 2 left without); ``milestones`` the day of each group's milestone; ``half_by`` the day
-    by which half had adopted, infinite where they never had.
+    Leaving without having adopted is a competing event. ``frame`` has ``adopted`` and ``left`` with
+    intervals, by group (a process, or a process and a value of ``by``) and day; ``curves`` has the
+    full step functions (cause 1: adopted, 2: left without adopting); ``milestones`` the day of each
+    group's milestone; ``half_by`` the day by which half had adopted, infinite if they never had.
     """
 
     frame: pd.DataFrame
@@ -181,13 +182,13 @@ class AdoptionCurves(Result):
     left_out: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the rows, ready for JSON; half_by None where half never had."""
+        """Return the rows, ready for JSON; ``half_by`` is None if half never had adopted."""
         half = {name: day if np.isfinite(day) else None for name, day in self.half_by.items()}
         return {"rows": json_rows(self.frame), "milestones": self.milestones, "half_by": half,
                 "left_out": self.left_out}  # fmt: skip
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the share that had adopted by each day, with intervals and milestones."""
+        """Plot the share that had adopted by each day, with intervals and milestones."""
         axes = axes_of(ax, (8, 4.6))
         for n, group in enumerate(self.half_by):
             curve = self.curves.of(group, ADOPTED)
@@ -233,16 +234,17 @@ class AdoptionCurves(Result):
 def adoption_table(
     tables: Tables, analysis: SuccessAnalysis, *, context: AsOfContext | None = None
 ) -> Adoption:
-    """Count, for each quarter's new accounts, how many adopted each process, and by when.
+    """Count how many of each quarter's new accounts adopted each process, and by when.
 
-    An account has adopted by its milestone if it was in the state adopted on any day up to it.
+    An account has adopted by its milestone if it was in the state adopted on any day up to and
+    including the milestone.
 
     Parameters
     ----------
     tables : Tables
         Checked tables, as of their ``as_of_date``.
     analysis : SuccessAnalysis
-        Names the processes and their milestones.
+        The success analysis, which names the processes and their milestones.
     context : AsOfContext, optional
         Results already computed from the same tables and analysis.
 
@@ -295,16 +297,16 @@ def adoption_curves(
 ) -> AdoptionCurves:
     """Estimate the share of adopters by days since the start, for each process.
 
-    Aalen-Johansen estimator (Aalen & Johansen 1978): leaving without having adopted is a competing
-    event, on the day it became known; other accounts are censored. Standard errors are clustered by
-    customer.
+    The Aalen-Johansen estimator (1978) is used. Leaving without having adopted is a competing
+    event, dated by the day it became known; other accounts are censored. Standard errors are
+    clustered by customer.
 
     Parameters
     ----------
     tables : Tables
         Checked tables, as of their ``as_of_date``.
     analysis : SuccessAnalysis
-        Names the processes and their milestones.
+        The success analysis, which names the processes and their milestones.
     by : str, optional
         A declared text attribute to group by.
     days : sequence of int
@@ -363,7 +365,7 @@ def _half(curves: Curves, group: str) -> float:
 def _values_on(
     curves: Curves, groups: Sequence[str], days: Sequence[int], milestones: dict[str, int]
 ) -> pd.DataFrame:
-    """Return the curves on some days and at the milestones; NaN where nobody was seen so long."""
+    """Return the curves on some days and at the milestones; NaN after the last day observed."""
     codes = {curve.cause for curve in curves}
     rows = []
     for group in groups:
@@ -385,12 +387,11 @@ def _value_on(curves: Curves, group: str, code: int, name: str, on: int) -> dict
 
 
 def _first_adoptions(context: AsOfContext) -> tuple[pd.DataFrame, int]:
-    """Return one row per account and process, and how many accounts are left out.
+    """Return one row per account and process, and the number of accounts left out.
 
-    Processes are those that apply to the account on as_of, by its attributes then.
-    ``days`` from the start to the first adoption (NaN: none so far), ``seen`` days under
-    observation, up to the day the end was known, ``ended``, ``adopt_by``, and the account's own
-    columns.
+    Processes are those that apply to the account by its attributes on the as-of date. The columns
+    are ``days`` from the start to the first adoption (NaN: none so far), ``seen``, the days under
+    observation until the end was known, ``ended``, ``adopt_by``, and the account's own columns.
     """
     tables, analysis = context.tables, context.analysis
     if not analysis.processes:
@@ -435,7 +436,7 @@ def _of_process(mine: pd.DataFrame, process: Process, first: pd.Series[Any]) -> 
 
 
 def _outcomes(rows: pd.DataFrame) -> Any:
-    """Return what became of each account; without a milestone adoption is "later"."""
+    """Return the outcome of each account; adoption of a process without a milestone is "later"."""
     adopted, due = rows["days"].notna(), rows["adopt_by"]
     return np.select(
         [adopted & (rows["days"] <= due), adopted, rows["ended"], rows["seen"] >= due],

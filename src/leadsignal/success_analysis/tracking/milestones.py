@@ -1,8 +1,8 @@
-"""The milestone calendar: which account is due on which process when, and who will miss it.
+"""The milestone calendar: when each account is due on each process, and which will miss it.
 
-For each account the calendar gives the events in its windows, the events needed, whether the days
-left can still be enough, and how many past accounts met the milestone from the same point with the
-same number of days left.
+For each account, the calendar gives the events in its windows, the events still needed, whether the
+milestone can still be met in the days left, and how many past accounts met it from the same stage
+with the same number of days left.
 """
 
 from __future__ import annotations
@@ -36,24 +36,25 @@ if TYPE_CHECKING:
 Days = NDArray[np.int64]
 
 MIN_SIMILAR = 20
-"""A share of fewer past accounts says little, and is not given."""
+"""Minimum number of past accounts for a share to be given."""
 
 NEARBY = (0, -7, 7, -14, 14, -21, 21, -28, 28)
-"""Differences in days left that are tried in turn while too few past accounts are comparable."""
+"""Differences in days left, tried in turn while too few past accounts are comparable."""
 
 STAGES = ("no events", "some events", "enough now", "enough in every window")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class MilestoneCalendar(Result):
-    """Milestones that fall due within ``ahead`` days, the next first; one row per account, process.
+    """Milestones due within ``ahead`` days, next first, one row per account and process.
 
-    ``frame``: account_id, process, due_on, days_left; ``events`` of ``at_least`` and ``users`` of
-    ``by_users`` in the current window; ``more_events`` and ``more_users`` that are still needed at
-    least, ``can_be_met`` whether the days left can be enough; ``stage``, and of the ``past``
-    accounts at that stage with as many days left, the share that made it: ``chance`` with a 95 %
-    interval ``low`` to ``high`` (0 where it cannot be met, missing without 20 past accounts).
-    ``overdue``: account_id, process, due_on, days_over of milestones that have passed.
+    ``frame`` has account_id, process, due_on, days_left; ``events`` (of ``at_least``) and ``users``
+    (of ``by_users``) in the current window; ``more_events`` and ``more_users``, the minimum still
+    needed; ``can_be_met``, whether that is possible in the days left; ``stage``; ``past``, the
+    number of past accounts at that stage with as many days left; and ``chance``, the share of them
+    that met the milestone, with a 95 % interval ``low`` to ``high`` (0 if it cannot be met, missing
+    with fewer than 20 past accounts). ``overdue`` has account_id, process, due_on and days_over of
+    milestones that have passed.
     """
 
     frame: pd.DataFrame
@@ -63,7 +64,7 @@ class MilestoneCalendar(Result):
 
     @property
     def will_miss(self) -> pd.DataFrame:
-        """Rows that cannot be met any more, or of which most past accounts missed (high < 0.5)."""
+        """Milestones that can no longer be met, or that most past accounts missed (high < 0.5)."""
         return self.frame[~self.frame["can_be_met"] | (self.frame["high"] < 0.5)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,7 +78,7 @@ class MilestoneCalendar(Result):
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the accounts due in each coming week: on course, at risk, out of reach."""
+        """Plot the milestones due in each coming week: on course, at risk, out of reach."""
         from matplotlib.ticker import MaxNLocator
 
         from leadsignal.survival.plots import COLOURS, axes_of
@@ -135,9 +136,9 @@ def _outlook(row: dict[Any, Any]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Events:
-    """One process's events, in order of account and the day from which each was known.
+    """Events of one process, sorted by account and the day each was known.
 
-    ``user`` is None where the events of a day are one row.
+    ``user`` is None if each row sums the events of a day.
     """
 
     process: Process
@@ -166,7 +167,7 @@ class _Events:
 
 
 SPAN = 1_000_000
-"""More days than any history has: account and day make one sorted number."""
+"""Exceeds any day number, so that account × SPAN + day sorts by account, then day."""
 
 
 @checked
@@ -177,20 +178,20 @@ def milestone_calendar(
     ahead: Duration = "8w",
     context: AsOfContext | None = None,
 ) -> MilestoneCalendar:
-    """Return the milestones due within ``ahead``, for active accounts without notice.
+    """Return the milestones due within ``ahead``, for active accounts that have not given notice.
 
     A milestone can be met if the definition of adoption can still be fulfilled on a day up to it.
-    ``chance`` is the share of comparable past accounts that met it: not adopted, at the same
-    ``stage`` (events in their windows), with as many days left (up to four weeks more or less if
-    fewer than 20 are comparable). Leaving before the milestone, on the day it was known, counts as
-    not met.
+    ``chance`` is the share of comparable past accounts that met it. These had not adopted the
+    process, and were at the same ``stage`` (events in their windows) with as many days left (up to
+    four weeks more or less if fewer than 20 are comparable). Leaving before the milestone, dated by
+    the day it was known, counts as not met.
 
     Parameters
     ----------
     tables : Tables
         Checked tables, as of their ``as_of_date``.
     analysis : SuccessAnalysis
-        Names the processes and their milestones.
+        The success analysis, which names the processes and their milestones.
     ahead : Duration, default "8w"
         How far to look ahead.
     context : AsOfContext, optional
@@ -254,7 +255,7 @@ def _due_soon(
     episodes: pd.DataFrame,
     reach: int,
 ) -> pd.DataFrame:
-    """Return the rows of one process, without an order."""
+    """Return the rows of one process, unsorted."""
     adopt_by = process.adopt_by or 0
     left = adopt_by - now["start"].astype(int)
     rows = now[(now[f"{process.name}_state"] == "pending") & (left <= reach)]
@@ -294,14 +295,14 @@ def _due_soon(
 
 
 def _events(tables: Tables, process: Process, places: Sequence[int]) -> _Events:
-    """Return the events of some accounts, each for itself."""
+    """Return the individual events of some accounts."""
     within = ", ".join(map(str, places)) or "NULL"
     sql = f"SELECT * FROM ({_of_process(tables, process)}) WHERE place IN ({within}) ORDER BY ALL"
     return _events_in(process, _query(tables, sql))
 
 
 def _days_of_events(tables: Tables, process: Process) -> _Events:
-    """Return the events of all accounts, those of one day together: there may be millions."""
+    """Return the events of all accounts summed by day, because there may be millions."""
     events = _of_process(tables, process)
     sums = "SELECT place, day, CAST(sum(quantity) AS DOUBLE) AS quantity"
     sql = f"{sums} FROM ({events}) GROUP BY place, day ORDER BY place, day"
@@ -319,7 +320,7 @@ def _events_in(process: Process, frame: pd.DataFrame) -> _Events:
 
 
 def _of_process(tables: Tables, process: Process) -> str:
-    """Return a SELECT of a process's events with the place of their account in the table."""
+    """Return SQL for a process's events with the position of their account in the table."""
     listed = ", ".join(map(literal, process.behaviors))
     return (
         "SELECT place, greatest(occurred_at, e.known_on) AS day, quantity, user_id"
@@ -335,17 +336,17 @@ def _query(tables: Tables, sql: str) -> pd.DataFrame:
 
 
 def _ordinals(column: pd.Series[Any]) -> Days:
-    """Return dates as Python counts days; 0 where empty."""
+    """Return dates as Python ordinals; 0 if missing."""
     moments = column.to_numpy(dtype="datetime64[D]")
     days = moments.astype(np.int64) + date(1970, 1, 1).toordinal()
     return np.where(np.isnat(moments), 0, days).astype(np.int64)
 
 
 def _needed(events: _Events, account: int, as_of: int, left: int) -> tuple[float, float]:
-    """Return the fewest further events and users with which adoption by the milestone is possible.
+    """Return the minimum number of further events and users needed to adopt by the milestone.
 
-    Adopted at t needs each window [t - (k+1)w, t - kw) to contain enough; one that is over by
-    ``as_of`` cannot be filled any more. Infinite where no t up to the milestone is left.
+    Adoption at t requires enough events in each window [t - (k+1)w, t - kw); windows that end by
+    ``as_of`` can no longer be filled. Infinite if no t up to the milestone is possible.
     """
     process, mine = events.process, events.of(account)
     day, quantity, user = events.day[mine], events.quantity[mine], events.user[mine]
@@ -367,7 +368,7 @@ def _needed(events: _Events, account: int, as_of: int, left: int) -> tuple[float
 
 
 def _stage(events: _Events, account: Days, day: Days) -> Days:
-    """Return the stage (a position in STAGES) of accounts on days: what their windows hold."""
+    """Return the stage (a position in STAGES) of accounts on given days, from their windows."""
     process = events.process
     counts = [
         events.between(account, day - (k + 1) * process.within, day - k * process.within)
@@ -387,7 +388,7 @@ def _chances(
     left: NDArray[Any],
     stage: Days,
 ) -> NDArray[np.float64]:
-    """Return past, chance, low, high for each pair of days left and stage."""
+    """Return past, chance, low and high for each pair of days left and stage."""
     past = _past(tables, process, accounts, episodes)
     seen: dict[int, tuple[Days, Days]] = {}
     chances = np.full((len(left), 4), np.nan)
@@ -439,7 +440,7 @@ class _Past:
         return np.asarray((self.adopted > 0) & (self.adopted <= self.due))
 
     def there(self, days_left: int) -> NDArray[np.bool_]:
-        """Return which accounts were open ``days_left`` days before due: active, not adopted."""
+        """Return which accounts were active and had not adopted ``days_left`` days before due."""
         on = self.due - days_left
         open_still = (self.adopted == 0) | (self.adopted > on)
         return np.asarray(((self.ended == 0) | (self.ended > on)) & open_still)
@@ -448,7 +449,7 @@ class _Past:
 def _past(
     tables: Tables, process: Process, accounts: pd.DataFrame, episodes: pd.DataFrame
 ) -> _Past:
-    """Return the accounts it applies to on as_of, seen from the start until past the milestone."""
+    """Return the accounts the process applies to, observed from start until past the milestone."""
     begun = [tables.coverage[name].complete_from for name in ("accounts", "behaviors")]
     since = max((day.toordinal() for day in begun if day is not None), default=0)
     started = _ordinals(accounts["started_on"])

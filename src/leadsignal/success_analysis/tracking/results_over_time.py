@@ -1,4 +1,4 @@
-"""Measured results over time: each account against its target, and around each adoption."""
+"""Measured results over time, against each account's target and around each adoption."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ DRAWS = 400
 class ResultHistory(Result):
     """One row per account and calendar period in which it was measured.
 
-    ``frame``: account_id, period (its first day), ``results`` measured, ``value`` their mean,
-    ``target`` of the latest, ``gap`` the mean distance to the target as a share of it (positive is
-    good), ``met`` the share that reached it, ``shown`` how many were shown to the customer.
+    ``frame`` has account_id; ``period``, its first day; ``results``, the number of results;
+    ``value``, their mean; ``target`` of the latest result; ``gap``, the mean distance to the target
+    as a share of it (positive is better); ``met``, the share of results that met it; and ``shown``,
+    the number of results shown to the customer.
     """
 
     frame: pd.DataFrame
@@ -44,7 +45,7 @@ class ResultHistory(Result):
     metric: str
 
     def of(self, account: str) -> pd.DataFrame:
-        """Return one account's rows; raises OptionError where it has none."""
+        """Return one account's rows; raise OptionError if it has none."""
         mine = self.frame[self.frame["account_id"] == account]
         if not len(mine):
             raise OptionError(
@@ -53,7 +54,7 @@ class ResultHistory(Result):
         return mine.reset_index(drop=True)
 
     def total(self) -> pd.DataFrame:
-        """Return, by period, measured accounts, their mean gap, and the share that met targets."""
+        """Return measured accounts, their mean gap and the share that met targets, by period."""
         return self.frame.groupby("period", as_index=False).agg(
             accounts=("account_id", "nunique"), results=("results", "sum"), gap=("gap", "mean"),
             met=("met", "mean"), shown=("shown", "sum"),
@@ -64,7 +65,7 @@ class ResultHistory(Result):
         return {"every": self.every, "metric": self.metric, "rows": json_rows(self.frame)}
 
     def plot(self, account: str | None = None, ax: Axes | None = None) -> Axes:
-        """Draw one account's value against its target, or the share of results meeting theirs."""
+        """Plot one account's value against its target, or the share of results that met theirs."""
         axes = axes_of(ax, (8, 4))
         rows = self.total() if account is None else self.of(account)
         name = self.metric.replace("_", " ")
@@ -97,11 +98,12 @@ class ResultHistory(Result):
 
 @dataclass(frozen=True)
 class Change:
-    """Mean results in the periods after an adoption less those before, by process.
+    """Change in mean results from before to after the adoption of a process.
 
-    Of ``accounts`` measured in both, ``change``; ``others`` is the change over the same tenure of
-    accounts that had not adopted by the end of it, ``difference`` the one less the other with its
-    95 % interval (bootstrap of accounts). None where there are no others.
+    ``change`` is the mean over the ``accounts`` measured both before and after; ``others`` is the
+    change over the same tenure in accounts that had not adopted by the end of it; ``difference`` is
+    change minus others, with its 95 % interval (bootstrap of accounts). The latter are None if
+    there are no such accounts.
     """
 
     process: str
@@ -119,10 +121,11 @@ class Change:
 class ResultsAroundAdoption(Result):
     """Results in periods of ``every`` days before and after the first adoption of each process.
 
-    ``frame``: process, period (-1 is the last before, 0 the first after), accounts measured in it,
-    their ``mean`` distance to target, ``low``, ``high`` (95 %). ``changes`` compare after with
-    before, and with accounts that did not adopt. ``unit`` says what is averaged. What went together
-    is shown; a process is not proved to have caused it.
+    ``frame`` has process, period (-1 is the last before adoption, 0 the first after), the number of
+    accounts measured in it, and their ``mean`` distance to target with limits ``low`` and ``high``
+    (95 %). ``changes`` compare after with before, and with accounts that did not adopt. ``unit``
+    describes what is averaged. These are associations; they do not prove that a process caused the
+    change.
     """
 
     frame: pd.DataFrame
@@ -139,7 +142,7 @@ class ResultsAroundAdoption(Result):
                 "changes": [asdict(change) for change in self.changes]}  # fmt: skip
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the mean result of each period around the adoption, with intervals."""
+        """Plot the mean result of each period around the adoption, with intervals."""
         axes = axes_of(ax, (8, 4.2))
         axes.axvline(-0.5, color="black", linewidth=1)
         axes.axhline(0, color=GREY, linewidth=1, linestyle="--")
@@ -185,7 +188,7 @@ def result_history(
     tables : Tables
         Checked tables, as of their ``as_of_date``.
     analysis : SuccessAnalysis, optional
-        Names the success metrics.
+        The success analysis, which names the success metrics.
     every : {"week", "month", "quarter"}, default "month"
         The period.
 
@@ -197,7 +200,7 @@ def result_history(
     Raises
     ------
     OptionError
-        If the tables have no results, or the period is another.
+        If the tables have no results, or ``every`` is not one of the periods.
 
     Examples
     --------
@@ -230,16 +233,16 @@ def results_around_adoption(
     """Return mean results in the periods before and after each process's first adoption.
 
     The distance to the target is averaged within an account and period, then over accounts. If no
-    result has a target, the value itself is used, with its sign such that more is better. Adopters
-    are compared with accounts of the same tenure that do not adopt the process before the last
-    period is over.
+    result has a target, the value itself is used, signed so that higher is better. Adopters are
+    compared with accounts of the same tenure that do not adopt the process before the end of the
+    last period.
 
     Parameters
     ----------
     tables : Tables
         Checked tables, as of their ``as_of_date``.
     analysis : SuccessAnalysis
-        Names the processes and their milestones.
+        The success analysis, which names the processes and their milestones.
     every : Duration, default "30d"
         Length of a period.
     before, after : int, default 3 and 6
@@ -300,7 +303,7 @@ def results_around_adoption(
 
 
 def _measured(tables: Tables, analysis: SuccessAnalysis) -> tuple[pd.DataFrame, str]:
-    """Return the results of each account's own metric, and its name if it is one for all."""
+    """Return the results of each account's own metric, and its name if all have the same."""
     if "results" not in tables.names:
         raise OptionError(
             "there is no table results", "Add results.csv, with the results that customers measure"
@@ -331,7 +334,7 @@ def _change(
     process: str, rows: pd.DataFrame, day: pd.Series[Any], step: int, before: int, after: int,
     seed: int,
 ) -> list[Change]:  # fmt: skip
-    """Return after less before of adopters, beside accounts of the same tenure without."""
+    """Return the change of adopters compared with non-adopters of the same tenure."""
     code, names = pd.factorize(rows["account_id"])
     what, tenure = rows["what"].to_numpy(dtype=float), rows["tenure"].to_numpy(dtype=float)
     adopted = day.reindex(names).to_numpy(dtype=float)
@@ -339,7 +342,7 @@ def _change(
     spans = (-before * step, after * step)
     means = _sides(code, what, tenure - adopted[code], spans, len(names))[:, who]
     changes = means[1] - means[0]
-    # Tenure to whole steps: accounts alike within a step share their comparison.
+    # Round tenure to whole steps, so that accounts within a step share their comparison.
     place = (adopted[who] // step).astype(int)
     kept = ~np.isnan(changes)
     if not kept.any():
@@ -371,7 +374,7 @@ def _sides(
     code: NDArray[Any], what: NDArray[np.float64], since: NDArray[np.float64],
     spans: tuple[int, int], accounts: int,
 ) -> NDArray[np.float64]:  # fmt: skip
-    """Return each account's mean before and after day 0 of ``since``, NaN where not measured."""
+    """Return each account's mean before and after day 0 of ``since``; NaN if not measured."""
     sides = np.full((2, accounts), np.nan)
     early = (since < 0) & (since >= spans[0])
     late = (since >= 0) & (since < spans[1])
@@ -386,7 +389,7 @@ def _differences(
     changes: NDArray[np.float64], kept: NDArray[np.bool_], who: NDArray[Any], place: NDArray[Any],
     others: dict[int, NDArray[np.float64]], weights: NDArray[Any],
 ) -> tuple[NDArray[np.float64], float]:  # fmt: skip
-    """Return adopters' mean change less that of others, by row of weights; the first are ones."""
+    """Return adopters' mean change minus that of others, by row of weights (the first are ones)."""
     total, of, control = (np.zeros(len(weights)) for _ in range(3))
     for tenure, change in others.items():
         mine = kept & (place == tenure)
@@ -395,7 +398,7 @@ def _differences(
         mean = np.divide(weights[:, known] @ change[known], weight,
                          out=np.full(len(weights), np.nan), where=weight > 0)  # fmt: skip
         count = weights[:, who[mine]].sum(axis=1)
-        # Adopters of a tenure at which nobody else is left cannot be compared.
+        # Adopters at a tenure without non-adopters cannot be compared.
         there = np.isfinite(mean)
         total[there] += (weights[:, who[mine]] @ changes[mine] - count * mean)[there]
         control[there] += (count * mean)[there]

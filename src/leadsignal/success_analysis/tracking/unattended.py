@@ -27,16 +27,16 @@ NO_PLAN, NOT_MEASURED = "no plan", "nobody measuring"
 NO_SPONSOR, LOST = "no sponsor contact", "handed off and not seen since"
 REASONS = (NO_PLAN, NOT_MEASURED, NO_SPONSOR, LOST)
 RECENT = 90
-"""Days within which somebody must have measured, and met the sponsor."""
+"""Number of days within which there must be a result, and a contact with the sponsor."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class UnattendedAccounts(Result):
-    """Active accounts with at least one reason, those with the most first, then by revenue.
+    """Active accounts with at least one reason, those with most reasons first, then by revenue.
 
-    ``frame``: account_id, started_on, arr, ``count`` of reasons, ``reasons`` as text, and a column
-    a reason: True, False, or missing where the tables cannot say. ``active`` counts the accounts
-    looked at; ``checked`` names the reasons that the tables and the analysis allow to check.
+    ``frame`` has account_id, started_on, arr, ``count`` of reasons, ``reasons`` as text, and one
+    column per reason: True, False, or missing if unknown. ``active`` is the number of active
+    accounts; ``checked`` names the reasons that can be checked with these tables and this analysis.
     """
 
     frame: pd.DataFrame
@@ -45,7 +45,7 @@ class UnattendedAccounts(Result):
     as_of_date: date
 
     def counts(self) -> dict[str, int]:
-        """Return how many accounts have each reason."""
+        """Return the number of accounts with each reason."""
         return {reason: int(self.frame[reason].fillna(False).sum()) for reason in self.checked}
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class UnattendedAccounts(Result):
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw how many active accounts each reason holds for."""
+        """Plot the number of active accounts with each reason."""
         from leadsignal.survival.plots import COLOURS, axes_of
 
         axes = axes_of(ax, (7, 2.8))
@@ -104,21 +104,21 @@ def unattended_accounts(
     tables : Tables
         Checked tables, as of their ``as_of_date``.
     analysis : SuccessAnalysis, optional
-        Names the behaviours of ``[tracking]`` and the success metrics.
+        The success analysis, which names the behaviours of ``[tracking]`` and the success metrics.
     grace : Duration, default "30d"
-        Age of an account, and time since a handoff, below which nothing is listed.
+        Minimum age of an account, and minimum time since a handoff, to be listed.
     context : AsOfContext, optional
         Results already computed from the same tables and analysis.
 
     Returns
     -------
     UnattendedAccounts
-        Accounts with at least one reason, those with the most first.
+        Accounts with at least one reason, those with most reasons first.
 
     Raises
     ------
     OptionError
-        If the tables allow none of the reasons to be checked.
+        If none of the reasons can be checked with these tables.
 
     Examples
     --------
@@ -165,7 +165,7 @@ def unattended_accounts(
 
 
 def _reasons(panel: Panel, rows: pd.DataFrame, wait: int) -> Mapping[str, pd.Series[Any] | None]:
-    """Return, by reason, whether it holds (missing: not known), None where it cannot be asked."""
+    """Return, by reason, whether it holds (missing: unknown); None if it cannot be checked."""
     return {
         NO_PLAN: _is_zero(rows, "plans_open"),
         NOT_MEASURED: _is_zero(rows, f"results_{RECENT}d"),
@@ -181,7 +181,7 @@ def _is_zero(rows: pd.DataFrame, name: str) -> pd.Series[Any] | None:
 
 
 def _lost(rows: pd.DataFrame, wait: int) -> pd.Series[Any] | None:
-    """Whether the last handoff is ``wait`` days old and nobody was seen after it."""
+    """Whether the last handoff was at least ``wait`` days ago and nobody was seen since."""
     import numpy as np
 
     if "handoff_days_since" not in rows:
