@@ -117,17 +117,17 @@ def a_joblib_beside(folder: Path) -> None:
     (folder / "model.joblib").write_bytes(pickled(folder))
 
 
-@kind("setup.py is no file of a model")
+@kind("setup.py is not a file of a model")
 def code_beside(folder: Path) -> None:
     (folder / "setup.py").write_text(f"open({str(folder.parent / CANARY)!r}, 'w')")
 
 
-@kind("sub is no file of a model")
+@kind("sub is not a file of a model")
 def a_folder_inside(folder: Path) -> None:
     (folder / "sub").mkdir()
 
 
-@kind("is no file of a model")
+@kind("is not a file of a model")
 def a_name_with_a_newline(folder: Path) -> None:
     (folder / "model.json\n").write_text("{}")
 
@@ -329,7 +329,7 @@ def negative_steps(folder: Path) -> None:
     recipe(folder, step_ends=[-30, 30, 60, 90, 120, 150, 180])
 
 
-@kind("churn.skops is no file of a model")
+@kind("churn.skops is not a file of a model")
 def a_foreign_estimator(folder: Path) -> None:
     (folder / "churn.skops").write_bytes(b"PK")
 

@@ -1,4 +1,4 @@
-"""The risk of an account if it adopted a process, from similar accounts that have adopted it."""
+"""Risk of an account if it had adopted a process, estimated from similar adopters."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from leadsignal.model.churn_model import ChurnModel
 from leadsignal.model.shapley import typical_row
 
 MIN_ADOPTERS = 20
-"""Fewer accounts that have adopted say nothing about others."""
+"""Minimum number of adopters for an estimate."""
 ALIKE = ("term_months", "segment")
-"""Accounts are of one context where these agree, as far as the model reads them."""
+"""Columns in which adopters must agree with an account, if the model reads them."""
 
 
 @checked
@@ -31,14 +31,14 @@ def risk_if_adopted(
     alike: Sequence[str] = ALIKE,
     among: pd.DataFrame | None = None,
 ) -> NDArray[np.float64]:
-    """Return each row's risk, shape (rows,), with the process's indicators as adopters have them.
+    """Return each row's risk, shape (rows,), with the indicators of a process set as for adopters.
 
-    All indicators of ``process`` are put at the median (the most frequent state) of those rows of
-    ``among`` (default: the rows) that have adopted it and agree in ``alike``; everything else stays
-    as it is. NaN where fewer than 20 accounts have, and for rows that have adopted it. This says
-    how often accounts like this leave that have adopted the process, and not what adopting it
-    would change: accounts also adopt because they do well. Raises OptionError for a process that
-    the model does not read.
+    All indicators of ``process`` are set to the median (or most frequent state) of the rows in
+    ``among`` (default: ``rows``) that have adopted it and agree in the columns ``alike``; all other
+    values stay as they are. The result is NaN for rows that have adopted the process, and where
+    fewer than 20 accounts have. It is the risk of similar accounts that have adopted the process,
+    not the effect of adopting it: accounts also adopt because they do well. Raises OptionError for
+    a process that the model does not read.
 
     >>> import leadsignal as ls
     >>> tables = ls.read_tables(ls.sample_folder())
@@ -83,7 +83,7 @@ def risk_if_adopted(
 
 
 def _columns_of(model: ChurnModel, process: str) -> Mapping[str, tuple[str, ...]]:
-    """Return the indicators of a process, of its behaviours and of their metrics, by family."""
+    """Return the indicators of a process, its behaviours and their metrics, by family."""
     done = [b for p in model.analysis_.processes if p.name == process for b in p.behaviors]
     found = {
         FAMILY: process_columns(process),
@@ -96,5 +96,5 @@ def _columns_of(model: ChurnModel, process: str) -> Mapping[str, tuple[str, ...]
 
 
 def _codes(matrix: NDArray[np.float64], keys: list[int]) -> NDArray[np.float64]:
-    """Return the columns in which accounts must agree; missing agrees with missing."""
+    """Return the columns in which accounts must agree; missing values agree with each other."""
     return np.where(np.isnan(matrix[:, keys]), -1.0, matrix[:, keys])

@@ -1,4 +1,4 @@
-"""Uncertainty of the risks due to the accounts in the training data: bands by resampling."""
+"""Uncertainty of risks due to the sampling of training accounts, by the bootstrap."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MIN_RESAMPLES = 10
 class RiskBands(Result):
     """A band for each row's risk: ``risk``, ``low`` and ``high``, all of shape (rows,).
 
-    The band is for the risk of accounts like this, not for whether this one leaves.
+    The band covers the risk of accounts like this one, not whether this one leaves.
     """
 
     account_id: NDArray[Any]
@@ -45,7 +45,7 @@ class RiskBands(Result):
     resamples: int
 
     def _table(self) -> pd.DataFrame:
-        """Return one row per account, in the order given."""
+        """Return one row per account, in the order of the rows."""
         return pd.DataFrame(
             {
                 "account_id": self.account_id,
@@ -66,7 +66,7 @@ class RiskBands(Result):
         return rounded(self._table().nlargest(MAX_ROWS, "risk"), 3)
 
     def plot(self, ax: Axes | None = None, *, most: int = 12) -> Axes:
-        """Draw the riskiest accounts with their bands, at most ``most``."""
+        """Plot the ``most`` riskiest accounts with their bands."""
         from matplotlib.ticker import PercentFormatter
 
         from leadsignal.survival.plots import COLOURS, axes_of
@@ -96,12 +96,12 @@ def risk_bands(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> RiskBands:
-    """Refit the model on accounts drawn anew from its panel, and return the spread of the risks.
+    """Return bootstrap bands of the risks, refitting the model on resampled accounts.
 
-    The band is the risk's log-odds plus and minus the normal quantile times their standard
-    deviation over ``resamples`` refits (Efron 1979, by account: rows of one account stay
-    together). ``panel`` is the one the model was fitted on. Raises OptionError for fewer than 10
-    resamples, a level outside (0, 1), or a panel that is a sample of its rows.
+    The band is the log-odds of the risk plus and minus the normal quantile times its standard
+    deviation over ``resamples`` refits (Efron 1979, by account: all rows of an account stay
+    together). ``panel`` must be the one the model was fitted on. Raises OptionError for fewer than
+    10 resamples, a level outside (0, 1), or a panel that is a sample of rows.
     """
     from leadsignal.stats.normal import normal_quantile
 
@@ -113,7 +113,7 @@ def risk_bands(
         )
     risk = model.predict(rows).risk
     rng = np.random.default_rng(seed)
-    # Accounts are drawn here, in one order, and only their numbers go to other processes.
+    # Accounts are drawn here, in a fixed order; only their numbers go to other processes.
     accounts = panel.frame["account_id"].nunique()
     draws = [(rng.integers(accounts, size=accounts),) for _ in range(resamples)]
     refit = partial(_refitted, model, panel, rows)
@@ -134,7 +134,7 @@ def risk_bands(
 def _refitted(
     model: ChurnModel, panel: Panel, rows: pd.DataFrame, numbers: NDArray[np.int64]
 ) -> Floats:
-    """Return the log-odds of the rows' risks by the model refitted on drawn accounts."""
+    """Return the log-odds of the rows' risks from the model refitted on resampled accounts."""
     try:
         refit = clone(model).fit(_resampled(panel, numbers))
     except ModelError as error:
@@ -145,9 +145,9 @@ def _refitted(
 
 
 def _resampled(panel: Panel, numbers: NDArray[np.int64]) -> Panel:
-    """Return the panel of the accounts whose numbers, in order of account_id, were drawn.
+    """Return the panel of the resampled accounts, numbered in order of account_id.
 
-    Copies are separate accounts of the same customer, so that they are always in the same fold.
+    Copies become separate accounts of the same customer, so they are always in the same fold.
     """
     frame = panel.frame
     codes, names = pd.factorize(frame["account_id"], sort=True)

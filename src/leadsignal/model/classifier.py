@@ -1,4 +1,4 @@
-"""Any classifier with fit and predict_proba as a learner of hazards."""
+"""Use any classifier with fit and predict_proba as a hazard learner."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ Floats = NDArray[np.float64]
 
 
 FURTHEST = 7.0
-"""A row's odds of ending differ from those of the mean row by at most exp(7), about 1,100 times.
-
-A forest predicts 0 where no tree has an event. Calibration needs finite log-odds."""
+"""Log-odds are clipped to this distance from the mean (a factor of about 1,100 in the odds). A
+forest predicts 0 where no tree has an event, but calibration needs finite log-odds."""
 
 
 class Classifier(Protocol):
-    """What `ChurnModel` needs of a classifier; scikit-learn's, LightGBM's and XGBoost's have it."""
+    """Interface that `ChurnModel` requires; scikit-learn, LightGBM and XGBoost provide it."""
 
     def fit(self, X: Any, y: Any) -> Any:
-        """Learn which rows end: ``y`` is 1 for those that do, else 0."""
+        """Fit the classifier; ``y`` is 1 for rows with an event, else 0."""
 
     def predict_proba(self, X: Any) -> Any:
         """Return the probability of each class, shape (n, 2)."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, by which the classifier is cloned."""
+        """Return the parameters, from which the classifier is cloned."""
 
 
 class ClassifierHazard:
-    """A clone of a classifier, fitted on `LinearColumns`: numbers without missing values.
+    """A clone of a classifier, fitted on `LinearColumns`, which have no missing values.
 
-    Where it takes no weights, its log-odds are corrected for the rows without an end that were
-    sampled (prior correction; King and Zeng 2001).
+    If it does not accept sample weights, its log-odds are corrected for the subsampling of rows
+    without an event (prior correction; King and Zeng 2001).
     """
 
     def __init__(self, template: Classifier, layout: Layout, seed: int) -> None:
@@ -47,7 +46,7 @@ class ClassifierHazard:
         self.columns = LinearColumns(layout)
 
     def fit(self, training: TrainingData) -> ClassifierHazard:
-        """Learn the hazard of a step."""
+        """Fit the hazard of a step."""
         from sklearn.base import clone
 
         columns = self.columns.fit(training.rows)
@@ -64,7 +63,7 @@ class ClassifierHazard:
         return self
 
     def log_odds(self, rows: Floats) -> Floats:
-        """Return the log-odds of ending in each row, shape (n,)."""
+        """Return the log-odds of an event in each row, shape (n,)."""
         chance = self.classifier.predict_proba(self.columns.columns(rows))[:, self.place]
         odds = _log_odds(np.asarray(chance, dtype=np.float64)) + self.correction
         return np.clip(odds, self.middle - FURTHEST, self.middle + FURTHEST)
@@ -79,7 +78,7 @@ def _log_odds(chance: Floats) -> Floats:
 
 
 def _seed(classifier: Any, seed: int) -> None:
-    """Set each ``random_state`` that is None, so that the same fit gives the same model."""
+    """Set every ``random_state`` that is None, so that fits are reproducible."""
     unset = {
         name: seed
         for name, value in classifier.get_params().items()
@@ -90,7 +89,7 @@ def _seed(classifier: Any, seed: int) -> None:
 
 
 def _weight_name(classifier: Any) -> str | None:
-    """Return the argument of ``fit`` that takes the weights; None where none does."""
+    """Return the name of the argument of ``fit`` for sample weights; None if there is none."""
     from sklearn.utils.validation import has_fit_parameter
 
     steps = getattr(classifier, "steps", None)
@@ -109,7 +108,7 @@ def learners_of(estimator: str | Classifier) -> LearnerTypes:
 
 
 def estimator_problem(estimator: object) -> str | None:
-    """Return why a model cannot have this estimator; None where it can."""
+    """Return why this estimator is invalid; None if it is valid."""
     allowed = f"it may be {' or '.join(LEARNERS)}, or a classifier with predict_proba"
     if isinstance(estimator, str):
         if estimator in LEARNERS:
@@ -129,7 +128,7 @@ def estimator_problem(estimator: object) -> str | None:
 
 
 def estimator_name(estimator: object) -> str:
-    """Return a built-in estimator's name, or the expression that makes a classifier.
+    """Return the name of a built-in estimator, or the repr of a classifier.
 
     >>> from sklearn.naive_bayes import GaussianNB
     >>> estimator_name("cox"), estimator_name(GaussianNB())

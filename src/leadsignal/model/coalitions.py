@@ -1,8 +1,9 @@
 """The risk under every coalition of subjects, computed from the parts of a model.
 
-A coalition keeps its subjects' columns and has the others at a reference. Of n subjects there are
-2 ** n, but a tree reads few of them and a linear model adds one to the other: each part is worked
-out under the coalitions of the subjects that it reads, and only the sums under all.
+A coalition keeps the columns of its subjects and sets the others to a reference. There are 2 ** n
+coalitions of n subjects, but a tree reads few subjects and a linear model is additive. Each part is
+therefore evaluated only for coalitions of the subjects it reads, and only the sums for all
+coalitions.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from leadsignal.threads import one_thread
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Table = tuple[tuple[int, ...], Floats]
-"""What a part reads, and its score under the coalitions of these, (2 ** subjects, rows)."""
+"""The subjects that a part reads, and its score under their coalitions, (2 ** subjects, rows)."""
 
 
 READ_TOGETHER = ("tenure_days", "days_to_renewal", "term_months")
-"""Features that say when a renewal comes; a design mixes them."""
+"""Features that determine when a renewal comes; the design combines them."""
 NOBODY = -1
-"""The subject of a column that is the same for all rows."""
+"""Subject of a column that has the same value in all rows."""
 ROWS_AT_ONCE = 256
 
 
@@ -36,9 +37,9 @@ def coalition_risks(
 ) -> Floats | None:
     """Return the risk within the horizon under each coalition, shape (2 ** subjects, rows).
 
-    ``matrix`` (rows, features); ``subject`` numbers the subject of each feature, and bit k of a
-    coalition's number says whether subject k belongs to it. None where a model has parts that
-    read too much at once (a Cox model), or where the columns that tell when belong to several
+    ``matrix`` has shape (rows, features). ``subject`` is the code of each feature's subject; bit k
+    of a coalition's number says whether subject k belongs to it. None if the model has parts that
+    are not separable (a Cox model), or if the features in ``READ_TOGETHER`` belong to several
     subjects.
     """
     columns = _subjects_of_columns(hazards, subject)
@@ -67,7 +68,7 @@ def _stacked(hazards: Hazards, matrix: Floats) -> Floats:
 
 
 def _subjects_of_columns(hazards: Hazards, subject: Ints) -> Ints | None:
-    """Return the subject of each column of a design; None where timing has several."""
+    """Return the subject of each column of a design; None if the timing columns have several."""
     names = hazards.features.names
     timing = {int(subject[place]) for place, name in enumerate(names) if name in READ_TOGETHER}
     if len(timing) > 1:
@@ -110,7 +111,7 @@ def _scores(
 
 
 def _merged(tables: dict[tuple[int, ...], Floats]) -> dict[tuple[int, ...], Floats]:
-    """Return the tables after adding each to one that reads the same subjects and more."""
+    """Return the tables, each added to one that reads a superset of its subjects, if any."""
     merged: dict[tuple[int, ...], Floats] = {}
     for read in sorted(tables, key=lambda read: (-len(read), read)):
         larger = next((other for other in merged if set(read) <= set(other)), None)
@@ -122,7 +123,7 @@ def _merged(tables: dict[tuple[int, ...], Floats]) -> dict[tuple[int, ...], Floa
 
 
 def _within(read: tuple[int, ...], among: tuple[int, ...]) -> Ints:
-    """Return, for each coalition of ``among``, its number as a coalition of ``read``."""
+    """Return, for each coalition of ``among``, the number of its restriction to ``read``."""
     coalitions = np.arange(2 ** len(among))
     bits = [coalitions >> among.index(one) & 1 for one in read]
     numbers = [bit << place for place, bit in enumerate(bits)]

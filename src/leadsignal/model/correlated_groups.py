@@ -1,7 +1,7 @@
-"""Groups of behaviours that rise and fall together, so that none can be distinguished.
+"""Groups of behaviours that rise and fall together and cannot be distinguished.
 
-They all rise with how busy an account is. Which of them a model reads is then close to chance, and
-a reason that names one of them would say more than is known: it names the group.
+They all increase with the activity of an account. Which of them a model uses is then nearly
+arbitrary, so a reason names the whole group rather than one of them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from leadsignal.model.features import Features
 
 MIN_CORRELATION = 0.7
-"""Mean Spearman correlation, in size, from which two clusters are one."""
+"""Minimum mean absolute Spearman correlation at which two clusters are merged."""
 RESAMPLES = 20
-"""Number of bootstrap resamples by customer; a pair has to be together in most of them."""
+"""Number of bootstrap resamples of customers; a pair must be together in most of them."""
 MAX_CUSTOMERS = 2_000
 """Maximum number of customers whose rows are compared."""
 COLUMN = re.compile(rf"(?:behavior_)?(.+?)_(?:{'|'.join(PARTS)})")
@@ -40,11 +40,11 @@ def learn_groups(
     customer: NDArray[np.int64],
     seed: int,
 ) -> Groups:
-    """Return the groups of two or more indicators of behaviours that go together in training rows.
+    """Return groups of two or more behaviour indicators that are correlated in the training rows.
 
-    One row counts of each customer. In each of 20 resamples of customers, average linkage on
-    1 - |Spearman correlation| joins what correlates by 0.7 or more; a group holds indicators of
-    which every two are together in more than half of the resamples (Monti et al. 2003).
+    One row per customer is used. In each of 20 resamples of customers, average linkage on 1 -
+    |Spearman correlation| merges clusters that correlate by 0.7 or more. Any two indicators of a
+    group are together in more than half of the resamples (Monti et al. 2003).
     """
     names = [name for name in features.names if families[name] == FAMILY]
     names = [name for name in names if name not in features.levels]
@@ -64,7 +64,7 @@ def learn_groups(
 
 
 def behavior_of(column: str) -> str:
-    """Return the behaviour of an indicator's name, as words.
+    """Return the behaviour in the name of an indicator, as words.
 
     >>> behavior_of("behavior_report_exported_events_30d")
     'report exported'
@@ -74,7 +74,7 @@ def behavior_of(column: str) -> str:
 
 
 def _one_row_each(customer: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return one random row of each customer, of at most `MAX_CUSTOMERS`."""
+    """Return one random row for each of at most `MAX_CUSTOMERS` customers."""
     shuffled = rng.permutation(len(customer))
     _, first = np.unique(customer[shuffled], return_index=True)
     rows = shuffled[first]
@@ -83,7 +83,7 @@ def _one_row_each(customer: NDArray[np.int64], rng: np.random.Generator) -> NDAr
 
 
 def _ranks(matrix: Floats) -> Floats:
-    """Return the ranks of each column; a missing value is in the middle."""
+    """Return the ranks of each column; missing values get the middle rank."""
     from scipy.stats import rankdata
 
     ranks = rankdata(matrix, axis=0, nan_policy="omit")
@@ -100,7 +100,7 @@ def _clusters(ranks: Floats) -> NDArray[np.int64]:
 
 
 def _linked(distance: Floats, method: str, most: float) -> NDArray[np.int64]:
-    """Return the cluster of each item, joined up to a distance."""
+    """Return the cluster of each item, with clusters merged up to the distance ``most``."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 

@@ -1,8 +1,8 @@
 """On which side of the typical value accounts churned more often, by indicator.
 
-A model can give a column a sign of its own only because another column that rises with it has the
-opposite one. A reader takes a reason literally: "2 reports, usually 9" says that accounts with
-fewer reports leave more often. So a reason names a value only where the plain rates say that too.
+A column can have the wrong sign in a model because a correlated column has the opposite one.
+Readers take reasons literally: "2 reports, usually 9" says that accounts with fewer reports leave
+more often. So a reason names a value only if the observed churn rates agree.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ABOVE, BELOW = "above", "below"
 MAX_COMPARED = 20_000
-"""Maximum number of rows that are compared, spread evenly over all."""
+"""Maximum number of rows that are compared, spaced evenly over all rows."""
 
 NATURAL = (
     (ABOVE, r"usage_low(_.+)?|result_stalled_days|results_not_shown|flags_.+|plans_overdue"),
@@ -32,18 +32,18 @@ NATURAL = (
     (BELOW, r"usage_(amount|share_of_quarter|to_best)(_.+)?|activity_.+|survey_score|health_score"),
     (BELOW, r"results?_(90d|gap|gap_90d|gap_change|met_365d)"),
 )
-"""The side of built-in indicators that nobody would call good, by name."""
+"""The unfavourable side of built-in indicators, by name."""
 
 Floats = NDArray[np.float64]
 Worse = dict[str, str | list[str]]
-"""By indicator: "above" or "below" the typical value, or the values of a category."""
+"""By indicator: "above" or "below" the typical value, or values of a category."""
 
 
 def learn_worse(features: Features, rows: pd.DataFrame, churned: NDArray[np.bool_]) -> Worse:
-    """Return on which side of each indicator the accounts of ``rows`` churned more often.
+    """Return on which side of each indicator the accounts in ``rows`` churned more often.
 
-    ``churned`` (rows,) says whether an account churned within the horizon of its row. Each account
-    counts once, however many rows it has. An expected sign decides alone; an indicator with
+    ``churned`` (rows,) says whether an account churned within the horizon of its row. Rows are
+    weighted so that each account counts once. An expected sign takes precedence; an indicator with
     neither a sign nor a difference is left out.
     """
     kept = slice(None, None, max(1, -(-len(rows) // MAX_COMPARED)))
@@ -65,7 +65,7 @@ def learn_worse(features: Features, rows: pd.DataFrame, churned: NDArray[np.bool
 def side_named(name: str, worse: Worse) -> str | None:
     """Return the side on which a number may be named as raising the risk; None for either.
 
-    An empty text means neither: more churned on the side that nobody would call bad.
+    An empty string means neither: more accounts churned on the favourable side.
 
     >>> side_named("survey_score", {"survey_score": "below"}), side_named("tickets_open", {})
     ('below', None)
@@ -80,7 +80,7 @@ def side_named(name: str, worse: Worse) -> str | None:
 
 
 def _worse_side(values: Floats, churned: NDArray[np.bool_], weight: Floats, sign: int) -> str:
-    """Return the side of a number on which more churned; an empty text where neither is."""
+    """Return the side of a number on which more accounts churned; "" if there is none."""
     from scipy.stats import rankdata
 
     if sign:
@@ -98,7 +98,7 @@ def _worse_side(values: Floats, churned: NDArray[np.bool_], weight: Floats, sign
 def _worse_levels(
     codes: Floats, levels: tuple[str, ...], churned: NDArray[np.bool_], weight: Floats
 ) -> list[str]:
-    """Return the values of a category of which more churned than of all."""
+    """Return the values of a category with a higher churn rate than overall."""
     overall = _mean(churned.astype(float), weight, np.ones(len(codes), dtype=bool))
     return [
         level

@@ -1,6 +1,7 @@
-"""The conventions of scikit-learn's estimators, kept without importing scikit-learn.
+"""Scikit-learn's estimator conventions, without importing scikit-learn.
 
-Its import alone takes longer than all that a script does before it fits, so it waits for the fit.
+Importing it takes longer than everything else a script does before fitting, so it is imported when
+a model is fitted.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from leadsignal.errors import OptionError
 class EstimatorBase:
     """An estimator that scikit-learn can clone, set and inspect.
 
-    Parameters are the arguments of the constructor, which stores each under its own name.
+    Parameters are the arguments of the constructor, which stores each as an attribute of the same
+    name.
     """
 
     @classmethod
@@ -26,8 +28,8 @@ class EstimatorBase:
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters and their values.
 
-        With ``deep``, the parameters of a parameter that is an estimator are among them, named as
-        in ``estimator__max_depth``.
+        With ``deep``, the parameters of nested estimators are included, named like
+        ``estimator__max_depth``.
         """
         params = {name: getattr(self, name) for name in sorted(self._defaults())}
         inner = {
@@ -41,7 +43,7 @@ class EstimatorBase:
     def set_params(self, **params: Any) -> Self:
         """Set parameters by name and return the estimator.
 
-        Raises OptionError for names that are no parameters.
+        Raises OptionError for names that are not parameters.
         """
         own = {name: value for name, value in params.items() if "__" not in name}
         wrong = sorted(own.keys() - self._defaults().keys())
@@ -58,7 +60,7 @@ class EstimatorBase:
         return self
 
     def _set_inner(self, name: str, value: Any) -> None:
-        """Set ``estimator__max_depth``, say: the parameter of a parameter."""
+        """Set a parameter of a nested estimator, such as ``estimator__max_depth``."""
         outer, _, part = name.partition("__")
         one: Any = getattr(self, outer) if outer in self._defaults() else None
         if not hasattr(one, "set_params"):
@@ -69,7 +71,7 @@ class EstimatorBase:
         one.set_params(**{part: value})
 
     def _check_is_fitted(self, attribute: str) -> None:
-        """Raise scikit-learn's NotFittedError where a fit has not set ``attribute``."""
+        """Raise scikit-learn's NotFittedError if ``attribute`` is not set."""
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self, attribute)

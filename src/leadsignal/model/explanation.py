@@ -1,4 +1,4 @@
-"""Explanations of one account's risk, and of a model as a whole, by Shapley values."""
+"""Explain the risk of one account, or a model as a whole, by Shapley values."""
 
 from __future__ import annotations
 
@@ -20,24 +20,22 @@ if TYPE_CHECKING:
 
 
 TOLD = 3
-"""A sentence names at most this many subjects that raise the risk, and as many that lower it."""
+"""Maximum number of subjects that a sentence names as raising, and as lowering, the risk."""
 MIN_FACTOR = 1.05
-"""Odds multiplied by less, in either direction, are not worth a word."""
+"""Subjects that change the odds by a smaller factor, in either direction, are not mentioned."""
 COMPARED = 20_000
-"""An account is compared with at most this many others, spread over all."""
+"""Maximum number of other accounts that an account is compared with, spaced evenly over all."""
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation(Result):
     """One account's risk compared with a typical account's, and what makes the difference.
 
-    ``table`` has a row a subject, the largest share first: ``share`` of the log-odds, ``factor``
-    by which it multiplies the odds, and in ``what`` the indicator of it that moves the risk most,
-    empty where none does by itself.
-    The product of the factors is the ratio of the two odds. ``typical_risk`` is that of
-    `ChurnModel.typical_risk`.
-    ``clipped`` maps indicators whose value is outside the range of the training data to the
-    nearest that was, which is read instead.
+    ``table`` has one row per subject, the largest share first: ``share`` of the log-odds;
+    ``factor``, by which it multiplies the odds; and ``what``, its indicator that moves the risk
+    most, empty if none does by itself. The product of the factors is the ratio of the two odds.
+    ``typical_risk`` comes from `ChurnModel.typical_risk`. ``clipped`` maps indicators outside the
+    range of the training data to the nearest value in that range, which is used instead.
     """
 
     account_id: str
@@ -49,7 +47,7 @@ class Explanation(Result):
     clipped: dict[str, float] = field(default_factory=dict)
 
     def sentence(self) -> str:
-        """Return the explanation in words."""
+        """Return the explanation as text."""
         raises = self.table[self.table["factor"] >= MIN_FACTOR].head(TOLD)
         lowers = self.table[self.table["factor"] <= 1 / MIN_FACTOR].head(TOLD)
         parts = [
@@ -93,7 +91,7 @@ class Explanation(Result):
         return self.table.rename(columns={"share": "share, log-odds"})
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw each subject's share as a bar, those that raise the risk to the right."""
+        """Plot each subject's share as a bar; bars to the right raise the risk."""
         table = self.table.iloc[::-1]
         title = (
             f"{self.account_id}: {self.risk:.0%} within {self.horizon} days,"
@@ -109,11 +107,11 @@ class Explanation(Result):
 
 @dataclass(frozen=True, eq=False)
 class Importance(Result):
-    """How much each subject moves the risks of the rows: ``table`` has a row a subject.
+    """How much each subject moves the risks of the rows; ``table`` has one row per subject.
 
-    ``mean_share`` is the mean over rows of the share's size in log-odds; ``factor`` its
-    exponential, the typical factor on the odds. It says what this model reads, and not what
-    causes churn.
+    ``mean_share`` is the mean absolute share over rows, in log-odds; ``factor`` is its exponential,
+    the typical factor on the odds. Importance describes what this model uses, not what causes
+    churn.
     """
 
     table: pd.DataFrame
@@ -135,7 +133,7 @@ class Importance(Result):
         return to_html(f"What the model reads, over {self.rows:,} rows", table)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw one bar per subject."""
+        """Plot one bar per subject."""
         table = self.table.iloc[::-1]
         title = f"What moves the risks of {self.rows:,} rows"
         axes = _bars(list(table["subject"]), table["mean_share"].to_numpy(), title, ax)
@@ -147,10 +145,10 @@ class Importance(Result):
 def explain_account(
     model: ChurnModel, rows: pd.DataFrame, account_id: str, *, against: pd.DataFrame | None = None
 ) -> Explanation:
-    """Explain the newest of the rows of an account, against a typical one of ``against``.
+    """Explain the latest row of an account, compared with a typical row of ``against``.
 
-    ``against`` are panel rows, by default those of the same day without notice, as in scoring;
-    shares as in `ChurnModel.reasons`. Raises OptionError where the account has no row.
+    ``against`` are panel rows, by default those of the same day without notice, as in scoring.
+    Shares are those of `ChurnModel.reasons`. Raises OptionError if the account has no row.
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -162,7 +160,7 @@ def explain_account(
     """
     mine = rows[rows["account_id"].astype(str) == str(account_id)]
     if not len(mine):
-        raise OptionError(f"no row is of account {account_id!r}", "Name an account of the rows")
+        raise OptionError(f"account {account_id!r} has no row", "Name an account of the rows")
     mine = mine.sort_values("snapshot_on").tail(1)
     day = mine["snapshot_on"].iloc[0]
     others = compared_with(rows[rows["snapshot_on"] == day]) if against is None else against
@@ -190,9 +188,9 @@ def explain_account(
 
 
 def compared_with(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that an account of one day is compared with: without notice, at most 20,000.
+    """Return the rows to compare an account with: those without notice, at most 20,000.
 
-    They are spread evenly over the rows in their order, so that they are the same every time.
+    They are spaced evenly over the rows in their order, so the selection is reproducible.
     """
     open_rows = rows[~rows["notice_given"].to_numpy(dtype=bool)]
     kept = open_rows if len(open_rows) else rows
@@ -213,8 +211,8 @@ def subject_importance(
 ) -> Importance:
     """Return how much each subject changes the risks of panel rows, the most important first.
 
-    The mean size of the shares of `ChurnModel.reasons`, the rule of a single account's
-    explanation.
+    This is the mean absolute value of the shares of `ChurnModel.reasons`, which also explain single
+    accounts.
     """
     size = model.reasons(rows, against=against).abs().mean().sort_values(ascending=False)
     return Importance(
@@ -236,7 +234,7 @@ def _table(columns: dict[str, Any]) -> pd.DataFrame:
 def _named_values(
     model: ChurnModel, row: pd.DataFrame, others: pd.DataFrame, shares: pd.DataFrame
 ) -> list[str]:
-    """Return for each subject its indicator that moves the risk most; none may name a person."""
+    """Return, for each subject, the indicator that moves the risk most, excluding personal data."""
     parts = [part for part in parts_of(model) if part.kind != "attribute"]
     columns = [
         moving_parts(model, row, others, parts, requested, lowers).column[0]

@@ -1,4 +1,4 @@
-"""Panel rows as numeric arrays, and how they change over the steps ahead."""
+"""Convert panel rows to numeric arrays, and project them over the steps ahead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from leadsignal.panel import Panel
 
 MAX_LEVELS = 100
-"""Rarer values of a category beyond this many count as missing; boosting allows 255."""
+"""Maximum number of values of a category; rarer ones count as missing. Boosting allows 255."""
 
 DAYS_PER_MONTH = 365.25 / 12
 EVERYTHING = (-np.inf, np.inf)
@@ -25,11 +25,11 @@ EVERYTHING = (-np.inf, np.inf)
 
 @dataclass(frozen=True)
 class Features:
-    """The columns that a model reads, in order, and what fitting has seen of them.
+    """The columns that a model reads, in order, and their values in the training data.
 
-    A category value that was not seen in fitting counts as missing; `unseen` counts them. A number
-    beyond the ``ranges`` seen in fitting counts as the nearest that was: nothing is known of what
-    lies beyond. `clipped` says which.
+    A category value that is not in the training data counts as missing; `unseen` counts these. A
+    number outside the ``ranges`` of the training data is clipped to them, because the model must
+    not extrapolate; `clipped` marks these.
     """
 
     names: tuple[str, ...]
@@ -39,7 +39,7 @@ class Features:
 
     @classmethod
     def learn(cls, panel: Panel, rows: pd.DataFrame, names: Sequence[str]) -> Features:
-        """Learn from the panel rows of a fit; indicators that are missing in all are left out."""
+        """Learn the columns from the panel rows of a fit; indicators with no value are left out."""
         indicators = [i for i in panel.indicators if i.name in names]
         categories = {i.name for i in indicators if i.kind == "category"}
         return cls.of(
@@ -57,7 +57,7 @@ class Features:
         categories: Collection[str],
         expected_sign: Mapping[str, int] | None = None,
     ) -> Features:
-        """Learn the values of categories and the ranges of numbers that ``rows`` have."""
+        """Learn the values of categories and the ranges of numbers in ``rows``."""
         names = [name for name in names if rows[name].notna().any()]
         levels = {
             name: tuple(sorted(rows[name].value_counts().index[:MAX_LEVELS]))
@@ -73,12 +73,12 @@ class Features:
 
     @property
     def signs(self) -> NDArray[np.int64]:
-        """Which way risk may move with each column: -1 only down, 1 only up, 0 either way."""
+        """Monotonic constraint of each column: -1 decreasing risk, 1 increasing, 0 none."""
         return np.array([-self.expected_sign.get(name, 0) for name in self.names])
 
     @property
     def is_category(self) -> NDArray[np.bool_]:
-        """Which of the columns hold category codes."""
+        """Mask of the columns with category codes."""
         return np.array([name in self.levels for name in self.names])
 
     def matrix(self, rows: pd.DataFrame) -> NDArray[np.float64]:
@@ -92,7 +92,7 @@ class Features:
         return np.column_stack(columns) if columns else np.empty((len(rows), 0))
 
     def refuse_missing(self, columns: Collection[str]) -> None:
-        """Raise ModelError, which names every missing one, where these are not all columns."""
+        """Raise ModelError naming every column of the model that is not in ``columns``."""
         missing = [name for name in self.names if name not in columns]
         if missing:
             raise ModelError(
@@ -118,7 +118,7 @@ class Features:
         return {name: count for name, count in counts.items() if count}
 
     def clipped(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
-        """Return which numbers are outside the range of the training data, (rows, columns)."""
+        """Return a mask (rows, columns) of numbers outside the range of the training data."""
         beyond = np.zeros((len(rows), len(self.names)), dtype=bool)
         for place, name in enumerate(self.names):
             if name in self.ranges:
@@ -130,15 +130,15 @@ class Features:
     def ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the rows as they will be ``days`` later, as far as that is known.
 
-        Tenure grows, within its range; the days to renewal shrink and start anew at each renewal;
-        everything else stays as it is.
+        Tenure grows, up to the maximum of its range; the days to renewal decrease and start again
+        at each renewal; everything else stays the same.
         """
         moved = matrix.copy()
         self.move_ahead(moved, days)
         return moved
 
     def move_ahead(self, matrix: NDArray[np.float64], days: NDArray[np.float64]) -> None:
-        """Do what `ahead` does to the rows themselves."""
+        """Do the same as `ahead`, in place."""
         if "tenure_days" in self.names:
             tenure = matrix[:, self.names.index("tenure_days")]
             tenure += days
@@ -152,7 +152,7 @@ class Features:
             matrix[:, at] = left
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the columns and levels, ready for JSON."""
+        """Return columns, levels, signs and ranges, ready for JSON."""
         return {
             "names": list(self.names),
             "levels": {name: list(levels) for name, levels in self.levels.items()},

@@ -1,4 +1,4 @@
-"""Indicators and their values in words, from what each indicator declares of itself."""
+"""Readable texts for indicators and their values, from the indicators' declarations."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ RESULTS = {
     "result_gap_change": ("results fell: {} of the target below those of the last 270 days",
                           "results rose: {} of the target above those of the last 270 days"),
 }  # fmt: skip
-"""Wording of distances to a target, below zero and above."""
+"""Wording of distances to a target below and above zero."""
 SIDES = {
     "result_gap": ("{} short of it", "{} beyond it", "on target"),
     "result_gap_90d": ("{} short", "{} beyond", "on target"),
     "result_gap_change": ("{} below", "{} above", "unchanged"),
 }
-"""Wording of the usual distance after that of the account: below zero, above, zero."""
+"""Wording of the usual distance below zero, above zero and at zero."""
 FACTS = {
     "days_to_renewal": "renews in {} days",
     "tenure_days": "a customer for {} days",
     "term_months": "a term of {} months",
 }
-"""Wording of facts of the account itself."""
+"""Wording of facts about the account."""
 LAST = re.compile(r"days since the (?:last|latest) (.+)$")
 COUNTED = re.compile(r"quantity of (?:all )?(.+?)( in \d+ days)?$")
 
 
 def name_text(name: str) -> str:
-    """Return a name of a column or process as words.
+    """Return the name of a column or process as words.
 
     >>> name_text("weekly_reconciliation")
     'weekly reconciliation'
@@ -47,13 +47,13 @@ def name_text(name: str) -> str:
 
 
 def by_name(indicators: Iterable[Indicator]) -> dict[str, Indicator]:
-    """Return indicators by name, the longest name first, so that no name hides a longer one."""
+    """Return indicators by name, longest name first, so that a prefix does not match first."""
     found = {indicator.name: indicator for indicator in indicators}
     return {name: found[name] for name in sorted(found, key=len, reverse=True)}
 
 
 def indicator_text(name: Any, indicators: Mapping[str, Indicator]) -> str:
-    """Return what an indicator is, in words; its name where nothing is known of it."""
+    """Return what an indicator is, in words; its name if it is not declared."""
     found = indicators.get(str(name))
     if found is None or found.unit == "as given":
         return name_text(str(name))
@@ -63,25 +63,25 @@ def indicator_text(name: Any, indicators: Mapping[str, Indicator]) -> str:
 
 
 def meaning_text(indicator: Indicator) -> str:
-    """Return what an indicator counts, without its small print."""
+    """Return what an indicator measures, without the details."""
     return name_text(re.split("[;:]", indicator.meaning)[0])
 
 
 def reason_text(
     name: str, value: Any, indicator: Indicator | None = None, reference: Any = None
 ) -> str:
-    """Return the value of an indicator as a phrase: what it measures, how much, what is usual.
+    """Return an indicator's value as a phrase: what it measures, its value, and what is usual.
 
     Parameters
     ----------
     name : str
-        The indicator's name, for which nothing is declared where ``indicator`` is None.
+        The indicator's name, used as text if ``indicator`` is None.
     value : object
         Its value; None if it is missing.
     indicator : Indicator, optional
-        Its declaration, which says what is counted over which window.
+        Its declaration, which describes what is measured and over which window.
     reference : object, optional
-        The usual value; left out if None or the same.
+        The usual value; omitted if None or equal to ``value``.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def reason_text(
 
 
 def _usually(name: str, value: Any, indicator: Indicator | None, reference: Any) -> str:
-    """Return the usual value as the end of a phrase; nothing where it is the same or unknown."""
+    """Return the usual value as the end of a phrase; empty if it is the same or unknown."""
     if value is None or reference in (None, value) or name == "usage_low":
         return ""
     if indicator is not None and isinstance(indicator.rule, FirstBy):
@@ -154,25 +154,25 @@ def _counted(indicator: Indicator, meaning: str, amount: str) -> str:
 
 
 def _short(indicator: Indicator) -> str:
-    """Return what an indicator counts, its window in fewer words."""
+    """Return what an indicator measures, with a shorter text for its window."""
     return re.sub(r"\bin the last (\d+) days", r"in \1 days", meaning_text(indicator))
 
 
 def _counts(indicator: Indicator) -> bool:
-    """Whether the unit is what is counted, as in "tickets": "tickets opened in 30 days"."""
+    """Whether the unit names what is counted, as "tickets" in "tickets opened in 30 days"."""
     unit = indicator.unit
     return unit.endswith("s") and re.search(rf"\b{unit}\b", indicator.meaning) is not None
 
 
 def _singular(text: str, amount: str, unit: str) -> str:
-    """Return a text about one thing: "1 tickets opened" becomes "1 ticket opened"."""
+    """Return the text in the singular if the amount is 1: "ticket opened"."""
     if amount != "1":
         return text
     return re.sub(rf"\b{unit}\b", unit[:-1], text, count=1).replace(" their ", " its ")
 
 
 def _amount(value: Any, indicator: Indicator | None) -> str:
-    """Return a value with no more digits than a reader needs."""
+    """Return a value as text, with few digits."""
     if value is None:
         return "missing"
     if isinstance(value, str):

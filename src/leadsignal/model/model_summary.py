@@ -1,4 +1,4 @@
-"""What a fitted model was trained on, and how well it ranked accounts that were held out."""
+"""Summary of a fitted model: its training data and its performance on held-out accounts."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ModelSummary(Result):
-    """What a fitted model was trained on, and how well it did.
+    """Training data and held-out performance of a fitted model.
 
     Attributes
     ----------
     frame : DataFrame
-        One row per indicator that the model reads: ``indicator``, ``family``, ``tables``, the
-        ``lowest`` and ``highest`` number seen in training, or the number of ``states``.
+        One row per indicator that the model reads: ``indicator``, ``family``, ``tables``, and the
+        ``lowest`` and ``highest`` number in the training data, or the number of ``states``.
     estimator, version : str
     horizon, step : int
         In days.
     trained_through : date
         The as-of date of the panel.
     rows, churned : int
-        Panel rows that were fitted, and accounts among them that churned.
+        Number of panel rows used for fitting, and of accounts in them that churned.
     accounts : int or None
-        Accounts that were fitted; None where a saved model does not say.
+        Number of accounts used for fitting; None if a saved model does not say.
     held_out_auc : float or None
-        The share of pairs of a row whose account churned in a step of the horizon and one whose
-        account did not, in the same step, in which the first had the higher hazard; both were
-        held out of the fit (three folds by customer). None where it is not known.
+        AUC of the step hazards: over pairs of a row whose account churned in a step and a row at
+        risk in the same step whose account did not, the share in which the first has the higher
+        hazard. Both rows were held out of the fit (three folds by customer). None if it is not
+        known.
     recalibration : Recalibration or None
-        What `ChurnModel.recalibrated` changed; None for a model as it was fitted.
+        What `ChurnModel.recalibrated` changed; None for a model that was not recalibrated.
     warnings : tuple of DataWarning
-        What is odd in the tables and affects the model.
+        Plausibility warnings about the tables that affect the model.
     """
 
     frame: pd.DataFrame
@@ -58,7 +59,7 @@ class ModelSummary(Result):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The tables that the indicators are computed from."""
+        """Tables that the indicators are computed from."""
         named = [name for text in self.frame["tables"] for name in text.split(", ") if name]
         return tuple(dict.fromkeys(named))
 

@@ -1,4 +1,4 @@
-"""What a model was fitted from: tables, indicators, options, and a fingerprint of the rows."""
+"""Provenance of a model: tables, indicators, options, and a fingerprint of the rows."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a model was fitted from.
+    """Provenance of a model.
 
-    ``tables`` maps tables to the columns that were read, ``indicators`` indicators to the tables
-    that they are computed from, ``options`` names what the project said of time and ends.
-    ``fingerprint`` is the SHA-256 of the panel's rows. All empty where nobody noted them.
+    ``tables`` maps tables to the columns that were read, ``indicators`` maps indicators to the
+    tables they are computed from, and ``options`` has the project's settings. ``fingerprint`` is
+    the SHA-256 of the panel's rows. All are empty if they are not known.
 
     >>> Origin().to_dict()["tables"]
     {}
@@ -44,7 +44,7 @@ class Origin:
 
     @classmethod
     def of(cls, panel: Panel) -> Origin:
-        """Note where a panel's rows come from."""
+        """Return the origin of a panel's rows."""
         return cls(
             {name: tuple(columns) for name, columns in panel.columns.items()},
             {indicator.name: tables_of(indicator) for indicator in panel.indicators},
@@ -54,14 +54,14 @@ class Origin:
 
     @property
     def behaviors(self) -> Behaviors | None:
-        """The behaviours that had indicators of their own; None where nobody noted them."""
+        """Behaviours that had indicators of their own; None if not known."""
         kept = self.options.get("behaviors")
         if not isinstance(kept, Mapping):
             return None
         return Behaviors(tuple(kept["keep"]), bool(kept["others"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain dictionaries and lists, ready for JSON."""
+        """Return the origin as plain dictionaries and lists, ready for JSON."""
         return {
             "tables": {name: list(columns) for name, columns in self.tables.items()},
             "indicators": {name: list(tables) for name, tables in self.indicators.items()},
@@ -71,7 +71,7 @@ class Origin:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Origin:
-        """Read what `to_dict` wrote; raises ValueError or TypeError for anything else."""
+        """Return the origin that `to_dict` wrote; raise ValueError or TypeError otherwise."""
         if set(content) - set(asdict(cls())):
             raise ValueError("unknown keys")
         lists = {
@@ -80,10 +80,10 @@ class Origin:
         }
         fingerprint = content.get("fingerprint", "")
         if not isinstance(fingerprint, str) or not re.fullmatch("[0-9a-f]{0,64}", fingerprint):
-            raise ValueError("the fingerprint is none")
+            raise ValueError("the fingerprint is invalid")
         tables = [name for names in lists["indicators"].values() for name in names]
         if not all(map(is_name, (*lists["tables"], *lists["indicators"], *tables))):
-            raise ValueError("a name is none")
+            raise ValueError("a name is invalid")
         options = dict(content.get("options", {}))
         _check_behaviors(options.get("behaviors"))
         return cls(**lists, options=options, fingerprint=fingerprint)
@@ -93,7 +93,7 @@ def _check_behaviors(kept: object) -> None:
     if kept is None:
         return
     if not isinstance(kept, Mapping) or set(kept) != {"keep", "others"}:
-        raise ValueError("the behaviours are none")
+        raise ValueError("the behaviours are invalid")
     _texts(kept["keep"])
 
 
@@ -104,7 +104,7 @@ def _texts(values: object) -> tuple[str, ...]:
 
 
 def tables_of(indicator: Indicator) -> tuple[str, ...]:
-    """Return the tables that an indicator is computed from; accounts for facts of the account.
+    """Return the tables that an indicator is computed from; accounts for facts about the account.
 
     >>> from leadsignal.indicators.declare import Trailing
     >>> tables_of(Indicator("n", "f", "leading", "", "", Trailing("tickets", "opened_at", 30)))

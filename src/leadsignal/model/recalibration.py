@@ -1,14 +1,14 @@
-"""Temporal recalibration: a model's hazards at the level of the latest completed horizon.
+"""Temporal recalibration: adjust a model's hazards to the latest completed horizon.
 
-Where churn has risen or fallen since, a model that is fitted on all years expects too few or too
-many churns. Its hazards are multiplied by one factor, which changes no ranking (Booth, Riley,
-Ensor, Lambert and Rutherford 2020, International Journal of Epidemiology 49, 1316-1325).
+If churn has risen or fallen, a model fitted on all years expects too few or too many churns. Its
+hazards are multiplied by one factor, which does not change any ranking (Booth, Riley, Ensor,
+Lambert and Rutherford 2020, International Journal of Epidemiology 49, 1316-1325).
 
-The factor is shrunken towards 1 by a gamma prior (empirical Bayes). With O churns observed where
-the model expects E, O is Poisson with mean f E, and f has a prior Gamma(a, a), of mean 1 and
-variance 1 / a; so its posterior mean is (a + O) / (a + E). The variance is estimated from all
+The factor is shrunken towards 1 by a gamma prior (empirical Bayes). If O churns are observed and
+the model expects E, then O is Poisson with mean f E, and f has a Gamma(a, a) prior with mean 1 and
+variance 1 / a, so its posterior mean is (a + O) / (a + E). The variance is estimated from all
 completed horizons by the method of moments: (sum of (O - E)² - d E) / (sum of E²), where d is the
-number of accounts by churned customer; E and O are divided by d in the posterior.
+mean number of churned accounts per churned customer; E and O are divided by d in the posterior.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MIN_HORIZONS = 3
-"""Of fewer completed horizons, the prior's variance is not estimated."""
+"""Minimum number of completed horizons for estimating the prior's variance."""
 USUAL_SPREAD = 0.25
-"""Standard deviation of the prior where it is not estimated."""
+"""Standard deviation of the prior if it is not estimated."""
 MAX_OFFSET = 3.0
-"""Largest change of the log-odds: a factor of 20."""
+"""Maximum change of the log-odds, a factor of about 20."""
 
 
 @dataclass(frozen=True)
 class CompletedHorizon:
-    """Accounts active on ``begins_on``: churns until ``ends_on``, expected and observed."""
+    """Expected and observed churns until ``ends_on``, among accounts active on ``begins_on``."""
 
     begins_on: date
     ends_on: date
@@ -50,26 +50,27 @@ class CompletedHorizon:
     observed: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as a plain dictionary, ready for JSON."""
+        """Return the horizon as a plain dictionary, ready for JSON."""
         days = {"begins_on": self.begins_on.isoformat(), "ends_on": self.ends_on.isoformat()}
         return {**days, "expected": self.expected, "observed": self.observed}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Recalibration(Result):
-    """What a recalibration changed.
+    """Result of a recalibration.
 
     Attributes
     ----------
     factor : float
-        By which the hazards are multiplied on average.
+        Average factor by which the hazards are multiplied.
     offset : float
-        What is added to the log-odds of the hazards.
+        Number added to the log-odds of the hazards.
     prior_spread : float
-        Standard deviation of the prior of the factor; 0 where the completed horizons differ by no
-        more than chance, so that nothing is changed.
+        Standard deviation of the factor's prior; 0 if the completed horizons differ by no more than
+        chance, in which case nothing is changed.
     horizons : tuple of CompletedHorizon
-        The latest first. The first decides the factor, all together the prior.
+        Completed horizons, the latest first. The first determines the factor, all of them the
+        prior.
 
     Examples
     --------
@@ -99,7 +100,7 @@ class Recalibration(Result):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain dictionaries and lists, ready for JSON."""
+        """Return the recalibration as plain dictionaries and lists, ready for JSON."""
         return {
             "factor": self.factor,
             "offset": self.offset,
@@ -109,7 +110,7 @@ class Recalibration(Result):
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Recalibration:
-        """Read what `to_dict` wrote."""
+        """Return the recalibration that `to_dict` wrote."""
         horizons = tuple(
             CompletedHorizon(
                 date.fromisoformat(one["begins_on"]),
@@ -131,13 +132,13 @@ def recalibrate(
     as_of: date,
     every: int,
 ) -> Recalibration:
-    """Estimate the factor of hazards on panel rows.
+    """Estimate the factor of the hazards from panel rows.
 
     Parameters
     ----------
     hazards : Hazards
     matrix : array of shape (rows, columns)
-        Panel rows as numbers, of accounts that had not given notice.
+        Numeric panel rows of accounts that had not given notice.
     outcome : mapping
         Arguments of `stack` except ``ends``.
     customer, account : array of shape (rows,)
@@ -145,13 +146,13 @@ def recalibrate(
     as_of : date
         The day up to which outcomes are known.
     every : int
-        Days between snapshots: an account's state is that of the last ``every`` days before a
-        horizon begins.
+        Days between snapshots. The row used for a horizon is the account's latest within ``every``
+        days before it begins.
 
     Raises
     ------
     ModelError
-        Where no horizon has been completed in which churn was expected.
+        If no horizon with expected churn has been completed.
     """
     horizon = int(hazards.ends[-1])
     observed = np.asarray(outcome["observed"], dtype=float)
@@ -179,7 +180,7 @@ def recalibrate(
 
 @dataclass(frozen=True, eq=False)
 class _Exposure:
-    """Hazards of the steps at risk of some rows (steps,), and the rows that churned."""
+    """Hazards of the steps at risk (steps,) of some rows, and the rows that churned."""
 
     hazard: Floats
     churned: NDArray[np.int64]
@@ -199,14 +200,14 @@ class _Exposure:
 
     @property
     def expected(self) -> float:
-        """The churns expected."""
+        """Expected number of churns."""
         return float(self.hazard.sum())
 
 
 def _latest(
     observed: Floats, account: NDArray[np.int64], days: int, every: int
 ) -> NDArray[np.int64]:
-    """Return each account's last row of those followed for ``days`` up to ``every`` days more."""
+    """Return each account's latest row that was followed for ``days`` to ``days + every`` days."""
     rows = np.flatnonzero((observed >= days) & (observed < days + every))
     rows = rows[np.lexsort((observed[rows], account[rows]))]
     latest: NDArray[np.int64] = rows[np.unique(account[rows], return_index=True)[1]]
@@ -214,9 +215,9 @@ def _latest(
 
 
 def prior_spread(horizons: Sequence[CompletedHorizon], overlap: float = 1.0) -> float:
-    """Return the standard deviation of the prior of the factor.
+    """Return the standard deviation of the factor's prior.
 
-    Counts of 40, 40 and 80 where 50 were expected differ by more than chance:
+    Counts of 40, 40 and 80 with 50 expected differ by more than chance:
 
     >>> day = date(2024, 1, 1)
     >>> past = [CompletedHorizon(day, day, 50.0, observed) for observed in (80, 40, 40)]
@@ -234,7 +235,7 @@ def prior_spread(horizons: Sequence[CompletedHorizon], overlap: float = 1.0) -> 
 
 
 def shrunken_factor(horizon: CompletedHorizon, spread: float, overlap: float = 1.0) -> float:
-    """Return the posterior mean of the factor under a prior of this standard deviation.
+    """Return the posterior mean of the factor, given the standard deviation of its prior.
 
     >>> day = date(2024, 1, 1)
     >>> round(shrunken_factor(CompletedHorizon(day, day, 50.0, 80), 0.35), 3)
@@ -247,7 +248,7 @@ def shrunken_factor(horizon: CompletedHorizon, spread: float, overlap: float = 1
 
 
 def _offset(hazard: Floats, factor: float) -> float:
-    """Return what to add to the log-odds of hazards so that their sum is ``factor`` times it."""
+    """Return the offset of the log-odds that multiplies the sum of the hazards by ``factor``."""
     from scipy.optimize import brentq
     from scipy.special import expit
 

@@ -1,4 +1,4 @@
-"""Shares of a prediction: exact Shapley values over a few groups of columns."""
+"""Exact Shapley values of a prediction over a few groups of columns."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def shapley_values(
     """Return each group's Shapley value for each row, in the order in which groups first appear.
 
     ``value`` maps rows (rows, columns) to numbers (rows,); ``groups`` names the group of each
-    column. A coalition keeps its groups' columns as they are and has the others at ``reference``.
-    The values of a row add up to value(row) - value(reference) (Shapley 1953). Raises OptionError
-    for more than 12 groups: every coalition is valued.
+    column. A coalition keeps the columns of its groups and sets the others to ``reference``. The
+    values of a row add up to value(row) - value(reference) (Shapley 1953). Raises OptionError for
+    more than 12 groups, because every coalition is evaluated.
 
     >>> rows, origin = np.array([[2.0, 3.0]]), np.zeros(2)
     >>> shapley_values(lambda x: x[:, 0] * x[:, 1], rows, origin, np.array(["a", "b"]))
@@ -64,15 +64,15 @@ def shapley_values(
 
 
 def shares_of(worth: NDArray[np.float64], names: list[str]) -> dict[str, NDArray[np.float64]]:
-    """Return each group's Shapley value from what every coalition is worth, (2 ** groups, rows).
+    """Return each group's Shapley value from the value of every coalition, (2 ** groups, rows).
 
-    Group k belongs to a coalition where bit k of its number is set.
+    Group k belongs to a coalition if bit k of the coalition's number is set.
     """
     return {name: _share(worth, bit, len(names)) for bit, name in enumerate(names)}
 
 
 def _share(worth: NDArray[np.float64], bit: int, count: int) -> NDArray[np.float64]:
-    """Average what a group adds, over the coalitions it joins: |S|! (n - |S| - 1)! / n! each."""
+    """Average what a group adds over the coalitions it joins, weighted |S|! (n - |S| - 1)! / n!."""
     share = np.zeros(worth.shape[1])
     for coalition in range(len(worth)):
         if not coalition >> bit & 1:

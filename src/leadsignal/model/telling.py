@@ -1,8 +1,8 @@
-"""Which indicators of a subject move a risk by themselves, and in the direction a reader expects.
+"""Which indicators of a subject move a risk by themselves, in the direction a reader expects.
 
-A subject's share says how much its columns move the risk together. To name one of them, it has to
-move the risk by itself, when it alone is set to its typical value, and to lie on the side on which
-accounts churned more often (less often, where it lowers the risk).
+A subject's share is the joint effect of its columns on the risk. An indicator is named only if it
+moves the risk by itself, when it alone is set to its typical value, and if its value is on the side
+where accounts churned more often (less often if it lowers the risk).
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from leadsignal.model.churn_model import ChurnModel
 
 MIN_ALONE = 0.02
-"""Log-odds by which an indicator has to move the risk by itself to be named."""
+"""Minimum change in log-odds by itself for an indicator to be named."""
 MIN_UNUSUAL = 0.3
-"""Share of other accounts that must be nearer to the middle before a value is named."""
+"""Minimum share of other accounts that are closer to the middle for a value to be named."""
 DISTINCT = 0.5
-"""Share of a group's effect that one of its members must have by itself to be named instead."""
+"""Minimum share of a group's effect that a member must have to be named instead."""
 TRIED = 4
-"""Number of the most unusual indicators, or groups, of a subject that are tried by themselves."""
+"""Number of a subject's most unusual indicators, or groups, whose own effect is computed."""
 FACTS = ("tenure_days", "days_to_renewal", "term_months", "arr_now")
-"""Columns of the family context that are no attributes."""
+"""Columns in the family "context" that are not attributes."""
 SEGMENTS = frozenset(
     ("segment", "industry", "sector", "vertical", "region", "country", "language", "tier", "plan",
      "edition", "product", "channel", "size", "employees", "seats", "licences", "licenses")
 )  # fmt: skip
-"""Words in the names of attributes that say what kind of account it is, and name no person."""
+"""Words in the names of attributes that describe the kind of account and never a person."""
 OPEN_STATES = ("overdue", "lapsed", "pending")
 ADOPTED = ("adopted",)
 
@@ -46,10 +46,10 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Part:
-    """Columns that are set to their typical values together, and those that can name them.
+    """Columns that are set to their typical values together, and those that may be named.
 
-    ``kind`` is "indicator", "state" (of a process, with its days), "group" (of behaviours that go
-    together), "segment" or "attribute"; an attribute may name a person.
+    ``kind`` is "indicator", "state" (of a process, with its days), "group" (of correlated
+    behaviours), "segment" or "attribute"; an attribute may contain the name of a person.
     """
 
     columns: tuple[int, ...]
@@ -58,16 +58,17 @@ class Part:
 
     @property
     def named(self) -> tuple[int, ...]:
-        """The columns whose values may be named."""
+        """Columns whose values may be named."""
         return self.columns if self.kind == "group" else self.columns[:1]
 
 
 @dataclass(frozen=True, eq=False)
 class Moving:
-    """What moves the risk of each row most, by subject; all of shape (rows, subjects).
+    """What moves the risk of each row most, by subject.
 
-    ``part`` is the number of the part, -1 where none does; ``column`` the column that is named.
-    ``on_side`` (rows, columns) says which values are on the side that is read that way.
+    ``part`` and ``column`` (rows, subjects) are the part, -1 if there is none, and the column that
+    is named. ``on_side`` (rows, columns) marks the values on the side that is read as moving the
+    risk.
     """
 
     part: NDArray[np.int64]
@@ -76,7 +77,7 @@ class Moving:
 
 
 def parts_of(model: ChurnModel) -> list[Part]:
-    """Return what of a model can be named: groups of behaviours, then all else by itself."""
+    """Return the parts of a model that can be named: groups of behaviours, then indicators."""
     names, places = model.features_.names, {n: k for k, n in enumerate(model.features_.names)}
     found = [
         Part(tuple(places[name] for name in group), model.subject(group[0]), "group")
@@ -106,11 +107,11 @@ def moving_parts(
     lowers: bool = False,
     with_gaps: Collection[str] | None = None,
 ) -> Moving:
-    """Return for each row and subject the part that moves the risk most.
+    """Return, for each row and subject, the part that moves the risk most.
 
-    ``raises`` (rows, subjects) says for which subjects a part is requested. Values are on the side
-    on which more churned; with ``lowers``, on the other. A missing value counts only in
-    ``with_gaps``, by default in all.
+    ``raises`` (rows, subjects) marks the subjects for which a part is requested. Values must be on
+    the side where more accounts churned or, with ``lowers``, on the other side. Missing values
+    count only for the indicators in ``with_gaps``; None means all.
     """
     matrix, typical = _arrays(model, rows, others)
     if not parts:
@@ -136,7 +137,7 @@ def moving_parts(
 def _named_columns(
     best: NDArray[np.int64], unusual: Floats, parts: Sequence[Part]
 ) -> NDArray[np.int64]:
-    """Return the most unusual column of each part, of those that `_on_side` allows."""
+    """Return the most unusual column of each part among those that `_on_side` allows."""
     columns = np.full(best.shape, -1)
     for number in np.unique(best[best >= 0]):
         named = np.array(parts[number].named)
@@ -158,7 +159,7 @@ def _on_side(
     lowers: bool,
     with_gaps: Collection[str] | None,
 ) -> Flags:
-    """Return which values lie on the side that is read as raising (lowering) the risk."""
+    """Return a mask of the values on the side that is read as raising (lowering) the risk."""
     found = np.zeros((len(matrix), len(parts)), dtype=bool)
     for number, part in enumerate(parts):
         place = part.columns[0]
@@ -179,7 +180,7 @@ def _on_side(
 
 
 def _beyond(values: Floats, usual: float, side: str | None) -> Flags:
-    """Return which values lie on that side of the usual one, on either (None) or on neither."""
+    """Return a mask of the values on ``side`` of the usual one; None: either side, "": neither."""
     if side is None:
         return np.asarray((values != usual) & ~np.isnan(values))
     above, below = side == ABOVE, side == BELOW
@@ -201,7 +202,7 @@ def _codes(model: ChurnModel, name: str, part: Part, lowers: bool) -> list[int]:
 
 
 def _most_unusual(score: Floats, parts: Sequence[Part], subjects: Iterable[str]) -> Any:
-    """Return rows and parts, of each row and subject the `TRIED` parts with the highest scores."""
+    """Return rows and parts: for each row and subject, the `TRIED` highest-scoring parts."""
     rows, numbers = [], []
     for subject in subjects:
         mine = np.array([k for k, part in enumerate(parts) if part.subject == subject], dtype=int)
@@ -217,7 +218,7 @@ def _most_unusual(score: Floats, parts: Sequence[Part], subjects: Iterable[str])
 def _alone(
     model: ChurnModel, matrix: Floats, typical: Floats, parts: Sequence[Part], tried: Any
 ) -> Floats:
-    """Return the log-odds that each part adds to its row: with it, less with it at the typical."""
+    """Return how much each part raises its row's log-odds compared with typical values."""
     if not len(tried[0]):
         return np.zeros(0)
     changed = matrix[tried[0]]
@@ -230,7 +231,7 @@ def _alone(
 
 
 def _best(effect: Floats, parts: Sequence[Part], subjects: Sequence[str]) -> NDArray[np.int64]:
-    """Return the part with the largest effect; a group only where no member has most of it."""
+    """Return the part with the largest effect; a group only if no member has most of its effect."""
     weighed = effect * [DISTINCT if part.kind == "group" else 1.0 for part in parts]
     best = np.full((len(effect), len(subjects)), -1)
     for at, subject in enumerate(subjects):
@@ -243,7 +244,7 @@ def _best(effect: Floats, parts: Sequence[Part], subjects: Sequence[str]) -> NDA
 
 
 def _distance(model: ChurnModel, rows: pd.DataFrame, others: pd.DataFrame, place: int) -> Floats:
-    """Return how unusual each value is among the others: 1 minus the share of values like it."""
+    """Return how unusual each value is among ``others``, from 0 (typical) to 1."""
     name = model.features_.names[place]
     values, of_others = rows[name], others[name]
     if name in model.features_.levels:
@@ -261,7 +262,7 @@ def _distance(model: ChurnModel, rows: pd.DataFrame, others: pd.DataFrame, place
 
 
 def typical_values(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
-    """Return the median of each numeric indicator, and the most frequent value of a category."""
+    """Return the median of each numeric indicator and the most frequent value of each category."""
     typical: dict[str, Any] = {}
     for name in names:
         known = rows[name].dropna()
@@ -275,5 +276,5 @@ def typical_values(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, Any]:
 
 
 def known_value(value: Any) -> Any:
-    """Return a value, None if it is missing."""
+    """Return the value, or None if it is missing."""
     return None if value is None or value != value else value

@@ -1,4 +1,4 @@
-"""Indicators as columns of a Cox model, each with its unit and its reference level."""
+"""Indicators as columns of a Cox model, each with its unit and reference level."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from leadsignal.model.effects.cox_design import CoxDesign
 from leadsignal.survival.inputs import Bools, Floats
 
 MIN_EXPECTED = 5.0
-"""A state is rare below this many churns expected of its days at risk; the churns it had do not
-count, for a choice by outcome would bias what is left."""
+"""A state is rare if fewer churns are expected from its days at risk. Observed churns are not used,
+because selecting by outcome would bias the remaining estimates."""
 MIN_SHARE = 0.01
 SKEWED = 1.0
 NO_VALUE = "no value"
 RARE = "rarer states"
 SPREADS = ((25, 75), (10, 90), (5, 95), (1, 99), (0, 100))
-"""Percentiles that one step of a number spans: the first pair that differs."""
+"""Percentiles that one step of a number spans; the first pair with different values is used."""
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """One column: ``coded`` (n), the ``indicator`` behind it, what its ratio compares.
+    """One column: the values ``coded`` (n), the ``indicator``, and what its ratio compares.
 
-    ``step`` says what one unit is and ``reference`` against what; ``state`` is the category or
-    "no value", empty for a number. A column that is not ``shown`` is only adjusted for.
+    ``step`` describes one unit and ``reference`` what it is compared with; ``state`` is the
+    category or "no value", and empty for a number. A column that is not ``shown`` is only adjusted
+    for.
     """
 
     indicator: Indicator
@@ -41,13 +42,13 @@ class Column:
 
     @property
     def name(self) -> str:
-        """The indicator, with its state if it is one."""
+        """Name of the indicator, with its state if it has one."""
         return f"{self.indicator.name}: {self.state}" if self.state else self.indicator.name
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A column, state or cause that has no ratio of its own, and why."""
+    """A column, state or cause without a ratio of its own, and the reason."""
 
     name: str
     reason: str
@@ -57,7 +58,7 @@ Coded = Column | LeftOut
 
 
 class DesignEncoder:
-    """Codes the indicators of the rows of ``decisions``."""
+    """Encode the indicators of the rows of ``decisions``."""
 
     def __init__(self, decisions: CoxDesign) -> None:
         self.frame = decisions.frame
@@ -65,7 +66,7 @@ class DesignEncoder:
         self.churns = decisions.churns
 
     def code(self, indicator: Indicator) -> Iterator[Coded]:
-        """Yield the columns of one indicator, and what of it is left out."""
+        """Yield the columns of one indicator, and the parts of it that are left out."""
         values = self.frame[indicator.name]
         if values.isna().all():
             yield LeftOut(indicator.name, "it has no value in any row")
@@ -75,7 +76,7 @@ class DesignEncoder:
             yield from self._number(indicator, values.to_numpy(dtype=float, na_value=np.nan))
 
     def expected(self, rows: Bools) -> float:
-        """Return how many of all churns fall on ``rows`` by their days at risk."""
+        """Return the number of churns expected in ``rows``, in proportion to days at risk."""
         return self.churns * float(self.days[rows].sum() / self.days.sum())
 
     def _why_rare(self, rows: Bools) -> str | None:
@@ -86,7 +87,7 @@ class DesignEncoder:
 
     def _number(self, indicator: Indicator, values: Floats) -> Iterator[Coded]:
         known = ~np.isnan(values)
-        # Sorted once: what follows asks for many quantiles.
+        # Sort once, because many quantiles are needed.
         ordered = np.sort(values[known])
         distinct, counts = np.unique(ordered, return_counts=True)
         usual = distinct[counts.argmax()]
@@ -133,7 +134,7 @@ class DesignEncoder:
     def _rarer(
         self, indicator: Indicator, rows: dict[str, Bools], reference: str
     ) -> Iterator[Coded]:
-        """Yield the rare states as one column, so that they do not swell the reference."""
+        """Yield the rare states as one column, so that they are not part of the reference."""
         if len(rows) == 1:
             for state, where in rows.items():
                 yield from self._state(indicator, state, where, reference)
@@ -148,7 +149,7 @@ class DesignEncoder:
     def _reference(self, indicator: Indicator, rows: dict[str, Bools]) -> str:
         if indicator.family == "processes" and "adopted" in rows:
             return "adopted"
-        # NO_VALUE is the reference only where nothing else is common.
+        # NO_VALUE is the reference only if no other state is common.
         return max(rows, key=lambda state: (state != NO_VALUE, float(self.days[rows[state]].sum())))
 
 
@@ -158,11 +159,11 @@ def _middle(ordered: Floats) -> float:
 
 
 def scaled(indicator: Indicator, values: Floats, known: Bools, ordered: Floats) -> Column:
-    """Return a number in steps of its interquartile range, counted from the lower quartile.
+    """Return a number scaled by its interquartile range, with the lower quartile as zero.
 
-    If it is skewed and never negative, the step is one on log(1 + x/m), with m the median of the
-    values above zero: the same in any currency. Missing values are replaced by the median.
-    ``ordered`` are the known values, sorted.
+    If it is skewed and never negative, log(1 + x/m) is scaled instead, where m is the median of the
+    positive values, so the result does not depend on the currency. Missing values are replaced by
+    the median. ``ordered`` are the sorted known values.
     """
     low, high = next(
         (low, high)
@@ -179,7 +180,7 @@ def scaled(indicator: Indicator, values: Floats, known: Bools, ordered: Floats) 
 
 
 def skewness(values: Floats) -> float:
-    """Return the third standardised moment; 0 for a constant."""
+    """Return the skewness; 0 for a constant."""
     spread = values.std()
     if not spread > 0:
         return 0.0
@@ -188,7 +189,7 @@ def skewness(values: Floats) -> float:
 
 
 def number(value: float) -> str:
-    """Return a number as a reader would write it.
+    """Return a number as readable text.
 
     >>> number(34864.2), number(0.125), number(12.0)
     ('34,864', '0.125', '12')

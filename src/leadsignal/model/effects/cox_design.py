@@ -1,4 +1,4 @@
-"""Rows at risk of a decision to leave: a churn counts on the day the vendor learned of it."""
+"""Rows at risk for Cox models, with churn dated by the day the vendor learned of it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from leadsignal.survival.inputs import Bools, Floats
 
 Causes = str | Sequence[str] | None
 MIN_CHURNS = 10
-"""Fewer churns than this say nothing about several indicators at once."""
+"""Minimum number of churns for hazard ratios."""
 
 
 @dataclass(frozen=True, eq=False)
 class CoxDesign:
     """Rows before the end was known, at risk on (start, stop] in days of tenure.
 
-    ``frame`` are the panel rows; ``event`` (n) marks the requested churns and ``churn`` (n) all
-    churns, each on the day it was known; ``customer`` (n) are the clusters. ``pending`` counts
-    accounts that have given notice and whose contract still runs: churns for no reason known yet.
-    ``unseen`` counts those whose end was known before their first row.
+    ``frame`` has the panel rows; ``event`` (n) marks the requested churns and ``churn`` (n) all
+    churns, each on the day it was known; ``customer`` (n) are the clusters. ``pending`` is the
+    number of accounts that have given notice and whose contract still runs: churns whose reason is
+    not yet known. ``unseen`` is the number of accounts whose end was known before their first row.
     """
 
     frame: pd.DataFrame
@@ -53,10 +53,11 @@ class CoxDesign:
 
 
 def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> CoxDesign:
-    """Return the rows at risk up to the day the end was known, which is the day of the event.
+    """Return the rows at risk until the day the end was known, which is the event time.
 
-    Rows after notice are left out; if churns were not moved before them, almost all would be lost.
-    Raises OptionError for an unknown cause, ModelError where fewer than 10 ends are left.
+    Rows after notice are left out, so dating churn by the end of the contract would lose almost all
+    events. Raises OptionError for an unknown cause, and ModelError if fewer than 10 churns are
+    left.
     """
     panel.refuse_sample("a hazard ratio")
     every = _churn_causes(panel)
@@ -86,7 +87,7 @@ def decisions_of(panel: Panel, cause: Causes = None, without: Causes = None) -> 
 
 
 def _before_known(panel: Panel) -> tuple[pd.DataFrame, Floats, NDArray[Any], int, int]:
-    """Return the rows at risk in one order, where each stops and by what ("" for nothing)."""
+    """Return the rows at risk, their stops and causes ("" for none), and the two counts."""
     kept, stop, ended = rows_at_risk(panel.frame)
     known = panel.frame[panel.frame["known_within"].notna()]
     pending = known.loc[known["end_cause"].isna(), "account_id"].nunique()
@@ -117,7 +118,7 @@ def _causes_to_keep(every: tuple[str, ...], cause: Causes, without: Causes) -> t
 
 
 def names_of(causes: Causes) -> tuple[str, ...]:
-    """Return one name or several as a tuple; none for None."""
+    """Return one or several names as a tuple; empty for None."""
     if causes is None:
         return ()
     return (causes,) if isinstance(causes, str) else tuple(causes)

@@ -1,4 +1,4 @@
-"""Probability of an end by each of several competing causes."""
+"""Cumulative incidence of competing causes of an account's end."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ EVERYONE = "all accounts"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CumulativeIncidence(Result):
-    """The probability of an end by each cause until each horizon, counted from the start.
+    """Cumulative incidence of each cause by each horizon, in days since the start.
 
-    Attributes: ``table``, one row a group, cause and horizon: estimate, std_err, lower, upper,
-    ended (seen by then), at_risk (accounts still followed); ``curves`` of all causes, cause
-    k + 1 being ``causes[k]``; ``not_churn``, the causes among them that are ends but no churn.
+    Attributes: ``table``, one row per group, cause and horizon: estimate, std_err, lower, upper,
+    ended (number observed by then), at_risk (accounts still followed); ``curves`` of all causes,
+    where cause k + 1 is ``causes[k]``; ``not_churn``, the causes that end an account but are not
+    churn.
     """
 
     table: pd.DataFrame
@@ -46,7 +47,7 @@ class CumulativeIncidence(Result):
         return self.table
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the table as a plain dictionary, ready for JSON; None for what was not seen."""
+        """Return the table as a plain dictionary, ready for JSON, with None for unknown values."""
         return {
             "level": self.level,
             "causes": list(self.causes),
@@ -55,7 +56,7 @@ class CumulativeIncidence(Result):
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the probability of an end by each cause (and group) and return the Axes."""
+        """Plot the cumulative incidence of each cause (and group) and return the Axes."""
         axes = Curves(self._ends(), self.level, self.curves.steps).plot(ax, at_risk=False)
         groups = len({curve.group for curve in self._ends()}) > 1
         for line, curve in zip(axes.get_lines(), self._ends(), strict=True):
@@ -90,15 +91,16 @@ def cumulative_incidence(
     horizons: Sequence[str] = ("180d", "365d", "730d"),
     level: float = 0.95,
 ) -> CumulativeIncidence:
-    """Return the probability of an end by each cause until each horizon, with their total.
+    """Return the cumulative incidence of each cause, and of all churn, by each horizon.
 
-    Aalen & Johansen (1978) from each account's start to the day its end was known: the notice, if
-    one was given. One whose contract still runs counts as churn for no reason known. Accounts
-    first seen later enter late; errors by customer. Ends that are not churn compete and
-    are listed. ``by`` is a category, taken from an account's first row, for what changes later
-    would give away time that was survived. ``horizons`` are durations; one that a group was not
-    followed to has no value. Raises OptionError for names that are not there and ModelError where
-    no account has ended.
+    The Aalen-Johansen estimator (1978) is used, from each account's start to the day its end was
+    known: the day of notice, if one was given. Accounts that have given notice and whose contract
+    still runs count as churn without a known reason. Accounts first observed later enter late;
+    standard errors are clustered by customer. Ends that are not churn are competing events and are
+    listed. ``by`` is a category, taken from an account's first row, because a later change would
+    reveal time already survived. ``horizons`` are durations; values are missing where a group was
+    not followed for that long. Raises OptionError for unknown names and ModelError if no account
+    has ended.
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -154,7 +156,7 @@ def _accounts(panel: Panel, by: str | None) -> pd.DataFrame:
 def _with_ended_at_once(
     accounts: pd.DataFrame, at_once: pd.DataFrame, by: str | None
 ) -> pd.DataFrame:
-    """Add the accounts that ended on the day of their start, half a day after it."""
+    """Add the accounts that ended on the day of their start, with a time of half a day."""
     columns = {"customer_id": "customer", by or "": "group"}
     more = at_once.rename(columns=columns).assign(start=0.0, stop=HALF_A_DAY)
     return pd.concat([accounts, more.reindex(columns=accounts.columns)], ignore_index=True)
@@ -174,7 +176,7 @@ def _curves(accounts: pd.DataFrame, codes: dict[str, int], level: float) -> Curv
 def _at(
     curves: Curves, accounts: pd.DataFrame, name: str, code: int, days: Sequence[int]
 ) -> pd.DataFrame:
-    """Return one row per group and horizon; NaN where the group was not followed so far."""
+    """Return one row per group and horizon; NaN if the group was not followed for that long."""
     rows = []
     for group, members in accounts.groupby("group"):
         curve = curves.of(group, code)

@@ -43,22 +43,23 @@ def hazard_ratios(
 ) -> HazardRatios:
     """Return the hazard ratio of churn for each indicator, the others held constant.
 
-    A Cox model of tenure in days on all rows before notice. A churn counts on the day it became
-    known. Ties are Efron's; standard errors are clustered by customer, or those of the information
-    where these are larger. ``roles`` says which indicators are used, only one of those that count
-    the same events, unless ``indicators`` names them; lagging ones are left out by default, since
-    they may be the first sign of a decision already made. ``cause`` names the churns to count, or
-    ``without`` those not to count: the others are censored (a cause-specific hazard), and the
-    ratios of all churn are listed next to them. ``strata`` are panel columns with a baseline
-    hazard each. ``ridge`` is a penalty ½ ridge β², a normal prior of variance 1/ridge on each log
-    hazard ratio (0: none). ``by`` is a category whose segments get their own ratios, drawn towards
-    the mean of segments. ``level`` is that of the intervals. Where ratios change, ``over_tenure``
-    fits them by thirds of tenure too, which takes half as long again.
+    A Cox model in days of tenure is fitted on all rows before notice, with churn dated by the day
+    it became known. Ties are handled by Efron's method; standard errors are clustered by customer,
+    or model-based if these are larger. ``roles`` selects the indicators (only one of those that
+    count the same events) unless ``indicators`` names them. Lagging ones are left out by default,
+    because they may be the first sign of a decision already made. ``cause`` names the churns to
+    count, or ``without`` those not to count: the others are censored (a cause-specific hazard), and
+    the ratios for all churn are listed next to them. ``strata`` are panel columns, each value of
+    which has its own baseline hazard. ``ridge`` is a penalty ½ ridge β², that is, a normal prior
+    with variance 1/ridge on each log hazard ratio (0: none). ``by`` is a category whose segments
+    get their own ratios, shrunken towards the mean of segments. ``level`` is the confidence level.
+    If ratios change over time, ``over_tenure`` also fits them by thirds of tenure, which takes
+    about half as long again.
 
-    A ratio is that of one interquartile range, of a state against its reference, or of "no value"
-    against the median: see ``step`` and ``reference`` of the result. Raises OptionError for names
-    that are not there and ModelError where fewer than 10 churns or no column are left. Cox (1972);
-    Andersen & Gill (1982); Lin & Wei (1989); choices and reasons in ``docs/why.md``.
+    A ratio compares the ends of an interquartile range, a state with its reference, or "no value"
+    with the median: see ``step`` and ``reference`` in the result. Raises OptionError for unknown
+    names, and ModelError if fewer than 10 churns or no column are left. Cox (1972); Andersen & Gill
+    (1982); Lin & Wei (1989); choices and reasons in ``docs/why.md``.
 
     >>> import leadsignal as ls
     >>> panel = ls.build_panel(ls.read_tables(ls.sample_folder()))
@@ -100,7 +101,7 @@ def _designed(
     stratum = _stratum(decisions, strata)
     kept: list[Column] = []
     if columns:
-        # "No value" last: where a state says the same, the state has the better name.
+        # "No value" comes last, because an equivalent state has the better name.
         ordered = sorted(columns, key=lambda column: column.state == NO_VALUE)
         kept, collinear = without_collinear(ordered, decisions, stratum)
         hidden = {column.name for column in columns if not column.shown}
@@ -130,7 +131,7 @@ def _chosen(
     level: float,
     ridge: float,
 ) -> list[Indicator]:
-    """Return the indicators to read, after checking all arguments at once."""
+    """Return the indicators to use, after checking all arguments at once."""
     there = {indicator.name: indicator for indicator in panel.indicators}
     problems = [
         f"role {role!r} is none of {', '.join(ROLES)}" for role in roles if role not in ROLES
@@ -153,13 +154,13 @@ def _chosen(
 
 
 def _notes(design: Design) -> tuple[str, ...]:
-    """Return the reservations that belong to the table."""
+    """Return the reservations about the table."""
     notes = []
     decisions, columns = design.decisions, len(design.columns)
     if decisions.churns < FEW_CHURNS_A_COLUMN * columns:
         notes.append(
-            f"{columns} columns on {decisions.churns} churns: intervals are wide and lean on the "
-            "ridge; name fewer indicators"
+            f"{columns} columns on {decisions.churns} churns: intervals are wide and depend on "
+            "the ridge; name fewer indicators"
         )
     if decisions.pending:
         notes.append(f"given notice and not ended yet, counted as churn: {decisions.pending}")
@@ -168,32 +169,32 @@ def _notes(design: Design) -> tuple[str, ...]:
     return tuple(notes)
 
 
-# One covariate of each that say the same
+# One covariate from each set that counts the same events
 
 
 BEST_WINDOW = 90
-"""Days; of several windows over the same rows the nearest to this is read."""
+"""Of several windows over the same rows, the one closest to this number of days is used."""
 
 
 def one_of_each(indicators: Sequence[Indicator]) -> tuple[list[Indicator], list[LeftOut]]:
     """Return the indicators to use, and those that duplicate another, with its name.
 
-    A ratio holds the other columns equal. Held equal to its own count of events, a lapsed process
-    is no longer lapsed; so of one process only the state is read, and of one kind of row only one
-    trailing window; a result counts by its target, for values of several metrics have no common
-    unit. Naming indicators overrides this.
+    A ratio holds the other columns constant, and with its own count of events held constant, a
+    lapsed process is no longer lapsed. So only the state of a process is used, and only one
+    trailing window for each kind of row. Results are used relative to their target, because values
+    of different metrics have no common unit. Naming indicators overrides this.
     """
     stands_for = _states(indicators) | _windows(indicators) | _against_targets(indicators)
     kept = [indicator for indicator in indicators if indicator.name not in stands_for]
     left_out = [
-        LeftOut(name, f"it tells of the same events as {other}; name it in indicators= to read it")
+        LeftOut(name, f"it counts the same events as {other}; name it in indicators= to use it")
         for name, other in stands_for.items()
     ]
     return kept, left_out
 
 
 def _states(indicators: Sequence[Indicator]) -> dict[str, str]:
-    """Return the details of processes, each with the indicator of the state."""
+    """Return the detail indicators of processes, each with its state indicator."""
     states = {i.name: i.rule.process for i in indicators if isinstance(i.rule, ProcessState)}
     return {
         i.name: state
@@ -204,7 +205,7 @@ def _states(indicators: Sequence[Indicator]) -> dict[str, str]:
 
 
 def _windows(indicators: Sequence[Indicator]) -> dict[str, str]:
-    """Return windows and days-since of rows that another window counts, with that window."""
+    """Return windows and days-since over rows that another window counts, with that window."""
     best: dict[Hashable, Indicator] = {}
     for indicator in indicators:
         if isinstance(indicator.rule, Trailing) and indicator.family != FAMILY:
@@ -221,7 +222,7 @@ def _windows(indicators: Sequence[Indicator]) -> dict[str, str]:
 
 
 def _against_targets(indicators: Sequence[Indicator]) -> dict[str, str]:
-    """Return latest values of rows whose distance to a target is read as well."""
+    """Return latest values of rows whose distance to the target is used as well."""
     latest = [(i, i.rule) for i in indicators if isinstance(i.rule, Latest)]
     gaps = {_rows(rule): i.name for i, rule in latest if rule.column == "gap"}
     return {
@@ -243,16 +244,16 @@ def _off(indicator: Indicator) -> int:
 MAX_SHARED = 0.8
 """A column that earlier ones determine to this R² (variance inflation of 5) is left out."""
 MIN_WITHIN = 0.05
-"""So is one with less than this share of its variance between accounts of equal tenure."""
+"""So is a column with less than this share of its variance between accounts of equal tenure."""
 
 
 def without_collinear(
     columns: Sequence[Column], decisions: CoxDesign, strata: Labels | None
 ) -> tuple[list[Column], list[LeftOut]]:
-    """Return the columns that carry information of their own, in order, and those left out.
+    """Return the columns with information of their own, in order, and those left out.
 
-    Judged by the information at ratios of one, that is within risk sets, where a Cox model
-    compares; of a collinear set the first stay.
+    The criterion is the information at hazard ratios of one, that is, within risk sets, where a Cox
+    model makes its comparisons. Of a collinear set, the first columns are kept.
     """
     kept: list[int] = []
     left_out = []
@@ -277,7 +278,7 @@ def without_collinear(
 def information_at_one(
     columns: Sequence[Column], decisions: CoxDesign, strata: Labels | None
 ) -> Floats:
-    """Return the information (p × p) of the columns where all hazard ratios are one."""
+    """Return the information (p × p) of the columns at hazard ratios of one."""
     X = np.column_stack([column.coded for column in columns])
     sets = RiskSets.of(decisions.stop, decisions.event, decisions.start, strata)
     likelihood = PartialLikelihood(X, sets, np.ones(len(X)), None, True)

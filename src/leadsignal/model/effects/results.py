@@ -29,15 +29,16 @@ CAUTION = "Ratios describe who leaves; they do not say what a change would do."
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HazardRatios(Result):
-    """Hazard ratios of churn with all that is needed to read them.
+    """Hazard ratios of churn, with everything needed to interpret them.
 
-    Attributes: ``table``, one row a covariate: lifelines' columns, then indicator, family, role,
-    unit, step (what one unit of the ratio is), reference, rows and churns (of the state, or with
-    a value), meaning; beside a cause, also the ratio of all churn. ``fit``, the Cox model, with
-    what is only adjusted for. ``left_out``, each with its reason. ``proportionality``, a test an
-    indicator; ``over_tenure``, ratios by thirds of churns for those that change, None without.
-    ``by_segment``, ratios by segment where asked. ``causes`` counted and ``causes_left_out``;
-    ``level`` of the intervals; ``notes`` to be read first; ``warnings``, what is odd in the tables.
+    Attributes: ``table``, one row per covariate: lifelines' columns, then indicator, family, role,
+    unit, step (one unit of the ratio), reference, rows and churns (of the state, or with a value),
+    meaning, and, if causes are selected, the ratio for all churn. ``fit`` is the Cox model,
+    including columns that are only adjusted for. ``left_out`` has a reason for each part left out.
+    ``proportionality`` has one test per indicator; ``over_tenure`` has the ratios that change, by
+    thirds of churns (None if none do). ``by_segment`` has ratios by segment, if requested.
+    ``causes`` are counted and ``causes_left_out`` are not; ``level`` is the confidence level;
+    ``notes`` should be read first; ``warnings`` are plausibility warnings about the tables.
     """
 
     table: pd.DataFrame
@@ -73,12 +74,12 @@ class HazardRatios(Result):
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the ratios with intervals by family (a forest plot) and return the Axes."""
+        """Plot the ratios with intervals by family (a forest plot) and return the Axes."""
         return forest_by_family(self.table, self.title, ax)
 
     @property
     def title(self) -> str:
-        """One line: rows, churns, causes."""
+        """One-line title with rows, churns and causes."""
         fit = self.fit
         clusters = 0 if fit.rows.cluster is None else len(fit.rows.cluster)
         head = f"Hazard ratios: {fit.n_rows:,} rows of {clusters:,} customers"
@@ -122,7 +123,7 @@ class HazardRatios(Result):
 
 
 def _some(names: Sequence[str]) -> str:
-    """Return up to six names, and how many more there are."""
+    """Return up to six names, and the number of further ones."""
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return f"{', '.join(names[:6])}{more}"
 
@@ -130,7 +131,7 @@ def _some(names: Sequence[str]) -> str:
 def table_of(
     fit: CoxFit, columns: Sequence[Column], decisions: CoxDesign, level: float, total: CoxFit | None
 ) -> pd.DataFrame:
-    """Return lifelines' columns of what is shown, what each compares, and all churn beside."""
+    """Return lifelines' columns of the shown covariates, what they compare, and all churn."""
     summary = fit.summary_at(level)
     if total is not None:
         ratios = total.summary_at(level).filter(like="exp(coef)")
@@ -161,13 +162,13 @@ def _described(column: Column, decisions: CoxDesign) -> dict[str, object]:
 FAINT = "#DDDDDD"
 """Colour of the lines between families."""
 TOTAL = "exp(coef) all churn"
-"""Column with the ratios of all churn."""
+"""Column with the ratios for all churn."""
 
 
 def forest_by_family(ratios: pd.DataFrame, title: str, ax: Axes | None = None) -> Axes:
-    """Draw one line per covariate of the table of `HazardRatios`, grouped by family.
+    """Plot one line per covariate in the table of `HazardRatios`, grouped by family.
 
-    Where only some causes count, the ratios of all churn are hollow points.
+    If only some causes count, the ratios for all churn are hollow points.
     """
     table = ratios.sort_values(
         "family", kind="stable", key=lambda names: names.map(_order(list(ratios["family"])))
@@ -194,7 +195,7 @@ def forest_by_family(ratios: pd.DataFrame, title: str, ax: Axes | None = None) -
 
 
 def _label(name: str, row: pd.Series[Any]) -> str:
-    """Return the covariate with what its ratio compares."""
+    """Return the covariate's name with what its ratio compares."""
     return f"{name}  against {row['reference']}" if ":" in name else f"{name}  {row['step']}"
 
 

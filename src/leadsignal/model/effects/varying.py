@@ -18,16 +18,17 @@ from leadsignal.survival.cox import CoxFit, fit_cox
 from leadsignal.survival.inputs import Bools, Floats
 
 MIN_CHURNS = 5
-"""A segment with fewer churns takes no part: its error would itself be a guess."""
+"""Minimum number of churns in a segment; with fewer, its standard error is unreliable."""
 RIDGE = 0.1
-"""Of a segment's own coefficients: it only keeps them finite; the shrinking comes after."""
+"""Ridge penalty on a segment's own coefficients; only keeps them finite before shrinkage."""
 
 
 def by_segment(design: Design, by: str, level: float) -> pd.DataFrame:
-    """Return one row per covariate and segment: its own ratio, and the shrunk one with interval.
+    """Return one row per covariate and segment: its own ratio, and the shrunken one with interval.
 
-    One model an indicator: each segment has its baseline hazard and its coefficients of that
-    indicator, the rest is shared. Raises ModelError where fewer than two segments have 5 churns.
+    One model per indicator is fitted, in which each segment has its own baseline hazard and
+    coefficients of that indicator, and the rest is shared. Raises ModelError if fewer than two
+    segments have 5 churns.
     """
     segment_of_row = design.decisions.frame[by].fillna(NO_VALUE).astype(str).to_numpy(dtype=str)
     names, codes = np.unique(segment_of_row, return_inverse=True)
@@ -87,7 +88,7 @@ def _of_indicator(
 def _own_ratios(
     design: Design, indicator: str, segment_of_row: NDArray[np.str_], segments: list[str]
 ) -> tuple[Floats, Floats]:
-    """Return log hazard ratios and errors (columns × segments), NaN where the data say nothing."""
+    """Return log hazard ratios and errors (columns × segments); NaN where not identified."""
     rows = np.isin(segment_of_row, segments)
     own = [c.coded[rows] for c in design.columns if c.indicator.name == indicator]
     rest = [c.coded[rows] for c in design.columns if c.indicator.name != indicator]
@@ -127,7 +128,7 @@ def proportionality_table(fit: CoxFit, columns: Sequence[Column]) -> pd.DataFram
 def by_thirds(design: Design, changing: Sequence[str], level: float) -> pd.DataFrame:
     """Return the ratios of the ``changing`` indicators in each third of churns by tenure.
 
-    One model in which they have a coefficient a third; rows that span a cut are split there.
+    They are fitted in one model with one coefficient per third; rows that span a cut are split.
     """
     rows = design.decisions
     ends = rows.stop[rows.event]
@@ -189,7 +190,7 @@ def _by_third(
 
 
 def _errors(fit: CoxFit) -> Floats:
-    """Return the standard errors, NaN where only the ridge says anything (no such rows then)."""
+    """Return the standard errors; NaN where only the ridge identifies a coefficient."""
     robust = fit.se if fit.robust_se is None else fit.robust_se
     silent = fit.se**-2 <= fit.ridge * (1 + 1e-6)
     errors: Floats = np.where(silent, np.nan, robust)

@@ -1,8 +1,8 @@
 """Tables with one row per customer: tenure, whether the customer churned, and undated columns.
 
 Customers who stay longer log in more often, pay more in total and open more tickets. In a table
-with one row per customer such a total is small for customers who left early *because* they left
-early: a model that reads it learns the outcome, not a cause.
+with one row per customer, such totals are small for customers who left early *because* they left
+early, so a model that uses them learns the outcome rather than a cause.
 """
 
 from __future__ import annotations
@@ -30,26 +30,27 @@ from leadsignal.sources.parts import Part, UnreadableError
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 MIN_CORRELATION = 0.5
-"""A column looks like a total from this absolute rank correlation with tenure on."""
+"""A column with at least this absolute rank correlation with tenure looks like a total."""
 MIN_CUSTOMERS = 30
-"""Number of current customers needed to estimate that correlation."""
+"""Minimum number of current customers for estimating that correlation."""
 MAX_DEVIATION = 0.05
-"""A column is a rate times tenure if the median relative deviation from it is below this."""
+"""A column counts as a rate times tenure if its median relative deviation is below this."""
 
 
 @dataclass(frozen=True, repr=False)
 class TotalsWarning(Result):
-    """What a model of undated columns does not show.
+    """What a model of undated columns cannot show.
 
     Attributes
     ----------
     frame : DataFrame
         One row per column that looks like a total over tenure: ``column``; ``correlation``,
-        Spearman's (1904) with tenure among ``customers`` who have not churned; ``equals``, what
-        the column equals within 5 %: "tenure", a multiple of it, or another column times tenure.
-    undecided : tuple of str
-        Numeric columns that are known for too few current customers, or only for customers of one
+        Spearman's (1904), with tenure among the ``customers`` who have not churned; ``equals``,
+        what the column equals to within 5 %: "tenure", a multiple of it, or another column times
         tenure.
+    undecided : tuple of str
+        Numeric columns that are known for too few current customers, or only for customers with the
+        same tenure.
     """
 
     frame: pd.DataFrame
@@ -93,9 +94,9 @@ class TotalsWarning(Result):
 
 
 def find_totals(columns: pd.DataFrame, tenure: Floats, current: NDArray[np.bool_]) -> TotalsWarning:
-    """Return the warning of a table, with the numeric columns that grow with tenure.
+    """Return the warning for a table, with the numeric columns that grow with tenure.
 
-    Only ``current`` customers are used: for those who left, tenure is the outcome itself.
+    Only ``current`` customers are used, because the tenure of those who left is the outcome.
 
     >>> import numpy as np, pandas as pd
     >>> tenure = np.arange(1.0, 41.0)
@@ -123,7 +124,7 @@ def find_totals(columns: pd.DataFrame, tenure: Floats, current: NDArray[np.bool_
 
 
 def _equals(name: str, numbers: pd.DataFrame, time: Floats) -> str | None:
-    """Return what times tenure equals the column: 1, a number, or another column."""
+    """Return the product with tenure that equals the column, as text; None if there is none."""
     values = numbers[name].to_numpy()
     used = (time > 0) & (values != 0) & ~np.isnan(values)
     if used.sum() < MIN_CUSTOMERS or np.ptp(time[used]) == 0:
@@ -146,9 +147,9 @@ def _is_close(values: Floats, product: Floats) -> bool:
 TABLE = "totals"
 """Name of the table in messages."""
 MISSING = ("", "na", "n/a", "nan", "null")
-"""Texts that count as an empty cell, in upper or lower case."""
+"""Texts that count as an empty cell, in any case."""
 MAX_LEVELS = 255
-"""A text column with more values than this names customers instead of describing them."""
+"""A text column with more values identifies customers rather than describing them."""
 MIN_NUMBERS = 0.9
 """A column is numeric if at least this share of its cells are numbers."""
 
@@ -163,9 +164,9 @@ class CustomerTotals(Result):
     tenure : array of shape (n,)
         Time in ``unit`` until the customer churned or was last seen.
     churned : array of shape (n,)
-        Whether the customer churned then.
+        Whether the customer churned at that time.
     columns : DataFrame
-        Numbers (NaN if missing) and texts (None if missing), n rows.
+        Numbers (NaN if missing) and texts (None if missing), one row per customer.
     unit : str
     """
 
@@ -181,7 +182,7 @@ class CustomerTotals(Result):
         return find_totals(self.columns, self.tenure, ~self.churned)
 
     def where(self, rows: Sequence[int] | NDArray[Any]) -> CustomerTotals:
-        """Return the customers of a boolean mask (n,) or of positions.
+        """Return the customers selected by a boolean mask (n,) or by positions.
 
         >>> import pandas as pd
         >>> totals = read_totals(pd.DataFrame({"tenure": [3, 1, 7], "churned": [1, 0, 0]}))
@@ -225,19 +226,19 @@ def read_totals(
 ) -> CustomerTotals:
     """Read a table with one row per customer and no dates.
 
-    Columns other than those named are numbers where at least nine in ten cells are numbers, else
-    categories. Empty cells, NA, N/A, NaN and null are missing values.
+    Other columns are numeric if at least nine in ten cells are numbers, else categorical. Empty
+    cells, NA, N/A, NaN and null are missing values.
 
     Parameters
     ----------
     source : DataFrame, str or Path
-        A frame, also one of polars or Arrow, or a CSV file.
+        A pandas, polars or Arrow frame, or a CSV file.
     tenure : str, default "tenure"
-        Column with the time from the start to churn or to the last observation, at least 0.
+        Column with the time from the start to churn or to the last observation, 0 or more.
     churned : str or None, default "churned"
-        Column with yes/no, true/false or 1/0; None for a table of current customers.
+        Column with yes/no, true/false or 1/0; None if all customers are current.
     id : str, optional
-        Column that identifies customers; by default they are numbered.
+        Column that identifies customers. Default: customers are numbered.
     unit : str, default "months"
         Unit of tenure.
 
@@ -248,7 +249,7 @@ def read_totals(
     Raises
     ------
     TablesError
-        With every fault of the table.
+        If the table has faults; all are listed.
 
     Examples
     --------
@@ -271,7 +272,7 @@ def read_totals(
 
 
 def _open(source: Any, named: dict[str, str]) -> _Table:
-    """Return the cells of a file or frame; raises TablesError if the named columns are missing."""
+    """Return the cells of a file or frame; raise TablesError if named columns are missing."""
     try:
         if isinstance(source, str | Path):
             path = Path(source)
@@ -301,7 +302,7 @@ def _open(source: Any, named: dict[str, str]) -> _Table:
 
 @dataclass
 class _Table:
-    """The cells of a part, None where they are missing, and the faults found so far."""
+    """The cells of a part (None if missing) and the faults found so far."""
 
     part: Part
     cells: pd.DataFrame
@@ -321,7 +322,7 @@ class _Table:
             self.faults.append(Fault(self.part.file, TABLE, line, column, text, problem, remedy))
 
     def read(self, name: str) -> tuple[Floats, Flags]:
-        """Return a column as numbers, NaN for other cells, and which cells are not missing."""
+        """Return a column as numbers (NaN for other cells), and a mask of the cells not missing."""
         numbers = pd.to_numeric(self.cells[name], errors="coerce").to_numpy(dtype=float)
         return numbers, self.cells[name].notna().to_numpy(dtype=bool)
 
@@ -370,7 +371,7 @@ class _Table:
 
 
 def _without_missing(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return numbers as floats; of other cells, texts without spaces around and None if missing."""
+    """Return numeric columns as floats; otherwise strip texts and replace missing ones by None."""
     if column.dtype.kind in "iufb":
         return column.astype(float)
     cells = column.map(lambda cell: cell.strip() if isinstance(cell, str) else cell).astype(object)

@@ -1,8 +1,8 @@
 """Hazards of churn by time since the start, from one row per customer.
 
-A customer of tenure t was at risk in each step up to t. Customer and step make one row of the same
-hazard model that is fitted on panels (Prentice & Gloeckler 1978; Singer & Willett 1993). Columns
-have one value for all steps, because earlier values are unknown.
+A customer with tenure t was at risk in each step up to t. Each customer and step is one row of the
+same hazard model that is fitted on panels (Prentice & Gloeckler 1978; Singer & Willett 1993).
+Columns have the same value in all steps, because earlier values are unknown.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from leadsignal.results import Result
 
 Floats = NDArray[np.float64]
 MIN_CHURNS = 20
-"""Number of churned customers needed for a fit."""
+"""Minimum number of churned customers for a fit."""
 MAX_STEPS = 240
 """Maximum number of steps in the longest tenure: twenty years of months."""
 
@@ -48,14 +48,14 @@ class LifetimeForecast(Result):
     active : array of shape (n, k)
         P(still active) at each time ahead; ``churned`` is 1 − ``active``.
     beyond : array of shape (n,)
-        Whether the forecast extends past the longest tenure of training, where the mean hazard of
-        the last quarter of steps is used.
+        Whether the forecast extends beyond the longest tenure in the training data, where the mean
+        hazard of the last quarter of steps is used.
     unit : str
     warning : TotalsWarning
-        What the forecast does not show.
+        What the forecast cannot show.
     unseen, clipped : dict
-        Number of customers, by column, with a category that training did not have, which counts
-        as missing, or a number outside the range of training, which counts as its nearest end.
+        Number of customers, by column, with a category that is not in the training data (treated as
+        missing), or a number outside the range of the training data (clipped to it).
     """
 
     customer_id: NDArray[Any]
@@ -127,11 +127,12 @@ class LifetimeModel(EstimatorBase):
     Parameters
     ----------
     horizon, step : float, default 12 and 1
-        In the unit of the table: a year of months.
+        In the unit of the table. The defaults are a year in steps of a month.
     estimator : {"ensemble", "boosting", "logistic", "cox"}, default "ensemble"
-        As in `ChurnModel`; all are calibrated on customers held out.
+        As in `ChurnModel`; all are calibrated on held-out customers.
     totals : {"leave out", "read"}, default "leave out"
-        What to do with columns that look like totals over tenure; ``left_out_`` names them.
+        Whether to use columns that look like totals over tenure; ``left_out_`` names those left
+        out.
     random_state : int, default 0
 
     Examples
@@ -161,8 +162,8 @@ class LifetimeModel(EstimatorBase):
     def fit(self, totals: CustomerTotals, y: object = None) -> LifetimeModel:
         """Fit on churned and current customers; ``y`` is ignored.
 
-        Raises OptionError with every parameter that is not allowed, and ModelError if there are
-        too few churns, no column that varies, or too many steps.
+        Raises OptionError that lists every invalid parameter, and ModelError if there are too few
+        churns, no column that varies, or too many steps.
         """
         self._check_parameters()
         self.warning_ = totals.warning
@@ -190,17 +191,17 @@ class LifetimeModel(EstimatorBase):
         return self
 
     def predict(self, totals: CustomerTotals) -> LifetimeForecast:
-        """Forecast up to the horizon from today's tenure on, conditional on having reached it.
+        """Forecast up to the horizon from the current tenure, conditional on having reached it.
 
-        Meant for current customers; ``totals.churned`` is not read. Raises ModelError if columns or
-        unit differ from training.
+        Intended for current customers; ``totals.churned`` is ignored. Raises ModelError if columns
+        or unit differ from the training data.
         """
         before = np.arange(self.step, self.horizon, self.step)
         ahead: Floats = np.append(before, self.horizon).astype(np.float64)
         return self._forecast(totals, totals.tenure, ahead)
 
     def from_start(self, totals: CustomerTotals) -> LifetimeForecast:
-        """Return survival curves from tenure 0 to the longest tenure of training."""
+        """Return survival curves from tenure 0 to the longest tenure in the training data."""
         self._check_is_fitted("hazards_")
         ahead: Floats = self.hazards_.ends.astype(np.float64) * self.step
         return self._forecast(totals, np.zeros(len(totals)), ahead)
@@ -238,7 +239,7 @@ class LifetimeModel(EstimatorBase):
         problems = [f"{name} is missing" for name in features.names if name not in columns]
         for name in columns.columns.intersection(list(features.names)):
             is_number = columns[name].dtype.kind == "f"
-            # A column without any value has no kind.
+            # A column without any value has no type.
             if is_number == (name in features.levels) and columns[name].notna().any():
                 problems.append(f"{name} {'is' if is_number else 'is not'} a number here")
         if totals.unit != self.unit_:

@@ -1,7 +1,8 @@
-"""Fitted estimators as plain dictionaries and back: numbers and lists only, ready for JSON.
+"""Convert fitted estimators to plain dictionaries and back: numbers and lists only, for JSON.
 
-What is read must fit together, since predicting does not check it: as many coefficients as columns,
-trees that read existing columns, finite numbers. Each reader raises ValueError otherwise.
+The content is checked when it is read, because prediction does not check it: the number of
+coefficients, the columns that trees use, finite numbers. Readers raise ValueError for invalid
+content.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 MAX_NUMBER = 1e100
-"""Largest number of a model: sums and products of smaller ones stay finite."""
+"""Maximum absolute number in a model; sums and products of smaller ones stay finite."""
 MAX_THRESHOLD = float(np.finfo(np.float64).max)
 MAX_TREES, MAX_DEPTH = 1_000, 64
 
@@ -53,7 +54,7 @@ def _member_to_dict(member: Any) -> dict[str, Any]:
 
 
 ENCODER = ("numbers", "logged", "mean", "scale", "with_gaps", "flags")
-"""What an `IndicatorEncoder` has learned."""
+"""Fitted attributes of an `IndicatorEncoder`."""
 
 
 def _node_to_dict(node: Node) -> dict[str, Any] | float:
@@ -72,9 +73,9 @@ def _node_to_dict(node: Node) -> dict[str, Any] | float:
 def stacked_model_from_dict(
     content: Any, layout: Layout, learners: LearnerTypes, levels: Mapping[int, int]
 ) -> StackedModel:
-    """Return what `stacked_model_to_dict` wrote, for a design of this layout.
+    """Return the model that `stacked_model_to_dict` wrote, for a design with this layout.
 
-    ``levels`` holds the number of codes of each column that is a category.
+    ``levels`` maps each categorical column to its number of codes.
     """
     _need_parts(content, "intercept", "weights", "members")
     members = content["members"]
@@ -93,7 +94,7 @@ def stacked_model_from_dict(
 def _member(
     content: Any, learner: Boosting | Logistic | LandmarkCox, levels: Mapping[int, int]
 ) -> Boosting | Logistic | LandmarkCox:
-    """Fill a new learner with what was fitted."""
+    """Return the learner with its fitted numbers set."""
     if isinstance(learner, Boosting):
         _need_parts(content, "baseline", "trees")
         learner.trees = _boosted(content, learner.layout, levels)
@@ -112,7 +113,7 @@ def _member(
 
 
 def _columns_of(columns: LinearColumns, content: Any, levels: Mapping[int, int]) -> int:
-    """Return how many columns a linear model reads, after giving it its encoder."""
+    """Set the encoder of a linear model and return the number of columns it reads."""
     coded = columns.layout.is_category[columns.how]
     columns.encoder = IndicatorEncoder(coded)
     if not len(coded):
@@ -150,7 +151,7 @@ def _node(content: Any, columns: int, levels: Mapping[int, int], depth: int = 0)
     _need_parts(content, "column", "missing_left", "left", "right", part)
     column = content["column"]
     if not _is_whole(column, columns) or not _is_flag(content["missing_left"]) or depth > MAX_DEPTH:
-        raise ValueError("trees has a split that no tree has")
+        raise ValueError("trees has an invalid split")
     threshold, codes = None, None
     if is_category:
         codes = tuple(_places(content, "codes", min(levels[column], MISSING)).tolist())
@@ -177,7 +178,7 @@ def _is_flag(value: object) -> bool:
 
 
 def _is_flag_of(value: object, levels: Mapping[int, int]) -> bool:
-    """Whether it is a column of a category, and one of its codes."""
+    """Whether the value is a pair of a categorical column and one of its codes."""
     if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
         return False
     return value[0] in levels and value[1] in range(levels[value[0]])
@@ -196,11 +197,11 @@ def _number(value: Any, name: str, most: float = MAX_NUMBER) -> float:
 def _list(
     content: Mapping[str, Any], name: str, count: int | None, holds: Callable[[Any], bool]
 ) -> NDArray[Any]:
-    """Return a list as an array; any length with ``count`` None."""
+    """Return a list as an array; ``count`` None allows any length."""
     values = content[name]
     right = isinstance(values, list) and count in (None, len(values))
     if not right or not all(map(holds, values)):
-        raise ValueError(f"{name} is not as an estimator has it")
+        raise ValueError(f"{name} is not a valid part of an estimator")
     return np.array(values)
 
 
@@ -209,8 +210,8 @@ def _floats(content: Mapping[str, Any], name: str, count: int, low: float = -np.
 
 
 def _places(content: Mapping[str, Any], name: str, end: int) -> NDArray[np.int64]:
-    """Return whole numbers from 0 to below ``end``, each above the one before."""
+    """Return strictly increasing integers from 0 to below ``end``."""
     places = _list(content, name, None, lambda value: _is_whole(value, end)).astype(np.int64)
     if (np.diff(places) <= 0).any():
-        raise ValueError(f"{name} does not rise")
+        raise ValueError(f"{name} does not increase")
     return places

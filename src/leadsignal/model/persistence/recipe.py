@@ -1,4 +1,4 @@
-"""Settings of a model: what must agree before the record of one model applies to another."""
+"""Settings of a model, which must agree for the record of one model to apply to another."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Recipe:
     """The settings of a fitted model; ``horizon`` and ``step`` are in days.
 
     ``indicators`` are those that the model reads, in alphabetical order; ``analysis`` is the
-    success analysis whose processes are among them; ``recalibrated`` says whether the fitted
-    hazards were brought to the level of the latest completed horizon.
+    success analysis that defines the processes; ``recalibrated`` says whether the fitted hazards
+    were recalibrated to the latest completed horizon.
     """
 
     estimator: str
@@ -62,7 +62,7 @@ class Recipe:
 
 
 def refuse_other_analysis(trained: SuccessAnalysis, other: SuccessAnalysis, what: str) -> None:
-    """Raise OptionError where ``what`` has another success analysis than the model's own."""
+    """Raise OptionError if the success analysis of ``what`` differs from the model's."""
     differences = trained.differences(other)
     if differences:
         raise OptionError(
@@ -74,7 +74,7 @@ def refuse_other_analysis(trained: SuccessAnalysis, other: SuccessAnalysis, what
 
 
 def refuse_other_settings(recipe: Recipe, horizon: Duration | None, estimator: str | None) -> None:
-    """Raise OptionError where a horizon or an estimator is given that is not the model's own."""
+    """Raise OptionError if a given horizon or estimator differs from the model's."""
     other = [f"horizon {horizon}"] if horizon and days_in(horizon) != recipe.horizon else []
     if estimator not in (None, recipe.estimator):
         other.append(f"estimator {estimator}")

@@ -1,4 +1,4 @@
-"""The schema of a model's recipe: the parts of `model.json`, and how each is validated."""
+"""Schema of a model's recipe: the parts of `model.json`, and how each is validated."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from leadsignal.model.recalibration import MAX_OFFSET
 FIT_AGAIN = "Fit the model again"
 LARGEST_NUMBER = 1e300
 MAX_CODES = 255
-"""Codes of one category that boosting can tell apart."""
+"""Maximum number of codes of a category, the limit of boosting."""
 MAX_TOML, MAX_DOTS = 200_000, 1_000
-"""Characters of a success analysis, and dots outside its texts: reading many takes for ever."""
+"""Maximum number of characters of a success analysis, and of dots outside its strings, which take
+very long to parse."""
 
 
 def _is_map(value: object, inside: Callable[[Any], bool] = lambda value: True) -> bool:
-    """Whether it is a mapping of names to valid values."""
+    """Whether the value is a mapping of names to valid values."""
     if not isinstance(value, dict) or not all(map(is_name, value)):
         return False
     return all(inside(item) for item in value.values())
 
 
 def _is_text(value: object) -> bool:
-    """Whether it is a text that can be encoded."""
+    """Whether the value is a string that can be encoded."""
     return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)
 
 
 def _is_analysis(value: object) -> bool:
-    """Whether it is a text that parses as TOML in reasonable time."""
+    """Whether the value is a string that parses as TOML in reasonable time."""
     if not isinstance(value, str) or not _is_text(value) or len(value) > MAX_TOML:
         return False
     return re.sub(r'"(?:[^"\\\n]|\\.)*"', "", value).count(".") <= MAX_DOTS
@@ -60,7 +61,7 @@ def _are_names(value: object) -> bool:
 
 
 def _are_levels(value: object) -> bool:
-    """Whether these are the distinct values of a category."""
+    """Whether the value is a list of distinct values of a category."""
     if not isinstance(value, list) or not all(map(_is_text, value)):
         return False
     return len(set(value)) == len(value) <= MAX_CODES
@@ -93,7 +94,7 @@ def _are_features(value: object) -> bool:
 
 
 def _is_origin(value: object) -> bool:
-    """Whether it is a mapping without infinite numbers."""
+    """Whether the value is a mapping without infinite numbers."""
     try:
         json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError):
@@ -106,7 +107,7 @@ def _is_version(value: object) -> bool:
 
 
 def _is_recalibration(value: object) -> bool:
-    """Whether it holds the numbers of a recalibration, and at least one horizon."""
+    """Whether the value has the numbers of a recalibration and at least one horizon."""
     numbers = ("factor", "offset", "prior_spread")
     return (
         isinstance(value, dict)
@@ -122,7 +123,7 @@ def _is_recalibration(value: object) -> bool:
 
 
 def _is_worse(value: object) -> bool:
-    """Whether it is a side of the typical value, or values of a category."""
+    """Whether the value is a side of the typical value, or a list of values of a category."""
     return value in ("above", "below") if isinstance(value, str) else _are_levels(value)
 
 
@@ -157,7 +158,7 @@ SCHEMA: dict[str, Callable[[Any], bool]] = {
     "origin": _is_origin,
     "made_with": lambda value: _is_map(value, is_name),
 }
-"""What a recipe holds, and how each part is known to be one."""
+"""Required parts of a recipe, and the check for each."""
 MAY_HOLD: dict[str, Callable[[Any], bool]] = {
     "accounts": _is_count,
     "held_out_auc": lambda value: _is_number(value) and 0 <= value <= 1,
@@ -166,11 +167,12 @@ MAY_HOLD: dict[str, Callable[[Any], bool]] = {
     "groups": lambda value: isinstance(value, list) and all(map(_is_group, value)),
     "warnings": lambda value: isinstance(value, list) and all(map(_is_map, value)),
 }
-"""What a recipe may hold besides; where it does not, the model's summary says so."""
+"""Optional parts of a recipe, and the check for each; the model's summary says if they are
+missing."""
 
 
 def check_schema(file: Path, recipe: Mapping[str, Any]) -> None:
-    """Raise ModelError, naming each part of a recipe that is not as it should be."""
+    """Raise ModelError that names each invalid part of a recipe."""
     unknown = sorted(set(recipe) - set(SCHEMA) - set(MAY_HOLD))
     wrong = [key for key, holds in SCHEMA.items() if key not in recipe or not holds(recipe[key])]
     wrong += [key for key, holds in MAY_HOLD.items() if key in recipe and not holds(recipe[key])]

@@ -1,7 +1,7 @@
-"""Saved models: a folder of two files that load without running code.
+"""Saved models: a folder with two files that is loaded without running code.
 
-A model folder holds ``model.json``, the recipe with all fitted numbers, and ``SHA256SUMS``, its
-checksum (``sha256sum -c`` reads it too).
+A model folder has ``model.json``, the recipe with all fitted numbers, and ``SHA256SUMS``, its
+checksum, which ``sha256sum -c`` can verify.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from leadsignal.model.recalibration import Recalibration
 from leadsignal.model.stacked_model import Hazards
 
 FORMAT = 5
-"""Raised whenever a model folder of the version before would be read differently, or not at all."""
+"""Increased whenever a folder written by the previous version would be read differently or not at
+all."""
 FILES = (RECIPE, SUMS) = ("model.json", "SHA256SUMS")
 LARGEST = 20_000_000
 """Maximum size of a file, in bytes."""
@@ -50,11 +51,12 @@ ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".zst")
 
 @checked
 def save_model(model: ChurnModel, folder: str | Path) -> Path:
-    """Write a fitted model as a folder, whole or not at all; one that is there is replaced.
+    """Write a fitted model to a folder, completely or not at all; an existing model is replaced.
 
-    The same model gives the same bytes. Raises OptionError where the folder holds anything else
-    than a model, or what is read, and ModelError where `load_model` would refuse it: an indicator
-    whose name has control characters, say, or a classifier of another library or of your own.
+    The same model always gives the same bytes. Raises OptionError if the folder has anything other
+    than a model, or is an input, and ModelError if `load_model` would reject the model, for example
+    because the name of an indicator has control characters or the estimator is a classifier that is
+    not built in.
     """
     content = model_bytes(model)
     check_folder(folder, MODEL)
@@ -65,9 +67,9 @@ def save_model(model: ChurnModel, folder: str | Path) -> Path:
 
 
 def model_bytes(model: ChurnModel) -> bytes:
-    """Return a fitted model as the bytes of its recipe, which `model_from_bytes` reads.
+    """Return a fitted model as the bytes of its recipe, for `model_from_bytes`.
 
-    Raises ModelError where these could not be read.
+    Raises ModelError if they could not be read back.
     """
     _refuse_classifier(model)
     recipe = _recipe(model)
@@ -77,7 +79,7 @@ def model_bytes(model: ChurnModel) -> bytes:
 
 
 def model_from_bytes(content: bytes) -> ChurnModel:
-    """Return the model of `model_bytes`; nothing in it is run."""
+    """Return the model written by `model_bytes`, without running code."""
     return _model_of(Path(RECIPE), _parse(Path(), content))
 
 
@@ -127,7 +129,7 @@ def _recipe(model: ChurnModel) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what a model's numbers depend on."""
+    """Return the versions of the packages that a model's numbers depend on."""
     import platform
     from importlib.metadata import version
 
@@ -142,11 +144,11 @@ def versions() -> dict[str, str]:
 
 
 def load_model(folder: str | Path) -> ChurnModel:
-    """Read a model that `save_model` wrote, in the present format; nothing in it is run.
+    """Load a model that `save_model` wrote in the current format, without running code.
 
-    Raises ModelError, which says by name what is wrong: no model folder, a pickle or an archive, a
-    link, a file that is missing, cut short, altered, too large or none of a model's, another
-    format, a recipe without the schema of one, and numbers that do not fit together.
+    Raises ModelError that names the fault: not a model folder, a pickle or an archive, a link, a
+    file that is missing, truncated, altered, too large or not part of a model, another format, a
+    recipe that does not match the schema, or inconsistent numbers.
     """
     folder = Path(folder)
     files = _read_files(folder)
@@ -156,7 +158,7 @@ def load_model(folder: str | Path) -> ChurnModel:
 
 
 def _model_of(file: Path, recipe: Mapping[str, Any]) -> ChurnModel:
-    """Return the model of a recipe; raise ModelError where it is not one."""
+    """Return the model of a recipe; raise ModelError if the recipe is invalid."""
     check_schema(file, recipe)
     try:
         return _assembled(recipe)
@@ -170,7 +172,7 @@ _FAULTS = (
     LeadsignalError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
     RecursionError, MemoryError,
 )  # fmt: skip
-"""What reading raises where the parts of a recipe, each of its kind, do not fit together."""
+"""Exceptions raised when the parts of a recipe are valid but inconsistent."""
 
 
 def _assembled(recipe: Mapping[str, Any]) -> ChurnModel:
@@ -190,7 +192,7 @@ def _assembled(recipe: Mapping[str, Any]) -> ChurnModel:
     model.worse_ = recipe.get("worse", {})
     model.groups_ = tuple(map(tuple, recipe.get("groups", ())))
     _refuse_other_names(model)
-    # A model fitted without an analysis has an empty one, which is no valid file of its own.
+    # A model fitted without an analysis has an empty one, which is not a valid file.
     text = recipe["analysis"]
     model.analysis_ = SuccessAnalysis.from_toml(text) if text.strip() else SuccessAnalysis(())
     _refuse_orders(model.analysis_)
@@ -206,9 +208,9 @@ def _assembled(recipe: Mapping[str, Any]) -> ChurnModel:
 
 
 def _refuse_other_names(model: ChurnModel) -> None:
-    """Raise ValueError where a group has an indicator twice, or one that the model does not read.
+    """Raise ValueError if groups repeat an indicator, or name one that the model does not read.
 
-    The same is true of the sides on which more accounts churned.
+    The same applies to the indicators in ``worse_``, except for repetition.
     """
     grouped = [name for group in model.groups_ for name in group]
     if len(set(grouped)) < len(grouped) or not {*grouped, *model.worse_} <= {
@@ -275,13 +277,13 @@ def _check_entry(entry: os.DirEntry[str]) -> None:
         message = f"{quiet(str(path))} is a pickle, which can run code; it is never read"
         raise ModelError(message, "Remove it")
     if path.name not in FILES:
-        raise ModelError(f"{quiet(str(path))} is no file of a model", "Remove it")
+        raise ModelError(f"{quiet(str(path))} is not a file of a model", "Remove it")
     if not stat.S_ISREG(mode):
         raise ModelError(f"{path} is not a plain file", FIT_AGAIN)
 
 
 def _read(path: Path) -> bytes:
-    # Not following links and not waiting for pipes, should one take the file's place just now.
+    # Do not follow a link or wait for a pipe that may have replaced the file in the meantime.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         with open(os.open(path, flags), "rb") as file:
