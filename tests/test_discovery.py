@@ -385,7 +385,7 @@ def test_few_accounts_carry_the_choice(business: ls.Tables) -> None:
         business, at_least=[2, 4], by_users=[2], progress=lambda *at: ticks.append(at)
     )
     assert not found.cross_fitted
-    assert any("carry the choice" in note for note in found.notes)
+    assert any("chosen on the same data" in note for note in found.notes)
     assert ticks[-1][0] == ticks[-1][1]
     assert ticks == sorted(ticks, key=lambda at: at[0])
 

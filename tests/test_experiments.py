@@ -187,7 +187,7 @@ def test_refusals_of_an_analysis() -> None:
         analyse_experiment(both, tables, stop_on=STOP)
     with pytest.raises(ls.OptionError, match="no column stratum"):
         analyse_experiment(good.drop(columns="stratum"), tables, stop_on=STOP)
-    with pytest.raises(ls.OptionError, match="'A' is no arm"):
+    with pytest.raises(ls.OptionError, match="'A' is not an arm"):
         analyse_experiment(good.assign(arm=["A", "control"]), tables, stop_on=STOP)
     more = arms_of([("a", "a", "treated"), ("z", "z", "control")])
     with pytest.raises(ls.OptionError, match="1 accounts of the arms are not in the tables"):

@@ -127,7 +127,7 @@ def analyse_experiment(
     if pd.Timestamp(tables.as_of_date) <= last:
         raise OptionError(
             f"the tables end at {tables.as_of_date}, and the experiment at {last:%Y-%m-%d}",
-            "Wait until that day is over; a result before it is not one of this experiment",
+            "Wait until that day is over; an earlier result is not valid",
         )
     accounts = tables.frame("accounts")
     ends = known_ends(tables, accounts).assign(account_id=accounts["account_id"].astype(str))
@@ -157,18 +157,19 @@ def analyse_experiment(
 def _refuse_arms(arms: pd.DataFrame) -> None:
     missing = [name for name in COLUMNS if name not in arms]
     if missing:
-        raise OptionError(f"the arms have no column {', '.join(missing)}", "Draw them by draw_arms")
+        problem = f"the arms have no column {', '.join(missing)}"
+        raise OptionError(problem, "Draw them with draw_arms")
     unknown = sorted(set(arms["arm"]) - {CONTROL, TREATED})
     if unknown:
         raise OptionError(
-            f"{', '.join(map(repr, unknown))} is no arm", f"Write {TREATED} or {CONTROL}"
+            f"{', '.join(map(repr, unknown))} is not an arm", f"Write {TREATED} or {CONTROL}"
         )
     if arms["account_id"].duplicated().any():
         raise OptionError("an account is in the arms twice", "Give one row per account")
     split = arms.groupby("customer_id")["arm"].nunique()
     if (split > 1).any():
         raise OptionError(
-            f"{int((split > 1).sum())} customers are in both arms", "Draw the arms by draw_arms"
+            f"{int((split > 1).sum())} customers are in both arms", "Draw the arms with draw_arms"
         )
 
 
@@ -191,5 +192,5 @@ def _hazard_ratio(
         return None
     fit = fit_cox(treated[:, None], stop, event, strata=strata, cluster=cluster)
     if fit.influence is None:
-        raise ModelError("the hazard ratio has no error by customer")
+        raise ModelError("the hazard ratio has no standard error by customer")
     return ClusteredEstimate(float(fit.coef[0]), fit.influence[:, 0]).ratio()

@@ -89,7 +89,7 @@ class ExperimentPlan(Result):
             " larger reduction"
         )
         return (
-            f"{self.accounts:,} accounts for {self.months} months find a reduction of churn by"
+            f"{self.accounts:,} accounts for {self.months} months detect a reduction in churn of"
             f" {self.reduction:.0%} with a probability of {self.power:.0%} ({self.share:.0%} of"
             f" them treated, {self.level:.0%} confidence); {enough}.\n"
             f"{self.frame.to_string(index=False, float_format='{:.3f}'.format)}"

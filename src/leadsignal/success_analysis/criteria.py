@@ -66,7 +66,7 @@ class SelectionCriterion(Result):
 
     def __repr__(self) -> str:
         if not self.size:
-            return f"{self.name}: no account has both a result and this"
+            return f"{self.name}: no account has both a result and a value"
         return (
             f"{self.name}, by {CRITERIA[self.name]}: {self.overlap} of the best {self.size} are"
             f" also among the {self.size} best by results (by chance {self.by_chance:.1f});"

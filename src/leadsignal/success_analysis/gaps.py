@@ -100,9 +100,9 @@ class SuccessGaps(Result):
         ]
         for row in self.sets_apart.to_dict("records"):
             text = _difference({str(name): value for name, value in row.items()})
-            lines.append(f"  {text}, p = {row['p_holm']:.2g} of all")
+            lines.append(f"  {text}, p = {row['p_holm']:.2g} (corrected)")
         if not len(self.sets_apart) and len(self.apart):
-            lines.append("  no difference is beyond chance")
+            lines.append("  no difference is significant")
         return "\n".join([*lines, *self.notes])
 
     def _notebook_table(self) -> pd.DataFrame:
@@ -187,7 +187,7 @@ def find_success_gaps(
         now = now[now["usage_low"] == 0]
         steps["use the product well"] = len(now)
     else:
-        notes.append("there is no table usage: nobody is left out for using little")
+        notes.append("there is no table usage: accounts with low usage are not left out")
     now = now.assign(adopted_days=_all_adopted(now, [p.name for p in analysis.processes]))
     now = now[now["adopted_days"] >= days_in(settled)]
     steps["adopted every process"] = len(now)

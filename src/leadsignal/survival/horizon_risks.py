@@ -431,7 +431,7 @@ class _Rows:
         values = self.by_time("risk", raw)
         if values.shape[1] != len(self.times):
             self.validator.refuse(
-                f"risk has one column; with {len(self.times)} horizons it needs one a horizon"
+                f"risk has one column; with {len(self.times)} horizons it needs one per horizon"
             )
         if ((values < 0) | (values > 1)).any():
             self.validator.refuse("risk has values outside 0 to 1; pass probabilities of an end")

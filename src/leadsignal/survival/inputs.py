@@ -110,7 +110,7 @@ class ArrayValidator:
             return np.zeros(self.rows)
         if values.shape != (self.rows,):
             self.refuse(
-                f"{name} has shape {values.shape}; it must be ({self.rows},), one value a row"
+                f"{name} has shape {values.shape}; it must be ({self.rows},), one value per row"
             )
             return np.zeros(self.rows)
         if finite:
@@ -233,7 +233,7 @@ class ArrayValidator:
             return None
         if values.shape != (self.rows,):
             self.refuse(
-                f"{name} has shape {values.shape}; it must be ({self.rows},), one label a row"
+                f"{name} has shape {values.shape}; it must be ({self.rows},), one label per row"
             )
             return None
         missing = missing_in(values)
@@ -285,7 +285,7 @@ def unmasked(raw: Any) -> NDArray[Any]:
     try:
         return np.asarray(raw)
     except (TypeError, ValueError):
-        raise NotNumbersError("is no array; its rows differ in length or kind") from None
+        raise NotNumbersError("is not an array; its rows differ in length or kind") from None
 
 
 def missing_in(values: NDArray[Any]) -> Bools:

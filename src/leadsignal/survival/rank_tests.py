@@ -125,7 +125,7 @@ def logrank(
     validator.number("rho", rho, "a finite number of 0 or more", lambda value: value >= 0)
     validator.number("gamma", gamma, "a finite number of 0 or more", lambda value: value >= 0)
     if group is None:
-        validator.refuse("group is None; it must be (rows,), one label a row")
+        validator.refuse("group is None; it must be (rows,), one label per row")
     if groups is not None and len(groups) < 2:
         validator.refuse(
             f"group has the one label {groups.names[0]!r}; a comparison needs two or more"

@@ -176,7 +176,7 @@ class Discovery(Result):
     @property
     def _title(self) -> str:
         return (
-            f"Discovery in {self.tried.accounts:,} accounts with {self.tried.ends:,} ends:"
+            f"Discovery in {self.tried.accounts:,} accounts with {self.tried.ends:,} churns:"
             f" {self.tried.compared:,} definitions of {len(self.frame)} behaviours, adopted or not"
             f" {self.warning_time} days before"
         )
@@ -402,13 +402,13 @@ def _controls_line(row: pd.Series[Any]) -> str:
 def _notes(found: Discovery) -> list[str]:
     tried = found.tried
     notes = [
-        f"from {tried.ends:,} ends, a process that half of the accounts have adopted is found as"
-        f" often as not at a hazard ratio of {tried.detectable:.2f}"
+        f"with {tried.ends:,} churns, a process that half of the accounts have adopted has a 50 %"
+        f" chance of being found at a hazard ratio of {tried.detectable:.2f}"
     ]
     if not found.cross_fitted:
         notes.append(
-            f"fewer than {ENOUGH_ACCOUNTS} accounts: the estimates carry the choice of definition"
-            " and are too good"
+            f"fewer than {ENOUGH_ACCOUNTS} accounts: the definitions were chosen on the same data,"
+            " so the estimates are too optimistic"
         )
     if tried.measuring:
         notes.append(f"results: {tried.results:,} of {tried.measuring:,} accounts that measured")

@@ -334,7 +334,7 @@ class _Brief:
             remedy = "Fill it in, or empty the whole process."
             self.fault(line, "is empty, and the process is not", remedy, labels[key])
         if values.get("by_users", 1) > max(1, values.get("at_least", float("inf"))):
-            remedy = "Ask for at least one event a user: raise At least, or lower By users."
+            remedy = "Require at least one event per user: raise At least, or lower By users."
             self.fault(lines["by_users"], "is above At least", remedy, labels["by_users"])
         if missing or any(key not in values for key in lines):
             return None

@@ -231,7 +231,7 @@ def _counted(interviews: Sequence[Interview], agree: float) -> Distilled:
 def _unseen(interviews: Interviews, tables: Tables) -> list[str]:
     """Return a note for each process that names a behaviour the tables do not have."""
     if "behaviors" not in tables.names:
-        return ["there is no table behaviors to hold the processes against"]
+        return ["there is no table behaviors to check the processes against"]
     cursor = tables.connection.cursor()
     sql = f"SELECT DISTINCT behavior FROM ({tables.sql('behaviors')}) AS t"
     known = {row[0] for row in cursor.execute(sql).fetchall()}
@@ -262,9 +262,9 @@ def _grouped(
             parts.setdefault(segment, []).append(one)
         else:
             strangers += 1
-    notes = [f"{strangers} interviews have no {by}; they count in the whole"] if strangers else []
+    notes = [f"{strangers} interviews have no {by}; they count in the total"] if strangers else []
     notes += [
-        f"{by} {name}: {len(part)} interviews, too few for an answer of its own"
+        f"{by} {name}: {len(part)} interviews, too few for separate answers"
         for name, part in sorted(parts.items())
         if len(part) < MIN_INTERVIEWS
     ]

@@ -212,7 +212,7 @@ class AdoptionCurves(Result):
         return axes
 
     def __repr__(self) -> str:
-        lines = ["Time to adoption; leaving before it competes, on the day it was known:"]
+        lines = ["Time to adoption; leaving first competes, dated by the day it was known:"]
         for group, half in self.half_by.items():
             text = f"half by day {half:,.0f}" if np.isfinite(half) else "half never did"
             if group in self.milestones:

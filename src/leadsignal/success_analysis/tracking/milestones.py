@@ -93,7 +93,7 @@ class MilestoneCalendar(Result):
                 self.frame["can_be_met"] & likely,
                 COLOURS[5],
             ),
-            ("cannot be met any more", ~self.frame["can_be_met"], COLOURS[1]),
+            ("can no longer be met", ~self.frame["can_be_met"], COLOURS[1]),
         )
         weeks = np.arange(-(-self.ahead // 7))
         below = np.zeros(len(weeks))
@@ -128,7 +128,7 @@ class MilestoneCalendar(Result):
 
 def _outlook(row: dict[Any, Any]) -> str:
     if not row["can_be_met"]:
-        return "cannot be met any more"
+        return "can no longer be met"
     chance = f"; {row['chance']:.0%} of {row['past']:,} met it from here" if (
         row["chance"] == row["chance"]) else ""  # fmt: skip
     return f"{row['more_events']:g} more events needed{chance}"

@@ -160,7 +160,7 @@ class ResultsAroundAdoption(Result):
         return axes
 
     def __repr__(self) -> str:
-        lines = [f"Results after adoption less before ({self.unit}):"]
+        lines = [f"Change in results after adoption ({self.unit}):"]
         for change in self.changes:
             line = f"  {change.process}: {change.change:+.3f} in {change.accounts:,} accounts"
             if change.difference is not None:
