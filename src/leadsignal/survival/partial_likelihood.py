@@ -10,8 +10,8 @@ weight of those events, and den_k = S0 − (k/d) D0, k = 0 … d−1 (Breslow: k
     information = X' diag(v) X − Σ_groups [c0 S1 S1' − c1 (S1 D1' + D1 S1') + c2 D1 D1']
 
 ``docs/survival.md`` derives this. One evaluation reads the matrix twice, in blocks that fit in the
-cache; the caller's matrix is never copied as a whole. If risks span so many orders of magnitude
-that these sums would lose precision, ``by_risk_set`` computes the same numbers more slowly.
+cache; the caller's matrix is never copied as a whole. If risks span too many orders of magnitude
+for these sums to be precise, ``by_risk_set`` computes the same numbers more slowly.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ def with_careful_errors(fit: CoxFit) -> CoxFit:
     """Return the fit with, for each column, the larger of robust and model-based standard error.
 
     The robust (sandwich) error by customer is right with many churns but too small with few. With
-    43 churns and a state held by 8 % of accounts, its 95 % intervals covered the truth 83 % of the
-    time, and those of the larger error 95 %. Correlations are those of the sandwich.
+    43 churns and a state of 8 % of accounts, its 95 % intervals covered the truth 83 % of the time,
+    and those of the larger error 95 %. Correlations are those of the sandwich.
     """
     if fit.robust_cov is None:
         return fit
