@@ -519,7 +519,7 @@ def sums_of_another_file(folder: Path) -> None:
 SPEAKS = "name\x1b[2J\x1b]0;owned\x07"
 
 
-@kind("no file of a model")
+@kind("not a file of a model")
 def a_file_that_speaks_to_the_terminal(folder: Path) -> None:
     (folder / "x\x1b[2J").write_text("x")
 

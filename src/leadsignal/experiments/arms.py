@@ -107,7 +107,7 @@ def eligible(scores: Scores, tables: Tables, accounts: int | None = None) -> pd.
 def _assigned(
     customers: list[str], stratum: dict[str, int], share: float, seed: int
 ) -> dict[str, str]:
-    """Return the arm of each customer; strata of odd size take turns in rounding up."""
+    """Return the arm of each customer; rounding is carried over from stratum to stratum."""
     arm: dict[str, str] = {}
     owed = 0.0
     for number in sorted(set(stratum.values())):
@@ -121,7 +121,7 @@ def _assigned(
 
 
 def _as_held_out(scores: Scores, chosen: pd.DataFrame) -> dict[str, str]:
-    """Return the arm of each customer: control if the scores hold the customer out."""
+    """Return the arm of each customer: control for held-out customers."""
     held_out = set(scores.frame.loc[scores.frame[HELD_OUT], "account_id"].astype(str))
     control = chosen["account_id"].isin(held_out)
     return dict(zip(chosen["customer_id"], np.where(control, CONTROL, TREATED), strict=True))

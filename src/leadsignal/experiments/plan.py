@@ -27,7 +27,7 @@ DAYS_A_MONTH = 365.25 / 12
 STRATA = 4
 """Number of risk strata within which arms are assigned and compared."""
 TIMES = 50
-"""Points in time at which the expected log-rank statistic is summed."""
+"""Number of time points at which the expected log-rank statistic is evaluated."""
 MAX_RISK = 0.99
 """Risks are capped at this value before they are converted to hazards."""
 

@@ -162,7 +162,7 @@ class Features:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Features:
-        """Read what `to_dict` wrote."""
+        """Return the features that `to_dict` wrote."""
         levels = {name: tuple(values) for name, values in content["levels"].items()}
         ranges = {
             name: (float(low), float(high)) for name, (low, high) in content["ranges"].items()

@@ -141,7 +141,7 @@ def _phrase(name: str, value: Any, indicator: Indicator | None) -> str:
 
 
 def _counted(indicator: Indicator, meaning: str, amount: str) -> str:
-    """Return a number with what it counts."""
+    """Return a number together with what it counts."""
     if meaning.startswith("days since"):
         return _singular(f"{amount} {meaning}", amount, "days")
     if found := COUNTED.match(meaning):

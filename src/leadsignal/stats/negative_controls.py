@@ -69,8 +69,8 @@ class EmpiricalNull:
 def empirical_null(log_ratios: ArrayLike, std_errs: ArrayLike) -> EmpiricalNull:
     """Return the distribution of the log hazard ratios of negative controls.
 
-    The mean is the plain mean; the excess variance is their variance less the mean squared
-    standard error, and at least 0 (method of moments).
+    The mean is the plain mean; the excess variance is their variance minus the mean squared
+    standard error, but at least 0 (method of moments).
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ def penalised_logit(
     ended, weight : arrays of shape (n,)
         The outcome and the weight of each row.
     penalty : array of shape (k + p,)
-        Penalty on half the square of each coefficient.
+        Ridge penalty λ of each coefficient β; the loss includes ½ λ β².
 
     Returns
     -------

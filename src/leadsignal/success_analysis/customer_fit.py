@@ -369,7 +369,7 @@ def _reaching(cohorts: DatedCohorts, tables: Tables, first: pd.Series[Any]) -> D
     stop = np.minimum(day, cohorts.stop)
     cause = np.where(day <= cohorts.stop, CHURN, np.where(cohorts.cause > 0, OTHER_END, 0))
     state = np.full(len(cohorts), -1)
-    state[cohorts.row_account[::-1]] = cohorts.row_state[::-1]  # the first stretch comes last
+    state[cohorts.row_account[::-1]] = cohorts.row_state[::-1]  # the first is set last
     kept = np.flatnonzero(known)
     if not len(kept) or len(np.unique(state[kept])) < 2:
         return None

@@ -41,10 +41,10 @@ class SuccessfulAccounts(Result):
     ``frame`` has one row per chosen account: account_id, customer_id, metric, value and target of
     the latest result (``measured_on``); ``results``, the number of results in the last year, and
     ``level``, their mean distance to target (share of the target, positive is better); ``since``,
-    when the account has been on target, and ``days_on_target``; ``slope`` of the distance per 90
-    days with its limits, and ``trend``; ``processes`` adopted; ``tenure_days``; ``score`` (0 to 1).
-    ``everyone`` has the same columns for all accounts with a current result, and why an account was
-    not chosen (``left_out``). ``steps`` is the number of accounts left after each condition.
+    the start of its current time on target, and ``days_on_target``; ``slope`` of the distance per
+    90 days with its limits, and ``trend``; ``processes`` adopted; ``tenure_days``; ``score`` (0 to
+    1). ``everyone`` has the same columns for all accounts with a current result, and why an account
+    was not chosen (``left_out``). ``steps`` is the number of accounts left after each condition.
     ``criteria`` compare the selection with the happiest and the heaviest users.
     """
 

@@ -97,8 +97,8 @@ class Baseline(ArrayResult):
         """Return survival along a covariate path with values X[k] (m × p) on (start[k], stop[k]].
 
         Intervals may have gaps, during which nobody is at risk, but must not overlap. Survival is
-        returned at each stop, conditional on surviving to the first start. Raises OptionError that
-        lists every fault of the arrays.
+        returned at each stop, conditional on surviving to the first start. Raises OptionError,
+        which lists all faults.
 
         >>> from leadsignal.survival import fit_cox
         >>> fit = fit_cox([[0.0], [1.0], [0.0], [1.0]], [1, 2, 3, 4], [1, 1, 1, 0])
@@ -151,7 +151,7 @@ class Baseline(ArrayResult):
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the cumulative baseline hazard by stratum and return the Axes."""
+        """Plot the cumulative baseline hazard by stratum and return the Axes."""
         lines = [
             StepLine(str(stratum), *self.cumulative(stratum), colour=k, style=k)
             for k, stratum in enumerate(self.strata)

@@ -196,7 +196,7 @@ def dynamic_auc(
     Raises
     ------
     OptionError
-        With every fault of the arrays.
+        If the arguments are invalid; all faults are listed.
     ModelError
         If every row is censored by a horizon.
 
@@ -248,7 +248,7 @@ def brier(
     Raises
     ------
     OptionError
-        With every fault of the arrays.
+        If the arguments are invalid; all faults are listed.
     ModelError
         If every row is censored by a horizon.
 
@@ -315,7 +315,7 @@ def calibration(
     Raises
     ------
     OptionError
-        With every fault of the arrays.
+        If the arguments are invalid; all faults are listed.
     ModelError
         If there is no case by ``horizon``.
 

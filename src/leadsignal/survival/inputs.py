@@ -275,7 +275,7 @@ def as_floats(raw: Any) -> Floats:
 
 
 def unmasked(raw: Any) -> NDArray[Any]:
-    """Return ``raw`` as an array; raise NotNumbersError if some of it is masked."""
+    """Return ``raw`` as an array; raise NotNumbersError if any value is masked."""
     if isinstance(raw, np.ma.MaskedArray) and np.ma.is_masked(raw):
         mask = np.ma.getmaskarray(raw)
         raise NotNumbersError(
@@ -289,7 +289,7 @@ def unmasked(raw: Any) -> NDArray[Any]:
 
 
 def missing_in(values: NDArray[Any]) -> Bools:
-    """Return where an array holds None, NaN, NaT or NA."""
+    """Return a mask of the values that are None, NaN, NaT or NA."""
     if values.dtype.kind in "biuSU":
         return np.zeros(values.shape, dtype=np.bool_)
     if values.dtype.kind in "fc":

@@ -142,7 +142,7 @@ def _extremes(value: Floats, events: Ints, offsets: Ints) -> tuple[Ints, Ints]:
     return events[order[offsets[:-1]]], events[order[offsets[1:] - 1]]
 
 
-MAX_STEPS = 200  # of Newton's method
+MAX_STEPS = 200  # steps of Newton's method
 MAX_HALVINGS = 60  # reductions of a step that decreased the likelihood, each by a factor of 2 to 10
 # A Newton step of δ standard errors changes the information by a fraction of about δ/√events.
 PRECISION = 1e-9

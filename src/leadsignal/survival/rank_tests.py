@@ -106,7 +106,7 @@ def logrank(
     Raises
     ------
     OptionError
-        With every fault of the arrays.
+        If the arguments are invalid; all faults are listed.
     ModelError
         If no event distinguishes the groups.
 

@@ -136,7 +136,7 @@ def concordance(
     Raises
     ------
     OptionError
-        With every fault of the arrays.
+        If the arguments are invalid; all faults are listed.
     ModelError
         If there are no comparable pairs.
 
@@ -203,7 +203,7 @@ def incident_auc(
     Raises
     ------
     OptionError
-        With every fault of the arrays.
+        If the arguments are invalid; all faults are listed.
 
     Examples
     --------

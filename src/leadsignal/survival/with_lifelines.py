@@ -174,7 +174,7 @@ def plot_kaplan_meier(
     Raises
     ------
     OptionError
-        With every fault of the arrays.
+        If the arguments are invalid; all faults are listed.
     """
     from lifelines import KaplanMeierFitter
 
@@ -239,7 +239,7 @@ def fit_aft(
     Raises
     ------
     OptionError
-        With every fault of the arrays.
+        If the arguments are invalid; all faults are listed.
 
     Examples
     --------

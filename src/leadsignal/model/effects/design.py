@@ -13,7 +13,7 @@ from leadsignal.survival.inputs import Bools, Labels
 
 
 def with_careful_errors(fit: CoxFit) -> CoxFit:
-    """Return the fit with, for each column, the larger of robust and model-based standard error.
+    """Return the fit with the larger of robust and model-based standard errors by column.
 
     The robust (sandwich) error by customer is right with many churns but too small with few. With
     43 churns and a state of 8 % of accounts, its 95 % intervals covered the truth 83 % of the time,

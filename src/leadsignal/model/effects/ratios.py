@@ -242,9 +242,9 @@ def _off(indicator: Indicator) -> int:
 
 
 MAX_SHARED = 0.8
-"""A column that earlier ones determine to this R² (variance inflation of 5) is left out."""
+"""Maximum R² of a column on earlier ones (a variance inflation factor of 5)."""
 MIN_WITHIN = 0.05
-"""So is a column with less than this share of its variance between accounts of equal tenure."""
+"""Minimum share of a column's variance that is between accounts of equal tenure."""
 
 
 def without_collinear(

@@ -152,7 +152,7 @@ def by_thirds(design: Design, changing: Sequence[str], level: float) -> pd.DataF
 
 
 def split_at(start: Floats, stop: Floats, cuts: Floats) -> tuple[np.ndarray, Floats, Floats]:
-    """Return (row, start, stop) of the rows (start, stop], split where a cut lies inside.
+    """Split the rows (start, stop] at the cuts and return (row, start, stop).
 
     >>> split_at(np.array([0.0]), np.array([30.0]), np.array([10.0]))
     (array([0, 0]), array([ 0., 10.]), array([10., 30.]))

@@ -1,1 +1,1 @@
-"""Discovery of the behaviours, and how often they occur, that mark successful accounts."""
+"""Discover which behaviours, and at what frequency, distinguish successful accounts."""

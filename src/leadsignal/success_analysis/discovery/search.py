@@ -136,7 +136,7 @@ def discover_processes(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Discovery:
-    """Find the behaviours, and how often they occur, of accounts that get results and stay.
+    """Find which behaviours, and at what frequency, distinguish accounts that succeed and stay.
 
     Every behaviour that has indicators of its own in a panel (the 20 most common among accounts, or
     those in ``[behaviors] keep``) is tested under a grid of definitions: all combinations of the
