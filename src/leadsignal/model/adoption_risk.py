@@ -54,7 +54,7 @@ def risk_if_adopted(
     if state not in model.features_.names:
         known = [p.name for p in model.analysis_.processes]
         raise OptionError(
-            f"the model reads no process {process!r}", f"Name one of {', '.join(known) or 'none'}"
+            f"the model has no process {process!r}", f"Name one of {', '.join(known) or 'none'}"
         )
     among = rows if among is None else among
     names, changing = model.features_.names, _columns_of(model, process)

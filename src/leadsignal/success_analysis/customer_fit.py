@@ -92,9 +92,9 @@ class CustomerFit(Result):
     def __repr__(self) -> str:
         adjusted = ", ".join(("tenure", *self.adjusted_for))
         lines = [
-            f"Churn and success by {', '.join(self.by)}, relative to the average of 1, among"
-            f" customers alike in {adjusted} ({self.level:.0%} intervals, shrunken); churn counts"
-            " from the day it was known"
+            f"Churn and success by {', '.join(self.by)}, relative to the average of 1, adjusted"
+            f" for {adjusted} ({self.level:.0%} intervals, shrunken); churn is dated by the day it"
+            " was known"
         ]
         for record in self.frame.to_dict("records"):
             row = {str(name): value for name, value in record.items()}

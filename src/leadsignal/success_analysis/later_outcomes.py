@@ -133,7 +133,7 @@ def later_retention(
             progress(number + 1, len(dates))
     if not parts:
         raise ModelError(
-            f"no date {days} days ago has {at_least} accounts that keep to their target",
+            f"on no date {days} days ago or earlier were {at_least} accounts on target for long",
             "Give a shorter follow=, or wait for a longer history of results",
         )
     rows = _with_outcome(pd.concat(parts, ignore_index=True), tables, days)

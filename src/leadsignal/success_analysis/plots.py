@@ -149,7 +149,7 @@ def plot_gap_differences(apart: pd.DataFrame, gaps: int, ax: Axes | None = None)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(-0.03, 1.03)
     percent(axes.xaxis)
-    axes.set_xlabel("share of the group (p corrected for all that was compared)")
+    axes.set_xlabel("share of the group (p corrected for all comparisons)")
     axes.set_title(f"What sets {gaps} success gaps apart", loc="left", fontsize=11, pad=22)
     axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=2,
                 borderaxespad=0.1, handletextpad=0.2)  # fmt: skip

@@ -134,7 +134,7 @@ def _chosen(
     """Return the indicators to use, after checking all arguments at once."""
     there = {indicator.name: indicator for indicator in panel.indicators}
     problems = [
-        f"role {role!r} is none of {', '.join(ROLES)}" for role in roles if role not in ROLES
+        f"role {role!r} is not one of {', '.join(ROLES)}" for role in roles if role not in ROLES
     ]
     named = [*(indicators or ()), *strata, *([] if by is None else [by])]
     missing = [name for name in dict.fromkeys(named) if name not in there]

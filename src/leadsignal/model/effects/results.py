@@ -87,7 +87,7 @@ class HazardRatios(Result):
             return f"{head}, {fit.n_events:,} churns"
         return (
             f"{head}, {fit.n_events:,} churns by {', '.join(self.causes)} "
-            f"(left out: {', '.join(self.causes_left_out)}; all churn beside)"
+            f"(left out: {', '.join(self.causes_left_out)}; all churn next to it)"
         )
 
     def _remarks(self) -> list[str]:

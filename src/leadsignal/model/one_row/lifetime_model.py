@@ -110,10 +110,10 @@ class LifetimeForecast(Result):
         mean = f", mean risk {self.risk.mean():.3f}" if len(self) else ""
         lines = [f"{len(self):,} customers, {self.ahead[-1]:g} {self.unit} ahead{mean}"]
         if self.beyond.any():
-            lines.append(f"{self.beyond.sum():,} extend past the longest tenure of training")
+            lines.append(f"{self.beyond.sum():,} extend past the longest tenure in training")
         for counts, what in (
-            (self.unseen, "categories that training did not have, taken as missing"),
-            (self.clipped, "numbers outside the range of training, taken as its nearest end"),
+            (self.unseen, "categories not in the training data, treated as missing"),
+            (self.clipped, "numbers outside the range of the training data, clipped to it"),
         ):
             if counts:
                 columns = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
@@ -246,7 +246,7 @@ class LifetimeModel(EstimatorBase):
             problems.append(f"tenures are in {totals.unit} and not in {self.unit_}")
         if problems:
             raise ModelError(
-                f"the table is not like that of training: {'; '.join(problems)}",
+                f"the table differs from the training data: {'; '.join(problems)}",
                 "Give the same columns and unit, or fit the model again",
             )
 
@@ -273,5 +273,5 @@ def _check_enough(totals: CustomerTotals, names: list[str], steps: int) -> None:
     if not names:
         raise ModelError("the table has no column that varies", "Give attributes of customers")
     if steps > MAX_STEPS:
-        problem = f"the longest tenure has {steps:,} steps; a model takes {MAX_STEPS}"
+        problem = f"the longest tenure has {steps:,} steps; the maximum is {MAX_STEPS}"
         raise ModelError(problem, "Choose a longer step, for example step=30 for tenures in days")

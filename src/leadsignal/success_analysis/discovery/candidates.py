@@ -107,7 +107,7 @@ def definitions_of(
         bad = [one for one in values if isinstance(one, bool) or int(one) != one or one < 1]
         if bad or not values:
             raise OptionError(
-                f"{name} = {list(values)!r}", "Give one or more whole numbers from 1 on"
+                f"{name} = {list(values)!r}", "Give one or more whole numbers above 0"
             )
     sizes = {name: tuple(sorted({int(one) for one in values})) for name, values in numbers.items()}
     longest = max(int(LONGEST_SPAN * warning_time), min(windows))

@@ -263,8 +263,8 @@ def _exposures(
     at_risk = rows_at_risk(panel, warning_time, known_before, match=match)
     if at_risk.event.sum() < MIN_CHURNS:
         raise ModelError(
-            f"only {int(at_risk.event.sum())} churns are {warning_time} days after something was"
-            f" known of their account; at least {MIN_CHURNS} are needed",
+            f"only {int(at_risk.event.sum())} churns have data from {warning_time} days earlier; at"
+            f" least {MIN_CHURNS} are needed",
             "Give more accounts, a longer history or a shorter warning_time",
         )
     users = "user_id" in tables.columns("behaviors")
@@ -280,8 +280,8 @@ def _exposures(
     sets = matched_sets(at_risk, seed=rules.seed)
     if len(sets) < MIN_CHURNS:
         raise ModelError(
-            f"only {len(sets)} of {int(at_risk.event.sum())} ends find an account of the same"
-            " tenure, term and matched columns",
+            f"only {len(sets)} of {int(at_risk.event.sum())} churns can be compared with an account"
+            " of the same tenure, term and matched columns",
             "Match fewer columns, or give more accounts",
         )
     exposures = Exposures(

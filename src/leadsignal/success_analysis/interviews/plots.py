@@ -52,7 +52,7 @@ def plot_agreement(
     axes.set_ylim(len(answers) - 0.4, -0.6)
     axes.set_xlim(0, interviews)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel(f"accounts that say so, of {interviews} interviewed")
+    axes.set_xlabel(f"accounts that gave this answer, of {interviews} interviewed")
     axes.set_title(f"What {interviews} interviews say", loc="left", fontsize=11, pad=24)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
